@@ -1,0 +1,14 @@
+//! **unjoin**: anonymous reviews that cannot be joined to the order behind them.
+
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod secret;
+#[cfg(feature = "platform")]
+pub mod store;
+mod time;
+
+pub use error::Audience;
+#[cfg(feature = "platform")]
+pub use time::{Clock, ManualClock, SystemClock};
+pub use time::{DAY, Grid, Timestamp, WEEK};

@@ -1,0 +1,238 @@
+//! Where decisions are kept: a small trait that any engine can serve.
+//!
+//! Rows live in [`Bucket`]s, one of a fixed number. A decision is one [`Commit`]:
+//! preconditions and writes within one bucket, atomic by itself and independent of its
+//! neighbours in a call; [`Store::commit`] returns when all of them are durable, which is
+//! group commit for free. No closure runs again, and nothing relies on an absent *range*.
+//!
+//! **Versions are content.** A row's [`Version`] is a digest of its value: no counter and
+//! no time stands beside a row, so nothing tells in which order rows were written, and a
+//! caller knows the version that its own write will have. Two equal values are the same
+//! state to every decision, so an "ABA" change between a read and a commit is harmless.
+//!
+//! **A commit's effect is its idempotency key.** A commit may have succeeded unseen (a lost
+//! answer). Every decision of this crate writes a row under a key that the request itself
+//! determines (an order, a serial, an account) and first reads that row: asked again, it
+//! finds its own effect and gives the same answer. Stored commit identifiers would be a
+//! second record of every arrival, to be pruned by time; this needs none.
+//!
+//! **Physical order.** [`Store::rewrite`] writes every row anew in key order and deletes what
+//! was there before, so that after a publication boundary the engine's own files or tables
+//! do not tell in which order rows arrived either.
+
+use crate::error::describe_errors;
+use sha2::{Digest, Sha256};
+
+/// The number of buckets; fixed for the life of a store.
+pub const BUCKETS: u16 = 256;
+/// The longest key, in bytes.
+pub const MAX_KEY: usize = 256;
+/// The longest value, in bytes.
+pub const MAX_VALUE: usize = 1 << 20;
+
+/// The stored layout's number; an engine refuses to open any other.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A partition: what shares a bucket can change in one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket(u16);
+
+impl Bucket {
+    /// The bucket of everything that belongs to `owner` (a merchant, an account, a key).
+    pub fn of(owner: &[u8]) -> Self {
+        let digest = Sha256::digest(owner);
+        Self(u16::from_le_bytes([digest[0], digest[1]]) % BUCKETS)
+    }
+
+    /// Every bucket, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..BUCKETS).map(Self)
+    }
+
+    /// Its number, below [`BUCKETS`].
+    pub fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// One row's address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowKey {
+    /// The partition it lies in.
+    pub bucket: Bucket,
+    /// At most [`MAX_KEY`] bytes.
+    pub key: Vec<u8>,
+}
+
+/// A row that a scan found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The key within its bucket.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// What a row held: the first 16 bytes of SHA-256 of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Version([u8; 16]);
+
+impl Version {
+    /// The version of a row that holds `value`.
+    pub fn of(value: &[u8]) -> Self {
+        let digest = Sha256::digest(value);
+        let mut version = [0; 16];
+        version.copy_from_slice(&digest[..16]);
+        Self(version)
+    }
+}
+
+/// What must hold for a commit to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// No row has this key.
+    Absent(Vec<u8>),
+    /// The row is there and holds the value of this version.
+    At(Vec<u8>, Version),
+}
+
+/// A change of one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Inserts or replaces a row.
+    Put(Vec<u8>, Vec<u8>),
+    /// Deletes a row; nothing happens if it is not there.
+    Delete(Vec<u8>),
+}
+
+/// One decision: all of it or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition that all its keys lie in.
+    pub bucket: Bucket,
+    /// What must hold.
+    pub preconditions: Vec<Precondition>,
+    /// What changes.
+    pub writes: Vec<Write>,
+}
+
+impl Commit {
+    /// An empty decision in `bucket`.
+    pub fn new(bucket: Bucket) -> Self {
+        Self { bucket, preconditions: Vec::new(), writes: Vec::new() }
+    }
+
+    /// Applies only if the row is as it was read: `None` for absent.
+    #[must_use]
+    pub fn expect(mut self, key: &[u8], read: Option<&[u8]>) -> Self {
+        self.preconditions.push(match read {
+            None => Precondition::Absent(key.to_vec()),
+            Some(value) => Precondition::At(key.to_vec(), Version::of(value)),
+        });
+        self
+    }
+
+    /// Inserts or replaces a row.
+    #[must_use]
+    pub fn put(mut self, key: Vec<u8>, value: Vec<u8>) -> Self {
+        self.writes.push(Write::Put(key, value));
+        self
+    }
+
+    /// Deletes a row.
+    #[must_use]
+    pub fn delete(mut self, key: Vec<u8>) -> Self {
+        self.writes.push(Write::Delete(key));
+        self
+    }
+}
+
+/// What became of one commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Applied and durable.
+    Committed,
+    /// Not applied: the first precondition, in order, that did not hold is on this key.
+    Conflict(Vec<u8>),
+}
+
+/// An engine.
+///
+/// All methods may block on I/O and may be called from any thread.
+pub trait Store: Send + Sync + 'static {
+    /// The rows at `keys`, in order. Linearizable row by row: a commit that has returned is
+    /// seen. Rows of different keys need not come from one instant.
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// At most `limit` rows of `bucket` whose keys begin with `prefix`, in key order, after
+    /// `after` if given (exclusive).
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError>;
+
+    /// Applies `commits` in order, each atomic by itself, and returns when all are durable.
+    ///
+    /// # Errors
+    /// After an error any subset that respects each commit's atomicity may have been
+    /// applied: ask again, the decision finds what it did.
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Writes every row anew in key order and deletes the old file or table, so that what
+    /// lies on the disk is a function of the rows alone.
+    fn rewrite(&self) -> Result<(), StoreError>;
+}
+
+/// Why an engine did not answer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The engine or its disk failed.
+    Engine(Box<dyn std::error::Error + Send + Sync>),
+    /// The store was written by another version of the layout.
+    Schema {
+        /// What the store says.
+        found: u32,
+        /// What this build reads and writes.
+        expected: u32,
+    },
+    /// A key or a value is longer than the named limit.
+    TooLong,
+    /// A row does not decode: the store was changed by something else.
+    Corrupt(&'static str),
+}
+
+describe_errors!(StoreError {
+    Self::Engine(source) => "store.engine", Operator, true,
+        "the store failed ({source}); nothing was decided that a retry would not find";
+    Self::Schema { found, expected } => "store.schema", Operator, false,
+        "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
+    Self::TooLong => "store.too_long", Host, false,
+        "a key may have {MAX_KEY} bytes and a value {MAX_VALUE}";
+    Self::Corrupt(what) => "store.corrupt", Operator, false,
+        "a stored {what} does not decode: restore from a backup and look for foreign writers";
+});
+
+impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        (**self).read(keys)
+    }
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        (**self).scan(bucket, prefix, after, limit)
+    }
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        (**self).commit(commits)
+    }
+    fn rewrite(&self) -> Result<(), StoreError> {
+        (**self).rewrite()
+    }
+}
