@@ -2,12 +2,28 @@
 
 #![forbid(unsafe_code)]
 
+pub mod algebra;
+#[cfg(feature = "platform")]
+mod environment;
 pub mod error;
+#[cfg(feature = "platform")]
+pub mod ledger;
+#[cfg(feature = "platform")]
+pub mod opening;
 pub mod secret;
 #[cfg(feature = "platform")]
 pub mod store;
 mod time;
+pub mod token;
+#[cfg(feature = "wallet")]
+pub mod wallet;
+pub mod wire;
 
+#[cfg(test)]
+mod vectors;
+
+#[cfg(feature = "platform")]
+pub use environment::Environment;
 pub use error::Audience;
 #[cfg(feature = "platform")]
 pub use time::{Clock, ManualClock, SystemClock};

@@ -20,6 +20,8 @@
 //! was there before, so that after a publication boundary the engine's own files or tables
 //! do not tell in which order rows arrived either.
 
+pub(crate) mod decide;
+
 use crate::error::describe_errors;
 use sha2::{Digest, Sha256};
 
@@ -203,6 +205,10 @@ pub enum StoreError {
     TooLong,
     /// A row does not decode: the store was changed by something else.
     Corrupt(&'static str),
+    /// Other writers changed the same rows again and again.
+    Contended,
+    /// The store failed while it served this decision together with others.
+    Neighbour,
 }
 
 describe_errors!(StoreError {
@@ -214,6 +220,9 @@ describe_errors!(StoreError {
         "a key may have {MAX_KEY} bytes and a value {MAX_VALUE}";
     Self::Corrupt(what) => "store.corrupt", Operator, false,
         "a stored {what} does not decode: restore from a backup and look for foreign writers";
+    Self::Contended => "store.contended", Host, true, "too many writers changed the same rows: try again";
+    Self::Neighbour => "store.neighbour", Operator, true,
+        "the store failed while it served a group of decisions: try again";
 });
 
 impl<S: Store + ?Sized> Store for std::sync::Arc<S> {

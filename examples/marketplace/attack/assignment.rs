@@ -1,0 +1,250 @@
+//! One review per order: what the competition between the reviews of a pool tells beyond each review by itself.
+//!
+//! A pool is a bipartite graph: rows are published reviews, columns are orders, an edge carries the log-likelihood of
+//! "this review came from this order". Every review has an order, every order has at most one review.
+
+use std::{cmp::Ordering, collections::BinaryHeap};
+
+/// Edges of each row, as (column, log weight).
+pub type Edges = Vec<Vec<(usize, f64)>>;
+
+/// The chance of each edge under all one-to-one matchings at once, each weighted by the product of its edges, by
+/// belief propagation (the Bethe approximation of the permanent). Orders without a review are matched with dummy
+/// reviews that prefer no order. Rows of the result sum to one, edge by edge as in `edges`.
+pub fn posteriors(edges: &Edges, columns: usize, rounds: usize) -> Vec<Vec<f64>> {
+    let weights: Vec<Vec<f64>> = edges.iter().map(|row| exponentiate(row)).collect();
+    let dummies = columns.saturating_sub(edges.len()) as f64;
+    // to_column: how strongly a row wants the column, given what its other columns answer. to_row: how free a column
+    // is, given what its other rows want. All dummies say the same, so one message stands for them.
+    let mut to_row: Vec<Vec<f64>> = edges.iter().map(|row| vec![1.0; row.len()]).collect();
+    let mut to_dummy = vec![1.0f64; columns];
+    for _ in 0..rounds {
+        let mut wanted = vec![0.0f64; columns];
+        let mut to_column: Vec<Vec<f64>> = Vec::with_capacity(edges.len());
+        for ((row, weights), free) in edges.iter().zip(&weights).zip(&to_row) {
+            let strength: Vec<f64> = weights.iter().zip(free).map(|(weight, free)| weight * free).collect();
+            let total: f64 = strength.iter().sum();
+            let message: Vec<f64> = weights
+                .iter()
+                .zip(&strength)
+                .map(|(weight, strength)| (weight / (total - strength).max(SMALLEST)).min(LARGEST))
+                .collect();
+            for (&(column, _), message) in row.iter().zip(&message) {
+                wanted[column] += message;
+            }
+            to_column.push(message);
+        }
+        let free_for_dummies: f64 = to_dummy.iter().sum();
+        let from_dummy: Vec<f64> =
+            to_dummy.iter().map(|free| (1.0 / (free_for_dummies - free).max(SMALLEST)).min(LARGEST)).collect();
+        for ((row, free), message) in edges.iter().zip(&mut to_row).zip(&to_column) {
+            for ((&(column, _), free), message) in row.iter().zip(free).zip(message) {
+                let others = (wanted[column] - message).max(0.0) + dummies * from_dummy[column];
+                *free = damp(*free, 1.0 / others.max(SMALLEST));
+            }
+        }
+        for (column, free) in to_dummy.iter_mut().enumerate() {
+            let others = wanted[column] + (dummies - 1.0).max(0.0) * from_dummy[column];
+            *free = damp(*free, 1.0 / others.max(SMALLEST));
+        }
+    }
+    weights.iter().zip(&to_row).map(|(weights, free)| normalize(weights.iter().zip(free).map(|(w, f)| w * f))).collect()
+}
+
+const SMALLEST: f64 = 1e-30;
+const LARGEST: f64 = 1e30;
+
+/// The geometric middle of the old and the new message keeps tight cycles from swinging.
+fn damp(old: f64, new: f64) -> f64 {
+    (old * new.min(LARGEST)).sqrt()
+}
+
+/// Weights relative to the row's best edge; a row's scale does not matter.
+fn exponentiate(row: &[(usize, f64)]) -> Vec<f64> {
+    let best = row.iter().map(|&(_, log_weight)| log_weight).fold(f64::NEG_INFINITY, f64::max);
+    row.iter().map(|&(_, log_weight)| (log_weight - best).exp().max(SMALLEST)).collect()
+}
+
+fn normalize(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let values: Vec<f64> = values.collect();
+    let total: f64 = values.iter().sum();
+    values.into_iter().map(|value| value / total).collect()
+}
+
+/// The edge chosen for each row so that no column is taken twice and the sum of the log weights is the largest
+/// possible, by shortest augmenting paths. A row for which no column is left gets `None`.
+pub fn best_matching(edges: &Edges, columns: usize) -> Vec<Option<usize>> {
+    // Every row also has a column of its own, so dear that it is used only where there is no other way.
+    let costs: Vec<f64> = edges.iter().flatten().map(|&(_, log_weight)| -log_weight).collect();
+    let spread = costs.iter().copied().fold(0.0, f64::max) - costs.iter().copied().fold(0.0, f64::min);
+    let last_resort = (spread + 1.0) * (edges.len() as f64 + 1.0);
+    let mut matching = Matching {
+        row_of: vec![None; columns + edges.len()],
+        column_of: vec![None; edges.len()],
+        potential: vec![0.0; columns + edges.len()],
+    };
+    for row in 0..edges.len() {
+        matching.augment(row, |row| {
+            let own = (columns + row, last_resort);
+            edges[row].iter().map(|&(column, log_weight)| (column, -log_weight)).chain([own])
+        });
+    }
+    matching
+        .column_of
+        .iter()
+        .zip(edges)
+        .map(|(&column, row)| row.iter().position(|&(candidate, _)| Some(candidate) == column))
+        .collect()
+}
+
+struct Matching {
+    row_of: Vec<Option<usize>>,
+    column_of: Vec<Option<usize>>,
+    /// Duals of the columns: cost - potential is smallest, in each matched row, on its own column.
+    potential: Vec<f64>,
+}
+
+impl Matching {
+    /// Dijkstra from an unmatched row over alternating paths to the nearest free column, then flips that path.
+    fn augment<Row: Iterator<Item = (usize, f64)>>(&mut self, start: usize, edges: impl Fn(usize) -> Row) {
+        let mut distance = vec![f64::INFINITY; self.potential.len()];
+        let mut entered_from = vec![start; self.potential.len()];
+        let mut settled = Vec::new();
+        let mut queue = BinaryHeap::new();
+        let (mut row, mut row_distance, mut row_dual) = (start, 0.0, 0.0);
+        let (free_column, shortest) = loop {
+            for (column, cost) in edges(row) {
+                let reached = row_distance + (cost - self.potential[column] - row_dual);
+                if reached < distance[column] {
+                    distance[column] = reached;
+                    entered_from[column] = row;
+                    queue.push(Nearest { distance: reached, column });
+                }
+            }
+            // The row's own last resort is always reachable, so the queue cannot run dry before a free column.
+            let (column, nearest) = loop {
+                let Some(Nearest { distance: reached, column }) = queue.pop() else { return };
+                if reached <= distance[column] {
+                    break (column, reached);
+                }
+            };
+            match self.row_of[column] {
+                None => break (column, nearest),
+                Some(holder) => {
+                    settled.push(column);
+                    let own_cost = edges(holder).find(|&(candidate, _)| candidate == column);
+                    row_dual = own_cost.map_or(0.0, |(_, cost)| cost - self.potential[column]);
+                    (row, row_distance) = (holder, nearest);
+                }
+            }
+        };
+        for column in settled {
+            self.potential[column] += distance[column] - shortest;
+        }
+        let mut column = free_column;
+        loop {
+            let row = entered_from[column];
+            self.row_of[column] = Some(row);
+            match self.column_of[row].replace(column) {
+                Some(previous) if row != start => column = previous,
+                _ => break,
+            }
+        }
+    }
+}
+
+struct Nearest {
+    distance: f64,
+    column: usize,
+}
+
+impl Ord for Nearest {
+    /// Reversed, since the heap gives the greatest first; equal distances by column, so that runs repeat exactly.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.distance.total_cmp(&self.distance).then(other.column.cmp(&self.column))
+    }
+}
+
+impl PartialOrd for Nearest {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Nearest {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Nearest {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    fn random_pool(generator: &mut SplitMix64, rows: usize, columns: usize) -> Edges {
+        (0..rows).map(|_| (0..columns).map(|column| (column, generator.unit() * 6.0 - 3.0)).collect()).collect()
+    }
+
+    /// Every one-to-one matching of all rows, as columns per row.
+    fn every_matching(rows: usize, columns: usize) -> Vec<Vec<usize>> {
+        let mut partial: Vec<Vec<usize>> = vec![Vec::new()];
+        for _ in 0..rows {
+            partial = partial
+                .iter()
+                .flat_map(|taken| {
+                    (0..columns).filter(|column| !taken.contains(column)).map(|column| {
+                        let mut longer = taken.clone();
+                        longer.push(column);
+                        longer
+                    })
+                })
+                .collect();
+        }
+        partial
+    }
+
+    fn weight(edges: &Edges, matching: &[usize]) -> f64 {
+        matching.iter().zip(edges).map(|(&column, row)| row[column].1).sum()
+    }
+
+    #[test]
+    fn the_best_matching_is_that_of_trying_them_all() {
+        let mut generator = SplitMix64::new(11);
+        for (rows, columns) in [(1, 1), (2, 3), (4, 4), (5, 5), (5, 7), (6, 6)] {
+            for _ in 0..60 {
+                let edges = random_pool(&mut generator, rows, columns);
+                let found: Vec<usize> = best_matching(&edges, columns).into_iter().map(Option::unwrap).collect();
+                let best = every_matching(rows, columns).iter().map(|all| weight(&edges, all)).fold(f64::MIN, f64::max);
+                assert!((weight(&edges, &found) - best).abs() < 1e-9, "{edges:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_without_a_column_left_stays_alone() {
+        let edges = vec![vec![(0, -1.0)], vec![(0, -0.5)], vec![]];
+        assert_eq!(best_matching(&edges, 1), [None, Some(0), None]);
+    }
+
+    #[test]
+    fn posteriors_sum_to_one_and_stay_near_the_exact_marginals() {
+        let mut generator = SplitMix64::new(12);
+        for (rows, columns) in [(3, 3), (5, 5), (4, 6), (1, 4)] {
+            let edges = random_pool(&mut generator, rows, columns);
+            let found = posteriors(&edges, columns, 100);
+            let all = every_matching(rows, columns);
+            let total: f64 = all.iter().map(|matching| weight(&edges, matching).exp()).sum();
+            for (row, chances) in found.iter().enumerate() {
+                assert!((chances.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+                for (column, chance) in chances.iter().enumerate() {
+                    let with = all.iter().filter(|matching| matching[row] == column);
+                    let exact = with.map(|matching| weight(&edges, matching).exp()).sum::<f64>() / total;
+                    assert!((chance - exact).abs() < 0.1, "{rows}x{columns}: {chance} is not near {exact}");
+                }
+            }
+        }
+    }
+}

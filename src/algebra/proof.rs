@@ -1,0 +1,308 @@
+//! One proof system for every statement of the protocol.
+//!
+//! A [`Statement`] is a list of linear equations `P_j = sum_i w_i * Q_ji` over secret
+//! witnesses `w_i` and public bases `Q_ji`, with the bytes that the challenge binds. The
+//! proof is Schnorr's, made non-interactive by Fiat and Shamir: commitments
+//! `T_j = sum_i rho_i * Q_ji`, challenge `c = H2S("proof/" + statement, items.., T_1, ..)`,
+//! responses `z_i = rho_i + c * w_i`; it holds when `sum_i z_i * Q_ji = T_j + c * P_j`.
+//!
+//! **Proving** uses secrets in constant-time operations only. Nonces are hedged: they hash
+//! fresh bytes, all witnesses and all items, so neither a repeated nor a predictable
+//! generator alone reveals a witness.
+//!
+//! **Verifying** is always a batch, of one proof or of many: a single multi-scalar
+//! multiplication over public data, in which *every equation* has a 128-bit weight of its
+//! own. One weight a proof would let the errors of two equations cancel.
+
+use super::{
+    group::{Element, Generator},
+    transcript::{Transcript, push_frame},
+};
+use curve25519_dalek::{
+    ristretto::RistrettoPoint,
+    scalar::Scalar,
+    traits::{Identity, IsIdentity, MultiscalarMul, VartimeMultiscalarMul},
+};
+use rand_core::CryptoRng;
+use zeroize::Zeroize;
+
+/// A public base of an equation.
+#[derive(Clone, Copy)]
+pub(crate) enum Base {
+    /// A generator: has a table for proving, and one common scalar in a batch.
+    Fixed(Generator),
+    /// A key that many statements of a batch share; its scalars are added up.
+    Key(Element),
+    /// Any other point.
+    Point(RistrettoPoint),
+}
+
+impl From<Generator> for Base {
+    fn from(generator: Generator) -> Self {
+        Self::Fixed(generator)
+    }
+}
+
+impl From<Element> for Base {
+    fn from(element: Element) -> Self {
+        Self::Point(*element.point())
+    }
+}
+
+/// `sum of coefficient * base = sum of (+/-) witness * base`.
+pub(crate) struct Equation {
+    left: Vec<(Scalar, Base)>,
+    right: Vec<(usize, bool, Base)>,
+}
+
+impl Equation {
+    /// Begins an equation whose left side is `element`.
+    pub(crate) fn of(element: Element) -> Self {
+        Self::new().known(Scalar::ONE, element)
+    }
+
+    pub(crate) fn new() -> Self {
+        Self { left: Vec::new(), right: Vec::new() }
+    }
+
+    /// Adds `coefficient * base` to the public left side.
+    pub(crate) fn known(mut self, coefficient: Scalar, base: impl Into<Base>) -> Self {
+        self.left.push((coefficient, base.into()));
+        self
+    }
+
+    /// Adds `witness * base` to the right side; witnesses are numbered from 0.
+    pub(crate) fn plus(mut self, witness: usize, base: impl Into<Base>) -> Self {
+        self.right.push((witness, false, base.into()));
+        self
+    }
+
+    /// Subtracts `witness * base` from the right side.
+    pub(crate) fn minus(mut self, witness: usize, base: impl Into<Base>) -> Self {
+        self.right.push((witness, true, base.into()));
+        self
+    }
+}
+
+/// A linear relation with its name and the bytes that the proof binds, in order.
+pub(crate) struct Statement {
+    name: &'static str,
+    items: Vec<u8>,
+    equations: Vec<Equation>,
+}
+
+impl Statement {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, items: Vec::with_capacity(512), equations: Vec::with_capacity(3) }
+    }
+
+    /// Binds `bytes`.
+    pub(crate) fn item(mut self, bytes: &[u8]) -> Self {
+        push_frame(&mut self.items, bytes);
+        self
+    }
+
+    /// Adds an equation.
+    pub(crate) fn equation(mut self, equation: Equation) -> Self {
+        self.equations.push(equation);
+        self
+    }
+
+    fn challenge(&self, commitments: &[Element]) -> Scalar {
+        let start = Transcript::new(&["proof/", self.name]).framed(&self.items);
+        commitments.iter().fold(start, |hash, t| hash.item(t.as_bytes())).finish_scalar()
+    }
+
+    /// `rho_1 .. rho_Z`, hedged with 32 fresh bytes.
+    fn nonces<const Z: usize>(
+        &self,
+        witnesses: [&Scalar; Z],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> [Scalar; Z] {
+        let mut fresh = [0; 32];
+        rng.fill_bytes(&mut fresh);
+        let mut index = 0u16;
+        let nonces = witnesses.map(|_| {
+            index += 1;
+            let start = Transcript::new(&["nonce/", self.name]).item(&fresh);
+            witnesses
+                .iter()
+                .fold(start, |hash, witness| hash.item(witness.as_bytes()))
+                .framed(&self.items)
+                .item(&index.to_le_bytes())
+                .finish_scalar()
+        });
+        fresh.zeroize();
+        nonces
+    }
+}
+
+/// `T` commitments and `Z` responses; on the wire in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Proof<const T: usize, const Z: usize> {
+    pub(crate) commitments: [Element; T],
+    pub(crate) responses: [Scalar; Z],
+}
+
+/// Proves `statement`, which must have `T` equations over these `Z` witnesses.
+///
+/// Draws 32 bytes from `rng`; again in the negligible case of a commitment that is the
+/// identity.
+pub(crate) fn prove<const T: usize, const Z: usize>(
+    statement: &Statement,
+    witnesses: [&Scalar; Z],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Proof<T, Z> {
+    debug_assert_eq!(statement.equations.len(), T);
+    loop {
+        let mut nonces = statement.nonces(witnesses, rng);
+        let points = statement.equations.iter().map(|equation| secret_sum(equation, &nonces));
+        let commitments: Vec<Element> = points.map_while(Element::from_point).collect();
+        if let Ok(commitments) = <[Element; T]>::try_from(commitments) {
+            let challenge = statement.challenge(&commitments);
+            let mut witness = witnesses.iter();
+            let responses = nonces.map(|nonce| witness.next().map_or(nonce, |w| nonce + challenge * *w));
+            nonces.zeroize();
+            return Proof { commitments, responses };
+        }
+        nonces.zeroize();
+    }
+}
+
+/// The right side of `equation` at `secrets`, in constant time.
+fn secret_sum<const Z: usize>(equation: &Equation, secrets: &[Scalar; Z]) -> RistrettoPoint {
+    let mut sum = RistrettoPoint::identity();
+    let (mut scalars, mut points) = (Vec::with_capacity(4), Vec::with_capacity(4));
+    for (witness, negative, base) in &equation.right {
+        let Some(secret) = secrets.get(*witness) else { continue };
+        // The sign is part of the statement, hence public.
+        let mut secret = if *negative { -secret } else { *secret };
+        match base {
+            Base::Fixed(generator) => sum += generator.mul(&secret),
+            Base::Key(element) => {
+                scalars.push(secret);
+                points.push(*element.point());
+            }
+            Base::Point(point) => {
+                scalars.push(secret);
+                points.push(*point);
+            }
+        }
+        secret.zeroize();
+    }
+    if !scalars.is_empty() {
+        sum += RistrettoPoint::multiscalar_mul(&scalars, &points);
+    }
+    scalars.zeroize();
+    sum
+}
+
+/// Collects equations to be checked in one multi-scalar multiplication.
+///
+/// Weights are drawn as members are added, so every member must be fixed by then: a member
+/// cannot be chosen in the knowledge of a weight.
+pub(crate) struct BatchVerifier<'a, R: CryptoRng + ?Sized> {
+    rng: &'a mut R,
+    fixed: [Scalar; Generator::ALL.len()],
+    keys: Vec<(Element, Scalar)>,
+    scalars: Vec<Scalar>,
+    points: Vec<RistrettoPoint>,
+}
+
+impl<'a, R: CryptoRng + ?Sized> BatchVerifier<'a, R> {
+    /// `proofs` is the number of members to make room for.
+    pub(crate) fn new(rng: &'a mut R, proofs: usize) -> Self {
+        let room = proofs.saturating_mul(10);
+        Self {
+            rng,
+            fixed: [Scalar::ZERO; Generator::ALL.len()],
+            keys: Vec::new(),
+            scalars: Vec::with_capacity(room),
+            points: Vec::with_capacity(room),
+        }
+    }
+
+    /// Adds every equation of a proof, each with a weight of its own.
+    pub(crate) fn add<const T: usize, const Z: usize>(&mut self, statement: &Statement, proof: &Proof<T, Z>) {
+        let challenge = statement.challenge(&proof.commitments);
+        for (equation, commitment) in statement.equations.iter().zip(&proof.commitments) {
+            let weight = self.weight();
+            for (witness, negative, base) in &equation.right {
+                let Some(response) = proof.responses.get(*witness) else { continue };
+                let term = weight * response;
+                self.term(if *negative { -term } else { term }, base);
+            }
+            let scaled = -(weight * challenge);
+            for (coefficient, base) in &equation.left {
+                self.term(scaled * coefficient, base);
+            }
+            self.point(-weight, *commitment.point());
+        }
+    }
+
+    /// A fresh 128-bit weight, not zero.
+    pub(crate) fn weight(&mut self) -> Scalar {
+        loop {
+            let mut bytes = [0; 16];
+            self.rng.fill_bytes(&mut bytes);
+            let weight = u128::from_le_bytes(bytes);
+            if weight != 0 {
+                return Scalar::from(weight);
+            }
+        }
+    }
+
+    /// Adds `scalar * point` to the sum; both public.
+    pub(crate) fn point(&mut self, scalar: Scalar, point: RistrettoPoint) {
+        self.scalars.push(scalar);
+        self.points.push(point);
+    }
+
+    fn term(&mut self, scalar: Scalar, base: &Base) {
+        match base {
+            Base::Fixed(generator) => {
+                for (sum, fixed) in self.fixed.iter_mut().zip(Generator::ALL) {
+                    if fixed == *generator {
+                        *sum += scalar;
+                    }
+                }
+            }
+            Base::Key(element) => match self.keys.iter_mut().find(|(key, _)| key == element) {
+                Some((_, sum)) => *sum += scalar,
+                None => self.keys.push((*element, scalar)),
+            },
+            Base::Point(point) => self.point(scalar, *point),
+        }
+    }
+
+    /// The weighted sum over all members: the identity if all equations hold.
+    pub(crate) fn sum(mut self) -> RistrettoPoint {
+        for (scalar, generator) in self.fixed.iter().zip(Generator::ALL) {
+            if *scalar != Scalar::ZERO {
+                self.scalars.push(*scalar);
+                self.points.push(*generator.point());
+            }
+        }
+        for (key, scalar) in &self.keys {
+            self.scalars.push(*scalar);
+            self.points.push(*key.point());
+        }
+        RistrettoPoint::vartime_multiscalar_mul(&self.scalars, &self.points)
+    }
+
+    /// Whether all equations hold, but for an error of probability 2^-128.
+    pub(crate) fn holds(self) -> bool {
+        self.sum().is_identity()
+    }
+}
+
+/// Verifies one proof: the batch of one.
+pub(crate) fn verify<const T: usize, const Z: usize>(
+    statement: &Statement,
+    proof: &Proof<T, Z>,
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> bool {
+    let mut batch = BatchVerifier::new(rng, 1);
+    batch.add(statement, proof);
+    batch.holds()
+}

@@ -1,0 +1,157 @@
+//! A trustee's answer for one escrow: `D_i = y_i * E1`, with the proof that `y_i` is the
+//! secret behind `Y_i`.
+
+use super::{Committee, TrusteeShare};
+use crate::algebra::proof::{Equation, Proof, Statement, prove, verify};
+use crate::algebra::{Element, Escrow, Generator};
+use crate::token::{Digest, VerifyError};
+use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
+use rand_core::CryptoRng;
+
+/// What a share may be used for; bound by its proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareAction {
+    /// To compare two authors, blinded.
+    SameAuthor = 1,
+    /// To open one review.
+    Open = 2,
+}
+
+/// What a share is about; bound by its proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShareContext {
+    /// SHA-256 of the warrant's signed text.
+    pub warrant_digest: Digest,
+    /// What the warrant allows.
+    pub action: ShareAction,
+    /// The review's id, or in a same-author round the round's id.
+    pub subject: [u8; 32],
+    /// The escrow to decrypt; in a same-author round the sums of `V1` and of `V2`.
+    pub escrow: Escrow,
+}
+
+/// Kind 6, 168 bytes: one trustee's decryption share with its proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecryptionShare {
+    index: u16,
+    epoch: u32,
+    /// `D_i`.
+    share: Element,
+    proof: Proof<2, 1>,
+}
+
+impl DecryptionShare {
+    /// The trustee's index, from 1.
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// The share epoch it belongs to.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// `D_i = y_i * E1`.
+    pub fn element(&self) -> &Element {
+        &self.share
+    }
+
+    /// Answers with `share`. This is the mathematics alone: whether a trustee may answer is
+    /// decided before.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when the share is not the committee's at its index and epoch.
+    pub fn answer(
+        share: &TrusteeShare,
+        committee: &Committee,
+        context: &ShareContext,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Self, VerifyError> {
+        let own = committee.verification_share(share.index()).ok_or(VerifyError)?;
+        let secret = share.secret().expose();
+        let expected = Element::from_point(Generator::G.mul(secret)).ok_or(VerifyError)?;
+        if own != &expected || share.epoch() != committee.epoch() {
+            return Err(VerifyError);
+        }
+        let element = Element::from_point(context.escrow.e1.point() * secret).ok_or(VerifyError)?;
+        let statement = statement(share.index(), committee, own, &element, context);
+        let proof = prove(&statement, [secret], rng);
+        Ok(Self { index: share.index(), epoch: share.epoch(), share: element, proof })
+    }
+
+    /// Checks the share against the committee.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it is of another epoch, of no member, or does not hold.
+    pub fn verify(
+        &self,
+        committee: &Committee,
+        context: &ShareContext,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), VerifyError> {
+        let own = committee.verification_share(self.index).ok_or(VerifyError)?;
+        let statement = statement(self.index, committee, own, &self.share, context);
+        let holds = self.epoch == committee.epoch() && verify(&statement, &self.proof, rng);
+        crate::token::verdict(holds)
+    }
+}
+
+fn statement(
+    index: u16,
+    committee: &Committee,
+    own: &Element,
+    share: &Element,
+    context: &ShareContext,
+) -> Statement {
+    let Escrow { e1, e2 } = context.escrow;
+    Statement::new("share")
+        .item(&context.warrant_digest)
+        .item(&[context.action as u8])
+        .item(&context.subject)
+        .item(committee.key().id())
+        .item(&committee.epoch().to_le_bytes())
+        .item(&index.to_le_bytes())
+        .item(own.as_bytes())
+        .item(e1.as_bytes())
+        .item(e2.as_bytes())
+        .item(share.as_bytes())
+        .equation(Equation::of(*own).plus(0, Generator::G))
+        .equation(Equation::of(*share).plus(0, e1))
+}
+
+impl Message for DecryptionShare {
+    const KIND: u8 = 6;
+    const NAME: &'static str = "decryption share";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.le16(self.index);
+        out.le32(self.epoch);
+        out.elements(&[self.share]);
+        out.elements(&self.proof.commitments);
+        out.scalars(&self.proof.responses);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let index = trustee_index(from)?;
+        let epoch = from.le32("share epoch")?;
+        if epoch == 0 {
+            return Err(from.refuse(Rule::Value));
+        }
+        Ok(Self {
+            index,
+            epoch,
+            share: from.element("D")?,
+            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
+        })
+    }
+}
+
+/// A trustee's index: 1 to [`Committee::MAX_TRUSTEES`].
+pub(super) fn trustee_index(from: &mut Reader<'_>) -> Result<u16, DecodeError> {
+    match from.le16("trustee index")? {
+        index if (1..=Committee::MAX_TRUSTEES).contains(&usize::from(index)) => Ok(index),
+        _ => Err(from.refuse(Rule::Value)),
+    }
+}
+
+serde_as_bytes!(DecryptionShare);

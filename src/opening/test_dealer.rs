@@ -1,0 +1,53 @@
+//! A dealer for tests and demonstrations, until the key ceremony exists.
+
+use super::{Committee, CommitteeError, TrusteeShare};
+use crate::algebra::{Element, EscrowKey, Generator, threshold};
+use crate::secret::SecretScalar;
+use curve25519_dalek::scalar::Scalar;
+use rand_core::CryptoRng;
+use zeroize::Zeroize;
+
+/// **Insecure**: shares a fresh escrow key among `trustees`, any `threshold` of whom open.
+///
+/// Whoever runs this has seen the whole key and can open every review. It exists for tests,
+/// examples and simulations; on a platform no dealer may ever hold the key.
+///
+/// # Errors
+/// [`CommitteeError::Size`] unless 1 <= threshold <= trustees <= 64.
+///
+/// ```
+/// use unjoin::{opening::insecure_test_dealer, secret::SystemRng};
+/// let (committee, shares) = insecure_test_dealer(3, 5, &mut SystemRng::new())?;
+/// assert_eq!((committee.threshold(), shares.len()), (3, 5));
+/// # Ok::<(), unjoin::opening::CommitteeError>(())
+/// ```
+pub fn insecure_test_dealer(
+    threshold: u16,
+    trustees: u16,
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<(Committee, Vec<TrusteeShare>), CommitteeError> {
+    if threshold == 0 || threshold > trustees || usize::from(trustees) > Committee::MAX_TRUSTEES {
+        return Err(CommitteeError::Size);
+    }
+    let mut coefficients: Vec<Scalar> = (0..threshold).map(|_| random_scalar(rng)).collect();
+    let secrets: Vec<SecretScalar> =
+        (1..=trustees).map(|index| SecretScalar::new(threshold::evaluate(&coefficients, index))).collect();
+    let public = |scalar: &Scalar| Element::from_point(Generator::G.mul(scalar));
+    let key = coefficients.first().and_then(public);
+    let verification: Option<Vec<Element>> = secrets.iter().map(|secret| public(secret.expose())).collect();
+    coefficients.zeroize();
+    let (Some(key), Some(verification)) = (key, verification) else {
+        return Err(CommitteeError::Inconsistent);
+    };
+    let committee = Committee::new(threshold, 1, EscrowKey::new(key), verification)?;
+    let shares = (1u16..).zip(secrets).map(|(index, secret)| TrusteeShare::new(index, 1, secret));
+    Ok((committee, shares.collect()))
+}
+
+fn random_scalar(rng: &mut (impl CryptoRng + ?Sized)) -> Scalar {
+    let mut wide = [0; 64];
+    rng.fill_bytes(&mut wide);
+    let scalar = Scalar::from_bytes_mod_order_wide(&wide);
+    wide.zeroize();
+    scalar
+}

@@ -1,0 +1,74 @@
+//! Everything a wallet uses comes from its 32-byte seed, but for proof nonces and the
+//! randomizer of a presentation: a wallet restored from its seed asks again and gets the
+//! same token.
+
+use crate::algebra::{Element, EscrowKey, Generator, transcript::hash_to_scalar};
+use crate::secret::{SecretBytes, SecretScalar};
+use crate::token::{Digest, Name, OrderHandle, Scope};
+use curve25519_dalek::scalar::Scalar;
+use rand_core::CryptoRng;
+use zeroize::Zeroize;
+
+/// `u` for one issuer with the wallet key `U = u*G_u`.
+pub(crate) struct AuthorSecret {
+    pub(crate) u: SecretScalar,
+    pub(crate) wallet_key: Element,
+}
+
+/// `u = H2S("wallet/u", seed, issuer)`; `None` in the negligible case `u = 0`.
+pub(crate) fn author(seed: &SecretBytes<32>, issuer: &Name) -> Option<AuthorSecret> {
+    let u = SecretScalar::new(hash_to_scalar("wallet/u", &[seed.expose(), issuer.as_bytes()]));
+    let wallet_key = Element::from_point(Generator::Gu.mul(u.expose()))?;
+    Some(AuthorSecret { u, wallet_key })
+}
+
+/// The secrets of one order's token.
+pub(crate) struct OrderSecrets {
+    /// The serial, revealed when the token is spent.
+    pub(crate) s: SecretScalar,
+    /// The blinding of the request.
+    pub(crate) b: SecretScalar,
+    /// The randomness of the escrow.
+    pub(crate) k: SecretScalar,
+}
+
+/// `s`, `b`: from (issuer, scope, order); `k`: from the trustees' key too.
+pub(crate) fn order(
+    seed: &SecretBytes<32>,
+    issuer: &Name,
+    scope: &Scope,
+    handle: OrderHandle,
+    escrow_key: &EscrowKey,
+) -> OrderSecrets {
+    let scope = scope.to_bytes();
+    let (issuer, handle) = (issuer.as_bytes(), handle.as_bytes());
+    let y = escrow_key.element().as_bytes();
+    let secret = |label, items: &[&[u8]]| SecretScalar::new(hash_to_scalar(label, items));
+    OrderSecrets {
+        s: secret("wallet/s", &[seed.expose(), issuer, &scope, handle]),
+        b: secret("wallet/b", &[seed.expose(), issuer, &scope, handle]),
+        k: secret("wallet/k", &[seed.expose(), issuer, &scope, handle, y]),
+    }
+}
+
+/// `r = H2S("wallet/r", seed, 32 fresh bytes, scope, s, review digest)`, again if zero:
+/// fresh for every presentation, and no weaker than the seed if the generator fails.
+pub(crate) fn randomizer(
+    seed: &SecretBytes<32>,
+    scope: &Scope,
+    serial: &SecretScalar,
+    review_digest: &Digest,
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> SecretScalar {
+    loop {
+        let mut fresh = [0; 32];
+        rng.fill_bytes(&mut fresh);
+        let items: [&[u8]; 5] =
+            [seed.expose(), &fresh, &scope.to_bytes(), serial.expose().as_bytes(), review_digest];
+        let r = hash_to_scalar("wallet/r", &items);
+        fresh.zeroize();
+        if r != Scalar::ZERO {
+            return SecretScalar::new(r);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The reviewer's device.
+
+pub(crate) mod derive;

@@ -1,0 +1,349 @@
+//! The bytes of every message: `[version u8 = 1][kind u8][body]`.
+//!
+//! Fields stand in a fixed order; variable fields are le16-length-prefixed with named
+//! limits and checked before anything is allocated; trailing bytes, non-canonical encodings,
+//! the identity and unknown versions are refused, never negotiated. Decoding then encoding
+//! gives the same bytes. The table of kinds is in the wire manual.
+//!
+//! ```
+//! use unjoin::wire::{Message, Rule};
+//! use unjoin::token::Enrolment;
+//! let refused = Enrolment::from_bytes(&[2, 1]).unwrap_err();
+//! assert_eq!(refused.rule, Rule::Version);
+//! ```
+
+use crate::algebra::{Element, decode_scalar};
+use crate::error::describe_errors;
+use crate::time::Timestamp;
+use curve25519_dalek::scalar::Scalar;
+
+/// The only version.
+pub const VERSION: u8 = 1;
+
+/// A message that has a kind of its own.
+pub trait Message: Sized {
+    /// Its number in the table of kinds.
+    const KIND: u8;
+    /// Its name in errors.
+    const NAME: &'static str;
+
+    /// Appends the body.
+    #[doc(hidden)]
+    fn encode_body(&self, out: &mut Writer);
+
+    /// Reads the body.
+    #[doc(hidden)]
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError>;
+
+    /// The whole message, version and kind included.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Writer(Vec::with_capacity(512));
+        out.u8(VERSION);
+        out.u8(Self::KIND);
+        self.encode_body(&mut out);
+        out.0
+    }
+
+    /// Reads one whole message; nothing may follow it.
+    ///
+    /// # Errors
+    /// Names the message, the field and the rule that the bytes break.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader { rest: bytes, message: Self::NAME, field: "header" };
+        if from.u8("version")? != VERSION {
+            return Err(from.refuse(Rule::Version));
+        }
+        if from.u8("kind")? != Self::KIND {
+            return Err(from.refuse(Rule::Kind));
+        }
+        let message = Self::decode_body(&mut from)?;
+        from.end()?;
+        Ok(message)
+    }
+}
+
+/// The rule that some bytes break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// The bytes end too early.
+    Truncated,
+    /// Bytes follow the end of the message.
+    Trailing,
+    /// The version is not 1.
+    Version,
+    /// Another kind of message.
+    Kind,
+    /// A length outside the field's named limits.
+    Length,
+    /// Not the canonical encoding of a group element other than the identity.
+    Element,
+    /// Not a canonical scalar.
+    Scalar,
+    /// A value that the field does not allow.
+    Value,
+}
+
+/// Bytes that are no message: which message, which field, which rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    /// The message's name.
+    pub message: &'static str,
+    /// The field's name.
+    pub field: &'static str,
+    /// The rule.
+    pub rule: Rule,
+}
+
+describe_errors!(DecodeError {
+    Self { message, field, rule } => "wire.decode", Device, false,
+        "not a valid {message}: field {field} breaks the rule {rule:?}";
+});
+
+/// Reads fields off the front of some bytes.
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    message: &'static str,
+    field: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8], message: &'static str) -> Self {
+        Self { rest: bytes, message, field: "header" }
+    }
+
+    /// The error for the field that was read last.
+    pub(crate) fn refuse(&self, rule: Rule) -> DecodeError {
+        DecodeError { message: self.message, field: self.field, rule }
+    }
+
+    fn take(&mut self, field: &'static str, length: usize) -> Result<&'a [u8], DecodeError> {
+        self.field = field;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(self.refuse(Rule::Truncated))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
+        let taken = self.take(field, N)?;
+        taken.try_into().map_err(|_| self.refuse(Rule::Truncated))
+    }
+
+    pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
+        let [byte] = self.array(field)?;
+        Ok(byte)
+    }
+
+    /// A byte that must be 0 or 1.
+    #[cfg(feature = "platform")]
+    pub(crate) fn bool(&mut self, field: &'static str) -> Result<bool, DecodeError> {
+        match self.u8(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.refuse(Rule::Value)),
+        }
+    }
+
+    pub(crate) fn le16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+        Ok(u16::from_le_bytes(self.array(field)?))
+    }
+
+    pub(crate) fn le32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        Ok(u32::from_le_bytes(self.array(field)?))
+    }
+
+    pub(crate) fn le64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        Ok(u64::from_le_bytes(self.array(field)?))
+    }
+
+    pub(crate) fn timestamp(&mut self, field: &'static str) -> Result<Timestamp, DecodeError> {
+        Ok(Timestamp::from_unix_seconds(self.le64(field)?))
+    }
+
+    pub(crate) fn element(&mut self, field: &'static str) -> Result<Element, DecodeError> {
+        let bytes = self.array(field)?;
+        Element::from_bytes(&bytes).ok_or(self.refuse(Rule::Element))
+    }
+
+    pub(crate) fn elements<const N: usize>(
+        &mut self,
+        field: &'static str,
+    ) -> Result<[Element; N], DecodeError> {
+        let mut elements = Vec::with_capacity(N);
+        for _ in 0..N {
+            elements.push(self.element(field)?);
+        }
+        elements.try_into().map_err(|_| self.refuse(Rule::Truncated))
+    }
+
+    pub(crate) fn scalar(&mut self, field: &'static str) -> Result<Scalar, DecodeError> {
+        let bytes = self.array(field)?;
+        decode_scalar(bytes).ok_or(self.refuse(Rule::Scalar))
+    }
+
+    pub(crate) fn scalars<const N: usize>(
+        &mut self,
+        field: &'static str,
+    ) -> Result<[Scalar; N], DecodeError> {
+        let mut scalars = [Scalar::ZERO; N];
+        for scalar in &mut scalars {
+            *scalar = self.scalar(field)?;
+        }
+        Ok(scalars)
+    }
+
+    /// A le16-length-prefixed field of `least..=most` bytes.
+    pub(crate) fn bytes(
+        &mut self,
+        field: &'static str,
+        least: usize,
+        most: usize,
+    ) -> Result<&'a [u8], DecodeError> {
+        let length = usize::from(self.le16(field)?);
+        if length < least || length > most {
+            return Err(self.refuse(Rule::Length));
+        }
+        self.take(field, length)
+    }
+
+    pub(crate) fn end(&self) -> Result<(), DecodeError> {
+        match self.rest {
+            [] => Ok(()),
+            _ => Err(DecodeError { message: self.message, field: "end", rule: Rule::Trailing }),
+        }
+    }
+}
+
+/// Appends fields to a message.
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(crate) fn new() -> Self {
+        Self(Vec::with_capacity(128))
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub(crate) fn u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    pub(crate) fn le16(&mut self, value: u16) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    pub(crate) fn le32(&mut self, value: u32) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    pub(crate) fn le64(&mut self, value: u64) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    pub(crate) fn timestamp(&mut self, value: Timestamp) {
+        self.le64(value.as_unix_seconds());
+    }
+
+    /// Bytes without a length.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Bytes behind their le16 length; their type keeps them below 65,536.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        debug_assert!(bytes.len() <= usize::from(u16::MAX));
+        self.le16(bytes.len() as u16);
+        self.raw(bytes);
+    }
+
+    pub(crate) fn elements(&mut self, elements: &[Element]) {
+        elements.iter().for_each(|element| self.raw(element.as_bytes()));
+    }
+
+    pub(crate) fn scalars(&mut self, scalars: &[Scalar]) {
+        scalars.iter().for_each(|scalar| self.raw(scalar.as_bytes()));
+    }
+}
+
+/// serde for messages: base64url without padding in human-readable formats, the bytes
+/// themselves in binary ones. Strict both ways, as decoding is.
+macro_rules! serde_as_bytes {
+    ($($message:ty),+ $(,)?) => {$(
+        impl serde::Serialize for $message {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $crate::wire::serialize(&$crate::wire::Message::to_bytes(self), serializer)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $message {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let bytes = $crate::wire::deserialize(deserializer)?;
+                $crate::wire::Message::from_bytes(&bytes).map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+pub(crate) use serde_as_bytes;
+
+/// The longest message that serde input may carry, in bytes: bounds what a deserializer
+/// keeps before decoding.
+pub const MAX_MESSAGE: usize = 1 << 16;
+
+pub(crate) fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    use base64ct::{Base64UrlUnpadded, Encoding};
+    if serializer.is_human_readable() {
+        serializer.serialize_str(&Base64UrlUnpadded::encode_string(bytes))
+    } else {
+        serializer.serialize_bytes(bytes)
+    }
+}
+
+pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    if deserializer.is_human_readable() {
+        deserializer.deserialize_str(Visitor { text: true })
+    } else {
+        deserializer.deserialize_bytes(Visitor { text: false })
+    }
+}
+
+struct Visitor {
+    text: bool,
+}
+
+impl<'de> serde::de::Visitor<'de> for Visitor {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(if self.text { "a message in base64url without padding" } else { "a message's bytes" })
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
+        use base64ct::{Base64UrlUnpadded, Encoding};
+        if !self.text || text.len() > MAX_MESSAGE.div_ceil(3) * 4 {
+            return Err(E::invalid_length(text.len(), &self));
+        }
+        Base64UrlUnpadded::decode_vec(text).map_err(|_| E::custom("not base64url without padding"))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        if self.text || bytes.len() > MAX_MESSAGE {
+            return Err(E::invalid_length(bytes.len(), &self));
+        }
+        Ok(bytes.to_vec())
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
+        if self.text {
+            return Err(serde::de::Error::invalid_type(serde::de::Unexpected::Seq, &self));
+        }
+        let mut bytes = Vec::new();
+        while let Some(byte) = seq.next_element::<u8>()? {
+            if bytes.len() == MAX_MESSAGE {
+                return Err(serde::de::Error::invalid_length(bytes.len(), &self));
+            }
+            bytes.push(byte);
+        }
+        Ok(bytes)
+    }
+}
