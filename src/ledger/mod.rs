@@ -3,5 +3,7 @@
 //! yet.
 
 mod entry;
+pub(crate) mod outbox;
 
 pub use entry::{BindingEntry, EditedEntry, Ledger, PublishedEntry, RemovedEntry, WithdrawnEntry, entry_id};
+pub use outbox::waiting_entries;

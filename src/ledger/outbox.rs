@@ -1,0 +1,36 @@
+//! The outbox: entries in their final bytes, written by the decision that they record, in
+//! the same commit, and waiting for the sequencer.
+//!
+//! A row's key is the entry's id, so the outbox keeps no order of arrival and an entry
+//! that is written again by a retry stays one entry.
+
+use super::{Ledger, entry_id};
+use crate::store::{Bucket, Commit, Store, StoreError};
+
+/// The first byte of every outbox key.
+const ROOM: u8 = b'o';
+
+fn prefix(ledger: Ledger) -> [u8; 2] {
+    [ROOM, ledger as u8]
+}
+
+/// Adds an entry to the decision that it records.
+pub(crate) fn append(commit: Commit, ledger: Ledger, entry: Vec<u8>) -> Commit {
+    let mut key = prefix(ledger).to_vec();
+    key.extend_from_slice(&entry_id(&entry));
+    commit.put(key, entry)
+}
+
+/// At most `limit` waiting entries of one bucket, in the order of their ids.
+///
+/// # Errors
+/// The store's.
+pub fn waiting_entries<S: Store + ?Sized>(
+    store: &S,
+    bucket: Bucket,
+    ledger: Ledger,
+    limit: usize,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let rows = store.scan(bucket, &prefix(ledger), None, limit)?;
+    Ok(rows.into_iter().map(|row| row.value).collect())
+}
