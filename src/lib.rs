@@ -8,6 +8,7 @@ mod environment;
 pub mod error;
 #[cfg(feature = "platform")]
 pub mod ledger;
+pub mod manual;
 #[cfg(feature = "platform")]
 pub mod opening;
 pub mod secret;
