@@ -11,23 +11,30 @@
 //! | [`phones`] | what virtual numbers are to do; not built yet |
 //! | [`decisions`] | whoever wants to change something that cannot be changed later |
 
-#[doc = include_str!("protocol.md")]
-pub mod protocol {}
+pub mod protocol {
+    #![doc = include_str!("protocol.md")]
+}
 
-#[doc = include_str!("wire.md")]
-pub mod wire {}
+pub mod wire {
+    #![doc = include_str!("wire.md")]
+}
 
-#[doc = include_str!("threats.md")]
-pub mod threats {}
+pub mod threats {
+    #![doc = include_str!("threats.md")]
+}
 
-#[doc = include_str!("operating.md")]
-pub mod operating {}
+pub mod operating {
+    #![doc = include_str!("operating.md")]
+}
 
-#[doc = include_str!("stored.md")]
-pub mod stored {}
+pub mod stored {
+    #![doc = include_str!("stored.md")]
+}
 
-#[doc = include_str!("phones.md")]
-pub mod phones {}
+pub mod phones {
+    #![doc = include_str!("phones.md")]
+}
 
-#[doc = include_str!("decisions.md")]
-pub mod decisions {}
+pub mod decisions {
+    #![doc = include_str!("decisions.md")]
+}
