@@ -83,9 +83,9 @@ impl RedbStore {
         if !same_file(&opened, &fs::metadata(&path).map_err(engine)?) {
             return Err(StoreError::InUse);
         }
+        check_or_create_tables(&database)?;
         remove_if_there(&fresh_path(&path)).map_err(engine)?;
         sync_directory_of(&path).map_err(engine)?;
-        check_or_create_tables(&database)?;
         Ok(Self { open: RwLock::new(Open { database, named: true }), path: Some(path) })
     }
 
