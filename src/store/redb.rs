@@ -39,7 +39,7 @@ const CACHE_BYTES: usize = 128 << 20;
 ///
 /// [`rewrite`](Store::rewrite) copies every row in key order into a fresh file beside the store's
 /// (its name with `.rewrite` appended), syncs it, renames it over the old one and syncs the
-/// directory; reads and commits wait meanwhile (about a second for 10^5 rows of 600 bytes). The
+/// directory; reads and commits wait meanwhile (one to three seconds for 10^5 rows of 600 bytes). The
 /// disk must have room for both files, the memory for two page caches of 128 MiB. A crash at any
 /// step leaves a whole store under the store's name, and the next opening removes a left-over
 /// fresh file. Blocks that the old file occupied are freed, not overwritten.
