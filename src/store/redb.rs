@@ -29,7 +29,7 @@ const SCHEMA: &str = "schema";
 
 /// The most memory that redb's page cache takes. The same for every file: how a large
 /// transaction spills from the cache must not depend on anything but the rows.
-const CACHE_BYTES: usize = 256 << 20;
+const CACHE_BYTES: usize = 128 << 20;
 
 /// A store in one file, owned by one process: the embedded default.
 ///
@@ -39,7 +39,8 @@ const CACHE_BYTES: usize = 256 << 20;
 ///
 /// [`rewrite`](Store::rewrite) copies every row in key order into a fresh file beside the store's
 /// (its name with `.rewrite` appended), syncs it, renames it over the old one and syncs the
-/// directory; reads and commits wait meanwhile. The disk must have room for both. A crash at any
+/// directory; reads and commits wait meanwhile (one to three seconds for 10^5 rows of 600 bytes). The
+/// disk must have room for both files, the memory for two page caches of 128 MiB. A crash at any
 /// step leaves a whole store under the store's name, and the next opening removes a left-over
 /// fresh file. Blocks that the old file occupied are freed, not overwritten.
 ///
@@ -83,9 +84,9 @@ impl RedbStore {
         if !same_file(&opened, &fs::metadata(&path).map_err(engine)?) {
             return Err(StoreError::InUse);
         }
+        check_or_create_tables(&database)?;
         remove_if_there(&fresh_path(&path)).map_err(engine)?;
         sync_directory_of(&path).map_err(engine)?;
-        check_or_create_tables(&database)?;
         Ok(Self { open: RwLock::new(Open { database, named: true }), path: Some(path) })
     }
 
