@@ -44,6 +44,8 @@ pub mod algebra;
 mod environment;
 pub mod error;
 #[cfg(feature = "platform")]
+pub mod issuer;
+#[cfg(feature = "platform")]
 pub mod ledger;
 #[cfg(feature = "platform")]
 pub mod opening;
