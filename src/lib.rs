@@ -10,6 +10,10 @@ pub mod error;
 pub mod ledger;
 #[cfg(feature = "platform")]
 pub mod opening;
+#[cfg(feature = "platform")]
+mod queue;
+#[cfg(feature = "platform")]
+pub mod review;
 pub mod secret;
 #[cfg(feature = "platform")]
 pub mod store;
@@ -25,6 +29,8 @@ mod vectors;
 #[cfg(feature = "platform")]
 pub use environment::Environment;
 pub use error::Audience;
+#[cfg(feature = "platform")]
+pub use queue::{Pending, QueueConfig, QueueError};
 #[cfg(feature = "platform")]
 pub use time::{Clock, ManualClock, SystemClock};
 pub use time::{DAY, Grid, Timestamp, WEEK};
