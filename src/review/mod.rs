@@ -22,9 +22,9 @@
 //! Withdrawing a held review deletes its content and its escrow in the same commit. The
 //! escrow of a published review outlives its withdrawal and its removal, so that nobody
 //! escapes the trustees by selling the withdrawal. The bytes that a deletion leaves in the
-//! engine's file go with the next [`Store::rewrite`], which the tick runs after every
-//! boundary at which anything was published or changed; write-ahead logs and backups are the
-//! operator's part.
+//! engine's file, and the order in which rows arrived, go with the next [`Store::rewrite`],
+//! which the tick runs after every boundary; write-ahead logs and backups are the operator's
+//! part.
 //!
 //! **Several desks** may work on one store, and clocks may disagree: every decision rests on
 //! rows. A boundary is *sealed* in the cohort's row before anything is published at it, and
@@ -171,8 +171,8 @@ impl<S: Store> ReviewDesk<S> {
     }
 
     /// Does everything that has become due: publishes cohorts at their boundaries, applies
-    /// edits and withdrawals, updates ratings, erases escrows, and rewrites the store after a
-    /// change. Call it soon after every boundary; any more often is harmless. It may be
+    /// edits and withdrawals, updates ratings, erases escrows, and rewrites the store after
+    /// every boundary. Call it soon after every boundary; any more often is harmless. It may be
     /// interrupted at any point and called by several processes: nothing happens twice.
     ///
     /// What is published is told in a [`Batch`] at most once: after a failure between a

@@ -5,7 +5,7 @@
 
 use super::reading::{PublishedReview, Rating};
 use super::rows::{self, CohortRow, Due, Evidence, Held, ListedRow, ReviewRow, Settled, Standing};
-use super::rows::{Stored, TakenBack, Task, read_presentation, read_row};
+use super::rows::{RewrittenRow, Stored, TakenBack, Task, read_presentation, read_row};
 use super::{Core, DeskError, below};
 use crate::ledger::{Ledger, PublishedEntry, WithdrawnEntry, outbox};
 use crate::store::decide::{Decision, Step, run_one};
@@ -56,7 +56,7 @@ impl<S: Store> Core<S> {
         for bucket in Bucket::all() {
             self.tick_bucket(bucket, now, &mut report)?;
         }
-        report.rewritten = self.rewrite_if_marked()?;
+        report.rewritten = self.rewrite_if_due(now)?;
         Ok(report)
     }
 
@@ -144,21 +144,31 @@ impl<S: Store> Core<S> {
         commit.put(key, fresh)
     }
 
-    /// Rewrites the store if any bucket is marked. The marks go only after the rewrite: a
-    /// crash before that is made good by the next tick.
-    fn rewrite_if_marked(&self) -> Result<bool, DeskError> {
-        let keys: Vec<RowKey> = Bucket::all().map(rows::mark).collect();
-        let marks = self.store.read(&keys)?;
-        let marked = keys.into_iter().zip(marks).filter_map(|(at, mark)| {
+    /// Rewrites the store once after every boundary, and again if a late tick changed any
+    /// bucket since: so held rows, too, lie in the order of their arrival until the next
+    /// boundary at the longest. What remembers that it is to be done changes only after the
+    /// rewrite: a crash before that is made good by the next tick.
+    fn rewrite_if_due(&self, now: Timestamp) -> Result<bool, DeskError> {
+        let boundary = self.config.grid.at_or_before(now).unwrap_or(Timestamp::ZERO);
+        let last = rows::rewritten();
+        let keys: Vec<RowKey> = Bucket::all().map(rows::mark).chain([last.clone()]).collect();
+        let mut stored = self.store.read(&keys)?;
+        let stored_last = stored.pop().flatten();
+        let marked = keys.into_iter().zip(stored).filter_map(|(at, mark)| {
             let mark = mark?;
             Some(Commit::new(at.bucket).expect(&at.key, Some(&mark)).delete(at.key))
         });
-        let commits: Vec<Commit> = marked.collect();
+        let mut commits: Vec<Commit> = marked.collect();
+        let rewritten: Option<RewrittenRow> = read_row(stored_last.as_deref())?;
+        if rewritten.is_none_or(|row| row.0 < boundary) {
+            let commit = Commit::new(last.bucket).expect(&last.key, stored_last.as_deref());
+            commits.push(commit.put(last.key, RewrittenRow(boundary).to_value()));
+        }
         if commits.is_empty() {
             return Ok(false);
         }
         self.store.rewrite()?;
-        // A conflict is a change since the marks were read: that mark stays for the next tick.
+        // A conflict is a change since the rows were read: it is the next tick's.
         self.store.commit(&commits)?;
         Ok(true)
     }

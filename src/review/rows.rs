@@ -9,6 +9,7 @@
 //! r d time (be64) task scope [id]   what is due at a boundary
 //! r l merchant id                   a published review
 //! r m                               this bucket changed since the store was last rewritten
+//! r p                               (one bucket) the boundary after which it was rewritten
 //! r r scope id                      a token that is spent, and its review's state
 //! r s merchant                      a merchant's rating
 //! ```
@@ -123,6 +124,11 @@ pub(super) fn rating(merchant: &Name) -> RowKey {
 /// The mark that a bucket changed since the store was last rewritten.
 pub(super) fn mark(bucket: Bucket) -> RowKey {
     RowKey { bucket, key: key(b'm', |_| ()) }
+}
+
+/// The boundary after which the store was last rewritten: one row of the whole store.
+pub(super) fn rewritten() -> RowKey {
+    RowKey { bucket: Bucket::of(b""), key: key(b'p', |_| ()) }
 }
 
 /// The review id that a key of a review or a listing ends with.
@@ -453,6 +459,21 @@ impl Change {
             },
             _ => return Err(from.refuse(Rule::Value)),
         })
+    }
+}
+
+/// The boundary after which the store was last rewritten.
+pub(super) struct RewrittenRow(pub(super) Timestamp);
+
+impl Stored for RewrittenRow {
+    const NAME: &'static str = "last rewrite";
+
+    fn encode(&self, out: &mut Writer) {
+        out.timestamp(self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.timestamp("boundary")?))
     }
 }
 
