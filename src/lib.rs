@@ -47,6 +47,7 @@ pub mod error;
 pub mod issuer;
 #[cfg(feature = "platform")]
 pub mod ledger;
+pub mod manual;
 #[cfg(feature = "platform")]
 pub mod opening;
 #[cfg(feature = "platform")]

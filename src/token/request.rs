@@ -7,7 +7,7 @@ use crate::algebra::{Element, Generator};
 use crate::wire::{DecodeError, Message, Reader, Writer, serde_as_bytes};
 use rand_core::CryptoRng;
 
-/// Kind 2, 253 bytes and the merchant's name: the order, the scope on offer, and
+/// Kind 2, 252 bytes and the merchant's name: the order, the scope on offer, and
 /// `C = u*G_u + s*G_s + b*G_b` with a proof that it holds the enrolled `u`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRequest {
