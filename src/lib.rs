@@ -51,7 +51,11 @@ pub mod manual;
 #[cfg(feature = "platform")]
 pub mod opening;
 #[cfg(feature = "platform")]
+mod platform;
+#[cfg(feature = "platform")]
 mod queue;
+#[cfg(feature = "platform")]
+pub mod review;
 pub mod secret;
 #[cfg(feature = "platform")]
 pub mod store;
@@ -67,6 +71,8 @@ mod vectors;
 #[cfg(feature = "platform")]
 pub use environment::Environment;
 pub use error::Audience;
+#[cfg(feature = "platform")]
+pub use platform::{Platform, PlatformConfig, PlatformError, PlatformSecrets, TickReport};
 #[cfg(feature = "platform")]
 pub use queue::{Pending, QueueConfig, QueueError};
 #[cfg(feature = "platform")]

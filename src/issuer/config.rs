@@ -43,6 +43,24 @@ pub struct ClassPolicy {
 }
 
 impl IssuerConfig {
+    /// The defaults: weekly boundaries, class 0 (on time) and class 1 (late, failed, refunded
+    /// or complained about) with k = 10, a minimum age of 7 days, a window of 8 boundaries,
+    /// re-enrolment after 30 days, cohorts reported as starving after 90 days and numbers as
+    /// overdue 30 days after the order was due.
+    pub fn new(name: Name) -> Self {
+        Self {
+            name,
+            grid: Grid::Weekly,
+            classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
+            minimum_age: 7 * DAY,
+            window: 8,
+            re_enrolment_interval: 30 * DAY,
+            starving_after: 90 * DAY,
+            numbers_overdue_after: 30 * DAY,
+            queue: QueueConfig::default(),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), IssuerError> {
         let rule = |holds: bool, rule| if holds { Ok(()) } else { Err(IssuerError::Config(rule)) };
         rule(!self.classes.is_empty(), "name at least one outcome class")?;
