@@ -26,6 +26,8 @@ pub trait Message: Sized {
     const KIND: u8;
     /// Its name in errors.
     const NAME: &'static str;
+    /// The longest one that serde input may carry, in bytes.
+    const MAX_LEN: usize = MAX_MESSAGE;
 
     /// Appends the body.
     #[doc(hidden)]
@@ -206,6 +208,29 @@ impl<'a> Reader<'a> {
         self.take(field, length)
     }
 
+    /// A le32-length-prefixed field of `least..=most` bytes: for what may be longer than
+    /// 65,535 of them.
+    #[cfg(feature = "wallet")]
+    pub(crate) fn long_bytes(
+        &mut self,
+        field: &'static str,
+        least: usize,
+        most: usize,
+    ) -> Result<&'a [u8], DecodeError> {
+        let length = usize::try_from(self.le32(field)?).unwrap_or(usize::MAX);
+        if length < least || length > most {
+            return Err(self.refuse(Rule::Length));
+        }
+        self.take(field, length)
+    }
+
+    /// Whatever is left.
+    #[cfg(feature = "wallet")]
+    pub(crate) fn rest(&mut self, field: &'static str) -> &'a [u8] {
+        self.field = field;
+        core::mem::take(&mut self.rest)
+    }
+
     pub(crate) fn end(&self) -> Result<(), DecodeError> {
         match self.rest {
             [] => Ok(()),
@@ -220,6 +245,13 @@ pub struct Writer(Vec<u8>);
 impl Writer {
     pub(crate) fn new() -> Self {
         Self(Vec::with_capacity(128))
+    }
+
+    /// With room for `length` bytes, so that secrets among them are never left behind by a
+    /// growing buffer.
+    #[cfg(feature = "wallet")]
+    pub(crate) fn with_capacity(length: usize) -> Self {
+        Self(Vec::with_capacity(length))
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {
@@ -278,7 +310,8 @@ macro_rules! serde_as_bytes {
         }
         impl<'de> serde::Deserialize<'de> for $message {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let bytes = $crate::wire::deserialize(deserializer)?;
+                let most = <$message as $crate::wire::Message>::MAX_LEN;
+                let bytes = $crate::wire::deserialize(deserializer, most)?;
                 $crate::wire::Message::from_bytes(&bytes).map_err(serde::de::Error::custom)
             }
         }
@@ -286,8 +319,8 @@ macro_rules! serde_as_bytes {
 }
 pub(crate) use serde_as_bytes;
 
-/// The longest message that serde input may carry, in bytes: bounds what a deserializer
-/// keeps before decoding.
+/// The longest message that serde input may carry, in bytes, unless its kind says otherwise:
+/// bounds what a deserializer keeps before decoding.
 pub const MAX_MESSAGE: usize = 1 << 16;
 
 pub(crate) fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -299,16 +332,20 @@ pub(crate) fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Re
     }
 }
 
-pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+    most: usize,
+) -> Result<Vec<u8>, D::Error> {
     if deserializer.is_human_readable() {
-        deserializer.deserialize_str(Visitor { text: true })
+        deserializer.deserialize_str(Visitor { text: true, most })
     } else {
-        deserializer.deserialize_bytes(Visitor { text: false })
+        deserializer.deserialize_bytes(Visitor { text: false, most })
     }
 }
 
 struct Visitor {
     text: bool,
+    most: usize,
 }
 
 impl<'de> serde::de::Visitor<'de> for Visitor {
@@ -320,14 +357,14 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
         use base64ct::{Base64UrlUnpadded, Encoding};
-        if !self.text || text.len() > MAX_MESSAGE.div_ceil(3) * 4 {
+        if !self.text || text.len() > self.most.div_ceil(3) * 4 {
             return Err(E::invalid_length(text.len(), &self));
         }
         Base64UrlUnpadded::decode_vec(text).map_err(|_| E::custom("not base64url without padding"))
     }
 
     fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-        if self.text || bytes.len() > MAX_MESSAGE {
+        if self.text || bytes.len() > self.most {
             return Err(E::invalid_length(bytes.len(), &self));
         }
         Ok(bytes.to_vec())
@@ -339,7 +376,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         }
         let mut bytes = Vec::new();
         while let Some(byte) = seq.next_element::<u8>()? {
-            if bytes.len() == MAX_MESSAGE {
+            if bytes.len() == self.most {
                 return Err(serde::de::Error::invalid_length(bytes.len(), &self));
             }
             bytes.push(byte);

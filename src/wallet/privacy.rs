@@ -1,0 +1,103 @@
+//! A help for authors, not a protection: words that identify.
+
+use crate::token::Review;
+use core::ops::Range;
+
+/// Something in a review that may tell who wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivacyWarning {
+    /// What it looks like.
+    pub kind: PrivacyWarningKind,
+    /// Where it stands: byte offsets into the review's text; empty for attachments.
+    pub place: Range<usize>,
+}
+
+/// What a passage looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PrivacyWarningKind {
+    /// An e-mail address.
+    EmailAddress,
+    /// Six digits or more, spaces and dashes aside: a phone number, an order number, a date.
+    LongNumber,
+    /// A web address.
+    WebAddress,
+    /// Files: photographs show rooms, labels and hands, and carry places and times inside.
+    Attachments,
+}
+
+/// The least digits of a [`PrivacyWarningKind::LongNumber`].
+const LONG_NUMBER: usize = 6;
+
+/// What in a review looks as if it could tell who wrote it, in the order of the text. To be
+/// shown to the author before presenting.
+///
+/// A help and nothing more: it finds patterns, not meaning. A name, an exact complaint, a
+/// time or a habit of writing identifies as well, and no program sees that. An empty answer
+/// does not say that the review is safe.
+///
+/// ```
+/// use unjoin::token::Review;
+/// use unjoin::wallet::{PrivacyWarningKind, privacy_warnings};
+/// let review = Review::new(1, "Order 2231-9874 never came.", vec![])?;
+/// let warnings = privacy_warnings(&review);
+/// assert_eq!(warnings[0].kind, PrivacyWarningKind::LongNumber);
+/// assert_eq!(&review.text()[warnings[0].place.clone()], "2231-9874");
+/// # Ok::<(), unjoin::token::ReviewError>(())
+/// ```
+pub fn privacy_warnings(review: &Review) -> Vec<PrivacyWarning> {
+    let text = review.text();
+    let mut warnings = long_numbers(text);
+    let mut start = 0;
+    for word in text.split_inclusive(char::is_whitespace) {
+        if let Some(kind) = word_kind(word.trim_end()) {
+            warnings.push(PrivacyWarning { kind, place: start..start + word.trim_end().len() });
+        }
+        start += word.len();
+    }
+    if !review.attachments().is_empty() {
+        let place = text.len()..text.len();
+        warnings.push(PrivacyWarning { kind: PrivacyWarningKind::Attachments, place });
+    }
+    warnings.sort_by_key(|warning| warning.place.start);
+    warnings
+}
+
+fn word_kind(word: &str) -> Option<PrivacyWarningKind> {
+    let lower = word.to_ascii_lowercase();
+    if lower.contains("://") || lower.contains("www.") {
+        return Some(PrivacyWarningKind::WebAddress);
+    }
+    let (name, host) = lower.split_once('@')?;
+    let named = name.chars().next_back().is_some_and(char::is_alphanumeric);
+    let hosted = host.split('.').filter(|part| part.starts_with(char::is_alphanumeric)).count() >= 2;
+    (named && hosted).then_some(PrivacyWarningKind::EmailAddress)
+}
+
+/// Runs of digits of any script; single joints between two digits do not end a run.
+fn long_numbers(text: &str) -> Vec<PrivacyWarning> {
+    let mut found = Vec::new();
+    let (mut digits, mut place, mut joints) = (0, 0..0, 0);
+    for (at, sign) in text.char_indices() {
+        if sign.is_numeric() {
+            if digits == 0 {
+                place.start = at;
+            }
+            (digits, joints) = (digits + 1, 0);
+            place.end = at + sign.len_utf8();
+        } else if digits > 0 && joints < 2 && matches!(sign, ' ' | '-' | '.' | '/' | '(' | ')' | '\u{2013}') {
+            joints += 1;
+        } else {
+            push_long(&mut found, digits, &place);
+            (digits, joints) = (0, 0);
+        }
+    }
+    push_long(&mut found, digits, &place);
+    found
+}
+
+fn push_long(found: &mut Vec<PrivacyWarning>, digits: usize, place: &Range<usize>) {
+    if digits >= LONG_NUMBER {
+        found.push(PrivacyWarning { kind: PrivacyWarningKind::LongNumber, place: place.clone() });
+    }
+}

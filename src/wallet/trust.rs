@@ -1,0 +1,106 @@
+//! What the device pins, and what it takes as proof that a cohort is closed.
+
+use super::WalletError;
+use crate::algebra::EscrowKey;
+use crate::time::Timestamp;
+use crate::token::{IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest};
+
+/// What the device pins, shipped with the application: the issuer keys, each with the one
+/// escrow key that belongs to it for its whole life; the platform's public key; the least
+/// cohort that the wallet accepts.
+///
+/// One key for everybody is what keeps a platform from tagging a wallet by a key of its own:
+/// never fill this from an [`Offer`](crate::token::Offer).
+#[derive(Clone, Debug)]
+pub struct TrustRoots {
+    platform_key: PlatformPublicKey,
+    least_cohort: u32,
+    keys: Vec<(IssuerPublicKey, EscrowKey)>,
+}
+
+impl TrustRoots {
+    /// Pins the platform's key, and the least number of customers that a cohort's manifest
+    /// must vouch for. No issuer key is pinned yet.
+    pub fn new(platform_key: PlatformPublicKey, least_cohort: u32) -> Self {
+        Self { platform_key, least_cohort, keys: Vec::new() }
+    }
+
+    /// Pins an issuer key together with its escrow key.
+    ///
+    /// # Errors
+    /// [`WalletError::ConflictingPin`] when the issuer key is pinned with another escrow key.
+    pub fn pin(mut self, issuer_key: IssuerPublicKey, escrow_key: EscrowKey) -> Result<Self, WalletError> {
+        match self.escrow_key_of(&issuer_key) {
+            Some(pinned) if pinned != &escrow_key => return Err(WalletError::ConflictingPin),
+            Some(_) => {}
+            None => self.keys.push((issuer_key, escrow_key)),
+        }
+        Ok(self)
+    }
+
+    /// The platform's pinned key.
+    pub fn platform_key(&self) -> &PlatformPublicKey {
+        &self.platform_key
+    }
+
+    /// The least cohort that the wallet accepts, in customers.
+    pub fn least_cohort(&self) -> u32 {
+        self.least_cohort
+    }
+
+    /// The escrow key that is pinned with this issuer key.
+    pub fn escrow_key_of(&self, issuer_key: &IssuerPublicKey) -> Option<&EscrowKey> {
+        self.keys.iter().find(|(pinned, _)| pinned == issuer_key).map(|(_, escrow_key)| escrow_key)
+    }
+
+    /// Refuses a pair of keys that is not pinned as a pair.
+    pub(super) fn check(
+        &self,
+        issuer_key: &IssuerPublicKey,
+        escrow_key: &EscrowKey,
+    ) -> Result<(), WalletError> {
+        let pinned = self.escrow_key_of(issuer_key).ok_or(WalletError::IssuerKeyNotPinned)?;
+        if pinned == escrow_key { Ok(()) } else { Err(WalletError::EscrowKeyNotPinned) }
+    }
+}
+
+/// What shows the device that a token's cohort is closed and how large it is at least.
+///
+/// Today the platform's signature is the only evidence. Evidence that the manifest stands
+/// in a ledger under a cosigned checkpoint, which the platform alone cannot make, will be a
+/// further variant.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ManifestEvidence {
+    /// The manifest with the signature of the platform's key.
+    Signed(SignedManifest),
+}
+
+impl ManifestEvidence {
+    /// The boundary at which a review that arrives from `now` on is published, once the
+    /// manifest is shown to be the platform's, of this scope, under this escrow key, large
+    /// enough, and with a window that is still open.
+    pub(super) fn check(
+        &self,
+        trust: &TrustRoots,
+        scope: &Scope,
+        escrow_key: &EscrowKey,
+        now: Timestamp,
+    ) -> Result<Timestamp, WalletError> {
+        let manifest = match self {
+            Self::Signed(signed) => {
+                signed.verify(&trust.platform_key).map_err(|_| WalletError::ManifestSignature)?
+            }
+        };
+        if &manifest.scope != scope {
+            return Err(WalletError::ManifestScope);
+        }
+        if &manifest.escrow_id != escrow_key.id() {
+            return Err(WalletError::ManifestEscrow);
+        }
+        if manifest.at_least < trust.least_cohort {
+            return Err(WalletError::CohortTooSmall);
+        }
+        manifest.publication_after(now).ok_or(WalletError::WindowOver)
+    }
+}
