@@ -45,6 +45,7 @@ pub struct Escrow {
 impl Escrow {
     /// Encrypts the wallet key `author` with randomness `k`, in constant time; `None` in the
     /// negligible case that a part is the identity.
+    #[cfg_attr(not(feature = "wallet"), allow(dead_code, reason = "only a wallet seals"))]
     pub(crate) fn seal(key: &EscrowKey, author: &RistrettoPoint, k: &Scalar) -> Option<Self> {
         Some(Self {
             e1: Element::from_point(Generator::G.mul(k))?,
