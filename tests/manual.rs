@@ -1,4 +1,5 @@
-//! The wire manual's table of kinds says what the code does.
+//! The manual says what is there: the wire manual's table of kinds, and the tests behind the
+//! threat model's claims.
 
 #![cfg(feature = "platform")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
@@ -148,4 +149,22 @@ fn the_table_of_kinds_is_the_codes() {
     let (backup, _) = manual.remove(&14).unwrap();
     assert_eq!(backup, "SealedBackup");
     assert_eq!(manual, BTreeMap::from(code));
+}
+
+#[test]
+fn every_test_that_a_claim_names_exists() {
+    let chapter = include_str!("../src/manual/threats.md");
+    let table = chapter.split("<!-- claims:begin -->").nth(1).unwrap();
+    let table = table.split("<!-- claims:end -->").next().unwrap();
+    let named: Vec<_> = table.split('`').filter_map(|code| code.split_once("::")).collect();
+    assert!(named.len() > 20, "the table of claims was not found");
+    let missing: Vec<_> = named
+        .into_iter()
+        .filter(|(path, test)| {
+            let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            let source = std::fs::read_to_string(source).unwrap_or_default();
+            !source.contains(&format!("fn {test}("))
+        })
+        .collect();
+    assert!(missing.is_empty(), "claims name tests that are not there: {missing:#?}");
 }
