@@ -183,7 +183,9 @@ impl Message for SealedBackup {
 serde_as_bytes!(SealedBackup);
 
 impl Wallet {
-    /// Seals the seed and these tokens under a passphrase (any bytes, at least one).
+    /// Seals the seed and these tokens under a passphrase: any bytes, at least one. Text is
+    /// not normalised here; an application that takes text settles its form (NFKC in UTF-8)
+    /// so that another keyboard opens the backup too.
     ///
     /// The seed alone lets a wallet ask again for every token; the tokens are in it so that
     /// they can be spent, and their reviews edited, without the issuer.
@@ -292,7 +294,7 @@ fn decode_token(wallet: &Wallet, from: &mut Reader<'_>) -> Result<Token, DecodeE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wallet::tests::{Shop, TestRng};
+    use crate::wallet::tests::Shop;
     use proptest::prelude::*;
 
     /// The least cost: tests are about the format.

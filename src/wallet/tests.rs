@@ -172,7 +172,7 @@ proptest! {
     #[test]
     fn a_wallet_restored_from_its_seed_gets_the_same_token(seed in any::<[u8; 32]>(), order in any::<u8>()) {
         let mut shop = Shop::new(1);
-        let mut restored = |shop: &mut Shop| {
+        let restored = |shop: &mut Shop| {
             shop.wallet = Wallet::from_seed(SecretBytes::new(seed));
             shop.token(order)
         };
