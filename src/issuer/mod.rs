@@ -83,6 +83,8 @@ mod error;
 mod grants;
 mod orders;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use cohorts::{IssuerReport, StarvingCohort};
 pub use config::{ClassPolicy, EveryoneOfStanding, IssuerConfig, Standing};

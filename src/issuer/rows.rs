@@ -102,12 +102,6 @@ pub(super) struct GrantedPair {
     pub(super) commitment: [u8; 32],
 }
 
-impl GrantedPair {
-    pub(super) fn scope(&self, merchant: &Name) -> Scope {
-        Scope::new(self.key_id, merchant.clone(), self.cohort)
-    }
-}
-
 /// A due order.
 #[derive(Clone)]
 pub(super) struct OrderRow {
