@@ -60,7 +60,7 @@ mod removal;
 mod rows;
 mod submission;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "wallet"))]
 mod tests;
 
 pub use author::ActionReceipt;
