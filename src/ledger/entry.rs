@@ -62,7 +62,7 @@ pub struct WithdrawnEntry {
     pub boundary: Timestamp,
 }
 
-/// Kind 19: the platform removed a review. At most 618 bytes.
+/// Kind 19: the platform removed a review. At most 614 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedEntry {
     /// The review's id.

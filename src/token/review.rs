@@ -5,7 +5,7 @@ use crate::error::describe_errors;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
 use sha2::{Digest as _, Sha256};
 
-/// Kind 12: stars, text and the digests of attachments. At most 4,613 bytes.
+/// Kind 12: stars, text and the digests of attachments. At most 4,614 bytes.
 ///
 /// ```
 /// use unjoin::token::Review;
