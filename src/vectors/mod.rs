@@ -8,6 +8,7 @@
 //! | `batches` | bad members found, and why each equation needs a weight of its own |
 //! | `checks` | each kind's verifier as a service calls it, on a vector's context |
 //! | `negative` | everything that must be refused |
+//! | `random` | the same statements with random witnesses |
 //! | `wires` | decoding: identity, truncation, flipped bits, limits, serde |
 
 mod batches;
@@ -16,6 +17,7 @@ mod foundations;
 mod messages;
 mod negative;
 mod openings;
+mod random;
 mod wires;
 
 use crate::algebra::{Element, decode_scalar};
