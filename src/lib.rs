@@ -65,7 +65,7 @@ pub mod token;
 pub mod wallet;
 pub mod wire;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "platform"))]
 mod vectors;
 
 #[cfg(feature = "platform")]

@@ -306,3 +306,152 @@ pub(crate) fn verify<const T: usize, const Z: usize>(
     batch.add(statement, proof);
     batch.holds()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SystemRng;
+    use proptest::prelude::*;
+
+    /// Two relations over the same three witnesses, with every kind of base and both signs.
+    #[derive(Debug)]
+    struct Relation {
+        witnesses: [Scalar; 3],
+        points: [RistrettoPoint; 3],
+        key: Element,
+    }
+
+    impl Relation {
+        fn statement(&self, item: &[u8]) -> Statement {
+            let [w0, w1, w2] = self.witnesses;
+            let [p0, p1, p2] = self.points;
+            let first = Generator::Gu.point() * w0 - p0 * w1;
+            let second = Generator::Gs.point() * w1 + self.key.point() * w2;
+            Statement::new("test")
+                .item(item)
+                .item(b"fixed")
+                // Two known points on the left, as in a presentation.
+                .equation(
+                    Equation::new()
+                        .known(Scalar::ONE, Base::Point(first - p1))
+                        .known(-Scalar::ONE, Base::Point(p2))
+                        .known(Scalar::ONE, Base::Point(p1 + p2))
+                        .plus(0, Generator::Gu)
+                        .minus(1, Base::Point(p0)),
+                )
+                .equation(
+                    Equation::new()
+                        .known(Scalar::ONE, Base::Point(second))
+                        .plus(1, Generator::Gs)
+                        .plus(2, Base::Key(self.key)),
+                )
+        }
+
+        fn prove(&self, item: &[u8]) -> Proof<2, 3> {
+            let [w0, w1, w2] = &self.witnesses;
+            prove(&self.statement(item), [w0, w1, w2], &mut SystemRng::new())
+        }
+    }
+
+    prop_compose! {
+        fn relation()(secrets in any::<[[u8; 32]; 3]>(), points in any::<[[u8; 32]; 4]>()) -> Relation {
+            let point = |bytes: [u8; 32]| Generator::G.mul(&Scalar::from_bytes_mod_order(bytes));
+            let [key, rest @ ..] = points.map(point);
+            Relation {
+                witnesses: secrets.map(Scalar::from_bytes_mod_order),
+                points: rest,
+                key: Element::from_point(key).unwrap(),
+            }
+        }
+    }
+
+    fn holds(relation: &Relation, item: &[u8], proof: &Proof<2, 3>) -> bool {
+        verify(&relation.statement(item), proof, &mut SystemRng::new())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_true_statement_is_proved_and_no_part_of_its_proof_can_change(relation in relation()) {
+            let proof = relation.prove(b"item");
+            prop_assert!(holds(&relation, b"item", &proof));
+            prop_assert!(!holds(&relation, b"iten", &proof));
+            prop_assert!(!holds(&relation, b"", &proof));
+            for i in 0..2 {
+                let mut other = proof.clone();
+                let moved = other.commitments[i].point() + Generator::G.point();
+                other.commitments[i] = Element::from_point(moved).unwrap();
+                prop_assert!(!holds(&relation, b"item", &other));
+            }
+            for i in 0..3 {
+                let mut other = proof.clone();
+                other.responses[i] += Scalar::ONE;
+                prop_assert!(!holds(&relation, b"item", &other));
+            }
+            let exchanged = Proof { commitments: [proof.commitments[1], proof.commitments[0]], ..proof };
+            prop_assert!(!holds(&relation, b"item", &exchanged));
+        }
+
+        #[test]
+        fn a_false_statement_is_not_proved(relation in relation(), wrong in 0usize..3) {
+            let statement = relation.statement(b"item");
+            let mut witnesses = relation.witnesses;
+            witnesses[wrong] += Scalar::ONE;
+            let [w0, w1, w2] = &witnesses;
+            let rng = &mut SystemRng::new();
+            let proof: Proof<2, 3> = prove(&statement, [w0, w1, w2], rng);
+            prop_assert!(!verify(&statement, &proof, rng));
+        }
+
+        #[test]
+        fn a_batch_holds_exactly_if_every_member_does(
+            members in prop::collection::vec((relation(), any::<bool>()), 0..6),
+        ) {
+            let rng = &mut SystemRng::new();
+            let mut batch = BatchVerifier::new(rng, members.len());
+            for (relation, is_bad) in &members {
+                let mut proof = relation.prove(b"item");
+                proof.responses[2] += Scalar::from(u64::from(*is_bad));
+                batch.add(&relation.statement(b"item"), &proof);
+            }
+            prop_assert_eq!(batch.holds(), members.iter().all(|(_, is_bad)| !is_bad));
+        }
+
+        #[test]
+        fn a_generator_that_repeats_itself_gives_no_nonce_twice(one in relation(), other in relation()) {
+            // The same fresh bytes with another witness or another item: other nonces.
+            let fresh = |relation: &Relation, item: &[u8]| {
+                let [w0, w1, w2] = &relation.witnesses;
+                relation.statement(item).nonces([w0, w1, w2], &mut Stuck)
+            };
+            let nonces = [fresh(&one, b"a"), fresh(&one, b"b"), fresh(&other, b"a")].concat();
+            for (position, nonce) in nonces.iter().enumerate() {
+                prop_assert!(!nonces[..position].contains(nonce));
+            }
+            prop_assert_eq!(fresh(&one, b"a"), fresh(&one, b"a"));
+        }
+    }
+
+    /// A broken generator.
+    struct Stuck;
+
+    impl rand_core::TryRng for Stuck {
+        type Error = core::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Ok(0)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Ok(0)
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.fill(0);
+            Ok(())
+        }
+    }
+
+    impl rand_core::TryCryptoRng for Stuck {}
+}

@@ -59,3 +59,90 @@ fn leading_coefficient(shares: &[(u16, RistrettoPoint)]) -> RistrettoPoint {
         sum + point * denominator.invert()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::Generator;
+    use proptest::prelude::*;
+    use proptest::sample::subsequence;
+
+    const MOST: u16 = 8;
+
+    /// A polynomial of degree exactly t - 1, at its n first indices, in the exponent.
+    fn sharing() -> impl Strategy<Value = (Vec<Scalar>, Vec<Element>)> {
+        (1..=MOST)
+            .prop_flat_map(|n| (1..=n, Just(n), prop::collection::vec(any::<[u8; 32]>(), MOST as usize)))
+            .prop_map(|(t, n, bytes)| {
+                let coefficients: Vec<Scalar> =
+                    bytes[..usize::from(t)].iter().map(|b| Scalar::from_bytes_mod_order(*b)).collect();
+                let points = (1..=n).map(|index| public(&evaluate(&coefficients, index)));
+                let points = points.collect();
+                (coefficients, points)
+            })
+    }
+
+    fn public(scalar: &Scalar) -> Element {
+        Element::from_point(Generator::G.mul(scalar)).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_t_shares_give_the_secret_and_fewer_give_another(
+            (coefficients, points) in sharing(), order in Just((1..=MOST).collect::<Vec<u16>>()).prop_shuffle(),
+        ) {
+            let (t, n) = (coefficients.len(), points.len());
+            let picked: Vec<u16> = order.into_iter().filter(|index| usize::from(*index) <= n).take(t).collect();
+            let secret = coefficients[0];
+            let combined = picked.iter().fold(Scalar::ZERO, |sum, index| {
+                sum + lagrange(&picked, *index, 0) * evaluate(&coefficients, *index)
+            });
+            prop_assert_eq!(combined, secret);
+            let shares: Vec<_> =
+                picked.iter().map(|index| (*index, *points[usize::from(*index) - 1].point())).collect();
+            prop_assert_eq!(interpolate(&shares, 0), Generator::G.mul(&secret));
+            prop_assert_ne!(interpolate(&shares[1..], 0), Generator::G.mul(&secret));
+        }
+
+        #[test]
+        fn a_sharing_is_of_its_own_threshold_and_key_only((coefficients, points) in sharing()) {
+            let (t, n, key) = (coefficients.len(), points.len(), public(&coefficients[0]));
+            for claimed in 0..=n + 1 {
+                prop_assert_eq!(is_sharing_of(&key, claimed, &points), claimed == t, "{} of {}", claimed, n);
+            }
+            prop_assert!(!is_sharing_of(&public(&(coefficients[0] + Scalar::ONE)), t, &points));
+        }
+
+        #[test]
+        fn one_share_off_the_polynomial_is_seen((coefficients, points) in sharing(), which in any::<prop::sample::Index>()) {
+            let (t, key) = (coefficients.len(), public(&coefficients[0]));
+            let mut points = points;
+            let off = which.index(points.len());
+            points[off] = Element::from_point(points[off].point() + Generator::G.point()).unwrap();
+            prop_assert!(!is_sharing_of(&key, t, &points));
+        }
+
+        #[test]
+        fn a_lower_degree_is_no_sharing((coefficients, _) in sharing(), zeros in 1u16..4) {
+            // The top coefficients are zero: fewer shares than claimed suffice.
+            let key = public(&coefficients[0]);
+            let claimed = coefficients.len() + usize::from(zeros);
+            let points: Vec<Element> = (1..=claimed as u16 + 1).map(|i| public(&evaluate(&coefficients, i))).collect();
+            prop_assert!(!is_sharing_of(&key, claimed, &points));
+        }
+
+        #[test]
+        fn the_coefficients_of_a_subset_depend_on_no_order(
+            indices in subsequence((1..=64u16).collect::<Vec<_>>(), 1..9), at in 0u16..65,
+        ) {
+            let reversed: Vec<u16> = indices.iter().rev().copied().collect();
+            let all: Scalar = indices.iter().map(|index| lagrange(&indices, *index, at)).sum();
+            prop_assert_eq!(all, Scalar::ONE);
+            for index in &indices {
+                prop_assert_eq!(lagrange(&indices, *index, at), lagrange(&reversed, *index, at));
+            }
+        }
+    }
+}

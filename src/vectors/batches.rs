@@ -1,0 +1,141 @@
+//! Batches with bad members, and the same batches under weights that repeat: those would
+//! fool the verifier, so the vectors show that independent weights are needed.
+
+use super::*;
+use crate::algebra::{EscrowKey, proof::BatchVerifier};
+use crate::token::{Digest, IssuerKey, Presentation, PresentationCheck, verify_batch};
+
+struct Batch {
+    key: IssuerKey,
+    members: Vec<(Presentation, EscrowKey, Digest)>,
+}
+
+impl Batch {
+    fn of(case: &Value) -> Self {
+        let member = |vector: &Value| {
+            let escrow_key = EscrowKey::new(element(&vector["Y"]));
+            assert_eq!(escrow_key.id(), &array(&vector["escrow_id"]));
+            (message(&vector["wire"]), escrow_key, array(&vector["review_digest"]))
+        };
+        let key = issuer_key(&case["issuer_x"], [0; 32]);
+        assert_eq!(key.public().element(), &element(&case["X"]));
+        Self { key, members: list(&case["presentations"]).iter().map(member).collect() }
+    }
+
+    fn checks(&self) -> Vec<PresentationCheck<'_>> {
+        let check = |(presentation, escrow_key, review_digest)| PresentationCheck {
+            presentation,
+            key: &self.key,
+            escrow_key,
+            review_digest,
+        };
+        self.members.iter().map(|(presentation, key, digest)| check((presentation, key, digest))).collect()
+    }
+
+    fn is_accepted_with(&self, weights: fn(usize) -> u8) -> bool {
+        verify_batch(&self.checks(), &mut Weights { drawn: 0, weights }).is_ok()
+    }
+}
+
+/// Gives the n-th weight that a batch draws; a presentation draws four.
+struct Weights {
+    drawn: usize,
+    weights: fn(usize) -> u8,
+}
+
+impl TryRng for Weights {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        panic!("weights are drawn as bytes")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        panic!("weights are drawn as bytes")
+    }
+
+    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
+        assert_eq!(to.len(), 16);
+        to.fill((self.weights)(self.drawn));
+        self.drawn += 1;
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Weights {}
+
+/// One weight for all equations of a proof and its tag.
+fn one_a_proof(drawn: usize) -> u8 {
+    (drawn / 4) as u8 + 3
+}
+
+/// Four weights, the same four for every proof.
+fn shared_by_proofs(drawn: usize) -> u8 {
+    (drawn % 4) as u8 * 5 + 3
+}
+
+/// A weight of its own for everything.
+fn independent(drawn: usize) -> u8 {
+    (drawn * drawn) as u8 + 3
+}
+
+#[test]
+fn every_bad_member_of_a_batch_is_named_and_no_other() {
+    let file = load("batches.json");
+    let cases = list(&file["cases"]);
+    assert_eq!(cases.len(), 15);
+    for case in cases {
+        let batch = Batch::of(case);
+        let bad: Vec<usize> = list(&case["bad"]).iter().map(small).collect();
+        let expected = if bad.is_empty() { Ok(()) } else { Err(bad.clone()) };
+        assert_eq!(verify_batch(&batch.checks(), &mut system()), expected, "{}", case["description"]);
+        for (position, (presentation, escrow_key, digest)) in batch.members.iter().enumerate() {
+            let alone = presentation.verify(&batch.key, escrow_key, digest, &mut system());
+            assert_eq!(alone.is_err(), bad.contains(&position), "{}", case["description"]);
+        }
+    }
+}
+
+/// One weight for everything, where the tags' errors come in with this sign: the rule that
+/// the vectors are made against. Our own sum has one of the two signs.
+fn accepts_naively(batch: &Batch, sign: Scalar) -> bool {
+    let mut rng = Weights { drawn: 0, weights: |_| 7 };
+    let mut sum = BatchVerifier::new(&mut rng, batch.members.len());
+    for (presentation, escrow_key, digest) in &batch.members {
+        sum.add(&presentation.statement(batch.key.public(), escrow_key, digest), presentation.proof());
+        let weight = sign * sum.weight();
+        sum.point(weight, *presentation.image().point());
+        sum.point(-weight * batch.key.x(), *presentation.tag().point());
+    }
+    sum.holds()
+}
+
+#[test]
+fn repeated_weights_would_accept_what_cancels() {
+    let file = load("batches.json");
+    let (mut within, mut across) = (0, 0);
+    for case in list(&file["cases"]) {
+        let (batch, what) = (Batch::of(case), text(&case["description"]));
+        let bad: Vec<usize> = list(&case["bad"]).iter().map(small).collect();
+        assert_eq!(batch.is_accepted_with(independent), bad.is_empty(), "{what}");
+        match text(&case["cancels"]) {
+            "within" => {
+                assert!(!batch.is_accepted_with(shared_by_proofs), "{what}");
+                let fooled = [Scalar::ONE, -Scalar::ONE].map(|sign| accepts_naively(&batch, sign));
+                assert!(fooled.contains(&true), "{what}");
+                assert_eq!(fooled[0], batch.is_accepted_with(|_| 7), "{what}");
+                within += 1;
+            }
+            "across" => {
+                assert!(batch.is_accepted_with(shared_by_proofs), "{what}");
+                assert!(!batch.is_accepted_with(one_a_proof), "{what}");
+                across += 1;
+            }
+            _ => {
+                assert_eq!(batch.is_accepted_with(one_a_proof), bad.is_empty(), "{what}");
+                assert_eq!(batch.is_accepted_with(shared_by_proofs), bad.is_empty(), "{what}");
+            }
+        }
+    }
+    assert_eq!((within, across), (6, 2));
+}

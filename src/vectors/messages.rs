@@ -1,0 +1,222 @@
+//! Every valid message of kinds 1 to 5 and 8, made again from the vectors' randomness byte
+//! for byte, and accepted. Kinds 6 and 7 are in `openings`.
+
+use super::*;
+use crate::algebra::{EscrowKey, Generator, mac, transcript::Transcript};
+use crate::secret::SecretScalar;
+use crate::token::{
+    Accepted, AuthorAction, AuthorProof, AuthorStatement, Digest, Enrolment, EnrolmentContext, Grant,
+    GrantedTag, IssuerPublicKey, OrderHandle, Presentation, PresentationWitness, RequestWitness, ReviewId,
+    TokenRequest, claim_digest,
+};
+use crate::wallet::derive;
+use sha2::{Digest as _, Sha256};
+
+/// The hashing behind a proof: its nonces, challenge and responses, from the items and
+/// witnesses that the vector lists.
+pub(super) fn check_hashing(proof: &Value) {
+    let statement = text(&proof["statement"]);
+    let witnesses = proof["witnesses"].as_object().unwrap();
+    let items = || list(&proof["items"]).iter().map(|item| bytes(&item["value"]));
+    let commitments = || list(&proof["T"]).iter().map(bytes);
+    let add = |hash: Transcript, item: Vec<u8>| hash.item(&item);
+
+    let start = Transcript::new(&["proof/", statement]);
+    let challenge = items().chain(commitments()).fold(start, add).finish_scalar();
+    assert_eq!(challenge, scalar(&proof["challenge"]));
+    assert_eq!(witnesses.len(), proof["z"].as_object().unwrap().len());
+    for (witness, secret) in witnesses {
+        let response = scalar(&proof["z"][witness]);
+        let nonce = scalar(&proof["nonces"][witness]);
+        assert_eq!(response, nonce + challenge * scalar(secret));
+    }
+}
+
+#[test]
+fn enrolments() {
+    let file = load("enrolments.json");
+    let cases = list(&file["cases"]);
+    assert_eq!(cases.len(), 3);
+    for case in cases {
+        let proof = &case["proof"];
+        check_hashing(proof);
+        let (issuer, account, nonce) =
+            (name(&case["issuer_name"]), name(&case["account"]), array(&case["host_nonce"]));
+        let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
+        let u = secret(&proof["witnesses"]["u"]);
+        let made = Enrolment::prove(&u, element(&case["U"]), context, &mut Scripted::fresh(proof));
+        assert_eq!(made.to_bytes(), bytes(&case["wire"]));
+        assert_eq!(made.wallet_key(), &element(&case["U"]));
+        made.verify(context, &mut system()).unwrap();
+    }
+}
+
+#[test]
+fn requests() {
+    let (file, wallets) = (load("requests.json"), load("wallets.json"));
+    let cases = list(&file["cases"]);
+    assert_eq!(cases.len(), 8);
+    for case in cases {
+        let proof = &case["proof"];
+        check_hashing(proof);
+        let order = &wallets["orders"][small::<usize>(&case["order"])];
+        let seed = SecretBytes::new(array(&order["seed"]));
+        let issuer = name(&order["issuer_name"]);
+        let author = derive::author(&seed, &issuer).unwrap();
+        let (scope, handle) = (scope(&case["scope"]), OrderHandle(array(&case["handle"])));
+        let escrow_key = EscrowKey::new(element(&order["Y"]));
+        let secrets = derive::order(&seed, &issuer, &scope, handle, &escrow_key);
+        let witness =
+            RequestWitness { u: &author.u, s: &secrets.s, b: &secrets.b, wallet_key: &author.wallet_key };
+        let made = TokenRequest::prove(&witness, handle, scope, &mut Scripted::fresh(proof)).unwrap();
+        assert_eq!(made.to_bytes(), bytes(&case["wire"]));
+        assert_eq!(made.commitment(), &element(&case["C"]));
+        made.verify(&element(&case["U"]), &mut system()).unwrap();
+    }
+}
+
+#[test]
+fn grants() {
+    let file = load("grants.json");
+    let cases = list(&file["cases"]);
+    assert_eq!(cases.len(), 8);
+    for case in cases {
+        let proof = &case["proof"];
+        check_hashing(proof);
+        let key = issuer_key(&case["issuer_x"], array(&case["prf_key"]));
+        let (scope, commitment) = (scope(&case["scope"]), element(&case["C"]));
+        let exponent = mac::exponent(key.prf_key(), &scope.to_bytes(), &commitment);
+        assert_eq!(exponent, scalar(&case["e"]));
+        assert_eq!(exponent, Scalar::from_bytes_mod_order_wide(&array(&case["mac"])));
+        let base = mac::base(&scope.scalar(), &commitment);
+        assert_eq!(Element::from_point(base), Some(element(&case["B"])));
+        let tag = mac::tag(key.x(), &exponent, &base).unwrap();
+        assert_eq!(tag, element(&case["A"]));
+        assert_eq!(Element::from_point(base - tag.point() * exponent), Some(element(&case["B_minus_eA"])));
+
+        let made = Grant::issue(&key, &scope, &commitment, &mut Scripted::fresh(proof)).unwrap();
+        assert_eq!(made.to_bytes(), bytes(&case["wire"]));
+        let public = IssuerPublicKey::new(element(&case["X"]));
+        let granted = made.verify(&public, &scope, &commitment, &mut system()).unwrap();
+        assert_eq!((granted.tag, granted.exponent, granted.base), (tag, exponent, base));
+    }
+}
+
+#[test]
+fn presentations() {
+    let (file, grants) = (load("presentations.json"), load("grants.json"));
+    let (cases, edge_cases) = (list(&file["cases"]), list(&file["edge_cases"]));
+    assert_eq!((cases.len(), edge_cases.len()), (9, 3));
+    for case in cases {
+        let digest: Digest = Sha256::digest(bytes(&case["review_message"])).into();
+        assert_eq!(digest, array(&case["review_digest"]));
+        let grant = &grants["cases"][small::<usize>(&case["order"])];
+        let tag = granted_tag(case);
+        assert_eq!((tag.tag, tag.exponent), (element(&grant["A"]), scalar(&grant["e"])));
+        check_presentation(case, &tag);
+    }
+    for case in edge_cases {
+        check_presentation(case, &granted_tag(case));
+    }
+}
+
+/// The tag that the issuer made for the case's secrets; `e` is `r * e'`.
+fn granted_tag(case: &Value) -> GrantedTag {
+    let (u, s, b) = (scalar(&case["proof"]["witnesses"]["u"]), scalar(&case["s"]), scalar(&case["b"]));
+    let commitment = Generator::Gu.mul(&u) + Generator::Gs.mul(&s) + Generator::Gb.mul(&b);
+    let base = mac::base(&scope(&case["scope"]).scalar(), &Element::from_point(commitment).unwrap());
+    let exponent = scalar(&case["r"]) * scalar(&case["e'"]);
+    let tag = mac::tag(&scalar(&case["issuer_x"]), &exponent, &base).unwrap();
+    GrantedTag { tag, exponent, base }
+}
+
+fn check_presentation(case: &Value, granted: &GrantedTag) {
+    let (proof, scope) = (&case["proof"], scope(&case["scope"]));
+    check_hashing(proof);
+    let key = issuer_key(&case["issuer_x"], [0; 32]);
+    assert_eq!(key.public().element(), &element(&case["X"]));
+    let escrow_key = EscrowKey::new(element(&case["Y"]));
+    assert_eq!(escrow_key.id(), &array(&case["escrow_id"]));
+    let digest = array(&case["review_digest"]);
+
+    let (seed, s) = (SecretBytes::new(array(&case["seed"])), secret(&case["s"]));
+    let r_fresh = Scripted::new([bytes(&case["r_fresh"])]);
+    let r = derive::randomizer(&seed, &scope, &s, &digest, &mut { r_fresh });
+    assert_eq!(r.expose(), &scalar(&case["r"]));
+    assert_eq!(r.expose().invert(), scalar(&case["r'"]));
+    let u = secret(&proof["witnesses"]["u"]);
+    let wallet_key = Element::from_point(Generator::Gu.mul(u.expose())).unwrap();
+    let (b, k) = (secret(&case["b"]), secret(&case["k"]));
+    let witness = PresentationWitness { u: &u, s: &s, b: &b, k: &k, r: &r, wallet_key: &wallet_key, granted };
+    let rng = &mut Scripted::fresh(proof);
+    let made = Presentation::prove(&witness, scope.clone(), key.public(), &escrow_key, &digest, rng).unwrap();
+
+    assert_eq!(made.to_bytes(), bytes(&case["wire"]));
+    assert_eq!((made.tag(), made.image()), (&element(&case["A'"]), &element(&case["Abar"])));
+    assert_eq!((made.escrow().e1, made.escrow().e2), (element(&case["E1"]), element(&case["E2"])));
+    assert_eq!(made.review_id().as_bytes(), &array(&case["review_id"]));
+    assert_eq!(made.hash(), array(&case["presentation_hash"]));
+    let left = Generator::G0.point() + Generator::Gm.mul(&scope.scalar()) + Generator::Gs.mul(s.expose());
+    assert_eq!(Element::from_point(left), Some(element(&proof["P1"])));
+    made.verify(&key, &escrow_key, &digest, &mut system()).unwrap();
+}
+
+#[test]
+fn accepted() {
+    let (file, presentations) = (load("accepted.json"), load("presentations.json"));
+    let cases = list(&file["cases"]);
+    assert_eq!(cases.len(), 9);
+    for case in cases {
+        check_hashing(&case["proof"]);
+        let presented = &presentations["cases"][small::<usize>(&case["presentation_index"])];
+        assert_eq!(presented["wire"], case["presentation"]);
+        let key = issuer_key(&case["issuer_x"], [0; 32]);
+        let presentation: Presentation = message(&case["presentation"]);
+        assert_eq!(presentation.review_id().as_bytes(), &array(&case["review_id"]));
+        let digest = array(&case["review_digest"]);
+        let made = Accepted::prove(&key, &presentation, &digest, &mut Scripted::fresh(&case["proof"]));
+        assert_eq!(made.to_bytes(), bytes(&case["wire"]));
+        let (public, escrow_key) =
+            (IssuerPublicKey::new(element(&case["X"])), EscrowKey::new(element(&presented["Y"])));
+        made.verify(&public, &escrow_key, &presentation, &digest, &mut system()).unwrap();
+        made.verify_alone(&public, &presentation, &digest, &mut system()).unwrap();
+    }
+}
+
+#[test]
+fn author_proofs() {
+    let file = load("author_proofs.json");
+    let cases = list(&file["cases"]);
+    assert_eq!(cases.len(), 7);
+    assert_eq!(number(&cases[6]["sequence"]), u64::MAX);
+    for case in cases {
+        let proof = &case["proof"];
+        check_hashing(proof);
+        let statement = AuthorStatement {
+            action: match number(&case["action"]) {
+                1 => AuthorAction::Withdraw,
+                2 => AuthorAction::Edit,
+                _ => AuthorAction::Claim,
+            },
+            review_id: ReviewId(array(&case["review_id"])),
+            sequence: number(&case["sequence"]),
+            previous_digest: array(&case["previous_digest"]),
+            new_digest: array(&case["new_digest"]),
+        };
+        let is_claim = case.get("audience").is_some();
+        assert_eq!(is_claim, statement.action == AuthorAction::Claim);
+        if is_claim {
+            let digest = claim_digest(&name(&case["audience"]), &array(&case["challenge"]));
+            assert_eq!(digest, statement.new_digest);
+        }
+        let escrow = crate::algebra::Escrow { e1: element(&case["E1"]), e2: element(&case["E2"]) };
+        let escrow_key = EscrowKey::new(element(&case["Y"]));
+        let (u, k): (SecretScalar, SecretScalar) =
+            (secret(&proof["witnesses"]["u"]), secret(&proof["witnesses"]["k"]));
+        let rng = &mut Scripted::fresh(proof);
+        let made = AuthorProof::prove(&u, &k, statement, &escrow, &escrow_key, rng);
+        assert_eq!(made.to_bytes(), bytes(&case["wire"]));
+        let AuthorStatement { review_id, sequence, previous_digest, .. } = statement;
+        made.verify(&review_id, sequence - 1, &previous_digest, &escrow, &escrow_key, &mut system()).unwrap();
+    }
+}
