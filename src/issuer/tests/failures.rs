@@ -16,21 +16,29 @@ enum Failure {
 
 const FAILURES: [Failure; 3] = [Failure::Before, Failure::Halfway, Failure::Lost];
 
-/// A store that fails one commit call: the one after so many others.
+/// A store that fails one commit call, the one after so many others, or lets something else
+/// happen before one.
 struct Flaky {
     rows: MemoryStore,
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     plan: Mutex<Option<(usize, Failure)>>,
     calls: Mutex<usize>,
 }
 
 impl Flaky {
     fn new() -> Self {
-        Self { rows: MemoryStore::new(), plan: Mutex::new(None), calls: Mutex::new(0) }
+        let (plan, meanwhile) = (Mutex::new(None), Mutex::new(None));
+        Self { rows: MemoryStore::new(), meanwhile, plan, calls: Mutex::new(0) }
     }
 
     /// Fails the call after `after` further ones, once.
     fn fail(&self, after: usize, failure: Failure) {
         *self.plan.lock().unwrap() = Some((after, failure));
+    }
+
+    /// Does this before the next commit: between what a decision reads and what it writes.
+    fn meanwhile(&self, call: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Box::new(call));
     }
 
     /// Whether the planned failure has come; forgets it otherwise.
@@ -56,6 +64,10 @@ impl Store for Flaky {
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         *self.calls.lock().unwrap() += 1;
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(call) = meanwhile {
+            call();
+        }
         let mut plan = self.plan.lock().unwrap();
         let applied = match *plan {
             Some((0, Failure::Before)) => 0,
@@ -210,4 +222,85 @@ fn a_tick_is_resumed_wherever_the_store_fails() {
             assert_eq!(dump(&*shop.store), rows);
         }
     }
+}
+
+/// A shop where all but one of a class's k have their token, and the last asks.
+fn before_the_last_grant() -> (Shop<Flaky>, Person, TokenRequest) {
+    let shop = Shop::on(Flaky::new());
+    let [ann, ben, cid] = people(["ann", "ben", "cid"]);
+    for person in [&ann, &ben, &cid] {
+        shop.enrol(person).unwrap();
+    }
+    for (person, order) in [(&ann, "1"), (&ben, "2")] {
+        let (handle, _) = shop.buy(person, &name("m"), LATE, order);
+        shop.numbers_dead(&name("m"), handle, MONDAY).unwrap();
+    }
+    let handle = shop.report(&cid, &name("m"), LATE, "3");
+    let scope = shop.offer(&cid, &name("m"), handle).unwrap().scope;
+    let request = cid.request(handle, &scope, 1);
+    (shop, cid, request)
+}
+
+#[test]
+fn a_cohort_that_seals_while_a_grant_is_decided_does_not_take_it() {
+    let (shop, cid, request) = before_the_last_grant();
+    let beside = shop.again();
+    shop.store.meanwhile(move || {
+        beside.pass(WEEK);
+        assert_eq!(beside.issuer.tick().unwrap().manifests.len(), 1);
+    });
+    assert_eq!(code(shop.grant(&cid, &request)), "issuer.cohort_closed");
+    let next = shop.offer(&cid, &name("m"), request.handle()).unwrap().scope;
+    assert_ne!(next, *request.scope());
+    assert_eq!(code(shop.grant(&cid, &cid.request(request.handle(), &next, 1))), "done");
+}
+
+#[test]
+fn a_grant_while_a_cohort_is_sealed_puts_the_sealing_off_or_is_in_it() {
+    let (shop, cid, request) = before_the_last_grant();
+    shop.pass(WEEK);
+    let (beside, asked) = (shop.again(), request.clone());
+    shop.store.meanwhile(move || assert_eq!(code(beside.grant(&cid, &asked)), "done"));
+    // The third order's numbers still ring: the manifest must wait for them.
+    assert!(shop.issuer.tick().unwrap().manifests.is_empty());
+    shop.numbers_dead(&name("m"), request.handle(), shop.now()).unwrap();
+    shop.pass(WEEK);
+    assert_eq!(shop.issuer.tick().unwrap().manifests.len(), 1);
+}
+
+#[test]
+fn another_grant_in_between_wins() {
+    let (shop, cid, request) = before_the_last_grant();
+    let beside = shop.again();
+    let other = cid.request(request.handle(), request.scope(), 2);
+    let twin = Person::new("cid");
+    let first = other.clone();
+    shop.store.meanwhile(move || assert_eq!(code(beside.grant(&twin, &first)), "done"));
+    assert_eq!(code(shop.grant(&cid, &request)), "issuer.already_granted");
+    assert_eq!(code(shop.grant(&cid, &other)), "done");
+}
+
+#[test]
+fn the_end_of_numbers_in_between_is_not_lost() {
+    let (shop, cid, request) = before_the_last_grant();
+    let (beside, handle) = (shop.again(), request.handle());
+    shop.store.meanwhile(move || beside.numbers_dead(&name("m"), handle, MONDAY).unwrap());
+    assert_eq!(code(shop.grant(&cid, &request)), "done");
+    assert_eq!(
+        code(shop.numbers_dead(&name("m"), handle, shop.now().saturating_add(1))),
+        "issuer.numbers_dead_differs"
+    );
+    shop.pass(WEEK);
+    assert_eq!(shop.issuer.tick().unwrap().manifests.len(), 1);
+}
+
+#[test]
+fn another_wallet_enrolled_in_between_keeps_the_account() {
+    let shop = Shop::on(Flaky::new());
+    let (first, second) = (Person::new("ann"), Person::with("ann", 2));
+    let (beside, faster) = (shop.again(), second.enrolment());
+    shop.store.meanwhile(move || assert!(beside.issuer.enrol(&[faster]).pop().unwrap().is_ok()));
+    assert_eq!(code(shop.enrol(&first)), "issuer.re_enrolment_too_early");
+    assert!(shop.issuer.account_of(&first.wallet_key).unwrap().is_none());
+    assert!(shop.issuer.account_of(&second.wallet_key).unwrap().is_some());
 }

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const ACCOUNTS: [&str; 6] = ["ann", "ben", "cid", "dot", "~eve", "~fay"];
 const MERCHANTS: [&str; 2] = ["m", "mm"];
+/// So many orders of each merchant are reported from the start.
+const ORDERS: u8 = 14;
 const CLASSES: [(u8, u32); 2] = [(ON_TIME, 3), (LATE, 2)];
 
 #[derive(Clone, Debug)]
@@ -46,6 +48,10 @@ enum Op {
         order: u8,
         at: i64,
     },
+    /// The host ends the numbers of all the merchant's orders.
+    AllNumbersDead {
+        merchant: usize,
+    },
     Tick,
     Pass {
         seconds: u64,
@@ -56,8 +62,8 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let (merchant, account, order) = (0..MERCHANTS.len(), 0..ACCOUNTS.len(), 0..10u8);
-    let class = 0..CLASSES.len();
+    let (merchant, account, order) = (0..MERCHANTS.len(), 0..ACCOUNTS.len(), 0..ORDERS + 2);
+    let (class, merchants) = (0..CLASSES.len(), merchant.clone());
     let days = |from: i64, to: i64| (from * DAY as i64)..(to * DAY as i64);
     let at = (merchant.clone(), order.clone());
     prop_oneof![
@@ -75,6 +81,7 @@ fn op() -> impl Strategy<Value = Op> {
         12 => at.clone().prop_map(|(merchant, order)| Op::Buy { merchant, order }),
         6 => (at, prop_oneof![3 => Just(0), 1 => days(-5, 20), 1 => days(360, 370)])
             .prop_map(|((merchant, order), at)| Op::NumbersDead { merchant, order, at }),
+        3 => merchants.prop_map(|merchant| Op::AllNumbersDead { merchant }),
         4 => Just(Op::Tick),
         6 => (0..9 * DAY).prop_map(|seconds| Op::Pass { seconds }),
         1 => Just(Op::Rotate),
@@ -445,6 +452,13 @@ fn step(shop: &mut Shop<MemoryStore>, model: &mut Model, op: Op) {
             };
             assert_eq!(code(answer), expected);
         }
+        Op::AllNumbersDead { merchant } => {
+            let ringing =
+                |order: &u8| model.orders.get(&(merchant, *order)).is_some_and(|o| o.dead.is_none());
+            for order in (0..ORDERS + 2).filter(ringing).collect::<Vec<_>>() {
+                step(shop, model, Op::NumbersDead { merchant, order, at: 0 });
+            }
+        }
         Op::Tick => {
             let report = shop.issuer.tick().unwrap();
             model.ticked(report, &shop.platform, now);
@@ -469,12 +483,16 @@ fn step(shop: &mut Shop<MemoryStore>, model: &mut Model, op: Op) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
     #[test]
     fn every_history_keeps_the_rules(ops in proptest::collection::vec(op(), 1..160)) {
         let (mut shop, mut model) = (Shop::new(), Model::default());
         for account in 0..5 {
             step(&mut shop, &mut model, Op::Enrol { account, wallet: 1 });
+        }
+        for (merchant, order) in (0..ORDERS).flat_map(|order| [(0, order), (1, order)]) {
+            let (account, class) = (usize::from(order) % ACCOUNTS.len(), usize::from(order / 3) % 2);
+            step(&mut shop, &mut model, Op::Report { merchant, order, account, class, due: 0 });
         }
         for op in ops {
             step(&mut shop, &mut model, op);
