@@ -1,7 +1,7 @@
 //! What authors do: recognised by their escrow, at boundaries to come.
 
 use crate::stores::{dump, holds_bytes};
-use crate::world::{Author, World, day, keys, manifest, merchant, published_author, review, scope};
+use crate::world::{Author, World, day, manifest, merchant, review, scope, submit_one};
 use std::collections::BTreeSet;
 use unjoin::ledger::{EditedEntry, Ledger, WithdrawnEntry, entry_id, waiting_entries};
 use unjoin::review::ActionReceipt;
@@ -14,7 +14,7 @@ use unjoin::wire::Message;
 fn published() -> (World<MemoryStore>, Scope, Author, ReviewState) {
     let (world, scope) = (World::in_memory(), scope("a", 1));
     world.desk.admit(&manifest(&scope, 1, 50)).unwrap();
-    let (author, state) = published_author(&world, &scope, "bad");
+    let (author, state) = submit_one(&world, &scope, "bad");
     let _ = world.tick_at(1);
     (world, scope, author, state)
 }
@@ -31,21 +31,17 @@ fn edit(author: &Author, state: ReviewState, new: &Review) -> AuthorProof {
 #[test]
 fn a_held_review_is_withdrawn_at_once_and_its_content_is_gone() {
     let (world, scope) = (World::in_memory(), scope("a", 1));
-    let (author, state) = published_author(&world, &scope, "words that nobody should keep");
-    let (other, other_state) = published_author(&world, &scope, "another");
+    let (author, state) = submit_one(&world, &scope, "words that nobody should keep");
+    let (other, _) = submit_one(&world, &scope, "another");
     let new = review(5, "x");
     let proof = edit(&author, state, &new);
     world.refuses("desk.held", || world.desk.act(&scope, &proof, Some(new)));
     let claim = AuthorRequest::Claim { audience: &merchant("press"), challenge: &[9; 32] };
     let claim = author.proof(state, claim);
     world.desk.verify_claim(&scope, &claim, &merchant("press"), &[9; 32]).unwrap();
+    // The other review is held too, but has another digest.
     let foreign = other.proof(state, AuthorRequest::Withdraw);
-    world.refuses("desk.refused", || {
-        world.desk.act(&scope, &foreign, None).map(|_| ()).and(
-            // Signed for the other's review, whose digest is another.
-            Ok(()),
-        )
-    });
+    world.refuses("desk.refused", || world.desk.act(&scope, &foreign, None));
 
     let proof = author.proof(state, AuthorRequest::Withdraw);
     let answer = world.desk.act(&scope, &proof, None).unwrap();
@@ -68,7 +64,6 @@ fn a_held_review_is_withdrawn_at_once_and_its_content_is_gone() {
     assert_eq!(report.batches[0].reviews.len(), 1);
     assert_eq!(world.listing("a")[0].review_id, other.id());
     assert_eq!(world.desk.act(&scope, &proof, None).unwrap(), answer);
-    assert!(other_state.last_sequence == 0);
 }
 
 #[test]
@@ -76,7 +71,7 @@ fn changes_take_effect_at_each_of_the_next_three_boundaries_and_never_else() {
     const AUTHORS: usize = 40;
     let (world, scope) = (World::in_memory(), scope("a", 1));
     world.desk.admit(&manifest(&scope, 1, 50)).unwrap();
-    let authors: Vec<_> = (0..AUTHORS).map(|_| published_author(&world, &scope, "bad")).collect();
+    let authors: Vec<_> = (0..AUTHORS).map(|_| submit_one(&world, &scope, "bad")).collect();
     let _ = world.tick_at(1);
     let new = review(5, "better");
     let mut expected = Vec::new();
@@ -188,7 +183,7 @@ fn after_a_withdrawal_nothing_is_accepted_but_the_escrow_stays() {
 #[test]
 fn nobody_else_acts_and_no_refusal_changes_anything() {
     let (world, scope, author, state) = published();
-    let (other, _) = published_author(&world, &scope, "held");
+    let (other, _) = submit_one(&world, &scope, "held");
     let stranger = Author::new(&scope);
     let unknown = stranger.proof(state, AuthorRequest::Withdraw);
     world.refuses("desk.unknown_review", || world.desk.act(&scope, &unknown, None));
@@ -219,7 +214,7 @@ fn nobody_else_acts_and_no_refusal_changes_anything() {
 fn nothing_is_accepted_after_the_escrow_was_erased() {
     let (world, scope) = (World::in_memory(), scope("a", 1));
     world.desk.admit(&manifest(&scope, 1, 2)).unwrap();
-    let (author, state) = published_author(&world, &scope, "bad");
+    let (author, state) = submit_one(&world, &scope, "bad");
     let new = review(2, "less bad");
     let last = edit(&author, state, &new);
     let _ = world.tick_at(5);
@@ -230,5 +225,4 @@ fn nothing_is_accepted_after_the_escrow_was_erased() {
     assert_eq!(world.desk.act(&scope, &last, Some(new)).unwrap(), answer, "a retry needs no escrow");
     let late = author.proof(state.after(&last), AuthorRequest::Withdraw);
     world.refuses("desk.escrow_erased", || world.desk.act(&scope, &late, None));
-    assert!(keys().ring.find(scope.key_id()).is_some());
 }

@@ -13,7 +13,9 @@ const COHORTS: [(&str, u64, u64, u64); 3] = [("a", 1, 3, 6), ("a", 2, 4, 9), ("b
 const EACH: usize = 3;
 
 static AUTHORS: LazyLock<Vec<Author>> = LazyLock::new(|| {
-    let of = |(name, cohort, ..)| (0..EACH).map(move |_| Author::new(&scope(name, cohort)));
+    let of = |(name, cohort, _, _): (&'static str, u64, u64, u64)| {
+        (0..EACH).map(move |_| Author::new(&scope(name, cohort)))
+    };
     COHORTS.into_iter().flat_map(of).collect()
 });
 

@@ -2,7 +2,7 @@
 //! the ledger.
 
 use crate::stores::dump;
-use crate::world::{World, day, manifest, published_author, review, scope};
+use crate::world::{World, day, manifest, review, scope, submit_one};
 use unjoin::ledger::{Ledger, RemovedEntry, waiting_entries};
 use unjoin::store::Bucket;
 use unjoin::wallet::AuthorRequest;
@@ -12,8 +12,8 @@ use unjoin::wire::Message;
 fn a_removed_review_is_gone_at_once_and_counted_until_the_boundary() {
     let (world, scope) = (World::in_memory(), scope("a", 1));
     world.desk.admit(&manifest(&scope, 1, 4)).unwrap();
-    let (author, state) = published_author(&world, &scope, "defamatory");
-    let _ = published_author(&world, &scope, "other");
+    let (author, state) = submit_one(&world, &scope, "defamatory");
+    let _ = submit_one(&world, &scope, "other");
     let id = author.id();
     world.refuses("desk.not_published", || world.desk.remove(&scope, &id, "court 7", "order 12/34"));
     let _ = world.tick_at(1);

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError};
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError, Write};
 
 /// Every row.
 pub(crate) fn dump<S: Store>(store: &S) -> Vec<(Bucket, Row)> {
@@ -124,6 +124,59 @@ impl<S: Store> Store for NeverRewritten<S> {
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A store that remembers where each row came to lie: a new one at the end, a changed one
+/// where it was.
+#[derive(Default)]
+pub(crate) struct Heap {
+    rows: MemoryStore,
+    places: Mutex<Vec<RowKey>>,
+}
+
+impl Heap {
+    pub(crate) fn keys_as_they_lie(&self) -> Vec<RowKey> {
+        self.places.lock().unwrap().clone()
+    }
+}
+
+impl Store for Heap {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.rows.read(keys)
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.rows.scan(bucket, prefix, after, limit)
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        let mut places = self.places.lock().unwrap();
+        let outcomes = self.rows.commit(commits)?;
+        for (commit, _) in
+            commits.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Committed)
+        {
+            for write in &commit.writes {
+                let at = RowKey { bucket: commit.bucket, key: write.key().to_vec() };
+                match write {
+                    Write::Delete(_) => places.retain(|place| *place != at),
+                    Write::Put(..) if places.contains(&at) => {}
+                    Write::Put(..) => places.push(at),
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.places.lock().unwrap().sort();
         Ok(())
     }
 }

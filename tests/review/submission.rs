@@ -3,7 +3,7 @@
 use crate::common::Directory;
 use crate::stores::{Failing, Failure, dump};
 use crate::world::{
-    Author, World, day, fresh_ring, keys, manifest, open, published_author, review, scope, scope_under,
+    Author, World, day, fresh_ring, keys, manifest, open, review, scope, scope_under, submit_one,
 };
 use std::sync::Arc;
 use std::thread;
@@ -215,7 +215,7 @@ fn a_receipt_keeps_its_word_whatever_races_with_it() {
 fn nothing_is_accepted_after_the_window_even_if_all_else_is_erased() {
     let world = World::in_memory();
     let scope = scope("a", 1);
-    let (author, _) = published_author(&world, &scope, "first");
+    let (author, _) = submit_one(&world, &scope, "first");
     world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
     for number in [2, 5, 9, 400] {
         let _ = world.tick_at(number);

@@ -195,12 +195,8 @@ impl<S: Store> World<S> {
     }
 }
 
-/// A published review of one star: its author and where it stands.
-pub(crate) fn published_author<S: Store>(
-    world: &World<S>,
-    scope: &Scope,
-    text: &str,
-) -> (Author, ReviewState) {
+/// Submits a review of one star: its author, and where it stands.
+pub(crate) fn submit_one<S: Store>(world: &World<S>, scope: &Scope, text: &str) -> (Author, ReviewState) {
     let (author, review) = (Author::new(scope), review(1, text));
     world.submit(author.submission(&review)).unwrap();
     (author, ReviewState::submitted(&review))
