@@ -38,6 +38,8 @@
 //! the services. `redb` (default): the embedded store.
 
 #![forbid(unsafe_code)]
+// Untrusted input reaches most of this crate and must never panic it.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod algebra;
 #[cfg(feature = "platform")]

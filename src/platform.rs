@@ -259,12 +259,12 @@ impl<S: Store> Platform<S> {
     /// The store's, or a configuration error; what was done stays done.
     pub fn tick(&self) -> Result<TickReport, PlatformError> {
         let issued = self.issuer.tick()?;
-        for manifest in &issued.manifests {
-            // Admitted before it is confirmed: a crash in between repeats the admission, which
-            // is idempotent.
-            self.desk.admit(manifest)?;
-            self.issuer.confirm_admitted(manifest.claimed_scope())?;
-        }
+        // Admitted before they are confirmed: a crash in between repeats the admission, which
+        // is idempotent.
+        self.desk.admit_many(&issued.manifests).into_iter().collect::<Result<Vec<()>, _>>()?;
+        let admitted: Vec<Scope> =
+            issued.manifests.iter().map(|manifest| manifest.claimed_scope().clone()).collect();
+        self.issuer.confirm_admitted(&admitted)?;
         let published = self.desk.tick()?;
         Ok(TickReport {
             manifests: issued.manifests,

@@ -12,6 +12,8 @@
 //! assert_eq!(refused.rule, Rule::Version);
 //! ```
 
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::algebra::{Element, decode_scalar};
 use crate::error::describe_errors;
 use crate::time::Timestamp;
@@ -358,7 +360,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
         use base64ct::{Base64UrlUnpadded, Encoding};
-        if !self.text || text.len() > self.most.div_ceil(3) * 4 {
+        if !self.text || text.len() > self.most.div_ceil(3).saturating_mul(4) {
             return Err(E::invalid_length(text.len(), &self));
         }
         Base64UrlUnpadded::decode_vec(text).map_err(|_| E::custom("not base64url without padding"))

@@ -152,7 +152,7 @@ fn tokens_are_granted_once_and_their_cohort_closes<S: Store>(open: impl Fn() -> 
     drop(issuer);
     let issuer = platform.open(open());
     assert_eq!(issuer.tick().unwrap().manifests, [manifest.clone()], "not yet with the desk");
-    issuer.confirm_admitted(manifest.claimed_scope()).unwrap();
+    issuer.confirm_admitted(std::slice::from_ref(manifest.claimed_scope())).unwrap();
     assert!(issuer.tick().unwrap().manifests.is_empty());
     assert_eq!(issuer.manifests_of(&merchant).unwrap(), [manifest]);
     // Restored from their seeds, all wallets ask again, and their tokens are good.

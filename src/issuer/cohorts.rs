@@ -62,12 +62,13 @@ impl<S: Store> Desk<S> {
         let rows = self.store.read(&[tick_key()])?;
         let done = TickRow::read(&rows, 0)?.map(|row| row.boundary);
         let boundary = self.config.grid.at_or_before(now).filter(|b| done.is_none_or(|done| done < *b));
-        let mut walk = Walk { desk: self, now, boundary, report: IssuerReport::default() };
-        for bucket in Bucket::all() {
-            walk.open_cohorts(bucket)?;
-            walk.sealed_cohorts(bucket)?;
-            walk.waiting_manifests(bucket)?;
-        }
+        let report = IssuerReport::default();
+        let mut walk = Walk { desk: self, now, boundary, report, decisions: Vec::new(), writes: 0 };
+        Bucket::all().try_for_each(|bucket| walk.open_cohorts(bucket))?;
+        walk.commit()?;
+        Bucket::all().try_for_each(|bucket| walk.sealed_cohorts(bucket))?;
+        walk.commit()?;
+        Bucket::all().try_for_each(|bucket| walk.waiting_manifests(bucket))?;
         let report = walk.report;
         if let Some(boundary) = boundary {
             let RowKey { bucket, key } = tick_key();
@@ -82,13 +83,16 @@ impl<S: Store> Desk<S> {
         Ok(report)
     }
 
-    pub(super) fn confirm_admitted(&self, scope: &Scope) -> Result<(), IssuerError> {
-        let key = waiting_key(scope.merchant(), scope.cohort());
-        let rows = self.store.read(std::slice::from_ref(&key))?;
-        if let Some(read) = raw(&rows, 0) {
+    pub(super) fn confirm_admitted(&self, scopes: &[Scope]) -> Result<(), IssuerError> {
+        let keys: Vec<RowKey> =
+            scopes.iter().map(|scope| waiting_key(scope.merchant(), scope.cohort())).collect();
+        let rows = self.store.read(&keys)?;
+        let waiting = keys.into_iter().zip(rows).filter(|(_, read)| read.is_some());
+        let decisions = waiting.map(|(key, read)| {
             let commit = Commit::new(key.bucket).delete(key.key.clone());
-            self.all_unchanged(vec![IfUnchanged { read: Some(read.to_vec()), key, commit }])?;
-        }
+            IfUnchanged { key, read, commit }
+        });
+        self.all_unchanged(decisions.collect())?;
         Ok(())
     }
 
@@ -127,6 +131,9 @@ struct Walk<'a, S: Store> {
     /// The boundary to work off; `None` if that was done: nothing seals or closes then.
     boundary: Option<Timestamp>,
     report: IssuerReport,
+    /// Decided and not yet committed: the cohorts of many merchants share a durable commit.
+    decisions: Vec<IfUnchanged>,
+    writes: usize,
 }
 
 /// What a walk over a sealed cohort's members found.
@@ -145,11 +152,22 @@ fn count(accounts: &HashSet<AccountTag>) -> u32 {
 }
 
 impl<S: Store> Walk<'_, S> {
+    fn decide(&mut self, decision: IfUnchanged) -> Result<(), IssuerError> {
+        self.writes += decision.commit.writes.len();
+        self.decisions.push(decision);
+        if self.writes >= WRITES { self.commit() } else { Ok(()) }
+    }
+
+    fn commit(&mut self) -> Result<(), IssuerError> {
+        self.writes = 0;
+        self.desk.all_unchanged(std::mem::take(&mut self.decisions))?;
+        Ok(())
+    }
+
     fn open_cohorts(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
         let ring = self.desk.ring();
         let mut pages = Pages::new(&*self.desk.store, bucket, OPEN_COHORTS.to_vec());
         while let Some(page) = pages.next()? {
-            let mut seals = Vec::new();
             for Row { key, value } in page {
                 let (merchant, cohort) = (merchant_of(&key)?, CohortRow::from_value(&value)?);
                 let retired = ring.find(&cohort.key_id).is_some() && !ring.may_issue(&cohort.key_id);
@@ -162,35 +180,26 @@ impl<S: Store> Walk<'_, S> {
                 if old_enough && of_standing >= cohort.k || retired && self.boundary.is_some() {
                     let sealed = sealed_key(&merchant, cohort.cohort);
                     let commit = Commit::new(bucket).delete(key.clone()).put(sealed.key, value.clone());
-                    seals.push(IfUnchanged { key: RowKey { bucket, key }, read: Some(value), commit });
+                    self.decide(IfUnchanged { key: RowKey { bucket, key }, read: Some(value), commit })?;
                 } else if starving && of_standing < cohort.k {
                     self.starves(&merchant, &cohort, of_standing, !retired);
                 }
             }
-            self.desk.all_unchanged(seals)?;
         }
         Ok(())
     }
 
     fn sealed_cohorts(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
         let mut pages = Pages::new(&*self.desk.store, bucket, SEALED_COHORTS.to_vec());
-        let mut decisions = Vec::new();
-        let mut writes = 0;
         while let Some(page) = pages.next()? {
             for Row { key, value } in page {
                 let (merchant, cohort) = (merchant_of(&key)?, CohortRow::from_value(&value)?);
                 let members = self.members(&merchant, &cohort)?;
                 if let Some(commit) = self.sealed_cohort(&merchant, &cohort, &members) {
-                    writes += commit.writes.len();
-                    decisions.push(IfUnchanged { key: RowKey { bucket, key }, read: Some(value), commit });
-                }
-                if writes >= WRITES {
-                    self.desk.all_unchanged(std::mem::take(&mut decisions))?;
-                    writes = 0;
+                    self.decide(IfUnchanged { key: RowKey { bucket, key }, read: Some(value), commit })?;
                 }
             }
         }
-        self.desk.all_unchanged(decisions)?;
         Ok(())
     }
 

@@ -259,12 +259,13 @@ impl<S: Store> Issuer<S> {
         self.desk.tick()
     }
 
-    /// Notes that a manifest was handed to the desk: it is reported no more. Idempotent.
+    /// Notes that the manifests of these scopes were handed to the desk: they are reported no
+    /// more. Idempotent.
     ///
     /// # Errors
     /// The store's.
-    pub fn confirm_admitted(&self, scope: &Scope) -> Result<(), IssuerError> {
-        self.desk.confirm_admitted(scope)
+    pub fn confirm_admitted(&self, scopes: &[Scope]) -> Result<(), IssuerError> {
+        self.desk.confirm_admitted(scopes)
     }
 
     /// The manifest of a cohort; `None` while it has not closed.

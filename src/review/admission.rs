@@ -2,13 +2,30 @@
 
 use super::rows::{self, CohortRow, DUE_VALUE, Due, Stored, Task, read_row};
 use super::{Core, DeskError};
-use crate::store::decide::{Decision, Step, run_one};
+use crate::store::decide::{Decision, Step, run};
 use crate::store::{Commit, RowKey, Store, StoreError};
 use crate::token::{CohortManifest, SignedManifest};
 use crate::wire::Message;
 
 impl<S: Store> Core<S> {
-    pub(super) fn admit(&self, signed: &SignedManifest) -> Result<(), DeskError> {
+    pub(super) fn admit(&self, manifests: &[SignedManifest]) -> Vec<Result<(), DeskError>> {
+        let mut results: Vec<Result<(), DeskError>> = Vec::with_capacity(manifests.len());
+        let mut admissions = Vec::new();
+        for signed in manifests {
+            results.push(self.check(signed).map(|manifest| {
+                admissions.push(Admission { manifest, opening_window: self.config.opening_window });
+            }));
+        }
+        let mut admitted = run(&*self.store, &mut admissions).into_iter();
+        for result in results.iter_mut().filter(|result| result.is_ok()) {
+            if let Some(admitted) = admitted.next() {
+                *result = admitted.map_err(DeskError::from).and_then(|admitted| admitted);
+            }
+        }
+        results
+    }
+
+    fn check<'a>(&self, signed: &'a SignedManifest) -> Result<&'a CohortManifest, DeskError> {
         let manifest = signed.verify(&self.platform.public()).map_err(|_| DeskError::ManifestRefused)?;
         // One that was never on the wire may be out of order; only what decodes is stored.
         if CohortManifest::from_bytes(&manifest.to_bytes()).is_err() {
@@ -23,7 +40,7 @@ impl<S: Store> Core<S> {
         if &manifest.escrow_id != pair.escrow_key.id() {
             return Err(DeskError::WrongEscrow);
         }
-        run_one(&*self.store, Admission { manifest, opening_window: self.config.opening_window })?
+        Ok(manifest)
     }
 }
 

@@ -21,9 +21,9 @@ pub(super) struct Applied {
 
 impl<S: Store> Core<S> {
     /// Applies what waited for one boundary at one merchant, in one commit.
-    pub(super) fn apply(&self, due: &[Due]) -> Result<Applied, DeskError> {
+    pub(super) fn apply(&self, due: &[&Due]) -> Result<Applied, DeskError> {
         let ids = due.iter().filter_map(|due| match due.task {
-            Task::Apply(id) => Some((due, id)),
+            Task::Apply(id) => Some((*due, id)),
             _ => None,
         });
         Ok(run_one(&*self.store, Application { core: self, due: ids.collect() })?)

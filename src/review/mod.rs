@@ -137,7 +137,15 @@ impl<S: Store> ReviewDesk<S> {
     /// [`DeskError::WrongEscrow`]; [`DeskError::ManifestConflict`] when the scope has another
     /// manifest; [`DeskError::Store`].
     pub fn admit(&self, manifest: &SignedManifest) -> Result<(), DeskError> {
-        self.core.admit(manifest)
+        self.admit_many(std::slice::from_ref(manifest)).pop().unwrap_or(Err(DeskError::ManifestRefused))
+    }
+
+    /// Admits many closed cohorts with one durable commit; one answer for each, in order.
+    ///
+    /// # Errors
+    /// As [`ReviewDesk::admit`], each for itself.
+    pub fn admit_many(&self, manifests: &[SignedManifest]) -> Vec<Result<(), DeskError>> {
+        self.core.admit(manifests)
     }
 
     /// Takes in a review. The answer is a receipt once the review is durably held; the

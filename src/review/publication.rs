@@ -8,14 +8,19 @@ use super::rows::{self, CohortRow, Due, Evidence, Held, ListedRow, ReviewRow, Se
 use super::rows::{RewrittenRow, Stored, TakenBack, Task, read_presentation, read_row};
 use super::{Core, DeskError, below};
 use crate::ledger::{Ledger, PublishedEntry, WithdrawnEntry, outbox};
-use crate::store::decide::{Decision, Step, run_one};
+use crate::store::decide::{Decision, Step, run};
 use crate::store::{Bucket, Commit, RowKey, Store, StoreError};
 use crate::time::Timestamp;
 use crate::token::{Accepted, CohortManifest, KeyPair, ReviewId, Scope};
 use crate::wire::Message;
+use std::sync::Arc;
 
 /// So many rows are read, or changed in one commit, at a time; a cohort is published whole.
 pub(super) const CHUNK: usize = 256;
+/// So much of the schedule is taken up at a time.
+const DUE_AT_ONCE: usize = 1024;
+/// Publications are committed together once they hold so many reviews.
+const HELD_AT_ONCE: usize = 4096;
 
 /// What a tick has done.
 #[derive(Debug, Default)]
@@ -53,41 +58,55 @@ impl<S: Store> Core<S> {
     pub(super) fn tick(&self) -> Result<DeskReport, DeskError> {
         let now = self.environment.now();
         let mut report = DeskReport::default();
+        let mut due = Vec::new();
         for bucket in Bucket::all() {
-            self.tick_bucket(bucket, now, &mut report)?;
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                let found = self.store.scan(bucket, &rows::schedule(), after.as_deref(), CHUNK)?;
+                let known = due.len();
+                for row in &found {
+                    due.push(Due::from_key(&row.key)?);
+                }
+                due.retain(|due| due.time <= now);
+                // The schedule is in the order of its times.
+                let complete = found.len() < CHUNK || due.len() < known + found.len();
+                if due.len() >= DUE_AT_ONCE {
+                    self.do_due(&std::mem::take(&mut due), &mut report)?;
+                }
+                if complete {
+                    break;
+                }
+                after = found.last().map(|row| row.key.clone());
+            }
         }
+        self.do_due(&due, &mut report)?;
         report.rewritten = self.rewrite_if_due(now)?;
         Ok(report)
     }
 
-    fn tick_bucket(&self, bucket: Bucket, now: Timestamp, report: &mut DeskReport) -> Result<(), DeskError> {
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let found = self.store.scan(bucket, &rows::schedule(), after.as_deref(), CHUNK)?;
-            let complete = found.len() < CHUNK;
-            after = found.last().map(|row| row.key.clone());
-            let mut due = found.iter().map(|row| Due::from_key(&row.key)).collect::<Result<Vec<_>, _>>()?;
-            let all_due = due.iter().all(|due| due.time <= now);
-            due.retain(|due| due.time <= now);
-            for group in due.chunk_by(may_share_a_commit) {
-                self.note(self.do_due(group, report), report)?;
-            }
-            if complete || !all_due {
-                return Ok(());
-            }
+    /// Does what is due. Publications of all merchants share their durable commits; what
+    /// changes a published review comes after them.
+    fn do_due(&self, due: &[Due], report: &mut DeskReport) -> Result<(), DeskError> {
+        let is_publication = |due: &&Due| due.task == Task::Publish;
+        self.publish(due.iter().filter(is_publication).collect(), report)?;
+        let rest: Vec<&Due> = due.iter().filter(|due| !is_publication(due)).collect();
+        let groups = rest.chunk_by(|a, b| may_share_a_commit(a, b)).flat_map(|group| group.chunks(CHUNK));
+        for group in groups {
+            self.note(self.do_group(group, report), report)?;
         }
+        Ok(())
     }
 
-    fn do_due(&self, group: &[Due], report: &mut DeskReport) -> Result<(), DeskError> {
+    fn do_group(&self, group: &[&Due], report: &mut DeskReport) -> Result<(), DeskError> {
         let Some(first) = group.first() else { return Ok(()) };
         match first.task {
-            Task::Publish => report.batches.extend(self.publish(first)?),
             Task::Apply(_) => {
                 let applied = self.apply(group)?;
                 report.edits += applied.edits;
                 report.withdrawals += applied.withdrawals;
             }
             Task::Erase => report.erased_cohorts += usize::from(self.erase(first)?),
+            Task::Publish => {}
         }
         Ok(())
     }
@@ -102,15 +121,51 @@ impl<S: Store> Core<S> {
         Ok(())
     }
 
-    /// Publishes what the cohort holds for a boundary; `None` when that is nothing.
+    /// Publishes what each cohort holds for its boundary, each in a commit of its own; the
+    /// commits share their durable writes.
     ///
-    /// First the boundary is sealed, in a commit of its own: from then on nothing is accepted
-    /// for it, so that the scan finds all of it. A crash in between leaves the task due and
-    /// everything held.
-    fn publish(&self, due: &Due) -> Result<Option<Batch>, DeskError> {
-        let manifest = run_one(&*self.store, Seal { due })?;
-        let ring = self.ring();
-        let pair = ring.find(due.scope.key_id()).ok_or(DeskError::UnknownKey)?;
+    /// First the boundaries are sealed, in commits of their own: from then on nothing is
+    /// accepted for them, so that the scans find all of it. A crash in between leaves the
+    /// task due and everything held.
+    fn publish(&self, due: Vec<&Due>, report: &mut DeskReport) -> Result<(), DeskError> {
+        let mut seals: Vec<Seal<'_>> = due.iter().map(|due| Seal { due }).collect();
+        let manifests = run(&*self.store, &mut seals);
+        let mut publications = Vec::new();
+        let mut held = 0;
+        for (due, manifest) in due.into_iter().zip(manifests) {
+            let gathered = manifest.map_err(DeskError::from).and_then(|manifest| self.gather(due, manifest));
+            match gathered {
+                Ok(publication) => {
+                    held += publication.ids.len();
+                    publications.push(publication);
+                }
+                Err(error) => self.note(Err(error), report)?,
+            }
+            if held >= HELD_AT_ONCE {
+                self.publish_gathered(std::mem::take(&mut publications), report)?;
+                held = 0;
+            }
+        }
+        self.publish_gathered(publications, report)
+    }
+
+    fn publish_gathered(
+        &self,
+        mut publications: Vec<Publication<'_, S>>,
+        report: &mut DeskReport,
+    ) -> Result<(), DeskError> {
+        for published in run(&*self.store, &mut publications) {
+            match published {
+                Ok(batch) => report.batches.extend(batch),
+                Err(error) => self.note(Err(error.into()), report)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what a cohort holds for a boundary that is sealed.
+    fn gather<'a>(&'a self, due: &'a Due, manifest: CohortManifest) -> Result<Publication<'a, S>, DeskError> {
+        let pair = Arc::clone(self.ring().find(due.scope.key_id()).ok_or(DeskError::UnknownKey)?);
         let cohort = CohortRow { manifest, sealed: 0 };
         let mut ids = Vec::new();
         let mut after: Option<Vec<u8>> = None;
@@ -132,7 +187,7 @@ impl<S: Store> Core<S> {
                 break;
             }
         }
-        Ok(run_one(&*self.store, Publication { core: self, due, cohort: &cohort.manifest, pair, ids })?)
+        Ok(Publication { core: self, due, cohort: cohort.manifest, pair, ids })
     }
 
     /// The mark that makes the next tick rewrite the store. Its value is fresh each time, so
@@ -210,8 +265,8 @@ impl Decision for Seal<'_> {
 struct Publication<'a, S> {
     core: &'a Core<S>,
     due: &'a Due,
-    cohort: &'a CohortManifest,
-    pair: &'a KeyPair,
+    cohort: CohortManifest,
+    pair: Arc<KeyPair>,
     /// The reviews that are held, or were taken back, for this boundary: in the order of
     /// their ids.
     ids: Vec<ReviewId>,

@@ -44,7 +44,7 @@ fn a_manifest_says_at_least_k_and_boundaries_only() {
     // Reported until it is confirmed; kept for ever.
     assert_eq!(manifests(&shop.again()), [expected.clone()]);
     for _ in 0..2 {
-        shop.issuer.confirm_admitted(&scope).unwrap();
+        shop.issuer.confirm_admitted(std::slice::from_ref(&scope)).unwrap();
     }
     assert!(manifests(&shop).is_empty());
     let kept = shop.issuer.manifest(&scope).unwrap().unwrap();
@@ -194,7 +194,7 @@ fn a_closed_cohort_leaves_its_manifest_and_its_orders_alone() {
     }
     shop.pass(WEEK);
     let scope = manifests(&shop).pop().unwrap().scope;
-    shop.issuer.confirm_admitted(&scope).unwrap();
+    shop.issuer.confirm_admitted(std::slice::from_ref(&scope)).unwrap();
     let rooms = |room: &[u8]| dump(&*shop.store).iter().filter(|(_, row)| row.key.starts_with(room)).count();
     assert_eq!(["ic", "is", "ib", "ip"].map(|room| rooms(room.as_bytes())), [0; 4]);
     assert_eq!(["io", "im"].map(|room| rooms(room.as_bytes())), [2, 1]);
