@@ -1,7 +1,7 @@
 //! Civil dates of the proleptic Gregorian calendar and seconds since 1970-01-01 00:00 UTC, for the years 0 to 9999.
 
-pub const DAY: i64 = 86_400;
-pub const DATE_LENGTH: usize = "2017-01-31".len();
+pub(crate) const DAY: i64 = 86_400;
+pub(crate) const DATE_LENGTH: usize = "2017-01-31".len();
 
 /// Days since 1970-01-01. Years are counted from March, so that the leap day is the last of its year; 400 of them are
 /// 146,097 days.
@@ -29,7 +29,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 
 /// `YYYY-MM-DD`, or the same with ` HH:MM:SS` or `THH:MM:SS` and perhaps a `Z`. `None` for anything else, days that
 /// no calendar has included.
-pub fn parse_moment(text: &str) -> Option<i64> {
+pub(crate) fn parse_moment(text: &str) -> Option<i64> {
     let (date, time) = match text.split_at_checked(DATE_LENGTH)? {
         (date, "") => (date, None),
         (date, rest) => (date, Some(rest.strip_prefix([' ', 'T'])?)),
@@ -59,12 +59,12 @@ fn numbers(text: &str, separator: char, widths: [usize; 3]) -> Option<[i64; 3]> 
     parts.next().is_none().then_some(read)
 }
 
-pub fn format_date(moment: i64) -> String {
+pub(crate) fn format_date(moment: i64) -> String {
     let (year, month, day) = civil_from_days(moment.div_euclid(DAY));
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-pub fn format_moment(moment: i64) -> String {
+pub(crate) fn format_moment(moment: i64) -> String {
     let second = moment.rem_euclid(DAY);
     format!("{} {:02}:{:02}:{:02}", format_date(moment), second / 3_600, second / 60 % 60, second % 60)
 }
@@ -99,9 +99,23 @@ mod tests {
     #[test]
     fn days_that_no_calendar_has_are_refused() {
         for text in [
-            "", "2017", "2017-02-29", "2100-02-29", "2017-13-01", "2017-00-10", "2017-04-31", "2017-4-30", "17-04-2017",
-            "2017-04-30 24:00:00", "2017-04-30 10:60:00", "2017-04-30 10:00", "2017-04-30x10:00:00", "2017-04-30 ",
-            "+017-04-30", "2017-04-30 10:00:00+01:00", "2017-04-3é",
+            "",
+            "2017",
+            "2017-02-29",
+            "2100-02-29",
+            "2017-13-01",
+            "2017-00-10",
+            "2017-04-31",
+            "2017-4-30",
+            "17-04-2017",
+            "2017-04-30 24:00:00",
+            "2017-04-30 10:60:00",
+            "2017-04-30 10:00",
+            "2017-04-30x10:00:00",
+            "2017-04-30 ",
+            "+017-04-30",
+            "2017-04-30 10:00:00+01:00",
+            "2017-04-3é",
         ] {
             assert_eq!(parse_moment(text), None, "{text}");
         }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::random::SplitMix64;
 
 /// Training groups. The alternatives of group `g` are the rows `starts[g]..starts[g + 1]`.
-pub struct Choices {
+pub(crate) struct Choices {
     pub width: usize,
     /// Row by row; a value that does not exist is NaN and sorts below all others.
     pub values: Vec<f32>,
@@ -18,12 +18,12 @@ pub struct Choices {
 }
 
 impl Choices {
-    pub fn new(width: usize) -> Self {
+    pub(crate) fn new(width: usize) -> Self {
         Self { width, values: Vec::new(), offset: Vec::new(), starts: vec![0], chosen: Vec::new() }
     }
 
     /// Closes the group of all rows pushed since the last one.
-    pub fn close_group(&mut self, chosen_row: usize) {
+    pub(crate) fn close_group(&mut self, chosen_row: usize) {
         self.chosen.push(chosen_row);
         self.starts.push(self.offset.len());
     }
@@ -34,7 +34,7 @@ impl Choices {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub trees: usize,
     pub leaves: usize,
     pub shrinkage: f32,
@@ -46,7 +46,7 @@ pub struct Settings {
     pub feature_share: f64,
 }
 
-pub struct Forest {
+pub(crate) struct Forest {
     trees: Vec<Vec<Node>>,
 }
 
@@ -60,7 +60,7 @@ struct Node {
 }
 
 impl Forest {
-    pub fn score(&self, row: &[f32]) -> f32 {
+    pub(crate) fn score(&self, row: &[f32]) -> f32 {
         self.trees.iter().map(|tree| tree_score(tree, row)).sum()
     }
 }
@@ -96,8 +96,9 @@ impl Binned {
                 let column = || choices.values.iter().skip(feature).step_by(width).copied();
                 let mut sample: Vec<f32> = column().step_by(step).filter(|value| !value.is_nan()).collect();
                 sample.sort_unstable_by(f32::total_cmp);
-                let mut cuts: Vec<f32> =
-                    (1..BINS - 1).filter_map(|rank| sample.get(rank * sample.len() / (BINS - 1)).copied()).collect();
+                let mut cuts: Vec<f32> = (1..BINS - 1)
+                    .filter_map(|rank| sample.get(rank * sample.len() / (BINS - 1)).copied())
+                    .collect();
                 cuts.dedup();
                 let bin = |value: f32| {
                     if value.is_nan() { 0 } else { 1 + cuts.partition_point(|&cut| cut < value) as u8 }
@@ -114,7 +115,7 @@ impl Binned {
     }
 }
 
-pub fn fit(choices: &Choices, settings: Settings, seed: u64) -> Forest {
+pub(crate) fn fit(choices: &Choices, settings: Settings, seed: u64) -> Forest {
     let binned = Binned::new(choices);
     let mut generator = SplitMix64::new(seed);
     let mut score = choices.offset.clone();
@@ -133,11 +134,13 @@ pub fn fit(choices: &Choices, settings: Settings, seed: u64) -> Forest {
         generator.shuffle(&mut features);
         features.truncate(((choices.width as f64 * settings.feature_share).ceil() as usize).max(1));
         let tree = grow(&binned, &features, rows, &gradient, settings);
-        score.par_chunks_mut(4_096).zip(choices.values.par_chunks(4_096 * choices.width)).for_each(|(scores, values)| {
-            for (score, row) in scores.iter_mut().zip(values.chunks(choices.width)) {
-                *score += tree_score(&tree, row);
-            }
-        });
+        score.par_chunks_mut(4_096).zip(choices.values.par_chunks(4_096 * choices.width)).for_each(
+            |(scores, values)| {
+                for (score, row) in scores.iter_mut().zip(values.chunks(choices.width)) {
+                    *score += tree_score(&tree, row);
+                }
+            },
+        );
         trees.push(tree);
     }
     Forest { trees }
@@ -197,7 +200,8 @@ fn grow(
     let mut leaves = vec![Leaf { node: 0, rows, histograms, sum, best }];
     while leaves.len() < settings.leaves {
         let gain = |leaf: &Leaf| leaf.best.map_or(0.0, |cut| cut.gain);
-        let Some(widest) = (0..leaves.len()).max_by(|&left, &right| gain(&leaves[left]).total_cmp(&gain(&leaves[right])))
+        let Some(widest) =
+            (0..leaves.len()).max_by(|&left, &right| gain(&leaves[left]).total_cmp(&gain(&leaves[right])))
         else {
             break;
         };
@@ -223,7 +227,9 @@ fn grow(
             left: nodes.len() as u32,
             threshold: binned.threshold(features[cut.feature], cut.bin),
         };
-        for (rows, histograms, sum) in [(left, left_histograms, cut.left_sum), (right, right_histograms, right_sum)] {
+        for (rows, histograms, sum) in
+            [(left, left_histograms, cut.left_sum), (right, right_histograms, right_sum)]
+        {
             let best = best_cut(features, &histograms, sum, settings);
             leaves.push(Leaf { node: nodes.len(), rows, histograms, sum, best });
             nodes.push(leaf(sum));
@@ -244,7 +250,11 @@ fn count(binned: &Binned, features: &[usize], rows: &[u32], gradient: &[[f32; 2]
         }
         histogram.to_vec()
     };
-    if rows.len() > 8_192 { features.par_iter().map(one).collect() } else { features.iter().map(one).collect() }
+    if rows.len() > 8_192 {
+        features.par_iter().map(one).collect()
+    } else {
+        features.iter().map(one).collect()
+    }
 }
 
 fn best_cut(features: &[usize], histograms: &[Histogram], sum: [f32; 2], settings: Settings) -> Option<Cut> {

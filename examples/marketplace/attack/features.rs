@@ -1,6 +1,6 @@
 //! What the attacker compares: a review with an order that may be behind it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     calendar::DAY,
@@ -12,20 +12,23 @@ const DAYS: f64 = DAY as f64;
 
 /// How precisely the platform tells when a review appeared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
+pub(crate) enum Precision {
     Exact,
     Day,
 }
 
 impl Precision {
-    pub fn of(published: &[PublishedReview]) -> Self {
-        if published.iter().all(|review| review.published_at.rem_euclid(DAY) == 0) { Self::Day } else { Self::Exact }
+    pub(crate) fn of(published: &[PublishedReview]) -> Self {
+        if published.iter().all(|review| review.published_at.rem_euclid(DAY) == 0) {
+            Self::Day
+        } else {
+            Self::Exact
+        }
     }
 }
 
 /// An order in the attacker's terms.
-pub struct OrderFacts {
-    pub merchant: usize,
+pub(crate) struct OrderFacts {
     pub customer: usize,
     pub late_or_failed: bool,
     pub purchased_at: f64,
@@ -40,7 +43,7 @@ pub struct OrderFacts {
     pub values: [f32; ORDER_WIDTH],
 }
 
-pub struct ReviewFacts {
+pub(crate) struct ReviewFacts {
     pub merchant: usize,
     pub stars: u8,
     pub seen_at: f64,
@@ -50,8 +53,7 @@ pub struct ReviewFacts {
 }
 
 /// Both tables with names replaced by indices.
-pub struct Facts {
-    pub precision: Precision,
+pub(crate) struct Facts {
     pub orders: Vec<OrderFacts>,
     pub reviews: Vec<ReviewFacts>,
     pub merchants: usize,
@@ -59,8 +61,13 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub fn new(exports: &Exports) -> Self {
+    pub(crate) fn new(exports: &Exports) -> Self {
+        // In the order of their names, so that the order of the rows does not matter.
         let mut merchants = Index::default();
+        let names: BTreeSet<&str> = exports.published.iter().map(|review| review.merchant.as_str()).collect();
+        names.into_iter().for_each(|name| {
+            merchants.of(name);
+        });
         let mut customers = Index::default();
         let mut categories = Index::default();
         let mut purchases: HashMap<(&str, &str), u32> = HashMap::new();
@@ -71,15 +78,18 @@ impl Facts {
             .orders
             .iter()
             .map(|order| OrderFacts {
-                merchant: merchants.of(&order.merchant),
                 customer: customers.of(&order.customer),
                 category: categories.of(&order.category),
                 ..order_facts(order, purchases[&(order.merchant.as_str(), order.customer.as_str())])
             })
             .collect();
         let precision = Precision::of(&exports.published);
-        let position: HashMap<&str, usize> =
-            exports.orders.iter().enumerate().map(|(index, order)| (order.order_id.as_str(), index)).collect();
+        let position: HashMap<&str, usize> = exports
+            .orders
+            .iter()
+            .enumerate()
+            .map(|(index, order)| (order.order_id.as_str(), index))
+            .collect();
         let reviews = exports
             .published
             .iter()
@@ -94,7 +104,7 @@ impl Facts {
                 }
             })
             .collect();
-        Self { precision, orders, reviews, merchants: merchants.len(), categories: categories.len() }
+        Self { orders, reviews, merchants: merchants.len(), categories: categories.len() }
     }
 }
 
@@ -118,7 +128,7 @@ fn to_the_minute(moment: i64) -> f64 {
     (moment - moment.rem_euclid(60)) as f64
 }
 
-pub const ORDER_WIDTH: usize = 11;
+pub(crate) const ORDER_WIDTH: usize = 11;
 
 fn order_facts(order: &PortalOrder, purchases: u32) -> OrderFacts {
     let purchased_at = to_the_minute(order.purchased_at);
@@ -129,7 +139,6 @@ fn order_facts(order: &PortalOrder, purchases: u32) -> OrderFacts {
     let anchor = delivered_at.map_or(promised, |delivered| midnight(delivered).min(promised));
     let days = |from: f64, to: Option<f64>| to.map_or(f32::NAN, |to| ((to - from) / DAYS) as f32);
     OrderFacts {
-        merchant: 0,
         customer: 0,
         category: 0,
         late_or_failed: order.late_or_failed(),
@@ -164,12 +173,12 @@ fn weekday(moment: f64) -> f32 {
     (moment / DAYS).floor().rem_euclid(7.0) as f32
 }
 
-pub const PAIR_WIDTH: usize = ORDER_WIDTH + 13;
+pub(crate) const PAIR_WIDTH: usize = ORDER_WIDTH + 13;
 
 /// What a model trained on other merchants adds to a pair: how likely the delay, how likely the stars, and how
 /// content customers of the order's category are.
 #[derive(Clone, Copy)]
-pub struct Prior {
+pub(crate) struct Prior {
     pub delay: f32,
     pub stars: f32,
     pub category: f32,
@@ -177,13 +186,19 @@ pub struct Prior {
 
 /// Where the order stands among the candidates of the review.
 #[derive(Clone, Copy)]
-pub struct Standing {
+pub(crate) struct Standing {
     pub candidates: usize,
     /// The part of the candidates that were due before this order.
     pub rank: f32,
 }
 
-pub fn pair(review: &ReviewFacts, order: &OrderFacts, prior: Prior, standing: Standing, row: &mut Vec<f32>) {
+pub(crate) fn pair(
+    review: &ReviewFacts,
+    order: &OrderFacts,
+    prior: Prior,
+    standing: Standing,
+    row: &mut Vec<f32>,
+) {
     let hours = |since: f64| ((review.seen_at - since) / HOUR) as f32;
     let hour = |moment: f64| (moment.rem_euclid(DAYS) / HOUR) as f32;
     let apart = (hour(review.seen_at) - hour(order.purchased_at)).abs();

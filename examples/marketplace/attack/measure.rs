@@ -10,16 +10,16 @@ use crate::{
 
 /// Whose reviews are counted. A one-star review of a late order is the one that a gang goes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
+pub(crate) enum Group {
     All,
     Bad,
     BadOfLateOrFailed,
 }
 
 impl Group {
-    pub const EACH: [Self; 3] = [Self::All, Self::Bad, Self::BadOfLateOrFailed];
+    pub(crate) const EACH: [Self; 3] = [Self::All, Self::Bad, Self::BadOfLateOrFailed];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::All => "all reviews",
             Self::Bad => "1-2 stars",
@@ -39,17 +39,19 @@ impl Group {
 /// A share with its standard error. Reviews of one merchant are attacked together, so the error is that of a ratio
 /// over merchants, not of so many independent reviews.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     pub share: f64,
     pub standard_error: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GroupMeasures {
+pub(crate) struct GroupMeasures {
     pub published: usize,
     /// The customer named first is the author.
     pub top_one: Rate,
-    /// The same as a multiple of 1/k.
+    /// The customer whom the best one-to-one assignment names is the author.
+    pub assigned: Rate,
+    /// `top_one` as a multiple of 1/k.
     pub multiple: Rate,
     /// Reviews for which the attacker's own chance is above nine in ten, and how many of these he has right.
     pub linked: f64,
@@ -63,13 +65,13 @@ pub struct GroupMeasures {
 
 /// From the writing of a review to its publication, in days.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Delay {
+pub(crate) struct Delay {
     pub median: f64,
     pub ninetieth: f64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Measures {
+pub(crate) struct Measures {
     /// In the order of [`Group::EACH`].
     pub groups: [GroupMeasures; 3],
     pub delay: Option<Delay>,
@@ -80,7 +82,7 @@ const LINKED: f64 = 0.9;
 
 /// `links` are those of `attack(exports, ..)`; `written` are the orders with all reviews that customers wrote, where
 /// they are known; k is the cohort floor, of the platform or of the one it is compared with.
-pub fn measure(exports: &Exports, links: &[Link], written: Option<&[Order]>, k: usize) -> Measures {
+pub(crate) fn measure(exports: &Exports, links: &[Link], written: Option<&[Order]>, k: usize) -> Measures {
     let order_of: HashMap<&str, &PortalOrder> =
         exports.orders.iter().map(|order| (order.order_id.as_str(), order)).collect();
     let attacked: Vec<Attacked<'_>> = exports
@@ -109,21 +111,33 @@ struct Attacked<'a> {
     link: &'a Link,
 }
 
-fn measure_group(group: Group, attacked: &[Attacked<'_>], written: Option<&[Order]>, k: usize) -> GroupMeasures {
+fn measure_group(
+    group: Group,
+    attacked: &[Attacked<'_>],
+    written: Option<&[Order]>,
+    k: usize,
+) -> GroupMeasures {
     let members: Vec<&Attacked<'_>> =
         attacked.iter().filter(|review| group.holds(review.stars, review.late_or_failed)).collect();
     let top_one = clustered_rate(members.iter().map(|review| (review.merchant, review.link.correct)));
-    let linked: Vec<bool> =
-        members.iter().filter(|review| review.link.confidence > LINKED).map(|review| review.link.correct).collect();
+    let assigned =
+        clustered_rate(members.iter().map(|review| (review.merchant, review.link.assigned_correct)));
+    let linked: Vec<bool> = members
+        .iter()
+        .filter(|review| review.link.confidence > LINKED)
+        .map(|review| review.link.correct)
+        .collect();
     let anonymity = sorted(members.iter().map(|review| review.link.anonymity_set));
     let unpublished = written.map(|written| {
-        let of_group = |order: &&Order| order.stars.is_some_and(|stars| group.holds(stars, order.late_or_failed()));
+        let of_group =
+            |order: &&Order| order.stars.is_some_and(|stars| group.holds(stars, order.late_or_failed()));
         let all = written.iter().filter(of_group).count();
         ratio(all.saturating_sub(members.len()), all)
     });
     GroupMeasures {
         published: members.len(),
         top_one,
+        assigned,
         multiple: Rate { share: top_one.share * k as f64, standard_error: top_one.standard_error * k as f64 },
         linked: ratio(linked.len(), members.len()),
         linked_precision: (!linked.is_empty())

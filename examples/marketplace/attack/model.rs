@@ -8,9 +8,9 @@ use super::{
 use crate::random::SplitMix64;
 
 /// The orders that may be behind a review, as indices in the order of their due times.
-pub type Candidates = Vec<usize>;
+pub(crate) type Candidates = Vec<usize>;
 
-pub struct Model<'a> {
+pub(crate) struct Model<'a> {
     facts: &'a Facts,
     delays: Delays,
     stars: StarChances,
@@ -47,14 +47,17 @@ const KEPT: usize = 64;
 
 impl<'a> Model<'a> {
     /// `training` names the reviews whose links are known; no other link is looked at.
-    pub fn train(facts: &'a Facts, candidates: &[Candidates], training: &[usize], seed: u64) -> Self {
+    pub(crate) fn train(facts: &'a Facts, candidates: &[Candidates], training: &[usize], seed: u64) -> Self {
         let mut generator = SplitMix64::new(seed);
         let delays = Delays::learn(facts, training);
         // A pair must not see the star chances of a model that was trained on its own review, or the forest would
         // trust them too much: each half of the merchants gets those learnt from the other half.
         let halves = [0, 1].map(|half| {
-            let learnt_from: Vec<usize> =
-                training.iter().copied().filter(|&review| facts.reviews[review].merchant % 2 != half).collect();
+            let learnt_from: Vec<usize> = training
+                .iter()
+                .copied()
+                .filter(|&review| facts.reviews[review].merchant % 2 != half)
+                .collect();
             StarChances::learn(facts, &learnt_from, generator.next_u64())
         });
         let mut choices = Choices::new(PAIR_WIDTH);
@@ -62,13 +65,15 @@ impl<'a> Model<'a> {
             let (review, candidates) = (&facts.reviews[review], &candidates[review]);
             let stars = &halves[review.merchant % 2];
             let sample = sample(facts, &delays, review, candidates, &mut generator);
-            let Some(chosen) = sample.iter().position(|&(position, _)| candidates[position] == review.order) else {
+            let Some(chosen) = sample.iter().position(|&(position, _)| candidates[position] == review.order)
+            else {
                 continue;
             };
             if sample.len() > 1 {
                 let first = choices.offset.len();
                 for (position, stands_for) in sample {
-                    let offset = push_pair(facts, &delays, stars, review, candidates, position, &mut choices.values);
+                    let offset =
+                        push_pair(facts, &delays, stars, review, candidates, position, &mut choices.values);
                     choices.offset.push(offset + stands_for.ln());
                 }
                 choices.close_group(first + chosen);
@@ -79,12 +84,13 @@ impl<'a> Model<'a> {
     }
 
     /// The likeliest candidates with their log-likelihoods, up to a constant of the review.
-    pub fn weigh(&self, review: &ReviewFacts, candidates: &Candidates) -> Vec<(usize, f64)> {
+    pub(crate) fn weigh(&self, review: &ReviewFacts, candidates: &Candidates) -> Vec<(usize, f64)> {
         let mut row = Vec::with_capacity(PAIR_WIDTH);
         let nearest = nearest(self.facts, &self.delays, review, candidates, KEPT);
         let weigh = |position: usize| {
             row.clear();
-            let offset = push_pair(self.facts, &self.delays, &self.stars, review, candidates, position, &mut row);
+            let offset =
+                push_pair(self.facts, &self.delays, &self.stars, review, candidates, position, &mut row);
             (candidates[position], f64::from(offset + self.pairs.score(&row)))
         };
         nearest.into_iter().map(weigh).collect()
@@ -107,16 +113,20 @@ fn push_pair(
         stars: stars.log_chance(candidates[position], review.stars),
         category: stars.category_mean[order.category],
     };
-    let standing = Standing {
-        candidates: candidates.len(),
-        rank: (position as f32 + 0.5) / candidates.len() as f32,
-    };
+    let standing =
+        Standing { candidates: candidates.len(), rank: (position as f32 + 0.5) / candidates.len() as f32 };
     pair(review, order, prior, standing, values);
     prior.delay + prior.stars
 }
 
 /// Positions of the candidates whose delays are likeliest, in their original order.
-fn nearest(facts: &Facts, delays: &Delays, review: &ReviewFacts, candidates: &Candidates, kept: usize) -> Vec<usize> {
+fn nearest(
+    facts: &Facts,
+    delays: &Delays,
+    review: &ReviewFacts,
+    candidates: &Candidates,
+    kept: usize,
+) -> Vec<usize> {
     let mut positions: Vec<usize> = (0..candidates.len()).collect();
     if candidates.len() > kept {
         let density: Vec<f32> =
@@ -143,8 +153,9 @@ fn sample(
         .into_iter()
         .map(|position| (position, 1.0))
         .collect();
-    let mut rest: Vec<usize> =
-        (0..candidates.len()).filter(|position| sample.binary_search_by_key(position, |&(near, _)| near).is_err()).collect();
+    let mut rest: Vec<usize> = (0..candidates.len())
+        .filter(|position| sample.binary_search_by_key(position, |&(near, _)| near).is_err())
+        .collect();
     let drawn = rest.len().min(OTHERS);
     for place in 0..drawn {
         let other = place + generator.below(rest.len() - place);
@@ -179,10 +190,11 @@ impl Delays {
             .chain(days(14, 63, 1))
             .chain(days(63, 798, 7))
             .collect();
-        let width = |bucket: usize| match (bucket.checked_sub(1).and_then(|low| edges.get(low)), edges.get(bucket)) {
-            (Some(low), Some(high)) => f64::from(high - low),
-            _ => 168.0,
-        };
+        let width =
+            |bucket: usize| match (bucket.checked_sub(1).and_then(|low| edges.get(low)), edges.get(bucket)) {
+                (Some(low), Some(high)) => f64::from(high - low),
+                _ => 168.0,
+            };
         let curve: Vec<f64> = (0..=edges.len())
             .map(|bucket| {
                 let middle = f64::from(edges[bucket.min(edges.len() - 1)]) - width(bucket) / 2.0;
@@ -190,7 +202,8 @@ impl Delays {
             })
             .collect();
         let curve_sum: f64 = curve.iter().sum();
-        let mut counts = [0, 1, 2].map(|_| curve.iter().map(|part| SMOOTHING * part / curve_sum).collect::<Vec<f64>>());
+        let mut counts =
+            [0, 1, 2].map(|_| curve.iter().map(|part| SMOOTHING * part / curve_sum).collect::<Vec<f64>>());
         for &review in training {
             let review = &facts.reviews[review];
             let order = &facts.orders[review.order];
@@ -198,7 +211,11 @@ impl Delays {
         }
         let log_density = counts.map(|counts| {
             let total: f64 = counts.iter().sum();
-            counts.iter().enumerate().map(|(bucket, count)| (count / total / width(bucket)).ln() as f32).collect()
+            counts
+                .iter()
+                .enumerate()
+                .map(|(bucket, count)| (count / total / width(bucket)).ln() as f32)
+                .collect()
         });
         Self { edges, log_density }
     }
@@ -241,7 +258,8 @@ impl StarChances {
             frequency[usize::from(review.stars) - 1] += 1.0;
         }
         let mean = sums.iter().map(|&(_, sum)| sum).sum::<f32>() / (training.len().max(1)) as f32;
-        let category_mean: Vec<f32> = sums.iter().map(|&(count, sum)| (sum + 20.0 * mean) / (count + 20.0)).collect();
+        let category_mean: Vec<f32> =
+            sums.iter().map(|&(count, sum)| (sum + 20.0 * mean) / (count + 20.0)).collect();
 
         // The five stars of an order are five alternatives, one of which was chosen.
         let push = |order: &OrderFacts, stars: usize, row: &mut Vec<f32>| {

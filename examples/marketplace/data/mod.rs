@@ -1,0 +1,250 @@
+//! The orders of the shops, read from CSV, and the two tables an attacker holds, written to CSV and read back.
+//!
+//! All times are seconds since 1970-01-01 00:00 UTC. Nothing here panics on bad input: every refused row is named by
+//! file and line.
+
+mod exports;
+mod table;
+
+use std::{collections::HashMap, path::Path};
+
+use self::table::{Row, read_rows};
+pub(crate) use self::{
+    exports::{read_exports, write_exports},
+    table::DataError,
+};
+
+/// One order with the review its customer really wrote, if any.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Order {
+    pub order_id: String,
+    pub merchant: String,
+    pub customer: String,
+    pub purchased_at: i64,
+    /// `None`: never delivered.
+    pub delivered_at: Option<i64>,
+    /// The midnight that ends the promised day.
+    pub estimated_at: i64,
+    pub status: String,
+    pub category: String,
+    pub price: f64,
+    pub freight: f64,
+    pub items: u32,
+    pub state: String,
+    pub stars: Option<u8>,
+    pub reviewed_at: Option<i64>,
+}
+
+impl Order {
+    /// Delivered after the end of the promised day, or never: what the merchant could see go wrong.
+    pub(crate) fn late_or_failed(&self) -> bool {
+        late_or_failed(self.delivered_at, self.estimated_at)
+    }
+
+    /// When the outcome class is frozen and a token may be granted: at delivery, or at the end of the promised day
+    /// if that comes first.
+    pub(crate) fn due_at(&self) -> i64 {
+        self.delivered_at
+            .map_or(self.estimated_at, |delivered| delivered.min(self.estimated_at))
+            .max(self.purchased_at)
+    }
+}
+
+/// What the merchant's portal shows of an order: no stars, no state. `cohort` is `None` on a naive platform and for
+/// an order whose cohort never published.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PortalOrder {
+    pub order_id: String,
+    pub merchant: String,
+    pub cohort: Option<String>,
+    pub customer: String,
+    pub purchased_at: i64,
+    pub delivered_at: Option<i64>,
+    pub estimated_at: i64,
+    pub status: String,
+    pub category: String,
+    pub price: f64,
+    pub freight: f64,
+    pub items: u32,
+}
+
+impl PortalOrder {
+    pub(crate) fn new(order: &Order, cohort: Option<String>) -> Self {
+        Self {
+            order_id: order.order_id.clone(),
+            merchant: order.merchant.clone(),
+            cohort,
+            customer: order.customer.clone(),
+            purchased_at: order.purchased_at,
+            delivered_at: order.delivered_at,
+            estimated_at: order.estimated_at,
+            status: order.status.clone(),
+            category: order.category.clone(),
+            price: order.price,
+            freight: order.freight,
+            items: order.items,
+        }
+    }
+
+    pub(crate) fn late_or_failed(&self) -> bool {
+        late_or_failed(self.delivered_at, self.estimated_at)
+    }
+}
+
+/// A published review and, for scoring and for links of other merchants, the order it really belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PublishedReview {
+    pub merchant: String,
+    /// `None` on a naive platform: every order of the merchant is a candidate.
+    pub cohort: Option<String>,
+    pub published_at: i64,
+    pub stars: u8,
+    pub truth_order_id: String,
+}
+
+/// The attacker's two tables.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Exports {
+    pub orders: Vec<PortalOrder>,
+    pub published: Vec<PublishedReview>,
+}
+
+fn late_or_failed(delivered_at: Option<i64>, estimated_at: i64) -> bool {
+    delivered_at.is_none_or(|delivered| delivered > estimated_at)
+}
+
+/// Reads orders with their reviews from a `.csv` or `.csv.gz` file.
+pub(crate) fn read_orders(path: &Path) -> Result<Vec<Order>, DataError> {
+    let mut line_of = HashMap::new();
+    read_rows(path, &ORDER_COLUMNS, |row| {
+        let order = Order {
+            order_id: row.unique("order_id", &mut line_of)?,
+            merchant: row.text("merchant")?,
+            customer: row.text("customer")?,
+            purchased_at: row.moment("purchased_at")?,
+            delivered_at: row.optional("delivered_at", Row::moment)?,
+            estimated_at: row.end_of_day("estimated_at")?,
+            status: row.text("status")?,
+            category: row.field("category").to_owned(),
+            price: row.amount("price")?,
+            freight: row.amount("freight")?,
+            items: row.number("items")?,
+            state: row.field("state").to_owned(),
+            stars: row.optional("stars", Row::stars)?,
+            reviewed_at: row.optional("reviewed_at", Row::moment)?,
+        };
+        row.delivery_follows_purchase(order.purchased_at, order.delivered_at)?;
+        match (order.stars, order.reviewed_at) {
+            (None, Some(_)) => Err(row.error("reviewed_at without stars".to_owned())),
+            (Some(_), None) => Err(row.error("stars without reviewed_at".to_owned())),
+            (_, Some(reviewed)) if reviewed < order.purchased_at => {
+                Err(row.error("reviewed_at is before purchased_at".to_owned()))
+            }
+            _ => Ok(order),
+        }
+    })
+}
+
+const ORDER_COLUMNS: [&str; 14] = [
+    "order_id",
+    "merchant",
+    "customer",
+    "purchased_at",
+    "delivered_at",
+    "estimated_at",
+    "status",
+    "category",
+    "price",
+    "freight",
+    "items",
+    "state",
+    "stars",
+    "reviewed_at",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::PathBuf};
+
+    use super::*;
+    use crate::calendar::format_moment;
+
+    pub(super) const HEADER: &str = "order_id,merchant,customer,purchased_at,delivered_at,estimated_at,status,category,price,\
+                          freight,items,state,stars,reviewed_at\n";
+    pub(super) const GOOD: &str = "a,m,c,2017-01-10 16:31:22,2017-01-20 15:44:38,2017-02-20,delivered,books,48.9,15.56,1,RJ,5,\
+                        2017-01-26 01:22:14\n";
+
+    /// A directory of its own for each test, removed at the end.
+    pub(super) struct Scratch(pub(super) PathBuf);
+
+    impl Scratch {
+        pub(super) fn new(name: &str) -> Self {
+            let dir = env::temp_dir().join(format!("marketplace-{}-{name}", std::process::id()));
+            fs::create_dir_all(&dir).unwrap();
+            Self(dir)
+        }
+
+        pub(super) fn orders(&self, rows: &str) -> Result<Vec<Order>, DataError> {
+            let path = self.0.join("orders.csv");
+            fs::write(&path, format!("{HEADER}{rows}")).unwrap();
+            read_orders(&path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn every_bad_row_is_named_by_its_line_and_its_rule() {
+        let scratch = Scratch::new("bad-rows");
+        for (good, bad, rule) in [
+            ("2017-01-10 16", "2017-02-30 16", "purchased_at is no date"),
+            ("2017-01-20 15:44:38", "2017-01-09 15:44:38", "delivered_at is before"),
+            ("2017-02-20", "soon", "estimated_at is no date"),
+            ("48.9", "NaN", "price is negative or not finite"),
+            ("15.56", "-1", "freight is negative or not finite"),
+            (",1,RJ", ",one,RJ", "items is not a number"),
+            (",5,", ",6,", "stars is outside 1..=5"),
+            (",5,", ",0,", "stars is outside 1..=5"),
+            (",5,", ",,", "reviewed_at without stars"),
+            ("2017-01-26 01:22:14", "", "stars without reviewed_at"),
+            ("2017-01-26 01:22:14", "2016-01-26 01:22:14", "reviewed_at is before"),
+            ("m,c,", "m,,", "customer is empty"),
+            (",RJ", "", "13 fields"),
+        ] {
+            let wrong = GOOD.replace("a,m", "b,m").replacen(good, bad, 1);
+            match scratch.orders(&format!("{GOOD}{wrong}")) {
+                Err(DataError::Row { line: 3, rule: found, .. }) if found.contains(rule) => {}
+                other => panic!("{rule}: {other:?}"),
+            }
+        }
+        match scratch.orders(&format!("{GOOD}{GOOD}")) {
+            Err(DataError::Row { line: 3, rule, .. }) => assert!(rule.contains("on line 2 already")),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_missing_column_or_file_is_named() {
+        let scratch = Scratch::new("missing");
+        let path = scratch.0.join("orders.csv");
+        assert!(matches!(read_orders(&path), Err(DataError::File { .. })));
+        fs::write(&path, HEADER.replace("items,", "")).unwrap();
+        assert!(matches!(read_orders(&path), Err(DataError::Column { column: "items", .. })));
+    }
+
+    #[test]
+    fn an_order_is_due_at_delivery_or_at_the_end_of_the_promised_day() {
+        let scratch = Scratch::new("due");
+        let late = GOOD.replace("a,m", "b,m").replace("2017-02-20", "2017-01-19");
+        let lost = late.replace("b,m", "c,m").replace("2017-01-20 15:44:38", "");
+        let orders = scratch.orders(&format!("{GOOD}{late}{lost}")).unwrap();
+        assert_eq!(orders.iter().map(Order::late_or_failed).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(format_moment(orders[0].due_at()), "2017-01-20 15:44:38");
+        assert_eq!(format_moment(orders[1].due_at()), "2017-01-20 00:00:00");
+        assert_eq!(format_moment(orders[2].due_at()), "2017-01-20 00:00:00");
+    }
+}

@@ -1,0 +1,206 @@
+//! The main job: real orders through the real roles, then the join attack on a naive platform
+//! and on ours.
+//!
+//! `cargo run --release --example marketplace` replays 10,000 real orders (see
+//! `examples/data/NOTICE.md`), prints how often an attacker who holds the order table and the
+//! review table names the author of a review, and draws it.
+//!
+//! `--attack DIR` runs the attack alone on a host's own `orders.csv` and `published.csv`.
+
+#![forbid(unsafe_code)]
+
+mod attack;
+mod calendar;
+mod data;
+mod random;
+mod report;
+mod simulate;
+
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use clap::{Parser, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use unjoin::{DAY, Grid};
+
+use crate::{
+    data::{Exports, Order, PortalOrder, PublishedReview},
+    simulate::Settings,
+};
+
+/// Replays real orders through unjoin and attacks the result.
+#[derive(Parser)]
+#[command(version, about)]
+struct Options {
+    /// Orders with their reviews, .csv or .csv.gz.
+    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/orders.csv.gz"))]
+    orders: PathBuf,
+    /// The fewest look-alike customers whose reviews appear together.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    k: u32,
+    /// How often cohorts close and reviews appear.
+    #[arg(long, value_enum, default_value_t = Batch::Week)]
+    batch: Batch,
+    /// Whether late or failed orders gather in cohorts of their own.
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    classes: Switch,
+    /// Where the services keep their state.
+    #[arg(long, value_enum, default_value_t = Engine::Redb)]
+    store: Engine,
+    /// Where report.svg, orders.csv and published.csv go.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+    /// Seeds the wallets and the attack.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only attack the orders.csv and published.csv in DIR.
+    #[arg(long, value_name = "DIR")]
+    attack: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Batch {
+    Day,
+    Week,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Engine {
+    Redb,
+    Memory,
+}
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = match &options.attack {
+        Some(dir) => attack_tables(dir, &options),
+        None => main_job(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn main_job(options: &Options) -> Result<()> {
+    let started = Instant::now();
+    let orders = data::read_orders(&options.orders)?;
+    // The stores are scratch: only finished results go into the output directory.
+    let scratch = options.out.join(".stores");
+    let settings = Settings {
+        k: options.k,
+        grid: match options.batch {
+            Batch::Day => Grid::Daily,
+            Batch::Week => Grid::Weekly,
+        },
+        classes: options.classes == Switch::On,
+        store: matches!(options.store, Engine::Redb).then(|| scratch.clone()),
+        seed: options.seed,
+    };
+    let bar = progress("replaying the orders", "days");
+    let outcome = simulate::run(&orders, &settings, &|done, days| {
+        bar.set_length(days);
+        bar.set_position(done);
+    });
+    bar.finish();
+    if scratch.exists() {
+        std::fs::remove_dir_all(&scratch)?;
+    }
+    let outcome = outcome?;
+    let replayed = started.elapsed();
+
+    let k = options.k as usize;
+    let bar = progress("attacking three platforms", "steps");
+    bar.set_length(3 * attack::steps());
+    let attacked = |name: &str, exports: &Exports| {
+        let links = attack::attack(exports, options.seed, &|| bar.inc(1));
+        report::Platform::new(name, attack::measure(exports, &links, Some(&orders), k))
+    };
+    let platforms = [
+        attacked("naive, exact review time", &naive(&orders, |time| time)),
+        attacked("naive, day only", &naive(&orders, |time| time - time.rem_euclid(DAY as i64))),
+        attacked(&ours(options), &outcome.exports),
+    ];
+    bar.finish();
+
+    data::write_exports(&options.out, &outcome.exports, options.seed)?;
+    report::draw(&options.out.join("report.svg"), &platforms, k)?;
+    println!("{}", report::table(&platforms, k));
+    println!("{}", report::figures(&orders, &outcome.figures));
+    println!(
+        "replayed in {:.1} s, attacked in {:.1} s; report.svg, orders.csv and published.csv are in {}",
+        replayed.as_secs_f64(),
+        (started.elapsed() - replayed).as_secs_f64(),
+        options.out.display()
+    );
+    Ok(())
+}
+
+/// The attack alone, on a host's own tables.
+fn attack_tables(dir: &Path, options: &Options) -> Result<()> {
+    let exports = data::read_exports(dir)?;
+    let bar = progress("attacking", "steps");
+    bar.set_length(attack::steps());
+    let links = attack::attack(&exports, options.seed, &|| bar.inc(1));
+    bar.finish();
+    let k = options.k as usize;
+    let platforms = [report::Platform::new("these tables", attack::measure(&exports, &links, None, k))];
+    println!("{}", report::table(&platforms, k));
+    Ok(())
+}
+
+/// A platform that shows every review at once, with its time as `shown` says.
+fn naive(orders: &[Order], shown: impl Fn(i64) -> i64) -> Exports {
+    let reviewed = |order: &Order| order.stars.zip(order.reviewed_at);
+    Exports {
+        orders: orders.iter().map(|order| PortalOrder::new(order, None)).collect(),
+        published: orders
+            .iter()
+            .filter_map(|order| {
+                let (stars, time) = reviewed(order)?;
+                Some(PublishedReview {
+                    merchant: order.merchant.clone(),
+                    cohort: None,
+                    published_at: shown(time),
+                    stars,
+                    truth_order_id: order.order_id.clone(),
+                })
+            })
+            .collect(),
+    }
+}
+
+fn ours(options: &Options) -> String {
+    let batch = match options.batch {
+        Batch::Day => "daily",
+        Batch::Week => "weekly",
+    };
+    let classes =
+        if options.classes == Switch::On { "look-alike cohorts" } else { "cohorts without classes" };
+    format!("unjoin, {classes}, k = {}, {batch}", options.k)
+}
+
+fn progress(what: &'static str, unit: &str) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template(&format!("{{msg:26}} {{wide_bar}} {{pos}}/{{len}} {unit} {{elapsed}}"));
+    let bar = ProgressBar::new(0).with_message(what);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,324 @@
+//! The comparison of the platforms: as a table of plain text and as a picture.
+
+use std::{fmt::Write, fs, io, path::Path};
+
+use plotters::{
+    prelude::*,
+    style::text_anchor::{HPos, Pos, VPos},
+};
+
+use crate::attack::{Group, GroupMeasures, Measures, Rate};
+
+pub(crate) struct Platform {
+    name: String,
+    measures: Measures,
+}
+
+impl Platform {
+    pub(crate) fn new(name: &str, measures: Measures) -> Self {
+        Self { name: name.to_owned(), measures }
+    }
+}
+
+/// What whoever quotes the figures must quote with them.
+const CAVEATS: [&str; 6] = [
+    "Orders, delays and stars are real: a 10 % sample of Olist's public set (Brazil, 2016 to 2018). Merchants are not:",
+    "ten sellers of neighbouring size are bundled into one merchant, a constructed grouping, since in a sample shops look",
+    "ten times too small. Everybody is taken to be of standing, which makes cohorts fill as fast as they can.",
+    "The attacker knows the true links of all other merchants, and names the customer with the largest chance. Errors are",
+    "standard errors clustered by merchant. 1/k is an average over authors and no bound for a single review; cohorts",
+    "larger than k bring top-1 below it. Never published: cohort too small, or written after its window.",
+];
+
+/// The table. k is the cohort floor by which all platforms are measured, the naive ones too.
+pub(crate) fn table(platforms: &[Platform], k: usize) -> String {
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let plus_minus = |rate: Rate| format!("{:.1} ± {:.1} %", rate.share * 100.0, rate.standard_error * 100.0);
+    let hit = |group: &GroupMeasures| {
+        let Rate { share, standard_error } = group.multiple;
+        format!("{}  {share:.2} ± {standard_error:.2} /k", plus_minus(group.top_one))
+    };
+    let linked = |group: &GroupMeasures| match group.linked_precision {
+        Some(precision) => format!("{:.1} % ({:.1} % right)", group.linked * 100.0, precision * 100.0),
+        None => "none".to_owned(),
+    };
+    let per_group = |cell: &dyn Fn(&GroupMeasures) -> String| -> Vec<Vec<String>> {
+        let row = |platform: &Platform| {
+            let cells = platform.measures.groups.iter().map(cell);
+            std::iter::once(platform.name.clone()).chain(cells).collect()
+        };
+        platforms.iter().map(row).collect()
+    };
+    let [all, bad, bad_late] = Group::EACH.map(Group::name);
+
+    let mut text = String::new();
+    section(
+        &mut text,
+        &format!(
+            "The customer named first is the author (top-1), and the same as a multiple of 1/k, k = {k}"
+        ),
+        &["platform", all, bad, bad_late],
+        &per_group(&hit),
+    );
+    section(
+        &mut text,
+        "The same when he must give every order one review at most (one-to-one assignment)",
+        &["platform", all, bad, bad_late],
+        &per_group(&|group| plus_minus(group.assigned)),
+    );
+    section(
+        &mut text,
+        "Linked with more than 90 % confidence, and how many of these rightly",
+        &["platform", all, bad, bad_late],
+        &per_group(&linked),
+    );
+    section(
+        &mut text,
+        "Effective anonymity set (exp of the posterior's entropy): median / worst tenth",
+        &["platform", all, bad, bad_late],
+        &per_group(&|group| format!("{:.1} / {:.1}", group.anonymity_median, group.anonymity_tenth)),
+    );
+    section(
+        &mut text,
+        "The price: reviews never published, and days from writing to publication",
+        &["platform", all, bad, bad_late, "delay, median / p90"],
+        &per_group(&|group| group.unpublished.map_or_else(|| "unknown".to_owned(), percent))
+            .into_iter()
+            .zip(platforms)
+            .map(|(mut row, platform)| {
+                row.push(platform.measures.delay.map_or_else(
+                    || "unknown".to_owned(),
+                    |delay| format!("{:.0} / {:.0}", delay.median, delay.ninetieth),
+                ));
+                row
+            })
+            .collect::<Vec<_>>(),
+    );
+    for line in CAVEATS {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+/// A title, a header and rows; the first column is set left, all others right.
+fn section(text: &mut String, title: &str, header: &[&str], rows: &[Vec<String>]) {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(header.get(column).map(|name| name.chars().count())).max().unwrap_or_default()
+    };
+    text.push_str(title);
+    text.push('\n');
+    let header: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
+    for row in std::iter::once(&header).chain(rows) {
+        for (column, cell) in row.iter().enumerate() {
+            // Writing to a string cannot fail.
+            let _ = if column == 0 {
+                write!(text, "  {cell:<width$}", width = width(column))
+            } else {
+                write!(text, "   {cell:>width$}", width = width(column))
+            };
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+}
+
+const WIDTH: i32 = 1_080;
+const HEIGHT: i32 = 800;
+const INK: RGBColor = RGBColor(38, 43, 51);
+const FAINT: RGBColor = RGBColor(222, 226, 231);
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(197, 72, 66),
+    RGBColor(232, 155, 76),
+    RGBColor(42, 122, 155),
+    RGBColor(116, 142, 84),
+    RGBColor(124, 101, 160),
+];
+const CAPTIONS: [&str; 3] = ["all reviews", "1-2 stars", "1-2 stars, late or failed"];
+
+/// Draws the comparison as an SVG file, complete under a temporary name before it gets its own.
+pub(crate) fn draw(path: &Path, platforms: &[Platform], k: usize) -> io::Result<()> {
+    let mut picture = String::new();
+    paint(&mut picture, platforms, k).map_err(|error| io::Error::other(error.to_string()))?;
+    let temporary = path.with_extension("svg.unfinished");
+    fs::write(&temporary, picture).and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Painted = Result<(), DrawingAreaErrorKind<io::Error>>;
+
+fn paint(picture: &mut String, platforms: &[Platform], k: usize) -> Painted {
+    let canvas = SVGBackend::with_string(picture, (WIDTH as u32, HEIGHT as u32)).into_drawing_area();
+    canvas.fill(&WHITE)?;
+    label(
+        &canvas,
+        "Who wrote this review? What a merchant's own order list tells",
+        (70, 28),
+        25,
+        HPos::Left,
+    )?;
+    let subtitle = format!(
+        "Share of reviews whose author the join attack names first, with standard errors; dashed: 1/k, k = {k}"
+    );
+    label(&canvas, &subtitle, (70, 60), 16, HPos::Left)?;
+    legend(&canvas, platforms, 91)?;
+
+    let top_one =
+        Panel { left: 70, right: WIDTH - 40, top: 140, bottom: 440, highest: 100.0, step: 20.0, unit: " %" };
+    let bars = |value: &dyn Fn(&GroupMeasures) -> Option<Rate>| -> Vec<Vec<Option<Rate>>> {
+        (0..CAPTIONS.len())
+            .map(|group| platforms.iter().map(|platform| value(&platform.measures.groups[group])).collect())
+            .collect()
+    };
+    let percent =
+        |rate: Rate| Rate { share: rate.share * 100.0, standard_error: rate.standard_error * 100.0 };
+    top_one.axis(&canvas)?;
+    top_one.bars(&canvas, &CAPTIONS, &bars(&|group| Some(percent(group.top_one))))?;
+    top_one.line(&canvas, 100.0 / k as f64, "1/k")?;
+
+    label(&canvas, "The price: share never published", (70, 528), 18, HPos::Left)?;
+    let lost =
+        bars(&|group| group.unpublished.map(|share| Rate { share: share * 100.0, standard_error: 0.0 }));
+    let unpublished = Panel {
+        left: 70,
+        right: 610,
+        top: 560,
+        bottom: 720,
+        highest: ceiling(&lost, 20.0),
+        step: 20.0,
+        unit: " %",
+    };
+    unpublished.axis(&canvas)?;
+    unpublished.bars(&canvas, &CAPTIONS, &lost)?;
+
+    label(&canvas, "The price: days from writing to publication", (690, 528), 18, HPos::Left)?;
+    let delay = |part: fn(&crate::attack::Delay) -> f64| -> Vec<Option<Rate>> {
+        platforms
+            .iter()
+            .map(|platform| {
+                platform.measures.delay.as_ref().map(|delay| Rate { share: part(delay), standard_error: 0.0 })
+            })
+            .collect()
+    };
+    let days = vec![delay(|delay| delay.median), delay(|delay| delay.ninetieth)];
+    let waiting = Panel {
+        left: 690,
+        right: WIDTH - 40,
+        top: 560,
+        bottom: 720,
+        highest: ceiling(&days, 30.0),
+        step: 30.0,
+        unit: "",
+    };
+    waiting.axis(&canvas)?;
+    waiting.bars(&canvas, &["median", "90th percentile"], &days)?;
+
+    let caveat = "Real orders, delays and stars (Olist, 10 % sample); merchants are bundles of ten sellers, a constructed \
+                  grouping; everybody is of standing.";
+    label(&canvas, caveat, (70, 774), 14, HPos::Left)?;
+    canvas.present()
+}
+
+/// The platforms' colours, in one line, or in more where the names are long.
+fn legend(canvas: &Canvas<'_>, platforms: &[Platform], top: i32) -> Painted {
+    let (mut left, mut top) = (70, top);
+    for (platform, colour) in platforms.iter().zip(COLOURS.iter().cycle()) {
+        let width = 60 + 8 * platform.name.chars().count() as i32;
+        if left > 70 && left + width > WIDTH {
+            (left, top) = (70, top + 24);
+        }
+        canvas.draw(&Rectangle::new([(left, top), (left + 16, top + 16)], colour.filled()))?;
+        label(canvas, &platform.name, (left + 24, top + 8), 16, HPos::Left)?;
+        left += width;
+    }
+    Ok(())
+}
+
+/// The next full step above all bars and their values.
+fn ceiling(bars: &[Vec<Option<Rate>>], step: f64) -> f64 {
+    let highest = bars.iter().flatten().flatten().map(|bar| bar.share).fold(0.0, f64::max);
+    ((highest * 1.12 / step).ceil() * step).max(step)
+}
+
+fn label(canvas: &Canvas<'_>, text: &str, at: (i32, i32), size: i32, side: HPos) -> Painted {
+    let style = ("sans-serif", size).into_font().color(&INK).pos(Pos::new(side, VPos::Center));
+    canvas.draw(&Text::new(text.to_owned(), at, style))
+}
+
+/// A rectangle of the canvas in which 0 lies at the bottom and `highest` at the top.
+struct Panel {
+    left: i32,
+    right: i32,
+    top: i32,
+    bottom: i32,
+    highest: f64,
+    step: f64,
+    unit: &'static str,
+}
+
+impl Panel {
+    fn height(&self, value: f64) -> i32 {
+        let part = (value / self.highest).clamp(0.0, 1.0);
+        self.bottom - (part * f64::from(self.bottom - self.top)).round() as i32
+    }
+
+    fn axis(&self, canvas: &Canvas<'_>) -> Painted {
+        let mut value = 0.0;
+        while value <= self.highest {
+            let height = self.height(value);
+            let colour = if value == 0.0 { INK } else { FAINT };
+            canvas.draw(&PathElement::new([(self.left, height), (self.right, height)], colour))?;
+            label(canvas, &format!("{value:.0}{}", self.unit), (self.left - 10, height), 14, HPos::Right)?;
+            value += self.step;
+        }
+        Ok(())
+    }
+
+    /// One cluster of bars per caption, one bar per platform.
+    fn bars(&self, canvas: &Canvas<'_>, captions: &[&str], clusters: &[Vec<Option<Rate>>]) -> Painted {
+        let cluster_width = (self.right - self.left) / captions.len() as i32;
+        for (cluster, (caption, bars)) in captions.iter().zip(clusters).enumerate() {
+            let start = self.left + cluster as i32 * cluster_width;
+            let width = (cluster_width * 3 / 4 / bars.len().max(1) as i32).min(70);
+            let mut left = start + (cluster_width - width * bars.len() as i32) / 2;
+            for (bar, colour) in bars.iter().zip(COLOURS.iter().cycle()) {
+                let Some(Rate { share, standard_error }) = *bar else {
+                    left += width;
+                    continue;
+                };
+                let (middle, top) = (left + width / 2, self.height(share));
+                canvas.draw(&Rectangle::new(
+                    [(left + 3, top), (left + width - 3, self.bottom)],
+                    colour.filled(),
+                ))?;
+                let (low, high) = (self.height(share - standard_error), self.height(share + standard_error));
+                if standard_error > 0.0 {
+                    canvas.draw(&PathElement::new([(middle, low), (middle, high)], INK.stroke_width(2)))?;
+                    for end in [low, high] {
+                        canvas.draw(&PathElement::new(
+                            [(middle - 6, end), (middle + 6, end)],
+                            INK.stroke_width(2),
+                        ))?;
+                    }
+                }
+                let value = if share > 0.0 { format!("{share:.0}{}", self.unit) } else { "0".to_owned() };
+                label(canvas, &value, (middle, high.min(top) - 12), 14, HPos::Center)?;
+                left += width;
+            }
+            label(canvas, caption, (start + cluster_width / 2, self.bottom + 20), 15, HPos::Center)?;
+        }
+        Ok(())
+    }
+
+    fn line(&self, canvas: &Canvas<'_>, value: f64, name: &str) -> Painted {
+        let height = self.height(value);
+        for dash in (self.left..self.right).step_by(12) {
+            let end = (dash + 7).min(self.right);
+            canvas.draw(&PathElement::new([(dash, height), (end, height)], INK.stroke_width(2)))?;
+        }
+        label(canvas, name, (self.left + 6, height - 12), 14, HPos::Left)
+    }
+}

@@ -1,0 +1,474 @@
+//! The marketplace: real orders, replayed in time order through the real roles.
+//!
+//! Simulated time advances day by day. What happens within one day is independent, so it runs
+//! side by side: devices compute on all cores, and the services' queues gather what arrives
+//! into few durable commits. At every boundary the platform ticks.
+//!
+//! The simulation knows what nobody else does: which order wrote which review.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use unjoin::{
+    DAY, Environment, Grid, ManualClock, Platform, PlatformConfig, PlatformSecrets, TickReport, Timestamp,
+    issuer::{ClassPolicy, EnrolmentSubmission, EveryoneOfStanding, NumbersDead, OfferRequest, OrderReport},
+    opening::insecure_test_dealer,
+    review::Submission,
+    secret::{SecretBytes, SystemRng},
+    store::{MemoryStore, RedbStore, Store},
+    token::{EnrolmentContext, Name, OrderHandle, Presentation, Review, ReviewId, Scope, SignedManifest},
+    wallet::{ManifestEvidence, Token, TrustRoots, Wallet, WalletError},
+    wire::Message,
+};
+
+use crate::data::{Exports, Order, PortalOrder, PublishedReview};
+
+/// An order's numbers die so long after its delivery, or after it was due if it never came.
+const NUMBERS_LIVE_ON: i64 = 3 * DAY as i64;
+/// The redemption window in boundaries of the weekly grid; as many weeks on the daily one.
+const WINDOW_WEEKS: u64 = 8;
+/// How many requests are put into a service's queue before their answers are awaited.
+const IN_FLIGHT: usize = 1024;
+
+/// How the marketplace runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The fewest look-alike customers of a cohort.
+    pub k: u32,
+    /// The grid of boundaries.
+    pub grid: Grid,
+    /// Whether late or failed orders gather in cohorts of their own.
+    pub classes: bool,
+    /// Where the stores' files lie; `None` keeps everything in memory.
+    pub store: Option<PathBuf>,
+    /// Seeds the wallets.
+    pub seed: u64,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// The attacker's two tables.
+    pub exports: Exports,
+    /// Figures of the run.
+    pub figures: Figures,
+}
+
+/// Figures that a person wants to see.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub customers: usize,
+    pub grants: usize,
+    pub granting: Duration,
+    pub cohorts_closed: usize,
+    pub cohorts_starving: usize,
+    pub submitted: usize,
+    pub submitting: Duration,
+    pub published: usize,
+    pub too_late: usize,
+    pub largest_presentation: usize,
+    pub ticking: Duration,
+}
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Runs the whole marketplace; `step(done, days)` is called after every simulated day.
+pub fn run(orders: &[Order], settings: &Settings, step: &dyn Fn(u64, u64)) -> Result<Outcome> {
+    match &settings.store {
+        None => Marketplace::open(orders, settings, MemoryStore::new(), MemoryStore::new())?.run(step),
+        Some(dir) => {
+            std::fs::create_dir_all(dir)?;
+            let open = |name: &str| -> Result<RedbStore> {
+                let path = dir.join(name);
+                if path.exists() {
+                    std::fs::remove_file(&path)?;
+                }
+                Ok(RedbStore::create_or_open(path)?)
+            };
+            Marketplace::open(orders, settings, open("orders.redb")?, open("reviews.redb")?)?.run(step)
+        }
+    }
+}
+
+/// What a customer's device keeps of one order.
+#[derive(Default)]
+struct Device {
+    token: Option<Token>,
+    written: bool,
+}
+
+struct Marketplace<'a, S: Store> {
+    orders: &'a [Order],
+    clock: Arc<ManualClock>,
+    platform: Platform<S>,
+    issuer_name: Name,
+    trust: TrustRoots,
+    wallets: HashMap<&'a str, Wallet>,
+    enrolled: HashMap<&'a str, ()>,
+    devices: Vec<Device>,
+    handles: Vec<Option<OrderHandle>>,
+    /// Written reviews whose cohort has no manifest yet.
+    waiting: HashMap<Scope, Vec<usize>>,
+    manifests: HashMap<Scope, SignedManifest>,
+    /// Presentations by the day on which their wallets send them.
+    sending: BTreeMap<u64, Vec<(usize, Presentation)>>,
+    author_of: HashMap<ReviewId, usize>,
+    labels: HashMap<Scope, String>,
+    published: Vec<PublishedReview>,
+    figures: Figures,
+    grid: Grid,
+    classes: bool,
+}
+
+impl<'a, S: Store> Marketplace<'a, S> {
+    fn open(orders: &'a [Order], settings: &Settings, order_store: S, review_store: S) -> Result<Self> {
+        let rng = &mut SystemRng::new();
+        let (committee, _shares) = insecure_test_dealer(3, 5, rng)?;
+        let secrets = PlatformSecrets::generate(*committee.key(), rng);
+        let issuer_name = Name::new("marketplace.example")?;
+        let mut config = PlatformConfig::new(issuer_name.clone());
+        config.issuer.grid = settings.grid;
+        config.desk.grid = settings.grid;
+        config.issuer.minimum_age = 7 * DAY;
+        config.issuer.window = u32::try_from(WINDOW_WEEKS * 7 * DAY / settings.grid.period())?;
+        let classes = if settings.classes { 0..=1 } else { 0..=0 };
+        config.issuer.classes = classes.map(|class| ClassPolicy { class, k: settings.k }).collect();
+        let issuer_key = *secrets.keys.newest().issuer_key.public();
+        let clock = Arc::new(ManualClock::default());
+        let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
+        let standing = Arc::new(EveryoneOfStanding);
+        let platform = Platform::open(order_store, review_store, config, secrets, standing, environment)?;
+        let trust = TrustRoots::new(*platform.public_key(), settings.k).pin(issuer_key, *committee.key())?;
+        let wallets =
+            orders.iter().map(|order| (order.customer.as_str(), wallet(&order.customer, settings.seed)));
+        let wallets: HashMap<&str, Wallet> = wallets.collect();
+        let figures = Figures { customers: wallets.len(), ..Figures::default() };
+        Ok(Self {
+            orders,
+            clock,
+            platform,
+            issuer_name,
+            trust,
+            wallets,
+            enrolled: HashMap::new(),
+            devices: orders.iter().map(|_| Device::default()).collect(),
+            handles: vec![None; orders.len()],
+            waiting: HashMap::new(),
+            manifests: HashMap::new(),
+            sending: BTreeMap::new(),
+            author_of: HashMap::new(),
+            labels: HashMap::new(),
+            published: Vec::new(),
+            figures,
+            grid: settings.grid,
+            classes: settings.classes,
+        })
+    }
+
+    fn run(mut self, step: &dyn Fn(u64, u64)) -> Result<Outcome> {
+        let due = by_day(self.orders, |order| Some(order.due_at()));
+        let dying = by_day(self.orders, |order| Some(numbers_die_at(order)));
+        let writing = by_day(self.orders, |order| order.stars.and(order.reviewed_at));
+        let days = || [&due, &dying, &writing].into_iter().flat_map(|events| events.keys().copied());
+        let (Some(first), Some(last)) = (days().min(), days().max()) else {
+            return Ok(Outcome { exports: Exports::default(), figures: self.figures });
+        };
+        // After the last event every open window gets the time to end.
+        let last = last + (WINDOW_WEEKS + 4) * 7;
+        let none = Vec::new();
+        for day in first..=last {
+            let midnight = Timestamp::from_unix_seconds(day * DAY);
+            self.clock.set(midnight);
+            self.boundary(midnight)?;
+            self.clock.set(midnight.saturating_add(DAY - 1));
+            let due = due.get(&day).unwrap_or(&none);
+            self.enrol(due)?;
+            self.deliver(due)?;
+            self.kill_numbers(dying.get(&day).unwrap_or(&none))?;
+            let written = writing.get(&day).unwrap_or(&none);
+            for &order in written {
+                self.devices[order].written = true;
+            }
+            // A review that was written before its order was due waits for its token.
+            let mut ready = written.clone();
+            ready.extend(due.iter().filter(|&&order| self.devices[order].written));
+            ready.sort_unstable();
+            ready.dedup();
+            self.present(&ready)?;
+            self.submit(day)?;
+            step(day - first + 1, last - first + 1);
+        }
+        Ok(self.finish())
+    }
+
+    /// At every midnight; the platform itself knows which of them are boundaries.
+    fn boundary(&mut self, now: Timestamp) -> Result<()> {
+        if self.grid.at_or_before(now) != Some(now) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let report = self.platform.tick()?;
+        self.figures.ticking += started.elapsed();
+        self.record(&report);
+        let mut ready = Vec::new();
+        for manifest in report.manifests {
+            let scope = manifest.claimed_scope().clone();
+            ready.extend(self.waiting.remove(&scope).unwrap_or_default());
+            self.manifests.insert(scope, manifest);
+        }
+        ready.sort_unstable();
+        self.present(&ready)
+    }
+
+    fn record(&mut self, report: &TickReport) {
+        self.figures.cohorts_closed += report.manifests.len();
+        self.figures.cohorts_starving = report.starving.len();
+        for batch in &report.batches {
+            for review in &batch.reviews {
+                let Some(&author) = self.author_of.get(&review.review_id) else { continue };
+                let order = &self.orders[author];
+                self.figures.published += 1;
+                self.published.push(PublishedReview {
+                    merchant: order.merchant.clone(),
+                    cohort: self.labels.get(&batch.scope).cloned(),
+                    published_at: batch.boundary.as_unix_seconds() as i64,
+                    stars: review.review.stars(),
+                    truth_order_id: order.order_id.clone(),
+                });
+            }
+        }
+    }
+
+    /// Enrols the customers who have an order due for the first time.
+    fn enrol(&mut self, due: &[usize]) -> Result<()> {
+        let mut new: Vec<&'a str> = Vec::new();
+        for &order in due {
+            let customer = self.orders[order].customer.as_str();
+            if self.enrolled.insert(customer, ()).is_none() {
+                new.push(customer);
+            }
+        }
+        let (wallets, issuer) = (&self.wallets, &self.issuer_name);
+        let submissions: Result<Vec<EnrolmentSubmission>> = new
+            .par_iter()
+            .map(|customer| {
+                let rng = &mut SystemRng::new();
+                let account = Name::new(customer)?;
+                let nonce = *SecretBytes::<32>::random(rng).expose();
+                let context = EnrolmentContext { issuer, account: &account, nonce: &nonce };
+                let enrolment = wallets[customer].enrol(context, rng)?;
+                Ok(EnrolmentSubmission { account, nonce, enrolment })
+            })
+            .collect();
+        for answer in self.platform.issuer().enrol(&submissions?) {
+            answer?;
+        }
+        Ok(())
+    }
+
+    /// Reports the orders that are due, and has every device ask for its token.
+    fn deliver(&mut self, due: &[usize]) -> Result<()> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        let issuer = self.platform.issuer();
+        let reports: Result<Vec<OrderReport>> = due
+            .iter()
+            .map(|&index| {
+                let order = &self.orders[index];
+                Ok(OrderReport {
+                    order_id: order.order_id.as_bytes().to_vec(),
+                    account: Name::new(&order.customer)?,
+                    merchant: Name::new(&order.merchant)?,
+                    class: u8::from(self.classes && order.late_or_failed()),
+                    due_at: timestamp(order.due_at()),
+                })
+            })
+            .collect();
+        let reports = reports?;
+        let mut asking = Vec::with_capacity(due.len());
+        for ((report, &order), handle) in reports.iter().zip(due).zip(issuer.report_orders(&reports)) {
+            let handle = handle?;
+            self.handles[order] = Some(handle);
+            asking.push(OfferRequest {
+                account: report.account.clone(),
+                merchant: report.merchant.clone(),
+                handle,
+            });
+        }
+        let offers = issuer.offers(&asking).into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
+        for offer in &offers {
+            let next = self.labels.len();
+            self.labels.entry(offer.scope.clone()).or_insert_with(|| format!("c{next:05}"));
+        }
+        let requests: Result<Vec<_>> = due
+            .par_iter()
+            .zip(&offers)
+            .map(|(&order, offer)| {
+                let wallet = &self.wallets[self.orders[order].customer.as_str()];
+                Ok(wallet.request(&self.issuer_name, offer, &self.trust, &mut SystemRng::new())?)
+            })
+            .collect();
+        let started = Instant::now();
+        let mut pending = Vec::with_capacity(due.len());
+        let mut answers = Vec::with_capacity(due.len());
+        for ((pending_token, request), asked) in requests?.into_iter().zip(&asking) {
+            let answer = issuer.grant(asked.account.clone(), asked.merchant.clone(), request)?;
+            pending.push((pending_token, answer));
+            if pending.len() == IN_FLIGHT {
+                wait_for_grants(&mut pending, &mut answers)?;
+            }
+        }
+        wait_for_grants(&mut pending, &mut answers)?;
+        self.figures.granting += started.elapsed();
+        self.figures.grants += answers.len();
+        let tokens: Result<Vec<Token>> = due
+            .par_iter()
+            .zip(answers)
+            .map(|(&order, (pending_token, grant))| {
+                let wallet = &self.wallets[self.orders[order].customer.as_str()];
+                Ok(wallet.finish(pending_token, &grant, &mut SystemRng::new())?)
+            })
+            .collect();
+        for (&order, token) in due.iter().zip(tokens?) {
+            self.devices[order].token = Some(token);
+        }
+        Ok(())
+    }
+
+    fn kill_numbers(&self, dying: &[usize]) -> Result<()> {
+        let reports: Result<Vec<NumbersDead>> = dying
+            .iter()
+            .filter_map(|&index| self.handles[index].map(|handle| (&self.orders[index], handle)))
+            .map(|(order, handle)| {
+                let merchant = Name::new(&order.merchant)?;
+                Ok(NumbersDead { merchant, handle, at: timestamp(numbers_die_at(order)) })
+            })
+            .collect();
+        for answer in self.platform.issuer().numbers_dead(&reports?) {
+            answer?;
+        }
+        Ok(())
+    }
+
+    /// Presents written reviews through the recommended door, or has them wait for their
+    /// cohort's manifest.
+    fn present(&mut self, ready: &[usize]) -> Result<()> {
+        use unjoin::Clock;
+        let now = self.clock.now();
+        let mut presenting = Vec::new();
+        for &order in ready {
+            let Some(token) = &self.devices[order].token else { continue };
+            match self.manifests.get(token.scope()) {
+                Some(manifest) => presenting.push((order, token, manifest)),
+                None => self.waiting.entry(token.scope().clone()).or_default().push(order),
+            }
+        }
+        let scheduled: Vec<_> = presenting
+            .par_iter()
+            .map(|&(order, token, manifest)| {
+                let wallet = &self.wallets[self.orders[order].customer.as_str()];
+                let evidence = ManifestEvidence::Signed(manifest.clone());
+                let review = self.review(order)?;
+                let rng = &mut SystemRng::new();
+                Ok((order, wallet.present_after_manifest(token, &review, &evidence, &self.trust, now, rng)))
+            })
+            .collect::<Result<_>>()?;
+        for (order, scheduled) in scheduled {
+            match scheduled {
+                Ok(scheduled) => {
+                    self.author_of.insert(scheduled.presentation.review_id(), order);
+                    let day = scheduled.send_at.as_unix_seconds() / DAY;
+                    self.sending.entry(day).or_default().push((order, scheduled.presentation));
+                }
+                Err(WalletError::WindowOver) => self.figures.too_late += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what the wallets had planned for this day.
+    fn submit(&mut self, day: u64) -> Result<()> {
+        let Some(sending) = self.sending.remove(&day) else { return Ok(()) };
+        let mut submissions = Vec::with_capacity(sending.len());
+        for (order, presentation) in sending {
+            let bytes = presentation.to_bytes().len();
+            self.figures.largest_presentation = self.figures.largest_presentation.max(bytes);
+            submissions.push(Submission { presentation, review: self.review(order)? });
+        }
+        self.figures.submitted += submissions.len();
+        let started = Instant::now();
+        while !submissions.is_empty() {
+            let rest = submissions.split_off(submissions.len().min(IN_FLIGHT));
+            for receipt in self.platform.desk().submit_many(submissions)? {
+                receipt.wait()??;
+            }
+            submissions = rest;
+        }
+        self.figures.submitting += started.elapsed();
+        Ok(())
+    }
+
+    /// The set holds stars and no text.
+    fn review(&self, order: usize) -> Result<Review> {
+        Ok(Review::new(self.orders[order].stars.unwrap_or_default(), "", Vec::new())?)
+    }
+
+    fn finish(self) -> Outcome {
+        let label =
+            |order: usize| self.devices[order].token.as_ref().map(|token| &self.labels[token.scope()]);
+        let orders = self.orders.iter().enumerate();
+        let exports = Exports {
+            orders: orders.map(|(index, order)| PortalOrder::new(order, label(index).cloned())).collect(),
+            published: self.published,
+        };
+        Outcome { exports, figures: self.figures }
+    }
+}
+
+type PendingGrant = (
+    unjoin::wallet::PendingToken,
+    unjoin::Pending<std::result::Result<unjoin::token::Grant, unjoin::issuer::IssuerError>>,
+);
+
+fn wait_for_grants(
+    pending: &mut Vec<PendingGrant>,
+    answers: &mut Vec<(unjoin::wallet::PendingToken, unjoin::token::Grant)>,
+) -> Result<()> {
+    for (token, answer) in pending.drain(..) {
+        answers.push((token, answer.wait()??));
+    }
+    Ok(())
+}
+
+/// A customer's wallet: derived from the run's seed, so that a replay has the same wallets.
+fn wallet(customer: &str, seed: u64) -> Wallet {
+    let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(customer).finalize();
+    Wallet::from_seed(SecretBytes::new(digest.into()))
+}
+
+fn numbers_die_at(order: &Order) -> i64 {
+    order.delivered_at.unwrap_or_else(|| order.due_at()).max(order.due_at()) + NUMBERS_LIVE_ON
+}
+
+fn timestamp(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_seconds(u64::try_from(seconds).unwrap_or_default())
+}
+
+/// The orders' indices by the day on which `moment` falls.
+fn by_day(orders: &[Order], moment: impl Fn(&Order) -> Option<i64>) -> BTreeMap<u64, Vec<usize>> {
+    let mut days: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for (index, order) in orders.iter().enumerate() {
+        if let Some(moment) = moment(order) {
+            days.entry(timestamp(moment).as_unix_seconds() / DAY).or_default().push(index);
+        }
+    }
+    days
+}
