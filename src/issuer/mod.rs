@@ -225,8 +225,8 @@ impl<S: Store> Issuer<S> {
     /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::NotEnrolled`],
     /// [`IssuerError::ProofRefused`], [`IssuerError::AlreadyGranted`],
     /// [`IssuerError::WrongScope`], [`IssuerError::UnknownKey`], [`IssuerError::RetiredKey`],
-    /// [`IssuerError::CohortClosed`], and the store's. After the last three but the store's the
-    /// device takes the order's next offer.
+    /// [`IssuerError::CohortClosed`], and the store's. When the key was retired or the cohort
+    /// closed, the device takes the order's next offer.
     ///
     /// # Errors
     /// [`IssuerError::Queue`] when it is full or the service stops.

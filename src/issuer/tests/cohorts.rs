@@ -40,9 +40,9 @@ fn a_manifest_says_at_least_k_and_boundaries_only() {
         first_publication: boundary.saturating_add(WEEK),
         window_end: boundary.saturating_add(4 * WEEK),
     };
-    assert_eq!(manifests(&shop), [expected.clone()]);
+    assert_eq!(manifests(&shop), std::slice::from_ref(&expected));
     // Reported until it is confirmed; kept for ever.
-    assert_eq!(manifests(&shop.again()), [expected.clone()]);
+    assert_eq!(manifests(&shop.again()), std::slice::from_ref(&expected));
     for _ in 0..2 {
         shop.issuer.confirm_admitted(std::slice::from_ref(&scope)).unwrap();
     }

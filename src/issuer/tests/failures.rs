@@ -304,3 +304,31 @@ fn another_wallet_enrolled_in_between_keeps_the_account() {
     assert!(shop.issuer.account_of(&first.wallet_key).unwrap().is_none());
     assert!(shop.issuer.account_of(&second.wallet_key).unwrap().is_some());
 }
+
+#[test]
+fn another_account_that_claims_the_wallet_in_between_keeps_it() {
+    let shop = Shop::on(Flaky::new());
+    let [ann, ben] = people(["ann", "ben"]);
+    let (beside, faster) = (shop.again(), ann.enrolment_for(&ben.account));
+    shop.store.meanwhile(move || assert!(beside.issuer.enrol(&[faster]).pop().unwrap().is_ok()));
+    assert_eq!(code(shop.enrol(&ann)), "issuer.wallet_key_taken");
+    assert_eq!(shop.issuer.account_of(&ann.wallet_key).unwrap().unwrap().account, ben.account);
+}
+
+#[test]
+fn two_instances_close_a_cohort_once() {
+    let (shop, cid, request) = before_the_last_grant();
+    shop.grant(&cid, &request).unwrap();
+    shop.pass(WEEK);
+    assert!(shop.issuer.tick().unwrap().manifests.is_empty());
+    shop.numbers_dead(&name("m"), request.handle(), MONDAY).unwrap();
+    shop.pass(WEEK);
+    let (beside, scope) = (shop.again(), request.scope().clone());
+    shop.store.meanwhile(move || {
+        assert_eq!(beside.issuer.tick().unwrap().manifests.len(), 1);
+        beside.issuer.confirm_admitted(std::slice::from_ref(&scope)).unwrap();
+    });
+    assert!(shop.issuer.tick().unwrap().manifests.is_empty());
+    assert!(shop.issuer.tick().unwrap().manifests.is_empty(), "a confirmed manifest came back");
+    assert_eq!(entries(&*shop.store, Ledger::Reviews).len(), 1);
+}

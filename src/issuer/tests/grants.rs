@@ -16,7 +16,7 @@ fn an_order_never_gets_two_grants() {
         let barrier = Barrier::new(ASKING as usize);
         let answers: Vec<(u64, Result<Grant, IssuerError>)> = std::thread::scope(|threads| {
             let ask = |asking: u64| {
-                let issuer = if asking % 2 == 0 { &shop } else { &beside };
+                let issuer = if asking.is_multiple_of(2) { &shop } else { &beside };
                 // Three commitments, each asked for four times.
                 let request = ann.request(handle, &scope, asking / 4);
                 barrier.wait();

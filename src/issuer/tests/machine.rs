@@ -91,6 +91,10 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 type OrderId = (usize, u8);
+/// Merchant, class, cohort, count.
+type Starved = (usize, u8, u64, usize);
+/// Merchant, handle.
+type Overdue = (usize, [u8; 16]);
 
 #[derive(Clone)]
 struct Order {
@@ -268,10 +272,7 @@ impl Model {
     }
 
     /// Works off the boundary, and says what a tick must report.
-    fn tick(
-        &mut self,
-        now: Timestamp,
-    ) -> (BTreeSet<(usize, u8, u64, usize)>, BTreeSet<(usize, [u8; 16])>, Option<Timestamp>) {
+    fn tick(&mut self, now: Timestamp) -> (BTreeSet<Starved>, BTreeSet<Overdue>, Option<Timestamp>) {
         let boundary = Timestamp::from_unix_seconds(
             now.as_unix_seconds() - (now.as_unix_seconds() - MONDAY.as_unix_seconds()) % WEEK,
         );
