@@ -60,7 +60,8 @@ mod removal;
 mod rows;
 mod submission;
 
-#[cfg(all(test, feature = "wallet"))]
+#[cfg(test)]
+#[cfg(feature = "wallet")]
 mod tests;
 
 pub use author::ActionReceipt;

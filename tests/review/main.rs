@@ -1,6 +1,7 @@
 //! The review desk, seen from outside: with the reviewer's device, and stores that fail.
 
 #![cfg(all(feature = "wallet", feature = "redb"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -150,7 +150,7 @@ fn after_a_boundary_a_heap_does_not_tell_the_order_of_arrival() {
     };
     let heap = Arc::new(Heap::default());
     live(Arc::clone(&heap), &shuffled);
-    assert!(tells(&heap).abs() < 0.3 && heap.keys_as_they_lie().is_sorted());
+    assert!(tells(&heap).abs() < 0.4 && heap.keys_as_they_lie().is_sorted());
     let untouched = Arc::new(Heap::default());
     live(NeverRewritten(Arc::clone(&untouched)), &shuffled);
     assert_eq!(tells(&untouched), 1.0);
