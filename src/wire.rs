@@ -110,6 +110,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[cfg(any(feature = "platform", feature = "wallet", test))]
     pub(crate) fn new(bytes: &'a [u8], message: &'static str) -> Self {
         Self { rest: bytes, message, field: "header" }
     }

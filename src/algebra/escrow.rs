@@ -1,11 +1,12 @@
 //! The escrow of a review's author: ElGamal of the wallet key `U` under the trustees' key
 //! `Y`, `E1 = k*G`, `E2 = U + k*Y`. Hidden under DDH from anyone with fewer than t shares.
 
-use super::{
-    group::{Element, Generator},
-    transcript::hash32,
+use super::{group::Element, transcript::hash32};
+#[cfg(any(feature = "wallet", test))]
+use {
+    super::group::Generator,
+    curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar},
 };
-use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 
 /// The trustees' public key `Y` with its escrow id, `H32("escrow-key", Y)`, which names the
 /// key ceremony and survives every refresh of the shares.
@@ -45,6 +46,7 @@ pub struct Escrow {
 impl Escrow {
     /// Encrypts the wallet key `author` with randomness `k`, in constant time; `None` in the
     /// negligible case that a part is the identity.
+    #[cfg(any(feature = "wallet", test))]
     pub(crate) fn seal(key: &EscrowKey, author: &RistrettoPoint, k: &Scalar) -> Option<Self> {
         Some(Self {
             e1: Element::from_point(Generator::G.mul(k))?,

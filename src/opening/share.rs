@@ -30,7 +30,7 @@ pub struct ShareContext {
     pub escrow: Escrow,
 }
 
-/// Kind 6, 168 bytes: one trustee's decryption share with its proof.
+/// Kind 6, 136 bytes: one trustee's decryption share with its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecryptionShare {
     index: u16,

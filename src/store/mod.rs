@@ -19,6 +19,32 @@
 //! **Physical order.** [`Store::rewrite`] writes every row anew in key order and deletes what
 //! was there before, so that after a publication boundary the engine's own files or tables
 //! do not tell in which order rows arrived either.
+//!
+//! **Engines.** [`MemoryStore`] for tests and simulations and `RedbStore` (feature `redb`) for
+//! one file owned by one process. An engine of your own implements [`Store`] and passes
+//! [`contract`].
+//!
+//! ```
+//! use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RowKey, Store};
+//! let store = MemoryStore::new();
+//! let bucket = Bucket::of(b"merchant 17");
+//! let take = Commit::new(bucket).expect(b"serial", None).put(b"serial".to_vec(), b"spent".to_vec());
+//! assert_eq!(store.commit(&[take.clone()])?, [Outcome::Committed]);
+//! // Asked again, it conflicts and changes nothing: the caller finds its own effect.
+//! assert_eq!(store.commit(&[take])?, [Outcome::Conflict(b"serial".to_vec())]);
+//! let row = RowKey { bucket, key: b"serial".to_vec() };
+//! assert_eq!(store.read(&[row])?, [Some(b"spent".to_vec())]);
+//! # Ok::<(), unjoin::store::StoreError>(())
+//! ```
+
+pub mod contract;
+mod memory;
+#[cfg(feature = "redb")]
+mod redb;
+
+pub use self::memory::MemoryStore;
+#[cfg(feature = "redb")]
+pub use self::redb::RedbStore;
 
 pub(crate) mod decide;
 
@@ -42,8 +68,9 @@ pub struct Bucket(u16);
 impl Bucket {
     /// The bucket of everything that belongs to `owner` (a merchant, an account, a key).
     pub fn of(owner: &[u8]) -> Self {
-        let digest = Sha256::digest(owner);
-        Self(u16::from_le_bytes([digest[0], digest[1]]) % BUCKETS)
+        let digest: [u8; 32] = Sha256::digest(owner).into();
+        let [low, high, ..] = digest;
+        Self(u16::from_le_bytes([low, high]) % BUCKETS)
     }
 
     /// Every bucket, in order.
@@ -82,9 +109,10 @@ pub struct Version([u8; 16]);
 impl Version {
     /// The version of a row that holds `value`.
     pub fn of(value: &[u8]) -> Self {
-        let digest = Sha256::digest(value);
         let mut version = [0; 16];
-        version.copy_from_slice(&digest[..16]);
+        for (kept, byte) in version.iter_mut().zip(Sha256::digest(value)) {
+            *kept = byte;
+        }
         Self(version)
     }
 }
@@ -98,6 +126,24 @@ pub enum Precondition {
     At(Vec<u8>, Version),
 }
 
+impl Precondition {
+    /// The key it is on.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Absent(key) | Self::At(key, _) => key,
+        }
+    }
+
+    /// Whether it holds, given what the row at its key holds (`None`: no such row).
+    pub fn holds(&self, row: Option<&[u8]>) -> bool {
+        match (self, row) {
+            (Self::Absent(_), None) => true,
+            (Self::At(_, version), Some(value)) => *version == Version::of(value),
+            _ => false,
+        }
+    }
+}
+
 /// A change of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
@@ -107,7 +153,17 @@ pub enum Write {
     Delete(Vec<u8>),
 }
 
-/// One decision: all of it or nothing.
+impl Write {
+    /// The key of the row it changes.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
+/// One decision: all of it or nothing. Its writes apply in order: of two on one key the later
+/// stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// The partition that all its keys lie in.
@@ -147,6 +203,24 @@ impl Commit {
         self.writes.push(Write::Delete(key));
         self
     }
+
+    /// Whether every key and value keeps to [`MAX_KEY`] and [`MAX_VALUE`]; engines ask before
+    /// they apply anything of a call.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`].
+    pub fn check_lengths(&self) -> Result<(), StoreError> {
+        let keys = self.preconditions.iter().map(Precondition::key).chain(self.writes.iter().map(Write::key));
+        let values = self.writes.iter().filter_map(|write| match write {
+            Write::Put(_, value) => Some(value),
+            Write::Delete(_) => None,
+        });
+        if keys.into_iter().any(|key| key.len() > MAX_KEY) || values.into_iter().any(|v| v.len() > MAX_VALUE)
+        {
+            return Err(StoreError::TooLong);
+        }
+        Ok(())
+    }
 }
 
 /// What became of one commit.
@@ -160,14 +234,22 @@ pub enum Outcome {
 
 /// An engine.
 ///
-/// All methods may block on I/O and may be called from any thread.
+/// All methods may block on I/O and may be called from any thread. What is promised here is
+/// checked by [`contract`].
 pub trait Store: Send + Sync + 'static {
     /// The rows at `keys`, in order. Linearizable row by row: a commit that has returned is
-    /// seen. Rows of different keys need not come from one instant.
+    /// seen. Rows of different keys need not come from one instant. A key that is too long to
+    /// be stored is absent.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] when the engine or its disk failed.
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
     /// At most `limit` rows of `bucket` whose keys begin with `prefix`, in key order, after
-    /// `after` if given (exclusive).
+    /// `after` if given (exclusive). `after` need not be a stored key nor begin with `prefix`.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] when the engine or its disk failed.
     fn scan(
         &self,
         bucket: Bucket,
@@ -176,15 +258,22 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError>;
 
-    /// Applies `commits` in order, each atomic by itself, and returns when all are durable.
+    /// Applies `commits` in order, each atomic by itself, and returns when all are durable: one
+    /// outcome for each, in order. Each sees what its predecessors in the call left; a conflict
+    /// skips that commit only.
     ///
     /// # Errors
-    /// After an error any subset that respects each commit's atomicity may have been
+    /// [`StoreError::TooLong`] when any key or value of any commit is too long; nothing was
+    /// applied then. After any other error any subset that respects each commit's atomicity may have been
     /// applied: ask again, the decision finds what it did.
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError>;
 
     /// Writes every row anew in key order and deletes the old file or table, so that what
-    /// lies on the disk is a function of the rows alone.
+    /// lies on the disk is a function of the rows alone. No row changes; other calls may wait
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]; every row is still there, but their order may still show.
     fn rewrite(&self) -> Result<(), StoreError>;
 }
 
@@ -201,6 +290,8 @@ pub enum StoreError {
         /// What this build reads and writes.
         expected: u32,
     },
+    /// Another process has the store open.
+    InUse,
     /// A key or a value is longer than the named limit.
     TooLong,
     /// A row does not decode: the store was changed by something else.
@@ -216,6 +307,8 @@ describe_errors!(StoreError {
         "the store failed ({source}); nothing was decided that a retry would not find";
     Self::Schema { found, expected } => "store.schema", Operator, false,
         "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
+    Self::InUse => "store.in_use", Operator, true,
+        "another process has the store open: one process at a time owns its file";
     Self::TooLong => "store.too_long", Host, false,
         "a key may have {MAX_KEY} bytes and a value {MAX_VALUE}";
     Self::Corrupt(what) => "store.corrupt", Operator, false,

@@ -18,6 +18,7 @@ pub struct Grant {
 
 /// A tag whose proof was checked, with the base it stands on.
 #[derive(Clone)]
+#[cfg_attr(not(feature = "wallet"), allow(dead_code, reason = "only a wallet presents"))]
 pub struct GrantedTag {
     pub(crate) tag: Element,
     pub(crate) exponent: Scalar,

@@ -5,7 +5,7 @@ use super::{PlatformKey, PlatformPublicKey, Scope, VerifyError};
 use crate::time::Timestamp;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
 
-/// Kind 10, 113 bytes and the merchant's name: a closed cohort.
+/// Kind 10, 112 bytes and the merchant's name: a closed cohort.
 ///
 /// Its boundaries are in order: `closed_at < first_publication < window_end`, and
 /// `numbers_dead_at < first_publication`.
@@ -77,7 +77,7 @@ impl Message for CohortManifest {
 
 serde_as_bytes!(CohortManifest);
 
-/// Kind 11, 179 bytes and the merchant's name: a manifest with the platform's signature.
+/// Kind 11, 176 bytes and the merchant's name: a manifest with the platform's signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedManifest {
     manifest: CohortManifest,

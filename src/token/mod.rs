@@ -42,6 +42,8 @@ pub use offer::Offer;
 pub use presentation::{Presentation, PresentationCheck, verify_batch};
 pub use receipt::Receipt;
 pub use request::TokenRequest;
+#[cfg(feature = "platform")]
+pub(crate) use request::verify_requests;
 pub use review::{Review, ReviewError};
 pub use scope::{Digest, OrderHandle, OrderHandleKey, ReviewId, Scope};
 pub use signature::{PlatformKey, PlatformPublicKey};

@@ -2,12 +2,12 @@
 //! `b`: without it `C - U = s * G_s` would link the serial to the request.
 
 use super::{OrderHandle, Scope, VerifyError, verdict};
-use crate::algebra::proof::{Equation, Proof, Statement, verify};
+use crate::algebra::proof::{BatchVerifier, Equation, Proof, Statement};
 use crate::algebra::{Element, Generator};
 use crate::wire::{DecodeError, Message, Reader, Writer, serde_as_bytes};
 use rand_core::CryptoRng;
 
-/// Kind 2, 253 bytes and the merchant's name: the order, the scope on offer, and
+/// Kind 2, 252 bytes and the merchant's name: the order, the scope on offer, and
 /// `C = u*G_u + s*G_s + b*G_b` with a proof that it holds the enrolled `u`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRequest {
@@ -68,9 +68,34 @@ impl TokenRequest {
         wallet_key: &Element,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(), VerifyError> {
-        let statement = statement(self.handle, &self.scope, wallet_key, &self.commitment);
-        verdict(verify(&statement, &self.proof, rng))
+        verdict(holds(&[(self, *wallet_key)], rng))
     }
+}
+
+/// Checks many requests, each for a wallet key, in one multi-scalar multiplication.
+///
+/// # Errors
+/// The positions of the bad ones, in order, when the batch does not hold: it then checks every
+/// one alone.
+#[cfg(feature = "platform")]
+pub(crate) fn verify_requests(
+    checks: &[(&TokenRequest, Element)],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<(), Vec<usize>> {
+    if holds(checks, rng) {
+        return Ok(());
+    }
+    let bad = checks.iter().enumerate().filter(|(_, check)| !holds(core::slice::from_ref(*check), rng));
+    Err(bad.map(|(position, _)| position).collect())
+}
+
+fn holds(checks: &[(&TokenRequest, Element)], rng: &mut (impl CryptoRng + ?Sized)) -> bool {
+    let mut batch = BatchVerifier::new(rng, checks.len());
+    for (request, wallet_key) in checks {
+        let statement = statement(request.handle, &request.scope, wallet_key, &request.commitment);
+        batch.add(&statement, &request.proof);
+    }
+    batch.holds()
 }
 
 fn statement(handle: OrderHandle, scope: &Scope, wallet_key: &Element, commitment: &Element) -> Statement {

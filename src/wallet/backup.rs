@@ -183,7 +183,9 @@ impl Message for SealedBackup {
 serde_as_bytes!(SealedBackup);
 
 impl Wallet {
-    /// Seals the seed and these tokens under a passphrase (any bytes, at least one).
+    /// Seals the seed and these tokens under a passphrase: any bytes, at least one. Text is
+    /// not normalised here; an application that takes text settles its form (NFKC in UTF-8)
+    /// so that another keyboard opens the backup too.
     ///
     /// The seed alone lets a wallet ask again for every token; the tokens are in it so that
     /// they can be spent, and their reviews edited, without the issuer.
@@ -287,4 +289,159 @@ fn decode_token(wallet: &Wallet, from: &mut Reader<'_>) -> Result<Token, DecodeE
     let base = mac::base(&scope.scalar(), &Element::from_point(blinded).ok_or(degenerate)?);
     let order = OrderContext { issuer, wallet_key, handle, scope, issuer_key, escrow_key };
     Ok(Token { order, granted: GrantedTag { tag, exponent, base } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wallet::tests::Shop;
+    use proptest::prelude::*;
+
+    /// The least cost: tests are about the format.
+    const CHEAP: BackupCost = BackupCost { memory_kib: BackupCost::MIN_MEMORY_KIB, passes: 1, lanes: 1 };
+
+    fn sealed(tokens: u8) -> (Shop, SealedBackup, SecretBytes<32>) {
+        let mut shop = Shop::new(1);
+        let tokens: Vec<Token> = (0..tokens).map(|order| shop.token(order)).collect();
+        let backup = shop.wallet.seal_backup(&tokens, b"horse", CHEAP, &mut shop.rng).unwrap();
+        let key = CHEAP.key(b"horse", &backup.salt).unwrap();
+        (shop, backup, key)
+    }
+
+    #[test]
+    fn a_backup_gives_back_the_wallet_and_tokens_that_present() {
+        let (mut shop, backup, _) = sealed(3);
+        let backup = SealedBackup::from_bytes(&backup.to_bytes()).unwrap();
+        let (wallet, tokens) = open_backup(&backup, b"horse").unwrap();
+        assert_eq!(wallet.wallet_key(&shop.issuer), shop.wallet.wallet_key(&shop.issuer));
+        assert_eq!(tokens.len(), 3);
+        for (order, token) in (0..).zip(&tokens) {
+            let kept = shop.token(order);
+            assert_eq!(wallet.review_id(token), shop.wallet.review_id(&kept));
+            assert!(token.granted.tag == kept.granted.tag && token.granted.base == kept.granted.base);
+            let review = crate::token::Review::new(2, "late", vec![]).unwrap();
+            let shown = wallet.present_early_trusting_host_silence(token, &review, &mut shop.rng).unwrap();
+            shown.verify(&shop.issuer_key, &shop.escrow_key, &review.digest(), &mut shop.rng).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_wrong_passphrase_and_a_changed_backup_are_one_error() {
+        let (_, backup, _) = sealed(1);
+        for passphrase in [&b"Horse"[..], b"", b"horse "] {
+            assert_eq!(open_backup(&backup, passphrase).unwrap_err(), WalletError::BackupOpen);
+        }
+        // Version and kind aside, every part of the header, and some of the rest.
+        let bytes = backup.to_bytes();
+        for at in (2..SealedBackup::HEADER).chain([SealedBackup::HEADER, bytes.len() - 1]) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            let refused = SealedBackup::from_bytes(&changed).map(|b| open_backup(&b, b"horse").unwrap_err());
+            assert!(matches!(refused, Err(_) | Ok(WalletError::BackupOpen)), "{at}");
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_is_refused() {
+        let (_, backup, key) = sealed(1);
+        assert!(backup.open(&key).is_ok());
+        for at in 0..backup.sealed.len() {
+            let mut changed = backup.clone();
+            changed.sealed[at] ^= 0x10;
+            assert!(changed.open(&key).is_err(), "{at}");
+        }
+        // The header is bound even where it does not change the key.
+        let bytes = backup.to_bytes();
+        for at in 0..SealedBackup::HEADER {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                assert!(
+                    !SealedBackup::from_bytes(&changed).is_ok_and(|b| b.open(&key).is_ok()),
+                    "{at}.{bit}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn absurd_costs_and_lengths_are_refused_at_decoding() {
+        let (_, backup, _) = sealed(0);
+        let bytes = backup.to_bytes();
+        let with = |at: usize, value: u32| {
+            let mut changed = bytes.clone();
+            changed[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            SealedBackup::from_bytes(&changed).unwrap_err().rule
+        };
+        for (at, most) in
+            [(2, BackupCost::MAX_MEMORY_KIB), (6, BackupCost::MAX_PASSES), (10, BackupCost::MAX_LANES)]
+        {
+            for value in [0, most + 1, u32::MAX] {
+                assert_eq!(with(at, value), Rule::Value, "{at} {value}");
+            }
+        }
+        assert_eq!(with(2, BackupCost::MIN_MEMORY_KIB - 1), Rule::Value);
+        assert_eq!(with(SealedBackup::HEADER - 4, u32::MAX), Rule::Length);
+        // A long length with nothing behind it takes nothing.
+        assert_eq!(with(SealedBackup::HEADER - 4, (2 * PADDING + TAG) as u32), Rule::Truncated);
+    }
+
+    #[test]
+    fn the_length_does_not_count_the_tokens() {
+        let lengths: Vec<usize> = [0, 1, 51, 52].map(|tokens| sealed(tokens).1.to_bytes().len()).into();
+        assert!(lengths[0] == lengths[1] && lengths[1] == lengths[2] && lengths[2] < lengths[3]);
+    }
+
+    #[test]
+    fn sealing_again_shares_no_salt_and_no_nonce() {
+        let (mut shop, backup, _) = sealed(0);
+        let again = shop.wallet.seal_backup(&[], b"horse", CHEAP, &mut shop.rng).unwrap();
+        assert!(backup.salt != again.salt && backup.nonce != again.nonce && backup.sealed != again.sealed);
+    }
+
+    #[test]
+    fn what_cannot_be_sealed_is_refused() {
+        let mut shop = Shop::new(1);
+        let token = [shop.token(0)];
+        let stranger = Wallet::generate(&mut shop.rng);
+        let refused = stranger.seal_backup(&token, b"horse", CHEAP, &mut shop.rng).unwrap_err();
+        assert_eq!(refused, WalletError::AnotherWallet);
+        let refused = shop.wallet.seal_backup(&token, b"", CHEAP, &mut shop.rng).unwrap_err();
+        assert_eq!(refused, WalletError::BackupPassphrase);
+    }
+
+    #[test]
+    fn serde_carries_the_longest_backup() {
+        let longest = SealedBackup {
+            cost: BackupCost::default(),
+            salt: [1; SALT],
+            nonce: [2; NONCE],
+            sealed: vec![3; SealedBackup::MAX_SEALED],
+        };
+        assert_eq!(longest.to_bytes().len(), SealedBackup::MAX_LEN);
+        let text = serde_json::to_string(&longest).unwrap();
+        assert_eq!(serde_json::from_str::<SealedBackup>(&text).unwrap(), longest);
+        assert!(!format!("{longest:?}").contains("3, 3"));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_then_encoding_gives_the_same_bytes(at in 0usize..66, byte in any::<u8>()) {
+            let mut bytes = SealedBackup {
+                cost: CHEAP, salt: [1; SALT], nonce: [2; NONCE], sealed: vec![3; PADDING + TAG],
+            }.to_bytes();
+            bytes[at] = byte;
+            if let Ok(backup) = SealedBackup::from_bytes(&bytes) {
+                prop_assert_eq!(backup.to_bytes(), bytes);
+            }
+        }
+
+        #[test]
+        fn no_plaintext_makes_decoding_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            if let Some(format) = bytes.first_mut() {
+                *format = FORMAT;
+            }
+            let _ = decode(&bytes);
+        }
+    }
 }

@@ -87,6 +87,8 @@ mod error;
 mod order;
 mod present;
 mod privacy;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 pub use author::{AuthorRequest, ReviewState};

@@ -28,10 +28,9 @@ pub struct PendingToken {
     commitment: Element,
 }
 
-/// A token: the right to one review of one order. It holds no secret but what it links (an
-/// order, a tag and a wallet key), so it never leaves the device except in a
-/// [`SealedBackup`](super::SealedBackup); presenting derives the secrets again from the
-/// wallet's seed.
+/// A token: the right to one review of one order. Its secrets are derived again from the
+/// wallet's seed at each use. What it holds links an order to a wallet key, so it leaves the
+/// device in a [`SealedBackup`](super::SealedBackup) alone.
 pub struct Token {
     pub(super) order: OrderContext,
     pub(super) granted: GrantedTag,

@@ -116,3 +116,58 @@ fn below(bound: u64, rng: &mut (impl CryptoRng + ?Sized)) -> u64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wallet::tests::TestRng;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_sending_time_lies_between_now_and_the_margin(
+            seed in any::<u64>(), now in 0u64..1 << 40, left in 1u64..10_000_000,
+        ) {
+            let rng = &mut TestRng::new(seed);
+            let start = Timestamp::from_unix_seconds(now);
+            let send_at = sending_time(start, start.saturating_add(left), rng);
+            prop_assert!(start <= send_at);
+            if left > SENDING_MARGIN {
+                prop_assert!(send_at < start.saturating_add(left - SENDING_MARGIN));
+            } else {
+                prop_assert_eq!(send_at, start);
+            }
+        }
+
+        #[test]
+        fn a_draw_is_below_its_bound(seed in any::<u64>(), bound in 1u64..) {
+            prop_assert!(below(bound, &mut TestRng::new(seed)) < bound);
+        }
+    }
+
+    /// Chi-square over 16 equal parts: 15 degrees of freedom, 44.3 is the 0.01 % point.
+    #[test]
+    fn sending_times_are_spread_evenly() {
+        let rng = &mut TestRng::new(16);
+        let (draws, parts, span) = (16_000, 16, 600_000);
+        let mut counts = vec![0u32; parts];
+        for _ in 0..draws {
+            let now = Timestamp::from_unix_seconds(1_700_000_000);
+            let send_at = sending_time(now, now.saturating_add(span + SENDING_MARGIN), rng);
+            counts[(send_at.saturating_since(now) * parts as u64 / span) as usize] += 1;
+        }
+        let expected = f64::from(draws) / parts as f64;
+        let chi_square: f64 = counts.iter().map(|n| (f64::from(*n) - expected).powi(2) / expected).sum();
+        assert!(chi_square < 44.3, "{chi_square}: {counts:?}");
+    }
+
+    /// A bound of 3/4 of the range: taking the remainder alone would hit the first third twice
+    /// as often.
+    #[test]
+    fn a_large_bound_is_not_biased() {
+        let rng = &mut TestRng::new(17);
+        let bound = 3 << 62;
+        let low = (0..9_000).filter(|_| below(bound, rng) < bound / 3).count();
+        assert!((2_700..3_300).contains(&low), "{low}");
+    }
+}

@@ -101,3 +101,49 @@ fn push_long(found: &mut Vec<PrivacyWarning>, digits: usize, place: &Range<usize
         found.push(PrivacyWarning { kind: PrivacyWarningKind::LongNumber, place: place.clone() });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PrivacyWarningKind::{Attachments, EmailAddress, LongNumber, WebAddress};
+    use proptest::prelude::*;
+
+    fn found(text: &str) -> Vec<(PrivacyWarningKind, String)> {
+        let review = Review::new(1, text, vec![]).unwrap();
+        privacy_warnings(&review).into_iter().map(|w| (w.kind, text[w.place].to_owned())).collect()
+    }
+
+    #[test]
+    fn numbers_addresses_and_attachments_are_seen() {
+        for (text, kind, passage) in [
+            ("call +86 138-0013-8000 now", LongNumber, "86 138-0013-8000"),
+            ("订单 ２２３１９８７４ 没到", LongNumber, "２２３１９８７４"),
+            ("since 2024-05-17!", LongNumber, "2024-05-17"),
+            ("write to ann.b@mail.example.org please", EmailAddress, "ann.b@mail.example.org"),
+            ("see https://a.example/x", WebAddress, "https://a.example/x"),
+        ] {
+            assert_eq!(found(text), [(kind, passage.to_owned())], "{text}");
+        }
+        let review = Review::new(1, "", vec![[7; 32]]).unwrap();
+        assert_eq!(privacy_warnings(&review), [PrivacyWarning { kind: Attachments, place: 0..0 }]);
+    }
+
+    #[test]
+    fn plain_words_raise_no_warning() {
+        for text in
+            ["", "Cold after 90 minutes, 2 of 3 dishes missing.", "4.5/5 for $1,299", "a @ b", "@shop"]
+        {
+            assert_eq!(found(text), [], "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_place_is_a_passage_of_the_text(text in ".{0,200}") {
+            let review = Review::new(3, text.clone(), vec![]).unwrap();
+            for warning in privacy_warnings(&review) {
+                prop_assert!(!text[warning.place].is_empty());
+            }
+        }
+    }
+}

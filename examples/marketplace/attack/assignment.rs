@@ -71,7 +71,7 @@ fn normalize(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values.into_iter().map(|value| value / total).collect()
 }
 
-/// The edge chosen for each row so that no column is taken twice and the sum of the log weights is the largest
+/// The column chosen for each row so that no column is taken twice and the sum of the log weights is the largest
 /// possible, by shortest augmenting paths. A row for which no column is left gets `None`.
 pub fn best_matching(edges: &Edges, columns: usize) -> Vec<Option<usize>> {
     // Every row also has a column of its own, so dear that it is used only where there is no other way.
@@ -89,12 +89,7 @@ pub fn best_matching(edges: &Edges, columns: usize) -> Vec<Option<usize>> {
             edges[row].iter().map(|&(column, log_weight)| (column, -log_weight)).chain([own])
         });
     }
-    matching
-        .column_of
-        .iter()
-        .zip(edges)
-        .map(|(&column, row)| row.iter().position(|&(candidate, _)| Some(candidate) == column))
-        .collect()
+    matching.column_of.into_iter().map(|column| column.filter(|&column| column < columns)).collect()
 }
 
 struct Matching {
@@ -109,13 +104,15 @@ impl Matching {
     fn augment<Row: Iterator<Item = (usize, f64)>>(&mut self, start: usize, edges: impl Fn(usize) -> Row) {
         let mut distance = vec![f64::INFINITY; self.potential.len()];
         let mut entered_from = vec![start; self.potential.len()];
+        // A settled column is never entered again, even if rounding makes a detour look shorter.
+        let mut is_settled = vec![false; self.potential.len()];
         let mut settled = Vec::new();
         let mut queue = BinaryHeap::new();
         let (mut row, mut row_distance, mut row_dual) = (start, 0.0, 0.0);
         let (free_column, shortest) = loop {
             for (column, cost) in edges(row) {
                 let reached = row_distance + (cost - self.potential[column] - row_dual);
-                if reached < distance[column] {
+                if reached < distance[column] && !is_settled[column] {
                     distance[column] = reached;
                     entered_from[column] = row;
                     queue.push(Nearest { distance: reached, column });
@@ -124,7 +121,7 @@ impl Matching {
             // The row's own last resort is always reachable, so the queue cannot run dry before a free column.
             let (column, nearest) = loop {
                 let Some(Nearest { distance: reached, column }) = queue.pop() else { return };
-                if reached <= distance[column] {
+                if !is_settled[column] {
                     break (column, reached);
                 }
             };
@@ -132,6 +129,7 @@ impl Matching {
                 None => break (column, nearest),
                 Some(holder) => {
                     settled.push(column);
+                    is_settled[column] = true;
                     let own_cost = edges(holder).find(|&(candidate, _)| candidate == column);
                     row_dual = own_cost.map_or(0.0, |(_, cost)| cost - self.potential[column]);
                     (row, row_distance) = (holder, nearest);

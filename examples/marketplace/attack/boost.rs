@@ -51,9 +51,12 @@ pub struct Forest {
 }
 
 #[derive(Clone, Copy)]
-enum Node {
-    Leaf(f32),
-    Split { feature: usize, threshold: f32, left: usize, right: usize },
+struct Node {
+    feature: u32,
+    /// The left child, followed by the right one; 0 (the root, nobody's child) marks a leaf.
+    left: u32,
+    /// Values above it go right, NaN goes left. In a leaf: the score.
+    threshold: f32,
 }
 
 impl Forest {
@@ -65,10 +68,11 @@ impl Forest {
 fn tree_score(tree: &[Node], row: &[f32]) -> f32 {
     let mut at = 0;
     loop {
-        match tree[at] {
-            Node::Leaf(value) => return value,
-            Node::Split { feature, threshold, left, right } => at = if row[feature] > threshold { right } else { left },
+        let node = tree[at];
+        if node.left == 0 {
+            return node.threshold;
         }
+        at = node.left as usize + usize::from(row[node.feature as usize] > node.threshold);
     }
 }
 
@@ -177,7 +181,11 @@ fn grow(
     gradient: &[[f32; 2]],
     settings: Settings,
 ) -> Vec<Node> {
-    let value = |sum: [f32; 2]| Node::Leaf(-settings.shrinkage * sum[0] / (sum[1] + settings.ridge));
+    let leaf = |sum: [f32; 2]| Node {
+        feature: 0,
+        left: 0,
+        threshold: -settings.shrinkage * sum[0] / (sum[1] + settings.ridge),
+    };
     let sum = rows.iter().fold([0.0f64; 2], |sum, &row| {
         let [first, second] = gradient[row as usize];
         [sum[0] + f64::from(first), sum[1] + f64::from(second)]
@@ -185,7 +193,7 @@ fn grow(
     let sum = [sum[0] as f32, sum[1] as f32];
     let histograms = count(binned, features, &rows, gradient);
     let best = best_cut(features, &histograms, sum, settings);
-    let mut nodes = vec![value(sum)];
+    let mut nodes = vec![leaf(sum)];
     let mut leaves = vec![Leaf { node: 0, rows, histograms, sum, best }];
     while leaves.len() < settings.leaves {
         let gain = |leaf: &Leaf| leaf.best.map_or(0.0, |cut| cut.gain);
@@ -210,16 +218,15 @@ fn grow(
         let (left_histograms, right_histograms) =
             if left_is_smaller { (counted, remaining) } else { (remaining, counted) };
         let right_sum = [parent.sum[0] - cut.left_sum[0], parent.sum[1] - cut.left_sum[1]];
-        nodes[parent.node] = Node::Split {
-            feature: features[cut.feature],
+        nodes[parent.node] = Node {
+            feature: features[cut.feature] as u32,
+            left: nodes.len() as u32,
             threshold: binned.threshold(features[cut.feature], cut.bin),
-            left: nodes.len(),
-            right: nodes.len() + 1,
         };
         for (rows, histograms, sum) in [(left, left_histograms, cut.left_sum), (right, right_histograms, right_sum)] {
             let best = best_cut(features, &histograms, sum, settings);
             leaves.push(Leaf { node: nodes.len(), rows, histograms, sum, best });
-            nodes.push(value(sum));
+            nodes.push(leaf(sum));
         }
     }
     nodes

@@ -41,8 +41,10 @@ pub struct Link {
     pub candidates: usize,
 }
 
-const FOLDS: u64 = 6;
+const FOLDS: u64 = 5;
 const ROUNDS: usize = 40;
+/// Chances too small to be worth an edge in the assignment.
+const NEGLIGIBLE: f64 = 1e-4;
 
 /// Attacks every published review. `step` is called once per fold trained and once per fold attacked, from any
 /// thread; there are [`steps`] of them.
@@ -148,16 +150,18 @@ fn attack_pool(facts: &Facts, model: &Model<'_>, candidates: &[Candidates], pool
         .map(|row| row.into_iter().map(|(order, weight)| (column_of[&order], weight)).collect())
         .collect();
     let chances = assignment::posteriors(&weighed, pool.orders.len(), ROUNDS);
-    let certain: assignment::Edges = weighed
+    let likely: assignment::Edges = weighed
         .iter()
         .zip(&chances)
-        .map(|(row, chances)| row.iter().zip(chances).map(|(&(column, _), chance)| (column, chance.max(1e-12).ln())).collect())
+        .map(|(row, chances)| row.iter().zip(chances).map(|(&(column, _), &chance)| (column, chance)))
+        .map(|row| row.filter(|&(_, chance)| chance > NEGLIGIBLE).map(|(column, chance)| (column, chance.ln())).collect())
         .collect();
-    let assigned = assignment::best_matching(&certain, pool.orders.len());
+    let assigned = assignment::best_matching(&likely, pool.orders.len());
 
     let mut links = Vec::with_capacity(pool.reviews.len());
     for (((&review, row), chances), assigned) in pool.reviews.iter().zip(&weighed).zip(&chances).zip(assigned) {
         let likeliest = || (0..row.len()).max_by(|&left, &right| chances[left].total_cmp(&chances[right]));
+        let assigned = assigned.and_then(|column| row.iter().position(|&(candidate, _)| candidate == column));
         let Some(edge) = assigned.or_else(likeliest) else {
             links.push((review, Link { named: None, correct: false, confidence: 0.0, anonymity_set: 1.0, candidates: 0 }));
             continue;

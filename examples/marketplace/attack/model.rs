@@ -18,9 +18,9 @@ pub struct Model<'a> {
 }
 
 const PAIR_SETTINGS: Settings = Settings {
-    trees: 120,
+    trees: 80,
     leaves: 24,
-    shrinkage: 0.12,
+    shrinkage: 0.15,
     least_hessian: 8.0,
     ridge: 4.0,
     group_share: 0.5,
@@ -39,11 +39,11 @@ const STAR_SETTINGS: Settings = Settings {
 
 /// Alternatives per training review: the nearest by the delay alone, and some of all others, so that the model also
 /// sees how unlikely the unlikely are.
-const NEAREST: usize = 20;
-const OTHERS: usize = 6;
+const NEAREST: usize = 14;
+const OTHERS: usize = 4;
 
 /// Candidates kept per attacked review: those whose delay is likeliest.
-const KEPT: usize = 128;
+const KEPT: usize = 64;
 
 impl<'a> Model<'a> {
     /// `training` names the reviews whose links are known; no other link is looked at.

@@ -1,0 +1,108 @@
+//! What the host decides about an issuer.
+
+use super::IssuerError;
+use crate::queue::QueueConfig;
+use crate::time::{DAY, Grid};
+use crate::token::Name;
+
+/// How an [`Issuer`](super::Issuer) works: fixed while it is open. Everything but the name and
+/// the grid may change at a restart; a cohort keeps the k that it was opened with.
+#[derive(Clone, Debug)]
+pub struct IssuerConfig {
+    /// The issuer's name, which every enrolment is bound to.
+    pub name: Name,
+    /// The boundaries at which cohorts close and reviews are published.
+    pub grid: Grid,
+    /// The outcome classes in use: 1 to 256, each once.
+    pub classes: Vec<ClassPolicy>,
+    /// How old a cohort must be before it may close, in seconds; it is counted from the end of
+    /// the UTC day on which the cohort opened.
+    pub minimum_age: u64,
+    /// How many boundaries after its closing a cohort's window ends: 2 or more.
+    pub window: u32,
+    /// How long an account waits before it enrols another wallet, in seconds: one day or more,
+    /// counted from the end of the UTC day of the last enrolment.
+    pub re_enrolment_interval: u64,
+    /// The age in seconds, counted as for `minimum_age`, from which a cohort that has not
+    /// reached its k is reported.
+    pub starving_after: u64,
+    /// How long after an order's due time its numbers may stay alive, in seconds, before they
+    /// are reported for the host to close.
+    pub numbers_overdue_after: u64,
+    /// The bounds of the queue of token requests.
+    pub queue: QueueConfig,
+}
+
+/// One outcome class: what the merchant could see go right or wrong with an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassPolicy {
+    /// Its number, chosen by the host.
+    pub class: u8,
+    /// How many distinct customers of standing share a cohort at least: 2 or more.
+    pub k: u32,
+}
+
+impl IssuerConfig {
+    /// The defaults: weekly boundaries, class 0 (on time) and class 1 (late, failed, refunded
+    /// or complained about) with k = 10, a minimum age of 7 days, a window of 8 boundaries,
+    /// re-enrolment after 30 days, cohorts reported as starving after 90 days and numbers as
+    /// overdue 30 days after the order was due.
+    pub fn new(name: Name) -> Self {
+        Self {
+            name,
+            grid: Grid::Weekly,
+            classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
+            minimum_age: 7 * DAY,
+            window: 8,
+            re_enrolment_interval: 30 * DAY,
+            starving_after: 90 * DAY,
+            numbers_overdue_after: 30 * DAY,
+            queue: QueueConfig::default(),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), IssuerError> {
+        let rule = |holds: bool, rule| if holds { Ok(()) } else { Err(IssuerError::Config(rule)) };
+        rule(!self.classes.is_empty(), "name at least one outcome class")?;
+        for (at, policy) in self.classes.iter().enumerate() {
+            rule(policy.k >= 2, "every class needs a k of 2 or more: a crowd of one is nobody's shelter")?;
+            let twice = self.classes.iter().skip(at + 1).any(|other| other.class == policy.class);
+            rule(!twice, "name every class once")?;
+        }
+        rule(self.window >= 2, "the window needs 2 boundaries or more, since reviews are published at two")?;
+        rule(self.re_enrolment_interval >= DAY, "re-enrolment needs an interval of one day or more")
+    }
+
+    /// The k of a class; `None` if the class is not in use.
+    pub(super) fn k(&self, class: u8) -> Option<u32> {
+        self.classes.iter().find(|policy| policy.class == class).map(|policy| policy.k)
+    }
+}
+
+/// The host's judgement whether an account counts towards a cohort's k.
+///
+/// k customers protect nobody if k - 1 of them are the merchant's own accounts: what it costs
+/// to have an account counted is what it costs to isolate the last one. A good answer rests on
+/// what is dear to forge: a paid and unrefunded history with several merchants, an account of
+/// some age, a payment instrument of its own.
+///
+/// It is asked once for each grant, on the issuer's worker thread, and the answer is stored:
+/// answer from memory or fast.
+pub trait Standing: Send + Sync + 'static {
+    /// Whether `account`'s grant at `merchant` counts.
+    fn of_standing(&self, account: &Name, merchant: &Name) -> bool;
+}
+
+/// Counts every account.
+///
+/// This gives up the defence against bought crowds: a merchant that opens k - 1 accounts and
+/// places k - 1 orders knows which review is the stranger's. For simulations, and for platforms
+/// whose accounts are dear to get by themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EveryoneOfStanding;
+
+impl Standing for EveryoneOfStanding {
+    fn of_standing(&self, _account: &Name, _merchant: &Name) -> bool {
+        true
+    }
+}

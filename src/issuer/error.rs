@@ -1,0 +1,116 @@
+use crate::error::describe_errors;
+use crate::queue::QueueError;
+use crate::store::StoreError;
+use crate::time::Timestamp;
+
+/// Why the issuer did not do what it was asked. Nothing was changed, unless it says otherwise.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IssuerError {
+    /// The configuration breaks a rule.
+    Config(&'static str),
+    /// The operating system refused a thread.
+    Threads(std::io::Error),
+    /// No such order was reported for the merchant.
+    UnknownOrder,
+    /// The order belongs to another account.
+    OrderOfAnotherAccount,
+    /// The order was reported before it was due.
+    NotDue,
+    /// The order was reported before, with another account, class or due time.
+    OrderDiffers,
+    /// The host's order id has 0 bytes or too many.
+    OrderIdLength {
+        /// The bytes that were given.
+        length: usize,
+    },
+    /// The outcome class is not in use.
+    UnknownClass,
+    /// The scope is of another merchant, of another class, or was never on offer.
+    WrongScope,
+    /// The key ring has no key with this id.
+    UnknownKey,
+    /// The key issues nothing new.
+    RetiredKey,
+    /// The cohort takes no further grants.
+    CohortClosed,
+    /// The order has a grant for another scope or commitment.
+    AlreadyGranted,
+    /// The account has no wallet.
+    NotEnrolled,
+    /// The proof does not hold.
+    ProofRefused,
+    /// The wallet key belongs, or belonged, to another account.
+    WalletKeyTaken,
+    /// The account enrolled another wallet too recently.
+    ReEnrolmentTooEarly {
+        /// From when on it is possible.
+        from: Timestamp,
+    },
+    /// The account has had as many wallets as it may.
+    TooManyWalletKeys,
+    /// The order's numbers were reported dead at another time.
+    NumbersDeadDiffers,
+    /// The time lies too far ahead to be meant.
+    TimeOutOfRange,
+    /// The queue did not take the request.
+    Queue(QueueError),
+    /// The store failed; a retry finds whatever was decided.
+    Store(StoreError),
+}
+
+describe_errors!(IssuerError {
+    Self::Config(rule) => "issuer.config", Operator, false, "the issuer's configuration is refused: {rule}";
+    Self::Threads(source) => "issuer.threads", Operator, true,
+        "the operating system refused a worker thread ({source}): free some and open the issuer again";
+    Self::UnknownOrder => "issuer.unknown_order", Device, true,
+        "no such order was reported: ask again once it is due";
+    Self::OrderOfAnotherAccount => "issuer.order_of_another_account", Device, false,
+        "the order belongs to another account: log in with the account that ordered";
+    Self::NotDue => "issuer.not_due", Host, true, "report the order once it is due";
+    Self::OrderDiffers => "issuer.order_differs", Host, false,
+        "the order was reported with other facts, which are frozen: report the same again or nothing";
+    Self::OrderIdLength { length } => "issuer.order_id_length", Host, false,
+        "an order id has 1 to {} bytes, not {length}: hash longer ones", super::MAX_ORDER_ID;
+    Self::UnknownClass => "issuer.unknown_class", Host, false,
+        "the outcome class is not in use: add it to the configuration";
+    Self::WrongScope => "issuer.wrong_scope", Device, false,
+        "the scope was never on offer for this order: ask for its offer";
+    Self::UnknownKey => "issuer.unknown_key", Operator, true,
+        "the key ring lacks a key that is in use: keep retired keys in the ring, and hand every instance the same";
+    Self::RetiredKey => "issuer.retired_key", Device, false,
+        "the key issues nothing new: ask for the order's next offer";
+    Self::CohortClosed => "issuer.cohort_closed", Device, false,
+        "the cohort is full: ask for the order's next offer";
+    Self::AlreadyGranted => "issuer.already_granted", Device, false,
+        "the order has its token: ask again with the very request that was granted";
+    Self::NotEnrolled => "issuer.not_enrolled", Device, false, "the account has no wallet: enrol first";
+    Self::ProofRefused => "issuer.proof_refused", Device, false,
+        "the proof does not hold for this account and context: make it again with the enrolled wallet";
+    Self::WalletKeyTaken => "issuer.wallet_key_taken", Device, false,
+        "the wallet's key belongs to another account, for ever: enrol with a fresh wallet";
+    Self::ReEnrolmentTooEarly { from } => "issuer.re_enrolment_too_early", Device, true,
+        "another wallet can be enrolled from {} (seconds UTC) on", from.as_unix_seconds();
+    Self::TooManyWalletKeys => "issuer.too_many_wallet_keys", Host, false,
+        "an account may have {} wallets in its life", super::MAX_WALLET_KEYS;
+    Self::NumbersDeadDiffers => "issuer.numbers_dead_differs", Host, false,
+        "the order's numbers were reported dead at another time: numbers end once";
+    Self::TimeOutOfRange => "issuer.time_out_of_range", Host, false,
+        "the time lies more than a year ahead: give seconds since 1970, UTC";
+    Self::Queue(source) => "issuer.queue", Operator, true, "{source}";
+    Self::Store(StoreError::Corrupt(what)) => "issuer.store_corrupt", Operator, false,
+        "{}", StoreError::Corrupt(what);
+    Self::Store(source) => "issuer.store", Operator, true, "{source}";
+});
+
+impl From<StoreError> for IssuerError {
+    fn from(source: StoreError) -> Self {
+        Self::Store(source)
+    }
+}
+
+impl From<QueueError> for IssuerError {
+    fn from(source: QueueError) -> Self {
+        Self::Queue(source)
+    }
+}

@@ -1,0 +1,344 @@
+//! The order side's service: it knows accounts and orders, grants tokens blindly, and closes
+//! cohorts. It never sees a review.
+//!
+//! | file | protocol |
+//! |---|---|
+//! | `directory` | step 1: which wallet key is whose, and the logged commitment to it |
+//! | `orders` | due orders, the end of their numbers, and the scope on offer for each |
+//! | `grants` | step 3: one (scope, C) per order, durable before the answer |
+//! | `cohorts` | cohorts seal and close at boundaries, never below k; manifests |
+//!
+//! # When a cohort closes
+//! A cohort takes grants while it is *open*. At the first boundary at which at least k distinct
+//! accounts of standing hold a token of it and its minimum age has passed it is **sealed**: no
+//! further grants, so its orders are fixed. It **closes**, with a manifest, at the first
+//! boundary at or after that at which all its orders' numbers have been reported dead. Were it
+//! to stay open until then, a busy merchant's cohort would never close: there is always an
+//! order younger than its numbers' end. No setting closes a cohort below its k.
+//!
+//! A boundary is worked off once, by the first [`Issuer::tick`] that completes after it: in
+//! between nothing seals or closes, so the moment of a closing says nothing about the moment
+//! of a grant.
+//!
+//! # Which key
+//! Cohorts open under the key ring's newest key. A retired key's open cohort takes no more
+//! grants; it closes like a sealed one if it had reached its k, and is reported as starving
+//! for ever otherwise. **Keep retired keys in the ring**: lost answers are given again under
+//! them.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, Issuer, IssuerConfig, OfferRequest, OrderReport};
+//! use unjoin::opening::insecure_test_dealer;
+//! use unjoin::secret::{SecretBytes, SystemRng};
+//! use unjoin::store::MemoryStore;
+//! use unjoin::token::{IssuerKey, KeyRing, Name, PlatformKey};
+//! use unjoin::{DAY, Environment, Grid, QueueConfig, Timestamp};
+//!
+//! let rng = &mut SystemRng::new();
+//! let (committee, _shares) = insecure_test_dealer(2, 3, rng)?;
+//! let issuer = Issuer::open(
+//!     Arc::new(MemoryStore::new()),
+//!     IssuerConfig {
+//!         name: Name::new("shop.example")?,
+//!         grid: Grid::Weekly,
+//!         classes: vec![ClassPolicy { class: 0, k: 20 }, ClassPolicy { class: 1, k: 10 }],
+//!         minimum_age: 7 * DAY,
+//!         window: 8,
+//!         re_enrolment_interval: 30 * DAY,
+//!         starving_after: 60 * DAY,
+//!         numbers_overdue_after: 14 * DAY,
+//!         queue: QueueConfig::default(),
+//!     },
+//!     KeyRing::new(IssuerKey::generate(rng), *committee.key()),
+//!     SecretBytes::random(rng),
+//!     Arc::new(PlatformKey::generate(rng)),
+//!     Arc::new(EveryoneOfStanding),
+//!     Environment::system(),
+//! )?;
+//!
+//! let (account, merchant) = (Name::new("account 7")?, Name::new("lamp shop")?);
+//! let delivered = OrderReport {
+//!     order_id: b"2026-000017".to_vec(),
+//!     account: account.clone(),
+//!     merchant: merchant.clone(),
+//!     class: 0,
+//!     due_at: Timestamp::from_unix_seconds(1_500_000_000),
+//! };
+//! for handle in issuer.report_orders(&[delivered]) {
+//!     let request = OfferRequest { account: account.clone(), merchant: merchant.clone(), handle: handle? };
+//!     for offer in issuer.offers(&[request]) {
+//!         assert_eq!(offer?.scope.merchant(), &merchant);
+//!     }
+//! }
+//! assert!(issuer.tick()?.manifests.is_empty());
+//! # Ok(()) }
+//! ```
+
+mod cohorts;
+mod config;
+mod directory;
+mod error;
+mod grants;
+mod orders;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use cohorts::{IssuerReport, StarvingCohort};
+pub use config::{ClassPolicy, EveryoneOfStanding, IssuerConfig, Standing};
+pub use directory::{BoundAccount, EnrolmentSubmission};
+pub use error::IssuerError;
+pub use orders::{MAX_ORDER_ID, NumbersDead, OfferRequest, OrderReport};
+pub use rows::MAX_WALLET_KEYS;
+
+use crate::algebra::{Element, transcript::hash32};
+use crate::environment::Environment;
+use crate::queue::{GroupQueue, Pending};
+use crate::secret::SecretBytes;
+use crate::store::decide::{Decision, run};
+use crate::store::{Store, StoreError};
+use crate::token::{
+    Grant, KeyRing, Name, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest,
+    TokenRequest,
+};
+use core::fmt;
+use grants::GrantJob;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The order side's service. Every method may be called from any thread, and several instances
+/// may share a store; all of them need the same configuration, ring and keys.
+pub struct Issuer<S: Store> {
+    desk: Arc<Desk<S>>,
+    queue: GroupQueue<GrantJob, Result<Grant, IssuerError>>,
+}
+
+/// What the methods and the queue's workers share.
+struct Desk<S> {
+    store: Arc<S>,
+    config: IssuerConfig,
+    keys: RwLock<Arc<KeyRing>>,
+    master: SecretBytes<32>,
+    platform_key: Arc<PlatformKey>,
+    standing: Arc<dyn Standing>,
+    environment: Environment,
+}
+
+impl<S: Store> Issuer<S> {
+    /// Opens the service on a store. `order_handle_master` is kept for the life of the store:
+    /// with another, every order is unknown. `platform_key` signs manifests.
+    ///
+    /// # Errors
+    /// [`IssuerError::Config`], [`IssuerError::Threads`].
+    pub fn open(
+        store: Arc<S>,
+        config: IssuerConfig,
+        keys: KeyRing,
+        order_handle_master: SecretBytes<32>,
+        platform_key: Arc<PlatformKey>,
+        standing: Arc<dyn Standing>,
+        environment: Environment,
+    ) -> Result<Self, IssuerError> {
+        config.check()?;
+        let bounds = config.queue;
+        let keys = RwLock::new(Arc::new(keys));
+        let master = order_handle_master;
+        let desk = Arc::new(Desk { store, config, keys, master, platform_key, standing, environment });
+        let worker = Arc::clone(&desk);
+        let queue =
+            GroupQueue::start(bounds, move |jobs| worker.grant(&jobs)).map_err(IssuerError::Threads)?;
+        Ok(Self { desk, queue })
+    }
+
+    /// Takes another key ring into use, for rotation. Cohorts open under its newest key from
+    /// now on.
+    pub fn set_keys(&self, keys: KeyRing) {
+        *self.desk.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    /// The key ring in use.
+    pub fn keys(&self) -> Arc<KeyRing> {
+        self.desk.ring()
+    }
+
+    /// Step 1: binds each wallet key to the account that is logged in; one result each.
+    /// Idempotent. The host tells the account, and accepts each nonce once.
+    ///
+    /// A key that was claimed but not bound, by a crash in between, is refused until the same
+    /// enrolment is asked again; of two first enrolments of one account at once the loser's key
+    /// stays claimed by that account.
+    ///
+    /// # Errors
+    /// [`IssuerError::ProofRefused`], [`IssuerError::WalletKeyTaken`],
+    /// [`IssuerError::ReEnrolmentTooEarly`], [`IssuerError::TooManyWalletKeys`], or the store's.
+    pub fn enrol(&self, submissions: &[EnrolmentSubmission]) -> Vec<Result<(), IssuerError>> {
+        self.desk.enrol(submissions)
+    }
+
+    /// Whose wallet key it is or was, for openings; `None` if nobody's.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn account_of(&self, wallet_key: &Element) -> Result<Option<BoundAccount>, IssuerError> {
+        self.desk.account_of(wallet_key)
+    }
+
+    /// Forgets an account: its wallet keys belong to nobody from then on, and never will again.
+    /// Idempotent. For after the opening window: an opening of its reviews ends at the key.
+    ///
+    /// # Errors
+    /// The store's; ask again then.
+    pub fn erase_account(&self, account: &Name) -> Result<(), IssuerError> {
+        self.desk.erase_account(account)
+    }
+
+    /// Takes due orders; one result each, the order's handle. Idempotent.
+    ///
+    /// # Errors
+    /// [`IssuerError::NotDue`], [`IssuerError::OrderDiffers`], [`IssuerError::UnknownClass`],
+    /// [`IssuerError::OrderIdLength`], or the store's.
+    pub fn report_orders(&self, reports: &[OrderReport]) -> Vec<Result<OrderHandle, IssuerError>> {
+        self.desk.report_orders(reports)
+    }
+
+    /// The handle of a merchant's order, whether it was reported or not.
+    pub fn handle(&self, merchant: &Name, order_id: &[u8]) -> OrderHandle {
+        OrderHandleKey::derive(&self.desk.master, merchant).handle(order_id)
+    }
+
+    /// The scope on offer for each order; one result each. An order once granted is offered
+    /// its granted scope for ever; any other the open cohort's of its merchant and class, which
+    /// is opened if there is none.
+    ///
+    /// # Errors
+    /// [`IssuerError::UnknownOrder`], [`IssuerError::OrderOfAnotherAccount`],
+    /// [`IssuerError::UnknownClass`], [`IssuerError::UnknownKey`], or the store's.
+    pub fn offers(&self, requests: &[OfferRequest]) -> Vec<Result<Offer, IssuerError>> {
+        self.desk.offers(requests)
+    }
+
+    /// Step 3: asks for a token, for the account that is logged in. The answer comes when
+    /// (scope, C) is durable; asked again, it has the same `(A, e)`.
+    ///
+    /// The answer's errors: [`IssuerError::UnknownOrder`],
+    /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::NotEnrolled`],
+    /// [`IssuerError::ProofRefused`], [`IssuerError::AlreadyGranted`],
+    /// [`IssuerError::WrongScope`], [`IssuerError::UnknownKey`], [`IssuerError::RetiredKey`],
+    /// [`IssuerError::CohortClosed`], and the store's. After the last three but the store's the
+    /// device takes the order's next offer.
+    ///
+    /// # Errors
+    /// [`IssuerError::Queue`] when it is full or the service stops.
+    pub fn grant(
+        &self,
+        account: Name,
+        merchant: Name,
+        request: TokenRequest,
+    ) -> Result<Pending<Result<Grant, IssuerError>>, IssuerError> {
+        Ok(self.queue.submit(GrantJob { account, merchant, request })?)
+    }
+
+    /// Takes the times at which orders' numbers ended, or will end, for ever; one result each.
+    /// Idempotent. A time ahead is the end of a slot that nothing can prolong.
+    ///
+    /// # Errors
+    /// [`IssuerError::UnknownOrder`], [`IssuerError::NumbersDeadDiffers`],
+    /// [`IssuerError::TimeOutOfRange`] (over a year ahead), or the store's.
+    pub fn numbers_dead(&self, reports: &[NumbersDead]) -> Vec<Result<(), IssuerError>> {
+        self.desk.numbers_dead(reports)
+    }
+
+    /// Works off the last boundary, if that was not done yet, and reports. Resumable: after a
+    /// crash or an error call it again. Call it soon after each boundary, and every few minutes
+    /// or hours for the report.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn tick(&self) -> Result<IssuerReport, IssuerError> {
+        self.desk.tick()
+    }
+
+    /// Notes that a manifest was handed to the desk: it is reported no more. Idempotent.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn confirm_admitted(&self, scope: &Scope) -> Result<(), IssuerError> {
+        self.desk.confirm_admitted(scope)
+    }
+
+    /// The manifest of a cohort; `None` while it has not closed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn manifest(&self, scope: &Scope) -> Result<Option<SignedManifest>, IssuerError> {
+        self.desk.manifest(scope)
+    }
+
+    /// All manifests of a merchant, in the order of their (random) cohort numbers: whoever
+    /// holds the merchant's orders can check their sum.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn manifests_of(&self, merchant: &Name) -> Result<Vec<SignedManifest>, IssuerError> {
+        self.desk.manifests_of(merchant)
+    }
+}
+
+impl<S: Store> fmt::Debug for Issuer<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Issuer(..)")
+    }
+}
+
+/// What stands for an account beside a merchant's orders: comparable there and nowhere else.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct AccountTag([u8; 16]);
+
+impl<S: Store> Desk<S> {
+    fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The first 16 bytes of H32("account-tag", master, merchant, account).
+    fn tag(&self, account: &Name, merchant: &Name) -> AccountTag {
+        let wide = hash32("account-tag", &[self.master.expose(), merchant.as_bytes(), account.as_bytes()]);
+        let mut tag = [0; 16];
+        tag.iter_mut().zip(wide).for_each(|(to, from)| *to = from);
+        AccountTag(tag)
+    }
+
+    /// Takes the decisions among `items`, together; what was refused before stays refused.
+    fn decide<D, A>(&self, items: Vec<Result<D, IssuerError>>) -> Vec<Result<A, IssuerError>>
+    where
+        D: Decision<Answer = Result<A, IssuerError>>,
+    {
+        let mut decisions = Vec::with_capacity(items.len());
+        let mut refusals = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                Ok(decision) => {
+                    decisions.push(decision);
+                    refusals.push(None);
+                }
+                Err(error) => refusals.push(Some(error)),
+            }
+        }
+        let mut answers = run(&*self.store, &mut decisions).into_iter();
+        let answer = |refusal: Option<IssuerError>| match refusal {
+            Some(error) => Err(error),
+            None => match answers.next() {
+                Some(Ok(answer)) => answer,
+                Some(Err(error)) => Err(error.into()),
+                None => Err(StoreError::Contended.into()),
+            },
+        };
+        refusals.into_iter().map(answer).collect()
+    }
+}
+
+/// The store failed before anything was decided: the first is told how.
+fn fail_all<T>(failure: StoreError, count: usize) -> Vec<Result<T, IssuerError>> {
+    let others = std::iter::repeat_with(|| StoreError::Neighbour);
+    std::iter::once(failure).chain(others).take(count).map(|error| Err(error.into())).collect()
+}

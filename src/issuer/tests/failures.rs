@@ -1,0 +1,306 @@
+use super::*;
+use crate::ledger::Ledger;
+use crate::store::{Commit, Outcome, RowKey};
+use std::sync::Mutex;
+
+/// How a commit fails.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Failure {
+    /// Nothing is applied.
+    Before,
+    /// The first half of the call is applied.
+    Halfway,
+    /// Everything is applied and the answer is lost.
+    Lost,
+}
+
+const FAILURES: [Failure; 3] = [Failure::Before, Failure::Halfway, Failure::Lost];
+
+/// A store that fails one commit call, the one after so many others, or lets something else
+/// happen before one.
+struct Flaky {
+    rows: MemoryStore,
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    plan: Mutex<Option<(usize, Failure)>>,
+    calls: Mutex<usize>,
+}
+
+impl Flaky {
+    fn new() -> Self {
+        let (plan, meanwhile) = (Mutex::new(None), Mutex::new(None));
+        Self { rows: MemoryStore::new(), meanwhile, plan, calls: Mutex::new(0) }
+    }
+
+    /// Fails the call after `after` further ones, once.
+    fn fail(&self, after: usize, failure: Failure) {
+        *self.plan.lock().unwrap() = Some((after, failure));
+    }
+
+    /// Does this before the next commit: between what a decision reads and what it writes.
+    fn meanwhile(&self, call: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Box::new(call));
+    }
+
+    /// Whether the planned failure has come; forgets it otherwise.
+    fn failed(&self) -> bool {
+        self.plan.lock().unwrap().take().is_none()
+    }
+}
+
+impl Store for Flaky {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.rows.read(keys)
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.rows.scan(bucket, prefix, after, limit)
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        *self.calls.lock().unwrap() += 1;
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(call) = meanwhile {
+            call();
+        }
+        let mut plan = self.plan.lock().unwrap();
+        let applied = match *plan {
+            Some((0, Failure::Before)) => 0,
+            Some((0, Failure::Halfway)) => commits.len() / 2,
+            Some((0, Failure::Lost)) => commits.len(),
+            Some((after, failure)) => {
+                *plan = Some((after - 1, failure));
+                return self.rows.commit(commits);
+            }
+            None => return self.rows.commit(commits),
+        };
+        *plan = None;
+        self.rows.commit(&commits[..applied])?;
+        Err(StoreError::Engine("the disk is gone".into()))
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.rows.rewrite()
+    }
+}
+
+/// Calls until it is not the store that fails; at most one failure is planned.
+fn retried<T>(mut call: impl FnMut() -> Result<T, IssuerError>) -> T {
+    match call() {
+        Err(IssuerError::Store(_)) => call().unwrap(),
+        answer => answer.unwrap(),
+    }
+}
+
+#[test]
+fn a_lost_answer_is_found_again_wherever_the_store_fails() {
+    let (ann, merchant) = (Person::new("ann"), name("m"));
+    for failure in FAILURES {
+        for after in 0.. {
+            let shop = Shop::on(Flaky::new());
+            shop.store.fail(after, failure);
+            retried(|| shop.enrol(&ann));
+            let report = shop.order(&ann, &merchant, ON_TIME, "1");
+            let handle = retried(|| shop.issuer.report_orders(std::slice::from_ref(&report)).pop().unwrap());
+            let scope = retried(|| shop.offer(&ann, &merchant, handle)).scope;
+            let request = ann.request(handle, &scope, 1);
+            let grant = retried(|| shop.grant(&ann, &request));
+            retried(|| shop.numbers_dead(&merchant, handle, MONDAY));
+            let failed = shop.store.failed();
+            assert!(ann.holds(&shop.ring, &request, &grant));
+            assert_eq!(tag(&shop.grant(&ann, &request).unwrap()), tag(&grant));
+            assert_eq!(code(shop.grant(&ann, &ann.request(handle, &scope, 2))), "issuer.already_granted");
+            assert_eq!(shop.offer(&ann, &merchant, handle).unwrap().scope, scope);
+            let BoundAccount { account, blind } = shop.issuer.account_of(&ann.wallet_key).unwrap().unwrap();
+            let commitment = crate::token::binding_commitment(&account, &ann.wallet_key, &blind);
+            let logged = crate::wire::Message::to_bytes(&crate::ledger::BindingEntry { commitment });
+            assert_eq!(entries(&*shop.store, Ledger::Openings), [logged]);
+            // Claim, binding, report, cohort, grant, numbers: then no failure is left.
+            if !failed {
+                assert_eq!(after, 6);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_claim_without_a_binding_is_refused_to_others_until_its_retry() {
+    let [ann, ben] = people(["ann", "ben"]);
+    let shop = Shop::on(Flaky::new());
+    shop.store.fail(1, Failure::Before);
+    assert_eq!(code(shop.enrol(&ann)), "issuer.store");
+    assert!(shop.issuer.account_of(&ann.wallet_key).unwrap().is_none());
+    let stolen = shop.issuer.enrol(&[ann.enrolment_for(&ben.account)]).pop().unwrap();
+    assert_eq!(code(stolen), "issuer.wallet_key_taken");
+    let handle = shop.report(&ann, &name("m"), ON_TIME, "1");
+    let scope = shop.offer(&ann, &name("m"), handle).unwrap().scope;
+    assert_eq!(code(shop.grant(&ann, &ann.request(handle, &scope, 1))), "issuer.not_enrolled");
+    shop.enrol(&ann).unwrap();
+    assert_eq!(shop.issuer.account_of(&ann.wallet_key).unwrap().unwrap().account, ann.account);
+}
+
+#[test]
+fn an_erasure_is_resumed_wherever_the_store_fails() {
+    let (first, second) = (Person::new("ann"), Person::with("ann", 2));
+    for failure in FAILURES {
+        for after in 0..2 {
+            let shop = Shop::on(Flaky::new());
+            shop.enrol(&first).unwrap();
+            shop.pass(20 * DAY);
+            shop.enrol(&second).unwrap();
+            shop.store.fail(after, failure);
+            assert_eq!(code(shop.issuer.erase_account(&first.account)), "issuer.store");
+            shop.issuer.erase_account(&first.account).unwrap();
+            for wallet in [&first, &second] {
+                assert!(shop.issuer.account_of(&wallet.wallet_key).unwrap().is_none());
+                assert_eq!(code(shop.enrol(wallet)), "issuer.wallet_key_taken");
+            }
+        }
+    }
+}
+
+/// A shop one second before a boundary that has much to do: several merchants, cohorts to
+/// seal, to close, to set aside and to drop.
+fn before_a_busy_boundary() -> Shop<MemoryStore> {
+    let mut shop = Shop::new();
+    let customers = people(["ann", "ben", "cid"]);
+    customers.iter().for_each(|person| shop.enrol(person).unwrap());
+    let retired = *shop.ring.newest().issuer_key.public().id();
+    for (number, old_key) in (0..8).map(|number| (number, number < 3)) {
+        if number == 3 {
+            let (key, escrow) = new_key();
+            let rotated = shop.ring.with(key, escrow).retire(&retired);
+            shop.use_ring(rotated);
+        }
+        let merchant = name(&format!("merchant {number}"));
+        let buyers = if old_key { number } else { 2 + number % 2 };
+        for (order, person) in customers.iter().take(buyers).enumerate() {
+            let (handle, _) = shop.buy(person, &merchant, LATE, &order.to_string());
+            if number != 7 || order > 0 {
+                shop.numbers_dead(&merchant, handle, MONDAY).unwrap();
+            }
+        }
+        let handle = shop.report(&customers[0], &merchant, ON_TIME, "unasked");
+        shop.offer(&customers[0], &merchant, handle).unwrap();
+    }
+    shop.clock.set(MONDAY.saturating_add(WEEK - 1));
+    shop
+}
+
+#[test]
+fn a_tick_is_resumed_wherever_the_store_fails() {
+    let busy = before_a_busy_boundary();
+    let boundary = MONDAY.saturating_add(WEEK);
+    let tick = |shop: &Shop<Flaky>| {
+        let report = shop.issuer.tick()?;
+        let starving: Vec<StarvingCohort> = report.starving;
+        Ok::<_, IssuerError>((report.manifests, starving))
+    };
+    let sound = busy.copied(Flaky::new());
+    sound.clock.set(boundary);
+    *sound.store.calls.lock().unwrap() = 0;
+    let expected = tick(&sound).unwrap();
+    let calls = *sound.store.calls.lock().unwrap();
+    assert_eq!(expected.0.len(), 5, "merchant 2, full under the retired key, and merchants 3 to 6");
+    assert!(calls > 10);
+    let rows = dump(&*sound.store);
+    for failure in FAILURES {
+        for after in 0..calls {
+            let shop = busy.copied(Flaky::new());
+            shop.clock.set(boundary);
+            shop.store.fail(after, failure);
+            assert_eq!(code(tick(&shop)), "issuer.store");
+            // Another process takes over.
+            let shop = shop.again();
+            assert_eq!(tick(&shop).unwrap(), expected, "{failure:?} at commit {after}");
+            assert_eq!(dump(&*shop.store), rows);
+        }
+    }
+}
+
+/// A shop where all but one of a class's k have their token, and the last asks.
+fn before_the_last_grant() -> (Shop<Flaky>, Person, TokenRequest) {
+    let shop = Shop::on(Flaky::new());
+    let [ann, ben, cid] = people(["ann", "ben", "cid"]);
+    for person in [&ann, &ben, &cid] {
+        shop.enrol(person).unwrap();
+    }
+    for (person, order) in [(&ann, "1"), (&ben, "2")] {
+        let (handle, _) = shop.buy(person, &name("m"), LATE, order);
+        shop.numbers_dead(&name("m"), handle, MONDAY).unwrap();
+    }
+    let handle = shop.report(&cid, &name("m"), LATE, "3");
+    let scope = shop.offer(&cid, &name("m"), handle).unwrap().scope;
+    let request = cid.request(handle, &scope, 1);
+    (shop, cid, request)
+}
+
+#[test]
+fn a_cohort_that_seals_while_a_grant_is_decided_does_not_take_it() {
+    let (shop, cid, request) = before_the_last_grant();
+    let beside = shop.again();
+    shop.store.meanwhile(move || {
+        beside.pass(WEEK);
+        assert_eq!(beside.issuer.tick().unwrap().manifests.len(), 1);
+    });
+    assert_eq!(code(shop.grant(&cid, &request)), "issuer.cohort_closed");
+    let next = shop.offer(&cid, &name("m"), request.handle()).unwrap().scope;
+    assert_ne!(next, *request.scope());
+    assert_eq!(code(shop.grant(&cid, &cid.request(request.handle(), &next, 1))), "done");
+}
+
+#[test]
+fn a_grant_while_a_cohort_is_sealed_puts_the_sealing_off_or_is_in_it() {
+    let (shop, cid, request) = before_the_last_grant();
+    shop.pass(WEEK);
+    let (beside, asked) = (shop.again(), request.clone());
+    shop.store.meanwhile(move || assert_eq!(code(beside.grant(&cid, &asked)), "done"));
+    // The third order's numbers still ring: the manifest must wait for them.
+    assert!(shop.issuer.tick().unwrap().manifests.is_empty());
+    shop.numbers_dead(&name("m"), request.handle(), shop.now()).unwrap();
+    shop.pass(WEEK);
+    assert_eq!(shop.issuer.tick().unwrap().manifests.len(), 1);
+}
+
+#[test]
+fn another_grant_in_between_wins() {
+    let (shop, cid, request) = before_the_last_grant();
+    let beside = shop.again();
+    let other = cid.request(request.handle(), request.scope(), 2);
+    let twin = Person::new("cid");
+    let first = other.clone();
+    shop.store.meanwhile(move || assert_eq!(code(beside.grant(&twin, &first)), "done"));
+    assert_eq!(code(shop.grant(&cid, &request)), "issuer.already_granted");
+    assert_eq!(code(shop.grant(&cid, &other)), "done");
+}
+
+#[test]
+fn the_end_of_numbers_in_between_is_not_lost() {
+    let (shop, cid, request) = before_the_last_grant();
+    let (beside, handle) = (shop.again(), request.handle());
+    shop.store.meanwhile(move || beside.numbers_dead(&name("m"), handle, MONDAY).unwrap());
+    assert_eq!(code(shop.grant(&cid, &request)), "done");
+    assert_eq!(
+        code(shop.numbers_dead(&name("m"), handle, shop.now().saturating_add(1))),
+        "issuer.numbers_dead_differs"
+    );
+    shop.pass(WEEK);
+    assert_eq!(shop.issuer.tick().unwrap().manifests.len(), 1);
+}
+
+#[test]
+fn another_wallet_enrolled_in_between_keeps_the_account() {
+    let shop = Shop::on(Flaky::new());
+    let (first, second) = (Person::new("ann"), Person::with("ann", 2));
+    let (beside, faster) = (shop.again(), second.enrolment());
+    shop.store.meanwhile(move || assert!(beside.issuer.enrol(&[faster]).pop().unwrap().is_ok()));
+    assert_eq!(code(shop.enrol(&first)), "issuer.re_enrolment_too_early");
+    assert!(shop.issuer.account_of(&first.wallet_key).unwrap().is_none());
+    assert!(shop.issuer.account_of(&second.wallet_key).unwrap().is_some());
+}

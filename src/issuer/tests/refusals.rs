@@ -1,0 +1,173 @@
+use super::*;
+
+/// Runs `call`, which must be refused with `expected` and leave every row as it was.
+fn refused<S: Store, T>(shop: &Shop<S>, expected: &str, call: impl FnOnce() -> Result<T, IssuerError>) {
+    let before = dump(&*shop.store);
+    assert_eq!(code(call()), expected);
+    assert_eq!(dump(&*shop.store), before, "{expected} changed a row");
+}
+
+#[test]
+fn a_refused_enrolment_changes_nothing() {
+    let shop = Shop::new();
+    let [ann, ben] = people(["ann", "ben"]);
+    shop.enrol(&ann).unwrap();
+    let enrol = |expected, submission: EnrolmentSubmission| {
+        refused(&shop, expected, || shop.issuer.enrol(&[submission]).pop().unwrap());
+    };
+    enrol("issuer.wallet_key_taken", ann.enrolment_for(&ben.account));
+    enrol("issuer.proof_refused", EnrolmentSubmission { nonce: [4; 32], ..ben.enrolment() });
+    enrol("issuer.proof_refused", EnrolmentSubmission { account: name("eve"), ..ben.enrolment() });
+    enrol("issuer.re_enrolment_too_early", Person::with("ann", 2).enrolment());
+}
+
+#[test]
+fn a_refused_report_changes_nothing() {
+    let shop = Shop::new();
+    let [ann, ben] = people(["ann", "ben"]);
+    let merchant = name("m");
+    shop.report(&ann, &merchant, ON_TIME, "1");
+    let order = |order: &str| shop.order(&ann, &merchant, ON_TIME, order);
+    let report = |expected, report: OrderReport| {
+        refused(&shop, expected, || shop.issuer.report_orders(&[report]).pop().unwrap());
+    };
+    report("issuer.order_differs", OrderReport { class: LATE, ..order("1") });
+    report("issuer.order_differs", OrderReport { account: ben.account.clone(), ..order("1") });
+    report("issuer.order_differs", OrderReport { due_at: MONDAY.saturating_sub(1), ..order("1") });
+    report("issuer.not_due", OrderReport { due_at: MONDAY.saturating_add(1), ..order("2") });
+    report("issuer.unknown_class", OrderReport { class: 1, ..order("2") });
+    report("issuer.order_id_length", order(""));
+    report("issuer.order_id_length", order(&"x".repeat(MAX_ORDER_ID + 1)));
+    assert!(shop.issuer.report_orders(&[order(&"x".repeat(MAX_ORDER_ID))]).pop().unwrap().is_ok());
+}
+
+#[test]
+fn a_refused_offer_changes_nothing() {
+    let mut shop = Shop::new();
+    let [ann, ben] = people(["ann", "ben"]);
+    let merchant = name("m");
+    let handle = shop.report(&ann, &merchant, ON_TIME, "1");
+    refused(&shop, "issuer.order_of_another_account", || shop.offer(&ben, &merchant, handle));
+    refused(&shop, "issuer.unknown_order", || shop.offer(&ann, &name("mm"), handle));
+    refused(&shop, "issuer.unknown_order", || shop.offer(&ann, &merchant, OrderHandle([0; 16])));
+    // A ring that lags behind another instance's must not set that one's cohort aside.
+    shop.offer(&ann, &merchant, handle).unwrap();
+    shop.use_ring(new_ring());
+    refused(&shop, "issuer.unknown_key", || shop.offer(&ann, &merchant, handle));
+}
+
+#[test]
+fn a_refused_request_changes_nothing() {
+    let mut shop = Shop::new();
+    let [ann, ben, eve] = people(["ann", "ben", "eve"]);
+    let (merchant, other) = (name("m"), name("mm"));
+    for person in [&ann, &ben] {
+        shop.enrol(person).unwrap();
+    }
+    let (granted, request) = shop.buy(&ann, &merchant, ON_TIME, "1");
+    let handle = shop.report(&ann, &merchant, ON_TIME, "2");
+    let late = shop.report(&ben, &merchant, LATE, "3");
+    let elsewhere = shop.report(&ann, &other, ON_TIME, "4");
+    let unenrolled = shop.report(&eve, &merchant, ON_TIME, "5");
+    let scope = request.scope().clone();
+    let late_scope = shop.offer(&ben, &merchant, late).unwrap().scope;
+    let other_scope = shop.offer(&ann, &other, elsewhere).unwrap().scope;
+    let ask = |expected, person: &Person, request: TokenRequest| {
+        refused(&shop, expected, || shop.grant(person, &request));
+    };
+    ask("issuer.already_granted", &ann, ann.request(granted, &scope, 2));
+    ask("issuer.already_granted", &ann, ann.request(granted, &late_scope, 1));
+    ask("issuer.order_of_another_account", &ben, ben.request(handle, &scope, 1));
+    ask("issuer.unknown_order", &ann, ann.request(OrderHandle([0; 16]), &scope, 1));
+    ask("issuer.unknown_order", &ann, ann.request(handle, &other_scope, 1));
+    ask("issuer.not_enrolled", &eve, eve.request(unenrolled, &scope, 1));
+    ask("issuer.proof_refused", &ann, Person::with("ann", 2).request(handle, &scope, 1));
+    let never = |key_id| Scope::new(key_id, merchant.clone(), 1);
+    ask("issuer.unknown_key", &ann, ann.request(handle, &never([0; 32]), 1));
+    ask("issuer.wrong_scope", &ann, ann.request(handle, &never(*scope.key_id()), 1));
+    ask("issuer.wrong_scope", &ann, ann.request(handle, &late_scope, 1));
+    let request = ann.request(handle, &other_scope, 1);
+    refused(&shop, "issuer.wrong_scope", || {
+        shop.issuer.grant(ann.account.clone(), merchant.clone(), request)?.wait()?
+    });
+    let (key, escrow) = new_key();
+    let retired = shop.ring.with(key, escrow).retire(scope.key_id());
+    shop.use_ring(retired);
+    let ask = |expected, request: TokenRequest| refused(&shop, expected, || shop.grant(&ann, &request));
+    ask("issuer.retired_key", ann.request(handle, &scope, 1));
+    shop.offer(&ann, &merchant, handle).unwrap();
+    ask("issuer.retired_key", ann.request(handle, &scope, 1));
+}
+
+#[test]
+fn a_refused_end_of_numbers_changes_nothing() {
+    let shop = Shop::new();
+    let ann = Person::new("ann");
+    let merchant = name("m");
+    let handle = shop.report(&ann, &merchant, ON_TIME, "1");
+    let year = MONDAY.saturating_add(366 * DAY);
+    let dead = |expected, handle, at| {
+        refused(&shop, expected, || shop.numbers_dead(&merchant, handle, at));
+    };
+    dead("issuer.unknown_order", OrderHandle([0; 16]), MONDAY);
+    dead("issuer.time_out_of_range", handle, year.saturating_add(1));
+    dead("issuer.time_out_of_range", handle, Timestamp::from_unix_seconds(u64::MAX));
+    shop.numbers_dead(&merchant, handle, year).unwrap();
+    dead("issuer.numbers_dead_differs", handle, year.saturating_sub(1));
+    dead("done", handle, year);
+}
+
+#[test]
+fn a_configuration_that_breaks_a_rule_is_refused() {
+    let bad: [fn(&mut IssuerConfig); 6] = [
+        |config| config.classes.clear(),
+        |config| config.classes.push(ClassPolicy { class: 9, k: 1 }),
+        |config| config.classes.push(ClassPolicy { class: 9, k: 0 }),
+        |config| config.classes.push(ClassPolicy { class: LATE, k: 5 }),
+        |config| config.window = 1,
+        |config| config.re_enrolment_interval = DAY - 1,
+    ];
+    assert!(config().check().is_ok());
+    for break_it in bad {
+        let mut config = config();
+        break_it(&mut config);
+        assert_eq!(code(config.check()), "issuer.config");
+    }
+}
+
+#[test]
+fn a_full_queue_refuses_at_once() {
+    /// Answers once it is told.
+    struct Slow(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+    impl Standing for Slow {
+        fn of_standing(&self, _account: &Name, _merchant: &Name) -> bool {
+            self.0.lock().unwrap().recv().is_ok()
+        }
+    }
+    let shop = Shop::new();
+    let (go_on, told) = std::sync::mpsc::channel();
+    let queue = QueueConfig { capacity: 1, max_batch: 1, workers: 1 };
+    let slow = Issuer::open(
+        shop.store.clone(),
+        IssuerConfig { queue, ..config() },
+        shop.ring.clone(),
+        SecretBytes::new([5; 32]),
+        shop.platform.clone(),
+        Arc::new(Slow(told.into())),
+        Environment::new(shop.clock.clone(), || Box::new(SystemRng::new())),
+    )
+    .unwrap();
+    let (ann, merchant) = (Person::new("ann"), name("m"));
+    shop.enrol(&ann).unwrap();
+    let handle = shop.report(&ann, &merchant, ON_TIME, "1");
+    let request = ann.request(handle, &shop.offer(&ann, &merchant, handle).unwrap().scope, 1);
+    let ask = || slow.grant(ann.account.clone(), merchant.clone(), request.clone());
+    // At most one is being worked on and one waits.
+    let (taken, refused): (Vec<_>, Vec<_>) = (0..8).map(|_| ask()).partition(Result::is_ok);
+    assert!((1..=2).contains(&taken.len()));
+    assert!(refused.into_iter().all(|refused| code(refused) == "issuer.queue"));
+    (0..8).for_each(|_| go_on.send(()).unwrap());
+    for pending in taken {
+        assert!(pending.unwrap().wait().unwrap().is_ok());
+    }
+}

@@ -1,0 +1,40 @@
+//! The manual: what the protocol is, byte by byte; what it promises and what not; how to run
+//! it; and why it is as it is. Prose only.
+//!
+//! | chapter | for |
+//! |---|---|
+//! | [`protocol`] | whoever checks the mathematics or writes a second implementation |
+//! | [`wire`] | whoever reads or writes the messages |
+//! | [`threats`] | whoever decides whether this is enough for their case |
+//! | [`operating`] | whoever runs it |
+//! | [`stored`] | whoever runs, audits or replaces the store |
+//! | [`phones`] | what virtual numbers are to do; not built yet |
+//! | [`decisions`] | whoever wants to change something that cannot be changed later |
+
+pub mod protocol {
+    #![doc = include_str!("protocol.md")]
+}
+
+pub mod wire {
+    #![doc = include_str!("wire.md")]
+}
+
+pub mod threats {
+    #![doc = include_str!("threats.md")]
+}
+
+pub mod operating {
+    #![doc = include_str!("operating.md")]
+}
+
+pub mod stored {
+    #![doc = include_str!("stored.md")]
+}
+
+pub mod phones {
+    #![doc = include_str!("phones.md")]
+}
+
+pub mod decisions {
+    #![doc = include_str!("decisions.md")]
+}

@@ -1,0 +1,371 @@
+//! The facade: the order service and the review service of one platform, side by side.
+//!
+//! Each has a store of its own, so that a dump of one is not a dump of both. [`Platform`]
+//! holds no state of its own; everything it does can be done with [`Issuer`] and
+//! [`ReviewDesk`] by themselves, in two processes.
+
+use crate::algebra::EscrowKey;
+use crate::environment::Environment;
+use crate::error::Audience;
+use crate::issuer::{
+    EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport, Standing,
+    StarvingCohort,
+};
+use crate::queue::Pending;
+use crate::review::{
+    ActionReceipt, Batch, DeskConfig, DeskError, PublishedReview, Rating, ReviewDesk, Submission,
+};
+use crate::secret::SecretBytes;
+use crate::store::Store;
+use crate::token::{
+    AuthorProof, Enrolment, Grant, IssuerKey, KeyRing, Name, Offer, OrderHandle, PlatformKey,
+    PlatformPublicKey, Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
+};
+use core::fmt;
+use rand_core::CryptoRng;
+use std::sync::Arc;
+
+/// How a platform runs.
+#[derive(Clone, Debug)]
+pub struct PlatformConfig {
+    /// The order side.
+    pub issuer: IssuerConfig,
+    /// The review side. Its grid must be the issuer's.
+    pub desk: DeskConfig,
+}
+
+impl PlatformConfig {
+    /// The defaults under an issuer's name, which wallets derive their keys from: it never
+    /// changes.
+    pub fn new(name: Name) -> Self {
+        let issuer = IssuerConfig::new(name);
+        let desk = DeskConfig { grid: issuer.grid, ..DeskConfig::default() };
+        Self { issuer, desk }
+    }
+}
+
+/// What a platform keeps secret, apart from its stores.
+#[derive(Debug)]
+pub struct PlatformSecrets {
+    /// The issuing keys, each with its escrow key.
+    pub keys: KeyRing,
+    /// Signs manifests and receipts; wallets pin its public half.
+    pub platform_key: PlatformKey,
+    /// The master key of the order handles.
+    pub order_handles: SecretBytes<32>,
+}
+
+impl PlatformSecrets {
+    /// Fresh secrets for a new platform; `escrow_key` comes from the trustees.
+    pub fn generate(escrow_key: EscrowKey, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self {
+            keys: KeyRing::new(IssuerKey::generate(rng), escrow_key),
+            platform_key: PlatformKey::generate(rng),
+            order_handles: SecretBytes::random(rng),
+        }
+    }
+}
+
+/// The order service and the review service over stores of one engine.
+///
+/// A runnable embedding, with the reviewer's device on the other side, is
+/// `examples/embed.rs`.
+///
+/// ```
+/// use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets};
+/// use unjoin::{issuer::EveryoneOfStanding, opening::insecure_test_dealer};
+/// use unjoin::{secret::SystemRng, store::MemoryStore, token::Name};
+/// use std::sync::Arc;
+///
+/// let (committee, _shares) = insecure_test_dealer(3, 5, &mut SystemRng::new())?;
+/// let secrets = PlatformSecrets::generate(*committee.key(), &mut SystemRng::new());
+/// let platform = Platform::open(
+///     MemoryStore::new(),
+///     MemoryStore::new(),
+///     PlatformConfig::new(Name::new("shop.example")?),
+///     secrets,
+///     Arc::new(EveryoneOfStanding),
+///     Environment::system(),
+/// )?;
+/// assert!(platform.tick()?.batches.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Platform<S: Store> {
+    issuer: Issuer<S>,
+    desk: ReviewDesk<S>,
+    public_key: PlatformPublicKey,
+}
+
+impl<S: Store> Platform<S> {
+    /// Opens both services, each on its own store.
+    ///
+    /// # Errors
+    /// [`PlatformError`] when a configuration is refused, the two grids differ, or the
+    /// operating system refuses a thread.
+    pub fn open(
+        orders: S,
+        reviews: S,
+        config: PlatformConfig,
+        secrets: PlatformSecrets,
+        standing: Arc<dyn Standing>,
+        environment: Environment,
+    ) -> Result<Self, PlatformError> {
+        if config.issuer.grid != config.desk.grid {
+            return Err(PlatformError::Grid);
+        }
+        let platform_key = Arc::new(secrets.platform_key);
+        let public_key = platform_key.public();
+        let issuer = Issuer::open(
+            Arc::new(orders),
+            config.issuer,
+            secrets.keys.clone(),
+            secrets.order_handles,
+            Arc::clone(&platform_key),
+            standing,
+            environment.clone(),
+        )?;
+        let desk = ReviewDesk::open(Arc::new(reviews), config.desk, secrets.keys, platform_key, environment)?;
+        Ok(Self { issuer, desk, public_key })
+    }
+
+    /// The order service, for its batched calls.
+    pub fn issuer(&self) -> &Issuer<S> {
+        &self.issuer
+    }
+
+    /// The review service, for its batched calls.
+    pub fn desk(&self) -> &ReviewDesk<S> {
+        &self.desk
+    }
+
+    /// The key that wallets pin for manifests and receipts.
+    pub fn public_key(&self) -> &PlatformPublicKey {
+        &self.public_key
+    }
+
+    /// Replaces the issuing keys of both services: rotation.
+    pub fn set_keys(&self, keys: KeyRing) {
+        // The desk first: what the issuer grants under a new key, the desk must verify.
+        self.desk.set_keys(keys.clone());
+        self.issuer.set_keys(keys);
+    }
+
+    /// Binds a device's wallet key to the account that is logged in, over the 32-byte nonce
+    /// that the host gave to this session.
+    ///
+    /// # Errors
+    /// As [`Issuer::enrol`].
+    pub fn enrol(&self, account: Name, nonce: [u8; 32], enrolment: Enrolment) -> Result<(), PlatformError> {
+        let submission = EnrolmentSubmission { account, nonce, enrolment };
+        Ok(first(self.issuer.enrol(&[submission]))??)
+    }
+
+    /// Reports an order that is due: delivered, or its promised day is over.
+    ///
+    /// # Errors
+    /// As [`Issuer::report_orders`].
+    pub fn order_due(&self, report: OrderReport) -> Result<OrderHandle, PlatformError> {
+        Ok(first(self.issuer.report_orders(&[report]))??)
+    }
+
+    /// What the device may ask for.
+    ///
+    /// # Errors
+    /// As [`Issuer::offers`].
+    pub fn offer(&self, account: Name, merchant: Name, handle: OrderHandle) -> Result<Offer, PlatformError> {
+        Ok(first(self.issuer.offers(&[OfferRequest { account, merchant, handle }]))??)
+    }
+
+    /// Grants a token, once per order; await the answer or `.wait()` for it.
+    ///
+    /// # Errors
+    /// When the queue is full; the answer's errors are the issuer's.
+    pub fn grant(
+        &self,
+        account: Name,
+        merchant: Name,
+        request: TokenRequest,
+    ) -> Result<Pending<Result<Grant, IssuerError>>, PlatformError> {
+        Ok(self.issuer.grant(account, merchant, request)?)
+    }
+
+    /// Reports that every virtual number of an order is dead from `report.at` on, for ever.
+    ///
+    /// # Errors
+    /// As [`Issuer::numbers_dead`].
+    pub fn numbers_dead(&self, report: NumbersDead) -> Result<(), PlatformError> {
+        Ok(first(self.issuer.numbers_dead(&[report]))??)
+    }
+
+    /// The manifests of a merchant's closed cohorts, for devices that wait for one.
+    ///
+    /// # Errors
+    /// The issuer's.
+    pub fn manifests(&self, merchant: &Name) -> Result<Vec<SignedManifest>, PlatformError> {
+        Ok(self.issuer.manifests_of(merchant)?)
+    }
+
+    /// Accepts a review, once per token; await the receipt or `.wait()` for it.
+    ///
+    /// # Errors
+    /// When the queue is full; the answer's errors are the desk's.
+    pub fn submit(
+        &self,
+        presentation: Presentation,
+        review: Review,
+    ) -> Result<Pending<Result<Receipt, DeskError>>, PlatformError> {
+        Ok(self.desk.submit(Submission { presentation, review })?)
+    }
+
+    /// An author's edit or withdrawal.
+    ///
+    /// # Errors
+    /// As [`ReviewDesk::act`].
+    pub fn act(
+        &self,
+        scope: &Scope,
+        proof: &AuthorProof,
+        edited: Option<Review>,
+    ) -> Result<ActionReceipt, PlatformError> {
+        Ok(self.desk.act(scope, proof, edited)?)
+    }
+
+    /// A merchant's published reviews, by review id.
+    ///
+    /// # Errors
+    /// As [`ReviewDesk::published`].
+    pub fn published(
+        &self,
+        merchant: &Name,
+        after: Option<&ReviewId>,
+        limit: usize,
+    ) -> Result<Vec<PublishedReview>, PlatformError> {
+        Ok(self.desk.published(merchant, after, limit)?)
+    }
+
+    /// A merchant's rating, as of the last boundary.
+    ///
+    /// # Errors
+    /// As [`ReviewDesk::rating`].
+    pub fn rating(&self, merchant: &Name) -> Result<Rating, PlatformError> {
+        Ok(self.desk.rating(merchant)?)
+    }
+
+    /// Does whatever has fallen due: seals and closes cohorts, hands their manifests to the
+    /// desk, publishes, applies edits, erases escrows, rewrites. Call it every minute or so;
+    /// it is resumable after a crash at any point, and does nothing twice.
+    ///
+    /// # Errors
+    /// The store's, or a configuration error; what was done stays done.
+    pub fn tick(&self) -> Result<TickReport, PlatformError> {
+        let issued = self.issuer.tick()?;
+        for manifest in &issued.manifests {
+            // Admitted before it is confirmed: a crash in between repeats the admission, which
+            // is idempotent.
+            self.desk.admit(manifest)?;
+            self.issuer.confirm_admitted(manifest.claimed_scope())?;
+        }
+        let published = self.desk.tick()?;
+        Ok(TickReport {
+            manifests: issued.manifests,
+            starving: issued.starving,
+            numbers_overdue: issued.numbers_overdue,
+            batches: published.batches,
+        })
+    }
+}
+
+impl<S: Store> fmt::Debug for Platform<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Platform(..)")
+    }
+}
+
+/// What a tick did, and what it found that the host should see to.
+#[derive(Debug)]
+pub struct TickReport {
+    /// Cohorts that closed: fetch these for devices that wait.
+    pub manifests: Vec<SignedManifest>,
+    /// Cohorts that stay too small.
+    pub starving: Vec<StarvingCohort>,
+    /// Orders whose numbers should be dead by now and were not reported so: close them by
+    /// force, their cohorts wait for them.
+    pub numbers_overdue: Vec<(Name, OrderHandle)>,
+    /// What was published.
+    pub batches: Vec<Batch>,
+}
+
+/// An error of one of the two services.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PlatformError {
+    /// The issuer's grid and the desk's are not the same.
+    Grid,
+    /// A service gave no answer to a call: a bug of this crate.
+    NoAnswer,
+    /// The order service's.
+    Issuer(IssuerError),
+    /// The review service's.
+    Desk(DeskError),
+}
+
+impl PlatformError {
+    /// A short stable string for logs, metrics and clients.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Grid => "platform.grid",
+            Self::NoAnswer => "platform.no_answer",
+            Self::Issuer(error) => error.code(),
+            Self::Desk(error) => error.code(),
+        }
+    }
+
+    /// Whether the same call may succeed later without being changed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Grid | Self::NoAnswer => false,
+            Self::Issuer(error) => error.is_retryable(),
+            Self::Desk(error) => error.is_retryable(),
+        }
+    }
+
+    /// Who can do something about it.
+    pub fn audience(&self) -> Audience {
+        match self {
+            Self::Grid => Audience::Host,
+            Self::NoAnswer => Audience::Operator,
+            Self::Issuer(error) => error.audience(),
+            Self::Desk(error) => error.audience(),
+        }
+    }
+}
+
+impl fmt::Display for PlatformError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grid => f.write_str("the issuer and the desk need the same grid of boundaries"),
+            Self::NoAnswer => f.write_str("a service gave no answer: report this as a bug"),
+            Self::Issuer(error) => error.fmt(f),
+            Self::Desk(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PlatformError {}
+
+impl From<IssuerError> for PlatformError {
+    fn from(error: IssuerError) -> Self {
+        Self::Issuer(error)
+    }
+}
+
+impl From<DeskError> for PlatformError {
+    fn from(error: DeskError) -> Self {
+        Self::Desk(error)
+    }
+}
+
+/// The answer to a call about one item.
+fn first<T>(answers: Vec<T>) -> Result<T, PlatformError> {
+    answers.into_iter().next().ok_or(PlatformError::NoAnswer)
+}

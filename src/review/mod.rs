@@ -1,0 +1,310 @@
+//! The review side's service: it accepts reviews under spent tokens, publishes them in whole
+//! cohorts at fixed boundaries, and lets their authors, whom it does not know, change them.
+//!
+//! The desk never learns accounts, orders or outcome classes. What it is told are the
+//! manifests of closed cohorts ([`ReviewDesk::admit`]); what it keeps has neither arrival
+//! times nor an order of arrival.
+//!
+//! 1. [`submit`](ReviewDesk::submit): a presentation and its review are verified, the token
+//!    is spent, and a signed [`Receipt`] promises the publication. Until then the review is
+//!    *held*.
+//! 2. [`tick`](ReviewDesk::tick), at least once after every boundary of the grid, publishes:
+//!    a cohort at two boundaries only, in its manifest's words `first_publication` and
+//!    `window_end`.
+//! 3. [`act`](ReviewDesk::act): the author withdraws or edits. A held review is withdrawn at
+//!    once; everything visible waits for one of the next three boundaries, at random.
+//! 4. [`remove`](ReviewDesk::remove): the platform takes a review out of the listing, and the
+//!    ledger says who did, and why.
+//! 5. [`evidence`](ReviewDesk::evidence): what trustees need to open a review, until the
+//!    opening window ends and the escrows are erased.
+//!
+//! **What is stored.** A token's serial stays spent for ever, whatever becomes of its review.
+//! Withdrawing a held review deletes its content and its escrow in the same commit. The
+//! escrow of a published review outlives its withdrawal and its removal, so that nobody
+//! escapes the trustees by selling the withdrawal. The bytes that a deletion leaves in the
+//! engine's file, and the order in which rows arrived, go with the next [`Store::rewrite`],
+//! which the tick runs after every boundary; write-ahead logs and backups are the operator's
+//! part.
+//!
+//! **Several desks** may work on one store, and clocks may disagree: every decision rests on
+//! rows. A boundary is *sealed* in the cohort's row before anything is published at it, and
+//! from then on nobody accepts for it.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use unjoin::opening::insecure_test_dealer;
+//! use unjoin::review::{DeskConfig, ReviewDesk};
+//! use unjoin::token::{IssuerKey, KeyRing, Name, PlatformKey};
+//! use unjoin::{Environment, secret::SystemRng, store::MemoryStore};
+//!
+//! let rng = &mut SystemRng::new();
+//! let (committee, _) = insecure_test_dealer(2, 3, rng)?;
+//! let keys = KeyRing::new(IssuerKey::generate(rng), *committee.key());
+//! let platform = Arc::new(PlatformKey::generate(rng));
+//! let store = Arc::new(MemoryStore::new());
+//! let desk = ReviewDesk::open(store, DeskConfig::default(), keys, platform, Environment::system())?;
+//! // desk.submit(submission)?.wait()?? gives a receipt; a timer calls tick.
+//! assert!(desk.tick()?.batches.is_empty());
+//! assert_eq!(desk.rating(&Name::new("merchant 17")?)?.mean(), None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod admission;
+mod author;
+mod boundary;
+mod config;
+mod error;
+mod publication;
+mod reading;
+mod removal;
+mod rows;
+mod submission;
+
+#[cfg(all(test, feature = "wallet"))]
+mod tests;
+
+pub use author::ActionReceipt;
+pub use config::DeskConfig;
+pub use error::DeskError;
+pub use publication::{Batch, DeskReport};
+pub use reading::{PublishedReview, Rating, ReviewEvidence};
+pub use submission::Submission;
+
+use self::submission::{Job, Verifier};
+use crate::environment::Environment;
+use crate::queue::{GroupQueue, Pending};
+use crate::store::Store;
+use crate::token::{
+    AuthorProof, KeyRing, Name, PlatformKey, Receipt, Review, ReviewId, Scope, SignedManifest,
+};
+use rand_core::CryptoRng;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The review side's service. All methods may be called from any thread; they block on the
+/// store, [`submit`](Self::submit) apart.
+///
+/// Dropping it decides what was submitted and then ends its threads.
+pub struct ReviewDesk<S: Store> {
+    core: Arc<Core<S>>,
+    queue: GroupQueue<Job, Result<Receipt, DeskError>>,
+}
+
+/// What the desk's methods and the queue's workers share.
+struct Core<S> {
+    store: Arc<S>,
+    config: DeskConfig,
+    keys: RwLock<Arc<KeyRing>>,
+    platform: Arc<PlatformKey>,
+    environment: Environment,
+    verifier: Verifier,
+}
+
+impl<S: Store> ReviewDesk<S> {
+    /// Opens the desk on a store that is empty or was a desk's before, and starts its workers.
+    /// `platform` signs receipts, and its public half verifies manifests.
+    ///
+    /// # Errors
+    /// [`DeskError::Threads`] when the operating system refuses a thread.
+    pub fn open(
+        store: Arc<S>,
+        config: DeskConfig,
+        keys: KeyRing,
+        platform: Arc<PlatformKey>,
+        environment: Environment,
+    ) -> Result<Self, DeskError> {
+        let keys = RwLock::new(Arc::new(keys));
+        let verifier = Verifier::default();
+        let core = Arc::new(Core { store, config, keys, platform, environment, verifier });
+        let work = Arc::clone(&core);
+        let queue = GroupQueue::start(config.queue, move |jobs| work.decide_submissions(jobs))
+            .map_err(DeskError::Threads)?;
+        Ok(Self { core, queue })
+    }
+
+    /// Replaces the key ring from the next decision on. Retired keys go on verifying while
+    /// they are in the ring; a key may leave it once the last cohort under it has been
+    /// published.
+    pub fn set_keys(&self, keys: KeyRing) {
+        *self.core.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    /// Admits a closed cohort: from now on its reviews have boundaries. Again with the same
+    /// manifest changes nothing.
+    ///
+    /// # Errors
+    /// [`DeskError::ManifestRefused`], [`DeskError::OffGrid`], [`DeskError::UnknownKey`],
+    /// [`DeskError::WrongEscrow`]; [`DeskError::ManifestConflict`] when the scope has another
+    /// manifest; [`DeskError::Store`].
+    pub fn admit(&self, manifest: &SignedManifest) -> Result<(), DeskError> {
+        self.core.admit(manifest)
+    }
+
+    /// Takes in a review. The answer is a receipt once the review is durably held; the
+    /// identical review again gets the same receipt, also after a restart or a lost answer.
+    ///
+    /// "Identical" is the same review digest. The first presentation that was accepted is
+    /// kept, later ones only verified. Before the cohort's manifest has come (an *early*
+    /// submission) the receipt has no boundary; from publication on it names the one at
+    /// which the review was published.
+    ///
+    /// # Errors
+    /// [`DeskError::Queue`] when the queue is full or stopped. The pending answer:
+    /// [`DeskError::UnknownKey`], [`DeskError::WrongEscrow`], [`DeskError::WindowOver`],
+    /// [`DeskError::RetiredKey`] (without a manifest), [`DeskError::Spent`] when the token
+    /// has signed another review, [`DeskError::Withdrawn`], [`DeskError::Refused`] when the
+    /// presentation does not verify, [`DeskError::Store`].
+    pub fn submit(&self, submission: Submission) -> Result<Pending<Result<Receipt, DeskError>>, DeskError> {
+        Ok(self.queue.submit(Job::new(submission))?)
+    }
+
+    /// Takes in many reviews, all or none of them into the queue; one answer for each, in
+    /// order. A bad one never fails its neighbours.
+    ///
+    /// # Errors
+    /// As for [`submit`](Self::submit).
+    pub fn submit_many(
+        &self,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Pending<Result<Receipt, DeskError>>>, DeskError> {
+        Ok(self.queue.submit_many(submissions.into_iter().map(Job::new).collect())?)
+    }
+
+    /// Does everything that has become due: publishes cohorts at their boundaries, applies
+    /// edits and withdrawals, updates ratings, erases escrows, and rewrites the store after
+    /// every boundary. Call it soon after every boundary; any more often is harmless. It may be
+    /// interrupted at any point and called by several processes: nothing happens twice.
+    ///
+    /// What is published is told in a [`Batch`] at most once: after a failure between a
+    /// commit and its answer the listing has the reviews, and no later report tells of them.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`] when the store failed; call it again. What needs an operator is in
+    /// [`DeskReport::failed`], and does not hold up the rest.
+    pub fn tick(&self) -> Result<DeskReport, DeskError> {
+        self.core.tick()
+    }
+
+    /// The author withdraws or edits a review. The identical proof again gets the same answer.
+    ///
+    /// The proof's sequence is the last accepted one plus 1, and its previous digest the last
+    /// accepted one: an accepted edit counts while it waits for its boundary. A held review
+    /// can only be withdrawn, at once. A published one changes at a random one of the next
+    /// three boundaries; a later accepted action replaces one that still waits, and never
+    /// takes effect before the boundary that the replaced one had. After an accepted
+    /// withdrawal nothing is accepted, nor after the escrow was erased.
+    ///
+    /// `edited` is the new review, whose digest is the proof's new digest; only an edit has
+    /// one. Each call verifies one proof: bounding the callers is the host's part.
+    ///
+    /// # Errors
+    /// [`DeskError::ClaimIsNoAction`], [`DeskError::DigestMismatch`],
+    /// [`DeskError::UnknownReview`], [`DeskError::Held`], [`DeskError::Withdrawn`],
+    /// [`DeskError::NotPublished`] when it was removed, [`DeskError::EscrowErased`],
+    /// [`DeskError::Refused`], [`DeskError::Store`].
+    pub fn act(
+        &self,
+        scope: &Scope,
+        proof: &AuthorProof,
+        edited: Option<Review>,
+    ) -> Result<ActionReceipt, DeskError> {
+        self.core.act(scope, proof, edited)
+    }
+
+    /// Checks that whoever made `proof` wrote the review, for the 32 bytes that the audience
+    /// chose. Changes nothing, uses no sequence number up, and is not logged.
+    ///
+    /// # Errors
+    /// [`DeskError::UnknownReview`], [`DeskError::Withdrawn`], [`DeskError::EscrowErased`],
+    /// [`DeskError::Refused`], [`DeskError::Store`].
+    pub fn verify_claim(
+        &self,
+        scope: &Scope,
+        proof: &AuthorProof,
+        audience: &Name,
+        challenge: &[u8; 32],
+    ) -> Result<(), DeskError> {
+        self.core.verify_claim(scope, proof, audience, challenge)
+    }
+
+    /// Takes a published review out of the listing at once; an entry for the reviews ledger
+    /// says who did, and on what grounds, in the same commit. The rating changes at the next
+    /// boundary. What waited with the review is dropped. Again changes nothing, whatever the
+    /// second call's grounds.
+    ///
+    /// `who` has 1 to 64 bytes, `grounds` 1 to 480.
+    ///
+    /// # Errors
+    /// [`DeskError::RemovalText`], [`DeskError::UnknownReview`], [`DeskError::NotPublished`]
+    /// while it is held, [`DeskError::Withdrawn`], [`DeskError::Store`].
+    pub fn remove(
+        &self,
+        scope: &Scope,
+        review_id: &ReviewId,
+        who: &str,
+        grounds: &str,
+    ) -> Result<(), DeskError> {
+        self.core.remove(scope, review_id, who, grounds)
+    }
+
+    /// At most `limit` published reviews of a merchant, in the order of their ids, after
+    /// `after` (exclusive).
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub fn published(
+        &self,
+        merchant: &Name,
+        after: Option<&ReviewId>,
+        limit: usize,
+    ) -> Result<Vec<PublishedReview>, DeskError> {
+        self.core.published(merchant, after, limit)
+    }
+
+    /// A merchant's rating, which changes at boundaries only.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub fn rating(&self, merchant: &Name) -> Result<Rating, DeskError> {
+        self.core.rating(merchant)
+    }
+
+    /// What trustees need to open a review that was published; `None` when there is none such
+    /// or its escrow was erased. Withdrawn and removed reviews have it too.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub fn evidence(&self, scope: &Scope, review_id: &ReviewId) -> Result<Option<ReviewEvidence>, DeskError> {
+        self.core.evidence(scope, review_id)
+    }
+}
+
+impl<S> Core<S> {
+    fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn rng(&self) -> Box<dyn CryptoRng + Send> {
+        self.environment.rng()
+    }
+}
+
+impl<S: Store> fmt::Debug for ReviewDesk<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReviewDesk").finish_non_exhaustive()
+    }
+}
+
+/// A number below `bound`, which is not 0; without bias.
+fn below(bound: u64, rng: &mut (impl CryptoRng + ?Sized)) -> u64 {
+    // The largest multiple of `bound` that fits: numbers from there on are drawn again.
+    let limit = u64::MAX - u64::MAX % bound;
+    loop {
+        let mut bytes = [0; 8];
+        rng.fill_bytes(&mut bytes);
+        let drawn = u64::from_le_bytes(bytes);
+        if drawn < limit {
+            return drawn % bound;
+        }
+    }
+}

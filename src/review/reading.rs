@@ -1,0 +1,125 @@
+//! What everybody may read, and what trustees get.
+
+use super::rows::{self, ListedRow, ReviewRow, Stored, read_message, read_presentation, read_row};
+use super::{Core, DeskError};
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+use crate::token::{Accepted, Digest, Name, Presentation, Review, ReviewId, Scope};
+use crate::wire::{DecodeError, Reader, Writer};
+
+/// A review in the listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedReview {
+    /// Its id.
+    pub review_id: ReviewId,
+    /// The cohort that it was published with.
+    pub scope: Scope,
+    /// Its content, as last edited.
+    pub review: Review,
+    /// The boundary at which it was published, the same for all of its batch.
+    pub published_at: Timestamp,
+    /// Whether the author has edited it since.
+    pub edited: bool,
+}
+
+/// A merchant's rating: how many of the published reviews have how many stars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rating {
+    /// The number of reviews with one star, two stars, and so on.
+    pub counts: [u64; 5],
+}
+
+impl Rating {
+    /// The number of reviews.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The mean number of stars; `None` without reviews.
+    pub fn mean(&self) -> Option<f64> {
+        let stars: u64 = (1..).zip(self.counts).map(|(stars, count)| stars * count).sum();
+        (self.total() > 0).then(|| stars as f64 / self.total() as f64)
+    }
+
+    pub(super) fn count(&mut self, stars: u8) -> Result<(), StoreError> {
+        self.change(stars, |count| count.checked_add(1))
+    }
+
+    pub(super) fn uncount(&mut self, stars: u8) -> Result<(), StoreError> {
+        self.change(stars, |count| count.checked_sub(1))
+    }
+
+    fn change(&mut self, stars: u8, by: impl Fn(u64) -> Option<u64>) -> Result<(), StoreError> {
+        let count = usize::from(stars).checked_sub(1).and_then(|at| self.counts.get_mut(at));
+        let count = count.ok_or(StoreError::Corrupt(Self::NAME))?;
+        *count = by(*count).ok_or(StoreError::Corrupt(Self::NAME))?;
+        Ok(())
+    }
+}
+
+impl Stored for Rating {
+    const NAME: &'static str = "rating";
+
+    fn encode(&self, out: &mut Writer) {
+        self.counts.iter().for_each(|count| out.le64(*count));
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut counts = [0; 5];
+        for count in &mut counts {
+            *count = from.le64("count")?;
+        }
+        Ok(Self { counts })
+    }
+}
+
+/// What a trustee checks before it answers a warrant: the presentation and the desk's proof
+/// that it was valid, with [`Accepted::verify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewEvidence {
+    /// The presentation; the published entry holds its hash.
+    pub presentation: Presentation,
+    /// The desk's proof.
+    pub accepted: Accepted,
+    /// The digest of the review as it was first submitted, which both are bound to.
+    pub review_digest: Digest,
+}
+
+impl<S: Store> Core<S> {
+    pub(super) fn published(
+        &self,
+        merchant: &Name,
+        after: Option<&ReviewId>,
+        limit: usize,
+    ) -> Result<Vec<PublishedReview>, DeskError> {
+        let after = after.map(|id| rows::listed(merchant, id).key);
+        let prefix = rows::listing_of(merchant);
+        let found = self.store.scan(rows::bucket(merchant), &prefix, after.as_deref(), limit)?;
+        let read = |row: crate::store::Row| {
+            let ListedRow { scope, published_at, edited, review } = ListedRow::from_value(&row.value)?;
+            Ok(PublishedReview { review_id: rows::id_of(&row.key)?, scope, review, published_at, edited })
+        };
+        found.into_iter().map(read).collect()
+    }
+
+    pub(super) fn rating(&self, merchant: &Name) -> Result<Rating, DeskError> {
+        let rows = self.store.read(&[rows::rating(merchant)])?;
+        Ok(read_row(rows.first().and_then(Option::as_deref))?.unwrap_or_default())
+    }
+
+    pub(super) fn evidence(
+        &self,
+        scope: &Scope,
+        review_id: &ReviewId,
+    ) -> Result<Option<ReviewEvidence>, DeskError> {
+        let rows = self.store.read(&[rows::review(scope, review_id)])?;
+        let row = read_row::<ReviewRow>(rows.first().and_then(Option::as_deref))?;
+        let Some(ReviewRow::Settled(settled)) = row else { return Ok(None) };
+        let Some(evidence) = settled.evidence else { return Ok(None) };
+        Ok(Some(ReviewEvidence {
+            presentation: read_presentation(&evidence.presentation)?,
+            accepted: read_message(&evidence.accepted)?,
+            review_digest: settled.submitted,
+        }))
+    }
+}

@@ -1,0 +1,86 @@
+//! The platform's own removals: seen by everybody, with who and why.
+
+use super::rows::{self, Change, DUE_VALUE, Due, ListedRow, ReviewRow, Settled, Standing, Stored, Task};
+use super::rows::{Waiting, read_row};
+use super::{Core, DeskError};
+use crate::ledger::{Ledger, RemovedEntry, outbox};
+use crate::store::decide::{Decision, Step, run_one};
+use crate::store::{Commit, RowKey, Store, StoreError};
+use crate::time::Timestamp;
+use crate::token::{ReviewId, Scope};
+use crate::wire::Message;
+
+impl<S: Store> Core<S> {
+    pub(super) fn remove(
+        &self,
+        scope: &Scope,
+        id: &ReviewId,
+        who: &str,
+        grounds: &str,
+    ) -> Result<(), DeskError> {
+        let fits = |text: &str, most| (1..=most).contains(&text.len());
+        if !fits(who, RemovedEntry::MAX_WHO) || !fits(grounds, RemovedEntry::MAX_GROUNDS) {
+            return Err(DeskError::RemovalText);
+        }
+        let uncounted_at = self.config.grid.next_after(self.environment.now());
+        run_one(&*self.store, Removal { scope, id, who, grounds, uncounted_at })?
+    }
+}
+
+struct Removal<'a> {
+    scope: &'a Scope,
+    id: &'a ReviewId,
+    who: &'a str,
+    grounds: &'a str,
+    uncounted_at: Timestamp,
+}
+
+impl Decision for Removal<'_> {
+    type Answer = Result<(), DeskError>;
+
+    fn keys(&self) -> Vec<RowKey> {
+        vec![rows::review(self.scope, self.id), rows::listed(self.scope.merchant(), self.id)]
+    }
+
+    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
+        let row = |at: usize| rows.get(at).and_then(Option::as_deref);
+        let settled = match read_row::<ReviewRow>(row(0))? {
+            None => return Ok(Step::Answer(Err(DeskError::UnknownReview))),
+            Some(ReviewRow::Held(_)) => return Ok(Step::Answer(Err(DeskError::NotPublished))),
+            Some(ReviewRow::TakenBack(_)) => return Ok(Step::Answer(Err(DeskError::Withdrawn))),
+            Some(ReviewRow::Settled(settled)) => settled,
+        };
+        match settled.standing {
+            Standing::Removed => return Ok(Step::Answer(Ok(()))),
+            Standing::Withdrawn => return Ok(Step::Answer(Err(DeskError::Withdrawn))),
+            Standing::Published => {}
+        }
+        let listed = read_row::<ListedRow>(row(1))?.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
+        let review = rows::review(self.scope, self.id);
+        let listing = rows::listed(self.scope.merchant(), self.id);
+        let due = |time| Due { time, task: Task::Apply(*self.id), scope: self.scope.clone() };
+        let entry = RemovedEntry {
+            review_id: *self.id.as_bytes(),
+            review_digest: settled.listed,
+            who: self.who.as_bytes().to_vec(),
+            grounds: self.grounds.to_owned(),
+        };
+        let mut commit = Commit::new(review.bucket)
+            .expect(&review.key, row(0))
+            .expect(&listing.key, row(1))
+            .delete(listing.key);
+        if let Some(waiting) = &settled.waiting {
+            commit = commit.delete(due(waiting.boundary).key());
+        }
+        let change = Change::Uncount(listed.review.stars());
+        let removed = Settled {
+            standing: Standing::Removed,
+            waiting: Some(Waiting { boundary: self.uncounted_at, change }),
+            ..*settled
+        };
+        commit = commit
+            .put(review.key, ReviewRow::Settled(Box::new(removed)).to_value())
+            .put(due(self.uncounted_at).key(), DUE_VALUE.to_vec());
+        Ok(Step::Commit(outbox::append(commit, Ledger::Reviews, entry.to_bytes()), Ok(())))
+    }
+}

@@ -1,0 +1,161 @@
+//! What only the inside shows: the stored encodings, and how much a bad batch costs.
+
+use super::rows::{CohortRow, ListedRow, ReviewRow, RewrittenRow, Stored};
+use super::submission::CLEAN_BATCHES;
+use super::*;
+use crate::opening::insecure_test_dealer;
+use crate::queue::QueueConfig;
+use crate::secret::SystemRng;
+use crate::store::MemoryStore;
+use crate::token::{Grant, IssuerKey, Offer, OrderHandle};
+use crate::wallet::{Token, TrustRoots, Wallet};
+use proptest::prelude::*;
+use std::sync::atomic::Ordering;
+
+/// A desk that is asked for batches directly, and reviewers who sign for it.
+struct Bench {
+    desk: ReviewDesk<MemoryStore>,
+    reviewers: Vec<(Wallet, Token)>,
+}
+
+fn bench(reviewers: usize) -> Bench {
+    let rng = &mut SystemRng::new();
+    let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
+    let keys = KeyRing::new(IssuerKey::generate(rng), *committee.key());
+    let platform = Arc::new(PlatformKey::generate(rng));
+    let pair = Arc::clone(keys.newest());
+    let offer = Offer {
+        handle: OrderHandle([1; 16]),
+        scope: Scope::new(*pair.issuer_key.public().id(), Name::new("merchant").unwrap(), 7),
+        issuer_key: *pair.issuer_key.public(),
+        escrow_key: pair.escrow_key,
+    };
+    let trust =
+        TrustRoots::new(platform.public(), 2).pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
+    let token = |rng: &mut SystemRng| {
+        let wallet = Wallet::generate(rng);
+        let (pending, request) = wallet.request(&Name::new("issuer").unwrap(), &offer, &trust, rng).unwrap();
+        let grant = Grant::issue(&pair.issuer_key, request.scope(), request.commitment(), rng).unwrap();
+        let token = wallet.finish(pending, &grant, rng).unwrap();
+        (wallet, token)
+    };
+    let reviewers = (0..reviewers).map(|_| token(rng)).collect();
+    let config = DeskConfig { queue: QueueConfig { workers: 1, ..Default::default() }, ..Default::default() };
+    let store = Arc::new(MemoryStore::new());
+    Bench { desk: ReviewDesk::open(store, config, keys, platform, Environment::system()).unwrap(), reviewers }
+}
+
+impl Bench {
+    /// One batch of everybody's review, the first one forged if asked for: which were
+    /// accepted, and how many group checks that took.
+    fn batch(&self, forged: bool) -> (Vec<bool>, usize) {
+        let (good, bad) = (Review::new(2, "meh", vec![]).unwrap(), Review::new(5, "forged", vec![]).unwrap());
+        let rng = &mut SystemRng::new();
+        let mut jobs = Vec::new();
+        for (number, (wallet, token)) in self.reviewers.iter().enumerate() {
+            let is_bad = forged && number == 0;
+            let signed = if is_bad { &bad } else { &good };
+            let presentation = wallet.present_early_trusting_host_silence(token, signed, rng).unwrap();
+            jobs.push(Job::new(Submission { presentation, review: good.clone() }));
+        }
+        let checks = &self.desk.core.verifier.group_checks;
+        let before = checks.load(Ordering::SeqCst);
+        let results = self.desk.core.decide_submissions(jobs);
+        (results.iter().map(Result::is_ok).collect(), checks.load(Ordering::SeqCst) - before)
+    }
+}
+
+#[test]
+fn a_stream_of_bad_batches_costs_one_check_a_member() {
+    const MEMBERS: usize = 5;
+    let bench = bench(MEMBERS);
+    assert_eq!(bench.batch(false), (vec![true; MEMBERS], 1), "a good batch is one check");
+    let mut verdicts = vec![true; MEMBERS];
+    verdicts[0] = false;
+    assert_eq!(bench.batch(true), (verdicts.clone(), 1 + MEMBERS), "the first bad one costs a batch");
+    for _ in 0..20 {
+        assert_eq!(bench.batch(true), (verdicts.clone(), MEMBERS), "the others do not");
+    }
+    for _ in 0..CLEAN_BATCHES {
+        assert_eq!(bench.batch(false), (vec![true; MEMBERS], MEMBERS));
+    }
+    assert_eq!(bench.batch(false), (vec![true; MEMBERS], 1), "clean again: batches are trusted");
+}
+
+#[test]
+fn what_is_refused_cheaply_costs_no_group_operation() {
+    let bench = bench(2);
+    assert_eq!(bench.batch(false).1, 1);
+    let checks = &bench.desk.core.verifier.group_checks;
+    let before = checks.load(Ordering::SeqCst);
+    let other = Review::new(1, "another", vec![]).unwrap();
+    let rng = &mut SystemRng::new();
+    let spent = bench.reviewers.iter().map(|(wallet, token)| {
+        let presentation = wallet.present_early_trusting_host_silence(token, &other, rng).unwrap();
+        Job::new(Submission { presentation, review: other.clone() })
+    });
+    let answers = bench.desk.core.decide_submissions(spent.collect());
+    assert!(answers.iter().all(|answer| matches!(answer, Err(DeskError::Spent))));
+    assert_eq!(checks.load(Ordering::SeqCst), before);
+}
+
+proptest! {
+    /// Foreign bytes are refused or are exactly what the row encodes to.
+    #[test]
+    fn stored_rows_decode_strictly(bytes in prop::collection::vec(any::<u8>(), 0..200), state in 0u8..4) {
+        fn strict<T: Stored>(value: &[u8]) -> bool {
+            T::from_value(value).is_ok_and(|row| row.to_value() != value)
+        }
+        let mut value = vec![1, state];
+        value.extend(&bytes);
+        prop_assert!(!strict::<ReviewRow>(&value) && !strict::<CohortRow>(&value));
+        prop_assert!(!strict::<ListedRow>(&value) && !strict::<Rating>(&value));
+        prop_assert!(!strict::<RewrittenRow>(&value));
+        let _ = rows::Due::from_key(&value);
+    }
+
+    #[test]
+    fn drawn_numbers_are_below_their_bound(bound in 1u64..) {
+        prop_assert!(below(bound, &mut SystemRng::new()) < bound);
+    }
+}
+
+/// A row of every shape encodes and decodes to the same bytes, and no shorter or longer one.
+#[test]
+fn every_shape_of_a_review_row_round_trips() {
+    use super::rows::{Change, Evidence, Held, LastAction, Settled, Standing, TakenBack, Waiting};
+    use crate::time::Timestamp;
+    let review = Review::new(3, "text", vec![[7; 32]]).unwrap();
+    let time = Timestamp::from_unix_seconds;
+    let mut shapes = vec![ReviewRow::TakenBack(TakenBack { publish_by: None, proof_hash: [1; 32] })];
+    for publish_by in [None, Some(time(86_400))] {
+        let held =
+            Held { digest: review.digest(), publish_by, review: review.clone(), presentation: vec![5; 500] };
+        shapes.push(ReviewRow::Held(held));
+    }
+    let last = LastAction { sequence: 2, proof_hash: [2; 32], said: [3; 32], boundary: time(5) };
+    for standing in [Standing::Published, Standing::Withdrawn, Standing::Removed] {
+        for change in
+            [None, Some(Change::Edit(review.clone())), Some(Change::Withdraw), Some(Change::Uncount(4))]
+        {
+            shapes.push(ReviewRow::Settled(Box::new(Settled {
+                standing,
+                submitted: [4; 32],
+                listed: [5; 32],
+                in_force: [6; 32],
+                published_at: time(9),
+                last: change.is_some().then_some(last),
+                evidence: change.is_some().then(|| Evidence { presentation: vec![1], accepted: vec![2] }),
+                waiting: change.map(|change| Waiting { boundary: time(8), change }),
+            })));
+        }
+    }
+    for shape in shapes {
+        let value = shape.to_value();
+        assert_eq!(ReviewRow::from_value(&value).ok().map(|row| row.to_value()), Some(value.clone()));
+        let mut longer = value.clone();
+        longer.push(0);
+        assert!(ReviewRow::from_value(&longer).is_err());
+        assert!(ReviewRow::from_value(&value[..value.len() - 1]).is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! The manual says what is there: the wire manual's table of kinds, and the tests behind the
+//! threat model's claims.
+
+#![cfg(feature = "platform")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
+
+use std::collections::BTreeMap;
+use unjoin::Timestamp;
+use unjoin::ledger::{BindingEntry, EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
+use unjoin::opening::{Blind, DecryptionShare, insecure_test_dealer};
+use unjoin::secret::SystemRng;
+use unjoin::token::{
+    Accepted, AuthorProof, CohortManifest, Enrolment, Grant, IssuerKey, Name, Offer, OrderHandle,
+    PlatformKey, Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
+};
+use unjoin::wire::Message;
+
+/// kind -> (type, bytes), as the manual's table has it; free kinds are left out.
+fn manual() -> BTreeMap<u8, (String, String)> {
+    let text = include_str!("../src/manual/wire.md");
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let table = text.lines().skip_while(|line| !line.starts_with("## Table of kinds")).skip(1);
+    let rows = table.take_while(|line| !line.starts_with("## ")).map(cells);
+    rows.filter(|row| row.len() == 6)
+        .filter_map(|row| {
+            Some((row[1].parse().ok()?, (row[2].strip_prefix('`')?.to_owned(), row[3].clone())))
+        })
+        .map(|(kind, (name, bytes))| (kind, (name.trim_end_matches('`').to_owned(), bytes)))
+        .collect()
+}
+
+/// The row for a message, given the shortest and the longest of its kind, and the length of the
+/// merchant's name in both.
+fn row<M: Message>(shortest: &[u8], longest: &[u8], merchant: usize) -> (u8, (String, String)) {
+    assert!(M::from_bytes(shortest).is_ok() && M::from_bytes(longest).is_ok());
+    let name = std::any::type_name::<M>().rsplit("::").next().unwrap().to_owned();
+    let grouped = |length: usize| match length {
+        0..1000 => length.to_string(),
+        _ => format!("{},{:03}", length / 1000, length % 1000),
+    };
+    let bytes = match (shortest.len(), longest.len(), merchant) {
+        (least, most, 0) if least == most => grouped(least),
+        (least, most, 0) => format!("{} to {}", grouped(least), grouped(most)),
+        (least, _, merchant) => format!("{} + m", grouped(least - merchant)),
+    };
+    (M::KIND, (name, bytes))
+}
+
+fn fixed<M: Message>(message: &M) -> (u8, (String, String)) {
+    row::<M>(&message.to_bytes(), &message.to_bytes(), 0)
+}
+
+/// A message of this kind out of the vectors, with its merchant's name's length.
+fn vector(text: &str, kind: u8) -> (Vec<u8>, usize) {
+    fn find(value: &serde_json::Value, kind: u8) -> Option<Vec<u8>> {
+        let bytes = |hex: &str| -> Vec<u8> {
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+        };
+        match value {
+            serde_json::Value::Object(fields) => {
+                fields.iter().find_map(|(name, field)| match field.as_str() {
+                    Some(hex) if name == "wire" => Some(bytes(hex)).filter(|wire| wire[1] == kind),
+                    _ => find(field, kind),
+                })
+            }
+            serde_json::Value::Array(items) => items.iter().find_map(|item| find(item, kind)),
+            _ => None,
+        }
+    }
+    let wire = find(&serde_json::from_str(text).unwrap(), kind).unwrap();
+    let merchant = match kind {
+        2 => TokenRequest::from_bytes(&wire).unwrap().scope().merchant().as_bytes().len(),
+        4 => Presentation::from_bytes(&wire).unwrap().scope().merchant().as_bytes().len(),
+        _ => 0,
+    };
+    (wire, merchant)
+}
+
+fn of_vectors<M: Message>(text: &str) -> (u8, (String, String)) {
+    let (wire, merchant) = vector(text, M::KIND);
+    row::<M>(&wire, &wire, merchant)
+}
+
+#[test]
+fn the_table_of_kinds_is_the_codes() {
+    let rng = &mut SystemRng::new();
+    let (committee, _) = insecure_test_dealer(2, 3, rng).unwrap();
+    let (issuer_key, platform_key) = (IssuerKey::generate(rng), PlatformKey::generate(rng));
+    let scope = Scope::new(*issuer_key.public().id(), Name::new("lamp shop").unwrap(), 7);
+    let merchant = scope.merchant().as_bytes().len();
+    let time = Timestamp::from_unix_seconds;
+    let (handle, review_id) = (OrderHandle([1; 16]), [2; 32]);
+    let offer = Offer {
+        handle,
+        scope: scope.clone(),
+        issuer_key: *issuer_key.public(),
+        escrow_key: *committee.key(),
+    };
+    let manifest = CohortManifest {
+        scope,
+        escrow_id: *committee.key().id(),
+        at_least: 10,
+        closed_at: time(1),
+        numbers_dead_at: time(1),
+        first_publication: time(2),
+        window_end: time(3),
+    };
+    let short = Review::new(1, "", vec![]).unwrap();
+    let long = Review::new(5, "x".repeat(Review::MAX_TEXT), vec![[3; 32]; Review::MAX_ATTACHMENTS]).unwrap();
+    let removed = |who: usize, grounds: usize| {
+        let (who, grounds) = (vec![b'w'; who], "g".repeat(grounds));
+        RemovedEntry { review_id, review_digest: [4; 32], who, grounds }.to_bytes()
+    };
+
+    let offer = offer.to_bytes();
+    let (plain, signed) = (manifest.to_bytes(), manifest.sign(&platform_key).to_bytes());
+    let code = [
+        of_vectors::<Enrolment>(include_str!("vectors/enrolments.json")),
+        of_vectors::<TokenRequest>(include_str!("vectors/requests.json")),
+        of_vectors::<Grant>(include_str!("vectors/grants.json")),
+        of_vectors::<Presentation>(include_str!("vectors/presentations.json")),
+        of_vectors::<AuthorProof>(include_str!("vectors/author_proofs.json")),
+        of_vectors::<DecryptionShare>(include_str!("vectors/openings.json")),
+        of_vectors::<Blind>(include_str!("vectors/same_author.json")),
+        of_vectors::<Accepted>(include_str!("vectors/accepted.json")),
+        row::<Offer>(&offer, &offer, merchant),
+        row::<CohortManifest>(&plain, &plain, merchant),
+        row::<SignedManifest>(&signed, &signed, merchant),
+        row::<Review>(&short.to_bytes(), &long.to_bytes(), 0),
+        fixed(&Receipt::sign(&platform_key, ReviewId(review_id), [4; 32], None)),
+        fixed(&PublishedEntry {
+            review_id,
+            review_digest: [4; 32],
+            presentation_hash: [5; 32],
+            boundary: time(2),
+        }),
+        fixed(&EditedEntry {
+            review_id,
+            sequence: 1,
+            review_digest: [4; 32],
+            proof_hash: [5; 32],
+            boundary: time(2),
+        }),
+        fixed(&WithdrawnEntry { review_id, sequence: 1, proof_hash: [5; 32], boundary: time(2) }),
+        row::<RemovedEntry>(&removed(1, 1), &removed(RemovedEntry::MAX_WHO, RemovedEntry::MAX_GROUNDS), 0),
+        fixed(&BindingEntry { commitment: [6; 32] }),
+    ];
+    let mut manual = manual();
+    let (backup, _) = manual.remove(&14).unwrap();
+    assert_eq!(backup, "SealedBackup");
+    assert_eq!(manual, BTreeMap::from(code));
+}
+
+#[test]
+fn every_test_that_a_claim_names_exists() {
+    let chapter = include_str!("../src/manual/threats.md");
+    let table = chapter.split("<!-- claims:begin -->").nth(1).unwrap();
+    let table = table.split("<!-- claims:end -->").next().unwrap();
+    let named: Vec<_> = table.split('`').filter_map(|code| code.split_once("::")).collect();
+    assert!(named.len() > 20, "the table of claims was not found");
+    let missing: Vec<_> = named
+        .into_iter()
+        .filter(|(path, test)| {
+            let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            let source = std::fs::read_to_string(source).unwrap_or_default();
+            !source.contains(&format!("fn {test}("))
+        })
+        .collect();
+    assert!(missing.is_empty(), "claims name tests that are not there: {missing:#?}");
+}

@@ -1,0 +1,292 @@
+//! Whole cohorts, at two boundaries each, once.
+
+use crate::stores::{Failing, Failure, copy, dump};
+use crate::world::{Author, World, day, fresh_ring, keys, manifest, merchant, review, scope, submit_one};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use unjoin::ledger::{Ledger, PublishedEntry, waiting_entries};
+use unjoin::review::{DeskError, PublishedReview};
+use unjoin::secret::SystemRng;
+use unjoin::store::{Bucket, Store};
+use unjoin::token::{CohortManifest, PlatformKey};
+use unjoin::wallet::{AuthorRequest, ReviewState};
+use unjoin::wire::Message;
+
+fn entries<S: Store>(store: &S) -> BTreeSet<Vec<u8>> {
+    let of = |bucket| waiting_entries(store, bucket, Ledger::Reviews, usize::MAX).unwrap();
+    Bucket::all().flat_map(of).collect()
+}
+
+#[test]
+fn a_cohort_is_published_after_its_manifest_at_its_two_boundaries_only() {
+    let world = World::in_memory();
+    let scope = scope("a", 1);
+    let _ = submit_one(&world, &scope, "early");
+    for number in [1, 2, 3] {
+        assert!(world.tick_at(number).batches.is_empty(), "no manifest, no publication");
+    }
+    world.desk.admit(&manifest(&scope, 5, 8)).unwrap();
+    let _ = submit_one(&world, &scope, "in time");
+    assert!(world.tick_at(4).batches.is_empty());
+    world.clock.set(day(5).saturating_sub(1));
+    assert!(world.desk.tick().unwrap().batches.is_empty());
+    // The tick is late: what arrives after the boundary belongs to the next one.
+    world.go_to(5);
+    let _ = submit_one(&world, &scope, "after the first");
+    let report = world.desk.tick().unwrap();
+    let [batch] = &report.batches[..] else { panic!("one batch") };
+    assert_eq!((batch.boundary, batch.reviews.len(), batch.at_least), (day(5), 2, 2));
+    assert!(report.rewritten);
+    for number in [5, 6, 7] {
+        assert!(world.tick_at(number).batches.is_empty());
+        assert_eq!(world.listing("a").len(), 2);
+    }
+    let report = world.tick_at(8);
+    assert_eq!(report.batches.iter().map(|batch| batch.reviews.len()).collect::<Vec<_>>(), [1]);
+    assert!(world.listing("a").iter().all(|shown| [day(5), day(8)].contains(&shown.published_at)));
+    assert_eq!(world.counts("a"), [3, 0, 0, 0, 0]);
+    assert!(world.tick_at(30).batches.is_empty());
+}
+
+#[test]
+fn a_very_late_tick_publishes_both_boundaries_under_their_own_dates() {
+    let world = World::in_memory();
+    let scope = scope("a", 1);
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let _ = submit_one(&world, &scope, "first");
+    world.go_to(3);
+    let _ = submit_one(&world, &scope, "second");
+    let boundaries: Vec<_> = world.tick_at(40).batches.iter().map(|batch| batch.boundary).collect();
+    assert_eq!(boundaries, [day(2), day(5)]);
+}
+
+#[test]
+fn a_manifest_is_admitted_once_and_only_if_it_is_the_platforms() {
+    let world = World::in_memory();
+    let scope = scope("a", 1);
+    let good = manifest(&scope, 2, 5);
+    world.desk.admit(&good).unwrap();
+    let before = dump(&*world.store);
+    world.desk.admit(&good).unwrap();
+    assert_eq!(dump(&*world.store), before);
+    world.refuses("desk.manifest_conflict", || world.desk.admit(&manifest(&scope, 2, 6)));
+
+    let refuses = |code, change: &dyn Fn(&mut CohortManifest)| {
+        let signed = manifest(&crate::world::scope("a", 2), 2, 5);
+        let mut manifest = signed.verify(&keys().platform.public()).unwrap().clone();
+        change(&mut manifest);
+        world.refuses(code, || world.desk.admit(&manifest.sign(&keys().platform)));
+    };
+    refuses("desk.wrong_escrow", &|manifest| manifest.escrow_id = [1; 32]);
+    refuses("desk.off_grid", &|manifest| manifest.window_end = manifest.window_end.saturating_add(1));
+    refuses("desk.manifest_refused", &|manifest| manifest.window_end = manifest.first_publication);
+    refuses("desk.unknown_key", &|manifest| {
+        manifest.scope = crate::world::scope_under(&fresh_ring(), "a", 2);
+    });
+    let forger = PlatformKey::generate(&mut SystemRng::new());
+    let forged = good.verify(&keys().platform.public()).unwrap().clone().sign(&forger);
+    world.refuses("desk.manifest_refused", || world.desk.admit(&forged));
+}
+
+#[test]
+fn a_batch_and_the_listing_do_not_tell_the_order_of_arrival() {
+    const COHORTS: u64 = 60;
+    let world = World::in_memory();
+    let mut first = Vec::new();
+    for number in 0..COHORTS {
+        let scope = scope("a", number);
+        world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+        let arrived: Vec<_> = (0..3).map(|_| submit_one(&world, &scope, "same").0.id()).collect();
+        first.push((scope, arrived[0]));
+    }
+    let report = world.tick_at(2);
+    let mut places = [0; 3];
+    for (scope, first) in first {
+        let batch = report.batches.iter().find(|batch| batch.scope == scope).unwrap();
+        places[batch.reviews.iter().position(|shown| shown.review_id == first).unwrap()] += 1;
+    }
+    // One place stays empty with a probability of 10^-10.
+    assert!(places.iter().all(|count| *count > 0), "{places:?}");
+    let listed = world.listing("a");
+    assert!(listed.is_sorted_by_key(|shown| shown.review_id));
+    assert_eq!(listed.len() as u64, 3 * COHORTS);
+}
+
+#[test]
+fn after_publication_an_early_review_looks_like_any_other() {
+    let world = World::in_memory();
+    let (scope, good) = (scope("a", 1), review(4, "fine"));
+    let (early, late) = (Author::new(&scope), Author::new(&scope));
+    let sent = [early.submission(&good), late.submission(&good)];
+    world.submit(sent[0].clone()).unwrap();
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    world.submit(sent[1].clone()).unwrap();
+    let rows = |world: &World<_>| {
+        sent.each_ref().map(|submission| {
+            let id = submission.presentation.review_id();
+            let own = dump(&*world.store).into_iter().filter(|(_, row)| row.key.ends_with(id.as_bytes()));
+            let own = own.map(|(_, row)| (row.key[..row.key.len() - 32].to_vec(), row.value));
+            own.map(|(key, value)| (key, blank(value, &submission.presentation.to_bytes())))
+                .collect::<Vec<_>>()
+        })
+    };
+    let [one, other] = rows(&world);
+    assert_ne!(one, other, "while they are held they differ");
+    let _ = world.tick_at(2);
+    let accepted = [&early, &late].map(|author| world.desk.evidence(&scope, &author.id()).unwrap().unwrap());
+    let [one, other] = rows(&world);
+    let blanked = |rows: Vec<(Vec<u8>, Vec<u8>)>, at: usize| {
+        let proof = accepted[at].accepted.to_bytes();
+        rows.into_iter().map(|(key, value)| (key, blank(value, &proof))).collect::<Vec<_>>()
+    };
+    assert_eq!(one.len(), 2, "a review's row and a listed one");
+    assert_eq!(blanked(one, 0), blanked(other, 1));
+}
+
+/// Zeroes every occurrence of `part`.
+fn blank(mut bytes: Vec<u8>, part: &[u8]) -> Vec<u8> {
+    while let Some(at) = bytes.windows(part.len()).position(|window| window == part) {
+        bytes[at..at + part.len()].fill(0);
+    }
+    bytes
+}
+
+#[test]
+fn the_ledger_and_the_trustees_get_what_was_published() {
+    let world = World::in_memory();
+    let (scope, good) = (scope("a", 1), review(4, "fine"));
+    let author = Author::new(&scope);
+    let submission = author.submission(&good);
+    world.submit(submission.clone()).unwrap();
+    let id = author.id();
+    assert_eq!(world.desk.evidence(&scope, &id).unwrap(), None, "nothing to open before publication");
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let _ = world.tick_at(2);
+    let entry = PublishedEntry {
+        review_id: *id.as_bytes(),
+        review_digest: good.digest(),
+        presentation_hash: submission.presentation.hash(),
+        boundary: day(2),
+    };
+    assert_eq!(entries(&*world.store), BTreeSet::from([entry.to_bytes()]));
+    let evidence = world.desk.evidence(&scope, &id).unwrap().unwrap();
+    assert_eq!(evidence.presentation, submission.presentation);
+    let pair = keys().ring.newest();
+    let (key, escrow_key) = (pair.issuer_key.public(), &pair.escrow_key);
+    let rng = &mut SystemRng::new();
+    evidence.accepted.verify(key, escrow_key, &evidence.presentation, &evidence.review_digest, rng).unwrap();
+
+    // Until the opening window ends, and no longer.
+    let _ = world.tick_at(8);
+    assert!(world.desk.evidence(&scope, &id).unwrap().is_some());
+    let report = world.tick_at(9);
+    assert_eq!((report.erased_cohorts, report.rewritten), (1, true));
+    assert_eq!(world.desk.evidence(&scope, &id).unwrap(), None);
+    assert!(!crate::stores::holds_bytes(&*world.store, &submission.presentation.to_bytes()));
+    assert_eq!(world.listing("a").len(), 1, "the review stays");
+}
+
+#[test]
+fn a_missing_key_holds_up_its_own_cohorts_only() {
+    let mut world = World::in_memory();
+    let (scope_a, scope_b) = (scope("a", 1), scope("b", 1));
+    for scope in [&scope_a, &scope_b] {
+        world.desk.admit(&manifest(scope, 2, 5)).unwrap();
+    }
+    let _ = submit_one(&world, &scope_a, "x");
+    let other = fresh_ring();
+    world.desk.set_keys(other);
+    world.go_to(9);
+    let report = world.desk.tick().unwrap();
+    assert!(report.batches.is_empty());
+    assert!(matches!(report.failed[..], [DeskError::UnknownKey, ..]));
+    assert_eq!(world.listing("a"), []);
+    assert!(report.erased_cohorts < 2, "what is held is not erased");
+    world.restart();
+    let report = world.tick_at(9);
+    assert_eq!(report.batches.len(), 1);
+    assert_eq!(report.batches[0].boundary, day(2));
+    assert_eq!(report.batches[0].reviews.len(), 1);
+    assert!(report.erased_cohorts > 0);
+}
+
+/// A store in which everything is due at once: publications of two merchants, an edit, a
+/// withdrawal, a removal, one taken back while it was held, and an erasure.
+fn everything_is_due() -> World<unjoin::store::MemoryStore> {
+    let world = World::in_memory();
+    let old = scope("a", 1);
+    let authors: Vec<(Author, ReviewState)> =
+        ["one", "two", "three", "four"].map(|text| submit_one(&world, &old, text)).into();
+    world.desk.admit(&manifest(&old, 1, 2)).unwrap();
+    let _ = world.tick_at(1);
+    let new = review(5, "changed my mind");
+    let edit = authors[0].0.proof(authors[0].1, AuthorRequest::Edit(&new));
+    world.desk.act(&old, &edit, Some(new)).unwrap();
+    let withdrawal = authors[1].0.proof(authors[1].1, AuthorRequest::Withdraw);
+    world.desk.act(&old, &withdrawal, None).unwrap();
+    world.desk.remove(&old, &authors[2].0.id(), "court 7", "defamation").unwrap();
+    for (name, cohort) in [("a", 2), ("b", 3)] {
+        let scope = scope(name, cohort);
+        let authors = ["five", "six", "seven"].map(|text| submit_one(&world, &scope, text));
+        world.desk.admit(&manifest(&scope, 3, 5)).unwrap();
+        let back = authors[0].0.proof(authors[0].1, AuthorRequest::Withdraw);
+        world.desk.act(&scope, &back, None).unwrap();
+    }
+    world
+}
+
+#[test]
+fn a_tick_may_be_interrupted_at_any_write_and_publishes_once() {
+    let start = everything_is_due();
+    let outcome = |world: &World<Failing<_>>| {
+        let shown: Vec<PublishedReview> =
+            ["a", "b"].into_iter().flat_map(|name| world.listing(name)).collect();
+        (shown, world.counts("a"), world.counts("b"), entries(&*world.store))
+    };
+    let smooth = World::on(Failing::new(copy(&*start.store)));
+    let report = smooth.tick_at(30);
+    assert_eq!((report.batches.len(), report.edits, report.withdrawals), (2, 1, 1));
+    assert_eq!(report.erased_cohorts, 3);
+    let expected = outcome(&smooth);
+    assert_eq!((expected.1, expected.2), ([3, 0, 0, 0, 1], [2, 0, 0, 0, 0]));
+    let rows: BTreeSet<_> = dump(&*smooth.store).into_iter().map(|(bucket, row)| (bucket, row.key)).collect();
+    let writes = smooth.store.writes.load(Ordering::SeqCst);
+    assert!(writes > 10);
+
+    for failure in [Failure::Before, Failure::After] {
+        for count in 0..writes {
+            let mut world = World::on(Failing::new(copy(&*start.store)));
+            world.store.fail_after(count, failure);
+            world.go_to(30);
+            let failed = world.desk.tick().unwrap_err();
+            assert!(failed.is_retryable());
+            world.restart();
+            let before = world.store.rewrites.load(Ordering::SeqCst);
+            let report = world.tick_at(30);
+            let last_was_lost = failure == Failure::After && count == writes - 1;
+            assert!(report.rewritten || last_was_lost, "{count}: the rewrite was forgotten");
+            assert!(world.store.rewrites.load(Ordering::SeqCst) > before || last_was_lost);
+            assert_eq!(outcome(&world), expected, "{failure:?} of write {count}");
+            let found: BTreeSet<_> =
+                dump(&*world.store).into_iter().map(|(bucket, row)| (bucket, row.key)).collect();
+            assert_eq!(found, rows);
+            assert!(!world.desk.tick().unwrap().rewritten, "nothing is left to do");
+        }
+    }
+}
+
+#[test]
+fn desks_that_tick_together_publish_once() {
+    let start = everything_is_due();
+    let store = Arc::new(copy(&*start.store));
+    let clock = Arc::new(unjoin::ManualClock::new(day(30)));
+    let desks: Vec<_> = (0..4).map(|_| crate::world::open(Arc::clone(&store), Arc::clone(&clock))).collect();
+    let reports: Vec<_> = std::thread::scope(|threads| {
+        let running: Vec<_> = desks.iter().map(|desk| threads.spawn(|| desk.tick().unwrap())).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(reports.iter().map(|report| report.batches.len()).sum::<usize>(), 2);
+    assert_eq!(reports.iter().map(|report| report.edits).sum::<usize>(), 1);
+    assert_eq!(desks[0].rating(&merchant("a")).unwrap().counts, [3, 0, 0, 0, 1]);
+}

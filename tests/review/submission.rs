@@ -1,0 +1,225 @@
+//! One review per token, and nothing changed by what is refused.
+
+use crate::common::Directory;
+use crate::stores::{Failing, Failure, dump};
+use crate::world::{
+    Author, World, day, fresh_ring, keys, manifest, open, review, scope, scope_under, submit_one,
+};
+use std::sync::Arc;
+use std::thread;
+use unjoin::review::DeskError;
+use unjoin::store::{MemoryStore, RedbStore};
+use unjoin::token::{KeyRing, Receipt};
+use unjoin::wallet::AuthorRequest;
+use unjoin::wire::Message;
+use unjoin::{ManualClock, Timestamp};
+
+#[test]
+fn every_refusal_leaves_the_store_as_it_was() {
+    let world = World::in_memory();
+    let (scope_a, good) = (scope("a", 1), review(1, "broken"));
+    let submission = |author: &Author| author.submission(&good);
+    let author = Author::new(&scope_a);
+    world.submit(submission(&author)).unwrap();
+    world.desk.admit(&manifest(&scope_a, 2, 5)).unwrap();
+
+    let other = fresh_ring();
+    let stranger = Author::under(&other, &scope_under(&other, "a", 1));
+    world.refuses("desk.unknown_key", || world.submit(submission(&stranger)));
+
+    let wrong = Author::under(&with_other_escrow(), &scope_a);
+    world.refuses("desk.wrong_escrow", || world.submit(submission(&wrong)));
+
+    world.refuses("desk.spent", || world.submit(author.submission(&review(5, "wonderful"))));
+
+    let mut swapped = submission(&Author::new(&scope_a));
+    swapped.review = review(5, "not what was signed");
+    world.refuses("desk.refused", || world.submit(swapped));
+
+    let gone = Author::new(&scope_a);
+    world.submit(submission(&gone)).unwrap();
+    let proof = gone.proof(unjoin::wallet::ReviewState::submitted(&good), AuthorRequest::Withdraw);
+    world.desk.act(&scope_a, &proof, None).unwrap();
+    world.refuses("desk.withdrawn", || world.submit(submission(&gone)));
+
+    world.go_to(5);
+    let late = Author::new(&scope_a);
+    world.refuses("desk.window_over", || world.submit(submission(&late)));
+    // What was accepted in time is answered all the same.
+    assert!(world.submit(submission(&author)).is_ok());
+
+    let fresh = fresh_ring();
+    let pair = keys().ring.newest();
+    let rotated = keys().ring.with(
+        unjoin::token::IssuerKey::from_secret_bytes(&fresh.newest().issuer_key.to_secret_bytes()).unwrap(),
+        fresh.newest().escrow_key,
+    );
+    world.desk.set_keys(rotated.retire(pair.issuer_key.public().id()));
+    let early = Author::new(&scope("a", 2));
+    world.refuses("desk.retired_key", || world.submit(submission(&early)));
+    // A retired key goes on verifying where there is a manifest.
+    world.desk.admit(&manifest(early.scope(), 6, 7)).unwrap();
+    assert!(world.submit(submission(&early)).is_ok());
+}
+
+/// The platform's issuing key with other trustees.
+fn with_other_escrow() -> KeyRing {
+    let secret = keys().ring.newest().issuer_key.to_secret_bytes();
+    let issuer_key = unjoin::token::IssuerKey::from_secret_bytes(&secret).unwrap();
+    KeyRing::new(issuer_key, fresh_ring().newest().escrow_key)
+}
+
+#[test]
+fn an_identical_retry_gets_the_same_receipt_while_held_and_for_ever() {
+    let mut world = World::in_memory();
+    let (scope, good) = (scope("a", 1), review(2, "late"));
+    let (early, author) = (Author::new(&scope), Author::new(&scope));
+    let early_receipt = world.submit(early.submission(&good)).unwrap();
+    assert_eq!(early_receipt.publish_by(), None);
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let receipt = world.submit(author.submission(&good)).unwrap();
+    assert_eq!(receipt.publish_by(), Some(day(2)));
+    receipt.verify(&keys().platform.public()).unwrap();
+
+    let before = dump(&*world.store);
+    world.restart();
+    // A fresh presentation each time: "identical" is the review's digest.
+    assert_eq!(world.submit(early.submission(&good)).unwrap().to_bytes(), early_receipt.to_bytes());
+    assert_eq!(world.submit(author.submission(&good)).unwrap().to_bytes(), receipt.to_bytes());
+    assert_eq!(dump(&*world.store), before, "the first stored presentation stays");
+
+    for number in [2, 5, 20] {
+        let _ = world.tick_at(number);
+        assert_eq!(world.submit(author.submission(&good)).unwrap().to_bytes(), receipt.to_bytes());
+        // From publication on nothing tells that it came early.
+        assert_eq!(world.submit(early.submission(&good)).unwrap().publish_by(), Some(day(2)));
+    }
+}
+
+#[test]
+fn a_token_signs_one_review_under_many_threads_desks_and_restarts() {
+    const THREADS: usize = 6;
+    let directory = Directory::new();
+    let path = directory.file("desk.redb");
+    let authors: Vec<Author> = (0..4).map(|_| Author::new(&scope("a", 1))).collect();
+    let mut winners: Vec<Option<Receipt>> = authors.iter().map(|_| None).collect();
+    for _restart in 0..3 {
+        let store = Arc::new(RedbStore::create_or_open(&path).unwrap());
+        let clock = Arc::new(ManualClock::new(day(0)));
+        let desks = [open(Arc::clone(&store), Arc::clone(&clock)), open(store, clock)];
+        let receipts: Vec<(usize, Receipt)> = thread::scope(|threads| {
+            let submit = |thread: usize| {
+                let (desk, authors) = (&desks[thread % 2], &authors);
+                threads.spawn(move || {
+                    let wanted = review(1 + thread as u8 % 5, &format!("I am thread {thread}"));
+                    let all = authors.iter().map(|author| author.submission(&wanted)).collect();
+                    let pending = desk.submit_many(all).unwrap();
+                    let answers = pending.into_iter().enumerate().map(|(at, p)| (at, p.wait().unwrap()));
+                    let accepted = answers.filter_map(|(at, answer)| match answer {
+                        Ok(receipt) => Some((at, receipt)),
+                        Err(DeskError::Spent) => None,
+                        Err(other) => panic!("{other}"),
+                    });
+                    accepted.collect::<Vec<_>>()
+                })
+            };
+            let running: Vec<_> = (0..THREADS).map(submit).collect();
+            running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        for (at, receipt) in receipts {
+            assert_eq!(*winners[at].get_or_insert(receipt.clone()), receipt);
+        }
+        assert!(winners.iter().all(Option::is_some));
+    }
+}
+
+#[test]
+fn a_lost_answer_is_found_again() {
+    let (scope, good) = (scope("a", 1), review(3, "so so"));
+    for failure in [Failure::Before, Failure::After] {
+        let world = World::on(Failing::new(MemoryStore::new()));
+        world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+        let author = Author::new(&scope);
+        let submission = author.submission(&good);
+        world.store.fail_after(0, failure);
+        let lost = world.submit(submission.clone()).unwrap_err();
+        assert!(lost.is_retryable() && world.store.has_failed());
+        let receipt = world.submit(submission.clone()).unwrap();
+        let again = world.submit(submission).unwrap();
+        assert_eq!(receipt.to_bytes(), again.to_bytes());
+        assert_eq!(world.submit(author.submission(&review(1, "x"))).unwrap_err().code(), "desk.spent");
+    }
+}
+
+#[test]
+fn bad_members_fail_none_of_their_neighbours() {
+    let world = World::in_memory();
+    let (scope, good) = (scope("a", 1), review(4, "nice"));
+    let mut submissions = Vec::new();
+    for number in 0..12 {
+        let mut submission = Author::new(&scope).submission(&good);
+        if number % 3 == 1 {
+            submission.review = review(1, "swapped");
+        }
+        submissions.push(submission);
+    }
+    let pending = world.desk.submit_many(submissions).unwrap();
+    for (number, answer) in pending.into_iter().enumerate() {
+        let answer = answer.wait().unwrap();
+        assert_eq!(answer.is_ok(), number % 3 != 1, "{number}: {answer:?}");
+    }
+}
+
+/// Submissions race with the clock, with the tick and with the admission, on two desks whose
+/// clocks disagree.
+#[test]
+fn a_receipt_keeps_its_word_whatever_races_with_it() {
+    let store = Arc::new(MemoryStore::new());
+    let scope = scope("a", 1);
+    let ahead = Arc::new(ManualClock::new(day(1)));
+    let behind = Arc::new(ManualClock::new(day(1)));
+    let desks = [open(Arc::clone(&store), Arc::clone(&ahead)), open(Arc::clone(&store), Arc::clone(&behind))];
+    let authors: Vec<Author> = (0..120).map(|_| Author::new(&scope)).collect();
+    let submissions: Vec<_> = authors.iter().map(|author| author.submission(&review(3, "x"))).collect();
+    let receipts: Vec<Receipt> = thread::scope(|threads| {
+        let half = |desk: usize| {
+            let (desks, submissions) = (&desks, &submissions);
+            threads.spawn(move || {
+                let own = submissions.iter().skip(desk).step_by(2);
+                let answers = own.map(|s| desks[desk].submit(s.clone()).unwrap().wait().unwrap());
+                answers.filter_map(Result::ok).collect::<Vec<_>>()
+            })
+        };
+        let running = [half(0), half(1)];
+        desks[0].admit(&manifest(&scope, 2, 3)).unwrap();
+        for seconds in 0..40 {
+            let now = Timestamp::from_unix_seconds(day(2).as_unix_seconds() - 10 + seconds);
+            ahead.set(now);
+            behind.set(now.saturating_sub(15));
+            let _ = desks[0].tick().unwrap();
+            thread::yield_now();
+        }
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    ahead.set(day(3));
+    let _ = desks[0].tick().unwrap();
+    let listing = desks[0].published(scope.merchant(), None, 1000).unwrap();
+    assert_eq!(listing.len(), receipts.len());
+    for receipt in receipts {
+        let shown = listing.iter().find(|shown| shown.review_id == receipt.review_id()).unwrap();
+        assert_eq!(shown.published_at, receipt.publish_by().unwrap_or(day(2)));
+    }
+}
+
+#[test]
+fn nothing_is_accepted_after_the_window_even_if_all_else_is_erased() {
+    let world = World::in_memory();
+    let scope = scope("a", 1);
+    let (author, _) = submit_one(&world, &scope, "first");
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    for number in [2, 5, 9, 400] {
+        let _ = world.tick_at(number);
+    }
+    world.refuses("desk.window_over", || world.submit(Author::new(&scope).submission(&review(1, "x"))));
+    world.refuses("desk.spent", || world.submit(author.submission(&review(1, "again"))));
+}
