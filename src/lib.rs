@@ -67,7 +67,8 @@ pub mod token;
 pub mod wallet;
 pub mod wire;
 
-#[cfg(all(test, feature = "platform"))]
+#[cfg(test)]
+#[cfg(feature = "platform")]
 mod vectors;
 
 #[cfg(feature = "platform")]

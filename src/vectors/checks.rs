@@ -189,11 +189,11 @@ pub(super) fn share(case: &Value) -> Outcome {
     let mut outcome = Err(Refused::Verify);
     for y in [known.map(|known| element(&known["Y"])), Some(interpolated(t))].into_iter().flatten() {
         let committee = Committee::new(t as u16, small(&case["epoch"]), EscrowKey::new(y), shares.clone());
-        if let Ok(committee) = committee {
-            if share.verify(&committee, &context, &mut system()).is_ok() {
-                let is_named = committee.key().id() == &array(&case["escrow_id"]);
-                outcome = expect(is_named, Refused::Unexpected);
-            }
+        if let Ok(committee) = committee
+            && share.verify(&committee, &context, &mut system()).is_ok()
+        {
+            let is_named = committee.key().id() == &array(&case["escrow_id"]);
+            outcome = expect(is_named, Refused::Unexpected);
         }
     }
     outcome
