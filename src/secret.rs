@@ -82,6 +82,19 @@ impl fmt::Debug for SecretScalar {
     }
 }
 
+/// A number below `bound`, which is not 0, without bias: numbers above the largest multiple
+/// of `bound` are drawn again.
+#[cfg(any(feature = "wallet", feature = "platform"))]
+pub(crate) fn below(bound: u64, rng: &mut (impl CryptoRng + ?Sized)) -> u64 {
+    let excess = (u64::MAX % bound).wrapping_add(1) % bound;
+    loop {
+        let drawn = rng.next_u64();
+        if drawn <= u64::MAX - excess {
+            return drawn % bound;
+        }
+    }
+}
+
 #[cfg(feature = "platform")]
 pub use system::SystemRng;
 

@@ -141,7 +141,7 @@ fn main_job(options: &Options) -> Result<()> {
     data::write_exports(&options.out, &outcome.exports, options.seed)?;
     report::draw(&options.out.join("report.svg"), &platforms, k)?;
     println!("{}", report::table(&platforms, k));
-    println!("{}", report::figures(&orders, &outcome.figures));
+    println!("{}", outcome.figures.summary(&orders));
     println!(
         "replayed in {:.1} s, attacked in {:.1} s; report.svg, orders.csv and published.csv are in {}",
         replayed.as_secs_f64(),

@@ -39,47 +39,76 @@ const IN_FLIGHT: usize = 1024;
 
 /// How the marketplace runs.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The fewest look-alike customers of a cohort.
-    pub k: u32,
+    pub(crate) k: u32,
     /// The grid of boundaries.
-    pub grid: Grid,
+    pub(crate) grid: Grid,
     /// Whether late or failed orders gather in cohorts of their own.
-    pub classes: bool,
+    pub(crate) classes: bool,
     /// Where the stores' files lie; `None` keeps everything in memory.
-    pub store: Option<PathBuf>,
+    pub(crate) store: Option<PathBuf>,
     /// Seeds the wallets.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// What came of it.
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The attacker's two tables.
-    pub exports: Exports,
+    pub(crate) exports: Exports,
     /// Figures of the run.
-    pub figures: Figures,
+    pub(crate) figures: Figures,
 }
 
 /// Figures that a person wants to see.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
-    pub customers: usize,
-    pub grants: usize,
-    pub granting: Duration,
-    pub cohorts_closed: usize,
-    pub cohorts_starving: usize,
-    pub submitted: usize,
-    pub submitting: Duration,
-    pub published: usize,
-    pub too_late: usize,
-    pub largest_presentation: usize,
-    pub ticking: Duration,
+pub(crate) struct Figures {
+    pub(crate) customers: usize,
+    pub(crate) grants: usize,
+    pub(crate) granting: Duration,
+    pub(crate) cohorts_closed: usize,
+    pub(crate) cohorts_starving: usize,
+    pub(crate) submitted: usize,
+    pub(crate) submitting: Duration,
+    pub(crate) published: usize,
+    pub(crate) too_late: usize,
+    pub(crate) largest_presentation: usize,
+    pub(crate) ticking: Duration,
+    pub(crate) boundaries: usize,
+}
+
+impl Figures {
+    /// What happened, in words.
+    pub(crate) fn summary(&self, orders: &[Order]) -> String {
+        let rate = |count: usize, time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
+        let reviewed = orders.iter().filter(|order| order.stars.is_some()).count();
+        format!(
+            "{} orders of {} customers, {reviewed} of them reviewed.\n\
+             {} tokens granted ({:.0}/s), {} cohorts closed, {} still below their floor.\n\
+             {} reviews submitted ({:.0}/s) and {} published, {} written after their window; \
+             presentations of at most {} bytes.\n\
+             Ticking at {} boundaries took {:.1} s.",
+            orders.len(),
+            self.customers,
+            self.grants,
+            rate(self.grants, self.granting),
+            self.cohorts_closed,
+            self.cohorts_starving,
+            self.submitted,
+            rate(self.submitted, self.submitting),
+            self.published,
+            self.too_late,
+            self.largest_presentation,
+            self.boundaries,
+            self.ticking.as_secs_f64(),
+        )
+    }
 }
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs the whole marketplace; `step(done, days)` is called after every simulated day.
-pub fn run(orders: &[Order], settings: &Settings, step: &dyn Fn(u64, u64)) -> Result<Outcome> {
+pub(crate) fn run(orders: &[Order], settings: &Settings, step: &dyn Fn(u64, u64)) -> Result<Outcome> {
     match &settings.store {
         None => Marketplace::open(orders, settings, MemoryStore::new(), MemoryStore::new())?.run(step),
         Some(dir) => {
@@ -215,6 +244,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let started = Instant::now();
         let report = self.platform.tick()?;
         self.figures.ticking += started.elapsed();
+        self.figures.boundaries += 1;
         self.record(&report);
         let mut ready = Vec::new();
         for manifest in report.manifests {

@@ -2,11 +2,12 @@
 
 use super::rows::{self, Change, DUE_VALUE, Due, LastAction, NO_DIGEST, ReviewRow, Settled, Standing};
 use super::rows::{Stored, TakenBack, Task, Waiting, read_presentation, read_row};
-use super::{Core, DeskError, below};
+use super::{Core, DeskError};
+use crate::secret::below;
 use crate::store::decide::{Decision, Step, run_one};
 use crate::store::{Commit, RowKey, Store, StoreError};
 use crate::time::Timestamp;
-use crate::token::{AuthorAction, AuthorProof, Digest, Name, Review, ReviewId, Scope, claim_digest};
+use crate::token::{AuthorAction, AuthorProof, Digest, Name, Review, ReviewId, Scope};
 use crate::wire::Message;
 use sha2::{Digest as _, Sha256};
 
@@ -55,7 +56,7 @@ impl<S: Store> Core<S> {
         challenge: &[u8; 32],
     ) -> Result<(), DeskError> {
         let said = proof.statement();
-        if said.action != AuthorAction::Claim || said.new_digest != claim_digest(audience, challenge) {
+        if !proof.is_claim_for(audience, challenge) {
             return Err(DeskError::Refused);
         }
         let rows = self.store.read(&[rows::review(scope, &said.review_id)])?;

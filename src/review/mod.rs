@@ -303,17 +303,3 @@ impl<S: Store> fmt::Debug for ReviewDesk<S> {
         f.debug_struct("ReviewDesk").finish_non_exhaustive()
     }
 }
-
-/// A number below `bound`, which is not 0; without bias.
-fn below(bound: u64, rng: &mut (impl CryptoRng + ?Sized)) -> u64 {
-    // The largest multiple of `bound` that fits: numbers from there on are drawn again.
-    let limit = u64::MAX - u64::MAX % bound;
-    loop {
-        let mut bytes = [0; 8];
-        rng.fill_bytes(&mut bytes);
-        let drawn = u64::from_le_bytes(bytes);
-        if drawn < limit {
-            return drawn % bound;
-        }
-    }
-}

@@ -6,8 +6,9 @@
 use super::reading::{PublishedReview, Rating};
 use super::rows::{self, CohortRow, Due, Evidence, Held, ListedRow, ReviewRow, Settled, Standing};
 use super::rows::{RewrittenRow, Stored, TakenBack, Task, read_presentation, read_row};
-use super::{Core, DeskError, below};
+use super::{Core, DeskError};
 use crate::ledger::{Ledger, PublishedEntry, WithdrawnEntry, outbox};
+use crate::secret::below;
 use crate::store::decide::{Decision, Step, run};
 use crate::store::{Bucket, Commit, RowKey, Store, StoreError};
 use crate::time::Timestamp;

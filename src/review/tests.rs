@@ -6,6 +6,7 @@ use super::*;
 use crate::opening::insecure_test_dealer;
 use crate::queue::QueueConfig;
 use crate::secret::SystemRng;
+use crate::secret::below;
 use crate::store::MemoryStore;
 use crate::token::{Grant, IssuerKey, Offer, OrderHandle};
 use crate::wallet::{Token, TrustRoots, Wallet};

@@ -50,6 +50,13 @@ impl AuthorProof {
         &self.statement
     }
 
+    /// Whether this is a claim made for this audience over its 32-byte challenge.
+    /// [`AuthorProof::verify`] does not know what a claim was asked for: check both.
+    pub fn is_claim_for(&self, audience: &Name, challenge: &[u8; 32]) -> bool {
+        self.statement.action == AuthorAction::Claim
+            && self.statement.new_digest == claim_digest(audience, challenge)
+    }
+
     /// Proves authorship with the witnesses of the escrow.
     #[cfg(any(feature = "wallet", test))]
     pub(crate) fn prove(

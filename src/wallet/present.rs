@@ -2,6 +2,7 @@
 //! manifest, and the early one.
 
 use super::{ManifestEvidence, Token, TrustRoots, Wallet, WalletError, derive};
+use crate::secret::below;
 use crate::time::Timestamp;
 use crate::token::{Presentation, PresentationWitness, Review};
 use rand_core::CryptoRng;
@@ -104,17 +105,6 @@ impl Wallet {
 fn sending_time(now: Timestamp, publication: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Timestamp {
     let span = publication.saturating_since(now).saturating_sub(SENDING_MARGIN);
     if span == 0 { now } else { now.saturating_add(below(span, rng)) }
-}
-
-/// Uniform below `bound`, which is not zero: draws again above its largest multiple.
-fn below(bound: u64, rng: &mut (impl CryptoRng + ?Sized)) -> u64 {
-    let excess = (u64::MAX % bound).wrapping_add(1) % bound;
-    loop {
-        let drawn = rng.next_u64();
-        if drawn <= u64::MAX - excess {
-            return drawn % bound;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -208,7 +208,7 @@ fn a_tick_is_resumed_wherever_the_store_fails() {
     let expected = tick(&sound).unwrap();
     let calls = *sound.store.calls.lock().unwrap();
     assert_eq!(expected.0.len(), 5, "merchant 2, full under the retired key, and merchants 3 to 6");
-    assert!(calls > 10);
+    assert!(calls >= 3, "sealing, closing and the boundary's mark: {calls}");
     let rows = dump(&*sound.store);
     for failure in FAILURES {
         for after in 0..calls {
