@@ -4,7 +4,7 @@
 //! app. A review appears only in a cohort, so one order alone publishes nothing.
 
 use std::{error::Error, sync::Arc};
-use unjoin::issuer::{EveryoneOfStanding, OrderReport};
+use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::RedbStore;
@@ -15,19 +15,23 @@ use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets, Timestamp};
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = std::env::temp_dir().join(format!("unjoin-embed-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
-    let rng = &mut SystemRng::new();
-    let (account, merchant) = (Name::new("account-7")?, Name::new("lamps.example")?);
+    let outcome = whole_path(&dir);
+    std::fs::remove_dir_all(dir)?;
+    outcome
+}
 
-    // The platform: two stores, the trustees' key, its own secrets.
-    let (trustees, _) = insecure_test_dealer(3, 5, rng)?;
+fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
+    let rng = &mut SystemRng::new();
+    // A dealer for demonstrations: on a platform the trustees make their key themselves.
+    let (trustees, _shares) = insecure_test_dealer(3, 5, rng)?;
     let secrets = PlatformSecrets::generate(*trustees.key(), rng);
     let issuer_key = *secrets.keys.newest().issuer_key.public();
-    let config = PlatformConfig::new(Name::new("shop.example")?);
-    let (orders, reviews) = (dir.join("orders.redb"), dir.join("reviews.redb"));
+
+    // Once: two stores, the secrets, and your judgement of who counts towards a cohort's k.
     let platform = Platform::open(
-        RedbStore::create_or_open(orders)?,
-        RedbStore::create_or_open(reviews)?,
-        config,
+        RedbStore::create_or_open(dir.join("orders.redb"))?,
+        RedbStore::create_or_open(dir.join("reviews.redb"))?,
+        PlatformConfig::new(Name::new("shop.example")?),
         secrets,
         Arc::new(EveryoneOfStanding),
         Environment::system(),
@@ -37,42 +41,41 @@ fn main() -> Result<(), Box<dyn Error>> {
     let wallet = Wallet::generate(rng);
     let issuer = Name::new("shop.example")?;
     let trust = TrustRoots::new(*platform.public_key(), 10).pin(issuer_key, *trustees.key())?;
-
-    // Once per device: bind its wallet key to the account that is logged in.
+    let (account, merchant) = (Name::new("account-7")?, Name::new("lamps.example")?);
     let nonce = *SecretBytes::<32>::random(rng).expose();
-    let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
-    platform.enrol(account.clone(), nonce, wallet.enrol(context, rng)?)?;
+    let enrolment =
+        wallet.enrol(EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce }, rng)?;
 
-    // Once per order, when it is due: offer, request, grant.
+    // Once per device, over the nonce of the session that is logged in.
+    platform.enrol(account.clone(), nonce, enrolment)?;
+
     let due_at = Timestamp::from_unix_seconds(1_700_000_000);
-    let order = OrderReport {
-        order_id: b"A-1001".to_vec(),
-        account: account.clone(),
-        merchant: merchant.clone(),
-        class: 0,
-        due_at,
-    };
+    let (order_id, class) = (b"A-1001".to_vec(), 0);
+    let order = OrderReport { order_id, account: account.clone(), merchant: merchant.clone(), class, due_at };
+
+    // Once per order, when it is due: report it, offer a scope, grant the device's request.
     let handle = platform.order_due(order)?;
     let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
     let (pending, request) = wallet.request(&issuer, &offer, &trust, rng)?;
     let grant = platform.grant(account, merchant.clone(), request)?.wait()??;
     let token = wallet.finish(pending, &grant, rng)?;
 
-    // Once per review; the early door is used here because the cohort is not closed yet.
+    // When the order's virtual numbers have ended, for ever.
+    let at = due_at.saturating_add(3 * unjoin::DAY);
+    platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at })?;
+
+    // The early door, because the cohort of this one order is not closed yet.
     let review = Review::new(1, "The lamp came broken.", vec![])?;
     let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng)?;
+
+    // Once per review, from a connection that carries no session: a signed receipt.
     let receipt = platform.submit(presentation, review)?.wait()??;
     receipt.verify(platform.public_key())?;
-    println!("accepted; the receipt is signed and names no order");
 
-    // Every minute: close cohorts, publish, apply edits, rewrite.
+    // Every few minutes: seal and close cohorts, publish at the boundaries, apply edits.
     let report = platform.tick()?;
-    println!(
-        "{} cohorts closed, {} published reviews",
-        report.manifests.len(),
-        platform.published(&merchant, None, 10)?.len()
-    );
-    drop(platform);
-    std::fs::remove_dir_all(dir)?;
+    let published = platform.published(&merchant, None, 10)?;
+    println!("accepted, with a signed receipt that names no order");
+    println!("{} cohorts closed, {} reviews published", report.manifests.len(), published.len());
     Ok(())
 }

@@ -168,3 +168,19 @@ fn every_test_that_a_claim_names_exists() {
         .collect();
     assert!(missing.is_empty(), "claims name tests that are not there: {missing:#?}");
 }
+
+#[test]
+fn the_embedding_in_the_readme_is_the_example() {
+    let read = |path: &str| {
+        std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    };
+    let (readme, example) = (read("README.md"), read("examples/embed.rs"));
+    let block = readme.split("<!-- embed -->").nth(1).unwrap().split("<!-- /embed -->").next().unwrap();
+    let mut rest = example.lines().map(str::trim);
+    let mut lines = 0;
+    for line in block.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("```")) {
+        assert!(rest.any(|other| other == line), "not in the example, or in another order: {line}");
+        lines += 1;
+    }
+    assert!((15..=25).contains(&lines), "the embedding has {lines} lines");
+}

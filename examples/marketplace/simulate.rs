@@ -153,6 +153,7 @@ struct Marketplace<'a, S: Store> {
     figures: Figures,
     grid: Grid,
     classes: bool,
+    seed: u64,
 }
 
 impl<'a, S: Store> Marketplace<'a, S> {
@@ -197,6 +198,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             figures,
             grid: settings.grid,
             classes: settings.classes,
+            seed: settings.seed,
         })
     }
 
@@ -334,8 +336,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
         }
         let offers = issuer.offers(&asking).into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
         for offer in &offers {
-            let next = self.labels.len();
-            self.labels.entry(offer.scope.clone()).or_insert_with(|| format!("c{next:05}"));
+            let number = self.labels.len() as u64;
+            self.labels.entry(offer.scope.clone()).or_insert_with(|| label(number, self.seed));
         }
         let requests: Result<Vec<_>> = due
             .par_iter()
@@ -482,6 +484,13 @@ fn wait_for_grants(
 fn wallet(customer: &str, seed: u64) -> Wallet {
     let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(customer).finalize();
     Wallet::from_seed(SecretBytes::new(digest.into()))
+}
+
+/// A cohort's name in the exports: opaque like its number, and the same in every replay.
+fn label(number: u64, seed: u64) -> String {
+    let digest = Sha256::new().chain_update(b"cohort").chain_update(seed.to_le_bytes());
+    let digest: [u8; 32] = digest.chain_update(number.to_le_bytes()).finalize().into();
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn numbers_die_at(order: &Order) -> i64 {
