@@ -48,9 +48,13 @@ impl Escrow {
     /// negligible case that a part is the identity.
     #[cfg(any(feature = "wallet", test))]
     pub(crate) fn seal(key: &EscrowKey, author: &RistrettoPoint, k: &Scalar) -> Option<Self> {
-        Some(Self {
-            e1: Element::from_point(Generator::G.mul(k))?,
-            e2: Element::from_point(author + key.element().point() * k)?,
-        })
+        Some(Self { e1: Element::from_point(Generator::G.mul(k))?, e2: Self::hide(key, author, k)? })
+    }
+
+    /// `E2 = U + k * Y`, in constant time; `None` in the negligible case that it is the
+    /// identity.
+    #[cfg(any(feature = "wallet", test))]
+    pub(crate) fn hide(key: &EscrowKey, author: &RistrettoPoint, k: &Scalar) -> Option<Element> {
+        Element::from_point(author + key.element().point() * k)
     }
 }

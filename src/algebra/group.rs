@@ -42,6 +42,19 @@ impl Element {
         (bytes != [0; 32]).then_some(Self { point, bytes })
     }
 
+    /// The doubles of `halves`, encoded together: one field inversion for all of them, where
+    /// each encoding by itself takes an inverse square root. Callers halve the scalars that
+    /// they multiply by. `None` if one is the identity.
+    pub(crate) fn from_halves<const N: usize>(halves: &[RistrettoPoint; N]) -> Option<[Self; N]> {
+        let encoded = RistrettoPoint::double_and_compress_batch(halves);
+        let element = |(half, encoded): (&RistrettoPoint, &CompressedRistretto)| {
+            let bytes = encoded.to_bytes();
+            (bytes != [0; 32]).then_some(Self { point: half + half, bytes })
+        };
+        let elements: Option<Vec<Self>> = halves.iter().zip(&encoded).map(element).collect();
+        elements?.try_into().ok()
+    }
+
     pub(crate) fn point(&self) -> &RistrettoPoint {
         &self.point
     }
@@ -151,6 +164,16 @@ mod tests {
                 prop_assert_eq!(element.point().compress().to_bytes(), bytes);
             }
         }
+    }
+
+    #[test]
+    fn halves_encoded_together_are_their_doubles() {
+        let halves = Generator::ALL.map(|generator| *generator.point());
+        for (element, half) in Element::from_halves(&halves).unwrap().iter().zip(halves) {
+            assert_eq!(*element, Element::from_point(half + half).unwrap());
+            assert_eq!(*element.point(), half + half);
+        }
+        assert!(Element::from_halves(&[halves[0], RistrettoPoint::default()]).is_none());
     }
 
     #[test]

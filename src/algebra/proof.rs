@@ -33,6 +33,8 @@ pub(crate) enum Base {
     Fixed(Generator),
     /// A key that many statements of a batch share; its scalars are added up.
     Key(Element),
+    /// An element of one message; its scalars are added up within that message.
+    Element(Element),
     /// Any other point.
     Point(RistrettoPoint),
 }
@@ -45,7 +47,7 @@ impl From<Generator> for Base {
 
 impl From<Element> for Base {
     fn from(element: Element) -> Self {
-        Self::Point(*element.point())
+        Self::Element(element)
     }
 }
 
@@ -156,9 +158,13 @@ pub(crate) fn prove<const T: usize, const Z: usize>(
     debug_assert_eq!(statement.equations.len(), T);
     loop {
         let mut nonces = statement.nonces(witnesses, rng);
-        let points = statement.equations.iter().map(|equation| secret_sum(equation, &nonces));
-        let commitments: Vec<Element> = points.map_while(Element::from_point).collect();
-        if let Ok(commitments) = <[Element; T]>::try_from(commitments) {
+        let mut halved = nonces.each_ref().map(Scalar::div_by_2);
+        let mut halves = [RistrettoPoint::identity(); T];
+        for (half, equation) in halves.iter_mut().zip(&statement.equations) {
+            *half = secret_sum(equation, &halved);
+        }
+        halved.zeroize();
+        if let Some(commitments) = Element::from_halves(&halves) {
             let challenge = statement.challenge(&commitments);
             let mut witness = witnesses.iter();
             let responses = nonces.map(|nonce| witness.next().map_or(nonce, |w| nonce + challenge * *w));
@@ -179,7 +185,7 @@ fn secret_sum<const Z: usize>(equation: &Equation, secrets: &[Scalar; Z]) -> Ris
         let mut secret = if *negative { -secret } else { *secret };
         match base {
             Base::Fixed(generator) => sum += generator.mul(&secret),
-            Base::Key(element) => {
+            Base::Key(element) | Base::Element(element) => {
                 scalars.push(secret);
                 points.push(*element.point());
             }
@@ -205,6 +211,8 @@ pub(crate) struct BatchVerifier<'a, R: CryptoRng + ?Sized> {
     rng: &'a mut R,
     fixed: [Scalar; Generator::ALL.len()],
     keys: Vec<(Element, Scalar)>,
+    /// The elements of the message that was added last.
+    elements: Vec<(Element, Scalar)>,
     scalars: Vec<Scalar>,
     points: Vec<RistrettoPoint>,
 }
@@ -217,6 +225,7 @@ impl<'a, R: CryptoRng + ?Sized> BatchVerifier<'a, R> {
             rng,
             fixed: [Scalar::ZERO; Generator::ALL.len()],
             keys: Vec::new(),
+            elements: Vec::with_capacity(8),
             scalars: Vec::with_capacity(room),
             points: Vec::with_capacity(room),
         }
@@ -224,6 +233,7 @@ impl<'a, R: CryptoRng + ?Sized> BatchVerifier<'a, R> {
 
     /// Adds every equation of a proof, each with a weight of its own.
     pub(crate) fn add<const T: usize, const Z: usize>(&mut self, statement: &Statement, proof: &Proof<T, Z>) {
+        self.close_message();
         let challenge = statement.challenge(&proof.commitments);
         for (equation, commitment) in statement.equations.iter().zip(&proof.commitments) {
             let weight = self.weight();
@@ -252,10 +262,22 @@ impl<'a, R: CryptoRng + ?Sized> BatchVerifier<'a, R> {
         }
     }
 
-    /// Adds `scalar * point` to the sum; both public.
-    pub(crate) fn point(&mut self, scalar: Scalar, point: RistrettoPoint) {
+    /// Adds `scalar * element` to the sum; both public. An element of the message that was
+    /// added last costs no further point.
+    pub(crate) fn element(&mut self, scalar: Scalar, element: &Element) {
+        add_up(&mut self.elements, element, scalar);
+    }
+
+    fn point(&mut self, scalar: Scalar, point: RistrettoPoint) {
         self.scalars.push(scalar);
         self.points.push(point);
+    }
+
+    fn close_message(&mut self) {
+        for (element, scalar) in self.elements.drain(..) {
+            self.scalars.push(scalar);
+            self.points.push(*element.point());
+        }
     }
 
     fn term(&mut self, scalar: Scalar, base: &Base) {
@@ -267,16 +289,15 @@ impl<'a, R: CryptoRng + ?Sized> BatchVerifier<'a, R> {
                     }
                 }
             }
-            Base::Key(element) => match self.keys.iter_mut().find(|(key, _)| key == element) {
-                Some((_, sum)) => *sum += scalar,
-                None => self.keys.push((*element, scalar)),
-            },
+            Base::Key(element) => add_up(&mut self.keys, element, scalar),
+            Base::Element(element) => self.element(scalar, element),
             Base::Point(point) => self.point(scalar, *point),
         }
     }
 
     /// The weighted sum over all members: the identity if all equations hold.
     pub(crate) fn sum(mut self) -> RistrettoPoint {
+        self.close_message();
         for (scalar, generator) in self.fixed.iter().zip(Generator::ALL) {
             if *scalar != Scalar::ZERO {
                 self.scalars.push(*scalar);
@@ -293,6 +314,14 @@ impl<'a, R: CryptoRng + ?Sized> BatchVerifier<'a, R> {
     /// Whether all equations hold, but for an error of probability 2^-128.
     pub(crate) fn holds(self) -> bool {
         self.sum().is_identity()
+    }
+}
+
+/// Adds `scalar` to the one that `element` has in `sums`.
+fn add_up(sums: &mut Vec<(Element, Scalar)>, element: &Element, scalar: Scalar) {
+    match sums.iter_mut().find(|(known, _)| known == element) {
+        Some((_, sum)) => *sum += scalar,
+        None => sums.push((*element, scalar)),
     }
 }
 

@@ -16,14 +16,21 @@ pub struct Grant {
     proof: Proof<2, 1>,
 }
 
-/// A tag whose proof was checked, with the base it stands on.
+/// A tag whose proof was checked, with what presenting it needs.
 #[derive(Clone)]
 #[cfg_attr(not(feature = "wallet"), allow(dead_code, reason = "only a wallet presents"))]
 pub struct GrantedTag {
     pub(crate) tag: Element,
     pub(crate) exponent: Scalar,
-    /// `B = G_0 + m*G_m + C`, kept so that presenting does not make it again.
-    pub(crate) base: RistrettoPoint,
+    /// `B - e*A = x*A`, kept so that presenting does not make it again.
+    pub(crate) image: RistrettoPoint,
+}
+
+impl GrantedTag {
+    /// The tag `(A, e)` on the base B.
+    pub(crate) fn new(tag: Element, exponent: Scalar, base: &RistrettoPoint) -> Self {
+        Self { tag, exponent, image: base - tag.point() * exponent }
+    }
 }
 
 impl Grant {
@@ -64,7 +71,7 @@ impl Grant {
         let base = mac::base(&scope.scalar(), commitment);
         let statement = statement(key, scope, commitment, &base, &self.tag, &self.exponent);
         verdict(verify(&statement, &self.proof, rng))?;
-        Ok(GrantedTag { tag: self.tag, exponent: self.exponent, base })
+        Ok(GrantedTag::new(self.tag, self.exponent, &base))
     }
 }
 

@@ -96,23 +96,27 @@ impl Presentation {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Option<Self> {
         use crate::secret::SecretScalar;
-        use curve25519_dalek::traits::MultiscalarMul;
 
         let granted = witness.granted;
         let r = witness.r.expose();
         let inverse = SecretScalar::new(r.invert());
         let exponent = SecretScalar::new(granted.exponent * inverse.expose());
-        let tag = granted.tag.point() * r;
-        // r*B - e*A' = r*(B - e*A): one constant-time double multiplication.
-        let scaled = SecretScalar::new(-(granted.exponent * r));
-        let image =
-            RistrettoPoint::multiscalar_mul([r, scaled.expose()], [&granted.base, granted.tag.point()]);
+        let half = SecretScalar::new(r.div_by_2());
+        let half_k = SecretScalar::new(witness.k.expose().div_by_2());
+        // A' = r*A, A_bar = r*(B - e*A) and E1 = k*G, encoded together.
+        let halves = [
+            granted.tag.point() * half.expose(),
+            granted.image * half.expose(),
+            Generator::G.mul(half_k.expose()),
+        ];
+        let [tag, image, e1] = Element::from_halves(&halves)?;
+        let e2 = Escrow::hide(escrow_key, witness.wallet_key.point(), witness.k.expose())?;
         let mut presentation = Self {
             scope,
             escrow_id: *escrow_key.id(),
-            tag: Element::from_point(tag)?,
-            image: Element::from_point(image)?,
-            escrow: Escrow::seal(escrow_key, witness.wallet_key.point(), witness.k.expose())?,
+            tag,
+            image,
+            escrow: Escrow { e1, e2 },
             serial: *witness.s.expose(),
             proof: Proof { commitments: [*escrow_key.element(); 3], responses: [Scalar::ZERO; 5] },
         };
@@ -224,7 +228,7 @@ fn holds(checks: &[PresentationCheck<'_>], rng: &mut (impl CryptoRng + ?Sized)) 
         let statement = presentation.statement(check.key.public(), check.escrow_key, check.review_digest);
         batch.add(&statement, &presentation.proof);
         let weight = batch.weight();
-        batch.point(weight, *presentation.image.point());
+        batch.element(weight, &presentation.image);
         let tag = *presentation.tag.point();
         match tags.iter_mut().find(|(key, ..)| key.public().id() == check.key.public().id()) {
             Some((_, weights, points)) => {

@@ -104,8 +104,8 @@ fn accepts_naively(batch: &Batch, sign: Scalar) -> bool {
     for (presentation, escrow_key, digest) in &batch.members {
         sum.add(&presentation.statement(batch.key.public(), escrow_key, digest), presentation.proof());
         let weight = sign * sum.weight();
-        sum.point(weight, *presentation.image().point());
-        sum.point(-weight * batch.key.x(), *presentation.tag().point());
+        sum.element(weight, presentation.image());
+        sum.element(-weight * batch.key.x(), presentation.tag());
     }
     sum.holds()
 }

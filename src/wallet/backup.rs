@@ -288,7 +288,7 @@ fn decode_token(wallet: &Wallet, from: &mut Reader<'_>) -> Result<Token, DecodeE
         wallet_key.point() + Generator::Gs.mul(secrets.s.expose()) + Generator::Gb.mul(secrets.b.expose());
     let base = mac::base(&scope.scalar(), &Element::from_point(blinded).ok_or(degenerate)?);
     let order = OrderContext { issuer, wallet_key, handle, scope, issuer_key, escrow_key };
-    Ok(Token { order, granted: GrantedTag { tag, exponent, base } })
+    Ok(Token { order, granted: GrantedTag::new(tag, exponent, &base) })
 }
 
 #[cfg(test)]
@@ -318,7 +318,7 @@ mod tests {
         for (order, token) in (0..).zip(&tokens) {
             let kept = shop.token(order);
             assert_eq!(wallet.review_id(token), shop.wallet.review_id(&kept));
-            assert!(token.granted.tag == kept.granted.tag && token.granted.base == kept.granted.base);
+            assert!(token.granted.tag == kept.granted.tag && token.granted.image == kept.granted.image);
             let review = crate::token::Review::new(2, "late", vec![]).unwrap();
             let shown = wallet.present_early_trusting_host_silence(token, &review, &mut shop.rng).unwrap();
             shown.verify(&shop.issuer_key, &shop.escrow_key, &review.digest(), &mut shop.rng).unwrap();

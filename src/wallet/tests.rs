@@ -179,7 +179,7 @@ proptest! {
         let (first, second) = (restored(&mut shop), restored(&mut shop));
         prop_assert_eq!(first.granted.tag, second.granted.tag);
         prop_assert_eq!(first.granted.exponent, second.granted.exponent);
-        prop_assert_eq!(first.granted.base, second.granted.base);
+        prop_assert_eq!(first.granted.image, second.granted.image);
         prop_assert_eq!(shop.wallet.review_id(&first), shop.wallet.review_id(&second));
     }
 
