@@ -6,7 +6,7 @@ use crate::algebra::transcript::push_frame;
 use crate::algebra::{Escrow, Generator, mac, threshold};
 use crate::opening::{
     Blind, BlindingFactor, Committee, CommitteeError, DecryptionShare, OpeningError, Pair, SameAuthorError,
-    SameAuthorRound, ShareAction, ShareContext, TrusteeShare, combine, insecure_test_dealer,
+    SameAuthorRound, ShareAction, ShareContext, TrusteeShare, combine, insecure_test_dealer, without_round,
 };
 use crate::token::{
     Accepted, AuthorAction, AuthorProof, AuthorStatement, Grant, GrantedTag, KeyRing, PlatformKey,
@@ -167,6 +167,26 @@ fn a_sequence_that_wraps_and_a_digest_that_does_not_fit_are_refused() {
     assert!(!verdict(AuthorAction::Withdraw, 1, [3; 32], 0));
 }
 
+/// Whoever wrote two reviews could otherwise use what he knows of the one on the other.
+#[test]
+fn an_action_is_on_the_review_that_it_names() {
+    let rng = &mut system();
+    let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
+    let (u, k) = (witness(3), witness(5));
+    let escrow = Escrow::seal(committee.key(), &Generator::Gu.mul(u.expose()), k.expose()).unwrap();
+    let said = AuthorStatement {
+        action: AuthorAction::Withdraw,
+        review_id: ReviewId([1; 32]),
+        sequence: 1,
+        previous_digest: [2; 32],
+        new_digest: [0; 32],
+    };
+    let proof = AuthorProof::prove(&u, &k, said, &escrow, committee.key(), rng);
+    let mut verdict = |id| proof.verify(&ReviewId(id), 0, &[2; 32], &escrow, committee.key(), rng).is_ok();
+    assert!(verdict([1; 32]));
+    assert!(!verdict([7; 32]));
+}
+
 #[test]
 fn a_committee_has_an_epoch_and_a_size() {
     let (committee, _) = insecure_test_dealer(2, 3, &mut system()).unwrap();
@@ -255,6 +275,17 @@ fn a_round_has_a_number_and_members_of_the_committee() {
     let equal = Pair::new(review(1, 3, 4), review(2, 3, 7)).unwrap();
     let refused = Blind::new(1, 1, &BlindingFactor::random(rng), &[9; 32], &equal, rng).unwrap_err();
     assert_eq!(refused, SameAuthorError::NoRound);
+    // Before the blinds are looked at: no round is run for such a pair, whoever sends some.
+    let foreign: Vec<Blind> = [1, 3]
+        .map(|index| Blind::new(index, 1, &BlindingFactor::random(rng), &[9; 32], &pair, rng).unwrap())
+        .into();
+    let mut run =
+        |pair: &Pair| SameAuthorRound::new(&committee, &[9; 32], 1, pair, &[1, 3], &foreign, rng).map(|_| ());
+    assert_eq!(run(&pair), Ok(()));
+    assert_eq!(run(&equal), Err(SameAuthorError::NoRound));
+    let second = Pair::new(review(1, 3, 4), review(2, 5, 4)).unwrap();
+    assert_eq!(run(&second), Err(SameAuthorError::OnlySecondEqual));
+    assert_eq!(without_round(&second), Err(SameAuthorError::OnlySecondEqual));
     assert_eq!(Pair::new(review(2, 3, 4), review(1, 5, 7)), Err(SameAuthorError::Pair));
     assert_eq!(Pair::new(review(1, 3, 4), review(1, 5, 7)), Err(SameAuthorError::Pair));
 }
