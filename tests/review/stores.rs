@@ -1,7 +1,7 @@
 //! Stores that fail when they are told to, and a look at everything that one holds.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError, Write};
 
 /// Every row.
