@@ -151,22 +151,46 @@ fn the_table_of_kinds_is_the_codes() {
     assert_eq!(manual, BTreeMap::from(code));
 }
 
+/// The file with this path, or nothing.
+fn source(path: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_default()
+}
+
+/// The tests that a chapter names between two marks as `path::name`, of which none is missing.
+fn tests_named(chapter: &str, mark: &str) -> usize {
+    let table = chapter.split(&format!("<!-- {mark}:begin -->")).nth(1).unwrap();
+    let table = table.split(&format!("<!-- {mark}:end -->")).next().unwrap();
+    let named: Vec<_> = table.split('`').filter_map(|code| code.split_once("::")).collect();
+    let is_test = |source: &str, test: &str| {
+        source.split("#[test]").skip(1).any(|rest| {
+            let declared = rest.lines().find(|line| line.trim_start().starts_with("fn "));
+            declared.is_some_and(|line| line.contains(&format!("fn {test}(")))
+        })
+    };
+    let missing: Vec<_> = named.iter().filter(|(path, test)| !is_test(&source(path), test)).collect();
+    assert!(missing.is_empty(), "the manual names tests that are not there: {missing:#?}");
+    named.len()
+}
+
 #[test]
 fn every_test_that_a_claim_names_exists() {
-    let chapter = include_str!("../src/manual/threats.md");
-    let table = chapter.split("<!-- claims:begin -->").nth(1).unwrap();
-    let table = table.split("<!-- claims:end -->").next().unwrap();
-    let named: Vec<_> = table.split('`').filter_map(|code| code.split_once("::")).collect();
-    assert!(named.len() > 20, "the table of claims was not found");
-    let missing: Vec<_> = named
-        .into_iter()
-        .filter(|(path, test)| {
-            let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-            let source = std::fs::read_to_string(source).unwrap_or_default();
-            !source.contains(&format!("fn {test}("))
-        })
-        .collect();
-    assert!(missing.is_empty(), "claims name tests that are not there: {missing:#?}");
+    let named = tests_named(include_str!("../src/manual/threats.md"), "claims");
+    assert!(named > 20, "the table of claims was not found");
+}
+
+#[test]
+fn every_refusal_has_a_place_and_a_test_that_exist() {
+    let chapter = include_str!("../src/manual/refusals.md");
+    assert!(tests_named(chapter, "refusals") > 80, "the tables of refusals were not found");
+    for row in chapter.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| rule ")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, _, places, test, _] = cells[..] else { panic!("not three columns: {row}") };
+        assert!(test.starts_with('`') && test.contains("::"), "no test: {row}");
+        for place in places.split('`').filter(|place| place.ends_with(".rs")) {
+            assert!(!source(&format!("src/{place}")).is_empty(), "no such file: {row}");
+        }
+        assert!(places.contains(".rs"), "no place: {row}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! | [`protocol`] | whoever checks the mathematics or writes a second implementation |
 //! | [`wire`] | whoever reads or writes the messages |
 //! | [`threats`] | whoever decides whether this is enough for their case |
+//! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
 //! | [`stored`] | whoever runs, audits or replaces the store |
 //! | [`phones`] | what virtual numbers are to do; not built yet |
@@ -21,6 +22,10 @@ pub mod wire {
 
 pub mod threats {
     #![doc = include_str!("threats.md")]
+}
+
+pub mod refusals {
+    #![doc = include_str!("refusals.md")]
 }
 
 pub mod operating {

@@ -271,3 +271,48 @@ impl Message for Presentation {
 }
 
 serde_as_bytes!(Presentation);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::{mac, proof::prove};
+    use crate::secret::{SecretScalar, SystemRng};
+    use crate::token::{GrantedTag, Name};
+
+    /// An author who binds another id than that of the key he encrypts to: every equation holds.
+    #[test]
+    fn an_escrow_id_that_is_not_the_keys_is_refused() {
+        let rng = &mut SystemRng::new();
+        let (key, escrow_key) = (
+            IssuerKey::generate(rng),
+            EscrowKey::new(Element::from_point(Generator::G.mul(&Scalar::from(2u64))).unwrap()),
+        );
+        let scope = Scope::new(*key.public().id(), Name::new("merchant").unwrap(), 7);
+        let [u, s, b, k, r] = [3u64, 5, 7, 11, 13].map(|secret| SecretScalar::new(Scalar::from(secret)));
+        let wallet_key = Element::from_point(Generator::Gu.mul(u.expose())).unwrap();
+        let blinded = wallet_key.point() + Generator::Gs.mul(s.expose()) + Generator::Gb.mul(b.expose());
+        let base = mac::base(&scope.scalar(), &Element::from_point(blinded).unwrap());
+        let exponent = Scalar::from(17u64);
+        let granted = GrantedTag { tag: mac::tag(key.x(), &exponent, &base).unwrap(), exponent, base };
+        let witness = PresentationWitness {
+            u: &u,
+            s: &s,
+            b: &b,
+            k: &k,
+            r: &r,
+            wallet_key: &wallet_key,
+            granted: &granted,
+        };
+        let digest = [1; 32];
+        let honest = Presentation::prove(&witness, scope, key.public(), &escrow_key, &digest, rng).unwrap();
+        assert!(honest.verify(&key, &escrow_key, &digest, rng).is_ok());
+
+        let mut forged = Presentation { escrow_id: [9; 32], ..honest };
+        let statement = forged.statement(key.public(), &escrow_key, &digest);
+        let inverse = r.expose().invert();
+        let secrets = [&inverse, &(exponent * inverse), u.expose(), b.expose(), k.expose()];
+        forged.proof = prove(&statement, secrets, rng);
+        assert!(crate::algebra::proof::verify(&statement, &forged.proof, rng), "the proof itself holds");
+        assert!(forged.verify(&key, &escrow_key, &digest, rng).is_err());
+    }
+}

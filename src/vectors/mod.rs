@@ -9,6 +9,7 @@
 //! | `checks` | each kind's verifier as a service calls it, on a vector's context |
 //! | `negative` | everything that must be refused |
 //! | `random` | the same statements with random witnesses |
+//! | `rules` | what must be refused and is in no vector |
 //! | `wires` | decoding: identity, truncation, flipped bits, limits, serde |
 
 mod batches;
@@ -18,6 +19,7 @@ mod messages;
 mod negative;
 mod openings;
 mod random;
+mod rules;
 mod wires;
 
 use crate::algebra::{Element, decode_scalar};

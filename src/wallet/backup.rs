@@ -411,6 +411,43 @@ mod tests {
     }
 
     #[test]
+    fn more_tokens_than_fit_are_refused() {
+        let mut shop = Shop::new(1);
+        let kept = shop.token(0);
+        let copy = |token: &Token| {
+            let OrderContext { issuer, wallet_key, handle, scope, issuer_key, escrow_key } = &token.order;
+            let (issuer, scope) = (issuer.clone(), scope.clone());
+            let (wallet_key, handle) = (*wallet_key, *handle);
+            let (issuer_key, escrow_key) = (*issuer_key, *escrow_key);
+            let order = OrderContext { issuer, wallet_key, handle, scope, issuer_key, escrow_key };
+            Token { order, granted: token.granted.clone() }
+        };
+        let tokens: Vec<Token> = (0..=SealedBackup::MAX_TOKENS).map(|_| copy(&kept)).collect();
+        let refused = shop.wallet.seal_backup(&tokens, b"horse", CHEAP, &mut shop.rng).unwrap_err();
+        assert_eq!(refused, WalletError::BackupSize);
+    }
+
+    #[test]
+    fn what_stands_in_the_sealed_part_decodes_strictly() {
+        let mut shop = Shop::new(1);
+        let token = shop.token(0);
+        let plain = encode(&shop.wallet.seed, &[token]).to_vec();
+        let rule = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut plain = plain.clone();
+            change(&mut plain);
+            decode(&plain).map(|(_, tokens)| tokens.len()).map_err(|refused| refused.rule)
+        };
+        assert_eq!(rule(&|_| ()), Ok(1));
+        assert_eq!(rule(&|plain| plain[0] = 2), Err(Rule::Version));
+        assert_eq!(rule(&|plain| *plain.last_mut().unwrap() = 1), Err(Rule::Trailing));
+        let count = (SealedBackup::MAX_TOKENS as u32 + 1).to_le_bytes();
+        assert_eq!(rule(&|plain| plain[33..37].copy_from_slice(&count)), Err(Rule::Length));
+        // The scope's key id stands behind the handle and the issuer's name.
+        let key_id = PLAIN_HEADER + 16 + 2 + shop.issuer.as_bytes().len();
+        assert_eq!(rule(&|plain| plain[key_id] ^= 1), Err(Rule::Value));
+    }
+
+    #[test]
     fn serde_carries_the_longest_backup() {
         let longest = SealedBackup {
             cost: BackupCost::default(),

@@ -1,7 +1,7 @@
 //! What authors do: recognised by their escrow, at boundaries to come.
 
 use crate::stores::{dump, holds_bytes};
-use crate::world::{Author, World, day, manifest, merchant, review, scope, submit_one};
+use crate::world::{Author, World, day, fresh_ring, keys, manifest, merchant, review, scope, submit_one};
 use std::collections::BTreeSet;
 use unjoin::ledger::{EditedEntry, Ledger, WithdrawnEntry, entry_id, waiting_entries};
 use unjoin::review::ActionReceipt;
@@ -225,4 +225,38 @@ fn nothing_is_accepted_after_the_escrow_was_erased() {
     assert_eq!(world.desk.act(&scope, &last, Some(new)).unwrap(), answer, "a retry needs no escrow");
     let late = author.proof(state.after(&last), AuthorRequest::Withdraw);
     world.refuses("desk.escrow_erased", || world.desk.act(&scope, &late, None));
+    let audience = merchant("press");
+    let claim = AuthorRequest::Claim { audience: &audience, challenge: &[1; 32] };
+    let claim = author.proof(state.after(&last), claim);
+    world.refuses("desk.escrow_erased", || world.desk.verify_claim(&scope, &claim, &audience, &[1; 32]));
+}
+
+#[test]
+fn a_claim_of_an_unknown_or_withdrawn_review_or_key_is_refused() {
+    let (world, scope, author, state) = published();
+    let audience = merchant("press");
+    let request = AuthorRequest::Claim { audience: &audience, challenge: &[1; 32] };
+    let verify = |proof: &AuthorProof| world.desk.verify_claim(&scope, proof, &audience, &[1; 32]);
+    let stranger = Author::new(&scope).proof(state, request);
+    world.refuses("desk.unknown_review", || verify(&stranger));
+    let edit_proof = edit(&author, state, &review(2, "less bad"));
+    world.refuses("desk.refused", || verify(&edit_proof));
+
+    let claim = author.proof(state, request);
+    verify(&claim).unwrap();
+    let withdrawal = author.proof(state, AuthorRequest::Withdraw);
+    // A desk whose ring lost the key recognises nobody, and says so.
+    world.desk.set_keys(fresh_ring());
+    world.refuses("desk.unknown_key", || verify(&claim));
+    world.refuses("desk.unknown_key", || world.desk.act(&scope, &withdrawal, None));
+    world.desk.set_keys(keys().ring.clone());
+    world.desk.act(&scope, &withdrawal, None).unwrap();
+    world.refuses("desk.withdrawn", || verify(&claim));
+}
+
+#[test]
+fn a_withdrawal_brings_no_review() {
+    let (world, scope, author, state) = published();
+    let proof = author.proof(state, AuthorRequest::Withdraw);
+    world.refuses("desk.digest_mismatch", || world.desk.act(&scope, &proof, Some(review(5, "x"))));
 }

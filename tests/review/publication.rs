@@ -80,6 +80,9 @@ fn a_manifest_is_admitted_once_and_only_if_it_is_the_platforms() {
     };
     refuses("desk.wrong_escrow", &|manifest| manifest.escrow_id = [1; 32]);
     refuses("desk.off_grid", &|manifest| manifest.window_end = manifest.window_end.saturating_add(1));
+    refuses("desk.off_grid", &|manifest| {
+        manifest.first_publication = manifest.first_publication.saturating_add(1);
+    });
     refuses("desk.manifest_refused", &|manifest| manifest.window_end = manifest.first_publication);
     refuses("desk.unknown_key", &|manifest| {
         manifest.scope = crate::world::scope_under(&fresh_ring(), "a", 2);

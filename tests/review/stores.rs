@@ -1,7 +1,7 @@
 //! Stores that fail when they are told to, and a look at everything that one holds.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError, Write};
 
 /// Every row.
@@ -98,6 +98,41 @@ impl<S: Store> Store for Failing<S> {
     fn rewrite(&self) -> Result<(), StoreError> {
         self.rewrites.fetch_add(1, Ordering::SeqCst);
         self.write(|| self.inner.rewrite())
+    }
+}
+
+type Event = Box<dyn FnOnce() + Send>;
+
+/// A store where something else happens between a reading and the commit that follows it.
+pub(crate) struct Between<S> {
+    pub(crate) inner: Arc<S>,
+    /// Runs before the next commit, once.
+    pub(crate) event: Mutex<Option<Event>>,
+}
+
+impl<S: Store> Store for Between<S> {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.inner.read(keys)
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.inner.scan(bucket, prefix, after, limit)
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        let event = self.event.lock().unwrap().take();
+        event.into_iter().for_each(|happen| happen());
+        self.inner.commit(commits)
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.inner.rewrite()
     }
 }
 

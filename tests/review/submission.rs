@@ -1,11 +1,11 @@
 //! One review per token, and nothing changed by what is refused.
 
 use crate::common::Directory;
-use crate::stores::{Failing, Failure, dump};
+use crate::stores::{Between, Failing, Failure, dump};
 use crate::world::{
     Author, World, day, fresh_ring, keys, manifest, open, review, scope, scope_under, submit_one,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use unjoin::review::DeskError;
 use unjoin::store::{MemoryStore, RedbStore};
@@ -209,6 +209,35 @@ fn a_receipt_keeps_its_word_whatever_races_with_it() {
         let shown = listing.iter().find(|shown| shown.review_id == receipt.review_id()).unwrap();
         assert_eq!(shown.published_at, receipt.publish_by().unwrap_or(day(2)));
     }
+}
+
+#[test]
+fn a_desk_whose_clock_is_slow_adds_nothing_to_a_sealed_boundary() {
+    let store = Arc::new(MemoryStore::new());
+    let clocks = [day(2), day(1)].map(|now| Arc::new(ManualClock::new(now)));
+    let [ahead, behind] = clocks.map(|clock| open(Arc::clone(&store), clock));
+    let scope = scope("a", 1);
+    ahead.admit(&manifest(&scope, 2, 3)).unwrap();
+    let _ = ahead.tick().unwrap();
+    let submission = Author::new(&scope).submission(&review(3, "x"));
+    let receipt = behind.submit(submission).unwrap().wait().unwrap().unwrap();
+    assert_eq!(receipt.publish_by(), Some(day(3)));
+}
+
+#[test]
+fn a_boundary_that_is_sealed_while_a_review_is_decided_does_not_get_it() {
+    let rows = Arc::new(MemoryStore::new());
+    let scope = scope("a", 1);
+    let other = open(Arc::clone(&rows), Arc::new(ManualClock::new(day(2))));
+    other.admit(&manifest(&scope, 2, 3)).unwrap();
+    let store = Arc::new(Between { inner: rows, event: Mutex::new(None) });
+    let desk = open(Arc::clone(&store), Arc::new(ManualClock::new(day(1))));
+    let seal = move || assert!(other.tick().unwrap().batches.is_empty());
+    *store.event.lock().unwrap() = Some(Box::new(seal));
+    let submission = Author::new(&scope).submission(&review(3, "x"));
+    let receipt = desk.submit(submission).unwrap().wait().unwrap().unwrap();
+    assert!(store.event.lock().unwrap().is_none());
+    assert_eq!(receipt.publish_by(), Some(day(3)));
 }
 
 #[test]

@@ -171,3 +171,29 @@ fn a_full_queue_refuses_at_once() {
         assert!(pending.unwrap().wait().unwrap().is_ok());
     }
 }
+
+#[test]
+fn an_account_has_so_many_wallets_and_no_more() {
+    let shop = Shop::new();
+    let ann = Person::new("ann");
+    // One below the most, none of them this person's, enrolled long ago.
+    let generator = *crate::algebra::Generator::Gu.point();
+    let mut key = generator * Scalar::from(1_000_000u64);
+    let mut wallets = Vec::new();
+    while wallets.len() < MAX_WALLET_KEYS - 1 {
+        key += generator;
+        let wallet_key = Element::from_point(key).unwrap();
+        wallets.push(super::super::rows::Wallet { wallet_key, blind: [1; 32] });
+    }
+    let enrolled_by = MONDAY.saturating_sub(20 * DAY);
+    let row = super::super::rows::AccountRow { wallets, enrolled_by };
+    let at = super::super::rows::account_key(&ann.account);
+    let value = super::super::rows::StoredRow::to_value(&row);
+    shop.store.commit(&[crate::store::Commit::new(at.bucket).put(at.key, value)]).unwrap();
+
+    shop.enrol(&ann).unwrap();
+    shop.pass(20 * DAY);
+    let one_more = Person::with("ann", 2).enrolment();
+    refused(&shop, "issuer.too_many_wallet_keys", || shop.issuer.enrol(&[one_more]).pop().unwrap());
+    assert_eq!(code(shop.enrol(&ann)), "done", "a wallet that it has");
+}

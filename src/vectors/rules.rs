@@ -1,0 +1,291 @@
+//! Rules that no vector can show: they refuse what only the crate itself could make, or keys
+//! and signatures, of which the vectors have no bad ones.
+
+use super::*;
+use crate::algebra::transcript::push_frame;
+use crate::algebra::{Escrow, Generator, mac, threshold};
+use crate::opening::{
+    Blind, BlindingFactor, Committee, CommitteeError, DecryptionShare, OpeningError, Pair, SameAuthorError,
+    SameAuthorRound, ShareAction, ShareContext, TrusteeShare, combine, insecure_test_dealer, without_round,
+};
+use crate::token::{
+    Accepted, AuthorAction, AuthorProof, AuthorStatement, Grant, GrantedTag, KeyRing, PlatformKey,
+    PlatformPublicKey, Presentation, PresentationWitness, ReviewId,
+};
+use curve25519_dalek::ristretto::RistrettoPoint;
+use sha2::{Digest, Sha512};
+
+fn point(scalar: u64) -> Element {
+    Element::from_point(Generator::G.mul(&Scalar::from(scalar))).unwrap()
+}
+
+fn witness(scalar: u64) -> SecretScalar {
+    SecretScalar::new(Scalar::from(scalar))
+}
+
+#[test]
+fn a_secret_that_is_zero_or_not_canonical_is_no_issuing_key() {
+    let key = |x: [u8; 32]| {
+        let mut secrets = [7; 64];
+        secrets[..32].copy_from_slice(&x);
+        IssuerKey::from_secret_bytes(&SecretBytes::new(secrets))
+    };
+    assert!(key([0; 32]).is_none());
+    assert!(key([0xff; 32]).is_none());
+    assert!(key(Scalar::ONE.to_bytes()).is_some());
+    let kept = IssuerKey::generate(&mut system());
+    let restored = IssuerKey::from_secret_bytes(&kept.to_secret_bytes()).unwrap();
+    assert_eq!(restored.public(), kept.public());
+}
+
+#[test]
+fn an_exponent_that_cancels_the_key_gives_no_tag() {
+    let (x, base) = (Scalar::from(5u64), *point(9).point());
+    assert!(mac::tag(&x, &-x, &base).is_none());
+    assert!(mac::tag(&x, &Scalar::ZERO, &base).is_some());
+    assert!(mac::tag(&x, &Scalar::ONE, &RistrettoPoint::default()).is_none());
+}
+
+#[test]
+fn a_platform_key_of_small_order_is_refused() {
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    let mut minus_one = [0xff; 32];
+    (minus_one[0], minus_one[31]) = (0xec, 0x7f);
+    for weak in [neutral, minus_one, [0; 32]] {
+        assert!(PlatformPublicKey::from_bytes(&weak).is_none());
+    }
+    let key = PlatformKey::generate(&mut system()).public();
+    assert_eq!(PlatformPublicKey::from_bytes(key.as_bytes()), Some(key));
+}
+
+#[test]
+fn a_signature_whose_commitment_is_of_small_order_is_refused() {
+    let seed = [4; 32];
+    let key = PlatformKey::from_secret_bytes(&SecretBytes::new(seed)).public();
+    let secret = ed25519_dalek::SigningKey::from_bytes(&seed);
+    let mut signed = Vec::new();
+    for part in [&b"unjoin/v1"[..], b"receipt", b"bytes"] {
+        push_frame(&mut signed, part);
+    }
+    // R is the neutral element, S = c * a: the bare equation holds.
+    let mut forged = [0; 64];
+    forged[0] = 1;
+    let hash = Sha512::new_with_prefix(&forged[..32]).chain_update(key.as_bytes()).chain_update(&signed);
+    let challenge = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
+    forged[32..].copy_from_slice((challenge * secret.to_scalar()).as_bytes());
+    let signature = ed25519_dalek::Signature::from_bytes(&forged);
+    assert!(ed25519_dalek::Verifier::verify(&secret.verifying_key(), &signed, &signature).is_ok());
+    assert!(key.verify("receipt", b"bytes", &forged).is_err());
+}
+
+#[test]
+fn a_signature_stands_on_its_own_label_and_bytes_alone() {
+    let key = PlatformKey::generate(&mut system());
+    let signature = key.sign("manifest", b"bytes");
+    assert!(key.public().verify("manifest", b"bytes", &signature).is_ok());
+    assert!(key.public().verify("receipt", b"bytes", &signature).is_err());
+    assert!(key.public().verify("manifest", b"byte", &signature).is_err());
+    let other = PlatformKey::generate(&mut system());
+    assert!(other.public().verify("manifest", b"bytes", &signature).is_err());
+}
+
+#[test]
+fn the_newest_key_is_never_retired() {
+    let rng = &mut system();
+    let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
+    let ring = KeyRing::new(IssuerKey::generate(rng), *committee.key());
+    let id = *ring.newest().issuer_key.public().id();
+    assert!(ring.retire(&id).may_issue(&id));
+    let rotated = ring.with(IssuerKey::generate(rng), *committee.key()).retire(&id);
+    assert!(!rotated.may_issue(&id) && rotated.find(&id).is_some());
+    assert!(!rotated.may_issue(&[0; 32]));
+}
+
+/// A token of `key` for a scope that names another key, presented: all its equations hold.
+#[test]
+fn a_token_of_one_key_for_the_scope_of_another_is_refused() {
+    let rng = &mut system();
+    let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
+    let [key, named] = [(); 2].map(|()| IssuerKey::generate(rng));
+    let merchant = Name::new("merchant").unwrap();
+    let present = |scope: &Scope| {
+        let [u, s, b, k, r] = [3, 5, 7, 11, 13].map(witness);
+        let wallet_key = Element::from_point(Generator::Gu.mul(u.expose())).unwrap();
+        let blinded = wallet_key.point() + Generator::Gs.mul(s.expose()) + Generator::Gb.mul(b.expose());
+        let base = mac::base(&scope.scalar(), &Element::from_point(blinded).unwrap());
+        let exponent = Scalar::from(17u64);
+        let granted = GrantedTag { tag: mac::tag(key.x(), &exponent, &base).unwrap(), exponent, base };
+        let witness = PresentationWitness {
+            u: &u,
+            s: &s,
+            b: &b,
+            k: &k,
+            r: &r,
+            wallet_key: &wallet_key,
+            granted: &granted,
+        };
+        let rng = &mut system();
+        Presentation::prove(&witness, scope.clone(), key.public(), committee.key(), &[1; 32], rng).unwrap()
+    };
+    let [own, foreign] = [&key, &named].map(|key| Scope::new(*key.public().id(), merchant.clone(), 7));
+    for (scope, holds) in [(&own, true), (&foreign, false)] {
+        let presentation = present(scope);
+        assert_eq!(presentation.verify(&key, committee.key(), &[1; 32], rng).is_ok(), holds);
+        let accepted = Accepted::prove(&key, &presentation, &[1; 32], rng);
+        let public = accepted.verify(key.public(), committee.key(), &presentation, &[1; 32], rng);
+        assert_eq!(public.is_ok(), holds);
+        assert_eq!(accepted.verify_alone(key.public(), &presentation, &[1; 32], rng).is_ok(), holds);
+        assert_eq!(Grant::issue(&key, scope, &point(2), rng).is_ok(), holds);
+    }
+}
+
+#[test]
+fn a_sequence_that_wraps_and_a_digest_that_does_not_fit_are_refused() {
+    let rng = &mut system();
+    let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
+    let (u, k) = (witness(3), witness(5));
+    let author = Generator::Gu.mul(u.expose());
+    let escrow = Escrow::seal(committee.key(), &author, k.expose()).unwrap();
+    let mut verdict = |action, sequence, new_digest, last| {
+        let said = AuthorStatement {
+            action,
+            review_id: ReviewId([1; 32]),
+            sequence,
+            previous_digest: [2; 32],
+            new_digest,
+        };
+        let proof = AuthorProof::prove(&u, &k, said, &escrow, committee.key(), rng);
+        proof.verify(&ReviewId([1; 32]), last, &[2; 32], &escrow, committee.key(), rng).is_ok()
+    };
+    assert!(verdict(AuthorAction::Edit, 1, [3; 32], 0));
+    assert!(verdict(AuthorAction::Withdraw, u64::MAX, [0; 32], u64::MAX - 1));
+    assert!(!verdict(AuthorAction::Edit, 0, [3; 32], u64::MAX));
+    assert!(!verdict(AuthorAction::Edit, u64::MAX, [3; 32], u64::MAX));
+    assert!(!verdict(AuthorAction::Edit, 1, [0; 32], 0));
+    assert!(!verdict(AuthorAction::Claim, 1, [0; 32], 0));
+    assert!(!verdict(AuthorAction::Withdraw, 1, [3; 32], 0));
+}
+
+/// Whoever wrote two reviews could otherwise use what he knows of the one on the other.
+#[test]
+fn an_action_is_on_the_review_that_it_names() {
+    let rng = &mut system();
+    let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
+    let (u, k) = (witness(3), witness(5));
+    let escrow = Escrow::seal(committee.key(), &Generator::Gu.mul(u.expose()), k.expose()).unwrap();
+    let said = AuthorStatement {
+        action: AuthorAction::Withdraw,
+        review_id: ReviewId([1; 32]),
+        sequence: 1,
+        previous_digest: [2; 32],
+        new_digest: [0; 32],
+    };
+    let proof = AuthorProof::prove(&u, &k, said, &escrow, committee.key(), rng);
+    let mut verdict = |id| proof.verify(&ReviewId(id), 0, &[2; 32], &escrow, committee.key(), rng).is_ok();
+    assert!(verdict([1; 32]));
+    assert!(!verdict([7; 32]));
+}
+
+#[test]
+fn a_committee_has_an_epoch_and_a_size() {
+    let (committee, _) = insecure_test_dealer(2, 3, &mut system()).unwrap();
+    let shares = committee.verification_shares().to_vec();
+    let made = |t, epoch| Committee::new(t, epoch, *committee.key(), shares.clone());
+    assert_eq!(made(2, 1), Ok(committee.clone()));
+    assert_eq!(made(2, 0), Err(CommitteeError::Size));
+    assert_eq!(made(0, 1), Err(CommitteeError::Size));
+    assert_eq!(made(4, 1), Err(CommitteeError::Size));
+    for (t, n) in [(0, 3), (4, 3), (1, 65)] {
+        assert!(matches!(insecure_test_dealer(t, n, &mut system()), Err(CommitteeError::Size)));
+    }
+    assert!(insecure_test_dealer(1, 64, &mut system()).is_ok());
+    assert_eq!(committee.verification_share(0), None);
+    assert_eq!(committee.verification_share(4), None);
+}
+
+fn context(action: ShareAction, escrow: Escrow) -> ShareContext {
+    ShareContext { warrant_digest: [9; 32], action, subject: [8; 32], escrow }
+}
+
+#[test]
+fn a_trustee_answers_with_its_own_share_of_the_epoch_only() {
+    let rng = &mut system();
+    let (committee, shares) = insecure_test_dealer(2, 3, rng).unwrap();
+    let (_, strangers) = insecure_test_dealer(2, 3, rng).unwrap();
+    let context = context(ShareAction::Open, Escrow { e1: point(3), e2: point(4) });
+    let mut answers =
+        |share: &TrusteeShare| DecryptionShare::answer(share, &committee, &context, rng).is_ok();
+    let copy =
+        |index, epoch| TrusteeShare::new(index, epoch, SecretScalar::new(*shares[0].secret().expose()));
+    assert!(answers(&shares[0]) && answers(&copy(1, 1)));
+    assert!(!answers(&copy(1, 2)), "another epoch");
+    assert!(!answers(&copy(2, 1)), "another trustee's index");
+    assert!(!answers(&copy(4, 1)), "no trustee");
+    assert!(!answers(&strangers[0]), "another committee");
+}
+
+#[test]
+fn a_comparison_does_not_open_and_an_escrow_of_nobody_is_reported() {
+    let rng = &mut system();
+    let (committee, shares) = insecure_test_dealer(2, 3, rng).unwrap();
+    let secret: Scalar = [1, 2]
+        .map(|index| {
+            threshold::lagrange(&[1, 2], index, 0) * shares[usize::from(index) - 1].secret().expose()
+        })
+        .iter()
+        .sum();
+    let nobody = Element::from_point(point(3).point() * secret).unwrap();
+    let mut opened = |action, e2| {
+        let context = context(action, Escrow { e1: point(3), e2 });
+        let answers: Vec<_> = shares
+            .iter()
+            .map(|share| DecryptionShare::answer(share, &committee, &context, rng).unwrap())
+            .collect();
+        combine(&committee, &context, &answers, rng)
+    };
+    assert!(opened(ShareAction::Open, point(4)).is_ok());
+    assert_eq!(opened(ShareAction::Open, nobody), Err(OpeningError::Nobody));
+    assert_eq!(opened(ShareAction::SameAuthor, point(4)), Err(OpeningError::Action));
+}
+
+#[test]
+fn a_round_has_a_number_and_members_of_the_committee() {
+    let rng = &mut system();
+    let (committee, _) = insecure_test_dealer(2, 3, rng).unwrap();
+    let review = |id: u8, e1, e2| (ReviewId([id; 32]), Escrow { e1: point(e1), e2: point(e2) });
+    let pair = Pair::new(review(1, 3, 4), review(2, 5, 7)).unwrap();
+    let mut round = |number: u16, members: &[u16]| {
+        let blinds: Vec<Blind> = members
+            .iter()
+            .map(|index| {
+                Blind::new(*index, number, &BlindingFactor::random(rng), &[9; 32], &pair, rng).unwrap()
+            })
+            .collect();
+        SameAuthorRound::new(&committee, &[9; 32], number, &pair, members, &blinds, rng).map(|_| ())
+    };
+    assert_eq!(round(1, &[1, 3]), Ok(()));
+    assert_eq!(round(0, &[1, 3]), Err(SameAuthorError::Members));
+    assert_eq!(round(1, &[1, 4]), Err(SameAuthorError::Members));
+    assert_eq!(round(1, &[0, 1]), Err(SameAuthorError::Members));
+    assert_eq!(round(1, &[3, 1]), Err(SameAuthorError::Members));
+    assert_eq!(round(1, &[1, 1]), Err(SameAuthorError::Members));
+    assert_eq!(round(1, &[2]), Err(SameAuthorError::Members));
+
+    let equal = Pair::new(review(1, 3, 4), review(2, 3, 7)).unwrap();
+    let refused = Blind::new(1, 1, &BlindingFactor::random(rng), &[9; 32], &equal, rng).unwrap_err();
+    assert_eq!(refused, SameAuthorError::NoRound);
+    // Before the blinds are looked at: no round is run for such a pair, whoever sends some.
+    let foreign: Vec<Blind> = [1, 3]
+        .map(|index| Blind::new(index, 1, &BlindingFactor::random(rng), &[9; 32], &pair, rng).unwrap())
+        .into();
+    let mut run =
+        |pair: &Pair| SameAuthorRound::new(&committee, &[9; 32], 1, pair, &[1, 3], &foreign, rng).map(|_| ());
+    assert_eq!(run(&pair), Ok(()));
+    assert_eq!(run(&equal), Err(SameAuthorError::NoRound));
+    let second = Pair::new(review(1, 3, 4), review(2, 5, 4)).unwrap();
+    assert_eq!(run(&second), Err(SameAuthorError::OnlySecondEqual));
+    assert_eq!(without_round(&second), Err(SameAuthorError::OnlySecondEqual));
+    assert_eq!(Pair::new(review(2, 3, 4), review(1, 5, 7)), Err(SameAuthorError::Pair));
+    assert_eq!(Pair::new(review(1, 3, 4), review(1, 5, 7)), Err(SameAuthorError::Pair));
+}
