@@ -1,0 +1,324 @@
+//! Every operation that holds a secret, with the secret marked.
+
+use crate::memcheck::{is_secret, mark_public, mark_secret, unreported};
+use crate::report;
+use crate::secret_rng::SecretRng;
+use rand_core::CryptoRng;
+use std::process::ExitCode;
+use unjoin::algebra::Escrow;
+use unjoin::opening::{
+    Blind, BlindingFactor, Committee, DecryptionShare, Pair, ShareAction, ShareContext, TrusteeShare,
+    insecure_test_dealer,
+};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::token::{
+    Accepted, CohortManifest, EnrolmentContext, Grant, IssuerKey, Name, Offer, OrderHandle, OrderHandleKey,
+    PlatformKey, Presentation, PresentationCheck, Receipt, Review, ReviewId, Scope, TokenRequest,
+    verify_batch,
+};
+use unjoin::wallet::{
+    AuthorRequest, BackupCost, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet,
+};
+use unjoin::wire::Message;
+use unjoin::{Timestamp, WEEK};
+
+pub fn run() -> ExitCode {
+    let mut errors = 0;
+    let mut checked = |name: &str, work: &mut dyn FnMut()| errors += report(name, work).1;
+    let mut world = World::new();
+
+    checked("wallet: enrol", &mut || world.enrol());
+    checked("wallet: request", &mut || world.request());
+    checked("issuer: grant", &mut || world.grant());
+    checked("wallet: finish", &mut || world.finish());
+    checked("wallet: review id", &mut || world.review_id());
+    checked("platform: sign a manifest and a receipt", &mut || world.sign());
+    checked("wallet: present after the manifest", &mut || world.present_after_manifest());
+    checked("wallet: present early", &mut || world.present_early());
+    checked("desk: verify a presentation", &mut || world.verify());
+    checked("desk: verify a batch, and find a bad member", &mut || world.verify_batch());
+    checked("desk: prove that it accepted", &mut || world.accept());
+    checked("wallet: edit, withdraw, claim", &mut || world.author());
+    checked("wallet: seal a backup", &mut || world.seal_backup());
+    checked("trustee: answer", &mut || world.answer());
+    checked("trustee: blind", &mut || world.blind());
+    checked("platform: order handles", &mut || world.handles());
+
+    println!("{errors} errors in all");
+    if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Secret bytes from a generator whose output is public.
+fn marked<const N: usize>(mut bytes: [u8; N]) -> SecretBytes<N> {
+    mark_secret(&mut bytes);
+    SecretBytes::new(bytes)
+}
+
+/// A message as the other side gets it: its bytes are public from here on. Until here they
+/// depended on a secret, or the marks never reached the library and nothing was checked.
+fn sent<T: Message>(message: T) -> T {
+    assert!(is_secret(&message.to_bytes()), "{}: not made of anything marked", T::NAME);
+    mark_public(&message);
+    message
+}
+
+/// The message that an honest caller is answered with.
+fn answered<T, E: std::fmt::Debug>(answer: Result<T, E>) -> T {
+    unreported(|| answer.expect("everybody here is honest"))
+}
+
+/// A verdict, which is public: whoever asked is told.
+fn told<T, E: std::fmt::Debug>(verdict: Result<T, E>) -> T {
+    mark_public(&verdict);
+    verdict.expect("everybody here is honest")
+}
+
+struct World {
+    /// For what only its user keeps: nonces and keys.
+    secret_rng: SecretRng,
+    /// For what decides nothing about a secret: a verifier's weights, times, salts.
+    rng: SystemRng,
+    issuer: Name,
+    wallet: Wallet,
+    issuer_key: IssuerKey,
+    platform_key: PlatformKey,
+    committee: Committee,
+    shares: Vec<TrusteeShare>,
+    offer: Offer,
+    trust: TrustRoots,
+    review: Review,
+    request: Option<(PendingToken, TokenRequest)>,
+    granted: Option<Grant>,
+    token: Option<Token>,
+    presentations: Vec<Presentation>,
+    evidence: Option<ManifestEvidence>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut rng = SystemRng::new();
+        let mut secret_rng = SecretRng::new();
+        let wallet = Wallet::from_seed(SecretBytes::random(&mut secret_rng));
+
+        let bytes = IssuerKey::generate(&mut rng).to_secret_bytes();
+        let issuer_key = IssuerKey::from_secret_bytes(&marked(*bytes.expose())).expect("a key's bytes");
+        mark_public(issuer_key.public());
+
+        let platform_key = PlatformKey::from_secret_bytes(&SecretBytes::random(&mut secret_rng));
+        let platform_public = platform_key.public();
+        mark_public(&platform_public);
+
+        let (committee, shares) = deal(&mut secret_rng);
+
+        let offer = Offer {
+            handle: OrderHandle([1; 16]),
+            scope: Scope::new(*issuer_key.public().id(), name("merchant-1"), 0x5eed),
+            issuer_key: *issuer_key.public(),
+            escrow_key: *committee.key(),
+        };
+        let trust = TrustRoots::new(platform_public, 20);
+        let trust = trust.pin(*issuer_key.public(), *committee.key()).expect("one pin");
+        let review = Review::new(1, "The lamp came broken.", vec![]).expect("a review");
+        Self {
+            secret_rng,
+            rng,
+            issuer: name("orders.example"),
+            wallet,
+            issuer_key,
+            platform_key,
+            committee,
+            shares,
+            offer,
+            trust,
+            review,
+            request: None,
+            granted: None,
+            token: None,
+            presentations: Vec::new(),
+            evidence: None,
+        }
+    }
+
+    fn enrol(&mut self) {
+        let account = name("account-7");
+        let context = EnrolmentContext { issuer: &self.issuer, account: &account, nonce: &[9; 32] };
+        let enrolment = sent(answered(self.wallet.enrol(context, &mut self.secret_rng)));
+        told(enrolment.verify(context, &mut self.rng));
+    }
+
+    fn request(&mut self) {
+        let request = self.wallet.request(&self.issuer, &self.offer, &self.trust, &mut self.secret_rng);
+        let (pending, request) = answered(request);
+        // It holds copies of what the request shows, and U.
+        mark_public(&pending);
+        self.request = Some((pending, sent(request)));
+    }
+
+    fn grant(&mut self) {
+        let (_, request) = self.request.as_ref().expect("requested");
+        let grant =
+            Grant::issue(&self.issuer_key, request.scope(), request.commitment(), &mut self.secret_rng);
+        self.granted = Some(sent(answered(grant)));
+    }
+
+    fn finish(&mut self) {
+        let (pending, _) = self.request.take().expect("requested");
+        let grant = self.granted.as_ref().expect("granted");
+        self.token = Some(told(self.wallet.finish(pending, grant, &mut self.rng)));
+    }
+
+    fn review_id(&mut self) {
+        let id = answered(self.wallet.review_id(self.token.as_ref().expect("finished")));
+        assert!(is_secret(id.as_bytes()));
+    }
+
+    fn sign(&mut self) {
+        let closed_at = Timestamp::from_unix_seconds(4 * 86_400).saturating_add(2_600 * WEEK);
+        let manifest = CohortManifest {
+            scope: self.offer.scope.clone(),
+            escrow_id: *self.committee.key().id(),
+            at_least: 20,
+            closed_at,
+            numbers_dead_at: closed_at,
+            first_publication: closed_at.saturating_add(WEEK),
+            window_end: closed_at.saturating_add(4 * WEEK),
+        };
+        let signed = sent(manifest.sign(&self.platform_key));
+        told(signed.verify(self.trust.platform_key()));
+        self.evidence = Some(ManifestEvidence::Signed(signed));
+        let receipt = sent(Receipt::sign(
+            &self.platform_key,
+            unjoin::token::ReviewId([3; 32]),
+            [4; 32],
+            Some(closed_at),
+        ));
+        told(receipt.verify(self.trust.platform_key()));
+    }
+
+    fn present_after_manifest(&mut self) {
+        let token = self.token.as_ref().expect("finished");
+        let evidence = self.evidence.as_ref().expect("signed");
+        let now = Timestamp::from_unix_seconds(4 * 86_400).saturating_add(2_600 * WEEK + 3_600);
+        let presented = self.wallet.present_after_manifest(
+            token,
+            &self.review,
+            evidence,
+            &self.trust,
+            now,
+            &mut self.rng,
+        );
+        self.presentations.push(sent(answered(presented).presentation));
+    }
+
+    fn present_early(&mut self) {
+        let token = self.token.as_ref().expect("finished");
+        let presented =
+            self.wallet.present_early_trusting_host_silence(token, &self.review, &mut self.secret_rng);
+        self.presentations.push(sent(answered(presented)));
+    }
+
+    fn verify(&mut self) {
+        let digest = self.review.digest();
+        for presentation in &self.presentations {
+            told(presentation.verify(&self.issuer_key, self.committee.key(), &digest, &mut self.rng));
+        }
+    }
+
+    fn verify_batch(&mut self) {
+        let digest = self.review.digest();
+        let check = |presentation, review_digest| PresentationCheck {
+            presentation,
+            key: &self.issuer_key,
+            escrow_key: self.committee.key(),
+            review_digest,
+        };
+        let [one, other] = &self.presentations[..] else { panic!("two presentations") };
+        told(verify_batch(&[check(one, &digest), check(other, &digest)], &mut self.rng));
+        let bad = verify_batch(&[check(one, &digest), check(other, &[0; 32])], &mut self.rng);
+        mark_public(&bad);
+        let bad = bad.expect_err("another digest");
+        mark_public(&bad[..]);
+        assert_eq!(bad, [1]);
+    }
+
+    fn accept(&mut self) {
+        let digest = self.review.digest();
+        let presentation = &self.presentations[0];
+        let accepted = sent(Accepted::prove(&self.issuer_key, presentation, &digest, &mut self.secret_rng));
+        let key = self.issuer_key.public();
+        told(accepted.verify(key, self.committee.key(), presentation, &digest, &mut self.rng));
+    }
+
+    fn author(&mut self) {
+        let token = self.token.as_ref().expect("finished");
+        let state = ReviewState::submitted(&self.review);
+        let edited = Review::new(2, "It came broken, and was replaced.", vec![]).expect("a review");
+        let audience = name("press.example");
+        let requests = [
+            AuthorRequest::Edit(&edited),
+            AuthorRequest::Withdraw,
+            AuthorRequest::Claim { audience: &audience, challenge: &[5; 32] },
+        ];
+        for request in requests {
+            let proof = sent(answered(self.wallet.author(token, state, request, &mut self.secret_rng)));
+            let shown = &self.presentations[0];
+            let (id, escrow) = (shown.review_id(), *shown.escrow());
+            told(proof.verify(&id, 0, &state.digest_in_force, &escrow, self.committee.key(), &mut self.rng));
+        }
+    }
+
+    fn seal_backup(&mut self) {
+        let token = self.token.as_ref().expect("finished");
+        let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
+        // Argon2id looks memory up at addresses that depend on the passphrase, by design; what is
+        // marked here is the seed.
+        let tokens = core::slice::from_ref(token);
+        sent(answered(self.wallet.seal_backup(tokens, b"a passphrase", cost, &mut self.rng)));
+    }
+
+    fn answer(&mut self) {
+        let context = ShareContext {
+            warrant_digest: [6; 32],
+            action: ShareAction::Open,
+            subject: [7; 32],
+            escrow: *self.presentations[0].escrow(),
+        };
+        for share in &self.shares {
+            let answer = DecryptionShare::answer(share, &self.committee, &context, &mut self.secret_rng);
+            told(sent(answered(answer)).verify(&self.committee, &context, &mut self.rng));
+        }
+    }
+
+    fn blind(&mut self) {
+        let shown = &self.presentations[0];
+        let id = |first| ReviewId([first; 32]);
+        let other = Escrow { e1: *self.committee.key().element(), e2: *self.issuer_key.public().element() };
+        let pair = Pair::new((id(1), *shown.escrow()), (id(2), other)).expect("in order");
+        let factor = BlindingFactor::random(&mut self.secret_rng);
+        let blind = sent(answered(Blind::new(1, 1, &factor, &[6; 32], &pair, &mut self.secret_rng)));
+        told(blind.verify(1, &[6; 32], &pair, &mut self.rng));
+    }
+
+    fn handles(&mut self) {
+        let master = SecretBytes::random(&mut self.secret_rng);
+        let key = OrderHandleKey::derive(&master, &name("merchant-1"));
+        assert!(is_secret(key.handle(b"order-1").as_bytes()));
+    }
+}
+
+/// Shares of a marked key. The dealer checks its public points against each other before it
+/// gives them out, which is nobody's concern: it is a test's. Its shares are what counts.
+fn deal(rng: &mut (impl CryptoRng + ?Sized)) -> (Committee, Vec<TrusteeShare>) {
+    let dealt = unreported(|| {
+        let dealt = insecure_test_dealer(2, 3, rng);
+        mark_public(&dealt);
+        dealt.expect("2 of 3")
+    });
+    let (committee, shares) = dealt;
+    mark_public(committee.verification_shares());
+    (committee, shares)
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
