@@ -1,4 +1,5 @@
-//! Admission, gathering and completion, without any thread: small enough to be model-checked.
+//! Admission, gathering and completion, without any thread: small enough to be model-checked,
+//! which `tests/loom` does.
 //!
 //! Two objects, each one lock: the [`Gate`], where admitted jobs wait, and one [`Slot`] per job,
 //! where its answer is left. No lock is held while another is taken, nor while foreign code (a
@@ -12,12 +13,12 @@
 //!   sends one after adding, and whoever takes less than everything sends the next.
 
 use super::QueueError;
+use super::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// A job that waits, and the promise to answer it.

@@ -5,6 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/never_rewritten.rs"]
+mod never_rewritten;
 
 mod author;
 mod model;

@@ -1,7 +1,8 @@
 //! What the store's file tells about the order of arrival.
 
 use crate::common::Directory;
-use crate::stores::{Heap, NeverRewritten};
+use crate::never_rewritten::NeverRewritten;
+use crate::stores::Heap;
 use crate::world::{Author, World, day, manifest, merchant, open_in, review, scope};
 use rand_core::{TryCryptoRng, TryRng};
 use std::convert::Infallible;

@@ -136,33 +136,6 @@ impl<S: Store> Store for Between<S> {
     }
 }
 
-/// A store whose file is never rewritten.
-pub(crate) struct NeverRewritten<S>(pub(crate) S);
-
-impl<S: Store> Store for NeverRewritten<S> {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.0.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.0.scan(bucket, prefix, after, limit)
-    }
-
-    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        self.0.commit(commits)
-    }
-
-    fn rewrite(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
 /// A store that remembers where each row came to lie: a new one at the end, a changed one
 /// where it was.
 #[derive(Default)]

@@ -133,6 +133,58 @@ fn a_token_signs_one_review_under_many_threads_desks_and_restarts() {
     }
 }
 
+/// Two wordings under each token, each from several threads on two desks, again and again, while
+/// the first boundary passes and both desks tick.
+#[test]
+fn a_token_gets_one_receipt_while_its_boundary_passes() {
+    const THREADS: usize = 4;
+    for _round in 0..4 {
+        let scope = scope("a", 1);
+        let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::new(day(1))));
+        let desks = [(); 2].map(|()| open(Arc::clone(&store), Arc::clone(&clock)));
+        desks[0].admit(&manifest(&scope, 2, 5)).unwrap();
+        let authors: Vec<Author> = (0..3).map(|_| Author::new(&scope)).collect();
+        let receipts: Vec<(usize, Receipt)> = thread::scope(|threads| {
+            let submit = |thread: usize| {
+                let (desks, authors) = (&desks, &authors);
+                threads.spawn(move || {
+                    let wanted = review(1 + thread as u8 % 2, "worn");
+                    let mut accepted = Vec::new();
+                    for attempt in 0..6 {
+                        let at = (thread + attempt) % authors.len();
+                        let pending = desks[attempt % 2].submit(authors[at].submission(&wanted)).unwrap();
+                        match pending.wait().unwrap() {
+                            Ok(receipt) => accepted.push((at, receipt)),
+                            Err(refused) => assert!(matches!(refused, DeskError::Spent), "{refused}"),
+                        }
+                    }
+                    accepted
+                })
+            };
+            let running: Vec<_> = (0..THREADS).map(submit).collect();
+            for seconds in 0..20 {
+                clock.set(Timestamp::from_unix_seconds(day(2).as_unix_seconds() - 5 + seconds));
+                for desk in &desks {
+                    assert!(desk.tick().unwrap().failed.is_empty());
+                }
+            }
+            running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        clock.set(day(5));
+        let _ = desks[0].tick().unwrap();
+        let listing = desks[1].published(scope.merchant(), None, 1000).unwrap();
+        assert_eq!(listing.len(), authors.len());
+        for (at, author) in authors.iter().enumerate() {
+            let mut own = receipts.iter().filter(|(of, _)| *of == at).map(|(_, receipt)| receipt);
+            let first = own.next().unwrap();
+            assert!(own.all(|receipt| receipt == first), "two receipts under one token");
+            let shown = listing.iter().find(|shown| shown.review_id == author.id()).unwrap();
+            assert_eq!(shown.review.digest(), *first.review_digest());
+            assert_eq!(Some(shown.published_at), first.publish_by());
+        }
+    }
+}
+
 #[test]
 fn a_lost_answer_is_found_again() {
     let (scope, good) = (scope("a", 1), review(3, "so so"));

@@ -36,6 +36,83 @@ fn an_order_never_gets_two_grants() {
     }
 }
 
+/// Both wallets of an account, while it goes over from one to the other, and somebody else ask
+/// for one order: for the scope on offer, whichever it is by then, for another class's and for
+/// one that nobody offered. Meanwhile a boundary comes and seals the cohort.
+#[test]
+fn an_order_gets_one_grant_from_any_wallet_for_any_scope_while_its_cohort_is_sealed() {
+    const REFUSALS: [&str; 5] = [
+        "issuer.already_granted",
+        "issuer.cohort_closed",
+        "issuer.wrong_scope",
+        "issuer.proof_refused",
+        "issuer.order_of_another_account",
+    ];
+    for round in 0..8 {
+        let shop = Shop::new();
+        let (merchant, ann) = (name("m"), Person::new("ann"));
+        let second = Person::with("ann", 2);
+        let others = people(["ben", "cid", "dan"]);
+        shop.enrol(&ann).unwrap();
+        shop.pass(11 * DAY);
+        for (person, order) in others.iter().zip(["1", "2", "3"]) {
+            shop.enrol(person).unwrap();
+            shop.buy(person, &merchant, ON_TIME, order);
+        }
+        let handle = shop.report(&ann, &merchant, ON_TIME, "4");
+        let late = shop.report(&others[0], &merchant, LATE, "5");
+        let late = shop.offer(&others[0], &merchant, late).unwrap().scope;
+        let on_offer = || shop.offer(&ann, &merchant, handle).unwrap().scope;
+        let never = Scope::new(*late.key_id(), merchant.clone(), late.cohort() ^ 1);
+        let instances = [&shop, &shop.again()];
+
+        let barrier = Barrier::new(8);
+        let ask = |asking: usize| {
+            let person = [&ann, &second, &others[0]][asking % 3];
+            barrier.wait();
+            let mut answers = Vec::new();
+            for attempt in 0..6 {
+                let scope = match (asking + attempt) % 4 {
+                    0 => late.clone(),
+                    1 => never.clone(),
+                    _ => on_offer(),
+                };
+                let request = person.request(handle, &scope, (round + asking as u64) % 2);
+                let answer = instances[attempt % 2].grant(person, &request);
+                answers.push((*request.commitment(), scope, answer));
+            }
+            answers
+        };
+        let mut answers = std::thread::scope(|threads| {
+            let ask = &ask;
+            let askers: Vec<_> = (0..6).map(|asking| threads.spawn(move || ask(asking))).collect();
+            threads.spawn(|| {
+                barrier.wait();
+                shop.enrol(&second).unwrap();
+            });
+            barrier.wait();
+            shop.pass(WEEK);
+            for instance in instances {
+                assert!(instance.issuer.tick().unwrap().manifests.is_empty(), "the numbers still ring");
+            }
+            askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect::<Vec<_>>()
+        });
+        let last = second.request(handle, &on_offer(), 9);
+        answers.push((*last.commitment(), last.scope().clone(), shop.grant(&second, &last)));
+        let (granted, refused): (Vec<_>, Vec<_>) =
+            answers.into_iter().partition(|(.., answer)| answer.is_ok());
+        assert!(refused.into_iter().all(|(.., answer)| REFUSALS.contains(&code(answer))));
+        let [(commitment, scope, answer), rest @ ..] = granted.as_slice() else { panic!("no grant") };
+        for (other, of, again) in rest {
+            assert_eq!((other, of), (commitment, scope), "two pairs for one order");
+            assert_eq!(tag(again.as_ref().unwrap()), tag(answer.as_ref().unwrap()));
+        }
+        assert_eq!(on_offer(), *scope);
+        let is_membership = |key: &[u8]| key.starts_with(b"ib") && key.ends_with(handle.as_bytes());
+        assert_eq!(dump(&*shop.store).iter().filter(|(_, row)| is_membership(&row.key)).count(), 1);
+    }
+}
+
 #[test]
 fn a_bad_proof_in_a_batch_refuses_nobody_else() {
     let shop = Shop::new();

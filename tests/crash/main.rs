@@ -1,0 +1,23 @@
+//! The whole token path on redb stores, interrupted anywhere: after every interruption, what
+//! was acknowledged holds, what was not took effect whole or not at all, and nothing happened
+//! twice.
+//!
+//! `kill` kills a process, `power` cuts the power of a simulated disk. Both let a `life` run on
+//! the same stores again and again, so that damage would accumulate, and hold a `record` of what
+//! was said against what the reopened stores answer.
+
+#![cfg(all(feature = "wallet", feature = "redb"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/disk.rs"]
+mod disk;
+mod kill;
+mod life;
+mod line;
+#[path = "../common/never_rewritten.rs"]
+mod never_rewritten;
+mod power;
+mod record;
+mod scenario;

@@ -1,0 +1,256 @@
+//! A platform and its customers: everything but the stores is a function of one seed, so that
+//! another process can be the same platform.
+
+use rand_core::{Rng, TryCryptoRng, TryRng};
+use sha2::{Digest as _, Sha256};
+use std::convert::Infallible;
+use std::sync::Arc;
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, IssuerConfig, IssuerError, NumbersDead, OrderReport};
+use unjoin::opening::insecure_test_dealer;
+use unjoin::review::{DeskConfig, DeskError};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::Store;
+use unjoin::token::{EnrolmentContext, Name, Offer, Receipt, Review, Scope};
+use unjoin::wallet::{Token, TrustRoots, Wallet};
+use unjoin::wire::Message;
+use unjoin::{
+    DAY, Environment, Grid, ManualClock, Platform, PlatformConfig, PlatformError, PlatformSecrets,
+    QueueConfig, Timestamp,
+};
+
+const CUSTOMERS: u64 = 6;
+const MERCHANTS: u64 = 3;
+const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
+
+/// The first second of a day.
+pub(crate) fn day(number: u64) -> Timestamp {
+    MONDAY.saturating_add(number * DAY)
+}
+
+/// The same bytes for the same seed: SHA-256 of seed and counter.
+pub(crate) struct Seeded {
+    seed: u64,
+    counter: u64,
+}
+
+impl Seeded {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, counter: 0 }
+    }
+
+    /// A number below `bound`, near enough to uniform for a test.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next_u64() % bound
+    }
+}
+
+impl TryRng for Seeded {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.try_next_u64()? as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(32) {
+            self.counter += 1;
+            let block = Sha256::new().chain_update(self.seed.to_le_bytes());
+            let block = block.chain_update(self.counter.to_le_bytes()).finalize();
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Seeded {}
+
+pub(crate) struct Scenario {
+    seed: u64,
+    issuer: Name,
+    trust: TrustRoots,
+}
+
+/// An order, which its number determines.
+struct Order {
+    id: Vec<u8>,
+    customer: u64,
+    account: Name,
+    merchant: Name,
+    class: u8,
+}
+
+/// A token with the `(A, e)` that the issuer answered.
+pub(crate) struct Granted {
+    pub(crate) token: Token,
+    pub(crate) pair: Vec<u8>,
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn wallet(customer: u64) -> Wallet {
+    Wallet::from_seed(SecretBytes::new([customer as u8; 32]))
+}
+
+/// `(A, e)`: the bytes of a grant without its header and its proof, which is fresh every time.
+fn pair(grant: &unjoin::token::Grant) -> Vec<u8> {
+    grant.to_bytes()[2..66].to_vec()
+}
+
+fn order(number: u64) -> Order {
+    let mut draw = Seeded::new(number ^ 0x0dde_0000_0000_0000);
+    let (customer, merchant) = (draw.below(CUSTOMERS), draw.below(MERCHANTS));
+    Order {
+        id: number.to_be_bytes().to_vec(),
+        customer,
+        account: name(&format!("account {customer}")),
+        merchant: name(&format!("merchant {merchant}")),
+        class: draw.below(2) as u8,
+    }
+}
+
+/// The review of an order in one of its two wordings.
+pub(crate) fn review(number: u64, wording: u8) -> Review {
+    Review::new(1 + (number % 4) as u8 + wording, format!("order {number}, wording {wording}"), vec![])
+        .unwrap()
+}
+
+pub(crate) fn merchants() -> impl Iterator<Item = Name> {
+    (0..MERCHANTS).map(|merchant| name(&format!("merchant {merchant}")))
+}
+
+impl Scenario {
+    pub(crate) fn new(seed: u64) -> Self {
+        let secrets = secrets(seed);
+        let pair = secrets.keys.newest();
+        let trust = TrustRoots::new(secrets.platform_key.public(), 2);
+        let trust = trust.pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
+        Self { seed, issuer: name("issuer"), trust }
+    }
+
+    /// The platform on these stores; again and beside itself as often as you like.
+    pub(crate) fn open<S: Store>(&self, stores: &[Arc<S>; 2], clock: &Arc<ManualClock>) -> Platform<Arc<S>> {
+        let issuer = IssuerConfig {
+            name: self.issuer.clone(),
+            grid: Grid::Daily,
+            classes: vec![ClassPolicy { class: 0, k: 2 }, ClassPolicy { class: 1, k: 3 }],
+            minimum_age: 0,
+            window: 3,
+            re_enrolment_interval: 30 * DAY,
+            starving_after: 100 * DAY,
+            numbers_overdue_after: DAY,
+            queue: QueueConfig::default(),
+        };
+        let desk = DeskConfig { grid: Grid::Daily, opening_window: 2 * DAY, queue: QueueConfig::default() };
+        let [orders, reviews] = stores;
+        Platform::open(
+            Arc::clone(orders),
+            Arc::clone(reviews),
+            PlatformConfig { issuer, desk },
+            secrets(self.seed),
+            Arc::new(EveryoneOfStanding),
+            Environment::new(Arc::clone(clock) as Arc<dyn unjoin::Clock>, || Box::new(SystemRng::new())),
+        )
+        .unwrap()
+    }
+
+    /// Enrols every customer, or finds them enrolled.
+    pub(crate) fn enrol<S: Store>(&self, platform: &Platform<S>) -> Result<(), PlatformError> {
+        for customer in 0..CUSTOMERS {
+            let (account, nonce) = (name(&format!("account {customer}")), [1; 32]);
+            let context = EnrolmentContext { issuer: &self.issuer, account: &account, nonce: &nonce };
+            let enrolment = wallet(customer).enrol(context, &mut SystemRng::new()).unwrap();
+            platform.enrol(account, nonce, enrolment)?;
+        }
+        Ok(())
+    }
+
+    /// Reports an order and gets its token, for the first time or again.
+    pub(crate) fn obtain<S: Store>(
+        &self,
+        platform: &Platform<S>,
+        number: u64,
+    ) -> Result<Granted, PlatformError> {
+        let (Order { id, customer, account, merchant, class }, rng) = (order(number), &mut SystemRng::new());
+        let report = OrderReport {
+            order_id: id,
+            account: account.clone(),
+            merchant: merchant.clone(),
+            class,
+            due_at: MONDAY,
+        };
+        let handle = platform.order_due(report)?;
+        platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY })?;
+        loop {
+            let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
+            let (pending, request) =
+                wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
+            let answer = platform.grant(account.clone(), merchant.clone(), request)?;
+            match answer.wait().map_err(IssuerError::from)? {
+                Ok(grant) => {
+                    let token = wallet(customer).finish(pending, &grant, rng).unwrap();
+                    return Ok(Granted { token, pair: pair(&grant) });
+                }
+                // Its boundary came between the offer and the request.
+                Err(IssuerError::CohortClosed) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Asks for another pair of a granted order, as good as the first but for its scope and
+    /// thus its commitment: the refusal.
+    pub(crate) fn ask_for_another_pair<S: Store>(
+        &self,
+        platform: &Platform<S>,
+        number: u64,
+        token: &Token,
+    ) -> IssuerError {
+        let (Order { customer, account, merchant, .. }, rng) = (order(number), &mut SystemRng::new());
+        let granted = token.scope();
+        let offer = Offer {
+            handle: token.handle(),
+            scope: Scope::new(*granted.key_id(), merchant.clone(), granted.cohort() ^ 1),
+            issuer_key: *token.issuer_key(),
+            escrow_key: *token.escrow_key(),
+        };
+        let (_, request) = wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
+        platform.grant(account, merchant, request).unwrap().wait().unwrap().unwrap_err()
+    }
+
+    /// Sends a review under the order's token; a fresh presentation every time.
+    pub(crate) fn send<S: Store>(
+        &self,
+        platform: &Platform<S>,
+        number: u64,
+        token: &Token,
+        wording: u8,
+    ) -> Result<Answer, PlatformError> {
+        let (rng, review) = (&mut SystemRng::new(), review(number, wording));
+        let wallet = wallet(order(number).customer);
+        let presentation = wallet.present_early_trusting_host_silence(token, &review, rng).unwrap();
+        Ok(Answer(platform.submit(presentation, review)?))
+    }
+}
+
+/// A review under way.
+pub(crate) struct Answer(unjoin::Pending<Result<Receipt, DeskError>>);
+
+impl Answer {
+    pub(crate) fn wait(self) -> Result<Receipt, PlatformError> {
+        Ok(self.0.wait().map_err(DeskError::from)??)
+    }
+}
+
+fn secrets(seed: u64) -> PlatformSecrets {
+    let rng = &mut Seeded::new(seed);
+    let (committee, _) = insecure_test_dealer(2, 3, rng).unwrap();
+    PlatformSecrets::generate(*committee.key(), rng)
+}
