@@ -412,6 +412,10 @@ fn act(shop: &Shop, model: &mut Model, who: usize, action: Action) {
     let (scope, before) = (PEOPLE[who].0.token.scope(), model.stands(who));
     let (proof, new) = (proof(who, before, action), action.words().map(review));
     let answer = code(shop.desk().act(scope, &proof, new.clone()));
+    // A review taken back stands where it stood: the very proof that took it back comes again.
+    if let Some((_, _, first)) = model.actions[who].as_ref().filter(|(accepted, ..)| *accepted == proof) {
+        return assert_eq!(answer, Ok(*first));
+    }
     if let Some(refused) = model.refuses_author(who, action == Action::Withdraw, false) {
         return assert_eq!(answer, Err(refused));
     }
