@@ -1,0 +1,42 @@
+//! Whatever decodes encodes to the very same bytes, has the kind that its header says, and is
+//! of one kind only. Nothing panics. Decoding allocates at most four times the input and 8 KiB,
+//! whatever lengths the input claims.
+
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use unjoin::wire::Message;
+use unjoin_fuzz::{allocation, for_every_kind, kinds::stretched, mutate};
+
+#[global_allocator]
+static ALLOCATOR: allocation::Counting = allocation::Counting;
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate::message(data, size, max_size, seed)
+});
+
+fuzz_target!(|data: &[u8]| {
+    let bytes = stretched(data);
+    let (mut accepted, bound) = (0, 4 * bytes.len() + 8192);
+    macro_rules! decode {
+        ($kind:ty) => {
+            let before = allocation::total();
+            let decoded = <$kind>::from_bytes(&bytes);
+            assert!(allocation::total() - before <= bound);
+            match decoded {
+                Ok(message) => {
+                    assert_eq!(message.to_bytes(), bytes);
+                    assert_eq!(bytes[..2], [1, <$kind>::KIND]);
+                    accepted += 1;
+                    // A message's own beginning is no message, nor is it with a byte behind it.
+                    assert!(<$kind>::from_bytes(&bytes[..bytes.len() - 1]).is_err());
+                    assert!(<$kind>::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
+                    let _ = format!("{message:?}");
+                }
+                Err(refused) => drop(refused.to_string()),
+            }
+        };
+    }
+    for_every_kind!(decode);
+    assert!(accepted <= 1);
+});

@@ -1,0 +1,571 @@
+//! Any history of the review side, against maps and loops: a token is spent exactly once, the
+//! same review has the same receipt, a cohort is published at its two boundaries only, and what
+//! can be read is what the model says.
+
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use unjoin::review::{ActionReceipt, DeskConfig, DeskError, DeskReport, ReviewDesk, Submission};
+use unjoin::store::MemoryStore;
+use unjoin::token::{
+    AuthorProof, CohortManifest, OrderHandle, Presentation, Receipt, Review, ReviewId, SignedManifest,
+};
+use unjoin::wallet::{AuthorRequest, ReviewState};
+use unjoin::wire::Message;
+use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
+use unjoin_fuzz::pool::{Author, KEYS, name, review};
+use unjoin_fuzz::random::Repeatable;
+
+/// Merchant, cohort number, first publication and window's end in days.
+const COHORTS: [(&str, u64, u64, u64); 3] = [("a", 1, 3, 6), ("a", 2, 4, 9), ("b", 3, 2, 4)];
+const MERCHANTS: [&str; 2] = ["a", "b"];
+const EACH: usize = 2;
+const AUTHORS: usize = EACH * COHORTS.len();
+/// How long after a window's end escrows are kept.
+const OPENING_WINDOW: u64 = 4 * DAY;
+/// Midnight of day 0.
+const START: u64 = 1_577_664_000;
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    /// `other_proof`: another presentation of the same token for the same review.
+    Submit {
+        who: u8,
+        words: u8,
+        other_proof: bool,
+    },
+    /// With a review that the presentation is not for, or under a changed proof.
+    SubmitBad {
+        who: u8,
+        words: u8,
+        proof: bool,
+    },
+    /// Two at once, through one call.
+    SubmitBoth {
+        first: (u8, u8),
+        second: (u8, u8),
+    },
+    Admit {
+        cohort: u8,
+    },
+    /// A manifest with other boundaries.
+    AdmitOther {
+        cohort: u8,
+    },
+    Edit {
+        who: u8,
+        words: u8,
+    },
+    Withdraw {
+        who: u8,
+    },
+    /// The last accepted proof again.
+    Again {
+        who: u8,
+    },
+    /// A proof from a place where the review does not stand.
+    Stale {
+        who: u8,
+        ahead: u8,
+    },
+    Claim {
+        who: u8,
+    },
+    Remove {
+        who: u8,
+    },
+    Tick,
+    Hours(u8),
+    Days(u8),
+    Restart,
+}
+
+static PEOPLE: LazyLock<Vec<(Author, ReviewId)>> = LazyLock::new(|| {
+    let person = |who: usize| {
+        let (merchant, number, ..) = COHORTS[who / EACH];
+        let author =
+            Author::new(who as u8, 0, &KEYS.scope(0, merchant, number), OrderHandle([who as u8; 16]));
+        let id = author.wallet.review_id(&author.token).unwrap();
+        (author, id)
+    };
+    (0..AUTHORS).map(person).collect()
+});
+
+static PRESENTATIONS: LazyLock<Vec<Presentation>> = LazyLock::new(|| {
+    let all = (0..AUTHORS * 6).map(|at| PEOPLE[at / 6].0.present(&review(at / 2 % 3), at as u64));
+    all.collect()
+});
+
+static SPOILT: LazyLock<Vec<Presentation>> = LazyLock::new(|| {
+    let spoil = |presentation: &Presentation| {
+        let mut bytes = presentation.to_bytes();
+        let from = bytes.len() - 32;
+        bytes[from] ^= 1;
+        Presentation::from_bytes(&bytes).unwrap()
+    };
+    PRESENTATIONS.iter().map(spoil).collect()
+});
+
+fn presentation(who: usize, words: usize, other: bool) -> &'static Presentation {
+    &PRESENTATIONS[who * 6 + words * 2 + usize::from(other)]
+}
+
+/// Author proofs are functions of what they say: proved once in a run.
+fn proof(who: usize, state: ReviewState, action: Action) -> AuthorProof {
+    type Key = (usize, u64, [u8; 32], Action);
+    static MADE: LazyLock<Mutex<HashMap<Key, AuthorProof>>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap();
+    let make = || {
+        let (edited, audience) = (review(action.words().unwrap_or(0)), name("press"));
+        let request = match action {
+            Action::Edit(_) => AuthorRequest::Edit(&edited),
+            Action::Withdraw => AuthorRequest::Withdraw,
+            Action::Claim => AuthorRequest::Claim { audience: &audience, challenge: &[4; 32] },
+        };
+        let author = &PEOPLE[who].0;
+        author.wallet.author(&author.token, state, request, &mut Repeatable(who as u64)).unwrap()
+    };
+    made.entry((who, state.last_sequence, state.digest_in_force, action)).or_insert_with(make).clone()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Action {
+    Edit(usize),
+    Withdraw,
+    Claim,
+}
+
+impl Action {
+    fn words(self) -> Option<usize> {
+        match self {
+            Self::Edit(words) => Some(words),
+            _ => None,
+        }
+    }
+}
+
+fn manifest(cohort: usize, later: u64) -> SignedManifest {
+    let (merchant, number, first, end) = COHORTS[cohort];
+    let at = |day: u64| Timestamp::from_unix_seconds(START + day * DAY);
+    let manifest = CohortManifest {
+        scope: KEYS.scope(0, merchant, number),
+        escrow_id: *KEYS.pairs[0].escrow_key.id(),
+        at_least: 2,
+        closed_at: at(first - 1),
+        numbers_dead_at: at(first - 1),
+        first_publication: at(first),
+        window_end: at(end + later),
+    };
+    manifest.sign(&KEYS.platform)
+}
+
+struct Shop {
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+    seed: Arc<AtomicU64>,
+    desk: Option<ReviewDesk<MemoryStore>>,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let (store, seed) = (Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)));
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START + 1)));
+        let mut shop = Self { store, clock, seed, desk: None };
+        shop.restart();
+        shop
+    }
+
+    fn restart(&mut self) {
+        self.desk = None;
+        let seed = Arc::clone(&self.seed);
+        let environment = Environment::new(self.clock.clone(), move || {
+            Box::new(Repeatable(seed.fetch_add(1 << 32, Ordering::Relaxed)))
+        });
+        let queue = QueueConfig { capacity: 8, max_batch: 8, workers: 1 };
+        let config = DeskConfig { grid: Grid::Daily, opening_window: OPENING_WINDOW, queue };
+        let (ring, platform) = (KEYS.ring_of(1), Arc::clone(&KEYS.platform));
+        self.desk = Some(ReviewDesk::open(self.store.clone(), config, ring, platform, environment).unwrap());
+    }
+
+    fn desk(&self) -> &ReviewDesk<MemoryStore> {
+        self.desk.as_ref().unwrap()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    Published,
+    Withdrawn,
+    Removed,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Edit(usize),
+    Withdraw,
+    Uncount,
+}
+
+#[derive(Clone, Debug)]
+struct Settled {
+    standing: Standing,
+    submitted: usize,
+    listed: usize,
+    /// `None` after a withdrawal.
+    in_force: Option<usize>,
+    edited: bool,
+    published_at: u64,
+    sequence: u64,
+    waiting: Option<(u64, Change)>,
+    has_escrow: bool,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Fresh,
+    Held { words: usize, publish_by: Option<u64> },
+    TakenBack,
+    Settled(Settled),
+}
+
+type Accepted = (AuthorProof, Option<Review>, ActionReceipt);
+
+struct Model {
+    now: u64,
+    admitted: [bool; COHORTS.len()],
+    done: [[bool; 2]; COHORTS.len()],
+    erased: [bool; COHORTS.len()],
+    states: Vec<State>,
+    counts: [[u64; 5]; 2],
+    actions: Vec<Option<Accepted>>,
+    /// A review's receipts, by boundary: the same bytes for ever.
+    receipts: HashMap<(usize, Option<u64>), Receipt>,
+}
+
+fn boundaries(cohort: usize) -> [u64; 2] {
+    let (_, _, first, end) = COHORTS[cohort];
+    [START + first * DAY, START + end * DAY]
+}
+
+fn merchant_of(who: usize) -> usize {
+    usize::from(COHORTS[who / EACH].0 == "b")
+}
+
+fn stars(words: usize) -> usize {
+    usize::from(review(words).stars()) - 1
+}
+
+fn code<T>(answer: Result<T, DeskError>) -> Result<T, &'static str> {
+    answer.map_err(|error| error.code())
+}
+
+impl Model {
+    fn new() -> Self {
+        Self {
+            now: START + 1,
+            admitted: Default::default(),
+            done: Default::default(),
+            erased: Default::default(),
+            states: vec![State::Fresh; AUTHORS],
+            counts: Default::default(),
+            actions: (0..AUTHORS).map(|_| None).collect(),
+            receipts: HashMap::new(),
+        }
+    }
+
+    /// The boundary in the receipt, or the refusal; `good`: the proofs hold.
+    fn submit(&mut self, who: usize, words: usize, good: bool) -> Result<Option<u64>, &'static str> {
+        let known = |own: usize, publish_by| match (own == words, good) {
+            (false, _) => Err("desk.spent"),
+            (true, false) => Err("desk.refused"),
+            (true, true) => Ok(publish_by),
+        };
+        match &self.states[who] {
+            State::Held { words: own, publish_by } => known(*own, *publish_by),
+            State::TakenBack => Err("desk.withdrawn"),
+            State::Settled(settled) if settled.standing == Standing::Withdrawn => Err("desk.withdrawn"),
+            State::Settled(settled) => known(settled.submitted, Some(settled.published_at)),
+            State::Fresh => {
+                let cohort = who / EACH;
+                let next =
+                    || boundaries(cohort).into_iter().find(|end| self.now < *end).ok_or("desk.window_over");
+                let publish_by = if self.admitted[cohort] { Some(next()?) } else { None };
+                if !good {
+                    return Err("desk.refused");
+                }
+                self.states[who] = State::Held { words, publish_by };
+                Ok(publish_by)
+            }
+        }
+    }
+
+    fn refuses_author(&self, who: usize, held: bool, removed: bool) -> Option<&'static str> {
+        match &self.states[who] {
+            State::Fresh => Some("desk.unknown_review"),
+            State::TakenBack => Some("desk.withdrawn"),
+            State::Held { .. } => (!held).then_some("desk.held"),
+            State::Settled(settled) if settled.standing == Standing::Removed && !removed => {
+                Some("desk.not_published")
+            }
+            State::Settled(settled) if settled.in_force.is_none() => Some("desk.withdrawn"),
+            State::Settled(settled) => (!settled.has_escrow).then_some("desk.escrow_erased"),
+        }
+    }
+
+    fn stands(&self, who: usize) -> ReviewState {
+        let (last_sequence, words) = match &self.states[who] {
+            State::Fresh | State::TakenBack => (0, 0),
+            State::Held { words, .. } => (0, *words),
+            State::Settled(settled) => (settled.sequence, settled.in_force.unwrap_or(settled.listed)),
+        };
+        ReviewState { last_sequence, digest_in_force: review(words).digest() }
+    }
+
+    fn remove(&mut self, who: usize) -> Result<(), &'static str> {
+        let boundary = (self.now / DAY + 1) * DAY;
+        match &mut self.states[who] {
+            State::Fresh => Err("desk.unknown_review"),
+            State::Held { .. } => Err("desk.not_published"),
+            State::TakenBack => Err("desk.withdrawn"),
+            State::Settled(settled) => match settled.standing {
+                Standing::Withdrawn => Err("desk.withdrawn"),
+                Standing::Removed => Ok(()),
+                Standing::Published => {
+                    settled.standing = Standing::Removed;
+                    settled.waiting = Some((boundary, Change::Uncount));
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Does what is due; the reviews published, in all.
+    fn tick(&mut self) -> Vec<ReviewId> {
+        let mut published = Vec::new();
+        for cohort in 0..COHORTS.len() {
+            let both = boundaries(cohort);
+            for (at, boundary) in both.into_iter().enumerate() {
+                if self.admitted[cohort] && self.now >= boundary && !self.done[cohort][at] {
+                    self.done[cohort][at] = true;
+                    self.publish(cohort, both[0], boundary, &mut published);
+                }
+            }
+            self.erased[cohort] |= self.admitted[cohort] && self.now >= both[1] + OPENING_WINDOW;
+        }
+        for who in 0..AUTHORS {
+            let (counts, erased) = (&mut self.counts[merchant_of(who)], self.erased[who / EACH]);
+            let State::Settled(settled) = &mut self.states[who] else { continue };
+            settled.has_escrow &= !erased;
+            let Some((_, change)) = settled.waiting.take_if(|(at, _)| *at <= self.now) else { continue };
+            counts[stars(settled.listed)] -= 1;
+            match change {
+                Change::Uncount => {}
+                Change::Withdraw => settled.standing = Standing::Withdrawn,
+                Change::Edit(words) => {
+                    counts[stars(words)] += 1;
+                    (settled.listed, settled.edited) = (words, true);
+                }
+            }
+        }
+        published
+    }
+
+    fn publish(&mut self, cohort: usize, first: u64, boundary: u64, published: &mut Vec<ReviewId>) {
+        for who in cohort * EACH..(cohort + 1) * EACH {
+            let State::Held { words, publish_by } = self.states[who] else { continue };
+            if publish_by.unwrap_or(first) != boundary {
+                continue;
+            }
+            self.counts[merchant_of(who)][stars(words)] += 1;
+            published.push(PEOPLE[who].1);
+            self.states[who] = State::Settled(Settled {
+                standing: Standing::Published,
+                submitted: words,
+                listed: words,
+                in_force: Some(words),
+                edited: false,
+                published_at: boundary,
+                sequence: 0,
+                waiting: None,
+                has_escrow: true,
+            });
+        }
+    }
+
+    fn answered(&mut self, who: usize, words: usize, good: bool, answer: Result<Receipt, DeskError>) {
+        let (answer, expected) = (code(answer), self.submit(who, words, good));
+        let by = answer.as_ref().map(|receipt| receipt.publish_by().map(Timestamp::as_unix_seconds));
+        assert_eq!(by.map_err(|error| *error), expected);
+        let Ok(receipt) = answer else { return };
+        receipt.verify(&KEYS.platform.public()).unwrap();
+        assert_eq!((receipt.review_id(), *receipt.review_digest()), (PEOPLE[who].1, review(words).digest()));
+        let first = self.receipts.entry((who, expected.unwrap())).or_insert_with(|| receipt.clone());
+        assert_eq!(*first, receipt);
+    }
+}
+
+fn act(shop: &Shop, model: &mut Model, who: usize, action: Action) {
+    let (scope, before) = (PEOPLE[who].0.token.scope(), model.stands(who));
+    let (proof, new) = (proof(who, before, action), action.words().map(review));
+    let answer = code(shop.desk().act(scope, &proof, new.clone()));
+    // A review taken back stands where it stood: the very proof that took it back comes again.
+    if let Some((_, _, first)) = model.actions[who].as_ref().filter(|(accepted, ..)| *accepted == proof) {
+        return assert_eq!(answer, Ok(*first));
+    }
+    if let Some(refused) = model.refuses_author(who, action == Action::Withdraw, false) {
+        return assert_eq!(answer, Err(refused));
+    }
+    let answer = answer.unwrap();
+    assert_eq!((answer.review_id, answer.sequence), (PEOPLE[who].1, before.last_sequence + 1));
+    match &mut model.states[who] {
+        State::Settled(settled) => {
+            let boundary = answer.takes_effect_at.unwrap().as_unix_seconds();
+            let next = (model.now / DAY + 1) * DAY;
+            assert!(boundary % DAY == 0 && (next..=next + 2 * DAY).contains(&boundary));
+            assert!(settled.waiting.is_none_or(|(replaced, _)| replaced <= boundary));
+            settled.sequence += 1;
+            settled.in_force = action.words();
+            settled.waiting = Some((boundary, action.words().map_or(Change::Withdraw, Change::Edit)));
+        }
+        held => {
+            assert_eq!(answer.takes_effect_at, None);
+            *held = State::TakenBack;
+        }
+    }
+    model.actions[who] = Some((proof, new, answer));
+}
+
+fn submission(who: usize, words: usize, other: bool) -> Submission {
+    Submission { presentation: presentation(who, words, other).clone(), review: review(words) }
+}
+
+fn step(shop: &mut Shop, model: &mut Model, op: &Op) {
+    let person = |who: u8| usize::from(who) % AUTHORS;
+    let text = |words: u8| usize::from(words) % 3;
+    let desk = shop.desk();
+    match *op {
+        Op::Submit { who, words, other_proof } => {
+            let (who, words) = (person(who), text(words));
+            let answer = desk.submit(submission(who, words, other_proof)).unwrap().wait().unwrap();
+            model.answered(who, words, true, answer);
+        }
+        Op::SubmitBad { who, words, proof } => {
+            let (who, words) = (person(who), text(words));
+            let mut submission = submission(who, words, false);
+            submission.presentation = match proof {
+                true => SPOILT[who * 6 + words * 2].clone(),
+                false => presentation(who, (words + 1) % 3, false).clone(),
+            };
+            let answer = desk.submit(submission).unwrap().wait().unwrap();
+            model.answered(who, words, false, answer);
+        }
+        Op::SubmitBoth { first, second } => {
+            let both = [first, second].map(|(who, words)| (person(who), text(words)));
+            let submissions = both.map(|(who, words)| submission(who, words, false)).to_vec();
+            let answers = desk.submit_many(submissions).unwrap();
+            for ((who, words), answer) in both.into_iter().zip(answers) {
+                model.answered(who, words, true, answer.wait().unwrap());
+            }
+        }
+        Op::Admit { cohort } => {
+            let cohort = usize::from(cohort) % COHORTS.len();
+            desk.admit(&manifest(cohort, 0)).unwrap();
+            model.admitted[cohort] = true;
+        }
+        Op::AdmitOther { cohort } => {
+            let cohort = usize::from(cohort) % COHORTS.len();
+            if model.admitted[cohort] {
+                assert_eq!(code(desk.admit(&manifest(cohort, 1))), Err("desk.manifest_conflict"));
+            }
+        }
+        Op::Edit { who, words } => act(shop, model, person(who), Action::Edit(text(words))),
+        Op::Withdraw { who } => act(shop, model, person(who), Action::Withdraw),
+        Op::Again { who } => {
+            let who = person(who);
+            if let Some((proof, edited, answer)) = &model.actions[who] {
+                let scope = PEOPLE[who].0.token.scope();
+                assert_eq!(desk.act(scope, proof, edited.clone()).unwrap(), *answer);
+            }
+        }
+        Op::Stale { who, ahead } => {
+            let who = person(who);
+            let mut state = model.stands(who);
+            match ahead % 4 {
+                0 => state.digest_in_force[0] ^= 1,
+                more => state.last_sequence += u64::from(more),
+            }
+            let stale = proof(who, state, Action::Withdraw);
+            let answer = code(desk.act(PEOPLE[who].0.token.scope(), &stale, None));
+            let expected = model.refuses_author(who, true, false).unwrap_or("desk.refused");
+            assert_eq!(answer, Err(expected));
+        }
+        Op::Claim { who } => {
+            let who = person(who);
+            let claim = proof(who, model.stands(who), Action::Claim);
+            let scope = PEOPLE[who].0.token.scope();
+            let answer = code(desk.verify_claim(scope, &claim, &name("press"), &[4; 32]));
+            assert_eq!(answer, model.refuses_author(who, true, true).map_or(Ok(()), Err));
+            assert_eq!(code(desk.verify_claim(scope, &claim, &name("press"), &[5; 32])), Err("desk.refused"));
+        }
+        Op::Remove { who } => {
+            let who = person(who);
+            let answer = desk.remove(PEOPLE[who].0.token.scope(), &PEOPLE[who].1, "staff 3", "spam");
+            assert_eq!(code(answer), model.remove(who));
+        }
+        Op::Tick => ticked(model, desk.tick().unwrap()),
+        Op::Hours(hours) => model.now += u64::from(hours % 48) * 3600,
+        Op::Days(days) => model.now += u64::from(days % 8) * DAY,
+        Op::Restart => shop.restart(),
+    }
+    shop.clock.set(Timestamp::from_unix_seconds(model.now));
+}
+
+fn ticked(model: &mut Model, report: DeskReport) {
+    assert!(report.failed.is_empty());
+    let mut expected = model.tick();
+    let mut told: Vec<ReviewId> =
+        report.batches.iter().flat_map(|batch| batch.reviews.iter().map(|review| review.review_id)).collect();
+    expected.sort();
+    told.sort();
+    assert_eq!(told, expected, "a review is told of at its boundary, once");
+}
+
+/// All that can be read is what the model says.
+fn compare(shop: &Shop, model: &Model) {
+    for (number, merchant) in MERCHANTS.into_iter().enumerate() {
+        let listing = shop.desk().published(&name(merchant), None, 100).unwrap();
+        let shown =
+            listing.into_iter().map(|r| (r.review_id, r.review, r.published_at.as_unix_seconds(), r.edited));
+        let mut expected = Vec::new();
+        for (who, state) in model.states.iter().enumerate() {
+            if let State::Settled(s) = state
+                && (s.standing, merchant_of(who)) == (Standing::Published, number)
+            {
+                expected.push((PEOPLE[who].1, review(s.listed), s.published_at, s.edited));
+            }
+        }
+        expected.sort_by_key(|(id, ..)| *id);
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+        assert_eq!(shop.desk().rating(&name(merchant)).unwrap().counts, model.counts[number]);
+    }
+    for ((author, id), state) in PEOPLE.iter().zip(&model.states) {
+        let evidence = shop.desk().evidence(author.token.scope(), id).unwrap();
+        let expected = match state {
+            State::Settled(settled) if settled.has_escrow => Some(review(settled.submitted).digest()),
+            _ => None,
+        };
+        assert_eq!(evidence.map(|evidence| evidence.review_digest), expected);
+    }
+}
+
+fuzz_target!(|ops: Vec<Op>| {
+    let (mut shop, mut model) = (Shop::new(), Model::new());
+    for op in ops.iter().take(48) {
+        step(&mut shop, &mut model, op);
+        compare(&shop, &model);
+    }
+});

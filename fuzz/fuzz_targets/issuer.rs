@@ -1,0 +1,676 @@
+//! Any history of the order side, against maps and loops: one pair an order for ever, the
+//! directory's rules, and cohorts that close at boundaries only, never below their k, with all
+//! their numbers dead.
+
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use unjoin::issuer::{
+    ClassPolicy, EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, IssuerReport, NumbersDead,
+    OfferRequest, OrderReport, Standing,
+};
+use unjoin::secret::SecretBytes;
+use unjoin::store::{Bucket, MemoryStore, Row, Store};
+use unjoin::token::{
+    Enrolment, EnrolmentContext, KeyRing, Name, Offer, OrderHandle, OrderHandleKey, Scope, TokenRequest,
+};
+use unjoin::wallet::Wallet;
+use unjoin::wire::Message;
+use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp, WEEK};
+use unjoin_fuzz::pool::{KEYS, issuer, name, wallet};
+use unjoin_fuzz::random::Repeatable;
+
+/// Accounts that begin with a tilde are not of standing.
+const ACCOUNTS: [&str; 6] = ["ann", "ben", "cid", "dot", "~eve", "~fay"];
+const MERCHANTS: [&str; 2] = ["m", "mm"];
+const ORDERS: u8 = 8;
+const CLASSES: [(u8, u32); 2] = [(0, 3), (7, 2)];
+/// Two wallets for each account, and two that anybody may try.
+const WALLETS: u8 = 2 * ACCOUNTS.len() as u8 + 2;
+/// A Monday, 00:00 UTC.
+const MONDAY: u64 = 1_514_764_800;
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct OrderId {
+    merchant: bool,
+    order: u8,
+}
+
+type Id = (usize, u8);
+
+impl OrderId {
+    fn id(self) -> Id {
+        (self.merchant.into(), self.order % (ORDERS + 2))
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    Enrol {
+        account: u8,
+        wallet: u8,
+        stolen: bool,
+    },
+    Erase {
+        account: u8,
+    },
+    Report {
+        at: OrderId,
+        account: u8,
+        class: bool,
+        hours: i8,
+    },
+    Offer {
+        at: OrderId,
+        account: u8,
+    },
+    /// Asks with any wallet for a scope that was once on offer, or for its granted one.
+    Grant {
+        at: OrderId,
+        account: u8,
+        wallet: u8,
+        scope: Option<u8>,
+    },
+    /// What a wallet does: offer and request.
+    Buy {
+        at: OrderId,
+    },
+    BuyAll {
+        merchant: bool,
+    },
+    NumbersDead {
+        at: OrderId,
+        days: i16,
+    },
+    AllNumbersDead {
+        merchant: bool,
+    },
+    Tick,
+    Hours(u8),
+    Weeks(u8),
+    Confirm,
+    Rotate,
+    Retire,
+    Restart,
+}
+
+struct TildeIsNot;
+
+impl Standing for TildeIsNot {
+    fn of_standing(&self, account: &Name, _: &Name) -> bool {
+        !account.as_bytes().starts_with(b"~")
+    }
+}
+
+/// Draws of 8 bytes (cohort numbers) count from 0, so that histories share requests, whose
+/// proofs are kept.
+struct SmallNumbers(Repeatable, Arc<AtomicU64>);
+
+impl rand_core::TryRng for SmallNumbers {
+    type Error = core::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        self.0.try_next_u32()
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        self.0.try_next_u64()
+    }
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        if bytes.len() != 8 {
+            return self.0.try_fill_bytes(bytes);
+        }
+        bytes.copy_from_slice(&self.1.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for SmallNumbers {}
+
+static WALLET: LazyLock<Vec<Wallet>> = LazyLock::new(|| (0..WALLETS).map(wallet).collect());
+
+/// The first rows of every history: all accounts but the last enrolled, most orders reported.
+static START: LazyLock<(Vec<(Bucket, Row)>, Model)> = LazyLock::new(|| {
+    let (mut shop, mut model) = (Shop::new(&[]), Model::default());
+    for account in 0..5 {
+        step(&mut shop, &mut model, &Op::Enrol { account, wallet: 0, stolen: false });
+    }
+    for order in 0..ORDERS {
+        for merchant in [false, true] {
+            let (account, at) = (order % 6, OrderId { merchant, order });
+            step(&mut shop, &mut model, &Op::Report { at, account, class: order / 6 == 1, hours: 0 });
+        }
+    }
+    (dump(&shop.store), model)
+});
+
+fn config() -> IssuerConfig {
+    IssuerConfig {
+        name: issuer(),
+        grid: Grid::Weekly,
+        classes: CLASSES.map(|(class, k)| ClassPolicy { class, k }).to_vec(),
+        minimum_age: 3 * DAY,
+        window: 4,
+        re_enrolment_interval: 10 * DAY,
+        starving_after: 5 * WEEK,
+        numbers_overdue_after: 2 * WEEK,
+        queue: QueueConfig { capacity: 8, max_batch: 8, workers: 1 },
+    }
+}
+
+fn dump(store: &MemoryStore) -> Vec<(Bucket, Row)> {
+    let rows =
+        |bucket| store.scan(bucket, b"", None, usize::MAX).unwrap().into_iter().map(move |r| (bucket, r));
+    Bucket::all().flat_map(rows).collect()
+}
+
+struct Shop {
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+    now: u64,
+    ring: KeyRing,
+    keys: usize,
+    numbers: Arc<AtomicU64>,
+    issuer: Option<Issuer<MemoryStore>>,
+}
+
+impl Shop {
+    fn new(rows: &[(Bucket, Row)]) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        for (bucket, row) in rows {
+            let commit = unjoin::store::Commit::new(*bucket).put(row.key.clone(), row.value.clone());
+            store.commit(&[commit]).unwrap();
+        }
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(MONDAY)));
+        let (ring, numbers) = (KEYS.ring_of(1), Arc::new(AtomicU64::new(0)));
+        let mut shop = Self { store, clock, now: MONDAY, ring, keys: 1, numbers, issuer: None };
+        shop.restart();
+        shop
+    }
+
+    fn restart(&mut self) {
+        self.issuer = None;
+        let (numbers, seed) = (Arc::clone(&self.numbers), AtomicU64::new(self.now));
+        let environment = Environment::new(self.clock.clone(), move || {
+            let seed = seed.fetch_add(1, Ordering::Relaxed);
+            Box::new(SmallNumbers(Repeatable(seed), Arc::clone(&numbers)))
+        });
+        let opened = Issuer::open(
+            self.store.clone(),
+            config(),
+            self.ring.clone(),
+            SecretBytes::new([5; 32]),
+            Arc::clone(&KEYS.platform),
+            Arc::new(TildeIsNot),
+            environment,
+        );
+        self.issuer = Some(opened.unwrap());
+    }
+
+    fn issuer(&self) -> &Issuer<MemoryStore> {
+        self.issuer.as_ref().unwrap()
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(self.now)
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += seconds;
+        self.clock.set(self.now());
+    }
+
+    fn use_ring(&mut self, ring: KeyRing) {
+        self.ring = ring.clone();
+        self.issuer().set_keys(ring);
+    }
+
+    fn pair_of(&self, scope: &Scope) -> usize {
+        KEYS.pairs.iter().position(|pair| pair.issuer_key.public().id() == scope.key_id()).unwrap()
+    }
+}
+
+/// Requests and enrolments are functions of what they are about: proved once in a run.
+fn request(pair: usize, wallet: u8, scope: &Scope, handle: OrderHandle) -> TokenRequest {
+    static MADE: LazyLock<Mutex<HashMap<(u8, Scope, OrderHandle), TokenRequest>>> =
+        LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap();
+    let make = || {
+        let offer = KEYS.offer(pair, scope, handle);
+        let wallet = &WALLET[usize::from(wallet)];
+        wallet.request(&issuer(), &offer, &KEYS.trust(), &mut Repeatable(3)).unwrap().1
+    };
+    made.entry((wallet, scope.clone(), handle)).or_insert_with(make).clone()
+}
+
+fn enrolment(wallet: u8, account: usize) -> Enrolment {
+    static MADE: LazyLock<Mutex<HashMap<(u8, usize), Enrolment>>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap();
+    let make = || {
+        let (issuer, account) = (issuer(), name(ACCOUNTS[account]));
+        let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[3; 32] };
+        WALLET[usize::from(wallet)].enrol(context, &mut Repeatable(3)).unwrap()
+    };
+    made.entry((wallet, account)).or_insert_with(make).clone()
+}
+
+/// The `(A, e)` that a request's one answer has, once the wallet has checked one proof of it.
+fn check_grant(pair: usize, wallet: u8, request: &TokenRequest, grant: &unjoin::token::Grant) -> [u8; 64] {
+    static SEEN: LazyLock<Mutex<HashMap<Vec<u8>, [u8; 64]>>> = LazyLock::new(Mutex::default);
+    let tag: [u8; 64] = grant.to_bytes()[2..66].try_into().unwrap();
+    let mut seen = SEEN.lock().unwrap();
+    let first = seen.entry(request.to_bytes()).or_insert_with(|| {
+        let (key, random) = (KEYS.pairs[pair].issuer_key.public(), &mut Repeatable(wallet.into()));
+        grant.verify(key, request.scope(), request.commitment(), random).unwrap();
+        tag
+    });
+    assert_eq!(*first, tag);
+    tag
+}
+
+#[derive(Clone)]
+struct Order {
+    account: usize,
+    class: usize,
+    due: u64,
+    dead: Option<u64>,
+    grant: Option<(Scope, u8)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Open,
+    Sealed,
+    Closed,
+    Dropped,
+}
+
+#[derive(Clone)]
+struct Cohort {
+    merchant: usize,
+    class: usize,
+    /// The midnight after its opening.
+    opened_by: u64,
+    state: State,
+}
+
+#[derive(Clone, Default)]
+struct Model {
+    /// The live wallet, and the midnight after its enrolment.
+    accounts: BTreeMap<usize, (u8, u64)>,
+    /// Whose a wallet was first; nobody's (`None`) once that account was erased.
+    owners: BTreeMap<u8, Option<usize>>,
+    orders: BTreeMap<Id, Order>,
+    cohorts: BTreeMap<Scope, Cohort>,
+    scopes: Vec<Scope>,
+    retired: BTreeSet<[u8; 32]>,
+    tags: BTreeMap<Id, [u8; 64]>,
+    closed: BTreeSet<Scope>,
+    confirmed: BTreeSet<Scope>,
+    worked_off: Option<u64>,
+}
+
+fn code<T>(answer: Result<T, IssuerError>) -> &'static str {
+    answer.map_or_else(|error| error.code(), |_| "done")
+}
+
+fn midnight_after(time: u64) -> u64 {
+    (time / DAY + 1) * DAY
+}
+
+fn handle((merchant, order): Id) -> OrderHandle {
+    OrderHandleKey::derive(&SecretBytes::new([5; 32]), &name(MERCHANTS[merchant])).handle(&[order])
+}
+
+impl Model {
+    fn enrol(&mut self, account: usize, wallet: u8, now: u64) -> &'static str {
+        if self.owners.get(&wallet).is_some_and(|owner| *owner != Some(account)) {
+            return "issuer.wallet_key_taken";
+        }
+        match self.accounts.get(&account) {
+            Some((live, _)) if *live == wallet => return "done",
+            Some((_, by)) if now < by + 10 * DAY => return "issuer.re_enrolment_too_early",
+            _ => {}
+        }
+        self.accounts.insert(account, (wallet, midnight_after(now)));
+        self.owners.insert(wallet, Some(account));
+        "done"
+    }
+
+    fn offered(
+        &mut self,
+        id: Id,
+        account: usize,
+        answer: Result<Offer, IssuerError>,
+        newest: [u8; 32],
+        now: u64,
+    ) {
+        let Some(order) = self.orders.get(&id) else {
+            return assert_eq!(code(answer), "issuer.unknown_order");
+        };
+        if order.account != account {
+            return assert_eq!(code(answer), "issuer.order_of_another_account");
+        }
+        let offer = answer.unwrap();
+        assert_eq!(offer.handle, handle(id));
+        assert!(offer.scope.is_of(&offer.issuer_key));
+        let scope = offer.scope;
+        if let Some((granted, _)) = &order.grant {
+            return assert_eq!(&scope, granted);
+        }
+        let class = order.class;
+        let is_open =
+            |cohort: &Cohort| cohort.state == State::Open && (cohort.merchant, cohort.class) == (id.0, class);
+        let open = self.cohorts.iter().find(|(_, cohort)| is_open(cohort)).map(|(scope, _)| scope.clone());
+        match open {
+            Some(open) if !self.retired.contains(open.key_id()) => return assert_eq!(scope, open),
+            Some(left) => self.cohorts.get_mut(&left).unwrap().state = State::Sealed,
+            None => {}
+        }
+        assert_eq!(*scope.key_id(), newest);
+        let cohort = Cohort { merchant: id.0, class, opened_by: midnight_after(now), state: State::Open };
+        assert!(self.cohorts.insert(scope.clone(), cohort).is_none(), "a number was used twice");
+        self.scopes.push(scope);
+    }
+
+    fn grant(&mut self, id: Id, account: usize, wallet: u8, scope: &Scope) -> &'static str {
+        if scope.merchant() != &name(MERCHANTS[id.0]) {
+            return "issuer.wrong_scope";
+        }
+        let Some(order) = self.orders.get_mut(&id) else { return "issuer.unknown_order" };
+        if order.account != account {
+            return "issuer.order_of_another_account";
+        }
+        match self.accounts.get(&account) {
+            None => return "issuer.not_enrolled",
+            Some((live, _)) if *live != wallet => return "issuer.proof_refused",
+            _ => {}
+        }
+        match &order.grant {
+            Some(granted) if *granted == (scope.clone(), wallet) => return "done",
+            Some(_) => return "issuer.already_granted",
+            None => {}
+        }
+        if self.retired.contains(scope.key_id()) {
+            return "issuer.retired_key";
+        }
+        let cohort = &self.cohorts[scope];
+        match cohort.state {
+            State::Open if cohort.class == order.class => {}
+            State::Open | State::Dropped => return "issuer.wrong_scope",
+            State::Sealed | State::Closed => return "issuer.cohort_closed",
+        }
+        order.grant = Some((scope.clone(), wallet));
+        "done"
+    }
+
+    fn members<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (Id, &'a Order)> {
+        let holds = move |order: &Order| order.grant.as_ref().is_some_and(|(granted, _)| granted == scope);
+        self.orders.iter().filter(move |(_, order)| holds(order)).map(|(id, order)| (*id, order))
+    }
+
+    fn of_standing(&self, scope: &Scope) -> usize {
+        let accounts = self.members(scope).map(|(_, order)| order.account);
+        accounts.filter(|account| !ACCOUNTS[*account].starts_with('~')).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Works off the boundary, and checks what the tick reported.
+    fn ticked(&mut self, report: &IssuerReport, now: u64) {
+        let boundary = now - (now - MONDAY) % WEEK;
+        let fresh = self.worked_off.is_none_or(|done| done < boundary);
+        self.worked_off = Some(boundary);
+        let (mut starving, mut overdue, mut changes) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        for (scope, cohort) in &self.cohorts {
+            let (class, k) = CLASSES[cohort.class];
+            let (count, members) = (self.of_standing(scope), self.members(scope).collect::<Vec<_>>());
+            let mut state = cohort.state;
+            let old = fresh && cohort.opened_by + 3 * DAY <= boundary;
+            if state == State::Open
+                && fresh
+                && (old && count >= k as usize || self.retired.contains(scope.key_id()))
+            {
+                state = State::Sealed;
+            }
+            let hungry = count < k as usize && (cohort.opened_by + 5 * WEEK <= now || state == State::Sealed);
+            match state {
+                State::Sealed if members.is_empty() && fresh => state = State::Dropped,
+                State::Sealed if members.is_empty() => {}
+                State::Open | State::Sealed if hungry => {
+                    starving.insert((scope.clone(), class, count as u32));
+                }
+                State::Sealed => {
+                    let late = |order: &Order| order.dead.is_none() && order.due + 2 * WEEK <= now;
+                    overdue.extend(
+                        members.iter().filter(|(_, order)| late(order)).map(|(id, _)| (id.0, handle(*id))),
+                    );
+                    if old && members.iter().all(|(_, order)| order.dead.is_some()) {
+                        state = State::Closed;
+                    }
+                }
+                _ => {}
+            }
+            changes.push((scope.clone(), state));
+        }
+        for (scope, state) in changes {
+            self.cohorts.get_mut(&scope).unwrap().state = state;
+        }
+        let merchant = |name: &Name| name.as_bytes().len() - 1;
+        let of = |scope: &Scope| (merchant(scope.merchant()), scope.cohort());
+        let found: BTreeSet<_> = report
+            .starving
+            .iter()
+            .map(|s| (merchant(&s.merchant), s.cohort, s.class, s.of_standing))
+            .collect();
+        let starving: BTreeSet<_> =
+            starving.iter().map(|(s, class, count)| (of(s).0, of(s).1, *class, *count)).collect();
+        assert_eq!(found, starving);
+        let found: BTreeSet<_> =
+            report.numbers_overdue.iter().map(|(name, handle)| (merchant(name), *handle)).collect();
+        assert_eq!(found, overdue);
+        self.manifests(report, fresh.then_some(boundary));
+    }
+
+    fn manifests(&mut self, report: &IssuerReport, boundary: Option<u64>) {
+        let mut reported = BTreeSet::new();
+        for signed in &report.manifests {
+            let manifest = signed.verify(&KEYS.platform.public()).unwrap();
+            let cohort = &self.cohorts[&manifest.scope];
+            assert_eq!((cohort.state, manifest.at_least), (State::Closed, CLASSES[cohort.class].1));
+            assert!(self.of_standing(&manifest.scope) >= manifest.at_least as usize, "closed below k");
+            let closed_at = manifest.closed_at.as_unix_seconds();
+            if self.closed.insert(manifest.scope.clone()) {
+                assert_eq!(Some(closed_at), boundary, "closed between boundaries");
+            }
+            let (first, end) =
+                (manifest.first_publication.as_unix_seconds(), manifest.window_end.as_unix_seconds());
+            for time in [closed_at, first, end] {
+                assert_eq!((time - MONDAY) % WEEK, 0);
+            }
+            let last = self.members(&manifest.scope).map(|(_, order)| order.dead.unwrap()).max().unwrap();
+            let said = manifest.numbers_dead_at.as_unix_seconds();
+            assert!(last <= said && said < first, "published while a number may ring");
+            assert!(first - closed_at.max(last) <= WEEK, "published too late");
+            assert_eq!(end, (closed_at + 4 * WEEK).max(first + WEEK));
+            reported.insert(manifest.scope.clone());
+        }
+        let closed =
+            self.cohorts.iter().filter(|(_, cohort)| cohort.state == State::Closed).map(|(scope, _)| scope);
+        let expected: BTreeSet<_> =
+            closed.filter(|scope| !self.confirmed.contains(*scope)).cloned().collect();
+        assert_eq!(reported, expected);
+    }
+}
+
+fn ask(shop: &Shop, model: &mut Model, id: Id, account: usize, wallet: u8, scope: &Scope) {
+    let pair = shop.pair_of(scope);
+    let request = request(pair, wallet, scope, handle(id));
+    let asked = shop.issuer().grant(name(ACCOUNTS[account]), name(MERCHANTS[id.0]), request.clone());
+    let expected = model.grant(id, account, wallet, scope);
+    match asked.unwrap().wait().unwrap() {
+        Ok(grant) => {
+            assert_eq!(expected, "done");
+            let tag = check_grant(pair, wallet, &request, &grant);
+            assert_eq!(*model.tags.entry(id).or_insert(tag), tag, "an order has two tokens");
+        }
+        Err(error) => assert_eq!(error.code(), expected),
+    }
+}
+
+fn buy(shop: &Shop, model: &mut Model, id: Id) {
+    let Some(Order { account, .. }) = model.orders.get(&id).cloned() else { return };
+    let Some((wallet, _)) = model.accounts.get(&account).copied() else { return };
+    let Some(scope) = offer(shop, model, id, account) else { return };
+    ask(shop, model, id, account, wallet, &scope);
+}
+
+fn offer(shop: &Shop, model: &mut Model, id: Id, account: usize) -> Option<Scope> {
+    let (account_name, merchant) = (name(ACCOUNTS[account]), name(MERCHANTS[id.0]));
+    let asked = OfferRequest { account: account_name, merchant, handle: handle(id) };
+    let answer = shop.issuer().offers(&[asked]).pop().unwrap();
+    let scope = answer.as_ref().ok().map(|offer| offer.scope.clone());
+    model.offered(id, account, answer, *shop.ring.newest().issuer_key.public().id(), shop.now);
+    scope
+}
+
+fn numbers_dead(shop: &Shop, model: &mut Model, id: Id, at: u64) {
+    let report = NumbersDead {
+        merchant: name(MERCHANTS[id.0]),
+        handle: handle(id),
+        at: Timestamp::from_unix_seconds(at),
+    };
+    let answer = shop.issuer().numbers_dead(&[report]).pop().unwrap();
+    let expected = match model.orders.get_mut(&id) {
+        _ if at > shop.now + 366 * DAY => "issuer.time_out_of_range",
+        None => "issuer.unknown_order",
+        Some(Order { dead: Some(said), .. }) if *said != at => "issuer.numbers_dead_differs",
+        Some(order) => {
+            order.dead = Some(at);
+            "done"
+        }
+    };
+    assert_eq!(code(answer), expected);
+}
+
+fn step(shop: &mut Shop, model: &mut Model, op: &Op) {
+    let person = |account: u8| usize::from(account) % ACCOUNTS.len();
+    match *op {
+        Op::Enrol { account, wallet, stolen } => {
+            let account = person(account);
+            let wallet = if stolen { wallet % WALLETS } else { 2 * account as u8 + wallet % 2 };
+            let submission = EnrolmentSubmission {
+                account: name(ACCOUNTS[account]),
+                nonce: [3; 32],
+                enrolment: enrolment(wallet, account),
+            };
+            // Over another nonce the same proof is nothing.
+            let stale = EnrolmentSubmission { nonce: [4; 32], ..submission.clone() };
+            assert_eq!(code(shop.issuer().enrol(&[stale]).pop().unwrap()), "issuer.proof_refused");
+            let answer = shop.issuer().enrol(&[submission]).pop().unwrap();
+            assert_eq!(code(answer), model.enrol(account, wallet, shop.now));
+            let key = WALLET[usize::from(wallet)].wallet_key(&issuer()).unwrap();
+            let owner = shop.issuer().account_of(&key).unwrap().map(|bound| bound.account);
+            let expected = model.owners.get(&wallet).copied().flatten();
+            assert_eq!(owner, expected.map(|account| name(ACCOUNTS[account])));
+        }
+        Op::Erase { account } => {
+            let account = person(account);
+            shop.issuer().erase_account(&name(ACCOUNTS[account])).unwrap();
+            model.accounts.remove(&account);
+            model
+                .owners
+                .values_mut()
+                .filter(|owner| **owner == Some(account))
+                .for_each(|owner| *owner = None);
+        }
+        Op::Report { at, account, class, hours } => {
+            let (id, account, class) = (at.id(), person(account), usize::from(class));
+            let due =
+                if hours % 4 == 0 { MONDAY } else { shop.now.strict_add_signed(i64::from(hours) * 3600) };
+            let report = OrderReport {
+                order_id: vec![id.1],
+                account: name(ACCOUNTS[account]),
+                merchant: name(MERCHANTS[id.0]),
+                class: CLASSES[class].0,
+                due_at: Timestamp::from_unix_seconds(due),
+            };
+            let answer = shop.issuer().report_orders(&[report]).pop().unwrap();
+            assert!(answer.as_ref().map_or(true, |found| *found == handle(id)));
+            let expected = match model.orders.get(&id) {
+                Some(old) if (old.account, old.class, old.due) == (account, class, due) => "done",
+                Some(_) => "issuer.order_differs",
+                None if due > shop.now => "issuer.not_due",
+                None => {
+                    model.orders.insert(id, Order { account, class, due, dead: None, grant: None });
+                    "done"
+                }
+            };
+            assert_eq!(code(answer), expected);
+        }
+        Op::Offer { at, account } => drop(offer(shop, model, at.id(), person(account))),
+        Op::Grant { at, account, wallet, scope } => {
+            let id = at.id();
+            let granted = || model.orders.get(&id)?.grant.as_ref().map(|(scope, _)| scope);
+            let count = model.scopes.len().max(1);
+            let named = scope.map_or_else(granted, |at| model.scopes.get(usize::from(at) % count));
+            let Some(scope) = named.cloned() else { return };
+            ask(shop, model, id, person(account), wallet % WALLETS, &scope);
+        }
+        Op::Buy { at } => buy(shop, model, at.id()),
+        Op::BuyAll { merchant } => (0..ORDERS).for_each(|order| buy(shop, model, (merchant.into(), order))),
+        Op::NumbersDead { at, days } => {
+            let at_time = shop.now.strict_add_signed(i64::from(days % 400) * DAY as i64);
+            numbers_dead(shop, model, at.id(), at_time);
+        }
+        Op::AllNumbersDead { merchant } => {
+            for id in (0..ORDERS + 2).map(|order| (usize::from(merchant), order)) {
+                if model.orders.get(&id).is_some_and(|order| order.dead.is_none()) {
+                    numbers_dead(shop, model, id, shop.now);
+                }
+            }
+        }
+        Op::Tick => {
+            let report = shop.issuer().tick().unwrap();
+            model.ticked(&report, shop.now);
+        }
+        Op::Hours(hours) => shop.pass(u64::from(hours) * 3600),
+        Op::Weeks(weeks) => shop.pass(u64::from(weeks % 4) * WEEK),
+        Op::Confirm => {
+            let scopes: Vec<Scope> = model.closed.iter().cloned().collect();
+            shop.issuer().confirm_admitted(&scopes).unwrap();
+            model.confirmed.extend(scopes);
+        }
+        Op::Rotate => {
+            if shop.keys < KEYS.pairs.len() {
+                shop.keys += 1;
+                let mut ring = KEYS.ring_of(shop.keys);
+                for retired in &model.retired {
+                    ring = ring.retire(retired);
+                }
+                shop.use_ring(ring);
+            }
+        }
+        Op::Retire => {
+            let newest = *shop.ring.newest().issuer_key.public().id();
+            let ids = KEYS.pairs.iter().map(|pair| *pair.issuer_key.public().id());
+            if let Some(oldest) = ids.take_while(|id| *id != newest).find(|id| !model.retired.contains(id)) {
+                model.retired.insert(oldest);
+                let ring = shop.ring.retire(&oldest);
+                shop.use_ring(ring);
+            }
+        }
+        Op::Restart => shop.restart(),
+    }
+}
+
+fuzz_target!(|ops: Vec<Op>| {
+    let (rows, model) = &*START;
+    let (mut shop, mut model) = (Shop::new(rows), model.clone());
+    for op in ops.iter().take(64) {
+        step(&mut shop, &mut model, op);
+    }
+    // Whatever the history left open: one more boundary.
+    shop.pass(WEEK);
+    step(&mut shop, &mut model, &Op::Tick);
+});

@@ -1,0 +1,47 @@
+//! Every kind of message of the wire.
+
+/// Runs `$do!(Type)` for each.
+#[macro_export]
+macro_rules! for_every_kind {
+    ($do:ident) => {
+        $do!(unjoin::token::Enrolment);
+        $do!(unjoin::token::TokenRequest);
+        $do!(unjoin::token::Grant);
+        $do!(unjoin::token::Presentation);
+        $do!(unjoin::token::AuthorProof);
+        $do!(unjoin::opening::DecryptionShare);
+        $do!(unjoin::opening::Blind);
+        $do!(unjoin::token::Accepted);
+        $do!(unjoin::token::Offer);
+        $do!(unjoin::token::CohortManifest);
+        $do!(unjoin::token::SignedManifest);
+        $do!(unjoin::token::Review);
+        $do!(unjoin::token::Receipt);
+        $do!(unjoin::wallet::SealedBackup);
+        $do!(unjoin::ledger::PublishedEntry);
+        $do!(unjoin::ledger::EditedEntry);
+        $do!(unjoin::ledger::WithdrawnEntry);
+        $do!(unjoin::ledger::RemovedEntry);
+        $do!(unjoin::ledger::BindingEntry);
+    };
+}
+
+/// The kinds' numbers.
+pub const KINDS: [u8; 19] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 24];
+
+/// The shortest sealed part of a backup: 16,384 bytes and a tag of 16.
+const SEALED: usize = 16_384;
+/// A backup's header and the tag.
+const BACKUP: usize = 58 + 16;
+
+/// The bytes to decode: an input as it stands, but for a backup (kind 14) its first 74 bytes
+/// with 16,384 zero bytes behind them, so that short inputs reach what only long ones are.
+pub fn stretched(data: &[u8]) -> Vec<u8> {
+    let mut bytes = data.to_vec();
+    if data.get(1) == Some(&14) && data.len() >= BACKUP {
+        let rest = bytes.split_off(BACKUP);
+        bytes.resize(BACKUP + SEALED, 0);
+        bytes.extend(rest);
+    }
+    bytes
+}
