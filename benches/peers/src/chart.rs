@@ -64,7 +64,7 @@ fn paint(picture: &mut String, figures: &[Figure], reference_micros: f64) -> Pai
     let canvas = SVGBackend::with_string(picture, (WIDTH as u32, (bottom + 84) as u32)).into_drawing_area();
     canvas.fill(&WHITE)?;
     label(&canvas, "What a token costs, step by step", (LEFT, 28), 25, HPos::Left)?;
-    let subtitle = "Microseconds on one thread, medians of one run; the scale is logarithmic";
+    let subtitle = "Microseconds of one processor, medians of one run; the scale is logarithmic";
     label(&canvas, subtitle, (LEFT, 60), 16, HPos::Left)?;
     legend(&canvas)?;
     axis(&canvas, bottom)?;

@@ -10,10 +10,10 @@ use unjoin_benches::{chart, report, steps};
 
 #[derive(Parser)]
 struct Arguments {
-    /// Prints the table; that is the default, too.
+    /// Prints the table and draws the picture; that is all there is, so it may be left out.
     #[arg(long)]
     table: bool,
-    /// Writes the picture here.
+    /// Where the picture goes [default: docs/speed.svg, or nowhere with --quick].
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Runs everything once: shows that it runs, measures nothing.
@@ -31,11 +31,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut figures = measure(&mut steps::reference(), &mut measured, effort, || progress.inc(1));
     progress.finish_and_clear();
     let reference = figures.remove(0).micros;
-    if arguments.table || arguments.svg.is_none() {
-        println!("{}\n{}", report::table(&figures, reference), report::floor(&figures));
-    }
-    if let Some(path) = arguments.svg {
-        fs::write(&path, chart::svg(&figures, reference)?)?;
+    println!("{}\n{}", report::table(&figures, reference), report::floor(&figures));
+    let picture = arguments.svg.or((!arguments.quick).then(|| "docs/speed.svg".into()));
+    if let Some(path) = picture {
+        fs::write(&path, chart::svg(&figures, reference)?)
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     }
     Ok(())
 }

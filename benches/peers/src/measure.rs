@@ -1,9 +1,11 @@
-//! Timing: many short rounds over all steps, so that whatever else the machine does meets all
-//! of them alike, and R beside every step, so that ratios hold where times do not.
+//! Timing: the thread's processor time, so that what other programs take is not counted; many
+//! short rounds over all steps, so that what they leave of caches and clock rates meets all alike;
+//! and R beside every step, so that ratios hold where times do not.
 
-use std::time::{Duration, Instant};
+use cpu_time::ThreadTime;
+use std::time::Duration;
 
-/// Runs a step so many times and says how long that took, preparations left out.
+/// Runs a step so many times and says what processor time that took, preparations left out.
 pub type Run = Box<dyn FnMut(u64) -> Duration>;
 
 /// One thing that is measured.
@@ -32,7 +34,7 @@ impl Step {
 /// A step that can be repeated as it stands.
 pub fn repeated<O>(mut step: impl FnMut() -> O + 'static) -> Run {
     Box::new(move |times| {
-        let start = Instant::now();
+        let start = ThreadTime::now();
         for _ in 0..times {
             std::hint::black_box(step());
         }
@@ -48,7 +50,7 @@ pub fn prepared<I, O>(mut make: impl FnMut() -> I + 'static, mut step: impl FnMu
         while left > 0 {
             let inputs: Vec<I> = (0..left.min(AT_ONCE)).map(|_| make()).collect();
             left -= inputs.len() as u64;
-            let start = Instant::now();
+            let start = ThreadTime::now();
             for input in inputs {
                 std::hint::black_box(step(input));
             }

@@ -49,8 +49,8 @@ pub fn table(figures: &[Figure], reference_micros: f64) -> String {
     let _ = writeln!(
         text,
         "\nR = {reference_micros:.1} µs: one constant-time multiplication of a point of ristretto255 by a scalar, \
-         measured right before every step.\nMedians on one thread. Common rows go from the bytes received to the \
-         bytes sent. VOPRF and blind RSA present nothing but\nthe token itself. cmz is set up to say the same as \
+         measured right before every step.\nMedians of one thread's processor time. Common rows go from the bytes received to the bytes sent. VOPRF and \
+         blind RSA present\nnothing but the token itself. cmz is set up to say the same as \
          unjoin's token: hidden user and serial, ElGamal escrow at the showing."
     );
     text

@@ -1,5 +1,6 @@
 //! Closed-loop load: so many submitters, each with so many requests in flight.
 
+use cpu_time::ProcessTime;
 use std::collections::VecDeque;
 use std::sync::Barrier;
 use std::thread;
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Load {
     pub(crate) decided: usize,
     pub(crate) spent: Duration,
+    /// Processor time of the whole process, submitters included.
+    pub(crate) processor: Duration,
     /// From a request's sending to its answer, sorted, in milliseconds.
     waits: Vec<f64>,
 }
@@ -56,6 +59,7 @@ pub(crate) fn drive<R: Sync, P>(
         }
         waits
     };
+    let processor = ProcessTime::now();
     let (mut waits, spent) = thread::scope(|scope| {
         let threads: Vec<_> = requests.chunks(share).map(|own| scope.spawn(|| submit(own))).collect();
         ready.wait();
@@ -64,6 +68,7 @@ pub(crate) fn drive<R: Sync, P>(
             threads.into_iter().flat_map(|thread| thread.join().expect("no request is refused")).collect();
         (waits, start.elapsed())
     });
+    let processor = processor.elapsed();
     waits.sort_by(f64::total_cmp);
-    Load { decided: waits.len(), spent, waits }
+    Load { decided: waits.len(), spent, processor, waits }
 }

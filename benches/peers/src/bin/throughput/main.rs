@@ -3,7 +3,8 @@
 //! A review counts when it was decoded from bytes, verified, spent and held, and the file was
 //! synced; a grant when the request was decoded and checked, (scope, C) stored and synced, and
 //! the tag and its proof made. Everything that devices do was done beforehand. Submitters run
-//! on the same machine, so their decoding is part of the cost.
+//! on the same machine, so their decoding is part of the cost. Where other programs compete for
+//! the machine, look at the processor time: so many processors divided by it is what they carry.
 
 mod drive;
 mod fill;
@@ -187,10 +188,13 @@ fn grants(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>>
 
 fn print_load(name: &str, load: &Load) {
     println!(
-        "{name}: {:>6.0} /s  ({} in {:.2} s; answered after {:.1} ms in the median, {:.1} ms at the 99th percentile)",
+        "{name}: {:>6.0} /s  ({} in {:.2} s; {:.0} us of processor each, on {:.2} processors; \
+         answered after {:.1} ms in the median, {:.1} ms at the 99th percentile)",
         load.per_second(),
         load.decided,
         load.spent.as_secs_f64(),
+        load.processor.as_secs_f64() * 1e6 / load.decided as f64,
+        load.processor.as_secs_f64() / load.spent.as_secs_f64(),
         load.wait(0.5),
         load.wait(0.99),
     );
