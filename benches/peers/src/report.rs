@@ -46,12 +46,14 @@ pub fn table(figures: &[Figure], reference_micros: f64) -> String {
         rows.push([vec![property.to_owned()], cells.map(str::to_owned).to_vec()].concat());
     }
     let mut text = align(&rows);
-    let _ = writeln!(
+    let _ = write!(
         text,
-        "\nR = {reference_micros:.1} µs: one constant-time multiplication of a point of ristretto255 by a scalar, \
-         measured right before every step.\nMedians of one thread's processor time. Common rows go from the bytes received to the bytes sent. VOPRF and \
-         blind RSA present\nnothing but the token itself. cmz is set up to say the same as \
-         unjoin's token: hidden user and serial, ElGamal escrow at the showing."
+        "
+R = {reference_micros:.1} µs: one constant-time multiplication of a point of ristretto255 by a scalar, measured
+right before every step. Medians of one thread's processor time. Common rows go from the bytes received to the bytes
+sent. VOPRF and blind RSA present nothing but the token itself. cmz is set up to say the same as unjoin's token:
+hidden user and serial, ElGamal escrow at the showing.
+"
     );
     text
 }
