@@ -1,0 +1,68 @@
+//! Rows as old reviews leave them, put into the store directly.
+
+use indicatif::ProgressBar;
+use rand_core::Rng;
+use std::collections::BTreeMap;
+use unjoin::secret::SystemRng;
+use unjoin::store::{Bucket, Commit, Row, Store};
+use unjoin::token::Name;
+
+/// Rows that one commit carries: large enough that syncing does not count.
+const AT_ONCE: usize = 20_000;
+
+/// What a real held review left: the row of the merchant's bucket whose key ends with its id.
+pub(crate) fn real_row(store: &impl Store, merchant: &Name, review_id: &[u8; 32]) -> Row {
+    let bucket = Bucket::of(merchant.as_bytes());
+    let rows = store.scan(bucket, b"r", None, 10_000).expect("the store reads");
+    rows.into_iter().find(|row| row.key.ends_with(review_id)).expect("the desk stored the review by its id")
+}
+
+/// Puts `count` rows of the shape and size of `like` into the store, spread evenly over
+/// `merchants` (of names as long as that of `like`), each under a random id, in key order: as
+/// the rewrite after a boundary leaves them. Values are random past the first bytes, so that
+/// nothing below the store could compress them.
+pub(crate) fn fill(store: &impl Store, like: &Row, merchants: &[Name], count: usize, progress: &ProgressBar) {
+    let mut rng = SystemRng::new();
+    let of_merchant = |merchant: &Name| {
+        let old = merchants.first().expect("a merchant").as_bytes();
+        let mut key = like.key.clone();
+        let at = key.windows(old.len()).position(|part| part == old).expect("the key names its merchant");
+        key[at..at + old.len()].copy_from_slice(merchant.as_bytes());
+        key
+    };
+    let mut by_bucket: BTreeMap<Bucket, Vec<Vec<u8>>> = BTreeMap::new();
+    for merchant in merchants {
+        by_bucket.entry(Bucket::of(merchant.as_bytes())).or_default().push(of_merchant(merchant));
+    }
+    let mut left = count;
+    let mut merchants_left = merchants.len();
+    for (bucket, mut keys) in by_bucket {
+        keys.sort();
+        let here: usize = keys.iter().map(|_| share(&mut left, &mut merchants_left)).sum();
+        let mut rows: Vec<Vec<u8>> = (0..here)
+            .map(|row| {
+                let mut key = keys[row % keys.len()].clone();
+                let id = key.len() - 32;
+                rng.fill_bytes(&mut key[id..]);
+                key
+            })
+            .collect();
+        rows.sort();
+        for chunk in rows.chunks(AT_ONCE) {
+            let commit = chunk.iter().fold(Commit::new(bucket), |commit, key| {
+                let mut value = like.value.clone();
+                rng.fill_bytes(&mut value[2..]);
+                commit.put(key.clone(), value)
+            });
+            store.commit(&[commit]).expect("the disk has room");
+            progress.inc(chunk.len() as u64);
+        }
+    }
+}
+
+fn share(left: &mut usize, parts: &mut usize) -> usize {
+    let own = left.div_ceil((*parts).max(1));
+    *left -= own;
+    *parts -= 1;
+    own
+}

@@ -1,0 +1,188 @@
+//! Everything that is done before the clock runs: keys, tokens, presentations, due orders.
+
+use crate::fill;
+use indicatif::ProgressBar;
+use rayon::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use unjoin::issuer::{
+    EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, OfferRequest, OrderReport,
+};
+use unjoin::review::{DeskConfig, ReviewDesk, Submission};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::{Row, Store};
+use unjoin::token::{EnrolmentContext, Name, Presentation, Review, Scope, TokenRequest};
+use unjoin::wallet::Wallet;
+use unjoin::wire::Message;
+use unjoin::{Environment, Timestamp};
+use unjoin_benches::world::{NONCE, World, name};
+
+const MERCHANTS: usize = 500;
+const ACCOUNTS: usize = 500;
+const DUE_AT: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
+
+/// A review as it arrives.
+pub(crate) struct Encoded {
+    presentation: Vec<u8>,
+    review: Vec<u8>,
+}
+
+impl Encoded {
+    pub(crate) fn decode(&self) -> Submission {
+        Submission {
+            presentation: Presentation::from_bytes(&self.presentation).expect("decodes"),
+            review: Review::from_bytes(&self.review).expect("decodes"),
+        }
+    }
+}
+
+/// A token request as it arrives.
+pub(crate) struct Asked {
+    /// Which of the accounts is logged in.
+    pub(crate) account: usize,
+    pub(crate) merchant: Name,
+    request: Vec<u8>,
+}
+
+impl Asked {
+    pub(crate) fn decode(&self) -> TokenRequest {
+        TokenRequest::from_bytes(&self.request).expect("decodes")
+    }
+}
+
+pub(crate) struct Orders {
+    pub(crate) accounts: Vec<Name>,
+    pub(crate) requests: Vec<Asked>,
+}
+
+pub(crate) struct Shop {
+    world: World,
+    merchants: Vec<Name>,
+    next: AtomicU64,
+}
+
+impl Shop {
+    pub(crate) fn new() -> Self {
+        let merchants = (0..MERCHANTS).map(|number| name(&format!("merchant-{number:04}"))).collect();
+        Self { world: World::new(), merchants, next: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn merchants(&self) -> &[Name] {
+        &self.merchants
+    }
+
+    pub(crate) fn desk<S: Store>(&self, store: Arc<S>) -> ReviewDesk<S> {
+        let World { ring, platform, .. } = &self.world;
+        ReviewDesk::open(
+            store,
+            DeskConfig::default(),
+            ring.clone(),
+            Arc::clone(platform),
+            Environment::system(),
+        )
+        .expect("threads start")
+    }
+
+    fn scope(&self, merchant: usize) -> Scope {
+        self.world.scope(&self.merchants[merchant % MERCHANTS], 0x5eed)
+    }
+
+    /// Reviews with a token each, over all merchants in turn, by the early door.
+    pub(crate) fn reviews(&self, count: usize, progress: &ProgressBar) -> Vec<Encoded> {
+        let from = self.next.fetch_add(count as u64, Ordering::Relaxed);
+        let review = |number: u64| {
+            let Submission { presentation, review } =
+                self.world.submission(number, self.scope(number as usize));
+            progress.inc(1);
+            Encoded { presentation: presentation.to_bytes(), review: review.to_bytes() }
+        };
+        (from..from + count as u64).into_par_iter().map(review).collect()
+    }
+
+    /// The row that a review of the first merchant leaves.
+    pub(crate) fn one_real_row<S: Store>(&self, store: &Arc<S>) -> Row {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let submission = self.world.submission(number, self.scope(0));
+        let id = submission.presentation.review_id();
+        let desk = self.desk(Arc::clone(store));
+        let receipt = desk.submit(submission).expect("the queue has room").wait().expect("no worker fails");
+        receipt.expect("the review is accepted");
+        fill::real_row(store, &self.merchants[0], id.as_bytes())
+    }
+
+    pub(crate) fn issuer<S: Store>(&self, store: Arc<S>) -> Issuer<S> {
+        let World { ring, platform, issuer, .. } = &self.world;
+        Issuer::open(
+            store,
+            IssuerConfig::new(issuer.clone()),
+            ring.clone(),
+            SecretBytes::random(&mut SystemRng::new()),
+            Arc::clone(platform),
+            Arc::new(EveryoneOfStanding),
+            Environment::system(),
+        )
+        .expect("the configuration is sound")
+    }
+
+    /// Enrols accounts, reports due orders of theirs at all merchants, takes the offers, and
+    /// asks: everything up to the requests' bytes.
+    pub(crate) fn requests<S: Store>(
+        &self,
+        issuer: &Issuer<S>,
+        count: usize,
+        progress: &ProgressBar,
+    ) -> Orders {
+        let accounts: Vec<Name> = (0..ACCOUNTS).map(|number| name(&format!("account-{number:05}"))).collect();
+        let wallets: Vec<Wallet> = accounts.iter().map(|_| Wallet::generate(&mut SystemRng::new())).collect();
+        let enrolments: Vec<EnrolmentSubmission> = accounts
+            .iter()
+            .zip(&wallets)
+            .map(|(account, wallet)| {
+                let context = EnrolmentContext { issuer: &self.world.issuer, account, nonce: &NONCE };
+                let enrolment = wallet.enrol(context, &mut SystemRng::new()).expect("enrols");
+                EnrolmentSubmission { account: account.clone(), nonce: NONCE, enrolment }
+            })
+            .collect();
+        assert!(issuer.enrol(&enrolments).iter().all(Result::is_ok), "every account is enrolled");
+        let numbers: Vec<usize> = (0..count).collect();
+        let ask = |numbers: &[usize]| {
+            let of = |number: usize| (accounts[number % ACCOUNTS].clone(), self.merchant_of(number).clone());
+            let reports: Vec<OrderReport> = numbers
+                .iter()
+                .map(|number| {
+                    let (account, merchant) = of(*number);
+                    let order_id = number.to_be_bytes().to_vec();
+                    OrderReport { order_id, account, merchant, class: 0, due_at: DUE_AT }
+                })
+                .collect();
+            let handles = issuer.report_orders(&reports).into_iter();
+            let offers: Vec<OfferRequest> = handles
+                .zip(numbers)
+                .map(|(handle, number)| {
+                    let (account, merchant) = of(*number);
+                    OfferRequest { account, merchant, handle: handle.expect("the order is due") }
+                })
+                .collect();
+            let request = |(offer, number): (_, &usize)| {
+                let (account, merchant) = (number % ACCOUNTS, self.merchant_of(*number).clone());
+                let (rng, trust) = (&mut SystemRng::new(), &self.world.trust);
+                let offer: Result<_, unjoin::issuer::IssuerError> = offer;
+                let offer = offer.expect("a scope is on offer");
+                let (_, request) = wallets[account]
+                    .request(&self.world.issuer, &offer, trust, rng)
+                    .expect("the keys are pinned");
+                progress.inc(1);
+                Asked { account, merchant, request: request.to_bytes() }
+            };
+            let offered = issuer.offers(&offers);
+            offered.into_par_iter().zip(numbers).map(request).collect::<Vec<Asked>>()
+        };
+        let requests = numbers.chunks(1_000).flat_map(ask).collect();
+        Orders { accounts, requests }
+    }
+
+    /// Not in step with the accounts, so that every account shops at many merchants.
+    fn merchant_of(&self, number: usize) -> &Name {
+        &self.merchants[(number / ACCOUNTS + number) % MERCHANTS]
+    }
+}
