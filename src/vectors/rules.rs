@@ -115,7 +115,7 @@ fn a_token_of_one_key_for_the_scope_of_another_is_refused() {
         let blinded = wallet_key.point() + Generator::Gs.mul(s.expose()) + Generator::Gb.mul(b.expose());
         let base = mac::base(&scope.scalar(), &Element::from_point(blinded).unwrap());
         let exponent = Scalar::from(17u64);
-        let granted = GrantedTag { tag: mac::tag(key.x(), &exponent, &base).unwrap(), exponent, base };
+        let granted = GrantedTag::new(mac::tag(key.x(), &exponent, &base).unwrap(), exponent, &base);
         let witness = PresentationWitness {
             u: &u,
             s: &s,
