@@ -797,7 +797,8 @@ fn no_error_of_decoding_naming_or_storing_repeats_its_input() {
             }
         }
         // Through serde, too.
-        let text = serde_json::to_string(&Base64UrlUnpadded::encode_string(&message[..message.len() - 2])).unwrap();
+        let text =
+            serde_json::to_string(&Base64UrlUnpadded::encode_string(&message[..message.len() - 2])).unwrap();
         let error = serde_json::from_str::<Presentation>(&text).unwrap_err();
         errors.take(&error, "serde");
     }
