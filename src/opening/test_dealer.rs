@@ -30,18 +30,20 @@ pub fn insecure_test_dealer(
         return Err(CommitteeError::Size);
     }
     let mut coefficients: Vec<Scalar> = (0..threshold).map(|_| random_scalar(rng)).collect();
-    let secrets: Vec<SecretScalar> =
-        (1..=trustees).map(|index| SecretScalar::new(threshold::evaluate(&coefficients, index))).collect();
+    // Made where they stay: a vector that is moved from keeps copies of what it held.
+    let deal =
+        |index| TrusteeShare::new(index, 1, SecretScalar::new(threshold::evaluate(&coefficients, index)));
+    let shares: Vec<TrusteeShare> = (1..=trustees).map(deal).collect();
     let public = |scalar: &Scalar| Element::from_point(Generator::G.mul(scalar));
     let key = coefficients.first().and_then(public);
-    let verification: Option<Vec<Element>> = secrets.iter().map(|secret| public(secret.expose())).collect();
+    let verification: Option<Vec<Element>> =
+        shares.iter().map(|share| public(share.secret().expose())).collect();
     coefficients.zeroize();
     let (Some(key), Some(verification)) = (key, verification) else {
         return Err(CommitteeError::Inconsistent);
     };
     let committee = Committee::new(threshold, 1, EscrowKey::new(key), verification)?;
-    let shares = (1u16..).zip(secrets).map(|(index, secret)| TrusteeShare::new(index, 1, secret));
-    Ok((committee, shares.collect()))
+    Ok((committee, shares))
 }
 
 fn random_scalar(rng: &mut (impl CryptoRng + ?Sized)) -> Scalar {

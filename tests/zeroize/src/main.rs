@@ -1,0 +1,288 @@
+//! Are secrets erased? The allocator reads every block of the heap that is freed, and at the
+//! end every block that still lives, for the secrets of each step.
+//!
+//! Not seen: the stack and registers, which the library erases where it can and the compiler
+//! may copy; and secrets that the test does not know, nonces above all.
+
+mod heap;
+
+use curve25519_dalek::scalar::Scalar;
+use rand_core::{Rng, TryCryptoRng, TryRng};
+use sha2::{Digest, Sha512};
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::sync::Arc;
+use unjoin::issuer::{EveryoneOfStanding, OrderReport};
+use unjoin::opening::{
+    Blind, BlindingFactor, DecryptionShare, Pair, ShareAction, ShareContext, insecure_test_dealer,
+};
+use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
+use unjoin::store::MemoryStore;
+use unjoin::token::{
+    Accepted, EnrolmentContext, IssuerKey, KeyRing, Name, OrderHandleKey, PlatformKey, PresentationCheck,
+    Review, ReviewId, verify_batch,
+};
+use unjoin::wallet::{AuthorRequest, BackupCost, ReviewState, TrustRoots, Wallet, open_backup};
+use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets, Timestamp};
+
+fn main() -> ExitCode {
+    let mut leaks = 0;
+    planted();
+    leaks += step("every secret type, dropped", types);
+    leaks += step("wallet, issuer, desk and trustee at work", work);
+    match heap::living_with_a_secret() {
+        0 => println!("nothing that lives at the end holds a secret"),
+        living => {
+            println!("{living} blocks that live at the end hold a secret");
+            leaks += living;
+        }
+    }
+    if leaks == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn step(name: &str, work: impl FnOnce()) -> usize {
+    heap::freed_with_a_secret();
+    work();
+    said(name)
+}
+
+/// Says what has been found since the last time.
+fn said(name: &str) -> usize {
+    let (found, length) = heap::freed_with_a_secret();
+    match found {
+        0 => println!("{name}: erased"),
+        _ => println!("{name}: {found} blocks freed with a secret, the last of {length} bytes"),
+    }
+    found
+}
+
+/// A secret in a vector that nobody erases must be found, freed or living, or this finds
+/// nothing anywhere.
+fn planted() {
+    let mut secret = [0; 32];
+    SystemRng::new().fill_bytes(&mut secret);
+    heap::watch(&secret);
+    let leaked = black_box([&[1, 2, 3], &secret[..]].concat());
+    assert_eq!(heap::living_with_a_secret(), 1, "a living planted secret is found");
+    drop(leaked);
+    assert_eq!(heap::freed_with_a_secret().0, 1, "a freed planted secret is found");
+    // What grows leaves its old block behind.
+    let mut grown = secret[16..].to_vec();
+    grown.reserve_exact(1_000_000);
+    assert_eq!(heap::freed_with_a_secret().0, 1, "what was left behind is found");
+    grown.fill(0);
+    drop(black_box(grown));
+    assert_eq!(heap::freed_with_a_secret().0, 0, "what was erased is not found");
+    println!("planted secrets are found");
+}
+
+/// Boxed, so that the value itself lies in a block that is freed.
+fn types() {
+    let fresh = || {
+        let mut bytes = [0; 32];
+        SystemRng::new().fill_bytes(&mut bytes);
+        heap::watch(&bytes);
+        bytes
+    };
+    fn dropped<T>(name: &str, value: T) {
+        drop(black_box(Box::new(value)));
+        let (found, _) = heap::freed_with_a_secret();
+        assert_eq!(found, 0, "{name} is not erased");
+    }
+    dropped("SecretBytes", SecretBytes::new(fresh()));
+    let scalar = Scalar::from_bytes_mod_order(fresh());
+    heap::watch(scalar.as_bytes());
+    dropped("SecretScalar", SecretScalar::new(scalar));
+    dropped("PlatformKey", PlatformKey::from_secret_bytes(&SecretBytes::new(fresh())));
+    dropped("OrderHandleKey", OrderHandleKey::new(SecretBytes::new(fresh())));
+    dropped("Wallet", Wallet::from_seed(SecretBytes::new(fresh())));
+    dropped("IssuerKey", issuer_key());
+    let mut rng = Recorded::default();
+    let (committee, shares) = insecure_test_dealer(2, 3, &mut rng).expect("2 of 3");
+    rng.watch_shares();
+    dropped("TrusteeShare", shares);
+    dropped("KeyRing", KeyRing::new(issuer_key(), *committee.key()));
+    let mut rng = Recorded::default();
+    let factor = BlindingFactor::random(&mut rng);
+    heap::watch(rng.scalar(0).as_bytes());
+    dropped("BlindingFactor", factor);
+    let secrets = PlatformSecrets {
+        keys: KeyRing::new(issuer_key(), *committee.key()),
+        platform_key: PlatformKey::from_secret_bytes(&SecretBytes::new(fresh())),
+        order_handles: SecretBytes::new(fresh()),
+    };
+    dropped("PlatformSecrets", secrets);
+}
+
+fn issuer_key() -> IssuerKey {
+    let key = IssuerKey::generate(&mut SystemRng::new());
+    let bytes = key.to_secret_bytes();
+    for half in bytes.expose().chunks_exact(32) {
+        heap::watch(half.try_into().expect("32 bytes"));
+    }
+    key
+}
+
+/// The whole path, with every secret of everybody watched.
+fn work() {
+    let rng = &mut SystemRng::new();
+    let name = |text: &str| Name::new(text).expect("a name");
+    let fresh = || {
+        let mut bytes = [0; 32];
+        SystemRng::new().fill_bytes(&mut bytes);
+        heap::watch(&bytes);
+        SecretBytes::new(bytes)
+    };
+    let mut dealt = Recorded::default();
+    let (committee, shares) = insecure_test_dealer(2, 3, &mut dealt).expect("2 of 3");
+    dealt.watch_shares();
+    said("deal");
+
+    let keys = KeyRing::new(issuer_key(), *committee.key());
+    let public = *keys.newest().issuer_key.public();
+    let platform = Platform::open(
+        MemoryStore::new(),
+        MemoryStore::new(),
+        PlatformConfig::new(name("shop")),
+        PlatformSecrets {
+            keys: keys.clone(),
+            platform_key: PlatformKey::from_secret_bytes(&fresh()),
+            order_handles: fresh(),
+        },
+        Arc::new(EveryoneOfStanding),
+        Environment::system(),
+    )
+    .expect("opens");
+
+    let seed = fresh();
+    let seed_bytes = *seed.expose();
+    let wallet = Wallet::from_seed(seed);
+    let (issuer, account, merchant) = (name("shop"), name("account"), name("merchant"));
+    let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[1; 32] };
+    watch_derived(b"wallet/u", &[&seed_bytes, issuer.as_bytes()]);
+    let enrolment = wallet.enrol(context, rng).expect("enrols");
+    platform.enrol(account.clone(), [1; 32], enrolment).expect("enrolled");
+    let order = OrderReport {
+        order_id: b"order".to_vec(),
+        account: account.clone(),
+        merchant: merchant.clone(),
+        class: 0,
+        due_at: Timestamp::from_unix_seconds(1_500_000_000),
+    };
+    let handle = platform.order_due(order).expect("due");
+    let offer = platform.offer(account.clone(), merchant.clone(), handle).expect("offered");
+    let scope = offer.scope.to_bytes();
+    let y = committee.key().element().as_bytes();
+    let items: [&[u8]; 5] = [&seed_bytes, issuer.as_bytes(), &scope, handle.as_bytes(), y];
+    watch_derived(b"wallet/b", &items[..4]);
+    watch_derived(b"wallet/k", &items);
+
+    let trust = TrustRoots::new(*platform.public_key(), 2).pin(public, *committee.key()).expect("a pin");
+    let (pending, request) = wallet.request(&issuer, &offer, &trust, rng).expect("requests");
+    let grant = platform.grant(account, merchant, request).expect("queued").wait().expect("answered");
+    let token = wallet.finish(pending, &grant.expect("granted"), rng).expect("finished");
+    let review = Review::new(1, "The lamp came broken.", vec![]).expect("a review");
+    let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).expect("presents");
+    let digest = review.digest();
+    let check = PresentationCheck {
+        presentation: &presentation,
+        key: &keys.newest().issuer_key,
+        escrow_key: committee.key(),
+        review_digest: &digest,
+    };
+    verify_batch(&[check, check], rng).expect("verifies");
+    black_box(Accepted::prove(check.key, &presentation, &digest, rng));
+    platform
+        .submit(presentation.clone(), review.clone())
+        .expect("queued")
+        .wait()
+        .expect("answered")
+        .expect("accepted");
+    let state = ReviewState::submitted(&review);
+    let proof = wallet.author(&token, state, AuthorRequest::Withdraw, rng).expect("proves");
+    platform.act(token.scope(), &proof, None).expect("withdrawn");
+    platform.tick().expect("ticks");
+
+    let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
+    let backup = wallet.seal_backup(&[token], b"passphrase", cost, rng).expect("sealed");
+    drop(open_backup(&backup, b"passphrase").expect("opened"));
+
+    let context = ShareContext {
+        warrant_digest: [6; 32],
+        action: ShareAction::Open,
+        subject: [7; 32],
+        escrow: *presentation.escrow(),
+    };
+    black_box(DecryptionShare::answer(&shares[0], &committee, &context, rng).expect("answers"));
+    let other = unjoin::algebra::Escrow { e1: *committee.key().element(), e2: *public.element() };
+    let pair = Pair::new((ReviewId([1; 32]), *presentation.escrow()), (ReviewId([2; 32]), other));
+    let mut drawn = Recorded::default();
+    let factor = BlindingFactor::random(&mut drawn);
+    heap::watch(drawn.scalar(0).as_bytes());
+    black_box(Blind::new(1, 1, &factor, &[6; 32], &pair.expect("a pair"), rng).expect("blinds"));
+}
+
+/// Watches `H2S(label, items..)`, by the protocol's definition.
+fn watch_derived(label: &[u8], items: &[&[u8]]) {
+    let mut hash = Sha512::new();
+    for part in [b"unjoin/v1", label].into_iter().chain(items.iter().copied()) {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    heap::watch(Scalar::from_bytes_mod_order_wide(&hash.finalize().into()).as_bytes());
+}
+
+/// A generator that keeps what it gave, on the stack: the test computes the secrets from it.
+struct Recorded {
+    given: [u8; 256],
+    length: usize,
+}
+
+impl Default for Recorded {
+    fn default() -> Self {
+        Self { given: [0; 256], length: 0 }
+    }
+}
+
+impl Recorded {
+    /// The scalar made of the 64 bytes at `position * 64`.
+    fn scalar(&self, position: usize) -> Scalar {
+        let wide = self.given[position * 64..][..64].try_into().expect("64 bytes");
+        Scalar::from_bytes_mod_order_wide(&wide)
+    }
+
+    /// What a dealer of a threshold of 2 makes of them for 3 trustees.
+    fn watch_shares(&self) {
+        let (constant, slope) = (self.scalar(0), self.scalar(1));
+        heap::watch(constant.as_bytes());
+        for index in 1u64..=3 {
+            heap::watch((constant + slope * Scalar::from(index)).as_bytes());
+        }
+    }
+}
+
+impl TryRng for Recorded {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        SystemRng::new().fill_bytes(bytes);
+        self.given[self.length..][..bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Recorded {}
