@@ -38,7 +38,11 @@ impl Element {
 
     /// `None` for the identity.
     pub(crate) fn from_point(point: RistrettoPoint) -> Option<Self> {
-        let bytes = point.compress().to_bytes();
+        Self::unless_identity(point, point.compress().to_bytes())
+    }
+
+    /// The one place that looks whether an element is the identity, whose encoding is zero.
+    fn unless_identity(point: RistrettoPoint, bytes: [u8; 32]) -> Option<Self> {
         (bytes != [0; 32]).then_some(Self { point, bytes })
     }
 
@@ -48,8 +52,7 @@ impl Element {
     pub(crate) fn from_halves<const N: usize>(halves: &[RistrettoPoint; N]) -> Option<[Self; N]> {
         let encoded = RistrettoPoint::double_and_compress_batch(halves);
         let element = |(half, encoded): (&RistrettoPoint, &CompressedRistretto)| {
-            let bytes = encoded.to_bytes();
-            (bytes != [0; 32]).then_some(Self { point: half + half, bytes })
+            Self::unless_identity(half + half, encoded.to_bytes())
         };
         let elements: Option<Vec<Self>> = halves.iter().zip(&encoded).map(element).collect();
         elements?.try_into().ok()
