@@ -4,11 +4,12 @@
 //! app. A review appears only in a cohort, so one order alone publishes nothing.
 
 use std::{error::Error, sync::Arc};
+use unjoin::Name;
 use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::RedbStore;
-use unjoin::token::{EnrolmentContext, Name, Review};
+use unjoin::token::{EnrolmentContext, Review};
 use unjoin::wallet::{TrustRoots, Wallet};
 use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets, Timestamp};
 

@@ -50,6 +50,7 @@ pub mod issuer;
 #[cfg(feature = "platform")]
 pub mod ledger;
 pub mod manual;
+mod name;
 #[cfg(feature = "platform")]
 pub mod opening;
 #[cfg(feature = "platform")]
@@ -74,6 +75,7 @@ mod vectors;
 #[cfg(feature = "platform")]
 pub use environment::Environment;
 pub use error::Audience;
+pub use name::{Name, NameError};
 #[cfg(feature = "platform")]
 pub use platform::{Platform, PlatformConfig, PlatformError, PlatformSecrets, TickReport};
 #[cfg(feature = "platform")]

@@ -11,6 +11,7 @@ use crate::issuer::{
     EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport, Standing,
     StarvingCohort,
 };
+use crate::name::Name;
 use crate::queue::Pending;
 use crate::review::{
     ActionReceipt, Batch, DeskConfig, DeskError, PublishedReview, Rating, ReviewDesk, Submission,
@@ -18,8 +19,8 @@ use crate::review::{
 use crate::secret::SecretBytes;
 use crate::store::Store;
 use crate::token::{
-    AuthorProof, Enrolment, Grant, IssuerKey, KeyRing, Name, Offer, OrderHandle, PlatformKey,
-    PlatformPublicKey, Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
+    AuthorProof, Enrolment, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, PlatformPublicKey,
+    Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
 };
 use core::fmt;
 use rand_core::CryptoRng;
@@ -74,7 +75,7 @@ impl PlatformSecrets {
 /// ```
 /// use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets};
 /// use unjoin::{issuer::EveryoneOfStanding, opening::insecure_test_dealer};
-/// use unjoin::{secret::SystemRng, store::MemoryStore, token::Name};
+/// use unjoin::{Name, secret::SystemRng, store::MemoryStore};
 /// use std::sync::Arc;
 ///
 /// let (committee, _shares) = insecure_test_dealer(3, 5, &mut SystemRng::new())?;

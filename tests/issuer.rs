@@ -6,6 +6,7 @@
 mod common;
 
 use std::sync::Arc;
+use unjoin::Name;
 use unjoin::algebra::EscrowKey;
 use unjoin::issuer::{
     ClassPolicy, EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead,
@@ -14,7 +15,7 @@ use unjoin::issuer::{
 use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{MemoryStore, Store};
-use unjoin::token::{EnrolmentContext, IssuerKey, KeyRing, Name, Offer, OrderHandle, PlatformKey, Review};
+use unjoin::token::{EnrolmentContext, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, Review};
 use unjoin::wallet::{ManifestEvidence, TrustRoots, Wallet};
 use unjoin::{Clock, DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp, WEEK};
 

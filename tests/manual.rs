@@ -5,13 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 use std::collections::BTreeMap;
+use unjoin::Name;
 use unjoin::Timestamp;
 use unjoin::ledger::{BindingEntry, EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
 use unjoin::opening::{Blind, DecryptionShare, insecure_test_dealer};
 use unjoin::secret::SystemRng;
 use unjoin::token::{
-    Accepted, AuthorProof, CohortManifest, Enrolment, Grant, IssuerKey, Name, Offer, OrderHandle,
-    PlatformKey, Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
+    Accepted, AuthorProof, CohortManifest, Enrolment, Grant, IssuerKey, Offer, OrderHandle, PlatformKey,
+    Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
 };
 use unjoin::wire::Message;
 

@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use unjoin::Name;
 use unjoin::issuer::{
     EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest,
     OrderReport,
@@ -23,9 +24,8 @@ use unjoin::review::{DeskConfig, DeskError, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::{
-    AuthorAction, CohortManifest, EnrolmentContext, Grant, GrantedTag, IssuerKey, KeyPair, KeyRing, Name,
-    Offer, OrderHandle, OrderHandleKey, PlatformKey, Presentation, Review, Scope, SignedManifest,
-    TokenRequest,
+    AuthorAction, CohortManifest, EnrolmentContext, Grant, GrantedTag, IssuerKey, KeyPair, KeyRing, Offer,
+    OrderHandle, OrderHandleKey, PlatformKey, Presentation, Review, Scope, SignedManifest, TokenRequest,
 };
 use unjoin::wallet::{
     AuthorRequest, BackupCost, ManifestEvidence, PendingToken, ReviewState, SealedBackup, Token, TrustRoots,

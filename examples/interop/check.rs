@@ -2,6 +2,7 @@
 
 use crate::line::{Line, Mistake};
 use curve25519_dalek::{RistrettoPoint, Scalar, ristretto::CompressedRistretto};
+use unjoin::Name;
 use unjoin::algebra::{Element, Escrow, EscrowKey};
 use unjoin::opening::{
     Blind, Committee, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext, combine,
@@ -10,7 +11,7 @@ use unjoin::opening::{
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
     Accepted, AuthorAction, AuthorProof, Enrolment, EnrolmentContext, Grant, IssuerKey, IssuerPublicKey,
-    Name, Presentation, ReviewId, Scope, TokenRequest, claim_digest,
+    Presentation, ReviewId, Scope, TokenRequest, claim_digest,
 };
 use unjoin::wire::Message;
 

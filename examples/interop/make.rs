@@ -3,6 +3,7 @@
 
 use crate::generator::{Draw, Generator};
 use crate::line::{Line, Mistake, hex};
+use unjoin::Name;
 use unjoin::algebra::Element;
 use unjoin::opening::{
     Blind, BlindingFactor, Committee, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext,
@@ -10,8 +11,8 @@ use unjoin::opening::{
 };
 use unjoin::secret::SecretBytes;
 use unjoin::token::{
-    Accepted, EnrolmentContext, Grant, IssuerKey, Name, Offer, OrderHandle, PlatformKey, Presentation,
-    Review, Scope,
+    Accepted, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Presentation, Review,
+    Scope,
 };
 use unjoin::wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::wire::Message;

@@ -17,13 +17,14 @@ use std::{
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use unjoin::{
-    DAY, Environment, Grid, ManualClock, Platform, PlatformConfig, PlatformSecrets, TickReport, Timestamp,
+    DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, TickReport,
+    Timestamp,
     issuer::{ClassPolicy, EnrolmentSubmission, EveryoneOfStanding, NumbersDead, OfferRequest, OrderReport},
     opening::insecure_test_dealer,
     review::Submission,
     secret::{SecretBytes, SystemRng},
     store::{MemoryStore, RedbStore, Store},
-    token::{EnrolmentContext, Name, OrderHandle, Presentation, Review, ReviewId, Scope, SignedManifest},
+    token::{EnrolmentContext, OrderHandle, Presentation, Review, ReviewId, Scope, SignedManifest},
     wallet::{ManifestEvidence, Token, TrustRoots, Wallet, WalletError},
     wire::Message,
 };

@@ -9,6 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use unjoin::Name;
 use unjoin::issuer::{
     ClassPolicy, EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, IssuerReport, NumbersDead,
     OfferRequest, OrderReport, Standing,
@@ -16,7 +17,7 @@ use unjoin::issuer::{
 use unjoin::secret::SecretBytes;
 use unjoin::store::{Bucket, MemoryStore, Row, Store};
 use unjoin::token::{
-    Enrolment, EnrolmentContext, KeyRing, Name, Offer, OrderHandle, OrderHandleKey, Scope, TokenRequest,
+    Enrolment, EnrolmentContext, KeyRing, Offer, OrderHandle, OrderHandleKey, Scope, TokenRequest,
 };
 use unjoin::wallet::Wallet;
 use unjoin::wire::Message;

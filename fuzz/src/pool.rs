@@ -3,13 +3,14 @@
 
 use crate::random::Repeatable;
 use std::sync::{Arc, LazyLock};
+use unjoin::Name;
 use unjoin::algebra::EscrowKey;
 use unjoin::opening::{
     Committee, DecryptionShare, ShareAction, ShareContext, TrusteeShare, insecure_test_dealer,
 };
 use unjoin::secret::SecretBytes;
 use unjoin::token::{
-    Accepted, Enrolment, EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing, Name, Offer, OrderHandle,
+    Accepted, Enrolment, EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing, Offer, OrderHandle,
     PlatformKey, Presentation, Review, Scope, TokenRequest,
 };
 use unjoin::wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};

@@ -13,10 +13,11 @@ use super::rows::{
 };
 use super::{AccountTag, Desk, IssuerError};
 use crate::ledger::{Ledger, outbox};
+use crate::name::Name;
 use crate::store::decide::run;
 use crate::store::{Bucket, Commit, Row, RowKey, Store, StoreError};
 use crate::time::Timestamp;
-use crate::token::{CohortManifest, Name, OrderHandle, Scope, SignedManifest};
+use crate::token::{CohortManifest, OrderHandle, Scope, SignedManifest};
 use crate::wire::Message;
 use std::collections::HashSet;
 

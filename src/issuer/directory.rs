@@ -8,11 +8,12 @@ use super::rows::{AccountRow, ClaimRow, MAX_WALLET_KEYS, StoredRow, Wallet, acco
 use super::{Desk, IssuerError};
 use crate::algebra::Element;
 use crate::ledger::{BindingEntry, Ledger, outbox};
+use crate::name::Name;
 use crate::secret::SecretBytes;
 use crate::store::decide::{Decision, Step, run, run_one};
 use crate::store::{Commit, RowKey, Store, StoreError};
 use crate::time::{DAY, Timestamp};
-use crate::token::{Enrolment, EnrolmentContext, Name, binding_commitment};
+use crate::token::{Enrolment, EnrolmentContext, binding_commitment};
 use crate::wire::Message;
 use core::fmt;
 

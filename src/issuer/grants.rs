@@ -11,9 +11,10 @@ use super::rows::{
 };
 use super::{AccountTag, Desk, IssuerError, fail_all};
 use crate::algebra::Element;
+use crate::name::Name;
 use crate::store::decide::{Decision, Step};
 use crate::store::{Commit, RowKey, Store, StoreError};
-use crate::token::{Grant, KeyRing, Name, TokenRequest, verify_requests};
+use crate::token::{Grant, KeyRing, TokenRequest, verify_requests};
 
 /// A request with the account that is logged in and the merchant that it asks at.
 pub(super) struct GrantJob {

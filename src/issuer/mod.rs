@@ -33,7 +33,8 @@
 //! use unjoin::opening::insecure_test_dealer;
 //! use unjoin::secret::{SecretBytes, SystemRng};
 //! use unjoin::store::MemoryStore;
-//! use unjoin::token::{IssuerKey, KeyRing, Name, PlatformKey};
+//! use unjoin::Name;
+//! use unjoin::token::{IssuerKey, KeyRing, PlatformKey};
 //! use unjoin::{DAY, Environment, Grid, QueueConfig, Timestamp};
 //!
 //! let rng = &mut SystemRng::new();
@@ -95,13 +96,13 @@ pub use rows::MAX_WALLET_KEYS;
 
 use crate::algebra::{Element, transcript::hash32};
 use crate::environment::Environment;
+use crate::name::Name;
 use crate::queue::{GroupQueue, Pending};
 use crate::secret::SecretBytes;
 use crate::store::decide::{Decision, run};
 use crate::store::{Store, StoreError};
 use crate::token::{
-    Grant, KeyRing, Name, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest,
-    TokenRequest,
+    Grant, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest, TokenRequest,
 };
 use core::fmt;
 use grants::GrantJob;

@@ -6,10 +6,11 @@ use super::rows::{
 };
 use super::{AccountTag, Desk, IssuerConfig, IssuerError, fail_all};
 use crate::environment::Environment;
+use crate::name::Name;
 use crate::store::decide::{Decision, Step};
 use crate::store::{Commit, RowKey, Store, StoreError};
 use crate::time::{DAY, Timestamp};
-use crate::token::{KeyRing, Name, Offer, OrderHandle, OrderHandleKey, Scope};
+use crate::token::{KeyRing, Offer, OrderHandle, OrderHandleKey, Scope};
 
 /// The most bytes that a host's order id may have.
 pub const MAX_ORDER_ID: usize = 256;

@@ -19,9 +19,10 @@
 
 use super::AccountTag;
 use crate::algebra::Element;
+use crate::name::Name;
 use crate::store::{Bucket, RowKey, StoreError};
 use crate::time::Timestamp;
-use crate::token::{Name, OrderHandle, Scope};
+use crate::token::{OrderHandle, Scope};
 use crate::wire::{DecodeError, Reader, Rule, Writer};
 
 /// The most wallet keys that one account may have in its life: the row stays below the store's

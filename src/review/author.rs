@@ -3,11 +3,12 @@
 use super::rows::{self, Change, DUE_VALUE, Due, LastAction, NO_DIGEST, ReviewRow, Settled, Standing};
 use super::rows::{Stored, TakenBack, Task, Waiting, read_presentation, read_row};
 use super::{Core, DeskError};
+use crate::name::Name;
 use crate::secret::below;
 use crate::store::decide::{Decision, Step, run_one};
 use crate::store::{Commit, RowKey, Store, StoreError};
 use crate::time::Timestamp;
-use crate::token::{AuthorAction, AuthorProof, Digest, Name, Review, ReviewId, Scope};
+use crate::token::{AuthorAction, AuthorProof, Digest, Review, ReviewId, Scope};
 use crate::wire::Message;
 use sha2::{Digest as _, Sha256};
 

@@ -34,7 +34,8 @@
 //! use std::sync::Arc;
 //! use unjoin::opening::insecure_test_dealer;
 //! use unjoin::review::{DeskConfig, ReviewDesk};
-//! use unjoin::token::{IssuerKey, KeyRing, Name, PlatformKey};
+//! use unjoin::Name;
+//! use unjoin::token::{IssuerKey, KeyRing, PlatformKey};
 //! use unjoin::{Environment, secret::SystemRng, store::MemoryStore};
 //!
 //! let rng = &mut SystemRng::new();
@@ -73,11 +74,10 @@ pub use submission::Submission;
 
 use self::submission::{Job, Verifier};
 use crate::environment::Environment;
+use crate::name::Name;
 use crate::queue::{GroupQueue, Pending};
 use crate::store::Store;
-use crate::token::{
-    AuthorProof, KeyRing, Name, PlatformKey, Receipt, Review, ReviewId, Scope, SignedManifest,
-};
+use crate::token::{AuthorProof, KeyRing, PlatformKey, Receipt, Review, ReviewId, Scope, SignedManifest};
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -2,9 +2,10 @@
 
 use super::rows::{self, ListedRow, ReviewRow, Stored, read_message, read_presentation, read_row};
 use super::{Core, DeskError};
+use crate::name::Name;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
-use crate::token::{Accepted, Digest, Name, Presentation, Review, ReviewId, Scope};
+use crate::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
 use crate::wire::{DecodeError, Reader, Writer};
 
 /// A review in the listing.

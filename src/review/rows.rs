@@ -18,9 +18,10 @@
 //! came before its cohort's manifest has, once published, the same bytes as one that came
 //! after.
 
+use crate::name::Name;
 use crate::store::{Bucket, RowKey, StoreError};
 use crate::time::Timestamp;
-use crate::token::{CohortManifest, Digest, Name, Presentation, Review, ReviewId, Scope};
+use crate::token::{CohortManifest, Digest, Presentation, Review, ReviewId, Scope};
 use crate::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
 
 const ROOM: u8 = b'r';

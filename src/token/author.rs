@@ -1,8 +1,9 @@
 //! Step 6: the author of a review, and nobody else, edits, withdraws or claims it.
 
-use super::{Digest, Name, ReviewId, VerifyError, verdict};
+use super::{Digest, ReviewId, VerifyError, verdict};
 use crate::algebra::proof::{Base, Equation, Proof, Statement, verify};
 use crate::algebra::{Escrow, EscrowKey, Generator, transcript::hash32};
+use crate::name::Name;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
 use rand_core::CryptoRng;
 

@@ -1,9 +1,10 @@
 //! Step 1: a device proves that it knows the secret behind its wallet key `U`, over the
 //! host's nonce, so that the host can bind `U` to the account that is logged in.
 
-use super::{Name, VerifyError, verdict};
+use super::{VerifyError, verdict};
 use crate::algebra::proof::{Equation, Proof, Statement, verify};
 use crate::algebra::{Element, Generator, transcript::hash32};
+use crate::name::Name;
 use crate::wire::{DecodeError, Message, Reader, Writer, serde_as_bytes};
 use rand_core::CryptoRng;
 

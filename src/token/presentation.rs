@@ -276,8 +276,9 @@ serde_as_bytes!(Presentation);
 mod tests {
     use super::*;
     use crate::algebra::{mac, proof::prove};
+    use crate::name::Name;
     use crate::secret::{SecretScalar, SystemRng};
-    use crate::token::{GrantedTag, Name};
+    use crate::token::GrantedTag;
 
     /// An author who binds another id than that of the key he encrypts to: every equation holds.
     #[test]

@@ -1,7 +1,8 @@
 //! What a token is for (its scope), and the identifiers derived from it.
 
-use super::{Name, key::IssuerPublicKey};
+use super::key::IssuerPublicKey;
 use crate::algebra::transcript::{hash_to_scalar, hash32, push_frame};
+use crate::name::Name;
 use crate::secret::SecretBytes;
 use crate::wire::{DecodeError, Reader, Writer};
 use core::fmt;

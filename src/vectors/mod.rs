@@ -23,8 +23,9 @@ mod rules;
 mod wires;
 
 use crate::algebra::{Element, decode_scalar};
+use crate::name::Name;
 use crate::secret::{SecretBytes, SecretScalar, SystemRng};
-use crate::token::{IssuerKey, Name, Scope};
+use crate::token::{IssuerKey, Scope};
 use crate::wire::{Message, Reader};
 use core::convert::Infallible;
 use curve25519_dalek::scalar::Scalar;

@@ -2,9 +2,8 @@
 
 use super::{Token, Wallet, WalletError};
 use crate::algebra::Escrow;
-use crate::token::{
-    AuthorAction, AuthorProof, AuthorStatement, Digest, Name, Review, ReviewId, claim_digest,
-};
+use crate::name::Name;
+use crate::token::{AuthorAction, AuthorProof, AuthorStatement, Digest, Review, ReviewId, claim_digest};
 use rand_core::CryptoRng;
 
 /// Where a review stands: the last accepted sequence number and the digest in force. An

@@ -6,8 +6,9 @@
 use super::order::{OrderContext, Token};
 use super::{Wallet, WalletError, derive};
 use crate::algebra::{Element, EscrowKey, Generator, mac};
+use crate::name::Name;
 use crate::secret::SecretBytes;
-use crate::token::{GrantedTag, IssuerPublicKey, Name, OrderHandle, Scope};
+use crate::token::{GrantedTag, IssuerPublicKey, OrderHandle, Scope};
 use crate::wire::{DecodeError, Message, Reader, Rule, VERSION, Writer, serde_as_bytes};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::AeadInOut, aead::KeyInit};

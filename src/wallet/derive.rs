@@ -3,8 +3,9 @@
 //! same token.
 
 use crate::algebra::{Element, EscrowKey, Generator, transcript::hash_to_scalar};
+use crate::name::Name;
 use crate::secret::{SecretBytes, SecretScalar};
-use crate::token::{Digest, Name, OrderHandle, Scope};
+use crate::token::{Digest, OrderHandle, Scope};
 use curve25519_dalek::scalar::Scalar;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;

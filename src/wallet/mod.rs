@@ -24,10 +24,8 @@
 //! # fn main() {}
 //! # #[cfg(feature = "platform")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use unjoin::token::{
-//!     CohortManifest, EnrolmentContext, Grant, IssuerKey, Name, Offer, OrderHandle, PlatformKey,
-//!     Review, Scope,
-//! };
+//! use unjoin::Name;
+//! use unjoin::token::{//!     CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, //!     Review, Scope, //!};
 //! use unjoin::wallet::{ManifestEvidence, TrustRoots, Wallet, privacy_warnings};
 //! use unjoin::{Timestamp, WEEK, opening::insecure_test_dealer, secret::SystemRng};
 //! let rng = &mut SystemRng::new();
@@ -100,8 +98,9 @@ pub use privacy::{PrivacyWarning, PrivacyWarningKind, privacy_warnings};
 pub use trust::{ManifestEvidence, TrustRoots};
 
 use crate::algebra::Element;
+use crate::name::Name;
 use crate::secret::SecretBytes;
-use crate::token::{Enrolment, EnrolmentContext, Name};
+use crate::token::{Enrolment, EnrolmentContext};
 use core::fmt;
 use derive::AuthorSecret;
 use rand_core::CryptoRng;

@@ -3,9 +3,9 @@
 use super::derive::{self, AuthorSecret, OrderSecrets};
 use super::{TrustRoots, Wallet, WalletError};
 use crate::algebra::{Element, EscrowKey};
+use crate::name::Name;
 use crate::token::{
-    Grant, GrantedTag, IssuerPublicKey, Name, Offer, OrderHandle, RequestWitness, ReviewId, Scope,
-    TokenRequest,
+    Grant, GrantedTag, IssuerPublicKey, Offer, OrderHandle, RequestWitness, ReviewId, Scope, TokenRequest,
 };
 use core::fmt;
 use rand_core::CryptoRng;

@@ -5,12 +5,13 @@ use rand_core::{Rng, TryCryptoRng, TryRng};
 use sha2::{Digest as _, Sha256};
 use std::convert::Infallible;
 use std::sync::Arc;
+use unjoin::Name;
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, IssuerConfig, IssuerError, NumbersDead, OrderReport};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::review::{DeskConfig, DeskError};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::Store;
-use unjoin::token::{EnrolmentContext, Name, Offer, Receipt, Review, Scope};
+use unjoin::token::{EnrolmentContext, Offer, Receipt, Review, Scope};
 use unjoin::wallet::{Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
 use unjoin::{

@@ -2,13 +2,14 @@
 
 use crate::stores::dump;
 use std::sync::{Arc, LazyLock};
+use unjoin::Name;
 use unjoin::opening::insecure_test_dealer;
 use unjoin::review::{DeskConfig, DeskError, DeskReport, PublishedReview, ReviewDesk, Submission};
 use unjoin::secret::SystemRng;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::token::{
-    AuthorProof, CohortManifest, Grant, IssuerKey, KeyRing, Name, Offer, OrderHandle, PlatformKey, Receipt,
-    Review, ReviewId, Scope, SignedManifest,
+    AuthorProof, CohortManifest, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, Receipt, Review,
+    ReviewId, Scope, SignedManifest,
 };
 use unjoin::wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};

@@ -1,12 +1,13 @@
 //! A platform's keys, a wallet that they are pinned in, and as many tokens as are asked for.
 
 use std::sync::Arc;
+use unjoin::Name;
 use unjoin::opening::insecure_test_dealer;
 use unjoin::review::Submission;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
-    EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing, Name, Offer, OrderHandle, PlatformKey, Review,
-    Scope, TokenRequest,
+    EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing, Offer, OrderHandle, PlatformKey, Review, Scope,
+    TokenRequest,
 };
 use unjoin::wallet::{PendingToken, Token, TrustRoots, Wallet};
 

@@ -5,6 +5,7 @@ use crate::report;
 use crate::secret_rng::SecretRng;
 use rand_core::CryptoRng;
 use std::process::ExitCode;
+use unjoin::Name;
 use unjoin::algebra::Escrow;
 use unjoin::opening::{
     Blind, BlindingFactor, Committee, DecryptionShare, Pair, ShareAction, ShareContext, TrusteeShare,
@@ -12,7 +13,7 @@ use unjoin::opening::{
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
-    Accepted, CohortManifest, EnrolmentContext, Grant, IssuerKey, Name, Offer, OrderHandle, OrderHandleKey,
+    Accepted, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, OrderHandleKey,
     PlatformKey, Presentation, PresentationCheck, Receipt, Review, ReviewId, Scope, TokenRequest,
     verify_batch,
 };

@@ -4,8 +4,9 @@ use crate::secret_rng::SecretRng;
 use crate::{memcheck, report};
 use std::hint::black_box;
 use std::process::ExitCode;
+use unjoin::Name;
 use unjoin::secret::SystemRng;
-use unjoin::token::{EnrolmentContext, Name};
+use unjoin::token::EnrolmentContext;
 use unjoin::wallet::Wallet;
 
 /// A leak with its name.

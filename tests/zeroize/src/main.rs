@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
+use unjoin::Name;
 use unjoin::issuer::{EveryoneOfStanding, OrderReport};
 use unjoin::opening::{
     Blind, BlindingFactor, DecryptionShare, Pair, ShareAction, ShareContext, insecure_test_dealer,
@@ -20,8 +21,8 @@ use unjoin::opening::{
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{
-    Accepted, EnrolmentContext, IssuerKey, KeyRing, Name, OrderHandleKey, PlatformKey, PresentationCheck,
-    Review, ReviewId, verify_batch,
+    Accepted, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey, PresentationCheck, Review,
+    ReviewId, verify_batch,
 };
 use unjoin::wallet::{AuthorRequest, BackupCost, ReviewState, TrustRoots, Wallet, open_backup};
 use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets, Timestamp};

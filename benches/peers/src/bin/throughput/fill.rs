@@ -3,9 +3,9 @@
 use indicatif::ProgressBar;
 use rand_core::Rng;
 use std::collections::BTreeMap;
+use unjoin::Name;
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Commit, Row, Store};
-use unjoin::token::Name;
 
 /// Rows that one commit carries: large enough that syncing does not count.
 const AT_ONCE: usize = 20_000;

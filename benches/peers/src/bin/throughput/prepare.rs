@@ -5,13 +5,14 @@ use indicatif::ProgressBar;
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use unjoin::Name;
 use unjoin::issuer::{
     EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, OfferRequest, OrderReport,
 };
 use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{Row, Store};
-use unjoin::token::{EnrolmentContext, Name, Presentation, Review, Scope, TokenRequest};
+use unjoin::token::{EnrolmentContext, Presentation, Review, Scope, TokenRequest};
 use unjoin::wallet::Wallet;
 use unjoin::wire::Message;
 use unjoin::{Environment, Timestamp};

@@ -21,7 +21,7 @@ impl Name {
     /// [`NameError`] when there are none, or more than [`Name::MAX_LEN`].
     ///
     /// ```
-    /// use unjoin::token::Name;
+    /// use unjoin::Name;
     /// assert!(Name::new("merchant-0001").is_ok());
     /// assert!(Name::new("").is_err());
     /// ```
@@ -62,6 +62,6 @@ pub struct NameError {
 }
 
 describe_errors!(NameError {
-    Self { length } => "token.name", Host, false,
+    Self { length } => "name", Host, false,
         "a name has 1 to 64 bytes, not {length}: hash longer ones";
 });
