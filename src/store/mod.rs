@@ -282,7 +282,7 @@ pub trait Store: Send + Sync + 'static {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The engine or its disk failed.
+    /// The engine or its disk failed. The next call begins afresh, and may succeed.
     Engine(Box<dyn std::error::Error + Send + Sync>),
     /// The store was written by another version of the layout.
     Schema {
@@ -291,6 +291,8 @@ pub enum StoreError {
         /// What this build reads and writes.
         expected: u32,
     },
+    /// The engine or its disk failed, and this store serves nothing any more.
+    Closed(Box<dyn std::error::Error + Send + Sync>),
     /// Another process has the store open.
     InUse,
     /// A key or a value is longer than the named limit.
@@ -306,6 +308,8 @@ pub enum StoreError {
 describe_errors!(StoreError {
     Self::Engine(source) => "store.engine", Operator, true,
         "the store failed ({source}); nothing was decided that a retry would not find";
+    Self::Closed(source) => "store.closed", Operator, false,
+        "the store failed ({source}) and serves nothing until it is opened anew: restart the service";
     Self::Schema { found, expected } => "store.schema", Operator, false,
         "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
     Self::InUse => "store.in_use", Operator, true,
