@@ -198,12 +198,18 @@ impl<S: Store> Platform<S> {
         Ok(first(self.issuer.numbers_dead(&[report]))??)
     }
 
-    /// The manifests of a merchant's closed cohorts, for devices that wait for one.
+    /// The manifests of a merchant's closed cohorts, for devices that wait for one: at most
+    /// `limit`, after that of the cohort `after` if given.
     ///
     /// # Errors
-    /// The issuer's.
-    pub fn manifests(&self, merchant: &Name) -> Result<Vec<SignedManifest>, PlatformError> {
-        Ok(self.issuer.manifests_of(merchant)?)
+    /// As [`Issuer::manifests_of`].
+    pub fn manifests(
+        &self,
+        merchant: &Name,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<SignedManifest>, PlatformError> {
+        Ok(self.issuer.manifests_of(merchant, after, limit)?)
     }
 
     /// Accepts a review, once per token; await the receipt or `.wait()` for it.
@@ -268,7 +274,7 @@ impl<S: Store> Platform<S> {
         for (manifest, answer) in issued.manifests.iter().zip(self.desk.admit_many(&issued.manifests)) {
             match answer {
                 Ok(()) => admitted.push(manifest.claimed_scope().clone()),
-                Err(error) if error.is_retryable() => return Err(error.into()),
+                Err(error) if error.is_retryable() || error.is_closed_store() => return Err(error.into()),
                 Err(error) => failed.push(error),
             }
         }
