@@ -53,6 +53,8 @@ pub mod manual;
 mod name;
 #[cfg(feature = "platform")]
 pub mod opening;
+#[cfg(any(feature = "platform", feature = "wallet"))]
+mod passphrase;
 #[cfg(feature = "platform")]
 mod platform;
 #[cfg(feature = "platform")]
@@ -60,6 +62,7 @@ mod queue;
 #[cfg(feature = "platform")]
 pub mod review;
 pub mod secret;
+mod signature;
 #[cfg(feature = "platform")]
 pub mod store;
 mod time;
@@ -76,6 +79,8 @@ mod vectors;
 pub use environment::Environment;
 pub use error::Audience;
 pub use name::{Name, NameError};
+#[cfg(any(feature = "platform", feature = "wallet"))]
+pub use passphrase::{PassphraseCost, PassphraseError};
 #[cfg(feature = "platform")]
 pub use platform::{Platform, PlatformConfig, PlatformError, PlatformSecrets, TickReport};
 #[cfg(feature = "platform")]

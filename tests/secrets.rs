@@ -28,13 +28,13 @@ use unjoin::token::{
     OrderHandle, OrderHandleKey, PlatformKey, Presentation, Review, Scope, SignedManifest, TokenRequest,
 };
 use unjoin::wallet::{
-    AuthorRequest, BackupCost, ManifestEvidence, PendingToken, ReviewState, SealedBackup, Token, TrustRoots,
-    Wallet, open_backup,
+    AuthorRequest, ManifestEvidence, PendingToken, ReviewState, SealedBackup, Token, TrustRoots, Wallet,
+    open_backup,
 };
 use unjoin::wire::Message;
 use unjoin::{
-    Clock, DAY, Environment, ManualClock, Platform, PlatformConfig, PlatformError, PlatformSecrets,
-    QueueConfig, Timestamp, WEEK,
+    Clock, DAY, Environment, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformError,
+    PlatformSecrets, QueueConfig, Timestamp, WEEK,
 };
 
 // What is looked for.
@@ -364,7 +364,7 @@ fn a_wallet_and_what_it_keeps_print_nothing() {
     let shown = device.presentation(&review).to_bytes();
     assert!(shown.windows(32).any(|part| part == derived[1]));
 
-    let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
     let backup = device.wallet.seal_backup(&[token], PASSPHRASE, cost, &mut SystemRng::new()).unwrap();
     secrets.push(PASSPHRASE);
     assert_silent(&backup, &secrets);
@@ -721,8 +721,8 @@ fn no_error_of_a_wallet_repeats_its_input() {
     let last = ReviewState { last_sequence: u64::MAX, digest_in_force: [1; 32] };
     take(device.wallet.author(&token, last, AuthorRequest::Withdraw, rng).err().unwrap());
 
-    let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).unwrap();
-    take(BackupCost::new(1, 1, 1).err().unwrap());
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    take(PassphraseCost::new(1, 1, 1).err().unwrap());
     take(device.wallet.seal_backup(&[], b"", cost, rng).err().unwrap());
     let backup = device.wallet.seal_backup(&[token], PASSPHRASE, cost, rng).unwrap();
     take(open_backup(&backup, SEED.as_slice()).err().unwrap());

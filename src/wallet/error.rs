@@ -1,7 +1,8 @@
 //! Why the wallet refuses.
 
-use super::{BackupCost, SealedBackup};
+use super::SealedBackup;
 use crate::error::describe_errors;
+use crate::passphrase::PassphraseCost;
 
 /// Why the wallet refuses. Nothing was sent, spent or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,8 @@ describe_errors!(WalletError {
         "the review has no further sequence number";
     Self::BackupCost => "wallet.backup_cost", Device, false,
         "a backup costs {} to {} KiB, 1 to {} passes and 1 to {} lanes",
-        BackupCost::MIN_MEMORY_KIB, BackupCost::MAX_MEMORY_KIB, BackupCost::MAX_PASSES, BackupCost::MAX_LANES;
+        PassphraseCost::MIN_MEMORY_KIB, PassphraseCost::MAX_MEMORY_KIB, PassphraseCost::MAX_PASSES,
+        PassphraseCost::MAX_LANES;
     Self::BackupPassphrase => "wallet.backup_passphrase", Device, false,
         "a backup needs a passphrase: choose one";
     Self::BackupSize => "wallet.backup_size", Device, false,

@@ -24,8 +24,8 @@ use unjoin::token::{
     Accepted, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey, PresentationCheck, Review,
     ReviewId, verify_batch,
 };
-use unjoin::wallet::{AuthorRequest, BackupCost, ReviewState, TrustRoots, Wallet, open_backup};
-use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets, Timestamp};
+use unjoin::wallet::{AuthorRequest, ReviewState, TrustRoots, Wallet, open_backup};
+use unjoin::{Environment, PassphraseCost, Platform, PlatformConfig, PlatformSecrets, Timestamp};
 
 fn main() -> ExitCode {
     let mut leaks = 0;
@@ -205,7 +205,7 @@ fn work() {
     platform.act(token.scope(), &proof, None).expect("withdrawn");
     platform.tick().expect("ticks");
 
-    let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
     let backup = wallet.seal_backup(&[token], b"passphrase", cost, rng).expect("sealed");
     drop(open_backup(&backup, b"passphrase").expect("opened"));
 
