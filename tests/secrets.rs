@@ -722,7 +722,7 @@ fn no_error_of_a_wallet_repeats_its_input() {
     take(device.wallet.author(&token, last, AuthorRequest::Withdraw, rng).err().unwrap());
 
     let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
-    take(PassphraseCost::new(1, 1, 1).err().unwrap());
+    take(PassphraseCost::new(1, 1, 1).err().unwrap().into());
     take(device.wallet.seal_backup(&[], b"", cost, rng).err().unwrap());
     let backup = device.wallet.seal_backup(&[token], PASSPHRASE, cost, rng).unwrap();
     take(open_backup(&backup, SEED.as_slice()).err().unwrap());

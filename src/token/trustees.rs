@@ -4,51 +4,14 @@
 use super::{VerifyError, verdict};
 use crate::algebra::{Element, EscrowKey};
 use crate::error::describe_errors;
-use crate::secret::SecretBytes;
-use crate::signature::{Signer, Verifier};
+use crate::signature::Verifier;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
-use core::fmt;
-use rand_core::CryptoRng;
-
-/// A trustee's long-term signing key (Ed25519).
-pub struct TrusteeKey {
-    signer: Signer,
-    seed: SecretBytes<32>,
-}
-
-impl TrusteeKey {
-    /// A fresh key: 32 bytes from `rng`.
-    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        Self::from_secret_bytes(SecretBytes::random(rng))
-    }
-
-    /// The key of this RFC 8032 seed.
-    pub fn from_secret_bytes(seed: SecretBytes<32>) -> Self {
-        Self { signer: Signer::from_seed(&seed), seed }
-    }
-
-    /// The public half.
-    pub fn public(&self) -> TrusteePublicKey {
-        TrusteePublicKey(self.signer.verifier())
-    }
-
-    /// The seed: for sealing only.
-    #[cfg(feature = "platform")]
-    pub(crate) fn seed(&self) -> &SecretBytes<32> {
-        &self.seed
-    }
-
-    #[cfg(any(feature = "platform", test))]
-    pub(crate) fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
-        self.signer.sign(label, bytes)
-    }
-}
-
-impl fmt::Debug for TrusteeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TrusteeKey(..)")
-    }
-}
+#[cfg(feature = "platform")]
+use {
+    crate::{secret::SecretBytes, signature::Signer},
+    core::fmt,
+    rand_core::CryptoRng,
+};
 
 /// A trustee's public key, which wallets and fellow trustees pin: 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +30,47 @@ impl TrusteePublicKey {
 
     pub(crate) fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
         self.0.verify(label, bytes, signature)
+    }
+}
+
+/// A trustee's long-term signing key (Ed25519).
+#[cfg(feature = "platform")]
+pub struct TrusteeKey {
+    signer: Signer,
+    seed: SecretBytes<32>,
+}
+
+#[cfg(feature = "platform")]
+impl TrusteeKey {
+    /// A fresh key: 32 bytes from `rng`.
+    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self::from_secret_bytes(SecretBytes::random(rng))
+    }
+
+    /// The key of this RFC 8032 seed.
+    pub fn from_secret_bytes(seed: SecretBytes<32>) -> Self {
+        Self { signer: Signer::from_seed(&seed), seed }
+    }
+
+    /// The public half.
+    pub fn public(&self) -> TrusteePublicKey {
+        TrusteePublicKey(self.signer.verifier())
+    }
+
+    /// The seed: for sealing only.
+    pub(crate) fn seed(&self) -> &SecretBytes<32> {
+        &self.seed
+    }
+
+    pub(crate) fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
+        self.signer.sign(label, bytes)
+    }
+}
+
+#[cfg(feature = "platform")]
+impl fmt::Debug for TrusteeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TrusteeKey(..)")
     }
 }
 
