@@ -19,7 +19,7 @@
 //! | reviewer's device | [`wallet::Wallet`], [`wallet::PendingToken`], [`wallet::Token`] | [`token::Enrolment`], [`token::TokenRequest`], [`token::Presentation`], [`token::AuthorProof`] |
 //! | order service | [`token::IssuerKey`], [`issuer::Issuer`] | [`token::IssuerPublicKey`], [`token::Offer`], [`token::Grant`], [`token::CohortManifest`] |
 //! | review service | [`review::ReviewDesk`] | [`token::Receipt`], [`review::Batch`], [`review::PublishedReview`] |
-//! | trustee | [`opening::TrusteeShare`] | [`algebra::EscrowKey`], [`opening::DecryptionShare`] |
+//! | trustee | [`opening::TrusteeSecrets`], [`opening::TrusteeShare`] | [`token::EscrowKeyCertificate`], [`opening::SignedCommittee`], [`opening::DecryptionShare`] |
 //!
 //! [`Platform`] ties the order service and the review service together; start there.
 //! [`manual`] holds the protocol, the wire and stored formats, the threat model with the

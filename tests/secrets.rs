@@ -17,8 +17,9 @@ use unjoin::issuer::{
     OrderReport,
 };
 use unjoin::opening::{
-    BlindingFactor, Committee, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext,
-    TrusteeShare, combine, insecure_test_dealer, without_round,
+    BlindingFactor, CeremonyPlan, Committee, DecryptionShare, Pair, SameAuthorRound, SealedTrusteeSecrets,
+    ShareAction, ShareContext, Step, TrusteeSecrets, TrusteeShare, combine, insecure_test_dealer,
+    without_round,
 };
 use unjoin::review::{DeskConfig, DeskError, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
@@ -26,6 +27,7 @@ use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::{
     AuthorAction, CohortManifest, EnrolmentContext, Grant, GrantedTag, IssuerKey, KeyPair, KeyRing, Offer,
     OrderHandle, OrderHandleKey, PlatformKey, Presentation, Review, Scope, SignedManifest, TokenRequest,
+    TrusteeKey, Trustees,
 };
 use unjoin::wallet::{
     AuthorRequest, ManifestEvidence, PendingToken, ReviewState, SealedBackup, Token, TrustRoots, Wallet,
@@ -344,6 +346,45 @@ fn trustees_shares_and_blinding_factors_print_nothing() {
     assert_silent(&factor, &[wide(&rng.given).as_bytes()]);
 }
 
+/// The only trustee of a ceremony, whose generator is known.
+fn trustee() -> (TrusteeSecrets, Vec<u8>) {
+    let mut rng = Known::new();
+    let mut trustee = TrusteeSecrets::generate(&mut rng);
+    let trustees = Trustees::new(vec![trustee.public()]).unwrap();
+    let plan = CeremonyPlan::key_generation(1, trustees, &mut rng).unwrap();
+    trustee.join(plan, &mut rng).unwrap();
+    (trustee, rng.given)
+}
+
+#[test]
+fn a_trustees_secrets_print_nothing_in_and_after_a_ceremony() {
+    let (mut trustee, given) = trustee();
+    // The long-term key's seed, the plan's nonce, the ceremony's seed.
+    let (identity, seed) = (&given[..32], &given[64..96]);
+    let secrets: [&[u8]; 3] = [identity, seed, PASSPHRASE];
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    let rng = &mut SystemRng::new();
+    let mut messages = Vec::new();
+    loop {
+        assert_silent(&trustee, &secrets);
+        assert_silent(trustee.identity(), &secrets);
+        let sealed = trustee.seal(PASSPHRASE, cost, rng).unwrap();
+        assert_silent(&sealed, &secrets);
+        assert!(!secrets.iter().any(|secret| tells(&serde_json::to_string(&sealed).unwrap(), secret)));
+        let step = trustee.next(&messages, rng).unwrap();
+        assert_silent(&step, &secrets);
+        match step {
+            Step::Publish(message) => messages.push(message),
+            Step::Finished(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_silent(&trustee.share(), &secrets);
+    for message in &messages {
+        assert!(!message.to_bytes().windows(32).any(|part| secrets.contains(&part)));
+    }
+}
+
 #[test]
 fn a_wallet_and_what_it_keeps_print_nothing() {
     let device = Device::new();
@@ -474,6 +515,8 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(PlatformSecrets), NONE);
     assert_eq!(traits!(TrusteeShare), NONE);
     assert_eq!(traits!(BlindingFactor), NONE);
+    assert_eq!(traits!(TrusteeKey), NONE);
+    assert_eq!(traits!(TrusteeSecrets), NONE);
     assert_eq!(traits!(Wallet), NONE);
     assert_eq!(traits!(PendingToken), NONE);
     assert_eq!(traits!(Token), NONE);
@@ -487,6 +530,7 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(GrantedTag), ["Clone"]);
     // The one way out: sealed.
     assert_eq!(traits!(SealedBackup), ["Clone", "PartialEq", "Serialize", "Deserialize"]);
+    assert_eq!(traits!(SealedTrusteeSecrets), ["Clone", "PartialEq", "Serialize", "Deserialize"]);
 }
 
 // 3. Errors.

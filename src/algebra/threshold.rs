@@ -19,7 +19,8 @@ pub(crate) fn evaluate(coefficients: &[Scalar], index: u16) -> Scalar {
 pub(crate) fn evaluate_in_exponent(coefficients: &[RistrettoPoint], index: u16) -> RistrettoPoint {
     let at = Scalar::from(index);
     let powers = core::iter::successors(Some(Scalar::ONE), |power| Some(power * at));
-    RistrettoPoint::vartime_multiscalar_mul(powers.take(coefficients.len()), coefficients)
+    let powers: Vec<Scalar> = powers.take(coefficients.len()).collect();
+    RistrettoPoint::vartime_multiscalar_mul(powers, coefficients)
 }
 
 /// The Lagrange coefficient of `index` for interpolation at `at` over `indices`, which are

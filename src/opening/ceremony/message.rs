@@ -190,6 +190,9 @@ impl Message for RoundMessage {
             2 => {
                 let heard = decode_heard(from)?;
                 let count = count(from, "sealed shares", 0)?;
+                if usize::from(count) == Trustees::MAX {
+                    return Err(from.refuse(Rule::Length));
+                }
                 let sealed = (0..count).map(|_| from.array("sealed share")).collect::<Result<_, _>>()?;
                 Content::Shares { heard, sealed }
             }
