@@ -217,8 +217,8 @@ fn message<M: Message>(from: &mut Reader<'_>, field: &'static str) -> Result<M, 
     M::from_bytes(bytes).map_err(|_| from.refuse(Rule::Value))
 }
 
-/// A share is taken only with a committee that it belongs to, and a committee only with
-/// trustees who signed it, this one among them.
+/// A share is taken only with a committee that it belongs to, at the index that the trustee's
+/// key has among the trustees.
 fn decode_holding(from: &mut Reader<'_>, identity: &TrusteeKey) -> Result<Holding, DecodeError> {
     let index = trustee_index(from)?;
     let secret = SecretScalar::new(from.scalar("share")?);

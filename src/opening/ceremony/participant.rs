@@ -240,12 +240,10 @@ impl<'a> Own<'a> {
         let polynomial = self.polynomial(&complaints.two.one.session);
         let mut sum = Zeroizing::new(threshold::evaluate(&polynomial, self.index));
         let mut good = true;
-        for (_, share) in complaints.open(self.index, &recipient) {
-            match share {
-                Some(share) => *sum += share.expose(),
-                None => good = false,
-            }
-        }
+        complaints.open(self.index, &recipient, |_, share| match share {
+            Some(share) => *sum += share.expose(),
+            None => good = false,
+        });
         let complaint = (!good).then(|| recipient.reveal());
         let content = Content::Verdict { heard: complaints.heard.clone(), complaint };
         (content, good.then(|| SecretScalar::new(*sum)))

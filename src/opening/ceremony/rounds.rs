@@ -248,22 +248,26 @@ pub(super) struct Complaints<'a> {
 }
 
 impl<'a> Complaints<'a> {
-    /// What `to` finds with the secret of its key: the shares by sender, where they are good.
-    /// A good share s has s*G = the committed polynomial's value at `to`, in the exponent.
-    pub(super) fn open(&self, to: u16, secret: &RecipientSecret) -> Vec<(u16, Option<SecretScalar>)> {
+    /// What `to` finds with the secret of its key: gives `take` each sender with its share, if
+    /// that is good. A good share s has s*G = the committed polynomial's value at `to`, in the
+    /// exponent. Nothing is collected: a vector that is moved from keeps copies.
+    pub(super) fn open(
+        &self,
+        to: u16,
+        secret: &RecipientSecret,
+        mut take: impl FnMut(u16, Option<SecretScalar>),
+    ) {
         let RoundTwo { one: RoundOne { ground, session, .. }, polynomials, .. } = &self.two;
         let senders = ground.members().iter().zip(&self.sealed).zip(polynomials);
-        let others = senders.filter(|((from, _), _)| **from != to);
-        let open = |((from, sealed), polynomial): ((&u16, &&[[u8; SEALED_SHARE]]), &Vec<RistrettoPoint>)| {
+        for ((from, sealed), polynomial) in senders.filter(|((from, _), _)| **from != to) {
             // The sender's shares leave himself out.
             let place = ground.members().iter().filter(|index| *index != from).position(|index| *index == to);
             let sealed = place.and_then(|place| sealed.get(place));
             let share = sealed.and_then(|sealed| secret.open(session, *from, to, sealed)).filter(|share| {
                 Generator::G.mul(share.expose()) == threshold::evaluate_in_exponent(polynomial, to)
             });
-            (*from, share)
-        };
-        others.map(open).collect()
+            take(*from, share);
+        }
     }
 
     /// Judges the complaints as soon as one is there; otherwise waits for every verdict, and
@@ -291,8 +295,12 @@ impl<'a> Complaints<'a> {
             points.extend(ground.compare(*index, Round::Shares, heard, &self.heard));
             let (Some(revealed), true) = (complaint, points.len() == before) else { continue };
             let secret = RecipientSecret::revealed(revealed);
-            let bad = self.open(*index, &secret).into_iter().filter(|(_, share)| share.is_none());
-            let bad: Vec<u16> = bad.map(|(from, _)| from).collect();
+            let mut bad = Vec::new();
+            self.open(*index, &secret, |from, share| {
+                if share.is_none() {
+                    bad.push(from);
+                }
+            });
             if secret.public().as_ref() != Some(recipient) || bad.is_empty() {
                 blame.on(*index, Fault::FalseComplaint);
             } else {

@@ -17,9 +17,7 @@ use unjoin::token::{
     PlatformKey, Presentation, PresentationCheck, Receipt, Review, ReviewId, Scope, TokenRequest,
     verify_batch,
 };
-use unjoin::wallet::{
-    AuthorRequest, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet,
-};
+use unjoin::wallet::{AuthorRequest, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
 use unjoin::{PassphraseCost, Timestamp, WEEK};
 
