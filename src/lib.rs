@@ -19,7 +19,7 @@
 //! | reviewer's device | [`wallet::Wallet`], [`wallet::PendingToken`], [`wallet::Token`] | [`token::Enrolment`], [`token::TokenRequest`], [`token::Presentation`], [`token::AuthorProof`] |
 //! | order service | [`token::IssuerKey`], [`issuer::Issuer`] | [`token::IssuerPublicKey`], [`token::Offer`], [`token::Grant`], [`token::CohortManifest`] |
 //! | review service | [`review::ReviewDesk`] | [`token::Receipt`], [`review::Batch`], [`review::PublishedReview`] |
-//! | trustee | [`opening::TrusteeShare`] | [`algebra::EscrowKey`], [`opening::DecryptionShare`] |
+//! | trustee | [`opening::TrusteeSecrets`], [`opening::TrusteeShare`] | [`token::EscrowKeyCertificate`], [`opening::SignedCommittee`], [`opening::DecryptionShare`] |
 //!
 //! [`Platform`] ties the order service and the review service together; start there.
 //! [`manual`] holds the protocol, the wire and stored formats, the threat model with the
@@ -53,6 +53,8 @@ pub mod manual;
 mod name;
 #[cfg(feature = "platform")]
 pub mod opening;
+#[cfg(any(feature = "platform", feature = "wallet"))]
+mod passphrase;
 #[cfg(feature = "platform")]
 mod platform;
 #[cfg(feature = "platform")]
@@ -60,6 +62,7 @@ mod queue;
 #[cfg(feature = "platform")]
 pub mod review;
 pub mod secret;
+mod signature;
 #[cfg(feature = "platform")]
 pub mod store;
 mod time;
@@ -76,6 +79,8 @@ mod vectors;
 pub use environment::Environment;
 pub use error::Audience;
 pub use name::{Name, NameError};
+#[cfg(any(feature = "platform", feature = "wallet"))]
+pub use passphrase::{PassphraseCost, PassphraseError};
 #[cfg(feature = "platform")]
 pub use platform::{Platform, PlatformConfig, PlatformError, PlatformSecrets, TickReport};
 #[cfg(feature = "platform")]

@@ -17,8 +17,9 @@ use unjoin::issuer::{
     OrderReport,
 };
 use unjoin::opening::{
-    BlindingFactor, Committee, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext,
-    TrusteeShare, combine, insecure_test_dealer, without_round,
+    BlindingFactor, CeremonyPlan, Committee, DecryptionShare, Pair, SameAuthorRound, SealedTrusteeSecrets,
+    ShareAction, ShareContext, Step, TrusteeSecrets, TrusteeShare, combine, insecure_test_dealer,
+    without_round,
 };
 use unjoin::review::{DeskConfig, DeskError, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
@@ -26,15 +27,16 @@ use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, Ve
 use unjoin::token::{
     AuthorAction, CohortManifest, EnrolmentContext, Grant, GrantedTag, IssuerKey, KeyPair, KeyRing, Offer,
     OrderHandle, OrderHandleKey, PlatformKey, Presentation, Review, Scope, SignedManifest, TokenRequest,
+    TrusteeKey, Trustees,
 };
 use unjoin::wallet::{
-    AuthorRequest, BackupCost, ManifestEvidence, PendingToken, ReviewState, SealedBackup, Token, TrustRoots,
-    Wallet, open_backup,
+    AuthorRequest, ManifestEvidence, PendingToken, ReviewState, SealedBackup, Token, TrustRoots, Wallet,
+    open_backup,
 };
 use unjoin::wire::Message;
 use unjoin::{
-    Clock, DAY, Environment, ManualClock, Platform, PlatformConfig, PlatformError, PlatformSecrets,
-    QueueConfig, Timestamp, WEEK,
+    Clock, DAY, Environment, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformError,
+    PlatformSecrets, QueueConfig, Timestamp, WEEK,
 };
 
 // What is looked for.
@@ -369,6 +371,45 @@ fn trustees_shares_and_blinding_factors_print_nothing() {
     assert_silent(&factor, &[wide(&rng.given).as_bytes()]);
 }
 
+/// The only trustee of a ceremony, whose generator is known.
+fn trustee() -> (TrusteeSecrets, Vec<u8>) {
+    let mut rng = Known::new();
+    let mut trustee = TrusteeSecrets::generate(&mut rng);
+    let trustees = Trustees::new(vec![trustee.public()]).unwrap();
+    let plan = CeremonyPlan::key_generation(1, trustees, &mut rng).unwrap();
+    trustee.join(plan, &mut rng).unwrap();
+    (trustee, rng.given)
+}
+
+#[test]
+fn a_trustees_secrets_print_nothing_in_and_after_a_ceremony() {
+    let (mut trustee, given) = trustee();
+    // The long-term key's seed, the plan's nonce, the ceremony's seed.
+    let (identity, seed) = (&given[..32], &given[64..96]);
+    let secrets: [&[u8]; 3] = [identity, seed, PASSPHRASE];
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    let rng = &mut SystemRng::new();
+    let mut messages = Vec::new();
+    loop {
+        assert_silent(&trustee, &secrets);
+        assert_silent(trustee.identity(), &secrets);
+        let sealed = trustee.seal(PASSPHRASE, cost, rng).unwrap();
+        assert_silent(&sealed, &secrets);
+        assert!(!secrets.iter().any(|secret| tells(&serde_json::to_string(&sealed).unwrap(), secret)));
+        let step = trustee.next(&messages, rng).unwrap();
+        assert_silent(&step, &secrets);
+        match step {
+            Step::Publish(message) => messages.push(message),
+            Step::Finished(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_silent(&trustee.share(), &secrets);
+    for message in &messages {
+        assert!(!message.to_bytes().windows(32).any(|part| secrets.contains(&part)));
+    }
+}
+
 #[test]
 fn a_wallet_and_what_it_keeps_print_nothing() {
     let device = Device::new();
@@ -389,7 +430,7 @@ fn a_wallet_and_what_it_keeps_print_nothing() {
     let shown = device.presentation(&review).to_bytes();
     assert!(shown.windows(32).any(|part| part == derived[1]));
 
-    let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
     let backup = device.wallet.seal_backup(&[token], PASSPHRASE, cost, &mut SystemRng::new()).unwrap();
     secrets.push(PASSPHRASE);
     assert_silent(&backup, &secrets);
@@ -499,6 +540,8 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(PlatformSecrets), NONE);
     assert_eq!(traits!(TrusteeShare), NONE);
     assert_eq!(traits!(BlindingFactor), NONE);
+    assert_eq!(traits!(TrusteeKey), NONE);
+    assert_eq!(traits!(TrusteeSecrets), NONE);
     assert_eq!(traits!(Wallet), NONE);
     assert_eq!(traits!(PendingToken), NONE);
     assert_eq!(traits!(Token), NONE);
@@ -512,6 +555,7 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(GrantedTag), ["Clone"]);
     // The one way out: sealed.
     assert_eq!(traits!(SealedBackup), ["Clone", "PartialEq", "Serialize", "Deserialize"]);
+    assert_eq!(traits!(SealedTrusteeSecrets), ["Clone", "PartialEq", "Serialize", "Deserialize"]);
 }
 
 // 3. Errors.
@@ -746,8 +790,8 @@ fn no_error_of_a_wallet_repeats_its_input() {
     let last = ReviewState { last_sequence: u64::MAX, digest_in_force: [1; 32] };
     take(device.wallet.author(&token, last, AuthorRequest::Withdraw, rng).err().unwrap());
 
-    let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).unwrap();
-    take(BackupCost::new(1, 1, 1).err().unwrap());
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    take(PassphraseCost::new(1, 1, 1).err().unwrap().into());
     take(device.wallet.seal_backup(&[], b"", cost, rng).err().unwrap());
     let backup = device.wallet.seal_backup(&[token], PASSPHRASE, cost, rng).unwrap();
     take(open_backup(&backup, SEED.as_slice()).err().unwrap());
