@@ -22,6 +22,6 @@ mod slot_keys;
 pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
 pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
 pub use slot_keys::{
-    KeyEncryptionError, KeyEncryptionKey, LocalKey, Slot, SlotConfig, SlotKey, SlotKeyError, SlotKeyWindow,
-    SlotKeys,
+    Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, Slot, SlotConfig, SlotKey,
+    SlotKeyError, SlotKeyWindow, SlotKeys,
 };
