@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::time::Timestamp;
 use core::fmt;
 use files::{Directory, Files, replace};
-use state::{LEASE, State};
+use state::State;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -204,9 +204,7 @@ impl Keeper {
     pub fn rotate(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
         let (clock, now) = (now, self.floored(now)?);
-        let half_over = |state: &State| state.mark < clock.saturating_add(LEASE / 2);
-        let due = Some(&self.held().state).is_some_and(|state| half_over(state) || !state.serves(now));
-        if due {
+        if self.held().state.is_due(now, clock) {
             self.advance(now, clock)?;
         }
         self.held().forget(now);

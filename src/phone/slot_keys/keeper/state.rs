@@ -48,6 +48,11 @@ impl State {
             && self.window(now).is_some()
     }
 
+    /// Whether the file should be replaced though nobody waits for it.
+    pub(super) fn is_due(&self, now: Timestamp, clock: Timestamp) -> bool {
+        self.mark < clock.saturating_add(LEASE / 2) || !self.serves(now)
+    }
+
     /// What the file says from `now` on: the keys of slots that ended a skew ago are gone, those
     /// that the longest life now reaches are there, and the mark is a lease ahead of the clock. `now`
     /// is the floored time; were the mark ahead of that, every restart would move it on.
@@ -86,7 +91,8 @@ impl State {
     pub(super) fn window(&self, now: Timestamp) -> Option<SlotKeyWindow> {
         let keys = self.config.reached(now).map(|slot| self.keys.get(&slot).cloned());
         let keys = keys.collect::<Option<Vec<_>>>()?;
-        Some(SlotKeyWindow::new(now, self.config, self.generation, self.pool_shift, keys))
+        let window = SlotKeyWindow::new(now, self.config, self.generation, self.pool_shift, keys);
+        Some(window.leased_until(self.mark))
     }
 
     #[cfg(test)]

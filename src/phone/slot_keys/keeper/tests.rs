@@ -5,6 +5,7 @@ mod directory;
 mod disk;
 
 use super::super::{KeyEncryptionError, LocalKey, Slot, SlotKeyError, SlotKeys};
+use super::state::LEASE;
 use super::*;
 use crate::secret::{SecretBytes, SystemRng};
 use crate::time::ManualClock;
@@ -309,6 +310,28 @@ fn without_the_key_management_the_lease_is_served_and_nothing_more() {
     assert!(refused.is_retryable());
     away.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(keeper.window(at(LEASE + 1)).unwrap().now(), at(LEASE + 1));
+}
+
+#[test]
+fn another_process_uses_a_window_for_its_lease_and_slot_only() {
+    let disk = Disk::default();
+    let keeper = open(&disk, at(0)).unwrap();
+    let window = keeper.window(at(10)).unwrap();
+    let bytes = window.export();
+    let there = SlotKeyWindow::import(&bytes).unwrap();
+    assert_eq!((keys(&there), there.now(), there.config()), (keys(&window), at(10), config()));
+    assert_eq!((there.generation(), there.pool_shift(), there.lease_end()), (1, 0, at(LEASE)));
+    assert_eq!(there.later(at(3)).unwrap().now(), at(10));
+    assert_eq!(keys(&there.later(at(LEASE)).unwrap()), keys(&window));
+    assert!(there.later(at(LEASE + 1)).is_none());
+    // Across a slot's boundary the keys are others.
+    let last = keeper.window(at(SLOT - 5)).unwrap();
+    assert!(last.later(at(SLOT - 1)).is_some() && last.later(at(SLOT)).is_none());
+    for cut in 0..bytes.len() {
+        assert!(matches!(SlotKeyWindow::import(&bytes[..cut]), Err(SlotKeyError::NotAWindow)));
+    }
+    assert!(SlotKeyWindow::import(&[bytes.as_slice(), &[0]].concat()).is_err());
+    assert!(SlotKeyWindow::import(&[&[2], &bytes[1..]].concat()).is_err());
 }
 
 #[test]
