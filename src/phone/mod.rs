@@ -17,10 +17,12 @@
 
 mod number;
 mod pool;
+mod sizing;
 mod slot_keys;
 
 pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
 pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
+pub use sizing::{Demand, PoolSize};
 pub use slot_keys::{
     Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, Slot, SlotConfig, SlotKey,
     SlotKeyError, SlotKeyWindow, SlotKeys,

@@ -121,7 +121,7 @@ fn a_key_encryption_key_is_read_from_hexadecimal_base64url_and_bytes() {
     assert!(
         read(format!("{lower}\n").as_bytes()).is_ok() && read(format!("{base64}\r\n").as_bytes()).is_ok()
     );
-    for wrong in [&b""[..], &secret[1..], lower[1..].as_bytes(), &[b'g'; 64], &[b'!'; 43], &[0xff; 64]] {
+    for wrong in [&b""[..], &secret[1..], &lower.as_bytes()[1..], &[b'g'; 64], &[b'!'; 43], &[0xff; 64]] {
         assert_eq!(read(wrong).unwrap_err(), KeyEncryptionError::NotAKey);
     }
     for at in 0..64 {
