@@ -46,6 +46,8 @@ pub mod algebra;
 mod environment;
 pub mod error;
 #[cfg(feature = "platform")]
+mod file;
+#[cfg(feature = "platform")]
 pub mod issuer;
 #[cfg(feature = "platform")]
 pub mod ledger;
@@ -55,6 +57,8 @@ mod name;
 pub mod opening;
 #[cfg(any(feature = "platform", feature = "wallet"))]
 mod passphrase;
+#[cfg(feature = "platform")]
+pub mod phone;
 #[cfg(feature = "platform")]
 mod platform;
 #[cfg(feature = "platform")]
