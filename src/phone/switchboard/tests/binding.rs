@@ -255,3 +255,60 @@ fn a_binding_takes_at_most_500_bytes() {
     exchange.courier(&of, 5, ANN, 600);
     assert!(bytes() - before <= 420);
 }
+
+#[test]
+fn a_configuration_that_breaks_a_rule_is_refused() {
+    let opens = |config: SwitchboardConfig| {
+        let (store, keys) = (Arc::new(MemoryStore::new()), Arc::new(TestKeys::new()));
+        Switchboard::open(store, config, pool(10), keys, Environment::system()).map(drop)
+    };
+    opens(config()).unwrap();
+    for broken in [
+        SwitchboardConfig { max_total_life: 0, ..config() },
+        SwitchboardConfig { max_total_life: TOTAL_LIFE + 1, ..config() },
+        SwitchboardConfig { longest_call: 0, ..config() },
+        SwitchboardConfig { least_attestation: Attestation::None, ..config() },
+        SwitchboardConfig { alarm_after: 0, ..config() },
+    ] {
+        assert_eq!(code(opens(broken)), "switchboard.config");
+    }
+}
+
+#[test]
+fn stored_rows_decode_strictly() {
+    use super::super::rows::{Entry, HubRow, MerchantRow, StoredRow, sealed_part, slot_end_of};
+    fn strict<T: StoredRow + PartialEq + std::fmt::Debug>(value: &[u8]) {
+        let row = T::from_value(value).unwrap();
+        assert_eq!(row.to_value(), value);
+        assert!(T::from_value(&[value, &[0]].concat()).is_err());
+        for length in 0..value.len() {
+            assert!(T::from_value(&value[..length]).is_err());
+        }
+        assert!(T::from_value(&[&[2], &value[1..]].concat()).is_err(), "another format");
+    }
+    let exchange = Exchange::new();
+    let of = order("m", "1");
+    exchange.merchant(&of, MERCHANT, ANN, 600);
+    exchange.courier(&of, 5, ANN, 600);
+    exchange.board.cut_off(&name("m")).unwrap();
+    for (_, row) in dump(&*exchange.store) {
+        match &row.key[..2] {
+            b"po" => {
+                strict::<OrderRow>(&row.value);
+                // A leg that is of no known state, direction or channel; a number that is none.
+                for (at, byte) in [(1, 2), (10, 3), (11 + 32, 3), (11 + 33, 3), (11 + 34, 2), (18, 0xff)] {
+                    let mut value = row.value.clone();
+                    value[at] = byte;
+                    assert!(OrderRow::from_value(&value).is_err(), "{at}");
+                }
+            }
+            b"pm" => strict::<MerchantRow>(&row.value),
+            b"ph" => strict::<HubRow>(&row.value),
+            _ => {
+                assert_eq!(row.value.len(), Entry::SEALED_LENGTH);
+                assert!(sealed_part(&row.value).is_ok() && slot_end_of(&row.key).is_ok());
+                assert!(sealed_part(&row.value[1..]).is_err() && slot_end_of(&row.key[1..]).is_err());
+            }
+        }
+    }
+}
