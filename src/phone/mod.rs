@@ -18,12 +18,14 @@
 mod number;
 mod pool;
 mod route;
+mod sizing;
 mod slot_keys;
 mod switchboard;
 
 pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
 pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
 pub use route::{Attestation, Caller, Channel, Route, RouteRequest, Trunk};
+pub use sizing::{Demand, PoolSize};
 pub use slot_keys::{
     Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, Slot, SlotConfig, SlotKey,
     SlotKeyError, SlotKeyWindow, SlotKeys,

@@ -274,7 +274,7 @@ impl<S: Store> Switchboard<S> {
 impl<S: Store> Core<S> {
     fn binding(&self, binding: Binding) -> Result<Job, SwitchboardError> {
         let Binding { order, hub, parties, not_after, directions, channels, keep_merchant_closed } = binding;
-        if hub == Hub::Merchant && directions.from_hub() {
+        if hub == Hub::Merchant && directions.hub_may_call() {
             return Err(SwitchboardError::MerchantDirection);
         }
         let terms = Terms {
