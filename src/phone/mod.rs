@@ -7,6 +7,8 @@
 //!   key for each slot of time and deletes it soon after the slot.
 //! * The **pool** ([`Pool`]) says which virtual numbers there are, and which of them a business
 //!   may draw next, so that it sees none of them twice in a long time.
+//! * The **switchboard** ([`Switchboard`]) makes numbers between two parties of an order, puts
+//!   calls through, and ends both.
 //!
 //! # The flow
 //!

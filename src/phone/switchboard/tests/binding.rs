@@ -257,6 +257,50 @@ fn a_binding_takes_at_most_500_bytes() {
 }
 
 #[test]
+fn a_total_life_shorter_than_the_longest_life_bounds_the_first_end_too() {
+    let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::new(START)));
+    let environment = Environment::new(clock, || Box::new(SystemRng::new()));
+    let config = SwitchboardConfig { max_total_life: 600, ..config() };
+    let board = Switchboard::open(store, config, pool(10), Arc::new(TestKeys::new()), environment).unwrap();
+    let bind = |life| {
+        let binding = Binding::merchant(order("m", "1"), parties(MERCHANT, ANN), START.saturating_add(life));
+        board.bind(binding).unwrap().wait().unwrap()
+    };
+    assert_eq!(code(bind(601)), "switchboard.total_life");
+    assert!(bind(600).is_ok());
+}
+
+#[test]
+fn a_pool_that_shrinks_draws_no_more_from_what_is_drained_and_what_rings_there_rings_on() {
+    let epoch = START.as_unix_seconds() / DAY;
+    let first = 86_700_000_000_000_000;
+    let range = |first: u64| NumberRange::new(VirtualNumber::from_integer(first).unwrap(), 5).unwrap();
+    let slice = |slice: u64| {
+        let drained =
+            PoolRange { drawn_until: Some(epoch + 1), ..PoolRange::in_service(range(first + slice * 10)) };
+        vec![drained, PoolRange::in_service(range(first + slice * 10 + 5))]
+    };
+    let slices = (0..SLICES).map(slice).collect();
+    let config = PoolConfig { slices, largest_hub: 5, ..pool(10).config().clone() };
+    let pool = Arc::new(Pool::new(config, &SecretBytes::new([7; 32])).unwrap());
+    let clock = Arc::new(ManualClock::new(START.saturating_add(DAY - 60)));
+    let exchange = Exchange::with(Arc::new(MemoryStore::new()), clock, Arc::new(TestKeys::new()), pool);
+    let is_drained = |bound: &Bound| (bound.number.as_integer() - first) % 10 < 5;
+    let bind = |id: u64| exchange.merchant(&order("m", &id.to_string()), MERCHANT, 100 + id, 600);
+    let before: Vec<Bound> = (0..10).map(bind).collect();
+    assert_eq!(before.iter().filter(|bound| is_drained(bound)).count(), 5);
+    exchange.pass(120);
+    let after: Vec<Bound> = (10..15).map(bind).collect();
+    assert!(!after.iter().any(is_drained));
+    for (id, bound) in (0..).zip(before.iter().chain(&after)) {
+        assert_eq!(exchange.reaches(100 + id, bound.number), Some(phone(MERCHANT)));
+    }
+    let not_after = exchange.now().saturating_add(60);
+    let further = Binding::merchant(order("m", "15"), parties(MERCHANT, ANN), not_after);
+    assert_eq!(code(exchange.bind(further)), "switchboard.pool_exhausted");
+}
+
+#[test]
 fn a_configuration_that_breaks_a_rule_is_refused() {
     let opens = |config: SwitchboardConfig| {
         let (store, keys) = (Arc::new(MemoryStore::new()), Arc::new(TestKeys::new()));
