@@ -104,11 +104,11 @@ fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 fn print_size(size: &PoolSize) {
-    let decides =
+    let decided_by =
         if size.slice == size.largest_hub { "the largest business" } else { "the pairs on a number" };
     println!("numbers in the pool      {}", grouped(size.pool));
     println!("  slices                 {}", size.slices);
-    println!("  numbers in a slice     {}   ({decides} decides)", grouped(size.slice));
+    println!("  numbers in a slice     {}   (decided by {decided_by})", grouped(size.slice));
     println!("live bindings, peak      {}", grouped(size.live_bindings));
     println!("on the busiest number    {} at most", size.busiest_number);
     println!("quarantine               {:.1} days", size.quarantine as f64 / DAY as f64);

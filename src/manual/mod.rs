@@ -9,7 +9,7 @@
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
 //! | [`stored`] | whoever runs, audits or replaces the store |
-//! | [`phones`] | whoever connects telephony, or asks what a virtual number does when |
+//! | [`phones`] | whoever binds or routes virtual numbers, or sizes a pool of them |
 //! | [`decisions`] | whoever wants to change something that cannot be changed later |
 
 pub mod protocol {
