@@ -20,6 +20,7 @@
 //! | order service | [`token::IssuerKey`], [`issuer::Issuer`] | [`token::IssuerPublicKey`], [`token::Offer`], [`token::Grant`], [`token::CohortManifest`] |
 //! | review service | [`review::ReviewDesk`] | [`token::Receipt`], [`review::Batch`], [`review::PublishedReview`] |
 //! | trustee | [`opening::TrusteeSecrets`], [`opening::TrusteeShare`] | [`token::EscrowKeyCertificate`], [`opening::SignedCommittee`], [`opening::DecryptionShare`] |
+//! | telephony | [`phone::Switchboard`], [`phone::Keeper`], [`phone::PhoneNumber`] | [`phone::VirtualNumber`], [`phone::Route`] |
 //!
 //! [`Platform`] ties the order service and the review service together; start there.
 //! [`manual`] holds the protocol, the wire and stored formats, the threat model with the
@@ -28,9 +29,8 @@
 //! # Out of scope
 //!
 //! Network metadata at the door, what a review's own words give away, and the honesty of
-//! the issuer's count are the host's; the threat model says so in full. The ledger's tree,
-//! the trustees' service and the virtual numbers are not built yet. The construction has had
-//! no external audit.
+//! the issuer's count are the host's; the threat model says so in full. The ledger's tree and
+//! the trustees' service are not built yet. The construction has had no external audit.
 //!
 //! # Features
 //!
