@@ -54,6 +54,8 @@ mod name;
 #[cfg(feature = "platform")]
 pub mod opening;
 #[cfg(feature = "platform")]
+pub mod phone;
+#[cfg(feature = "platform")]
 mod platform;
 #[cfg(feature = "platform")]
 mod queue;

@@ -5,7 +5,9 @@
 
 use core::fmt;
 use curve25519_dalek::scalar::Scalar;
+use hmac::{Hmac, KeyInit, Mac};
 use rand_core::CryptoRng;
+use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroize;
 
@@ -80,6 +82,15 @@ impl fmt::Debug for SecretScalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretScalar(..)")
     }
+}
+
+/// HMAC-SHA-256 (RFC 2104) of `parts`, one after the other: their lengths must be fixed, or
+/// framed by the caller.
+pub(crate) fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC takes keys of any length; the fallback can not be reached.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
 }
 
 /// A number below `bound`, which is not 0, without bias: numbers above the largest multiple

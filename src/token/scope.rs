@@ -3,12 +3,10 @@
 use super::key::IssuerPublicKey;
 use crate::algebra::transcript::{hash_to_scalar, hash32, push_frame};
 use crate::name::Name;
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, hmac_sha256};
 use crate::wire::{DecodeError, Reader, Writer};
 use core::fmt;
 use curve25519_dalek::scalar::Scalar;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 /// A SHA-256 digest, or another 32-byte digest where a field says so.
 pub type Digest = [u8; 32];
@@ -130,22 +128,15 @@ impl OrderHandleKey {
         let mut message = Vec::new();
         push_frame(&mut message, b"order-handle");
         push_frame(&mut message, merchant.as_bytes());
-        Self(SecretBytes::new(hmac_sha256(master.expose(), &message)))
+        Self(SecretBytes::new(hmac_sha256(master.expose(), &[&message])))
     }
 
     /// The handle of the host's order id (any bytes).
     pub fn handle(&self, order_id: &[u8]) -> OrderHandle {
         let mut handle = [0; 16];
-        for (to, from) in handle.iter_mut().zip(hmac_sha256(self.0.expose(), order_id)) {
+        for (to, from) in handle.iter_mut().zip(hmac_sha256(self.0.expose(), &[order_id])) {
             *to = from;
         }
         OrderHandle(handle)
     }
-}
-
-fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
-    // HMAC takes keys of any length; the fallback can not be reached.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
-    mac.update(message);
-    mac.finalize().into_bytes().into()
 }

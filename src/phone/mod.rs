@@ -1,0 +1,27 @@
+//! Virtual numbers: two parties who reach each other for as long as an order lives, and never
+//! afterwards.
+//!
+//! # Roles
+//!
+//! * The **keeper** ([`Keeper`]) owns the file of slot keys, outside the database. It makes a
+//!   key for each slot of time and deletes it soon after the slot.
+//! * The **pool** ([`Pool`]) says which virtual numbers there are, and which of them a business
+//!   may draw next, so that it sees none of them twice in a long time.
+//!
+//! # The flow
+//!
+//! A binding is stored under the key of the slot in which it ends. Its number is drawn from the
+//! pool's slice of the day for the business in question. A call is looked up under the keys of
+//! the present slot and those that follow; what ended is refused by the clock, at once, and from
+//! the end of its slot and the skew nobody can read it any more.
+
+mod number;
+mod pool;
+mod slot_keys;
+
+pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
+pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
+pub use slot_keys::{
+    KeyEncryptionError, KeyEncryptionKey, LocalKey, Slot, SlotConfig, SlotKey, SlotKeyError, SlotKeyWindow,
+    SlotKeys,
+};

@@ -1,0 +1,329 @@
+//! Phone numbers: the real one, which is a secret, and the virtual one, which is not.
+//!
+//! Both are kept as the integer of their digits, country code first. Since no country code
+//! begins with 0, the integer determines the digits.
+
+use crate::error::describe_errors;
+use core::fmt;
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::{Zeroize, Zeroizing};
+
+/// A real phone number: E.164, 7 to 15 digits.
+///
+/// It erases itself, prints nothing of itself, is neither `Copy` nor serializable, and compares
+/// in constant time. `Clone` exists because one number is often a party of several bindings;
+/// every clone erases itself too.
+///
+/// ```
+/// use unjoin::phone::PhoneNumber;
+/// let number = PhoneNumber::new("+8613800138000")?;
+/// assert_eq!(*number.to_e164(), "+8613800138000");
+/// assert_eq!(format!("{number:?}"), "PhoneNumber(..)");
+/// assert!(PhoneNumber::new("13800138000").is_err());
+/// # Ok::<(), unjoin::phone::NumberError>(())
+/// ```
+#[derive(Clone)]
+pub struct PhoneNumber(u64);
+
+impl PhoneNumber {
+    /// The fewest digits, country code included.
+    pub const MIN_DIGITS: usize = 7;
+    /// The most digits, country code included.
+    pub const MAX_DIGITS: usize = 15;
+
+    /// A number in canonical form: `+`, then 7 to 15 digits of which the first is not 0.
+    /// Nothing else is taken, no space and no prefix; a [`NumberingPlan`] brings what people
+    /// and trunks write into this form.
+    ///
+    /// # Errors
+    /// [`NumberError`] says what is wrong, and never repeats the input.
+    pub fn new(e164: &str) -> Result<Self, NumberError> {
+        digits(e164, Self::MIN_DIGITS, Self::MAX_DIGITS).map(Self)
+    }
+
+    /// The canonical form, erased when dropped.
+    pub fn to_e164(&self) -> Zeroizing<String> {
+        Zeroizing::new(canonical(self.0))
+    }
+
+    /// The digits as one integer, below 10^15.
+    pub(crate) fn as_integer(&self) -> u64 {
+        self.0
+    }
+
+    /// From [`PhoneNumber::as_integer`]; `None` if it is not one.
+    pub(crate) fn from_integer(digits: u64) -> Option<Self> {
+        (10u64.pow(6)..10u64.pow(15)).contains(&digits).then_some(Self(digits))
+    }
+}
+
+impl Drop for PhoneNumber {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ConstantTimeEq for PhoneNumber {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+/// In constant time.
+impl PartialEq for PhoneNumber {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl Eq for PhoneNumber {}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PhoneNumber(..)")
+    }
+}
+
+/// A virtual number: E.164, or a national service number with its country code; 7 to 17 digits.
+///
+/// (China's privacy numbers behind 700 have 15 national digits: 17 with the country code.)
+/// Whoever holds an order sees its virtual number, so it is no secret; but beside an order or
+/// a time it says which business it served, so `Debug` prints nothing of it.
+///
+/// ```
+/// use unjoin::phone::VirtualNumber;
+/// let x = VirtualNumber::new("+86700123456789012")?;
+/// assert_eq!(x.to_e164(), "+86700123456789012");
+/// assert_eq!(format!("{x:?}"), "VirtualNumber(..)");
+/// # Ok::<(), unjoin::phone::NumberError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VirtualNumber(u64);
+
+impl VirtualNumber {
+    /// The fewest digits, country code included.
+    pub const MIN_DIGITS: usize = 7;
+    /// The most digits, country code included.
+    pub const MAX_DIGITS: usize = 17;
+
+    /// A number in canonical form: `+`, then 7 to 17 digits of which the first is not 0.
+    ///
+    /// # Errors
+    /// [`NumberError`] says what is wrong, and never repeats the input.
+    pub fn new(e164: &str) -> Result<Self, NumberError> {
+        digits(e164, Self::MIN_DIGITS, Self::MAX_DIGITS).map(Self)
+    }
+
+    /// The canonical form, `+` and digits.
+    pub fn to_e164(&self) -> String {
+        canonical(self.0)
+    }
+
+    /// The digits as one integer, below 10^17.
+    pub(crate) fn as_integer(&self) -> u64 {
+        self.0
+    }
+
+    /// From [`VirtualNumber::as_integer`]; `None` if it is not one.
+    pub(crate) fn from_integer(digits: u64) -> Option<Self> {
+        (10u64.pow(6)..10u64.pow(17)).contains(&digits).then_some(Self(digits))
+    }
+}
+
+impl fmt::Debug for VirtualNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VirtualNumber(..)")
+    }
+}
+
+/// `+` and `least..=most` digits, the first not 0, as one integer; `most` is at most 19.
+fn digits(e164: &str, least: usize, most: usize) -> Result<u64, NumberError> {
+    let digits = e164.strip_prefix('+').ok_or(NumberError::NotInternational)?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(NumberError::Character);
+    }
+    if digits.starts_with('0') {
+        return Err(NumberError::LeadingZero);
+    }
+    if digits.len() < least || digits.len() > most {
+        return Err(NumberError::Length);
+    }
+    Ok(digits.bytes().fold(0, |number, byte| number * 10 + u64::from(byte - b'0')))
+}
+
+/// Written from the back into a buffer of its final size, so that no piece is left behind.
+fn canonical(mut number: u64) -> String {
+    let mut buffer = Zeroizing::new([b'+'; 21]);
+    let mut start = buffer.len();
+    for place in buffer.iter_mut().rev() {
+        if number == 0 {
+            break;
+        }
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+        start -= 1;
+    }
+    let written = buffer.get(start.saturating_sub(1)..).unwrap_or_default();
+    written.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// How numbers are written in one country, and on one trunk: brings a dialled or presented
+/// number into canonical form.
+///
+/// It knows prefixes, not numbers: whether a number is assigned is for the telephone network.
+///
+/// ```
+/// use unjoin::phone::{NumberingPlan, UnprefixedNumbers};
+/// let china = NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National)?;
+/// for text in ["+86 10 6552 9988", "0086-10-65529988", "(010) 6552 9988"] {
+///     assert_eq!(*china.party(text)?.to_e164(), "+861065529988");
+/// }
+/// assert_eq!(china.virtual_number("700123456789012")?.to_e164(), "+86700123456789012");
+/// # Ok::<(), unjoin::phone::NumberError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberingPlan {
+    country_code: String,
+    international_prefix: String,
+    trunk_prefix: String,
+    unprefixed: UnprefixedNumbers,
+}
+
+/// What a number without any prefix is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnprefixedNumbers {
+    /// National: `13800138000`.
+    National,
+    /// International without its `+`: `8613800138000`, as many trunks present callers.
+    International,
+    /// An error: nothing is guessed.
+    Refused,
+}
+
+impl NumberingPlan {
+    /// The country code (1 to 3 digits), what is dialled before another country's code (`00`),
+    /// what is dialled before a national number (`0`; empty where there is none), and what a
+    /// number without any of them is.
+    ///
+    /// # Errors
+    /// [`NumberError::Plan`] unless the country code has 1 to 3 digits and does not begin with 0,
+    /// and the prefixes have at most 5 digits, the international one at least one, and differ.
+    pub fn new(
+        country_code: &str,
+        international_prefix: &str,
+        trunk_prefix: &str,
+        unprefixed: UnprefixedNumbers,
+    ) -> Result<Self, NumberError> {
+        let digits = |text: &str, least: usize, most: usize| {
+            (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let holds = digits(country_code, 1, 3)
+            && !country_code.starts_with('0')
+            && digits(international_prefix, 1, 5)
+            && digits(trunk_prefix, 0, 5)
+            && international_prefix != trunk_prefix;
+        if !holds {
+            return Err(NumberError::Plan);
+        }
+        Ok(Self {
+            country_code: country_code.to_owned(),
+            international_prefix: international_prefix.to_owned(),
+            trunk_prefix: trunk_prefix.to_owned(),
+            unprefixed,
+        })
+    }
+
+    /// The real number that `text` stands for.
+    ///
+    /// # Errors
+    /// [`NumberError`] says what is wrong, and never repeats the input.
+    pub fn party(&self, text: &str) -> Result<PhoneNumber, NumberError> {
+        PhoneNumber::new(&self.canonical(text)?)
+    }
+
+    /// The virtual number that `text` stands for.
+    ///
+    /// # Errors
+    /// [`NumberError`] says what is wrong, and never repeats the input.
+    pub fn virtual_number(&self, text: &str) -> Result<VirtualNumber, NumberError> {
+        VirtualNumber::new(&self.canonical(text)?)
+    }
+
+    /// The digits behind `+`, without the separators people write. What follows is checked by
+    /// the number's own type.
+    fn canonical(&self, text: &str) -> Result<Zeroizing<String>, NumberError> {
+        let international = text.trim_ascii().strip_prefix('+');
+        let mut dialled = Zeroizing::new(String::with_capacity(MAX_DIALLED));
+        for letter in international.unwrap_or(text).chars() {
+            match letter {
+                '0'..='9' if dialled.len() < MAX_DIALLED => dialled.push(letter),
+                '0'..='9' => return Err(NumberError::Length),
+                ' ' | '-' | '.' => {}
+                // "+44 (0)20": the digits in brackets are not dialled behind a country code.
+                '(' | ')' if international.is_none() => {}
+                _ => return Err(NumberError::Character),
+            }
+        }
+        let mut canonical = Zeroizing::new(String::with_capacity(1 + 3 + MAX_DIALLED));
+        canonical.push('+');
+        // The longer prefix first: one may begin with the other, as 00 does with 0.
+        let abroad = dialled.strip_prefix(&self.international_prefix);
+        let home = Some(self.trunk_prefix.as_str())
+            .filter(|prefix| !prefix.is_empty())
+            .and_then(|prefix| dialled.strip_prefix(prefix));
+        let abroad_first = self.international_prefix.len() > self.trunk_prefix.len();
+        match (international, abroad, home) {
+            (Some(_), _, _) => canonical.push_str(&dialled),
+            (None, Some(rest), home) if abroad_first || home.is_none() => canonical.push_str(rest),
+            (None, _, Some(rest)) => {
+                canonical.push_str(&self.country_code);
+                canonical.push_str(rest);
+            }
+            (None, _, None) => match self.unprefixed {
+                UnprefixedNumbers::National => {
+                    canonical.push_str(&self.country_code);
+                    canonical.push_str(&dialled);
+                }
+                UnprefixedNumbers::International => canonical.push_str(&dialled),
+                UnprefixedNumbers::Refused => return Err(NumberError::NoPrefix),
+            },
+        }
+        Ok(canonical)
+    }
+}
+
+/// The longest prefix and the longest number.
+const MAX_DIALLED: usize = 5 + VirtualNumber::MAX_DIGITS;
+
+/// What is wrong with a text that should be a number. None of them repeats the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NumberError {
+    /// No `+` in front.
+    NotInternational,
+    /// Something other than a digit.
+    Character,
+    /// A 0 where a country code should begin.
+    LeadingZero,
+    /// Too few or too many digits.
+    Length,
+    /// Neither `+` nor a prefix of the plan, where the plan takes no bare numbers.
+    NoPrefix,
+    /// The numbering plan itself is not one.
+    Plan,
+}
+
+describe_errors!(NumberError {
+    Self::NotInternational => "number.not_international", Device, false,
+        "a number begins with + and its country code: bring it into that form with a numbering plan";
+    Self::Character => "number.character", Device, false, "a number has digits only after the +";
+    Self::LeadingZero => "number.leading_zero", Device, false,
+        "no country code begins with 0: leave out prefixes, or read the number with a numbering plan";
+    Self::Length => "number.length", Device, false,
+        "a real number has 7 to 15 digits, a virtual one 7 to 17, country code included";
+    Self::NoPrefix => "number.no_prefix", Device, false,
+        "the number has no prefix that tells national from international: write it with + and country code";
+    Self::Plan => "number.plan", Host, false,
+        "a numbering plan has a country code of 1 to 3 digits that does not begin with 0, and prefixes of 1 to 5 digits that differ";
+});
