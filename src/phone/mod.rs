@@ -17,11 +17,18 @@
 
 mod number;
 mod pool;
+mod route;
 mod slot_keys;
+mod switchboard;
 
 pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
 pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
+pub use route::{Attestation, Caller, Channel, Route, RouteRequest, Trunk};
 pub use slot_keys::{
     KeyEncryptionError, KeyEncryptionKey, LocalKey, Slot, SlotConfig, SlotKey, SlotKeyError, SlotKeyWindow,
     SlotKeys,
+};
+pub use switchboard::{
+    Binding, Bound, Channels, Directions, Extension, Hub, Leg, MissAlarm, OrderRef, Parties, Replacement,
+    RouteCounts, Switchboard, SwitchboardConfig, SwitchboardError, SwitchboardReport,
 };
