@@ -46,6 +46,8 @@ pub mod algebra;
 mod environment;
 pub mod error;
 #[cfg(feature = "platform")]
+mod file;
+#[cfg(feature = "platform")]
 pub mod issuer;
 #[cfg(feature = "platform")]
 pub mod ledger;

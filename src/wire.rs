@@ -252,7 +252,7 @@ impl Writer {
 
     /// With room for `length` bytes, so that secrets among them are never left behind by a
     /// growing buffer.
-    #[cfg(feature = "wallet")]
+    #[cfg(any(feature = "wallet", feature = "platform"))]
     pub(crate) fn with_capacity(length: usize) -> Self {
         Self(Vec::with_capacity(length))
     }

@@ -25,8 +25,8 @@ pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, Vir
 pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
 pub use route::{Attestation, Caller, Channel, Route, RouteRequest, Trunk};
 pub use slot_keys::{
-    KeyEncryptionError, KeyEncryptionKey, LocalKey, Slot, SlotConfig, SlotKey, SlotKeyError, SlotKeyWindow,
-    SlotKeys,
+    Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, Slot, SlotConfig, SlotKey,
+    SlotKeyError, SlotKeyWindow, SlotKeys,
 };
 pub use switchboard::{
     Binding, Bound, Channels, Directions, Extension, Hub, Leg, MissAlarm, OrderRef, Parties, Replacement,

@@ -12,8 +12,10 @@
 //! [`SlotKeys`], and holds them in memory only.
 
 mod encryption;
+mod keeper;
 
 pub use encryption::{KeyEncryptionError, KeyEncryptionKey, LocalKey};
+pub use keeper::{Keeper, Predecessor};
 
 use super::number::{PhoneNumber, VirtualNumber};
 use crate::error::describe_errors;
@@ -132,6 +134,11 @@ impl SlotConfig {
     /// When `slot`'s key is deleted: its end and the skew.
     pub fn dead_at(&self, slot: Slot) -> Timestamp {
         self.end_of(slot).saturating_add(self.skew)
+    }
+
+    /// The slots in which a binding made at `now` can end: the present one and those after it.
+    fn reached(&self, now: Timestamp) -> impl Iterator<Item = Slot> {
+        (self.slot_of(now).0..).take(usize::from(self.slots)).map(Slot)
     }
 }
 

@@ -10,12 +10,12 @@
 //! see [`copy_in_key_order`].
 
 use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, Store, StoreError, Write};
+use crate::file::{self, owner_only, remove_if_there, sync_directory_of};
 use redb::backends::FileBackend;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, Table,
     TableDefinition, TableError,
 };
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, Metadata, OpenOptions};
 use std::io;
@@ -310,25 +310,7 @@ fn database_error(error: DatabaseError) -> StoreError {
 }
 
 fn fresh_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".rewrite");
-    PathBuf::from(name)
-}
-
-/// Reading and writing; a file that this creates is its owner's only.
-fn owner_only() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    file::beside(path, ".rewrite")
 }
 
 #[cfg(unix)]
@@ -341,16 +323,4 @@ fn same_file(one: &Metadata, other: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn same_file(_: &Metadata, _: &Metadata) -> bool {
     true
-}
-
-/// Makes the names in `path`'s directory durable.
-#[cfg(unix)]
-fn sync_directory_of(path: &Path) -> io::Result<()> {
-    fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-}
-
-/// Elsewhere directories cannot be opened; the file system orders a rename itself.
-#[cfg(not(unix))]
-fn sync_directory_of(_: &Path) -> io::Result<()> {
-    Ok(())
 }
