@@ -203,19 +203,19 @@ impl Keeper {
     /// [`SlotKeyError::File`] when the file cannot be replaced. Nothing has changed then.
     pub fn rotate(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
-        let now = self.floored(now)?;
-        let half_over = |state: &State| state.mark < now.saturating_add(LEASE / 2);
+        let (clock, now) = (now, self.floored(now)?);
+        let half_over = |state: &State| state.mark < clock.saturating_add(LEASE / 2);
         let due = Some(&self.held().state).is_some_and(|state| half_over(state) || !state.serves(now));
         if due {
-            self.advance(now)?;
+            self.advance(now, clock)?;
         }
         self.held().forget(now);
         Ok(())
     }
 
     /// Replaces the file by what it says from `now` on; the caller is the one who writes.
-    fn advance(&self, now: Timestamp) -> Result<(), SlotKeyError> {
-        let next = self.held().state.at(now, &mut *self.environment.rng());
+    fn advance(&self, now: Timestamp, clock: Timestamp) -> Result<(), SlotKeyError> {
+        let next = self.held().state.at(now, clock, &mut *self.environment.rng());
         self.store(&next)?;
         self.hold(next, now);
         Ok(())
@@ -231,8 +231,8 @@ impl Keeper {
     /// served.
     pub fn recover(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
-        let now = self.floored(now)?;
-        let next = self.held().state.recovered(now, &mut *self.environment.rng());
+        let (clock, now) = (now, self.floored(now)?);
+        let next = self.held().state.recovered(now, clock, &mut *self.environment.rng());
         // The note first: it must never be behind the file.
         self.files.write_note(Predecessor::of(&next).to_note().as_bytes())?;
         self.store(&next)?;
@@ -255,7 +255,7 @@ impl Keeper {
         if now <= floor {
             return Ok(());
         }
-        self.advance(now)
+        self.advance(now, now)
     }
 
     /// `now`, or the latest time served if that is later.
@@ -297,9 +297,9 @@ impl SlotKeys for Keeper {
         // Others may be served meanwhile, at times that the file serves already; whatever it served
         // before it is replaced it serves afterwards.
         let _writing = self.writing();
-        let now = self.floored(now)?;
+        let (clock, now) = (now, self.floored(now)?);
         if !self.held().state.serves(now) {
-            self.advance(now)?;
+            self.advance(now, clock)?;
         }
         self.held().serve(now, self.config)?.ok_or(SlotKeyError::NotAKeyFile)
     }

@@ -38,7 +38,7 @@ impl State {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Self {
         let empty = Self { config, generation, pool_shift, mark: now, keys: BTreeMap::new() };
-        empty.at(now, rng)
+        empty.at(now, now, rng)
     }
 
     /// Whether the file may stay as it is when `now` is served.
@@ -49,8 +49,9 @@ impl State {
     }
 
     /// What the file says from `now` on: the keys of slots that ended a skew ago are gone, those
-    /// that the longest life now reaches are there, and the mark is a lease ahead.
-    pub(super) fn at(&self, now: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+    /// that the longest life now reaches are there, and the mark is a lease ahead of the clock. `now`
+    /// is the floored time; were the mark ahead of that, every restart would move it on.
+    pub(super) fn at(&self, now: Timestamp, clock: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         let mut keys = BTreeMap::new();
         for (slot, key) in &self.keys {
             if !self.is_over(*slot, now) {
@@ -60,20 +61,25 @@ impl State {
         for slot in self.config.reached(now) {
             keys.entry(slot).or_insert_with(|| Arc::new(SlotKey::random(rng)));
         }
-        let mark = now.saturating_add(LEASE).max(self.mark);
+        let mark = clock.saturating_add(LEASE).max(self.mark).max(now);
         Self { config: self.config, generation: self.generation, pool_shift: self.pool_shift, mark, keys }
     }
 
     /// The same after all keys were replaced.
-    pub(super) fn recovered(&self, now: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        let fresh = Self::new(
-            self.config,
-            self.generation.saturating_add(1),
-            self.pool_shift.saturating_add(1),
-            now,
-            rng,
-        );
-        Self { mark: fresh.mark.max(self.mark), ..fresh }
+    pub(super) fn recovered(
+        &self,
+        now: Timestamp,
+        clock: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Self {
+        let empty = Self {
+            config: self.config,
+            generation: self.generation.saturating_add(1),
+            pool_shift: self.pool_shift.saturating_add(1),
+            mark: self.mark,
+            keys: BTreeMap::new(),
+        };
+        empty.at(now, clock, rng)
     }
 
     /// The window at `now`; `None` if a key is missing.
@@ -81,6 +87,11 @@ impl State {
         let keys = self.config.reached(now).map(|slot| self.keys.get(&slot).cloned());
         let keys = keys.collect::<Option<Vec<_>>>()?;
         Some(SlotKeyWindow::new(now, self.config, self.generation, self.pool_shift, keys))
+    }
+
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> impl Iterator<Item = (Slot, &SlotKey)> {
+        self.keys.iter().map(|(slot, key)| (*slot, key.as_ref()))
     }
 
     fn is_over(&self, slot: Slot, now: Timestamp) -> bool {
