@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | Kamailio, or anything of the host's | [`Question`], JSON | [`Answer`], JSON |
 //! | FreeSWITCH, `mod_xml_curl` | [`FreeSwitch::question`], a form | [`FreeSwitch::document`], XML |
-//! | Twilio | [`Twilio::question`], a form | [`Twilio::call`], [`Twilio::message`]: TwiML |
+//! | Twilio | [`Twilio::question`], [`Twilio::text`], a form | [`Twilio::call`], [`Twilio::message`]: TwiML |
 //!
 //! # What holds
 //!
@@ -103,6 +103,11 @@ impl Question {
     /// The switch's name for the question.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// A call or a message.
+    pub fn channel(&self) -> Channel {
+        self.channel
     }
 
     /// What to ask the switchboard; `None` if what was dialled is no number: refuse.

@@ -67,6 +67,15 @@ impl Twilio {
         })
     }
 
+    /// The text of a message's form. Erased when dropped.
+    ///
+    /// # Errors
+    /// [`GatewayError`]; answer with status 400 and nothing else.
+    pub fn text(body: &[u8]) -> Result<Zeroizing<String>, GatewayError> {
+        let [text] = form::fields(body, Self::MAX_BYTES, ["Body"])?;
+        text.ok_or(GatewayError::Missing("Body"))
+    }
+
     /// What becomes of a call. Erased when dropped.
     pub fn call(route: &Route) -> Zeroizing<String> {
         let mut document = Zeroizing::new(String::with_capacity(256));
