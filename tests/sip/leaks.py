@@ -12,7 +12,7 @@ _RUN = re.compile(rb"[A-Za-z0-9+/_=.\-]{8,}")
 _HEXADECIMAL = re.compile(rb"(?:[0-9A-Fa-f]{2}){4,}")
 
 
-def _swapped(digits):
+def swapped(digits):
     """Telephony's packed form (TBCD): two digits an octet, the first one low."""
     padded = digits + "f" * (len(digits) % 2)
     return "".join(padded[i + 1] + padded[i] for i in range(0, len(padded), 2))
@@ -53,7 +53,7 @@ def find(message, number):
     digits = re.sub(r"\D", "", number)
     tail = digits[-8:].encode()
     needles = {tail, tail[::-1]}
-    needles |= {_swapped(form).encode() for form in (digits, digits[2:], "0" + digits[2:])}
+    needles |= {swapped(form).encode() for form in (digits, digits[2:], "0" + digits[2:])}
     # Whoever receives a message knows every address in it, so a parameter XORed with one hides nothing.
     addresses = set(_URI.findall(message))
     found = []

@@ -105,7 +105,7 @@ class Caller:
         headers = self._headers(
             "INVITE", 1, f"sip:{self.dialled}@[remote_ip]:[remote_port]", to_tag=False, vouched=True, routes=False)
         self.steps.append(_send(_with_body(headers, self.body.format(own=self.written), self.kind)))
-        self.steps.append(_receive("100", optional="true"))
+        self.steps.append(_receive("100", timeout=5000))
         return self
 
     def ringing(self):
