@@ -17,6 +17,7 @@
 //! the present slot and those that follow; what ended is refused by the clock, at once, and from
 //! the end of its slot and the skew nobody can read it any more.
 
+pub mod gateway;
 mod number;
 mod pool;
 mod route;
