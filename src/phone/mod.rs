@@ -7,6 +7,8 @@
 //!   key for each slot of time and deletes it soon after the slot.
 //! * The **pool** ([`Pool`]) says which virtual numbers there are, and which of them a business
 //!   may draw next, so that it sees none of them twice in a long time.
+//! * The **switchboard** ([`Switchboard`]) makes numbers between two parties of an order, puts
+//!   calls through, and ends both.
 //!
 //! # The flow
 //!
@@ -15,15 +17,23 @@
 //! the present slot and those that follow; what ended is refused by the clock, at once, and from
 //! the end of its slot and the skew nobody can read it any more.
 
+pub mod gateway;
 mod number;
 mod pool;
+mod route;
 mod sizing;
 mod slot_keys;
+mod switchboard;
 
 pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
 pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
+pub use route::{Attestation, Caller, Channel, Route, RouteRequest, Trunk};
 pub use sizing::{Demand, PoolSize};
 pub use slot_keys::{
     Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, Slot, SlotConfig, SlotKey,
     SlotKeyError, SlotKeyWindow, SlotKeys,
+};
+pub use switchboard::{
+    Binding, Bound, Channels, Directions, Extension, Hub, Leg, MissAlarm, OrderRef, Parties, Replacement,
+    RouteCounts, Switchboard, SwitchboardConfig, SwitchboardError, SwitchboardReport,
 };

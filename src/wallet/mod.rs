@@ -90,7 +90,7 @@ mod tests;
 mod trust;
 
 pub use author::{AuthorRequest, ReviewState};
-pub use backup::{BackupCost, SealedBackup, open_backup};
+pub use backup::{SealedBackup, open_backup};
 pub use error::WalletError;
 pub use order::{PendingToken, Token};
 pub use present::{SENDING_MARGIN, ScheduledPresentation};

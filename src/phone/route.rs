@@ -1,0 +1,78 @@
+//! What a gateway asks for each call or message, and what it is told.
+
+use super::{PhoneNumber, VirtualNumber};
+
+/// Somebody dials a virtual number.
+#[derive(Clone, Debug)]
+pub struct RouteRequest {
+    /// Who.
+    pub caller: Caller,
+    /// Which number.
+    pub dialled: VirtualNumber,
+    /// By which means.
+    pub channel: Channel,
+    /// Who vouches for the caller's number.
+    pub attestation: Attestation,
+    /// Whether the line that it came in on was declared trusted.
+    pub trunk: Trunk,
+}
+
+/// The calling party's number as the network presents it.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// This number.
+    Presented(PhoneNumber),
+    /// None, or none that can be read.
+    Withheld,
+}
+
+/// A call or a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// A call.
+    Voice,
+    /// A text message.
+    Sms,
+}
+
+/// How far the network vouches for the caller's number (the levels of SHAKEN, RFC 8588), from
+/// nothing upwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attestation {
+    /// Nobody vouches.
+    None,
+    /// Level C: the network knows where the call entered it, and nothing of the caller.
+    Gateway,
+    /// Level B: it knows the caller, and not whether the number is his.
+    Partial,
+    /// Level A: it knows that the caller may use the number.
+    Full,
+}
+
+/// Whether the host trusts a line to present true numbers by itself: a direct interconnection
+/// with a carrier that checks them, say. On a trusted line a caller whom nobody attests is
+/// taken at his number, so whoever can spoof there can pose as a party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trunk {
+    /// Numbers on it are true.
+    Trusted,
+    /// Numbers on it are true as far as they are attested.
+    Untrusted,
+}
+
+/// What to do with a call or a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Put it through.
+    Connect {
+        /// To this party.
+        callee: PhoneNumber,
+        /// Showing this number as the caller's: the one that was dialled.
+        show: VirtualNumber,
+        /// For so many seconds at most; 1 or more.
+        max_duration: u64,
+    },
+    /// Do not, and do nothing else in its place: no announcement that tells a reason, no other
+    /// callee. There is one refusal for all reasons.
+    Refuse,
+}
