@@ -77,14 +77,18 @@ impl State {
         clock: Timestamp,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Self {
-        let empty = Self {
+        self.without_keys(1).at(now, clock, rng)
+    }
+
+    /// The same after so many recoveries, before keys are made.
+    pub(super) fn without_keys(&self, recoveries: u32) -> Self {
+        Self {
             config: self.config,
-            generation: self.generation.saturating_add(1),
-            pool_shift: self.pool_shift.saturating_add(1),
+            generation: self.generation.saturating_add(recoveries),
+            pool_shift: self.pool_shift.saturating_add(recoveries),
             mark: self.mark,
             keys: BTreeMap::new(),
-        };
-        empty.at(now, clock, rng)
+        }
     }
 
     /// The window at `now`; `None` if a key is missing.

@@ -214,6 +214,30 @@ fn a_lost_file_is_never_made_anew_in_silence() {
     assert!(matches!(follow(), Err(SlotKeyError::Exists)));
 }
 
+#[test]
+fn an_older_copy_of_the_file_does_not_bring_its_keys_back() {
+    let disk = Disk::default();
+    let keeper = open(&disk, at(0)).unwrap();
+    let old = keys(&keeper.window(at(0)).unwrap());
+    let copy = disk.main();
+    keeper.recover(at(1)).unwrap();
+    keeper.recover(at(2)).unwrap();
+    drop(keeper);
+    disk.replace_main(&copy);
+    let window = open(&disk, at(3)).unwrap().window(at(3)).unwrap();
+    assert_eq!((window.generation(), window.pool_shift()), (3, 2));
+    let now = keys(&window);
+    assert!(old.iter().all(|(_, key)| !now.iter().any(|(_, other)| other == key)));
+    assert_eq!(stored(&disk), now);
+    // Nor when the clock has to be confirmed first.
+    disk.replace_main(&copy);
+    let far = at(2 * MAX_LIFE);
+    let keeper = open(&disk, far).unwrap();
+    assert!(keeper.window(far).is_err());
+    keeper.confirm_clock(far).unwrap();
+    assert_eq!(keeper.window(far).unwrap().generation(), 3);
+}
+
 /// Every call that writes, with a failure at each of its steps, and then a power loss.
 #[test]
 fn a_failure_at_any_step_leaves_a_whole_file_and_loses_no_key_that_was_served() {
