@@ -19,6 +19,7 @@
 //! | reviewer's device | [`wallet::Wallet`], [`wallet::PendingToken`], [`wallet::Token`] | [`token::Enrolment`], [`token::TokenRequest`], [`token::Presentation`], [`token::AuthorProof`] |
 //! | order service | [`token::IssuerKey`], [`issuer::Issuer`] | [`token::IssuerPublicKey`], [`token::Offer`], [`token::Grant`], [`token::CohortManifest`] |
 //! | review service | [`review::ReviewDesk`] | [`token::Receipt`], [`review::Batch`], [`review::PublishedReview`] |
+//! | telephony | [`phone::Switchboard`], [`phone::Keeper`], [`phone::PhoneNumber`] | [`phone::VirtualNumber`], [`phone::Route`] |
 //! | trustee | [`opening::TrusteeShare`] | [`algebra::EscrowKey`], [`opening::DecryptionShare`] |
 //!
 //! [`Platform`] ties the order service and the review service together; start there.
@@ -28,9 +29,8 @@
 //! # Out of scope
 //!
 //! Network metadata at the door, what a review's own words give away, and the honesty of
-//! the issuer's count are the host's; the threat model says so in full. The ledger's tree,
-//! the trustees' service and the virtual numbers are not built yet. The construction has had
-//! no external audit.
+//! the issuer's count are the host's; the threat model says so in full. The ledger's tree and
+//! the trustees' service are not built yet. The construction has had no external audit.
 //!
 //! # Features
 //!

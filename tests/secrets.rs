@@ -20,6 +20,11 @@ use unjoin::opening::{
     BlindingFactor, Committee, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext,
     TrusteeShare, combine, insecure_test_dealer, without_round,
 };
+use unjoin::phone::{
+    Keeper, KeyEncryptionError, LocalKey, NumberError, NumberRange, NumberingPlan, PhoneNumber, Pool,
+    PoolConfig, PoolError, PoolRange, SlotConfig, SlotKey, SlotKeyError, SlotKeyWindow, SlotKeys,
+    UnprefixedNumbers, VirtualNumber,
+};
 use unjoin::review::{DeskConfig, DeskError, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
@@ -395,6 +400,70 @@ fn what_a_host_logs_of_calls_tells_no_account_and_no_order() {
     assert_silent(&device.request().1, &secrets);
 }
 
+const X: &str = "+86700123456789012";
+
+fn pool() -> Pool {
+    let slice = |at: u64| {
+        let first = VirtualNumber::new(&format!("+86700123456789{:03}", 12 + at)).unwrap();
+        vec![PoolRange::in_service(NumberRange::new(first, 1).unwrap())]
+    };
+    let config = PoolConfig {
+        epoch_seconds: DAY,
+        max_life: 5_400,
+        quarantine: DAY,
+        spare_recoveries: 0,
+        largest_hub: 1,
+        slices: (0..3).map(slice).collect(),
+        withdrawn: vec![],
+        resting: vec![],
+    };
+    Pool::new(config, &SecretBytes::new(MASTER)).unwrap()
+}
+
+/// A keeper in a directory of its own, under a key-encryption key of these bytes, whose
+/// generators all give the bytes of [`Known`].
+fn keeper(directory: &std::path::Path, encryption: [u8; 32]) -> Result<Keeper, SlotKeyError> {
+    let clock = Arc::new(ManualClock::new(day(1)));
+    let environment = Environment::new(clock, || Box::new(Known::new()));
+    let config = SlotConfig::new(5_400, 4, 30).unwrap();
+    Keeper::create_or_open(
+        directory.join("keys"),
+        LocalKey::new(SecretBytes::new(encryption)),
+        config,
+        &environment,
+    )
+}
+
+/// An empty directory; the caller removes it.
+fn directory(name: &str) -> std::path::PathBuf {
+    let directory = std::env::temp_dir().join(format!("unjoin-secrets-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir(&directory).unwrap();
+    directory
+}
+
+#[test]
+fn phone_numbers_slot_keys_and_the_pool_print_nothing() {
+    assert_silent(&PhoneNumber::new(PHONE).unwrap(), &[&PHONE.as_bytes()[1..]]);
+    assert_silent(&VirtualNumber::new(X).unwrap(), &[&X.as_bytes()[1..]]);
+    let mut first_keys = [0; 4 * 32];
+    Known::new().try_fill_bytes(&mut first_keys).unwrap();
+    let directory = directory("print");
+    let keeper = keeper(&directory, SEED).unwrap();
+    let window = keeper.window(day(1)).unwrap();
+    assert_eq!(window.export()[window.export().len() - 128..], first_keys);
+    let keys: Vec<&[u8]> = first_keys.chunks(32).chain([&SEED[..]]).collect();
+    assert_silent(&keeper, &keys);
+    assert_silent(&window, &keys);
+    window.slots().for_each(|slot| assert_silent(&slot, &keys));
+    assert_silent(&LocalKey::new(SecretBytes::new(SEED)), &keys);
+    let pool = pool();
+    let numbers: [&[u8]; 2] = [&MASTER, &X.as_bytes()[1..]];
+    assert_silent(&pool, &numbers);
+    assert_silent(pool.config(), &numbers);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
 // 2. Traits that would let a secret out.
 
 /// Answers whether a type implements a trait: an inherent constant under the trait's bound, if
@@ -480,6 +549,13 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(Platform<MemoryStore>), NONE);
     assert_eq!(traits!(Issuer<MemoryStore>), NONE);
     assert_eq!(traits!(ReviewDesk<MemoryStore>), NONE);
+    assert_eq!(traits!(SlotKey), NONE);
+    assert_eq!(traits!(SlotKeyWindow), NONE);
+    assert_eq!(traits!(LocalKey), NONE);
+    assert_eq!(traits!(Keeper), NONE);
+    assert_eq!(traits!(Pool), NONE);
+    // Compared in constant time; each clone erases itself.
+    assert_eq!(traits!(PhoneNumber), ["Clone", "PartialEq"]);
     // A ring is shared pointers to keys; a clone of it copies no key.
     assert_eq!(traits!(KeyRing), ["Clone"]);
     // What a grant says, checked: links a request to nothing that is shown, leaves the device
@@ -775,6 +851,44 @@ fn no_error_of_an_opening_repeats_its_input() {
     let error = Committee::new(3, 1, *committee.key(), committee.verification_shares().to_vec()).unwrap_err();
     errors.take(&error, error.code());
     assert!(errors.kinds() >= 7);
+}
+
+#[test]
+fn no_error_of_telephony_repeats_its_input() {
+    let mut errors = Errors::new(&Device::new());
+    errors.also_look_for(&X.as_bytes()[1..]);
+    errors.also_look_for(&PHONE.as_bytes()[1..]);
+    let mut number = |error: NumberError| errors.take(&error, error.code());
+    let plan = |unprefixed| NumberingPlan::new("86", "00", "0", unprefixed).unwrap();
+    number(PhoneNumber::new(&PHONE[1..]).err().unwrap());
+    number(PhoneNumber::new(&format!("+0{}", &PHONE[1..])).err().unwrap());
+    number(PhoneNumber::new(&format!("{PHONE}#")).err().unwrap());
+    number(PhoneNumber::new(X).err().unwrap());
+    number(plan(UnprefixedNumbers::Refused).party(&PHONE[1..]).err().unwrap());
+    number(NumberingPlan::new(PHONE, "00", "0", UnprefixedNumbers::Refused).err().unwrap());
+    let mut drawn = |error: PoolError| errors.take(&error, error.code());
+    drawn(NumberRange::new(VirtualNumber::new(X).unwrap(), u64::MAX).err().unwrap());
+    drawn(pool().draw(&name(MERCHANT), 0, 0, 1).err().unwrap());
+    let directory = directory("errors");
+    let mut slots = |result: Result<Keeper, SlotKeyError>| {
+        let error = result.err().unwrap();
+        errors.take(&error, error.code());
+    };
+    let open = keeper(&directory, SEED).unwrap();
+    slots(keeper(&directory, SEED));
+    slots(open.window(day(900)).map(|_| open));
+    slots(keeper(&directory, MASTER));
+    std::fs::write(directory.join("keys"), PHONE).unwrap();
+    slots(keeper(&directory, SEED));
+    std::fs::remove_file(directory.join("keys")).unwrap();
+    slots(keeper(&directory, SEED));
+    slots(keeper(&directory.join(PHONE), SEED));
+    slots(SlotKeyWindow::import(PHONE.as_bytes()).map(|_| unreachable!()));
+    std::fs::write(directory.join("encryption"), PHONE).unwrap();
+    let error: KeyEncryptionError = LocalKey::from_file(directory.join("encryption")).err().unwrap();
+    errors.take(&error, error.code());
+    std::fs::remove_dir_all(directory).unwrap();
+    assert!(errors.kinds() >= 16);
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
 //! | [`stored`] | whoever runs, audits or replaces the store |
-//! | [`phones`] | what virtual numbers are to do; not built yet |
+//! | [`phones`] | whoever binds or routes virtual numbers, or sizes a pool of them |
 //! | [`decisions`] | whoever wants to change something that cannot be changed later |
 
 pub mod protocol {

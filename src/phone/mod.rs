@@ -7,6 +7,8 @@
 //!   key for each slot of time and deletes it soon after the slot.
 //! * The **pool** ([`Pool`]) says which virtual numbers there are, and which of them a business
 //!   may draw next, so that it sees none of them twice in a long time.
+//! * The **switchboard** ([`Switchboard`]) makes numbers between two parties of an order, puts
+//!   calls through, and ends both.
 //!
 //! # The flow
 //!
@@ -19,12 +21,14 @@ pub mod gateway;
 mod number;
 mod pool;
 mod route;
+mod sizing;
 mod slot_keys;
 mod switchboard;
 
 pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
 pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
 pub use route::{Attestation, Caller, Channel, Route, RouteRequest, Trunk};
+pub use sizing::{Demand, PoolSize};
 pub use slot_keys::{
     Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, Slot, SlotConfig, SlotKey,
     SlotKeyError, SlotKeyWindow, SlotKeys,

@@ -327,3 +327,109 @@ describe_errors!(NumberError {
     Self::Plan => "number.plan", Host, false,
         "a numbering plan has a country code of 1 to 3 digits that does not begin with 0, and prefixes of 1 to 5 digits that differ";
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_number_is_its_digits(digits in "[1-9][0-9]{6,14}", longer in "[1-9][0-9]{15,16}") {
+            let text = format!("+{digits}");
+            let party = PhoneNumber::new(&text).unwrap();
+            prop_assert_eq!(&*party.to_e164(), &text);
+            prop_assert_eq!(party.as_integer().to_string(), digits);
+            prop_assert_eq!(PhoneNumber::from_integer(party.as_integer()).unwrap(), party);
+            prop_assert_eq!(VirtualNumber::new(&text).unwrap().to_e164(), text);
+            let text = format!("+{longer}");
+            prop_assert_eq!(PhoneNumber::new(&text).unwrap_err(), NumberError::Length);
+            let x = VirtualNumber::new(&text).unwrap();
+            prop_assert_eq!(VirtualNumber::from_integer(x.as_integer()), Some(x));
+            prop_assert_eq!(x.to_e164(), text);
+        }
+
+        #[test]
+        fn no_text_is_a_number_in_two_ways_or_repeated_in_an_error(text in "\\PC{0,24}|[+0-9 ().-]{0,24}") {
+            let plan = NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National).unwrap();
+            match PhoneNumber::new(&text) {
+                Ok(number) => prop_assert_eq!(&*number.to_e164(), &text),
+                Err(error) => {
+                    let told = format!("{error} {error:?}");
+                    prop_assert!(text.len() < 8 || !told.contains(&text));
+                }
+            }
+            if let Ok(number) = plan.virtual_number(&text) {
+                prop_assert_eq!(plan.virtual_number(&number.to_e164()), Ok(number));
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_number_is_told_why() {
+        let error = |text| PhoneNumber::new(text).unwrap_err();
+        assert_eq!(error("8613800138000"), NumberError::NotInternational);
+        assert_eq!(error(""), NumberError::NotInternational);
+        assert_eq!(error("+86 13800138000"), NumberError::Character);
+        assert_eq!(error("+86138001380٣"), NumberError::Character);
+        assert_eq!(error("+08613800138000"), NumberError::LeadingZero);
+        assert_eq!(error("+123456"), NumberError::Length);
+        assert_eq!(error("+1234567890123456"), NumberError::Length);
+        assert_eq!(error("+"), NumberError::Length);
+        assert_eq!(VirtualNumber::new("+123456789012345678"), Err(NumberError::Length));
+        assert_eq!(VirtualNumber::new(&format!("+{}", "9".repeat(40))), Err(NumberError::Length));
+        assert!(
+            PhoneNumber::from_integer(999_999).is_none() && PhoneNumber::from_integer(u64::MAX).is_none()
+        );
+        assert!(
+            VirtualNumber::from_integer(0).is_none() && VirtualNumber::from_integer(10u64.pow(17)).is_none()
+        );
+    }
+
+    #[test]
+    fn what_people_and_trunks_write_becomes_canonical() {
+        use UnprefixedNumbers::{International, National, Refused};
+        let read = |unprefixed, text: &str| {
+            let china = NumberingPlan::new("86", "00", "0", unprefixed).unwrap();
+            china.virtual_number(text).map(|number| number.to_e164())
+        };
+        for text in
+            ["+8613800138000", "008613800138000", "013800138000", "13800138000", " +86 138-0013-8000 "]
+        {
+            assert_eq!(read(National, text).unwrap(), "+8613800138000", "{text}");
+        }
+        assert_eq!(read(International, "8613800138000").unwrap(), "+8613800138000");
+        assert_eq!(read(Refused, "13800138000"), Err(NumberError::NoPrefix));
+        assert_eq!(read(Refused, "(0)138 0013 8000").unwrap(), "+8613800138000");
+        assert_eq!(read(National, "0700 1234 5678 9012").unwrap(), "+86700123456789012");
+        assert_eq!(read(National, "00 44 20 7946 0000").unwrap(), "+442079460000");
+        assert_eq!(read(National, "+44 (0)20 7946 0000"), Err(NumberError::Character));
+        assert_eq!(read(National, "anonymous"), Err(NumberError::Character));
+        assert_eq!(read(National, &"1".repeat(100)), Err(NumberError::Length));
+        assert_eq!(read(National, "0"), Err(NumberError::Length));
+        // The United States: 011 abroad, 1 at home, where the one does not begin with the other.
+        let us = NumberingPlan::new("1", "011", "1", National).unwrap();
+        for text in ["+1 212 555 0100", "1 (212) 555-0100", "212.555.0100", "011 1 212 555 0100"] {
+            assert_eq!(us.party(text).unwrap().to_e164().as_str(), "+12125550100", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plan_that_is_none_is_refused() {
+        let refused = |country: &str, abroad: &str, home: &str| {
+            NumberingPlan::new(country, abroad, home, UnprefixedNumbers::Refused) == Err(NumberError::Plan)
+        };
+        assert!(!refused("86", "00", "0") && !refused("65", "000", ""));
+        assert!(refused("", "00", "0") && refused("0", "00", "0") && refused("1234", "00", "0"));
+        assert!(refused("+86", "00", "0") && refused("86", "", "0") && refused("86", "000000", "0"));
+        assert!(refused("86", "0", "0") && refused("86", "00", "o"));
+    }
+
+    #[test]
+    fn equality_is_that_of_all_digits() {
+        let number = PhoneNumber::new("+8613800138000").unwrap();
+        assert!(number == number.clone());
+        assert!(number != PhoneNumber::new("+8613800138001").unwrap());
+        assert!(number != PhoneNumber::new("+861380013800").unwrap());
+    }
+}

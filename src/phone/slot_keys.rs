@@ -13,15 +13,16 @@
 
 mod encryption;
 mod keeper;
+mod window;
 
 pub use encryption::{KeyEncryptionError, KeyEncryptionKey, LocalKey};
 pub use keeper::{Keeper, Predecessor};
+pub use window::SlotKeyWindow;
 
 use super::number::{PhoneNumber, VirtualNumber};
 use crate::error::describe_errors;
 use crate::secret::{SecretBytes, hmac_sha256};
 use crate::time::Timestamp;
-use core::fmt;
 use rand_core::CryptoRng;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use std::sync::Arc;
@@ -241,96 +242,6 @@ fn aead(key: &SecretBytes<32>) -> Option<LessSafeKey> {
     UnboundKey::new(&CHACHA20_POLY1305, key.expose()).ok().map(LessSafeKey::new)
 }
 
-/// What a process that routes and binds holds in memory: the present slot and those that
-/// follow, each with its key, as of one moment.
-///
-/// Take a fresh window from [`SlotKeys`] for each call or batch of calls and drop it
-/// afterwards: a key is erased from memory only when the last window that shares it is
-/// dropped, so a window that is kept keeps the keys of slots that have ended.
-pub struct SlotKeyWindow {
-    now: Timestamp,
-    config: SlotConfig,
-    generation: u32,
-    pool_shift: u32,
-    /// The present slot's key and those of the slots after it, in order.
-    keys: Vec<Arc<SlotKey>>,
-}
-
-impl SlotKeyWindow {
-    /// `keys`: of the present slot and of each that follows, as many as the configuration says.
-    pub(crate) fn new(
-        now: Timestamp,
-        config: SlotConfig,
-        generation: u32,
-        pool_shift: u32,
-        keys: Vec<Arc<SlotKey>>,
-    ) -> Self {
-        Self { now, config, generation, pool_shift, keys }
-    }
-
-    /// The time to decide by: the clock's, or the latest that was ever served if the clock
-    /// stands earlier.
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// How time is cut.
-    pub fn config(&self) -> SlotConfig {
-        self.config
-    }
-
-    /// Which set of slot keys this is, from 1: one more at each
-    /// [`recover`](Keeper::recover).
-    pub fn generation(&self) -> u32 {
-        self.generation
-    }
-
-    /// By how many slices every hub's draws are shifted: one more at each
-    /// [`recover`](Keeper::recover).
-    pub fn pool_shift(&self) -> u32 {
-        self.pool_shift
-    }
-
-    /// The slot in which `time` lies.
-    pub fn slot_of(&self, time: Timestamp) -> Slot {
-        self.config.slot_of(time)
-    }
-
-    /// The present slot and those that follow, with their keys: always as many as
-    /// [`SlotConfig::slots`], in order.
-    pub fn slots(&self) -> impl Iterator<Item = (Slot, &SlotKey)> {
-        let first = self.slot_of(self.now).0;
-        (first..).map(Slot).zip(self.keys.iter().map(Arc::as_ref))
-    }
-
-    /// The key of `slot`; `None` if it is over, or further ahead than the longest life.
-    pub fn key(&self, slot: Slot) -> Option<&SlotKey> {
-        let ahead = slot.0.checked_sub(self.slot_of(self.now).0)?;
-        self.keys.get(usize::try_from(ahead).ok()?).map(Arc::as_ref)
-    }
-
-    /// When `slot` is over: the first second that is not in it.
-    pub fn end_of(&self, slot: Slot) -> Timestamp {
-        self.config.end_of(slot)
-    }
-
-    /// When `slot`'s key is deleted: its end and the skew.
-    pub fn dead_at(&self, slot: Slot) -> Timestamp {
-        self.config.dead_at(slot)
-    }
-}
-
-/// Prints no key.
-impl fmt::Debug for SlotKeyWindow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SlotKeyWindow")
-            .field("now", &self.now)
-            .field("generation", &self.generation)
-            .field("pool_shift", &self.pool_shift)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Where a switchboard gets its keys: the [`Keeper`] in its own process, or the host's way to
 /// the process that has it.
 pub trait SlotKeys: Send + Sync + 'static {
@@ -380,6 +291,8 @@ pub enum SlotKeyError {
     KeyEncryption(KeyEncryptionError),
     /// The file could not be read or replaced.
     File(std::io::Error),
+    /// What came from the process that has the keys is no window.
+    NotAWindow,
     /// The process that has the keys did not answer: for implementations of [`SlotKeys`] by
     /// the host.
     Unreachable,
@@ -408,6 +321,8 @@ describe_errors!(SlotKeyError {
     Self::KeyEncryption(source) => "slot_keys.key_encryption", Operator, false, "{source}";
     Self::File(source) => "slot_keys.file", Operator, true,
         "the slot key file could not be read or replaced ({})", source.kind();
+    Self::NotAWindow => "slot_keys.not_a_window", Operator, false,
+        "what the process with the slot keys sent is no window: run the same version in both";
     Self::Unreachable => "slot_keys.unreachable", Operator, true, "the process that has the slot keys did not answer";
 });
 
@@ -422,3 +337,6 @@ impl From<std::io::Error> for SlotKeyError {
         Self::File(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,28 +1,34 @@
-use super::{Bucket, Commit, Outcome, Row, RowKey, Store, StoreError, Write};
+use super::{BUCKETS, Bucket, Commit, Outcome, Row, RowKey, Store, StoreError, Write};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-/// A row's bucket and key.
-type Address = (u16, Vec<u8>);
+/// A bucket's rows.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A store in this process's memory: tests, simulations and first steps. Nothing outlives it.
-#[derive(Default)]
 pub struct MemoryStore {
-    rows: Mutex<BTreeMap<Address, Vec<u8>>>,
+    /// By the buckets' numbers.
+    buckets: RwLock<Vec<Rows>>,
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self::default()
+        Self { buckets: RwLock::new((0..BUCKETS).map(|_| Rows::new()).collect()) }
     }
 
     /// A poisoned lock is taken over: no code that holds it can panic halfway through a commit,
     /// short of running out of memory, which aborts.
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<Address, Vec<u8>>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    fn buckets(&self) -> RwLockReadGuard<'_, Vec<Rows>> {
+        self.buckets.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -35,8 +41,9 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let rows = self.rows();
-        Ok(keys.iter().map(|at| rows.get(&(at.bucket.number(), at.key.clone())).cloned()).collect())
+        let buckets = self.buckets();
+        let row = |at: &RowKey| buckets.get(usize::from(at.bucket.number()))?.get(&at.key).cloned();
+        Ok(keys.iter().map(row).collect())
     }
 
     fn scan(
@@ -46,24 +53,28 @@ impl Store for MemoryStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let number = bucket.number();
         let start = match after {
-            Some(after) if after >= prefix => Bound::Excluded((number, after.to_vec())),
-            _ => Bound::Included((number, prefix.to_vec())),
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
         };
-        let rows = self.rows();
+        let buckets = self.buckets();
+        let rows = buckets.get(usize::from(bucket.number())).into_iter();
         let found = rows
-            .range((start, Bound::Unbounded))
-            .take_while(|((bucket, key), _)| *bucket == number && key.starts_with(prefix))
+            .flat_map(|rows| rows.range::<[u8], _>((start, Bound::Unbounded)))
+            .take_while(|(key, _)| key.starts_with(prefix))
             .take(limit)
-            .map(|((_, key), value)| Row { key: key.clone(), value: value.clone() });
+            .map(|(key, value)| Row { key: key.clone(), value: value.clone() });
         Ok(found.collect())
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         commits.iter().try_for_each(Commit::check_lengths)?;
-        let mut rows = self.rows();
-        Ok(commits.iter().map(|commit| apply(&mut rows, commit)).collect())
+        let mut buckets = self.buckets.write().unwrap_or_else(PoisonError::into_inner);
+        let apply_one = |commit: &Commit| {
+            let rows = buckets.get_mut(usize::from(commit.bucket.number()));
+            Ok(apply(rows.ok_or(StoreError::Corrupt("bucket"))?, commit))
+        };
+        commits.iter().map(apply_one).collect()
     }
 
     /// Nothing to do: there is no file, and the map has no order but the keys'.
@@ -72,18 +83,16 @@ impl Store for MemoryStore {
     }
 }
 
-fn apply(rows: &mut BTreeMap<Address, Vec<u8>>, commit: &Commit) -> Outcome {
-    let address = |key: &[u8]| (commit.bucket.number(), key.to_vec());
+fn apply(rows: &mut Rows, commit: &Commit) -> Outcome {
     for precondition in &commit.preconditions {
-        let row = rows.get(&address(precondition.key()));
-        if !precondition.holds(row.map(Vec::as_slice)) {
+        if !precondition.holds(rows.get(precondition.key()).map(Vec::as_slice)) {
             return Outcome::Conflict(precondition.key().to_vec());
         }
     }
     for write in &commit.writes {
         match write {
-            Write::Put(key, value) => rows.insert(address(key), value.clone()),
-            Write::Delete(key) => rows.remove(&address(key)),
+            Write::Put(key, value) => rows.insert(key.clone(), value.clone()),
+            Write::Delete(key) => rows.remove(key),
         };
     }
     Outcome::Committed

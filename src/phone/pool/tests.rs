@@ -259,6 +259,10 @@ fn may_become(old: &PoolConfig, change: impl FnOnce(&mut PoolConfig)) -> bool {
     pool(old.clone()).check_change(&pool(new), noon()).is_ok()
 }
 
+fn remove_first(config: &mut PoolConfig, slice: usize) {
+    config.slices[slice].remove(0);
+}
+
 #[test]
 fn what_a_slice_consists_of_changes_with_a_coming_epoch_only() {
     let old = config(4, 20);
@@ -287,18 +291,18 @@ fn a_number_is_taken_off_the_list_when_no_binding_can_be_on_it() {
         let mut old = config(4, 20);
         old.max_life = max_life;
         old.slices[1][0].drawn_until = Some(epoch);
-        may_become(&old, |new| drop(new.slices[1].remove(0)))
+        may_become(&old, |new| remove_first(new, 1))
     };
     // Drawn no more since midnight, twelve hours ago.
     assert!(drained_in(100, 12 * HOUR));
     assert!(!drained_in(100, 12 * HOUR + 1));
     assert!(drained_in(99, 12 * HOUR + 1));
     assert!(!drained_in(101, HOUR));
-    assert!(!may_become(&config(4, 20), |new| drop(new.slices[1].remove(0))));
+    assert!(!may_become(&config(4, 20), |new| remove_first(new, 1)));
     // What was never drawn may go at any time.
     let mut planned = config(4, 20);
     planned.slices[1][0].drawn_from = 101;
-    assert!(may_become(&planned, |new| drop(new.slices[1].remove(0))));
+    assert!(may_become(&planned, |new| remove_first(new, 1)));
 }
 
 #[test]

@@ -28,6 +28,16 @@ pub trait KeyEncryptionKey: Send + Sync + 'static {
     fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError>;
 }
 
+impl<K: KeyEncryptionKey + ?Sized> KeyEncryptionKey for Box<K> {
+    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, KeyEncryptionError> {
+        (**self).seal(plaintext)
+    }
+
+    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError> {
+        (**self).open(sealed)
+    }
+}
+
 /// A key-encryption key in this process's memory: 32 bytes from a file, from the environment or
 /// from the caller. ChaCha20-Poly1305 with random nonces.
 ///

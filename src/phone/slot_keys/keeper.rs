@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::time::Timestamp;
 use core::fmt;
 use files::{Directory, Files, replace};
-use state::{LEASE, State};
+use state::State;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -135,9 +135,16 @@ impl Keeper {
             return Self::create(files, encryption, config, environment, 1, 0);
         };
         let sealed = bytes.strip_prefix(MAGIC).ok_or_else(|| refuse_header(&bytes))?;
-        let state = State::from_bytes(&encryption.open(sealed)?, config)?;
-        // A crash may have come between the file and its note.
-        if Predecessor::from_note(&noted) != Some(Predecessor::of(&state)) {
+        let mut state = State::from_bytes(&encryption.open(sealed)?, config)?;
+        // A note that is ahead tells of a recovery that a crash interrupted, or of a file that an
+        // older copy has replaced: in both cases these keys must not be used. A note that is
+        // behind, or half written, was interrupted itself.
+        let noted = Predecessor::from_note(&noted);
+        let missed = noted.map_or(0, |noted| noted.generation.saturating_sub(state.generation));
+        if missed > 0 {
+            state = state.without_keys(missed);
+        }
+        if noted != Some(Predecessor::of(&state)) {
             files.write_note(Predecessor::of(&state).to_note().as_bytes())?;
         }
         let keeper = Self::holding(files, encryption, config, environment, state);
@@ -204,9 +211,7 @@ impl Keeper {
     pub fn rotate(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
         let (clock, now) = (now, self.floored(now)?);
-        let half_over = |state: &State| state.mark < clock.saturating_add(LEASE / 2);
-        let due = Some(&self.held().state).is_some_and(|state| half_over(state) || !state.serves(now));
-        if due {
+        if self.held().state.is_due(now, clock) {
             self.advance(now, clock)?;
         }
         self.held().forget(now);
@@ -227,8 +232,8 @@ impl Keeper {
     /// went back with the database draw no number twice.
     ///
     /// # Errors
-    /// As for [`rotate`](Self::rotate). Call it again then; until it succeeds the old keys are
-    /// served.
+    /// As for [`rotate`](Self::rotate). Call it again then; until it succeeds, or the keeper is
+    /// opened again, the old keys are served.
     pub fn recover(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
         let (clock, now) = (now, self.floored(now)?);

@@ -140,11 +140,11 @@ pub enum Directions {
 }
 
 impl Directions {
-    pub(super) fn from_hub(self) -> bool {
+    pub(super) fn hub_may_call(self) -> bool {
         self != Self::FromCustomer
     }
 
-    pub(super) fn from_customer(self) -> bool {
+    pub(super) fn customer_may_call(self) -> bool {
         self != Self::FromHub
     }
 

@@ -1,7 +1,7 @@
 //! What an order's record says about a leg: pure, and the same for every decision.
 
 use super::SwitchboardError;
-use super::binding::{Bound, Directions, Leg, Parties};
+use super::binding::{Bound, Leg, Parties};
 use super::rows::{Entry, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Side, Terms};
 use crate::phone::{Channel, SlotKeyWindow, VirtualNumber};
 use crate::time::Timestamp;
@@ -155,9 +155,8 @@ pub(super) fn judge(
 }
 
 fn open(terms: &Terms, caller: Side, now: Timestamp) -> bool {
-    let Terms { directions, .. } = terms;
     match caller {
-        Side::Customer => Directions::from_customer(*directions),
-        Side::Hub => Directions::from_hub(*directions) || now < terms.ticket_until,
+        Side::Customer => terms.directions.customer_may_call(),
+        Side::Hub => terms.directions.hub_may_call() || now < terms.ticket_until,
     }
 }

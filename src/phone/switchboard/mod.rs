@@ -71,6 +71,56 @@ use zeroize::Zeroizing;
 /// [`bind`](Self::bind) and [`replace`](Self::replace) apart.
 ///
 /// Dropping it decides what was submitted and then ends its threads.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use unjoin::phone::*;
+/// use unjoin::{DAY, Environment, Name, secret::SecretBytes, store::MemoryStore};
+///
+/// let environment = Environment::system();
+/// // 90 minutes at most, over four slots; clocks differ by 30 seconds.
+/// let slots = SlotConfig::new(90 * 60, 4, 30)?;
+/// let key = LocalKey::from_file("/run/secrets/slot-key-encryption")?;
+/// let keeper = Arc::new(Keeper::create_or_open("/var/lib/phones/slot-keys", key, slots, &environment)?);
+/// // Eight slices of 10,000 numbers each, a slice a day: no business sees a number twice in five days.
+/// let slice = |slice: u64| -> Result<Vec<PoolRange>, Box<dyn std::error::Error>> {
+///     let first = VirtualNumber::new(&format!("+86700{:012}", slice * 10_000))?;
+///     Ok(vec![PoolRange::in_service(NumberRange::new(first, 10_000)?)])
+/// };
+/// let slices = (0..8).map(slice).collect::<Result<_, _>>()?;
+/// let pool = PoolConfig {
+///     epoch_seconds: DAY,
+///     max_life: 4 * 3600,
+///     quarantine: 5 * DAY,
+///     spare_recoveries: 1,
+///     largest_hub: 8_000,
+///     slices,
+///     withdrawn: vec![],
+///     resting: vec![],
+/// };
+/// let pool = Arc::new(Pool::new(pool, &SecretBytes::new([7; 32]))?);
+/// let config = SwitchboardConfig::new(4 * 3600);
+/// let store = Arc::new(MemoryStore::new());
+/// let board = Switchboard::open(store, config, pool, keeper.clone(), environment.clone())?;
+///
+/// let order = OrderRef { merchant: Name::new("merchant 17")?, order: Name::new("order 4711")? };
+/// let parties = Parties {
+///     hub: PhoneNumber::new("+8613800138000")?,
+///     customer: PhoneNumber::new("+8613911112222")?,
+/// };
+/// let not_after = environment.now().saturating_add(3600);
+/// let bound = board.bind(Binding::courier(order, Name::new("courier 5")?, parties, not_after))?.wait()??;
+///
+/// let request = RouteRequest {
+///     caller: Caller::Presented(PhoneNumber::new("+8613911112222")?),
+///     dialled: bound.number,
+///     channel: Channel::Voice,
+///     attestation: Attestation::Full,
+///     trunk: Trunk::Untrusted,
+/// };
+/// assert!(matches!(board.route(&request)?, Route::Connect { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Switchboard<S: Store> {
     core: Arc<Core<S>>,
     queue: GroupQueue<Job, Result<Bound, SwitchboardError>>,
@@ -274,7 +324,7 @@ impl<S: Store> Switchboard<S> {
 impl<S: Store> Core<S> {
     fn binding(&self, binding: Binding) -> Result<Job, SwitchboardError> {
         let Binding { order, hub, parties, not_after, directions, channels, keep_merchant_closed } = binding;
-        if hub == Hub::Merchant && directions.from_hub() {
+        if hub == Hub::Merchant && directions.hub_may_call() {
             return Err(SwitchboardError::MerchantDirection);
         }
         let terms = Terms {

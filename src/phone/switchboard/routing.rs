@@ -117,8 +117,9 @@ impl<S: Store> Core<S> {
             return Err(SwitchboardError::KeysBehind);
         };
         let rows = self.store.read(&keys)?;
-        let found = probes.into_iter().zip(rows).filter_map(|((key, index), row)| Some((key, index, row?)));
-        Ok(Probe { found: found.last(), first, last: last.1 })
+        let mut found =
+            probes.into_iter().zip(rows).filter_map(|((key, index), row)| Some((key, index, row?)));
+        Ok(Probe { found: found.next_back(), first, last: last.1 })
     }
 
     /// Opens once: what was found, or a dummy.

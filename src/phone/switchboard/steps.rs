@@ -53,7 +53,7 @@ impl Job {
         max_total_life: u64,
     ) -> Result<Plan, SwitchboardError> {
         let renewed = |terms: &Terms| Terms {
-            extendable_until: terms.not_after.max(window.now().saturating_add(max_total_life)),
+            extendable_until: window.now().saturating_add(max_total_life),
             key_generation: window.generation(),
             merchant_generation: merchant.generation,
             ..terms.clone()
@@ -62,7 +62,11 @@ impl Job {
             Purpose::Bind(terms) => match order.standing(self.leg, merchant, window)? {
                 Standing::Unbound | Standing::Void => {
                     check_end(terms.not_after, window)?;
-                    Ok(Plan::Make(renewed(terms)))
+                    let renewed = renewed(terms);
+                    if renewed.not_after > renewed.extendable_until {
+                        return Err(SwitchboardError::TotalLife { max_total_life });
+                    }
+                    Ok(Plan::Make(renewed))
                 }
                 Standing::Ended => Err(SwitchboardError::Ended),
                 Standing::Live(live) => Ok(Plan::Compare(live.clone())),

@@ -18,6 +18,7 @@ use unjoin::issuer::{EveryoneOfStanding, OrderReport};
 use unjoin::opening::{
     Blind, BlindingFactor, DecryptionShare, Pair, ShareAction, ShareContext, insecure_test_dealer,
 };
+use unjoin::phone::{Keeper, LocalKey, PhoneNumber, SlotConfig, SlotKeyWindow, SlotKeys};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{
@@ -25,13 +26,14 @@ use unjoin::token::{
     ReviewId, verify_batch,
 };
 use unjoin::wallet::{AuthorRequest, BackupCost, ReviewState, TrustRoots, Wallet, open_backup};
-use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets, Timestamp};
+use unjoin::{Clock, Environment, ManualClock, Platform, PlatformConfig, PlatformSecrets, Timestamp};
 
 fn main() -> ExitCode {
     let mut leaks = 0;
     planted();
     leaks += step("every secret type, dropped", types);
     leaks += step("wallet, issuer, desk and trustee at work", work);
+    leaks += step("the keeper of the slot keys at work", keep);
     match heap::living_with_a_secret() {
         0 => println!("nothing that lives at the end holds a secret"),
         living => {
@@ -114,6 +116,70 @@ fn types() {
         order_handles: SecretBytes::new(fresh()),
     };
     dropped("PlatformSecrets", secrets);
+    dropped("LocalKey", LocalKey::new(SecretBytes::new(fresh())));
+    let mut number = [0; 8];
+    SystemRng::new().fill_bytes(&mut number);
+    let digits = 100_000_000_000_000 + u64::from_le_bytes(number) % 800_000_000_000_000;
+    // Eight bytes alone are no part that is looked for: two of them beside one another are.
+    let text = format!("+{digits}");
+    let pair = [PhoneNumber::new(&text).expect("a number"), PhoneNumber::new(&text).expect("a number")];
+    let twice = [digits.to_le_bytes(), digits.to_le_bytes()].concat();
+    heap::watch(&<[u8; 32]>::try_from([&twice[..], &twice[..]].concat()).expect("32 bytes"));
+    dropped("PhoneNumber", pair);
+}
+
+/// A generator that watches every key it gives.
+struct Watching;
+
+impl TryRng for Watching {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(SystemRng::new().next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(SystemRng::new().next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        SystemRng::new().fill_bytes(bytes);
+        if let Ok(key) = <&[u8; 32]>::try_from(&*bytes) {
+            heap::watch(key);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Watching {}
+
+/// A key file that is made, opened, rotated past all its slots and recovered.
+fn keep() {
+    let directory = std::env::temp_dir().join(format!("unjoin-zeroize-{}", std::process::id()));
+    std::fs::create_dir(&directory).expect("a directory of its own");
+    let start = 1_800_000_000;
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(start)));
+    let environment = Environment::new(clock.clone(), || Box::new(Watching));
+    let mut encryption = [0; 32];
+    SystemRng::new().fill_bytes(&mut encryption);
+    heap::watch(&encryption);
+    let open = || {
+        let config = SlotConfig::new(5_400, 4, 30).expect("slots");
+        let key = LocalKey::new(SecretBytes::new(encryption));
+        Keeper::create_or_open(directory.join("keys"), key, config, &environment).expect("opens")
+    };
+    drop(open());
+    let keeper = open();
+    for step in 0..8 {
+        let now = Timestamp::from_unix_seconds(start + step * 1_800);
+        clock.set(now);
+        let window = keeper.window(now).expect("serves");
+        let exported = window.export();
+        drop(black_box(SlotKeyWindow::import(&exported).expect("a window")));
+    }
+    keeper.recover(clock.now()).expect("recovers");
+    drop(keeper);
+    std::fs::remove_dir_all(&directory).expect("removed");
 }
 
 fn issuer_key() -> IssuerKey {

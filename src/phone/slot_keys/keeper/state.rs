@@ -48,6 +48,11 @@ impl State {
             && self.window(now).is_some()
     }
 
+    /// Whether the file should be replaced though nobody waits for it.
+    pub(super) fn is_due(&self, now: Timestamp, clock: Timestamp) -> bool {
+        self.mark < clock.saturating_add(LEASE / 2) || !self.serves(now)
+    }
+
     /// What the file says from `now` on: the keys of slots that ended a skew ago are gone, those
     /// that the longest life now reaches are there, and the mark is a lease ahead of the clock. `now`
     /// is the floored time; were the mark ahead of that, every restart would move it on.
@@ -72,21 +77,26 @@ impl State {
         clock: Timestamp,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Self {
-        let empty = Self {
+        self.without_keys(1).at(now, clock, rng)
+    }
+
+    /// The same after so many recoveries, before keys are made.
+    pub(super) fn without_keys(&self, recoveries: u32) -> Self {
+        Self {
             config: self.config,
-            generation: self.generation.saturating_add(1),
-            pool_shift: self.pool_shift.saturating_add(1),
+            generation: self.generation.saturating_add(recoveries),
+            pool_shift: self.pool_shift.saturating_add(recoveries),
             mark: self.mark,
             keys: BTreeMap::new(),
-        };
-        empty.at(now, clock, rng)
+        }
     }
 
     /// The window at `now`; `None` if a key is missing.
     pub(super) fn window(&self, now: Timestamp) -> Option<SlotKeyWindow> {
         let keys = self.config.reached(now).map(|slot| self.keys.get(&slot).cloned());
         let keys = keys.collect::<Option<Vec<_>>>()?;
-        Some(SlotKeyWindow::new(now, self.config, self.generation, self.pool_shift, keys))
+        let window = SlotKeyWindow::new(now, self.config, self.generation, self.pool_shift, keys);
+        Some(window.leased_until(self.mark))
     }
 
     #[cfg(test)]

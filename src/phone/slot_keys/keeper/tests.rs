@@ -5,6 +5,7 @@ mod directory;
 mod disk;
 
 use super::super::{KeyEncryptionError, LocalKey, Slot, SlotKeyError, SlotKeys};
+use super::state::LEASE;
 use super::*;
 use crate::secret::{SecretBytes, SystemRng};
 use crate::time::ManualClock;
@@ -213,6 +214,30 @@ fn a_lost_file_is_never_made_anew_in_silence() {
     assert!(matches!(follow(), Err(SlotKeyError::Exists)));
 }
 
+#[test]
+fn an_older_copy_of_the_file_does_not_bring_its_keys_back() {
+    let disk = Disk::default();
+    let keeper = open(&disk, at(0)).unwrap();
+    let old = keys(&keeper.window(at(0)).unwrap());
+    let copy = disk.main();
+    keeper.recover(at(1)).unwrap();
+    keeper.recover(at(2)).unwrap();
+    drop(keeper);
+    disk.replace_main(&copy);
+    let window = open(&disk, at(3)).unwrap().window(at(3)).unwrap();
+    assert_eq!((window.generation(), window.pool_shift()), (3, 2));
+    let now = keys(&window);
+    assert!(old.iter().all(|(_, key)| !now.iter().any(|(_, other)| other == key)));
+    assert_eq!(stored(&disk), now);
+    // Nor when the clock has to be confirmed first.
+    disk.replace_main(&copy);
+    let far = at(2 * MAX_LIFE);
+    let keeper = open(&disk, far).unwrap();
+    assert!(keeper.window(far).is_err());
+    keeper.confirm_clock(far).unwrap();
+    assert_eq!(keeper.window(far).unwrap().generation(), 3);
+}
+
 /// Every call that writes, with a failure at each of its steps, and then a power loss.
 #[test]
 fn a_failure_at_any_step_leaves_a_whole_file_and_loses_no_key_that_was_served() {
@@ -309,6 +334,28 @@ fn without_the_key_management_the_lease_is_served_and_nothing_more() {
     assert!(refused.is_retryable());
     away.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(keeper.window(at(LEASE + 1)).unwrap().now(), at(LEASE + 1));
+}
+
+#[test]
+fn another_process_uses_a_window_for_its_lease_and_slot_only() {
+    let disk = Disk::default();
+    let keeper = open(&disk, at(0)).unwrap();
+    let window = keeper.window(at(10)).unwrap();
+    let bytes = window.export();
+    let there = SlotKeyWindow::import(&bytes).unwrap();
+    assert_eq!((keys(&there), there.now(), there.config()), (keys(&window), at(10), config()));
+    assert_eq!((there.generation(), there.pool_shift(), there.lease_end()), (1, 0, at(LEASE)));
+    assert_eq!(there.later(at(3)).unwrap().now(), at(10));
+    assert_eq!(keys(&there.later(at(LEASE)).unwrap()), keys(&window));
+    assert!(there.later(at(LEASE + 1)).is_none());
+    // Across a slot's boundary the keys are others.
+    let last = keeper.window(at(SLOT - 5)).unwrap();
+    assert!(last.later(at(SLOT - 1)).is_some() && last.later(at(SLOT)).is_none());
+    for cut in 0..bytes.len() {
+        assert!(matches!(SlotKeyWindow::import(&bytes[..cut]), Err(SlotKeyError::NotAWindow)));
+    }
+    assert!(SlotKeyWindow::import(&[bytes.as_slice(), &[0]].concat()).is_err());
+    assert!(SlotKeyWindow::import(&[&[2], &bytes[1..]].concat()).is_err());
 }
 
 #[test]

@@ -255,3 +255,104 @@ fn a_binding_takes_at_most_500_bytes() {
     exchange.courier(&of, 5, ANN, 600);
     assert!(bytes() - before <= 420);
 }
+
+#[test]
+fn a_total_life_shorter_than_the_longest_life_bounds_the_first_end_too() {
+    let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::new(START)));
+    let environment = Environment::new(clock, || Box::new(SystemRng::new()));
+    let config = SwitchboardConfig { max_total_life: 600, ..config() };
+    let board = Switchboard::open(store, config, pool(10), Arc::new(TestKeys::new()), environment).unwrap();
+    let bind = |life| {
+        let binding = Binding::merchant(order("m", "1"), parties(MERCHANT, ANN), START.saturating_add(life));
+        board.bind(binding).unwrap().wait().unwrap()
+    };
+    assert_eq!(code(bind(601)), "switchboard.total_life");
+    assert!(bind(600).is_ok());
+}
+
+#[test]
+fn a_pool_that_shrinks_draws_no_more_from_what_is_drained_and_what_rings_there_rings_on() {
+    let epoch = START.as_unix_seconds() / DAY;
+    let first = 86_700_000_000_000_000;
+    let range = |first: u64| NumberRange::new(VirtualNumber::from_integer(first).unwrap(), 5).unwrap();
+    let slice = |slice: u64| {
+        let drained =
+            PoolRange { drawn_until: Some(epoch + 1), ..PoolRange::in_service(range(first + slice * 10)) };
+        vec![drained, PoolRange::in_service(range(first + slice * 10 + 5))]
+    };
+    let slices = (0..SLICES).map(slice).collect();
+    let config = PoolConfig { slices, largest_hub: 5, ..pool(10).config().clone() };
+    let pool = Arc::new(Pool::new(config, &SecretBytes::new([7; 32])).unwrap());
+    let clock = Arc::new(ManualClock::new(START.saturating_add(DAY - 60)));
+    let exchange = Exchange::with(Arc::new(MemoryStore::new()), clock, Arc::new(TestKeys::new()), pool);
+    let is_drained = |bound: &Bound| (bound.number.as_integer() - first) % 10 < 5;
+    let bind = |id: u64| exchange.merchant(&order("m", &id.to_string()), MERCHANT, 100 + id, 600);
+    let before: Vec<Bound> = (0..10).map(bind).collect();
+    assert_eq!(before.iter().filter(|bound| is_drained(bound)).count(), 5);
+    exchange.pass(120);
+    let after: Vec<Bound> = (10..15).map(bind).collect();
+    assert!(!after.iter().any(is_drained));
+    for (id, bound) in (0..).zip(before.iter().chain(&after)) {
+        assert_eq!(exchange.reaches(100 + id, bound.number), Some(phone(MERCHANT)));
+    }
+    let not_after = exchange.now().saturating_add(60);
+    let further = Binding::merchant(order("m", "15"), parties(MERCHANT, ANN), not_after);
+    assert_eq!(code(exchange.bind(further)), "switchboard.pool_exhausted");
+}
+
+#[test]
+fn a_configuration_that_breaks_a_rule_is_refused() {
+    let opens = |config: SwitchboardConfig| {
+        let (store, keys) = (Arc::new(MemoryStore::new()), Arc::new(TestKeys::new()));
+        Switchboard::open(store, config, pool(10), keys, Environment::system()).map(drop)
+    };
+    opens(config()).unwrap();
+    for broken in [
+        SwitchboardConfig { max_total_life: 0, ..config() },
+        SwitchboardConfig { max_total_life: TOTAL_LIFE + 1, ..config() },
+        SwitchboardConfig { longest_call: 0, ..config() },
+        SwitchboardConfig { least_attestation: Attestation::None, ..config() },
+        SwitchboardConfig { alarm_after: 0, ..config() },
+    ] {
+        assert_eq!(code(opens(broken)), "switchboard.config");
+    }
+}
+
+#[test]
+fn stored_rows_decode_strictly() {
+    use super::super::rows::{Entry, HubRow, MerchantRow, StoredRow, sealed_part, slot_end_of};
+    fn strict<T: StoredRow + PartialEq + std::fmt::Debug>(value: &[u8]) {
+        let row = T::from_value(value).unwrap();
+        assert_eq!(row.to_value(), value);
+        assert!(T::from_value(&[value, &[0]].concat()).is_err());
+        for length in 0..value.len() {
+            assert!(T::from_value(&value[..length]).is_err());
+        }
+        assert!(T::from_value(&[&[2], &value[1..]].concat()).is_err(), "another format");
+    }
+    let exchange = Exchange::new();
+    let of = order("m", "1");
+    exchange.merchant(&of, MERCHANT, ANN, 600);
+    exchange.courier(&of, 5, ANN, 600);
+    exchange.board.cut_off(&name("m")).unwrap();
+    for (_, row) in dump(&*exchange.store) {
+        match &row.key[..2] {
+            b"po" => {
+                strict::<OrderRow>(&row.value);
+                // A leg that is of no known state, direction or channel; a number that is none.
+                for (at, byte) in [(1, 2), (10, 3), (11 + 32, 3), (11 + 33, 3), (11 + 34, 2), (18, 0xff)] {
+                    let mut value = row.value.clone();
+                    value[at] = byte;
+                    assert!(OrderRow::from_value(&value).is_err(), "{at}");
+                }
+            }
+            b"pm" => strict::<MerchantRow>(&row.value),
+            b"ph" => strict::<HubRow>(&row.value),
+            _ => {
+                assert_eq!(row.value.len(), Entry::SEALED_LENGTH);
+                assert!(sealed_part(&row.value).is_ok() && slot_end_of(&row.key).is_ok());
+                assert!(sealed_part(&row.value[1..]).is_err() && slot_end_of(&row.key[1..]).is_err());
+            }
+        }
+    }
+}

@@ -2,6 +2,10 @@
 
 mod binding;
 mod changing;
+#[cfg(feature = "redb")]
+mod erasure;
+mod failures;
+mod machine;
 mod routing;
 
 use super::*;

@@ -48,8 +48,11 @@ impl Store for Counting {
     }
 }
 
-/// Every cause of a refusal, each with a request and the count that it shows up in.
-fn causes(exchange: &Exchange<Counting>) -> Vec<(&'static str, RouteRequest, fn(&RouteCounts) -> u64)> {
+/// What it is, a request, and the count that it shows up in.
+type Cause = (&'static str, RouteRequest, fn(&RouteCounts) -> u64);
+
+/// Every cause of a refusal.
+fn causes(exchange: &Exchange<Counting>) -> Vec<Cause> {
     let bind = |id: &str| exchange.courier(&order("m", id), 5, ANN, 1200).number;
     let [live, released, superseded] = ["live", "released", "superseded"].map(bind);
     let cut_off = exchange.courier(&order("cut off", "1"), 5, ANN, 1200).number;

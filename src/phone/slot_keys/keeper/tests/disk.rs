@@ -97,6 +97,12 @@ impl Disk {
         self.lock().contents.iter().map(|content| content.bytes.clone()).collect()
     }
 
+    pub(super) fn replace_main(&self, bytes: &[u8]) {
+        let mut platter = self.lock();
+        let main = platter.now.main.unwrap();
+        platter.contents[main].bytes = bytes.to_vec();
+    }
+
     pub(super) fn remove_main(&self) {
         let mut platter = self.lock();
         (platter.now.main, platter.synced.main) = (None, None);
