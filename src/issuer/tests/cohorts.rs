@@ -206,8 +206,8 @@ fn a_merchants_manifests_come_in_pages_each_once() {
     let merchant = name("m");
     let people = enrolled(&shop, ["ann", "ben"]);
     for cohort in 0..3 {
-        for person in &people {
-            let (handle, _) = shop.buy(person, &merchant, LATE, &format!("{cohort} {:?}", person.account));
+        for (order, person) in people.iter().enumerate() {
+            let (handle, _) = shop.buy(person, &merchant, LATE, &format!("{cohort} {order}"));
             shop.numbers_dead(&merchant, handle, MONDAY).unwrap();
         }
         shop.pass(WEEK);

@@ -15,33 +15,6 @@
 //!
 //! A refresh is the same with f(0) = 0, left out of the commitments; the new shares are added
 //! to the old ones, so the key stays, and shares of two epochs do not fit together.
-//!
-//! ```
-//! use unjoin::opening::{CeremonyPlan, Step, TrusteeSecrets};
-//! use unjoin::{secret::SystemRng, token::Trustees};
-//! let rng = &mut SystemRng::new();
-//! let mut secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
-//! let trustees = Trustees::new(secrets.iter().map(|s| s.public()).collect())?;
-//! let plan = CeremonyPlan::key_generation(2, trustees.clone(), rng)?;
-//! // Each at his own machine, after comparing `plan.digest()` with the others.
-//! for trustee in &mut secrets {
-//!     trustee.join(plan.clone(), rng)?;
-//! }
-//! let (mut messages, mut finished) = (Vec::new(), Vec::new());
-//! while finished.len() < 3 {
-//!     for trustee in &mut secrets {
-//!         match trustee.next(&messages, rng) {
-//!             Ok(Step::Publish(message)) => messages.push(message),
-//!             Ok(Step::Finished(signed)) => finished.push(signed),
-//!             Ok(_) => {}
-//!             Err(refused) => assert_eq!(refused.code(), "ceremony.idle"), // finished before
-//!         }
-//!     }
-//! }
-//! let certificate = finished[0].certificate().unwrap();
-//! assert_eq!(&certificate.verify(&trustees)?, finished[2].committee().key());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
 
 mod error;
 mod message;
