@@ -1,11 +1,71 @@
 use super::{BUCKETS, Bucket, Commit, Outcome, Row, RowKey, Store, StoreError, Write};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// A bucket's rows.
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+type Rows = BTreeMap<Key, Vec<u8>>;
+
+/// A key, where the map compares it: following a pointer for each comparison would cost more
+/// than the comparison.
+#[derive(Clone)]
+enum Key {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Vec<u8>),
+}
+
+/// The longest key that is kept in place, in bytes.
+const SHORT: usize = 46;
+
+impl Key {
+    fn new(key: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        match (bytes.get_mut(..key.len()), u8::try_from(key.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(key);
+                Self::Short { length, bytes }
+            }
+            _ => Self::Long(key.to_vec()),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(bytes),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+/// As its bytes, which looking up by them demands.
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Key {}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
 
 /// A store in this process's memory: tests, simulations and first steps. Nothing outlives it.
 pub struct MemoryStore {
@@ -42,7 +102,7 @@ impl fmt::Debug for MemoryStore {
 impl Store for MemoryStore {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let buckets = self.buckets();
-        let row = |at: &RowKey| buckets.get(usize::from(at.bucket.number()))?.get(&at.key).cloned();
+        let row = |at: &RowKey| buckets.get(usize::from(at.bucket.number()))?.get(at.key.as_slice()).cloned();
         Ok(keys.iter().map(row).collect())
     }
 
@@ -61,9 +121,9 @@ impl Store for MemoryStore {
         let rows = buckets.get(usize::from(bucket.number())).into_iter();
         let found = rows
             .flat_map(|rows| rows.range::<[u8], _>((start, Bound::Unbounded)))
-            .take_while(|(key, _)| key.starts_with(prefix))
+            .take_while(|(key, _)| key.as_bytes().starts_with(prefix))
             .take(limit)
-            .map(|(key, value)| Row { key: key.clone(), value: value.clone() });
+            .map(|(key, value)| Row { key: key.as_bytes().to_vec(), value: value.clone() });
         Ok(found.collect())
     }
 
@@ -91,8 +151,8 @@ fn apply(rows: &mut Rows, commit: &Commit) -> Outcome {
     }
     for write in &commit.writes {
         match write {
-            Write::Put(key, value) => rows.insert(key.clone(), value.clone()),
-            Write::Delete(key) => rows.remove(key),
+            Write::Put(key, value) => rows.insert(Key::new(key), value.clone()),
+            Write::Delete(key) => rows.remove(key.as_slice()),
         };
     }
     Outcome::Committed
