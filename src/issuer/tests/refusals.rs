@@ -197,3 +197,16 @@ fn an_account_has_so_many_wallets_and_no_more() {
     refused(&shop, "issuer.too_many_wallet_keys", || shop.issuer.enrol(&[one_more]).pop().unwrap());
     assert_eq!(code(shop.enrol(&ann)), "done", "a wallet that it has");
 }
+
+#[test]
+fn a_row_whose_flag_is_neither_0_nor_1_is_refused() {
+    use super::super::AccountTag;
+    use super::super::rows::{MemberRow, StoredRow};
+    use crate::store::StoreError;
+    let mut value = MemberRow { account: AccountTag([7; 16]), of_standing: true }.to_value();
+    assert!(MemberRow::from_value(&value).is_ok());
+    for flag in 2..=255 {
+        *value.last_mut().unwrap() = flag;
+        assert!(matches!(MemberRow::from_value(&value), Err(StoreError::Corrupt(_))));
+    }
+}
