@@ -9,6 +9,7 @@
 //!   may draw next, so that it sees none of them twice in a long time.
 //! * The **switchboard** ([`Switchboard`]) makes numbers between two parties of an order, puts
 //!   calls through, and ends both.
+//! * The [**gateway**](gateway) is how a telephone switch asks for a route and reads the answer.
 //!
 //! # The flow
 //!

@@ -128,8 +128,8 @@ class Kamailio:
         self.log = directory / "kamailio.log"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                ["kamailio", "-f", str(directory / "kamailio.cfg"), "-DD", "-E", "-Y", str(directory), "-m", "32", "-M", "4"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+                ["kamailio", "-f", str(directory.resolve() / "kamailio.cfg"), "-DD", "-E", "-Y", str(directory.resolve()), "-m", "32", "-M", "4"],
+                cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         until(self.answers, 10, "Kamailio's answer to OPTIONS")
 
     def answers(self):

@@ -55,9 +55,10 @@ def a_courier_and_a_customer_reach_each_other(bench):
 def what_the_callee_sees_is_the_virtual_number(bench):
     number = bench.gateway.bind("order-1", "courier", "courier-1", COURIER, CUSTOMER)
     _, came_in = bench.call(
-        Caller(CUSTOMER, number).invite().answered().bye(2),
+        Caller(CUSTOMER, number, extra="Route: <sip:elsewhere.example;lr>\n").invite().answered().bye(2),
         Callee(COURIER).rings().answers().hears("BYE"), "a call")
     invite = came_in[0].decode()
+    require("elsewhere" not in invite, "the caller's Route arrived")
     for header in ("From", "To", "Contact", "P-Asserted-Identity"):
         line = re.search(rf"(?m)^{header}: (.*)$", invite)
         require(line and number in line.group(1), f"{header} of the callee's INVITE does not show the virtual number")
@@ -153,6 +154,7 @@ def a_call_ends_with_its_binding(bench):
 
 
 def a_slow_answer_delays_no_other_call(bench):
+    """One call waits, and more questions than Kamailio has processes (children=4); another call is answered at once."""
     slow = bench.gateway.bind("order-10", "courier", "courier-10", COURIER, CUSTOMER)
     fast = bench.gateway.bind("order-11", "courier", "courier-11", COURIER, OTHER_CUSTOMER)
     bench.gateway.tell("/delay", number=slow, milliseconds=1200)
@@ -160,6 +162,9 @@ def a_slow_answer_delays_no_other_call(bench):
                     f"{LOOPBACK}:{bench.kamailio.port}")
     slow_callee = Phone(bench.kamailio, Callee(COURIER).rings().is_cancelled(), bench.kamailio.called)
     until(lambda: waiting.trace.exists() and received(waiting.trace), 2, "100 Trying of the slow call")
+    for _ in range(12):
+        bench.kamailio.send(f"INVITE sip:{slow}@platform.example SIP/2.0",
+                            f"P-Asserted-Identity: <sip:{STRANGER}@carrier.example>\r\nAttestation-Info: A\r\n", wait=0.01)
     # Refused, so that the slow call's own callee can have the port; the gateway is asked all the same.
     other = Phone(bench.kamailio, Caller(STRANGER, fast).invite().refused(480), free_port(),
                   f"{LOOPBACK}:{bench.kamailio.port}")
