@@ -19,8 +19,8 @@
 //! | reviewer's device | [`wallet::Wallet`], [`wallet::PendingToken`], [`wallet::Token`] | [`token::Enrolment`], [`token::TokenRequest`], [`token::Presentation`], [`token::AuthorProof`] |
 //! | order service | [`token::IssuerKey`], [`issuer::Issuer`] | [`token::IssuerPublicKey`], [`token::Offer`], [`token::Grant`], [`token::CohortManifest`] |
 //! | review service | [`review::ReviewDesk`] | [`token::Receipt`], [`review::Batch`], [`review::PublishedReview`] |
+//! | trustee | [`opening::TrusteeSecrets`], [`opening::TrusteeShare`] | [`token::EscrowKeyCertificate`], [`opening::SignedCommittee`], [`opening::DecryptionShare`] |
 //! | telephony | [`phone::Switchboard`], [`phone::Keeper`], [`phone::PhoneNumber`] | [`phone::VirtualNumber`], [`phone::Route`] |
-//! | trustee | [`opening::TrusteeShare`] | [`algebra::EscrowKey`], [`opening::DecryptionShare`] |
 //!
 //! [`Platform`] ties the order service and the review service together; start there.
 //! [`manual`] holds the protocol, the wire and stored formats, the threat model with the
@@ -55,6 +55,8 @@ pub mod manual;
 mod name;
 #[cfg(feature = "platform")]
 pub mod opening;
+#[cfg(any(feature = "platform", feature = "wallet"))]
+mod passphrase;
 #[cfg(feature = "platform")]
 pub mod phone;
 #[cfg(feature = "platform")]
@@ -64,6 +66,7 @@ mod queue;
 #[cfg(feature = "platform")]
 pub mod review;
 pub mod secret;
+mod signature;
 #[cfg(feature = "platform")]
 pub mod store;
 mod time;
@@ -80,6 +83,8 @@ mod vectors;
 pub use environment::Environment;
 pub use error::Audience;
 pub use name::{Name, NameError};
+#[cfg(any(feature = "platform", feature = "wallet"))]
+pub use passphrase::{PassphraseCost, PassphraseError};
 #[cfg(feature = "platform")]
 pub use platform::{Platform, PlatformConfig, PlatformError, PlatformSecrets, TickReport};
 #[cfg(feature = "platform")]

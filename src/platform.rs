@@ -1,8 +1,9 @@
-//! The facade: the order service and the review service of one platform, side by side.
+//! The facade: the order service, the review service and telephony of one platform, side by
+//! side.
 //!
-//! Each has a store of its own, so that a dump of one is not a dump of both. [`Platform`]
-//! holds no state of its own; everything it does can be done with [`Issuer`] and
-//! [`ReviewDesk`] by themselves, in two processes.
+//! Each has a store of its own, so that a dump of one is not a dump of all. [`Platform`]
+//! holds no state of its own; everything it does can be done with [`Issuer`],
+//! [`ReviewDesk`] and [`Switchboard`] by themselves, in processes of their own.
 
 use crate::algebra::EscrowKey;
 use crate::environment::Environment;
@@ -12,12 +13,16 @@ use crate::issuer::{
     StarvingCohort,
 };
 use crate::name::Name;
+use crate::phone::{
+    Binding, Bound, OrderRef, Route, RouteRequest, Switchboard, SwitchboardError, SwitchboardReport,
+};
 use crate::queue::Pending;
 use crate::review::{
     ActionReceipt, Batch, DeskConfig, DeskError, PublishedReview, Rating, ReviewDesk, Submission,
 };
 use crate::secret::SecretBytes;
 use crate::store::Store;
+use crate::time::Timestamp;
 use crate::token::{
     AuthorProof, Enrolment, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, PlatformPublicKey,
     Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
@@ -94,6 +99,7 @@ impl PlatformSecrets {
 pub struct Platform<S: Store> {
     issuer: Issuer<S>,
     desk: ReviewDesk<S>,
+    telephony: Option<Switchboard<S>>,
     public_key: PlatformPublicKey,
 }
 
@@ -126,7 +132,23 @@ impl<S: Store> Platform<S> {
             environment.clone(),
         )?;
         let desk = ReviewDesk::open(Arc::new(reviews), config.desk, secrets.keys, platform_key, environment)?;
-        Ok(Self { issuer, desk, public_key })
+        Ok(Self { issuer, desk, telephony: None, public_key })
+    }
+
+    /// With virtual numbers: a switchboard on a store of its own. A host whose telephony is
+    /// another's leaves it out, and reports to [`numbers_dead`](Self::numbers_dead) itself.
+    #[must_use]
+    pub fn with_telephony(mut self, switchboard: Switchboard<S>) -> Self {
+        self.telephony = Some(switchboard);
+        self
+    }
+
+    /// The telephony service, for its batched calls and for what the facade does not pass on.
+    ///
+    /// # Errors
+    /// [`PlatformError::NoTelephony`] without one.
+    pub fn telephony(&self) -> Result<&Switchboard<S>, PlatformError> {
+        self.telephony.as_ref().ok_or(PlatformError::NoTelephony)
     }
 
     /// The order service, for its batched calls.
@@ -198,12 +220,48 @@ impl<S: Store> Platform<S> {
         Ok(first(self.issuer.numbers_dead(&[report]))??)
     }
 
-    /// The manifests of a merchant's closed cohorts, for devices that wait for one.
+    /// Makes a virtual number between two parties of an order; await the answer or `.wait()` for
+    /// it.
     ///
     /// # Errors
-    /// The issuer's.
-    pub fn manifests(&self, merchant: &Name) -> Result<Vec<SignedManifest>, PlatformError> {
-        Ok(self.issuer.manifests_of(merchant)?)
+    /// As [`Switchboard::bind`]; [`PlatformError::NoTelephony`].
+    pub fn bind(&self, binding: Binding) -> Result<Pending<Result<Bound, SwitchboardError>>, PlatformError> {
+        Ok(self.telephony()?.bind(binding)?)
+    }
+
+    /// Decides one call or message to a virtual number.
+    ///
+    /// # Errors
+    /// As [`Switchboard::route`]; [`PlatformError::NoTelephony`]. The gateway refuses then.
+    pub fn route(&self, request: &RouteRequest) -> Result<Route, PlatformError> {
+        Ok(self.telephony()?.route(request)?)
+    }
+
+    /// Ends and freezes the virtual numbers of an order that was reported due, and tells its
+    /// cohort from when on they are dead: that time, which may lie ahead. Idempotent, with the
+    /// same answer; a crash between the two leaves the numbers ended and the cohort waiting.
+    ///
+    /// # Errors
+    /// As [`Switchboard::close_orders`] and [`Issuer::numbers_dead`];
+    /// [`PlatformError::NoTelephony`].
+    pub fn close_order(&self, order: &OrderRef, handle: OrderHandle) -> Result<Timestamp, PlatformError> {
+        let at = first(self.telephony()?.close_orders(core::slice::from_ref(order)))??;
+        self.numbers_dead(NumbersDead { merchant: order.merchant.clone(), handle, at })?;
+        Ok(at)
+    }
+
+    /// The manifests of a merchant's closed cohorts, for devices that wait for one: at most
+    /// `limit`, after that of the cohort `after` if given.
+    ///
+    /// # Errors
+    /// As [`Issuer::manifests_of`].
+    pub fn manifests(
+        &self,
+        merchant: &Name,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<SignedManifest>, PlatformError> {
+        Ok(self.issuer.manifests_of(merchant, after, limit)?)
     }
 
     /// Accepts a review, once per token; await the receipt or `.wait()` for it.
@@ -253,7 +311,7 @@ impl<S: Store> Platform<S> {
     }
 
     /// Does whatever has fallen due: seals and closes cohorts, hands their manifests to the
-    /// desk, publishes, applies edits, erases escrows, rewrites. Call it every minute or so;
+    /// desk, publishes, applies edits, erases escrows, rewrites, sweeps dead numbers. Call it every minute or so;
     /// it is resumable after a crash at any point, and does nothing twice.
     ///
     /// # Errors
@@ -268,18 +326,20 @@ impl<S: Store> Platform<S> {
         for (manifest, answer) in issued.manifests.iter().zip(self.desk.admit_many(&issued.manifests)) {
             match answer {
                 Ok(()) => admitted.push(manifest.claimed_scope().clone()),
-                Err(error) if error.is_retryable() => return Err(error.into()),
+                Err(error) if error.is_retryable() || error.is_closed_store() => return Err(error.into()),
                 Err(error) => failed.push(error),
             }
         }
         self.issuer.confirm_admitted(&admitted)?;
         let published = self.desk.tick()?;
         failed.extend(published.failed);
+        let telephony = self.telephony.as_ref().map(Switchboard::tick).transpose()?;
         Ok(TickReport {
             manifests: issued.manifests,
             starving: issued.starving,
             numbers_overdue: issued.numbers_overdue,
             batches: published.batches,
+            telephony,
             failed,
         })
     }
@@ -304,23 +364,29 @@ pub struct TickReport {
     pub numbers_overdue: Vec<(Name, OrderHandle)>,
     /// What was published.
     pub batches: Vec<Batch>,
+    /// What telephony cleared away and noticed; `None` without telephony.
+    pub telephony: Option<SwitchboardReport>,
     /// What the desk could not do and tries again at every tick: a manifest that it refuses, a
     /// key that is missing from its ring, a row that does not decode.
     pub failed: Vec<DeskError>,
 }
 
-/// An error of one of the two services.
+/// An error of one of the services.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PlatformError {
     /// The issuer's grid and the desk's are not the same.
     Grid,
+    /// The platform was opened without telephony.
+    NoTelephony,
     /// A service gave no answer to a call: a bug of this crate.
     NoAnswer,
     /// The order service's.
     Issuer(IssuerError),
     /// The review service's.
     Desk(DeskError),
+    /// Telephony's.
+    Telephony(SwitchboardError),
 }
 
 impl PlatformError {
@@ -328,28 +394,32 @@ impl PlatformError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Grid => "platform.grid",
+            Self::NoTelephony => "platform.no_telephony",
             Self::NoAnswer => "platform.no_answer",
             Self::Issuer(error) => error.code(),
             Self::Desk(error) => error.code(),
+            Self::Telephony(error) => error.code(),
         }
     }
 
     /// Whether the same call may succeed later without being changed.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Grid | Self::NoAnswer => false,
+            Self::Grid | Self::NoTelephony | Self::NoAnswer => false,
             Self::Issuer(error) => error.is_retryable(),
             Self::Desk(error) => error.is_retryable(),
+            Self::Telephony(error) => error.is_retryable(),
         }
     }
 
     /// Who can do something about it.
     pub fn audience(&self) -> Audience {
         match self {
-            Self::Grid => Audience::Host,
+            Self::Grid | Self::NoTelephony => Audience::Host,
             Self::NoAnswer => Audience::Operator,
             Self::Issuer(error) => error.audience(),
             Self::Desk(error) => error.audience(),
+            Self::Telephony(error) => error.audience(),
         }
     }
 }
@@ -358,9 +428,13 @@ impl fmt::Display for PlatformError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Grid => f.write_str("the issuer and the desk need the same grid of boundaries"),
+            Self::NoTelephony => {
+                f.write_str("this platform has no telephony: open it with a switchboard, or ask yours")
+            }
             Self::NoAnswer => f.write_str("a service gave no answer: report this as a bug"),
             Self::Issuer(error) => error.fmt(f),
             Self::Desk(error) => error.fmt(f),
+            Self::Telephony(error) => error.fmt(f),
         }
     }
 }
@@ -370,6 +444,12 @@ impl std::error::Error for PlatformError {}
 impl From<IssuerError> for PlatformError {
     fn from(error: IssuerError) -> Self {
         Self::Issuer(error)
+    }
+}
+
+impl From<SwitchboardError> for PlatformError {
+    fn from(error: SwitchboardError) -> Self {
+        Self::Telephony(error)
     }
 }
 

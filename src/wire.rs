@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
 
     /// A le32-length-prefixed field of `least..=most` bytes: for what may be longer than
     /// 65,535 of them.
-    #[cfg(feature = "wallet")]
+    #[cfg(any(feature = "platform", feature = "wallet"))]
     pub(crate) fn long_bytes(
         &mut self,
         field: &'static str,
@@ -228,7 +228,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whatever is left.
-    #[cfg(feature = "wallet")]
+    #[cfg(any(feature = "platform", feature = "wallet"))]
     pub(crate) fn rest(&mut self, field: &'static str) -> &'a [u8] {
         self.field = field;
         core::mem::take(&mut self.rest)
@@ -252,7 +252,7 @@ impl Writer {
 
     /// With room for `length` bytes, so that secrets among them are never left behind by a
     /// growing buffer.
-    #[cfg(any(feature = "wallet", feature = "platform"))]
+    #[cfg(any(feature = "platform", feature = "wallet"))]
     pub(crate) fn with_capacity(length: usize) -> Self {
         Self(Vec::with_capacity(length))
     }

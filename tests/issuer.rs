@@ -156,7 +156,7 @@ fn tokens_are_granted_once_and_their_cohort_closes<S: Store>(open: impl Fn() -> 
     assert_eq!(issuer.tick().unwrap().manifests, std::slice::from_ref(&manifest), "not yet with the desk");
     issuer.confirm_admitted(std::slice::from_ref(manifest.claimed_scope())).unwrap();
     assert!(issuer.tick().unwrap().manifests.is_empty());
-    assert_eq!(issuer.manifests_of(&merchant).unwrap(), [manifest]);
+    assert_eq!(issuer.manifests_of(&merchant, None, 10).unwrap(), [manifest]);
     // Restored from their seeds, all wallets ask again, and their tokens are good.
     let review = Review::new(1, "The lamp came broken.", vec![]).unwrap();
     for (customer, handle) in (0..).zip(&handles) {

@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use unjoin::Name;
 use unjoin::Timestamp;
 use unjoin::ledger::{BindingEntry, EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
-use unjoin::opening::{Blind, DecryptionShare, insecure_test_dealer};
+use unjoin::opening::{
+    Blind, CeremonyPlan, Committee, DecryptionShare, SignedCommittee, insecure_test_dealer,
+};
 use unjoin::secret::SystemRng;
 use unjoin::token::{
-    Accepted, AuthorProof, CohortManifest, Enrolment, Grant, IssuerKey, Offer, OrderHandle, PlatformKey,
-    Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
+    Accepted, AuthorProof, CohortManifest, Enrolment, EscrowKeyCertificate, Grant, IssuerKey, Offer,
+    OrderHandle, PlatformKey, Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
+    TrusteeKey, Trustees,
 };
 use unjoin::wire::Message;
 
@@ -82,6 +85,25 @@ fn of_vectors<M: Message>(text: &str) -> (u8, (String, String)) {
     row::<M>(&wire, &wire, merchant)
 }
 
+/// A plan, a committee and a certificate among so many trustees. The signatures hold nowhere,
+/// which is nobody's concern here.
+fn ceremony(trustees: u16) -> [Vec<u8>; 3] {
+    let rng = &mut SystemRng::new();
+    let keys = (0..trustees).map(|_| TrusteeKey::generate(rng).public()).collect();
+    let plan = CeremonyPlan::key_generation(1, Trustees::new(keys).unwrap(), rng).unwrap();
+    let (committee, _) = insecure_test_dealer(1, trustees, rng).unwrap();
+    let (t, n) = (1u16.to_le_bytes(), trustees.to_le_bytes());
+    let y = committee.key().element().as_bytes();
+    let shares: Vec<u8> =
+        committee.verification_shares().iter().flat_map(|share| *share.as_bytes()).collect();
+    let signatures = (1..=trustees).flat_map(|index| [&index.to_le_bytes()[..], &[7; 64]].concat()).collect();
+    let signatures: Vec<u8> = signatures;
+    let epoch = 1u32.to_le_bytes();
+    let signed = [&[1, 34], &epoch[..], &t, &n, y, &shares, &[5; 32], &n, &signatures].concat();
+    let certificate = [&[1, 35], &t[..], &n, y, &[5; 64], &[7; 64].repeat(trustees.into())].concat();
+    [plan.to_bytes(), signed, certificate]
+}
+
 #[test]
 fn the_table_of_kinds_is_the_codes() {
     let rng = &mut SystemRng::new();
@@ -115,6 +137,7 @@ fn the_table_of_kinds_is_the_codes() {
 
     let offer = offer.to_bytes();
     let (plain, signed) = (manifest.to_bytes(), manifest.sign(&platform_key).to_bytes());
+    let (one, all) = (ceremony(1), ceremony(Committee::MAX_TRUSTEES as u16));
     let code = [
         of_vectors::<Enrolment>(include_str!("vectors/enrolments.json")),
         of_vectors::<TokenRequest>(include_str!("vectors/requests.json")),
@@ -145,10 +168,15 @@ fn the_table_of_kinds_is_the_codes() {
         fixed(&WithdrawnEntry { review_id, sequence: 1, proof_hash: [5; 32], boundary: time(2) }),
         row::<RemovedEntry>(&removed(1, 1), &removed(RemovedEntry::MAX_WHO, RemovedEntry::MAX_GROUNDS), 0),
         fixed(&BindingEntry { commitment: [6; 32] }),
+        row::<CeremonyPlan>(&one[0], &all[0], 0),
+        row::<SignedCommittee>(&one[1], &all[1], 0),
+        row::<EscrowKeyCertificate>(&one[2], &all[2], 0),
     ];
     let mut manual = manual();
-    let (backup, _) = manual.remove(&14).unwrap();
-    assert_eq!(backup, "SealedBackup");
+    // Their lengths are the crate's own tests' concern.
+    for (kind, name) in [(14, "SealedBackup"), (33, "RoundMessage"), (36, "SealedTrusteeSecrets")] {
+        assert_eq!(manual.remove(&kind).unwrap().0, name);
+    }
     assert_eq!(manual, BTreeMap::from(code));
 }
 

@@ -8,7 +8,13 @@ use common::Directory;
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::fs;
-use unjoin::store::{Bucket, Commit, Outcome, RedbStore, SCHEMA_VERSION, Store, StoreError};
+use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::{
+    env,
+    process::{Command, id},
+};
+use unjoin::store::{Bucket, Commit, Outcome, RedbStore, RowKey, SCHEMA_VERSION, Store, StoreError};
 
 const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
 
@@ -97,4 +103,125 @@ fn a_foreign_backend_serves_everything_but_a_rewrite() {
     let refused = store.rewrite().unwrap_err();
     assert!(refused.to_string().contains("foreign backend"), "{refused}");
     assert_eq!(store.scan(bucket, b"", None, 10).unwrap().len(), 1);
+}
+
+const ROWS: u32 = 2000;
+
+fn key(i: u32) -> RowKey {
+    RowKey { bucket: Bucket::of(&i.to_le_bytes()), key: i.to_be_bytes().to_vec() }
+}
+
+fn value(i: u32) -> Vec<u8> {
+    i.to_be_bytes().repeat(150)
+}
+
+/// A store with rows on hundreds of pages.
+fn filled(path: &Path) -> RedbStore {
+    let store = RedbStore::create_or_open(path).unwrap();
+    let put = |i| Commit::new(key(i).bucket).put(key(i).key, value(i));
+    store.commit(&(0..ROWS).map(put).collect::<Vec<_>>()).unwrap();
+    drop(store);
+    RedbStore::create_or_open(path).unwrap()
+}
+
+/// Every row is there, up to the last.
+fn assert_whole(store: &RedbStore, last: u32) {
+    let rows = store.read(&(0..=last).map(key).collect::<Vec<_>>()).unwrap();
+    assert!((0..).zip(rows).all(|(i, row)| row == Some(value(i))));
+}
+
+/// Names a child's store, which makes it a child.
+#[cfg(target_os = "linux")]
+const CHILD: &str = "UNJOIN_LIMITED_CHILD";
+
+/// A file size limit of the process is a disk that fails: writes and changes of length beyond it
+/// do, until it is lifted.
+#[cfg(target_os = "linux")]
+fn limit(fsize: &str) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--fsize={fsize}:unlimited"));
+    command
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn after_an_io_error_the_store_opens_its_file_anew_and_no_other() {
+    if let Ok(path) = env::var(CHILD) {
+        return live_with_a_limit(Path::new(&path));
+    }
+    let directory = Directory::new();
+    let name = "after_an_io_error_the_store_opens_its_file_anew_and_no_other";
+    // The signal of a write beyond the limit is ignored, so that the write fails.
+    let child = limit("4000000")
+        .args(["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, directory.file("store"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}\n{:?}", child.stderr);
+}
+
+#[cfg(target_os = "linux")]
+fn live_with_a_limit(path: &Path) {
+    let store = filled(path);
+    let put = |i| Commit::new(key(i).bucket).expect(&key(i).key, None).put(key(i).key, value(i));
+    let mut next = ROWS;
+    let failed = loop {
+        match store.commit(&[put(next)]) {
+            Ok(outcomes) => assert_eq!(outcomes, [Outcome::Committed]),
+            Err(error) => break error,
+        }
+        next += 1;
+    };
+    assert!(matches!(failed, StoreError::Engine(_)) && failed.is_retryable(), "{failed}");
+    // A volume that is gone shows an empty directory, or an empty file: a store that began anew
+    // there would take every spent token again.
+    let away = path.with_extension("away");
+    fs::rename(path, &away).unwrap();
+    for _ in 0..2 {
+        assert!(store.read(&[key(1)]).is_err() && store.commit(&[put(next)]).is_err());
+        assert!(store.scan(key(1).bucket, b"", None, 1).is_err() && store.rewrite().is_err());
+        assert!(!path.exists());
+    }
+    fs::write(path, b"").unwrap();
+    for _ in 0..2 {
+        assert!(store.read(&[key(1)]).is_err());
+    }
+    fs::rename(&away, path).unwrap();
+    // There is room again. The decision that failed takes effect, or did.
+    assert!(limit("unlimited").arg(format!("--pid={}", id())).status().unwrap().success());
+    assert!(store.commit(&[put(next)]).is_ok());
+    for _ in 0..2 {
+        assert_whole(&store, next);
+        store.rewrite().unwrap();
+    }
+    drop(store);
+    assert_whole(&RedbStore::create_or_open(path).unwrap(), next);
+}
+
+/// What the system shows of a file after a failed sync, and what is on the disk, may differ; only
+/// a copy is known to be both.
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_not_closed_in_order_is_copied_when_it_is_opened() {
+    use std::os::unix::fs::MetadataExt;
+    let directory = Directory::new();
+    let (path, crashed) = (directory.file("store"), directory.file("crashed"));
+    let file = |path: &Path| fs::metadata(path).unwrap().ino();
+    let store = filled(&path);
+    let commit = Commit::new(key(ROWS).bucket).put(key(ROWS).key, value(ROWS));
+    assert_eq!(store.commit(&[commit]).unwrap(), [Outcome::Committed]);
+    fs::copy(&path, &crashed).unwrap();
+    let before = file(&crashed);
+    let copied = RedbStore::create_or_open(&crashed).unwrap();
+    assert_ne!(file(&crashed), before);
+    assert_whole(&copied, ROWS);
+    drop(copied);
+    // Nor is it every time.
+    let before = file(&crashed);
+    assert_whole(&RedbStore::create_or_open(&crashed).unwrap(), ROWS);
+    assert_eq!(file(&crashed), before);
+    assert_whole(&store, ROWS);
 }

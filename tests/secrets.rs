@@ -6,7 +6,7 @@
 use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
 use curve25519_dalek::scalar::Scalar;
 use rand_core::{TryCryptoRng, TryRng};
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 use std::convert::Infallible;
 use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
@@ -17,8 +17,9 @@ use unjoin::issuer::{
     OrderReport,
 };
 use unjoin::opening::{
-    BlindingFactor, Committee, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext,
-    TrusteeShare, combine, insecure_test_dealer, without_round,
+    BlindingFactor, CeremonyPlan, Committee, DecryptionShare, Pair, SameAuthorRound, SealedTrusteeSecrets,
+    ShareAction, ShareContext, Step, TrusteeSecrets, TrusteeShare, combine, insecure_test_dealer,
+    without_round,
 };
 use unjoin::phone::{
     Keeper, KeyEncryptionError, LocalKey, NumberError, NumberRange, NumberingPlan, PhoneNumber, Pool,
@@ -27,19 +28,20 @@ use unjoin::phone::{
 };
 use unjoin::review::{DeskConfig, DeskError, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
-use unjoin::store::{Bucket, Commit, MemoryStore, Store};
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, Version};
 use unjoin::token::{
     AuthorAction, CohortManifest, EnrolmentContext, Grant, GrantedTag, IssuerKey, KeyPair, KeyRing, Offer,
     OrderHandle, OrderHandleKey, PlatformKey, Presentation, Review, Scope, SignedManifest, TokenRequest,
+    TrusteeKey, Trustees,
 };
 use unjoin::wallet::{
-    AuthorRequest, BackupCost, ManifestEvidence, PendingToken, ReviewState, SealedBackup, Token, TrustRoots,
-    Wallet, open_backup,
+    AuthorRequest, ManifestEvidence, PendingToken, ReviewState, SealedBackup, Token, TrustRoots, Wallet,
+    open_backup,
 };
 use unjoin::wire::Message;
 use unjoin::{
-    Clock, DAY, Environment, ManualClock, Platform, PlatformConfig, PlatformError, PlatformSecrets,
-    QueueConfig, Timestamp, WEEK,
+    Clock, DAY, Environment, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformError,
+    PlatformSecrets, QueueConfig, Timestamp, WEEK,
 };
 
 // What is looked for.
@@ -292,6 +294,31 @@ fn secret_bytes_and_scalars_print_nothing() {
     assert_silent(&SecretScalar::new(scalar), &[scalar.as_bytes()]);
 }
 
+/// A store's calls carry what no log may hold; their types print how long it is.
+#[test]
+fn rows_and_commits_print_lengths_only() {
+    let (key, value) = (MERCHANT.as_bytes(), TEXT.replace(' ', "-").into_bytes());
+    let bucket = Bucket::of(b"");
+    let row = Row { key: key.to_vec(), value: value.clone() };
+    let commit = Commit::new(bucket)
+        .expect(key, None)
+        .expect(ORDER, Some(&value))
+        .put(key.to_vec(), value.clone())
+        .delete(ORDER.to_vec());
+    let version: [u8; 32] = Sha256::digest(&value).into();
+    let secrets: [&[u8]; 4] = [key, &value, ORDER, &version];
+    assert_silent(&RowKey { bucket, key: key.to_vec() }, &secrets);
+    assert_silent(&row, &secrets);
+    assert_silent(&commit, &secrets);
+    assert_silent(&commit.preconditions, &secrets);
+    assert_silent(&commit.writes, &secrets);
+    assert_silent(&Version::of(&value), &secrets);
+    assert_silent(&Outcome::Conflict(key.to_vec()), &secrets);
+    // Lengths are what a failing test or a log has left to tell rows apart.
+    let lengths = format!("Row {{ key: {} bytes, value: {} bytes }}", key.len(), value.len());
+    assert_eq!(format!("{row:?}"), lengths);
+}
+
 #[test]
 fn the_platforms_secrets_print_nothing() {
     let (key, bytes) = issuer_key();
@@ -349,6 +376,45 @@ fn trustees_shares_and_blinding_factors_print_nothing() {
     assert_silent(&factor, &[wide(&rng.given).as_bytes()]);
 }
 
+/// The only trustee of a ceremony, whose generator is known.
+fn trustee() -> (TrusteeSecrets, Vec<u8>) {
+    let mut rng = Known::new();
+    let mut trustee = TrusteeSecrets::generate(&mut rng);
+    let trustees = Trustees::new(vec![trustee.public()]).unwrap();
+    let plan = CeremonyPlan::key_generation(1, trustees, &mut rng).unwrap();
+    trustee.join(plan, &mut rng).unwrap();
+    (trustee, rng.given)
+}
+
+#[test]
+fn a_trustees_secrets_print_nothing_in_and_after_a_ceremony() {
+    let (mut trustee, given) = trustee();
+    // The long-term key's seed, the plan's nonce, the ceremony's seed.
+    let (identity, seed) = (&given[..32], &given[64..96]);
+    let secrets: [&[u8]; 3] = [identity, seed, PASSPHRASE];
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    let rng = &mut SystemRng::new();
+    let mut messages = Vec::new();
+    loop {
+        assert_silent(&trustee, &secrets);
+        assert_silent(trustee.identity(), &secrets);
+        let sealed = trustee.seal(PASSPHRASE, cost, rng).unwrap();
+        assert_silent(&sealed, &secrets);
+        assert!(!secrets.iter().any(|secret| tells(&serde_json::to_string(&sealed).unwrap(), secret)));
+        let step = trustee.next(&messages, rng).unwrap();
+        assert_silent(&step, &secrets);
+        match step {
+            Step::Publish(message) => messages.push(message),
+            Step::Finished(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_silent(&trustee.share(), &secrets);
+    for message in &messages {
+        assert!(!message.to_bytes().windows(32).any(|part| secrets.contains(&part)));
+    }
+}
+
 #[test]
 fn a_wallet_and_what_it_keeps_print_nothing() {
     let device = Device::new();
@@ -369,7 +435,7 @@ fn a_wallet_and_what_it_keeps_print_nothing() {
     let shown = device.presentation(&review).to_bytes();
     assert!(shown.windows(32).any(|part| part == derived[1]));
 
-    let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
     let backup = device.wallet.seal_backup(&[token], PASSPHRASE, cost, &mut SystemRng::new()).unwrap();
     secrets.push(PASSPHRASE);
     assert_silent(&backup, &secrets);
@@ -543,6 +609,8 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(PlatformSecrets), NONE);
     assert_eq!(traits!(TrusteeShare), NONE);
     assert_eq!(traits!(BlindingFactor), NONE);
+    assert_eq!(traits!(TrusteeKey), NONE);
+    assert_eq!(traits!(TrusteeSecrets), NONE);
     assert_eq!(traits!(Wallet), NONE);
     assert_eq!(traits!(PendingToken), NONE);
     assert_eq!(traits!(Token), NONE);
@@ -563,6 +631,7 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(GrantedTag), ["Clone"]);
     // The one way out: sealed.
     assert_eq!(traits!(SealedBackup), ["Clone", "PartialEq", "Serialize", "Deserialize"]);
+    assert_eq!(traits!(SealedTrusteeSecrets), ["Clone", "PartialEq", "Serialize", "Deserialize"]);
 }
 
 // 3. Errors.
@@ -797,8 +866,8 @@ fn no_error_of_a_wallet_repeats_its_input() {
     let last = ReviewState { last_sequence: u64::MAX, digest_in_force: [1; 32] };
     take(device.wallet.author(&token, last, AuthorRequest::Withdraw, rng).err().unwrap());
 
-    let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).unwrap();
-    take(BackupCost::new(1, 1, 1).err().unwrap());
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    take(PassphraseCost::new(1, 1, 1).err().unwrap().into());
     take(device.wallet.seal_backup(&[], b"", cost, rng).err().unwrap());
     let backup = device.wallet.seal_backup(&[token], PASSPHRASE, cost, rng).unwrap();
     take(open_backup(&backup, SEED.as_slice()).err().unwrap());

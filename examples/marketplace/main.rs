@@ -15,6 +15,7 @@ mod data;
 mod random;
 mod report;
 mod simulate;
+mod telephony;
 
 use std::{
     error::Error,
@@ -109,7 +110,8 @@ fn main_job(options: &Options) -> Result<()> {
             Batch::Week => Grid::Weekly,
         },
         classes: options.classes == Switch::On,
-        store: matches!(options.store, Engine::Redb).then(|| scratch.clone()),
+        scratch: scratch.clone(),
+        on_disk: matches!(options.store, Engine::Redb),
         seed: options.seed,
     };
     let bar = progress("replaying the orders", "days");

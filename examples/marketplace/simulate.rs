@@ -29,10 +29,11 @@ use unjoin::{
     wire::Message,
 };
 
-use crate::data::{Exports, Order, PortalOrder, PublishedReview};
+use crate::{
+    data::{Exports, Order, PortalOrder, PublishedReview},
+    telephony::{self, Calls, Numbers, numbers_die_at},
+};
 
-/// An order's numbers die so long after its delivery, or after it was due if it never came.
-const NUMBERS_LIVE_ON: i64 = 3 * DAY as i64;
 /// The redemption window in boundaries of the weekly grid; as many weeks on the daily one.
 const WINDOW_WEEKS: u64 = 8;
 /// How many requests are put into a service's queue before their answers are awaited.
@@ -47,8 +48,10 @@ pub(crate) struct Settings {
     pub(crate) grid: Grid,
     /// Whether late or failed orders gather in cohorts of their own.
     pub(crate) classes: bool,
-    /// Where the stores' files lie; `None` keeps everything in memory.
-    pub(crate) store: Option<PathBuf>,
+    /// Where files of the run's own lie.
+    pub(crate) scratch: PathBuf,
+    /// Whether the stores are files there, or kept in memory.
+    pub(crate) on_disk: bool,
     /// Seeds the wallets.
     pub(crate) seed: u64,
 }
@@ -76,6 +79,8 @@ pub(crate) struct Figures {
     pub(crate) largest_presentation: usize,
     pub(crate) ticking: Duration,
     pub(crate) boundaries: usize,
+    pub(crate) telephony: Duration,
+    pub(crate) calls: Calls,
 }
 
 impl Figures {
@@ -88,7 +93,7 @@ impl Figures {
              {} tokens granted ({:.0}/s), {} cohorts closed, {} still below their floor.\n\
              {} reviews submitted ({:.0}/s) and {} published, {} written after their window; \
              presentations of at most {} bytes.\n\
-             Ticking at {} boundaries took {:.1} s.",
+             Ticking at {} boundaries took {:.1} s; binding, closing and ringing {:.1} s.\n\n{}",
             orders.len(),
             self.customers,
             self.grants,
@@ -102,6 +107,8 @@ impl Figures {
             self.largest_presentation,
             self.boundaries,
             self.ticking.as_secs_f64(),
+            self.telephony.as_secs_f64(),
+            self.calls.summary(),
         )
     }
 }
@@ -110,20 +117,23 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs the whole marketplace; `step(done, days)` is called after every simulated day.
 pub(crate) fn run(orders: &[Order], settings: &Settings, step: &dyn Fn(u64, u64)) -> Result<Outcome> {
-    match &settings.store {
-        None => Marketplace::open(orders, settings, MemoryStore::new(), MemoryStore::new())?.run(step),
-        Some(dir) => {
-            std::fs::create_dir_all(dir)?;
-            let open = |name: &str| -> Result<RedbStore> {
-                let path = dir.join(name);
-                if path.exists() {
-                    std::fs::remove_file(&path)?;
-                }
-                Ok(RedbStore::create_or_open(path)?)
-            };
-            Marketplace::open(orders, settings, open("orders.redb")?, open("reviews.redb")?)?.run(step)
-        }
+    // The slot keys need a file whatever the stores need.
+    let dir = &settings.scratch;
+    std::fs::create_dir_all(dir)?;
+    let key_file = dir.join("slot-keys");
+    if !settings.on_disk {
+        let stores = [MemoryStore::new(), MemoryStore::new(), MemoryStore::new()];
+        return Marketplace::open(orders, settings, stores, key_file)?.run(step);
     }
+    let open = |name: &str| -> Result<RedbStore> {
+        let path = dir.join(name);
+        if path.exists() {
+            std::fs::remove_file(&path)?;
+        }
+        Ok(RedbStore::create_or_open(path)?)
+    };
+    let stores = [open("orders.redb")?, open("reviews.redb")?, open("telephony.redb")?];
+    Marketplace::open(orders, settings, stores, key_file)?.run(step)
 }
 
 /// What a customer's device keeps of one order.
@@ -143,6 +153,9 @@ struct Marketplace<'a, S: Store> {
     enrolled: HashMap<&'a str, ()>,
     devices: Vec<Device>,
     handles: Vec<Option<OrderHandle>>,
+    numbers: Numbers<'a>,
+    /// The orders of each scope, once they have a token of it.
+    members: HashMap<Scope, Vec<usize>>,
     /// Written reviews whose cohort has no manifest yet.
     waiting: HashMap<Scope, Vec<usize>>,
     manifests: HashMap<Scope, SignedManifest>,
@@ -158,7 +171,8 @@ struct Marketplace<'a, S: Store> {
 }
 
 impl<'a, S: Store> Marketplace<'a, S> {
-    fn open(orders: &'a [Order], settings: &Settings, order_store: S, review_store: S) -> Result<Self> {
+    fn open(orders: &'a [Order], settings: &Settings, stores: [S; 3], key_file: PathBuf) -> Result<Self> {
+        let [order_store, review_store, telephony_store] = stores;
         let rng = &mut SystemRng::new();
         let (committee, _shares) = insecure_test_dealer(3, 5, rng)?;
         let secrets = PlatformSecrets::generate(*committee.key(), rng);
@@ -171,10 +185,14 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let classes = if settings.classes { 0..=1 } else { 0..=0 };
         config.issuer.classes = classes.map(|class| ClassPolicy { class, k: settings.k }).collect();
         let issuer_key = *secrets.keys.newest().issuer_key.public();
-        let clock = Arc::new(ManualClock::default());
+        // Slot keys notice a clock that leaps, so it begins on the first day.
+        let first = orders.iter().map(|order| order.purchased_at).min().unwrap_or_default();
+        let clock = Arc::new(ManualClock::new(timestamp(first - first.rem_euclid(DAY as i64))));
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let standing = Arc::new(EveryoneOfStanding);
-        let platform = Platform::open(order_store, review_store, config, secrets, standing, environment)?;
+        let switchboard = telephony::open(orders, telephony_store, key_file, environment.clone())?;
+        let platform = Platform::open(order_store, review_store, config, secrets, standing, environment)?
+            .with_telephony(switchboard);
         let trust = TrustRoots::new(*platform.public_key(), settings.k).pin(issuer_key, *committee.key())?;
         let wallets =
             orders.iter().map(|order| (order.customer.as_str(), wallet(&order.customer, settings.seed)));
@@ -190,6 +208,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
             enrolled: HashMap::new(),
             devices: orders.iter().map(|_| Device::default()).collect(),
             handles: vec![None; orders.len()],
+            numbers: Numbers::new(orders),
+            members: HashMap::new(),
             waiting: HashMap::new(),
             manifests: HashMap::new(),
             sending: BTreeMap::new(),
@@ -204,10 +224,11 @@ impl<'a, S: Store> Marketplace<'a, S> {
     }
 
     fn run(mut self, step: &dyn Fn(u64, u64)) -> Result<Outcome> {
+        let placed = by_day(self.orders, |order| Some(order.purchased_at));
         let due = by_day(self.orders, |order| Some(order.due_at()));
         let dying = by_day(self.orders, |order| Some(numbers_die_at(order)));
         let writing = by_day(self.orders, |order| order.stars.and(order.reviewed_at));
-        let days = || [&due, &dying, &writing].into_iter().flat_map(|events| events.keys().copied());
+        let days = || [&placed, &due, &dying, &writing].into_iter().flat_map(|events| events.keys().copied());
         let (Some(first), Some(last)) = (days().min(), days().max()) else {
             return Ok(Outcome { exports: Exports::default(), figures: self.figures });
         };
@@ -219,11 +240,12 @@ impl<'a, S: Store> Marketplace<'a, S> {
             self.clock.set(midnight);
             self.boundary(midnight)?;
             self.clock.set(midnight.saturating_add(DAY - 1));
+            let written = writing.get(&day).unwrap_or(&none);
+            self.bind_numbers(placed.get(&day).unwrap_or(&none), day, written)?;
             let due = due.get(&day).unwrap_or(&none);
             self.enrol(due)?;
             self.deliver(due)?;
             self.kill_numbers(dying.get(&day).unwrap_or(&none))?;
-            let written = writing.get(&day).unwrap_or(&none);
             for &order in written {
                 self.devices[order].written = true;
             }
@@ -248,7 +270,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let report = self.platform.tick()?;
         self.figures.ticking += started.elapsed();
         self.figures.boundaries += 1;
-        self.record(&report);
+        self.record(&report)?;
         let mut ready = Vec::new();
         for manifest in report.manifests {
             let scope = manifest.claimed_scope().clone();
@@ -259,12 +281,14 @@ impl<'a, S: Store> Marketplace<'a, S> {
         self.present(&ready)
     }
 
-    fn record(&mut self, report: &TickReport) {
+    fn record(&mut self, report: &TickReport) -> Result<()> {
         self.figures.cohorts_closed += report.manifests.len();
         self.figures.cohorts_starving = report.starving.len();
         for batch in &report.batches {
+            let mut authors = Vec::with_capacity(batch.reviews.len());
             for review in &batch.reviews {
                 let Some(&author) = self.author_of.get(&review.review_id) else { continue };
+                authors.push(author);
                 let order = &self.orders[author];
                 self.figures.published += 1;
                 self.published.push(PublishedReview {
@@ -275,7 +299,24 @@ impl<'a, S: Store> Marketplace<'a, S> {
                     truth_order_id: order.order_id.clone(),
                 });
             }
+            let started = Instant::now();
+            let cohort = self.members.get(&batch.scope).map_or(&[][..], Vec::as_slice);
+            self.numbers.ring_cohort(self.platform.telephony()?, &authors, cohort)?;
+            self.figures.telephony += started.elapsed();
         }
+        Ok(())
+    }
+
+    /// Gives numbers to new orders and to those whose number has ended, and tries what a
+    /// platform without embargo would give away.
+    fn bind_numbers(&mut self, placed: &[usize], day: u64, written: &[usize]) -> Result<()> {
+        use unjoin::Clock;
+        let started = Instant::now();
+        let switchboard = self.platform.telephony()?;
+        self.numbers.bind(switchboard, placed, day, self.clock.now())?;
+        self.numbers.ring_authors(switchboard, written)?;
+        self.figures.telephony += started.elapsed();
+        Ok(())
     }
 
     /// Enrols the customers who have an order due for the first time.
@@ -370,19 +411,22 @@ impl<'a, S: Store> Marketplace<'a, S> {
             })
             .collect();
         for (&order, token) in due.iter().zip(tokens?) {
+            self.members.entry(token.scope().clone()).or_default().push(order);
             self.devices[order].token = Some(token);
         }
         Ok(())
     }
 
-    fn kill_numbers(&self, dying: &[usize]) -> Result<()> {
+    /// Closes the orders' numbers, and tells their cohorts when they are dead.
+    fn kill_numbers(&mut self, dying: &[usize]) -> Result<()> {
+        let started = Instant::now();
+        let dead = self.numbers.close(self.platform.telephony()?, dying)?;
+        self.figures.telephony += started.elapsed();
         let reports: Result<Vec<NumbersDead>> = dying
             .iter()
-            .filter_map(|&index| self.handles[index].map(|handle| (&self.orders[index], handle)))
-            .map(|(order, handle)| {
-                let merchant = Name::new(&order.merchant)?;
-                Ok(NumbersDead { merchant, handle, at: timestamp(numbers_die_at(order)) })
-            })
+            .zip(dead)
+            .filter_map(|(&order, at)| self.handles[order].map(|handle| (&self.orders[order], handle, at)))
+            .map(|(order, handle, at)| Ok(NumbersDead { merchant: Name::new(&order.merchant)?, handle, at }))
             .collect();
         for answer in self.platform.issuer().numbers_dead(&reports?) {
             answer?;
@@ -454,7 +498,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
         Ok(Review::new(self.orders[order].stars.unwrap_or_default(), "", Vec::new())?)
     }
 
-    fn finish(self) -> Outcome {
+    fn finish(mut self) -> Outcome {
+        self.figures.calls = std::mem::take(&mut self.numbers.calls);
         let label =
             |order: usize| self.devices[order].token.as_ref().map(|token| &self.labels[token.scope()]);
         let orders = self.orders.iter().enumerate();
@@ -492,10 +537,6 @@ fn label(number: u64, seed: u64) -> String {
     let digest = Sha256::new().chain_update(b"cohort").chain_update(seed.to_le_bytes());
     let digest: [u8; 32] = digest.chain_update(number.to_le_bytes()).finalize().into();
     digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn numbers_die_at(order: &Order) -> i64 {
-    order.delivered_at.unwrap_or_else(|| order.due_at()).max(order.due_at()) + NUMBERS_LIVE_ON
 }
 
 fn timestamp(seconds: i64) -> Timestamp {

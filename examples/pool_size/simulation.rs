@@ -12,7 +12,7 @@ use unjoin::secret::SecretBytes;
 use unjoin::{Name, Timestamp};
 
 /// What was predicted, and what was seen.
-pub struct Seen {
+pub(crate) struct Seen {
     predicted: PoolSize,
     /// Bindings alive at a time, on average.
     live: f64,
@@ -36,7 +36,7 @@ pub struct Seen {
 impl Seen {
     /// # Errors
     /// What does not agree with the formulas.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let near = |seen: f64, expected: f64| (seen - expected).abs() <= 5.0 * expected.max(1.0).sqrt();
         let rules = [
             (self.exhausted == 0, "a slice was used up"),
@@ -104,7 +104,7 @@ struct Binding {
 ///
 /// # Errors
 /// The demand's, or the pool's.
-pub fn run(demand: &Demand, bindings: u64, seed: u64) -> Result<Seen, String> {
+pub(crate) fn run(demand: &Demand, bindings: u64, seed: u64) -> Result<Seen, String> {
     let predicted = demand.size().map_err(|error| error.to_string())?;
     let pool = pool(demand, &predicted)?;
     let mut random = SplitMix(seed);

@@ -11,7 +11,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::AeadInOut, aead::KeyInit};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use unjoin::wallet::{BackupCost, SealedBackup, Token, Wallet, open_backup};
+use unjoin::PassphraseCost;
+use unjoin::wallet::{SealedBackup, Token, Wallet, open_backup};
 use unjoin::wire::Message;
 use unjoin_fuzz::pool::{AUTHORS, issuer, review, wallet};
 use unjoin_fuzz::random::Repeatable;
@@ -43,8 +44,8 @@ enum Input {
     },
 }
 
-fn cheap() -> BackupCost {
-    BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).unwrap()
+fn cheap() -> PassphraseCost {
+    PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap()
 }
 
 /// The wallet of the first two authors, and what they hold.
@@ -75,7 +76,7 @@ static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
     let backup = wallet(0).seal_backup(&tokens(), PASSPHRASE, cheap(), &mut Repeatable(2)).unwrap();
     let bytes = backup.to_bytes();
     let mut key = [0; 32];
-    let params = Params::new(BackupCost::MIN_MEMORY_KIB, 1, 1, Some(32)).unwrap();
+    let params = Params::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1, Some(32)).unwrap();
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(PASSPHRASE, &bytes[14..30], &mut key)
         .unwrap();

@@ -429,7 +429,7 @@ fn act(shop: &Shop, model: &mut Model, who: usize, action: Action) {
         State::Settled(settled) => {
             let boundary = answer.takes_effect_at.unwrap().as_unix_seconds();
             let next = (model.now / DAY + 1) * DAY;
-            assert!(boundary % DAY == 0 && (next..=next + 2 * DAY).contains(&boundary));
+            assert!(boundary.is_multiple_of(DAY) && (next..=next + 2 * DAY).contains(&boundary));
             assert!(settled.waiting.is_none_or(|(replaced, _)| replaced <= boundary));
             settled.sequence += 1;
             settled.in_force = action.words();

@@ -233,10 +233,11 @@ impl Shop {
     }
 }
 
+type Requests = HashMap<(u8, Scope, OrderHandle), TokenRequest>;
+
 /// Requests and enrolments are functions of what they are about: proved once in a run.
 fn request(pair: usize, wallet: u8, scope: &Scope, handle: OrderHandle) -> TokenRequest {
-    static MADE: LazyLock<Mutex<HashMap<(u8, Scope, OrderHandle), TokenRequest>>> =
-        LazyLock::new(Mutex::default);
+    static MADE: LazyLock<Mutex<Requests>> = LazyLock::new(Mutex::default);
     let mut made = MADE.lock().unwrap();
     let make = || {
         let offer = KEYS.offer(pair, scope, handle);

@@ -221,6 +221,6 @@ fn spread(data: &[u8]) -> u32 {
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(ops) = Vec::<Op>::arbitrary_take_rest(Unstructured::new(data)) {
-        run((spread(data) >> 8) % 16 == 0, &ops);
+        run((spread(data) >> 8).is_multiple_of(16), &ops);
     }
 });

@@ -23,22 +23,28 @@ macro_rules! for_every_kind {
         $do!(unjoin::ledger::WithdrawnEntry);
         $do!(unjoin::ledger::RemovedEntry);
         $do!(unjoin::ledger::BindingEntry);
+        $do!(unjoin::opening::CeremonyPlan);
+        $do!(unjoin::opening::RoundMessage);
+        $do!(unjoin::opening::SignedCommittee);
+        $do!(unjoin::token::EscrowKeyCertificate);
+        $do!(unjoin::opening::SealedTrusteeSecrets);
     };
 }
 
 /// The kinds' numbers.
-pub const KINDS: [u8; 19] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 24];
+pub const KINDS: [u8; 24] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 24, 32, 33, 34, 35, 36];
 
-/// The shortest sealed part of a backup: 16,384 bytes and a tag of 16.
+/// The shortest sealed part of a backup or of a trustee's secrets: 16,384 bytes and a tag of 16.
 const SEALED: usize = 16_384;
 /// A backup's header and the tag.
 const BACKUP: usize = 58 + 16;
 
-/// The bytes to decode: an input as it stands, but for a backup (kind 14) its first 74 bytes
+/// The bytes to decode: an input as it stands, but for a sealed file (kinds 14, 36) its first 74 bytes
 /// with 16,384 zero bytes behind them, so that short inputs reach what only long ones are.
 pub fn stretched(data: &[u8]) -> Vec<u8> {
     let mut bytes = data.to_vec();
-    if data.get(1) == Some(&14) && data.len() >= BACKUP {
+    if matches!(data.get(1), Some(14 | 36)) && data.len() >= BACKUP {
         let rest = bytes.split_off(BACKUP);
         bytes.resize(BACKUP + SEALED, 0);
         bytes.extend(rest);

@@ -5,13 +5,22 @@ use super::group::Element;
 use curve25519_dalek::{
     ristretto::RistrettoPoint,
     scalar::Scalar,
-    traits::{Identity, IsIdentity},
+    traits::{Identity, IsIdentity, VartimeMultiscalarMul},
 };
 
 /// The polynomial's value at `index`, constant coefficient first (Horner), in constant time.
 pub(crate) fn evaluate(coefficients: &[Scalar], index: u16) -> Scalar {
     let at = Scalar::from(index);
     coefficients.iter().rev().fold(Scalar::ZERO, |sum, coefficient| sum * at + coefficient)
+}
+
+/// The value at `index` of the polynomial whose coefficients stand in the exponent, constant
+/// coefficient first. Public data, in variable time.
+pub(crate) fn evaluate_in_exponent(coefficients: &[RistrettoPoint], index: u16) -> RistrettoPoint {
+    let at = Scalar::from(index);
+    let powers = core::iter::successors(Some(Scalar::ONE), |power| Some(power * at));
+    let powers: Vec<Scalar> = powers.take(coefficients.len()).collect();
+    RistrettoPoint::vartime_multiscalar_mul(powers, coefficients)
 }
 
 /// The Lagrange coefficient of `index` for interpolation at `at` over `indices`, which are
@@ -104,6 +113,14 @@ mod tests {
                 picked.iter().map(|index| (*index, *points[usize::from(*index) - 1].point())).collect();
             prop_assert_eq!(interpolate(&shares, 0), Generator::G.mul(&secret));
             prop_assert_ne!(interpolate(&shares[1..], 0), Generator::G.mul(&secret));
+        }
+
+        #[test]
+        fn a_polynomial_has_the_same_values_in_the_exponent((coefficients, points) in sharing()) {
+            let hidden: Vec<RistrettoPoint> = coefficients.iter().map(|c| Generator::G.mul(c)).collect();
+            for (index, point) in (1..).zip(&points) {
+                prop_assert_eq!(&evaluate_in_exponent(&hidden, index), point.point());
+            }
         }
 
         #[test]

@@ -11,6 +11,7 @@ use zeroize::Zeroize;
 const DOMAIN: &[u8] = b"unjoin/v1";
 
 /// A hash under way.
+#[derive(Clone)]
 pub(crate) struct Transcript(Sha512);
 
 impl Transcript {

@@ -103,16 +103,16 @@ impl<S: Store> Desk<S> {
         Ok(manifest.filter(|manifest| manifest.claimed_scope() == scope))
     }
 
-    pub(super) fn manifests_of(&self, merchant: &Name) -> Result<Vec<SignedManifest>, IssuerError> {
+    pub(super) fn manifests_of(
+        &self,
+        merchant: &Name,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<SignedManifest>, IssuerError> {
         let RowKey { bucket, key } = manifests_prefix(merchant);
-        let mut manifests = Vec::new();
-        let mut pages = Pages::new(&*self.store, bucket, key);
-        while let Some(page) = pages.next()? {
-            for row in page {
-                manifests.push(decode_manifest(&row.value)?);
-            }
-        }
-        Ok(manifests)
+        let after = after.map(|cohort| manifest_key(merchant, cohort).key);
+        let rows = self.store.scan(bucket, &key, after.as_deref(), limit)?;
+        Ok(rows.iter().map(|row| decode_manifest(&row.value)).collect::<Result<_, _>>()?)
     }
 
     /// Takes the decisions together. One whose row another instance changed is that one's.

@@ -277,13 +277,20 @@ impl<S: Store> Issuer<S> {
         self.desk.manifest(scope)
     }
 
-    /// All manifests of a merchant, in the order of their (random) cohort numbers: whoever
-    /// holds the merchant's orders can check their sum.
+    /// At most `limit` manifests of a merchant, after that of the cohort `after` if given
+    /// (exclusive): whoever holds the merchant's orders can check their sum. They stand in the
+    /// order of their cohort numbers' bytes, the lowest first; the numbers are random, and tell
+    /// no order of closing.
     ///
     /// # Errors
     /// The store's.
-    pub fn manifests_of(&self, merchant: &Name) -> Result<Vec<SignedManifest>, IssuerError> {
-        self.desk.manifests_of(merchant)
+    pub fn manifests_of(
+        &self,
+        merchant: &Name,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<SignedManifest>, IssuerError> {
+        self.desk.manifests_of(merchant, after, limit)
     }
 }
 

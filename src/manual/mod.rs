@@ -4,6 +4,7 @@
 //! | chapter | for |
 //! |---|---|
 //! | [`protocol`] | whoever checks the mathematics or writes a second implementation |
+//! | [`ceremony`] | whoever is a trustee, or makes the escrow key with them |
 //! | [`wire`] | whoever reads or writes the messages |
 //! | [`threats`] | whoever decides whether this is enough for their case |
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
@@ -14,6 +15,10 @@
 
 pub mod protocol {
     #![doc = include_str!("protocol.md")]
+}
+
+pub mod ceremony {
+    #![doc = include_str!("ceremony.md")]
 }
 
 pub mod wire {

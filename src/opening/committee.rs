@@ -1,8 +1,10 @@
 //! The committee: who holds the trustees' key now, and how many must answer.
 
+use crate::algebra::transcript::Transcript;
 use crate::algebra::{Element, EscrowKey, threshold};
 use crate::error::describe_errors;
 use crate::secret::SecretScalar;
+use crate::token::Trustees;
 
 /// One trustee's share `y_i` of the escrow key, in one share epoch.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub struct Committee {
 
 impl Committee {
     /// The most trustees there can be.
-    pub const MAX_TRUSTEES: usize = 64;
+    pub const MAX_TRUSTEES: usize = Trustees::MAX;
 
     /// Checks and takes a committee; `epoch` counts from 1.
     ///
@@ -86,6 +88,20 @@ impl Committee {
     /// `Y_1 .. Y_n`.
     pub fn verification_shares(&self) -> &[Element] {
         &self.verification_shares
+    }
+
+    /// n: how many trustees there are.
+    pub fn trustees(&self) -> u16 {
+        self.verification_shares.len() as u16
+    }
+
+    /// H32("committee", le32 epoch, le16 t, Y, Y_1, .. Y_n): what trustees sign of it.
+    pub fn digest(&self) -> [u8; 32] {
+        let start = Transcript::new(&["committee"])
+            .item(&self.epoch.to_le_bytes())
+            .item(&self.threshold.to_le_bytes())
+            .item(self.key.element().as_bytes());
+        self.verification_shares.iter().fold(start, |hash, share| hash.item(share.as_bytes())).finish32()
     }
 
     /// `Y_index`; `None` unless 1 <= index <= n.

@@ -9,6 +9,7 @@
 //!   may draw next, so that it sees none of them twice in a long time.
 //! * The **switchboard** ([`Switchboard`]) makes numbers between two parties of an order, puts
 //!   calls through, and ends both.
+//! * The [**gateway**](gateway) is how a telephone switch asks for a route and reads the answer.
 //!
 //! # The flow
 //!
@@ -17,6 +18,7 @@
 //! the present slot and those that follow; what ended is refused by the clock, at once, and from
 //! the end of its slot and the skew nobody can read it any more.
 
+pub mod gateway;
 mod number;
 mod pool;
 mod route;

@@ -1,6 +1,7 @@
 //! The manifests of closed cohorts.
 
-use super::rows::{self, CohortRow, DUE_VALUE, Due, Stored, Task, read_row};
+use super::rows::{self, DUE_VALUE, Due, Task};
+use super::values::{CohortRow, Stored, read_row};
 use super::{Core, DeskError};
 use crate::store::decide::{Decision, Step, run};
 use crate::store::{Commit, RowKey, Store, StoreError};

@@ -1,7 +1,10 @@
 //! The author's actions: recognised by the escrow, never by a name.
 
-use super::rows::{self, Change, DUE_VALUE, Due, LastAction, NO_DIGEST, ReviewRow, Settled, Standing};
-use super::rows::{Stored, TakenBack, Task, Waiting, read_presentation, read_row};
+use super::rows::{self, DUE_VALUE, Due, Task};
+use super::values::{
+    Change, LastAction, NO_DIGEST, ReviewRow, Settled, Standing, Stored, TakenBack, Waiting,
+    read_presentation, read_row,
+};
 use super::{Core, DeskError};
 use crate::name::Name;
 use crate::secret::below;

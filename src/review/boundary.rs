@@ -3,8 +3,8 @@
 
 use super::publication::CHUNK;
 use super::reading::Rating;
-use super::rows::{self, Change, Due, LastAction, ListedRow, ReviewRow, Settled, Standing, Stored, Task};
-use super::rows::{Waiting, read_row};
+use super::rows::{self, Due, Task};
+use super::values::{Change, LastAction, ListedRow, ReviewRow, Settled, Standing, Stored, Waiting, read_row};
 use super::{Core, DeskError};
 use crate::ledger::{EditedEntry, Ledger, WithdrawnEntry, outbox};
 use crate::store::decide::{Decision, Step, run, run_one};

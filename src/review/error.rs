@@ -89,6 +89,13 @@ describe_errors!(DeskError {
     Self::Store(source) => "desk.store_unusable", Operator, false, "{source}";
 });
 
+impl DeskError {
+    /// Whether the store as a whole serves nothing any more, rather than one of its rows.
+    pub(crate) fn is_closed_store(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Closed(_)))
+    }
+}
+
 impl From<StoreError> for DeskError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)

@@ -60,6 +60,7 @@ mod reading;
 mod removal;
 mod rows;
 mod submission;
+mod values;
 
 #[cfg(test)]
 #[cfg(feature = "wallet")]

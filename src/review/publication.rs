@@ -4,8 +4,11 @@
 //! the commit that does it, so that a tick may end anywhere: the next one goes on.
 
 use super::reading::{PublishedReview, Rating};
-use super::rows::{self, CohortRow, Due, Evidence, Held, ListedRow, ReviewRow, Settled, Standing};
-use super::rows::{RewrittenRow, Stored, TakenBack, Task, read_presentation, read_row};
+use super::rows::{self, Due, Task};
+use super::values::{
+    CohortRow, Evidence, Held, ListedRow, ReviewRow, RewrittenRow, Settled, Standing, Stored, TakenBack,
+    read_presentation, read_row,
+};
 use super::{Core, DeskError};
 use crate::ledger::{Ledger, PublishedEntry, WithdrawnEntry, outbox};
 use crate::secret::below;
@@ -115,7 +118,7 @@ impl<S: Store> Core<S> {
     /// A failed store ends the tick; anything else is an operator's and stays due.
     fn note(&self, done: Result<(), DeskError>, report: &mut DeskReport) -> Result<(), DeskError> {
         match done {
-            Err(error) if error.is_retryable() => return Err(error),
+            Err(error) if error.is_retryable() || error.is_closed_store() => return Err(error),
             Err(error) => report.failed.push(error),
             Ok(()) => {}
         }

@@ -1,6 +1,7 @@
 //! What everybody may read, and what trustees get.
 
-use super::rows::{self, ListedRow, ReviewRow, Stored, read_message, read_presentation, read_row};
+use super::rows;
+use super::values::{ListedRow, ReviewRow, Stored, read_message, read_presentation, read_row};
 use super::{Core, DeskError};
 use crate::name::Name;
 use crate::store::{Store, StoreError};

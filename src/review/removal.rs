@@ -1,7 +1,7 @@
 //! The platform's own removals: seen by everybody, with who and why.
 
-use super::rows::{self, Change, DUE_VALUE, Due, ListedRow, ReviewRow, Settled, Standing, Stored, Task};
-use super::rows::{Waiting, read_row};
+use super::rows::{self, DUE_VALUE, Due, Task};
+use super::values::{Change, ListedRow, ReviewRow, Settled, Standing, Stored, Waiting, read_row};
 use super::{Core, DeskError};
 use crate::ledger::{Ledger, RemovedEntry, outbox};
 use crate::store::decide::{Decision, Step, run_one};

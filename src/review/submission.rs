@@ -1,6 +1,7 @@
 //! The queue's work: cheap checks first, then one batch of proofs, then one durable commit.
 
-use super::rows::{self, CohortRow, Held, ReviewRow, Standing, Stored, read_row};
+use super::rows;
+use super::values::{CohortRow, Held, ReviewRow, Standing, Stored, read_row};
 use super::{Core, DeskError};
 use crate::store::decide::{Decision, Step, run};
 use crate::store::{Commit, Store, StoreError};

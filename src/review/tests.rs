@@ -1,7 +1,7 @@
 //! What only the inside shows: the stored encodings, and how much a bad batch costs.
 
-use super::rows::{CohortRow, ListedRow, ReviewRow, RewrittenRow, Stored};
 use super::submission::CLEAN_BATCHES;
+use super::values::{CohortRow, ListedRow, ReviewRow, RewrittenRow, Stored};
 use super::*;
 use crate::opening::insecure_test_dealer;
 use crate::queue::QueueConfig;
@@ -124,7 +124,7 @@ proptest! {
 /// A row of every shape encodes and decodes to the same bytes, and no shorter or longer one.
 #[test]
 fn every_shape_of_a_review_row_round_trips() {
-    use super::rows::{Change, Evidence, Held, LastAction, Settled, Standing, TakenBack, Waiting};
+    use super::values::{Change, Evidence, Held, LastAction, Settled, Standing, TakenBack, Waiting};
     use crate::time::Timestamp;
     let review = Review::new(3, "text", vec![[7; 32]]).unwrap();
     let time = Timestamp::from_unix_seconds;
@@ -158,5 +158,11 @@ fn every_shape_of_a_review_row_round_trips() {
         longer.push(0);
         assert!(ReviewRow::from_value(&longer).is_err());
         assert!(ReviewRow::from_value(&value[..value.len() - 1]).is_err());
+        // Its format and its state are known ones.
+        for at in 0..2 {
+            let mut other = value.clone();
+            other[at] = 9;
+            assert!(ReviewRow::from_value(&other).is_err());
+        }
     }
 }

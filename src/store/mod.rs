@@ -38,6 +38,7 @@
 //! ```
 
 pub mod contract;
+mod debug;
 mod memory;
 #[cfg(feature = "redb")]
 mod redb;
@@ -85,7 +86,7 @@ impl Bucket {
 }
 
 /// One row's address.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey {
     /// The partition it lies in.
     pub bucket: Bucket,
@@ -94,7 +95,7 @@ pub struct RowKey {
 }
 
 /// A row that a scan found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Row {
     /// The key within its bucket.
     pub key: Vec<u8>,
@@ -103,7 +104,7 @@ pub struct Row {
 }
 
 /// What a row held: the first 16 bytes of SHA-256 of its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version([u8; 16]);
 
 impl Version {
@@ -118,7 +119,7 @@ impl Version {
 }
 
 /// What must hold for a commit to be applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Precondition {
     /// No row has this key.
     Absent(Vec<u8>),
@@ -145,7 +146,7 @@ impl Precondition {
 }
 
 /// A change of one row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Write {
     /// Inserts or replaces a row.
     Put(Vec<u8>, Vec<u8>),
@@ -224,7 +225,7 @@ impl Commit {
 }
 
 /// What became of one commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Applied and durable.
     Committed,
@@ -281,7 +282,7 @@ pub trait Store: Send + Sync + 'static {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The engine or its disk failed.
+    /// The engine or its disk failed. The next call begins afresh, and may succeed.
     Engine(Box<dyn std::error::Error + Send + Sync>),
     /// The store was written by another version of the layout.
     Schema {
@@ -290,6 +291,8 @@ pub enum StoreError {
         /// What this build reads and writes.
         expected: u32,
     },
+    /// The engine or its disk failed, and this store serves nothing any more.
+    Closed(Box<dyn std::error::Error + Send + Sync>),
     /// Another process has the store open.
     InUse,
     /// A key or a value is longer than the named limit.
@@ -305,6 +308,8 @@ pub enum StoreError {
 describe_errors!(StoreError {
     Self::Engine(source) => "store.engine", Operator, true,
         "the store failed ({source}); nothing was decided that a retry would not find";
+    Self::Closed(source) => "store.closed", Operator, false,
+        "the store failed ({source}) and serves nothing until it is opened anew: restart the service";
     Self::Schema { found, expected } => "store.schema", Operator, false,
         "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
     Self::InUse => "store.in_use", Operator, true,

@@ -21,7 +21,8 @@ use std::fs::{self, Metadata, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
@@ -34,8 +35,12 @@ const CACHE_BYTES: usize = 128 << 20;
 /// A store in one file, owned by one process: the embedded default.
 ///
 /// [`commit`](Store::commit) returns after the file has been synced; one call is one sync, however
-/// many commits it carries. After an I/O error redb refuses everything until the store is opened
-/// anew; opening repairs what a crash left.
+/// many commits it carries.
+///
+/// After an I/O error the next call opens the file anew. A file that was not closed in good order,
+/// by a crash or such an error, is repaired and then copied like in a rewrite: what the system
+/// shows of a file after a sync has failed need not be on the disk, and no later sync brings it
+/// there. So opening it takes as long as a rewrite, and as much room.
 ///
 /// [`rewrite`](Store::rewrite) copies every row in key order into a fresh file beside the store's
 /// (its name with `.rewrite` appended), syncs it, renames it over the old one and syncs the
@@ -51,16 +56,13 @@ const CACHE_BYTES: usize = 128 << 20;
 /// # Ok::<(), unjoin::store::StoreError>(())
 /// ```
 pub struct RedbStore {
-    open: RwLock<Open>,
+    /// `None` after an I/O error, when the file could not be opened anew yet.
+    database: RwLock<Option<Database>>,
+    /// Whether the next call must open the file anew. Set under the shared lock at least, so that
+    /// it always means the database that is in use; cleared under the exclusive lock.
+    failed: AtomicBool,
     /// Absolute and free of symbolic links; `None` for a foreign backend.
     path: Option<PathBuf>,
-}
-
-struct Open {
-    database: Database,
-    /// Whether the file's name is known to be on the disk. While it is not, a power loss could
-    /// bring the previous file back, so nothing may be reported as durable.
-    named: bool,
 }
 
 impl RedbStore {
@@ -75,42 +77,69 @@ impl RedbStore {
     /// [`StoreError::Engine`] when the file cannot be opened, read or repaired.
     pub fn create_or_open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        let file = owner_only().create(true).truncate(false).open(path).map_err(engine)?;
+        // A file that is made here is empty: no store, and redb begins one.
+        drop(owner_only().create(true).truncate(false).open(path).map_err(engine)?);
         let path = fs::canonicalize(path).map_err(engine)?;
-        let opened = file.metadata().map_err(engine)?;
-        let database = open_backend(FileBackend::new(file).map_err(database_error)?)?;
-        // Between our opening the file and redb's locking it, its owner may have renamed a
-        // fresh file over it and let the old one go: then the lock is on a file without a name.
-        if !same_file(&opened, &fs::metadata(&path).map_err(engine)?) {
-            return Err(StoreError::InUse);
-        }
-        check_or_create_tables(&database)?;
-        remove_if_there(&fresh_path(&path)).map_err(engine)?;
-        sync_directory_of(&path).map_err(engine)?;
-        Ok(Self { open: RwLock::new(Open { database, named: true }), path: Some(path) })
+        let database = open_file(&path, check_or_create_tables)?;
+        Ok(Self { database: RwLock::new(Some(database)), failed: AtomicBool::new(false), path: Some(path) })
     }
 
     /// Opens, or creates, a store on a backend of the caller's: tests that inject faults, or a
     /// block device. Locking is the backend's part.
     ///
-    /// [`rewrite`](Store::rewrite) always fails on it: there is no file to replace.
+    /// [`rewrite`](Store::rewrite) always fails on it: there is no file to replace. Nor can the
+    /// store open it anew: after an I/O error everything fails with [`StoreError::Closed`]. Whoever
+    /// opens it again makes sure that nothing of what the failed sync was to write, and did not,
+    /// is still shown.
     ///
     /// # Errors
     /// As for [`create_or_open`](Self::create_or_open).
     pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
-        let database = open_backend(backend)?;
+        let (database, _) = open_backend(backend)?;
         check_or_create_tables(&database)?;
-        Ok(Self { open: RwLock::new(Open { database, named: true }), path: None })
+        Ok(Self { database: RwLock::new(Some(database)), failed: AtomicBool::new(false), path: None })
     }
 
-    /// A poisoned lock is taken over: [`Open`] is replaced in one assignment only, and redb
+    /// Lets `work` use the database, which is opened anew first if the call before had an I/O error.
+    fn serve<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.failed.load(Ordering::Acquire) {
+            self.open_anew()?;
+        }
+        let database = self.shared();
+        // Another call may have found since that the file cannot be opened.
+        let database = database.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
+        work(database).map_err(|error| match error {
+            StoreError::Engine(source) if is_of_the_disk(&*source) => {
+                self.failed.store(true, Ordering::Release);
+                if self.path.is_some() { StoreError::Engine(source) } else { StoreError::Closed(source) }
+            }
+            error => error,
+        })
+    }
+
+    /// The store was there: an empty file, or none, is a lost volume and never a new store.
+    fn open_anew(&self) -> Result<(), StoreError> {
+        let Some(path) = &self.path else {
+            return Err(StoreError::Closed(Box::new(redb::Error::PreviousIo)));
+        };
+        let mut database = self.exclusive();
+        if self.failed.load(Ordering::Acquire) {
+            // The file's lock is with the old one.
+            *database = None;
+            *database = Some(open_file(path, check_tables)?);
+            self.failed.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// A poisoned lock is taken over: the database is replaced in one assignment only, and redb
     /// guards its own state.
-    fn shared(&self) -> RwLockReadGuard<'_, Open> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn exclusive(&self) -> RwLockWriteGuard<'_, Open> {
-        self.open.write().unwrap_or_else(PoisonError::into_inner)
+    fn exclusive(&self) -> RwLockWriteGuard<'_, Option<Database>> {
+        self.database.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,13 +152,14 @@ impl fmt::Debug for RedbStore {
 
 impl Store for RedbStore {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let open = self.shared();
-        let rows = open.database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
-        let read = |at: &RowKey| {
-            let row = rows.get(address(at.bucket, &at.key).as_slice()).map_err(engine)?;
-            Ok(row.map(|value| value.value().to_vec()))
-        };
-        keys.iter().map(read).collect()
+        self.serve(|database| {
+            let rows = database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
+            let read = |at: &RowKey| {
+                let row = rows.get(address(at.bucket, &at.key).as_slice()).map_err(engine)?;
+                Ok(row.map(|value| value.value().to_vec()))
+            };
+            keys.iter().map(read).collect()
+        })
     }
 
     fn scan(
@@ -139,72 +169,69 @@ impl Store for RedbStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let open = self.shared();
-        let rows = open.database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
-        let prefix = address(bucket, prefix);
-        let after = after.map(|key| address(bucket, key));
-        let start = match &after {
-            Some(after) if *after >= prefix => Bound::Excluded(after.as_slice()),
-            _ => Bound::Included(prefix.as_slice()),
-        };
-        let mut found = Vec::new();
-        for row in rows.range::<&[u8]>((start, Bound::Unbounded)).map_err(engine)?.take(limit) {
-            let (at, value) = row.map_err(engine)?;
-            if !at.value().starts_with(&prefix) {
-                break;
+        self.serve(|database| {
+            let rows = database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
+            let prefix = address(bucket, prefix);
+            let after = after.map(|key| address(bucket, key));
+            let start = match &after {
+                Some(after) if *after >= prefix => Bound::Excluded(after.as_slice()),
+                _ => Bound::Included(prefix.as_slice()),
+            };
+            let mut found = Vec::new();
+            for row in rows.range::<&[u8]>((start, Bound::Unbounded)).map_err(engine)?.take(limit) {
+                let (at, value) = row.map_err(engine)?;
+                if !at.value().starts_with(&prefix) {
+                    break;
+                }
+                let key = at.value().get(BUCKET_BYTES..).ok_or(StoreError::Corrupt("key"))?;
+                found.push(Row { key: key.to_vec(), value: value.value().to_vec() });
             }
-            let key = at.value().get(BUCKET_BYTES..).ok_or(StoreError::Corrupt("key"))?;
-            found.push(Row { key: key.to_vec(), value: value.value().to_vec() });
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         commits.iter().try_for_each(Commit::check_lengths)?;
-        let open = self.shared();
-        if !open.named {
-            return Err(engine(io::Error::other("the directory was not synced: open the store anew")));
-        }
-        let mut transaction = open.database.begin_write().map_err(engine)?;
-        transaction.set_durability(Durability::Immediate).map_err(engine)?;
-        let mut rows = transaction.open_table(ROWS).map_err(engine)?;
-        let outcomes: Vec<Outcome> =
-            commits.iter().map(|commit| apply(&mut rows, commit)).collect::<Result<_, _>>()?;
-        drop(rows);
-        // Write transactions run one after the other, each durable before the next begins: what a
-        // conflict saw is on the disk already, and a call that changed nothing needs no sync.
-        let changes = |(commit, outcome): (&Commit, &Outcome)| {
-            *outcome == Outcome::Committed && !commit.writes.is_empty()
-        };
-        if commits.iter().zip(&outcomes).any(changes) {
-            transaction.commit().map_err(engine)?;
-        } else {
-            transaction.abort().map_err(engine)?;
-        }
-        Ok(outcomes)
+        self.serve(|database| {
+            let mut transaction = database.begin_write().map_err(engine)?;
+            transaction.set_durability(Durability::Immediate).map_err(engine)?;
+            let mut rows = transaction.open_table(ROWS).map_err(engine)?;
+            let outcomes: Vec<Outcome> =
+                commits.iter().map(|commit| apply(&mut rows, commit)).collect::<Result<_, _>>()?;
+            drop(rows);
+            // Write transactions run one after the other, each durable before the next begins: what
+            // a conflict saw is on the disk already, and a call that changed nothing needs no sync.
+            let changes = |(commit, outcome): (&Commit, &Outcome)| {
+                *outcome == Outcome::Committed && !commit.writes.is_empty()
+            };
+            if commits.iter().zip(&outcomes).any(changes) {
+                transaction.commit().map_err(engine)?;
+            } else {
+                transaction.abort().map_err(engine)?;
+            }
+            Ok(outcomes)
+        })
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {
         let Some(path) = &self.path else {
             return Err(engine(io::Error::other("a store on a foreign backend cannot be rewritten")));
         };
-        let mut open = self.exclusive();
-        let fresh_path = fresh_path(path);
-        let renamed = copy_in_key_order(&open.database, path, &fresh_path)
-            .and_then(|fresh| fs::rename(&fresh_path, path).map(|()| fresh).map_err(engine));
-        let fresh = match renamed {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                // The next rewrite or opening removes what this cannot.
-                let _ = remove_if_there(&fresh_path);
-                return Err(error);
-            }
-        };
+        if self.failed.load(Ordering::Acquire) {
+            // The file is copied then, but its order may be an older copy's.
+            self.open_anew()?;
+        }
+        let mut database = self.exclusive();
+        let old = database.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
         // From here the old file has no name: the new one is in use, whatever happens. It was
         // never closed, so its lock was held before the name was its.
-        let synced = sync_directory_of(path);
-        *open = Open { database: fresh, named: synced.is_ok() };
-        synced.map_err(engine)
+        *database = Some(replace_file(old, path)?);
+        // While the name is not known to be on the disk, a power loss could bring the old file
+        // back: nothing is served before the file has been opened anew.
+        sync_directory_of(path).map_err(|error| {
+            self.failed.store(true, Ordering::Release);
+            engine(error)
+        })
     }
 }
 
@@ -227,6 +254,40 @@ fn apply(rows: &mut Table<'_, &[u8], &[u8]>, commit: &Commit) -> Result<Outcome,
     Ok(Outcome::Committed)
 }
 
+/// Opens the store at `path`; `tables` sees to its tables.
+fn open_file(
+    path: &Path,
+    tables: impl FnOnce(&Database) -> Result<(), StoreError>,
+) -> Result<Database, StoreError> {
+    let file = owner_only().open(path).map_err(engine)?;
+    let opened = file.metadata().map_err(engine)?;
+    let (mut database, repaired) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+    // Between our opening the file and redb's locking it, its owner may have renamed a
+    // fresh file over it and let the old one go: then the lock is on a file without a name.
+    if !same_file(&opened, &fs::metadata(path).map_err(engine)?) {
+        return Err(StoreError::InUse);
+    }
+    tables(&database)?;
+    remove_if_there(&fresh_path(path)).map_err(engine)?;
+    if repaired {
+        database = replace_file(&database, path)?;
+    }
+    sync_directory_of(path).map_err(engine)?;
+    Ok(database)
+}
+
+/// Puts a copy of `old` in the place of its file. The directory is still to be synced.
+fn replace_file(old: &Database, path: &Path) -> Result<Database, StoreError> {
+    let fresh_path = fresh_path(path);
+    let renamed = copy_in_key_order(old, path, &fresh_path)
+        .and_then(|fresh| fs::rename(&fresh_path, path).map(|()| fresh).map_err(engine));
+    if renamed.is_err() {
+        // The next rewrite or opening removes what this cannot.
+        let _ = remove_if_there(&fresh_path);
+    }
+    renamed
+}
+
 /// A fresh, synced, open database at `fresh_path` with every row of `old`.
 ///
 /// Its bytes are a function of the rows alone: a new file, one transaction that inserts in key
@@ -237,7 +298,7 @@ fn copy_in_key_order(old: &Database, path: &Path, fresh_path: &Path) -> Result<D
     let file = owner_only().create_new(true).open(fresh_path).map_err(engine)?;
     let permissions = fs::metadata(path).map_err(engine)?.permissions();
     file.set_permissions(permissions).map_err(engine)?;
-    let mut fresh = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+    let (mut fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
     create_tables(&fresh)?;
 
     let rows = old.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
@@ -255,30 +316,35 @@ fn copy_in_key_order(old: &Database, path: &Path, fresh_path: &Path) -> Result<D
     Ok(fresh)
 }
 
-fn open_backend(backend: impl StorageBackend) -> Result<Database, StoreError> {
-    Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(database_error)
+/// The database, and whether it had not been closed in good order.
+fn open_backend(backend: impl StorageBackend) -> Result<(Database, bool), StoreError> {
+    let repaired = Arc::new(AtomicBool::new(false));
+    let repairs = Arc::clone(&repaired);
+    let database = Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .set_repair_callback(move |_| repairs.store(true, Ordering::Relaxed))
+        .create_with_backend(backend)
+        .map_err(database_error)?;
+    Ok((database, repaired.load(Ordering::Relaxed)))
 }
 
 /// A file without any table is one whose creation did not finish.
 fn check_or_create_tables(database: &Database) -> Result<(), StoreError> {
-    let reading = database.begin_read().map_err(engine)?;
-    match reading.open_table(META) {
-        Ok(meta) => {
-            let found =
-                meta.get(SCHEMA).map_err(engine)?.ok_or(StoreError::Corrupt("layout number"))?.value();
-            if found != SCHEMA_VERSION {
-                return Err(StoreError::Schema { found, expected: SCHEMA_VERSION });
-            }
-            Ok(())
-        }
-        Err(TableError::TableDoesNotExist(_)) => {
-            if reading.list_tables().map_err(engine)?.next().is_some() {
-                return Err(StoreError::Corrupt("layout number"));
-            }
-            create_tables(database)
-        }
-        Err(error) => Err(engine(error)),
+    let any = database.begin_read().map_err(engine)?.list_tables().map_err(engine)?.next().is_some();
+    if any { check_tables(database) } else { create_tables(database) }
+}
+
+fn check_tables(database: &Database) -> Result<(), StoreError> {
+    let meta = match database.begin_read().map_err(engine)?.open_table(META) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) => return Err(StoreError::Corrupt("layout number")),
+        Err(error) => return Err(engine(error)),
+    };
+    let found = meta.get(SCHEMA).map_err(engine)?.ok_or(StoreError::Corrupt("layout number"))?.value();
+    if found != SCHEMA_VERSION {
+        return Err(StoreError::Schema { found, expected: SCHEMA_VERSION });
     }
+    Ok(())
 }
 
 fn create_tables(database: &Database) -> Result<(), StoreError> {
@@ -299,7 +365,16 @@ fn address(bucket: Bucket, key: &[u8]) -> Vec<u8> {
 }
 
 fn engine(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::Engine(Box::new(error.into()))
+    match error.into() {
+        redb::Error::Corrupted(_) => StoreError::Corrupt("page"),
+        other => StoreError::Engine(Box::new(other)),
+    }
+}
+
+/// Whether redb serves nothing after this error until the file is opened anew.
+fn is_of_the_disk(source: &(dyn std::error::Error + 'static)) -> bool {
+    use redb::Error::{DatabaseClosed, Io, LockPoisoned, PreviousIo};
+    matches!(source.downcast_ref(), Some(Io(_) | PreviousIo | DatabaseClosed | LockPoisoned(_)))
 }
 
 fn database_error(error: DatabaseError) -> StoreError {

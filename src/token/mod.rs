@@ -28,6 +28,7 @@ mod request;
 mod review;
 mod scope;
 mod signature;
+mod trustees;
 
 pub use accepted::Accepted;
 pub use author::{AuthorAction, AuthorProof, AuthorStatement, claim_digest};
@@ -45,6 +46,11 @@ pub(crate) use request::verify_requests;
 pub use review::{Review, ReviewError};
 pub use scope::{Digest, OrderHandle, OrderHandleKey, ReviewId, Scope};
 pub use signature::{PlatformKey, PlatformPublicKey};
+#[cfg(feature = "platform")]
+pub use trustees::TrusteeKey;
+#[cfg(feature = "platform")]
+pub(crate) use trustees::{CommitteeStatement, threshold_and_trustees};
+pub use trustees::{EscrowKeyCertificate, TrusteePublicKey, Trustees, TrusteesError};
 
 #[cfg(any(feature = "wallet", test))]
 pub(crate) use presentation::PresentationWitness;

@@ -1,85 +1,19 @@
 //! The one way out of the device for a seed and its tokens: sealed under a passphrase.
 //!
-//! Argon2id (RFC 9106) makes the key, XChaCha20-Poly1305 seals, and the whole header is
-//! associated data. The sealed part is padded, so that its length does not count the orders.
+//! The sealed part is padded, so that its length does not count the orders.
 
 use super::order::{OrderContext, Token};
 use super::{Wallet, WalletError, derive};
 use crate::algebra::{Element, EscrowKey, Generator, mac};
 use crate::name::Name;
+use crate::passphrase::{self, PADDING, PassphraseCost, PassphraseError, Sealed, TAG};
 use crate::secret::SecretBytes;
 use crate::token::{GrantedTag, IssuerPublicKey, OrderHandle, Scope};
-use crate::wire::{DecodeError, Message, Reader, Rule, VERSION, Writer, serde_as_bytes};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::AeadInOut, aead::KeyInit};
+use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
 use core::fmt;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
-/// What a guess of the passphrase costs: Argon2id's parameters.
-///
-/// ```
-/// use unjoin::wallet::BackupCost;
-/// assert_eq!(BackupCost::default(), BackupCost::new(64 * 1024, 3, 1)?);
-/// assert!(BackupCost::new(u32::MAX, 1, 1).is_err());
-/// # Ok::<(), unjoin::wallet::WalletError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BackupCost {
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
-}
-
-impl BackupCost {
-    /// The least memory, in KiB.
-    pub const MIN_MEMORY_KIB: u32 = 8 * 1024;
-    /// The most memory, in KiB: what a strange backup can make a device take.
-    pub const MAX_MEMORY_KIB: u32 = 256 * 1024;
-    /// The most passes over the memory.
-    pub const MAX_PASSES: u32 = 16;
-    /// The most lanes. They run one after the other here.
-    pub const MAX_LANES: u32 = 4;
-
-    /// So much memory in KiB, so many passes, so many lanes.
-    ///
-    /// # Errors
-    /// [`WalletError::BackupCost`] when one is out of its bounds.
-    pub fn new(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, WalletError> {
-        let fits = (Self::MIN_MEMORY_KIB..=Self::MAX_MEMORY_KIB).contains(&memory_kib)
-            && (1..=Self::MAX_PASSES).contains(&passes)
-            && (1..=Self::MAX_LANES).contains(&lanes);
-        if fits { Ok(Self { memory_kib, passes, lanes }) } else { Err(WalletError::BackupCost) }
-    }
-
-    /// The key for this passphrase.
-    fn key(&self, passphrase: &[u8], salt: &[u8; SALT]) -> Result<SecretBytes<32>, WalletError> {
-        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
-            .map_err(|_| WalletError::BackupCost)?;
-        let mut blocks: Zeroizing<Vec<Block>> = Zeroizing::new(Vec::new());
-        blocks.try_reserve_exact(params.block_count()).map_err(|_| WalletError::BackupMemory)?;
-        blocks.resize(params.block_count(), Block::new());
-        let mut key = Zeroizing::new([0; 32]);
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(passphrase, salt, key.as_mut_slice(), blocks.as_mut_slice())
-            .map_err(|_| WalletError::BackupCost)?;
-        Ok(SecretBytes::new(*key))
-    }
-}
-
-impl Default for BackupCost {
-    /// 64 MiB, 3 passes, 1 lane: RFC 9106's second recommendation, in one lane.
-    fn default() -> Self {
-        Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 }
-    }
-}
-
-const SALT: usize = 16;
-const NONCE: usize = 24;
-/// Poly1305's tag.
-const TAG: usize = 16;
-/// The sealed part is padded to a multiple of so many bytes.
-const PADDING: usize = 16_384;
 /// Format byte, seed, le32 number of tokens.
 const PLAIN_HEADER: usize = 1 + 32 + 4;
 /// The longest token: handle, two names behind their lengths, key id and cohort, X, Y, A, e.
@@ -96,88 +30,37 @@ const FORMAT: u8 = 1;
 ///
 /// A weak passphrase can be guessed by whoever holds this.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealedBackup {
-    cost: BackupCost,
-    salt: [u8; SALT],
-    nonce: [u8; NONCE],
-    sealed: Vec<u8>,
-}
+pub struct SealedBackup(Sealed);
 
 impl SealedBackup {
     /// The most tokens of one backup.
     pub const MAX_TOKENS: usize = 4_096;
     /// The most bytes of the sealed part.
     const MAX_SEALED: usize = (PLAIN_HEADER + Self::MAX_TOKENS * MAX_TOKEN).next_multiple_of(PADDING) + TAG;
-    /// Version, kind, cost, salt, nonce and length.
-    const HEADER: usize = 2 + 3 * 4 + SALT + NONCE + 4;
 
     /// What opening it costs.
-    pub fn cost(&self) -> BackupCost {
-        self.cost
-    }
-
-    /// Everything before the sealed part, which is `length` bytes long.
-    fn header(&self, length: usize) -> Vec<u8> {
-        let mut out = Writer::with_capacity(Self::HEADER);
-        out.u8(VERSION);
-        out.u8(Self::KIND);
-        self.encode_header(length, &mut out);
-        out.finish()
-    }
-
-    fn encode_header(&self, length: usize, out: &mut Writer) {
-        out.le32(self.cost.memory_kib);
-        out.le32(self.cost.passes);
-        out.le32(self.cost.lanes);
-        out.raw(&self.salt);
-        out.raw(&self.nonce);
-        out.le32(length as u32);
-    }
-
-    /// Seals `plain`, whose buffer has room for the tag, in place.
-    fn seal(mut self, key: &SecretBytes<32>, mut plain: Zeroizing<Vec<u8>>) -> Result<Self, WalletError> {
-        let header = self.header(plain.len() + TAG);
-        XChaCha20Poly1305::new(key.expose().into())
-            .encrypt_in_place(&XNonce::from(self.nonce), &header, &mut *plain)
-            .map_err(|_| WalletError::BackupSize)?;
-        self.sealed = core::mem::take(&mut *plain);
-        Ok(self)
-    }
-
-    fn open(&self, key: &SecretBytes<32>) -> Result<(Wallet, Vec<Token>), WalletError> {
-        let mut plain = Zeroizing::new(self.sealed.clone());
-        XChaCha20Poly1305::new(key.expose().into())
-            .decrypt_in_place(&XNonce::from(self.nonce), &self.header(self.sealed.len()), &mut *plain)
-            .map_err(|_| WalletError::BackupOpen)?;
-        decode(&plain).map_err(|_| WalletError::BackupOpen)
+    pub fn cost(&self) -> PassphraseCost {
+        self.0.cost
     }
 }
 
 impl fmt::Debug for SealedBackup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealedBackup({} bytes, {:?})", Self::HEADER + self.sealed.len(), self.cost)
+        write!(f, "SealedBackup({} bytes, {:?})", passphrase::HEADER + self.0.sealed.len(), self.0.cost)
     }
 }
 
 impl Message for SealedBackup {
     const KIND: u8 = 14;
     const NAME: &'static str = "sealed backup";
-    const MAX_LEN: usize = Self::HEADER + Self::MAX_SEALED;
+    const MAX_LEN: usize = passphrase::HEADER + Self::MAX_SEALED;
 
     fn encode_body(&self, out: &mut Writer) {
-        self.encode_header(self.sealed.len(), out);
-        out.raw(&self.sealed);
+        self.0.encode(out);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let cost = BackupCost::new(from.le32("memory")?, from.le32("passes")?, from.le32("lanes")?)
-            .map_err(|_| from.refuse(Rule::Value))?;
-        let (salt, nonce) = (from.array("salt")?, from.array("nonce")?);
-        let sealed = from.long_bytes("sealed part", PADDING + TAG, Self::MAX_SEALED)?;
-        if sealed.len() % PADDING != TAG {
-            return Err(from.refuse(Rule::Length));
-        }
-        Ok(Self { cost, salt, nonce, sealed: sealed.to_vec() })
+        Sealed::decode(from, Self::MAX_SEALED).map(Self)
     }
 }
 
@@ -200,34 +83,41 @@ impl Wallet {
         &self,
         tokens: &[Token],
         passphrase: &[u8],
-        cost: BackupCost,
+        cost: PassphraseCost,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<SealedBackup, WalletError> {
-        if passphrase.is_empty() {
-            return Err(WalletError::BackupPassphrase);
-        }
         if tokens.len() > SealedBackup::MAX_TOKENS {
             return Err(WalletError::BackupSize);
         }
         for token in tokens {
             self.check_own(&token.order)?;
         }
-        let (mut salt, mut nonce) = ([0; SALT], [0; NONCE]);
-        rng.fill_bytes(&mut salt);
-        rng.fill_bytes(&mut nonce);
-        let key = cost.key(passphrase, &salt)?;
-        SealedBackup { cost, salt, nonce, sealed: Vec::new() }.seal(&key, encode(&self.seed, tokens))
+        let plain = encode(&self.seed, tokens);
+        Ok(SealedBackup(Sealed::seal(SealedBackup::KIND, plain, passphrase, cost, rng)?))
     }
 }
 
 /// Opens a backup: the wallet and its tokens. Takes the memory that its cost says, at most
-/// [`BackupCost::MAX_MEMORY_KIB`].
+/// [`PassphraseCost::MAX_MEMORY_KIB`].
 ///
 /// # Errors
 /// [`WalletError::BackupOpen`] when the passphrase is wrong or anything was changed: which of
 /// them is not told; [`WalletError::BackupMemory`] when there is too little memory.
 pub fn open_backup(backup: &SealedBackup, passphrase: &[u8]) -> Result<(Wallet, Vec<Token>), WalletError> {
-    backup.open(&backup.cost.key(passphrase, &backup.salt)?)
+    let plain = backup.0.open(SealedBackup::KIND, passphrase)?;
+    decode(&plain).map_err(|_| WalletError::BackupOpen)
+}
+
+impl From<PassphraseError> for WalletError {
+    fn from(refused: PassphraseError) -> Self {
+        match refused {
+            PassphraseError::Cost => Self::BackupCost,
+            PassphraseError::Empty => Self::BackupPassphrase,
+            PassphraseError::Memory => Self::BackupMemory,
+            PassphraseError::Size => Self::BackupSize,
+            PassphraseError::Open => Self::BackupOpen,
+        }
+    }
 }
 
 /// The sealed part before sealing, padded, with room for the tag.
@@ -295,18 +185,20 @@ fn decode_token(wallet: &Wallet, from: &mut Reader<'_>) -> Result<Token, DecodeE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::passphrase::{CHEAP, HEADER, NONCE, SALT};
     use crate::wallet::tests::Shop;
     use proptest::prelude::*;
-
-    /// The least cost: tests are about the format.
-    const CHEAP: BackupCost = BackupCost { memory_kib: BackupCost::MIN_MEMORY_KIB, passes: 1, lanes: 1 };
 
     fn sealed(tokens: u8) -> (Shop, SealedBackup, SecretBytes<32>) {
         let mut shop = Shop::new(1);
         let tokens: Vec<Token> = (0..tokens).map(|order| shop.token(order)).collect();
         let backup = shop.wallet.seal_backup(&tokens, b"horse", CHEAP, &mut shop.rng).unwrap();
-        let key = CHEAP.key(b"horse", &backup.salt).unwrap();
+        let key = CHEAP.key(b"horse", &backup.0.salt).unwrap();
         (shop, backup, key)
+    }
+
+    fn opens(backup: &SealedBackup, key: &SecretBytes<32>) -> bool {
+        backup.0.open_with(SealedBackup::KIND, key).is_ok_and(|plain| decode(&plain).is_ok())
     }
 
     #[test]
@@ -334,7 +226,7 @@ mod tests {
         }
         // Version and kind aside, every part of the header, and some of the rest.
         let bytes = backup.to_bytes();
-        for at in (2..SealedBackup::HEADER).chain([SealedBackup::HEADER, bytes.len() - 1]) {
+        for at in (2..HEADER).chain([HEADER, bytes.len() - 1]) {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
             let refused = SealedBackup::from_bytes(&changed).map(|b| open_backup(&b, b"horse").unwrap_err());
@@ -345,22 +237,19 @@ mod tests {
     #[test]
     fn every_changed_byte_is_refused() {
         let (_, backup, key) = sealed(1);
-        assert!(backup.open(&key).is_ok());
-        for at in 0..backup.sealed.len() {
+        assert!(opens(&backup, &key));
+        for at in 0..backup.0.sealed.len() {
             let mut changed = backup.clone();
-            changed.sealed[at] ^= 0x10;
-            assert!(changed.open(&key).is_err(), "{at}");
+            changed.0.sealed[at] ^= 0x10;
+            assert!(!opens(&changed, &key), "{at}");
         }
         // The header is bound even where it does not change the key.
         let bytes = backup.to_bytes();
-        for at in 0..SealedBackup::HEADER {
+        for at in 0..HEADER {
             for bit in 0..8 {
                 let mut changed = bytes.clone();
                 changed[at] ^= 1 << bit;
-                assert!(
-                    !SealedBackup::from_bytes(&changed).is_ok_and(|b| b.open(&key).is_ok()),
-                    "{at}.{bit}"
-                );
+                assert!(!SealedBackup::from_bytes(&changed).is_ok_and(|b| opens(&b, &key)), "{at}.{bit}");
             }
         }
     }
@@ -374,17 +263,19 @@ mod tests {
             changed[at..at + 4].copy_from_slice(&value.to_le_bytes());
             SealedBackup::from_bytes(&changed).unwrap_err().rule
         };
-        for (at, most) in
-            [(2, BackupCost::MAX_MEMORY_KIB), (6, BackupCost::MAX_PASSES), (10, BackupCost::MAX_LANES)]
-        {
+        for (at, most) in [
+            (2, PassphraseCost::MAX_MEMORY_KIB),
+            (6, PassphraseCost::MAX_PASSES),
+            (10, PassphraseCost::MAX_LANES),
+        ] {
             for value in [0, most + 1, u32::MAX] {
                 assert_eq!(with(at, value), Rule::Value, "{at} {value}");
             }
         }
-        assert_eq!(with(2, BackupCost::MIN_MEMORY_KIB - 1), Rule::Value);
-        assert_eq!(with(SealedBackup::HEADER - 4, u32::MAX), Rule::Length);
+        assert_eq!(with(2, PassphraseCost::MIN_MEMORY_KIB - 1), Rule::Value);
+        assert_eq!(with(HEADER - 4, u32::MAX), Rule::Length);
         // A long length with nothing behind it takes nothing.
-        assert_eq!(with(SealedBackup::HEADER - 4, (2 * PADDING + TAG) as u32), Rule::Truncated);
+        assert_eq!(with(HEADER - 4, (2 * PADDING + TAG) as u32), Rule::Truncated);
     }
 
     #[test]
@@ -397,7 +288,11 @@ mod tests {
     fn sealing_again_shares_no_salt_and_no_nonce() {
         let (mut shop, backup, _) = sealed(0);
         let again = shop.wallet.seal_backup(&[], b"horse", CHEAP, &mut shop.rng).unwrap();
-        assert!(backup.salt != again.salt && backup.nonce != again.nonce && backup.sealed != again.sealed);
+        assert!(
+            backup.0.salt != again.0.salt
+                && backup.0.nonce != again.0.nonce
+                && backup.0.sealed != again.0.sealed
+        );
     }
 
     #[test]
@@ -450,12 +345,12 @@ mod tests {
 
     #[test]
     fn serde_carries_the_longest_backup() {
-        let longest = SealedBackup {
-            cost: BackupCost::default(),
+        let longest = SealedBackup(Sealed {
+            cost: PassphraseCost::default(),
             salt: [1; SALT],
             nonce: [2; NONCE],
             sealed: vec![3; SealedBackup::MAX_SEALED],
-        };
+        });
         assert_eq!(longest.to_bytes().len(), SealedBackup::MAX_LEN);
         let text = serde_json::to_string(&longest).unwrap();
         assert_eq!(serde_json::from_str::<SealedBackup>(&text).unwrap(), longest);
@@ -465,9 +360,9 @@ mod tests {
     proptest! {
         #[test]
         fn decoding_then_encoding_gives_the_same_bytes(at in 0usize..66, byte in any::<u8>()) {
-            let mut bytes = SealedBackup {
+            let mut bytes = SealedBackup(Sealed {
                 cost: CHEAP, salt: [1; SALT], nonce: [2; NONCE], sealed: vec![3; PADDING + TAG],
-            }.to_bytes();
+            }).to_bytes();
             bytes[at] = byte;
             if let Ok(backup) = SealedBackup::from_bytes(&bytes) {
                 prop_assert_eq!(backup.to_bytes(), bytes);

@@ -1,7 +1,8 @@
 //! Why the wallet refuses.
 
-use super::{BackupCost, SealedBackup};
+use super::SealedBackup;
 use crate::error::describe_errors;
+use crate::passphrase::PassphraseCost;
 
 /// Why the wallet refuses. Nothing was sent, spent or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum WalletError {
     ConflictingPin,
     /// The offer's or token's issuer key is not pinned.
     IssuerKeyNotPinned,
+    /// An escrow key without a certificate of all pinned trustees.
+    EscrowKeyCertificate,
     /// The escrow key is not the one pinned with the issuer key.
     EscrowKeyNotPinned,
     /// The offer's scope is another issuer key's.
@@ -54,6 +57,8 @@ describe_errors!(WalletError {
         "this issuer key is pinned with another escrow key: one escrow key belongs to it for its whole life";
     Self::IssuerKeyNotPinned => "wallet.issuer_key_not_pinned", Device, false,
         "this issuer key is not pinned: do not use it, it may exist to mark you; update the application";
+    Self::EscrowKeyCertificate => "wallet.escrow_key_certificate", Device, false,
+        "this escrow key is not signed by all pinned trustees: do not use it; fetch their certificate again";
     Self::EscrowKeyNotPinned => "wallet.escrow_key_not_pinned", Device, false,
         "this escrow key is not the one pinned with the issuer key: do not use it; update the application";
     Self::ForeignScope => "wallet.foreign_scope", Device, false,
@@ -78,7 +83,8 @@ describe_errors!(WalletError {
         "the review has no further sequence number";
     Self::BackupCost => "wallet.backup_cost", Device, false,
         "a backup costs {} to {} KiB, 1 to {} passes and 1 to {} lanes",
-        BackupCost::MIN_MEMORY_KIB, BackupCost::MAX_MEMORY_KIB, BackupCost::MAX_PASSES, BackupCost::MAX_LANES;
+        PassphraseCost::MIN_MEMORY_KIB, PassphraseCost::MAX_MEMORY_KIB, PassphraseCost::MAX_PASSES,
+        PassphraseCost::MAX_LANES;
     Self::BackupPassphrase => "wallet.backup_passphrase", Device, false,
         "a backup needs a passphrase: choose one";
     Self::BackupSize => "wallet.backup_size", Device, false,

@@ -25,7 +25,10 @@
 //! # #[cfg(feature = "platform")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use unjoin::Name;
-//! use unjoin::token::{//!     CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, //!     Review, Scope, //!};
+//! use unjoin::token::{
+//!     CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey,
+//!     Review, Scope,
+//! };
 //! use unjoin::wallet::{ManifestEvidence, TrustRoots, Wallet, privacy_warnings};
 //! use unjoin::{Timestamp, WEEK, opening::insecure_test_dealer, secret::SystemRng};
 //! let rng = &mut SystemRng::new();
@@ -90,7 +93,7 @@ mod tests;
 mod trust;
 
 pub use author::{AuthorRequest, ReviewState};
-pub use backup::{BackupCost, SealedBackup, open_backup};
+pub use backup::{SealedBackup, open_backup};
 pub use error::WalletError;
 pub use order::{PendingToken, Token};
 pub use present::{SENDING_MARGIN, ScheduledPresentation};

@@ -299,6 +299,50 @@ fn an_issuer_key_is_pinned_with_one_escrow_key() {
     assert_eq!(again.escrow_key_of(&key), Some(&shop.escrow_key));
 }
 
+#[cfg(feature = "platform")]
+#[test]
+fn a_wallet_that_pins_the_trustees_takes_a_key_that_all_of_them_signed_and_no_other() {
+    use crate::opening::{CeremonyPlan, Step, TrusteeSecrets};
+    use crate::token::{EscrowKeyCertificate, Trustees};
+    let mut shop = Shop::new(8);
+    let rng = &mut shop.rng;
+    let mut ceremony = || {
+        let mut secrets: Vec<_> = (0..2).map(|_| TrusteeSecrets::generate(rng)).collect();
+        let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
+        let plan = CeremonyPlan::key_generation(2, trustees.clone(), rng).unwrap();
+        secrets.iter_mut().for_each(|trustee| trustee.join(plan.clone(), rng).unwrap());
+        let mut messages = Vec::new();
+        for turn in 0.. {
+            match secrets[turn % 2].next(&messages, rng).unwrap() {
+                Step::Publish(message) => messages.push(message),
+                Step::Finished(signed) => return (trustees, signed.certificate().unwrap()),
+                Step::Wait { .. } => {}
+            }
+        }
+        unreachable!()
+    };
+    let ((trustees, certificate), (strangers, other)) = (ceremony(), ceremony());
+    let key = *shop.issuer_key.public();
+    let escrow_key = certificate.verify(&trustees).unwrap();
+    let platform_key = *shop.trust.platform_key();
+    let pinned = || TrustRoots::with_trustees(platform_key, 20, trustees.clone());
+    let trust = pinned().pin_certified(key, &certificate).unwrap();
+    assert_eq!(trust.escrow_key_of(&key), Some(&escrow_key));
+    let refused = |result: Result<TrustRoots, WalletError>| result.unwrap_err();
+    assert_eq!(refused(pinned().pin(key, escrow_key)), WalletError::EscrowKeyCertificate);
+    assert_eq!(refused(pinned().pin_certified(key, &other)), WalletError::EscrowKeyCertificate);
+    let elsewhere = TrustRoots::with_trustees(platform_key, 20, strangers);
+    assert_eq!(refused(elsewhere.pin_certified(key, &certificate)), WalletError::EscrowKeyCertificate);
+    let nobody = TrustRoots::new(platform_key, 20);
+    assert_eq!(refused(nobody.pin_certified(key, &certificate)), WalletError::EscrowKeyCertificate);
+    // One of the two did not sign.
+    let mut bytes = certificate.to_bytes();
+    let last = bytes.len() - 64;
+    bytes.copy_within(last - 64..last, last);
+    let partly = EscrowKeyCertificate::from_bytes(&bytes).unwrap();
+    assert_eq!(refused(pinned().pin_certified(key, &partly)), WalletError::EscrowKeyCertificate);
+}
+
 #[test]
 fn evidence_that_does_not_hold_for_the_token_is_refused() {
     let mut shop = Shop::new(9);

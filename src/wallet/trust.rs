@@ -3,7 +3,9 @@
 use super::WalletError;
 use crate::algebra::EscrowKey;
 use crate::time::Timestamp;
-use crate::token::{IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest};
+use crate::token::{
+    EscrowKeyCertificate, IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest, Trustees,
+};
 
 /// What the device pins, shipped with the application: the issuer keys, each with the one
 /// escrow key that belongs to it for its whole life; the platform's public key; the least
@@ -15,6 +17,8 @@ use crate::token::{IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest};
 pub struct TrustRoots {
     platform_key: PlatformPublicKey,
     least_cohort: u32,
+    /// Where they are pinned, no escrow key counts without all their signatures.
+    trustees: Option<Trustees>,
     keys: Vec<(IssuerPublicKey, EscrowKey)>,
 }
 
@@ -22,14 +26,44 @@ impl TrustRoots {
     /// Pins the platform's key, and the least number of customers that a cohort's manifest
     /// must vouch for. No issuer key is pinned yet.
     pub fn new(platform_key: PlatformPublicKey, least_cohort: u32) -> Self {
-        Self { platform_key, least_cohort, keys: Vec::new() }
+        Self { platform_key, least_cohort, trustees: None, keys: Vec::new() }
+    }
+
+    /// As [`new`](Self::new), with the trustees' keys pinned as well: an escrow key is then
+    /// accepted by the trustees' certificate only.
+    pub fn with_trustees(platform_key: PlatformPublicKey, least_cohort: u32, trustees: Trustees) -> Self {
+        Self { platform_key, least_cohort, trustees: Some(trustees), keys: Vec::new() }
     }
 
     /// Pins an issuer key together with its escrow key.
     ///
     /// # Errors
-    /// [`WalletError::ConflictingPin`] when the issuer key is pinned with another escrow key.
-    pub fn pin(mut self, issuer_key: IssuerPublicKey, escrow_key: EscrowKey) -> Result<Self, WalletError> {
+    /// [`WalletError::ConflictingPin`] when the issuer key is pinned with another escrow key;
+    /// [`WalletError::EscrowKeyCertificate`] when the trustees are pinned: it takes their
+    /// certificate then.
+    pub fn pin(self, issuer_key: IssuerPublicKey, escrow_key: EscrowKey) -> Result<Self, WalletError> {
+        if self.trustees.is_some() {
+            return Err(WalletError::EscrowKeyCertificate);
+        }
+        self.pin_pair(issuer_key, escrow_key)
+    }
+
+    /// Pins an issuer key together with the escrow key that all n pinned trustees signed.
+    ///
+    /// # Errors
+    /// [`WalletError::EscrowKeyCertificate`] unless every pinned trustee's signature holds, and
+    /// when none are pinned; [`WalletError::ConflictingPin`] as for [`pin`](Self::pin).
+    pub fn pin_certified(
+        self,
+        issuer_key: IssuerPublicKey,
+        certificate: &EscrowKeyCertificate,
+    ) -> Result<Self, WalletError> {
+        let trustees = self.trustees.as_ref().ok_or(WalletError::EscrowKeyCertificate)?;
+        let escrow_key = certificate.verify(trustees).map_err(|_| WalletError::EscrowKeyCertificate)?;
+        self.pin_pair(issuer_key, escrow_key)
+    }
+
+    fn pin_pair(mut self, issuer_key: IssuerPublicKey, escrow_key: EscrowKey) -> Result<Self, WalletError> {
         match self.escrow_key_of(&issuer_key) {
             Some(pinned) if pinned != &escrow_key => return Err(WalletError::ConflictingPin),
             Some(_) => {}

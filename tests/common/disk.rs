@@ -123,7 +123,8 @@ impl StorageBackend for Disk {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let (state, at) = (self.state(), offset as usize);
-        out.copy_from_slice(&state.seen[at..at + out.len()]);
+        let seen = state.seen.get(at..at + out.len());
+        out.copy_from_slice(seen.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 

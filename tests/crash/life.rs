@@ -75,7 +75,8 @@ pub(crate) fn tick<S: Store>(platform: &Platform<S>) -> Result<Vec<ReviewId>, Pl
 
 /// The only error that a life may meet.
 pub(crate) fn assert_store_failed(error: &PlatformError) {
-    assert!(["issuer.store", "desk.store"].contains(&error.code()), "{error}");
+    let codes = ["issuer.store", "issuer.store_unusable", "desk.store", "desk.store_unusable"];
+    assert!(codes.contains(&error.code()), "{error}");
 }
 
 struct Worker<'a, S: Store, F> {

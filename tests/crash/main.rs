@@ -21,3 +21,4 @@ mod never_rewritten;
 mod power;
 mod record;
 mod scenario;
+mod too_early;

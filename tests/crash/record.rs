@@ -249,7 +249,7 @@ impl Record {
             assert_eq!(platform.rating(&merchant).unwrap().counts, counts);
         }
         assert_eq!((listed, logged.len()), (expected.len(), expected.len()), "a review is lost or too many");
-        assert!(self.announced.iter().all(|id| logged.contains_key(id)));
+        assert!(self.announced.iter().all(|id| logged.contains_key(id)), "a published review is gone");
     }
 }
 

@@ -5,6 +5,8 @@
 //! were received to the bytes that are sent, in every scheme.
 
 pub mod chart;
+pub mod drive;
+pub mod machine;
 pub mod measure;
 pub mod peers;
 pub mod report;

@@ -49,8 +49,8 @@ fn a_manifest_says_at_least_k_and_boundaries_only() {
     assert!(manifests(&shop).is_empty());
     let kept = shop.issuer.manifest(&scope).unwrap().unwrap();
     assert_eq!(kept.verify(&shop.platform.public()), Ok(&expected));
-    assert_eq!(shop.issuer.manifests_of(&merchant).unwrap(), [kept]);
-    assert!(shop.issuer.manifests_of(&name("mm")).unwrap().is_empty());
+    assert_eq!(shop.issuer.manifests_of(&merchant, None, 10).unwrap(), [kept]);
+    assert!(shop.issuer.manifests_of(&name("mm"), None, 10).unwrap().is_empty());
     assert_eq!(entries(&*shop.store, Ledger::Reviews), [expected.to_bytes()]);
     let other_key = Scope::new([0; 32], merchant, scope.cohort());
     assert!(shop.issuer.manifest(&other_key).unwrap().is_none());
@@ -198,6 +198,34 @@ fn a_closed_cohort_leaves_its_manifest_and_its_orders_alone() {
     let rooms = |room: &[u8]| dump(&*shop.store).iter().filter(|(_, row)| row.key.starts_with(room)).count();
     assert_eq!(["ic", "is", "ib", "ip"].map(|room| rooms(room.as_bytes())), [0; 4]);
     assert_eq!(["io", "im"].map(|room| rooms(room.as_bytes())), [2, 1]);
+}
+
+#[test]
+fn a_merchants_manifests_come_in_pages_each_once() {
+    let shop = Shop::new();
+    let merchant = name("m");
+    let people = enrolled(&shop, ["ann", "ben"]);
+    for cohort in 0..3 {
+        for (order, person) in people.iter().enumerate() {
+            let (handle, _) = shop.buy(person, &merchant, LATE, &format!("{cohort} {order}"));
+            shop.numbers_dead(&merchant, handle, MONDAY).unwrap();
+        }
+        shop.pass(WEEK);
+        shop.issuer.tick().unwrap();
+    }
+    let all = shop.issuer.manifests_of(&merchant, None, usize::MAX).unwrap();
+    assert_eq!(all.len(), 3);
+    for limit in 1..4 {
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let page = shop.issuer.manifests_of(&merchant, after, limit).unwrap();
+            assert!(page.len() <= limit);
+            let Some(last) = page.last() else { break };
+            after = Some(last.claimed_scope().cohort());
+            pages.extend(page);
+        }
+        assert_eq!(pages, all);
+    }
 }
 
 #[test]

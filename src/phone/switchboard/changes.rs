@@ -106,16 +106,28 @@ impl<S: Store> Core<S> {
         }
     }
 
-    pub(super) fn set_ticket(
+    /// One answer each, in order.
+    pub(super) fn set_tickets(
         &self,
-        order: &OrderRef,
+        orders: &[&OrderRef],
         until: Option<Timestamp>,
-    ) -> Result<(), SwitchboardError> {
-        let window = self.window()?;
-        if let Some(until) = until {
-            check_end(until, &window)?;
+    ) -> Vec<Result<(), SwitchboardError>> {
+        let window = match self.window() {
+            Ok(window) => window,
+            // Each hears for itself what the keys lack.
+            Err(_) => {
+                let refused = || self.window().err().unwrap_or(SwitchboardError::KeysBehind);
+                return orders.iter().map(|_| Err(refused())).collect();
+            }
+        };
+        if let Some(until) = until
+            && check_end(until, &window).is_err()
+        {
+            return orders.iter().map(|_| check_end(until, &window)).collect();
         }
-        run_one(&*self.store, Ticket { id: OrderId::of(order), until, window: &window })?
+        let ticket = |order: &&OrderRef| Ticket { id: OrderId::of(order), until, window: &window };
+        let mut tickets: Vec<Ticket<'_>> = orders.iter().map(ticket).collect();
+        run(&*self.store, &mut tickets).into_iter().map(|answer| answer?).collect()
     }
 
     pub(super) fn close_orders(&self, orders: &[OrderRef]) -> Vec<Result<Timestamp, SwitchboardError>> {

@@ -11,8 +11,11 @@ use std::cmp::Ordering;
 pub(super) enum Standing<'a> {
     /// It was never live.
     Unbound,
-    /// It was ended, its time is over, or its merchant was cut off.
+    /// It was ended, or its merchant was cut off: for ever.
     Ended,
+    /// Its time is over. Nothing of it rings again, but the order may get another number: a
+    /// request that comes late asks for an end that has passed too.
+    Expired,
     /// The slot keys were replaced: nothing can find it any more, and it may be bound anew.
     Void,
     Live(&'a LiveLeg),
@@ -35,8 +38,11 @@ impl OrderRow {
             LegState::Live(live) => live,
         };
         let terms = &live.terms;
-        if window.now() >= terms.not_after || terms.merchant_generation != merchant.generation {
+        if terms.merchant_generation != merchant.generation {
             return Ok(Standing::Ended);
+        }
+        if window.now() >= terms.not_after {
+            return Ok(Standing::Expired);
         }
         match terms.key_generation.cmp(&window.generation()) {
             Ordering::Less => Ok(Standing::Void),
@@ -55,7 +61,7 @@ impl OrderRow {
         match self.standing(leg, merchant, window)? {
             Standing::Live(live) => Ok(live),
             Standing::Unbound => Err(SwitchboardError::UnknownBinding),
-            Standing::Ended => Err(SwitchboardError::Ended),
+            Standing::Ended | Standing::Expired => Err(SwitchboardError::Ended),
             Standing::Void => Err(SwitchboardError::KeysReplaced),
         }
     }

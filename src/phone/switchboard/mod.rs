@@ -187,7 +187,9 @@ impl<S: Store> Switchboard<S> {
     /// Makes a number between two parties. The answer comes when it rings, durably.
     ///
     /// Idempotent on (order, leg): while the leg is live between the same parties, the answer
-    /// is its present number and end, whatever else the request says.
+    /// is its present number and end, whatever else the request says. A leg whose time is over
+    /// is made anew, with another number: an order may take longer than a number lives. One that
+    /// was released, or whose merchant was cut off, never is.
     ///
     /// The answer's errors: [`DifferentParties`](SwitchboardError::DifferentParties),
     /// [`Ended`](SwitchboardError::Ended), [`OrderClosed`](SwitchboardError::OrderClosed),
@@ -271,7 +273,13 @@ impl<S: Store> Switchboard<S> {
     /// [`SwitchboardError::Ended`], [`SwitchboardError::OrderClosed`],
     /// [`SwitchboardError::KeysReplaced`], and those of keys and store.
     pub fn open_ticket(&self, order: &OrderRef, until: Timestamp) -> Result<(), SwitchboardError> {
-        self.core.set_ticket(order, Some(until))
+        self.core.set_tickets(&[order], Some(until)).pop().unwrap_or(Err(SwitchboardError::UnknownBinding))
+    }
+
+    /// As [`open_ticket`](Self::open_ticket) for many orders with one durable write: one answer
+    /// each, in order.
+    pub fn open_tickets(&self, orders: &[&OrderRef], until: Timestamp) -> Vec<Result<(), SwitchboardError>> {
+        self.core.set_tickets(orders, Some(until))
     }
 
     /// Closes the merchant's leg to the merchant again, at once. Idempotent; nothing happens to
@@ -281,7 +289,7 @@ impl<S: Store> Switchboard<S> {
     /// [`SwitchboardError::UnknownBinding`], [`SwitchboardError::KeysReplaced`], and those of
     /// keys and store.
     pub fn close_ticket(&self, order: &OrderRef) -> Result<(), SwitchboardError> {
-        self.core.set_ticket(order, None)
+        self.core.set_tickets(&[order], None).pop().unwrap_or(Err(SwitchboardError::UnknownBinding))
     }
 
     /// Ends and freezes orders' numbers: nothing is ever bound, extended or replaced in them

@@ -60,7 +60,7 @@ impl Job {
         };
         match &self.purpose {
             Purpose::Bind(terms) => match order.standing(self.leg, merchant, window)? {
-                Standing::Unbound | Standing::Void => {
+                Standing::Unbound | Standing::Void | Standing::Expired => {
                     check_end(terms.not_after, window)?;
                     let renewed = renewed(terms);
                     if renewed.not_after > renewed.extendable_until {

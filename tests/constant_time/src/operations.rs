@@ -17,11 +17,9 @@ use unjoin::token::{
     PlatformKey, Presentation, PresentationCheck, Receipt, Review, ReviewId, Scope, TokenRequest,
     verify_batch,
 };
-use unjoin::wallet::{
-    AuthorRequest, BackupCost, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet,
-};
+use unjoin::wallet::{AuthorRequest, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
-use unjoin::{Timestamp, WEEK};
+use unjoin::{PassphraseCost, Timestamp, WEEK};
 
 pub fn run() -> ExitCode {
     let mut errors = 0;
@@ -270,7 +268,7 @@ impl World {
 
     fn seal_backup(&mut self) {
         let token = self.token.as_ref().expect("finished");
-        let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
+        let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
         // Argon2id looks memory up at addresses that depend on the passphrase, by design; what is
         // marked here is the seed.
         let tokens = core::slice::from_ref(token);

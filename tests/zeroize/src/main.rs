@@ -16,23 +16,28 @@ use std::sync::Arc;
 use unjoin::Name;
 use unjoin::issuer::{EveryoneOfStanding, OrderReport};
 use unjoin::opening::{
-    Blind, BlindingFactor, DecryptionShare, Pair, ShareAction, ShareContext, insecure_test_dealer,
+    Blind, BlindingFactor, CeremonyPlan, DecryptionShare, Pair, Round, RoundMessage, ShareAction,
+    ShareContext, Step, TrusteeSecrets, insecure_test_dealer,
 };
 use unjoin::phone::{Keeper, LocalKey, PhoneNumber, SlotConfig, SlotKeyWindow, SlotKeys};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{
     Accepted, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey, PresentationCheck, Review,
-    ReviewId, verify_batch,
+    ReviewId, TrusteeKey, Trustees, verify_batch,
 };
-use unjoin::wallet::{AuthorRequest, BackupCost, ReviewState, TrustRoots, Wallet, open_backup};
-use unjoin::{Clock, Environment, ManualClock, Platform, PlatformConfig, PlatformSecrets, Timestamp};
+use unjoin::wallet::{AuthorRequest, ReviewState, TrustRoots, Wallet, open_backup};
+use unjoin::wire::Message;
+use unjoin::{
+    Clock, Environment, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformSecrets, Timestamp,
+};
 
 fn main() -> ExitCode {
     let mut leaks = 0;
     planted();
     leaks += step("every secret type, dropped", types);
     leaks += step("wallet, issuer, desk and trustee at work", work);
+    leaks += step("trustees make a key and refresh it", ceremony);
     leaks += step("the keeper of the slot keys at work", keep);
     match heap::living_with_a_secret() {
         0 => println!("nothing that lives at the end holds a secret"),
@@ -98,6 +103,7 @@ fn types() {
     heap::watch(scalar.as_bytes());
     dropped("SecretScalar", SecretScalar::new(scalar));
     dropped("PlatformKey", PlatformKey::from_secret_bytes(&SecretBytes::new(fresh())));
+    dropped("TrusteeKey", TrusteeKey::from_secret_bytes(SecretBytes::new(fresh())));
     dropped("OrderHandleKey", OrderHandleKey::new(SecretBytes::new(fresh())));
     dropped("Wallet", Wallet::from_seed(SecretBytes::new(fresh())));
     dropped("IssuerKey", issuer_key());
@@ -123,8 +129,7 @@ fn types() {
     // Eight bytes alone are no part that is looked for: two of them beside one another are.
     let text = format!("+{digits}");
     let pair = [PhoneNumber::new(&text).expect("a number"), PhoneNumber::new(&text).expect("a number")];
-    let twice = [digits.to_le_bytes(), digits.to_le_bytes()].concat();
-    heap::watch(&<[u8; 32]>::try_from([&twice[..], &twice[..]].concat()).expect("32 bytes"));
+    heap::watch(&std::array::from_fn(|at| digits.to_le_bytes()[at % 8]));
     dropped("PhoneNumber", pair);
 }
 
@@ -271,7 +276,7 @@ fn work() {
     platform.act(token.scope(), &proof, None).expect("withdrawn");
     platform.tick().expect("ticks");
 
-    let cost = BackupCost::new(BackupCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
     let backup = wallet.seal_backup(&[token], b"passphrase", cost, rng).expect("sealed");
     drop(open_backup(&backup, b"passphrase").expect("opened"));
 
@@ -290,14 +295,80 @@ fn work() {
     black_box(Blind::new(1, 1, &factor, &[6; 32], &pair.expect("a pair"), rng).expect("blinds"));
 }
 
+/// Two trustees make a key, seal what they hold after every step, and refresh it.
+fn ceremony() {
+    let rng = &mut SystemRng::new();
+    let mut drawn = [Recorded::default(), Recorded::default()];
+    let mut trustees = drawn.each_mut().map(TrusteeSecrets::generate);
+    let keys = Trustees::new(trustees.each_ref().map(TrusteeSecrets::public).into()).expect("two keys");
+    let mut held = [Scalar::ZERO; 2];
+    for epoch in 1..=2 {
+        let plan = match trustees[0].committee() {
+            None => CeremonyPlan::key_generation(2, keys.clone(), rng),
+            Some(signed) => CeremonyPlan::refresh(signed.committee(), keys.clone(), vec![1, 2], rng),
+        };
+        let plan = plan.expect("a plan");
+        for (trustee, drawn) in trustees.iter_mut().zip(&mut drawn) {
+            trustee.join(plan.clone(), drawn).expect("joins");
+            let seeds = &drawn.given[..drawn.length];
+            heap::watch(seeds[32 * epoch..].try_into().expect("the ceremony's"));
+            if epoch == 1 {
+                heap::watch(seeds[..32].try_into().expect("the long-term key's"));
+            }
+        }
+        let mut messages: Vec<RoundMessage> = Vec::new();
+        let mut watched = false;
+        while trustees.iter().any(|trustee| trustee.plan().is_some()) {
+            for trustee in &mut trustees {
+                if trustee.plan().is_none() {
+                    continue;
+                }
+                if let Step::Publish(message) = trustee.next(&messages, rng).expect("goes on") {
+                    messages.push(message);
+                }
+                let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
+                let sealed = trustee.seal(b"passphrase", cost, rng).expect("sealed");
+                *trustee = sealed.open(b"passphrase").expect("opened");
+            }
+            let last = messages.last().filter(|message| message.round() == Round::Commitment);
+            if let (Some(message), false) = (last, watched) {
+                watched = true;
+                // Version and kind, then the session.
+                let session = &message.to_bytes()[2..34];
+                for drawn in &drawn {
+                    let seed = &drawn.given[32 * epoch..][..32];
+                    let coefficient = |k: u16| match (epoch, k) {
+                        (2, 0) => Scalar::ZERO,
+                        _ => derived(b"ceremony/coefficient", &[seed, session, &k.to_le_bytes()]),
+                    };
+                    let (constant, slope) = (coefficient(0), coefficient(1));
+                    for (index, share) in (1u64..).zip(&mut held) {
+                        let dealt = constant + slope * Scalar::from(index);
+                        *share += dealt;
+                        heap::watch(dealt.as_bytes());
+                    }
+                    heap::watch(slope.as_bytes());
+                }
+                held.iter().for_each(|share| heap::watch(share.as_bytes()));
+            }
+        }
+        assert!(watched, "the secrets are known to the test");
+    }
+    drop(black_box(trustees.map(Box::new)));
+}
+
 /// Watches `H2S(label, items..)`, by the protocol's definition.
 fn watch_derived(label: &[u8], items: &[&[u8]]) {
+    heap::watch(derived(label, items).as_bytes());
+}
+
+fn derived(label: &[u8], items: &[&[u8]]) -> Scalar {
     let mut hash = Sha512::new();
     for part in [b"unjoin/v1", label].into_iter().chain(items.iter().copied()) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    heap::watch(Scalar::from_bytes_mod_order_wide(&hash.finalize().into()).as_bytes());
+    Scalar::from_bytes_mod_order_wide(&hash.finalize().into())
 }
 
 /// A generator that keeps what it gave, on the stack: the test computes the secrets from it.

@@ -6,20 +6,18 @@
 //! on the same machine, so their decoding is part of the cost. Where other programs compete for
 //! the machine, look at the processor time: so many processors divided by it is what they carry.
 
-mod drive;
 mod fill;
-mod machine;
 mod prepare;
 
 use clap::Parser;
-use drive::{Load, drive};
-use indicatif::{ProgressBar, ProgressStyle};
 use prepare::{Encoded, Orders, Shop};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unjoin::store::{RedbStore, Store};
+use unjoin_benches::drive::{Load, bar, drive, print_load};
+use unjoin_benches::machine;
 
 const IN_FLIGHT: usize = 16;
 const SUBMITTERS: [usize; 3] = [1, 8, 64];
@@ -184,23 +182,4 @@ fn grants(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>>
         fs::remove_file(path)?;
     }
     Ok(())
-}
-
-fn print_load(name: &str, load: &Load) {
-    println!(
-        "{name}: {:>6.0} /s  ({} in {:.2} s; {:.0} us of processor each, on {:.2} processors; \
-         answered after {:.1} ms in the median, {:.1} ms at the 99th percentile)",
-        load.per_second(),
-        load.decided,
-        load.spent.as_secs_f64(),
-        load.processor.as_secs_f64() * 1e6 / load.decided as f64,
-        load.processor.as_secs_f64() / load.spent.as_secs_f64(),
-        load.wait(0.5),
-        load.wait(0.99),
-    );
-}
-
-fn bar(what: &'static str, length: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}, {eta} left").expect("a template");
-    ProgressBar::new(length as u64).with_style(style).with_message(what)
 }

@@ -1,13 +1,13 @@
 //! What the machine itself costs, and what this process takes of it.
 
+use crate::measure::median;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Instant;
-use unjoin_benches::measure::median;
 
 /// The median of so many writes of 4 KiB, each followed by `fdatasync`, in microseconds.
-pub(crate) fn sync_micros(directory: &Path, times: usize) -> f64 {
+pub fn sync_micros(directory: &Path, times: usize) -> f64 {
     let path = directory.join("sync");
     let mut file = File::create(&path).expect("the directory can be written");
     let block = [0x5a; 4096];
@@ -32,7 +32,7 @@ fn status(line: &str) -> Option<f64> {
 }
 
 /// "resident now / at most so far", in MiB.
-pub(crate) fn memory() -> String {
+pub fn memory() -> String {
     match (status("VmRSS"), status("VmHWM")) {
         (Some(now), Some(most)) => format!("{now:.0} MiB now, {most:.0} MiB at most since the last reset"),
         _ => "not known on this system".to_owned(),
@@ -40,10 +40,10 @@ pub(crate) fn memory() -> String {
 }
 
 /// Starts the "at most" anew, where the system can.
-pub(crate) fn reset_memory_peak() {
+pub fn reset_memory_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-pub(crate) fn file_bytes(path: &Path) -> u64 {
+pub fn file_bytes(path: &Path) -> u64 {
     fs::metadata(path).map(|file| file.len()).unwrap_or(0)
 }

@@ -1,0 +1,105 @@
+//! HTTP for switches that ask with it.
+
+use crate::service::Service;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use unjoin::phone::gateway::{Answer, FreeSwitch, Question, Twilio};
+use unjoin::phone::{Channel, Route, Trunk};
+use unjoin::store::Store;
+
+/// From the request's head to the answer, a slow sender included. Shorter than any switch's
+/// own patience.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Serves until `stopped`, and then what is under way.
+pub(crate) async fn serve(listener: TcpListener, routes: Router, mut stopped: watch::Receiver<bool>) {
+    let until = async move {
+        let _ = stopped.changed().await;
+    };
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(until).await {
+        eprintln!("http: {error}");
+    }
+}
+
+pub(crate) fn routes<S: Store>(service: Arc<Service<S>>) -> Router {
+    Router::new()
+        .route("/route", post(json::<S>).layer(DefaultBodyLimit::max(Question::MAX_BYTES)))
+        .route("/freeswitch", post(freeswitch::<S>).layer(DefaultBodyLimit::max(FreeSwitch::MAX_BYTES)))
+        .route("/twilio/call", post(twilio_call::<S>).layer(DefaultBodyLimit::max(Twilio::MAX_BYTES)))
+        .route("/twilio/message", post(twilio_message::<S>).layer(DefaultBodyLimit::max(Twilio::MAX_BYTES)))
+        .route("/health", get(health::<S>))
+        .layer(from_fn(bounded))
+        .with_state(service)
+}
+
+/// No request lasts longer than [`PATIENCE`].
+pub(crate) async fn bounded(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(PATIENCE, next.run(request)).await;
+    answer.unwrap_or_else(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())
+}
+
+type Shared<S> = State<Arc<Service<S>>>;
+
+async fn json<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
+    // The error would say which field, and to whom: the status is enough for a machine.
+    let Ok(question) = serde_json::from_slice::<Question>(&body) else { return unreadable() };
+    let Some(route) = service.decide(&question).await else { return unavailable() };
+    match serde_json::to_vec(&Answer { id: question.id(), route: &route }) {
+        Ok(answer) => document("application/json", answer),
+        Err(_) => unavailable(),
+    }
+}
+
+async fn freeswitch<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
+    let Ok(question) = service.freeswitch.question(&body) else { return unreadable() };
+    let Some(route) = service.decide(&question).await else { return unavailable() };
+    document("text/xml", service.freeswitch.document(&question, &route).as_bytes().to_vec())
+}
+
+async fn twilio_call<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
+    twilio(&service, &body, Channel::Voice, Twilio::call).await
+}
+
+async fn twilio_message<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
+    let Ok(text) = Twilio::text(&body) else { return unreadable() };
+    twilio(&service, &body, Channel::Sms, |route| Twilio::message(route, &text)).await
+}
+
+async fn twilio<S: Store, D: AsRef<str>>(
+    service: &Arc<Service<S>>,
+    body: &[u8],
+    channel: Channel,
+    answer: impl FnOnce(&Route) -> D,
+) -> Response {
+    let Ok(question) = Twilio::question(body, Trunk::Untrusted) else { return unreadable() };
+    if question.channel() != channel {
+        return unreadable();
+    }
+    let Some(route) = service.decide(&question).await else { return unavailable() };
+    document("text/xml", answer(&route).as_ref().as_bytes().to_vec())
+}
+
+async fn health<S: Store>(State(service): Shared<S>) -> StatusCode {
+    if service.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+fn document(kind: &'static str, body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+fn unreadable() -> Response {
+    StatusCode::BAD_REQUEST.into_response()
+}
+
+fn unavailable() -> Response {
+    StatusCode::SERVICE_UNAVAILABLE.into_response()
+}

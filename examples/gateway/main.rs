@@ -1,0 +1,161 @@
+//! A switchboard behind HTTP and Kamailio: what stands between a telephone switch and the
+//! library.
+//!
+//! ```text
+//! cargo run --release --example gateway -- --directory DIRECTORY [--kamailio ADDRESS:PORT]
+//! ```
+//!
+//! * `--listen`: HTTP for whatever asks in JSON (`POST /route`), FreeSWITCH's `mod_xml_curl`
+//!   (`POST /freeswitch`) and Twilio (`POST /twilio/call`, `POST /twilio/message`), and
+//!   `GET /health`. Whoever reaches it learns real numbers: loopback only, unless told
+//!   otherwise by `--beyond-loopback`.
+//! * `--kamailio`: connects to Kamailio's evapi (see `kamailio.cfg` beside this file), so that
+//!   no process of Kamailio waits for an answer.
+//! * `--control`: makes and ends numbers over HTTP, for demonstrations and tests. A platform
+//!   calls the library where it handles orders, and has no such port.
+//!
+//! It ends on SIGINT and SIGTERM, after the answers that are under way. It prints no number.
+
+mod control;
+mod http;
+mod kamailio;
+mod service;
+
+use clap::{Parser, ValueEnum};
+use service::{Service, Settings};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use unjoin::store::{MemoryStore, RedbStore, Store};
+
+/// Virtual numbers for telephone switches.
+#[derive(Parser)]
+struct Arguments {
+    /// Where HTTP is served.
+    #[arg(long, default_value = "[::1]:8787")]
+    listen: SocketAddr,
+    /// Serve HTTP beyond the loopback interface: with a proxy in front that knows who asks.
+    #[arg(long)]
+    beyond_loopback: bool,
+    /// Kamailio's evapi.
+    #[arg(long)]
+    kamailio: Option<SocketAddr>,
+    /// Where the demonstration's control is served; loopback only.
+    #[arg(long)]
+    control: Option<SocketAddr>,
+    /// What keeps the bindings.
+    #[arg(long, value_enum, default_value = "redb")]
+    store: StoreKind,
+    /// For the slot key file, the demonstration's keys and the database.
+    #[arg(long)]
+    directory: PathBuf,
+    /// The Sofia gateway that FreeSWITCH calls out through.
+    #[arg(long, default_value = "carrier")]
+    sofia_gateway: String,
+    /// The first of 40,000 virtual numbers.
+    #[arg(long, default_value = "+8617000000000")]
+    first_number: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StoreKind {
+    /// Forgets at the end.
+    Memory,
+    /// One file.
+    Redb,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    if !arguments.beyond_loopback && !arguments.listen.ip().is_loopback() {
+        return Err("--listen is beyond loopback: whoever reaches it learns real numbers".into());
+    }
+    if arguments.control.is_some_and(|address| !address.ip().is_loopback()) {
+        return Err("--control is for loopback addresses only".into());
+    }
+    std::fs::create_dir_all(&arguments.directory)?;
+    match arguments.store {
+        StoreKind::Memory => run(arguments, MemoryStore::new()),
+        StoreKind::Redb => {
+            let store = RedbStore::create_or_open(arguments.directory.join("phones.redb"))?;
+            run(arguments, store)
+        }
+    }
+}
+
+fn run<S: Store>(arguments: Arguments, store: S) -> Result<(), Box<dyn Error>> {
+    let service = Arc::new(Service::open(
+        store,
+        Settings {
+            directory: &arguments.directory,
+            sofia_gateway: &arguments.sofia_gateway,
+            first_number: &arguments.first_number,
+        },
+    )?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(service::DECISIONS_AT_ONCE)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(serve(&arguments, &service));
+    // What is under way gets its answer; what still hangs is left.
+    runtime.shutdown_timeout(Duration::from_secs(3));
+    println!("ended: {}", service.summary());
+    outcome
+}
+
+async fn serve<S: Store>(arguments: &Arguments, service: &Arc<Service<S>>) -> Result<(), Box<dyn Error>> {
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = vec![tokio::spawn(service::housekeeping(Arc::clone(service), stopped.clone()))];
+
+    let listener = TcpListener::bind(arguments.listen).await?;
+    println!("http on {}", listener.local_addr()?);
+    tasks.push(tokio::spawn(http::serve(listener, http::routes(Arc::clone(service)), stopped.clone())));
+    if let Some(address) = arguments.control {
+        let listener = TcpListener::bind(address).await?;
+        println!("demonstration control on {}", listener.local_addr()?);
+        tasks.push(tokio::spawn(http::serve(
+            listener,
+            control::routes(Arc::clone(service)),
+            stopped.clone(),
+        )));
+    }
+    if let Some(address) = arguments.kamailio {
+        tasks.push(tokio::spawn(kamailio::speak(address, Arc::clone(service), stopped.clone())));
+    }
+
+    end_is_asked().await?;
+    println!("ending");
+    let _ = stop.send(true);
+    for task in tasks {
+        // Each ends by itself; a panic in one is no reason to leave the others.
+        let _ = tokio::time::timeout(Duration::from_secs(5), task).await;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+async fn end_is_asked() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminated = std::pin::pin!(terminate.recv());
+    let mut interrupted = std::pin::pin!(interrupt.recv());
+    std::future::poll_fn(|context| {
+        use std::future::Future;
+        let ended =
+            terminated.as_mut().poll(context).is_ready() || interrupted.as_mut().poll(context).is_ready();
+        if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn end_is_asked() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

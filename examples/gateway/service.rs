@@ -1,0 +1,188 @@
+//! The switchboard with what it needs, and how many ask it at once.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+use unjoin::phone::gateway::{FreeSwitch, Question};
+use unjoin::phone::{
+    Keeper, LocalKey, NumberRange, NumberingPlan, Pool, PoolConfig, PoolRange, Route, RouteRequest,
+    SlotConfig, SlotKeys, Switchboard, SwitchboardConfig, Trunk, UnprefixedNumbers, VirtualNumber,
+};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::Store;
+use unjoin::{DAY, Environment};
+
+/// So many questions are decided at the same time, each on a thread of its own: the store
+/// blocks. As many again may wait; more are not answered, and the switch says 503.
+pub(crate) const DECISIONS_AT_ONCE: usize = 16;
+
+/// The longest life of a number, in seconds: an hour and a half.
+const MAX_LIFE: u64 = 90 * 60;
+
+pub(crate) struct Settings<'a> {
+    pub(crate) directory: &'a Path,
+    pub(crate) sofia_gateway: &'a str,
+    pub(crate) first_number: &'a str,
+}
+
+pub(crate) struct Service<S: Store> {
+    pub(crate) switchboard: Switchboard<S>,
+    pub(crate) plan: NumberingPlan,
+    pub(crate) freeswitch: FreeSwitch,
+    pub(crate) environment: Environment,
+    keeper: Arc<Keeper>,
+    waiting: Semaphore,
+    /// Demonstration: answers about these numbers come late.
+    delays: Mutex<HashMap<VirtualNumber, Duration>>,
+}
+
+impl<S: Store> Service<S> {
+    pub(crate) fn open(store: S, settings: Settings<'_>) -> Result<Self, Box<dyn Error>> {
+        let environment = Environment::system();
+        let directory = settings.directory;
+        // A platform keeps these two in its key management; here they are files.
+        let key_encryption =
+            LocalKey::new(SecretBytes::new(kept_key(&directory.join("demonstration-key-encryption"))?));
+        let pool_key = SecretBytes::new(kept_key(&directory.join("demonstration-pool-key"))?);
+        // Four slots; clocks agree within half a minute.
+        let slots = SlotConfig::new(MAX_LIFE, 4, 30)?;
+        let keeper =
+            Keeper::create_or_open(directory.join("slot-keys"), key_encryption, slots, &environment)?;
+        let keeper = Arc::new(keeper);
+        let pool = Pool::new(pool_config(settings.first_number)?, &pool_key)?;
+        let switchboard = Switchboard::open(
+            Arc::new(store),
+            SwitchboardConfig::new(MAX_LIFE),
+            Arc::new(pool),
+            Arc::clone(&keeper) as Arc<dyn SlotKeys>,
+            environment.clone(),
+        )?;
+        Ok(Self {
+            switchboard,
+            plan: NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National)?,
+            freeswitch: FreeSwitch::new(settings.sofia_gateway, Trunk::Untrusted)?,
+            environment,
+            keeper,
+            waiting: Semaphore::new(2 * DECISIONS_AT_ONCE),
+            delays: Mutex::default(),
+        })
+    }
+
+    /// The route, or nothing when too many ask: the switch then says that the service is not
+    /// available, whoever called.
+    pub(crate) async fn decide(self: &Arc<Self>, question: &Question) -> Option<Route> {
+        let _place = self.waiting.try_acquire().ok()?;
+        let Some(request) = question.request(&self.plan) else { return Some(Route::Refuse) };
+        let delay = self.delay_of(request.dialled);
+        let service = Arc::clone(self);
+        let route = spawn_blocking(move || service.route(&request)).await.ok()?;
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+        Some(route)
+    }
+
+    /// An error of keys or store is refused like everything else: which records are damaged is
+    /// nobody's business.
+    fn route(&self, request: &RouteRequest) -> Route {
+        self.switchboard.route(request).unwrap_or_else(|error| {
+            eprintln!("refused for {}", error.code());
+            Route::Refuse
+        })
+    }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.keeper.window(self.environment.now()).is_ok()
+    }
+
+    pub(crate) fn delay(&self, number: VirtualNumber, delay: Duration) {
+        let mut delays = self.delays.lock().unwrap_or_else(PoisonError::into_inner);
+        if delay.is_zero() {
+            delays.remove(&number)
+        } else {
+            delays.insert(number, delay)
+        };
+    }
+
+    fn delay_of(&self, number: VirtualNumber) -> Option<Duration> {
+        self.delays.lock().unwrap_or_else(PoisonError::into_inner).get(&number).copied()
+    }
+
+    /// How many were put through and refused; the reasons are for a metrics endpoint.
+    pub(crate) fn summary(&self) -> String {
+        let counts = self.switchboard.counts();
+        let refused = counts.withheld
+            + counts.badly_attested
+            + counts.unknown
+            + counts.ended
+            + counts.cut_off
+            + counts.expired
+            + counts.wrong_channel
+            + counts.closed_direction;
+        format!("{} put through, {refused} refused", counts.connected)
+    }
+}
+
+/// Makes and deletes slot keys in time, and clears away.
+pub(crate) async fn housekeeping<S: Store>(service: Arc<Service<S>>, mut stopped: watch::Receiver<bool>) {
+    for round in 0_u64.. {
+        let service = Arc::clone(&service);
+        let _ = spawn_blocking(move || {
+            if let Err(error) = service.keeper.rotate(service.environment.now()) {
+                eprintln!("slot keys: {error}");
+            }
+            if round % 12 == 11 {
+                match service.switchboard.tick() {
+                    // Who was dialled in vain is for the operator's alarm, not for a log.
+                    Ok(report) => println!("{}; {} alarms", service.summary(), report.alarms.len()),
+                    Err(error) => eprintln!("tick: {error}"),
+                }
+            }
+        })
+        .await;
+        if tokio::time::timeout(Duration::from_secs(5), stopped.changed()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// 40,000 numbers in four slices, one drawn from on each day: nobody sees a number again for
+/// nearly two days, a recovery of the keys included.
+fn pool_config(first_number: &str) -> Result<PoolConfig, Box<dyn Error>> {
+    const SLICE: u64 = 10_000;
+    let first: u64 = first_number.trim_start_matches('+').parse()?;
+    let slice = |place: u64| -> Result<_, Box<dyn Error>> {
+        let number = VirtualNumber::new(&format!("+{}", first + place * SLICE))?;
+        Ok(vec![PoolRange::in_service(NumberRange::new(number, SLICE)?)])
+    };
+    Ok(PoolConfig {
+        epoch_seconds: DAY,
+        max_life: MAX_LIFE,
+        quarantine: 2 * DAY - MAX_LIFE,
+        spare_recoveries: 1,
+        largest_hub: SLICE,
+        slices: (0..4).map(slice).collect::<Result<_, _>>()?,
+        withdrawn: Vec::new(),
+        resting: Vec::new(),
+    })
+}
+
+/// The 32 bytes in this file, made at the first start and readable by nobody else.
+fn kept_key(path: &Path) -> Result<[u8; 32], Box<dyn Error>> {
+    if !path.exists() {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        file.write_all(SecretBytes::<32>::random(&mut SystemRng::new()).expose())?;
+        file.sync_all()?;
+    }
+    Ok(fs::read(path)?.try_into().map_err(|_| "a demonstration key has 32 bytes")?)
+}

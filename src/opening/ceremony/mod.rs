@@ -1,0 +1,63 @@
+//! How n trustees make the escrow key, any t of whom open, and how they refresh its shares:
+//! no dealer, and nobody ever holds the key.
+//!
+//! Distributed key generation after Pedersen (EUROCRYPT 1991) with the proofs of possession
+//! of Komlo and Goldberg (FROST, SAC 2020, figure 1), over any channel that carries bytes:
+//! a directory, a mailbox, sticks. Every message goes to every member.
+//!
+//! | round | a member says | the others check |
+//! |---|---|---|
+//! | join | a nonce and a fresh key to seal shares to | the signature, the plan |
+//! | commitment | `C_0 .. C_t-1`, commitments to a random polynomial f, and a proof that it knows f(0) | degree, proof, session |
+//! | shares | which commitments it heard, and f(j) sealed to each member j | that all heard the same; j: that f(j) is on the polynomial |
+//! | verdict | which shares it heard; that its own are good, or a complaint | the complaint, by opening what was sealed |
+//! | signature | its signature on the committee and the transcript | that all signed the same |
+//!
+//! A refresh is the same with f(0) = 0, left out of the commitments; the new shares are added
+//! to the old ones, so the key stays, and shares of two epochs do not fit together.
+
+mod error;
+mod message;
+mod participant;
+mod plan;
+mod rounds;
+mod sealing;
+#[cfg(test)]
+mod tests;
+
+pub use error::{CeremonyError, Culprit, Disagreement, Fault};
+pub use message::{Round, RoundMessage};
+pub use participant::Step;
+pub(super) use participant::{Outcome, Participant};
+pub use plan::{CeremonyPlan, PlanError};
+#[cfg(test)]
+pub(super) use sealing::RecipientSecret;
+
+use super::{Committee, SignedCommittee};
+use rand_core::CryptoRng;
+use rounds::{Ground, Halt, join};
+
+/// What anybody makes of a ceremony's messages, without a secret: the signed committee once it
+/// is finished, `None` while messages are missing, and otherwise who is to blame. `previous`
+/// is the committee that a refresh starts from.
+///
+/// This is the proof against a culprit: whoever has the plan and the messages comes to the
+/// same result.
+///
+/// # Errors
+/// [`CeremonyError::Culprits`], [`CeremonyError::Disagreement`], [`CeremonyError::Plan`] when
+/// `previous` is not what the plan refreshes, [`CeremonyError::Degenerate`].
+pub fn observe(
+    plan: &CeremonyPlan,
+    previous: Option<&Committee>,
+    messages: &[RoundMessage],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<Option<SignedCommittee>, CeremonyError> {
+    let mut walk =
+        || join(Ground::new(plan, previous, messages)?)?.advance(rng)?.advance()?.advance()?.advance();
+    match walk() {
+        Ok(signed) => Ok(Some(signed)),
+        Err(Halt::Missing(..)) => Ok(None),
+        Err(Halt::Ended(error)) => Err(error),
+    }
+}

@@ -1,0 +1,94 @@
+//! Stores that acknowledge before anything is durable: what the record must notice.
+
+use crate::disk::Disk;
+use redb::StorageBackend;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError};
+
+/// A disk that does only some of the syncs that it answers.
+#[derive(Debug)]
+pub(crate) struct SyncsSeldom {
+    pub(crate) disk: Disk,
+    /// Whether it does the sync of this number.
+    pub(crate) does: fn(u64) -> bool,
+    pub(crate) asked: AtomicU64,
+}
+
+impl StorageBackend for SyncsSeldom {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        if (self.does)(number) { self.disk.sync_data() } else { Ok(()) }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.write(offset, data)
+    }
+}
+
+/// So many calls are answered before they are committed.
+const BEHIND: usize = 6;
+
+/// A store that answers from memory and commits a few calls later.
+pub(crate) struct WritesBehind<S> {
+    rows: MemoryStore,
+    store: Arc<S>,
+    waiting: Mutex<Vec<Commit>>,
+    calls: AtomicU64,
+}
+
+impl<S: Store> WritesBehind<S> {
+    pub(crate) fn new(store: Arc<S>) -> Self {
+        let rows = MemoryStore::new();
+        for bucket in Bucket::all() {
+            for Row { key, value } in store.scan(bucket, b"", None, usize::MAX).unwrap() {
+                rows.commit(&[Commit::new(bucket).put(key, value)]).unwrap();
+            }
+        }
+        Self { rows, store, waiting: Mutex::default(), calls: AtomicU64::new(0) }
+    }
+}
+
+impl<S: Store> Store for WritesBehind<S> {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.rows.read(keys)
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.rows.scan(bucket, prefix, after, limit)
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        let mut waiting = self.waiting.lock().unwrap();
+        let outcomes = self.rows.commit(commits)?;
+        waiting.extend_from_slice(commits);
+        let calls = self.calls.fetch_add(1, Ordering::SeqCst) as usize;
+        if calls % BEHIND == BEHIND - 1 {
+            self.store.commit(&std::mem::take(&mut *waiting))?;
+        }
+        Ok(outcomes)
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,481 @@
+#!/usr/bin/env python3
+"""Virtual numbers on a real SIP path: Kamailio with examples/gateway/kamailio.cfg, the gateway example, and sipp as
+the carrier's phones on both sides.
+
+    tests/sip/check.py PROGRAM [--keep DIRECTORY] [--only WORD]
+
+PROGRAM is the built example `gateway`. Every SIP message that either side receives is searched for the other side's
+number (leaks.py), Kamailio's and the gateway's logs for every number. At the end leaks are planted, by taking rules
+out of kamailio.cfg one at a time, and each must be found.
+
+Needs kamailio, kamailio-extra-modules, kamailio-json-modules and sip-tester of Debian. Everything runs on the
+loopback interface, on ports that are free.
+"""
+
+import argparse
+import base64
+import concurrent.futures
+import contextlib
+import json
+import pathlib
+import re
+import signal
+import socket
+import sys
+import tempfile
+import time
+import urllib.parse
+import xml.etree.ElementTree
+
+import leaks
+from bench import (
+    ANY_MERCHANT, COURIER, CUSTOMER, LOOPBACK, MERCHANT, OTHER_CUSTOMER, PEOPLE, STRANGER, Bench, Failure, Gateway,
+    Phone, final, first_line, free_port, in_use, received, require, stop, unnamed, until)
+from scenarios import SDP, Callee, Caller
+
+# The cases. Each says in its name what holds.
+
+
+def a_courier_and_a_customer_reach_each_other(bench):
+    number = bench.gateway.bind("order-1", "courier", "courier-1", COURIER, CUSTOMER)
+    for caller, callee in ((CUSTOMER, COURIER), (COURIER, CUSTOMER)):
+        # Whoever dialled hangs up; whoever was called does. Both change the call and send tones in between.
+        bench.call(
+            Caller(caller, number).invite().answered().wait(100).reinvite(2)
+            .request("INFO", 3, body="Signal=5\nDuration=160\n", kind="application/dtmf-relay").bye(4),
+            Callee(callee).rings().answers().hears("INVITE", SDP).hears("INFO").hears("BYE"),
+            "whoever dialled hangs up")
+        bench.call(
+            Caller(caller, number).invite().answered().hears("INVITE", SDP).hears("BYE"),
+            Callee(callee).rings().answers().wait(100).reinvite(11).bye(12),
+            "whoever was called hangs up")
+    return number
+
+
+def what_the_callee_sees_is_the_virtual_number(bench):
+    number = bench.gateway.bind("order-1", "courier", "courier-1", COURIER, CUSTOMER)
+    _, came_in = bench.call(
+        Caller(CUSTOMER, number, extra="Route: <sip:elsewhere.example;lr>\n").invite().answered().bye(2),
+        Callee(COURIER).rings().answers().hears("BYE"), "a call")
+    invite = came_in[0].decode()
+    require("elsewhere" not in invite, "the caller's Route arrived")
+    for header in ("From", "To", "Contact", "P-Asserted-Identity"):
+        line = re.search(rf"(?m)^{header}: (.*)$", invite)
+        require(line and number in line.group(1), f"{header} of the callee's INVITE does not show the virtual number")
+
+
+def numbers_are_read_in_every_prefix_form(bench):
+    number = bench.gateway.bind("order-1", "courier", "courier-1", COURIER, CUSTOMER)
+    national = number.removeprefix("+86")
+    for dialled, asserted in (("0086" + national, "0" + CUSTOMER[3:]), ("0" + national, "00" + CUSTOMER[1:])):
+        bench.call(
+            Caller(CUSTOMER, dialled, asserted=asserted).invite().answered().bye(2),
+            Callee(COURIER).rings().answers().hears("BYE"), "another form of the number")
+
+
+def a_merchant_is_refused_until_a_ticket_opens_it(bench):
+    number = bench.gateway.bind("order-2", "merchant", "merchant-1", MERCHANT, CUSTOMER)
+    bench.call(
+        Caller(CUSTOMER, number).invite().answered().bye(2),
+        Callee(MERCHANT).rings().answers().hears("BYE"), "the customer calls the merchant")
+    bench.dial(Caller(MERCHANT, number).invite().refused(480), "the merchant without a ticket")
+    bench.gateway.tell("/ticket", merchant="merchant-1", order="order-2", seconds=600)
+    bench.call(
+        Caller(MERCHANT, number).invite().answered().bye(2),
+        Callee(CUSTOMER).rings().answers().hears("BYE"), "the merchant with a ticket")
+
+
+def every_refusal_is_the_same(bench):
+    """Byte for byte but for Call-ID, tags and branches. The phones write the same From, so that nothing else of
+    theirs differs, and the trunk asserts who they are."""
+    live = bench.gateway.bind("order-3", "courier", "courier-3", COURIER, CUSTOMER)
+    closed = bench.gateway.bind("order-4", "merchant", "merchant-4", MERCHANT, CUSTOMER)
+    released = bench.gateway.bind("order-5", "courier", "courier-5", COURIER, CUSTOMER)
+    bench.gateway.tell("/release", merchant=ANY_MERCHANT, order="order-5", leg="courier")
+    killed = bench.gateway.bind("order-6", "merchant", "merchant-6", MERCHANT, CUSTOMER)
+    bench.gateway.tell("/kill", merchant="merchant-6")
+    expired = bench.gateway.bind("order-7", "courier", "courier-7", COURIER, CUSTOMER, seconds=1)
+    time.sleep(1.1)
+    unknown = live[:-4] + "%04d" % ((int(live[-4:]) + 5000) % 10000)
+    cases = {
+        "a stranger": (live, dict(asserted=STRANGER)),
+        "an expired number": (expired, dict(asserted=CUSTOMER)),
+        "a withheld caller": (live, dict(asserted=None)),
+        "a caller who asks for privacy": (live, dict(asserted=CUSTOMER, extra="Privacy: id\n")),
+        "a caller whom nobody vouches for": (live, dict(asserted=CUSTOMER, attestation=None)),
+        "a caller with the lowest attestation": (live, dict(asserted=CUSTOMER, attestation="C")),
+        "a released number": (released, dict(asserted=CUSTOMER)),
+        "a closed direction": (closed, dict(asserted=MERCHANT)),
+        "a merchant who was cut off": (killed, dict(asserted=CUSTOMER)),
+        "a number that serves nobody": (unknown, dict(asserted=CUSTOMER)),
+        "a number that is no virtual number": ("+8613011110000", dict(asserted=CUSTOMER)),
+        "a word instead of a number": ("operator", dict(asserted=CUSTOMER)),
+        "a body that is not SDP": (live, dict(asserted=CUSTOMER, body="ISUP {own}", kind="application/isup")),
+        "a quotation mark for a caller": (live, dict(asserted='138%22,%22x')),
+    }
+    answers = {}
+    for what, (dialled, more) in cases.items():
+        # Both parties' own To differs with what they dial; the caller knows what he dialled.
+        port = free_port()
+        messages = bench.dial(Caller("0", dialled, **more).invite().refused(480), what, port)
+        require([first_line(message).split()[1] for message in messages] == ["100", "480"],
+                f"{what} got {[first_line(message) for message in messages]}")
+        reply = unnamed(final(messages))
+        reply = reply.replace(dialled.encode(), b"DIALLED").replace(b":%d" % port, b":PORT")
+        answers[what] = reply
+    require(len(set(answers.values())) == 1, "the refusals differ:\n" + "\n".join(
+        f"{what}: {reply!r}" for what, reply in answers.items()))
+
+
+def a_merchant_is_cut_off_at_once(bench):
+    number = bench.gateway.bind("order-8", "merchant", "merchant-8", MERCHANT, CUSTOMER)
+    bench.call(
+        Caller(CUSTOMER, number).invite().answered().bye(2),
+        Callee(MERCHANT).rings().answers().hears("BYE"), "before")
+    bench.gateway.tell("/kill", merchant="merchant-8")
+    bench.dial(Caller(CUSTOMER, number).invite().refused(480), "after")
+
+
+def a_call_ends_with_its_binding(bench):
+    """However long it rang, and though a re-INVITE comes in between; both sides are told without a leak."""
+    number = bench.gateway.bind("order-9", "courier", "courier-9", COURIER, CUSTOMER, seconds=5)
+    begun = time.monotonic()
+    came_back, came_in = bench.call(
+        Caller(CUSTOMER, number).invite().answered().wait(500).reinvite(2).hears("BYE"),
+        Callee(COURIER).rings(1500).answers().hears("INVITE", SDP).hears("BYE"), "a call across the end")
+    lasted = time.monotonic() - begun
+    require(3 <= lasted <= 6.5, f"a call over a binding of 5 s lasted {lasted:.1f} s")
+    require(came_back[-1].startswith(b"BYE ") and came_in[-1].startswith(b"BYE "), "not both sides got a BYE")
+    bench.dial(Caller(CUSTOMER, number).invite().refused(480), "after the end")
+    number = bench.gateway.bind("order-17", "courier", "courier-17", COURIER, CUSTOMER, seconds=2)
+    bench.call(
+        Caller(CUSTOMER, number).invite().refused(480),
+        Callee(COURIER).rings().is_cancelled(), "a phone that rings beyond the end")
+
+
+def a_slow_answer_delays_no_other_call(bench):
+    """One call waits, and more questions than Kamailio has processes (children=4); another call is answered at once."""
+    slow = bench.gateway.bind("order-10", "courier", "courier-10", COURIER, CUSTOMER)
+    fast = bench.gateway.bind("order-11", "courier", "courier-11", COURIER, OTHER_CUSTOMER)
+    bench.gateway.tell("/delay", number=slow, milliseconds=1200)
+    waiting = Phone(bench.kamailio, Caller(CUSTOMER, slow).invite().ringing().cancel(), bench.kamailio.calling,
+                    f"{LOOPBACK}:{bench.kamailio.port}")
+    slow_callee = Phone(bench.kamailio, Callee(COURIER).rings().is_cancelled(), bench.kamailio.called)
+    until(lambda: waiting.trace.exists() and received(waiting.trace), 2, "100 Trying of the slow call")
+    for _ in range(12):
+        bench.kamailio.send(f"INVITE sip:{slow}@platform.example SIP/2.0",
+                            f"P-Asserted-Identity: <sip:{STRANGER}@carrier.example>\r\nAttestation-Info: A\r\n", wait=0.01)
+    # Refused, so that the slow call's own callee can have the port; the gateway is asked all the same.
+    other = Phone(bench.kamailio, Caller(STRANGER, fast).invite().refused(480), free_port(),
+                  f"{LOOPBACK}:{bench.kamailio.port}")
+    other.finish("the other call")
+    still_waiting = [first_line(message).split()[1] for message in received(waiting.trace)]
+    waiting.finish("the slow call")
+    slow_callee.finish("the slow call's callee")
+    bench.gateway.tell("/delay", number=slow, milliseconds=0)
+    require(still_waiting == ["100"], f"the slow call was not waiting any more: {still_waiting}")
+    require(other.seconds < 1.0, f"the other call's answer took {other.seconds:.2f} s")
+    bench.search(waiting.messages, [COURIER], "the slow call, at the caller")
+    bench.search(slow_callee.messages, [CUSTOMER], "the slow call, at the callee")
+
+
+def a_call_given_up_before_the_answer_reaches_nobody(bench):
+    number = bench.gateway.bind("order-18", "courier", "courier-18", COURIER, CUSTOMER)
+    bench.gateway.tell("/delay", number=number, milliseconds=600)
+    callee = Phone(bench.kamailio, Callee(COURIER).rings(), bench.kamailio.called)
+    try:
+        bench.dial(Caller(CUSTOMER, number).invite().wait(200).cancel(), "a call given up")
+        time.sleep(0.8)
+    finally:
+        stop(callee.process)
+        bench.gateway.tell("/delay", number=number, milliseconds=0)
+    require(not received(callee.trace), "the callee's phone rang")
+
+
+def what_goes_wrong_at_the_callee_tells_nothing(bench):
+    number = bench.gateway.bind("order-12", "courier", "courier-12", COURIER, CUSTOMER)
+    for status, expected, extra in (
+        (f"486 {COURIER} is busy", 486, ""),
+        (f"603 {COURIER} declines", 480, ""),
+        ("302 Moved", 480, f"Contact: <sip:{COURIER}@elsewhere.example>\n"),
+        (f"404 No {COURIER} here", 480, f"Error-Info: <sip:{COURIER}@elsewhere.example>\n"),
+    ):
+        bench.call(
+            Caller(CUSTOMER, number).invite().refused(expected),
+            Callee(COURIER).rings().declines(status, extra), f"the callee's {status[:3]}")
+    bench.call(
+        Caller(CUSTOMER, number).invite().ringing().cancel(),
+        Callee(COURIER).rings().is_cancelled(), "a call given up")
+
+
+def within_a_call_only_its_own_requests_pass(bench):
+    number = bench.gateway.bind("order-13", "courier", "courier-13", COURIER, CUSTOMER)
+    bench.call(
+        Caller(CUSTOMER, number).invite().answered().request("REFER", 2, code=405)
+        .request("MESSAGE", 3, code=405, body="call me at {own}", kind="text/plain").bye(4),
+        Callee(COURIER).rings().answers().hears("BYE"), "a transfer and a message")
+    # Somebody who knows how such a request looks, and no call.
+    route = f"Route: <sip:{LOOPBACK}:{bench.kamailio.port};lr;did=1a2.3b4>\r\nX: in-dialog\r\n"
+    for method in ("BYE", "INVITE", "INFO"):
+        answer = bench.kamailio.send(f"{method} sip:{COURIER}@{LOOPBACK}:{bench.kamailio.called} SIP/2.0", route)
+        require(answer and b" 481 " in answer.split(b"\r\n")[0], f"a forged {method} got {answer}")
+
+
+def a_late_reply_is_not_forwarded(bench):
+    """A 200 repeated after its transaction ended would go where its second Via points, as it is."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+        caller.bind((LOOPBACK, 0))
+        caller.settimeout(1)
+        headers = (
+            f"Via: SIP/2.0/UDP {LOOPBACK}:{bench.kamailio.port};branch=z9hG4bKgone.0\r\n"
+            f"Via: SIP/2.0/UDP {LOOPBACK}:{caller.getsockname()[1]};branch=z9hG4bKlate\r\n"
+            "From: <sip:a@carrier.example>;tag=1\r\nTo: <sip:x@platform.example>;tag=2\r\n"
+            f"Call-ID: late\r\nCSeq: 1 INVITE\r\nContact: <sip:{COURIER}@carrier.example>\r\n")
+        bench.kamailio.send("SIP/2.0 200 OK", wait=0.3, headers=headers)
+        try:
+            arrived = caller.recv(65535)
+        except TimeoutError:
+            return
+        raise Failure(f"a late reply arrived: {arrived[:80]}")
+
+
+def what_a_proxy_cannot_rewrite_stops_the_call(bench):
+    """Call-ID and tags belong to the phones. If one holds a hidden number the last gate sends nothing."""
+    number = bench.gateway.bind("order-14", "courier", "courier-14", COURIER, CUSTOMER)
+    callee = Phone(bench.kamailio, Callee(COURIER).rings(), bench.kamailio.called)
+    bench.dial(Caller(CUSTOMER, number, call_id=f"{CUSTOMER}///[call_id]").invite().refused(480), "a telling Call-ID")
+    stop(callee.process)
+    require(not received(callee.trace), "the callee received a Call-ID with the caller's number")
+    callee = Phone(bench.kamailio, Callee(COURIER, tag=f"{COURIER}").rings(), bench.kamailio.called)
+    caller = Phone(bench.kamailio, Caller(CUSTOMER, number).invite().ringing(), bench.kamailio.calling,
+                   f"{LOOPBACK}:{bench.kamailio.port}")
+    until(lambda: "stopped" in bench.kamailio.log.read_text(), 3, "the last gate's line")
+    time.sleep(0.3)
+    stop(caller.process)
+    stop(callee.process)
+    bench.search(received(caller.trace), [COURIER], "a telling tag, at the caller")
+
+
+def without_the_gateway_there_is_no_call(bench):
+    """503 in bounded time while it hangs, at once when it is known to be silent or gone; and it recovers."""
+    number = bench.gateway.bind("order-15", "courier", "courier-15", COURIER, CUSTOMER)
+
+    def refused_within(least, most, what):
+        phone = Phone(bench.kamailio, Caller(CUSTOMER, number).invite().refused(503), free_port(),
+                      f"{LOOPBACK}:{bench.kamailio.port}")
+        phone.finish(what)
+        require(least <= phone.seconds <= most, f"{what}: 503 after {phone.seconds:.2f} s")
+        bench.search(phone.messages, [COURIER], what)
+
+    bench.gateway.process.send_signal(signal.SIGSTOP)
+    refused_within(1.0, 3.0, "a gateway that hangs")
+    time.sleep(4)
+    refused_within(0.0, 0.8, "a gateway that has hung for a while")
+    bench.gateway.process.send_signal(signal.SIGCONT)
+    until(bench.settled, 8, "the gateway after its pause")
+    bench.call(
+        Caller(CUSTOMER, number).invite().answered().bye(2),
+        Callee(COURIER).rings().answers().hears("BYE"), "after the pause")
+    stop(bench.gateway.process)
+    refused_within(0.0, 0.8, "a gateway that is gone")
+    bench.gateway = Gateway(bench.program, bench.directory, bench.kamailio.evapi)
+    until(bench.is_connected, 8, "the gateway after a restart")
+    bench.call(
+        Caller(CUSTOMER, number).invite().answered().bye(2),
+        Callee(COURIER).rings().answers().hears("BYE"), "after a restart")
+
+
+def other_switches_get_their_documents(bench):
+    """HTTP: JSON, FreeSWITCH and TwiML are read by other parsers than ours; one refusal, and errors that say nothing."""
+    number = bench.gateway.bind("order-16", "courier", "courier-16", COURIER, CUSTOMER)
+    question = {"id": "q-1", "caller": CUSTOMER, "dialled": number, "channel": "voice", "attestation": "full",
+                "trunk": "untrusted"}
+    status, answer = bench.gateway.post("/route", json.dumps(question))
+    answer = json.loads(answer)
+    longest = answer.pop("max_duration", 0)
+    require(status == 200 and 590 <= longest <= 600, f"{status}, at most {longest} s")
+    require(answer == {"id": "q-1", "route": "connect", "callee": COURIER, "show": number}, "the answer in JSON")
+
+    form = "application/x-www-form-urlencoded"
+    hidden = {"Caller-Privacy-Hide-Number": "true"}
+    for context in ("virtual", "<\"&'>\t\x01"):
+        call = {"section": "dialplan", "Caller-Context": context, "Caller-Caller-ID-Number": CUSTOMER,
+                "Caller-Destination-Number": number, "variable_attestation": "full"}
+        for fields, expected in ((call, "bridge"), (call | hidden, "respond")):
+            status, answer = bench.gateway.post("/freeswitch", urllib.parse.urlencode(fields), form)
+            document = xml.etree.ElementTree.fromstring(answer)
+            require(status == 200 and document.get("type") == "freeswitch/xml", "not FreeSWITCH's document")
+            found = document.find("./section[@name='dialplan']/context")
+            require(found.get("name") == context.replace("\x01", "\ufffd"), "another context came back")
+            last = found.findall("./extension/condition/action")[-1]
+            require(last.get("application") == expected, f"{last.get('application')} instead of {expected}")
+
+    call = {"CallSid": "CA1", "From": CUSTOMER, "To": number, "StirVerstat": "TN-Validation-Passed-A"}
+    _, answer = bench.gateway.post("/twilio/call", urllib.parse.urlencode(call), form)
+    dial = xml.etree.ElementTree.fromstring(answer).find("Dial")
+    require(dial.get("callerId") == number and dial.find("Number").text == COURIER, "TwiML for a call")
+    text = "I'm <here> & \"there\"\n]]>"
+    message = {"MessageSid": "SM1", "From": CUSTOMER, "To": number, "StirVerstat": "TN-Validation-Passed-A", "Body": text}
+    _, answer = bench.gateway.post("/twilio/message", urllib.parse.urlencode(message), form)
+    passed = xml.etree.ElementTree.fromstring(answer).find("Message")
+    require(passed.get("from") == number and passed.find("Body").text == text, "TwiML for a message")
+
+    refusals = {
+        path: {bench.gateway.post(path, encode(fields | change), kind)[1] for change in changes}
+        for path, kind, encode, fields, changes in (
+            ("/route", "application/json", json.dumps, question,
+             ({"caller": STRANGER}, {"caller": None}, {"attestation": "none"}, {"dialled": "operator"})),
+            ("/twilio/call", form, urllib.parse.urlencode, call,
+             ({"From": STRANGER}, {"From": "anonymous"}, {"StirVerstat": ""}, {"To": "operator"})),
+        )
+    }
+    for path, answers in refusals.items():
+        require(len(answers) == 1, f"{path} has {len(answers)} refusals")
+    for path, body, expected in (
+        ("/route", "", 400), ("/route", json.dumps(CUSTOMER), 400), ("/route", json.dumps(question | {"more": CUSTOMER}), 400),
+        ("/route", " " * 1025, 413), ("/freeswitch", "", 400), ("/twilio/call", urllib.parse.urlencode(message), 400),
+    ):
+        status, answer = bench.gateway.post(path, body)
+        require(status == expected and not leaks.find(answer, CUSTOMER), f"{path} answered {status} to what it cannot read")
+
+
+def no_log_has_a_number(bench):
+    for log in (bench.kamailio.log, bench.gateway.log):
+        text = log.read_bytes()
+        for number in PEOPLE:
+            require(not leaks.find(text, number), f"{log.name} has a number in it")
+
+
+def the_search_sees_through_encodings(_):
+    digits, address = CUSTOMER[1:], "sip:+8617000000001@platform.example"
+    secret = f"sip:{CUSTOMER}@carrier.example"
+    xored = bytes(a ^ b for a, b in zip(secret.encode(), address.encode()))
+    for hidden in (
+        CUSTOMER, "0138 1111 2222", "(0138) 1111-2222", digits[::-1], leaks.swapped(digits), digits.encode().hex(),
+        urllib.parse.quote(digits).replace("1", "%31"), base64.b64encode(secret.encode()).decode(),
+        "x" + base64.b64encode(secret.encode()).decode(), base64.urlsafe_b64encode(xored).decode().rstrip("="),
+        base64.b64encode(xored).decode().replace("=", "-"), xored.hex(),
+    ):
+        message = f"INVITE {address} SIP/2.0\r\nRecord-Route: <sip:proxy.example;lr;p={hidden}>\r\n\r\n"
+        require(leaks.find(message.encode(), CUSTOMER), f"not found: {hidden}")
+        require(not leaks.find(message.encode(), STRANGER), f"found what is not there: {hidden}")
+
+
+CASES = [
+    the_search_sees_through_encodings,
+    a_courier_and_a_customer_reach_each_other,
+    what_the_callee_sees_is_the_virtual_number,
+    numbers_are_read_in_every_prefix_form,
+    a_merchant_is_refused_until_a_ticket_opens_it,
+    every_refusal_is_the_same,
+    a_merchant_is_cut_off_at_once,
+    a_call_ends_with_its_binding,
+    a_slow_answer_delays_no_other_call,
+    a_call_given_up_before_the_answer_reaches_nobody,
+    what_goes_wrong_at_the_callee_tells_nothing,
+    within_a_call_only_its_own_requests_pass,
+    a_late_reply_is_not_forwarded,
+    what_a_proxy_cannot_rewrite_stops_the_call,
+    other_switches_get_their_documents,
+    without_the_gateway_there_is_no_call,
+    no_log_has_a_number,
+]
+
+# Rules of kamailio.cfg to take out, one at a time: text and what stands for it. The last gate is open for all of
+# them, or it would hide that they are needed.
+GATE = ("    if ($snd(buf) =~ $var(tail)) {", "    if (0) {")
+PLANTED = {
+    "the numbers travel in Record-Route parameters": [('"restore_dlg", 1', '"restore_dlg", 0')],
+    "Contact passes": [('    if (is_present_hf("Contact")) {', "    if (0) {")],
+    "headers pass that nobody named": [('    keep_hf("', '    if (0) keep_hf("')],
+    "the session's owner and name pass": [
+        ("        subst_body('/^o=", "        if (0) subst_body('/^o="), ("        subst_body('/^s=", "        if (0) subst_body('/^s=")],
+    "the SDP's addresses of people pass": [('        sdp_remove_line_by_prefix("p=");', "")],
+    "From stays": [("    uac_replace_from(", "    if (0) uac_replace_from(")],
+    "To's display name stays": [("    uac_replace_to(", "    if (0) uac_replace_to(")],
+    "reason phrases pass": [('change_reply_status("$rs", "OK")', "$var(nothing) = 0")],
+    "the BYE at the end has the first From": [('        subst_hf("From"', '        if (0) subst_hf("From"')],
+}
+
+
+def planted(program, directory, name, changes):
+    """What the search finds once a rule is taken out. Calls may fail over it; finding nothing is the failure."""
+
+    def change(text):
+        for old, new in [*changes, GATE]:
+            require(text.count(old) == 1, f"{name}: kamailio.cfg has {text.count(old)} times: {old}")
+            text = text.replace(old, new)
+        return text
+
+    bench = Bench(program, directory, change)
+    try:
+        number = bench.gateway.bind("order-1", "courier", "courier-1", COURIER, CUSTOMER,
+                                    seconds=2 if "end" in name else 600)
+        if "end" in name:
+            bench.call(
+                Caller(CUSTOMER, number).invite().answered().hears("BYE"),
+                Callee(COURIER).rings().answers().hears("BYE"), "planted", must_end_well=False)
+        else:
+            bench.call(
+                Caller(CUSTOMER, number).invite().answered().bye(2),
+                Callee(COURIER).rings().answers().hears("BYE"), "planted", must_end_well=False)
+        return bench.found
+    finally:
+        bench.close()
+
+
+def outcome_of(program, directory, named):
+    """Whether a planted leak was found, in how many seconds, and a line about it."""
+    begun = time.monotonic()
+    directory.mkdir()
+    try:
+        found = planted(program, directory, *named)
+        outcome = f"found: {found[0]}" if found else "NOT FOUND"
+    except Failure as failure:
+        found, outcome = [], f"FAILED\n{failure}"
+    return bool(found), time.monotonic() - begun, outcome
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("program", help="the built example `gateway`")
+    arguments.add_argument("--keep", type=pathlib.Path, help="leave configurations, traces and logs in this directory")
+    arguments.add_argument("--only", default="", help="cases and planted leaks whose name has this in it")
+    given = arguments.parse_args()
+    failed = 0
+    with contextlib.ExitStack() as stack:
+        directory = given.keep or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (directory / "cases").mkdir(parents=True)
+        started = time.monotonic()
+        bench = Bench(given.program, directory / "cases")
+        stack.callback(bench.close)
+        for case in CASES:
+            name = case.__name__.replace("_", " ")
+            if given.only not in name:
+                continue
+            begun = time.monotonic()
+            try:
+                case(bench)
+                outcome = "ok"
+            except Failure as failure:
+                outcome = f"FAILED\n{failure}"
+                failed += 1
+            for line in bench.found:
+                outcome += f"\nLEAK {line}"
+            failed += len(bench.found)
+            bench.found = []
+            print(f"{name:<60} {time.monotonic() - begun:5.1f} s  {outcome}", flush=True)
+        bench.close()
+        chosen = {name: changes for name, changes in PLANTED.items() if given.only in name}
+        with concurrent.futures.ThreadPoolExecutor(4) as several:
+            outcomes = several.map(
+                lambda at: outcome_of(given.program, directory / f"planted-{at[0]}", at[1]), enumerate(chosen.items()))
+            for name, (is_found, seconds, outcome) in zip(chosen, outcomes):
+                failed += not is_found
+                print(f"planted: {name:<51} {seconds:5.1f} s  {outcome}", flush=True)
+        print(f"{bench.messages} messages searched, {failed} failures, {time.monotonic() - started:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
