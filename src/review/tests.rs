@@ -158,5 +158,11 @@ fn every_shape_of_a_review_row_round_trips() {
         longer.push(0);
         assert!(ReviewRow::from_value(&longer).is_err());
         assert!(ReviewRow::from_value(&value[..value.len() - 1]).is_err());
+        // Its format and its state are known ones.
+        for at in 0..2 {
+            let mut other = value.clone();
+            other[at] = 9;
+            assert!(ReviewRow::from_value(&other).is_err());
+        }
     }
 }

@@ -199,7 +199,7 @@ fn an_account_has_so_many_wallets_and_no_more() {
 }
 
 #[test]
-fn a_row_whose_flag_is_neither_0_nor_1_is_refused() {
+fn a_row_of_another_format_or_with_a_doubtful_flag_is_refused() {
     use super::super::AccountTag;
     use super::super::rows::{MemberRow, StoredRow};
     use crate::store::StoreError;
@@ -209,4 +209,25 @@ fn a_row_whose_flag_is_neither_0_nor_1_is_refused() {
         *value.last_mut().unwrap() = flag;
         assert!(matches!(MemberRow::from_value(&value), Err(StoreError::Corrupt(_))));
     }
+    *value.last_mut().unwrap() = 0;
+    assert!(MemberRow::from_value(&value).is_ok());
+    *value.first_mut().unwrap() = 2;
+    assert!(matches!(MemberRow::from_value(&value), Err(StoreError::Corrupt(_))));
+}
+
+#[test]
+fn an_order_of_a_class_that_is_no_longer_in_use_gets_no_offer() {
+    let shop = Shop::new();
+    let (ann, merchant) = (Person::new("ann"), name("m"));
+    let handle = shop.report(&ann, &merchant, LATE, "1");
+    let mut narrower = config();
+    narrower.classes.retain(|policy| policy.class != LATE);
+    let (store, ring, platform) = (shop.store.clone(), shop.ring.clone(), shop.platform.clone());
+    let environment = Environment::new(shop.clock.clone(), || Box::new(SystemRng::new()));
+    let master = SecretBytes::new([5; 32]);
+    let issuer = Issuer::open(store, narrower, ring, master, platform, Arc::new(NotTheTilde), environment);
+    let before = dump(&*shop.store);
+    let asked = OfferRequest { account: ann.account, merchant, handle };
+    assert_eq!(code(issuer.unwrap().offers(&[asked]).pop().unwrap()), "issuer.unknown_class");
+    assert!(dump(&*shop.store) == before);
 }

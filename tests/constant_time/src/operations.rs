@@ -8,13 +8,13 @@ use std::process::ExitCode;
 use unjoin::Name;
 use unjoin::algebra::Escrow;
 use unjoin::opening::{
-    Blind, BlindingFactor, CeremonyPlan, Committee, DecryptionShare, Pair, Round, RoundMessage, ShareAction,
-    ShareContext, Step, TrusteeSecrets, TrusteeShare, insecure_test_dealer,
+    Blind, BlindingFactor, Committee, DecryptionShare, Pair, ShareAction, ShareContext, TrusteeShare,
+    insecure_test_dealer,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
     Accepted, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, OrderHandleKey,
-    PlatformKey, Presentation, PresentationCheck, Receipt, Review, ReviewId, Scope, TokenRequest, Trustees,
+    PlatformKey, Presentation, PresentationCheck, Receipt, Review, ReviewId, Scope, TokenRequest,
     verify_batch,
 };
 use unjoin::wallet::{AuthorRequest, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet};
@@ -41,7 +41,6 @@ pub fn run() -> ExitCode {
     checked("wallet: seal a backup", &mut || world.seal_backup());
     checked("trustee: answer", &mut || world.answer());
     checked("trustee: blind", &mut || world.blind());
-    checked("trustee: commit and deal in a key ceremony", &mut || world.ceremony());
     checked("platform: order handles", &mut || world.handles());
 
     println!("{errors} errors in all");
@@ -297,33 +296,6 @@ impl World {
         let factor = BlindingFactor::random(&mut self.secret_rng);
         let blind = sent(answered(Blind::new(1, 1, &factor, &[6; 32], &pair, &mut self.secret_rng)));
         told(blind.verify(1, &[6; 32], &pair, &mut self.rng));
-    }
-
-    /// One trustee's part up to the share that he seals for the other, whose part is nobody's
-    /// concern here.
-    fn ceremony(&mut self) {
-        let mut marked = TrusteeSecrets::generate(&mut self.secret_rng);
-        let mut other = TrusteeSecrets::generate(&mut self.rng);
-        let public = marked.public();
-        mark_public(&public);
-        let keys = Trustees::new(vec![public, other.public()]).expect("two keys");
-        let plan = CeremonyPlan::key_generation(2, keys, &mut self.rng).expect("a plan");
-        // He looks for his own public key in the plan.
-        unreported(|| marked.join(plan.clone(), &mut self.secret_rng)).expect("joins");
-        other.join(plan, &mut self.rng).expect("joins");
-        let mut messages = Vec::new();
-        for round in [Round::Join, Round::Commitment, Round::Shares] {
-            let step = answered(marked.next(&messages, &mut self.rng));
-            let Step::Publish(message) = step else { panic!("it is his turn") };
-            assert_eq!(message.round(), round);
-            // Made again from its bytes, which are public from here on.
-            let bytes = message.to_bytes();
-            assert!(is_secret(&bytes), "{round:?}: not made of anything marked");
-            mark_public(&bytes[..]);
-            messages.push(RoundMessage::from_bytes(&bytes).expect("a message"));
-            let Ok(Step::Publish(message)) = other.next(&messages, &mut self.rng) else { panic!("his turn") };
-            messages.push(message);
-        }
     }
 
     fn handles(&mut self) {

@@ -78,6 +78,8 @@ struct Live {
 /// What the model says of a leg.
 enum Standing {
     Unbound,
+    /// Its time is over: the order may get another number.
+    Expired,
     Void,
     Live(Live),
 }
@@ -115,7 +117,7 @@ impl Model {
         match order.leg(leg) {
             LegModel::Unbound => Ok(Standing::Unbound),
             LegModel::Ended => Err("switchboard.ended"),
-            LegModel::Live(live) if now >= live.not_after => Err("switchboard.ended"),
+            LegModel::Live(live) if now >= live.not_after => Ok(Standing::Expired),
             LegModel::Live(live) if live.recoveries < recoveries => Ok(Standing::Void),
             LegModel::Live(live) => Ok(Standing::Live(live.clone())),
         }
@@ -124,6 +126,7 @@ impl Model {
     fn live(&mut self, of: u64, leg: Leg, now: Timestamp) -> Result<Live, &'static str> {
         match self.standing(of, leg, now)? {
             Standing::Unbound => Err("switchboard.unknown_binding"),
+            Standing::Expired => Err("switchboard.ended"),
             Standing::Void => Err("switchboard.keys_replaced"),
             Standing::Live(live) => Ok(live),
         }
@@ -264,7 +267,7 @@ impl<S: Store> Run<S> {
                 assert_eq!(answer.unwrap(), Bound { number: live.number, not_after: live.not_after });
             }
             Ok(Standing::Live(_)) => assert_eq!(code(answer), "switchboard.different_parties"),
-            Ok(Standing::Unbound | Standing::Void) => {
+            Ok(Standing::Unbound | Standing::Expired | Standing::Void) => {
                 if let Some(error) = end_error(end, now) {
                     return assert_eq!(code(answer), error);
                 }
