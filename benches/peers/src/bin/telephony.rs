@@ -234,23 +234,23 @@ impl<S: Store> Exchange<S> {
         Ok(())
     }
 
-    /// Durable bindings by one caller and by 64, each of whom waits for its answer.
+    /// Durable bindings by one caller and by 64, each with so many unanswered.
     fn binds(&self, count: usize) -> Result<(), Box<dyn Error>> {
         let mut next = self.numbers.len();
-        for callers in [1, 64] {
+        for (callers, in_flight) in [(1, 1), (64, 1), (64, 16)] {
             let count = if callers == 1 { count.div_ceil(10) } else { count };
             let orders: Vec<usize> = (next..next + count).collect();
             next += count;
             let load = drive(
                 &orders,
                 callers,
-                1,
+                in_flight,
                 |&order| self.bind(order),
                 |pending| {
                     pending.wait().expect("no worker fails").expect("every number is made");
                 },
             );
-            print_load(&format!("    bindings, {callers:>2} callers"), &load);
+            print_load(&format!("    bindings, {callers:>2} callers, {in_flight:>2} in flight each"), &load);
         }
         Ok(())
     }
