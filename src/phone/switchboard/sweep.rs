@@ -8,8 +8,10 @@ use crate::store::decide::{Decision, Step, run};
 use crate::store::{Bucket, Commit, Row, RowKey, Store, StoreError};
 use std::sync::PoisonError;
 
-/// So many rows are looked at, and deleted, in one call to the store.
+/// So many rows are looked at in one call to the store.
 const PAGE: usize = 512;
+/// So many rows, and at most a page more, are deleted by one durable write.
+const AT_ONCE: usize = 8192;
 /// So many orders' and hubs' rows are looked at in one tick: a walk through all of them takes
 /// as many ticks as that needs.
 const WALK: usize = 1 << 16;
@@ -43,39 +45,49 @@ impl<S: Store> Core<S> {
         let window = self.window()?;
         let mut report =
             SwitchboardReport { alarms: self.misses.take(self.config.alarm_after), ..Default::default() };
-        for bucket in Bucket::all() {
-            report.index_rows = report.index_rows.saturating_add(self.sweep_index(bucket, &window)?);
-        }
+        report.index_rows = self.sweep_index(&window)?;
         self.walk(&window, &mut report)?;
         Ok(report)
     }
 
-    /// Deletes a bucket's index rows up to the first whose key may still be there. They lie in
-    /// the order of their slots.
-    fn sweep_index(&self, bucket: Bucket, window: &SlotKeyWindow) -> Result<u64, SwitchboardError> {
-        let mut deleted = 0u64;
-        loop {
-            let rows = self.store.scan(bucket, INDEX, None, PAGE)?;
-            let is_over = |row: &Row| {
-                let end = slot_end_of(&row.key)?;
-                Ok::<_, StoreError>(window.now() >= end.saturating_add(window.config().skew()))
-            };
-            let mut commit = Commit::new(bucket);
-            for row in &rows {
-                if !is_over(row)? {
+    /// Deletes each bucket's index rows up to the first whose key may still be there. They lie
+    /// in the order of their slots.
+    fn sweep_index(&self, window: &SlotKeyWindow) -> Result<u64, SwitchboardError> {
+        let (mut deleted, mut waiting, mut commits) = (0u64, 0, Vec::new());
+        for bucket in Bucket::all() {
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                let rows = self.store.scan(bucket, INDEX, after.as_deref(), PAGE)?;
+                let is_over = |row: &Row| {
+                    let end = slot_end_of(&row.key)?;
+                    Ok::<_, StoreError>(window.now() >= end.saturating_add(window.config().skew()))
+                };
+                let mut commit = Commit::new(bucket);
+                for row in &rows {
+                    if !is_over(row)? {
+                        break;
+                    }
+                    commit = commit.delete(row.key.clone());
+                }
+                let count = commit.writes.len();
+                if count > 0 {
+                    waiting += count;
+                    commits.push(commit);
+                }
+                if waiting >= AT_ONCE {
+                    self.store.commit(&std::mem::take(&mut commits))?;
+                    deleted = deleted.saturating_add(std::mem::take(&mut waiting) as u64);
+                }
+                if count < PAGE {
                     break;
                 }
-                commit = commit.delete(row.key.clone());
-            }
-            let count = commit.writes.len();
-            if count > 0 {
-                self.store.commit(&[commit])?;
-                deleted = deleted.saturating_add(count as u64);
-            }
-            if count < PAGE {
-                return Ok(deleted);
+                after = rows.last().map(|row| row.key.clone());
             }
         }
+        if !commits.is_empty() {
+            self.store.commit(&commits)?;
+        }
+        Ok(deleted.saturating_add(waiting as u64))
     }
 
     /// Goes on through the orders and hubs of all buckets, for [`WALK`] rows or once around.
@@ -84,6 +96,7 @@ impl<S: Store> Core<S> {
         let buckets: Vec<Bucket> = Bucket::all().collect();
         let mut walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut seen, mut turned) = (0, 0);
+        let mut prunes: Vec<Prune<'_, S>> = Vec::new();
         while seen < WALK && turned <= buckets.len() * rooms.len() {
             let (Some(bucket), Some(room)) = (buckets.get(usize::from(walk.bucket)), rooms.get(walk.room))
             else {
@@ -91,7 +104,6 @@ impl<S: Store> Core<S> {
                 continue;
             };
             let rows = self.store.scan(*bucket, *room, walk.after.as_deref(), PAGE)?;
-            let mut prunes: Vec<Prune<'_, S>> = Vec::new();
             for row in &rows {
                 let prune =
                     Prune { at: RowKey { bucket: *bucket, key: row.key.clone() }, core: self, window };
@@ -99,9 +111,8 @@ impl<S: Store> Core<S> {
                     prunes.push(prune);
                 }
             }
-            for pruned in run(&*self.store, &mut prunes) {
-                let count = if *room == ORDERS { &mut report.orders } else { &mut report.hubs };
-                *count = count.saturating_add(u64::from(pruned?));
+            if prunes.len() >= AT_ONCE {
+                self.prune(std::mem::take(&mut prunes), report)?;
             }
             seen += rows.len();
             if rows.len() == PAGE {
@@ -114,6 +125,20 @@ impl<S: Store> Core<S> {
             if walk.room == rooms.len() {
                 *walk = Walk { bucket: walk.bucket + 1, ..Walk::default() };
             }
+        }
+        self.prune(prunes, report)
+    }
+
+    fn prune(
+        &self,
+        mut prunes: Vec<Prune<'_, S>>,
+        report: &mut SwitchboardReport,
+    ) -> Result<(), SwitchboardError> {
+        let pruned = run(&*self.store, &mut prunes);
+        for (prune, pruned) in prunes.iter().zip(pruned) {
+            let is_order = prune.at.key.starts_with(ORDERS);
+            let count = if is_order { &mut report.orders } else { &mut report.hubs };
+            *count = count.saturating_add(u64::from(pruned?));
         }
         Ok(())
     }
