@@ -47,7 +47,6 @@ mod environment;
 pub mod error;
 #[cfg(feature = "platform")]
 pub mod issuer;
-#[cfg(feature = "platform")]
 pub mod ledger;
 pub mod manual;
 mod name;
@@ -60,6 +59,7 @@ mod queue;
 #[cfg(feature = "platform")]
 pub mod review;
 pub mod secret;
+mod signature;
 #[cfg(feature = "platform")]
 pub mod store;
 mod time;

@@ -1,0 +1,74 @@
+//! Ed25519 (RFC 8032) as every part of this crate uses it: strict verification only, and, but
+//! for the notes of the ledgers, signed bytes that say what they are.
+//!
+//! Signed is `frame("unjoin/v1") || frame(label) || frame(bytes)`, so that a signature on one
+//! kind of message can never stand on another. A signed note signs its bare text; no framed
+//! message can be one, because a note's text has no control characters.
+
+use crate::algebra::transcript::push_frame;
+use crate::secret::SecretBytes;
+use core::fmt;
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+
+/// A signing key; erased on drop.
+pub(crate) struct Signer(SigningKey);
+
+impl Signer {
+    /// The key of this RFC 8032 seed.
+    pub(crate) fn from_seed(seed: &SecretBytes<32>) -> Self {
+        Self(SigningKey::from_bytes(seed.expose()))
+    }
+
+    pub(crate) fn verifier(&self) -> Verifier {
+        Verifier(self.0.verifying_key())
+    }
+
+    /// Signs the bare bytes: for notes.
+    pub(crate) fn sign_bare(&self, bytes: &[u8]) -> [u8; 64] {
+        self.0.sign(bytes).to_bytes()
+    }
+
+    /// Signs bytes under their label.
+    pub(crate) fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
+        self.sign_bare(&labelled(label, bytes))
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signer(..)")
+    }
+}
+
+/// A verification key: 32 bytes, canonical, not of small order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verifier(VerifyingKey);
+
+impl Verifier {
+    /// The key with this encoding; `None` if it is not one, or of small order.
+    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak()).map(Self)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// Whether the signature on the bare bytes holds.
+    pub(crate) fn verify_bare(&self, bytes: &[u8], signature: &[u8; 64]) -> bool {
+        self.0.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
+    }
+
+    /// Whether the signature on the bytes under this label holds.
+    pub(crate) fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
+        self.verify_bare(&labelled(label, bytes), signature)
+    }
+}
+
+fn labelled(label: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut signed = Vec::with_capacity(bytes.len() + 64);
+    push_frame(&mut signed, b"unjoin/v1");
+    push_frame(&mut signed, label.as_bytes());
+    push_frame(&mut signed, bytes);
+    signed
+}
