@@ -7,7 +7,11 @@
 use std::collections::BTreeMap;
 use unjoin::Name;
 use unjoin::Timestamp;
-use unjoin::ledger::{BindingEntry, EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
+use unjoin::ledger::{
+    BindingEntry, BlindEntry, CommitteeEntry, ConsistencyProof, DisclosedEntry, EditedEntry, InclusionProof,
+    Members, OpenedEntry, PublishedEntry, RemovedEntry, RoundEntry, ShareReleasedEntry, TrusteeKey,
+    WarrantAction, WarrantEntry, WithdrawnEntry, tree,
+};
 use unjoin::opening::{Blind, DecryptionShare, insecure_test_dealer};
 use unjoin::secret::SystemRng;
 use unjoin::token::{
@@ -77,6 +81,19 @@ fn vector(text: &str, kind: u8) -> (Vec<u8>, usize) {
     (wire, merchant)
 }
 
+/// The shortest proof, and the longest that any tree can have.
+fn inclusion_proofs() -> (u8, (String, String)) {
+    let proof = |size, hashes| InclusionProof::from_parts(0, size, vec![[1; 32]; hashes]).unwrap().to_bytes();
+    row::<InclusionProof>(&proof(1, 0), &proof(tree::MAX_SIZE, InclusionProof::MAX_HASHES), 0)
+}
+
+fn consistency_proofs() -> (u8, (String, String)) {
+    let proof = |old, hashes| {
+        ConsistencyProof::from_parts(old, tree::MAX_SIZE, vec![[1; 32]; hashes]).unwrap().to_bytes()
+    };
+    row::<ConsistencyProof>(&proof(0, 0), &proof(1 << 61 | 1, ConsistencyProof::MAX_HASHES), 0)
+}
+
 fn of_vectors<M: Message>(text: &str) -> (u8, (String, String)) {
     let (wire, merchant) = vector(text, M::KIND);
     row::<M>(&wire, &wire, merchant)
@@ -113,6 +130,18 @@ fn the_table_of_kinds_is_the_codes() {
         RemovedEntry { review_id, review_digest: [4; 32], who, grounds }.to_bytes()
     };
 
+    let trustee_key = TrusteeKey::generate(rng);
+    let warrant = |requester: usize| {
+        let (requester, action) = (vec![b'r'; requester], WarrantAction::Open);
+        WarrantEntry { commitment: [6; 32], requester, action, count: 1 }.to_bytes()
+    };
+    let committee_of = |trustees: u16| {
+        let y = *committee.key().element();
+        let mut entry = CommitteeEntry::new(y, 1, 1, vec![y; trustees.into()], [7; 32]).unwrap();
+        (1..=trustees).for_each(|index| entry.add_signature(index, entry.sign(&trustee_key)));
+        entry.to_bytes()
+    };
+
     let offer = offer.to_bytes();
     let (plain, signed) = (manifest.to_bytes(), manifest.sign(&platform_key).to_bytes());
     let code = [
@@ -145,6 +174,15 @@ fn the_table_of_kinds_is_the_codes() {
         fixed(&WithdrawnEntry { review_id, sequence: 1, proof_hash: [5; 32], boundary: time(2) }),
         row::<RemovedEntry>(&removed(1, 1), &removed(RemovedEntry::MAX_WHO, RemovedEntry::MAX_GROUNDS), 0),
         fixed(&BindingEntry { commitment: [6; 32] }),
+        inclusion_proofs(),
+        consistency_proofs(),
+        row::<WarrantEntry>(&warrant(1), &warrant(WarrantEntry::MAX_REQUESTER), 0),
+        fixed(&ShareReleasedEntry::sign(&trustee_key, 1, 1, [6; 32], [7; 32]).unwrap()),
+        fixed(&RoundEntry { commitment: [6; 32], round: 1, members: Members::new([1]).unwrap() }),
+        fixed(&BlindEntry { commitment: [6; 32], round: 1, trustee: 1, blind: [7; 32] }),
+        fixed(&OpenedEntry { commitment: [6; 32], tag: [7; 32] }),
+        fixed(&DisclosedEntry { warrant_digest: [6; 32], blind: [7; 32] }),
+        row::<CommitteeEntry>(&committee_of(1), &committee_of(64), 0),
     ];
     let mut manual = manual();
     let (backup, _) = manual.remove(&14).unwrap();

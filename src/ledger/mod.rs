@@ -11,20 +11,35 @@
 //!
 //! All but the stateful services is pure, and is there for the reviewer's device too.
 
+#[cfg(feature = "platform")]
+mod append;
 mod checkpoint;
 mod entry;
+#[cfg(feature = "platform")]
+mod export;
+#[cfg(feature = "platform")]
+mod log;
 mod note;
 mod opening_entry;
 #[cfg(feature = "platform")]
 pub(crate) mod outbox;
 mod policy;
 mod proof;
+#[cfg(feature = "platform")]
+mod rows;
 pub mod tile;
 pub mod tree;
+mod view;
 mod witness;
+#[cfg(feature = "platform")]
+mod witness_service;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use entry::{BindingEntry, EditedEntry, Ledger, PublishedEntry, RemovedEntry, WithdrawnEntry, entry_id};
+#[cfg(feature = "platform")]
+pub use export::{DirectoryView, Exported, export};
+#[cfg(feature = "platform")]
+pub use log::{Log, LogError, Publication};
 pub use note::{
     KeyName, Note, NoteError, NoteKey, NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey,
 };
@@ -37,4 +52,7 @@ pub use opening_entry::{
 pub use outbox::waiting_entries;
 pub use policy::{PolicyError, Quorum, WitnessPolicy};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
+pub use view::{LedgerView, ViewError};
 pub use witness::{AddCheckpoint, Cosigner, Witness, WitnessError, WitnessState};
+#[cfg(feature = "platform")]
+pub use witness_service::WitnessService;

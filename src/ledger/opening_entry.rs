@@ -42,7 +42,7 @@ pub fn blind_commitment(warrant_digest: &[u8; 32], message: &[u8]) -> [u8; 32] {
     hash32("blind", &[warrant_digest, message])
 }
 
-/// Kind 25: a warrant was presented. 38 to 101 bytes.
+/// Kind 25, 40 to 103 bytes: a warrant was presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarrantEntry {
     /// [`warrant_commitment`].
@@ -326,7 +326,7 @@ impl Message for DisclosedEntry {
     }
 }
 
-/// Kind 31, 176 to 6,348 bytes: who holds the trustees' key from now on, signed by trustees
+/// Kind 31, 174 to 6,348 bytes: who holds the trustees' key from now on, signed by trustees
 /// who held it before; the first one by all of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitteeEntry {
