@@ -19,6 +19,7 @@
 //! | reviewer's device | [`wallet::Wallet`], [`wallet::PendingToken`], [`wallet::Token`] | [`token::Enrolment`], [`token::TokenRequest`], [`token::Presentation`], [`token::AuthorProof`] |
 //! | order service | [`token::IssuerKey`], [`issuer::Issuer`] | [`token::IssuerPublicKey`], [`token::Offer`], [`token::Grant`], [`token::CohortManifest`] |
 //! | review service | [`review::ReviewDesk`] | [`token::Receipt`], [`review::Batch`], [`review::PublishedReview`] |
+//! | ledgers | [`ledger::Log`], [`ledger::Ledgers`] | [`ledger::SignedCheckpoint`], [`ledger::InclusionProof`], [`ledger::ConsistencyProof`], the entries |
 //! | trustee | [`opening::TrusteeShare`] | [`algebra::EscrowKey`], [`opening::DecryptionShare`] |
 //!
 //! [`Platform`] ties the order service and the review service together; start there.
@@ -28,8 +29,8 @@
 //! # Out of scope
 //!
 //! Network metadata at the door, what a review's own words give away, and the honesty of
-//! the issuer's count are the host's; the threat model says so in full. The ledger's tree,
-//! the trustees' service and the virtual numbers are not built yet. The construction has had
+//! the issuer's count are the host's; the threat model says so in full. The trustees' service
+//! and the virtual numbers are not built yet. The construction has had
 //! no external audit.
 //!
 //! # Features
@@ -42,6 +43,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod algebra;
+pub mod audit;
 #[cfg(feature = "platform")]
 mod environment;
 pub mod error;

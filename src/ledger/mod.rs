@@ -15,8 +15,11 @@
 mod append;
 mod checkpoint;
 mod entry;
+mod evidence;
 #[cfg(feature = "platform")]
 mod export;
+#[cfg(feature = "platform")]
+mod ledgers;
 #[cfg(feature = "platform")]
 mod log;
 mod note;
@@ -36,8 +39,11 @@ mod witness_service;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use entry::{BindingEntry, EditedEntry, Ledger, PublishedEntry, RemovedEntry, WithdrawnEntry, entry_id};
+pub use evidence::{CosignedEntry, EvidenceError, Logged};
 #[cfg(feature = "platform")]
 pub use export::{DirectoryView, Exported, export};
+#[cfg(feature = "platform")]
+pub use ledgers::{LedgerConfig, LedgerReport, Ledgers, LedgersReport};
 #[cfg(feature = "platform")]
 pub use log::{Log, LogError, Publication};
 pub use note::{

@@ -1,6 +1,9 @@
 //! Reading a ledger: what auditors, trustees and wallets need of it, wherever it lies.
 
+use super::checkpoint::Checkpoint;
 use super::entry::entry_id;
+use super::evidence::CosignedEntry;
+use super::note::Note;
 use super::proof::{ConsistencyProof, InclusionProof};
 use super::tile::{TILE_WIDTH, TileId, TileProver, decode_bundle, decode_tile};
 use super::tree::Hash;
@@ -74,6 +77,19 @@ pub trait LedgerView {
     /// [`ViewError::Missing`] when the old one is larger, or a tile is not there.
     fn consistency(&self, old_size: u64, new_size: u64) -> Result<ConsistencyProof, ViewError> {
         TileProver::new(new_size, |id| self.hashes(id)).consistency(old_size)?.ok_or(ViewError::Missing)
+    }
+
+    /// An entry with the proof that it stands under the published checkpoint; `None` if it does
+    /// not, yet.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    fn evidence_of(&self, entry: &[u8]) -> Result<Option<CosignedEntry>, ViewError> {
+        let Some(note) = self.checkpoint()? else { return Ok(None) };
+        let parsed = Note::parse(&note).and_then(|note| Checkpoint::parse_text(note.text()));
+        let size = parsed.map_err(|_| ViewError::Malformed)?.size;
+        let Some(index) = self.index_of(&entry_id(entry), size)? else { return Ok(None) };
+        Ok(CosignedEntry::new(entry.to_vec(), self.inclusion(index, size)?, note))
     }
 
     /// The hashes of a tile.

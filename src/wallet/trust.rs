@@ -2,8 +2,10 @@
 
 use super::WalletError;
 use crate::algebra::EscrowKey;
+use crate::ledger::{CosignedEntry, WitnessPolicy};
 use crate::time::Timestamp;
-use crate::token::{IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest};
+use crate::token::{CohortManifest, IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest};
+use crate::wire::Message;
 
 /// What the device pins, shipped with the application: the issuer keys, each with the one
 /// escrow key that belongs to it for its whole life; the platform's public key; the least
@@ -16,13 +18,23 @@ pub struct TrustRoots {
     platform_key: PlatformPublicKey,
     least_cohort: u32,
     keys: Vec<(IssuerPublicKey, EscrowKey)>,
+    ledger: Option<WitnessPolicy>,
 }
 
 impl TrustRoots {
     /// Pins the platform's key, and the least number of customers that a cohort's manifest
     /// must vouch for. No issuer key is pinned yet.
     pub fn new(platform_key: PlatformPublicKey, least_cohort: u32) -> Self {
-        Self { platform_key, least_cohort, keys: Vec::new() }
+        Self { platform_key, least_cohort, keys: Vec::new(), ledger: None }
+    }
+
+    /// Pins the reviews ledger and its witnesses. From then on the platform's signature on a
+    /// manifest is not enough: it must stand in the ledger, where everybody sees the same ones,
+    /// and a merchant can compare their sum with its orders.
+    #[must_use]
+    pub fn require_ledger(mut self, policy: WitnessPolicy) -> Self {
+        self.ledger = Some(policy);
+        self
     }
 
     /// Pins an issuer key together with its escrow key.
@@ -66,14 +78,18 @@ impl TrustRoots {
 
 /// What shows the device that a token's cohort is closed and how large it is at least.
 ///
-/// Today the platform's signature is the only evidence. Evidence that the manifest stands
-/// in a ledger under a cosigned checkpoint, which the platform alone cannot make, will be a
-/// further variant.
+/// The platform can sign a manifest for one device alone. One that stands in the ledger under
+/// a cosigned checkpoint is the same for everybody, and the platform alone cannot make it: see
+/// [`TrustRoots::require_ledger`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ManifestEvidence {
     /// The manifest with the signature of the platform's key.
     Signed(SignedManifest),
+    /// The manifest as an entry of the reviews ledger, with its proof and the cosigned
+    /// checkpoint: what [`LedgerView::evidence_of`](crate::ledger::LedgerView::evidence_of)
+    /// makes of the manifest's bytes.
+    Cosigned(CosignedEntry),
 }
 
 impl ManifestEvidence {
@@ -87,9 +103,16 @@ impl ManifestEvidence {
         escrow_key: &EscrowKey,
         now: Timestamp,
     ) -> Result<Timestamp, WalletError> {
-        let manifest = match self {
-            Self::Signed(signed) => {
-                signed.verify(&trust.platform_key).map_err(|_| WalletError::ManifestSignature)?
+        let manifest = match (self, &trust.ledger) {
+            (Self::Signed(_), Some(_)) => return Err(WalletError::ManifestNotLogged),
+            (Self::Signed(signed), None) => {
+                let verified = signed.verify(&trust.platform_key);
+                verified.map_err(|_| WalletError::ManifestSignature)?.clone()
+            }
+            (Self::Cosigned(_), None) => return Err(WalletError::LedgerNotPinned),
+            (Self::Cosigned(evidence), Some(policy)) => {
+                let entry = evidence.verify(policy).map_err(|_| WalletError::ManifestNotLogged)?;
+                CohortManifest::from_bytes(entry).map_err(|_| WalletError::ManifestNotLogged)?
             }
         };
         if &manifest.scope != scope {
