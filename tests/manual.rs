@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use unjoin::Name;
 use unjoin::Timestamp;
 use unjoin::ledger::{
-    BindingEntry, BlindEntry, CommitteeEntry, ConsistencyProof, DisclosedEntry, EditedEntry, InclusionProof,
-    Members, OpenedEntry, PublishedEntry, RemovedEntry, RoundEntry, ShareReleasedEntry, TrusteeKey,
-    WarrantAction, WarrantEntry, WithdrawnEntry, tree,
+    BindingEntry, BlindEntry, CommitteeEntry, ConsistencyProof, CosignedEntry, DisclosedEntry, EditedEntry,
+    InclusionProof, Members, OpenedEntry, PublishedEntry, RemovedEntry, RoundEntry, ShareReleasedEntry,
+    TrusteeKey, WarrantAction, WarrantEntry, WithdrawnEntry, tree,
 };
 use unjoin::opening::{Blind, DecryptionShare, insecure_test_dealer};
 use unjoin::secret::SystemRng;
@@ -79,6 +79,16 @@ fn vector(text: &str, kind: u8) -> (Vec<u8>, usize) {
         _ => 0,
     };
     (wire, merchant)
+}
+
+/// With the shortest note that there is, or one of the greatest length.
+fn cosigned_entry(size: u64, hashes: usize, entry: usize) -> Vec<u8> {
+    let proof = InclusionProof::from_parts(0, size, vec![[1; 32]; hashes]).unwrap();
+    let length = if entry == 1 { 0 } else { CosignedEntry::MAX_CHECKPOINT };
+    let line = "\u{2014} k AAAAAAA=\n";
+    let text = "x".repeat(length.saturating_sub(line.len() + 2)) + "\n";
+    let note = format!("{text}\n{line}").into_bytes();
+    CosignedEntry::new(vec![1; entry], proof, note).unwrap().to_bytes()
 }
 
 /// The shortest proof, and the longest that any tree can have.
@@ -176,6 +186,11 @@ fn the_table_of_kinds_is_the_codes() {
         fixed(&BindingEntry { commitment: [6; 32] }),
         inclusion_proofs(),
         consistency_proofs(),
+        row::<CosignedEntry>(
+            &cosigned_entry(1, 0, 1),
+            &cosigned_entry(tree::MAX_SIZE, 62, CosignedEntry::MAX_ENTRY),
+            0,
+        ),
         row::<WarrantEntry>(&warrant(1), &warrant(WarrantEntry::MAX_REQUESTER), 0),
         fixed(&ShareReleasedEntry::sign(&trustee_key, 1, 1, [6; 32], [7; 32]).unwrap()),
         fixed(&RoundEntry { commitment: [6; 32], round: 1, members: Members::new([1]).unwrap() }),

@@ -194,10 +194,15 @@ impl SignatureLine {
     /// [`NoteError::Malformed`], [`NoteError::TooLong`].
     pub fn parse_all(lines: &str) -> Result<Vec<Self>, NoteError> {
         let lines = lines.strip_suffix('\n').ok_or(NoteError::Malformed)?;
-        if lines.split('\n').count() > Note::MAX_LINES {
+        let count = lines.split('\n').count();
+        if count > Note::MAX_LINES {
             return Err(NoteError::TooLong);
         }
-        lines.split('\n').map(str::parse).collect()
+        let mut parsed = Vec::with_capacity(count);
+        for line in lines.split('\n') {
+            parsed.push(line.parse()?);
+        }
+        Ok(parsed)
     }
 
     /// The name of the key that it claims to be of.

@@ -8,6 +8,7 @@
 //! | [`threats`] | whoever decides whether this is enough for their case |
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
+//! | [`ledger`] | whoever reads, witnesses or audits the ledgers, or runs them |
 //! | [`stored`] | whoever runs, audits or replaces the store |
 //! | [`phones`] | what virtual numbers are to do; not built yet |
 //! | [`decisions`] | whoever wants to change something that cannot be changed later |
@@ -34,6 +35,10 @@ pub mod operating {
 
 pub mod stored {
     #![doc = include_str!("stored.md")]
+}
+
+pub mod ledger {
+    #![doc = include_str!("ledger.md")]
 }
 
 pub mod phones {
