@@ -9,9 +9,9 @@
 
 use super::append::GROUP;
 use super::checkpoint::SignedCheckpoint;
-use super::note::{NoteError, NoteKey, NotePublicKey, SignatureLine};
+use super::note::{KeyName, NoteError, NoteKey, NotePublicKey, SignatureLine};
 use super::policy::{PolicyError, WitnessPolicy};
-use super::tile::{MAX_ENTRY, TileId, TileProver, encode_bundle};
+use super::tile::{MAX_ENTRY, TILE_WIDTH, TileId, encode_bundle};
 use super::tree::Frontier;
 use super::view::{LedgerView, ViewError};
 use super::witness::{AddCheckpoint, Witness, WitnessError};
@@ -240,13 +240,14 @@ impl<S: Store> Decision for Sign<'_, S> {
     type Answer = Result<SignedCheckpoint, LogError>;
 
     fn keys(&self) -> Vec<RowKey> {
-        // In this order, so that the head is not older than what was signed.
-        vec![rows::signed(self.log.ledger), rows::head(self.log.ledger)]
+        vec![rows::signed(self.log.ledger)]
     }
 
     fn decide(&mut self, stored: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let [signed, head] = stored else { return Err(StoreError::Corrupt("read")) };
-        let (log, frontier) = (self.log, rows::read_head(head.as_deref())?);
+        let signed = stored.first().and_then(Option::as_deref);
+        // Read after what was signed, so that it is not older: a head only grows. Being durable
+        // already, it needs no precondition.
+        let (log, frontier) = (self.log, self.log.head()?);
         let (size, root) = (frontier.size(), frontier.root());
         if let Some(signed) = signed {
             let last = log.read_checkpoint(signed)?;
@@ -265,7 +266,7 @@ impl<S: Store> Decision for Sign<'_, S> {
             Err(error) => return Ok(Step::Answer(Err(error.into()))),
         };
         let RowKey { bucket, key } = rows::signed(log.ledger);
-        let commit = Commit::new(bucket).expect(&key, signed.as_deref());
+        let commit = Commit::new(bucket).expect(&key, signed);
         Ok(Step::Commit(commit.put(key, rows::value(&checkpoint.to_bytes())), Ok(checkpoint)))
     }
 }
@@ -304,7 +305,7 @@ impl<S: Store> LedgerView for Log<S> {
     fn tile(&self, id: TileId) -> Result<Option<Vec<u8>>, ViewError> {
         let width = usize::from(id.width);
         let Some(level) = id.level else {
-            let from = id.index.saturating_mul(super::tile::TILE_WIDTH);
+            let from = id.index.saturating_mul(TILE_WIDTH);
             let entries = self.entries(from, from.saturating_add(id.width.into()))?;
             let bundle = encode_bundle(entries.iter().map(Vec::as_slice));
             return Ok((entries.len() == width).then_some(bundle));
@@ -338,10 +339,6 @@ impl<S: Store> LedgerView for Log<S> {
         let index = row.map(|row| rows::read_index(&row)).transpose()?;
         Ok(index.filter(|index| *index < size))
     }
-
-    fn consistency(&self, old: u64, new: u64) -> Result<super::ConsistencyProof, ViewError> {
-        TileProver::new(new, |id| self.hashes(id)).consistency(old)?.ok_or(ViewError::Missing)
-    }
 }
 
 impl<S: Store> fmt::Debug for Log<S> {
@@ -360,7 +357,7 @@ pub struct Publication {
     pub published: bool,
     /// Which witnesses did not cosign, and why. [`WitnessError::Inconsistent`] and a
     /// [`WitnessError::Conflict`] that remains are alarms.
-    pub refusals: Vec<(super::KeyName, WitnessError)>,
+    pub refusals: Vec<(KeyName, WitnessError)>,
 }
 
 /// Why a ledger did not append, sign or publish.

@@ -353,7 +353,8 @@ describe_errors!(TrusteeSignatureError {
         "the trustee's signature on the entry does not hold: it counts for nothing, tell the trustees";
 });
 
-#[cfg(all(test, feature = "platform"))]
+#[cfg(test)]
+#[cfg(feature = "platform")]
 mod tests {
     use super::*;
     use crate::secret::SecretBytes;
