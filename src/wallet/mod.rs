@@ -25,7 +25,10 @@
 //! # #[cfg(feature = "platform")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use unjoin::Name;
-//! use unjoin::token::{//!     CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, //!     Review, Scope, //!};
+//! use unjoin::token::{
+//!     CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey,
+//!     Review, Scope,
+//! };
 //! use unjoin::wallet::{ManifestEvidence, TrustRoots, Wallet, privacy_warnings};
 //! use unjoin::{Timestamp, WEEK, opening::insecure_test_dealer, secret::SystemRng};
 //! let rng = &mut SystemRng::new();
