@@ -72,6 +72,8 @@ class Gateway:
                 [program, "--listen", f"{LOOPBACK}:{self.http}", "--control", f"{LOOPBACK}:{self.control}",
                  "--kamailio", f"{LOOPBACK}:{evapi_port}", "--store", "redb", "--directory", str(directory)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait(self):
         until(self.is_healthy, 10, "the gateway's health")
 
     def is_healthy(self):
@@ -130,6 +132,8 @@ class Kamailio:
             self.process = subprocess.Popen(
                 ["kamailio", "-f", str(directory.resolve() / "kamailio.cfg"), "-DD", "-E", "-Y", str(directory.resolve()), "-m", "32", "-M", "4"],
                 cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait(self):
         until(self.answers, 10, "Kamailio's answer to OPTIONS")
 
     def answers(self):
@@ -217,9 +221,16 @@ class Bench:
         self.directory = directory
         self.found = []
         self.messages = 0
+        self.gateway = None
         self.kamailio = Kamailio(directory, change)
-        self.gateway = Gateway(program, directory, self.kamailio.evapi)
-        until(self.is_connected, 5, "the gateway's connection to Kamailio")
+        try:
+            self.kamailio.wait()
+            self.gateway = Gateway(program, directory, self.kamailio.evapi)
+            self.gateway.wait()
+            until(self.is_connected, 5, "the gateway's connection to Kamailio")
+        except BaseException:
+            self.close()
+            raise
 
     def settled(self):
         """Connected, and not about to lose the connection that went through a pause."""
@@ -229,7 +240,8 @@ class Bench:
         return b"503" not in (self.kamailio.send("INVITE sip:+999@platform.example SIP/2.0") or b"503")
 
     def close(self):
-        stop(self.gateway.process)
+        if self.gateway:
+            stop(self.gateway.process)
         stop(self.kamailio.process)
 
     def dial(self, caller, what, port=None):

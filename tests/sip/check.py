@@ -279,6 +279,7 @@ def without_the_gateway_there_is_no_call(bench):
     stop(bench.gateway.process)
     refused_within(0.0, 0.8, "a gateway that is gone")
     bench.gateway = Gateway(bench.program, bench.directory, bench.kamailio.evapi)
+    bench.gateway.wait()
     until(bench.is_connected, 8, "the gateway after a restart")
     bench.call(
         Caller(CUSTOMER, number).invite().answered().bye(2),

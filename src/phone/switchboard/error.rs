@@ -1,5 +1,5 @@
 use crate::error::describe_errors;
-use crate::phone::{PoolError, SlotKeyError};
+use crate::phone::{KeyEncryptionError, PoolError, SlotKeyError};
 use crate::queue::QueueError;
 use crate::store::StoreError;
 
@@ -92,7 +92,14 @@ describe_errors!(SwitchboardError {
         "this process has slot keys of before a recovery: give it the present ones";
     Self::Pool(source @ PoolError::Exhausted { .. }) => "switchboard.pool_exhausted", Operator, true, "{source}";
     Self::Pool(source) => "switchboard.pool", Operator, false, "{source}";
-    Self::Keys(source) => "switchboard.keys", Operator, true, "{source}";
+    Self::Keys(
+        source @ (SlotKeyError::ClockBehind { .. }
+        | SlotKeyError::InUse
+        | SlotKeyError::KeyEncryption(KeyEncryptionError::Unavailable)
+        | SlotKeyError::File(_)
+        | SlotKeyError::Unreachable),
+    ) => "switchboard.keys", Operator, true, "{source}";
+    Self::Keys(source) => "switchboard.keys", Operator, false, "{source}";
     Self::Queue(source) => "switchboard.queue", Operator, true, "{source}";
     Self::Store(StoreError::Corrupt(what)) => "switchboard.store_corrupt", Operator, false,
         "{}", StoreError::Corrupt(what);

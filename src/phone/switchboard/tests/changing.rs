@@ -147,7 +147,27 @@ fn an_extension_after_the_end_is_refused() {
     let late = extension(&of, Leg::Courier, parties(5, ANN), not_after.saturating_add(600));
     assert_eq!(code(exchange.board.extend(&late)), "switchboard.ended");
     assert_eq!(exchange.reaches(ANN, number), None);
-    let again = Binding::courier(of, courier(5), parties(5, ANN), not_after.saturating_add(600));
+}
+
+#[test]
+fn an_order_that_outlives_its_number_gets_another_and_a_late_retry_does_not() {
+    let exchange = Exchange::new();
+    let of = order("m", "1");
+    let first = Binding::courier(of.clone(), courier(5), parties(5, ANN), START.saturating_add(600));
+    let expired = exchange.bind(first.clone()).unwrap();
+    exchange.clock.set(expired.not_after);
+    assert_eq!(code(exchange.bind(first)), "switchboard.end_passed");
+    let bound = exchange.courier(&of, 5, ANN, 600);
+    assert_ne!(bound.number, expired.number);
+    assert_eq!(exchange.reaches(ANN, bound.number), Some(phone(5)));
+    for caller in [5, ANN] {
+        assert_eq!(exchange.reaches(caller, expired.number), None);
+    }
+    // What ended before its time does not.
+    exchange.board.release(&of, Leg::Courier).unwrap();
+    exchange.pass(600);
+    let not_after = exchange.now().saturating_add(600);
+    let again = Binding::courier(of, courier(5), parties(5, ANN), not_after);
     assert_eq!(code(exchange.bind(again)), "switchboard.ended");
 }
 

@@ -431,3 +431,29 @@ fn a_cut_off_that_races_with_many_binds_leaves_none_of_before() {
         }
     }
 }
+
+#[test]
+fn a_damaged_row_stops_its_own_decisions_and_no_neighbours() {
+    let exchange = Exchange::new();
+    let damage = |at: RowKey| {
+        exchange.store.commit(&[Commit::new(at.bucket).put(at.key, b"\x01damaged".to_vec())]).unwrap();
+    };
+    damage(rows::hub_key(&exchange.pool.hub_tag(&courier(5))));
+    damage(OrderId::of(&order("m", "2")).order_key());
+    let bind = |id: &str, hub: u64| {
+        let not_after = START.saturating_add(600);
+        let binding = Binding::courier(order("m", id), courier(hub), parties(hub, ANN), not_after);
+        exchange.board.bind(binding).unwrap()
+    };
+    // All at once, so that they share batches.
+    let pending = [bind("1", 5), bind("2", 6), bind("3", 7), bind("4", 5), bind("5", 8)];
+    let answers = pending.map(|pending| pending.wait().unwrap().map_err(|error| error.code()));
+    for damaged in [0, 1, 3] {
+        let expected = ["switchboard.store_corrupt", "switchboard.store"];
+        assert!(expected.contains(&answers[damaged].unwrap_err()));
+    }
+    for (at, hub) in [(2, 7), (4, 8)] {
+        assert_eq!(exchange.reaches(ANN, answers[at].unwrap().number), Some(phone(hub)));
+    }
+    assert_eq!(code(exchange.board.release(&order("m", "2"), Leg::Courier)), "switchboard.store_corrupt");
+}
