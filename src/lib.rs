@@ -21,6 +21,7 @@
 //! | review service | [`review::ReviewDesk`] | [`token::Receipt`], [`review::Batch`], [`review::PublishedReview`] |
 //! | trustee | [`opening::TrusteeSecrets`], [`opening::TrusteeShare`] | [`token::EscrowKeyCertificate`], [`opening::SignedCommittee`], [`opening::DecryptionShare`] |
 //! | telephony | [`phone::Switchboard`], [`phone::Keeper`], [`phone::PhoneNumber`] | [`phone::VirtualNumber`], [`phone::Route`] |
+//! | ledgers | [`ledger::Log`], [`ledger::Ledgers`] | [`ledger::SignedCheckpoint`], [`ledger::InclusionProof`], [`ledger::ConsistencyProof`], the entries |
 //!
 //! [`Platform`] ties the order service and the review service together; start there.
 //! [`manual`] holds the protocol, the wire and stored formats, the threat model with the
@@ -29,8 +30,8 @@
 //! # Out of scope
 //!
 //! Network metadata at the door, what a review's own words give away, and the honesty of
-//! the issuer's count are the host's; the threat model says so in full. The ledger's tree and
-//! the trustees' service are not built yet. The construction has had no external audit.
+//! the issuer's count are the host's; the threat model says so in full. The trustees' service
+//! (warrants, budgets) is not built yet. The construction has had no external audit.
 //!
 //! # Features
 //!
@@ -42,6 +43,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod algebra;
+pub mod audit;
 #[cfg(feature = "platform")]
 mod environment;
 pub mod error;
@@ -49,7 +51,6 @@ pub mod error;
 mod file;
 #[cfg(feature = "platform")]
 pub mod issuer;
-#[cfg(feature = "platform")]
 pub mod ledger;
 pub mod manual;
 mod name;
@@ -71,6 +72,7 @@ mod signature;
 pub mod store;
 mod time;
 pub mod token;
+mod trustee_key;
 #[cfg(feature = "wallet")]
 pub mod wallet;
 pub mod wire;

@@ -12,6 +12,7 @@ use crate::issuer::{
     EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport, Standing,
     StarvingCohort,
 };
+use crate::ledger::{Ledgers, LedgersReport};
 use crate::name::Name;
 use crate::phone::{
     Binding, Bound, OrderRef, Route, RouteRequest, Switchboard, SwitchboardError, SwitchboardReport,
@@ -101,6 +102,9 @@ pub struct Platform<S: Store> {
     desk: ReviewDesk<S>,
     telephony: Option<Switchboard<S>>,
     public_key: PlatformPublicKey,
+    orders: Arc<S>,
+    reviews: Arc<S>,
+    ledgers: Option<Ledgers<S>>,
 }
 
 impl<S: Store> Platform<S> {
@@ -122,8 +126,9 @@ impl<S: Store> Platform<S> {
         }
         let platform_key = Arc::new(secrets.platform_key);
         let public_key = platform_key.public();
+        let (orders, reviews) = (Arc::new(orders), Arc::new(reviews));
         let issuer = Issuer::open(
-            Arc::new(orders),
+            Arc::clone(&orders),
             config.issuer,
             secrets.keys.clone(),
             secrets.order_handles,
@@ -131,8 +136,9 @@ impl<S: Store> Platform<S> {
             standing,
             environment.clone(),
         )?;
-        let desk = ReviewDesk::open(Arc::new(reviews), config.desk, secrets.keys, platform_key, environment)?;
-        Ok(Self { issuer, desk, telephony: None, public_key })
+        let desk =
+            ReviewDesk::open(Arc::clone(&reviews), config.desk, secrets.keys, platform_key, environment)?;
+        Ok(Self { issuer, desk, telephony: None, public_key, orders, reviews, ledgers: None })
     }
 
     /// With virtual numbers: a switchboard on a store of its own. A host whose telephony is
@@ -149,6 +155,19 @@ impl<S: Store> Platform<S> {
     /// [`PlatformError::NoTelephony`] without one.
     pub fn telephony(&self) -> Result<&Switchboard<S>, PlatformError> {
         self.telephony.as_ref().ok_or(PlatformError::NoTelephony)
+    }
+
+    /// Has every tick take the services' entries into the ledgers and publish checkpoints.
+    /// Without ledgers the entries wait in the outboxes.
+    #[must_use]
+    pub fn with_ledgers(mut self, ledgers: Ledgers<S>) -> Self {
+        self.ledgers = Some(ledgers);
+        self
+    }
+
+    /// The ledgers, if the platform has them: what readers, monitors and devices ask.
+    pub fn ledgers(&self) -> Option<&Ledgers<S>> {
+        self.ledgers.as_ref()
     }
 
     /// The order service, for its batched calls.
@@ -311,7 +330,8 @@ impl<S: Store> Platform<S> {
     }
 
     /// Does whatever has fallen due: seals and closes cohorts, hands their manifests to the
-    /// desk, publishes, applies edits, erases escrows, rewrites, sweeps dead numbers. Call it every minute or so;
+    /// desk, publishes, applies edits, erases escrows, rewrites, sweeps dead numbers, takes
+    /// entries into the ledgers and publishes their checkpoints. Call it every minute or so;
     /// it is resumable after a crash at any point, and does nothing twice.
     ///
     /// # Errors
@@ -334,6 +354,8 @@ impl<S: Store> Platform<S> {
         let published = self.desk.tick()?;
         failed.extend(published.failed);
         let telephony = self.telephony.as_ref().map(Switchboard::tick).transpose()?;
+        // Last, so that what was published just now is logged at once.
+        let ledgers = self.ledgers.as_ref().map(|ledgers| ledgers.tick(&[&*self.orders, &*self.reviews]));
         Ok(TickReport {
             manifests: issued.manifests,
             starving: issued.starving,
@@ -341,6 +363,7 @@ impl<S: Store> Platform<S> {
             batches: published.batches,
             telephony,
             failed,
+            ledgers,
         })
     }
 }
@@ -369,6 +392,9 @@ pub struct TickReport {
     /// What the desk could not do and tries again at every tick: a manifest that it refuses, a
     /// key that is missing from its ring, a row that does not decode.
     pub failed: Vec<DeskError>,
+    /// What became of the ledgers; `None` if the platform has none. A ledger that fails, or finds
+    /// no quorum, holds up nothing else.
+    pub ledgers: Option<LedgersReport>,
 }
 
 /// An error of one of the services.

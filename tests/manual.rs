@@ -7,7 +7,11 @@
 use std::collections::BTreeMap;
 use unjoin::Name;
 use unjoin::Timestamp;
-use unjoin::ledger::{BindingEntry, EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
+use unjoin::ledger::{
+    BindingEntry, BlindEntry, ConsistencyProof, CosignedEntry, DisclosedEntry, EditedEntry, InclusionProof,
+    Members, OpenedEntry, PublishedEntry, RemovedEntry, RoundEntry, ShareReleasedEntry, WarrantAction,
+    WarrantEntry, WithdrawnEntry, tree,
+};
 use unjoin::opening::{
     Blind, CeremonyPlan, Committee, DecryptionShare, SignedCommittee, insecure_test_dealer,
 };
@@ -80,6 +84,29 @@ fn vector(text: &str, kind: u8) -> (Vec<u8>, usize) {
     (wire, merchant)
 }
 
+/// With the shortest note that there is, or one of the greatest length.
+fn cosigned_entry(size: u64, hashes: usize, entry: usize) -> Vec<u8> {
+    let proof = InclusionProof::from_parts(0, size, vec![[1; 32]; hashes]).unwrap();
+    let length = if entry == 1 { 0 } else { CosignedEntry::MAX_CHECKPOINT };
+    let line = "\u{2014} k AAAAAAA=\n";
+    let text = "x".repeat(length.saturating_sub(line.len() + 2)) + "\n";
+    let note = format!("{text}\n{line}").into_bytes();
+    CosignedEntry::new(vec![1; entry], proof, note).unwrap().to_bytes()
+}
+
+/// The shortest proof, and the longest that any tree can have.
+fn inclusion_proofs() -> (u8, (String, String)) {
+    let proof = |size, hashes| InclusionProof::from_parts(0, size, vec![[1; 32]; hashes]).unwrap().to_bytes();
+    row::<InclusionProof>(&proof(1, 0), &proof(tree::MAX_SIZE, InclusionProof::MAX_HASHES), 0)
+}
+
+fn consistency_proofs() -> (u8, (String, String)) {
+    let proof = |old, hashes| {
+        ConsistencyProof::from_parts(old, tree::MAX_SIZE, vec![[1; 32]; hashes]).unwrap().to_bytes()
+    };
+    row::<ConsistencyProof>(&proof(0, 0), &proof(1 << 61 | 1, ConsistencyProof::MAX_HASHES), 0)
+}
+
 fn of_vectors<M: Message>(text: &str) -> (u8, (String, String)) {
     let (wire, merchant) = vector(text, M::KIND);
     row::<M>(&wire, &wire, merchant)
@@ -135,6 +162,12 @@ fn the_table_of_kinds_is_the_codes() {
         RemovedEntry { review_id, review_digest: [4; 32], who, grounds }.to_bytes()
     };
 
+    let trustee_key = TrusteeKey::generate(rng);
+    let warrant = |requester: usize| {
+        let (requester, action) = (vec![b'r'; requester], WarrantAction::Open);
+        WarrantEntry { commitment: [6; 32], requester, action, count: 1 }.to_bytes()
+    };
+
     let offer = offer.to_bytes();
     let (plain, signed) = (manifest.to_bytes(), manifest.sign(&platform_key).to_bytes());
     let (one, all) = (ceremony(1), ceremony(Committee::MAX_TRUSTEES as u16));
@@ -171,6 +204,19 @@ fn the_table_of_kinds_is_the_codes() {
         row::<CeremonyPlan>(&one[0], &all[0], 0),
         row::<SignedCommittee>(&one[1], &all[1], 0),
         row::<EscrowKeyCertificate>(&one[2], &all[2], 0),
+        inclusion_proofs(),
+        consistency_proofs(),
+        row::<CosignedEntry>(
+            &cosigned_entry(1, 0, 1),
+            &cosigned_entry(tree::MAX_SIZE, 62, CosignedEntry::MAX_ENTRY),
+            0,
+        ),
+        row::<WarrantEntry>(&warrant(1), &warrant(WarrantEntry::MAX_REQUESTER), 0),
+        fixed(&ShareReleasedEntry::sign(&trustee_key, 1, 1, [6; 32], [7; 32]).unwrap()),
+        fixed(&RoundEntry { commitment: [6; 32], round: 1, members: Members::new([1]).unwrap() }),
+        fixed(&BlindEntry { commitment: [6; 32], round: 1, trustee: 1, blind: [7; 32] }),
+        fixed(&OpenedEntry { commitment: [6; 32], tag: [7; 32] }),
+        fixed(&DisclosedEntry { warrant_digest: [6; 32], blind: [7; 32] }),
     ];
     let mut manual = manual();
     // Their lengths are the crate's own tests' concern.

@@ -16,6 +16,7 @@ use unjoin::issuer::{
     EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest,
     OrderReport,
 };
+use unjoin::ledger::{KeyName, LedgerConfig, NoteKey, WitnessKey};
 use unjoin::opening::{
     BlindingFactor, CeremonyPlan, Committee, DecryptionShare, Pair, SameAuthorRound, SealedTrusteeSecrets,
     ShareAction, ShareContext, Step, TrusteeSecrets, TrusteeShare, combine, insecure_test_dealer,
@@ -338,6 +339,11 @@ fn the_platforms_secrets_print_nothing() {
     let derived = OrderHandleKey::derive(&master, &name(MERCHANT));
     assert_silent(&derived, &[&MASTER, MERCHANT.as_bytes()]);
 
+    let (seed, name_of) = (SecretBytes::new(SIGNING), || KeyName::new("key").unwrap());
+    assert_silent(&NoteKey::from_secret_bytes(name_of(), &seed), &[&SIGNING, &expanded]);
+    assert_silent(&WitnessKey::from_secret_bytes(name_of(), &seed), &[&SIGNING, &expanded]);
+    assert_silent(&TrusteeKey::from_secret_bytes(seed), &[&SIGNING, &expanded]);
+
     let everything: [&[u8]; 4] = [x, prf, &SIGNING, &MASTER];
     let secrets = PlatformSecrets { keys: ring, platform_key, order_handles: master };
     assert_silent(&secrets, &everything);
@@ -605,6 +611,9 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(IssuerKey), NONE);
     assert_eq!(traits!(KeyPair), NONE);
     assert_eq!(traits!(PlatformKey), NONE);
+    assert_eq!(traits!(NoteKey), NONE);
+    assert_eq!(traits!(WitnessKey), NONE);
+    assert_eq!(traits!(LedgerConfig), NONE);
     assert_eq!(traits!(OrderHandleKey), NONE);
     assert_eq!(traits!(PlatformSecrets), NONE);
     assert_eq!(traits!(TrusteeShare), NONE);

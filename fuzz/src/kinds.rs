@@ -22,7 +22,16 @@ macro_rules! for_every_kind {
         $do!(unjoin::ledger::EditedEntry);
         $do!(unjoin::ledger::WithdrawnEntry);
         $do!(unjoin::ledger::RemovedEntry);
+        $do!(unjoin::ledger::InclusionProof);
+        $do!(unjoin::ledger::ConsistencyProof);
+        $do!(unjoin::ledger::CosignedEntry);
         $do!(unjoin::ledger::BindingEntry);
+        $do!(unjoin::ledger::WarrantEntry);
+        $do!(unjoin::ledger::ShareReleasedEntry);
+        $do!(unjoin::ledger::RoundEntry);
+        $do!(unjoin::ledger::BlindEntry);
+        $do!(unjoin::ledger::OpenedEntry);
+        $do!(unjoin::ledger::DisclosedEntry);
         $do!(unjoin::opening::CeremonyPlan);
         $do!(unjoin::opening::RoundMessage);
         $do!(unjoin::opening::SignedCommittee);
@@ -32,8 +41,10 @@ macro_rules! for_every_kind {
 }
 
 /// The kinds' numbers.
-pub const KINDS: [u8; 24] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 24, 32, 33, 34, 35, 36];
+pub const KINDS: [u8; 33] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29, 30,
+    32, 33, 34, 35, 36,
+];
 
 /// The shortest sealed part of a backup or of a trustee's secrets: 16,384 bytes and a tag of 16.
 const SEALED: usize = 16_384;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 pub enum Ledger {
     /// Manifests, published digests, edits, withdrawals and removals.
     Reviews = 1,
-    /// Bindings, and later warrants, shares, rounds, openings and committees.
+    /// Bindings, warrants, shares, rounds, openings and committees.
     Openings = 2,
 }
 

@@ -5,7 +5,7 @@
 //! that is written again by a retry stays one entry.
 
 use super::{Ledger, entry_id};
-use crate::store::{Bucket, Commit, Store, StoreError};
+use crate::store::{Bucket, Commit, Row, Store, StoreError};
 
 /// The first byte of every outbox key.
 const ROOM: u8 = b'o';
@@ -33,4 +33,26 @@ pub fn waiting_entries<S: Store + ?Sized>(
 ) -> Result<Vec<Vec<u8>>, StoreError> {
     let rows = store.scan(bucket, &prefix(ledger), None, limit)?;
     Ok(rows.into_iter().map(|row| row.value).collect())
+}
+
+/// The buckets of a store in which entries wait, with at most `limit` of them in all.
+pub(super) fn waiting(
+    store: &dyn Store,
+    ledger: Ledger,
+    limit: usize,
+) -> impl Iterator<Item = Result<(Bucket, Vec<Row>), StoreError>> {
+    let mut left = limit;
+    Bucket::all().filter_map(move |bucket| {
+        if left == 0 {
+            return None;
+        }
+        match store.scan(bucket, &prefix(ledger), None, left) {
+            Ok(found) if found.is_empty() => None,
+            Ok(found) => {
+                left = left.saturating_sub(found.len());
+                Some(Ok((bucket, found)))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    })
 }

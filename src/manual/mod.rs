@@ -9,6 +9,7 @@
 //! | [`threats`] | whoever decides whether this is enough for their case |
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
+//! | [`ledger`] | whoever reads, witnesses or audits the ledgers, or runs them |
 //! | [`stored`] | whoever runs, audits or replaces the store |
 //! | [`phones`] | whoever binds or routes virtual numbers, or sizes a pool of them |
 //! | [`decisions`] | whoever wants to change something that cannot be changed later |
@@ -39,6 +40,10 @@ pub mod operating {
 
 pub mod stored {
     #![doc = include_str!("stored.md")]
+}
+
+pub mod ledger {
+    #![doc = include_str!("ledger.md")]
 }
 
 pub mod phones {

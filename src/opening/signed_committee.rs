@@ -1,4 +1,4 @@
-//! A committee with its trustees' signatures: what the opening ledger holds of every epoch.
+//! A committee with its trustees' signatures: what the openings ledger holds of every epoch.
 
 use super::Committee;
 use crate::algebra::EscrowKey;
@@ -8,7 +8,7 @@ use crate::token::{
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
 
 /// Kind 34: a committee, the hash of its ceremony's transcript, and trustees' signatures on
-/// both; the entry of an epoch in the opening ledger.
+/// both; the entry of an epoch in the openings ledger.
 ///
 /// The first epoch is signed by all n trustees, a later one by at least t of them.
 #[derive(Clone, Debug, PartialEq, Eq)]

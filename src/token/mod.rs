@@ -47,10 +47,12 @@ pub use review::{Review, ReviewError};
 pub use scope::{Digest, OrderHandle, OrderHandleKey, ReviewId, Scope};
 pub use signature::{PlatformKey, PlatformPublicKey};
 #[cfg(feature = "platform")]
-pub use trustees::TrusteeKey;
-#[cfg(feature = "platform")]
 pub(crate) use trustees::{CommitteeStatement, threshold_and_trustees};
-pub use trustees::{EscrowKeyCertificate, TrusteePublicKey, Trustees, TrusteesError};
+pub use trustees::{EscrowKeyCertificate, Trustees, TrusteesError};
+
+#[cfg(feature = "platform")]
+pub use crate::trustee_key::TrusteeKey;
+pub use crate::trustee_key::TrusteePublicKey;
 
 #[cfg(any(feature = "wallet", test))]
 pub(crate) use presentation::PresentationWitness;

@@ -4,75 +4,8 @@
 use super::{VerifyError, verdict};
 use crate::algebra::{Element, EscrowKey};
 use crate::error::describe_errors;
-use crate::signature::Verifier;
+use crate::trustee_key::{MAX_TRUSTEES, TrusteePublicKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
-#[cfg(feature = "platform")]
-use {
-    crate::{secret::SecretBytes, signature::Signer},
-    core::fmt,
-    rand_core::CryptoRng,
-};
-
-/// A trustee's public key, which wallets and fellow trustees pin: 32 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrusteePublicKey(Verifier);
-
-impl TrusteePublicKey {
-    /// The key with this encoding; `None` if it is not one, or of small order.
-    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
-        Verifier::from_bytes(bytes).map(Self)
-    }
-
-    /// The 32 bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
-    }
-
-    pub(crate) fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
-        self.0.verify(label, bytes, signature)
-    }
-}
-
-/// A trustee's long-term signing key (Ed25519).
-#[cfg(feature = "platform")]
-pub struct TrusteeKey {
-    signer: Signer,
-    seed: SecretBytes<32>,
-}
-
-#[cfg(feature = "platform")]
-impl TrusteeKey {
-    /// A fresh key: 32 bytes from `rng`.
-    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        Self::from_secret_bytes(SecretBytes::random(rng))
-    }
-
-    /// The key of this RFC 8032 seed.
-    pub fn from_secret_bytes(seed: SecretBytes<32>) -> Self {
-        Self { signer: Signer::from_seed(&seed), seed }
-    }
-
-    /// The public half.
-    pub fn public(&self) -> TrusteePublicKey {
-        TrusteePublicKey(self.signer.verifier())
-    }
-
-    /// The seed: for sealing only.
-    pub(crate) fn seed(&self) -> &SecretBytes<32> {
-        &self.seed
-    }
-
-    pub(crate) fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
-        self.signer.sign(label, bytes)
-    }
-}
-
-#[cfg(feature = "platform")]
-impl fmt::Debug for TrusteeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TrusteeKey(..)")
-    }
-}
 
 /// The n trustees' public keys, trustee 1 first: 1 to 64 different ones. Pinned by wallets
 /// and by every trustee.
@@ -81,7 +14,7 @@ pub struct Trustees(Vec<TrusteePublicKey>);
 
 impl Trustees {
     /// The most trustees there can be.
-    pub const MAX: usize = 64;
+    pub const MAX: usize = MAX_TRUSTEES as usize;
 
     /// Takes the keys in the order of the trustees' indices.
     ///

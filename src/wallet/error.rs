@@ -26,6 +26,10 @@ pub enum WalletError {
     AnotherWallet,
     /// The manifest does not bear the platform's signature.
     ManifestSignature,
+    /// The manifest is not shown to stand in the ledger.
+    ManifestNotLogged,
+    /// No ledger is pinned to check the evidence with.
+    LedgerNotPinned,
     /// The manifest is another cohort's.
     ManifestScope,
     /// The manifest names another escrow key than the pinned one.
@@ -69,6 +73,10 @@ describe_errors!(WalletError {
         "this token belongs to another wallet: use the wallet that asked for it";
     Self::ManifestSignature => "wallet.manifest_signature", Device, false,
         "the manifest does not bear the pinned platform's signature: fetch it again";
+    Self::ManifestNotLogged => "wallet.manifest_not_logged", Device, false,
+        "the manifest is not shown to stand in the ledger that is pinned: fetch it with its proof";
+    Self::LedgerNotPinned => "wallet.ledger_not_pinned", Device, false,
+        "no ledger is pinned to check the proof with: pin it, or take the signed manifest";
     Self::ManifestScope => "wallet.manifest_scope", Device, false,
         "the manifest is another cohort's: fetch the one of the token's scope";
     Self::ManifestEscrow => "wallet.manifest_escrow", Device, false,

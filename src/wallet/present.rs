@@ -39,6 +39,7 @@ impl Wallet {
     /// [`WalletError::AnotherWallet`] when the token is another wallet's;
     /// [`WalletError::IssuerKeyNotPinned`] and [`WalletError::EscrowKeyNotPinned`] when its
     /// keys are no longer pinned as a pair; [`WalletError::ManifestSignature`],
+    /// [`WalletError::ManifestNotLogged`], [`WalletError::LedgerNotPinned`],
     /// [`WalletError::ManifestScope`], [`WalletError::ManifestEscrow`],
     /// [`WalletError::CohortTooSmall`] and [`WalletError::WindowOver`] when the evidence does
     /// not hold for this token.

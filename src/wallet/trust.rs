@@ -2,10 +2,12 @@
 
 use super::WalletError;
 use crate::algebra::EscrowKey;
+use crate::ledger::{CosignedEntry, WitnessPolicy};
 use crate::time::Timestamp;
 use crate::token::{
-    EscrowKeyCertificate, IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest, Trustees,
+    CohortManifest, EscrowKeyCertificate, IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest, Trustees,
 };
+use crate::wire::Message;
 
 /// What the device pins, shipped with the application: the issuer keys, each with the one
 /// escrow key that belongs to it for its whole life; the platform's public key; the least
@@ -20,19 +22,29 @@ pub struct TrustRoots {
     /// Where they are pinned, no escrow key counts without all their signatures.
     trustees: Option<Trustees>,
     keys: Vec<(IssuerPublicKey, EscrowKey)>,
+    ledger: Option<WitnessPolicy>,
 }
 
 impl TrustRoots {
     /// Pins the platform's key, and the least number of customers that a cohort's manifest
     /// must vouch for. No issuer key is pinned yet.
     pub fn new(platform_key: PlatformPublicKey, least_cohort: u32) -> Self {
-        Self { platform_key, least_cohort, trustees: None, keys: Vec::new() }
+        Self { platform_key, least_cohort, trustees: None, keys: Vec::new(), ledger: None }
     }
 
     /// As [`new`](Self::new), with the trustees' keys pinned as well: an escrow key is then
     /// accepted by the trustees' certificate only.
     pub fn with_trustees(platform_key: PlatformPublicKey, least_cohort: u32, trustees: Trustees) -> Self {
-        Self { platform_key, least_cohort, trustees: Some(trustees), keys: Vec::new() }
+        Self { trustees: Some(trustees), ..Self::new(platform_key, least_cohort) }
+    }
+
+    /// Pins the reviews ledger and its witnesses. From then on the platform's signature on a
+    /// manifest is not enough: it must stand in the ledger, where everybody sees the same ones,
+    /// and a merchant can compare their sum with its orders.
+    #[must_use]
+    pub fn require_ledger(mut self, policy: WitnessPolicy) -> Self {
+        self.ledger = Some(policy);
+        self
     }
 
     /// Pins an issuer key together with its escrow key.
@@ -100,14 +112,18 @@ impl TrustRoots {
 
 /// What shows the device that a token's cohort is closed and how large it is at least.
 ///
-/// Today the platform's signature is the only evidence. Evidence that the manifest stands
-/// in a ledger under a cosigned checkpoint, which the platform alone cannot make, will be a
-/// further variant.
+/// The platform can sign a manifest for one device alone. One that stands in the ledger under
+/// a cosigned checkpoint is the same for everybody, and the platform alone cannot make it: see
+/// [`TrustRoots::require_ledger`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ManifestEvidence {
     /// The manifest with the signature of the platform's key.
     Signed(SignedManifest),
+    /// The manifest as an entry of the reviews ledger, with its proof and the cosigned
+    /// checkpoint: what [`LedgerView::evidence_of`](crate::ledger::LedgerView::evidence_of)
+    /// makes of the manifest's bytes.
+    Cosigned(CosignedEntry),
 }
 
 impl ManifestEvidence {
@@ -121,9 +137,16 @@ impl ManifestEvidence {
         escrow_key: &EscrowKey,
         now: Timestamp,
     ) -> Result<Timestamp, WalletError> {
-        let manifest = match self {
-            Self::Signed(signed) => {
-                signed.verify(&trust.platform_key).map_err(|_| WalletError::ManifestSignature)?
+        let manifest = match (self, &trust.ledger) {
+            (Self::Signed(_), Some(_)) => return Err(WalletError::ManifestNotLogged),
+            (Self::Signed(signed), None) => {
+                let verified = signed.verify(&trust.platform_key);
+                verified.map_err(|_| WalletError::ManifestSignature)?.clone()
+            }
+            (Self::Cosigned(_), None) => return Err(WalletError::LedgerNotPinned),
+            (Self::Cosigned(evidence), Some(policy)) => {
+                let entry = evidence.verify(policy).map_err(|_| WalletError::ManifestNotLogged)?;
+                CohortManifest::from_bytes(entry).map_err(|_| WalletError::ManifestNotLogged)?
             }
         };
         if &manifest.scope != scope {

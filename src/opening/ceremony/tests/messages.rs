@@ -4,14 +4,16 @@ use super::super::message::Content;
 use super::super::rounds::Ground;
 use super::super::sealing::SEALED_SHARE;
 use super::{World, together};
+use crate::ledger::{KeyName, Ledger, LedgerView, Log, NoteKey};
 use crate::opening::ceremony::{CeremonyPlan, RoundMessage, observe};
 use crate::opening::{SealedTrusteeSecrets, SignedCommittee, TrusteeSecrets};
 use crate::passphrase::{CHEAP, PassphraseError};
 use crate::secret::SystemRng;
+use crate::store::MemoryStore;
 use crate::token::{EscrowKeyCertificate, TrusteeKey, Trustees};
 use crate::wire::{Message, Rule};
 use proptest::prelude::*;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// A key ceremony and a refresh, with all that was said.
 struct Record {
@@ -169,6 +171,19 @@ fn a_committee_stands_by_its_own_trustees_signatures_only() {
     let mut bytes = first.to_bytes();
     bytes.copy_within(10 + 32..10 + 64, 10 + 64);
     assert_eq!(SignedCommittee::from_bytes(&bytes).unwrap_err().rule, Rule::Value);
+}
+
+#[test]
+fn an_epochs_committee_is_an_entry_of_the_openings_ledger() {
+    let key = NoteKey::generate(KeyName::new("shop.example/openings").unwrap(), &mut SystemRng::new());
+    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, None).unwrap();
+    let entries = RECORD.signed.each_ref().map(Message::to_bytes);
+    assert_eq!(log.append(&entries).unwrap(), [0, 1]);
+    let read = log.entries(0, 2).unwrap();
+    let [first, second] = [&read[0], &read[1]].map(|entry| SignedCommittee::from_bytes(entry).unwrap());
+    let trustees = RECORD.plans[0].trustees();
+    first.verify_first(trustees).unwrap();
+    second.verify_successor(trustees, first.committee()).unwrap();
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! Writes a ledger as files, for implementations that are not ours to check.
+//!
+//! ```text
+//! ledger_files --out DIRECTORY [--entries N]
+//!
+//! DIRECTORY/ledger/...     the export: checkpoint, tiles, bundles of entries
+//! DIRECTORY/older          an earlier checkpoint
+//! DIRECTORY/keys           log VKEY; witness VKEY
+//! DIRECTORY/proofs         inclusion SIZE ROOT INDEX LEAF-HASH HASH...
+//!                          consistency OLD-SIZE OLD-ROOT NEW-SIZE NEW-ROOT HASH...
+//! ```
+//!
+//! Hashes are in hexadecimal. The keys are made for the occasion.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use unjoin::ledger::tree::{Hash, leaf_hash, root_of};
+use unjoin::ledger::{
+    KeyName, Ledger, LedgerView, Log, NoteKey, PublishedEntry, Witness, WitnessKey, WitnessPolicy,
+    WitnessService, export,
+};
+use unjoin::secret::SystemRng;
+use unjoin::store::MemoryStore;
+use unjoin::wire::Message;
+use unjoin::{Environment, Timestamp};
+
+#[derive(Parser)]
+#[command(about = "Writes a ledger as files, for other implementations to check")]
+struct Arguments {
+    /// Where to write; made if it is not there
+    #[arg(long)]
+    out: PathBuf,
+    /// How many entries
+    #[arg(long, default_value_t = 70_000)]
+    entries: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { out, entries } = Arguments::parse();
+    let rng = &mut SystemRng::new();
+    let log_key = NoteKey::generate(KeyName::new("shop.example/reviews")?, rng);
+    let witness_key = WitnessKey::generate(KeyName::new("witness.example/w1")?, rng);
+    let (log_public, witness_public) = (log_key.public().clone(), witness_key.public().clone());
+    let logs = vec![log_public.clone()];
+    let witness =
+        WitnessService::open(Arc::new(MemoryStore::new()), witness_key, logs, Environment::system());
+    let policy = WitnessPolicy::new(log_public.clone(), vec![witness_public.clone()], 1, 0, 60)?;
+    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, log_key, Some(policy))?;
+
+    let entry = |number: u64| {
+        let mut review_id = [0; 32];
+        review_id[..8].copy_from_slice(&number.to_le_bytes());
+        let boundary = Timestamp::from_unix_seconds(604_800 * (number / 1000));
+        PublishedEntry { review_id, review_digest: [1; 32], presentation_hash: [2; 32], boundary }.to_bytes()
+    };
+    fs::create_dir_all(&out)?;
+    let publish = |size: u64| -> Result<Vec<u8>, Box<dyn Error>> {
+        log.append(&(log.size()?..size).map(entry).collect::<Vec<_>>())?;
+        let witnesses: [&dyn Witness; 1] = [&witness];
+        if !log.publish(&witnesses)?.published {
+            return Err("the witness refuses".into());
+        }
+        Ok(log.checkpoint()?.ok_or("nothing is published")?)
+    };
+    fs::write(out.join("older"), publish(entries / 3)?)?;
+    publish(entries)?;
+    export(&log, &out.join("ledger"))?;
+    fs::write(out.join("keys"), format!("log {log_public}\nwitness {witness_public}\n"))?;
+
+    let leaves: Vec<Hash> = (0..entries).map(|number| leaf_hash(&entry(number))).collect();
+    let mut lines = String::new();
+    let mut sizes: Vec<u64> =
+        (1..=40).chain([255, 256, 257, 4_096, 65_536, 65_537, entries / 3, entries]).collect();
+    sizes.retain(|size| (1..=entries).contains(size));
+    sizes.sort_unstable();
+    sizes.dedup();
+    let roots: BTreeMap<u64, Hash> =
+        sizes.iter().map(|size| (*size, root_of(&leaves[..*size as usize]))).collect();
+    for size in &sizes {
+        for index in [0, size / 3, size / 2, size - 1] {
+            let proof = log.inclusion(index, *size)?;
+            lines +=
+                &format!("inclusion {size} {} {index} {}", hex(&roots[size]), hex(&leaves[index as usize]));
+            proof.path().iter().for_each(|hash| lines += &format!(" {}", hex(hash)));
+            lines.push('\n');
+        }
+        for old in sizes.iter().filter(|old| *old <= size) {
+            let proof = log.consistency(*old, *size)?;
+            lines += &format!("consistency {old} {} {size} {}", hex(&roots[old]), hex(&roots[size]));
+            proof.path().iter().for_each(|hash| lines += &format!(" {}", hex(hash)));
+            lines.push('\n');
+        }
+    }
+    fs::write(out.join("proofs"), &lines)?;
+    println!("{} entries and {} proofs in {}", entries, lines.lines().count(), out.display());
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

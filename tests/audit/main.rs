@@ -1,0 +1,14 @@
+//! Auditing, with the program that anybody can run and through a whole platform.
+
+#![cfg(all(feature = "platform", feature = "wallet"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod insider;
+mod openings;
+mod platform;
+#[allow(dead_code, reason = "its main is the example's")]
+#[path = "../../examples/audit.rs"]
+mod program;
+mod world;

@@ -1,0 +1,112 @@
+//! A ledger as files.
+
+use crate::common::Directory;
+use crate::world::{entry, log_key, open};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use unjoin::ledger::tile::{TileId, tiles_since};
+use unjoin::ledger::{
+    DirectoryView, Exported, LedgerView, SignedCheckpoint, ViewError, entry_id, export, tree,
+};
+use unjoin::store::MemoryStore;
+
+/// Reads only so many tiles before it fails.
+struct Tired<'a>(&'a dyn LedgerView, std::cell::Cell<usize>);
+
+impl LedgerView for Tired<'_> {
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
+        self.0.checkpoint()
+    }
+
+    fn tile(&self, id: TileId) -> Result<Option<Vec<u8>>, ViewError> {
+        match self.1.get() {
+            0 => Err(ViewError::Source("tired".into())),
+            left => {
+                self.1.set(left - 1);
+                self.0.tile(id)
+            }
+        }
+    }
+}
+
+fn check(directory: &Path, entries: &[Vec<u8>]) {
+    let view = DirectoryView::new(directory);
+    let checkpoint =
+        SignedCheckpoint::parse(&view.checkpoint().unwrap().unwrap(), log_key().public()).unwrap();
+    let size = checkpoint.size();
+    assert_eq!(size, entries.len() as u64);
+    assert_eq!(view.entries(0, size).unwrap(), entries);
+    let from = size / 3;
+    assert_eq!(view.entries(from, size - 1).unwrap(), entries[from as usize..entries.len() - 1]);
+    for index in [0, size / 2, size - 1] {
+        let entry = &entries[index as usize];
+        view.inclusion(index, size).unwrap().verify(entry, checkpoint.root()).unwrap();
+        assert_eq!(view.index_of(&entry_id(entry), size).unwrap(), Some(index));
+        let leaves: Vec<_> = entries[..index as usize].iter().map(|entry| tree::leaf_hash(entry)).collect();
+        view.consistency(index, size).unwrap().verify(&tree::root_of(&leaves), checkpoint.root()).unwrap();
+    }
+    assert_eq!(view.index_of(&[0; 32], size).unwrap(), None);
+    for id in tiles_since(0, size) {
+        assert!(directory.join(id.path()).exists(), "{id:?}");
+    }
+}
+
+#[test]
+fn an_export_shows_what_the_ledger_has_and_goes_on_where_it_was() {
+    let directory = Directory::new();
+    let path = directory.file("ledger");
+    let log = open(&Arc::new(MemoryStore::new()), None);
+    assert_eq!(export(&log, &path).unwrap(), Exported { from: 0, to: 0 });
+    let entries: Vec<_> = (0..70_000).map(entry).collect();
+    let mut from = 0;
+    for to in [1, 255, 256, 300, 66_000, 66_000, 70_000] {
+        log.append(&entries[from as usize..to as usize]).unwrap();
+        assert!(log.publish(&[]).unwrap().published);
+        assert_eq!(export(&log, &path).unwrap(), Exported { from, to });
+        check(&path, &entries[..to as usize]);
+        from = to;
+    }
+    // What a monitor needs of an old size is there after its partial tiles are gone.
+    for id in tiles_since(0, 300).filter(|id| !id.is_full()) {
+        fs::remove_file(path.join(id.path())).unwrap();
+    }
+    let view = DirectoryView::new(&path);
+    assert_eq!(view.entries(0, 300).unwrap(), entries[..300]);
+    assert_eq!(view.hashes(TileId { level: Some(0), index: 1, width: 44 }).unwrap().len(), 44);
+}
+
+#[test]
+fn an_interrupted_export_shows_the_old_checkpoint_until_it_is_complete() {
+    let directory = Directory::new();
+    let path = directory.file("ledger");
+    let log = open(&Arc::new(MemoryStore::new()), None);
+    let entries: Vec<_> = (0..2_000).map(entry).collect();
+    log.append(&entries[..500]).unwrap();
+    assert!(log.publish(&[]).unwrap().published);
+    export(&log, &path).unwrap();
+    log.append(&entries[500..]).unwrap();
+    assert!(log.publish(&[]).unwrap().published);
+    // Each attempt finds the full tiles of those before it.
+    let mut attempts = 0;
+    while export(&Tired(&log, 4.into()), &path).is_err() {
+        check(&path, &entries[..500]);
+        attempts += 1;
+    }
+    assert!((2..20).contains(&attempts));
+    check(&path, &entries);
+}
+
+#[test]
+fn a_directory_that_shows_more_is_refused() {
+    let directory = Directory::new();
+    let path = directory.file("ledger");
+    let ledger = |size: u64| {
+        let log = open(&Arc::new(MemoryStore::new()), None);
+        log.append(&(0..size).map(entry).collect::<Vec<_>>()).unwrap();
+        assert!(log.publish(&[]).unwrap().published);
+        log
+    };
+    export(&ledger(20), &path).unwrap();
+    assert_eq!(export(&ledger(10), &path).unwrap_err().code(), "ledger.source");
+}

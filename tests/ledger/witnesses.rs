@@ -1,0 +1,209 @@
+//! Cosigning and publishing.
+
+use crate::world::{Failing, Failure, checked_entries, entry, log_key, name, open};
+use std::sync::{Arc, Mutex};
+use unjoin::ledger::{
+    AddCheckpoint, LedgerView, SignatureLine, Witness, WitnessError, WitnessKey, WitnessPolicy,
+    WitnessPublicKey, WitnessService,
+};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::{MemoryStore, Store};
+use unjoin::{Environment, ManualClock, Timestamp};
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_unix_seconds(1_700_000_000 + seconds)
+}
+
+struct Crowd {
+    clock: Arc<ManualClock>,
+    stores: Vec<Arc<Failing<MemoryStore>>>,
+}
+
+impl Crowd {
+    fn new(count: usize) -> Self {
+        let stores = (0..count).map(|_| Arc::new(Failing::new(MemoryStore::new())));
+        Self { clock: Arc::new(ManualClock::new(at(0))), stores: stores.collect() }
+    }
+
+    /// Started anew each time: a witness remembers only what its store does.
+    fn witnesses(&self) -> Vec<WitnessService<Failing<MemoryStore>>> {
+        let witness = |(number, store): (usize, &Arc<Failing<MemoryStore>>)| {
+            let seed = SecretBytes::new([100 + number as u8; 32]);
+            let key = WitnessKey::from_secret_bytes(name(&format!("witness.example/{number}")), &seed);
+            let environment = Environment::new(self.clock.clone(), || Box::new(SystemRng::new()));
+            WitnessService::open(Arc::clone(store), key, vec![log_key().public().clone()], environment)
+        };
+        self.stores.iter().enumerate().map(witness).collect()
+    }
+
+    fn policy(&self, quorum: usize, faulty: usize) -> WitnessPolicy {
+        let keys = self.witnesses().iter().map(|witness| witness.public_key().clone()).collect();
+        WitnessPolicy::new(log_key().public().clone(), keys, quorum, faulty, 60).unwrap()
+    }
+}
+
+fn all<W: Witness>(witnesses: &[W]) -> Vec<&dyn Witness> {
+    witnesses.iter().map(|witness| witness as &dyn Witness).collect()
+}
+
+/// A witness that cannot be reached.
+struct Away(WitnessPublicKey);
+
+impl Witness for Away {
+    fn public_key(&self) -> &WitnessPublicKey {
+        &self.0
+    }
+
+    fn add_checkpoint(&self, _: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+        Err(WitnessError::State("no route".into()))
+    }
+}
+
+#[test]
+fn a_checkpoint_is_published_once_a_quorum_has_cosigned() {
+    let (crowd, store) = (Crowd::new(4), Arc::new(MemoryStore::new()));
+    let policy = crowd.policy(3, 1);
+    let log = open(&store, Some(policy.clone()));
+    log.append(&(0..300).map(entry).collect::<Vec<_>>()).unwrap();
+    let services = crowd.witnesses();
+    let away: Vec<Away> = services[2..].iter().map(|witness| Away(witness.public_key().clone())).collect();
+
+    let few = log.publish(&[all(&services[..2]), all(&away)].concat()).unwrap();
+    assert!(!few.published && few.refusals.len() == 2);
+    assert_eq!(log.checkpoint().unwrap(), None);
+
+    let enough = log.publish(&[all(&services[..3]), all(&away[1..])].concat()).unwrap();
+    assert!(enough.published);
+    let (checkpoint, quorum) = policy.read_fresh(&log.checkpoint().unwrap().unwrap(), at(50)).unwrap();
+    assert_eq!((checkpoint.size(), quorum.witnesses, quorum.median_time), (300, 3, at(0)));
+
+    // The fourth comes back: it has seen nothing yet.
+    crowd.clock.set(at(500));
+    assert!(policy.read_fresh(&log.checkpoint().unwrap().unwrap(), at(500)).is_err());
+    log.append(&(300..1_000).map(entry).collect::<Vec<_>>()).unwrap();
+    let all_four = log.publish(&all(&crowd.witnesses())).unwrap();
+    assert!(all_four.published && all_four.refusals.is_empty());
+    let (checkpoint, quorum) = policy.read_fresh(&log.checkpoint().unwrap().unwrap(), at(500)).unwrap();
+    assert_eq!((checkpoint.size(), quorum.witnesses), (1_000, 4));
+
+    // Nothing new: the same root, at a later time.
+    crowd.clock.set(at(900));
+    assert!(log.publish(&all(&crowd.witnesses())).unwrap().published);
+    policy.read_fresh(&log.checkpoint().unwrap().unwrap(), at(900)).unwrap();
+    checked_entries(&log);
+}
+
+#[test]
+fn a_ledger_that_is_rolled_back_or_forked_finds_no_witness() {
+    let crowd = Crowd::new(1);
+    let policy = crowd.policy(1, 0);
+    let honest = Arc::new(MemoryStore::new());
+    let log = open(&honest, Some(policy.clone()));
+    log.append(&(0..10).map(entry).collect::<Vec<_>>()).unwrap();
+    assert!(log.publish(&all(&crowd.witnesses())).unwrap().published);
+    for (count, code) in [(5, "witness.conflict"), (10, "witness.inconsistent"), (20, "witness.inconsistent")]
+    {
+        let other = open(&Arc::new(MemoryStore::new()), Some(policy.clone()));
+        other.append(&(100..100 + count).map(entry).collect::<Vec<_>>()).unwrap();
+        let refused = other.publish(&all(&crowd.witnesses())).unwrap();
+        assert!(!refused.published);
+        assert_eq!(refused.refusals[0].1.code(), code, "{count}");
+    }
+    log.append(&[entry(10)]).unwrap();
+    assert!(log.publish(&all(&crowd.witnesses())).unwrap().published);
+}
+
+#[test]
+fn a_witness_whose_store_fails_has_remembered_or_not_signed() {
+    for failure in [Failure::Before, Failure::Lost] {
+        let crowd = Crowd::new(1);
+        let log = open(&Arc::new(MemoryStore::new()), Some(crowd.policy(1, 0)));
+        log.append(&[entry(1)]).unwrap();
+        crowd.stores[0].fail(0, failure);
+        let failed = log.publish(&all(&crowd.witnesses())).unwrap();
+        assert_eq!((failed.published, failed.refusals[0].1.code()), (false, "witness.state"));
+        assert!(log.publish(&all(&crowd.witnesses())).unwrap().published);
+    }
+}
+
+#[test]
+fn every_failure_of_the_ledgers_store_while_publishing_is_made_good() {
+    for after in 0..4 {
+        for failure in [Failure::Before, Failure::Halfway, Failure::Lost] {
+            let crowd = Crowd::new(1);
+            let store = Arc::new(Failing::new(MemoryStore::new()));
+            let policy = crowd.policy(1, 0);
+            let log = open(&store, Some(policy.clone()));
+            store.fail(after, failure);
+            let attempt = || {
+                log.append(&[entry(1), entry(2)])?;
+                log.publish(&all(&crowd.witnesses()))
+            };
+            let report = attempt().or_else(|_| attempt()).unwrap();
+            assert!(report.published);
+            policy.read(&log.checkpoint().unwrap().unwrap()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_cosignature_of_somebody_else_is_not_taken() {
+    /// Answers with another's line.
+    struct Liar(WitnessPublicKey, WitnessService<MemoryStore>);
+    impl Witness for Liar {
+        fn public_key(&self) -> &WitnessPublicKey {
+            &self.0
+        }
+        fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+            self.1.add_checkpoint(request)
+        }
+    }
+    let crowd = Crowd::new(1);
+    let key = WitnessKey::from_secret_bytes(name("other"), &SecretBytes::new([9; 32]));
+    let logs = vec![log_key().public().clone()];
+    let other = WitnessService::open(Arc::new(MemoryStore::new()), key, logs, Environment::system());
+    let liar = Liar(crowd.witnesses()[0].public_key().clone(), other);
+    let log = open(&Arc::new(MemoryStore::new()), Some(crowd.policy(1, 0)));
+    let report = log.publish(&[&liar]).unwrap();
+    assert!(!report.published && report.refusals.len() == 1);
+}
+
+#[test]
+fn a_policy_of_another_ledger_is_refused() {
+    let crowd = Crowd::new(1);
+    let keys = crowd.policy(1, 0).witnesses().to_vec();
+    let other = unjoin::ledger::NoteKey::generate(name("other"), &mut SystemRng::new());
+    let policy = WitnessPolicy::new(other.public().clone(), keys, 1, 0, 60).unwrap();
+    let opened = unjoin::ledger::Log::open(
+        Arc::new(MemoryStore::new()),
+        unjoin::ledger::Ledger::Reviews,
+        log_key(),
+        Some(policy),
+    );
+    assert_eq!(opened.unwrap_err().code(), "ledger.policy");
+}
+
+#[test]
+fn many_at_once_ask_one_witness_and_it_goes_forward_only() {
+    let crowd = Crowd::new(1);
+    let store: Arc<MemoryStore> = Arc::new(MemoryStore::new());
+    let log = open(&store, Some(crowd.policy(1, 0)));
+    let witnesses = crowd.witnesses();
+    let sizes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for worker in 0..4u64 {
+            let (log, witnesses, sizes) = (&log, &witnesses, &sizes);
+            scope.spawn(move || {
+                for round in 0..20 {
+                    log.append(&[entry(worker * 100 + round)]).unwrap();
+                    let report = log.publish(&all(witnesses)).unwrap();
+                    sizes.lock().unwrap().push(report.checkpoint.size());
+                }
+            });
+        }
+    });
+    assert_eq!(sizes.lock().unwrap().len(), 80);
+    assert!(log.publish(&all(&witnesses)).unwrap().published);
+    assert_eq!(checked_entries(&log).len(), 80);
+    let _: &dyn Store = &*store;
+}

@@ -1,0 +1,290 @@
+//! The witness program in a process of its own, spoken to over HTTP, killed and started again.
+
+#![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
+
+mod common;
+#[allow(dead_code, reason = "its main is the example's")]
+#[path = "../examples/witness.rs"]
+mod program;
+
+use clap::Parser as _;
+use common::Directory;
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+use unjoin::ledger::{
+    AddCheckpoint, KeyName, Ledger, LedgerView, Log, Note, NoteKey, SignatureLine, SignedCheckpoint, Witness,
+    WitnessError, WitnessPolicy, WitnessPublicKey, entry_id, tree,
+};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::MemoryStore;
+
+/// Names a child's directory, which makes it a child.
+const CHILD: &str = "UNJOIN_WITNESS_CHILD";
+
+fn log_key() -> NoteKey {
+    let name = KeyName::new("shop.example/reviews").unwrap();
+    NoteKey::from_secret_bytes(name, &SecretBytes::new([1; 32]))
+}
+
+/// The process that the tests start: this very test, told by its environment to be a witness.
+#[test]
+fn the_child_is_a_witness() {
+    let Ok(directory) = env::var(CHILD) else { return };
+    let file = |name: &str| format!("{directory}/{name}");
+    let (log, listen) = (log_key().public().to_string(), format!("{}:0", Ipv4Addr::LOCALHOST));
+    let arguments = [
+        "witness",
+        "--name",
+        "witness.example/1",
+        "--seed",
+        &file("seed"),
+        "--store",
+        &file("store"),
+        "--listen",
+        &listen,
+        "--log",
+        &log,
+    ];
+    program::run(program::Arguments::parse_from(arguments)).unwrap();
+}
+
+/// A running witness; it ends with the test.
+struct Running {
+    child: Child,
+    address: String,
+    key: WitnessPublicKey,
+}
+
+impl Running {
+    fn start(directory: &Path) -> Self {
+        fs::write(directory.join("seed"), "07".repeat(32)).unwrap();
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "the_child_is_a_witness", "--nocapture", "--test-threads=1"])
+            .env(CHILD, directory)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = lines.find_map(|line| {
+            let line = line.unwrap();
+            let (address, key) = line.split_once(' ')?;
+            Some((address.to_owned(), key.parse().ok()?))
+        });
+        // Whatever else it says is drained, so that it never waits for a reader.
+        thread::spawn(move || lines.for_each(drop));
+        let (address, key) = said.unwrap();
+        Self { child, address, key }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn client(&self) -> Client {
+        Client { address: self.address.clone(), key: self.key.clone() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A witness at the other end of a connection.
+#[derive(Clone)]
+struct Client {
+    address: String,
+    key: WitnessPublicKey,
+}
+
+impl Client {
+    /// The status and the body.
+    fn ask(&self, request: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+        let mut connection = TcpStream::connect(&self.address)?;
+        connection.set_read_timeout(Some(Duration::from_secs(20)))?;
+        connection.write_all(request)?;
+        connection.shutdown(Shutdown::Write)?;
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer)?;
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, body.as_bytes().to_vec()))
+    }
+
+    fn get(&self, path: &str) -> (u16, Vec<u8>) {
+        self.ask(format!("GET {path} HTTP/1.1\r\nHost: witness\r\nConnection: close\r\n\r\n").as_bytes())
+            .unwrap()
+    }
+
+    fn post(&self, body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+        let length = body.len();
+        let head = format!(
+            "POST /add-checkpoint HTTP/1.1\r\nHost: witness\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        self.ask(&[head.as_bytes(), body].concat())
+    }
+}
+
+impl Witness for Client {
+    fn public_key(&self) -> &WitnessPublicKey {
+        &self.key
+    }
+
+    fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+        let (status, body) =
+            self.post(&request.to_bytes()).map_err(|error| WitnessError::State(error.into()))?;
+        let body = String::from_utf8(body).unwrap();
+        match status {
+            200 => Ok(SignatureLine::parse_all(&body).unwrap().remove(0)),
+            409 => Err(WitnessError::Conflict { size: body.trim().parse().unwrap() }),
+            422 => Err(WitnessError::Inconsistent),
+            503 => Err(WitnessError::Busy),
+            status => Err(WitnessError::State(format!("status {status}").into())),
+        }
+    }
+}
+
+/// One of two histories that begin alike.
+fn history(fork: u8) -> Log<MemoryStore> {
+    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, log_key(), None).unwrap();
+    let entry = |at: u16| [if at < 20 { 0 } else { fork }, at as u8, (at >> 8) as u8].to_vec();
+    log.append(&(0..2_000).map(entry).collect::<Vec<_>>()).unwrap();
+    log
+}
+
+fn request(log: &Log<MemoryStore>, old_size: u64, size: u64) -> (AddCheckpoint, tree::Hash) {
+    let leaves: Vec<_> = log.entries(0, size).unwrap().iter().map(|entry| tree::leaf_hash(entry)).collect();
+    let root = tree::root_of(&leaves);
+    let checkpoint = SignedCheckpoint::sign(size, root, &log_key()).unwrap().note().clone();
+    let path = log.consistency(old_size.min(size), size).unwrap().path().to_vec();
+    (AddCheckpoint { old_size, path, checkpoint }, root)
+}
+
+#[test]
+fn a_witness_killed_at_any_moment_never_cosigns_two_roots_for_one_size() {
+    let directory = Directory::new();
+    let path = directory.file("witness");
+    fs::create_dir(&path).unwrap();
+    // size -> root of every cosignature that was ever answered, and the largest size.
+    let cosigned: Mutex<BTreeMap<u64, tree::Hash>> = Mutex::new(BTreeMap::new());
+    let histories = [history(1), history(2)];
+    let mut seed = 1u64;
+    let mut draw = |bound: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % bound
+    };
+    let mut acknowledged = 0;
+    for _ in 0..12 {
+        let mut running = Running::start(&path);
+        let client = running.client();
+        // What it answered before, it still knows.
+        let floor = cosigned.lock().unwrap().keys().last().copied().unwrap_or(0);
+        let delay = Duration::from_micros(2_000 + draw(150_000));
+        let steps: Vec<u64> = (0..400).map(|_| 1 + draw(3)).collect();
+        thread::scope(|scope| {
+            for log in &histories {
+                let (client, cosigned, steps) = (&client, &cosigned, &steps);
+                scope.spawn(move || {
+                    let mut known = floor;
+                    for step in steps {
+                        let size = (known + step).min(2_000);
+                        let (request, root) = request(log, known, size);
+                        match client.add_checkpoint(&request) {
+                            Ok(line) => {
+                                let mut signed = SignedCheckpoint::parse(
+                                    &request.checkpoint.to_bytes(),
+                                    log_key().public(),
+                                )
+                                .unwrap();
+                                signed.add_cosignature(line, client.public_key()).unwrap();
+                                let mut cosigned = cosigned.lock().unwrap();
+                                assert_eq!(
+                                    *cosigned.entry(size).or_insert(root),
+                                    root,
+                                    "two roots for {size}"
+                                );
+                                known = size;
+                            }
+                            Err(WitnessError::Conflict { size }) => {
+                                assert!(size >= floor, "it forgot what it had answered");
+                                known = size;
+                            }
+                            Err(WitnessError::Inconsistent | WitnessError::Busy) => {}
+                            // Killed.
+                            Err(_) => return,
+                        }
+                    }
+                });
+            }
+            thread::sleep(delay);
+            running.kill();
+        });
+        acknowledged = cosigned.lock().unwrap().len();
+    }
+    assert!(acknowledged > 5, "only {acknowledged} cosignatures before the kills");
+    // All of it is one of the two histories.
+    let cosigned = cosigned.into_inner().unwrap();
+    let of = |log: &Log<MemoryStore>| cosigned.iter().all(|(size, root)| request(log, 0, *size).1 == *root);
+    assert!(histories.iter().any(of));
+}
+
+#[test]
+fn a_ledger_is_published_through_a_witness_in_another_process() {
+    let directory = Directory::new();
+    let path = directory.file("witness");
+    fs::create_dir(&path).unwrap();
+    let running = Running::start(&path);
+    let client = running.client();
+    let policy =
+        WitnessPolicy::new(log_key().public().clone(), vec![client.key.clone()], 1, 0, 3_600).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let log = Log::open(store, Ledger::Reviews, log_key(), Some(policy.clone())).unwrap();
+    for entry in 0..3u8 {
+        log.append(&[vec![1, entry]]).unwrap();
+        assert!(log.publish(&[&client]).unwrap().published);
+    }
+    let (checkpoint, _) = policy.read(&log.checkpoint().unwrap().unwrap()).unwrap();
+    assert_eq!(checkpoint.size(), 3);
+
+    // Monitors find the same checkpoint at the witness.
+    let origin: String = entry_id(b"shop.example/reviews").iter().map(|byte| format!("{byte:02x}")).collect();
+    let (status, note) = client.get(&format!("/{origin}/checkpoint"));
+    let (same, _) = policy.read(&note).unwrap();
+    assert_eq!((status, same.checkpoint()), (200, checkpoint.checkpoint()));
+    assert_eq!(client.get("/00/checkpoint").0, 404);
+
+    let status = |body: &[u8]| client.post(body).unwrap().0;
+    let log = history(1);
+    assert_eq!(status(b"nonsense"), 400);
+    assert_eq!(status(&request(&log, 0, 5).0.to_bytes()), 409);
+    assert_eq!(status(&request(&log, 3, 5).0.to_bytes()), 422);
+    let mut unsigned = request(&log, 3, 5).0;
+    unsigned.checkpoint = Note::new(unsigned.checkpoint.text()).unwrap();
+    let thief = NoteKey::generate(KeyName::new("shop.example/reviews").unwrap(), &mut SystemRng::new());
+    unsigned.checkpoint.sign(&thief).unwrap();
+    assert_eq!(status(&unsigned.to_bytes()), 403);
+    for (request, expected) in [
+        ("POST /add-checkpoint HTTP/1.1\r\n\r\n", 411),
+        ("POST /add-checkpoint HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", 413),
+        ("POST /add-checkpoint HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        ("POST /add-checkpoint HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
+        ("PUT /add-checkpoint HTTP/1.1\r\n\r\n", 405),
+        ("GET /elsewhere HTTP/1.1\r\n\r\n", 404),
+        ("nonsense\r\n\r\n", 400),
+    ] {
+        assert_eq!(client.ask(request.as_bytes()).unwrap().0, expected, "{request:?}");
+    }
+}
