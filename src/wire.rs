@@ -129,6 +129,12 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// Whether so many bytes are left: asked before room is made for what they decode to.
+    #[cfg(feature = "platform")]
+    pub(crate) fn has_left(&self, length: usize) -> bool {
+        self.rest.len() >= length
+    }
+
     pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         let taken = self.take(field, N)?;
         taken.try_into().map_err(|_| self.refuse(Rule::Truncated))

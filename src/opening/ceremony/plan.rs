@@ -146,6 +146,10 @@ impl Message for CeremonyPlan {
         if epoch == 0 || (epoch > 1 && threshold == 1) {
             return Err(from.refuse(Rule::Value));
         }
+        // A key takes six times its bytes: no room is made for keys that are not there.
+        if !from.has_left(usize::from(count).saturating_mul(32)) {
+            return Err(from.refuse(Rule::Truncated));
+        }
         let mut keys = Vec::with_capacity(count.into());
         for _ in 0..count {
             let bytes = from.array("trustee key")?;
