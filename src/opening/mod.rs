@@ -4,23 +4,27 @@
 //! Warrants, budgets and the trustee's service are not built yet. [`insecure_test_dealer`]
 //! shortens tests; no platform may use it.
 
+mod budget;
 mod ceremony;
 mod combine;
 mod committee;
 mod evidence;
 mod opening;
 mod opening_error;
+mod register;
 mod same_author;
 mod sealed_share;
 mod sealing;
 mod share;
 mod signed_committee;
 mod test_dealer;
+mod trustee;
 mod trustee_secrets;
 mod warrant;
 mod warrant_policy;
 mod warrant_terms;
 
+pub use budget::{BudgetPolicy, Claim, Excess, Limit};
 pub use ceremony::{
     CeremonyError, CeremonyPlan, Culprit, Disagreement, Fault, PlanError, Round, RoundMessage, Step, observe,
 };
@@ -29,11 +33,13 @@ pub use committee::{Committee, CommitteeError, TrusteeShare};
 pub use evidence::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
 pub use opening::{AccountBinding, Author, Opening, OpeningTrust};
 pub use opening_error::OpeningRefusal;
+pub use register::{LoggedWarrant, OpeningsRegister};
 pub use same_author::{Blind, BlindingFactor, Pair, SameAuthorError, SameAuthorRound, without_round};
 pub use sealed_share::{RecipientKey, SealedShare, SealedShareError};
 pub use share::{DecryptionShare, ShareAction, ShareContext};
 pub use signed_committee::SignedCommittee;
 pub use test_dealer::insecure_test_dealer;
+pub use trustee::{Answer, Followed, OpeningRequest, Trustee, TrusteeError, TrusteePolicy};
 pub use trustee_secrets::{SealedTrusteeSecrets, TrusteeSecrets};
 pub use warrant::{PresentedWarrant, Warrant};
 pub use warrant_policy::{Requester, WarrantError, WarrantPolicy, WarrantPolicyError};
