@@ -7,6 +7,7 @@
 mod ceremony;
 mod combine;
 mod committee;
+mod partition;
 mod same_author;
 mod share;
 mod signed_committee;
@@ -18,6 +19,7 @@ pub use ceremony::{
 };
 pub use combine::{OpeningError, combine};
 pub use committee::{Committee, CommitteeError, TrusteeShare};
+pub use partition::Partition;
 pub use same_author::{Blind, BlindingFactor, Pair, SameAuthorError, SameAuthorRound, without_round};
 pub use share::{DecryptionShare, ShareAction, ShareContext};
 pub use signed_committee::SignedCommittee;
