@@ -37,6 +37,11 @@ impl Pair {
         if a.0 < b.0 { Ok(Self { a, b }) } else { Err(SameAuthorError::Pair) }
     }
 
+    /// The two reviews, the smaller id first.
+    pub fn review_ids(&self) -> (ReviewId, ReviewId) {
+        (self.a.0, self.b.0)
+    }
+
     fn differences(&self) -> (RistrettoPoint, RistrettoPoint) {
         let (a, b) = (self.a.1, self.b.1);
         (a.e1.point() - b.e1.point(), a.e2.point() - b.e2.point())

@@ -2,7 +2,7 @@
 
 use super::rows::{self, DUE_VALUE, Due, Task};
 use super::values::{CohortRow, Stored, read_row};
-use super::{Core, DeskError};
+use super::{Core, DeskConfig, DeskError};
 use crate::store::decide::{Decision, Step, run};
 use crate::store::{Commit, RowKey, Store, StoreError};
 use crate::token::{CohortManifest, SignedManifest};
@@ -14,7 +14,7 @@ impl<S: Store> Core<S> {
         let mut admissions = Vec::new();
         for signed in manifests {
             results.push(self.check(signed).map(|manifest| {
-                admissions.push(Admission { manifest, opening_window: self.config.opening_window });
+                admissions.push(Admission { manifest, config: &self.config });
             }));
         }
         let mut admitted = run(&*self.store, &mut admissions).into_iter();
@@ -48,7 +48,7 @@ impl<S: Store> Core<S> {
 /// Stores a manifest and schedules all that follows from it.
 struct Admission<'a> {
     manifest: &'a CohortManifest,
-    opening_window: u64,
+    config: &'a DeskConfig,
 }
 
 impl Decision for Admission<'_> {
@@ -66,11 +66,13 @@ impl Decision for Admission<'_> {
         }
         let manifest = self.manifest.clone();
         let scope = &self.manifest.scope;
-        let erased_at = manifest.window_end.saturating_add(self.opening_window);
+        let erased_at = manifest.window_end.saturating_add(self.config.opening_window);
+        let pruned_at = erased_at.saturating_add(self.config.retry_window);
         let due = [
             (manifest.first_publication, Task::Publish),
             (manifest.window_end, Task::Publish),
             (erased_at, Task::Erase),
+            (pruned_at, Task::Prune),
         ];
         let RowKey { bucket, key } = rows::cohort(scope);
         let mut commit = Commit::new(bucket).expect(&key, None);

@@ -2,8 +2,8 @@
 
 use super::rows::{self, DUE_VALUE, Due, Task};
 use super::values::{
-    Change, LastAction, NO_DIGEST, ReviewRow, Settled, Standing, Stored, TakenBack, Waiting,
-    read_presentation, read_row,
+    Change, CohortRow, LastAction, NO_DIGEST, PRUNED, ReviewRow, Settled, Standing, Stored, TakenBack,
+    Waiting, read_presentation, read_row,
 };
 use super::{Core, DeskError};
 use crate::name::Name;
@@ -63,9 +63,10 @@ impl<S: Store> Core<S> {
         if !proof.is_claim_for(audience, challenge) {
             return Err(DeskError::Refused);
         }
-        let rows = self.store.read(&[rows::review(scope, &said.review_id)])?;
-        match read_row::<ReviewRow>(rows.first().and_then(Option::as_deref))? {
-            None => Err(DeskError::UnknownReview),
+        let rows = self.store.read(&[rows::review(scope, &said.review_id), rows::cohort(scope)])?;
+        let row = |at: usize| rows.get(at).and_then(Option::as_deref);
+        match read_row::<ReviewRow>(row(0))? {
+            None => Err(absent(row(1))?),
             Some(ReviewRow::TakenBack(_)) => Err(DeskError::Withdrawn),
             Some(ReviewRow::Held(held)) => self.is_author(proof, &held.presentation, 0, &held.digest)?,
             Some(ReviewRow::Settled(settled)) if settled.in_force == NO_DIGEST => Err(DeskError::Withdrawn),
@@ -98,6 +99,12 @@ impl<S: Store> Core<S> {
     }
 }
 
+/// Why a review has no row, given its cohort's.
+fn absent(cohort: Option<&[u8]>) -> Result<DeskError, StoreError> {
+    let pruned = read_row::<CohortRow>(cohort)?.is_some_and(|cohort| cohort.sealed == PRUNED);
+    Ok(if pruned { DeskError::EscrowErased } else { DeskError::UnknownReview })
+}
+
 /// An edit or a withdrawal, whose new review was checked against its digest.
 struct Action<'a, S> {
     core: &'a Core<S>,
@@ -111,13 +118,13 @@ impl<S: Store> Decision for Action<'_, S> {
     type Answer = Result<ActionReceipt, DeskError>;
 
     fn keys(&self) -> Vec<RowKey> {
-        vec![rows::review(self.scope, &self.proof.statement().review_id)]
+        vec![rows::review(self.scope, &self.proof.statement().review_id), rows::cohort(self.scope)]
     }
 
     fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
         let stored = rows.first().and_then(Option::as_deref);
         match read_row::<ReviewRow>(stored)? {
-            None => Ok(Step::Answer(Err(DeskError::UnknownReview))),
+            None => Ok(Step::Answer(Err(absent(rows.get(1).and_then(Option::as_deref))?))),
             Some(ReviewRow::TakenBack(taken)) => {
                 Ok(Step::Answer(match taken.proof_hash == self.proof_hash {
                     true => Ok(self.receipt(None)),

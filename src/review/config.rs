@@ -1,13 +1,12 @@
 use crate::queue::QueueConfig;
-use crate::time::Grid;
+use crate::time::{DAY, Grid};
 
 /// How a review desk is set up.
 ///
 /// ```
-/// use unjoin::{DAY, Grid, QueueConfig, review::DeskConfig};
-/// let config =
-///     DeskConfig { grid: Grid::Weekly, opening_window: 180 * DAY, queue: QueueConfig::default() };
-/// assert_eq!(config, DeskConfig::default());
+/// use unjoin::{DAY, Grid, review::DeskConfig};
+/// let config = DeskConfig { opening_window: 360 * DAY, ..DeskConfig::default() };
+/// assert_eq!((config.grid, config.retry_window), (Grid::Weekly, 30 * DAY));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeskConfig {
@@ -16,13 +15,22 @@ pub struct DeskConfig {
     /// How long after a cohort's window has ended its escrows are kept for the trustees, in
     /// seconds.
     pub opening_window: u64,
+    /// How long after that the rows of spent tokens are kept, in seconds, so that whoever asks
+    /// again gets the same answer. Then they are pruned: the window refuses the tokens, and
+    /// what is published stays.
+    pub retry_window: u64,
     /// The bounds of the queue that submissions go through.
     pub queue: QueueConfig,
 }
 
 impl Default for DeskConfig {
-    /// Weekly boundaries, 180 days, and the queue's default.
+    /// Weekly boundaries, 180 days, 30 days, and the queue's default.
     fn default() -> Self {
-        Self { grid: Grid::Weekly, opening_window: 180 * crate::time::DAY, queue: QueueConfig::default() }
+        Self {
+            grid: Grid::Weekly,
+            opening_window: 180 * DAY,
+            retry_window: 30 * DAY,
+            queue: QueueConfig::default(),
+        }
     }
 }

@@ -18,7 +18,9 @@
 //! 5. [`evidence`](ReviewDesk::evidence): what trustees need to open a review, until the
 //!    opening window ends and the escrows are erased.
 //!
-//! **What is stored.** A token's serial stays spent for ever, whatever becomes of its review.
+//! **What is stored.** A token's serial stays spent, whatever becomes of its review, until nobody
+//! could present it any more: then its row is pruned, and the row of its cohort, which stays for
+//! ever, refuses it by its window.
 //! Withdrawing a held review deletes its content and its escrow in the same commit. The
 //! escrow of a published review outlives its withdrawal and its removal, so that nobody
 //! escapes the trustees by selling the withdrawal. The bytes that a deletion leaves in the
@@ -55,6 +57,7 @@ mod author;
 mod boundary;
 mod config;
 mod error;
+mod pruning;
 mod publication;
 mod reading;
 mod removal;

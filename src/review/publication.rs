@@ -38,6 +38,8 @@ pub struct DeskReport {
     pub withdrawals: usize,
     /// How many cohorts' escrows were erased.
     pub erased_cohorts: usize,
+    /// Of how many cohorts the spent tokens' rows were pruned.
+    pub pruned_cohorts: usize,
     /// Whether the store was rewritten.
     pub rewritten: bool,
     /// What could not be done and stays due: a key that is missing from the ring, a row that
@@ -110,6 +112,7 @@ impl<S: Store> Core<S> {
                 report.withdrawals += applied.withdrawals;
             }
             Task::Erase => report.erased_cohorts += usize::from(self.erase(first)?),
+            Task::Prune => report.pruned_cohorts += usize::from(self.prune(first)?),
             Task::Publish => {}
         }
         Ok(())

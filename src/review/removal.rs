@@ -44,18 +44,26 @@ impl Decision for Removal<'_> {
 
     fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
         let row = |at: usize| rows.get(at).and_then(Option::as_deref);
-        let settled = match read_row::<ReviewRow>(row(0))? {
-            None => return Ok(Step::Answer(Err(DeskError::UnknownReview))),
-            Some(ReviewRow::Held(_)) => return Ok(Step::Answer(Err(DeskError::NotPublished))),
-            Some(ReviewRow::TakenBack(_)) => return Ok(Step::Answer(Err(DeskError::Withdrawn))),
-            Some(ReviewRow::Settled(settled)) => settled,
+        let listed = read_row::<ListedRow>(row(1))?;
+        let settled = match (read_row::<ReviewRow>(row(0))?, &listed) {
+            (Some(row), _) => row,
+            // Pruned: the listing is all that is left.
+            (None, Some(listed)) if &listed.scope == self.scope => {
+                ReviewRow::Settled(Box::new(as_listed(listed)))
+            }
+            _ => return Ok(Step::Answer(Err(DeskError::UnknownReview))),
+        };
+        let settled = match settled {
+            ReviewRow::Held(_) => return Ok(Step::Answer(Err(DeskError::NotPublished))),
+            ReviewRow::TakenBack(_) => return Ok(Step::Answer(Err(DeskError::Withdrawn))),
+            ReviewRow::Settled(settled) => settled,
         };
         match settled.standing {
             Standing::Removed => return Ok(Step::Answer(Ok(()))),
             Standing::Withdrawn => return Ok(Step::Answer(Err(DeskError::Withdrawn))),
             Standing::Published => {}
         }
-        let listed = read_row::<ListedRow>(row(1))?.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
+        let listed = listed.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
         let review = rows::review(self.scope, self.id);
         let listing = rows::listed(self.scope.merchant(), self.id);
         let due = |time| Due { time, task: Task::Apply(*self.id), scope: self.scope.clone() };
@@ -82,5 +90,20 @@ impl Decision for Removal<'_> {
             .put(review.key, ReviewRow::Settled(Box::new(removed)).to_value())
             .put(due(self.uncounted_at).key(), DUE_VALUE.to_vec());
         Ok(Step::Commit(outbox::append(commit, Ledger::Reviews, entry.to_bytes()), Ok(())))
+    }
+}
+
+/// The row of a published review that was pruned, as far as the listing tells it.
+fn as_listed(listed: &ListedRow) -> Settled {
+    let digest = listed.review.digest();
+    Settled {
+        standing: Standing::Published,
+        submitted: digest,
+        listed: digest,
+        in_force: digest,
+        published_at: listed.published_at,
+        last: None,
+        waiting: None,
+        evidence: None,
     }
 }

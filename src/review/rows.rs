@@ -112,6 +112,8 @@ pub(super) enum Task {
     Apply(ReviewId),
     /// Erase a cohort's escrows.
     Erase,
+    /// Prune a cohort's spent tokens.
+    Prune,
 }
 
 /// A row of the schedule; all of it is in the key.
@@ -138,6 +140,7 @@ impl Due {
                 Task::Publish => 1,
                 Task::Apply(_) => 2,
                 Task::Erase => 3,
+                Task::Prune => 4,
             });
             self.scope.encode(out);
             if let Task::Apply(id) = self.task {
@@ -161,6 +164,7 @@ impl Due {
                 1 => Task::Publish,
                 2 => Task::Apply(ReviewId(from.array("review id")?)),
                 3 => Task::Erase,
+                4 => Task::Prune,
                 _ => return Err(from.refuse(Rule::Value)),
             };
             from.end()?;

@@ -43,11 +43,15 @@ pub(super) fn read_message<M: Message>(bytes: &[u8]) -> Result<M, StoreError> {
     M::from_bytes(bytes).map_err(|_| StoreError::Corrupt(M::NAME))
 }
 
+/// Both boundaries are sealed, and the spent tokens' rows gone.
+pub(super) const PRUNED: u8 = 3;
+
 /// A closed cohort. It stays when everything else of the cohort is gone: an admitted cohort
 /// must never look like an early one.
 pub(super) struct CohortRow {
     pub(super) manifest: CohortManifest,
     /// How many of the two boundaries are sealed: nothing is accepted for them any more.
+    /// [`PRUNED`] once the rows of its spent tokens are gone, too.
     pub(super) sealed: u8,
 }
 
@@ -79,7 +83,7 @@ impl Stored for CohortRow {
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let sealed = from.u8("sealed")?;
-        if sealed > 2 {
+        if sealed > PRUNED {
             return Err(from.refuse(Rule::Value));
         }
         Ok(Self { sealed, manifest: Message::from_bytes(from.bytes("manifest", 0, MAX_MESSAGE)?)? })

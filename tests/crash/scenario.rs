@@ -149,7 +149,7 @@ impl Scenario {
             numbers_overdue_after: DAY,
             queue: QueueConfig::default(),
         };
-        let desk = DeskConfig { grid: Grid::Daily, opening_window: 2 * DAY, queue: QueueConfig::default() };
+        let desk = DeskConfig { grid: Grid::Daily, opening_window: 2 * DAY, ..DeskConfig::default() };
         let [orders, reviews] = stores;
         Platform::open(
             Arc::clone(orders),

@@ -11,6 +11,7 @@ mod never_rewritten;
 mod author;
 mod model;
 mod physical;
+mod pruning;
 mod publication;
 mod removal;
 mod stores;

@@ -70,7 +70,7 @@ fn with_other_escrow() -> KeyRing {
 }
 
 #[test]
-fn an_identical_retry_gets_the_same_receipt_while_held_and_for_ever() {
+fn an_identical_retry_gets_the_same_receipt_while_held_and_afterwards() {
     let mut world = World::in_memory();
     let (scope, good) = (scope("a", 1), review(2, "late"));
     let (early, author) = (Author::new(&scope), Author::new(&scope));

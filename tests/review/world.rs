@@ -15,6 +15,8 @@ use unjoin::wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
 
 pub(crate) const OPENING_WINDOW_DAYS: u64 = 4;
+/// Longer than the model's histories.
+pub(crate) const RETRY_WINDOW_DAYS: u64 = 1_000;
 
 pub(crate) struct Keys {
     pub(crate) ring: KeyRing,
@@ -136,6 +138,7 @@ pub(crate) fn open_in<S: Store>(store: Arc<S>, environment: Environment) -> Revi
     let config = DeskConfig {
         grid: Grid::Daily,
         opening_window: OPENING_WINDOW_DAYS * DAY,
+        retry_window: RETRY_WINDOW_DAYS * DAY,
         queue: QueueConfig::default(),
     };
     let Keys { ring, platform } = keys();
