@@ -120,6 +120,16 @@ impl Opening {
         &self.review
     }
 
+    /// The committees of the share epochs, from the first; unchecked.
+    pub fn committees(&self) -> &[SignedCommittee] {
+        &self.committees
+    }
+
+    /// The shares, unchecked.
+    pub fn shares(&self) -> &[DecryptionShare] {
+        &self.shares
+    }
+
     /// The author, once everything is shown to hold: the warrant's signatures and its entry in
     /// the openings ledger, at a time at which it was valid; that it names this review; the
     /// review's publication, its token and its escrow; the committees; the shares; and the
