@@ -223,6 +223,34 @@ impl OpeningsRegister {
         self.count(budgets, claim, u64::MAX, pending)
     }
 
+    /// How many different reviews are charged for this action in the window that ends at `now`:
+    /// by all trustees, by this one, and for this requester.
+    pub(super) fn used(
+        &self,
+        window: u64,
+        action: WarrantAction,
+        trustee: u16,
+        requester: Option<&[u8]>,
+        now: Timestamp,
+    ) -> (u32, u32, u32) {
+        let cutoff = now.as_unix_seconds().checked_sub(window).map(Timestamp::from_unix_seconds);
+        let from = cutoff.map_or(0, |cutoff| self.first_after(cutoff));
+        let requester = requester.and_then(|name| self.requesters.get(name));
+        let recent = self.releases(action).iter().rev().take_while(|release| release.index >= from);
+        let (mut all, mut own, mut of_requester) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for release in recent {
+            all.insert(release.tag);
+            if release.trustee == trustee {
+                own.insert(release.tag);
+            }
+            if Some(&release.requester) == requester {
+                of_requester.insert(release.tag);
+            }
+        }
+        let count = |tags: HashSet<u64>| u32::try_from(tags.len()).unwrap_or(u32::MAX);
+        (count(all), count(own), count(of_requester))
+    }
+
     fn count(
         &self,
         budgets: &BudgetPolicy,

@@ -17,7 +17,7 @@ fn ledger(title: &str, policy: &WitnessPolicy) -> String {
     format!("ledger {title}\nlog {}\nwitness {witness}\nquorum 1 of which faulty 0\n", policy.log())
 }
 
-fn trust(world: &World) -> String {
+pub(crate) fn trust(world: &World) -> String {
     let mut text = String::from("# whom we believe\n");
     for issuer in &world.issuers {
         text += &format!("issuer {}\n", hex(issuer.element().as_bytes()));

@@ -14,10 +14,12 @@ mod answer;
 mod error;
 mod following;
 mod rows;
+mod status;
 
 pub use answer::{Answer, OpeningRequest};
 pub use error::TrusteeError;
 pub use following::Followed;
+pub use status::{Status, Used};
 
 use super::budget::BudgetPolicy;
 use super::{Committee, TrusteeSecrets, TrusteeShare, WarrantPolicy};

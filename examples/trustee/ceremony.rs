@@ -1,0 +1,167 @@
+//! The key ceremony, and the refresh of the shares, over files in a directory.
+//!
+//! What lies in the directory is public and is copied to everybody; a trustee's own sealed file
+//! belongs elsewhere (`--secrets`).
+
+use super::board::Board;
+use super::trust::hex;
+use super::{Outcome, Secrets, ask};
+use clap::Args;
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use unjoin::PassphraseCost;
+use unjoin::opening::{CeremonyError, CeremonyPlan, Step, TrusteeSecrets};
+use unjoin::secret::SystemRng;
+
+#[derive(Args)]
+pub(crate) struct CeremonyArguments {
+    /// Where the public files lie
+    #[arg(long)]
+    dir: PathBuf,
+    /// Plays so many trustees in this process: a key, then a refresh
+    #[arg(long, conflicts_with_all = ["index", "plan"])]
+    play: Option<u16>,
+    /// With --play: how many trustees together open a review
+    #[arg(long, default_value_t = 2)]
+    threshold: u16,
+    /// This trustee's index, from 1: does whatever is next
+    #[arg(long)]
+    index: Option<u16>,
+    /// With --index: makes the long-term key first
+    #[arg(long, requires = "index")]
+    new: bool,
+    /// With --index: the trustee's sealed file; trustee-INDEX.sealed in the directory otherwise
+    #[arg(long, requires = "index")]
+    secrets: Option<PathBuf>,
+    /// Writes the plan of a new key that so many trustees together use
+    #[arg(long, conflicts_with = "index")]
+    plan: Option<u16>,
+}
+
+/// `ceremony`: a new key, or a step of whatever ceremony is under way.
+pub(crate) fn ceremony(arguments: CeremonyArguments) -> Outcome<()> {
+    let board = Board::open(&arguments.dir)?;
+    if let Some(trustees) = arguments.play {
+        return play(&board, trustees, arguments.threshold);
+    }
+    if let Some(threshold) = arguments.plan {
+        let trustees = board.trustees()?;
+        return board.write_plan(&CeremonyPlan::key_generation(threshold, trustees, &mut SystemRng::new())?);
+    }
+    let Some(index) = arguments.index else { return Err("say --play, --index or --plan".into()) };
+    let path = arguments.secrets.unwrap_or_else(|| board.sealed(index));
+    let trustee = Trustee { index, secrets: Secrets::ask(path, None)?, played: false };
+    if arguments.new {
+        return trustee.create(&board);
+    }
+    while trustee.turn(&board)? {}
+    Ok(())
+}
+
+/// `refresh`: the plan of a new epoch of the newest committee's shares, by all trustees. Each
+/// then goes on with `ceremony --index`.
+pub(crate) fn refresh(board: &Board) -> Outcome<()> {
+    let newest = board.newest_committee()?.ok_or("there is no committee to refresh")?;
+    let (committee, trustees) = (newest.committee(), board.trustees()?);
+    let members = (1..=trustees.count()).collect();
+    board.write_plan(&CeremonyPlan::refresh(committee, trustees, members, &mut SystemRng::new())?)
+}
+
+/// Everybody in one process: a key, and a refresh of its shares.
+fn play(board: &Board, trustees: u16, threshold: u16) -> Outcome<()> {
+    // The least cost: nobody's secrets are at stake.
+    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1)?;
+    let player = |index: u16| {
+        let secrets = Secrets { path: board.sealed(index), passphrase: b"a played trustee's".to_vec(), cost };
+        Trustee { index, secrets, played: true }
+    };
+    let players: Vec<Trustee> = (1..=trustees).map(player).collect();
+    for player in &players {
+        player.create(board)?;
+    }
+    board.write_plan(&CeremonyPlan::key_generation(threshold, board.trustees()?, &mut SystemRng::new())?)?;
+    let mut epochs = vec![1];
+    if threshold > 1 {
+        epochs.push(2);
+    }
+    for epoch in epochs {
+        if epoch > 1 {
+            refresh(board)?;
+        }
+        while players
+            .iter()
+            .try_fold(false, |moved, player| Ok::<_, Box<dyn Error>>(player.turn(board)? | moved))?
+        {}
+        let signed = board.committee(epoch)?.ok_or("the ceremony did not finish")?;
+        println!("epoch {epoch}: all {trustees} trustees signed, {threshold} of them open");
+        assert_eq!(signed.signers().count(), usize::from(trustees));
+    }
+    Ok(())
+}
+
+/// One trustee with his sealed file.
+struct Trustee {
+    index: u16,
+    secrets: Secrets,
+    /// One of many in this process, whom nobody asks.
+    played: bool,
+}
+
+impl Trustee {
+    fn create(&self, board: &Board) -> Outcome<()> {
+        if self.secrets.path.exists() {
+            return Err(format!("{} is there already", self.secrets.path.display()).into());
+        }
+        let secrets = TrusteeSecrets::generate(&mut SystemRng::new());
+        self.secrets.keep(&secrets)?;
+        let key = hex(secrets.public().as_bytes());
+        fs::write(board.key(self.index), &key)?;
+        println!("trustee {}: long-term key {key}; give it to the others in person", self.index);
+        Ok(())
+    }
+
+    /// Does what is next; whether there was something to do.
+    fn turn(&self, board: &Board) -> Outcome<bool> {
+        let mut secrets = self.secrets.unseal()?;
+        let who = format!("trustee {}", self.index);
+        if secrets.plan().is_none() {
+            let next = secrets.committee().map_or(1, |signed| signed.committee().epoch() + 1);
+            let Some(plan) = board.plan(next)? else {
+                println!("{who}: nothing to do; no plan of epoch {next}");
+                return Ok(false);
+            };
+            println!("{who}: the plan is {}", hex(&plan.digest()));
+            if !self.played && ask("do all the others read out the same? type yes: ")? != "yes" {
+                return Err("then do not join".into());
+            }
+            secrets.join(plan, &mut SystemRng::new())?;
+        }
+        match secrets.next(&board.messages()?, &mut SystemRng::new()) {
+            Ok(Step::Publish(message)) => {
+                // First the file, then the message.
+                self.secrets.keep(&secrets)?;
+                board.write_message(&message)?;
+                println!("{who}: says round {:?}", message.round());
+                Ok(true)
+            }
+            Ok(Step::Wait { round, missing }) => {
+                println!("{who}: waits for {round:?} of {missing:?}");
+                Ok(false)
+            }
+            Ok(Step::Finished(signed)) => {
+                board.write_committee(&signed)?;
+                self.secrets.keep(&secrets)?;
+                println!("{who}: finished; escrow id {}", hex(signed.committee().key().id()));
+                println!(
+                    "{who}: transcript {}; destroy all older copies of the file",
+                    hex(signed.transcript())
+                );
+                Ok(true)
+            }
+            Ok(other) => Err(format!("an unknown step: {other:?}").into()),
+            Err(CeremonyError::Idle) => Ok(false),
+            Err(error) => Err(format!("{who}: {error}").into()),
+        }
+    }
+}

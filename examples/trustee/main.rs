@@ -1,0 +1,195 @@
+//! A trustee's tool: for the compliance officer who holds a share of the escrow key.
+//!
+//! ```console
+//! trustee ceremony --dir DIR --play 5 --threshold 3      # try it: everybody in one process
+//! trustee ceremony --dir DIR --index 2 --new             # once: makes the long-term key
+//! trustee ceremony --dir DIR --plan 3                    # once, by anybody: 3 of the keys in DIR
+//! trustee ceremony --dir DIR --index 2                   # again and again: whatever is next
+//! trustee refresh --dir DIR                              # later: the plan of new shares
+//!
+//! trustee show-warrant --warrant FILE  WHERE             # in plain words, with what budget is left
+//! trustee answer --warrant FILE --review FILE --out DIR  WHERE [--dry-run]
+//! trustee status  WHERE
+//! trustee resynchronise  WHERE                           # after the store was lost or put back
+//!
+//! WHERE: --secrets FILE --store FILE --policy FILE --ledger DIR
+//! ```
+//!
+//! The *policy* is a text: whom to believe (`examples/trust/mod.rs` tells the lines), and the
+//! budgets (`settings.rs`). The *ledger* is a directory in tlog-tiles layout, as a web server shows
+//! it. The *store* is this trustee's own redb file: never put an old copy of it back.
+//!
+//! A sealed file's passphrase is read from a file, or from `UNJOIN_PASSPHRASE`, or asked for. Nothing secret is ever
+//! printed.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod board;
+mod ceremony;
+mod settings;
+mod show;
+#[path = "../trust/mod.rs"]
+mod trust;
+
+use clap::{Args, Parser, Subcommand};
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use unjoin::ledger::DirectoryView;
+use unjoin::opening::{PresentedWarrant, SealedTrusteeSecrets, Trustee, TrusteeSecrets};
+use unjoin::secret::SystemRng;
+use unjoin::store::{RedbStore, Store};
+use unjoin::wire::Message;
+use unjoin::{Environment, PassphraseCost};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+#[derive(Parser)]
+#[command(about = "What a trustee does: key ceremony, warrants, answers")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Makes the trustees' escrow key, step by step
+    Ceremony(ceremony::CeremonyArguments),
+    /// Writes the plan of a refresh: new shares of the same key, the old ones useless
+    Refresh {
+        /// Where the public files lie
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Says in plain words what a warrant asks for, whether it holds, and what budget is left
+    ShowWarrant {
+        /// The warrant, with its blind
+        #[arg(long)]
+        warrant: PathBuf,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Answers for one review of a warrant: an entry to be logged first, then the sealed share
+    Answer(answer::AnswerArguments),
+    /// How far the ledger was followed, and what is left of the budgets
+    Status {
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Takes over this trustee's releases from the ledger, after its store was lost or put back
+    Resynchronise {
+        /// Does not ask whether it is certain that nobody else has the key
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        at: Where,
+    },
+}
+
+/// The trustee's own files, and what it looks at.
+#[derive(Args)]
+pub(crate) struct Where {
+    /// The trustee's sealed file
+    #[arg(long)]
+    secrets: PathBuf,
+    /// A file that holds the passphrase; asked for otherwise, unless UNJOIN_PASSPHRASE has it
+    #[arg(long)]
+    passphrase_file: Option<PathBuf>,
+    /// The trustee's store
+    #[arg(long)]
+    store: PathBuf,
+    /// Whom to believe, and the budgets
+    #[arg(long)]
+    policy: PathBuf,
+    /// The openings ledger, as files
+    #[arg(long)]
+    ledger: PathBuf,
+}
+
+impl Where {
+    fn view(&self) -> DirectoryView {
+        DirectoryView::new(&self.ledger)
+    }
+
+    fn store(&self) -> Outcome<RedbStore> {
+        Ok(RedbStore::create_or_open(&self.store)?)
+    }
+
+    /// The service, over the trustee's store or a copy of it.
+    fn trustee<S: Store>(&self, store: S) -> Outcome<Trustee<S>> {
+        let (policy, trustees) = settings::parse(&String::from_utf8(read(&self.policy)?)?)?;
+        let secrets = Secrets::ask(self.secrets.clone(), self.passphrase_file.as_deref())?.unseal()?;
+        if secrets.trustees().is_some_and(|with| *with != trustees) {
+            return Err("the policy names other trustees than those who made this key".into());
+        }
+        Ok(Trustee::open(Arc::new(store), secrets, policy, Environment::system())?)
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command, &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+pub(crate) fn run(command: Command, screen: &mut dyn Write) -> Outcome<()> {
+    match command {
+        Command::Ceremony(arguments) => ceremony::ceremony(arguments),
+        Command::Refresh { dir } => ceremony::refresh(&board::Board::open(&dir)?),
+        Command::ShowWarrant { warrant, at } => show::warrant(&read_warrant(&warrant)?, &at, screen),
+        Command::Answer(arguments) => answer::answer(&arguments, screen),
+        Command::Status { at } => show::status(&at, screen),
+        Command::Resynchronise { yes, at } => answer::resynchronise(yes, &at, screen),
+    }
+}
+
+/// A trustee's sealed file with what opens it.
+struct Secrets {
+    path: PathBuf,
+    passphrase: Vec<u8>,
+    cost: PassphraseCost,
+}
+
+impl Secrets {
+    fn ask(path: PathBuf, file: Option<&Path>) -> Outcome<Self> {
+        let passphrase = match (file, std::env::var("UNJOIN_PASSPHRASE")) {
+            (Some(file), _) => String::from_utf8(read(file)?)?.trim_end_matches(['\r', '\n']).to_owned(),
+            (None, Ok(given)) => given,
+            (None, Err(_)) => ask("passphrase (it is shown as you type): ")?,
+        };
+        Ok(Self { path, passphrase: passphrase.into_bytes(), cost: PassphraseCost::default() })
+    }
+
+    fn unseal(&self) -> Outcome<TrusteeSecrets> {
+        let sealed = read(&self.path)?;
+        Ok(SealedTrusteeSecrets::from_bytes(&sealed)?.open(&self.passphrase)?)
+    }
+
+    fn keep(&self, secrets: &TrusteeSecrets) -> Outcome<()> {
+        Ok(secrets.seal(&self.passphrase, self.cost, &mut SystemRng::new())?.replace_file(&self.path)?)
+    }
+}
+
+fn read(path: &Path) -> Outcome<Vec<u8>> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+fn read_warrant(path: &Path) -> Outcome<PresentedWarrant> {
+    Ok(PresentedWarrant::from_bytes(&read(path)?)?)
+}
+
+fn ask(question: &str) -> Outcome<String> {
+    print!("{question}");
+    std::io::stdout().flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
