@@ -1,15 +1,16 @@
 //! Opening a review's author under due process: the trustees' key ceremony, their committee,
-//! their decryption shares, and the test whether two reviews have one author.
+//! their decryption shares, and the test whether two reviews have one author; what is asked of
+//! them ([`Warrant`]), what shows them which review it is about ([`ReviewEvidence`]), and what
+//! convinces everybody else ([`Opening`]).
 //!
-//! Warrants, budgets and the trustee's service are not built yet. [`insecure_test_dealer`]
-//! shortens tests; no platform may use it.
+//! Budgets and the trustee's service are not built yet. [`insecure_test_dealer`] shortens
+//! tests; no platform may use it.
 
 mod ceremony;
 mod combine;
 mod committee;
 mod evidence;
-mod opening;
-mod opening_error;
+mod opened;
 mod same_author;
 mod sealed_share;
 mod sealing;
@@ -27,8 +28,7 @@ pub use ceremony::{
 pub use combine::{OpeningError, combine};
 pub use committee::{Committee, CommitteeError, TrusteeShare};
 pub use evidence::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
-pub use opening::{AccountBinding, Author, Opening, OpeningTrust};
-pub use opening_error::OpeningRefusal;
+pub use opened::{AccountBinding, Author, Opening, OpeningRefusal, OpeningTrust};
 pub use same_author::{Blind, BlindingFactor, Pair, SameAuthorError, SameAuthorRound, without_round};
 pub use sealed_share::{RecipientKey, SealedShare, SealedShareError};
 pub use share::{DecryptionShare, ShareAction, ShareContext};
