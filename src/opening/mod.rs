@@ -1,27 +1,42 @@
 //! Opening a review's author under due process: the trustees' key ceremony, their committee,
-//! their decryption shares, and the test whether two reviews have one author.
+//! their decryption shares, and the test whether two reviews have one author; what is asked of
+//! them ([`Warrant`]), what shows them which review it is about ([`ReviewEvidence`]), and what
+//! convinces everybody else ([`Opening`]).
 //!
-//! Warrants, budgets and the trustee's service are not built yet. [`insecure_test_dealer`]
-//! shortens tests; no platform may use it.
+//! Budgets and the trustee's service are not built yet. [`insecure_test_dealer`] shortens
+//! tests; no platform may use it.
 
 mod ceremony;
 mod combine;
 mod committee;
+mod evidence;
+mod opened;
 mod partition;
 mod same_author;
+mod sealed_share;
+mod sealing;
 mod share;
 mod signed_committee;
 mod test_dealer;
 mod trustee_secrets;
+mod warrant;
+mod warrant_policy;
+mod warrant_terms;
 
 pub use ceremony::{
     CeremonyError, CeremonyPlan, Culprit, Disagreement, Fault, PlanError, Round, RoundMessage, Step, observe,
 };
 pub use combine::{OpeningError, combine};
 pub use committee::{Committee, CommitteeError, TrusteeShare};
+pub use evidence::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
+pub use opened::{AccountBinding, Author, Opening, OpeningRefusal, OpeningTrust};
 pub use partition::Partition;
 pub use same_author::{Blind, BlindingFactor, Pair, SameAuthorError, SameAuthorRound, without_round};
+pub use sealed_share::{RecipientKey, SealedShare, SealedShareError};
 pub use share::{DecryptionShare, ShareAction, ShareContext};
 pub use signed_committee::SignedCommittee;
 pub use test_dealer::insecure_test_dealer;
 pub use trustee_secrets::{SealedTrusteeSecrets, TrusteeSecrets};
+pub use warrant::{PresentedWarrant, Warrant};
+pub use warrant_policy::{Requester, WarrantError, WarrantPolicy, WarrantPolicyError};
+pub use warrant_terms::{TermsError, WarrantTerms};

@@ -4,14 +4,14 @@
 //! `Joining` -> [`RoundOne`] -> [`RoundTwo`] -> [`Complaints`] -> [`Signing`] -> finished.
 
 use super::message::Content;
-use super::sealing::{RecipientSecret, SEALED_SHARE, is_usable};
+use super::sealing::{self, RecipientSecret, SEALED_SHARE, is_usable};
 use super::{CeremonyError, CeremonyPlan, Culprit, Disagreement, Fault, Round, RoundMessage};
 use crate::algebra::proof::{Equation, Statement, verify};
 use crate::algebra::transcript::{Transcript, hash32};
 use crate::algebra::{Element, EscrowKey, Generator, threshold};
 use crate::opening::signed_committee::statement;
 use crate::opening::{Committee, SignedCommittee};
-use crate::secret::SecretScalar;
+use crate::secret::{SecretBytes, SecretScalar};
 use crate::token::CommitteeStatement;
 use curve25519_dalek::{ristretto::RistrettoPoint, traits::Identity};
 use rand_core::CryptoRng;
@@ -263,9 +263,10 @@ impl<'a> Complaints<'a> {
             // The sender's shares leave himself out.
             let place = ground.members().iter().filter(|index| *index != from).position(|index| *index == to);
             let sealed = place.and_then(|place| sealed.get(place));
-            let share = sealed.and_then(|sealed| secret.open(session, *from, to, sealed)).filter(|share| {
-                Generator::G.mul(share.expose()) == threshold::evaluate_in_exponent(polynomial, to)
-            });
+            let share =
+                sealed.and_then(|sealed| sealing::open(secret, session, *from, to, sealed)).filter(|share| {
+                    Generator::G.mul(share.expose()) == threshold::evaluate_in_exponent(polynomial, to)
+                });
             take(*from, share);
         }
     }
@@ -294,7 +295,7 @@ impl<'a> Complaints<'a> {
             let before = points.len();
             points.extend(ground.compare(*index, Round::Shares, heard, &self.heard));
             let (Some(revealed), true) = (complaint, points.len() == before) else { continue };
-            let secret = RecipientSecret::revealed(revealed);
+            let secret = RecipientSecret::new(SecretBytes::new(*revealed));
             let mut bad = Vec::new();
             self.open(*index, &secret, |from, share| {
                 if share.is_none() {

@@ -1,0 +1,302 @@
+//! An opening with everything that convinces somebody who trusts neither the platform nor the
+//! requester, offline.
+
+use super::{
+    Committee, DecryptionShare, EvidenceRefusal, OpeningError, PresentedWarrant, ReviewEvidence,
+    SignedCommittee, WarrantError, WarrantPolicy, combine,
+};
+use crate::algebra::Element;
+use crate::error::describe_errors;
+use crate::ledger::{BindingEntry, CosignedEntry, EvidenceError, WarrantEntry, WitnessPolicy};
+use crate::name::Name;
+use crate::token::{IssuerPublicKey, Trustees, binding_commitment};
+use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
+use core::fmt;
+use rand_core::CryptoRng;
+
+/// Whom the verifier of an opening believes.
+#[derive(Clone, Copy, Debug)]
+pub struct OpeningTrust<'a> {
+    /// The issuing keys under which tokens were issued.
+    pub issuers: &'a [IssuerPublicKey],
+    /// The trustees' long-term keys.
+    pub trustees: &'a Trustees,
+    /// Who may ask for what.
+    pub requesters: &'a WarrantPolicy,
+    /// The reviews ledger and its witnesses.
+    pub reviews: &'a WitnessPolicy,
+    /// The openings ledger and its witnesses.
+    pub openings: &'a WitnessPolicy,
+}
+
+/// The author of a review. `Debug` prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Author {
+    /// The wallet key `U`.
+    pub wallet_key: Element,
+    /// The account that the wallet key was bound to, where the opening shows it.
+    pub account: Option<Name>,
+}
+
+impl fmt::Debug for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Author(..)")
+    }
+}
+
+/// Whose wallet key it is, as the issuer's directory has it: shown by the entry that the
+/// enrolment left in the openings ledger.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountBinding {
+    /// The account.
+    pub account: Name,
+    /// The blind of the entry's commitment.
+    pub blind: [u8; 32],
+    /// The [`BindingEntry`], under a cosigned checkpoint of the openings ledger.
+    pub entry: CosignedEntry,
+}
+
+impl fmt::Debug for AccountBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccountBinding(..)")
+    }
+}
+
+/// Kind 45, at most 1,804,865 bytes: who wrote a review, with the warrant, the evidence and the
+/// shares that show it. It does not hold the author: whoever reads it derives that from the shares.
+///
+/// `Debug` prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Opening {
+    warrant: PresentedWarrant,
+    logged: CosignedEntry,
+    review: ReviewEvidence,
+    committees: Vec<SignedCommittee>,
+    shares: Vec<DecryptionShare>,
+    binding: Option<AccountBinding>,
+}
+
+impl Opening {
+    /// The most committees, one for each share epoch from 1 to the shares'.
+    pub const MAX_COMMITTEES: usize = 256;
+
+    /// Combines the shares of one review. `logged` is the warrant's entry under a checkpoint of
+    /// a time at which the warrant was valid; `committees` are those of all share epochs from
+    /// the first to the shares'. More than t shares may be given; t are kept.
+    ///
+    /// The parts are checked as [`verify`](Self::verify) checks them.
+    ///
+    /// # Errors
+    /// [`OpeningRefusal`]; [`OpeningRefusal::Shares`] names every culprit.
+    pub fn combine(
+        warrant: PresentedWarrant,
+        logged: CosignedEntry,
+        review: ReviewEvidence,
+        committees: Vec<SignedCommittee>,
+        shares: Vec<DecryptionShare>,
+        trust: &OpeningTrust<'_>,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Self, OpeningRefusal> {
+        let mut opening = Self { warrant, logged, review, committees, shares, binding: None };
+        opening.verify(trust, rng)?;
+        let threshold = opening.committees.last().map_or(0, |last| last.committee().threshold());
+        opening.shares.sort_by_key(DecryptionShare::index);
+        opening.shares.truncate(threshold.into());
+        Ok(opening)
+    }
+
+    /// Adds whose wallet key it is; [`verify`](Self::verify) checks it.
+    #[must_use]
+    pub fn with_binding(self, binding: AccountBinding) -> Self {
+        Self { binding: Some(binding), ..self }
+    }
+
+    /// The warrant.
+    pub fn warrant(&self) -> &PresentedWarrant {
+        &self.warrant
+    }
+
+    /// The review's evidence.
+    pub fn review(&self) -> &ReviewEvidence {
+        &self.review
+    }
+
+    /// The committees of the share epochs, from the first; unchecked.
+    pub fn committees(&self) -> &[SignedCommittee] {
+        &self.committees
+    }
+
+    /// The shares, unchecked.
+    pub fn shares(&self) -> &[DecryptionShare] {
+        &self.shares
+    }
+
+    /// The author, once everything is shown to hold: the warrant's signatures and its entry in
+    /// the openings ledger, at a time at which it was valid; that it names this review; the
+    /// review's publication, its token and its escrow; the committees; the shares; and the
+    /// account, if it is there. No clock is asked.
+    ///
+    /// # Errors
+    /// [`OpeningRefusal`] names the first part that does not hold.
+    pub fn verify(
+        &self,
+        trust: &OpeningTrust<'_>,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Author, OpeningRefusal> {
+        let logged = self.logged.verify_under(trust.openings).map_err(OpeningRefusal::Log)?;
+        if WarrantEntry::from_bytes(logged.entry).ok() != Some(self.warrant.entry()) {
+            return Err(OpeningRefusal::OtherEntry);
+        }
+        trust.requesters.check(self.warrant.warrant(), logged.quorum.median_time)?;
+        let committee = self.committee(trust.trustees)?;
+        let review = self.review.verify(trust.issuers, committee.key(), trust.reviews, rng)?;
+        let terms = self.warrant.terms();
+        if !terms.names(review.review_id()) {
+            return Err(OpeningRefusal::OtherReview);
+        }
+        let wallet_key = combine(committee, &review.share_context(terms), &self.shares, rng)?;
+        let account = self.binding.as_ref().map(|binding| binding.verify(&wallet_key, trust.openings));
+        Ok(Author { wallet_key, account: account.transpose()? })
+    }
+
+    /// The last committee, to which a chain leads from the key ceremony.
+    fn committee(&self, trustees: &Trustees) -> Result<&Committee, OpeningRefusal> {
+        let refused = |_| OpeningRefusal::Committee;
+        let (first, rest) = self.committees.split_first().ok_or(OpeningRefusal::Committee)?;
+        first.verify_first(trustees).map_err(refused)?;
+        rest.iter().try_fold(first.committee(), |previous, next| {
+            next.verify_successor(trustees, previous).map_err(refused)?;
+            Ok(next.committee())
+        })
+    }
+}
+
+impl AccountBinding {
+    fn verify(&self, wallet_key: &Element, openings: &WitnessPolicy) -> Result<Name, OpeningRefusal> {
+        let entry = self.entry.verify(openings).map_err(OpeningRefusal::Log)?;
+        let commitment = binding_commitment(&self.account, wallet_key, &self.blind);
+        match BindingEntry::from_bytes(entry) {
+            Ok(entry) if entry.commitment == commitment => Ok(self.account.clone()),
+            _ => Err(OpeningRefusal::Binding),
+        }
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opening(..)")
+    }
+}
+
+impl Message for Opening {
+    const KIND: u8 = 45;
+    const NAME: &'static str = "opening";
+    const MAX_LEN: usize = 1_804_865;
+
+    fn encode_body(&self, out: &mut Writer) {
+        part(&self.warrant, out);
+        part(&self.logged, out);
+        part(&self.review, out);
+        out.le16(self.committees.len() as u16);
+        self.committees.iter().for_each(|committee| part(committee, out));
+        out.le16(self.shares.len() as u16);
+        self.shares.iter().for_each(|share| share.encode_body(out));
+        out.u8(self.binding.is_some().into());
+        if let Some(AccountBinding { account, blind, entry }) = &self.binding {
+            account.encode(out);
+            out.raw(blind);
+            part(entry, out);
+        }
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (warrant, logged) = (read_part(from, "warrant")?, read_part(from, "logged warrant")?);
+        let review = read_part(from, "review")?;
+        let count = count(from, "committees", Self::MAX_COMMITTEES)?;
+        let committees = (0..count).map(|_| read_part(from, "committee")).collect::<Result<_, _>>()?;
+        let count = self::count(from, "shares", Committee::MAX_TRUSTEES)?;
+        let shares = (0..count).map(|_| DecryptionShare::decode_body(from)).collect::<Result<_, _>>()?;
+        let binding = match from.bool("binding")? {
+            false => None,
+            true => Some(AccountBinding {
+                account: Name::decode(from, "account")?,
+                blind: from.array("blind")?,
+                entry: read_part(from, "logged binding")?,
+            }),
+        };
+        Ok(Self { warrant, logged, review, committees, shares, binding })
+    }
+}
+
+/// A whole message behind its le16 length.
+fn part<M: Message>(message: &M, out: &mut Writer) {
+    out.bytes(&message.to_bytes());
+}
+
+fn read_part<M: Message>(from: &mut Reader<'_>, field: &'static str) -> Result<M, DecodeError> {
+    M::from_bytes(from.bytes(field, 2, crate::wire::MAX_MESSAGE)?)
+}
+
+fn count(from: &mut Reader<'_>, field: &'static str, most: usize) -> Result<usize, DecodeError> {
+    match from.le16(field)? {
+        count if (1..=most).contains(&usize::from(count)) => Ok(count.into()),
+        _ => Err(from.refuse(Rule::Length)),
+    }
+}
+
+serde_as_bytes!(Opening);
+
+/// Why an opening does not convince.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpeningRefusal {
+    /// An entry is not shown to stand in the openings ledger.
+    Log(EvidenceError),
+    /// The entry announces another warrant.
+    OtherEntry,
+    /// The warrant does not hold, or did not when it was seen in the ledger.
+    Warrant(WarrantError),
+    /// No chain of committees leads from the trustees' key ceremony to the last.
+    Committee,
+    /// The review's evidence does not hold.
+    Review(EvidenceRefusal),
+    /// The warrant does not name this review.
+    OtherReview,
+    /// The shares do not combine; names every culprit.
+    Shares(OpeningError),
+    /// The entry of the binding is of another account or wallet key.
+    Binding,
+}
+
+describe_errors!(OpeningRefusal {
+    Self::Log(error) => "opening.log", Host, false, "{error}";
+    Self::OtherEntry => "opening.other_entry", Host, false,
+        "the ledger's entry is not this warrant's under this blind: take the entry that announced it";
+    Self::Warrant(error) => "opening.warrant", Host, false, "{error}";
+    Self::Committee => "opening.committee", Operator, false,
+        "the committees do not lead from the key ceremony of these trustees to the shares' epoch: take all \
+         that the openings ledger holds, in order";
+    Self::Review(error) => "opening.review", Host, false, "{error}";
+    Self::OtherReview => "opening.other_review", Host, false, "the warrant does not name this review";
+    Self::Shares(error) => "opening.shares", Operator, false, "{error}";
+    Self::Binding => "opening.binding", Operator, false,
+        "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
+});
+
+impl From<WarrantError> for OpeningRefusal {
+    fn from(error: WarrantError) -> Self {
+        Self::Warrant(error)
+    }
+}
+
+impl From<EvidenceRefusal> for OpeningRefusal {
+    fn from(error: EvidenceRefusal) -> Self {
+        Self::Review(error)
+    }
+}
+
+impl From<OpeningError> for OpeningRefusal {
+    fn from(error: OpeningError) -> Self {
+        Self::Shares(error)
+    }
+}
