@@ -1,16 +1,16 @@
 //! Opening a review's author under due process: the trustees' key ceremony, their committee,
-//! their decryption shares, and the test whether two reviews have one author.
+//! their decryption shares, and the test whether two reviews have one author; what is asked of
+//! them ([`Warrant`]), what shows them which review it is about ([`ReviewEvidence`]), the service
+//! that answers within its budgets ([`Trustee`]), and what convinces everybody else ([`Opening`]).
 //!
-//! Warrants, budgets and the trustee's service are not built yet. [`insecure_test_dealer`]
-//! shortens tests; no platform may use it.
+//! [`insecure_test_dealer`] shortens tests; no platform may use it.
 
 mod budget;
 mod ceremony;
 mod combine;
 mod committee;
 mod evidence;
-mod opening;
-mod opening_error;
+mod opened;
 mod partition;
 mod register;
 mod same_author;
@@ -32,8 +32,7 @@ pub use ceremony::{
 pub use combine::{OpeningError, combine};
 pub use committee::{Committee, CommitteeError, TrusteeShare};
 pub use evidence::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
-pub use opening::{AccountBinding, Author, Opening, OpeningTrust};
-pub use opening_error::OpeningRefusal;
+pub use opened::{AccountBinding, Author, Opening, OpeningRefusal, OpeningTrust};
 pub use partition::Partition;
 pub use register::{LoggedWarrant, OpeningsRegister};
 pub use same_author::{Blind, BlindingFactor, Pair, SameAuthorError, SameAuthorRound, without_round};
@@ -41,7 +40,10 @@ pub use sealed_share::{RecipientKey, SealedShare, SealedShareError};
 pub use share::{DecryptionShare, ShareAction, ShareContext};
 pub use signed_committee::SignedCommittee;
 pub use test_dealer::insecure_test_dealer;
-pub use trustee::{Answer, Followed, OpeningRequest, Status, Trustee, TrusteeError, TrusteePolicy, Used};
+pub use trustee::{
+    Answer, Followed, OpeningRequest, Status, Trustee, TrusteeError,
+    TrusteePolicy, Used,
+};
 pub use trustee_secrets::{SealedTrusteeSecrets, TrusteeSecrets};
 pub use warrant::{PresentedWarrant, Warrant};
 pub use warrant_policy::{Requester, WarrantError, WarrantPolicy, WarrantPolicyError};

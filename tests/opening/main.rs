@@ -7,6 +7,7 @@
 mod common;
 mod evidence;
 mod openings;
+mod platform;
 mod policy;
 #[allow(dead_code, reason = "its main is the example's")]
 #[path = "../../examples/verify_opening.rs"]

@@ -103,6 +103,29 @@ fn an_opening_with_any_part_exchanged_is_refused() {
 }
 
 #[test]
+fn an_opening_has_one_to_256_committees_and_one_to_64_shares() {
+    let world = World::new();
+    let opening = world.open(&world.author("one"));
+    let [warrant, logged, review, committees, shares, binding] = parts(&opening);
+    let with = |committees: &[u8], shares: &[u8]| {
+        let bytes = [&[1, 45][..], &warrant, &logged, &review, committees, shares, &binding].concat();
+        Opening::from_bytes(&bytes)
+            .map(|read| assert_eq!(read.to_bytes(), bytes))
+            .map_err(|error| error.field)
+    };
+    let times = |part: &[u8], each: usize, count: u16| {
+        [&count.to_le_bytes()[..], &part[2..2 + each].repeat(count.into())].concat()
+    };
+    let (one_committee, one_share) = (committees.len() - 2, 134);
+    assert_eq!(with(&committees, &shares), Ok(()));
+    assert_eq!(with(&times(&committees, one_committee, 256), &times(&shares, one_share, 64)), Ok(()));
+    assert_eq!(with(&times(&committees, one_committee, 257), &shares), Err("committees"));
+    assert_eq!(with(&committees, &times(&shares, one_share, 65)), Err("shares"));
+    assert_eq!(with(&times(&committees, one_committee, 0), &shares), Err("committees"));
+    assert_eq!(with(&committees, &times(&shares, one_share, 0)), Err("shares"));
+}
+
+#[test]
 fn every_culprit_is_named_and_nothing_is_opened() {
     let world = World::new();
     let (one, two) = (world.publish(&world.author("one")), world.publish(&world.author("two")));
