@@ -14,6 +14,8 @@ mod answer;
 mod error;
 mod following;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, OpeningRequest};
 pub use error::TrusteeError;
