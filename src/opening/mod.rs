@@ -1,7 +1,10 @@
 //! Opening a review's author under due process: the trustees' key ceremony, their committee,
-//! their decryption shares, and the test whether two reviews have one author.
+//! their decryption shares, and the test whether two reviews have one author; what is asked of
+//! them ([`Warrant`]), what shows them which review it is about ([`ReviewEvidence`]), and what
+//! convinces everybody else ([`Opening`]); and a trustee's service ([`Trustee`]), which answers
+//! within budgets that are counted in the openings ledger.
 //!
-//! Warrants, budgets and the trustee's service are not built yet. [`insecure_test_dealer`]
+//! The rounds of the same-author test are not part of the service yet. [`insecure_test_dealer`]
 //! shortens tests; no platform may use it.
 
 mod budget;
@@ -9,8 +12,7 @@ mod ceremony;
 mod combine;
 mod committee;
 mod evidence;
-mod opening;
-mod opening_error;
+mod opened;
 mod register;
 mod same_author;
 mod sealed_share;
@@ -31,8 +33,7 @@ pub use ceremony::{
 pub use combine::{OpeningError, combine};
 pub use committee::{Committee, CommitteeError, TrusteeShare};
 pub use evidence::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
-pub use opening::{AccountBinding, Author, Opening, OpeningTrust};
-pub use opening_error::OpeningRefusal;
+pub use opened::{AccountBinding, Author, Opening, OpeningRefusal, OpeningTrust};
 pub use register::{LoggedWarrant, OpeningsRegister};
 pub use same_author::{Blind, BlindingFactor, Pair, SameAuthorError, SameAuthorRound, without_round};
 pub use sealed_share::{RecipientKey, SealedShare, SealedShareError};
