@@ -95,7 +95,8 @@ fn shares(times: usize) -> Result<(), Box<dyn Error>> {
         let (committee, members) = insecure_test_dealer(t, n, rng)?;
         let author = random_point();
         let escrow = escrow(&committee, &author);
-        let context = ShareContext { warrant_digest: [1; 32], action: ShareAction::Open, subject: [2; 32], escrow };
+        let context =
+            ShareContext { warrant_digest: [1; 32], action: ShareAction::Open, subject: [2; 32], escrow };
         let answer = |member: &TrusteeShare| {
             DecryptionShare::answer(member, &committee, &context, &mut SystemRng::new()).unwrap()
         };
@@ -191,7 +192,8 @@ fn budgets(entries: u64, times: u64) -> Result<(), Box<dyn Error>> {
         let mut register = OpeningsRegister::new(trustees.clone());
         let bindings: Vec<Vec<u8>>;
         let read = if only_bindings {
-            bindings = (0..entries).map(|number| BindingEntry { commitment: id(number) }.to_bytes()).collect();
+            bindings =
+                (0..entries).map(|number| BindingEntry { commitment: id(number) }.to_bytes()).collect();
             &bindings
         } else {
             &ledger
@@ -216,20 +218,31 @@ fn budgets(entries: u64, times: u64) -> Result<(), Box<dyn Error>> {
 fn verdicts(register: &OpeningsRegister, entries: u64, times: u64, id: impl Fn(u64) -> [u8; 32]) {
     let limit = |all| Limit { all, own: all, requester: all };
     for all in [100, 1_000, 10_000] {
-        for (state, window) in [("exhausted", 2 * entries), ("half used", (entries / 100).min(u64::from(all) * 100 / 18))] {
-            let budgets = BudgetPolicy { window, cooling_off: 0, opening: limit(all), comparison: limit(all) };
+        for (state, window) in
+            [("exhausted", 2 * entries), ("half used", (entries / 100).min(u64::from(all) * 100 / 18))]
+        {
+            let budgets =
+                BudgetPolicy { window, cooling_off: 0, opening: limit(all), comparison: limit(all) };
             let since = Timestamp::from_unix_seconds(1_700_000_000 + register.size());
             let last = entries / 100 - 1;
             let mut slowest = Duration::ZERO;
             let start = Instant::now();
             for number in 0..times {
-                let claim = Claim { trustee: 1 + (number % 10) as u16, commitment: id(last), tag: id(last * 9), since };
+                let claim = Claim {
+                    trustee: 1 + (number % 10) as u16,
+                    commitment: id(last),
+                    tag: id(last * 9),
+                    since,
+                };
                 let each = Instant::now();
                 let _ = black_box(register.forecast(&budgets, &claim, &[]));
                 slowest = slowest.max(each.elapsed());
             }
             let each = start.elapsed().as_secs_f64() * 1e3 / times as f64;
-            println!("budget of {all:>6}, {state}: {each:.3} ms, at most {:.3} ms", slowest.as_secs_f64() * 1e3);
+            println!(
+                "budget of {all:>6}, {state}: {each:.3} ms, at most {:.3} ms",
+                slowest.as_secs_f64() * 1e3
+            );
         }
     }
 }

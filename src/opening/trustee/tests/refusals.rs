@@ -1,6 +1,6 @@
 //! Every condition, refused with its own error and nothing written.
 
-use super::world::{CONSUMERS, FRESHNESS, START, log_key, officers, witness_key};
+use super::world::{CONSUMERS, FRESHNESS, OPENINGS, START, log_key, officers, witness_key};
 use super::*;
 use crate::ledger::tile::TileId;
 use crate::ledger::{Ledger, LedgerView, Log, PolicyError, ViewError, WarrantEntry, Witness, WitnessService};
@@ -66,7 +66,7 @@ fn shown(world: &World) -> Shown {
 
 /// Another history under the ledger's key, cosigned by witnesses who have forgotten the first.
 fn forked(world: &World, entries: &[Vec<u8>]) -> Log<MemoryStore> {
-    let key = log_key("openings.example");
+    let key = log_key(OPENINGS);
     let logs = vec![key.public().clone()];
     let policy = world.policy.openings.clone();
     let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, Some(policy)).unwrap();
@@ -329,7 +329,7 @@ fn witnesses_who_remember_cosign_no_second_history() {
     let world = World::new(1, 1, 1, budgets(1, 1, 1));
     world.log(&[b"one".to_vec(), b"two".to_vec()]);
     let fresh = world.trustee(1, &Arc::new(MemoryStore::new()));
-    let key = log_key("openings.example");
+    let key = log_key(OPENINGS);
     let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, None).unwrap();
     log.append(&[b"other".to_vec(), b"history".to_vec(), b"longer".to_vec()]).unwrap();
     let witnesses: Vec<&dyn Witness> = world.witnesses.iter().map(|witness| witness as _).collect();

@@ -29,6 +29,8 @@ use std::sync::{Arc, Mutex};
 pub(crate) const START: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
 /// How long a cosignature counts as fresh, in seconds.
 pub(crate) const FRESHNESS: u64 = 600;
+pub(crate) const REVIEWS: &str = "reviews";
+pub(crate) const OPENINGS: &str = "openings.example";
 pub(crate) const COURT: &str = "court of trade";
 pub(crate) const CONSUMERS: &str = "consumers' bureau";
 pub(crate) const PASSPHRASE: &[u8] = b"pass";
@@ -158,9 +160,25 @@ pub(crate) fn policy(issuer: IssuerPublicKey, budgets: BudgetPolicy) -> TrusteeP
         issuers: vec![issuer],
         warrants: WarrantPolicy::new(vec![requester(COURT), requester(CONSUMERS)]).unwrap(),
         budgets,
-        reviews: witnesses_of(&log_key("reviews")),
-        openings: witnesses_of(&log_key("openings.example")),
+        reviews: witnesses_of(&log_key(REVIEWS)),
+        openings: witnesses_of(&log_key(OPENINGS)),
     }
+}
+
+/// Four witnesses who have seen nothing.
+fn witnesses(environment: &Environment) -> Vec<WitnessService<MemoryStore>> {
+    let logs = vec![log_key(REVIEWS).public().clone(), log_key(OPENINGS).public().clone()];
+    let witness = |number| {
+        let store = Arc::new(MemoryStore::new());
+        WitnessService::open(store, witness_key(number), logs.clone(), environment.clone())
+    };
+    (1..=4).map(witness).collect()
+}
+
+/// An empty ledger.
+fn open(ledger: Ledger, policy: &WitnessPolicy) -> Log<MemoryStore> {
+    let key = log_key(policy.log().name().as_str());
+    Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap()
 }
 
 impl World {
@@ -171,25 +189,16 @@ impl World {
         let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
         let clock = Arc::new(ManualClock::new(START));
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
-        let (reviews_key, openings_key) = (log_key("reviews"), log_key("openings.example"));
-        let logs = vec![reviews_key.public().clone(), openings_key.public().clone()];
-        let witness = |number: u8| {
-            let store = Arc::new(MemoryStore::new());
-            WitnessService::open(store, witness_key(number), logs.clone(), environment.clone())
-        };
         let issuer = IssuerKey::generate(rng);
         let policy = policy(*issuer.public(), budgets);
-        let open = |ledger, key, policy: &WitnessPolicy| {
-            Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap()
-        };
         let mut world = Self {
             clock,
             trustees: secrets[0].trustees().unwrap().clone(),
             sealed: secrets.iter().map(|secrets| secrets.seal(PASSPHRASE, cost, rng).unwrap()).collect(),
             issuer,
-            reviews_log: open(Ledger::Reviews, reviews_key, &policy.reviews),
-            openings: open(Ledger::Openings, openings_key, &policy.openings),
-            witnesses: (1..=4).map(witness).collect(),
+            reviews_log: open(Ledger::Reviews, &policy.reviews),
+            openings: open(Ledger::Openings, &policy.openings),
+            witnesses: witnesses(&environment),
             policy,
             recipient: RecipientKey::generate(rng),
             written: Vec::new(),
@@ -238,6 +247,14 @@ impl World {
             let evidence = ReviewEvidence { presentation, accepted, review_digest, published };
             self.written.push(Written { evidence, author });
         }
+    }
+
+    /// Begins a new openings ledger at the start's time, before witnesses who have seen nothing.
+    pub(crate) fn begin_anew(&mut self) {
+        self.clock.set(START);
+        self.openings = open(Ledger::Openings, &self.policy.openings);
+        self.witnesses = witnesses(&self.environment());
+        self.published = Mutex::default();
     }
 
     pub(crate) fn environment(&self) -> Environment {
