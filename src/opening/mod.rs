@@ -40,10 +40,7 @@ pub use sealed_share::{RecipientKey, SealedShare, SealedShareError};
 pub use share::{DecryptionShare, ShareAction, ShareContext};
 pub use signed_committee::SignedCommittee;
 pub use test_dealer::insecure_test_dealer;
-pub use trustee::{
-    Answer, Followed, OpeningRequest, Status, Trustee, TrusteeError,
-    TrusteePolicy, Used,
-};
+pub use trustee::{Answer, Followed, OpeningRequest, Status, Trustee, TrusteeError, TrusteePolicy, Used};
 pub use trustee_secrets::{SealedTrusteeSecrets, TrusteeSecrets};
 pub use warrant::{PresentedWarrant, Warrant};
 pub use warrant_policy::{Requester, WarrantError, WarrantPolicy, WarrantPolicyError};

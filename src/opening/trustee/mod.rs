@@ -15,6 +15,8 @@ mod error;
 mod following;
 mod rows;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, OpeningRequest};
 pub use error::TrusteeError;
