@@ -8,11 +8,12 @@ mod budget;
 mod ceremony;
 mod combine;
 mod committee;
+mod comparison;
 mod evidence;
 mod opening;
 mod opening_error;
-mod register;
 mod partition;
+mod register;
 mod same_author;
 mod sealed_share;
 mod sealing;
@@ -31,17 +32,21 @@ pub use ceremony::{
 };
 pub use combine::{OpeningError, combine};
 pub use committee::{Committee, CommitteeError, TrusteeShare};
+pub use comparison::{Comparison, ComparisonError, ComparisonRound};
 pub use evidence::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
 pub use opening::{AccountBinding, Author, Opening, OpeningTrust};
 pub use opening_error::OpeningRefusal;
-pub use register::{LoggedWarrant, OpeningsRegister};
 pub use partition::Partition;
+pub use register::{LoggedWarrant, OpeningsRegister};
 pub use same_author::{Blind, BlindingFactor, Pair, SameAuthorError, SameAuthorRound, without_round};
 pub use sealed_share::{RecipientKey, SealedShare, SealedShareError};
 pub use share::{DecryptionShare, ShareAction, ShareContext};
 pub use signed_committee::SignedCommittee;
 pub use test_dealer::insecure_test_dealer;
-pub use trustee::{Answer, Followed, OpeningRequest, Trustee, TrusteeError, TrusteePolicy};
+pub use trustee::{
+    Answer, Followed, OpeningRequest, RoundAnswer, RoundError, RoundRequest, Trustee, TrusteeError,
+    TrusteePolicy,
+};
 pub use trustee_secrets::{SealedTrusteeSecrets, TrusteeSecrets};
 pub use warrant::{PresentedWarrant, Warrant};
 pub use warrant_policy::{Requester, WarrantError, WarrantPolicy, WarrantPolicyError};

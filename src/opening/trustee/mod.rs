@@ -13,11 +13,15 @@
 mod answer;
 mod error;
 mod following;
+mod round;
+mod round_error;
 mod rows;
 
 pub use answer::{Answer, OpeningRequest};
 pub use error::TrusteeError;
 pub use following::Followed;
+pub use round::{RoundAnswer, RoundRequest};
+pub use round_error::RoundError;
 
 use super::budget::BudgetPolicy;
 use super::{Committee, TrusteeSecrets, TrusteeShare, WarrantPolicy};
