@@ -414,3 +414,6 @@ impl Counts<'_> {
 fn exceeds(counted: &mut HashSet<Tag>, tag: Tag, limit: u32) -> bool {
     counted.insert(tag) && counted.len() as u64 > u64::from(limit)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ pub struct OpeningRequest {
 /// What a trustee answers. Asked again it goes on from where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an entry that is not logged opens nothing"]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Answer {
     /// This entry must stand in the openings ledger, under a published checkpoint: append it,
     /// and ask again then. Always the same bytes.

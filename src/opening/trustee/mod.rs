@@ -16,6 +16,8 @@ mod following;
 mod round;
 mod round_error;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, OpeningRequest};
 pub use error::TrusteeError;
