@@ -108,6 +108,10 @@ pub(crate) struct Where {
     /// The openings ledger, as files
     #[arg(long)]
     ledger: PathBuf,
+    /// An older checkpoint of it, which shows since when an entry has been there; otherwise an
+    /// entry counts from when this trustee first saw it
+    #[arg(long)]
+    checkpoint: Vec<PathBuf>,
 }
 
 impl Where {
@@ -126,7 +130,14 @@ impl Where {
         if secrets.trustees().is_some_and(|with| *with != trustees) {
             return Err("the policy names other trustees than those who made this key".into());
         }
-        Ok(Trustee::open(Arc::new(store), secrets, policy, Environment::system())?)
+        let trustee = Trustee::open(Arc::new(store), secrets, policy, Environment::system())?;
+        if !self.checkpoint.is_empty() {
+            let _ = trustee.follow(&self.view())?;
+        }
+        for checkpoint in &self.checkpoint {
+            trustee.note_checkpoint(&read(checkpoint)?)?;
+        }
+        Ok(trustee)
     }
 }
 

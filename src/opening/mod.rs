@@ -9,6 +9,7 @@ mod budget;
 mod ceremony;
 mod combine;
 mod committee;
+mod comparison;
 mod evidence;
 mod opened;
 mod partition;
@@ -31,6 +32,7 @@ pub use ceremony::{
 };
 pub use combine::{OpeningError, combine};
 pub use committee::{Committee, CommitteeError, TrusteeShare};
+pub use comparison::{Comparison, ComparisonError, ComparisonRound};
 pub use evidence::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
 pub use opened::{AccountBinding, Author, Opening, OpeningRefusal, OpeningTrust};
 pub use partition::Partition;
@@ -40,7 +42,10 @@ pub use sealed_share::{RecipientKey, SealedShare, SealedShareError};
 pub use share::{DecryptionShare, ShareAction, ShareContext};
 pub use signed_committee::SignedCommittee;
 pub use test_dealer::insecure_test_dealer;
-pub use trustee::{Answer, Followed, OpeningRequest, Status, Trustee, TrusteeError, TrusteePolicy, Used};
+pub use trustee::{
+    Answer, Followed, OpeningRequest, RoundAnswer, RoundError, RoundRequest, Status, Trustee, TrusteeError,
+    TrusteePolicy, Used,
+};
 pub use trustee_secrets::{SealedTrusteeSecrets, TrusteeSecrets};
 pub use warrant::{PresentedWarrant, Warrant};
 pub use warrant_policy::{Requester, WarrantError, WarrantPolicy, WarrantPolicyError};

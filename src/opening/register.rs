@@ -155,6 +155,20 @@ impl OpeningsRegister {
         }
     }
 
+    /// Notes a mark that comes late: a checkpoint not larger than others that are noted. One that
+    /// says no more than these changes nothing.
+    pub fn mark_earlier(&mut self, size: u64, time: Timestamp) {
+        let at = self.marks.partition_point(|mark| mark.size < size);
+        let before = at.checked_sub(1).and_then(|at| self.marks.get(at));
+        let time = before.map_or(time, |mark| time.max(mark.time));
+        match self.marks.get_mut(at) {
+            None => self.mark(size, time),
+            Some(next) if next.time <= time => {}
+            Some(next) if next.size == size => next.time = time,
+            Some(_) => self.marks.insert(at, Mark { size, time }),
+        }
+    }
+
     /// When the entry was in the ledger at the latest: the time of the first mark that covers
     /// it; `None` without one.
     pub fn time_of(&self, index: u64) -> Option<Timestamp> {

@@ -8,7 +8,7 @@ use clap::Parser as _;
 use std::fs;
 use std::path::Path;
 use unjoin::PassphraseCost;
-use unjoin::ledger::{WarrantAction, export};
+use unjoin::ledger::{LedgerView, WarrantAction, export};
 use unjoin::opening::{Committee, PresentedWarrant, ReviewEvidence, SealedShare};
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, RedbStore, Store};
@@ -117,18 +117,22 @@ fn an_officer_answers_a_warrant_and_nothing_secret_is_shown() {
     desk.export();
     let told = desk.answers(1, &["--dry-run"]).unwrap();
     assert!(told.contains("Would be:    wait"), "{told}");
+    fs::write(desk.file("older"), world.openings.log.checkpoint().unwrap().unwrap()).unwrap();
     world.clock.set(crate::world::at(120));
     desk.export();
+    // Nobody has shown the trustees since when the warrant is there.
+    let told = desk.answers(1, &["--dry-run"]).unwrap();
+    assert!(told.contains("Would be:    wait"), "{told}");
+    for index in [1, 2, 3] {
+        let _ = desk.says(index, "status", &["--checkpoint", "@older"]).unwrap();
+    }
 
     // A dry run charges nothing and leaves nothing.
     let told = desk.answers(1, &["--dry-run"]).unwrap();
     assert!(told.contains("Would be:    an entry") && told.contains("Nothing was written"), "{told}");
     assert!(desk.left("").is_empty());
-    assert_eq!(
-        rows(&RedbStore::create_or_open(desk.file("1.redb")).unwrap()),
-        2,
-        "the checkpoint and its mark"
-    );
+    let kept = rows(&RedbStore::create_or_open(desk.file("1.redb")).unwrap());
+    assert_eq!(kept, 1 + 1, "what it has followed, and a mark");
 
     for index in [1, 3] {
         shown += &desk.answers(index, &["--yes"]).unwrap();
@@ -158,6 +162,8 @@ fn an_officer_answers_a_warrant_and_nothing_secret_is_shown() {
     let other = world.publish(&world.author("two"));
     let next = present(world.terms(WarrantAction::Open, &[&other]));
     let _ = world.log_warrant(&next);
+    desk.export();
+    let _ = desk.says(2, "status", &[]).unwrap();
     world.clock.set(crate::world::at(240));
     desk.export();
     desk.write(&next, &other);
@@ -181,6 +187,7 @@ fn a_store_that_was_put_back_is_told_and_resynchronised() {
     desk.write(&presented, &review);
     let _ = world.log_warrant(&presented);
     desk.export();
+    let _ = desk.says(1, "status", &[]).unwrap();
     world.clock.set(crate::world::at(120));
     desk.export();
     let _ = desk.answers(1, &["--yes"]).unwrap();
@@ -190,6 +197,9 @@ fn a_store_that_was_put_back_is_told_and_resynchronised() {
     assert!(desk.says(1, "status", &[]).unwrap_err().contains("its store does not know"));
     let told = desk.says(1, "resynchronise", &["--yes"]).unwrap();
     assert!(told.starts_with("1 releases"), "{told}");
+    // The times that it had seen are lost, too: the cooling-off begins anew.
+    world.clock.set(crate::world::at(240));
+    desk.export();
     assert!(desk.answers(1, &[]).unwrap().contains("your share, sealed"));
 }
 

@@ -135,7 +135,8 @@ impl<S: Store> Trustee<S> {
             Some(intent) => intent,
             None => {
                 self.check_new(following, logged, presented, tag)?;
-                let opens = presented.terms().action() == WarrantAction::Open;
+                // What is compared with an opened review may be opened by it, and is charged so.
+                let opens = logged.entry().action == WarrantAction::Open;
                 let opened = opens.then(|| self.rows.opened(self.secrets.identity(), review));
                 let since = following.time;
                 let intend = Intend { trustee: self, tag, commitment, since, opened };
@@ -175,20 +176,32 @@ impl<S: Store> Trustee<S> {
         presented: &PresentedWarrant,
         tag: [u8; 32],
     ) -> Result<(), TrusteeError> {
-        if logged.entry().action == WarrantAction::SameAuthor {
-            for review in presented.terms().reviews() {
-                let row = self.rows.opened(self.secrets.identity(), review);
-                let opened_here = self.store.read(&[row])?.pop().flatten().is_some();
-                if opened_here || following.register.is_known_opened(review.as_bytes()) {
-                    return Err(TrusteeError::ChargeAsOpening);
-                }
-            }
-        }
+        self.check_unopened(following, logged, presented)?;
         let commitment = presented.commitment();
         let claim = Claim { trustee: self.index(), commitment, tag, since: following.time };
         let pending: Vec<Claim> = following.pending.values().copied().collect();
         let room = following.register.forecast(&self.policy.budgets, &claim, &pending);
         room.map_err(TrusteeError::Budget)
+    }
+
+    /// Whether a warrant is charged as an opening, or none of its reviews was opened before.
+    pub(super) fn check_unopened(
+        &self,
+        following: &Following,
+        logged: &LoggedWarrant,
+        presented: &PresentedWarrant,
+    ) -> Result<(), TrusteeError> {
+        if logged.entry().action == WarrantAction::Open {
+            return Ok(());
+        }
+        let reviews = presented.terms().reviews();
+        let row = |review| self.rows.opened(self.secrets.identity(), review);
+        let opened_here = self.store.read(&reviews.iter().map(row).collect::<Vec<_>>())?;
+        let is_known = |review: &ReviewId| following.register.is_known_opened(review.as_bytes());
+        if opened_here.iter().any(Option::is_some) || reviews.iter().any(is_known) {
+            return Err(TrusteeError::ChargeAsOpening);
+        }
+        Ok(())
     }
 
     /// The entry of an intent: signing is deterministic, so it is always the same.

@@ -1,6 +1,7 @@
 //! Why a trustee does not answer. For the trustee's officer: which rule, and what would
 //! satisfy it; never a review, an identity or a share.
 
+use super::RoundError;
 use crate::error::describe_errors;
 use crate::ledger::{PolicyError, ViewError};
 use crate::opening::{EvidenceRefusal, Excess, SealedShareError, WarrantError};
@@ -42,6 +43,8 @@ pub enum TrusteeError {
     Budget(Excess),
     /// The release was logged where a budget had no room: for good.
     Void(Excess),
+    /// The part in a same-author round is refused.
+    Round(RoundError),
     /// The share does not belong to its committee.
     Share,
     /// The share could not be sealed to the warrant's recipient.
@@ -83,6 +86,9 @@ describe_errors!(TrusteeError {
     Self::Void(excess) => "trustee.void", Host, false,
         "the release was logged when the budget was used up already, so it is void for good ({excess}): log the \
          warrant anew under a new blind";
+    Self::Round(error @ (RoundError::NotCharged | RoundError::NotLogged | RoundError::Awaiting(_))) =>
+        "trustee.round_early", Host, true, "{error}";
+    Self::Round(error) => "trustee.round", Host, false, "{error}";
     Self::Share => "trustee.share", Operator, false,
         "the trustee's share does not belong to its committee: unseal the secrets of this epoch";
     Self::Seal(error) => "trustee.seal", Host, false, "{error}";
@@ -116,6 +122,12 @@ impl From<WarrantError> for TrusteeError {
 impl From<EvidenceRefusal> for TrusteeError {
     fn from(error: EvidenceRefusal) -> Self {
         Self::Evidence(error)
+    }
+}
+
+impl From<RoundError> for TrusteeError {
+    fn from(error: RoundError) -> Self {
+        Self::Round(error)
     }
 }
 

@@ -116,6 +116,26 @@ impl<S: Store> Trustee<S> {
         Ok(followed)
     }
 
+    /// Takes an older checkpoint for a mark: that its entries were in the ledger at its quorum's
+    /// median time. Without it an entry counts as logged when this trustee first saw it, which is
+    /// on the safe side: a warrant's cooling-off ends later, and a release leaves the window later.
+    ///
+    /// # Errors
+    /// [`TrusteeError::Checkpoint`] when no quorum has cosigned it; [`TrusteeError::Behind`] when it
+    /// is of more entries than were [followed](Self::follow); [`TrusteeError::Store`].
+    pub fn note_checkpoint(&self, note: &[u8]) -> Result<(), TrusteeError> {
+        let (checkpoint, quorum) = self.policy.openings.read(note)?;
+        let (size, time) = (checkpoint.size(), quorum.median_time);
+        let mut following = self.lock();
+        following.load(self.index(), &self.rows, &*self.store)?;
+        // A quorum does not cosign two ledgers, so that its checkpoint is this one's.
+        if !run_one(&*self.store, Note { rows: &self.rows, size, time })? {
+            return Err(TrusteeError::Behind);
+        }
+        following.register.mark_earlier(size, time);
+        Ok(())
+    }
+
     /// Takes over what the ledger holds of this trustee's releases and its store does not know:
     /// sequence numbers, and tags. For a trustee whose store was lost or put back, once it is
     /// certain that nobody else has its key. Returns how many there were.
@@ -209,6 +229,36 @@ impl<S: Store> Trustee<S> {
             following.unknown.extend(unknown);
         }
         Ok(())
+    }
+}
+
+/// Keeps the mark of an older checkpoint, unless an earlier time is kept for its size; `false` when
+/// it is beyond what was followed.
+struct Note<'a> {
+    rows: &'a Rows,
+    size: u64,
+    time: Timestamp,
+}
+
+impl Decision for Note<'_> {
+    type Answer = bool;
+
+    fn keys(&self) -> Vec<RowKey> {
+        vec![self.rows.state(), self.rows.mark(self.size)]
+    }
+
+    fn decide(&mut self, stored: &[Option<Vec<u8>>]) -> Result<Step<bool>, StoreError> {
+        let [state, mark] = stored else { return Err(StoreError::Corrupt("read")) };
+        if self.size > State::read(state.as_deref())?.size {
+            return Ok(Step::Answer(false));
+        }
+        let kept = mark.as_deref().map(rows::read_mark).transpose()?;
+        if kept.is_some_and(|kept| kept <= self.time) {
+            return Ok(Step::Answer(true));
+        }
+        let RowKey { bucket, key } = self.rows.mark(self.size);
+        let commit = Commit::new(bucket).expect(&key, mark.as_deref());
+        Ok(Step::Commit(commit.put(key, rows::mark_value(self.time)), true))
     }
 }
 

@@ -13,6 +13,8 @@
 mod answer;
 mod error;
 mod following;
+mod round;
+mod round_error;
 mod rows;
 mod status;
 #[cfg(test)]
@@ -21,6 +23,8 @@ mod tests;
 pub use answer::{Answer, OpeningRequest};
 pub use error::TrusteeError;
 pub use following::Followed;
+pub use round::{RoundAnswer, RoundRequest};
+pub use round_error::RoundError;
 pub use status::{Status, Used};
 
 use super::budget::BudgetPolicy;

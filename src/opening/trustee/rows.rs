@@ -8,11 +8,13 @@
 //! ti owner tag         -> 1, sequence (le64), commitment (32), since (le64), verdict (1), limit (le32)
 //! ta owner entry id    -> 1
 //! to owner keyed id    -> 1
+//! tr owner commitment round(be) -> 1, 1, blind (kind 7) | 1, 2, round id (32)
 //! ```
 
 use crate::algebra::transcript::hash32;
 use crate::ledger::tree::{Hash, empty_root};
 use crate::ledger::{NotePublicKey, ShareReleasedEntry, entry_id};
+use crate::opening::Blind;
 use crate::opening::budget::{Claim, Excess};
 use crate::secret::hmac_sha256;
 use crate::store::{Bucket, RowKey, Store, StoreError};
@@ -68,11 +70,16 @@ impl Rows {
         self.row(b'o', &hmac_sha256(key.seed().expose(), &[REVIEW, &self.owner, review.as_bytes()]))
     }
 
+    /// This trustee's part in a same-author round.
+    pub(super) fn round(&self, commitment: &[u8; 32], round: u16) -> RowKey {
+        self.row(b'r', &[commitment.as_slice(), &round.to_be_bytes()].concat())
+    }
+
     /// All marks, by size.
     pub(super) fn marks(&self, store: &(impl Store + ?Sized)) -> Result<Vec<(u64, Timestamp)>, StoreError> {
         self.scan(store, b'm', |rest, value| {
             let size = rest.try_into().map_err(|_| StoreError::Corrupt("trustee mark"))?;
-            Ok((u64::from_be_bytes(size), read(value, "trustee mark", |from| from.timestamp("time"))?))
+            Ok((u64::from_be_bytes(size), read_mark(value)?))
         })
     }
 
@@ -203,6 +210,45 @@ impl Intent {
         out.le32(limit);
         out.finish()
     }
+}
+
+/// A trustee's part in a same-author round. Its factor z is in no row: it is gone as soon as the
+/// blind is made.
+pub(super) enum Part {
+    /// The blind that the trustee commits to, and reveals once all have.
+    Blinded(Blind),
+    /// The id of the one round that the share was released for.
+    Used([u8; 32]),
+}
+
+impl Part {
+    pub(super) fn read(value: &[u8]) -> Result<Self, StoreError> {
+        read(value, "trustee round", |from| match from.u8("part")? {
+            1 => Blind::from_bytes(from.rest("blind")).map(Self::Blinded),
+            2 => Ok(Self::Used(from.array("round id")?)),
+            _ => Err(from.refuse(Rule::Value)),
+        })
+    }
+
+    pub(super) fn value(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.u8(FORMAT);
+        match self {
+            Self::Blinded(blind) => {
+                out.u8(1);
+                out.raw(&blind.to_bytes());
+            }
+            Self::Used(round_id) => {
+                out.u8(2);
+                out.raw(round_id);
+            }
+        }
+        out.finish()
+    }
+}
+
+pub(super) fn read_mark(value: &[u8]) -> Result<Timestamp, StoreError> {
+    read(value, "trustee mark", |from| from.timestamp("time"))
 }
 
 pub(super) fn mark_value(time: Timestamp) -> Vec<u8> {
