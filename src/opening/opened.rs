@@ -188,6 +188,10 @@ impl fmt::Debug for Opening {
     }
 }
 
+/// The shortest signed committee, and a share's body.
+const LEAST_COMMITTEE: usize = 174;
+const SHARE: usize = 134;
+
 impl Message for Opening {
     const KIND: u8 = 45;
     const NAME: &'static str = "opening";
@@ -212,10 +216,10 @@ impl Message for Opening {
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (warrant, logged) = (read_part(from, "warrant")?, read_part(from, "logged warrant")?);
         let review = read_part(from, "review")?;
-        let count = count(from, "committees", Self::MAX_COMMITTEES)?;
-        let committees = (0..count).map(|_| read_part(from, "committee")).collect::<Result<_, _>>()?;
-        let count = self::count(from, "shares", Committee::MAX_TRUSTEES)?;
-        let shares = (0..count).map(|_| DecryptionShare::decode_body(from)).collect::<Result<_, _>>()?;
+        let committee = |from: &mut Reader<'_>| read_part(from, "committee");
+        let committees = some(from, "committees", Self::MAX_COMMITTEES, 2 + LEAST_COMMITTEE, committee)?;
+        let most = Committee::MAX_TRUSTEES;
+        let shares = some(from, "shares", most, SHARE, DecryptionShare::decode_body)?;
         let binding = match from.bool("binding")? {
             false => None,
             true => Some(AccountBinding {
@@ -237,11 +241,26 @@ fn read_part<M: Message>(from: &mut Reader<'_>, field: &'static str) -> Result<M
     M::from_bytes(from.bytes(field, 2, crate::wire::MAX_MESSAGE)?)
 }
 
-fn count(from: &mut Reader<'_>, field: &'static str, most: usize) -> Result<usize, DecodeError> {
-    match from.le16(field)? {
-        count if (1..=most).contains(&usize::from(count)) => Ok(count.into()),
-        _ => Err(from.refuse(Rule::Length)),
+/// A le16 count, 1 to `most`, and so many of what has `least` bytes each at least.
+fn some<T>(
+    from: &mut Reader<'_>,
+    field: &'static str,
+    most: usize,
+    least: usize,
+    decode: impl Fn(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let count = usize::from(from.le16(field)?);
+    if !(1..=most).contains(&count) {
+        return Err(from.refuse(Rule::Length));
     }
+    if !from.has_left(count.saturating_mul(least)) {
+        return Err(from.refuse(Rule::Truncated));
+    }
+    let mut all = Vec::with_capacity(count);
+    for _ in 0..count {
+        all.push(decode(from)?);
+    }
+    Ok(all)
 }
 
 serde_as_bytes!(Opening);
