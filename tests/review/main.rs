@@ -13,6 +13,9 @@ mod model;
 mod physical;
 mod publication;
 mod removal;
+#[cfg(feature = "postgres")]
+#[path = "../common/postgres.rs"]
+mod server;
 mod stores;
 mod submission;
 mod world;

@@ -3,7 +3,6 @@
 use crate::error::describe_errors;
 use crate::store::StoreError;
 use std::error::Error as _;
-use std::io::ErrorKind;
 use tokio_postgres::error::SqlState;
 
 /// Why the server did not serve: the source of a [`StoreError::Engine`].
@@ -179,11 +178,8 @@ pub(super) fn connecting(error: &tokio_postgres::Error) -> PostgresError {
         };
     }
     let words = error.to_string();
-    let io =
-        error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
-    if io == Some(ErrorKind::PermissionDenied) && words.starts_with("error connecting") {
-        // Either the server is read-only, or its socket's directory refuses us; the second is
-        // found by trying.
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    if cause.contains("does not allow writes") {
         return PostgresError::ReadOnly;
     }
     if words.contains("TLS") {
