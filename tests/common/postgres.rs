@@ -151,6 +151,11 @@ impl Server {
         self.directory.join("log")
     }
 
+    /// A path that goes with the server.
+    pub(crate) fn temporary(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     pub(crate) fn data(&self) -> &Path {
         &self.data
     }
@@ -292,7 +297,7 @@ fn run(name: &str, arguments: &[&str]) -> Output {
 }
 
 /// Makes the server's user the owner, and nobody else may look.
-fn give(path: &Path) {
+pub(crate) fn give(path: &Path) {
     let mode = if path.is_dir() { 0o700 } else { 0o600 };
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
     if let Some(user) = server_user() {

@@ -96,11 +96,14 @@ impl From<tokio_postgres::Error> for StepError {
 async fn step(client: &Client, schema: &str, migrations: &[&str]) -> Result<(), StepError> {
     let expected = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
     if found(client, schema).await.map_err(StepError::Store)?.is_none() {
-        client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
-        let meta = "(name text PRIMARY KEY, value int4 NOT NULL)";
-        client.batch_execute(&format!("CREATE TABLE IF NOT EXISTS {schema}.meta {meta}")).await?;
-        let first = format!("INSERT INTO {schema}.meta VALUES ('schema', 0) ON CONFLICT DO NOTHING");
-        client.batch_execute(&first).await?;
+        // One message is one transaction: nobody sees the table without its row.
+        client
+            .batch_execute(&format!(
+                "CREATE SCHEMA IF NOT EXISTS {schema}; \
+                 CREATE TABLE IF NOT EXISTS {schema}.meta (name text PRIMARY KEY, value int4 NOT NULL); \
+                 INSERT INTO {schema}.meta VALUES ('schema', 0) ON CONFLICT DO NOTHING"
+            ))
+            .await?;
     }
     client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     let lock = format!("SELECT value FROM {schema}.meta WHERE name = 'schema' FOR UPDATE");
