@@ -14,6 +14,9 @@ mod physical;
 mod pruning;
 mod publication;
 mod removal;
+#[cfg(feature = "postgres")]
+#[path = "../common/postgres.rs"]
+mod server;
 mod stores;
 mod submission;
 mod world;

@@ -157,6 +157,39 @@ fn after_a_boundary_a_heap_does_not_tell_the_order_of_arrival() {
     assert_eq!(tells(&untouched), 1.0);
 }
 
+/// PostgreSQL keeps rows where they came to lie, with the number of the transaction that wrote them.
+#[cfg(feature = "postgres")]
+#[test]
+fn after_a_boundary_a_table_does_not_tell_the_order_of_arrival() {
+    use unjoin::store::postgres::PostgresStore;
+    let server = crate::server::Server::shared();
+    let arrivals = arrivals();
+    let shuffled: Vec<&Submission> = (0..2 * EACH).map(|at| &arrivals[(at * 37 + 5) % (2 * EACH)]).collect();
+    let tells = |rewritten: bool| {
+        let schema = crate::server::fresh_schema();
+        let store = Arc::new(PostgresStore::create_or_open(server.config(&schema)).unwrap());
+        if rewritten {
+            live(store, &shuffled)
+        } else {
+            live(NeverRewritten(store), &shuffled)
+        }
+        ["ctid", "xmin::text::int8"].map(|column| {
+            let of = |submission: &&Submission| -> String {
+                row_key(submission).iter().map(|byte| format!("{byte:02x}")).collect()
+            };
+            let sql = format!("SELECT encode(key, 'hex') FROM {schema}.rows ORDER BY {column}, key");
+            let lie: Vec<String> = server.sql(&sql).lines().map(str::to_owned).collect();
+            let place = |submission| lie.iter().position(|key| *key == of(submission)).unwrap();
+            rank_correlation(&shuffled.iter().map(place).collect::<Vec<_>>())
+        })
+    };
+    let [places, writers] = tells(true);
+    assert!(places.abs() < 0.4 && writers.abs() < 0.4, "{places} {writers}");
+    // What was published is written again by the boundary itself; what is held still tells.
+    let [_, untouched] = tells(false);
+    assert!(untouched > 0.2, "{untouched}");
+}
+
 #[test]
 fn a_world_on_disk_is_the_same_after_a_restart() {
     let directory = Directory::new();
