@@ -113,19 +113,18 @@ pub use system::SystemRng;
 mod system {
     use core::convert::Infallible;
     use rand_core::{TryCryptoRng, TryRng};
-    use ring::rand::{SecureRandom, SystemRandom};
 
-    /// The operating system's generator, through ring.
+    /// The operating system's generator.
     ///
     /// # Panics
     /// When the operating system refuses randomness: there is no safe way to go on.
     #[derive(Clone, Debug)]
-    pub struct SystemRng(SystemRandom);
+    pub struct SystemRng(());
 
     impl SystemRng {
         /// The generator; the operating system is asked at each use.
         pub fn new() -> Self {
-            Self(SystemRandom::new())
+            Self(())
         }
     }
 
@@ -152,7 +151,7 @@ mod system {
 
         #[allow(clippy::expect_used)]
         fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-            self.0.fill(bytes).expect("the operating system refused randomness");
+            getrandom::fill(bytes).expect("the operating system refused randomness");
             Ok(())
         }
     }

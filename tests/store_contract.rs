@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 mod common;
+#[cfg(feature = "postgres")]
+#[path = "common/postgres.rs"]
+mod server;
 
 use common::Directory;
 use proptest::prelude::*;
@@ -12,6 +15,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::sync::Mutex;
+#[cfg(feature = "postgres")]
+use unjoin::store::postgres::{PostgresConfig, PostgresStore};
 use unjoin::store::{
     Bucket, Commit, MAX_KEY, MemoryStore, Outcome, Precondition, RedbStore, Row, RowKey, Store, StoreError,
     Version, Write, contract,
@@ -36,6 +41,36 @@ fn redb_passes_the_contract() {
 fn redb_keeps_everything_when_it_is_reopened() {
     let directory = Directory::new();
     contract::check_reopening(|| RedbStore::create_or_open(directory.file("store")).unwrap());
+}
+
+/// READ COMMITTED, SERIALIZABLE, and a transaction for each bucket.
+#[cfg(feature = "postgres")]
+fn postgres_ways(server: &server::Server) -> [unjoin::store::postgres::PostgresConfig; 3] {
+    let mut ways = [(); 3].map(|()| server.config(&server::fresh_schema()));
+    ways[1].isolation = unjoin::store::postgres::Isolation::Serializable;
+    ways[2].one_bucket_each = true;
+    ways
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_passes_the_contract() {
+    let server = server::Server::shared();
+    for way in postgres_ways(&server) {
+        contract::check(|| {
+            let config = PostgresConfig { schema: server::fresh_schema(), ..way.clone() };
+            PostgresStore::create_or_open(config).unwrap()
+        });
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_keeps_everything_when_it_is_reopened() {
+    let server = server::Server::shared();
+    for way in postgres_ways(&server) {
+        contract::check_reopening(|| PostgresStore::create_or_open(way.clone()).unwrap());
+    }
 }
 
 // Random use against a plain map.
@@ -187,6 +222,23 @@ proptest! {
     fn redb_agrees_with_a_map(steps in steps()) {
         let directory = Directory::new();
         let open = || RedbStore::create_or_open(directory.file("store")).unwrap();
+        let reopen = |store| {
+            drop(store);
+            open()
+        };
+        agrees_with_a_map(open(), reopen, steps);
+    }
+}
+
+#[cfg(feature = "postgres")]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn postgres_agrees_with_a_map(steps in steps(), way in 0usize..3) {
+        let server = server::Server::shared();
+        let config = postgres_ways(&server)[way].clone();
+        let open = || PostgresStore::create_or_open(config.clone()).unwrap();
         let reopen = |store| {
             drop(store);
             open()

@@ -11,6 +11,7 @@
 //! | [`operating`] | whoever runs it |
 //! | [`ledger`] | whoever reads, witnesses or audits the ledgers, or runs them |
 //! | [`stored`] | whoever runs, audits or replaces the store |
+//! | `postgres` (with that feature) | whoever runs the store on PostgreSQL |
 //! | [`phones`] | whoever binds or routes virtual numbers, or sizes a pool of them |
 //! | [`decisions`] | whoever wants to change something that cannot be changed later |
 
@@ -40,6 +41,11 @@ pub mod operating {
 
 pub mod stored {
     #![doc = include_str!("stored.md")]
+}
+
+#[cfg(feature = "postgres")]
+pub mod postgres {
+    #![doc = include_str!("postgres.md")]
 }
 
 pub mod ledger {

@@ -23,8 +23,9 @@ use super::number::{PhoneNumber, VirtualNumber};
 use crate::error::describe_errors;
 use crate::secret::{SecretBytes, hmac_sha256};
 use crate::time::Timestamp;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use rand_core::CryptoRng;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -201,7 +202,10 @@ impl SlotKey {
     }
 }
 
-/// ChaCha20-Poly1305 (RFC 8439) through ring: `nonce (12) || ciphertext || tag (16)`.
+const NONCE_LEN: usize = 12;
+const TAG_LEN: usize = 16;
+
+/// ChaCha20-Poly1305 (RFC 8439): `nonce (12) || ciphertext || tag (16)`.
 ///
 /// The plaintext stands in a buffer of its final size, and is overwritten in place.
 pub(super) fn seal(
@@ -212,16 +216,16 @@ pub(super) fn seal(
 ) -> Vec<u8> {
     let mut nonce = [0; NONCE_LEN];
     rng.fill_bytes(&mut nonce);
-    let mut sealed = Vec::with_capacity(NONCE_LEN + plaintext.len() + CHACHA20_POLY1305.tag_len());
+    let mut sealed = Vec::with_capacity(NONCE_LEN + plaintext.len() + TAG_LEN);
     sealed.extend_from_slice(&nonce);
     sealed.extend_from_slice(plaintext);
-    let tag = aead(key).zip(sealed.get_mut(NONCE_LEN..)).and_then(|(key, text)| {
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        key.seal_in_place_separate_tag(nonce, Aad::from(associated), text).ok()
-    });
+    let cipher = ChaCha20Poly1305::new(key.expose().into());
+    let tag = sealed
+        .get_mut(NONCE_LEN..)
+        .and_then(|text| cipher.encrypt_inout_detached(&Nonce::from(nonce), associated, text.into()).ok());
     match tag {
-        Some(tag) => sealed.extend_from_slice(tag.as_ref()),
-        // ring refuses texts of 256 GiB and keys of another length. Never leave a plaintext behind.
+        Some(tag) => sealed.extend_from_slice(&tag),
+        // Texts of 256 GiB are refused. Never leave a plaintext behind.
         None => sealed = Vec::new(),
     }
     sealed
@@ -231,15 +235,9 @@ pub(super) fn seal(
 pub(super) fn open(key: &SecretBytes<32>, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>()?;
     let mut text = Zeroizing::new(text.to_vec());
-    let nonce = Nonce::assume_unique_for_key(*nonce);
-    let length = aead(key)?.open_in_place(nonce, Aad::from(associated), &mut text).ok()?.len();
-    text.truncate(length);
+    let cipher = ChaCha20Poly1305::new(key.expose().into());
+    cipher.decrypt_in_place(&Nonce::from(*nonce), associated, &mut *text).ok()?;
     Some(text)
-}
-
-/// ring's keys are not erased, but stand on the stack only, for one operation.
-fn aead(key: &SecretBytes<32>) -> Option<LessSafeKey> {
-    UnboundKey::new(&CHACHA20_POLY1305, key.expose()).ok().map(LessSafeKey::new)
 }
 
 /// Where a switchboard gets its keys: the [`Keeper`] in its own process, or the host's way to

@@ -21,7 +21,8 @@
 //! do not tell in which order rows arrived either.
 //!
 //! **Engines.** [`MemoryStore`] for tests and simulations and `RedbStore` (feature `redb`) for
-//! one file owned by one process. An engine of your own implements [`Store`] and passes
+//! one file owned by one process, and `postgres::PostgresStore` (feature `postgres`) for a server
+//! that many processes share. An engine of your own implements [`Store`] and passes
 //! [`contract`].
 //!
 //! ```
@@ -40,6 +41,8 @@
 pub mod contract;
 mod debug;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redb")]
 mod redb;
 
