@@ -135,7 +135,7 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     assert!(receipt["takes_effect_at"].is_u64());
     world.clock.set(scheduled.publication.saturating_add(4 * WEEK));
     world.service.confirm_clock();
-    world.service.tick().unwrap();
+    assert!(world.service.tick().unwrap().failed.is_empty());
     assert_eq!(rating(&mut devices).await["counts"], json!([0, 0, 0, 1, 1]));
 
     let page = world.metrics().await;
