@@ -1,0 +1,134 @@
+//! The reviewer's device and the platform's order system, as the service sees them.
+
+use crate::client::{Connection, Outcome};
+use crate::hex::{hex, unhex};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::{Value, json};
+use std::path::Path;
+use unjoin::Name;
+use unjoin::algebra::Element;
+use unjoin::secret::SystemRng;
+use unjoin::token::{
+    EnrolmentContext, EscrowKeyCertificate, IssuerPublicKey, PlatformPublicKey, Presentation, Receipt,
+    Review, TrusteePublicKey, Trustees,
+};
+use unjoin::wallet::{Token, TrustRoots, Wallet};
+use unjoin::wire::Message;
+
+/// What an app ships: the platform's name and the keys that its wallets pin.
+pub(crate) struct Pins {
+    pub(crate) issuer: Name,
+    pub(crate) platform_key: PlatformPublicKey,
+    pub(crate) trust: TrustRoots,
+}
+
+impl Pins {
+    /// From the file that the service writes at its start.
+    pub(crate) fn read(path: &Path, least_cohort: u32) -> Outcome<Self> {
+        let file: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+        let key =
+            |value: &Value| value.as_str().and_then(unhex::<32>).ok_or("a key has 64 hexadecimal digits");
+        let trustees = file["trustees"].as_array().ok_or("there are no trustees")?;
+        let trustees = trustees
+            .iter()
+            .map(|trustee| TrusteePublicKey::from_bytes(&key(trustee)?).ok_or("a trustee's key is none"));
+        let trustees = Trustees::new(trustees.collect::<Result<_, _>>()?)?;
+        let certificate: EscrowKeyCertificate = message(&file, "certificate")?;
+        let platform_key = PlatformPublicKey::from_bytes(&key(&file["platform_key"])?)
+            .ok_or("the platform's key is none")?;
+        let issuer_key = Element::from_bytes(&key(&file["issuer_key"])?).ok_or("the issuing key is none")?;
+        Ok(Self {
+            issuer: Name::new(text(&file, "issuer")?)?,
+            platform_key,
+            trust: TrustRoots::with_trustees(platform_key, least_cohort, trustees)
+                .pin_certified(IssuerPublicKey::new(issuer_key), &certificate)?,
+        })
+    }
+}
+
+/// One customer with a wallet.
+pub(crate) struct Device {
+    pub(crate) account: String,
+    pub(crate) wallet: Wallet,
+}
+
+/// An order as the platform's own system reports it.
+pub(crate) struct Order<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) merchant: &'a str,
+    pub(crate) class: u8,
+    pub(crate) due_at: u64,
+}
+
+impl Device {
+    pub(crate) fn new(account: String) -> Self {
+        Self { account, wallet: Wallet::generate(&mut SystemRng::new()) }
+    }
+
+    /// Enrols the wallet under the account's session.
+    pub(crate) async fn enrol(&self, service: &mut Connection, pins: &Pins) -> Outcome<()> {
+        let answer = service.post("/orders/nonce", Some(&self.account), "").await?.object()?;
+        let nonce = unhex(text(&answer, "nonce")?).ok_or("a nonce has 64 hexadecimal digits")?;
+        let account = Name::new(&self.account)?;
+        let context = EnrolmentContext { issuer: &pins.issuer, account: &account, nonce: &nonce };
+        let enrolment = self.wallet.enrol(context, &mut SystemRng::new())?;
+        let body = json!({ "nonce": hex(&nonce), "enrolment": encoded(&enrolment) }).to_string();
+        service.post("/orders/enrol", Some(&self.account), body).await?.object()?;
+        Ok(())
+    }
+
+    /// Asks for the order's token: offer, request, grant.
+    pub(crate) async fn token(
+        &self,
+        service: &mut Connection,
+        pins: &Pins,
+        merchant: &str,
+        handle: &str,
+    ) -> Outcome<Token> {
+        let rng = &mut SystemRng::new();
+        let body = json!({ "merchant": merchant, "handle": handle }).to_string();
+        let answer = service.post("/orders/offer", Some(&self.account), body).await?.object()?;
+        let offer = message(&answer, "offer")?;
+        let (pending, request) = self.wallet.request(&pins.issuer, &offer, &pins.trust, rng)?;
+        let body = json!({ "merchant": merchant, "request": encoded(&request) }).to_string();
+        let answer = service.post("/orders/grant", Some(&self.account), body).await?.object()?;
+        Ok(self.wallet.finish(pending, &message(&answer, "grant")?, rng)?)
+    }
+}
+
+/// Reports an order that is due; its handle, as text.
+pub(crate) async fn report(internal: &mut Connection, account: &str, order: &Order<'_>) -> Outcome<String> {
+    let body = json!({
+        "order_id": order.id,
+        "account": account,
+        "merchant": order.merchant,
+        "class": order.class,
+        "due_at": order.due_at,
+    });
+    let answer = internal.post("/orders/due", None, body.to_string()).await?.object()?;
+    Ok(text(&answer, "handle")?.to_owned())
+}
+
+/// The body that submits a review.
+pub(crate) fn submission(presentation: &Presentation, review: &Review) -> String {
+    json!({ "presentation": encoded(presentation), "review": encoded(review) }).to_string()
+}
+
+/// Whether the answer is a receipt that the platform signed.
+pub(crate) fn is_receipt(body: &[u8], pins: &Pins) -> bool {
+    let receipt = || -> Outcome<Receipt> { message(&serde_json::from_slice(body)?, "receipt") };
+    receipt().is_ok_and(|receipt| receipt.verify(&pins.platform_key).is_ok())
+}
+
+pub(crate) fn encoded(message: &impl Message) -> String {
+    Base64UrlUnpadded::encode_string(&message.to_bytes())
+}
+
+pub(crate) fn message<M: Message>(object: &Value, field: &'static str) -> Outcome<M> {
+    let bytes = Base64UrlUnpadded::decode_vec(text(object, field)?).map_err(|_| "no base64url")?;
+    Ok(M::from_bytes(&bytes)?)
+}
+
+pub(crate) fn text<'a>(object: &'a Value, field: &'static str) -> Outcome<&'a str> {
+    Ok(object.get(field).and_then(Value::as_str).ok_or_else(|| format!("the answer has no {field}"))?)
+}

@@ -1,0 +1,225 @@
+//! Drives the example service with the reviews of real orders, and takes the time.
+//!
+//! ```text
+//! cargo run --release --example service -- --directory DIRECTORY --store redb:DIRECTORY --demo-trustees
+//! cargo run --release --example load -- --pins DIRECTORY/public-keys.json [--rate 1500]
+//! ```
+//!
+//! First it prepares, over HTTP: for each order of `examples/data/orders.csv.gz` a customer enrols a
+//! wallet, the order is reported, its token is asked for, and the review is presented. Then it sends
+//! what was prepared: see `drive`. Every answer that counts is a receipt whose signature holds.
+
+mod client;
+// The orders are read as the marketplace reads them.
+#[allow(dead_code)]
+#[path = "../marketplace/calendar.rs"]
+mod calendar;
+#[allow(dead_code, unused_imports)]
+#[path = "../marketplace/data/mod.rs"]
+mod data;
+mod device;
+mod drive;
+#[path = "../service/hex.rs"]
+mod hex;
+#[allow(dead_code)]
+#[path = "../marketplace/random.rs"]
+mod random;
+
+use clap::Parser;
+use client::{Connection, Outcome};
+use device::{Device, Pins};
+use drive::Run;
+use hex::hex;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::token::Review;
+
+/// Drives the example service and takes the time.
+#[derive(Parser)]
+struct Arguments {
+    /// The service's --listen.
+    #[arg(long, default_value = "[::1]:8080")]
+    service: SocketAddr,
+    /// The service's --internal.
+    #[arg(long, default_value = "[::1]:8081")]
+    internal: SocketAddr,
+    /// What wallets pin: public-keys.json in the service's directory.
+    #[arg(long)]
+    pins: PathBuf,
+    /// Orders with their reviews, .csv or .csv.gz.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/orders.csv.gz"))]
+    orders: PathBuf,
+    /// So many reviews; when there are more than orders, the orders come again with other customers.
+    #[arg(long, default_value_t = 10_000)]
+    reviews: usize,
+    /// So many callers, each with a connection of its own.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    callers: u16,
+    /// Reviews a second at a fixed rate, whether or not there are answers; otherwise each caller sends
+    /// its next when it has its answer.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// The least cohort that the wallets accept: at most the service's --k.
+    #[arg(long, default_value_t = 2)]
+    least_cohort: u32,
+    /// Fails unless so many reviews a second went through.
+    #[arg(long)]
+    at_least: Option<f64>,
+    /// Fails unless 99 of 100 were answered within so many milliseconds.
+    #[arg(long)]
+    p99_below: Option<u64>,
+}
+
+fn main() -> Outcome<()> {
+    let arguments = Arguments::parse();
+    if arguments.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+        return Err("--rate is more than 0".into());
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(arguments))
+}
+
+async fn run(arguments: Arguments) -> Outcome<()> {
+    if Connection::to(arguments.internal).get("/health/ready").await?.status != StatusCode::OK {
+        return Err("the service is not ready".into());
+    }
+    let pins = Arc::new(Pins::read(&arguments.pins, arguments.least_cohort)?);
+    let bodies = Arc::new(prepare(&arguments, &pins).await?);
+    let callers = usize::from(arguments.callers);
+    let bar = progress("sending the reviews", bodies.len());
+    let run = drive::drive(arguments.service, Arc::clone(&bodies), callers, arguments.rate, &bar).await;
+    bar.finish();
+    print(&run, arguments.rate, callers);
+    let unsigned = run.receipts.iter().filter(|receipt| !device::is_receipt(receipt, &pins)).count();
+    if unsigned > 0 {
+        return Err(format!("{unsigned} answers are no receipts of the platform").into());
+    }
+    if !run.errors.is_empty() {
+        return Err("not every review was accepted".into());
+    }
+    if arguments.at_least.is_some_and(|least| run.per_second() < least) {
+        return Err("fewer went through than --at-least".into());
+    }
+    let p99 = run.quantile(0.99).unwrap_or(Duration::MAX);
+    if arguments.p99_below.is_some_and(|most| p99 >= Duration::from_millis(most)) {
+        return Err("the 99th percentile is not within --p99-below".into());
+    }
+    Ok(())
+}
+
+fn print(run: &Run, rate: Option<f64>, callers: usize) {
+    let from = match rate {
+        Some(rate) => format!("{rate} due a second, latencies from when each was due"),
+        None => "each caller waits for its answer".to_owned(),
+    };
+    println!(
+        "{} reviews accepted in {:.2} s: {:.0} a second ({callers} callers; {from})",
+        run.latencies.len(),
+        run.spent.as_secs_f64(),
+        run.per_second(),
+    );
+    let milliseconds = |share| run.quantile(share).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3);
+    println!(
+        "latency in ms: p50 {:.1}, p95 {:.1}, p99 {:.1}, max {:.1}",
+        milliseconds(0.5),
+        milliseconds(0.95),
+        milliseconds(0.99),
+        milliseconds(1.0),
+    );
+    println!("errors: {}", run.errors.values().sum::<usize>());
+    for (error, count) in &run.errors {
+        println!("  {count} x {error}");
+    }
+}
+
+/// The bodies to send, in a random order: nobody sends reviews in the order of the orders.
+async fn prepare(arguments: &Arguments, pins: &Arc<Pins>) -> Outcome<Vec<Bytes>> {
+    let mut orders = data::read_orders(&arguments.orders)?;
+    orders.retain(|order| order.stars.is_some());
+    if orders.is_empty() {
+        return Err("no order has a review".into());
+    }
+    let run = Preparation {
+        orders,
+        // Other customers and orders than those of earlier runs on the same store.
+        prefix: hex(SecretBytes::<4>::random(&mut SystemRng::new()).expose()),
+        next: AtomicUsize::new(0),
+        bar: progress("enrolling, granting, presenting", arguments.reviews),
+        reviews: arguments.reviews,
+        pins: Arc::clone(pins),
+    };
+    let run = Arc::new(run);
+    let (service, internal) = (arguments.service, arguments.internal);
+    let workers: Vec<_> = (0..arguments.callers.min(32))
+        .map(|_| tokio::spawn(Arc::clone(&run).work(Connection::to(service), Connection::to(internal))))
+        .collect();
+    let mut bodies = Vec::with_capacity(arguments.reviews);
+    for worker in workers {
+        bodies.extend(worker.await??);
+    }
+    run.bar.finish();
+    random::SplitMix64::new(1).shuffle(&mut bodies);
+    Ok(bodies)
+}
+
+struct Preparation {
+    orders: Vec<data::Order>,
+    prefix: String,
+    next: AtomicUsize,
+    bar: ProgressBar,
+    reviews: usize,
+    pins: Arc<Pins>,
+}
+
+impl Preparation {
+    async fn work(self: Arc<Self>, mut service: Connection, mut internal: Connection) -> Outcome<Vec<Bytes>> {
+        let mut bodies = Vec::new();
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.reviews {
+                return Ok(bodies);
+            }
+            bodies.push(self.one(number, &mut service, &mut internal).await?);
+            self.bar.inc(1);
+        }
+    }
+
+    async fn one(
+        &self,
+        number: usize,
+        service: &mut Connection,
+        internal: &mut Connection,
+    ) -> Outcome<Bytes> {
+        let order = &self.orders[number % self.orders.len()];
+        let device = Device::new(format!("{}-{number}-{}", self.prefix, order.customer));
+        device.enrol(service, &self.pins).await?;
+        let id = format!("{}-{number}-{}", self.prefix, order.order_id);
+        let report = device::Order {
+            id: &id,
+            merchant: &order.merchant,
+            class: order.late_or_failed().into(),
+            due_at: u64::try_from(order.due_at())?,
+        };
+        let handle = device::report(internal, &device.account, &report).await?;
+        let token = device.token(service, &self.pins, &order.merchant, &handle).await?;
+        let text = "The lamp came broken, and nobody answered. ".repeat(4);
+        let review = Review::new(order.stars.unwrap_or(1), text, vec![])?;
+        let presentation =
+            device.wallet.present_early_trusting_host_silence(&token, &review, &mut SystemRng::new())?;
+        Ok(device::submission(&presentation, &review).into())
+    }
+}
+
+fn progress(what: &'static str, length: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64).with_message(what);
+    match ProgressStyle::with_template("{msg:32} {wide_bar} {pos}/{len} {per_sec} {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,239 @@
+//! The order service, the review service and telephony of a platform as HTTP endpoints.
+//!
+//! ```text
+//! cargo run --release --example service -- --directory DIRECTORY --store redb:DIRECTORY --demo-trustees
+//! cargo run --release --example service --features postgres -- --directory DIRECTORY \
+//!     --store "postgres:host=/run/postgresql dbname=unjoin" --trustees CEREMONY
+//! ```
+//!
+//! * `--listen`: what devices and readers ask. In front of it stands what ends TLS, authenticates
+//!   sessions (and says whose they are in the header `unjoin-account`, which it takes from nobody),
+//!   limits rates, and keeps no address of whoever posts a review.
+//! * `--internal`: what the platform's own services, switches and operators ask: due orders, numbers,
+//!   routes, `/health/live`, `/health/ready`, `/metrics`. Loopback only, unless told otherwise.
+//!
+//! It ends on SIGINT and SIGTERM: it is not ready any more, accepts nothing new, answers what is under
+//! way, finishes what its queues hold, and goes. The manual's operating guide tells how to run it;
+//! `examples/load` drives it.
+
+mod answer;
+// The other side, for the tests.
+#[cfg(test)]
+#[path = "../load/client.rs"]
+mod client;
+#[cfg(test)]
+#[path = "../load/device.rs"]
+mod device;
+mod fields;
+mod guard;
+mod hex;
+mod metrics;
+mod nonces;
+mod operations;
+mod orders;
+mod problem;
+mod reviews;
+mod secrets;
+mod serve;
+mod service;
+mod telephony;
+#[cfg(test)]
+mod tests;
+
+use clap::Parser;
+use secrets::{Secrets, TrusteesFrom};
+use service::{Service, Settings, Stores, housekeeping};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use unjoin::store::{RedbStore, Store};
+use unjoin::{Environment, Name, QueueConfig};
+
+/// The order service, the review service and telephony over HTTP.
+#[derive(Parser)]
+struct Arguments {
+    /// Where devices and readers are served.
+    #[arg(long, default_value = "[::1]:8080")]
+    listen: SocketAddr,
+    /// Where the platform's own services, switches and operators are served.
+    #[arg(long, default_value = "[::1]:8081")]
+    internal: SocketAddr,
+    /// Serve --internal beyond the loopback interface: whoever reaches it learns real numbers.
+    #[arg(long)]
+    beyond_loopback: bool,
+    /// redb:DIRECTORY, or postgres:CONNECTION STRING. What is on a command line is seen by everybody
+    /// on the machine: a string with a password goes into the variable UNJOIN_STORE.
+    #[arg(long)]
+    store: Option<String>,
+    /// For the DEMONSTRATION'S SECRETS, made at the first start, and the public keys that wallets pin.
+    /// A real platform keeps issuing and signing keys in its key management, and the key of the slot
+    /// keys apart from them: never beside a database.
+    #[arg(long)]
+    directory: PathBuf,
+    /// First start: the directory of the trustees' ceremony (certificate.bin, key-1.hex and on), as
+    /// examples/ceremony makes it.
+    #[arg(long, conflicts_with = "demo_trustees")]
+    trustees: Option<PathBuf>,
+    /// First start: five trustees in this process, whose shares are thrown away. Nobody will ever open
+    /// a review.
+    #[arg(long)]
+    demo_trustees: bool,
+    /// The platform's name, which wallets derive their keys from: it never changes.
+    #[arg(long, default_value = "shop.example")]
+    name: String,
+    /// The fewest customers whose reviews appear together.
+    #[arg(long, default_value_t = 10)]
+    k: u32,
+    /// So many requests may wait in each service's queue; more are told to come later.
+    #[arg(long, default_value_t = 4096)]
+    queue: usize,
+    /// So many requests may be under way.
+    #[arg(long, default_value_t = 8192)]
+    in_flight: usize,
+    /// So many connections each listener keeps.
+    #[arg(long, default_value_t = 10_000)]
+    connections: usize,
+    /// The most seconds that a request may take.
+    #[arg(long, default_value_t = 10)]
+    patience: u64,
+    /// Seconds between the ticks.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    tick: u64,
+    /// At the end: seconds for which it serves on while it says that it is not ready, until a balancer
+    /// has noticed.
+    #[arg(long, default_value_t = 0)]
+    drain: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(std::io::stderr).init();
+    start(Arguments::parse())
+}
+
+/// Opens the stores that `--store` names: the one place that knows the engines.
+fn start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    if !arguments.beyond_loopback && !arguments.internal.ip().is_loopback() {
+        return Err("--internal is beyond loopback: whoever reaches it learns real numbers".into());
+    }
+    let store = match &arguments.store {
+        Some(store) => store.clone(),
+        None => std::env::var("UNJOIN_STORE").map_err(|_| "say --store, or set UNJOIN_STORE")?,
+    };
+    match store.split_once(':') {
+        Some(("redb", directory)) => {
+            let directory = PathBuf::from(directory);
+            std::fs::create_dir_all(&directory)?;
+            let open = |name: &str| RedbStore::create_or_open(directory.join(format!("{name}.redb")));
+            run(&arguments, Stores::open(open)?)
+        }
+        #[cfg(feature = "postgres")]
+        Some(("postgres", connection)) => {
+            use unjoin::store::postgres::{PostgresConfig, PostgresStore};
+            // A schema each; issuer and desk best have two databases and two roles.
+            run(
+                &arguments,
+                Stores::open(|name| {
+                    let mut config = PostgresConfig::new(connection);
+                    config.schema = format!("unjoin_{name}");
+                    PostgresStore::create_or_open(config)
+                })?,
+            )
+        }
+        #[cfg(not(feature = "postgres"))]
+        Some(("postgres", _)) => {
+            Err("this program was built without PostgreSQL: build it with --features postgres".into())
+        }
+        _ => Err("--store is redb:DIRECTORY or postgres:CONNECTION STRING".into()),
+    }
+}
+
+fn run<S: Store>(arguments: &Arguments, stores: Stores<S>) -> Result<(), Box<dyn Error>> {
+    let name = Name::new(&arguments.name)?;
+    let trustees = match &arguments.trustees {
+        Some(directory) => TrusteesFrom::Files(directory.clone()),
+        None if arguments.demo_trustees => TrusteesFrom::Demonstration,
+        None => TrusteesFrom::Kept,
+    };
+    let secrets = Secrets::create_or_open(&arguments.directory, &name, &trustees)?;
+    let settings = Settings {
+        directory: &arguments.directory,
+        name,
+        k: arguments.k,
+        queue: QueueConfig { capacity: arguments.queue, ..QueueConfig::default() },
+        in_flight: arguments.in_flight,
+        patience: Duration::from_secs(arguments.patience),
+    };
+    let service = Arc::new(Service::open(stores, secrets, settings, Environment::system())?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(service::BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(serve_until_told(arguments, &service));
+    // Calls that nobody waits for any more, on the threads that may wait.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    // The services decide what their queues still hold, and join their threads.
+    drop(service);
+    println!("ended");
+    outcome
+}
+
+async fn serve_until_told<S: Store>(
+    arguments: &Arguments,
+    service: &Arc<Service<S>>,
+) -> Result<(), Box<dyn Error>> {
+    // Before anybody can know the addresses, and send a signal to whom they belong to.
+    let end = end_is_asked()?;
+    let (stop, stopped) = watch::channel(false);
+    let public = TcpListener::bind(arguments.listen).await?;
+    let internal = TcpListener::bind(arguments.internal).await?;
+    println!("devices on {}", public.local_addr()?);
+    println!("internal on {}", internal.local_addr()?);
+    let grace = Duration::from_secs(arguments.patience + 1);
+    let listen = |listener, routes| {
+        tokio::spawn(serve::serve(listener, routes, arguments.connections, grace, stopped.clone()))
+    };
+    let period = Duration::from_secs(arguments.tick);
+    let tasks = [
+        listen(public, serve::public_routes(service)),
+        listen(internal, serve::internal_routes(service)),
+        tokio::spawn(housekeeping(Arc::clone(service), period, stopped.clone())),
+    ];
+    tracing::info!("serving");
+
+    end.await;
+    tracing::info!("ending");
+    service.leaving.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(arguments.drain)).await;
+    service.stopping.store(true, Ordering::SeqCst);
+    let _ = stop.send(true);
+    for task in tasks {
+        // Each ends by itself; a panic in one is no reason to leave the others.
+        let _ = task.await;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn end_is_asked() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn end_is_asked() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

@@ -1,0 +1,145 @@
+//! What is counted: answers by endpoint and code, with their latency, and what ticks found.
+//!
+//! No label names anybody. And one thing more: a counter that is read every few seconds is a list
+//! of times, and the times at which reviews arrive are what the gang would join with the orders.
+//! So the answers of endpoints about reviews are held back until there are [`TOGETHER`] of them;
+//! faults of the service's own are shown at once.
+
+use crate::guard::Endpoint;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use unjoin::phone::RouteCounts;
+use unjoin::{TickReport, Timestamp};
+
+/// So many answers about reviews, or more, are shown at once.
+pub(crate) const TOGETHER: usize = 64;
+/// So many are held back at most.
+const MOST_HELD: usize = 4096;
+
+/// Upper bounds, in seconds.
+const BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    endpoint: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Found {
+    what: &'static str,
+}
+
+type Latencies = Family<Answered, Histogram, fn() -> Histogram>;
+
+pub(crate) struct Metrics {
+    registry: Registry,
+    latencies: Latencies,
+    ticks: Family<Found, Counter>,
+    found: Family<Found, Gauge>,
+    last_tick: Gauge,
+    routes: Family<Found, Gauge>,
+    held: Mutex<Vec<(Answered, f64)>>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("unjoin");
+        let latencies = Latencies::new_with_constructor(|| Histogram::new(BOUNDS));
+        let (ticks, found, routes) = (
+            Family::<Found, Counter>::default(),
+            Family::<Found, Gauge>::default(),
+            Family::<Found, Gauge>::default(),
+        );
+        let last_tick = Gauge::default();
+        registry.register(
+            "request_seconds",
+            "Answers by endpoint and code, those about reviews in groups",
+            latencies.clone(),
+        );
+        registry.register("ticks", "Periodic work by its outcome", ticks.clone());
+        registry.register("tick_found", "What the last tick found for an operator to see to", found.clone());
+        registry.register(
+            "last_tick_seconds",
+            "When a tick last succeeded, in seconds since 1970",
+            last_tick.clone(),
+        );
+        registry.register("calls", "Calls and messages since the start, by what was decided", routes.clone());
+        Self { registry, latencies, ticks, found, last_tick, routes, held: Mutex::default() }
+    }
+
+    /// Counts one answer; `code` is `ok` or an error's.
+    pub(crate) fn answered(&self, endpoint: Endpoint, code: &'static str, fault: bool, latency: Duration) {
+        let (answered, seconds) = (Answered { endpoint: endpoint.label(), code }, latency.as_secs_f64());
+        if fault || !endpoint.is_about_reviews() {
+            self.show(&answered, seconds);
+            return;
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push((answered, seconds));
+        if held.len() >= MOST_HELD {
+            self.release(&mut held);
+        }
+    }
+
+    fn show(&self, answered: &Answered, seconds: f64) {
+        self.latencies.get_or_create(answered).observe(seconds);
+    }
+
+    fn release(&self, held: &mut Vec<(Answered, f64)>) {
+        held.drain(..).for_each(|(answered, seconds)| self.show(&answered, seconds));
+    }
+
+    pub(crate) fn ticked(&self, now: Timestamp, report: &TickReport) {
+        self.ticks.get_or_create(&Found { what: "ok" }).inc();
+        self.last_tick.set(now.as_unix_seconds() as i64);
+        let alarms = report.telephony.as_ref().map_or(0, |telephony| telephony.alarms.len());
+        for (what, count) in [
+            ("failed", report.failed.len()),
+            ("starving", report.starving.len()),
+            ("numbers_overdue", report.numbers_overdue.len()),
+            ("dialled_in_vain", alarms),
+        ] {
+            self.found.get_or_create(&Found { what }).set(count as i64);
+        }
+    }
+
+    pub(crate) fn tick_failed(&self) {
+        self.ticks.get_or_create(&Found { what: "failed" }).inc();
+    }
+
+    /// All of it in Prometheus' text format.
+    pub(crate) fn page(&self, calls: RouteCounts) -> String {
+        for (what, count) in [
+            ("connected", calls.connected),
+            ("withheld", calls.withheld),
+            ("badly_attested", calls.badly_attested),
+            ("unknown", calls.unknown),
+            ("unreadable", calls.unreadable),
+            ("ended", calls.ended),
+            ("cut_off", calls.cut_off),
+            ("keys_replaced", calls.keys_replaced),
+            ("expired", calls.expired),
+            ("wrong_channel", calls.wrong_channel),
+            ("closed_direction", calls.closed_direction),
+        ] {
+            self.routes.get_or_create(&Found { what }).set(count as i64);
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= TOGETHER {
+            self.release(&mut held);
+        }
+        drop(held);
+        let mut page = String::new();
+        // Writing into a string cannot fail.
+        let _ = encode(&mut page, &self.registry);
+        page
+    }
+}

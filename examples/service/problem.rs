@@ -1,0 +1,197 @@
+//! Errors as answers: a status, and a JSON object of the library's code and message.
+
+use crate::answer::json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use unjoin::issuer::IssuerError;
+use unjoin::phone::SwitchboardError;
+use unjoin::review::DeskError;
+use unjoin::wire::DecodeError;
+use unjoin::{Audience, NameError, PlatformError, QueueError};
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    message: Cow<'static, str>,
+    retryable: bool,
+}
+
+/// The code of an error, for whoever counts answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Code(pub(crate) &'static str);
+
+impl Problem {
+    /// An error of the service's own.
+    pub(crate) const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+        let retryable = status.as_u16() == 503;
+        Self { status, code, message: Cow::Borrowed(message), retryable }
+    }
+
+    pub(crate) fn json() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "service.json",
+            "the body is not a JSON object: see the endpoint's fields",
+        )
+    }
+
+    pub(crate) fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "service.too_large",
+            "the body has more bytes than this endpoint takes",
+        )
+    }
+
+    pub(crate) fn body() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "service.body", "the body broke off")
+    }
+
+    pub(crate) fn field(name: &'static str) -> Self {
+        let message = format!("{name} is missing, or not what the endpoint takes");
+        let code = "service.field";
+        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), retryable: false }
+    }
+
+    pub(crate) fn other_fields() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "service.fields",
+            "the body has a field that this endpoint does not take",
+        )
+    }
+
+    pub(crate) fn no_account() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "service.no_account",
+            "log in: whatever authenticates sessions says whose this is",
+        )
+    }
+
+    pub(crate) fn session() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "service.session",
+            "this request carries a session: send it again without one, over a connection of its own",
+        )
+    }
+
+    pub(crate) fn nonce() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "service.nonce",
+            "the nonce is not the one that this account was given last, or is used up: ask for another",
+        )
+    }
+
+    pub(crate) fn busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service.busy",
+            "too many requests are under way: ask again later",
+        )
+    }
+
+    pub(crate) fn stopping() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service.stopping",
+            "this instance is ending: ask again, another one will answer",
+        )
+    }
+
+    pub(crate) fn timeout() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service.timeout",
+            "no answer in time; it may or may not have been decided: asking again unchanged is safe",
+        )
+    }
+
+    pub(crate) fn lost() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "service.lost",
+            "the request failed within the service: asking again unchanged is safe",
+        )
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "service.not_found", "there is no such endpoint")
+    }
+
+    pub(crate) fn method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "service.method", "the endpoint takes another method")
+    }
+
+    fn of(code: &'static str, retryable: bool, audience: Audience, error: &dyn Display) -> Self {
+        let status = match (code, audience) {
+            ("wire.decode" | "name", _) => StatusCode::BAD_REQUEST,
+            ("issuer.unknown_order" | "desk.unknown_review" | "switchboard.unknown_binding", _) => {
+                StatusCode::NOT_FOUND
+            }
+            // Whoever invents a scope must not wake an operator.
+            ("desk.unknown_key", _) => StatusCode::CONFLICT,
+            ("desk.stopped" | "queue.stopped", _) => StatusCode::SERVICE_UNAVAILABLE,
+            (_, Audience::Operator) if retryable => StatusCode::SERVICE_UNAVAILABLE,
+            (_, Audience::Operator) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::CONFLICT,
+        };
+        if !status.is_server_error() {
+            return Self { status, code, message: error.to_string().into(), retryable };
+        }
+        log(code, error);
+        // What the engine says of itself is for the log: it may name hosts and files.
+        let message = if retryable || status == StatusCode::SERVICE_UNAVAILABLE {
+            "the service cannot decide this now: asking again unchanged is safe"
+        } else {
+            "the service cannot decide this until its operator has seen to it"
+        };
+        Self { status, code, message: message.into(), retryable }
+    }
+}
+
+/// One line a second for each code: a store that is down, or a queue that is full, must not fill a
+/// disk as well.
+fn log(code: &'static str, error: &dyn Display) {
+    static LAST: LazyLock<Mutex<HashMap<&'static str, Instant>>> = LazyLock::new(Mutex::default);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    if last.get(code).is_none_or(|before| now.duration_since(*before) > Duration::from_secs(1)) {
+        last.insert(code, now);
+        tracing::error!(code, "{error}");
+    }
+}
+
+macro_rules! of_the_library {
+    ($($error:ty),+) => {$(
+        impl From<$error> for Problem {
+            fn from(error: $error) -> Self {
+                Self::of(error.code(), error.is_retryable(), error.audience(), &error)
+            }
+        }
+    )+};
+}
+
+of_the_library!(PlatformError, IssuerError, DeskError, SwitchboardError, QueueError, DecodeError, NameError);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, code, message, retryable } = self;
+        let body = serde_json::json!({ "code": code, "message": message, "retryable": retryable });
+        let mut response = (status, json(&body)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(Code(code));
+        response
+    }
+}

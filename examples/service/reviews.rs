@@ -1,0 +1,105 @@
+//! The review side. Nothing here knows an account, and a request that brings one is refused.
+
+use crate::answer::{Answer, json, public_json};
+use crate::fields::{Body, Fields, encoded};
+use crate::guard::{Endpoint, Routes, guarded};
+use crate::hex::{hex, unhex};
+use crate::orders::PAGE;
+use crate::problem::Problem;
+use crate::service::Service;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use unjoin::Name;
+use unjoin::review::PublishedReview;
+use unjoin::store::Store;
+use unjoin::token::{AuthorProof, Presentation, Review, ReviewId, Scope};
+
+type Shared<S> = State<Arc<Service<S>>>;
+
+pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
+    let route = |endpoint, routes: Routes<S>| guarded(service, endpoint, routes);
+    Router::new()
+        .route("/reviews", route(Endpoint::Submit, post(submit::<S>)))
+        .route("/reviews/act", route(Endpoint::Act, post(act::<S>)))
+        .route("/reviews/published/{merchant}", route(Endpoint::Published, get(published::<S>)))
+        .route(
+            "/reviews/published/{merchant}/after/{id}",
+            route(Endpoint::Published, get(published_after::<S>)),
+        )
+        .route("/reviews/rating/{merchant}", route(Endpoint::Rating, get(rating::<S>)))
+}
+
+/// `presentation`, `review`; answers `receipt`, again the same for the same review.
+async fn submit<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+    let (presentation, review) = Fields::read(body, |fields| {
+        Ok((fields.message::<Presentation>("presentation")?, fields.message::<Review>("review")?))
+    })?;
+    let receipt = service.platform.submit(presentation, review)?.await??;
+    Ok(json(&json!({ "receipt": encoded(&receipt) })))
+}
+
+/// `scope` (`key_id`, `merchant`, `cohort`), `proof`, and `review` with an edit; answers `review_id`,
+/// `sequence`, `takes_effect_at` (null: at once).
+async fn act<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+    let (scope, proof, edited) = Fields::read(body, |fields| {
+        let scope = fields.object("scope", |scope| {
+            let cohort = u64::from_be_bytes(scope.array("cohort")?);
+            Ok(Scope::new(scope.array("key_id")?, scope.name("merchant")?, cohort))
+        })?;
+        Ok((scope, fields.message::<AuthorProof>("proof")?, fields.optional_message("review")?))
+    })?;
+    let receipt = service.blocking(move |service| Ok(service.platform.act(&scope, &proof, edited)?)).await?;
+    Ok(json(&json!({
+        "review_id": hex(receipt.review_id.as_bytes()),
+        "sequence": receipt.sequence,
+        "takes_effect_at": receipt.takes_effect_at.map(|at| at.as_unix_seconds()),
+    })))
+}
+
+async fn published<S: Store>(State(service): Shared<S>, Path(merchant): Path<String>) -> Answer {
+    published_from(service, &merchant, None).await
+}
+
+async fn published_after<S: Store>(
+    State(service): Shared<S>,
+    Path((merchant, id)): Path<(String, String)>,
+) -> Answer {
+    let id = unhex(&id).map(ReviewId).ok_or(Problem::field("id"))?;
+    published_from(service, &merchant, Some(id)).await
+}
+
+/// Answers `reviews`, in the order of their ids, which says nothing.
+async fn published_from<S: Store>(
+    service: Arc<Service<S>>,
+    merchant: &str,
+    after: Option<ReviewId>,
+) -> Answer {
+    let merchant = Name::new(merchant)?;
+    let found = service
+        .blocking(move |service| Ok(service.platform.published(&merchant, after.as_ref(), PAGE)?))
+        .await?;
+    Ok(public_json(&json!({ "reviews": found.iter().map(listed).collect::<Vec<_>>() })))
+}
+
+fn listed(found: &PublishedReview) -> Value {
+    let PublishedReview { review_id, scope, review, published_at, edited } = found;
+    json!({
+        "review_id": hex(review_id.as_bytes()),
+        "cohort": hex(&scope.cohort().to_be_bytes()),
+        "stars": review.stars(),
+        "text": review.text(),
+        "attachments": review.attachments().iter().map(|digest| hex(digest)).collect::<Vec<_>>(),
+        "published_at": published_at.as_unix_seconds(),
+        "edited": edited,
+    })
+}
+
+/// Answers `counts`, of one star to five, and `mean` (null without reviews).
+async fn rating<S: Store>(State(service): Shared<S>, Path(merchant): Path<String>) -> Answer {
+    let merchant = Name::new(merchant)?;
+    let rating = service.blocking(move |service| Ok(service.platform.rating(&merchant)?)).await?;
+    Ok(public_json(&json!({ "counts": rating.counts, "mean": rating.mean() })))
+}

@@ -1,0 +1,234 @@
+//! The library's services with what stands around them.
+
+use crate::metrics::Metrics;
+use crate::nonces::Nonces;
+use crate::problem::Problem;
+use crate::secrets::Secrets;
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding};
+use unjoin::phone::{
+    Keeper, NumberRange, NumberingPlan, Pool, PoolConfig, PoolRange, SlotConfig, SlotKeys, Switchboard,
+    SwitchboardConfig, UnprefixedNumbers, VirtualNumber,
+};
+use unjoin::store::{Store, StoreError};
+use unjoin::{DAY, Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport};
+
+/// The longest life of a number, in seconds: an hour and a half.
+const MAX_LIFE: u64 = 90 * 60;
+/// Threads for calls that wait for a store.
+pub(crate) const BLOCKING_THREADS: usize = 16;
+/// So many such calls may be under way or wait for a thread.
+const BLOCKING_CALLS: usize = 256;
+
+/// One store for each service, so that a dump of one is not a dump of all.
+pub(crate) struct Stores<S> {
+    pub(crate) orders: S,
+    pub(crate) reviews: S,
+    pub(crate) phones: S,
+}
+
+impl<S> Stores<S> {
+    pub(crate) fn open(open: impl Fn(&str) -> Result<S, StoreError>) -> Result<Self, StoreError> {
+        Ok(Self { orders: open("orders")?, reviews: open("reviews")?, phones: open("phones")? })
+    }
+}
+
+pub(crate) struct Settings<'a> {
+    /// For the slot keys' file.
+    pub(crate) directory: &'a Path,
+    pub(crate) name: Name,
+    /// The least cohort, in customers.
+    pub(crate) k: u32,
+    pub(crate) queue: QueueConfig,
+    /// So many requests are under way at most.
+    pub(crate) in_flight: usize,
+    /// The most that one may take.
+    pub(crate) patience: Duration,
+}
+
+pub(crate) struct Service<S: Store> {
+    pub(crate) platform: Platform<S>,
+    pub(crate) environment: Environment,
+    pub(crate) nonces: Nonces,
+    pub(crate) metrics: Metrics,
+    pub(crate) plan: NumberingPlan,
+    pub(crate) in_flight: Semaphore,
+    pub(crate) patience: Duration,
+    /// Not ready any more.
+    pub(crate) leaving: AtomicBool,
+    /// Nothing new is begun any more.
+    pub(crate) stopping: AtomicBool,
+    keeper: Arc<Keeper>,
+    blocking: Arc<Semaphore>,
+    tick_works: AtomicBool,
+}
+
+impl<S: Store> Service<S> {
+    pub(crate) fn open(
+        stores: Stores<S>,
+        secrets: Secrets,
+        settings: Settings<'_>,
+        environment: Environment,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut config = PlatformConfig::new(settings.name);
+        config.issuer.classes = [0, 1].map(|class| ClassPolicy { class, k: settings.k }).to_vec();
+        (config.issuer.queue, config.desk.queue) = (settings.queue, settings.queue);
+
+        // Four slots; clocks agree within half a minute.
+        let slots = SlotConfig::new(MAX_LIFE, 4, 30)?;
+        let keeper = Keeper::create_or_open(
+            settings.directory.join("slot-keys"),
+            secrets.slot_key_encryption,
+            slots,
+            &environment,
+        )?;
+        let keeper = Arc::new(keeper);
+        let switchboard = Switchboard::open(
+            Arc::new(stores.phones),
+            SwitchboardConfig { queue: settings.queue, ..SwitchboardConfig::new(MAX_LIFE) },
+            Arc::new(Pool::new(pool_config()?, &secrets.pool_key)?),
+            Arc::clone(&keeper) as Arc<dyn SlotKeys>,
+            environment.clone(),
+        )?;
+        let platform = Platform::open(
+            stores.orders,
+            stores.reviews,
+            config,
+            secrets.platform,
+            // A platform judges by payments, age and instruments; here every account counts.
+            Arc::new(EveryoneOfStanding),
+            environment.clone(),
+        )?;
+        Ok(Self {
+            platform: platform.with_telephony(switchboard),
+            environment,
+            nonces: Nonces::default(),
+            metrics: Metrics::new(),
+            plan: NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National)?,
+            in_flight: Semaphore::new(settings.in_flight),
+            patience: settings.patience,
+            leaving: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            keeper,
+            blocking: Arc::new(Semaphore::new(BLOCKING_CALLS)),
+            tick_works: AtomicBool::new(true),
+        })
+    }
+
+    /// Runs what waits for a store on a thread that may wait. Its place is given back when it has
+    /// ended, whether or not anybody still wants the answer.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = Arc::clone(&self.blocking).try_acquire_owned().map_err(|_| Problem::busy())?;
+        let service = Arc::clone(self);
+        let run = move || {
+            let answer = work(&service);
+            drop(place);
+            answer
+        };
+        spawn_blocking(run).await.map_err(|_| Problem::lost())?
+    }
+
+    /// Whether requests should be sent here: all three stores answer, the slot keys serve, and the
+    /// last tick went through.
+    pub(crate) fn is_ready(&self) -> bool {
+        let Ok(nobody) = Name::new("nobody") else { return false };
+        !self.leaving.load(Ordering::SeqCst)
+            && self.tick_works.load(Ordering::SeqCst)
+            && self.keeper.window(self.environment.now()).is_ok()
+            && self.platform.rating(&nobody).is_ok()
+            && self.platform.manifests(&nobody, None, 1).is_ok()
+    }
+
+    /// What falls due. Resumable: after a failure, or a kill, the next one goes on.
+    pub(crate) fn tick(&self) -> Option<TickReport> {
+        let outcome = self.platform.tick();
+        self.tick_works.store(outcome.is_ok(), Ordering::SeqCst);
+        match outcome {
+            Ok(report) => {
+                self.metrics.ticked(self.environment.now(), &report);
+                tracing::info!(
+                    closed = report.manifests.len(),
+                    published = report.batches.len(),
+                    starving = report.starving.len(),
+                    numbers_overdue = report.numbers_overdue.len(),
+                    "tick"
+                );
+                for failed in &report.failed {
+                    tracing::error!(code = failed.code(), "stays due: {failed}");
+                }
+                Some(report)
+            }
+            Err(error) => {
+                self.metrics.tick_failed();
+                tracing::error!(code = error.code(), "tick: {error}");
+                None
+            }
+        }
+    }
+
+    fn rotate(&self) {
+        if let Err(error) = self.keeper.rotate(self.environment.now()) {
+            tracing::error!(code = error.code(), "slot keys: {error}");
+        }
+    }
+
+    /// After a jump of a test's clock.
+    #[cfg(test)]
+    pub(crate) fn confirm_clock(&self) {
+        self.keeper.confirm_clock(self.environment.now()).unwrap();
+    }
+}
+
+/// Ticks every `period`, and makes and deletes slot keys in time, until `stopped`; what is under
+/// way then is finished.
+pub(crate) async fn housekeeping<S: Store>(
+    service: Arc<Service<S>>,
+    period: Duration,
+    mut stopped: watch::Receiver<bool>,
+) {
+    const ROTATION: Duration = Duration::from_secs(5);
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rotations = tokio::time::interval(ROTATION);
+    rotations.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let owned = Arc::clone(&service);
+        let done = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = ticks.tick() => spawn_blocking(move || { owned.tick(); }),
+            _ = rotations.tick() => spawn_blocking(move || owned.rotate()),
+        };
+        if done.await.is_err() {
+            tracing::error!("the periodic work panicked");
+        }
+    }
+}
+
+/// 40,000 numbers in four slices, one drawn from on each day: nobody sees a number again for
+/// nearly two days, a recovery of the keys included.
+fn pool_config() -> Result<PoolConfig, Box<dyn Error>> {
+    const SLICE: u64 = 10_000;
+    let slice = |place: u64| -> Result<_, Box<dyn Error>> {
+        let number = VirtualNumber::new(&format!("+{}", 8_617_000_000_000 + place * SLICE))?;
+        Ok(vec![PoolRange::in_service(NumberRange::new(number, SLICE)?)])
+    };
+    Ok(PoolConfig {
+        epoch_seconds: DAY,
+        max_life: MAX_LIFE,
+        quarantine: 2 * DAY - MAX_LIFE,
+        spare_recoveries: 1,
+        largest_hub: SLICE,
+        slices: (0..4).map(slice).collect::<Result<_, _>>()?,
+        withdrawn: Vec::new(),
+        resting: Vec::new(),
+    })
+}

@@ -1,0 +1,88 @@
+//! Telephony: numbers for orders, routes for switches. Whoever reaches these endpoints learns real
+//! numbers: the platform's services and its switches, nobody else.
+
+use crate::answer::{Answer, json};
+use crate::fields::{Body, Fields, bytes};
+use crate::guard::{Endpoint, Routes, guarded};
+use crate::problem::Problem;
+use crate::service::Service;
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use serde_json::json;
+use std::sync::Arc;
+use unjoin::phone::gateway::{Answer as RouteAnswer, Question};
+use unjoin::phone::{Binding, NumberingPlan, OrderRef, Parties, PhoneNumber, Route};
+use unjoin::store::Store;
+use unjoin::token::OrderHandle;
+
+type Shared<S> = State<Arc<Service<S>>>;
+
+pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
+    let route = |endpoint, routes: Routes<S>| guarded(service, endpoint, routes);
+    Router::new()
+        .route("/phones/bind", route(Endpoint::Bind, post(bind::<S>)))
+        .route("/phones/route", route(Endpoint::Route, post(decide::<S>)))
+        .route("/phones/close-order", route(Endpoint::CloseOrder, post(close_order::<S>)))
+}
+
+fn order(fields: &mut Fields) -> Result<OrderRef, Problem> {
+    Ok(OrderRef { merchant: fields.name("merchant")?, order: fields.name("order")? })
+}
+
+fn party(plan: &NumberingPlan, fields: &mut Fields, field: &'static str) -> Result<PhoneNumber, Problem> {
+    plan.party(&fields.text(field)?).map_err(|_| Problem::field(field))
+}
+
+/// `merchant`, `order`, `leg` (`merchant` or `courier`), `hub` and `customer` (phones), `courier` (a
+/// name, on its leg), `not_after`; answers `number` and `not_after`.
+async fn bind<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+    let plan = &service.plan;
+    let binding = Fields::read(body, |fields| {
+        let order = order(fields)?;
+        let parties =
+            Parties { hub: party(plan, fields, "hub")?, customer: party(plan, fields, "customer")? };
+        let not_after = fields.timestamp("not_after")?;
+        match fields.text("leg")?.as_str() {
+            "merchant" => Ok(Binding::merchant(order, parties, not_after)),
+            "courier" => Ok(Binding::courier(order, fields.name("courier")?, parties, not_after)),
+            _ => Err(Problem::field("leg")),
+        }
+    })?;
+    let bound = service.platform.bind(binding)?.await??;
+    Ok(json(&json!({
+        "number": bound.number.to_e164(),
+        "not_after": bound.not_after.as_unix_seconds(),
+    })))
+}
+
+/// The gateway's question; its answer. What fails is refused like everything else: which records
+/// are damaged is nobody's business.
+async fn decide<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+    // The error would say which field, and to whom.
+    let question: Question = serde_json::from_slice(&bytes(body)?).map_err(|_| Problem::json())?;
+    let route = match question.request(&service.plan) {
+        Some(request) => {
+            let asked = service.blocking(move |service| Ok(service.platform.route(&request)?)).await;
+            match asked {
+                Err(problem) if problem.code == Problem::busy().code => return Err(problem),
+                asked => asked.unwrap_or(Route::Refuse),
+            }
+        }
+        None => Route::Refuse,
+    };
+    let answer = serde_json::to_vec(&RouteAnswer { id: question.id(), route: &route });
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, answer.map_err(|_| Problem::lost())?).into_response())
+}
+
+/// `merchant`, `order`, `handle`: ends and freezes the order's numbers, and tells its cohort.
+/// Answers `dead_at`.
+async fn close_order<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+    let (order, handle) =
+        Fields::read(body, |fields| Ok((order(fields)?, fields.array("handle").map(OrderHandle)?)))?;
+    let at = service.blocking(move |service| Ok(service.platform.close_order(&order, handle)?)).await?;
+    Ok(json(&json!({ "dead_at": at.as_unix_seconds() })))
+}

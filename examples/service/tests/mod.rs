@@ -1,0 +1,193 @@
+//! The service over HTTP on loopback, by a clock that stands where it is set.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
+
+mod ending;
+mod held;
+mod path;
+mod refusals;
+
+use crate::client::Connection;
+use crate::device::{Device, Order, Pins, report};
+use crate::secrets::{Secrets, TrusteesFrom};
+use crate::serve::{internal_routes, public_routes, serve};
+use crate::service::{Service, Settings, Stores};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+use std::{env, fs};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use unjoin::secret::SystemRng;
+use unjoin::store::{Bucket, Row, Store};
+use unjoin::token::Review;
+use unjoin::wallet::Token;
+use unjoin::{Environment, ManualClock, Name, QueueConfig, Timestamp};
+
+/// 2018-01-01, a Monday.
+pub(super) const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
+
+/// All that the tests of this process have logged.
+static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(|| Log)
+        .init();
+    Mutex::default()
+});
+
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Of this test alone, removed at the end.
+pub(super) struct Directory(pub(super) PathBuf);
+
+impl Directory {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("unjoin-service-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How a service under test is bounded.
+pub(super) struct Bounds {
+    pub(super) queue: QueueConfig,
+    pub(super) in_flight: usize,
+    pub(super) patience: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { queue: QueueConfig::default(), in_flight: 1024, patience: Duration::from_secs(60) }
+    }
+}
+
+/// A service that serves, and what the other side knows of it.
+pub(super) struct World<S: Store> {
+    pub(super) service: Arc<Service<Arc<S>>>,
+    pub(super) stores: [Arc<S>; 3],
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) public: SocketAddr,
+    pub(super) internal: SocketAddr,
+    pub(super) pins: Pins,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    _directory: Directory,
+}
+
+impl<S: Store> World<S> {
+    pub(super) async fn start(store: impl Fn() -> S, bounds: Bounds) -> Self {
+        LazyLock::force(&LOG);
+        let directory = Directory::new();
+        let clock = Arc::new(ManualClock::new(MONDAY));
+        let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
+        let stores = [store(), store(), store()].map(Arc::new);
+        let [orders, reviews, phones] = stores.clone();
+        let name = Name::new("shop.example").unwrap();
+        let secrets = Secrets::create_or_open(&directory.0, &name, &TrusteesFrom::Demonstration).unwrap();
+        let settings = Settings {
+            directory: &directory.0,
+            name,
+            k: 2,
+            queue: bounds.queue,
+            in_flight: bounds.in_flight,
+            patience: bounds.patience,
+        };
+        let service =
+            Service::open(Stores { orders, reviews, phones }, secrets, settings, environment).unwrap();
+        let service = Arc::new(service);
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let mut addresses = Vec::new();
+        for routes in [public_routes(&service), internal_routes(&service)] {
+            let listener = TcpListener::bind("[::1]:0").await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
+            tasks.push(tokio::spawn(serve(listener, routes, 1000, bounds.patience, stopped.clone())));
+        }
+        let pins = Pins::read(&directory.0.join("public-keys.json"), 2).unwrap();
+        let (public, internal) = (addresses[0], addresses[1]);
+        Self { service, stores, clock, public, internal, pins, stop, tasks, _directory: directory }
+    }
+
+    pub(super) fn connect(&self) -> Connection {
+        Connection::to(self.public)
+    }
+
+    pub(super) fn connect_internal(&self) -> Connection {
+        Connection::to(self.internal)
+    }
+
+    /// A customer with a token for an order of this merchant's.
+    pub(super) async fn buy(&self, account: &str, merchant: &str) -> (Device, Token) {
+        let device = Device::new(account.to_owned());
+        let mut connection = self.connect();
+        device.enrol(&mut connection, &self.pins).await.unwrap();
+        let id = format!("order-of-{account}");
+        let order = Order { id: &id, merchant, class: 0, due_at: MONDAY.as_unix_seconds() };
+        let handle = report(&mut self.connect_internal(), account, &order).await.unwrap();
+        let token = device.token(&mut connection, &self.pins, merchant, &handle).await.unwrap();
+        (device, token)
+    }
+
+    /// The body that submits a review before its cohort has closed.
+    pub(super) async fn early(&self, account: &str, text: &str) -> String {
+        let (device, token) = self.buy(account, "lamps.example").await;
+        early(&device, &token, text)
+    }
+
+    /// Every row of all three stores.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let all = |store: &Arc<S>| {
+            Bucket::all()
+                .flat_map(|bucket| store.scan(bucket, &[], None, 10_000).unwrap())
+                .collect::<Vec<_>>()
+        };
+        self.stores.iter().flat_map(all).collect()
+    }
+
+    pub(super) async fn metrics(&self) -> String {
+        let page = self.connect_internal().get("/metrics").await.unwrap();
+        assert_eq!(page.code(), None);
+        String::from_utf8(page.body.to_vec()).unwrap()
+    }
+
+    pub(super) async fn end(self) {
+        self.stop.send(true).unwrap();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+    }
+}
+
+pub(super) fn early(device: &Device, token: &Token, text: &str) -> String {
+    let review = Review::new(1, text, vec![]).unwrap();
+    let presentation =
+        device.wallet.present_early_trusting_host_silence(token, &review, &mut SystemRng::new()).unwrap();
+    crate::device::submission(&presentation, &review)
+}
+
+/// What the tests of this process have logged so far.
+pub(super) fn log() -> String {
+    String::from_utf8(LOG.lock().unwrap().clone()).unwrap()
+}

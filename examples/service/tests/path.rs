@@ -1,0 +1,187 @@
+//! The whole path of two customers, and what is left of them in metrics and logs.
+
+use super::{MONDAY, World, early, log};
+use crate::client::Connection;
+use crate::device::{encoded, is_receipt, message, submission, text};
+use crate::metrics::TOGETHER;
+use serde_json::{Value, json};
+use unjoin::phone::PhoneNumber;
+use unjoin::secret::SystemRng;
+use unjoin::store::MemoryStore;
+use unjoin::token::{Review, SignedManifest};
+use unjoin::wallet::{AuthorRequest, ManifestEvidence, ReviewState};
+use unjoin::{DAY, WEEK};
+
+const MERCHANT: &str = "lamps.example";
+const SHOP_PHONE: &str = "+8613800138000";
+
+async fn ask(connection: &mut Connection, path: &str, body: Value) -> Value {
+    connection.post(path, None, body.to_string()).await.unwrap().object().unwrap()
+}
+
+async fn rating(connection: &mut Connection) -> Value {
+    connection.get(&format!("/reviews/rating/{MERCHANT}")).await.unwrap().object().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
+    let world = World::start(MemoryStore::new, Default::default()).await;
+    let (mut devices, mut internal) = (world.connect(), world.connect_internal());
+    // Everything that names somebody, or something of somebody's.
+    let mut names = vec![MERCHANT.to_owned(), SHOP_PHONE[1..].to_owned()];
+    let mut customers = Vec::new();
+    for (account, phone) in [("ann-account", "+8613911112222"), ("ben-account", "+8613933334444")] {
+        PhoneNumber::new(phone).unwrap();
+        let order = format!("order-of-{account}");
+        let bound = ask(
+            &mut internal,
+            "/phones/bind",
+            json!({
+                "merchant": MERCHANT, "order": order, "leg": "merchant", "hub": SHOP_PHONE,
+                "customer": phone, "not_after": MONDAY.as_unix_seconds() + 3600,
+            }),
+        )
+        .await;
+        let number = text(&bound, "number").unwrap().to_owned();
+        let route = ask(
+            &mut internal,
+            "/phones/route",
+            json!({
+                "id": "7", "caller": phone, "dialled": number, "channel": "voice",
+                "attestation": "full", "trunk": "untrusted",
+            }),
+        )
+        .await;
+        assert_eq!((&route["route"], &route["callee"]), (&json!("connect"), &json!(SHOP_PHONE)));
+
+        let (device, token) = world.buy(account, MERCHANT).await;
+        let handle = crate::hex::hex(
+            world
+                .service
+                .platform
+                .issuer()
+                .handle(&unjoin::Name::new(MERCHANT).unwrap(), order.as_bytes())
+                .as_bytes(),
+        );
+        let body = json!({ "merchant": MERCHANT, "order": order, "handle": handle });
+        let closed = ask(&mut internal, "/phones/close-order", body.clone()).await;
+        assert_eq!(ask(&mut internal, "/phones/close-order", body).await, closed);
+        names.extend([account.to_owned(), order, phone[1..].to_owned(), number[1..].to_owned(), handle]);
+        customers.push((device, token));
+    }
+    let [ann, ben] = customers.try_into().ok().unwrap();
+
+    // Ann cannot wait.
+    let body = early(&ann.0, &ann.1, "The lamp came broken.");
+    let receipt = devices.post("/reviews", None, body.clone()).await.unwrap();
+    assert!(is_receipt(&receipt.body, &world.pins), "{:?}", receipt.code());
+    let again = devices.post("/reviews", None, body).await.unwrap();
+    assert_eq!(again.body, receipt.body);
+    names.push(text(&receipt.object().unwrap(), "receipt").unwrap().to_owned());
+
+    // The cohort closes; Ben has waited for its manifest.
+    let later = MONDAY.saturating_add(15 * DAY);
+    world.clock.set(later);
+    world.service.confirm_clock();
+    assert_eq!(world.service.tick().unwrap().manifests.len(), 1);
+    let page = devices.get(&format!("/manifests/{MERCHANT}")).await.unwrap().object().unwrap();
+    let manifest: SignedManifest = message(&json!({ "manifest": page["manifests"][0] }), "manifest").unwrap();
+    let cohort = crate::hex::hex(&manifest.claimed_scope().cohort().to_be_bytes());
+    let next = devices.get(&format!("/manifests/{MERCHANT}/after/{cohort}")).await.unwrap().object().unwrap();
+    assert_eq!(next, json!({ "manifests": [] }));
+    let review = Review::new(5, "It shines.", vec![]).unwrap();
+    let evidence = ManifestEvidence::Signed(manifest);
+    let scheduled = ben
+        .0
+        .wallet
+        .present_after_manifest(&ben.1, &review, &evidence, &world.pins.trust, later, &mut SystemRng::new())
+        .unwrap();
+    let body = submission(&scheduled.presentation, &review);
+    let receipt = devices.post("/reviews", None, body.clone()).await.unwrap();
+    assert!(is_receipt(&receipt.body, &world.pins), "{:?}", receipt.code());
+    names.extend([body, text(&receipt.object().unwrap(), "receipt").unwrap().to_owned()]);
+    assert_eq!(rating(&mut devices).await["mean"], Value::Null);
+
+    // Both appear together.
+    world.clock.set(scheduled.publication.saturating_add(60));
+    world.service.confirm_clock();
+    assert_eq!(world.service.tick().unwrap().batches.len(), 1);
+    let path = format!("/reviews/published/{MERCHANT}");
+    let listing = devices.get(&path).await.unwrap().object().unwrap();
+    let reviews = listing["reviews"].as_array().unwrap();
+    assert_eq!(reviews.len(), 2);
+    assert_eq!(reviews[0]["published_at"], reviews[1]["published_at"]);
+    assert_eq!(rating(&mut devices).await, json!({ "counts": [1, 0, 0, 0, 1], "mean": 3.0 }));
+    let first = reviews[0]["review_id"].as_str().unwrap();
+    let rest = devices.get(&format!("{path}/after/{first}")).await.unwrap().object().unwrap();
+    assert_eq!(rest["reviews"].as_array().unwrap().as_slice(), &reviews[1..]);
+    names.extend(
+        reviews
+            .iter()
+            .flat_map(|review| ["review_id", "text"].map(|field| review[field].as_str().unwrap().to_owned())),
+    );
+
+    // Ann edits hers.
+    let edited = Review::new(4, "They sent another.", vec![]).unwrap();
+    let state = ReviewState::submitted(&Review::new(1, "The lamp came broken.", vec![]).unwrap());
+    let proof =
+        ann.0.wallet.author(&ann.1, state, AuthorRequest::Edit(&edited), &mut SystemRng::new()).unwrap();
+    let scope = json!({
+        "key_id": crate::hex::hex(ann.1.scope().key_id()), "merchant": MERCHANT, "cohort": cohort,
+    });
+    let act = json!({ "scope": scope, "proof": encoded(&proof), "review": encoded(&edited) });
+    let receipt = ask(&mut devices, "/reviews/act", act).await;
+    assert_eq!(receipt["sequence"], 1);
+    assert!(receipt["takes_effect_at"].is_u64());
+    world.clock.set(scheduled.publication.saturating_add(4 * WEEK));
+    world.service.confirm_clock();
+    assert!(world.service.tick().unwrap().failed.is_empty());
+    assert_eq!(rating(&mut devices).await["counts"], json!([0, 0, 0, 1, 1]));
+
+    let page = world.metrics().await;
+    let counts = |line: &str| assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+    counts(r#"unjoin_request_seconds_count{endpoint="grant",code="ok"} 2"#);
+    counts(r#"unjoin_request_seconds_count{endpoint="bind",code="ok"} 2"#);
+    counts(r#"unjoin_calls{what="connected"} 2"#);
+    counts(r#"unjoin_ticks_total{what="ok"} 3"#);
+    let log = log();
+    assert!(log.contains("tick"), "nothing was logged");
+    for name in &names {
+        assert!(!page.contains(name), "the metrics hold {name}");
+        assert!(!log.contains(name), "the log holds {name}");
+    }
+    world.end().await;
+}
+
+/// A counter that is read every few seconds is a list of times.
+#[tokio::test(flavor = "multi_thread")]
+async fn single_answers_about_reviews_are_not_shown() {
+    let world = World::start(MemoryStore::new, Default::default()).await;
+    let (mut devices, line) = (world.connect(), r#"endpoint="submit",code="service.json""#);
+    for _ in 1..TOGETHER {
+        assert_eq!(devices.post("/reviews", None, "{").await.unwrap().code().unwrap(), "service.json");
+    }
+    assert!(!world.metrics().await.contains(line));
+    devices.post("/reviews", None, "{").await.unwrap();
+    let shown = format!("unjoin_request_seconds_count{{{line}}} {TOGETHER}");
+    assert!(world.metrics().await.contains(&shown));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_cannot_do_its_work_is_alive_and_not_ready() {
+    let world = World::start(MemoryStore::new, Default::default()).await;
+    let mut internal = world.connect_internal();
+    assert_eq!(internal.get("/health/ready").await.unwrap().status, 200);
+    // A clock that has jumped: the slot keys serve nothing until somebody has looked.
+    world.clock.set(MONDAY.saturating_add(DAY));
+    assert_eq!(internal.get("/health/ready").await.unwrap().status, 503);
+    assert_eq!(internal.get("/health/live").await.unwrap().status, 200);
+    world.service.confirm_clock();
+    assert_eq!(internal.get("/health/ready").await.unwrap().status, 200);
+    // What is for the platform's own services is not where devices are served.
+    for path in ["/metrics", "/health/ready", "/phones/route", "/orders/due"] {
+        assert_eq!(world.connect().get(path).await.unwrap().code().unwrap(), "service.not_found");
+    }
+    world.end().await;
+}
