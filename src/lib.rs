@@ -19,7 +19,8 @@
 //! | reviewer's device | [`wallet::Wallet`], [`wallet::PendingToken`], [`wallet::Token`] | [`token::Enrolment`], [`token::TokenRequest`], [`token::Presentation`], [`token::AuthorProof`] |
 //! | order service | [`token::IssuerKey`], [`issuer::Issuer`] | [`token::IssuerPublicKey`], [`token::Offer`], [`token::Grant`], [`token::CohortManifest`] |
 //! | review service | [`review::ReviewDesk`] | [`token::Receipt`], [`review::Batch`], [`review::PublishedReview`] |
-//! | trustee | [`opening::TrusteeSecrets`], [`opening::TrusteeShare`] | [`token::EscrowKeyCertificate`], [`opening::SignedCommittee`], [`opening::DecryptionShare`] |
+//! | trustee | [`opening::TrusteeSecrets`], [`opening::TrusteeShare`], [`opening::Trustee`] | [`token::EscrowKeyCertificate`], [`opening::SignedCommittee`], [`opening::SealedShare`] |
+//! | requester | [`opening::RecipientKey`] | [`opening::Warrant`], [`opening::Opening`] |
 //! | telephony | [`phone::Switchboard`], [`phone::Keeper`], [`phone::PhoneNumber`] | [`phone::VirtualNumber`], [`phone::Route`] |
 //! | ledgers | [`ledger::Log`], [`ledger::Ledgers`] | [`ledger::SignedCheckpoint`], [`ledger::InclusionProof`], [`ledger::ConsistencyProof`], the entries |
 //!
@@ -30,8 +31,8 @@
 //! # Out of scope
 //!
 //! Network metadata at the door, what a review's own words give away, and the honesty of
-//! the issuer's count are the host's; the threat model says so in full. The trustees' service
-//! (warrants, budgets) is not built yet. The construction has had no external audit.
+//! the issuer's count are the host's; the threat model says so in full. The rounds of
+//! the same-author test are not part of the trustees' service yet. The construction has had no external audit.
 //!
 //! # Features
 //!

@@ -12,8 +12,9 @@ use crate::issuer::{
     EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport, Standing,
     StarvingCohort,
 };
-use crate::ledger::{Ledgers, LedgersReport};
+use crate::ledger::{LedgerView, Ledgers, LedgersReport, ViewError};
 use crate::name::Name;
+use crate::opening::ReviewEvidence;
 use crate::phone::{
     Binding, Bound, OrderRef, Route, RouteRequest, Switchboard, SwitchboardError, SwitchboardReport,
 };
@@ -28,6 +29,7 @@ use crate::token::{
     AuthorProof, Enrolment, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, PlatformPublicKey,
     Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
 };
+use crate::wire::Message;
 use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
@@ -329,6 +331,28 @@ impl<S: Store> Platform<S> {
         Ok(self.desk.rating(merchant)?)
     }
 
+    /// What trustees need to answer a warrant on a published review, whether it is still shown or
+    /// not. `None` when there is none such, its escrow was erased, or its entry is not under a
+    /// published checkpoint yet. Ask for it under due process only: it holds the escrow.
+    ///
+    /// # Errors
+    /// As [`ReviewDesk::evidence`]; [`PlatformError::NoLedgers`], [`PlatformError::Ledger`].
+    pub fn evidence(
+        &self,
+        scope: &Scope,
+        review_id: &ReviewId,
+    ) -> Result<Option<ReviewEvidence>, PlatformError> {
+        let ledgers = self.ledgers.as_ref().ok_or(PlatformError::NoLedgers)?;
+        let Some(kept) = self.desk.evidence(scope, review_id)? else { return Ok(None) };
+        let published = ledgers.reviews().evidence_of(&kept.entry().to_bytes());
+        Ok(published.map_err(PlatformError::Ledger)?.map(|published| ReviewEvidence {
+            presentation: kept.presentation,
+            accepted: kept.accepted,
+            review_digest: kept.review_digest,
+            published,
+        }))
+    }
+
     /// Does whatever has fallen due: seals and closes cohorts, hands their manifests to the
     /// desk, publishes, applies edits, erases escrows, rewrites, sweeps dead numbers, takes
     /// entries into the ledgers and publishes their checkpoints. Call it every minute or so;
@@ -405,6 +429,8 @@ pub enum PlatformError {
     Grid,
     /// The platform was opened without telephony.
     NoTelephony,
+    /// The platform was opened without ledgers.
+    NoLedgers,
     /// A service gave no answer to a call: a bug of this crate.
     NoAnswer,
     /// The order service's.
@@ -413,6 +439,8 @@ pub enum PlatformError {
     Desk(DeskError),
     /// Telephony's.
     Telephony(SwitchboardError),
+    /// A ledger could not be read.
+    Ledger(ViewError),
 }
 
 impl PlatformError {
@@ -421,31 +449,35 @@ impl PlatformError {
         match self {
             Self::Grid => "platform.grid",
             Self::NoTelephony => "platform.no_telephony",
+            Self::NoLedgers => "platform.no_ledgers",
             Self::NoAnswer => "platform.no_answer",
             Self::Issuer(error) => error.code(),
             Self::Desk(error) => error.code(),
             Self::Telephony(error) => error.code(),
+            Self::Ledger(error) => error.code(),
         }
     }
 
     /// Whether the same call may succeed later without being changed.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Grid | Self::NoTelephony | Self::NoAnswer => false,
+            Self::Grid | Self::NoTelephony | Self::NoLedgers | Self::NoAnswer => false,
             Self::Issuer(error) => error.is_retryable(),
             Self::Desk(error) => error.is_retryable(),
             Self::Telephony(error) => error.is_retryable(),
+            Self::Ledger(error) => error.is_retryable(),
         }
     }
 
     /// Who can do something about it.
     pub fn audience(&self) -> Audience {
         match self {
-            Self::Grid | Self::NoTelephony => Audience::Host,
+            Self::Grid | Self::NoTelephony | Self::NoLedgers => Audience::Host,
             Self::NoAnswer => Audience::Operator,
             Self::Issuer(error) => error.audience(),
             Self::Desk(error) => error.audience(),
             Self::Telephony(error) => error.audience(),
+            Self::Ledger(error) => error.audience(),
         }
     }
 }
@@ -457,10 +489,12 @@ impl fmt::Display for PlatformError {
             Self::NoTelephony => {
                 f.write_str("this platform has no telephony: open it with a switchboard, or ask yours")
             }
+            Self::NoLedgers => f.write_str("this platform has no ledgers: open it with them, or ask yours"),
             Self::NoAnswer => f.write_str("a service gave no answer: report this as a bug"),
             Self::Issuer(error) => error.fmt(f),
             Self::Desk(error) => error.fmt(f),
             Self::Telephony(error) => error.fmt(f),
+            Self::Ledger(error) => error.fmt(f),
         }
     }
 }

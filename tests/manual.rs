@@ -13,7 +13,7 @@ use unjoin::ledger::{
     WarrantEntry, WithdrawnEntry, tree,
 };
 use unjoin::opening::{
-    Blind, CeremonyPlan, Committee, DecryptionShare, SignedCommittee, insecure_test_dealer,
+    Blind, CeremonyPlan, Committee, DecryptionShare, SealedShare, SignedCommittee, insecure_test_dealer,
 };
 use unjoin::secret::SystemRng;
 use unjoin::token::{
@@ -217,10 +217,19 @@ fn the_table_of_kinds_is_the_codes() {
         fixed(&BlindEntry { commitment: [6; 32], round: 1, trustee: 1, blind: [7; 32] }),
         fixed(&OpenedEntry { commitment: [6; 32], tag: [7; 32] }),
         fixed(&DisclosedEntry { warrant_digest: [6; 32], blind: [7; 32] }),
+        fixed(&SealedShare::from_bytes(&[&[1, 44, 1, 0][..], &[7; 248]].concat()).unwrap()),
     ];
     let mut manual = manual();
     // Their lengths are the crate's own tests' concern.
-    for (kind, name) in [(14, "SealedBackup"), (33, "RoundMessage"), (36, "SealedTrusteeSecrets")] {
+    let of_others = [
+        (14, "SealedBackup"),
+        (33, "RoundMessage"),
+        (36, "SealedTrusteeSecrets"),
+        (42, "PresentedWarrant"),
+        (43, "ReviewEvidence"),
+        (45, "Opening"),
+    ];
+    for (kind, name) in of_others {
         assert_eq!(manual.remove(&kind).unwrap().0, name);
     }
     assert_eq!(manual, BTreeMap::from(code));

@@ -18,9 +18,9 @@ use unjoin::issuer::{
 };
 use unjoin::ledger::{KeyName, LedgerConfig, NoteKey, WitnessKey};
 use unjoin::opening::{
-    BlindingFactor, CeremonyPlan, Committee, DecryptionShare, Pair, SameAuthorRound, SealedTrusteeSecrets,
-    ShareAction, ShareContext, Step, TrusteeSecrets, TrusteeShare, combine, insecure_test_dealer,
-    without_round,
+    BlindingFactor, CeremonyPlan, Committee, DecryptionShare, Pair, RecipientKey, SameAuthorRound,
+    SealedTrusteeSecrets, ShareAction, ShareContext, Step, TrusteeSecrets, TrusteeShare, combine,
+    insecure_test_dealer, without_round,
 };
 use unjoin::phone::{
     Keeper, KeyEncryptionError, LocalKey, NumberError, NumberRange, NumberingPlan, PhoneNumber, Pool,
@@ -380,6 +380,9 @@ fn trustees_shares_and_blinding_factors_print_nothing() {
     let mut rng = Known::new();
     let factor = BlindingFactor::random(&mut rng);
     assert_silent(&factor, &[wide(&rng.given).as_bytes()]);
+    let mut rng = Known::new();
+    let recipient = RecipientKey::generate(&mut rng);
+    assert_silent(&recipient, &[&rng.given]);
 }
 
 /// The only trustee of a ceremony, whose generator is known.
@@ -618,6 +621,7 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(PlatformSecrets), NONE);
     assert_eq!(traits!(TrusteeShare), NONE);
     assert_eq!(traits!(BlindingFactor), NONE);
+    assert_eq!(traits!(RecipientKey), NONE);
     assert_eq!(traits!(TrusteeKey), NONE);
     assert_eq!(traits!(TrusteeSecrets), NONE);
     assert_eq!(traits!(Wallet), NONE);

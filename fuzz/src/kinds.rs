@@ -37,13 +37,17 @@ macro_rules! for_every_kind {
         $do!(unjoin::opening::SignedCommittee);
         $do!(unjoin::token::EscrowKeyCertificate);
         $do!(unjoin::opening::SealedTrusteeSecrets);
+        $do!(unjoin::opening::PresentedWarrant);
+        $do!(unjoin::opening::ReviewEvidence);
+        $do!(unjoin::opening::SealedShare);
+        $do!(unjoin::opening::Opening);
     };
 }
 
 /// The kinds' numbers.
-pub const KINDS: [u8; 33] = [
+pub const KINDS: [u8; 37] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29, 30,
-    32, 33, 34, 35, 36,
+    32, 33, 34, 35, 36, 42, 43, 44, 45,
 ];
 
 /// The shortest sealed part of a backup or of a trustee's secrets: 16,384 bytes and a tag of 16.

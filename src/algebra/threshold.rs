@@ -23,9 +23,9 @@ pub(crate) fn evaluate_in_exponent(coefficients: &[RistrettoPoint], index: u16) 
     RistrettoPoint::vartime_multiscalar_mul(powers, coefficients)
 }
 
-/// The Lagrange coefficient of `index` for interpolation at `at` over `indices`, which are
-/// distinct and hold `index`. Public data.
-pub(crate) fn lagrange(indices: &[u16], index: u16, at: u16) -> Scalar {
+/// Numerator and denominator of the Lagrange coefficient of `index` for interpolation at `at`
+/// over `indices`, which are distinct and hold `index`: the denominator is not zero. Public data.
+fn lagrange_parts(indices: &[u16], index: u16, at: u16) -> (Scalar, Scalar) {
     let own = Scalar::from(index);
     let at = Scalar::from(at);
     let (mut numerator, mut denominator) = (Scalar::ONE, Scalar::ONE);
@@ -34,15 +34,25 @@ pub(crate) fn lagrange(indices: &[u16], index: u16, at: u16) -> Scalar {
         numerator *= at - other;
         denominator *= own - other;
     }
+    (numerator, denominator)
+}
+
+/// The Lagrange coefficient itself.
+#[cfg(test)]
+pub(crate) fn lagrange(indices: &[u16], index: u16, at: u16) -> Scalar {
+    let (numerator, denominator) = lagrange_parts(indices, index, at);
     numerator * denominator.invert()
 }
 
-/// Interpolates public points, given with their distinct indices, at `at`.
+/// Interpolates public points, given with their distinct indices, at `at`; in variable time.
 pub(crate) fn interpolate(shares: &[(u16, RistrettoPoint)], at: u16) -> RistrettoPoint {
     let indices: Vec<u16> = shares.iter().map(|(index, _)| *index).collect();
-    shares
-        .iter()
-        .fold(RistrettoPoint::identity(), |sum, (index, point)| sum + point * lagrange(&indices, *index, at))
+    let parts = indices.iter().map(|index| lagrange_parts(&indices, *index, at));
+    let (numerators, mut inverses): (Vec<Scalar>, Vec<Scalar>) = parts.unzip();
+    // One inversion for all of them.
+    Scalar::invert_batch_alloc(&mut inverses);
+    let coefficients = numerators.iter().zip(&inverses).map(|(numerator, inverse)| numerator * inverse);
+    RistrettoPoint::vartime_multiscalar_mul(coefficients, shares.iter().map(|(_, point)| point))
 }
 
 /// Whether the points at 1..=n lie on one polynomial of degree *exactly* `t - 1` whose value

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`protocol`] | whoever checks the mathematics or writes a second implementation |
 //! | [`ceremony`] | whoever is a trustee, or makes the escrow key with them |
+//! | [`warrants`] | whoever asks the trustees, answers, or checks an opening |
+//! | [`openings`] | whoever runs a trustee's service, sets budgets, or doubts them |
 //! | [`wire`] | whoever reads or writes the messages |
 //! | [`threats`] | whoever decides whether this is enough for their case |
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
@@ -20,6 +22,14 @@ pub mod protocol {
 
 pub mod ceremony {
     #![doc = include_str!("ceremony.md")]
+}
+
+pub mod warrants {
+    #![doc = include_str!("warrants.md")]
+}
+
+pub mod openings {
+    #![doc = include_str!("openings.md")]
 }
 
 pub mod wire {

@@ -2,6 +2,7 @@
 //! author `U = E2 - y*E1`.
 
 use super::{Committee, DecryptionShare, ShareAction, ShareContext};
+use crate::algebra::proof::BatchVerifier;
 use crate::algebra::{Element, threshold};
 use crate::error::describe_errors;
 use curve25519_dalek::ristretto::RistrettoPoint;
@@ -33,17 +34,7 @@ pub(super) fn decrypt(
     shares: &[DecryptionShare],
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<RistrettoPoint, OpeningError> {
-    let is_bad = |share: &&DecryptionShare, rng: &mut _| share.verify(committee, context, rng).is_err();
-    let repeated =
-        |share: &DecryptionShare| shares.iter().filter(|other| other.index() == share.index()).count() > 1;
-    let mut culprits = Vec::new();
-    for share in shares {
-        if is_bad(&share, &mut *rng) || repeated(share) {
-            culprits.push(share.index());
-        }
-    }
-    culprits.sort_unstable();
-    culprits.dedup();
+    let culprits = culprits(committee, context, shares, rng);
     if !culprits.is_empty() {
         return Err(OpeningError::Culprits(culprits));
     }
@@ -51,6 +42,29 @@ pub(super) fn decrypt(
     let Some(used) = shares.get(..needed) else { return Err(OpeningError::TooFew) };
     let points: Vec<_> = used.iter().map(|share| (share.index(), *share.element().point())).collect();
     Ok(threshold::interpolate(&points, 0))
+}
+
+/// Whose shares are bad or repeated, rising. All are checked at once; one by one only if that
+/// fails.
+fn culprits(
+    committee: &Committee,
+    context: &ShareContext,
+    shares: &[DecryptionShare],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Vec<u16> {
+    let mut batch = BatchVerifier::new(&mut *rng, shares.len());
+    let all_of_members = shares.iter().all(|share| share.add_to(&mut batch, committee, context).is_ok());
+    let all_hold = all_of_members && batch.holds();
+    let mut culprits = Vec::new();
+    for share in shares {
+        let repeated = shares.iter().filter(|other| other.index() == share.index()).count() > 1;
+        if repeated || !all_hold && share.verify(committee, context, &mut *rng).is_err() {
+            culprits.push(share.index());
+        }
+    }
+    culprits.sort_unstable();
+    culprits.dedup();
+    culprits
 }
 
 /// Why shares do not combine.

@@ -8,7 +8,7 @@ use crate::token::{Accepted, Digest, IssuerPublicKey, Presentation, ReviewId, Ve
 use crate::wire::{DecodeError, Message, Reader, Writer, serde_as_bytes};
 use rand_core::CryptoRng;
 
-/// Kind 43, 762 to 51,944 bytes: a review's presentation, the desk's proof that its tag was
+/// Kind 43, 659 to 51,840 bytes: a review's presentation, the desk's proof that its tag was
 /// valid, and its published entry in the reviews ledger, which commits to both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewEvidence {

@@ -1,8 +1,11 @@
 //! Opening a review's author under due process: the trustees' key ceremony, their committee,
-//! their decryption shares, and the test whether two reviews have one author.
+//! their decryption shares, and the test whether two reviews have one author; what is asked of
+//! them ([`Warrant`]), what shows them which review it is about ([`ReviewEvidence`]), and what
+//! convinces everybody else ([`Opening`]); and a trustee's service ([`Trustee`]), which answers
+//! within budgets that are counted in the openings ledger, and takes part in rounds of the
+//! same-author test, which a [`Comparison`] drives over many reviews.
 //!
-//! Warrants, budgets and the trustee's service are not built yet. [`insecure_test_dealer`]
-//! shortens tests; no platform may use it.
+//! [`insecure_test_dealer`] shortens tests; no platform may use it.
 
 mod budget;
 mod ceremony;
@@ -10,8 +13,7 @@ mod combine;
 mod committee;
 mod comparison;
 mod evidence;
-mod opening;
-mod opening_error;
+mod opened;
 mod partition;
 mod register;
 mod same_author;
@@ -34,8 +36,7 @@ pub use combine::{OpeningError, combine};
 pub use committee::{Committee, CommitteeError, TrusteeShare};
 pub use comparison::{Comparison, ComparisonError, ComparisonRound};
 pub use evidence::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
-pub use opening::{AccountBinding, Author, Opening, OpeningTrust};
-pub use opening_error::OpeningRefusal;
+pub use opened::{AccountBinding, Author, Opening, OpeningRefusal, OpeningTrust};
 pub use partition::Partition;
 pub use register::{LoggedWarrant, OpeningsRegister};
 pub use same_author::{Blind, BlindingFactor, Pair, SameAuthorError, SameAuthorRound, without_round};

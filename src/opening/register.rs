@@ -26,6 +26,27 @@ const SHARE: usize = 512;
 /// What counts is objective. A warrant counts with the first entry of its commitment. A release
 /// counts if its trustee signed it, its warrant stood before it, and it is its trustee's first
 /// for its tag; of a warrant's tags as many count as its entry says, the first ones.
+///
+/// ```
+/// use unjoin::ledger::{ShareReleasedEntry, WarrantAction, WarrantEntry};
+/// use unjoin::opening::{BudgetPolicy, Claim, Limit, OpeningsRegister};
+/// use unjoin::{DAY, Timestamp, secret::SystemRng, token::{TrusteeKey, Trustees}, wire::Message};
+/// let key = TrusteeKey::generate(&mut SystemRng::new());
+/// let mut register = OpeningsRegister::new(Trustees::new(vec![key.public()])?);
+/// let (requester, action) = (b"court".to_vec(), WarrantAction::Open);
+/// let warrant = WarrantEntry { commitment: [1; 32], requester, action, count: 2 };
+/// let release = |sequence, tag| ShareReleasedEntry::sign(&key, 1, sequence, [1; 32], tag).unwrap().to_bytes();
+/// register.extend(&[warrant.to_bytes(), release(1, [2; 32]), release(2, [3; 32])]);
+/// let now = Timestamp::from_unix_seconds(1_700_000_000);
+/// register.mark(register.size(), now);
+/// // One review a week: the second entry is void.
+/// let limit = Limit { all: 1, own: 1, requester: 1 };
+/// let budgets = BudgetPolicy { window: 7 * DAY, cooling_off: 0, opening: limit, comparison: limit };
+/// let claim = |tag| Claim { trustee: 1, commitment: [1; 32], tag, since: now };
+/// assert!(register.judge(&budgets, &claim([2; 32]), 1).is_ok());
+/// assert!(register.judge(&budgets, &claim([3; 32]), 2).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct OpeningsRegister {
     trustees: Trustees,

@@ -2,7 +2,7 @@
 //! secret behind `Y_i`.
 
 use super::{Committee, TrusteeShare};
-use crate::algebra::proof::{Equation, Proof, Statement, prove, verify};
+use crate::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement, prove};
 use crate::algebra::{Element, Escrow, Generator};
 use crate::token::{Digest, VerifyError};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
@@ -89,10 +89,25 @@ impl DecryptionShare {
         context: &ShareContext,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(), VerifyError> {
+        let mut batch = BatchVerifier::new(rng, 1);
+        self.add_to(&mut batch, committee, context)?;
+        crate::token::verdict(batch.holds())
+    }
+
+    /// Adds the share's proof to a batch.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it is of another epoch or of no member; the batch is as before.
+    pub(super) fn add_to<R: CryptoRng + ?Sized>(
+        &self,
+        batch: &mut BatchVerifier<'_, R>,
+        committee: &Committee,
+        context: &ShareContext,
+    ) -> Result<(), VerifyError> {
         let own = committee.verification_share(self.index).ok_or(VerifyError)?;
-        let statement = statement(self.index, committee, own, &self.share, context);
-        let holds = self.epoch == committee.epoch() && verify(&statement, &self.proof, rng);
-        crate::token::verdict(holds)
+        crate::token::verdict(self.epoch == committee.epoch())?;
+        batch.add(&statement(self.index, committee, own, &self.share, context), &self.proof);
+        Ok(())
     }
 }
 
@@ -116,7 +131,8 @@ fn statement(
         .item(e2.as_bytes())
         .item(share.as_bytes())
         .equation(Equation::of(*own).plus(0, Generator::G))
-        .equation(Equation::of(*share).plus(0, e1))
+        // All shares of a batch have it in common.
+        .equation(Equation::of(*share).plus(0, Base::Key(e1)))
 }
 
 impl Message for DecryptionShare {

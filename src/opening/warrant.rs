@@ -11,6 +11,38 @@ use rand_core::CryptoRng;
 
 /// A warrant: a signed note (C2SP signed-note) whose text is [`WarrantTerms`]. Its signatures
 /// are checked by a [`WarrantPolicy`](super::WarrantPolicy).
+///
+/// ```
+/// use unjoin::ledger::{KeyName, NoteKey, WarrantAction};
+/// use unjoin::opening::{PresentedWarrant, RecipientKey, Requester, Warrant, WarrantPolicy, WarrantTerms};
+/// use unjoin::{DAY, Name, Timestamp, secret::SystemRng, token::ReviewId};
+/// let rng = &mut SystemRng::new();
+/// let officers = [1, 2].map(|number| KeyName::new(format!("court.example/officer{number}")));
+/// let officers = officers.map(|name| NoteKey::generate(name.unwrap(), &mut SystemRng::new()));
+/// let (court, action) = (Name::new("court.example")?, WarrantAction::Open);
+/// let policy = WarrantPolicy::new(vec![Requester {
+///     name: court.clone(),
+///     keys: officers.iter().map(|officer| officer.public().clone()).collect(),
+///     needed: 2,
+///     actions: vec![action],
+///     grounds: vec![3],
+/// }])?;
+///
+/// // The court: a recipient's key for this case, and one review.
+/// let (recipient, now) = (RecipientKey::generate(rng), Timestamp::from_unix_seconds(1_700_000_000));
+/// let (valid, reviews) = (now..=now.saturating_add(30 * DAY), vec![ReviewId([7; 32])]);
+/// let terms = WarrantTerms::new("Az. 41", court, action, 3, valid, *recipient.public(), reviews)?;
+/// let mut warrant = Warrant::draft(terms)?;
+/// warrant.sign(&officers[0])?;
+/// assert_eq!(policy.check(&warrant, now).unwrap_err().code(), "warrant.too_few_signatures");
+/// warrant.sign(&officers[1])?;
+/// policy.check(&warrant, now)?;
+///
+/// // The ledger gets a commitment, trustees the warrant with its blind.
+/// let presented = PresentedWarrant::new(warrant, rng);
+/// assert_eq!(presented.entry().commitment, presented.commitment());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Warrant {
     terms: WarrantTerms,

@@ -152,7 +152,7 @@ impl WarrantTerms {
         Sha256::digest(self.text()).into()
     }
 
-    /// The text that is signed, at most 5,149 bytes.
+    /// The text that is signed, at most 5,070 bytes.
     pub fn text(&self) -> String {
         self.to_string()
     }
@@ -184,7 +184,7 @@ impl WarrantTerms {
         let hash = |line, name| parse_hash(value(line, name)?).ok_or(TermsError::Line(name));
         let recipient = hash(lines.next(), "recipient")?;
         let mut reviews = Vec::new();
-        while let Some(line) = lines.next() {
+        for line in lines {
             if reviews.len() == Self::MAX_REVIEWS {
                 return Err(TermsError::Reviews);
             }

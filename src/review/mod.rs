@@ -73,7 +73,7 @@ pub use author::ActionReceipt;
 pub use config::DeskConfig;
 pub use error::DeskError;
 pub use publication::{Batch, DeskReport};
-pub use reading::{PublishedReview, Rating, ReviewEvidence};
+pub use reading::{AcceptedReview, PublishedReview, Rating};
 pub use submission::Submission;
 
 use self::submission::{Job, Verifier};
@@ -287,7 +287,7 @@ impl<S: Store> ReviewDesk<S> {
     ///
     /// # Errors
     /// [`DeskError::Store`].
-    pub fn evidence(&self, scope: &Scope, review_id: &ReviewId) -> Result<Option<ReviewEvidence>, DeskError> {
+    pub fn evidence(&self, scope: &Scope, review_id: &ReviewId) -> Result<Option<AcceptedReview>, DeskError> {
         self.core.evidence(scope, review_id)
     }
 }

@@ -3,6 +3,7 @@
 use super::rows;
 use super::values::{ListedRow, ReviewRow, Stored, read_message, read_presentation, read_row};
 use super::{Core, DeskError};
+use crate::ledger::PublishedEntry;
 use crate::name::Name;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -75,16 +76,29 @@ impl Stored for Rating {
     }
 }
 
-/// What a trustee checks before it answers a warrant: the presentation and the desk's proof
-/// that it was valid, with [`Accepted::verify`].
+/// What the desk keeps of a published review for due process, until the opening window ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReviewEvidence {
+pub struct AcceptedReview {
     /// The presentation; the published entry holds its hash.
     pub presentation: Presentation,
-    /// The desk's proof.
+    /// The desk's proof that the presentation's tag was valid; see [`Accepted::verify`].
     pub accepted: Accepted,
     /// The digest of the review as it was first submitted, which both are bound to.
     pub review_digest: Digest,
+    /// The boundary at which it was published.
+    pub published_at: Timestamp,
+}
+
+impl AcceptedReview {
+    /// The entry that its publication left in the reviews ledger.
+    pub fn entry(&self) -> PublishedEntry {
+        PublishedEntry {
+            review_id: *self.presentation.review_id().as_bytes(),
+            review_digest: self.review_digest,
+            presentation_hash: self.presentation.hash(),
+            boundary: self.published_at,
+        }
+    }
 }
 
 impl<S: Store> Core<S> {
@@ -113,15 +127,16 @@ impl<S: Store> Core<S> {
         &self,
         scope: &Scope,
         review_id: &ReviewId,
-    ) -> Result<Option<ReviewEvidence>, DeskError> {
+    ) -> Result<Option<AcceptedReview>, DeskError> {
         let rows = self.store.read(&[rows::review(scope, review_id)])?;
         let row = read_row::<ReviewRow>(rows.first().and_then(Option::as_deref))?;
         let Some(ReviewRow::Settled(settled)) = row else { return Ok(None) };
         let Some(evidence) = settled.evidence else { return Ok(None) };
-        Ok(Some(ReviewEvidence {
+        Ok(Some(AcceptedReview {
             presentation: read_presentation(&evidence.presentation)?,
             accepted: read_message(&evidence.accepted)?,
             review_digest: settled.submitted,
+            published_at: settled.published_at,
         }))
     }
 }

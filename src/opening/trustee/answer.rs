@@ -70,7 +70,9 @@ impl<S: Store> Trustee<S> {
         if let Some(until) = self.check_logged(&following, presented)? {
             return Ok(Answer::Wait { until });
         }
-        match self.charge(&mut following, presented, review.review_id())? {
+        let charge = self.charge(&mut following, presented, review.review_id())?;
+        drop(following);
+        match charge {
             Charge::Append(entry) => Ok(Answer::Append(entry)),
             Charge::Held => self.release(presented, &review),
         }

@@ -275,3 +275,41 @@ fn read<T>(
     };
     whole(&mut from).map_err(|_: DecodeError| StoreError::Corrupt(what))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_shape_of_a_trustees_row_round_trips_and_no_other_length_is_read() {
+        let state = State { next_sequence: 9, size: 5, root: [3; 32] }.value();
+        assert_eq!(State::read(Some(&state)).unwrap().value(), state);
+        let void =
+            [Excess::Warrant, Excess::All(3), Excess::Own(2), Excess::Requester(u32::MAX)].map(Verdict::Void);
+        for verdict in [Verdict::Open, Verdict::Held].into_iter().chain(void) {
+            let since = Timestamp::from_unix_seconds(7);
+            let value = Intent { sequence: 1, commitment: [2; 32], since, verdict }.value();
+            assert_eq!(Intent::read(&value).unwrap().value(), value);
+            assert!(
+                Intent::read(&value[1..]).is_err() && Intent::read(&[&value[..], &[0]].concat()).is_err()
+            );
+        }
+        assert!(State::read(Some(&state[..state.len() - 1])).is_err());
+        let unnumbered = State { next_sequence: 0, size: 0, root: [0; 32] }.value();
+        assert!(State::read(Some(&unnumbered)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_trustees_rows_decode_strictly(bytes in prop::collection::vec(any::<u8>(), 48..64), code in 0u8..8) {
+            let mut value = vec![1];
+            value.extend(&bytes);
+            if let Some(verdict) = value.get_mut(49) {
+                *verdict = code;
+            }
+            prop_assert!(Intent::read(&value).is_ok_and(|intent| intent.value() == value) || Intent::read(&value).is_err());
+            prop_assert!(State::read(Some(&value)).is_ok_and(|state| state.value() == value) || State::read(Some(&value)).is_err());
+        }
+    }
+}

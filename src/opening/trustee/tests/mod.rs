@@ -2,6 +2,9 @@
 
 use crate as unjoin;
 
+mod bound;
+mod failures;
+mod refusals;
 pub(in crate::opening) mod world;
 
 use super::*;

@@ -14,8 +14,8 @@ use super::unjoin::opening::{
 use super::unjoin::secret::{SecretBytes, SystemRng};
 use super::unjoin::store::{MemoryStore, Store};
 use super::unjoin::token::{
-    Accepted, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Review, ReviewId, Scope, TrusteeKey,
-    Trustees,
+    Accepted, Grant, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Review, ReviewId, Scope,
+    TrusteeKey, Trustees,
 };
 use super::unjoin::wallet::{TrustRoots, Wallet};
 use super::unjoin::wire::Message;
@@ -24,13 +24,16 @@ use super::unjoin::{
 };
 use rand_core::{TryCryptoRng, TryRng};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub(crate) const START: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
 /// How long a cosignature counts as fresh, in seconds.
 pub(crate) const FRESHNESS: u64 = 600;
+pub(crate) const REVIEWS: &str = "reviews";
+pub(crate) const OPENINGS: &str = "openings.example";
 pub(crate) const COURT: &str = "court of trade";
 pub(crate) const CONSUMERS: &str = "consumers' bureau";
+pub(crate) const PASSPHRASE: &[u8] = b"pass";
 pub(crate) const GROUNDS: u16 = 7;
 
 /// A published review.
@@ -43,8 +46,7 @@ pub(crate) struct Written {
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) trustees: Trustees,
-    pub(crate) threshold: u16,
-    sealed: Vec<SealedTrusteeSecrets>,
+    pub(crate) sealed: Vec<SealedTrusteeSecrets>,
     pub(crate) issuer: IssuerKey,
     pub(crate) reviews_log: Log<MemoryStore>,
     pub(crate) openings: Log<MemoryStore>,
@@ -52,6 +54,8 @@ pub(crate) struct World {
     pub(crate) policy: TrusteePolicy,
     pub(crate) recipient: RecipientKey,
     pub(crate) written: Vec<Written>,
+    /// The sizes of the openings ledger, each with the time at which it was published first.
+    published: Mutex<Vec<(u64, Timestamp)>>,
 }
 
 fn name(text: &str) -> Name {
@@ -145,6 +149,38 @@ fn requester(text: &str) -> Requester {
     }
 }
 
+fn witnesses_of(key: &NoteKey) -> WitnessPolicy {
+    let keys = (1..=4).map(|number| witness_key(number).public().clone()).collect();
+    WitnessPolicy::new(key.public().clone(), keys, 3, 1, FRESHNESS).unwrap()
+}
+
+/// What a trustee believes: both ledgers, three of four witnesses, two requesters.
+pub(crate) fn policy(issuer: IssuerPublicKey, budgets: BudgetPolicy) -> TrusteePolicy {
+    TrusteePolicy {
+        issuers: vec![issuer],
+        warrants: WarrantPolicy::new(vec![requester(COURT), requester(CONSUMERS)]).unwrap(),
+        budgets,
+        reviews: witnesses_of(&log_key(REVIEWS)),
+        openings: witnesses_of(&log_key(OPENINGS)),
+    }
+}
+
+/// Four witnesses who have seen nothing.
+fn witnesses(environment: &Environment) -> Vec<WitnessService<MemoryStore>> {
+    let logs = vec![log_key(REVIEWS).public().clone(), log_key(OPENINGS).public().clone()];
+    let witness = |number| {
+        let store = Arc::new(MemoryStore::new());
+        WitnessService::open(store, witness_key(number), logs.clone(), environment.clone())
+    };
+    (1..=4).map(witness).collect()
+}
+
+/// An empty ledger.
+fn open(ledger: Ledger, policy: &WitnessPolicy) -> Log<MemoryStore> {
+    let key = log_key(policy.log().name().as_str());
+    Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap()
+}
+
 impl World {
     /// t of n trustees, and so many reviews, each of an author of its own.
     pub(crate) fn new(threshold: u16, count: u16, reviews: usize, budgets: BudgetPolicy) -> Self {
@@ -153,39 +189,20 @@ impl World {
         let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
         let clock = Arc::new(ManualClock::new(START));
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
-        let (reviews_key, openings_key) = (log_key("reviews"), log_key("openings.example"));
-        let logs = vec![reviews_key.public().clone(), openings_key.public().clone()];
-        let witness = |number: u8| {
-            let store = Arc::new(MemoryStore::new());
-            WitnessService::open(store, witness_key(number), logs.clone(), environment.clone())
-        };
-        let policy_of = |key: &NoteKey| {
-            let keys = (1..=4).map(|number| witness_key(number).public().clone()).collect();
-            WitnessPolicy::new(key.public().clone(), keys, 3, 1, FRESHNESS).unwrap()
-        };
         let issuer = IssuerKey::generate(rng);
-        let policy = TrusteePolicy {
-            issuers: vec![*issuer.public()],
-            warrants: WarrantPolicy::new(vec![requester(COURT), requester(CONSUMERS)]).unwrap(),
-            budgets,
-            reviews: policy_of(&reviews_key),
-            openings: policy_of(&openings_key),
-        };
-        let open = |ledger, key, policy: &WitnessPolicy| {
-            Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap()
-        };
+        let policy = policy(*issuer.public(), budgets);
         let mut world = Self {
             clock,
             trustees: secrets[0].trustees().unwrap().clone(),
-            threshold,
-            sealed: secrets.iter().map(|secrets| secrets.seal(b"pass", cost, rng).unwrap()).collect(),
+            sealed: secrets.iter().map(|secrets| secrets.seal(PASSPHRASE, cost, rng).unwrap()).collect(),
             issuer,
-            reviews_log: open(Ledger::Reviews, reviews_key, &policy.reviews),
-            openings: open(Ledger::Openings, openings_key, &policy.openings),
-            witnesses: (1..=4).map(witness).collect(),
+            reviews_log: open(Ledger::Reviews, &policy.reviews),
+            openings: open(Ledger::Openings, &policy.openings),
+            witnesses: witnesses(&environment),
             policy,
             recipient: RecipientKey::generate(rng),
             written: Vec::new(),
+            published: Mutex::new(Vec::new()),
         };
         let authors: Vec<Wallet> = (0..reviews).map(|_| Wallet::generate(rng)).collect();
         world.write(&authors.iter().collect::<Vec<_>>());
@@ -232,13 +249,21 @@ impl World {
         }
     }
 
+    /// Begins a new openings ledger at the start's time, before witnesses who have seen nothing.
+    pub(crate) fn begin_anew(&mut self) {
+        self.clock.set(START);
+        self.openings = open(Ledger::Openings, &self.policy.openings);
+        self.witnesses = witnesses(&self.environment());
+        self.published = Mutex::default();
+    }
+
     pub(crate) fn environment(&self) -> Environment {
         Environment::new(self.clock.clone(), || Box::new(SystemRng::new()))
     }
 
     /// A trustee's secrets, index from 1.
     pub(crate) fn secrets(&self, index: u16) -> TrusteeSecrets {
-        self.sealed[usize::from(index) - 1].open(b"pass").unwrap()
+        self.sealed[usize::from(index) - 1].open(PASSPHRASE).unwrap()
     }
 
     /// A trustee's service on this store: opened again it is the same trustee.
@@ -265,14 +290,15 @@ impl World {
         self.written[review].evidence.presentation.review_id()
     }
 
-    /// Terms of the court for these reviews, valid for 60 days from the start.
+    /// Terms of the court for these reviews, valid from the start until 60 days from now.
     pub(crate) fn terms(&self, action: WarrantAction, reviews: &[usize]) -> WarrantTerms {
         self.terms_of(COURT, action, reviews)
     }
 
     pub(crate) fn terms_of(&self, requester: &str, action: WarrantAction, reviews: &[usize]) -> WarrantTerms {
         let reviews = reviews.iter().map(|review| self.id(*review)).collect();
-        let (valid, recipient) = (START..=START.saturating_add(60 * DAY), *self.recipient.public());
+        let (valid, recipient) =
+            (START..=self.clock.now().saturating_add(60 * DAY), *self.recipient.public());
         WarrantTerms::new("case 1", name(requester), action, GROUNDS, valid, recipient, reviews).unwrap()
     }
 
@@ -305,6 +331,14 @@ impl World {
     pub(crate) fn publish(&self) {
         self.pass(1);
         self.publish_log(&self.openings);
+        let (size, now) = (self.openings.size().unwrap(), self.clock.now());
+        self.published.lock().unwrap().push((size, now));
+    }
+
+    /// When the entry at this index was published first.
+    pub(crate) fn published_at(&self, index: u64) -> Option<Timestamp> {
+        let published = self.published.lock().unwrap();
+        published.iter().find(|(size, _)| *size > index).map(|(_, time)| *time)
     }
 
     /// Lets time pass.

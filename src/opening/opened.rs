@@ -2,11 +2,12 @@
 //! requester, offline.
 
 use super::{
-    DecryptionShare, OpeningRefusal, PresentedWarrant, ReviewEvidence, SignedCommittee, WarrantPolicy,
-    combine,
+    Committee, DecryptionShare, EvidenceRefusal, OpeningError, PresentedWarrant, ReviewEvidence,
+    SignedCommittee, WarrantError, WarrantPolicy, combine,
 };
 use crate::algebra::Element;
-use crate::ledger::{BindingEntry, CosignedEntry, WarrantEntry, WitnessPolicy};
+use crate::error::describe_errors;
+use crate::ledger::{BindingEntry, CosignedEntry, EvidenceError, WarrantEntry, WitnessPolicy};
 use crate::name::Name;
 use crate::token::{IssuerPublicKey, Trustees, binding_commitment};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
@@ -61,8 +62,8 @@ impl fmt::Debug for AccountBinding {
     }
 }
 
-/// Kind 45: who wrote a review, with the warrant, the evidence and the shares that show it.
-/// It does not hold the author: whoever reads it derives that from the shares.
+/// Kind 45, at most 1,804,865 bytes: who wrote a review, with the warrant, the evidence and the
+/// shares that show it. It does not hold the author: whoever reads it derives that from the shares.
 ///
 /// `Debug` prints nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -120,6 +121,16 @@ impl Opening {
         &self.review
     }
 
+    /// The committees of the share epochs, from the first; unchecked.
+    pub fn committees(&self) -> &[SignedCommittee] {
+        &self.committees
+    }
+
+    /// The shares, unchecked.
+    pub fn shares(&self) -> &[DecryptionShare] {
+        &self.shares
+    }
+
     /// The author, once everything is shown to hold: the warrant's signatures and its entry in
     /// the openings ledger, at a time at which it was valid; that it names this review; the
     /// review's publication, its token and its escrow; the committees; the shares; and the
@@ -149,7 +160,7 @@ impl Opening {
     }
 
     /// The last committee, to which a chain leads from the key ceremony.
-    fn committee(&self, trustees: &Trustees) -> Result<&super::Committee, OpeningRefusal> {
+    fn committee(&self, trustees: &Trustees) -> Result<&Committee, OpeningRefusal> {
         let refused = |_| OpeningRefusal::Committee;
         let (first, rest) = self.committees.split_first().ok_or(OpeningRefusal::Committee)?;
         first.verify_first(trustees).map_err(refused)?;
@@ -177,10 +188,14 @@ impl fmt::Debug for Opening {
     }
 }
 
+/// The shortest signed committee, and a share's body.
+const LEAST_COMMITTEE: usize = 174;
+const SHARE: usize = 134;
+
 impl Message for Opening {
     const KIND: u8 = 45;
     const NAME: &'static str = "opening";
-    const MAX_LEN: usize = 1 << 21;
+    const MAX_LEN: usize = 1_804_865;
 
     fn encode_body(&self, out: &mut Writer) {
         part(&self.warrant, out);
@@ -201,10 +216,10 @@ impl Message for Opening {
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (warrant, logged) = (read_part(from, "warrant")?, read_part(from, "logged warrant")?);
         let review = read_part(from, "review")?;
-        let count = count(from, "committees", Self::MAX_COMMITTEES)?;
-        let committees = (0..count).map(|_| read_part(from, "committee")).collect::<Result<_, _>>()?;
-        let count = self::count(from, "shares", super::Committee::MAX_TRUSTEES)?;
-        let shares = (0..count).map(|_| DecryptionShare::decode_body(from)).collect::<Result<_, _>>()?;
+        let committee = |from: &mut Reader<'_>| read_part(from, "committee");
+        let committees = some(from, "committees", Self::MAX_COMMITTEES, 2 + LEAST_COMMITTEE, committee)?;
+        let most = Committee::MAX_TRUSTEES;
+        let shares = some(from, "shares", most, SHARE, DecryptionShare::decode_body)?;
         let binding = match from.bool("binding")? {
             false => None,
             true => Some(AccountBinding {
@@ -226,11 +241,81 @@ fn read_part<M: Message>(from: &mut Reader<'_>, field: &'static str) -> Result<M
     M::from_bytes(from.bytes(field, 2, crate::wire::MAX_MESSAGE)?)
 }
 
-fn count(from: &mut Reader<'_>, field: &'static str, most: usize) -> Result<usize, DecodeError> {
-    match from.le16(field)? {
-        count if (1..=most).contains(&usize::from(count)) => Ok(count.into()),
-        _ => Err(from.refuse(Rule::Length)),
+/// A le16 count, 1 to `most`, and so many of what has `least` bytes each at least.
+fn some<T>(
+    from: &mut Reader<'_>,
+    field: &'static str,
+    most: usize,
+    least: usize,
+    decode: impl Fn(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let count = usize::from(from.le16(field)?);
+    if !(1..=most).contains(&count) {
+        return Err(from.refuse(Rule::Length));
     }
+    if !from.has_left(count.saturating_mul(least)) {
+        return Err(from.refuse(Rule::Truncated));
+    }
+    let mut all = Vec::with_capacity(count);
+    for _ in 0..count {
+        all.push(decode(from)?);
+    }
+    Ok(all)
 }
 
 serde_as_bytes!(Opening);
+
+/// Why an opening does not convince.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpeningRefusal {
+    /// An entry is not shown to stand in the openings ledger.
+    Log(EvidenceError),
+    /// The entry announces another warrant.
+    OtherEntry,
+    /// The warrant does not hold, or did not when it was seen in the ledger.
+    Warrant(WarrantError),
+    /// No chain of committees leads from the trustees' key ceremony to the last.
+    Committee,
+    /// The review's evidence does not hold.
+    Review(EvidenceRefusal),
+    /// The warrant does not name this review.
+    OtherReview,
+    /// The shares do not combine; names every culprit.
+    Shares(OpeningError),
+    /// The entry of the binding is of another account or wallet key.
+    Binding,
+}
+
+describe_errors!(OpeningRefusal {
+    Self::Log(error) => "opening.log", Host, false, "{error}";
+    Self::OtherEntry => "opening.other_entry", Host, false,
+        "the ledger's entry is not this warrant's under this blind: take the entry that announced it";
+    Self::Warrant(error) => "opening.warrant", Host, false, "{error}";
+    Self::Committee => "opening.committee", Operator, false,
+        "the committees do not lead from the key ceremony of these trustees to the shares' epoch: take all \
+         that the openings ledger holds, in order";
+    Self::Review(error) => "opening.review", Host, false, "{error}";
+    Self::OtherReview => "opening.other_review", Host, false, "the warrant does not name this review";
+    Self::Shares(error) => "opening.shares", Operator, false, "{error}";
+    Self::Binding => "opening.binding", Operator, false,
+        "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
+});
+
+impl From<WarrantError> for OpeningRefusal {
+    fn from(error: WarrantError) -> Self {
+        Self::Warrant(error)
+    }
+}
+
+impl From<EvidenceRefusal> for OpeningRefusal {
+    fn from(error: EvidenceRefusal) -> Self {
+        Self::Review(error)
+    }
+}
+
+impl From<OpeningError> for OpeningRefusal {
+    fn from(error: OpeningError) -> Self {
+        Self::Shares(error)
+    }
+}

@@ -1,0 +1,248 @@
+//! What opening a review costs: shares, their combination, the same-author test, and budgets
+//! over a large ledger.
+//!
+//! Times of the group's operations are in R, one constant-time multiplication of a point of
+//! ristretto255 by a scalar, measured in turn with each of them.
+
+#![allow(clippy::unwrap_used, reason = "a measurement that fails has no figure")]
+
+use clap::Parser;
+use cpu_time::ThreadTime;
+use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
+use std::error::Error;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+use unjoin::Timestamp;
+use unjoin::algebra::{Element, Escrow};
+use unjoin::ledger::{BindingEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
+use unjoin::opening::{
+    Blind, BlindingFactor, BudgetPolicy, Claim, Committee, DecryptionShare, Limit, OpeningsRegister, Pair,
+    SameAuthorRound, ShareAction, ShareContext, TrusteeShare, combine, insecure_test_dealer,
+};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::token::{ReviewId, TrusteeKey, Trustees};
+use unjoin::wire::Message;
+
+/// Measures openings.
+#[derive(Parser)]
+struct Arguments {
+    /// A few of everything: shows that it runs, measures nothing.
+    #[arg(long)]
+    quick: bool,
+    /// The ledger's size.
+    #[arg(long, default_value_t = 1_000_000)]
+    entries: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = Arguments::parse();
+    if arguments.quick {
+        arguments.entries = 4_000;
+    }
+    let times = if arguments.quick { 3 } else { 400 };
+    shares(times)?;
+    same_author(if arguments.quick { 1 } else { 5 })?;
+    budgets(arguments.entries, if arguments.quick { 3 } else { 200 })
+}
+
+/// The median times of R and of an operation, each measured right after the other.
+fn measure(what: &str, times: usize, mut operation: impl FnMut()) {
+    let (scalar, point) = (random_scalar(), random_point());
+    let (mut of_r, mut of_it) = (Vec::new(), Vec::new());
+    for _ in 0..times {
+        of_r.push(time(|| {
+            black_box(black_box(point) * black_box(scalar));
+        }));
+        of_it.push(time(&mut operation));
+    }
+    let (r, it) = (median(of_r), median(of_it));
+    println!("{what:<44} {:>9.1} us  {:>8.1} R", it.as_secs_f64() * 1e6, it.as_secs_f64() / r.as_secs_f64());
+}
+
+fn time(mut operation: impl FnMut()) -> Duration {
+    let start = ThreadTime::now();
+    operation();
+    start.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn random_scalar() -> Scalar {
+    Scalar::from_bytes_mod_order(*SecretBytes::<32>::random(&mut SystemRng::new()).expose())
+}
+
+fn random_point() -> RistrettoPoint {
+    RistrettoPoint::mul_base(&random_scalar())
+}
+
+fn element(point: RistrettoPoint) -> Element {
+    Element::from_bytes(&point.compress().to_bytes()).unwrap()
+}
+
+/// An author's escrow, and the author.
+fn escrow(committee: &Committee, author: &RistrettoPoint) -> Escrow {
+    let (k, key) = (random_scalar(), committee.key().element().as_bytes());
+    let key = curve25519_dalek::ristretto::CompressedRistretto(*key).decompress().unwrap();
+    Escrow { e1: element(RistrettoPoint::mul_base(&k)), e2: element(author + key * k) }
+}
+
+fn shares(times: usize) -> Result<(), Box<dyn Error>> {
+    let rng = &mut SystemRng::new();
+    for (t, n) in [(3, 5), (7, 10)] {
+        let (committee, members) = insecure_test_dealer(t, n, rng)?;
+        let author = random_point();
+        let escrow = escrow(&committee, &author);
+        let context =
+            ShareContext { warrant_digest: [1; 32], action: ShareAction::Open, subject: [2; 32], escrow };
+        let answer = |member: &TrusteeShare| {
+            DecryptionShare::answer(member, &committee, &context, &mut SystemRng::new()).unwrap()
+        };
+        if t == 3 {
+            measure("share", times, || drop(black_box(answer(&members[0]))));
+            let share = answer(&members[0]);
+            measure("verify a share", times, || {
+                share.verify(&committee, &context, &mut SystemRng::new()).unwrap();
+            });
+        }
+        let shares: Vec<_> = members.iter().take(t.into()).map(answer).collect();
+        measure(&format!("verify and combine {t} of {n}"), times, || {
+            let opened = combine(&committee, &context, &shares, &mut SystemRng::new());
+            assert_eq!(opened, Ok(element(author)));
+        });
+    }
+    Ok(())
+}
+
+/// Every review against the representative of each author so far, as a coordinator would: with
+/// three members of five, all by different authors but every fifth, which is by the first.
+fn same_author(times: usize) -> Result<(), Box<dyn Error>> {
+    let (committee, members) = insecure_test_dealer(3, 5, &mut SystemRng::new())?;
+    for count in [2u8, 10, 50] {
+        let authors: Vec<_> = (0..count).map(|_| random_point()).collect();
+        let author_of = |at: u8| if at % 5 == 4 { 0 } else { at };
+        let of = |at: u8| (ReviewId([at; 32]), escrow(&committee, &authors[usize::from(author_of(at))]));
+        let reviews: Vec<_> = (0..count).map(of).collect();
+        let mut rounds = 0;
+        measure(&format!("same author, {count} reviews, 3 of 5"), times, || {
+            rounds = 0;
+            let mut representatives: Vec<(ReviewId, Escrow)> = Vec::new();
+            for review in &reviews {
+                let known = representatives.iter().any(|known| {
+                    rounds += 1;
+                    is_same(&committee, &members, Pair::new(*known, *review).unwrap())
+                });
+                if !known {
+                    representatives.push(*review);
+                }
+            }
+            let different = (0..count).filter(|at| author_of(*at) == *at).count();
+            assert_eq!(representatives.len(), different);
+        });
+        println!("    {rounds} rounds, all three members' work and the comparison in one thread");
+    }
+    Ok(())
+}
+
+/// One round with the first three members.
+fn is_same(committee: &Committee, members: &[TrusteeShare], pair: Pair) -> bool {
+    let (rng, digest) = (&mut SystemRng::new(), [1; 32]);
+    let blinds: Vec<Blind> = (1..=3)
+        .map(|index| Blind::new(index, 1, &BlindingFactor::random(rng), &digest, &pair, rng).unwrap())
+        .collect();
+    // Each member checks all blinds before it answers.
+    let mut shares = Vec::new();
+    for member in &members[..3] {
+        let round = SameAuthorRound::new(committee, &digest, 1, &pair, &[1, 2, 3], &blinds, rng).unwrap();
+        shares.push(DecryptionShare::answer(member, committee, round.context(), rng).unwrap());
+    }
+    let round = SameAuthorRound::new(committee, &digest, 1, &pair, &[1, 2, 3], &blinds, rng).unwrap();
+    round.answer(committee, &shares, rng).unwrap()
+}
+
+/// A ledger of releases by ten trustees: a tenth of the entries are bindings and warrants.
+fn budgets(entries: u64, times: u64) -> Result<(), Box<dyn Error>> {
+    let keys: Vec<TrusteeKey> =
+        (1..=10u8).map(|index| TrusteeKey::from_secret_bytes(SecretBytes::new([index; 32]))).collect();
+    let trustees = Trustees::new(keys.iter().map(TrusteeKey::public).collect())?;
+    println!("signing {entries} entries");
+    let id = |number: u64| {
+        let mut id = [7; 32];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        id
+    };
+    // A warrant for each hundred entries: nine reviews, each released by ten trustees.
+    let entry = |number: u64| match number % 100 {
+        0 => {
+            let (commitment, requester) = (id(number / 100), vec![b'a' + (number / 100 % 9) as u8]);
+            WarrantEntry { commitment, requester, action: WarrantAction::Open, count: 9 }.to_bytes()
+        }
+        at @ 1..=90 => {
+            let (trustee, tag) = ((at % 10 + 1) as u16, id(number / 100 * 9 + (at - 1) / 10));
+            let key = &keys[usize::from(trustee) - 1];
+            let entry = ShareReleasedEntry::sign(key, trustee, number, id(number / 100), tag);
+            entry.unwrap().to_bytes()
+        }
+        _ => BindingEntry { commitment: id(number) }.to_bytes(),
+    };
+    let ledger: Vec<Vec<u8>> = (0..entries).map(entry).collect();
+    for (what, only_bindings) in [("releases, nine entries of ten", false), ("bindings alone", true)] {
+        let mut register = OpeningsRegister::new(trustees.clone());
+        let bindings: Vec<Vec<u8>>;
+        let read = if only_bindings {
+            bindings =
+                (0..entries).map(|number| BindingEntry { commitment: id(number) }.to_bytes()).collect();
+            &bindings
+        } else {
+            &ledger
+        };
+        let start = Instant::now();
+        for page in read.chunks(8_192) {
+            register.extend(page);
+            let time = Timestamp::from_unix_seconds(1_700_000_000 + register.size());
+            register.mark(register.size(), time);
+        }
+        let spent = start.elapsed().as_secs_f64();
+        let processors = std::thread::available_parallelism()?;
+        println!("rebuild from {entries} entries ({what}): {spent:.1} s on {processors} processors");
+        if !only_bindings {
+            verdicts(&register, entries, times, id);
+        }
+    }
+    Ok(())
+}
+
+/// With limits that are far away, the worst case: everything in the window is counted.
+fn verdicts(register: &OpeningsRegister, entries: u64, times: u64, id: impl Fn(u64) -> [u8; 32]) {
+    let limit = |all| Limit { all, own: all, requester: all };
+    for all in [100, 1_000, 10_000] {
+        for (state, window) in
+            [("exhausted", 2 * entries), ("half used", (entries / 100).min(u64::from(all) * 100 / 18))]
+        {
+            let budgets =
+                BudgetPolicy { window, cooling_off: 0, opening: limit(all), comparison: limit(all) };
+            let since = Timestamp::from_unix_seconds(1_700_000_000 + register.size());
+            let last = entries / 100 - 1;
+            let mut slowest = Duration::ZERO;
+            let start = Instant::now();
+            for number in 0..times {
+                let claim = Claim {
+                    trustee: 1 + (number % 10) as u16,
+                    commitment: id(last),
+                    tag: id(last * 9),
+                    since,
+                };
+                let each = Instant::now();
+                let _ = black_box(register.forecast(&budgets, &claim, &[]));
+                slowest = slowest.max(each.elapsed());
+            }
+            let each = start.elapsed().as_secs_f64() * 1e3 / times as f64;
+            println!(
+                "budget of {all:>6}, {state}: {each:.3} ms, at most {:.3} ms",
+                slowest.as_secs_f64() * 1e3
+            );
+        }
+    }
+}

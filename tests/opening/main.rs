@@ -1,0 +1,18 @@
+//! Warrants, evidence and openings, as everybody who checks them meets them.
+
+#![cfg(all(feature = "platform", feature = "wallet"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod evidence;
+mod openings;
+mod platform;
+mod policy;
+#[allow(dead_code, reason = "its main is the example's")]
+#[path = "../../examples/verify_opening.rs"]
+mod program;
+mod sealed;
+mod terms;
+mod verify_program;
+mod world;

@@ -1,0 +1,280 @@
+//! An opening convinces offline, and with no part exchanged.
+
+use crate::world::{World, at, court, name, present};
+use proptest::prelude::*;
+use std::sync::LazyLock;
+use unjoin::ledger::{EvidenceError, WarrantAction};
+use unjoin::opening::{
+    AccountBinding, Opening, OpeningError, OpeningRefusal, OpeningTrust, TrusteeSecrets, WarrantError,
+    WarrantPolicy,
+};
+use unjoin::secret::SystemRng;
+use unjoin::token::Trustees;
+use unjoin::wire::Message;
+
+fn verify(world: &World, opening: &Opening) -> Result<unjoin::opening::Author, OpeningRefusal> {
+    opening.verify(&world.trust(), &mut SystemRng::new())
+}
+
+#[test]
+fn an_opening_names_the_author_and_the_account() {
+    let world = World::new();
+    let author = world.author("one");
+    let opening = world.open(&author);
+    let named = verify(&world, &opening).unwrap();
+    assert_eq!((named.wallet_key, named.account), (author.wallet_key(), None));
+    let opening = opening.with_binding(world.binding(&author, "ann"));
+    let read = Opening::from_bytes(&opening.to_bytes()).unwrap();
+    assert_eq!(read, opening);
+    let named = verify(&world, &read).unwrap();
+    assert_eq!((named.wallet_key, named.account), (author.wallet_key(), Some(name("ann"))));
+    for shown in [format!("{opening:?}"), format!("{:?}", verify(&world, &read))] {
+        assert!(!shown.contains("ann") && !shown.contains("Element"), "{shown}");
+    }
+}
+
+#[test]
+fn an_opening_verifies_after_refreshes_of_the_shares() {
+    let mut world = World::new();
+    let author = world.author("one");
+    world.refresh();
+    world.refresh();
+    let opening = world.open(&author);
+    assert_eq!(opening.committees().len(), 3);
+    assert_eq!(verify(&world, &opening).unwrap().wallet_key, author.wallet_key());
+
+    let (review, presented) = (opening.review(), opening.warrant());
+    let shares = || world.shares(presented, review, &[1, 2]);
+    let with = |committees: &[usize]| {
+        let committees = committees.iter().map(|at| world.committees[*at].clone()).collect();
+        let logged = world.log_warrant(presented);
+        let (warrant, review) = (presented.clone(), review.clone());
+        let rng = &mut SystemRng::new();
+        Opening::combine(warrant, logged, review, committees, shares(), &world.trust(), rng).map(drop)
+    };
+    assert_eq!(with(&[0, 1, 2]), Ok(()));
+    for chain in [&[][..], &[2], &[1, 2], &[0, 2], &[0, 2, 1], &[0, 1, 1, 2], &[0, 0, 1, 2]] {
+        assert_eq!(with(chain), Err(OpeningRefusal::Committee), "{chain:?}");
+    }
+    // Shares of one epoch do not open under the committee of another.
+    let culprits = OpeningRefusal::Shares(OpeningError::Culprits(vec![1, 2]));
+    assert_eq!(with(&[0, 1]), Err(culprits));
+}
+
+/// warrant, its entry, review, committees, shares, binding.
+fn parts(opening: &Opening) -> [Vec<u8>; 6] {
+    let bytes = opening.to_bytes();
+    let mut rest = &bytes[2..];
+    let mut take = |length: usize| {
+        let (taken, left) = rest.split_at(length);
+        rest = left;
+        taken.to_vec()
+    };
+    let length = |bytes: &[u8]| usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));
+    let mut part = || {
+        let prefix = take(2);
+        let body = take(length(&prefix));
+        [prefix, body].concat()
+    };
+    let (warrant, logged, review) = (part(), part(), part());
+    let committees = 2 + opening.committees().iter().map(|one| 2 + one.to_bytes().len()).sum::<usize>();
+    let committees = take(committees);
+    let shares = take(2 + 134 * opening.shares().len());
+    [warrant, logged, review, committees, shares, rest.to_vec()]
+}
+
+#[test]
+fn an_opening_with_any_part_exchanged_is_refused() {
+    let world = World::new();
+    let opened = |text: &str| {
+        let author = world.author(text);
+        world.open(&author).with_binding(world.binding(&author, text))
+    };
+    let (one, two) = (opened("one"), opened("two"));
+    let (first, second) = (parts(&one), parts(&two));
+    assert_eq!(first[3], second[3]);
+    for mixture in 0..64u8 {
+        let of = |part: usize| if mixture >> part & 1 == 0 { &first[part] } else { &second[part] };
+        let bytes: Vec<u8> = [vec![1, 45], (0..6).flat_map(of).copied().collect()].concat();
+        let mixed = Opening::from_bytes(&bytes).unwrap();
+        let pure = mixture & !8 == 0 || mixture | 8 == 63;
+        assert_eq!(verify(&world, &mixed).is_ok(), pure, "{mixture:06b}");
+    }
+}
+
+#[test]
+fn an_opening_has_one_to_256_committees_and_one_to_64_shares() {
+    let world = World::new();
+    let opening = world.open(&world.author("one"));
+    let [warrant, logged, review, committees, shares, binding] = parts(&opening);
+    let with = |committees: &[u8], shares: &[u8]| {
+        let bytes = [&[1, 45][..], &warrant, &logged, &review, committees, shares, &binding].concat();
+        Opening::from_bytes(&bytes)
+            .map(|read| assert_eq!(read.to_bytes(), bytes))
+            .map_err(|error| error.field)
+    };
+    let times = |part: &[u8], each: usize, count: u16| {
+        [&count.to_le_bytes()[..], &part[2..2 + each].repeat(count.into())].concat()
+    };
+    let (one_committee, one_share) = (committees.len() - 2, 134);
+    assert_eq!(with(&committees, &shares), Ok(()));
+    assert_eq!(with(&times(&committees, one_committee, 256), &times(&shares, one_share, 64)), Ok(()));
+    assert_eq!(with(&times(&committees, one_committee, 257), &shares), Err("committees"));
+    assert_eq!(with(&committees, &times(&shares, one_share, 65)), Err("shares"));
+    assert_eq!(with(&times(&committees, one_committee, 0), &shares), Err("committees"));
+    assert_eq!(with(&committees, &times(&shares, one_share, 0)), Err("shares"));
+}
+
+#[test]
+fn every_culprit_is_named_and_nothing_is_opened() {
+    let world = World::new();
+    let (one, two) = (world.publish(&world.author("one")), world.publish(&world.author("two")));
+    let presented = world.warrant(WarrantAction::Open, &[&one, &two]);
+    let good = world.shares(&presented, &one, &[1, 2, 3]);
+    // Right for the other review of the very same warrant.
+    let bad = world.shares(&presented, &two, &[1, 3]);
+    let named = |shares| match world.combine(&presented, &one, shares) {
+        Err(OpeningRefusal::Shares(OpeningError::Culprits(indices))) => indices,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(named(vec![bad[1].clone(), good[1].clone(), bad[0].clone()]), [1, 3]);
+    assert_eq!(named(vec![good[0].clone(), good[0].clone(), good[2].clone()]), [1]);
+    // A share under another warrant on the same review is a bad one, too.
+    let elsewhere = world.shares(&world.warrant(WarrantAction::Open, &[&one]), &one, &[2]);
+    assert_eq!(named(vec![good[0].clone(), elsewhere[0].clone()]), [2]);
+    let few = world.combine(&presented, &one, good[..1].to_vec());
+    assert_eq!(few.err(), Some(OpeningRefusal::Shares(OpeningError::TooFew)));
+    // More than enough: t of them are kept, whichever.
+    let opening = world.combine(&presented, &one, good.into_iter().rev().collect()).unwrap();
+    assert_eq!(opening.shares().len(), 2);
+    assert!(verify(&world, &opening).is_ok());
+}
+
+#[test]
+fn a_warrant_for_another_review_or_another_end_opens_nothing() {
+    let world = World::new();
+    let (one, two) = (world.publish(&world.author("one")), world.publish(&world.author("two")));
+    let presented = world.warrant(WarrantAction::Open, &[&one]);
+    let replayed = world.combine(&presented, &two, world.shares(&presented, &two, &[1, 2]));
+    assert_eq!(replayed.err(), Some(OpeningRefusal::OtherReview));
+    let compared = world.warrant(WarrantAction::SameAuthor, &[&one, &two]);
+    let unmasked = world.combine(&compared, &one, world.shares(&compared, &one, &[1, 2]));
+    assert_eq!(unmasked.err(), Some(OpeningRefusal::Shares(OpeningError::Action)));
+}
+
+#[test]
+fn the_warrant_must_have_been_valid_when_the_ledger_shows_it() {
+    let world = World::new();
+    let review = world.publish(&world.author("one"));
+    let terms = world.terms(WarrantAction::Open, &[&review]);
+    let later = unjoin::opening::WarrantTerms::new(
+        terms.case(),
+        terms.requester().clone(),
+        terms.action(),
+        terms.grounds(),
+        at(100)..=at(200),
+        *terms.recipient(),
+        terms.reviews().to_vec(),
+    );
+    let presented = present(later.unwrap());
+    let open = || world.combine(&presented, &review, world.shares(&presented, &review, &[1, 2])).err();
+    let early = WarrantError::NotYetValid { not_before: at(100) };
+    assert_eq!(open(), Some(OpeningRefusal::Warrant(early)));
+    world.clock.set(at(150));
+    assert_eq!(open(), None);
+    world.clock.set(at(201));
+    let late = WarrantError::NoLongerValid { not_after: at(200) };
+    assert_eq!(open(), Some(OpeningRefusal::Warrant(late)));
+}
+
+#[test]
+fn the_entry_must_be_this_warrants_under_this_blind() {
+    let world = World::new();
+    let review = world.publish(&world.author("one"));
+    let presented = world.warrant(WarrantAction::Open, &[&review]);
+    let again = present(presented.terms().clone());
+    let with = |logged| {
+        let (warrant, review, committees) = (presented.clone(), review.clone(), world.committees.clone());
+        let shares = world.shares(&presented, &review, &[1, 2]);
+        let rng = &mut SystemRng::new();
+        Opening::combine(warrant, logged, review, committees, shares, &world.trust(), rng).err()
+    };
+    assert_eq!(with(world.log_warrant(&again)), Some(OpeningRefusal::OtherEntry));
+    let mut narrower = presented.entry();
+    narrower.action = WarrantAction::SameAuthor;
+    let logged = world.append(&world.openings, narrower.to_bytes());
+    assert_eq!(with(logged), Some(OpeningRefusal::OtherEntry));
+    let logged = world.append(&world.reviews, presented.entry().to_bytes());
+    assert!(matches!(with(logged), Some(OpeningRefusal::Log(EvidenceError::Policy(_)))));
+    assert_eq!(with(world.log_warrant(&presented)), None);
+}
+
+#[test]
+fn who_trusts_others_is_not_convinced() {
+    let (world, stranger, rng) = (World::new(), World::new(), &mut SystemRng::new());
+    let opening = world.open(&world.author("one"));
+    let trust = world.trust();
+    assert!(opening.verify(&trust, rng).is_ok());
+    let secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
+    let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
+    let refused = opening.verify(&OpeningTrust { trustees: &trustees, ..trust }, rng);
+    assert_eq!(refused, Err(OpeningRefusal::Committee));
+    let mut strict = court();
+    strict.needed = 3;
+    for requesters in
+        [vec![strict], vec![], vec![unjoin::opening::Requester { name: name("press"), ..court() }]]
+    {
+        let requesters = WarrantPolicy::new(requesters).unwrap();
+        let refused = opening.verify(&OpeningTrust { requesters: &requesters, ..trust }, rng);
+        assert!(matches!(refused, Err(OpeningRefusal::Warrant(_))));
+    }
+    let refused = opening.verify(&OpeningTrust { issuers: &stranger.issuers, ..trust }, rng);
+    assert!(matches!(refused, Err(OpeningRefusal::Review(_))));
+    let refused = opening.verify(&OpeningTrust { reviews: trust.openings, ..trust }, rng);
+    assert!(matches!(refused, Err(OpeningRefusal::Review(_))));
+    let refused = opening.verify(&OpeningTrust { openings: trust.reviews, ..trust }, rng);
+    assert!(matches!(refused, Err(OpeningRefusal::Log(_))));
+}
+
+#[test]
+fn an_account_is_named_only_with_the_entry_that_enrolled_its_wallet() {
+    let world = World::new();
+    let (ann, ben) = (world.author("one"), world.author("two"));
+    let (opening, binding) = (world.open(&ann), world.binding(&ann, "ann"));
+    let named = |binding| verify(&world, &opening.clone().with_binding(binding)).map(|author| author.account);
+    assert_eq!(named(binding.clone()), Ok(Some(name("ann"))));
+    let framed = AccountBinding { account: name("ben"), ..binding.clone() };
+    assert_eq!(named(framed), Err(OpeningRefusal::Binding));
+    let blind = AccountBinding { blind: [8; 32], ..binding.clone() };
+    assert_eq!(named(blind), Err(OpeningRefusal::Binding));
+    assert_eq!(named(world.binding(&ben, "ben")), Err(OpeningRefusal::Binding));
+    // The right commitment in an entry of another kind, or of another ledger.
+    let entry = opening.warrant().entry();
+    let other =
+        AccountBinding { entry: world.cosigned(&world.openings, &entry.to_bytes()), ..binding.clone() };
+    assert_eq!(named(other), Err(OpeningRefusal::Binding));
+    let bytes = binding.entry.claimed_entry().to_vec();
+    let other = AccountBinding { entry: world.append(&world.reviews, bytes), ..binding };
+    assert!(matches!(named(other), Err(OpeningRefusal::Log(_))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_flipped_bit_refuses(flips in proptest::collection::vec(any::<usize>(), 8)) {
+        static WORLD: LazyLock<(World, Vec<u8>)> = LazyLock::new(|| {
+            let world = World::new();
+            let author = world.author("one");
+            let opening = world.open(&author).with_binding(world.binding(&author, "ann"));
+            (world, opening.to_bytes())
+        });
+        let (world, bytes) = &*WORLD;
+        for flip in flips {
+            let (mut bytes, bit) = (bytes.clone(), flip % (8 * bytes.len()));
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let read = Opening::from_bytes(&bytes);
+            prop_assert!(read.is_err() || verify(world, &read.unwrap()).is_err(), "bit {}", bit);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! From an order to a named account: a whole platform, its ledgers, and trustees after a real
+//! ceremony.
+
+use crate::world::{World, name, present};
+use std::sync::Arc;
+use unjoin::issuer::{BoundAccount, ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
+use unjoin::ledger::{
+    BindingEntry, KeyName, LedgerConfig, LedgerView, Ledgers, NoteKey, OpenedEntry, WarrantAction, Witness,
+    WitnessKey, WitnessPolicy, WitnessService,
+};
+use unjoin::opening::{AccountBinding, DecryptionShare, Opening, OpeningTrust, WarrantTerms};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::MemoryStore;
+use unjoin::token::{EnrolmentContext, Presentation, Review, binding_commitment};
+use unjoin::wallet::{TrustRoots, Wallet};
+use unjoin::wire::Message;
+use unjoin::{
+    DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformError, PlatformSecrets, Timestamp,
+    WEEK,
+};
+
+type Shared = Arc<MemoryStore>;
+
+fn monday() -> Timestamp {
+    Timestamp::from_unix_seconds(1_700_438_400)
+}
+
+struct Shop {
+    platform: Platform<Shared>,
+    clock: Arc<ManualClock>,
+    trust: TrustRoots,
+    reviews: WitnessPolicy,
+    openings: WitnessPolicy,
+}
+
+impl Shop {
+    fn new(world: &World, with_ledgers: bool) -> Self {
+        let rng = &mut SystemRng::new();
+        let clock = Arc::new(ManualClock::new(monday()));
+        let environment = || Environment::new(clock.clone(), || Box::new(SystemRng::new()));
+        let secrets = PlatformSecrets::generate(*world.committees[0].committee().key(), rng);
+        let pair = secrets.keys.newest();
+        let trust = TrustRoots::new(secrets.platform_key.public(), 2)
+            .pin(*pair.issuer_key.public(), pair.escrow_key)
+            .unwrap();
+        let mut config = PlatformConfig::new(name("shop.example"));
+        config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
+        let stores = || Shared::default();
+        let standing = Arc::new(EveryoneOfStanding);
+        let platform = Platform::open(stores(), stores(), config, secrets, standing, environment()).unwrap();
+        let key = |title: &str, seed| {
+            NoteKey::from_secret_bytes(KeyName::new(title).unwrap(), &SecretBytes::new([seed; 32]))
+        };
+        let keys = || [key("shop.example/reviews", 1), key("shop.example/openings", 2)];
+        let witness = WitnessKey::generate(KeyName::new("witness").unwrap(), rng);
+        let logs = keys().map(|key| key.public().clone()).to_vec();
+        let witness = WitnessService::open(Arc::new(MemoryStore::new()), witness, logs, environment());
+        let [reviews, openings] = keys().map(|key| {
+            let witnesses = vec![witness.public_key().clone()];
+            WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, 60).unwrap()
+        });
+        let [first, second] = keys();
+        let ledgers = Ledgers::open(
+            Arc::new(Shared::default()),
+            LedgerConfig { key: first, policy: Some(reviews.clone()) },
+            LedgerConfig { key: second, policy: Some(openings.clone()) },
+            vec![Arc::new(witness)],
+        );
+        let platform = if with_ledgers { platform.with_ledgers(ledgers.unwrap()) } else { platform };
+        Self { platform, clock, trust, reviews, openings }
+    }
+
+    /// Somebody whose review of one order waits for its boundary.
+    fn customer(&self, account: &str) -> (Wallet, Presentation, Review) {
+        let (rng, issuer, account) = (&mut SystemRng::new(), name("shop.example"), name(account));
+        let (wallet, merchant) = (Wallet::generate(rng), name("lamps.example"));
+        let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[1; 32] };
+        self.platform.enrol(account.clone(), [1; 32], wallet.enrol(context, rng).unwrap()).unwrap();
+        let order = OrderReport {
+            order_id: account.as_bytes().to_vec(),
+            account: account.clone(),
+            merchant: merchant.clone(),
+            class: 0,
+            due_at: monday(),
+        };
+        let handle = self.platform.order_due(order).unwrap();
+        let offer = self.platform.offer(account.clone(), merchant.clone(), handle).unwrap();
+        let (pending, request) = wallet.request(&issuer, &offer, &self.trust, rng).unwrap();
+        let grant = self.platform.grant(account, merchant.clone(), request).unwrap().wait().unwrap().unwrap();
+        let token = wallet.finish(pending, &grant, rng).unwrap();
+        self.platform.numbers_dead(NumbersDead { merchant, handle, at: monday() }).unwrap();
+        let review = Review::new(1, "They threatened me.", vec![]).unwrap();
+        let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).unwrap();
+        self.platform.submit(presentation.clone(), review.clone()).unwrap().wait().unwrap().unwrap();
+        (wallet, presentation, review)
+    }
+
+    fn tick(&self, now: Timestamp) {
+        self.clock.set(now);
+        assert!(self.platform.tick().unwrap().failed.is_empty());
+    }
+}
+
+#[test]
+fn a_review_of_a_whole_platform_is_opened_to_its_account_and_anybody_can_check_it() {
+    let (world, rng) = (World::new(), &mut SystemRng::new());
+    let shop = Shop::new(&world, true);
+    let (wallet, presentation, _) = shop.customer("ann");
+    shop.customer("ben");
+    let (scope, id) = (presentation.scope().clone(), presentation.review_id());
+    assert_eq!(shop.platform.evidence(&scope, &id).unwrap(), None, "nothing before publication");
+    shop.tick(monday().saturating_add(2 * WEEK + 1));
+    let published = (3..8).map(|week| monday().saturating_add(week * WEEK + 1)).find(|now| {
+        shop.tick(*now);
+        shop.platform.evidence(&scope, &id).unwrap().is_some()
+    });
+    let now = published.unwrap();
+
+    // The court.
+    let (court, valid) = (name("court.example"), now..=now.saturating_add(DAY));
+    let (recipient, action) = (*world.recipient.public(), WarrantAction::Open);
+    let terms = WarrantTerms::new("Az. 1", court, action, crate::world::GROUNDS, valid, recipient, vec![id]);
+    let presented = present(terms.unwrap());
+
+    // The platform: logs the warrant, and hands out the evidence and nothing else.
+    let evidence = shop.platform.evidence(&scope, &id).unwrap().unwrap();
+    let openings = shop.platform.ledgers().unwrap().openings();
+    let entry = presented.entry().to_bytes();
+    // Once, and again after a lost answer.
+    let place = openings.append(std::slice::from_ref(&entry)).unwrap();
+    assert_eq!(openings.append(std::slice::from_ref(&entry)).unwrap(), place);
+    shop.tick(now);
+    let logged = openings.evidence_of(&entry).unwrap().unwrap();
+
+    // The trustees.
+    let issuers = [*shop.platform.issuer().keys().newest().issuer_key.public()];
+    let committee = world.committees[0].committee();
+    let review = evidence.verify(&issuers, committee.key(), &shop.reviews, rng).unwrap();
+    let context = review.share_context(presented.terms());
+    let shares = [3usize, 1].map(|index| {
+        let share = world.secrets[index - 1].share().unwrap();
+        DecryptionShare::answer(share, committee, &context, &mut SystemRng::new()).unwrap()
+    });
+
+    // The court again, and anybody.
+    let trust = OpeningTrust {
+        issuers: &issuers,
+        trustees: &world.trustees,
+        requesters: &world.requesters,
+        reviews: &shop.reviews,
+        openings: &shop.openings,
+    };
+    let committees = world.committees.clone();
+    let opening =
+        Opening::combine(presented.clone(), logged, evidence, committees, shares.to_vec(), &trust, rng);
+    let opening = opening.unwrap();
+    let author = opening.verify(&trust, rng).unwrap();
+    assert_eq!(author.wallet_key, wallet.wallet_key(&name("shop.example")).unwrap());
+
+    // Whose wallet it is: out of the directory, shown by what it logged when she enrolled.
+    let bound = shop.platform.issuer().account_of(&author.wallet_key).unwrap().unwrap();
+    let BoundAccount { account, blind } = bound;
+    let commitment = binding_commitment(&account, &author.wallet_key, &blind);
+    let entry = openings.evidence_of(&BindingEntry { commitment }.to_bytes()).unwrap().unwrap();
+    let opening = opening.with_binding(AccountBinding { account, blind, entry });
+    assert_eq!(opening.verify(&trust, rng).unwrap().account, Some(name("ann")));
+
+    // What the platform logs in the end.
+    let opened = OpenedEntry { commitment: presented.commitment(), tag: presented.tag(&id) };
+    openings.append(&[opened.to_bytes(), presented.disclosure().to_bytes()]).unwrap();
+    shop.tick(now);
+    assert!(openings.evidence_of(&presented.disclosure().to_bytes()).unwrap().is_some());
+}
+
+#[test]
+fn a_platform_without_ledgers_has_no_evidence_to_hand_out() {
+    let world = World::new();
+    let shop = Shop::new(&world, false);
+    let (_, presentation, _) = shop.customer("ann");
+    let refused = shop.platform.evidence(presentation.scope(), &presentation.review_id()).unwrap_err();
+    assert!(matches!(refused, PlatformError::NoLedgers));
+    assert_eq!(refused.code(), "platform.no_ledgers");
+}
+
+#[test]
+fn names_are_read_as_they_are_written() {
+    // The requester's name in the entry is the bytes of the warrant's.
+    let world = World::new();
+    let review = world.publish(&world.author("one"));
+    let presented = world.warrant(WarrantAction::Open, &[&review]);
+    assert_eq!(Name::new(presented.entry().requester).unwrap(), *presented.terms().requester());
+}

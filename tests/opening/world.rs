@@ -1,0 +1,299 @@
+//! Trustees after a real ceremony, a court, an issuer, and two ledgers with a witness whose
+//! clock the test sets.
+
+use std::sync::Arc;
+use unjoin::ledger::{
+    BindingEntry, CosignedEntry, KeyName, Ledger, LedgerView, Log, NoteKey, PublishedEntry, WarrantAction,
+    Witness, WitnessKey, WitnessPolicy, WitnessService,
+};
+use unjoin::opening::{
+    AccountBinding, CeremonyPlan, DecryptionShare, Opening, OpeningRefusal, OpeningTrust, PresentedWarrant,
+    RecipientKey, Requester, ReviewEvidence, SealedShare, SignedCommittee, Step, TrusteeSecrets, Warrant,
+    WarrantPolicy, WarrantTerms,
+};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::MemoryStore;
+use unjoin::token::{
+    Accepted, Grant, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation, Review,
+    Scope, Trustees, binding_commitment,
+};
+use unjoin::wallet::{Token, TrustRoots, Wallet};
+use unjoin::wire::Message;
+use unjoin::{Environment, ManualClock, Name, Timestamp};
+
+pub(crate) const START: u64 = 1_700_000_000;
+pub(crate) const GROUNDS: u16 = 3;
+
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_unix_seconds(START + seconds)
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub(crate) fn key(text: &str, seed: u8) -> NoteKey {
+    NoteKey::from_secret_bytes(KeyName::new(text).unwrap(), &SecretBytes::new([seed; 32]))
+}
+
+/// The court's officers, of whom two must sign.
+pub(crate) fn officers() -> [NoteKey; 3] {
+    [1, 2, 3].map(|seed| key(&format!("court.example/officer{seed}"), seed))
+}
+
+pub(crate) fn court() -> Requester {
+    Requester {
+        name: name("court.example"),
+        keys: officers().map(|officer| officer.public().clone()).to_vec(),
+        needed: 2,
+        actions: vec![WarrantAction::Open, WarrantAction::SameAuthor],
+        grounds: vec![GROUNDS],
+    }
+}
+
+/// One ledger with its policy.
+pub(crate) struct Logged {
+    pub(crate) log: Log<MemoryStore>,
+    pub(crate) policy: WitnessPolicy,
+}
+
+impl Logged {
+    fn new(ledger: Ledger, key: NoteKey, witness: &WitnessService<MemoryStore>) -> Self {
+        let witnesses = vec![witness.public_key().clone()];
+        let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, 60).unwrap();
+        let log = Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap();
+        Self { log, policy }
+    }
+}
+
+/// Somebody who wrote a review.
+pub(crate) struct Author {
+    pub(crate) wallet: Wallet,
+    pub(crate) token: Token,
+    pub(crate) review: Review,
+}
+
+pub(crate) struct World {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) witness: WitnessService<MemoryStore>,
+    pub(crate) reviews: Logged,
+    pub(crate) openings: Logged,
+    pub(crate) secrets: Vec<TrusteeSecrets>,
+    pub(crate) trustees: Trustees,
+    pub(crate) committees: Vec<SignedCommittee>,
+    pub(crate) issuer_key: IssuerKey,
+    pub(crate) issuers: Vec<IssuerPublicKey>,
+    pub(crate) requesters: WarrantPolicy,
+    pub(crate) recipient: RecipientKey,
+}
+
+impl World {
+    /// A ceremony of three trustees, of whom two open.
+    pub(crate) fn new() -> Self {
+        let rng = &mut SystemRng::new();
+        let clock = Arc::new(ManualClock::new(at(0)));
+        let (reviews, openings) = (key("shop.example/reviews", 21), key("shop.example/openings", 22));
+        let witness =
+            WitnessKey::from_secret_bytes(KeyName::new("witness").unwrap(), &SecretBytes::new([23; 32]));
+        let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
+        let logs = vec![reviews.public().clone(), openings.public().clone()];
+        let witness = WitnessService::open(Arc::new(MemoryStore::new()), witness, logs, environment);
+        let secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
+        let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
+        let issuer_key = IssuerKey::generate(rng);
+        let mut world = Self {
+            reviews: Logged::new(Ledger::Reviews, reviews, &witness),
+            openings: Logged::new(Ledger::Openings, openings, &witness),
+            clock,
+            witness,
+            secrets,
+            committees: Vec::new(),
+            issuers: vec![*IssuerKey::generate(rng).public(), *issuer_key.public()],
+            issuer_key,
+            requesters: WarrantPolicy::new(vec![court()]).unwrap(),
+            recipient: RecipientKey::generate(rng),
+            trustees: trustees.clone(),
+        };
+        world.run(CeremonyPlan::key_generation(2, trustees, rng).unwrap());
+        world
+    }
+
+    /// The next share epoch.
+    pub(crate) fn refresh(&mut self) {
+        let committee = self.committees.last().unwrap().committee();
+        let (trustees, rng) = (self.trustees.clone(), &mut SystemRng::new());
+        let plan = CeremonyPlan::refresh(committee, trustees, vec![1, 2, 3], rng).unwrap();
+        self.run(plan);
+    }
+
+    fn run(&mut self, plan: CeremonyPlan) {
+        let (rng, mut messages) = (&mut SystemRng::new(), Vec::new());
+        for trustee in &mut self.secrets {
+            trustee.join(plan.clone(), rng).unwrap();
+        }
+        while self.secrets.iter().any(|trustee| trustee.plan().is_some()) {
+            for trustee in self.secrets.iter_mut().filter(|trustee| trustee.plan().is_some()) {
+                if let Step::Publish(message) = trustee.next(&messages, rng).unwrap() {
+                    messages.push(message);
+                }
+            }
+        }
+        self.committees.push(self.secrets[0].committee().unwrap().clone());
+    }
+
+    /// Appends an entry and publishes; the entry under the checkpoint.
+    pub(crate) fn append(&self, to: &Logged, entry: Vec<u8>) -> CosignedEntry {
+        to.log.append(std::slice::from_ref(&entry)).unwrap();
+        self.cosigned(to, &entry)
+    }
+
+    /// An entry under a fresh checkpoint.
+    pub(crate) fn cosigned(&self, on: &Logged, entry: &[u8]) -> CosignedEntry {
+        assert!(on.log.publish(&[&self.witness]).unwrap().published);
+        on.log.evidence_of(entry).unwrap().unwrap()
+    }
+
+    pub(crate) fn author(&self, text: &str) -> Author {
+        self.author_under(&self.issuer_key, text)
+    }
+
+    pub(crate) fn author_under(&self, issuer_key: &IssuerKey, text: &str) -> Author {
+        let (rng, escrow_key) = (&mut SystemRng::new(), *self.committees[0].committee().key());
+        let wallet = Wallet::generate(rng);
+        let scope = Scope::new(*issuer_key.public().id(), name("lamps.example"), 7);
+        let (issuer_key_, handle) = (*issuer_key.public(), OrderHandle([7; 16]));
+        let offer = Offer { handle, scope, issuer_key: issuer_key_, escrow_key };
+        let platform = PlatformKey::generate(rng).public();
+        let trust = TrustRoots::new(platform, 2).pin(issuer_key_, escrow_key).unwrap();
+        let (pending, request) = wallet.request(&name("issuer"), &offer, &trust, rng).unwrap();
+        let grant = Grant::issue(issuer_key, request.scope(), request.commitment(), rng).unwrap();
+        let token = wallet.finish(pending, &grant, rng).unwrap();
+        Author { wallet, token, review: Review::new(1, text, vec![]).unwrap() }
+    }
+
+    /// Publishes the author's review, as a desk does.
+    pub(crate) fn publish(&self, author: &Author) -> ReviewEvidence {
+        self.publish_as(&self.issuer_key, &author.present(), author.review.digest())
+    }
+
+    /// Logs whatever this is as a published review: what a corrupt desk can do.
+    pub(crate) fn publish_as(
+        &self,
+        issuer_key: &IssuerKey,
+        presentation: &Presentation,
+        review_digest: [u8; 32],
+    ) -> ReviewEvidence {
+        let rng = &mut SystemRng::new();
+        let accepted = Accepted::prove(issuer_key, presentation, &review_digest, rng);
+        let entry = PublishedEntry {
+            review_id: *presentation.review_id().as_bytes(),
+            review_digest,
+            presentation_hash: presentation.hash(),
+            boundary: at(0),
+        };
+        let published = self.append(&self.reviews, entry.to_bytes());
+        ReviewEvidence { presentation: presentation.clone(), accepted, review_digest, published }
+    }
+
+    pub(crate) fn terms(&self, action: WarrantAction, reviews: &[&ReviewEvidence]) -> WarrantTerms {
+        let reviews = reviews.iter().map(|review| review.presentation.review_id()).collect();
+        let (requester, recipient) = (name("court.example"), *self.recipient.public());
+        WarrantTerms::new(
+            "Az. 41 Js 12/26",
+            requester,
+            action,
+            GROUNDS,
+            at(0)..=at(1_000),
+            recipient,
+            reviews,
+        )
+        .unwrap()
+    }
+
+    /// A warrant that two officers signed.
+    pub(crate) fn warrant(&self, action: WarrantAction, reviews: &[&ReviewEvidence]) -> PresentedWarrant {
+        present(self.terms(action, reviews))
+    }
+
+    pub(crate) fn log_warrant(&self, presented: &PresentedWarrant) -> CosignedEntry {
+        self.append(&self.openings, presented.entry().to_bytes())
+    }
+
+    /// What these trustees answer, on its way through the recipient's hands.
+    pub(crate) fn shares(
+        &self,
+        presented: &PresentedWarrant,
+        review: &ReviewEvidence,
+        trustees: &[u16],
+    ) -> Vec<DecryptionShare> {
+        let (rng, terms) = (&mut SystemRng::new(), presented.terms());
+        let committee = self.committees.last().unwrap().committee();
+        let verified = review.verify(&self.issuers, committee.key(), &self.reviews.policy, rng).unwrap();
+        let answer = |index: &u16| {
+            let share = self.secrets[usize::from(*index) - 1].share().unwrap();
+            let context = verified.share_context(terms);
+            let share = DecryptionShare::answer(share, committee, &context, rng).unwrap();
+            let (commitment, subject) = (presented.commitment(), context.subject);
+            let sealed = SealedShare::seal(&share, terms, commitment, subject, rng).unwrap();
+            let sealed = SealedShare::from_bytes(&sealed.to_bytes()).unwrap();
+            assert_eq!(self.recipient.open(&sealed, terms).unwrap(), share);
+            share
+        };
+        trustees.iter().map(answer).collect()
+    }
+
+    pub(crate) fn trust(&self) -> OpeningTrust<'_> {
+        OpeningTrust {
+            issuers: &self.issuers,
+            trustees: &self.trustees,
+            requesters: &self.requesters,
+            reviews: &self.reviews.policy,
+            openings: &self.openings.policy,
+        }
+    }
+
+    pub(crate) fn combine(
+        &self,
+        presented: &PresentedWarrant,
+        review: &ReviewEvidence,
+        shares: Vec<DecryptionShare>,
+    ) -> Result<Opening, OpeningRefusal> {
+        let logged = self.log_warrant(presented);
+        let (warrant, review, committees) = (presented.clone(), review.clone(), self.committees.clone());
+        Opening::combine(warrant, logged, review, committees, shares, &self.trust(), &mut SystemRng::new())
+    }
+
+    /// A review's opening by the first two trustees.
+    pub(crate) fn open(&self, author: &Author) -> Opening {
+        let review = self.publish(author);
+        let presented = self.warrant(WarrantAction::Open, &[&review]);
+        let shares = self.shares(&presented, &review, &[1, 2]);
+        self.combine(&presented, &review, shares).unwrap()
+    }
+
+    /// What the directory logged when the author enrolled.
+    pub(crate) fn binding(&self, author: &Author, account: &str) -> AccountBinding {
+        let (account, blind) = (name(account), [9; 32]);
+        let commitment = binding_commitment(&account, &author.wallet_key(), &blind);
+        let entry = self.append(&self.openings, BindingEntry { commitment }.to_bytes());
+        AccountBinding { account, blind, entry }
+    }
+}
+
+impl Author {
+    pub(crate) fn present(&self) -> Presentation {
+        let rng = &mut SystemRng::new();
+        self.wallet.present_early_trusting_host_silence(&self.token, &self.review, rng).unwrap()
+    }
+
+    pub(crate) fn wallet_key(&self) -> unjoin::algebra::Element {
+        self.wallet.wallet_key(&name("issuer")).unwrap()
+    }
+}
+
+/// Signed by the first two officers, with a fresh blind.
+pub(crate) fn present(terms: WarrantTerms) -> PresentedWarrant {
+    let mut warrant = Warrant::draft(terms).unwrap();
+    officers()[..2].iter().for_each(|officer| warrant.sign(officer).unwrap());
+    PresentedWarrant::new(warrant, &mut SystemRng::new())
+}

@@ -1,0 +1,210 @@
+//! A trustee's process is killed at random moments: it never promises one review two entries or
+//! one entry two reviews, never gives two shares for one, and never exceeds its budget.
+
+#![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
+#![allow(dead_code, reason = "the world serves other tests too")]
+
+extern crate unjoin;
+
+mod common;
+#[path = "../src/opening/trustee/tests/world.rs"]
+mod world;
+
+use common::Directory;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, fs, thread};
+use unjoin::ledger::{DirectoryView, ShareReleasedEntry, export};
+use unjoin::opening::{
+    Answer, BudgetPolicy, OpeningRequest, PresentedWarrant, ReviewEvidence, SealedShare,
+    SealedTrusteeSecrets, Trustee, TrusteeError,
+};
+use unjoin::secret::SystemRng;
+use unjoin::store::RedbStore;
+use unjoin::token::IssuerPublicKey;
+use unjoin::wire::Message;
+use unjoin::{Clock, DAY, Environment, ManualClock, Timestamp, algebra::Element};
+use world::{PASSPHRASE, World, policy};
+
+/// The number of kills, if it is not the usual.
+const KILLS: &str = "UNJOIN_KILLS";
+/// Names a child's directory and its time, which makes it a child.
+const CHILD: &str = "UNJOIN_TRUSTEE_CRASH_CHILD";
+const TEST: &str = "no_kill_makes_a_trustee_release_more_or_anything_twice";
+const REVIEWS: usize = 5;
+const BUDGET: u32 = 3;
+/// Of one warrant.
+const LIVES: u64 = 4;
+
+fn budgets() -> BudgetPolicy {
+    world::budgets(9, BUDGET, 9)
+}
+
+/// A number that looks random and is determined by `seed` (the finalizer of SplitMix64).
+fn mix(seed: u64) -> u64 {
+    let z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+fn read<M: Message>(path: &Path) -> M {
+    M::from_bytes(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Asks for every review of the warrant, again and again, and says what was answered.
+fn live_until_killed(directory: &Path, seconds: u64) -> ! {
+    let issuer: [u8; 32] = fs::read(directory.join("issuer")).unwrap().try_into().unwrap();
+    let policy = policy(IssuerPublicKey::new(Element::from_bytes(&issuer).unwrap()), budgets());
+    let sealed: SealedTrusteeSecrets = read(&directory.join("secrets"));
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(seconds)));
+    let environment = Environment::new(clock, || Box::new(SystemRng::new()));
+    let store = Arc::new(RedbStore::create_or_open(directory.join("rows")).unwrap());
+    let trustee = Trustee::open(store, sealed.open(PASSPHRASE).unwrap(), policy, environment).unwrap();
+    let ledger = DirectoryView::new(directory.join("ledger"));
+    let presented: PresentedWarrant = read(&directory.join("warrant"));
+    let requests: Vec<_> = (0..REVIEWS)
+        .map(|review| {
+            let review: ReviewEvidence = read(&directory.join(format!("review {review}")));
+            OpeningRequest { presented: presented.clone(), review }
+        })
+        .collect();
+    let mut out = std::io::stdout().lock();
+    loop {
+        for (review, request) in requests.iter().enumerate() {
+            let line = match trustee.answer(request, &ledger) {
+                Ok(Answer::Append(entry)) => format!("append {review} {}", hex(&entry)),
+                Ok(Answer::Released(share)) => format!("released {review} {}", hex(&share.to_bytes())),
+                Ok(other) => panic!("{other:?}"),
+                Err(TrusteeError::Budget(_)) => format!("refused {review} -"),
+                Err(error) => panic!("{error}"),
+            };
+            // Nobody listens any more: there is nothing left to live for.
+            if writeln!(out, "\nsaid {line}").and_then(|()| out.flush()).is_err() {
+                std::process::exit(0);
+            }
+        }
+    }
+}
+
+/// A child that does not outlive the test.
+struct Victim(Child);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lets one life begin, kills it after so many lines and so long: what it said.
+fn kill_one(directory: &Path, now: Timestamp, life: u64) -> Vec<String> {
+    let child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
+        .env(CHILD, format!("{}|{}", directory.to_str().unwrap(), now.as_unix_seconds()))
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut victim = Victim(child.unwrap());
+    let said = BufReader::new(victim.0.stdout.take().unwrap());
+    let (wanted, delay) = (1 + mix(life ^ 0x11) % 7, Duration::from_micros(mix(life ^ 0x22) % 6000));
+    let mut lines = Vec::new();
+    thread::scope(|threads| {
+        let mut waiting = Some(victim);
+        // What a killed process wrote before stays in the pipe: it was answered.
+        for line in said.lines().map(Result::unwrap) {
+            let Some(line) = line.strip_prefix("said ") else { continue };
+            lines.push(line.to_owned());
+            if lines.len() as u64 >= wanted
+                && let Some(mut victim) = waiting.take()
+            {
+                // Reading goes on meanwhile. The delay waits for nothing: it is what is random.
+                threads.spawn(move || {
+                    thread::sleep(delay);
+                    assert!(victim.0.try_wait().unwrap().is_none(), "a child ended by itself");
+                });
+            }
+        }
+        assert!(waiting.is_none(), "a child ended by itself: its fault stands above");
+    });
+    lines
+}
+
+/// What was said of the reviews of one warrant.
+#[derive(Default)]
+struct Said {
+    entries: BTreeMap<usize, Vec<u8>>,
+    shares: BTreeMap<usize, [u8; 32]>,
+}
+
+#[test]
+fn no_kill_makes_a_trustee_release_more_or_anything_twice() {
+    if let Ok(told) = env::var(CHILD) {
+        let (directory, seconds) = told.split_once('|').unwrap();
+        live_until_killed(Path::new(directory), seconds.parse().unwrap());
+    }
+    let kills: u64 = env::var(KILLS).map_or(24, |kills| kills.parse().unwrap());
+    let parent = Directory::new();
+    let directory = parent.file("trustee");
+    fs::create_dir(&directory).unwrap();
+    let world = World::new(1, 1, REVIEWS, budgets());
+    fs::write(directory.join("issuer"), world.issuer.public().element().as_bytes()).unwrap();
+    fs::write(directory.join("secrets"), world.sealed[0].to_bytes()).unwrap();
+    for (at, written) in world.written.iter().enumerate() {
+        fs::write(directory.join(format!("review {at}")), written.evidence.to_bytes()).unwrap();
+    }
+    let (mut sequences, mut shares) = (BTreeMap::<u64, Vec<u8>>::new(), 0);
+    for round in 0..kills.div_ceil(LIVES) {
+        // A window later the budget is whole again.
+        world.pass(8 * DAY);
+        let presented = world.warrant(&(0..REVIEWS).collect::<Vec<_>>());
+        fs::write(directory.join("warrant"), presented.to_bytes()).unwrap();
+        let mut said = Said::default();
+        for life in LIVES * round..LIVES * (round + 1) {
+            export(&world.openings, &directory.join("ledger")).unwrap();
+            for line in kill_one(&directory, world.clock.now(), life) {
+                let words: Vec<&str> = line.split(' ').collect();
+                let review: usize = words[1].parse().unwrap();
+                match words[0] {
+                    "append" => {
+                        let entry = bytes(words[2]);
+                        let before = said.entries.insert(review, entry.clone());
+                        assert!(before.is_none_or(|before| before == entry), "one review, two entries");
+                        let sequence = ShareReleasedEntry::from_bytes(&entry).unwrap().sequence();
+                        let before = sequences.insert(sequence, entry.clone());
+                        assert!(before.is_none_or(|before| before == entry), "one number, two entries");
+                    }
+                    "released" => {
+                        let sealed = SealedShare::from_bytes(&bytes(words[2])).unwrap();
+                        let share = world.recipient.open(&sealed, presented.terms()).unwrap();
+                        let element = *share.element().as_bytes();
+                        let before = said.shares.insert(review, element);
+                        assert!(before.is_none_or(|before| before == element), "one review, two shares");
+                        assert!(said.entries.contains_key(&review), "a share without an entry");
+                    }
+                    _ => {}
+                }
+            }
+            let open = said.entries.iter().filter(|(review, _)| !said.shares.contains_key(review));
+            let some: Vec<Vec<u8>> = open.map(|(_, entry)| entry.clone()).collect();
+            world.log(&some);
+        }
+        assert!(said.shares.len() <= BUDGET as usize && said.entries.len() <= BUDGET as usize);
+        shares += said.shares.len();
+    }
+    let (heard, highest) = (sequences.len() as u64, sequences.keys().last().copied().unwrap_or(0));
+    eprintln!("{kills} kills, {heard} entries, {} intents never heard of, {shares} shares", highest - heard);
+    assert!(shares > 0, "the kills have left nothing");
+}
