@@ -103,7 +103,7 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
                 committed.insert(entry.clone());
                 world.log(&[entry]);
             }
-            let blinds = [revealed(trustee.blind(&request, &world.openings))];
+            let blinds = [revealed(Ok(trustee.blind(&request, &world.openings)?))];
             // A share may be lost on its way, and is asked for again.
             let mut last = Ok(());
             for _ in 0..2 {

@@ -9,7 +9,10 @@ use super::*;
 use crate::algebra::Element;
 use crate::ledger::{Members, RoundEntry};
 use crate::opening::trustee::tests::world::{World, budgets};
-use crate::opening::{Answer, Committee, Comparison, ComparisonError, ComparisonRound, OpeningRequest};
+use crate::opening::{
+    Answer, Committee, Comparison, ComparisonError, ComparisonRound, OpeningRequest, ShareAction,
+    ShareContext,
+};
 use crate::secret::SystemRng;
 use crate::store::MemoryStore;
 use crate::token::{Digest, ReviewId};
@@ -241,9 +244,15 @@ fn drive(panel: &Panel, comparison: &mut Comparison, manners: &BTreeMap<u16, Man
         };
         let shares = members.iter().map(|index| {
             if is(*index, Manner::MisShares) {
-                let earlier = panel.compare(*index, &request, &blinds).unwrap();
-                let share = panel.world.recipient.open(&earlier, request.presented.terms()).unwrap();
-                let (terms, commitment) = (request.presented.terms(), request.presented.commitment());
+                // Of the escrow that it would rather open.
+                let (secrets, terms) = (panel.world.secrets(*index), request.presented.terms());
+                let escrow = *request.a.presentation.escrow();
+                let action = ShareAction::SameAuthor;
+                let context =
+                    ShareContext { warrant_digest: terms.digest(), action, subject: [7; 32], escrow };
+                let share = secrets.share().unwrap();
+                let share = DecryptionShare::answer(share, &panel.committee(), &context, rng).unwrap();
+                let commitment = request.presented.commitment();
                 (*index, SealedShare::seal(&share, terms, commitment, [7; 32], rng).unwrap())
             } else {
                 (*index, panel.compare(*index, &request, &blinds).unwrap())
