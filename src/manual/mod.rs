@@ -7,6 +7,7 @@
 //! | [`ceremony`] | whoever is a trustee, or makes the escrow key with them |
 //! | [`warrants`] | whoever asks the trustees, answers, or checks an opening |
 //! | [`openings`] | whoever runs a trustee's service, sets budgets, or doubts them |
+//! | [`same_author`] | whoever compares authors, or takes part in it |
 //! | [`wire`] | whoever reads or writes the messages |
 //! | [`threats`] | whoever decides whether this is enough for their case |
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
@@ -35,6 +36,10 @@ pub mod openings {
 
 pub mod wire {
     #![doc = include_str!("wire.md")]
+}
+
+pub mod same_author {
+    #![doc = include_str!("same_author.md")]
 }
 
 pub mod threats {

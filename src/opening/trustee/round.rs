@@ -281,3 +281,6 @@ impl Decision for Use<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
