@@ -3,7 +3,8 @@
 //!
 //! `cargo run --release --example marketplace` replays 10,000 real orders (see
 //! `examples/data/NOTICE.md`), prints how often an attacker who holds the order table and the
-//! review table names the author of a review, and draws it.
+//! review table names the author of a review, and draws it. An extortion ring is among the
+//! customers: a second act finds it, opens one of its reviews, and prints who learnt what.
 //!
 //! `--attack DIR` runs the attack alone on a host's own `orders.csv` and `published.csv`.
 
@@ -12,6 +13,7 @@
 mod attack;
 mod calendar;
 mod data;
+mod extortion;
 mod random;
 mod report;
 mod simulate;
@@ -30,6 +32,7 @@ use unjoin::{DAY, Grid};
 
 use crate::{
     data::{Exports, Order, PortalOrder, PublishedReview},
+    extortion::Cast,
     simulate::Settings,
 };
 
@@ -100,7 +103,8 @@ fn main() -> ExitCode {
 
 fn main_job(options: &Options) -> Result<()> {
     let started = Instant::now();
-    let orders = data::read_orders(&options.orders)?;
+    let cast = Cast::choose(data::read_orders(&options.orders)?, options.k);
+    let orders = cast.real();
     // The stores are scratch: only finished results go into the output directory.
     let scratch = options.out.join(".stores");
     let settings = Settings {
@@ -115,7 +119,7 @@ fn main_job(options: &Options) -> Result<()> {
         seed: options.seed,
     };
     let bar = progress("replaying the orders", "days");
-    let outcome = simulate::run(&orders, &settings, &|done, days| {
+    let outcome = simulate::run(&cast, &settings, &|done, days| {
         bar.set_length(days);
         bar.set_position(done);
     });
@@ -131,11 +135,11 @@ fn main_job(options: &Options) -> Result<()> {
     bar.set_length(3 * attack::steps());
     let attacked = |name: &str, exports: &Exports| {
         let links = attack::attack(exports, options.seed, &|| bar.inc(1));
-        report::Platform::new(name, attack::measure(exports, &links, Some(&orders), k))
+        report::Platform::new(name, attack::measure(exports, &links, Some(orders), k))
     };
     let platforms = [
-        attacked("naive, exact review time", &naive(&orders, |time| time)),
-        attacked("naive, day only", &naive(&orders, |time| time - time.rem_euclid(DAY as i64))),
+        attacked("naive, exact review time", &naive(orders, |time| time)),
+        attacked("naive, day only", &naive(orders, |time| time - time.rem_euclid(DAY as i64))),
         attacked(&ours(options), &outcome.exports),
     ];
     bar.finish();
@@ -143,7 +147,11 @@ fn main_job(options: &Options) -> Result<()> {
     data::write_exports(&options.out, &outcome.exports, options.seed)?;
     report::draw(&options.out.join("report.svg"), &platforms, k)?;
     println!("{}", report::table(&platforms, k));
-    println!("{}", outcome.figures.summary(&orders));
+    println!("{}", outcome.figures.summary(&cast));
+    match &outcome.act {
+        Some(act) => println!("\n{act}"),
+        None => println!("\nFewer than five busy shops: no extortion ring among them."),
+    }
     println!(
         "replayed in {:.1} s, attacked in {:.1} s; report.svg, orders.csv and published.csv are in {}",
         replayed.as_secs_f64(),

@@ -20,17 +20,20 @@ use unjoin::{
     DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, TickReport,
     Timestamp,
     issuer::{ClassPolicy, EnrolmentSubmission, EveryoneOfStanding, NumbersDead, OfferRequest, OrderReport},
-    opening::insecure_test_dealer,
+    ledger::{LedgerReport, LedgersReport},
     review::Submission,
     secret::{SecretBytes, SystemRng},
     store::{MemoryStore, RedbStore, Store},
-    token::{EnrolmentContext, OrderHandle, Presentation, Review, ReviewId, Scope, SignedManifest},
+    token::{
+        EnrolmentContext, IssuerPublicKey, OrderHandle, Presentation, Review, ReviewId, Scope, SignedManifest,
+    },
     wallet::{ManifestEvidence, Token, TrustRoots, Wallet, WalletError},
     wire::Message,
 };
 
 use crate::{
     data::{Exports, Order, PortalOrder, PublishedReview},
+    extortion::{self, Cast, Court, Scene},
     telephony::{self, Calls, Numbers, numbers_die_at},
 };
 
@@ -62,6 +65,8 @@ pub(crate) struct Outcome {
     pub(crate) exports: Exports,
     /// Figures of the run.
     pub(crate) figures: Figures,
+    /// The second act, in words; `None` if the set has no story.
+    pub(crate) act: Option<String>,
 }
 
 /// Figures that a person wants to see.
@@ -85,11 +90,13 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// What happened, in words.
-    pub(crate) fn summary(&self, orders: &[Order]) -> String {
+    pub(crate) fn summary(&self, cast: &Cast) -> String {
         let rate = |count: usize, time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
+        let orders = cast.real();
         let reviewed = orders.iter().filter(|order| order.stars.is_some()).count();
+        let made_up = cast.orders().len() - orders.len();
         format!(
-            "{} orders of {} customers, {reviewed} of them reviewed.\n\
+            "{} orders of {} customers, {reviewed} of them reviewed; and {made_up} orders of the extortion story.\n\
              {} tokens granted ({:.0}/s), {} cohorts closed, {} still below their floor.\n\
              {} reviews submitted ({:.0}/s) and {} published, {} written after their window; \
              presentations of at most {} bytes.\n\
@@ -116,14 +123,14 @@ impl Figures {
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs the whole marketplace; `step(done, days)` is called after every simulated day.
-pub(crate) fn run(orders: &[Order], settings: &Settings, step: &dyn Fn(u64, u64)) -> Result<Outcome> {
+pub(crate) fn run(cast: &Cast, settings: &Settings, step: &dyn Fn(u64, u64)) -> Result<Outcome> {
     // The slot keys need a file whatever the stores need.
     let dir = &settings.scratch;
     std::fs::create_dir_all(dir)?;
     let key_file = dir.join("slot-keys");
     if !settings.on_disk {
-        let stores = [MemoryStore::new(), MemoryStore::new(), MemoryStore::new()];
-        return Marketplace::open(orders, settings, stores, key_file)?.run(step);
+        let stores = [MemoryStore::new(), MemoryStore::new(), MemoryStore::new(), MemoryStore::new()];
+        return Marketplace::open(cast, settings, stores, key_file)?.run(step);
     }
     let open = |name: &str| -> Result<RedbStore> {
         let path = dir.join(name);
@@ -132,8 +139,9 @@ pub(crate) fn run(orders: &[Order], settings: &Settings, step: &dyn Fn(u64, u64)
         }
         Ok(RedbStore::create_or_open(path)?)
     };
-    let stores = [open("orders.redb")?, open("reviews.redb")?, open("telephony.redb")?];
-    Marketplace::open(orders, settings, stores, key_file)?.run(step)
+    let stores =
+        [open("orders.redb")?, open("reviews.redb")?, open("telephony.redb")?, open("ledgers.redb")?];
+    Marketplace::open(cast, settings, stores, key_file)?.run(step)
 }
 
 /// What a customer's device keeps of one order.
@@ -144,10 +152,14 @@ struct Device {
 }
 
 struct Marketplace<'a, S: Store> {
+    cast: &'a Cast,
     orders: &'a [Order],
     clock: Arc<ManualClock>,
+    environment: Environment,
+    court: Court,
     platform: Platform<S>,
     issuer_name: Name,
+    issuer_key: IssuerPublicKey,
     trust: TrustRoots,
     wallets: HashMap<&'a str, Wallet>,
     enrolled: HashMap<&'a str, ()>,
@@ -171,11 +183,16 @@ struct Marketplace<'a, S: Store> {
 }
 
 impl<'a, S: Store> Marketplace<'a, S> {
-    fn open(orders: &'a [Order], settings: &Settings, stores: [S; 3], key_file: PathBuf) -> Result<Self> {
-        let [order_store, review_store, telephony_store] = stores;
-        let rng = &mut SystemRng::new();
-        let (committee, _shares) = insecure_test_dealer(3, 5, rng)?;
-        let secrets = PlatformSecrets::generate(*committee.key(), rng);
+    fn open(cast: &'a Cast, settings: &Settings, stores: [S; 4], key_file: PathBuf) -> Result<Self> {
+        let [order_store, review_store, telephony_store, ledger_store] = stores;
+        let orders = cast.orders();
+        // Slot keys notice a clock that leaps, so it begins on the first day.
+        let first = orders.iter().map(|order| order.purchased_at).min().unwrap_or_default();
+        let clock = Arc::new(ManualClock::new(timestamp(first - first.rem_euclid(DAY as i64))));
+        let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
+        let (court, ledgers) = Court::found(ledger_store, &environment)?;
+        let escrow_key = court.escrow_key()?;
+        let secrets = PlatformSecrets::generate(escrow_key, &mut SystemRng::new());
         let issuer_name = Name::new("marketplace.example")?;
         let mut config = PlatformConfig::new(issuer_name.clone());
         config.issuer.grid = settings.grid;
@@ -185,24 +202,26 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let classes = if settings.classes { 0..=1 } else { 0..=0 };
         config.issuer.classes = classes.map(|class| ClassPolicy { class, k: settings.k }).collect();
         let issuer_key = *secrets.keys.newest().issuer_key.public();
-        // Slot keys notice a clock that leaps, so it begins on the first day.
-        let first = orders.iter().map(|order| order.purchased_at).min().unwrap_or_default();
-        let clock = Arc::new(ManualClock::new(timestamp(first - first.rem_euclid(DAY as i64))));
-        let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let standing = Arc::new(EveryoneOfStanding);
         let switchboard = telephony::open(orders, telephony_store, key_file, environment.clone())?;
-        let platform = Platform::open(order_store, review_store, config, secrets, standing, environment)?
-            .with_telephony(switchboard);
-        let trust = TrustRoots::new(*platform.public_key(), settings.k).pin(issuer_key, *committee.key())?;
+        let platform =
+            Platform::open(order_store, review_store, config, secrets, standing, environment.clone())?
+                .with_telephony(switchboard)
+                .with_ledgers(ledgers);
+        let trust = TrustRoots::new(*platform.public_key(), settings.k).pin(issuer_key, escrow_key)?;
         let wallets =
             orders.iter().map(|order| (order.customer.as_str(), wallet(&order.customer, settings.seed)));
         let wallets: HashMap<&str, Wallet> = wallets.collect();
-        let figures = Figures { customers: wallets.len(), ..Figures::default() };
+        let figures = Figures { customers: cast.customers(), ..Figures::default() };
         Ok(Self {
+            cast,
             orders,
             clock,
+            environment,
+            court,
             platform,
             issuer_name,
+            issuer_key,
             trust,
             wallets,
             enrolled: HashMap::new(),
@@ -230,7 +249,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let writing = by_day(self.orders, |order| order.stars.and(order.reviewed_at));
         let days = || [&placed, &due, &dying, &writing].into_iter().flat_map(|events| events.keys().copied());
         let (Some(first), Some(last)) = (days().min(), days().max()) else {
-            return Ok(Outcome { exports: Exports::default(), figures: self.figures });
+            return Ok(Outcome { exports: Exports::default(), figures: self.figures, act: None });
         };
         // After the last event every open window gets the time to end.
         let last = last + (WINDOW_WEEKS + 4) * 7;
@@ -258,7 +277,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             self.submit(day)?;
             step(day - first + 1, last - first + 1);
         }
-        Ok(self.finish())
+        self.finish()
     }
 
     /// At every midnight; the platform itself knows which of them are boundaries.
@@ -270,6 +289,13 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let report = self.platform.tick()?;
         self.figures.ticking += started.elapsed();
         self.figures.boundaries += 1;
+        if let Some(LedgersReport { reviews, openings }) = &report.ledgers {
+            let stands =
+                |report: &LedgerReport| report.publication.as_ref().is_none_or(|done| !done.published);
+            if stands(reviews) || stands(openings) {
+                return Err("a ledger was not published".into());
+            }
+        }
         self.record(&report)?;
         let mut ready = Vec::new();
         for manifest in report.manifests {
@@ -288,6 +314,9 @@ impl<'a, S: Store> Marketplace<'a, S> {
             let mut authors = Vec::with_capacity(batch.reviews.len());
             for review in &batch.reviews {
                 let Some(&author) = self.author_of.get(&review.review_id) else { continue };
+                if !self.cast.is_real(author) {
+                    continue;
+                }
                 authors.push(author);
                 let order = &self.orders[author];
                 self.figures.published += 1;
@@ -314,7 +343,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let started = Instant::now();
         let switchboard = self.platform.telephony()?;
         self.numbers.bind(switchboard, placed, day, self.clock.now())?;
-        self.numbers.ring_authors(switchboard, written)?;
+        let real: Vec<usize> = written.iter().copied().filter(|&order| self.cast.is_real(order)).collect();
+        self.numbers.ring_authors(switchboard, &real)?;
         self.figures.telephony += started.elapsed();
         Ok(())
     }
@@ -498,8 +528,19 @@ impl<'a, S: Store> Marketplace<'a, S> {
         Ok(Review::new(self.orders[order].stars.unwrap_or_default(), "", Vec::new())?)
     }
 
-    fn finish(mut self) -> Outcome {
+    /// The second act, and the attacker's tables: with the orders of the story, which the
+    /// portals show like all others, and without its reviews.
+    fn finish(mut self) -> Result<Outcome> {
         self.figures.calls = std::mem::take(&mut self.numbers.calls);
+        let scene = Scene {
+            platform: &self.platform,
+            issuer: self.issuer_key,
+            clock: &self.clock,
+            environment: &self.environment,
+            cast: self.cast,
+            author_of: &self.author_of,
+        };
+        let act = extortion::play(&scene, self.court)?;
         let label =
             |order: usize| self.devices[order].token.as_ref().map(|token| &self.labels[token.scope()]);
         let orders = self.orders.iter().enumerate();
@@ -507,7 +548,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             orders: orders.map(|(index, order)| PortalOrder::new(order, label(index).cloned())).collect(),
             published: self.published,
         };
-        Outcome { exports, figures: self.figures }
+        Ok(Outcome { exports, figures: self.figures, act })
     }
 }
 

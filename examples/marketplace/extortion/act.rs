@@ -1,0 +1,441 @@
+//! The act itself: complaint, same-author test, opening, refusal, a bribed deletion, audits.
+//!
+//! The simulation knows who wrote what. Whatever comes out otherwise than it is ends the run
+//! with an error: a report of this act is a check of it, too.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write,
+    time::Instant,
+};
+
+use unjoin::{
+    Clock, DAY, Environment, ManualClock, Name, Platform,
+    audit::{Finding, History, OpeningFinding, PublishedSet, audit_openings, audit_reviews},
+    ledger::{BindingEntry, LedgerView, ShareReleasedEntry, WarrantAction},
+    opening::{
+        AccountBinding, Comparison, Excess, Opening, OpeningRequest, PresentedWarrant, ReviewEvidence,
+        TrusteeError,
+    },
+    review::PublishedReview,
+    secret::SystemRng,
+    store::Store,
+    token::{IssuerPublicKey, ReviewId, binding_commitment},
+    wire::Message,
+};
+
+use super::{
+    COMPLAINER, COMPLAINTS, Cast, RING, SHOPS,
+    court::{ASKED, BUDGETS, Court, OFFICE, Result, Session},
+};
+use crate::calendar::format_moment;
+
+/// Warrants are disclosed so long after they were logged at the latest.
+const EMBARGO: u64 = 60 * DAY;
+/// What the bribed employee deletes at most.
+const DELETED: usize = 3;
+/// So many reviews are read at a time.
+const PAGE: usize = 512;
+
+/// Where the act is played: the platform after the replay.
+pub(crate) struct Scene<'a, S: Store> {
+    pub(crate) platform: &'a Platform<S>,
+    pub(crate) issuer: IssuerPublicKey,
+    pub(crate) clock: &'a ManualClock,
+    pub(crate) environment: &'a Environment,
+    pub(crate) cast: &'a Cast,
+    /// Which order wrote a review: the simulation alone knows.
+    pub(crate) author_of: &'a HashMap<ReviewId, usize>,
+}
+
+/// Plays the act and tells it in words; `None` if the set has no story.
+pub(crate) fn play<S: Store>(scene: &Scene<'_, S>, court: Court) -> Result<Option<String>> {
+    if scene.cast.shops.is_empty() {
+        return Ok(None);
+    }
+    let started = Instant::now();
+    let session = Session::open(court, scene.platform, scene.issuer, scene.clock, scene.environment)?;
+    session.pass(0)?;
+    let shown = scene.shown()?;
+    let mut act = Act { scene, session, shown, text: String::new() };
+    writeln!(act.text, "An extortion ring, and a customer who had bad luck\n")?;
+    let (ring, comparison) = act.compare_the_ring()?;
+    let opened = act.open_one(&comparison)?;
+    let (lone, group) = act.compare_the_complainer()?;
+    let refused = act.refuse_the_second(&group)?;
+    act.delete_and_audit()?;
+    act.end_the_embargo(&[&ring, &opened, &lone], &refused)?;
+    act.who_learnt_what(&ring, &lone)?;
+    writeln!(act.text, "\nThese steps took {:.1} s.", started.elapsed().as_secs_f64())?;
+    Ok(Some(act.text))
+}
+
+struct Act<'a, S: Store> {
+    scene: &'a Scene<'a, S>,
+    session: Session<'a, S>,
+    /// Every review that the platform shows.
+    shown: Vec<PublishedReview>,
+    text: String,
+}
+
+impl<S: Store> Act<'_, S> {
+    /// The blackmailed shops complain, and a warrant asks which reviews have one author.
+    fn compare_the_ring(&mut self) -> Result<(PresentedWarrant, Comparison)> {
+        let shops = &self.scene.cast.shops;
+        let (by_ring, reviews) = self.complaint(shops, &RING)?;
+        writeln!(
+            self.text,
+            "1. {}: {SHOPS} shops were blackmailed over bad reviews, and complain of {}. {by_ring} of them are by three\n   \
+             wallets of one ring, {} by honest customers; nobody can tell which.",
+            self.day(),
+            reviews.len(),
+            reviews.len() - by_ring,
+        )?;
+        let warrant = self.session.warrant("2018-17", WarrantAction::SameAuthor, &reviews)?;
+        let until = self.session.cool_off(&warrant, first(&reviews)?)?;
+        writeln!(
+            self.text,
+            "2. Two of the three officers of the {OFFICE} sign a warrant: which of these have one author? A commitment\n   \
+             to it is logged. Asked at once, the trustees wait for the cooling-off, until {}.",
+            format_moment(until.as_unix_seconds() as i64),
+        )?;
+        let (comparison, seconds) = self.compared(&warrant, &reviews)?;
+        writeln!(
+            self.text,
+            "3. Trustees {} of 5 charge {} reviews and run {} rounds ({seconds:.1} s). Outcome:\n   \
+             {}. Nobody is named.",
+            asked(),
+            reviews.len(),
+            comparison.rounds(),
+            sizes(&comparison),
+        )?;
+        Ok((warrant, comparison))
+    }
+
+    /// A second warrant opens one review of the largest group.
+    fn open_one(&mut self, comparison: &Comparison) -> Result<PresentedWarrant> {
+        let largest = comparison.classes().into_iter().max_by_key(Vec::len).ok_or("no groups")?;
+        let review = self.evidence(first(&largest)?)?.ok_or("the escrow was erased")?;
+        let warrant =
+            self.session.warrant("2018-17/1", WarrantAction::Open, std::slice::from_ref(&review))?;
+        self.session.cool_off(&warrant, &review)?;
+        let shares = self.session.charge(&warrant, std::slice::from_ref(&review))?;
+        let opening = self.with_account(self.session.combine(&warrant, &review, &shares)?)?;
+        // What anybody does who gets the bytes.
+        let bytes = opening.to_bytes();
+        let author = Opening::from_bytes(&bytes)?.verify(&self.session.trust(), &mut SystemRng::new())?;
+        let account = author.account.ok_or("the opening has no account")?;
+        if self.author(first(&largest)?)?.as_bytes() != account.as_bytes() {
+            return Err("an opening names somebody else than the author".into());
+        }
+        writeln!(
+            self.text,
+            "4. {}: a second warrant, to open one review of the largest group. {} shares make an opening of {} bytes\n   \
+             that anybody can verify offline: the author is the account `{}`.",
+            self.day(),
+            shares.len(),
+            bytes.len(),
+            String::from_utf8_lossy(account.as_bytes()),
+        )?;
+        Ok(warrant)
+    }
+
+    /// The directory says whose the wallet is, and the ledger that it said so at enrolment.
+    fn with_account(&self, opening: Opening) -> Result<Opening> {
+        let wallet_key = opening.verify(&self.session.trust(), &mut SystemRng::new())?.wallet_key;
+        let bound = self.scene.platform.issuer().account_of(&wallet_key)?;
+        let bound = bound.ok_or("the directory lacks the wallet")?;
+        let commitment = binding_commitment(&bound.account, &wallet_key, &bound.blind);
+        let entry = self.session.openings().evidence_of(&BindingEntry { commitment }.to_bytes())?;
+        let entry = entry.ok_or("the binding is not logged")?;
+        Ok(opening.with_binding(AccountBinding { account: bound.account, blind: bound.blind, entry }))
+    }
+
+    /// Some of the shops complain again: of somebody who only had bad luck.
+    fn compare_the_complainer(&mut self) -> Result<(PresentedWarrant, ReviewEvidence)> {
+        let shops = self.scene.cast.shops.get(..COMPLAINTS).unwrap_or_default();
+        let (own, reviews) = self.complaint(shops, &[COMPLAINER])?;
+        let warrant = self.session.warrant("2018-18", WarrantAction::SameAuthor, &reviews)?;
+        self.session.cool_off(&warrant, first(&reviews)?)?;
+        let (comparison, seconds) = self.compared(&warrant, &reviews)?;
+        writeln!(
+            self.text,
+            "5. {}: {COMPLAINTS} of the shops complain of {} more reviews. {own} are by one customer who had three bad\n   \
+             deliveries in one week. {} rounds ({seconds:.1} s): {}.",
+            self.day(),
+            reviews.len(),
+            comparison.rounds(),
+            sizes(&comparison),
+        )?;
+        let group = comparison.classes().into_iter().max_by_key(Vec::len).ok_or("no groups")?;
+        let wanted = self.evidence(first(&group)?)?.ok_or("the escrow was erased")?;
+        Ok((warrant, wanted))
+    }
+
+    /// The budget for openings is used up: every trustee refuses.
+    fn refuse_the_second(&mut self, review: &ReviewEvidence) -> Result<PresentedWarrant> {
+        let reviews = std::slice::from_ref(review);
+        let warrant = self.session.warrant("2018-18/1", WarrantAction::Open, reviews)?;
+        self.session.cool_off(&warrant, review)?;
+        let size = self.session.openings().size()?;
+        let mut refusal = None;
+        for trustee in &self.session.trustees {
+            let request = OpeningRequest { presented: warrant.clone(), review: review.clone() };
+            match trustee.answer(&request, self.session.openings()) {
+                Err(error @ TrusteeError::Budget(Excess::All(_))) => refusal = Some(error),
+                _ => return Err("a trustee went beyond the budget".into()),
+            }
+        }
+        let refusal = refusal.ok_or("no trustees")?;
+        if self.session.openings().size()? != size {
+            return Err("a refusal was logged".into());
+        }
+        writeln!(
+            self.text,
+            "6. {}: the {OFFICE} wants to know who that is. {} review may be opened in {} days, and was. All {} trustees\n   \
+             refuse:\n   {}: {refusal}",
+            self.day(),
+            BUDGETS.opening.all,
+            BUDGETS.window / DAY,
+            self.session.trustees.len(),
+            refusal.code(),
+        )?;
+        Ok(warrant)
+    }
+
+    /// A bribed employee deletes reviews from what is shown; a reader holds that against the
+    /// ledger.
+    fn delete_and_audit(&mut self) -> Result<()> {
+        let digest = |review: &PublishedReview| (*review.review_id.as_bytes(), review.review.digest());
+        let mut set: PublishedSet = self.shown.iter().map(digest).collect();
+        if !self.findings(&set)?.is_empty() {
+            return Err("the audit finds faults where there are none".into());
+        }
+        let shop = self.scene.cast.shops.first().ok_or("no shops")?;
+        let bad = self.bad_reviews(std::slice::from_ref(shop));
+        let deleted: BTreeSet<_> =
+            bad.iter().take(DELETED).map(|review| *review.review_id.as_bytes()).collect();
+        set.retain(|id, _| !deleted.contains(id));
+        let found = self.findings(&set)?;
+        let expected: Vec<Finding> = deleted.iter().map(|id| Finding::Dropped { review_id: *id }).collect();
+        if found != expected {
+            return Err("the audit does not name what was deleted".into());
+        }
+        writeln!(
+            self.text,
+            "7. {}: a shop bribes an employee, who deletes {} of its bad reviews from what the platform shows. The audit\n   \
+             of {} reviews found no fault before; now it names these and no other:",
+            self.day(),
+            deleted.len(),
+            self.shown.len(),
+        )?;
+        for id in &deleted {
+            let id: String = id.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            writeln!(self.text, "   dropped, and no withdrawal or removal was logged: review {id}..")?;
+        }
+        Ok(())
+    }
+
+    /// What a reader finds who looks between two checkpoints.
+    fn findings(&self, shown: &PublishedSet) -> Result<Vec<Finding>> {
+        let older = self.session.reviews().checkpoint()?;
+        self.session.pass(DAY)?;
+        let history = History::read(self.session.reviews(), &self.session.policy.reviews, older.as_deref())?;
+        Ok(audit_reviews(&history, shown))
+    }
+
+    /// Warrants must be told in the end; one is not.
+    fn end_the_embargo(&mut self, told: &[&PresentedWarrant], kept: &PresentedWarrant) -> Result<()> {
+        let openings = self.session.openings();
+        let older = openings.checkpoint()?;
+        self.session.pass(EMBARGO)?;
+        self.session.log(&told.iter().map(|warrant| warrant.disclosure().to_bytes()).collect::<Vec<_>>())?;
+        let history = History::read(openings, &self.session.policy.openings, older.as_deref())?;
+        let found = audit_openings(&history, EMBARGO);
+        match found.as_slice() {
+            [OpeningFinding::Overdue { commitment, .. }] if *commitment == kept.commitment() => {}
+            _ => return Err("the audit does not name the warrant that was kept back".into()),
+        }
+        // What each author does: look for the tag of his own review.
+        let tags: BTreeSet<[u8; 32]> = history
+            .entries()
+            .iter()
+            .filter_map(|entry| Some(*ShareReleasedEntry::from_bytes(entry).ok()?.tag()))
+            .collect();
+        let charged = told.iter().map(|warrant| {
+            let (disclosed, reviews) = (warrant.disclosure(), warrant.terms().reviews());
+            reviews.iter().filter(|review| tags.contains(&disclosed.tag_of(review.as_bytes()))).count()
+        });
+        let charged: Vec<usize> = charged.collect();
+        let of = |action| {
+            let of_action =
+                told.iter().zip(&charged).filter(|(warrant, _)| warrant.terms().action() == action);
+            of_action.map(|(_, charged)| charged).sum::<usize>()
+        };
+        let (compared, opened) = (of(WarrantAction::SameAuthor), of(WarrantAction::Open));
+        writeln!(
+            self.text,
+            "8. {}: the embargo of {} days is over. The {OFFICE} discloses {} of its {} warrants: by them the authors of\n   \
+             {compared} reviews find that these were compared, and of {opened} that it was opened. It keeps quiet about the one that\n   \
+             was refused: the audit of the openings ledger's {} entries names that warrant, and no other, as overdue.",
+            self.day(),
+            EMBARGO / DAY,
+            told.len(),
+            told.len() + 1,
+            history.entries().len(),
+        )?;
+        Ok(())
+    }
+
+    fn who_learnt_what(&mut self, ring: &PresentedWarrant, lone: &PresentedWarrant) -> Result<()> {
+        let (ring, lone) = (ring.terms().count(), lone.terms().count());
+        let (others, asked) = (ring + lone - 1, asked());
+        let rows = [
+            ("platform", format!("that warrants name {} reviews, and the account of the one that was opened", ring + lone)),
+            ("shops", "what the office tells them; of an order or a customer the office can tell one account".to_owned()),
+            (
+                "officers",
+                format!("which of {ring} and of {lone} reviews have one author, and the author of 1; of {others} no author"),
+            ),
+            (
+                &*format!("trustees {asked}"),
+                "which reviews the warrants name; each alone no outcome and no author: shares are sealed".to_owned(),
+            ),
+            ("trustees 3, 5", "the last warrant, which they refused too; else what the public learns".to_owned()),
+            ("witnesses", "how large the ledgers are, and their roots".to_owned()),
+            (
+                "public",
+                "at once: who asked, when, for what and of how many, and who answered; after 60 days, which reviews".to_owned(),
+            ),
+            ("authors", "after 60 days, whether their own reviews were compared or opened, and by whom".to_owned()),
+        ]
+        .map(|(who, what)| (who.to_owned(), what));
+        writeln!(self.text, "\nWho learnt what:")?;
+        for (who, what) in rows {
+            writeln!(self.text, "   {who:<17} {what}")?;
+        }
+        Ok(())
+    }
+
+    /// The trustees' rounds over the reviews of a warrant; how many seconds they took. The groups
+    /// must be what the simulation knows.
+    fn compared(&self, warrant: &PresentedWarrant, reviews: &[ReviewEvidence]) -> Result<(Comparison, f64)> {
+        let started = Instant::now();
+        self.session.charge(warrant, reviews)?;
+        let comparison = self.session.compare(warrant, reviews)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let mut authors = BTreeSet::new();
+        for class in comparison.classes() {
+            let of_class: BTreeSet<&str> = class.iter().map(|id| self.author(id)).collect::<Result<_>>()?;
+            if of_class.len() != 1 || !of_class.iter().all(|author| authors.insert(*author)) {
+                return Err("the trustees' groups are not the authors'".into());
+            }
+        }
+        Ok((comparison, seconds))
+    }
+
+    /// Of what these shops complain: the reviews of these authors, and of each shop one other
+    /// bad review of the same time. How many are by the authors, and all of them in no order.
+    fn complaint(&self, shops: &[String], authors: &[&str]) -> Result<(usize, Vec<ReviewEvidence>)> {
+        let mut reviews = Vec::new();
+        let mut honest = Vec::new();
+        for shop in shops {
+            let bad = self.bad_reviews(std::slice::from_ref(shop));
+            let is_of = |review: &&&PublishedReview| {
+                self.author(&review.review_id).is_ok_and(|by| authors.contains(&by))
+            };
+            let own: Vec<_> = bad.iter().filter(is_of).collect();
+            let at =
+                own.first().map(|review| review.published_at).ok_or("the story's reviews did not appear")?;
+            for review in own {
+                reviews.push(self.evidence(&review.review_id)?.ok_or("the escrow was erased")?);
+            }
+            let mut others: Vec<_> =
+                bad.iter().filter(|review| !self.is_made_up(&review.review_id)).collect();
+            others.sort_by_key(|review| {
+                (
+                    review.published_at.saturating_since(at) + at.saturating_since(review.published_at),
+                    review.review_id,
+                )
+            });
+            for review in others {
+                if let Some(evidence) = self.evidence(&review.review_id)? {
+                    honest.push(evidence);
+                    break;
+                }
+            }
+        }
+        let own = reviews.len();
+        reviews.extend(honest);
+        reviews.sort_by_key(|review| review.presentation.review_id());
+        Ok((own, reviews))
+    }
+
+    /// The shops' reviews of one or two stars, by id.
+    fn bad_reviews(&self, shops: &[String]) -> Vec<&PublishedReview> {
+        let of = |review: &PublishedReview| {
+            shops.iter().any(|shop| shop.as_bytes() == review.scope.merchant().as_bytes())
+        };
+        self.shown.iter().filter(|review| review.review.stars() <= 2 && of(review)).collect()
+    }
+
+    fn evidence(&self, id: &ReviewId) -> Result<Option<ReviewEvidence>> {
+        let review = self.shown.iter().find(|review| review.review_id == *id).ok_or("no such review")?;
+        Ok(self.scene.platform.evidence(&review.scope, id)?)
+    }
+
+    /// The customer who wrote a review.
+    fn author(&self, id: &ReviewId) -> Result<&str> {
+        let order = self.scene.author_of.get(id).and_then(|order| self.scene.cast.orders().get(*order));
+        Ok(order.ok_or("a review without an author")?.customer.as_str())
+    }
+
+    fn is_made_up(&self, id: &ReviewId) -> bool {
+        self.scene.author_of.get(id).is_none_or(|order| !self.scene.cast.is_real(*order))
+    }
+
+    fn day(&self) -> String {
+        let now = self.scene.clock.now().as_unix_seconds();
+        format_moment(now as i64).chars().take(10).collect()
+    }
+}
+
+impl<S: Store> Scene<'_, S> {
+    /// Every review that the platform shows.
+    fn shown(&self) -> Result<Vec<PublishedReview>> {
+        let merchants: BTreeSet<&str> =
+            self.cast.orders().iter().map(|order| order.merchant.as_str()).collect();
+        let mut shown = Vec::new();
+        for merchant in merchants {
+            let merchant = Name::new(merchant)?;
+            let mut after = None;
+            loop {
+                let page = self.platform.published(&merchant, after.as_ref(), PAGE)?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.review_id);
+                shown.extend(page);
+            }
+        }
+        Ok(shown)
+    }
+}
+
+fn first<T>(of: &[T]) -> Result<&T> {
+    of.first().ok_or_else(|| "nothing there".into())
+}
+
+fn asked() -> String {
+    ASKED.map(|index| index.to_string()).join(", ")
+}
+
+/// The sizes of the groups, the largest first, in words.
+fn sizes(comparison: &Comparison) -> String {
+    let mut sizes: Vec<usize> = comparison.classes().iter().map(Vec::len).collect();
+    sizes.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
+    let several: Vec<String> = sizes.iter().filter(|size| **size > 1).map(usize::to_string).collect();
+    let single = sizes.len() - several.len();
+    format!(
+        "groups of {} reviews with one author each, and {single} reviews with authors of their own",
+        several.join(", ")
+    )
+}
