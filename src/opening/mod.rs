@@ -1,7 +1,9 @@
 //! Opening a review's author under due process: the trustees' key ceremony, their committee,
 //! their decryption shares, and the test whether two reviews have one author; what is asked of
-//! them ([`Warrant`]), what shows them which review it is about ([`ReviewEvidence`]), the service
-//! that answers within its budgets ([`Trustee`]), and what convinces everybody else ([`Opening`]).
+//! them ([`Warrant`]), what shows them which review it is about ([`ReviewEvidence`]), and what
+//! convinces everybody else ([`Opening`]); and a trustee's service ([`Trustee`]), which answers
+//! within budgets that are counted in the openings ledger, and takes part in rounds of the
+//! same-author test, which a [`Comparison`] drives over many reviews.
 //!
 //! [`insecure_test_dealer`] shortens tests; no platform may use it.
 

@@ -14,11 +14,5 @@ mod policy;
 mod program;
 mod sealed;
 mod terms;
-#[allow(dead_code, reason = "its main is the example's")]
-#[cfg(feature = "redb")]
-#[path = "../../examples/trustee/main.rs"]
-mod tool;
-#[cfg(feature = "redb")]
-mod trustee_program;
 mod verify_program;
 mod world;

@@ -2,35 +2,10 @@
 
 use crate::common::Directory;
 use crate::program::{Arguments, run};
-use crate::world::{World, court, name};
+use crate::world::{World, hex, name, trust};
 use clap::Parser as _;
 use std::fs;
-use unjoin::ledger::WitnessPolicy;
 use unjoin::wire::Message;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn ledger(title: &str, policy: &WitnessPolicy) -> String {
-    let witness = &policy.witnesses()[0];
-    format!("ledger {title}\nlog {}\nwitness {witness}\nquorum 1 of which faulty 0\n", policy.log())
-}
-
-pub(crate) fn trust(world: &World) -> String {
-    let mut text = String::from("# whom we believe\n");
-    for issuer in &world.issuers {
-        text += &format!("issuer {}\n", hex(issuer.element().as_bytes()));
-    }
-    for trustee in world.trustees.keys() {
-        text += &format!("trustee {}\n", hex(trustee.as_bytes()));
-    }
-    text += "requester court.example needs 2 actions open,same-author grounds 3\n";
-    for officer in court().keys {
-        text += &format!("officer {officer}\n");
-    }
-    text + &ledger("reviews", &world.reviews.policy) + &ledger("openings", &world.openings.policy)
-}
 
 #[test]
 fn the_program_says_in_words_what_an_opening_proves() {

@@ -297,3 +297,28 @@ pub(crate) fn present(terms: WarrantTerms) -> PresentedWarrant {
     officers()[..2].iter().for_each(|officer| warrant.sign(officer).unwrap());
     PresentedWarrant::new(warrant, &mut SystemRng::new())
 }
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn ledger(title: &str, policy: &WitnessPolicy) -> String {
+    let witness = &policy.witnesses()[0];
+    format!("ledger {title}\nlog {}\nwitness {witness}\nquorum 1 of which faulty 0\n", policy.log())
+}
+
+/// The lines of a trust file.
+pub(crate) fn trust(world: &World) -> String {
+    let mut text = String::from("# whom we believe\n");
+    for issuer in &world.issuers {
+        text += &format!("issuer {}\n", hex(issuer.element().as_bytes()));
+    }
+    for trustee in world.trustees.keys() {
+        text += &format!("trustee {}\n", hex(trustee.as_bytes()));
+    }
+    text += "requester court.example needs 2 actions open,same-author grounds 3\n";
+    for officer in court().keys {
+        text += &format!("officer {officer}\n");
+    }
+    text + &ledger("reviews", &world.reviews.policy) + &ledger("openings", &world.openings.policy)
+}

@@ -39,6 +39,7 @@ pub struct RoundRequest {
 /// where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an entry that is not logged compares nothing"]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum RoundAnswer {
     /// This entry must stand in the openings ledger, under a published checkpoint: append it,
     /// and ask again then. Always the same bytes.

@@ -212,7 +212,7 @@ fn the_rows_of_a_round_name_no_review_and_keep_no_blind_after_it() {
     names_nothing();
     let own = panel.reveal(&request, &[1]).remove(0);
     assert!(holds(&own.to_bytes()));
-    panel.compare(1, &request, &[own.clone()]).unwrap();
+    panel.compare(1, &request, std::slice::from_ref(&own)).unwrap();
     names_nothing();
     assert!(!holds(&own.to_bytes()[6..38]));
 }

@@ -1,9 +1,20 @@
 //! The officer's tool, over files: from the warrant to the author.
 
+#![cfg(all(feature = "platform", feature = "wallet", feature = "redb"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code, reason = "its main is the example's")]
+#[path = "../../examples/trustee/main.rs"]
+mod tool;
+#[allow(dead_code, reason = "another test's world")]
+#[path = "../opening/world.rs"]
+mod world;
+
 use crate::common::Directory;
 use crate::tool::{Arguments, run};
-use crate::verify_program::trust;
-use crate::world::{World, present};
+use crate::world::{World, hex, present, trust};
 use clap::Parser as _;
 use std::fs;
 use std::path::Path;
@@ -171,7 +182,6 @@ fn an_officer_answers_a_warrant_and_nothing_secret_is_shown() {
     shown += &told;
 
     // Whoever reads the screen learns no share, no key of an author, and no blind.
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let committee: &Committee = world.committees[0].committee();
     assert!(!shown.contains(&hex(author.wallet_key().as_bytes())));
     assert!(!shown.contains(&hex(presented.blind())) && !shown.contains(PASSPHRASE));
