@@ -36,8 +36,8 @@
 //!
 //! # Features
 //!
-//! `wallet`: the reviewer's device (no ring, no store, no threads). `platform` (default):
-//! the services. `redb` (default): the embedded store.
+//! `wallet`: the reviewer's device (no store, no threads). `platform` (default):
+//! the services. `redb` (default): the embedded store. `postgres`: a store that many processes share.
 
 #![forbid(unsafe_code)]
 // Untrusted input reaches most of this crate and must never panic it.

@@ -1,0 +1,115 @@
+//! Durable throughput on PostgreSQL beside the embedded store's, server and callers on one machine.
+//!
+//! Counted as by the bench `throughput`: a review when it was decoded from bytes, verified, spent and held, and
+//! the server's log was synced; a grant likewise. The server is a private one with its own settings, reached over
+//! its socket; its processor time is not in the figures, which are the callers' process's.
+
+#[path = "../throughput/fill.rs"]
+#[allow(dead_code, reason = "only its rows' shape is used here")]
+mod fill;
+#[path = "../throughput/prepare.rs"]
+#[allow(dead_code, reason = "nothing is spent before")]
+mod prepare;
+#[path = "../../../../../tests/common/postgres.rs"]
+mod server;
+
+use clap::Parser;
+use prepare::{Encoded, Orders, Shop};
+use server::Server;
+use std::error::Error;
+use std::sync::Arc;
+use unjoin::store::{RedbStore, Store};
+use unjoin_benches::drive::{Load, bar, drive, print_load};
+use unjoin_benches::machine;
+
+const IN_FLIGHT: usize = 16;
+const CALLERS: [usize; 3] = [1, 8, 64];
+
+/// Measures durable reviews and grants a second on both stores.
+#[derive(Parser)]
+struct Arguments {
+    /// A few requests of each kind: shows that it runs, measures nothing.
+    #[arg(long)]
+    quick: bool,
+    /// Reviews, and grants, for each store and number of callers.
+    #[arg(long, default_value_t = 20_000)]
+    count: usize,
+    /// Only the reviews, or only the grants.
+    #[arg(long, value_parser = ["reviews", "grants"])]
+    only: Option<String>,
+    /// Only PostgreSQL: for a profiler.
+    #[arg(long)]
+    postgres_only: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = Arguments::parse();
+    if arguments.quick {
+        arguments.count = 64;
+    }
+    let server = Server::start(&["shared_buffers = 256MB", "max_wal_size = 4GB"]);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let sync = machine::sync_micros(&std::env::temp_dir(), if arguments.quick { 5 } else { 200 });
+    println!("{threads} hardware threads; write of 4 KiB and fdatasync: {sync:.0} us (median)");
+    println!("{}", server.sql("SELECT version()"));
+    let wants = |kind: &str| arguments.only.as_deref().is_none_or(|only| only == kind);
+    for kind in ["reviews", "grants"].into_iter().filter(|kind| wants(kind)) {
+        println!("\ndurable {kind}, from bytes to synced log or file, {IN_FLIGHT} in flight for each caller");
+        for callers in CALLERS {
+            if !arguments.postgres_only {
+                let path = server.temporary("store.redb");
+                let store = RedbStore::create_or_open(&path)?;
+                measure(kind, arguments.count, "redb", callers, store);
+                std::fs::remove_file(path)?;
+            }
+            measure(kind, arguments.count, "PostgreSQL", callers, server.store());
+            server.sql("CHECKPOINT");
+        }
+    }
+    println!("memory of the callers' process: {}", machine::memory());
+    Ok(())
+}
+
+fn measure<S: Store>(kind: &str, count: usize, engine: &str, callers: usize, store: S) {
+    let (shop, store) = (Shop::new(), Arc::new(store));
+    let load = match kind {
+        "reviews" => reviews(&shop, store, count, callers),
+        _ => grants(&shop, store, count, callers),
+    };
+    print_load(&format!("{engine:>10}, {callers:>2} callers"), &load);
+}
+
+fn reviews<S: Store>(shop: &Shop, store: Arc<S>, count: usize, callers: usize) -> Load {
+    let progress = bar("presenting reviews", count);
+    let prepared: Vec<Encoded> = shop.reviews(count, &progress);
+    progress.finish_and_clear();
+    let desk = shop.desk(store);
+    drive(
+        &prepared,
+        callers,
+        IN_FLIGHT,
+        |review| desk.submit(review.decode()).expect("the queue has room"),
+        |pending| {
+            pending.wait().expect("no worker fails").expect("every review is accepted");
+        },
+    )
+}
+
+fn grants<S: Store>(shop: &Shop, store: Arc<S>, count: usize, callers: usize) -> Load {
+    let issuer = shop.issuer(store);
+    let progress = bar("asking for tokens", count);
+    let Orders { accounts, requests } = shop.requests(&issuer, count, &progress);
+    progress.finish_and_clear();
+    drive(
+        &requests,
+        callers,
+        IN_FLIGHT,
+        |request| {
+            let (account, merchant) = (accounts[request.account].clone(), request.merchant.clone());
+            issuer.grant(account, merchant, request.decode()).expect("the queue has room")
+        },
+        |pending| {
+            pending.wait().expect("no worker fails").expect("every request is granted");
+        },
+    )
+}
