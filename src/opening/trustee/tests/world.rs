@@ -250,6 +250,7 @@ impl World {
     }
 
     /// Begins a new openings ledger at the start's time, before witnesses who have seen nothing.
+    #[allow(dead_code, reason = "for whoever plays many histories")]
     pub(crate) fn begin_anew(&mut self) {
         self.clock.set(START);
         self.openings = open(Ledger::Openings, &self.policy.openings);
