@@ -214,6 +214,7 @@ impl Intent {
 
 /// A trustee's part in a same-author round. Its factor z is in no row: it is gone as soon as the
 /// blind is made.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
 pub(super) enum Part {
     /// The blind that the trustee commits to, and reveals once all have.
     Blinded(Blind),
