@@ -38,6 +38,7 @@ pub struct RoundRequest {
 /// What a member of a round answers before all blinds are known. Asked again it goes on from
 /// where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
 #[must_use = "an entry that is not logged compares nothing"]
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum RoundAnswer {

@@ -40,7 +40,7 @@ describe_errors!(RoundError {
     Self::NotLogged => "round.not_logged", Host, true,
         "the round's entry is not in the openings ledger under a published checkpoint: log it, and ask again when it is";
     Self::Members => "round.members", Host, false,
-        "the ledger's first entry of this round names fewer than t members, or one that is no trustee: log a new round";
+        "the ledger's first entry of the round names fewer than t members, or one that is no trustee: log a new round";
     Self::NotMember => "round.not_member", Host, false,
         "this trustee is no member of the round as the ledger's first entry of it says: ask the members";
     Self::Foreign => "round.foreign", Operator, false,

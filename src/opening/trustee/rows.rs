@@ -79,7 +79,7 @@ impl Rows {
     pub(super) fn marks(&self, store: &(impl Store + ?Sized)) -> Result<Vec<(u64, Timestamp)>, StoreError> {
         self.scan(store, b'm', |rest, value| {
             let size = rest.try_into().map_err(|_| StoreError::Corrupt("trustee mark"))?;
-            Ok((u64::from_be_bytes(size), read_mark(value)?))
+            Ok((u64::from_be_bytes(size), read(value, "trustee mark", |from| from.timestamp("time"))?))
         })
     }
 
@@ -214,7 +214,7 @@ impl Intent {
 
 /// A trustee's part in a same-author round. Its factor z is in no row: it is gone as soon as the
 /// blind is made.
-#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
 pub(super) enum Part {
     /// The blind that the trustee commits to, and reveals once all have.
     Blinded(Blind),
@@ -246,10 +246,6 @@ impl Part {
         }
         out.finish()
     }
-}
-
-pub(super) fn read_mark(value: &[u8]) -> Result<Timestamp, StoreError> {
-    read(value, "trustee mark", |from| from.timestamp("time"))
 }
 
 pub(super) fn mark_value(time: Timestamp) -> Vec<u8> {
