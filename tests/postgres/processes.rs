@@ -127,9 +127,9 @@ fn switchboard(child: u64, address: &str, prefix: &str, window: &str) {
     for number in shuffled(BINDINGS, child) {
         let hub = number % HUBS;
         let order =
-            OrderRef { merchant: Name::new("m").unwrap(), order: Name::new(&number.to_string()).unwrap() };
+            OrderRef { merchant: Name::new("m").unwrap(), order: Name::new(number.to_string()).unwrap() };
         let parties = Parties { hub: phone(hub), customer: phone(1000 + number) };
-        let courier = Name::new(&format!("courier {hub}")).unwrap();
+        let courier = Name::new(format!("courier {hub}")).unwrap();
         let binding = Binding::courier(order, courier, parties, day(0).saturating_add(LIFE));
         let bound = board.bind(binding).unwrap().wait().unwrap().unwrap();
         say(&format!("bound {number} {hub} {}", bound.number.to_e164()));
