@@ -179,3 +179,80 @@ async fn rewrite(client: &Client, shared: &Shared) -> Result<(), tokio_postgres:
         .await?;
     client.batch_execute("/* unjoin rewrite */ COMMIT").await
 }
+
+#[cfg(test)]
+#[path = "../../../tests/common/postgres.rs"]
+mod server;
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails where it panics"
+)]
+mod tests {
+    use super::*;
+    use tokio_postgres::NoTls;
+
+    const NEXT: &str = "ALTER TABLE {schema}.rows ADD COLUMN more bytea NOT NULL DEFAULT ''";
+
+    async fn client(address: &str) -> Client {
+        let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Ten processes that hold the next layout open a store of this one at the same moment.
+    #[test]
+    fn an_earlier_layout_is_brought_forward_once_and_keeps_its_rows() {
+        let server = server::Server::shared();
+        let address = format!("{} dbname=postgres", server.address());
+        let schema = server::fresh_schema();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let first = client(&address).await;
+            bring_up(&first, &schema, &MIGRATIONS).await.unwrap();
+            first
+                .batch_execute(&format!("INSERT INTO {schema}.rows VALUES (1, 'key', 'value')"))
+                .await
+                .unwrap();
+            let next = [CREATE_ROWS, NEXT];
+            let opening: Vec<_> = (0..10)
+                .map(|_| {
+                    let (address, schema) = (address.clone(), schema.clone());
+                    tokio::spawn(async move { bring_up(&client(&address).await, &schema, &next).await })
+                })
+                .collect();
+            for opened in opening {
+                opened.await.unwrap().unwrap();
+            }
+            // This build's processes are refused from their next connection on.
+            let refused = check(&first, &schema).await.unwrap_err();
+            assert!(matches!(refused, StoreError::Schema { found: 2, expected: SCHEMA_VERSION }));
+            let refused = bring_up(&first, &schema, &MIGRATIONS).await.unwrap_err();
+            assert!(matches!(refused, StoreError::Schema { found: 2, expected: SCHEMA_VERSION }));
+        });
+        assert_eq!(
+            server.sql(&format!("SELECT bucket, value, more FROM {schema}.rows")),
+            "1|\\x76616c7565|\\x"
+        );
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_layout_as_it_was() {
+        let server = server::Server::shared();
+        let address = format!("{} dbname=postgres", server.address());
+        let schema = server::fresh_schema();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = client(&address).await;
+            bring_up(&client, &schema, &MIGRATIONS).await.unwrap();
+            let broken = [CREATE_ROWS, NEXT, "ALTER TABLE {schema}.nowhere ADD COLUMN more bytea"];
+            assert!(bring_up(&client, &schema, &broken).await.is_err());
+            check(&client, &schema).await.unwrap();
+            let columns = format!("SELECT * FROM {schema}.rows");
+            assert_eq!(client.prepare(&columns).await.unwrap().columns().len(), 3);
+        });
+    }
+}
