@@ -5,6 +5,7 @@ mod ending;
 mod held;
 mod path;
 mod refusals;
+mod secrets;
 
 use crate::client::Connection;
 use crate::device::{Device, Order, Pins, report};
