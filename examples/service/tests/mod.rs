@@ -5,7 +5,6 @@ mod ending;
 mod held;
 mod path;
 mod refusals;
-mod secrets;
 
 use crate::client::Connection;
 use crate::device::{Device, Order, Pins, report};
