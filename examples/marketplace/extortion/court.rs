@@ -223,6 +223,10 @@ impl<'a, S: Store> Session<'a, S> {
         self.officers.iter().take(2).try_for_each(|officer| warrant.sign(officer))?;
         let presented = PresentedWarrant::new(warrant, &mut SystemRng::new());
         self.log(&[presented.entry().to_bytes()])?;
+        // As trustees do all the time: cooling-off begins when a trustee sees the entry.
+        for trustee in &self.trustees {
+            let _ = trustee.follow(self.openings())?;
+        }
         Ok(presented)
     }
 
@@ -268,7 +272,7 @@ impl<'a, S: Store> Session<'a, S> {
             match answer {
                 Answer::Released(share) => shares.push(share),
                 Answer::Charged => {}
-                _ => return Err("what was logged was not answered".into()),
+                other => return Err(format!("what was logged was not answered: {other:?}").into()),
             }
         }
         Ok(shares)
