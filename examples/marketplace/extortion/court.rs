@@ -36,11 +36,11 @@ const FRESHNESS: u64 = 600;
 pub(super) const OFFICE: &str = "consumer office";
 /// The trustees' published code for extortion.
 const EXTORTION: u16 = 3;
-/// One review may be opened in thirty days.
+/// One review may be opened in thirty days, whoever asks and whichever trustees answer.
 pub(super) const BUDGETS: BudgetPolicy = BudgetPolicy {
     window: 30 * DAY,
     cooling_off: 2 * DAY,
-    opening: Limit { all: 1, own: 1, requester: 1 },
+    opening: Limit { all: 1, own: 2, requester: 2 },
     comparison: Limit { all: 64, own: 64, requester: 64 },
 };
 /// A warrant may be answered for so long.
