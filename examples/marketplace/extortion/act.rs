@@ -183,7 +183,8 @@ impl<S: Store> Act<'_, S> {
             let request = OpeningRequest { presented: warrant.clone(), review: review.clone() };
             match trustee.answer(&request, self.session.openings()) {
                 Err(error @ TrusteeError::Budget(Excess::All(_))) => refusal = Some(error),
-                _ => return Err("a trustee went beyond the budget".into()),
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Err("a trustee went beyond the budget".into()),
             }
         }
         let refusal = refusal.ok_or("no trustees")?;

@@ -36,11 +36,11 @@ const FRESHNESS: u64 = 600;
 pub(super) const OFFICE: &str = "consumer office";
 /// The trustees' published code for extortion.
 const EXTORTION: u16 = 3;
-/// One review may be opened in thirty days.
+/// One review may be opened in thirty days, whoever asks and whichever trustees answer.
 pub(super) const BUDGETS: BudgetPolicy = BudgetPolicy {
     window: 30 * DAY,
     cooling_off: 2 * DAY,
-    opening: Limit { all: 1, own: 1, requester: 1 },
+    opening: Limit { all: 1, own: 2, requester: 2 },
     comparison: Limit { all: 64, own: 64, requester: 64 },
 };
 /// A warrant may be answered for so long.
@@ -223,6 +223,10 @@ impl<'a, S: Store> Session<'a, S> {
         self.officers.iter().take(2).try_for_each(|officer| warrant.sign(officer))?;
         let presented = PresentedWarrant::new(warrant, &mut SystemRng::new());
         self.log(&[presented.entry().to_bytes()])?;
+        // As trustees do all the time: cooling-off begins when a trustee sees the entry.
+        for trustee in &self.trustees {
+            let _ = trustee.follow(self.openings())?;
+        }
         Ok(presented)
     }
 
@@ -268,7 +272,7 @@ impl<'a, S: Store> Session<'a, S> {
             match answer {
                 Answer::Released(share) => shares.push(share),
                 Answer::Charged => {}
-                _ => return Err("what was logged was not answered".into()),
+                other => return Err(format!("what was logged was not answered: {other:?}").into()),
             }
         }
         Ok(shares)
