@@ -31,8 +31,8 @@
 //! # Out of scope
 //!
 //! Network metadata at the door, what a review's own words give away, and the honesty of
-//! the issuer's count are the host's; the threat model says so in full. The rounds of
-//! the same-author test are not part of the trustees' service yet. The construction has had no external audit.
+//! the issuer's count are the host's; the threat model says so in full. The construction has had
+//! no external audit.
 //!
 //! # Features
 //!

@@ -40,7 +40,6 @@ pub struct RoundRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
 #[must_use = "an entry that is not logged compares nothing"]
-#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum RoundAnswer {
     /// This entry must stand in the openings ledger, under a published checkpoint: append it,
     /// and ask again then. Always the same bytes.
