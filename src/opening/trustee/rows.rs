@@ -79,7 +79,7 @@ impl Rows {
     pub(super) fn marks(&self, store: &(impl Store + ?Sized)) -> Result<Vec<(u64, Timestamp)>, StoreError> {
         self.scan(store, b'm', |rest, value| {
             let size = rest.try_into().map_err(|_| StoreError::Corrupt("trustee mark"))?;
-            Ok((u64::from_be_bytes(size), read(value, "trustee mark", |from| from.timestamp("time"))?))
+            Ok((u64::from_be_bytes(size), read_mark(value)?))
         })
     }
 
@@ -246,6 +246,10 @@ impl Part {
         }
         out.finish()
     }
+}
+
+pub(super) fn read_mark(value: &[u8]) -> Result<Timestamp, StoreError> {
+    read(value, "trustee mark", |from| from.timestamp("time"))
 }
 
 pub(super) fn mark_value(time: Timestamp) -> Vec<u8> {
