@@ -132,7 +132,8 @@ fn a_lost_answer_to_commit_is_told_and_the_decision_finds_what_it_did() {
 
 #[test]
 fn a_connection_that_breaks_before_commit_is_replaced_unseen() {
-    let server = Server::shared();
+    // One of its own: all sessions are ended.
+    let server = Server::start(&[]);
     let (proxy, schema) = (Proxy::to(&server), fresh_schema());
     let store = PostgresStore::create_or_open(proxy.config(&schema)).unwrap();
     for number in 0..5u8 {
