@@ -160,7 +160,7 @@ impl<S: Store> Act<'_, S> {
         let (comparison, seconds) = self.compared(&warrant, &reviews)?;
         writeln!(
             self.text,
-            "5. {}: {COMPLAINTS} of the shops complain of {} more reviews. {own} are by one customer who had three bad\n   \
+            "5. {}: {COMPLAINTS} of the shops complain of {} reviews. {own} are by one customer who had three bad\n   \
              deliveries in one week. {} rounds ({seconds:.1} s): {}.",
             self.day(),
             reviews.len(),
@@ -263,15 +263,13 @@ impl<S: Store> Act<'_, S> {
             .iter()
             .filter_map(|entry| Some(*ShareReleasedEntry::from_bytes(entry).ok()?.tag()))
             .collect();
-        let charged = told.iter().map(|warrant| {
-            let (disclosed, reviews) = (warrant.disclosure(), warrant.terms().reviews());
-            reviews.iter().filter(|review| tags.contains(&disclosed.tag_of(review.as_bytes()))).count()
-        });
-        let charged: Vec<usize> = charged.collect();
         let of = |action| {
-            let of_action =
-                told.iter().zip(&charged).filter(|(warrant, _)| warrant.terms().action() == action);
-            of_action.map(|(_, charged)| charged).sum::<usize>()
+            let mut found: BTreeSet<&ReviewId> = BTreeSet::new();
+            for warrant in told.iter().filter(|warrant| warrant.terms().action() == action) {
+                let (disclosed, reviews) = (warrant.disclosure(), warrant.terms().reviews());
+                found.extend(reviews.iter().filter(|id| tags.contains(&disclosed.tag_of(id.as_bytes()))));
+            }
+            found.len()
         };
         let (compared, opened) = (of(WarrantAction::SameAuthor), of(WarrantAction::Open));
         writeln!(
@@ -289,11 +287,13 @@ impl<S: Store> Act<'_, S> {
     }
 
     fn who_learnt_what(&mut self, ring: &PresentedWarrant, lone: &PresentedWarrant) -> Result<()> {
+        let asked_of: BTreeSet<&ReviewId> =
+            ring.terms().reviews().iter().chain(lone.terms().reviews()).collect();
         let (ring, lone) = (ring.terms().count(), lone.terms().count());
-        let (others, asked) = (ring + lone - 1, asked());
+        let (all, others, asked) = (asked_of.len(), asked_of.len() - 1, asked());
         let rows = [
-            ("platform", format!("that warrants name {} reviews, and the account of the one that was opened", ring + lone)),
-            ("shops", "what the office tells them; of an order or a customer the office can tell one account".to_owned()),
+            ("platform", format!("which {all} reviews were asked about, and the account of the one that was opened")),
+            ("shops", "what the office tells them, which is no more than it knows itself".to_owned()),
             (
                 "officers",
                 format!("which of {ring} and of {lone} reviews have one author, and the author of 1; of {others} no author"),
