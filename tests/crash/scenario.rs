@@ -149,7 +149,10 @@ impl Scenario {
             numbers_overdue_after: DAY,
             queue: QueueConfig::default(),
         };
-        let desk = DeskConfig { grid: Grid::Daily, opening_window: 2 * DAY, ..DeskConfig::default() };
+        // Every answer is asked for again, however late.
+        let retry_window = 100_000 * DAY;
+        let desk =
+            DeskConfig { grid: Grid::Daily, opening_window: 2 * DAY, retry_window, ..DeskConfig::default() };
         let [orders, reviews] = stores;
         Platform::open(
             Arc::clone(orders),

@@ -443,3 +443,32 @@ fn a_large_group_of_entries_is_read_as_one_by_one() {
     assert_eq!(at_once, one_by_one);
     assert_eq!((whole.root(), whole.tags), (single.root(), single.tags));
 }
+
+proptest! {
+    #[test]
+    fn a_checkpoint_that_is_shown_late_tells_what_it_would_have_told_in_time(
+        steps in proptest::collection::vec((1u64..4, 0u64..50, any::<bool>()), 1..12),
+    ) {
+        // Sizes and times rise, as an honest quorum's do.
+        let (mut size, mut time) = (0, 1);
+        let mut in_time = OpeningsRegister::new(trustees());
+        let mut late = OpeningsRegister::new(trustees());
+        let mut missed = Vec::new();
+        for (more, later, seen) in steps {
+            (size, time) = (size + more, time + later);
+            in_time.mark(size, at(time));
+            match seen {
+                true => late.mark(size, at(time)),
+                false => missed.push((size, at(time))),
+            }
+        }
+        let said = |register: &OpeningsRegister| (0..size).map(|index| register.time_of(index)).collect::<Vec<_>>();
+        for (size, time) in missed.into_iter().rev() {
+            // A later time for the same checkpoint says nothing new, before or after.
+            late.mark_earlier(size, time.saturating_add(9));
+            late.mark_earlier(size, time);
+            late.mark_earlier(size, time.saturating_add(9));
+        }
+        prop_assert_eq!(said(&late), said(&in_time));
+    }
+}
