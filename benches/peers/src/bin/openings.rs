@@ -101,7 +101,9 @@ fn shares(times: usize) -> Result<(), Box<dyn Error>> {
             DecryptionShare::answer(member, &committee, &context, &mut SystemRng::new()).unwrap()
         };
         if t == 3 {
-            measure("share", times, || drop(black_box(answer(&members[0]))));
+            measure("share", times, || {
+                black_box(answer(&members[0]));
+            });
             let share = answer(&members[0]);
             measure("verify a share", times, || {
                 share.verify(&committee, &context, &mut SystemRng::new()).unwrap();
