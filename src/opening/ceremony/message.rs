@@ -35,7 +35,8 @@ pub struct RoundMessage {
     signature: [u8; 64],
 }
 
-/// What a message says, by round.
+/// What a message says, by round. No variant is much larger than another: the room that a small
+/// one leaves in a list of messages is filled with whatever the stack held, secrets included.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Content {
     Join {
@@ -46,7 +47,7 @@ pub(super) enum Content {
     Commitment {
         /// Constant coefficient first; a refresh leaves it out.
         coefficients: Vec<Element>,
-        possession: Proof<1, 1>,
+        possession: Box<Proof<1, 1>>,
     },
     Shares {
         /// Of every member's commitment, the sender's own included.
@@ -63,7 +64,7 @@ pub(super) enum Content {
     Signature {
         /// H32("ceremony-statement", what is signed): two that differ saw different rounds.
         statement: [u8; 32],
-        signature: [u8; 64],
+        signature: Box<[u8; 64]>,
     },
 }
 
@@ -137,7 +138,7 @@ impl RoundMessage {
             }
             Content::Signature { statement, signature } => {
                 out.raw(statement);
-                out.raw(signature);
+                out.raw(signature.as_slice());
             }
         }
     }
@@ -184,7 +185,10 @@ impl Message for RoundMessage {
                 let count = count(from, "coefficients", 1)?;
                 Content::Commitment {
                     coefficients: (0..count).map(|_| from.element("C")).collect::<Result<_, _>>()?,
-                    possession: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
+                    possession: Box::new(Proof {
+                        commitments: from.elements("T")?,
+                        responses: from.scalars("z")?,
+                    }),
                 }
             }
             2 => {
@@ -204,7 +208,7 @@ impl Message for RoundMessage {
             }
             4 => Content::Signature {
                 statement: from.array("statement")?,
-                signature: from.array("signature")?,
+                signature: Box::new(from.array("signature")?),
             },
             _ => return Err(from.refuse(Rule::Value)),
         };

@@ -215,7 +215,7 @@ impl<'a> Own<'a> {
         let coefficients: Vec<Element> = committed.iter().map(element).collect::<Option<_>>()?;
         let statement = possession(session, self.index, &coefficients)?;
         let stream = &mut Stream::new(self.seed, session, "possession", 0);
-        let possession = prove(&statement, [committed.first()?], stream);
+        let possession = Box::new(prove(&statement, [committed.first()?], stream));
         Some(Content::Commitment { coefficients, possession })
     }
 
@@ -270,7 +270,7 @@ impl<'a> Own<'a> {
 
 fn sign(signing: &Signing<'_>, identity: &TrusteeKey) -> Content {
     let signature = identity.sign(CommitteeStatement::LABEL, &signing.statement.signed_bytes());
-    Content::Signature { statement: signing.statement_digest(), signature }
+    Content::Signature { statement: signing.statement_digest(), signature: Box::new(signature) }
 }
 
 /// A generator whose output is a function of the seed, the session, a purpose and a member:

@@ -367,7 +367,7 @@ impl Signing<'_> {
             } else if !key.is_some_and(|key| self.statement.is_signed_by(key, signature)) {
                 blame.on(message.index, Fault::Signature);
             }
-            signatures.push((message.index, *signature));
+            signatures.push((message.index, **signature));
         }
         blame.settle()?;
         settle(points)?;

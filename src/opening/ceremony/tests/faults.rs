@@ -183,7 +183,7 @@ fn a_recipient_key_in_another_encoding_convicts_no_honest_sender() {
         polynomial.iter().map(|c| Element::from_point(Generator::G.mul(c)).unwrap()).collect();
     let statement = possession(&session, BAD, &coefficients).unwrap();
     let possession = prove(&statement, [&polynomial[0]], &mut SystemRng::new());
-    let content = Content::Commitment { coefficients, possession };
+    let content = Content::Commitment { coefficients, possession: Box::new(possession) };
     messages.push(RoundMessage::sign(&key, session, BAD, content));
     let heard = vec![commitment.digest(), messages.last().unwrap().digest()];
     let shares = honest(&mut messages);
