@@ -5,7 +5,7 @@
 //! ledger has the same. It is rebuilt from the entries and held against a checkpoint's root:
 //! nobody's word is taken for a count.
 
-use super::budget::{BudgetPolicy, Claim, Excess};
+use super::budget::{BudgetPolicy, Claim, Excess, Limit};
 use crate::ledger::tree::{Frontier, Hash, leaf_hash};
 use crate::ledger::{
     BlindEntry, DisclosedEntry, Members, RoundEntry, ShareReleasedEntry, WarrantAction, WarrantEntry,
@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 use crate::token::Trustees;
 use crate::wire::Message;
 use core::fmt;
+use core::ops::RangeInclusive;
 use std::collections::{HashMap, HashSet};
 
 type Id = [u8; 32];
@@ -56,7 +57,6 @@ pub struct OpeningsRegister {
     requesters: HashMap<Vec<u8>, u32>,
     openings: Vec<Release>,
     comparisons: Vec<Release>,
-    tags: u64,
     disclosed: Vec<(Id, DisclosedEntry)>,
     rounds: HashMap<(Id, u16), LoggedRound>,
 }
@@ -72,7 +72,9 @@ struct Mark {
 #[derive(Clone, Copy)]
 struct Release {
     index: u64,
-    tag: u64,
+    /// One more than the index of the release before it for the same tag, 0 if it is the tag's first:
+    /// of the windows that hold it, it is the tag's first in those that begin here or later.
+    first_from: u64,
     requester: u32,
     trustee: u16,
 }
@@ -86,12 +88,9 @@ pub struct LoggedWarrant {
     tags: HashMap<Id, LoggedTag>,
 }
 
-#[derive(Clone, Debug)]
-struct LoggedTag {
-    number: u64,
-    /// Each trustee's first entry: its index, and where that stands.
-    releases: Vec<(u16, u64)>,
-}
+/// Each trustee's first entry for a tag: its index, and where that stands; in the ledger's order.
+#[derive(Clone, Debug, Default)]
+struct LoggedTag(Vec<(u16, u64)>);
 
 #[derive(Clone, Debug)]
 struct LoggedRound {
@@ -137,7 +136,6 @@ impl OpeningsRegister {
             requesters: HashMap::new(),
             openings: Vec::new(),
             comparisons: Vec::new(),
-            tags: 0,
             disclosed: Vec::new(),
             rounds: HashMap::new(),
         }
@@ -212,7 +210,7 @@ impl OpeningsRegister {
 
     /// Where the trustee's release for this tag stands, if it counts.
     pub fn release(&self, commitment: &[u8; 32], tag: &[u8; 32], trustee: u16) -> Option<u64> {
-        let releases = &self.warrants.get(commitment)?.tags.get(tag)?.releases;
+        let LoggedTag(releases) = self.warrants.get(commitment)?.tags.get(tag)?;
         releases.iter().find(|(other, _)| *other == trustee).map(|(_, index)| *index)
     }
 
@@ -268,22 +266,9 @@ impl OpeningsRegister {
         requester: Option<&[u8]>,
         now: Timestamp,
     ) -> (u32, u32, u32) {
-        let cutoff = now.as_unix_seconds().checked_sub(window).map(Timestamp::from_unix_seconds);
-        let from = cutoff.map_or(0, |cutoff| self.first_after(cutoff));
-        let requester = requester.and_then(|name| self.requesters.get(name));
-        let recent = self.releases(action).iter().rev().take_while(|release| release.index >= from);
-        let (mut all, mut own, mut of_requester) = (HashSet::new(), HashSet::new(), HashSet::new());
-        for release in recent {
-            all.insert(release.tag);
-            if release.trustee == trustee {
-                own.insert(release.tag);
-            }
-            if Some(&release.requester) == requester {
-                of_requester.insert(release.tag);
-            }
-        }
-        let count = |tags: HashSet<u64>| u32::try_from(tags.len()).unwrap_or(u32::MAX);
-        (count(all), count(own), count(of_requester))
+        let requester = requester.and_then(|name| self.requesters.get(name)).copied();
+        let charged = self.charged(action, self.first_after_less(now, window), u64::MAX, trustee, requester);
+        (charged.all, charged.own, charged.requester)
     }
 
     fn count(
@@ -296,50 +281,72 @@ impl OpeningsRegister {
         // A commitment that is not logged has no tags at all.
         let warrant = self.warrants.get(&claim.commitment).ok_or(Excess::Warrant)?;
         let action = warrant.entry.action;
-        let limit = budgets.limit(action);
-        let cutoff = claim.since.as_unix_seconds().checked_sub(budgets.window);
-        let cutoff = cutoff.map(Timestamp::from_unix_seconds);
-        let mut counts =
-            Counts { limit, all: HashSet::new(), own: HashSet::new(), requester: HashSet::new() };
-        let mut of_warrant = HashSet::new();
-        for claim in pending.iter().chain([claim]) {
-            let Some(other) = self.warrants.get(&claim.commitment) else { continue };
-            let known = other.tags.get(&claim.tag).map(|tag| tag.number);
-            let tag = known.map_or(Tag::Expected(claim.commitment, claim.tag), Tag::Logged);
-            if other.index == warrant.index && known.is_none() {
-                of_warrant.insert(tag);
+        let from = self.first_after_less(claim.since, budgets.window);
+        let mut charged = self.charged(action, from, up_to, claim.trustee, Some(warrant.requester));
+        let oldest = claim.since.as_unix_seconds().checked_sub(budgets.window);
+        let mut under_way = HashSet::new();
+        let mut of_warrant = warrant.tags.len();
+        for other in pending.iter().chain([claim]) {
+            let Some(logged) = self.warrants.get(&other.commitment) else { continue };
+            if !under_way.insert((other.commitment, other.tag)) {
+                continue;
             }
-            let recent = cutoff.is_none_or(|cutoff| claim.since > cutoff);
-            if other.entry.action == action && recent {
-                counts.add(tag, true, other.requester == warrant.requester)?;
+            let tag = logged.tags.get(&other.tag);
+            if logged.index == warrant.index && tag.is_none() {
+                of_warrant = of_warrant.saturating_add(1);
+            }
+            let recent = oldest.is_none_or(|oldest| other.since.as_unix_seconds() > oldest);
+            if logged.entry.action == action && recent {
+                let of_requester = logged.requester == warrant.requester;
+                charged.add(tag, from..=up_to, claim.trustee, of_requester);
             }
         }
-        if warrant.tags.len().saturating_add(of_warrant.len()) > usize::from(warrant.entry.count) {
+        if of_warrant > usize::from(warrant.entry.count) {
             return Err(Excess::Warrant);
         }
-        let from = cutoff.map_or(0, |cutoff| self.first_after(cutoff));
-        let releases = self.releases(action);
+        charged.within(budgets.limit(action))
+    }
+
+    /// What is charged for this action by entries from one index up to another, both of them
+    /// counted. Takes some nanoseconds for each of them.
+    fn charged(
+        &self,
+        action: WarrantAction,
+        from: u64,
+        up_to: u64,
+        trustee: u16,
+        requester: Option<u32>,
+    ) -> Charged {
+        let releases = match action {
+            WarrantAction::Open => &self.openings,
+            WarrantAction::SameAuthor => &self.comparisons,
+        };
+        let start = releases.partition_point(|release| release.index < from);
         let end = releases.partition_point(|release| release.index <= up_to);
-        let before = releases.get(..end).unwrap_or_default().iter().rev();
-        // No tag has more releases than there are trustees: this ends soon after the limit.
-        for release in before.take_while(|release| release.index >= from) {
-            let own = release.trustee == claim.trustee;
-            counts.add(Tag::Logged(release.tag), own, release.requester == warrant.requester)?;
+        let mut charged = Charged::default();
+        for release in releases.get(start..end).unwrap_or_default() {
+            let first = u32::from(release.first_from <= from);
+            // A trustee's second release for a tag does not count: each is of another tag.
+            let own = u32::from(release.trustee == trustee);
+            let of_requester = u32::from(Some(release.requester) == requester);
+            charged.all = charged.all.saturating_add(first);
+            charged.own = charged.own.saturating_add(own);
+            charged.requester = charged.requester.saturating_add(first & of_requester);
         }
-        Ok(())
+        charged
+    }
+
+    /// The index of the first entry whose time is after this one less the window; 0 if that
+    /// would be before all time.
+    fn first_after_less(&self, time: Timestamp, window: u64) -> u64 {
+        let cutoff = time.as_unix_seconds().checked_sub(window);
+        cutoff.map_or(0, |cutoff| self.first_after(Timestamp::from_unix_seconds(cutoff)))
     }
 
     /// The index of the first entry whose time is after this one.
     fn first_after(&self, time: Timestamp) -> u64 {
         let covered = self.marks.partition_point(|mark| mark.time <= time);
         covered.checked_sub(1).and_then(|at| self.marks.get(at)).map_or(0, |mark| mark.size)
-    }
-
-    fn releases(&self, action: WarrantAction) -> &[Release] {
-        match action {
-            WarrantAction::Open => &self.openings,
-            WarrantAction::SameAuthor => &self.comparisons,
-        }
     }
 
     /// Leaf hashes, and what is known of the entries.
@@ -399,17 +406,14 @@ impl OpeningsRegister {
         if warrant.is_full_without(entry.tag()) {
             return;
         }
-        let next = self.tags;
-        let tag = warrant.tags.entry(*entry.tag()).or_insert_with(|| {
-            self.tags += 1;
-            LoggedTag { number: next, releases: Vec::with_capacity(1) }
-        });
+        let LoggedTag(releases) = warrant.tags.entry(*entry.tag()).or_default();
         let trustee = entry.trustee();
-        if tag.releases.iter().any(|(other, _)| *other == trustee) {
+        if releases.iter().any(|(other, _)| *other == trustee) {
             return;
         }
-        tag.releases.push((trustee, index));
-        let release = Release { index, tag: tag.number, requester: warrant.requester, trustee };
+        let first_from = releases.last().map_or(0, |(_, before)| before + 1);
+        releases.push((trustee, index));
+        let release = Release { index, first_from, requester: warrant.requester, trustee };
         match warrant.entry.action {
             WarrantAction::Open => self.openings.push(release),
             WarrantAction::SameAuthor => self.comparisons.push(release),
@@ -443,39 +447,43 @@ fn known(entry: &[u8], trustees: &Trustees) -> Option<Known> {
     }
 }
 
-/// One review under one warrant.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Tag {
-    Logged(u64),
-    Expected(Id, Id),
+/// How many different reviews are charged in a window: by all trustees, by one of them, and for one
+/// requester by all.
+#[derive(Clone, Copy, Default)]
+struct Charged {
+    all: u32,
+    own: u32,
+    requester: u32,
 }
 
-/// Different reviews in the window, so far; none above its limit.
-struct Counts<'a> {
-    limit: &'a super::budget::Limit,
-    all: HashSet<Tag>,
-    own: HashSet<Tag>,
-    requester: HashSet<Tag>,
-}
-
-impl Counts<'_> {
-    fn add(&mut self, tag: Tag, own: bool, of_requester: bool) -> Result<(), Excess> {
-        let limit = self.limit;
-        if own && exceeds(&mut self.own, tag, limit.own) {
-            return Err(Excess::Own(limit.own));
+impl Charged {
+    /// Charges one more, by this trustee, unless it is charged in the window already.
+    fn add(
+        &mut self,
+        tag: Option<&LoggedTag>,
+        window: RangeInclusive<u64>,
+        trustee: u16,
+        of_requester: bool,
+    ) {
+        let releases = tag.map_or(&[][..], |LoggedTag(releases)| releases);
+        let mut there = releases.iter().filter(|(_, index)| window.contains(index)).peekable();
+        if there.peek().is_none() {
+            self.all = self.all.saturating_add(1);
+            self.requester = self.requester.saturating_add(u32::from(of_requester));
         }
-        if of_requester && exceeds(&mut self.requester, tag, limit.requester) {
-            return Err(Excess::Requester(limit.requester));
+        if !there.any(|(other, _)| *other == trustee) {
+            self.own = self.own.saturating_add(1);
         }
-        if exceeds(&mut self.all, tag, limit.all) {
-            return Err(Excess::All(limit.all));
-        }
-        Ok(())
     }
-}
 
-fn exceeds(counted: &mut HashSet<Tag>, tag: Tag, limit: u32) -> bool {
-    counted.insert(tag) && counted.len() as u64 > u64::from(limit)
+    fn within(&self, limit: &Limit) -> Result<(), Excess> {
+        match () {
+            () if self.own > limit.own => Err(Excess::Own(limit.own)),
+            () if self.requester > limit.requester => Err(Excess::Requester(limit.requester)),
+            () if self.all > limit.all => Err(Excess::All(limit.all)),
+            () => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
