@@ -6,6 +6,8 @@
 //!
 //! The simulation knows what nobody else does: which order wrote which review.
 
+mod devices;
+
 use std::{
     collections::{BTreeMap, HashMap},
     error::Error,
@@ -14,21 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use unjoin::{
     DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, TickReport,
     Timestamp,
-    issuer::{ClassPolicy, EnrolmentSubmission, EveryoneOfStanding, NumbersDead, OfferRequest, OrderReport},
+    issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead},
     ledger::{LedgerReport, LedgersReport},
-    review::Submission,
     secret::{SecretBytes, SystemRng},
     store::{MemoryStore, RedbStore, Store},
-    token::{
-        EnrolmentContext, IssuerPublicKey, OrderHandle, Presentation, Review, ReviewId, Scope, SignedManifest,
-    },
-    wallet::{ManifestEvidence, Token, TrustRoots, Wallet, WalletError},
-    wire::Message,
+    token::{IssuerPublicKey, OrderHandle, Presentation, ReviewId, Scope, SignedManifest},
+    wallet::{Token, TrustRoots, Wallet},
 };
 
 use crate::{
@@ -349,104 +346,6 @@ impl<'a, S: Store> Marketplace<'a, S> {
         Ok(())
     }
 
-    /// Enrols the customers who have an order due for the first time.
-    fn enrol(&mut self, due: &[usize]) -> Result<()> {
-        let mut new: Vec<&'a str> = Vec::new();
-        for &order in due {
-            let customer = self.orders[order].customer.as_str();
-            if self.enrolled.insert(customer, ()).is_none() {
-                new.push(customer);
-            }
-        }
-        let (wallets, issuer) = (&self.wallets, &self.issuer_name);
-        let submissions: Result<Vec<EnrolmentSubmission>> = new
-            .par_iter()
-            .map(|customer| {
-                let rng = &mut SystemRng::new();
-                let account = Name::new(customer)?;
-                let nonce = *SecretBytes::<32>::random(rng).expose();
-                let context = EnrolmentContext { issuer, account: &account, nonce: &nonce };
-                let enrolment = wallets[customer].enrol(context, rng)?;
-                Ok(EnrolmentSubmission { account, nonce, enrolment })
-            })
-            .collect();
-        for answer in self.platform.issuer().enrol(&submissions?) {
-            answer?;
-        }
-        Ok(())
-    }
-
-    /// Reports the orders that are due, and has every device ask for its token.
-    fn deliver(&mut self, due: &[usize]) -> Result<()> {
-        if due.is_empty() {
-            return Ok(());
-        }
-        let issuer = self.platform.issuer();
-        let reports: Result<Vec<OrderReport>> = due
-            .iter()
-            .map(|&index| {
-                let order = &self.orders[index];
-                Ok(OrderReport {
-                    order_id: order.order_id.as_bytes().to_vec(),
-                    account: Name::new(&order.customer)?,
-                    merchant: Name::new(&order.merchant)?,
-                    class: u8::from(self.classes && order.late_or_failed()),
-                    due_at: timestamp(order.due_at()),
-                })
-            })
-            .collect();
-        let reports = reports?;
-        let mut asking = Vec::with_capacity(due.len());
-        for ((report, &order), handle) in reports.iter().zip(due).zip(issuer.report_orders(&reports)) {
-            let handle = handle?;
-            self.handles[order] = Some(handle);
-            asking.push(OfferRequest {
-                account: report.account.clone(),
-                merchant: report.merchant.clone(),
-                handle,
-            });
-        }
-        let offers = issuer.offers(&asking).into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
-        for offer in &offers {
-            let number = self.labels.len() as u64;
-            self.labels.entry(offer.scope.clone()).or_insert_with(|| label(number, self.seed));
-        }
-        let requests: Result<Vec<_>> = due
-            .par_iter()
-            .zip(&offers)
-            .map(|(&order, offer)| {
-                let wallet = &self.wallets[self.orders[order].customer.as_str()];
-                Ok(wallet.request(&self.issuer_name, offer, &self.trust, &mut SystemRng::new())?)
-            })
-            .collect();
-        let started = Instant::now();
-        let mut pending = Vec::with_capacity(due.len());
-        let mut answers = Vec::with_capacity(due.len());
-        for ((pending_token, request), asked) in requests?.into_iter().zip(&asking) {
-            let answer = issuer.grant(asked.account.clone(), asked.merchant.clone(), request)?;
-            pending.push((pending_token, answer));
-            if pending.len() == IN_FLIGHT {
-                wait_for_grants(&mut pending, &mut answers)?;
-            }
-        }
-        wait_for_grants(&mut pending, &mut answers)?;
-        self.figures.granting += started.elapsed();
-        self.figures.grants += answers.len();
-        let tokens: Result<Vec<Token>> = due
-            .par_iter()
-            .zip(answers)
-            .map(|(&order, (pending_token, grant))| {
-                let wallet = &self.wallets[self.orders[order].customer.as_str()];
-                Ok(wallet.finish(pending_token, &grant, &mut SystemRng::new())?)
-            })
-            .collect();
-        for (&order, token) in due.iter().zip(tokens?) {
-            self.members.entry(token.scope().clone()).or_default().push(order);
-            self.devices[order].token = Some(token);
-        }
-        Ok(())
-    }
-
     /// Closes the orders' numbers, and tells their cohorts when they are dead.
     fn kill_numbers(&mut self, dying: &[usize]) -> Result<()> {
         let started = Instant::now();
@@ -462,70 +361,6 @@ impl<'a, S: Store> Marketplace<'a, S> {
             answer?;
         }
         Ok(())
-    }
-
-    /// Presents written reviews through the recommended door, or has them wait for their
-    /// cohort's manifest.
-    fn present(&mut self, ready: &[usize]) -> Result<()> {
-        use unjoin::Clock;
-        let now = self.clock.now();
-        let mut presenting = Vec::new();
-        for &order in ready {
-            let Some(token) = &self.devices[order].token else { continue };
-            match self.manifests.get(token.scope()) {
-                Some(manifest) => presenting.push((order, token, manifest)),
-                None => self.waiting.entry(token.scope().clone()).or_default().push(order),
-            }
-        }
-        let scheduled: Vec<_> = presenting
-            .par_iter()
-            .map(|&(order, token, manifest)| {
-                let wallet = &self.wallets[self.orders[order].customer.as_str()];
-                let evidence = ManifestEvidence::Signed(manifest.clone());
-                let review = self.review(order)?;
-                let rng = &mut SystemRng::new();
-                Ok((order, wallet.present_after_manifest(token, &review, &evidence, &self.trust, now, rng)))
-            })
-            .collect::<Result<_>>()?;
-        for (order, scheduled) in scheduled {
-            match scheduled {
-                Ok(scheduled) => {
-                    self.author_of.insert(scheduled.presentation.review_id(), order);
-                    let day = scheduled.send_at.as_unix_seconds() / DAY;
-                    self.sending.entry(day).or_default().push((order, scheduled.presentation));
-                }
-                Err(WalletError::WindowOver) => self.figures.too_late += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends what the wallets had planned for this day.
-    fn submit(&mut self, day: u64) -> Result<()> {
-        let Some(sending) = self.sending.remove(&day) else { return Ok(()) };
-        let mut submissions = Vec::with_capacity(sending.len());
-        for (order, presentation) in sending {
-            let bytes = presentation.to_bytes().len();
-            self.figures.largest_presentation = self.figures.largest_presentation.max(bytes);
-            submissions.push(Submission { presentation, review: self.review(order)? });
-        }
-        self.figures.submitted += submissions.len();
-        let started = Instant::now();
-        while !submissions.is_empty() {
-            let rest = submissions.split_off(submissions.len().min(IN_FLIGHT));
-            for receipt in self.platform.desk().submit_many(submissions)? {
-                receipt.wait()??;
-            }
-            submissions = rest;
-        }
-        self.figures.submitting += started.elapsed();
-        Ok(())
-    }
-
-    /// The set holds stars and no text.
-    fn review(&self, order: usize) -> Result<Review> {
-        Ok(Review::new(self.orders[order].stars.unwrap_or_default(), "", Vec::new())?)
     }
 
     /// The second act, and the attacker's tables: with the orders of the story, which the
@@ -550,21 +385,6 @@ impl<'a, S: Store> Marketplace<'a, S> {
         };
         Ok(Outcome { exports, figures: self.figures, act })
     }
-}
-
-type PendingGrant = (
-    unjoin::wallet::PendingToken,
-    unjoin::Pending<std::result::Result<unjoin::token::Grant, unjoin::issuer::IssuerError>>,
-);
-
-fn wait_for_grants(
-    pending: &mut Vec<PendingGrant>,
-    answers: &mut Vec<(unjoin::wallet::PendingToken, unjoin::token::Grant)>,
-) -> Result<()> {
-    for (token, answer) in pending.drain(..) {
-        answers.push((token, answer.wait()??));
-    }
-    Ok(())
 }
 
 /// A customer's wallet: derived from the run's seed, so that a replay has the same wallets.
