@@ -74,9 +74,9 @@ describe_errors!(Excess {
         "the ledger holds releases for as many reviews as the warrant's entry counts: log the warrant anew, with \
          the right count";
     Self::All(limit) => "budget.all", Operator, true,
-        "all trustees together may charge {limit} reviews in one window: wait until earlier ones have left it";
+        "all trustees together have used up a window's limit (reviews: {limit}): wait until earlier ones have left it";
     Self::Own(limit) => "budget.own", Operator, true,
-        "this trustee may charge {limit} reviews in one window: ask other trustees, or wait";
+        "this trustee has used up a window's limit (reviews: {limit}): ask other trustees, or wait";
     Self::Requester(limit) => "budget.requester", Operator, true,
-        "this requester may have {limit} reviews charged in one window: it waits until earlier ones have left it";
+        "this requester has used up a window's limit (reviews: {limit}): it waits until earlier ones have left it";
 });

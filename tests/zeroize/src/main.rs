@@ -16,8 +16,8 @@ use std::sync::Arc;
 use unjoin::Name;
 use unjoin::issuer::{EveryoneOfStanding, OrderReport};
 use unjoin::opening::{
-    Blind, BlindingFactor, CeremonyPlan, DecryptionShare, Pair, Round, RoundMessage, ShareAction,
-    ShareContext, Step, TrusteeSecrets, insecure_test_dealer,
+    Blind, BlindingFactor, CeremonyPlan, DecryptionShare, Pair, RecipientKey, Round, RoundMessage,
+    ShareAction, ShareContext, Step, TrusteeSecrets, insecure_test_dealer,
 };
 use unjoin::phone::{Keeper, LocalKey, PhoneNumber, SlotConfig, SlotKeyWindow, SlotKeys};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
@@ -116,6 +116,7 @@ fn types() {
     let factor = BlindingFactor::random(&mut rng);
     heap::watch(rng.scalar(0).as_bytes());
     dropped("BlindingFactor", factor);
+    dropped("RecipientKey", RecipientKey::from_secret_bytes(SecretBytes::new(fresh())));
     let secrets = PlatformSecrets {
         keys: KeyRing::new(issuer_key(), *committee.key()),
         platform_key: PlatformKey::from_secret_bytes(&SecretBytes::new(fresh())),
