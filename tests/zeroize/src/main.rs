@@ -275,7 +275,7 @@ fn work() {
     let state = ReviewState::submitted(&review);
     let proof = wallet.author(&token, state, AuthorRequest::Withdraw, rng).expect("proves");
     platform.act(token.scope(), &proof, None).expect("withdrawn");
-    platform.tick().expect("ticks");
+    assert!(platform.tick().expect("ticks").failed.is_empty());
 
     let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
     let backup = wallet.seal_backup(&[token], b"passphrase", cost, rng).expect("sealed");
