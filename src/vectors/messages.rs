@@ -153,6 +153,7 @@ fn check_presentation(case: &Value, granted: &GrantedTag) {
     let made = Presentation::prove(&witness, scope.clone(), key.public(), &escrow_key, &digest, rng).unwrap();
 
     assert_eq!(made.to_bytes(), bytes(&case["wire"]));
+    assert_eq!(made.escrow_id(), &array(&case["escrow_id"]));
     assert_eq!((made.tag(), made.image()), (&element(&case["A'"]), &element(&case["Abar"])));
     assert_eq!((made.escrow().e1, made.escrow().e2), (element(&case["E1"]), element(&case["E2"])));
     assert_eq!(made.review_id().as_bytes(), &array(&case["review_id"]));
