@@ -182,11 +182,7 @@ pub(super) struct Pool {
 
 impl Pool {
     /// `preferred`: whether there is TLS where the connection string leaves it open.
-    pub(super) fn start<T>(
-        config: &PostgresConfig,
-        tls: T,
-        preferred: SslMode,
-    ) -> Result<Self, PostgresError>
+    pub(super) fn start<T>(config: &PostgresConfig, tls: T, preferred: SslMode) -> Result<Self, PostgresError>
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
         T::Stream: Send,
