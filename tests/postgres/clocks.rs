@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use unjoin::ledger::{
-    Ledger, Log, PolicyError, PublishedEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
+    Ledger, LedgerView, Log, PolicyError, PublishedEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
     waiting_entries,
 };
 use unjoin::phone::{
@@ -143,8 +143,9 @@ fn rank(line: &Line) -> (u8, u64) {
 
 /// The issuer's rows of one kind, keys without it.
 fn cohorts(orders: &PostgresStore, kind: &[u8; 2]) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let merchants = merchants().map(|merchant| Bucket::of(merchant.as_bytes())).collect::<BTreeSet<_>>();
-    let rows = merchants.into_iter().flat_map(|bucket| orders.scan(bucket, kind, None, usize::MAX).unwrap());
+    let of = |merchant: Name| Bucket::of(&[b"im", merchant.as_bytes()].concat());
+    let buckets = merchants().map(of).collect::<BTreeSet<_>>();
+    let rows = buckets.into_iter().flat_map(|bucket| orders.scan(bucket, kind, None, usize::MAX).unwrap());
     rows.map(|row| (row.key[2..].to_vec(), row.value)).collect()
 }
 
@@ -251,8 +252,8 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
     assert_eq!(log.sequence(&sources).unwrap(), 0);
     let entries = checked_entries(&log);
     assert_eq!(entries.len() as u64, taken_up);
-    let published = entries.iter().filter_map(|entry| PublishedEntry::from_bytes(entry).ok());
-    assert!(published.into_iter().all(|entry| entry.boundary <= latest));
+    let mut published = entries.iter().filter_map(|entry| PublishedEntry::from_bytes(entry).ok());
+    assert!(published.all(|entry| entry.boundary <= latest));
 }
 
 // --- numbers ----------------------------------------------------------------------------------
@@ -419,7 +420,7 @@ fn sequencers_and_witnesses_whose_clocks_differ_publish_one_history_of_honest_ti
                 });
             }
         });
-        sequencers[0].publish(&asked).unwrap();
+        assert!(sequencers[0].publish(&asked).unwrap().published);
         let note = sequencers[1].checkpoint().unwrap().unwrap();
         let (checkpoint, quorum) = policy.read(&note).unwrap();
         assert!(checkpoint.size() >= size, "what is published went back");

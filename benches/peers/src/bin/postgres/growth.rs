@@ -4,7 +4,7 @@
 //! left there, under a random id, in key order; then the store is rewritten, as at a boundary. A held review is the
 //! largest row that a spent serial has.
 
-use crate::fill;
+use crate::fill::{self, Kind};
 use crate::prepare::{Encoded, Orders, Shop};
 use crate::server::{Server, fresh_schema};
 use std::error::Error;
@@ -15,9 +15,6 @@ use unjoin::store::{Row, Store};
 use unjoin_benches::drive::{Load, bar, print_load};
 
 const CALLERS: usize = 64;
-/// The bytes of a review's id and of an order's handle, with which the rows' keys end.
-const REVIEW_ID: usize = 32;
-const HANDLE: usize = 16;
 
 /// One kind of requests beside each of these numbers of old rows; `count` requests each time.
 pub(crate) fn measure(
@@ -65,7 +62,7 @@ impl Growing<'_> {
         let prepared: Vec<Encoded> = self.shop.reviews(old_rows.len() * count, &progress);
         progress.finish_and_clear();
         for (old, own) in old_rows.iter().zip(prepared.chunks(count)) {
-            self.grow(&like, REVIEW_ID, *old)?;
+            self.grow(&like, fill::REVIEWS, *old)?;
             let load = crate::submit(&self.shop, Arc::clone(&self.store), own, CALLERS);
             self.print(*old, "spent serials", &load);
         }
@@ -81,9 +78,9 @@ impl Growing<'_> {
         // The first one shows what a granted order's row is like.
         let first = requests.split_off(requests.len() - 1);
         crate::grant(&issuer, &accounts, &first, 1);
-        let like = fill::longest_row(&*self.store, &first[0].merchant, b"io");
+        let like = fill::longest_row(&*self.store, fill::ORDERS, &first[0].merchant, b"io");
         for (old, own) in old_rows.iter().zip(requests.chunks(count)) {
-            self.grow(&like, HANDLE, *old)?;
+            self.grow(&like, fill::ORDERS, *old)?;
             let load = crate::grant(&issuer, &accounts, own, CALLERS);
             self.print(*old, "granted orders", &load);
         }
@@ -91,10 +88,10 @@ impl Growing<'_> {
     }
 
     /// Adds rows until there are so many, writes all anew, and says what they take.
-    fn grow(&mut self, like: &Row, id: usize, until: usize) -> Result<(), Box<dyn Error>> {
+    fn grow(&mut self, like: &Row, kind: Kind, until: usize) -> Result<(), Box<dyn Error>> {
         let more = until.saturating_sub(self.there);
         let (progress, start) = (bar("adding rows", more), Instant::now());
-        fill::fill(&self.store, like, self.shop.merchants(), id, more, &progress);
+        fill::fill(&self.store, like, self.shop.merchants(), kind, more, &progress);
         progress.finish_and_clear();
         let (filled, start) = (start.elapsed(), Instant::now());
         self.store.rewrite()?;

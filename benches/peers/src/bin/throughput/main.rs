@@ -22,8 +22,6 @@ use unjoin_benches::machine;
 
 const IN_FLIGHT: usize = 16;
 const SUBMITTERS: [usize; 3] = [1, 8, 64];
-/// The bytes of a review's id, with which its row's key ends.
-const REVIEW_ID: usize = 32;
 
 /// Measures durable reviews and grants a second.
 #[derive(Parser)]
@@ -132,7 +130,7 @@ fn grow(shop: &Shop, path: &Path, count: usize) -> Result<(), Box<dyn Error>> {
     let like = shop.one_real_row(&store);
     let progress = bar("adding spent serials", count);
     let before = machine::file_bytes(path);
-    fill::fill(&store, &like, shop.merchants(), REVIEW_ID, count, &progress);
+    fill::fill(&store, &like, shop.merchants(), fill::REVIEWS, count, &progress);
     progress.finish_and_clear();
     let filled = machine::file_bytes(path);
     let from = std::time::Instant::now();
