@@ -73,6 +73,82 @@ fn postgres_keeps_everything_when_it_is_reopened() {
     }
 }
 
+/// Buckets spread over several stores, each on a server of its own: every commit is one bucket's, and so one
+/// server's. As the manual shows it under "Shards".
+struct Spread<S>(Vec<S>);
+
+impl<S: Store> Spread<S> {
+    fn of(&self, bucket: Bucket) -> usize {
+        usize::from(bucket.number()) % self.0.len()
+    }
+
+    /// Each server's share, answered in the order of the call.
+    fn each<T: Clone, A>(
+        &self,
+        asked: &[T],
+        bucket: impl Fn(&T) -> Bucket,
+        ask: impl Fn(&S, &[T]) -> Result<Vec<A>, StoreError>,
+    ) -> Result<Vec<A>, StoreError> {
+        let mut answers: Vec<Option<A>> = asked.iter().map(|_| None).collect();
+        for (number, store) in self.0.iter().enumerate() {
+            let places: Vec<usize> =
+                (0..asked.len()).filter(|at| self.of(bucket(&asked[*at])) == number).collect();
+            if places.is_empty() {
+                continue;
+            }
+            let share: Vec<T> = places.iter().map(|at| asked[*at].clone()).collect();
+            for (at, answer) in places.into_iter().zip(ask(store, &share)?) {
+                answers[at] = Some(answer);
+            }
+        }
+        Ok(answers.into_iter().map(Option::unwrap).collect())
+    }
+}
+
+impl<S: Store> Store for Spread<S> {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.each(keys, |key| key.bucket, |store, keys| store.read(keys))
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.0[self.of(bucket)].scan(bucket, prefix, after, limit)
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        // A call with one that is too long is refused whole, before any server has seen it.
+        commits.iter().try_for_each(Commit::check_lengths)?;
+        self.each(commits, |commit| commit.bucket, |store, commits| store.commit(commits))
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.0.iter().try_for_each(Store::rewrite)
+    }
+}
+
+#[test]
+fn buckets_spread_over_several_stores_pass_the_contract() {
+    for shards in [1, 3, 256] {
+        contract::check(|| Spread((0..shards).map(|_| MemoryStore::new()).collect()));
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_passes_the_contract_with_its_buckets_spread_over_servers() {
+    let server = server::Server::shared();
+    let store = || {
+        let config = PostgresConfig { connections: 3, ..server.config(&server::fresh_schema()) };
+        PostgresStore::create_or_open(config).unwrap()
+    };
+    contract::check(|| Spread((0..3).map(|_| store()).collect()));
+}
+
 // Random use against a plain map.
 
 /// Few keys, so that decisions meet; with the edges of prefix scans among them.

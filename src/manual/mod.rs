@@ -12,6 +12,7 @@
 //! | [`threats`] | whoever decides whether this is enough for their case |
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
+//! | [`sizing`] | whoever buys the machines for it |
 //! | [`ledger`] | whoever reads, witnesses or audits the ledgers, or runs them |
 //! | [`stored`] | whoever runs, audits or replaces the store |
 //! | `postgres` (with that feature) | whoever runs the store on PostgreSQL |
@@ -52,6 +53,10 @@ pub mod refusals {
 
 pub mod operating {
     #![doc = include_str!("operating.md")]
+}
+
+pub mod sizing {
+    #![doc = include_str!("sizing.md")]
 }
 
 pub mod stored {

@@ -180,7 +180,9 @@ impl<S: Store> Action<'_, S> {
         if let Some(last) = again {
             return answer(Ok(self.receipt(Some(last.boundary))));
         }
-        let boundary = self.boundary(settled.waiting.as_ref().map(|waiting| waiting.boundary));
+        let before =
+            settled.last.map_or(settled.published_at, |last| last.boundary.max(settled.published_at));
+        let boundary = self.boundary(before);
         let change = match &self.edited {
             Some(review) => Change::Edit(review.clone()),
             None => Change::Withdraw,
@@ -202,18 +204,17 @@ impl<S: Store> Action<'_, S> {
         Ok(Step::Commit(commit, Ok(self.receipt(Some(boundary)))))
     }
 
-    /// One of the next three boundaries, but none before the one that the replaced action
-    /// waited for.
-    fn boundary(&self, replaced: Option<Timestamp>) -> Timestamp {
+    /// One of the next three boundaries, but none before `before`: the one that a replaced action waited
+    /// for, or that of what is changed. Nothing is dated before that, whichever clock dated it.
+    fn boundary(&self, before: Timestamp) -> Timestamp {
         let (grid, now) = (self.core.config.grid, self.core.environment.now());
         let mut open: Vec<Timestamp> =
             (1..=NEXT_BOUNDARIES).map(|count| grid.nth_after(now, count)).collect();
-        let latest = open.last().copied().unwrap_or(now);
-        open.retain(|boundary| Some(*boundary) >= replaced);
-        // Empty only for a clock that was set back: then what waited keeps its boundary.
-        let Ok(count @ 1..) = u64::try_from(open.len()) else { return replaced.unwrap_or(latest) };
+        open.retain(|boundary| *boundary >= before);
+        // Empty only for a clock that stands behind the one that dated the last change.
+        let Ok(count @ 1..) = u64::try_from(open.len()) else { return before };
         let drawn = usize::try_from(below(count, &mut *self.core.rng())).unwrap_or_default();
-        open.get(drawn).copied().unwrap_or(latest)
+        open.get(drawn).copied().unwrap_or(before)
     }
 
     fn due(&self, time: Timestamp) -> Due {

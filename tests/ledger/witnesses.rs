@@ -1,10 +1,12 @@
 //! Cosigning and publishing.
 
+use crate::common::Directory;
 use crate::world::{Failing, Failure, checked_entries, entry, log_key, name, open};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use unjoin::ledger::{
-    AddCheckpoint, LedgerView, SignatureLine, Witness, WitnessError, WitnessKey, WitnessPolicy,
-    WitnessPublicKey, WitnessService,
+    AddCheckpoint, DirectoryView, LedgerView, SignatureLine, Witness, WitnessError, WitnessKey,
+    WitnessPolicy, WitnessPublicKey, WitnessService, export,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{MemoryStore, Store};
@@ -206,4 +208,42 @@ fn many_at_once_ask_one_witness_and_it_goes_forward_only() {
     assert!(log.publish(&all(&witnesses)).unwrap().published);
     assert_eq!(checked_entries(&log).len(), 80);
     let _: &dyn Store = &*store;
+}
+
+#[test]
+fn a_destroyed_ledger_is_made_again_from_its_export_and_from_nothing_older() {
+    let (crowd, directory) = (Crowd::new(4), Directory::new());
+    let policy = crowd.policy(3, 1);
+    let lost = open(&Arc::new(MemoryStore::new()), Some(policy.clone()));
+    let paths = ["older", "last"].map(|path| directory.file(path));
+    for (path, entries) in paths.iter().zip([0..5_000, 5_000..5_300]) {
+        lost.append(&entries.map(entry).collect::<Vec<_>>()).unwrap();
+        assert!(lost.publish(&all(&crowd.witnesses())).unwrap().published);
+        export(&lost, path).unwrap();
+    }
+    let root = *lost.sign().unwrap().root();
+    drop(lost);
+
+    let again = |path: &Path| {
+        let (view, made) =
+            (DirectoryView::new(path), open(&Arc::new(MemoryStore::new()), Some(policy.clone())));
+        let (checkpoint, _) = policy.read(&view.checkpoint().unwrap().unwrap()).unwrap();
+        made.append(&view.entries(0, checkpoint.size()).unwrap()).unwrap();
+        assert_eq!(made.sign().unwrap().root(), checkpoint.root(), "the same entries have the same root");
+        made
+    };
+    let older = again(&paths[0]);
+    let refused = older.publish(&all(&crowd.witnesses())).unwrap();
+    assert!(!refused.published);
+    assert!(refused.refusals.iter().all(|(_, why)| why.code() == "witness.conflict"));
+
+    let made = again(&paths[1]);
+    let published = made.publish(&all(&crowd.witnesses())).unwrap();
+    assert!(published.published && published.refusals.is_empty());
+    assert_eq!(*published.checkpoint.root(), root);
+    // It goes on from there, and the export with it.
+    made.append(&[entry(5_300)]).unwrap();
+    assert!(made.publish(&all(&crowd.witnesses())).unwrap().published);
+    assert_eq!(export(&made, &paths[1]).unwrap().to, 5_301);
+    checked_entries(&made);
 }

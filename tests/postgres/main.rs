@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
 mod chaos;
+mod clocks;
 mod engine;
 mod failover;
 mod heap;

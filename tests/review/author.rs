@@ -260,3 +260,26 @@ fn a_withdrawal_brings_no_review() {
     let proof = author.proof(state, AuthorRequest::Withdraw);
     world.refuses("desk.digest_mismatch", || world.desk.act(&scope, &proof, Some(review(5, "x"))));
 }
+
+#[test]
+fn no_change_is_dated_before_what_it_changes_whatever_the_clock_says() {
+    let (world, scope, author, state) = published();
+    let (first, second) = (review(5, "better"), review(4, "well"));
+    // Published on day 1, and acted on by an instance that still has day 0.
+    world.clock.set(day(0));
+    let on_day_0 = world.desk.act(&scope, &edit(&author, state, &first), Some(first.clone())).unwrap();
+    let dated = on_day_0.takes_effect_at.unwrap();
+    assert!(dated >= day(1));
+    // Edited by one that has day 20, and applied; then by one that has day 2.
+    world.go_to(20);
+    let state = ReviewState { last_sequence: 1, digest_in_force: first.digest() };
+    let on_day_20 = world.desk.act(&scope, &edit(&author, state, &second), Some(second.clone())).unwrap();
+    let _ = world.tick_at(24);
+    assert_eq!(world.listing("a")[0].review, second);
+    world.go_to(2);
+    let state = ReviewState { last_sequence: 2, digest_in_force: second.digest() };
+    let on_day_2 = world.desk.act(&scope, &edit(&author, state, &first), Some(first.clone())).unwrap();
+    assert_eq!(on_day_2.takes_effect_at, on_day_20.takes_effect_at);
+    let _ = world.tick_at(24);
+    assert_eq!(world.listing("a")[0].review, first);
+}

@@ -59,7 +59,8 @@ impl SlotKeyWindow {
 
     /// The same keys at a later time; at this window's time if `now` is earlier. `None` after the
     /// lease or the slot: ask the keeper. For [`SlotKeys`](super::SlotKeys) in another process, which keeps the
-    /// window it got last and nothing older.
+    /// window it got last and nothing older, and adds to that one's time what has passed on a steady clock
+    /// since: by a wall clock that is slow the lease would not end.
     pub fn later(&self, now: Timestamp) -> Option<Self> {
         let now = now.max(self.now);
         if now > self.lease_end || self.slot_of(now) != self.slot_of(self.now) {

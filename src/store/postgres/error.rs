@@ -54,9 +54,11 @@ describe_errors!(PostgresError {
     Self::Unreachable => "postgres.unreachable", Operator, true,
         "no server answers: check the hosts and ports of the connection string, and that the server runs";
     Self::Credentials(code) => "postgres.credentials", Operator, false,
-        "the server refuses the user, the password or the database ({code}): correct the connection string or pg_hba.conf";
+        "the server refuses the user, the password or the database ({code}): correct the connection string or \
+         pg_hba.conf; if that asks for TLS or a certificate, open the store with a connector that has it";
     Self::Tls => "postgres.tls", Operator, false,
-        "TLS was asked for and did not come about: open the store with a connector, and check its certificates and sslmode";
+        "TLS was asked for and did not come about: open the store with a connector, check the authority and the host \
+         name that it expects against the server's certificate, and that the server has TLS switched on";
     Self::ReadOnly => "postgres.read_only", Operator, true,
         "every server that answers is read-only: promote a standby, or name the primary's host too";
     Self::PoolExhausted => "postgres.pool", Operator, true,

@@ -28,6 +28,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{NoTls, Socket};
 
@@ -133,15 +134,18 @@ impl PostgresStore {
     /// reached or refuses; [`StoreError::Schema`] when a later version of the layout is there;
     /// [`StoreError::Corrupt`] when the schema holds something else.
     pub fn create_or_open(config: PostgresConfig) -> Result<Self, StoreError> {
-        Self::create_or_open_with_tls(config, NoTls)
+        let pool = Pool::start(&config, NoTls, SslMode::Prefer)?;
+        Self::on(pool, &config)
     }
 
     /// As [`create_or_open`](Self::create_or_open), with a TLS connector of the caller's: any that
-    /// works with [`tokio_postgres`] 0.7. Set `sslmode=require` in the connection string: without
-    /// it, a server that offers no TLS is spoken to in the clear.
+    /// works with [`tokio_postgres`] 0.7. A server that offers no TLS is refused, as with
+    /// `sslmode=require`, unless the connection string says `sslmode=disable`. What the server's
+    /// certificate must be is the connector's to check, against the name after `host=`.
     ///
     /// # Errors
-    /// As for [`create_or_open`](Self::create_or_open).
+    /// As for [`create_or_open`](Self::create_or_open); [`PostgresError::Tls`] when TLS does not
+    /// come about.
     pub fn create_or_open_with_tls<T>(config: PostgresConfig, tls: T) -> Result<Self, StoreError>
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
@@ -149,7 +153,11 @@ impl PostgresStore {
         T::TlsConnect: Send,
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
-        let pool = Pool::start(&config, tls)?;
+        let pool = Pool::start(&config, tls, SslMode::Require)?;
+        Self::on(pool, &config)
+    }
+
+    fn on(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
         pool.run(|shared| async move {
             let (client, _) = shared.session().await?;
             schema::create_or_migrate(&client, &shared.schema).await

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::runtime::{self, Handle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
-use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};
 
@@ -109,7 +109,8 @@ impl Shared {
 
     /// Single statements see what was committed before they began, and no answered commit is lost
     /// with the server's process. The planner has no figures about the rows, on purpose, and is
-    /// told to go by the key; servers without these settings are left as they are.
+    /// told to go by the key; servers without these settings are left as they are. Sorting stays
+    /// allowed: without it the planner finds the rows of some keys, in order, by reading the bucket.
     fn settings(&self) -> String {
         let milliseconds = self.statement_timeout.as_millis();
         format!(
@@ -119,7 +120,7 @@ impl Shared {
              SELECT set_config('synchronous_commit', 'on', false) \
                  WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
              SELECT set_config(name, 'off', false) FROM pg_settings \
-                 WHERE name IN ('enable_seqscan', 'enable_bitmapscan', 'enable_sort')"
+                 WHERE name IN ('enable_seqscan', 'enable_bitmapscan', 'jit')"
         )
     }
 
@@ -181,14 +182,15 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn start<T>(config: &PostgresConfig, tls: T) -> Result<Self, PostgresError>
+    /// `preferred`: whether there is TLS where the connection string leaves it open.
+    pub(super) fn start<T>(config: &PostgresConfig, tls: T, preferred: SslMode) -> Result<Self, PostgresError>
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
         T::Stream: Send,
         T::TlsConnect: Send,
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
-        let server = server(config)?;
+        let server = server(config, preferred)?;
         let schema = schema_name(&config.schema)?;
         if config.connections == 0 {
             return Err(PostgresError::Config("a pool has at least one connection"));
@@ -248,7 +250,7 @@ impl Drop for Pool {
 
 /// The connection string, with limits where it has none: without them a host that is gone without
 /// a word is waited for as long as the system likes.
-fn server(config: &PostgresConfig) -> Result<Config, PostgresError> {
+fn server(config: &PostgresConfig, preferred: SslMode) -> Result<Config, PostgresError> {
     let mut server: Config = config
         .connection
         .parse()
@@ -264,6 +266,10 @@ fn server(config: &PostgresConfig) -> Result<Config, PostgresError> {
     }
     if server.get_application_name().is_none() {
         server.application_name("unjoin");
+    }
+    // Whoever stands in between can answer that the server has no TLS.
+    if server.get_ssl_mode() == SslMode::Prefer {
+        server.ssl_mode(preferred);
     }
     // Of several hosts, and even of one: a store that cannot write is none.
     server.target_session_attrs(TargetSessionAttrs::ReadWrite);

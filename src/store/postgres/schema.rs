@@ -166,7 +166,7 @@ async fn rewrite(client: &Client, shared: &Shared) -> Result<(), tokio_postgres:
              SET LOCAL statement_timeout = {limit}; \
              LOCK TABLE {rows} IN ACCESS EXCLUSIVE MODE; \
              DROP TABLE IF EXISTS {fresh}; {create}; {tune}; \
-             SET LOCAL enable_sort = on; SET LOCAL enable_seqscan = on;"
+             SET LOCAL enable_seqscan = on;"
         ))
         .await?;
     client

@@ -2,22 +2,24 @@
 //!
 //! Counted as by the bench `throughput`: a review when it was decoded from bytes, verified, spent and held, and
 //! the server's log was synced; a grant likewise. The server is a private one with its own settings, reached over
-//! its socket; its processor time is not in the figures, which are the callers' process's.
+//! its socket; its processor time is not in the figures, which are the callers' process's. With `--growth`: how the
+//! figures change as old rows pile up.
 
 #[path = "../throughput/fill.rs"]
-#[allow(dead_code, reason = "only its rows' shape is used here")]
 mod fill;
+mod growth;
 #[path = "../throughput/prepare.rs"]
-#[allow(dead_code, reason = "nothing is spent before")]
 mod prepare;
 #[path = "../../../../../tests/common/postgres.rs"]
 mod server;
 
 use clap::Parser;
-use prepare::{Encoded, Orders, Shop};
+use prepare::{Asked, Encoded, Orders, Shop};
 use server::Server;
 use std::error::Error;
 use std::sync::Arc;
+use unjoin::Name;
+use unjoin::issuer::Issuer;
 use unjoin::store::{RedbStore, Store};
 use unjoin_benches::drive::{Load, bar, drive, print_load};
 use unjoin_benches::machine;
@@ -40,12 +42,18 @@ struct Arguments {
     /// Only PostgreSQL: for a profiler.
     #[arg(long)]
     postgres_only: bool,
+    /// Instead: 64 callers beside as many old rows as `--spent` says.
+    #[arg(long)]
+    growth: bool,
+    /// Spent serials, and granted orders, that are there already, for each measurement of `--growth`.
+    #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 10_000_000])]
+    spent: Vec<usize>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = Arguments::parse();
     if arguments.quick {
-        arguments.count = 64;
+        (arguments.count, arguments.spent) = (64, vec![500, 2_000]);
     }
     let server = Server::start(&["shared_buffers = 256MB", "max_wal_size = 4GB"]);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -53,7 +61,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{threads} hardware threads; write of 4 KiB and fdatasync: {sync:.0} us (median)");
     println!("{}", server.sql("SELECT version()"));
     let wants = |kind: &str| arguments.only.as_deref().is_none_or(|only| only == kind);
-    for kind in ["reviews", "grants"].into_iter().filter(|kind| wants(kind)) {
+    let kinds: Vec<&str> = ["reviews", "grants"].into_iter().filter(|kind| wants(kind)).collect();
+    if arguments.growth || arguments.quick {
+        for kind in &kinds {
+            println!(
+                "\ndurable {kind} on PostgreSQL as old rows pile up, {IN_FLIGHT} in flight for each caller"
+            );
+            growth::measure(&server, kind, &arguments.spent, arguments.count)?;
+        }
+    }
+    // `--quick` shows that everything runs.
+    for kind in kinds.into_iter().filter(|_| !arguments.growth) {
         println!("\ndurable {kind}, from bytes to synced log or file, {IN_FLIGHT} in flight for each caller");
         for callers in CALLERS {
             if !arguments.postgres_only {
@@ -83,9 +101,14 @@ fn reviews<S: Store>(shop: &Shop, store: Arc<S>, count: usize, callers: usize) -
     let progress = bar("presenting reviews", count);
     let prepared: Vec<Encoded> = shop.reviews(count, &progress);
     progress.finish_and_clear();
+    submit(shop, store, &prepared, callers)
+}
+
+/// Submits all of `reviews` to a desk of its own on this store.
+fn submit<S: Store>(shop: &Shop, store: Arc<S>, reviews: &[Encoded], callers: usize) -> Load {
     let desk = shop.desk(store);
     drive(
-        &prepared,
+        reviews,
         callers,
         IN_FLIGHT,
         |review| desk.submit(review.decode()).expect("the queue has room"),
@@ -100,8 +123,13 @@ fn grants<S: Store>(shop: &Shop, store: Arc<S>, count: usize, callers: usize) ->
     let progress = bar("asking for tokens", count);
     let Orders { accounts, requests } = shop.requests(&issuer, count, &progress);
     progress.finish_and_clear();
+    grant(&issuer, &accounts, &requests, callers)
+}
+
+/// Has all of `requests` granted.
+fn grant<S: Store>(issuer: &Issuer<S>, accounts: &[Name], requests: &[Asked], callers: usize) -> Load {
     drive(
-        &requests,
+        requests,
         callers,
         IN_FLIGHT,
         |request| {

@@ -17,22 +17,58 @@ pub(crate) fn real_row(store: &impl Store, merchant: &Name, review_id: &[u8; 32]
     rows.into_iter().find(|row| row.key.ends_with(review_id)).expect("the desk stored the review by its id")
 }
 
+/// What rows are of.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    /// What stands before the merchant's name where its bucket is told.
+    role: &'static [u8],
+    /// The bytes of the random id with which a key ends.
+    id: usize,
+}
+
+pub(crate) const REVIEWS: Kind = Kind { role: b"", id: 32 };
+/// Of the issuer, by their handles.
+pub(crate) const ORDERS: Kind = Kind { role: b"im", id: 16 };
+
+impl Kind {
+    fn bucket(self, merchant: &Name) -> Bucket {
+        Bucket::of(&[self.role, merchant.as_bytes()].concat())
+    }
+}
+
+/// The longest row of a merchant's bucket whose key begins so: of orders, one that has its grant.
+pub(crate) fn longest_row(store: &impl Store, kind: Kind, merchant: &Name, prefix: &[u8]) -> Row {
+    let bucket = kind.bucket(merchant);
+    let rows = store.scan(bucket, prefix, None, usize::MAX).expect("the store reads");
+    rows.into_iter().max_by_key(|row| row.value.len()).expect("there is such a row")
+}
+
 /// Puts `count` rows of the shape and size of `like` into the store, spread evenly over
-/// `merchants` (of names as long as that of `like`), each under a random id, in key order: as
-/// the rewrite after a boundary leaves them. Values are random past the first bytes, so that
-/// nothing below the store could compress them.
-pub(crate) fn fill(store: &impl Store, like: &Row, merchants: &[Name], count: usize, progress: &ProgressBar) {
+/// `merchants` (of names as long as that of `like`), each under a random id at its
+/// key's end, in key order: as the rewrite after a boundary leaves them. Values are random past the first
+/// bytes, so that nothing below the store could compress them.
+pub(crate) fn fill(
+    store: &impl Store,
+    like: &Row,
+    merchants: &[Name],
+    kind: Kind,
+    count: usize,
+    progress: &ProgressBar,
+) {
     let mut rng = SystemRng::new();
+    let named = |merchant: &Name, key: &[u8]| {
+        key.windows(merchant.as_bytes().len()).position(|part| part == merchant.as_bytes())
+    };
+    let own = merchants.iter().find_map(|merchant| named(merchant, &like.key));
+    let at = own.expect("the key names its merchant");
     let of_merchant = |merchant: &Name| {
-        let old = merchants.first().expect("a merchant").as_bytes();
         let mut key = like.key.clone();
-        let at = key.windows(old.len()).position(|part| part == old).expect("the key names its merchant");
-        key[at..at + old.len()].copy_from_slice(merchant.as_bytes());
+        key[at..at + merchant.as_bytes().len()].copy_from_slice(merchant.as_bytes());
         key
     };
     let mut by_bucket: BTreeMap<Bucket, Vec<Vec<u8>>> = BTreeMap::new();
     for merchant in merchants {
-        by_bucket.entry(Bucket::of(merchant.as_bytes())).or_default().push(of_merchant(merchant));
+        by_bucket.entry(kind.bucket(merchant)).or_default().push(of_merchant(merchant));
     }
     let mut left = count;
     let mut merchants_left = merchants.len();
@@ -42,7 +78,7 @@ pub(crate) fn fill(store: &impl Store, like: &Row, merchants: &[Name], count: us
         let mut rows: Vec<Vec<u8>> = (0..here)
             .map(|row| {
                 let mut key = keys[row % keys.len()].clone();
-                let id = key.len() - 32;
+                let id = key.len() - kind.id;
                 rng.fill_bytes(&mut key[id..]);
                 key
             })
