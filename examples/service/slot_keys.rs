@@ -30,6 +30,8 @@ pub(crate) struct Sharing {
     path: PathBuf,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// Held until the socket is removed: so nobody else's is.
+    _keeper: Arc<Keeper>,
 }
 
 impl Sharing {
@@ -42,7 +44,7 @@ impl Sharing {
         }
         let listener = UnixListener::bind(&path)?;
         let ended = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&ended);
+        let (told, served) = (Arc::clone(&ended), Arc::clone(&keeper));
         let serve = move || {
             for asking in listener.incoming() {
                 if told.load(Ordering::SeqCst) {
@@ -50,13 +52,15 @@ impl Sharing {
                 }
                 // Who is not answered has its lease, and asks again.
                 match asking {
-                    Ok(to) => drop(answer(to, &keeper, environment.now())),
+                    Ok(to) => {
+                        let _ = answer(to, &served, environment.now());
+                    }
                     Err(_) => thread::sleep(Duration::from_millis(50)),
                 }
             }
         };
         let thread = thread::Builder::new().name("slot-keys".to_owned()).spawn(serve)?;
-        Ok(Self { path, ended, thread: Some(thread) })
+        Ok(Self { path, ended, thread: Some(thread), _keeper: keeper })
     }
 }
 

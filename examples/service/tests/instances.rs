@@ -63,7 +63,7 @@ fn two_processes_on_one_database_decide_as_one() {
     let (server, directory) = (Server::shared(), Directory::new());
     let store = format!("postgres:{} dbname=postgres", server.address());
     let start = |log, more: &[&str]| {
-        Process::start(TEST, &directory.0, &store, log, &[&["--demo-trustees"], more].concat())
+        Process::start(TEST, &directory.0, &store, log, &[&["--demo-trustees"][..], more].concat())
     };
     // At the same time, on a directory and a database where nothing is yet.
     let (one, other) = thread::scope(|scope| {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, Mutex, Weak};
 use unjoin::Name;
 
 /// The trustees' tool, as they run it.
@@ -18,9 +18,18 @@ use unjoin::Name;
 #[path = "../../trustee/main.rs"]
 mod tool;
 
-/// A ceremony of two of three trustees, with a refresh, in its directory; made once.
-static CEREMONY: LazyLock<Directory> = LazyLock::new(ceremony);
+/// The ceremony that the tests share.
+fn shared() -> Arc<Directory> {
+    static SHARED: Mutex<Weak<Directory>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap();
+    shared.upgrade().unwrap_or_else(|| {
+        let directory = Arc::new(ceremony());
+        *shared = Arc::downgrade(&directory);
+        directory
+    })
+}
 
+/// A ceremony of two of three trustees, with a refresh, in its directory.
 fn ceremony() -> Directory {
     let directory = Directory::new();
     let words = ["trustee", "ceremony", "--play", "3", "--threshold", "2", "--dir"];
@@ -82,15 +91,16 @@ fn a_service_takes_the_key_of_a_ceremony_and_keeps_it() {
     if has_served() {
         return;
     }
+    let shared = shared();
     let directory = Directory::new();
     let store = format!("redb:{}", directory.0.join("stores").display());
-    let path = CEREMONY.0.to_str().unwrap();
+    let path = shared.0.to_str().unwrap();
     let process = Process::start(TEST, &directory.0, &store, "log", &["--trustees", path]);
     // Wallets that pin these three trustees take the key by their certificate and in no other way.
     let pinned = directory.0.join("secrets/public-keys.json");
     let pins = Pins::read(&pinned, 2).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&fs::read(&pinned).unwrap()).unwrap();
-    let keys = (1..=3).map(|index| fs::read_to_string(CEREMONY.0.join(format!("key-{index}.hex"))).unwrap());
+    let keys = (1..=3).map(|index| fs::read_to_string(shared.0.join(format!("key-{index}.hex"))).unwrap());
     assert_eq!(json["trustees"], serde_json::json!(keys.collect::<Vec<_>>()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (body, receipt) = runtime.block_on(async {
@@ -122,6 +132,7 @@ fn a_service_takes_the_key_of_a_ceremony_and_keeps_it() {
 /// Each names the file and what to do, and makes nothing.
 #[test]
 fn what_is_no_finished_ceremony_of_these_trustees_is_refused() {
+    let shared = shared();
     let foreign = ceremony();
     type Spoil = fn(&Path, &Path);
     type Expected = fn(&SecretsError) -> bool;
@@ -200,7 +211,7 @@ fn what_is_no_finished_ceremony_of_these_trustees_is_refused() {
     let place = Directory::new();
     let secrets = place.0.join("secrets");
     for (file, spoil, expected, advice) in cases {
-        let ceremony = copy_of(&CEREMONY.0);
+        let ceremony = copy_of(&shared.0);
         spoil(&ceremony.0, &foreign.0);
         let refused = refusal(&secrets, &files(&ceremony.0));
         let said = refused.to_string();
@@ -215,19 +226,20 @@ fn what_is_no_finished_ceremony_of_these_trustees_is_refused() {
     assert!(matches!(refusal(&secrets, &TrusteesFrom::Kept), SecretsError::NoTrustees));
     let nowhere = place.0.join("nowhere");
     assert!(matches!(refusal(&secrets, &files(&nowhere)), SecretsError::NotInCeremony(_)));
-    assert!(open(&secrets, &files(&CEREMONY.0)).is_ok());
+    assert!(open(&secrets, &files(&shared.0)).is_ok());
 }
 
 #[test]
 fn a_directory_keeps_the_trustees_that_it_was_made_with() {
+    let shared = shared();
     let (place, foreign) = (Directory::new(), ceremony());
     let (real, demonstration) = (place.0.join("real"), place.0.join("demonstration"));
-    drop(open(&real, &files(&CEREMONY.0)).unwrap());
+    drop(open(&real, &files(&shared.0)).unwrap());
     drop(open(&demonstration, &TrusteesFrom::Demonstration).unwrap());
     let before = contents(&place.0);
     let refused = refusal(&real, &TrusteesFrom::Demonstration);
     assert!(matches!(refused, SecretsError::Real(_)) && refused.to_string().contains("real"), "{refused}");
-    let refused = refusal(&demonstration, &files(&CEREMONY.0));
+    let refused = refusal(&demonstration, &files(&shared.0));
     assert!(matches!(refused, SecretsError::Demonstration(_)), "{refused}");
     assert!(refused.to_string().contains("take another --directory"), "{refused}");
     assert!(matches!(refusal(&real, &files(&foreign.0)), SecretsError::OtherTrustees(_)));
@@ -239,7 +251,7 @@ fn a_directory_keeps_the_trustees_that_it_was_made_with() {
     // The same are taken again, named or not; also where the directory was copied to.
     let copied = copy_of(&place.0);
     for place in [&place.0, &copied.0] {
-        for trustees in [TrusteesFrom::Kept, files(&CEREMONY.0)] {
+        for trustees in [TrusteesFrom::Kept, files(&shared.0)] {
             assert!(open(&place.join("real"), &trustees).is_ok());
         }
         for trustees in [TrusteesFrom::Kept, TrusteesFrom::Demonstration] {
@@ -252,9 +264,10 @@ fn a_directory_keeps_the_trustees_that_it_was_made_with() {
 /// A secret that is lost is never made anew: it would not fit what is stored.
 #[test]
 fn a_secret_that_is_gone_or_not_whole_is_told_and_not_replaced() {
+    let shared = shared();
     let made = Directory::new();
     let secrets = made.0.join("secrets");
-    drop(open(&secrets, &files(&CEREMONY.0)).unwrap());
+    drop(open(&secrets, &files(&shared.0)).unwrap());
     let whole = contents(&secrets);
     let kept: Vec<_> = whole.keys().filter(|path| path.starts_with(secrets.join("keys"))).collect();
     assert_eq!(kept.len(), 7 + 1 + 3);
@@ -304,6 +317,7 @@ fn secrets_that_others_may_read_are_refused() {
 /// As a kill at any moment of the first start leaves it.
 #[test]
 fn a_start_that_was_interrupted_leaves_nothing_that_matters() {
+    let shared = shared();
     let (made, place) = (Directory::new(), Directory::new());
     drop(open(&made.0.join("secrets"), &TrusteesFrom::Demonstration).unwrap());
     let secrets = place.0.join("secrets");
@@ -314,7 +328,7 @@ fn a_start_that_was_interrupted_leaves_nothing_that_matters() {
     fs::write(secrets.join("keys.new/issuer-key"), [7; 20]).unwrap();
     fs::rename(secrets.join("public-keys.json"), secrets.join("public-keys.new")).unwrap();
     assert!(matches!(refusal(&secrets, &TrusteesFrom::Kept), SecretsError::NoTrustees));
-    drop(open(&secrets, &files(&CEREMONY.0)).unwrap());
+    drop(open(&secrets, &files(&shared.0)).unwrap());
     let before = contents(&secrets);
     assert!(before.keys().all(|path| !path.to_string_lossy().contains(".new")), "{:?}", before.keys());
     let pins = Pins::read(&secrets.join("public-keys.json"), 2).unwrap();
