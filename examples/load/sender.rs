@@ -45,12 +45,12 @@ impl Sender {
         stream.write_all(request).await?;
         self.received.clear();
         loop {
-            if let Some(head) = Head::of(&self.received)? {
-                if let Some(body) = self.received.get(head.bytes..head.bytes + head.length) {
-                    let body = Bytes::copy_from_slice(body);
-                    self.stream = Some(stream).filter(|_| !head.closes);
-                    return Ok(Answered { status: head.status, body });
-                }
+            if let Some(head) = Head::of(&self.received)?
+                && let Some(body) = self.received.get(head.bytes..head.bytes + head.length)
+            {
+                let body = Bytes::copy_from_slice(body);
+                self.stream = Some(stream).filter(|_| !head.closes);
+                return Ok(Answered { status: head.status, body });
             }
             if stream.read_buf(&mut self.received).await? == 0 {
                 return Err("the answer broke off".into());

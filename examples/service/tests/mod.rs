@@ -205,6 +205,7 @@ impl<S: Store> World<S> {
     }
 
     /// Ends it wholly: nothing of it holds a file or a store any more.
+    #[cfg(all(feature = "postgres", unix))]
     pub(super) async fn end_wholly(self) {
         let service = self.close().await;
         // The last of its connections' tasks are on their way out.
