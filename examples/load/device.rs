@@ -67,8 +67,21 @@ impl Device {
 
     /// Enrols the wallet under the account's session.
     pub(crate) async fn enrol(&self, service: &mut Connection, pins: &Pins) -> Outcome<()> {
+        let nonce = self.nonce(service).await?;
+        self.enrol_over(nonce, service, pins).await
+    }
+
+    pub(crate) async fn nonce(&self, service: &mut Connection) -> Outcome<[u8; 32]> {
         let answer = service.post("/orders/nonce", Some(&self.account), "").await?.object()?;
-        let nonce = unhex(text(&answer, "nonce")?).ok_or("a nonce has 64 hexadecimal digits")?;
+        Ok(unhex(text(&answer, "nonce")?).ok_or("a nonce has 64 hexadecimal digits")?)
+    }
+
+    pub(crate) async fn enrol_over(
+        &self,
+        nonce: [u8; 32],
+        service: &mut Connection,
+        pins: &Pins,
+    ) -> Outcome<()> {
         let account = Name::new(&self.account)?;
         let context = EnrolmentContext { issuer: &pins.issuer, account: &account, nonce: &nonce };
         let enrolment = self.wallet.enrol(context, &mut SystemRng::new())?;

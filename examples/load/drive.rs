@@ -7,7 +7,8 @@
 //! it, and its latency counts **from when it was due**. If all callers are waiting for a slow service
 //! the time that a request waits for a caller is its own: nothing is left out.
 
-use crate::client::{Answered, Connection};
+use crate::client::Answered;
+use crate::sender::Sender;
 use hyper::body::Bytes;
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
@@ -34,10 +35,10 @@ pub(crate) fn due(number: usize, rate: f64) -> Duration {
     Duration::from_secs_f64(number as f64 / rate)
 }
 
-/// Sends each body once.
+/// Sends each request once.
 pub(crate) async fn drive(
     address: SocketAddr,
-    bodies: Arc<Vec<Bytes>>,
+    requests: Arc<Vec<Bytes>>,
     callers: usize,
     rate: Option<f64>,
     bar: &ProgressBar,
@@ -45,8 +46,8 @@ pub(crate) async fn drive(
     let (next, start) = (Arc::new(AtomicUsize::new(0)), Instant::now());
     let callers: Vec<_> = (0..callers)
         .map(|_| {
-            let (next, bodies, bar) = (Arc::clone(&next), Arc::clone(&bodies), bar.clone());
-            tokio::spawn(call(address, bodies, next, rate, start, bar))
+            let (next, requests, bar) = (Arc::clone(&next), Arc::clone(&requests), bar.clone());
+            tokio::spawn(call(address, requests, next, rate, start, bar))
         })
         .collect();
     let mut run = Run::default();
@@ -62,16 +63,16 @@ pub(crate) async fn drive(
 
 async fn call(
     address: SocketAddr,
-    bodies: Arc<Vec<Bytes>>,
+    requests: Arc<Vec<Bytes>>,
     next: Arc<AtomicUsize>,
     rate: Option<f64>,
     start: Instant,
     bar: ProgressBar,
 ) -> Run {
-    let (mut run, mut connection) = (Run::default(), Connection::to(address));
+    let (mut run, mut sender) = (Run::default(), Sender::to(address));
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let Some(body) = bodies.get(number) else { return run };
+        let Some(request) = requests.get(number) else { return run };
         let since = match rate {
             Some(rate) => {
                 let due = start + due(number, rate);
@@ -80,7 +81,7 @@ async fn call(
             }
             None => Instant::now(),
         };
-        let answered = connection.post("/reviews", None, body.clone()).await;
+        let answered = sender.send(request).await;
         run.count(answered.map_err(|_| "the connection broke"), since.elapsed());
         run.spent = start.elapsed();
         bar.inc(1);
@@ -127,6 +128,7 @@ impl Run {
 mod tests {
     use super::*;
     use crate::client::Connection;
+    use crate::sender::request;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -172,8 +174,8 @@ mod tests {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
             }
         });
-        let bodies = Arc::new(vec![Bytes::from_static(b"{}"); REQUESTS]);
-        let run = drive(address, bodies, 1, Some(RATE), &ProgressBar::hidden()).await;
+        let requests = Arc::new(vec![request("{}"); REQUESTS]);
+        let run = drive(address, requests, 1, Some(RATE), &ProgressBar::hidden()).await;
         server.await.unwrap();
         assert!(run.errors.is_empty());
         // The one in the middle was due half way through, and so waited for half of the time.

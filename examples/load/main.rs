@@ -24,6 +24,7 @@ mod hex;
 #[allow(dead_code)]
 #[path = "../marketplace/random.rs"]
 mod random;
+mod sender;
 
 use clap::Parser;
 use client::{Connection, Outcome};
@@ -90,10 +91,10 @@ async fn run(arguments: Arguments) -> Outcome<()> {
         return Err("the service is not ready".into());
     }
     let pins = Arc::new(Pins::read(&arguments.pins, arguments.least_cohort)?);
-    let bodies = Arc::new(prepare(&arguments, &pins).await?);
+    let requests = Arc::new(prepare(&arguments, &pins).await?);
     let callers = usize::from(arguments.callers);
-    let bar = progress("sending the reviews", bodies.len());
-    let run = drive::drive(arguments.service, Arc::clone(&bodies), callers, arguments.rate, &bar).await;
+    let bar = progress("sending the reviews", requests.len());
+    let run = drive::drive(arguments.service, Arc::clone(&requests), callers, arguments.rate, &bar).await;
     bar.finish();
     print(&run, arguments.rate, callers);
     let unsigned = run.receipts.iter().filter(|receipt| !device::is_receipt(receipt, &pins)).count();
@@ -138,7 +139,7 @@ fn print(run: &Run, rate: Option<f64>, callers: usize) {
     }
 }
 
-/// The bodies to send, in a random order: nobody sends reviews in the order of the orders.
+/// The requests to send, in a random order: nobody sends reviews in the order of the orders.
 async fn prepare(arguments: &Arguments, pins: &Arc<Pins>) -> Outcome<Vec<Bytes>> {
     let mut orders = data::read_orders(&arguments.orders)?;
     orders.retain(|order| order.stars.is_some());
@@ -159,13 +160,13 @@ async fn prepare(arguments: &Arguments, pins: &Arc<Pins>) -> Outcome<Vec<Bytes>>
     let workers: Vec<_> = (0..arguments.callers.min(32))
         .map(|_| tokio::spawn(Arc::clone(&run).work(Connection::to(service), Connection::to(internal))))
         .collect();
-    let mut bodies = Vec::with_capacity(arguments.reviews);
+    let mut requests = Vec::with_capacity(arguments.reviews);
     for worker in workers {
-        bodies.extend(worker.await??);
+        requests.extend(worker.await??);
     }
     run.bar.finish();
-    random::SplitMix64::new(1).shuffle(&mut bodies);
-    Ok(bodies)
+    random::SplitMix64::new(1).shuffle(&mut requests);
+    Ok(requests)
 }
 
 struct Preparation {
@@ -179,13 +180,13 @@ struct Preparation {
 
 impl Preparation {
     async fn work(self: Arc<Self>, mut service: Connection, mut internal: Connection) -> Outcome<Vec<Bytes>> {
-        let mut bodies = Vec::new();
+        let mut requests = Vec::new();
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             if number >= self.reviews {
-                return Ok(bodies);
+                return Ok(requests);
             }
-            bodies.push(self.one(number, &mut service, &mut internal).await?);
+            requests.push(self.one(number, &mut service, &mut internal).await?);
             self.bar.inc(1);
         }
     }
@@ -212,7 +213,7 @@ impl Preparation {
         let review = Review::new(order.stars.unwrap_or(1), text, vec![])?;
         let presentation =
             device.wallet.present_early_trusting_host_silence(&token, &review, &mut SystemRng::new())?;
-        Ok(device::submission(&presentation, &review).into())
+        Ok(sender::request(&device::submission(&presentation, &review)))
     }
 }
 

@@ -36,6 +36,8 @@ mod reviews;
 mod secrets;
 mod serve;
 mod service;
+#[cfg(unix)]
+mod slot_keys;
 mod telephony;
 #[cfg(test)]
 mod tests;
@@ -76,13 +78,17 @@ struct Arguments {
     #[arg(long)]
     directory: PathBuf,
     /// First start: the directory of the trustees' ceremony (certificate.bin, key-1.hex and on), as
-    /// examples/ceremony makes it.
+    /// examples/trustee makes it.
     #[arg(long, conflicts_with = "demo_trustees")]
     trustees: Option<PathBuf>,
     /// First start: five trustees in this process, whose shares are thrown away. Nobody will ever open
     /// a review.
     #[arg(long)]
     demo_trustees: bool,
+    /// Another process on this machine serves from the same --directory and PostgreSQL: its slot keys
+    /// are asked for, since one process has them.
+    #[arg(long)]
+    beside: bool,
     /// The platform's name, which wallets derive their keys from: it never changes.
     #[arg(long, default_value = "shop.example")]
     name: String,
@@ -124,25 +130,30 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Some(store) => store.clone(),
         None => std::env::var("UNJOIN_STORE").map_err(|_| "say --store, or set UNJOIN_STORE")?,
     };
+    let name = Name::new(&arguments.name)?;
+    let trustees = match &arguments.trustees {
+        Some(directory) => TrusteesFrom::Files(directory.clone()),
+        None if arguments.demo_trustees => TrusteesFrom::Demonstration,
+        None => TrusteesFrom::Kept,
+    };
+    let secrets = Secrets::create_or_open(&arguments.directory, &name, &trustees)?;
     match store.split_once(':') {
         Some(("redb", directory)) => {
             let directory = PathBuf::from(directory);
-            std::fs::create_dir_all(&directory)?;
+            secrets::make_directory(&directory)?;
             let open = |name: &str| RedbStore::create_or_open(directory.join(format!("{name}.redb")));
-            run(&arguments, Stores::open(open)?)
+            run(&arguments, name, secrets, Stores::open(open)?)
         }
         #[cfg(feature = "postgres")]
         Some(("postgres", connection)) => {
             use unjoin::store::postgres::{PostgresConfig, PostgresStore};
             // A schema each; issuer and desk best have two databases and two roles.
-            run(
-                &arguments,
-                Stores::open(|name| {
-                    let mut config = PostgresConfig::new(connection);
-                    config.schema = format!("unjoin_{name}");
-                    PostgresStore::create_or_open(config)
-                })?,
-            )
+            let open = |name: &str| {
+                let mut config = PostgresConfig::new(connection);
+                config.schema = format!("unjoin_{name}");
+                PostgresStore::create_or_open(config)
+            };
+            run(&arguments, name, secrets, Stores::open(open)?)
         }
         #[cfg(not(feature = "postgres"))]
         Some(("postgres", _)) => {
@@ -152,16 +163,15 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn run<S: Store>(arguments: &Arguments, stores: Stores<S>) -> Result<(), Box<dyn Error>> {
-    let name = Name::new(&arguments.name)?;
-    let trustees = match &arguments.trustees {
-        Some(directory) => TrusteesFrom::Files(directory.clone()),
-        None if arguments.demo_trustees => TrusteesFrom::Demonstration,
-        None => TrusteesFrom::Kept,
-    };
-    let secrets = Secrets::create_or_open(&arguments.directory, &name, &trustees)?;
+fn run<S: Store>(
+    arguments: &Arguments,
+    name: Name,
+    secrets: Secrets,
+    stores: Stores<S>,
+) -> Result<(), Box<dyn Error>> {
     let settings = Settings {
         directory: &arguments.directory,
+        beside: arguments.beside,
         name,
         k: arguments.k,
         queue: QueueConfig { capacity: arguments.queue, ..QueueConfig::default() },

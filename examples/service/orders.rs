@@ -46,7 +46,7 @@ pub(crate) fn internal_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc
 /// Answers `nonce`: what the enrolment is made over.
 async fn nonce<S: Store>(State(service): Shared<S>, headers: HeaderMap) -> Answer {
     let account = account(&headers)?;
-    let nonce = service.nonces.give(account, service.environment.now()).ok_or(Problem::busy())?;
+    let nonce = service.nonces.give(&account, service.environment.now());
     Ok(json(&json!({ "nonce": hex(&nonce) })))
 }
 
@@ -55,7 +55,7 @@ async fn enrol<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Bo
     let account = account(&headers)?;
     let (nonce, enrolment) =
         Fields::read(body, |fields| Ok((fields.array("nonce")?, fields.message::<Enrolment>("enrolment")?)))?;
-    if !service.nonces.take(&account, &nonce, service.environment.now()) {
+    if !service.nonces.holds(&account, &nonce, service.environment.now()) {
         return Err(Problem::nonce());
     }
     service.blocking(move |service| Ok(service.platform.enrol(account, nonce, enrolment)?)).await?;

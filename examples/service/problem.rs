@@ -88,7 +88,7 @@ impl Problem {
         Self::new(
             StatusCode::FORBIDDEN,
             "service.nonce",
-            "the nonce is not the one that this account was given last, or is used up: ask for another",
+            "the nonce was not given to this account, or more than five minutes ago: ask for another",
         )
     }
 

@@ -13,11 +13,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding};
 use unjoin::phone::{
-    Keeper, NumberRange, NumberingPlan, Pool, PoolConfig, PoolRange, SlotConfig, SlotKeys, Switchboard,
-    SwitchboardConfig, UnprefixedNumbers, VirtualNumber,
+    Keeper, LocalKey, NumberRange, NumberingPlan, Pool, PoolConfig, PoolRange, SlotConfig, SlotKeyError,
+    SlotKeys, Switchboard, SwitchboardConfig, UnprefixedNumbers, VirtualNumber,
 };
 use unjoin::store::{Store, StoreError};
-use unjoin::{DAY, Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport};
+use unjoin::{DAY, Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport, Timestamp};
 
 /// The longest life of a number, in seconds: an hour and a half.
 const MAX_LIFE: u64 = 90 * 60;
@@ -42,6 +42,8 @@ impl<S> Stores<S> {
 pub(crate) struct Settings<'a> {
     /// For the slot keys' file.
     pub(crate) directory: &'a Path,
+    /// Another process has that file: it is asked.
+    pub(crate) beside: bool,
     pub(crate) name: Name,
     /// The least cohort, in customers.
     pub(crate) k: u32,
@@ -64,9 +66,72 @@ pub(crate) struct Service<S: Store> {
     pub(crate) leaving: AtomicBool,
     /// Nothing new is begun any more.
     pub(crate) stopping: AtomicBool,
-    keeper: Arc<Keeper>,
+    slot_keys: SlotKeysFrom,
     blocking: Arc<Semaphore>,
     tick_works: AtomicBool,
+}
+
+/// Where the slot keys are.
+enum SlotKeysFrom {
+    /// Here, and others on this machine may ask.
+    Here {
+        keeper: Arc<Keeper>,
+        #[cfg(unix)]
+        _sharing: Option<crate::slot_keys::Sharing>,
+    },
+    /// In another process.
+    #[cfg(unix)]
+    Beside(Arc<crate::slot_keys::Asked>),
+}
+
+impl SlotKeysFrom {
+    fn open(
+        settings: &Settings<'_>,
+        encryption: LocalKey,
+        environment: &Environment,
+    ) -> Result<Self, Box<dyn Error>> {
+        let directory = settings.directory;
+        if settings.beside {
+            #[cfg(unix)]
+            return Ok(Self::Beside(Arc::new(crate::slot_keys::Asked::of(directory))));
+            #[cfg(not(unix))]
+            return Err("--beside needs sockets in the file system".into());
+        }
+        // Four slots; clocks agree within half a minute.
+        let slots = SlotConfig::new(MAX_LIFE, 4, 30)?;
+        let keeper = Keeper::create_or_open(directory.join("slot-keys"), encryption, slots, environment)?;
+        let keeper = Arc::new(keeper);
+        #[cfg(unix)]
+        let sharing = crate::slot_keys::Sharing::start(directory, Arc::clone(&keeper), environment.clone())
+            .inspect_err(|error| tracing::warn!("nobody can serve --beside: {error}"));
+        Ok(Self::Here {
+            keeper,
+            #[cfg(unix)]
+            _sharing: sharing.ok(),
+        })
+    }
+
+    fn shared(&self) -> Arc<dyn SlotKeys> {
+        match self {
+            Self::Here { keeper, .. } => Arc::clone(keeper) as Arc<dyn SlotKeys>,
+            #[cfg(unix)]
+            Self::Beside(asked) => Arc::clone(asked) as Arc<dyn SlotKeys>,
+        }
+    }
+
+    /// Whether they serve.
+    fn serve(&self, now: Timestamp) -> Result<(), SlotKeyError> {
+        self.shared().window(now).map(drop)
+    }
+
+    /// Deletes and makes keys in time; another process' window is replaced by its present one.
+    fn rotate(&self, now: Timestamp) -> Result<(), SlotKeyError> {
+        match self {
+            Self::Here { keeper, .. } => keeper.rotate(now),
+            #[cfg(unix)]
+            Self::Beside(_) => self.serve(now),
+        }
+    }
 }
 
 impl<S: Store> Service<S> {
@@ -76,24 +141,15 @@ impl<S: Store> Service<S> {
         settings: Settings<'_>,
         environment: Environment,
     ) -> Result<Self, Box<dyn Error>> {
+        let slot_keys = SlotKeysFrom::open(&settings, secrets.slot_key_encryption, &environment)?;
         let mut config = PlatformConfig::new(settings.name);
         config.issuer.classes = [0, 1].map(|class| ClassPolicy { class, k: settings.k }).to_vec();
         (config.issuer.queue, config.desk.queue) = (settings.queue, settings.queue);
-
-        // Four slots; clocks agree within half a minute.
-        let slots = SlotConfig::new(MAX_LIFE, 4, 30)?;
-        let keeper = Keeper::create_or_open(
-            settings.directory.join("slot-keys"),
-            secrets.slot_key_encryption,
-            slots,
-            &environment,
-        )?;
-        let keeper = Arc::new(keeper);
         let switchboard = Switchboard::open(
             Arc::new(stores.phones),
             SwitchboardConfig { queue: settings.queue, ..SwitchboardConfig::new(MAX_LIFE) },
             Arc::new(Pool::new(pool_config()?, &secrets.pool_key)?),
-            Arc::clone(&keeper) as Arc<dyn SlotKeys>,
+            slot_keys.shared(),
             environment.clone(),
         )?;
         let platform = Platform::open(
@@ -108,14 +164,14 @@ impl<S: Store> Service<S> {
         Ok(Self {
             platform: platform.with_telephony(switchboard),
             environment,
-            nonces: Nonces::default(),
+            nonces: Nonces::new(&secrets.nonces),
             metrics: Metrics::new(),
             plan: NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National)?,
             in_flight: Semaphore::new(settings.in_flight),
             patience: settings.patience,
             leaving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            keeper,
+            slot_keys,
             blocking: Arc::new(Semaphore::new(BLOCKING_CALLS)),
             tick_works: AtomicBool::new(true),
         })
@@ -143,7 +199,7 @@ impl<S: Store> Service<S> {
         let Ok(nobody) = Name::new("nobody") else { return false };
         !self.leaving.load(Ordering::SeqCst)
             && self.tick_works.load(Ordering::SeqCst)
-            && self.keeper.window(self.environment.now()).is_ok()
+            && self.slot_keys.serve(self.environment.now()).is_ok()
             && self.platform.rating(&nobody).is_ok()
             && self.platform.manifests(&nobody, None, 1).is_ok()
     }
@@ -176,7 +232,7 @@ impl<S: Store> Service<S> {
     }
 
     fn rotate(&self) {
-        if let Err(error) = self.keeper.rotate(self.environment.now()) {
+        if let Err(error) = self.slot_keys.rotate(self.environment.now()) {
             tracing::error!(code = error.code(), "slot keys: {error}");
         }
     }
@@ -184,7 +240,9 @@ impl<S: Store> Service<S> {
     /// After a jump of a test's clock.
     #[cfg(test)]
     pub(crate) fn confirm_clock(&self) {
-        self.keeper.confirm_clock(self.environment.now()).unwrap();
+        if let SlotKeysFrom::Here { keeper, .. } = &self.slot_keys {
+            keeper.confirm_clock(self.environment.now()).unwrap();
+        }
     }
 }
 

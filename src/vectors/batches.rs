@@ -2,8 +2,10 @@
 //! fool the verifier, so the vectors show that independent weights are needed.
 
 use super::*;
-use crate::algebra::{EscrowKey, proof::BatchVerifier};
-use crate::token::{Digest, IssuerKey, Presentation, PresentationCheck, verify_batch};
+use crate::algebra::{EscrowKey, Generator, proof::BatchVerifier};
+use crate::token::{
+    Digest, IssuerKey, Presentation, PresentationCheck, TokenRequest, verify_batch, verify_requests,
+};
 
 struct Batch {
     key: IssuerKey,
@@ -138,4 +140,21 @@ fn repeated_weights_would_accept_what_cancels() {
         }
     }
     assert_eq!((within, across), (6, 2));
+}
+
+#[test]
+fn every_bad_request_of_a_batch_is_named_and_no_other() {
+    let file = load("requests.json");
+    let cases = list(&file["cases"]);
+    let requests: Vec<TokenRequest> = cases.iter().map(|case| message(&case["wire"])).collect();
+    let keys: Vec<_> = cases.iter().map(|case| element(&case["U"])).collect();
+    let good: Vec<_> = requests.iter().zip(keys.iter().copied()).collect();
+    assert_eq!(verify_requests(&good, &mut system()), Ok(()));
+    assert_eq!(verify_requests(&[], &mut system()), Ok(()));
+    let stranger = Element::from_point(Generator::Gu.mul(&Scalar::from(5u64))).unwrap();
+    for bad in [vec![0], vec![7], vec![2, 3, 6]] {
+        let mut checks = good.clone();
+        bad.iter().for_each(|at: &usize| checks[*at].1 = stranger);
+        assert_eq!(verify_requests(&checks, &mut system()), Err(bad));
+    }
 }

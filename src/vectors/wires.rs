@@ -169,7 +169,11 @@ proptest! {
         prop_assert_eq!(&keeps_the_rules::<Review>(&review.to_bytes()), &review);
         let key = PlatformKey::from_secret_bytes(&SecretBytes::new(seed));
         let boundary = Some(Timestamp::from_unix_seconds(time));
-        let receipt = Receipt::sign(&key, ReviewId(id), review.digest(), boundary).to_bytes();
+        let receipt = Receipt::sign(&key, ReviewId(id), review.digest(), boundary);
+        prop_assert_eq!((receipt.review_id(), *receipt.review_digest()), (ReviewId(id), review.digest()));
+        // No boundary is written as the first second of all.
+        prop_assert_eq!(receipt.publish_by(), boundary.filter(|boundary| *boundary != Timestamp::ZERO));
+        let receipt = receipt.to_bytes();
         prop_assert!(keeps_the_rules::<Receipt>(&receipt).verify(&key.public()).is_ok());
         for bit in (16..receipt.len() * 8).step_by(7) {
             let other = Receipt::from_bytes(&flipped(&receipt, bit)).unwrap();

@@ -1,69 +1,20 @@
 //! A service that is told to end loses nothing that it has acknowledged.
 #![cfg(unix)]
 
-use super::Directory;
+use super::process::{Process, has_served};
+use super::{Directory, early};
 use crate::client::Connection;
 use crate::device::{Device, Order, Pins, is_receipt, report};
-use crate::tests::early;
-use crate::{Arguments, start};
-use clap::Parser;
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{env, fs};
 
-/// Names a child's directory, which makes it a child.
-const CHILD: &str = "UNJOIN_SERVICE_CHILD";
 const TEST: &str = "tests::ending::no_acknowledged_review_is_lost_by_sigterm";
 const CALLERS: usize = 4;
 const REVIEWS_EACH: usize = 12;
-
-/// A service in a process of its own.
-struct Process {
-    child: Child,
-    public: SocketAddr,
-    internal: SocketAddr,
-    output: BufReader<ChildStdout>,
-}
-
-impl Process {
-    fn start(directory: &Path) -> Self {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", TEST, "--nocapture"])
-            .env(CHILD, directory)
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(directory.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut address = |what: &str| loop {
-            let mut line = String::new();
-            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the child ended early");
-            if let Some((_, address)) = line.split_once(what) {
-                return address.trim().parse().unwrap();
-            }
-        };
-        let (public, internal) = (address("devices on "), address("internal on "));
-        Self { child, public, internal, output }
-    }
-
-    fn signal(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    }
-
-    /// Whether it ended in order, and what it said last.
-    fn wait(mut self) -> bool {
-        let mut rest = String::new();
-        let lines = std::io::Read::read_to_string(&mut self.output, &mut rest);
-        self.child.wait().unwrap().success() && lines.is_ok() && rest.contains("ended")
-    }
-}
 
 /// One token, two reviews that want it.
 struct Prepared {
@@ -85,12 +36,14 @@ async fn prepare(process: &Process, pins: &Pins, number: usize) -> Prepared {
 
 #[test]
 fn no_acknowledged_review_is_lost_by_sigterm() {
-    if let Some(directory) = env::var_os(CHILD) {
-        return serve(Path::new(&directory));
+    if has_served() {
+        return;
     }
     let directory = Directory::new();
+    let store = format!("redb:{}", directory.0.join("stores").display());
+    let start = || Process::start(TEST, &directory.0, &store, "log", &["--demo-trustees"]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let process = Process::start(&directory.0);
+    let process = start();
     let pins = Arc::new(Pins::read(&directory.0.join("secrets/public-keys.json"), 2).unwrap());
     let prepared = runtime.block_on(async {
         let mut prepared = Vec::new();
@@ -121,7 +74,7 @@ fn no_acknowledged_review_is_lost_by_sigterm() {
     assert!(kept.iter().any(|kept| *kept), "nothing was acknowledged");
 
     // Another life on the same stores: what was acknowledged is spent, what was not can be sent.
-    let process = Process::start(&directory.0);
+    let process = start();
     runtime.block_on(async {
         let mut connection = Connection::to(process.public);
         let order = (0..CALLERS).flat_map(|caller| (caller..prepared.len()).step_by(CALLERS));
@@ -135,8 +88,7 @@ fn no_acknowledged_review_is_lost_by_sigterm() {
             assert!(is_receipt(&again.body, &pins), "{:?}", again.code());
         }
     });
-    process.signal();
-    assert!(process.wait(), "the service did not end in order");
+    process.end();
     let log = fs::read_to_string(directory.0.join("log")).unwrap();
     assert!(log.contains("ending") && !log.contains("customer-") && !log.contains("lamps.example"));
 }
@@ -164,25 +116,4 @@ async fn call(
         }
     }
     kept
-}
-
-/// The child: the program itself.
-fn serve(directory: &Path) {
-    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let store = format!("redb:{}", directory.join("stores").display());
-    let secrets = directory.join("secrets");
-    let secrets = secrets.to_str().unwrap();
-    let arguments = [
-        "service",
-        "--listen",
-        "[::1]:0",
-        "--internal",
-        "[::1]:0",
-        "--store",
-        &store,
-        "--directory",
-        secrets,
-        "--demo-trustees",
-    ];
-    start(Arguments::parse_from(arguments)).unwrap();
 }

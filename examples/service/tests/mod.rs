@@ -3,8 +3,16 @@
 
 mod ending;
 mod held;
+#[cfg(all(feature = "postgres", unix))]
+mod instances;
 mod path;
+#[cfg(all(feature = "postgres", unix))]
+mod postgres;
+#[cfg(unix)]
+mod process;
 mod refusals;
+#[cfg(unix)]
+mod secrets;
 
 use crate::client::Connection;
 use crate::device::{Device, Order, Pins, report};
@@ -93,21 +101,32 @@ pub(super) struct World<S: Store> {
     pub(super) pins: Pins,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
-    _directory: Directory,
+    _directory: Arc<Directory>,
 }
 
 impl<S: Store> World<S> {
     pub(super) async fn start(store: impl Fn() -> S, bounds: Bounds) -> Self {
-        LazyLock::force(&LOG);
-        let directory = Directory::new();
         let clock = Arc::new(ManualClock::new(MONDAY));
+        Self::open(Arc::new(Directory::new()), clock, [store(), store(), store()], bounds).await
+    }
+
+    /// A service with the secrets of this directory.
+    pub(super) async fn open(
+        directory: Arc<Directory>,
+        clock: Arc<ManualClock>,
+        stores: [S; 3],
+        bounds: Bounds,
+    ) -> Self {
+        LazyLock::force(&LOG);
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
-        let stores = [store(), store(), store()].map(Arc::new);
+        let stores = stores.map(Arc::new);
         let [orders, reviews, phones] = stores.clone();
         let name = Name::new("shop.example").unwrap();
-        let secrets = Secrets::create_or_open(&directory.0, &name, &TrusteesFrom::Demonstration).unwrap();
+        let kept = directory.0.join("secrets");
+        let secrets = Secrets::create_or_open(&kept, &name, &TrusteesFrom::Demonstration).unwrap();
         let settings = Settings {
-            directory: &directory.0,
+            directory: &kept,
+            beside: false,
             name,
             k: 2,
             queue: bounds.queue,
@@ -125,7 +144,7 @@ impl<S: Store> World<S> {
             addresses.push(listener.local_addr().unwrap());
             tasks.push(tokio::spawn(serve(listener, routes, 1000, bounds.patience, stopped.clone())));
         }
-        let pins = Pins::read(&directory.0.join("public-keys.json"), 2).unwrap();
+        let pins = Pins::read(&kept.join("public-keys.json"), 2).unwrap();
         let (public, internal) = (addresses[0], addresses[1]);
         Self { service, stores, clock, public, internal, pins, stop, tasks, _directory: directory }
     }
@@ -173,9 +192,25 @@ impl<S: Store> World<S> {
     }
 
     pub(super) async fn end(self) {
+        let _ = self.close().await;
+    }
+
+    /// Ends it, and gives back what another may be opened on once this is dropped.
+    async fn close(self) -> Arc<Service<Arc<S>>> {
         self.stop.send(true).unwrap();
         for task in self.tasks {
             task.await.unwrap();
+        }
+        self.service
+    }
+
+    /// Ends it wholly: nothing of it holds a file or a store any more.
+    #[cfg(all(feature = "postgres", unix))]
+    pub(super) async fn end_wholly(self) {
+        let service = self.close().await;
+        // The last of its connections' tasks are on their way out.
+        while Arc::strong_count(&service) > 1 {
+            tokio::task::yield_now().await;
         }
     }
 }

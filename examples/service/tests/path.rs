@@ -12,14 +12,14 @@ use unjoin::token::{Review, SignedManifest};
 use unjoin::wallet::{AuthorRequest, ManifestEvidence, ReviewState};
 use unjoin::{DAY, WEEK};
 
-const MERCHANT: &str = "lamps.example";
-const SHOP_PHONE: &str = "+8613800138000";
+pub(super) const MERCHANT: &str = "lamps.example";
+pub(super) const SHOP_PHONE: &str = "+8613800138000";
 
-async fn ask(connection: &mut Connection, path: &str, body: Value) -> Value {
+pub(super) async fn ask(connection: &mut Connection, path: &str, body: Value) -> Value {
     connection.post(path, None, body.to_string()).await.unwrap().object().unwrap()
 }
 
-async fn rating(connection: &mut Connection) -> Value {
+pub(super) async fn rating(connection: &mut Connection) -> Value {
     connection.get(&format!("/reviews/rating/{MERCHANT}")).await.unwrap().object().unwrap()
 }
 

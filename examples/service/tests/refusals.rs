@@ -1,7 +1,7 @@
 //! What is refused is refused by a typed error, and nothing is half done.
 
 use super::held::Held;
-use super::{Bounds, World, early};
+use super::{Bounds, MONDAY, World, early};
 use crate::client::Connection;
 use crate::device::{Device, encoded, is_receipt, message, text};
 use crate::guard::ACCOUNT;
@@ -108,7 +108,7 @@ async fn a_review_that_comes_with_a_session_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_enrolment_needs_the_nonce_that_its_account_was_given_and_uses_it_up() {
+async fn an_enrolment_needs_a_nonce_that_its_account_was_given_within_five_minutes() {
     let world = World::start(MemoryStore::new, Default::default()).await;
     let mut devices = world.connect();
     let device = Device::new("ann".to_owned());
@@ -134,6 +134,10 @@ async fn an_enrolment_needs_the_nonce_that_its_account_was_given_and_uses_it_up(
     assert_eq!(devices.post("/orders/enrol", Some("ann"), good.clone()).await.unwrap().code(), None);
     let enrolled = world.rows();
     assert_ne!(enrolled, before);
+    // The answer was lost: asked again it is the same, and nothing changes.
+    assert_eq!(devices.post("/orders/enrol", Some("ann"), good.clone()).await.unwrap().code(), None);
+    assert_eq!(world.rows(), enrolled);
+    world.clock.set(MONDAY.saturating_add(300));
     assert_eq!(refusal(&mut devices, "/orders/enrol", Some("ann"), good).await, refused);
     // The right nonce, and a proof over another.
     let answer = devices.post("/orders/nonce", Some("ann"), "").await.unwrap().object().unwrap();

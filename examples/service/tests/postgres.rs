@@ -1,0 +1,145 @@
+//! The whole path on a PostgreSQL server, through restarts of the service on the same database and
+//! secrets.
+
+use super::path::{MERCHANT, SHOP_PHONE, ask, rating};
+use super::{Bounds, Directory, MONDAY, World, early};
+use crate::device::{Device, Order, is_receipt, message, report, submission};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use unjoin::secret::SystemRng;
+use unjoin::store::postgres::PostgresStore;
+use unjoin::token::{Review, SignedManifest};
+use unjoin::wallet::ManifestEvidence;
+use unjoin::{DAY, ManualClock};
+
+#[path = "../../../tests/common/postgres.rs"]
+pub(super) mod server;
+use server::{Server, fresh_schema};
+
+/// One platform's database, secrets and clock, on which services come and go.
+struct Place {
+    server: Arc<Server>,
+    schemas: [String; 3],
+    directory: Arc<Directory>,
+    clock: Arc<ManualClock>,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            server: Server::shared(),
+            schemas: [fresh_schema(), fresh_schema(), fresh_schema()],
+            directory: Arc::new(Directory::new()),
+            clock: Arc::new(ManualClock::new(MONDAY)),
+        }
+    }
+
+    async fn open(&self) -> World<PostgresStore> {
+        let stores = self
+            .schemas
+            .each_ref()
+            .map(|schema| PostgresStore::create_or_open(self.server.config(schema)).unwrap());
+        World::open(Arc::clone(&self.directory), Arc::clone(&self.clock), stores, Bounds::default()).await
+    }
+}
+
+fn question(caller: &str, dialled: &Value) -> Value {
+    json!({
+        "id": "7", "caller": caller, "dialled": dialled, "channel": "voice",
+        "attestation": "full", "trunk": "untrusted",
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
+    const PHONE: &str = "+8613911112222";
+    let place = Place::new();
+    let world = place.open().await;
+    let pins = std::fs::read(place.directory.0.join("secrets/public-keys.json")).unwrap();
+    let (mut devices, mut internal) = (world.connect(), world.connect_internal());
+
+    // A number for the first order; both orders are delivered, and their tokens granted.
+    let bind = json!({
+        "merchant": MERCHANT, "order": "order-of-ann", "leg": "merchant", "hub": SHOP_PHONE,
+        "customer": PHONE, "not_after": MONDAY.as_unix_seconds() + 3600,
+    });
+    let bound = ask(&mut internal, "/phones/bind", bind.clone()).await;
+    let routed = ask(&mut internal, "/phones/route", question(PHONE, &bound["number"])).await;
+    assert_eq!((&routed["route"], &routed["callee"]), (&json!("connect"), &json!(SHOP_PHONE)));
+    let (ann, ann_token) = world.buy("ann", MERCHANT).await;
+    let (ben, ben_token) = world.buy("ben", MERCHANT).await;
+    let body = early(&ann, &ann_token, "The lamp came broken.");
+    let receipt = devices.post("/reviews", None, body.clone()).await.unwrap();
+    assert!(is_receipt(&receipt.body, &world.pins), "{:?}", receipt.code());
+    // A nonce outlives the process that gave it.
+    let cat = Device::new("cat".to_owned());
+    let nonce = cat.nonce(&mut devices).await.unwrap();
+    world.end_wholly().await;
+
+    let world = place.open().await;
+    assert_eq!(std::fs::read(place.directory.0.join("secrets/public-keys.json")).unwrap(), pins);
+    let (mut devices, mut internal) = (world.connect(), world.connect_internal());
+    cat.enrol_over(nonce, &mut devices, &world.pins).await.unwrap();
+    // The same call, the same number, the same answers to all that is asked again.
+    let again = ask(&mut internal, "/phones/route", question(PHONE, &bound["number"])).await;
+    for field in ["route", "callee", "show"] {
+        assert_eq!(again[field], routed[field]);
+    }
+    assert_eq!(ask(&mut internal, "/phones/bind", bind).await, bound);
+    let again = devices.post("/reviews", None, body.clone()).await.unwrap();
+    assert_eq!(again.body, receipt.body);
+    let mut handles = Vec::new();
+    for (device, token) in [(&ann, &ann_token), (&ben, &ben_token)] {
+        let id = format!("order-of-{}", device.account);
+        let order = Order { id: &id, merchant: MERCHANT, class: 0, due_at: MONDAY.as_unix_seconds() };
+        let handle = report(&mut internal, &device.account, &order).await.unwrap();
+        let granted = device.token(&mut devices, &world.pins, MERCHANT, &handle).await.unwrap();
+        assert_eq!(granted.scope(), token.scope());
+        handles.push((id, handle, granted));
+    }
+    let other = devices.post("/reviews", None, early(&ann, &handles[0].2, "Another.")).await.unwrap();
+    assert_eq!(other.code().unwrap(), "desk.spent", "the same order has the same token");
+    let mut closed = Vec::new();
+    for (order, handle, _) in &handles {
+        let body = json!({ "merchant": MERCHANT, "order": order, "handle": handle });
+        closed.push((body.clone(), ask(&mut internal, "/phones/close-order", body).await));
+    }
+
+    // The cohort closes, the second review comes for its manifest, and both are published.
+    let later = MONDAY.saturating_add(15 * DAY);
+    world.clock.set(later);
+    world.service.confirm_clock();
+    assert_eq!(world.service.tick().unwrap().manifests.len(), 1);
+    let page = devices.get(&format!("/manifests/{MERCHANT}")).await.unwrap().object().unwrap();
+    let manifest: SignedManifest = message(&json!({ "manifest": page["manifests"][0] }), "manifest").unwrap();
+    let (review, evidence) =
+        (Review::new(5, "It shines.", vec![]).unwrap(), ManifestEvidence::Signed(manifest));
+    let rng = &mut SystemRng::new();
+    let scheduled = ben
+        .wallet
+        .present_after_manifest(&handles[1].2, &review, &evidence, &world.pins.trust, later, rng)
+        .unwrap();
+    let late = devices.post("/reviews", None, submission(&scheduled.presentation, &review)).await.unwrap();
+    assert!(is_receipt(&late.body, &world.pins), "{:?}", late.code());
+    world.clock.set(scheduled.publication.saturating_add(60));
+    world.service.confirm_clock();
+    assert_eq!(world.service.tick().unwrap().batches.len(), 1);
+    let listing = devices.get(&format!("/reviews/published/{MERCHANT}")).await.unwrap();
+    assert_eq!(listing.object().unwrap()["reviews"].as_array().unwrap().len(), 2);
+    let rated = rating(&mut devices).await;
+    assert_eq!(rated, json!({ "counts": [1, 0, 0, 0, 1], "mean": 3.0 }));
+    let rows = world.rows();
+    world.end_wholly().await;
+
+    let world = place.open().await;
+    let (mut devices, mut internal) = (world.connect(), world.connect_internal());
+    assert_eq!(world.rows(), rows);
+    assert_eq!(devices.get(&format!("/reviews/published/{MERCHANT}")).await.unwrap().body, listing.body);
+    assert_eq!(rating(&mut devices).await, rated);
+    for (body, answer) in closed {
+        assert_eq!(ask(&mut internal, "/phones/close-order", body).await, answer);
+    }
+    assert_eq!(internal.get("/health/ready").await.unwrap().status, 200);
+    assert!(world.service.tick().unwrap().batches.is_empty(), "nothing is published twice");
+    world.end_wholly().await;
+}
