@@ -262,6 +262,8 @@ fn a_review_keeps_its_limits() {
     };
     let largest = made(5, Review::MAX_TEXT, Review::MAX_ATTACHMENTS).unwrap();
     assert_eq!(largest.to_bytes().len(), 4_614);
+    assert_eq!((largest.stars(), largest.text().len()), (5, Review::MAX_TEXT));
+    assert_eq!(largest.attachments(), [[1; 32]; Review::MAX_ATTACHMENTS]);
     keeps_the_rules::<Review>(&made(1, 0, 0).unwrap().to_bytes());
     assert_eq!(Review::from_bytes(&largest.to_bytes()), Ok(largest));
     assert_eq!(made(0, 0, 0), Err(ReviewError::Stars));

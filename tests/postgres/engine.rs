@@ -312,3 +312,37 @@ fn many_may_make_the_tables_at_once() {
     });
     assert_eq!(server.sql(&format!("SELECT value FROM {schema}.meta")), "1");
 }
+
+/// Rows that an index gave and a statement looked at, since the server began. Counted when its session has ended.
+fn looked_at(server: &Server, store: PostgresStore) -> u64 {
+    drop(store);
+    while server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'unjoin'").trim() != "0"
+    {
+        thread::yield_now();
+    }
+    let counted = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'rows'";
+    server.sql(counted).trim().parse().unwrap()
+}
+
+#[test]
+fn no_call_reads_more_of_its_bucket_than_it_names() {
+    const ROWS: u64 = 3000;
+    const NAMED: u64 = 40;
+    let server = Server::start(&[]);
+    let open = || PostgresStore::create_or_open(server.config("desk")).unwrap();
+    let store = open();
+    let fill: Vec<Commit> = (0..ROWS).map(|at| Commit::new(bucket(1)).put(key(at), vec![0; 200])).collect();
+    store.commit(&fill).unwrap();
+    let before = looked_at(&server, store);
+    let store = open();
+    let named = || (0..NAMED).map(|at| at * ROWS / NAMED);
+    let replace = |at| Commit::new(bucket(1)).expect(&key(at), Some(&[0; 200])).put(key(at), vec![1; 200]);
+    let commits: Vec<Commit> = named().map(replace).collect();
+    assert!(store.commit(&commits).unwrap().iter().all(|outcome| *outcome == Outcome::Committed));
+    let keys: Vec<RowKey> = named().map(|at| RowKey { bucket: bucket(1), key: key(at) }).collect();
+    assert!(store.read(&keys).unwrap().iter().all(Option::is_some));
+    assert_eq!(store.scan(bucket(1), b"", None, 10).unwrap().len(), 10);
+    let during = looked_at(&server, store) - before;
+    // Locked, replaced and read: each row some times over, and what the scan saw.
+    assert!((NAMED..10 * NAMED).contains(&during), "{during} rows were looked at for {NAMED}");
+}
