@@ -133,6 +133,8 @@ fn scopes() {
     for vector in scopes {
         let key = IssuerPublicKey::new(element(&keys[small::<usize>(&vector["issuer_key"])]["X"]));
         let ours = Scope::new(*key.id(), name(&vector["merchant"]), number(&vector["cohort"]));
+        assert_eq!((ours.key_id(), ours.cohort()), (key.id(), number(&vector["cohort"])));
+        assert_eq!(ours.merchant(), &name(&vector["merchant"]));
         assert_eq!(ours.to_bytes(), bytes(&vector["scope"]));
         assert_eq!(ours, scope(&vector["scope"]));
         assert_eq!(ours.scalar(), scalar(&vector["m"]));
