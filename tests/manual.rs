@@ -246,9 +246,12 @@ fn tests_named(chapter: &str, mark: &str) -> usize {
     let table = table.split(&format!("<!-- {mark}:end -->")).next().unwrap();
     let named: Vec<_> = table.split('`').filter_map(|code| code.split_once("::")).collect();
     let is_test = |source: &str, test: &str| {
-        source.split("#[test]").skip(1).any(|rest| {
-            let declared = rest.lines().find(|line| line.trim_start().starts_with("fn "));
-            declared.is_some_and(|line| line.contains(&format!("fn {test}(")))
+        let marks = source.match_indices("#[test]").chain(source.match_indices("#[tokio::test"));
+        marks.map(|(at, _)| source.get(at..).unwrap_or_default()).any(|rest| {
+            let mut lines = rest.lines().map(|line| line.trim_start().trim_start_matches("async "));
+            lines
+                .find(|line| line.starts_with("fn "))
+                .is_some_and(|line| line.starts_with(&format!("fn {test}(")))
         })
     };
     let missing: Vec<_> = named.iter().filter(|(path, test)| !is_test(&source(path), test)).collect();
