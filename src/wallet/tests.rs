@@ -429,6 +429,9 @@ fn author_proofs_hold_in_sequence_and_nowhere_else() {
     let claim = author(edited, AuthorRequest::Claim { audience: &audience, challenge: &challenge }).unwrap();
     assert!(holds(&claim, edited) && !holds(&claim, submitted));
     assert_eq!(claim.statement().new_digest, crate::token::claim_digest(&audience, &challenge));
+    assert!(claim.is_claim_for(&audience, &challenge) && !edit.is_claim_for(&audience, &challenge));
+    assert!(!claim.is_claim_for(&audience, &[6; 32]));
+    assert!(!claim.is_claim_for(&Name::new("press").unwrap(), &challenge));
     assert_eq!(edited.after(&claim), edited, "a claim uses no number up");
 
     let withdrawal = author(edited, AuthorRequest::Withdraw).unwrap();
