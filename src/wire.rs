@@ -187,6 +187,24 @@ impl<'a> Reader<'a> {
         elements.try_into().map_err(|_| self.refuse(Rule::Truncated))
     }
 
+    /// So many elements: each takes six times its bytes, so no room is made for what is not there.
+    #[cfg(feature = "platform")]
+    pub(crate) fn element_list(
+        &mut self,
+        field: &'static str,
+        count: u16,
+    ) -> Result<Vec<Element>, DecodeError> {
+        self.field = field;
+        if !self.has_left(usize::from(count).saturating_mul(32)) {
+            return Err(self.refuse(Rule::Truncated));
+        }
+        let mut elements = Vec::with_capacity(count.into());
+        for _ in 0..count {
+            elements.push(self.element(field)?);
+        }
+        Ok(elements)
+    }
+
     pub(crate) fn scalar(&mut self, field: &'static str) -> Result<Scalar, DecodeError> {
         let bytes = self.array(field)?;
         decode_scalar(bytes).ok_or(self.refuse(Rule::Scalar))

@@ -1,12 +1,16 @@
 //! Whatever decodes encodes to the very same bytes, has the kind that its header says, and is
 //! of one kind only. Nothing panics. Decoding allocates at most four times the input and 8 KiB
-//! (an opening, which is many messages, eight times), whatever lengths the input claims.
+//! (where a committee is checked, twelve times), whatever lengths the input claims.
 
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use unjoin::opening::{Opening, SignedCommittee};
 use unjoin::wire::Message;
 use unjoin_fuzz::{allocation, for_every_kind, kinds::stretched, mutate};
+
+/// The kinds that hold committees.
+const COMMITTEES: [u8; 2] = [SignedCommittee::KIND, Opening::KIND];
 
 #[global_allocator]
 static ALLOCATOR: allocation::Counting = allocation::Counting;
@@ -22,7 +26,8 @@ fuzz_target!(|data: &[u8]| {
         ($kind:ty) => {
             let before = allocation::total();
             let decoded = <$kind>::from_bytes(&bytes);
-            let times = if <$kind>::KIND == unjoin::opening::Opening::KIND { 8 } else { 4 };
+            // An element takes six times its bytes, and a committee's check five more.
+            let times = if COMMITTEES.contains(&<$kind>::KIND) { 12 } else { 4 };
             assert!(allocation::total() - before <= times * bytes.len() + 8192);
             match decoded {
                 Ok(message) => {

@@ -5,7 +5,7 @@ use super::group::Element;
 use curve25519_dalek::{
     ristretto::RistrettoPoint,
     scalar::Scalar,
-    traits::{Identity, IsIdentity, VartimeMultiscalarMul},
+    traits::{IsIdentity, VartimeMultiscalarMul},
 };
 
 /// The polynomial's value at `index`, constant coefficient first (Horner), in constant time.
@@ -57,26 +57,25 @@ pub(crate) fn interpolate(shares: &[(u16, RistrettoPoint)], at: u16) -> Ristrett
 
 /// Whether the points at 1..=n lie on one polynomial of degree *exactly* `t - 1` whose value
 /// at zero is `constant`. A lower degree would let fewer than t shares suffice.
+///
+/// By finite differences: values at 0, 1, .. n are a polynomial's of degree exactly t - 1 when
+/// their differences of order t - 1 are one constant that is not zero (it is the leading
+/// coefficient times (t - 1)!, and 64! is not zero modulo l). Additions alone, in place.
 pub(crate) fn is_sharing_of(constant: &Element, t: usize, points: &[Element]) -> bool {
-    let indexed: Vec<(u16, RistrettoPoint)> =
-        (1u16..).zip(points).map(|(index, point)| (index, *point.point())).collect();
-    let Some(first) = indexed.get(..t) else { return false };
-    if interpolate(first, 0) != *constant.point() {
+    if t == 0 || t > points.len() {
         return false;
     }
-    let rest_fits = indexed.iter().skip(t).all(|(index, point)| interpolate(first, *index) == *point);
-    rest_fits && !leading_coefficient(first).is_identity()
-}
-
-/// The coefficient of the highest power of the polynomial through `shares`.
-fn leading_coefficient(shares: &[(u16, RistrettoPoint)]) -> RistrettoPoint {
-    shares.iter().fold(RistrettoPoint::identity(), |sum, (index, point)| {
-        let own = Scalar::from(*index);
-        let others = shares.iter().filter(|(other, _)| other != index);
-        let denominator =
-            others.fold(Scalar::ONE, |product, (other, _)| product * (own - Scalar::from(*other)));
-        sum + point * denominator.invert()
-    })
+    let values = core::iter::once(constant).chain(points);
+    let mut differences = Vec::with_capacity(points.len() + 1);
+    differences.extend(values.map(|element| *element.point()));
+    for _ in 1..t {
+        for at in 1..differences.len() {
+            differences[at - 1] = differences[at] - differences[at - 1];
+        }
+        differences.pop();
+    }
+    let Some((last, others)) = differences.split_last() else { return false };
+    !last.is_identity() && others.iter().all(|other| other == last)
 }
 
 #[cfg(test)]

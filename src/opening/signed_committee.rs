@@ -106,7 +106,7 @@ impl Committee {
         let epoch = from.le32("share epoch")?;
         let (threshold, count) = threshold_and_trustees(from)?;
         let key = EscrowKey::new(from.element("Y")?);
-        let shares: Vec<_> = (0..count).map(|_| from.element("Y_i")).collect::<Result<_, _>>()?;
+        let shares = from.element_list("Y_i", count)?;
         Committee::new(threshold, epoch, key, shares).map_err(|_| from.refuse(Rule::Value))
     }
 }

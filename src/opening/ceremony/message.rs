@@ -184,7 +184,7 @@ impl Message for RoundMessage {
             1 => {
                 let count = count(from, "coefficients", 1)?;
                 Content::Commitment {
-                    coefficients: (0..count).map(|_| from.element("C")).collect::<Result<_, _>>()?,
+                    coefficients: from.element_list("C", count)?,
                     possession: Box::new(Proof {
                         commitments: from.elements("T")?,
                         responses: from.scalars("z")?,

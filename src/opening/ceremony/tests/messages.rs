@@ -189,7 +189,9 @@ fn an_epochs_committee_is_an_entry_of_the_openings_ledger() {
 #[test]
 fn no_bit_of_a_certificate_can_be_changed() {
     let trustees = RECORD.plans[0].trustees();
-    let bytes = RECORD.signed[0].certificate().unwrap().to_bytes();
+    let certificate = RECORD.signed[0].certificate().unwrap();
+    assert_eq!(certificate.threshold(), RECORD.plans[0].threshold());
+    let bytes = certificate.to_bytes();
     for at in 2..bytes.len() {
         for bit in 0..8 {
             let mut changed = bytes.clone();
