@@ -69,10 +69,12 @@ pub(crate) fn is_sharing_of(constant: &Element, t: usize, points: &[Element]) ->
     let mut differences = Vec::with_capacity(points.len() + 1);
     differences.extend(values.map(|element| *element.point()));
     for _ in 1..t {
-        for at in 1..differences.len() {
-            differences[at - 1] = differences[at] - differences[at - 1];
+        let Some(mut next) = differences.pop() else { return false };
+        for value in differences.iter_mut().rev() {
+            let own = *value;
+            *value = next - own;
+            next = own;
         }
-        differences.pop();
     }
     let Some((last, others)) = differences.split_last() else { return false };
     !last.is_identity() && others.iter().all(|other| other == last)
