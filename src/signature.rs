@@ -72,3 +72,32 @@ fn labelled(label: &str, bytes: &[u8]) -> Vec<u8> {
     push_frame(&mut signed, bytes);
     signed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_of_one_label_and_its_key_prints_nothing() {
+        let signer = Signer::from_seed(&SecretBytes::new([7; 32]));
+        let signature = signer.sign("receipt", b"bytes");
+        let key = signer.verifier();
+        assert!(key.verify("receipt", b"bytes", &signature));
+        assert!(!key.verify("manifest", b"bytes", &signature));
+        assert!(!key.verify("receiptb", b"ytes", &signature));
+        assert!(!key.verify_bare(b"bytes", &signature));
+        assert_eq!(format!("{signer:?}"), "Signer(..)");
+    }
+
+    #[test]
+    fn a_key_of_small_order_is_none() {
+        // The neutral element, and a point of order two: y = 1 and y = -1.
+        let mut one = [0; 32];
+        one[0] = 1;
+        let mut minus_one = [0xff; 32];
+        (minus_one[0], minus_one[31]) = (0xec, 0x7f);
+        for weak in [one, minus_one] {
+            assert!(Verifier::from_bytes(&weak).is_none());
+        }
+    }
+}

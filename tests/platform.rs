@@ -1,0 +1,243 @@
+//! The facade from outside: an order goes its whole way, numbers included, through one value.
+
+#![cfg(all(feature = "platform", feature = "redb"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
+
+use std::sync::Arc;
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, OrderReport};
+use unjoin::opening::insecure_test_dealer;
+use unjoin::phone::{
+    Attestation, Binding, Caller, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber,
+    Pool, PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, Trunk,
+    VirtualNumber,
+};
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::MemoryStore;
+use unjoin::token::{EnrolmentContext, IssuerKey, OrderHandle, Review};
+use unjoin::wallet::{AuthorRequest, ManifestEvidence, ReviewState, Token, TrustRoots, Wallet};
+use unjoin::{
+    Audience, Clock, DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets,
+    TickReport, Timestamp,
+};
+
+const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
+const LIFE: u64 = 4 * 3_600;
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// A slot key's keeper must outlive a process, so it has a file.
+struct Directory(std::path::PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("unjoin-platform-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn open(environment: &Environment) -> Platform<MemoryStore> {
+    let rng = &mut SystemRng::new();
+    let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
+    let mut config = PlatformConfig::new(name("shop.example"));
+    config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
+    let secrets = PlatformSecrets::generate(*trustees.key(), rng);
+    let standing = Arc::new(EveryoneOfStanding);
+    Platform::open(MemoryStore::new(), MemoryStore::new(), config, secrets, standing, environment.clone())
+        .unwrap()
+}
+
+fn switchboard(directory: &Directory, environment: &Environment) -> Switchboard<MemoryStore> {
+    let slice = |slice: u64| {
+        let first = VirtualNumber::new(&format!("+86700{:012}", slice * 1_000)).unwrap();
+        vec![PoolRange::in_service(NumberRange::new(first, 1_000).unwrap())]
+    };
+    let pool = PoolConfig {
+        epoch_seconds: DAY,
+        max_life: LIFE,
+        quarantine: DAY,
+        spare_recoveries: 0,
+        largest_hub: 1_000,
+        slices: (0..4).map(slice).collect(),
+        withdrawn: vec![],
+        resting: vec![],
+    };
+    let pool = Arc::new(Pool::new(pool, &SecretBytes::new([7; 32])).unwrap());
+    let key = LocalKey::new(SecretBytes::new([9; 32]));
+    let slots = SlotConfig::new(LIFE, 4, 30).unwrap();
+    let keeper = Keeper::create_or_open(directory.0.join("keys"), key, slots, environment).unwrap();
+    let (store, config) = (Arc::new(MemoryStore::new()), SwitchboardConfig::new(LIFE));
+    Switchboard::open(store, config, pool, Arc::new(keeper), environment.clone()).unwrap()
+}
+
+fn environment(clock: &Arc<ManualClock>) -> Environment {
+    Environment::new(Arc::clone(clock) as Arc<dyn Clock>, || Box::new(SystemRng::new()))
+}
+
+/// Time passes, ticked as a host would: slot keys refuse a clock that jumps by more than a number's life.
+fn pass(platform: &Platform<MemoryStore>, clock: &ManualClock, until: Timestamp) -> Vec<TickReport> {
+    let mut reports = Vec::new();
+    while clock.now() < until {
+        clock.set(clock.now().saturating_add(LIFE / 2).min(until));
+        let report = platform.tick().unwrap();
+        assert!(report.telephony.is_some() && report.failed.is_empty());
+        assert!(report.numbers_overdue.is_empty());
+        reports.push(report);
+    }
+    reports
+}
+
+/// Somebody who has enrolled.
+struct Customer {
+    account: Name,
+    wallet: Wallet,
+    phone: PhoneNumber,
+}
+
+impl Customer {
+    fn enrolled(platform: &Platform<MemoryStore>, account: &str, phone: &str) -> Self {
+        let (rng, issuer, account) = (&mut SystemRng::new(), name("shop.example"), name(account));
+        let wallet = Wallet::generate(rng);
+        let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[1; 32] };
+        platform.enrol(account.clone(), [1; 32], wallet.enrol(context, rng).unwrap()).unwrap();
+        Self { account, wallet, phone: PhoneNumber::new(phone).unwrap() }
+    }
+
+    fn order(&self, merchant: &Name) -> OrderRef {
+        OrderRef { merchant: merchant.clone(), order: self.account.clone() }
+    }
+
+    /// The order was delivered: reported, and its token is in the wallet.
+    fn delivered(&self, platform: &Platform<MemoryStore>, merchant: &Name) -> (OrderHandle, Token) {
+        let order_id = self.account.as_bytes().to_vec();
+        let (account, merchant) = (self.account.clone(), merchant.clone());
+        let order = OrderReport {
+            order_id,
+            account: account.clone(),
+            merchant: merchant.clone(),
+            class: 0,
+            due_at: MONDAY,
+        };
+        let handle = platform.order_due(order).unwrap();
+        let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
+        let roots = TrustRoots::new(*platform.public_key(), 2);
+        let trust = roots.pin(offer.issuer_key, offer.escrow_key).unwrap();
+        let rng = &mut SystemRng::new();
+        let (pending, request) = self.wallet.request(&name("shop.example"), &offer, &trust, rng).unwrap();
+        let grant = platform.grant(account, merchant, request).unwrap().wait().unwrap().unwrap();
+        (handle, self.wallet.finish(pending, &grant, rng).unwrap())
+    }
+}
+
+#[test]
+fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let (environment, directory) = (environment(&clock), Directory::new());
+    let platform = open(&environment).with_telephony(switchboard(&directory, &environment));
+    let merchant = name("lamps.example");
+    let customers = [("ann", "+8613911112222"), ("ben", "+8613933334444")]
+        .map(|(account, phone)| Customer::enrolled(&platform, account, phone));
+
+    let hub = PhoneNumber::new("+8613800138000").unwrap();
+    let mut held = Vec::new();
+    for customer in &customers {
+        let order = customer.order(&merchant);
+        let parties = Parties { hub: hub.clone(), customer: customer.phone.clone() };
+        let not_after = MONDAY.saturating_add(LIFE / 2);
+        let binding = Binding::courier(order.clone(), name("courier 5"), parties, not_after);
+        let bound = platform.bind(binding).unwrap().wait().unwrap().unwrap();
+        let call = |number: VirtualNumber| {
+            let request = RouteRequest {
+                caller: Caller::Presented(customer.phone.clone()),
+                dialled: number,
+                channel: Channel::Voice,
+                attestation: Attestation::Full,
+                trunk: Trunk::Untrusted,
+            };
+            platform.route(&request).unwrap()
+        };
+        assert!(matches!(call(bound.number), Route::Connect { callee, .. } if callee == hub));
+
+        // Delivered: the number ends, and the cohort learns from when on it is dead.
+        let (handle, token) = customer.delivered(&platform, &merchant);
+        let dead_at = platform.close_order(&order, handle).unwrap();
+        assert_eq!(platform.close_order(&order, handle).unwrap(), dead_at);
+        assert!(matches!(call(bound.number), Route::Refuse));
+        held.push(token);
+    }
+
+    let reports = pass(&platform, &clock, MONDAY.saturating_add(15 * DAY));
+    let closed: Vec<_> = reports.into_iter().flat_map(|report| report.manifests).collect();
+    let manifests = platform.manifests(&merchant, None, 10).unwrap();
+    assert_eq!((&manifests, manifests.len()), (&closed, 1));
+    let manifest = manifests[0].verify(platform.public_key()).unwrap();
+    let cohort = manifest.scope.cohort();
+    assert!(platform.manifests(&merchant, Some(cohort), 10).unwrap().is_empty());
+
+    // One of them writes; the review appears at its boundary and goes at the next.
+    let (author, token, rng) = (&customers[0].wallet, &held[0], &mut SystemRng::new());
+    let review = Review::new(1, "broken", vec![]).unwrap();
+    let pair = platform.issuer().keys().newest().clone();
+    let trust =
+        TrustRoots::new(*platform.public_key(), 2).pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
+    let evidence = ManifestEvidence::Signed(manifests[0].clone());
+    let now = MONDAY.saturating_add(15 * DAY + 60);
+    let scheduled = author.present_after_manifest(token, &review, &evidence, &trust, now, rng).unwrap();
+    let scope = scheduled.presentation.scope().clone();
+    let receipt = platform.submit(scheduled.presentation, review.clone()).unwrap().wait().unwrap().unwrap();
+    receipt.verify(platform.public_key()).unwrap();
+    let reports = pass(&platform, &clock, manifest.first_publication);
+    assert_eq!(reports.last().unwrap().batches[0].reviews.len(), 1);
+    assert_eq!(platform.rating(&merchant).unwrap().counts, [1, 0, 0, 0, 0]);
+    let withdrawal =
+        author.author(token, ReviewState::submitted(&review), AuthorRequest::Withdraw, rng).unwrap();
+    let acted = platform.act(&scope, &withdrawal, None).unwrap();
+    assert_eq!((acted.review_id, acted.sequence), (receipt.review_id(), 1));
+    let _ = pass(&platform, &clock, acted.takes_effect_at.unwrap());
+    assert_eq!(platform.rating(&merchant).unwrap().counts, [0; 5]);
+}
+
+#[test]
+fn new_keys_are_those_of_both_services() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let platform = open(&environment(&clock));
+    let (rng, merchant) = (&mut SystemRng::new(), name("lamps.example"));
+    let customer = Customer::enrolled(&platform, "ann", "+8613911112222");
+    let before = platform.issuer().keys();
+    let after = before.with(IssuerKey::generate(rng), before.newest().escrow_key);
+    platform.set_keys(after.clone());
+    let newest = *after.newest().issuer_key.public();
+    let (_, token) = customer.delivered(&platform, &merchant);
+    // The desk verifies what the issuer granted under the new key.
+    let review = Review::new(5, "bright", vec![]).unwrap();
+    let presentation = customer.wallet.present_early_trusting_host_silence(&token, &review, rng).unwrap();
+    assert_eq!(presentation.scope().key_id(), newest.id());
+    platform.submit(presentation, review).unwrap().wait().unwrap().unwrap();
+}
+
+#[test]
+fn what_a_platform_was_opened_without_says_so_and_whose_matter_it_is() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let platform = open(&environment(&clock));
+    let merchant = name("lamps.example");
+    let customer = Customer::enrolled(&platform, "ann", "+8613911112222");
+    let (handle, token) = customer.delivered(&platform, &merchant);
+    let review = Review::new(5, "bright", vec![]).unwrap();
+    let presentation =
+        customer.wallet.present_early_trusting_host_silence(&token, &review, &mut SystemRng::new()).unwrap();
+    let no_number = platform.close_order(&customer.order(&merchant), handle).unwrap_err();
+    let receipt = platform.submit(presentation.clone(), review).unwrap().wait().unwrap().unwrap();
+    let no_ledger = platform.evidence(presentation.scope(), &receipt.review_id()).unwrap_err();
+    for (error, code) in [(no_number, "platform.no_telephony"), (no_ledger, "platform.no_ledgers")] {
+        assert_eq!((error.code(), error.audience(), error.is_retryable()), (code, Audience::Host, false));
+        assert!(error.to_string().contains("open it with"), "{error}");
+    }
+}
