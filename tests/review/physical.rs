@@ -179,15 +179,20 @@ fn after_a_boundary_a_table_does_not_tell_the_order_of_arrival() {
             };
             let sql = format!("SELECT encode(key, 'hex') FROM {schema}.rows ORDER BY {column}, key");
             let lie: Vec<String> = server.sql(&sql).lines().map(str::to_owned).collect();
-            let place = |submission| lie.iter().position(|key| *key == of(submission)).unwrap();
-            rank_correlation(&shuffled.iter().map(place).collect::<Vec<_>>())
+            let place = |submission: &&Submission| lie.iter().position(|key| *key == of(submission)).unwrap();
+            let of_cohort = |cohort| {
+                let own = shuffled.iter().filter(move |s| s.presentation.scope().cohort() == cohort);
+                rank_correlation(&own.map(place).collect::<Vec<_>>())
+            };
+            [of_cohort(1), of_cohort(2)]
         })
     };
-    let [places, writers] = tells(true);
-    assert!(places.abs() < 0.4 && writers.abs() < 0.4, "{places} {writers}");
-    // What was published is written again by the boundary itself; what is held still tells.
-    let [_, untouched] = tells(false);
-    assert!(untouched > 0.2, "{untouched}");
+    // For independent orders of 48 tau has a standard deviation of 0.1.
+    let rewritten = tells(true);
+    assert!(rewritten.as_flattened().iter().all(|tau| tau.abs() < 0.5), "{rewritten:?}");
+    // What was published is written again by the boundary itself; what is held still tells all.
+    let [_, [_, held]] = tells(false);
+    assert_eq!(held, 1.0);
 }
 
 #[test]
