@@ -55,6 +55,9 @@ fn store(server: &Server, schema: &str) -> Arc<PostgresStore> {
     Arc::new(PostgresStore::create_or_open(config).unwrap())
 }
 
+/// An order whose token is kept back until its window is over by every clock.
+const KEPT: u64 = ORDERS + STEPS;
+
 /// The codes that a clock may be answered with.
 const MAY_BE_TOLD: [&str; 3] = ["issuer.not_due", "desk.spent", "desk.window_over"];
 
@@ -211,6 +214,9 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
     let stores = open();
     let (mut lines, mut batches, mut refused) = (Vec::new(), HashMap::new(), BTreeSet::new());
     let (mut held, mut latest) = (Cohorts::default(), day(0));
+    instances[1].clock.set(day(1));
+    let kept = scenario.obtain(&instances[1].platform, KEPT).unwrap();
+    lines.extend([Line::Asking(KEPT), Line::Granted(KEPT, kept.pair)]);
     for step in 0..STEPS {
         let now = day(1).saturating_add(step * STEP);
         for (instance, skew) in instances.iter().zip(skews(step)) {
@@ -231,6 +237,14 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
         lines.extend(said.lines);
         refused.extend(said.refused);
         held.check(&stores[0]);
+    }
+    for instance in &instances {
+        lines.push(Line::Sending(KEPT, 0));
+        let sent = scenario.send(&instance.platform, KEPT, &kept.token, 0);
+        let code = told(sent.and_then(Answer::wait)).unwrap_err();
+        assert_eq!(code, "desk.window_over", "instance {}", instance.number);
+        lines.push(Line::Refused(KEPT, 0, code.to_owned()));
+        refused.insert(code);
     }
     // The skews are felt: each refusal that they can cause was met, and the rest went on.
     assert_eq!(refused, BTreeSet::from(MAY_BE_TOLD));
