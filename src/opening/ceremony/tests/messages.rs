@@ -307,6 +307,19 @@ fn a_message_has_room_for_sixty_four_trustees_and_no_more() {
     assert_eq!(RoundMessage::from_bytes(&unknown).unwrap_err().rule, Rule::Value);
 }
 
+#[test]
+fn a_plan_has_room_for_sixty_four_trustees_and_no_more() {
+    let rng = &mut SystemRng::new();
+    let keys = (0..64).map(|_| TrusteeKey::generate(rng).public()).collect();
+    let plan = CeremonyPlan::key_generation(64, Trustees::new(keys).unwrap(), rng).unwrap();
+    let mut bytes = plan.to_bytes();
+    // The manual's figure.
+    assert_eq!(bytes.len(), 2_130);
+    assert!(CeremonyPlan::from_bytes(&bytes).unwrap() == plan);
+    bytes[8] = 65;
+    assert_eq!(CeremonyPlan::from_bytes(&bytes).unwrap_err().rule, Rule::Value);
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_decoding_panic(kind in 32u8..=36, mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
