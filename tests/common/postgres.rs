@@ -10,10 +10,11 @@
 #![allow(clippy::expect_used, reason = "a test's helper fails the test")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread::{self, JoinHandle};
@@ -193,6 +194,22 @@ impl Server {
         run("psql", &["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &address, "-c", statement])
     }
 
+    /// Holds what this statement locks, from when this call returns until the answer is dropped.
+    pub(crate) fn hold(&self, statement: &str) -> Lock {
+        let address = format!("{} dbname=postgres", self.address());
+        let mut command = unprivileged("psql", true);
+        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &address]);
+        let mut session =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starting psql");
+        let mut input = session.stdin.take().expect("its input");
+        writeln!(input, "BEGIN; {statement};\n\\echo held").expect("telling psql");
+        let mut said = String::new();
+        let output = session.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut said).expect("hearing psql");
+        assert_eq!(said, "held\n", "{statement}");
+        Lock { session, input: Some(input) }
+    }
+
     /// Ends it at once, as a power cut does, and waits until it is gone.
     pub(crate) fn kill(&self) {
         self.end("KILL");
@@ -230,6 +247,20 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end("QUIT");
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A transaction that holds a lock until it is dropped.
+pub(crate) struct Lock {
+    session: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Drop for Lock {
+    /// psql ends with its input, and its transaction with it. Whoever waited goes on afterwards.
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let _ = self.session.wait();
     }
 }
 

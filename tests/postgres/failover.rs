@@ -23,10 +23,10 @@ fn store(servers: [&Server; 2], schema: &str) -> Arc<PostgresStore> {
     let (host, ports) = (Ipv4Addr::LOCALHOST, servers.map(|server| server.port.to_string()).join(","));
     let mut config = PostgresConfig::new(format!(
         "host={host},{host} port={ports} user={USER} password='{PASSWORD}' dbname=postgres \
-         target_session_attrs=read-write connect_timeout=2"
+         target_session_attrs=read-write connect_timeout=10"
     ));
     config.schema = schema.to_owned();
-    config.pool_timeout = Duration::from_secs(2);
+    config.pool_timeout = Duration::from_secs(10);
     Arc::new(PostgresStore::create_or_open(config).unwrap())
 }
 

@@ -171,14 +171,10 @@ fn a_rewrite_that_is_cut_off_leaves_every_row() {
     let mut impatient = config;
     impatient.rewrite_timeout = std::time::Duration::from_millis(300);
     let impatient = PostgresStore::create_or_open(impatient).unwrap();
-    std::thread::scope(|threads| {
-        threads.spawn(|| {
-            server.sql("BEGIN; LOCK TABLE desk.rows IN ACCESS SHARE MODE; SELECT pg_sleep(2); COMMIT")
-        });
-        while server.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessShareLock' AND relation = 'desk.rows'::regclass") == "0" {}
-        let error = impatient.rewrite().unwrap_err();
-        assert!(error.is_retryable() && error.to_string().contains("took too long"), "{error}");
-    });
+    let lock = server.hold("LOCK TABLE desk.rows IN ACCESS SHARE MODE");
+    let error = impatient.rewrite().unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("took too long"), "{error}");
+    drop(lock);
     assert_eq!(count(), ROWS.to_string());
     assert_eq!(server.sql("SELECT count(*) FROM pg_class WHERE relname = 'rows_fresh'"), "0");
     store.rewrite().unwrap();

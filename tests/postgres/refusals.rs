@@ -4,7 +4,7 @@ use crate::server::{Server, fresh_schema};
 use std::error::Error as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use unjoin::store::postgres::{PostgresConfig, PostgresError, PostgresStore};
 use unjoin::store::{Bucket, Commit, MAX_VALUE, Outcome, Store, StoreError};
 
@@ -138,15 +138,15 @@ fn an_exhausted_pool_is_told_in_time() {
     config.pool_timeout = Duration::from_millis(200);
     let store = PostgresStore::create_or_open(config).unwrap();
     store.commit(&[put(b"first")]).unwrap();
+    let lock = server.hold(&format!("LOCK TABLE {schema}.rows"));
     thread::scope(|threads| {
-        threads.spawn(|| server.sql(&format!("BEGIN; LOCK TABLE {schema}.rows; SELECT pg_sleep(2); COMMIT")));
-        wait_for_lock(&server, &schema);
         let busy = threads.spawn(|| store.commit(&[put(b"second")]));
         let waits = format!(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '{schema}.rows'::regclass"
         );
         while server.sql(&waits) == "0" {}
         assert_eq!(reason(&store.commit(&[put(b"third")]).unwrap_err()), PostgresError::PoolExhausted);
+        drop(lock);
         assert_eq!(busy.join().unwrap().unwrap(), [Outcome::Committed], "who had the connection goes on");
     });
     assert_eq!(store.commit(&[put(b"third")]).unwrap(), [Outcome::Committed]);
@@ -157,32 +157,21 @@ fn an_exhausted_pool_is_told_in_time() {
     assert_eq!(opening(PostgresConfig::new(connection)), PostgresError::TooManyConnections);
 }
 
-fn wait_for_lock(server: &Server, schema: &str) {
-    let held = format!(
-        "SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' AND relation = '{schema}.rows'::regclass"
-    );
-    while server.sql(&held) == "0" {}
-}
-
 #[test]
 fn a_statement_that_waits_too_long_ends_without_effect() {
     let server = Server::shared();
     let schema = fresh_schema();
+    let store = PostgresStore::create_or_open(server.config(&schema)).unwrap();
+    store.commit(&[put(b"first")]).unwrap();
     let mut config = server.config(&schema);
     config.statement_timeout = Duration::from_millis(300);
-    let store = PostgresStore::create_or_open(config).unwrap();
-    store.commit(&[put(b"first")]).unwrap();
-    thread::scope(|threads| {
-        threads.spawn(|| server.sql(&format!("BEGIN; LOCK TABLE {schema}.rows; SELECT pg_sleep(2); COMMIT")));
-        wait_for_lock(&server, &schema);
-        let began = Instant::now();
-        assert_eq!(reason(&store.commit(&[put(b"second")]).unwrap_err()), PostgresError::Timeout);
-        assert_eq!(
-            reason(&store.scan(Bucket::of(b"one"), b"", None, 9).unwrap_err()),
-            PostgresError::Timeout
-        );
-        assert!(began.elapsed() < Duration::from_secs(2));
-    });
+    let impatient = PostgresStore::create_or_open(config).unwrap();
+    let lock = server.hold(&format!("LOCK TABLE {schema}.rows"));
+    assert_eq!(reason(&impatient.commit(&[put(b"second")]).unwrap_err()), PostgresError::Timeout);
+    let error = impatient.scan(Bucket::of(b"one"), b"", None, 9).unwrap_err();
+    assert_eq!(reason(&error), PostgresError::Timeout);
+    // Both were told so while the lock was still held.
+    drop(lock);
     assert_eq!(store.scan(Bucket::of(b"one"), b"", None, 9).unwrap().len(), 1, "nothing was done");
     assert_eq!(store.commit(&[put(b"second")]).unwrap(), [Outcome::Committed]);
 }
