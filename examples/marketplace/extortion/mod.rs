@@ -148,6 +148,9 @@ mod tests {
             on_disk: false,
             seed: 1,
         };
+        // A run that was interrupted left files that are no use to this one.
+        std::fs::create_dir_all(&scratch).unwrap();
+        std::fs::write(scratch.join("slot-keys"), "sealed under other keys").unwrap();
         let outcome = simulate::run(&cast, &settings, &|_, _| ());
         let _ = std::fs::remove_dir_all(&scratch);
         let outcome = outcome.unwrap();

@@ -121,21 +121,18 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs the whole marketplace; `step(done, days)` is called after every simulated day.
 pub(crate) fn run(cast: &Cast, settings: &Settings, step: &dyn Fn(u64, u64)) -> Result<Outcome> {
-    // The slot keys need a file whatever the stores need.
+    // The slot keys need a file whatever the stores need. What a run that was interrupted left is sealed under its keys.
     let dir = &settings.scratch;
+    if dir.exists() {
+        std::fs::remove_dir_all(dir)?;
+    }
     std::fs::create_dir_all(dir)?;
     let key_file = dir.join("slot-keys");
     if !settings.on_disk {
         let stores = [MemoryStore::new(), MemoryStore::new(), MemoryStore::new(), MemoryStore::new()];
         return Marketplace::open(cast, settings, stores, key_file)?.run(step);
     }
-    let open = |name: &str| -> Result<RedbStore> {
-        let path = dir.join(name);
-        if path.exists() {
-            std::fs::remove_file(&path)?;
-        }
-        Ok(RedbStore::create_or_open(path)?)
-    };
+    let open = |name: &str| RedbStore::create_or_open(dir.join(name));
     let stores =
         [open("orders.redb")?, open("reviews.redb")?, open("telephony.redb")?, open("ledgers.redb")?];
     Marketplace::open(cast, settings, stores, key_file)?.run(step)
