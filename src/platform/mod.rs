@@ -7,12 +7,11 @@
 
 use crate::algebra::EscrowKey;
 use crate::environment::Environment;
-use crate::error::Audience;
 use crate::issuer::{
     EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport, Standing,
     StarvingCohort,
 };
-use crate::ledger::{LedgerView, Ledgers, LedgersReport, ViewError};
+use crate::ledger::{LedgerView, Ledgers, LedgersReport};
 use crate::name::Name;
 use crate::opening::ReviewEvidence;
 use crate::phone::{
@@ -33,6 +32,13 @@ use crate::wire::Message;
 use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
+
+mod error;
+#[cfg(test)]
+#[cfg(feature = "wallet")]
+mod tests;
+
+pub use error::PlatformError;
 
 /// How a platform runs.
 #[derive(Clone, Debug)]
@@ -421,198 +427,7 @@ pub struct TickReport {
     pub ledgers: Option<LedgersReport>,
 }
 
-/// An error of one of the services.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum PlatformError {
-    /// The issuer's grid and the desk's are not the same.
-    Grid,
-    /// The platform was opened without telephony.
-    NoTelephony,
-    /// The platform was opened without ledgers.
-    NoLedgers,
-    /// A service gave no answer to a call: a bug of this crate.
-    NoAnswer,
-    /// The order service's.
-    Issuer(IssuerError),
-    /// The review service's.
-    Desk(DeskError),
-    /// Telephony's.
-    Telephony(SwitchboardError),
-    /// A ledger could not be read.
-    Ledger(ViewError),
-}
-
-impl PlatformError {
-    /// A short stable string for logs, metrics and clients.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Grid => "platform.grid",
-            Self::NoTelephony => "platform.no_telephony",
-            Self::NoLedgers => "platform.no_ledgers",
-            Self::NoAnswer => "platform.no_answer",
-            Self::Issuer(error) => error.code(),
-            Self::Desk(error) => error.code(),
-            Self::Telephony(error) => error.code(),
-            Self::Ledger(error) => error.code(),
-        }
-    }
-
-    /// Whether the same call may succeed later without being changed.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Grid | Self::NoTelephony | Self::NoLedgers | Self::NoAnswer => false,
-            Self::Issuer(error) => error.is_retryable(),
-            Self::Desk(error) => error.is_retryable(),
-            Self::Telephony(error) => error.is_retryable(),
-            Self::Ledger(error) => error.is_retryable(),
-        }
-    }
-
-    /// Who can do something about it.
-    pub fn audience(&self) -> Audience {
-        match self {
-            Self::Grid | Self::NoTelephony | Self::NoLedgers => Audience::Host,
-            Self::NoAnswer => Audience::Operator,
-            Self::Issuer(error) => error.audience(),
-            Self::Desk(error) => error.audience(),
-            Self::Telephony(error) => error.audience(),
-            Self::Ledger(error) => error.audience(),
-        }
-    }
-}
-
-impl fmt::Display for PlatformError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Grid => f.write_str("the issuer and the desk need the same grid of boundaries"),
-            Self::NoTelephony => {
-                f.write_str("this platform has no telephony: open it with a switchboard, or ask yours")
-            }
-            Self::NoLedgers => f.write_str("this platform has no ledgers: open it with them, or ask yours"),
-            Self::NoAnswer => f.write_str("a service gave no answer: report this as a bug"),
-            Self::Issuer(error) => error.fmt(f),
-            Self::Desk(error) => error.fmt(f),
-            Self::Telephony(error) => error.fmt(f),
-            Self::Ledger(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for PlatformError {}
-
-impl From<IssuerError> for PlatformError {
-    fn from(error: IssuerError) -> Self {
-        Self::Issuer(error)
-    }
-}
-
-impl From<SwitchboardError> for PlatformError {
-    fn from(error: SwitchboardError) -> Self {
-        Self::Telephony(error)
-    }
-}
-
-impl From<DeskError> for PlatformError {
-    fn from(error: DeskError) -> Self {
-        Self::Desk(error)
-    }
-}
-
 /// The answer to a call about one item.
 fn first<T>(answers: Vec<T>) -> Result<T, PlatformError> {
     answers.into_iter().next().ok_or(PlatformError::NoAnswer)
-}
-
-#[cfg(test)]
-#[cfg(feature = "wallet")]
-mod tests {
-    use super::*;
-    use crate::issuer::{ClassPolicy, EveryoneOfStanding};
-    use crate::opening::insecure_test_dealer;
-    use crate::secret::SystemRng;
-    use crate::store::MemoryStore;
-    use crate::time::{DAY, Grid, ManualClock, Timestamp};
-    use crate::token::EnrolmentContext;
-    use crate::wallet::{TrustRoots, Wallet};
-
-    const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
-
-    fn name(text: &str) -> Name {
-        Name::new(text).unwrap()
-    }
-
-    fn config() -> PlatformConfig {
-        let mut config = PlatformConfig::new(name("shop.example"));
-        config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
-        config
-    }
-
-    fn open(config: PlatformConfig, clock: Arc<ManualClock>) -> Result<Platform<MemoryStore>, PlatformError> {
-        let rng = &mut SystemRng::new();
-        let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
-        Platform::open(
-            MemoryStore::new(),
-            MemoryStore::new(),
-            config,
-            PlatformSecrets::generate(*trustees.key(), rng),
-            Arc::new(EveryoneOfStanding),
-            Environment::new(clock, || Box::new(SystemRng::new())),
-        )
-    }
-
-    /// One customer with one granted order, whose numbers are dead.
-    fn buy(platform: &Platform<MemoryStore>, account: &str, merchant: &Name) {
-        let (rng, issuer, account) = (&mut SystemRng::new(), name("shop.example"), name(account));
-        let wallet = Wallet::generate(rng);
-        let nonce = [1; 32];
-        let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
-        platform.enrol(account.clone(), nonce, wallet.enrol(context, rng).unwrap()).unwrap();
-        let order_id = account.as_bytes().to_vec();
-        let order = OrderReport {
-            order_id,
-            account: account.clone(),
-            merchant: merchant.clone(),
-            class: 0,
-            due_at: MONDAY,
-        };
-        let handle = platform.order_due(order).unwrap();
-        let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
-        let trust =
-            TrustRoots::new(*platform.public_key(), 2).pin(offer.issuer_key, offer.escrow_key).unwrap();
-        let (_, request) = wallet.request(&issuer, &offer, &trust, rng).unwrap();
-        platform.grant(account, merchant.clone(), request).unwrap().wait().unwrap().unwrap();
-        platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
-    }
-
-    #[test]
-    fn two_grids_are_refused() {
-        let clock = Arc::new(ManualClock::new(MONDAY));
-        let mut config = config();
-        config.desk.grid = Grid::Daily;
-        assert_eq!(open(config, clock).unwrap_err().code(), "platform.grid");
-    }
-
-    #[test]
-    fn a_manifest_that_the_desk_refuses_is_reported_and_tried_again() {
-        let clock = Arc::new(ManualClock::new(MONDAY));
-        let platform = open(config(), Arc::clone(&clock)).unwrap();
-        let merchant = name("lamps.example");
-        buy(&platform, "ann", &merchant);
-        buy(&platform, "ben", &merchant);
-        clock.set(MONDAY.saturating_add(15 * DAY));
-        let ring = platform.issuer().keys();
-        let rng = &mut SystemRng::new();
-        let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
-        platform.desk().set_keys(KeyRing::new(IssuerKey::generate(rng), *trustees.key()));
-        for _ in 0..2 {
-            let report = platform.tick().unwrap();
-            let codes: Vec<_> = report.failed.iter().map(DeskError::code).collect();
-            assert_eq!((report.manifests.len(), codes), (1, vec!["desk.unknown_key"]));
-        }
-        platform.desk().set_keys((*ring).clone());
-        assert_eq!(platform.tick().unwrap().manifests.len(), 1);
-        let report = platform.tick().unwrap();
-        assert!(report.manifests.is_empty() && report.failed.is_empty());
-    }
 }

@@ -1,0 +1,104 @@
+use crate::error::Audience;
+use crate::issuer::IssuerError;
+use crate::ledger::ViewError;
+use crate::phone::SwitchboardError;
+use crate::review::DeskError;
+use core::fmt;
+
+/// An error of one of the services.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PlatformError {
+    /// The issuer's grid and the desk's are not the same.
+    Grid,
+    /// The platform was opened without telephony.
+    NoTelephony,
+    /// The platform was opened without ledgers.
+    NoLedgers,
+    /// A service gave no answer to a call: a bug of this crate.
+    NoAnswer,
+    /// The order service's.
+    Issuer(IssuerError),
+    /// The review service's.
+    Desk(DeskError),
+    /// Telephony's.
+    Telephony(SwitchboardError),
+    /// A ledger could not be read.
+    Ledger(ViewError),
+}
+
+impl PlatformError {
+    /// A short stable string for logs, metrics and clients.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Grid => "platform.grid",
+            Self::NoTelephony => "platform.no_telephony",
+            Self::NoLedgers => "platform.no_ledgers",
+            Self::NoAnswer => "platform.no_answer",
+            Self::Issuer(error) => error.code(),
+            Self::Desk(error) => error.code(),
+            Self::Telephony(error) => error.code(),
+            Self::Ledger(error) => error.code(),
+        }
+    }
+
+    /// Whether the same call may succeed later without being changed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Grid | Self::NoTelephony | Self::NoLedgers | Self::NoAnswer => false,
+            Self::Issuer(error) => error.is_retryable(),
+            Self::Desk(error) => error.is_retryable(),
+            Self::Telephony(error) => error.is_retryable(),
+            Self::Ledger(error) => error.is_retryable(),
+        }
+    }
+
+    /// Who can do something about it.
+    pub fn audience(&self) -> Audience {
+        match self {
+            Self::Grid | Self::NoTelephony | Self::NoLedgers => Audience::Host,
+            Self::NoAnswer => Audience::Operator,
+            Self::Issuer(error) => error.audience(),
+            Self::Desk(error) => error.audience(),
+            Self::Telephony(error) => error.audience(),
+            Self::Ledger(error) => error.audience(),
+        }
+    }
+}
+
+impl fmt::Display for PlatformError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grid => f.write_str("the issuer and the desk need the same grid of boundaries"),
+            Self::NoTelephony => {
+                f.write_str("this platform has no telephony: open it with a switchboard, or ask yours")
+            }
+            Self::NoLedgers => f.write_str("this platform has no ledgers: open it with them, or ask yours"),
+            Self::NoAnswer => f.write_str("a service gave no answer: report this as a bug"),
+            Self::Issuer(error) => error.fmt(f),
+            Self::Desk(error) => error.fmt(f),
+            Self::Telephony(error) => error.fmt(f),
+            Self::Ledger(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PlatformError {}
+
+impl From<IssuerError> for PlatformError {
+    fn from(error: IssuerError) -> Self {
+        Self::Issuer(error)
+    }
+}
+
+impl From<SwitchboardError> for PlatformError {
+    fn from(error: SwitchboardError) -> Self {
+        Self::Telephony(error)
+    }
+}
+
+impl From<DeskError> for PlatformError {
+    fn from(error: DeskError) -> Self {
+        Self::Desk(error)
+    }
+}

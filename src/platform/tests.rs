@@ -1,0 +1,89 @@
+//! Facade and services together: what a wrong configuration is told, and what a tick reports.
+
+use super::*;
+use crate::issuer::{ClassPolicy, EveryoneOfStanding};
+use crate::opening::insecure_test_dealer;
+use crate::secret::SystemRng;
+use crate::store::MemoryStore;
+use crate::time::{DAY, Grid, ManualClock, Timestamp};
+use crate::token::EnrolmentContext;
+use crate::wallet::{TrustRoots, Wallet};
+
+const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn config() -> PlatformConfig {
+    let mut config = PlatformConfig::new(name("shop.example"));
+    config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
+    config
+}
+
+fn open(config: PlatformConfig, clock: Arc<ManualClock>) -> Result<Platform<MemoryStore>, PlatformError> {
+    let rng = &mut SystemRng::new();
+    let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
+    Platform::open(
+        MemoryStore::new(),
+        MemoryStore::new(),
+        config,
+        PlatformSecrets::generate(*trustees.key(), rng),
+        Arc::new(EveryoneOfStanding),
+        Environment::new(clock, || Box::new(SystemRng::new())),
+    )
+}
+
+/// One customer with one granted order, whose numbers are dead.
+fn buy(platform: &Platform<MemoryStore>, account: &str, merchant: &Name) {
+    let (rng, issuer, account) = (&mut SystemRng::new(), name("shop.example"), name(account));
+    let wallet = Wallet::generate(rng);
+    let nonce = [1; 32];
+    let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
+    platform.enrol(account.clone(), nonce, wallet.enrol(context, rng).unwrap()).unwrap();
+    let order_id = account.as_bytes().to_vec();
+    let order = OrderReport {
+        order_id,
+        account: account.clone(),
+        merchant: merchant.clone(),
+        class: 0,
+        due_at: MONDAY,
+    };
+    let handle = platform.order_due(order).unwrap();
+    let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
+    let trust = TrustRoots::new(*platform.public_key(), 2).pin(offer.issuer_key, offer.escrow_key).unwrap();
+    let (_, request) = wallet.request(&issuer, &offer, &trust, rng).unwrap();
+    platform.grant(account, merchant.clone(), request).unwrap().wait().unwrap().unwrap();
+    platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
+}
+
+#[test]
+fn two_grids_are_refused() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let mut config = config();
+    config.desk.grid = Grid::Daily;
+    assert_eq!(open(config, clock).unwrap_err().code(), "platform.grid");
+}
+
+#[test]
+fn a_manifest_that_the_desk_refuses_is_reported_and_tried_again() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let platform = open(config(), Arc::clone(&clock)).unwrap();
+    let merchant = name("lamps.example");
+    buy(&platform, "ann", &merchant);
+    buy(&platform, "ben", &merchant);
+    clock.set(MONDAY.saturating_add(15 * DAY));
+    let ring = platform.issuer().keys();
+    let rng = &mut SystemRng::new();
+    let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
+    platform.desk().set_keys(KeyRing::new(IssuerKey::generate(rng), *trustees.key()));
+    for _ in 0..2 {
+        let report = platform.tick().unwrap();
+        let codes: Vec<_> = report.failed.iter().map(DeskError::code).collect();
+        assert_eq!((report.manifests.len(), codes), (1, vec!["desk.unknown_key"]));
+    }
+    platform.desk().set_keys((*ring).clone());
+    assert_eq!(platform.tick().unwrap().manifests.len(), 1);
+    let report = platform.tick().unwrap();
+    assert!(report.manifests.is_empty() && report.failed.is_empty());
+}
