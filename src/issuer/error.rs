@@ -100,7 +100,7 @@ describe_errors!(IssuerError {
     Self::Queue(source) => "issuer.queue", Operator, true, "{source}";
     Self::Store(StoreError::Corrupt(what)) => "issuer.store_corrupt", Operator, false,
         "{}", StoreError::Corrupt(what);
-    Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::Neighbour | StoreError::InUse)) =>
+    Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
         "issuer.store", Operator, true, "{source}";
     Self::Store(source) => "issuer.store_unusable", Operator, false, "{source}";
 });

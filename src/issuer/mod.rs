@@ -346,8 +346,7 @@ impl<S: Store> Desk<S> {
     }
 }
 
-/// The store failed before anything was decided: the first is told how.
+/// The store failed before anything was decided.
 fn fail_all<T>(failure: StoreError, count: usize) -> Vec<Result<T, IssuerError>> {
-    let others = std::iter::repeat_with(|| StoreError::Neighbour);
-    std::iter::once(failure).chain(others).take(count).map(|error| Err(error.into())).collect()
+    std::iter::repeat_n(failure, count).map(|error| Err(error.into())).collect()
 }

@@ -5,13 +5,44 @@
 //! that is written again by a retry stays one entry.
 
 use super::{Ledger, entry_id};
-use crate::store::{Bucket, Commit, Row, Store, StoreError};
+use crate::store::{Bucket, Change, Commit, Key, Record, Row, Store, StoreError};
+use crate::wire::{DecodeError, Reader, Writer};
 
 /// The first byte of every outbox key.
 const ROOM: u8 = b'o';
 
 fn prefix(ledger: Ledger) -> [u8; 2] {
     [ROOM, ledger as u8]
+}
+
+/// An entry that waits, in its final bytes.
+struct Waiting(Vec<u8>);
+
+impl Record for Waiting {
+    const NAME: &'static str = "waiting entry";
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(&self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.rest("entry").to_vec()))
+    }
+
+    /// The entry begins with a version of its own.
+    fn to_value(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+
+    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
+        Ok(Self(value.to_vec()))
+    }
+}
+
+/// Adds an entry to the decision that it records.
+pub(crate) fn put(change: &mut Change, ledger: Ledger, entry: Vec<u8>) {
+    let key = [prefix(ledger).as_slice(), &entry_id(&entry)].concat();
+    change.put(&Key::new(change.bucket(), key), &Waiting(entry));
 }
 
 /// Adds an entry to the decision that it records.

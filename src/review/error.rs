@@ -84,7 +84,7 @@ describe_errors!(DeskError {
     Self::Threads(source) => "desk.threads", Operator, true, "the desk's threads did not start ({source})";
     Self::Queue(source @ QueueError::Stopped) => "desk.stopped", Host, false, "{source}";
     Self::Queue(source) => "desk.queue", Operator, true, "{source}";
-    Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::Neighbour | StoreError::InUse)) =>
+    Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
         "desk.store", Operator, true, "{source}";
     Self::Store(source) => "desk.store_unusable", Operator, false, "{source}";
 });

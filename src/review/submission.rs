@@ -79,9 +79,7 @@ impl<S: Store> Core<S> {
         let rows = match self.store.read(&keys) {
             Ok(rows) => rows,
             Err(failure) => {
-                let mut failure = Some(failure);
-                let mut next = || failure.take().unwrap_or(StoreError::Neighbour);
-                return jobs.iter().map(|_| Err(DeskError::Store(next()))).collect();
+                return jobs.iter().map(|_| Err(DeskError::Store(failure.clone()))).collect();
             }
         };
         let now = self.environment.now();

@@ -44,10 +44,9 @@ pub(crate) fn run<S: Store + ?Sized, D: Decision>(
             break;
         }
         if let Err(failure) = round(store, decisions, &mut answers, &open) {
-            let mut failure = Some(failure);
             for at in open {
                 if let Some(answer @ None) = answers.get_mut(at) {
-                    *answer = Some(Err(failure.take().unwrap_or(StoreError::Neighbour)));
+                    *answer = Some(Err(failure.clone()));
                 }
             }
             break;

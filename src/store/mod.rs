@@ -40,20 +40,24 @@
 
 pub mod contract;
 mod debug;
+pub(crate) mod decide;
+mod decision;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod record;
 #[cfg(feature = "redb")]
 mod redb;
 
+pub use self::decision::{Change, Decision, decide, decide_all};
 pub use self::memory::MemoryStore;
+pub use self::record::{Found, Key, MessageRow, Pages, Present, Reads, Record, read};
 #[cfg(feature = "redb")]
 pub use self::redb::RedbStore;
 
-pub(crate) mod decide;
-
 use crate::error::describe_errors;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// The number of buckets; fixed for the life of a store.
 pub const BUCKETS: u16 = 256;
@@ -282,11 +286,11 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// Why an engine did not answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The engine or its disk failed. The next call begins afresh, and may succeed.
-    Engine(Box<dyn std::error::Error + Send + Sync>),
+    Engine(Arc<dyn std::error::Error + Send + Sync>),
     /// The store was written by another version of the layout.
     Schema {
         /// What the store says.
@@ -295,7 +299,7 @@ pub enum StoreError {
         expected: u32,
     },
     /// The engine or its disk failed, and this store serves nothing any more.
-    Closed(Box<dyn std::error::Error + Send + Sync>),
+    Closed(Arc<dyn std::error::Error + Send + Sync>),
     /// Another process has the store open.
     InUse,
     /// A key or a value is longer than the named limit.
@@ -304,8 +308,20 @@ pub enum StoreError {
     Corrupt(&'static str),
     /// Other writers changed the same rows again and again.
     Contended,
-    /// The store failed while it served this decision together with others.
-    Neighbour,
+    /// A decision is not one: what it names does not lie together. A bug of the caller.
+    Decision(&'static str),
+}
+
+impl StoreError {
+    /// [`StoreError::Engine`].
+    pub fn engine(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Engine(source.into().into())
+    }
+
+    /// [`StoreError::Closed`].
+    pub fn closed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Closed(source.into().into())
+    }
 }
 
 describe_errors!(StoreError {
@@ -322,11 +338,11 @@ describe_errors!(StoreError {
     Self::Corrupt(what) => "store.corrupt", Operator, false,
         "a stored {what} does not decode: restore from a backup and look for foreign writers";
     Self::Contended => "store.contended", Host, true, "too many writers changed the same rows: try again";
-    Self::Neighbour => "store.neighbour", Operator, true,
-        "the store failed while it served a group of decisions: try again";
+    Self::Decision(what) => "store.decision", Host, false,
+        "a decision names {what}: this is a bug";
 });
 
-impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
+impl<S: Store + ?Sized> Store for Arc<S> {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         (**self).read(keys)
     }

@@ -120,7 +120,7 @@ impl RedbStore {
     /// The store was there: an empty file, or none, is a lost volume and never a new store.
     fn open_anew(&self) -> Result<(), StoreError> {
         let Some(path) = &self.path else {
-            return Err(StoreError::Closed(Box::new(redb::Error::PreviousIo)));
+            return Err(StoreError::closed(redb::Error::PreviousIo));
         };
         let mut database = self.exclusive();
         if self.failed.load(Ordering::Acquire) {
@@ -367,7 +367,7 @@ fn address(bucket: Bucket, key: &[u8]) -> Vec<u8> {
 fn engine(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
         redb::Error::Corrupted(_) => StoreError::Corrupt("page"),
-        other => StoreError::Engine(Box::new(other)),
+        other => StoreError::engine(other),
     }
 }
 

@@ -73,7 +73,7 @@ impl<S: Store> Store for Failing<S> {
             }
         };
         self.rows.commit(&commits[..applied])?;
-        Err(StoreError::Engine("a planned failure".into()))
+        Err(StoreError::engine("a planned failure"))
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {

@@ -67,7 +67,7 @@ impl<S> Failing<S> {
             None => None,
         };
         drop(plan);
-        let error = || StoreError::Engine("told to fail".into());
+        let error = || StoreError::engine("told to fail");
         match now {
             Some(Failure::Before) => Err(error()),
             Some(Failure::After) => apply().and(Err(error())),

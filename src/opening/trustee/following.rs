@@ -76,7 +76,7 @@ impl Following {
     pub(super) fn check(&self) -> Result<(), TrusteeError> {
         match (self.unknown.is_empty(), self.unchecked.is_empty()) {
             (false, _) => Err(TrusteeError::RolledBack),
-            (true, false) => Err(StoreError::Neighbour.into()),
+            (true, false) => Err(StoreError::Contended.into()),
             (true, true) => Ok(()),
         }
     }

@@ -314,12 +314,9 @@ fn answer(answers: &mut [Option<Answer>], at: usize, given: Answer) {
     }
 }
 
-/// The first is told how, the others that they shared the call.
 fn fail(answers: &mut [Option<Answer>], jobs: &[usize], failure: StoreError) {
-    let mut failure = Some(failure);
     for at in jobs {
-        let error = failure.take().unwrap_or(StoreError::Neighbour);
-        answer(answers, *at, Err(error.into()));
+        answer(answers, *at, Err(failure.clone().into()));
     }
 }
 

@@ -102,8 +102,8 @@ impl From<PostgresError> for StoreError {
     fn from(error: PostgresError) -> Self {
         match error {
             PostgresError::Contended => Self::Contended,
-            PostgresError::Stopped => Self::Closed(Box::new(error)),
-            error => Self::Engine(Box::new(error)),
+            PostgresError::Stopped => Self::closed(error),
+            error => Self::engine(error),
         }
     }
 }

@@ -224,7 +224,7 @@ impl Store for PostgresStore {
             for served in under_way {
                 place(&mut outcomes, served.await)?;
             }
-            outcomes.into_iter().map(|outcome| outcome.ok_or(StoreError::Neighbour)).collect()
+            outcomes.into_iter().map(|outcome| outcome.ok_or(StoreError::Contended)).collect()
         })
     }
 

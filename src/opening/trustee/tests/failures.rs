@@ -34,10 +34,10 @@ impl Store for Faulty {
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         let fails = self.left.fetch_sub(1, Ordering::SeqCst) == 0;
         if fails && !self.applies {
-            return Err(StoreError::Neighbour);
+            return Err(StoreError::engine("told to fail"));
         }
         let outcomes = self.rows.commit(commits)?;
-        if fails { Err(StoreError::Neighbour) } else { Ok(outcomes) }
+        if fails { Err(StoreError::engine("told to fail")) } else { Ok(outcomes) }
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {

@@ -95,7 +95,7 @@ impl Store for Flaky {
         };
         *plan = None;
         self.rows.commit(&commits[..applied])?;
-        Err(StoreError::Engine("the disk is gone".into()))
+        Err(StoreError::engine("the disk is gone"))
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {

@@ -43,10 +43,10 @@ impl Store for Remembering {
         }
         let fails = self.left.fetch_sub(1, Ordering::SeqCst) == 0;
         if fails && !self.applies {
-            return Err(StoreError::Neighbour);
+            return Err(StoreError::engine("told to fail"));
         }
         let outcomes = self.rows.commit(commits)?;
-        if fails { Err(StoreError::Neighbour) } else { Ok(outcomes) }
+        if fails { Err(StoreError::engine("told to fail")) } else { Ok(outcomes) }
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {
