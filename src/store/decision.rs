@@ -30,7 +30,7 @@ const ROUNDS: usize = 256;
 pub struct Change {
     bucket: Bucket,
     writes: Vec<Write>,
-    guards: Option<Vec<Vec<u8>>>,
+    guards: Option<Vec<RowKey>>,
     is_misplaced: bool,
 }
 
@@ -48,7 +48,7 @@ impl Change {
     /// The opt-out: of the rows that were read, only those named here are preconditions. For
     /// decisions in which one row stands for many: it changes with each of them.
     pub fn guarded_by<R>(&mut self, key: &Key<R>) {
-        self.guards.get_or_insert_default().push(key.bytes().to_vec());
+        self.guards.get_or_insert_default().push(key.at().clone());
     }
 
     /// The bucket of the rows that were read, in which all that is written lies.
@@ -66,25 +66,27 @@ impl Change {
         self.writes.push(write);
     }
 
-    /// The commit, if anything is written.
+    /// The commit, if anything is written. What one decision got wrong refuses that one alone.
     fn into_commit(self, keys: &[RowKey], read: &[Option<Vec<u8>>]) -> Result<Option<Commit>, StoreError> {
         if self.is_misplaced || keys.iter().any(|key| key.bucket != self.bucket) {
             return Err(StoreError::Decision("rows of two buckets"));
         }
+        if !self.guards.iter().flatten().all(|guard| keys.contains(guard)) {
+            return Err(StoreError::Decision("a guard that was not read"));
+        }
         if self.writes.is_empty() {
             return Ok(None);
         }
-        let is_guard = |key: &Vec<u8>| self.guards.as_ref().is_none_or(|guards| guards.contains(key));
-        let guarded = keys.iter().zip(read).filter(|(key, _)| is_guard(&key.key));
+        if keys.is_empty() {
+            return Err(StoreError::Decision("rows to write and none that was read"));
+        }
+        let is_guard = |key: &RowKey| self.guards.as_ref().is_none_or(|guards| guards.contains(key));
         let mut commit = Commit::new(self.bucket);
-        for (key, value) in guarded {
+        for (key, value) in keys.iter().zip(read).filter(|(key, _)| is_guard(key)) {
             commit = commit.expect(&key.key, value.as_deref());
         }
-        if self.guards.is_some_and(|guards| !guards.iter().all(|guard| keys.iter().any(|k| k.key == *guard)))
-        {
-            return Err(StoreError::Decision("a guard that was not read"));
-        }
         commit.writes = self.writes;
+        commit.check_lengths()?;
         Ok(Some(commit))
     }
 }
@@ -192,12 +194,9 @@ fn round<S: Store + ?Sized, A, E: From<StoreError>>(
             return Err(StoreError::Corrupt("read"));
         };
         rest = tail;
-        let (bucket, is_misplaced) = match decision.keys.first() {
-            Some(first) => (first.bucket, false),
-            // What reads nothing has no bucket to write to.
-            None => (Bucket::of(b""), true),
-        };
-        let mut change = Change { bucket, writes: Vec::new(), guards: None, is_misplaced };
+        // What reads nothing has no bucket, and may write nothing.
+        let bucket = decision.keys.first().map_or(Bucket::of(b""), |first| first.bucket);
+        let mut change = Change { bucket, writes: Vec::new(), guards: None, is_misplaced: false };
         let decided = (decision.decide)(own, &mut change)
             .and_then(|answer| Ok((change.into_commit(&decision.keys, own)?, answer)));
         match decided {

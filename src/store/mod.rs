@@ -48,6 +48,8 @@ pub mod postgres;
 mod record;
 #[cfg(feature = "redb")]
 mod redb;
+#[cfg(test)]
+mod tests;
 
 pub use self::decision::{Change, Decision, decide, decide_all};
 pub use self::memory::MemoryStore;
