@@ -1,14 +1,13 @@
 //! Appending a group of entries: one commit, all of it or nothing.
 //!
 //! The head row is a precondition of every append and changes with it, so of two sequencers
-//! one finds it changed and begins again: a ledger never forks in its store.
+//! one finds it changed and begins again: a log never forks in its store.
 
-use super::log::Log;
+use super::rows::{self, Entry, Index, Tile};
 use super::tile::TILE_WIDTH;
-use super::tree::{Frontier, Hash, leaf_hash, root_of};
-use super::{entry_id, rows};
-use crate::store::decide::{Decision, Step, run_one};
-use crate::store::{Commit, RowKey, Store, StoreError};
+use super::tree::{Hash, leaf_hash, root_of};
+use super::{Ledger, entry_id};
+use crate::store::{Record, Store, StoreError, decide, read};
 use std::collections::HashMap;
 
 /// The most entries in one commit.
@@ -17,98 +16,68 @@ pub(super) const GROUP: usize = 4096;
 /// How often another sequencer may be faster. Each time it got a group in.
 const ROUNDS: usize = 256;
 
-impl<S: Store> Log<S> {
-    /// At most [`GROUP`] entries; where each stands.
-    pub(super) fn append_group(&self, entries: &[Vec<u8>]) -> Result<Vec<u64>, StoreError> {
-        let ids: Vec<[u8; 32]> = entries.iter().map(|entry| entry_id(entry)).collect();
-        for _ in 0..ROUNDS {
-            // Read before the rows of `keys`: if the head is still this one at the commit, no
-            // entry was appended since, and what those rows did not have is not there.
-            let read = self.store.read(&[rows::head(self.ledger)])?.pop().flatten();
-            let frontier = rows::read_head(read.as_deref())?;
-            let append = Append { log: self, read, frontier, entries, ids: &ids };
-            if let Some(indices) = run_one(&*self.store, append)? {
-                return Ok(indices);
+/// Appends at most [`GROUP`] entries, those that are new, and tells where each stands.
+pub(super) fn append_group<S: Store>(
+    store: &S,
+    ledger: Ledger,
+    entries: &[Vec<u8>],
+) -> Result<Vec<u64>, StoreError> {
+    let ids: Vec<[u8; 32]> = entries.iter().map(|entry| entry_id(entry)).collect();
+    let head = rows::head(ledger);
+    let known: Vec<_> = ids.iter().map(|id| rows::index_of(ledger, id)).collect();
+    for _ in 0..ROUNDS {
+        // Read before the other rows: if the head is still this one at the commit, no entry was
+        // appended since, and what those rows did not have is not there. So the head row stands
+        // for them all.
+        let first = read(store, &head)?.unwrap_or_default();
+        let partial = partial_tiles(first.size());
+        let tiles: Vec<_> = partial.iter().map(|(level, index)| rows::tile(ledger, *level, *index)).collect();
+        let appended = decide(store, (head.clone(), tiles, known.clone()), |(now, tiles, known), change| {
+            let mut frontier = now.unwrap_or_default();
+            if frontier != first {
+                return Ok(None);
             }
-        }
-        Err(StoreError::Contended)
-    }
-}
-
-struct Append<'a, S: Store> {
-    log: &'a Log<S>,
-    /// The head row as it was read first, and what it says.
-    read: Option<Vec<u8>>,
-    frontier: Frontier,
-    entries: &'a [Vec<u8>],
-    ids: &'a [[u8; 32]],
-}
-
-impl<S: Store> Append<'_, S> {
-    /// The tiles that the next entry may widen: (level, index) of each level's last, if partial.
-    fn edge(&self) -> impl Iterator<Item = (u8, u64)> {
-        let size = self.frontier.size();
-        let of_level = move |level: u8| {
-            let width = size >> (8 * u32::from(level));
-            (!width.is_multiple_of(TILE_WIDTH)).then_some((level, width / TILE_WIDTH))
-        };
-        (0..8).filter_map(of_level)
-    }
-}
-
-impl<S: Store> Decision for Append<'_, S> {
-    /// `None`: the head has moved.
-    type Answer = Option<Vec<u64>>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        let ledger = self.log.ledger;
-        let tiles = self.edge().map(|(level, index)| rows::tile(ledger, level, index));
-        let ids = self.ids.iter().map(|id| rows::index_of(ledger, id));
-        [rows::head(ledger)].into_iter().chain(tiles).chain(ids).collect()
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let ledger = self.log.ledger;
-        let Some((head, rest)) = rows.split_first() else { return Err(StoreError::Corrupt("read")) };
-        if *head != self.read {
-            return Ok(Step::Answer(None));
-        }
-        let (tiles, known) = rest.split_at_checked(self.edge().count()).ok_or(StoreError::Corrupt("read"))?;
-        let mut edge = Edge::new(self.frontier.size());
-        for ((level, _), tile) in self.edge().zip(tiles) {
-            edge.load(level, rows::read_tile(tile.as_deref())?)?;
-        }
-        let RowKey { bucket, key: head_key } = rows::head(ledger);
-        let mut commit = Commit::new(bucket).expect(&head_key, self.read.as_deref());
-        let mut frontier = self.frontier.clone();
-        let mut fresh: HashMap<&[u8; 32], u64> = HashMap::new();
-        let mut indices = Vec::with_capacity(self.ids.len());
-        for ((entry, id), known) in self.entries.iter().zip(self.ids).zip(known) {
-            let index = match (known, fresh.get(id)) {
-                (Some(known), _) => rows::read_index(known)?,
-                (None, Some(index)) => *index,
-                (None, None) => {
+            let mut edge = Edge::new(first.size());
+            for ((level, _), tile) in partial.iter().zip(tiles) {
+                edge.load(*level, tile)?;
+            }
+            let mut fresh: HashMap<&[u8; 32], u64> = HashMap::new();
+            let mut indices = Vec::with_capacity(ids.len());
+            for ((entry, id), known) in entries.iter().zip(&ids).zip(known) {
+                let known = known.map(|Index(index)| index).or(fresh.get(id).copied());
+                indices.push(known.unwrap_or_else(|| {
                     let (index, leaf) = (frontier.size(), leaf_hash(entry));
                     frontier.push(leaf);
                     edge.push(leaf);
                     fresh.insert(id, index);
-                    commit = commit
-                        .put(rows::entry(ledger, index).key, entry.clone())
-                        .put(rows::index_of(ledger, id).key, rows::index_value(index));
+                    change.put(&rows::entry(ledger, index), &Entry(entry.clone()));
+                    change.put(&rows::index_of(ledger, id), &Index(index));
                     index
+                }));
+            }
+            if !fresh.is_empty() {
+                for (level, index, hashes) in edge.changed() {
+                    change.put(&rows::tile(ledger, level, index), &Tile(hashes));
                 }
-            };
-            indices.push(index);
+                change.put(&head, &frontier);
+                change.guarded_by(&head);
+            }
+            Ok::<_, StoreError>(Some(indices))
+        })?;
+        if let Some(indices) = appended {
+            return Ok(indices);
         }
-        if fresh.is_empty() {
-            return Ok(Step::Answer(Some(indices)));
-        }
-        for (level, index, hashes) in edge.changed() {
-            commit = commit.put(rows::tile(ledger, level, index).key, rows::tile_value(&hashes));
-        }
-        commit = commit.put(head_key, rows::head_value(&frontier));
-        Ok(Step::Commit(commit, Some(indices)))
     }
+    Err(StoreError::Contended)
+}
+
+/// The tiles that the next entry may widen: (level, index) of each level's last, if partial.
+fn partial_tiles(size: u64) -> Vec<(u8, u64)> {
+    let of_level = |level: u8| {
+        let width = size >> (8 * u32::from(level));
+        (!width.is_multiple_of(TILE_WIDTH)).then_some((level, width / TILE_WIDTH))
+    };
+    (0..8).filter_map(of_level).collect()
 }
 
 /// The last tile of each level, and the tiles that became full on the way.
@@ -133,8 +102,10 @@ impl Edge {
         Self { levels: (0..8).map(level).collect(), full: Vec::new() }
     }
 
-    fn load(&mut self, level: u8, hashes: Vec<Hash>) -> Result<(), StoreError> {
-        let level = self.levels.get_mut(usize::from(level)).ok_or(StoreError::Corrupt("ledger tile"))?;
+    fn load(&mut self, level: u8, tile: Option<Tile>) -> Result<(), StoreError> {
+        let (Some(level), Some(Tile(hashes))) = (self.levels.get_mut(usize::from(level)), tile) else {
+            return Err(StoreError::Corrupt(Tile::NAME));
+        };
         level.hashes = hashes;
         Ok(())
     }

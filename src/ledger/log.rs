@@ -7,19 +7,20 @@
 //!
 //! Each arrow ends in a durable commit before the next begins, and each may be repeated.
 
-use super::append::GROUP;
+use super::append::{GROUP, append_group};
 use super::checkpoint::SignedCheckpoint;
 use super::note::{KeyName, NoteError, NoteKey, NotePublicKey, SignatureLine};
 use super::policy::{PolicyError, WitnessPolicy};
+use super::rows::{self, Entry, Index, StoredNote, Tile};
 use super::tile::{MAX_ENTRY, TILE_WIDTH, TileId, encode_bundle};
 use super::tree::Frontier;
 use super::view::{LedgerView, ViewError};
 use super::witness::{AddCheckpoint, Witness, WitnessError};
-use super::{Ledger, entry_id, outbox, rows};
+use super::{Ledger, entry_id, outbox};
 use crate::error::describe_errors;
-use crate::store::decide::{Decision, Step, run_one};
-use crate::store::{Commit, RowKey, Store, StoreError};
+use crate::store::{Commit, Pages, Record, Store, StoreError, decide, read};
 use core::fmt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One ledger, in one store.
@@ -39,8 +40,8 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Log<S: Store> {
-    pub(super) store: Arc<S>,
-    pub(super) ledger: Ledger,
+    store: Arc<S>,
+    ledger: Ledger,
     key: NoteKey,
     policy: Option<WitnessPolicy>,
 }
@@ -92,7 +93,7 @@ impl<S: Store> Log<S> {
         }
         let mut indices = Vec::with_capacity(entries.len());
         for group in entries.chunks(GROUP) {
-            indices.extend(self.append_group(group)?);
+            indices.extend(append_group(&*self.store, self.ledger, group)?);
         }
         Ok(indices)
     }
@@ -108,44 +109,30 @@ impl<S: Store> Log<S> {
     pub fn sequence(&self, sources: &[&dyn Store]) -> Result<u64, LogError> {
         let mut moved = 0;
         loop {
-            let (mut entries, gone) = self.gather(sources)?;
-            if gone.is_empty() {
+            let (mut entries, mut found) = (BTreeMap::new(), Vec::new());
+            for source in sources {
+                let mut commits = Vec::new();
+                for rows in outbox::waiting(*source, self.ledger, GROUP.saturating_sub(entries.len())) {
+                    let rows = rows?;
+                    let Some(first) = rows.first() else { continue };
+                    let gone = Commit::new(first.key.bucket());
+                    commits.push(rows.iter().fold(gone, |gone, row| gone.delete(row.key.bytes().to_vec())));
+                    for row in rows {
+                        let Entry(entry) = row.row()?;
+                        entries.insert(entry_id(&entry), entry);
+                    }
+                }
+                found.push((source, commits));
+            }
+            if entries.is_empty() {
                 return Ok(moved);
             }
-            entries.sort_unstable();
-            entries.dedup();
-            let entries: Vec<Vec<u8>> = entries.into_iter().map(|(_, entry)| entry).collect();
             moved += entries.len() as u64;
-            self.append(&entries)?;
-            for (source, commits) in sources.iter().zip(gone).filter(|(_, commits)| !commits.is_empty()) {
-                source.commit(&commits)?;
+            self.append(&entries.into_values().collect::<Vec<_>>())?;
+            for (source, gone) in found.into_iter().filter(|(_, gone)| !gone.is_empty()) {
+                source.commit(&gone)?;
             }
         }
-    }
-
-    /// At most a group of waiting entries by id, and for each source the commits that delete
-    /// them; no sources if nothing waits.
-    #[allow(clippy::type_complexity)]
-    fn gather(
-        &self,
-        sources: &[&dyn Store],
-    ) -> Result<(Vec<([u8; 32], Vec<u8>)>, Vec<Vec<Commit>>), StoreError> {
-        let (mut entries, mut gone) = (Vec::new(), Vec::new());
-        for source in sources {
-            let mut commits = Vec::new();
-            for found in outbox::waiting(*source, self.ledger, GROUP.saturating_sub(entries.len())) {
-                let (bucket, found) = found?;
-                let commit =
-                    found.iter().fold(Commit::new(bucket), |commit, row| commit.delete(row.key.clone()));
-                commits.push(commit);
-                entries.extend(found.into_iter().map(|row| (entry_id(&row.value), row.value)));
-            }
-            gone.push(commits);
-        }
-        if entries.is_empty() {
-            gone.clear();
-        }
-        Ok((entries, gone))
     }
 
     /// The signed checkpoint of all that is durable. It is stored before it is answered, once
@@ -155,7 +142,28 @@ impl<S: Store> Log<S> {
     /// [`LogError::Forked`] when the store does not hold what was signed last;
     /// [`LogError::Store`].
     pub fn sign(&self) -> Result<SignedCheckpoint, LogError> {
-        run_one(&*self.store, Sign { log: self })?
+        let row = rows::signed(self.ledger);
+        decide(&*self.store, row.clone(), |signed, change| {
+            // Read after what was signed, so that it is not older: a head only grows. Being
+            // durable already, it needs no precondition.
+            let frontier = self.head()?;
+            let (size, root) = (frontier.size(), frontier.root());
+            if let Some(signed) = signed {
+                let last = self.parse(&signed)?;
+                if last.size() == size && *last.root() == root {
+                    return Ok(last);
+                }
+                // Tiles below the head never change but to widen: they are read beside the rows.
+                let proof = self.consistency(last.size(), size);
+                let goes_on = proof.is_ok_and(|proof| proof.verify(last.root(), &root).is_ok());
+                if last.size() >= size || !goes_on {
+                    return Err(LogError::Forked);
+                }
+            }
+            let checkpoint = SignedCheckpoint::sign(size, root, &self.key)?;
+            change.put(&row, &StoredNote(checkpoint.to_bytes()));
+            Ok(checkpoint)
+        })
     }
 
     /// Signs a checkpoint, asks all witnesses at once for their cosignatures, and publishes it
@@ -188,7 +196,7 @@ impl<S: Store> Log<S> {
             Err(PolicyError::Note(error)) => return Err(error.into()),
             Err(_) => false,
             Ok(_) => {
-                run_one(&*self.store, Publish { log: self, checkpoint: &checkpoint })??;
+                self.show(&checkpoint)?;
                 true
             }
         };
@@ -216,90 +224,34 @@ impl<S: Store> Log<S> {
         }
     }
 
+    /// Publishes a checkpoint, unless a larger one is.
+    fn show(&self, checkpoint: &SignedCheckpoint) -> Result<(), LogError> {
+        let row = rows::published(self.ledger);
+        decide(&*self.store, row.clone(), |last, change| {
+            let last = last.map(|last| self.parse(&last)).transpose()?;
+            if last.is_none_or(|last| last.size() <= checkpoint.size()) {
+                change.put(&row, &StoredNote(checkpoint.to_bytes()));
+            }
+            Ok(())
+        })
+    }
+
     fn head(&self) -> Result<Frontier, StoreError> {
-        rows::read_head(self.store.read(&[rows::head(self.ledger)])?.pop().flatten().as_deref())
+        Ok(read(&*self.store, &rows::head(self.ledger))?.unwrap_or_default())
     }
 
-    fn published(&self) -> Result<Option<SignedCheckpoint>, LogError> {
-        let row = self.store.read(&[rows::published(self.ledger)])?.pop().flatten();
-        Ok(row.map(|row| self.read_checkpoint(&row)).transpose()?)
+    fn published(&self) -> Result<Option<SignedCheckpoint>, StoreError> {
+        read(&*self.store, &rows::published(self.ledger))?.map(|note| self.parse(&note)).transpose()
     }
 
-    fn read_checkpoint(&self, value: &[u8]) -> Result<SignedCheckpoint, StoreError> {
-        let note = rows::read_value(value, "checkpoint")?;
-        SignedCheckpoint::parse(note, self.public_key()).map_err(|_| StoreError::Corrupt("checkpoint"))
-    }
-}
-
-/// Signs the head, if it goes on from the last checkpoint that was signed.
-struct Sign<'a, S: Store> {
-    log: &'a Log<S>,
-}
-
-impl<S: Store> Decision for Sign<'_, S> {
-    type Answer = Result<SignedCheckpoint, LogError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![rows::signed(self.log.ledger)]
-    }
-
-    fn decide(&mut self, stored: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let signed = stored.first().and_then(Option::as_deref);
-        // Read after what was signed, so that it is not older: a head only grows. Being durable
-        // already, it needs no precondition.
-        let (log, frontier) = (self.log, self.log.head()?);
-        let (size, root) = (frontier.size(), frontier.root());
-        if let Some(signed) = signed {
-            let last = log.read_checkpoint(signed)?;
-            if last.size() == size && *last.root() == root {
-                return Ok(Step::Answer(Ok(last)));
-            }
-            // Tiles below the head never change but to widen: they are read beside the rows.
-            let proof = log.consistency(last.size(), size);
-            let goes_on = proof.is_ok_and(|proof| proof.verify(last.root(), &root).is_ok());
-            if last.size() >= size || !goes_on {
-                return Ok(Step::Answer(Err(LogError::Forked)));
-            }
-        }
-        let checkpoint = match SignedCheckpoint::sign(size, root, &log.key) {
-            Ok(checkpoint) => checkpoint,
-            Err(error) => return Ok(Step::Answer(Err(error.into()))),
-        };
-        let RowKey { bucket, key } = rows::signed(log.ledger);
-        let commit = Commit::new(bucket).expect(&key, signed);
-        Ok(Step::Commit(commit.put(key, rows::value(&checkpoint.to_bytes())), Ok(checkpoint)))
-    }
-}
-
-/// Publishes a checkpoint, unless a larger one is.
-struct Publish<'a, S: Store> {
-    log: &'a Log<S>,
-    checkpoint: &'a SignedCheckpoint,
-}
-
-impl<S: Store> Decision for Publish<'_, S> {
-    type Answer = Result<(), LogError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![rows::published(self.log.ledger)]
-    }
-
-    fn decide(&mut self, stored: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let stored = stored.first().and_then(Option::as_deref);
-        let last = stored.map(|row| self.log.read_checkpoint(row)).transpose()?;
-        if last.is_some_and(|last| last.size() > self.checkpoint.size()) {
-            return Ok(Step::Answer(Ok(())));
-        }
-        let RowKey { bucket, key } = rows::published(self.log.ledger);
-        let commit = Commit::new(bucket).expect(&key, stored);
-        Ok(Step::Commit(commit.put(key, rows::value(&self.checkpoint.to_bytes())), Ok(())))
+    fn parse(&self, StoredNote(note): &StoredNote) -> Result<SignedCheckpoint, StoreError> {
+        SignedCheckpoint::parse(note, self.public_key()).map_err(|_| StoreError::Corrupt(StoredNote::NAME))
     }
 }
 
 impl<S: Store> LedgerView for Log<S> {
     fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
-        let published = self.published().map_err(|error| ViewError::Source(error.into()))?;
-        Ok(published.map(|checkpoint| checkpoint.to_bytes()))
+        Ok(self.published()?.map(|checkpoint| checkpoint.to_bytes()))
     }
 
     fn tile(&self, id: TileId) -> Result<Option<Vec<u8>>, ViewError> {
@@ -310,34 +262,31 @@ impl<S: Store> LedgerView for Log<S> {
             let bundle = encode_bundle(entries.iter().map(Vec::as_slice));
             return Ok((entries.len() == width).then_some(bundle));
         };
-        let row = self.store.read(&[rows::tile(self.ledger, level, id.index)])?.pop().flatten();
-        let Some(row) = row else { return Ok(None) };
-        let hashes = rows::read_tile(Some(&row))?;
-        Ok(hashes.get(..width).map(|hashes| hashes.as_flattened().to_vec()))
+        let tile = read(&*self.store, &rows::tile(self.ledger, level, id.index))?;
+        Ok(tile.and_then(|Tile(hashes)| Some(hashes.get(..width)?.as_flattened().to_vec())))
     }
 
     fn entries(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, ViewError> {
-        const PAGE: u64 = 1024;
-        let RowKey { bucket, key: prefix } = rows::entries(self.ledger);
-        let (mut entries, mut at) = (Vec::new(), from);
-        while at < to {
-            let wanted = PAGE.min(to.saturating_sub(at));
-            let after = at.checked_sub(1).map(|before| rows::entry(self.ledger, before).key);
-            let page = self.store.scan(bucket, &prefix, after.as_deref(), wanted as usize)?;
-            let complete = page.len() as u64 == wanted;
-            entries.extend(page.into_iter().map(|row| row.value));
-            if !complete {
-                break;
+        const PAGE: usize = 1024;
+        let wanted = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+        let before = from.checked_sub(1).map(|before| rows::entry(self.ledger, before));
+        let (bucket, prefix) = (rows::bucket(self.ledger), rows::entries(self.ledger));
+        let mut pages = Pages::<_, Entry>::new(&*self.store, bucket, prefix, wanted.min(PAGE))
+            .after(before.map(|before| before.bytes().to_vec()));
+        let mut entries = Vec::new();
+        while entries.len() < wanted
+            && let Some(page) = pages.next()?
+        {
+            for row in page.into_iter().take(wanted.saturating_sub(entries.len())) {
+                entries.push(row.row()?.0);
             }
-            at = at.saturating_add(wanted);
         }
         Ok(entries)
     }
 
     fn index_of(&self, id: &[u8; 32], size: u64) -> Result<Option<u64>, ViewError> {
-        let row = self.store.read(&[rows::index_of(self.ledger, id)])?.pop().flatten();
-        let index = row.map(|row| rows::read_index(&row)).transpose()?;
-        Ok(index.filter(|index| *index < size))
+        let row = read(&*self.store, &rows::index_of(self.ledger, id))?;
+        Ok(row.map(|Index(index)| index).filter(|index| *index < size))
     }
 }
 

@@ -4,9 +4,9 @@
 //! A row's key is the entry's id, so the outbox keeps no order of arrival and an entry
 //! that is written again by a retry stays one entry.
 
+use super::rows::Entry;
 use super::{Ledger, entry_id};
-use crate::store::{Bucket, Change, Commit, Key, Record, Row, Store, StoreError};
-use crate::wire::{DecodeError, Reader, Writer};
+use crate::store::{Bucket, Change, Commit, Found, Key, Pages, Store, StoreError};
 
 /// The first byte of every outbox key.
 const ROOM: u8 = b'o';
@@ -15,34 +15,10 @@ fn prefix(ledger: Ledger) -> [u8; 2] {
     [ROOM, ledger as u8]
 }
 
-/// An entry that waits, in its final bytes.
-struct Waiting(Vec<u8>);
-
-impl Record for Waiting {
-    const NAME: &'static str = "waiting entry";
-
-    fn encode(&self, out: &mut Writer) {
-        out.raw(&self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(from.rest("entry").to_vec()))
-    }
-
-    /// The entry begins with a version of its own.
-    fn to_value(&self) -> Vec<u8> {
-        self.0.clone()
-    }
-
-    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
-        Ok(Self(value.to_vec()))
-    }
-}
-
 /// Adds an entry to the decision that it records.
 pub(crate) fn put(change: &mut Change, ledger: Ledger, entry: Vec<u8>) {
     let key = [prefix(ledger).as_slice(), &entry_id(&entry)].concat();
-    change.put(&Key::new(change.bucket(), key), &Waiting(entry));
+    change.put(&Key::new(change.bucket(), key), &Entry(entry));
 }
 
 /// Adds an entry to the decision that it records.
@@ -66,24 +42,19 @@ pub fn waiting_entries<S: Store + ?Sized>(
     Ok(rows.into_iter().map(|row| row.value).collect())
 }
 
-/// The buckets of a store in which entries wait, with at most `limit` of them in all.
+/// What waits in a store, at most `limit` entries in all: not empty, one bucket at a time.
 pub(super) fn waiting(
     store: &dyn Store,
     ledger: Ledger,
     limit: usize,
-) -> impl Iterator<Item = Result<(Bucket, Vec<Row>), StoreError>> {
+) -> impl Iterator<Item = Result<Vec<Found<Entry>>, StoreError>> {
     let mut left = limit;
     Bucket::all().filter_map(move |bucket| {
         if left == 0 {
             return None;
         }
-        match store.scan(bucket, &prefix(ledger), None, left) {
-            Ok(found) if found.is_empty() => None,
-            Ok(found) => {
-                left = left.saturating_sub(found.len());
-                Some(Ok((bucket, found)))
-            }
-            Err(error) => Some(Err(error)),
-        }
+        let found = Pages::new(store, bucket, prefix(ledger).to_vec(), left).next();
+        left = left.saturating_sub(found.as_ref().ok().and_then(Option::as_ref).map_or(0, Vec::len));
+        found.transpose()
     })
 }

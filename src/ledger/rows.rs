@@ -1,4 +1,4 @@
-//! The ledgers' rows: room `l`. All of them are public, or will be; a ledger's rows lie in one
+//! The logs' rows: room `l`. All of them are public, or will be; a log's rows lie in one
 //! bucket, so that a group of entries is one commit.
 //!
 //! ```text
@@ -11,103 +11,135 @@
 //! lv SHA-256(origin)         -> 1, note                                  a witness: the last one cosigned
 //! ```
 
-use super::Ledger;
+use super::tile::decode_tile;
 use super::tree::{Frontier, Hash};
-use crate::store::{Bucket, RowKey, StoreError};
-use crate::wire::{Reader, Writer};
+use super::{Ledger, entry_id};
+use crate::store::{Bucket, Key, Record, StoreError};
+use crate::wire::{DecodeError, Reader, Rule, Writer};
 
-const FORMAT: u8 = 1;
-
-fn bucket(ledger: Ledger) -> Bucket {
+pub(super) fn bucket(ledger: Ledger) -> Bucket {
     Bucket::of(&[b'l', ledger as u8])
 }
 
-fn row(ledger: Ledger, kind: u8, rest: &[&[u8]]) -> RowKey {
-    let key = [&[b'l', kind, ledger as u8], rest.concat().as_slice()].concat();
-    RowKey { bucket: bucket(ledger), key }
+fn row<R>(ledger: Ledger, kind: u8, rest: &[&[u8]]) -> Key<R> {
+    Key::new(bucket(ledger), [&[b'l', kind, ledger as u8], rest.concat().as_slice()].concat())
 }
 
-pub(super) fn head(ledger: Ledger) -> RowKey {
+/// No row is the empty tree.
+pub(super) fn head(ledger: Ledger) -> Key<Frontier> {
     row(ledger, b'h', &[])
 }
 
-pub(super) fn tile(ledger: Ledger, level: u8, index: u64) -> RowKey {
+pub(super) fn tile(ledger: Ledger, level: u8, index: u64) -> Key<Tile> {
     row(ledger, b't', &[&[level], &index.to_be_bytes()])
 }
 
-pub(super) fn entry(ledger: Ledger, index: u64) -> RowKey {
+pub(super) fn entry(ledger: Ledger, index: u64) -> Key<Entry> {
     row(ledger, b'e', &[&index.to_be_bytes()])
 }
 
 /// What all entries' keys begin with.
-pub(super) fn entries(ledger: Ledger) -> RowKey {
-    row(ledger, b'e', &[])
+pub(super) fn entries(ledger: Ledger) -> Vec<u8> {
+    vec![b'l', b'e', ledger as u8]
 }
 
-pub(super) fn index_of(ledger: Ledger, id: &[u8; 32]) -> RowKey {
+pub(super) fn index_of(ledger: Ledger, id: &[u8; 32]) -> Key<Index> {
     row(ledger, b'd', &[id])
 }
 
-pub(super) fn signed(ledger: Ledger) -> RowKey {
+pub(super) fn signed(ledger: Ledger) -> Key<StoredNote> {
     row(ledger, b'c', &[])
 }
 
-pub(super) fn published(ledger: Ledger) -> RowKey {
+pub(super) fn published(ledger: Ledger) -> Key<StoredNote> {
     row(ledger, b'p', &[])
 }
 
 /// The last checkpoint of an origin that a witness cosigned.
-pub(super) fn witnessed(origin: &str) -> RowKey {
-    let hash = super::entry_id(origin.as_bytes());
-    RowKey { bucket: Bucket::of(origin.as_bytes()), key: [b"lv".as_slice(), &hash].concat() }
+pub(super) fn witnessed(origin: &str) -> Key<StoredNote> {
+    let hash = entry_id(origin.as_bytes());
+    Key::new(Bucket::of(origin.as_bytes()), [b"lv".as_slice(), &hash].concat())
 }
 
-pub(super) fn head_value(frontier: &Frontier) -> Vec<u8> {
-    let mut out = Writer::new();
-    out.u8(FORMAT);
-    out.le64(frontier.size());
-    frontier.peaks().iter().for_each(|peak| out.raw(peak));
-    out.finish()
-}
+impl Record for Frontier {
+    const NAME: &'static str = "ledger head";
 
-/// No row is the empty tree.
-pub(super) fn read_head(value: Option<&[u8]>) -> Result<Frontier, StoreError> {
-    const CORRUPT: StoreError = StoreError::Corrupt("ledger head");
-    let Some(value) = value else { return Ok(Frontier::default()) };
-    let mut from = Reader::new(value, "ledger head");
-    if from.u8("format").map_err(|_| CORRUPT)? != FORMAT {
-        return Err(CORRUPT);
+    fn encode(&self, out: &mut Writer) {
+        out.le64(self.size());
+        self.peaks().iter().for_each(|peak| out.raw(peak));
     }
-    let size = from.le64("size").map_err(|_| CORRUPT)?;
-    let peaks: Result<Vec<Hash>, _> = (0..size.count_ones()).map(|_| from.array("peak")).collect();
-    let peaks = peaks.and_then(|peaks| from.end().map(|()| peaks)).map_err(|_| CORRUPT)?;
-    Frontier::from_parts(size, peaks).ok_or(CORRUPT)
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let size = from.le64("size")?;
+        let peaks = (0..size.count_ones()).map(|_| from.array("peak")).collect::<Result<_, _>>()?;
+        Self::from_parts(size, peaks).ok_or(from.refuse(Rule::Value))
+    }
 }
 
-/// Hashes, or a note, behind the format byte.
-pub(super) fn value(bytes: &[u8]) -> Vec<u8> {
-    [&[FORMAT], bytes].concat()
+/// The hashes of a tile.
+pub(super) struct Tile(pub(super) Vec<Hash>);
+
+impl Record for Tile {
+    const NAME: &'static str = "ledger tile";
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(self.0.as_flattened());
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        decode_tile(from.rest("hashes")).map(Self).ok_or(from.refuse(Rule::Value))
+    }
 }
 
-pub(super) fn read_value<'a>(value: &'a [u8], what: &'static str) -> Result<&'a [u8], StoreError> {
-    value.strip_prefix(&[FORMAT]).ok_or(StoreError::Corrupt(what))
+/// Where an entry stands.
+pub(super) struct Index(pub(super) u64);
+
+impl Record for Index {
+    const NAME: &'static str = "ledger index";
+
+    fn encode(&self, out: &mut Writer) {
+        out.le64(self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.le64("index")?))
+    }
 }
 
-pub(super) fn tile_value(hashes: &[Hash]) -> Vec<u8> {
-    value(hashes.as_flattened())
+/// A checkpoint's note; whose it is, is checked by those who read it.
+pub(super) struct StoredNote(pub(super) Vec<u8>);
+
+impl Record for StoredNote {
+    const NAME: &'static str = "checkpoint";
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(&self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.rest("note").to_vec()))
+    }
 }
 
-pub(super) fn read_tile(value: Option<&[u8]>) -> Result<Vec<Hash>, StoreError> {
-    const CORRUPT: StoreError = StoreError::Corrupt("ledger tile");
-    let hashes = read_value(value.ok_or(CORRUPT)?, "ledger tile")?;
-    super::tile::decode_tile(hashes).ok_or(CORRUPT)
-}
+/// An entry in its final bytes, in the log or in an outbox. It begins with a version of its own.
+pub(super) struct Entry(pub(super) Vec<u8>);
 
-pub(super) fn index_value(index: u64) -> Vec<u8> {
-    value(&index.to_le_bytes())
-}
+impl Record for Entry {
+    const NAME: &'static str = "ledger entry";
 
-pub(super) fn read_index(stored: &[u8]) -> Result<u64, StoreError> {
-    let index = read_value(stored, "ledger index")?.try_into();
-    index.map(u64::from_le_bytes).map_err(|_| StoreError::Corrupt("ledger index"))
+    fn encode(&self, out: &mut Writer) {
+        out.raw(&self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.rest("entry").to_vec()))
+    }
+
+    fn to_value(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+
+    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
+        Ok(Self(value.to_vec()))
+    }
 }

@@ -1,11 +1,10 @@
 //! A witness with a store and a clock: in a process of its own, or in a test.
 
 use super::note::{NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey};
-use super::rows;
+use super::rows::{self, StoredNote};
 use super::witness::{AddCheckpoint, Cosigner, Witness, WitnessError, WitnessState};
 use crate::environment::Environment;
-use crate::store::decide::{Decision, Step, run_one};
-use crate::store::{Commit, RowKey, Store, StoreError};
+use crate::store::{Store, StoreError, decide, read};
 use core::fmt;
 use std::sync::Arc;
 
@@ -61,36 +60,18 @@ struct Stored<S>(Arc<S>);
 
 impl<S: Store> WitnessState for Stored<S> {
     fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
-        let row = self.0.read(&[rows::witnessed(origin)])?.pop().flatten();
-        row.map(|row| Ok(rows::read_value(&row, "checkpoint")?.to_vec())).transpose()
+        Ok(read(&*self.0, &rows::witnessed(origin))?.map(|StoredNote(note)| note))
     }
 
     fn replace(&self, origin: &str, last: Option<&[u8]>, next: Vec<u8>) -> Result<bool, WitnessError> {
-        Ok(run_one(&*self.0, Replace { row: rows::witnessed(origin), last: last.map(rows::value), next })?)
-    }
-}
-
-struct Replace {
-    row: RowKey,
-    last: Option<Vec<u8>>,
-    next: Vec<u8>,
-}
-
-impl Decision for Replace {
-    type Answer = bool;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.row.clone()]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<bool>, StoreError> {
-        let stored = rows.first().and_then(Option::as_deref);
-        if stored != self.last.as_deref() {
-            return Ok(Step::Answer(false));
-        }
-        let RowKey { bucket, key } = self.row.clone();
-        let commit = Commit::new(bucket).expect(&key, stored).put(key, super::rows::value(&self.next));
-        Ok(Step::Commit(commit, true))
+        let (row, next) = (rows::witnessed(origin), StoredNote(next));
+        decide(&*self.0, row.clone(), |stored, change| {
+            let unchanged = stored.as_ref().map(|StoredNote(note)| note.as_slice()) == last;
+            if unchanged {
+                change.put(&row, &next);
+            }
+            Ok(unchanged)
+        })
     }
 }
 

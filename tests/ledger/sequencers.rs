@@ -43,6 +43,16 @@ fn what_another_sequencer_appends_between_reading_and_writing_is_kept() {
 }
 
 #[test]
+fn the_head_row_alone_guards_an_append() {
+    let store = Arc::new(Failing::new(MemoryStore::new()));
+    let log = open(&store, None);
+    for from in [0, 300] {
+        log.append(&(from..from + 400).map(entry).collect::<Vec<_>>()).unwrap();
+        assert_eq!(*store.expected.lock().unwrap(), [[b"lh".as_slice(), &[LEDGER as u8]].concat()]);
+    }
+}
+
+#[test]
 fn the_order_within_a_group_does_not_tell_arrival() {
     let histories: [Vec<u64>; 2] = [(0..200).collect(), (0..200).rev().collect()];
     let ledgers = histories.map(|history| {

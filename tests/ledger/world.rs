@@ -23,11 +23,13 @@ pub(crate) struct Failing<S> {
     pub(crate) rows: S,
     plan: Mutex<Option<(usize, Failure)>>,
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// The keys of the last call's preconditions.
+    pub(crate) expected: Mutex<Vec<Vec<u8>>>,
 }
 
 impl<S> Failing<S> {
     pub(crate) fn new(rows: S) -> Self {
-        Self { rows, plan: Mutex::new(None), meanwhile: Mutex::new(None) }
+        Self { rows, plan: Mutex::new(None), meanwhile: Mutex::new(None), expected: Mutex::default() }
     }
 
     /// Fails the commit call after `after` further ones, once.
@@ -57,6 +59,8 @@ impl<S: Store> Store for Failing<S> {
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        let expected = commits.iter().flat_map(|commit| &commit.preconditions);
+        *self.expected.lock().unwrap() = expected.map(|expected| expected.key().to_vec()).collect();
         let meanwhile = self.meanwhile.lock().unwrap().take();
         if let Some(call) = meanwhile {
             call();
