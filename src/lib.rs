@@ -45,6 +45,7 @@
 
 pub mod algebra;
 pub mod audit;
+pub mod entry;
 #[cfg(feature = "platform")]
 mod environment;
 pub mod error;

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use unjoin::ledger::{
-    AddCheckpoint, KeyName, Ledger, LedgerView, Log, Note, NoteKey, SignatureLine, SignedCheckpoint, Witness,
+    AddCheckpoint, KeyName, Ledger, Log, LogView, Note, NoteKey, SignatureLine, SignedCheckpoint, Witness,
     WitnessError, WitnessPolicy, WitnessPublicKey, entry_id, tree,
 };
 use unjoin::secret::{SecretBytes, SystemRng};

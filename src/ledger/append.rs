@@ -6,7 +6,7 @@
 use super::rows::{self, Entry, Index, Tile};
 use super::tile::TILE_WIDTH;
 use super::tree::{Hash, leaf_hash, root_of};
-use super::{Ledger, entry_id};
+use crate::entry::{Ledger, entry_id};
 use crate::store::{Record, Store, StoreError, decide, read};
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub(super) const GROUP: usize = 4096;
 /// How often another sequencer may be faster. Each time it got a group in.
 const ROUNDS: usize = 256;
 
-/// Appends at most [`GROUP`] entries, those that are new, and tells where each stands.
+/// Appends at most [`GROUP`] entries, those that are new, and returns the index of each.
 pub(super) fn append_group<S: Store>(
     store: &S,
     ledger: Ledger,
@@ -27,8 +27,8 @@ pub(super) fn append_group<S: Store>(
     let known: Vec<_> = ids.iter().map(|id| rows::index_of(ledger, id)).collect();
     for _ in 0..ROUNDS {
         // Read before the other rows: if the head is still this one at the commit, no entry was
-        // appended since, and what those rows did not have is not there. So the head row stands
-        // for them all.
+        // appended since, and what those rows did not have is not there. So the head row
+        // guards them all.
         let first = read(store, &head)?.unwrap_or_default();
         let partial = partial_tiles(first.size());
         let tiles: Vec<_> = partial.iter().map(|(level, index)| rows::tile(ledger, *level, *index)).collect();

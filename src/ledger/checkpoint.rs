@@ -1,15 +1,15 @@
-//! Checkpoints (C2SP tlog-checkpoint): a ledger's size and root in a signed note.
+//! Checkpoints (C2SP tlog-checkpoint): a log's size and root in a signed note.
 //!
 //! ```text
 //! reviews.shop.example/log
 //! 20852163
 //! CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 //!
-//! — reviews.shop.example/log <signature of the ledger>
+//! — reviews.shop.example/log <signature of the log>
 //! — witness.example/w1 <cosignature with its time>
 //! ```
 //!
-//! Extension lines are refused. Our ledgers write none, the specification advises against
+//! Extension lines are refused. Our logs have none, the specification advises against
 //! them, and a witness states nothing about them: they could mark one reader's checkpoint.
 
 use super::note::{Note, NoteError, NoteKey, NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey};
@@ -17,10 +17,10 @@ use super::tree::{Hash, MAX_SIZE, empty_root};
 use crate::time::Timestamp;
 use base64ct::{Base64, Encoding};
 
-/// A ledger's state: this many entries under this root.
+/// A log's state: this many entries under this root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which ledger: the name of its key.
+    /// Which log: the name of its key.
     pub origin: String,
     /// How many entries.
     pub size: u64,
@@ -64,7 +64,7 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
     (canonical && digits && size <= MAX_SIZE).then_some(size)
 }
 
-/// A checkpoint with the signature of its ledger, checked, and whatever other lines it bears.
+/// A checkpoint with the signature of its log, which is checked, and all other lines, which are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCheckpoint {
     checkpoint: Checkpoint,
@@ -72,7 +72,7 @@ pub struct SignedCheckpoint {
 }
 
 impl SignedCheckpoint {
-    /// Signs a ledger's state; the key's name is its origin. Signing is deterministic.
+    /// Signs a log's state; the key's name is its origin. Signing is deterministic.
     ///
     /// # Errors
     /// None that a valid key can cause.
@@ -83,7 +83,7 @@ impl SignedCheckpoint {
         Ok(Self { checkpoint, note })
     }
 
-    /// Reads a checkpoint of the ledger with this key.
+    /// Reads a checkpoint of the log with this key.
     ///
     /// # Errors
     /// [`NoteError::Malformed`] also when the origin is not the key's name,
@@ -152,7 +152,7 @@ impl SignedCheckpoint {
         Ok(at)
     }
 
-    /// Drops every line but the ledger's own.
+    /// Drops every line but the log's own.
     pub(super) fn keep_lines_of(&mut self, log: &NotePublicKey) {
         self.note.keep_lines_of(log);
     }
@@ -219,7 +219,7 @@ mod tests {
         assert!(Checkpoint::parse_text(&format!("\n1\n{root}\n")).is_err());
         assert!(Checkpoint::parse_text(&format!("one\n0\n{root}\n")).is_err());
         assert!(SignedCheckpoint::sign(0, empty_root(), &key("one")).is_ok());
-        // Right in form, and signed by somebody else.
+        // Right in form, and signed by another key.
         let mut note = Note::new(signed.checkpoint().to_text()).unwrap();
         note.sign(&key("two")).unwrap();
         assert_eq!(parse(&note.to_bytes(), "one"), NoteError::Unsigned);

@@ -1,10 +1,9 @@
-//! An entry with all that shows that it stands in a ledger.
+//! An entry with all that shows that it is in a log.
 
 use super::checkpoint::SignedCheckpoint;
 use super::note::Note;
 use super::policy::{PolicyError, Quorum, WitnessPolicy};
 use super::proof::{InclusionProof, ProofError};
-use crate::error::describe_errors;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
 
 /// Kind 22: an entry, the proof of its place, and the cosigned checkpoint that the proof is
@@ -34,30 +33,30 @@ impl CosignedEntry {
         &self.entry
     }
 
-    /// The entry, once it is shown to stand in a ledger that a quorum of the policy's witnesses
-    /// has seen, whenever that was: an entry stays.
+    /// The entry, once it is shown to be in a log that a quorum of the policy's witnesses has
+    /// seen at any time: an entry stays.
     ///
     /// # Errors
-    /// [`EvidenceError`].
-    pub fn verify(&self, policy: &WitnessPolicy) -> Result<&[u8], EvidenceError> {
+    /// [`PolicyError::Note`], [`PolicyError::NoQuorum`], [`PolicyError::Proof`].
+    pub fn verify(&self, policy: &WitnessPolicy) -> Result<&[u8], PolicyError> {
         Ok(self.verify_under(policy)?.entry)
     }
 
-    /// As [`verify`](Self::verify), with where it stands and when it was seen at the latest.
+    /// As [`verify`](Self::verify), with its index and the quorum that has seen it.
     ///
     /// # Errors
-    /// [`EvidenceError`].
-    pub fn verify_under(&self, policy: &WitnessPolicy) -> Result<Logged<'_>, EvidenceError> {
+    /// As [`verify`](Self::verify).
+    pub fn verify_under(&self, policy: &WitnessPolicy) -> Result<Logged<'_>, PolicyError> {
         let (checkpoint, quorum) = policy.read(&self.checkpoint)?;
         if self.proof.size() != checkpoint.size() {
-            return Err(EvidenceError::Proof(ProofError));
+            return Err(PolicyError::Proof(ProofError));
         }
         self.proof.verify(&self.entry, checkpoint.root())?;
         Ok(Logged { entry: &self.entry, index: self.proof.index(), checkpoint, quorum })
     }
 }
 
-/// An entry that stands in a ledger.
+/// An entry that is in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged<'a> {
     /// Its bytes.
@@ -92,30 +91,3 @@ impl Message for CosignedEntry {
 }
 
 serde_as_bytes!(CosignedEntry);
-
-/// Why an entry is not believed to stand in a ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EvidenceError {
-    /// The checkpoint is not believed.
-    Policy(PolicyError),
-    /// The proof does not hold under it.
-    Proof(ProofError),
-}
-
-describe_errors!(EvidenceError {
-    Self::Policy(error) => "evidence.policy", Device, false, "{error}";
-    Self::Proof(error) => "evidence.proof", Device, false, "{error}";
-});
-
-impl From<PolicyError> for EvidenceError {
-    fn from(error: PolicyError) -> Self {
-        Self::Policy(error)
-    }
-}
-
-impl From<ProofError> for EvidenceError {
-    fn from(error: ProofError) -> Self {
-        Self::Proof(error)
-    }
-}

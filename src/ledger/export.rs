@@ -1,4 +1,4 @@
-//! A ledger as files, in the layout of C2SP tlog-tiles: any web server can serve them, any
+//! A log as files, in the layout of C2SP tlog-tiles: any web server can serve them, any
 //! monitor read them.
 //!
 //! ```text
@@ -10,7 +10,8 @@
 use super::checkpoint::Checkpoint;
 use super::note::Note;
 use super::tile::{TILE_WIDTH, TileId, decode_bundle, encode_bundle, tiles_since};
-use super::view::{LedgerView, ViewError};
+use super::view::{LogView, ViewError};
+use core::ops::Range;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,44 +19,35 @@ use std::path::{Path, PathBuf};
 /// The name of the checkpoint's file.
 const CHECKPOINT: &str = "checkpoint";
 
-/// What an export has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exported {
-    /// How many entries the directory showed before.
-    pub from: u64,
-    /// How many it shows now.
-    pub to: u64,
-}
-
-/// Brings a directory up to the published checkpoint of a ledger; nothing happens before there
-/// is one. Files appear whole or not at all, the checkpoint last, so that what it promises is
+/// Brings a directory up to the published checkpoint of a log, and returns which entries it
+/// shows that it did not show before; nothing happens before there is a checkpoint. Files appear whole or not at all, the checkpoint last, so that what it promises is
 /// there; an export that was interrupted is simply begun again, and starts from the checkpoint
 /// that the directory has.
 ///
 /// # Errors
 /// [`ViewError::Source`] for files that cannot be written, and when the directory shows more
-/// than the ledger has: it is another ledger's, or this one was rolled back. Otherwise the
-/// ledger's.
-pub fn export(ledger: &dyn LedgerView, directory: &Path) -> Result<Exported, ViewError> {
+/// than the log has: it is another log's, or this one was rolled back. Otherwise the
+/// log's.
+pub fn export(log: &dyn LogView, directory: &Path) -> Result<Range<u64>, ViewError> {
     let from = match DirectoryView::new(directory).checkpoint()? {
         Some(note) => size_of(&note)?,
         None => 0,
     };
-    let Some(note) = ledger.checkpoint()? else { return Ok(Exported { from, to: from }) };
+    let Some(note) = log.checkpoint()? else { return Ok(from..from) };
     let to = size_of(&note)?;
     if to < from {
-        return Err(ViewError::Source("the directory shows more entries than the ledger has".into()));
+        return Err(ViewError::Source("the directory shows more entries than the log has".into()));
     }
     for id in tiles_since(from, to) {
         let path = directory.join(id.path());
         // A full tile never changes: one that is there was written by an export that was
         // interrupted later.
         if !(id.is_full() && path.exists()) {
-            write_whole(&path, &ledger.tile(id)?.ok_or(ViewError::Missing)?)?;
+            write_whole(&path, &log.tile(id)?.ok_or(ViewError::Missing)?)?;
         }
     }
     write_whole(&directory.join(CHECKPOINT), &note)?;
-    Ok(Exported { from, to })
+    Ok(from..to)
 }
 
 fn size_of(note: &[u8]) -> Result<u64, ViewError> {
@@ -76,20 +68,20 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ViewError> {
     Ok(())
 }
 
-/// An exported ledger, read from its directory.
+/// An exported log, read from its directory.
 #[derive(Clone, Debug)]
 pub struct DirectoryView {
     directory: PathBuf,
 }
 
 impl DirectoryView {
-    /// The ledger in this directory; nothing is read yet.
+    /// The log in this directory; nothing is read yet.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
     }
 }
 
-impl LedgerView for DirectoryView {
+impl LogView for DirectoryView {
     fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
         read(&self.directory.join(CHECKPOINT))
     }

@@ -1,10 +1,10 @@
 //! Both ledgers of a platform, and what moves their outboxes' entries on.
 
-use super::Ledger;
 use super::log::{Log, LogError, Publication};
 use super::note::NoteKey;
 use super::policy::WitnessPolicy;
 use super::witness::Witness;
+use crate::entry::Ledger;
 use crate::store::Store;
 use core::fmt;
 use std::sync::Arc;
@@ -60,8 +60,8 @@ impl<S: Store> Ledgers<S> {
     }
 
     /// Takes what waits in the outboxes of these stores into the ledgers, and publishes a
-    /// checkpoint of each. What fails with one ledger does not hold up the other, nor whoever
-    /// calls; call it again.
+    /// checkpoint of each. What fails with one ledger holds up neither the other nor the
+    /// caller; call it again.
     pub fn tick(&self, sources: &[&dyn Store]) -> LedgersReport {
         let tick = |log: &Log<S>| {
             let mut report = LedgerReport { sequenced: 0, publication: None, failed: None };

@@ -1,4 +1,4 @@
-//! A ledger in a store: append, sign, have cosigned, publish, read.
+//! A log in a store: append, sign, have cosigned, publish, read.
 //!
 //! ```text
 //! outbox rows --append--> entries, tiles, head --sign--> signed --witnesses--> published
@@ -10,23 +10,24 @@
 use super::append::{GROUP, append_group};
 use super::checkpoint::SignedCheckpoint;
 use super::note::{KeyName, NoteError, NoteKey, NotePublicKey, SignatureLine};
+use super::outbox;
 use super::policy::{PolicyError, WitnessPolicy};
 use super::rows::{self, Entry, Index, StoredNote, Tile};
 use super::tile::{MAX_ENTRY, TILE_WIDTH, TileId, encode_bundle};
 use super::tree::Frontier;
-use super::view::{LedgerView, ViewError};
+use super::view::{LogView, ViewError};
 use super::witness::{AddCheckpoint, Witness, WitnessError};
-use super::{Ledger, entry_id, outbox};
+use crate::entry::{Ledger, entry_id};
 use crate::error::describe_errors;
 use crate::store::{Commit, Pages, Record, Store, StoreError, decide, read};
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One ledger, in one store.
+/// One log, in one store.
 ///
 /// ```
-/// use unjoin::ledger::{KeyName, Ledger, LedgerView, Log, NoteKey, SignedCheckpoint};
+/// use unjoin::ledger::{KeyName, Ledger, LogView, Log, NoteKey, SignedCheckpoint};
 /// use unjoin::{secret::SystemRng, store::MemoryStore};
 /// use std::sync::Arc;
 ///
@@ -50,12 +51,12 @@ impl<S: Store> Log<S> {
     /// The longest entry, in bytes.
     pub const MAX_ENTRY: usize = MAX_ENTRY;
 
-    /// Opens a ledger; its key's name is its origin. With a policy a checkpoint is published
+    /// Opens a log; its key's name is its origin. With a policy a checkpoint is published
     /// once a quorum has cosigned it, without one as soon as it is signed: then nothing keeps
     /// the platform from showing two histories.
     ///
     /// # Errors
-    /// [`LogError::Policy`] when the policy is of another ledger.
+    /// [`LogError::Policy`] when the policy is of another log.
     pub fn open(
         store: Arc<S>,
         ledger: Ledger,
@@ -82,7 +83,7 @@ impl<S: Store> Log<S> {
     }
 
     /// Appends entries, up to 4,096 of them in one commit, and returns when all are durable:
-    /// where each stands, in order. One that the ledger has already is not appended again.
+    /// the index of each, in order. One that the log already has is not appended again.
     ///
     /// # Errors
     /// [`LogError::EntryTooLong`], nothing was appended; [`LogError::Store`], some may have been:
@@ -98,7 +99,7 @@ impl<S: Store> Log<S> {
         Ok(indices)
     }
 
-    /// Moves everything that waits in the outboxes of these stores into the ledger, and returns
+    /// Moves everything that waits in the outboxes of these stores into the log, and returns
     /// how many entries that were. Within a group entries stand in the order of their ids,
     /// which are hashes, whichever store or bucket they come from: the order of arrival is told
     /// by nothing but which calls fell into which group.
@@ -249,7 +250,7 @@ impl<S: Store> Log<S> {
     }
 }
 
-impl<S: Store> LedgerView for Log<S> {
+impl<S: Store> LogView for Log<S> {
     fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
         Ok(self.published()?.map(|checkpoint| checkpoint.to_bytes()))
     }
@@ -298,7 +299,7 @@ impl<S: Store> fmt::Debug for Log<S> {
 
 /// What became of a checkpoint.
 #[derive(Debug)]
-#[must_use = "a ledger without its quorum stands still for its readers"]
+#[must_use = "without its quorum a checkpoint is not shown to readers"]
 pub struct Publication {
     /// The checkpoint, with the cosignatures that came.
     pub checkpoint: SignedCheckpoint,
@@ -309,11 +310,11 @@ pub struct Publication {
     pub refusals: Vec<(KeyName, WitnessError)>,
 }
 
-/// Why a ledger did not append, sign or publish.
+/// Why a log did not append, sign or publish.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LogError {
-    /// The policy names another ledger's key.
+    /// The policy names another log's key.
     Policy,
     /// An entry is longer than [`MAX_ENTRY`].
     EntryTooLong,
@@ -326,7 +327,7 @@ pub enum LogError {
 }
 
 describe_errors!(LogError {
-    Self::Policy => "ledger.policy", Operator, false, "the witness policy names another ledger's key";
+    Self::Policy => "ledger.policy", Operator, false, "the witness policy names another log's key";
     Self::EntryTooLong => "ledger.entry_too_long", Host, false, "an entry may have {MAX_ENTRY} bytes";
     Self::Forked => "ledger.forked", Operator, false,
         "the store does not go on from the last signed checkpoint: parts of it were rolled back. Sign \

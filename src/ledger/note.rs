@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Lines of unknown keys are kept and count for nothing. A line that claims a known key, by
-//! name and id, and does not verify refuses the whole note for whoever asks for that key.
+//! name and id, and does not verify makes the whole note refused where that key is asked for.
 
 use crate::error::describe_errors;
 use crate::secret::SecretBytes;
@@ -38,7 +38,7 @@ impl Note {
     /// The most signature lines.
     pub const MAX_LINES: usize = 100;
 
-    /// A note that nobody has signed yet. The text ends in a newline and has no other control
+    /// A note without signatures. The text ends in a newline and has no other control
     /// characters.
     ///
     /// # Errors
@@ -317,7 +317,7 @@ impl fmt::Display for Named {
 }
 
 /// A secret and a public key for one type of signature; the types differ in nothing else, and
-/// are different so that a ledger's key never stands where a witness's belongs.
+/// are different so that a log's key is never taken for a witness's.
 macro_rules! keys {
     ($secret:ident, $public:ident, $kind:expr, $secret_doc:literal, $public_doc:literal) => {
         #[doc = $secret_doc]
@@ -397,8 +397,8 @@ keys!(
     NoteKey,
     NotePublicKey,
     ED25519,
-    "Signs notes: a ledger's checkpoints, a requester's warrants.",
-    "Verifies the notes of a ledger or a requester."
+    "Signs notes: a log's checkpoints, a requester's warrants.",
+    "Verifies the notes of a log or a requester."
 );
 keys!(
     WitnessKey,
@@ -416,7 +416,7 @@ pub enum NoteError {
     Malformed,
     /// More bytes or lines than a note may have.
     TooLong,
-    /// Nobody who is asked for signed it.
+    /// The key that must have signed it did not.
     Unsigned,
     /// A line claims a known key and does not verify.
     Signature,

@@ -5,7 +5,7 @@
 //! that is written again by a retry stays one entry.
 
 use super::rows::Entry;
-use super::{Ledger, entry_id};
+use crate::entry::{Ledger, entry_id};
 use crate::store::{Bucket, Change, Commit, Found, Key, Pages, Store, StoreError};
 
 /// The first byte of every outbox key.

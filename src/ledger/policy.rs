@@ -1,6 +1,6 @@
 //! Whose cosignatures make a checkpoint believed.
 //!
-//! A ledger that shows different histories to different readers needs the help of witnesses
+//! A log that shows different histories to different readers needs the help of witnesses
 //! for it. With w witnesses of which at most f lie or are stolen, two quorums of
 //! q >= floor((w + f) / 2) + 1 share at least one honest witness, and that one never cosigns two
 //! histories; so two readers never believe two histories. With q > 2f, too, the median of a
@@ -8,10 +8,11 @@
 
 use super::checkpoint::SignedCheckpoint;
 use super::note::{NoteError, NotePublicKey, WitnessPublicKey};
+use super::proof::ProofError;
 use crate::error::describe_errors;
 use crate::time::Timestamp;
 
-/// A ledger's key, its witnesses, and how many must have cosigned how recently.
+/// A log's key, its witnesses, and how many must have cosigned how recently.
 #[derive(Clone, Debug)]
 pub struct WitnessPolicy {
     log: NotePublicKey,
@@ -25,12 +26,12 @@ pub struct WitnessPolicy {
 pub struct Quorum {
     /// How many witnesses count.
     pub witnesses: usize,
-    /// The median of their times, the lower one of two: the ledger's clock.
+    /// The median of their times, the lower one of two: the log's clock.
     pub median_time: Timestamp,
 }
 
 impl WitnessPolicy {
-    /// The most witnesses: a note has room for them and the ledger.
+    /// The most witnesses: a note has room for them and the log.
     pub const MAX_WITNESSES: usize = 64;
 
     /// Of `witnesses`, at most `faulty` of which lie, `quorum` must have cosigned a checkpoint,
@@ -63,7 +64,7 @@ impl WitnessPolicy {
         Ok(Self { log, witnesses, quorum, freshness })
     }
 
-    /// The ledger's key.
+    /// The log's key.
     pub fn log(&self) -> &NotePublicKey {
         &self.log
     }
@@ -84,7 +85,7 @@ impl WitnessPolicy {
     }
 
     /// As [`read`](Self::read), and the quorum's times are no more than the policy's freshness
-    /// away from `now`: nobody is kept in the past.
+    /// away from `now`: no reader is kept in the past.
     ///
     /// # Errors
     /// As [`read`](Self::read), and [`PolicyError::Stale`].
@@ -102,7 +103,7 @@ impl WitnessPolicy {
     ///
     /// # Errors
     /// [`PolicyError::NoQuorum`]; [`PolicyError::Note`] when a line of one of the witnesses does
-    /// not verify, or the checkpoint is another ledger's.
+    /// not verify, or the checkpoint is another log's.
     pub fn quorum(&self, checkpoint: &SignedCheckpoint) -> Result<Quorum, PolicyError> {
         self.median(self.times(checkpoint)?).ok_or(PolicyError::NoQuorum)
     }
@@ -138,7 +139,7 @@ impl WitnessPolicy {
     }
 }
 
-/// Why a checkpoint is not believed, or a policy is none.
+/// Why a checkpoint, or an entry under it, is not believed, or a policy is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -152,11 +153,13 @@ pub enum PolicyError {
     NoQuorum,
     /// Enough have, but not at this time.
     Stale,
+    /// The entry's proof does not hold under the checkpoint.
+    Proof(ProofError),
 }
 
 describe_errors!(PolicyError {
     Self::Witnesses => "policy.witnesses", Operator, false,
-        "a policy needs 1 to {} witnesses with different names and keys, none of them the ledger's",
+        "a policy needs 1 to {} witnesses with different names and keys, none of them the log's",
         WitnessPolicy::MAX_WITNESSES;
     Self::Quorum => "policy.quorum", Operator, false,
         "of w witnesses, f of them faulty, a quorum needs floor((w + f) / 2) + 1, at most w, and more than 2f";
@@ -165,11 +168,18 @@ describe_errors!(PolicyError {
         "too few witnesses have cosigned the checkpoint: ask for a later one";
     Self::Stale => "policy.stale", Device, true,
         "the checkpoint's cosignatures are not of this time: ask for a later one, and check the clock";
+    Self::Proof(error) => "evidence.proof", Device, false, "{error}";
 });
 
 impl From<NoteError> for PolicyError {
     fn from(error: NoteError) -> Self {
         Self::Note(error)
+    }
+}
+
+impl From<ProofError> for PolicyError {
+    fn from(error: ProofError) -> Self {
+        Self::Proof(error)
     }
 }
 

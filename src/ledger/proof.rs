@@ -1,13 +1,13 @@
-//! Proofs about a ledger, as messages.
+//! Proofs about a log, as messages.
 //!
 //! Neither carries a count: how many hashes there are follows from the sizes, so there is one
-//! encoding of each proof and nothing to be long.
+//! encoding of each proof, and none is longer than its sizes need.
 
 use super::tree::{self, Hash, MAX_SIZE};
 use crate::error::describe_errors;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
 
-/// Kind 20, 18 bytes and 32 for each hash: an entry stands at an index of a tree.
+/// Kind 20, 18 bytes and 32 for each hash: an entry is at an index of a tree.
 ///
 /// At most 62 hashes; 20 of them at a million entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl InclusionProof {
         &self.path
     }
 
-    /// Checks that `entry` stands at [`Self::index`] of the tree with this root and
+    /// Checks that `entry` is at [`Self::index`] of the tree with this root and
     /// [`Self::size`]. The root must come from a checkpoint of that very size.
     ///
     /// # Errors
@@ -180,13 +180,13 @@ fn hashes(from: &mut Reader<'_>, count: usize) -> Result<Vec<Hash>, DecodeError>
 
 serde_as_bytes!(InclusionProof, ConsistencyProof);
 
-/// A proof about a ledger does not hold.
+/// A proof about a log does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProofError;
 
 describe_errors!(ProofError {
     _ => "ledger.proof", Device, false,
-        "the ledger's proof does not hold for this entry and these checkpoints: keep both, they may be evidence";
+        "the log's proof does not hold for this entry and these checkpoints: keep both, they may be evidence";
 });
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! lh ledger                  -> 1, size (le64), peaks (32 each)          the tree's right edge
 //! lt ledger level index(be)  -> 1, 1 to 256 hashes (32 each)             a tile
 //! le ledger index(be)        -> the entry                                begins with its version, 1
-//! ld ledger entry id         -> 1, index (le64)                          an entry stands once
+//! ld ledger entry id         -> 1, index (le64)                          an entry is there once
 //! lc ledger                  -> 1, note                                  the last checkpoint signed
 //! lp ledger                  -> 1, note                                  the last one published
 //! lv SHA-256(origin)         -> 1, note                                  a witness: the last one cosigned
@@ -13,7 +13,7 @@
 
 use super::tile::decode_tile;
 use super::tree::{Frontier, Hash};
-use super::{Ledger, entry_id};
+use crate::entry::{Ledger, entry_id};
 use crate::store::{Bucket, Key, Record, StoreError};
 use crate::wire::{DecodeError, Reader, Rule, Writer};
 
@@ -91,7 +91,7 @@ impl Record for Tile {
     }
 }
 
-/// Where an entry stands.
+/// Where an entry is.
 pub(super) struct Index(pub(super) u64);
 
 impl Record for Index {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub const TILE_WIDTH: u64 = 256;
 /// log2 of [`TILE_WIDTH`].
 const TILE_HEIGHT: u32 = 8;
-/// The longest entry, in bytes: its length stands in two of them in a bundle.
+/// The longest entry, in bytes: a bundle has two for its length.
 pub const MAX_ENTRY: usize = 65_535;
 
 /// Which tile: of hashes, or a bundle of entries.

@@ -2,8 +2,8 @@
 //! roots, and what proofs are made of and checked with.
 //!
 //! Nothing here knows how hashes are stored: a *node* (level, index) is the root of the perfect
-//! subtree over the leaves `index·2^level .. (index + 1)·2^level`, and whoever makes a proof
-//! looks nodes up. Every hash that a proof names is the root of a range of leaves that begins
+//! subtree over the leaves `index·2^level .. (index + 1)·2^level`, and the maker of a
+//! proof looks nodes up. Every hash that a proof names is the root of a range of leaves that begins
 //! at a multiple of its width rounded up to a power of two; such a range falls into nodes.
 
 use sha2::{Digest, Sha256};

@@ -1,20 +1,20 @@
-//! Reading a ledger: what auditors, trustees and wallets need of it, wherever it lies.
+//! Reading a log: what auditors, trustees and wallets need of it, wherever it lies.
 
 use super::checkpoint::Checkpoint;
-use super::entry::entry_id;
 use super::evidence::CosignedEntry;
 use super::note::Note;
 use super::proof::{ConsistencyProof, InclusionProof};
 use super::tile::{TILE_WIDTH, TileId, TileProver, decode_bundle, decode_tile};
 use super::tree::Hash;
+use crate::entry::entry_id;
 use crate::error::describe_errors;
 
-/// A ledger as its readers see it: a checkpoint, and tiles under it. A [`Log`](super::Log), an
+/// A log as its readers see it: a checkpoint, and tiles under it. A [`Log`](super::Log), an
 /// exported directory and a client of a web server can all be one.
 ///
 /// Nothing that it answers is believed: a checkpoint is read through a
 /// [`WitnessPolicy`](super::WitnessPolicy), and entries and proofs are checked against its root.
-pub trait LedgerView {
+pub trait LogView {
     /// The last checkpoint that is published, a signed note; `None` before the first.
     ///
     /// # Errors
@@ -28,7 +28,7 @@ pub trait LedgerView {
     /// [`ViewError::Source`].
     fn tile(&self, id: TileId) -> Result<Option<Vec<u8>>, ViewError>;
 
-    /// The entries `from .. to`, those of them that the ledger has.
+    /// The entries `from .. to`, those of them that the log has.
     ///
     /// # Errors
     /// [`ViewError`], also when a bundle is missing.
@@ -45,8 +45,8 @@ pub trait LedgerView {
         Ok(entries)
     }
 
-    /// Where the entry with this [`entry_id`] stands among the first `size`; `None` if it is not
-    /// there. This one reads them all: a view that has an index uses that.
+    /// The index of the entry with this id, SHA-256 of its bytes, among the first `size`; `None`
+    /// if it is not there. This one reads them all: a view that has an index uses that.
     ///
     /// # Errors
     /// [`ViewError`].
@@ -79,8 +79,7 @@ pub trait LedgerView {
         TileProver::new(new_size, |id| self.hashes(id)).consistency(old_size)?.ok_or(ViewError::Missing)
     }
 
-    /// An entry with the proof that it stands under the published checkpoint; `None` if it does
-    /// not, yet.
+    /// An entry with the proof that it is under the published checkpoint; `None` if it is not yet.
     ///
     /// # Errors
     /// [`ViewError`].
@@ -102,7 +101,7 @@ pub trait LedgerView {
     }
 }
 
-/// Why a ledger could not be read.
+/// Why a log could not be read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ViewError {
@@ -110,13 +109,13 @@ pub enum ViewError {
     Missing,
     /// A tile or a bundle does not decode.
     Malformed,
-    /// The way to the ledger failed.
+    /// The way to the log failed.
     Source(Box<dyn core::error::Error + Send + Sync>),
 }
 
 describe_errors!(ViewError {
     Self::Missing => "ledger.missing", Host, true,
-        "the ledger has no such entry, or does not show the tile that its size promises";
-    Self::Malformed => "ledger.malformed", Operator, false, "a tile of the ledger does not decode";
-    Self::Source(source) => "ledger.source", Operator, true, "the ledger could not be read: {source}";
+        "the log has no such entry, or does not show the tile that its size promises";
+    Self::Malformed => "ledger.malformed", Operator, false, "a tile of the log does not decode";
+    Self::Source(source) => "ledger.source", Operator, true, "the log could not be read: {source}";
 });

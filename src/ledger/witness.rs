@@ -1,8 +1,8 @@
-//! A witness: cosigns a ledger's checkpoints as long as each goes on from the one before
+//! A witness: cosigns a log's checkpoints as long as each goes on from the one before
 //! (C2SP tlog-witness, tlog-cosignature).
 //!
-//! It holds one checkpoint a ledger. That one is replaced, durably and by comparing first,
-//! before the cosignature leaves; so whatever crashes, it never cosigns two roots for one
+//! It keeps one checkpoint of each log. That one is replaced, durably and by comparing first,
+//! before the cosignature leaves; so after any crash it never cosigns two roots for one
 //! size, nor a size smaller than one that it has cosigned.
 
 use super::checkpoint::{SignedCheckpoint, parse_size};
@@ -13,7 +13,7 @@ use crate::error::describe_errors;
 use crate::time::Timestamp;
 use base64ct::{Base64, Encoding};
 
-/// Whoever cosigns checkpoints when asked: in this process, or behind HTTP.
+/// Cosigns checkpoints when asked: in this process, or behind HTTP.
 pub trait Witness: Send + Sync {
     /// Its key, which policies name.
     fn public_key(&self) -> &WitnessPublicKey;
@@ -74,7 +74,7 @@ impl AddCheckpoint {
     }
 }
 
-/// The last checkpoint that a witness cosigned, of each ledger.
+/// The last checkpoint that a witness cosigned, of each log.
 pub trait WitnessState {
     /// The stored note of this origin.
     ///
@@ -89,7 +89,7 @@ pub trait WitnessState {
     fn replace(&self, origin: &str, last: Option<&[u8]>, next: Vec<u8>) -> Result<bool, WitnessError>;
 }
 
-/// The witness's decisions, over whatever state it is given.
+/// The witness's decisions, over any state.
 #[derive(Debug)]
 pub struct Cosigner<S> {
     key: WitnessKey,
@@ -98,7 +98,7 @@ pub struct Cosigner<S> {
 }
 
 impl<S: WitnessState> Cosigner<S> {
-    /// A witness of these ledgers.
+    /// A witness of these logs.
     pub fn new(key: WitnessKey, logs: Vec<NotePublicKey>, state: S) -> Self {
         Self { key, logs, state }
     }
@@ -153,7 +153,7 @@ impl<S: WitnessState> Cosigner<S> {
             return Err(WitnessError::Inconsistent);
         }
         let line = checkpoint.cosign(&self.key, now);
-        // Only the ledger's own line and this one are kept: others' are not the witness's to store.
+        // Only the log's own line and this one are kept: others' are not the witness's to store.
         checkpoint.keep_lines_of(log);
         checkpoint.add_cosignature(line.clone(), self.key.public()).map_err(|_| WitnessError::Malformed)?;
         if !self.state.replace(origin, stored.as_deref(), checkpoint.to_bytes())? {
@@ -169,9 +169,9 @@ impl<S: WitnessState> Cosigner<S> {
 pub enum WitnessError {
     /// Not a request, or its old size is beyond the checkpoint's. HTTP 400.
     Malformed,
-    /// No ledger that this witness knows. HTTP 404.
+    /// No log that this witness knows. HTTP 404.
     UnknownLog,
-    /// Not signed by the ledger. HTTP 403.
+    /// Not signed by the log. HTTP 403.
     Unsigned,
     /// The witness's last checkpoint has another size: prove consistency from that. HTTP 409.
     Conflict {
@@ -180,7 +180,7 @@ pub enum WitnessError {
     },
     /// The checkpoint does not go on from the last one: a fork, or a wrong proof. HTTP 422.
     Inconsistent,
-    /// Another request of the same ledger came in between. HTTP 503.
+    /// Another request of the same log came in between. HTTP 503.
     Busy,
     /// What the witness remembers does not decode. HTTP 500.
     Corrupt,
@@ -206,15 +206,15 @@ impl WitnessError {
 describe_errors!(WitnessError {
     Self::Malformed => "witness.malformed", Host, false, "not a request to add a checkpoint";
     Self::UnknownLog => "witness.unknown_log", Operator, false,
-        "the witness does not know this ledger: give it the ledger's verification key";
+        "the witness does not know this log: give it the log's verification key";
     Self::Unsigned => "witness.unsigned", Operator, false,
-        "the checkpoint is not signed by the ledger's key that the witness knows";
+        "the checkpoint is not signed by the log's key that the witness knows";
     Self::Conflict { size } => "witness.conflict", Host, true,
         "the witness's last checkpoint has size {size}: prove consistency from there";
     Self::Inconsistent => "witness.inconsistent", Operator, false,
-        "the checkpoint does not go on from the witness's last one: the ledger was rolled back or forked, \
+        "the checkpoint does not go on from the witness's last one: the log was rolled back or forked, \
          stop and compare";
-    Self::Busy => "witness.busy", Host, true, "another checkpoint of this ledger came in between: try again";
+    Self::Busy => "witness.busy", Host, true, "another checkpoint of this log came in between: try again";
     Self::Corrupt => "witness.corrupt", Operator, false,
         "what the witness stored does not decode: restore it, never begin anew under the same key";
     Self::State(source) => "witness.state", Operator, true, "the witness's memory failed: {source}";

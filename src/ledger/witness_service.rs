@@ -8,10 +8,10 @@ use crate::store::{Store, StoreError, decide, read};
 use core::fmt;
 use std::sync::Arc;
 
-/// How often one request may find that another one of its ledger was faster.
+/// How often one request may find that another one of its log was faster.
 const ROUNDS: usize = 16;
 
-/// Cosigns the checkpoints of some ledgers, each after its predecessor. It keeps the last one
+/// Cosigns the checkpoints of some logs, each after its predecessor. It keeps the last one
 /// of each in its store, which must never be restored from a backup: see the manual.
 pub struct WitnessService<S: Store> {
     cosigner: Cosigner<Stored<S>>,
@@ -19,7 +19,7 @@ pub struct WitnessService<S: Store> {
 }
 
 impl<S: Store> WitnessService<S> {
-    /// A witness of these ledgers.
+    /// A witness of these logs.
     pub fn open(store: Arc<S>, key: WitnessKey, logs: Vec<NotePublicKey>, environment: Environment) -> Self {
         Self { cosigner: Cosigner::new(key, logs, Stored(store)), environment }
     }

@@ -3,7 +3,7 @@
 use super::{ShareContext, WarrantTerms};
 use crate::algebra::{Escrow, EscrowKey};
 use crate::error::describe_errors;
-use crate::ledger::{CosignedEntry, EvidenceError, PublishedEntry, WitnessPolicy};
+use crate::ledger::{CosignedEntry, PolicyError, PublishedEntry, WitnessPolicy};
 use crate::token::{Accepted, Digest, IssuerPublicKey, Presentation, ReviewId, VerifyError};
 use crate::wire::{DecodeError, Message, Reader, Writer, serde_as_bytes};
 use rand_core::CryptoRng;
@@ -111,7 +111,7 @@ serde_as_bytes!(ReviewEvidence);
 #[non_exhaustive]
 pub enum EvidenceRefusal {
     /// The entry is not shown to stand in the reviews ledger.
-    Ledger(EvidenceError),
+    Ledger(PolicyError),
     /// The entry is not the publication of a review with this presentation and digest.
     OtherEntry,
     /// The token was issued under a key that is not configured.
@@ -133,8 +133,8 @@ describe_errors!(EvidenceRefusal {
     Self::Proof(error) => "review_evidence.proof", Host, false, "{error}";
 });
 
-impl From<EvidenceError> for EvidenceRefusal {
-    fn from(error: EvidenceError) -> Self {
+impl From<PolicyError> for EvidenceRefusal {
+    fn from(error: PolicyError) -> Self {
         Self::Ledger(error)
     }
 }

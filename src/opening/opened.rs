@@ -7,7 +7,7 @@ use super::{
 };
 use crate::algebra::Element;
 use crate::error::describe_errors;
-use crate::ledger::{BindingEntry, CosignedEntry, EvidenceError, WarrantEntry, WitnessPolicy};
+use crate::ledger::{BindingEntry, CosignedEntry, PolicyError, WarrantEntry, WitnessPolicy};
 use crate::name::Name;
 use crate::token::{IssuerPublicKey, Trustees, binding_commitment};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
@@ -270,7 +270,7 @@ serde_as_bytes!(Opening);
 #[non_exhaustive]
 pub enum OpeningRefusal {
     /// An entry is not shown to stand in the openings ledger.
-    Log(EvidenceError),
+    Log(PolicyError),
     /// The entry announces another warrant.
     OtherEntry,
     /// The warrant does not hold, or did not when it was seen in the ledger.

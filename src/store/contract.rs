@@ -1,4 +1,4 @@
-//! What every engine must do, as assertions: for whoever writes one.
+//! What every engine must do, as assertions: for the authors of engines.
 //!
 //! [`check`] runs all properties, each on an empty store; [`check_reopening`] those of engines
 //! that outlive the process. An engine's own test is two calls:

@@ -46,7 +46,7 @@ impl Change {
     }
 
     /// The opt-out: of the rows that were read, only those named here are preconditions. For
-    /// decisions in which one row stands for many: it changes with each of them.
+    /// decisions in which one row changes whenever any of the others does.
     pub fn guarded_by<R>(&mut self, key: &Key<R>) {
         self.guards.get_or_insert_default().push(key.at().clone());
     }

@@ -3,10 +3,14 @@
 //! Rows live in [`Bucket`]s, one of a fixed number. A decision is one [`Commit`]:
 //! preconditions and writes within one bucket, atomic by itself and independent of its
 //! neighbours in a call; [`Store::commit`] returns when all of them are durable, which is
-//! group commit for free. No closure runs again, and nothing relies on an absent *range*.
+//! group commit for free. An engine runs no closure, and nothing relies on an absent *range*.
+//!
+//! **Rows have types.** A [`Key`] says which [`Record`] lies at it. [`decide`] reads rows and
+//! commits what follows from them; every row that was read is a precondition, and if one has
+//! changed meanwhile the decision is taken again.
 //!
 //! **Versions are content.** A row's [`Version`] is a digest of its value: no counter and
-//! no time stands beside a row, so nothing tells in which order rows were written, and a
+//! no time is kept with a row, so nothing tells in which order rows were written, and a
 //! caller knows the version that its own write will have. Two equal values are the same
 //! state to every decision, so an "ABA" change between a read and a commit is harmless.
 //!
@@ -16,7 +20,7 @@
 //! finds its own effect and gives the same answer. Stored commit identifiers would be a
 //! second record of every arrival, to be pruned by time; this needs none.
 //!
-//! **Physical order.** [`Store::rewrite`] writes every row anew in key order and deletes what
+//! **Physical order.** [`Store::rewrite`] writes every row again in key order and deletes what
 //! was there before, so that after a publication boundary the engine's own files or tables
 //! do not tell in which order rows arrived either.
 //!
@@ -173,7 +177,7 @@ impl Write {
 }
 
 /// One decision: all of it or nothing. Its writes apply in order: of two on one key the later
-/// stands.
+/// counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// The partition that all its keys lie in.
@@ -278,7 +282,7 @@ pub trait Store: Send + Sync + 'static {
     /// applied: ask again, the decision finds what it did.
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError>;
 
-    /// Writes every row anew in key order and deletes the old file or table, so that what
+    /// Writes every row again in key order and deletes the old file or table, so that what
     /// lies on the disk is a function of the rows alone. No row changes; other calls may wait
     /// meanwhile.
     ///
@@ -330,7 +334,7 @@ describe_errors!(StoreError {
     Self::Engine(source) => "store.engine", Operator, true,
         "the store failed ({source}); nothing was decided that a retry would not find";
     Self::Closed(source) => "store.closed", Operator, false,
-        "the store failed ({source}) and serves nothing until it is opened anew: restart the service";
+        "the store failed ({source}) and serves nothing until it is opened again: restart the service";
     Self::Schema { found, expected } => "store.schema", Operator, false,
         "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
     Self::InUse => "store.in_use", Operator, true,

@@ -5,16 +5,14 @@ use crate::world::{entry, log_key, open};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use unjoin::ledger::tile::{TileId, tiles_since};
-use unjoin::ledger::{
-    DirectoryView, Exported, LedgerView, SignedCheckpoint, ViewError, entry_id, export, tree,
-};
+use unjoin::ledger::tile::tiles_since;
+use unjoin::ledger::{DirectoryView, LogView, SignedCheckpoint, TileId, ViewError, entry_id, export, tree};
 use unjoin::store::MemoryStore;
 
-/// Reads only so many tiles before it fails.
-struct Tired<'a>(&'a dyn LedgerView, std::cell::Cell<usize>);
+/// Reads a number of tiles before it fails.
+struct Tired<'a>(&'a dyn LogView, std::cell::Cell<usize>);
 
-impl LedgerView for Tired<'_> {
+impl LogView for Tired<'_> {
     fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
         self.0.checkpoint()
     }
@@ -57,13 +55,13 @@ fn an_export_shows_what_the_ledger_has_and_goes_on_where_it_was() {
     let directory = Directory::new();
     let path = directory.file("ledger");
     let log = open(&Arc::new(MemoryStore::new()), None);
-    assert_eq!(export(&log, &path).unwrap(), Exported { from: 0, to: 0 });
+    assert_eq!(export(&log, &path).unwrap(), 0..0);
     let entries: Vec<_> = (0..70_000).map(entry).collect();
     let mut from = 0;
     for to in [1, 255, 256, 300, 66_000, 66_000, 70_000] {
         log.append(&entries[from as usize..to as usize]).unwrap();
         assert!(log.publish(&[]).unwrap().published);
-        assert_eq!(export(&log, &path).unwrap(), Exported { from, to });
+        assert_eq!(export(&log, &path).unwrap(), from..to);
         check(&path, &entries[..to as usize]);
         from = to;
     }

@@ -10,7 +10,7 @@ use unjoin::store::{MemoryStore, RedbStore, Store};
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// These many from this number on.
+    /// From this number on, and how many.
     Append(u64, u64),
     /// One, into the outbox of this store, in the bucket of this owner.
     Outbox(usize, u8, u64),
@@ -18,7 +18,7 @@ enum Step {
     Sign,
 }
 
-/// The store whose commit fails, after so many others.
+/// The store whose commit fails, and after how many others.
 #[derive(Clone, Debug)]
 struct Planned {
     store: usize,

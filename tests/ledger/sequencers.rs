@@ -3,7 +3,7 @@
 use crate::world::{Failing, LEDGER, checked_entries, entry, log_key, open, put_into_outbox};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use unjoin::ledger::{Ledger, LedgerView, Log, entry_id};
+use unjoin::ledger::{Ledger, Log, LogView, entry_id};
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 
 #[test]

@@ -5,8 +5,8 @@ use crate::world::{Failing, Failure, checked_entries, entry, log_key, name, open
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use unjoin::ledger::{
-    AddCheckpoint, DirectoryView, LedgerView, SignatureLine, Witness, WitnessError, WitnessKey,
-    WitnessPolicy, WitnessPublicKey, WitnessService, export,
+    AddCheckpoint, DirectoryView, LogView, SignatureLine, Witness, WitnessError, WitnessKey, WitnessPolicy,
+    WitnessPublicKey, WitnessService, export,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{MemoryStore, Store};
@@ -244,6 +244,6 @@ fn a_destroyed_ledger_is_made_again_from_its_export_and_from_nothing_older() {
     // It goes on from there, and the export with it.
     made.append(&[entry(5_300)]).unwrap();
     assert!(made.publish(&all(&crowd.witnesses())).unwrap().published);
-    assert_eq!(export(&made, &paths[1]).unwrap().to, 5_301);
+    assert_eq!(export(&made, &paths[1]).unwrap().end, 5_301);
     checked_entries(&made);
 }

@@ -1,7 +1,7 @@
 //! A ledger's stores, and one that fails when it is told to.
 
 use std::sync::{Arc, Mutex};
-use unjoin::ledger::{KeyName, Ledger, LedgerView, Log, NoteKey, WitnessPolicy, entry_id, tree};
+use unjoin::ledger::{KeyName, Ledger, Log, LogView, NoteKey, WitnessPolicy, entry_id, tree};
 use unjoin::secret::SecretBytes;
 use unjoin::store::{Bucket, Commit, Outcome, Row, RowKey, Store, StoreError};
 

@@ -3,7 +3,7 @@
 use crate::world::{World, at};
 use proptest::prelude::*;
 use unjoin::algebra::EscrowKey;
-use unjoin::ledger::{EditedEntry, EvidenceError};
+use unjoin::ledger::{EditedEntry, PolicyError};
 use unjoin::opening::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
 use unjoin::secret::SystemRng;
 use unjoin::token::{Accepted, IssuerKey, Presentation};
@@ -102,7 +102,7 @@ fn an_entry_of_another_ledger_or_kind_is_refused() {
     let elsewhere = ReviewEvidence { published: world.append(&world.openings, entry), ..evidence.clone() };
     assert!(matches!(
         verify(&world, &elsewhere),
-        Err(EvidenceRefusal::Ledger(EvidenceError::Policy(_) | EvidenceError::Proof(_)))
+        Err(EvidenceRefusal::Ledger(PolicyError::Note(_) | PolicyError::Proof(_)))
     ));
     let edited = EditedEntry {
         review_id: *evidence.presentation.review_id().as_bytes(),

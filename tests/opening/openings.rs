@@ -3,7 +3,7 @@
 use crate::world::{World, at, court, name, present};
 use proptest::prelude::*;
 use std::sync::LazyLock;
-use unjoin::ledger::{EvidenceError, WarrantAction};
+use unjoin::ledger::{PolicyError, WarrantAction};
 use unjoin::opening::{
     AccountBinding, Opening, OpeningError, OpeningRefusal, OpeningTrust, TrusteeSecrets, WarrantError,
     WarrantPolicy,
@@ -205,7 +205,7 @@ fn the_entry_must_be_this_warrants_under_this_blind() {
     let logged = world.append(&world.openings, narrower.to_bytes());
     assert_eq!(with(logged), Some(OpeningRefusal::OtherEntry));
     let logged = world.append(&world.reviews, presented.entry().to_bytes());
-    assert!(matches!(with(logged), Some(OpeningRefusal::Log(EvidenceError::Policy(_)))));
+    assert!(matches!(with(logged), Some(OpeningRefusal::Log(PolicyError::Note(_)))));
     assert_eq!(with(world.log_warrant(&presented)), None);
 }
 

@@ -1,8 +1,8 @@
-//! Entries of the openings ledger: what is asked of the trustees, and what they did. None
-//! names an account, a wallet key, a decrypted share or, until the warrant's blind is
+//! Entries of the openings ledger: bindings, what is asked of the trustees, and what they did.
+//! None names an account, a wallet key, a decrypted share or, until the warrant's blind is
 //! disclosed, a review.
 //!
-//! Who holds the trustees' key, epoch by epoch, stands in the ledger as the ceremony's own
+//! Who holds the trustees' key, epoch by epoch, is in the ledger as the ceremony's own
 //! message, `opening::SignedCommittee`, whose verification takes the group.
 
 use crate::algebra::transcript::hash32;
@@ -18,7 +18,7 @@ const LABEL: &str = "share-released";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum WarrantAction {
-    /// Whether reviews have one author; nobody is named.
+    /// Whether reviews have one author, who is not named.
     SameAuthor = 1,
     /// Who wrote a review.
     Open = 2,
@@ -31,7 +31,7 @@ pub fn warrant_commitment(warrant_digest: &[u8; 32], blind: &[u8; 32]) -> [u8; 3
 }
 
 /// H32("release", warrant digest, blind, review id): the tag under which a share's release is
-/// logged. Whoever has the warrant's disclosure finds a review by it, nobody else does.
+/// logged. With the warrant's disclosure a review is found by it, and without it is not.
 pub fn release_tag(warrant_digest: &[u8; 32], blind: &[u8; 32], review_id: &[u8; 32]) -> [u8; 32] {
     hash32("release", &[warrant_digest, blind, review_id])
 }
@@ -42,10 +42,17 @@ pub fn blind_commitment(warrant_digest: &[u8; 32], message: &[u8]) -> [u8; 32] {
     hash32("blind", &[warrant_digest, message])
 }
 
+/// Kind 24, 34 bytes: a hiding commitment to the binding of a wallet key to an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingEntry {
+    /// [`binding_commitment`](crate::token::binding_commitment).
+    pub commitment: [u8; 32],
+}
+
 /// Kind 25, 40 to 103 bytes: a warrant was presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarrantEntry {
-    /// [`warrant_commitment`].
+    /// H32("warrant", warrant digest, blind).
     pub commitment: [u8; 32],
     /// Who asks: 1 to 64 bytes, as the requesters are named in public.
     pub requester: Vec<u8>,
@@ -58,6 +65,19 @@ pub struct WarrantEntry {
 impl WarrantEntry {
     /// The most bytes that the requester's name may have.
     pub const MAX_REQUESTER: usize = 64;
+}
+
+impl Message for BindingEntry {
+    const KIND: u8 = 24;
+    const NAME: &'static str = "binding entry";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.raw(&self.commitment);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { commitment: from.array("commitment")? })
+    }
 }
 
 impl Message for WarrantEntry {
@@ -127,7 +147,7 @@ impl ShareReleasedEntry {
         &self.commitment
     }
 
-    /// [`release_tag`].
+    /// H32("release", warrant digest, blind, review id).
     pub fn tag(&self) -> &[u8; 32] {
         &self.tag
     }
@@ -187,7 +207,7 @@ pub struct RoundEntry {
     pub members: Members,
 }
 
-/// A set of trustees, not empty: bit i - 1 stands for the trustee with index i.
+/// A set of trustees, not empty: bit i - 1 is the trustee with index i.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Members(u64);
 
@@ -244,7 +264,7 @@ pub struct BlindEntry {
     pub round: u16,
     /// The trustee's index, 1 to 64.
     pub trustee: u16,
-    /// [`blind_commitment`].
+    /// H32("blind", warrant digest, kind-7 message).
     pub blind: [u8; 32],
 }
 
@@ -274,7 +294,7 @@ impl Message for BlindEntry {
 pub struct OpenedEntry {
     /// The warrant's commitment.
     pub commitment: [u8; 32],
-    /// [`release_tag`].
+    /// H32("release", warrant digest, blind, review id).
     pub tag: [u8; 32],
 }
 
@@ -328,7 +348,15 @@ impl Message for DisclosedEntry {
     }
 }
 
-serde_as_bytes!(WarrantEntry, ShareReleasedEntry, RoundEntry, BlindEntry, OpenedEntry, DisclosedEntry);
+serde_as_bytes!(
+    BindingEntry,
+    WarrantEntry,
+    ShareReleasedEntry,
+    RoundEntry,
+    BlindEntry,
+    OpenedEntry,
+    DisclosedEntry
+);
 
 fn positive(from: &mut Reader<'_>, field: &'static str) -> Result<u16, DecodeError> {
     match from.le16(field)? {

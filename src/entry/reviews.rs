@@ -1,24 +1,7 @@
-//! Ledger entries: messages of their own kinds that name no account, no order and no time
-//! but boundaries. The manifest of a cohort (kind 10) is an entry of the reviews ledger as
-//! it stands.
+//! Entries of the reviews ledger. The manifest of a cohort (kind 10) is one too, as it is.
 
 use crate::time::Timestamp;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
-use sha2::{Digest, Sha256};
-
-/// Which ledger an entry belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ledger {
-    /// Manifests, published digests, edits, withdrawals and removals.
-    Reviews = 1,
-    /// Bindings, warrants, shares, rounds, openings and committees.
-    Openings = 2,
-}
-
-/// An entry's id: SHA-256 of its bytes. The outbox and the sequencer deduplicate by it.
-pub fn entry_id(entry: &[u8]) -> [u8; 32] {
-    Sha256::digest(entry).into()
-}
 
 /// Kind 16, 106 bytes: a review was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,13 +63,6 @@ impl RemovedEntry {
     pub const MAX_WHO: usize = 64;
     /// The most bytes that the grounds may have.
     pub const MAX_GROUNDS: usize = 480;
-}
-
-/// Kind 24, 34 bytes: a hiding commitment to the binding of a wallet key to an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindingEntry {
-    /// [`binding_commitment`](crate::token::binding_commitment).
-    pub commitment: [u8; 32],
 }
 
 impl Message for PublishedEntry {
@@ -174,17 +150,4 @@ impl Message for RemovedEntry {
     }
 }
 
-impl Message for BindingEntry {
-    const KIND: u8 = 24;
-    const NAME: &'static str = "binding entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.commitment);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { commitment: from.array("commitment")? })
-    }
-}
-
-serde_as_bytes!(PublishedEntry, EditedEntry, WithdrawnEntry, RemovedEntry, BindingEntry);
+serde_as_bytes!(PublishedEntry, EditedEntry, WithdrawnEntry, RemovedEntry);

@@ -1,0 +1,30 @@
+//! What the two ledgers hold: messages of their own kinds that name no account, no order and no
+//! time but boundaries. How a log keeps them is not told here.
+
+mod openings;
+mod reviews;
+
+pub use openings::{
+    BindingEntry, BlindEntry, DisclosedEntry, Members, OpenedEntry, RoundEntry, ShareReleasedEntry,
+    TrusteeSignatureError, WarrantAction, WarrantEntry,
+};
+#[doc(hidden)]
+pub use openings::{blind_commitment, release_tag, warrant_commitment};
+pub use reviews::{EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
+
+use sha2::{Digest, Sha256};
+
+/// Which ledger an entry belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ledger {
+    /// Manifests, published digests, edits, withdrawals and removals.
+    Reviews = 1,
+    /// Bindings, warrants, shares, rounds, openings and committees.
+    Openings = 2,
+}
+
+/// An entry's id: SHA-256 of its bytes. The outbox and the sequencer deduplicate by it.
+#[doc(hidden)]
+pub fn entry_id(entry: &[u8]) -> [u8; 32] {
+    Sha256::digest(entry).into()
+}
