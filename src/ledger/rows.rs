@@ -143,3 +143,45 @@ impl Record for Entry {
         Ok(Self(value.to_vec()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_the_keys_and_bytes_that_the_manual_shows() {
+        let mut frontier = Frontier::default();
+        [[3; 32], [4; 32], [5; 32]].into_iter().for_each(|leaf| frontier.push(leaf));
+        let peaks = frontier.peaks().as_flattened();
+        let index = 0x0102_u64.to_be_bytes();
+        assert_eq!(head(Ledger::Reviews).bytes(), b"lh\x01");
+        assert_eq!(tile(Ledger::Openings, 7, 0x0102).bytes(), [b"lt\x02\x07".as_slice(), &index].concat());
+        assert_eq!(entry(Ledger::Reviews, 0x0102).bytes(), [b"le\x01".as_slice(), &index].concat());
+        assert_eq!(index_of(Ledger::Reviews, &[9; 32]).bytes(), [b"ld\x01".as_slice(), &[9; 32]].concat());
+        assert_eq!(
+            (signed(Ledger::Reviews).bytes(), published(Ledger::Reviews).bytes()),
+            (b"lc\x01".as_slice(), b"lp\x01".as_slice())
+        );
+        assert_eq!(witnessed("log").bytes(), [b"lv".as_slice(), &entry_id(b"log")].concat());
+        assert_eq!(frontier.to_value(), [[1, 3, 0, 0, 0, 0, 0, 0, 0].as_slice(), peaks].concat());
+        assert_eq!(Tile(vec![[6; 32]; 2]).to_value(), [[1].as_slice(), &[6; 64]].concat());
+        assert_eq!(Index(0x0102).to_value(), [1, 2, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(StoredNote(b"note".to_vec()).to_value(), b"\x01note");
+        assert_eq!(Entry(b"\x01\x10".to_vec()).to_value(), b"\x01\x10");
+        assert_eq!(Frontier::from_value(&frontier.to_value()).unwrap(), frontier);
+    }
+
+    #[test]
+    fn a_row_that_no_log_writes_is_corrupt() {
+        let refused =
+            |error: Option<StoreError>, name| matches!(error, Some(StoreError::Corrupt(at)) if at == name);
+        for head in [[&[1, 3], [0; 7 + 32].as_slice()].concat(), [&[1], [0xff; 8].as_slice()].concat()] {
+            assert!(refused(Frontier::from_value(&head).err(), "ledger head"));
+        }
+        for tile in [vec![1], vec![1; 32], vec![1; 1 + 257 * 32], vec![2; 33]] {
+            assert!(refused(Tile::from_value(&tile).err(), "ledger tile"));
+        }
+        assert!(refused(Index::from_value(&[1; 8]).err(), "ledger index"));
+        assert!(refused(StoredNote::from_value(&[]).err(), "checkpoint"));
+    }
+}

@@ -127,6 +127,9 @@ impl<'a, A, E: From<StoreError>> Decision<'a, A, E> {
 /// Takes all decisions with one read and one commit a round: those that share a round share its
 /// durable write. What was refused before stays refused. A failed store fails those that were
 /// still open; the answers of the others stand.
+///
+/// Of the decisions that write one row, each round takes one: at most 256 of them fit into a call,
+/// and those beyond are [`StoreError::Contended`].
 pub fn decide_all<S: Store + ?Sized, A, E: From<StoreError>>(
     store: &S,
     decisions: Vec<Result<Decision<'_, A, E>, E>>,

@@ -464,6 +464,14 @@ fn a_decision_whose_row_always_changes_is_contended_after_256_rounds() {
 }
 
 #[test]
+fn of_the_decisions_that_write_one_row_256_fit_into_a_call() {
+    let store = Troubled::default();
+    let mut answers = decide_all(&store, (0..257).map(|_| Ok(increment(&key("row")))).collect());
+    assert_eq!(code(answers.pop().unwrap()), "store.contended");
+    assert!(answers.into_iter().map(Result::unwrap).eq(1..=256));
+}
+
+#[test]
 fn a_marker_holds_one_byte_and_a_message_its_own() {
     assert_eq!(Present.to_value(), [1]);
     assert!(Present::from_value(&[1]).is_ok());
