@@ -62,8 +62,8 @@ mod publication;
 mod reading;
 mod removal;
 mod rows;
+mod spent;
 mod submission;
-mod values;
 
 #[cfg(test)]
 #[cfg(feature = "wallet")]
