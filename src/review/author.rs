@@ -14,7 +14,7 @@ use crate::token::{AuthorAction, AuthorProof, Digest, Presentation, Review, Revi
 use crate::wire::Message;
 use sha2::{Digest as _, Sha256};
 
-/// An edit or a withdrawal takes effect at one of the next boundaries, of this number.
+/// The number of coming boundaries from which that of an edit or a withdrawal is drawn.
 const NEXT_BOUNDARIES: u64 = 3;
 
 /// The desk's answer to an accepted action.
@@ -129,7 +129,7 @@ impl<S: Store> Action<'_, S> {
         }
         self.core.is_author(self.proof, &held.presentation, 0, &held.digest)?;
         // Content and escrow go at once. The ledger's entry is written at the boundary at which
-        // the review would have been published: the withdrawal's time is nobody's business.
+        // the review would have been published: the time of the withdrawal stays unknown.
         let taken = TakenBack { publish_by: held.publish_by, proof_hash: self.proof_hash };
         change.put(&self.key, &ReviewRow::TakenBack(taken));
         Ok(self.receipt(None))
@@ -190,7 +190,7 @@ impl<S: Store> Action<'_, S> {
         let mut open: Vec<Timestamp> =
             (1..=NEXT_BOUNDARIES).map(|count| grid.nth_after(now, count)).collect();
         open.retain(|boundary| *boundary >= before);
-        // Empty only for a clock that stands behind the one that dated the last change.
+        // Empty only if this clock is behind the one that dated the last change.
         let Ok(count @ 1..) = u64::try_from(open.len()) else { return before };
         let drawn = usize::try_from(below(count, &mut *self.core.rng())).unwrap_or_default();
         open.get(drawn).copied().unwrap_or(before)

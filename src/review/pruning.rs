@@ -1,4 +1,4 @@
-//! Retention: what remains of a cohort when nobody can ask about it any more.
+//! Retention: what remains of a cohort after its retry window.
 //!
 //! The rows of spent tokens go; the cohort's own row stays, some 200 bytes, so that its tokens are
 //! refused by their window for ever. Published reviews stay in the listing.
@@ -18,7 +18,7 @@ impl<S: Store> Core<S> {
         while let Some(page) = pages.next()? {
             let keys: Vec<_> = page.into_iter().map(|found| found.key).collect();
             all_gone &= decide(&*self.store, keys.clone(), |rows, change| {
-                Ok::<_, StoreError>(delete_over(&keys, &rows, change))
+                Ok::<_, StoreError>(delete_what_is_over(&keys, &rows, change))
             })?;
         }
         Ok(all_gone && self.end_pruning(due)?)
@@ -42,7 +42,7 @@ impl<S: Store> Core<S> {
 
 /// Deletes those rows that are over; the answer is whether all were. Those that are kept are no
 /// preconditions: a later tick looks at them again.
-fn delete_over(keys: &[Key<ReviewRow>], rows: &[Option<ReviewRow>], change: &mut Change) -> bool {
+fn delete_what_is_over(keys: &[Key<ReviewRow>], rows: &[Option<ReviewRow>], change: &mut Change) -> bool {
     let mut all = true;
     for (key, row) in keys.iter().zip(rows) {
         let Some(row) = row else { continue };

@@ -15,7 +15,7 @@ use crate::token::{Accepted, CohortManifest, KeyPair, Presentation, ReviewId, Sc
 use crate::wire::Message;
 use std::sync::Arc;
 
-/// The schedule is taken up in parts of about this many rows.
+/// The schedule is worked off in parts of about this many rows.
 const DUE_AT_ONCE: usize = 1024;
 /// Publications are committed together once they hold this many reviews.
 const HELD_AT_ONCE: usize = 4096;
@@ -46,7 +46,7 @@ pub struct DeskReport {
 pub struct Batch {
     /// The cohort.
     pub scope: Scope,
-    /// Each review may be by any of this many distinct customers of standing, or more.
+    /// How many distinct customers of standing, at the least, could have written each review.
     pub at_least: u32,
     /// The boundary, the date of all of them.
     pub boundary: Timestamp,
@@ -174,7 +174,7 @@ impl<S: Store> Core<S> {
         Ok(Publication { core: self, due, at_least: manifest.at_least, pair, ids })
     }
 
-    /// Makes the next tick rewrite the store.
+    /// Marks the bucket as changed, so that the tick rewrites the store.
     pub(super) fn mark(&self, change: &mut Change) {
         let mut fresh = vec![0; 16];
         self.rng().fill_bytes(&mut fresh);
@@ -277,7 +277,7 @@ impl<'a, S: Store> Publication<'a, S> {
                         rating.count(held.review.stars())?;
                         published.push(self.publish(*id, key, held, change)?);
                     }
-                    Some(ReviewRow::TakenBack(taken)) => self.settle_taken_back(id, key, taken, change),
+                    Some(ReviewRow::TakenBack(taken)) => self.log_taken_back(id, key, taken, change),
                     _ => return Err(StoreError::Corrupt(ReviewRow::NAME).into()),
                 }
             }
@@ -320,7 +320,7 @@ impl<'a, S: Store> Publication<'a, S> {
         Ok(listed.into_published(id))
     }
 
-    fn settle_taken_back(&self, id: &ReviewId, key: &Key<ReviewRow>, taken: TakenBack, change: &mut Change) {
+    fn log_taken_back(&self, id: &ReviewId, key: &Key<ReviewRow>, taken: TakenBack, change: &mut Change) {
         let TakenBack { proof_hash, .. } = taken;
         let boundary = self.due.time;
         let entry = WithdrawnEntry { review_id: *id.as_bytes(), sequence: 1, proof_hash, boundary };
