@@ -58,7 +58,7 @@ fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let handle = platform.order_due(order)?;
     let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
     let (pending, request) = wallet.request(&issuer, &offer, &trust, rng)?;
-    let grant = platform.grant(account, merchant.clone(), request)?.wait()??;
+    let grant = platform.grant(account, merchant.clone(), request).wait()?;
     let token = wallet.finish(pending, &grant, rng)?;
 
     // When the order's virtual numbers have ended, for ever.
@@ -70,7 +70,7 @@ fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng)?;
 
     // Once per review, from a connection that carries no session: a signed receipt.
-    let receipt = platform.submit(presentation, review)?.wait()??;
+    let receipt = platform.submit(presentation, review).wait()?;
     receipt.verify(platform.public_key())?;
 
     // Every few minutes: seal and close cohorts, publish at the boundaries, apply edits.

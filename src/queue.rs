@@ -8,7 +8,8 @@
 //! are busy. With two workers one batch is verified while another is synced.
 //!
 //! The bound is what an overloaded service needs: it refuses ([`QueueError::Full`]) at once
-//! instead of answering everyone late.
+//! instead of answering everyone late. A refusal, too, comes through the [`Pending`] handle, so
+//! that a caller has one error to look at.
 //!
 //! `gate` holds the protocol of admission, gathering and completion; here are the threads.
 
@@ -69,7 +70,8 @@ describe_errors!(QueueError {
         "the worker failed and the request may or may not have been decided: asking again is safe";
 });
 
-/// A bounded queue of jobs `J`, each answered once with an `R`, and the threads that serve it.
+/// A bounded queue of jobs `J`, each answered once with an `R`, a `Result`, and the threads that
+/// serve it.
 ///
 /// Dropping it stops admission, lets the workers answer everything admitted, and joins them.
 pub(crate) struct GroupQueue<J, R> {
@@ -107,22 +109,22 @@ impl<J: Send + 'static, R: Send + 'static> GroupQueue<J, R> {
         }
         Ok(queue)
     }
+}
 
-    /// Admits one job.
-    ///
-    /// # Errors
-    /// [`QueueError::Full`] or [`QueueError::Stopped`]; the job is dropped, undecided.
-    pub(crate) fn submit(&self, job: J) -> Result<Pending<R>, QueueError> {
-        self.gate.admit_one(job)
+impl<J, T, E: From<QueueError>> GroupQueue<J, Result<T, E>> {
+    /// Admits one job. One that is refused ([`QueueError::Full`], [`QueueError::Stopped`]) is
+    /// dropped, undecided.
+    pub(crate) fn submit(&self, job: J) -> Pending<T, E> {
+        self.gate.admit(job).unwrap_or_else(|refusal| Pending::refused(refusal.into()))
     }
 
     /// Admits all of `jobs` or none; one handle for each, in order. More than the queue's
     /// capacity are never admitted. They need not be taken in one batch.
-    ///
-    /// # Errors
-    /// [`QueueError::Full`] or [`QueueError::Stopped`]; all jobs are dropped, undecided.
-    pub(crate) fn submit_many(&self, jobs: Vec<J>) -> Result<Vec<Pending<R>>, QueueError> {
-        self.gate.admit(jobs)
+    pub(crate) fn submit_all(&self, jobs: Vec<J>) -> Vec<Pending<T, E>> {
+        let count = jobs.len();
+        self.gate
+            .admit_all(jobs)
+            .unwrap_or_else(|refusal| (0..count).map(|_| Pending::refused(refusal.into())).collect())
     }
 }
 

@@ -138,13 +138,13 @@ fn act(
         Act::Bind => {
             let not_after = START.saturating_add(LIFE);
             let (hub, parties) = (courier(hub_of(number, false)), parties_of(number, false));
-            board.bind(Binding::courier(of, hub, parties, not_after))?.wait()?.map(text)
+            board.bind(Binding::courier(of, hub, parties, not_after)).wait().map(text)
         }
         Act::Replace => {
             let hub = Hub::Courier(courier(hub_of(number, true)));
             let replaces = VirtualNumber::new(before).unwrap();
             let parties = parties_of(number, true);
-            board.replace(Replacement { order: of, hub, parties, replaces })?.wait()?.map(text)
+            board.replace(Replacement { order: of, hub, parties, replaces }).wait().map(text)
         }
         Act::Release => board.release(&of, Leg::Courier).map(|()| "-".to_owned()),
         Act::Close => {

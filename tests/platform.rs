@@ -132,7 +132,7 @@ impl Customer {
         let trust = roots.pin(offer.issuer_key, offer.escrow_key).unwrap();
         let rng = &mut SystemRng::new();
         let (pending, request) = self.wallet.request(&name("shop.example"), &offer, &trust, rng).unwrap();
-        let grant = platform.grant(account, merchant, request).unwrap().wait().unwrap().unwrap();
+        let grant = platform.grant(account, merchant, request).wait().unwrap();
         (handle, self.wallet.finish(pending, &grant, rng).unwrap())
     }
 }
@@ -153,7 +153,7 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
         let parties = Parties { hub: hub.clone(), customer: customer.phone.clone() };
         let not_after = MONDAY.saturating_add(LIFE / 2);
         let binding = Binding::courier(order.clone(), name("courier 5"), parties, not_after);
-        let bound = platform.bind(binding).unwrap().wait().unwrap().unwrap();
+        let bound = platform.bind(binding).unwrap().wait().unwrap();
         let call = |number: VirtualNumber| {
             let request = RouteRequest {
                 caller: Caller::Presented(customer.phone.clone()),
@@ -192,7 +192,7 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
     let now = MONDAY.saturating_add(15 * DAY + 60);
     let scheduled = author.present_after_manifest(token, &review, &evidence, &trust, now, rng).unwrap();
     let scope = scheduled.presentation.scope().clone();
-    let receipt = platform.submit(scheduled.presentation, review.clone()).unwrap().wait().unwrap().unwrap();
+    let receipt = platform.submit(scheduled.presentation, review.clone()).wait().unwrap();
     receipt.verify(platform.public_key()).unwrap();
     let reports = pass(&platform, &clock, manifest.first_publication);
     assert_eq!(reports.last().unwrap().batches[0].reviews.len(), 1);
@@ -220,7 +220,7 @@ fn new_keys_are_those_of_both_services() {
     let review = Review::new(5, "bright", vec![]).unwrap();
     let presentation = customer.wallet.present_early_trusting_host_silence(&token, &review, rng).unwrap();
     assert_eq!(presentation.scope().key_id(), newest.id());
-    platform.submit(presentation, review).unwrap().wait().unwrap().unwrap();
+    platform.submit(presentation, review).wait().unwrap();
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn what_a_platform_was_opened_without_says_so_and_whose_matter_it_is() {
     let presentation =
         customer.wallet.present_early_trusting_host_silence(&token, &review, &mut SystemRng::new()).unwrap();
     let no_number = platform.close_order(&customer.order(&merchant), handle).unwrap_err();
-    let receipt = platform.submit(presentation.clone(), review).unwrap().wait().unwrap().unwrap();
+    let receipt = platform.submit(presentation.clone(), review).wait().unwrap();
     let no_ledger = platform.evidence(presentation.scope(), &receipt.review_id()).unwrap_err();
     for (error, code) in [(no_number, "platform.no_telephony"), (no_ledger, "platform.no_ledgers")] {
         assert_eq!((error.code(), error.audience(), error.is_retryable()), (code, Audience::Host, false));

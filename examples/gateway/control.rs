@@ -56,9 +56,7 @@ fn bind<S: Store>(service: &Service<S>, of: &Value) -> Answer {
         Leg::Merchant => Binding::merchant(order(of)?, parties, end),
         Leg::Courier => Binding::courier(order(of)?, name(of, "courier")?, parties, end),
     };
-    let pending = service.switchboard.bind(binding).map_err(|error| error.code().to_owned())?;
-    let bound = pending.wait().map_err(|error| error.code().to_owned())?;
-    let bound = bound.map_err(|error| error.code().to_owned())?;
+    let bound = service.switchboard.bind(binding).wait().map_err(|error| error.code().to_owned())?;
     Ok(json!({"number": bound.number.to_e164()}))
 }
 

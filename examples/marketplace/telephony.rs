@@ -184,11 +184,11 @@ impl<'a> Numbers<'a> {
             for &order in wanting {
                 let of = self.order_ref(order)?;
                 let parties = self.parties(order)?;
-                pending.push((order, switchboard.bind(Binding::merchant(of.clone(), parties, not_after))?));
+                pending.push((order, switchboard.bind(Binding::merchant(of.clone(), parties, not_after))));
                 opened.push(of);
             }
             for (order, bound) in pending {
-                let bound = bound.wait()??;
+                let bound = bound.wait()?;
                 self.exported[order].push(bound.number);
                 self.calls.numbers += 1;
                 let ends = bound.not_after.as_unix_seconds() / DAY;

@@ -79,7 +79,7 @@ async fn grant<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Bo
     let (merchant, request) = Fields::read(body, |fields| {
         Ok((fields.name("merchant")?, fields.message::<TokenRequest>("request")?))
     })?;
-    let grant = service.platform.grant(account, merchant, request)?.await??;
+    let grant = service.platform.grant(account, merchant, request).await?;
     Ok(json(&json!({ "grant": encoded(&grant) })))
 }
 

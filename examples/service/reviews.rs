@@ -37,7 +37,7 @@ async fn submit<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
     let (presentation, review) = Fields::read(body, |fields| {
         Ok((fields.message::<Presentation>("presentation")?, fields.message::<Review>("review")?))
     })?;
-    let receipt = service.platform.submit(presentation, review)?.await??;
+    let receipt = service.platform.submit(presentation, review).await?;
     Ok(json(&json!({ "receipt": encoded(&receipt) })))
 }
 

@@ -51,7 +51,7 @@ async fn bind<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
             _ => Err(Problem::field("leg")),
         }
     })?;
-    let bound = service.platform.bind(binding)?.await??;
+    let bound = service.platform.bind(binding)?.await?;
     Ok(json(&json!({
         "number": bound.number.to_e164(),
         "not_after": bound.not_after.as_unix_seconds(),

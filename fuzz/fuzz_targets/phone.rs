@@ -390,7 +390,7 @@ impl Run {
             Leg::Courier => Binding::courier(order_ref(order), hub_name.clone(), parties(who), end),
         };
         let binding = Binding { keep_merchant_closed: kept_closed, ..usual };
-        let answer = self.board().bind(binding).and_then(|pending| pending.wait().unwrap());
+        let answer = self.board().bind(binding).wait();
         if hub_phone == customer {
             return assert_eq!(code(answer), "switchboard.same_party");
         }
@@ -434,7 +434,7 @@ impl Run {
         let replaces = live.as_ref().ok().filter(|_| !stale).map_or(other, |live| live.number);
         let (hub, hub_name) = hub(who);
         let replacement = Replacement { order: order_ref(order), hub, parties: parties(who), replaces };
-        let answer = self.board().replace(replacement).and_then(|pending| pending.wait().unwrap());
+        let answer = self.board().replace(replacement).wait();
         if hub_phone == customer {
             return assert_eq!(code(answer), "switchboard.same_party");
         }

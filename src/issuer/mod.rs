@@ -227,17 +227,10 @@ impl<S: Store> Issuer<S> {
     /// [`IssuerError::ProofRefused`], [`IssuerError::AlreadyGranted`],
     /// [`IssuerError::WrongScope`], [`IssuerError::UnknownKey`], [`IssuerError::RetiredKey`],
     /// [`IssuerError::CohortClosed`], and the store's. When the key was retired or the cohort
-    /// closed, the device takes the order's next offer.
-    ///
-    /// # Errors
-    /// [`IssuerError::Queue`] when it is full or the service stops.
-    pub fn grant(
-        &self,
-        account: Name,
-        merchant: Name,
-        request: TokenRequest,
-    ) -> Result<Pending<Result<Grant, IssuerError>>, IssuerError> {
-        Ok(self.queue.submit(GrantJob { account, merchant, request })?)
+    /// closed, the device takes the order's next offer. [`IssuerError::Queue`] when the queue is
+    /// full or the service stops.
+    pub fn grant(&self, account: Name, merchant: Name, request: TokenRequest) -> Pending<Grant, IssuerError> {
+        self.queue.submit(GrantJob { account, merchant, request })
     }
 
     /// Takes the times at which orders' numbers ended, or will end, for ever; one result each.

@@ -226,17 +226,10 @@ impl<S: Store> Platform<S> {
         Ok(first(self.issuer.offers(&[OfferRequest { account, merchant, handle }]))??)
     }
 
-    /// Grants a token, once per order; await the answer or `.wait()` for it.
-    ///
-    /// # Errors
-    /// When the queue is full; the answer's errors are the issuer's.
-    pub fn grant(
-        &self,
-        account: Name,
-        merchant: Name,
-        request: TokenRequest,
-    ) -> Result<Pending<Result<Grant, IssuerError>>, PlatformError> {
-        Ok(self.issuer.grant(account, merchant, request)?)
+    /// Grants a token, once per order; await the answer or `.wait()` for it. See
+    /// [`Issuer::grant`].
+    pub fn grant(&self, account: Name, merchant: Name, request: TokenRequest) -> Pending<Grant, IssuerError> {
+        self.issuer.grant(account, merchant, request)
     }
 
     /// Reports that every virtual number of an order is dead from `report.at` on, for ever.
@@ -248,12 +241,12 @@ impl<S: Store> Platform<S> {
     }
 
     /// Makes a virtual number between two parties of an order; await the answer or `.wait()` for
-    /// it.
+    /// it. See [`Switchboard::bind`].
     ///
     /// # Errors
-    /// As [`Switchboard::bind`]; [`PlatformError::NoTelephony`].
-    pub fn bind(&self, binding: Binding) -> Result<Pending<Result<Bound, SwitchboardError>>, PlatformError> {
-        Ok(self.telephony()?.bind(binding)?)
+    /// [`PlatformError::NoTelephony`].
+    pub fn bind(&self, binding: Binding) -> Result<Pending<Bound, SwitchboardError>, PlatformError> {
+        Ok(self.telephony()?.bind(binding))
     }
 
     /// Decides one call or message to a virtual number.
@@ -291,16 +284,10 @@ impl<S: Store> Platform<S> {
         Ok(self.issuer.manifests_of(merchant, after, limit)?)
     }
 
-    /// Accepts a review, once per token; await the receipt or `.wait()` for it.
-    ///
-    /// # Errors
-    /// When the queue is full; the answer's errors are the desk's.
-    pub fn submit(
-        &self,
-        presentation: Presentation,
-        review: Review,
-    ) -> Result<Pending<Result<Receipt, DeskError>>, PlatformError> {
-        Ok(self.desk.submit(Submission { presentation, review })?)
+    /// Accepts a review, once per token; await the receipt or `.wait()` for it. See
+    /// [`ReviewDesk::submit`].
+    pub fn submit(&self, presentation: Presentation, review: Review) -> Pending<Receipt, DeskError> {
+        self.desk.submit(Submission { presentation, review })
     }
 
     /// An author's edit or withdrawal.
@@ -373,10 +360,10 @@ impl<S: Store> Platform<S> {
         // is idempotent. One that the desk refuses stays with the issuer and is tried again.
         let mut failed = Vec::new();
         let mut admitted: Vec<Scope> = Vec::with_capacity(issued.manifests.len());
-        for (manifest, answer) in issued.manifests.iter().zip(self.desk.admit_many(&issued.manifests)) {
+        for (manifest, answer) in issued.manifests.iter().zip(self.desk.admit_all(&issued.manifests)) {
             match answer {
                 Ok(()) => admitted.push(manifest.claimed_scope().clone()),
-                Err(error) if error.is_retryable() || error.is_closed_store() => return Err(error.into()),
+                Err(error) if error.ends_the_tick() => return Err(error.into()),
                 Err(error) => failed.push(error),
             }
         }

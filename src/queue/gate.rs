@@ -46,20 +46,6 @@ impl<J, R> Gate<J, R> {
         Self { waiting: Mutex::new(waiting), arrived: Condvar::new(), capacity }
     }
 
-    /// Admits one job.
-    pub(super) fn admit_one(&self, job: J) -> Result<Pending<R>, QueueError> {
-        let (entry, pending) = promise(job);
-        self.enter(1, std::iter::once(entry))?;
-        Ok(pending)
-    }
-
-    /// Admits all of `jobs` or none.
-    pub(super) fn admit(&self, jobs: Vec<J>) -> Result<Vec<Pending<R>>, QueueError> {
-        let (entries, pending): (Vec<_>, Vec<_>) = jobs.into_iter().map(promise).unzip();
-        self.enter(entries.len(), entries.into_iter())?;
-        Ok(pending)
-    }
-
     /// `entries` is taken by value and outlives the lock's guard: what is refused is dropped
     /// outside it.
     fn enter(&self, count: usize, entries: impl Iterator<Item = Entry<J, R>>) -> Result<(), QueueError> {
@@ -103,36 +89,61 @@ impl<J, R> Gate<J, R> {
     }
 }
 
-/// The answer to a request that a service has admitted: a [`Future`] of no particular executor,
-/// or [`wait`](Self::wait) for it on this thread.
+impl<J, T, E> Gate<J, Result<T, E>> {
+    /// Admits one job.
+    pub(super) fn admit(&self, job: J) -> Result<Pending<T, E>, QueueError> {
+        let (entry, pending) = promise(job);
+        self.enter(1, std::iter::once(entry))?;
+        Ok(pending)
+    }
+
+    /// Admits all of `jobs` or none.
+    pub(super) fn admit_all(&self, jobs: Vec<J>) -> Result<Vec<Pending<T, E>>, QueueError> {
+        let (entries, pending): (Vec<_>, Vec<_>) = jobs.into_iter().map(promise).unzip();
+        self.enter(entries.len(), entries.into_iter())?;
+        Ok(pending)
+    }
+}
+
+/// The answer to a request: a [`Future`] of no particular executor, or [`wait`](Self::wait) for
+/// it on this thread. A request that the queue refused is answered already, with the refusal.
 ///
 /// Dropping it does not take the request back: it is decided all the same.
 ///
 /// # Panics
 /// Polling it again after it has answered panics, as futures do.
 #[must_use = "the request is decided all the same, but its answer is lost"]
-pub struct Pending<R> {
-    slot: Arc<Slot<R>>,
+pub struct Pending<T, E> {
+    slot: Arc<Slot<Result<T, E>>>,
 }
 
-impl<R> Pending<R> {
+impl<T, E> Pending<T, E> {
+    /// The answer to what is refused before it comes to a queue.
+    pub(crate) fn refused(error: E) -> Self {
+        Self { slot: Slot::new(Answer::Given(Ok(Err(error)))) }
+    }
+}
+
+impl<T, E: From<QueueError>> Pending<T, E> {
     /// Waits for the answer. It blocks the thread: in asynchronous code await the handle instead.
     ///
     /// # Errors
-    /// [`QueueError::Lost`] when the worker failed; the request may or may not have been decided.
-    pub fn wait(self) -> Result<R, QueueError> {
+    /// The service's. Among them are [`QueueError::Full`] and [`QueueError::Stopped`], by which
+    /// the request was not admitted, and [`QueueError::Lost`] when the worker failed: it may or
+    /// may not have been decided.
+    pub fn wait(self) -> Result<T, E> {
         let mut answer = lock(&self.slot.answer);
         loop {
             if let Some(result) = answer.take() {
-                return result;
+                return result.map_err(E::from).flatten();
             }
             answer = self.slot.answered.wait(answer).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
-impl<R> Future for Pending<R> {
-    type Output = Result<R, QueueError>;
+impl<T, E: From<QueueError>> Future for Pending<T, E> {
+    type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // A waker is foreign code: cloned before the lock is taken, and the one it replaces (only
@@ -140,7 +151,7 @@ impl<R> Future for Pending<R> {
         let waker = context.waker().clone();
         let mut answer = lock(&self.slot.answer);
         if let Some(result) = answer.take() {
-            return Poll::Ready(result);
+            return Poll::Ready(result.map_err(E::from).flatten());
         }
         let replaced = mem::replace(&mut *answer, Answer::Awaited(Some(waker)));
         drop(answer);
@@ -150,7 +161,7 @@ impl<R> Future for Pending<R> {
 }
 
 /// Prints nothing of the answer.
-impl<R> std::fmt::Debug for Pending<R> {
+impl<T, E> std::fmt::Debug for Pending<T, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pending").finish_non_exhaustive()
     }
@@ -160,6 +171,12 @@ impl<R> std::fmt::Debug for Pending<R> {
 struct Slot<R> {
     answer: Mutex<Answer<R>>,
     answered: Condvar,
+}
+
+impl<R> Slot<R> {
+    fn new(answer: Answer<R>) -> Arc<Self> {
+        Arc::new(Self { answer: Mutex::new(answer), answered: Condvar::new() })
+    }
 }
 
 enum Answer<R> {
@@ -188,8 +205,8 @@ pub(super) struct Promise<R> {
     slot: Option<Arc<Slot<R>>>,
 }
 
-fn promise<J, R>(job: J) -> (Entry<J, R>, Pending<R>) {
-    let slot = Arc::new(Slot { answer: Mutex::new(Answer::Awaited(None)), answered: Condvar::new() });
+fn promise<J, T, E>(job: J) -> (Entry<J, Result<T, E>>, Pending<T, E>) {
+    let slot = Slot::new(Answer::Awaited(None));
     let promise = Promise { slot: Some(Arc::clone(&slot)) };
     (Entry { job, promise }, Pending { slot })
 }

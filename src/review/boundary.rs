@@ -1,14 +1,12 @@
 //! What else happens at boundaries: edits, withdrawals and removals that waited, and the
 //! erasure of escrows.
 
-use super::publication::CHUNK;
 use super::reading::Rating;
-use super::rows::{self, Due, Task};
-use super::values::{Change, LastAction, ListedRow, ReviewRow, Settled, Standing, Stored, Waiting, read_row};
+use super::rows::{self, Due, ListedRow, RatingRow, Task};
+use super::spent::{LastAction, ListingState, ReviewRow, Settled, Waiting, WaitingChange};
 use super::{Core, DeskError};
 use crate::ledger::{EditedEntry, Ledger, WithdrawnEntry, outbox};
-use crate::store::decide::{Decision, Step, run, run_one};
-use crate::store::{Commit, RowKey, Store, StoreError};
+use crate::store::{Change, Decision, Key, Record, Store, StoreError, decide, decide_all};
 use crate::token::ReviewId;
 use crate::wire::Message;
 
@@ -22,96 +20,90 @@ pub(super) struct Applied {
 impl<S: Store> Core<S> {
     /// Applies what waited for one boundary at one merchant, in one commit.
     pub(super) fn apply(&self, due: &[&Due]) -> Result<Applied, DeskError> {
-        let ids = due.iter().filter_map(|due| match due.task {
-            Task::Apply(id) => Some((*due, id)),
+        let Some(first) = due.first() else { return Ok(Applied::default()) };
+        let (merchant, boundary) = (first.scope.merchant(), first.time);
+        let of_each = |due: &&Due| match due.task {
+            Task::Apply(id) => {
+                Some((id, (due.key(), rows::review(&due.scope, &id), rows::listed(merchant, &id))))
+            }
             _ => None,
-        });
-        Ok(run_one(&*self.store, Application { core: self, due: ids.collect() })?)
+        };
+        let (ids, keys): (Vec<ReviewId>, Vec<_>) = due.iter().filter_map(of_each).unzip();
+        let rating_key = rows::rating(merchant);
+        decide(&*self.store, (rating_key.clone(), keys.clone()), |(rating, rows), change| {
+            let mut applied = Applied::default();
+            let RatingRow(mut rating) = rating.unwrap_or_default();
+            let mut changed = false;
+            for ((id, (due, review_key, listed_key)), rows) in ids.iter().zip(&keys).zip(rows) {
+                // An absent row of the schedule: another tick has done it.
+                let (Some(_), Some(review), listed) = rows else { continue };
+                change.delete(due);
+                let ReviewRow::Settled(mut settled) = review else {
+                    return Err(StoreError::Corrupt(ReviewRow::NAME));
+                };
+                let Some(waiting) = settled.waiting.take_if(|waiting| waiting.boundary == boundary) else {
+                    continue;
+                };
+                let (rating, applied) = (&mut rating, &mut applied);
+                let effect = Effect { id, settled: &mut settled, rating, applied };
+                effect.take(waiting, listed_key, listed, change)?;
+                change.put(review_key, &ReviewRow::Settled(settled));
+                changed = true;
+            }
+            if changed {
+                change.put(&rating_key, &RatingRow(rating));
+                self.mark(change);
+            }
+            Ok(applied)
+        })
+        .map_err(DeskError::from)
     }
 
     /// Erases the escrows of a cohort; `false` while something of it is still held, because
     /// its publication failed. Each row is a decision of its own: a crash leaves the task due
     /// and the rest of the rows as they were.
     pub(super) fn erase(&self, due: &Due) -> Result<bool, DeskError> {
-        let (bucket, prefix) = (rows::bucket(due.scope.merchant()), rows::reviews_of(&due.scope));
-        let mut after: Option<Vec<u8>> = None;
+        let mut pages = rows::reviews_of(&*self.store, &due.scope);
         let mut all_settled = true;
-        loop {
-            let found = self.store.scan(bucket, &prefix, after.as_deref(), CHUNK)?;
+        while let Some(page) = pages.next()? {
             let mut erasures = Vec::new();
-            for row in &found {
-                match ReviewRow::from_value(&row.value)? {
+            for found in page {
+                match found.row()? {
                     ReviewRow::Held(_) => all_settled = false,
                     ReviewRow::Settled(settled) if settled.evidence.is_some() => {
-                        erasures.push(Erasure { at: RowKey { bucket, key: row.key.clone() } });
+                        erasures.push(Ok(erase_escrow(found.key)));
                     }
                     _ => {}
                 }
             }
-            run(&*self.store, &mut erasures).into_iter().collect::<Result<(), _>>()?;
-            after = found.last().map(|row| row.key.clone());
-            if found.len() < CHUNK {
-                break;
+            decide_all(&*self.store, erasures).into_iter().collect::<Result<(), StoreError>>()?;
+        }
+        Ok(all_settled && self.end_erasure(due)?)
+    }
+
+    /// The mark makes the tick rewrite the store, so that the file lets go of what was erased.
+    fn end_erasure(&self, due: &Due) -> Result<bool, DeskError> {
+        let due = due.key();
+        decide(&*self.store, due.clone(), |scheduled, change| {
+            if scheduled.is_some() {
+                change.delete(&due);
+                self.mark(change);
             }
-        }
-        if !all_settled {
-            return Ok(false);
-        }
-        Ok(run_one(&*self.store, Erased { core: self, due })?)
+            Ok(scheduled.is_some())
+        })
     }
 }
 
-/// Applies what waits with some reviews of a merchant.
-struct Application<'a, S> {
-    core: &'a Core<S>,
-    due: Vec<(&'a Due, ReviewId)>,
-}
-
-impl<S: Store> Decision for Application<'_, S> {
-    type Answer = Applied;
-
-    fn keys(&self) -> Vec<RowKey> {
-        let merchant = self.due.first().map(|(due, _)| due.scope.merchant());
-        let of_each = self.due.iter().flat_map(|(due, id)| {
-            [due.row_key(), rows::review(&due.scope, id), rows::listed(due.scope.merchant(), id)]
-        });
-        merchant.map(rows::rating).into_iter().chain(of_each).collect()
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let mut applied = Applied::default();
-        let (Some((first, _)), Some((stored_rating, rest))) = (self.due.first(), rows.split_first()) else {
-            return Ok(Step::Answer(applied));
-        };
-        let RowKey { bucket, key: rating_key } = rows::rating(first.scope.merchant());
-        let mut rating: Rating = read_row(stored_rating.as_deref())?.unwrap_or_default();
-        let mut commit = Commit::new(bucket).expect(&rating_key, stored_rating.as_deref());
-        let mut changed = false;
-        for ((due, id), stored) in self.due.iter().zip(rest.chunks(3)) {
-            // An absent row of the schedule: somebody else has done it.
-            let [Some(scheduled), Some(stored_review), stored_listed] = stored else { continue };
-            let (schedule_key, review_key) = (due.key(), rows::review(&due.scope, id).key);
-            commit = commit.expect(&schedule_key, Some(scheduled)).delete(schedule_key);
-            commit = commit.expect(&review_key, Some(stored_review));
-            let ReviewRow::Settled(mut settled) = ReviewRow::from_value(stored_review)? else {
-                return Err(StoreError::Corrupt(ReviewRow::NAME));
-            };
-            let Some(waiting) = settled.waiting.take_if(|waiting| waiting.boundary == due.time) else {
-                continue;
-            };
-            let listed_key = rows::listed(due.scope.merchant(), id).key;
-            commit = commit.expect(&listed_key, stored_listed.as_deref());
-            let listed = read_row::<ListedRow>(stored_listed.as_deref())?;
-            let change = Effect { id, settled: &mut settled, rating: &mut rating, applied: &mut applied };
-            commit = change.take(commit, listed_key, listed, waiting)?;
-            commit = commit.put(review_key, ReviewRow::Settled(settled).to_value());
-            changed = true;
+fn erase_escrow(key: Key<ReviewRow>) -> Decision<'static, (), StoreError> {
+    Decision::new(key.clone(), move |row, change| {
+        match row {
+            Some(ReviewRow::Settled(settled)) if settled.evidence.is_some() => {
+                change.put(&key, &ReviewRow::settled(Settled { evidence: None, ..*settled }));
+            }
+            _ => {}
         }
-        if changed {
-            commit = self.core.mark(commit.put(rating_key, rating.to_value()));
-        }
-        Ok(Step::Commit(commit, applied))
-    }
+        Ok(())
+    })
 }
 
 /// One change that takes effect, and all that it touches.
@@ -125,92 +117,38 @@ struct Effect<'a> {
 impl Effect<'_> {
     fn take(
         self,
-        commit: Commit,
-        listed_key: Vec<u8>,
+        Waiting { boundary, change: waiting }: Waiting,
+        listed_key: &Key<ListedRow>,
         listed: Option<ListedRow>,
-        Waiting { boundary, change }: Waiting,
-    ) -> Result<Commit, StoreError> {
-        let review = match change {
-            Change::Uncount(stars) => {
-                self.rating.uncount(stars)?;
-                return Ok(commit);
-            }
-            Change::Withdraw => None,
-            Change::Edit(review) => Some(review),
+        change: &mut Change,
+    ) -> Result<(), StoreError> {
+        let review = match waiting {
+            WaitingChange::Uncount(stars) => return self.rating.uncount(stars),
+            WaitingChange::Withdraw => None,
+            WaitingChange::Edit(review) => Some(review),
         };
         let listed = listed.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
         let LastAction { sequence, proof_hash, .. } =
             self.settled.last.ok_or(StoreError::Corrupt(ReviewRow::NAME))?;
         let review_id = *self.id.as_bytes();
         self.rating.uncount(listed.review.stars())?;
-        let (commit, entry) = match review {
+        let entry = match review {
             None => {
                 self.applied.withdrawals += 1;
-                self.settled.standing = Standing::Withdrawn;
-                let entry = WithdrawnEntry { review_id, sequence, proof_hash, boundary };
-                (commit.delete(listed_key), entry.to_bytes())
+                self.settled.state = ListingState::Withdrawn;
+                change.delete(listed_key);
+                WithdrawnEntry { review_id, sequence, proof_hash, boundary }.to_bytes()
             }
             Some(review) => {
                 self.applied.edits += 1;
                 self.rating.count(review.stars())?;
                 let review_digest = review.digest();
                 self.settled.listed = review_digest;
-                let entry = EditedEntry { review_id, sequence, review_digest, proof_hash, boundary };
-                let row = ListedRow { edited: true, review, ..listed };
-                (commit.put(listed_key, row.to_value()), entry.to_bytes())
+                change.put(listed_key, &ListedRow { edited: true, review, ..listed });
+                EditedEntry { review_id, sequence, review_digest, proof_hash, boundary }.to_bytes()
             }
         };
-        Ok(outbox::append(commit, Ledger::Reviews, entry))
-    }
-}
-
-/// Erases one review's escrow.
-struct Erasure {
-    at: RowKey,
-}
-
-impl Decision for Erasure {
-    type Answer = ();
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.at.clone()]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<()>, StoreError> {
-        let stored = rows.first().and_then(Option::as_deref);
-        match read_row::<ReviewRow>(stored)? {
-            Some(ReviewRow::Settled(settled)) if settled.evidence.is_some() => {
-                let RowKey { bucket, key } = self.at.clone();
-                let row = ReviewRow::Settled(Box::new(Settled { evidence: None, ..*settled }));
-                Ok(Step::Commit(Commit::new(bucket).expect(&key, stored).put(key, row.to_value()), ()))
-            }
-            _ => Ok(Step::Answer(())),
-        }
-    }
-}
-
-/// Ends a cohort's erasure. The mark makes the tick rewrite the store, so that the file lets
-/// go of what was erased.
-struct Erased<'a, S> {
-    core: &'a Core<S>,
-    due: &'a Due,
-}
-
-impl<S: Store> Decision for Erased<'_, S> {
-    type Answer = bool;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.due.row_key()]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<bool>, StoreError> {
-        let RowKey { bucket, key } = self.due.row_key();
-        match rows.first().and_then(Option::as_deref) {
-            None => Ok(Step::Answer(false)),
-            scheduled => {
-                let commit = Commit::new(bucket).expect(&key, scheduled).delete(key);
-                Ok(Step::Commit(self.core.mark(commit), true))
-            }
-        }
+        outbox::put(change, Ledger::Reviews, entry);
+        Ok(())
     }
 }

@@ -15,8 +15,8 @@ pub struct DeskConfig {
     /// How long after a cohort's window has ended its escrows are kept for the trustees, in
     /// seconds.
     pub opening_window: u64,
-    /// How long after that the rows of spent tokens are kept, in seconds, so that whoever asks
-    /// again gets the same answer. Then they are pruned: the window refuses the tokens, and
+    /// How long after that the rows of spent tokens are kept, in seconds, so that a device that
+    /// asks again gets the same answer. Then they are pruned: the window refuses the tokens, and
     /// what is published stays.
     pub retry_window: u64,
     /// The bounds of the queue that submissions go through.

@@ -18,19 +18,19 @@
 //! 5. [`evidence`](ReviewDesk::evidence): what trustees need to open a review, until the
 //!    opening window ends and the escrows are erased.
 //!
-//! **What is stored.** A token's serial stays spent, whatever becomes of its review, until nobody
-//! could present it any more: then its row is pruned, and the row of its cohort, which stays for
-//! ever, refuses it by its window.
-//! Withdrawing a held review deletes its content and its escrow in the same commit. The
-//! escrow of a published review outlives its withdrawal and its removal, so that nobody
-//! escapes the trustees by selling the withdrawal. The bytes that a deletion leaves in the
+//! **What is stored.** A token's serial stays spent, whatever becomes of its review, until it
+//! could not be presented any more: then its row is pruned, and the row of its cohort, which
+//! stays for ever, refuses it by its window.
+//! Withdrawing a held review deletes its content and its escrow in the same commit. The escrow
+//! of a published review outlives its withdrawal and its removal, so that an author cannot
+//! escape the trustees by selling the withdrawal. The bytes that a deletion leaves in the
 //! engine's file, and the order in which rows arrived, go with the next [`Store::rewrite`],
 //! which the tick runs after every boundary; write-ahead logs and backups are the operator's
 //! part.
 //!
 //! **Several desks** may work on one store, and clocks may disagree: every decision rests on
 //! rows. A boundary is *sealed* in the cohort's row before anything is published at it, and
-//! from then on nobody accepts for it.
+//! from then on no desk accepts for it.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -46,7 +46,7 @@
 //! let platform = Arc::new(PlatformKey::generate(rng));
 //! let store = Arc::new(MemoryStore::new());
 //! let desk = ReviewDesk::open(store, DeskConfig::default(), keys, platform, Environment::system())?;
-//! // desk.submit(submission)?.wait()?? gives a receipt; a timer calls tick.
+//! // desk.submit(submission).wait()? gives a receipt; a timer calls tick.
 //! assert!(desk.tick()?.batches.is_empty());
 //! assert_eq!(desk.rating(&Name::new("merchant 17")?)?.mean(), None);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -62,8 +62,8 @@ mod publication;
 mod reading;
 mod removal;
 mod rows;
+mod spent;
 mod submission;
-mod values;
 
 #[cfg(test)]
 #[cfg(feature = "wallet")]
@@ -135,21 +135,21 @@ impl<S: Store> ReviewDesk<S> {
     }
 
     /// Admits a closed cohort: from now on its reviews have boundaries. Again with the same
-    /// manifest changes nothing.
+    /// manifest: no effect.
     ///
     /// # Errors
     /// [`DeskError::ManifestRefused`], [`DeskError::OffGrid`], [`DeskError::UnknownKey`],
     /// [`DeskError::WrongEscrow`]; [`DeskError::ManifestConflict`] when the scope has another
     /// manifest; [`DeskError::Store`].
     pub fn admit(&self, manifest: &SignedManifest) -> Result<(), DeskError> {
-        self.admit_many(std::slice::from_ref(manifest)).pop().unwrap_or(Err(DeskError::ManifestRefused))
+        self.admit_all(std::slice::from_ref(manifest)).pop().unwrap_or(Err(DeskError::ManifestRefused))
     }
 
     /// Admits many closed cohorts with one durable commit; one answer for each, in order.
     ///
     /// # Errors
     /// As [`ReviewDesk::admit`], each for itself.
-    pub fn admit_many(&self, manifests: &[SignedManifest]) -> Vec<Result<(), DeskError>> {
+    pub fn admit_all(&self, manifests: &[SignedManifest]) -> Vec<Result<(), DeskError>> {
         self.core.admit(manifests)
     }
 
@@ -161,26 +161,20 @@ impl<S: Store> ReviewDesk<S> {
     /// submission) the receipt has no boundary; from publication on it names the one at
     /// which the review was published.
     ///
-    /// # Errors
-    /// [`DeskError::Queue`] when the queue is full or stopped. The pending answer:
-    /// [`DeskError::UnknownKey`], [`DeskError::WrongEscrow`], [`DeskError::WindowOver`],
-    /// [`DeskError::RetiredKey`] (without a manifest), [`DeskError::Spent`] when the token
-    /// has signed another review, [`DeskError::Withdrawn`], [`DeskError::Refused`] when the
-    /// presentation does not verify, [`DeskError::Store`].
-    pub fn submit(&self, submission: Submission) -> Result<Pending<Result<Receipt, DeskError>>, DeskError> {
-        Ok(self.queue.submit(Job::new(submission))?)
+    /// The answer's errors: [`DeskError::UnknownKey`], [`DeskError::WrongEscrow`],
+    /// [`DeskError::WindowOver`], [`DeskError::RetiredKey`] (without a manifest),
+    /// [`DeskError::Spent`] when the token has signed another review, [`DeskError::Withdrawn`],
+    /// [`DeskError::Refused`] when the presentation does not verify, [`DeskError::Store`], and
+    /// [`DeskError::Queue`] when the queue is full or stopped.
+    pub fn submit(&self, submission: Submission) -> Pending<Receipt, DeskError> {
+        self.queue.submit(Job::new(submission))
     }
 
     /// Takes in many reviews, all or none of them into the queue; one answer for each, in
-    /// order. A bad one never fails its neighbours.
-    ///
-    /// # Errors
-    /// As for [`submit`](Self::submit).
-    pub fn submit_many(
-        &self,
-        submissions: Vec<Submission>,
-    ) -> Result<Vec<Pending<Result<Receipt, DeskError>>>, DeskError> {
-        Ok(self.queue.submit_many(submissions.into_iter().map(Job::new).collect())?)
+    /// order. A bad one never fails its neighbours. If the queue has no room for all of them,
+    /// every answer is [`DeskError::Queue`].
+    pub fn submit_all(&self, submissions: Vec<Submission>) -> Vec<Pending<Receipt, DeskError>> {
+        self.queue.submit_all(submissions.into_iter().map(Job::new).collect())
     }
 
     /// Does everything that has become due: publishes cohorts at their boundaries, applies
@@ -224,7 +218,7 @@ impl<S: Store> ReviewDesk<S> {
         self.core.act(scope, proof, edited)
     }
 
-    /// Checks that whoever made `proof` wrote the review, for the 32 bytes that the audience
+    /// Checks that the maker of `proof` wrote the review, for the 32 bytes that the audience
     /// chose. Changes nothing, uses no sequence number up, and is not logged.
     ///
     /// # Errors
@@ -242,8 +236,8 @@ impl<S: Store> ReviewDesk<S> {
 
     /// Takes a published review out of the listing at once; an entry for the reviews ledger
     /// says who did, and on what grounds, in the same commit. The rating changes at the next
-    /// boundary. What waited with the review is dropped. Again changes nothing, whatever the
-    /// second call's grounds.
+    /// boundary. What waited with the review is dropped. Idempotent: the first call's
+    /// grounds stand.
     ///
     /// `who` has 1 to 64 bytes, `grounds` 1 to 480.
     ///

@@ -1,14 +1,13 @@
 //! What everybody may read, and what trustees get.
 
-use super::rows;
-use super::values::{ListedRow, ReviewRow, Stored, read_message, read_presentation, read_row};
+use super::rows::{self, ListedRow, RatingRow};
+use super::spent::{ReviewRow, read_message};
 use super::{Core, DeskError};
 use crate::ledger::PublishedEntry;
 use crate::name::Name;
-use crate::store::{Store, StoreError};
+use crate::store::{Found, Record, Store, StoreError, read};
 use crate::time::Timestamp;
 use crate::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
-use crate::wire::{DecodeError, Reader, Writer};
 
 /// A review in the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,25 +53,9 @@ impl Rating {
 
     fn change(&mut self, stars: u8, by: impl Fn(u64) -> Option<u64>) -> Result<(), StoreError> {
         let count = usize::from(stars).checked_sub(1).and_then(|at| self.counts.get_mut(at));
-        let count = count.ok_or(StoreError::Corrupt(Self::NAME))?;
-        *count = by(*count).ok_or(StoreError::Corrupt(Self::NAME))?;
+        let count = count.ok_or(StoreError::Corrupt(RatingRow::NAME))?;
+        *count = by(*count).ok_or(StoreError::Corrupt(RatingRow::NAME))?;
         Ok(())
-    }
-}
-
-impl Stored for Rating {
-    const NAME: &'static str = "rating";
-
-    fn encode(&self, out: &mut Writer) {
-        self.counts.iter().for_each(|count| out.le64(*count));
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut counts = [0; 5];
-        for count in &mut counts {
-            *count = from.le64("count")?;
-        }
-        Ok(Self { counts })
     }
 }
 
@@ -108,19 +91,14 @@ impl<S: Store> Core<S> {
         after: Option<&ReviewId>,
         limit: usize,
     ) -> Result<Vec<PublishedReview>, DeskError> {
-        let after = after.map(|id| rows::listed(merchant, id).key);
-        let prefix = rows::listing_of(merchant);
-        let found = self.store.scan(rows::bucket(merchant), &prefix, after.as_deref(), limit)?;
-        let read = |row: crate::store::Row| {
-            let ListedRow { scope, published_at, edited, review } = ListedRow::from_value(&row.value)?;
-            Ok(PublishedReview { review_id: rows::id_of(&row.key)?, scope, review, published_at, edited })
-        };
-        found.into_iter().map(read).collect()
+        let after = after.map(|id| rows::listed(merchant, id).bytes().to_vec());
+        let page = rows::listing_of(&*self.store, merchant, limit).after(after).next()?.unwrap_or_default();
+        let published = |found: &Found<ListedRow>| Ok(found.row()?.into_published(rows::id_of(&found.key)?));
+        page.iter().take(limit).map(published).collect()
     }
 
     pub(super) fn rating(&self, merchant: &Name) -> Result<Rating, DeskError> {
-        let rows = self.store.read(&[rows::rating(merchant)])?;
-        Ok(read_row(rows.first().and_then(Option::as_deref))?.unwrap_or_default())
+        Ok(read(&*self.store, &rows::rating(merchant))?.unwrap_or_default().0)
     }
 
     pub(super) fn evidence(
@@ -128,12 +106,12 @@ impl<S: Store> Core<S> {
         scope: &Scope,
         review_id: &ReviewId,
     ) -> Result<Option<AcceptedReview>, DeskError> {
-        let rows = self.store.read(&[rows::review(scope, review_id)])?;
-        let row = read_row::<ReviewRow>(rows.first().and_then(Option::as_deref))?;
-        let Some(ReviewRow::Settled(settled)) = row else { return Ok(None) };
+        let Some(ReviewRow::Settled(settled)) = read(&*self.store, &rows::review(scope, review_id))? else {
+            return Ok(None);
+        };
         let Some(evidence) = settled.evidence else { return Ok(None) };
         Ok(Some(AcceptedReview {
-            presentation: read_presentation(&evidence.presentation)?,
+            presentation: read_message(&evidence.presentation)?,
             accepted: read_message(&evidence.accepted)?,
             review_digest: settled.submitted,
             published_at: settled.published_at,

@@ -1,12 +1,10 @@
 //! The platform's own removals: seen by everybody, with who and why.
 
-use super::rows::{self, DUE_VALUE, Due, Task};
-use super::values::{Change, ListedRow, ReviewRow, Settled, Standing, Stored, Waiting, read_row};
+use super::rows::{self, Due, ListedRow, Task};
+use super::spent::{ListingState, ReviewRow, Settled, Waiting, WaitingChange};
 use super::{Core, DeskError};
 use crate::ledger::{Ledger, RemovedEntry, outbox};
-use crate::store::decide::{Decision, Step, run_one};
-use crate::store::{Commit, RowKey, Store, StoreError};
-use crate::time::Timestamp;
+use crate::store::{Present, Record, Store, StoreError, decide};
 use crate::token::{ReviewId, Scope};
 use crate::wire::Message;
 
@@ -23,87 +21,42 @@ impl<S: Store> Core<S> {
             return Err(DeskError::RemovalText);
         }
         let uncounted_at = self.config.grid.next_after(self.environment.now());
-        run_one(&*self.store, Removal { scope, id, who, grounds, uncounted_at })?
-    }
-}
-
-struct Removal<'a> {
-    scope: &'a Scope,
-    id: &'a ReviewId,
-    who: &'a str,
-    grounds: &'a str,
-    uncounted_at: Timestamp,
-}
-
-impl Decision for Removal<'_> {
-    type Answer = Result<(), DeskError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![rows::review(self.scope, self.id), rows::listed(self.scope.merchant(), self.id)]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let row = |at: usize| rows.get(at).and_then(Option::as_deref);
-        let listed = read_row::<ListedRow>(row(1))?;
-        let settled = match (read_row::<ReviewRow>(row(0))?, &listed) {
-            (Some(row), _) => row,
-            // Pruned: the listing is all that is left.
-            (None, Some(listed)) if &listed.scope == self.scope => {
-                ReviewRow::Settled(Box::new(as_listed(listed)))
+        let keys = (rows::review(scope, id), rows::listed(scope.merchant(), id));
+        decide(&*self.store, keys.clone(), |(row, listed), change| {
+            let settled = match (row, &listed) {
+                (Some(ReviewRow::Held(_)), _) => return Err(DeskError::NotPublished),
+                (Some(ReviewRow::TakenBack(_)), _) => return Err(DeskError::Withdrawn),
+                (Some(ReviewRow::Settled(settled)), _) => *settled,
+                // Pruned: the listing is all that is left.
+                (None, Some(listed)) if &listed.scope == scope => {
+                    Settled::published(listed.review.digest(), listed.published_at, None)
+                }
+                _ => return Err(DeskError::UnknownReview),
+            };
+            match settled.state {
+                ListingState::Removed => return Ok(()),
+                ListingState::Withdrawn => return Err(DeskError::Withdrawn),
+                ListingState::Published => {}
             }
-            _ => return Ok(Step::Answer(Err(DeskError::UnknownReview))),
-        };
-        let settled = match settled {
-            ReviewRow::Held(_) => return Ok(Step::Answer(Err(DeskError::NotPublished))),
-            ReviewRow::TakenBack(_) => return Ok(Step::Answer(Err(DeskError::Withdrawn))),
-            ReviewRow::Settled(settled) => settled,
-        };
-        match settled.standing {
-            Standing::Removed => return Ok(Step::Answer(Ok(()))),
-            Standing::Withdrawn => return Ok(Step::Answer(Err(DeskError::Withdrawn))),
-            Standing::Published => {}
-        }
-        let listed = listed.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
-        let review = rows::review(self.scope, self.id);
-        let listing = rows::listed(self.scope.merchant(), self.id);
-        let due = |time| Due { time, task: Task::Apply(*self.id), scope: self.scope.clone() };
-        let entry = RemovedEntry {
-            review_id: *self.id.as_bytes(),
-            review_digest: settled.listed,
-            who: self.who.as_bytes().to_vec(),
-            grounds: self.grounds.to_owned(),
-        };
-        let mut commit = Commit::new(review.bucket)
-            .expect(&review.key, row(0))
-            .expect(&listing.key, row(1))
-            .delete(listing.key);
-        if let Some(waiting) = &settled.waiting {
-            commit = commit.delete(due(waiting.boundary).key());
-        }
-        let change = Change::Uncount(listed.review.stars());
-        let removed = Settled {
-            standing: Standing::Removed,
-            waiting: Some(Waiting { boundary: self.uncounted_at, change }),
-            ..*settled
-        };
-        commit = commit
-            .put(review.key, ReviewRow::Settled(Box::new(removed)).to_value())
-            .put(due(self.uncounted_at).key(), DUE_VALUE.to_vec());
-        Ok(Step::Commit(outbox::append(commit, Ledger::Reviews, entry.to_bytes()), Ok(())))
-    }
-}
-
-/// The row of a published review that was pruned, as far as the listing tells it.
-fn as_listed(listed: &ListedRow) -> Settled {
-    let digest = listed.review.digest();
-    Settled {
-        standing: Standing::Published,
-        submitted: digest,
-        listed: digest,
-        in_force: digest,
-        published_at: listed.published_at,
-        last: None,
-        waiting: None,
-        evidence: None,
+            let listed = listed.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
+            let entry = RemovedEntry {
+                review_id: *id.as_bytes(),
+                review_digest: settled.listed,
+                who: who.as_bytes().to_vec(),
+                grounds: grounds.to_owned(),
+            };
+            let due = |time| Due { time, task: Task::Apply(*id), scope: scope.clone() }.key();
+            if let Some(replaced) = &settled.waiting {
+                change.delete(&due(replaced.boundary));
+            }
+            let waiting =
+                Waiting { boundary: uncounted_at, change: WaitingChange::Uncount(listed.review.stars()) };
+            let removed = Settled { state: ListingState::Removed, waiting: Some(waiting), ..settled };
+            change.put(&keys.0, &ReviewRow::settled(removed));
+            change.delete(&keys.1);
+            change.put(&due(uncounted_at), &Present);
+            outbox::put(change, Ledger::Reviews, entry.to_bytes());
+            Ok(())
+        })
     }
 }

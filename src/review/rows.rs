@@ -1,8 +1,9 @@
-//! Where the desk keeps what: the keys of its rows, and its schedule. Their values are in `values`.
+//! What the review service stores: the keys of its rows, its schedule, and what the values say.
+//! The row of a spent token, which is the largest, is in `spent`.
 //!
-//! Every key begins with the room `r` and a letter; everything of a merchant lies in the
-//! merchant's bucket. `scope` and `merchant` stand in their canonical bytes, which no other's
-//! begin with.
+//! Every key begins with the namespace `r` and a letter; everything of a merchant lies in the
+//! merchant's bucket. `scope` and `merchant` stand in their canonical bytes, which are
+//! prefix-free.
 //!
 //! ```text
 //! r c scope                         a cohort: its manifest, and which boundaries are sealed
@@ -18,87 +19,112 @@
 //! came before its cohort's manifest has, once published, the same bytes as one that came
 //! after.
 
-use super::values::FORMAT;
+use super::reading::{PublishedReview, Rating};
+use super::spent::ReviewRow;
 use crate::name::Name;
-use crate::store::{Bucket, RowKey, StoreError};
+use crate::store::{Bucket, Key, Pages, Present, Reads, Record, RowKey, Store, StoreError};
 use crate::time::Timestamp;
-use crate::token::{ReviewId, Scope};
-use crate::wire::{DecodeError, Reader, Rule, Writer};
+use crate::token::{CohortManifest, Review, ReviewId, Scope};
+use crate::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
 
-const ROOM: u8 = b'r';
+const NAMESPACE: u8 = b'r';
+
+/// At most this many rows are read, or changed in one commit, at a time; a cohort is published
+/// whole.
+pub(super) const CHUNK: usize = 256;
 
 // --- keys -------------------------------------------------------------------------------
 
-/// Where everything of a merchant lies.
-pub(super) fn bucket(merchant: &Name) -> Bucket {
-    Bucket::of(merchant.as_bytes())
-}
-
 fn key(letter: u8, rest: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut out = Writer::new();
-    out.u8(ROOM);
+    out.u8(NAMESPACE);
     out.u8(letter);
     rest(&mut out);
     out.finish()
 }
 
-fn of_scope(letter: u8, scope: &Scope, id: Option<&ReviewId>) -> Vec<u8> {
-    key(letter, |out| {
+/// Where everything of a merchant lies.
+fn bucket(merchant: &Name) -> Bucket {
+    Bucket::of(merchant.as_bytes())
+}
+
+fn of_scope<R>(letter: u8, scope: &Scope, id: Option<&ReviewId>) -> Key<R> {
+    let key = key(letter, |out| {
         scope.encode(out);
         id.into_iter().for_each(|id| out.raw(id.as_bytes()));
-    })
+    });
+    Key::new(bucket(scope.merchant()), key)
 }
 
-fn of_merchant(letter: u8, merchant: &Name, id: Option<&ReviewId>) -> Vec<u8> {
-    key(letter, |out| {
+fn of_merchant<R>(letter: u8, merchant: &Name, id: Option<&ReviewId>) -> Key<R> {
+    let key = key(letter, |out| {
         merchant.encode(out);
         id.into_iter().for_each(|id| out.raw(id.as_bytes()));
-    })
+    });
+    Key::new(bucket(merchant), key)
 }
 
-/// A cohort's row.
-pub(super) fn cohort(scope: &Scope) -> RowKey {
-    RowKey { bucket: bucket(scope.merchant()), key: of_scope(b'c', scope, None) }
+pub(super) fn cohort(scope: &Scope) -> Key<CohortRow> {
+    of_scope(b'c', scope, None)
 }
 
-/// A review's row.
-pub(super) fn review(scope: &Scope, id: &ReviewId) -> RowKey {
-    RowKey { bucket: bucket(scope.merchant()), key: of_scope(b'r', scope, Some(id)) }
+pub(super) fn review(scope: &Scope, id: &ReviewId) -> Key<ReviewRow> {
+    of_scope(b'r', scope, Some(id))
 }
 
-/// What the keys of all reviews of a cohort begin with.
-pub(super) fn reviews_of(scope: &Scope) -> Vec<u8> {
-    of_scope(b'r', scope, None)
+/// All spent tokens of a cohort, in the order of their reviews' ids.
+pub(super) fn reviews_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, ReviewRow> {
+    let prefix: Key<ReviewRow> = of_scope(b'r', scope, None);
+    Pages::new(store, prefix.bucket(), prefix.bytes().to_vec(), CHUNK)
 }
 
-/// A published review's row.
-pub(super) fn listed(merchant: &Name, id: &ReviewId) -> RowKey {
-    RowKey { bucket: bucket(merchant), key: of_merchant(b'l', merchant, Some(id)) }
+pub(super) fn listed(merchant: &Name, id: &ReviewId) -> Key<ListedRow> {
+    of_merchant(b'l', merchant, Some(id))
 }
 
-/// What the keys of all published reviews of a merchant begin with.
-pub(super) fn listing_of(merchant: &Name) -> Vec<u8> {
-    of_merchant(b'l', merchant, None)
+/// The published reviews of a merchant, in the order of their ids.
+pub(super) fn listing_of<'a, S: Store>(
+    store: &'a S,
+    merchant: &Name,
+    page: usize,
+) -> Pages<'a, S, ListedRow> {
+    let prefix: Key<ListedRow> = of_merchant(b'l', merchant, None);
+    Pages::new(store, prefix.bucket(), prefix.bytes().to_vec(), page)
 }
 
-/// A merchant's rating.
-pub(super) fn rating(merchant: &Name) -> RowKey {
-    RowKey { bucket: bucket(merchant), key: of_merchant(b's', merchant, None) }
+pub(super) fn rating(merchant: &Name) -> Key<RatingRow> {
+    of_merchant(b's', merchant, None)
 }
 
-/// The mark that a bucket changed since the store was last rewritten.
-pub(super) fn mark(bucket: Bucket) -> RowKey {
-    RowKey { bucket, key: key(b'm', |_| ()) }
+pub(super) fn mark(bucket: Bucket) -> Key<MarkRow> {
+    Key::new(bucket, key(b'm', |_| ()))
 }
 
-/// The boundary after which the store was last rewritten: one row of the whole store.
-pub(super) fn rewritten() -> RowKey {
-    RowKey { bucket: Bucket::of(b""), key: key(b'p', |_| ()) }
+/// One row of the whole store.
+pub(super) fn rewritten() -> Key<RewrittenRow> {
+    Key::new(Bucket::of(b""), key(b'p', |_| ()))
 }
 
 /// The review id that a key of a review or a listing ends with.
-pub(super) fn id_of(key: &[u8]) -> Result<ReviewId, StoreError> {
-    key.last_chunk().copied().map(ReviewId).ok_or(StoreError::Corrupt("review key"))
+pub(super) fn id_of<R>(key: &Key<R>) -> Result<ReviewId, StoreError> {
+    key.bytes().last_chunk().copied().map(ReviewId).ok_or(StoreError::Corrupt("review key"))
+}
+
+/// A row that not every answer rests on: those that do not need it are given even if it does
+/// not decode.
+#[derive(Clone)]
+pub(super) struct IfNeeded<R>(pub(super) Key<R>);
+
+impl<R: Record> Reads for IfNeeded<R> {
+    type Rows = Result<Option<R>, StoreError>;
+
+    fn append_to(&self, keys: &mut Vec<RowKey>) {
+        self.0.append_to(keys);
+    }
+
+    fn decode(&self, values: &mut core::slice::Iter<'_, Option<Vec<u8>>>) -> Result<Self::Rows, StoreError> {
+        Ok(self.0.decode(values))
+    }
 }
 
 // --- what is due ------------------------------------------------------------------------
@@ -116,7 +142,7 @@ pub(super) enum Task {
     Prune,
 }
 
-/// A row of the schedule; all of it is in the key.
+/// A row of the schedule, which says it all by its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) time: Timestamp,
@@ -124,17 +150,14 @@ pub(super) struct Due {
     pub(super) scope: Scope,
 }
 
-/// The value of every row of the schedule.
-pub(super) const DUE_VALUE: &[u8] = &[FORMAT];
-
-/// What the keys of the schedule begin with.
-pub(super) fn schedule() -> Vec<u8> {
-    key(b'd', |_| ())
+/// The schedule of one bucket, in the order of its times.
+pub(super) fn schedule_of<S: Store>(store: &S, bucket: Bucket) -> Pages<'_, S, Present> {
+    Pages::new(store, bucket, key(b'd', |_| ()), CHUNK)
 }
 
 impl Due {
-    pub(super) fn key(&self) -> Vec<u8> {
-        key(b'd', |out| {
+    pub(super) fn key(&self) -> Key<Present> {
+        let key = key(b'd', |out| {
             out.raw(&self.time.as_unix_seconds().to_be_bytes());
             out.u8(match self.task {
                 Task::Publish => 1,
@@ -146,17 +169,14 @@ impl Due {
             if let Task::Apply(id) = self.task {
                 out.raw(id.as_bytes());
             }
-        })
-    }
-
-    pub(super) fn row_key(&self) -> RowKey {
-        RowKey { bucket: bucket(self.scope.merchant()), key: self.key() }
+        });
+        Key::new(bucket(self.scope.merchant()), key)
     }
 
     pub(super) fn from_key(key: &[u8]) -> Result<Self, StoreError> {
         let mut from = Reader::new(key, "schedule key");
         let decoded = (|| {
-            let _room: [u8; 2] = from.array("room")?;
+            let _namespace_and_letter: [u8; 2] = from.array("namespace")?;
             let time = Timestamp::from_unix_seconds(u64::from_be_bytes(from.array("time")?));
             let task = from.u8("task")?;
             let scope = Scope::decode(&mut from)?;
@@ -172,4 +192,158 @@ impl Due {
         })();
         decoded.map_err(|_| StoreError::Corrupt("schedule key"))
     }
+}
+
+// --- cohorts ----------------------------------------------------------------------------
+
+/// Both boundaries are sealed, and the spent tokens' rows gone.
+pub(super) const PRUNED: u8 = 3;
+
+/// A closed cohort. It stays when everything else of the cohort is gone: an admitted cohort
+/// must never look like an early one.
+pub(super) struct CohortRow {
+    pub(super) manifest: CohortManifest,
+    /// How many of the two boundaries are sealed: nothing is accepted for them any more.
+    /// [`PRUNED`] once the rows of its spent tokens are gone, too.
+    pub(super) sealed: u8,
+}
+
+impl CohortRow {
+    /// The boundary at which a review that is accepted now is published; `None` once the
+    /// window is over. A sealed boundary is past, whatever this machine's clock says.
+    pub(super) fn publication_after(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.sealed {
+            0 => self.manifest.publication_after(now),
+            1 => Some(self.manifest.window_end).filter(|end| now < *end),
+            _ => None,
+        }
+    }
+}
+
+impl Record for CohortRow {
+    const NAME: &'static str = "cohort";
+
+    fn encode(&self, out: &mut Writer) {
+        out.u8(self.sealed);
+        out.bytes(&self.manifest.to_bytes());
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let sealed = from.u8("sealed")?;
+        if sealed > PRUNED {
+            return Err(from.refuse(Rule::Value));
+        }
+        Ok(Self { sealed, manifest: CohortManifest::from_bytes(decode_slice(from)?)? })
+    }
+}
+
+// --- what is published ------------------------------------------------------------------
+
+/// A published review, as the listing shows it; its id is in the key.
+pub(super) struct ListedRow {
+    pub(super) scope: Scope,
+    pub(super) published_at: Timestamp,
+    pub(super) edited: bool,
+    pub(super) review: Review,
+}
+
+impl ListedRow {
+    pub(super) fn into_published(self, review_id: ReviewId) -> PublishedReview {
+        let Self { scope, published_at, edited, review } = self;
+        PublishedReview { review_id, scope, review, published_at, edited }
+    }
+}
+
+impl Record for ListedRow {
+    const NAME: &'static str = "listed review";
+
+    fn encode(&self, out: &mut Writer) {
+        self.scope.encode(out);
+        out.timestamp(self.published_at);
+        out.u8(self.edited.into());
+        out.bytes(&self.review.to_bytes());
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            scope: Scope::decode(from)?,
+            published_at: from.timestamp("published at")?,
+            edited: from.bool("edited")?,
+            review: decode_review(from)?,
+        })
+    }
+}
+
+/// A merchant's rating; an absent row counts nothing.
+#[derive(Default)]
+pub(super) struct RatingRow(pub(super) Rating);
+
+impl Record for RatingRow {
+    const NAME: &'static str = "rating";
+
+    fn encode(&self, out: &mut Writer) {
+        self.0.counts.iter().for_each(|count| out.le64(*count));
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut counts = [0; 5];
+        for count in &mut counts {
+            *count = from.le64("count")?;
+        }
+        Ok(Self(Rating { counts }))
+    }
+}
+
+// --- rewriting --------------------------------------------------------------------------
+
+/// This bucket changed since the store was last rewritten. The bytes are fresh each time, so
+/// that a rewrite can tell whether something changed while it ran; they say nothing else, and
+/// have no format.
+#[derive(PartialEq, Eq)]
+pub(super) struct MarkRow(pub(super) Vec<u8>);
+
+impl Record for MarkRow {
+    const NAME: &'static str = "rewrite mark";
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(&self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.rest("mark").to_vec()))
+    }
+
+    fn to_value(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+
+    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
+        Ok(Self(value.to_vec()))
+    }
+}
+
+/// The boundary after which the store was last rewritten.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct RewrittenRow(pub(super) Timestamp);
+
+impl Record for RewrittenRow {
+    const NAME: &'static str = "last rewrite";
+
+    fn encode(&self, out: &mut Writer) {
+        out.timestamp(self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.timestamp("boundary")?))
+    }
+}
+
+// --- parts of values --------------------------------------------------------------------
+
+pub(super) fn decode_review(from: &mut Reader<'_>) -> Result<Review, DecodeError> {
+    Review::from_bytes(decode_slice(from)?)
+}
+
+pub(super) fn decode_slice<'a>(from: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    from.bytes("message", 0, MAX_MESSAGE)
 }

@@ -1,13 +1,14 @@
 //! What only the inside shows: the stored encodings, and how much a bad batch costs.
 
+use super::rows::{CohortRow, ListedRow, RatingRow, RewrittenRow};
+use super::spent::ReviewRow;
 use super::submission::CLEAN_BATCHES;
-use super::values::{CohortRow, ListedRow, ReviewRow, RewrittenRow, Stored};
 use super::*;
 use crate::opening::insecure_test_dealer;
 use crate::queue::QueueConfig;
 use crate::secret::SystemRng;
 use crate::secret::below;
-use crate::store::MemoryStore;
+use crate::store::{MemoryStore, Record};
 use crate::token::{Grant, IssuerKey, Offer, OrderHandle};
 use crate::wallet::{Token, TrustRoots, Wallet};
 use proptest::prelude::*;
@@ -104,13 +105,13 @@ proptest! {
     /// Foreign bytes are refused or are exactly what the row encodes to.
     #[test]
     fn stored_rows_decode_strictly(bytes in prop::collection::vec(any::<u8>(), 0..200), state in 0u8..4) {
-        fn strict<T: Stored>(value: &[u8]) -> bool {
+        fn strict<T: Record>(value: &[u8]) -> bool {
             T::from_value(value).is_ok_and(|row| row.to_value() != value)
         }
         let mut value = vec![1, state];
         value.extend(&bytes);
         prop_assert!(!strict::<ReviewRow>(&value) && !strict::<CohortRow>(&value));
-        prop_assert!(!strict::<ListedRow>(&value) && !strict::<Rating>(&value));
+        prop_assert!(!strict::<ListedRow>(&value) && !strict::<RatingRow>(&value));
         prop_assert!(!strict::<RewrittenRow>(&value));
         let _ = rows::Due::from_key(&value);
     }
@@ -124,7 +125,9 @@ proptest! {
 /// A row of every shape encodes and decodes to the same bytes, and no shorter or longer one.
 #[test]
 fn every_shape_of_a_review_row_round_trips() {
-    use super::values::{Change, Evidence, Held, LastAction, Settled, Standing, TakenBack, Waiting};
+    use super::spent::{
+        Evidence, Held, LastAction, ListingState, Settled, TakenBack, Waiting, WaitingChange,
+    };
     use crate::time::Timestamp;
     let review = Review::new(3, "text", vec![[7; 32]]).unwrap();
     let time = Timestamp::from_unix_seconds;
@@ -135,12 +138,11 @@ fn every_shape_of_a_review_row_round_trips() {
         shapes.push(ReviewRow::Held(held));
     }
     let last = LastAction { sequence: 2, proof_hash: [2; 32], said: [3; 32], boundary: time(5) };
-    for standing in [Standing::Published, Standing::Withdrawn, Standing::Removed] {
-        for change in
-            [None, Some(Change::Edit(review.clone())), Some(Change::Withdraw), Some(Change::Uncount(4))]
-        {
-            shapes.push(ReviewRow::Settled(Box::new(Settled {
-                standing,
+    for state in [ListingState::Published, ListingState::Withdrawn, ListingState::Removed] {
+        use WaitingChange::{Edit, Uncount, Withdraw};
+        for change in [None, Some(Edit(review.clone())), Some(Withdraw), Some(Uncount(4))] {
+            shapes.push(ReviewRow::settled(Settled {
+                state,
                 submitted: [4; 32],
                 listed: [5; 32],
                 in_force: [6; 32],
@@ -148,7 +150,7 @@ fn every_shape_of_a_review_row_round_trips() {
                 last: change.is_some().then_some(last),
                 evidence: change.is_some().then(|| Evidence { presentation: vec![1], accepted: vec![2] }),
                 waiting: change.map(|change| Waiting { boundary: time(8), change }),
-            })));
+            }));
         }
     }
     for shape in shapes {

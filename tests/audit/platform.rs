@@ -95,8 +95,7 @@ impl Shop {
         let handle = self.platform.order_due(order).unwrap();
         let offer = self.platform.offer(account.clone(), self.merchant.clone(), handle).unwrap();
         let (pending, request) = wallet.request(&issuer, &offer, &self.trust, rng).unwrap();
-        let grant =
-            self.platform.grant(account, self.merchant.clone(), request).unwrap().wait().unwrap().unwrap();
+        let grant = self.platform.grant(account, self.merchant.clone(), request).wait().unwrap();
         let dead = NumbersDead { merchant: self.merchant.clone(), handle, at: monday() };
         self.platform.numbers_dead(dead).unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
@@ -116,7 +115,7 @@ impl Shop {
     }
 
     fn submit(&self, presentation: Presentation, review: &Review) -> Receipt {
-        self.platform.submit(presentation, review.clone()).unwrap().wait().unwrap().unwrap()
+        self.platform.submit(presentation, review.clone()).wait().unwrap()
     }
 
     fn checkpoint(&self) -> Vec<u8> {

@@ -131,7 +131,7 @@ impl<S: Store, F: Fn(&Line) + Sync> Worker<'_, S, F> {
         let mut sent = Vec::new();
         for wording in wordings {
             let at = platform(draw.below(2));
-            sent.push((*wording, self.scenario.send(at, number, &granted.token, *wording)?));
+            sent.push((*wording, self.scenario.send(at, number, &granted.token, *wording)));
         }
         for (wording, answer) in sent {
             match answer.wait() {
@@ -139,7 +139,7 @@ impl<S: Store, F: Fn(&Line) + Sync> Worker<'_, S, F> {
                 Err(error) if ["desk.spent", "desk.window_over"].contains(&error.code()) => {
                     (self.say)(&Line::Refused(number, wording, error.code().into()));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use unjoin::token::{EnrolmentContext, Offer, Receipt, Review, Scope};
 use unjoin::wallet::{Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
 use unjoin::{
-    DAY, Environment, Grid, ManualClock, Platform, PlatformConfig, PlatformError, PlatformSecrets,
+    DAY, Environment, Grid, ManualClock, Pending, Platform, PlatformConfig, PlatformError, PlatformSecrets,
     QueueConfig, Timestamp,
 };
 
@@ -196,8 +196,7 @@ impl Scenario {
             let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
             let (pending, request) =
                 wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
-            let answer = platform.grant(account.clone(), merchant.clone(), request)?;
-            match answer.wait().map_err(IssuerError::from)? {
+            match platform.grant(account.clone(), merchant.clone(), request).wait() {
                 Ok(grant) => {
                     let token = wallet(customer).finish(pending, &grant, rng).unwrap();
                     return Ok(Granted { token, pair: pair(&grant) });
@@ -226,7 +225,7 @@ impl Scenario {
             escrow_key: *token.escrow_key(),
         };
         let (_, request) = wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
-        platform.grant(account, merchant, request).unwrap().wait().unwrap().unwrap_err()
+        platform.grant(account, merchant, request).wait().unwrap_err()
     }
 
     /// Sends a review under the order's token; a fresh presentation every time.
@@ -236,20 +235,11 @@ impl Scenario {
         number: u64,
         token: &Token,
         wording: u8,
-    ) -> Result<Answer, PlatformError> {
+    ) -> Pending<Receipt, DeskError> {
         let (rng, review) = (&mut SystemRng::new(), review(number, wording));
         let wallet = wallet(order(number).customer);
         let presentation = wallet.present_early_trusting_host_silence(token, &review, rng).unwrap();
-        Ok(Answer(platform.submit(presentation, review)?))
-    }
-}
-
-/// A review under way.
-pub(crate) struct Answer(unjoin::Pending<Result<Receipt, DeskError>>);
-
-impl Answer {
-    pub(crate) fn wait(self) -> Result<Receipt, PlatformError> {
-        Ok(self.0.wait().map_err(DeskError::from)??)
+        platform.submit(presentation, review)
     }
 }
 

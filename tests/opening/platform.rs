@@ -86,12 +86,12 @@ impl Shop {
         let handle = self.platform.order_due(order).unwrap();
         let offer = self.platform.offer(account.clone(), merchant.clone(), handle).unwrap();
         let (pending, request) = wallet.request(&issuer, &offer, &self.trust, rng).unwrap();
-        let grant = self.platform.grant(account, merchant.clone(), request).unwrap().wait().unwrap().unwrap();
+        let grant = self.platform.grant(account, merchant.clone(), request).wait().unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         self.platform.numbers_dead(NumbersDead { merchant, handle, at: monday() }).unwrap();
         let review = Review::new(1, "They threatened me.", vec![]).unwrap();
         let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).unwrap();
-        self.platform.submit(presentation.clone(), review.clone()).unwrap().wait().unwrap().unwrap();
+        self.platform.submit(presentation.clone(), review.clone()).wait().unwrap();
         (wallet, presentation, review)
     }
 

@@ -4,7 +4,7 @@
 use crate::ledger_world::{checked_entries, entry, log_key, name};
 use crate::line::Line;
 use crate::record::Record;
-use crate::scenario::{Answer, Scenario, Seeded, day, merchants};
+use crate::scenario::{Scenario, Seeded, day, merchants};
 use crate::server::{Server, fresh_schema};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,8 +62,8 @@ const KEPT: u64 = ORDERS + STEPS;
 const MAY_BE_TOLD: [&str; 3] = ["issuer.not_due", "desk.spent", "desk.window_over"];
 
 /// What came of a call: an answer, or the code of an error that a clock may be answered with.
-fn told<T>(result: Result<T, PlatformError>) -> Result<T, &'static str> {
-    result.map_err(|error| {
+fn told<T>(result: Result<T, impl Into<PlatformError>>) -> Result<T, &'static str> {
+    result.map_err(Into::into).map_err(|error| {
         assert!(MAY_BE_TOLD.contains(&error.code()), "{}: {error}", error.code());
         error.code()
     })
@@ -112,7 +112,7 @@ impl Instance {
             let wording = draw.below(2) as u8;
             note(Line::Sending(number, wording));
             let sent = scenario.send(&self.platform, number, &granted.token, wording);
-            match told(sent.and_then(Answer::wait)) {
+            match told(sent.wait()) {
                 Ok(receipt) => note(Line::Accepted(number, wording, receipt)),
                 Err(code) => {
                     refused(code);
@@ -241,7 +241,7 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
     for instance in &instances {
         lines.push(Line::Sending(KEPT, 0));
         let sent = scenario.send(&instance.platform, KEPT, &kept.token, 0);
-        let code = told(sent.and_then(Answer::wait)).unwrap_err();
+        let code = told(sent.wait()).unwrap_err();
         assert_eq!(code, "desk.window_over", "instance {}", instance.number);
         lines.push(Line::Refused(KEPT, 0, code.to_owned()));
         refused.insert(code);
@@ -356,7 +356,7 @@ fn switchboards_whose_clocks_differ_give_no_number_twice() {
                 let courier = Name::new(format!("courier {hub}")).unwrap();
                 let parties = Parties { hub: phone(hub), customer };
                 let binding = Binding::courier(order, courier, parties, end);
-                board.bind(binding).unwrap().wait().unwrap().unwrap().number.to_e164()
+                board.bind(binding).wait().unwrap().number.to_e164()
             };
             // All bind the same orders at the same time.
             let (bind, orders) = (&bind, &orders);

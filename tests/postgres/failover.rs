@@ -86,8 +86,8 @@ fn every_answered_decision_survives_the_primary() {
                         }
                         record.lock().unwrap().note(Line::Sending(number, 0));
                         let token = &granted[number as usize];
-                        let receipt = insist(unjoin::PlatformError::is_retryable, || {
-                            scenario.send(&platform, number, token, 0)?.wait()
+                        let receipt = insist(unjoin::review::DeskError::is_retryable, || {
+                            scenario.send(&platform, number, token, 0).wait()
                         });
                         answered.lock().unwrap().push(Instant::now());
                         record.lock().unwrap().note(Line::Accepted(number, 0, receipt));

@@ -71,7 +71,7 @@ fn platform(child: u64, address: &str, prefix: &str) {
         let granted = scenario.obtain(&platform, number).unwrap();
         say(&Line::Granted(number, granted.pair).to_text());
         say(&Line::Sending(number, wording).to_text());
-        match scenario.send(&platform, number, &granted.token, wording).unwrap().wait() {
+        match scenario.send(&platform, number, &granted.token, wording).wait() {
             Ok(receipt) => say(&Line::Accepted(number, wording, receipt).to_text()),
             Err(error) => say(&Line::Refused(number, wording, error.code().into()).to_text()),
         }
@@ -131,7 +131,7 @@ fn switchboard(child: u64, address: &str, prefix: &str, window: &str) {
         let parties = Parties { hub: phone(hub), customer: phone(1000 + number) };
         let courier = Name::new(format!("courier {hub}")).unwrap();
         let binding = Binding::courier(order, courier, parties, day(0).saturating_add(LIFE));
-        let bound = board.bind(binding).unwrap().wait().unwrap().unwrap();
+        let bound = board.bind(binding).wait().unwrap();
         say(&format!("bound {number} {hub} {}", bound.number.to_e164()));
     }
 }

@@ -62,7 +62,7 @@ fn live<S: Store>(store: S, arrivals: &[&Submission]) {
     let desk = open_in(Arc::new(store), environment);
     desk.admit(&manifest(&scope("a", 1), 2, 5)).unwrap();
     for submission in arrivals {
-        desk.submit((*submission).clone()).unwrap().wait().unwrap().unwrap();
+        desk.submit((*submission).clone()).wait().unwrap();
     }
     clock.set(day(2).saturating_add(1));
     let report = desk.tick().unwrap();

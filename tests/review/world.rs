@@ -168,7 +168,7 @@ impl<S: Store> World<S> {
     }
 
     pub(crate) fn submit(&self, submission: Submission) -> Result<Receipt, DeskError> {
-        self.desk.submit(submission).unwrap().wait().unwrap()
+        self.desk.submit(submission).wait()
     }
 
     /// Ticks one second past the midnight of a day.

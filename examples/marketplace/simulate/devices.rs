@@ -87,7 +87,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let mut pending = Vec::with_capacity(due.len());
         let mut answers = Vec::with_capacity(due.len());
         for ((pending_token, request), asked) in requests?.into_iter().zip(&asking) {
-            let answer = issuer.grant(asked.account.clone(), asked.merchant.clone(), request)?;
+            let answer = issuer.grant(asked.account.clone(), asked.merchant.clone(), request);
             pending.push((pending_token, answer));
             if pending.len() == IN_FLIGHT {
                 wait_for_grants(&mut pending, &mut answers)?;
@@ -161,8 +161,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let started = Instant::now();
         while !submissions.is_empty() {
             let rest = submissions.split_off(submissions.len().min(IN_FLIGHT));
-            for receipt in self.platform.desk().submit_many(submissions)? {
-                receipt.wait()??;
+            for receipt in self.platform.desk().submit_all(submissions) {
+                receipt.wait()?;
             }
             submissions = rest;
         }
@@ -176,11 +176,11 @@ impl<'a, S: Store> Marketplace<'a, S> {
     }
 }
 
-type PendingGrant = (PendingToken, Pending<std::result::Result<Grant, IssuerError>>);
+type PendingGrant = (PendingToken, Pending<Grant, IssuerError>);
 
 fn wait_for_grants(pending: &mut Vec<PendingGrant>, answers: &mut Vec<(PendingToken, Grant)>) -> Result<()> {
     for (token, answer) in pending.drain(..) {
-        answers.push((token, answer.wait()??));
+        answers.push((token, answer.wait()?));
     }
     Ok(())
 }

@@ -277,7 +277,7 @@ fn ask(shop: &Shop, model: &mut Model, id: Id, account: usize, wallet: u8, scope
     let request = request(pair, wallet, scope, handle(id));
     let asked = shop.issuer().grant(name(ACCOUNTS[account]), name(MERCHANTS[id.0]), request.clone());
     let expected = model.grant(id, account, wallet, scope);
-    match asked.unwrap().wait().unwrap() {
+    match asked.wait() {
         Ok(grant) => {
             assert_eq!(expected, "done");
             let tag = check_grant(pair, wallet, &request, &grant);

@@ -378,8 +378,7 @@ fn ask(
     let request = person.request(handle(id), scope, variant);
     let merchant = name(MERCHANTS[id.0]);
     let before = dump(&*shop.store);
-    let answer =
-        shop.issuer.grant(person.account.clone(), merchant, request.clone()).unwrap().wait().unwrap();
+    let answer = shop.issuer.grant(person.account.clone(), merchant, request.clone()).wait();
     let expected = model.request(id, account, wallet, variant, scope);
     match answer {
         Ok(grant) => {

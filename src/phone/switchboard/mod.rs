@@ -109,7 +109,7 @@ use zeroize::Zeroizing;
 ///     customer: PhoneNumber::new("+8613911112222")?,
 /// };
 /// let not_after = environment.now().saturating_add(3600);
-/// let bound = board.bind(Binding::courier(order, Name::new("courier 5")?, parties, not_after))?.wait()??;
+/// let bound = board.bind(Binding::courier(order, Name::new("courier 5")?, parties, not_after)).wait()?;
 ///
 /// let request = RouteRequest {
 ///     caller: Caller::Presented(PhoneNumber::new("+8613911112222")?),
@@ -196,17 +196,12 @@ impl<S: Store> Switchboard<S> {
     /// [`EndPassed`](SwitchboardError::EndPassed), [`EndTooFar`](SwitchboardError::EndTooFar),
     /// [`CutOff`](SwitchboardError::CutOff), [`Pool`](SwitchboardError::Pool) when the hub has
     /// used up its slice, and those of keys and store. After a store's error the number may be
-    /// live all the same: ask again.
-    ///
-    /// # Errors
-    /// [`SwitchboardError::SameParty`], [`SwitchboardError::PartyInPool`],
-    /// [`SwitchboardError::MerchantDirection`]; [`SwitchboardError::Queue`] when the queue is
-    /// full or stopped.
-    pub fn bind(
-        &self,
-        binding: Binding,
-    ) -> Result<Pending<Result<Bound, SwitchboardError>>, SwitchboardError> {
-        Ok(self.queue.submit(self.core.binding(binding)?)?)
+    /// live all the same: ask again. At once come [`SameParty`](SwitchboardError::SameParty),
+    /// [`PartyInPool`](SwitchboardError::PartyInPool),
+    /// [`MerchantDirection`](SwitchboardError::MerchantDirection), and
+    /// [`Queue`](SwitchboardError::Queue) when the queue is full or stopped.
+    pub fn bind(&self, binding: Binding) -> Pending<Bound, SwitchboardError> {
+        self.core.binding(binding).map_or_else(Pending::refused, |job| self.queue.submit(job))
     }
 
     /// Makes the leg's number anew between other parties: the old number ends and the new one
@@ -220,15 +215,9 @@ impl<S: Store> Switchboard<S> {
     /// [`Ended`](SwitchboardError::Ended), [`OrderClosed`](SwitchboardError::OrderClosed),
     /// [`KeysReplaced`](SwitchboardError::KeysReplaced), [`CutOff`](SwitchboardError::CutOff),
     /// [`Pool`](SwitchboardError::Pool), and those of keys and store. The old number rings on
-    /// then, if it did.
-    ///
-    /// # Errors
-    /// As for [`bind`](Self::bind).
-    pub fn replace(
-        &self,
-        replacement: Replacement,
-    ) -> Result<Pending<Result<Bound, SwitchboardError>>, SwitchboardError> {
-        Ok(self.queue.submit(self.core.replacement(replacement)?)?)
+    /// then, if it did. At once come those of [`bind`](Self::bind).
+    pub fn replace(&self, replacement: Replacement) -> Pending<Bound, SwitchboardError> {
+        self.core.replacement(replacement).map_or_else(Pending::refused, |job| self.queue.submit(job))
     }
 
     /// Decides one call or message: see [`RouteRequest`]. It calls nothing but the keys and the

@@ -26,7 +26,7 @@ pub enum QueueError {
     Lost,
 }
 
-use gate::{Entry, Gate};
+use gate::{Entry, Gate, Pending};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 use std::future::Future;
@@ -34,7 +34,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-type Jobs = Gate<usize, usize>;
+type Answer = Result<usize, QueueError>;
+type Jobs = Gate<usize, Answer>;
 
 /// Serves as a queue's worker does, until the gate is stopped and empty: how many jobs it had.
 fn serve(gate: &Jobs, max: usize) -> usize {
@@ -47,8 +48,8 @@ fn serve(gate: &Jobs, max: usize) -> usize {
     served
 }
 
-fn fulfil(entry: Entry<usize, usize>) {
-    entry.promise.fulfil(entry.job + 100);
+fn fulfil(entry: Entry<usize, Answer>) {
+    entry.promise.fulfil(Ok(entry.job + 100));
 }
 
 /// All interleavings with at most two preemptions, of what has too many with any number. Where a
@@ -69,9 +70,9 @@ fn every_admitted_job_is_answered_exactly_once() {
         };
         let client = {
             let gate = Arc::clone(&gate);
-            thread::spawn(move || assert_eq!(gate.admit_one(1).unwrap().wait(), Ok(101)))
+            thread::spawn(move || assert_eq!(gate.admit(1).unwrap().wait(), Ok(101)))
         };
-        assert_eq!(gate.admit_one(2).unwrap().wait(), Ok(102));
+        assert_eq!(gate.admit(2).unwrap().wait(), Ok(102));
         client.join().unwrap();
         gate.stop();
         assert_eq!(worker.join().unwrap(), 2);
@@ -89,8 +90,8 @@ fn two_jobs_wake_two_workers() {
                 thread::spawn(move || gate.gather(1).unwrap().into_iter().for_each(fulfil))
             });
             let pending = match together {
-                true => gate.admit(vec![1, 2]).unwrap(),
-                false => [1, 2].map(|job| gate.admit_one(job).unwrap()).into(),
+                true => gate.admit_all(vec![1, 2]).unwrap(),
+                false => [1, 2].map(|job| gate.admit(job).unwrap()).into(),
             };
             for (job, pending) in (1..).zip(pending) {
                 assert_eq!(pending.wait(), Ok(job + 100));
@@ -108,11 +109,11 @@ fn a_stop_ends_every_worker_and_drains_what_was_admitted() {
             let gate = Arc::clone(&gate);
             thread::spawn(move || serve(&gate, 2))
         });
-        let pending = gate.admit_one(1).unwrap();
+        let pending = gate.admit(1).unwrap();
         // A handle that is dropped takes nothing back.
-        drop(gate.admit_one(2).unwrap());
+        drop(gate.admit(2).unwrap());
         gate.stop();
-        assert_eq!(gate.admit_one(3).unwrap_err(), QueueError::Stopped);
+        assert_eq!(gate.admit(3).unwrap_err(), QueueError::Stopped);
         assert_eq!(pending.wait(), Ok(101));
         assert_eq!(workers.map(|worker| worker.join().unwrap()).iter().sum::<usize>(), 2);
     });
@@ -128,9 +129,9 @@ fn an_admission_that_races_with_a_stop_is_refused_or_answered() {
         };
         let client = {
             let gate = Arc::clone(&gate);
-            thread::spawn(move || match gate.admit_one(1) {
-                Ok(pending) => {
-                    assert_eq!(pending.wait(), Ok(101));
+            thread::spawn(move || match gate.admit(1).unwrap_or_else(Pending::refused).wait() {
+                Ok(answer) => {
+                    assert_eq!(answer, 101);
                     1
                 }
                 Err(refused) => {
@@ -150,7 +151,7 @@ fn no_more_wait_than_may() {
         let gate = Arc::new(Jobs::new(1));
         let clients = [1, 2].map(|job| {
             let gate = Arc::clone(&gate);
-            thread::spawn(move || gate.admit_one(job).map(drop))
+            thread::spawn(move || gate.admit(job).map(drop))
         });
         // The worker takes all that wait.
         let first = gate.gather(2).unwrap();
@@ -183,7 +184,7 @@ fn a_future_that_was_polled_is_woken_through_its_last_waker() {
     for answered in [true, false] {
         loom::model(move || {
             let gate = Arc::new(Jobs::new(1));
-            let mut pending = pin!(gate.admit_one(1).unwrap());
+            let mut pending = pin!(gate.admit(1).unwrap());
             let worker = {
                 let gate = Arc::clone(&gate);
                 thread::spawn(move || {
@@ -218,7 +219,7 @@ fn a_future_that_was_polled_is_woken_through_its_last_waker() {
 fn a_waiting_thread_is_woken_when_its_job_is_given_up() {
     loom::model(|| {
         let gate = Jobs::new(1);
-        let pending = gate.admit_one(1).unwrap();
+        let pending = gate.admit(1).unwrap();
         let end = thread::spawn(move || drop(gate));
         assert_eq!(pending.wait(), Err(QueueError::Lost));
         end.join().unwrap();

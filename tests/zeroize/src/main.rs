@@ -253,7 +253,7 @@ fn work() {
 
     let trust = TrustRoots::new(*platform.public_key(), 2).pin(public, *committee.key()).expect("a pin");
     let (pending, request) = wallet.request(&issuer, &offer, &trust, rng).expect("requests");
-    let grant = platform.grant(account, merchant, request).expect("queued").wait().expect("answered");
+    let grant = platform.grant(account, merchant, request).wait();
     let token = wallet.finish(pending, &grant.expect("granted"), rng).expect("finished");
     let review = Review::new(1, "The lamp came broken.", vec![]).expect("a review");
     let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).expect("presents");
@@ -266,12 +266,7 @@ fn work() {
     };
     verify_batch(&[check, check], rng).expect("verifies");
     black_box(Accepted::prove(check.key, &presentation, &digest, rng));
-    platform
-        .submit(presentation.clone(), review.clone())
-        .expect("queued")
-        .wait()
-        .expect("answered")
-        .expect("accepted");
+    platform.submit(presentation.clone(), review.clone()).wait().expect("accepted");
     let state = ReviewState::submitted(&review);
     let proof = wallet.author(&token, state, AuthorRequest::Withdraw, rng).expect("proves");
     platform.act(token.scope(), &proof, None).expect("withdrawn");

@@ -140,7 +140,7 @@ impl<S: Store> Exchange<S> {
         for orders in orders.chunks(1024) {
             let pending: Vec<_> = orders.iter().map(|&order| exchange.bind(order)).collect();
             for bound in pending {
-                exchange.numbers.push(bound.wait()??.number);
+                exchange.numbers.push(bound.wait()?.number);
             }
             progress.inc(orders.len() as u64);
         }
@@ -154,10 +154,7 @@ impl<S: Store> Exchange<S> {
         Ok(exchange)
     }
 
-    fn bind(
-        &self,
-        order: usize,
-    ) -> unjoin::Pending<Result<unjoin::phone::Bound, unjoin::phone::SwitchboardError>> {
+    fn bind(&self, order: usize) -> unjoin::Pending<unjoin::phone::Bound, unjoin::phone::SwitchboardError> {
         let merchant = merchant_of(order);
         let order_ref = OrderRef {
             merchant: Name::new(format!("merchant {merchant}")).expect("a short name"),
@@ -168,7 +165,7 @@ impl<S: Store> Exchange<S> {
             customer: phone(FIRST_CUSTOMER + order as u64),
         };
         let binding = Binding::merchant(order_ref, parties, self.not_after);
-        self.switchboard.bind(binding).expect("the queue has room")
+        self.switchboard.bind(binding)
     }
 
     /// Customers who dial their numbers, and strangers who dial the same ones.
@@ -247,7 +244,7 @@ impl<S: Store> Exchange<S> {
                 in_flight,
                 |&order| self.bind(order),
                 |pending| {
-                    pending.wait().expect("no worker fails").expect("every number is made");
+                    pending.wait().expect("every number is made");
                 },
             );
             print_load(&format!("    bindings, {callers:>2} callers, {in_flight:>2} in flight each"), &load);

@@ -174,10 +174,10 @@ fn many_at_once_get_what_is_left_and_the_others_are_told() {
     let not_after = START.saturating_add(600);
     let bind = |id: u64| {
         let of = order("m", &id.to_string());
-        exchange.board.bind(Binding::merchant(of, parties(MERCHANT, 100 + id), not_after)).unwrap()
+        exchange.board.bind(Binding::merchant(of, parties(MERCHANT, 100 + id), not_after))
     };
     let pending: Vec<_> = (0..50).map(bind).collect();
-    let answers: Vec<_> = pending.into_iter().map(|pending| pending.wait().unwrap()).collect();
+    let answers: Vec<_> = pending.into_iter().map(Pending::wait).collect();
     let mut numbers: Vec<_> =
         answers.iter().filter_map(|answer| Some(answer.as_ref().ok()?.number)).collect();
     numbers.sort_unstable();
@@ -264,7 +264,7 @@ fn a_total_life_shorter_than_the_longest_life_bounds_the_first_end_too() {
     let board = Switchboard::open(store, config, pool(10), Arc::new(TestKeys::new()), environment).unwrap();
     let bind = |life| {
         let binding = Binding::merchant(order("m", "1"), parties(MERCHANT, ANN), START.saturating_add(life));
-        board.bind(binding).unwrap().wait().unwrap()
+        board.bind(binding).wait()
     };
     assert_eq!(code(bind(601)), "switchboard.total_life");
     assert!(bind(600).is_ok());

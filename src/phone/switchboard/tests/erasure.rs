@@ -105,7 +105,7 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     let bind = |id: &str, hub: u64, customer: u64, life: u64| {
         let not_after = START.saturating_add(life);
         let binding = Binding::courier(order("m", id), courier(hub), parties(hub, customer), not_after);
-        board.bind(binding).unwrap().wait().unwrap().unwrap()
+        board.bind(binding).wait().unwrap()
     };
     for (id, hub, customer) in [("1", 17, 4711), ("2", 5000, 9999), ("3", 0, 1234)] {
         note([hub, customer], bind(id, hub, customer, 600).number);
@@ -120,7 +120,7 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
         parties: parties(22, 4000),
         replaces: replaced.number,
     };
-    note([22, 4000], board.replace(replacement).unwrap().wait().unwrap().unwrap().number);
+    note([22, 4000], board.replace(replacement).wait().unwrap().number);
     step(&mut copies);
     let extension = Extension {
         order: order("m", "1"),

@@ -403,12 +403,9 @@ fn a_cut_off_that_races_with_many_binds_leaves_none_of_before() {
         let not_after = START.saturating_add(600);
         let bind = |number: u64| {
             let of = order("m", &format!("{round} {number}"));
-            exchange
-                .board
-                .bind(Binding::courier(of, courier(5), parties(5, 100 + number), not_after))
-                .unwrap()
+            exchange.board.bind(Binding::courier(of, courier(5), parties(5, 100 + number), not_after))
         };
-        let early: Vec<_> = (0..20).map(|number| bind(number).wait().unwrap().unwrap()).collect();
+        let early: Vec<_> = (0..20).map(|number| bind(number).wait().unwrap()).collect();
         let pending: Vec<_> = (20..120).map(bind).collect();
         let instance = exchange.again();
         thread::scope(|threads| {
@@ -419,7 +416,7 @@ fn a_cut_off_that_races_with_many_binds_leaves_none_of_before() {
         }
         let mut late = Vec::new();
         for (number, pending) in (20..).zip(pending) {
-            match pending.wait().unwrap() {
+            match pending.wait() {
                 // Made just before the cut, and dead; or looked at after it, and live.
                 Ok(bound) => late.push((number, bound.number)),
                 Err(error) => assert_eq!(error.code(), "switchboard.cut_off"),
@@ -443,11 +440,11 @@ fn a_damaged_row_stops_its_own_decisions_and_no_neighbours() {
     let bind = |id: &str, hub: u64| {
         let not_after = START.saturating_add(600);
         let binding = Binding::courier(order("m", id), courier(hub), parties(hub, ANN), not_after);
-        exchange.board.bind(binding).unwrap()
+        exchange.board.bind(binding)
     };
     // All at once, so that they share batches.
     let pending = [bind("1", 5), bind("2", 6), bind("3", 7), bind("4", 5), bind("5", 8)];
-    let answers = pending.map(|pending| pending.wait().unwrap().map_err(|error| error.code()));
+    let answers = pending.map(|pending| pending.wait().map_err(|error| error.code()));
     for damaged in [0, 1, 3] {
         let expected = ["switchboard.store_corrupt", "switchboard.store"];
         assert!(expected.contains(&answers[damaged].unwrap_err()));

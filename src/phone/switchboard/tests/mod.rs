@@ -195,11 +195,11 @@ impl<S: Store> Exchange<S> {
     }
 
     fn bind(&self, binding: Binding) -> Result<Bound, SwitchboardError> {
-        self.board.bind(binding)?.wait().unwrap()
+        self.board.bind(binding).wait()
     }
 
     fn replace(&self, replacement: Replacement) -> Result<Bound, SwitchboardError> {
-        self.board.replace(replacement)?.wait().unwrap()
+        self.board.replace(replacement).wait()
     }
 
     /// A number between a merchant and a customer, for `life` seconds.

@@ -111,9 +111,9 @@ fn submit<S: Store>(shop: &Shop, store: Arc<S>, reviews: &[Encoded], callers: us
         reviews,
         callers,
         IN_FLIGHT,
-        |review| desk.submit(review.decode()).expect("the queue has room"),
+        |review| desk.submit(review.decode()),
         |pending| {
-            pending.wait().expect("no worker fails").expect("every review is accepted");
+            pending.wait().expect("every review is accepted");
         },
     )
 }
@@ -134,10 +134,10 @@ fn grant<S: Store>(issuer: &Issuer<S>, accounts: &[Name], requests: &[Asked], ca
         IN_FLIGHT,
         |request| {
             let (account, merchant) = (accounts[request.account].clone(), request.merchant.clone());
-            issuer.grant(account, merchant, request.decode()).expect("the queue has room")
+            issuer.grant(account, merchant, request.decode())
         },
         |pending| {
-            pending.wait().expect("no worker fails").expect("every request is granted");
+            pending.wait().expect("every request is granted");
         },
     )
 }
