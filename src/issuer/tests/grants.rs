@@ -128,7 +128,7 @@ fn a_bad_proof_in_a_batch_refuses_nobody_else() {
             GrantJob { account: name("ann"), merchant: merchant.clone(), request }
         })
         .collect();
-    for (order, answer) in shop.issuer.desk.grant(&jobs).into_iter().enumerate() {
+    for (order, answer) in shop.issuer.core.grant(&jobs).into_iter().enumerate() {
         assert_eq!(code(answer), if order % 4 == 1 { "issuer.proof_refused" } else { "done" });
     }
 }

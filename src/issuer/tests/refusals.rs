@@ -186,10 +186,13 @@ fn an_account_has_so_many_wallets_and_no_more() {
         wallets.push(super::super::rows::Wallet { wallet_key, blind: [1; 32] });
     }
     let enrolled_by = MONDAY.saturating_sub(20 * DAY);
+    let key = super::super::rows::account_key(&ann.account);
     let row = super::super::rows::AccountRow { wallets, enrolled_by };
-    let at = super::super::rows::account_key(&ann.account);
-    let value = super::super::rows::StoredRow::to_value(&row);
-    shop.store.commit(&[crate::store::Commit::new(at.bucket).put(at.key, value)]).unwrap();
+    crate::store::decide(&*shop.store, key.clone(), |_, change| {
+        change.put(&key, &row);
+        Ok::<_, IssuerError>(())
+    })
+    .unwrap();
 
     shop.enrol(&ann).unwrap();
     shop.pass(20 * DAY);
@@ -201,8 +204,8 @@ fn an_account_has_so_many_wallets_and_no_more() {
 #[test]
 fn a_row_of_another_format_or_with_a_doubtful_flag_is_refused() {
     use super::super::AccountTag;
-    use super::super::rows::{MemberRow, StoredRow};
-    use crate::store::StoreError;
+    use super::super::rows::MemberRow;
+    use crate::store::{Record, StoreError};
     let mut value = MemberRow { account: AccountTag([7; 16]), of_standing: true }.to_value();
     assert!(MemberRow::from_value(&value).is_ok());
     for flag in 2..=255 {
