@@ -88,7 +88,7 @@ mod rows;
 mod tests;
 
 pub use cohorts::{IssuerReport, StarvingCohort};
-pub use config::{ClassPolicy, EveryoneOfStanding, IssuerConfig, Standing};
+pub use config::{ClassPolicy, EveryoneOfStanding, IssuerConfig, StandingPolicy};
 pub use directory::{BoundAccount, EnrolmentSubmission};
 pub use error::IssuerError;
 pub use orders::{MAX_ORDER_ID, NumbersDead, OfferRequest, OrderReport};
@@ -121,7 +121,7 @@ struct Core<S> {
     keys: RwLock<Arc<KeyRing>>,
     master: SecretBytes<32>,
     platform_key: Arc<PlatformKey>,
-    standing: Arc<dyn Standing>,
+    standing: Arc<dyn StandingPolicy>,
     environment: Environment,
 }
 
@@ -137,7 +137,7 @@ impl<S: Store> Issuer<S> {
         keys: KeyRing,
         order_handle_master: SecretBytes<32>,
         platform_key: Arc<PlatformKey>,
-        standing: Arc<dyn Standing>,
+        standing: Arc<dyn StandingPolicy>,
         environment: Environment,
     ) -> Result<Self, IssuerError> {
         config.check()?;

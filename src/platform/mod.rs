@@ -8,8 +8,8 @@
 use crate::algebra::EscrowKey;
 use crate::environment::Environment;
 use crate::issuer::{
-    EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport, Standing,
-    StarvingCohort,
+    EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport,
+    StandingPolicy, StarvingCohort,
 };
 use crate::ledger::{LedgerView, Ledgers, LedgersReport};
 use crate::name::Name;
@@ -126,7 +126,7 @@ impl<S: Store> Platform<S> {
         reviews: S,
         config: PlatformConfig,
         secrets: PlatformSecrets,
-        standing: Arc<dyn Standing>,
+        standing: Arc<dyn StandingPolicy>,
         environment: Environment,
     ) -> Result<Self, PlatformError> {
         if config.issuer.grid != config.desk.grid {

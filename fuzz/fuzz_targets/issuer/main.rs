@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use unjoin::Name;
 use unjoin::issuer::{
-    ClassPolicy, EnrolmentSubmission, Issuer, IssuerConfig, NumbersDead, OfferRequest, OrderReport, Standing,
+    ClassPolicy, EnrolmentSubmission, Issuer, IssuerConfig, NumbersDead, OfferRequest, OrderReport,
+    StandingPolicy,
 };
 use unjoin::secret::SecretBytes;
 use unjoin::store::{Bucket, MemoryStore, Row, Store};
@@ -101,7 +102,7 @@ enum Op {
 
 struct TildeIsNot;
 
-impl Standing for TildeIsNot {
+impl StandingPolicy for TildeIsNot {
     fn of_standing(&self, account: &Name, _: &Name) -> bool {
         !account.as_bytes().starts_with(b"~")
     }

@@ -44,7 +44,7 @@ fn config() -> IssuerConfig {
 /// Accounts whose name begins with a `~` do not count.
 struct NotTheTilde;
 
-impl Standing for NotTheTilde {
+impl StandingPolicy for NotTheTilde {
     fn of_standing(&self, account: &Name, _merchant: &Name) -> bool {
         !account.as_bytes().starts_with(b"~")
     }

@@ -139,7 +139,7 @@ fn a_configuration_that_breaks_a_rule_is_refused() {
 fn a_full_queue_refuses_at_once() {
     /// Answers once it is told.
     struct Slow(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
-    impl Standing for Slow {
+    impl StandingPolicy for Slow {
         fn of_standing(&self, _account: &Name, _merchant: &Name) -> bool {
             self.0.lock().unwrap().recv().is_ok()
         }
