@@ -15,11 +15,17 @@ use crate::name::Name;
 use crate::store::{Store, read};
 use crate::token::{Grant, KeyRing, TokenRequest, verify_requests};
 
-/// A request with the account that is logged in and the merchant that it asks at.
+/// A request with the account that is logged in.
 pub(super) struct GrantJob {
     pub(super) account: Name,
-    pub(super) merchant: Name,
     pub(super) request: TokenRequest,
+}
+
+impl GrantJob {
+    /// The merchant of the scope: the order is looked up there.
+    fn merchant(&self) -> &Name {
+        self.request.scope().merchant()
+    }
 }
 
 /// What is known of a request before its proof is checked.
@@ -38,7 +44,7 @@ impl<S: Store> Core<S> {
         self.check_proofs(jobs, &mut known);
         let decisions = jobs.iter().zip(known).map(|(job, known)| {
             let known = known?;
-            let of_standing = !known.granted && self.standing.of_standing(&job.account, &job.merchant);
+            let of_standing = !known.granted && self.standing.of_standing(&job.account, job.merchant());
             Ok(grant_order(&job.request, known, of_standing, &ring))
         });
         let decided = self.decide(decisions);
@@ -54,11 +60,11 @@ impl<S: Store> Core<S> {
         jobs.iter().zip(decided).map(answer).collect()
     }
 
-    /// The cheap checks: the scope's merchant and key, the order, the account's live wallet.
+    /// The cheap checks: the scope's key, the order, the account's live wallet.
     fn look_up(&self, jobs: &[GrantJob], ring: &KeyRing) -> Vec<Result<Known, IssuerError>> {
         let order = |job: &GrantJob| {
-            let account = self.tag(&job.account, &job.merchant);
-            let key = order_key(&job.merchant, job.request.handle());
+            let account = self.tag(&job.account, job.merchant());
+            let key = order_key(job.merchant(), job.request.handle());
             Ok(Decision::new(key, move |order, _| Ok((account, owned(order, account)?))))
         };
         let wallet = |job: &GrantJob| {
@@ -69,9 +75,6 @@ impl<S: Store> Core<S> {
         let orders = self.decide(jobs.iter().map(order));
         let wallets = self.decide(jobs.iter().map(wallet));
         let look_up = |((job, order), wallet): ((&GrantJob, Result<_, _>), Result<_, _>)| {
-            if job.request.scope().merchant() != &job.merchant {
-                return Err(IssuerError::WrongScope);
-            }
             let (account, order): (AccountTag, OrderRow) = order?;
             let wallet_key = wallet?;
             ring.find(job.request.scope().key_id()).ok_or(IssuerError::UnknownKey)?;
@@ -101,8 +104,8 @@ impl<S: Store> Core<S> {
         if !matches!(error, IssuerError::CohortClosed) {
             return error;
         }
-        let cohort = job.request.scope().cohort();
-        match read(&*self.store, &(sealed_key(&job.merchant, cohort), manifest_key(&job.merchant, cohort))) {
+        let (merchant, cohort) = (job.merchant(), job.request.scope().cohort());
+        match read(&*self.store, &(sealed_key(merchant, cohort), manifest_key(merchant, cohort))) {
             Ok((None, None)) => IssuerError::WrongScope,
             Ok(_) => error,
             Err(failure) => failure.into(),

@@ -218,8 +218,9 @@ impl<S: Store> Issuer<S> {
         self.core.offers(requests)
     }
 
-    /// Step 3: asks for a token, for the account that is logged in. The answer comes when
-    /// (scope, C) is durable; asked again, it has the same `(A, e)`.
+    /// Step 3: asks for a token, for the account that is logged in, at the merchant of the
+    /// request's scope. The answer comes when (scope, C) is durable; asked again, it has the same
+    /// `(A, e)`.
     ///
     /// The answer's errors: [`IssuerError::UnknownOrder`],
     /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::NotEnrolled`],
@@ -233,10 +234,9 @@ impl<S: Store> Issuer<S> {
     pub fn grant(
         &self,
         account: Name,
-        merchant: Name,
         request: TokenRequest,
     ) -> Result<Pending<Result<Grant, IssuerError>>, IssuerError> {
-        Ok(self.queue.submit(GrantJob { account, merchant, request })?)
+        Ok(self.queue.submit(GrantJob { account, request })?)
     }
 
     /// Takes the times at which orders' numbers ended, or will end, for ever; one result each.

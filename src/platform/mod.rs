@@ -233,10 +233,9 @@ impl<S: Store> Platform<S> {
     pub fn grant(
         &self,
         account: Name,
-        merchant: Name,
         request: TokenRequest,
     ) -> Result<Pending<Result<Grant, IssuerError>>, PlatformError> {
-        Ok(self.issuer.grant(account, merchant, request)?)
+        Ok(self.issuer.grant(account, request)?)
     }
 
     /// Reports that every virtual number of an order is dead from `report.at` on, for ever.

@@ -53,7 +53,7 @@ fn buy(platform: &Platform<MemoryStore>, account: &str, merchant: &Name) {
     let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
     let trust = TrustRoots::new(*platform.public_key(), 2).pin(offer.issuer_key, offer.escrow_key).unwrap();
     let (_, request) = wallet.request(&issuer, &offer, &trust, rng).unwrap();
-    platform.grant(account, merchant.clone(), request).unwrap().wait().unwrap().unwrap();
+    platform.grant(account, request).unwrap().wait().unwrap().unwrap();
     platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
 }
 

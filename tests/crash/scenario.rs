@@ -196,7 +196,7 @@ impl Scenario {
             let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
             let (pending, request) =
                 wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
-            let answer = platform.grant(account.clone(), merchant.clone(), request)?;
+            let answer = platform.grant(account.clone(), request)?;
             match answer.wait().map_err(IssuerError::from)? {
                 Ok(grant) => {
                     let token = wallet(customer).finish(pending, &grant, rng).unwrap();
@@ -226,7 +226,7 @@ impl Scenario {
             escrow_key: *token.escrow_key(),
         };
         let (_, request) = wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
-        platform.grant(account, merchant, request).unwrap().wait().unwrap().unwrap_err()
+        platform.grant(account, request).unwrap().wait().unwrap().unwrap_err()
     }
 
     /// Sends a review under the order's token; a fresh presentation every time.

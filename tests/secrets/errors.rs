@@ -121,9 +121,7 @@ fn no_error_of_the_order_service_repeats_its_input() {
         let (account, merchant) = (account.clone(), merchant.clone());
         issuer.offers(&[OfferRequest { account, merchant, handle }]).pop().unwrap()
     };
-    let grant = |account: &Name, request| {
-        issuer.grant(account.clone(), merchant.clone(), request).unwrap().wait().unwrap()
-    };
+    let grant = |account: &Name, request| issuer.grant(account.clone(), request).unwrap().wait().unwrap();
 
     errors.issuer(enrol(&device.wallet, &account, &name(PHONE)));
     errors.issuer(report(&[7; 300], &account, 0, day(0)));

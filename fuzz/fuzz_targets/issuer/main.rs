@@ -276,7 +276,7 @@ fn check_grant(pair: usize, wallet: u8, request: &TokenRequest, grant: &unjoin::
 fn ask(shop: &Shop, model: &mut Model, id: Id, account: usize, wallet: u8, scope: &Scope) {
     let pair = shop.pair_of(scope);
     let request = request(pair, wallet, scope, handle(id));
-    let asked = shop.issuer().grant(name(ACCOUNTS[account]), name(MERCHANTS[id.0]), request.clone());
+    let asked = shop.issuer().grant(name(ACCOUNTS[account]), request.clone());
     let expected = model.grant(id, account, wallet, scope);
     match asked.unwrap().wait().unwrap() {
         Ok(grant) => {
