@@ -375,7 +375,7 @@ impl<S: Store> Platform<S> {
         for (manifest, answer) in issued.manifests.iter().zip(self.desk.admit_many(&issued.manifests)) {
             match answer {
                 Ok(()) => admitted.push(manifest.claimed_scope().clone()),
-                Err(error) if error.is_retryable() || error.is_closed_store() => return Err(error.into()),
+                Err(error) if error.ends_the_tick() => return Err(error.into()),
                 Err(error) => failed.push(error),
             }
         }

@@ -90,9 +90,9 @@ describe_errors!(DeskError {
 });
 
 impl DeskError {
-    /// Whether the store as a whole serves nothing any more, rather than one of its rows.
-    pub(crate) fn is_closed_store(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Closed(_)))
+    /// [`StoreError::ends_the_tick`]; no other error does.
+    pub(crate) fn ends_the_tick(&self) -> bool {
+        matches!(self, Self::Store(error) if error.ends_the_tick())
     }
 }
 

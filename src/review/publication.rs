@@ -121,7 +121,7 @@ impl<S: Store> Core<S> {
     /// A failed store ends the tick; anything else is an operator's and stays due.
     fn note(&self, done: Result<(), DeskError>, report: &mut DeskReport) -> Result<(), DeskError> {
         match done {
-            Err(error) if error.is_retryable() || error.is_closed_store() => return Err(error),
+            Err(error) if error.ends_the_tick() => return Err(error),
             Err(error) => report.failed.push(error),
             Ok(()) => {}
         }
