@@ -211,7 +211,7 @@ impl<S: Store> Core<S> {
     /// boundary at the longest. What remembers that it is to be done changes only after the
     /// rewrite: a crash before that is made good by the next tick.
     fn rewrite_if_due(&self, now: Timestamp) -> Result<bool, DeskError> {
-        let boundary = self.config.grid.at_or_before(now).unwrap_or(Timestamp::ZERO);
+        let boundary = self.grid.at_or_before(now).unwrap_or(Timestamp::ZERO);
         let last = rows::rewritten();
         let keys: Vec<RowKey> = Bucket::all().map(rows::mark).chain([last.clone()]).collect();
         let mut stored = self.store.read(&keys)?;

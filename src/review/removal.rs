@@ -22,7 +22,7 @@ impl<S: Store> Core<S> {
         if !fits(who, RemovedEntry::MAX_WHO) || !fits(grounds, RemovedEntry::MAX_GROUNDS) {
             return Err(DeskError::RemovalText);
         }
-        let uncounted_at = self.config.grid.next_after(self.environment.now());
+        let uncounted_at = self.grid.next_after(self.environment.now());
         run_one(&*self.store, Removal { scope, id, who, grounds, uncounted_at })?
     }
 }

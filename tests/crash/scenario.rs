@@ -151,8 +151,7 @@ impl Scenario {
         };
         // Every answer is asked for again, however late.
         let retry_window = 100_000 * DAY;
-        let desk =
-            DeskConfig { grid: Grid::Daily, opening_window: 2 * DAY, retry_window, ..DeskConfig::default() };
+        let desk = DeskConfig { opening_window: 2 * DAY, retry_window, ..DeskConfig::default() };
         let [orders, reviews] = stores;
         Platform::open(
             Arc::clone(orders),
