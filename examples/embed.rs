@@ -58,7 +58,7 @@ fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let handle = platform.order_due(order)?;
     let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
     let (pending, request) = wallet.request(&issuer, &offer, &trust, rng)?;
-    let grant = platform.grant(account, merchant.clone(), request).wait()?;
+    let grant = platform.grant(account, request).wait()?;
     let token = wallet.finish(pending, &grant, rng)?;
 
     // When the order's virtual numbers have ended, for ever.

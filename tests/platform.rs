@@ -132,7 +132,7 @@ impl Customer {
         let trust = roots.pin(offer.issuer_key, offer.escrow_key).unwrap();
         let rng = &mut SystemRng::new();
         let (pending, request) = self.wallet.request(&name("shop.example"), &offer, &trust, rng).unwrap();
-        let grant = platform.grant(account, merchant, request).wait().unwrap();
+        let grant = platform.grant(account, request).wait().unwrap();
         (handle, self.wallet.finish(pending, &grant, rng).unwrap())
     }
 }

@@ -103,7 +103,7 @@ impl Device {
         let answer = service.post("/orders/offer", Some(&self.account), body).await?.object()?;
         let offer = message(&answer, "offer")?;
         let (pending, request) = self.wallet.request(&pins.issuer, &offer, &pins.trust, rng)?;
-        let body = json!({ "merchant": merchant, "request": encoded(&request) }).to_string();
+        let body = json!({ "request": encoded(&request) }).to_string();
         let answer = service.post("/orders/grant", Some(&self.account), body).await?.object()?;
         Ok(self.wallet.finish(pending, &message(&answer, "grant")?, rng)?)
     }

@@ -73,13 +73,11 @@ async fn offer<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Bo
     Ok(json(&json!({ "offer": encoded(&offer) })))
 }
 
-/// `merchant`, `request`; answers `grant`, again the same for the same request.
+/// `request`; answers `grant`, again the same for the same request.
 async fn grant<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Body) -> Answer {
     let account = account(&headers)?;
-    let (merchant, request) = Fields::read(body, |fields| {
-        Ok((fields.name("merchant")?, fields.message::<TokenRequest>("request")?))
-    })?;
-    let grant = service.platform.grant(account, merchant, request).await?;
+    let request = Fields::read(body, |fields| fields.message::<TokenRequest>("request"))?;
+    let grant = service.platform.grant(account, request).await?;
     Ok(json(&json!({ "grant": encoded(&grant) })))
 }
 

@@ -5,17 +5,17 @@
 //! read. Sealing takes away the row that every grant rests on, so a sealed cohort's members
 //! are fixed; and an order's numbers end once, so what a later scan found dead stays dead.
 
-use super::directory::IfUnchanged;
 use super::rows::{
-    CohortRow, MemberRow, OPEN_COHORTS, OrderRow, SEALED_COHORTS, StoredRow, TickRow, WAITING_MANIFESTS,
-    handle_of, manifest_key, manifests_prefix, members_prefix, merchant_of, order_key, raw, sealed_key,
-    tick_key, waiting_key,
+    CohortRow, MemberRow, OPEN_COHORTS, SEALED_COHORTS, TickRow, WAITING_MANIFESTS, handle_of, manifest_key,
+    manifest_of, manifests_prefix, member_key, members_prefix, merchant_of, order_key, sealed_key, tick_key,
+    waiting_key,
 };
-use super::{AccountTag, Desk, IssuerError};
+use super::{AccountTag, Core, Decision, IssuerError};
 use crate::ledger::{Ledger, outbox};
 use crate::name::Name;
-use crate::store::decide::run;
-use crate::store::{Bucket, Commit, Row, RowKey, Store, StoreError};
+use crate::store::{
+    Bucket, Change, Key, MessageRow, Pages, Present, Record, Store, StoreError, decide, read,
+};
 use crate::time::Timestamp;
 use crate::token::{CohortManifest, OrderHandle, Scope, SignedManifest};
 use crate::wire::Message;
@@ -23,7 +23,7 @@ use std::collections::HashSet;
 
 /// The most rows that one scan returns.
 const PAGE: usize = 512;
-/// Decisions are committed together once they hold so many writes.
+/// Decisions are committed together once they hold this many writes.
 const WRITES: usize = 4096;
 
 /// What a tick found.
@@ -57,14 +57,13 @@ pub struct StarvingCohort {
     pub open: bool,
 }
 
-impl<S: Store> Desk<S> {
+impl<S: Store> Core<S> {
     pub(super) fn tick(&self) -> Result<IssuerReport, IssuerError> {
         let now = self.environment.now();
-        let rows = self.store.read(&[tick_key()])?;
-        let done = TickRow::read(&rows, 0)?.map(|row| row.boundary);
+        let done = read(&*self.store, &tick_key())?.map(|row| row.boundary);
         let boundary = self.config.grid.at_or_before(now).filter(|b| done.is_none_or(|done| done < *b));
         let report = IssuerReport::default();
-        let mut walk = Walk { desk: self, now, boundary, report, decisions: Vec::new(), writes: 0 };
+        let mut walk = Walk { core: self, now, boundary, report, decisions: Vec::new(), writes: 0 };
         Bucket::all().try_for_each(|bucket| walk.open_cohorts(bucket))?;
         walk.commit()?;
         Bucket::all().try_for_each(|bucket| walk.sealed_cohorts(bucket))?;
@@ -72,35 +71,33 @@ impl<S: Store> Desk<S> {
         Bucket::all().try_for_each(|bucket| walk.waiting_manifests(bucket))?;
         let report = walk.report;
         if let Some(boundary) = boundary {
-            let RowKey { bucket, key } = tick_key();
-            let commit = Commit::new(bucket).put(key, TickRow { boundary }.to_value());
-            // Another instance that was faster has done the same.
-            self.all_unchanged(vec![IfUnchanged {
-                key: tick_key(),
-                read: raw(&rows, 0).map(<[u8]>::to_vec),
-                commit,
-            }])?;
+            decide(&*self.store, tick_key(), |row, change| {
+                // Another instance that was faster has done the same.
+                if row.is_none_or(|row| row.boundary < boundary) {
+                    change.put(&tick_key(), &TickRow { boundary });
+                }
+                Ok::<_, IssuerError>(())
+            })?;
         }
         Ok(report)
     }
 
     pub(super) fn confirm_admitted(&self, scopes: &[Scope]) -> Result<(), IssuerError> {
-        let keys: Vec<RowKey> =
-            scopes.iter().map(|scope| waiting_key(scope.merchant(), scope.cohort())).collect();
-        let rows = self.store.read(&keys)?;
-        let waiting = keys.into_iter().zip(rows).filter(|(_, read)| read.is_some());
-        let decisions = waiting.map(|(key, read)| {
-            let commit = Commit::new(key.bucket).delete(key.key.clone());
-            IfUnchanged { key, read, commit }
-        });
-        self.all_unchanged(decisions.collect())?;
-        Ok(())
+        let decision = |scope: &Scope| {
+            let waiting = waiting_key(scope.merchant(), scope.cohort());
+            Ok(Decision::new(waiting.clone(), move |row, change| {
+                if let Some(Present) = row {
+                    change.delete(&waiting);
+                }
+                Ok(())
+            }))
+        };
+        self.decide(scopes.iter().map(decision)).into_iter().collect()
     }
 
     pub(super) fn manifest(&self, scope: &Scope) -> Result<Option<SignedManifest>, IssuerError> {
-        let rows = self.store.read(&[manifest_key(scope.merchant(), scope.cohort())])?;
-        let manifest = raw(&rows, 0).map(decode_manifest).transpose()?;
-        Ok(manifest.filter(|manifest| manifest.claimed_scope() == scope))
+        let row = read(&*self.store, &manifest_key(scope.merchant(), scope.cohort()))?;
+        Ok(row.map(|row| row.0).filter(|manifest| manifest.claimed_scope() == scope))
     }
 
     pub(super) fn manifests_of(
@@ -109,31 +106,25 @@ impl<S: Store> Desk<S> {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<SignedManifest>, IssuerError> {
-        let RowKey { bucket, key } = manifests_prefix(merchant);
-        let after = after.map(|cohort| manifest_key(merchant, cohort).key);
-        let rows = self.store.scan(bucket, &key, after.as_deref(), limit)?;
-        Ok(rows.iter().map(|row| decode_manifest(&row.value)).collect::<Result<_, _>>()?)
+        let after = after.map(|cohort| manifest_key(merchant, cohort).bytes().to_vec());
+        let page = self.pages(manifests_prefix(merchant), limit).after(after).next()?;
+        page.into_iter().flatten().take(limit).map(|found| Ok(found.row()?.0)).collect()
     }
 
-    /// Takes the decisions together. One whose row another instance changed is that one's.
-    fn all_unchanged(&self, mut decisions: Vec<IfUnchanged>) -> Result<Vec<bool>, StoreError> {
-        run(&*self.store, &mut decisions).into_iter().collect()
+    fn pages<R: Record>(&self, prefix: Key<R>, page: usize) -> Pages<'_, S, R> {
+        Pages::new(&*self.store, prefix.bucket(), prefix.bytes().to_vec(), page)
     }
-}
-
-fn decode_manifest(value: &[u8]) -> Result<SignedManifest, StoreError> {
-    SignedManifest::from_bytes(value).map_err(|_| StoreError::Corrupt("manifest"))
 }
 
 /// One tick's walk over all cohorts that have not closed.
 struct Walk<'a, S: Store> {
-    desk: &'a Desk<S>,
+    core: &'a Core<S>,
     now: Timestamp,
     /// The boundary to work off; `None` if that was done: nothing seals or closes then.
     boundary: Option<Timestamp>,
     report: IssuerReport,
     /// Decided and not yet committed: the cohorts of many merchants share a durable commit.
-    decisions: Vec<IfUnchanged>,
+    decisions: Vec<Result<Decision<'static, ()>, IssuerError>>,
     writes: usize,
 }
 
@@ -153,24 +144,36 @@ fn count(accounts: &HashSet<AccountTag>) -> u32 {
 }
 
 impl<S: Store> Walk<'_, S> {
-    fn decide(&mut self, decision: IfUnchanged) -> Result<(), IssuerError> {
-        self.writes += decision.commit.writes.len();
-        self.decisions.push(decision);
+    /// Writes what follows from a cohort, unless another instance has decided on it since it was
+    /// found.
+    fn decide(
+        &mut self,
+        (key, found): (Key<CohortRow>, CohortRow),
+        writes: usize,
+        mut write: impl FnMut(&mut Change) + 'static,
+    ) -> Result<(), IssuerError> {
+        self.writes += writes;
+        self.decisions.push(Ok(Decision::new(key, move |row, change| {
+            if row.as_ref() == Some(&found) {
+                write(change);
+            }
+            Ok(())
+        })));
         if self.writes >= WRITES { self.commit() } else { Ok(()) }
     }
 
     fn commit(&mut self) -> Result<(), IssuerError> {
         self.writes = 0;
-        self.desk.all_unchanged(std::mem::take(&mut self.decisions))?;
-        Ok(())
+        let decisions = std::mem::take(&mut self.decisions);
+        self.core.decide(decisions.into_iter()).into_iter().collect()
     }
 
     fn open_cohorts(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
-        let ring = self.desk.ring();
-        let mut pages = Pages::new(&*self.desk.store, bucket, OPEN_COHORTS.to_vec());
+        let ring = self.core.ring();
+        let mut pages = Pages::<_, CohortRow>::new(&*self.core.store, bucket, OPEN_COHORTS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
-            for Row { key, value } in page {
-                let (merchant, cohort) = (merchant_of(&key)?, CohortRow::from_value(&value)?);
+            for found in page {
+                let (merchant, cohort) = (merchant_of(&found.key)?, found.row()?);
                 let retired = ring.find(&cohort.key_id).is_some() && !ring.may_issue(&cohort.key_id);
                 let (old_enough, starving) = (self.old_enough(&cohort), self.past_starving_age(&cohort));
                 if !retired && !old_enough && !starving {
@@ -179,9 +182,11 @@ impl<S: Store> Walk<'_, S> {
                 let of_standing = self.distinct_of_standing(&merchant, &cohort)?;
                 // A retired key's cohort takes no grants either, whatever its count.
                 if old_enough && of_standing >= cohort.k || retired && self.boundary.is_some() {
-                    let sealed = sealed_key(&merchant, cohort.cohort);
-                    let commit = Commit::new(bucket).delete(key.clone()).put(sealed.key, value.clone());
-                    self.decide(IfUnchanged { key: RowKey { bucket, key }, read: Some(value), commit })?;
+                    let (open, sealed) = (found.key.clone(), sealed_key(&merchant, cohort.cohort));
+                    self.decide((found.key, cohort.clone()), 2, move |change| {
+                        change.delete(&open);
+                        change.put(&sealed, &cohort);
+                    })?;
                 } else if starving && of_standing < cohort.k {
                     self.starves(&merchant, &cohort, of_standing, !retired);
                 }
@@ -191,60 +196,70 @@ impl<S: Store> Walk<'_, S> {
     }
 
     fn sealed_cohorts(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
-        let mut pages = Pages::new(&*self.desk.store, bucket, SEALED_COHORTS.to_vec());
+        let mut pages = Pages::<_, CohortRow>::new(&*self.core.store, bucket, SEALED_COHORTS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
-            for Row { key, value } in page {
-                let (merchant, cohort) = (merchant_of(&key)?, CohortRow::from_value(&value)?);
+            for found in page {
+                let (merchant, cohort) = (merchant_of(&found.key)?, found.row()?);
                 let members = self.members(&merchant, &cohort)?;
-                if let Some(commit) = self.sealed_cohort(&merchant, &cohort, &members) {
-                    self.decide(IfUnchanged { key: RowKey { bucket, key }, read: Some(value), commit })?;
-                }
+                self.sealed_cohort(found.key, &merchant, cohort, members)?;
             }
         }
         Ok(())
     }
 
     /// Reports on a cohort that takes no more grants, and closes it if the boundary may.
-    fn sealed_cohort(&mut self, merchant: &Name, cohort: &CohortRow, members: &Members) -> Option<Commit> {
-        let sealed = sealed_key(merchant, cohort.cohort);
+    fn sealed_cohort(
+        &mut self,
+        sealed: Key<CohortRow>,
+        merchant: &Name,
+        cohort: CohortRow,
+        members: Members,
+    ) -> Result<(), IssuerError> {
+        let found = (sealed.clone(), cohort.clone());
         if members.handles.is_empty() {
             // Set aside before its first grant: nobody holds a token of it, nobody ever will.
-            return self.boundary.map(|_| Commit::new(sealed.bucket).delete(sealed.key));
+            return match self.boundary {
+                Some(_) => self.decide(found, 1, move |change| change.delete(&sealed)),
+                None => Ok(()),
+            };
         }
         let of_standing = count(&members.of_standing);
         if of_standing < cohort.k {
-            self.starves(merchant, cohort, of_standing, false);
-            return None;
+            self.starves(merchant, &cohort, of_standing, false);
+            return Ok(());
         }
         for (handle, due_at) in &members.ringing {
-            if due_at.saturating_add(self.desk.config.numbers_overdue_after) <= self.now {
+            if due_at.saturating_add(self.core.config.numbers_overdue_after) <= self.now {
                 self.report.numbers_overdue.push((merchant.clone(), *handle));
             }
         }
-        if !members.ringing.is_empty() || !self.old_enough(cohort) {
-            return None;
+        if !members.ringing.is_empty() || !self.old_enough(&cohort) {
+            return Ok(());
         }
-        let manifest = self.manifest(merchant, cohort, members.numbers_dead_at)?;
+        let Some(manifest) = self.manifest(merchant, &cohort, members.numbers_dead_at) else { return Ok(()) };
         let entry = manifest.to_bytes();
-        let signed = manifest.sign(&self.desk.platform_key).to_bytes();
+        let signed = MessageRow(manifest.sign(&self.core.platform_key));
+        let number = cohort.cohort;
+        let (manifest, waiting) = (manifest_key(merchant, number), waiting_key(merchant, number));
         // The members' rows were for the count: the orders keep their grants.
-        let prefix = members_prefix(merchant, cohort.cohort).key;
-        let gone = |handle: &OrderHandle| [prefix.as_slice(), handle.as_bytes()].concat();
-        let close = Commit::new(sealed.bucket)
-            .delete(sealed.key)
-            .put(manifest_key(merchant, cohort.cohort).key, signed)
-            .put(waiting_key(merchant, cohort.cohort).key, vec![1]);
-        let close = members.handles.iter().fold(close, |close, handle| close.delete(gone(handle)));
-        Some(outbox::append(close, Ledger::Reviews, entry))
+        let gone: Vec<Key<MemberRow>> =
+            members.handles.iter().map(|handle| member_key(merchant, number, *handle)).collect();
+        self.decide(found, gone.len() + 4, move |change| {
+            change.delete(&sealed);
+            change.put(&manifest, &signed);
+            change.put(&waiting, &Present);
+            gone.iter().for_each(|member| change.delete(member));
+            outbox::put(change, Ledger::Reviews, entry.clone());
+        })
     }
 
     /// The manifest, if the cohort closes at the boundary. The ledger shows no time but
     /// boundaries, so the last number's end stands in it as the last second before the
     /// boundary that follows it: that moves no publication.
     fn manifest(&self, merchant: &Name, cohort: &CohortRow, dead: Timestamp) -> Option<CohortManifest> {
-        let (closed_at, grid) = (self.boundary?, self.desk.config.grid);
+        let (closed_at, grid) = (self.boundary?, self.core.config.grid);
         let first_publication = grid.next_after(closed_at.max(dead));
-        let window = grid.period().saturating_mul(self.desk.config.window.into());
+        let window = grid.period().saturating_mul(self.core.config.window.into());
         let window_end =
             closed_at.saturating_add(window).max(first_publication.saturating_add(grid.period()));
         // A clock at the end of time leaves no room for the boundaries.
@@ -260,12 +275,11 @@ impl<S: Store> Walk<'_, S> {
     }
 
     fn waiting_manifests(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
-        let mut pages = Pages::new(&*self.desk.store, bucket, WAITING_MANIFESTS.to_vec());
+        let mut pages = Pages::new(&*self.core.store, bucket, WAITING_MANIFESTS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
-            let keys = page.into_iter().map(|row| manifest_of(bucket, row.key));
-            let rows = self.desk.store.read(&keys.collect::<Result<Vec<_>, _>>()?)?;
-            for row in rows {
-                self.report.manifests.push(decode_manifest(&row.ok_or(StoreError::Corrupt("manifest"))?)?);
+            let keys: Vec<_> = page.iter().map(|found| manifest_of(&found.key)).collect::<Result<_, _>>()?;
+            for row in read(&*self.core.store, &keys)? {
+                self.report.manifests.push(row.ok_or(StoreError::Corrupt("manifest"))?.0);
             }
         }
         Ok(())
@@ -273,12 +287,12 @@ impl<S: Store> Walk<'_, S> {
 
     /// Whether there is a boundary to work off and the cohort's minimum age had passed at it.
     fn old_enough(&self, cohort: &CohortRow) -> bool {
-        let from = cohort.opened_by.saturating_add(self.desk.config.minimum_age);
+        let from = cohort.opened_by.saturating_add(self.core.config.minimum_age);
         self.boundary.is_some_and(|boundary| from <= boundary)
     }
 
     fn past_starving_age(&self, cohort: &CohortRow) -> bool {
-        cohort.opened_by.saturating_add(self.desk.config.starving_after) <= self.now
+        cohort.opened_by.saturating_add(self.core.config.starving_after) <= self.now
     }
 
     fn starves(&mut self, merchant: &Name, cohort: &CohortRow, of_standing: u32, open: bool) {
@@ -290,11 +304,10 @@ impl<S: Store> Walk<'_, S> {
     /// How many distinct accounts of standing an open cohort has; stops at its k.
     fn distinct_of_standing(&self, merchant: &Name, cohort: &CohortRow) -> Result<u32, StoreError> {
         let mut accounts = HashSet::new();
-        let RowKey { bucket, key } = members_prefix(merchant, cohort.cohort);
-        let mut pages = Pages::new(&*self.desk.store, bucket, key);
+        let mut pages = self.core.pages(members_prefix(merchant, cohort.cohort), PAGE);
         while let Some(page) = pages.next()? {
-            for row in page {
-                let member = MemberRow::from_value(&row.value)?;
+            for found in page {
+                let member = found.row()?;
                 if member.of_standing {
                     accounts.insert(member.account);
                 }
@@ -314,62 +327,26 @@ impl<S: Store> Walk<'_, S> {
             ringing: Vec::new(),
             numbers_dead_at: Timestamp::ZERO,
         };
-        let RowKey { bucket, key } = members_prefix(merchant, cohort.cohort);
-        let mut pages = Pages::new(&*self.desk.store, bucket, key);
+        let mut pages = self.core.pages(members_prefix(merchant, cohort.cohort), PAGE);
         while let Some(page) = pages.next()? {
-            let mut handles = Vec::with_capacity(page.len());
-            for row in page {
-                let member = MemberRow::from_value(&row.value)?;
-                handles.push(handle_of(&row.key)?);
+            let from = members.handles.len();
+            for found in page {
+                let member = found.row()?;
+                members.handles.push(handle_of(&found.key)?);
                 if member.of_standing {
                     members.of_standing.insert(member.account);
                 }
             }
-            let keys: Vec<RowKey> = handles.iter().map(|handle| order_key(merchant, *handle)).collect();
-            let orders = self.desk.store.read(&keys)?;
-            for (position, handle) in handles.iter().enumerate() {
-                let order = OrderRow::read(&orders, position)?.ok_or(StoreError::Corrupt("cohort member"))?;
+            let handles = members.handles.iter().skip(from);
+            let keys: Vec<_> = handles.clone().map(|handle| order_key(merchant, *handle)).collect();
+            for (handle, order) in handles.zip(read(&*self.core.store, &keys)?) {
+                let order = order.ok_or(StoreError::Corrupt("cohort member"))?;
                 match order.numbers_dead_at {
                     Some(at) => members.numbers_dead_at = members.numbers_dead_at.max(at),
                     None => members.ringing.push((*handle, order.due_at)),
                 }
             }
-            members.handles.append(&mut handles);
         }
         Ok(members)
-    }
-}
-
-/// The manifest's row that a waiting row is for: their keys differ in the room alone.
-fn manifest_of(bucket: Bucket, waiting: Vec<u8>) -> Result<RowKey, StoreError> {
-    match waiting.strip_prefix(WAITING_MANIFESTS) {
-        Some(rest) => Ok(RowKey { bucket, key: [super::rows::MANIFESTS, rest].concat() }),
-        None => Err(StoreError::Corrupt("waiting manifest")),
-    }
-}
-
-/// The rows of a prefix, page by page.
-struct Pages<'a, S: ?Sized> {
-    store: &'a S,
-    bucket: Bucket,
-    prefix: Vec<u8>,
-    after: Option<Vec<u8>>,
-    done: bool,
-}
-
-impl<'a, S: Store + ?Sized> Pages<'a, S> {
-    fn new(store: &'a S, bucket: Bucket, prefix: Vec<u8>) -> Self {
-        Self { store, bucket, prefix, after: None, done: false }
-    }
-
-    /// The next page; `None` after the last.
-    fn next(&mut self) -> Result<Option<Vec<Row>>, StoreError> {
-        if self.done {
-            return Ok(None);
-        }
-        let page = self.store.scan(self.bucket, &self.prefix, self.after.as_deref(), PAGE)?;
-        self.done = page.len() < PAGE;
-        self.after = page.last().map(|row| row.key.clone());
-        Ok(Some(page))
     }
 }

@@ -88,7 +88,7 @@ impl IssuerConfig {
 ///
 /// It is asked once for each grant, on the issuer's worker thread, and the answer is stored:
 /// answer from memory or fast.
-pub trait Standing: Send + Sync + 'static {
+pub trait StandingPolicy: Send + Sync + 'static {
     /// Whether `account`'s grant at `merchant` counts.
     fn of_standing(&self, account: &Name, merchant: &Name) -> bool;
 }
@@ -101,7 +101,7 @@ pub trait Standing: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EveryoneOfStanding;
 
-impl Standing for EveryoneOfStanding {
+impl StandingPolicy for EveryoneOfStanding {
     fn of_standing(&self, _account: &Name, _merchant: &Name) -> bool {
         true
     }

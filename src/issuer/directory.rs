@@ -4,14 +4,13 @@
 //! claimed first: a crash in between leaves a key that is bound to nobody yet and can be bound
 //! to no other account, and the retry completes it.
 
-use super::rows::{AccountRow, ClaimRow, MAX_WALLET_KEYS, StoredRow, Wallet, account_key, claim_key, raw};
-use super::{Desk, IssuerError};
+use super::rows::{AccountRow, MAX_WALLET_KEYS, OwnerRow, Wallet, account_key, owner_key};
+use super::{Core, Decision, IssuerError};
 use crate::algebra::Element;
 use crate::ledger::{BindingEntry, Ledger, outbox};
 use crate::name::Name;
 use crate::secret::SecretBytes;
-use crate::store::decide::{Decision, Step, run, run_one};
-use crate::store::{Commit, RowKey, Store, StoreError};
+use crate::store::{Store, StoreError, decide, read};
 use crate::time::{DAY, Timestamp};
 use crate::token::{Enrolment, EnrolmentContext, binding_commitment};
 use crate::wire::Message;
@@ -43,30 +42,72 @@ impl fmt::Debug for BoundAccount {
     }
 }
 
-impl<S: Store> Desk<S> {
+impl<S: Store> Core<S> {
     pub(super) fn enrol(&self, submissions: &[EnrolmentSubmission]) -> Vec<Result<(), IssuerError>> {
         let (now, mut rng) = (self.environment.now(), self.environment.rng());
-        let mut claims = Vec::with_capacity(submissions.len());
-        for EnrolmentSubmission { account, nonce, enrolment } in submissions {
+        let prove = |EnrolmentSubmission { account, nonce, enrolment }: &EnrolmentSubmission| {
             let context = EnrolmentContext { issuer: &self.config.name, account, nonce };
             let verified = enrolment.verify(context, &mut *rng);
-            let binding = Binding {
-                account: account.clone(),
-                wallet_key: *enrolment.wallet_key(),
-                blind: *SecretBytes::<32>::random(&mut *rng).expose(),
-                now,
-                interval: self.config.re_enrolment_interval,
-            };
-            claims.push(verified.map(|()| Claim(binding)).map_err(|_| IssuerError::ProofRefused));
-        }
-        let bindings = self.decide(claims).into_iter().map(|claimed| claimed.map(Bind)).collect();
+            let blind = *SecretBytes::<32>::random(&mut *rng).expose();
+            let wallet = Wallet { wallet_key: *enrolment.wallet_key(), blind };
+            let interval = self.config.re_enrolment_interval;
+            verified.map_err(|_| IssuerError::ProofRefused)?;
+            Ok(WalletBinding { account: account.clone(), wallet, now, interval })
+        };
+        let proven: Vec<Result<WalletBinding, IssuerError>> = submissions.iter().map(prove).collect();
+        let claims = proven.into_iter().map(|binding| Ok(self.claim(binding?)));
+        let claimed = self.decide(claims);
+        let bindings = claimed.into_iter().map(|binding| Ok(self.bind(binding?)));
         self.decide(bindings)
     }
 
+    /// First commit: the key is this account's.
+    fn claim(&self, binding: WalletBinding) -> Decision<'_, WalletBinding> {
+        let key = owner_key(&binding.wallet.wallet_key);
+        Decision::new(key.clone(), move |owner, change| {
+            let account = read(&*self.store, &account_key(&binding.account))?;
+            binding.judge(owner.as_ref(), account.as_ref())?;
+            if owner.is_none() {
+                change.put(&key, &OwnerRow { account: Some(binding.account.clone()) });
+            }
+            Ok(binding.clone())
+        })
+    }
+
+    /// Second commit: the account's live key is this one, and the openings ledger will hold a
+    /// commitment to that.
+    fn bind(&self, binding: WalletBinding) -> Decision<'_, ()> {
+        let key = account_key(&binding.account);
+        Decision::new(key.clone(), move |row: Option<AccountRow>, change| {
+            // Read after the account's row: an erasure disowns the keys before it deletes that row.
+            let owner = read(&*self.store, &owner_key(&binding.wallet.wallet_key))?;
+            let owner = owner.ok_or(IssuerError::WalletKeyTaken)?;
+            if binding.judge(Some(&owner), row.as_ref())? {
+                return Ok(());
+            }
+            let WalletBinding { account, wallet, now, .. } = &binding;
+            let mut wallets = row.map(|row| row.wallets).unwrap_or_default();
+            match wallets.iter().position(|known| known.wallet_key == wallet.wallet_key) {
+                // One of the account's earlier wallets: its commitment stays.
+                Some(at) => {
+                    let known = wallets.remove(at);
+                    wallets.push(known);
+                }
+                None => {
+                    wallets.push(wallet.clone());
+                    let commitment = binding_commitment(account, &wallet.wallet_key, &wallet.blind);
+                    outbox::put(change, Ledger::Openings, BindingEntry { commitment }.to_bytes());
+                }
+            }
+            change.put(&key, &AccountRow { wallets, enrolled_by: next_midnight(*now) });
+            Ok(())
+        })
+    }
+
     pub(super) fn account_of(&self, wallet_key: &Element) -> Result<Option<BoundAccount>, IssuerError> {
-        let claim = ClaimRow::read(&self.store.read(&[claim_key(wallet_key)])?, 0)?;
-        let Some(account) = claim.and_then(|claim| claim.account) else { return Ok(None) };
-        let row = AccountRow::read(&self.store.read(&[account_key(&account)])?, 0)?;
+        let owner = read(&*self.store, &owner_key(wallet_key))?;
+        let Some(account) = owner.and_then(|owner| owner.account) else { return Ok(None) };
+        let row = read(&*self.store, &account_key(&account))?;
         let wallets = row.map(|row| row.wallets).unwrap_or_default();
         let bound = wallets.into_iter().find(|wallet| &wallet.wallet_key == wallet_key);
         Ok(bound.map(|wallet| BoundAccount { account, blind: wallet.blind }))
@@ -78,16 +119,18 @@ impl<S: Store> Desk<S> {
         const ROUNDS: usize = 16;
         let key = account_key(account);
         for _ in 0..ROUNDS {
-            let rows = self.store.read(std::slice::from_ref(&key))?;
-            let Some(read) = raw(&rows, 0) else { return Ok(()) };
-            let wallets = AccountRow::from_value(read)?.wallets;
-            let mut disown: Vec<Disown> = wallets
-                .iter()
-                .map(|wallet| Disown { account: account.clone(), wallet_key: wallet.wallet_key })
-                .collect();
-            run(&*self.store, &mut disown).into_iter().collect::<Result<Vec<()>, _>>()?;
-            let commit = Commit::new(key.bucket).delete(key.key.clone());
-            if run_one(&*self.store, IfUnchanged { key: key.clone(), read: Some(read.to_vec()), commit })? {
+            let Some(disowned) = read(&*self.store, &key)? else { return Ok(()) };
+            let keys = disowned.wallets.iter().map(|wallet| Ok(disown(account, &wallet.wallet_key)));
+            self.decide(keys).into_iter().collect::<Result<(), _>>()?;
+            // If a wallet was bound meanwhile, its key is disowned in the next round.
+            let deleted = decide(&*self.store, key.clone(), |row, change| {
+                let is_unchanged = row.as_ref() == Some(&disowned);
+                if is_unchanged {
+                    change.delete(&key);
+                }
+                Ok::<_, IssuerError>(is_unchanged)
+            })?;
+            if deleted {
                 return Ok(());
             }
         }
@@ -95,131 +138,35 @@ impl<S: Store> Desk<S> {
     }
 }
 
-/// A commit that holds only if a row is as it was read; the answer is whether it was.
-pub(super) struct IfUnchanged {
-    pub(super) key: RowKey,
-    pub(super) read: Option<Vec<u8>>,
-    pub(super) commit: Commit,
-}
-
-impl Decision for IfUnchanged {
-    type Answer = bool;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.key.clone()]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<bool>, StoreError> {
-        let read = self.read.as_deref();
-        if raw(rows, 0) != read {
-            return Ok(Step::Answer(false));
-        }
-        Ok(Step::Commit(self.commit.clone().expect(&self.key.key, read), true))
-    }
-}
-
-/// An account and the wallet key that it enrols.
-struct Binding {
+/// An account and the wallet that it enrols.
+#[derive(Clone)]
+struct WalletBinding {
     account: Name,
-    wallet_key: Element,
-    blind: [u8; 32],
+    wallet: Wallet,
     now: Timestamp,
     interval: u64,
 }
 
-impl Binding {
-    fn keys(&self) -> Vec<RowKey> {
-        vec![claim_key(&self.wallet_key), account_key(&self.account)]
-    }
-
+impl WalletBinding {
     /// Whether the account may take the key now; `Ok(true)` if it has it already.
-    fn judge(&self, claim: Option<&ClaimRow>, account: Option<&AccountRow>) -> Result<bool, IssuerError> {
-        if claim.is_some_and(|claim| claim.account.as_ref() != Some(&self.account)) {
+    fn judge(&self, owner: Option<&OwnerRow>, account: Option<&AccountRow>) -> Result<bool, IssuerError> {
+        if owner.is_some_and(|owner| owner.account.as_ref() != Some(&self.account)) {
             return Err(IssuerError::WalletKeyTaken);
         }
         let Some(row) = account else { return Ok(false) };
-        if row.live() == Some(&self.wallet_key) {
+        let wallet_key = &self.wallet.wallet_key;
+        if row.live() == Some(wallet_key) {
             return Ok(true);
         }
         let from = row.enrolled_by.saturating_add(self.interval);
         if self.now < from {
             return Err(IssuerError::ReEnrolmentTooEarly { from });
         }
-        let known = row.wallets.iter().any(|wallet| wallet.wallet_key == self.wallet_key);
+        let known = row.wallets.iter().any(|wallet| &wallet.wallet_key == wallet_key);
         if !known && row.wallets.len() >= MAX_WALLET_KEYS {
             return Err(IssuerError::TooManyWalletKeys);
         }
         Ok(false)
-    }
-}
-
-/// First commit: the key is this account's.
-struct Claim(Binding);
-
-impl Decision for Claim {
-    type Answer = Result<Binding, IssuerError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        self.0.keys()
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let Self(binding) = self;
-        let claim = ClaimRow::read(rows, 0)?;
-        if let Err(error) = binding.judge(claim.as_ref(), AccountRow::read(rows, 1)?.as_ref()) {
-            return Ok(Step::Answer(Err(error)));
-        }
-        let claimed = Binding { account: binding.account.clone(), ..*binding };
-        if claim.is_some() {
-            return Ok(Step::Answer(Ok(claimed)));
-        }
-        let RowKey { bucket, key } = claim_key(&binding.wallet_key);
-        let row = ClaimRow { account: Some(binding.account.clone()) };
-        Ok(Step::Commit(Commit::new(bucket).expect(&key, None).put(key, row.to_value()), Ok(claimed)))
-    }
-}
-
-/// Second commit: the account's live key is this one, and the openings ledger will hold a
-/// commitment to that.
-struct Bind(Binding);
-
-impl Decision for Bind {
-    type Answer = Result<(), IssuerError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        self.0.keys()
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let Self(binding) = self;
-        let Some(claim) = ClaimRow::read(rows, 0)? else {
-            return Ok(Step::Answer(Err(IssuerError::WalletKeyTaken)));
-        };
-        let row = AccountRow::read(rows, 1)?;
-        match binding.judge(Some(&claim), row.as_ref()) {
-            Ok(true) => return Ok(Step::Answer(Ok(()))),
-            Ok(false) => {}
-            Err(error) => return Ok(Step::Answer(Err(error))),
-        }
-        let RowKey { bucket, key } = account_key(&binding.account);
-        let commit = Commit::new(bucket).expect(&key, raw(rows, 1));
-        let mut wallets = row.map(|row| row.wallets).unwrap_or_default();
-        let known = wallets.iter().position(|wallet| wallet.wallet_key == binding.wallet_key);
-        let commit = match known {
-            // One of the account's earlier wallets: its commitment stands.
-            Some(at) => {
-                let wallet = wallets.remove(at);
-                wallets.push(wallet);
-                commit
-            }
-            None => {
-                wallets.push(Wallet { wallet_key: binding.wallet_key, blind: binding.blind });
-                let commitment = binding_commitment(&binding.account, &binding.wallet_key, &binding.blind);
-                outbox::append(commit, Ledger::Openings, BindingEntry { commitment }.to_bytes())
-            }
-        };
-        let row = AccountRow { wallets, enrolled_by: next_midnight(binding.now) };
-        Ok(Step::Commit(commit.put(key, row.to_value()), Ok(())))
     }
 }
 
@@ -229,25 +176,12 @@ pub(super) fn next_midnight(time: Timestamp) -> Timestamp {
 }
 
 /// The wallet key of an erased account: nobody's, for ever.
-struct Disown {
-    account: Name,
-    wallet_key: Element,
-}
-
-impl Decision for Disown {
-    type Answer = ();
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![claim_key(&self.wallet_key)]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<()>, StoreError> {
-        let claim = ClaimRow::read(rows, 0)?;
-        if claim.is_some_and(|claim| claim.account.as_ref() != Some(&self.account)) {
-            return Ok(Step::Answer(()));
+fn disown<'a>(account: &'a Name, wallet_key: &Element) -> Decision<'a, ()> {
+    let key = owner_key(wallet_key);
+    Decision::new(key.clone(), move |owner: Option<OwnerRow>, change| {
+        if owner.is_none_or(|owner| owner.account.as_ref() == Some(account)) {
+            change.put(&key, &OwnerRow { account: None });
         }
-        let RowKey { bucket, key } = claim_key(&self.wallet_key);
-        let commit = Commit::new(bucket).expect(&key, raw(rows, 0));
-        Ok(Step::Commit(commit.put(key, ClaimRow { account: None }.to_value()), ()))
-    }
+        Ok(())
+    })
 }

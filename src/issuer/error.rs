@@ -26,7 +26,7 @@ pub enum IssuerError {
     },
     /// The outcome class is not in use.
     UnknownClass,
-    /// The scope is of another merchant, of another class, or was never on offer.
+    /// The scope is of another class, or was never on offer.
     WrongScope,
     /// The key ring has no key with this id.
     UnknownKey,

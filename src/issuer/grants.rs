@@ -6,21 +6,26 @@
 
 use super::orders::owned;
 use super::rows::{
-    AccountRow, CohortRow, GrantedPair, MemberRow, OrderRow, StoredRow, account_key, manifest_key,
-    member_key, open_key, order_key, raw, sealed_key,
+    AccountRow, CohortRow, GrantedPair, MemberRow, OrderRow, account_key, manifest_key, member_key, open_key,
+    order_key, sealed_key,
 };
-use super::{AccountTag, Desk, IssuerError, fail_all};
+use super::{AccountTag, Core, Decision, IssuerError};
 use crate::algebra::Element;
 use crate::name::Name;
-use crate::store::decide::{Decision, Step};
-use crate::store::{Commit, RowKey, Store, StoreError};
+use crate::store::{Store, read};
 use crate::token::{Grant, KeyRing, TokenRequest, verify_requests};
 
-/// A request with the account that is logged in and the merchant that it asks at.
+/// A request with the account that is logged in.
 pub(super) struct GrantJob {
     pub(super) account: Name,
-    pub(super) merchant: Name,
     pub(super) request: TokenRequest,
+}
+
+impl GrantJob {
+    /// The merchant of the scope: the order is looked up there.
+    fn merchant(&self) -> &Name {
+        self.request.scope().merchant()
+    }
 }
 
 /// What is known of a request before its proof is checked.
@@ -31,7 +36,7 @@ struct Known {
     granted: bool,
 }
 
-impl<S: Store> Desk<S> {
+impl<S: Store> Core<S> {
     /// Answers a batch, one result each.
     pub(super) fn grant(&self, jobs: &[GrantJob]) -> Vec<Result<Grant, IssuerError>> {
         let ring = self.ring();
@@ -39,10 +44,10 @@ impl<S: Store> Desk<S> {
         self.check_proofs(jobs, &mut known);
         let decisions = jobs.iter().zip(known).map(|(job, known)| {
             let known = known?;
-            let of_standing = !known.granted && self.standing.of_standing(&job.account, &job.merchant);
-            Ok(GrantOrder { request: &job.request, known, of_standing, ring: &ring })
+            let of_standing = !known.granted && self.standing.of_standing(&job.account, job.merchant());
+            Ok(grant_order(&job.request, known, of_standing, &ring))
         });
-        let decided = self.decide(decisions.collect());
+        let decided = self.decide(decisions);
         let mut rng = self.environment.rng();
         let answer = |(job, decided): (&GrantJob, Result<(), IssuerError>)| {
             let (scope, commitment) = (job.request.scope(), job.request.commitment());
@@ -55,29 +60,27 @@ impl<S: Store> Desk<S> {
         jobs.iter().zip(decided).map(answer).collect()
     }
 
-    /// The cheap checks: the scope's merchant and key, the order, the account's live wallet.
+    /// The cheap checks: the scope's key, the order, the account's live wallet.
     fn look_up(&self, jobs: &[GrantJob], ring: &KeyRing) -> Vec<Result<Known, IssuerError>> {
-        let keys: Vec<RowKey> = jobs
-            .iter()
-            .flat_map(|job| [order_key(&job.merchant, job.request.handle()), account_key(&job.account)])
-            .collect();
-        let rows = match self.store.read(&keys) {
-            Ok(rows) => rows,
-            Err(failure) => return fail_all(failure, jobs.len()),
+        let order = |job: &GrantJob| {
+            let account = self.tag(&job.account, job.merchant());
+            let key = order_key(job.merchant(), job.request.handle());
+            Ok(Decision::new(key, move |order, _| Ok((account, owned(order, account)?))))
         };
-        let look_up = |(position, job): (usize, &GrantJob)| {
-            if job.request.scope().merchant() != &job.merchant {
-                return Err(IssuerError::WrongScope);
-            }
-            let account = self.tag(&job.account, &job.merchant);
-            let order = owned(OrderRow::read(&rows, 2 * position)?, account)?;
-            let wallets = AccountRow::read(&rows, 2 * position + 1)?;
-            let live = wallets.as_ref().and_then(AccountRow::live);
-            let wallet_key = *live.ok_or(IssuerError::NotEnrolled)?;
+        let wallet = |job: &GrantJob| {
+            Ok(Decision::new(account_key(&job.account), |row: Option<AccountRow>, _| {
+                row.and_then(|row| row.live().copied()).ok_or(IssuerError::NotEnrolled)
+            }))
+        };
+        let orders = self.decide(jobs.iter().map(order));
+        let wallets = self.decide(jobs.iter().map(wallet));
+        let look_up = |((job, order), wallet): ((&GrantJob, Result<_, _>), Result<_, _>)| {
+            let (account, order): (AccountTag, OrderRow) = order?;
+            let wallet_key = wallet?;
             ring.find(job.request.scope().key_id()).ok_or(IssuerError::UnknownKey)?;
             Ok(Known { account, wallet_key, class: order.class, granted: order.grant.is_some() })
         };
-        jobs.iter().enumerate().map(look_up).collect()
+        jobs.iter().zip(orders).zip(wallets).map(look_up).collect()
     }
 
     /// Refuses what does not hold for its account's live wallet.
@@ -101,10 +104,9 @@ impl<S: Store> Desk<S> {
         if !matches!(error, IssuerError::CohortClosed) {
             return error;
         }
-        let cohort = job.request.scope().cohort();
-        let keys = [sealed_key(&job.merchant, cohort), manifest_key(&job.merchant, cohort)];
-        match self.store.read(&keys) {
-            Ok(rows) if rows.iter().all(Option::is_none) => IssuerError::WrongScope,
+        let (merchant, cohort) = (job.merchant(), job.request.scope().cohort());
+        match read(&*self.store, &(sealed_key(merchant, cohort), manifest_key(merchant, cohort))) {
+            Ok((None, None)) => IssuerError::WrongScope,
             Ok(_) => error,
             Err(failure) => failure.into(),
         }
@@ -113,65 +115,32 @@ impl<S: Store> Desk<S> {
 
 /// The decision: its row is the order's, which the request itself names, so a request whose
 /// answer was lost finds its own effect.
-struct GrantOrder<'a> {
-    request: &'a TokenRequest,
+fn grant_order<'a>(
+    request: &TokenRequest,
     known: Known,
     of_standing: bool,
     ring: &'a KeyRing,
-}
-
-impl GrantOrder<'_> {
-    fn pair(&self) -> GrantedPair {
-        let scope = self.request.scope();
-        let commitment = *self.request.commitment().as_bytes();
-        GrantedPair { key_id: *scope.key_id(), cohort: scope.cohort(), commitment }
-    }
-
-    /// The order with its grant; `None` if it has this one already.
-    fn judge(
-        &self,
-        order: Option<OrderRow>,
-        open: Option<&CohortRow>,
-    ) -> Result<Option<OrderRow>, IssuerError> {
-        let (order, pair) = (owned(order, self.known.account)?, self.pair());
+) -> Decision<'a, ()> {
+    let (scope, handle, account) = (request.scope(), request.handle(), known.account);
+    let (merchant, cohort, key_id) = (scope.merchant(), scope.cohort(), *scope.key_id());
+    let pair = GrantedPair { key_id, cohort, commitment: *request.commitment().as_bytes() };
+    let (order_at, open_at) = (order_key(merchant, handle), open_key(merchant, known.class));
+    let member_at = member_key(merchant, cohort, handle);
+    Decision::new((order_at.clone(), open_at), move |(order, open): (_, Option<CohortRow>), change| {
+        let order = owned(order, account)?;
         match &order.grant {
-            Some(granted) if *granted == pair => return Ok(None),
+            Some(granted) if *granted == pair => return Ok(()),
             Some(_) => return Err(IssuerError::AlreadyGranted),
             None => {}
         }
-        if !self.ring.may_issue(&pair.key_id) {
+        if !ring.may_issue(&key_id) {
             return Err(IssuerError::RetiredKey);
         }
-        if open.is_none_or(|row| (&row.key_id, row.cohort) != (&pair.key_id, pair.cohort)) {
+        if open.is_none_or(|row| (row.key_id, row.cohort) != (key_id, cohort)) {
             return Err(IssuerError::CohortClosed);
         }
-        Ok(Some(OrderRow { grant: Some(pair), ..order }))
-    }
-}
-
-impl Decision for GrantOrder<'_> {
-    type Answer = Result<(), IssuerError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        let merchant = self.request.scope().merchant();
-        vec![order_key(merchant, self.request.handle()), open_key(merchant, self.known.class)]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let open = CohortRow::read(rows, 1)?;
-        let order = match self.judge(OrderRow::read(rows, 0)?, open.as_ref()) {
-            Ok(Some(order)) => order,
-            Ok(None) => return Ok(Step::Answer(Ok(()))),
-            Err(error) => return Ok(Step::Answer(Err(error))),
-        };
-        let (merchant, handle) = (self.request.scope().merchant(), self.request.handle());
-        let RowKey { bucket, key } = order_key(merchant, handle);
-        let member = MemberRow { account: self.known.account, of_standing: self.of_standing };
-        let commit = Commit::new(bucket)
-            .expect(&key, raw(rows, 0))
-            .expect(&open_key(merchant, self.known.class).key, raw(rows, 1))
-            .put(key, order.to_value())
-            .put(member_key(merchant, self.request.scope().cohort(), handle).key, member.to_value());
-        Ok(Step::Commit(commit, Ok(())))
-    }
+        change.put(&order_at, &OrderRow { grant: Some(pair.clone()), ..order });
+        change.put(&member_at, &MemberRow { account, of_standing });
+        Ok(())
+    })
 }

@@ -88,7 +88,7 @@ mod rows;
 mod tests;
 
 pub use cohorts::{IssuerReport, StarvingCohort};
-pub use config::{ClassPolicy, EveryoneOfStanding, IssuerConfig, Standing};
+pub use config::{ClassPolicy, EveryoneOfStanding, IssuerConfig, StandingPolicy};
 pub use directory::{BoundAccount, EnrolmentSubmission};
 pub use error::IssuerError;
 pub use orders::{MAX_ORDER_ID, NumbersDead, OfferRequest, OrderReport};
@@ -99,8 +99,7 @@ use crate::environment::Environment;
 use crate::name::Name;
 use crate::queue::{GroupQueue, Pending};
 use crate::secret::SecretBytes;
-use crate::store::decide::{Decision, run};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, decide_all};
 use crate::token::{
     Grant, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest, TokenRequest,
 };
@@ -111,18 +110,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// The order side's service. Every method may be called from any thread, and several instances
 /// may share a store; all of them need the same configuration, ring and keys.
 pub struct Issuer<S: Store> {
-    desk: Arc<Desk<S>>,
+    core: Arc<Core<S>>,
     queue: GroupQueue<GrantJob, Result<Grant, IssuerError>>,
 }
 
 /// What the methods and the queue's workers share.
-struct Desk<S> {
+struct Core<S> {
     store: Arc<S>,
     config: IssuerConfig,
     keys: RwLock<Arc<KeyRing>>,
     master: SecretBytes<32>,
     platform_key: Arc<PlatformKey>,
-    standing: Arc<dyn Standing>,
+    standing: Arc<dyn StandingPolicy>,
     environment: Environment,
 }
 
@@ -138,29 +137,29 @@ impl<S: Store> Issuer<S> {
         keys: KeyRing,
         order_handle_master: SecretBytes<32>,
         platform_key: Arc<PlatformKey>,
-        standing: Arc<dyn Standing>,
+        standing: Arc<dyn StandingPolicy>,
         environment: Environment,
     ) -> Result<Self, IssuerError> {
         config.check()?;
         let bounds = config.queue;
         let keys = RwLock::new(Arc::new(keys));
         let master = order_handle_master;
-        let desk = Arc::new(Desk { store, config, keys, master, platform_key, standing, environment });
-        let worker = Arc::clone(&desk);
+        let core = Arc::new(Core { store, config, keys, master, platform_key, standing, environment });
+        let worker = Arc::clone(&core);
         let queue =
             GroupQueue::start(bounds, move |jobs| worker.grant(&jobs)).map_err(IssuerError::Threads)?;
-        Ok(Self { desk, queue })
+        Ok(Self { core, queue })
     }
 
     /// Takes another key ring into use, for rotation. Cohorts open under its newest key from
     /// now on.
     pub fn set_keys(&self, keys: KeyRing) {
-        *self.desk.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        *self.core.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// The key ring in use.
     pub fn keys(&self) -> Arc<KeyRing> {
-        self.desk.ring()
+        self.core.ring()
     }
 
     /// Step 1: binds each wallet key to the account that is logged in; one result each.
@@ -174,7 +173,7 @@ impl<S: Store> Issuer<S> {
     /// [`IssuerError::ProofRefused`], [`IssuerError::WalletKeyTaken`],
     /// [`IssuerError::ReEnrolmentTooEarly`], [`IssuerError::TooManyWalletKeys`], or the store's.
     pub fn enrol(&self, submissions: &[EnrolmentSubmission]) -> Vec<Result<(), IssuerError>> {
-        self.desk.enrol(submissions)
+        self.core.enrol(submissions)
     }
 
     /// Whose wallet key it is or was, for openings; `None` if nobody's.
@@ -182,7 +181,7 @@ impl<S: Store> Issuer<S> {
     /// # Errors
     /// The store's.
     pub fn account_of(&self, wallet_key: &Element) -> Result<Option<BoundAccount>, IssuerError> {
-        self.desk.account_of(wallet_key)
+        self.core.account_of(wallet_key)
     }
 
     /// Forgets an account: its wallet keys belong to nobody from then on, and never will again.
@@ -191,7 +190,7 @@ impl<S: Store> Issuer<S> {
     /// # Errors
     /// The store's; ask again then.
     pub fn erase_account(&self, account: &Name) -> Result<(), IssuerError> {
-        self.desk.erase_account(account)
+        self.core.erase_account(account)
     }
 
     /// Takes due orders; one result each, the order's handle. Idempotent.
@@ -200,12 +199,12 @@ impl<S: Store> Issuer<S> {
     /// [`IssuerError::NotDue`], [`IssuerError::OrderDiffers`], [`IssuerError::UnknownClass`],
     /// [`IssuerError::OrderIdLength`], or the store's.
     pub fn report_orders(&self, reports: &[OrderReport]) -> Vec<Result<OrderHandle, IssuerError>> {
-        self.desk.report_orders(reports)
+        self.core.report_orders(reports)
     }
 
     /// The handle of a merchant's order, whether it was reported or not.
     pub fn handle(&self, merchant: &Name, order_id: &[u8]) -> OrderHandle {
-        OrderHandleKey::derive(&self.desk.master, merchant).handle(order_id)
+        OrderHandleKey::derive(&self.core.master, merchant).handle(order_id)
     }
 
     /// The scope on offer for each order; one result each. An order once granted is offered
@@ -216,11 +215,12 @@ impl<S: Store> Issuer<S> {
     /// [`IssuerError::UnknownOrder`], [`IssuerError::OrderOfAnotherAccount`],
     /// [`IssuerError::UnknownClass`], [`IssuerError::UnknownKey`], or the store's.
     pub fn offers(&self, requests: &[OfferRequest]) -> Vec<Result<Offer, IssuerError>> {
-        self.desk.offers(requests)
+        self.core.offers(requests)
     }
 
-    /// Step 3: asks for a token, for the account that is logged in. The answer comes when
-    /// (scope, C) is durable; asked again, it has the same `(A, e)`.
+    /// Step 3: asks for a token, for the account that is logged in, at the merchant of the
+    /// request's scope. The answer comes when (scope, C) is durable; asked again, it has the same
+    /// `(A, e)`.
     ///
     /// The answer's errors: [`IssuerError::UnknownOrder`],
     /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::NotEnrolled`],
@@ -229,8 +229,8 @@ impl<S: Store> Issuer<S> {
     /// [`IssuerError::CohortClosed`], and the store's. When the key was retired or the cohort
     /// closed, the device takes the order's next offer. [`IssuerError::Queue`] when the queue is
     /// full or the service stops.
-    pub fn grant(&self, account: Name, merchant: Name, request: TokenRequest) -> Pending<Grant, IssuerError> {
-        self.queue.submit(GrantJob { account, merchant, request })
+    pub fn grant(&self, account: Name, request: TokenRequest) -> Pending<Grant, IssuerError> {
+        self.queue.submit(GrantJob { account, request })
     }
 
     /// Takes the times at which orders' numbers ended, or will end, for ever; one result each.
@@ -240,7 +240,7 @@ impl<S: Store> Issuer<S> {
     /// [`IssuerError::UnknownOrder`], [`IssuerError::NumbersDeadDiffers`],
     /// [`IssuerError::TimeOutOfRange`] (over a year ahead), or the store's.
     pub fn numbers_dead(&self, reports: &[NumbersDead]) -> Vec<Result<(), IssuerError>> {
-        self.desk.numbers_dead(reports)
+        self.core.numbers_dead(reports)
     }
 
     /// Works off the last boundary, if that was not done yet, and reports. Resumable: after a
@@ -250,7 +250,7 @@ impl<S: Store> Issuer<S> {
     /// # Errors
     /// The store's.
     pub fn tick(&self) -> Result<IssuerReport, IssuerError> {
-        self.desk.tick()
+        self.core.tick()
     }
 
     /// Notes that the manifests of these scopes were handed to the desk: they are reported no
@@ -259,7 +259,7 @@ impl<S: Store> Issuer<S> {
     /// # Errors
     /// The store's.
     pub fn confirm_admitted(&self, scopes: &[Scope]) -> Result<(), IssuerError> {
-        self.desk.confirm_admitted(scopes)
+        self.core.confirm_admitted(scopes)
     }
 
     /// The manifest of a cohort; `None` while it has not closed.
@@ -267,7 +267,7 @@ impl<S: Store> Issuer<S> {
     /// # Errors
     /// The store's.
     pub fn manifest(&self, scope: &Scope) -> Result<Option<SignedManifest>, IssuerError> {
-        self.desk.manifest(scope)
+        self.core.manifest(scope)
     }
 
     /// At most `limit` manifests of a merchant, after that of the cohort `after` if given
@@ -283,7 +283,7 @@ impl<S: Store> Issuer<S> {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<SignedManifest>, IssuerError> {
-        self.desk.manifests_of(merchant, after, limit)
+        self.core.manifests_of(merchant, after, limit)
     }
 }
 
@@ -293,11 +293,13 @@ impl<S: Store> fmt::Debug for Issuer<S> {
     }
 }
 
+type Decision<'a, A> = crate::store::Decision<'a, A, IssuerError>;
+
 /// What stands for an account beside a merchant's orders: comparable there and nowhere else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct AccountTag([u8; 16]);
 
-impl<S: Store> Desk<S> {
+impl<S: Store> Core<S> {
     fn ring(&self) -> Arc<KeyRing> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -310,36 +312,11 @@ impl<S: Store> Desk<S> {
         AccountTag(tag)
     }
 
-    /// Takes the decisions among `items`, together; what was refused before stays refused.
-    fn decide<D, A>(&self, items: Vec<Result<D, IssuerError>>) -> Vec<Result<A, IssuerError>>
-    where
-        D: Decision<Answer = Result<A, IssuerError>>,
-    {
-        let mut decisions = Vec::with_capacity(items.len());
-        let mut refusals = Vec::with_capacity(items.len());
-        for item in items {
-            match item {
-                Ok(decision) => {
-                    decisions.push(decision);
-                    refusals.push(None);
-                }
-                Err(error) => refusals.push(Some(error)),
-            }
-        }
-        let mut answers = run(&*self.store, &mut decisions).into_iter();
-        let answer = |refusal: Option<IssuerError>| match refusal {
-            Some(error) => Err(error),
-            None => match answers.next() {
-                Some(Ok(answer)) => answer,
-                Some(Err(error)) => Err(error.into()),
-                None => Err(StoreError::Contended.into()),
-            },
-        };
-        refusals.into_iter().map(answer).collect()
+    /// Takes the decisions together; what was refused before stays refused.
+    fn decide<'a, A>(
+        &self,
+        decisions: impl Iterator<Item = Result<Decision<'a, A>, IssuerError>>,
+    ) -> Vec<Result<A, IssuerError>> {
+        decide_all(&*self.store, decisions.collect())
     }
-}
-
-/// The store failed before anything was decided.
-fn fail_all<T>(failure: StoreError, count: usize) -> Vec<Result<T, IssuerError>> {
-    std::iter::repeat_n(failure, count).map(|error| Err(error.into())).collect()
 }

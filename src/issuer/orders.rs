@@ -1,14 +1,10 @@
 //! Due orders: what the host reports of them, and which scope each is offered.
 
 use super::directory::next_midnight;
-use super::rows::{
-    CohortRow, OrderRow, StoredRow, manifest_key, merchant_bucket, open_key, order_key, raw, sealed_key,
-};
-use super::{AccountTag, Desk, IssuerConfig, IssuerError, fail_all};
-use crate::environment::Environment;
+use super::rows::{CohortRow, OrderRow, manifest_key, open_key, order_key, sealed_key};
+use super::{AccountTag, Core, Decision, IssuerError};
 use crate::name::Name;
-use crate::store::decide::{Decision, Step};
-use crate::store::{Commit, RowKey, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::time::{DAY, Timestamp};
 use crate::token::{KeyRing, Offer, OrderHandle, OrderHandleKey, Scope};
 
@@ -61,57 +57,128 @@ pub struct NumbersDead {
     pub at: Timestamp,
 }
 
-impl<S: Store> Desk<S> {
+impl<S: Store> Core<S> {
     pub(super) fn report_orders(&self, reports: &[OrderReport]) -> Vec<Result<OrderHandle, IssuerError>> {
         let now = self.environment.now();
         let decision = |report: &OrderReport| {
-            let length = report.order_id.len();
+            let OrderReport { order_id, account, merchant, class, due_at } = report;
+            let length = order_id.len();
             if length == 0 || length > MAX_ORDER_ID {
                 return Err(IssuerError::OrderIdLength { length });
             }
-            let OrderReport { order_id, account, merchant, class, due_at } = report;
             let handle = OrderHandleKey::derive(&self.master, merchant).handle(order_id);
             let account = self.tag(account, merchant);
-            let row =
+            let new =
                 OrderRow { account, class: *class, due_at: *due_at, numbers_dead_at: None, grant: None };
-            Ok(Report { key: order_key(merchant, handle), handle, row, now, config: &self.config })
+            let key = order_key(merchant, handle);
+            Ok(Decision::new(key.clone(), move |old: Option<OrderRow>, change| {
+                if let Some(old) = old {
+                    let same = (old.account, old.class, old.due_at) == (new.account, new.class, new.due_at);
+                    return if same { Ok(handle) } else { Err(IssuerError::OrderDiffers) };
+                }
+                if new.due_at > now {
+                    return Err(IssuerError::NotDue);
+                }
+                self.config.k(new.class).ok_or(IssuerError::UnknownClass)?;
+                change.put(&key, &new);
+                Ok(handle)
+            }))
         };
-        self.decide(reports.iter().map(decision).collect())
+        self.decide(reports.iter().map(decision))
     }
 
     pub(super) fn numbers_dead(&self, reports: &[NumbersDead]) -> Vec<Result<(), IssuerError>> {
         let latest = self.environment.now().saturating_add(NUMBERS_DEAD_AHEAD);
-        let decision = |report: &NumbersDead| {
-            if report.at > latest {
+        let decision = |&NumbersDead { ref merchant, handle, at }: &NumbersDead| {
+            if at > latest {
                 return Err(IssuerError::TimeOutOfRange);
             }
-            Ok(EndNumbers { key: order_key(&report.merchant, report.handle), at: report.at })
+            let key = order_key(merchant, handle);
+            Ok(Decision::new(key.clone(), move |order: Option<OrderRow>, change| {
+                let order = order.ok_or(IssuerError::UnknownOrder)?;
+                match order.numbers_dead_at {
+                    Some(before) if before == at => {}
+                    Some(_) => return Err(IssuerError::NumbersDeadDiffers),
+                    None => change.put(&key, &OrderRow { numbers_dead_at: Some(at), ..order }),
+                }
+                Ok(())
+            }))
         };
-        self.decide(reports.iter().map(decision).collect())
+        self.decide(reports.iter().map(decision))
     }
 
     pub(super) fn offers(&self, requests: &[OfferRequest]) -> Vec<Result<Offer, IssuerError>> {
-        let keys: Vec<RowKey> =
-            requests.iter().map(|asked| order_key(&asked.merchant, asked.handle)).collect();
-        let ring = self.ring();
-        let rows = match self.store.read(&keys) {
-            Ok(rows) => rows,
-            Err(failure) => return fail_all(failure, requests.len()),
-        };
-        let decisions = requests.iter().enumerate().map(|(position, asked)| {
+        let (ring, mut rng) = (self.ring(), self.environment.rng());
+        let class = |asked: &OfferRequest| {
             let account = self.tag(&asked.account, &asked.merchant);
-            let order = owned(OrderRow::read(&rows, position)?, account)?;
-            Ok(MakeOffer {
-                asked,
-                account,
-                class: order.class,
-                now: self.environment.now(),
-                ring: &ring,
-                config: &self.config,
-                environment: &self.environment,
-            })
+            let key = order_key(&asked.merchant, asked.handle);
+            Ok(Decision::new(key, move |order, _| Ok((account, owned(order, account)?.class))))
+        };
+        let classes = self.decide(requests.iter().map(class));
+        let decisions = requests.iter().zip(classes).map(|(asked, known)| {
+            let (account, class) = known?;
+            let mut number = [0; 8];
+            rng.fill_bytes(&mut number);
+            Ok(self.offer(asked, account, class, u64::from_le_bytes(number), &ring))
         });
-        self.decide(decisions.collect())
+        self.decide(decisions)
+    }
+
+    /// The class is frozen with the order, so the cohort's row can be named before the order is
+    /// read again. `number` is the cohort's, if one is opened.
+    fn offer<'a>(
+        &'a self,
+        OfferRequest { merchant, handle, .. }: &'a OfferRequest,
+        account: AccountTag,
+        class: u8,
+        number: u64,
+        ring: &'a KeyRing,
+    ) -> Decision<'a, Offer> {
+        let open_at = open_key(merchant, class);
+        let in_use = (sealed_key(merchant, number), manifest_key(merchant, number));
+        let reads = (order_key(merchant, *handle), open_at.clone(), in_use);
+        Decision::new(reads, move |(order, open, in_use), change| {
+            let order = owned(order, account)?;
+            let (key_id, cohort) = match (order.grant, open) {
+                (Some(grant), _) => (grant.key_id, grant.cohort),
+                (None, Some(row)) if ring.find(&row.key_id).is_none() || ring.may_issue(&row.key_id) => {
+                    (row.key_id, row.cohort)
+                }
+                (None, retired) => {
+                    let row = self.new_cohort(class, number, ring)?;
+                    // A number in use is as good as never drawn; the next call draws another.
+                    if !matches!(in_use, (None, None)) {
+                        return Err(StoreError::Contended.into());
+                    }
+                    change.put(&open_at, &row);
+                    // One that a retired key leaves behind is set aside.
+                    if let Some(retired) = retired {
+                        change.put(&sealed_key(merchant, retired.cohort), &retired);
+                    }
+                    (row.key_id, row.cohort)
+                }
+            };
+            let pair = ring.find(&key_id).ok_or(IssuerError::UnknownKey)?;
+            Ok(Offer {
+                handle: *handle,
+                scope: Scope::new(key_id, merchant.clone(), cohort),
+                issuer_key: *pair.issuer_key.public(),
+                escrow_key: pair.escrow_key,
+            })
+        })
+    }
+
+    /// A cohort under the newest key.
+    fn new_cohort(&self, class: u8, cohort: u64, ring: &KeyRing) -> Result<CohortRow, IssuerError> {
+        let pair = ring.newest();
+        Ok(CohortRow {
+            key_id: *pair.issuer_key.public().id(),
+            escrow_id: *pair.escrow_key.id(),
+            cohort,
+            class,
+            k: self.config.k(class).ok_or(IssuerError::UnknownClass)?,
+            opened_by: next_midnight(self.environment.now()),
+        })
     }
 }
 
@@ -119,149 +186,4 @@ impl<S: Store> Desk<S> {
 pub(super) fn owned(order: Option<OrderRow>, account: AccountTag) -> Result<OrderRow, IssuerError> {
     let order = order.ok_or(IssuerError::UnknownOrder)?;
     if order.account == account { Ok(order) } else { Err(IssuerError::OrderOfAnotherAccount) }
-}
-
-struct Report<'a> {
-    key: RowKey,
-    handle: OrderHandle,
-    row: OrderRow,
-    now: Timestamp,
-    config: &'a IssuerConfig,
-}
-
-impl Decision for Report<'_> {
-    type Answer = Result<OrderHandle, IssuerError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.key.clone()]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let new = &self.row;
-        if let Some(old) = OrderRow::read(rows, 0)? {
-            let same = (old.account, old.class, old.due_at) == (new.account, new.class, new.due_at);
-            return Ok(Step::Answer(if same { Ok(self.handle) } else { Err(IssuerError::OrderDiffers) }));
-        }
-        if new.due_at > self.now {
-            return Ok(Step::Answer(Err(IssuerError::NotDue)));
-        }
-        if self.config.k(new.class).is_none() {
-            return Ok(Step::Answer(Err(IssuerError::UnknownClass)));
-        }
-        let RowKey { bucket, key } = self.key.clone();
-        Ok(Step::Commit(Commit::new(bucket).expect(&key, None).put(key, new.to_value()), Ok(self.handle)))
-    }
-}
-
-struct EndNumbers {
-    key: RowKey,
-    at: Timestamp,
-}
-
-impl Decision for EndNumbers {
-    type Answer = Result<(), IssuerError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.key.clone()]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let Some(order) = OrderRow::read(rows, 0)? else {
-            return Ok(Step::Answer(Err(IssuerError::UnknownOrder)));
-        };
-        match order.numbers_dead_at {
-            Some(at) if at == self.at => Ok(Step::Answer(Ok(()))),
-            Some(_) => Ok(Step::Answer(Err(IssuerError::NumbersDeadDiffers))),
-            None => {
-                let RowKey { bucket, key } = self.key.clone();
-                let commit = Commit::new(bucket).expect(&key, raw(rows, 0));
-                let order = OrderRow { numbers_dead_at: Some(self.at), ..order };
-                Ok(Step::Commit(commit.put(key, order.to_value()), Ok(())))
-            }
-        }
-    }
-}
-
-struct MakeOffer<'a> {
-    asked: &'a OfferRequest,
-    account: AccountTag,
-    /// Frozen with the order, so the cohort's row can be named before the order is read again.
-    class: u8,
-    now: Timestamp,
-    ring: &'a KeyRing,
-    config: &'a IssuerConfig,
-    environment: &'a Environment,
-}
-
-impl Decision for MakeOffer<'_> {
-    type Answer = Result<Offer, IssuerError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        let OfferRequest { merchant, handle, .. } = self.asked;
-        vec![order_key(merchant, *handle), open_key(merchant, self.class)]
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let order = match owned(OrderRow::read(rows, 0)?, self.account) {
-            Ok(order) => order,
-            Err(error) => return Ok(Step::Answer(Err(error))),
-        };
-        if let Some(grant) = order.grant {
-            return Ok(Step::Answer(self.offer(&grant.key_id, grant.cohort)));
-        }
-        let open = CohortRow::read(rows, 1)?;
-        if let Some(row) = &open
-            && (self.ring.find(&row.key_id).is_none() || self.ring.may_issue(&row.key_id))
-        {
-            return Ok(Step::Answer(self.offer(&row.key_id, row.cohort)));
-        }
-        self.open_cohort(open.as_ref(), raw(rows, 1))
-    }
-}
-
-impl MakeOffer<'_> {
-    fn offer(&self, key_id: &[u8; 32], cohort: u64) -> Result<Offer, IssuerError> {
-        let pair = self.ring.find(key_id).ok_or(IssuerError::UnknownKey)?;
-        Ok(Offer {
-            handle: self.asked.handle,
-            scope: Scope::new(*key_id, self.asked.merchant.clone(), cohort),
-            issuer_key: *pair.issuer_key.public(),
-            escrow_key: pair.escrow_key,
-        })
-    }
-
-    /// Opens a cohort under the newest key; one that a retired key leaves behind is set aside.
-    fn open_cohort(
-        &self,
-        retired: Option<&CohortRow>,
-        read: Option<&[u8]>,
-    ) -> Result<Step<Result<Offer, IssuerError>>, StoreError> {
-        let Some(k) = self.config.k(self.class) else {
-            return Ok(Step::Answer(Err(IssuerError::UnknownClass)));
-        };
-        let merchant = &self.asked.merchant;
-        let mut number = [0; 8];
-        self.environment.rng().fill_bytes(&mut number);
-        let pair = self.ring.newest();
-        let row = CohortRow {
-            key_id: *pair.issuer_key.public().id(),
-            escrow_id: *pair.escrow_key.id(),
-            cohort: u64::from_le_bytes(number),
-            class: self.class,
-            k,
-            opened_by: next_midnight(self.now),
-        };
-        let open = open_key(merchant, self.class).key;
-        // A number in use makes a conflict, and the next round draws another.
-        let mut commit = Commit::new(merchant_bucket(merchant))
-            .expect(&open, read)
-            .expect(&sealed_key(merchant, row.cohort).key, None)
-            .expect(&manifest_key(merchant, row.cohort).key, None)
-            .put(open, row.to_value());
-        if let Some(retired) = retired {
-            commit = commit.put(sealed_key(merchant, retired.cohort).key, retired.to_value());
-        }
-        let offer = self.offer(&row.key_id, row.cohort);
-        Ok(Step::Commit(commit, offer))
-    }
 }

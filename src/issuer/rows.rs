@@ -1,5 +1,5 @@
-//! The issuer's rows. All keys begin with `i` and a letter; a merchant's name stands in them
-//! behind its length, since names can be prefixes of each other.
+//! The issuer's rows. All keys begin with `i` and a letter. A merchant's name follows behind its
+//! length, since names can be prefixes of each other.
 //!
 //! | key | bucket of | value | for |
 //! |---|---|---|---|
@@ -13,69 +13,30 @@
 //! | `ip` merchant, cohort | merchant | nothing | its manifest has not been handed over |
 //! | `it` | fixed | the last boundary that was worked off | tick |
 //!
-//! What is deliberately absent: order ids; account names beside orders (a tag under the
-//! issuer's master key stands there, so an erased account is named nowhere); when a token was
-//! asked for or granted; when a cohort opened but for the day.
+//! What is deliberately absent: order ids; account names beside orders (there is a tag under the
+//! issuer's master key instead, so an erased account is named nowhere); when a token was asked
+//! for or granted; when a cohort opened, except for the day.
 
 use super::AccountTag;
 use crate::algebra::Element;
 use crate::name::Name;
-use crate::store::{Bucket, RowKey, StoreError};
+use crate::store::{Bucket, Key, MessageRow, Present, Record, StoreError};
 use crate::time::Timestamp;
-use crate::token::{OrderHandle, Scope};
+use crate::token::{OrderHandle, Scope, SignedManifest};
 use crate::wire::{DecodeError, Reader, Rule, Writer};
 
 /// The most wallet keys that one account may have in its life: the row stays below the store's
 /// limit.
 pub const MAX_WALLET_KEYS: usize = 4096;
 
-/// The leading byte of every value.
-const FORMAT: u8 = 1;
-
-/// A value with its strict encoding.
-pub(super) trait StoredRow: Sized {
-    const WHAT: &'static str;
-    fn encode(&self, out: &mut Writer);
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError>;
-
-    fn to_value(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.u8(FORMAT);
-        self.encode(&mut out);
-        out.finish()
-    }
-
-    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
-        let read = || {
-            let mut from = Reader::new(value, Self::WHAT);
-            if from.u8("format")? != FORMAT {
-                return Err(from.refuse(Rule::Version));
-            }
-            let row = Self::decode(&mut from)?;
-            from.end()?;
-            Ok(row)
-        };
-        read().map_err(|_: DecodeError| StoreError::Corrupt(Self::WHAT))
-    }
-
-    /// The row that was read at `position`, decoded; `None` if there is none.
-    fn read(rows: &[Option<Vec<u8>>], position: usize) -> Result<Option<Self>, StoreError> {
-        raw(rows, position).map(Self::from_value).transpose()
-    }
-}
-
-/// The bytes that were read at `position`.
-pub(super) fn raw(rows: &[Option<Vec<u8>>], position: usize) -> Option<&[u8]> {
-    rows.get(position).and_then(Option::as_deref)
-}
-
 /// Whose wallet key it is.
-pub(super) struct ClaimRow {
+pub(super) struct OwnerRow {
     /// `None`: it was an erased account's, and will never be anybody's again.
     pub(super) account: Option<Name>,
 }
 
 /// One of an account's wallets.
+#[derive(Clone, PartialEq)]
 pub(super) struct Wallet {
     pub(super) wallet_key: Element,
     /// Opens the binding's commitment.
@@ -83,6 +44,7 @@ pub(super) struct Wallet {
 }
 
 /// The account's wallets: the live one, the last, and those before it.
+#[derive(PartialEq)]
 pub(super) struct AccountRow {
     pub(super) wallets: Vec<Wallet>,
     /// 00:00 UTC after the last enrolment.
@@ -104,7 +66,6 @@ pub(super) struct GrantedPair {
 }
 
 /// A due order.
-#[derive(Clone)]
 pub(super) struct OrderRow {
     pub(super) account: AccountTag,
     pub(super) class: u8,
@@ -114,7 +75,7 @@ pub(super) struct OrderRow {
 }
 
 /// A cohort that has not closed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct CohortRow {
     pub(super) key_id: [u8; 32],
     pub(super) escrow_id: [u8; 32],
@@ -143,8 +104,8 @@ pub(super) struct TickRow {
     pub(super) boundary: Timestamp,
 }
 
-impl StoredRow for ClaimRow {
-    const WHAT: &'static str = "wallet key claim";
+impl Record for OwnerRow {
+    const NAME: &'static str = "wallet key's owner";
 
     fn encode(&self, out: &mut Writer) {
         out.u8(self.account.is_some().into());
@@ -154,13 +115,13 @@ impl StoredRow for ClaimRow {
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let account = if from.bool("claimed")? { Some(Name::decode(from, "account")?) } else { None };
+        let account = if from.bool("owned")? { Some(Name::decode(from, "account")?) } else { None };
         Ok(Self { account })
     }
 }
 
-impl StoredRow for AccountRow {
-    const WHAT: &'static str = "account";
+impl Record for AccountRow {
+    const NAME: &'static str = "account";
 
     fn encode(&self, out: &mut Writer) {
         out.timestamp(self.enrolled_by);
@@ -185,8 +146,8 @@ impl StoredRow for AccountRow {
     }
 }
 
-impl StoredRow for OrderRow {
-    const WHAT: &'static str = "order";
+impl Record for OrderRow {
+    const NAME: &'static str = "order";
 
     fn encode(&self, out: &mut Writer) {
         out.raw(&self.account.0);
@@ -219,8 +180,8 @@ impl StoredRow for OrderRow {
     }
 }
 
-impl StoredRow for CohortRow {
-    const WHAT: &'static str = "cohort";
+impl Record for CohortRow {
+    const NAME: &'static str = "cohort";
 
     fn encode(&self, out: &mut Writer) {
         out.raw(&self.key_id);
@@ -243,8 +204,8 @@ impl StoredRow for CohortRow {
     }
 }
 
-impl StoredRow for MemberRow {
-    const WHAT: &'static str = "cohort member";
+impl Record for MemberRow {
+    const NAME: &'static str = "cohort member";
 
     fn encode(&self, out: &mut Writer) {
         out.raw(&self.account.0);
@@ -256,8 +217,8 @@ impl StoredRow for MemberRow {
     }
 }
 
-impl StoredRow for TickRow {
-    const WHAT: &'static str = "last boundary";
+impl Record for TickRow {
+    const NAME: &'static str = "last boundary";
 
     fn encode(&self, out: &mut Writer) {
         out.timestamp(self.boundary);
@@ -268,11 +229,11 @@ impl StoredRow for TickRow {
     }
 }
 
-/// The rooms whose rows a scan walks.
+/// The namespaces whose rows a scan walks.
 pub(super) const OPEN_COHORTS: &[u8; 2] = b"ic";
 pub(super) const SEALED_COHORTS: &[u8; 2] = b"is";
-pub(super) const MANIFESTS: &[u8; 2] = b"im";
 pub(super) const WAITING_MANIFESTS: &[u8; 2] = b"ip";
+const MANIFESTS: &[u8; 2] = b"im";
 const MEMBERS: &[u8; 2] = b"ib";
 
 /// The bucket of an owner in its role: a merchant and an account of one name do not meet.
@@ -280,84 +241,81 @@ fn bucket(role: u8, owner: &[u8]) -> Bucket {
     Bucket::of(&[&[b'i', role], owner].concat())
 }
 
-pub(super) fn merchant_bucket(merchant: &Name) -> Bucket {
-    bucket(b'm', merchant.as_bytes())
+pub(super) fn owner_key(wallet_key: &Element) -> Key<OwnerRow> {
+    let wallet_key = wallet_key.as_bytes();
+    Key::new(bucket(b'w', wallet_key), [b"iw".as_slice(), wallet_key].concat())
 }
 
-pub(super) fn claim_key(wallet_key: &Element) -> RowKey {
-    let mut key = b"iw".to_vec();
-    key.extend_from_slice(wallet_key.as_bytes());
-    RowKey { bucket: bucket(b'w', wallet_key.as_bytes()), key }
+pub(super) fn account_key(account: &Name) -> Key<AccountRow> {
+    Key::new(bucket(b'a', account.as_bytes()), [b"ia", account.as_bytes()].concat())
 }
 
-pub(super) fn account_key(account: &Name) -> RowKey {
-    let mut key = b"ia".to_vec();
-    key.extend_from_slice(account.as_bytes());
-    RowKey { bucket: bucket(b'a', account.as_bytes()), key }
+pub(super) fn order_key(merchant: &Name, handle: OrderHandle) -> Key<OrderRow> {
+    of_merchant(b"io", merchant, &[handle.as_bytes()])
 }
 
-pub(super) fn order_key(merchant: &Name, handle: OrderHandle) -> RowKey {
-    of_merchant(b"io", merchant, handle.as_bytes())
+pub(super) fn open_key(merchant: &Name, class: u8) -> Key<CohortRow> {
+    of_merchant(OPEN_COHORTS, merchant, &[&[class]])
 }
 
-pub(super) fn open_key(merchant: &Name, class: u8) -> RowKey {
-    of_merchant(OPEN_COHORTS, merchant, &[class])
+pub(super) fn sealed_key(merchant: &Name, cohort: u64) -> Key<CohortRow> {
+    of_merchant(SEALED_COHORTS, merchant, &[&cohort.to_le_bytes()])
 }
 
-pub(super) fn sealed_key(merchant: &Name, cohort: u64) -> RowKey {
-    of_merchant(SEALED_COHORTS, merchant, &cohort.to_le_bytes())
+pub(super) fn manifest_key(merchant: &Name, cohort: u64) -> Key<MessageRow<SignedManifest>> {
+    of_merchant(MANIFESTS, merchant, &[&cohort.to_le_bytes()])
 }
 
-pub(super) fn manifest_key(merchant: &Name, cohort: u64) -> RowKey {
-    of_merchant(MANIFESTS, merchant, &cohort.to_le_bytes())
+pub(super) fn waiting_key(merchant: &Name, cohort: u64) -> Key<Present> {
+    of_merchant(WAITING_MANIFESTS, merchant, &[&cohort.to_le_bytes()])
 }
 
-pub(super) fn waiting_key(merchant: &Name, cohort: u64) -> RowKey {
-    of_merchant(WAITING_MANIFESTS, merchant, &cohort.to_le_bytes())
-}
-
-pub(super) fn member_key(merchant: &Name, cohort: u64, handle: OrderHandle) -> RowKey {
-    let mut row = of_merchant(MEMBERS, merchant, &cohort.to_le_bytes());
-    row.key.extend_from_slice(handle.as_bytes());
-    row
+pub(super) fn member_key(merchant: &Name, cohort: u64, handle: OrderHandle) -> Key<MemberRow> {
+    of_merchant(MEMBERS, merchant, &[&cohort.to_le_bytes(), handle.as_bytes()])
 }
 
 /// What all members' keys of a cohort begin with.
-pub(super) fn members_prefix(merchant: &Name, cohort: u64) -> RowKey {
-    of_merchant(MEMBERS, merchant, &cohort.to_le_bytes())
+pub(super) fn members_prefix(merchant: &Name, cohort: u64) -> Key<MemberRow> {
+    of_merchant(MEMBERS, merchant, &[&cohort.to_le_bytes()])
 }
 
 /// What all manifests' keys of a merchant begin with.
-pub(super) fn manifests_prefix(merchant: &Name) -> RowKey {
+pub(super) fn manifests_prefix(merchant: &Name) -> Key<MessageRow<SignedManifest>> {
     of_merchant(MANIFESTS, merchant, &[])
 }
 
-pub(super) fn tick_key() -> RowKey {
-    RowKey { bucket: bucket(b't', b""), key: b"it".to_vec() }
+pub(super) fn tick_key() -> Key<TickRow> {
+    Key::new(bucket(b't', b""), b"it".to_vec())
 }
 
-fn of_merchant(room: &[u8; 2], merchant: &Name, rest: &[u8]) -> RowKey {
+fn of_merchant<R>(namespace: &[u8; 2], merchant: &Name, rest: &[&[u8]]) -> Key<R> {
     let mut key = Writer::new();
-    key.raw(room);
+    key.raw(namespace);
     merchant.encode(&mut key);
-    key.raw(rest);
-    RowKey { bucket: merchant_bucket(merchant), key: key.finish() }
+    rest.iter().for_each(|part| key.raw(part));
+    Key::new(bucket(b'm', merchant.as_bytes()), key.finish())
 }
 
-/// The merchant whose name stands in a key that a scan found.
-pub(super) fn merchant_of(key: &[u8]) -> Result<Name, StoreError> {
-    let read = || {
-        let mut from = Reader::new(key, "merchant's key");
-        let _room: [u8; 2] = from.array("room")?;
-        Name::decode(&mut from, "merchant")
-    };
-    read().map_err(|_: DecodeError| StoreError::Corrupt("merchant's key"))
+/// The merchant whose name is in a key that a scan found.
+pub(super) fn merchant_of<R>(key: &Key<R>) -> Result<Name, StoreError> {
+    let mut from = Reader::new(key.bytes(), "merchant's key");
+    let namespace: Result<[u8; 2], DecodeError> = from.array("namespace");
+    let merchant = namespace.and_then(|_| Name::decode(&mut from, "merchant"));
+    merchant.map_err(|_| StoreError::Corrupt("merchant's key"))
 }
 
 /// The order that a member's key ends with.
-pub(super) fn handle_of(key: &[u8]) -> Result<OrderHandle, StoreError> {
-    match key.last_chunk() {
+pub(super) fn handle_of(key: &Key<MemberRow>) -> Result<OrderHandle, StoreError> {
+    match key.bytes().last_chunk() {
         Some(handle) => Ok(OrderHandle(*handle)),
         None => Err(StoreError::Corrupt("member's key")),
+    }
+}
+
+/// The manifest that a waiting row is for: their keys differ in the namespace alone.
+pub(super) fn manifest_of(waiting: &Key<Present>) -> Result<Key<MessageRow<SignedManifest>>, StoreError> {
+    match waiting.bytes().strip_prefix(WAITING_MANIFESTS) {
+        Some(rest) => Ok(Key::new(waiting.bucket(), [MANIFESTS, rest].concat())),
+        None => Err(StoreError::Corrupt("waiting manifest")),
     }
 }

@@ -9,8 +9,6 @@ use core::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PlatformError {
-    /// The issuer's grid and the desk's are not the same.
-    Grid,
     /// The platform was opened without telephony.
     NoTelephony,
     /// The platform was opened without ledgers.
@@ -31,7 +29,6 @@ impl PlatformError {
     /// A short stable string for logs, metrics and clients.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Grid => "platform.grid",
             Self::NoTelephony => "platform.no_telephony",
             Self::NoLedgers => "platform.no_ledgers",
             Self::NoAnswer => "platform.no_answer",
@@ -45,7 +42,7 @@ impl PlatformError {
     /// Whether the same call may succeed later without being changed.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Grid | Self::NoTelephony | Self::NoLedgers | Self::NoAnswer => false,
+            Self::NoTelephony | Self::NoLedgers | Self::NoAnswer => false,
             Self::Issuer(error) => error.is_retryable(),
             Self::Desk(error) => error.is_retryable(),
             Self::Telephony(error) => error.is_retryable(),
@@ -56,7 +53,7 @@ impl PlatformError {
     /// Who can do something about it.
     pub fn audience(&self) -> Audience {
         match self {
-            Self::Grid | Self::NoTelephony | Self::NoLedgers => Audience::Host,
+            Self::NoTelephony | Self::NoLedgers => Audience::Host,
             Self::NoAnswer => Audience::Operator,
             Self::Issuer(error) => error.audience(),
             Self::Desk(error) => error.audience(),
@@ -69,7 +66,6 @@ impl PlatformError {
 impl fmt::Display for PlatformError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Grid => f.write_str("the issuer and the desk need the same grid of boundaries"),
             Self::NoTelephony => {
                 f.write_str("this platform has no telephony: open it with a switchboard, or ask yours")
             }

@@ -8,8 +8,8 @@
 use crate::algebra::EscrowKey;
 use crate::environment::Environment;
 use crate::issuer::{
-    EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport, Standing,
-    StarvingCohort,
+    EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport,
+    StandingPolicy, StarvingCohort,
 };
 use crate::ledger::{LedgerView, Ledgers, LedgersReport};
 use crate::name::Name;
@@ -43,9 +43,9 @@ pub use error::PlatformError;
 /// How a platform runs.
 #[derive(Clone, Debug)]
 pub struct PlatformConfig {
-    /// The order side.
+    /// The order side, and the grid of both.
     pub issuer: IssuerConfig,
-    /// The review side. Its grid must be the issuer's.
+    /// The review side.
     pub desk: DeskConfig,
 }
 
@@ -53,9 +53,7 @@ impl PlatformConfig {
     /// The defaults under an issuer's name, which wallets derive their keys from: it never
     /// changes.
     pub fn new(name: Name) -> Self {
-        let issuer = IssuerConfig::new(name);
-        let desk = DeskConfig { grid: issuer.grid, ..DeskConfig::default() };
-        Self { issuer, desk }
+        Self { issuer: IssuerConfig::new(name), desk: DeskConfig::default() }
     }
 }
 
@@ -119,25 +117,24 @@ impl<S: Store> Platform<S> {
     /// Opens both services, each on its own store.
     ///
     /// # Errors
-    /// [`PlatformError`] when a configuration is refused, the two grids differ, or the
-    /// operating system refuses a thread.
+    /// [`PlatformError`] when a configuration is refused, or the operating system refuses a
+    /// thread.
     pub fn open(
         orders: S,
         reviews: S,
         config: PlatformConfig,
         secrets: PlatformSecrets,
-        standing: Arc<dyn Standing>,
+        standing: Arc<dyn StandingPolicy>,
         environment: Environment,
     ) -> Result<Self, PlatformError> {
-        if config.issuer.grid != config.desk.grid {
-            return Err(PlatformError::Grid);
-        }
         let platform_key = Arc::new(secrets.platform_key);
         let public_key = platform_key.public();
         let (orders, reviews) = (Arc::new(orders), Arc::new(reviews));
+        let PlatformConfig { issuer, desk } = config;
+        let grid = issuer.grid;
         let issuer = Issuer::open(
             Arc::clone(&orders),
-            config.issuer,
+            issuer,
             secrets.keys.clone(),
             secrets.order_handles,
             Arc::clone(&platform_key),
@@ -145,7 +142,7 @@ impl<S: Store> Platform<S> {
             environment.clone(),
         )?;
         let desk =
-            ReviewDesk::open(Arc::clone(&reviews), config.desk, secrets.keys, platform_key, environment)?;
+            ReviewDesk::open(Arc::clone(&reviews), grid, desk, secrets.keys, platform_key, environment)?;
         Ok(Self { issuer, desk, telephony: None, public_key, orders, reviews, ledgers: None })
     }
 
@@ -228,8 +225,8 @@ impl<S: Store> Platform<S> {
 
     /// Grants a token, once per order; await the answer or `.wait()` for it. See
     /// [`Issuer::grant`].
-    pub fn grant(&self, account: Name, merchant: Name, request: TokenRequest) -> Pending<Grant, IssuerError> {
-        self.issuer.grant(account, merchant, request)
+    pub fn grant(&self, account: Name, request: TokenRequest) -> Pending<Grant, IssuerError> {
+        self.issuer.grant(account, request)
     }
 
     /// Reports that every virtual number of an order is dead from `report.at` on, for ever.

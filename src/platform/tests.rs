@@ -1,11 +1,11 @@
-//! Facade and services together: what a wrong configuration is told, and what a tick reports.
+//! Facade and services together: what a tick reports.
 
 use super::*;
 use crate::issuer::{ClassPolicy, EveryoneOfStanding};
 use crate::opening::insecure_test_dealer;
 use crate::secret::SystemRng;
 use crate::store::MemoryStore;
-use crate::time::{DAY, Grid, ManualClock, Timestamp};
+use crate::time::{DAY, ManualClock, Timestamp};
 use crate::token::EnrolmentContext;
 use crate::wallet::{TrustRoots, Wallet};
 
@@ -53,16 +53,8 @@ fn buy(platform: &Platform<MemoryStore>, account: &str, merchant: &Name) {
     let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
     let trust = TrustRoots::new(*platform.public_key(), 2).pin(offer.issuer_key, offer.escrow_key).unwrap();
     let (_, request) = wallet.request(&issuer, &offer, &trust, rng).unwrap();
-    platform.grant(account, merchant.clone(), request).wait().unwrap();
+    platform.grant(account, request).wait().unwrap();
     platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
-}
-
-#[test]
-fn two_grids_are_refused() {
-    let clock = Arc::new(ManualClock::new(MONDAY));
-    let mut config = config();
-    config.desk.grid = Grid::Daily;
-    assert_eq!(open(config, clock).unwrap_err().code(), "platform.grid");
 }
 
 #[test]

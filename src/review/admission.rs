@@ -18,7 +18,7 @@ impl<S: Store> Core<S> {
         if CohortManifest::from_bytes(&manifest.to_bytes()).is_err() {
             return Err(DeskError::ManifestRefused);
         }
-        let on_grid = |time| self.config.grid.at_or_before(time) == Some(time);
+        let on_grid = |time| self.grid.at_or_before(time) == Some(time);
         if !on_grid(manifest.first_publication) || !on_grid(manifest.window_end) {
             return Err(DeskError::OffGrid);
         }

@@ -186,7 +186,7 @@ impl<S: Store> Action<'_, S> {
     /// One of the next three boundaries, but none before `before`: the one that a replaced action waited
     /// for, or that of what is changed. Nothing is dated before that, whichever clock dated it.
     fn boundary(&self, before: Timestamp) -> Timestamp {
-        let (grid, now) = (self.core.config.grid, self.core.environment.now());
+        let (grid, now) = (self.core.grid, self.core.environment.now());
         let mut open: Vec<Timestamp> =
             (1..=NEXT_BOUNDARIES).map(|count| grid.nth_after(now, count)).collect();
         open.retain(|boundary| *boundary >= before);

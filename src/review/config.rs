@@ -1,17 +1,15 @@
 use crate::queue::QueueConfig;
-use crate::time::{DAY, Grid};
+use crate::time::DAY;
 
-/// How a review desk is set up.
+/// How a review desk is set up, apart from its grid.
 ///
 /// ```
-/// use unjoin::{DAY, Grid, review::DeskConfig};
+/// use unjoin::{DAY, review::DeskConfig};
 /// let config = DeskConfig { opening_window: 360 * DAY, ..DeskConfig::default() };
-/// assert_eq!((config.grid, config.retry_window), (Grid::Weekly, 30 * DAY));
+/// assert_eq!(config.retry_window, 30 * DAY);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeskConfig {
-    /// The boundaries at which everything visible changes; the issuer's must be the same.
-    pub grid: Grid,
     /// How long after a cohort's window has ended its escrows are kept for the trustees, in
     /// seconds.
     pub opening_window: u64,
@@ -24,13 +22,8 @@ pub struct DeskConfig {
 }
 
 impl Default for DeskConfig {
-    /// Weekly boundaries, 180 days, 30 days, and the queue's default.
+    /// 180 days, 30 days, and the queue's default.
     fn default() -> Self {
-        Self {
-            grid: Grid::Weekly,
-            opening_window: 180 * DAY,
-            retry_window: 30 * DAY,
-            queue: QueueConfig::default(),
-        }
+        Self { opening_window: 180 * DAY, retry_window: 30 * DAY, queue: QueueConfig::default() }
     }
 }

@@ -90,9 +90,9 @@ describe_errors!(DeskError {
 });
 
 impl DeskError {
-    /// Whether the store as a whole did not serve, rather than one of its rows.
+    /// [`StoreError::ends_the_tick`]; no other error does.
     pub(crate) fn ends_the_tick(&self) -> bool {
-        self.is_retryable() || matches!(self, Self::Store(StoreError::Closed(_)))
+        matches!(self, Self::Store(error) if error.ends_the_tick())
     }
 }
 

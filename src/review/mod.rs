@@ -38,14 +38,15 @@
 //! use unjoin::review::{DeskConfig, ReviewDesk};
 //! use unjoin::Name;
 //! use unjoin::token::{IssuerKey, KeyRing, PlatformKey};
-//! use unjoin::{Environment, secret::SystemRng, store::MemoryStore};
+//! use unjoin::{Environment, Grid, secret::SystemRng, store::MemoryStore};
 //!
 //! let rng = &mut SystemRng::new();
 //! let (committee, _) = insecure_test_dealer(2, 3, rng)?;
 //! let keys = KeyRing::new(IssuerKey::generate(rng), *committee.key());
 //! let platform = Arc::new(PlatformKey::generate(rng));
 //! let store = Arc::new(MemoryStore::new());
-//! let desk = ReviewDesk::open(store, DeskConfig::default(), keys, platform, Environment::system())?;
+//! let (grid, config) = (Grid::Weekly, DeskConfig::default());
+//! let desk = ReviewDesk::open(store, grid, config, keys, platform, Environment::system())?;
 //! // desk.submit(submission).wait()? gives a receipt; a timer calls tick.
 //! assert!(desk.tick()?.batches.is_empty());
 //! assert_eq!(desk.rating(&Name::new("merchant 17")?)?.mean(), None);
@@ -81,6 +82,7 @@ use crate::environment::Environment;
 use crate::name::Name;
 use crate::queue::{GroupQueue, Pending};
 use crate::store::Store;
+use crate::time::Grid;
 use crate::token::{AuthorProof, KeyRing, PlatformKey, Receipt, Review, ReviewId, Scope, SignedManifest};
 use rand_core::CryptoRng;
 use std::fmt;
@@ -98,6 +100,7 @@ pub struct ReviewDesk<S: Store> {
 /// What the desk's methods and the queue's workers share.
 struct Core<S> {
     store: Arc<S>,
+    grid: Grid,
     config: DeskConfig,
     keys: RwLock<Arc<KeyRing>>,
     platform: Arc<PlatformKey>,
@@ -107,12 +110,14 @@ struct Core<S> {
 
 impl<S: Store> ReviewDesk<S> {
     /// Opens the desk on a store that is empty or was a desk's before, and starts its workers.
+    /// Everything visible changes at the boundaries of `grid`, which must be the issuer's.
     /// `platform` signs receipts, and its public half verifies manifests.
     ///
     /// # Errors
     /// [`DeskError::Threads`] when the operating system refuses a thread.
     pub fn open(
         store: Arc<S>,
+        grid: Grid,
         config: DeskConfig,
         keys: KeyRing,
         platform: Arc<PlatformKey>,
@@ -120,7 +125,7 @@ impl<S: Store> ReviewDesk<S> {
     ) -> Result<Self, DeskError> {
         let keys = RwLock::new(Arc::new(keys));
         let verifier = Verifier::default();
-        let core = Arc::new(Core { store, config, keys, platform, environment, verifier });
+        let core = Arc::new(Core { store, grid, config, keys, platform, environment, verifier });
         let work = Arc::clone(&core);
         let queue = GroupQueue::start(config.queue, move |jobs| work.decide_submissions(jobs))
             .map_err(DeskError::Threads)?;

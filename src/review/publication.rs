@@ -186,7 +186,7 @@ impl<S: Store> Core<S> {
     /// boundary at the longest. What remembers that it is to be done changes only after the
     /// rewrite: a crash before that is made good by the next tick.
     fn rewrite_if_due(&self, now: Timestamp) -> Result<bool, DeskError> {
-        let boundary = self.config.grid.at_or_before(now).unwrap_or(Timestamp::ZERO);
+        let boundary = self.grid.at_or_before(now).unwrap_or(Timestamp::ZERO);
         let (last, marks) = (rows::rewritten(), Bucket::all().map(rows::mark).collect::<Vec<_>>());
         let (rewritten, marked) = read(&*self.store, &(last.clone(), marks.clone()))?;
         let mut done = Vec::new();

@@ -20,7 +20,7 @@ impl<S: Store> Core<S> {
         if !fits(who, RemovedEntry::MAX_WHO) || !fits(grounds, RemovedEntry::MAX_GROUNDS) {
             return Err(DeskError::RemovalText);
         }
-        let uncounted_at = self.config.grid.next_after(self.environment.now());
+        let uncounted_at = self.grid.next_after(self.environment.now());
         let keys = (rows::review(scope, id), rows::listed(scope.merchant(), id));
         decide(&*self.store, keys.clone(), |(row, listed), change| {
             let settled = match (row, &listed) {

@@ -44,7 +44,8 @@ fn bench(reviewers: usize) -> Bench {
     let reviewers = (0..reviewers).map(|_| token(rng)).collect();
     let config = DeskConfig { queue: QueueConfig { workers: 1, ..Default::default() }, ..Default::default() };
     let store = Arc::new(MemoryStore::new());
-    Bench { desk: ReviewDesk::open(store, config, keys, platform, Environment::system()).unwrap(), reviewers }
+    let desk = ReviewDesk::open(store, Grid::Weekly, config, keys, platform, Environment::system()).unwrap();
+    Bench { desk, reviewers }
 }
 
 impl Bench {

@@ -328,6 +328,12 @@ impl StoreError {
     pub fn closed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Closed(source.into().into())
     }
+
+    /// Whether a service's tick ends here, since the store as a whole does not serve now. Any other
+    /// error is of single rows: an operator's, and no reason to hold up the rest.
+    pub fn ends_the_tick(&self) -> bool {
+        self.is_retryable() || matches!(self, Self::Closed(_))
+    }
 }
 
 describe_errors!(StoreError {

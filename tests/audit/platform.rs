@@ -95,7 +95,7 @@ impl Shop {
         let handle = self.platform.order_due(order).unwrap();
         let offer = self.platform.offer(account.clone(), self.merchant.clone(), handle).unwrap();
         let (pending, request) = wallet.request(&issuer, &offer, &self.trust, rng).unwrap();
-        let grant = self.platform.grant(account, self.merchant.clone(), request).wait().unwrap();
+        let grant = self.platform.grant(account, request).wait().unwrap();
         let dead = NumbersDead { merchant: self.merchant.clone(), handle, at: monday() };
         self.platform.numbers_dead(dead).unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();

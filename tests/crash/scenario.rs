@@ -151,8 +151,7 @@ impl Scenario {
         };
         // Every answer is asked for again, however late.
         let retry_window = 100_000 * DAY;
-        let desk =
-            DeskConfig { grid: Grid::Daily, opening_window: 2 * DAY, retry_window, ..DeskConfig::default() };
+        let desk = DeskConfig { opening_window: 2 * DAY, retry_window, ..DeskConfig::default() };
         let [orders, reviews] = stores;
         Platform::open(
             Arc::clone(orders),
@@ -196,7 +195,7 @@ impl Scenario {
             let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
             let (pending, request) =
                 wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
-            match platform.grant(account.clone(), merchant.clone(), request).wait() {
+            match platform.grant(account.clone(), request).wait() {
                 Ok(grant) => {
                     let token = wallet(customer).finish(pending, &grant, rng).unwrap();
                     return Ok(Granted { token, pair: pair(&grant) });
@@ -225,7 +224,7 @@ impl Scenario {
             escrow_key: *token.escrow_key(),
         };
         let (_, request) = wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
-        platform.grant(account, merchant, request).wait().unwrap_err()
+        platform.grant(account, request).wait().unwrap_err()
     }
 
     /// Sends a review under the order's token; a fresh presentation every time.

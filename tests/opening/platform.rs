@@ -86,7 +86,7 @@ impl Shop {
         let handle = self.platform.order_due(order).unwrap();
         let offer = self.platform.offer(account.clone(), merchant.clone(), handle).unwrap();
         let (pending, request) = wallet.request(&issuer, &offer, &self.trust, rng).unwrap();
-        let grant = self.platform.grant(account, merchant.clone(), request).wait().unwrap();
+        let grant = self.platform.grant(account, request).wait().unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         self.platform.numbers_dead(NumbersDead { merchant, handle, at: monday() }).unwrap();
         let review = Review::new(1, "They threatened me.", vec![]).unwrap();

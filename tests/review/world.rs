@@ -136,13 +136,12 @@ pub(crate) fn open<S: Store>(store: Arc<S>, clock: Arc<ManualClock>) -> ReviewDe
 
 pub(crate) fn open_in<S: Store>(store: Arc<S>, environment: Environment) -> ReviewDesk<S> {
     let config = DeskConfig {
-        grid: Grid::Daily,
         opening_window: OPENING_WINDOW_DAYS * DAY,
         retry_window: RETRY_WINDOW_DAYS * DAY,
         queue: QueueConfig::default(),
     };
     let Keys { ring, platform } = keys();
-    ReviewDesk::open(store, config, ring.clone(), Arc::clone(platform), environment).unwrap()
+    ReviewDesk::open(store, Grid::Daily, config, ring.clone(), Arc::clone(platform), environment).unwrap()
 }
 
 impl World<MemoryStore> {

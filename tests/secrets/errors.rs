@@ -28,7 +28,7 @@ use unjoin::token::{
 };
 use unjoin::wallet::{AuthorRequest, ManifestEvidence, ReviewState, TrustRoots, Wallet, open_backup};
 use unjoin::wire::Message;
-use unjoin::{Clock, DAY, Environment, ManualClock, Name, PassphraseCost, PlatformError, QueueConfig};
+use unjoin::{Clock, DAY, Environment, Grid, ManualClock, Name, PassphraseCost, PlatformError, QueueConfig};
 
 /// Everything that an error could tell of what it was given.
 fn inputs(device: &Device) -> Vec<Vec<u8>> {
@@ -121,7 +121,7 @@ fn no_error_of_the_order_service_repeats_its_input() {
         let (account, merchant) = (account.clone(), merchant.clone());
         issuer.offers(&[OfferRequest { account, merchant, handle }]).pop().unwrap()
     };
-    let grant = |account: &Name, request| issuer.grant(account.clone(), merchant.clone(), request).wait();
+    let grant = |account: &Name, request| issuer.grant(account.clone(), request).wait();
 
     errors.issuer(enrol(&device.wallet, &account, &name(PHONE)));
     errors.issuer(report(&[7; 300], &account, 0, day(0)));
@@ -170,6 +170,7 @@ fn no_error_of_the_review_service_repeats_its_input() {
     let open = |ring, key| {
         ReviewDesk::open(
             Arc::new(MemoryStore::new()),
+            Grid::Weekly,
             DeskConfig { queue: QueueConfig::default(), ..DeskConfig::default() },
             ring,
             Arc::new(key),

@@ -87,7 +87,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let mut pending = Vec::with_capacity(due.len());
         let mut answers = Vec::with_capacity(due.len());
         for ((pending_token, request), asked) in requests?.into_iter().zip(&asking) {
-            let answer = issuer.grant(asked.account.clone(), asked.merchant.clone(), request);
+            let answer = issuer.grant(asked.account.clone(), request);
             pending.push((pending_token, answer));
             if pending.len() == IN_FLIGHT {
                 wait_for_grants(&mut pending, &mut answers)?;

@@ -190,7 +190,6 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let issuer_name = Name::new("marketplace.example")?;
         let mut config = PlatformConfig::new(issuer_name.clone());
         config.issuer.grid = settings.grid;
-        config.desk.grid = settings.grid;
         config.issuer.minimum_age = 7 * DAY;
         config.issuer.window = u32::try_from(WINDOW_WEEKS * 7 * DAY / settings.grid.period())?;
         let classes = if settings.classes { 0..=1 } else { 0..=0 };

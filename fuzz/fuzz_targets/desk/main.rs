@@ -191,14 +191,11 @@ impl Shop {
         });
         let queue = QueueConfig { capacity: 8, max_batch: 8, workers: 1 };
         // No history is so long that a cohort is pruned.
-        let config = DeskConfig {
-            grid: Grid::Daily,
-            opening_window: OPENING_WINDOW,
-            retry_window: 1_000_000 * DAY,
-            queue,
-        };
+        let config = DeskConfig { opening_window: OPENING_WINDOW, retry_window: 1_000_000 * DAY, queue };
         let (ring, platform) = (KEYS.ring_of(1), Arc::clone(&KEYS.platform));
-        self.desk = Some(ReviewDesk::open(self.store.clone(), config, ring, platform, environment).unwrap());
+        self.desk = Some(
+            ReviewDesk::open(self.store.clone(), Grid::Daily, config, ring, platform, environment).unwrap(),
+        );
     }
 
     fn desk(&self) -> &ReviewDesk<MemoryStore> {

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use unjoin::Name;
 use unjoin::issuer::{
-    ClassPolicy, EnrolmentSubmission, Issuer, IssuerConfig, NumbersDead, OfferRequest, OrderReport, Standing,
+    ClassPolicy, EnrolmentSubmission, Issuer, IssuerConfig, NumbersDead, OfferRequest, OrderReport,
+    StandingPolicy,
 };
 use unjoin::secret::SecretBytes;
 use unjoin::store::{Bucket, MemoryStore, Row, Store};
@@ -101,7 +102,7 @@ enum Op {
 
 struct TildeIsNot;
 
-impl Standing for TildeIsNot {
+impl StandingPolicy for TildeIsNot {
     fn of_standing(&self, account: &Name, _: &Name) -> bool {
         !account.as_bytes().starts_with(b"~")
     }
@@ -275,7 +276,7 @@ fn check_grant(pair: usize, wallet: u8, request: &TokenRequest, grant: &unjoin::
 fn ask(shop: &Shop, model: &mut Model, id: Id, account: usize, wallet: u8, scope: &Scope) {
     let pair = shop.pair_of(scope);
     let request = request(pair, wallet, scope, handle(id));
-    let asked = shop.issuer().grant(name(ACCOUNTS[account]), name(MERCHANTS[id.0]), request.clone());
+    let asked = shop.issuer().grant(name(ACCOUNTS[account]), request.clone());
     let expected = model.grant(id, account, wallet, scope);
     match asked.wait() {
         Ok(grant) => {

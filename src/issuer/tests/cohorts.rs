@@ -181,7 +181,7 @@ fn a_retired_key_closes_what_is_full_and_starves_what_is_not() {
     // The one without a grant is gone, nobody can ever hold a token of it.
     let left = dump(&*shop.store).into_iter().filter(|(_, row)| row.key.starts_with(rows::SEALED_COHORTS));
     assert_eq!(left.count(), 1);
-    assert!(dump(&*shop.store).iter().all(|(_, row)| row.key != rows::open_key(&empty, LATE).key));
+    assert!(dump(&*shop.store).iter().all(|(_, row)| row.key != rows::open_key(&empty, LATE).bytes()));
 }
 
 #[test]
@@ -195,9 +195,11 @@ fn a_closed_cohort_leaves_its_manifest_and_its_orders_alone() {
     shop.pass(WEEK);
     let scope = manifests(&shop).pop().unwrap().scope;
     shop.issuer.confirm_admitted(std::slice::from_ref(&scope)).unwrap();
-    let rooms = |room: &[u8]| dump(&*shop.store).iter().filter(|(_, row)| row.key.starts_with(room)).count();
-    assert_eq!(["ic", "is", "ib", "ip"].map(|room| rooms(room.as_bytes())), [0; 4]);
-    assert_eq!(["io", "im"].map(|room| rooms(room.as_bytes())), [2, 1]);
+    let rows_of = |namespace: &[u8]| {
+        dump(&*shop.store).iter().filter(|(_, row)| row.key.starts_with(namespace)).count()
+    };
+    assert_eq!(["ic", "is", "ib", "ip"].map(|namespace| rows_of(namespace.as_bytes())), [0; 4]);
+    assert_eq!(["io", "im"].map(|namespace| rows_of(namespace.as_bytes())), [2, 1]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ledger::Ledger;
-use crate::store::{Commit, Outcome, RowKey};
+use crate::store::{Commit, Outcome, RowKey, StoreError};
 use std::sync::Mutex;
 
 /// How a commit fails.

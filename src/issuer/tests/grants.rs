@@ -125,10 +125,10 @@ fn a_bad_proof_in_a_batch_refuses_nobody_else() {
             let scope = shop.offer(&ann, &merchant, handle).unwrap().scope;
             let person = if order % 4 == 1 { &eve } else { &ann };
             let request = person.request(handle, &scope, order);
-            GrantJob { account: name("ann"), merchant: merchant.clone(), request }
+            GrantJob { account: name("ann"), request }
         })
         .collect();
-    for (order, answer) in shop.issuer.desk.grant(&jobs).into_iter().enumerate() {
+    for (order, answer) in shop.issuer.core.grant(&jobs).into_iter().enumerate() {
         assert_eq!(code(answer), if order % 4 == 1 { "issuer.proof_refused" } else { "done" });
     }
 }

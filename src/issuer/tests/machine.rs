@@ -376,9 +376,8 @@ fn ask(
     let (account, wallet) = person;
     let person = Person::with(ACCOUNTS[account], wallet);
     let request = person.request(handle(id), scope, variant);
-    let merchant = name(MERCHANTS[id.0]);
     let before = dump(&*shop.store);
-    let answer = shop.issuer.grant(person.account.clone(), merchant, request.clone()).wait();
+    let answer = shop.issuer.grant(person.account.clone(), request.clone()).wait();
     let expected = model.request(id, account, wallet, variant, scope);
     match answer {
         Ok(grant) => {

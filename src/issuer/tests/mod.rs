@@ -44,7 +44,7 @@ fn config() -> IssuerConfig {
 /// Accounts whose name begins with a `~` do not count.
 struct NotTheTilde;
 
-impl Standing for NotTheTilde {
+impl StandingPolicy for NotTheTilde {
     fn of_standing(&self, account: &Name, _merchant: &Name) -> bool {
         !account.as_bytes().starts_with(b"~")
     }
@@ -148,8 +148,7 @@ impl<S: Store> Shop<S> {
     }
 
     fn grant(&self, person: &Person, request: &TokenRequest) -> Result<Grant, IssuerError> {
-        let merchant = request.scope().merchant().clone();
-        self.issuer.grant(person.account.clone(), merchant, request.clone()).wait()
+        self.issuer.grant(person.account.clone(), request.clone()).wait()
     }
 
     fn numbers_dead(&self, merchant: &Name, handle: OrderHandle, at: Timestamp) -> Result<(), IssuerError> {

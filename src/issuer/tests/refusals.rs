@@ -86,10 +86,6 @@ fn a_refused_request_changes_nothing() {
     ask("issuer.unknown_key", &ann, ann.request(handle, &never([0; 32]), 1));
     ask("issuer.wrong_scope", &ann, ann.request(handle, &never(*scope.key_id()), 1));
     ask("issuer.wrong_scope", &ann, ann.request(handle, &late_scope, 1));
-    let request = ann.request(handle, &other_scope, 1);
-    refused(&shop, "issuer.wrong_scope", || {
-        shop.issuer.grant(ann.account.clone(), merchant.clone(), request).wait()
-    });
     let (key, escrow) = new_key();
     let retired = shop.ring.with(key, escrow).retire(scope.key_id());
     shop.use_ring(retired);
@@ -139,7 +135,7 @@ fn a_configuration_that_breaks_a_rule_is_refused() {
 fn a_full_queue_refuses_at_once() {
     /// Answers once it is told.
     struct Slow(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
-    impl Standing for Slow {
+    impl StandingPolicy for Slow {
         fn of_standing(&self, _account: &Name, _merchant: &Name) -> bool {
             self.0.lock().unwrap().recv().is_ok()
         }
@@ -161,7 +157,7 @@ fn a_full_queue_refuses_at_once() {
     shop.enrol(&ann).unwrap();
     let handle = shop.report(&ann, &merchant, ON_TIME, "1");
     let request = ann.request(handle, &shop.offer(&ann, &merchant, handle).unwrap().scope, 1);
-    let ask = || slow.grant(ann.account.clone(), merchant.clone(), request.clone());
+    let ask = || slow.grant(ann.account.clone(), request.clone());
     // At most one is being worked on and one waits.
     let asked: Vec<_> = (0..8).map(|_| ask()).collect();
     (0..8).for_each(|_| go_on.send(()).unwrap());
@@ -184,10 +180,13 @@ fn an_account_has_so_many_wallets_and_no_more() {
         wallets.push(super::super::rows::Wallet { wallet_key, blind: [1; 32] });
     }
     let enrolled_by = MONDAY.saturating_sub(20 * DAY);
+    let key = super::super::rows::account_key(&ann.account);
     let row = super::super::rows::AccountRow { wallets, enrolled_by };
-    let at = super::super::rows::account_key(&ann.account);
-    let value = super::super::rows::StoredRow::to_value(&row);
-    shop.store.commit(&[crate::store::Commit::new(at.bucket).put(at.key, value)]).unwrap();
+    crate::store::decide(&*shop.store, key.clone(), |_, change| {
+        change.put(&key, &row);
+        Ok::<_, IssuerError>(())
+    })
+    .unwrap();
 
     shop.enrol(&ann).unwrap();
     shop.pass(20 * DAY);
@@ -199,8 +198,8 @@ fn an_account_has_so_many_wallets_and_no_more() {
 #[test]
 fn a_row_of_another_format_or_with_a_doubtful_flag_is_refused() {
     use super::super::AccountTag;
-    use super::super::rows::{MemberRow, StoredRow};
-    use crate::store::StoreError;
+    use super::super::rows::MemberRow;
+    use crate::store::{Record, StoreError};
     let mut value = MemberRow { account: AccountTag([7; 16]), of_standing: true }.to_value();
     assert!(MemberRow::from_value(&value).is_ok());
     for flag in 2..=255 {

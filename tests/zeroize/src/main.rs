@@ -253,7 +253,7 @@ fn work() {
 
     let trust = TrustRoots::new(*platform.public_key(), 2).pin(public, *committee.key()).expect("a pin");
     let (pending, request) = wallet.request(&issuer, &offer, &trust, rng).expect("requests");
-    let grant = platform.grant(account, merchant, request).wait();
+    let grant = platform.grant(account, request).wait();
     let token = wallet.finish(pending, &grant.expect("granted"), rng).expect("finished");
     let review = Review::new(1, "The lamp came broken.", vec![]).expect("a review");
     let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).expect("presents");

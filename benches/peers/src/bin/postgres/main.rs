@@ -133,8 +133,8 @@ fn grant<S: Store>(issuer: &Issuer<S>, accounts: &[Name], requests: &[Asked], ca
         callers,
         IN_FLIGHT,
         |request| {
-            let (account, merchant) = (accounts[request.account].clone(), request.merchant.clone());
-            issuer.grant(account, merchant, request.decode())
+            let account = accounts[request.account].clone();
+            issuer.grant(account, request.decode())
         },
         |pending| {
             pending.wait().expect("every request is granted");

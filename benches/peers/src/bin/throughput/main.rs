@@ -164,8 +164,8 @@ fn grants(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>>
             submitters,
             IN_FLIGHT,
             |request| {
-                let (account, merchant) = (accounts[request.account].clone(), request.merchant.clone());
-                issuer.grant(account, merchant, request.decode())
+                let account = accounts[request.account].clone();
+                issuer.grant(account, request.decode())
             },
             |pending| {
                 pending.wait().expect("every request is granted");

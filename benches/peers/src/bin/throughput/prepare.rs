@@ -15,7 +15,7 @@ use unjoin::store::{Row, Store};
 use unjoin::token::{EnrolmentContext, Presentation, Review, Scope, TokenRequest};
 use unjoin::wallet::Wallet;
 use unjoin::wire::Message;
-use unjoin::{Environment, Timestamp};
+use unjoin::{Environment, Grid, Timestamp};
 use unjoin_benches::world::{NONCE, World, name};
 
 const MERCHANTS: usize = 500;
@@ -76,6 +76,7 @@ impl Shop {
         let World { ring, platform, .. } = &self.world;
         ReviewDesk::open(
             store,
+            Grid::Weekly,
             DeskConfig::default(),
             ring.clone(),
             Arc::clone(platform),
