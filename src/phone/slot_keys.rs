@@ -258,7 +258,7 @@ impl<K: SlotKeys + ?Sized> SlotKeys for Arc<K> {
 }
 
 /// Why there are no slot keys. Nothing has changed then, and no key was destroyed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SlotKeyError {
     /// A rule of [`SlotConfig`] that does not hold.
@@ -288,7 +288,7 @@ pub enum SlotKeyError {
     /// The key-encryption key did not seal or open the file.
     KeyEncryption(KeyEncryptionError),
     /// The file could not be read or replaced.
-    File(std::io::Error),
+    File(Arc<std::io::Error>),
     /// What came from the process that has the keys is no window.
     NotAWindow,
     /// The process that has the keys did not answer: for implementations of [`SlotKeys`] by
@@ -332,7 +332,7 @@ impl From<KeyEncryptionError> for SlotKeyError {
 
 impl From<std::io::Error> for SlotKeyError {
     fn from(error: std::io::Error) -> Self {
-        Self::File(error)
+        Self::File(error.into())
     }
 }
 

@@ -1,18 +1,14 @@
-//! The commits that a binding is made of, each atomic by itself.
+//! What a binding is made of: each function decides from rows as they were read, and says what is
+//! written in the same commit.
 
 use super::SwitchboardError;
 use super::binding::{Bound, Leg, Parties};
-use super::legs::{Standing, check_end, entries};
-use super::rows::{
-    Attempt, HubRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, StoredRow, Terms, hub_key, index_key,
-    number_bucket, raw, sealed_value,
-};
+use super::legs::{IndexRows, LegStatus, check_end};
+use super::rows::{Attempt, HubRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Terms};
 use crate::name::Name;
 use crate::phone::{Pool, SlotKeyWindow, VirtualNumber};
-use crate::store::decide::{Decision, Step};
-use crate::store::{Commit, RowKey, StoreError};
+use crate::store::{Change, Key};
 use crate::time::Timestamp;
-use rand_core::CryptoRng;
 
 /// A number that is to be made.
 pub(super) struct Job {
@@ -40,10 +36,6 @@ pub(super) enum Plan {
 }
 
 impl Job {
-    pub(super) fn keys(&self) -> [RowKey; 2] {
-        [self.order.order_key(), self.order.merchant_key()]
-    }
-
     /// Decides from the two records. The same before the first step and at the last.
     pub(super) fn plan(
         &self,
@@ -58,23 +50,19 @@ impl Job {
             merchant_generation: merchant.generation,
             ..terms.clone()
         };
-        match &self.purpose {
-            Purpose::Bind(terms) => match order.standing(self.leg, merchant, window)? {
-                Standing::Unbound | Standing::Void | Standing::Expired => {
-                    check_end(terms.not_after, window)?;
-                    let renewed = renewed(terms);
-                    if renewed.not_after > renewed.extendable_until {
-                        return Err(SwitchboardError::TotalLife { max_total_life });
-                    }
-                    Ok(Plan::Make(renewed))
+        match (&self.purpose, order.status(self.leg, merchant, window)) {
+            (Purpose::Bind(terms), LegStatus::Unbound | LegStatus::KeysReplaced | LegStatus::Expired) => {
+                check_end(terms.not_after, window)?;
+                let renewed = renewed(terms);
+                if renewed.not_after > renewed.extendable_until {
+                    return Err(SwitchboardError::TotalLife { max_total_life });
                 }
-                Standing::Ended => Err(SwitchboardError::Ended),
-                Standing::Live(live) => Ok(Plan::Compare(live.clone())),
-            },
-            Purpose::Replace(number) => match order.live(self.leg, merchant, window)? {
-                live if live.number == *number => Ok(Plan::Make(renewed(&live.terms))),
-                live => Ok(Plan::Compare(live.clone())),
-            },
+                Ok(Plan::Make(renewed))
+            }
+            (Purpose::Replace(number), LegStatus::Live(live)) if live.number == *number => {
+                Ok(Plan::Make(renewed(&live.terms)))
+            }
+            (_, status) => Ok(Plan::Compare(status.live()?.clone())),
         }
     }
 
@@ -87,243 +75,104 @@ impl Job {
     }
 }
 
-/// The order's and the merchant's record as they were read.
-pub(super) fn records(rows: &[Option<Vec<u8>>]) -> Result<(OrderRow, MerchantRow), StoreError> {
-    let order = OrderRow::read(rows, 0)?.unwrap_or_default();
-    Ok((order, MerchantRow::read(rows, 1)?.unwrap_or_default()))
-}
-
-/// An answer whose error is the store's, or the switchboard's own.
-type Decided<T> = Result<T, SwitchboardError>;
-
-// --- before a number is used ----------------------------------------------------------------
-
-/// The first call: hubs' counters advance, and orders' records cover the slot that is to come.
-pub(super) enum Prepare<'a> {
-    Draw(Draw<'a>),
-    Cover(Cover),
-}
-
-pub(super) enum Prepared {
-    Drawn(Decided<Vec<VirtualNumber>>),
-    Covered(Decided<()>),
-}
-
-impl Decision for Prepare<'_> {
-    type Answer = Prepared;
-
-    fn keys(&self) -> Vec<RowKey> {
-        match self {
-            Self::Draw(draw) => vec![hub_key(&draw.tag)],
-            Self::Cover(cover) => vec![cover.key.clone()],
-        }
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Prepared>, StoreError> {
-        match self {
-            Self::Draw(draw) => draw.decide(rows),
-            Self::Cover(cover) => cover.decide(rows),
-        }
-    }
-}
-
-/// Takes numbers for a hub, which are its own from then on, used or not: the counter only
-/// grows. So there is nothing to be found by a retry, which takes others.
-pub(super) struct Draw<'a> {
-    pub(super) pool: &'a Pool,
-    pub(super) window: &'a SlotKeyWindow,
-    pub(super) hub: &'a Name,
-    pub(super) tag: [u8; 32],
-    pub(super) wanted: usize,
-}
-
-impl Draw<'_> {
-    /// The numbers from `row` on, one or more, and the row behind them.
-    pub(super) fn numbers(&self, row: Option<HubRow>) -> Decided<(Vec<VirtualNumber>, HubRow)> {
-        let mut next = self.start(row)?;
-        let mut numbers = Vec::with_capacity(self.wanted);
-        for _ in 0..self.wanted {
-            match self.pool.draw(self.hub, next.epoch, next.shift, next.counter) {
-                Ok(drawn) => {
-                    numbers.push(drawn.number);
-                    next.counter = drawn.next;
-                }
-                Err(error) if numbers.is_empty() => return Err(error.into()),
-                Err(_) => break,
+/// Takes numbers for a hub from where `row` says, one or more, and the row behind them. They are
+/// its own once that is written, used or not: the counter only grows. So there is nothing to be
+/// found by a retry, which takes others.
+pub(super) fn take_numbers(
+    hub: &Name,
+    row: Option<HubRow>,
+    wanted: usize,
+    pool: &Pool,
+    window: &SlotKeyWindow,
+) -> Result<(Vec<VirtualNumber>, HubRow), SwitchboardError> {
+    let mut next = begin(row, pool, window)?;
+    let mut numbers = Vec::with_capacity(wanted);
+    for _ in 0..wanted {
+        match pool.draw(hub, next.epoch, next.shift, next.counter) {
+            Ok(drawn) => {
+                numbers.push(drawn.number);
+                next.counter = drawn.next;
             }
-        }
-        Ok((numbers, next))
-    }
-
-    /// Where the hub stands now. Neither epoch nor shift ever goes back: a clock that is behind
-    /// another's goes on in the other's epoch.
-    fn start(&self, row: Option<HubRow>) -> Decided<HubRow> {
-        let now = HubRow {
-            epoch: self.pool.epoch_of(self.window.now()),
-            shift: self.window.pool_shift(),
-            counter: 0,
-        };
-        match row {
-            None => Ok(now),
-            Some(row) if row.shift > now.shift => Err(SwitchboardError::KeysBehind),
-            Some(row) if row.shift == now.shift && row.epoch >= now.epoch => Ok(row),
-            Some(row) => Ok(HubRow { epoch: now.epoch.max(row.epoch), ..now }),
+            Err(error) if numbers.is_empty() => return Err(error.into()),
+            Err(_) => break,
         }
     }
+    Ok((numbers, next))
+}
 
-    fn decide(&self, rows: &[Option<Vec<u8>>]) -> Result<Step<Prepared>, StoreError> {
-        match self.numbers(HubRow::read(rows, 0)?) {
-            Err(error) => Ok(Step::Answer(Prepared::Drawn(Err(error)))),
-            Ok((numbers, next)) => {
-                let RowKey { bucket, key } = hub_key(&self.tag);
-                let commit = Commit::new(bucket).expect(&key, raw(rows, 0)).put(key, next.to_value());
-                Ok(Step::Commit(commit, Prepared::Drawn(Ok(numbers))))
-            }
-        }
+/// Where a hub draws now. Neither epoch nor shift ever goes back: a clock that is behind
+/// another's goes on in the other's epoch.
+fn begin(row: Option<HubRow>, pool: &Pool, window: &SlotKeyWindow) -> Result<HubRow, SwitchboardError> {
+    let now = HubRow { epoch: pool.epoch_of(window.now()), shift: window.pool_shift(), counter: 0 };
+    match row {
+        None => Ok(now),
+        Some(row) if row.shift > now.shift => Err(SwitchboardError::KeysBehind),
+        Some(row) if row.shift == now.shift && row.epoch >= now.epoch => Ok(row),
+        Some(row) => Ok(HubRow { epoch: now.epoch.max(row.epoch), ..now }),
     }
 }
 
-/// Notes in the order's record until when index rows of it may be readable, before there are
-/// any: what closing answers must hold for crashed attempts too.
-pub(super) struct Cover {
-    pub(super) key: RowKey,
-    pub(super) dead_at: Timestamp,
-}
-
-impl Cover {
-    fn decide(&self, rows: &[Option<Vec<u8>>]) -> Result<Step<Prepared>, StoreError> {
-        let order = OrderRow::read(rows, 0)?.unwrap_or_default();
-        if order.closed {
-            return Ok(Step::Answer(Prepared::Covered(Err(SwitchboardError::OrderClosed))));
-        }
-        if order.dead_at >= self.dead_at {
-            return Ok(Step::Answer(Prepared::Covered(Ok(()))));
-        }
-        let RowKey { bucket, key } = self.key.clone();
-        let commit = Commit::new(bucket).expect(&key, raw(rows, 0));
-        let order = OrderRow { dead_at: self.dead_at, ..order };
-        Ok(Step::Commit(commit.put(key, order.to_value()), Prepared::Covered(Ok(()))))
+/// Raises the time at which the order's last number is dead, before index rows are written that
+/// can be read until then. So what closing answers holds for crashed attempts too.
+pub(super) fn reserve(
+    at: &Key<OrderRow>,
+    order: Option<OrderRow>,
+    dead_at: Timestamp,
+    change: &mut Change,
+) -> Result<(), SwitchboardError> {
+    let order = order.unwrap_or_default();
+    if order.closed {
+        return Err(SwitchboardError::OrderClosed);
     }
-}
-
-// --- the index rows ---------------------------------------------------------------------------
-
-/// Inserts both index rows of an attempt, if neither party has this number yet: neither of
-/// them, in any slot of the window.
-pub(super) struct Insert {
-    number: VirtualNumber,
-    /// Where either party could have the number.
-    keys: Vec<Vec<u8>>,
-    rows: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-impl Insert {
-    /// `None` if the window has no key for the slot in which `not_after` lies.
-    pub(super) fn new(
-        job: &Job,
-        attempt: Attempt,
-        number: VirtualNumber,
-        not_after: Timestamp,
-        window: &SlotKeyWindow,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Option<Self> {
-        let parties = [&job.parties.hub, &job.parties.customer];
-        let mut keys = Vec::with_capacity(2 * usize::from(window.config().slots()));
-        for (slot, key) in window.slots() {
-            keys.extend(parties.map(|party| index_key(window.end_of(slot), &key.index(party, number))));
-        }
-        let slot = window.slot_of(not_after);
-        let key = window.key(slot)?;
-        let mut rows = Vec::with_capacity(2);
-        for (party, entry) in parties.into_iter().zip(entries(job.order, job.leg, attempt, &job.parties)) {
-            let index = key.index(party, number);
-            let sealed = key.seal(&index, &entry.encode(), rng);
-            rows.push((index_key(window.end_of(slot), &index), sealed_value(&sealed)));
-        }
-        Some(Self { number, keys, rows })
+    if order.dead_at < dead_at {
+        change.put(at, &OrderRow { dead_at, ..order });
     }
+    Ok(())
 }
 
-/// What became of an insertion.
-pub(super) enum Inserted {
-    Done,
-    /// A party has the number already: another is to be drawn.
-    Held,
-}
-
-impl Decision for Insert {
-    type Answer = Inserted;
-
-    fn keys(&self) -> Vec<RowKey> {
-        let bucket = number_bucket(self.number);
-        self.keys.iter().map(|key| RowKey { bucket, key: key.clone() }).collect()
-    }
-
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Inserted>, StoreError> {
-        if rows.iter().any(Option::is_some) {
-            return Ok(Step::Answer(Inserted::Held));
-        }
-        let commit = Commit::new(number_bucket(self.number));
-        let commit = self.keys.iter().fold(commit, |commit, key| commit.expect(key, None));
-        let put = |commit: Commit, (key, value): &(Vec<u8>, Vec<u8>)| commit.put(key.clone(), value.clone());
-        Ok(Step::Commit(self.rows.iter().fold(commit, put), Inserted::Done))
-    }
-}
-
-// --- the one write that counts ------------------------------------------------------------------
-
-/// Makes the leg live with the attempt's number, which its index rows name already.
-pub(super) struct Flip<'a> {
+/// An attempt to make a number for a job.
+pub(super) struct Making<'a> {
     pub(super) job: &'a Job,
+    /// On which the number is made, and for which its index rows are.
+    pub(super) terms: Terms,
     pub(super) attempt: Attempt,
     pub(super) number: VirtualNumber,
-    /// The terms that the index rows were made for.
-    pub(super) terms: Terms,
-    pub(super) dead_at: Timestamp,
-    pub(super) window: &'a SlotKeyWindow,
-    pub(super) max_total_life: u64,
 }
 
-pub(super) enum Flipped {
-    Live(Bound),
-    /// Something changed meanwhile: look again.
-    Overtaken,
-    Refused(SwitchboardError),
-}
-
-impl Decision for Flip<'_> {
-    type Answer = Flipped;
-
-    fn keys(&self) -> Vec<RowKey> {
-        self.job.keys().into()
+impl<'a> Making<'a> {
+    pub(super) fn rows(&self) -> IndexRows<'a> {
+        IndexRows::new(self.job.order, self.job.leg, &self.job.parties, self.number, self.attempt)
     }
 
-    fn decide(&mut self, rows: &[Option<Vec<u8>>]) -> Result<Step<Flipped>, StoreError> {
-        let (mut order, merchant) = records(rows)?;
-        if merchant.generation != self.terms.merchant_generation {
-            return Ok(Step::Answer(Flipped::Refused(SwitchboardError::CutOff)));
+    pub(super) fn dead_at(&self, window: &SlotKeyWindow) -> Timestamp {
+        window.dead_at(window.slot_of(self.terms.not_after))
+    }
+
+    /// The one write that counts: makes the leg live with the number, which the index rows name
+    /// already. `None` if something changed meanwhile: look again.
+    pub(super) fn activate(
+        &self,
+        (mut order, merchant): (OrderRow, MerchantRow),
+        window: &SlotKeyWindow,
+        max_total_life: u64,
+        change: &mut Change,
+    ) -> Result<Option<Bound>, SwitchboardError> {
+        let (job, made_for) = (self.job, &self.terms);
+        if merchant.generation != made_for.merchant_generation {
+            return Err(SwitchboardError::CutOff);
         }
-        let terms = match self.job.plan(&order, merchant, self.window, self.max_total_life) {
-            Ok(Plan::Make(terms)) => terms,
-            Ok(Plan::Compare(_)) => return Ok(Step::Answer(Flipped::Overtaken)),
-            Err(error) => return Ok(Step::Answer(Flipped::Refused(error))),
-        };
+        let Plan::Make(terms) = job.plan(&order, merchant, window, max_total_life)? else { return Ok(None) };
         // The rows lie in the slot of one end and under the keys of one generation.
-        let made_for = &self.terms;
         let same_rows = terms.not_after == made_for.not_after
             && terms.key_generation == made_for.key_generation
-            && order.dead_at >= self.dead_at;
+            && order.dead_at >= self.dead_at(window);
         if !same_rows {
-            return Ok(Step::Answer(Flipped::Overtaken));
+            return Ok(None);
         }
         let live = LiveLeg { number: self.number, attempt: self.attempt, terms };
         let bound = live.bound();
-        *order.leg_mut(self.job.leg) = LegState::Live(live);
-        let [at, merchant] = self.job.keys();
-        let commit = Commit::new(at.bucket)
-            .expect(&at.key, raw(rows, 0))
-            .expect(&merchant.key, raw(rows, 1))
-            .put(at.key, order.to_value());
-        Ok(Step::Commit(commit, Flipped::Live(bound)))
+        *order.leg_mut(job.leg) = LegState::Live(live);
+        change.put(&job.order.order_key(), &order);
+        Ok(Some(bound))
     }
 }
