@@ -27,12 +27,16 @@ mod slot_keys;
 mod switchboard;
 
 pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
-pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
+pub use pool::{NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
+#[doc(hidden)]
+pub use pool::Draw;
+#[doc(hidden)]
+pub use slot_keys::{Slot, SlotKey};
 pub use route::{Attestation, Caller, Channel, Route, RouteRequest, Trunk};
 pub use sizing::{Demand, PoolSize};
 pub use slot_keys::{
-    Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, Slot, SlotConfig, SlotKey,
-    SlotKeyError, SlotKeyWindow, SlotKeys,
+    Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, SlotConfig, SlotKeyError,
+    SlotKeyWindow, SlotKeys,
 };
 pub use switchboard::{
     Binding, Bound, Channels, Directions, Extension, Hub, Leg, MissAlarm, OrderRef, Parties, Replacement,
