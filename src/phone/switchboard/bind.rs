@@ -13,9 +13,9 @@
 //! once the first to be active wins, and the others find it and compare parties.
 
 use super::binding::{Bound, Leg, Parties};
+use super::job::{Job, Making, Plan, reserve, take_numbers};
 use super::legs::{IndexRows, or_default};
 use super::rows::{Attempt, IndexRow, LiveLeg, OrderId, Terms, hub_key};
-use super::steps::{Job, Making, Plan, reserve, take_numbers};
 use super::{Core, SwitchboardError};
 use crate::name::Name;
 use crate::phone::{SlotKeyWindow, VirtualNumber};
@@ -51,7 +51,9 @@ impl<S: Store> Core<S> {
                 break;
             }
             if let Err(error) = self.round(open) {
-                tasks.iter_mut().for_each(|task| drop(task.answer.get_or_insert(Err(error.clone()))));
+                for task in &mut tasks {
+                    task.answer.get_or_insert_with(|| Err(error.clone()));
+                }
             }
         }
         tasks.into_iter().map(|task| task.answer.unwrap_or(Err(StoreError::Contended.into()))).collect()

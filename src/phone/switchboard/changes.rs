@@ -2,9 +2,9 @@
 //! and merchants. Each is decided by one write in the merchant's bucket.
 
 use super::binding::{Bound, Extension, Leg, OrderRef};
+use super::job::reserve;
 use super::legs::{IndexRows, check_end, or_default};
 use super::rows::{Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, merchant_key};
-use super::steps::reserve;
 use super::{Core, SwitchboardError};
 use crate::name::Name;
 use crate::phone::SlotKeyWindow;

@@ -32,10 +32,10 @@ mod changes;
 mod config;
 mod counters;
 mod error;
+mod job;
 mod legs;
 mod routing;
 mod rows;
-mod steps;
 mod sweep;
 
 #[cfg(test)]
@@ -50,8 +50,8 @@ pub use error::SwitchboardError;
 pub use sweep::SwitchboardReport;
 
 use self::counters::{MissCounters, RouteCounters};
+use self::job::{Job, Purpose};
 use self::rows::{Entry, IndexRow, OrderId, OrderRow, Terms};
-use self::steps::{Job, Purpose};
 use self::sweep::Walk;
 use super::{PhoneNumber, Pool, Route, RouteRequest, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
 use crate::environment::Environment;

@@ -277,7 +277,10 @@ fn a_failure_at_any_step_leaves_a_whole_file_and_loses_no_key_that_was_served() 
                 }
                 assert!(stored(&disk).iter().all(|(slot, _)| config().dead_at(*slot) > window.now()));
                 let counters = Predecessor::from_text(&disk.read_counters().unwrap()).unwrap();
-                assert_eq!((counters.generation, counters.pool_shift), (window.generation(), window.pool_shift()));
+                assert_eq!(
+                    (counters.generation, counters.pool_shift),
+                    (window.generation(), window.pool_shift())
+                );
             }
             // Without a power loss the keeper goes on, and the call succeeds when it is made again.
             if answer.is_err() {
