@@ -312,7 +312,7 @@ impl IndexRow {
 
     /// What it says; `None` if it was not sealed under this key for this name.
     pub(super) fn open(&self, key: &SlotKey, index: &[u8; 32]) -> Option<Entry> {
-        Entry::decode(&*key.open(index, &self.0)?).ok()
+        Entry::decode(&key.open(index, &self.0)?).ok()
     }
 }
 

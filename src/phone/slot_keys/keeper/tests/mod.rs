@@ -158,7 +158,7 @@ fn a_key_is_served_to_its_slots_end_and_deleted_a_skew_later() {
     assert!(!stored(&disk).iter().any(|(_, key)| *key == first));
 }
 
-/// The attack on stored keys alone: whoever takes the disk, every block that ever was a key file
+/// The attack on stored keys alone: an attacker who takes the disk, every block that ever was a key file
 /// included, with the key-encryption key.
 #[test]
 fn no_block_of_the_disk_holds_a_key_whose_slot_is_over() {
