@@ -27,13 +27,17 @@ mod slot_keys;
 mod switchboard;
 
 pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
-pub use pool::{Draw, NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
+#[doc(hidden)]
+pub use pool::Draw;
+pub use pool::{NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
 pub use route::{Attestation, Caller, Channel, Route, RouteRequest, Trunk};
 pub use sizing::{Demand, PoolSize};
 pub use slot_keys::{
-    Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, Slot, SlotConfig, SlotKey,
-    SlotKeyError, SlotKeyWindow, SlotKeys,
+    Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, SlotConfig, SlotKeyError,
+    SlotKeyWindow, SlotKeys,
 };
+#[doc(hidden)]
+pub use slot_keys::{Slot, SlotKey};
 pub use switchboard::{
     Binding, Bound, Channels, Directions, Extension, Hub, Leg, MissAlarm, OrderRef, Parties, Replacement,
     RouteCounts, Switchboard, SwitchboardConfig, SwitchboardError, SwitchboardReport,

@@ -43,7 +43,7 @@ pub enum Attestation {
     None,
     /// Level C: the network knows where the call entered it, and nothing of the caller.
     Gateway,
-    /// Level B: it knows the caller, and not whether the number is his.
+    /// Level B: it knows the caller, and not whether the number is theirs.
     Partial,
     /// Level A: it knows that the caller may use the number.
     Full,
@@ -51,7 +51,7 @@ pub enum Attestation {
 
 /// Whether the host trusts a line to present true numbers by itself: a direct interconnection
 /// with a carrier that checks them, say. On a trusted line a caller whom nobody attests is
-/// taken at his number, so whoever can spoof there can pose as a party.
+/// taken at their number, so a caller who can spoof there can pose as a party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trunk {
     /// Numbers on it are true.
@@ -69,7 +69,7 @@ pub enum Route {
         callee: PhoneNumber,
         /// Showing this number as the caller's: the one that was dialled.
         show: VirtualNumber,
-        /// For so many seconds at most; 1 or more.
+        /// For at most this many seconds; 1 or more.
         max_duration: u64,
     },
     /// Do not, and do nothing else in its place: no announcement that tells a reason, no other

@@ -1,8 +1,8 @@
 //! How many virtual numbers it takes.
 //!
 //! Two things ask for numbers. A slice must hold what the largest hub binds in one epoch, and
-//! there are as many slices as the quarantine has epochs. And a number can carry so many
-//! live bindings only. For most platforms the first decides, not the volume.
+//! there are as many slices as the quarantine has epochs. And a number can carry a limited
+//! number of live bindings. For most platforms the first decides, not the volume.
 //!
 //! The formulas are held against a simulation of a million bindings in the example `pool_size`.
 
@@ -53,10 +53,10 @@ pub struct PoolSize {
     pub largest_hub: u64,
     /// The quarantine there really is, in seconds, after the spare recoveries.
     pub quarantine: u64,
-    /// So many live bindings no number exceeds, 99 times in 100.
+    /// Live bindings that no number exceeds, 99 times in 100.
     pub busiest_number: u64,
-    /// The chance that a customer who dials a number of an ended binding of his reaches another
-    /// business, with which he has a live binding: his other live bindings over the pool.
+    /// The chance that a customer who dials the number of an ended binding reaches another
+    /// business, with which they have a live binding: their other live bindings over the pool.
     pub stale_dial: f64,
 }
 

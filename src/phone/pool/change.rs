@@ -35,7 +35,7 @@ impl Pool {
     /// let pool = Pool::new(config.clone(), &key)?;
     /// // 100 numbers more in the first slice, and the ones it has drained: from tomorrow on.
     /// let mut change = config.clone();
-    /// let tomorrow = pool.epoch_of(now) + 1;
+    /// let tomorrow = now.as_unix_seconds() / config.epoch_seconds + 1;
     /// change.slices[0][0].drawn_until = Some(tomorrow);
     /// change.slices[0].push(PoolRange { drawn_from: tomorrow, ..PoolRange::in_service(range("+8617000003000")) });
     /// pool.check_change(&Pool::new(change.clone(), &key)?, now)?;

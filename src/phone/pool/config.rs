@@ -79,7 +79,7 @@ impl PoolRange {
 /// What a pool consists of. The same in every process that binds.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
-    /// The length of an epoch, in seconds.
+    /// The length of an epoch, in seconds. An epoch's number is its Unix time divided by that.
     pub epoch_seconds: u64,
     /// The longest life of a binding, in seconds: that of the slots.
     pub max_life: u64,

@@ -77,8 +77,8 @@ impl LocalKey {
     /// From an environment variable: 64 hexadecimal digits, or 43 characters of base64url
     /// without padding.
     ///
-    /// The environment of a process can be read by whoever runs as the same user, and is often
-    /// printed: prefer a file.
+    /// The environment of a process can be read by everything that runs as the same user, and is
+    /// often printed: prefer a file.
     ///
     /// # Errors
     /// [`KeyEncryptionError::NotAKey`] when the variable is not there or holds something else.

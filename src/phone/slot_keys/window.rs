@@ -131,29 +131,30 @@ impl SlotKeyWindow {
     }
 
     /// The slot in which `time` lies.
-    pub fn slot_of(&self, time: Timestamp) -> Slot {
+    pub(crate) fn slot_of(&self, time: Timestamp) -> Slot {
         self.config.slot_of(time)
     }
 
     /// The present slot and those that follow, with their keys: always as many as
     /// [`SlotConfig::slots`], in order.
+    #[doc(hidden)]
     pub fn slots(&self) -> impl Iterator<Item = (Slot, &SlotKey)> {
         self.config.reached(self.now).zip(self.keys.iter().map(Arc::as_ref))
     }
 
     /// The key of `slot`; `None` if it is over, or further ahead than the longest life.
-    pub fn key(&self, slot: Slot) -> Option<&SlotKey> {
+    pub(crate) fn key(&self, slot: Slot) -> Option<&SlotKey> {
         let ahead = slot.number().checked_sub(self.slot_of(self.now).number())?;
         self.keys.get(usize::try_from(ahead).ok()?).map(Arc::as_ref)
     }
 
     /// When `slot` is over: the first second that is not in it.
-    pub fn end_of(&self, slot: Slot) -> Timestamp {
+    pub(crate) fn end_of(&self, slot: Slot) -> Timestamp {
         self.config.end_of(slot)
     }
 
     /// When `slot`'s key is deleted: its end and the skew.
-    pub fn dead_at(&self, slot: Slot) -> Timestamp {
+    pub(crate) fn dead_at(&self, slot: Slot) -> Timestamp {
         self.config.dead_at(slot)
     }
 }

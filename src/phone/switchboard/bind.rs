@@ -6,265 +6,225 @@
 //!    when rows of this order may be readable.
 //! 2. **Insert** both index rows under the number, sealed, with the attempt's random name. If
 //!    a party has that number already, the next one is drawn.
-//! 3. **Flip**: the order's record names number and attempt. From here on calls go through.
+//! 3. **Activate**: the order's record names number and attempt. From here on calls go through.
 //!
-//! Whatever ends an attempt before its flip leaves rows that no record names: they refuse, and
-//! go with their slot. Attempts never mix, since each has a name of its own: of several at
-//! once the first flip wins, and the others find it and compare parties.
+//! Whatever ends an attempt before it is active leaves rows that no record names: they refuse,
+//! and go with their slot. Attempts never mix, since each has a name of its own: of several at
+//! once the first to be active wins, and the others find it and compare parties.
 
 use super::binding::{Bound, Leg, Parties};
-use super::legs::entries;
-use super::rows::{
-    Attempt, Entry, HubRow, LiveLeg, OrderId, StoredRow, Terms, hub_key, index_key, number_bucket,
-    sealed_part,
-};
-use super::steps::{Cover, Draw, Flip, Flipped, Insert, Inserted, Job, Plan, Prepare, Prepared, records};
+use super::job::{Job, Making, Plan, reserve, take_numbers};
+use super::legs::{IndexRows, or_default};
+use super::rows::{Attempt, IndexRow, LiveLeg, OrderId, Terms, hub_key};
 use super::{Core, SwitchboardError};
 use crate::name::Name;
 use crate::phone::{SlotKeyWindow, VirtualNumber};
-use crate::store::decide::run;
-use crate::store::{RowKey, Store, StoreError};
-use std::collections::BTreeMap;
+use crate::store::{Decision, Record, Store, StoreError, decide_all, read};
+use rand_core::CryptoRng;
 
 /// How often a job may be overtaken by others before the caller is told.
 const ROUNDS: usize = 16;
 
 type Answer = Result<Bound, SwitchboardError>;
 
-/// A job that is to get a number.
-struct Open<'a> {
-    /// Its place among the jobs.
-    at: usize,
+/// A job on its way to its answer.
+struct Task<'a> {
     job: &'a Job,
-    terms: Terms,
-    attempt: Attempt,
-    number: Option<VirtualNumber>,
+    /// The merchant's generation when the job was first looked at: a job that was asked for
+    /// before a merchant was cut off does not outlive that.
+    generation: Option<u32>,
+    answer: Option<Answer>,
 }
 
-impl<'a> Open<'a> {
-    fn flip(&self, window: &'a SlotKeyWindow, max_total_life: u64) -> Option<Flip<'a>> {
-        let Self { job, attempt, ref terms, .. } = *self;
-        let (terms, dead_at) = (terms.clone(), dead_at(terms, window));
-        Some(Flip { job, attempt, number: self.number?, terms, dead_at, window, max_total_life })
-    }
-}
+/// The tasks that go on to the next step, each with what it has so far. A step answers the rest,
+/// but for those who were overtaken: they begin again.
+type Open<'t, 'a, T> = Vec<(&'t mut Task<'a>, T)>;
 
 impl<S: Store> Core<S> {
     /// Decides a batch: one result for each job, in order.
     pub(super) fn make(&self, jobs: &[Job]) -> Vec<Answer> {
-        let mut answers: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
-        // What the merchant's generation was when a job first looked: a job that was asked for
-        // before a merchant was cut off does not outlive that.
-        let mut generations: Vec<Option<u32>> = vec![None; jobs.len()];
+        let task = |job| Task { job, generation: None, answer: None };
+        let mut tasks: Vec<Task<'_>> = jobs.iter().map(task).collect();
         for _ in 0..ROUNDS {
-            if answers.iter().all(Option::is_some) {
+            let open: Vec<&mut Task<'_>> = tasks.iter_mut().filter(|task| task.answer.is_none()).collect();
+            if open.is_empty() {
                 break;
             }
-            match self.round(jobs, &mut generations, &mut answers) {
-                Ok(()) => {}
-                Err(SwitchboardError::Store(failure)) => fail_open(&mut answers, failure),
-                // Each hears for itself what the keys lack.
-                Err(_) => {
-                    let refused = || self.window().err().unwrap_or(SwitchboardError::KeysBehind);
-                    answers.iter_mut().for_each(|answer| *answer = answer.take().or(Some(Err(refused()))));
+            if let Err(error) = self.round(open) {
+                for task in &mut tasks {
+                    task.answer.get_or_insert_with(|| Err(error.clone()));
                 }
             }
         }
-        let contended = || Err(StoreError::Contended.into());
-        answers.into_iter().map(|answer| answer.unwrap_or_else(contended)).collect()
+        tasks.into_iter().map(|task| task.answer.unwrap_or(Err(StoreError::Contended.into()))).collect()
     }
 
-    fn round(
-        &self,
-        jobs: &[Job],
-        generations: &mut [Option<u32>],
-        answers: &mut [Option<Answer>],
-    ) -> Result<(), SwitchboardError> {
+    fn round(&self, open: Vec<&mut Task<'_>>) -> Result<(), SwitchboardError> {
         let window = self.window()?;
-        let mut open = self.look(jobs, generations, answers, &window)?;
-        self.prepare(&mut open, answers, &window);
-        self.insert(&mut open, answers, &window);
-        // A fresh window: the flip is decided by the time and the keys of its own moment.
+        let open = self.look(open, &window);
+        let open = self.refuse_exhausted(open, &window);
+        let open = self.prepare(open, &window);
+        let open = self.insert(open, &window);
+        // A fresh window: it is decided by the time and the keys of its own moment.
         let window = self.window()?;
-        self.flip(&open, answers, &window);
+        self.activate(open, &window);
         Ok(())
     }
 
     /// Step 0.
-    fn look<'a>(
-        &self,
-        jobs: &'a [Job],
-        generations: &mut [Option<u32>],
-        answers: &mut [Option<Answer>],
-        window: &SlotKeyWindow,
-    ) -> Result<Vec<Open<'a>>, SwitchboardError> {
-        let unanswered = jobs.iter().enumerate().zip(&*answers).filter(|(_, answer)| answer.is_none());
-        let waiting: Vec<(usize, &Job)> = unanswered.map(|(job, _)| job).collect();
-        let keys: Vec<RowKey> = waiting.iter().flat_map(|(_, job)| job.keys()).collect();
-        let rows = self.store.read(&keys)?;
-        let mut rng = self.rng();
-        let (mut open, mut alike) = (Vec::new(), Vec::new());
-        for ((at, job), rows) in waiting.into_iter().zip(rows.chunks(2)) {
-            let planned = records(rows).map_err(SwitchboardError::from).and_then(|(order, merchant)| {
-                let first = generations.get_mut(at).map(|seen| *seen.get_or_insert(merchant.generation));
+    fn look<'t, 'a>(&self, open: Vec<&'t mut Task<'a>>, window: &SlotKeyWindow) -> Open<'t, 'a, Terms> {
+        let look = |task: &&mut Task<'a>| {
+            let (job, first) = (task.job, task.generation);
+            Ok(Decision::new(job.order.records(), move |rows, _| {
+                let (order, merchant) = or_default(rows);
                 if first.is_some_and(|first| first != merchant.generation) {
                     return Err(SwitchboardError::CutOff);
                 }
                 job.plan(&order, merchant, window, self.config.max_total_life)
-            });
-            match planned {
+            }))
+        };
+        let plans = decide_all(&*self.store, open.iter().map(look).collect());
+        let mut planned = Vec::new();
+        for (task, plan) in open.into_iter().zip(plans) {
+            match plan {
                 Ok(Plan::Make(terms)) => {
-                    let mut attempt = Attempt::default();
-                    rng.fill_bytes(&mut attempt);
-                    open.push(Open { at, job, terms, attempt, number: None });
+                    task.generation.get_or_insert(terms.merchant_generation);
+                    planned.push((task, terms));
                 }
-                Ok(Plan::Compare(live)) => alike.push((at, job, live)),
-                Err(error) => answer(answers, at, Err(error)),
+                Ok(Plan::Compare(live)) => {
+                    let job = task.job;
+                    let same = self.is_between(&live, job.order, job.leg, &job.parties, window);
+                    task.answer =
+                        Some(same.and_then(|same| same.then(|| live.bound()).ok_or(job.mismatch())));
+                }
+                Err(error) => task.answer = Some(Err(error)),
             }
         }
-        for (at, job, live) in alike {
-            let same = self.is_between(&live, job.order, job.leg, &job.parties, window);
-            let found = same.and_then(|same| if same { Ok(live.bound()) } else { Err(job.mismatch()) });
-            answer(answers, at, found);
-        }
-        self.refuse_exhausted(&mut open, answers, window)?;
-        Ok(open)
+        planned
     }
 
     /// A hub that has nothing left is told before anything is written.
-    fn refuse_exhausted(
+    fn refuse_exhausted<'t, 'a>(
         &self,
-        open: &mut Vec<Open<'_>>,
-        answers: &mut [Option<Answer>],
+        mut open: Open<'t, 'a, Terms>,
         window: &SlotKeyWindow,
-    ) -> Result<(), SwitchboardError> {
-        let hubs = by_hub(open);
-        let draws: Vec<Draw<'_>> = hubs.keys().map(|hub| self.draw(hub, 1, window)).collect();
-        let keys: Vec<RowKey> = draws.iter().map(|draw| hub_key(&draw.tag)).collect();
-        let rows = self.store.read(&keys)?;
-        let mut refused = Vec::new();
-        for ((draw, row), jobs) in draws.iter().zip(&rows).zip(hubs.values()) {
-            // What does not decode is that hub's alone, and found again when it draws.
-            let Ok(row) = row.as_deref().map(HubRow::from_value).transpose() else { continue };
-            if draw.numbers(row).is_err() {
-                for at in jobs {
-                    // Once for each, since an error is nobody's to share.
-                    let error = draw.numbers(row).err().unwrap_or(SwitchboardError::KeysBehind);
-                    answer(answers, *at, Err(error));
-                    refused.push(*at);
-                }
-            }
+    ) -> Open<'t, 'a, Terms> {
+        let hubs = by_hub(&mut open);
+        let look = hubs.iter().map(|(hub, _)| {
+            let take = move |row, _: &mut _| Ok(take_numbers(hub, row, 1, &self.pool, window)?.0);
+            Ok(Decision::new(hub_key(&self.pool.hub_tag(hub)), take))
+        });
+        let left = decide_all(&*self.store, look.collect());
+        for ((task, _), left) in open.iter_mut().zip(shared_out(&hubs, left)) {
+            task.answer = left.err().map(Err);
         }
-        open.retain(|open| !refused.contains(&open.at));
-        Ok(())
+        open.retain(|(task, _)| task.answer.is_none());
+        open
     }
 
-    /// Step 1. A job that gets no number is answered.
-    fn prepare(&self, open: &mut Vec<Open<'_>>, answers: &mut [Option<Answer>], window: &SlotKeyWindow) {
-        let hubs = by_hub(open);
-        let mut steps: Vec<Prepare<'_>> =
-            hubs.iter().map(|(hub, jobs)| Prepare::Draw(self.draw(hub, jobs.len(), window))).collect();
-        let cover = |open: &Open<'_>| {
-            Prepare::Cover(Cover { key: open.job.order.order_key(), dead_at: dead_at(&open.terms, window) })
-        };
-        steps.extend(open.iter().map(cover));
-        let mut prepared = run(&*self.store, &mut steps).into_iter();
-        let mut drawn = BTreeMap::new();
-        for (jobs, step) in hubs.values().zip(prepared.by_ref()) {
-            let mut numbers = match step {
-                Ok(Prepared::Drawn(Ok(numbers))) => numbers.into_iter(),
-                Err(error) => {
-                    fail(answers, jobs, error);
-                    continue;
+    /// Step 1.
+    fn prepare<'t, 'a>(
+        &self,
+        mut open: Open<'t, 'a, Terms>,
+        window: &SlotKeyWindow,
+    ) -> Open<'t, 'a, Making<'a>> {
+        let hubs = by_hub(&mut open);
+        let draws = hubs.iter().map(|(hub, wanted)| Ok(self.draw(hub, *wanted, window)));
+        let reservations = open.iter().map(|(task, terms)| {
+            let (at, dead_at) = (task.job.order.order_key(), window.dead_at(window.slot_of(terms.not_after)));
+            Ok(Decision::new(at.clone(), move |order, change| {
+                reserve(&at, order, dead_at, change).map(|()| Vec::new())
+            }))
+        });
+        let mut prepared = decide_all(&*self.store, draws.chain(reservations).collect()).into_iter();
+        let drawn = prepared.by_ref().take(hubs.len()).map(|drawn| match drawn {
+            Ok(_) | Err(SwitchboardError::Store(_)) => drawn,
+            // A hub that has nothing left by now is looked at again in the next round.
+            Err(_) => Ok(Vec::new()),
+        });
+        let drawn = shared_out(&hubs, drawn.collect());
+        let mut rng = self.rng();
+        let mut makings = Vec::new();
+        for (((task, terms), drawn), reserved) in open.into_iter().zip(drawn).zip(prepared) {
+            match reserved.and(drawn) {
+                Ok(Some(number)) => {
+                    let mut attempt = Attempt::default();
+                    rng.fill_bytes(&mut attempt);
+                    let making = Making { job: task.job, terms, attempt, number };
+                    makings.push((task, making));
                 }
-                // Those for whom nothing is left wait for the next round, which says so to each.
-                Ok(_) => continue,
-            };
-            for at in jobs {
-                if let Some(number) = numbers.next() {
-                    drawn.insert(*at, number);
-                }
+                Ok(None) => {}
+                Err(error) => task.answer = Some(Err(error)),
             }
         }
-        for (open, step) in open.iter_mut().zip(prepared) {
-            match step {
-                Ok(Prepared::Covered(Ok(()))) => open.number = drawn.get(&open.at).copied(),
-                Ok(Prepared::Covered(Err(error))) => answer(answers, open.at, Err(error)),
-                Ok(Prepared::Drawn(_)) => {}
-                Err(error) => answer(answers, open.at, Err(error.into())),
-            }
-        }
-        open.retain(|open| open.number.is_some());
+        makings
     }
 
-    /// Step 2, with further numbers for those whose number a party has already. What remains in
-    /// `open` has its rows.
-    fn insert(&self, open: &mut Vec<Open<'_>>, answers: &mut [Option<Answer>], window: &SlotKeyWindow) {
-        let mut waiting = std::mem::take(open);
+    /// Step 2, with further numbers for those whose number a party has already.
+    fn insert<'t, 'a>(
+        &self,
+        mut waiting: Open<'t, 'a, Making<'a>>,
+        window: &SlotKeyWindow,
+    ) -> Open<'t, 'a, Making<'a>> {
+        let mut inserted = Vec::new();
         while !waiting.is_empty() {
             let mut rng = self.rng();
-            let insert = |open: &Open<'_>| {
-                let (number, not_after) = (open.number?, open.terms.not_after);
-                Insert::new(open.job, open.attempt, number, not_after, window, &mut *rng)
-            };
-            let made: Vec<Option<Insert>> = waiting.iter().map(insert).collect();
-            let (mut inserts, mut ready) = (Vec::new(), Vec::new());
-            for (open, insert) in waiting.into_iter().zip(made) {
-                match insert {
-                    Some(insert) => {
-                        inserts.push(insert);
-                        ready.push(open);
-                    }
-                    None => answer(answers, open.at, Err(SwitchboardError::KeysBehind)),
+            let inserts = waiting.iter().map(|(_, making)| insert_rows(making, window, &mut *rng)).collect();
+            let mut taken = Vec::new();
+            for ((task, making), done) in waiting.into_iter().zip(decide_all(&*self.store, inserts)) {
+                match done {
+                    Ok(true) => inserted.push((task, making)),
+                    Ok(false) => taken.push((task, making)),
+                    Err(error) => task.answer = Some(Err(error)),
                 }
             }
-            let mut held = Vec::new();
-            for (done, inserted) in ready.into_iter().zip(run(&*self.store, &mut inserts)) {
-                match inserted {
-                    Ok(Inserted::Done) => open.push(done),
-                    Ok(Inserted::Held) => held.push(done),
-                    Err(error) => answer(answers, done.at, Err(error.into())),
-                }
+            waiting = self.redraw(taken, window);
+        }
+        inserted
+    }
+
+    fn redraw<'t, 'a>(
+        &self,
+        mut taken: Open<'t, 'a, Making<'a>>,
+        window: &SlotKeyWindow,
+    ) -> Open<'t, 'a, Making<'a>> {
+        let draws = taken.iter().map(|(task, _)| Ok(self.draw(&task.job.hub, 1, window))).collect();
+        for ((task, making), drawn) in taken.iter_mut().zip(decide_all(&*self.store, draws)) {
+            match drawn {
+                Ok(numbers) => making.number = numbers.first().copied().unwrap_or(making.number),
+                Err(error) => task.answer = Some(Err(error)),
             }
-            self.redraw(&mut held, answers, window);
-            waiting = held;
+        }
+        taken.retain(|(task, _)| task.answer.is_none());
+        taken
+    }
+
+    /// Step 3. A task that was overtaken stays unanswered.
+    fn activate(&self, open: Open<'_, '_, Making<'_>>, window: &SlotKeyWindow) {
+        let activate = open.iter().map(|(task, making)| {
+            Ok(Decision::new(task.job.order.records(), |rows, change| {
+                making.activate(or_default(rows), window, self.config.max_total_life, change)
+            }))
+        });
+        let activated = decide_all(&*self.store, activate.collect());
+        for ((task, _), activated) in open.into_iter().zip(activated) {
+            task.answer = activated.transpose();
         }
     }
 
-    fn redraw(&self, held: &mut Vec<Open<'_>>, answers: &mut [Option<Answer>], window: &SlotKeyWindow) {
-        let mut steps: Vec<Prepare<'_>> =
-            held.iter().map(|open| Prepare::Draw(self.draw(&open.job.hub, 1, window))).collect();
-        for (open, step) in held.iter_mut().zip(run(&*self.store, &mut steps)) {
-            open.number = None;
-            match step {
-                Ok(Prepared::Drawn(Ok(numbers))) => open.number = numbers.first().copied(),
-                Ok(Prepared::Drawn(Err(error))) => answer(answers, open.at, Err(error)),
-                Ok(Prepared::Covered(_)) => {}
-                Err(error) => answer(answers, open.at, Err(error.into())),
-            }
-        }
-        drop(steps);
-        held.retain(|open| open.number.is_some());
-    }
-
-    /// Step 3. Who was overtaken stays unanswered.
-    fn flip(&self, open: &[Open<'_>], answers: &mut [Option<Answer>], window: &SlotKeyWindow) {
-        let max_total_life = self.config.max_total_life;
-        let mut flips: Vec<Flip<'_>> =
-            open.iter().filter_map(|open| open.flip(window, max_total_life)).collect();
-        let flipped = run(&*self.store, &mut flips);
-        for (open, flipped) in open.iter().zip(flipped) {
-            match flipped {
-                Ok(Flipped::Live(bound)) => answer(answers, open.at, Ok(bound)),
-                Ok(Flipped::Overtaken) => {}
-                Ok(Flipped::Refused(error)) => answer(answers, open.at, Err(error)),
-                Err(error) => answer(answers, open.at, Err(error.into())),
-            }
-        }
-    }
-
-    fn draw<'a>(&'a self, hub: &'a Name, wanted: usize, window: &'a SlotKeyWindow) -> Draw<'a> {
-        Draw { pool: &self.pool, window, hub, tag: self.pool.hub_tag(hub), wanted }
+    /// Takes `wanted` numbers for a hub, or fewer if there are no more, but one at least.
+    fn draw<'d>(
+        &'d self,
+        hub: &'d Name,
+        wanted: usize,
+        window: &'d SlotKeyWindow,
+    ) -> Decision<'d, Vec<VirtualNumber>, SwitchboardError> {
+        let at = hub_key(&self.pool.hub_tag(hub));
+        Decision::new(at.clone(), move |row, change| {
+            let (numbers, next) = take_numbers(hub, row, wanted, &self.pool, window)?;
+            change.put(&at, &next);
+            Ok(numbers)
+        })
     }
 
     /// Whether a live leg is between these parties: whether both have their index rows, and
@@ -279,49 +239,61 @@ impl<S: Store> Core<S> {
     ) -> Result<bool, SwitchboardError> {
         let slot = window.slot_of(live.terms.not_after);
         let key = window.key(slot).ok_or(SwitchboardError::KeysBehind)?;
-        let indices = [&parties.hub, &parties.customer].map(|party| key.index(party, live.number));
-        let bucket = number_bucket(live.number);
-        let row_key = |index| RowKey { bucket, key: index_key(window.end_of(slot), index) };
-        let rows = self.store.read(&indices.each_ref().map(row_key))?;
-        let expected = entries(order, leg, live.attempt, parties);
-        for ((row, index), expected) in rows.iter().zip(&indices).zip(&expected) {
+        let rows = IndexRows::new(order, leg, parties, live.number, live.attempt);
+        let found = read(&*self.store, &rows.keys(slot, key, window))?;
+        for (row, (index, expected)) in found.iter().zip(rows.named(key)) {
             let Some(row) = row else { return Ok(false) };
-            let opened = key.open(index, sealed_part(row)?).ok_or(StoreError::Corrupt("index row"))?;
-            if Entry::decode(&opened)? != *expected {
+            let entry = row.open(key, &index).ok_or(StoreError::Corrupt(IndexRow::NAME))?;
+            if entry != *expected {
                 return Ok(false);
             }
         }
-        Ok(rows.len() == expected.len())
+        Ok(true)
     }
 }
 
-fn dead_at(terms: &Terms, window: &SlotKeyWindow) -> crate::time::Timestamp {
-    window.dead_at(window.slot_of(terms.not_after))
+/// Inserts both index rows of an attempt, if neither party has this number yet: neither of
+/// them, in any slot of the window. Otherwise the answer is `false`: another is to be drawn.
+fn insert_rows<'d>(
+    making: &Making<'_>,
+    window: &SlotKeyWindow,
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<Decision<'d, bool, SwitchboardError>, SwitchboardError> {
+    let rows = making.rows();
+    let everywhere: Vec<_> = window.slots().map(|(slot, key)| rows.keys(slot, key, window)).collect();
+    let slot = window.slot_of(making.terms.not_after);
+    let key = window.key(slot).ok_or(SwitchboardError::KeysBehind)?;
+    let rows = rows.seal(slot, key, window, rng);
+    Ok(Decision::new(everywhere, move |found, change| {
+        let is_free = found.iter().flatten().all(Option::is_none);
+        if is_free {
+            rows.iter().for_each(|(at, row)| change.put(at, row));
+        }
+        Ok(is_free)
+    }))
 }
 
-/// The places of the jobs of each hub.
-fn by_hub<'a>(open: &[Open<'a>]) -> BTreeMap<&'a Name, Vec<usize>> {
-    let mut hubs: BTreeMap<&Name, Vec<usize>> = BTreeMap::new();
-    for open in open {
-        hubs.entry(&open.job.hub).or_default().push(open.at);
+/// Sorts the tasks by hub: each hub, and how many tasks it has.
+fn by_hub<'a, T>(open: &mut Open<'_, 'a, T>) -> Vec<(&'a Name, usize)> {
+    open.sort_by_key(|(task, _)| &task.job.hub);
+    let mut hubs: Vec<(&Name, usize)> = Vec::new();
+    for (task, _) in open {
+        match hubs.last_mut() {
+            Some((hub, tasks)) if *hub == &task.job.hub => *tasks += 1,
+            _ => hubs.push((&task.job.hub, 1)),
+        }
     }
     hubs
 }
 
-fn answer(answers: &mut [Option<Answer>], at: usize, given: Answer) {
-    if let Some(answer @ None) = answers.get_mut(at) {
-        *answer = Some(given);
-    }
-}
-
-fn fail(answers: &mut [Option<Answer>], jobs: &[usize], failure: StoreError) {
-    for at in jobs {
-        answer(answers, *at, Err(failure.clone().into()));
-    }
-}
-
-fn fail_open(answers: &mut [Option<Answer>], failure: StoreError) {
-    let open: Vec<usize> =
-        answers.iter().enumerate().filter(|(_, a)| a.is_none()).map(|(at, _)| at).collect();
-    fail(answers, &open, failure);
+/// What each hub drew, given to its tasks in order; `None` for those for whom nothing is left.
+fn shared_out(
+    hubs: &[(&Name, usize)],
+    drawn: Vec<Result<Vec<VirtualNumber>, SwitchboardError>>,
+) -> Vec<Result<Option<VirtualNumber>, SwitchboardError>> {
+    let of_hub = |((_, tasks), drawn): (&(&Name, usize), Result<Vec<VirtualNumber>, _>)| {
+        (0..*tasks)
+            .map(move |at| drawn.as_ref().map(|numbers| numbers.get(at).copied()).map_err(Clone::clone))
+    };
+    hubs.iter().zip(drawn).flat_map(of_hub).collect()
 }

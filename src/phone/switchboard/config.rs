@@ -21,7 +21,7 @@ pub struct SwitchboardConfig {
     /// How long the record of an order that was never closed is kept after its last number is
     /// dead, in seconds. (A closed order is remembered for ever, in 46 bytes.)
     pub retention: u64,
-    /// So many misses on a number between two ticks raise an alarm.
+    /// This many misses on a number between two ticks raise an alarm.
     pub alarm_after: u32,
     /// The bounds of the queue of bindings and replacements.
     pub queue: QueueConfig,

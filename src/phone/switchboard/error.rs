@@ -2,16 +2,17 @@ use crate::error::describe_errors;
 use crate::phone::{KeyEncryptionError, PoolError, SlotKeyError};
 use crate::queue::QueueError;
 use crate::store::StoreError;
+use std::sync::Arc;
 
 /// Why the switchboard did not do what it was asked. Nothing rings that did not before, and
 /// nothing is bound.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SwitchboardError {
     /// The configuration breaks a rule.
     Config(&'static str),
     /// The operating system refused a thread.
-    Threads(std::io::Error),
+    Threads(Arc<std::io::Error>),
     /// Both parties have the same phone.
     SameParty,
     /// A party's phone is itself a number of the pool.

@@ -30,12 +30,12 @@ mod bind;
 mod binding;
 mod changes;
 mod config;
+mod counters;
 mod error;
+mod job;
 mod legs;
-mod misses;
 mod routing;
 mod rows;
-mod steps;
 mod sweep;
 
 #[cfg(test)]
@@ -45,26 +45,23 @@ pub use binding::{
     Binding, Bound, Channels, Directions, Extension, Hub, Leg, OrderRef, Parties, Replacement,
 };
 pub use config::SwitchboardConfig;
+pub use counters::{MissAlarm, RouteCounts};
 pub use error::SwitchboardError;
-pub use misses::MissAlarm;
-pub use routing::RouteCounts;
 pub use sweep::SwitchboardReport;
 
-use self::misses::Misses;
-use self::routing::Tally;
-use self::rows::{OrderId, OrderRow, StoredRow, Terms};
-use self::steps::{Job, Purpose};
+use self::counters::{MissCounters, RouteCounters};
+use self::job::{Job, Purpose};
+use self::rows::{Entry, IndexRow, OrderId, OrderRow, Terms};
 use self::sweep::Walk;
 use super::{PhoneNumber, Pool, Route, RouteRequest, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
 use crate::environment::Environment;
 use crate::name::Name;
 use crate::queue::{GroupQueue, Pending};
-use crate::store::Store;
+use crate::store::{Record, Store};
 use crate::time::Timestamp;
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use zeroize::Zeroizing;
 
 /// The telephony service. All methods may be called from any thread, and several instances may
 /// share a store; they need the same pool and the same keeper's keys. They block on the store,
@@ -133,8 +130,8 @@ struct Core<S> {
     pool: Arc<Pool>,
     slot_keys: Arc<dyn SlotKeys>,
     environment: Environment,
-    misses: Misses,
-    tally: Tally,
+    miss_counters: MissCounters,
+    route_counters: RouteCounters,
     walk: Mutex<Walk>,
     /// In the place of callers who show no number.
     nobody: PhoneNumber,
@@ -170,8 +167,8 @@ impl<S: Store> Switchboard<S> {
             pool,
             slot_keys,
             environment,
-            misses: Misses::new(),
-            tally: Tally::default(),
+            miss_counters: MissCounters::new(),
+            route_counters: RouteCounters::default(),
             walk: Mutex::default(),
             nobody,
             no_order: OrderRow::default().to_value(),
@@ -179,8 +176,8 @@ impl<S: Store> Switchboard<S> {
             work: tests::Work::default(),
         });
         let work = Arc::clone(&core);
-        let queue =
-            GroupQueue::start(bounds, move |jobs| work.make(&jobs)).map_err(SwitchboardError::Threads)?;
+        let queue = GroupQueue::start(bounds, move |jobs| work.make(&jobs))
+            .map_err(|error| SwitchboardError::Threads(error.into()))?;
         Ok(Self { core, queue })
     }
 
@@ -314,7 +311,7 @@ impl<S: Store> Switchboard<S> {
 
     /// How calls and messages were decided by this instance so far.
     pub fn counts(&self) -> RouteCounts {
-        self.core.tally.counts()
+        self.core.route_counters.counts()
     }
 }
 
@@ -381,10 +378,10 @@ impl<S: Store> Core<S> {
     }
 
     /// One opening: counted in tests.
-    fn open(&self, key: &SlotKey, index: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    fn open(&self, key: &SlotKey, index: &[u8; 32], row: &IndexRow) -> Option<Entry> {
         #[cfg(test)]
-        self.work.count_open(sealed.len());
-        key.open(index, sealed)
+        self.work.count_open(row.sealed().len());
+        row.open(key, index)
     }
 }
 

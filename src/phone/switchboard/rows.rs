@@ -18,53 +18,18 @@
 use super::binding::{Channels, Directions, Leg, OrderRef};
 use crate::algebra::transcript::hash32;
 use crate::name::Name;
-use crate::phone::{PhoneNumber, VirtualNumber};
-use crate::store::{Bucket, RowKey, StoreError};
+use crate::phone::{PhoneNumber, SlotKey, VirtualNumber};
+use crate::store::{Bucket, Key, Record, StoreError};
 use crate::time::Timestamp;
 use crate::wire::{DecodeError, Reader, Rule, Writer};
+use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-/// The leading byte of every value.
-const FORMAT: u8 = 1;
-
-/// What all keys of the room's sweepable rows begin with.
+/// What the keys of the rows that are cleared away begin with.
 pub(super) const ORDERS: &[u8; 2] = b"po";
 pub(super) const MERCHANTS: &[u8; 2] = b"pm";
 pub(super) const HUBS: &[u8; 2] = b"ph";
 pub(super) const INDEX: &[u8; 2] = b"pi";
-
-/// A value with its strict encoding.
-pub(super) trait StoredRow: Sized {
-    const WHAT: &'static str;
-    fn encode(&self, out: &mut Writer);
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError>;
-
-    fn to_value(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.u8(FORMAT);
-        self.encode(&mut out);
-        out.finish()
-    }
-
-    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
-        let mut from = Reader::new(value, Self::WHAT);
-        let decoded = from.u8("format").and_then(|format| match format {
-            FORMAT => Self::decode(&mut from),
-            _ => Err(from.refuse(Rule::Version)),
-        });
-        decoded.and_then(|row| from.end().map(|()| row)).map_err(|_| StoreError::Corrupt(Self::WHAT))
-    }
-
-    /// The row that was read at `position`, decoded; `None` if there is none.
-    fn read(rows: &[Option<Vec<u8>>], position: usize) -> Result<Option<Self>, StoreError> {
-        raw(rows, position).map(Self::from_value).transpose()
-    }
-}
-
-/// The bytes that were read at `position`.
-pub(super) fn raw(rows: &[Option<Vec<u8>>], position: usize) -> Option<&[u8]> {
-    rows.get(position).and_then(Option::as_deref)
-}
 
 // --- the order and its legs ---------------------------------------------------------------
 
@@ -201,8 +166,8 @@ fn number(from: &mut Reader<'_>) -> Result<VirtualNumber, DecodeError> {
     known(VirtualNumber::from_integer(integer), from)
 }
 
-impl StoredRow for OrderRow {
-    const WHAT: &'static str = "order's numbers";
+impl Record for OrderRow {
+    const NAME: &'static str = "order's numbers";
 
     fn encode(&self, out: &mut Writer) {
         out.u8(self.closed.into());
@@ -228,8 +193,8 @@ pub(super) struct MerchantRow {
     pub(super) generation: u32,
 }
 
-impl StoredRow for MerchantRow {
-    const WHAT: &'static str = "merchant's generation";
+impl Record for MerchantRow {
+    const NAME: &'static str = "merchant's generation";
 
     fn encode(&self, out: &mut Writer) {
         out.le32(self.generation);
@@ -245,12 +210,12 @@ impl StoredRow for MerchantRow {
 pub(super) struct HubRow {
     pub(super) epoch: u64,
     pub(super) shift: u32,
-    /// So many numbers of the slice were drawn.
+    /// How many numbers of the slice were drawn.
     pub(super) counter: u64,
 }
 
-impl StoredRow for HubRow {
-    const WHAT: &'static str = "hub's counter";
+impl Record for HubRow {
+    const NAME: &'static str = "hub's counter";
 
     fn encode(&self, out: &mut Writer) {
         out.le64(self.epoch);
@@ -294,7 +259,7 @@ impl Entry {
     const COURIER: u8 = 1;
     const CUSTOMER: u8 = 2;
 
-    pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(Self::LENGTH));
         out.extend_from_slice(&*Zeroizing::new(self.callee.as_integer().to_le_bytes()));
         out.extend_from_slice(&self.order.merchant);
@@ -306,39 +271,67 @@ impl Entry {
         out
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let mut from = Reader::new(bytes, "index row");
-        let mut read = || {
-            let callee = from.le64("callee")?;
-            let callee = known(PhoneNumber::from_integer(callee), &from)?;
-            let order = OrderId { merchant: from.array("merchant")?, order: from.array("order")? };
-            let flags = from.u8("leg")?;
-            if flags > Self::COURIER | Self::CUSTOMER {
-                return Err(from.refuse(Rule::Value));
-            }
-            let leg = if flags & Self::COURIER == 0 { Leg::Merchant } else { Leg::Courier };
-            let caller = if flags & Self::CUSTOMER == 0 { Side::Hub } else { Side::Customer };
-            let attempt = from.array("attempt")?;
-            from.end()?;
-            Ok(Self { callee, order, leg, caller, attempt })
-        };
-        read().map_err(|_: DecodeError| StoreError::Corrupt("index row"))
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes, IndexRow::NAME);
+        let callee = from.le64("callee")?;
+        let callee = known(PhoneNumber::from_integer(callee), &from)?;
+        let order = OrderId { merchant: from.array("merchant")?, order: from.array("order")? };
+        let flags = from.u8("leg")?;
+        if flags > Self::COURIER | Self::CUSTOMER {
+            return Err(from.refuse(Rule::Value));
+        }
+        let leg = if flags & Self::COURIER == 0 { Leg::Merchant } else { Leg::Courier };
+        let caller = if flags & Self::CUSTOMER == 0 { Side::Hub } else { Side::Customer };
+        let attempt = from.array("attempt")?;
+        from.end()?;
+        Ok(Self { callee, order, leg, caller, attempt })
     }
 }
 
-/// The value of an index row: the format byte before what was sealed.
-pub(super) fn sealed_value(sealed: &[u8]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(sealed.len().saturating_add(1));
-    value.push(FORMAT);
-    value.extend_from_slice(sealed);
-    value
+/// An [`Entry`] as it was sealed.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct IndexRow([u8; Entry::SEALED_LENGTH - 1]);
+
+impl IndexRow {
+    /// As long as every other, and opened by no key.
+    pub(super) const DUMMY: Self = Self([0; Entry::SEALED_LENGTH - 1]);
+
+    pub(super) fn seal(
+        entry: &Entry,
+        key: &SlotKey,
+        index: &[u8; 32],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Self {
+        key.seal(index, &entry.encode(), rng).try_into().map_or(Self::DUMMY, Self)
+    }
+
+    #[cfg(test)]
+    pub(super) fn sealed(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What it says; `None` if it was not sealed under this key for this name.
+    pub(super) fn open(&self, key: &SlotKey, index: &[u8; 32]) -> Option<Entry> {
+        Entry::decode(&key.open(index, &self.0)?).ok()
+    }
 }
 
-/// What was sealed, if the row has the form of one.
-pub(super) fn sealed_part(value: &[u8]) -> Result<&[u8], StoreError> {
-    match value.split_first() {
-        Some((&FORMAT, sealed)) if value.len() == Entry::SEALED_LENGTH => Ok(sealed),
-        _ => Err(StoreError::Corrupt("index row")),
+impl Record for IndexRow {
+    const NAME: &'static str = "index row";
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(&self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.array("sealed entry")?))
+    }
+
+    /// Whatever has another form is a dummy: a call that finds it is refused after the same
+    /// work as any other, and does not fail.
+    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
+        let sealed = value.strip_prefix(&[1]).and_then(|sealed| sealed.try_into().ok());
+        Ok(sealed.map_or(Self::DUMMY, Self))
     }
 }
 
@@ -362,32 +355,33 @@ impl OrderId {
         }
     }
 
-    pub(super) fn order_key(&self) -> RowKey {
-        RowKey { bucket: bucket(b'm', &self.merchant), key: key(ORDERS, &[&self.order]) }
+    pub(super) fn order_key(&self) -> Key<OrderRow> {
+        Key::new(bucket(b'm', &self.merchant), key(ORDERS, &[&self.order]))
     }
 
-    pub(super) fn merchant_key(&self) -> RowKey {
-        RowKey { bucket: bucket(b'm', &self.merchant), key: key(MERCHANTS, &[&self.merchant]) }
+    pub(super) fn merchant_key(&self) -> Key<MerchantRow> {
+        Key::new(bucket(b'm', &self.merchant), key(MERCHANTS, &[&self.merchant]))
+    }
+
+    /// The two records that say what becomes of the order's numbers.
+    pub(super) fn records(&self) -> (Key<OrderRow>, Key<MerchantRow>) {
+        (self.order_key(), self.merchant_key())
     }
 }
 
-pub(super) fn merchant_key(merchant: &Name) -> RowKey {
+pub(super) fn merchant_key(merchant: &Name) -> Key<MerchantRow> {
     let merchant = hash32("phone-merchant", &[merchant.as_bytes()]);
-    RowKey { bucket: bucket(b'm', &merchant), key: key(MERCHANTS, &[&merchant]) }
+    Key::new(bucket(b'm', &merchant), key(MERCHANTS, &[&merchant]))
 }
 
-pub(super) fn hub_key(tag: &[u8; 32]) -> RowKey {
-    RowKey { bucket: bucket(b'h', tag), key: key(HUBS, &[tag]) }
+pub(super) fn hub_key(tag: &[u8; 32]) -> Key<HubRow> {
+    Key::new(bucket(b'h', tag), key(HUBS, &[tag]))
 }
 
-/// Where everything about a virtual number lies.
-pub(super) fn number_bucket(number: VirtualNumber) -> Bucket {
-    bucket(b'x', &number.as_integer().to_be_bytes())
-}
-
-/// The key of an index row within the number's bucket.
-pub(super) fn index_key(slot_end: Timestamp, index: &[u8; 32]) -> Vec<u8> {
-    key(INDEX, &[&slot_end.as_unix_seconds().to_be_bytes(), index])
+/// The row under a virtual number, for a caller whose name in this slot `index` is.
+pub(super) fn index_key(number: VirtualNumber, slot_end: Timestamp, index: &[u8; 32]) -> Key<IndexRow> {
+    let bucket = bucket(b'x', &number.as_integer().to_be_bytes());
+    Key::new(bucket, key(INDEX, &[&slot_end.as_unix_seconds().to_be_bytes(), index]))
 }
 
 /// The end of the slot that stands in an index row's key.
@@ -407,9 +401,9 @@ fn bucket(role: u8, owner: &[u8]) -> Bucket {
     Bucket::of(bytes.get(..owner.len().saturating_add(2)).unwrap_or(&bytes))
 }
 
-fn key(room: &[u8; 2], parts: &[&[u8]]) -> Vec<u8> {
+fn key(prefix: &[u8; 2], parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(INDEX_KEY_LENGTH);
-    key.extend_from_slice(room);
+    key.extend_from_slice(prefix);
     parts.iter().for_each(|part| key.extend_from_slice(part));
     key
 }

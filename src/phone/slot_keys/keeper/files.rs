@@ -24,10 +24,10 @@ pub(super) trait Files: Send + Sync + 'static {
     fn erase_replaced(&self) -> io::Result<()>;
     /// Erases and removes a fresh file that a crash left.
     fn remove_fresh(&self) -> io::Result<()>;
-    /// The note that outlives the key file: not secret.
-    fn note(&self) -> io::Result<Vec<u8>>;
-    /// Writes the note, durably.
-    fn write_note(&self, note: &[u8]) -> io::Result<()>;
+    /// The counters beside the key file, which outlive it: not secret.
+    fn read_counters(&self) -> io::Result<Vec<u8>>;
+    /// Writes the counters, durably.
+    fn write_counters(&self, counters: &[u8]) -> io::Result<()>;
 }
 
 /// Replaces the key file whole. When this returns an error, the old or the new content is there
@@ -112,18 +112,18 @@ impl Files for Directory {
         remove_if_there(&self.fresh)
     }
 
-    fn note(&self) -> io::Result<Vec<u8>> {
+    fn read_counters(&self) -> io::Result<Vec<u8>> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut note = Vec::new();
+        let mut counters = Vec::new();
         lock.seek(SeekFrom::Start(0))?;
-        (&*lock).take(MAX_NOTE).read_to_end(&mut note)?;
-        Ok(note)
+        (&*lock).take(MAX_COUNTERS).read_to_end(&mut counters)?;
+        Ok(counters)
     }
 
-    fn write_note(&self, note: &[u8]) -> io::Result<()> {
+    fn write_counters(&self, counters: &[u8]) -> io::Result<()> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         lock.seek(SeekFrom::Start(0))?;
-        lock.write_all(note)?;
+        lock.write_all(counters)?;
         lock.sync_all()?;
         sync_directory_of(&self.path)
     }
@@ -132,8 +132,8 @@ impl Files for Directory {
 /// More than any key file has, however its content was sealed; what is longer is cut off and
 /// then refused.
 const MAX_FILE: u64 = 1 << 16;
-/// More than any note has.
-const MAX_NOTE: u64 = 256;
+/// More than any counters take.
+const MAX_COUNTERS: u64 = 256;
 
 fn overwrite(file: &mut File) -> io::Result<()> {
     let length = file.metadata()?.len();

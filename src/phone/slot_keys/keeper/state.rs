@@ -80,7 +80,7 @@ impl State {
         self.without_keys(1).at(now, clock, rng)
     }
 
-    /// The same after so many recoveries, before keys are made.
+    /// The same after this many recoveries, before keys are made.
     pub(super) fn without_keys(&self, recoveries: u32) -> Self {
         Self {
             config: self.config,

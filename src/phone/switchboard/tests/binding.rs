@@ -320,8 +320,8 @@ fn a_configuration_that_breaks_a_rule_is_refused() {
 
 #[test]
 fn stored_rows_decode_strictly() {
-    use super::super::rows::{Entry, HubRow, MerchantRow, StoredRow, sealed_part, slot_end_of};
-    fn strict<T: StoredRow + PartialEq + std::fmt::Debug>(value: &[u8]) {
+    use super::super::rows::{HubRow, MerchantRow, slot_end_of};
+    fn strict<T: Record + PartialEq + std::fmt::Debug>(value: &[u8]) {
         let row = T::from_value(value).unwrap();
         assert_eq!(row.to_value(), value);
         assert!(T::from_value(&[value, &[0]].concat()).is_err());
@@ -350,8 +350,12 @@ fn stored_rows_decode_strictly() {
             b"ph" => strict::<HubRow>(&row.value),
             _ => {
                 assert_eq!(row.value.len(), Entry::SEALED_LENGTH);
-                assert!(sealed_part(&row.value).is_ok() && slot_end_of(&row.key).is_ok());
-                assert!(sealed_part(&row.value[1..]).is_err() && slot_end_of(&row.key[1..]).is_err());
+                assert!(slot_end_of(&row.key).is_ok() && slot_end_of(&row.key[1..]).is_err());
+                assert!(IndexRow::from_value(&row.value).unwrap().to_value() == row.value);
+                // What has another form is as long as a row, and opens for nobody.
+                for other in [&row.value[1..], &[&[2], &row.value[1..]].concat(), b""] {
+                    assert!(IndexRow::from_value(other).unwrap() == IndexRow::DUMMY);
+                }
             }
         }
     }

@@ -432,11 +432,12 @@ fn a_cut_off_that_races_with_many_binds_leaves_none_of_before() {
 #[test]
 fn a_damaged_row_stops_its_own_decisions_and_no_neighbours() {
     let exchange = Exchange::new();
-    let damage = |at: RowKey| {
+    let damage = |at: &RowKey| {
+        let at = at.clone();
         exchange.store.commit(&[Commit::new(at.bucket).put(at.key, b"\x01damaged".to_vec())]).unwrap();
     };
-    damage(rows::hub_key(&exchange.pool.hub_tag(&courier(5))));
-    damage(OrderId::of(&order("m", "2")).order_key());
+    damage(rows::hub_key(&exchange.pool.hub_tag(&courier(5))).at());
+    damage(OrderId::of(&order("m", "2")).order_key().at());
     let bind = |id: &str, hub: u64| {
         let not_after = START.saturating_add(600);
         let binding = Binding::courier(order("m", id), courier(hub), parties(hub, ANN), not_after);

@@ -78,16 +78,12 @@ fn causes(exchange: &Exchange<Counting>) -> Vec<Cause> {
     exchange.board.cut_off(&name("cut off")).unwrap();
     exchange.close(&order("m", "closed"));
     // Other bytes under the index of Ann's row, of the same length.
-    let bucket = super::super::rows::number_bucket(damaged);
-    for row in exchange.store.scan(bucket, b"pi", None, 1000).unwrap() {
-        let mut value = row.value;
-        value[40] ^= 1;
-        let own = exchange.keys.stolen().iter().any(|(slot, key)| {
-            let end = TestKeys::config().end_of(*slot);
-            super::super::rows::index_key(end, &key.index(&phone(ANN), damaged)) == row.key
-        });
-        if own {
-            exchange.store.commit(&[Commit::new(bucket).put(row.key, value)]).unwrap();
+    for (slot, key) in exchange.keys.stolen() {
+        let at = rows::index_key(damaged, TestKeys::config().end_of(slot), &key.index(&phone(ANN), damaged));
+        if let [Some(value)] = &mut exchange.store.read(&[at.at().clone()]).unwrap()[..] {
+            value[40] ^= 1;
+            let write = Commit::new(at.bucket()).put(at.bytes().to_vec(), std::mem::take(value));
+            exchange.store.commit(&[write]).unwrap();
         }
     }
     exchange.pass(10);

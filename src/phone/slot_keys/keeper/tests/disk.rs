@@ -36,7 +36,7 @@ struct Platter {
     synced: Names,
     contents: Vec<Content>,
     replaced: Option<usize>,
-    note: Vec<u8>,
+    counters: Vec<u8>,
     steps: usize,
     fail: Option<(usize, Failure)>,
 }
@@ -177,16 +177,16 @@ impl Files for Disk {
         })
     }
 
-    fn note(&self) -> io::Result<Vec<u8>> {
-        Ok(self.lock().note.clone())
+    fn read_counters(&self) -> io::Result<Vec<u8>> {
+        Ok(self.lock().counters.clone())
     }
 
-    fn write_note(&self, note: &[u8]) -> io::Result<()> {
+    fn write_counters(&self, counters: &[u8]) -> io::Result<()> {
         self.step(|platter, failure| {
-            let kept = platter.note.get(note.len() / 2..).unwrap_or_default().to_vec();
-            platter.note = match failure {
-                Failure::Half => [&note[..note.len() / 2], &kept].concat(),
-                _ => note.to_vec(),
+            let kept = platter.counters.get(counters.len() / 2..).unwrap_or_default().to_vec();
+            platter.counters = match failure {
+                Failure::Half => [&counters[..counters.len() / 2], &kept].concat(),
+                _ => counters.to_vec(),
             };
             Ok(())
         })

@@ -19,7 +19,7 @@
 //!   switch ends the call then, with nothing in its place.
 //! * Nothing here prints a number: no `Debug`, and texts that hold one erase themselves.
 //!
-//! **Whoever may ask learns real numbers.** An answer names the callee, and the question's
+//! **A switch that may ask learns real numbers.** An answer names the callee, and the question's
 //! caller is whatever the switch says. Let nobody but the switch reach the endpoint, and check
 //! what it signs (Twilio: `X-Twilio-Signature`).
 //!

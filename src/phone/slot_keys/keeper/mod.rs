@@ -39,7 +39,7 @@ const MAGIC: &[u8] = b"unjoin slot keys\x01";
 /// let config = SlotConfig::new(90 * 60, 4, 30)?;
 /// let keeper = Keeper::create_or_open("/var/lib/phones/slot-keys", key, config, &environment)?;
 /// let window = keeper.window(environment.now())?;
-/// assert_eq!(window.slots().count(), 4);
+/// assert_eq!(window.config(), config);
 /// # Ok::<(), unjoin::phone::SlotKeyError>(())
 /// ```
 pub struct Keeper {
@@ -110,14 +110,14 @@ impl Keeper {
         Self::follow(files, Box::new(key), config, environment, predecessor)
     }
 
-    /// What the note beside the key file says of it, readable when the file itself is gone or
-    /// cannot be opened; `None` when there is no note. The file must not be in use.
+    /// The counters that lie beside the key file, readable when the file itself is gone or cannot
+    /// be opened; `None` when there are none. The file must not be in use.
     ///
     /// # Errors
-    /// [`SlotKeyError::InUse`] when a keeper has the file; [`SlotKeyError::File`] when the note
-    /// cannot be read.
+    /// [`SlotKeyError::InUse`] when a keeper has the file; [`SlotKeyError::File`] when the
+    /// counters cannot be read.
     pub fn predecessor(path: impl AsRef<Path>) -> Result<Option<Predecessor>, SlotKeyError> {
-        Ok(Predecessor::from_note(&Directory::lock(path.as_ref())?.note()?))
+        Ok(Predecessor::from_text(&Directory::lock(path.as_ref())?.read_counters()?))
     }
 
     fn open(
@@ -127,25 +127,25 @@ impl Keeper {
         environment: &Environment,
     ) -> Result<Self, SlotKeyError> {
         files.remove_fresh()?;
-        let noted = files.note()?;
+        let text = files.read_counters()?;
         let Some(bytes) = files.read()? else {
-            if !noted.is_empty() {
+            if !text.is_empty() {
                 return Err(SlotKeyError::Lost);
             }
             return Self::create(files, encryption, config, environment, 1, 0);
         };
         let sealed = bytes.strip_prefix(MAGIC).ok_or_else(|| refuse_header(&bytes))?;
         let mut state = State::from_bytes(&encryption.open(sealed)?, config)?;
-        // A note that is ahead tells of a recovery that a crash interrupted, or of a file that an
-        // older copy has replaced: in both cases these keys must not be used. A note that is
-        // behind, or half written, was interrupted itself.
-        let noted = Predecessor::from_note(&noted);
-        let missed = noted.map_or(0, |noted| noted.generation.saturating_sub(state.generation));
+        // Counters that are ahead tell of a recovery that a crash interrupted, or of a file that an
+        // older copy has replaced: in both cases these keys must not be used. The writing of counters
+        // that are behind, or half written, was interrupted itself.
+        let counters = Predecessor::from_text(&text);
+        let missed = counters.map_or(0, |counters| counters.generation.saturating_sub(state.generation));
         if missed > 0 {
             state = state.without_keys(missed);
         }
-        if noted != Some(Predecessor::of(&state)) {
-            files.write_note(Predecessor::of(&state).to_note().as_bytes())?;
+        if counters != Some(Predecessor::of(&state)) {
+            files.write_counters(Predecessor::of(&state).to_text().as_bytes())?;
         }
         let keeper = Self::holding(files, encryption, config, environment, state);
         match keeper.rotate(environment.now()) {
@@ -184,7 +184,7 @@ impl Keeper {
         let mut held = keeper.held();
         held.floor = now;
         keeper.store(&held.state)?;
-        keeper.files.write_note(Predecessor::of(&held.state).to_note().as_bytes())?;
+        keeper.files.write_counters(Predecessor::of(&held.state).to_text().as_bytes())?;
         drop(held);
         Ok(keeper)
     }
@@ -238,8 +238,8 @@ impl Keeper {
         let _writing = self.writing();
         let (clock, now) = (now, self.floored(now)?);
         let next = self.held().state.recovered(now, clock, &mut *self.environment.rng());
-        // The note first: it must never be behind the file.
-        self.files.write_note(Predecessor::of(&next).to_note().as_bytes())?;
+        // The counters first: they must never be behind the file.
+        self.files.write_counters(Predecessor::of(&next).to_text().as_bytes())?;
         self.store(&next)?;
         self.hold(next, now);
         Ok(())
@@ -352,14 +352,14 @@ impl Predecessor {
     }
 
     /// Always of the same length, so that it is overwritten in place.
-    fn to_note(self) -> String {
+    fn to_text(self) -> String {
         format!("slot keys: generation {:010}, pool shift {:010}\n", self.generation, self.pool_shift)
     }
 
-    fn from_note(note: &[u8]) -> Option<Self> {
-        let note = std::str::from_utf8(note).ok()?;
+    fn from_text(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
         let (generation, pool_shift) =
-            note.strip_prefix("slot keys: generation ")?.strip_suffix('\n')?.split_once(", pool shift ")?;
+            text.strip_prefix("slot keys: generation ")?.strip_suffix('\n')?.split_once(", pool shift ")?;
         Some(Self { generation: generation.parse().ok()?, pool_shift: pool_shift.parse().ok()? })
     }
 }

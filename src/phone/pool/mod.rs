@@ -24,6 +24,7 @@ use permutation::Permutation;
 use subtle::{Choice, ConstantTimeGreater};
 
 /// A number that was drawn, and the counter to store before it is used.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
     /// The number.
@@ -54,7 +55,7 @@ struct Phase {
 
 impl Pool {
     /// A pool under a key of 32 random bytes. The key is the host's to keep: as long as it is the
-    /// same, no hub meets a number too early; whoever has it can tell which numbers a hub gets.
+    /// same, no hub meets a number too early; with the key one can tell which numbers a hub gets.
     ///
     /// # Errors
     /// [`PoolError::Config`] with the rule that does not hold.
@@ -81,12 +82,13 @@ impl Pool {
     }
 
     /// The epoch in which `now` lies.
+    #[doc(hidden)]
     pub fn epoch_of(&self, now: Timestamp) -> u64 {
         now.as_unix_seconds() / self.config.epoch_seconds.max(1)
     }
 
     /// The slice that `hub` draws from in `epoch`, from 0; `shift` is that of the slot keys.
-    pub fn slice_of(&self, hub: &Name, epoch: u64, shift: u32) -> usize {
+    pub(crate) fn slice_of(&self, hub: &Name, epoch: u64, shift: u32) -> usize {
         let count = (self.slices.len() as u64).max(1);
         let [a, b, c, d, e, f, g, h, ..] = hmac_sha256(self.placing.expose(), &[hub.as_bytes()]);
         let place = u64::from_le_bytes([a, b, c, d, e, f, g, h]) % count;
@@ -95,7 +97,7 @@ impl Pool {
     }
 
     /// What stands for the hub in the name of its counter's row.
-    pub fn hub_tag(&self, hub: &Name) -> [u8; 32] {
+    pub(crate) fn hub_tag(&self, hub: &Name) -> [u8; 32] {
         hmac_sha256(self.tagging.expose(), &[hub.as_bytes()])
     }
 
@@ -105,6 +107,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`PoolError::Exhausted`] when the slice is used up. There is no fallback.
+    #[doc(hidden)]
     pub fn draw(&self, hub: &Name, epoch: u64, shift: u32, counter: u64) -> Result<Draw, PoolError> {
         let phase = self.phase(self.slice_of(hub, epoch, shift), epoch);
         let size = phase.map_or(0, |phase| phase.size);

@@ -158,7 +158,7 @@ fn a_key_is_served_to_its_slots_end_and_deleted_a_skew_later() {
     assert!(!stored(&disk).iter().any(|(_, key)| *key == first));
 }
 
-/// The attack on stored keys alone: whoever takes the disk, every block that ever was a key file
+/// The attack on stored keys alone: an attacker who takes the disk, every block that ever was a key file
 /// included, with the key-encryption key.
 #[test]
 fn no_block_of_the_disk_holds_a_key_whose_slot_is_over() {
@@ -203,7 +203,7 @@ fn a_lost_file_is_never_made_anew_in_silence() {
     open(&disk, at(0)).unwrap().recover(at(0)).unwrap();
     disk.remove_main();
     assert!(matches!(open(&disk, at(0)), Err(SlotKeyError::Lost)));
-    let predecessor = Predecessor::from_note(&disk.note().unwrap()).unwrap();
+    let predecessor = Predecessor::from_text(&disk.read_counters().unwrap()).unwrap();
     assert_eq!(predecessor, Predecessor { generation: 2, pool_shift: 1 });
     let follow = || {
         let files = Box::new(disk.clone());
@@ -276,8 +276,11 @@ fn a_failure_at_any_step_leaves_a_whole_file_and_loses_no_key_that_was_served() 
                     assert_eq!(window.generation(), 2);
                 }
                 assert!(stored(&disk).iter().all(|(slot, _)| config().dead_at(*slot) > window.now()));
-                let note = Predecessor::from_note(&disk.note().unwrap()).unwrap();
-                assert_eq!((note.generation, note.pool_shift), (window.generation(), window.pool_shift()));
+                let counters = Predecessor::from_text(&disk.read_counters().unwrap()).unwrap();
+                assert_eq!(
+                    (counters.generation, counters.pool_shift),
+                    (window.generation(), window.pool_shift())
+                );
             }
             // Without a power loss the keeper goes on, and the call succeeds when it is made again.
             if answer.is_err() {

@@ -8,7 +8,7 @@
 //! gone, and a copy of today's keys opens nothing that ends after the slot in which one longest
 //! life from today lies.
 //!
-//! One [`Keeper`] owns the file of keys. Whoever routes gets them as a [`SlotKeyWindow`] through
+//! One [`Keeper`] owns the file of keys. A switchboard gets them as a [`SlotKeyWindow`] through
 //! [`SlotKeys`], and holds them in memory only.
 
 mod encryption;
@@ -30,6 +30,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The number of a slot: seconds since 1970-01-01T00:00:00Z divided by the slot's length.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u64);
 
@@ -119,21 +120,23 @@ impl SlotConfig {
     }
 
     /// The slot in which `time` lies.
+    #[doc(hidden)]
     pub fn slot_of(&self, time: Timestamp) -> Slot {
         Slot(time.as_unix_seconds() / self.slot_seconds())
     }
 
     /// When `slot` begins.
-    pub fn start_of(&self, slot: Slot) -> Timestamp {
+    pub(crate) fn start_of(&self, slot: Slot) -> Timestamp {
         Timestamp::from_unix_seconds(slot.0.saturating_mul(self.slot_seconds()))
     }
 
     /// When `slot` is over: the first second that is not in it.
-    pub fn end_of(&self, slot: Slot) -> Timestamp {
+    pub(crate) fn end_of(&self, slot: Slot) -> Timestamp {
         self.start_of(slot).saturating_add(self.slot_seconds())
     }
 
     /// When `slot`'s key is deleted: its end and the skew.
+    #[doc(hidden)]
     pub fn dead_at(&self, slot: Slot) -> Timestamp {
         self.end_of(slot).saturating_add(self.skew)
     }
@@ -147,6 +150,7 @@ impl SlotConfig {
 /// The key of one slot: 32 random bytes, and the two keys derived from them.
 ///
 /// Not `Clone` and not serializable; erased when the last window that shares it is dropped.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct SlotKey {
     random: SecretBytes<32>,
@@ -170,14 +174,14 @@ impl SlotKey {
         self.random.expose()
     }
 
-    /// The name of the row through which `party` reaches somebody over `x`:
-    /// `HMAC-SHA-256(indexing key, le64(party's digits) || le64(x's digits))`.
+    /// The name of the row through which `party` reaches somebody over `number`:
+    /// `HMAC-SHA-256(indexing key, le64(party's digits) || le64(number's digits))`.
     ///
     /// A row's name tells nothing without the slot's key; with it a range of phone numbers can
     /// be tried, since there are so few of them. That is why the key is deleted.
-    pub(crate) fn index(&self, party: &PhoneNumber, x: VirtualNumber) -> [u8; 32] {
+    pub(crate) fn index(&self, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
         let party = Zeroizing::new(party.as_integer().to_le_bytes());
-        hmac_sha256(self.indexing.expose(), &[party.as_slice(), &x.as_integer().to_le_bytes()])
+        hmac_sha256(self.indexing.expose(), &[party.as_slice(), &number.as_integer().to_le_bytes()])
     }
 
     /// `nonce (12) || ciphertext || tag (16)` of `plaintext`, bound to the row's name.
@@ -258,7 +262,7 @@ impl<K: SlotKeys + ?Sized> SlotKeys for Arc<K> {
 }
 
 /// Why there are no slot keys. Nothing has changed then, and no key was destroyed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SlotKeyError {
     /// A rule of [`SlotConfig`] that does not hold.
@@ -288,7 +292,7 @@ pub enum SlotKeyError {
     /// The key-encryption key did not seal or open the file.
     KeyEncryption(KeyEncryptionError),
     /// The file could not be read or replaced.
-    File(std::io::Error),
+    File(Arc<std::io::Error>),
     /// What came from the process that has the keys is no window.
     NotAWindow,
     /// The process that has the keys did not answer: for implementations of [`SlotKeys`] by
@@ -332,7 +336,7 @@ impl From<KeyEncryptionError> for SlotKeyError {
 
 impl From<std::io::Error> for SlotKeyError {
     fn from(error: std::io::Error) -> Self {
-        Self::File(error)
+        Self::File(error.into())
     }
 }
 
