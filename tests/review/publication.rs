@@ -1,14 +1,17 @@
 //! Whole cohorts, at two boundaries each, once.
 
-use crate::stores::{Failing, Failure, copy, dump};
-use crate::world::{Author, World, day, fresh_ring, keys, manifest, merchant, review, scope, submit_one};
+use crate::stores::{Between, Failing, Failure, copy, dump};
+use crate::world::{
+    Author, World, day, fresh_ring, keys, manifest, merchant, open, review, scope, submit_one,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use unjoin::ManualClock;
 use unjoin::ledger::{Ledger, PublishedEntry, waiting_entries};
 use unjoin::review::{DeskError, PublishedReview};
 use unjoin::secret::SystemRng;
-use unjoin::store::{Bucket, Store};
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Store};
 use unjoin::token::{CohortManifest, PlatformKey};
 use unjoin::wallet::{AuthorRequest, ReviewState};
 use unjoin::wire::Message;
@@ -292,4 +295,19 @@ fn desks_that_tick_together_publish_once() {
     assert_eq!(reports.iter().map(|report| report.batches.len()).sum::<usize>(), 2);
     assert_eq!(reports.iter().map(|report| report.edits).sum::<usize>(), 1);
     assert_eq!(desks[0].rating(&merchant("a")).unwrap().counts, [3, 0, 0, 0, 1]);
+}
+
+#[test]
+fn what_changes_during_a_rewrite_is_rewritten_by_the_next_tick() {
+    let (rows, scope) = (Arc::new(MemoryStore::new()), scope("a", 1));
+    let store = Arc::new(Between::new(Arc::clone(&rows)));
+    let desk = open(Arc::clone(&store), Arc::new(ManualClock::new(day(2))));
+    desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    desk.submit(Author::new(&scope).submission(&review(3, "x"))).wait().unwrap();
+    // Another desk's publication, of which only the mark matters.
+    let mark = Commit::new(Bucket::of(b"a")).put(b"rm".to_vec(), vec![7; 16]);
+    let change = move || assert!(rows.commit(&[mark]).unwrap() == [Outcome::Committed]);
+    *store.rewriting.lock().unwrap() = Some(Box::new(change));
+    let rewritten: Vec<bool> = (0..3).map(|_| desk.tick().unwrap().rewritten).collect();
+    assert_eq!(rewritten, [true, true, false]);
 }

@@ -103,11 +103,20 @@ impl<S: Store> Store for Failing<S> {
 
 type Event = Box<dyn FnOnce() + Send>;
 
-/// A store where something else happens between a reading and the commit that follows it.
+/// A store where something else happens between a reading and the commit that follows it, or
+/// during a rewrite.
 pub(crate) struct Between<S> {
     pub(crate) inner: Arc<S>,
     /// Runs before the next commit, once.
     pub(crate) event: Mutex<Option<Event>>,
+    /// Runs during the next rewrite, once.
+    pub(crate) rewriting: Mutex<Option<Event>>,
+}
+
+impl<S> Between<S> {
+    pub(crate) fn new(inner: Arc<S>) -> Self {
+        Self { inner, event: Mutex::default(), rewriting: Mutex::default() }
+    }
 }
 
 impl<S: Store> Store for Between<S> {
@@ -132,6 +141,8 @@ impl<S: Store> Store for Between<S> {
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {
+        let event = self.rewriting.lock().unwrap().take();
+        event.into_iter().for_each(|happen| happen());
         self.inner.rewrite()
     }
 }

@@ -5,14 +5,14 @@ use crate::stores::{Between, Failing, Failure, dump};
 use crate::world::{
     Author, World, day, fresh_ring, keys, manifest, open, review, scope, scope_under, submit_one,
 };
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
-use unjoin::review::DeskError;
-use unjoin::store::{MemoryStore, RedbStore};
-use unjoin::token::{KeyRing, Receipt};
+use unjoin::review::{DeskError, Submission};
+use unjoin::store::{Bucket, Commit, MemoryStore, RedbStore, Store};
+use unjoin::token::{KeyRing, Receipt, Scope};
 use unjoin::wallet::AuthorRequest;
 use unjoin::wire::Message;
-use unjoin::{ManualClock, Timestamp};
+use unjoin::{ManualClock, Pending, Timestamp};
 
 #[test]
 fn every_refusal_leaves_the_store_as_it_was() {
@@ -282,7 +282,7 @@ fn a_boundary_that_is_sealed_while_a_review_is_decided_does_not_get_it() {
     let scope = scope("a", 1);
     let other = open(Arc::clone(&rows), Arc::new(ManualClock::new(day(2))));
     other.admit(&manifest(&scope, 2, 3)).unwrap();
-    let store = Arc::new(Between { inner: rows, event: Mutex::new(None) });
+    let store = Arc::new(Between::new(rows));
     let desk = open(Arc::clone(&store), Arc::new(ManualClock::new(day(1))));
     let seal = move || assert!(other.tick().unwrap().batches.is_empty());
     *store.event.lock().unwrap() = Some(Box::new(seal));
@@ -303,4 +303,43 @@ fn nothing_is_accepted_after_the_window_even_if_all_else_is_erased() {
     }
     world.refuses("desk.window_over", || world.submit(Author::new(&scope).submission(&review(1, "x"))));
     world.refuses("desk.spent", || world.submit(author.submission(&review(1, "again"))));
+}
+
+#[test]
+fn a_damaged_row_stops_what_rests_on_it_and_nothing_beside_it() {
+    let (world, good) = (World::in_memory(), review(4, "good"));
+    let scopes = [scope("a", 1), scope("a", 2)];
+    let [first, second] = scopes.each_ref().map(|scope| {
+        world.desk.admit(&manifest(scope, 2, 5)).unwrap();
+        submit_one(&world, scope, "held before").0
+    });
+    // All at once, so that they share a batch.
+    let asked = |submissions: Vec<Submission>| {
+        let answers = world.desk.submit_all(submissions).into_iter().map(Pending::wait);
+        answers.map(|answer| answer.map_or_else(|error| error.code(), |_| "accepted")).collect::<Vec<_>>()
+    };
+    let damage = |letters: &[u8], scope: &Scope| {
+        let key = [letters, &scope.to_bytes()].concat();
+        let bucket = Bucket::of(scope.merchant().as_bytes());
+        let found = world.store.scan(bucket, &key, None, usize::MAX).unwrap();
+        let commits = found.into_iter().map(|row| Commit::new(bucket).put(row.key, vec![1, 9]));
+        world.store.commit(&commits.collect::<Vec<_>>()).unwrap().len()
+    };
+    let held = || [&first, &second].map(|author| author.submission(&review(1, "held before")));
+
+    // What was accepted rests on its own row, what is new on the cohort's.
+    assert_eq!(damage(b"rc", &scopes[0]), 1);
+    let new = scopes.each_ref().map(|scope| Author::new(scope).submission(&good));
+    let answers = asked(held().into_iter().chain(new).collect());
+    assert_eq!(answers, ["accepted", "accepted", "desk.store_unusable", "accepted"]);
+
+    assert_eq!(damage(b"rr", &scopes[0]), 1);
+    assert_eq!(asked(held().into()), ["desk.store_unusable", "accepted"]);
+
+    // Its cohort waits for the operator; the other one of the merchant is published.
+    world.go_to(2);
+    let report = world.desk.tick().unwrap();
+    assert!(report.failed.iter().all(|error| error.code() == "desk.store_unusable"));
+    assert_eq!((report.failed.len(), report.batches.len()), (1, 1));
+    assert_eq!(report.batches[0].reviews.len(), 2);
 }
