@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 
 type Id = [u8; 32];
 
-/// So many entries are worth a thread of their own: their signatures are most of the work.
+/// This many entries are worth a thread of their own: their signatures are most of the work.
 const SHARE: usize = 512;
 
 /// The openings ledger up to some size.
@@ -72,8 +72,8 @@ struct Mark {
 #[derive(Clone, Copy)]
 struct Release {
     index: u64,
-    /// One more than the index of the release before it for the same tag, 0 if it is the tag's first:
-    /// of the windows that hold it, it is the tag's first in those that begin here or later.
+    /// One more than the index of the previous release for the same tag, 0 if there is none. A
+    /// window that begins here or later, and holds this release, holds no earlier one of the tag.
     first_from: u64,
     requester: u32,
     trustee: u16,
@@ -92,10 +92,28 @@ pub struct LoggedWarrant {
 #[derive(Clone, Debug, Default)]
 struct LoggedTag(Vec<(u16, u64)>);
 
+/// A same-author round: its members, and what each of them is bound to.
 #[derive(Clone, Debug)]
-struct LoggedRound {
+pub(super) struct LoggedRound {
     members: Members,
     blinds: HashMap<u16, [u8; 32]>,
+}
+
+impl LoggedRound {
+    /// The members, as the round's first entry names them.
+    pub(super) fn members(&self) -> Members {
+        self.members
+    }
+
+    /// A member's commitment to its blind, the first one that was logged after the round.
+    pub(super) fn commitment_of(&self, trustee: u16) -> Option<[u8; 32]> {
+        self.blinds.get(&trustee).copied()
+    }
+
+    /// The members who have not committed to a blind.
+    pub(super) fn missing(&self) -> Vec<u16> {
+        self.members.indices().filter(|index| !self.blinds.contains_key(index)).collect()
+    }
 }
 
 impl LoggedWarrant {
@@ -107,6 +125,12 @@ impl LoggedWarrant {
     /// Where that stands.
     pub fn index(&self) -> u64 {
         self.index
+    }
+
+    /// Where the trustee's release for this tag stands, if it counts.
+    pub(super) fn release(&self, tag: &[u8; 32], trustee: u16) -> Option<u64> {
+        let LoggedTag(releases) = self.tags.get(tag)?;
+        releases.iter().find(|(other, _)| *other == trustee).map(|(_, index)| *index)
     }
 
     /// Whether as many tags count as its entry says, and this is none of them: it is void.
@@ -166,7 +190,8 @@ impl OpeningsRegister {
     }
 
     /// Notes that a quorum of witnesses had seen a checkpoint of this size at this median time,
-    /// the first one for all entries that no earlier mark covers. Times that go back are held.
+    /// the first one for all entries that no earlier mark covers. A time before the previous mark's is
+    /// clamped to that.
     pub fn mark(&mut self, size: u64, time: Timestamp) {
         let (last_size, last_time) = self.marks.last().map_or((0, time), |mark| (mark.size, mark.time));
         if size > last_size {
@@ -190,14 +215,13 @@ impl OpeningsRegister {
 
     /// When the entry was in the ledger at the latest: the time of the first mark that covers
     /// it; `None` without one.
-    pub fn time_of(&self, index: u64) -> Option<Timestamp> {
+    pub fn logged_by(&self, index: u64) -> Option<Timestamp> {
         let first = self.marks.partition_point(|mark| mark.size <= index);
         self.marks.get(first).map(|mark| mark.time)
     }
 
-    /// A time before which the entry was not in the ledger: that of the last mark that does not
-    /// cover it.
-    pub fn time_before(&self, index: u64) -> Timestamp {
+    /// The time of the last mark that does not cover the entry: it was logged later than that.
+    pub fn not_logged_before(&self, index: u64) -> Timestamp {
         let first = self.marks.partition_point(|mark| mark.size <= index);
         let before = first.checked_sub(1).and_then(|at| self.marks.get(at));
         before.map_or(Timestamp::ZERO, |mark| mark.time)
@@ -208,21 +232,9 @@ impl OpeningsRegister {
         self.warrants.get(commitment)
     }
 
-    /// Where the trustee's release for this tag stands, if it counts.
-    pub fn release(&self, commitment: &[u8; 32], tag: &[u8; 32], trustee: u16) -> Option<u64> {
-        let LoggedTag(releases) = self.warrants.get(commitment)?.tags.get(tag)?;
-        releases.iter().find(|(other, _)| *other == trustee).map(|(_, index)| *index)
-    }
-
-    /// The members of a same-author round, as its first entry names them.
-    pub fn round(&self, commitment: &[u8; 32], round: u16) -> Option<Members> {
-        self.rounds.get(&(*commitment, round)).map(|logged| logged.members)
-    }
-
-    /// A member's commitment to its blind for a round, the first one that was logged after the
-    /// round.
-    pub fn blind(&self, commitment: &[u8; 32], round: u16, trustee: u16) -> Option<&[u8; 32]> {
-        self.rounds.get(&(*commitment, round))?.blinds.get(&trustee)
+    /// A same-author round, once it is logged.
+    pub(super) fn round(&self, commitment: &[u8; 32], round: u16) -> Option<&LoggedRound> {
+        self.rounds.get(&(*commitment, round))
     }
 
     /// Whether some disclosed warrant that was charged as an opening has a release for this
@@ -247,8 +259,8 @@ impl OpeningsRegister {
         self.count(budgets, claim, index, &[])
     }
 
-    /// The verdict as it would be on an entry that were appended now, after those of the other
-    /// `pending` claims of this trustee.
+    /// The verdict on an entry if it were appended now, behind the entries of this trustee's other
+    /// `pending` claims.
     ///
     /// # Errors
     /// [`Excess`].

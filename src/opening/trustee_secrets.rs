@@ -4,7 +4,7 @@
 
 use super::ceremony::{CeremonyError, CeremonyPlan, Outcome, Participant, RoundMessage, Step};
 use super::share::trustee_index;
-use super::{SignedCommittee, TrusteeShare};
+use super::{Committee, SignedCommittee, TrusteeShare};
 use crate::algebra::Generator;
 use crate::passphrase::{HEADER, PADDING, PassphraseCost, PassphraseError, Sealed, TAG};
 use crate::secret::{SecretBytes, SecretScalar};
@@ -94,6 +94,12 @@ impl TrusteeSecrets {
     /// The trustees with whom the key was made.
     pub fn trustees(&self) -> Option<&Trustees> {
         self.holding.as_ref().map(|holding| &holding.trustees)
+    }
+
+    /// What answers warrants: the long-term key, and the share with its committee and trustees.
+    pub(super) fn into_parts(self) -> Option<(TrusteeKey, TrusteeShare, Committee, Trustees)> {
+        let Holding { share, signed, trustees } = self.holding?;
+        Some((self.identity, share, signed.committee().clone(), trustees))
     }
 
     /// The plan of the ceremony under way.

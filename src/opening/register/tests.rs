@@ -210,7 +210,7 @@ proptest! {
         again.extend(second);
         prop_assert_eq!((again.size(), again.root()), (register.size(), register.root()));
         for index in 0..register.size() {
-            prop_assert_eq!(register.time_of(index).map(Timestamp::as_unix_seconds), model.time_of(index));
+            prop_assert_eq!(register.logged_by(index).map(Timestamp::as_unix_seconds), model.time_of(index));
         }
         let (budgets, counted) = (budgets(all, own, requester), model.counted());
         for (at_claim, since) in (0u8..).zip(ages.iter().map(|age| now.saturating_sub(*age))) {
@@ -228,7 +228,7 @@ proptest! {
                 prop_assert!(agrees(forecast, &excesses), "{:?} {:?}", forecast, excesses);
                 let found = counted.iter().find(|(_, w, t, i)| (*w, *t, *i) == (number, tag, trustee));
                 let index = found.map(|(index, ..)| *index);
-                prop_assert_eq!(register.release(&[number; 32], &[tag; 32], trustee), index);
+                prop_assert_eq!(register.warrant(&[number; 32]).and_then(|warrant| warrant.release(&[tag; 32], trustee)), index);
                 if let Some(index) = index {
                     let verdict = register.judge(&budgets, &claim, index);
                     let excesses = model.excesses(&budgets, number, tag, trustee, since, index);
@@ -337,7 +337,8 @@ proptest! {
             register.extend(&ledger[register.size() as usize..]);
             register.mark(ledger.len() as u64, at(now));
             for (claim, _) in claims.iter().filter(|(claim, _)| claim.trustee == trustee) {
-                let Some(index) = register.release(&claim.commitment, &claim.tag, trustee) else { continue };
+                let Some(warrant) = register.warrant(&claim.commitment) else { continue };
+                let Some(index) = warrant.release(&claim.tag, trustee) else { continue };
                 if register.judge(&budgets, claim, index).is_ok() {
                     let action = register.warrant(&claim.commitment).unwrap().entry().action;
                     let time = true_times[index as usize];
@@ -419,12 +420,12 @@ fn a_round_and_its_blinds_are_the_first_ones_logged_in_their_order() {
     let mut register = OpeningsRegister::new(trustees());
     // Neither a round before its warrant nor a blind before its round counts.
     register.extend(&[round(1, &[1, 2]), warrant(0).to_bytes(), blind(1, 9)]);
-    assert_eq!(register.round(&[0; 32], 1), None);
+    assert!(register.round(&[0; 32], 1).is_none());
     register.extend(&[round(1, &[2, 3]), round(1, &[1, 2]), blind(2, 1), blind(2, 2), blind(1, 3)]);
-    assert_eq!(register.round(&[0; 32], 1), Members::new([2, 3]));
-    assert_eq!(register.blind(&[0; 32], 1, 2), Some(&[1; 32]));
-    assert_eq!(register.blind(&[0; 32], 1, 1), None);
-    assert_eq!(register.blind(&[0; 32], 1, 3), None);
+    let logged = register.round(&[0; 32], 1).unwrap();
+    assert_eq!(Some(logged.members()), Members::new([2, 3]));
+    assert_eq!([2, 1, 3].map(|trustee| logged.commitment_of(trustee)), [Some([1; 32]), None, None]);
+    assert_eq!(logged.missing(), [3]);
 }
 
 #[test]
@@ -465,7 +466,7 @@ proptest! {
                 false => missed.push((size, at(time))),
             }
         }
-        let said = |register: &OpeningsRegister| (0..size).map(|index| register.time_of(index)).collect::<Vec<_>>();
+        let said = |register: &OpeningsRegister| (0..size).map(|index| register.logged_by(index)).collect::<Vec<_>>();
         for (size, time) in missed.into_iter().rev() {
             // A later time for the same checkpoint says nothing new, before or after.
             late.mark_earlier(size, time.saturating_add(9));

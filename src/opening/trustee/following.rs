@@ -1,21 +1,21 @@
 //! Following the openings ledger: from the last checkpoint that this trustee has seen to the
 //! published one, entry by entry.
 
-use super::rows::{self, Intent, Rows, State, Verdict};
+use super::rows::{Intent, Mark, Rows, State};
 use super::{Trustee, TrusteeError};
-use crate::ledger::{LedgerView, Quorum, ShareReleasedEntry, SignedCheckpoint, ViewError};
+use crate::ledger::{LedgerView, ShareReleasedEntry, SignedCheckpoint, ViewError};
 use crate::opening::budget::Claim;
 use crate::opening::register::OpeningsRegister;
-use crate::store::decide::{Decision, Step, run_one};
-use crate::store::{Commit, RowKey, Store, StoreError};
+use crate::store::{Present, Store, StoreError, decide, read};
 use crate::time::Timestamp;
 use crate::token::Trustees;
 use std::collections::HashMap;
+use std::sync::MutexGuard;
 
-/// So many entries are read at a time.
+/// At most this many entries are read at a time.
 const PAGE: u64 = 8192;
-/// So many rows are read at a time.
-const ROWS: usize = 512;
+/// At most this many of this trustee's own entries are held against its store at a time.
+const OWN: usize = 512;
 
 /// How far a trustee has followed the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Following {
             return Ok(());
         }
         let intents = rows.intents(store)?;
-        let open = intents.into_iter().filter(|(_, intent)| intent.verdict == Verdict::Open);
-        self.pending = open.map(|(tag, intent)| (tag, intent.claim(trustee, tag))).collect();
+        let unjudged = intents.into_iter().filter(|(_, intent)| intent.verdict.is_none());
+        self.pending = unjudged.map(|(tag, intent)| (tag, intent.claim(trustee, tag))).collect();
         for (size, time) in rows.marks(store)? {
             self.register.mark(size, time);
         }
@@ -72,17 +72,12 @@ impl Following {
         Ok(())
     }
 
-    /// Whether all of this trustee's own entries were held against its store.
-    pub(super) fn check(&self) -> Result<(), TrusteeError> {
-        match (self.unknown.is_empty(), self.unchecked.is_empty()) {
-            (false, _) => Err(TrusteeError::RolledBack),
-            (true, false) => Err(StoreError::Contended.into()),
-            (true, true) => Ok(()),
-        }
+    pub(super) fn followed(&self) -> Followed {
+        Followed { size: self.register.size(), time: self.time }
     }
 
     /// Folds the entries up to `size` and takes down this trustee's own.
-    fn read_up_to(&mut self, trustee: u16, size: u64, ledger: &dyn LedgerView) -> Result<(), TrusteeError> {
+    fn fold_up_to(&mut self, trustee: u16, size: u64, ledger: &dyn LedgerView) -> Result<(), TrusteeError> {
         while self.register.size() < size {
             let from = self.register.size();
             let to = size.min(from.saturating_add(PAGE));
@@ -110,10 +105,18 @@ impl<S: Store> Trustee<S> {
     /// [`TrusteeError::Behind`], [`TrusteeError::Forked`], [`TrusteeError::Store`]: nothing is
     /// changed. [`TrusteeError::RolledBack`] until [`resynchronise`](Self::resynchronise).
     pub fn follow(&self, ledger: &dyn LedgerView) -> Result<Followed, TrusteeError> {
+        self.follow_locked(ledger).map(|following| following.followed())
+    }
+
+    /// Follows the ledger, and keeps the lock: what is decided under it is decided at this
+    /// checkpoint, and all of this trustee's own entries in it were held against the store.
+    pub(super) fn follow_locked(
+        &self,
+        ledger: &dyn LedgerView,
+    ) -> Result<MutexGuard<'_, Following>, TrusteeError> {
         let mut following = self.lock();
-        let followed = self.go_on(&mut following, ledger)?;
-        following.check()?;
-        Ok(followed)
+        self.go_on(&mut following, ledger)?;
+        if following.unknown.is_empty() { Ok(following) } else { Err(TrusteeError::RolledBack) }
     }
 
     /// Takes an older checkpoint for a mark: that its entries were in the ledger at its quorum's
@@ -129,9 +132,17 @@ impl<S: Store> Trustee<S> {
         let mut following = self.lock();
         following.load(self.index(), &self.rows, &*self.store)?;
         // A quorum does not cosign two ledgers, so that its checkpoint is this one's.
-        if !run_one(&*self.store, Note { rows: &self.rows, size, time })? {
-            return Err(TrusteeError::Behind);
-        }
+        let mark = self.rows.mark(size);
+        decide(&*self.store, (self.rows.state(), mark.clone()), |(state, kept), change| {
+            if size > state.unwrap_or_default().size {
+                return Err(TrusteeError::Behind);
+            }
+            // The earlier of two times stands.
+            if kept.is_none_or(|Mark(kept)| kept > time) {
+                change.put(&mark, &Mark(time));
+            }
+            Ok(())
+        })?;
         following.register.mark_earlier(size, time);
         Ok(())
     }
@@ -149,53 +160,81 @@ impl<S: Store> Trustee<S> {
         let mut following = self.lock();
         self.go_on(&mut following, ledger)?;
         let mut taken = 0;
-        // Of several entries with one tag the first is judged: it is taken over first.
+        // The first of several entries with one tag is taken over first: it is the one that is judged.
         following.unknown.sort_unstable_by_key(|(index, _)| core::cmp::Reverse(*index));
         while let Some((index, entry)) = following.unknown.last() {
-            let since = following.register.time_before(*index);
-            run_one(&*self.store, TakeOver { rows: &self.rows, entry, since })?;
+            let since = following.register.not_logged_before(*index);
+            self.take_over(entry, since)?;
             following.unknown.pop();
             taken += 1;
         }
         Ok(taken)
     }
 
-    fn go_on(&self, following: &mut Following, ledger: &dyn LedgerView) -> Result<Followed, TrusteeError> {
-        let note = ledger.checkpoint()?.ok_or(TrusteeError::Unpublished)?;
-        let (checkpoint, quorum) = self.policy.openings.read_fresh(&note, self.environment.now())?;
-        let read = self.read_up_to(following, &checkpoint, quorum, ledger);
-        if read.is_err() && following.register.size() != following.verified {
-            // What was folded may be no part of any ledger.
-            *following = Following::new(self.holding()?.2.clone());
-        }
-        read?;
-        self.check_own(following)?;
-        Ok(Followed { size: checkpoint.size(), time: following.time })
+    /// Takes one of this trustee's own entries over from the ledger.
+    fn take_over(&self, entry: &ShareReleasedEntry, since: Timestamp) -> Result<(), StoreError> {
+        let keys = (self.rows.state(), self.rows.intent(entry.tag()));
+        decide(&*self.store, keys.clone(), |(state, intent), change| {
+            let seen = state.unwrap_or_default();
+            let next_sequence = seen.next_sequence.max(entry.sequence().saturating_add(1));
+            change.put(&keys.0, &State { next_sequence, ..seen });
+            change.put(&self.rows.taken_over(entry), &Present);
+            if intent.is_none() {
+                let (sequence, commitment) = (entry.sequence(), *entry.commitment());
+                change.put(&keys.1, &Intent { sequence, commitment, since, verdict: None });
+            }
+            Ok(())
+        })
     }
 
-    fn read_up_to(
+    /// Goes on to the published checkpoint, then holds this trustee's own entries against the store.
+    fn go_on(&self, following: &mut Following, ledger: &dyn LedgerView) -> Result<(), TrusteeError> {
+        let note = ledger.checkpoint()?.ok_or(TrusteeError::Unpublished)?;
+        let (checkpoint, quorum) = self.policy.openings.read_fresh(&note, self.environment.now())?;
+        let taken = self.take_checkpoint(following, &checkpoint, quorum.median_time, ledger);
+        if taken.is_err() && following.register.size() != following.verified {
+            // What was folded may be no part of any ledger.
+            *following = Following::new(self.trustees.clone());
+        }
+        taken?;
+        self.check_own(following)
+    }
+
+    /// Folds the entries up to a checkpoint, and takes it for the last one seen if it is larger.
+    fn take_checkpoint(
         &self,
         following: &mut Following,
         checkpoint: &SignedCheckpoint,
-        quorum: Quorum,
+        time: Timestamp,
         ledger: &dyn LedgerView,
     ) -> Result<(), TrusteeError> {
         following.load(self.index(), &self.rows, &*self.store)?;
-        let stored = self.store.read(&[self.rows.state()])?.pop().flatten();
-        let seen = State::read(stored.as_deref())?;
-        if checkpoint.size() < seen.size.max(following.register.size()) {
+        let (size, root) = (checkpoint.size(), *checkpoint.root());
+        let seen = read(&*self.store, &self.rows.state())?.unwrap_or_default();
+        if size < seen.size.max(following.register.size()) {
             return Err(TrusteeError::Behind);
         }
-        for (size, root) in [(seen.size, &seen.root), (checkpoint.size(), checkpoint.root())] {
-            following.read_up_to(self.index(), size, ledger)?;
-            if following.register.size() == size && following.register.root() != *root {
+        for (size, root) in [(seen.size, seen.root), (size, root)] {
+            following.fold_up_to(self.index(), size, ledger)?;
+            if following.register.size() == size && following.register.root() != root {
                 return Err(TrusteeError::Forked);
             }
             following.verified = following.verified.max(size);
         }
-        let (size, time) = (checkpoint.size(), quorum.median_time);
         if size > seen.size {
-            run_one(&*self.store, See { rows: &self.rows, checkpoint, time })?;
+            let keys = (self.rows.state(), self.rows.mark(size));
+            decide(&*self.store, keys.clone(), |(state, mark), change| {
+                let seen = state.unwrap_or_default();
+                // Unless another process has seen a larger one.
+                if size > seen.size {
+                    change.put(&keys.0, &State { size, root, ..seen });
+                    // The first time of a size stands.
+                    if mark.is_none() {
+                        change.put(&keys.1, &Mark(time));
+                    }
+                }
+                Ok::<_, StoreError>(())
+            })?;
         }
         following.register.mark(size, time);
         following.time = time;
@@ -205,124 +244,22 @@ impl<S: Store> Trustee<S> {
     /// Holds this trustee's new releases against its intents: an intent comes before its entry.
     fn check_own(&self, following: &mut Following) -> Result<(), TrusteeError> {
         while !following.unchecked.is_empty() {
-            let from = following.unchecked.len().saturating_sub(ROWS);
-            let some = following.unchecked.get(from..).unwrap_or_default();
-            let keys = some
-                .iter()
-                .flat_map(|(_, entry)| [self.rows.intent(entry.tag()), self.rows.taken_over(entry)]);
-            let read = self.store.read(&keys.collect::<Vec<_>>())?;
-            let mut unknown = Vec::new();
-            for (release, found) in some.iter().zip(read.chunks(2)) {
+            let from = following.unchecked.len().saturating_sub(OWN);
+            let some = following.unchecked.get(from..).unwrap_or_default().iter();
+            let keys = some.map(|(_, entry)| (self.rows.intent(entry.tag()), self.rows.taken_over(entry)));
+            let found = read(&*self.store, &keys.collect::<Vec<_>>())?;
+            for (release, (intent, taken_over)) in following.unchecked.split_off(from).into_iter().zip(found)
+            {
                 let entry = &release.1;
-                let [intent, taken_over] = found else { return Err(StoreError::Corrupt("read").into()) };
-                let intent = intent.as_deref().map(Intent::read).transpose()?;
-                let is_it = |intent: Intent| {
+                following.pending.remove(entry.tag());
+                let is_its = |intent: Intent| {
                     (intent.sequence, &intent.commitment) == (entry.sequence(), entry.commitment())
                 };
-                if !intent.is_some_and(is_it) && taken_over.is_none() {
-                    unknown.push(release.clone());
+                if !intent.is_some_and(is_its) && taken_over.is_none() {
+                    following.unknown.push(release);
                 }
             }
-            for (_, entry) in following.unchecked.split_off(from) {
-                following.pending.remove(entry.tag());
-            }
-            following.unknown.extend(unknown);
         }
         Ok(())
-    }
-}
-
-/// Keeps the mark of an older checkpoint, unless an earlier time is kept for its size; `false` when
-/// it is beyond what was followed.
-struct Note<'a> {
-    rows: &'a Rows,
-    size: u64,
-    time: Timestamp,
-}
-
-impl Decision for Note<'_> {
-    type Answer = bool;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.rows.state(), self.rows.mark(self.size)]
-    }
-
-    fn decide(&mut self, stored: &[Option<Vec<u8>>]) -> Result<Step<bool>, StoreError> {
-        let [state, mark] = stored else { return Err(StoreError::Corrupt("read")) };
-        if self.size > State::read(state.as_deref())?.size {
-            return Ok(Step::Answer(false));
-        }
-        let kept = mark.as_deref().map(rows::read_mark).transpose()?;
-        if kept.is_some_and(|kept| kept <= self.time) {
-            return Ok(Step::Answer(true));
-        }
-        let RowKey { bucket, key } = self.rows.mark(self.size);
-        let commit = Commit::new(bucket).expect(&key, mark.as_deref());
-        Ok(Step::Commit(commit.put(key, rows::mark_value(self.time)), true))
-    }
-}
-
-/// Takes a checkpoint for the last one seen, unless a larger one is.
-struct See<'a> {
-    rows: &'a Rows,
-    checkpoint: &'a SignedCheckpoint,
-    time: Timestamp,
-}
-
-impl Decision for See<'_> {
-    type Answer = ();
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.rows.state(), self.rows.mark(self.checkpoint.size())]
-    }
-
-    fn decide(&mut self, stored: &[Option<Vec<u8>>]) -> Result<Step<()>, StoreError> {
-        let [state, mark] = stored else { return Err(StoreError::Corrupt("read")) };
-        let seen = State::read(state.as_deref())?;
-        if seen.size >= self.checkpoint.size() {
-            return Ok(Step::Answer(()));
-        }
-        let (size, root) = (self.checkpoint.size(), *self.checkpoint.root());
-        let (row, at) = (self.rows.state(), self.rows.mark(size));
-        let mut commit = Commit::new(row.bucket).expect(&row.key, state.as_deref());
-        commit = commit.put(row.key, State { size, root, ..seen }.value());
-        // The first time of a size stands.
-        if mark.is_none() {
-            commit = commit.put(at.key, rows::mark_value(self.time));
-        }
-        Ok(Step::Commit(commit, ()))
-    }
-}
-
-/// Takes one of this trustee's own entries over from the ledger.
-struct TakeOver<'a> {
-    rows: &'a Rows,
-    entry: &'a ShareReleasedEntry,
-    since: Timestamp,
-}
-
-impl Decision for TakeOver<'_> {
-    type Answer = ();
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.rows.state(), self.rows.intent(self.entry.tag())]
-    }
-
-    fn decide(&mut self, stored: &[Option<Vec<u8>>]) -> Result<Step<()>, StoreError> {
-        let [state, intent] = stored else { return Err(StoreError::Corrupt("read")) };
-        let seen = State::read(state.as_deref())?;
-        let next_sequence = seen.next_sequence.max(self.entry.sequence().saturating_add(1));
-        let (row, at) = (self.rows.state(), self.rows.intent(self.entry.tag()));
-        let mut commit = Commit::new(row.bucket)
-            .expect(&row.key, state.as_deref())
-            .expect(&at.key, intent.as_deref())
-            .put(row.key, State { next_sequence, ..seen }.value())
-            .put(self.rows.taken_over(self.entry).key, rows::present());
-        if intent.is_none() {
-            let (sequence, commitment) = (self.entry.sequence(), *self.entry.commitment());
-            let intent = Intent { sequence, commitment, since: self.since, verdict: Verdict::Open };
-            commit = commit.put(at.key, intent.value());
-        }
-        Ok(Step::Commit(commit, ()))
     }
 }

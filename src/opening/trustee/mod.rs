@@ -32,7 +32,7 @@ use super::{Committee, TrusteeSecrets, TrusteeShare, WarrantPolicy};
 use crate::environment::Environment;
 use crate::ledger::WitnessPolicy;
 use crate::store::Store;
-use crate::token::{IssuerPublicKey, Trustees};
+use crate::token::{IssuerPublicKey, TrusteeKey, Trustees};
 use core::fmt;
 use following::Following;
 use rows::Rows;
@@ -59,7 +59,10 @@ pub struct TrusteePolicy {
 /// budget, but may waste some of it.
 pub struct Trustee<S: Store> {
     store: Arc<S>,
-    secrets: TrusteeSecrets,
+    identity: TrusteeKey,
+    share: TrusteeShare,
+    committee: Committee,
+    trustees: Trustees,
     policy: TrusteePolicy,
     environment: Environment,
     rows: Rows,
@@ -78,18 +81,18 @@ impl<S: Store> Trustee<S> {
         policy: TrusteePolicy,
         environment: Environment,
     ) -> Result<Self, TrusteeError> {
-        let trustees = secrets.trustees().ok_or(TrusteeError::NoShare)?;
+        let (identity, share, committee, trustees) = secrets.into_parts().ok_or(TrusteeError::NoShare)?;
         if policy.budgets.window == 0 {
             return Err(TrusteeError::Window);
         }
-        let rows = Rows::new(secrets.identity(), policy.openings.log());
+        let rows = Rows::new(&identity, policy.openings.log());
         let following = Mutex::new(Following::new(trustees.clone()));
-        Ok(Self { store, secrets, policy, environment, rows, following })
+        Ok(Self { store, identity, share, committee, trustees, policy, environment, rows, following })
     }
 
     /// The trustee's index, from 1.
     pub fn index(&self) -> u16 {
-        self.secrets.share().map_or(0, TrusteeShare::index)
+        self.share.index()
     }
 
     /// The policy.
@@ -97,22 +100,11 @@ impl<S: Store> Trustee<S> {
         &self.policy
     }
 
-    /// The share with its committee and trustees; [`open`](Self::open) has found them there.
-    fn holding(&self) -> Result<(&TrusteeShare, &Committee, &Trustees), TrusteeError> {
-        let secrets = &self.secrets;
-        match (secrets.share(), secrets.committee(), secrets.trustees()) {
-            (Some(share), Some(signed), Some(trustees)) => Ok((share, signed.committee(), trustees)),
-            _ => Err(TrusteeError::NoShare),
-        }
-    }
-
-    /// A poisoned lock is taken over: what a panic may have left half done is begun anew.
+    /// A poisoned lock is taken over, and what a panic may have left half done is begun again.
     fn lock(&self) -> MutexGuard<'_, Following> {
         self.following.lock().unwrap_or_else(|poisoned: PoisonError<MutexGuard<'_, Following>>| {
             let mut following = poisoned.into_inner();
-            if let Some(trustees) = self.secrets.trustees() {
-                *following = Following::new(trustees.clone());
-            }
+            *following = Following::new(self.trustees.clone());
             self.following.clear_poison();
             following
         })

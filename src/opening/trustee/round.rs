@@ -11,15 +11,15 @@
 //! decrypting anything that somebody else chose.
 
 use super::following::Following;
-use super::rows::{Part, Verdict};
-use super::{RoundError, Trustee, TrusteeError, rows::Intent};
+use super::rows::Part;
+use super::{RoundError, Trustee, TrusteeError};
 use crate::ledger::{BlindEntry, LedgerView, WarrantAction, blind_commitment};
+use crate::opening::register::LoggedRound;
 use crate::opening::{
-    Blind, BlindingFactor, DecryptionShare, Pair, PresentedWarrant, ReviewEvidence, SameAuthorRound,
-    SealedShare, without_round,
+    Blind, BlindingFactor, DecryptionShare, Pair, PresentedWarrant, ReviewEvidence, SameAuthorError,
+    SameAuthorRound, SealedShare, without_round,
 };
-use crate::store::decide::{Decision, Step, run_one};
-use crate::store::{Commit, RowKey, Store, StoreError};
+use crate::store::{Key, Store, StoreError, decide, read};
 use crate::wire::Message;
 
 /// One round of a warrant that compares authors: which two of its reviews.
@@ -50,27 +50,6 @@ pub enum RoundAnswer {
     Reveal(Blind),
 }
 
-/// What the ledger says of a round: its members, and what each is bound to.
-struct LoggedRound {
-    members: Vec<(u16, Option<[u8; 32]>)>,
-}
-
-impl LoggedRound {
-    fn indices(&self) -> Vec<u16> {
-        self.members.iter().map(|(index, _)| *index).collect()
-    }
-
-    fn commitment_of(&self, trustee: u16) -> Option<[u8; 32]> {
-        self.members.iter().find(|(index, _)| *index == trustee)?.1
-    }
-
-    /// Those that the ledger holds no commitment of.
-    fn missing(&self) -> Vec<u16> {
-        let missing = self.members.iter().filter(|(_, commitment)| commitment.is_none());
-        missing.map(|(index, _)| *index).collect()
-    }
-}
-
 impl<S: Store> Trustee<S> {
     /// Takes part in a round that the ledger has fixed: first commits to a blind, and reveals it
     /// once the ledger holds every member's commitment. The blind is kept, its factor z is not.
@@ -84,14 +63,12 @@ impl<S: Store> Trustee<S> {
         request: &RoundRequest,
         ledger: &dyn LedgerView,
     ) -> Result<RoundAnswer, TrusteeError> {
-        let pair = self.check_round(request, ledger)?;
+        let (pair, logged) = self.check_round(request, ledger)?;
         let (presented, number) = (&request.presented, request.round);
         let digest = presented.warrant().digest();
-        let logged = self.logged_round(request)?;
         let committed = logged.commitment_of(self.index());
-        let row = self.rows.round(&presented.commitment(), number);
-        let part = self.store.read(core::slice::from_ref(&row))?.pop().flatten();
-        let part = match part.as_deref().map(Part::read).transpose()? {
+        let key = self.rows.round(&presented.commitment(), number);
+        let part = match read(&*self.store, &key)? {
             Some(part) => part,
             None if committed.is_some() => return Err(RoundError::Foreign.into()),
             None => {
@@ -100,7 +77,7 @@ impl<S: Store> Trustee<S> {
                 let factor = BlindingFactor::random(rng);
                 let blind = Blind::new(self.index(), number, &factor, &digest, &pair, rng);
                 drop(factor);
-                run_one(&*self.store, Begin { row, blind: blind.map_err(RoundError::from)? })?
+                self.keep_blind(&key, blind.map_err(RoundError::from)?)?
             }
         };
         let Part::Blinded(blind) = part else { return Err(RoundError::Used.into()) };
@@ -135,10 +112,9 @@ impl<S: Store> Trustee<S> {
         blinds: &[Blind],
         ledger: &dyn LedgerView,
     ) -> Result<SealedShare, TrusteeError> {
-        let pair = self.check_round(request, ledger)?;
+        let (pair, logged) = self.check_round(request, ledger)?;
         let (presented, number) = (&request.presented, request.round);
         let digest = presented.warrant().digest();
-        let logged = self.logged_round(request)?;
         let missing = logged.missing();
         if !missing.is_empty() {
             return Err(RoundError::Awaiting(missing).into());
@@ -152,26 +128,30 @@ impl<S: Store> Trustee<S> {
         if !uncommitted.is_empty() {
             return Err(RoundError::Uncommitted(uncommitted).into());
         }
-        let (share, committee, _) = self.holding()?;
         let rng = &mut *self.environment.rng();
-        let members = logged.indices();
+        let members: Vec<u16> = logged.members().indices().collect();
+        let committee = &self.committee;
         let round = SameAuthorRound::new(committee, &digest, number, &pair, &members, blinds, rng);
         let round = round.map_err(RoundError::from)?;
         let own = blinds.iter().find(|blind| blind.index() == self.index());
         let own = own.ok_or(RoundError::Foreign)?;
         let round_id = round.context().subject;
-        let share = DecryptionShare::answer(share, committee, round.context(), rng)
-            .map_err(|_| TrusteeError::Share)?;
-        let row = self.rows.round(&presented.commitment(), number);
-        run_one(&*self.store, Use { row, own, round_id })??;
+        let share = DecryptionShare::answer(&self.share, committee, round.context(), rng);
+        let share = share.map_err(|_| TrusteeError::Share)?;
+        self.mark_used(&self.rows.round(&presented.commitment(), number), own, round_id)?;
         Ok(SealedShare::seal(&share, presented.terms(), presented.commitment(), round_id, rng)?)
     }
 
-    /// Follows the ledger; then whether the warrant compares these two reviews, and a round is
-    /// needed for them.
-    fn check_round(&self, request: &RoundRequest, ledger: &dyn LedgerView) -> Result<Pair, TrusteeError> {
+    /// Follows the ledger; then whether the warrant compares these two reviews, a round is needed
+    /// for them, all reviews of the warrant are charged, and the ledger has the round, with this
+    /// trustee as one of t members or more.
+    fn check_round(
+        &self,
+        request: &RoundRequest,
+        ledger: &dyn LedgerView,
+    ) -> Result<(Pair, LoggedRound), TrusteeError> {
         let presented = &request.presented;
-        self.check_warrant(presented, ledger)?;
+        let following = self.follow_for(presented, ledger)?;
         if presented.terms().action() != WarrantAction::SameAuthor {
             return Err(RoundError::Action.into());
         }
@@ -179,107 +159,64 @@ impl<S: Store> Trustee<S> {
         let b = self.check_review(presented, &request.b)?;
         let pair = Pair::new((*a.review_id(), *a.escrow()), (*b.review_id(), *b.escrow()));
         let pair = pair.map_err(RoundError::from)?;
-        match without_round(&pair).map_err(RoundError::from)? {
-            None => Ok(pair),
-            Some(_) => Err(RoundError::Test(crate::opening::SameAuthorError::NoRound).into()),
+        if without_round(&pair).map_err(RoundError::from)?.is_some() {
+            return Err(RoundError::from(SameAuthorError::NoRound).into());
         }
-    }
-
-    /// The round as the ledger has it: all reviews of the warrant are charged, and this trustee
-    /// is one of t members or more.
-    fn logged_round(&self, request: &RoundRequest) -> Result<LoggedRound, TrusteeError> {
-        let (_, committee, _) = self.holding()?;
-        let following = self.lock();
-        following.check()?;
-        self.check_charged(&following, &request.presented)?;
-        let (register, commitment) = (&following.register, request.presented.commitment());
-        let members = register.round(&commitment, request.round).ok_or(RoundError::NotLogged)?;
-        let known = members.indices().all(|index| index <= committee.trustees());
-        if !known || members.count() < committee.threshold() {
+        self.check_charged(&following, presented)?;
+        let round = following.register.round(&presented.commitment(), request.round);
+        let round = round.ok_or(RoundError::NotLogged)?;
+        let members = round.members();
+        let known = members.indices().all(|index| index <= self.committee.trustees());
+        if !known || members.count() < self.committee.threshold() {
             return Err(RoundError::Members.into());
         }
         if !members.contains(self.index()) {
             return Err(RoundError::NotMember.into());
         }
-        let bound = |index| (index, register.blind(&commitment, request.round, index).copied());
-        Ok(LoggedRound { members: members.indices().map(bound).collect() })
+        Ok((pair, round.clone()))
     }
 
     /// Whether the warrant's entry is as the warrant says, and every review of it is charged by
     /// this trustee within budget, as an opening if one of them was opened by now.
     fn check_charged(&self, following: &Following, presented: &PresentedWarrant) -> Result<(), TrusteeError> {
-        if self.check_logged(following, presented)?.is_some() {
+        let (logged, cooling_off) = self.check_logged(following, presented)?;
+        if cooling_off.is_some() {
             return Err(RoundError::NotCharged.into());
         }
-        let logged = following.register.warrant(&presented.commitment()).ok_or(TrusteeError::NotLogged)?;
-        self.check_unopened(following, logged, presented)?;
-        let row = |review| self.rows.intent(&presented.tag(review));
-        let rows: Vec<RowKey> = presented.terms().reviews().iter().map(row).collect();
-        for intent in self.store.read(&rows)? {
-            let intent = intent.as_deref().map(Intent::read).transpose()?;
-            match intent.map(|intent| intent.verdict) {
-                Some(Verdict::Held) => {}
-                Some(Verdict::Void(excess)) => return Err(TrusteeError::Void(excess)),
-                _ => return Err(RoundError::NotCharged.into()),
-            }
+        self.check_unopened(&following.register, logged, presented)?;
+        let key = |review| self.rows.intent(&presented.tag(review));
+        let keys: Vec<_> = presented.terms().reviews().iter().map(key).collect();
+        for intent in read(&*self.store, &keys)? {
+            let verdict = intent.and_then(|intent| intent.verdict).ok_or(RoundError::NotCharged)?;
+            verdict.map_err(TrusteeError::Void)?;
         }
         Ok(())
     }
-}
 
-/// Keeps a blind for a round, unless there is a part already.
-struct Begin {
-    row: RowKey,
-    blind: Blind,
-}
-
-impl Decision for Begin {
-    type Answer = Part;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.row.clone()]
+    /// Keeps a blind for a round, unless there is a part already.
+    fn keep_blind(&self, key: &Key<Part>, blind: Blind) -> Result<Part, StoreError> {
+        decide(&*self.store, key.clone(), |part, change| {
+            let part = part.unwrap_or_else(|| {
+                let part = Part::Blinded(blind.clone());
+                change.put(key, &part);
+                part
+            });
+            Ok(part)
+        })
     }
 
-    fn decide(&mut self, stored: &[Option<Vec<u8>>]) -> Result<Step<Part>, StoreError> {
-        let [stored] = stored else { return Err(StoreError::Corrupt("read")) };
-        if let Some(stored) = stored {
-            return Ok(Step::Answer(Part::read(stored)?));
-        }
-        let part = Part::Blinded(self.blind.clone());
-        let RowKey { bucket, key } = self.row.clone();
-        let commit = Commit::new(bucket).expect(&key, None).put(key, part.value());
-        Ok(Step::Commit(commit, part))
-    }
-}
-
-/// Marks a round as used for this id, in place of the trustee's blind.
-struct Use<'a> {
-    row: RowKey,
-    /// The blind that goes for this trustee's own.
-    own: &'a Blind,
-    round_id: [u8; 32],
-}
-
-impl Decision for Use<'_> {
-    type Answer = Result<(), RoundError>;
-
-    fn keys(&self) -> Vec<RowKey> {
-        vec![self.row.clone()]
-    }
-
-    fn decide(&mut self, stored: &[Option<Vec<u8>>]) -> Result<Step<Self::Answer>, StoreError> {
-        let [stored] = stored else { return Err(StoreError::Corrupt("read")) };
-        let Some(value) = stored else { return Ok(Step::Answer(Err(RoundError::Foreign))) };
-        match Part::read(value)? {
-            Part::Used(used) if used == self.round_id => Ok(Step::Answer(Ok(()))),
-            Part::Used(_) => Ok(Step::Answer(Err(RoundError::Used))),
-            Part::Blinded(own) if own != *self.own => Ok(Step::Answer(Err(RoundError::Foreign))),
-            Part::Blinded(_) => {
-                let RowKey { bucket, key } = self.row.clone();
-                let commit = Commit::new(bucket).expect(&key, Some(value));
-                Ok(Step::Commit(commit.put(key, Part::Used(self.round_id).value()), Ok(())))
+    /// Marks a round as used for this id, in place of the trustee's blind; `own` is the blind that
+    /// goes for it among those of the round.
+    fn mark_used(&self, key: &Key<Part>, own: &Blind, round_id: [u8; 32]) -> Result<(), TrusteeError> {
+        decide(&*self.store, key.clone(), |part, change| match part {
+            Some(Part::Used(used)) if used == round_id => Ok(()),
+            Some(Part::Used(_)) => Err(RoundError::Used.into()),
+            Some(Part::Blinded(kept)) if kept == *own => {
+                change.put(key, &Part::Used(round_id));
+                Ok(())
             }
-        }
+            Some(Part::Blinded(_)) | None => Err(RoundError::Foreign.into()),
+        })
     }
 }
 

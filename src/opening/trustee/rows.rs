@@ -17,16 +17,15 @@ use crate::ledger::{NotePublicKey, ShareReleasedEntry, entry_id};
 use crate::opening::Blind;
 use crate::opening::budget::{Claim, Excess};
 use crate::secret::hmac_sha256;
-use crate::store::{Bucket, RowKey, Store, StoreError};
+use crate::store::{Bucket, Key, Pages, Present, Record, Store, StoreError};
 use crate::time::Timestamp;
 use crate::token::{ReviewId, TrusteeKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
-const FORMAT: u8 = 1;
 /// What stands before a review's id under the long-term key.
 const REVIEW: &[u8] = b"unjoin/v1 trustee review";
 
-/// The keys of one trustee's rows.
+/// The addresses of one trustee's rows.
 pub(super) struct Rows {
     owner: [u8; 32],
 }
@@ -38,49 +37,42 @@ impl Rows {
         Self { owner: hash32("trustee-rows", &items) }
     }
 
-    pub(super) fn bucket(&self) -> Bucket {
-        Bucket::of(&self.owner)
+    fn key<R>(&self, kind: u8, rest: &[u8]) -> Key<R> {
+        Key::new(Bucket::of(&self.owner), [&[b't', kind], self.owner.as_slice(), rest].concat())
     }
 
-    fn row(&self, kind: u8, rest: &[u8]) -> RowKey {
-        let key = [&[b't', kind], self.owner.as_slice(), rest].concat();
-        RowKey { bucket: self.bucket(), key }
+    pub(super) fn state(&self) -> Key<State> {
+        self.key(b's', &[])
     }
 
-    pub(super) fn state(&self) -> RowKey {
-        self.row(b's', &[])
+    pub(super) fn mark(&self, size: u64) -> Key<Mark> {
+        self.key(b'm', &size.to_be_bytes())
     }
 
-    pub(super) fn mark(&self, size: u64) -> RowKey {
-        self.row(b'm', &size.to_be_bytes())
-    }
-
-    pub(super) fn intent(&self, tag: &[u8; 32]) -> RowKey {
-        self.row(b'i', tag)
+    pub(super) fn intent(&self, tag: &[u8; 32]) -> Key<Intent> {
+        self.key(b'i', tag)
     }
 
     /// An entry of this trustee's that was taken over from the ledger.
-    pub(super) fn taken_over(&self, entry: &ShareReleasedEntry) -> RowKey {
-        self.row(b'a', &entry_id(&entry.to_bytes()))
+    pub(super) fn taken_over(&self, entry: &ShareReleasedEntry) -> Key<Present> {
+        self.key(b'a', &entry_id(&entry.to_bytes()))
     }
 
     /// A review that this trustee was to open; under its long-term key, so that the rows alone
     /// tell nobody which.
-    pub(super) fn opened(&self, key: &TrusteeKey, review: &ReviewId) -> RowKey {
-        self.row(b'o', &hmac_sha256(key.seed().expose(), &[REVIEW, &self.owner, review.as_bytes()]))
+    pub(super) fn opened(&self, key: &TrusteeKey, review: &ReviewId) -> Key<Present> {
+        self.key(b'o', &hmac_sha256(key.seed().expose(), &[REVIEW, &self.owner, review.as_bytes()]))
     }
 
     /// This trustee's part in a same-author round.
-    pub(super) fn round(&self, commitment: &[u8; 32], round: u16) -> RowKey {
-        self.row(b'r', &[commitment.as_slice(), &round.to_be_bytes()].concat())
+    pub(super) fn round(&self, commitment: &[u8; 32], round: u16) -> Key<Part> {
+        self.key(b'r', &[commitment.as_slice(), &round.to_be_bytes()].concat())
     }
 
     /// All marks, by size.
     pub(super) fn marks(&self, store: &(impl Store + ?Sized)) -> Result<Vec<(u64, Timestamp)>, StoreError> {
-        self.scan(store, b'm', |rest, value| {
-            let size = rest.try_into().map_err(|_| StoreError::Corrupt("trustee mark"))?;
-            Ok((u64::from_be_bytes(size), read_mark(value)?))
-        })
+        let marks = self.all(store, b'm')?.into_iter();
+        Ok(marks.map(|(size, Mark(time))| (u64::from_be_bytes(size), time)).collect())
     }
 
     /// All intents, by tag.
@@ -88,32 +80,27 @@ impl Rows {
         &self,
         store: &(impl Store + ?Sized),
     ) -> Result<Vec<([u8; 32], Intent)>, StoreError> {
-        self.scan(store, b'i', |rest, value| {
-            let tag = rest.try_into().map_err(|_| StoreError::Corrupt("trustee intent"))?;
-            Ok((tag, Intent::read(value)?))
-        })
+        self.all(store, b'i')
     }
 
-    fn scan<T>(
+    /// All rows of one kind, by what their keys end in.
+    fn all<const N: usize, R: Record>(
         &self,
         store: &(impl Store + ?Sized),
         kind: u8,
-        read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
-    ) -> Result<Vec<T>, StoreError> {
+    ) -> Result<Vec<([u8; N], R)>, StoreError> {
         const PAGE: usize = 1024;
-        let RowKey { bucket, key: prefix } = self.row(kind, &[]);
-        let (mut found, mut after) = (Vec::new(), None::<Vec<u8>>);
-        loop {
-            let page = store.scan(bucket, &prefix, after.as_deref(), PAGE)?;
-            for row in &page {
-                let rest = row.key.strip_prefix(prefix.as_slice()).unwrap_or_default();
-                found.push(read(rest, &row.value)?);
-            }
-            match page.into_iter().nth(PAGE - 1) {
-                Some(last) => after = Some(last.key),
-                None => return Ok(found),
+        let prefix: Key<R> = self.key(kind, &[]);
+        let mut pages = Pages::new(store, prefix.bucket(), prefix.bytes().to_vec(), PAGE);
+        let mut all = Vec::new();
+        while let Some(page) = pages.next()? {
+            for found in page {
+                let end = found.key.bytes().strip_prefix(prefix.bytes());
+                let end = end.and_then(|end| end.try_into().ok()).ok_or(StoreError::Corrupt(R::NAME))?;
+                all.push((end, found.row()?));
             }
         }
+        Ok(all)
     }
 }
 
@@ -125,26 +112,43 @@ pub(super) struct State {
     pub(super) root: Hash,
 }
 
-impl State {
-    /// No row is a trustee that has seen nothing.
-    pub(super) fn read(value: Option<&[u8]>) -> Result<Self, StoreError> {
-        let Some(value) = value else { return Ok(Self { next_sequence: 1, size: 0, root: empty_root() }) };
-        read(value, "trustee state", |from| {
-            let next_sequence = from.le64("next sequence")?;
-            if next_sequence == 0 {
-                return Err(from.refuse(Rule::Value));
-            }
-            Ok(Self { next_sequence, size: from.le64("size")?, root: from.array("root")? })
-        })
+/// No row is a trustee that has seen nothing.
+impl Default for State {
+    fn default() -> Self {
+        Self { next_sequence: 1, size: 0, root: empty_root() }
     }
+}
 
-    pub(super) fn value(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.u8(FORMAT);
+impl Record for State {
+    const NAME: &'static str = "trustee state";
+
+    fn encode(&self, out: &mut Writer) {
         out.le64(self.next_sequence);
         out.le64(self.size);
         out.raw(&self.root);
-        out.finish()
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let next_sequence = from.le64("next sequence")?;
+        if next_sequence == 0 {
+            return Err(from.refuse(Rule::Value));
+        }
+        Ok(Self { next_sequence, size: from.le64("size")?, root: from.array("root")? })
+    }
+}
+
+/// When a checkpoint of the size in the key had been seen by a quorum of witnesses.
+pub(super) struct Mark(pub(super) Timestamp);
+
+impl Record for Mark {
+    const NAME: &'static str = "trustee mark";
+
+    fn encode(&self, out: &mut Writer) {
+        out.timestamp(self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        from.timestamp("time").map(Self)
     }
 }
 
@@ -154,61 +158,50 @@ pub(super) struct Intent {
     pub(super) sequence: u64,
     pub(super) commitment: [u8; 32],
     pub(super) since: Timestamp,
-    pub(super) verdict: Verdict,
-}
-
-/// What became of an intent; the last two are for good.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Its entry was not judged yet.
-    Open,
-    /// Its share may leave, or has left.
-    Held,
-    /// Its entry is void.
-    Void(Excess),
+    /// Whether its entry is within budget or void, for good; `None` until it was judged.
+    pub(super) verdict: Option<Result<(), Excess>>,
 }
 
 impl Intent {
     pub(super) fn claim(&self, trustee: u16, tag: [u8; 32]) -> Claim {
         Claim { trustee, commitment: self.commitment, tag, since: self.since }
     }
+}
 
-    pub(super) fn read(value: &[u8]) -> Result<Self, StoreError> {
-        read(value, "trustee intent", |from| {
-            Ok(Self {
-                sequence: from.le64("sequence")?,
-                commitment: from.array("commitment")?,
-                since: from.timestamp("since")?,
-                verdict: match (from.u8("verdict")?, from.le32("limit")?) {
-                    (0, 0) => Verdict::Open,
-                    (1, 0) => Verdict::Held,
-                    (2, 0) => Verdict::Void(Excess::Warrant),
-                    (3, limit) => Verdict::Void(Excess::All(limit)),
-                    (4, limit) => Verdict::Void(Excess::Own(limit)),
-                    (5, limit) => Verdict::Void(Excess::Requester(limit)),
-                    _ => return Err(from.refuse(Rule::Value)),
-                },
-            })
-        })
-    }
+impl Record for Intent {
+    const NAME: &'static str = "trustee intent";
 
-    pub(super) fn value(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.u8(FORMAT);
+    fn encode(&self, out: &mut Writer) {
         out.le64(self.sequence);
         out.raw(&self.commitment);
         out.timestamp(self.since);
         let (code, limit) = match self.verdict {
-            Verdict::Open => (0, 0),
-            Verdict::Held => (1, 0),
-            Verdict::Void(Excess::Warrant) => (2, 0),
-            Verdict::Void(Excess::All(limit)) => (3, limit),
-            Verdict::Void(Excess::Own(limit)) => (4, limit),
-            Verdict::Void(Excess::Requester(limit)) => (5, limit),
+            None => (0, 0),
+            Some(Ok(())) => (1, 0),
+            Some(Err(Excess::Warrant)) => (2, 0),
+            Some(Err(Excess::All(limit))) => (3, limit),
+            Some(Err(Excess::Own(limit))) => (4, limit),
+            Some(Err(Excess::Requester(limit))) => (5, limit),
         };
         out.u8(code);
         out.le32(limit);
-        out.finish()
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            sequence: from.le64("sequence")?,
+            commitment: from.array("commitment")?,
+            since: from.timestamp("since")?,
+            verdict: match (from.u8("verdict")?, from.le32("limit")?) {
+                (0, 0) => None,
+                (1, 0) => Some(Ok(())),
+                (2, 0) => Some(Err(Excess::Warrant)),
+                (3, limit) => Some(Err(Excess::All(limit))),
+                (4, limit) => Some(Err(Excess::Own(limit))),
+                (5, limit) => Some(Err(Excess::Requester(limit))),
+                _ => return Err(from.refuse(Rule::Value)),
+            },
+        })
     }
 }
 
@@ -222,18 +215,10 @@ pub(super) enum Part {
     Used([u8; 32]),
 }
 
-impl Part {
-    pub(super) fn read(value: &[u8]) -> Result<Self, StoreError> {
-        read(value, "trustee round", |from| match from.u8("part")? {
-            1 => Blind::from_bytes(from.rest("blind")).map(Self::Blinded),
-            2 => Ok(Self::Used(from.array("round id")?)),
-            _ => Err(from.refuse(Rule::Value)),
-        })
-    }
+impl Record for Part {
+    const NAME: &'static str = "trustee round";
 
-    pub(super) fn value(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.u8(FORMAT);
+    fn encode(&self, out: &mut Writer) {
         match self {
             Self::Blinded(blind) => {
                 out.u8(1);
@@ -244,41 +229,15 @@ impl Part {
                 out.raw(round_id);
             }
         }
-        out.finish()
     }
-}
 
-pub(super) fn read_mark(value: &[u8]) -> Result<Timestamp, StoreError> {
-    read(value, "trustee mark", |from| from.timestamp("time"))
-}
-
-pub(super) fn mark_value(time: Timestamp) -> Vec<u8> {
-    let mut out = Writer::new();
-    out.u8(FORMAT);
-    out.timestamp(time);
-    out.finish()
-}
-
-/// A row that says all by its key.
-pub(super) fn present() -> Vec<u8> {
-    vec![FORMAT]
-}
-
-fn read<T>(
-    value: &[u8],
-    what: &'static str,
-    body: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
-) -> Result<T, StoreError> {
-    let mut from = Reader::new(value, what);
-    let whole = |from: &mut Reader<'_>| {
-        if from.u8("format")? != FORMAT {
-            return Err(from.refuse(Rule::Version));
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match from.u8("part")? {
+            1 => Blind::from_bytes(from.rest("blind")).map(Self::Blinded),
+            2 => from.array("round id").map(Self::Used),
+            _ => Err(from.refuse(Rule::Value)),
         }
-        let read = body(from)?;
-        from.end()?;
-        Ok(read)
-    };
-    whole(&mut from).map_err(|_: DecodeError| StoreError::Corrupt(what))
+    }
 }
 
 #[cfg(test)]
@@ -288,21 +247,20 @@ mod tests {
 
     #[test]
     fn every_shape_of_a_trustees_row_round_trips_and_no_other_length_is_read() {
-        let state = State { next_sequence: 9, size: 5, root: [3; 32] }.value();
-        assert_eq!(State::read(Some(&state)).unwrap().value(), state);
-        let void =
-            [Excess::Warrant, Excess::All(3), Excess::Own(2), Excess::Requester(u32::MAX)].map(Verdict::Void);
-        for verdict in [Verdict::Open, Verdict::Held].into_iter().chain(void) {
+        let state = State { next_sequence: 9, size: 5, root: [3; 32] }.to_value();
+        assert_eq!(State::from_value(&state).unwrap().to_value(), state);
+        assert_eq!(state, [&[1, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0][..], &[3; 32]].concat());
+        let void = [Excess::Warrant, Excess::All(3), Excess::Own(2), Excess::Requester(u32::MAX)].map(Err);
+        for verdict in [None, Some(Ok(()))].into_iter().chain(void.map(Some)) {
             let since = Timestamp::from_unix_seconds(7);
-            let value = Intent { sequence: 1, commitment: [2; 32], since, verdict }.value();
-            assert_eq!(Intent::read(&value).unwrap().value(), value);
-            assert!(
-                Intent::read(&value[1..]).is_err() && Intent::read(&[&value[..], &[0]].concat()).is_err()
-            );
+            let value = Intent { sequence: 1, commitment: [2; 32], since, verdict }.to_value();
+            assert_eq!(Intent::from_value(&value).unwrap().to_value(), value);
+            assert!(Intent::from_value(&value[1..]).is_err());
+            assert!(Intent::from_value(&[&value[..], &[0]].concat()).is_err());
         }
-        assert!(State::read(Some(&state[..state.len() - 1])).is_err());
-        let unnumbered = State { next_sequence: 0, size: 0, root: [0; 32] }.value();
-        assert!(State::read(Some(&unnumbered)).is_err());
+        assert!(State::from_value(&state[..state.len() - 1]).is_err());
+        let unnumbered = State { next_sequence: 0, size: 0, root: [0; 32] }.to_value();
+        assert!(State::from_value(&unnumbered).is_err());
     }
 
     proptest! {
@@ -313,8 +271,8 @@ mod tests {
             if let Some(verdict) = value.get_mut(49) {
                 *verdict = code;
             }
-            prop_assert!(Intent::read(&value).is_ok_and(|intent| intent.value() == value) || Intent::read(&value).is_err());
-            prop_assert!(State::read(Some(&value)).is_ok_and(|state| state.value() == value) || State::read(Some(&value)).is_err());
+            prop_assert!(Intent::from_value(&value).is_ok_and(|intent| intent.to_value() == value) || Intent::from_value(&value).is_err());
+            prop_assert!(State::from_value(&value).is_ok_and(|state| state.to_value() == value) || State::from_value(&value).is_err());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an officer asks before he answers: how far the ledger was followed, and what is left.
+//! What an officer asks before they answer: how far the ledger was followed, and what is left.
 
 use super::{Followed, Trustee, TrusteeError};
 use crate::ledger::{LedgerView, WarrantAction};
@@ -35,15 +35,14 @@ pub struct Used {
 }
 
 impl<S: Store> Trustee<S> {
-    /// Follows the ledger, and tells what of the budgets is used up; with a requester, what of
-    /// his. What is left is not promised: other trustees may be faster.
+    /// Follows the ledger, and tells what of the budgets is used up; with a requester, what
+    /// of theirs. What is left is not promised: other trustees may be faster.
     ///
     /// # Errors
     /// As [`follow`](Self::follow).
     pub fn status(&self, requester: Option<&Name>, ledger: &dyn LedgerView) -> Result<Status, TrusteeError> {
-        let followed = self.follow(ledger)?;
-        let (share, ..) = self.holding()?;
-        let following = self.lock();
+        let following = self.follow_locked(ledger)?;
+        let followed = following.followed();
         let budgets = &self.policy.budgets;
         let used = |action| {
             let (index, name) = (self.index(), requester.map(Name::as_bytes));
@@ -53,7 +52,7 @@ impl<S: Store> Trustee<S> {
         };
         Ok(Status {
             followed,
-            epoch: share.epoch(),
+            epoch: self.share.epoch(),
             openings: used(WarrantAction::Open),
             comparisons: used(WarrantAction::SameAuthor),
             pending: following.pending.len(),

@@ -214,10 +214,9 @@ fn a_second_share_for_one_round_with_other_blinds_is_refused() {
     assert_eq!(refusal(panel.compare(1, &request, &others)), RoundError::Uncommitted(vec![3]));
     assert_eq!(refusal(panel.ask(1, &request)), RoundError::Used);
     // Where a ledger was forked, so that both sets are committed to, the disk remembers.
-    let row = panel.trustee(1).rows.round(&panel.presented.commitment(), 1);
-    let own = &blinds[0];
-    let marked = run_one(&*panel.stores[0], Use { row: row.clone(), own, round_id: [7; 32] }).unwrap();
-    assert_eq!(marked, Err(RoundError::Used));
+    let trustee = panel.trustee(1);
+    let key = trustee.rows.round(&panel.presented.commitment(), 1);
+    assert_eq!(refusal(trustee.mark_used(&key, &blinds[0], [7; 32])), RoundError::Used);
     // The very same blinds, in any order, give the very same share.
     let turned: Vec<Blind> = blinds.iter().rev().cloned().collect();
     for blinds in [&blinds, &turned] {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Environment;
 use crate::opening::trustee::tests::rows;
-use crate::store::{Bucket, Outcome, Row, Write};
+use crate::store::{Bucket, Commit, Outcome, Record, Row, RowKey, Write};
 use curve25519_dalek::scalar::Scalar;
 use rand_core::{TryCryptoRng, TryRng};
 use std::collections::BTreeSet;
@@ -222,13 +222,13 @@ fn rows_of_rounds_are_read_strictly() {
     let panel = Panel::new(1, 1, &[0, 1]);
     let (blind, _) = panel.corrupt(1, &panel.request(0, 1, 1));
     for part in [Part::Blinded(blind), Part::Used([7; 32])] {
-        let value = part.value();
-        assert_eq!(Part::read(&value).unwrap().value(), value);
+        let value = part.to_value();
+        assert_eq!(Part::from_value(&value).unwrap().to_value(), value);
         for length in 0..value.len() {
-            assert!(Part::read(&value[..length]).is_err());
+            assert!(Part::from_value(&value[..length]).is_err());
         }
-        assert!(Part::read(&[value.as_slice(), &[0]].concat()).is_err());
-        assert!(Part::read(&[&[2], &value[1..]].concat()).is_err());
-        assert!(Part::read(&[&[1, 3], &value[2..]].concat()).is_err());
+        assert!(Part::from_value(&[value.as_slice(), &[0]].concat()).is_err());
+        assert!(Part::from_value(&[&[2], &value[1..]].concat()).is_err());
+        assert!(Part::from_value(&[&[1, 3], &value[2..]].concat()).is_err());
     }
 }
