@@ -1,16 +1,14 @@
 //! Driving the same-author test over the reviews of a warrant: pure, messages in and out.
 //!
-//! Whoever has the warrant's recipient key runs this; nothing that it does is believed by a
-//! trustee. It asks for one round after the other, names members who cheat, and goes on without
+//! The holder of the warrant's recipient key runs this; no trustee believes anything that it does.
+//! It asks for one round after the other, names members who cheat, and goes on without
 //! them.
 
-use super::same_author::{SameAuthorError, SameAuthorRound};
-use super::{
-    Blind, Committee, DecryptionShare, Pair, Partition, PresentedWarrant, RecipientKey, ReviewEvidence,
-    RoundRequest, SealedShare,
-};
+use super::{Blind, CheckedRound, Pair, Partition, RoundRequest, SameAuthorError};
 use crate::error::describe_errors;
 use crate::ledger::{BlindEntry, Members, RoundEntry, WarrantAction, blind_commitment};
+use crate::opening::warrant::PresentedWarrant;
+use crate::opening::{Committee, DecryptionShare, RecipientKey, ReviewEvidence, SealedShare};
 use crate::token::ReviewId;
 use crate::wire::Message;
 use core::fmt;
@@ -22,7 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// ```
 /// # use unjoin::ledger::{LedgerView, Log};
-/// # use unjoin::opening::*;
+/// # use unjoin::opening::same_author::{Comparison, ComparisonError, ComparisonRound, RoundAnswer};
+/// # use unjoin::opening::{Committee, RecipientKey, ReviewEvidence};
+/// # use unjoin::opening::{service::Trustee, warrant::PresentedWarrant};
 /// # use unjoin::{secret::SystemRng, store::MemoryStore, token::ReviewId};
 /// # fn example(
 /// #     presented: PresentedWarrant, evidence: Vec<ReviewEvidence>, committee: Committee,
@@ -81,7 +81,7 @@ struct Current {
     /// What the members are bound to.
     commitments: BTreeMap<u16, [u8; 32]>,
     /// Once all blinds are good.
-    checked: Option<SameAuthorRound>,
+    checked: Option<CheckedRound>,
 }
 
 /// A round to be run.
@@ -223,7 +223,7 @@ impl Comparison {
             return Err(self.blame(culprits));
         }
         let (committee, number, pair) = (&self.committee, current.number, &current.pair);
-        match SameAuthorRound::new(committee, &digest, number, pair, &members, &good, rng) {
+        match CheckedRound::new(committee, &digest, number, pair, &members, &good, rng) {
             Ok(checked) => current.checked = Some(checked),
             Err(SameAuthorError::SumIsIdentity) => {
                 self.give_up(&[]);
@@ -295,8 +295,8 @@ impl Comparison {
         self.partition.collusions()
     }
 
-    /// Trustees who sent something bad. Blinds are not signed: that it was they holds for whoever
-    /// knows the way on which it came.
+    /// Trustees who sent something bad. Blinds are not signed: that it was they, only the caller knows, by the way
+    /// on which it came.
     pub fn culprits(&self) -> Vec<u16> {
         self.culprits.iter().copied().collect()
     }

@@ -4,8 +4,7 @@
 use super::rows::{Intent, Mark, Rows, State};
 use super::{Trustee, TrusteeError};
 use crate::ledger::{LedgerView, ShareReleasedEntry, SignedCheckpoint, ViewError};
-use crate::opening::budget::Claim;
-use crate::opening::register::OpeningsRegister;
+use crate::opening::warrant::{Claim, OpeningsRegister};
 use crate::store::{Present, Store, StoreError, decide, read};
 use crate::time::Timestamp;
 use crate::token::Trustees;

@@ -11,8 +11,8 @@ fn no_round_before_every_review_is_charged() {
     log_round(&world, &presented, 1, [1]);
     let request = request(&world, &presented, 0, 1, 1);
     for review in 0..3 {
-        assert_eq!(refusal(trustee.blind(&request, &world.openings)), RoundError::NotCharged);
-        assert_eq!(refusal(trustee.compare(&request, &[], &world.openings)), RoundError::NotCharged);
+        assert_eq!(refusal(trustee.blind(&request, &world.openings)), SameAuthorError::NotCharged);
+        assert_eq!(refusal(trustee.compare(&request, &[], &world.openings)), SameAuthorError::NotCharged);
         assert!(settle(&world, &trustee, &presented, review).unwrap() == Answer::Charged);
     }
     appended(trustee.blind(&request, &world.openings));
@@ -25,7 +25,7 @@ fn a_warrant_that_opens_starts_no_round() {
     let presented = world.warrant(&[0, 1]);
     log_round(&world, &presented, 1, [1]);
     let request = request(&world, &presented, 0, 1, 1);
-    assert_eq!(refusal(trustee.blind(&request, &world.openings)), RoundError::Action);
+    assert_eq!(refusal(trustee.blind(&request, &world.openings)), SameAuthorError::Action);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Followed, Trustee, TrusteeError};
 use crate::ledger::{LedgerView, WarrantAction};
 use crate::name::Name;
-use crate::opening::Limit;
+use crate::opening::warrant::Limit;
 use crate::store::Store;
 
 /// Where a trustee stands.

@@ -14,21 +14,18 @@ mod answer;
 mod error;
 mod following;
 mod round;
-mod round_error;
 mod rows;
 mod status;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, OpeningRequest};
+pub use answer::{OpeningAnswer, OpeningRequest};
 pub use error::TrusteeError;
 pub use following::Followed;
-pub use round::{RoundAnswer, RoundRequest};
-pub use round_error::RoundError;
 pub use status::{Status, Used};
 
-use super::budget::BudgetPolicy;
-use super::{Committee, TrusteeSecrets, TrusteeShare, WarrantPolicy};
+use super::warrant::{BudgetPolicy, WarrantPolicy};
+use super::{Committee, TrusteeSecrets, TrusteeShare};
 use crate::environment::Environment;
 use crate::ledger::WitnessPolicy;
 use crate::store::Store;

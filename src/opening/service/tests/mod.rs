@@ -9,7 +9,9 @@ pub(in crate::opening) mod world;
 
 use super::*;
 use crate::ledger::WarrantAction;
-use crate::opening::{Answer, DecryptionShare, PresentedWarrant, SealedShare, combine};
+use crate::opening::service::OpeningAnswer;
+use crate::opening::warrant::PresentedWarrant;
+use crate::opening::{DecryptionShare, SealedShare, combine};
 use crate::secret::SystemRng;
 use crate::store::{Bucket, MemoryStore, Row};
 use world::{World, budgets};
@@ -20,10 +22,10 @@ pub(super) fn settle<S: Store>(
     trustee: &Trustee<S>,
     presented: &PresentedWarrant,
     review: usize,
-) -> Result<Answer, TrusteeError> {
+) -> Result<OpeningAnswer, TrusteeError> {
     let request = world.request(presented, review);
     match trustee.answer(&request, &world.openings)? {
-        Answer::Append(entry) => {
+        OpeningAnswer::Append(entry) => {
             world.log(&[entry]);
             trustee.answer(&request, &world.openings)
         }
@@ -33,7 +35,7 @@ pub(super) fn settle<S: Store>(
 
 /// A released share, opened by the warrant's recipient.
 pub(super) fn share(world: &World, presented: &PresentedWarrant, answer: Answer) -> DecryptionShare {
-    let Answer::Released(sealed) = answer else { panic!("{answer:?}") };
+    let OpeningAnswer::Released(sealed) = answer else { panic!("{answer:?}") };
     open(world, presented, &sealed)
 }
 
@@ -50,7 +52,7 @@ pub(super) fn rows(store: &MemoryStore) -> Vec<(u16, Row)> {
     Bucket::all().flat_map(of).collect()
 }
 
-pub(super) fn code(answer: Result<Answer, TrusteeError>) -> &'static str {
+pub(super) fn code(answer: Result<OpeningAnswer, TrusteeError>) -> &'static str {
     answer.map_or_else(|error| error.code(), |answer| panic!("{answer:?}"))
 }
 
@@ -84,8 +86,8 @@ fn asked_again_a_trustee_gives_the_same_entry_and_the_same_share() {
     let store = Arc::new(MemoryStore::new());
     let request = world.request(&presented, 0);
     let ask = || world.trustee(1, &store).answer(&request, &world.openings).unwrap();
-    let Answer::Append(entry) = ask() else { panic!("an entry comes first") };
-    assert_eq!(ask(), Answer::Append(entry.clone()));
+    let OpeningAnswer::Append(entry) = ask() else { panic!("an entry comes first") };
+    assert_eq!(ask(), OpeningAnswer::Append(entry.clone()));
     world.log(&[entry]);
     let first = share(&world, &presented, ask());
     let written = rows(&store);
@@ -103,8 +105,8 @@ fn a_warrant_that_compares_charges_each_review_and_releases_nothing() {
     world.log(&[crate::wire::Message::to_bytes(&presented.entry())]);
     for trustee in world.all_trustees() {
         for review in [0, 1] {
-            assert_eq!(settle(&world, &trustee, &presented, review).unwrap(), Answer::Charged);
-            assert_eq!(settle(&world, &trustee, &presented, review).unwrap(), Answer::Charged);
+            assert_eq!(settle(&world, &trustee, &presented, review).unwrap(), OpeningAnswer::Charged);
+            assert_eq!(settle(&world, &trustee, &presented, review).unwrap(), OpeningAnswer::Charged);
         }
     }
 }

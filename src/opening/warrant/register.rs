@@ -30,7 +30,7 @@ const SHARE: usize = 512;
 ///
 /// ```
 /// use unjoin::ledger::{ShareReleasedEntry, WarrantAction, WarrantEntry};
-/// use unjoin::opening::{BudgetPolicy, Claim, Limit, OpeningsRegister};
+/// use unjoin::opening::warrant::{BudgetPolicy, Claim, Limit, OpeningsRegister};
 /// use unjoin::{DAY, Timestamp, secret::SystemRng, token::{TrusteeKey, Trustees}, wire::Message};
 /// let key = TrusteeKey::generate(&mut SystemRng::new());
 /// let mut register = OpeningsRegister::new(Trustees::new(vec![key.public()])?);
@@ -94,24 +94,24 @@ struct LoggedTag(Vec<(u16, u64)>);
 
 /// A same-author round: its members, and what each of them is bound to.
 #[derive(Clone, Debug)]
-pub(super) struct LoggedRound {
+pub(in crate::opening) struct LoggedRound {
     members: Members,
     blinds: HashMap<u16, [u8; 32]>,
 }
 
 impl LoggedRound {
     /// The members, as the round's first entry names them.
-    pub(super) fn members(&self) -> Members {
+    pub(in crate::opening) fn members(&self) -> Members {
         self.members
     }
 
     /// A member's commitment to its blind, the first one that was logged after the round.
-    pub(super) fn commitment_of(&self, trustee: u16) -> Option<[u8; 32]> {
+    pub(in crate::opening) fn commitment_of(&self, trustee: u16) -> Option<[u8; 32]> {
         self.blinds.get(&trustee).copied()
     }
 
     /// The members who have not committed to a blind.
-    pub(super) fn missing(&self) -> Vec<u16> {
+    pub(in crate::opening) fn missing(&self) -> Vec<u16> {
         self.members.indices().filter(|index| !self.blinds.contains_key(index)).collect()
     }
 }
@@ -128,13 +128,13 @@ impl LoggedWarrant {
     }
 
     /// Where the trustee's release for this tag stands, if it counts.
-    pub(super) fn release(&self, tag: &[u8; 32], trustee: u16) -> Option<u64> {
+    pub(in crate::opening) fn release(&self, tag: &[u8; 32], trustee: u16) -> Option<u64> {
         let LoggedTag(releases) = self.tags.get(tag)?;
         releases.iter().find(|(other, _)| *other == trustee).map(|(_, index)| *index)
     }
 
     /// Whether as many tags count as its entry says, and this is none of them: it is void.
-    pub(super) fn is_full_without(&self, tag: &[u8; 32]) -> bool {
+    pub(in crate::opening) fn is_full_without(&self, tag: &[u8; 32]) -> bool {
         self.tags.len() >= usize::from(self.entry.count) && !self.tags.contains_key(tag)
     }
 }
@@ -233,7 +233,7 @@ impl OpeningsRegister {
     }
 
     /// A same-author round, once it is logged.
-    pub(super) fn round(&self, commitment: &[u8; 32], round: u16) -> Option<&LoggedRound> {
+    pub(in crate::opening) fn round(&self, commitment: &[u8; 32], round: u16) -> Option<&LoggedRound> {
         self.rounds.get(&(*commitment, round))
     }
 
@@ -270,7 +270,7 @@ impl OpeningsRegister {
 
     /// How many different reviews are charged for this action in the window that ends at `now`:
     /// by all trustees, by this one, and for this requester.
-    pub(super) fn used(
+    pub(in crate::opening) fn used(
         &self,
         window: u64,
         action: WarrantAction,

@@ -4,9 +4,8 @@ use super::following::Following;
 use super::rows::{Intent, State};
 use super::{Trustee, TrusteeError};
 use crate::ledger::{LedgerView, ShareReleasedEntry, WarrantAction};
-use crate::opening::budget::{Claim, Excess};
-use crate::opening::register::{LoggedWarrant, OpeningsRegister};
-use crate::opening::{DecryptionShare, PresentedWarrant, ReviewEvidence, SealedShare, VerifiedReview};
+use crate::opening::warrant::{Claim, Excess, LoggedWarrant, OpeningsRegister, PresentedWarrant};
+use crate::opening::{DecryptionShare, ReviewEvidence, SealedShare, VerifiedReview};
 use crate::store::{Key, Present, Record, Store, StoreError, decide, read};
 use crate::time::Timestamp;
 use crate::token::ReviewId;
@@ -26,7 +25,7 @@ pub struct OpeningRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an entry that is not logged opens nothing"]
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
-pub enum Answer {
+pub enum OpeningAnswer {
     /// This entry must stand in the openings ledger, under a published checkpoint: append it,
     /// and ask again then. Always the same bytes.
     Append(Vec<u8>),
@@ -52,7 +51,11 @@ impl<S: Store> Trustee<S> {
     /// # Errors
     /// Each condition has its own [`TrusteeError`]. On an error nothing is stored, except the
     /// verdict that an entry is void.
-    pub fn answer(&self, request: &OpeningRequest, ledger: &dyn LedgerView) -> Result<Answer, TrusteeError> {
+    pub fn answer(
+        &self,
+        request: &OpeningRequest,
+        ledger: &dyn LedgerView,
+    ) -> Result<OpeningAnswer, TrusteeError> {
         let presented = &request.presented;
         let mut following = self.follow_for(presented, ledger)?;
         let review = self.check_review(presented, &request.review)?;
@@ -115,10 +118,10 @@ impl<S: Store> Trustee<S> {
         following: &mut Following,
         presented: &PresentedWarrant,
         review: &ReviewId,
-    ) -> Result<Option<Answer>, TrusteeError> {
+    ) -> Result<Option<OpeningAnswer>, TrusteeError> {
         let (logged, cooling_off) = self.check_logged(following, presented)?;
         if let Some(until) = cooling_off {
-            return Ok(Some(Answer::Wait { until }));
+            return Ok(Some(OpeningAnswer::Wait { until }));
         }
         let register = &following.register;
         let (commitment, tag) = (presented.commitment(), presented.tag(review));
@@ -147,7 +150,7 @@ impl<S: Store> Trustee<S> {
             (None, None) if logged.is_full_without(&tag) => Err(Excess::Warrant),
             (None, None) => {
                 following.pending.insert(tag, claim);
-                return Ok(Some(Answer::Append(self.entry(&intent, tag)?)));
+                return Ok(Some(OpeningAnswer::Append(self.entry(&intent, tag)?)));
             }
         };
         // The verdict is kept before anything leaves; an earlier one stands.
@@ -211,16 +214,21 @@ impl<S: Store> Trustee<S> {
     }
 
     /// The answer for a review that is charged.
-    fn release(&self, presented: &PresentedWarrant, review: &VerifiedReview) -> Result<Answer, TrusteeError> {
+    fn release(
+        &self,
+        presented: &PresentedWarrant,
+        review: &VerifiedReview,
+    ) -> Result<OpeningAnswer, TrusteeError> {
         let terms = presented.terms();
         if terms.action() == WarrantAction::SameAuthor {
-            return Ok(Answer::Charged);
+            return Ok(OpeningAnswer::Charged);
         }
         let rng = &mut *self.environment.rng();
         let context = review.share_context(terms);
         let share = DecryptionShare::answer(&self.share, &self.committee, &context, rng);
         let share = share.map_err(|_| TrusteeError::Share)?;
         let subject = *review.review_id().as_bytes();
-        Ok(Answer::Released(SealedShare::seal(&share, terms, presented.commitment(), subject, rng)?))
+        let sealed = SealedShare::seal(&share, terms, presented.commitment(), subject, rng);
+        sealed.map(OpeningAnswer::Released).map_err(|_| TrusteeError::Seal)
     }
 }

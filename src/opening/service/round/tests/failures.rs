@@ -127,7 +127,7 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
                         trustee = start();
                     }
                 }
-                Err(TrusteeError::Round(RoundError::Used)) => break,
+                Err(TrusteeError::Round(SameAuthorError::Used)) => break,
                 Err(error) => panic!("{attempt}: {error}"),
             }
         }
@@ -174,15 +174,15 @@ fn a_disk_that_was_put_back_gives_no_second_share() {
 
     // Back to before the blind: the ledger's commitment is not known.
     let back = panel.world.trustee(1, &before);
-    assert_eq!(refusal(back.blind(&request, &panel.world.openings)), RoundError::Foreign);
-    assert_eq!(refusal(back.compare(&request, &blinds, &panel.world.openings)), RoundError::Foreign);
+    assert_eq!(refusal(back.blind(&request, &panel.world.openings)), SameAuthorError::Foreign);
+    assert_eq!(refusal(back.compare(&request, &blinds, &panel.world.openings)), SameAuthorError::Foreign);
     // Back to before the share: it is the same share again, and no other.
     let back = panel.world.trustee(1, &between);
     let mut others = blinds.clone();
     others[1] = panel.corrupt(2, &request).0;
     assert_eq!(
         refusal(back.compare(&request, &others, &panel.world.openings)),
-        RoundError::Uncommitted(vec![2])
+        SameAuthorError::Uncommitted(vec![2])
     );
     let again = back.compare(&request, &blinds, &panel.world.openings).unwrap();
     assert_eq!((panel.element(&again), again.subject()), (panel.element(&first), first.subject()));

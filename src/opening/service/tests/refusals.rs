@@ -4,7 +4,7 @@ use super::world::{CONSUMERS, FRESHNESS, OPENINGS, START, log_key, officers, wit
 use super::*;
 use crate::ledger::tile::TileId;
 use crate::ledger::{Ledger, LedgerView, Log, PolicyError, ViewError, WarrantEntry, Witness, WitnessService};
-use crate::opening::{Excess, Warrant, WarrantError};
+use crate::opening::warrant::{Excess, Warrant, WarrantError};
 use crate::wire::Message;
 use crate::{Clock, DAY};
 

@@ -1,6 +1,22 @@
-//! Warrants: a text that requesters sign, and what trustees are shown with it.
+//! Warrants: a text that requesters sign, what trustees are shown with it, who may ask for what and
+//! how much, and what the openings ledger says of them.
 
-use super::{TermsError, WarrantTerms};
+mod budget;
+mod error;
+mod policy;
+mod register;
+mod terms;
+
+pub use budget::{BudgetPolicy, Limit};
+#[doc(hidden)]
+pub use budget::{Claim, Excess};
+pub use error::WarrantError;
+pub use policy::{Requester, WarrantPolicy};
+pub(super) use register::LoggedRound;
+#[doc(hidden)]
+pub use register::{LoggedWarrant, OpeningsRegister};
+pub use terms::WarrantTerms;
+
 use crate::ledger::{
     DisclosedEntry, Note, NoteError, NoteKey, WarrantEntry, release_tag, warrant_commitment,
 };
@@ -10,11 +26,12 @@ use core::fmt;
 use rand_core::CryptoRng;
 
 /// A warrant: a signed note (C2SP signed-note) whose text is [`WarrantTerms`]. Its signatures
-/// are checked by a [`WarrantPolicy`](super::WarrantPolicy).
+/// are checked by a [`WarrantPolicy`](WarrantPolicy).
 ///
 /// ```
 /// use unjoin::ledger::{KeyName, NoteKey, WarrantAction};
-/// use unjoin::opening::{PresentedWarrant, RecipientKey, Requester, Warrant, WarrantPolicy, WarrantTerms};
+/// use unjoin::opening::RecipientKey;
+/// use unjoin::opening::warrant::{PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms};
 /// use unjoin::{DAY, Name, Timestamp, secret::SystemRng, token::ReviewId};
 /// let rng = &mut SystemRng::new();
 /// let officers = [1, 2].map(|number| KeyName::new(format!("court.example/officer{number}")));
@@ -57,7 +74,7 @@ impl Warrant {
     ///
     /// # Errors
     /// None that terms can cause.
-    pub fn draft(terms: WarrantTerms) -> Result<Self, TermsError> {
+    pub fn draft(terms: WarrantTerms) -> Result<Self, WarrantError> {
         let note = Note::new(terms.text())?;
         Ok(Self { terms, note })
     }
@@ -79,8 +96,8 @@ impl Warrant {
     /// Reads a warrant with its signatures, at least one; none is checked.
     ///
     /// # Errors
-    /// [`TermsError`].
-    pub fn parse(bytes: &[u8]) -> Result<Self, TermsError> {
+    /// [`WarrantError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, WarrantError> {
         if bytes.len() > Self::MAX_LEN {
             return Err(NoteError::TooLong.into());
         }

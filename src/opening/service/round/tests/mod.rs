@@ -7,12 +7,12 @@ mod failures;
 
 use super::*;
 use crate::algebra::Element;
+use crate::ledger::WarrantAction;
 use crate::ledger::{Members, RoundEntry};
+use crate::opening::same_author::{Comparison, ComparisonError, ComparisonRound};
+use crate::opening::service::{OpeningAnswer, OpeningRequest};
 use crate::opening::trustee::tests::world::{World, budgets};
-use crate::opening::{
-    Answer, Committee, Comparison, ComparisonError, ComparisonRound, OpeningRequest, ShareAction,
-    ShareContext,
-};
+use crate::opening::{Committee, ShareContext};
 use crate::secret::SystemRng;
 use crate::store::MemoryStore;
 use crate::token::{Digest, ReviewId};
@@ -118,14 +118,16 @@ fn warrant(world: &World, reviews: &[usize], charged: WarrantAction) -> Presente
 
 /// Has all reviews of a warrant charged.
 fn charge<S: Store>(world: &World, trustee: &Trustee<S>, presented: &PresentedWarrant) {
-    assert!(try_charge(world, trustee, presented).unwrap().iter().all(|answer| *answer == Answer::Charged));
+    assert!(
+        try_charge(world, trustee, presented).unwrap().iter().all(|answer| *answer == OpeningAnswer::Charged)
+    );
 }
 
 fn try_charge<S: Store>(
     world: &World,
     trustee: &Trustee<S>,
     presented: &PresentedWarrant,
-) -> Result<Vec<Answer>, TrusteeError> {
+) -> Result<Vec<OpeningAnswer>, TrusteeError> {
     let reviews = world.written.iter().map(|written| &written.evidence);
     let named = reviews.filter(|evidence| presented.terms().names(&evidence.presentation.review_id()));
     let requests =
@@ -134,7 +136,7 @@ fn try_charge<S: Store>(
     let ask = |request| trustee.answer(request, &world.openings);
     let mut entries = Vec::new();
     for request in &requests {
-        if let Answer::Append(entry) = ask(request)? {
+        if let OpeningAnswer::Append(entry) = ask(request)? {
             entries.push(entry);
         }
     }
@@ -192,7 +194,7 @@ fn revealed(answer: Result<RoundAnswer, TrusteeError>) -> Blind {
     }
 }
 
-fn refusal<T: core::fmt::Debug>(answer: Result<T, TrusteeError>) -> RoundError {
+fn refusal<T: core::fmt::Debug>(answer: Result<T, TrusteeError>) -> SameAuthorError {
     match answer.unwrap_err() {
         TrusteeError::Round(error) => error,
         other => panic!("{other:?}"),
@@ -247,7 +249,7 @@ fn drive(panel: &Panel, comparison: &mut Comparison, manners: &BTreeMap<u16, Man
                 // Of the escrow that it would rather open.
                 let (secrets, terms) = (panel.world.secrets(*index), request.presented.terms());
                 let escrow = *request.a.presentation.escrow();
-                let action = ShareAction::SameAuthor;
+                let action = WarrantAction::SameAuthor;
                 let context =
                     ShareContext { warrant_digest: terms.digest(), action, subject: [7; 32], escrow };
                 let share = secrets.share().unwrap();

@@ -3,7 +3,7 @@
 use super::world::stolen_key;
 use super::*;
 use crate::ledger::{LedgerView, ShareReleasedEntry};
-use crate::opening::Excess;
+use crate::opening::warrant::Excess;
 use crate::store::{Commit, Outcome, RowKey, StoreError};
 use crate::wire::Message;
 use std::collections::{BTreeMap, BTreeSet};

@@ -14,8 +14,8 @@
 use crate::algebra::transcript::hash32;
 use crate::ledger::tree::{Hash, empty_root};
 use crate::ledger::{NotePublicKey, ShareReleasedEntry, entry_id};
-use crate::opening::Blind;
-use crate::opening::budget::{Claim, Excess};
+use crate::opening::same_author::Blind;
+use crate::opening::warrant::{Claim, Excess};
 use crate::secret::hmac_sha256;
 use crate::store::{Bucket, Key, Pages, Present, Record, Store, StoreError};
 use crate::time::Timestamp;

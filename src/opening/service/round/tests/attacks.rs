@@ -4,7 +4,8 @@
 use super::*;
 use crate::algebra::Escrow;
 use crate::ledger::{LedgerView, PublishedEntry, WarrantEntry};
-use crate::opening::{EvidenceRefusal, SameAuthorError};
+use crate::opening::EvidenceRefusal;
+use crate::opening::same_author::SameAuthorError;
 use crate::token::{Accepted, Presentation};
 use crate::{Environment, algebra::Generator};
 use curve25519_dalek::scalar::Scalar;
@@ -26,12 +27,15 @@ fn a_round_without_ones_own_blind_is_refused() {
     let (panel, request) = panel();
     panel.commit(&request, &MEMBERS);
     let mut blinds = panel.reveal(&request, &MEMBERS);
-    assert_eq!(refusal(panel.compare(1, &request, &blinds[1..])), RoundError::Test(SameAuthorError::Members));
+    assert_eq!(
+        refusal(panel.compare(1, &request, &blinds[1..])),
+        SameAuthorError::Test(SameAuthorError::Members)
+    );
     let twice = [blinds[1].clone(), blinds[1].clone(), blinds[2].clone()];
-    assert_eq!(refusal(panel.compare(1, &request, &twice)), RoundError::Test(SameAuthorError::Members));
+    assert_eq!(refusal(panel.compare(1, &request, &twice)), SameAuthorError::Test(SameAuthorError::Members));
     // A good blind, with the trustee's index, by somebody else.
     blinds[0] = panel.corrupt(1, &request).0;
-    assert_eq!(refusal(panel.compare(1, &request, &blinds)), RoundError::Uncommitted(vec![1]));
+    assert_eq!(refusal(panel.compare(1, &request, &blinds)), SameAuthorError::Uncommitted(vec![1]));
 }
 
 #[test]
@@ -49,8 +53,8 @@ fn a_commitment_that_somebody_else_logged_for_a_trustee_makes_the_round_useless(
         panel.world.log(&[entry]);
         panel.commit(&request, &[2, 3]);
         let blinds = [vec![blind], panel.reveal(&request, &[2, 3])].concat();
-        assert_eq!(refusal(panel.ask(1, &request)), RoundError::Foreign);
-        assert_eq!(refusal(panel.compare(1, &request, &blinds)), RoundError::Foreign);
+        assert_eq!(refusal(panel.ask(1, &request)), SameAuthorError::Foreign);
+        assert_eq!(refusal(panel.compare(1, &request, &blinds)), SameAuthorError::Foreign);
     }
 }
 
@@ -64,7 +68,7 @@ fn a_replayed_blind_of_another_round_is_refused_and_its_member_named() {
     panel.world.log(&[entry(&second, 3, &replayed)]);
     let blinds = [panel.reveal(&second, &[1, 2]), vec![replayed]].concat();
     let refused = refusal(panel.compare(1, &second, &blinds));
-    assert_eq!(refused, RoundError::Test(SameAuthorError::Culprits(vec![3])));
+    assert_eq!(refused, SameAuthorError::Test(SameAuthorError::Culprits(vec![3])));
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn a_replayed_blind_of_another_warrant_is_refused() {
     let terms = panel.world.terms(WarrantAction::SameAuthor, &[0, 1]);
     let recipient = *crate::opening::RecipientKey::generate(&mut SystemRng::new()).public();
     let valid = terms.not_before()..=terms.not_after();
-    let other = crate::opening::WarrantTerms::new(
+    let other = crate::opening::warrant::WarrantTerms::new(
         "another case",
         terms.requester().clone(),
         terms.action(),
@@ -98,7 +102,7 @@ fn a_replayed_blind_of_another_warrant_is_refused() {
         let blinds = [panel.reveal(&again, &[1]), old[1..].to_vec()].concat();
         let compared = panel.compare(1, &again, &blinds);
         assert_eq!(compared.is_ok(), victims_blind_holds);
-        assert_eq!(refusal(panel.ask(2, &again)), RoundError::Foreign);
+        assert_eq!(refusal(panel.ask(2, &again)), SameAuthorError::Foreign);
         assert_eq!(
             refusal(panel.compare(2, &again, &blinds)).code(),
             if victims_blind_holds { "round.foreign" } else { "round.test" }
@@ -122,7 +126,7 @@ fn nobody_reveals_before_all_are_bound() {
     panel.world.openings.append(&[entry]).unwrap();
     assert_eq!(panel.ask(1, &request).unwrap(), RoundAnswer::Awaiting(vec![3]));
     let early = [panel.corrupt(1, &request).0, panel.corrupt(2, &request).0, third.clone()];
-    assert_eq!(refusal(panel.compare(1, &request, &early)), RoundError::Awaiting(vec![3]));
+    assert_eq!(refusal(panel.compare(1, &request, &early)), SameAuthorError::Awaiting(vec![3]));
     panel.world.publish();
     let blinds = [panel.reveal(&request, &[1, 2]), vec![third]].concat();
     panel.compare(1, &request, &blinds).unwrap();
@@ -139,7 +143,7 @@ fn a_commitment_that_comes_after_a_reveal_counts_for_nothing() {
     let (last, entry) = panel.corrupt(3, &request);
     panel.world.log(&[entry]);
     let blinds = [revealed, vec![last]].concat();
-    assert_eq!(refusal(panel.compare(1, &request, &blinds)), RoundError::Uncommitted(vec![3]));
+    assert_eq!(refusal(panel.compare(1, &request, &blinds)), SameAuthorError::Uncommitted(vec![3]));
 }
 
 #[test]
@@ -158,7 +162,7 @@ fn a_member_that_exchanges_its_blind_is_named() {
     panel.commit(&request, &MEMBERS);
     let mut blinds = panel.reveal(&request, &MEMBERS);
     blinds[2] = panel.corrupt(3, &request).0;
-    assert_eq!(refusal(panel.compare(1, &request, &blinds)), RoundError::Uncommitted(vec![3]));
+    assert_eq!(refusal(panel.compare(1, &request, &blinds)), SameAuthorError::Uncommitted(vec![3]));
 }
 
 #[test]
@@ -211,12 +215,12 @@ fn a_second_share_for_one_round_with_other_blinds_is_refused() {
     let first = panel.compare(1, &request, &blinds).unwrap();
     let mut others = blinds.clone();
     others[2] = panel.corrupt(3, &request).0;
-    assert_eq!(refusal(panel.compare(1, &request, &others)), RoundError::Uncommitted(vec![3]));
-    assert_eq!(refusal(panel.ask(1, &request)), RoundError::Used);
+    assert_eq!(refusal(panel.compare(1, &request, &others)), SameAuthorError::Uncommitted(vec![3]));
+    assert_eq!(refusal(panel.ask(1, &request)), SameAuthorError::Used);
     // Where a ledger was forked, so that both sets are committed to, the disk remembers.
     let trustee = panel.trustee(1);
     let key = trustee.rows.round(&panel.presented.commitment(), 1);
-    assert_eq!(refusal(trustee.mark_used(&key, &blinds[0], [7; 32])), RoundError::Used);
+    assert_eq!(refusal(trustee.mark_used(&key, &blinds[0], [7; 32])), SameAuthorError::Used);
     // The very same blinds, in any order, give the very same share.
     let turned: Vec<Blind> = blinds.iter().rev().cloned().collect();
     for blinds in [&blinds, &turned] {
@@ -232,12 +236,12 @@ fn a_set_smaller_than_t_or_with_strangers_is_refused() {
     for (round, members) in [(2, vec![1, 2]), (3, vec![1, 2, 9]), (4, vec![1])] {
         panel.log_round(round, members);
         let request = RoundRequest { round, ..request.clone() };
-        assert_eq!(refusal(panel.ask(1, &request)), RoundError::Members);
-        assert_eq!(refusal(panel.compare(1, &request, &[])), RoundError::Members);
+        assert_eq!(refusal(panel.ask(1, &request)), SameAuthorError::Members);
+        assert_eq!(refusal(panel.compare(1, &request, &[])), SameAuthorError::Members);
     }
-    assert_eq!(refusal(panel.ask(4, &request)), RoundError::NotMember);
+    assert_eq!(refusal(panel.ask(4, &request)), SameAuthorError::NotMember);
     let unlogged = RoundRequest { round: 5, ..request };
-    assert_eq!(refusal(panel.ask(1, &unlogged)), RoundError::NotLogged);
+    assert_eq!(refusal(panel.ask(1, &unlogged)), SameAuthorError::NotLogged);
 }
 
 #[test]
@@ -245,7 +249,7 @@ fn a_rounds_members_cannot_be_exchanged() {
     let (panel, request) = panel();
     panel.commit(&request, &[1, 2]);
     panel.log_round(1, [1, 2, 4]);
-    assert_eq!(refusal(panel.ask(4, &request)), RoundError::NotMember);
+    assert_eq!(refusal(panel.ask(4, &request)), SameAuthorError::NotMember);
     panel.world.log(&[panel.corrupt(4, &request).1]);
     assert_eq!(panel.ask(1, &request).unwrap(), RoundAnswer::Awaiting(vec![3]));
 }
@@ -256,12 +260,12 @@ fn a_round_is_for_one_pair() {
     panel.log_round(1, [1, 2]);
     let (first, other) = (panel.request(0, 1, 1), panel.request(0, 2, 1));
     panel.commit(&first, &[1, 2]);
-    assert_eq!(refusal(panel.ask(1, &other)), RoundError::OtherPair);
+    assert_eq!(refusal(panel.ask(1, &other)), SameAuthorError::OtherPair);
     let blinds = panel.reveal(&first, &[1, 2]);
     let refused = refusal(panel.compare(1, &other, &blinds));
-    assert_eq!(refused, RoundError::Test(SameAuthorError::Culprits(vec![1, 2])));
+    assert_eq!(refused, SameAuthorError::Test(SameAuthorError::Culprits(vec![1, 2])));
     let turned = RoundRequest { a: first.b.clone(), b: first.a.clone(), ..first };
-    assert_eq!(refusal(panel.ask(1, &turned)), RoundError::Test(SameAuthorError::Pair));
+    assert_eq!(refusal(panel.ask(1, &turned)), SameAuthorError::Test(SameAuthorError::Pair));
 }
 
 /// A generator that always says the same 64 bytes.
@@ -308,7 +312,7 @@ fn blinds_that_cancel_are_refused_even_where_a_factor_was_guessed() {
     world.log(&[first, entry(&request, 2, &second)]);
     let blinds = [revealed(trustee.blind(&request, &world.openings)), second];
     let refused = refusal(trustee.compare(&request, &blinds, &world.openings));
-    assert_eq!(refused, RoundError::Test(SameAuthorError::SumIsIdentity));
+    assert_eq!(refused, SameAuthorError::Test(SameAuthorError::SumIsIdentity));
 
     // The coordinator gives the round up.
     let evidence = world.written.iter().map(|written| written.evidence.clone()).collect();

@@ -6,11 +6,12 @@ use super::unjoin::ledger::{
     KeyName, Ledger, LedgerView, Log, NoteKey, PublishedEntry, WarrantAction, Witness, WitnessKey,
     WitnessPolicy, WitnessService,
 };
-use super::unjoin::opening::{
-    BudgetPolicy, CeremonyPlan, Limit, OpeningRequest, PresentedWarrant, RecipientKey, Requester,
-    ReviewEvidence, SealedTrusteeSecrets, Step, Trustee, TrusteePolicy, TrusteeSecrets, Warrant,
-    WarrantPolicy, WarrantTerms,
+use super::unjoin::opening::ceremony::{CeremonyPlan, Step};
+use super::unjoin::opening::service::{OpeningRequest, Trustee, TrusteePolicy};
+use super::unjoin::opening::warrant::{
+    BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms,
 };
+use super::unjoin::opening::{RecipientKey, ReviewEvidence, SealedTrusteeSecrets, TrusteeSecrets};
 use super::unjoin::secret::{SecretBytes, SystemRng};
 use super::unjoin::store::{MemoryStore, Store};
 use super::unjoin::token::{

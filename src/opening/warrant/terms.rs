@@ -15,11 +15,10 @@
 //! Every line ends in a newline. There is one text for one meaning: numbers have no leading
 //! zeros, hexadecimal digits are lower case, reviews rise, and nothing else may stand there.
 
-use super::ShareAction;
-use super::sealing::{is_canonical, is_usable};
-use crate::error::describe_errors;
-use crate::ledger::{NoteError, WarrantAction};
+use super::WarrantError;
+use crate::ledger::WarrantAction;
 use crate::name::Name;
+use crate::opening::sealing::{is_canonical, is_usable};
 use crate::time::Timestamp;
 use crate::token::{Digest, ReviewId};
 use core::fmt;
@@ -27,15 +26,6 @@ use core::ops::RangeInclusive;
 use sha2::{Digest as _, Sha256};
 
 const HEADER: &str = "unjoin/v1 warrant";
-
-impl From<WarrantAction> for ShareAction {
-    fn from(action: WarrantAction) -> Self {
-        match action {
-            WarrantAction::SameAuthor => Self::SameAuthor,
-            WarrantAction::Open => Self::Open,
-        }
-    }
-}
 
 /// What a warrant says. `Debug` prints neither the case nor the reviews.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,10 +50,10 @@ impl WarrantTerms {
     /// `case` is the requester's reference, 1 to 128 bytes of printable text; `requester` the
     /// public name; `grounds` a code that the trustees have published; `valid` the first and the
     /// last second in which trustees may answer; `recipient` the X25519 public key that shares
-    /// are sealed to, a [`RecipientKey`](super::RecipientKey)'s.
+    /// are sealed to, a [`RecipientKey`](crate::opening::RecipientKey)'s.
     ///
     /// # Errors
-    /// [`TermsError`] names the part that is out of its limits.
+    /// [`WarrantError`] names the part that is out of its limits.
     pub fn new(
         case: impl Into<String>,
         requester: Name,
@@ -72,27 +62,27 @@ impl WarrantTerms {
         valid: RangeInclusive<Timestamp>,
         recipient: [u8; 32],
         mut reviews: Vec<ReviewId>,
-    ) -> Result<Self, TermsError> {
+    ) -> Result<Self, WarrantError> {
         reviews.sort_unstable();
         let terms = Self { case: case.into(), requester, action, grounds, valid, recipient, reviews };
         terms.check().map(|()| terms)
     }
 
-    fn check(&self) -> Result<(), TermsError> {
+    fn check(&self) -> Result<(), WarrantError> {
         let length = (1..=Self::MAX_CASE).contains(&self.case.len());
         if !length || self.case.trim() != self.case || !self.case.chars().all(is_printable) {
-            return Err(TermsError::Case);
+            return Err(WarrantError::Case);
         }
         if self.valid.is_empty() {
-            return Err(TermsError::Validity);
+            return Err(WarrantError::Validity);
         }
         if !is_canonical(&self.recipient) || !is_usable(&self.recipient) {
-            return Err(TermsError::Recipient);
+            return Err(WarrantError::Recipient);
         }
         let least = if self.action == WarrantAction::SameAuthor { 2 } else { 1 };
         let rising = self.reviews.is_sorted_by(|a, b| a < b);
         if !(least..=Self::MAX_REVIEWS).contains(&self.reviews.len()) || !rising {
-            return Err(TermsError::Reviews);
+            return Err(WarrantError::Reviews);
         }
         Ok(())
     }
@@ -160,33 +150,34 @@ impl WarrantTerms {
     /// Reads the text; [`text`](Self::text) gives the same again.
     ///
     /// # Errors
-    /// [`TermsError::Line`] names the line that is missing or not in its one form; the others
+    /// [`WarrantError::Line`] names the line that is missing or not in its one form; the others
     /// as for [`new`](Self::new).
-    pub fn parse(text: &str) -> Result<Self, TermsError> {
-        let mut lines = text.strip_suffix('\n').ok_or(TermsError::Line("end"))?.split('\n');
+    pub fn parse(text: &str) -> Result<Self, WarrantError> {
+        let mut lines = text.strip_suffix('\n').ok_or(WarrantError::Line("end"))?.split('\n');
         if lines.next() != Some(HEADER) {
-            return Err(TermsError::Line("header"));
+            return Err(WarrantError::Line("header"));
         }
         let case = value(lines.next(), "case")?.to_owned();
-        let requester = parse_name(value(lines.next(), "requester")?).ok_or(TermsError::Line("requester"))?;
+        let requester =
+            parse_name(value(lines.next(), "requester")?).ok_or(WarrantError::Line("requester"))?;
         let action = match value(lines.next(), "action")? {
             "same-author" => WarrantAction::SameAuthor,
             "open" => WarrantAction::Open,
-            _ => return Err(TermsError::Line("action")),
+            _ => return Err(WarrantError::Line("action")),
         };
-        let grounds = parse_number(value(lines.next(), "grounds")?).ok_or(TermsError::Line("grounds"))?;
-        let grounds = u16::try_from(grounds).map_err(|_| TermsError::Line("grounds"))?;
+        let grounds = parse_number(value(lines.next(), "grounds")?).ok_or(WarrantError::Line("grounds"))?;
+        let grounds = u16::try_from(grounds).map_err(|_| WarrantError::Line("grounds"))?;
         let mut time = |name| {
-            let seconds = parse_number(value(lines.next(), name)?).ok_or(TermsError::Line(name))?;
-            Ok::<_, TermsError>(Timestamp::from_unix_seconds(seconds))
+            let seconds = parse_number(value(lines.next(), name)?).ok_or(WarrantError::Line(name))?;
+            Ok::<_, WarrantError>(Timestamp::from_unix_seconds(seconds))
         };
         let valid = time("not-before")?..=time("not-after")?;
-        let hash = |line, name| parse_hash(value(line, name)?).ok_or(TermsError::Line(name));
+        let hash = |line, name| parse_hash(value(line, name)?).ok_or(WarrantError::Line(name));
         let recipient = hash(lines.next(), "recipient")?;
         let mut reviews = Vec::new();
         for line in lines {
             if reviews.len() == Self::MAX_REVIEWS {
-                return Err(TermsError::Reviews);
+                return Err(WarrantError::Reviews);
             }
             reviews.push(ReviewId(hash(Some(line), "review")?));
         }
@@ -228,9 +219,9 @@ impl fmt::Display for Hex<'_> {
 }
 
 /// What stands behind a line's name.
-fn value<'a>(line: Option<&'a str>, name: &'static str) -> Result<&'a str, TermsError> {
+fn value<'a>(line: Option<&'a str>, name: &'static str) -> Result<&'a str, WarrantError> {
     let rest = line.and_then(|line| line.strip_prefix(name)).and_then(|rest| rest.strip_prefix(' '));
-    rest.ok_or(TermsError::Line(name))
+    rest.ok_or(WarrantError::Line(name))
 }
 
 /// A number in ASCII decimal without leading zeros.
@@ -272,43 +263,4 @@ fn is_printable(c: char) -> bool {
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
         | '\u{e0000}'..='\u{e007f}');
     (c == ' ' || !c.is_whitespace()) && !c.is_control() && !hidden
-}
-
-/// Why something is no warrant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TermsError {
-    /// Not a signed note, or one that is too long.
-    Note(NoteError),
-    /// The line with this name is missing or not in its one form.
-    Line(&'static str),
-    /// The case's reference.
-    Case,
-    /// The last second is before the first.
-    Validity,
-    /// The recipient's key cannot be sealed to.
-    Recipient,
-    /// Too few or too many reviews, one twice, or in the text out of order.
-    Reviews,
-}
-
-describe_errors!(TermsError {
-    Self::Note(error) => "warrant.note", Host, false, "{error}";
-    Self::Line(name) => "warrant.line", Host, false,
-        "the warrant's line {name} is missing or not in its one form: take the text unchanged, or write it anew";
-    Self::Case => "warrant.case", Host, false,
-        "a case's reference has 1 to {} bytes that show as themselves, no space before or behind",
-        WarrantTerms::MAX_CASE;
-    Self::Validity => "warrant.validity", Host, false, "a warrant ends no earlier than it begins";
-    Self::Recipient => "warrant.recipient", Host, false,
-        "the recipient is not a usable X25519 public key: take a recipient key's public half";
-    Self::Reviews => "warrant.reviews", Host, false,
-        "a warrant names 1 to {} different reviews in rising order, at least two to compare authors",
-        WarrantTerms::MAX_REVIEWS;
-});
-
-impl From<NoteError> for TermsError {
-    fn from(error: NoteError) -> Self {
-        Self::Note(error)
-    }
 }

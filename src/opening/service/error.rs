@@ -1,10 +1,11 @@
 //! Why a trustee does not answer. For the trustee's officer: which rule, and what would
 //! satisfy it; never a review, an identity or a share.
 
-use super::RoundError;
 use crate::error::describe_errors;
 use crate::ledger::{PolicyError, ViewError};
-use crate::opening::{EvidenceRefusal, Excess, SealedShareError, WarrantError};
+use crate::opening::EvidenceRefusal;
+use crate::opening::same_author::SameAuthorError;
+use crate::opening::warrant::{Excess, WarrantError};
 use crate::store::StoreError;
 
 /// Why a trustee could not be set up, did not follow the ledger, or did not answer.
@@ -44,11 +45,11 @@ pub enum TrusteeError {
     /// The release was logged where a budget had no room: for good.
     Void(Excess),
     /// The part in a same-author round is refused.
-    Round(RoundError),
+    Round(SameAuthorError),
     /// The share does not belong to its committee.
     Share,
     /// The share could not be sealed to the warrant's recipient.
-    Seal(SealedShareError),
+    Seal,
     /// The trustee's store.
     Store(StoreError),
 }
@@ -86,12 +87,13 @@ describe_errors!(TrusteeError {
     Self::Void(excess) => "trustee.void", Host, false,
         "the release was logged when the budget was used up already, so it is void for good ({excess}): log the \
          warrant anew under a new blind";
-    Self::Round(error @ (RoundError::NotCharged | RoundError::NotLogged | RoundError::Awaiting(_))) =>
+    Self::Round(error @ (SameAuthorError::NotCharged | SameAuthorError::NotLogged | SameAuthorError::Awaiting(_))) =>
         "trustee.round_early", Host, true, "{error}";
     Self::Round(error) => "trustee.round", Host, false, "{error}";
     Self::Share => "trustee.share", Operator, false,
         "the trustee's share does not belong to its committee: unseal the secrets of this epoch";
-    Self::Seal(error) => "trustee.seal", Host, false, "{error}";
+    Self::Seal => "trustee.seal", Host, false,
+        "the share could not be sealed to the warrant's recipient: log a warrant with a usable recipient key";
     Self::Store(error) => "trustee.store", Operator, true, "{error}";
 });
 
@@ -125,14 +127,8 @@ impl From<EvidenceRefusal> for TrusteeError {
     }
 }
 
-impl From<RoundError> for TrusteeError {
-    fn from(error: RoundError) -> Self {
+impl From<SameAuthorError> for TrusteeError {
+    fn from(error: SameAuthorError) -> Self {
         Self::Round(error)
-    }
-}
-
-impl From<SealedShareError> for TrusteeError {
-    fn from(error: SealedShareError) -> Self {
-        Self::Seal(error)
     }
 }

@@ -12,43 +12,15 @@
 
 use super::following::Following;
 use super::rows::Part;
-use super::{RoundError, Trustee, TrusteeError};
+use super::{Trustee, TrusteeError};
 use crate::ledger::{BlindEntry, LedgerView, WarrantAction, blind_commitment};
-use crate::opening::register::LoggedRound;
-use crate::opening::{
-    Blind, BlindingFactor, DecryptionShare, Pair, PresentedWarrant, ReviewEvidence, SameAuthorError,
-    SameAuthorRound, SealedShare, without_round,
+use crate::opening::same_author::{
+    Blind, BlindingFactor, CheckedRound, Pair, RoundAnswer, RoundRequest, SameAuthorError, without_round,
 };
+use crate::opening::warrant::{LoggedRound, PresentedWarrant};
+use crate::opening::{DecryptionShare, SealedShare};
 use crate::store::{Key, Store, StoreError, decide, read};
 use crate::wire::Message;
-
-/// One round of a warrant that compares authors: which two of its reviews.
-#[derive(Clone, Debug)]
-pub struct RoundRequest {
-    /// The warrant with its blind.
-    pub presented: PresentedWarrant,
-    /// The review with the smaller id.
-    pub a: ReviewEvidence,
-    /// The other one.
-    pub b: ReviewEvidence,
-    /// The round's number, from 1, as its entry in the ledger says.
-    pub round: u16,
-}
-
-/// What a member of a round answers before all blinds are known. Asked again it goes on from
-/// where it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
-#[must_use = "an entry that is not logged compares nothing"]
-pub enum RoundAnswer {
-    /// This entry must stand in the openings ledger, under a published checkpoint: append it,
-    /// and ask again then. Always the same bytes.
-    Append(Vec<u8>),
-    /// The entry is there; those of these members are not. Ask again when they are.
-    Awaiting(Vec<u16>),
-    /// The blind, now that all members are bound to theirs.
-    Reveal(Blind),
-}
 
 impl<S: Store> Trustee<S> {
     /// Takes part in a round that the ledger has fixed: first commits to a blind, and reveals it
@@ -57,7 +29,7 @@ impl<S: Store> Trustee<S> {
     /// # Errors
     /// The warrant, its entry and the evidence of both reviews are checked as by
     /// [`answer`](Self::answer). [`TrusteeError::ChargeAsOpening`] also when a review was opened
-    /// after it was charged. [`TrusteeError::Round`]: its [`RoundError`] says what would do.
+    /// after it was charged. [`TrusteeError::Round`]: its [`SameAuthorError`] says what would do.
     pub fn blind(
         &self,
         request: &RoundRequest,
@@ -70,19 +42,19 @@ impl<S: Store> Trustee<S> {
         let key = self.rows.round(&presented.commitment(), number);
         let part = match read(&*self.store, &key)? {
             Some(part) => part,
-            None if committed.is_some() => return Err(RoundError::Foreign.into()),
+            None if committed.is_some() => return Err(SameAuthorError::Foreign.into()),
             None => {
                 let rng = &mut *self.environment.rng();
                 // Dropped, and erased, before anybody can learn of the blind.
                 let factor = BlindingFactor::random(rng);
                 let blind = Blind::new(self.index(), number, &factor, &digest, &pair, rng);
                 drop(factor);
-                self.keep_blind(&key, blind.map_err(RoundError::from)?)?
+                self.keep_blind(&key, blind?)?
             }
         };
-        let Part::Blinded(blind) = part else { return Err(RoundError::Used.into()) };
+        let Part::Blinded(blind) = part else { return Err(SameAuthorError::Used.into()) };
         if blind.verify(number, &digest, &pair, &mut *self.environment.rng()).is_err() {
-            return Err(RoundError::OtherPair.into());
+            return Err(SameAuthorError::OtherPair.into());
         }
         let entry = BlindEntry {
             commitment: presented.commitment(),
@@ -92,7 +64,7 @@ impl<S: Store> Trustee<S> {
         };
         match (committed, logged.missing()) {
             (None, _) => Ok(RoundAnswer::Append(entry.to_bytes())),
-            (Some(other), _) if other != entry.blind => Err(RoundError::Foreign.into()),
+            (Some(other), _) if other != entry.blind => Err(SameAuthorError::Foreign.into()),
             (Some(_), missing) if !missing.is_empty() => Ok(RoundAnswer::Awaiting(missing)),
             (Some(_), _) => Ok(RoundAnswer::Reveal(blind)),
         }
@@ -104,8 +76,8 @@ impl<S: Store> Trustee<S> {
     /// same blinds it is the same share, sealed anew.
     ///
     /// # Errors
-    /// As [`blind`](Self::blind). [`RoundError::Uncommitted`] and, in [`RoundError::Test`],
-    /// `Culprits` name the members whose blinds are bad.
+    /// As [`blind`](Self::blind). [`SameAuthorError::Uncommitted`] and [`SameAuthorError::Culprits`] name the
+    /// members whose blinds are bad.
     pub fn compare(
         &self,
         request: &RoundRequest,
@@ -117,7 +89,7 @@ impl<S: Store> Trustee<S> {
         let digest = presented.warrant().digest();
         let missing = logged.missing();
         if !missing.is_empty() {
-            return Err(RoundError::Awaiting(missing).into());
+            return Err(SameAuthorError::Awaiting(missing).into());
         }
         let is_bound = |blind: &&Blind| {
             let bound = blind_commitment(&digest, &blind.to_bytes());
@@ -126,20 +98,21 @@ impl<S: Store> Trustee<S> {
         let uncommitted: Vec<u16> =
             blinds.iter().filter(|blind| !is_bound(blind)).map(Blind::index).collect();
         if !uncommitted.is_empty() {
-            return Err(RoundError::Uncommitted(uncommitted).into());
+            return Err(SameAuthorError::Uncommitted(uncommitted).into());
         }
         let rng = &mut *self.environment.rng();
         let members: Vec<u16> = logged.members().indices().collect();
         let committee = &self.committee;
-        let round = SameAuthorRound::new(committee, &digest, number, &pair, &members, blinds, rng);
-        let round = round.map_err(RoundError::from)?;
+        let round = CheckedRound::new(committee, &digest, number, &pair, &members, blinds, rng);
+        let round = round?;
         let own = blinds.iter().find(|blind| blind.index() == self.index());
-        let own = own.ok_or(RoundError::Foreign)?;
+        let own = own.ok_or(SameAuthorError::Foreign)?;
         let round_id = round.context().subject;
         let share = DecryptionShare::answer(&self.share, committee, round.context(), rng);
         let share = share.map_err(|_| TrusteeError::Share)?;
         self.mark_used(&self.rows.round(&presented.commitment(), number), own, round_id)?;
-        Ok(SealedShare::seal(&share, presented.terms(), presented.commitment(), round_id, rng)?)
+        let sealed = SealedShare::seal(&share, presented.terms(), presented.commitment(), round_id, rng);
+        sealed.map_err(|_| TrusteeError::Seal)
     }
 
     /// Follows the ledger; then whether the warrant compares these two reviews, a round is needed
@@ -153,25 +126,25 @@ impl<S: Store> Trustee<S> {
         let presented = &request.presented;
         let following = self.follow_for(presented, ledger)?;
         if presented.terms().action() != WarrantAction::SameAuthor {
-            return Err(RoundError::Action.into());
+            return Err(SameAuthorError::Action.into());
         }
         let a = self.check_review(presented, &request.a)?;
         let b = self.check_review(presented, &request.b)?;
         let pair = Pair::new((*a.review_id(), *a.escrow()), (*b.review_id(), *b.escrow()));
-        let pair = pair.map_err(RoundError::from)?;
-        if without_round(&pair).map_err(RoundError::from)?.is_some() {
-            return Err(RoundError::from(SameAuthorError::NoRound).into());
+        let pair = pair?;
+        if without_round(&pair)?.is_some() {
+            return Err(SameAuthorError::NoRound.into());
         }
         self.check_charged(&following, presented)?;
         let round = following.register.round(&presented.commitment(), request.round);
-        let round = round.ok_or(RoundError::NotLogged)?;
+        let round = round.ok_or(SameAuthorError::NotLogged)?;
         let members = round.members();
         let known = members.indices().all(|index| index <= self.committee.trustees());
         if !known || members.count() < self.committee.threshold() {
-            return Err(RoundError::Members.into());
+            return Err(SameAuthorError::LoggedMembers.into());
         }
         if !members.contains(self.index()) {
-            return Err(RoundError::NotMember.into());
+            return Err(SameAuthorError::NotMember.into());
         }
         Ok((pair, round.clone()))
     }
@@ -181,13 +154,13 @@ impl<S: Store> Trustee<S> {
     fn check_charged(&self, following: &Following, presented: &PresentedWarrant) -> Result<(), TrusteeError> {
         let (logged, cooling_off) = self.check_logged(following, presented)?;
         if cooling_off.is_some() {
-            return Err(RoundError::NotCharged.into());
+            return Err(SameAuthorError::NotCharged.into());
         }
         self.check_unopened(&following.register, logged, presented)?;
         let key = |review| self.rows.intent(&presented.tag(review));
         let keys: Vec<_> = presented.terms().reviews().iter().map(key).collect();
         for intent in read(&*self.store, &keys)? {
-            let verdict = intent.and_then(|intent| intent.verdict).ok_or(RoundError::NotCharged)?;
+            let verdict = intent.and_then(|intent| intent.verdict).ok_or(SameAuthorError::NotCharged)?;
             verdict.map_err(TrusteeError::Void)?;
         }
         Ok(())
@@ -210,12 +183,12 @@ impl<S: Store> Trustee<S> {
     fn mark_used(&self, key: &Key<Part>, own: &Blind, round_id: [u8; 32]) -> Result<(), TrusteeError> {
         decide(&*self.store, key.clone(), |part, change| match part {
             Some(Part::Used(used)) if used == round_id => Ok(()),
-            Some(Part::Used(_)) => Err(RoundError::Used.into()),
+            Some(Part::Used(_)) => Err(SameAuthorError::Used.into()),
             Some(Part::Blinded(kept)) if kept == *own => {
                 change.put(key, &Part::Used(round_id));
                 Ok(())
             }
-            Some(Part::Blinded(_)) | None => Err(RoundError::Foreign.into()),
+            Some(Part::Blinded(_)) | None => Err(SameAuthorError::Foreign.into()),
         })
     }
 }

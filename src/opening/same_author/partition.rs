@@ -4,7 +4,7 @@
 //! m reviews by one author take m - 1 rounds, and by m authors m (m - 1) / 2. The trustees'
 //! budget is charged by the reviews of the warrant, whatever the rounds.
 
-use super::same_author::{Pair, SameAuthorError, without_round};
+use super::{Pair, SameAuthorError, without_round};
 use crate::algebra::Escrow;
 use crate::token::ReviewId;
 use std::collections::VecDeque;
@@ -12,10 +12,11 @@ use std::collections::VecDeque;
 /// The state of a comparison of many reviews under one escrow key.
 ///
 /// ```
-/// # use unjoin::{algebra::Escrow, opening::{Partition, SameAuthorError}, token::ReviewId};
+/// # use unjoin::opening::same_author::{Pair, Partition, SameAuthorError};
+/// # use unjoin::{algebra::Escrow, token::ReviewId};
 /// # fn example(
 /// #     reviews: Vec<(ReviewId, Escrow)>,
-/// #     rounds: impl Fn(&unjoin::opening::Pair) -> bool,
+/// #     rounds: impl Fn(&Pair) -> bool,
 /// # ) -> Result<(), SameAuthorError> {
 /// let mut partition = Partition::new(reviews)?;
 /// while let Some(pair) = partition.next_pair() {

@@ -1,15 +1,11 @@
-//! Do two reviews have one author? Answered by t trustees without unmasking anybody.
-//!
-//! With escrows `(E1a, E2a)` and `(E1b, E2b)` under one key, the difference encrypts
-//! `U_a - U_b`. Every member of a set multiplies it by a factor of its own and proves it
-//! ([`Blind`]); the sum of the blinded differences is then decrypted by shares bound to this
-//! round. The result is the identity exactly if the authors are equal, and otherwise a
-//! random point: nothing else is learnt.
+//! Two reviews under one escrow key, the blinds of a round on them, and what its shares are bound to.
 
-use super::{Committee, DecryptionShare, OpeningError, ShareAction, ShareContext, combine, share};
+use super::SameAuthorError;
 use crate::algebra::proof::{Base, Equation, Proof, Statement, prove, verify};
 use crate::algebra::{Element, Escrow, Generator, transcript::Transcript};
-use crate::error::describe_errors;
+use crate::ledger::WarrantAction;
+use crate::opening::share::{self, DecryptionShare, ShareContext};
+use crate::opening::{Committee, OpeningError};
 use crate::secret::SecretScalar;
 use crate::token::{Digest, ReviewId, VerifyError};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
@@ -167,11 +163,11 @@ impl Blind {
 
 /// A round whose blinds were checked: what its shares are bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SameAuthorRound {
+pub struct CheckedRound {
     context: ShareContext,
 }
 
-impl SameAuthorRound {
+impl CheckedRound {
     /// Checks the blinds of the fixed `members` (indices in rising order) of a round.
     ///
     /// # Errors
@@ -218,7 +214,7 @@ impl SameAuthorRound {
         };
         let escrow = Escrow { e1: sum(|blind| &blind.v1)?, e2: sum(|blind| &blind.v2)? };
         let subject = round_id(warrant_digest, round, pair, &sorted);
-        let action = ShareAction::SameAuthor;
+        let action = WarrantAction::SameAuthor;
         Ok(Self { context: ShareContext { warrant_digest: *warrant_digest, action, subject, escrow } })
     }
 
@@ -232,14 +228,14 @@ impl SameAuthorRound {
     /// comparison with the identity leaves this function.
     ///
     /// # Errors
-    /// As [`combine`](super::combine()) does.
+    /// As [`combine`](crate::opening::combine()) does.
     pub fn answer(
         &self,
         committee: &Committee,
         shares: &[DecryptionShare],
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<bool, OpeningError> {
-        let decrypted = combine::decrypt(committee, &self.context, shares, rng)?;
+        let decrypted = share::decrypt(committee, &self.context, shares, rng)?;
         Ok((self.context.escrow.e2.point() - decrypted).is_identity())
     }
 }
@@ -259,38 +255,6 @@ fn round_id(warrant_digest: &Digest, round: u16, pair: &Pair, blinds: &[&Blind])
     });
     all.finish32()
 }
-
-/// Why a same-author test gives no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SameAuthorError {
-    /// The two reviews are one, or are not in the order of their ids.
-    Pair,
-    /// Only `E2a = E2b`.
-    OnlySecondEqual,
-    /// `E1a = E1b`: the answer is public, no round is run.
-    NoRound,
-    /// The member set has fewer than t distinct members, or the blinds are not theirs.
-    Members,
-    /// These members' blinds do not verify.
-    Culprits(Vec<u16>),
-    /// The blinds cancel: members colluded.
-    SumIsIdentity,
-}
-
-describe_errors!(SameAuthorError {
-    Self::Pair => "same_author.pair", Host, false, "compare two different reviews, the smaller id first";
-    Self::OnlySecondEqual => "same_author.only_e2", Operator, false,
-        "only the second parts of the escrows are equal: no answer is given; report it";
-    Self::NoRound => "same_author.no_round", Host, false,
-        "the first parts of the escrows are equal: the answer is public, run no round";
-    Self::Members => "same_author.members", Operator, false,
-        "a round needs the blinds of exactly its t or more distinct members";
-    Self::Culprits(indices) => "same_author.culprits", Operator, false,
-        "the blinds of trustees {indices:?} do not verify: report them and start a new round without them";
-    Self::SumIsIdentity => "same_author.cancelled", Operator, false,
-        "the blinds cancel each other: report it and start a new round";
-});
 
 impl Message for Blind {
     const KIND: u8 = 7;

@@ -1,13 +1,12 @@
-//! Why a trustee takes no part, or no further part, in a same-author round.
+//! Why a same-author test gives no answer.
 
 use crate::error::describe_errors;
-use crate::opening::SameAuthorError;
 
-/// Why a trustee neither commits to a blind, nor reveals it, nor releases a share in a
-/// same-author round.
+/// Why two reviews cannot be compared, or a trustee neither commits to a blind, nor reveals it, nor
+/// releases a share in a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RoundError {
+pub enum SameAuthorError {
     /// The warrant does not compare authors.
     Action,
     /// Not all reviews of the warrant are charged by this trustee.
@@ -15,7 +14,7 @@ pub enum RoundError {
     /// The round's entry is not in the ledger.
     NotLogged,
     /// The round that the ledger fixed has fewer than t members, or one that is no trustee.
-    Members,
+    LoggedMembers,
     /// This trustee is not a member of the round.
     NotMember,
     /// The ledger's commitment for this trustee's blind is not that of the blind in its store.
@@ -28,18 +27,28 @@ pub enum RoundError {
     Uncommitted(Vec<u16>),
     /// The trustee has released its share of this round.
     Used,
-    /// The pair or its blinds are refused.
-    Test(SameAuthorError),
+    /// The two reviews are one, or are not in the order of their ids.
+    Pair,
+    /// Only `E2a = E2b`.
+    OnlySecondEqual,
+    /// `E1a = E1b`: the answer is public, no round is run.
+    NoRound,
+    /// The member set has fewer than t distinct members, or the blinds are not theirs.
+    Members,
+    /// These members' blinds do not verify.
+    Culprits(Vec<u16>),
+    /// The blinds cancel: members colluded.
+    SumIsIdentity,
 }
 
-describe_errors!(RoundError {
+describe_errors!(SameAuthorError {
     Self::Action => "round.action", Host, false,
         "the warrant opens reviews and compares none: present one for the action same-author";
     Self::NotCharged => "round.not_charged", Host, true,
         "rounds are run when all reviews of the warrant are charged: ask this trustee to answer for each of them first";
     Self::NotLogged => "round.not_logged", Host, true,
         "the round's entry is not in the openings ledger under a published checkpoint: log it, and ask again when it is";
-    Self::Members => "round.members", Host, false,
+    Self::LoggedMembers => "round.members", Host, false,
         "the ledger's first entry of the round names fewer than t members, or one that is no trustee: log a new round";
     Self::NotMember => "round.not_member", Host, false,
         "this trustee is no member of the round as the ledger's first entry of it says: ask the members";
@@ -55,11 +64,15 @@ describe_errors!(RoundError {
          without them";
     Self::Used => "round.used", Host, false,
         "this trustee has released its one share of the round: ask for it with the same blinds, or log a new round";
-    Self::Test(error) => "round.test", Host, false, "{error}";
+    Self::Pair => "same_author.pair", Host, false, "compare two different reviews, the smaller id first";
+    Self::OnlySecondEqual => "same_author.only_e2", Operator, false,
+        "only the second parts of the escrows are equal: no answer is given; report it";
+    Self::NoRound => "same_author.no_round", Host, false,
+        "the first parts of the escrows are equal: the answer is public, run no round";
+    Self::Members => "same_author.members", Operator, false,
+        "a round needs the blinds of exactly its t or more distinct members";
+    Self::Culprits(indices) => "same_author.culprits", Operator, false,
+        "the blinds of trustees {indices:?} do not verify: report them and start a new round without them";
+    Self::SumIsIdentity => "same_author.cancelled", Operator, false,
+        "the blinds cancel each other: report it and start a new round";
 });
-
-impl From<SameAuthorError> for RoundError {
-    fn from(error: SameAuthorError) -> Self {
-        Self::Test(error)
-    }
-}
