@@ -12,9 +12,9 @@ use unjoin::ledger::{
     Members, OpenedEntry, PublishedEntry, RemovedEntry, RoundEntry, ShareReleasedEntry, WarrantAction,
     WarrantEntry, WithdrawnEntry, tree,
 };
-use unjoin::opening::{
-    Blind, CeremonyPlan, Committee, DecryptionShare, SealedShare, SignedCommittee, insecure_test_dealer,
-};
+use unjoin::opening::ceremony::CeremonyPlan;
+use unjoin::opening::same_author::Blind;
+use unjoin::opening::{Committee, DecryptionShare, SealedShare, SignedCommittee, insecure_test_dealer};
 use unjoin::secret::SystemRng;
 use unjoin::token::{
     Accepted, AuthorProof, CohortManifest, Enrolment, EscrowKeyCertificate, Grant, IssuerKey, Offer,

@@ -8,7 +8,7 @@
 extern crate unjoin;
 
 mod common;
-#[path = "../src/opening/trustee/tests/world.rs"]
+#[path = "../src/opening/service/tests/world.rs"]
 mod world;
 
 use common::Directory;
@@ -20,10 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs, thread};
 use unjoin::ledger::{DirectoryView, ShareReleasedEntry, export};
-use unjoin::opening::{
-    Answer, BudgetPolicy, OpeningRequest, PresentedWarrant, ReviewEvidence, SealedShare,
-    SealedTrusteeSecrets, Trustee, TrusteeError,
-};
+use unjoin::opening::service::{OpeningAnswer, OpeningRequest, Trustee, TrusteeError};
+use unjoin::opening::warrant::{BudgetPolicy, PresentedWarrant};
+use unjoin::opening::{ReviewEvidence, SealedShare, SealedTrusteeSecrets};
 use unjoin::secret::SystemRng;
 use unjoin::store::RedbStore;
 use unjoin::token::IssuerPublicKey;
@@ -86,8 +85,8 @@ fn live_until_killed(directory: &Path, seconds: u64) -> ! {
     loop {
         for (review, request) in requests.iter().enumerate() {
             let line = match trustee.answer(request, &ledger) {
-                Ok(Answer::Append(entry)) => format!("append {review} {}", hex(&entry)),
-                Ok(Answer::Released(share)) => format!("released {review} {}", hex(&share.to_bytes())),
+                Ok(OpeningAnswer::Append(entry)) => format!("append {review} {}", hex(&entry)),
+                Ok(OpeningAnswer::Released(share)) => format!("released {review} {}", hex(&share.to_bytes())),
                 Ok(other) => panic!("{other:?}"),
                 Err(TrusteeError::Budget(_)) => format!("refused {review} -"),
                 Err(error) => panic!("{error}"),

@@ -4,10 +4,9 @@ use crate::line::{Line, Mistake};
 use curve25519_dalek::{RistrettoPoint, Scalar, ristretto::CompressedRistretto};
 use unjoin::Name;
 use unjoin::algebra::{Element, Escrow, EscrowKey};
-use unjoin::opening::{
-    Blind, Committee, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext, combine,
-    without_round,
-};
+use unjoin::ledger::WarrantAction;
+use unjoin::opening::same_author::{Blind, CheckedRound, Pair, without_round};
+use unjoin::opening::{Committee, DecryptionShare, ShareContext, combine};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
     Accepted, AuthorAction, AuthorProof, Enrolment, EnrolmentContext, Grant, IssuerKey, IssuerPublicKey,
@@ -197,15 +196,15 @@ fn author(line: &Line) -> Verdict {
     }
 }
 
-fn share_context(line: &Line, action: ShareAction) -> Result<ShareContext, Stop> {
+fn share_context(line: &Line, action: WarrantAction) -> Result<ShareContext, Stop> {
     let (warrant_digest, subject) = (line.array("warrant_digest")?, line.array("review_id")?);
     Ok(ShareContext { warrant_digest, action, subject, escrow: escrow(line, "")? })
 }
 
 fn share(line: &Line) -> Verdict {
     let action = match line.number("action")? {
-        1 => ShareAction::SameAuthor,
-        2 => ShareAction::Open,
+        1 => WarrantAction::SameAuthor,
+        2 => WarrantAction::Open,
         _ => return Err(Stop::Refused),
     };
     if !line.has("Y_shares") && line.has("Y_i") {
@@ -268,7 +267,7 @@ fn committee(line: &Line) -> Result<Committee, Stop> {
 }
 
 fn opening(line: &Line) -> Verdict {
-    let (committee, context) = (committee(line)?, share_context(line, ShareAction::Open)?);
+    let (committee, context) = (committee(line)?, share_context(line, WarrantAction::Open)?);
     let author = element(line, "U")?;
     let shares: Vec<DecryptionShare> = messages(line, "shares")?;
     expect(combine(&committee, &context, &shares, &mut rng()).map_err(refused)? == author)
@@ -286,7 +285,7 @@ fn same_author(line: &Line) -> Verdict {
     }
     let members = line.numbers("members")?.into_iter().map(|index| u16::try_from(index).map_err(refused));
     let members: Vec<u16> = members.collect::<Result<_, _>>()?;
-    let round = SameAuthorRound::new(&committee, &warrant, round, &pair, &members, &blinds, &mut rng());
+    let round = CheckedRound::new(&committee, &warrant, round, &pair, &members, &blinds, &mut rng());
     let shares: Vec<DecryptionShare> = messages(line, "shares")?;
     let answer = round.map_err(refused)?.answer(&committee, &shares, &mut rng()).map_err(refused)?;
     expect(answer == same)

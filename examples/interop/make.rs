@@ -5,9 +5,10 @@ use crate::generator::{Draw, Generator};
 use crate::line::{Line, Mistake, hex};
 use unjoin::Name;
 use unjoin::algebra::Element;
+use unjoin::ledger::WarrantAction;
+use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
 use unjoin::opening::{
-    Blind, BlindingFactor, Committee, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext,
-    TrusteeShare, combine, insecure_test_dealer,
+    Committee, DecryptionShare, ShareContext, TrusteeShare, combine, insecure_test_dealer,
 };
 use unjoin::secret::SecretBytes;
 use unjoin::token::{
@@ -226,7 +227,7 @@ impl World {
     fn opening(&self, of: &Reviewed, author: Element, rng: &mut Generator) -> Made<Vec<Line>> {
         let context = ShareContext {
             warrant_digest: rng.array(),
-            action: ShareAction::Open,
+            action: WarrantAction::Open,
             subject: *of.presentation.review_id().as_bytes(),
             escrow: *of.presentation.escrow(),
         };
@@ -279,7 +280,7 @@ impl World {
             );
             blinds.push(blind);
         }
-        let checked = SameAuthorRound::new(&self.committee, &warrant, round, &pair, &members, &blinds, rng)?;
+        let checked = CheckedRound::new(&self.committee, &warrant, round, &pair, &members, &blinds, rng)?;
         let shares = self.shares(checked.context(), "a share of a round", &mut lines, rng)?;
         lines.push(
             with_pair(self.committee_fields("same_author", "a same-author round"))

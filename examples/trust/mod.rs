@@ -20,7 +20,7 @@ use super::Outcome;
 use unjoin::Name;
 use unjoin::algebra::Element;
 use unjoin::ledger::{NotePublicKey, WarrantAction, WitnessPolicy, WitnessPublicKey};
-use unjoin::opening::{Requester, WarrantPolicy};
+use unjoin::opening::warrant::{Requester, WarrantPolicy};
 use unjoin::token::{IssuerPublicKey, TrusteePublicKey, Trustees};
 
 /// Whom the reader believes.

@@ -8,7 +8,9 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use unjoin::ledger::{LedgerView, entry_id};
-use unjoin::opening::{Answer, OpeningRequest, PresentedWarrant, ReviewEvidence, Trustee};
+use unjoin::opening::ReviewEvidence;
+use unjoin::opening::service::{OpeningAnswer, OpeningRequest, Trustee};
+use unjoin::opening::warrant::PresentedWarrant;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::wire::Message;
 
@@ -50,7 +52,7 @@ pub(crate) fn answer(arguments: &AnswerArguments, screen: &mut dyn Write) -> Out
         writeln!(screen, "Nothing was written.")?;
         return Ok(());
     }
-    let charges = matches!(would, Answer::Append(_));
+    let charges = matches!(would, OpeningAnswer::Append(_));
     if charges && !yes && ask("charge your budget for this review, for good? type yes: ")? != "yes" {
         return Err("nothing was written".into());
     }
@@ -59,17 +61,21 @@ pub(crate) fn answer(arguments: &AnswerArguments, screen: &mut dyn Write) -> Out
     write(&trustee, &request, &view, out, screen)
 }
 
-fn tell(answer: &Answer, dry_run: bool, screen: &mut dyn Write) -> Outcome<()> {
+fn tell(answer: &OpeningAnswer, dry_run: bool, screen: &mut dyn Write) -> Outcome<()> {
     let first = if dry_run { "Would be:    " } else { "Next:        " };
     match answer {
-        Answer::Append(_) => {
+        OpeningAnswer::Append(_) => {
             writeln!(screen, "{first}an entry that says you release a share; log it, then answer again")?
         }
-        Answer::Wait { until } => {
+        OpeningAnswer::Wait { until } => {
             writeln!(screen, "{first}wait; the cooling-off is over on {}", utc(*until))?
         }
-        Answer::Released(_) => writeln!(screen, "{first}your share, sealed to the recipient of the warrant")?,
-        Answer::Charged => writeln!(screen, "{first}nothing; the review is charged, rounds can be run")?,
+        OpeningAnswer::Released(_) => {
+            writeln!(screen, "{first}your share, sealed to the recipient of the warrant")?
+        }
+        OpeningAnswer::Charged => {
+            writeln!(screen, "{first}nothing; the review is charged, rounds can be run")?
+        }
     }
     Ok(())
 }
@@ -82,14 +88,14 @@ fn write<S: Store>(
     screen: &mut dyn Write,
 ) -> Outcome<()> {
     let (name, bytes) = match trustee.answer(request, view)? {
-        Answer::Append(entry) => (format!("entry-{}.bin", hex(&entry_id(&entry))), entry),
-        Answer::Released(share) => {
+        OpeningAnswer::Append(entry) => (format!("entry-{}.bin", hex(&entry_id(&entry))), entry),
+        OpeningAnswer::Released(share) => {
             let commitment = PresentedWarrant::commitment(&request.presented);
             let subject = request.review.presentation.review_id();
             let name = [&commitment[..4], &subject.as_bytes()[..4]].map(hex).join("-");
             (format!("share-{}-{name}.bin", trustee.index()), share.to_bytes())
         }
-        Answer::Wait { .. } | Answer::Charged => return Ok(()),
+        OpeningAnswer::Wait { .. } | OpeningAnswer::Charged => return Ok(()),
     };
     let path = out.join(name);
     fs::write(&path, bytes)?;

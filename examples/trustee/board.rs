@@ -4,7 +4,8 @@ use super::Outcome;
 use super::trust::{hex, unhex};
 use std::fs;
 use std::path::{Path, PathBuf};
-use unjoin::opening::{CeremonyPlan, RoundMessage, SignedCommittee};
+use unjoin::opening::SignedCommittee;
+use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan};
 use unjoin::token::{TrusteePublicKey, Trustees};
 use unjoin::wire::Message;
 
@@ -62,20 +63,20 @@ impl Board {
     }
 
     /// Named by what they hold, so that copies of many directories go into one.
-    pub(crate) fn write_message(&self, message: &RoundMessage) -> Outcome<()> {
+    pub(crate) fn write_message(&self, message: &CeremonyMessage) -> Outcome<()> {
         let name = format!("message-{}-{}.bin", message.index(), hex(&message.digest()));
         Ok(fs::write(self.directory.join(name), message.to_bytes())?)
     }
 
-    pub(crate) fn messages(&self) -> Outcome<Vec<RoundMessage>> {
-        let read = |path: PathBuf| match RoundMessage::from_bytes(&fs::read(&path)?) {
+    pub(crate) fn messages(&self) -> Outcome<Vec<CeremonyMessage>> {
+        let read = |path: PathBuf| match CeremonyMessage::from_bytes(&fs::read(&path)?) {
             Ok(message) => Ok(Some(message)),
             Err(error) => {
                 println!("{}: {error}", path.display());
                 Ok(None)
             }
         };
-        let messages: Outcome<Vec<Option<RoundMessage>>> =
+        let messages: Outcome<Vec<Option<CeremonyMessage>>> =
             self.files("message-")?.into_iter().map(read).collect();
         Ok(messages?.into_iter().flatten().collect())
     }

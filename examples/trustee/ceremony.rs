@@ -11,7 +11,8 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 use unjoin::PassphraseCost;
-use unjoin::opening::{CeremonyError, CeremonyPlan, Step, TrusteeSecrets};
+use unjoin::opening::TrusteeSecrets;
+use unjoin::opening::ceremony::{CeremonyError, CeremonyPlan, Step};
 use unjoin::secret::SystemRng;
 
 #[derive(Args)]

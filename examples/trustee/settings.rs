@@ -12,7 +12,8 @@
 
 use super::Outcome;
 use super::trust::Trust;
-use unjoin::opening::{BudgetPolicy, Limit, TrusteePolicy};
+use unjoin::opening::service::TrusteePolicy;
+use unjoin::opening::warrant::{BudgetPolicy, Limit};
 use unjoin::token::Trustees;
 
 pub(crate) fn parse(text: &str) -> Outcome<(TrusteePolicy, Trustees)> {

@@ -5,7 +5,8 @@ use super::{Outcome, Where};
 use std::io::Write;
 use unjoin::Timestamp;
 use unjoin::ledger::{LedgerView, WarrantAction, entry_id};
-use unjoin::opening::{PresentedWarrant, Status, Used};
+use unjoin::opening::service::{Status, Used};
+use unjoin::opening::warrant::PresentedWarrant;
 use unjoin::wire::Message;
 
 /// `show-warrant`.

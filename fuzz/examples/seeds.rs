@@ -9,7 +9,8 @@ use curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED;
 use std::path::Path;
 use unjoin::PassphraseCost;
 use unjoin::ledger::{CosignedEntry, InclusionProof};
-use unjoin::opening::{CeremonyPlan, RoundMessage, Step, TrusteeSecrets};
+use unjoin::opening::TrusteeSecrets;
+use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Step};
 use unjoin::token::Trustees;
 use unjoin::wire::Message;
 use unjoin_fuzz::{for_every_kind, kinds::stretched, random::Repeatable};
@@ -68,7 +69,7 @@ fn ceremony() -> Vec<(String, Vec<u8>)> {
     let mut secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
     let keys = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).expect("three keys");
     let plan = CeremonyPlan::key_generation(2, keys, rng).expect("2 of 3");
-    let mut messages: Vec<RoundMessage> = Vec::new();
+    let mut messages: Vec<CeremonyMessage> = Vec::new();
     for trustee in &mut secrets {
         trustee.join(plan.clone(), rng).expect("idle");
     }

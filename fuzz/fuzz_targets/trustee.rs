@@ -6,7 +6,7 @@
 
 extern crate unjoin;
 
-#[path = "../../src/opening/trustee/tests/world.rs"]
+#[path = "../../src/opening/service/tests/world.rs"]
 mod world;
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -14,7 +14,8 @@ use libfuzzer_sys::fuzz_target;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex};
 use unjoin::ledger::{DisclosedEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
-use unjoin::opening::{Answer, BudgetPolicy, Limit, PresentedWarrant, Trustee};
+use unjoin::opening::service::{OpeningAnswer, Trustee};
+use unjoin::opening::warrant::{BudgetPolicy, Limit, PresentedWarrant};
 use unjoin::store::MemoryStore;
 use unjoin::token::ReviewId;
 use unjoin::wire::Message;
@@ -99,19 +100,19 @@ fn history(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
                 let request = world.request(&presented[warrant], review);
                 let expected = model.answer(world, at, warrant, review);
                 let given = match trustees[at].answer(&request, &world.openings) {
-                    Ok(Answer::Append(entry)) => {
+                    Ok(OpeningAnswer::Append(entry)) => {
                         if !handed_out.contains(&entry) {
                             handed_out.push(entry.clone());
                         }
                         Expected::Append(entry)
                     }
-                    Ok(Answer::Wait { until }) => Expected::Wait(until.as_unix_seconds()),
-                    Ok(Answer::Released(share)) => {
+                    Ok(OpeningAnswer::Wait { until }) => Expected::Wait(until.as_unix_seconds()),
+                    Ok(OpeningAnswer::Released(share)) => {
                         let opened = world.recipient.open(&share, presented[warrant].terms());
                         assert_eq!(opened.unwrap().index(), at as u16 + 1);
                         Expected::Released
                     }
-                    Ok(Answer::Charged) => Expected::Charged,
+                    Ok(OpeningAnswer::Charged) => Expected::Charged,
                     Err(error) => Expected::Refused(error.code()),
                 };
                 assert_eq!(given, expected);

@@ -10,7 +10,7 @@ macro_rules! for_every_kind {
         $do!(unjoin::token::Presentation);
         $do!(unjoin::token::AuthorProof);
         $do!(unjoin::opening::DecryptionShare);
-        $do!(unjoin::opening::Blind);
+        $do!(unjoin::opening::same_author::Blind);
         $do!(unjoin::token::Accepted);
         $do!(unjoin::token::Offer);
         $do!(unjoin::token::CohortManifest);
@@ -32,12 +32,12 @@ macro_rules! for_every_kind {
         $do!(unjoin::ledger::BlindEntry);
         $do!(unjoin::ledger::OpenedEntry);
         $do!(unjoin::ledger::DisclosedEntry);
-        $do!(unjoin::opening::CeremonyPlan);
-        $do!(unjoin::opening::RoundMessage);
+        $do!(unjoin::opening::ceremony::CeremonyPlan);
+        $do!(unjoin::opening::ceremony::CeremonyMessage);
         $do!(unjoin::opening::SignedCommittee);
         $do!(unjoin::token::EscrowKeyCertificate);
         $do!(unjoin::opening::SealedTrusteeSecrets);
-        $do!(unjoin::opening::PresentedWarrant);
+        $do!(unjoin::opening::warrant::PresentedWarrant);
         $do!(unjoin::opening::ReviewEvidence);
         $do!(unjoin::opening::SealedShare);
         $do!(unjoin::opening::Opening);

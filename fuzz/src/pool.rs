@@ -5,9 +5,8 @@ use crate::random::Repeatable;
 use std::sync::{Arc, LazyLock};
 use unjoin::Name;
 use unjoin::algebra::EscrowKey;
-use unjoin::opening::{
-    Committee, DecryptionShare, ShareAction, ShareContext, TrusteeShare, insecure_test_dealer,
-};
+use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
+use unjoin::ledger::WarrantAction;
 use unjoin::secret::SecretBytes;
 use unjoin::token::{
     Accepted, Enrolment, EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing, Offer, OrderHandle,
@@ -240,7 +239,7 @@ fn shares() -> Vec<Case> {
     let mut cases = Vec::new();
     for (at, (committee, shares)) in KEYS.committees.iter().enumerate() {
         for (author, share) in AUTHORS.iter().zip(shares.iter().cycle()) {
-            for action in [ShareAction::SameAuthor, ShareAction::Open] {
+            for action in [WarrantAction::SameAuthor, WarrantAction::Open] {
                 let subject = *author.wallet.review_id(&author.token).unwrap().as_bytes();
                 let escrow = *author.present(&review(0), 1).escrow();
                 let context = ShareContext { warrant_digest: [at as u8; 32], action, subject, escrow };
@@ -315,8 +314,8 @@ impl Case {
                 let [committee] = part(0) else { return None };
                 let (committee, _) = KEYS.committees.get(usize::from(*committee))?;
                 let action = match part(2) {
-                    [1] => ShareAction::SameAuthor,
-                    [2] => ShareAction::Open,
+                    [1] => WarrantAction::SameAuthor,
+                    [2] => WarrantAction::Open,
                     _ => return None,
                 };
                 let (warrant_digest, subject, escrow) = (array(1)?, array(3)?, escrow(4)?);

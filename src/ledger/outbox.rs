@@ -6,7 +6,7 @@
 
 use super::rows::Entry;
 use crate::entry::{Ledger, entry_id};
-use crate::store::{Bucket, Change, Commit, Found, Key, Pages, Store, StoreError};
+use crate::store::{Bucket, Change, Found, Key, Pages, Store, StoreError};
 
 /// The first byte of every outbox key.
 const ROOM: u8 = b'o';
@@ -19,13 +19,6 @@ fn prefix(ledger: Ledger) -> [u8; 2] {
 pub(crate) fn put(change: &mut Change, ledger: Ledger, entry: Vec<u8>) {
     let key = [prefix(ledger).as_slice(), &entry_id(&entry)].concat();
     change.put(&Key::new(change.bucket(), key), &Entry(entry));
-}
-
-/// Adds an entry to the decision that it records.
-pub(crate) fn append(commit: Commit, ledger: Ledger, entry: Vec<u8>) -> Commit {
-    let mut key = prefix(ledger).to_vec();
-    key.extend_from_slice(&entry_id(&entry));
-    commit.put(key, entry)
 }
 
 /// At most `limit` waiting entries of one bucket, in the order of their ids.

@@ -1,6 +1,7 @@
 //! What shows a trustee, and anybody later, which published review a share is about.
 
-use super::{ShareContext, WarrantTerms};
+use super::ShareContext;
+use super::warrant::WarrantTerms;
 use crate::algebra::{Escrow, EscrowKey};
 use crate::error::describe_errors;
 use crate::ledger::{CosignedEntry, PolicyError, PublishedEntry, WitnessPolicy};
@@ -76,7 +77,7 @@ impl VerifiedReview {
     pub fn share_context(&self, terms: &WarrantTerms) -> ShareContext {
         ShareContext {
             warrant_digest: terms.digest(),
-            action: terms.action().into(),
+            action: terms.action(),
             subject: *self.review_id.as_bytes(),
             escrow: self.escrow,
         }

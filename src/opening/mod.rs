@@ -1,54 +1,35 @@
-//! Opening a review's author under due process: the trustees' key ceremony, their committee,
-//! their decryption shares, and the test whether two reviews have one author; what is asked of
-//! them ([`Warrant`]), what shows them which review it is about ([`ReviewEvidence`]), and what
-//! convinces everybody else ([`Opening`]); and a trustee's service ([`Trustee`]), which answers
-//! within budgets that are counted in the openings ledger, and takes part in rounds of the
-//! same-author test, which a [`Comparison`] drives over many reviews.
+//! Opening a review's author under due process.
+//!
+//! In the order of the process: the trustees make their key and refresh its shares ([`ceremony`]),
+//! and each keeps [`TrusteeSecrets`]; a requester presents a [`warrant`] with [`ReviewEvidence`],
+//! which shows the trustees which review it is about; a trustee's [`service`] answers it with a
+//! sealed [`DecryptionShare`], within budgets that are counted in the openings ledger; the shares
+//! make an [`Opening`], which convinces everybody else. Whether reviews have one author is answered
+//! by rounds among the trustees, which name nobody ([`same_author`]).
 //!
 //! [`insecure_test_dealer`] shortens tests; no platform may use it.
 
-mod budget;
-mod ceremony;
-mod combine;
+pub mod ceremony;
 mod committee;
-mod comparison;
 mod evidence;
 mod opened;
-mod partition;
-mod register;
-mod same_author;
+pub mod same_author;
 mod sealed_share;
 mod sealing;
+pub mod service;
 mod share;
-mod signed_committee;
 mod test_dealer;
-mod trustee;
 mod trustee_secrets;
-mod warrant;
-mod warrant_policy;
-mod warrant_terms;
+pub mod warrant;
 
-pub use budget::{BudgetPolicy, Claim, Excess, Limit};
-pub use ceremony::{
-    CeremonyError, CeremonyPlan, Culprit, Disagreement, Fault, PlanError, Round, RoundMessage, Step, observe,
-};
-pub use combine::{OpeningError, combine};
-pub use committee::{Committee, CommitteeError, TrusteeShare};
-pub use comparison::{Comparison, ComparisonError, ComparisonRound};
-pub use evidence::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
-pub use opened::{AccountBinding, Author, Opening, OpeningRefusal, OpeningTrust};
-pub use partition::Partition;
-pub use register::{LoggedWarrant, OpeningsRegister};
-pub use same_author::{Blind, BlindingFactor, Pair, SameAuthorError, SameAuthorRound, without_round};
-pub use sealed_share::{RecipientKey, SealedShare, SealedShareError};
-pub use share::{DecryptionShare, ShareAction, ShareContext};
-pub use signed_committee::SignedCommittee;
+pub use committee::{Committee, SignedCommittee, TrusteeShare};
+#[doc(hidden)]
+pub use evidence::VerifiedReview;
+pub use evidence::{EvidenceRefusal, ReviewEvidence};
+pub use opened::{AccountBinding, Author, Opening, OpeningError, OpeningTrust};
+pub use sealed_share::{RecipientKey, SealedShare};
+pub use share::DecryptionShare;
+#[doc(hidden)]
+pub use share::{ShareContext, combine};
 pub use test_dealer::insecure_test_dealer;
-pub use trustee::{
-    Answer, Followed, OpeningRequest, RoundAnswer, RoundError, RoundRequest, Status, Trustee, TrusteeError,
-    TrusteePolicy, Used,
-};
 pub use trustee_secrets::{SealedTrusteeSecrets, TrusteeSecrets};
-pub use warrant::{PresentedWarrant, Warrant};
-pub use warrant_policy::{Requester, WarrantError, WarrantPolicy, WarrantPolicyError};
-pub use warrant_terms::{TermsError, WarrantTerms};

@@ -1,10 +1,8 @@
 //! An opening with everything that convinces somebody who trusts neither the platform nor the
 //! requester, offline.
 
-use super::{
-    Committee, DecryptionShare, EvidenceRefusal, OpeningError, PresentedWarrant, ReviewEvidence,
-    SignedCommittee, WarrantError, WarrantPolicy, combine,
-};
+use super::warrant::{PresentedWarrant, WarrantError, WarrantPolicy};
+use super::{Committee, DecryptionShare, EvidenceRefusal, ReviewEvidence, SignedCommittee, combine};
 use crate::algebra::Element;
 use crate::error::describe_errors;
 use crate::ledger::{BindingEntry, CosignedEntry, PolicyError, WarrantEntry, WitnessPolicy};
@@ -63,7 +61,7 @@ impl fmt::Debug for AccountBinding {
 }
 
 /// Kind 45, at most 1,804,865 bytes: who wrote a review, with the warrant, the evidence and the
-/// shares that show it. It does not hold the author: whoever reads it derives that from the shares.
+/// shares that show it. It does not hold the author: the reader derives that from the shares.
 ///
 /// `Debug` prints nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -87,7 +85,7 @@ impl Opening {
     /// The parts are checked as [`verify`](Self::verify) checks them.
     ///
     /// # Errors
-    /// [`OpeningRefusal`]; [`OpeningRefusal::Shares`] names every culprit.
+    /// [`OpeningError`]; [`OpeningError::Culprits`] names every culprit.
     pub fn combine(
         warrant: PresentedWarrant,
         logged: CosignedEntry,
@@ -96,7 +94,7 @@ impl Opening {
         shares: Vec<DecryptionShare>,
         trust: &OpeningTrust<'_>,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Self, OpeningRefusal> {
+    ) -> Result<Self, OpeningError> {
         let mut opening = Self { warrant, logged, review, committees, shares, binding: None };
         opening.verify(trust, rng)?;
         let threshold = opening.committees.last().map_or(0, |last| last.committee().threshold());
@@ -137,22 +135,22 @@ impl Opening {
     /// account, if it is there. No clock is asked.
     ///
     /// # Errors
-    /// [`OpeningRefusal`] names the first part that does not hold.
+    /// [`OpeningError`] names the first part that does not hold.
     pub fn verify(
         &self,
         trust: &OpeningTrust<'_>,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Author, OpeningRefusal> {
-        let logged = self.logged.verify_under(trust.openings).map_err(OpeningRefusal::Log)?;
+    ) -> Result<Author, OpeningError> {
+        let logged = self.logged.verify_under(trust.openings).map_err(OpeningError::Log)?;
         if WarrantEntry::from_bytes(logged.entry).ok() != Some(self.warrant.entry()) {
-            return Err(OpeningRefusal::OtherEntry);
+            return Err(OpeningError::OtherEntry);
         }
         trust.requesters.check(self.warrant.warrant(), logged.quorum.median_time)?;
         let committee = self.committee(trust.trustees)?;
         let review = self.review.verify(trust.issuers, committee.key(), trust.reviews, rng)?;
         let terms = self.warrant.terms();
         if !terms.names(review.review_id()) {
-            return Err(OpeningRefusal::OtherReview);
+            return Err(OpeningError::OtherReview);
         }
         let wallet_key = combine(committee, &review.share_context(terms), &self.shares, rng)?;
         let account = self.binding.as_ref().map(|binding| binding.verify(&wallet_key, trust.openings));
@@ -160,9 +158,9 @@ impl Opening {
     }
 
     /// The last committee, to which a chain leads from the key ceremony.
-    fn committee(&self, trustees: &Trustees) -> Result<&Committee, OpeningRefusal> {
-        let refused = |_| OpeningRefusal::Committee;
-        let (first, rest) = self.committees.split_first().ok_or(OpeningRefusal::Committee)?;
+    fn committee(&self, trustees: &Trustees) -> Result<&Committee, OpeningError> {
+        let refused = |_| OpeningError::Committee;
+        let (first, rest) = self.committees.split_first().ok_or(OpeningError::Committee)?;
         first.verify_first(trustees).map_err(refused)?;
         rest.iter().try_fold(first.committee(), |previous, next| {
             next.verify_successor(trustees, previous).map_err(refused)?;
@@ -172,12 +170,12 @@ impl Opening {
 }
 
 impl AccountBinding {
-    fn verify(&self, wallet_key: &Element, openings: &WitnessPolicy) -> Result<Name, OpeningRefusal> {
-        let entry = self.entry.verify(openings).map_err(OpeningRefusal::Log)?;
+    fn verify(&self, wallet_key: &Element, openings: &WitnessPolicy) -> Result<Name, OpeningError> {
+        let entry = self.entry.verify(openings).map_err(OpeningError::Log)?;
         let commitment = binding_commitment(&self.account, wallet_key, &self.blind);
         match BindingEntry::from_bytes(entry) {
             Ok(entry) if entry.commitment == commitment => Ok(self.account.clone()),
-            _ => Err(OpeningRefusal::Binding),
+            _ => Err(OpeningError::Binding),
         }
     }
 }
@@ -241,7 +239,7 @@ fn read_part<M: Message>(from: &mut Reader<'_>, field: &'static str) -> Result<M
     M::from_bytes(from.bytes(field, 2, crate::wire::MAX_MESSAGE)?)
 }
 
-/// A le16 count, 1 to `most`, and so many of what has `least` bytes each at least.
+/// A le16 count, 1 to `most`, and as many things of at least `least` bytes each.
 fn some<T>(
     from: &mut Reader<'_>,
     field: &'static str,
@@ -265,10 +263,10 @@ fn some<T>(
 
 serde_as_bytes!(Opening);
 
-/// Why an opening does not convince.
+/// Why shares open nothing, or an opening does not convince.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum OpeningRefusal {
+pub enum OpeningError {
     /// An entry is not shown to stand in the openings ledger.
     Log(PolicyError),
     /// The entry announces another warrant.
@@ -281,13 +279,21 @@ pub enum OpeningRefusal {
     Review(EvidenceRefusal),
     /// The warrant does not name this review.
     OtherReview,
-    /// The shares do not combine; names every culprit.
-    Shares(OpeningError),
+    /// Fewer than t shares.
+    TooFew,
+    /// The shares of these trustees are bad, repeated, or of another epoch.
+    Culprits(Vec<u16>),
+    /// The warrant allows another action.
+    Action,
+    /// The shares are good and the escrow opens to nobody: the presentation was never valid.
+    Nobody,
+    /// A share is not sealed to this key under this warrant, or could not be.
+    Sealed,
     /// The entry of the binding is of another account or wallet key.
     Binding,
 }
 
-describe_errors!(OpeningRefusal {
+describe_errors!(OpeningError {
     Self::Log(error) => "opening.log", Host, false, "{error}";
     Self::OtherEntry => "opening.other_entry", Host, false,
         "the ledger's entry is not this warrant's under this blind: take the entry that announced it";
@@ -297,25 +303,26 @@ describe_errors!(OpeningRefusal {
          that the openings ledger holds, in order";
     Self::Review(error) => "opening.review", Host, false, "{error}";
     Self::OtherReview => "opening.other_review", Host, false, "the warrant does not name this review";
-    Self::Shares(error) => "opening.shares", Operator, false, "{error}";
+    Self::TooFew => "opening.too_few", Operator, true, "fewer than t shares: ask more trustees";
+    Self::Culprits(indices) => "opening.culprits", Operator, false,
+        "the shares of trustees {indices:?} are bad, repeated or of another epoch: ask others, and report these";
+    Self::Action => "opening.action", Host, false, "the warrant does not allow to open";
+    Self::Nobody => "opening.nobody", Operator, false,
+        "the escrow opens to nobody: check the issuing key and the accepted proof";
+    Self::Sealed => "sealed_share", Host, false,
+        "the share is not sealed to this key under this warrant: take the recipient's key of the very warrant";
     Self::Binding => "opening.binding", Operator, false,
         "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
 });
 
-impl From<WarrantError> for OpeningRefusal {
+impl From<WarrantError> for OpeningError {
     fn from(error: WarrantError) -> Self {
         Self::Warrant(error)
     }
 }
 
-impl From<EvidenceRefusal> for OpeningRefusal {
+impl From<EvidenceRefusal> for OpeningError {
     fn from(error: EvidenceRefusal) -> Self {
         Self::Review(error)
-    }
-}
-
-impl From<OpeningError> for OpeningRefusal {
-    fn from(error: OpeningError) -> Self {
-        Self::Shares(error)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::sealing::{self, RecipientSecret};
 use super::share::trustee_index;
-use super::{DecryptionShare, WarrantTerms};
-use crate::error::describe_errors;
+use super::warrant::WarrantTerms;
+use super::{DecryptionShare, OpeningError};
 use crate::secret::SecretBytes;
 use crate::wire::{DecodeError, Message, Reader, Writer, serde_as_bytes};
 use core::fmt;
@@ -13,7 +13,7 @@ const LABEL: &str = "warrant-share";
 const SHARE: usize = 136;
 const SEALED: usize = sealing::OVERHEAD + SHARE;
 
-/// The secret half of a warrant's recipient key (X25519): whoever has it opens the shares.
+/// The secret half of a warrant's recipient key (X25519): it opens the shares.
 ///
 /// ```
 /// use unjoin::opening::RecipientKey;
@@ -49,17 +49,13 @@ impl RecipientKey {
     /// Opens a share that was sealed under this warrant.
     ///
     /// # Errors
-    /// [`SealedShareError`] when it was sealed to another key or for another warrant, trustee
-    /// or subject. What it says still has to be checked: see [`combine`](super::combine()).
-    pub fn open(
-        &self,
-        sealed: &SealedShare,
-        terms: &WarrantTerms,
-    ) -> Result<DecryptionShare, SealedShareError> {
+    /// [`OpeningError::Sealed`] when it was sealed to another key or for another warrant, trustee
+    /// or subject. What it says still has to be checked: see [`Opening::combine`](super::Opening::combine).
+    pub fn open(&self, sealed: &SealedShare, terms: &WarrantTerms) -> Result<DecryptionShare, OpeningError> {
         let info = sealing::info(LABEL, &terms.digest());
-        let plain = self.secret.open(&info, &sealed.header(), &sealed.sealed).ok_or(SealedShareError)?;
-        let share = DecryptionShare::from_bytes(&plain).map_err(|_| SealedShareError)?;
-        if share.index() == sealed.index { Ok(share) } else { Err(SealedShareError) }
+        let plain = self.secret.open(&info, &sealed.header(), &sealed.sealed).ok_or(OpeningError::Sealed)?;
+        let share = DecryptionShare::from_bytes(&plain).map_err(|_| OpeningError::Sealed)?;
+        if share.index() == sealed.index { Ok(share) } else { Err(OpeningError::Sealed) }
     }
 }
 
@@ -83,19 +79,19 @@ impl SealedShare {
     /// review's id or, in a same-author round, the round's.
     ///
     /// # Errors
-    /// [`SealedShareError`] when the recipient's key cannot be sealed to.
+    /// [`OpeningError::Sealed`] when the recipient's key cannot be sealed to.
     pub fn seal(
         share: &DecryptionShare,
         terms: &WarrantTerms,
         commitment: [u8; 32],
         subject: [u8; 32],
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Self, SealedShareError> {
+    ) -> Result<Self, OpeningError> {
         let mut made = Self { index: share.index(), commitment, subject, sealed: [0; SEALED] };
         let info = sealing::info(LABEL, &terms.digest());
         let plain = zeroize::Zeroizing::new(share.to_bytes());
         let sealed = sealing::seal(terms.recipient(), &info, &made.header(), &plain, &mut &mut *rng);
-        made.sealed = sealed.and_then(|sealed| sealed.try_into().ok()).ok_or(SealedShareError)?;
+        made.sealed = sealed.and_then(|sealed| sealed.try_into().ok()).ok_or(OpeningError::Sealed)?;
         Ok(made)
     }
 
@@ -144,12 +140,3 @@ impl Message for SealedShare {
 }
 
 serde_as_bytes!(SealedShare);
-
-/// A share could not be sealed to a recipient's key or opened with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedShareError;
-
-describe_errors!(SealedShareError {
-    _ => "sealed_share", Host, false,
-        "the share is not sealed to this key under this warrant: take the recipient's key of the very warrant";
-});

@@ -1,8 +1,10 @@
-//! Shares on their way: HPKE (RFC 9180) in base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
+//! Shares on their way, those of a ceremony to its members and those of a warrant to its recipient:
+//! HPKE (RFC 9180) in base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
 //! ChaCha20-Poly1305. Who sealed a share is shown by what stands around it, never by this.
 
+use crate::algebra::decode_scalar;
 use crate::algebra::transcript::push_frame;
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, SecretScalar};
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
@@ -108,4 +110,47 @@ pub(super) fn info(label: &str, context: &[u8; 32]) -> Vec<u8> {
     push_frame(&mut info, label.as_bytes());
     push_frame(&mut info, context);
     info
+}
+
+/// A share of a ceremony, sealed.
+///
+/// Every member has a key of its own for each ceremony, derived from its secret seed and the
+/// plan. So a recorded ceremony cannot be opened with any long-term key, and a complaint can
+/// reveal the key's secret: nothing but this session's shares was ever sealed to it, and a
+/// session with a complaint makes no key.
+pub(super) const SEALED_SHARE: usize = OVERHEAD + 32;
+
+const CEREMONY: &str = "ceremony-share";
+
+/// Opens a share of a ceremony; `None` if it was not sealed to this key for this session and these two
+/// members, or is no scalar. Everybody who has the secret comes to the same result.
+pub(super) fn open_share(
+    secret: &RecipientSecret,
+    session: &[u8; 32],
+    from: u16,
+    to: u16,
+    sealed: &[u8; SEALED_SHARE],
+) -> Option<SecretScalar> {
+    let plain = secret.open(&info(CEREMONY, session), &members(from, to), sealed)?;
+    let bytes = Zeroizing::new(<[u8; 32]>::try_from(plain.as_slice()).ok()?);
+    decode_scalar(*bytes).map(SecretScalar::new)
+}
+
+/// Seals a share of a ceremony to a member's key; `None` when the key is unusable.
+pub(super) fn seal_share(
+    share: &SecretScalar,
+    recipient: &[u8; 32],
+    session: &[u8; 32],
+    from: u16,
+    to: u16,
+    rng: &mut impl CryptoRng,
+) -> Option<[u8; SEALED_SHARE]> {
+    let info = info(CEREMONY, session);
+    let sealed = seal(recipient, &info, &members(from, to), share.expose().as_bytes(), rng)?;
+    sealed.try_into().ok()
+}
+
+fn members(from: u16, to: u16) -> [u8; 4] {
+    let ([a, b], [c, d]) = (from.to_le_bytes(), to.to_le_bytes());
+    [a, b, c, d]
 }

@@ -1,21 +1,15 @@
 //! A trustee's answer for one escrow: `D_i = y_i * E1`, with the proof that `y_i` is the
-//! secret behind `Y_i`.
+//! secret behind `Y_i`; and what opens: any t valid shares of one epoch give
+//! `y*E1 = sum of lambda_i * D_i`, and the author `U = E2 - y*E1`.
 
-use super::{Committee, TrusteeShare};
+use super::{Committee, OpeningError, TrusteeShare};
 use crate::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement, prove};
-use crate::algebra::{Element, Escrow, Generator};
+use crate::algebra::{Element, Escrow, Generator, threshold};
+use crate::ledger::WarrantAction;
 use crate::token::{Digest, VerifyError};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
+use curve25519_dalek::ristretto::RistrettoPoint;
 use rand_core::CryptoRng;
-
-/// What a share may be used for; bound by its proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShareAction {
-    /// To compare two authors, blinded.
-    SameAuthor = 1,
-    /// To open one review.
-    Open = 2,
-}
 
 /// What a share is about; bound by its proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +17,7 @@ pub struct ShareContext {
     /// SHA-256 of the warrant's signed text.
     pub warrant_digest: Digest,
     /// What the warrant allows.
-    pub action: ShareAction,
+    pub action: WarrantAction,
     /// The review's id, or in a same-author round the round's id.
     pub subject: [u8; 32],
     /// The escrow to decrypt; in a same-author round the sums of `V1` and of `V2`.
@@ -133,6 +127,65 @@ fn statement(
         .equation(Equation::of(*own).plus(0, Generator::G))
         // All shares of a batch have it in common.
         .equation(Equation::of(*share).plus(0, Base::Key(e1)))
+}
+
+/// Opens an escrow to the author's wallet key. Anybody can check it, given the parts.
+///
+/// # Errors
+/// [`OpeningError::Culprits`] names every trustee whose share is bad, was given twice or is
+/// of no member; nothing is combined then. [`OpeningError::TooFew`] when fewer than t are
+/// left to combine, [`OpeningError::Action`] when the context is not an opening.
+pub fn combine(
+    committee: &Committee,
+    context: &ShareContext,
+    shares: &[DecryptionShare],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<Element, OpeningError> {
+    if context.action != WarrantAction::Open {
+        return Err(OpeningError::Action);
+    }
+    let decrypted = decrypt(committee, context, shares, rng)?;
+    Element::from_point(context.escrow.e2.point() - decrypted).ok_or(OpeningError::Nobody)
+}
+
+/// `y * E1` from shares that all verify.
+pub(super) fn decrypt(
+    committee: &Committee,
+    context: &ShareContext,
+    shares: &[DecryptionShare],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<RistrettoPoint, OpeningError> {
+    let culprits = culprits(committee, context, shares, rng);
+    if !culprits.is_empty() {
+        return Err(OpeningError::Culprits(culprits));
+    }
+    let needed = usize::from(committee.threshold());
+    let Some(used) = shares.get(..needed) else { return Err(OpeningError::TooFew) };
+    let points: Vec<_> = used.iter().map(|share| (share.index(), *share.element().point())).collect();
+    Ok(threshold::interpolate(&points, 0))
+}
+
+/// Whose shares are bad or repeated, rising. All are checked at once; one by one only if that
+/// fails.
+fn culprits(
+    committee: &Committee,
+    context: &ShareContext,
+    shares: &[DecryptionShare],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Vec<u16> {
+    let mut batch = BatchVerifier::new(&mut *rng, shares.len());
+    let all_of_members = shares.iter().all(|share| share.add_to(&mut batch, committee, context).is_ok());
+    let all_hold = all_of_members && batch.holds();
+    let mut culprits = Vec::new();
+    for share in shares {
+        let repeated = shares.iter().filter(|other| other.index() == share.index()).count() > 1;
+        if repeated || !all_hold && share.verify(committee, context, &mut *rng).is_err() {
+            culprits.push(share.index());
+        }
+    }
+    culprits.sort_unstable();
+    culprits.dedup();
+    culprits
 }
 
 impl Message for DecryptionShare {

@@ -1,6 +1,7 @@
-//! A dealer for tests and demonstrations, until the key ceremony exists.
+//! A dealer for tests and demonstrations.
 
-use super::{Committee, CommitteeError, TrusteeShare};
+use super::ceremony::CeremonyError;
+use super::{Committee, TrusteeShare};
 use crate::algebra::{Element, EscrowKey, Generator, threshold};
 use crate::secret::SecretScalar;
 use curve25519_dalek::scalar::Scalar;
@@ -9,25 +10,25 @@ use zeroize::Zeroize;
 
 /// **Insecure**: shares a fresh escrow key among `trustees`, any `threshold` of whom open.
 ///
-/// Whoever runs this has seen the whole key and can open every review. It exists for tests,
+/// Its caller has seen the whole key and can open every review. It exists for tests,
 /// examples and simulations; on a platform no dealer may ever hold the key.
 ///
 /// # Errors
-/// [`CommitteeError::Size`] unless 1 <= threshold <= trustees <= 64.
+/// [`CeremonyError::Size`] unless 1 <= threshold <= trustees <= 64.
 ///
 /// ```
 /// use unjoin::{opening::insecure_test_dealer, secret::SystemRng};
 /// let (committee, shares) = insecure_test_dealer(3, 5, &mut SystemRng::new())?;
 /// assert_eq!((committee.threshold(), shares.len()), (3, 5));
-/// # Ok::<(), unjoin::opening::CommitteeError>(())
+/// # Ok::<(), unjoin::opening::ceremony::CeremonyError>(())
 /// ```
 pub fn insecure_test_dealer(
     threshold: u16,
     trustees: u16,
     rng: &mut (impl CryptoRng + ?Sized),
-) -> Result<(Committee, Vec<TrusteeShare>), CommitteeError> {
+) -> Result<(Committee, Vec<TrusteeShare>), CeremonyError> {
     if threshold == 0 || threshold > trustees || usize::from(trustees) > Committee::MAX_TRUSTEES {
-        return Err(CommitteeError::Size);
+        return Err(CeremonyError::Size);
     }
     let mut coefficients: Vec<Scalar> = (0..threshold).map(|_| random_scalar(rng)).collect();
     // Made where they stay: a vector that is moved from keeps copies of what it held.
@@ -40,7 +41,7 @@ pub fn insecure_test_dealer(
         shares.iter().map(|share| public(share.secret().expose())).collect();
     coefficients.zeroize();
     let (Some(key), Some(verification)) = (key, verification) else {
-        return Err(CommitteeError::Inconsistent);
+        return Err(CeremonyError::Inconsistent);
     };
     let committee = Committee::new(threshold, 1, EscrowKey::new(key), verification)?;
     Ok((committee, shares))

@@ -2,9 +2,9 @@
 //! under way. In one value and one sealed file, so that one replacement of the file erases the
 //! old share and the ceremony's secrets together.
 
-use super::ceremony::{CeremonyError, CeremonyPlan, Outcome, Participant, RoundMessage, Step};
+use super::ceremony::{CeremonyError, CeremonyMessage, CeremonyPlan, Outcome, Participant, Step};
 use super::share::trustee_index;
-use super::{SignedCommittee, TrusteeShare};
+use super::{Committee, SignedCommittee, TrusteeShare};
 use crate::algebra::Generator;
 use crate::passphrase::{HEADER, PADDING, PassphraseCost, PassphraseError, Sealed, TAG};
 use crate::secret::{SecretBytes, SecretScalar};
@@ -28,7 +28,8 @@ struct Holding {
 /// machine: [`seal`](Self::seal).
 ///
 /// ```
-/// use unjoin::opening::{CeremonyPlan, Step, TrusteeSecrets};
+/// use unjoin::opening::TrusteeSecrets;
+/// use unjoin::opening::ceremony::{CeremonyPlan, Step};
 /// use unjoin::{secret::SystemRng, token::Trustees};
 /// let rng = &mut SystemRng::new();
 /// let mut secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
@@ -96,6 +97,12 @@ impl TrusteeSecrets {
         self.holding.as_ref().map(|holding| &holding.trustees)
     }
 
+    /// What answers warrants: the long-term key, and the share with its committee and trustees.
+    pub(super) fn into_parts(self) -> Option<(TrusteeKey, TrusteeShare, Committee, Trustees)> {
+        let Holding { share, signed, trustees } = self.holding?;
+        Some((self.identity, share, signed.committee().clone(), trustees))
+    }
+
     /// The plan of the ceremony under way.
     pub fn plan(&self) -> Option<&CeremonyPlan> {
         self.ceremony.as_ref().map(|ceremony| &ceremony.plan)
@@ -142,7 +149,7 @@ impl TrusteeSecrets {
     /// [`abandon`](Self::abandon).
     pub fn next(
         &mut self,
-        messages: &[RoundMessage],
+        messages: &[CeremonyMessage],
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Step, CeremonyError> {
         let ceremony = self.ceremony.as_mut().ok_or(CeremonyError::Idle)?;
@@ -180,7 +187,7 @@ impl TrusteeSecrets {
     }
 
     #[cfg(test)]
-    pub(super) fn recipient_of_ceremony(&self) -> super::ceremony::RecipientSecret {
+    pub(super) fn recipient_of_ceremony(&self) -> super::sealing::RecipientSecret {
         self.ceremony.as_ref().unwrap().recipient()
     }
 
@@ -273,9 +280,9 @@ fn decode_ceremony(from: &mut Reader<'_>, identity: &TrusteeKey) -> Result<Parti
     let seed = secret(from, "ceremony seed")?;
     let count = from.le16("messages")?;
     let index = plan.trustees().index_of(&identity.public()).ok_or(from.refuse(Rule::Value))?;
-    let mut said: Vec<RoundMessage> = Vec::new();
+    let mut said: Vec<CeremonyMessage> = Vec::new();
     for _ in 0..count {
-        let next: RoundMessage = message(from, "message")?;
+        let next: CeremonyMessage = message(from, "message")?;
         if next.index() != index || said.last().is_some_and(|last| last.round() >= next.round()) {
             return Err(from.refuse(Rule::Value));
         }

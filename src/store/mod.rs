@@ -44,7 +44,6 @@
 
 pub mod contract;
 mod debug;
-pub(crate) mod decide;
 mod decision;
 mod memory;
 #[cfg(feature = "postgres")]

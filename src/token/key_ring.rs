@@ -27,7 +27,7 @@ pub struct KeyPair {
 /// let old = *first.newest().issuer_key.public().id();
 /// let rotated = first.with(IssuerKey::generate(rng), *committee.key()).retire(&old);
 /// assert!(!rotated.may_issue(&old) && rotated.find(&old).is_some());
-/// # Ok::<(), unjoin::opening::CommitteeError>(())
+/// # Ok::<(), unjoin::opening::ceremony::CeremonyError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct KeyRing {

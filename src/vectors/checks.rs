@@ -5,10 +5,10 @@
 
 use super::*;
 use crate::algebra::{Escrow, EscrowKey, threshold};
-use crate::opening::{
-    Blind, Committee, CommitteeError, DecryptionShare, OpeningError, Pair, SameAuthorError, SameAuthorRound,
-    ShareAction, ShareContext, combine, without_round,
-};
+use crate::ledger::WarrantAction;
+use crate::opening::ceremony::CeremonyError;
+use crate::opening::same_author::{Blind, CheckedRound, Pair, SameAuthorError, without_round};
+use crate::opening::{Committee, DecryptionShare, OpeningError, ShareContext, combine};
 use crate::token::{
     Accepted, AuthorAction, AuthorProof, Enrolment, EnrolmentContext, Grant, IssuerPublicKey, Presentation,
     ReviewId, TokenRequest, VerifyError, claim_digest,
@@ -43,7 +43,7 @@ macro_rules! refused_by_verifying {
         }
     )+};
 }
-refused_by_verifying!(VerifyError, CommitteeError, OpeningError, SameAuthorError);
+refused_by_verifying!(VerifyError, CeremonyError, OpeningError, SameAuthorError);
 
 fn read<M: Message>(value: &Value) -> Result<M, Refused> {
     Ok(M::from_bytes(&bytes(value))?)
@@ -159,10 +159,10 @@ pub(super) fn author(case: &Value) -> Outcome {
     }
 }
 
-fn action(value: &Value) -> Result<ShareAction, Refused> {
+fn action(value: &Value) -> Result<WarrantAction, Refused> {
     match number(value) {
-        1 => Ok(ShareAction::SameAuthor),
-        2 => Ok(ShareAction::Open),
+        1 => Ok(WarrantAction::SameAuthor),
+        2 => Ok(WarrantAction::Open),
         // The type has no other: such a warrant does not decode.
         _ => Err(Refused::Parse),
     }
@@ -225,7 +225,7 @@ fn members(case: &Value) -> Result<Committee, Refused> {
 pub(super) fn opening(case: &Value) -> Outcome {
     let context = ShareContext {
         warrant_digest: array(&case["warrant_digest"]),
-        action: ShareAction::Open,
+        action: WarrantAction::Open,
         subject: array(&case["review_id"]),
         escrow: escrow(case, "")?,
     };
@@ -248,7 +248,7 @@ pub(super) fn same_author(case: &Value) -> Outcome {
         expect(blinds.contains(&read(own)?), Refused::Unexpected)?;
     }
     let members: Vec<u16> = list(&case["members"]).iter().map(small).collect();
-    let checked = SameAuthorRound::new(&committee, &warrant, round, &pair, &members, &blinds, &mut system())?;
+    let checked = CheckedRound::new(&committee, &warrant, round, &pair, &members, &blinds, &mut system())?;
     let answer = checked.answer(&committee, &read_all(&case["shares"])?, &mut system())?;
     expect(answer == same, Refused::Unexpected)
 }

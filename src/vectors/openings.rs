@@ -3,10 +3,9 @@
 use super::messages::check_hashing;
 use super::*;
 use crate::algebra::{Escrow, EscrowKey, threshold};
-use crate::opening::{
-    Blind, BlindingFactor, Committee, DecryptionShare, OpeningError, Pair, SameAuthorRound, ShareAction,
-    ShareContext, TrusteeShare, combine, without_round,
-};
+use crate::ledger::WarrantAction;
+use crate::opening::same_author::{Blind, BlindingFactor, CheckedRound, Pair, without_round};
+use crate::opening::{Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare, combine};
 use crate::token::{Presentation, ReviewId};
 use curve25519_dalek::ristretto::RistrettoPoint;
 
@@ -34,7 +33,7 @@ fn make_share(share: &Value, committee: &Committee, context: &ShareContext) -> D
 fn opening_context(case: &Value) -> ShareContext {
     ShareContext {
         warrant_digest: array(&case["warrant_digest"]),
-        action: ShareAction::Open,
+        action: WarrantAction::Open,
         subject: array(&case["review_id"]),
         escrow: Escrow { e1: element(&case["E1"]), e2: element(&case["E2"]) },
     }
@@ -127,8 +126,7 @@ fn same_author_rounds() {
             blinds.push(made);
         }
         let members: Vec<u16> = list(&case["members"]).iter().map(small).collect();
-        let checked =
-            SameAuthorRound::new(&committee, &warrant, round, &pair, &members, &blinds, &mut system());
+        let checked = CheckedRound::new(&committee, &warrant, round, &pair, &members, &blinds, &mut system());
         let checked = checked.unwrap();
         let context = checked.context();
         assert_eq!((context.escrow.e1, context.escrow.e2), (element(&case["V1"]), element(&case["V2"])));

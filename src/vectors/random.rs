@@ -2,10 +2,9 @@
 //! verifiers: what is made verifies, and with anything else of its context it does not.
 
 use super::*;
-use crate::opening::{
-    Blind, BlindingFactor, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext, combine,
-    insecure_test_dealer,
-};
+use crate::ledger::WarrantAction;
+use crate::opening::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
+use crate::opening::{DecryptionShare, ShareContext, combine, insecure_test_dealer};
 use crate::token::{
     Accepted, EnrolmentContext, Grant, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation,
     PresentationCheck, Review, verify_batch,
@@ -148,7 +147,7 @@ proptest! {
 
         let context = ShareContext {
             warrant_digest: [9; 32],
-            action: ShareAction::Open,
+            action: WarrantAction::Open,
             subject: *one.review_id().as_bytes(),
             escrow: *one.escrow(),
         };
@@ -162,7 +161,7 @@ proptest! {
         prop_assert!(combine(&world.committee, &context, &shares[1..], rng).is_err());
         for other in [
             ShareContext { warrant_digest: [8; 32], ..context },
-            ShareContext { action: ShareAction::SameAuthor, ..context },
+            ShareContext { action: WarrantAction::SameAuthor, ..context },
             ShareContext { subject: [8; 32], ..context },
             ShareContext { escrow: *two.escrow(), ..context },
         ] {
@@ -180,7 +179,7 @@ proptest! {
         }).collect();
         prop_assert!(blinds[0].verify(2, &[9; 32], &pair, rng).is_err());
         prop_assert!(blinds[0].verify(1, &[8; 32], &pair, rng).is_err());
-        let round = SameAuthorRound::new(&world.committee, &[9; 32], 1, &pair, &members, &blinds, rng).unwrap();
+        let round = CheckedRound::new(&world.committee, &[9; 32], 1, &pair, &members, &blinds, rng).unwrap();
         let shares = answer(round.context());
         prop_assert_eq!(round.answer(&world.committee, &shares, rng), Ok(same));
     }

@@ -4,9 +4,13 @@
 use super::*;
 use crate::algebra::transcript::push_frame;
 use crate::algebra::{Escrow, Generator, mac, threshold};
+use crate::ledger::WarrantAction;
+use crate::opening::ceremony::CeremonyError;
+use crate::opening::same_author::{
+    Blind, BlindingFactor, CheckedRound, Pair, SameAuthorError, without_round,
+};
 use crate::opening::{
-    Blind, BlindingFactor, Committee, CommitteeError, DecryptionShare, OpeningError, Pair, SameAuthorError,
-    SameAuthorRound, ShareAction, ShareContext, TrusteeShare, combine, insecure_test_dealer, without_round,
+    Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare, combine, insecure_test_dealer,
 };
 use crate::token::{
     Accepted, AuthorAction, AuthorProof, AuthorStatement, Grant, GrantedTag, KeyRing, PlatformKey,
@@ -193,18 +197,18 @@ fn a_committee_has_an_epoch_and_a_size() {
     let shares = committee.verification_shares().to_vec();
     let made = |t, epoch| Committee::new(t, epoch, *committee.key(), shares.clone());
     assert_eq!(made(2, 1), Ok(committee.clone()));
-    assert_eq!(made(2, 0), Err(CommitteeError::Size));
-    assert_eq!(made(0, 1), Err(CommitteeError::Size));
-    assert_eq!(made(4, 1), Err(CommitteeError::Size));
+    assert_eq!(made(2, 0), Err(CeremonyError::Size));
+    assert_eq!(made(0, 1), Err(CeremonyError::Size));
+    assert_eq!(made(4, 1), Err(CeremonyError::Size));
     for (t, n) in [(0, 3), (4, 3), (1, 65)] {
-        assert!(matches!(insecure_test_dealer(t, n, &mut system()), Err(CommitteeError::Size)));
+        assert!(matches!(insecure_test_dealer(t, n, &mut system()), Err(CeremonyError::Size)));
     }
     assert!(insecure_test_dealer(1, 64, &mut system()).is_ok());
     assert_eq!(committee.verification_share(0), None);
     assert_eq!(committee.verification_share(4), None);
 }
 
-fn context(action: ShareAction, escrow: Escrow) -> ShareContext {
+fn context(action: WarrantAction, escrow: Escrow) -> ShareContext {
     ShareContext { warrant_digest: [9; 32], action, subject: [8; 32], escrow }
 }
 
@@ -213,7 +217,7 @@ fn a_trustee_answers_with_its_own_share_of_the_epoch_only() {
     let rng = &mut system();
     let (committee, shares) = insecure_test_dealer(2, 3, rng).unwrap();
     let (_, strangers) = insecure_test_dealer(2, 3, rng).unwrap();
-    let context = context(ShareAction::Open, Escrow { e1: point(3), e2: point(4) });
+    let context = context(WarrantAction::Open, Escrow { e1: point(3), e2: point(4) });
     let mut answers =
         |share: &TrusteeShare| DecryptionShare::answer(share, &committee, &context, rng).is_ok();
     let copy =
@@ -244,9 +248,9 @@ fn a_comparison_does_not_open_and_an_escrow_of_nobody_is_reported() {
             .collect();
         combine(&committee, &context, &answers, rng)
     };
-    assert!(opened(ShareAction::Open, point(4)).is_ok());
-    assert_eq!(opened(ShareAction::Open, nobody), Err(OpeningError::Nobody));
-    assert_eq!(opened(ShareAction::SameAuthor, point(4)), Err(OpeningError::Action));
+    assert!(opened(WarrantAction::Open, point(4)).is_ok());
+    assert_eq!(opened(WarrantAction::Open, nobody), Err(OpeningError::Nobody));
+    assert_eq!(opened(WarrantAction::SameAuthor, point(4)), Err(OpeningError::Action));
 }
 
 #[test]
@@ -262,7 +266,7 @@ fn a_round_has_a_number_and_members_of_the_committee() {
                 Blind::new(*index, number, &BlindingFactor::random(rng), &[9; 32], &pair, rng).unwrap()
             })
             .collect();
-        SameAuthorRound::new(&committee, &[9; 32], number, &pair, members, &blinds, rng).map(|_| ())
+        CheckedRound::new(&committee, &[9; 32], number, &pair, members, &blinds, rng).map(|_| ())
     };
     assert_eq!(round(1, &[1, 3]), Ok(()));
     assert_eq!(round(0, &[1, 3]), Err(SameAuthorError::Members));
@@ -280,7 +284,7 @@ fn a_round_has_a_number_and_members_of_the_committee() {
         .map(|index| Blind::new(index, 1, &BlindingFactor::random(rng), &[9; 32], &pair, rng).unwrap())
         .into();
     let mut run =
-        |pair: &Pair| SameAuthorRound::new(&committee, &[9; 32], 1, pair, &[1, 3], &foreign, rng).map(|_| ());
+        |pair: &Pair| CheckedRound::new(&committee, &[9; 32], 1, pair, &[1, 3], &foreign, rng).map(|_| ());
     assert_eq!(run(&pair), Ok(()));
     assert_eq!(run(&equal), Err(SameAuthorError::NoRound));
     let second = Pair::new(review(1, 3, 4), review(2, 5, 4)).unwrap();

@@ -3,7 +3,8 @@
 use super::negative::KINDS;
 use super::*;
 use crate::ledger::{BindingEntry, EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
-use crate::opening::{Blind, DecryptionShare};
+use crate::opening::DecryptionShare;
+use crate::opening::same_author::Blind;
 use crate::time::Timestamp;
 use crate::token::{
     Accepted, AuthorProof, CohortManifest, Enrolment, Grant, IssuerPublicKey, Offer, OrderHandle,

@@ -302,7 +302,8 @@ fn an_issuer_key_is_pinned_with_one_escrow_key() {
 #[cfg(feature = "platform")]
 #[test]
 fn a_wallet_that_pins_the_trustees_takes_a_key_that_all_of_them_signed_and_no_other() {
-    use crate::opening::{CeremonyPlan, Step, TrusteeSecrets};
+    use crate::opening::TrusteeSecrets;
+    use crate::opening::ceremony::{CeremonyPlan, Step};
     use crate::token::{EscrowKeyCertificate, Trustees};
     let mut shop = Shop::new(8);
     let rng = &mut shop.rng;

@@ -4,15 +4,13 @@ use crate::world::{World, at, court, name, present};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 use unjoin::ledger::{PolicyError, WarrantAction};
-use unjoin::opening::{
-    AccountBinding, Opening, OpeningError, OpeningRefusal, OpeningTrust, TrusteeSecrets, WarrantError,
-    WarrantPolicy,
-};
+use unjoin::opening::warrant::{WarrantError, WarrantPolicy};
+use unjoin::opening::{AccountBinding, Opening, OpeningError, OpeningTrust, TrusteeSecrets};
 use unjoin::secret::SystemRng;
 use unjoin::token::Trustees;
 use unjoin::wire::Message;
 
-fn verify(world: &World, opening: &Opening) -> Result<unjoin::opening::Author, OpeningRefusal> {
+fn verify(world: &World, opening: &Opening) -> Result<unjoin::opening::Author, OpeningError> {
     opening.verify(&world.trust(), &mut SystemRng::new())
 }
 
@@ -54,10 +52,10 @@ fn an_opening_verifies_after_refreshes_of_the_shares() {
     };
     assert_eq!(with(&[0, 1, 2]), Ok(()));
     for chain in [&[][..], &[2], &[1, 2], &[0, 2], &[0, 2, 1], &[0, 1, 1, 2], &[0, 0, 1, 2]] {
-        assert_eq!(with(chain), Err(OpeningRefusal::Committee), "{chain:?}");
+        assert_eq!(with(chain), Err(OpeningError::Committee), "{chain:?}");
     }
     // Shares of one epoch do not open under the committee of another.
-    let culprits = OpeningRefusal::Shares(OpeningError::Culprits(vec![1, 2]));
+    let culprits = OpeningError::Culprits(vec![1, 2]);
     assert_eq!(with(&[0, 1]), Err(culprits));
 }
 
@@ -134,7 +132,7 @@ fn every_culprit_is_named_and_nothing_is_opened() {
     // Right for the other review of the very same warrant.
     let bad = world.shares(&presented, &two, &[1, 3]);
     let named = |shares| match world.combine(&presented, &one, shares) {
-        Err(OpeningRefusal::Shares(OpeningError::Culprits(indices))) => indices,
+        Err(OpeningError::Culprits(indices)) => indices,
         other => panic!("{other:?}"),
     };
     assert_eq!(named(vec![bad[1].clone(), good[1].clone(), bad[0].clone()]), [1, 3]);
@@ -143,7 +141,7 @@ fn every_culprit_is_named_and_nothing_is_opened() {
     let elsewhere = world.shares(&world.warrant(WarrantAction::Open, &[&one]), &one, &[2]);
     assert_eq!(named(vec![good[0].clone(), elsewhere[0].clone()]), [2]);
     let few = world.combine(&presented, &one, good[..1].to_vec());
-    assert_eq!(few.err(), Some(OpeningRefusal::Shares(OpeningError::TooFew)));
+    assert_eq!(few.err(), Some(OpeningError::TooFew));
     // More than enough: t of them are kept, whichever.
     let opening = world.combine(&presented, &one, good.into_iter().rev().collect()).unwrap();
     assert_eq!(opening.shares().len(), 2);
@@ -156,10 +154,10 @@ fn a_warrant_for_another_review_or_another_end_opens_nothing() {
     let (one, two) = (world.publish(&world.author("one")), world.publish(&world.author("two")));
     let presented = world.warrant(WarrantAction::Open, &[&one]);
     let replayed = world.combine(&presented, &two, world.shares(&presented, &two, &[1, 2]));
-    assert_eq!(replayed.err(), Some(OpeningRefusal::OtherReview));
+    assert_eq!(replayed.err(), Some(OpeningError::OtherReview));
     let compared = world.warrant(WarrantAction::SameAuthor, &[&one, &two]);
     let unmasked = world.combine(&compared, &one, world.shares(&compared, &one, &[1, 2]));
-    assert_eq!(unmasked.err(), Some(OpeningRefusal::Shares(OpeningError::Action)));
+    assert_eq!(unmasked.err(), Some(OpeningError::Action));
 }
 
 #[test]
@@ -167,7 +165,7 @@ fn the_warrant_must_have_been_valid_when_the_ledger_shows_it() {
     let world = World::new();
     let review = world.publish(&world.author("one"));
     let terms = world.terms(WarrantAction::Open, &[&review]);
-    let later = unjoin::opening::WarrantTerms::new(
+    let later = unjoin::opening::warrant::WarrantTerms::new(
         terms.case(),
         terms.requester().clone(),
         terms.action(),
@@ -179,12 +177,12 @@ fn the_warrant_must_have_been_valid_when_the_ledger_shows_it() {
     let presented = present(later.unwrap());
     let open = || world.combine(&presented, &review, world.shares(&presented, &review, &[1, 2])).err();
     let early = WarrantError::NotYetValid { not_before: at(100) };
-    assert_eq!(open(), Some(OpeningRefusal::Warrant(early)));
+    assert_eq!(open(), Some(OpeningError::Warrant(early)));
     world.clock.set(at(150));
     assert_eq!(open(), None);
     world.clock.set(at(201));
     let late = WarrantError::NoLongerValid { not_after: at(200) };
-    assert_eq!(open(), Some(OpeningRefusal::Warrant(late)));
+    assert_eq!(open(), Some(OpeningError::Warrant(late)));
 }
 
 #[test]
@@ -199,13 +197,13 @@ fn the_entry_must_be_this_warrants_under_this_blind() {
         let rng = &mut SystemRng::new();
         Opening::combine(warrant, logged, review, committees, shares, &world.trust(), rng).err()
     };
-    assert_eq!(with(world.log_warrant(&again)), Some(OpeningRefusal::OtherEntry));
+    assert_eq!(with(world.log_warrant(&again)), Some(OpeningError::OtherEntry));
     let mut narrower = presented.entry();
     narrower.action = WarrantAction::SameAuthor;
     let logged = world.append(&world.openings, narrower.to_bytes());
-    assert_eq!(with(logged), Some(OpeningRefusal::OtherEntry));
+    assert_eq!(with(logged), Some(OpeningError::OtherEntry));
     let logged = world.append(&world.reviews, presented.entry().to_bytes());
-    assert!(matches!(with(logged), Some(OpeningRefusal::Log(PolicyError::Note(_)))));
+    assert!(matches!(with(logged), Some(OpeningError::Log(PolicyError::Note(_)))));
     assert_eq!(with(world.log_warrant(&presented)), None);
 }
 
@@ -218,22 +216,22 @@ fn who_trusts_others_is_not_convinced() {
     let secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
     let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
     let refused = opening.verify(&OpeningTrust { trustees: &trustees, ..trust }, rng);
-    assert_eq!(refused, Err(OpeningRefusal::Committee));
+    assert_eq!(refused, Err(OpeningError::Committee));
     let mut strict = court();
     strict.needed = 3;
     for requesters in
-        [vec![strict], vec![], vec![unjoin::opening::Requester { name: name("press"), ..court() }]]
+        [vec![strict], vec![], vec![unjoin::opening::warrant::Requester { name: name("press"), ..court() }]]
     {
         let requesters = WarrantPolicy::new(requesters).unwrap();
         let refused = opening.verify(&OpeningTrust { requesters: &requesters, ..trust }, rng);
-        assert!(matches!(refused, Err(OpeningRefusal::Warrant(_))));
+        assert!(matches!(refused, Err(OpeningError::Warrant(_))));
     }
     let refused = opening.verify(&OpeningTrust { issuers: &stranger.issuers, ..trust }, rng);
-    assert!(matches!(refused, Err(OpeningRefusal::Review(_))));
+    assert!(matches!(refused, Err(OpeningError::Review(_))));
     let refused = opening.verify(&OpeningTrust { reviews: trust.openings, ..trust }, rng);
-    assert!(matches!(refused, Err(OpeningRefusal::Review(_))));
+    assert!(matches!(refused, Err(OpeningError::Review(_))));
     let refused = opening.verify(&OpeningTrust { openings: trust.reviews, ..trust }, rng);
-    assert!(matches!(refused, Err(OpeningRefusal::Log(_))));
+    assert!(matches!(refused, Err(OpeningError::Log(_))));
 }
 
 #[test]
@@ -244,18 +242,18 @@ fn an_account_is_named_only_with_the_entry_that_enrolled_its_wallet() {
     let named = |binding| verify(&world, &opening.clone().with_binding(binding)).map(|author| author.account);
     assert_eq!(named(binding.clone()), Ok(Some(name("ann"))));
     let framed = AccountBinding { account: name("ben"), ..binding.clone() };
-    assert_eq!(named(framed), Err(OpeningRefusal::Binding));
+    assert_eq!(named(framed), Err(OpeningError::Binding));
     let blind = AccountBinding { blind: [8; 32], ..binding.clone() };
-    assert_eq!(named(blind), Err(OpeningRefusal::Binding));
-    assert_eq!(named(world.binding(&ben, "ben")), Err(OpeningRefusal::Binding));
+    assert_eq!(named(blind), Err(OpeningError::Binding));
+    assert_eq!(named(world.binding(&ben, "ben")), Err(OpeningError::Binding));
     // The right commitment in an entry of another kind, or of another ledger.
     let entry = opening.warrant().entry();
     let other =
         AccountBinding { entry: world.cosigned(&world.openings, &entry.to_bytes()), ..binding.clone() };
-    assert_eq!(named(other), Err(OpeningRefusal::Binding));
+    assert_eq!(named(other), Err(OpeningError::Binding));
     let bytes = binding.entry.claimed_entry().to_vec();
     let other = AccountBinding { entry: world.append(&world.reviews, bytes), ..binding };
-    assert!(matches!(named(other), Err(OpeningRefusal::Log(_))));
+    assert!(matches!(named(other), Err(OpeningError::Log(_))));
 }
 
 proptest! {

@@ -8,7 +8,8 @@ use unjoin::ledger::{
     BindingEntry, KeyName, LedgerConfig, LedgerView, Ledgers, NoteKey, OpenedEntry, WarrantAction, Witness,
     WitnessKey, WitnessPolicy, WitnessService,
 };
-use unjoin::opening::{AccountBinding, DecryptionShare, Opening, OpeningTrust, WarrantTerms};
+use unjoin::opening::warrant::WarrantTerms;
+use unjoin::opening::{AccountBinding, DecryptionShare, Opening, OpeningTrust};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{EnrolmentContext, Presentation, Review, binding_commitment};

@@ -4,9 +4,9 @@ use crate::world::{GROUNDS, World, at, court, key, name, officers, present};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 use unjoin::ledger::{NoteKey, WarrantAction, WarrantEntry};
-use unjoin::opening::{
-    PresentedWarrant, RecipientKey, Requester, Warrant, WarrantError, WarrantPolicy, WarrantPolicyError,
-    WarrantTerms,
+use unjoin::opening::RecipientKey;
+use unjoin::opening::warrant::{
+    PresentedWarrant, Requester, Warrant, WarrantError, WarrantPolicy, WarrantTerms,
 };
 use unjoin::secret::SystemRng;
 use unjoin::token::ReviewId;
@@ -119,17 +119,17 @@ fn a_policy_in_which_one_could_sign_for_two_is_refused() {
     let same_bytes = key("court.example/again", 1).public().clone();
     let same_name = key("court.example/officer1", 9).public().clone();
     for alike in [one.clone(), same_bytes, same_name] {
-        assert_eq!(with(&|court| court.keys.push(alike.clone())), Some(WarrantPolicyError::Keys));
+        assert_eq!(with(&|court| court.keys.push(alike.clone())), Some(WarrantError::Keys));
     }
-    assert_eq!(with(&|court| court.needed = 0), Some(WarrantPolicyError::Quorum));
-    assert_eq!(with(&|court| court.needed = 4), Some(WarrantPolicyError::Quorum));
-    assert_eq!(with(&|court| court.keys.clear()), Some(WarrantPolicyError::Quorum));
-    assert_eq!(with(&|court| court.actions.clear()), Some(WarrantPolicyError::Scope));
-    assert_eq!(with(&|court| court.grounds.clear()), Some(WarrantPolicyError::Scope));
-    assert_eq!(WarrantPolicy::new(vec![court(), court()]).err(), Some(WarrantPolicyError::Names));
+    assert_eq!(with(&|court| court.needed = 0), Some(WarrantError::Quorum));
+    assert_eq!(with(&|court| court.needed = 4), Some(WarrantError::Quorum));
+    assert_eq!(with(&|court| court.keys.clear()), Some(WarrantError::Quorum));
+    assert_eq!(with(&|court| court.actions.clear()), Some(WarrantError::Scope));
+    assert_eq!(with(&|court| court.grounds.clear()), Some(WarrantError::Scope));
+    assert_eq!(WarrantPolicy::new(vec![court(), court()]).err(), Some(WarrantError::Names));
     // Nor may one officer serve two requesters.
     let other = Requester { name: name("press.example"), keys: vec![one], needed: 1, ..court() };
-    assert_eq!(WarrantPolicy::new(vec![court(), other]).err(), Some(WarrantPolicyError::Keys));
+    assert_eq!(WarrantPolicy::new(vec![court(), other]).err(), Some(WarrantError::Keys));
 }
 
 #[test]

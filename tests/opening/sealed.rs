@@ -2,7 +2,8 @@
 
 use crate::world::{World, present};
 use unjoin::ledger::WarrantAction;
-use unjoin::opening::{RecipientKey, SealedShare, SealedShareError, WarrantTerms};
+use unjoin::opening::warrant::WarrantTerms;
+use unjoin::opening::{OpeningError, RecipientKey, SealedShare};
 use unjoin::secret::SystemRng;
 use unjoin::wire::Message;
 
@@ -20,10 +21,10 @@ fn a_sealed_share_opens_for_its_recipient_warrant_trustee_and_subject_alone() {
     assert_eq!(sealed.to_bytes().len(), 252);
 
     let other = RecipientKey::generate(rng);
-    assert_eq!(other.open(&sealed, terms), Err(SealedShareError));
+    assert_eq!(other.open(&sealed, terms), Err(OpeningError::Sealed));
     // Another warrant, though of the same recipient.
     let wider = world.terms(WarrantAction::Open, &[&one, &two]);
-    assert_eq!(world.recipient.open(&sealed, &wider), Err(SealedShareError));
+    assert_eq!(world.recipient.open(&sealed, &wider), Err(OpeningError::Sealed));
     // Every byte is bound: index, commitment, subject, key, share.
     let bytes = sealed.to_bytes();
     for at in 0..bytes.len() {
@@ -51,7 +52,7 @@ fn two_warrants_have_two_recipients() {
     let share = &world.shares(&presented, &review, &[1])[0];
     let subject = *review.presentation.review_id().as_bytes();
     let sealed = SealedShare::seal(share, &terms, presented.commitment(), subject, rng).unwrap();
-    assert_eq!(thief.open(&sealed, &redirected), Err(SealedShareError));
-    assert_eq!(thief.open(&sealed, &terms), Err(SealedShareError));
+    assert_eq!(thief.open(&sealed, &redirected), Err(OpeningError::Sealed));
+    assert_eq!(thief.open(&sealed, &terms), Err(OpeningError::Sealed));
     assert_eq!(format!("{thief:?}"), "RecipientKey(..)");
 }

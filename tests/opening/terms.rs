@@ -3,7 +3,8 @@
 use crate::world::{START, at, name, present};
 use proptest::prelude::*;
 use unjoin::ledger::WarrantAction;
-use unjoin::opening::{PresentedWarrant, RecipientKey, TermsError, Warrant, WarrantTerms};
+use unjoin::opening::RecipientKey;
+use unjoin::opening::warrant::{PresentedWarrant, Warrant, WarrantError, WarrantTerms};
 use unjoin::secret::SecretBytes;
 use unjoin::token::ReviewId;
 use unjoin::wire::Message;
@@ -39,9 +40,9 @@ fn the_text_is_as_the_manual_has_it() {
 #[test]
 fn a_text_in_another_form_is_refused() {
     let text = terms().text();
-    let (case, recipient) = (TermsError::Case, TermsError::Recipient);
-    let (reviews, validity) = (TermsError::Reviews, TermsError::Validity);
-    let line = TermsError::Line;
+    let (case, recipient) = (WarrantError::Case, WarrantError::Recipient);
+    let (reviews, validity) = (WarrantError::Reviews, WarrantError::Validity);
+    let line = WarrantError::Line;
     let key = hex(&self::recipient(7));
     let one = format!("review {}\n", "01".repeat(32));
     let two = format!("review {}\n", "02".repeat(32));
@@ -138,12 +139,12 @@ fn a_key_that_nothing_can_be_sealed_to_is_no_recipient() {
     for bad in
         [[0; 32], one, first, second, around(0xec), around(0xed), around(0xee), around(0xff), [0xff; 32]]
     {
-        assert_eq!(small(bad), Err(TermsError::Recipient));
+        assert_eq!(small(bad), Err(WarrantError::Recipient));
     }
     // Another encoding of a good key: HPKE binds the bytes, so what is sealed to it never opens.
     let mut masked = recipient(7);
     masked[31] |= 0x80;
-    assert_eq!(small(masked), Err(TermsError::Recipient));
+    assert_eq!(small(masked), Err(WarrantError::Recipient));
     assert!(small(recipient(7)).is_ok());
 }
 
@@ -157,7 +158,7 @@ fn the_longest_warrant_with_all_signatures_fits() {
         WarrantTerms::new("x".repeat(128), court, action, u16::MAX, valid, recipient(1), reviews).unwrap();
     assert_eq!(terms.text().len(), 5_070);
     let mut warrant = Warrant::draft(terms).unwrap();
-    for officer in 0..unjoin::opening::Requester::MAX_KEYS as u8 {
+    for officer in 0..unjoin::opening::warrant::Requester::MAX_KEYS as u8 {
         warrant.sign(&crate::world::key(&"k".repeat(255), officer + 1)).unwrap();
     }
     let bytes = warrant.to_bytes();

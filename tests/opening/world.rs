@@ -6,10 +6,11 @@ use unjoin::ledger::{
     BindingEntry, CosignedEntry, KeyName, Ledger, LedgerView, Log, NoteKey, PublishedEntry, WarrantAction,
     Witness, WitnessKey, WitnessPolicy, WitnessService,
 };
+use unjoin::opening::ceremony::{CeremonyPlan, Step};
+use unjoin::opening::warrant::{PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms};
 use unjoin::opening::{
-    AccountBinding, CeremonyPlan, DecryptionShare, Opening, OpeningRefusal, OpeningTrust, PresentedWarrant,
-    RecipientKey, Requester, ReviewEvidence, SealedShare, SignedCommittee, Step, TrusteeSecrets, Warrant,
-    WarrantPolicy, WarrantTerms,
+    AccountBinding, DecryptionShare, Opening, OpeningError, OpeningTrust, RecipientKey, ReviewEvidence,
+    SealedShare, SignedCommittee, TrusteeSecrets,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
@@ -257,7 +258,7 @@ impl World {
         presented: &PresentedWarrant,
         review: &ReviewEvidence,
         shares: Vec<DecryptionShare>,
-    ) -> Result<Opening, OpeningRefusal> {
+    ) -> Result<Opening, OpeningError> {
         let logged = self.log_warrant(presented);
         let (warrant, review, committees) = (presented.clone(), review.clone(), self.committees.clone());
         Opening::combine(warrant, logged, review, committees, shares, &self.trust(), &mut SystemRng::new())

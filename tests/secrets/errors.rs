@@ -11,10 +11,9 @@ use unjoin::issuer::{
     EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest,
     OrderReport,
 };
-use unjoin::opening::{
-    Committee, DecryptionShare, Pair, SameAuthorRound, ShareAction, ShareContext, combine,
-    insecure_test_dealer, without_round,
-};
+use unjoin::ledger::WarrantAction;
+use unjoin::opening::same_author::{CheckedRound, Pair, without_round};
+use unjoin::opening::{Committee, DecryptionShare, ShareContext, combine, insecure_test_dealer};
 use unjoin::phone::{
     Keeper, KeyEncryptionError, LocalKey, NumberError, NumberRange, NumberingPlan, PhoneNumber, PoolError,
     SlotKeyError, SlotKeyWindow, SlotKeys, UnprefixedNumbers, VirtualNumber,
@@ -285,7 +284,7 @@ fn no_error_of_an_opening_repeats_its_input() {
     errors.also_look_for(presentation.escrow().e2.as_bytes());
     let context = ShareContext {
         warrant_digest: [6; 32],
-        action: ShareAction::Open,
+        action: WarrantAction::Open,
         subject: *presentation.review_id().as_bytes(),
         escrow: *presentation.escrow(),
     };
@@ -308,7 +307,7 @@ fn no_error_of_an_opening_repeats_its_input() {
     let error = without_round(&pair).unwrap_err();
     errors.take(&error, error.code());
     let pair = Pair::new((a, escrow), (b, unjoin::algebra::Escrow { e1: escrow.e2, e2: escrow.e1 })).unwrap();
-    let error = SameAuthorRound::new(&committee, &[6; 32], 1, &pair, &[1, 2], &[], rng).unwrap_err();
+    let error = CheckedRound::new(&committee, &[6; 32], 1, &pair, &[1, 2], &[], rng).unwrap_err();
     errors.take(&error, error.code());
     let error = Committee::new(3, 1, *committee.key(), committee.verification_shares().to_vec()).unwrap_err();
     errors.take(&error, error.code());

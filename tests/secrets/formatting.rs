@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256, Sha512};
 use std::sync::Arc;
 use unjoin::issuer::{EnrolmentSubmission, EveryoneOfStanding, NumbersDead, OfferRequest, OrderReport};
 use unjoin::ledger::{KeyName, NoteKey, WitnessKey};
-use unjoin::opening::{
-    BlindingFactor, CeremonyPlan, RecipientKey, Step, TrusteeSecrets, insecure_test_dealer,
-};
+use unjoin::opening::ceremony::{CeremonyPlan, Step};
+use unjoin::opening::same_author::BlindingFactor;
+use unjoin::opening::{RecipientKey, TrusteeSecrets, insecure_test_dealer};
 use unjoin::phone::{LocalKey, PhoneNumber, SlotKeys, VirtualNumber};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Version};

@@ -14,8 +14,10 @@ use unjoin::{
     audit::{Finding, History, OpeningFinding, PublishedSet, audit_openings, audit_reviews},
     ledger::{BindingEntry, LedgerView, ShareReleasedEntry, WarrantAction},
     opening::{
-        AccountBinding, Comparison, Excess, Opening, OpeningRequest, PresentedWarrant, ReviewEvidence,
-        TrusteeError,
+        AccountBinding, Opening, ReviewEvidence,
+        same_author::Comparison,
+        service::{OpeningRequest, TrusteeError},
+        warrant::{Excess, PresentedWarrant},
     },
     review::PublishedReview,
     secret::SystemRng,

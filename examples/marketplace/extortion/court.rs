@@ -11,9 +11,11 @@ use unjoin::{
         WitnessPolicy, WitnessService,
     },
     opening::{
-        Answer, BudgetPolicy, CeremonyPlan, Comparison, ComparisonRound, Limit, Opening, OpeningRequest,
-        OpeningTrust, PresentedWarrant, RecipientKey, Requester, ReviewEvidence, RoundAnswer, SealedShare,
-        SignedCommittee, Step, Trustee, TrusteePolicy, TrusteeSecrets, Warrant, WarrantPolicy, WarrantTerms,
+        Opening, OpeningTrust, RecipientKey, ReviewEvidence, SealedShare, SignedCommittee, TrusteeSecrets,
+        ceremony::{CeremonyPlan, Step},
+        same_author::{Comparison, ComparisonRound, RoundAnswer},
+        service::{OpeningAnswer, OpeningRequest, Trustee, TrusteePolicy},
+        warrant::{BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms},
     },
     secret::SystemRng,
     store::{MemoryStore, Store},
@@ -238,7 +240,7 @@ impl<'a, S: Store> Session<'a, S> {
     ) -> Result<Timestamp> {
         let [first, ..] = self.asked()?;
         let request = OpeningRequest { presented: presented.clone(), review: review.clone() };
-        let Answer::Wait { until } = first.answer(&request, self.openings())? else {
+        let OpeningAnswer::Wait { until } = first.answer(&request, self.openings())? else {
             return Err("a warrant was answered before it had cooled off".into());
         };
         self.pass(until.saturating_since(self.clock.now()))?;
@@ -252,7 +254,7 @@ impl<'a, S: Store> Session<'a, S> {
         reviews: &[ReviewEvidence],
     ) -> Result<Vec<SealedShare>> {
         let asked = self.asked()?;
-        let answers = || -> Result<Vec<Answer>> {
+        let answers = || -> Result<Vec<OpeningAnswer>> {
             let mut answers = Vec::new();
             for trustee in asked {
                 for review in reviews {
@@ -263,15 +265,15 @@ impl<'a, S: Store> Session<'a, S> {
             Ok(answers)
         };
         let entries = answers()?.into_iter().filter_map(|answer| match answer {
-            Answer::Append(entry) => Some(entry),
+            OpeningAnswer::Append(entry) => Some(entry),
             _ => None,
         });
         self.log(&entries.collect::<Vec<_>>())?;
         let mut shares = Vec::new();
         for answer in answers()? {
             match answer {
-                Answer::Released(share) => shares.push(share),
-                Answer::Charged => {}
+                OpeningAnswer::Released(share) => shares.push(share),
+                OpeningAnswer::Charged => {}
                 other => return Err(format!("what was logged was not answered: {other:?}").into()),
             }
         }

@@ -14,24 +14,24 @@ pub enum Fault {
     RecipientKey,
     /// Committed to a polynomial of another degree.
     Degree,
-    /// Does not prove that the committed coefficient is his own, in this session.
+    /// Does not prove that the committed coefficient is their own, in this session.
     Possession,
     /// Left out what the round asks for.
     Incomplete(Round),
     /// Sealed a share to this member that is not on the committed polynomial.
     Share(u16),
-    /// Complained although every share to him was good, or without being able to show it.
+    /// Complained although every share to them was good, or without being able to show it.
     FalseComplaint,
     /// Signed the result with a signature that does not hold.
     Signature,
 }
 
-/// A trustee and what he did.
+/// A trustee and what they did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Culprit {
-    /// His index.
+    /// Their index.
     pub index: u16,
-    /// What he did.
+    /// What they did.
     pub fault: Fault,
 }
 
@@ -48,7 +48,8 @@ pub struct Disagreement {
     pub about: Option<u16>,
 }
 
-/// Why a ceremony does not go on. No key comes of it; begin anew with another plan.
+/// Why there is no such plan or committee, or a ceremony does not go on. No key comes of that one:
+/// begin again with another plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CeremonyError {
@@ -67,6 +68,14 @@ pub enum CeremonyError {
     Busy,
     /// A sum came out as zero: of negligible probability among honest members.
     Degenerate,
+    /// A plan's threshold is out of range, or 1 in a refresh.
+    Threshold,
+    /// The members of a refresh are not at least t rising indices of the committee's trustees.
+    Members,
+    /// A committee's t, n or epoch is out of range.
+    Size,
+    /// A committee's verification shares are not a sharing of the key with this threshold.
+    Inconsistent,
 }
 
 describe_errors!(CeremonyError {
@@ -77,9 +86,17 @@ describe_errors!(CeremonyError {
     Self::Impersonated(round) => "ceremony.impersonated", Operator, false,
         "a {round:?} message of this trustee is there that these secrets did not write: stop, and find out whose it is";
     Self::Plan => "ceremony.plan", Operator, false,
-        "the plan is not for this trustee, or not for the committee that he is in";
+        "the plan is not for this trustee, or not for the committee that they are in";
     Self::Idle => "ceremony.idle", Host, false, "no ceremony is under way: join one first";
     Self::Busy => "ceremony.busy", Host, false, "another ceremony is under way: finish or abandon it first";
     Self::Degenerate => "ceremony.degenerate", Operator, false,
         "the sum of the polynomials came out degenerate: begin anew with another plan";
+    Self::Threshold => "plan.threshold", Operator, false,
+        "the threshold is 1 to n, and at least 2 where shares are refreshed";
+    Self::Members => "plan.members", Operator, false,
+        "a refresh takes at least t of the committee's own n trustees, in rising order";
+    Self::Size => "committee.size", Operator, false,
+        "a committee needs 1 <= t <= n <= 64 and an epoch from 1";
+    Self::Inconsistent => "committee.inconsistent", Operator, false,
+        "the verification shares do not belong to this key and threshold: take the logged committee entry";
 });

@@ -1,9 +1,9 @@
 //! What trustees say to each other: one kind of message, signed, in five rounds.
 
-use super::sealing::SEALED_SHARE;
 use crate::algebra::Element;
 use crate::algebra::proof::Proof;
 use crate::algebra::transcript::hash32;
+use crate::opening::sealing::SEALED_SHARE;
 use crate::opening::share::trustee_index;
 use crate::token::{TrusteeKey, Trustees};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
@@ -27,7 +27,7 @@ pub enum Round {
 
 /// Kind 33: one trustee's message of one round of a ceremony, signed with his long-term key.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RoundMessage {
+pub struct CeremonyMessage {
     /// The plan's digest for a join, and the session's id afterwards.
     pub(super) context: [u8; 32],
     pub(super) index: u16,
@@ -68,7 +68,7 @@ pub(super) enum Content {
     },
 }
 
-impl RoundMessage {
+impl CeremonyMessage {
     const LABEL: &'static str = "ceremony";
 
     pub(super) fn sign(key: &TrusteeKey, context: [u8; 32], index: u16, content: Content) -> Self {
@@ -144,9 +144,9 @@ impl RoundMessage {
     }
 }
 
-impl fmt::Debug for RoundMessage {
+impl fmt::Debug for CeremonyMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RoundMessage({:?} of trustee {})", self.round(), self.index)
+        write!(f, "CeremonyMessage({:?} of trustee {})", self.round(), self.index)
     }
 }
 
@@ -167,7 +167,7 @@ fn decode_heard(from: &mut Reader<'_>) -> Result<Vec<[u8; 32]>, DecodeError> {
     (0..count(from, "heard", 1)?).map(|_| from.array("heard")).collect()
 }
 
-impl Message for RoundMessage {
+impl Message for CeremonyMessage {
     const KIND: u8 = 33;
     const NAME: &'static str = "ceremony message";
 
@@ -216,4 +216,4 @@ impl Message for RoundMessage {
     }
 }
 
-serde_as_bytes!(RoundMessage);
+serde_as_bytes!(CeremonyMessage);

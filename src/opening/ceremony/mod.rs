@@ -21,17 +21,14 @@ mod message;
 mod participant;
 mod plan;
 mod rounds;
-mod sealing;
 #[cfg(test)]
 mod tests;
 
 pub use error::{CeremonyError, Culprit, Disagreement, Fault};
-pub use message::{Round, RoundMessage};
+pub use message::{CeremonyMessage, Round};
 pub use participant::Step;
 pub(super) use participant::{Outcome, Participant};
-pub use plan::{CeremonyPlan, PlanError};
-#[cfg(test)]
-pub(super) use sealing::RecipientSecret;
+pub use plan::CeremonyPlan;
 
 use super::{Committee, SignedCommittee};
 use rand_core::CryptoRng;
@@ -41,8 +38,8 @@ use rounds::{Ground, Halt, join};
 /// is finished, `None` while messages are missing, and otherwise who is to blame. `previous`
 /// is the committee that a refresh starts from.
 ///
-/// This is the proof against a culprit: whoever has the plan and the messages comes to the
-/// same result.
+/// This is the proof against a culprit: everybody who has the plan and the messages comes
+/// to the same result.
 ///
 /// # Errors
 /// [`CeremonyError::Culprits`], [`CeremonyError::Disagreement`], [`CeremonyError::Plan`] when
@@ -50,7 +47,7 @@ use rounds::{Ground, Halt, join};
 pub fn observe(
     plan: &CeremonyPlan,
     previous: Option<&Committee>,
-    messages: &[RoundMessage],
+    messages: &[CeremonyMessage],
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<Option<SignedCommittee>, CeremonyError> {
     let mut walk =

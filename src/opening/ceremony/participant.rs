@@ -7,11 +7,11 @@
 
 use super::message::Content;
 use super::rounds::{Complaints, Ground, Halt, RoundOne, RoundTwo, Signing, join, possession};
-use super::sealing::{RecipientSecret, seal};
-use super::{CeremonyError, CeremonyPlan, Disagreement, Round, RoundMessage};
+use super::{CeremonyError, CeremonyMessage, CeremonyPlan, Disagreement, Round};
 use crate::algebra::proof::prove;
 use crate::algebra::transcript::{Transcript, hash_to_scalar, hash32};
 use crate::algebra::{Element, Generator, threshold};
+use crate::opening::sealing::{RecipientSecret, seal_share};
 use crate::opening::{Committee, SignedCommittee, TrusteeShare};
 use crate::secret::{SecretBytes, SecretScalar};
 use crate::token::{CommitteeStatement, TrusteeKey};
@@ -25,7 +25,7 @@ use zeroize::{Zeroize, Zeroizing};
 #[non_exhaustive]
 pub enum Step {
     /// Keep the secrets (seal them and replace the file), then give this to every member.
-    Publish(RoundMessage),
+    Publish(CeremonyMessage),
     /// Wait for these members' messages of this round. How long is the trustees' to agree;
     /// whoever stays silent is left out of the next plan.
     Wait {
@@ -44,12 +44,12 @@ pub(crate) struct Participant {
     pub(crate) plan: CeremonyPlan,
     pub(crate) index: u16,
     pub(crate) seed: SecretBytes<32>,
-    pub(crate) said: Vec<RoundMessage>,
+    pub(crate) said: Vec<CeremonyMessage>,
 }
 
 /// What [`Participant::next`] comes to.
 pub(crate) enum Outcome {
-    Publish(RoundMessage),
+    Publish(CeremonyMessage),
     Wait(Round, Vec<u16>),
     Finished(SignedCommittee, TrusteeShare),
 }
@@ -78,7 +78,7 @@ impl Participant {
         &mut self,
         identity: &TrusteeKey,
         holding: Option<(&Committee, &TrusteeShare)>,
-        messages: &[RoundMessage],
+        messages: &[CeremonyMessage],
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Outcome, CeremonyError> {
         match self.walk(identity, holding, messages, rng) {
@@ -93,7 +93,7 @@ impl Participant {
         &mut self,
         identity: &TrusteeKey,
         holding: Option<(&Committee, &TrusteeShare)>,
-        messages: &[RoundMessage],
+        messages: &[CeremonyMessage],
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Outcome, Halt> {
         let Self { plan, index, seed, said } = self;
@@ -136,7 +136,7 @@ impl Participant {
 struct Speaker<'a> {
     identity: &'a TrusteeKey,
     index: u16,
-    said: &'a mut Vec<RoundMessage>,
+    said: &'a mut Vec<CeremonyMessage>,
 }
 
 impl Speaker<'_> {
@@ -147,12 +147,12 @@ impl Speaker<'_> {
         round: Round,
         context: [u8; 32],
         content: impl FnOnce() -> Option<Content>,
-    ) -> Result<Option<RoundMessage>, CeremonyError> {
+    ) -> Result<Option<CeremonyMessage>, CeremonyError> {
         let own = match self.said.iter().find(|message| message.round() == round) {
             Some(said) => said.clone(),
             None => {
                 let content = content().ok_or(CeremonyError::Degenerate)?;
-                let message = RoundMessage::sign(self.identity, context, self.index, content);
+                let message = CeremonyMessage::sign(self.identity, context, self.index, content);
                 self.said.push(message.clone());
                 message
             }
@@ -228,7 +228,7 @@ impl<'a> Own<'a> {
         let seal = |(to, recipient): (&u16, &[u8; 32])| {
             let share = SecretScalar::new(threshold::evaluate(&polynomial, *to));
             let stream = &mut Stream::new(self.seed, session, "seal", *to);
-            seal(&share, recipient, session, self.index, *to, stream)
+            seal_share(&share, recipient, session, self.index, *to, stream)
         };
         Some(Content::Shares { heard: two.heard.clone(), sealed: others.map(seal).collect::<Option<_>>()? })
     }

@@ -1,7 +1,7 @@
 //! The plan: who makes which key, agreed before anybody begins.
 
+use super::CeremonyError;
 use crate::algebra::transcript::hash32;
-use crate::error::describe_errors;
 use crate::opening::Committee;
 use crate::token::{TrusteePublicKey, Trustees, threshold_and_trustees};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer, serde_as_bytes};
@@ -28,14 +28,14 @@ impl CeremonyPlan {
     /// open.
     ///
     /// # Errors
-    /// [`PlanError::Threshold`] unless 1 <= threshold <= n.
+    /// [`CeremonyError::Threshold`] unless 1 <= threshold <= n.
     pub fn key_generation(
         threshold: u16,
         trustees: Trustees,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Self, PlanError> {
+    ) -> Result<Self, CeremonyError> {
         if threshold == 0 || threshold > trustees.count() {
-            return Err(PlanError::Threshold);
+            return Err(CeremonyError::Threshold);
         }
         let members = (1..=trustees.count()).collect();
         let mut plan = Self { epoch: 1, threshold, trustees, members, previous: [0; 32], nonce: [0; 32] };
@@ -50,24 +50,24 @@ impl CeremonyPlan {
     /// key: leave out only who is gone or was named a culprit.
     ///
     /// # Errors
-    /// [`PlanError::Threshold`] for t = 1, where each share is the key and nothing is left to
-    /// refresh; [`PlanError::Members`] unless the members are at least t rising indices of as
+    /// [`CeremonyError::Threshold`] for t = 1, where each share is the key and nothing is left to
+    /// refresh; [`CeremonyError::Members`] unless the members are at least t rising indices of as
     /// many trustees as the committee has.
     pub fn refresh(
         committee: &Committee,
         trustees: Trustees,
         members: Vec<u16>,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Self, PlanError> {
-        let epoch = committee.epoch().checked_add(1).ok_or(PlanError::Threshold)?;
+    ) -> Result<Self, CeremonyError> {
+        let epoch = committee.epoch().checked_add(1).ok_or(CeremonyError::Threshold)?;
         let (threshold, previous) = (committee.threshold(), committee.digest());
         if threshold == 1 {
-            return Err(PlanError::Threshold);
+            return Err(CeremonyError::Threshold);
         }
         let rising = members.is_sorted_by(|a, b| a < b);
         let known = members.iter().all(|index| trustees.key(*index).is_some());
         if !rising || !known || members.len() < threshold.into() || trustees.count() != committee.trustees() {
-            return Err(PlanError::Members);
+            return Err(CeremonyError::Members);
         }
         let mut plan = Self { epoch, threshold, trustees, members, previous, nonce: [0; 32] };
         rng.fill_bytes(&mut plan.nonce);
@@ -175,22 +175,5 @@ impl Message for CeremonyPlan {
 fn bit(index: u16) -> u64 {
     1 << (u32::from(index).saturating_sub(1) & 63)
 }
-
-/// Why there is no such plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PlanError {
-    /// The threshold is out of range, or 1 in a refresh.
-    Threshold,
-    /// The members of a refresh are not at least t rising indices of the committee's trustees.
-    Members,
-}
-
-describe_errors!(PlanError {
-    Self::Threshold => "plan.threshold", Operator, false,
-        "the threshold is 1 to n, and at least 2 where shares are refreshed";
-    Self::Members => "plan.members", Operator, false,
-        "a refresh takes at least t of the committee's own n trustees, in rising order";
-});
 
 serde_as_bytes!(CeremonyPlan);

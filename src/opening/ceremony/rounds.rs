@@ -4,12 +4,12 @@
 //! `Joining` -> [`RoundOne`] -> [`RoundTwo`] -> [`Complaints`] -> [`Signing`] -> finished.
 
 use super::message::Content;
-use super::sealing::{self, RecipientSecret, SEALED_SHARE, is_usable};
-use super::{CeremonyError, CeremonyPlan, Culprit, Disagreement, Fault, Round, RoundMessage};
+use super::{CeremonyError, CeremonyMessage, CeremonyPlan, Culprit, Disagreement, Fault, Round};
 use crate::algebra::proof::{Equation, Statement, verify};
 use crate::algebra::transcript::{Transcript, hash32};
 use crate::algebra::{Element, EscrowKey, Generator, threshold};
-use crate::opening::signed_committee::statement;
+use crate::opening::committee::statement;
+use crate::opening::sealing::{RecipientSecret, SEALED_SHARE, is_usable, open_share};
 use crate::opening::{Committee, SignedCommittee};
 use crate::secret::{SecretBytes, SecretScalar};
 use crate::token::CommitteeStatement;
@@ -56,19 +56,19 @@ fn settle(points: Vec<Disagreement>) -> Result<(), CeremonyError> {
 pub(super) struct Ground<'a> {
     pub(super) plan: &'a CeremonyPlan,
     previous: Option<&'a Committee>,
-    messages: Vec<&'a RoundMessage>,
+    messages: Vec<&'a CeremonyMessage>,
 }
 
 impl<'a> Ground<'a> {
     pub(super) fn new(
         plan: &'a CeremonyPlan,
         previous: Option<&'a Committee>,
-        messages: &'a [RoundMessage],
+        messages: &'a [CeremonyMessage],
     ) -> Result<Self, CeremonyError> {
         if !plan.follows(previous) {
             return Err(CeremonyError::Plan);
         }
-        let counts = |message: &&RoundMessage| {
+        let counts = |message: &&CeremonyMessage| {
             plan.members().contains(&message.index) && message.is_authentic(plan.trustees())
         };
         Ok(Self { plan, previous, messages: messages.iter().filter(counts).collect() })
@@ -85,8 +85,8 @@ impl<'a> Ground<'a> {
         round: Round,
         context: &[u8; 32],
         index: u16,
-    ) -> Result<Option<&'a RoundMessage>, Fault> {
-        let is_it = |message: &&&RoundMessage| {
+    ) -> Result<Option<&'a CeremonyMessage>, Fault> {
+        let is_it = |message: &&&CeremonyMessage| {
             message.index == index && message.round() == round && &message.context == context
         };
         let mut said = self.messages.iter().filter(is_it);
@@ -102,7 +102,7 @@ impl<'a> Ground<'a> {
         &self,
         round: Round,
         context: &[u8; 32],
-    ) -> Result<Vec<Option<&'a RoundMessage>>, CeremonyError> {
+    ) -> Result<Vec<Option<&'a CeremonyMessage>>, CeremonyError> {
         let mut blame = Blame::default();
         let mut heard = Vec::with_capacity(self.members().len());
         for index in self.members() {
@@ -115,7 +115,7 @@ impl<'a> Ground<'a> {
     }
 
     /// What every member said in this round.
-    fn all(&self, round: Round, context: &[u8; 32]) -> Result<Vec<&'a RoundMessage>, Halt> {
+    fn all(&self, round: Round, context: &[u8; 32]) -> Result<Vec<&'a CeremonyMessage>, Halt> {
         let heard = self.heard(round, context)?;
         let silent = |(index, message): (&u16, &Option<_>)| message.is_none().then_some(*index);
         let missing: Vec<u16> = self.members().iter().zip(&heard).filter_map(silent).collect();
@@ -141,7 +141,7 @@ impl<'a> Ground<'a> {
     }
 }
 
-fn digests(messages: &[&RoundMessage]) -> Vec<[u8; 32]> {
+fn digests(messages: &[&CeremonyMessage]) -> Vec<[u8; 32]> {
     messages.iter().map(|message| message.digest()).collect()
 }
 
@@ -264,7 +264,7 @@ impl<'a> Complaints<'a> {
             let place = ground.members().iter().filter(|index| *index != from).position(|index| *index == to);
             let sealed = place.and_then(|place| sealed.get(place));
             let share =
-                sealed.and_then(|sealed| sealing::open(secret, session, *from, to, sealed)).filter(|share| {
+                sealed.and_then(|sealed| open_share(secret, session, *from, to, sealed)).filter(|share| {
                     Generator::G.mul(share.expose()) == threshold::evaluate_in_exponent(polynomial, to)
                 });
             take(*from, share);
@@ -283,7 +283,7 @@ impl<'a> Complaints<'a> {
         let heard_so_far = ground.heard(Round::Verdict, session)?;
         let (mut blame, mut points) = (Blame::default(), Vec::new());
         for (message, recipient) in heard_so_far.iter().zip(recipients) {
-            let Some(RoundMessage { index, content: Content::Verdict { heard, complaint }, .. }) = message
+            let Some(CeremonyMessage { index, content: Content::Verdict { heard, complaint }, .. }) = message
             else {
                 continue;
             };

@@ -7,10 +7,9 @@ use rand_core::CryptoRng;
 use std::process::ExitCode;
 use unjoin::Name;
 use unjoin::algebra::Escrow;
-use unjoin::opening::{
-    Blind, BlindingFactor, Committee, DecryptionShare, Pair, ShareAction, ShareContext, TrusteeShare,
-    insecure_test_dealer,
-};
+use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
+use unjoin::ledger::WarrantAction;
+use unjoin::opening::same_author::{Blind, BlindingFactor, Pair};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
     Accepted, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, OrderHandleKey,
@@ -278,7 +277,7 @@ impl World {
     fn answer(&mut self) {
         let context = ShareContext {
             warrant_digest: [6; 32],
-            action: ShareAction::Open,
+            action: WarrantAction::Open,
             subject: [7; 32],
             escrow: *self.presentations[0].escrow(),
         };

@@ -16,10 +16,9 @@ use sha2::{Digest, Sha512};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use unjoin::algebra::{Element, Escrow};
-use unjoin::opening::{
-    CeremonyPlan, Committee, DecryptionShare, Round, RoundMessage, ShareAction, ShareContext,
-    SignedCommittee, Step, TrusteeSecrets,
-};
+use unjoin::opening::{Committee, DecryptionShare, ShareContext, SignedCommittee, TrusteeSecrets};
+use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Round, Step};
+use unjoin::ledger::WarrantAction;
 use unjoin::secret::SystemRng;
 use unjoin::token::Trustees;
 use unjoin::wire::Message;
@@ -77,7 +76,7 @@ fn run(secrets: &mut [TrusteeSecrets], plan: &CeremonyPlan) -> Ceremony {
         assert_eq!(rng.given.len(), 32);
         seeds.push(rng.given);
     }
-    let (mut messages, mut signed) = (Vec::<RoundMessage>::new(), None);
+    let (mut messages, mut signed) = (Vec::<CeremonyMessage>::new(), None);
     while secrets.iter().any(|trustee| trustee.plan().is_some()) {
         for trustee in secrets.iter_mut().filter(|trustee| trustee.plan().is_some()) {
             match trustee.next(&messages, &mut SystemRng::new()).unwrap() {
@@ -89,7 +88,7 @@ fn run(secrets: &mut [TrusteeSecrets], plan: &CeremonyPlan) -> Ceremony {
     }
     let (mut committed, mut polynomials) = (Vec::new(), Vec::new());
     for (index, seed) in (1..).zip(&seeds) {
-        let said = |m: &&RoundMessage| m.index() == index && m.round() == Round::Commitment;
+        let said = |m: &&CeremonyMessage| m.index() == index && m.round() == Round::Commitment;
         let bytes = messages.iter().find(said).unwrap().to_bytes();
         // Version, kind, session, index, round, count.
         let session = &bytes[2..34];
@@ -123,7 +122,7 @@ fn assert_same_share(trustee: &TrusteeSecrets, committee: &Committee, share: &Sc
     let element = |bytes: [u8; 32]| Element::from_bytes(&bytes).unwrap();
     let escrow = Escrow { e1: element(encoded(&k)), e2: element(encoded(&Scalar::from(2u64))) };
     let context =
-        ShareContext { warrant_digest: [1; 32], action: ShareAction::Open, subject: [2; 32], escrow };
+        ShareContext { warrant_digest: [1; 32], action: WarrantAction::Open, subject: [2; 32], escrow };
     let own = trustee.share().unwrap();
     let answer = DecryptionShare::answer(own, committee, &context, &mut SystemRng::new()).unwrap();
     assert_eq!(answer.element().as_bytes(), &encoded(&(k * share)));

@@ -15,10 +15,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use unjoin::Name;
 use unjoin::issuer::{EveryoneOfStanding, OrderReport};
-use unjoin::opening::{
-    Blind, BlindingFactor, CeremonyPlan, DecryptionShare, Pair, RecipientKey, Round, RoundMessage,
-    ShareAction, ShareContext, Step, TrusteeSecrets, insecure_test_dealer,
-};
+use unjoin::opening::{DecryptionShare, RecipientKey, ShareContext, TrusteeSecrets, insecure_test_dealer};
+use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Round, Step};
+use unjoin::ledger::WarrantAction;
+use unjoin::opening::same_author::{Blind, BlindingFactor, Pair};
 use unjoin::phone::{Keeper, LocalKey, PhoneNumber, SlotConfig, SlotKeyWindow, SlotKeys};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
@@ -278,7 +278,7 @@ fn work() {
 
     let context = ShareContext {
         warrant_digest: [6; 32],
-        action: ShareAction::Open,
+        action: WarrantAction::Open,
         subject: [7; 32],
         escrow: *presentation.escrow(),
     };
@@ -312,7 +312,7 @@ fn ceremony() {
                 heap::watch(seeds[..32].try_into().expect("the long-term key's"));
             }
         }
-        let mut messages: Vec<RoundMessage> = Vec::new();
+        let mut messages: Vec<CeremonyMessage> = Vec::new();
         let mut watched = false;
         while trustees.iter().any(|trustee| trustee.plan().is_some()) {
             for trustee in &mut trustees {

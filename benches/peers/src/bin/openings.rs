@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 use unjoin::Timestamp;
 use unjoin::algebra::{Element, Escrow};
 use unjoin::ledger::{BindingEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
-use unjoin::opening::{
-    Blind, BlindingFactor, BudgetPolicy, Claim, Committee, DecryptionShare, Limit, OpeningsRegister, Pair,
-    SameAuthorRound, ShareAction, ShareContext, TrusteeShare, combine, insecure_test_dealer,
-};
+use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, combine, insecure_test_dealer};
+use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
+use unjoin::opening::warrant::{BudgetPolicy, Claim, Limit, OpeningsRegister};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{ReviewId, TrusteeKey, Trustees};
 use unjoin::wire::Message;
@@ -96,7 +95,7 @@ fn shares(times: usize) -> Result<(), Box<dyn Error>> {
         let author = random_point();
         let escrow = escrow(&committee, &author);
         let context =
-            ShareContext { warrant_digest: [1; 32], action: ShareAction::Open, subject: [2; 32], escrow };
+            ShareContext { warrant_digest: [1; 32], action: WarrantAction::Open, subject: [2; 32], escrow };
         let answer = |member: &TrusteeShare| {
             DecryptionShare::answer(member, &committee, &context, &mut SystemRng::new()).unwrap()
         };
@@ -157,10 +156,10 @@ fn is_same(committee: &Committee, members: &[TrusteeShare], pair: Pair) -> bool 
     // Each member checks all blinds before it answers.
     let mut shares = Vec::new();
     for member in &members[..3] {
-        let round = SameAuthorRound::new(committee, &digest, 1, &pair, &[1, 2, 3], &blinds, rng).unwrap();
+        let round = CheckedRound::new(committee, &digest, 1, &pair, &[1, 2, 3], &blinds, rng).unwrap();
         shares.push(DecryptionShare::answer(member, committee, round.context(), rng).unwrap());
     }
-    let round = SameAuthorRound::new(committee, &digest, 1, &pair, &[1, 2, 3], &blinds, rng).unwrap();
+    let round = CheckedRound::new(committee, &digest, 1, &pair, &[1, 2, 3], &blinds, rng).unwrap();
     round.answer(committee, &shares, rng).unwrap()
 }
 

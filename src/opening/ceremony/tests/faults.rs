@@ -7,7 +7,7 @@ use super::{Verdict, World, together};
 use crate::algebra::proof::prove;
 use crate::algebra::{Element, Generator, threshold};
 use crate::opening::ceremony::{
-    CeremonyError, Culprit, Disagreement, Fault, Round, RoundMessage, Step, observe,
+    CeremonyError, CeremonyMessage, Culprit, Disagreement, Fault, Round, Step, observe,
 };
 use crate::secret::{SecretBytes, SecretScalar, SystemRng};
 use curve25519_dalek::scalar::Scalar;
@@ -29,7 +29,7 @@ fn changed(world: World, round: Round, change: impl Fn(&mut Content)) -> World {
         let mut message = message.clone();
         if message.index() == BAD && message.round() == round {
             change(&mut message.content);
-            message = RoundMessage::sign(&key, message.context, BAD, message.content);
+            message = CeremonyMessage::sign(&key, message.context, BAD, message.content);
         }
         vec![message]
     })
@@ -70,7 +70,7 @@ fn copied_commitments_name_the_copier() {
                 (Content::Commitment { .. }, 1) => copied = Some(message.content.clone()),
                 (Content::Commitment { .. }, BAD) => {
                     let content = copied.clone().unwrap();
-                    return vec![RoundMessage::sign(&key, message.context, BAD, content)];
+                    return vec![CeremonyMessage::sign(&key, message.context, BAD, content)];
                 }
                 _ => {}
             }
@@ -92,7 +92,7 @@ fn a_key_chosen_to_cancel_the_others_names_its_chooser() {
                 (1, _) => others = Some(coefficients[0]),
                 (BAD, Some(first)) => {
                     coefficients[0] = Element::from_point(coefficients[0].point() - first.point()).unwrap();
-                    message = RoundMessage::sign(&key, message.context, BAD, message.content);
+                    message = CeremonyMessage::sign(&key, message.context, BAD, message.content);
                 }
                 _ => {}
             }
@@ -164,7 +164,7 @@ fn a_recipient_key_in_another_encoding_convicts_no_honest_sender() {
     let mut world = World::new(2, 2);
     let (key, plan_digest) = (world.key(BAD), world.plan.digest());
     let mut messages = Vec::new();
-    let mut honest = |messages: &mut Vec<RoundMessage>| {
+    let mut honest = |messages: &mut Vec<CeremonyMessage>| {
         let Ok(Step::Publish(message)) = world.secrets[0].next(messages, rng) else { panic!("silent") };
         messages.push(message.clone());
         message
@@ -173,7 +173,7 @@ fn a_recipient_key_in_another_encoding_convicts_no_honest_sender() {
     let secret = RecipientSecret::derive(&SecretBytes::new([7; 32]));
     let mut recipient = secret.public().unwrap();
     recipient[31] ^= 0x80;
-    messages.push(RoundMessage::sign(&key, plan_digest, BAD, Content::Join { nonce: [1; 32], recipient }));
+    messages.push(CeremonyMessage::sign(&key, plan_digest, BAD, Content::Join { nonce: [1; 32], recipient }));
     let joined = honest(&mut messages);
     let Content::Join { recipient: theirs, .. } = &joined.content else { panic!() };
     let commitment = honest(&mut messages);
@@ -184,17 +184,17 @@ fn a_recipient_key_in_another_encoding_convicts_no_honest_sender() {
     let statement = possession(&session, BAD, &coefficients).unwrap();
     let possession = prove(&statement, [&polynomial[0]], &mut SystemRng::new());
     let content = Content::Commitment { coefficients, possession: Box::new(possession) };
-    messages.push(RoundMessage::sign(&key, session, BAD, content));
+    messages.push(CeremonyMessage::sign(&key, session, BAD, content));
     let heard = vec![commitment.digest(), messages.last().unwrap().digest()];
     let shares = honest(&mut messages);
     let share = SecretScalar::new(threshold::evaluate(&polynomial, 1));
     let sealed = seal(&share, theirs, &session, BAD, 1, &mut SystemRng::new()).unwrap();
     let content = Content::Shares { heard, sealed: vec![sealed] };
-    messages.push(RoundMessage::sign(&key, session, BAD, content));
+    messages.push(CeremonyMessage::sign(&key, session, BAD, content));
     let heard = vec![shares.digest(), messages.last().unwrap().digest()];
     honest(&mut messages);
     let content = Content::Verdict { heard, complaint: Some(secret.reveal()) };
-    messages.push(RoundMessage::sign(&key, session, BAD, content));
+    messages.push(CeremonyMessage::sign(&key, session, BAD, content));
     let named = CeremonyError::Culprits(vec![Culprit { index: BAD, fault: Fault::FalseComplaint }]);
     assert_eq!(world.secrets[0].next(&messages, &mut SystemRng::new()).err(), Some(named));
 }
@@ -231,7 +231,7 @@ fn a_share_off_the_polynomial_names_its_sender() {
                     let recipient = recipient.unwrap();
                     sealed[1] = seal(&share, &recipient, &session, BAD, 3, &mut SystemRng::new()).unwrap();
                     let content = Content::Shares { heard: heard.clone(), sealed };
-                    RoundMessage::sign(&key, session, BAD, content)
+                    CeremonyMessage::sign(&key, session, BAD, content)
                 };
                 vec![forged.get_or_insert_with(forge).clone()]
             }
@@ -309,7 +309,7 @@ fn equivocate(round: Round) -> World {
                 Content::Verdict { heard, .. } => heard[1][0] ^= 1,
                 Content::Signature { signature, .. } => signature[0] ^= 1,
             }
-            message = RoundMessage::sign(&key, message.context, BAD, message.content);
+            message = CeremonyMessage::sign(&key, message.context, BAD, message.content);
         }
         vec![message]
     })
@@ -341,7 +341,7 @@ fn members_who_heard_different_shares_make_no_key() {
             let Content::Shares { sealed, .. } = &mut message.content else { panic!() };
             // Bad for trustee 3 only, and shown to trustee 4 only.
             sealed[1][50] ^= 1;
-            message = RoundMessage::sign(&key, message.context, BAD, message.content);
+            message = CeremonyMessage::sign(&key, message.context, BAD, message.content);
         }
         vec![message]
     });
@@ -380,14 +380,14 @@ fn nobody_says_a_second_thing_whatever_he_is_shown() {
     let mut first = world.secrets.into_iter().next().unwrap();
     let mailbox = &world.mailboxes[0];
     // Trustee 2's shares are swapped for others after trustee 1 has judged them.
-    let swapped: Vec<RoundMessage> = mailbox
+    let swapped: Vec<CeremonyMessage> = mailbox
         .iter()
         .map(|message| match &message.content {
             Content::Shares { heard, sealed } if message.index == BAD => {
                 let mut sealed = sealed.clone();
                 sealed[0][50] ^= 1;
                 let content = Content::Shares { heard: heard.clone(), sealed };
-                RoundMessage::sign(&key, message.context, BAD, content)
+                CeremonyMessage::sign(&key, message.context, BAD, content)
             }
             _ => message.clone(),
         })
@@ -395,12 +395,12 @@ fn nobody_says_a_second_thing_whatever_he_is_shown() {
     let points = vec![Disagreement { round: Round::Shares, reporter: 1, about: Some(BAD) }];
     assert_eq!(first.next(&swapped, rng).err(), Some(CeremonyError::Disagreement(points)));
     // His own words come back changed.
-    let forged: Vec<RoundMessage> = mailbox
+    let forged: Vec<CeremonyMessage> = mailbox
         .iter()
         .map(|message| match &message.content {
             Content::Verdict { heard, .. } if message.index == 1 => {
                 let content = Content::Verdict { heard: heard.clone(), complaint: Some([1; 32]) };
-                RoundMessage::sign(first.identity(), message.context, 1, content)
+                CeremonyMessage::sign(first.identity(), message.context, 1, content)
             }
             _ => message.clone(),
         })
@@ -412,7 +412,7 @@ fn nobody_says_a_second_thing_whatever_he_is_shown() {
 fn what_others_sign_in_a_members_name_counts_for_nothing() {
     let stranger = crate::token::TrusteeKey::generate(&mut SystemRng::new());
     let world = World::new(2, 3).run(|message, _| {
-        let forged = RoundMessage::sign(&stranger, message.context, BAD, message.content.clone());
+        let forged = CeremonyMessage::sign(&stranger, message.context, BAD, message.content.clone());
         vec![forged.clone(), message.clone(), forged]
     });
     assert!(world.verdicts.iter().all(|verdict| matches!(verdict, Ok(Some(_)))));

@@ -2,10 +2,9 @@
 
 use super::World;
 use crate::algebra::{Element, Escrow, Generator, threshold};
-use crate::opening::ceremony::{CeremonyError, CeremonyPlan, PlanError, Step, observe};
-use crate::opening::{
-    Committee, DecryptionShare, OpeningError, ShareAction, ShareContext, TrusteeShare, combine,
-};
+use crate::ledger::WarrantAction;
+use crate::opening::ceremony::{CeremonyError, CeremonyPlan, Step, observe};
+use crate::opening::{Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare, combine};
 use crate::passphrase::{CHEAP, PassphraseError};
 use crate::secret::SystemRng;
 use crate::token::Trustees;
@@ -105,7 +104,7 @@ fn shares_of_two_epochs_open_nothing_together() {
     let author = Generator::Gu.mul(&Scalar::from(77u64));
     let escrow = Escrow::seal(first.key(), &author, &Scalar::from(5u64)).unwrap();
     let context =
-        ShareContext { warrant_digest: [1; 32], action: ShareAction::Open, subject: [2; 32], escrow };
+        ShareContext { warrant_digest: [1; 32], action: WarrantAction::Open, subject: [2; 32], escrow };
     let old = DecryptionShare::answer(&stale, &first, &context, rng).unwrap();
     let world = world.refresh(vec![1, 2, 3]).finish();
     let second = world.signed().committee();
@@ -163,14 +162,14 @@ fn a_refresh_is_of_the_own_committee_with_the_own_trustees_only() {
     let fewer = refresh(&ours, &[1, 2], rng).unwrap();
     assert_eq!(world.secrets[2].join(fewer, rng), Err(CeremonyError::Plan));
     for members in [&[1][..], &[2, 1], &[1, 1, 2], &[1, 4], &[0, 1]] {
-        assert_eq!(refresh(&ours, members, rng), Err(PlanError::Members));
+        assert_eq!(refresh(&ours, members, rng), Err(CeremonyError::Members));
     }
     let whole = World::new(1, 2).finish();
     let refused =
         CeremonyPlan::refresh(whole.signed().committee(), whole.plan.trustees().clone(), vec![1, 2], rng);
-    assert_eq!(refused, Err(PlanError::Threshold));
+    assert_eq!(refused, Err(CeremonyError::Threshold));
     for threshold in [0, 4] {
-        assert_eq!(CeremonyPlan::key_generation(threshold, ours.clone(), rng), Err(PlanError::Threshold));
+        assert_eq!(CeremonyPlan::key_generation(threshold, ours.clone(), rng), Err(CeremonyError::Threshold));
     }
 }
 

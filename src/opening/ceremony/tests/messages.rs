@@ -5,7 +5,7 @@ use super::super::rounds::Ground;
 use super::super::sealing::SEALED_SHARE;
 use super::{World, together};
 use crate::ledger::{KeyName, Ledger, LedgerView, Log, NoteKey};
-use crate::opening::ceremony::{CeremonyPlan, RoundMessage, observe};
+use crate::opening::ceremony::{CeremonyMessage, CeremonyPlan, observe};
 use crate::opening::{SealedTrusteeSecrets, SignedCommittee, TrusteeSecrets};
 use crate::passphrase::{CHEAP, PassphraseError};
 use crate::secret::SystemRng;
@@ -19,7 +19,7 @@ use std::sync::{Arc, LazyLock};
 struct Record {
     plans: [CeremonyPlan; 2],
     signed: [SignedCommittee; 2],
-    messages: [Vec<RoundMessage>; 2],
+    messages: [Vec<CeremonyMessage>; 2],
     /// In the middle of a second refresh.
     secrets: TrusteeSecrets,
 }
@@ -77,17 +77,17 @@ fn no_bit_of_what_a_member_said_can_be_changed() {
             for at in 2..bytes.len() {
                 let mut changed = bytes.clone();
                 changed[at] ^= 1 << (at % 8);
-                let Ok(changed) = RoundMessage::from_bytes(&changed) else { continue };
+                let Ok(changed) = CeremonyMessage::from_bytes(&changed) else { continue };
                 assert!(!changed.is_authentic(plan.trustees()), "{message:?} at {at}");
             }
         }
         // What is not authentic is as if it were not there.
-        let strangers: Vec<RoundMessage> = messages
+        let strangers: Vec<CeremonyMessage> = messages
             .iter()
             .map(|message| {
                 let mut bytes = message.to_bytes();
                 *bytes.last_mut().unwrap() ^= 1;
-                RoundMessage::from_bytes(&bytes).unwrap()
+                CeremonyMessage::from_bytes(&bytes).unwrap()
             })
             .chain(messages.iter().cloned())
             .collect();
@@ -277,7 +277,7 @@ fn serde_carries_every_message_and_prints_no_share() {
     messages.iter().flatten().for_each(carried);
     carried(&secrets.seal(b"horse", CHEAP, &mut SystemRng::new()).unwrap());
     let verdict = messages[0].iter().find(|message| matches!(message.content, Content::Verdict { .. }));
-    assert!(format!("{:?}", verdict.unwrap()).starts_with("RoundMessage(Verdict of trustee"));
+    assert!(format!("{:?}", verdict.unwrap()).starts_with("CeremonyMessage(Verdict of trustee"));
 }
 
 #[test]
@@ -286,25 +286,25 @@ fn a_message_has_room_for_sixty_four_trustees_and_no_more() {
     let length = |heard: usize, sealed: usize| {
         let content =
             Content::Shares { heard: vec![[1; 32]; heard], sealed: vec![[2; SEALED_SHARE]; sealed] };
-        let bytes = RoundMessage::sign(&key, [3; 32], 64, content).to_bytes();
-        RoundMessage::from_bytes(&bytes).map(|_| bytes.len()).map_err(|refused| refused.rule)
+        let bytes = CeremonyMessage::sign(&key, [3; 32], 64, content).to_bytes();
+        CeremonyMessage::from_bytes(&bytes).map(|_| bytes.len()).map_err(|refused| refused.rule)
     };
     // The manual's figures.
     assert_eq!(length(64, 63), Ok(7_193));
     assert_eq!(length(1, 0), Ok(137));
     let shortest = Content::Verdict { heard: vec![[1; 32]], complaint: None };
-    assert_eq!(RoundMessage::sign(&key, [3; 32], 1, shortest).to_bytes().len(), 136);
+    assert_eq!(CeremonyMessage::sign(&key, [3; 32], 1, shortest).to_bytes().len(), 136);
     for (heard, sealed) in [(0, 0), (65, 63), (64, 64)] {
         assert_eq!(length(heard, sealed), Err(Rule::Length));
     }
     let content = || Content::Join { nonce: [1; 32], recipient: [2; 32] };
     for index in [0, 65] {
-        let bytes = RoundMessage::sign(&key, [3; 32], index, content()).to_bytes();
-        assert_eq!(RoundMessage::from_bytes(&bytes).unwrap_err().rule, Rule::Value);
+        let bytes = CeremonyMessage::sign(&key, [3; 32], index, content()).to_bytes();
+        assert_eq!(CeremonyMessage::from_bytes(&bytes).unwrap_err().rule, Rule::Value);
     }
-    let mut unknown = RoundMessage::sign(&key, [3; 32], 1, content()).to_bytes();
+    let mut unknown = CeremonyMessage::sign(&key, [3; 32], 1, content()).to_bytes();
     unknown[36] = 5;
-    assert_eq!(RoundMessage::from_bytes(&unknown).unwrap_err().rule, Rule::Value);
+    assert_eq!(CeremonyMessage::from_bytes(&unknown).unwrap_err().rule, Rule::Value);
 }
 
 #[test]
@@ -325,7 +325,7 @@ proptest! {
     fn no_bytes_make_decoding_panic(kind in 32u8..=36, mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         bytes.splice(0..0, [1, kind]);
         let _ = CeremonyPlan::from_bytes(&bytes);
-        let _ = RoundMessage::from_bytes(&bytes);
+        let _ = CeremonyMessage::from_bytes(&bytes);
         let _ = SignedCommittee::from_bytes(&bytes);
         let _ = EscrowKeyCertificate::from_bytes(&bytes);
         let _ = SealedTrusteeSecrets::from_bytes(&bytes);

@@ -16,7 +16,7 @@ pub(super) type Verdict = Result<Option<SignedCommittee>, CeremonyError>;
 pub(super) struct World {
     pub(super) plan: CeremonyPlan,
     pub(super) secrets: Vec<TrusteeSecrets>,
-    pub(super) mailboxes: Vec<Vec<RoundMessage>>,
+    pub(super) mailboxes: Vec<Vec<CeremonyMessage>>,
     pub(super) verdicts: Vec<Verdict>,
 }
 
@@ -52,7 +52,10 @@ impl World {
     }
 
     /// Runs to the end, or until nobody moves. `deliver` says what of a message reaches whom.
-    pub(super) fn run(mut self, mut deliver: impl FnMut(&RoundMessage, u16) -> Vec<RoundMessage>) -> Self {
+    pub(super) fn run(
+        mut self,
+        mut deliver: impl FnMut(&CeremonyMessage, u16) -> Vec<CeremonyMessage>,
+    ) -> Self {
         loop {
             let mut moved = false;
             for at in 0..self.secrets.len() {
@@ -102,8 +105,8 @@ impl World {
 }
 
 /// All messages of all mailboxes, once.
-pub(super) fn together(mailboxes: &[Vec<RoundMessage>]) -> Vec<RoundMessage> {
-    let mut all: Vec<RoundMessage> = Vec::new();
+pub(super) fn together(mailboxes: &[Vec<CeremonyMessage>]) -> Vec<CeremonyMessage> {
+    let mut all: Vec<CeremonyMessage> = Vec::new();
     for message in mailboxes.iter().flatten() {
         if !all.contains(message) {
             all.push(message.clone());
