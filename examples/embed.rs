@@ -10,8 +10,8 @@ use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::RedbStore;
 use unjoin::token::{EnrolmentContext, Review};
-use unjoin::wallet::{TrustRoots, Wallet};
 use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets, Timestamp};
+use unjoin_wallet::{TrustRoots, Wallet};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = std::env::temp_dir().join(format!("unjoin-embed-{}", std::process::id()));

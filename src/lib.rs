@@ -43,56 +43,36 @@
 // Untrusted input reaches most of this crate and must never panic it.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-pub mod algebra;
-pub mod audit;
-pub mod entry;
-#[cfg(feature = "platform")]
-mod environment;
-pub mod error;
-#[cfg(feature = "platform")]
-mod file;
-#[cfg(feature = "platform")]
 pub mod issuer;
-pub mod ledger;
+mod ledgers;
 pub mod manual;
-mod name;
-#[cfg(feature = "platform")]
-pub mod opening;
-#[cfg(any(feature = "platform", feature = "wallet"))]
-mod passphrase;
-#[cfg(feature = "platform")]
-pub mod phone;
-#[cfg(feature = "platform")]
 mod platform;
-#[cfg(feature = "platform")]
-mod queue;
-#[cfg(feature = "platform")]
 pub mod review;
-pub mod secret;
-mod signature;
-#[cfg(feature = "platform")]
-pub mod store;
-mod time;
-pub mod token;
-mod trustee_key;
-#[cfg(feature = "wallet")]
-pub mod wallet;
-pub mod wire;
-
 #[cfg(test)]
-#[cfg(feature = "platform")]
 mod vectors;
 
-#[cfg(feature = "platform")]
-pub use environment::Environment;
-pub use error::Audience;
-pub use name::{Name, NameError};
-#[cfg(any(feature = "platform", feature = "wallet"))]
-pub use passphrase::{PassphraseCost, PassphraseError};
-#[cfg(feature = "platform")]
+/// Auditing: what anybody can find out from a ledger, two of its checkpoints and what the
+/// platform shows.
+pub mod audit {
+    pub use unjoin_audit::*;
+    pub use unjoin_trustee::audit::*;
+}
+/// The two public ledgers: their entries, and the logs that hold them.
+pub mod ledger {
+    pub use crate::ledgers::{LedgerConfig, LedgerReport, Ledgers, LedgersReport};
+    pub use unjoin_core::entry::*;
+    pub use unjoin_log::*;
+}
+#[doc(no_inline)]
+pub use unjoin_core::{
+    Audience, Clock, DAY, Environment, Grid, ManualClock, Name, NameError, PassphraseCost, PassphraseError,
+    SystemClock, Timestamp, WEEK, algebra, error, secret, token, wire,
+};
+#[doc(no_inline)]
+pub use unjoin_phone as phone;
+#[doc(no_inline)]
+pub use unjoin_store::{self as store, Pending, QueueConfig, QueueError};
+#[doc(no_inline)]
+pub use unjoin_trustee as opening;
+
 pub use platform::{Platform, PlatformConfig, PlatformError, PlatformSecrets, TickReport};
-#[cfg(feature = "platform")]
-pub use queue::{Pending, QueueConfig, QueueError};
-#[cfg(feature = "platform")]
-pub use time::{Clock, ManualClock, SystemClock};
-pub use time::{DAY, Grid, Timestamp, WEEK};

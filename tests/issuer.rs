@@ -3,8 +3,6 @@
 #![cfg(feature = "platform")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
-mod common;
-
 use std::sync::Arc;
 use unjoin::Name;
 use unjoin::algebra::EscrowKey;
@@ -16,8 +14,8 @@ use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{MemoryStore, Store};
 use unjoin::token::{EnrolmentContext, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, Review};
-use unjoin::wallet::{ManifestEvidence, TrustRoots, Wallet};
 use unjoin::{Clock, DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp, WEEK};
+use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet};
 
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
 const CUSTOMERS: u8 = 5;
@@ -183,7 +181,7 @@ fn tokens_are_granted_once_and_their_cohort_closes_in_memory() {
 #[cfg(feature = "redb")]
 #[test]
 fn tokens_are_granted_once_and_their_cohort_closes_on_disk() {
-    let directory = common::Directory::new();
+    let directory = unjoin_test_util::Directory::new();
     let path = directory.file("issuer.redb");
     tokens_are_granted_once_and_their_cohort_closes(|| {
         unjoin::store::RedbStore::create_or_open(&path).unwrap()

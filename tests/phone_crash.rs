@@ -4,9 +4,6 @@
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
-mod common;
-
-use common::Directory;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +20,7 @@ use unjoin::phone::{
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::RedbStore;
 use unjoin::{DAY, Environment, ManualClock, Name, Timestamp};
+use unjoin_test_util::Directory;
 
 /// The number of kills, if it is not the usual.
 const KILLS: &str = "UNJOIN_KILLS";

@@ -14,11 +14,11 @@ use unjoin::phone::{
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{EnrolmentContext, IssuerKey, OrderHandle, Review};
-use unjoin::wallet::{AuthorRequest, ManifestEvidence, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::{
     Audience, Clock, DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets,
     TickReport, Timestamp,
 };
+use unjoin_wallet::{AuthorRequest, ManifestEvidence, ReviewState, Token, TrustRoots, Wallet};
 
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
 const LIFE: u64 = 4 * 3_600;

@@ -3,12 +3,9 @@
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
-#[path = "common/disk.rs"]
-mod disk;
-
-use disk::{Disk, Fault, Power};
 use proptest::prelude::*;
 use unjoin::store::{Bucket, Commit, Outcome, RedbStore, RowKey, Store, StoreError};
+use unjoin_test_util::disk::{Disk, Fault, Power};
 
 const CALLS: u32 = 25;
 const COMMITS: u32 = 4;

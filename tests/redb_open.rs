@@ -2,9 +2,6 @@
 
 #![cfg(feature = "redb")]
 
-mod common;
-
-use common::Directory;
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::fs;
@@ -15,6 +12,7 @@ use std::{
     process::{Command, id},
 };
 use unjoin::store::{Bucket, Commit, Outcome, RedbStore, RowKey, SCHEMA_VERSION, Store, StoreError};
+use unjoin_test_util::Directory;
 
 const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
 

@@ -3,13 +3,11 @@
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
-mod common;
-
-use common::Directory;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use unjoin::store::{Bucket, Commit, Outcome, RedbStore, Row, Store, StoreError};
+use unjoin_test_util::Directory;
 
 /// A number that looks random and is determined by `seed` (the finalizer of SplitMix64).
 fn mix(seed: u64) -> u64 {

@@ -4,12 +4,9 @@
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
-mod common;
 #[cfg(feature = "postgres")]
-#[path = "common/postgres.rs"]
-mod server;
+use unjoin_test_util::postgres as server;
 
-use common::Directory;
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -21,6 +18,7 @@ use unjoin::store::{
     Bucket, Commit, MAX_KEY, MemoryStore, Outcome, Precondition, RedbStore, Row, RowKey, Store, StoreError,
     Version, Write, contract,
 };
+use unjoin_test_util::Directory;
 
 #[test]
 fn memory_passes_the_contract() {

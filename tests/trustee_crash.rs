@@ -7,11 +7,8 @@
 
 extern crate unjoin;
 
-mod common;
-#[path = "../src/opening/service/tests/world.rs"]
-mod world;
+use unjoin_trustee::test_util::world;
 
-use common::Directory;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -28,6 +25,7 @@ use unjoin::store::RedbStore;
 use unjoin::token::IssuerPublicKey;
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, ManualClock, Timestamp, algebra::Element};
+use unjoin_test_util::Directory;
 use world::{PASSPHRASE, World, policy};
 
 /// The number of kills, if it is not the usual.

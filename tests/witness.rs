@@ -3,13 +3,11 @@
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
-mod common;
 #[allow(dead_code, reason = "its main is the example's")]
 #[path = "../examples/witness.rs"]
 mod program;
 
 use clap::Parser as _;
-use common::Directory;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -26,6 +24,7 @@ use unjoin::ledger::{
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
+use unjoin_test_util::Directory;
 
 /// Names a child's directory, which makes it a child.
 const CHILD: &str = "UNJOIN_WITNESS_CHILD";

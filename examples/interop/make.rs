@@ -15,8 +15,8 @@ use unjoin::token::{
     Accepted, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Presentation, Review,
     Scope,
 };
-use unjoin::wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
+use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 
 type Made<T> = Result<T, Box<dyn std::error::Error>>;
 

@@ -12,8 +12,8 @@ use unjoin::token::{
     EnrolmentContext, EscrowKeyCertificate, IssuerPublicKey, PlatformPublicKey, Presentation, Receipt,
     Review, TrusteePublicKey, Trustees,
 };
-use unjoin::wallet::{Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
+use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 /// What an app ships: the platform's name and the keys that its wallets pin.
 pub(crate) struct Pins {

@@ -6,8 +6,7 @@
 
 extern crate unjoin;
 
-#[path = "../../src/opening/service/tests/world.rs"]
-mod world;
+use unjoin_trustee::test_util::world;
 
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;

@@ -17,7 +17,7 @@ macro_rules! for_every_kind {
         $do!(unjoin::token::SignedManifest);
         $do!(unjoin::token::Review);
         $do!(unjoin::token::Receipt);
-        $do!(unjoin::wallet::SealedBackup);
+        $do!(unjoin_wallet::SealedBackup);
         $do!(unjoin::ledger::PublishedEntry);
         $do!(unjoin::ledger::EditedEntry);
         $do!(unjoin::ledger::WithdrawnEntry);

@@ -12,7 +12,7 @@ use unjoin::token::{
     Accepted, Enrolment, EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing, Offer, OrderHandle,
     PlatformKey, Presentation, Review, Scope, TokenRequest,
 };
-use unjoin::wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
+use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
 
 /// The platform's long-lived keys.

@@ -11,15 +11,16 @@ use super::rows::{
     waiting_key,
 };
 use super::{AccountTag, Core, Decision, IssuerError};
-use crate::ledger::{Ledger, outbox};
-use crate::name::Name;
-use crate::store::{
+use std::collections::HashSet;
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+use unjoin_core::entry::Ledger;
+use unjoin_core::token::{CohortManifest, OrderHandle, Scope, SignedManifest};
+use unjoin_core::wire::Message;
+use unjoin_log::outbox;
+use unjoin_store::{
     Bucket, Change, Key, MessageRow, Pages, Present, Record, Store, StoreError, decide, read,
 };
-use crate::time::Timestamp;
-use crate::token::{CohortManifest, OrderHandle, Scope, SignedManifest};
-use crate::wire::Message;
-use std::collections::HashSet;
 
 /// The most rows that one scan returns.
 const PAGE: usize = 512;

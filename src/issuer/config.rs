@@ -1,9 +1,9 @@
 //! What the host decides about an issuer.
 
 use super::IssuerError;
-use crate::name::Name;
-use crate::queue::QueueConfig;
-use crate::time::{DAY, Grid};
+use unjoin_core::Name;
+use unjoin_core::{DAY, Grid};
+use unjoin_store::queue::QueueConfig;
 
 /// How an [`Issuer`](super::Issuer) works: fixed while it is open. Everything but the name and
 /// the grid may change at a restart; a cohort keeps the k that it was opened with.

@@ -6,15 +6,16 @@
 
 use super::rows::{AccountRow, MAX_WALLET_KEYS, OwnerRow, Wallet, account_key, owner_key};
 use super::{Core, Decision, IssuerError};
-use crate::algebra::Element;
-use crate::ledger::{BindingEntry, Ledger, outbox};
-use crate::name::Name;
-use crate::secret::SecretBytes;
-use crate::store::{Store, StoreError, decide, read};
-use crate::time::{DAY, Timestamp};
-use crate::token::{Enrolment, EnrolmentContext, binding_commitment};
-use crate::wire::Message;
 use core::fmt;
+use unjoin_core::Name;
+use unjoin_core::algebra::Element;
+use unjoin_core::entry::{BindingEntry, Ledger};
+use unjoin_core::secret::SecretBytes;
+use unjoin_core::token::{Enrolment, EnrolmentContext, binding_commitment};
+use unjoin_core::wire::Message;
+use unjoin_core::{DAY, Timestamp};
+use unjoin_log::outbox;
+use unjoin_store::{Store, StoreError, decide, read};
 
 /// An enrolment with what it must be bound to.
 #[derive(Clone, Debug)]

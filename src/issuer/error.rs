@@ -1,7 +1,7 @@
-use crate::error::describe_errors;
-use crate::queue::QueueError;
-use crate::store::StoreError;
-use crate::time::Timestamp;
+use unjoin_core::Timestamp;
+use unjoin_core::describe_errors;
+use unjoin_store::StoreError;
+use unjoin_store::queue::QueueError;
 
 /// Why the issuer did not do what it was asked. Nothing was changed, unless it says otherwise.
 #[derive(Debug)]

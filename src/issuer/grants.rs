@@ -10,10 +10,10 @@ use super::rows::{
     order_key, sealed_key,
 };
 use super::{AccountTag, Core, Decision, IssuerError};
-use crate::algebra::Element;
-use crate::name::Name;
-use crate::store::{Store, read};
-use crate::token::{Grant, KeyRing, TokenRequest, verify_requests};
+use unjoin_core::Name;
+use unjoin_core::algebra::Element;
+use unjoin_core::token::{Grant, KeyRing, TokenRequest, verify_requests};
+use unjoin_store::{Store, read};
 
 /// A request with the account that is logged in.
 pub(super) struct GrantJob {

@@ -94,18 +94,19 @@ pub use error::IssuerError;
 pub use orders::{MAX_ORDER_ID, NumbersDead, OfferRequest, OrderReport};
 pub use rows::MAX_WALLET_KEYS;
 
-use crate::algebra::{Element, transcript::hash32};
-use crate::environment::Environment;
-use crate::name::Name;
-use crate::queue::{GroupQueue, Pending};
-use crate::secret::SecretBytes;
-use crate::store::{Store, decide_all};
-use crate::token::{
-    Grant, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest, TokenRequest,
-};
 use core::fmt;
 use grants::GrantJob;
 use std::sync::{Arc, PoisonError, RwLock};
+use unjoin_core::Environment;
+use unjoin_core::Name;
+use unjoin_core::algebra::Element;
+use unjoin_core::algebra::transcript::hash32;
+use unjoin_core::secret::SecretBytes;
+use unjoin_core::token::{
+    Grant, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest, TokenRequest,
+};
+use unjoin_store::queue::{GroupQueue, Pending};
+use unjoin_store::{Store, decide_all};
 
 /// The order side's service. Every method may be called from any thread, and several instances
 /// may share a store; all of them need the same configuration, ring and keys.
@@ -293,7 +294,7 @@ impl<S: Store> fmt::Debug for Issuer<S> {
     }
 }
 
-type Decision<'a, A> = crate::store::Decision<'a, A, IssuerError>;
+type Decision<'a, A> = unjoin_store::Decision<'a, A, IssuerError>;
 
 /// What stands for an account beside a merchant's orders: comparable there and nowhere else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

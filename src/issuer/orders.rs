@@ -3,10 +3,10 @@
 use super::directory::next_midnight;
 use super::rows::{CohortRow, OrderRow, manifest_key, open_key, order_key, sealed_key};
 use super::{AccountTag, Core, Decision, IssuerError};
-use crate::name::Name;
-use crate::store::{Store, StoreError};
-use crate::time::{DAY, Timestamp};
-use crate::token::{KeyRing, Offer, OrderHandle, OrderHandleKey, Scope};
+use unjoin_core::Name;
+use unjoin_core::token::{KeyRing, Offer, OrderHandle, OrderHandleKey, Scope};
+use unjoin_core::{DAY, Timestamp};
+use unjoin_store::{Store, StoreError};
 
 /// The most bytes that a host's order id may have.
 pub const MAX_ORDER_ID: usize = 256;

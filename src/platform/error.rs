@@ -1,9 +1,9 @@
-use crate::error::Audience;
 use crate::issuer::IssuerError;
-use crate::ledger::ViewError;
-use crate::phone::SwitchboardError;
 use crate::review::DeskError;
 use core::fmt;
+use unjoin_core::error::Audience;
+use unjoin_log::ViewError;
+use unjoin_phone::SwitchboardError;
 
 /// An error of one of the services.
 #[derive(Debug)]

@@ -5,37 +5,37 @@
 //! holds no state of its own; everything it does can be done with [`Issuer`],
 //! [`ReviewDesk`] and [`Switchboard`] by themselves, in processes of their own.
 
-use crate::algebra::EscrowKey;
-use crate::environment::Environment;
 use crate::issuer::{
     EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport,
     StandingPolicy, StarvingCohort,
 };
-use crate::ledger::{LedgerView, Ledgers, LedgersReport};
-use crate::name::Name;
-use crate::opening::ReviewEvidence;
-use crate::phone::{
-    Binding, Bound, OrderRef, Route, RouteRequest, Switchboard, SwitchboardError, SwitchboardReport,
-};
-use crate::queue::Pending;
+use crate::ledgers::{Ledgers, LedgersReport};
 use crate::review::{
     ActionReceipt, Batch, DeskConfig, DeskError, PublishedReview, Rating, ReviewDesk, Submission,
 };
-use crate::secret::SecretBytes;
-use crate::store::Store;
-use crate::time::Timestamp;
-use crate::token::{
-    AuthorProof, Enrolment, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, PlatformPublicKey,
-    Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
-};
-use crate::wire::Message;
 use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
+use unjoin_core::Environment;
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+use unjoin_core::algebra::EscrowKey;
+use unjoin_core::secret::SecretBytes;
+use unjoin_core::token::{
+    AuthorProof, Enrolment, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, PlatformPublicKey,
+    Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
+};
+use unjoin_core::wire::Message;
+use unjoin_log::LedgerView;
+use unjoin_phone::{
+    Binding, Bound, OrderRef, Route, RouteRequest, Switchboard, SwitchboardError, SwitchboardReport,
+};
+use unjoin_store::Store;
+use unjoin_store::queue::Pending;
+use unjoin_trustee::ReviewEvidence;
 
 mod error;
 #[cfg(test)]
-#[cfg(feature = "wallet")]
 mod tests;
 
 pub use error::PlatformError;

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::issuer::{ClassPolicy, EveryoneOfStanding};
-use crate::opening::insecure_test_dealer;
-use crate::secret::SystemRng;
-use crate::store::MemoryStore;
-use crate::time::{DAY, ManualClock, Timestamp};
-use crate::token::EnrolmentContext;
-use crate::wallet::{TrustRoots, Wallet};
+use unjoin_core::secret::SystemRng;
+use unjoin_core::token::EnrolmentContext;
+use unjoin_core::{DAY, ManualClock, Timestamp};
+use unjoin_store::MemoryStore;
+use unjoin_trustee::insecure_test_dealer;
+use unjoin_wallet::{TrustRoots, Wallet};
 
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
 

@@ -2,9 +2,9 @@
 
 use super::rows::{self, CohortRow, Due, Task};
 use super::{Core, DeskError};
-use crate::store::{Change, Decision, Present, Store, decide_all};
-use crate::token::{CohortManifest, SignedManifest};
-use crate::wire::Message;
+use unjoin_core::token::{CohortManifest, SignedManifest};
+use unjoin_core::wire::Message;
+use unjoin_store::{Change, Decision, Present, Store, decide_all};
 
 impl<S: Store> Core<S> {
     pub(super) fn admit(&self, manifests: &[SignedManifest]) -> Vec<Result<(), DeskError>> {

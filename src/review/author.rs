@@ -6,13 +6,13 @@ use super::spent::{
     read_message,
 };
 use super::{Core, DeskError};
-use crate::name::Name;
-use crate::secret::below;
-use crate::store::{Change, Key, Present, Store, decide, read};
-use crate::time::Timestamp;
-use crate::token::{AuthorAction, AuthorProof, Digest, Presentation, Review, ReviewId, Scope};
-use crate::wire::Message;
 use sha2::{Digest as _, Sha256};
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+use unjoin_core::secret::below;
+use unjoin_core::token::{AuthorAction, AuthorProof, Digest, Presentation, Review, ReviewId, Scope};
+use unjoin_core::wire::Message;
+use unjoin_store::{Change, Key, Present, Store, decide, read};
 
 /// The number of coming boundaries from which that of an edit or a withdrawal is drawn.
 const NEXT_BOUNDARIES: u64 = 3;

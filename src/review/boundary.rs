@@ -5,10 +5,11 @@ use super::reading::Rating;
 use super::rows::{self, Due, ListedRow, RatingRow, Task};
 use super::spent::{LastAction, ListingState, ReviewRow, Settled, Waiting, WaitingChange};
 use super::{Core, DeskError};
-use crate::ledger::{EditedEntry, Ledger, WithdrawnEntry, outbox};
-use crate::store::{Change, Decision, Key, Record, Store, StoreError, decide, decide_all};
-use crate::token::ReviewId;
-use crate::wire::Message;
+use unjoin_core::entry::{EditedEntry, Ledger, WithdrawnEntry};
+use unjoin_core::token::ReviewId;
+use unjoin_core::wire::Message;
+use unjoin_log::outbox;
+use unjoin_store::{Change, Decision, Key, Record, Store, StoreError, decide, decide_all};
 
 /// What was applied.
 #[derive(Clone, Copy, Default)]

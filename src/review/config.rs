@@ -1,5 +1,5 @@
-use crate::queue::QueueConfig;
-use crate::time::DAY;
+use unjoin_core::DAY;
+use unjoin_store::queue::QueueConfig;
 
 /// How a review desk is set up, apart from its grid.
 ///

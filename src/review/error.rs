@@ -1,7 +1,7 @@
-use crate::error::describe_errors;
-use crate::ledger::RemovedEntry;
-use crate::queue::QueueError;
-use crate::store::StoreError;
+use unjoin_core::describe_errors;
+use unjoin_core::entry::RemovedEntry;
+use unjoin_store::StoreError;
+use unjoin_store::queue::QueueError;
 
 /// Why the desk did not do what it was asked. Nothing has changed then, except where the
 /// error says that it is not known.

@@ -67,7 +67,6 @@ mod spent;
 mod submission;
 
 #[cfg(test)]
-#[cfg(feature = "wallet")]
 mod tests;
 
 pub use author::ActionReceipt;
@@ -78,15 +77,17 @@ pub use reading::{AcceptedReview, PublishedReview, Rating};
 pub use submission::Submission;
 
 use self::submission::{Job, Verifier};
-use crate::environment::Environment;
-use crate::name::Name;
-use crate::queue::{GroupQueue, Pending};
-use crate::store::Store;
-use crate::time::Grid;
-use crate::token::{AuthorProof, KeyRing, PlatformKey, Receipt, Review, ReviewId, Scope, SignedManifest};
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use unjoin_core::Environment;
+use unjoin_core::Grid;
+use unjoin_core::Name;
+use unjoin_core::token::{
+    AuthorProof, KeyRing, PlatformKey, Receipt, Review, ReviewId, Scope, SignedManifest,
+};
+use unjoin_store::Store;
+use unjoin_store::queue::{GroupQueue, Pending};
 
 /// The review side's service. All methods may be called from any thread; they block on the
 /// store, [`submit`](Self::submit) apart.

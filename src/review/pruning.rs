@@ -6,7 +6,7 @@
 use super::rows::{self, CohortRow, Due, PRUNED};
 use super::spent::ReviewRow;
 use super::{Core, DeskError};
-use crate::store::{Change, Key, Record, Store, StoreError, decide};
+use unjoin_store::{Change, Key, Record, Store, StoreError, decide};
 
 impl<S: Store> Core<S> {
     /// Prunes the spent tokens of a cohort, page by page; `false` while something of it still has

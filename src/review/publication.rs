@@ -7,13 +7,14 @@ use super::reading::{AcceptedReview, PublishedReview};
 use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, RatingRow, RewrittenRow, Task};
 use super::spent::{Evidence, Held, ReviewRow, Settled, TakenBack, read_message};
 use super::{Core, DeskError};
-use crate::ledger::{Ledger, WithdrawnEntry, outbox};
-use crate::secret::below;
-use crate::store::{Bucket, Change, Decision, Key, Present, Record, Store, StoreError, decide_all, read};
-use crate::time::Timestamp;
-use crate::token::{Accepted, CohortManifest, KeyPair, Presentation, ReviewId, Scope};
-use crate::wire::Message;
 use std::sync::Arc;
+use unjoin_core::Timestamp;
+use unjoin_core::entry::{Ledger, WithdrawnEntry};
+use unjoin_core::secret::below;
+use unjoin_core::token::{Accepted, CohortManifest, KeyPair, Presentation, ReviewId, Scope};
+use unjoin_core::wire::Message;
+use unjoin_log::outbox;
+use unjoin_store::{Bucket, Change, Decision, Key, Present, Record, Store, StoreError, decide_all, read};
 
 /// The schedule is worked off in parts of about this many rows.
 const DUE_AT_ONCE: usize = 1024;

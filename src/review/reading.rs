@@ -3,11 +3,11 @@
 use super::rows::{self, ListedRow, RatingRow};
 use super::spent::{ReviewRow, read_message};
 use super::{Core, DeskError};
-use crate::ledger::PublishedEntry;
-use crate::name::Name;
-use crate::store::{Found, Record, Store, StoreError, read};
-use crate::time::Timestamp;
-use crate::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+use unjoin_core::entry::PublishedEntry;
+use unjoin_core::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
+use unjoin_store::{Found, Record, Store, StoreError, read};
 
 /// A review in the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,10 +3,11 @@
 use super::rows::{self, Due, ListedRow, Task};
 use super::spent::{ListingState, ReviewRow, Settled, Waiting, WaitingChange};
 use super::{Core, DeskError};
-use crate::ledger::{Ledger, RemovedEntry, outbox};
-use crate::store::{Present, Record, Store, StoreError, decide};
-use crate::token::{ReviewId, Scope};
-use crate::wire::Message;
+use unjoin_core::entry::{Ledger, RemovedEntry};
+use unjoin_core::token::{ReviewId, Scope};
+use unjoin_core::wire::Message;
+use unjoin_log::outbox;
+use unjoin_store::{Present, Record, Store, StoreError, decide};
 
 impl<S: Store> Core<S> {
     pub(super) fn remove(

@@ -1,10 +1,10 @@
 //! The row of a spent token, and in it the state of the review that it signed.
 
 use super::rows::{decode_review, decode_slice};
-use crate::store::{Record, StoreError};
-use crate::time::Timestamp;
-use crate::token::{Digest, Review};
-use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::Timestamp;
+use unjoin_core::token::{Digest, Review};
+use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_store::{Record, StoreError};
 
 /// A spent token, and the state of the review it signed.
 pub(super) enum ReviewRow {

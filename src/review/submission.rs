@@ -3,14 +3,14 @@
 use super::rows::{self, CohortRow, IfNeeded};
 use super::spent::{Held, ListingState, ReviewRow};
 use super::{Core, DeskError};
-use crate::store::{Decision, Key, Store, StoreError, decide_all};
-use crate::time::Timestamp;
-use crate::token::{
-    Digest, KeyPair, KeyRing, Presentation, PresentationCheck, Receipt, Review, ReviewId, verify_batch,
-};
-use crate::wire::Message;
 use rand_core::CryptoRng;
 use std::sync::atomic::{AtomicU32, Ordering};
+use unjoin_core::Timestamp;
+use unjoin_core::token::{
+    Digest, KeyPair, KeyRing, Presentation, PresentationCheck, Receipt, Review, ReviewId, verify_batch,
+};
+use unjoin_core::wire::Message;
+use unjoin_store::{Decision, Key, Store, StoreError, decide_all};
 
 /// A review with the token that it spends.
 #[derive(Clone, Debug, PartialEq, Eq)]

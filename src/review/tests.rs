@@ -4,15 +4,15 @@ use super::rows::{CohortRow, ListedRow, RatingRow, RewrittenRow};
 use super::spent::ReviewRow;
 use super::submission::CLEAN_BATCHES;
 use super::*;
-use crate::opening::insecure_test_dealer;
-use crate::queue::QueueConfig;
-use crate::secret::SystemRng;
-use crate::secret::below;
-use crate::store::{MemoryStore, Record};
-use crate::token::{Grant, IssuerKey, Offer, OrderHandle};
-use crate::wallet::{Token, TrustRoots, Wallet};
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
+use unjoin_core::secret::SystemRng;
+use unjoin_core::secret::below;
+use unjoin_core::token::{Grant, IssuerKey, Offer, OrderHandle};
+use unjoin_store::queue::QueueConfig;
+use unjoin_store::{MemoryStore, Record};
+use unjoin_trustee::insecure_test_dealer;
+use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 /// A desk that is asked for batches directly, and reviewers who sign for it.
 struct Bench {
@@ -129,7 +129,7 @@ fn every_shape_of_a_review_row_round_trips() {
     use super::spent::{
         Evidence, Held, LastAction, ListingState, Settled, TakenBack, Waiting, WaitingChange,
     };
-    use crate::time::Timestamp;
+    use unjoin_core::Timestamp;
     let review = Review::new(3, "text", vec![[7; 32]]).unwrap();
     let time = Timestamp::from_unix_seconds;
     let mut shapes = vec![ReviewRow::TakenBack(TakenBack { publish_by: None, proof_hash: [1; 32] })];

@@ -2,8 +2,9 @@
 //! fool the verifier, so the vectors show that independent weights are needed.
 
 use super::*;
-use crate::algebra::{EscrowKey, Generator, proof::BatchVerifier};
-use crate::token::{
+use unjoin_core::algebra::proof::BatchVerifier;
+use unjoin_core::algebra::{EscrowKey, Generator};
+use unjoin_core::token::{
     Digest, IssuerKey, Presentation, PresentationCheck, TokenRequest, verify_batch, verify_requests,
 };
 

@@ -4,16 +4,16 @@
 //! refusal means the message and not the harness.
 
 use super::*;
-use crate::algebra::{Escrow, EscrowKey, threshold};
-use crate::ledger::WarrantAction;
-use crate::opening::ceremony::CeremonyError;
-use crate::opening::same_author::{Blind, CheckedRound, Pair, SameAuthorError, without_round};
-use crate::opening::{Committee, DecryptionShare, OpeningError, ShareContext, combine};
-use crate::token::{
+use unjoin_core::algebra::{Escrow, EscrowKey, threshold};
+use unjoin_core::entry::WarrantAction;
+use unjoin_core::token::{
     Accepted, AuthorAction, AuthorProof, Enrolment, EnrolmentContext, Grant, IssuerPublicKey, Presentation,
     ReviewId, TokenRequest, VerifyError, claim_digest,
 };
-use crate::wire::DecodeError;
+use unjoin_core::wire::DecodeError;
+use unjoin_trustee::ceremony::CeremonyError;
+use unjoin_trustee::same_author::{Blind, CheckedRound, Pair, SameAuthorError, without_round};
+use unjoin_trustee::{Committee, DecryptionShare, OpeningError, ShareContext, combine};
 
 /// Where a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

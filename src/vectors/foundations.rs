@@ -2,14 +2,14 @@
 //! derivation, and the trustees' polynomials.
 
 use super::*;
-use crate::algebra::transcript::{Transcript, hash_to_group, hash_to_scalar, hash32, push_frame};
-use crate::algebra::{EscrowKey, Generator, threshold};
-use crate::opening::Committee;
-use crate::token::{
+use curve25519_dalek::ristretto::RistrettoPoint;
+use unjoin_core::algebra::transcript::{Transcript, hash_to_group, hash_to_scalar, hash32, push_frame};
+use unjoin_core::algebra::{EscrowKey, Generator, threshold};
+use unjoin_core::token::{
     IssuerPublicKey, OrderHandle, OrderHandleKey, ReviewId, binding_commitment, claim_digest,
 };
-use crate::wallet::derive;
-use curve25519_dalek::ristretto::RistrettoPoint;
+use unjoin_trustee::Committee;
+use unjoin_wallet::derive;
 
 fn encoding(point: RistrettoPoint) -> [u8; 32] {
     point.compress().to_bytes()

@@ -2,15 +2,16 @@
 //! for byte, and accepted. Kinds 6 and 7 are in `openings`.
 
 use super::*;
-use crate::algebra::{EscrowKey, Generator, mac, transcript::Transcript};
-use crate::secret::SecretScalar;
-use crate::token::{
+use sha2::{Digest as _, Sha256};
+use unjoin_core::algebra::transcript::Transcript;
+use unjoin_core::algebra::{EscrowKey, Generator, mac};
+use unjoin_core::secret::SecretScalar;
+use unjoin_core::token::{
     Accepted, AuthorAction, AuthorProof, AuthorStatement, Digest, Enrolment, EnrolmentContext, Grant,
     GrantedTag, IssuerPublicKey, OrderHandle, Presentation, PresentationWitness, RequestWitness, ReviewId,
     TokenRequest, claim_digest,
 };
-use crate::wallet::derive;
-use sha2::{Digest as _, Sha256};
+use unjoin_wallet::derive;
 
 /// The hashing behind a proof: its nonces, challenge and responses, from the items and
 /// witnesses that the vector lists.
@@ -211,7 +212,7 @@ fn author_proofs() {
             let digest = claim_digest(&name(&case["audience"]), &array(&case["challenge"]));
             assert_eq!(digest, statement.new_digest);
         }
-        let escrow = crate::algebra::Escrow { e1: element(&case["E1"]), e2: element(&case["E2"]) };
+        let escrow = unjoin_core::algebra::Escrow { e1: element(&case["E1"]), e2: element(&case["E2"]) };
         let escrow_key = EscrowKey::new(element(&case["Y"]));
         let (u, k): (SecretScalar, SecretScalar) =
             (secret(&proof["witnesses"]["u"]), secret(&proof["witnesses"]["k"]));

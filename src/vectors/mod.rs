@@ -22,16 +22,16 @@ mod random;
 mod rules;
 mod wires;
 
-use crate::algebra::{Element, decode_scalar};
-use crate::name::Name;
-use crate::secret::{SecretBytes, SecretScalar, SystemRng};
-use crate::token::{IssuerKey, Scope};
-use crate::wire::{Message, Reader};
 use core::convert::Infallible;
 use curve25519_dalek::scalar::Scalar;
 use rand_core::{TryCryptoRng, TryRng};
 use serde_json::Value;
 use std::collections::VecDeque;
+use unjoin_core::Name;
+use unjoin_core::algebra::{Element, decode_scalar};
+use unjoin_core::secret::{SecretBytes, SecretScalar, SystemRng};
+use unjoin_core::token::{IssuerKey, Scope};
+use unjoin_core::wire::{Message, Reader};
 
 /// A whole file of vectors.
 fn load(file: &str) -> Value {

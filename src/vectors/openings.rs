@@ -2,12 +2,12 @@
 
 use super::messages::check_hashing;
 use super::*;
-use crate::algebra::{Escrow, EscrowKey, threshold};
-use crate::ledger::WarrantAction;
-use crate::opening::same_author::{Blind, BlindingFactor, CheckedRound, Pair, without_round};
-use crate::opening::{Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare, combine};
-use crate::token::{Presentation, ReviewId};
 use curve25519_dalek::ristretto::RistrettoPoint;
+use unjoin_core::algebra::{Escrow, EscrowKey, threshold};
+use unjoin_core::entry::WarrantAction;
+use unjoin_core::token::{Presentation, ReviewId};
+use unjoin_trustee::same_author::{Blind, BlindingFactor, CheckedRound, Pair, without_round};
+use unjoin_trustee::{Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare, combine};
 
 fn committee(case: &Value) -> Committee {
     let key = EscrowKey::new(element(&case["Y"]));

@@ -2,21 +2,21 @@
 //! verifiers: what is made verifies, and with anything else of its context it does not.
 
 use super::*;
-use crate::ledger::WarrantAction;
-use crate::opening::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
-use crate::opening::{DecryptionShare, ShareContext, combine, insecure_test_dealer};
-use crate::token::{
+use proptest::prelude::*;
+use unjoin_core::entry::WarrantAction;
+use unjoin_core::token::{
     Accepted, EnrolmentContext, Grant, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation,
     PresentationCheck, Review, verify_batch,
 };
-use crate::wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
-use proptest::prelude::*;
+use unjoin_trustee::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
+use unjoin_trustee::{DecryptionShare, ShareContext, combine, insecure_test_dealer};
+use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 
 /// An issuer with its trustees.
 struct World {
     issuer_key: IssuerKey,
-    committee: crate::opening::Committee,
-    shares: Vec<crate::opening::TrusteeShare>,
+    committee: unjoin_trustee::Committee,
+    shares: Vec<unjoin_trustee::TrusteeShare>,
     issuer: Name,
     trust: TrustRoots,
 }

@@ -2,22 +2,22 @@
 //! and signatures, of which the vectors have no bad ones.
 
 use super::*;
-use crate::algebra::transcript::push_frame;
-use crate::algebra::{Escrow, Generator, mac, threshold};
-use crate::ledger::WarrantAction;
-use crate::opening::ceremony::CeremonyError;
-use crate::opening::same_author::{
-    Blind, BlindingFactor, CheckedRound, Pair, SameAuthorError, without_round,
-};
-use crate::opening::{
-    Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare, combine, insecure_test_dealer,
-};
-use crate::token::{
+use curve25519_dalek::ristretto::RistrettoPoint;
+use sha2::{Digest, Sha512};
+use unjoin_core::algebra::transcript::push_frame;
+use unjoin_core::algebra::{Escrow, Generator, mac, threshold};
+use unjoin_core::entry::WarrantAction;
+use unjoin_core::token::{
     Accepted, AuthorAction, AuthorProof, AuthorStatement, Grant, GrantedTag, KeyRing, PlatformKey,
     PlatformPublicKey, Presentation, PresentationWitness, ReviewId,
 };
-use curve25519_dalek::ristretto::RistrettoPoint;
-use sha2::{Digest, Sha512};
+use unjoin_trustee::ceremony::CeremonyError;
+use unjoin_trustee::same_author::{
+    Blind, BlindingFactor, CheckedRound, Pair, SameAuthorError, without_round,
+};
+use unjoin_trustee::{
+    Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare, combine, insecure_test_dealer,
+};
 
 fn point(scalar: u64) -> Element {
     Element::from_point(Generator::G.mul(&Scalar::from(scalar))).unwrap()

@@ -2,19 +2,19 @@
 
 use super::negative::KINDS;
 use super::*;
-use crate::ledger::{BindingEntry, EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
-use crate::opening::DecryptionShare;
-use crate::opening::same_author::Blind;
-use crate::time::Timestamp;
-use crate::token::{
-    Accepted, AuthorProof, CohortManifest, Enrolment, Grant, IssuerPublicKey, Offer, OrderHandle,
-    PlatformKey, Presentation, Receipt, Review, ReviewError, ReviewId, SignedManifest, TokenRequest,
-};
-use crate::wire::{DecodeError, Rule, VERSION};
 use core::fmt::Debug;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
+use unjoin_core::Timestamp;
+use unjoin_core::entry::{BindingEntry, EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
+use unjoin_core::token::{
+    Accepted, AuthorProof, CohortManifest, Enrolment, Grant, IssuerPublicKey, Offer, OrderHandle,
+    PlatformKey, Presentation, Receipt, Review, ReviewError, ReviewId, SignedManifest, TokenRequest,
+};
+use unjoin_core::wire::{DecodeError, Rule, VERSION};
+use unjoin_trustee::DecryptionShare;
+use unjoin_trustee::same_author::Blind;
 
 /// What every message keeps to: it comes back from its bytes and from both kinds of serde
 /// format, and no shorter, longer or relabelled string is one.
@@ -116,7 +116,7 @@ fn any_offer() -> impl Strategy<Value = Offer> {
         |(handle, merchant, cohort, x, y)| {
             let issuer_key = IssuerPublicKey::new(x);
             let scope = Scope::new(*issuer_key.id(), merchant, cohort);
-            let escrow_key = crate::algebra::EscrowKey::new(y);
+            let escrow_key = unjoin_core::algebra::EscrowKey::new(y);
             Offer { handle: OrderHandle(handle), scope, issuer_key, escrow_key }
         },
     )
@@ -337,7 +337,7 @@ fn an_offer_whose_scope_is_another_keys_does_not_decode() {
     let file = load("scopes.json");
     let [own, other] = [0, 1].map(|key: usize| IssuerPublicKey::new(element(&file["issuer_keys"][key]["X"])));
     let scope = Scope::new(*other.id(), Name::new("merchant").unwrap(), 7);
-    let escrow_key = crate::algebra::EscrowKey::new(*own.element());
+    let escrow_key = unjoin_core::algebra::EscrowKey::new(*own.element());
     let offer = Offer { handle: OrderHandle([1; 16]), scope, issuer_key: own, escrow_key };
     assert_eq!(Offer::from_bytes(&offer.to_bytes()).unwrap_err().rule, Rule::Value);
     let offer = Offer { issuer_key: other, ..offer };

@@ -1,6 +1,5 @@
 //! A bribed insider, and what the audit finds.
 
-use crate::common::Directory;
 use crate::program::{Arguments, run};
 use crate::world::{World, at, log_key};
 use clap::Parser as _;
@@ -18,6 +17,7 @@ use unjoin::ledger::{
 use unjoin::store::MemoryStore;
 use unjoin::token::Review;
 use unjoin::wire::Message;
+use unjoin_test_util::Directory;
 
 const BOUNDARY: Timestamp = Timestamp::from_unix_seconds(1_700_438_400);
 

@@ -1,6 +1,5 @@
 //! Overdue disclosures, and releases for no warrant.
 
-use crate::common::Directory;
 use crate::program::{Arguments, run};
 use crate::world::{World, at};
 use clap::Parser as _;
@@ -10,6 +9,7 @@ use unjoin::ledger::{DisclosedEntry, Ledger, ShareReleasedEntry, WarrantAction, 
 use unjoin::secret::SystemRng;
 use unjoin::token::TrusteeKey;
 use unjoin::wire::Message;
+use unjoin_test_util::Directory;
 
 const EMBARGO: u64 = 1_000;
 

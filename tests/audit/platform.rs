@@ -12,11 +12,11 @@ use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::{CohortManifest, EnrolmentContext, Presentation, Receipt, Review, ReviewId};
-use unjoin::wallet::{ManifestEvidence, Token, TrustRoots, Wallet, WalletError};
 use unjoin::wire::Message;
 use unjoin::{
     DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, TickReport, Timestamp,
 };
+use unjoin_wallet::{ManifestEvidence, Token, TrustRoots, Wallet, WalletError};
 
 const GRACE: u64 = 3_600;
 

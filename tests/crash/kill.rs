@@ -1,6 +1,5 @@
 //! A process is killed, with SIGKILL on Unix, at a random moment.
 
-use crate::common::Directory;
 use crate::life::{Birth, live};
 use crate::line::Line;
 use crate::record::Record;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use unjoin::store::RedbStore;
+use unjoin_test_util::Directory;
 
 /// The number of kills, if it is not the usual.
 const KILLS: &str = "UNJOIN_KILLS";

@@ -9,15 +9,9 @@
 #![cfg(all(feature = "wallet", feature = "redb"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../common/disk.rs"]
-mod disk;
 mod kill;
 mod life;
 mod line;
-#[path = "../common/never_rewritten.rs"]
-mod never_rewritten;
 mod power;
 mod record;
 mod scenario;

@@ -1,10 +1,8 @@
 //! The power is cut, or the disk fails an operation, at a random moment: both services on disks
 //! that keep any part of what was not synced.
 
-use crate::disk::{Disk, Fault, Power};
 use crate::life::{Birth, live};
 use crate::line::Line;
-use crate::never_rewritten::NeverRewritten;
 use crate::record::Record;
 use crate::scenario::{Scenario, Seeded};
 use crate::too_early::{SyncsSeldom, WritesBehind};
@@ -13,6 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use unjoin::store::{RedbStore, Store, StoreError};
+use unjoin_test_util::NeverRewritten;
+use unjoin_test_util::disk::{Disk, Fault, Power};
 
 /// The number of cuts, if it is not the usual.
 const CUTS: &str = "UNJOIN_POWER_CUTS";

@@ -12,12 +12,12 @@ use unjoin::review::{DeskConfig, DeskError};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::Store;
 use unjoin::token::{EnrolmentContext, Offer, Receipt, Review, Scope};
-use unjoin::wallet::{Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
 use unjoin::{
     DAY, Environment, Grid, ManualClock, Pending, Platform, PlatformConfig, PlatformError, PlatformSecrets,
     QueueConfig, Timestamp,
 };
+use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 const CUSTOMERS: u64 = 6;
 const MERCHANTS: u64 = 3;

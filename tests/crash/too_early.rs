@@ -1,11 +1,11 @@
 //! Stores that acknowledge before anything is durable: what the record must notice.
 
-use crate::disk::Disk;
 use redb::StorageBackend;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError};
+use unjoin_test_util::disk::Disk;
 
 /// A disk that does only some of the syncs that it answers.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! A ledger as files.
 
-use crate::common::Directory;
 use crate::world::{entry, log_key, open};
 use std::fs;
 use std::path::Path;
@@ -8,6 +7,7 @@ use std::sync::Arc;
 use unjoin::ledger::tile::tiles_since;
 use unjoin::ledger::{DirectoryView, LogView, SignedCheckpoint, TileId, ViewError, entry_id, export, tree};
 use unjoin::store::MemoryStore;
+use unjoin_test_util::Directory;
 
 /// Reads a number of tiles before it fails.
 struct Tired<'a>(&'a dyn LogView, std::cell::Cell<usize>);

@@ -4,8 +4,6 @@
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod files;
 mod model;
 mod sequencers;

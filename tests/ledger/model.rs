@@ -1,12 +1,12 @@
 //! A ledger is a list without duplicates that only grows, whatever fails.
 
-use crate::common::Directory;
 use crate::world::{Failing, Failure, checked_entries, entry, open, put_into_outbox, waiting};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use unjoin::ledger::LogError;
 use unjoin::store::{MemoryStore, RedbStore, Store};
+use unjoin_test_util::Directory;
 
 #[derive(Clone, Debug)]
 enum Step {

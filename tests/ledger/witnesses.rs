@@ -1,6 +1,5 @@
 //! Cosigning and publishing.
 
-use crate::common::Directory;
 use crate::world::{Failing, Failure, checked_entries, entry, log_key, name, open};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -11,6 +10,7 @@ use unjoin::ledger::{
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{MemoryStore, Store};
 use unjoin::{Environment, ManualClock, Timestamp};
+use unjoin_test_util::Directory;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix_seconds(1_700_000_000 + seconds)

@@ -3,8 +3,6 @@
 #![cfg(all(feature = "platform", feature = "wallet"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod evidence;
 mod openings;
 mod platform;

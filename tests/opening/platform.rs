@@ -13,12 +13,12 @@ use unjoin::opening::{AccountBinding, DecryptionShare, Opening, OpeningTrust};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{EnrolmentContext, Presentation, Review, binding_commitment};
-use unjoin::wallet::{TrustRoots, Wallet};
 use unjoin::wire::Message;
 use unjoin::{
     DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformError, PlatformSecrets, Timestamp,
     WEEK,
 };
+use unjoin_wallet::{TrustRoots, Wallet};
 
 type Shared = Arc<MemoryStore>;
 

@@ -1,11 +1,11 @@
 //! The program that anybody can run on an opening.
 
-use crate::common::Directory;
 use crate::program::{Arguments, run};
 use crate::world::{World, hex, name, trust};
 use clap::Parser as _;
 use std::fs;
 use unjoin::wire::Message;
+use unjoin_test_util::Directory;
 
 #[test]
 fn the_program_says_in_words_what_an_opening_proves() {

@@ -18,9 +18,9 @@ use unjoin::token::{
     Accepted, Grant, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation, Review,
     Scope, Trustees, binding_commitment,
 };
-use unjoin::wallet::{Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
 use unjoin::{Environment, ManualClock, Name, Timestamp};
+use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 pub(crate) const START: u64 = 1_700_000_000;
 pub(crate) const GROUNDS: u16 = 3;

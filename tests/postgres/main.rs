@@ -24,5 +24,4 @@ mod record;
 mod refusals;
 #[path = "../crash/scenario.rs"]
 mod scenario;
-#[path = "../common/postgres.rs"]
-mod server;
+use unjoin_test_util::postgres as server;

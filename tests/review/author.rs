@@ -7,8 +7,8 @@ use unjoin::ledger::{EditedEntry, Ledger, WithdrawnEntry, entry_id, waiting_entr
 use unjoin::review::ActionReceipt;
 use unjoin::store::{Bucket, MemoryStore};
 use unjoin::token::{AuthorProof, Review, Scope};
-use unjoin::wallet::{AuthorRequest, ReviewState};
 use unjoin::wire::Message;
+use unjoin_wallet::{AuthorRequest, ReviewState};
 
 /// A world in which one review of merchant "a" is published, and its cohort goes on to day 50.
 fn published() -> (World<MemoryStore>, Scope, Author, ReviewState) {

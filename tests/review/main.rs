@@ -3,11 +3,6 @@
 #![cfg(all(feature = "wallet", feature = "redb"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../common/never_rewritten.rs"]
-mod never_rewritten;
-
 mod author;
 mod model;
 mod physical;
@@ -15,8 +10,7 @@ mod pruning;
 mod publication;
 mod removal;
 #[cfg(feature = "postgres")]
-#[path = "../common/postgres.rs"]
-mod server;
+use unjoin_test_util::postgres as server;
 mod stores;
 mod submission;
 mod world;

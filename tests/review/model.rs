@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use unjoin::review::{ActionReceipt, DeskError};
 use unjoin::store::MemoryStore;
 use unjoin::token::{AuthorProof, Review};
-use unjoin::wallet::{AuthorRequest, ReviewState};
 use unjoin::{DAY, Grid, Timestamp};
+use unjoin_wallet::{AuthorRequest, ReviewState};
 
 const COHORTS: [(&str, u64, u64, u64); 3] = [("a", 1, 3, 6), ("a", 2, 4, 9), ("b", 3, 2, 4)];
 const EACH: usize = 3;

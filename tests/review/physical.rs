@@ -1,7 +1,5 @@
 //! What the store's file tells about the order of arrival.
 
-use crate::common::Directory;
-use crate::never_rewritten::NeverRewritten;
 use crate::stores::Heap;
 use crate::world::{Author, World, day, manifest, merchant, open_in, review, scope};
 use rand_core::{TryCryptoRng, TryRng};
@@ -12,6 +10,8 @@ use std::sync::Arc;
 use unjoin::review::Submission;
 use unjoin::store::{Bucket, RedbStore, Store};
 use unjoin::{Environment, ManualClock};
+use unjoin_test_util::Directory;
+use unjoin_test_util::NeverRewritten;
 
 /// The same bytes for every use: with it, and with the same reviews, two desks differ in
 /// nothing but the order of arrival.

@@ -6,7 +6,7 @@ use crate::world::{
 };
 use std::sync::atomic::Ordering;
 use unjoin::store::{MemoryStore, Store};
-use unjoin::wallet::{AuthorRequest, ReviewState};
+use unjoin_wallet::{AuthorRequest, ReviewState};
 
 /// The window's end of every cohort here.
 const END: u64 = 5;

@@ -13,8 +13,8 @@ use unjoin::review::{DeskError, PublishedReview};
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Store};
 use unjoin::token::{CohortManifest, PlatformKey};
-use unjoin::wallet::{AuthorRequest, ReviewState};
 use unjoin::wire::Message;
+use unjoin_wallet::{AuthorRequest, ReviewState};
 
 fn entries<S: Store>(store: &S) -> BTreeSet<Vec<u8>> {
     let of = |bucket| waiting_entries(store, bucket, Ledger::Reviews, usize::MAX).unwrap();

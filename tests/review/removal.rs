@@ -5,8 +5,8 @@ use crate::stores::dump;
 use crate::world::{World, day, manifest, review, scope, submit_one};
 use unjoin::ledger::{Ledger, RemovedEntry, waiting_entries};
 use unjoin::store::Bucket;
-use unjoin::wallet::AuthorRequest;
 use unjoin::wire::Message;
+use unjoin_wallet::AuthorRequest;
 
 #[test]
 fn a_removed_review_is_gone_at_once_and_counted_until_the_boundary() {

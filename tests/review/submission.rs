@@ -1,6 +1,5 @@
 //! One review per token, and nothing changed by what is refused.
 
-use crate::common::Directory;
 use crate::stores::{Between, Failing, Failure, dump};
 use crate::world::{
     Author, World, day, fresh_ring, keys, manifest, open, review, scope, scope_under, submit_one,
@@ -10,9 +9,10 @@ use std::thread;
 use unjoin::review::{DeskError, Submission};
 use unjoin::store::{Bucket, Commit, MemoryStore, RedbStore, Store};
 use unjoin::token::{KeyRing, Receipt, Scope};
-use unjoin::wallet::AuthorRequest;
 use unjoin::wire::Message;
 use unjoin::{ManualClock, Pending, Timestamp};
+use unjoin_test_util::Directory;
+use unjoin_wallet::AuthorRequest;
 
 #[test]
 fn every_refusal_leaves_the_store_as_it_was() {
@@ -38,7 +38,7 @@ fn every_refusal_leaves_the_store_as_it_was() {
 
     let gone = Author::new(&scope_a);
     world.submit(submission(&gone)).unwrap();
-    let proof = gone.proof(unjoin::wallet::ReviewState::submitted(&good), AuthorRequest::Withdraw);
+    let proof = gone.proof(unjoin_wallet::ReviewState::submitted(&good), AuthorRequest::Withdraw);
     world.desk.act(&scope_a, &proof, None).unwrap();
     world.refuses("desk.withdrawn", || world.submit(submission(&gone)));
 

@@ -11,8 +11,8 @@ use unjoin::token::{
     AuthorProof, CohortManifest, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, Receipt, Review,
     ReviewId, Scope, SignedManifest,
 };
-use unjoin::wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
+use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 
 pub(crate) const OPENING_WINDOW_DAYS: u64 = 4;
 /// Longer than the model's histories.

@@ -25,9 +25,9 @@ use unjoin::token::{
     AuthorAction, EnrolmentContext, IssuerKey, KeyRing, OrderHandle, PlatformKey, Presentation, Review,
     Scope, SignedManifest, TokenRequest,
 };
-use unjoin::wallet::{AuthorRequest, ManifestEvidence, ReviewState, TrustRoots, Wallet, open_backup};
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, Grid, ManualClock, Name, PassphraseCost, PlatformError, QueueConfig};
+use unjoin_wallet::{AuthorRequest, ManifestEvidence, ReviewState, TrustRoots, Wallet, open_backup};
 
 /// Everything that an error could tell of what it was given.
 fn inputs(device: &Device) -> Vec<Vec<u8>> {
@@ -221,7 +221,7 @@ fn no_error_of_a_wallet_repeats_its_input() {
     let device = Device::new();
     let mut errors = Errors::new(&device);
     let rng = &mut SystemRng::new();
-    let mut take = |error: unjoin::wallet::WalletError| errors.take(&error, error.code());
+    let mut take = |error: unjoin_wallet::WalletError| errors.take(&error, error.code());
     let (strangers, _) = insecure_test_dealer(2, 3, rng).unwrap();
     let pinned = device.trust.clone().pin(*device.issuer_key.public(), *strangers.key());
     take(pinned.err().unwrap());

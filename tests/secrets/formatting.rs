@@ -20,9 +20,9 @@ use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Version};
 use unjoin::token::{
     EnrolmentContext, KeyPair, KeyRing, OrderHandleKey, PlatformKey, Review, TrusteeKey, Trustees,
 };
-use unjoin::wallet::open_backup;
 use unjoin::wire::Message;
 use unjoin::{Environment, PassphraseCost, Platform, PlatformConfig, PlatformSecrets};
+use unjoin_wallet::open_backup;
 
 #[test]
 fn secret_bytes_and_scalars_print_nothing() {

@@ -14,8 +14,8 @@ use unjoin::token::{
     CohortManifest, Grant, IssuerKey, Offer, OrderHandleKey, PlatformKey, Presentation, Review, Scope,
     SignedManifest, TokenRequest,
 };
-use unjoin::wallet::{PendingToken, Token, TrustRoots, Wallet};
 use unjoin::{DAY, Environment, ManualClock, Name, Timestamp, WEEK};
+use unjoin_wallet::{PendingToken, Token, TrustRoots, Wallet};
 
 /// A generator that gives a known sequence and keeps what it gave.
 pub(crate) struct Known {

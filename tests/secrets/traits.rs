@@ -13,8 +13,8 @@ use unjoin::store::MemoryStore;
 use unjoin::token::{
     Grant, GrantedTag, IssuerKey, KeyPair, KeyRing, OrderHandleKey, PlatformKey, TrusteeKey,
 };
-use unjoin::wallet::{PendingToken, SealedBackup, Token, Wallet};
 use unjoin::{Platform, PlatformSecrets};
+use unjoin_wallet::{PendingToken, SealedBackup, Token, Wallet};
 
 /// Answers whether a type implements a trait: an inherent constant under the trait's bound, if
 /// it applies, else the one of `Lacks`.

@@ -3,8 +3,6 @@
 #![cfg(all(feature = "platform", feature = "wallet", feature = "redb"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
-#[path = "../common/mod.rs"]
-mod common;
 #[allow(dead_code, reason = "its main is the example's")]
 #[path = "../../examples/trustee/main.rs"]
 mod tool;
@@ -12,7 +10,6 @@ mod tool;
 #[path = "../opening/world.rs"]
 mod world;
 
-use crate::common::Directory;
 use crate::tool::{Arguments, run};
 use crate::world::{World, hex, present, trust};
 use clap::Parser as _;
@@ -25,6 +22,7 @@ use unjoin::opening::{Committee, ReviewEvidence, SealedShare};
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, RedbStore, Store};
 use unjoin::wire::Message;
+use unjoin_test_util::Directory;
 
 const PASSPHRASE: &str = "three words more";
 const BUDGETS: &str = "window 600\ncooling-off 60\nfreshness 18446744073709551615\n\

@@ -13,7 +13,7 @@ use unjoin::secret::SystemRng;
 use unjoin::token::{
     Accepted, AuthorProof, Grant, Presentation, PresentationCheck, TokenRequest, verify_batch,
 };
-use unjoin::wallet::{AuthorRequest, ReviewState};
+use unjoin_wallet::{AuthorRequest, ReviewState};
 use unjoin::wire::Message;
 
 pub const UNJOIN: &str = "unjoin";

@@ -9,7 +9,7 @@ use unjoin::token::{
     EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing, Offer, OrderHandle, PlatformKey, Review, Scope,
     TokenRequest,
 };
-use unjoin::wallet::{PendingToken, Token, TrustRoots, Wallet};
+use unjoin_wallet::{PendingToken, Token, TrustRoots, Wallet};
 
 pub const NONCE: [u8; 32] = [9; 32];
 

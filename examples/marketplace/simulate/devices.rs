@@ -8,9 +8,9 @@ use unjoin::review::Submission;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::Store;
 use unjoin::token::{EnrolmentContext, Grant, Review};
-use unjoin::wallet::{ManifestEvidence, PendingToken, Token, WalletError};
 use unjoin::wire::Message;
 use unjoin::{Name, Pending};
+use unjoin_wallet::{ManifestEvidence, PendingToken, Token, WalletError};
 
 impl<'a, S: Store> Marketplace<'a, S> {
     /// Enrols the customers who have an order due for the first time.

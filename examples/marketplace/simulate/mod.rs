@@ -25,8 +25,8 @@ use unjoin::{
     secret::{SecretBytes, SystemRng},
     store::{MemoryStore, RedbStore, Store},
     token::{IssuerPublicKey, OrderHandle, Presentation, ReviewId, Scope, SignedManifest},
-    wallet::{Token, TrustRoots, Wallet},
 };
+use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 use crate::{
     data::{Exports, Order, PortalOrder, PublishedReview},

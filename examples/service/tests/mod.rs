@@ -32,8 +32,8 @@ use tokio::task::JoinHandle;
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Row, Store};
 use unjoin::token::Review;
-use unjoin::wallet::Token;
 use unjoin::{Environment, ManualClock, Name, QueueConfig, Timestamp};
+use unjoin_wallet::Token;
 
 /// 2018-01-01, a Monday.
 pub(super) const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);

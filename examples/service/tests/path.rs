@@ -9,8 +9,8 @@ use unjoin::phone::PhoneNumber;
 use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
 use unjoin::token::{Review, SignedManifest};
-use unjoin::wallet::{AuthorRequest, ManifestEvidence, ReviewState};
 use unjoin::{DAY, WEEK};
+use unjoin_wallet::{AuthorRequest, ManifestEvidence, ReviewState};
 
 pub(super) const MERCHANT: &str = "lamps.example";
 pub(super) const SHOP_PHONE: &str = "+8613800138000";

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use unjoin::secret::SystemRng;
 use unjoin::store::postgres::PostgresStore;
 use unjoin::token::{Review, SignedManifest};
-use unjoin::wallet::ManifestEvidence;
 use unjoin::{DAY, ManualClock};
+use unjoin_wallet::ManifestEvidence;
 
-#[path = "../../../tests/common/postgres.rs"]
-pub(super) mod server;
 use server::{Server, fresh_schema};
+pub(super) use unjoin_test_util::postgres as server;
 
 /// One platform's database, secrets and clock, on which services come and go.
 struct Place {

@@ -15,7 +15,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use unjoin::review::{DeskConfig, DeskReport, ReviewDesk, Submission};
 use unjoin::store::{Bucket, Commit, MemoryStore, Row, Store};
 use unjoin::token::{AuthorProof, CohortManifest, OrderHandle, Presentation, ReviewId, SignedManifest};
-use unjoin::wallet::{AuthorRequest, ReviewState};
+use unjoin_wallet::{AuthorRequest, ReviewState};
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
 use unjoin_fuzz::pool::{Author, KEYS, name, review};

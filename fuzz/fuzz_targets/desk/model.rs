@@ -4,7 +4,7 @@ use crate::{AUTHORS, COHORTS, EACH, OPENING_WINDOW, PEOPLE, START};
 use std::collections::HashMap;
 use unjoin::review::{ActionReceipt, DeskError};
 use unjoin::token::{AuthorProof, Receipt, Review, ReviewId};
-use unjoin::wallet::ReviewState;
+use unjoin_wallet::ReviewState;
 use unjoin::{DAY, Timestamp};
 use unjoin_fuzz::pool::{KEYS, review};
 

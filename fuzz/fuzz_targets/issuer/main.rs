@@ -20,7 +20,7 @@ use unjoin::issuer::{
 use unjoin::secret::SecretBytes;
 use unjoin::store::{Bucket, MemoryStore, Row, Store};
 use unjoin::token::{Enrolment, EnrolmentContext, KeyRing, OrderHandle, Scope, TokenRequest};
-use unjoin::wallet::Wallet;
+use unjoin_wallet::Wallet;
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp, WEEK};
 use unjoin_fuzz::pool::{KEYS, issuer, name, wallet};

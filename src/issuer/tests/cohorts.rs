@@ -1,7 +1,7 @@
 use super::*;
-use crate::ledger::Ledger;
-use crate::token::CohortManifest;
-use crate::wire::Message;
+use unjoin_core::entry::Ledger;
+use unjoin_core::token::CohortManifest;
+use unjoin_core::wire::Message;
 
 fn manifests<S: Store>(shop: &Shop<S>) -> Vec<CohortManifest> {
     let read = |signed: &SignedManifest| signed.verify(&shop.platform.public()).unwrap().clone();

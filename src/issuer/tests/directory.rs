@@ -1,7 +1,7 @@
 use super::*;
-use crate::ledger::{BindingEntry, Ledger};
-use crate::token::binding_commitment;
-use crate::wire::Message;
+use unjoin_core::entry::{BindingEntry, Ledger};
+use unjoin_core::token::binding_commitment;
+use unjoin_core::wire::Message;
 
 /// Whom the directory names for a wallet, if the openings ledger holds the commitment to it.
 fn bound<S: Store>(shop: &Shop<S>, wallet: &Person) -> Option<Name> {

@@ -1,7 +1,7 @@
 use super::*;
-use crate::ledger::Ledger;
-use crate::store::{Commit, Outcome, RowKey, StoreError};
 use std::sync::Mutex;
+use unjoin_core::entry::Ledger;
+use unjoin_store::{Commit, Outcome, RowKey, StoreError};
 
 /// How a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,8 +117,9 @@ fn a_lost_answer_is_found_again_wherever_the_store_fails() {
             assert_eq!(code(shop.grant(&ann, &ann.request(handle, &scope, 2))), "issuer.already_granted");
             assert_eq!(shop.offer(&ann, &merchant, handle).unwrap().scope, scope);
             let BoundAccount { account, blind } = shop.issuer.account_of(&ann.wallet_key).unwrap().unwrap();
-            let commitment = crate::token::binding_commitment(&account, &ann.wallet_key, &blind);
-            let logged = crate::wire::Message::to_bytes(&crate::ledger::BindingEntry { commitment });
+            let commitment = unjoin_core::token::binding_commitment(&account, &ann.wallet_key, &blind);
+            let logged =
+                unjoin_core::wire::Message::to_bytes(&unjoin_core::entry::BindingEntry { commitment });
             assert_eq!(entries(&*shop.store, Ledger::Openings), [logged]);
             // Claim, binding, report, cohort, grant, numbers: then no failure is left.
             if !failed {

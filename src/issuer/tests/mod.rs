@@ -9,13 +9,13 @@ mod machine;
 mod refusals;
 
 use super::*;
-use crate::opening::insecure_test_dealer;
-use crate::queue::QueueConfig;
-use crate::secret::{SecretScalar, SystemRng};
-use crate::store::{Bucket, MemoryStore, Row};
-use crate::time::{DAY, Grid, ManualClock, Timestamp, WEEK};
-use crate::token::{Enrolment, EnrolmentContext, IssuerKey, RequestWitness};
 use curve25519_dalek::scalar::Scalar;
+use unjoin_core::secret::{SecretScalar, SystemRng};
+use unjoin_core::token::{Enrolment, EnrolmentContext, IssuerKey, RequestWitness};
+use unjoin_core::{DAY, Grid, ManualClock, Timestamp, WEEK};
+use unjoin_store::queue::QueueConfig;
+use unjoin_store::{Bucket, MemoryStore, Row};
+use unjoin_trustee::insecure_test_dealer;
 
 /// A Monday, 00:00 UTC.
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
@@ -50,7 +50,7 @@ impl StandingPolicy for NotTheTilde {
     }
 }
 
-fn new_key() -> (IssuerKey, crate::algebra::EscrowKey) {
+fn new_key() -> (IssuerKey, unjoin_core::algebra::EscrowKey) {
     let rng = &mut SystemRng::new();
     let (committee, _) = insecure_test_dealer(2, 3, rng).unwrap();
     (IssuerKey::generate(rng), *committee.key())
@@ -104,14 +104,14 @@ impl<S: Store> Shop<S> {
     /// The same rows in a store of another kind.
     fn copied<T: Store>(&self, store: T) -> Shop<T> {
         for (bucket, row) in dump(&*self.store) {
-            store.commit(&[crate::store::Commit::new(bucket).put(row.key, row.value)]).unwrap();
+            store.commit(&[unjoin_store::Commit::new(bucket).put(row.key, row.value)]).unwrap();
         }
         let clock = Arc::new(ManualClock::new(self.now()));
         Shop::with(Arc::new(store), clock, self.ring.clone(), self.platform.clone())
     }
 
     fn now(&self) -> Timestamp {
-        crate::time::Clock::now(&*self.clock)
+        unjoin_core::Clock::now(&*self.clock)
     }
 
     fn pass(&self, seconds: u64) {
@@ -180,7 +180,7 @@ impl Person {
     /// The account's wallet of this number.
     fn with(account: &str, wallet: u64) -> Self {
         let u = scalar(account, wallet);
-        let wallet_key = Element::from_point(crate::algebra::Generator::Gu.mul(u.expose())).unwrap();
+        let wallet_key = Element::from_point(unjoin_core::algebra::Generator::Gu.mul(u.expose())).unwrap();
         Self { account: name(account), u, wallet_key }
     }
 
@@ -214,14 +214,14 @@ fn people<const N: usize>(names: [&str; N]) -> [Person; N] {
 }
 
 fn scalar(label: &str, number: u64) -> SecretScalar {
-    let scalar = crate::algebra::transcript::hash_to_scalar(label, &[&number.to_le_bytes()]);
+    let scalar = unjoin_core::algebra::transcript::hash_to_scalar(label, &[&number.to_le_bytes()]);
     assert_ne!(scalar, Scalar::ZERO);
     SecretScalar::new(scalar)
 }
 
 /// `(A, e)`, without the proof, which is fresh every time.
 fn tag(grant: &Grant) -> Vec<u8> {
-    use crate::wire::Message;
+    use unjoin_core::wire::Message;
     grant.to_bytes().into_iter().skip(2).take(64).collect()
 }
 
@@ -237,7 +237,7 @@ fn dump(store: &(impl Store + ?Sized)) -> Vec<(Bucket, Row)> {
 }
 
 /// Every entry of a ledger's outbox.
-fn entries(store: &(impl Store + ?Sized), ledger: crate::ledger::Ledger) -> Vec<Vec<u8>> {
-    let waiting = |bucket| crate::ledger::waiting_entries(store, bucket, ledger, usize::MAX).unwrap();
+fn entries(store: &(impl Store + ?Sized), ledger: unjoin_core::entry::Ledger) -> Vec<Vec<u8>> {
+    let waiting = |bucket| unjoin_log::waiting_entries(store, bucket, ledger, usize::MAX).unwrap();
     Bucket::all().flat_map(waiting).collect()
 }

@@ -171,7 +171,7 @@ fn an_account_has_so_many_wallets_and_no_more() {
     let shop = Shop::new();
     let ann = Person::new("ann");
     // One below the most, none of them this person's, enrolled long ago.
-    let generator = *crate::algebra::Generator::Gu.point();
+    let generator = *unjoin_core::algebra::Generator::Gu.point();
     let mut key = generator * Scalar::from(1_000_000u64);
     let mut wallets = Vec::new();
     while wallets.len() < MAX_WALLET_KEYS - 1 {
@@ -182,7 +182,7 @@ fn an_account_has_so_many_wallets_and_no_more() {
     let enrolled_by = MONDAY.saturating_sub(20 * DAY);
     let key = super::super::rows::account_key(&ann.account);
     let row = super::super::rows::AccountRow { wallets, enrolled_by };
-    crate::store::decide(&*shop.store, key.clone(), |_, change| {
+    unjoin_store::decide(&*shop.store, key.clone(), |_, change| {
         change.put(&key, &row);
         Ok::<_, IssuerError>(())
     })
@@ -199,7 +199,7 @@ fn an_account_has_so_many_wallets_and_no_more() {
 fn a_row_of_another_format_or_with_a_doubtful_flag_is_refused() {
     use super::super::AccountTag;
     use super::super::rows::MemberRow;
-    use crate::store::{Record, StoreError};
+    use unjoin_store::{Record, StoreError};
     let mut value = MemberRow { account: AccountTag([7; 16]), of_standing: true }.to_value();
     assert!(MemberRow::from_value(&value).is_ok());
     for flag in 2..=255 {

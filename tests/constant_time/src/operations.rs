@@ -16,7 +16,7 @@ use unjoin::token::{
     PlatformKey, Presentation, PresentationCheck, Receipt, Review, ReviewId, Scope, TokenRequest,
     verify_batch,
 };
-use unjoin::wallet::{AuthorRequest, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet};
+use unjoin_wallet::{AuthorRequest, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
 use unjoin::{PassphraseCost, Timestamp, WEEK};
 

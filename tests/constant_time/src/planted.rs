@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use unjoin::Name;
 use unjoin::secret::SystemRng;
 use unjoin::token::EnrolmentContext;
-use unjoin::wallet::Wallet;
+use unjoin_wallet::Wallet;
 
 /// A leak with its name.
 type Leak = (&'static str, fn());

@@ -10,7 +10,7 @@
 
 #![cfg(test)]
 
-#[path = "../../../src/queue/gate.rs"]
+#[path = "../../../crates/store/src/queue/gate.rs"]
 mod gate;
 
 mod sync {

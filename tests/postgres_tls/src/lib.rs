@@ -4,8 +4,7 @@
 #![cfg(test)]
 
 mod certificates;
-#[path = "../../common/postgres.rs"]
-mod server;
+use unjoin_test_util::postgres as server;
 mod wire;
 
 use certificates::{Authority, Files, HOST};

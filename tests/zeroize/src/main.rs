@@ -26,7 +26,7 @@ use unjoin::token::{
     Accepted, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey, PresentationCheck, Review,
     ReviewId, TrusteeKey, Trustees, verify_batch,
 };
-use unjoin::wallet::{AuthorRequest, ReviewState, TrustRoots, Wallet, open_backup};
+use unjoin_wallet::{AuthorRequest, ReviewState, TrustRoots, Wallet, open_backup};
 use unjoin::wire::Message;
 use unjoin::{
     Clock, Environment, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformSecrets, Timestamp,

@@ -10,8 +10,7 @@ mod fill;
 mod growth;
 #[path = "../throughput/prepare.rs"]
 mod prepare;
-#[path = "../../../../../tests/common/postgres.rs"]
-mod server;
+use unjoin_test_util::postgres as server;
 
 use clap::Parser;
 use prepare::{Asked, Encoded, Orders, Shop};

@@ -13,7 +13,7 @@ use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{Row, Store};
 use unjoin::token::{EnrolmentContext, Presentation, Review, Scope, TokenRequest};
-use unjoin::wallet::Wallet;
+use unjoin_wallet::Wallet;
 use unjoin::wire::Message;
 use unjoin::{Environment, Grid, Timestamp};
 use unjoin_benches::world::{NONCE, World, name};

@@ -1,0 +1,189 @@
+//! Auditing: what anybody can find out from a ledger, two of its checkpoints and what the
+//! platform shows.
+//!
+//! ```text
+//! older checkpoint      published set is read      newer checkpoint
+//! --------|-----------------------|------------------------|------->
+//!    entries 0 .. old                 entries old .. new
+//! ```
+//!
+//! A [`History`] is the entries under the newer checkpoint, hashed again, which must pass
+//! through the root of the older one. Then
+//!
+//! * [`audit_reviews`] names every review that is shown otherwise than the ledger ever had it
+//!   between the two: altered, dropped, or shown without an entry;
+//! * [`receipt_verdict`] says whether a review that the desk has signed for was published;
+//! * [`audit_openings`] names warrants that should have been disclosed, and shares that were
+//!   released for no warrant.
+//!
+//! Everything here is pure and believes nobody but a quorum of witnesses.
+//!
+//! ```
+//! # use unjoin_log::{KeyName, LedgerView, Log, NoteKey, WitnessKey, WitnessPolicy};
+//! # use unjoin_core::entry::{Ledger, PublishedEntry};
+//! # use unjoin_core::{Environment, Timestamp};
+//! # use unjoin_core::secret::SystemRng;
+//! # use unjoin_store::MemoryStore;
+//! # use unjoin_core::wire::Message;
+//! # use unjoin_log::{Witness, WitnessService};
+//! # use std::sync::Arc;
+//! use unjoin_audit::{Finding, History, PublishedSet, audit_reviews};
+//! # let rng = &mut SystemRng::new();
+//! # let key = NoteKey::generate(KeyName::new("shop.example/reviews")?, rng);
+//! # let witness = WitnessKey::generate(KeyName::new("witness.example")?, rng);
+//! # let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public().clone()], 1, 0, 60)?;
+//! # let witness = WitnessService::open(
+//! #     Arc::new(MemoryStore::new()), witness, vec![key.public().clone()], Environment::system());
+//! # let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
+//! # let entry = PublishedEntry { review_id: [1; 32], review_digest: [2; 32], presentation_hash: [3; 32],
+//! #     boundary: Timestamp::from_unix_seconds(604_800) };
+//! # log.append(&[entry.to_bytes()])?;
+//! # log.publish(&[&witness])?;
+//! let older = log.checkpoint()?.unwrap();
+//! let shown = PublishedSet::default(); // nothing: somebody has deleted the review
+//! # log.publish(&[&witness])?;
+//! let history = History::read(&log, &policy, Some(older.as_slice()))?;
+//! assert_eq!(audit_reviews(&history, &shown), [Finding::Dropped { review_id: [1; 32] }]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod receipt;
+mod reviews;
+
+pub use receipt::{ReceiptError, ReceiptVerdict, receipt_verdict};
+pub use reviews::{Finding, PublishedSet, audit_reviews};
+
+use unjoin_core::describe_errors;
+use unjoin_log::tree::{Frontier, leaf_hash};
+use unjoin_log::{LedgerView, PolicyError, Quorum, SignedCheckpoint, ViewError, WitnessPolicy};
+
+/// So many entries are read at a time.
+const PAGE: u64 = 4096;
+
+/// All entries of a ledger up to a checkpoint that a quorum has cosigned, found to be what its
+/// root says, and to go on from an older one.
+#[derive(Clone, Debug)]
+pub struct History {
+    entries: Vec<Vec<u8>>,
+    older: Option<(SignedCheckpoint, Quorum)>,
+    newer: (SignedCheckpoint, Quorum),
+}
+
+impl History {
+    /// Reads and checks a ledger up to its published checkpoint; `older` is a checkpoint that
+    /// the auditor has kept, with its cosignatures.
+    ///
+    /// # Errors
+    /// [`AuditError::Rewritten`] when the entries do not have the roots of both checkpoints:
+    /// together they are the proof. [`AuditError::Policy`], [`AuditError::Unpublished`],
+    /// [`AuditError::View`].
+    pub fn read(
+        ledger: &dyn LedgerView,
+        policy: &WitnessPolicy,
+        older: Option<&[u8]>,
+    ) -> Result<Self, AuditError> {
+        let older = older.map(|note| policy.read(note)).transpose()?;
+        let newer = policy.read(&ledger.checkpoint()?.ok_or(AuditError::Unpublished)?)?;
+        let (old_size, size) = (older.as_ref().map_or(0, |(older, _)| older.size()), newer.0.size());
+        if old_size > size {
+            return Err(AuditError::Rewritten);
+        }
+        let (mut entries, mut frontier) = (Vec::new(), Frontier::default());
+        let goes_through = |frontier: &Frontier, checkpoint: &SignedCheckpoint| {
+            frontier.size() != checkpoint.size() || frontier.root() == *checkpoint.root()
+        };
+        // Page by page up to the older checkpoint's size, then on.
+        while frontier.size() < size {
+            let from = frontier.size();
+            let end = if from < old_size { old_size } else { size };
+            let to = end.min(from.saturating_add(PAGE));
+            let page = ledger.entries(from, to)?;
+            // Not one more either: the older checkpoint's size must not be stepped over.
+            if page.len() as u64 != to - from {
+                return Err(ViewError::Missing.into());
+            }
+            page.iter().for_each(|entry| frontier.push(leaf_hash(entry)));
+            entries.extend(page);
+            if older.as_ref().is_some_and(|(older, _)| !goes_through(&frontier, older)) {
+                return Err(AuditError::Rewritten);
+            }
+        }
+        if frontier.root() != *newer.0.root() {
+            return Err(AuditError::Rewritten);
+        }
+        Ok(Self { entries, older, newer })
+    }
+
+    /// The entries, in order.
+    pub fn entries(&self) -> &[Vec<u8>] {
+        &self.entries
+    }
+
+    /// The newer checkpoint, and what its quorum says.
+    pub fn newer(&self) -> &(SignedCheckpoint, Quorum) {
+        &self.newer
+    }
+
+    /// The entries under the older checkpoint; all of them if there was none.
+    #[doc(hidden)]
+    pub fn under_older(&self) -> &[Vec<u8>] {
+        self.split().0
+    }
+
+    /// Those under the older checkpoint, and those after it.
+    fn split(&self) -> (&[Vec<u8>], &[Vec<u8>]) {
+        let size = self.older.as_ref().unwrap_or(&self.newer).0.size();
+        let at = usize::try_from(size).unwrap_or(usize::MAX);
+        self.entries.split_at_checked(at).unwrap_or((&self.entries, &[]))
+    }
+
+    /// When the older checkpoint was cosigned; the newer, if there is none.
+    #[doc(hidden)]
+    pub fn older_time(&self) -> unjoin_core::Timestamp {
+        self.older.as_ref().unwrap_or(&self.newer).1.median_time
+    }
+}
+
+/// Why a ledger could not be audited, or need not be: it is no ledger any more.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// The entries do not have the roots that the checkpoints say: history was changed.
+    Rewritten,
+    /// No checkpoint is published yet.
+    Unpublished,
+    /// A checkpoint is not believed.
+    Policy(PolicyError),
+    /// The ledger could not be read.
+    View(ViewError),
+}
+
+describe_errors!(AuditError {
+    Self::Rewritten => "audit.rewritten", Operator, false,
+        "the ledger's entries do not have the roots of both checkpoints: its history was changed. Keep the \
+         checkpoints and the entries, they prove it";
+    Self::Unpublished => "audit.unpublished", Host, true, "the ledger has not published a checkpoint yet";
+    Self::Policy(error) => "audit.policy", Operator, false, "{error}";
+    Self::View(error) => "audit.view", Operator, true, "{error}";
+});
+
+impl From<PolicyError> for AuditError {
+    fn from(error: PolicyError) -> Self {
+        Self::Policy(error)
+    }
+}
+
+impl From<ViewError> for AuditError {
+    fn from(error: ViewError) -> Self {
+        Self::View(error)
+    }
+}
+
+/// The kind of an entry; `None` if it is too short for a message.
+#[doc(hidden)]
+pub fn kind(entry: &[u8]) -> Option<u8> {
+    entry.get(1).copied()
+}

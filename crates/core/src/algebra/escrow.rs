@@ -1,0 +1,58 @@
+//! The escrow of a review's author: ElGamal of the wallet key `U` under the trustees' key
+//! `Y`, `E1 = k*G`, `E2 = U + k*Y`. Hidden under DDH from anyone with fewer than t shares.
+
+use super::{group::Element, transcript::hash32};
+use {
+    super::group::Generator,
+    curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar},
+};
+
+/// The trustees' public key `Y` with its escrow id, `H32("escrow-key", Y)`, which names the
+/// key ceremony and survives every refresh of the shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EscrowKey {
+    element: Element,
+    id: [u8; 32],
+}
+
+impl EscrowKey {
+    /// The key whose public element is `y`.
+    pub fn new(y: Element) -> Self {
+        Self { element: y, id: hash32("escrow-key", &[y.as_bytes()]) }
+    }
+
+    /// `Y`.
+    pub fn element(&self) -> &Element {
+        &self.element
+    }
+
+    /// The escrow id, 32 bytes.
+    pub fn id(&self) -> &[u8; 32] {
+        &self.id
+    }
+}
+
+/// `(E1, E2)`: opens to the author's wallet key, given t trustees. Never published, and
+/// erased after the opening window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Escrow {
+    /// `k * G`.
+    pub e1: Element,
+    /// `U + k * Y`.
+    pub e2: Element,
+}
+
+impl Escrow {
+    /// Encrypts the wallet key `author` with randomness `k`, in constant time; `None` in the
+    /// negligible case that a part is the identity.
+    #[doc(hidden)]
+    pub fn seal(key: &EscrowKey, author: &RistrettoPoint, k: &Scalar) -> Option<Self> {
+        Some(Self { e1: Element::from_point(Generator::G.mul(k))?, e2: Self::hide(key, author, k)? })
+    }
+
+    /// `E2 = U + k * Y`, in constant time; `None` in the negligible case that it is the
+    /// identity.
+    pub(crate) fn hide(key: &EscrowKey, author: &RistrettoPoint, k: &Scalar) -> Option<Element> {
+        Element::from_point(author + key.element().point() * k)
+    }
+}

@@ -1,0 +1,56 @@
+//! What every party of [unjoin](https://docs.rs/unjoin) shares: the mathematics, all messages and
+//! ledger entries with their bytes, names, times, secrets and errors.
+//!
+//! Pure: keys and messages in, messages out; time and randomness are arguments. There is no
+//! service here, no store and no thread. Parties link the crate that is theirs (`unjoin` for a
+//! platform, `unjoin-wallet` for a shopper's device, `unjoin-trustee`, `unjoin-audit`, `unjoin-log`);
+//! all of them show these types.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`token`] | the messages between device, issuer and review service, with their maths |
+//! | [`entry`] | the entries of the reviews ledger and the openings ledger |
+//! | [`algebra`] | ristretto255 with strict encodings; the proofs stand on it |
+//! | [`wire`] | the bytes of every message, and how they are refused |
+//! | [`secret`] | secrets that are erased, never printed, and compared in constant time |
+//!
+//! # Features
+//!
+//! `system`: the machine's clock and generator, for services. `passphrase`: sealing under a
+//! passphrase (Argon2id). `internals`: for the other crates of unjoin alone; what it shows
+//! changes without notice.
+
+#![forbid(unsafe_code)]
+// Untrusted input reaches most of this crate and must never panic it.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+pub mod algebra;
+pub mod entry;
+#[cfg(feature = "system")]
+mod environment;
+pub mod error;
+#[cfg(feature = "system")]
+#[doc(hidden)]
+pub mod file;
+mod name;
+#[cfg(feature = "passphrase")]
+#[doc(hidden)]
+pub mod passphrase;
+pub mod secret;
+#[doc(hidden)]
+pub mod signature;
+mod time;
+pub mod token;
+#[doc(hidden)]
+pub mod trustee_key;
+pub mod wire;
+
+#[cfg(feature = "system")]
+pub use environment::Environment;
+pub use error::Audience;
+pub use name::{Name, NameError};
+#[cfg(feature = "passphrase")]
+pub use passphrase::{PassphraseCost, PassphraseError};
+#[cfg(feature = "system")]
+pub use time::{Clock, ManualClock, SystemClock};
+pub use time::{DAY, Grid, Timestamp, WEEK};

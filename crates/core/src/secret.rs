@@ -1,0 +1,183 @@
+//! Secrets, typed so that they cannot slip out.
+//!
+//! Both types zeroize on drop, compare in constant time, print nothing of themselves, and
+//! are neither `Copy`, `Clone` nor serializable. Sealed exports are the only way out.
+
+use core::fmt;
+use curve25519_dalek::scalar::Scalar;
+use hmac::{Hmac, KeyInit, Mac};
+use rand_core::CryptoRng;
+use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::Zeroize;
+
+/// `N` secret bytes.
+pub struct SecretBytes<const N: usize>([u8; N]);
+
+impl<const N: usize> SecretBytes<N> {
+    /// Takes `bytes` over; the caller erases its own copy.
+    pub fn new(bytes: [u8; N]) -> Self {
+        Self(bytes)
+    }
+
+    /// Fresh bytes from `rng`.
+    pub fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        let mut bytes = Self([0; N]);
+        rng.fill_bytes(&mut bytes.0);
+        bytes
+    }
+
+    /// The bytes themselves: for key derivation and sealing only.
+    pub fn expose(&self) -> &[u8; N] {
+        &self.0
+    }
+}
+
+impl<const N: usize> Drop for SecretBytes<N> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<const N: usize> ConstantTimeEq for SecretBytes<N> {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl<const N: usize> fmt::Debug for SecretBytes<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretBytes<{N}>(..)")
+    }
+}
+
+/// A secret scalar: a key, a witness, a nonce or a randomizer.
+pub struct SecretScalar(Scalar);
+
+impl SecretScalar {
+    /// Takes `scalar` over.
+    pub fn new(scalar: Scalar) -> Self {
+        Self(scalar)
+    }
+
+    /// The scalar itself: for constant-time operations only.
+    pub fn expose(&self) -> &Scalar {
+        &self.0
+    }
+}
+
+impl Drop for SecretScalar {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ConstantTimeEq for SecretScalar {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl fmt::Debug for SecretScalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretScalar(..)")
+    }
+}
+
+/// HMAC-SHA-256 (RFC 2104) of `parts`, one after the other: their lengths must be fixed, or
+/// framed by the caller.
+#[doc(hidden)]
+pub fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC takes keys of any length; the fallback can not be reached.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
+/// A number below `bound`, which is not 0, without bias: numbers above the largest multiple
+/// of `bound` are drawn again.
+#[doc(hidden)]
+pub fn below(bound: u64, rng: &mut (impl CryptoRng + ?Sized)) -> u64 {
+    let excess = (u64::MAX % bound).wrapping_add(1) % bound;
+    loop {
+        let drawn = rng.next_u64();
+        if drawn <= u64::MAX - excess {
+            return drawn % bound;
+        }
+    }
+}
+
+#[cfg(feature = "system")]
+pub use system::SystemRng;
+
+#[cfg(feature = "system")]
+mod system {
+    use core::convert::Infallible;
+    use rand_core::{TryCryptoRng, TryRng};
+
+    /// The operating system's generator.
+    ///
+    /// # Panics
+    /// When the operating system refuses randomness: there is no safe way to go on.
+    #[derive(Clone, Debug)]
+    pub struct SystemRng(());
+
+    impl SystemRng {
+        /// The generator; the operating system is asked at each use.
+        pub fn new() -> Self {
+            Self(())
+        }
+    }
+
+    impl Default for SystemRng {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+
+    impl TryRng for SystemRng {
+        type Error = Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            let mut bytes = [0; 4];
+            self.try_fill_bytes(&mut bytes)?;
+            Ok(u32::from_le_bytes(bytes))
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            let mut bytes = [0; 8];
+            self.try_fill_bytes(&mut bytes)?;
+            Ok(u64::from_le_bytes(bytes))
+        }
+
+        #[allow(clippy::expect_used)]
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+            getrandom::fill(bytes).expect("the operating system refused randomness");
+            Ok(())
+        }
+    }
+
+    impl TryCryptoRng for SystemRng {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_prints_itself() {
+        let bytes = SecretBytes::new([0xa7; 32]);
+        let scalar = SecretScalar::new(Scalar::from(0xa7a7u64));
+        assert_eq!(format!("{bytes:?} {scalar:?}"), "SecretBytes<32>(..) SecretScalar(..)");
+    }
+
+    #[test]
+    fn equality_looks_at_every_byte() {
+        for i in 0..32 {
+            let mut other = [1; 32];
+            other[i] = 2;
+            assert!(!bool::from(SecretBytes::new([1; 32]).ct_eq(&SecretBytes::new(other))));
+        }
+        assert!(bool::from(SecretBytes::new([1; 32]).ct_eq(&SecretBytes::new([1; 32]))));
+    }
+}

@@ -1,0 +1,111 @@
+//! Ed25519 (RFC 8032) as every part of this crate uses it: strict verification only, and, but
+//! for the notes of the ledgers, signed bytes that say what they are.
+//!
+//! Signed is `frame("unjoin/v1") || frame(label) || frame(bytes)`, so that a signature on one
+//! kind of message can never stand on another. A signed note signs its bare text; no framed
+//! message can be one, because a note's text has no control characters.
+
+use crate::algebra::transcript::push_frame;
+use crate::secret::SecretBytes;
+use core::fmt;
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+
+/// A signing key; erased on drop.
+#[doc(hidden)]
+pub struct Signer(SigningKey);
+
+impl Signer {
+    /// The key of this RFC 8032 seed.
+    #[doc(hidden)]
+    pub fn from_seed(seed: &SecretBytes<32>) -> Self {
+        Self(SigningKey::from_bytes(seed.expose()))
+    }
+
+    #[doc(hidden)]
+    pub fn verifier(&self) -> Verifier {
+        Verifier(self.0.verifying_key())
+    }
+
+    /// Signs the bare bytes: for notes.
+    #[doc(hidden)]
+    pub fn sign_bare(&self, bytes: &[u8]) -> [u8; 64] {
+        self.0.sign(bytes).to_bytes()
+    }
+
+    /// Signs bytes under their label.
+    pub(crate) fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
+        self.sign_bare(&labelled(label, bytes))
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signer(..)")
+    }
+}
+
+/// A verification key: 32 bytes, canonical, not of small order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
+pub struct Verifier(VerifyingKey);
+
+impl Verifier {
+    /// The key with this encoding; `None` if it is not one, or of small order.
+    #[doc(hidden)]
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak()).map(Self)
+    }
+
+    #[doc(hidden)]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// Whether the signature on the bare bytes holds.
+    #[doc(hidden)]
+    pub fn verify_bare(&self, bytes: &[u8], signature: &[u8; 64]) -> bool {
+        self.0.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
+    }
+
+    /// Whether the signature on the bytes under this label holds.
+    pub(crate) fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
+        self.verify_bare(&labelled(label, bytes), signature)
+    }
+}
+
+fn labelled(label: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut signed = Vec::with_capacity(bytes.len() + 64);
+    push_frame(&mut signed, b"unjoin/v1");
+    push_frame(&mut signed, label.as_bytes());
+    push_frame(&mut signed, bytes);
+    signed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_of_one_label_and_its_key_prints_nothing() {
+        let signer = Signer::from_seed(&SecretBytes::new([7; 32]));
+        let signature = signer.sign("receipt", b"bytes");
+        let key = signer.verifier();
+        assert!(key.verify("receipt", b"bytes", &signature));
+        assert!(!key.verify("manifest", b"bytes", &signature));
+        assert!(!key.verify("receiptb", b"ytes", &signature));
+        assert!(!key.verify_bare(b"bytes", &signature));
+        assert_eq!(format!("{signer:?}"), "Signer(..)");
+    }
+
+    #[test]
+    fn a_key_of_small_order_is_none() {
+        // The neutral element, and a point of order two: y = 1 and y = -1.
+        let mut one = [0; 32];
+        one[0] = 1;
+        let mut minus_one = [0xff; 32];
+        (minus_one[0], minus_one[31]) = (0xec, 0x7f);
+        for weak in [one, minus_one] {
+            assert!(Verifier::from_bytes(&weak).is_none());
+        }
+    }
+}

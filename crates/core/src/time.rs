@@ -1,0 +1,191 @@
+//! Time as an argument: a [`Timestamp`] in whole seconds UTC, the fixed [`Grid`] of
+//! boundaries, and (for services) a [`Clock`].
+//!
+//! Pure cores take a `Timestamp`; only services own a clock. Nothing here is ever stored
+//! beside a review: what is stored there is a boundary, which all reviews of a cohort share.
+
+/// Seconds since 1970-01-01T00:00:00Z (UTC, no leap seconds).
+///
+/// ```
+/// use unjoin_core::Timestamp;
+/// let t = Timestamp::from_unix_seconds(1_700_000_000);
+/// assert_eq!(t.saturating_add(60).as_unix_seconds(), 1_700_000_060);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The earliest time: 1970-01-01T00:00:00Z.
+    pub const ZERO: Self = Self(0);
+
+    /// From seconds since 1970-01-01T00:00:00Z.
+    pub const fn from_unix_seconds(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub const fn as_unix_seconds(self) -> u64 {
+        self.0
+    }
+
+    /// This time plus `seconds`, at most the latest representable time.
+    pub const fn saturating_add(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(seconds))
+    }
+
+    /// This time less `seconds`, at least [`Timestamp::ZERO`].
+    pub const fn saturating_sub(self, seconds: u64) -> Self {
+        Self(self.0.saturating_sub(seconds))
+    }
+
+    /// Seconds from `earlier` to this time; 0 when `earlier` is later.
+    pub const fn saturating_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Seconds of one day.
+pub const DAY: u64 = 86_400;
+/// Seconds of one week.
+pub const WEEK: u64 = 7 * DAY;
+/// 1970-01-05T00:00:00Z, the first Monday.
+const FIRST_MONDAY: u64 = 4 * DAY;
+
+/// The fixed grid of boundaries at which cohorts close, reviews are published and ratings
+/// change: every day at 00:00 UTC, or every Monday at 00:00 UTC.
+///
+/// ```
+/// use unjoin_core::{Grid, Timestamp};
+/// let thursday = Timestamp::from_unix_seconds(0);
+/// let monday = Timestamp::from_unix_seconds(4 * 86_400);
+/// assert_eq!(Grid::Weekly.next_after(thursday), monday);
+/// assert_eq!(Grid::Weekly.at_or_before(monday), Some(monday));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grid {
+    /// Boundaries at 00:00 UTC of every day.
+    Daily,
+    /// Boundaries at 00:00 UTC of every Monday.
+    Weekly,
+}
+
+impl Grid {
+    /// Seconds between two boundaries.
+    pub const fn period(self) -> u64 {
+        match self {
+            Self::Daily => DAY,
+            Self::Weekly => WEEK,
+        }
+    }
+
+    const fn origin(self) -> u64 {
+        match self {
+            Self::Daily => 0,
+            Self::Weekly => FIRST_MONDAY,
+        }
+    }
+
+    /// The last boundary at or before `time`; `None` before the grid's first boundary.
+    pub const fn at_or_before(self, time: Timestamp) -> Option<Timestamp> {
+        match time.0.checked_sub(self.origin()) {
+            Some(since) => Some(Timestamp(time.0 - since % self.period())),
+            None => None,
+        }
+    }
+
+    /// The first boundary strictly after `time`.
+    pub const fn next_after(self, time: Timestamp) -> Timestamp {
+        match self.at_or_before(time) {
+            Some(boundary) => boundary.saturating_add(self.period()),
+            None => Timestamp(self.origin()),
+        }
+    }
+
+    /// The `count`-th boundary strictly after `time`; `count` 0 counts as 1.
+    pub const fn nth_after(self, time: Timestamp, count: u64) -> Timestamp {
+        self.next_after(time).saturating_add(self.period().saturating_mul(count.saturating_sub(1)))
+    }
+}
+
+#[cfg(feature = "system")]
+pub use clock::{Clock, ManualClock, SystemClock};
+
+#[cfg(feature = "system")]
+mod clock {
+    use super::Timestamp;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Where a service takes its time from.
+    pub trait Clock: Send + Sync + 'static {
+        /// The present time.
+        fn now(&self) -> Timestamp;
+    }
+
+    impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+        fn now(&self) -> Timestamp {
+            (**self).now()
+        }
+    }
+
+    /// The machine's clock.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct SystemClock;
+
+    impl Clock for SystemClock {
+        fn now(&self) -> Timestamp {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            Timestamp::from_unix_seconds(since.map_or(0, |d| d.as_secs()))
+        }
+    }
+
+    /// A clock that stands where it was set: simulations, replays and tests.
+    #[derive(Debug, Default)]
+    pub struct ManualClock(AtomicU64);
+
+    impl ManualClock {
+        /// A clock that stands at `now`.
+        pub fn new(now: Timestamp) -> Self {
+            Self(AtomicU64::new(now.as_unix_seconds()))
+        }
+
+        /// Moves the clock to `now`, forward or back.
+        pub fn set(&self, now: Timestamp) {
+            self.0.store(now.as_unix_seconds(), Ordering::SeqCst);
+        }
+    }
+
+    impl Clock for ManualClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_seconds(self.0.load(Ordering::SeqCst))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_time_lies_between_two_neighbouring_boundaries(t in FIRST_MONDAY..1 << 40) {
+            for grid in [Grid::Daily, Grid::Weekly] {
+                let time = Timestamp(t);
+                let (last, next) = (grid.at_or_before(time).unwrap(), grid.next_after(time));
+                prop_assert!(last <= time && time < next);
+                prop_assert_eq!(next.saturating_since(last), grid.period());
+                prop_assert_eq!(grid.nth_after(time, 1), next);
+                prop_assert_eq!(grid.nth_after(time, 3), next.saturating_add(2 * grid.period()));
+            }
+        }
+    }
+
+    #[test]
+    fn weekly_boundaries_are_mondays() {
+        // 2018-01-01 was a Monday.
+        let monday = Timestamp(1_514_764_800);
+        assert_eq!(Grid::Weekly.at_or_before(monday), Some(monday));
+        assert_eq!(Grid::Weekly.next_after(monday), Timestamp(monday.0 + WEEK));
+        assert_eq!(Grid::Weekly.at_or_before(Timestamp(FIRST_MONDAY - 1)), None);
+    }
+}

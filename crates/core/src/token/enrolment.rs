@@ -1,0 +1,96 @@
+//! Step 1: a device proves that it knows the secret behind its wallet key `U`, over the
+//! host's nonce, so that the host can bind `U` to the account that is logged in.
+
+use super::{VerifyError, verdict};
+use crate::algebra::proof::{Equation, Proof, Statement, verify};
+use crate::algebra::transcript::hash32;
+use crate::algebra::{Element, Generator};
+use crate::name::Name;
+use crate::serde_as_bytes;
+use crate::wire::{DecodeError, Message, Reader, Writer};
+use rand_core::CryptoRng;
+
+/// Whom a wallet key is enrolled with, and for which account: bound by the proof.
+#[derive(Clone, Copy, Debug)]
+pub struct EnrolmentContext<'a> {
+    /// The issuer's name.
+    pub issuer: &'a Name,
+    /// The authenticated account.
+    pub account: &'a Name,
+    /// 32 bytes that the host chose for this enrolment and accepts once.
+    pub nonce: &'a [u8; 32],
+}
+
+/// Kind 1, 98 bytes: `U` and the proof of its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    wallet_key: Element,
+    proof: Proof<1, 1>,
+}
+
+impl Enrolment {
+    /// The wallet key `U = u * G_u`.
+    pub fn wallet_key(&self) -> &Element {
+        &self.wallet_key
+    }
+
+    /// Proves knowledge of `u`, the secret of `wallet_key`.
+    #[doc(hidden)]
+    pub fn prove(
+        u: &crate::secret::SecretScalar,
+        wallet_key: Element,
+        context: EnrolmentContext<'_>,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Self {
+        let proof = crate::algebra::proof::prove(&statement(&wallet_key, context), [u.expose()], rng);
+        Self { wallet_key, proof }
+    }
+
+    /// Checks the proof in the context that the host expects.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it does not hold.
+    pub fn verify(
+        &self,
+        context: EnrolmentContext<'_>,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), VerifyError> {
+        verdict(verify(&statement(&self.wallet_key, context), &self.proof, rng))
+    }
+}
+
+fn statement(wallet_key: &Element, context: EnrolmentContext<'_>) -> Statement {
+    Statement::new("enrol")
+        .item(context.issuer.as_bytes())
+        .item(context.account.as_bytes())
+        .item(context.nonce)
+        .item(wallet_key.as_bytes())
+        .equation(Equation::of(*wallet_key).plus(0, Generator::Gu))
+}
+
+impl Message for Enrolment {
+    const KIND: u8 = 1;
+    const NAME: &'static str = "enrolment";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.elements(&[self.wallet_key]);
+        out.elements(&self.proof.commitments);
+        out.scalars(&self.proof.responses);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            wallet_key: from.element("U")?,
+            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
+        })
+    }
+}
+
+serde_as_bytes!(Enrolment);
+
+/// The hiding commitment to "`wallet_key` belongs to `account`",
+/// `H32("binding", account, U, blind)`, logged before the first grant: so that a binding
+/// made behind an account's back can be proved.
+pub fn binding_commitment(account: &Name, wallet_key: &Element, blind: &[u8; 32]) -> [u8; 32] {
+    hash32("binding", &[account.as_bytes(), wallet_key.as_bytes(), blind])
+}

@@ -1,0 +1,118 @@
+//! Step 3: the issuer's MAC on the blinded commitment, with a proof that the one public `X`
+//! made it: nobody can be tagged by a key of his own.
+
+use super::{IssuerKey, IssuerPublicKey, Scope, VerifyError, verdict};
+use crate::algebra::proof::{Base, Equation, Proof, Statement, prove, verify};
+use crate::algebra::{Element, Generator, mac};
+use crate::serde_as_bytes;
+use crate::wire::{DecodeError, Message, Reader, Writer};
+use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
+use rand_core::CryptoRng;
+
+/// Kind 3, 162 bytes: the tag `(A, e)` and the proof that `A = (x + e)^-1 * B`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    tag: Element,
+    exponent: Scalar,
+    proof: Proof<2, 1>,
+}
+
+/// A tag whose proof was checked, with what presenting it needs.
+#[derive(Clone)]
+#[cfg_attr(not(feature = "wallet"), allow(dead_code, reason = "only a wallet presents"))]
+pub struct GrantedTag {
+    pub tag: Element,
+    pub exponent: Scalar,
+    /// `B - e*A = x*A`, kept so that presenting does not make it again.
+    pub image: RistrettoPoint,
+}
+
+impl GrantedTag {
+    /// The tag `(A, e)` on the base B.
+    #[doc(hidden)]
+    pub fn new(tag: Element, exponent: Scalar, base: &RistrettoPoint) -> Self {
+        Self { tag, exponent, image: base - tag.point() * exponent }
+    }
+}
+
+impl Grant {
+    /// Answers a request whose proof was checked: a function of the key, the scope and `C`,
+    /// but for the proof's randomness. The caller has stored (scope, C) durably.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when the scope is another key's, or in the negligible case
+    /// `x + e = 0`.
+    pub fn issue(
+        key: &IssuerKey,
+        scope: &Scope,
+        commitment: &Element,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Self, VerifyError> {
+        verdict(scope.is_of(key.public()))?;
+        let base = mac::base(&scope.scalar(), commitment);
+        let exponent = mac::exponent(key.prf_key(), &scope.to_bytes(), commitment);
+        let tag = mac::tag(key.x(), &exponent, &base).ok_or(VerifyError)?;
+        let statement = statement(key.public(), scope, commitment, &base, &tag, &exponent);
+        let proof = prove(&statement, [key.x()], rng);
+        Ok(Self { tag, exponent, proof })
+    }
+
+    /// Checks the grant against the pinned or logged `X`, for the scope and commitment that
+    /// were asked for.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when the scope is another key's or the proof does not hold.
+    pub fn verify(
+        &self,
+        key: &IssuerPublicKey,
+        scope: &Scope,
+        commitment: &Element,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<GrantedTag, VerifyError> {
+        verdict(scope.is_of(key))?;
+        let base = mac::base(&scope.scalar(), commitment);
+        let statement = statement(key, scope, commitment, &base, &self.tag, &self.exponent);
+        verdict(verify(&statement, &self.proof, rng))?;
+        Ok(GrantedTag::new(self.tag, self.exponent, &base))
+    }
+}
+
+fn statement(
+    key: &IssuerPublicKey,
+    scope: &Scope,
+    commitment: &Element,
+    base: &RistrettoPoint,
+    tag: &Element,
+    exponent: &Scalar,
+) -> Statement {
+    Statement::new("grant")
+        .item(&scope.to_bytes())
+        .item(key.element().as_bytes())
+        .item(commitment.as_bytes())
+        .item(tag.as_bytes())
+        .item(exponent.as_bytes())
+        .equation(Equation::of(*key.element()).plus(0, Generator::G))
+        .equation(Equation::new().known(Scalar::ONE, Base::Point(*base)).known(-exponent, *tag).plus(0, *tag))
+}
+
+impl Message for Grant {
+    const KIND: u8 = 3;
+    const NAME: &'static str = "grant";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.elements(&[self.tag]);
+        out.scalars(&[self.exponent]);
+        out.elements(&self.proof.commitments);
+        out.scalars(&self.proof.responses);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            tag: from.element("A")?,
+            exponent: from.scalar("e")?,
+            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
+        })
+    }
+}
+
+serde_as_bytes!(Grant);

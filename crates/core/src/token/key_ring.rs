@@ -1,0 +1,82 @@
+//! The issuing keys of a platform: the one that new cohorts use, those that still issue for
+//! cohorts that are open, and those that only verify.
+
+use super::IssuerKey;
+use crate::algebra::EscrowKey;
+use std::sync::Arc;
+
+/// An issuing key with the escrow key that belongs to it for its whole life.
+#[derive(Debug)]
+pub struct KeyPair {
+    /// The issuing key.
+    pub issuer_key: IssuerKey,
+    /// The trustees' key: fixed with the issuing key, so that an early presentation verifies
+    /// without a manifest.
+    pub escrow_key: EscrowKey,
+}
+
+/// Issuing keys by id, with their state. Immutable: rotation makes a new ring and hands it
+/// to the services.
+///
+/// ```
+/// use unjoin_trustee::insecure_test_dealer;
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_core::token::{IssuerKey, KeyRing};
+/// let rng = &mut SystemRng::new();
+/// let (committee, _) = insecure_test_dealer(3, 5, rng)?;
+/// let first = KeyRing::new(IssuerKey::generate(rng), *committee.key());
+/// let old = *first.newest().issuer_key.public().id();
+/// let rotated = first.with(IssuerKey::generate(rng), *committee.key()).retire(&old);
+/// assert!(!rotated.may_issue(&old) && rotated.find(&old).is_some());
+/// # Ok::<(), unjoin_trustee::ceremony::CeremonyError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyRing {
+    newest: Arc<KeyPair>,
+    older: Vec<Arc<KeyPair>>,
+    retired: Vec<[u8; 32]>,
+}
+
+impl KeyRing {
+    /// A ring of one key.
+    pub fn new(issuer_key: IssuerKey, escrow_key: EscrowKey) -> Self {
+        let newest = Arc::new(KeyPair { issuer_key, escrow_key });
+        Self { newest, older: Vec::new(), retired: Vec::new() }
+    }
+
+    /// The ring with a further key, under which cohorts open from now on. The others go on
+    /// issuing for cohorts that are open, until they are retired.
+    #[must_use]
+    pub fn with(&self, issuer_key: IssuerKey, escrow_key: EscrowKey) -> Self {
+        let mut older = self.older.clone();
+        older.push(Arc::clone(&self.newest));
+        let newest = Arc::new(KeyPair { issuer_key, escrow_key });
+        Self { newest, older, retired: self.retired.clone() }
+    }
+
+    /// The ring in which the key with this id issues nothing new; it verifies as before. The
+    /// newest key cannot be retired: add its successor first.
+    #[must_use]
+    pub fn retire(&self, key_id: &[u8; 32]) -> Self {
+        let mut ring = self.clone();
+        if key_id != ring.newest.issuer_key.public().id() && !ring.retired.contains(key_id) {
+            ring.retired.push(*key_id);
+        }
+        ring
+    }
+
+    /// The key that new cohorts open under.
+    pub fn newest(&self) -> &Arc<KeyPair> {
+        &self.newest
+    }
+
+    /// The key with this id, retired or not.
+    pub fn find(&self, key_id: &[u8; 32]) -> Option<&Arc<KeyPair>> {
+        std::iter::once(&self.newest).chain(&self.older).find(|pair| pair.issuer_key.public().id() == key_id)
+    }
+
+    /// Whether the key is known and not retired.
+    pub fn may_issue(&self, key_id: &[u8; 32]) -> bool {
+        self.find(key_id).is_some() && !self.retired.contains(key_id)
+    }
+}

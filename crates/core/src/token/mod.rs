@@ -1,0 +1,76 @@
+//! The messages between the reviewer's device, the issuer and the desk, with their maths.
+//! Pure: keys and messages in, messages out; randomness is an argument.
+//!
+//! The files follow the life of a token:
+//!
+//! 1. [`Enrolment`]: the device binds its wallet key `U` to an account, once.
+//! 2. [`TokenRequest`]: for a due order it asks for a token of the scope on offer, blindly.
+//! 3. [`Grant`]: the issuer answers with an algebraic MAC and a proof that it used `X`.
+//! 4. [`Presentation`]: the device shows a randomized token with a review's digest, reveals
+//!    the serial, and escrows `U` to the trustees, verifiably.
+//! 5. [`Accepted`]: the desk proves to trustees and auditors that the hidden MAC was valid.
+//! 6. [`AuthorProof`]: the author edits, withdraws or claims the review.
+//!
+//! Around them stand what both sides show each other: the [`Offer`] for a due order, the
+//! [`CohortManifest`] of a closed cohort, the [`Review`] and the desk's [`Receipt`].
+
+mod accepted;
+mod author;
+mod enrolment;
+mod grant;
+mod key;
+mod key_ring;
+mod manifest;
+mod offer;
+mod presentation;
+mod receipt;
+mod request;
+mod review;
+mod scope;
+mod signature;
+mod trustees;
+
+pub use accepted::Accepted;
+pub use author::{AuthorAction, AuthorProof, AuthorStatement, claim_digest};
+pub use enrolment::{Enrolment, EnrolmentContext, binding_commitment};
+pub use grant::{Grant, GrantedTag};
+pub use key::{IssuerKey, IssuerPublicKey};
+pub use key_ring::{KeyPair, KeyRing};
+pub use manifest::{CohortManifest, SignedManifest};
+pub use offer::Offer;
+pub use presentation::{Presentation, PresentationCheck, verify_batch};
+pub use receipt::Receipt;
+pub use request::TokenRequest;
+#[doc(hidden)]
+pub use request::verify_requests;
+pub use review::{Review, ReviewError};
+pub use scope::{Digest, OrderHandle, OrderHandleKey, ReviewId, Scope};
+pub use signature::{PlatformKey, PlatformPublicKey};
+#[doc(hidden)]
+pub use trustees::{CommitteeStatement, threshold_and_trustees};
+pub use trustees::{EscrowKeyCertificate, Trustees, TrusteesError};
+
+pub use crate::trustee_key::TrusteeKey;
+pub use crate::trustee_key::TrusteePublicKey;
+
+#[doc(hidden)]
+pub use presentation::PresentationWitness;
+#[doc(hidden)]
+pub use request::RequestWitness;
+
+use crate::describe_errors;
+
+/// A proof or a tag does not hold. Says nothing more: which check failed is nobody's
+/// business but a debugger's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifyError;
+
+describe_errors!(VerifyError {
+    _ => "token.verify", Device, false, "the message does not verify in this context";
+});
+
+/// Turns a verdict into a result.
+#[doc(hidden)]
+pub fn verdict(holds: bool) -> Result<(), VerifyError> {
+    if holds { Ok(()) } else { Err(VerifyError) }
+}

@@ -1,0 +1,136 @@
+//! Step 2: the device asks for a token of the offered scope. `C` hides the serial behind
+//! `b`: without it `C - U = s * G_s` would link the serial to the request.
+
+use super::{OrderHandle, Scope, VerifyError, verdict};
+use crate::algebra::proof::{BatchVerifier, Equation, Proof, Statement};
+use crate::algebra::{Element, Generator};
+use crate::serde_as_bytes;
+use crate::wire::{DecodeError, Message, Reader, Writer};
+use rand_core::CryptoRng;
+
+/// Kind 2, 252 bytes and the merchant's name: the order, the scope on offer, and
+/// `C = u*G_u + s*G_s + b*G_b` with a proof that it holds the enrolled `u`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRequest {
+    handle: OrderHandle,
+    scope: Scope,
+    commitment: Element,
+    proof: Proof<2, 3>,
+}
+
+/// The secrets of a request, with the wallet key that the first belongs to.
+#[doc(hidden)]
+pub struct RequestWitness<'a> {
+    pub u: &'a crate::secret::SecretScalar,
+    pub s: &'a crate::secret::SecretScalar,
+    pub b: &'a crate::secret::SecretScalar,
+    pub wallet_key: &'a Element,
+}
+
+impl TokenRequest {
+    /// The order it is for.
+    pub fn handle(&self) -> OrderHandle {
+        self.handle
+    }
+
+    /// The scope it asks for.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The blinded commitment `C`.
+    pub fn commitment(&self) -> &Element {
+        &self.commitment
+    }
+
+    /// Makes the request; `None` in the negligible case that `C` is the identity.
+    #[doc(hidden)]
+    pub fn prove(
+        witness: &RequestWitness<'_>,
+        handle: OrderHandle,
+        scope: Scope,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Option<Self> {
+        let (u, s, b) = (witness.u.expose(), witness.s.expose(), witness.b.expose());
+        let blinded = witness.wallet_key.point() + Generator::Gs.mul(s) + Generator::Gb.mul(b);
+        let commitment = Element::from_point(blinded)?;
+        let statement = statement(handle, &scope, witness.wallet_key, &commitment);
+        let proof = crate::algebra::proof::prove(&statement, [u, s, b], rng);
+        Some(Self { handle, scope, commitment, proof })
+    }
+
+    /// Checks the proof for the account's live wallet key. The caller compares the handle
+    /// and the scope with what it offered.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it does not hold.
+    pub fn verify(
+        &self,
+        wallet_key: &Element,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), VerifyError> {
+        verdict(holds(&[(self, *wallet_key)], rng))
+    }
+}
+
+/// Checks many requests, each for a wallet key, in one multi-scalar multiplication.
+///
+/// # Errors
+/// The positions of the bad ones, in order, when the batch does not hold: it then checks every
+/// one alone.
+#[doc(hidden)]
+pub fn verify_requests(
+    checks: &[(&TokenRequest, Element)],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<(), Vec<usize>> {
+    if holds(checks, rng) {
+        return Ok(());
+    }
+    let bad = checks.iter().enumerate().filter(|(_, check)| !holds(core::slice::from_ref(*check), rng));
+    Err(bad.map(|(position, _)| position).collect())
+}
+
+fn holds(checks: &[(&TokenRequest, Element)], rng: &mut (impl CryptoRng + ?Sized)) -> bool {
+    let mut batch = BatchVerifier::new(rng, checks.len());
+    for (request, wallet_key) in checks {
+        let statement = statement(request.handle, &request.scope, wallet_key, &request.commitment);
+        batch.add(&statement, &request.proof);
+    }
+    batch.holds()
+}
+
+fn statement(handle: OrderHandle, scope: &Scope, wallet_key: &Element, commitment: &Element) -> Statement {
+    Statement::new("request")
+        .item(handle.as_bytes())
+        .item(&scope.to_bytes())
+        .item(wallet_key.as_bytes())
+        .item(commitment.as_bytes())
+        .equation(Equation::of(*wallet_key).plus(0, Generator::Gu))
+        .equation(
+            Equation::of(*commitment).plus(0, Generator::Gu).plus(1, Generator::Gs).plus(2, Generator::Gb),
+        )
+}
+
+impl Message for TokenRequest {
+    const KIND: u8 = 2;
+    const NAME: &'static str = "token request";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.raw(self.handle.as_bytes());
+        self.scope.encode(out);
+        out.elements(&[self.commitment]);
+        out.elements(&self.proof.commitments);
+        out.scalars(&self.proof.responses);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            handle: OrderHandle(from.array("order handle")?),
+            scope: Scope::decode(from)?,
+            commitment: from.element("C")?,
+            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
+        })
+    }
+}
+
+serde_as_bytes!(TokenRequest);

@@ -1,0 +1,118 @@
+//! The review itself, in the canonical bytes that its digest stands for.
+
+use super::Digest;
+use crate::describe_errors;
+use crate::serde_as_bytes;
+use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use sha2::{Digest as _, Sha256};
+
+/// Kind 12: stars, text and the digests of attachments. At most 4,614 bytes.
+///
+/// ```
+/// use unjoin_core::token::Review;
+/// let review = Review::new(1, "The lamp came broken.", vec![])?;
+/// assert_eq!(review.digest().len(), 32);
+/// # Ok::<(), unjoin_core::token::ReviewError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    stars: u8,
+    text: String,
+    attachments: Vec<Digest>,
+}
+
+impl Review {
+    /// The most bytes of UTF-8 that a review's text may have.
+    pub const MAX_TEXT: usize = 4_096;
+    /// The most attachments.
+    pub const MAX_ATTACHMENTS: usize = 16;
+
+    /// A review of 1 to 5 stars; `attachments` are SHA-256 digests of files kept elsewhere.
+    ///
+    /// # Errors
+    /// [`ReviewError`] when a part is out of its limits.
+    pub fn new(stars: u8, text: impl Into<String>, attachments: Vec<Digest>) -> Result<Self, ReviewError> {
+        let text = text.into();
+        if !(1..=5).contains(&stars) {
+            return Err(ReviewError::Stars);
+        }
+        if text.len() > Self::MAX_TEXT {
+            return Err(ReviewError::Text);
+        }
+        if attachments.len() > Self::MAX_ATTACHMENTS {
+            return Err(ReviewError::Attachments);
+        }
+        Ok(Self { stars, text, attachments })
+    }
+
+    /// 1 to 5.
+    pub fn stars(&self) -> u8 {
+        self.stars
+    }
+
+    /// The text, at most [`Review::MAX_TEXT`] bytes.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// SHA-256 digests of the attachments.
+    pub fn attachments(&self) -> &[Digest] {
+        &self.attachments
+    }
+
+    /// The review digest: SHA-256 of the whole message.
+    pub fn digest(&self) -> Digest {
+        Sha256::digest(self.to_bytes()).into()
+    }
+}
+
+impl Message for Review {
+    const KIND: u8 = 12;
+    const NAME: &'static str = "review";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.u8(self.stars);
+        out.bytes(self.text.as_bytes());
+        out.u8(self.attachments.len() as u8);
+        self.attachments.iter().for_each(|digest| out.raw(digest));
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let stars = from.u8("stars")?;
+        if !(1..=5).contains(&stars) {
+            return Err(from.refuse(Rule::Value));
+        }
+        let bytes = from.bytes("text", 0, Self::MAX_TEXT)?;
+        let text = core::str::from_utf8(bytes).map_err(|_| from.refuse(Rule::Value))?.to_owned();
+        let count = usize::from(from.u8("attachments")?);
+        if count > Self::MAX_ATTACHMENTS {
+            return Err(from.refuse(Rule::Length));
+        }
+        let mut attachments = Vec::with_capacity(count);
+        for _ in 0..count {
+            attachments.push(from.array("attachments")?);
+        }
+        Ok(Self { stars, text, attachments })
+    }
+}
+
+serde_as_bytes!(Review);
+
+/// Why something is no review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReviewError {
+    /// The stars are not 1 to 5.
+    Stars,
+    /// The text is longer than [`Review::MAX_TEXT`] bytes.
+    Text,
+    /// There are more than [`Review::MAX_ATTACHMENTS`] attachments.
+    Attachments,
+}
+
+describe_errors!(ReviewError {
+    Self::Stars => "review.stars", Device, false, "a review has 1 to 5 stars";
+    Self::Text => "review.text", Device, false, "a review's text has at most {} bytes", Review::MAX_TEXT;
+    Self::Attachments => "review.attachments", Device, false,
+        "a review has at most {} attachments", Review::MAX_ATTACHMENTS;
+});

@@ -1,0 +1,73 @@
+//! A trustee's long-term key: what its committees, its words in a ceremony and its entries in
+//! the openings ledger are signed with. Not its share of the escrow key.
+
+use crate::signature::Verifier;
+use {
+    crate::{secret::SecretBytes, signature::Signer},
+    core::fmt,
+    rand_core::CryptoRng,
+};
+
+/// The most trustees there can be; their indices run from 1.
+pub(crate) const MAX_TRUSTEES: u16 = 64;
+
+/// A trustee's public key, which wallets and fellow trustees pin: 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrusteePublicKey(Verifier);
+
+impl TrusteePublicKey {
+    /// The key with this encoding; `None` if it is not one, or of small order.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        Verifier::from_bytes(bytes).map(Self)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    #[doc(hidden)]
+    pub fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
+        self.0.verify(label, bytes, signature)
+    }
+}
+
+/// A trustee's long-term signing key (Ed25519).
+pub struct TrusteeKey {
+    signer: Signer,
+    seed: SecretBytes<32>,
+}
+
+impl TrusteeKey {
+    /// A fresh key: 32 bytes from `rng`.
+    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self::from_secret_bytes(SecretBytes::random(rng))
+    }
+
+    /// The key of this RFC 8032 seed.
+    pub fn from_secret_bytes(seed: SecretBytes<32>) -> Self {
+        Self { signer: Signer::from_seed(&seed), seed }
+    }
+
+    /// The public half.
+    pub fn public(&self) -> TrusteePublicKey {
+        TrusteePublicKey(self.signer.verifier())
+    }
+
+    /// The seed: for sealing only.
+    #[doc(hidden)]
+    pub fn seed(&self) -> &SecretBytes<32> {
+        &self.seed
+    }
+
+    #[doc(hidden)]
+    pub fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
+        self.signer.sign(label, bytes)
+    }
+}
+
+impl fmt::Debug for TrusteeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TrusteeKey(..)")
+    }
+}

@@ -1,0 +1,227 @@
+//! Checkpoints (C2SP tlog-checkpoint): a log's size and root in a signed note.
+//!
+//! ```text
+//! reviews.shop.example/log
+//! 20852163
+//! CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+//!
+//! — reviews.shop.example/log <signature of the log>
+//! — witness.example/w1 <cosignature with its time>
+//! ```
+//!
+//! Extension lines are refused. Our logs have none, the specification advises against
+//! them, and a witness states nothing about them: they could mark one reader's checkpoint.
+
+use super::note::{Note, NoteError, NoteKey, NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey};
+use super::tree::{Hash, MAX_SIZE, empty_root};
+use base64ct::{Base64, Encoding};
+use unjoin_core::Timestamp;
+
+/// A log's state: this many entries under this root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which log: the name of its key.
+    pub origin: String,
+    /// How many entries.
+    pub size: u64,
+    /// The root of the tree over them.
+    pub root: Hash,
+}
+
+impl Checkpoint {
+    /// The note's text.
+    pub fn to_text(&self) -> String {
+        format!("{}\n{}\n{}\n", self.origin, self.size, Base64::encode_string(&self.root))
+    }
+
+    /// Reads a note's text: three lines.
+    ///
+    /// # Errors
+    /// [`NoteError::Malformed`], also for an empty tree that has not the empty root.
+    pub fn parse_text(text: &str) -> Result<Self, NoteError> {
+        let mut lines = text.strip_suffix('\n').ok_or(NoteError::Malformed)?.split('\n');
+        let (Some(origin), Some(size), Some(root), None) =
+            (lines.next(), lines.next(), lines.next(), lines.next())
+        else {
+            return Err(NoteError::Malformed);
+        };
+        let size = parse_size(size).ok_or(NoteError::Malformed)?;
+        let mut decoded = Hash::default();
+        let root = Base64::decode(root, &mut decoded).map_err(|_| NoteError::Malformed)?;
+        let root = Hash::try_from(root).map_err(|_| NoteError::Malformed)?;
+        if origin.is_empty() || size == 0 && root != empty_root() {
+            return Err(NoteError::Malformed);
+        }
+        Ok(Self { origin: origin.to_owned(), size, root })
+    }
+}
+
+/// A size in ASCII decimal without leading zeros, at most [`MAX_SIZE`].
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
+    let canonical = text == "0" || !text.starts_with('0');
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let size = text.parse().ok()?;
+    (canonical && digits && size <= MAX_SIZE).then_some(size)
+}
+
+/// A checkpoint with the signature of its log, which is checked, and all other lines, which are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedCheckpoint {
+    checkpoint: Checkpoint,
+    note: Note,
+}
+
+impl SignedCheckpoint {
+    /// Signs a log's state; the key's name is its origin. Signing is deterministic.
+    ///
+    /// # Errors
+    /// None that a valid key can cause.
+    pub fn sign(size: u64, root: Hash, key: &NoteKey) -> Result<Self, NoteError> {
+        let checkpoint = Checkpoint { origin: key.public().name().to_string(), size, root };
+        let mut note = Note::new(checkpoint.to_text())?;
+        note.sign(key)?;
+        Ok(Self { checkpoint, note })
+    }
+
+    /// Reads a checkpoint of the log with this key.
+    ///
+    /// # Errors
+    /// [`NoteError::Malformed`] also when the origin is not the key's name,
+    /// [`NoteError::Unsigned`], [`NoteError::Signature`].
+    pub fn parse(bytes: &[u8], key: &NotePublicKey) -> Result<Self, NoteError> {
+        Self::of_note(Note::parse(bytes)?, key)
+    }
+
+    pub(super) fn of_note(note: Note, key: &NotePublicKey) -> Result<Self, NoteError> {
+        let checkpoint = Checkpoint::parse_text(note.text())?;
+        if checkpoint.origin != key.name().as_str() {
+            return Err(NoteError::Malformed);
+        }
+        if !note.is_signed_by(key)? {
+            return Err(NoteError::Unsigned);
+        }
+        Ok(Self { checkpoint, note })
+    }
+
+    /// What it says.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// How many entries.
+    pub fn size(&self) -> u64 {
+        self.checkpoint.size
+    }
+
+    /// The root over them.
+    pub fn root(&self) -> &Hash {
+        &self.checkpoint.root
+    }
+
+    /// The note.
+    pub fn note(&self) -> &Note {
+        &self.note
+    }
+
+    /// The whole note's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.note.to_bytes()
+    }
+
+    /// A witness's cosignature at `now`. The witness must have checked that nothing else of
+    /// this size or beyond was shown to it: see [`Cosigner`](super::Cosigner).
+    pub(super) fn cosign(&self, key: &WitnessKey, now: Timestamp) -> SignatureLine {
+        self.note.cosign(key, now)
+    }
+
+    /// Takes the witness's line in place of an earlier one of it.
+    ///
+    /// # Errors
+    /// [`NoteError::Unsigned`] when the line is not this witness's, [`NoteError::Signature`]
+    /// when it does not hold, [`NoteError::TooLong`]; the checkpoint is as before.
+    pub fn add_cosignature(
+        &mut self,
+        line: SignatureLine,
+        witness: &WitnessPublicKey,
+    ) -> Result<Timestamp, NoteError> {
+        let mut note = self.note.clone();
+        note.drop_lines_of(witness);
+        note.add(line)?;
+        let at = note.cosigned_at(witness)?.ok_or(NoteError::Unsigned)?;
+        self.note = note;
+        Ok(at)
+    }
+
+    /// Drops every line but the log's own.
+    pub(super) fn keep_lines_of(&mut self, log: &NotePublicKey) {
+        self.note.keep_lines_of(log);
+    }
+
+    /// When this witness cosigned it; `None` if it did not.
+    ///
+    /// # Errors
+    /// [`NoteError::Signature`] when a line claims to be its and does not verify.
+    pub fn cosigned_at(&self, witness: &WitnessPublicKey) -> Result<Option<Timestamp>, NoteError> {
+        self.note.cosigned_at(witness)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::note::KeyName;
+    use super::*;
+    use proptest::prelude::*;
+    use unjoin_core::secret::SecretBytes;
+
+    fn key(name: &str) -> NoteKey {
+        NoteKey::from_secret_bytes(KeyName::new(name).unwrap(), &SecretBytes::new([7; 32]))
+    }
+
+    proptest! {
+        #[test]
+        fn a_checkpoint_reads_as_it_was_signed(size in 1..=MAX_SIZE, root: [u8; 32]) {
+            let key = key("shop.example/reviews");
+            let signed = SignedCheckpoint::sign(size, root, &key).unwrap();
+            let read = SignedCheckpoint::parse(&signed.to_bytes(), key.public()).unwrap();
+            prop_assert_eq!(&read, &signed);
+            prop_assert_eq!((read.size(), *read.root()), (size, root));
+        }
+
+        #[test]
+        fn every_flipped_bit_refuses(at: usize, bit in 0u32..8) {
+            let key = key("shop.example/reviews");
+            let mut bytes = SignedCheckpoint::sign(42, [9; 32], &key).unwrap().to_bytes();
+            let at = at % bytes.len();
+            bytes[at] ^= 1u8 << bit;
+            prop_assert!(SignedCheckpoint::parse(&bytes, key.public()).is_err());
+        }
+
+        #[test]
+        fn a_text_has_one_form(text in "[a-z]{0,3}\n0?[0-9]{0,3}\n(AAAA){10}A{0,3}[A-D]?={0,2}\n(x\n)?") {
+            if let Ok(checkpoint) = Checkpoint::parse_text(&text) {
+                prop_assert_eq!(checkpoint.to_text(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn another_origin_extensions_and_odd_numbers_are_refused() {
+        let signed = SignedCheckpoint::sign(1, [9; 32], &key("one")).unwrap();
+        let parse =
+            |bytes: &[u8], name: &str| SignedCheckpoint::parse(bytes, key(name).public()).unwrap_err();
+        assert_eq!(parse(&signed.to_bytes(), "other"), NoteError::Malformed);
+        let root = Base64::encode_string(&[9; 32]);
+        for size in ["01", "+1", "-1", "", "1 ", "18446744073709551616", "4611686018427387905"] {
+            let text = format!("one\n{size}\n{root}\n");
+            assert_eq!(Checkpoint::parse_text(&text), Err(NoteError::Malformed), "{size}");
+        }
+        assert!(Checkpoint::parse_text(&format!("one\n1\n{root}\nmore\n")).is_err());
+        assert!(Checkpoint::parse_text(&format!("\n1\n{root}\n")).is_err());
+        assert!(Checkpoint::parse_text(&format!("one\n0\n{root}\n")).is_err());
+        assert!(SignedCheckpoint::sign(0, empty_root(), &key("one")).is_ok());
+        // Right in form, and signed by another key.
+        let mut note = Note::new(signed.checkpoint().to_text()).unwrap();
+        note.sign(&key("two")).unwrap();
+        assert_eq!(parse(&note.to_bytes(), "one"), NoteError::Unsigned);
+    }
+}

@@ -1,0 +1,94 @@
+//! An entry with all that shows that it is in a log.
+
+use super::checkpoint::SignedCheckpoint;
+use super::note::Note;
+use super::policy::{PolicyError, Quorum, WitnessPolicy};
+use super::proof::{InclusionProof, ProofError};
+use unjoin_core::serde_as_bytes;
+use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+
+/// Kind 22: an entry, the proof of its place, and the cosigned checkpoint that the proof is
+/// under. At most 51,158 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CosignedEntry {
+    proof: InclusionProof,
+    entry: Vec<u8>,
+    checkpoint: Vec<u8>,
+}
+
+impl CosignedEntry {
+    /// The longest entry in one, in bytes.
+    pub const MAX_ENTRY: usize = 16_384;
+    /// The longest checkpoint, with its cosignatures, in bytes.
+    pub const MAX_CHECKPOINT: usize = 32_768;
+
+    /// From its parts; `None` if the entry or the checkpoint is empty or longer than here.
+    pub fn new(entry: Vec<u8>, proof: InclusionProof, checkpoint: Vec<u8>) -> Option<Self> {
+        let fits = (1..=Self::MAX_ENTRY).contains(&entry.len())
+            && (1..=Self::MAX_CHECKPOINT).contains(&checkpoint.len());
+        fits.then_some(Self { proof, entry, checkpoint })
+    }
+
+    /// The entry, unchecked.
+    pub fn claimed_entry(&self) -> &[u8] {
+        &self.entry
+    }
+
+    /// The entry, once it is shown to be in a log that a quorum of the policy's witnesses has
+    /// seen at any time: an entry stays.
+    ///
+    /// # Errors
+    /// [`PolicyError::Note`], [`PolicyError::NoQuorum`], [`PolicyError::Proof`].
+    pub fn verify(&self, policy: &WitnessPolicy) -> Result<&[u8], PolicyError> {
+        Ok(self.verify_under(policy)?.entry)
+    }
+
+    /// As [`verify`](Self::verify), with its index and the quorum that has seen it.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_under(&self, policy: &WitnessPolicy) -> Result<Logged<'_>, PolicyError> {
+        let (checkpoint, quorum) = policy.read(&self.checkpoint)?;
+        if self.proof.size() != checkpoint.size() {
+            return Err(PolicyError::Proof(ProofError));
+        }
+        self.proof.verify(&self.entry, checkpoint.root())?;
+        Ok(Logged { entry: &self.entry, index: self.proof.index(), checkpoint, quorum })
+    }
+}
+
+/// An entry that is in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged<'a> {
+    /// Its bytes.
+    pub entry: &'a [u8],
+    /// Its index.
+    pub index: u64,
+    /// The checkpoint that covers it.
+    pub checkpoint: SignedCheckpoint,
+    /// The quorum that cosigned that.
+    pub quorum: Quorum,
+}
+
+impl Message for CosignedEntry {
+    const KIND: u8 = 22;
+    const NAME: &'static str = "cosigned entry";
+
+    fn encode_body(&self, out: &mut Writer) {
+        self.proof.encode_body(out);
+        out.bytes(&self.entry);
+        out.bytes(&self.checkpoint);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let proof = InclusionProof::decode_body(from)?;
+        let entry = from.bytes("entry", 1, Self::MAX_ENTRY)?.to_vec();
+        let checkpoint = from.bytes("checkpoint", 1, Self::MAX_CHECKPOINT)?.to_vec();
+        if Note::parse(&checkpoint).is_err() {
+            return Err(from.refuse(Rule::Value));
+        }
+        Ok(Self { proof, entry, checkpoint })
+    }
+}
+
+serde_as_bytes!(CosignedEntry);

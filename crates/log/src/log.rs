@@ -1,0 +1,357 @@
+//! A log in a store: append, sign, have cosigned, publish, read.
+//!
+//! ```text
+//! outbox rows --append--> entries, tiles, head --sign--> signed --witnesses--> published
+//!  (services)   durable                         durable           quorum        (readers)
+//! ```
+//!
+//! Each arrow ends in a durable commit before the next begins, and each may be repeated.
+
+use super::append::{GROUP, append_group};
+use super::checkpoint::SignedCheckpoint;
+use super::note::{KeyName, NoteError, NoteKey, NotePublicKey, SignatureLine};
+use super::outbox;
+use super::policy::{PolicyError, WitnessPolicy};
+use super::rows::{self, Entry, Index, StoredNote, Tile};
+use super::tile::{MAX_ENTRY, TILE_WIDTH, TileId, encode_bundle};
+use super::tree::Frontier;
+use super::view::{LogView, ViewError};
+use super::witness::{AddCheckpoint, Witness, WitnessError};
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use unjoin_core::describe_errors;
+use unjoin_core::entry::{Ledger, entry_id};
+use unjoin_store::{Commit, Pages, Record, Store, StoreError, decide, read};
+
+/// One log, in one store.
+///
+/// ```
+/// use unjoin_log::{KeyName, Log, LogView, NoteKey, SignedCheckpoint};
+/// use unjoin_core::entry::Ledger;
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_store::MemoryStore;
+/// use std::sync::Arc;
+///
+/// let name = KeyName::new("shop.example/reviews")?;
+/// let key = NoteKey::generate(name, &mut SystemRng::new());
+/// let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, None)?;
+/// assert_eq!(log.append(&[b"one".to_vec(), b"two".to_vec(), b"one".to_vec()])?, [0, 1, 0]);
+/// log.publish(&[])?;
+/// let checkpoint = SignedCheckpoint::parse(&log.checkpoint()?.unwrap(), log.public_key())?;
+/// log.inclusion(1, checkpoint.size())?.verify(b"two", checkpoint.root())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Log<S: Store> {
+    store: Arc<S>,
+    ledger: Ledger,
+    key: NoteKey,
+    policy: Option<WitnessPolicy>,
+}
+
+impl<S: Store> Log<S> {
+    /// The longest entry, in bytes.
+    pub const MAX_ENTRY: usize = MAX_ENTRY;
+
+    /// Opens a log; its key's name is its origin. With a policy a checkpoint is published
+    /// once a quorum has cosigned it, without one as soon as it is signed: then nothing keeps
+    /// the platform from showing two histories.
+    ///
+    /// # Errors
+    /// [`LogError::Policy`] when the policy is of another log.
+    pub fn open(
+        store: Arc<S>,
+        ledger: Ledger,
+        key: NoteKey,
+        policy: Option<WitnessPolicy>,
+    ) -> Result<Self, LogError> {
+        if policy.as_ref().is_some_and(|policy| policy.log() != key.public()) {
+            return Err(LogError::Policy);
+        }
+        Ok(Self { store, ledger, key, policy })
+    }
+
+    /// Verifies its checkpoints.
+    pub fn public_key(&self) -> &NotePublicKey {
+        self.key.public()
+    }
+
+    /// How many entries are durable.
+    ///
+    /// # Errors
+    /// [`LogError::Store`].
+    pub fn size(&self) -> Result<u64, LogError> {
+        Ok(self.head()?.size())
+    }
+
+    /// Appends entries, up to 4,096 of them in one commit, and returns when all are durable:
+    /// the index of each, in order. One that the log already has is not appended again.
+    ///
+    /// # Errors
+    /// [`LogError::EntryTooLong`], nothing was appended; [`LogError::Store`], some may have been:
+    /// ask again.
+    pub fn append(&self, entries: &[Vec<u8>]) -> Result<Vec<u64>, LogError> {
+        if entries.iter().any(|entry| entry.len() > MAX_ENTRY) {
+            return Err(LogError::EntryTooLong);
+        }
+        let mut indices = Vec::with_capacity(entries.len());
+        for group in entries.chunks(GROUP) {
+            indices.extend(append_group(&*self.store, self.ledger, group)?);
+        }
+        Ok(indices)
+    }
+
+    /// Moves everything that waits in the outboxes of these stores into the log, and returns
+    /// how many entries that were. Within a group entries stand in the order of their ids,
+    /// which are hashes, whichever store or bucket they come from: the order of arrival is told
+    /// by nothing but which calls fell into which group.
+    ///
+    /// # Errors
+    /// The stores'. What was appended stays; what is still in an outbox is found to be there
+    /// already when it comes again.
+    pub fn sequence(&self, sources: &[&dyn Store]) -> Result<u64, LogError> {
+        let mut moved = 0;
+        loop {
+            let (mut entries, mut found) = (BTreeMap::new(), Vec::new());
+            for source in sources {
+                let mut commits = Vec::new();
+                for rows in outbox::waiting(*source, self.ledger, GROUP.saturating_sub(entries.len())) {
+                    let rows = rows?;
+                    let Some(first) = rows.first() else { continue };
+                    let gone = Commit::new(first.key.bucket());
+                    commits.push(rows.iter().fold(gone, |gone, row| gone.delete(row.key.bytes().to_vec())));
+                    for row in rows {
+                        let Entry(entry) = row.row()?;
+                        entries.insert(entry_id(&entry), entry);
+                    }
+                }
+                found.push((source, commits));
+            }
+            if entries.is_empty() {
+                return Ok(moved);
+            }
+            moved += entries.len() as u64;
+            self.append(&entries.into_values().collect::<Vec<_>>())?;
+            for (source, gone) in found.into_iter().filter(|(_, gone)| !gone.is_empty()) {
+                source.commit(&gone)?;
+            }
+        }
+    }
+
+    /// The signed checkpoint of all that is durable. It is stored before it is answered, once
+    /// it was found to go on from the last one: there are never two roots for one size.
+    ///
+    /// # Errors
+    /// [`LogError::Forked`] when the store does not hold what was signed last;
+    /// [`LogError::Store`].
+    pub fn sign(&self) -> Result<SignedCheckpoint, LogError> {
+        let row = rows::signed(self.ledger);
+        decide(&*self.store, row.clone(), |signed, change| {
+            // Read after what was signed, so that it is not older: a head only grows. Being
+            // durable already, it needs no precondition.
+            let frontier = self.head()?;
+            let (size, root) = (frontier.size(), frontier.root());
+            if let Some(signed) = signed {
+                let last = self.parse(&signed)?;
+                if last.size() == size && *last.root() == root {
+                    return Ok(last);
+                }
+                // Tiles below the head never change but to widen: they are read beside the rows.
+                let proof = self.consistency(last.size(), size);
+                let goes_on = proof.is_ok_and(|proof| proof.verify(last.root(), &root).is_ok());
+                if last.size() >= size || !goes_on {
+                    return Err(LogError::Forked);
+                }
+            }
+            let checkpoint = SignedCheckpoint::sign(size, root, &self.key)?;
+            change.put(&row, &StoredNote(checkpoint.to_bytes()));
+            Ok(checkpoint)
+        })
+    }
+
+    /// Signs a checkpoint, asks all witnesses at once for their cosignatures, and publishes it
+    /// if the policy's quorum is reached. Call it again when nothing was appended, too: the
+    /// cosignatures' times are what shows readers that they are not kept in the past.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign). What a witness refuses is in the report.
+    pub fn publish(&self, witnesses: &[&dyn Witness]) -> Result<Publication, LogError> {
+        let mut checkpoint = self.sign()?;
+        let last = self.published()?;
+        let answers: Vec<Result<SignatureLine, WitnessError>> = std::thread::scope(|scope| {
+            let ask = |witness: &&dyn Witness| self.cosignature_of(*witness, &checkpoint, last.as_ref());
+            let asked: Vec<_> = witnesses.iter().map(|witness| scope.spawn(move || ask(witness))).collect();
+            let failed = || WitnessError::State("the witness's client panicked".into());
+            asked.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(failed()))).collect()
+        });
+        let mut refusals = Vec::new();
+        for (witness, answer) in witnesses.iter().zip(answers) {
+            let key = witness.public_key();
+            let taken = answer.and_then(|line| {
+                checkpoint.add_cosignature(line, key).map_err(|error| WitnessError::State(error.into()))
+            });
+            if let Err(error) = taken {
+                refusals.push((key.name().clone(), error));
+            }
+        }
+        let quorum = self.policy.as_ref().map(|policy| policy.quorum(&checkpoint)).transpose();
+        let published = match quorum {
+            Err(PolicyError::Note(error)) => return Err(error.into()),
+            Err(_) => false,
+            Ok(_) => {
+                self.show(&checkpoint)?;
+                true
+            }
+        };
+        Ok(Publication { checkpoint, published, refusals })
+    }
+
+    /// From the last checkpoint of ours that the witness is known to have cosigned, or from
+    /// where it says that it is.
+    fn cosignature_of(
+        &self,
+        witness: &dyn Witness,
+        checkpoint: &SignedCheckpoint,
+        last: Option<&SignedCheckpoint>,
+    ) -> Result<SignatureLine, WitnessError> {
+        let cosigned = last.filter(|last| matches!(last.cosigned_at(witness.public_key()), Ok(Some(_))));
+        let ask = |old_size: u64| {
+            let proof = self.consistency(old_size, checkpoint.size());
+            let path = proof.map_err(|error| WitnessError::State(error.into()))?.path().to_vec();
+            witness.add_checkpoint(&AddCheckpoint { old_size, path, checkpoint: checkpoint.note().clone() })
+        };
+        match ask(cosigned.map_or(0, SignedCheckpoint::size)) {
+            Err(WitnessError::Conflict { size }) if size <= checkpoint.size() => ask(size),
+            // One that is beyond us has seen entries that we do not have.
+            answer => answer,
+        }
+    }
+
+    /// Publishes a checkpoint, unless a larger one is.
+    fn show(&self, checkpoint: &SignedCheckpoint) -> Result<(), LogError> {
+        let row = rows::published(self.ledger);
+        decide(&*self.store, row.clone(), |last, change| {
+            let last = last.map(|last| self.parse(&last)).transpose()?;
+            if last.is_none_or(|last| last.size() <= checkpoint.size()) {
+                change.put(&row, &StoredNote(checkpoint.to_bytes()));
+            }
+            Ok(())
+        })
+    }
+
+    fn head(&self) -> Result<Frontier, StoreError> {
+        Ok(read(&*self.store, &rows::head(self.ledger))?.unwrap_or_default())
+    }
+
+    fn published(&self) -> Result<Option<SignedCheckpoint>, StoreError> {
+        read(&*self.store, &rows::published(self.ledger))?.map(|note| self.parse(&note)).transpose()
+    }
+
+    fn parse(&self, StoredNote(note): &StoredNote) -> Result<SignedCheckpoint, StoreError> {
+        SignedCheckpoint::parse(note, self.public_key()).map_err(|_| StoreError::Corrupt(StoredNote::NAME))
+    }
+}
+
+impl<S: Store> LogView for Log<S> {
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
+        Ok(self.published()?.map(|checkpoint| checkpoint.to_bytes()))
+    }
+
+    fn tile(&self, id: TileId) -> Result<Option<Vec<u8>>, ViewError> {
+        let width = usize::from(id.width);
+        let Some(level) = id.level else {
+            let from = id.index.saturating_mul(TILE_WIDTH);
+            let entries = self.entries(from, from.saturating_add(id.width.into()))?;
+            let bundle = encode_bundle(entries.iter().map(Vec::as_slice));
+            return Ok((entries.len() == width).then_some(bundle));
+        };
+        let tile = read(&*self.store, &rows::tile(self.ledger, level, id.index))?;
+        Ok(tile.and_then(|Tile(hashes)| Some(hashes.get(..width)?.as_flattened().to_vec())))
+    }
+
+    fn entries(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, ViewError> {
+        const PAGE: usize = 1024;
+        let wanted = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+        let before = from.checked_sub(1).map(|before| rows::entry(self.ledger, before));
+        let (bucket, prefix) = (rows::bucket(self.ledger), rows::entries(self.ledger));
+        let mut pages = Pages::<_, Entry>::new(&*self.store, bucket, prefix, wanted.min(PAGE))
+            .after(before.map(|before| before.bytes().to_vec()));
+        let mut entries = Vec::new();
+        while entries.len() < wanted
+            && let Some(page) = pages.next()?
+        {
+            for row in page.into_iter().take(wanted.saturating_sub(entries.len())) {
+                entries.push(row.row()?.0);
+            }
+        }
+        Ok(entries)
+    }
+
+    fn index_of(&self, id: &[u8; 32], size: u64) -> Result<Option<u64>, ViewError> {
+        let row = read(&*self.store, &rows::index_of(self.ledger, id))?;
+        Ok(row.map(|Index(index)| index).filter(|index| *index < size))
+    }
+}
+
+impl<S: Store> fmt::Debug for Log<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+/// What became of a checkpoint.
+#[derive(Debug)]
+#[must_use = "without its quorum a checkpoint is not shown to readers"]
+pub struct Publication {
+    /// The checkpoint, with the cosignatures that came.
+    pub checkpoint: SignedCheckpoint,
+    /// Whether the quorum is reached, and readers see it.
+    pub published: bool,
+    /// Which witnesses did not cosign, and why. [`WitnessError::Inconsistent`] and a
+    /// [`WitnessError::Conflict`] that remains are alarms.
+    pub refusals: Vec<(KeyName, WitnessError)>,
+}
+
+/// Why a log did not append, sign or publish.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The policy names another log's key.
+    Policy,
+    /// An entry is longer than [`MAX_ENTRY`].
+    EntryTooLong,
+    /// The store's entries do not go on from the last checkpoint that was signed.
+    Forked,
+    /// The note could not be made.
+    Note(NoteError),
+    /// The store's.
+    Store(StoreError),
+}
+
+describe_errors!(LogError {
+    Self::Policy => "ledger.policy", Operator, false, "the witness policy names another log's key";
+    Self::EntryTooLong => "ledger.entry_too_long", Host, false, "an entry may have {MAX_ENTRY} bytes";
+    Self::Forked => "ledger.forked", Operator, false,
+        "the store does not go on from the last signed checkpoint: parts of it were rolled back. Sign \
+         nothing, restore all of it";
+    Self::Note(error) => "ledger.note", Operator, false, "{error}";
+    Self::Store(error) => "ledger.store", Operator, true, "{error}";
+});
+
+impl From<StoreError> for LogError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<NoteError> for LogError {
+    fn from(error: NoteError) -> Self {
+        Self::Note(error)
+    }
+}
+
+impl From<StoreError> for ViewError {
+    fn from(error: StoreError) -> Self {
+        Self::Source(error.into())
+    }
+}

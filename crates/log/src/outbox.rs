@@ -1,0 +1,54 @@
+//! The outbox: entries in their final bytes, written by the decision that they record, in
+//! the same commit, and waiting for the sequencer.
+//!
+//! A row's key is the entry's id, so the outbox keeps no order of arrival and an entry
+//! that is written again by a retry stays one entry.
+
+use super::rows::Entry;
+use unjoin_core::entry::{Ledger, entry_id};
+use unjoin_store::{Bucket, Change, Found, Key, Pages, Store, StoreError};
+
+/// The first byte of every outbox key.
+const ROOM: u8 = b'o';
+
+fn prefix(ledger: Ledger) -> [u8; 2] {
+    [ROOM, ledger as u8]
+}
+
+/// Adds an entry to the decision that it records.
+#[doc(hidden)]
+pub fn put(change: &mut Change, ledger: Ledger, entry: Vec<u8>) {
+    let key = [prefix(ledger).as_slice(), &entry_id(&entry)].concat();
+    change.put(&Key::new(change.bucket(), key), &Entry(entry));
+}
+
+/// At most `limit` waiting entries of one bucket, in the order of their ids.
+///
+/// # Errors
+/// The store's.
+pub fn waiting_entries<S: Store + ?Sized>(
+    store: &S,
+    bucket: Bucket,
+    ledger: Ledger,
+    limit: usize,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let rows = store.scan(bucket, &prefix(ledger), None, limit)?;
+    Ok(rows.into_iter().map(|row| row.value).collect())
+}
+
+/// What waits in a store, at most `limit` entries in all: not empty, one bucket at a time.
+pub(super) fn waiting(
+    store: &dyn Store,
+    ledger: Ledger,
+    limit: usize,
+) -> impl Iterator<Item = Result<Vec<Found<Entry>>, StoreError>> {
+    let mut left = limit;
+    Bucket::all().filter_map(move |bucket| {
+        if left == 0 {
+            return None;
+        }
+        let found = Pages::new(store, bucket, prefix(ledger).to_vec(), left).next();
+        left = left.saturating_sub(found.as_ref().ok().and_then(Option::as_ref).map_or(0, Vec::len));
+        found.transpose()
+    })
+}

@@ -1,0 +1,185 @@
+//! The gateway: how a telephone switch asks for a route, and reads the answer.
+//!
+//! A switch that gets a call for a virtual number asks, in its own format, and does what the
+//! answer says. This module is between the two formats and does nothing else: no socket, no
+//! clock, no store.
+//!
+//! | switch | asks with | is answered with |
+//! |---|---|---|
+//! | Kamailio, or anything of the host's | [`Question`], JSON | [`Answer`], JSON |
+//! | FreeSWITCH, `mod_xml_curl` | [`FreeSwitch::question`], a form | [`FreeSwitch::document`], XML |
+//! | Twilio | [`Twilio::question`], [`Twilio::text`], a form | [`Twilio::call`], [`Twilio::message`]: TwiML |
+//!
+//! # What holds
+//!
+//! * One refusal: it depends on nothing but the switch's own words (the question's id, the
+//!   dialplan's context). A caller who cannot be read is withheld, a dialled text that is no
+//!   number is refused.
+//! * What cannot be understood at all is a [`GatewayError`], which never repeats what came. The
+//!   switch ends the call then, with nothing in its place.
+//! * Nothing here prints a number: no `Debug`, and texts that hold one erase themselves.
+//!
+//! **A switch that may ask learns real numbers.** An answer names the callee, and the question's
+//! caller is whatever the switch says. Let nobody but the switch reach the endpoint, and check
+//! what it signs (Twilio: `X-Twilio-Signature`).
+//!
+//! JSON is read and written through serde, so the host picks the library. The implementations
+//! are by hand: a derived one would repeat the input in its errors, take duplicate or unknown
+//! fields, and bring a compiler of macros into every build.
+//!
+//! ```
+//! use unjoin_phone::{NumberingPlan, PhoneNumber, Route, UnprefixedNumbers, VirtualNumber};
+//! use unjoin_phone::gateway::{Answer, Question};
+//!
+//! let question: Question = serde_json::from_str(
+//!     r#"{"id": "7:42", "caller": "+8613811112222", "dialled": "0170 0000 0001",
+//!         "channel": "voice", "attestation": "full", "trunk": "untrusted"}"#,
+//! )?;
+//! let plan = NumberingPlan::new("86", "00", "0", UnprefixedNumbers::Refused)?;
+//! let request = question.request(&plan).expect("a number was dialled");
+//! assert_eq!(request.dialled.to_e164(), "+8617000000001");
+//!
+//! // What the switchboard says of it.
+//! let route = Route::Connect {
+//!     callee: PhoneNumber::new("+8613933334444")?,
+//!     show: VirtualNumber::new("+8617000000001")?,
+//!     max_duration: 600,
+//! };
+//! assert_eq!(
+//!     serde_json::to_string(&Answer { id: question.id(), route: &route })?,
+//!     r#"{"id":"7:42","route":"connect","callee":"+8613933334444","show":"+8617000000001","max_duration":600}"#,
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod form;
+mod freeswitch;
+mod json;
+mod twilio;
+mod xml;
+
+#[cfg(test)]
+mod tests;
+
+pub use freeswitch::FreeSwitch;
+pub use twilio::Twilio;
+
+use super::{Attestation, Caller, Channel, NumberingPlan, Route, RouteRequest, Trunk};
+use core::fmt;
+use unjoin_core::describe_errors;
+use zeroize::Zeroizing;
+
+/// A switch asks where a call or a message goes.
+///
+/// As JSON, an object of exactly these fields, in any order, each once:
+///
+/// | field | value |
+/// |---|---|
+/// | `id` | 1 to 64 letters, digits, `:`, `-`, `_` or `.`: comes back in the answer |
+/// | `caller` | the caller's number as the trunk wrote it, at most 64 bytes; `null` if withheld |
+/// | `dialled` | the number that was dialled, at most 64 bytes |
+/// | `channel` | `voice` or `sms` |
+/// | `attestation` | `full`, `partial`, `gateway` or `none` (SHAKEN's A, B, C and nothing) |
+/// | `trunk` | `trusted` or `untrusted`: the host's word about the line, never the caller's |
+///
+/// Bound the text before it is parsed, by [`Question::MAX_BYTES`].
+pub struct Question {
+    id: String,
+    caller: Option<Zeroizing<String>>,
+    dialled: Zeroizing<String>,
+    channel: Channel,
+    attestation: Attestation,
+    trunk: Trunk,
+}
+
+impl Question {
+    /// No question in JSON is longer, in bytes; what is, is no question.
+    pub const MAX_BYTES: usize = 1024;
+    /// The longest id, in bytes.
+    pub const MAX_ID: usize = 64;
+    /// The longest text that is looked at for a number, in bytes.
+    pub const MAX_NUMBER: usize = 64;
+
+    /// The switch's name for the question.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A call or a message.
+    pub fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// What to ask the switchboard; `None` if what was dialled is no number: refuse.
+    ///
+    /// The plan brings `+86`, `0086` and `0` into one form. A caller's number that it cannot
+    /// read counts as withheld.
+    pub fn request(&self, plan: &NumberingPlan) -> Option<RouteRequest> {
+        let readable = |text: &&Zeroizing<String>| text.len() <= Self::MAX_NUMBER;
+        let dialled = plan.virtual_number(Some(&self.dialled).filter(readable)?).ok()?;
+        let caller = match self.caller.as_ref().filter(readable).map(|text| plan.party(text)) {
+            Some(Ok(number)) => Caller::Presented(number),
+            Some(Err(_)) | None => Caller::Withheld,
+        };
+        let Self { channel, attestation, trunk, .. } = *self;
+        Some(RouteRequest { caller, dialled, channel, attestation, trunk })
+    }
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Question(..)")
+    }
+}
+
+/// What the switch is told, for JSON:
+///
+/// | field | value |
+/// |---|---|
+/// | `id` | the question's |
+/// | `route` | `connect` or `refuse`; with `refuse` nothing follows |
+/// | `callee` | whom to connect: `+` and 7 to 15 digits |
+/// | `show` | what to show the callee as the caller: `+` and 7 to 17 digits |
+/// | `max_duration` | seconds from now, the ringing included, after which the call must end |
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// The question's id.
+    pub id: &'a str,
+    /// What the switchboard said; [`Route::Refuse`] where it could not say anything.
+    pub route: &'a Route,
+}
+
+impl fmt::Debug for Answer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer(..)")
+    }
+}
+
+/// Why a question cannot be understood. None of them repeats a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// More bytes than a question has.
+    TooLong,
+    /// Not a form: an escape that is none, or text that is not UTF-8.
+    Form,
+    /// A field is not there.
+    Missing(&'static str),
+    /// A field is there twice.
+    Twice(&'static str),
+    /// A field has a value that it cannot have.
+    Value(&'static str),
+    /// The encoder's own setting is not one.
+    Config(&'static str),
+}
+
+describe_errors!(GatewayError {
+    Self::TooLong => "gateway.too_long", Host, false,
+        "the question has too many bytes: end the call, and see what the switch sends";
+    Self::Form => "gateway.form", Host, false,
+        "the question is not a form in UTF-8 (application/x-www-form-urlencoded)";
+    Self::Missing(field) => "gateway.missing", Host, false, "the question lacks {field}";
+    Self::Twice(field) => "gateway.twice", Host, false, "the question has {field} twice";
+    Self::Value(field) => "gateway.value", Host, false, "the question's {field} has no value that it can have";
+    Self::Config(rule) => "gateway.config", Host, false, "the gateway's configuration needs {rule}";
+});

@@ -1,0 +1,427 @@
+use super::*;
+use crate::{PhoneNumber, UnprefixedNumbers, VirtualNumber};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const CUSTOMER: &str = "+8613811112222";
+const COURIER: &str = "+8613933334444";
+const X: &str = "+8617000000001";
+
+fn china() -> NumberingPlan {
+    NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National).unwrap()
+}
+
+fn connect(max_duration: u64) -> Route {
+    Route::Connect {
+        callee: PhoneNumber::new(COURIER).unwrap(),
+        show: VirtualNumber::new(X).unwrap(),
+        max_duration,
+    }
+}
+
+fn good() -> Value {
+    json!({"id": "61208:-36551067", "caller": CUSTOMER, "dialled": X, "channel": "voice",
+           "attestation": "full", "trunk": "untrusted"})
+}
+
+fn parsed(question: &Value) -> Result<Question, serde_json::Error> {
+    serde_json::from_str(&question.to_string())
+}
+
+/// Whether an error's or a debug text has the last digits of a number that went in.
+fn tells(text: &str) -> bool {
+    text.contains("11112222") || text.contains("00000001")
+}
+
+fn presented(request: &RouteRequest) -> Option<String> {
+    match &request.caller {
+        Caller::Presented(number) => Some(number.to_e164().to_string()),
+        Caller::Withheld => None,
+    }
+}
+
+#[test]
+fn a_question_in_json_says_what_it_says() {
+    let question = parsed(&good()).unwrap();
+    assert_eq!(question.id(), "61208:-36551067");
+    let request = question.request(&china()).unwrap();
+    assert_eq!(presented(&request).as_deref(), Some(CUSTOMER));
+    assert_eq!(request.dialled.to_e164(), X);
+    assert_eq!(request.channel, Channel::Voice);
+    assert_eq!(request.attestation, Attestation::Full);
+    assert_eq!(request.trunk, Trunk::Untrusted);
+}
+
+#[test]
+fn every_word_of_a_question_has_its_meaning() {
+    for (field, word, holds) in [
+        ("channel", "sms", (|request| request.channel == Channel::Sms) as fn(&RouteRequest) -> bool),
+        ("attestation", "partial", |request| request.attestation == Attestation::Partial),
+        ("attestation", "gateway", |request| request.attestation == Attestation::Gateway),
+        ("attestation", "none", |request| request.attestation == Attestation::None),
+        ("trunk", "trusted", |request| request.trunk == Trunk::Trusted),
+    ] {
+        let mut question = good();
+        question[field] = json!(word);
+        assert!(holds(&parsed(&question).unwrap().request(&china()).unwrap()), "{field} {word}");
+    }
+}
+
+#[test]
+fn numbers_are_read_in_every_form_of_the_plan() {
+    for (caller, dialled) in [
+        ("008613811112222", "008617000000001"),
+        ("013811112222", "017000000001"),
+        ("138 1111 2222", "+86 170-0000-0001"),
+    ] {
+        let mut question = good();
+        question["caller"] = json!(caller);
+        question["dialled"] = json!(dialled);
+        let request = parsed(&question).unwrap().request(&china()).unwrap();
+        assert_eq!(presented(&request).as_deref(), Some(CUSTOMER));
+        assert_eq!(request.dialled.to_e164(), X);
+    }
+    // China's privacy numbers: 15 national digits.
+    let mut question = good();
+    question["dialled"] = json!("700123456789012");
+    assert_eq!(parsed(&question).unwrap().request(&china()).unwrap().dialled.to_e164(), "+86700123456789012");
+}
+
+#[test]
+fn a_caller_who_cannot_be_read_is_withheld() {
+    let withheld = [
+        Value::Null,
+        json!(""),
+        json!("anonymous"),
+        json!("unavailable"),
+        json!("+"),
+        json!("0"),
+        json!("9".repeat(40)),
+    ];
+    for caller in withheld {
+        let mut question = good();
+        question["caller"] = caller.clone();
+        let request = parsed(&question).unwrap().request(&china()).unwrap();
+        assert!(presented(&request).is_none(), "{caller}");
+    }
+}
+
+#[test]
+fn what_is_no_number_is_refused_unasked() {
+    for dialled in ["", "operator", "+", "sip:a@b", "\u{0}", &"1".repeat(23)] {
+        let mut question = good();
+        question["dialled"] = json!(dialled);
+        assert!(parsed(&question).unwrap().request(&china()).is_none(), "{dialled}");
+    }
+}
+
+#[test]
+fn a_question_that_is_none_is_an_error_that_repeats_nothing() {
+    let mut wrong = vec![
+        json!(CUSTOMER),
+        json!(8613811112222u64),
+        json!([CUSTOMER]),
+        json!(-1.5),
+        json!(true),
+        Value::Null,
+        json!({}),
+    ];
+    for field in ["id", "caller", "dialled", "channel", "attestation", "trunk"] {
+        // Another type; a word that is none; nothing at all.
+        for value in [
+            json!(8613811112222u64),
+            json!(-13811112222i64),
+            json!(1.5),
+            json!(true),
+            json!([X]),
+            json!({X: X}),
+            json!(X.repeat(9)),
+        ] {
+            let mut question = good();
+            question[field] = value;
+            wrong.push(question);
+        }
+        if field != "caller" && field != "dialled" {
+            let mut question = good();
+            question[field] = json!(format!("{CUSTOMER}!"));
+            wrong.push(question);
+        }
+        if field != "caller" {
+            let mut question = good();
+            question[field] = Value::Null;
+            wrong.push(question);
+        }
+        let mut question = good();
+        question.as_object_mut().unwrap().remove(field);
+        wrong.push(question);
+    }
+    let mut more = good();
+    more[CUSTOMER] = json!(X);
+    wrong.push(more);
+    let mut texts: Vec<String> = wrong.iter().map(Value::to_string).collect();
+    let good = good().to_string();
+    texts.push(format!("{good}{good}"));
+    texts.push(good.replacen("{", &format!("{{\"caller\":\"{CUSTOMER}\","), 1));
+    texts.push(good.replacen("\"caller\"", "\"caller\" ", 1).replacen(':', "", 1));
+    texts.push(good.get(..good.len() - 3).unwrap().to_owned());
+    for text in texts {
+        let error = serde_json::from_str::<Question>(&text).expect_err(&text).to_string();
+        assert!(!tells(&error), "{text} is repeated: {error}");
+    }
+}
+
+#[test]
+fn answers_in_json_are_these_bytes() {
+    let answer = |route: &Route| serde_json::to_string(&Answer { id: "7:-42", route }).unwrap();
+    assert_eq!(
+        answer(&connect(600)),
+        r#"{"id":"7:-42","route":"connect","callee":"+8613933334444","show":"+8617000000001","max_duration":600}"#
+    );
+    assert_eq!(answer(&Route::Refuse), r#"{"id":"7:-42","route":"refuse"}"#);
+}
+
+const FORM: &str = "hostname=switch-1&section=dialplan&tag_name=&key_name=&Event-Name=REQUEST_PARAMS\
+    &Caller-Caller-ID-Name=%22Li%22&Caller-Caller-ID-Number=%2B8613811112222&Caller-Network-Addr=192.0.2.7\
+    &Caller-Destination-Number=%2B8617000000001&Caller-Context=virtual&Caller-Privacy-Hide-Name=false\
+    &Caller-Privacy-Hide-Number=false&variable_sip_req_uri=x%40y&variable_attestation=full&broken=%zz";
+
+fn freeswitch() -> FreeSwitch {
+    FreeSwitch::new("carrier-1", Trunk::Untrusted).unwrap()
+}
+
+#[test]
+fn freeswitch_asks_with_a_form() {
+    let request = freeswitch().question(FORM.as_bytes()).unwrap().request(&china()).unwrap();
+    assert_eq!(presented(&request).as_deref(), Some(CUSTOMER));
+    assert_eq!(request.dialled.to_e164(), X);
+    assert_eq!(
+        (request.channel, request.attestation, request.trunk),
+        (Channel::Voice, Attestation::Full, Trunk::Untrusted)
+    );
+    let hidden = FORM.replace("Hide-Number=false", "Hide-Number=true");
+    let request = freeswitch().question(hidden.as_bytes()).unwrap().request(&china()).unwrap();
+    assert!(presented(&request).is_none());
+    let unattested = FORM.replace("&variable_attestation=full", "");
+    let request = freeswitch().question(unattested.as_bytes()).unwrap().request(&china()).unwrap();
+    assert_eq!(request.attestation, Attestation::None);
+}
+
+#[test]
+fn a_form_that_is_none_is_an_error_that_repeats_nothing() {
+    let refused = |form: &str| {
+        let error = freeswitch().question(form.as_bytes()).expect_err(form);
+        assert!(!tells(&error.to_string()) && !tells(&format!("{error:?}")), "{error}");
+        error
+    };
+    assert_eq!(refused(""), GatewayError::Missing("Caller-Context"));
+    assert_eq!(
+        refused(&FORM.replace("Caller-Destination-Number", "Other")),
+        GatewayError::Missing("Caller-Destination-Number")
+    );
+    assert_eq!(
+        refused(&format!("{FORM}&Caller-Destination-Number=1")),
+        GatewayError::Twice("Caller-Destination-Number")
+    );
+    assert_eq!(refused(&FORM.replace("%2B86170", "%2g86170")), GatewayError::Form);
+    assert_eq!(refused(&FORM.replace("%2B86170", "%ff86170")), GatewayError::Form);
+    assert_eq!(refused(&format!("{FORM}&Caller-Context=%")), GatewayError::Form);
+    assert_eq!(
+        refused(&FORM.replace("Hide-Number=false", "Hide-Number=13811112222")),
+        GatewayError::Value("Caller-Privacy-Hide-Number")
+    );
+    assert_eq!(
+        refused(&FORM.replace("=virtual", &format!("={}", "x".repeat(129)))),
+        GatewayError::Value("Caller-Context")
+    );
+    assert_eq!(
+        refused(&FORM.replace("attestation=full", "attestation=13811112222")),
+        GatewayError::Value("variable_attestation")
+    );
+    assert_eq!(refused(&format!("{FORM}&x={}", "0".repeat(FreeSwitch::MAX_BYTES))), GatewayError::TooLong);
+    assert!(FreeSwitch::new("carrier/1,user", Trunk::Untrusted).is_err());
+}
+
+#[test]
+fn freeswitch_gets_these_documents() {
+    let question = freeswitch().question(FORM.as_bytes()).unwrap();
+    assert_eq!(
+        *freeswitch().document(&question, &connect(600)),
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<document type="freeswitch/xml">
+<section name="dialplan">
+<context name="virtual">
+<extension name="route">
+<condition>
+<action application="set" data="effective_caller_id_number=+8617000000001"/>
+<action application="set" data="effective_caller_id_name=+8617000000001"/>
+<action application="set" data="sip_cid_type=pid"/>
+<action application="set" data="effective_callee_id_number=+8617000000001"/>
+<action application="set" data="effective_callee_id_name=+8617000000001"/>
+<action application="set" data="ignore_display_updates=true"/>
+<action application="set" data="sip_copy_custom_headers=false"/>
+<action application="set" data="sip_copy_multipart=false"/>
+<action application="set" data="hangup_after_bridge=true"/>
+<action application="set" data="continue_on_fail=false"/>
+<action application="sched_hangup" data="+600 allotted_timeout"/>
+<action application="bridge" data="sofia/gateway/carrier-1/+8613933334444"/>
+</condition>
+</extension>
+</context>
+</section>
+</document>
+"#
+    );
+    assert_eq!(
+        *freeswitch().document(&question, &Route::Refuse),
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<document type="freeswitch/xml">
+<section name="dialplan">
+<context name="virtual">
+<extension name="route">
+<condition>
+<action application="respond" data="480 Temporarily Unavailable"/>
+</condition>
+</extension>
+</context>
+</section>
+</document>
+"#
+    );
+}
+
+#[test]
+fn twilio_asks_with_a_form() {
+    for (verdict, attestation) in [
+        ("TN-Validation-Passed-A", Attestation::Full),
+        ("TN-Validation-Passed-A-Passthrough", Attestation::Full),
+        ("TN-Validation-Passed-B-Diverted", Attestation::Partial),
+        ("TN-Validation-Passed-C", Attestation::Gateway),
+        ("TN-Validation-Failed-A", Attestation::None),
+        ("No-TN-Validation", Attestation::None),
+        ("TN-Validation-Passed-", Attestation::None),
+        ("TN-Validation-Passed-AB", Attestation::None),
+    ] {
+        let form = format!("CallSid=CA0123&From=%2B8613811112222&To=%2B8617000000001&StirVerstat={verdict}");
+        let request = Twilio::question(form.as_bytes(), Trunk::Untrusted).unwrap().request(&china()).unwrap();
+        assert_eq!(request.attestation, attestation, "{verdict}");
+        assert_eq!((presented(&request).as_deref(), request.channel), (Some(CUSTOMER), Channel::Voice));
+    }
+    let message =
+        Twilio::question(b"MessageSid=SM1&From=anonymous&To=%2B8617000000001", Trunk::Trusted).unwrap();
+    let request = message.request(&china()).unwrap();
+    assert_eq!((presented(&request), request.channel, request.trunk), (None, Channel::Sms, Trunk::Trusted));
+    for (form, error) in [
+        ("From=1&To=2", GatewayError::Missing("CallSid")),
+        ("CallSid=CA1&From=1", GatewayError::Missing("To")),
+        ("CallSid=CA1&MessageSid=SM1&From=1&To=2", GatewayError::Value("CallSid")),
+        ("CallSid=%2B8613811112222&From=1&To=2", GatewayError::Value("CallSid")),
+        ("CallSid=CA1&CallSid=CA1&From=1&To=2", GatewayError::Twice("CallSid")),
+    ] {
+        assert_eq!(Twilio::question(form.as_bytes(), Trunk::Untrusted).unwrap_err(), error, "{form}");
+    }
+}
+
+#[test]
+fn twilio_gets_these_documents() {
+    let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+    assert_eq!(
+        *Twilio::call(&connect(600)),
+        format!(
+            "{head}<Response><Dial answerOnBridge=\"true\" callerId=\"{X}\" timeLimit=\"600\"><Number>{COURIER}</Number></Dial></Response>\n"
+        )
+    );
+    assert!(Twilio::call(&connect(100_000)).contains("timeLimit=\"14400\""));
+    assert_eq!(*Twilio::call(&Route::Refuse), format!("{head}<Response><Reject/></Response>\n"));
+    assert_eq!(
+        *Twilio::message(&connect(1), "I'm <here> & \"there\""),
+        format!(
+            "{head}<Response><Message to=\"{COURIER}\" from=\"{X}\"><Body>I&apos;m &lt;here&gt; &amp; &quot;there&quot;</Body></Message></Response>\n"
+        )
+    );
+    let form = b"MessageSid=SM1&From=1&To=2&Body=I%27m+%3Chere%3E";
+    assert_eq!(*Twilio::text(form).unwrap(), "I'm <here>");
+    assert_eq!(Twilio::text(b"MessageSid=SM1").unwrap_err(), GatewayError::Missing("Body"));
+    assert_eq!(*Twilio::message(&Route::Refuse, "anything"), format!("{head}<Response/>\n"));
+}
+
+#[test]
+fn nothing_prints_a_number() {
+    let question = parsed(&good()).unwrap();
+    let route = connect(600);
+    let printed = format!(
+        "{question:?} {:?} {:?}",
+        Answer { id: question.id(), route: &route },
+        question.request(&china())
+    );
+    assert!(!tells(&printed) && !printed.contains("33334444"), "{printed}");
+}
+
+/// What an XML parser makes of escaped text: the five names and the decimal references that are
+/// written; and line ends and tabs as the recommendation has them (XML 1.0, 2.11 and 3.3.3).
+fn parsed_xml(text: &str) -> String {
+    let normalized = text.replace(['\r', '\n', '\t'], " ");
+    let mut out = String::new();
+    let mut rest = normalized.as_str();
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        let end = rest[at..].find(';').unwrap() + at;
+        out.push(match &rest[at + 1..end] {
+            "amp" => '&',
+            "lt" => '<',
+            "gt" => '>',
+            "quot" => '"',
+            "apos" => '\'',
+            number => char::from_u32(number.strip_prefix('#').unwrap().parse().unwrap()).unwrap(),
+        });
+        rest = &rest[end + 1..];
+    }
+    out + rest
+}
+
+/// XML 1.0, production 2.
+fn is_xml(letter: char) -> bool {
+    matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+proptest! {
+    #[test]
+    fn escaped_text_is_itself_again_and_never_markup(text in any::<String>()) {
+        let escaped = xml::escaped(&text);
+        prop_assert!(escaped.chars().all(|letter| is_xml(letter) && !"<>\"'\t\r\n".contains(letter)));
+        let expected: String = text.chars().map(|c| if is_xml(c) { c } else { '\u{fffd}' }).collect();
+        prop_assert_eq!(parsed_xml(&escaped), expected);
+    }
+
+    #[test]
+    fn a_context_never_changes_the_document(context in "[ -~\u{80}-\u{2ff}]{1,60}") {
+        let encoded: String = context.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let question = freeswitch().question(FORM.replace("=virtual", &format!("={encoded}")).as_bytes()).unwrap();
+        let document = freeswitch().document(&question, &connect(600));
+        let plain = freeswitch().document(&freeswitch().question(FORM.as_bytes()).unwrap(), &connect(600));
+        let escaped = xml::escaped(&context);
+        prop_assert_eq!(document.replace(&format!("<context name=\"{}\">", *escaped), "<context name=\"virtual\">"), plain.to_string());
+    }
+
+    #[test]
+    fn any_bytes_are_an_answer_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = serde_json::from_slice::<Question>(&bytes);
+        let _ = freeswitch().question(&bytes).map(|question| question.request(&china()));
+        let _ = Twilio::question(&bytes, Trunk::Trusted).map(|question| question.request(&china()));
+    }
+
+    #[test]
+    fn a_form_gives_back_what_was_put_in(text in any::<String>()) {
+        let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let [value] = form::fields(format!("a=1&b={encoded}&c").as_bytes(), 4096, ["b"]).unwrap();
+        prop_assert_eq!(value.unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn a_question_is_the_same_in_any_order_of_fields(order in Just(vec![0, 1, 2, 3, 4, 5]).prop_shuffle()) {
+        let good = good();
+        let fields: Vec<String> = good.as_object().unwrap().iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        let text: Vec<&str> = order.iter().map(|place: &usize| fields[*place].as_str()).collect();
+        let question: Question = serde_json::from_str(&format!("{{{}}}", text.join(","))).unwrap();
+        prop_assert_eq!(presented(&question.request(&china()).unwrap()), Some(CUSTOMER.to_owned()));
+    }
+}

@@ -1,0 +1,435 @@
+//! Phone numbers: the real one, which is a secret, and the virtual one, which is not.
+//!
+//! Both are kept as the integer of their digits, country code first. Since no country code
+//! begins with 0, the integer determines the digits.
+
+use core::fmt;
+use subtle::{Choice, ConstantTimeEq};
+use unjoin_core::describe_errors;
+use zeroize::{Zeroize, Zeroizing};
+
+/// A real phone number: E.164, 7 to 15 digits.
+///
+/// It erases itself, prints nothing of itself, is neither `Copy` nor serializable, and compares
+/// in constant time. `Clone` exists because one number is often a party of several bindings;
+/// every clone erases itself too.
+///
+/// ```
+/// use unjoin_phone::PhoneNumber;
+/// let number = PhoneNumber::new("+8613800138000")?;
+/// assert_eq!(*number.to_e164(), "+8613800138000");
+/// assert_eq!(format!("{number:?}"), "PhoneNumber(..)");
+/// assert!(PhoneNumber::new("13800138000").is_err());
+/// # Ok::<(), unjoin_phone::NumberError>(())
+/// ```
+#[derive(Clone)]
+pub struct PhoneNumber(u64);
+
+impl PhoneNumber {
+    /// The fewest digits, country code included.
+    pub const MIN_DIGITS: usize = 7;
+    /// The most digits, country code included.
+    pub const MAX_DIGITS: usize = 15;
+
+    /// A number in canonical form: `+`, then 7 to 15 digits of which the first is not 0.
+    /// Nothing else is taken, no space and no prefix; a [`NumberingPlan`] brings what people
+    /// and trunks write into this form.
+    ///
+    /// # Errors
+    /// [`NumberError`] says what is wrong, and never repeats the input.
+    pub fn new(e164: &str) -> Result<Self, NumberError> {
+        digits(e164, Self::MIN_DIGITS, Self::MAX_DIGITS).map(Self)
+    }
+
+    /// The canonical form, erased when dropped.
+    pub fn to_e164(&self) -> Zeroizing<String> {
+        Zeroizing::new(canonical(self.0))
+    }
+
+    /// The digits as one integer, below 10^15.
+    pub(crate) fn as_integer(&self) -> u64 {
+        self.0
+    }
+
+    /// From [`PhoneNumber::as_integer`]; `None` if it is not one.
+    pub(crate) fn from_integer(digits: u64) -> Option<Self> {
+        (10u64.pow(6)..10u64.pow(15)).contains(&digits).then_some(Self(digits))
+    }
+}
+
+impl Drop for PhoneNumber {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ConstantTimeEq for PhoneNumber {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+/// In constant time.
+impl PartialEq for PhoneNumber {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl Eq for PhoneNumber {}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PhoneNumber(..)")
+    }
+}
+
+/// A virtual number: E.164, or a national service number with its country code; 7 to 17 digits.
+///
+/// (China's privacy numbers behind 700 have 15 national digits: 17 with the country code.)
+/// The holder of an order sees its virtual number, so it is no secret; but beside an order or
+/// a time it says which business it served, so `Debug` prints nothing of it.
+///
+/// ```
+/// use unjoin_phone::VirtualNumber;
+/// let x = VirtualNumber::new("+86700123456789012")?;
+/// assert_eq!(x.to_e164(), "+86700123456789012");
+/// assert_eq!(format!("{x:?}"), "VirtualNumber(..)");
+/// # Ok::<(), unjoin_phone::NumberError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VirtualNumber(u64);
+
+impl VirtualNumber {
+    /// The fewest digits, country code included.
+    pub const MIN_DIGITS: usize = 7;
+    /// The most digits, country code included.
+    pub const MAX_DIGITS: usize = 17;
+
+    /// A number in canonical form: `+`, then 7 to 17 digits of which the first is not 0.
+    ///
+    /// # Errors
+    /// [`NumberError`] says what is wrong, and never repeats the input.
+    pub fn new(e164: &str) -> Result<Self, NumberError> {
+        digits(e164, Self::MIN_DIGITS, Self::MAX_DIGITS).map(Self)
+    }
+
+    /// The canonical form, `+` and digits.
+    pub fn to_e164(&self) -> String {
+        canonical(self.0)
+    }
+
+    /// The digits as one integer, below 10^17.
+    pub(crate) fn as_integer(&self) -> u64 {
+        self.0
+    }
+
+    /// From [`VirtualNumber::as_integer`]; `None` if it is not one.
+    pub(crate) fn from_integer(digits: u64) -> Option<Self> {
+        (10u64.pow(6)..10u64.pow(17)).contains(&digits).then_some(Self(digits))
+    }
+}
+
+impl fmt::Debug for VirtualNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VirtualNumber(..)")
+    }
+}
+
+/// `+` and `least..=most` digits, the first not 0, as one integer; `most` is at most 19.
+fn digits(e164: &str, least: usize, most: usize) -> Result<u64, NumberError> {
+    let digits = e164.strip_prefix('+').ok_or(NumberError::NotInternational)?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(NumberError::Character);
+    }
+    if digits.starts_with('0') {
+        return Err(NumberError::LeadingZero);
+    }
+    if digits.len() < least || digits.len() > most {
+        return Err(NumberError::Length);
+    }
+    Ok(digits.bytes().fold(0, |number, byte| number * 10 + u64::from(byte - b'0')))
+}
+
+/// Written from the back into a buffer of its final size, so that no piece is left behind.
+fn canonical(mut number: u64) -> String {
+    let mut buffer = Zeroizing::new([b'+'; 21]);
+    let mut start = buffer.len();
+    for place in buffer.iter_mut().rev() {
+        if number == 0 {
+            break;
+        }
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+        start -= 1;
+    }
+    let written = buffer.get(start.saturating_sub(1)..).unwrap_or_default();
+    written.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// How numbers are written in one country, and on one trunk: brings a dialled or presented
+/// number into canonical form.
+///
+/// It knows prefixes, not numbers: whether a number is assigned is for the telephone network.
+///
+/// ```
+/// use unjoin_phone::{NumberingPlan, UnprefixedNumbers};
+/// let china = NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National)?;
+/// for text in ["+86 10 6552 9988", "0086-10-65529988", "(010) 6552 9988"] {
+///     assert_eq!(*china.party(text)?.to_e164(), "+861065529988");
+/// }
+/// assert_eq!(china.virtual_number("700123456789012")?.to_e164(), "+86700123456789012");
+/// # Ok::<(), unjoin_phone::NumberError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberingPlan {
+    country_code: String,
+    international_prefix: String,
+    trunk_prefix: String,
+    unprefixed: UnprefixedNumbers,
+}
+
+/// What a number without any prefix is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnprefixedNumbers {
+    /// National: `13800138000`.
+    National,
+    /// International without its `+`: `8613800138000`, as many trunks present callers.
+    International,
+    /// An error: nothing is guessed.
+    Refused,
+}
+
+impl NumberingPlan {
+    /// The country code (1 to 3 digits), what is dialled before another country's code (`00`),
+    /// what is dialled before a national number (`0`; empty where there is none), and what a
+    /// number without any of them is.
+    ///
+    /// # Errors
+    /// [`NumberError::Plan`] unless the country code has 1 to 3 digits and does not begin with 0,
+    /// and the prefixes have at most 5 digits, the international one at least one, and differ.
+    pub fn new(
+        country_code: &str,
+        international_prefix: &str,
+        trunk_prefix: &str,
+        unprefixed: UnprefixedNumbers,
+    ) -> Result<Self, NumberError> {
+        let digits = |text: &str, least: usize, most: usize| {
+            (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let holds = digits(country_code, 1, 3)
+            && !country_code.starts_with('0')
+            && digits(international_prefix, 1, 5)
+            && digits(trunk_prefix, 0, 5)
+            && international_prefix != trunk_prefix;
+        if !holds {
+            return Err(NumberError::Plan);
+        }
+        Ok(Self {
+            country_code: country_code.to_owned(),
+            international_prefix: international_prefix.to_owned(),
+            trunk_prefix: trunk_prefix.to_owned(),
+            unprefixed,
+        })
+    }
+
+    /// The real number that `text` stands for.
+    ///
+    /// # Errors
+    /// [`NumberError`] says what is wrong, and never repeats the input.
+    pub fn party(&self, text: &str) -> Result<PhoneNumber, NumberError> {
+        PhoneNumber::new(&self.canonical(text)?)
+    }
+
+    /// The virtual number that `text` stands for.
+    ///
+    /// # Errors
+    /// [`NumberError`] says what is wrong, and never repeats the input.
+    pub fn virtual_number(&self, text: &str) -> Result<VirtualNumber, NumberError> {
+        VirtualNumber::new(&self.canonical(text)?)
+    }
+
+    /// The digits behind `+`, without the separators people write. What follows is checked by
+    /// the number's own type.
+    fn canonical(&self, text: &str) -> Result<Zeroizing<String>, NumberError> {
+        let international = text.trim_ascii().strip_prefix('+');
+        let mut dialled = Zeroizing::new(String::with_capacity(MAX_DIALLED));
+        for letter in international.unwrap_or(text).chars() {
+            match letter {
+                '0'..='9' if dialled.len() < MAX_DIALLED => dialled.push(letter),
+                '0'..='9' => return Err(NumberError::Length),
+                ' ' | '-' | '.' => {}
+                // "+44 (0)20": the digits in brackets are not dialled behind a country code.
+                '(' | ')' if international.is_none() => {}
+                _ => return Err(NumberError::Character),
+            }
+        }
+        let mut canonical = Zeroizing::new(String::with_capacity(1 + 3 + MAX_DIALLED));
+        canonical.push('+');
+        // The longer prefix first: one may begin with the other, as 00 does with 0.
+        let abroad = dialled.strip_prefix(&self.international_prefix);
+        let home = Some(self.trunk_prefix.as_str())
+            .filter(|prefix| !prefix.is_empty())
+            .and_then(|prefix| dialled.strip_prefix(prefix));
+        let abroad_first = self.international_prefix.len() > self.trunk_prefix.len();
+        match (international, abroad, home) {
+            (Some(_), _, _) => canonical.push_str(&dialled),
+            (None, Some(rest), home) if abroad_first || home.is_none() => canonical.push_str(rest),
+            (None, _, Some(rest)) => {
+                canonical.push_str(&self.country_code);
+                canonical.push_str(rest);
+            }
+            (None, _, None) => match self.unprefixed {
+                UnprefixedNumbers::National => {
+                    canonical.push_str(&self.country_code);
+                    canonical.push_str(&dialled);
+                }
+                UnprefixedNumbers::International => canonical.push_str(&dialled),
+                UnprefixedNumbers::Refused => return Err(NumberError::NoPrefix),
+            },
+        }
+        Ok(canonical)
+    }
+}
+
+/// The longest prefix and the longest number.
+const MAX_DIALLED: usize = 5 + VirtualNumber::MAX_DIGITS;
+
+/// What is wrong with a text that should be a number. None of them repeats the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NumberError {
+    /// No `+` in front.
+    NotInternational,
+    /// Something other than a digit.
+    Character,
+    /// A 0 where a country code should begin.
+    LeadingZero,
+    /// Too few or too many digits.
+    Length,
+    /// Neither `+` nor a prefix of the plan, where the plan takes no bare numbers.
+    NoPrefix,
+    /// The numbering plan itself is not one.
+    Plan,
+}
+
+describe_errors!(NumberError {
+    Self::NotInternational => "number.not_international", Device, false,
+        "a number begins with + and its country code: bring it into that form with a numbering plan";
+    Self::Character => "number.character", Device, false, "a number has digits only after the +";
+    Self::LeadingZero => "number.leading_zero", Device, false,
+        "no country code begins with 0: leave out prefixes, or read the number with a numbering plan";
+    Self::Length => "number.length", Device, false,
+        "a real number has 7 to 15 digits, a virtual one 7 to 17, country code included";
+    Self::NoPrefix => "number.no_prefix", Device, false,
+        "the number has no prefix that tells national from international: write it with + and country code";
+    Self::Plan => "number.plan", Host, false,
+        "a numbering plan has a country code of 1 to 3 digits that does not begin with 0, and prefixes of 1 to 5 digits that differ";
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_number_is_its_digits(digits in "[1-9][0-9]{6,14}", longer in "[1-9][0-9]{15,16}") {
+            let text = format!("+{digits}");
+            let party = PhoneNumber::new(&text).unwrap();
+            prop_assert_eq!(&*party.to_e164(), &text);
+            prop_assert_eq!(party.as_integer().to_string(), digits);
+            prop_assert_eq!(PhoneNumber::from_integer(party.as_integer()).unwrap(), party);
+            prop_assert_eq!(VirtualNumber::new(&text).unwrap().to_e164(), text);
+            let text = format!("+{longer}");
+            prop_assert_eq!(PhoneNumber::new(&text).unwrap_err(), NumberError::Length);
+            let x = VirtualNumber::new(&text).unwrap();
+            prop_assert_eq!(VirtualNumber::from_integer(x.as_integer()), Some(x));
+            prop_assert_eq!(x.to_e164(), text);
+        }
+
+        #[test]
+        fn no_text_is_a_number_in_two_ways_or_repeated_in_an_error(text in "\\PC{0,24}|[+0-9 ().-]{0,24}") {
+            let plan = NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National).unwrap();
+            match PhoneNumber::new(&text) {
+                Ok(number) => prop_assert_eq!(&*number.to_e164(), &text),
+                Err(error) => {
+                    let told = format!("{error} {error:?}");
+                    prop_assert!(text.len() < 8 || !told.contains(&text));
+                }
+            }
+            if let Ok(number) = plan.virtual_number(&text) {
+                prop_assert_eq!(plan.virtual_number(&number.to_e164()), Ok(number));
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_number_is_told_why() {
+        let error = |text| PhoneNumber::new(text).unwrap_err();
+        assert_eq!(error("8613800138000"), NumberError::NotInternational);
+        assert_eq!(error(""), NumberError::NotInternational);
+        assert_eq!(error("+86 13800138000"), NumberError::Character);
+        assert_eq!(error("+86138001380٣"), NumberError::Character);
+        assert_eq!(error("+08613800138000"), NumberError::LeadingZero);
+        assert_eq!(error("+123456"), NumberError::Length);
+        assert_eq!(error("+1234567890123456"), NumberError::Length);
+        assert_eq!(error("+"), NumberError::Length);
+        assert_eq!(VirtualNumber::new("+123456789012345678"), Err(NumberError::Length));
+        assert_eq!(VirtualNumber::new(&format!("+{}", "9".repeat(40))), Err(NumberError::Length));
+        assert!(
+            PhoneNumber::from_integer(999_999).is_none() && PhoneNumber::from_integer(u64::MAX).is_none()
+        );
+        assert!(
+            VirtualNumber::from_integer(0).is_none() && VirtualNumber::from_integer(10u64.pow(17)).is_none()
+        );
+    }
+
+    #[test]
+    fn what_people_and_trunks_write_becomes_canonical() {
+        use UnprefixedNumbers::{International, National, Refused};
+        let read = |unprefixed, text: &str| {
+            let china = NumberingPlan::new("86", "00", "0", unprefixed).unwrap();
+            china.virtual_number(text).map(|number| number.to_e164())
+        };
+        for text in
+            ["+8613800138000", "008613800138000", "013800138000", "13800138000", " +86 138-0013-8000 "]
+        {
+            assert_eq!(read(National, text).unwrap(), "+8613800138000", "{text}");
+        }
+        assert_eq!(read(International, "8613800138000").unwrap(), "+8613800138000");
+        assert_eq!(read(Refused, "13800138000"), Err(NumberError::NoPrefix));
+        assert_eq!(read(Refused, "(0)138 0013 8000").unwrap(), "+8613800138000");
+        assert_eq!(read(National, "0700 1234 5678 9012").unwrap(), "+86700123456789012");
+        assert_eq!(read(National, "00 44 20 7946 0000").unwrap(), "+442079460000");
+        assert_eq!(read(National, "+44 (0)20 7946 0000"), Err(NumberError::Character));
+        assert_eq!(read(National, "anonymous"), Err(NumberError::Character));
+        assert_eq!(read(National, &"1".repeat(100)), Err(NumberError::Length));
+        assert_eq!(read(National, "0"), Err(NumberError::Length));
+        // The United States: 011 abroad, 1 at home, where the one does not begin with the other.
+        let us = NumberingPlan::new("1", "011", "1", National).unwrap();
+        for text in ["+1 212 555 0100", "1 (212) 555-0100", "212.555.0100", "011 1 212 555 0100"] {
+            assert_eq!(us.party(text).unwrap().to_e164().as_str(), "+12125550100", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plan_that_is_none_is_refused() {
+        let refused = |country: &str, abroad: &str, home: &str| {
+            NumberingPlan::new(country, abroad, home, UnprefixedNumbers::Refused) == Err(NumberError::Plan)
+        };
+        assert!(!refused("86", "00", "0") && !refused("65", "000", ""));
+        assert!(refused("", "00", "0") && refused("0", "00", "0") && refused("1234", "00", "0"));
+        assert!(refused("+86", "00", "0") && refused("86", "", "0") && refused("86", "000000", "0"));
+        assert!(refused("86", "0", "0") && refused("86", "00", "o"));
+    }
+
+    #[test]
+    fn equality_is_that_of_all_digits() {
+        let number = PhoneNumber::new("+8613800138000").unwrap();
+        assert!(number == number.clone());
+        assert!(number != PhoneNumber::new("+8613800138001").unwrap());
+        assert!(number != PhoneNumber::new("+861380013800").unwrap());
+    }
+}

@@ -1,0 +1,177 @@
+//! What a pool consists of: ranges of numbers, in slices, and the rules that hold of them.
+
+use super::PoolError;
+use crate::VirtualNumber;
+use core::fmt;
+use unjoin_core::Timestamp;
+
+/// Consecutive virtual numbers of the same length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NumberRange {
+    first: VirtualNumber,
+    count: u64,
+}
+
+impl NumberRange {
+    /// `count` numbers from `first` on.
+    ///
+    /// # Errors
+    /// [`PoolError::Config`] when there are none, or when the last has more digits than the first.
+    pub fn new(first: VirtualNumber, count: u64) -> Result<Self, PoolError> {
+        let last = count.checked_sub(1).and_then(|more| first.as_integer().checked_add(more));
+        match last {
+            Some(last) if last.ilog10() == first.as_integer().ilog10() => Ok(Self { first, count }),
+            _ => Err(PoolError::Config("ranges of at least one number, all of the same length")),
+        }
+    }
+
+    /// The first number.
+    pub fn first(&self) -> VirtualNumber {
+        self.first
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn start(&self) -> u64 {
+        self.first.as_integer()
+    }
+
+    /// The first integer behind it.
+    pub(super) fn end(&self) -> u64 {
+        self.start().saturating_add(self.count)
+    }
+}
+
+/// Prints the count alone: virtual numbers beside anything else say whom they serve.
+impl fmt::Debug for NumberRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NumberRange({} numbers)", self.count)
+    }
+}
+
+/// A range in a slice, and the epochs in which it is drawn from. It is routed as long as it is
+/// listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolRange {
+    /// The numbers.
+    pub numbers: NumberRange,
+    /// The first epoch in which they are drawn: 0 in a new pool, a coming one in a pool that is
+    /// in use.
+    pub drawn_from: u64,
+    /// The first epoch in which they are drawn no more; `None` while they stay in service.
+    pub drawn_until: Option<u64>,
+}
+
+impl PoolRange {
+    /// Numbers that are in service from the first epoch on.
+    pub fn in_service(numbers: NumberRange) -> Self {
+        Self { numbers, drawn_from: 0, drawn_until: None }
+    }
+
+    pub(super) fn is_drawn_in(&self, epoch: u64) -> bool {
+        self.drawn_from <= epoch && self.drawn_until.is_none_or(|until| epoch < until)
+    }
+}
+
+/// What a pool consists of. The same in every process that binds.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// The length of an epoch, in seconds. An epoch's number is its Unix time divided by that.
+    pub epoch_seconds: u64,
+    /// The longest life of a binding, in seconds: that of the slots.
+    pub max_life: u64,
+    /// For how many seconds after its binding has ended a hub must not see a number again.
+    pub quarantine: u64,
+    /// How many times slot keys may be recovered within G epochs without cutting into the
+    /// quarantine: each shifts every hub by a slice, and so takes one epoch off.
+    pub spare_recoveries: u32,
+    /// The most numbers that one hub needs in one epoch: every slice must have as many.
+    pub largest_hub: u64,
+    /// The G slices, each of one range or more. A number stays in its slice while it is in
+    /// service.
+    pub slices: Vec<Vec<PoolRange>>,
+    /// Numbers that are skipped at once, wherever they stand: out of order, taken away by the
+    /// carrier. They keep their place in the order until their range is drained.
+    pub withdrawn: Vec<NumberRange>,
+    /// Numbers of an earlier division of the pool, drawn no more, routed until they are taken
+    /// off this list.
+    pub resting: Vec<RestingRange>,
+}
+
+/// A range of an earlier division of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestingRange {
+    /// The numbers.
+    pub numbers: NumberRange,
+    /// The time from which none of them was drawn.
+    pub since: Timestamp,
+}
+
+impl PoolConfig {
+    /// For how many seconds after its binding has ended no hub sees a number again, when slot
+    /// keys were recovered `recoveries` times within G epochs:
+    /// `(G - 1 - recoveries) epochs - the longest life`.
+    pub fn quarantine_after(&self, recoveries: u32) -> u64 {
+        let epochs = (self.slices.len() as u64).saturating_sub(1).saturating_sub(u64::from(recoveries));
+        epochs.saturating_mul(self.epoch_seconds).saturating_sub(self.max_life)
+    }
+
+    pub(super) fn check(&self) -> Result<(), PoolError> {
+        let rule = |holds: bool, rule| if holds { Ok(()) } else { Err(PoolError::Config(rule)) };
+        rule(self.epoch_seconds > 0, "epochs of at least one second")?;
+        rule(
+            self.quarantine_after(self.spare_recoveries) >= self.quarantine.max(1),
+            "a quarantine of at most (slices - 1 - spare recoveries) epochs less the longest life: more slices or longer epochs",
+        )?;
+        for slice in &self.slices {
+            rule(
+                slice.iter().any(|range| range.drawn_until.is_none()),
+                "slices that each keep a range in service",
+            )?;
+            rule(
+                slice.iter().all(|range| range.drawn_until.is_none_or(|until| until > range.drawn_from)),
+                "ranges that are drawn from before they are drawn no more",
+            )?;
+        }
+        let mut spans: Vec<Span> = self.listed().map(|range| (range.start(), range.end())).collect();
+        spans.sort_unstable();
+        let apart = spans.iter().zip(spans.iter().skip(1)).all(|((_, end), (start, _))| end <= start);
+        rule(apart, "every number in one range only")
+    }
+
+    pub(super) fn listed(&self) -> impl Iterator<Item = &NumberRange> {
+        let in_slices = self.slices.iter().flatten().map(|range| &range.numbers);
+        in_slices.chain(self.resting.iter().map(|range| &range.numbers))
+    }
+}
+
+/// Integers from the first up to, not including, the second.
+pub(super) type Span = (u64, u64);
+
+/// Sorted, neighbours and overlaps joined.
+pub(super) fn joined<'a>(ranges: impl Iterator<Item = &'a NumberRange>) -> Vec<Span> {
+    let mut spans: Vec<Span> = ranges.map(|range| (range.start(), range.end())).collect();
+    spans.sort_unstable();
+    let mut joined: Vec<Span> = Vec::new();
+    for (start, end) in spans {
+        match joined.last_mut() {
+            Some((_, last)) if *last >= start => *last = end.max(*last),
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
+}
+
+pub(super) fn within(spans: &[Span], number: u64) -> bool {
+    let behind = spans.partition_point(|(start, _)| *start <= number);
+    behind.checked_sub(1).and_then(|at| spans.get(at)).is_some_and(|(_, end)| number < *end)
+}
+
+/// How many numbers of `span` are in `spans`.
+pub(super) fn overlap(spans: &[Span], (start, end): Span) -> u64 {
+    let common = spans.iter().map(|(from, to)| end.min(*to).saturating_sub(start.max(*from)));
+    common.fold(0, u64::saturating_add)
+}

@@ -1,0 +1,227 @@
+//! The pool of virtual numbers: which of them a business may draw next.
+//!
+//! The pool is cut into G slices, time into epochs. A *hub*, the business side of a binding, draws
+//! in each epoch from one slice only: slice `(epoch + shift + HMAC(pool key, hub)) mod G`, in
+//! the order of a permutation that is keyed for hub and epoch, by a counter in the hub's own
+//! record. So within an epoch it never draws a number twice, and it comes back to a slice after
+//! G epochs: nothing has to be remembered about who had which number, and the quarantine stores
+//! nothing about anybody. What a slice consists of changes at the boundary of an epoch only.
+
+mod change;
+mod config;
+mod permutation;
+
+pub use config::{NumberRange, PoolConfig, PoolRange, RestingRange};
+
+use super::number::{PhoneNumber, VirtualNumber};
+use config::{Span, joined, overlap, within};
+use core::fmt;
+use permutation::Permutation;
+use subtle::{Choice, ConstantTimeGreater};
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+use unjoin_core::describe_errors;
+use unjoin_core::secret::{SecretBytes, hmac_sha256};
+
+/// A number that was drawn, and the counter to store before it is used.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// The number.
+    pub number: VirtualNumber,
+    /// The hub's next counter.
+    pub next: u64,
+}
+
+/// The virtual numbers, their slices, and the key that orders them.
+pub struct Pool {
+    config: PoolConfig,
+    slices: Vec<Vec<Phase>>,
+    /// Everything listed, sorted, neighbours joined.
+    listed: Vec<Span>,
+    withdrawn: Vec<Span>,
+    placing: SecretBytes<32>,
+    ordering: SecretBytes<32>,
+    tagging: SecretBytes<32>,
+}
+
+/// What a slice consists of from one epoch until the next phase.
+struct Phase {
+    from: u64,
+    size: u64,
+    /// In order: how many numbers stand before a range, and its first.
+    ranges: Vec<(u64, u64)>,
+}
+
+impl Pool {
+    /// A pool under a key of 32 random bytes. The key is the host's to keep: as long as it is the
+    /// same, no hub meets a number too early; with the key one can tell which numbers a hub gets.
+    ///
+    /// # Errors
+    /// [`PoolError::Config`] with the rule that does not hold.
+    pub fn new(config: PoolConfig, key: &SecretBytes<32>) -> Result<Self, PoolError> {
+        config.check()?;
+        let derive = |label: &[u8]| SecretBytes::new(hmac_sha256(key.expose(), &[label]));
+        let slices = config.slices.iter().map(|ranges| phases(ranges)).collect();
+        let pool = Self {
+            slices,
+            listed: joined(config.listed()),
+            withdrawn: joined(config.withdrawn.iter()),
+            placing: derive(b"unjoin/phone/pool/slice/1"),
+            ordering: derive(b"unjoin/phone/pool/order/1"),
+            tagging: derive(b"unjoin/phone/pool/hub/1"),
+            config,
+        };
+        pool.check_sizes()?;
+        Ok(pool)
+    }
+
+    /// What it consists of.
+    pub fn config(&self) -> &PoolConfig {
+        &self.config
+    }
+
+    /// The epoch in which `now` lies.
+    #[doc(hidden)]
+    pub fn epoch_of(&self, now: Timestamp) -> u64 {
+        now.as_unix_seconds() / self.config.epoch_seconds.max(1)
+    }
+
+    /// The slice that `hub` draws from in `epoch`, from 0; `shift` is that of the slot keys.
+    pub(crate) fn slice_of(&self, hub: &Name, epoch: u64, shift: u32) -> usize {
+        let count = (self.slices.len() as u64).max(1);
+        let [a, b, c, d, e, f, g, h, ..] = hmac_sha256(self.placing.expose(), &[hub.as_bytes()]);
+        let place = u64::from_le_bytes([a, b, c, d, e, f, g, h]) % count;
+        let slice = (u128::from(epoch) + u128::from(shift) + u128::from(place)) % u128::from(count);
+        slice as usize
+    }
+
+    /// What stands for the hub in the name of its counter's row.
+    pub(crate) fn hub_tag(&self, hub: &Name) -> [u8; 32] {
+        hmac_sha256(self.tagging.expose(), &[hub.as_bytes()])
+    }
+
+    /// The number that `counter` stands for in `hub`'s order of `epoch`, and the counter after
+    /// it. Withdrawn numbers are skipped. Two counters of a hub never give the same number in
+    /// an epoch, under one shift or several.
+    ///
+    /// # Errors
+    /// [`PoolError::Exhausted`] when the slice is used up. There is no fallback.
+    #[doc(hidden)]
+    pub fn draw(&self, hub: &Name, epoch: u64, shift: u32, counter: u64) -> Result<Draw, PoolError> {
+        let phase = self.phase(self.slice_of(hub, epoch, shift), epoch);
+        let size = phase.map_or(0, |phase| phase.size);
+        let key = hmac_sha256(self.ordering.expose(), &[&epoch.to_le_bytes(), hub.as_bytes()]);
+        let order = Permutation::new(SecretBytes::new(key), size);
+        for at in counter..size {
+            let number = phase.and_then(|phase| phase.number(order.apply(at)));
+            if let Some(number) = number.filter(|number| !within(&self.withdrawn, number.as_integer())) {
+                return Ok(Draw { number, next: at.saturating_add(1) });
+            }
+        }
+        let slices = self.slices.len() as u64;
+        Err(PoolError::Exhausted {
+            slice: size,
+            needed: size.max(counter).saturating_add(1).saturating_mul(slices),
+        })
+    }
+
+    /// Whether a virtual number is the pool's, in service or not.
+    pub fn contains(&self, number: VirtualNumber) -> bool {
+        within(&self.listed, number.as_integer())
+    }
+
+    /// Whether a party's number is one of the pool's, in constant time for one pool.
+    pub fn contains_party(&self, party: &PhoneNumber) -> bool {
+        let party = party.as_integer();
+        let outside = |(start, end): &Span| start.ct_gt(&party) | !end.ct_gt(&party);
+        let found = self.listed.iter().fold(Choice::from(0), |found, span| found | !outside(span));
+        found.into()
+    }
+
+    fn phase(&self, slice: usize, epoch: u64) -> Option<&Phase> {
+        self.slices.get(slice)?.iter().rev().find(|phase| phase.from <= epoch)
+    }
+
+    /// Every slice must hold the largest hub's epoch, whatever is withdrawn.
+    fn check_sizes(&self) -> Result<(), PoolError> {
+        for phase in self.slices.iter().flatten() {
+            let withdrawn = phase.ranges.iter().zip(phase.ends()).map(|((before, first), end)| {
+                overlap(&self.withdrawn, (*first, first.saturating_add(end.saturating_sub(*before))))
+            });
+            let left = phase.size.saturating_sub(withdrawn.fold(0, u64::saturating_add));
+            if phase.size > 0 && left < self.config.largest_hub {
+                return Err(PoolError::Config(
+                    "slices that hold the largest hub's numbers of an epoch at any time, without those withdrawn",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Phase {
+    fn number(&self, at: u64) -> Option<VirtualNumber> {
+        let range = self.ranges.partition_point(|(before, _)| *before <= at).checked_sub(1)?;
+        let (before, first) = self.ranges.get(range)?;
+        VirtualNumber::from_integer(first.checked_add(at.checked_sub(*before)?)?)
+    }
+
+    /// How many numbers stand up to the end of each range.
+    fn ends(&self) -> impl Iterator<Item = u64> {
+        self.ranges.iter().skip(1).map(|(before, _)| *before).chain([self.size])
+    }
+}
+
+/// Nothing of the numbers or the key.
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("slices", &self.slices.len()).finish_non_exhaustive()
+    }
+}
+
+/// The phases of a slice: one for each epoch at which a range enters or leaves.
+fn phases(ranges: &[PoolRange]) -> Vec<Phase> {
+    let mut ranges = ranges.to_vec();
+    ranges.sort_unstable_by_key(|range| range.numbers.first());
+    let changes = ranges.iter().flat_map(|range| [Some(range.drawn_from), range.drawn_until]);
+    let mut changes: Vec<u64> = changes.flatten().collect();
+    changes.sort_unstable();
+    changes.dedup();
+    let phase = |from: u64| {
+        let mut phase = Phase { from, size: 0, ranges: Vec::new() };
+        for range in ranges.iter().filter(|range| range.is_drawn_in(from)) {
+            phase.ranges.push((phase.size, range.numbers.start()));
+            phase.size = phase.size.saturating_add(range.numbers.count());
+        }
+        phase
+    };
+    changes.into_iter().map(phase).collect()
+}
+
+/// Why there is no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// A rule of [`PoolConfig`] that does not hold.
+    Config(&'static str),
+    /// A change to a pool in use that a rule forbids.
+    Change(&'static str),
+    /// A hub has used up its slice in this epoch.
+    Exhausted {
+        /// How many numbers the slice has.
+        slice: u64,
+        /// How many the pool would need, at least.
+        needed: u64,
+    },
+}
+
+describe_errors!(PoolError {
+    Self::Config(rule) => "pool.config", Host, false, "a pool needs {rule}";
+    Self::Change(rule) => "pool.change", Host, false, "a pool in use changes only so: {rule}";
+    Self::Exhausted { slice, needed } => "pool.exhausted", Operator, true,
+        "a business has used all {slice} numbers of its slice in this epoch: the pool needs at least {needed} numbers in slices of equal size";
+});
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! The key that the slot key file is sealed under: the host's.
+
+use super::{open, seal};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use core::fmt;
+use std::path::Path;
+use unjoin_core::describe_errors;
+use unjoin_core::secret::{SecretBytes, SystemRng};
+use zeroize::Zeroizing;
+
+/// Seals and opens the slot key file: a key that never lies beside it, best in the host's key
+/// management, which implements this.
+///
+/// The plaintext is below 4 KiB. It is sealed about once a minute while calls are served, and
+/// opened once at each start.
+pub trait KeyEncryptionKey: Send + Sync + 'static {
+    /// `plaintext`, sealed and authenticated; a fresh nonce each time.
+    ///
+    /// # Errors
+    /// [`KeyEncryptionError::Unavailable`] when it cannot be done now.
+    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, KeyEncryptionError>;
+
+    /// What was sealed.
+    ///
+    /// # Errors
+    /// [`KeyEncryptionError::Refused`] when it was sealed under another key or changed;
+    /// [`KeyEncryptionError::Unavailable`] when it cannot be done now.
+    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError>;
+}
+
+impl<K: KeyEncryptionKey + ?Sized> KeyEncryptionKey for Box<K> {
+    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, KeyEncryptionError> {
+        (**self).seal(plaintext)
+    }
+
+    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError> {
+        (**self).open(sealed)
+    }
+}
+
+/// A key-encryption key in this process's memory: 32 bytes from a file, from the environment or
+/// from the caller. ChaCha20-Poly1305 with random nonces.
+///
+/// ```
+/// use unjoin_phone::{KeyEncryptionKey, LocalKey};
+/// use unjoin_core::secret::SecretBytes;
+/// let key = LocalKey::new(SecretBytes::new([7; 32]));
+/// let sealed = key.seal(b"slot keys")?;
+/// assert_eq!(*key.open(&sealed)?, b"slot keys");
+/// assert!(LocalKey::new(SecretBytes::new([8; 32])).open(&sealed).is_err());
+/// # Ok::<(), unjoin_phone::KeyEncryptionError>(())
+/// ```
+pub struct LocalKey(SecretBytes<32>);
+
+impl LocalKey {
+    /// The key of these bytes.
+    pub fn new(key: SecretBytes<32>) -> Self {
+        Self(key)
+    }
+
+    /// From a file of 32 bytes, or of their text in hexadecimal or base64url without padding
+    /// (a newline may follow).
+    ///
+    /// # Errors
+    /// [`KeyEncryptionError::Unreadable`] when the file cannot be read;
+    /// [`KeyEncryptionError::NotAKey`] when it holds something else.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeyEncryptionError> {
+        let content = std::fs::read(path).map_err(|error| KeyEncryptionError::Unreadable(error.kind()))?;
+        let content = Zeroizing::new(content);
+        if let Ok(bytes) = <[u8; 32]>::try_from(content.as_slice()) {
+            return Ok(Self(SecretBytes::new(*Zeroizing::new(bytes))));
+        }
+        let text = std::str::from_utf8(&content).map_err(|_| KeyEncryptionError::NotAKey)?;
+        Self::from_text(text)
+    }
+
+    /// From an environment variable: 64 hexadecimal digits, or 43 characters of base64url
+    /// without padding.
+    ///
+    /// The environment of a process can be read by everything that runs as the same user, and is
+    /// often printed: prefer a file.
+    ///
+    /// # Errors
+    /// [`KeyEncryptionError::NotAKey`] when the variable is not there or holds something else.
+    pub fn from_environment(variable: &str) -> Result<Self, KeyEncryptionError> {
+        let text = std::env::var(variable).map_err(|_| KeyEncryptionError::NotAKey)?;
+        Self::from_text(&Zeroizing::new(text))
+    }
+
+    fn from_text(text: &str) -> Result<Self, KeyEncryptionError> {
+        let text = text.trim_end_matches(['\r', '\n']);
+        let mut key = Zeroizing::new([0; 32]);
+        let decoded = match text.len() {
+            64 => base16(text, &mut key),
+            43 => Base64UrlUnpadded::decode(text, key.as_mut_slice()).is_ok_and(|bytes| bytes.len() == 32),
+            _ => false,
+        };
+        if decoded { Ok(Self(SecretBytes::new(*key))) } else { Err(KeyEncryptionError::NotAKey) }
+    }
+}
+
+/// Whether `text` was 64 hexadecimal digits. No table is looked up and no digit is branched on.
+fn base16(text: &str, key: &mut [u8; 32]) -> bool {
+    let mut wrong = 0;
+    let (pairs, _) = text.as_bytes().as_chunks::<2>();
+    for (byte, [high, low]) in key.iter_mut().zip(pairs) {
+        let digit = nibble(*high) << 4 | nibble(*low);
+        wrong |= digit >> 8;
+        *byte = digit as u8;
+    }
+    wrong == 0
+}
+
+/// The value of a hexadecimal digit; bits 8 to 15 are set for anything else.
+fn nibble(digit: u8) -> u16 {
+    let within = |least: u8, most: u8| {
+        let below = u16::from(digit).wrapping_sub(u16::from(least)) >> 8;
+        let above = u16::from(most).wrapping_sub(u16::from(digit)) >> 8;
+        !(below | above) & 0xff
+    };
+    let (number, upper, lower) = (within(b'0', b'9'), within(b'A', b'F'), within(b'a', b'f'));
+    let value = u16::from(digit.wrapping_sub(b'0')) & number
+        | u16::from(digit.wrapping_sub(b'A' - 10)) & upper
+        | u16::from(digit.wrapping_sub(b'a' - 10)) & lower;
+    value | (!(number | upper | lower) & 0xff) << 8
+}
+
+impl KeyEncryptionKey for LocalKey {
+    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, KeyEncryptionError> {
+        Ok(seal(&self.0, LABEL, plaintext, &mut SystemRng::new()))
+    }
+
+    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError> {
+        open(&self.0, LABEL, sealed).ok_or(KeyEncryptionError::Refused)
+    }
+}
+
+/// So that what the host seals under the same key elsewhere is not taken for slot keys.
+const LABEL: &[u8] = b"unjoin/phone/key-file/1";
+
+/// Prints no key.
+impl fmt::Debug for LocalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalKey(..)")
+    }
+}
+
+/// Why the slot key file could not be sealed or opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyEncryptionError {
+    /// The host's key management does not answer.
+    Unavailable,
+    /// Sealed under another key, or changed.
+    Refused,
+    /// The file of the key-encryption key could not be read.
+    Unreadable(std::io::ErrorKind),
+    /// What should be a key-encryption key is not there, or is none.
+    NotAKey,
+}
+
+describe_errors!(KeyEncryptionError {
+    Self::Unavailable => "key_encryption.unavailable", Operator, true,
+        "the key management does not answer: slot keys cannot be read or replaced until it does";
+    Self::Refused => "key_encryption.refused", Operator, false,
+        "the key-encryption key does not open the slot key file: give the key it was sealed under; if that is gone or the file was changed, make a new file that follows it";
+    Self::Unreadable(kind) => "key_encryption.unreadable", Operator, true,
+        "the file of the key-encryption key cannot be read ({kind})";
+    Self::NotAKey => "key_encryption.not_a_key", Operator, false,
+        "a key-encryption key is 32 bytes, 64 hexadecimal digits, or 43 characters of base64url";
+});

@@ -1,0 +1,385 @@
+//! The one owner of the key file: makes keys in time, deletes them in time, and never lets time
+//! go back.
+//!
+//! Everything it serves is on the disk first. A time is served only up to the stored mark, which
+//! runs a minute ahead; so after a crash time goes on where it could have been, and what has
+//! expired stays expired, wherever the clock stands.
+
+mod files;
+mod state;
+
+use super::{KeyEncryptionKey, SlotConfig, SlotKeyError, SlotKeyWindow, SlotKeys};
+use core::fmt;
+use files::{Directory, Files, replace};
+use state::State;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use unjoin_core::Environment;
+use unjoin_core::Timestamp;
+
+/// What the file begins with, in clear; the last byte is the format.
+const MAGIC: &[u8] = b"unjoin slot keys\x01";
+
+/// The owner of the slot key file.
+///
+/// The file lies outside the database and its backups, on a disk that keeps no snapshots, sealed
+/// under the host's [`KeyEncryptionKey`]. It is replaced whole (fresh file, sync, rename, sync of
+/// the directory), is readable by its owner only, and has one keeper at a time: the lock is on a
+/// file beside it (`.lock` appended to its name) that is never removed.
+///
+/// As a [`SlotKeys`] it answers from memory, and writes the file about once a minute and at the
+/// slots' boundaries. Call [`rotate`](Self::rotate) every few seconds from the host's scheduler: then no
+/// call waits for the disk, and keys are deleted on time when no call comes.
+///
+/// ```no_run
+/// use unjoin_phone::{Keeper, LocalKey, SlotConfig, SlotKeys};
+/// use unjoin_core::Environment;
+/// let environment = Environment::system();
+/// let key = LocalKey::from_file("/run/secrets/slot-key-encryption")?;
+/// let config = SlotConfig::new(90 * 60, 4, 30)?;
+/// let keeper = Keeper::create_or_open("/var/lib/phones/slot-keys", key, config, &environment)?;
+/// let window = keeper.window(environment.now())?;
+/// assert_eq!(window.config(), config);
+/// # Ok::<(), unjoin_phone::SlotKeyError>(())
+/// ```
+pub struct Keeper {
+    config: SlotConfig,
+    files: Box<dyn Files>,
+    encryption: Box<dyn KeyEncryptionKey>,
+    environment: Environment,
+    /// Held while the file is replaced; taken before `held`.
+    writing: Mutex<()>,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    /// What is durably in the file.
+    state: State,
+    /// The latest time that was served; at the start, the latest that may have been.
+    floor: Timestamp,
+    /// The window that was served last.
+    window: Option<Arc<SlotKeyWindow>>,
+}
+
+/// The counters of a key file that is lost, for the one that follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Its keys' generation.
+    pub generation: u32,
+    /// Its pool shift.
+    pub pool_shift: u32,
+}
+
+impl Keeper {
+    /// Opens the key file at `path`, or creates it where there never was one. The directory must
+    /// exist. Slots that passed meanwhile are caught up with before this returns.
+    ///
+    /// When the clock stands more than the longest life from the stored mark, this succeeds, but
+    /// nothing is served, changed or deleted until [`confirm_clock`](Self::confirm_clock).
+    ///
+    /// # Errors
+    /// [`SlotKeyError::InUse`] when another keeper has the file; [`SlotKeyError::Lost`] when
+    /// there was a file and is none; [`SlotKeyError::NotAKeyFile`], [`SlotKeyError::Version`] and
+    /// [`SlotKeyError::OtherConfig`] when it is not what was expected;
+    /// [`SlotKeyError::KeyEncryption`] when the key-encryption key does not open it;
+    /// [`SlotKeyError::File`] when it cannot be read or replaced.
+    pub fn create_or_open(
+        path: impl AsRef<Path>,
+        key: impl KeyEncryptionKey,
+        config: SlotConfig,
+        environment: &Environment,
+    ) -> Result<Self, SlotKeyError> {
+        Self::open(Box::new(Directory::lock(path.as_ref())?), Box::new(key), config, environment)
+    }
+
+    /// Creates the key file that follows one that is lost, damaged, or sealed under a key that is
+    /// gone: as after [`recover`](Self::recover), no earlier binding can be routed, and every
+    /// hub draws from its next slice. Move what is left of the old file away first, for good.
+    ///
+    /// # Errors
+    /// [`SlotKeyError::Exists`] when there is a key file, else as for
+    /// [`create_or_open`](Self::create_or_open).
+    pub fn create_following(
+        path: impl AsRef<Path>,
+        key: impl KeyEncryptionKey,
+        config: SlotConfig,
+        environment: &Environment,
+        predecessor: Predecessor,
+    ) -> Result<Self, SlotKeyError> {
+        let files = Box::new(Directory::lock(path.as_ref())?);
+        Self::follow(files, Box::new(key), config, environment, predecessor)
+    }
+
+    /// The counters that lie beside the key file, readable when the file itself is gone or cannot
+    /// be opened; `None` when there are none. The file must not be in use.
+    ///
+    /// # Errors
+    /// [`SlotKeyError::InUse`] when a keeper has the file; [`SlotKeyError::File`] when the
+    /// counters cannot be read.
+    pub fn predecessor(path: impl AsRef<Path>) -> Result<Option<Predecessor>, SlotKeyError> {
+        Ok(Predecessor::from_text(&Directory::lock(path.as_ref())?.read_counters()?))
+    }
+
+    fn open(
+        files: Box<dyn Files>,
+        encryption: Box<dyn KeyEncryptionKey>,
+        config: SlotConfig,
+        environment: &Environment,
+    ) -> Result<Self, SlotKeyError> {
+        files.remove_fresh()?;
+        let text = files.read_counters()?;
+        let Some(bytes) = files.read()? else {
+            if !text.is_empty() {
+                return Err(SlotKeyError::Lost);
+            }
+            return Self::create(files, encryption, config, environment, 1, 0);
+        };
+        let sealed = bytes.strip_prefix(MAGIC).ok_or_else(|| refuse_header(&bytes))?;
+        let mut state = State::from_bytes(&encryption.open(sealed)?, config)?;
+        // Counters that are ahead tell of a recovery that a crash interrupted, or of a file that an
+        // older copy has replaced: in both cases these keys must not be used. The writing of counters
+        // that are behind, or half written, was interrupted itself.
+        let counters = Predecessor::from_text(&text);
+        let missed = counters.map_or(0, |counters| counters.generation.saturating_sub(state.generation));
+        if missed > 0 {
+            state = state.without_keys(missed);
+        }
+        if counters != Some(Predecessor::of(&state)) {
+            files.write_counters(Predecessor::of(&state).to_text().as_bytes())?;
+        }
+        let keeper = Self::holding(files, encryption, config, environment, state);
+        match keeper.rotate(environment.now()) {
+            Ok(()) | Err(SlotKeyError::ClockAhead { .. } | SlotKeyError::ClockBehind { .. }) => Ok(keeper),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn follow(
+        files: Box<dyn Files>,
+        encryption: Box<dyn KeyEncryptionKey>,
+        config: SlotConfig,
+        environment: &Environment,
+        predecessor: Predecessor,
+    ) -> Result<Self, SlotKeyError> {
+        if files.read()?.is_some() {
+            return Err(SlotKeyError::Exists);
+        }
+        files.remove_fresh()?;
+        let generation = predecessor.generation.saturating_add(1);
+        let pool_shift = predecessor.pool_shift.saturating_add(1);
+        Self::create(files, encryption, config, environment, generation, pool_shift)
+    }
+
+    fn create(
+        files: Box<dyn Files>,
+        encryption: Box<dyn KeyEncryptionKey>,
+        config: SlotConfig,
+        environment: &Environment,
+        generation: u32,
+        pool_shift: u32,
+    ) -> Result<Self, SlotKeyError> {
+        let now = environment.now();
+        let state = State::new(config, generation, pool_shift, now, &mut *environment.rng());
+        let keeper = Self::holding(files, encryption, config, environment, state);
+        let mut held = keeper.held();
+        held.floor = now;
+        keeper.store(&held.state)?;
+        keeper.files.write_counters(Predecessor::of(&held.state).to_text().as_bytes())?;
+        drop(held);
+        Ok(keeper)
+    }
+
+    fn holding(
+        files: Box<dyn Files>,
+        encryption: Box<dyn KeyEncryptionKey>,
+        config: SlotConfig,
+        environment: &Environment,
+        state: State,
+    ) -> Self {
+        let held = Mutex::new(Held { floor: state.mark, state, window: None });
+        let environment = environment.clone();
+        Self { config, files, encryption, environment, writing: Mutex::new(()), held }
+    }
+
+    /// Deletes the keys that are due, makes those that the longest life now reaches, and moves the
+    /// stored mark ahead when half of its minute is over.
+    ///
+    /// # Errors
+    /// [`SlotKeyError::ClockAhead`] and [`SlotKeyError::ClockBehind`] when the clock stands more
+    /// than the longest life from the latest time served; [`SlotKeyError::KeyEncryption`] and
+    /// [`SlotKeyError::File`] when the file cannot be replaced. Nothing has changed then.
+    pub fn rotate(&self, now: Timestamp) -> Result<(), SlotKeyError> {
+        let _writing = self.writing();
+        let (clock, now) = (now, self.floored(now)?);
+        if self.held().state.is_due(now, clock) {
+            self.advance(now, clock)?;
+        }
+        self.held().forget(now);
+        Ok(())
+    }
+
+    /// Replaces the file by what it says from `now` on; the caller is the one who writes.
+    fn advance(&self, now: Timestamp, clock: Timestamp) -> Result<(), SlotKeyError> {
+        let next = self.held().state.at(now, clock, &mut *self.environment.rng());
+        self.store(&next)?;
+        self.hold(next, now);
+        Ok(())
+    }
+
+    /// Replaces every slot key, after the database was restored from a backup or failed over to
+    /// a copy that may lack the latest writes: no binding made before can be routed, and the
+    /// hosts bind again. The generation and the pool shift rise by one, so that counters that
+    /// went back with the database draw no number twice.
+    ///
+    /// # Errors
+    /// As for [`rotate`](Self::rotate). Call it again then; until it succeeds, or the keeper is
+    /// opened again, the old keys are served.
+    pub fn recover(&self, now: Timestamp) -> Result<(), SlotKeyError> {
+        let _writing = self.writing();
+        let (clock, now) = (now, self.floored(now)?);
+        let next = self.held().state.recovered(now, clock, &mut *self.environment.rng());
+        // The counters first: they must never be behind the file.
+        self.files.write_counters(Predecessor::of(&next).to_text().as_bytes())?;
+        self.store(&next)?;
+        self.hold(next, now);
+        Ok(())
+    }
+
+    /// Takes `now` for the time though it stands more than the longest life after the latest
+    /// time served: after a long outage, or when the clock was wrong before. Keys of slots that
+    /// ended before `now` are deleted, which cannot be taken back; so look at another clock first.
+    ///
+    /// A time that is not after the latest one served changes nothing.
+    ///
+    /// # Errors
+    /// [`SlotKeyError::KeyEncryption`] and [`SlotKeyError::File`] when the file cannot be
+    /// replaced. Nothing has changed then.
+    pub fn confirm_clock(&self, now: Timestamp) -> Result<(), SlotKeyError> {
+        let _writing = self.writing();
+        let floor = self.held().floor;
+        if now <= floor {
+            return Ok(());
+        }
+        self.advance(now, now)
+    }
+
+    /// `now`, or the latest time served if that is later.
+    fn floored(&self, now: Timestamp) -> Result<Timestamp, SlotKeyError> {
+        let mut held = self.held();
+        let floored = held.floored(now, self.config)?;
+        held.floor = floored;
+        Ok(floored)
+    }
+
+    fn store(&self, state: &State) -> Result<(), SlotKeyError> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&self.encryption.seal(&state.to_bytes())?);
+        Ok(replace(&*self.files, &bytes)?)
+    }
+
+    fn hold(&self, state: State, now: Timestamp) {
+        let mut held = self.held();
+        held.floor = held.floor.max(now);
+        held.state = state;
+        held.window = None;
+    }
+
+    /// A poisoned lock is taken over: what it guards is replaced in single assignments.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SlotKeys for Keeper {
+    fn window(&self, now: Timestamp) -> Result<Arc<SlotKeyWindow>, SlotKeyError> {
+        if let Some(window) = self.held().serve(now, self.config)? {
+            return Ok(window);
+        }
+        // Others may be served meanwhile, at times that the file serves already; whatever it served
+        // before it is replaced it serves afterwards.
+        let _writing = self.writing();
+        let (clock, now) = (now, self.floored(now)?);
+        if !self.held().state.serves(now) {
+            self.advance(now, clock)?;
+        }
+        self.held().serve(now, self.config)?.ok_or(SlotKeyError::NotAKeyFile)
+    }
+}
+
+impl Held {
+    fn floored(&self, now: Timestamp, config: SlotConfig) -> Result<Timestamp, SlotKeyError> {
+        let (ahead, behind) = (now.saturating_since(self.floor), self.floor.saturating_since(now));
+        if ahead > config.max_life() {
+            return Err(SlotKeyError::ClockAhead { seconds: ahead });
+        }
+        if behind > config.max_life() {
+            return Err(SlotKeyError::ClockBehind { seconds: behind });
+        }
+        Ok(now.max(self.floor))
+    }
+
+    /// The window at `now`; `None` when the file must be replaced first.
+    fn serve(
+        &mut self,
+        now: Timestamp,
+        config: SlotConfig,
+    ) -> Result<Option<Arc<SlotKeyWindow>>, SlotKeyError> {
+        let now = self.floored(now, config)?;
+        if self.window.as_ref().is_some_and(|window| window.now() == now) {
+            return Ok(self.window.clone());
+        }
+        if !self.state.serves(now) {
+            return Ok(None);
+        }
+        self.floor = now;
+        self.window = self.state.window(now).map(Arc::new);
+        Ok(self.window.clone())
+    }
+
+    /// Drops the window that was served last if the slot it began with is over at `now`.
+    fn forget(&mut self, now: Timestamp) {
+        self.window = self.window.take().filter(|window| now < window.end_of(window.slot_of(window.now())));
+    }
+}
+
+impl Predecessor {
+    fn of(state: &State) -> Self {
+        Self { generation: state.generation, pool_shift: state.pool_shift }
+    }
+
+    /// Always of the same length, so that it is overwritten in place.
+    fn to_text(self) -> String {
+        format!("slot keys: generation {:010}, pool shift {:010}\n", self.generation, self.pool_shift)
+    }
+
+    fn from_text(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let (generation, pool_shift) =
+            text.strip_prefix("slot keys: generation ")?.strip_suffix('\n')?.split_once(", pool shift ")?;
+        Some(Self { generation: generation.parse().ok()?, pool_shift: pool_shift.parse().ok()? })
+    }
+}
+
+/// A file that does not begin as this version's do.
+fn refuse_header(bytes: &[u8]) -> SlotKeyError {
+    match (MAGIC.split_last(), bytes.get(..MAGIC.len()).and_then(|header| header.split_last())) {
+        (Some((own, name)), Some((format, header))) if header == name && format > own => {
+            SlotKeyError::Version
+        }
+        _ => SlotKeyError::NotAKeyFile,
+    }
+}
+
+/// Prints no key and no path.
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

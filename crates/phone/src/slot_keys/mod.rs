@@ -1,0 +1,344 @@
+//! The keys that stored bindings are found and opened with: one for each slot of time, gone
+//! soon after it.
+//!
+//! Time is cut into slots. A binding is stored under the key of the slot in which it ends: the
+//! row's name is an HMAC of caller and virtual number, its value is sealed. The keys are
+//! independent and random, made no more than the longest life ahead and deleted at the slot's
+//! end and skew. So old pages, logs and backups of the database hold ciphertext whose keys are
+//! gone, and a copy of today's keys opens nothing that ends after the slot in which one longest
+//! life from today lies.
+//!
+//! One [`Keeper`] owns the file of keys. A switchboard gets them as a [`SlotKeyWindow`] through
+//! [`SlotKeys`], and holds them in memory only.
+
+mod encryption;
+mod keeper;
+mod window;
+
+pub use encryption::{KeyEncryptionError, KeyEncryptionKey, LocalKey};
+pub use keeper::{Keeper, Predecessor};
+pub use window::SlotKeyWindow;
+
+use super::number::{PhoneNumber, VirtualNumber};
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use rand_core::CryptoRng;
+use std::sync::Arc;
+use unjoin_core::Timestamp;
+use unjoin_core::describe_errors;
+use unjoin_core::secret::{SecretBytes, hmac_sha256};
+use zeroize::Zeroizing;
+
+/// The number of a slot: seconds since 1970-01-01T00:00:00Z divided by the slot's length.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u64);
+
+impl Slot {
+    /// The slot of this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// How time is cut: fixed for the life of a key file.
+///
+/// A slot is `longest life / (slots - 1)` seconds long, and at least 15 minutes. At any moment
+/// a binding of the longest life ends in the present slot or one of the `slots - 1` after it.
+///
+/// ```
+/// use unjoin_phone::SlotConfig;
+/// let config = SlotConfig::new(90 * 60, 4, 30)?;
+/// assert_eq!(config.slot_seconds(), 30 * 60);
+/// assert!(SlotConfig::new(20 * 60, 4, 30).is_err());
+/// # Ok::<(), unjoin_phone::SlotKeyError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotConfig {
+    max_life: u64,
+    slots: u8,
+    skew: u64,
+}
+
+impl SlotConfig {
+    /// The shortest slot, in seconds.
+    pub const MIN_SLOT: u64 = 15 * 60;
+    /// The most slots: each is one more probe for every call.
+    pub const MAX_SLOTS: u8 = 32;
+    /// The longest life there can be, in seconds: longer-lived bindings do not belong here.
+    pub const MAX_LIFE: u64 = 366 * 86_400;
+    /// How many slots there are unless the host says otherwise.
+    pub const DEFAULT_SLOTS: u8 = 4;
+    /// How many seconds clocks may differ unless the host says otherwise.
+    pub const DEFAULT_SKEW: u64 = 30;
+
+    /// The longest life of a binding in seconds, how many slots it reaches over, and by how
+    /// many seconds the clocks of those who hold keys may differ.
+    ///
+    /// # Errors
+    /// [`SlotKeyError::Config`] unless there are 2 to [`SlotConfig::MAX_SLOTS`] slots, the longest
+    /// life is a multiple of `slots - 1` that gives slots of [`SlotConfig::MIN_SLOT`] seconds or
+    /// more, and the skew is no longer than a slot.
+    pub fn new(max_life: u64, slots: u8, skew: u64) -> Result<Self, SlotKeyError> {
+        let rule = |holds: bool, rule| if holds { Ok(()) } else { Err(SlotKeyError::Config(rule)) };
+        rule((2..=Self::MAX_SLOTS).contains(&slots), "2 to 32 slots")?;
+        rule(max_life <= Self::MAX_LIFE, "a longest life of 366 days at most")?;
+        let following = u64::from(slots).saturating_sub(1);
+        rule(max_life.is_multiple_of(following), "a longest life that is a multiple of the slots less one")?;
+        let config = Self { max_life, slots, skew };
+        rule(
+            config.slot_seconds() >= Self::MIN_SLOT,
+            "slots of 15 minutes or more: fewer slots, or a longer longest life",
+        )?;
+        rule(skew <= config.slot_seconds(), "a skew no longer than a slot")?;
+        Ok(config)
+    }
+
+    /// The longest life of a binding, in seconds.
+    pub fn max_life(&self) -> u64 {
+        self.max_life
+    }
+
+    /// S: how many slots are probed for a call.
+    pub fn slots(&self) -> u8 {
+        self.slots
+    }
+
+    /// By how many seconds the clocks of those who hold keys may differ.
+    pub fn skew(&self) -> u64 {
+        self.skew
+    }
+
+    /// The length of a slot, in seconds.
+    pub fn slot_seconds(&self) -> u64 {
+        self.max_life.checked_div(u64::from(self.slots).saturating_sub(1)).unwrap_or(self.max_life).max(1)
+    }
+
+    /// The slot in which `time` lies.
+    #[doc(hidden)]
+    pub fn slot_of(&self, time: Timestamp) -> Slot {
+        Slot(time.as_unix_seconds() / self.slot_seconds())
+    }
+
+    /// When `slot` begins.
+    pub(crate) fn start_of(&self, slot: Slot) -> Timestamp {
+        Timestamp::from_unix_seconds(slot.0.saturating_mul(self.slot_seconds()))
+    }
+
+    /// When `slot` is over: the first second that is not in it.
+    pub(crate) fn end_of(&self, slot: Slot) -> Timestamp {
+        self.start_of(slot).saturating_add(self.slot_seconds())
+    }
+
+    /// When `slot`'s key is deleted: its end and the skew.
+    #[doc(hidden)]
+    pub fn dead_at(&self, slot: Slot) -> Timestamp {
+        self.end_of(slot).saturating_add(self.skew)
+    }
+
+    /// The slots in which a binding made at `now` can end: the present one and those after it.
+    fn reached(&self, now: Timestamp) -> impl Iterator<Item = Slot> {
+        (self.slot_of(now).0..).take(usize::from(self.slots)).map(Slot)
+    }
+}
+
+/// The key of one slot: 32 random bytes, and the two keys derived from them.
+///
+/// Not `Clone` and not serializable; erased when the last window that shares it is dropped.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct SlotKey {
+    random: SecretBytes<32>,
+    indexing: SecretBytes<32>,
+    sealing: SecretBytes<32>,
+}
+
+impl SlotKey {
+    pub(crate) fn new(random: SecretBytes<32>) -> Self {
+        let derive = |label: &[u8]| SecretBytes::new(hmac_sha256(random.expose(), &[label]));
+        let (indexing, sealing) = (derive(b"unjoin/phone/slot/index/1"), derive(b"unjoin/phone/slot/seal/1"));
+        Self { random, indexing, sealing }
+    }
+
+    pub(crate) fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self::new(SecretBytes::random(rng))
+    }
+
+    /// The bytes that the keeper's file holds.
+    pub(crate) fn expose(&self) -> &[u8; 32] {
+        self.random.expose()
+    }
+
+    /// The name of the row through which `party` reaches somebody over `number`:
+    /// `HMAC-SHA-256(indexing key, le64(party's digits) || le64(number's digits))`.
+    ///
+    /// A row's name tells nothing without the slot's key; with it a range of phone numbers can
+    /// be tried, since there are so few of them. That is why the key is deleted.
+    pub(crate) fn index(&self, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
+        let party = Zeroizing::new(party.as_integer().to_le_bytes());
+        hmac_sha256(self.indexing.expose(), &[party.as_slice(), &number.as_integer().to_le_bytes()])
+    }
+
+    /// `nonce (12) || ciphertext || tag (16)` of `plaintext`, bound to the row's name.
+    ///
+    /// ChaCha20-Poly1305 under `HMAC-SHA-256(sealing key, index)`: a key for each row, so that
+    /// the random nonces of 12 bytes need only differ among the values that one row ever has.
+    pub(crate) fn seal(
+        &self,
+        index: &[u8; 32],
+        plaintext: &[u8],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Vec<u8> {
+        let key = SecretBytes::new(hmac_sha256(self.sealing.expose(), &[index]));
+        seal(&key, index, plaintext, rng)
+    }
+
+    /// What [`SlotKey::seal`] sealed under this key for this row; `None` for anything else,
+    /// after the same work if it has the same length.
+    pub(crate) fn open(&self, index: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let key = SecretBytes::new(hmac_sha256(self.sealing.expose(), &[index]));
+        open(&key, index, sealed)
+    }
+}
+
+const NONCE_LEN: usize = 12;
+const TAG_LEN: usize = 16;
+
+/// ChaCha20-Poly1305 (RFC 8439): `nonce (12) || ciphertext || tag (16)`.
+///
+/// The plaintext stands in a buffer of its final size, and is overwritten in place.
+pub(super) fn seal(
+    key: &SecretBytes<32>,
+    associated: &[u8],
+    plaintext: &[u8],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Vec<u8> {
+    let mut nonce = [0; NONCE_LEN];
+    rng.fill_bytes(&mut nonce);
+    let mut sealed = Vec::with_capacity(NONCE_LEN + plaintext.len() + TAG_LEN);
+    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(plaintext);
+    let cipher = ChaCha20Poly1305::new(key.expose().into());
+    let tag = sealed
+        .get_mut(NONCE_LEN..)
+        .and_then(|text| cipher.encrypt_inout_detached(&Nonce::from(nonce), associated, text.into()).ok());
+    match tag {
+        Some(tag) => sealed.extend_from_slice(&tag),
+        // Texts of 256 GiB are refused. Never leave a plaintext behind.
+        None => sealed = Vec::new(),
+    }
+    sealed
+}
+
+/// What [`seal`] made; `None` if the key, the associated data or any byte is another.
+pub(super) fn open(key: &SecretBytes<32>, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>()?;
+    let mut text = Zeroizing::new(text.to_vec());
+    let cipher = ChaCha20Poly1305::new(key.expose().into());
+    cipher.decrypt_in_place(&Nonce::from(*nonce), associated, &mut *text).ok()?;
+    Some(text)
+}
+
+/// Where a switchboard gets its keys: the [`Keeper`] in its own process, or the host's way to
+/// the process that has it.
+pub trait SlotKeys: Send + Sync + 'static {
+    /// The window at `now`, which is what the caller's clock says. The window's own
+    /// [`now`](SlotKeyWindow::now) is what to decide by.
+    ///
+    /// # Errors
+    /// [`SlotKeyError`]; without a window nothing can be bound or routed.
+    fn window(&self, now: Timestamp) -> Result<Arc<SlotKeyWindow>, SlotKeyError>;
+}
+
+impl<K: SlotKeys + ?Sized> SlotKeys for Arc<K> {
+    fn window(&self, now: Timestamp) -> Result<Arc<SlotKeyWindow>, SlotKeyError> {
+        (**self).window(now)
+    }
+}
+
+/// Why there are no slot keys. Nothing has changed then, and no key was destroyed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SlotKeyError {
+    /// A rule of [`SlotConfig`] that does not hold.
+    Config(&'static str),
+    /// The clock stands more than the longest life after the latest time that was served.
+    ClockAhead {
+        /// Seconds from the latest time that was served to the clock.
+        seconds: u64,
+    },
+    /// The clock stands more than the longest life before the latest time that was served.
+    ClockBehind {
+        /// Seconds from the clock to the latest time that was served.
+        seconds: u64,
+    },
+    /// Another keeper has the file.
+    InUse,
+    /// There was a key file, and now there is none.
+    Lost,
+    /// There is a key file already.
+    Exists,
+    /// The file is not a slot key file, or not whole.
+    NotAKeyFile,
+    /// A later version of this crate wrote the file.
+    Version,
+    /// The file was made for slots of another length or number.
+    OtherConfig,
+    /// The key-encryption key did not seal or open the file.
+    KeyEncryption(KeyEncryptionError),
+    /// The file could not be read or replaced.
+    File(Arc<std::io::Error>),
+    /// What came from the process that has the keys is no window.
+    NotAWindow,
+    /// The process that has the keys did not answer: for implementations of [`SlotKeys`] by
+    /// the host.
+    Unreachable,
+}
+
+describe_errors!(SlotKeyError {
+    Self::Config(rule) => "slot_keys.config", Host, false, "slots need {rule}";
+    Self::ClockAhead { seconds } => "slot_keys.clock_ahead", Operator, false,
+        "the clock stands {seconds} s after the latest time served, more than the longest life: check it, and if it is right, confirm it";
+    Self::ClockBehind { seconds } => "slot_keys.clock_behind", Operator, true,
+        "the clock stands {seconds} s before the latest time served, more than the longest life: set it right";
+    Self::InUse => "slot_keys.in_use", Operator, true,
+        "another keeper has the slot key file: one process owns it, the others ask that one";
+    Self::Lost => "slot_keys.lost", Operator, false,
+        "the slot key file is gone: never restore it from a copy, make a new one that follows it";
+    Self::Exists => "slot_keys.exists", Operator, false,
+        "there is a slot key file already: open it, or move it away for good before making one that follows it";
+    Self::NotAKeyFile => "slot_keys.not_a_key_file", Operator, false,
+        "the file is no slot key file, or not whole: check the path; if it is damaged, make a new one that follows it";
+    Self::Version => "slot_keys.version", Operator, false,
+        "a later version wrote the slot key file: run that version";
+    Self::OtherConfig => "slot_keys.other_config", Operator, false,
+        "the slot key file was made for other slots: open it with the longest life and the number of slots that it was made for";
+    Self::KeyEncryption(source @ KeyEncryptionError::Unavailable) =>
+        "slot_keys.key_encryption_unavailable", Operator, true, "{source}";
+    Self::KeyEncryption(source) => "slot_keys.key_encryption", Operator, false, "{source}";
+    Self::File(source) => "slot_keys.file", Operator, true,
+        "the slot key file could not be read or replaced ({})", source.kind();
+    Self::NotAWindow => "slot_keys.not_a_window", Operator, false,
+        "what the process with the slot keys sent is no window: run the same version in both";
+    Self::Unreachable => "slot_keys.unreachable", Operator, true, "the process that has the slot keys did not answer";
+});
+
+impl From<KeyEncryptionError> for SlotKeyError {
+    fn from(error: KeyEncryptionError) -> Self {
+        Self::KeyEncryption(error)
+    }
+}
+
+impl From<std::io::Error> for SlotKeyError {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! The keys that one moment needs, in memory.
+
+use super::{Slot, SlotConfig, SlotKey, SlotKeyError};
+use core::fmt;
+use std::sync::Arc;
+use unjoin_core::Timestamp;
+use unjoin_core::secret::SecretBytes;
+use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
+use zeroize::Zeroizing;
+
+/// The only format of a window on its way to another process.
+const FORMAT: u8 = 1;
+const HEADER: usize = 1 + 8 + 8 + 8 + 1 + 8 + 4 + 4;
+
+/// What a process that routes and binds holds in memory: the present slot and those that
+/// follow, each with its key, as of one moment.
+///
+/// Take a fresh window from [`SlotKeys`](super::SlotKeys) for each call or batch of calls and drop it
+/// afterwards: a key is erased from memory only when the last window that shares it is
+/// dropped, so a window that is kept keeps the keys of slots that have ended.
+pub struct SlotKeyWindow {
+    now: Timestamp,
+    config: SlotConfig,
+    generation: u32,
+    pool_shift: u32,
+    lease_end: Timestamp,
+    /// The present slot's key and those of the slots after it, in order.
+    keys: Vec<Arc<SlotKey>>,
+}
+
+impl SlotKeyWindow {
+    /// `keys`: of the present slot and of each that follows, as many as the configuration says.
+    pub(crate) fn new(
+        now: Timestamp,
+        config: SlotConfig,
+        generation: u32,
+        pool_shift: u32,
+        keys: Vec<Arc<SlotKey>>,
+    ) -> Self {
+        Self { now, config, generation, pool_shift, lease_end: now, keys }
+    }
+
+    /// The same with the last time that the keeper's file lets be served.
+    pub(super) fn leased_until(self, lease_end: Timestamp) -> Self {
+        Self { lease_end: lease_end.max(self.now), ..self }
+    }
+
+    /// The time to decide by: the clock's, or the latest that was ever served if the clock
+    /// stands earlier.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The last time that may be served with these keys without asking the keeper again: at most
+    /// a minute ahead.
+    pub fn lease_end(&self) -> Timestamp {
+        self.lease_end
+    }
+
+    /// The same keys at a later time; at this window's time if `now` is earlier. `None` after the
+    /// lease or the slot: ask the keeper. For [`SlotKeys`](super::SlotKeys) in another process, which keeps the
+    /// window it got last and nothing older, and adds to that one's time what has passed on a steady clock
+    /// since: by a wall clock that is slow the lease would not end.
+    pub fn later(&self, now: Timestamp) -> Option<Self> {
+        let now = now.max(self.now);
+        if now > self.lease_end || self.slot_of(now) != self.slot_of(self.now) {
+            return None;
+        }
+        Some(Self { now, keys: self.keys.clone(), ..*self })
+    }
+
+    /// The window for another process, keys included: `1 || le64(now) || le64(lease end) ||
+    /// le64(longest life) || slots (1) || le64(skew) || le32(generation) || le32(pool shift)`, then 32 bytes
+    /// for each slot's key. It goes over a channel that is encrypted and authenticated both
+    /// ways, and is never stored.
+    pub fn export(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Writer::with_capacity(HEADER + self.keys.len() * 32);
+        out.u8(FORMAT);
+        out.timestamp(self.now);
+        out.timestamp(self.lease_end);
+        out.le64(self.config.max_life());
+        out.u8(self.config.slots());
+        out.le64(self.config.skew());
+        out.le32(self.generation);
+        out.le32(self.pool_shift);
+        self.keys.iter().for_each(|key| out.raw(key.expose()));
+        Zeroizing::new(out.finish())
+    }
+
+    /// The window that [`export`](Self::export) wrote; the caller erases the bytes.
+    ///
+    /// # Errors
+    /// [`SlotKeyError::NotAWindow`] when the bytes are something else.
+    pub fn import(bytes: &[u8]) -> Result<Self, SlotKeyError> {
+        Self::decode(bytes).map_err(|_| SlotKeyError::NotAWindow)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes, "slot key window");
+        if from.u8("format")? != FORMAT {
+            return Err(from.refuse(Rule::Version));
+        }
+        let (now, lease_end) = (from.timestamp("now")?, from.timestamp("lease end")?);
+        let (max_life, slots, skew) = (from.le64("longest life")?, from.u8("slots")?, from.le64("skew")?);
+        let config = SlotConfig::new(max_life, slots, skew).map_err(|_| from.refuse(Rule::Value))?;
+        let (generation, pool_shift) = (from.le32("generation")?, from.le32("pool shift")?);
+        let mut keys = Vec::with_capacity(usize::from(slots));
+        for _ in 0..slots {
+            let key = Zeroizing::new(from.array("key")?);
+            keys.push(Arc::new(SlotKey::new(SecretBytes::new(*key))));
+        }
+        from.end()?;
+        Ok(Self { now, config, generation, pool_shift, lease_end, keys })
+    }
+
+    /// How time is cut.
+    pub fn config(&self) -> SlotConfig {
+        self.config
+    }
+
+    /// Which set of slot keys this is, from 1: one more at each
+    /// [`recover`](super::Keeper::recover).
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// By how many slices every hub's draws are shifted: one more at each
+    /// [`recover`](super::Keeper::recover).
+    pub fn pool_shift(&self) -> u32 {
+        self.pool_shift
+    }
+
+    /// The slot in which `time` lies.
+    pub(crate) fn slot_of(&self, time: Timestamp) -> Slot {
+        self.config.slot_of(time)
+    }
+
+    /// The present slot and those that follow, with their keys: always as many as
+    /// [`SlotConfig::slots`], in order.
+    #[doc(hidden)]
+    pub fn slots(&self) -> impl Iterator<Item = (Slot, &SlotKey)> {
+        self.config.reached(self.now).zip(self.keys.iter().map(Arc::as_ref))
+    }
+
+    /// The key of `slot`; `None` if it is over, or further ahead than the longest life.
+    pub(crate) fn key(&self, slot: Slot) -> Option<&SlotKey> {
+        let ahead = slot.number().checked_sub(self.slot_of(self.now).number())?;
+        self.keys.get(usize::try_from(ahead).ok()?).map(Arc::as_ref)
+    }
+
+    /// When `slot` is over: the first second that is not in it.
+    pub(crate) fn end_of(&self, slot: Slot) -> Timestamp {
+        self.config.end_of(slot)
+    }
+
+    /// When `slot`'s key is deleted: its end and the skew.
+    pub(crate) fn dead_at(&self, slot: Slot) -> Timestamp {
+        self.config.dead_at(slot)
+    }
+}
+
+/// Prints no key.
+impl fmt::Debug for SlotKeyWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotKeyWindow")
+            .field("now", &self.now)
+            .field("generation", &self.generation)
+            .field("pool_shift", &self.pool_shift)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! What the host asks for: numbers between two parties of an order.
+
+use crate::{Channel, PhoneNumber, VirtualNumber};
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+
+/// An order, by the host's names. Neither name is stored: digests stand for them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OrderRef {
+    /// The merchant.
+    pub merchant: Name,
+    /// The order, among the merchant's.
+    pub order: Name,
+}
+
+/// One of the two pairs of parties that an order can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Leg {
+    /// Merchant and customer.
+    Merchant,
+    /// Courier and customer.
+    Courier,
+}
+
+/// The business side of a leg. It draws the numbers, so that it never sees one twice within
+/// the quarantine: **one name for one person or desk and its phone**. A business with two names
+/// and one phone can meet a number again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hub {
+    /// The order's merchant, under its own name.
+    Merchant,
+    /// The courier of this name.
+    Courier(Name),
+}
+
+impl Hub {
+    pub(super) fn leg(&self) -> Leg {
+        match self {
+            Self::Merchant => Leg::Merchant,
+            Self::Courier(_) => Leg::Courier,
+        }
+    }
+}
+
+/// The two phones of a leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parties {
+    /// The merchant's or the courier's.
+    pub hub: PhoneNumber,
+    /// The customer's.
+    pub customer: PhoneNumber,
+}
+
+/// A number to be made between two parties.
+///
+/// [`Binding::merchant`] and [`Binding::courier`] fill in the usual; the fields are free to be
+/// changed.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// Whose number it is.
+    pub order: OrderRef,
+    /// The business side.
+    pub hub: Hub,
+    /// The phones.
+    pub parties: Parties,
+    /// When it ends: from that second on nothing goes through. In the future, at most the
+    /// longest life ahead. There is no binding without an end.
+    pub not_after: Timestamp,
+    /// Who may call whom. The merchant never may but by a ticket.
+    pub directions: Directions,
+    /// By which means.
+    pub channels: Channels,
+    /// On a merchant's leg: no ticket ever opens it. For customers who hold a review token of
+    /// an earlier order.
+    pub keep_merchant_closed: bool,
+}
+
+impl Binding {
+    /// Between merchant and customer: the customer may call and write.
+    pub fn merchant(order: OrderRef, parties: Parties, not_after: Timestamp) -> Self {
+        let directions = Directions::FromCustomer;
+        let (hub, channels) = (Hub::Merchant, Channels::All);
+        Self { order, hub, parties, not_after, directions, channels, keep_merchant_closed: false }
+    }
+
+    /// Between a courier and the customer: both may call and write.
+    pub fn courier(order: OrderRef, courier: Name, parties: Parties, not_after: Timestamp) -> Self {
+        let directions = Directions::Both;
+        let (hub, channels) = (Hub::Courier(courier), Channels::All);
+        Self { order, hub, parties, not_after, directions, channels, keep_merchant_closed: false }
+    }
+}
+
+/// A later end for a leg.
+#[derive(Clone, Debug)]
+pub struct Extension {
+    /// Whose number it is.
+    pub order: OrderRef,
+    /// Which of its two.
+    pub leg: Leg,
+    /// The phones it is between: they are stored nowhere but under keys that die, so they are
+    /// needed again, and must be the same.
+    pub parties: Parties,
+    /// The new end. An earlier one than the present end changes nothing.
+    pub not_after: Timestamp,
+}
+
+/// Other parties for a leg: the courier changed, or a phone was wrong.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// Whose number it is.
+    pub order: OrderRef,
+    /// The business side from now on.
+    pub hub: Hub,
+    /// The phones from now on.
+    pub parties: Parties,
+    /// The number that goes: names what is replaced, so that a replacement that comes late
+    /// never brings a former courier back.
+    pub replaces: VirtualNumber,
+}
+
+/// A live number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// What both parties dial, and are shown.
+    pub number: VirtualNumber,
+    /// When it ends.
+    pub not_after: Timestamp,
+}
+
+/// Who may call whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Directions {
+    /// Each the other.
+    Both,
+    /// The customer the business only.
+    FromCustomer,
+    /// The business the customer only.
+    FromHub,
+}
+
+impl Directions {
+    pub(super) fn hub_may_call(self) -> bool {
+        self != Self::FromCustomer
+    }
+
+    pub(super) fn customer_may_call(self) -> bool {
+        self != Self::FromHub
+    }
+
+    pub(super) fn to_byte(self) -> u8 {
+        match self {
+            Self::Both => 0,
+            Self::FromCustomer => 1,
+            Self::FromHub => 2,
+        }
+    }
+
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Both),
+            1 => Some(Self::FromCustomer),
+            2 => Some(Self::FromHub),
+            _ => None,
+        }
+    }
+}
+
+/// The means that a number serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channels {
+    /// Calls and messages.
+    All,
+    /// Calls only.
+    VoiceOnly,
+    /// Messages only.
+    SmsOnly,
+}
+
+impl Channels {
+    pub(super) fn has(self, channel: Channel) -> bool {
+        match self {
+            Self::All => true,
+            Self::VoiceOnly => channel == Channel::Voice,
+            Self::SmsOnly => channel == Channel::Sms,
+        }
+    }
+
+    pub(super) fn to_byte(self) -> u8 {
+        match self {
+            Self::All => 0,
+            Self::VoiceOnly => 1,
+            Self::SmsOnly => 2,
+        }
+    }
+
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::All),
+            1 => Some(Self::VoiceOnly),
+            2 => Some(Self::SmsOnly),
+            _ => None,
+        }
+    }
+}

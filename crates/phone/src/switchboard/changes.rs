@@ -1,0 +1,216 @@
+//! What becomes of a live leg: extended, opened by a ticket, released; and the end of orders
+//! and merchants. Each is decided by one write in the merchant's bucket.
+
+use super::binding::{Bound, Extension, Leg, OrderRef};
+use super::job::reserve;
+use super::legs::{IndexRows, check_end, or_default};
+use super::rows::{Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, merchant_key};
+use super::{Core, SwitchboardError};
+use crate::SlotKeyWindow;
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+use unjoin_store::{Change, Decision, Store, StoreError, decide, decide_all, read};
+
+/// How often an extension may be overtaken by others before the caller is told.
+const ROUNDS: usize = 16;
+
+impl<S: Store> Core<S> {
+    /// In the same slot one write; in a later one the order's record is made to cover it and
+    /// the index rows are written there first. They say what the present ones say, so that it
+    /// does not matter which of them a call finds.
+    pub(super) fn extend(&self, asked: &Extension) -> Result<Bound, SwitchboardError> {
+        let id = OrderId::of(&asked.order);
+        for _ in 0..ROUNDS {
+            let window = self.window()?;
+            let (order, merchant) = or_default(read(&*self.store, &id.records())?);
+            let live = order.status(asked.leg, merchant, &window).live()?;
+            if !self.is_between(live, id, asked.leg, &asked.parties, &window)? {
+                return Err(SwitchboardError::DifferentParties);
+            }
+            if asked.not_after <= live.terms.not_after {
+                return Ok(live.bound());
+            }
+            check_end(asked.not_after, &window)?;
+            if asked.not_after > live.terms.extendable_until {
+                return Err(SwitchboardError::TotalLife { max_total_life: self.config.max_total_life });
+            }
+            if window.slot_of(asked.not_after) != window.slot_of(live.terms.not_after)
+                && !self.copy_rows(id, asked, live, &window)?
+            {
+                continue;
+            }
+            let window = self.window()?;
+            let prolong = |rows, change: &mut _| prolong(id, rows, asked, live, &window, change);
+            if let Some(bound) = decide(&*self.store, id.records(), prolong)? {
+                return Ok(bound);
+            }
+        }
+        Err(StoreError::Contended.into())
+    }
+
+    /// Writes the leg's index rows in the slot of the new end, too. They may be there from an
+    /// extension that did not finish. The answer is whether they are there now: a party may have
+    /// the number in that slot already, by a process whose clock runs ahead of this one's, and
+    /// such a row is left alone.
+    fn copy_rows(
+        &self,
+        id: OrderId,
+        asked: &Extension,
+        live: &LiveLeg,
+        window: &SlotKeyWindow,
+    ) -> Result<bool, SwitchboardError> {
+        let (at, slot) = (id.order_key(), window.slot_of(asked.not_after));
+        decide(&*self.store, at.clone(), |order, change| reserve(&at, order, window.dead_at(slot), change))?;
+        let key = window.key(slot).ok_or(SwitchboardError::KeysBehind)?;
+        let rows = IndexRows::new(id, asked.leg, &asked.parties, live.number, live.attempt);
+        let (named, copies) = (rows.named(key), rows.seal(slot, key, window, &mut *self.rng()));
+        decide(&*self.store, rows.keys(slot, key, window), |found, change| {
+            let is_own = |(found, (index, entry)): (&Option<_>, &([u8; 32], &Entry))| {
+                found.as_ref().is_none_or(|row: &IndexRow| row.open(key, index).as_ref() == Some(*entry))
+            };
+            if !found.iter().zip(&named).all(is_own) {
+                return Ok(false);
+            }
+            for ((at, copy), _) in copies.iter().zip(found).filter(|(_, found)| found.is_none()) {
+                change.put(at, copy);
+            }
+            Ok(true)
+        })
+    }
+
+    /// Ends a leg. One that was never bound ends before it begins, so that a binding that comes
+    /// late finds it ended.
+    pub(super) fn release(&self, order: &OrderRef, leg: Leg) -> Result<(), SwitchboardError> {
+        let (at, otherwise) = (OrderId::of(order).order_key(), self.dead_without_numbers());
+        decide(&*self.store, at.clone(), |order, change| {
+            let mut order = order.unwrap_or_default();
+            if order.closed || *order.leg(leg) == LegState::Ended {
+                return Ok(());
+            }
+            // The record's retention is reckoned from its death.
+            order.dead_at = dead_at(&order, &otherwise)?;
+            *order.leg_mut(leg) = LegState::Ended;
+            change.put(&at, &order);
+            Ok(())
+        })
+    }
+
+    /// When an order that never had a number counts as dead: as if it had one that ends now.
+    /// Without the keys' time there is no such moment; orders that had numbers do not need it.
+    fn dead_without_numbers(&self) -> Result<Timestamp, SwitchboardError> {
+        self.window().map(|window| window.dead_at(window.slot_of(window.now())))
+    }
+
+    /// One answer each, in order.
+    pub(super) fn set_tickets(
+        &self,
+        orders: &[&OrderRef],
+        until: Option<Timestamp>,
+    ) -> Vec<Result<(), SwitchboardError>> {
+        let checked = self.window().and_then(|window| {
+            until.map_or(Ok(()), |until| check_end(until, &window))?;
+            Ok(window)
+        });
+        let window = match &checked {
+            Ok(window) => window,
+            Err(error) => return orders.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let set = |order: &&OrderRef| {
+            let id = OrderId::of(order);
+            Ok(Decision::new(id.records(), move |rows, change| set_ticket(id, rows, until, window, change)))
+        };
+        decide_all(&*self.store, orders.iter().map(set).collect())
+    }
+
+    /// Ends and freezes orders' numbers. What remains of each is that, and since when they are
+    /// dead.
+    pub(super) fn close_orders(&self, orders: &[OrderRef]) -> Vec<Result<Timestamp, SwitchboardError>> {
+        let otherwise = &self.dead_without_numbers();
+        let close = |order: &OrderRef| {
+            let at = OrderId::of(order).order_key();
+            Ok(Decision::new(at.clone(), move |order: Option<OrderRow>, change| {
+                let order = order.unwrap_or_default();
+                if order.closed {
+                    return Ok(order.dead_at);
+                }
+                let dead_at = dead_at(&order, otherwise)?;
+                change.put(&at, &OrderRow { closed: true, dead_at, ..OrderRow::default() });
+                Ok(dead_at)
+            }))
+        };
+        decide_all(&*self.store, orders.iter().map(close).collect())
+    }
+
+    /// Ends everything that a merchant has, by one write: what is bound names a generation, and
+    /// that is another's now. Asked again it ends what was bound in between as well, which is
+    /// what the caller who asks again wants.
+    pub(super) fn cut_off(&self, merchant: &Name) -> Result<(), SwitchboardError> {
+        let at = merchant_key(merchant);
+        decide(&*self.store, at.clone(), |row, change| {
+            let MerchantRow { generation } = row.unwrap_or_default();
+            change.put(&at, &MerchantRow { generation: generation.wrapping_add(1) });
+            Ok(())
+        })
+    }
+}
+
+/// When the order's last number is dead; `otherwise` if it never had one.
+fn dead_at(
+    order: &OrderRow,
+    otherwise: &Result<Timestamp, SwitchboardError>,
+) -> Result<Timestamp, SwitchboardError> {
+    if order.dead_at == Timestamp::ZERO { otherwise.clone() } else { Ok(order.dead_at) }
+}
+
+/// Raises a leg's end, if it is still the leg that was `seen`; `None` if it is not: look again.
+fn prolong(
+    id: OrderId,
+    rows: (Option<OrderRow>, Option<MerchantRow>),
+    asked: &Extension,
+    seen: &LiveLeg,
+    window: &SlotKeyWindow,
+    change: &mut Change,
+) -> Result<Option<Bound>, SwitchboardError> {
+    let Extension { leg, not_after, .. } = *asked;
+    let (mut order, merchant) = or_default(rows);
+    let mut live = order.status(leg, merchant, window).live()?.clone();
+    // The ticket may have changed meanwhile; what the index rows were made for may not.
+    let same = (live.number, live.attempt) == (seen.number, seen.attempt)
+        && live.terms.not_after == seen.terms.not_after
+        && order.dead_at >= window.dead_at(window.slot_of(not_after));
+    if !same {
+        return Ok(None);
+    }
+    check_end(not_after, window)?;
+    live.terms.not_after = not_after;
+    let bound = live.bound();
+    *order.leg_mut(leg) = LegState::Live(live);
+    change.put(&id.order_key(), &order);
+    Ok(Some(bound))
+}
+
+/// Opens the merchant's leg to the merchant until a time, or closes it again.
+fn set_ticket(
+    id: OrderId,
+    rows: (Option<OrderRow>, Option<MerchantRow>),
+    until: Option<Timestamp>,
+    window: &SlotKeyWindow,
+    change: &mut Change,
+) -> Result<(), SwitchboardError> {
+    let (mut order, merchant) = or_default(rows);
+    let mut live = match order.status(Leg::Merchant, merchant, window).live() {
+        // What does not ring is closed.
+        Err(SwitchboardError::Ended | SwitchboardError::OrderClosed) if until.is_none() => return Ok(()),
+        live => live?.clone(),
+    };
+    if live.terms.keep_merchant_closed && until.is_some() {
+        return Err(SwitchboardError::KeptClosed);
+    }
+    let until = until.unwrap_or(Timestamp::ZERO);
+    if live.terms.ticket_until != until {
+        live.terms.ticket_until = until;
+        order.merchant_leg = LegState::Live(live);
+        change.put(&id.order_key(), &order);
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What the host decides about a switchboard.
+
+use super::SwitchboardError;
+use crate::Attestation;
+use unjoin_core::DAY;
+use unjoin_store::queue::QueueConfig;
+
+/// How a [`Switchboard`](super::Switchboard) works: fixed while it is open, free to change at a
+/// restart. The longest life is the slot keys'.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchboardConfig {
+    /// How long after it was made a number may end at the latest, all extensions included, in
+    /// seconds: at most the life that the pool's quarantine is reckoned with
+    /// ([`PoolConfig::max_life`](crate::PoolConfig::max_life)).
+    pub max_total_life: u64,
+    /// How long a call may last at most, in seconds; it ends with its number if that is sooner.
+    pub longest_call: u64,
+    /// How well a caller's number must be attested: [`Attestation::Gateway`] or better. On a
+    /// trusted trunk a caller whom nobody attests passes too.
+    pub least_attestation: Attestation,
+    /// How long the record of an order that was never closed is kept after its last number is
+    /// dead, in seconds. (A closed order is remembered for ever, in 46 bytes.)
+    pub retention: u64,
+    /// This many misses on a number between two ticks raise an alarm.
+    pub alarm_after: u32,
+    /// The bounds of the queue of bindings and replacements.
+    pub queue: QueueConfig,
+}
+
+impl SwitchboardConfig {
+    /// The defaults: a total life of `max_total_life` seconds, calls of an hour at most, full
+    /// attestation, 30 days of retention, an alarm after 20 misses, and the queue's default.
+    pub fn new(max_total_life: u64) -> Self {
+        Self {
+            max_total_life,
+            longest_call: 3600,
+            least_attestation: Attestation::Full,
+            retention: 30 * DAY,
+            alarm_after: 20,
+            queue: QueueConfig::default(),
+        }
+    }
+
+    pub(super) fn check(&self, pool_life: u64) -> Result<(), SwitchboardError> {
+        let rule = |holds: bool, rule| if holds { Ok(()) } else { Err(SwitchboardError::Config(rule)) };
+        rule(self.max_total_life > 0, "a total life of one second or more")?;
+        rule(
+            self.max_total_life <= pool_life,
+            "a total life no longer than the life that the pool's quarantine is reckoned with",
+        )?;
+        rule(self.longest_call > 0, "calls of one second or more")?;
+        rule(
+            self.least_attestation > Attestation::None,
+            "an attestation: callers whom nobody attests pass on trusted trunks only",
+        )?;
+        rule(self.alarm_after > 0, "an alarm after one miss or more")
+    }
+}

@@ -1,0 +1,132 @@
+use crate::{KeyEncryptionError, PoolError, SlotKeyError};
+use std::sync::Arc;
+use unjoin_core::describe_errors;
+use unjoin_store::StoreError;
+use unjoin_store::queue::QueueError;
+
+/// Why the switchboard did not do what it was asked. Nothing rings that did not before, and
+/// nothing is bound.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SwitchboardError {
+    /// The configuration breaks a rule.
+    Config(&'static str),
+    /// The operating system refused a thread.
+    Threads(Arc<std::io::Error>),
+    /// Both parties have the same phone.
+    SameParty,
+    /// A party's phone is itself a number of the pool.
+    PartyInPool,
+    /// A merchant may call the customer by a ticket only.
+    MerchantDirection,
+    /// The end, or a ticket's end, has passed.
+    EndPassed,
+    /// The end, or a ticket's end, lies further ahead than the longest life.
+    EndTooFar {
+        /// The longest life, in seconds.
+        max_life: u64,
+    },
+    /// The end lies beyond the number's total life.
+    TotalLife {
+        /// The longest total life, in seconds.
+        max_total_life: u64,
+    },
+    /// The leg is live between other parties.
+    DifferentParties,
+    /// The leg has another number by now than the one to be replaced.
+    Superseded,
+    /// The leg has ended, for ever.
+    Ended,
+    /// The order's numbers were closed, for ever.
+    OrderClosed,
+    /// The leg was never live.
+    UnknownBinding,
+    /// The merchant's leg is kept closed.
+    KeptClosed,
+    /// The merchant was cut off while the number was being made.
+    CutOff,
+    /// The slot keys were replaced since the number was made: it rings no more.
+    KeysReplaced,
+    /// This process has older slot keys than others have.
+    KeysBehind,
+    /// The pool has no number for this business.
+    Pool(PoolError),
+    /// There are no slot keys.
+    Keys(SlotKeyError),
+    /// The queue did not take the request.
+    Queue(QueueError),
+    /// The store failed; a retry finds whatever was decided.
+    Store(StoreError),
+}
+
+describe_errors!(SwitchboardError {
+    Self::Config(rule) => "switchboard.config", Operator, false, "a switchboard needs {rule}";
+    Self::Threads(source) => "switchboard.threads", Operator, true,
+        "the operating system refused a worker thread ({source}): free some and open the switchboard again";
+    Self::SameParty => "switchboard.same_party", Host, false,
+        "both parties have one phone: there is nothing to bind";
+    Self::PartyInPool => "switchboard.party_in_pool", Host, false,
+        "a party's phone is a virtual number of the pool: give the real one";
+    Self::MerchantDirection => "switchboard.merchant_direction", Host, false,
+        "a merchant may call the customer by a ticket only: bind from customer to merchant, and open a ticket";
+    Self::EndPassed => "switchboard.end_passed", Host, false, "the end has passed: give one that lies ahead";
+    Self::EndTooFar { max_life } => "switchboard.end_too_far", Host, false,
+        "the end may lie {max_life} s ahead at most: give an earlier one, and extend later";
+    Self::TotalLife { max_total_life } => "switchboard.total_life", Host, false,
+        "a number lives {max_total_life} s at most, extensions included: bind a new order, or replace the number";
+    Self::DifferentParties => "switchboard.different_parties", Host, false,
+        "the order has a live number between other phones: replace it if they changed";
+    Self::Superseded => "switchboard.superseded", Host, false,
+        "the number to be replaced was replaced before: look at the present one";
+    Self::Ended => "switchboard.ended", Host, false, "the number has ended and never comes back";
+    Self::OrderClosed => "switchboard.order_closed", Host, false,
+        "the order's numbers were closed: it never gets another";
+    Self::UnknownBinding => "switchboard.unknown_binding", Host, false,
+        "the order has no such number: bind it first";
+    Self::KeptClosed => "switchboard.kept_closed", Host, false,
+        "this customer's numbers stay closed to merchants: no ticket opens them";
+    Self::CutOff => "switchboard.cut_off", Host, true,
+        "the merchant was cut off meanwhile: ask again if it is to have numbers all the same";
+    Self::KeysReplaced => "switchboard.keys_replaced", Host, false,
+        "the slot keys were replaced after a recovery, which ended the number: bind it again";
+    Self::KeysBehind => "switchboard.keys_behind", Operator, true,
+        "this process has slot keys of before a recovery: give it the present ones";
+    Self::Pool(source @ PoolError::Exhausted { .. }) => "switchboard.pool_exhausted", Operator, true, "{source}";
+    Self::Pool(source) => "switchboard.pool", Operator, false, "{source}";
+    Self::Keys(
+        source @ (SlotKeyError::ClockBehind { .. }
+        | SlotKeyError::InUse
+        | SlotKeyError::KeyEncryption(KeyEncryptionError::Unavailable)
+        | SlotKeyError::File(_)
+        | SlotKeyError::Unreachable),
+    ) => "switchboard.keys", Operator, true, "{source}";
+    Self::Keys(source) => "switchboard.keys", Operator, false, "{source}";
+    Self::Queue(source) => "switchboard.queue", Operator, true, "{source}";
+    Self::Store(StoreError::Corrupt(what)) => "switchboard.store_corrupt", Operator, false,
+        "{}", StoreError::Corrupt(what);
+    Self::Store(source) => "switchboard.store", Operator, true, "{source}";
+});
+
+impl From<PoolError> for SwitchboardError {
+    fn from(source: PoolError) -> Self {
+        Self::Pool(source)
+    }
+}
+
+impl From<SlotKeyError> for SwitchboardError {
+    fn from(source: SlotKeyError) -> Self {
+        Self::Keys(source)
+    }
+}
+
+impl From<QueueError> for SwitchboardError {
+    fn from(source: QueueError) -> Self {
+        Self::Queue(source)
+    }
+}
+
+impl From<StoreError> for SwitchboardError {
+    fn from(source: StoreError) -> Self {
+        Self::Store(source)
+    }
+}

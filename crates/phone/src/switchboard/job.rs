@@ -1,0 +1,178 @@
+//! What a binding is made of: each function decides from rows as they were read, and says what is
+//! written in the same commit.
+
+use super::SwitchboardError;
+use super::binding::{Bound, Leg, Parties};
+use super::legs::{IndexRows, LegStatus, check_end};
+use super::rows::{Attempt, HubRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Terms};
+use crate::{Pool, SlotKeyWindow, VirtualNumber};
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+use unjoin_store::{Change, Key};
+
+/// A number that is to be made.
+pub(super) struct Job {
+    pub(super) order: OrderId,
+    pub(super) leg: Leg,
+    /// The name that the number is drawn for.
+    pub(super) hub: Name,
+    pub(super) parties: Parties,
+    pub(super) purpose: Purpose,
+}
+
+pub(super) enum Purpose {
+    /// Of the new terms, what the host chose. The total life and the generations are filled in.
+    Bind(Terms),
+    /// Takes the terms over, for the leg that has this number.
+    Replace(VirtualNumber),
+}
+
+/// What the order's and the merchant's record make of a job.
+pub(super) enum Plan {
+    /// A number is to be made, on these terms.
+    Make(Terms),
+    /// The leg is live: it is the answer if it has the same parties.
+    Compare(LiveLeg),
+}
+
+impl Job {
+    /// Decides from the two records. The same before the first step and at the last.
+    pub(super) fn plan(
+        &self,
+        order: &OrderRow,
+        merchant: MerchantRow,
+        window: &SlotKeyWindow,
+        max_total_life: u64,
+    ) -> Result<Plan, SwitchboardError> {
+        let renewed = |terms: &Terms| Terms {
+            extendable_until: window.now().saturating_add(max_total_life),
+            key_generation: window.generation(),
+            merchant_generation: merchant.generation,
+            ..terms.clone()
+        };
+        match (&self.purpose, order.status(self.leg, merchant, window)) {
+            (Purpose::Bind(terms), LegStatus::Unbound | LegStatus::KeysReplaced | LegStatus::Expired) => {
+                check_end(terms.not_after, window)?;
+                let renewed = renewed(terms);
+                if renewed.not_after > renewed.extendable_until {
+                    return Err(SwitchboardError::TotalLife { max_total_life });
+                }
+                Ok(Plan::Make(renewed))
+            }
+            (Purpose::Replace(number), LegStatus::Live(live)) if live.number == *number => {
+                Ok(Plan::Make(renewed(&live.terms)))
+            }
+            (_, status) => Ok(Plan::Compare(status.live()?.clone())),
+        }
+    }
+
+    /// What to say when the leg is live between other parties.
+    pub(super) fn mismatch(&self) -> SwitchboardError {
+        match self.purpose {
+            Purpose::Bind(_) => SwitchboardError::DifferentParties,
+            Purpose::Replace(_) => SwitchboardError::Superseded,
+        }
+    }
+}
+
+/// Takes numbers for a hub from where `row` says, one or more, and the row behind them. They are
+/// its own once that is written, used or not: the counter only grows. So there is nothing to be
+/// found by a retry, which takes others.
+pub(super) fn take_numbers(
+    hub: &Name,
+    row: Option<HubRow>,
+    wanted: usize,
+    pool: &Pool,
+    window: &SlotKeyWindow,
+) -> Result<(Vec<VirtualNumber>, HubRow), SwitchboardError> {
+    let mut next = begin(row, pool, window)?;
+    let mut numbers = Vec::with_capacity(wanted);
+    for _ in 0..wanted {
+        match pool.draw(hub, next.epoch, next.shift, next.counter) {
+            Ok(drawn) => {
+                numbers.push(drawn.number);
+                next.counter = drawn.next;
+            }
+            Err(error) if numbers.is_empty() => return Err(error.into()),
+            Err(_) => break,
+        }
+    }
+    Ok((numbers, next))
+}
+
+/// Where a hub draws now. Neither epoch nor shift ever goes back: a clock that is behind
+/// another's goes on in the other's epoch.
+fn begin(row: Option<HubRow>, pool: &Pool, window: &SlotKeyWindow) -> Result<HubRow, SwitchboardError> {
+    let now = HubRow { epoch: pool.epoch_of(window.now()), shift: window.pool_shift(), counter: 0 };
+    match row {
+        None => Ok(now),
+        Some(row) if row.shift > now.shift => Err(SwitchboardError::KeysBehind),
+        Some(row) if row.shift == now.shift && row.epoch >= now.epoch => Ok(row),
+        Some(row) => Ok(HubRow { epoch: now.epoch.max(row.epoch), ..now }),
+    }
+}
+
+/// Raises the time at which the order's last number is dead, before index rows are written that
+/// can be read until then. So what closing answers holds for crashed attempts too.
+pub(super) fn reserve(
+    at: &Key<OrderRow>,
+    order: Option<OrderRow>,
+    dead_at: Timestamp,
+    change: &mut Change,
+) -> Result<(), SwitchboardError> {
+    let order = order.unwrap_or_default();
+    if order.closed {
+        return Err(SwitchboardError::OrderClosed);
+    }
+    if order.dead_at < dead_at {
+        change.put(at, &OrderRow { dead_at, ..order });
+    }
+    Ok(())
+}
+
+/// An attempt to make a number for a job.
+pub(super) struct Making<'a> {
+    pub(super) job: &'a Job,
+    /// On which the number is made, and for which its index rows are.
+    pub(super) terms: Terms,
+    pub(super) attempt: Attempt,
+    pub(super) number: VirtualNumber,
+}
+
+impl<'a> Making<'a> {
+    pub(super) fn rows(&self) -> IndexRows<'a> {
+        IndexRows::new(self.job.order, self.job.leg, &self.job.parties, self.number, self.attempt)
+    }
+
+    pub(super) fn dead_at(&self, window: &SlotKeyWindow) -> Timestamp {
+        window.dead_at(window.slot_of(self.terms.not_after))
+    }
+
+    /// The one write that counts: makes the leg live with the number, which the index rows name
+    /// already. `None` if something changed meanwhile: look again.
+    pub(super) fn activate(
+        &self,
+        (mut order, merchant): (OrderRow, MerchantRow),
+        window: &SlotKeyWindow,
+        max_total_life: u64,
+        change: &mut Change,
+    ) -> Result<Option<Bound>, SwitchboardError> {
+        let (job, made_for) = (self.job, &self.terms);
+        if merchant.generation != made_for.merchant_generation {
+            return Err(SwitchboardError::CutOff);
+        }
+        let Plan::Make(terms) = job.plan(&order, merchant, window, max_total_life)? else { return Ok(None) };
+        // The rows lie in the slot of one end and under the keys of one generation.
+        let same_rows = terms.not_after == made_for.not_after
+            && terms.key_generation == made_for.key_generation
+            && order.dead_at >= self.dead_at(window);
+        if !same_rows {
+            return Ok(None);
+        }
+        let live = LiveLeg { number: self.number, attempt: self.attempt, terms };
+        let bound = live.bound();
+        *order.leg_mut(job.leg) = LegState::Live(live);
+        change.put(&job.order.order_key(), &order);
+        Ok(Some(bound))
+    }
+}

@@ -1,0 +1,394 @@
+//! The switchboard: makes numbers between two parties, puts calls through, and ends both.
+//!
+//! # One record decides
+//!
+//! An order's record, in the merchant's partition, says of each leg (merchant and customer,
+//! courier and customer) which number it has, by which attempt, until when, in which
+//! directions. There is no phone in it. Under the number lies, for each party, an index row
+//! that says, sealed, whom this caller reaches; it counts only as long as the order's record
+//! and the merchant's generation agree. So releasing, replacing, extending, closing and cutting
+//! off are one write each, and hold from then on for every call.
+//!
+//! # The flow
+//!
+//! 1. [`bind`](Switchboard::bind): a number is drawn for the business side, index rows are
+//!    written, the leg is made live. A crash anywhere leaves it refused; asked again, it is
+//!    made with another number.
+//! 2. [`route`](Switchboard::route): for each call, always the same work, one refusal.
+//! 3. [`extend`](Switchboard::extend), [`replace`](Switchboard::replace),
+//!    [`open_ticket`](Switchboard::open_ticket), [`release`](Switchboard::release) while the
+//!    order lives.
+//! 4. [`close_orders`](Switchboard::close_orders): the end. The answer says when nobody can
+//!    read any more who had the order's numbers: what a cohort of reviews waits for.
+//! 5. [`tick`](Switchboard::tick) clears away. Nothing rests on its having run.
+//!
+//! **After a restore** from a backup, or a failover that may have lost writes, the keeper
+//! replaces all slot keys ([`Keeper::recover`](crate::Keeper::recover)). Every number of
+//! before is dead then, whatever the restored records say, and the hosts bind again.
+
+mod bind;
+mod binding;
+mod changes;
+mod config;
+mod counters;
+mod error;
+mod job;
+mod legs;
+mod routing;
+mod rows;
+mod sweep;
+
+#[cfg(test)]
+mod tests;
+
+pub use binding::{
+    Binding, Bound, Channels, Directions, Extension, Hub, Leg, OrderRef, Parties, Replacement,
+};
+pub use config::SwitchboardConfig;
+pub use counters::{MissAlarm, RouteCounts};
+pub use error::SwitchboardError;
+pub use sweep::SwitchboardReport;
+
+use self::counters::{MissCounters, RouteCounters};
+use self::job::{Job, Purpose};
+use self::rows::{Entry, IndexRow, OrderId, OrderRow, Terms};
+use self::sweep::Walk;
+use super::{PhoneNumber, Pool, Route, RouteRequest, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
+use rand_core::CryptoRng;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use unjoin_core::Environment;
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+use unjoin_store::queue::{GroupQueue, Pending};
+use unjoin_store::{Record, Store};
+
+/// The telephony service. All methods may be called from any thread, and several instances may
+/// share a store; they need the same pool and the same keeper's keys. They block on the store,
+/// [`bind`](Self::bind) and [`replace`](Self::replace) apart.
+///
+/// Dropping it decides what was submitted and then ends its threads.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use unjoin_phone::*;
+/// use unjoin_core::{DAY, Environment, Name};
+/// use unjoin_core::secret::SecretBytes;
+/// use unjoin_store::MemoryStore;
+///
+/// let environment = Environment::system();
+/// // 90 minutes at most, over four slots; clocks differ by 30 seconds.
+/// let slots = SlotConfig::new(90 * 60, 4, 30)?;
+/// let key = LocalKey::from_file("/run/secrets/slot-key-encryption")?;
+/// let keeper = Arc::new(Keeper::create_or_open("/var/lib/phones/slot-keys", key, slots, &environment)?);
+/// // Eight slices of 10,000 numbers each, a slice a day: no business sees a number twice in five days.
+/// let slice = |slice: u64| -> Result<Vec<PoolRange>, Box<dyn std::error::Error>> {
+///     let first = VirtualNumber::new(&format!("+86700{:012}", slice * 10_000))?;
+///     Ok(vec![PoolRange::in_service(NumberRange::new(first, 10_000)?)])
+/// };
+/// let slices = (0..8).map(slice).collect::<Result<_, _>>()?;
+/// let pool = PoolConfig {
+///     epoch_seconds: DAY,
+///     max_life: 4 * 3600,
+///     quarantine: 5 * DAY,
+///     spare_recoveries: 1,
+///     largest_hub: 8_000,
+///     slices,
+///     withdrawn: vec![],
+///     resting: vec![],
+/// };
+/// let pool = Arc::new(Pool::new(pool, &SecretBytes::new([7; 32]))?);
+/// let config = SwitchboardConfig::new(4 * 3600);
+/// let store = Arc::new(MemoryStore::new());
+/// let board = Switchboard::open(store, config, pool, keeper.clone(), environment.clone())?;
+///
+/// let order = OrderRef { merchant: Name::new("merchant 17")?, order: Name::new("order 4711")? };
+/// let parties = Parties {
+///     hub: PhoneNumber::new("+8613800138000")?,
+///     customer: PhoneNumber::new("+8613911112222")?,
+/// };
+/// let not_after = environment.now().saturating_add(3600);
+/// let bound = board.bind(Binding::courier(order, Name::new("courier 5")?, parties, not_after)).wait()?;
+///
+/// let request = RouteRequest {
+///     caller: Caller::Presented(PhoneNumber::new("+8613911112222")?),
+///     dialled: bound.number,
+///     channel: Channel::Voice,
+///     attestation: Attestation::Full,
+///     trunk: Trunk::Untrusted,
+/// };
+/// assert!(matches!(board.route(&request)?, Route::Connect { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Switchboard<S: Store> {
+    core: Arc<Core<S>>,
+    queue: GroupQueue<Job, Result<Bound, SwitchboardError>>,
+}
+
+/// What the methods and the queue's workers share.
+struct Core<S> {
+    store: Arc<S>,
+    config: SwitchboardConfig,
+    pool: Arc<Pool>,
+    slot_keys: Arc<dyn SlotKeys>,
+    environment: Environment,
+    miss_counters: MissCounters,
+    route_counters: RouteCounters,
+    walk: Mutex<Walk>,
+    /// In the place of callers who show no number.
+    nobody: PhoneNumber,
+    /// In the place of records that do not exist.
+    no_order: Vec<u8>,
+    #[cfg(test)]
+    work: tests::Work,
+}
+
+/// Under +999, which no country has.
+const NOBODY: u64 = 999_999_999_999_999;
+
+impl<S: Store> Switchboard<S> {
+    /// Opens the switchboard on a store that is empty or was one's before, and starts its
+    /// workers.
+    ///
+    /// # Errors
+    /// [`SwitchboardError::Config`], [`SwitchboardError::Threads`].
+    pub fn open(
+        store: Arc<S>,
+        config: SwitchboardConfig,
+        pool: Arc<Pool>,
+        slot_keys: Arc<dyn SlotKeys>,
+        environment: Environment,
+    ) -> Result<Self, SwitchboardError> {
+        config.check(pool.config().max_life)?;
+        let nobody =
+            PhoneNumber::from_integer(NOBODY).ok_or(SwitchboardError::Config("a number of nobody"))?;
+        let bounds = config.queue;
+        let core = Arc::new(Core {
+            store,
+            config,
+            pool,
+            slot_keys,
+            environment,
+            miss_counters: MissCounters::new(),
+            route_counters: RouteCounters::default(),
+            walk: Mutex::default(),
+            nobody,
+            no_order: OrderRow::default().to_value(),
+            #[cfg(test)]
+            work: tests::Work::default(),
+        });
+        let work = Arc::clone(&core);
+        let queue = GroupQueue::start(bounds, move |jobs| work.make(&jobs))
+            .map_err(|error| SwitchboardError::Threads(error.into()))?;
+        Ok(Self { core, queue })
+    }
+
+    /// Makes a number between two parties. The answer comes when it rings, durably.
+    ///
+    /// Idempotent on (order, leg): while the leg is live between the same parties, the answer
+    /// is its present number and end, whatever else the request says. A leg whose time is over
+    /// is made anew, with another number: an order may take longer than a number lives. One that
+    /// was released, or whose merchant was cut off, never is.
+    ///
+    /// The answer's errors: [`DifferentParties`](SwitchboardError::DifferentParties),
+    /// [`Ended`](SwitchboardError::Ended), [`OrderClosed`](SwitchboardError::OrderClosed),
+    /// [`EndPassed`](SwitchboardError::EndPassed), [`EndTooFar`](SwitchboardError::EndTooFar),
+    /// [`CutOff`](SwitchboardError::CutOff), [`Pool`](SwitchboardError::Pool) when the hub has
+    /// used up its slice, and those of keys and store. After a store's error the number may be
+    /// live all the same: ask again. At once come [`SameParty`](SwitchboardError::SameParty),
+    /// [`PartyInPool`](SwitchboardError::PartyInPool),
+    /// [`MerchantDirection`](SwitchboardError::MerchantDirection), and
+    /// [`Queue`](SwitchboardError::Queue) when the queue is full or stopped.
+    pub fn bind(&self, binding: Binding) -> Pending<Bound, SwitchboardError> {
+        self.core.binding(binding).map_or_else(Pending::refused, |job| self.queue.submit(job))
+    }
+
+    /// Makes the leg's number anew between other parties: the old number ends and the new one
+    /// rings by one write. End, directions, channels and ticket are taken over. The old
+    /// parties' calls that are going on are the gateway's to end.
+    ///
+    /// Idempotent: when the leg is live between these parties, the answer is its number.
+    ///
+    /// The answer's errors: [`Superseded`](SwitchboardError::Superseded) when the leg has a
+    /// third number by now, [`UnknownBinding`](SwitchboardError::UnknownBinding),
+    /// [`Ended`](SwitchboardError::Ended), [`OrderClosed`](SwitchboardError::OrderClosed),
+    /// [`KeysReplaced`](SwitchboardError::KeysReplaced), [`CutOff`](SwitchboardError::CutOff),
+    /// [`Pool`](SwitchboardError::Pool), and those of keys and store. The old number rings on
+    /// then, if it did. At once come those of [`bind`](Self::bind).
+    pub fn replace(&self, replacement: Replacement) -> Pending<Bound, SwitchboardError> {
+        self.core.replacement(replacement).map_or_else(Pending::refused, |job| self.queue.submit(job))
+    }
+
+    /// Decides one call or message: see [`RouteRequest`]. It calls nothing but the keys and the
+    /// store, twice, and changes nothing.
+    ///
+    /// # Errors
+    /// [`SwitchboardError::Keys`] and [`SwitchboardError::Store`]: the gateway refuses then, as
+    /// it does for [`Route::Refuse`].
+    pub fn route(&self, request: &RouteRequest) -> Result<Route, SwitchboardError> {
+        self.core.route(request)
+    }
+
+    /// Gives a live leg a later end, within the number's total life. Calls extend nothing;
+    /// this is the only way. Idempotent; an earlier end than the present one changes nothing.
+    ///
+    /// # Errors
+    /// [`SwitchboardError::UnknownBinding`], [`SwitchboardError::DifferentParties`],
+    /// [`SwitchboardError::Ended`] (also when its time is over),
+    /// [`SwitchboardError::OrderClosed`], [`SwitchboardError::KeysReplaced`],
+    /// [`SwitchboardError::EndTooFar`], [`SwitchboardError::TotalLife`], and those of keys and
+    /// store.
+    pub fn extend(&self, extension: &Extension) -> Result<Bound, SwitchboardError> {
+        self.core.extend(extension)
+    }
+
+    /// Ends a leg, at once and for ever. Idempotent. A leg that was never bound ends before it
+    /// begins: a binding that was on its way comes too late.
+    ///
+    /// # Errors
+    /// Those of the store; of the keys, for an order that never had a number.
+    pub fn release(&self, order: &OrderRef, leg: Leg) -> Result<(), SwitchboardError> {
+        self.core.release(order, leg)
+    }
+
+    /// Lets the merchant call the customer until `until` (exclusive), in the order's merchant
+    /// leg: a complaint is open, say. At most the longest life ahead; it ends with the number
+    /// if that is sooner. Again with another time moves the end.
+    ///
+    /// # Errors
+    /// [`SwitchboardError::KeptClosed`], [`SwitchboardError::EndPassed`],
+    /// [`SwitchboardError::EndTooFar`], [`SwitchboardError::UnknownBinding`],
+    /// [`SwitchboardError::Ended`], [`SwitchboardError::OrderClosed`],
+    /// [`SwitchboardError::KeysReplaced`], and those of keys and store.
+    pub fn open_ticket(&self, order: &OrderRef, until: Timestamp) -> Result<(), SwitchboardError> {
+        self.core.set_tickets(&[order], Some(until)).pop().unwrap_or(Err(SwitchboardError::UnknownBinding))
+    }
+
+    /// As [`open_ticket`](Self::open_ticket) for many orders with one durable write: one answer
+    /// each, in order.
+    pub fn open_tickets(&self, orders: &[&OrderRef], until: Timestamp) -> Vec<Result<(), SwitchboardError>> {
+        self.core.set_tickets(orders, Some(until))
+    }
+
+    /// Closes the merchant's leg to the merchant again, at once. Idempotent; nothing happens to
+    /// a leg that has ended.
+    ///
+    /// # Errors
+    /// [`SwitchboardError::UnknownBinding`], [`SwitchboardError::KeysReplaced`], and those of
+    /// keys and store.
+    pub fn close_ticket(&self, order: &OrderRef) -> Result<(), SwitchboardError> {
+        self.core.set_tickets(&[order], None).pop().unwrap_or(Err(SwitchboardError::UnknownBinding))
+    }
+
+    /// Ends and freezes orders' numbers: nothing is ever bound, extended or replaced in them
+    /// again. One answer each: from when on nobody can read who had any of the order's numbers,
+    /// crashed attempts included (the end of the latest slot in question, and the clocks'
+    /// skew). It may lie ahead, and nothing can put it off. Idempotent, with the same answer
+    /// for ever. An order that never had a number is frozen too.
+    ///
+    /// # Errors
+    /// Those of the store; of the keys, for an order that never had a number.
+    pub fn close_orders(&self, orders: &[OrderRef]) -> Vec<Result<Timestamp, SwitchboardError>> {
+        self.core.close_orders(orders)
+    }
+
+    /// Ends every number of a merchant's orders, couriers' included, by one write: from its
+    /// return on none of them rings, and no binding that was under way gets through. Later
+    /// bindings of other orders work. Calls that are going on are the gateway's to end.
+    ///
+    /// # Errors
+    /// Those of the store; ask again then. Asked again it ends what was bound in between too.
+    pub fn cut_off(&self, merchant: &Name) -> Result<(), SwitchboardError> {
+        self.core.cut_off(merchant)
+    }
+
+    /// Clears away what is over, and reports. Resumable; call it every minute or so. Several
+    /// instances may.
+    ///
+    /// # Errors
+    /// Those of keys and store.
+    pub fn tick(&self) -> Result<SwitchboardReport, SwitchboardError> {
+        self.core.tick()
+    }
+
+    /// How calls and messages were decided by this instance so far.
+    pub fn counts(&self) -> RouteCounts {
+        self.core.route_counters.counts()
+    }
+}
+
+impl<S: Store> Core<S> {
+    fn binding(&self, binding: Binding) -> Result<Job, SwitchboardError> {
+        let Binding { order, hub, parties, not_after, directions, channels, keep_merchant_closed } = binding;
+        if hub == Hub::Merchant && directions.hub_may_call() {
+            return Err(SwitchboardError::MerchantDirection);
+        }
+        let terms = Terms {
+            not_after,
+            directions,
+            channels,
+            keep_merchant_closed,
+            // These are filled in when it is decided.
+            extendable_until: not_after,
+            ticket_until: Timestamp::ZERO,
+            key_generation: 0,
+            merchant_generation: 0,
+        };
+        self.job(&order, hub, parties, Purpose::Bind(terms))
+    }
+
+    fn replacement(&self, replacement: Replacement) -> Result<Job, SwitchboardError> {
+        let Replacement { order, hub, parties, replaces } = replacement;
+        self.job(&order, hub, parties, Purpose::Replace(replaces))
+    }
+
+    fn job(
+        &self,
+        order: &OrderRef,
+        hub: Hub,
+        parties: Parties,
+        purpose: Purpose,
+    ) -> Result<Job, SwitchboardError> {
+        if parties.hub == parties.customer {
+            return Err(SwitchboardError::SameParty);
+        }
+        if [&parties.hub, &parties.customer].into_iter().any(|party| self.pool.contains_party(party)) {
+            return Err(SwitchboardError::PartyInPool);
+        }
+        let leg = hub.leg();
+        let hub = match hub {
+            Hub::Merchant => order.merchant.clone(),
+            Hub::Courier(courier) => courier,
+        };
+        Ok(Job { order: OrderId::of(order), leg, hub, parties, purpose })
+    }
+
+    /// The keys and the time to decide by.
+    fn window(&self) -> Result<Arc<SlotKeyWindow>, SwitchboardError> {
+        Ok(self.slot_keys.window(self.environment.now())?)
+    }
+
+    fn rng(&self) -> Box<dyn CryptoRng + Send> {
+        self.environment.rng()
+    }
+
+    /// One probe's name: counted in tests.
+    fn index(&self, key: &SlotKey, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
+        #[cfg(test)]
+        self.work.count_index();
+        key.index(party, number)
+    }
+
+    /// One opening: counted in tests.
+    fn open(&self, key: &SlotKey, index: &[u8; 32], row: &IndexRow) -> Option<Entry> {
+        #[cfg(test)]
+        self.work.count_open(row.sealed().len());
+        row.open(key, index)
+    }
+}
+
+impl<S: Store> fmt::Debug for Switchboard<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switchboard").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,409 @@
+//! The switchboard's rows. All keys begin with `p` and a letter, and none holds a name: what
+//! stands for a merchant, an order or a hub is a digest of fixed length.
+//!
+//! | key | bucket of | value | for |
+//! |---|---|---|---|
+//! | `po` order id | merchant | whether closed, when its last number is dead, its two legs | every decision |
+//! | `pm` merchant id | merchant | generation; no row while it is 0 | cutting a merchant off |
+//! | `ph` hub tag | hub tag | epoch, pool shift, counter | no number twice |
+//! | `pi` slot's end (be64), index | X | sealed: callee, merchant, order, leg, side, attempt | routing |
+//!
+//! The slot's end in an index row's key lets the sweeper delete whole slots. It is a time, so
+//! that it means the same whatever the slots' length becomes.
+//!
+//! What is deliberately absent: any phone number, or a digest of one, outside the rows whose
+//! key dies with their slot; names of merchants, orders and couriers; whose number it was, once
+//! a leg has ended; calls.
+
+use super::binding::{Channels, Directions, Leg, OrderRef};
+use crate::{PhoneNumber, SlotKey, VirtualNumber};
+use rand_core::CryptoRng;
+use unjoin_core::Name;
+use unjoin_core::Timestamp;
+use unjoin_core::algebra::transcript::hash32;
+use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
+use unjoin_store::{Bucket, Key, Record, StoreError};
+use zeroize::Zeroizing;
+
+/// What the keys of the rows that are cleared away begin with.
+pub(super) const ORDERS: &[u8; 2] = b"po";
+pub(super) const MERCHANTS: &[u8; 2] = b"pm";
+pub(super) const HUBS: &[u8; 2] = b"ph";
+pub(super) const INDEX: &[u8; 2] = b"pi";
+
+// --- the order and its legs ---------------------------------------------------------------
+
+/// All that is known of an order. An order without a row has never had a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OrderRow {
+    /// Nothing is bound, extended or replaced any more, ever.
+    pub(super) closed: bool,
+    /// When the key of the latest slot that any index row of the order may lie in is gone:
+    /// raised before such a row is written. Zero: there is none.
+    pub(super) dead_at: Timestamp,
+    pub(super) merchant_leg: LegState,
+    pub(super) courier_leg: LegState,
+}
+
+impl Default for OrderRow {
+    fn default() -> Self {
+        let (merchant_leg, courier_leg) = (LegState::Unbound, LegState::Unbound);
+        Self { closed: false, dead_at: Timestamp::ZERO, merchant_leg, courier_leg }
+    }
+}
+
+impl OrderRow {
+    pub(super) fn leg(&self, leg: Leg) -> &LegState {
+        match leg {
+            Leg::Merchant => &self.merchant_leg,
+            Leg::Courier => &self.courier_leg,
+        }
+    }
+
+    pub(super) fn leg_mut(&mut self, leg: Leg) -> &mut LegState {
+        match leg {
+            Leg::Merchant => &mut self.merchant_leg,
+            Leg::Courier => &mut self.courier_leg,
+        }
+    }
+}
+
+/// One leg of an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum LegState {
+    /// Never live.
+    #[default]
+    Unbound,
+    /// It was ended, and nothing of it is kept.
+    Ended,
+    /// Live, as long as clock, merchant and keys say so too.
+    Live(LiveLeg),
+}
+
+/// What decides whether a call goes through. Index rows count only if they name this attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LiveLeg {
+    pub(super) number: VirtualNumber,
+    /// Drawn at random by the attempt that made the leg live.
+    pub(super) attempt: Attempt,
+    pub(super) terms: Terms,
+}
+
+/// What holds for a live leg whatever its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// From then on it does not ring.
+    pub(super) not_after: Timestamp,
+    /// Extending reaches no further.
+    pub(super) extendable_until: Timestamp,
+    pub(super) directions: Directions,
+    pub(super) channels: Channels,
+    /// Whether tickets are refused.
+    pub(super) keep_merchant_closed: bool,
+    /// Until then the hub may call, whatever the directions. Zero: no ticket.
+    pub(super) ticket_until: Timestamp,
+    /// Of the slot keys.
+    pub(super) key_generation: u32,
+    pub(super) merchant_generation: u32,
+}
+
+/// Tells one attempt to bind from every other, crashed ones included.
+pub(super) type Attempt = [u8; 8];
+
+const UNBOUND: u8 = 0;
+const ENDED: u8 = 1;
+const LIVE: u8 = 2;
+
+impl LegState {
+    fn encode(&self, out: &mut Writer) {
+        let leg = match self {
+            Self::Unbound => return out.u8(UNBOUND),
+            Self::Ended => return out.u8(ENDED),
+            Self::Live(leg) => leg,
+        };
+        out.u8(LIVE);
+        out.le64(leg.number.as_integer());
+        out.raw(&leg.attempt);
+        let terms = &leg.terms;
+        out.timestamp(terms.not_after);
+        out.timestamp(terms.extendable_until);
+        out.u8(terms.directions.to_byte());
+        out.u8(terms.channels.to_byte());
+        out.u8(terms.keep_merchant_closed.into());
+        out.timestamp(terms.ticket_until);
+        out.le32(terms.key_generation);
+        out.le32(terms.merchant_generation);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match from.u8("state")? {
+            UNBOUND => return Ok(Self::Unbound),
+            ENDED => return Ok(Self::Ended),
+            LIVE => {}
+            _ => return Err(from.refuse(Rule::Value)),
+        }
+        let (number, attempt) = (number(from)?, from.array("attempt")?);
+        let terms = Terms {
+            not_after: from.timestamp("not after")?,
+            extendable_until: from.timestamp("extendable until")?,
+            directions: known(Directions::from_byte(from.u8("directions")?), from)?,
+            channels: known(Channels::from_byte(from.u8("channels")?), from)?,
+            keep_merchant_closed: from.bool("keep merchant closed")?,
+            ticket_until: from.timestamp("ticket until")?,
+            key_generation: from.le32("key generation")?,
+            merchant_generation: from.le32("merchant generation")?,
+        };
+        Ok(Self::Live(LiveLeg { number, attempt, terms }))
+    }
+}
+
+fn known<T>(value: Option<T>, from: &Reader<'_>) -> Result<T, DecodeError> {
+    value.ok_or_else(|| from.refuse(Rule::Value))
+}
+
+fn number(from: &mut Reader<'_>) -> Result<VirtualNumber, DecodeError> {
+    let integer = from.le64("number")?;
+    known(VirtualNumber::from_integer(integer), from)
+}
+
+impl Record for OrderRow {
+    const NAME: &'static str = "order's numbers";
+
+    fn encode(&self, out: &mut Writer) {
+        out.u8(self.closed.into());
+        out.timestamp(self.dead_at);
+        self.merchant_leg.encode(out);
+        self.courier_leg.encode(out);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            closed: from.bool("closed")?,
+            dead_at: from.timestamp("dead at")?,
+            merchant_leg: LegState::decode(from)?,
+            courier_leg: LegState::decode(from)?,
+        })
+    }
+}
+
+/// A merchant that was cut off at some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct MerchantRow {
+    /// Legs of another one are dead.
+    pub(super) generation: u32,
+}
+
+impl Record for MerchantRow {
+    const NAME: &'static str = "merchant's generation";
+
+    fn encode(&self, out: &mut Writer) {
+        out.le32(self.generation);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { generation: from.le32("generation")? })
+    }
+}
+
+/// How far a hub has drawn from its present slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HubRow {
+    pub(super) epoch: u64,
+    pub(super) shift: u32,
+    /// How many numbers of the slice were drawn.
+    pub(super) counter: u64,
+}
+
+impl Record for HubRow {
+    const NAME: &'static str = "hub's counter";
+
+    fn encode(&self, out: &mut Writer) {
+        out.le64(self.epoch);
+        out.le32(self.shift);
+        out.le64(self.counter);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { epoch: from.le64("epoch")?, shift: from.le32("shift")?, counter: from.le64("counter")? })
+    }
+}
+
+// --- the index ------------------------------------------------------------------------------
+
+/// Which of a leg's two parties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The merchant or the courier.
+    Hub,
+    Customer,
+}
+
+/// What an index row says, sealed: whom this caller reaches over this number, if the order's
+/// record agrees. All have one length, so a row does not tell its parties by it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) callee: PhoneNumber,
+    pub(super) order: OrderId,
+    pub(super) leg: Leg,
+    /// The caller's.
+    pub(super) caller: Side,
+    pub(super) attempt: Attempt,
+}
+
+impl Entry {
+    /// callee 8, merchant 32, order 32, leg and side 1, attempt 8.
+    const LENGTH: usize = 81;
+    /// With the format byte, the nonce and the tag.
+    pub(super) const SEALED_LENGTH: usize = 1 + 12 + Self::LENGTH + 16;
+
+    const COURIER: u8 = 1;
+    const CUSTOMER: u8 = 2;
+
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(Self::LENGTH));
+        out.extend_from_slice(&*Zeroizing::new(self.callee.as_integer().to_le_bytes()));
+        out.extend_from_slice(&self.order.merchant);
+        out.extend_from_slice(&self.order.order);
+        let leg = if self.leg == Leg::Courier { Self::COURIER } else { 0 };
+        let side = if self.caller == Side::Customer { Self::CUSTOMER } else { 0 };
+        out.push(leg | side);
+        out.extend_from_slice(&self.attempt);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes, IndexRow::NAME);
+        let callee = from.le64("callee")?;
+        let callee = known(PhoneNumber::from_integer(callee), &from)?;
+        let order = OrderId { merchant: from.array("merchant")?, order: from.array("order")? };
+        let flags = from.u8("leg")?;
+        if flags > Self::COURIER | Self::CUSTOMER {
+            return Err(from.refuse(Rule::Value));
+        }
+        let leg = if flags & Self::COURIER == 0 { Leg::Merchant } else { Leg::Courier };
+        let caller = if flags & Self::CUSTOMER == 0 { Side::Hub } else { Side::Customer };
+        let attempt = from.array("attempt")?;
+        from.end()?;
+        Ok(Self { callee, order, leg, caller, attempt })
+    }
+}
+
+/// An [`Entry`] as it was sealed.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct IndexRow([u8; Entry::SEALED_LENGTH - 1]);
+
+impl IndexRow {
+    /// As long as every other, and opened by no key.
+    pub(super) const DUMMY: Self = Self([0; Entry::SEALED_LENGTH - 1]);
+
+    pub(super) fn seal(
+        entry: &Entry,
+        key: &SlotKey,
+        index: &[u8; 32],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Self {
+        key.seal(index, &entry.encode(), rng).try_into().map_or(Self::DUMMY, Self)
+    }
+
+    #[cfg(test)]
+    pub(super) fn sealed(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What it says; `None` if it was not sealed under this key for this name.
+    pub(super) fn open(&self, key: &SlotKey, index: &[u8; 32]) -> Option<Entry> {
+        Entry::decode(&key.open(index, &self.0)?).ok()
+    }
+}
+
+impl Record for IndexRow {
+    const NAME: &'static str = "index row";
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(&self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.array("sealed entry")?))
+    }
+
+    /// Whatever has another form is a dummy: a call that finds it is refused after the same
+    /// work as any other, and does not fail.
+    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
+        let sealed = value.strip_prefix(&[1]).and_then(|sealed| sealed.try_into().ok());
+        Ok(sealed.map_or(Self::DUMMY, Self))
+    }
+}
+
+// --- keys -----------------------------------------------------------------------------------
+
+/// The digests that stand for an order and its merchant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct OrderId {
+    /// H32("phone-merchant", merchant).
+    pub(super) merchant: [u8; 32],
+    /// H32("phone-order", merchant, order).
+    pub(super) order: [u8; 32],
+}
+
+impl OrderId {
+    pub(super) fn of(order: &OrderRef) -> Self {
+        let (merchant, order) = (order.merchant.as_bytes(), order.order.as_bytes());
+        Self {
+            merchant: hash32("phone-merchant", &[merchant]),
+            order: hash32("phone-order", &[merchant, order]),
+        }
+    }
+
+    pub(super) fn order_key(&self) -> Key<OrderRow> {
+        Key::new(bucket(b'm', &self.merchant), key(ORDERS, &[&self.order]))
+    }
+
+    pub(super) fn merchant_key(&self) -> Key<MerchantRow> {
+        Key::new(bucket(b'm', &self.merchant), key(MERCHANTS, &[&self.merchant]))
+    }
+
+    /// The two records that say what becomes of the order's numbers.
+    pub(super) fn records(&self) -> (Key<OrderRow>, Key<MerchantRow>) {
+        (self.order_key(), self.merchant_key())
+    }
+}
+
+pub(super) fn merchant_key(merchant: &Name) -> Key<MerchantRow> {
+    let merchant = hash32("phone-merchant", &[merchant.as_bytes()]);
+    Key::new(bucket(b'm', &merchant), key(MERCHANTS, &[&merchant]))
+}
+
+pub(super) fn hub_key(tag: &[u8; 32]) -> Key<HubRow> {
+    Key::new(bucket(b'h', tag), key(HUBS, &[tag]))
+}
+
+/// The row under a virtual number, for a caller whose name in this slot `index` is.
+pub(super) fn index_key(number: VirtualNumber, slot_end: Timestamp, index: &[u8; 32]) -> Key<IndexRow> {
+    let bucket = bucket(b'x', &number.as_integer().to_be_bytes());
+    Key::new(bucket, key(INDEX, &[&slot_end.as_unix_seconds().to_be_bytes(), index]))
+}
+
+/// The end of the slot that stands in an index row's key.
+pub(super) fn slot_end_of(key: &[u8]) -> Result<Timestamp, StoreError> {
+    let end = key.get(INDEX.len()..).and_then(|rest| rest.first_chunk());
+    let end = end.filter(|_| key.len() == INDEX_KEY_LENGTH).ok_or(StoreError::Corrupt("index row's key"))?;
+    Ok(Timestamp::from_unix_seconds(u64::from_be_bytes(*end)))
+}
+
+const INDEX_KEY_LENGTH: usize = 2 + 8 + 32;
+
+/// The bucket of an owner in its role: a merchant and a number do not meet by construction.
+fn bucket(role: u8, owner: &[u8]) -> Bucket {
+    let mut bytes = [0; 34];
+    let prefix = [b'p', role];
+    bytes.iter_mut().zip(prefix.iter().chain(owner)).for_each(|(to, from)| *to = *from);
+    Bucket::of(bytes.get(..owner.len().saturating_add(2)).unwrap_or(&bytes))
+}
+
+fn key(prefix: &[u8; 2], parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(INDEX_KEY_LENGTH);
+    key.extend_from_slice(prefix);
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}

@@ -1,0 +1,176 @@
+//! Clearing away: nothing that is refused or unreadable waits for it.
+
+use super::counters::MissAlarm;
+use super::rows::{HUBS, HubRow, INDEX, IndexRow, LegState, ORDERS, OrderRow, slot_end_of};
+use super::{Core, SwitchboardError};
+use crate::SlotKeyWindow;
+use std::sync::PoisonError;
+use unjoin_store::{Bucket, Commit, Decision, Key, Pages, Record, Store, decide_all};
+
+/// At most this many rows are looked at in one call to the store.
+const PAGE: usize = 512;
+/// At most this many rows, and a page more, are deleted by one durable write.
+const AT_ONCE: usize = 8192;
+/// At most this many orders' and hubs' rows, and a page more, are looked at in one tick: a walk
+/// through all of them takes as many ticks as that needs.
+const WALK: usize = 1 << 16;
+
+/// What a [`tick`](super::Switchboard::tick) did and saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SwitchboardReport {
+    /// Number of index rows of slots that are over, deleted.
+    pub index_rows: u64,
+    /// How many records of orders went after their retention.
+    pub orders: u64,
+    /// How many hubs' counters of earlier epochs went.
+    pub hubs: u64,
+    /// Numbers that were dialled in vain conspicuously often since the tick before, on this
+    /// instance.
+    pub alarms: Vec<MissAlarm>,
+}
+
+/// Where the walk through the orders' and hubs' rows is. In memory: after a restart it begins
+/// again, which is no harm.
+#[derive(Default)]
+pub(super) struct Walk {
+    bucket: u16,
+    /// Whether the bucket's orders are done, and its hubs' turn has come.
+    in_hubs: bool,
+    after: Option<Vec<u8>>,
+}
+
+/// Deletes an order's or a hub's row if it still is of no use when it is deleted: the answer is
+/// whether it was.
+type Prune<'a> = Result<Decision<'a, bool, SwitchboardError>, SwitchboardError>;
+
+/// The rows that are to go.
+#[derive(Default)]
+struct Due<'a> {
+    orders: Vec<Prune<'a>>,
+    hubs: Vec<Prune<'a>>,
+}
+
+impl<S: Store> Core<S> {
+    pub(super) fn tick(&self) -> Result<SwitchboardReport, SwitchboardError> {
+        let window = self.window()?;
+        let alarms = self.miss_counters.take(self.config.alarm_after);
+        let mut report = SwitchboardReport { alarms, ..Default::default() };
+        report.index_rows = self.sweep_index(&window)?;
+        self.walk(&window, &mut report)?;
+        Ok(report)
+    }
+
+    /// Deletes each bucket's index rows up to the first whose key may still be there. They lie
+    /// in the order of their slots. Nothing is read to decide it: when a row is over stands in
+    /// its name.
+    fn sweep_index(&self, window: &SlotKeyWindow) -> Result<u64, SwitchboardError> {
+        let (mut deleted, mut waiting, mut commits) = (0u64, 0, Vec::new());
+        for bucket in Bucket::all() {
+            let mut pages = Pages::<_, IndexRow>::new(&*self.store, bucket, INDEX.to_vec(), PAGE);
+            let mut is_over = true;
+            while is_over && let Some(page) = pages.next()? {
+                let mut commit = Commit::new(bucket);
+                for row in page {
+                    let end = slot_end_of(row.key.bytes())?;
+                    is_over = window.now() >= end.saturating_add(window.config().skew());
+                    if !is_over {
+                        break;
+                    }
+                    commit = commit.delete(row.key.bytes().to_vec());
+                }
+                waiting += commit.writes.len();
+                commits.push(commit);
+                if waiting >= AT_ONCE {
+                    self.store.commit(&std::mem::take(&mut commits))?;
+                    deleted = deleted.saturating_add(std::mem::take(&mut waiting) as u64);
+                }
+            }
+        }
+        commits.retain(|commit| !commit.writes.is_empty());
+        if !commits.is_empty() {
+            self.store.commit(&commits)?;
+        }
+        Ok(deleted.saturating_add(waiting as u64))
+    }
+
+    /// Goes on through the orders and hubs of all buckets, for [`WALK`] rows or once around.
+    fn walk(&self, window: &SlotKeyWindow, report: &mut SwitchboardReport) -> Result<(), SwitchboardError> {
+        let now = window.now();
+        let lives = move |leg: &LegState| matches!(leg, LegState::Live(live) if now < live.terms.not_after);
+        let is_order_due = |order: &OrderRow| {
+            let kept_until = order.dead_at.saturating_add(self.config.retention);
+            !order.closed && !lives(&order.merchant_leg) && !lives(&order.courier_leg) && now >= kept_until
+        };
+        // A new epoch begins at 0 whatever the last one came to.
+        let is_hub_due = |hub: &HubRow| hub.epoch.saturating_add(1) < self.pool.epoch_of(now);
+        let mut walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner);
+        let (buckets, mut seen, mut turned) = (Bucket::all().count(), 0, 0);
+        let mut due = Due::default();
+        while seen < WALK && turned <= 2 * buckets {
+            let Some(bucket) = Bucket::all().nth(walk.bucket.into()) else {
+                *walk = Walk::default();
+                continue;
+            };
+            let rows = if walk.in_hubs {
+                self.look_at(bucket, HUBS, &mut walk.after, &is_hub_due, &mut due.hubs)?
+            } else {
+                self.look_at(bucket, ORDERS, &mut walk.after, &is_order_due, &mut due.orders)?
+            };
+            if due.orders.len() + due.hubs.len() >= AT_ONCE {
+                self.prune(std::mem::take(&mut due), report)?;
+            }
+            seen += rows;
+            if rows < PAGE {
+                turned += 1;
+                let bucket = walk.bucket + u16::from(walk.in_hubs);
+                *walk = Walk { bucket, in_hubs: !walk.in_hubs, after: None };
+            }
+        }
+        self.prune(due, report)
+    }
+
+    /// Looks at one page of rows behind `after`, which goes on: how many there were.
+    fn look_at<'a, R: Record + 'a>(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8; 2],
+        after: &mut Option<Vec<u8>>,
+        is_due: &'a impl Fn(&R) -> bool,
+        due: &mut Vec<Prune<'a>>,
+    ) -> Result<usize, SwitchboardError> {
+        let mut pages = Pages::new(&*self.store, bucket, prefix.to_vec(), PAGE).after(after.clone());
+        let page = pages.next()?.unwrap_or_default();
+        for found in &page {
+            if is_due(&found.row()?) {
+                due.push(Ok(prune(found.key.clone(), is_due)));
+            }
+        }
+        if let Some(last) = page.last() {
+            *after = Some(last.key.bytes().to_vec());
+        }
+        Ok(page.len())
+    }
+
+    fn prune(&self, due: Due<'_>, report: &mut SwitchboardReport) -> Result<(), SwitchboardError> {
+        for (prunes, count) in [(due.orders, &mut report.orders), (due.hubs, &mut report.hubs)] {
+            for pruned in decide_all(&*self.store, prunes) {
+                *count = count.saturating_add(u64::from(pruned?));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn prune<'a, R: Record + 'a>(
+    at: Key<R>,
+    is_due: &'a impl Fn(&R) -> bool,
+) -> Decision<'a, bool, SwitchboardError> {
+    Decision::new(at.clone(), move |row: Option<R>, change| {
+        let goes = row.is_some_and(|row| is_due(&row));
+        if goes {
+            change.delete(&at);
+        }
+        Ok(goes)
+    })
+}

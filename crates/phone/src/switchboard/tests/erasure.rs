@@ -1,0 +1,176 @@
+//! What remains of a number that is dead: everything that was ever on the disk, and every key
+//! from then on, tell nothing. The same attack with a key of before finds everything.
+
+use super::*;
+use crate::{Keeper, LocalKey};
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use unjoin_store::RedbStore;
+
+/// The phones that the attacker tries: all that there can be.
+const PHONES: u64 = 10_000;
+/// Numbers in each slice.
+const EACH: u64 = 3;
+
+/// A directory of one test's own, removed with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("unjoin-erasure-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The host's key, which the attacker has too.
+fn host_key() -> LocalKey {
+    LocalKey::new(SecretBytes::new([9; 32]))
+}
+
+fn environment(clock: &Arc<ManualClock>) -> Environment {
+    Environment::new(clock.clone(), || Box::new(SystemRng::new()))
+}
+
+fn keeper(path: &Path, clock: &Arc<ManualClock>) -> Keeper {
+    Keeper::create_or_open(path, host_key(), TestKeys::config(), &environment(clock)).unwrap()
+}
+
+/// Every name of an index row that stands anywhere in these files, in freed pages too.
+fn names(files: &[Vec<u8>]) -> HashSet<[u8; 32]> {
+    let mut names = HashSet::new();
+    for file in files {
+        for (at, room) in file.windows(2).enumerate() {
+            if room == b"pi"
+                && let Some(name) = file.get(at + 10..).and_then(|rest| rest.first_chunk())
+            {
+                names.insert(*name);
+            }
+        }
+    }
+    names
+}
+
+/// Tries every phone with every number under every key that a copy of the key file holds: the
+/// pairs whose names are found.
+fn attack(
+    names: &HashSet<[u8; 32]>,
+    key_file: &Path,
+    stolen_at: Timestamp,
+    directory: &Path,
+) -> HashSet<(u64, VirtualNumber)> {
+    let copy = directory.join("copy");
+    fs::create_dir_all(&copy).unwrap();
+    let _ = fs::remove_file(copy.join("keys.lock"));
+    fs::copy(key_file, copy.join("keys")).unwrap();
+    let keeper = keeper(&copy.join("keys"), &Arc::new(ManualClock::new(stolen_at)));
+    let window = keeper.window(stolen_at).unwrap();
+    let mut found = HashSet::new();
+    for (_, key) in window.slots() {
+        for number in 0..PHONES {
+            for x in 0..SLICES * EACH {
+                let x = VirtualNumber::from_integer(86_700_000_000_000_000 + x).unwrap();
+                if names.contains(&key.index(&phone(number), x)) {
+                    found.insert((number, x));
+                }
+            }
+        }
+    }
+    drop(keeper);
+    fs::remove_dir_all(&copy).unwrap();
+    found
+}
+
+#[test]
+fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
+    let directory = Directory::new();
+    let file = |name: &str| directory.0.join(name);
+    let clock = Arc::new(ManualClock::new(START));
+    let keeper = Arc::new(keeper(&file("keys"), &clock));
+    let store = Arc::new(RedbStore::create_or_open(file("rows")).unwrap());
+    let board =
+        Switchboard::open(store.clone(), config(), pool(EACH), keeper.clone(), environment(&clock)).unwrap();
+    let mut copies = Vec::new();
+    let mut bound = HashSet::new();
+    let mut note = |parties: [u64; 2], number| bound.extend(parties.map(|party| (party, number)));
+    let step = |copies: &mut Vec<Vec<u8>>| copies.push(fs::read(file("rows")).unwrap());
+
+    let bind = |id: &str, hub: u64, customer: u64, life: u64| {
+        let not_after = START.saturating_add(life);
+        let binding = Binding::courier(order("m", id), courier(hub), parties(hub, customer), not_after);
+        board.bind(binding).wait().unwrap()
+    };
+    for (id, hub, customer) in [("1", 17, 4711), ("2", 5000, 9999), ("3", 0, 1234)] {
+        note([hub, customer], bind(id, hub, customer, 600).number);
+        step(&mut copies);
+    }
+    let replaced = bind("4", 21, 4000, 600);
+    note([21, 4000], replaced.number);
+    step(&mut copies);
+    let replacement = Replacement {
+        order: order("m", "4"),
+        hub: Hub::Courier(courier(22)),
+        parties: parties(22, 4000),
+        replaces: replaced.number,
+    };
+    note([22, 4000], board.replace(replacement).wait().unwrap().number);
+    step(&mut copies);
+    let extension = Extension {
+        order: order("m", "1"),
+        leg: Leg::Courier,
+        parties: parties(17, 4711),
+        not_after: START.saturating_add(600 + SLOT),
+    };
+    board.extend(&extension).unwrap();
+    step(&mut copies);
+    board.release(&order("m", "2"), Leg::Courier).unwrap();
+    step(&mut copies);
+
+    // With the keys of now: every pair that ever was, released and replaced ones included.
+    fs::copy(file("keys"), file("keys before")).unwrap();
+    let found = attack(&names(&copies), &file("keys before"), clock_of(&clock), &directory.0);
+    assert_eq!(found, bound);
+
+    let dead_at =
+        ["1", "2", "3", "4"].map(|id| board.close_orders(&[order("m", id)]).pop().unwrap().unwrap());
+    step(&mut copies);
+    let dead_at = dead_at.into_iter().max().unwrap();
+    assert_eq!(dead_at, START.saturating_add(2 * SLOT + SKEW));
+    // One slot is over and its skew; one is not: what was extended is the only one to be found.
+    clock.set(START.saturating_add(SLOT + SKEW));
+    keeper.rotate(clock_of(&clock)).unwrap();
+    fs::copy(file("keys"), file("keys between")).unwrap();
+    let found = attack(&names(&copies), &file("keys between"), clock_of(&clock), &directory.0);
+    assert!(found.iter().all(|(party, _)| [17, 4711].contains(party)) && found.len() == 2);
+
+    // Dead: swept or not, from this very second on.
+    let mut key_files = Vec::new();
+    for (number, seconds) in [0, 1, SLOT, LIFE].into_iter().enumerate() {
+        clock.set(clock_of(&clock).max(dead_at).saturating_add(seconds));
+        keeper.rotate(clock_of(&clock)).unwrap();
+        step(&mut copies);
+        board.tick().unwrap();
+        step(&mut copies);
+        let path = file(&format!("keys {number}"));
+        fs::copy(file("keys"), &path).unwrap();
+        key_files.push((path, clock_of(&clock)));
+    }
+    store.rewrite().unwrap();
+    step(&mut copies);
+    let names = names(&copies);
+    assert!(names.len() >= bound.len(), "the copies do hold the rows");
+    for (path, stolen_at) in key_files {
+        assert_eq!(attack(&names, &path, stolen_at, &directory.0), HashSet::new());
+    }
+}
+
+fn clock_of(clock: &Arc<ManualClock>) -> Timestamp {
+    unjoin_core::Clock::now(clock)
+}

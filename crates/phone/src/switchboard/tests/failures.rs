@@ -1,0 +1,457 @@
+//! Crashes at every step, and others who get in between.
+
+use super::*;
+use std::thread;
+use unjoin_store::{Commit, Outcome, RowKey, StoreError};
+
+const ANN: u64 = 11;
+const BEN: u64 = 12;
+
+/// How a commit fails.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Failure {
+    /// Nothing is applied.
+    Before,
+    /// The first half of the call is applied.
+    Halfway,
+    /// Everything is applied and the answer is lost.
+    Lost,
+}
+
+const FAILURES: [Failure; 3] = [Failure::Before, Failure::Halfway, Failure::Lost];
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
+/// A store that fails one commit call, the one after so many others, or lets something else
+/// happen before a commit or a read.
+struct Flaky {
+    rows: MemoryStore,
+    plan: Mutex<Option<(usize, Failure)>>,
+    before_commit: Mutex<Option<(usize, Meanwhile)>>,
+    before_read: Mutex<Option<(usize, Meanwhile)>>,
+}
+
+impl Flaky {
+    fn new() -> Self {
+        let (plan, before_commit, before_read) = Default::default();
+        Self { rows: MemoryStore::new(), plan, before_commit, before_read }
+    }
+
+    fn fail(&self, after: usize, failure: Failure) {
+        *self.plan.lock().unwrap() = Some((after, failure));
+    }
+
+    /// Whether the planned failure has come; forgets it otherwise.
+    fn failed(&self) -> bool {
+        self.plan.lock().unwrap().take().is_none()
+    }
+}
+
+/// What is to happen now, if it is its turn.
+fn due(plan: &Mutex<Option<(usize, Meanwhile)>>) -> Option<Meanwhile> {
+    let mut plan = plan.lock().unwrap();
+    match plan.take() {
+        Some((0, call)) => Some(call),
+        Some((after, call)) => {
+            *plan = Some((after - 1, call));
+            None
+        }
+        None => None,
+    }
+}
+
+impl Store for Flaky {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        if let Some(call) = due(&self.before_read) {
+            call();
+        }
+        self.rows.read(keys)
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.rows.scan(bucket, prefix, after, limit)
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        if let Some(call) = due(&self.before_commit) {
+            call();
+        }
+        let mut plan = self.plan.lock().unwrap();
+        let applied = match *plan {
+            Some((0, Failure::Before)) => 0,
+            Some((0, Failure::Halfway)) => commits.len() / 2,
+            Some((0, Failure::Lost)) => commits.len(),
+            Some((after, failure)) => {
+                *plan = Some((after - 1, failure));
+                return self.rows.commit(commits);
+            }
+            None => return self.rows.commit(commits),
+        };
+        *plan = None;
+        self.rows.commit(&commits[..applied])?;
+        Err(StoreError::engine("the disk is gone"))
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.rows.rewrite()
+    }
+}
+
+fn flaky() -> Exchange<Flaky> {
+    let (store, clock) = (Arc::new(Flaky::new()), Arc::new(ManualClock::new(START)));
+    Exchange::with(store, clock, Arc::new(TestKeys::new()), pool(8))
+}
+
+/// Whom `caller` reaches over any number of the pool, and over which.
+fn all_reached<S: Store>(exchange: &Exchange<S>, caller: u64) -> Vec<(VirtualNumber, PhoneNumber)> {
+    let numbers = (0..SLICES * 8).map(|x| VirtualNumber::from_integer(86_700_000_000_000_000 + x).unwrap());
+    numbers.filter_map(|x| Some((x, exchange.reaches(caller, x)?))).collect()
+}
+
+/// The latest moment at which any index row in the store can be read.
+fn readable_until<S: Store>(store: &S) -> Timestamp {
+    let ends = dump(store).into_iter().filter(|(_, row)| row.key.starts_with(b"pi"));
+    let latest = ends.map(|(_, row)| rows::slot_end_of(&row.key).unwrap()).max();
+    latest.map_or(Timestamp::ZERO, |end| end.saturating_add(SKEW))
+}
+
+fn of() -> OrderRef {
+    order("m", "1")
+}
+
+fn binding(hub: u64, customer: u64, life: u64) -> Binding {
+    Binding::courier(of(), courier(hub), parties(hub, customer), START.saturating_add(life))
+}
+
+fn replacement(hub: u64, customer: u64, replaces: VirtualNumber) -> Replacement {
+    let (hub_name, parties) = (Hub::Courier(courier(hub)), parties(hub, customer));
+    Replacement { order: of(), hub: hub_name, parties, replaces }
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_bind_leaves_it_refused_or_whole_and_its_retry_binds() {
+    for failure in FAILURES {
+        for after in 0.. {
+            let exchange = flaky();
+            exchange.store.fail(after, failure);
+            let first = exchange.bind(binding(5, ANN, 2 * SLOT));
+            let failed = exchange.store.failed();
+            if failed {
+                assert_eq!(code(first), "switchboard.store");
+                let reached = all_reached(&exchange, ANN);
+                assert_eq!(reached.len(), usize::from((after, failure) == (2, Failure::Lost)));
+            }
+            // What closing would answer now covers the rows of the attempt.
+            let copy = MemoryStore::new();
+            for (bucket, row) in dump(&*exchange.store) {
+                copy.commit(&[Commit::new(bucket).put(row.key, row.value)]).unwrap();
+            }
+            let copy = Exchange::with(Arc::new(copy), exchange.clock.clone(), exchange.keys.clone(), pool(8));
+            assert!(copy.close(&of()) >= readable_until(&*copy.store));
+            let bound = exchange.again().bind(binding(5, ANN, 2 * SLOT)).unwrap();
+            assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
+            assert_eq!(all_reached(&exchange, 5), [(bound.number, phone(ANN))]);
+            assert_eq!(exchange.bind(binding(5, ANN, 2 * SLOT)).unwrap(), bound);
+            // Preparing, inserting, flipping: then no failure is left.
+            if !failed {
+                assert_eq!(after, 3);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_replacement_leaves_the_old_party_or_the_new_one() {
+    for failure in FAILURES {
+        for after in 0.. {
+            let exchange = flaky();
+            let old = exchange.bind(binding(5, ANN, SLOT)).unwrap();
+            exchange.store.fail(after, failure);
+            let first = exchange.replace(replacement(6, ANN, old.number));
+            let failed = exchange.store.failed();
+            if failed {
+                assert_eq!(code(first), "switchboard.store");
+                let flipped = (after, failure) == (2, Failure::Lost);
+                let reached = all_reached(&exchange, ANN);
+                assert_eq!(reached.len(), 1);
+                assert_eq!(reached[0].1, phone(if flipped { 6 } else { 5 }));
+                assert_eq!(all_reached(&exchange, 6).len(), usize::from(flipped));
+            }
+            let new = exchange.again().replace(replacement(6, ANN, old.number)).unwrap();
+            assert_eq!(all_reached(&exchange, ANN), [(new.number, phone(6))]);
+            assert_eq!(all_reached(&exchange, 5), []);
+            assert!(exchange.close(&of()) >= readable_until(&*exchange.store));
+            if !failed {
+                assert_eq!(after, 3);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_of_an_extension_leaves_the_old_end_or_the_new_one() {
+    let later = START.saturating_add(600 + 2 * SLOT);
+    let extension = Extension { order: of(), leg: Leg::Courier, parties: parties(5, ANN), not_after: later };
+    for failure in FAILURES {
+        for after in 0.. {
+            let exchange = flaky();
+            let bound = exchange.bind(binding(5, ANN, 600)).unwrap();
+            exchange.store.fail(after, failure);
+            let first = exchange.board.extend(&extension);
+            let failed = exchange.store.failed();
+            if failed {
+                assert_eq!(code(first), "switchboard.store");
+                let ends = exchange.courier(&of(), 5, ANN, 60).not_after;
+                assert_eq!(
+                    ends,
+                    if (after, failure) == (2, Failure::Lost) { later } else { bound.not_after }
+                );
+            }
+            assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
+            assert_eq!(exchange.board.extend(&extension).unwrap(), Bound { not_after: later, ..bound });
+            exchange.clock.set(later.saturating_sub(1));
+            assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
+            assert!(exchange.close(&of()) >= readable_until(&*exchange.store));
+            if !failed {
+                assert_eq!(after, 3);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_retry_with_a_corrected_phone_binds_that_and_the_wrong_one_never_rings() {
+    for after in 0..3 {
+        let exchange = flaky();
+        exchange.store.fail(after, Failure::Before);
+        assert_eq!(code(exchange.bind(binding(5, ANN, 600))), "switchboard.store");
+        let bound = exchange.bind(binding(5, BEN, 600)).unwrap();
+        assert_eq!(all_reached(&exchange, 5), [(bound.number, phone(BEN))]);
+        assert_eq!(all_reached(&exchange, ANN), []);
+        // The wrong one's retry, delayed.
+        assert_eq!(code(exchange.bind(binding(5, ANN, 600))), "switchboard.different_parties");
+    }
+}
+
+/// Lets `call` happen before the commit after `after` others of a bind, and gives its answer.
+fn bind_while(
+    exchange: &Exchange<Flaky>,
+    after: usize,
+    call: impl FnOnce(&Exchange<Flaky>) + Send + 'static,
+) -> Result<Bound, SwitchboardError> {
+    let other = exchange.again();
+    *exchange.store.before_commit.lock().unwrap() = Some((after, Box::new(move || call(&other))));
+    exchange.bind(binding(5, ANN, 600))
+}
+
+#[test]
+fn whoever_ends_an_order_or_cuts_a_merchant_off_wins_over_a_bind_under_way() {
+    for after in 0..3 {
+        let exchange = flaky();
+        let answer = bind_while(&exchange, after, |other| other.board.release(&of(), Leg::Courier).unwrap());
+        assert_eq!(code(answer), "switchboard.ended");
+        assert_eq!(all_reached(&exchange, ANN), []);
+
+        let exchange = flaky();
+        let answer = bind_while(&exchange, after, |other| {
+            other.close(&of());
+        });
+        assert_eq!(code(answer), "switchboard.order_closed");
+        assert_eq!(all_reached(&exchange, ANN), []);
+        assert!(exchange.close(&of()) >= readable_until(&*exchange.store));
+
+        let exchange = flaky();
+        let answer = bind_while(&exchange, after, |other| other.board.cut_off(&name("m")).unwrap());
+        assert_eq!(code(answer), "switchboard.cut_off");
+        assert_eq!(all_reached(&exchange, ANN), []);
+
+        // The end comes, or the keys are replaced: before the flip is decided, that decides it;
+        // afterwards the number is bound, and dead.
+        let exchange = flaky();
+        let answer = bind_while(&exchange, after, |other| other.clock.set(START.saturating_add(600)));
+        assert!(if after < 2 { code(answer) == "switchboard.end_passed" } else { answer.is_ok() });
+        assert_eq!(all_reached(&exchange, ANN), []);
+
+        let exchange = flaky();
+        let bound = bind_while(&exchange, after, |other| other.keys.recover()).unwrap();
+        let alive = [(bound.number, phone(5))];
+        assert_eq!(all_reached(&exchange, ANN), alive[usize::from(after == 2)..]);
+        let again = exchange.bind(binding(5, ANN, 600)).unwrap();
+        assert_eq!(again.number == bound.number, after < 2);
+        assert_eq!(all_reached(&exchange, ANN), [(again.number, phone(5))]);
+    }
+}
+
+#[test]
+fn of_two_binds_at_once_the_first_flip_wins_and_the_other_compares() {
+    for after in 0..3 {
+        let exchange = flaky();
+        let same = bind_while(&exchange, after, |other| {
+            other.bind(binding(5, ANN, 600)).unwrap();
+        });
+        assert_eq!(all_reached(&exchange, ANN), [(same.unwrap().number, phone(5))]);
+
+        let exchange = flaky();
+        let others = bind_while(&exchange, after, |other| {
+            other.bind(binding(5, BEN, 600)).unwrap();
+        });
+        assert_eq!(code(others), "switchboard.different_parties");
+        assert_eq!(all_reached(&exchange, ANN), []);
+        assert_eq!(all_reached(&exchange, BEN).len(), 1);
+    }
+}
+
+#[test]
+fn a_replacement_that_is_overtaken_by_another_leaves_one_of_them() {
+    for after in 0..3 {
+        let exchange = flaky();
+        let old = exchange.bind(binding(5, ANN, 600)).unwrap();
+        let other = exchange.again();
+        let meanwhile = move || {
+            other.replace(replacement(7, BEN, old.number)).unwrap();
+        };
+        *exchange.store.before_commit.lock().unwrap() = Some((after, Box::new(meanwhile)));
+        assert_eq!(code(exchange.replace(replacement(6, ANN, old.number))), "switchboard.superseded");
+        for gone in [5, 6, ANN] {
+            assert_eq!(all_reached(&exchange, gone), []);
+        }
+        assert_eq!(all_reached(&exchange, 7).len(), 1);
+    }
+}
+
+#[test]
+fn a_release_that_races_with_a_call_holds_from_its_return_on() {
+    let exchange = flaky();
+    let Bound { number, .. } = exchange.bind(binding(5, ANN, 600)).unwrap();
+    // Between the probes and the records.
+    let other = exchange.again();
+    let release = move || other.board.release(&of(), Leg::Courier).unwrap();
+    *exchange.store.before_read.lock().unwrap() = Some((1, Box::new(release)));
+    assert_eq!(exchange.reaches(ANN, number), None);
+}
+
+#[test]
+fn an_extension_that_races_with_a_release_revives_nothing() {
+    for after in 0..3 {
+        let exchange = flaky();
+        exchange.bind(binding(5, ANN, 600)).unwrap();
+        let other = exchange.again();
+        let release = move || other.board.release(&of(), Leg::Courier).unwrap();
+        *exchange.store.before_commit.lock().unwrap() = Some((after, Box::new(release)));
+        let not_after = START.saturating_add(2 * SLOT);
+        let extension = Extension { order: of(), leg: Leg::Courier, parties: parties(5, ANN), not_after };
+        assert_eq!(code(exchange.board.extend(&extension)), "switchboard.ended");
+        assert_eq!(all_reached(&exchange, ANN), []);
+    }
+}
+
+#[test]
+fn a_party_that_gets_a_number_meanwhile_does_not_get_it_twice() {
+    // Two couriers draw the same number for the same customer, one between the other's draw and
+    // its insertion.
+    for hub in 20..60 {
+        let (store, clock) = (Arc::new(Flaky::new()), Arc::new(ManualClock::new(START)));
+        let exchange = Exchange::with(store, clock, Arc::new(TestKeys::new()), pool(2));
+        let other = exchange.again();
+        let meanwhile = move || {
+            let of = order("m", "2");
+            let not_after = START.saturating_add(600);
+            other.bind(Binding::courier(of, courier(hub), parties(hub, ANN), not_after)).unwrap();
+        };
+        *exchange.store.before_commit.lock().unwrap() = Some((1, Box::new(meanwhile)));
+        let bound = exchange.bind(binding(5, ANN, 600)).unwrap();
+        let reached: Vec<PhoneNumber> = (0..SLICES * 2)
+            .filter_map(|x| exchange.reaches(ANN, VirtualNumber::from_integer(86_700_000_000_000_000 + x)?))
+            .collect();
+        assert_eq!(reached.len(), 2);
+        assert_eq!(exchange.reaches(ANN, bound.number), Some(phone(5)));
+    }
+}
+
+#[test]
+fn threads_on_one_order_agree_on_its_number() {
+    let exchange = Exchange::new();
+    let instances = [exchange.again(), exchange.again()];
+    let answers: Vec<Result<Bound, SwitchboardError>> = thread::scope(|threads| {
+        let bind = |number: u64| {
+            let instance = &instances[number as usize % 2];
+            threads.spawn(move || instance.bind(binding(5, ANN + number % 3, 600)))
+        };
+        let binding: Vec<_> = (0..12).map(bind).collect();
+        binding.into_iter().map(|answer| answer.join().unwrap()).collect()
+    });
+    let bound: Vec<Bound> = answers.iter().filter_map(|answer| answer.as_ref().ok().copied()).collect();
+    assert_eq!(bound.len(), 4, "all of those with the parties that won");
+    assert!(bound.iter().all(|other| *other == bound[0]));
+    let others: Vec<_> = answers.into_iter().filter_map(Result::err).map(|error| error.code()).collect();
+    assert_eq!(others, ["switchboard.different_parties"; 8]);
+}
+
+#[test]
+fn a_cut_off_that_races_with_many_binds_leaves_none_of_before() {
+    for round in 0..5 {
+        let exchange = Exchange::new();
+        let not_after = START.saturating_add(600);
+        let bind = |number: u64| {
+            let of = order("m", &format!("{round} {number}"));
+            exchange.board.bind(Binding::courier(of, courier(5), parties(5, 100 + number), not_after))
+        };
+        let early: Vec<_> = (0..20).map(|number| bind(number).wait().unwrap()).collect();
+        let pending: Vec<_> = (20..120).map(bind).collect();
+        let instance = exchange.again();
+        thread::scope(|threads| {
+            threads.spawn(|| instance.board.cut_off(&name("m")).unwrap()).join().unwrap()
+        });
+        for (number, bound) in (0..).zip(early) {
+            assert_eq!(exchange.reaches(100 + number, bound.number), None);
+        }
+        let mut late = Vec::new();
+        for (number, pending) in (20..).zip(pending) {
+            match pending.wait() {
+                // Made just before the cut, and dead; or looked at after it, and live.
+                Ok(bound) => late.push((number, bound.number)),
+                Err(error) => assert_eq!(error.code(), "switchboard.cut_off"),
+            }
+        }
+        exchange.board.cut_off(&name("m")).unwrap();
+        for (number, x) in late {
+            assert_eq!(exchange.reaches(100 + number, x), None);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_row_stops_its_own_decisions_and_no_neighbours() {
+    let exchange = Exchange::new();
+    let damage = |at: &RowKey| {
+        let at = at.clone();
+        exchange.store.commit(&[Commit::new(at.bucket).put(at.key, b"\x01damaged".to_vec())]).unwrap();
+    };
+    damage(rows::hub_key(&exchange.pool.hub_tag(&courier(5))).at());
+    damage(OrderId::of(&order("m", "2")).order_key().at());
+    let bind = |id: &str, hub: u64| {
+        let not_after = START.saturating_add(600);
+        let binding = Binding::courier(order("m", id), courier(hub), parties(hub, ANN), not_after);
+        exchange.board.bind(binding)
+    };
+    // All at once, so that they share batches.
+    let pending = [bind("1", 5), bind("2", 6), bind("3", 7), bind("4", 5), bind("5", 8)];
+    let answers = pending.map(|pending| pending.wait().map_err(|error| error.code()));
+    for damaged in [0, 1, 3] {
+        let expected = ["switchboard.store_corrupt", "switchboard.store"];
+        assert!(expected.contains(&answers[damaged].unwrap_err()));
+    }
+    for (at, hub) in [(2, 7), (4, 8)] {
+        assert_eq!(exchange.reaches(ANN, answers[at].unwrap().number), Some(phone(hub)));
+    }
+    assert_eq!(code(exchange.board.release(&order("m", "2"), Leg::Courier)), "switchboard.store_corrupt");
+}

@@ -1,0 +1,223 @@
+//! The one commit path: a decision reads rows, and writes what follows from them, in one commit
+//! whose preconditions are exactly the rows that were read.
+//!
+//! ```
+//! use unjoin_store::{Bucket, Key, MemoryStore, Present, StoreError, decide};
+//! let store = MemoryStore::new();
+//! let spent: Key<Present> = Key::new(Bucket::of(b"merchant 17"), b"serial".to_vec());
+//! let spend = || {
+//!     decide(&store, spent.clone(), |row, change| match row {
+//!         Some(Present) => Ok::<_, StoreError>("spent before"),
+//!         None => {
+//!             change.put(&spent, &Present);
+//!             Ok("spent now")
+//!         }
+//!     })
+//! };
+//! assert_eq!(spend()?, "spent now");
+//! assert_eq!(spend()?, "spent before");
+//! # Ok::<(), StoreError>(())
+//! ```
+
+use super::{Bucket, Commit, Key, Outcome, Reads, Record, RowKey, Store, StoreError, Write};
+use core::fmt;
+
+/// How often one decision may find that a row changed under it before the caller is told.
+/// Each round decides at least one of the decisions that contend for a row.
+const ROUNDS: usize = 256;
+
+/// What a decision writes. All of its rows lie in the bucket of the rows that it read.
+pub struct Change {
+    bucket: Bucket,
+    writes: Vec<Write>,
+    guards: Option<Vec<RowKey>>,
+    is_misplaced: bool,
+}
+
+impl Change {
+    /// Inserts or replaces a row.
+    pub fn put<R: Record>(&mut self, key: &Key<R>, row: &R) {
+        self.write(key, Write::Put(key.bytes().to_vec(), row.to_value()));
+    }
+
+    /// Deletes a row; nothing happens if it is not there.
+    pub fn delete<R>(&mut self, key: &Key<R>) {
+        self.write(key, Write::Delete(key.bytes().to_vec()));
+    }
+
+    /// The opt-out: of the rows that were read, only those named here are preconditions. For
+    /// decisions in which one row changes whenever any of the others does.
+    pub fn guarded_by<R>(&mut self, key: &Key<R>) {
+        self.guards.get_or_insert_default().push(key.at().clone());
+    }
+
+    /// The bucket of the rows that were read, in which all that is written lies.
+    pub fn bucket(&self) -> Bucket {
+        self.bucket
+    }
+
+    /// How many rows are written so far.
+    pub fn writes(&self) -> usize {
+        self.writes.len()
+    }
+
+    fn write<R>(&mut self, key: &Key<R>, write: Write) {
+        self.is_misplaced |= key.bucket() != self.bucket;
+        self.writes.push(write);
+    }
+
+    /// The commit, if anything is written. What one decision got wrong refuses that one alone.
+    fn into_commit(self, keys: &[RowKey], read: &[Option<Vec<u8>>]) -> Result<Option<Commit>, StoreError> {
+        if self.is_misplaced || keys.iter().any(|key| key.bucket != self.bucket) {
+            return Err(StoreError::Decision("rows of two buckets"));
+        }
+        if !self.guards.iter().flatten().all(|guard| keys.contains(guard)) {
+            return Err(StoreError::Decision("a guard that was not read"));
+        }
+        if self.writes.is_empty() {
+            return Ok(None);
+        }
+        if keys.is_empty() {
+            return Err(StoreError::Decision("rows to write and none that was read"));
+        }
+        let is_guard = |key: &RowKey| self.guards.as_ref().is_none_or(|guards| guards.contains(key));
+        let mut commit = Commit::new(self.bucket);
+        for (key, value) in keys.iter().zip(read).filter(|(key, _)| is_guard(key)) {
+            commit = commit.expect(&key.key, value.as_deref());
+        }
+        commit.writes = self.writes;
+        commit.check_lengths()?;
+        Ok(Some(commit))
+    }
+}
+
+/// Prints no row.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change").field("writes", &self.writes.len()).finish_non_exhaustive()
+    }
+}
+
+type Decide<'a, A, E> = dyn FnMut(&[Option<Vec<u8>>], &mut Change) -> Result<A, E> + 'a;
+
+/// A decision that is to be taken: the rows it reads, and what follows from them.
+pub struct Decision<'a, A, E> {
+    keys: Vec<RowKey>,
+    decide: Box<Decide<'a, A, E>>,
+}
+
+impl<'a, A, E: From<StoreError>> Decision<'a, A, E> {
+    /// `decide` is given what the rows hold. What it writes is committed only if all of them are
+    /// still as they were read; otherwise it is called again with fresh rows, so it must keep
+    /// nothing of an earlier call. Its answer holds once the change is durable; if it writes
+    /// nothing, at once. An error writes nothing.
+    pub fn new<R: Reads + 'a>(
+        reads: R,
+        mut decide: impl FnMut(R::Rows, &mut Change) -> Result<A, E> + 'a,
+    ) -> Self {
+        let mut keys = Vec::new();
+        reads.append_to(&mut keys);
+        let decide = move |values: &[Option<Vec<u8>>], change: &mut Change| {
+            decide(reads.decode(&mut values.iter())?, change)
+        };
+        Self { keys, decide: Box::new(decide) }
+    }
+}
+
+/// Takes all decisions with one read and one commit a round: those that share a round share its
+/// durable write. What was refused before stays refused. A failed store fails those that were
+/// still open; the answers of the others stand.
+///
+/// Of the decisions that write one row, each round takes one: at most 256 of them fit into a call,
+/// and those beyond are [`StoreError::Contended`].
+pub fn decide_all<S: Store + ?Sized, A, E: From<StoreError>>(
+    store: &S,
+    decisions: Vec<Result<Decision<'_, A, E>, E>>,
+) -> Vec<Result<A, E>> {
+    let mut slots: Vec<Slot<'_, A, E>> = decisions
+        .into_iter()
+        .map(|decision| match decision {
+            Ok(decision) => Slot::Open(decision),
+            Err(error) => Slot::Taken(Err(error)),
+        })
+        .collect();
+    for _ in 0..ROUNDS {
+        if slots.iter().all(|slot| matches!(slot, Slot::Taken(_))) {
+            break;
+        }
+        if let Err(failure) = round(store, &mut slots) {
+            return slots.into_iter().map(|slot| slot.or(&failure)).collect();
+        }
+    }
+    slots.into_iter().map(|slot| slot.or(&StoreError::Contended)).collect()
+}
+
+/// Takes one decision: see [`Decision::new`].
+///
+/// # Errors
+/// The decision's own, or the store's.
+pub fn decide<S: Store + ?Sized, R: Reads, A, E: From<StoreError>>(
+    store: &S,
+    reads: R,
+    decide: impl FnMut(R::Rows, &mut Change) -> Result<A, E>,
+) -> Result<A, E> {
+    let answers = decide_all(store, vec![Ok(Decision::new(reads, decide))]);
+    answers.into_iter().next().unwrap_or_else(|| Err(StoreError::Contended.into()))
+}
+
+enum Slot<'a, A, E> {
+    Open(Decision<'a, A, E>),
+    Taken(Result<A, E>),
+}
+
+impl<A, E: From<StoreError>> Slot<'_, A, E> {
+    fn or(self, failure: &StoreError) -> Result<A, E> {
+        match self {
+            Self::Open(_) => Err(failure.clone().into()),
+            Self::Taken(answer) => answer,
+        }
+    }
+}
+
+fn round<S: Store + ?Sized, A, E: From<StoreError>>(
+    store: &S,
+    slots: &mut [Slot<'_, A, E>],
+) -> Result<(), StoreError> {
+    let open = slots.iter().filter_map(|slot| match slot {
+        Slot::Open(decision) => Some(&decision.keys),
+        Slot::Taken(_) => None,
+    });
+    let keys: Vec<RowKey> = open.flatten().cloned().collect();
+    let rows = store.read(&keys)?;
+    let mut rest = rows.as_slice();
+    let (mut commits, mut pending) = (Vec::new(), Vec::new());
+    for slot in slots {
+        let Slot::Open(decision) = slot else { continue };
+        let Some((own, tail)) = rest.split_at_checked(decision.keys.len()) else {
+            return Err(StoreError::Corrupt("read"));
+        };
+        rest = tail;
+        // What reads nothing has no bucket, and may write nothing.
+        let bucket = decision.keys.first().map_or(Bucket::of(b""), |first| first.bucket);
+        let mut change = Change { bucket, writes: Vec::new(), guards: None, is_misplaced: false };
+        let decided = (decision.decide)(own, &mut change)
+            .and_then(|answer| Ok((change.into_commit(&decision.keys, own)?, answer)));
+        match decided {
+            Ok((None, answer)) => *slot = Slot::Taken(Ok(answer)),
+            Ok((Some(commit), answer)) => {
+                commits.push(commit);
+                pending.push((slot, answer));
+            }
+            Err(error) => *slot = Slot::Taken(Err(error)),
+        }
+    }
+    if commits.is_empty() {
+        return Ok(());
+    }
+    for (outcome, (slot, answer)) in store.commit(&commits)?.into_iter().zip(pending) {
+        if outcome == Outcome::Committed {
+            *slot = Slot::Taken(Ok(answer));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,381 @@
+//! Where decisions are kept: a small trait that any engine can serve.
+//!
+//! Rows live in [`Bucket`]s, one of a fixed number. A decision is one [`Commit`]:
+//! preconditions and writes within one bucket, atomic by itself and independent of its
+//! neighbours in a call; [`Store::commit`] returns when all of them are durable, which is
+//! group commit for free. An engine runs no closure, and nothing relies on an absent *range*.
+//!
+//! **Rows have types.** A [`Key`] says which [`Record`] lies at it. [`decide`] reads rows and
+//! commits what follows from them; every row that was read is a precondition, and if one has
+//! changed meanwhile the decision is taken again.
+//!
+//! **Versions are content.** A row's [`Version`] is a digest of its value: no counter and
+//! no time is kept with a row, so nothing tells in which order rows were written, and a
+//! caller knows the version that its own write will have. Two equal values are the same
+//! state to every decision, so an "ABA" change between a read and a commit is harmless.
+//!
+//! **A commit's effect is its idempotency key.** A commit may have succeeded unseen (a lost
+//! answer). Every decision of this crate writes a row under a key that the request itself
+//! determines (an order, a serial, an account) and first reads that row: asked again, it
+//! finds its own effect and gives the same answer. Stored commit identifiers would be a
+//! second record of every arrival, to be pruned by time; this needs none.
+//!
+//! **Physical order.** [`Store::rewrite`] writes every row again in key order and deletes what
+//! was there before, so that after a publication boundary the engine's own files or tables
+//! do not tell in which order rows arrived either.
+//!
+//! **Engines.** [`MemoryStore`] for tests and simulations and `RedbStore` (feature `redb`) for
+//! one file owned by one process, and `postgres::PostgresStore` (feature `postgres`) for a server
+//! that many processes share. An engine of your own implements [`Store`] and passes
+//! [`contract`].
+//!
+//! ```
+//! use unjoin_store::{Bucket, Commit, MemoryStore, Outcome, RowKey, Store};
+//! let store = MemoryStore::new();
+//! let bucket = Bucket::of(b"merchant 17");
+//! let take = Commit::new(bucket).expect(b"serial", None).put(b"serial".to_vec(), b"spent".to_vec());
+//! assert_eq!(store.commit(&[take.clone()])?, [Outcome::Committed]);
+//! // Asked again, it conflicts and changes nothing: the caller finds its own effect.
+//! assert_eq!(store.commit(&[take])?, [Outcome::Conflict(b"serial".to_vec())]);
+//! let row = RowKey { bucket, key: b"serial".to_vec() };
+//! assert_eq!(store.read(&[row])?, [Some(b"spent".to_vec())]);
+//! # Ok::<(), unjoin_store::StoreError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+pub mod contract;
+mod debug;
+mod decision;
+mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[doc(hidden)]
+pub mod queue;
+mod record;
+#[cfg(feature = "redb")]
+mod redb;
+#[cfg(test)]
+mod tests;
+
+pub use self::decision::{Change, Decision, decide, decide_all};
+pub use self::memory::MemoryStore;
+pub use self::queue::{Pending, QueueConfig, QueueError};
+pub use self::record::{Found, Key, MessageRow, Pages, Present, Reads, Record, read};
+#[cfg(feature = "redb")]
+pub use self::redb::RedbStore;
+
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use unjoin_core::describe_errors;
+
+/// The number of buckets; fixed for the life of a store.
+pub const BUCKETS: u16 = 256;
+/// The longest key, in bytes.
+pub const MAX_KEY: usize = 256;
+/// The longest value, in bytes.
+pub const MAX_VALUE: usize = 1 << 20;
+
+/// The stored layout's number; an engine refuses to open any other.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A partition: what shares a bucket can change in one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket(u16);
+
+impl Bucket {
+    /// The bucket of everything that belongs to `owner` (a merchant, an account, a key).
+    pub fn of(owner: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(owner).into();
+        let [low, high, ..] = digest;
+        Self(u16::from_le_bytes([low, high]) % BUCKETS)
+    }
+
+    /// Every bucket, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..BUCKETS).map(Self)
+    }
+
+    /// Its number, below [`BUCKETS`].
+    pub fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// One row's address.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowKey {
+    /// The partition it lies in.
+    pub bucket: Bucket,
+    /// At most [`MAX_KEY`] bytes.
+    pub key: Vec<u8>,
+}
+
+/// A row that a scan found.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The key within its bucket.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// What a row held: the first 16 bytes of SHA-256 of its value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version([u8; 16]);
+
+impl Version {
+    /// The version of a row that holds `value`.
+    pub fn of(value: &[u8]) -> Self {
+        let mut version = [0; 16];
+        for (kept, byte) in version.iter_mut().zip(Sha256::digest(value)) {
+            *kept = byte;
+        }
+        Self(version)
+    }
+}
+
+/// What must hold for a commit to be applied.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// No row has this key.
+    Absent(Vec<u8>),
+    /// The row is there and holds the value of this version.
+    At(Vec<u8>, Version),
+}
+
+impl Precondition {
+    /// The key it is on.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Absent(key) | Self::At(key, _) => key,
+        }
+    }
+
+    /// Whether it holds, given what the row at its key holds (`None`: no such row).
+    pub fn holds(&self, row: Option<&[u8]>) -> bool {
+        match (self, row) {
+            (Self::Absent(_), None) => true,
+            (Self::At(_, version), Some(value)) => *version == Version::of(value),
+            _ => false,
+        }
+    }
+}
+
+/// A change of one row.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Inserts or replaces a row.
+    Put(Vec<u8>, Vec<u8>),
+    /// Deletes a row; nothing happens if it is not there.
+    Delete(Vec<u8>),
+}
+
+impl Write {
+    /// The key of the row it changes.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
+/// One decision: all of it or nothing. Its writes apply in order: of two on one key the later
+/// counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition that all its keys lie in.
+    pub bucket: Bucket,
+    /// What must hold.
+    pub preconditions: Vec<Precondition>,
+    /// What changes.
+    pub writes: Vec<Write>,
+}
+
+impl Commit {
+    /// An empty decision in `bucket`.
+    pub fn new(bucket: Bucket) -> Self {
+        Self { bucket, preconditions: Vec::new(), writes: Vec::new() }
+    }
+
+    /// Applies only if the row is as it was read: `None` for absent.
+    #[must_use]
+    pub fn expect(mut self, key: &[u8], read: Option<&[u8]>) -> Self {
+        self.preconditions.push(match read {
+            None => Precondition::Absent(key.to_vec()),
+            Some(value) => Precondition::At(key.to_vec(), Version::of(value)),
+        });
+        self
+    }
+
+    /// Inserts or replaces a row.
+    #[must_use]
+    pub fn put(mut self, key: Vec<u8>, value: Vec<u8>) -> Self {
+        self.writes.push(Write::Put(key, value));
+        self
+    }
+
+    /// Deletes a row.
+    #[must_use]
+    pub fn delete(mut self, key: Vec<u8>) -> Self {
+        self.writes.push(Write::Delete(key));
+        self
+    }
+
+    /// Whether every key and value keeps to [`MAX_KEY`] and [`MAX_VALUE`]; engines ask before
+    /// they apply anything of a call.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`].
+    pub fn check_lengths(&self) -> Result<(), StoreError> {
+        let keys = self.preconditions.iter().map(Precondition::key).chain(self.writes.iter().map(Write::key));
+        let values = self.writes.iter().filter_map(|write| match write {
+            Write::Put(_, value) => Some(value),
+            Write::Delete(_) => None,
+        });
+        if keys.into_iter().any(|key| key.len() > MAX_KEY) || values.into_iter().any(|v| v.len() > MAX_VALUE)
+        {
+            return Err(StoreError::TooLong);
+        }
+        Ok(())
+    }
+}
+
+/// What became of one commit.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Applied and durable.
+    Committed,
+    /// Not applied: the first precondition, in order, that did not hold is on this key.
+    Conflict(Vec<u8>),
+}
+
+/// An engine.
+///
+/// All methods may block on I/O and may be called from any thread. What is promised here is
+/// checked by [`contract`].
+pub trait Store: Send + Sync + 'static {
+    /// The rows at `keys`, in order. Linearizable row by row: a commit that has returned is
+    /// seen. Rows of different keys need not come from one instant. A key that is too long to
+    /// be stored is absent.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] when the engine or its disk failed.
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// At most `limit` rows of `bucket` whose keys begin with `prefix`, in key order, after
+    /// `after` if given (exclusive). `after` need not be a stored key nor begin with `prefix`.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] when the engine or its disk failed.
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError>;
+
+    /// Applies `commits` in order, each atomic by itself, and returns when all are durable: one
+    /// outcome for each, in order. Each sees what its predecessors in the call left; a conflict
+    /// skips that commit only.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] when any key or value of any commit is too long; nothing was
+    /// applied then. After any other error any subset that respects each commit's atomicity may have been
+    /// applied: ask again, the decision finds what it did.
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Writes every row again in key order and deletes the old file or table, so that what
+    /// lies on the disk is a function of the rows alone. No row changes; other calls may wait
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]; every row is still there, but their order may still show.
+    fn rewrite(&self) -> Result<(), StoreError>;
+}
+
+/// Why an engine did not answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The engine or its disk failed. The next call begins afresh, and may succeed.
+    Engine(Arc<dyn std::error::Error + Send + Sync>),
+    /// The store was written by another version of the layout.
+    Schema {
+        /// What the store says.
+        found: u32,
+        /// What this build reads and writes.
+        expected: u32,
+    },
+    /// The engine or its disk failed, and this store serves nothing any more.
+    Closed(Arc<dyn std::error::Error + Send + Sync>),
+    /// Another process has the store open.
+    InUse,
+    /// A key or a value is longer than the named limit.
+    TooLong,
+    /// A row does not decode: the store was changed by something else.
+    Corrupt(&'static str),
+    /// Other writers changed the same rows again and again.
+    Contended,
+    /// A decision is not one: what it names does not lie together. A bug of the caller.
+    Decision(&'static str),
+}
+
+impl StoreError {
+    /// [`StoreError::Engine`].
+    pub fn engine(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Engine(source.into().into())
+    }
+
+    /// [`StoreError::Closed`].
+    pub fn closed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Closed(source.into().into())
+    }
+
+    /// Whether a service's tick ends here, since the store as a whole does not serve now. Any other
+    /// error is of single rows: an operator's, and no reason to hold up the rest.
+    pub fn ends_the_tick(&self) -> bool {
+        self.is_retryable() || matches!(self, Self::Closed(_))
+    }
+}
+
+describe_errors!(StoreError {
+    Self::Engine(source) => "store.engine", Operator, true,
+        "the store failed ({source}); nothing was decided that a retry would not find";
+    Self::Closed(source) => "store.closed", Operator, false,
+        "the store failed ({source}) and serves nothing until it is opened again: restart the service";
+    Self::Schema { found, expected } => "store.schema", Operator, false,
+        "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
+    Self::InUse => "store.in_use", Operator, true,
+        "another process has the store open: one process at a time owns its file";
+    Self::TooLong => "store.too_long", Host, false,
+        "a key may have {MAX_KEY} bytes and a value {MAX_VALUE}";
+    Self::Corrupt(what) => "store.corrupt", Operator, false,
+        "a stored {what} does not decode: restore from a backup and look for foreign writers";
+    Self::Contended => "store.contended", Host, true, "too many writers changed the same rows: try again";
+    Self::Decision(what) => "store.decision", Host, false,
+        "a decision names {what}: this is a bug";
+});
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        (**self).read(keys)
+    }
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        (**self).scan(bucket, prefix, after, limit)
+    }
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        (**self).commit(commits)
+    }
+    fn rewrite(&self) -> Result<(), StoreError> {
+        (**self).rewrite()
+    }
+}

@@ -1,0 +1,194 @@
+//! What goes wrong between the store and its server, without anything of a row.
+
+use crate::StoreError;
+use std::error::Error as _;
+use tokio_postgres::error::SqlState;
+use unjoin_core::describe_errors;
+
+/// Why the server did not serve: the source of a [`StoreError::Engine`].
+///
+/// A server's own messages may quote keys and values; only its five-character condition code
+/// (SQLSTATE) is taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PostgresError {
+    /// A setting of the configuration does not hold; which.
+    Config(&'static str),
+    /// No host of the connection string accepts a connection.
+    Unreachable,
+    /// The server refuses the user, the password or the database: its condition code.
+    Credentials(String),
+    /// TLS was asked for and cannot be had, or failed.
+    Tls,
+    /// All servers that answer serve reads only.
+    ReadOnly,
+    /// No connection of the pool became free in time.
+    PoolExhausted,
+    /// The server has no connection left for this user.
+    TooManyConnections,
+    /// A statement or its answer took longer than it may.
+    Timeout,
+    /// The connection ended before anything was committed.
+    Disconnected,
+    /// The connection ended, or the server failed, after COMMIT had been sent.
+    CommitUnknown,
+    /// The server's disk, or another resource of it, is exhausted: its condition code.
+    Resources(String),
+    /// The role lacks a right: its condition code.
+    Permission(String),
+    /// What was asked for in one call does not fit into one message to the server.
+    TooLarge,
+    /// A thread of the store could not be started, or it has ended.
+    Stopped,
+    /// Anything else that the server says: its condition code.
+    Server(String),
+    /// Anything else that the connection says.
+    Protocol,
+    /// Serialization failures, deadlocks or insertions of others, again and again.
+    Contended,
+}
+
+describe_errors!(PostgresError {
+    Self::Config(what) => "postgres.config", Operator, false,
+        "the store's configuration is wrong: {what}";
+    Self::Unreachable => "postgres.unreachable", Operator, true,
+        "no server answers: check the hosts and ports of the connection string, and that the server runs";
+    Self::Credentials(code) => "postgres.credentials", Operator, false,
+        "the server refuses the user, the password or the database ({code}): correct the connection string or \
+         pg_hba.conf; if that asks for TLS or a certificate, open the store with a connector that has it";
+    Self::Tls => "postgres.tls", Operator, false,
+        "TLS was asked for and did not come about: open the store with a connector, check the authority and the host \
+         name that it expects against the server's certificate, and that the server has TLS switched on";
+    Self::ReadOnly => "postgres.read_only", Operator, true,
+        "every server that answers is read-only: promote a standby, or name the primary's host too";
+    Self::PoolExhausted => "postgres.pool", Operator, true,
+        "no connection became free in time: allow more connections, or fewer callers";
+    Self::TooManyConnections => "postgres.connections", Operator, true,
+        "the server has no connection left: raise max_connections or lower the pools' sizes";
+    Self::Timeout => "postgres.timeout", Operator, true,
+        "the server took too long: look for its load, for locks, or for a rewrite that runs";
+    Self::Disconnected => "postgres.disconnected", Operator, true,
+        "the connection was lost before anything was committed: try again";
+    Self::CommitUnknown => "postgres.commit_unknown", Operator, true,
+        "the connection was lost while committing: try again, the decision finds what it did";
+    Self::Resources(code) => "postgres.resources", Operator, true,
+        "the server lacks disk, memory or another resource ({code}): give it some";
+    Self::Permission(code) => "postgres.permission", Operator, false,
+        "the role lacks a right ({code}): it must own the store's schema, or be allowed to create it";
+    Self::TooLarge => "postgres.too_large", Host, false,
+        "one decision is too large for one message to the server: make it smaller";
+    Self::Stopped => "postgres.stopped", Operator, false,
+        "the store's thread is gone: restart the service";
+    Self::Server(code) => "postgres.server", Operator, true,
+        "the server failed ({code}): look it up among the SQLSTATE codes, and in the server's log";
+    Self::Protocol => "postgres.protocol", Operator, true,
+        "the server's answer was not understood: is it PostgreSQL?";
+    Self::Contended => "postgres.contended", Operator, true,
+        "other transactions touched the same rows again and again: try again";
+});
+
+/// What a step of a transaction ended with.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing was applied, and the same again may succeed at once.
+    Again,
+    /// Nothing was applied; the connection is gone, or of no use.
+    Disconnected(PostgresError),
+    /// Told to the caller.
+    Final(StoreError),
+}
+
+impl From<PostgresError> for StoreError {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Contended => Self::Contended,
+            PostgresError::Stopped => Self::closed(error),
+            error => Self::engine(error),
+        }
+    }
+}
+
+impl From<PostgresError> for Failure {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Disconnected | PostgresError::ReadOnly => Self::Disconnected(error),
+            PostgresError::Contended => Self::Again,
+            error => Self::Final(error.into()),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        told(&error).into()
+    }
+}
+
+impl From<tokio_postgres::Error> for PostgresError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        told(&error)
+    }
+}
+
+fn told(error: &tokio_postgres::Error) -> PostgresError {
+    match error.code() {
+        Some(code) => of_code(code),
+        // Neither the kinds of these errors nor their causes are public; their words are stable
+        // enough to tell a message that is too long from a connection that broke.
+        None if error.is_closed() => PostgresError::Disconnected,
+        None => match error.source() {
+            Some(cause) if cause.is::<std::io::Error>() => match error.to_string() {
+                words if words.starts_with("error encoding") => PostgresError::TooLarge,
+                _ => PostgresError::Disconnected,
+            },
+            _ if error.to_string().starts_with("error serializing") => PostgresError::TooLarge,
+            _ => PostgresError::Protocol,
+        },
+    }
+}
+
+fn of_code(code: &SqlState) -> PostgresError {
+    match *code {
+        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => PostgresError::Contended,
+        SqlState::QUERY_CANCELED
+        | SqlState::LOCK_NOT_AVAILABLE
+        | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => PostgresError::Timeout,
+        SqlState::READ_ONLY_SQL_TRANSACTION => PostgresError::ReadOnly,
+        SqlState::TOO_MANY_CONNECTIONS => PostgresError::TooManyConnections,
+        SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN
+        | SqlState::CANNOT_CONNECT_NOW
+        | SqlState::DATABASE_DROPPED => PostgresError::Disconnected,
+        SqlState::PROGRAM_LIMIT_EXCEEDED => PostgresError::TooLarge,
+        SqlState::INSUFFICIENT_PRIVILEGE => PostgresError::Permission(code.code().to_owned()),
+        SqlState::UNDEFINED_DATABASE => PostgresError::Credentials(code.code().to_owned()),
+        _ => match code.code().get(..2) {
+            Some("08") => PostgresError::Disconnected,
+            Some("28") => PostgresError::Credentials(code.code().to_owned()),
+            Some("53") => PostgresError::Resources(code.code().to_owned()),
+            _ => PostgresError::Server(code.code().to_owned()),
+        },
+    }
+}
+
+/// Why connecting failed: the causes lie deeper there.
+pub(super) fn connecting(error: &tokio_postgres::Error) -> PostgresError {
+    if let Some(code) = error.code() {
+        return match of_code(code) {
+            PostgresError::Disconnected => PostgresError::Unreachable,
+            other => other,
+        };
+    }
+    let words = error.to_string();
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    if cause.contains("does not allow writes") {
+        return PostgresError::ReadOnly;
+    }
+    if words.contains("TLS") {
+        return PostgresError::Tls;
+    }
+    if words.starts_with("authentication") || words.starts_with("invalid configuration") {
+        return PostgresError::Credentials("28000".to_owned());
+    }
+    PostgresError::Unreachable
+}

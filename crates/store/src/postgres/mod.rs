@@ -1,0 +1,300 @@
+//! The shared engine: many processes on one PostgreSQL, through the `tokio-postgres` crate.
+//!
+//! ```text
+//! table meta:  name text primary key, value int4        ('schema', SCHEMA_VERSION)
+//! table rows:  bucket int2, key bytea, value bytea      primary key (bucket, key)
+//! ```
+//!
+//! How a commit works, and why it is right, is told in the manual's chapter
+//! [`postgres`](crate::manual::postgres).
+
+mod commit;
+mod error;
+mod plan;
+mod pool;
+mod schema;
+mod statements;
+
+pub use self::error::PostgresError;
+pub use tokio_postgres;
+
+use self::commit::Transaction;
+use self::error::Failure;
+use self::plan::{keys_of_rows, transactions};
+use self::pool::{Connection, Pool, Request, Shared};
+use self::statements::{Answer, pipelined};
+use super::{Bucket, Commit, MAX_KEY, Outcome, Row, RowKey, Store, StoreError};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{NoTls, Socket};
+
+/// The isolation level of commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// READ COMMITTED: the locks that a commit takes make it serializable.
+    ReadCommitted,
+    /// SERIALIZABLE: for servers that must have it; the same locks, and more begins again.
+    Serializable,
+}
+
+/// Where the server is, and how it is used.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// A connection string in libpq's form: `host=... user=... password=... dbname=...`, or a
+    /// `postgresql://` URL. Several hosts may stand in it; the first that accepts writes is used.
+    /// It may hold a password, and is never printed.
+    pub connection: String,
+    /// The schema of the store's tables, made if it is not there. Two stores need two: issuer and
+    /// desk best have two databases and two roles.
+    pub schema: String,
+    /// The most connections; a transaction needs one for its duration.
+    pub connections: usize,
+    /// The isolation level of commits.
+    pub isolation: Isolation,
+    /// A transaction for each bucket of a call, at the same time, instead of one for all: for a
+    /// table that is distributed by bucket, where a transaction over two shards costs more than two.
+    pub one_bucket_each: bool,
+    /// The most that one statement may take on the server, waiting for locks included.
+    pub statement_timeout: Duration,
+    /// The most that writing all rows anew may take; statements of others wait meanwhile, within
+    /// their own limit.
+    pub rewrite_timeout: Duration,
+    /// The most that a call waits for a connection to become free.
+    pub pool_timeout: Duration,
+}
+
+impl PostgresConfig {
+    /// This server; schema `unjoin`, 8 connections, READ COMMITTED, 30 s for a statement, an hour
+    /// for a rewrite, 10 s for a connection.
+    pub fn new(connection: impl Into<String>) -> Self {
+        Self {
+            connection: connection.into(),
+            schema: "unjoin".to_owned(),
+            connections: 8,
+            isolation: Isolation::ReadCommitted,
+            one_bucket_each: false,
+            statement_timeout: Duration::from_secs(30),
+            rewrite_timeout: Duration::from_secs(3600),
+            pool_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Prints no connection string: it may hold a password.
+impl fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresConfig")
+            .field("schema", &self.schema)
+            .field("connections", &self.connections)
+            .field("isolation", &self.isolation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A store on a PostgreSQL server, shared by any number of processes.
+///
+/// [`commit`](Store::commit) returns after the server has made the transaction durable, on its
+/// synchronous standbys too, if it has any. One call is one transaction of three round trips,
+/// however many commits it carries.
+///
+/// All calls block; they may be made within any asynchronous runtime, whose worker they then
+/// occupy. A thread of the store's own drives the connections.
+///
+/// A call that fails with [`StoreError::Engine`] has a [`PostgresError`] as its source. Connections
+/// that break are replaced at the next call; what had not been committed is tried again within the
+/// call. When the answer to a COMMIT is lost the call fails: asked again, every decision of this
+/// crate finds what it did.
+///
+/// [`rewrite`](Store::rewrite) fills a fresh table in key order and drops the old one; commits and
+/// reads wait meanwhile.
+///
+/// ```no_run
+/// use unjoin_store::postgres::{PostgresConfig, PostgresStore};
+/// let mut config = PostgresConfig::new("host=db1,db2 user=desk dbname=reviews");
+/// config.schema = "desk".to_owned();
+/// let store = PostgresStore::create_or_open(config)?;
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
+pub struct PostgresStore {
+    pool: Pool,
+    one_bucket_each: bool,
+}
+
+impl PostgresStore {
+    /// Connects without TLS (a socket in the file system, or a network that is trusted), and makes
+    /// the store's tables, or migrates those of an earlier layout.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`], whose source is a [`PostgresError`], when the server cannot be
+    /// reached or refuses; [`StoreError::Schema`] when a later version of the layout is there;
+    /// [`StoreError::Corrupt`] when the schema holds something else.
+    pub fn create_or_open(config: PostgresConfig) -> Result<Self, StoreError> {
+        let pool = Pool::start(&config, NoTls, SslMode::Prefer)?;
+        Self::on(pool, &config)
+    }
+
+    /// As [`create_or_open`](Self::create_or_open), with a TLS connector of the caller's: any that
+    /// works with [`tokio_postgres`] 0.7. A server that offers no TLS is refused, as with
+    /// `sslmode=require`, unless the connection string says `sslmode=disable`. What the server's
+    /// certificate must be is the connector's to check, against the name after `host=`.
+    ///
+    /// # Errors
+    /// As for [`create_or_open`](Self::create_or_open); [`PostgresError::Tls`] when TLS does not
+    /// come about.
+    pub fn create_or_open_with_tls<T>(config: PostgresConfig, tls: T) -> Result<Self, StoreError>
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let pool = Pool::start(&config, tls, SslMode::Require)?;
+        Self::on(pool, &config)
+    }
+
+    fn on(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
+        pool.run(|shared| async move {
+            let (client, _) = shared.session().await?;
+            schema::create_or_migrate(&client, &shared.schema).await
+        })?;
+        Ok(Self { pool, one_bucket_each: config.one_bucket_each })
+    }
+}
+
+/// Prints no server and no row.
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+impl Store for PostgresStore {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = Read(keys.to_vec());
+        self.pool.run(|shared| async move { shared.serve(&request).await })
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let from = match after {
+            // The next key in the order of bytes.
+            Some(after) if after >= prefix => [after, &[0]].concat(),
+            _ => prefix.to_vec(),
+        };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let request = Scan { bucket, from, end: end_of(prefix), limit };
+        self.pool.run(|shared| async move { shared.serve(&request).await })
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        commits.iter().try_for_each(Commit::check_lengths)?;
+        let groups = transactions(commits, self.one_bucket_each);
+        let commits: Arc<[Commit]> = commits.into();
+        let concurrent = self.one_bucket_each;
+        self.pool.run(move |shared| async move {
+            let mut outcomes: Vec<Option<Outcome>> = commits.iter().map(|_| None).collect();
+            let mut under_way = Vec::new();
+            for group in groups {
+                let (shared, commits) = (Arc::clone(&shared), Arc::clone(&commits));
+                let served = tokio::spawn(async move {
+                    let own = group.iter().filter_map(|place| commits.get(*place)).collect();
+                    let answer = shared.serve(&Transaction { commits: own }).await?;
+                    Ok::<_, StoreError>((group, answer))
+                });
+                if concurrent {
+                    under_way.push(served);
+                } else {
+                    // What comes later in the call must find what came before it.
+                    place(&mut outcomes, served.await)?;
+                }
+            }
+            for served in under_way {
+                place(&mut outcomes, served.await)?;
+            }
+            outcomes.into_iter().map(|outcome| outcome.ok_or(StoreError::Contended)).collect()
+        })
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.pool.run(|shared| async move { shared.serve(&schema::Rewrite).await })
+    }
+}
+
+type Served = Result<Result<(Vec<usize>, Vec<Outcome>), StoreError>, tokio::task::JoinError>;
+
+fn place(outcomes: &mut [Option<Outcome>], served: Served) -> Result<(), StoreError> {
+    let (places, answers) = served.map_err(|_| PostgresError::Stopped)??;
+    for (place, answer) in places.into_iter().zip(answers) {
+        if let Some(outcome) = outcomes.get_mut(place) {
+            *outcome = Some(answer);
+        }
+    }
+    Ok(())
+}
+
+/// The first key after all that begin with `prefix`.
+fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last.saturating_add(1));
+            return end;
+        }
+    }
+    // No key that fits is as large.
+    vec![u8::MAX; MAX_KEY.saturating_add(1)]
+}
+
+struct Read(Vec<RowKey>);
+
+impl Request for Read {
+    type Answer = Vec<Option<Vec<u8>>>;
+
+    async fn serve(&self, connection: &Connection, shared: &Shared) -> Result<Self::Answer, Failure> {
+        let Connection { client, statements, .. } = connection;
+        let by_bucket: Vec<(Bucket, Vec<&[u8]>)> = keys_of_rows(&self.0)
+            .into_iter()
+            .map(|(bucket, keys)| (bucket, keys.into_iter().collect()))
+            .collect();
+        let requests: Vec<Answer<'_, Vec<Row>>> = by_bucket
+            .iter()
+            .map(|(bucket, keys)| Box::pin(statements.read(client, *bucket, keys)) as Answer<'_, Vec<Row>>)
+            .collect();
+        let answers = shared.within(pipelined(requests)).await?;
+        let mut found = HashMap::new();
+        for ((bucket, _), rows) in by_bucket.iter().zip(answers) {
+            found.extend(rows?.into_iter().map(|row| ((*bucket, row.key), row.value)));
+        }
+        Ok(self.0.iter().map(|at| found.get(&(at.bucket, at.key.clone())).cloned()).collect())
+    }
+}
+
+struct Scan {
+    bucket: Bucket,
+    from: Vec<u8>,
+    end: Vec<u8>,
+    limit: i64,
+}
+
+impl Request for Scan {
+    type Answer = Vec<Row>;
+
+    async fn serve(&self, connection: &Connection, shared: &Shared) -> Result<Self::Answer, Failure> {
+        let Connection { client, statements, .. } = connection;
+        let rows = statements.scan(client, self.bucket, &self.from, &self.end, self.limit);
+        Ok(shared.within(rows).await??)
+    }
+}

@@ -1,0 +1,304 @@
+//! Connections, on a thread of the store's own.
+//!
+//! The client library is asynchronous and needs a runtime; a caller may stand inside one of
+//! another kind, or none. So a thread runs a runtime for the connections alone, requests are
+//! handed to it, and callers wait as for any other blocking call.
+
+use super::error::{Failure, PostgresError, connecting};
+use super::schema;
+use super::statements::{Statements, schema_name};
+use super::{Isolation, PostgresConfig};
+use crate::StoreError;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::runtime::{self, Handle};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{sleep, timeout};
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{AsyncMessage, Client, Config, Socket};
+use unjoin_core::secret::{SystemRng, below};
+
+/// How often a transaction begins again because of others.
+const CONTENTIONS: u32 = 64;
+/// How many connections may turn out to be dead or read-only, one after the other. Beyond the
+/// pool's size all are fresh.
+const RECONNECTIONS: usize = 3;
+/// What a round trip may take beyond the server's own limit for a statement.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+type Connecting = Pin<Box<dyn Future<Output = Result<Client, tokio_postgres::Error>> + Send>>;
+
+/// Connects, and spawns what drives the connection; the flag is raised by any warning.
+type Connect = Box<dyn Fn(Config, Arc<AtomicBool>) -> Connecting + Send + Sync>;
+
+/// The pool's own part, shared by all its requests.
+pub(super) struct Shared {
+    connect: Connect,
+    server: Config,
+    /// The table's quoted name with its schema, and the schema's.
+    pub(super) rows: String,
+    pub(super) schema: String,
+    pub(super) isolation: Isolation,
+    statement_timeout: Duration,
+    pub(super) rewrite_timeout: Duration,
+    pool_timeout: Duration,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// An open connection, with nothing under way.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    pub(super) statements: Statements,
+    warned: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// Whether the server has warned since the last time this was asked.
+    pub(super) fn has_warned(&self) -> bool {
+        self.warned.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// One request to the server, which may be repeated as long as it fails without effect.
+pub(super) trait Request: Send + Sync {
+    type Answer: Send;
+
+    fn serve(
+        &self,
+        connection: &Connection,
+        shared: &Shared,
+    ) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
+}
+
+impl Shared {
+    /// A connection's place in the pool, and the connection that was idle in it.
+    async fn place(&self) -> Result<(OwnedSemaphorePermit, Option<Connection>), PostgresError> {
+        let permit = timeout(self.pool_timeout, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit = permit.map_err(|_| PostgresError::PoolExhausted)?.map_err(|_| PostgresError::Stopped)?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(connection) = idle.pop() {
+            if !connection.client.is_closed() {
+                return Ok((permit, Some(connection)));
+            }
+        }
+        Ok((permit, None))
+    }
+
+    fn keep(&self, connection: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+
+    /// A client with its session set, but nothing known about the tables.
+    pub(super) async fn session(&self) -> Result<(Client, Arc<AtomicBool>), PostgresError> {
+        let warned = Arc::new(AtomicBool::new(false));
+        let limit = self.server.get_connect_timeout().copied().unwrap_or(GRACE) + GRACE;
+        let attempt = async {
+            let client = (self.connect)(self.server.clone(), Arc::clone(&warned)).await;
+            let client = client.map_err(|error| connecting(&error))?;
+            client.batch_execute(&self.settings()).await?;
+            Ok::<Client, PostgresError>(client)
+        };
+        let client = timeout(limit, attempt).await.map_err(|_| PostgresError::Unreachable)??;
+        Ok((client, warned))
+    }
+
+    /// Single statements see what was committed before they began, and no answered commit is lost
+    /// with the server's process. The planner has no figures about the rows, on purpose, and is
+    /// told to go by the key; servers without these settings are left as they are. Sorting stays
+    /// allowed: without it the planner finds the rows of some keys, in order, by reading the bucket.
+    fn settings(&self) -> String {
+        let milliseconds = self.statement_timeout.as_millis();
+        format!(
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+             SET statement_timeout = {milliseconds}; \
+             SET idle_in_transaction_session_timeout = {milliseconds}; \
+             SELECT set_config('synchronous_commit', 'on', false) \
+                 WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
+             SELECT set_config(name, 'off', false) FROM pg_settings \
+                 WHERE name IN ('enable_seqscan', 'enable_bitmapscan', 'jit')"
+        )
+    }
+
+    async fn connection(&self) -> Result<Connection, StoreError> {
+        let (client, warned) = self.session().await?;
+        schema::check(&client, &self.schema).await?;
+        let statements = Statements::prepare(&client, &self.rows).await.map_err(PostgresError::from)?;
+        warned.store(false, Ordering::Release);
+        Ok(Connection { client, statements, warned })
+    }
+
+    /// Serves `request` on some connection. What failed without effect is tried again, within
+    /// bounds; a connection that failed is not used again.
+    pub(super) async fn serve<R: Request>(&self, request: &R) -> Result<R::Answer, StoreError> {
+        let (mut contentions, mut fresh) = (0, 0);
+        loop {
+            let (_permit, idle) = self.place().await?;
+            let connection = match idle {
+                Some(connection) => connection,
+                None => {
+                    fresh += 1;
+                    self.connection().await?
+                }
+            };
+            match request.serve(&connection, self).await {
+                Ok(answer) => {
+                    self.keep(connection);
+                    return Ok(answer);
+                }
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Disconnected(error)) if fresh >= RECONNECTIONS => return Err(error.into()),
+                Err(Failure::Disconnected(_)) => {}
+                Err(Failure::Again) => {
+                    self.keep(connection);
+                    contentions += 1;
+                    if contentions == CONTENTIONS {
+                        return Err(PostgresError::Contended.into());
+                    }
+                    // The place is held while waiting, so that waiting thins out the contention.
+                    let most = 1u64 << contentions.min(5);
+                    sleep(Duration::from_millis(below(most, &mut SystemRng::new()))).await;
+                }
+            }
+        }
+    }
+
+    /// `work`, unless the server does not answer.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, PostgresError> {
+        timeout(self.statement_timeout + GRACE, work).await.map_err(|_| PostgresError::Timeout)
+    }
+}
+
+/// The connections and their thread.
+pub(super) struct Pool {
+    pub(super) shared: Arc<Shared>,
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// `preferred`: whether there is TLS where the connection string leaves it open.
+    pub(super) fn start<T>(config: &PostgresConfig, tls: T, preferred: SslMode) -> Result<Self, PostgresError>
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let server = server(config, preferred)?;
+        let schema = schema_name(&config.schema)?;
+        if config.connections == 0 {
+            return Err(PostgresError::Config("a pool has at least one connection"));
+        }
+        if config.statement_timeout.as_millis() == 0 {
+            return Err(PostgresError::Config("a statement needs at least a millisecond"));
+        }
+        let shared = Shared {
+            connect: connector(tls),
+            server,
+            rows: format!("{schema}.rows"),
+            schema,
+            isolation: config.isolation,
+            statement_timeout: config.statement_timeout,
+            rewrite_timeout: config.rewrite_timeout,
+            pool_timeout: config.pool_timeout,
+            permits: Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS))),
+            idle: Mutex::default(),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let (tell, told) = mpsc::sync_channel(1);
+        let run = move || {
+            let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else { return };
+            let _ = tell.send(runtime.handle().clone());
+            let _ = runtime.block_on(stopped);
+        };
+        let name = "unjoin-postgres".to_owned();
+        let thread = thread::Builder::new().name(name).spawn(run).map_err(|_| PostgresError::Stopped)?;
+        let handle = told.recv().map_err(|_| PostgresError::Stopped)?;
+        Ok(Self { shared: Arc::new(shared), handle, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Runs `work` on the store's thread and waits for it. Callers may be on any thread, within
+    /// any runtime.
+    pub(super) fn run<T: Send + 'static, F: Future<Output = Result<T, StoreError>> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<Shared>) -> F,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let work = work(Arc::clone(&self.shared));
+        self.handle.spawn(async move {
+            let _ = answer.send(work.await);
+        });
+        answered.recv().unwrap_or_else(|_| Err(PostgresError::Stopped.into()))
+    }
+}
+
+/// Ends the thread: whatever is still under way is cut off, like by a crash.
+impl Drop for Pool {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The connection string, with limits where it has none: without them a host that is gone without
+/// a word is waited for as long as the system likes.
+fn server(config: &PostgresConfig, preferred: SslMode) -> Result<Config, PostgresError> {
+    let mut server: Config = config
+        .connection
+        .parse()
+        .map_err(|_| PostgresError::Config("the connection string is not in libpq's form"))?;
+    if server.get_hosts().is_empty() && server.get_hostaddrs().is_empty() {
+        return Err(PostgresError::Config("the connection string names no host"));
+    }
+    if server.get_connect_timeout().is_none() {
+        server.connect_timeout(GRACE);
+    }
+    if server.get_tcp_user_timeout().is_none() {
+        server.tcp_user_timeout(config.statement_timeout);
+    }
+    if server.get_application_name().is_none() {
+        server.application_name("unjoin");
+    }
+    // Whoever stands in between can answer that the server has no TLS.
+    if server.get_ssl_mode() == SslMode::Prefer {
+        server.ssl_mode(preferred);
+    }
+    // Of several hosts, and even of one: a store that cannot write is none.
+    server.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    Ok(server)
+}
+
+fn connector<T>(tls: T) -> Connect
+where
+    T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+    T::Stream: Send,
+    T::TlsConnect: Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    Box::new(move |server, warned| {
+        let tls = tls.clone();
+        Box::pin(async move {
+            let (client, mut connection) = server.connect(tls).await?;
+            tokio::spawn(async move {
+                let next = |context: &mut std::task::Context<'_>| connection.poll_message(context);
+                let mut next = next;
+                while let Some(Ok(message)) = std::future::poll_fn(&mut next).await {
+                    if let AsyncMessage::Notice(notice) = message
+                        && notice.severity() == "WARNING"
+                    {
+                        warned.store(true, Ordering::Release);
+                    }
+                }
+            });
+            Ok(client)
+        })
+    })
+}

@@ -1,0 +1,265 @@
+//! Stored rows with a type: what a value says, where it lies, and how both are read.
+
+use super::{Bucket, Row, RowKey, Store, StoreError};
+use core::fmt;
+use core::marker::PhantomData;
+use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+
+/// The first byte of every value.
+const FORMAT: u8 = 1;
+
+/// What a row's value says, with one strict encoding behind the format byte.
+pub trait Record: Sized {
+    /// What it is called in [`StoreError::Corrupt`].
+    const NAME: &'static str;
+
+    /// Appends everything after the format byte.
+    fn encode(&self, out: &mut Writer);
+
+    /// Reads everything after the format byte; what is left over is refused by the caller.
+    ///
+    /// # Errors
+    /// When the bytes are none that [`encode`](Self::encode) writes.
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError>;
+
+    /// The whole value.
+    fn to_value(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.u8(FORMAT);
+        self.encode(&mut out);
+        out.finish()
+    }
+
+    /// Reads a whole value.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
+        let mut from = Reader::new(value, Self::NAME);
+        let decoded = from.u8("format").and_then(|format| match format {
+            FORMAT => Self::decode(&mut from),
+            _ => Err(from.refuse(Rule::Version)),
+        });
+        decoded.and_then(|row| from.end().map(|()| row)).map_err(|_| StoreError::Corrupt(Self::NAME))
+    }
+}
+
+/// A row that says everything by its key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Present;
+
+impl Record for Present {
+    const NAME: &'static str = "marker";
+
+    fn encode(&self, _: &mut Writer) {}
+
+    fn decode(_: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self)
+    }
+}
+
+/// A row whose value is the bytes of one message, which begin with a version of their own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MessageRow<M>(pub M);
+
+impl<M: Message> Record for MessageRow<M> {
+    const NAME: &'static str = M::NAME;
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(&self.0.to_bytes());
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(M::from_bytes(from.rest("message"))?))
+    }
+
+    fn to_value(&self) -> Vec<u8> {
+        self.0.to_bytes()
+    }
+
+    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
+        M::from_bytes(value).map(Self).map_err(|_| StoreError::Corrupt(Self::NAME))
+    }
+}
+
+/// The address of a row that holds an `R`.
+pub struct Key<R> {
+    at: RowKey,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R> Key<R> {
+    /// The row at `key` in `bucket`.
+    pub fn new(bucket: Bucket, key: Vec<u8>) -> Self {
+        Self { at: RowKey { bucket, key }, row: PhantomData }
+    }
+
+    /// The address without its type.
+    pub fn at(&self) -> &RowKey {
+        &self.at
+    }
+
+    /// The partition that the row lies in.
+    pub fn bucket(&self) -> Bucket {
+        self.at.bucket
+    }
+
+    /// The key within the bucket.
+    pub fn bytes(&self) -> &[u8] {
+        &self.at.key
+    }
+}
+
+impl<R> Clone for Key<R> {
+    fn clone(&self) -> Self {
+        Self { at: self.at.clone(), row: PhantomData }
+    }
+}
+
+impl<R> PartialEq for Key<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+/// Prints lengths only, as [`RowKey`] does.
+impl<R> fmt::Debug for Key<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.at.fmt(f)
+    }
+}
+
+/// Rows that are read together: a [`Key`], a tuple of such, or a vector of any number.
+pub trait Reads {
+    /// What they hold: an `Option<R>` for each `Key<R>`, in the same shape.
+    type Rows;
+
+    /// Appends the addresses, in order.
+    fn append_to(&self, keys: &mut Vec<RowKey>);
+
+    /// Decodes the values, which come in the order of the addresses.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    fn decode(&self, values: &mut core::slice::Iter<'_, Option<Vec<u8>>>) -> Result<Self::Rows, StoreError>;
+}
+
+impl<R: Record> Reads for Key<R> {
+    type Rows = Option<R>;
+
+    fn append_to(&self, keys: &mut Vec<RowKey>) {
+        keys.push(self.at.clone());
+    }
+
+    fn decode(&self, values: &mut core::slice::Iter<'_, Option<Vec<u8>>>) -> Result<Self::Rows, StoreError> {
+        let value = values.next().ok_or(StoreError::Corrupt("read"))?;
+        value.as_deref().map(R::from_value).transpose()
+    }
+}
+
+impl<T: Reads> Reads for Vec<T> {
+    type Rows = Vec<T::Rows>;
+
+    fn append_to(&self, keys: &mut Vec<RowKey>) {
+        self.iter().for_each(|each| each.append_to(keys));
+    }
+
+    fn decode(&self, values: &mut core::slice::Iter<'_, Option<Vec<u8>>>) -> Result<Self::Rows, StoreError> {
+        self.iter().map(|each| each.decode(values)).collect()
+    }
+}
+
+macro_rules! reads_of_tuples {
+    ($($($name:ident)+;)+) => {$(
+        impl<$($name: Reads),+> Reads for ($($name,)+) {
+            type Rows = ($($name::Rows,)+);
+
+            fn append_to(&self, keys: &mut Vec<RowKey>) {
+                #[allow(non_snake_case)]
+                let ($($name,)+) = self;
+                $($name.append_to(keys);)+
+            }
+
+            fn decode(
+                &self,
+                values: &mut core::slice::Iter<'_, Option<Vec<u8>>>,
+            ) -> Result<Self::Rows, StoreError> {
+                #[allow(non_snake_case)]
+                let ($($name,)+) = self;
+                Ok(($($name.decode(values)?,)+))
+            }
+        }
+    )+};
+}
+reads_of_tuples! { A B; A B C; A B C D; }
+
+/// Reads rows, and decides nothing.
+///
+/// # Errors
+/// The engine's, or [`StoreError::Corrupt`].
+pub fn read<S: Store + ?Sized, R: Reads>(store: &S, reads: &R) -> Result<R::Rows, StoreError> {
+    let mut keys = Vec::new();
+    reads.append_to(&mut keys);
+    reads.decode(&mut store.read(&keys)?.iter())
+}
+
+/// A row that a scan found, not decoded yet.
+pub struct Found<R> {
+    /// Where it lies.
+    pub key: Key<R>,
+    value: Vec<u8>,
+}
+
+impl<R: Record> Found<R> {
+    /// What it says.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub fn row(&self) -> Result<R, StoreError> {
+        R::from_value(&self.value)
+    }
+}
+
+/// The rows of one bucket whose keys begin with a prefix, page by page, in key order.
+pub struct Pages<'a, S: ?Sized, R> {
+    store: &'a S,
+    bucket: Bucket,
+    prefix: Vec<u8>,
+    after: Option<Vec<u8>>,
+    page: usize,
+    done: bool,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<'a, S: Store + ?Sized, R> Pages<'a, S, R> {
+    /// From the first row on, at most `page` at a time.
+    pub fn new(store: &'a S, bucket: Bucket, prefix: Vec<u8>, page: usize) -> Self {
+        Self { store, bucket, prefix, after: None, page: page.max(1), done: false, row: PhantomData }
+    }
+
+    /// From behind the key `after` on, which need not be stored.
+    #[must_use]
+    pub fn after(mut self, after: Option<Vec<u8>>) -> Self {
+        self.after = after;
+        self
+    }
+
+    /// The next page, not empty; `None` after the last.
+    ///
+    /// # Errors
+    /// The engine's. The same page comes next then.
+    #[allow(clippy::should_implement_trait, reason = "a page may fail and come again")]
+    pub fn next(&mut self) -> Result<Option<Vec<Found<R>>>, StoreError> {
+        if self.done {
+            return Ok(None);
+        }
+        let rows = self.store.scan(self.bucket, &self.prefix, self.after.as_deref(), self.page)?;
+        self.done = rows.len() < self.page;
+        match rows.last() {
+            Some(last) => self.after = Some(last.key.clone()),
+            None => return Ok(None),
+        }
+        let found = |Row { key, value }| Found { key: Key::new(self.bucket, key), value };
+        Ok(Some(rows.into_iter().map(found).collect()))
+    }
+}

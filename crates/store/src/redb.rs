@@ -1,0 +1,402 @@
+//! The embedded engine: one file, owned by one process, through the `redb` crate.
+//!
+//! ```text
+//! table "meta":  "schema"            -> u32, SCHEMA_VERSION
+//! table "rows":  bucket (u16 be) key -> value
+//! ```
+//!
+//! A commit is durable (fsync) before it is answered. redb orders pages by their allocation, so
+//! its file tells much about the order in which rows arrived; [`RedbStore::rewrite`] ends that:
+//! see [`copy_in_key_order`].
+
+use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, Store, StoreError, Write};
+use redb::backends::FileBackend;
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, Table,
+    TableDefinition, TableError,
+};
+use std::fmt;
+use std::fs::{self, Metadata, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use unjoin_core::file;
+use unjoin_core::file::{owner_only, remove_if_there, sync_directory_of};
+
+const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+const SCHEMA: &str = "schema";
+
+/// The most memory that redb's page cache takes. The same for every file: how a large
+/// transaction spills from the cache must not depend on anything but the rows.
+const CACHE_BYTES: usize = 128 << 20;
+
+/// A store in one file, owned by one process: the embedded default.
+///
+/// [`commit`](Store::commit) returns after the file has been synced; one call is one sync, however
+/// many commits it carries.
+///
+/// After an I/O error the next call opens the file anew. A file that was not closed in good order,
+/// by a crash or such an error, is repaired and then copied like in a rewrite: what the system
+/// shows of a file after a sync has failed need not be on the disk, and no later sync brings it
+/// there. So opening it takes as long as a rewrite, and as much room.
+///
+/// [`rewrite`](Store::rewrite) copies every row in key order into a fresh file beside the store's
+/// (its name with `.rewrite` appended), syncs it, renames it over the old one and syncs the
+/// directory; reads and commits wait meanwhile (one to three seconds for 10^5 rows of 600 bytes). The
+/// disk must have room for both files, the memory for two page caches of 128 MiB. A crash at any
+/// step leaves a whole store under the store's name, and the next opening removes a left-over
+/// fresh file. Blocks that the old file occupied are freed, not overwritten.
+///
+/// ```no_run
+/// use unjoin_store::{RedbStore, Store};
+/// let store = RedbStore::create_or_open("/var/lib/reviews/desk.redb")?;
+/// store.rewrite()?;
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
+pub struct RedbStore {
+    /// `None` after an I/O error, when the file could not be opened anew yet.
+    database: RwLock<Option<Database>>,
+    /// Whether the next call must open the file anew. Set under the shared lock at least, so that
+    /// it always means the database that is in use; cleared under the exclusive lock.
+    failed: AtomicBool,
+    /// Absolute and free of symbolic links; `None` for a foreign backend.
+    path: Option<PathBuf>,
+}
+
+impl RedbStore {
+    /// Opens the store at `path`; creates it (readable by its owner only, on Unix) if there is no
+    /// file, or an empty one. The directory must exist. A crash during this first opening may
+    /// leave a file that is refused from then on: it never held a row, delete it.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process, or this one, has it open;
+    /// [`StoreError::Schema`] when another version of the layout wrote it;
+    /// [`StoreError::Corrupt`] when it is a redb file of something else;
+    /// [`StoreError::Engine`] when the file cannot be opened, read or repaired.
+    pub fn create_or_open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        // A file that is made here is empty: no store, and redb begins one.
+        drop(owner_only().create(true).truncate(false).open(path).map_err(engine)?);
+        let path = fs::canonicalize(path).map_err(engine)?;
+        let database = open_file(&path, check_or_create_tables)?;
+        Ok(Self { database: RwLock::new(Some(database)), failed: AtomicBool::new(false), path: Some(path) })
+    }
+
+    /// Opens, or creates, a store on a backend of the caller's: tests that inject faults, or a
+    /// block device. Locking is the backend's part.
+    ///
+    /// [`rewrite`](Store::rewrite) always fails on it: there is no file to replace. Nor can the
+    /// store open it anew: after an I/O error everything fails with [`StoreError::Closed`]. Whoever
+    /// opens it again makes sure that nothing of what the failed sync was to write, and did not,
+    /// is still shown.
+    ///
+    /// # Errors
+    /// As for [`create_or_open`](Self::create_or_open).
+    pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        let (database, _) = open_backend(backend)?;
+        check_or_create_tables(&database)?;
+        Ok(Self { database: RwLock::new(Some(database)), failed: AtomicBool::new(false), path: None })
+    }
+
+    /// Lets `work` use the database, which is opened anew first if the call before had an I/O error.
+    fn serve<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.failed.load(Ordering::Acquire) {
+            self.open_anew()?;
+        }
+        let database = self.shared();
+        // Another call may have found since that the file cannot be opened.
+        let database = database.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
+        work(database).map_err(|error| match error {
+            StoreError::Engine(source) if is_of_the_disk(&*source) => {
+                self.failed.store(true, Ordering::Release);
+                if self.path.is_some() { StoreError::Engine(source) } else { StoreError::Closed(source) }
+            }
+            error => error,
+        })
+    }
+
+    /// The store was there: an empty file, or none, is a lost volume and never a new store.
+    fn open_anew(&self) -> Result<(), StoreError> {
+        let Some(path) = &self.path else {
+            return Err(StoreError::closed(redb::Error::PreviousIo));
+        };
+        let mut database = self.exclusive();
+        if self.failed.load(Ordering::Acquire) {
+            // The file's lock is with the old one.
+            *database = None;
+            *database = Some(open_file(path, check_tables)?);
+            self.failed.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// A poisoned lock is taken over: the database is replaced in one assignment only, and redb
+    /// guards its own state.
+    fn shared(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn exclusive(&self) -> RwLockWriteGuard<'_, Option<Database>> {
+        self.database.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Prints no path and no row.
+impl fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbStore").finish_non_exhaustive()
+    }
+}
+
+impl Store for RedbStore {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.serve(|database| {
+            let rows = database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
+            let read = |at: &RowKey| {
+                let row = rows.get(address(at.bucket, &at.key).as_slice()).map_err(engine)?;
+                Ok(row.map(|value| value.value().to_vec()))
+            };
+            keys.iter().map(read).collect()
+        })
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.serve(|database| {
+            let rows = database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
+            let prefix = address(bucket, prefix);
+            let after = after.map(|key| address(bucket, key));
+            let start = match &after {
+                Some(after) if *after >= prefix => Bound::Excluded(after.as_slice()),
+                _ => Bound::Included(prefix.as_slice()),
+            };
+            let mut found = Vec::new();
+            for row in rows.range::<&[u8]>((start, Bound::Unbounded)).map_err(engine)?.take(limit) {
+                let (at, value) = row.map_err(engine)?;
+                if !at.value().starts_with(&prefix) {
+                    break;
+                }
+                let key = at.value().get(BUCKET_BYTES..).ok_or(StoreError::Corrupt("key"))?;
+                found.push(Row { key: key.to_vec(), value: value.value().to_vec() });
+            }
+            Ok(found)
+        })
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        commits.iter().try_for_each(Commit::check_lengths)?;
+        self.serve(|database| {
+            let mut transaction = database.begin_write().map_err(engine)?;
+            transaction.set_durability(Durability::Immediate).map_err(engine)?;
+            let mut rows = transaction.open_table(ROWS).map_err(engine)?;
+            let outcomes: Vec<Outcome> =
+                commits.iter().map(|commit| apply(&mut rows, commit)).collect::<Result<_, _>>()?;
+            drop(rows);
+            // Write transactions run one after the other, each durable before the next begins: what
+            // a conflict saw is on the disk already, and a call that changed nothing needs no sync.
+            let changes = |(commit, outcome): (&Commit, &Outcome)| {
+                *outcome == Outcome::Committed && !commit.writes.is_empty()
+            };
+            if commits.iter().zip(&outcomes).any(changes) {
+                transaction.commit().map_err(engine)?;
+            } else {
+                transaction.abort().map_err(engine)?;
+            }
+            Ok(outcomes)
+        })
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        let Some(path) = &self.path else {
+            return Err(engine(io::Error::other("a store on a foreign backend cannot be rewritten")));
+        };
+        if self.failed.load(Ordering::Acquire) {
+            // The file is copied then, but its order may be an older copy's.
+            self.open_anew()?;
+        }
+        let mut database = self.exclusive();
+        let old = database.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
+        // From here the old file has no name: the new one is in use, whatever happens. It was
+        // never closed, so its lock was held before the name was its.
+        *database = Some(replace_file(old, path)?);
+        // While the name is not known to be on the disk, a power loss could bring the old file
+        // back: nothing is served before the file has been opened anew.
+        sync_directory_of(path).map_err(|error| {
+            self.failed.store(true, Ordering::Release);
+            engine(error)
+        })
+    }
+}
+
+/// Checks all preconditions before the first write, so a conflict leaves nothing to undo.
+fn apply(rows: &mut Table<'_, &[u8], &[u8]>, commit: &Commit) -> Result<Outcome, StoreError> {
+    for precondition in &commit.preconditions {
+        let at = address(commit.bucket, precondition.key());
+        let row = rows.get(at.as_slice()).map_err(engine)?;
+        if !precondition.holds(row.as_ref().map(|value| value.value())) {
+            return Ok(Outcome::Conflict(precondition.key().to_vec()));
+        }
+    }
+    for write in &commit.writes {
+        let at = address(commit.bucket, write.key());
+        match write {
+            Write::Put(_, value) => rows.insert(at.as_slice(), value.as_slice()).map_err(engine)?,
+            Write::Delete(_) => rows.remove(at.as_slice()).map_err(engine)?,
+        };
+    }
+    Ok(Outcome::Committed)
+}
+
+/// Opens the store at `path`; `tables` sees to its tables.
+fn open_file(
+    path: &Path,
+    tables: impl FnOnce(&Database) -> Result<(), StoreError>,
+) -> Result<Database, StoreError> {
+    let file = owner_only().open(path).map_err(engine)?;
+    let opened = file.metadata().map_err(engine)?;
+    let (mut database, repaired) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+    // Between our opening the file and redb's locking it, its owner may have renamed a
+    // fresh file over it and let the old one go: then the lock is on a file without a name.
+    if !same_file(&opened, &fs::metadata(path).map_err(engine)?) {
+        return Err(StoreError::InUse);
+    }
+    tables(&database)?;
+    remove_if_there(&fresh_path(path)).map_err(engine)?;
+    if repaired {
+        database = replace_file(&database, path)?;
+    }
+    sync_directory_of(path).map_err(engine)?;
+    Ok(database)
+}
+
+/// Puts a copy of `old` in the place of its file. The directory is still to be synced.
+fn replace_file(old: &Database, path: &Path) -> Result<Database, StoreError> {
+    let fresh_path = fresh_path(path);
+    let renamed = copy_in_key_order(old, path, &fresh_path)
+        .and_then(|fresh| fs::rename(&fresh_path, path).map(|()| fresh).map_err(engine));
+    if renamed.is_err() {
+        // The next rewrite or opening removes what this cannot.
+        let _ = remove_if_there(&fresh_path);
+    }
+    renamed
+}
+
+/// A fresh, synced, open database at `fresh_path` with every row of `old`.
+///
+/// Its bytes are a function of the rows alone: a new file, one transaction that inserts in key
+/// order, on one thread and with a fixed cache; redb allocates pages without randomness or time
+/// and numbers transactions from the file's creation.
+fn copy_in_key_order(old: &Database, path: &Path, fresh_path: &Path) -> Result<Database, StoreError> {
+    remove_if_there(fresh_path).map_err(engine)?;
+    let file = owner_only().create_new(true).open(fresh_path).map_err(engine)?;
+    let permissions = fs::metadata(path).map_err(engine)?.permissions();
+    file.set_permissions(permissions).map_err(engine)?;
+    let (mut fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+    create_tables(&fresh)?;
+
+    let rows = old.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
+    let transaction = fresh.begin_write().map_err(engine)?;
+    let mut copy = transaction.open_table(ROWS).map_err(engine)?;
+    for row in rows.iter().map_err(engine)? {
+        let (at, value) = row.map_err(engine)?;
+        copy.insert(at.value(), value.value()).map_err(engine)?;
+    }
+    drop(copy);
+    transaction.commit().map_err(engine)?;
+    fresh.compact().map_err(engine)?;
+    // redb syncs data; the length, the mode and the times follow here.
+    OpenOptions::new().write(true).open(fresh_path).and_then(|file| file.sync_all()).map_err(engine)?;
+    Ok(fresh)
+}
+
+/// The database, and whether it had not been closed in good order.
+fn open_backend(backend: impl StorageBackend) -> Result<(Database, bool), StoreError> {
+    let repaired = Arc::new(AtomicBool::new(false));
+    let repairs = Arc::clone(&repaired);
+    let database = Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .set_repair_callback(move |_| repairs.store(true, Ordering::Relaxed))
+        .create_with_backend(backend)
+        .map_err(database_error)?;
+    Ok((database, repaired.load(Ordering::Relaxed)))
+}
+
+/// A file without any table is one whose creation did not finish.
+fn check_or_create_tables(database: &Database) -> Result<(), StoreError> {
+    let any = database.begin_read().map_err(engine)?.list_tables().map_err(engine)?.next().is_some();
+    if any { check_tables(database) } else { create_tables(database) }
+}
+
+fn check_tables(database: &Database) -> Result<(), StoreError> {
+    let meta = match database.begin_read().map_err(engine)?.open_table(META) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) => return Err(StoreError::Corrupt("layout number")),
+        Err(error) => return Err(engine(error)),
+    };
+    let found = meta.get(SCHEMA).map_err(engine)?.ok_or(StoreError::Corrupt("layout number"))?.value();
+    if found != SCHEMA_VERSION {
+        return Err(StoreError::Schema { found, expected: SCHEMA_VERSION });
+    }
+    Ok(())
+}
+
+fn create_tables(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_write().map_err(engine)?;
+    transaction.open_table(META).map_err(engine)?.insert(SCHEMA, SCHEMA_VERSION).map_err(engine)?;
+    transaction.open_table(ROWS).map_err(engine)?;
+    transaction.commit().map_err(engine)
+}
+
+const BUCKET_BYTES: usize = 2;
+
+/// Big-endian, so that the table's order is that of (bucket, key).
+fn address(bucket: Bucket, key: &[u8]) -> Vec<u8> {
+    let mut address = Vec::with_capacity(BUCKET_BYTES.saturating_add(key.len()));
+    address.extend_from_slice(&bucket.number().to_be_bytes());
+    address.extend_from_slice(key);
+    address
+}
+
+fn engine(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Corrupted(_) => StoreError::Corrupt("page"),
+        other => StoreError::engine(other),
+    }
+}
+
+/// Whether redb serves nothing after this error until the file is opened anew.
+fn is_of_the_disk(source: &(dyn std::error::Error + 'static)) -> bool {
+    use redb::Error::{DatabaseClosed, Io, LockPoisoned, PreviousIo};
+    matches!(source.downcast_ref(), Some(Io(_) | PreviousIo | DatabaseClosed | LockPoisoned(_)))
+}
+
+fn database_error(error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse,
+        other => engine(other),
+    }
+}
+
+fn fresh_path(path: &Path) -> PathBuf {
+    file::beside(path, ".rewrite")
+}
+
+#[cfg(unix)]
+fn same_file(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Elsewhere files have no portable identity; two processes must not be started on one store.
+#[cfg(not(unix))]
+fn same_file(_: &Metadata, _: &Metadata) -> bool {
+    true
+}

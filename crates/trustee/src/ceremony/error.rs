@@ -1,0 +1,102 @@
+//! Why a ceremony stops, and who is to blame.
+
+use super::Round;
+use unjoin_core::describe_errors;
+
+/// What a trustee did wrong, provably: the plan and the messages are the proof, and
+/// [`observe`](super::observe) comes to the same result for everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Signed two different messages of one round.
+    Equivocation(Round),
+    /// Joined with a key to which nothing can be sealed.
+    RecipientKey,
+    /// Committed to a polynomial of another degree.
+    Degree,
+    /// Does not prove that the committed coefficient is their own, in this session.
+    Possession,
+    /// Left out what the round asks for.
+    Incomplete(Round),
+    /// Sealed a share to this member that is not on the committed polynomial.
+    Share(u16),
+    /// Complained although every share to them was good, or without being able to show it.
+    FalseComplaint,
+    /// Signed the result with a signature that does not hold.
+    Signature,
+}
+
+/// A trustee and what they did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Culprit {
+    /// Their index.
+    pub index: u16,
+    /// What they did.
+    pub fault: Fault,
+}
+
+/// One trustee heard something else of another than we did: one of the two lies. Put the two
+/// trustees' copies of the messages together: two different signed messages convict their
+/// sender, and a reporter who can show none has lied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Disagreement {
+    /// The round of the message that differs.
+    pub round: Round,
+    /// Who heard something else.
+    pub reporter: u16,
+    /// Of whom; `None` when the sum of the rounds differs.
+    pub about: Option<u16>,
+}
+
+/// Why there is no such plan or committee, or a ceremony does not go on. No key comes of that one:
+/// begin again with another plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CeremonyError {
+    /// These members are at fault.
+    Culprits(Vec<Culprit>),
+    /// Members heard different things.
+    Disagreement(Vec<Disagreement>),
+    /// A message of our own is there that we did not write: somebody else has our key, or an
+    /// older copy of our secrets was used.
+    Impersonated(Round),
+    /// The plan names another committee, or the trustee is not a member of it.
+    Plan,
+    /// No ceremony is under way for this trustee.
+    Idle,
+    /// Another ceremony is under way.
+    Busy,
+    /// A sum came out as zero: of negligible probability among honest members.
+    Degenerate,
+    /// A plan's threshold is out of range, or 1 in a refresh.
+    Threshold,
+    /// The members of a refresh are not at least t rising indices of the committee's trustees.
+    Members,
+    /// A committee's t, n or epoch is out of range.
+    Size,
+    /// A committee's verification shares are not a sharing of the key with this threshold.
+    Inconsistent,
+}
+
+describe_errors!(CeremonyError {
+    Self::Culprits(culprits) => "ceremony.culprits", Operator, false,
+        "the ceremony ends without a key: {culprits:?}; keep the messages as proof, begin anew without them";
+    Self::Disagreement(points) => "ceremony.disagreement", Operator, false,
+        "the ceremony ends without a key, members heard different things: {points:?}; put all copies together";
+    Self::Impersonated(round) => "ceremony.impersonated", Operator, false,
+        "a {round:?} message of this trustee is there that these secrets did not write: stop, and find out whose it is";
+    Self::Plan => "ceremony.plan", Operator, false,
+        "the plan is not for this trustee, or not for the committee that they are in";
+    Self::Idle => "ceremony.idle", Host, false, "no ceremony is under way: join one first";
+    Self::Busy => "ceremony.busy", Host, false, "another ceremony is under way: finish or abandon it first";
+    Self::Degenerate => "ceremony.degenerate", Operator, false,
+        "the sum of the polynomials came out degenerate: begin anew with another plan";
+    Self::Threshold => "plan.threshold", Operator, false,
+        "the threshold is 1 to n, and at least 2 where shares are refreshed";
+    Self::Members => "plan.members", Operator, false,
+        "a refresh takes at least t of the committee's own n trustees, in rising order";
+    Self::Size => "committee.size", Operator, false,
+        "a committee needs 1 <= t <= n <= 64 and an epoch from 1";
+    Self::Inconsistent => "committee.inconsistent", Operator, false,
+        "the verification shares do not belong to this key and threshold: take the logged committee entry";
+});

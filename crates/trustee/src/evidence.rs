@@ -1,0 +1,149 @@
+//! What shows a trustee, and anybody later, which published review a share is about.
+
+use super::ShareContext;
+use super::warrant::WarrantTerms;
+use rand_core::CryptoRng;
+use unjoin_core::algebra::{Escrow, EscrowKey};
+use unjoin_core::describe_errors;
+use unjoin_core::entry::PublishedEntry;
+use unjoin_core::serde_as_bytes;
+use unjoin_core::token::{Accepted, Digest, IssuerPublicKey, Presentation, ReviewId, VerifyError};
+use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
+use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
+
+/// Kind 43, 659 to 51,840 bytes: a review's presentation, the desk's proof that its tag was
+/// valid, and its published entry in the reviews ledger, which commits to both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewEvidence {
+    /// The presentation that the review was accepted with.
+    pub presentation: Presentation,
+    /// The desk's proof.
+    pub accepted: Accepted,
+    /// The digest of the review as it was first submitted.
+    pub review_digest: Digest,
+    /// The published entry, under a cosigned checkpoint of the reviews ledger.
+    pub published: CosignedEntry,
+}
+
+impl ReviewEvidence {
+    /// Checks everything that the desk checked, without its secret, and that the review was
+    /// published so: nobody can pass an escrow off as another review's.
+    ///
+    /// # Errors
+    /// [`EvidenceRefusal`] names the first rule that it breaks.
+    pub fn verify(
+        &self,
+        issuers: &[IssuerPublicKey],
+        escrow_key: &EscrowKey,
+        reviews_ledger: &WitnessPolicy,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<VerifiedReview, EvidenceRefusal> {
+        let entry = self.published.verify(reviews_ledger)?;
+        let published = PublishedEntry::from_bytes(entry).map_err(|_| EvidenceRefusal::OtherEntry)?;
+        let review_id = self.presentation.review_id();
+        let same = published.review_id == *review_id.as_bytes()
+            && published.review_digest == self.review_digest
+            && published.presentation_hash == self.presentation.hash();
+        if !same {
+            return Err(EvidenceRefusal::OtherEntry);
+        }
+        let issuer = issuers.iter().find(|issuer| self.presentation.scope().is_of(issuer));
+        let issuer = issuer.ok_or(EvidenceRefusal::Issuer)?;
+        if self.presentation.escrow_id() != escrow_key.id() {
+            return Err(EvidenceRefusal::EscrowKey);
+        }
+        self.accepted.verify(issuer, escrow_key, &self.presentation, &self.review_digest, rng)?;
+        Ok(VerifiedReview { review_id, escrow: *self.presentation.escrow() })
+    }
+}
+
+/// A published review with its author's escrow; [`ReviewEvidence::verify`] alone makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedReview {
+    review_id: ReviewId,
+    escrow: Escrow,
+}
+
+impl VerifiedReview {
+    /// The review's id.
+    pub fn review_id(&self) -> &ReviewId {
+        &self.review_id
+    }
+
+    /// The escrow of its author.
+    pub fn escrow(&self) -> &Escrow {
+        &self.escrow
+    }
+
+    /// What a share that opens this review under a warrant is bound to.
+    pub fn share_context(&self, terms: &WarrantTerms) -> ShareContext {
+        ShareContext {
+            warrant_digest: terms.digest(),
+            action: terms.action(),
+            subject: *self.review_id.as_bytes(),
+            escrow: self.escrow,
+        }
+    }
+}
+
+impl Message for ReviewEvidence {
+    const KIND: u8 = 43;
+    const NAME: &'static str = "review evidence";
+
+    fn encode_body(&self, out: &mut Writer) {
+        self.presentation.encode_body(out);
+        self.accepted.encode_body(out);
+        out.raw(&self.review_digest);
+        self.published.encode_body(out);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            presentation: Presentation::decode_body(from)?,
+            accepted: Accepted::decode_body(from)?,
+            review_digest: from.array("review digest")?,
+            published: CosignedEntry::decode_body(from)?,
+        })
+    }
+}
+
+serde_as_bytes!(ReviewEvidence);
+
+/// Why evidence shows nothing of a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EvidenceRefusal {
+    /// The entry is not shown to stand in the reviews ledger.
+    Ledger(PolicyError),
+    /// The entry is not the publication of a review with this presentation and digest.
+    OtherEntry,
+    /// The token was issued under a key that is not configured.
+    Issuer,
+    /// The author is escrowed to another key than the trustees'.
+    EscrowKey,
+    /// A proof does not hold.
+    Proof(VerifyError),
+}
+
+describe_errors!(EvidenceRefusal {
+    Self::Ledger(error) => "review_evidence.ledger", Host, false, "{error}";
+    Self::OtherEntry => "review_evidence.other_entry", Host, false,
+        "the ledger's entry does not publish a review with this presentation and digest: take the desk's own";
+    Self::Issuer => "review_evidence.issuer", Operator, false,
+        "the review's token is of an issuing key that is not configured here: add the published key";
+    Self::EscrowKey => "review_evidence.escrow_key", Operator, false,
+        "the review's author is escrowed to another trustees' key: ask the trustees who hold that one";
+    Self::Proof(error) => "review_evidence.proof", Host, false, "{error}";
+});
+
+impl From<PolicyError> for EvidenceRefusal {
+    fn from(error: PolicyError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<VerifyError> for EvidenceRefusal {
+    fn from(error: VerifyError) -> Self {
+        Self::Proof(error)
+    }
+}

@@ -1,0 +1,330 @@
+//! An opening with everything that convinces somebody who trusts neither the platform nor the
+//! requester, offline.
+
+use super::warrant::{PresentedWarrant, WarrantError, WarrantPolicy};
+use super::{Committee, DecryptionShare, EvidenceRefusal, ReviewEvidence, SignedCommittee, combine};
+use core::fmt;
+use rand_core::CryptoRng;
+use unjoin_core::Name;
+use unjoin_core::algebra::Element;
+use unjoin_core::describe_errors;
+use unjoin_core::entry::{BindingEntry, WarrantEntry};
+use unjoin_core::serde_as_bytes;
+use unjoin_core::token::{IssuerPublicKey, Trustees, binding_commitment};
+use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
+
+/// Whom the verifier of an opening believes.
+#[derive(Clone, Copy, Debug)]
+pub struct OpeningTrust<'a> {
+    /// The issuing keys under which tokens were issued.
+    pub issuers: &'a [IssuerPublicKey],
+    /// The trustees' long-term keys.
+    pub trustees: &'a Trustees,
+    /// Who may ask for what.
+    pub requesters: &'a WarrantPolicy,
+    /// The reviews ledger and its witnesses.
+    pub reviews: &'a WitnessPolicy,
+    /// The openings ledger and its witnesses.
+    pub openings: &'a WitnessPolicy,
+}
+
+/// The author of a review. `Debug` prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Author {
+    /// The wallet key `U`.
+    pub wallet_key: Element,
+    /// The account that the wallet key was bound to, where the opening shows it.
+    pub account: Option<Name>,
+}
+
+impl fmt::Debug for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Author(..)")
+    }
+}
+
+/// Whose wallet key it is, as the issuer's directory has it: shown by the entry that the
+/// enrolment left in the openings ledger.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountBinding {
+    /// The account.
+    pub account: Name,
+    /// The blind of the entry's commitment.
+    pub blind: [u8; 32],
+    /// The [`BindingEntry`], under a cosigned checkpoint of the openings ledger.
+    pub entry: CosignedEntry,
+}
+
+impl fmt::Debug for AccountBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccountBinding(..)")
+    }
+}
+
+/// Kind 45, at most 1,804,865 bytes: who wrote a review, with the warrant, the evidence and the
+/// shares that show it. It does not hold the author: the reader derives that from the shares.
+///
+/// `Debug` prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Opening {
+    warrant: PresentedWarrant,
+    logged: CosignedEntry,
+    review: ReviewEvidence,
+    committees: Vec<SignedCommittee>,
+    shares: Vec<DecryptionShare>,
+    binding: Option<AccountBinding>,
+}
+
+impl Opening {
+    /// The most committees, one for each share epoch from 1 to the shares'.
+    pub const MAX_COMMITTEES: usize = 256;
+
+    /// Combines the shares of one review. `logged` is the warrant's entry under a checkpoint of
+    /// a time at which the warrant was valid; `committees` are those of all share epochs from
+    /// the first to the shares'. More than t shares may be given; t are kept.
+    ///
+    /// The parts are checked as [`verify`](Self::verify) checks them.
+    ///
+    /// # Errors
+    /// [`OpeningError`]; [`OpeningError::Culprits`] names every culprit.
+    pub fn combine(
+        warrant: PresentedWarrant,
+        logged: CosignedEntry,
+        review: ReviewEvidence,
+        committees: Vec<SignedCommittee>,
+        shares: Vec<DecryptionShare>,
+        trust: &OpeningTrust<'_>,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Self, OpeningError> {
+        let mut opening = Self { warrant, logged, review, committees, shares, binding: None };
+        opening.verify(trust, rng)?;
+        let threshold = opening.committees.last().map_or(0, |last| last.committee().threshold());
+        opening.shares.sort_by_key(DecryptionShare::index);
+        opening.shares.truncate(threshold.into());
+        Ok(opening)
+    }
+
+    /// Adds whose wallet key it is; [`verify`](Self::verify) checks it.
+    #[must_use]
+    pub fn with_binding(self, binding: AccountBinding) -> Self {
+        Self { binding: Some(binding), ..self }
+    }
+
+    /// The warrant.
+    pub fn warrant(&self) -> &PresentedWarrant {
+        &self.warrant
+    }
+
+    /// The review's evidence.
+    pub fn review(&self) -> &ReviewEvidence {
+        &self.review
+    }
+
+    /// The committees of the share epochs, from the first; unchecked.
+    pub fn committees(&self) -> &[SignedCommittee] {
+        &self.committees
+    }
+
+    /// The shares, unchecked.
+    pub fn shares(&self) -> &[DecryptionShare] {
+        &self.shares
+    }
+
+    /// The author, once everything is shown to hold: the warrant's signatures and its entry in
+    /// the openings ledger, at a time at which it was valid; that it names this review; the
+    /// review's publication, its token and its escrow; the committees; the shares; and the
+    /// account, if it is there. No clock is asked.
+    ///
+    /// # Errors
+    /// [`OpeningError`] names the first part that does not hold.
+    pub fn verify(
+        &self,
+        trust: &OpeningTrust<'_>,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Author, OpeningError> {
+        let logged = self.logged.verify_under(trust.openings).map_err(OpeningError::Log)?;
+        if WarrantEntry::from_bytes(logged.entry).ok() != Some(self.warrant.entry()) {
+            return Err(OpeningError::OtherEntry);
+        }
+        trust.requesters.check(self.warrant.warrant(), logged.quorum.median_time)?;
+        let committee = self.committee(trust.trustees)?;
+        let review = self.review.verify(trust.issuers, committee.key(), trust.reviews, rng)?;
+        let terms = self.warrant.terms();
+        if !terms.names(review.review_id()) {
+            return Err(OpeningError::OtherReview);
+        }
+        let wallet_key = combine(committee, &review.share_context(terms), &self.shares, rng)?;
+        let account = self.binding.as_ref().map(|binding| binding.verify(&wallet_key, trust.openings));
+        Ok(Author { wallet_key, account: account.transpose()? })
+    }
+
+    /// The last committee, to which a chain leads from the key ceremony.
+    fn committee(&self, trustees: &Trustees) -> Result<&Committee, OpeningError> {
+        let refused = |_| OpeningError::Committee;
+        let (first, rest) = self.committees.split_first().ok_or(OpeningError::Committee)?;
+        first.verify_first(trustees).map_err(refused)?;
+        rest.iter().try_fold(first.committee(), |previous, next| {
+            next.verify_successor(trustees, previous).map_err(refused)?;
+            Ok(next.committee())
+        })
+    }
+}
+
+impl AccountBinding {
+    fn verify(&self, wallet_key: &Element, openings: &WitnessPolicy) -> Result<Name, OpeningError> {
+        let entry = self.entry.verify(openings).map_err(OpeningError::Log)?;
+        let commitment = binding_commitment(&self.account, wallet_key, &self.blind);
+        match BindingEntry::from_bytes(entry) {
+            Ok(entry) if entry.commitment == commitment => Ok(self.account.clone()),
+            _ => Err(OpeningError::Binding),
+        }
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opening(..)")
+    }
+}
+
+/// The shortest signed committee, and a share's body.
+const LEAST_COMMITTEE: usize = 174;
+const SHARE: usize = 134;
+
+impl Message for Opening {
+    const KIND: u8 = 45;
+    const NAME: &'static str = "opening";
+    const MAX_LEN: usize = 1_804_865;
+
+    fn encode_body(&self, out: &mut Writer) {
+        part(&self.warrant, out);
+        part(&self.logged, out);
+        part(&self.review, out);
+        out.le16(self.committees.len() as u16);
+        self.committees.iter().for_each(|committee| part(committee, out));
+        out.le16(self.shares.len() as u16);
+        self.shares.iter().for_each(|share| share.encode_body(out));
+        out.u8(self.binding.is_some().into());
+        if let Some(AccountBinding { account, blind, entry }) = &self.binding {
+            account.encode(out);
+            out.raw(blind);
+            part(entry, out);
+        }
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (warrant, logged) = (read_part(from, "warrant")?, read_part(from, "logged warrant")?);
+        let review = read_part(from, "review")?;
+        let committee = |from: &mut Reader<'_>| read_part(from, "committee");
+        let committees = some(from, "committees", Self::MAX_COMMITTEES, 2 + LEAST_COMMITTEE, committee)?;
+        let most = Committee::MAX_TRUSTEES;
+        let shares = some(from, "shares", most, SHARE, DecryptionShare::decode_body)?;
+        let binding = match from.bool("binding")? {
+            false => None,
+            true => Some(AccountBinding {
+                account: Name::decode(from, "account")?,
+                blind: from.array("blind")?,
+                entry: read_part(from, "logged binding")?,
+            }),
+        };
+        Ok(Self { warrant, logged, review, committees, shares, binding })
+    }
+}
+
+/// A whole message behind its le16 length.
+fn part<M: Message>(message: &M, out: &mut Writer) {
+    out.bytes(&message.to_bytes());
+}
+
+fn read_part<M: Message>(from: &mut Reader<'_>, field: &'static str) -> Result<M, DecodeError> {
+    M::from_bytes(from.bytes(field, 2, unjoin_core::wire::MAX_MESSAGE)?)
+}
+
+/// A le16 count, 1 to `most`, and as many things of at least `least` bytes each.
+fn some<T>(
+    from: &mut Reader<'_>,
+    field: &'static str,
+    most: usize,
+    least: usize,
+    decode: impl Fn(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let count = usize::from(from.le16(field)?);
+    if !(1..=most).contains(&count) {
+        return Err(from.refuse(Rule::Length));
+    }
+    if !from.has_left(count.saturating_mul(least)) {
+        return Err(from.refuse(Rule::Truncated));
+    }
+    let mut all = Vec::with_capacity(count);
+    for _ in 0..count {
+        all.push(decode(from)?);
+    }
+    Ok(all)
+}
+
+serde_as_bytes!(Opening);
+
+/// Why shares open nothing, or an opening does not convince.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpeningError {
+    /// An entry is not shown to stand in the openings ledger.
+    Log(PolicyError),
+    /// The entry announces another warrant.
+    OtherEntry,
+    /// The warrant does not hold, or did not when it was seen in the ledger.
+    Warrant(WarrantError),
+    /// No chain of committees leads from the trustees' key ceremony to the last.
+    Committee,
+    /// The review's evidence does not hold.
+    Review(EvidenceRefusal),
+    /// The warrant does not name this review.
+    OtherReview,
+    /// Fewer than t shares.
+    TooFew,
+    /// The shares of these trustees are bad, repeated, or of another epoch.
+    Culprits(Vec<u16>),
+    /// The warrant allows another action.
+    Action,
+    /// The shares are good and the escrow opens to nobody: the presentation was never valid.
+    Nobody,
+    /// A share is not sealed to this key under this warrant, or could not be.
+    Sealed,
+    /// The entry of the binding is of another account or wallet key.
+    Binding,
+}
+
+describe_errors!(OpeningError {
+    Self::Log(error) => "opening.log", Host, false, "{error}";
+    Self::OtherEntry => "opening.other_entry", Host, false,
+        "the ledger's entry is not this warrant's under this blind: take the entry that announced it";
+    Self::Warrant(error) => "opening.warrant", Host, false, "{error}";
+    Self::Committee => "opening.committee", Operator, false,
+        "the committees do not lead from the key ceremony of these trustees to the shares' epoch: take all \
+         that the openings ledger holds, in order";
+    Self::Review(error) => "opening.review", Host, false, "{error}";
+    Self::OtherReview => "opening.other_review", Host, false, "the warrant does not name this review";
+    Self::TooFew => "opening.too_few", Operator, true, "fewer than t shares: ask more trustees";
+    Self::Culprits(indices) => "opening.culprits", Operator, false,
+        "the shares of trustees {indices:?} are bad, repeated or of another epoch: ask others, and report these";
+    Self::Action => "opening.action", Host, false, "the warrant does not allow to open";
+    Self::Nobody => "opening.nobody", Operator, false,
+        "the escrow opens to nobody: check the issuing key and the accepted proof";
+    Self::Sealed => "sealed_share", Host, false,
+        "the share is not sealed to this key under this warrant: take the recipient's key of the very warrant";
+    Self::Binding => "opening.binding", Operator, false,
+        "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
+});
+
+impl From<WarrantError> for OpeningError {
+    fn from(error: WarrantError) -> Self {
+        Self::Warrant(error)
+    }
+}
+
+impl From<EvidenceRefusal> for OpeningError {
+    fn from(error: EvidenceRefusal) -> Self {
+        Self::Review(error)
+    }
+}

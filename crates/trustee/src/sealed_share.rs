@@ -1,0 +1,143 @@
+//! A share on its way to whom the warrant names.
+
+use super::sealing::{self, RecipientSecret};
+use super::share::trustee_index;
+use super::warrant::WarrantTerms;
+use super::{DecryptionShare, OpeningError};
+use core::fmt;
+use rand_core::CryptoRng;
+use unjoin_core::secret::SecretBytes;
+use unjoin_core::serde_as_bytes;
+use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
+
+const LABEL: &str = "warrant-share";
+const SHARE: usize = 136;
+const SEALED: usize = sealing::OVERHEAD + SHARE;
+
+/// The secret half of a warrant's recipient key (X25519): it opens the shares.
+///
+/// ```
+/// use unjoin_trustee::RecipientKey;
+/// use unjoin_core::secret::{SecretBytes, SystemRng};
+/// let key = RecipientKey::generate(&mut SystemRng::new());
+/// assert_ne!(key.public(), RecipientKey::from_secret_bytes(SecretBytes::new([7; 32])).public());
+/// ```
+pub struct RecipientKey {
+    secret: RecipientSecret,
+    public: [u8; 32],
+}
+
+impl RecipientKey {
+    /// A fresh key: 32 bytes from `rng`. Give each warrant a key of its own, and erase it when
+    /// the case is closed.
+    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self::from_secret_bytes(SecretBytes::random(rng))
+    }
+
+    /// The key of these 32 random bytes (DeriveKeyPair of RFC 9180).
+    pub fn from_secret_bytes(seed: SecretBytes<32>) -> Self {
+        let secret = RecipientSecret::derive(&seed);
+        // X25519 takes every 32 bytes for a secret.
+        let public = secret.public().unwrap_or_default();
+        Self { secret, public }
+    }
+
+    /// The public half, for the warrant.
+    pub fn public(&self) -> &[u8; 32] {
+        &self.public
+    }
+
+    /// Opens a share that was sealed under this warrant.
+    ///
+    /// # Errors
+    /// [`OpeningError::Sealed`] when it was sealed to another key or for another warrant, trustee
+    /// or subject. What it says still has to be checked: see [`Opening::combine`](super::Opening::combine).
+    pub fn open(&self, sealed: &SealedShare, terms: &WarrantTerms) -> Result<DecryptionShare, OpeningError> {
+        let info = sealing::info(LABEL, &terms.digest());
+        let plain = self.secret.open(&info, &sealed.header(), &sealed.sealed).ok_or(OpeningError::Sealed)?;
+        let share = DecryptionShare::from_bytes(&plain).map_err(|_| OpeningError::Sealed)?;
+        if share.index() == sealed.index { Ok(share) } else { Err(OpeningError::Sealed) }
+    }
+}
+
+impl fmt::Debug for RecipientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecipientKey(..)")
+    }
+}
+
+/// Kind 44, 252 bytes: a trustee's [`DecryptionShare`], sealed to the warrant's recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedShare {
+    index: u16,
+    commitment: [u8; 32],
+    subject: [u8; 32],
+    sealed: [u8; SEALED],
+}
+
+impl SealedShare {
+    /// Seals a share to the warrant's recipient; `commitment` is the warrant's, `subject` the
+    /// review's id or, in a same-author round, the round's.
+    ///
+    /// # Errors
+    /// [`OpeningError::Sealed`] when the recipient's key cannot be sealed to.
+    pub fn seal(
+        share: &DecryptionShare,
+        terms: &WarrantTerms,
+        commitment: [u8; 32],
+        subject: [u8; 32],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Self, OpeningError> {
+        let mut made = Self { index: share.index(), commitment, subject, sealed: [0; SEALED] };
+        let info = sealing::info(LABEL, &terms.digest());
+        let plain = zeroize::Zeroizing::new(share.to_bytes());
+        let sealed = sealing::seal(terms.recipient(), &info, &made.header(), &plain, &mut &mut *rng);
+        made.sealed = sealed.and_then(|sealed| sealed.try_into().ok()).ok_or(OpeningError::Sealed)?;
+        Ok(made)
+    }
+
+    /// The trustee's index, from 1.
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// The warrant's commitment.
+    pub fn commitment(&self) -> &[u8; 32] {
+        &self.commitment
+    }
+
+    /// The review's id, or in a same-author round the round's.
+    pub fn subject(&self) -> &[u8; 32] {
+        &self.subject
+    }
+
+    /// What is bound beside the warrant: le16 index, commitment, subject.
+    fn header(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.le16(self.index);
+        out.raw(&self.commitment);
+        out.raw(&self.subject);
+        out.finish()
+    }
+}
+
+impl Message for SealedShare {
+    const KIND: u8 = 44;
+    const NAME: &'static str = "sealed share";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.raw(&self.header());
+        out.raw(&self.sealed);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            index: trustee_index(from)?,
+            commitment: from.array("commitment")?,
+            subject: from.array("subject")?,
+            sealed: from.array("sealed share")?,
+        })
+    }
+}
+
+serde_as_bytes!(SealedShare);

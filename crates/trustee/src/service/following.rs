@@ -1,0 +1,265 @@
+//! Following the openings ledger: from the last checkpoint that this trustee has seen to the
+//! published one, entry by entry.
+
+use super::rows::{Intent, Mark, Rows, State};
+use super::{Trustee, TrusteeError};
+use crate::warrant::{Claim, OpeningsRegister};
+use std::collections::HashMap;
+use std::sync::MutexGuard;
+use unjoin_core::Timestamp;
+use unjoin_core::entry::ShareReleasedEntry;
+use unjoin_core::token::Trustees;
+use unjoin_log::{LedgerView, SignedCheckpoint, ViewError};
+use unjoin_store::{Present, Store, StoreError, decide, read};
+
+/// At most this many entries are read at a time.
+const PAGE: u64 = 8192;
+/// At most this many of this trustee's own entries are held against its store at a time.
+const OWN: usize = 512;
+
+/// How far a trustee has followed the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The published checkpoint's size.
+    pub size: u64,
+    /// Its median witness time: the present, as far as warrants and budgets are concerned.
+    pub time: Timestamp,
+}
+
+/// What a trustee keeps in memory of the ledger; all of it is made again from the ledger and
+/// the store.
+pub(super) struct Following {
+    pub(super) register: OpeningsRegister,
+    /// The median witness time of the checkpoint that was followed last.
+    pub(super) time: Timestamp,
+    /// Intents whose entries are not in the ledger yet, by tag.
+    pub(super) pending: HashMap<[u8; 32], Claim>,
+    /// This trustee's releases in the ledger that were not held against the store yet.
+    unchecked: Vec<(u64, ShareReleasedEntry)>,
+    /// Those that the store knows nothing of.
+    unknown: Vec<(u64, ShareReleasedEntry)>,
+    /// Whether marks and intents were read.
+    is_loaded: bool,
+    /// The size at which the register was found to have a checkpoint's root.
+    verified: u64,
+}
+
+impl Following {
+    pub(super) fn new(trustees: Trustees) -> Self {
+        Self {
+            register: OpeningsRegister::new(trustees),
+            time: Timestamp::ZERO,
+            pending: HashMap::new(),
+            unchecked: Vec::new(),
+            unknown: Vec::new(),
+            is_loaded: false,
+            verified: 0,
+        }
+    }
+
+    /// Marks, and intents that were not judged.
+    fn load<S: Store>(&mut self, trustee: u16, rows: &Rows, store: &S) -> Result<(), StoreError> {
+        if self.is_loaded {
+            return Ok(());
+        }
+        let intents = rows.intents(store)?;
+        let unjudged = intents.into_iter().filter(|(_, intent)| intent.verdict.is_none());
+        self.pending = unjudged.map(|(tag, intent)| (tag, intent.claim(trustee, tag))).collect();
+        for (size, time) in rows.marks(store)? {
+            self.register.mark(size, time);
+        }
+        self.is_loaded = true;
+        Ok(())
+    }
+
+    pub(super) fn followed(&self) -> Followed {
+        Followed { size: self.register.size(), time: self.time }
+    }
+
+    /// Folds the entries up to `size` and takes down this trustee's own.
+    fn fold_up_to(&mut self, trustee: u16, size: u64, ledger: &dyn LedgerView) -> Result<(), TrusteeError> {
+        while self.register.size() < size {
+            let from = self.register.size();
+            let to = size.min(from.saturating_add(PAGE));
+            let page = ledger.entries(from, to)?;
+            // Not one more either: the size whose root is known must not be stepped over.
+            if page.len() as u64 != to - from {
+                return Err(ViewError::Missing.into());
+            }
+            let releases = self.register.extend(&page);
+            self.unchecked.extend(releases.into_iter().filter(|(_, entry)| entry.trustee() == trustee));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Store> Trustee<S> {
+    /// Reads the ledger's published checkpoint, which a quorum must have cosigned lately, and
+    /// all entries since the last one seen: they must have both roots. Then takes the checkpoint
+    /// for the last one seen, in one commit.
+    ///
+    /// The first call reads the ledger from its first entry.
+    ///
+    /// # Errors
+    /// [`TrusteeError::Unpublished`], [`TrusteeError::Checkpoint`], [`TrusteeError::View`],
+    /// [`TrusteeError::Behind`], [`TrusteeError::Forked`], [`TrusteeError::Store`]: nothing is
+    /// changed. [`TrusteeError::RolledBack`] until [`resynchronise`](Self::resynchronise).
+    pub fn follow(&self, ledger: &dyn LedgerView) -> Result<Followed, TrusteeError> {
+        self.follow_locked(ledger).map(|following| following.followed())
+    }
+
+    /// Follows the ledger, and keeps the lock: what is decided under it is decided at this
+    /// checkpoint, and all of this trustee's own entries in it were held against the store.
+    pub(super) fn follow_locked(
+        &self,
+        ledger: &dyn LedgerView,
+    ) -> Result<MutexGuard<'_, Following>, TrusteeError> {
+        let mut following = self.lock();
+        self.go_on(&mut following, ledger)?;
+        if following.unknown.is_empty() { Ok(following) } else { Err(TrusteeError::RolledBack) }
+    }
+
+    /// Takes an older checkpoint for a mark: that its entries were in the ledger at its quorum's
+    /// median time. Without it an entry counts as logged when this trustee first saw it, which is
+    /// on the safe side: a warrant's cooling-off ends later, and a release leaves the window later.
+    ///
+    /// # Errors
+    /// [`TrusteeError::Checkpoint`] when no quorum has cosigned it; [`TrusteeError::Behind`] when it
+    /// is of more entries than were [followed](Self::follow); [`TrusteeError::Store`].
+    pub fn note_checkpoint(&self, note: &[u8]) -> Result<(), TrusteeError> {
+        let (checkpoint, quorum) = self.policy.openings.read(note)?;
+        let (size, time) = (checkpoint.size(), quorum.median_time);
+        let mut following = self.lock();
+        following.load(self.index(), &self.rows, &*self.store)?;
+        // A quorum does not cosign two ledgers, so that its checkpoint is this one's.
+        let mark = self.rows.mark(size);
+        decide(&*self.store, (self.rows.state(), mark.clone()), |(state, kept), change| {
+            if size > state.unwrap_or_default().size {
+                return Err(TrusteeError::Behind);
+            }
+            // The earlier of two times stands.
+            if kept.is_none_or(|Mark(kept)| kept > time) {
+                change.put(&mark, &Mark(time));
+            }
+            Ok(())
+        })?;
+        following.register.mark_earlier(size, time);
+        Ok(())
+    }
+
+    /// Takes over what the ledger holds of this trustee's releases and its store does not know:
+    /// sequence numbers, and tags. For a trustee whose store was lost or put back, once it is
+    /// certain that nobody else has its key. Returns how many there were.
+    ///
+    /// A review that was taken over is judged by its old entry, as if it had been decided at the
+    /// last checkpoint before that which is known; where none is, the whole ledger counts.
+    ///
+    /// # Errors
+    /// As [`follow`](Self::follow).
+    pub fn resynchronise(&self, ledger: &dyn LedgerView) -> Result<u64, TrusteeError> {
+        let mut following = self.lock();
+        self.go_on(&mut following, ledger)?;
+        let mut taken = 0;
+        // The first of several entries with one tag is taken over first: it is the one that is judged.
+        following.unknown.sort_unstable_by_key(|(index, _)| core::cmp::Reverse(*index));
+        while let Some((index, entry)) = following.unknown.last() {
+            let since = following.register.not_logged_before(*index);
+            self.take_over(entry, since)?;
+            following.unknown.pop();
+            taken += 1;
+        }
+        Ok(taken)
+    }
+
+    /// Takes one of this trustee's own entries over from the ledger.
+    fn take_over(&self, entry: &ShareReleasedEntry, since: Timestamp) -> Result<(), StoreError> {
+        let keys = (self.rows.state(), self.rows.intent(entry.tag()));
+        decide(&*self.store, keys.clone(), |(state, intent), change| {
+            let seen = state.unwrap_or_default();
+            let next_sequence = seen.next_sequence.max(entry.sequence().saturating_add(1));
+            change.put(&keys.0, &State { next_sequence, ..seen });
+            change.put(&self.rows.taken_over(entry), &Present);
+            if intent.is_none() {
+                let (sequence, commitment) = (entry.sequence(), *entry.commitment());
+                change.put(&keys.1, &Intent { sequence, commitment, since, verdict: None });
+            }
+            Ok(())
+        })
+    }
+
+    /// Goes on to the published checkpoint, then holds this trustee's own entries against the store.
+    fn go_on(&self, following: &mut Following, ledger: &dyn LedgerView) -> Result<(), TrusteeError> {
+        let note = ledger.checkpoint()?.ok_or(TrusteeError::Unpublished)?;
+        let (checkpoint, quorum) = self.policy.openings.read_fresh(&note, self.environment.now())?;
+        let taken = self.take_checkpoint(following, &checkpoint, quorum.median_time, ledger);
+        if taken.is_err() && following.register.size() != following.verified {
+            // What was folded may be no part of any ledger.
+            *following = Following::new(self.trustees.clone());
+        }
+        taken?;
+        self.check_own(following)
+    }
+
+    /// Folds the entries up to a checkpoint, and takes it for the last one seen if it is larger.
+    fn take_checkpoint(
+        &self,
+        following: &mut Following,
+        checkpoint: &SignedCheckpoint,
+        time: Timestamp,
+        ledger: &dyn LedgerView,
+    ) -> Result<(), TrusteeError> {
+        following.load(self.index(), &self.rows, &*self.store)?;
+        let (size, root) = (checkpoint.size(), *checkpoint.root());
+        let seen = read(&*self.store, &self.rows.state())?.unwrap_or_default();
+        if size < seen.size.max(following.register.size()) {
+            return Err(TrusteeError::Behind);
+        }
+        for (size, root) in [(seen.size, seen.root), (size, root)] {
+            following.fold_up_to(self.index(), size, ledger)?;
+            if following.register.size() == size && following.register.root() != root {
+                return Err(TrusteeError::Forked);
+            }
+            following.verified = following.verified.max(size);
+        }
+        if size > seen.size {
+            let keys = (self.rows.state(), self.rows.mark(size));
+            decide(&*self.store, keys.clone(), |(state, mark), change| {
+                let seen = state.unwrap_or_default();
+                // Unless another process has seen a larger one.
+                if size > seen.size {
+                    change.put(&keys.0, &State { size, root, ..seen });
+                    // The first time of a size stands.
+                    if mark.is_none() {
+                        change.put(&keys.1, &Mark(time));
+                    }
+                }
+                Ok::<_, StoreError>(())
+            })?;
+        }
+        following.register.mark(size, time);
+        following.time = time;
+        Ok(())
+    }
+
+    /// Holds this trustee's new releases against its intents: an intent comes before its entry.
+    fn check_own(&self, following: &mut Following) -> Result<(), TrusteeError> {
+        while !following.unchecked.is_empty() {
+            let from = following.unchecked.len().saturating_sub(OWN);
+            let some = following.unchecked.get(from..).unwrap_or_default().iter();
+            let keys = some.map(|(_, entry)| (self.rows.intent(entry.tag()), self.rows.taken_over(entry)));
+            let found = read(&*self.store, &keys.collect::<Vec<_>>())?;
+            for (release, (intent, taken_over)) in following.unchecked.split_off(from).into_iter().zip(found)
+            {
+                let entry = &release.1;
+                following.pending.remove(entry.tag());
+                let is_its = |intent: Intent| {
+                    (intent.sequence, &intent.commitment) == (entry.sequence(), entry.commitment())
+                };
+                if !intent.is_some_and(is_its) && taken_over.is_none() {
+                    following.unknown.push(release);
+                }
+            }
+        }
+        Ok(())
+    }
+}

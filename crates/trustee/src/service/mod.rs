@@ -1,0 +1,116 @@
+//! A trustee's service: follows the openings ledger, and answers warrants with shares.
+//!
+//! ```text
+//! warrant, evidence --answer--> Append(entry)   the intent is on this trustee's disk
+//!        the platform logs the entry, witnesses cosign
+//! warrant, evidence --answer--> Released(share) the entry's place in the ledger is within budget
+//! ```
+//!
+//! The budgets are counted in the ledger, up to the trustee's own entry and not beyond, so that
+//! all honest trustees judge one entry alike and none can be hurried past a limit. The manual's
+//! chapter on openings has the proof of the bound.
+
+mod answer;
+mod error;
+mod following;
+mod round;
+mod rows;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{OpeningAnswer, OpeningRequest};
+pub use error::TrusteeError;
+pub use following::Followed;
+pub use status::{Status, Used};
+
+use super::warrant::{BudgetPolicy, WarrantPolicy};
+use super::{Committee, TrusteeSecrets, TrusteeShare};
+use core::fmt;
+use following::Following;
+use rows::Rows;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use unjoin_core::Environment;
+use unjoin_core::token::{IssuerPublicKey, TrusteeKey, Trustees};
+use unjoin_log::WitnessPolicy;
+use unjoin_store::Store;
+
+/// Whom and what a trustee believes, and how much it gives away.
+#[derive(Clone, Debug)]
+pub struct TrusteePolicy {
+    /// The issuer keys whose reviews it opens.
+    pub issuers: Vec<IssuerPublicKey>,
+    /// Who may ask for what.
+    pub warrants: WarrantPolicy,
+    /// How many reviews in which time.
+    pub budgets: BudgetPolicy,
+    /// The reviews ledger and its witnesses.
+    pub reviews: WitnessPolicy,
+    /// The openings ledger and its witnesses.
+    pub openings: WitnessPolicy,
+}
+
+/// One trustee, with a store of its own that nobody restores from a backup unsaid.
+///
+/// Threads may share it. One process at a time should serve a store; two that do exceed no
+/// budget, but may waste some of it.
+pub struct Trustee<S: Store> {
+    store: Arc<S>,
+    identity: TrusteeKey,
+    share: TrusteeShare,
+    committee: Committee,
+    trustees: Trustees,
+    policy: TrusteePolicy,
+    environment: Environment,
+    rows: Rows,
+    following: Mutex<Following>,
+}
+
+impl<S: Store> Trustee<S> {
+    /// Opens the service of a trustee whose key ceremony is finished. It answers with the share
+    /// of this epoch only; after a refresh it is opened anew with the new secrets.
+    ///
+    /// # Errors
+    /// [`TrusteeError::NoShare`]; [`TrusteeError::Window`] when the budgets have no window.
+    pub fn open(
+        store: Arc<S>,
+        secrets: TrusteeSecrets,
+        policy: TrusteePolicy,
+        environment: Environment,
+    ) -> Result<Self, TrusteeError> {
+        let (identity, share, committee, trustees) = secrets.into_parts().ok_or(TrusteeError::NoShare)?;
+        if policy.budgets.window == 0 {
+            return Err(TrusteeError::Window);
+        }
+        let rows = Rows::new(&identity, policy.openings.log());
+        let following = Mutex::new(Following::new(trustees.clone()));
+        Ok(Self { store, identity, share, committee, trustees, policy, environment, rows, following })
+    }
+
+    /// The trustee's index, from 1.
+    pub fn index(&self) -> u16 {
+        self.share.index()
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &TrusteePolicy {
+        &self.policy
+    }
+
+    /// A poisoned lock is taken over, and what a panic may have left half done is begun again.
+    fn lock(&self) -> MutexGuard<'_, Following> {
+        self.following.lock().unwrap_or_else(|poisoned: PoisonError<MutexGuard<'_, Following>>| {
+            let mut following = poisoned.into_inner();
+            *following = Following::new(self.trustees.clone());
+            self.following.clear_poison();
+            following
+        })
+    }
+}
+
+/// Prints nothing of its keys or of what it has seen.
+impl<S: Store> fmt::Debug for Trustee<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trustee").field("index", &self.index()).finish_non_exhaustive()
+    }
+}

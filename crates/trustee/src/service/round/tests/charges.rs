@@ -1,0 +1,105 @@
+//! What a round presupposes: that every review of its warrant is charged, as what it is.
+
+use super::*;
+use crate::service::tests::settle;
+
+#[test]
+fn no_round_before_every_review_is_charged() {
+    let world = World::new(1, 1, 3, budgets(9, 9, 9));
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    let presented = warrant(&world, &[0, 1, 2], WarrantAction::SameAuthor);
+    log_round(&world, &presented, 1, [1]);
+    let request = request(&world, &presented, 0, 1, 1);
+    for review in 0..3 {
+        assert_eq!(refusal(trustee.blind(&request, &world.openings)), SameAuthorError::NotCharged);
+        assert_eq!(refusal(trustee.compare(&request, &[], &world.openings)), SameAuthorError::NotCharged);
+        assert!(settle(&world, &trustee, &presented, review).unwrap() == OpeningAnswer::Charged);
+    }
+    appended(trustee.blind(&request, &world.openings));
+}
+
+#[test]
+fn a_warrant_that_opens_starts_no_round() {
+    let world = World::new(1, 1, 2, budgets(9, 9, 9));
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    let presented = world.warrant(&[0, 1]);
+    log_round(&world, &presented, 1, [1]);
+    let request = request(&world, &presented, 0, 1, 1);
+    assert_eq!(refusal(trustee.blind(&request, &world.openings)), SameAuthorError::Action);
+}
+
+#[test]
+fn a_set_that_contains_an_opened_review_is_charged_as_openings() {
+    let world = World::new(1, 1, 4, budgets(9, 9, 9));
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    let before = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
+    charge(&world, &trustee, &before);
+    log_round(&world, &before, 1, [1]);
+    let earlier = request(&world, &before, 0, 1, 1);
+    world.log(&[appended(trustee.blind(&earlier, &world.openings))]);
+    let blinds = [revealed(trustee.blind(&earlier, &world.openings))];
+
+    let opening = world.warrant(&[0]);
+    assert!(matches!(settle(&world, &trustee, &opening, 0), Ok(OpeningAnswer::Released(_))));
+    // Charged as a comparison before it was opened: the round is not run any more.
+    let refused = trustee.blind(&earlier, &world.openings).unwrap_err();
+    assert_eq!(refused.code(), "trustee.charge_as_opening");
+    let refused = trustee.compare(&earlier, &blinds, &world.openings).unwrap_err();
+    assert_eq!(refused.code(), "trustee.charge_as_opening");
+
+    let cheap = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
+    let refused = try_charge(&world, &trustee, &cheap).unwrap_err();
+    assert_eq!(refused.code(), "trustee.charge_as_opening");
+
+    let dear = warrant(&world, &[0, 1], WarrantAction::Open);
+    charge(&world, &trustee, &dear);
+    log_round(&world, &dear, 1, [1]);
+    let round = request(&world, &dear, 0, 1, 1);
+    world.log(&[appended(trustee.blind(&round, &world.openings))]);
+    let blinds = [revealed(trustee.blind(&round, &world.openings))];
+    trustee.compare(&round, &blinds, &world.openings).unwrap();
+
+    // What was compared with it may be known by now: the next in the chain is charged so too.
+    let chain = warrant(&world, &[1, 2], WarrantAction::SameAuthor);
+    let refused = try_charge(&world, &trustee, &chain).unwrap_err();
+    assert_eq!(refused.code(), "trustee.charge_as_opening");
+    charge(&world, &trustee, &warrant(&world, &[2, 3], WarrantAction::SameAuthor));
+}
+
+#[test]
+fn a_disclosed_opening_by_others_is_known_too() {
+    let world = World::new(2, 3, 2, budgets(9, 9, 9));
+    let stores = [1, 2, 3].map(|_| Arc::new(MemoryStore::new()));
+    let trustee = |index: u16| world.trustee(index, &stores[usize::from(index) - 1]);
+    let opening = world.warrant(&[0]);
+    for index in [2, 3] {
+        assert!(matches!(settle(&world, &trustee(index), &opening, 0), Ok(OpeningAnswer::Released(_))));
+    }
+    let first = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
+    // Trustee 1 took no part, and learns of it when the warrant is disclosed.
+    charge(&world, &trustee(1), &first);
+    log_round(&world, &first, 1, [1, 2]);
+    let request = request(&world, &first, 0, 1, 1);
+    appended(trustee(1).blind(&request, &world.openings));
+    world.log(&[opening.disclosure().to_bytes()]);
+    let refused = trustee(1).blind(&request, &world.openings).unwrap_err();
+    assert_eq!(refused.code(), "trustee.charge_as_opening");
+}
+
+#[test]
+fn rounds_are_free_once_the_reviews_are_charged() {
+    let world = World::new(1, 1, 3, budgets(1, 1, 1));
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    // The limit for comparisons is two reviews.
+    let presented = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
+    charge(&world, &trustee, &presented);
+    for round in 1..=4 {
+        log_round(&world, &presented, round, [1]);
+        let request = request(&world, &presented, 0, 1, round);
+        world.log(&[appended(trustee.blind(&request, &world.openings))]);
+        let blinds = [revealed(trustee.blind(&request, &world.openings))];
+        trustee.compare(&request, &blinds, &world.openings).unwrap();
+    }
+    let more = warrant(&world, &[1, 2], WarrantAction::SameAuthor);
+    assert_eq!(try_charge(&world, &trustee, &more).unwrap_err().code(), "trustee.budget");
+}

@@ -1,0 +1,62 @@
+//! What an officer asks before they answer: how far the ledger was followed, and what is left.
+
+use super::{Followed, Trustee, TrusteeError};
+use crate::warrant::Limit;
+use unjoin_core::Name;
+use unjoin_core::entry::WarrantAction;
+use unjoin_log::LedgerView;
+use unjoin_store::Store;
+
+/// Where a trustee stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The openings ledger, as far as it was followed.
+    pub followed: Followed,
+    /// The share epoch in which this trustee answers.
+    pub epoch: u32,
+    /// Reviews opened.
+    pub openings: Used,
+    /// Reviews compared.
+    pub comparisons: Used,
+    /// This trustee's releases that it has decided on and the ledger does not hold yet.
+    pub pending: usize,
+}
+
+/// What is charged to a budget in the window that ends now, as the ledger tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// By all trustees together.
+    pub all: u32,
+    /// By this trustee.
+    pub own: u32,
+    /// For the requester who was asked about; 0 if none was.
+    pub requester: u32,
+    /// The limits.
+    pub limit: Limit,
+}
+
+impl<S: Store> Trustee<S> {
+    /// Follows the ledger, and tells what of the budgets is used up; with a requester, what
+    /// of theirs. What is left is not promised: other trustees may be faster.
+    ///
+    /// # Errors
+    /// As [`follow`](Self::follow).
+    pub fn status(&self, requester: Option<&Name>, ledger: &dyn LedgerView) -> Result<Status, TrusteeError> {
+        let following = self.follow_locked(ledger)?;
+        let followed = following.followed();
+        let budgets = &self.policy.budgets;
+        let used = |action| {
+            let (index, name) = (self.index(), requester.map(Name::as_bytes));
+            let (all, own, requester) =
+                following.register.used(budgets.window, action, index, name, followed.time);
+            Used { all, own, requester, limit: *budgets.limit(action) }
+        };
+        Ok(Status {
+            followed,
+            epoch: self.share.epoch(),
+            openings: used(WarrantAction::Open),
+            comparisons: used(WarrantAction::SameAuthor),
+            pending: following.pending.len(),
+        })
+    }
+}

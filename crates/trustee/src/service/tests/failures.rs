@@ -1,0 +1,247 @@
+//! Stores that fail at any step, disks that are put back, trustees that start anew.
+
+use super::*;
+use crate::test_util::world::stolen_key;
+use crate::warrant::Excess;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use unjoin_core::entry::ShareReleasedEntry;
+use unjoin_core::wire::Message;
+use unjoin_log::LedgerView;
+use unjoin_store::{Commit, Outcome, RowKey, StoreError};
+
+/// A store that fails once, at the commit of this number: before it is applied, or after.
+struct Faulty {
+    rows: MemoryStore,
+    left: AtomicI64,
+    applies: bool,
+}
+
+impl Store for Faulty {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.rows.read(keys)
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.rows.scan(bucket, prefix, after, limit)
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        let fails = self.left.fetch_sub(1, Ordering::SeqCst) == 0;
+        if fails && !self.applies {
+            return Err(StoreError::engine("told to fail"));
+        }
+        let outcomes = self.rows.commit(commits)?;
+        if fails { Err(StoreError::engine("told to fail")) } else { Ok(outcomes) }
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.rows.rewrite()
+    }
+}
+
+fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
+    let copy = MemoryStore::new();
+    for (bucket, row) in rows(store) {
+        let bucket = Bucket::all().find(|other| other.number() == bucket).unwrap();
+        assert!(copy.commit(&[Commit::new(bucket).put(row.key, row.value)]).is_ok());
+    }
+    Arc::new(copy)
+}
+
+/// The releases in the ledger.
+fn releases(world: &World) -> Vec<ShareReleasedEntry> {
+    let entries = world.openings.entries(0, world.openings.size().unwrap()).unwrap();
+    entries.iter().filter_map(|entry| ShareReleasedEntry::from_bytes(entry).ok()).collect()
+}
+
+#[test]
+fn whichever_commit_fails_a_retry_gives_the_same_share_and_nothing_twice() {
+    let mut struck = BTreeSet::new();
+    for (number, applies) in (0..10).flat_map(|number| [(number, false), (number, true)]) {
+        let world = World::new(1, 1, 2, budgets(1, 1, 1));
+        let presented = world.warrant(&[0, 1]);
+        let rows = MemoryStore::new();
+        let store = Arc::new(Faulty { rows, left: AtomicI64::new(number), applies });
+        let mut trustee = world.trustee(1, &store);
+        let mut shares = Vec::new();
+        for _ in 0..6 {
+            match settle(&world, &trustee, &presented, 0) {
+                Ok(answer) => shares.push(*share(&world, &presented, answer).element()),
+                Err(TrusteeError::Store(_)) => {
+                    struck.insert((number, applies));
+                    // Killed and started again, every other time.
+                    if number % 2 == 0 {
+                        trustee = world.trustee(1, &store);
+                    }
+                }
+                Err(error) => panic!("{error}"),
+            }
+            // The budget of one is for the first review, from the intent on.
+            if !shares.is_empty() {
+                assert_eq!(code(settle(&world, &trustee, &presented, 1)), "trustee.budget");
+            }
+        }
+        assert!(shares.len() >= 5 && shares.iter().all(|share| *share == shares[0]));
+        let logged = releases(&world);
+        assert_eq!(logged.len(), 1, "one release, whatever failed");
+        assert_eq!(logged[0].sequence(), 1);
+    }
+    // Following, intending, following and judging, each before and after.
+    assert!(struck.len() >= 8, "{struck:?}");
+}
+
+#[test]
+fn a_store_that_was_put_back_is_refused_until_it_is_resynchronised() {
+    let world = World::new(1, 1, 3, budgets(2, 2, 2));
+    let presented = world.warrant(&[0, 1, 2]);
+    let store = Arc::new(MemoryStore::new());
+    let trustee = world.trustee(1, &store);
+    trustee.follow(&world.openings).unwrap();
+    let old = copy(&store);
+    let first = share(&world, &presented, settle(&world, &trustee, &presented, 0).unwrap());
+
+    let back = world.trustee(1, &old);
+    for review in [0, 1] {
+        assert_eq!(code(settle(&world, &back, &presented, review)), "trustee.rolled_back");
+    }
+    // It stays refused however often it is started.
+    let back = world.trustee(1, &old);
+    assert_eq!(back.follow(&world.openings).unwrap_err().code(), "trustee.rolled_back");
+    assert_eq!(back.resynchronise(&world.openings).unwrap(), 1);
+    assert_eq!(back.resynchronise(&world.openings).unwrap(), 0);
+    let again = share(&world, &presented, settle(&world, &back, &presented, 0).unwrap());
+    assert_eq!(again.element(), first.element());
+    assert!(matches!(settle(&world, &back, &presented, 1), Ok(OpeningAnswer::Released(_))));
+    assert_eq!(code(settle(&world, &back, &presented, 2)), "trustee.budget");
+    let back = world.trustee(1, &old);
+    assert!(matches!(settle(&world, &back, &presented, 1), Ok(OpeningAnswer::Released(_))));
+    let sequences: Vec<u64> = releases(&world).iter().map(ShareReleasedEntry::sequence).collect();
+    assert_eq!(sequences, [1, 2]);
+}
+
+#[test]
+fn an_empty_store_takes_over_what_the_ledger_holds_of_its_trustee() {
+    let world = World::new(1, 1, 3, budgets(2, 2, 2));
+    let presented = world.warrant(&[0, 1, 2]);
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    for review in [0, 1] {
+        assert!(matches!(settle(&world, &trustee, &presented, review), Ok(OpeningAnswer::Released(_))));
+    }
+    let fresh = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert_eq!(fresh.follow(&world.openings).unwrap_err().code(), "trustee.rolled_back");
+    assert_eq!(fresh.resynchronise(&world.openings).unwrap(), 2);
+    // Its marks are lost: all entries count as of now, and nothing new is released.
+    assert_eq!(code(settle(&world, &fresh, &presented, 2)), "trustee.budget");
+    for review in [0, 1] {
+        assert!(matches!(settle(&world, &fresh, &presented, review), Ok(OpeningAnswer::Released(_))));
+    }
+    world.pass(8 * unjoin_core::DAY);
+    world.publish();
+    assert!(matches!(settle(&world, &fresh, &presented, 2), Ok(OpeningAnswer::Released(_))));
+    assert_eq!(releases(&world).last().unwrap().sequence(), 3);
+}
+
+#[test]
+fn what_somebody_else_signs_with_a_trustees_key_stops_that_trustee() {
+    let world = World::new(2, 2, 2, budgets(9, 9, 9));
+    let presented = world.warrant(&[0, 1]);
+    let trustees = world.all_trustees();
+    assert!(matches!(settle(&world, &trustees[0], &presented, 0), Ok(OpeningAnswer::Released(_))));
+    let tag = presented.tag(&world.id(1));
+    let forged = ShareReleasedEntry::sign(&stolen_key(1), 1, 2, presented.commitment(), tag).unwrap();
+    world.log(&[forged.to_bytes()]);
+    assert_eq!(trustees[0].follow(&world.openings).unwrap_err().code(), "trustee.rolled_back");
+    trustees[1].follow(&world.openings).unwrap();
+}
+
+#[test]
+fn a_void_entry_stays_void_and_stays_counted() {
+    let world = World::new(1, 3, 3, budgets(1, 9, 9));
+    let presented = world.warrant(&[0, 1, 2]);
+    let store = Arc::new(MemoryStore::new());
+    let trustees = [world.trustee(1, &Arc::new(MemoryStore::new())), world.trustee(2, &store)];
+    // Two decide before either entry is logged.
+    let entries =
+        [0, 1].map(|at| match trustees[at].answer(&world.request(&presented, at), &world.openings) {
+            Ok(OpeningAnswer::Append(entry)) => entry,
+            other => panic!("{other:?}"),
+        });
+    for entry in entries {
+        world.log(&[entry]);
+    }
+    assert!(matches!(settle(&world, &trustees[0], &presented, 0), Ok(OpeningAnswer::Released(_))));
+    let void = |trustee: &Trustee<MemoryStore>| {
+        let refused = settle(&world, trustee, &presented, 1).unwrap_err();
+        assert!(matches!(refused, TrusteeError::Void(Excess::All(1))), "{refused}");
+    };
+    void(&trustees[1]);
+    void(&world.trustee(2, &store));
+    let third = world.trustee(3, &Arc::new(MemoryStore::new()));
+    assert_eq!(code(settle(&world, &third, &presented, 2)), "trustee.budget");
+    world.pass(8 * unjoin_core::DAY);
+    world.publish();
+    void(&trustees[1]);
+    // Another trustee's entry for the review is judged by its own place.
+    assert!(matches!(settle(&world, &trustees[0], &presented, 1), Ok(OpeningAnswer::Released(_))));
+}
+
+#[test]
+fn a_corrupt_trustee_can_use_a_window_up_and_is_seen_to() {
+    let world = World::new(2, 3, 3, budgets(2, 2, 9));
+    let (waste, wanted) = (world.warrant(&[0, 1]), world.warrant(&[2]));
+    let forged = [[1; 32], [2; 32], [3; 32]].map(|tag| {
+        ShareReleasedEntry::sign(&stolen_key(3), 3, tag[0].into(), waste.commitment(), tag)
+            .unwrap()
+            .to_bytes()
+    });
+    world.log(&forged);
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert_eq!(code(settle(&world, &trustee, &wanted, 2)), "trustee.budget");
+    assert_eq!(code(settle(&world, &trustee, &waste, 0)), "trustee.budget");
+    // No more than the warrant's own count, though: the third tag counts for nothing.
+    world.pass(8 * unjoin_core::DAY);
+    world.publish();
+    assert!(matches!(settle(&world, &trustee, &wanted, 2), Ok(OpeningAnswer::Released(_))));
+    let refused = settle(&world, &trustee, &waste, 0).unwrap_err();
+    assert!(matches!(refused, TrusteeError::Budget(Excess::Warrant)));
+    let mut by_trustee = BTreeMap::new();
+    releases(&world).iter().for_each(|entry| *by_trustee.entry(entry.trustee()).or_insert(0) += 1);
+    assert_eq!(by_trustee, [(1, 1), (3, 3)].into());
+}
+
+#[test]
+fn one_trustees_store_serves_another_ledger_and_another_trustee_beside_it() {
+    let world = World::new(1, 2, 1, budgets(1, 1, 1));
+    let presented = world.warrant(&[0]);
+    let store = Arc::new(MemoryStore::new());
+    let trustees = [world.trustee(1, &store), world.trustee(2, &store)];
+    for trustee in &trustees {
+        assert!(matches!(settle(&world, trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
+    }
+    let sequences: Vec<_> = releases(&world).iter().map(|e| (e.trustee(), e.sequence())).collect();
+    assert_eq!(sequences, [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn the_rows_of_a_trustee_name_no_review_and_no_requester() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    let presented = world.warrant(&[0]);
+    let store = Arc::new(MemoryStore::new());
+    assert!(matches!(
+        settle(&world, &world.trustee(1, &store), &presented, 0),
+        Ok(OpeningAnswer::Released(_))
+    ));
+    let (id, digest, blind) = (world.id(0), presented.warrant().digest(), *presented.blind());
+    let hidden: [&[u8]; 4] = [id.as_bytes(), &digest, &blind, crate::test_util::world::COURT.as_bytes()];
+    for (_, row) in rows(&store) {
+        let bytes = [row.key, row.value].concat();
+        assert!(hidden.iter().all(|secret| !bytes.windows(secret.len()).any(|window| window == *secret)));
+    }
+}

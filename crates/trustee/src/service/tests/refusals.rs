@@ -1,0 +1,340 @@
+//! Every condition, refused with its own error and nothing written.
+
+use super::*;
+use crate::test_util::world::{CONSUMERS, FRESHNESS, OPENINGS, START, log_key, officers, witness_key};
+use crate::warrant::{Excess, Warrant, WarrantError};
+use unjoin_core::entry::{Ledger, WarrantEntry};
+use unjoin_core::wire::Message;
+use unjoin_core::{Clock, DAY};
+use unjoin_log::tile::TileId;
+use unjoin_log::{LedgerView, Log, PolicyError, ViewError, Witness, WitnessService};
+
+/// A trustee that has followed the ledger, and its store as it is then.
+struct Asked<'a> {
+    world: &'a World,
+    trustee: Trustee<MemoryStore>,
+    store: Arc<MemoryStore>,
+    before: Vec<(u16, Row)>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(world: &'a World) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let trustee = world.trustee(1, &store);
+        trustee.follow(&world.openings).unwrap();
+        Self { world, trustee, before: rows(&store), store }
+    }
+
+    fn refuses(&self, presented: &PresentedWarrant, review: usize) -> TrusteeError {
+        self.refuses_request(&self.world.request(presented, review))
+    }
+
+    fn refuses_request(&self, request: &OpeningRequest) -> TrusteeError {
+        let refused = self.trustee.answer(request, &self.world.openings).unwrap_err();
+        assert!(rows(&self.store) == self.before, "a refusal changed something: {refused}");
+        refused
+    }
+}
+
+/// A ledger as somebody shows it.
+struct Shown {
+    checkpoint: Option<Vec<u8>>,
+    entries: Vec<Vec<u8>>,
+}
+
+impl LedgerView for Shown {
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
+        Ok(self.checkpoint.clone())
+    }
+
+    fn tile(&self, _: TileId) -> Result<Option<Vec<u8>>, ViewError> {
+        Ok(None)
+    }
+
+    fn entries(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, ViewError> {
+        let end = self.entries.len().min(to as usize);
+        Ok(self.entries.get(from as usize..end).unwrap_or_default().to_vec())
+    }
+}
+
+fn shown(world: &World) -> Shown {
+    let size = world.openings.size().unwrap();
+    Shown {
+        checkpoint: world.openings.checkpoint().unwrap(),
+        entries: world.openings.entries(0, size).unwrap(),
+    }
+}
+
+/// Another history under the ledger's key, cosigned by witnesses who have forgotten the first.
+fn forked(world: &World, entries: &[Vec<u8>]) -> Log<MemoryStore> {
+    let key = log_key(OPENINGS);
+    let logs = vec![key.public().clone()];
+    let policy = world.policy.openings.clone();
+    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, Some(policy)).unwrap();
+    log.append(entries).unwrap();
+    let witness = |number| {
+        let store = Arc::new(MemoryStore::new());
+        WitnessService::open(store, witness_key(number), logs.clone(), world.environment())
+    };
+    let witnesses: Vec<_> = (1..=4).map(witness).collect();
+    let witnesses: Vec<&dyn Witness> = witnesses.iter().map(|witness| witness as _).collect();
+    assert!(log.publish(&witnesses).unwrap().published);
+    log
+}
+
+#[test]
+fn a_trustee_without_a_share_or_a_window_is_not_opened() {
+    let world = World::new(1, 1, 0, budgets(1, 1, 1));
+    let open = |secrets, policy| {
+        Trustee::open(Arc::new(MemoryStore::new()), secrets, policy, world.environment()).map(|_| ())
+    };
+    let bare = TrusteeSecrets::generate(&mut SystemRng::new());
+    assert!(matches!(open(bare, world.policy.clone()), Err(TrusteeError::NoShare)));
+    let mut policy = world.policy.clone();
+    policy.budgets.window = 0;
+    assert!(matches!(open(world.secrets(1), policy), Err(TrusteeError::Window)));
+}
+
+#[test]
+fn a_warrant_with_too_few_signatures_is_refused() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    let mut warrant = Warrant::draft(world.terms(WarrantAction::Open, &[0])).unwrap();
+    warrant.sign(&officers(crate::test_util::world::COURT)[0]).unwrap();
+    let presented = PresentedWarrant::with_blind(warrant, [1; 32]);
+    world.log(&[presented.entry().to_bytes()]);
+    let refused = Asked::new(&world).refuses(&presented, 0);
+    assert!(matches!(
+        refused,
+        TrusteeError::Warrant(WarrantError::TooFewSignatures { signed: 1, needed: 2 })
+    ));
+}
+
+#[test]
+fn a_warrant_is_answered_within_its_times_by_the_witnesses_clocks() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    let presented = world.warrant(&[0]);
+    let request = world.request(&presented, 0);
+    let (first, last) = (presented.terms().not_before(), presented.terms().not_after());
+    for (time, valid) in [(first, true), (last, true), (last.saturating_add(1), false)] {
+        world.clock.set(time.saturating_sub(1));
+        world.publish();
+        // The trustee's own clock is a little ahead.
+        world.clock.set(time.saturating_add(FRESHNESS / 2));
+        let asked = Asked::new(&world);
+        if valid {
+            assert!(matches!(asked.trustee.answer(&request, &world.openings), Ok(OpeningAnswer::Append(_))));
+        } else {
+            let refused = asked.refuses_request(&request);
+            assert!(matches!(refused, TrusteeError::Warrant(WarrantError::NoLongerValid { .. })));
+        }
+    }
+    let early = World::new(1, 1, 1, budgets(1, 1, 1));
+    let presented = early.warrant(&[0]);
+    early.clock.set(START.saturating_sub(100));
+    early.publish();
+    let refused = Asked::new(&early).refuses(&presented, 0);
+    assert!(matches!(refused, TrusteeError::Warrant(WarrantError::NotYetValid { .. })));
+}
+
+#[test]
+fn a_review_that_the_warrant_does_not_name_is_refused() {
+    let world = World::new(1, 1, 2, budgets(9, 9, 9));
+    let presented = world.warrant(&[0]);
+    assert!(matches!(Asked::new(&world).refuses(&presented, 1), TrusteeError::NotNamed));
+}
+
+#[test]
+fn evidence_of_another_text_is_refused() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    let presented = world.warrant(&[0]);
+    let mut request = world.request(&presented, 0);
+    request.review.review_digest[0] ^= 1;
+    assert!(matches!(Asked::new(&world).refuses_request(&request), TrusteeError::Evidence(_)));
+}
+
+#[test]
+fn a_warrant_that_is_not_in_the_published_ledger_opens_nothing() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    world.log(&[b"something else".to_vec()]);
+    let presented = world.sign(world.terms(WarrantAction::Open, &[0]));
+    let asked = Asked::new(&world);
+    assert!(matches!(asked.refuses(&presented, 0), TrusteeError::NotLogged));
+    // Durable, and under no published checkpoint.
+    world.openings.append(&[presented.entry().to_bytes()]).unwrap();
+    assert!(matches!(asked.refuses(&presented, 0), TrusteeError::NotLogged));
+    world.publish();
+    assert!(matches!(settle(&world, &asked.trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
+}
+
+#[test]
+fn a_warrants_entry_says_what_the_warrant_says() {
+    let world = World::new(1, 1, 2, budgets(9, 9, 9));
+    let (open, compare) = (WarrantAction::Open, WarrantAction::SameAuthor);
+    let logged_as = |action, change: &dyn Fn(&mut WarrantEntry)| {
+        let presented = world.sign(world.terms(action, &[0, 1]));
+        let mut entry = presented.entry();
+        change(&mut entry);
+        world.log(&[entry.to_bytes()]);
+        let asked = Asked::new(&world);
+        let differs = |error| matches!(error, TrusteeError::EntryDiffers);
+        asked.trustee.answer(&world.request(&presented, 0), &world.openings).map_err(differs)
+    };
+    let changes: [&dyn Fn(&mut WarrantEntry); 3] =
+        [&|entry| entry.count = 1, &|entry| entry.count = 3, &|entry| {
+            entry.requester = CONSUMERS.as_bytes().to_vec()
+        }];
+    for change in changes {
+        assert_eq!(logged_as(open, change), Err(true));
+        assert_eq!(logged_as(compare, change), Err(true));
+    }
+    assert_eq!(logged_as(open, &|entry| entry.action = compare), Err(true));
+    // A comparison may be charged as what costs more.
+    assert!(matches!(logged_as(compare, &|entry| entry.action = open), Ok(OpeningAnswer::Append(_))));
+    assert!(matches!(logged_as(compare, &|_| ()), Ok(OpeningAnswer::Append(_))));
+}
+
+#[test]
+fn of_two_entries_of_a_warrant_the_first_counts() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    let presented = world.sign(world.terms(WarrantAction::Open, &[0]));
+    let wrong = WarrantEntry { count: 2, ..presented.entry() };
+    world.log(&[wrong.to_bytes()]);
+    world.log(&[presented.entry().to_bytes()]);
+    assert!(matches!(Asked::new(&world).refuses(&presented, 0), TrusteeError::EntryDiffers));
+}
+
+#[test]
+fn a_warrant_cools_off_from_its_entrys_time() {
+    let mut policy = budgets(1, 1, 1);
+    policy.cooling_off = 3 * DAY;
+    let world = World::new(1, 1, 1, policy);
+    let presented = world.warrant(&[0]);
+    let logged = world.clock.now();
+    let asked = Asked::new(&world);
+    let until = logged.saturating_add(3 * DAY);
+    let wait = || asked.trustee.answer(&world.request(&presented, 0), &world.openings).unwrap();
+    assert_eq!(wait(), OpeningAnswer::Wait { until });
+    world.clock.set(until.saturating_sub(2));
+    world.publish();
+    assert_eq!(wait(), OpeningAnswer::Wait { until });
+    assert!(rows(&asked.store) == asked.before);
+    world.publish();
+    assert!(matches!(wait(), OpeningAnswer::Append(_)));
+}
+
+#[test]
+fn a_budget_without_room_refuses_before_anything_is_written() {
+    let cases = [
+        (budgets(1, 9, 9), Excess::All(1)),
+        (budgets(9, 1, 9), Excess::Own(1)),
+        (budgets(9, 9, 1), Excess::Requester(1)),
+    ];
+    for (limits, excess) in cases {
+        let world = World::new(1, 1, 2, limits);
+        let presented = world.warrant(&[0, 1]);
+        let mut asked = Asked::new(&world);
+        assert!(matches!(settle(&world, &asked.trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
+        asked.before = rows(&asked.store);
+        let refused = asked.refuses(&presented, 1);
+        assert!(matches!(refused, TrusteeError::Budget(found) if found == excess), "{refused}");
+        // A whole window later there is room.
+        world.pass(limits.window);
+        world.publish();
+        assert!(matches!(settle(&world, &asked.trustee, &presented, 1), Ok(OpeningAnswer::Released(_))));
+    }
+}
+
+#[test]
+fn a_comparison_with_a_review_that_was_opened_is_charged_as_an_opening() {
+    let world = World::new(1, 2, 3, budgets(9, 9, 9));
+    let trustees = world.all_trustees();
+    let opened = world.warrant(&[0]);
+    assert!(matches!(settle(&world, &trustees[0], &opened, 0), Ok(OpeningAnswer::Released(_))));
+    let compared = |reviews: &[usize], action| {
+        let presented = world.sign(world.terms(WarrantAction::SameAuthor, reviews));
+        world.log(&[WarrantEntry { action, ..presented.entry() }.to_bytes()]);
+        presented
+    };
+    let harmless = compared(&[1, 2], WarrantAction::SameAuthor);
+    assert_eq!(settle(&world, &trustees[0], &harmless, 1).unwrap(), OpeningAnswer::Charged);
+    let cheap = compared(&[0, 1], WarrantAction::SameAuthor);
+    // Whichever of its reviews is asked for. Who did not open it learns of it by the disclosure.
+    for review in [0, 1] {
+        assert_eq!(code(settle(&world, &trustees[0], &cheap, review)), "trustee.charge_as_opening");
+    }
+    let request = world.request(&cheap, 1);
+    assert!(matches!(trustees[1].answer(&request, &world.openings), Ok(OpeningAnswer::Append(_))));
+    world.log(&[opened.disclosure().to_bytes()]);
+    let again = compared(&[0, 2], WarrantAction::SameAuthor);
+    assert_eq!(code(settle(&world, &trustees[1], &again, 2)), "trustee.charge_as_opening");
+    let dear = compared(&[0, 1], WarrantAction::Open);
+    for trustee in &trustees {
+        assert_eq!(settle(&world, trustee, &dear, 1).unwrap(), OpeningAnswer::Charged);
+    }
+}
+
+#[test]
+fn a_checkpoint_that_no_quorum_has_cosigned_lately_is_refused() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    let refused = |view: &Shown| trustee.follow(view).unwrap_err();
+    let mut view = Shown { checkpoint: None, entries: vec![] };
+    assert!(matches!(refused(&view), TrusteeError::Unpublished));
+    world.log(&[b"entry".to_vec()]);
+    view = shown(&world);
+    let whole = String::from_utf8(view.checkpoint.clone().unwrap()).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    // The ledger's signature and two of four cosignatures, where three are needed.
+    view.checkpoint = Some(format!("{}\n", lines[..lines.len() - 2].join("\n")).into_bytes());
+    assert!(matches!(refused(&view), TrusteeError::Checkpoint(PolicyError::NoQuorum)));
+    view.checkpoint = Some(whole.into_bytes());
+    world.pass(FRESHNESS + 1);
+    assert!(matches!(refused(&view), TrusteeError::Checkpoint(PolicyError::Stale)));
+    world.publish();
+    trustee.follow(&shown(&world)).unwrap();
+}
+
+#[test]
+fn a_ledger_that_is_cut_off_or_forked_is_refused_by_what_the_trustee_has_kept() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    let entries: Vec<Vec<u8>> = (0..5u8).map(|number| vec![number]).collect();
+    world.log(&entries);
+    let asked = Asked::new(&world);
+    let refuses = |entries: &[Vec<u8>]| {
+        let log = forked(&world, entries);
+        // Who begins anew with the same store finds the same.
+        let again = world.trustee(1, &asked.store).follow(&log).unwrap_err().code();
+        assert_eq!(asked.trustee.follow(&log).unwrap_err().code(), again);
+        assert!(rows(&asked.store) == asked.before);
+        again
+    };
+    assert_eq!(refuses(&entries[..4]), "trustee.behind");
+    let mut other = entries.clone();
+    other[0] = b"other".to_vec();
+    assert_eq!(refuses(&other), "trustee.forked");
+    other.push(b"more".to_vec());
+    assert_eq!(refuses(&other), "trustee.forked");
+    // Entries that are not those of the checkpoint.
+    world.log(&[b"sixth".to_vec()]);
+    let mut view = shown(&world);
+    view.entries[5] = b"not the sixth".to_vec();
+    assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::Forked)));
+    view.entries.pop();
+    assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::View(ViewError::Missing))));
+    assert!(rows(&asked.store) == asked.before);
+    assert_eq!(asked.trustee.follow(&world.openings).unwrap().size, 6);
+}
+
+#[test]
+fn witnesses_who_remember_cosign_no_second_history() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    world.log(&[b"one".to_vec(), b"two".to_vec()]);
+    let fresh = world.trustee(1, &Arc::new(MemoryStore::new()));
+    let key = log_key(OPENINGS);
+    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, None).unwrap();
+    log.append(&[b"other".to_vec(), b"history".to_vec(), b"longer".to_vec()]).unwrap();
+    let witnesses: Vec<&dyn Witness> = world.witnesses.iter().map(|witness| witness as _).collect();
+    assert_eq!(log.publish(&witnesses).unwrap().refusals.len(), 4);
+    // Even a trustee that has seen nothing yet does not believe it.
+    assert!(matches!(fresh.follow(&log), Err(TrusteeError::Checkpoint(PolicyError::NoQuorum))));
+}

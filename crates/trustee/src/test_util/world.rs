@@ -1,0 +1,347 @@
+//! A platform in small around the trustees: reviews with their evidence, both ledgers with
+//! their witnesses, requesters with their warrants. Made of nothing but the public interface, so
+//! that whatever is built on the crate can take this file.
+
+use crate::ceremony::{CeremonyPlan, Step};
+use crate::service::{OpeningRequest, Trustee, TrusteePolicy};
+use crate::warrant::{
+    BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms,
+};
+use crate::{RecipientKey, ReviewEvidence, SealedTrusteeSecrets, TrusteeSecrets};
+use rand_core::{TryCryptoRng, TryRng};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use unjoin_core::algebra::Element;
+use unjoin_core::entry::{Ledger, PublishedEntry, WarrantAction};
+use unjoin_core::secret::{SecretBytes, SystemRng};
+use unjoin_core::token::{
+    Accepted, Grant, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Review, ReviewId, Scope,
+    TrusteeKey, Trustees,
+};
+use unjoin_core::wire::Message;
+use unjoin_core::{Clock, DAY, Environment, ManualClock, Name, PassphraseCost, Timestamp};
+use unjoin_log::{KeyName, LedgerView, Log, NoteKey, Witness, WitnessKey, WitnessPolicy, WitnessService};
+use unjoin_store::{MemoryStore, Store};
+use unjoin_wallet::{TrustRoots, Wallet};
+
+pub const START: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
+/// How long a cosignature counts as fresh, in seconds.
+pub const FRESHNESS: u64 = 600;
+pub const REVIEWS: &str = "reviews";
+pub const OPENINGS: &str = "openings.example";
+pub const COURT: &str = "court of trade";
+pub const CONSUMERS: &str = "consumers' bureau";
+pub const PASSPHRASE: &[u8] = b"pass";
+pub const GROUNDS: u16 = 7;
+
+/// A published review.
+pub struct Written {
+    pub evidence: ReviewEvidence,
+    /// Its author's wallet key.
+    pub author: Element,
+}
+
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub trustees: Trustees,
+    pub sealed: Vec<SealedTrusteeSecrets>,
+    pub issuer: IssuerKey,
+    pub reviews_log: Log<MemoryStore>,
+    pub openings: Log<MemoryStore>,
+    pub witnesses: Vec<WitnessService<MemoryStore>>,
+    pub policy: TrusteePolicy,
+    pub recipient: RecipientKey,
+    pub written: Vec<Written>,
+    /// The sizes of the openings ledger, each with the time at which it was published first.
+    published: Mutex<Vec<(u64, Timestamp)>>,
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn key_name(text: &str) -> KeyName {
+    KeyName::new(text).unwrap()
+}
+
+pub fn log_key(name: &str) -> NoteKey {
+    NoteKey::from_secret_bytes(key_name(name), &SecretBytes::new([name.len() as u8; 32]))
+}
+
+/// The officers of a requester: two keys.
+pub fn officers(requester: &str) -> [NoteKey; 2] {
+    [1, 2].map(|number: u8| {
+        let seed = SecretBytes::new([requester.len() as u8 + number; 32]);
+        NoteKey::from_secret_bytes(key_name(&format!("{}/{number}", requester.len())), &seed)
+    })
+}
+
+pub fn witness_key(number: u8) -> WitnessKey {
+    WitnessKey::from_secret_bytes(
+        key_name(&format!("witness/{number}")),
+        &SecretBytes::new([100 + number; 32]),
+    )
+}
+
+/// So many reviews a week altogether, for a requester and for a trustee; compared twice as many.
+pub fn budgets(all: u32, own: u32, requester: u32) -> BudgetPolicy {
+    let comparison = Limit { all: 2 * all, own: 2 * own, requester: 2 * requester };
+    BudgetPolicy { window: 7 * DAY, cooling_off: 0, opening: Limit { all, own, requester }, comparison }
+}
+
+/// A generator that always says the same.
+struct Constant(u8);
+
+impl TryRng for Constant {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.into())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.into())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        bytes.fill(self.0);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Constant {}
+
+/// A trustee's long-term key, in the hands of somebody who keeps no rule.
+pub fn stolen_key(index: u16) -> TrusteeKey {
+    TrusteeKey::generate(&mut Constant(200 + index as u8))
+}
+
+/// A ceremony in one process, with long-term keys that are always the same.
+fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
+    let rng = &mut SystemRng::new();
+    let generate = |index: u16| TrusteeSecrets::generate(&mut Constant(200 + index as u8));
+    let mut secrets: Vec<_> = (1..=count).map(generate).collect();
+    let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
+    let plan = CeremonyPlan::key_generation(threshold, trustees, rng).unwrap();
+    for trustee in &mut secrets {
+        trustee.join(plan.clone(), rng).unwrap();
+    }
+    let mut messages = Vec::new();
+    while secrets.iter().any(|trustee| trustee.plan().is_some()) {
+        for trustee in secrets.iter_mut().filter(|trustee| trustee.plan().is_some()) {
+            if let Step::Publish(message) = trustee.next(&messages, rng).unwrap() {
+                messages.push(message);
+            }
+        }
+    }
+    secrets
+}
+
+fn requester(text: &str) -> Requester {
+    Requester {
+        name: name(text),
+        keys: officers(text).iter().map(|key| key.public().clone()).collect(),
+        needed: 2,
+        actions: vec![WarrantAction::Open, WarrantAction::SameAuthor],
+        grounds: vec![GROUNDS],
+    }
+}
+
+fn witnesses_of(key: &NoteKey) -> WitnessPolicy {
+    let keys = (1..=4).map(|number| witness_key(number).public().clone()).collect();
+    WitnessPolicy::new(key.public().clone(), keys, 3, 1, FRESHNESS).unwrap()
+}
+
+/// What a trustee believes: both ledgers, three of four witnesses, two requesters.
+pub fn policy(issuer: IssuerPublicKey, budgets: BudgetPolicy) -> TrusteePolicy {
+    TrusteePolicy {
+        issuers: vec![issuer],
+        warrants: WarrantPolicy::new(vec![requester(COURT), requester(CONSUMERS)]).unwrap(),
+        budgets,
+        reviews: witnesses_of(&log_key(REVIEWS)),
+        openings: witnesses_of(&log_key(OPENINGS)),
+    }
+}
+
+/// Four witnesses who have seen nothing.
+fn witnesses(environment: &Environment) -> Vec<WitnessService<MemoryStore>> {
+    let logs = vec![log_key(REVIEWS).public().clone(), log_key(OPENINGS).public().clone()];
+    let witness = |number| {
+        let store = Arc::new(MemoryStore::new());
+        WitnessService::open(store, witness_key(number), logs.clone(), environment.clone())
+    };
+    (1..=4).map(witness).collect()
+}
+
+/// An empty ledger.
+fn open(ledger: Ledger, policy: &WitnessPolicy) -> Log<MemoryStore> {
+    let key = log_key(policy.log().name().as_str());
+    Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap()
+}
+
+impl World {
+    /// t of n trustees, and so many reviews, each of an author of its own.
+    pub fn new(threshold: u16, count: u16, reviews: usize, budgets: BudgetPolicy) -> Self {
+        let rng = &mut SystemRng::new();
+        let secrets = ceremony(threshold, count);
+        let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+        let clock = Arc::new(ManualClock::new(START));
+        let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
+        let issuer = IssuerKey::generate(rng);
+        let policy = policy(*issuer.public(), budgets);
+        let mut world = Self {
+            clock,
+            trustees: secrets[0].trustees().unwrap().clone(),
+            sealed: secrets.iter().map(|secrets| secrets.seal(PASSPHRASE, cost, rng).unwrap()).collect(),
+            issuer,
+            reviews_log: open(Ledger::Reviews, &policy.reviews),
+            openings: open(Ledger::Openings, &policy.openings),
+            witnesses: witnesses(&environment),
+            policy,
+            recipient: RecipientKey::generate(rng),
+            written: Vec::new(),
+            published: Mutex::new(Vec::new()),
+        };
+        let authors: Vec<Wallet> = (0..reviews).map(|_| Wallet::generate(rng)).collect();
+        world.write(&authors.iter().collect::<Vec<_>>());
+        world
+    }
+
+    /// One published review of each of these authors more.
+    pub fn write(&mut self, authors: &[&Wallet]) {
+        let rng = &mut SystemRng::new();
+        let escrow_key = *self.secrets(1).committee().unwrap().committee().key();
+        let platform = PlatformKey::generate(rng);
+        let trust = TrustRoots::new(platform.public(), 1).pin(*self.issuer.public(), escrow_key).unwrap();
+        let shop = name("orders.example");
+        let mut parts = Vec::new();
+        for (at, wallet) in authors.iter().enumerate() {
+            let offer = Offer {
+                handle: OrderHandle([(self.written.len() + at) as u8; 16]),
+                scope: Scope::new(*self.issuer.public().id(), name("noodles"), 77),
+                issuer_key: *self.issuer.public(),
+                escrow_key,
+            };
+            let (pending, request) = wallet.request(&shop, &offer, &trust, rng).unwrap();
+            let grant = Grant::issue(&self.issuer, request.scope(), request.commitment(), rng).unwrap();
+            let token = wallet.finish(pending, &grant, rng).unwrap();
+            let review = Review::new(1, format!("cold, {at}"), vec![]).unwrap();
+            let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).unwrap();
+            let accepted = Accepted::prove(&self.issuer, &presentation, &review.digest(), rng);
+            let entry = PublishedEntry {
+                review_id: *presentation.review_id().as_bytes(),
+                review_digest: review.digest(),
+                presentation_hash: presentation.hash(),
+                boundary: START,
+            };
+            parts.push((presentation, accepted, entry, wallet.wallet_key(&shop).unwrap()));
+        }
+        let entries: Vec<_> = parts.iter().map(|(_, _, entry, _)| entry.to_bytes()).collect();
+        self.reviews_log.append(&entries).unwrap();
+        self.publish_log(&self.reviews_log);
+        for (presentation, accepted, entry, author) in parts {
+            let published = self.reviews_log.evidence_of(&entry.to_bytes()).unwrap().unwrap();
+            let review_digest = entry.review_digest;
+            let evidence = ReviewEvidence { presentation, accepted, review_digest, published };
+            self.written.push(Written { evidence, author });
+        }
+    }
+
+    /// Begins a new openings ledger at the start's time, before witnesses who have seen nothing.
+    #[allow(dead_code, reason = "for whoever plays many histories")]
+    pub fn begin_anew(&mut self) {
+        self.clock.set(START);
+        self.openings = open(Ledger::Openings, &self.policy.openings);
+        self.witnesses = witnesses(&self.environment());
+        self.published = Mutex::default();
+    }
+
+    pub fn environment(&self) -> Environment {
+        Environment::new(self.clock.clone(), || Box::new(SystemRng::new()))
+    }
+
+    /// A trustee's secrets, index from 1.
+    pub fn secrets(&self, index: u16) -> TrusteeSecrets {
+        self.sealed[usize::from(index) - 1].open(PASSPHRASE).unwrap()
+    }
+
+    /// A trustee's service on this store: opened again it is the same trustee.
+    pub fn trustee<S: Store>(&self, index: u16, store: &Arc<S>) -> Trustee<S> {
+        self.trustee_with(index, store, self.policy.clone())
+    }
+
+    pub fn trustee_with<S: Store>(&self, index: u16, store: &Arc<S>, policy: TrusteePolicy) -> Trustee<S> {
+        Trustee::open(Arc::clone(store), self.secrets(index), policy, self.environment()).unwrap()
+    }
+
+    /// The services of all trustees, each with a store of its own.
+    pub fn all_trustees(&self) -> Vec<Trustee<MemoryStore>> {
+        let open = |index| self.trustee(index, &Arc::new(MemoryStore::new()));
+        (1..=self.trustees.count()).map(open).collect()
+    }
+
+    pub fn id(&self, review: usize) -> ReviewId {
+        self.written[review].evidence.presentation.review_id()
+    }
+
+    /// Terms of the court for these reviews, valid from the start until 60 days from now.
+    pub fn terms(&self, action: WarrantAction, reviews: &[usize]) -> WarrantTerms {
+        self.terms_of(COURT, action, reviews)
+    }
+
+    pub fn terms_of(&self, requester: &str, action: WarrantAction, reviews: &[usize]) -> WarrantTerms {
+        let reviews = reviews.iter().map(|review| self.id(*review)).collect();
+        let (valid, recipient) =
+            (START..=self.clock.now().saturating_add(60 * DAY), *self.recipient.public());
+        WarrantTerms::new("case 1", name(requester), action, GROUNDS, valid, recipient, reviews).unwrap()
+    }
+
+    /// Signed by both officers of its requester.
+    pub fn sign(&self, terms: WarrantTerms) -> PresentedWarrant {
+        let officers = officers(std::str::from_utf8(terms.requester().as_bytes()).unwrap());
+        let mut warrant = Warrant::draft(terms).unwrap();
+        officers.iter().for_each(|officer| warrant.sign(officer).unwrap());
+        PresentedWarrant::new(warrant, &mut SystemRng::new())
+    }
+
+    /// A warrant to open these reviews, its entry logged and published.
+    pub fn warrant(&self, reviews: &[usize]) -> PresentedWarrant {
+        let presented = self.sign(self.terms(WarrantAction::Open, reviews));
+        self.log(&[presented.entry().to_bytes()]);
+        presented
+    }
+
+    pub fn request(&self, presented: &PresentedWarrant, review: usize) -> OpeningRequest {
+        OpeningRequest { presented: presented.clone(), review: self.written[review].evidence.clone() }
+    }
+
+    /// Appends to the openings ledger and publishes it, one second later.
+    pub fn log(&self, entries: &[Vec<u8>]) {
+        self.openings.append(entries).unwrap();
+        self.publish();
+    }
+
+    /// Publishes the openings ledger, one second later.
+    pub fn publish(&self) {
+        self.pass(1);
+        self.publish_log(&self.openings);
+        let (size, now) = (self.openings.size().unwrap(), self.clock.now());
+        self.published.lock().unwrap().push((size, now));
+    }
+
+    /// When the entry at this index was published first.
+    pub fn published_at(&self, index: u64) -> Option<Timestamp> {
+        let published = self.published.lock().unwrap();
+        published.iter().find(|(size, _)| *size > index).map(|(_, time)| *time)
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, seconds: u64) {
+        self.clock.set(self.clock.now().saturating_add(seconds));
+    }
+
+    fn publish_log(&self, log: &Log<MemoryStore>) {
+        let witnesses: Vec<&dyn Witness> = self.witnesses.iter().map(|witness| witness as _).collect();
+        assert!(log.publish(&witnesses).unwrap().published);
+    }
+}

@@ -1,0 +1,82 @@
+//! Budgets: how many reviews may be opened, and how many compared, in any window of time.
+//!
+//! They are counted by positions in the openings ledger, never by a counter that a trustee
+//! keeps: see [`OpeningsRegister::judge`](super::OpeningsRegister::judge).
+
+use unjoin_core::Timestamp;
+use unjoin_core::describe_errors;
+use unjoin_core::entry::WarrantAction;
+
+/// How many different reviews may be charged in one window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// B: by all trustees together. A review that several trustees answer for counts once.
+    pub all: u32,
+    /// b: by this trustee alone, the second defence where t trustees are corrupt.
+    pub own: u32,
+    /// For one requester, by all trustees together.
+    pub requester: u32,
+}
+
+/// A trustee's budgets. All trustees of a key should have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetPolicy {
+    /// The length of the sliding window, in seconds; not zero.
+    pub window: u64,
+    /// How long a warrant must have been in the ledger before it is answered, in seconds.
+    pub cooling_off: u64,
+    /// Reviews opened.
+    pub opening: Limit,
+    /// Reviews compared with others, under warrants that name nobody.
+    pub comparison: Limit,
+}
+
+impl BudgetPolicy {
+    /// The limit for reviews that are charged as this action.
+    pub fn limit(&self, action: WarrantAction) -> &Limit {
+        match action {
+            WarrantAction::Open => &self.opening,
+            WarrantAction::SameAuthor => &self.comparison,
+        }
+    }
+}
+
+/// One review under one warrant, as a trustee charges it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The trustee's index.
+    pub trustee: u16,
+    /// The warrant's commitment.
+    pub commitment: [u8; 32],
+    /// The review's tag under that warrant.
+    pub tag: [u8; 32],
+    /// The median witness time of the last checkpoint that the trustee had seen when it decided:
+    /// its entry came later.
+    pub since: Timestamp,
+}
+
+/// Which budget a release would exceed, or has exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Excess {
+    /// More reviews than the warrant's entry counts.
+    Warrant,
+    /// B.
+    All(u32),
+    /// b.
+    Own(u32),
+    /// The requester's.
+    Requester(u32),
+}
+
+describe_errors!(Excess {
+    Self::Warrant => "budget.warrant", Host, false,
+        "the ledger holds releases for as many reviews as the warrant's entry counts: log the warrant anew, with \
+         the right count";
+    Self::All(limit) => "budget.all", Operator, true,
+        "all trustees together have used up a window's limit (reviews: {limit}): wait until earlier ones have left it";
+    Self::Own(limit) => "budget.own", Operator, true,
+        "this trustee has used up a window's limit (reviews: {limit}): ask other trustees, or wait";
+    Self::Requester(limit) => "budget.requester", Operator, true,
+        "this requester has used up a window's limit (reviews: {limit}): it waits until earlier ones have left it";
+});

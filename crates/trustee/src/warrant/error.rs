@@ -1,0 +1,100 @@
+//! Why something is no warrant or no policy, or trustees do not answer it.
+
+use unjoin_core::Timestamp;
+use unjoin_core::describe_errors;
+use unjoin_log::NoteError;
+
+/// Why something is no warrant, some requesters are no policy, or a policy refuses a warrant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WarrantError {
+    /// Not a signed note, or one that is too long.
+    Note(NoteError),
+    /// The line with this name is missing or not in its one form.
+    Line(&'static str),
+    /// The case's reference.
+    Case,
+    /// The last second is before the first.
+    Validity,
+    /// The recipient's key cannot be sealed to.
+    Recipient,
+    /// Too few or too many reviews, one twice, or in the text out of order.
+    Reviews,
+    /// The requester is none that is configured.
+    Requester,
+    /// A line claims to be of one of the requester's keys and does not verify.
+    Signature,
+    /// Too few of the requester's keys have signed.
+    TooFewSignatures {
+        /// How many have.
+        signed: usize,
+        /// How many must.
+        needed: usize,
+    },
+    /// The requester may not ask for this.
+    Action,
+    /// Not on these grounds.
+    Grounds,
+    /// It begins later.
+    NotYetValid {
+        /// When it begins.
+        not_before: Timestamp,
+    },
+    /// It has ended.
+    NoLongerValid {
+        /// When it ended.
+        not_after: Timestamp,
+    },
+    /// A requester without keys, with too many, or of whom none or more than all must sign.
+    Quorum,
+    /// A requester without an action or without grounds.
+    Scope,
+    /// Two requesters with one name.
+    Names,
+    /// Two keys with the same bytes or the same name.
+    Keys,
+}
+
+describe_errors!(WarrantError {
+    Self::Note(error) => "warrant.note", Host, false, "{error}";
+    Self::Line(name) => "warrant.line", Host, false,
+        "the warrant's line {name} is missing or not in its one form: take the text unchanged, or write it anew";
+    Self::Case => "warrant.case", Host, false,
+        "a case's reference has 1 to {} bytes that show as themselves, no space before or behind",
+        super::WarrantTerms::MAX_CASE;
+    Self::Validity => "warrant.validity", Host, false, "a warrant ends no earlier than it begins";
+    Self::Recipient => "warrant.recipient", Host, false,
+        "the recipient is not a usable X25519 public key: take a recipient key's public half";
+    Self::Reviews => "warrant.reviews", Host, false,
+        "a warrant names 1 to {} different reviews in rising order, at least two to compare authors",
+        super::WarrantTerms::MAX_REVIEWS;
+    Self::Requester => "warrant.requester", Host, false,
+        "the warrant's requester is not one of those whom the trustees have agreed to answer";
+    Self::Signature => "warrant.signature", Host, false,
+        "a signature that claims one of the requester's keys does not verify: have the warrant signed anew";
+    Self::TooFewSignatures { signed, needed } => "warrant.too_few_signatures", Host, false,
+        "{signed} of the requester's keys have signed, and {needed} must: have more officers sign";
+    Self::Action => "warrant.action", Host, false,
+        "the requester may not ask for this action: ask for one that the trustees allow it";
+    Self::Grounds => "warrant.grounds", Host, false,
+        "the requester may not ask on these grounds: state a code that the trustees allow it";
+    Self::NotYetValid { not_before } => "warrant.not_yet_valid", Host, true,
+        "the warrant is valid from {} on, in seconds UTC of the ledger's time: ask again then",
+        not_before.as_unix_seconds();
+    Self::NoLongerValid { not_after } => "warrant.no_longer_valid", Host, false,
+        "the warrant was valid until {}, in seconds UTC of the ledger's time: a new one is needed",
+        not_after.as_unix_seconds();
+    Self::Quorum => "warrant_policy.quorum", Operator, false,
+        "a requester has 1 to {} keys, of which at least one and at most all must sign", super::Requester::MAX_KEYS;
+    Self::Scope => "warrant_policy.scope", Operator, false,
+        "a requester needs at least one action and one grounds code";
+    Self::Names => "warrant_policy.names", Operator, false, "every requester needs a name of its own";
+    Self::Keys => "warrant_policy.keys", Operator, false,
+        "every officer needs a key and a key's name of their own, or one could sign for two";
+});
+
+impl From<NoteError> for WarrantError {
+    fn from(error: NoteError) -> Self {
+        Self::Note(error)
+    }
+}

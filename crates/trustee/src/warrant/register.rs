@@ -1,0 +1,505 @@
+//! What the openings ledger says, folded entry by entry: which warrants are logged, which
+//! reviews were charged, and when at the latest.
+//!
+//! The fold is a function of the entries and the trustees' keys alone, so every reader of one
+//! ledger has the same. It is rebuilt from the entries and held against a checkpoint's root:
+//! nobody's word is taken for a count.
+
+use super::budget::{BudgetPolicy, Claim, Excess, Limit};
+use core::fmt;
+use core::ops::RangeInclusive;
+use std::collections::{HashMap, HashSet};
+use unjoin_core::Timestamp;
+use unjoin_core::entry::{
+    BlindEntry, DisclosedEntry, Members, RoundEntry, ShareReleasedEntry, WarrantAction, WarrantEntry,
+};
+use unjoin_core::token::Trustees;
+use unjoin_core::wire::Message;
+use unjoin_log::tree::{Frontier, Hash, leaf_hash};
+
+type Id = [u8; 32];
+
+/// This many entries are worth a thread of their own: their signatures are most of the work.
+const SHARE: usize = 512;
+
+/// The openings ledger up to some size.
+///
+/// What counts is objective. A warrant counts with the first entry of its commitment. A release
+/// counts if its trustee signed it, its warrant stood before it, and it is its trustee's first
+/// for its tag; of a warrant's tags as many count as its entry says, the first ones.
+///
+/// ```
+/// use unjoin_core::entry::{ShareReleasedEntry, WarrantAction, WarrantEntry};
+/// use unjoin_trustee::warrant::{BudgetPolicy, Claim, Limit, OpeningsRegister};
+/// use unjoin_core::{DAY, Timestamp};
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_core::token::{TrusteeKey, Trustees};
+/// use unjoin_core::wire::Message;
+/// let key = TrusteeKey::generate(&mut SystemRng::new());
+/// let mut register = OpeningsRegister::new(Trustees::new(vec![key.public()])?);
+/// let (requester, action) = (b"court".to_vec(), WarrantAction::Open);
+/// let warrant = WarrantEntry { commitment: [1; 32], requester, action, count: 2 };
+/// let release = |sequence, tag| ShareReleasedEntry::sign(&key, 1, sequence, [1; 32], tag).unwrap().to_bytes();
+/// register.extend(&[warrant.to_bytes(), release(1, [2; 32]), release(2, [3; 32])]);
+/// let now = Timestamp::from_unix_seconds(1_700_000_000);
+/// register.mark(register.size(), now);
+/// // One review a week: the second entry is void.
+/// let limit = Limit { all: 1, own: 1, requester: 1 };
+/// let budgets = BudgetPolicy { window: 7 * DAY, cooling_off: 0, opening: limit, comparison: limit };
+/// let claim = |tag| Claim { trustee: 1, commitment: [1; 32], tag, since: now };
+/// assert!(register.judge(&budgets, &claim([2; 32]), 1).is_ok());
+/// assert!(register.judge(&budgets, &claim([3; 32]), 2).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct OpeningsRegister {
+    trustees: Trustees,
+    frontier: Frontier,
+    marks: Vec<Mark>,
+    warrants: HashMap<Id, LoggedWarrant>,
+    requesters: HashMap<Vec<u8>, u32>,
+    openings: Vec<Release>,
+    comparisons: Vec<Release>,
+    disclosed: Vec<(Id, DisclosedEntry)>,
+    rounds: HashMap<(Id, u16), LoggedRound>,
+}
+
+/// Every entry below this size was in the ledger at this time.
+#[derive(Clone, Copy)]
+struct Mark {
+    size: u64,
+    time: Timestamp,
+}
+
+/// A release that counts.
+#[derive(Clone, Copy)]
+struct Release {
+    index: u64,
+    /// One more than the index of the previous release for the same tag, 0 if there is none. A
+    /// window that begins here or later, and holds this release, holds no earlier one of the tag.
+    first_from: u64,
+    requester: u32,
+    trustee: u16,
+}
+
+/// A warrant's entry, and what was charged under it.
+#[derive(Clone, Debug)]
+pub struct LoggedWarrant {
+    entry: WarrantEntry,
+    index: u64,
+    requester: u32,
+    tags: HashMap<Id, LoggedTag>,
+}
+
+/// Each trustee's first entry for a tag: its index, and where that stands; in the ledger's order.
+#[derive(Clone, Debug, Default)]
+struct LoggedTag(Vec<(u16, u64)>);
+
+/// A same-author round: its members, and what each of them is bound to.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedRound {
+    members: Members,
+    blinds: HashMap<u16, [u8; 32]>,
+}
+
+impl LoggedRound {
+    /// The members, as the round's first entry names them.
+    pub(crate) fn members(&self) -> Members {
+        self.members
+    }
+
+    /// A member's commitment to its blind, the first one that was logged after the round.
+    pub(crate) fn commitment_of(&self, trustee: u16) -> Option<[u8; 32]> {
+        self.blinds.get(&trustee).copied()
+    }
+
+    /// The members who have not committed to a blind.
+    pub(crate) fn missing(&self) -> Vec<u16> {
+        self.members.indices().filter(|index| !self.blinds.contains_key(index)).collect()
+    }
+}
+
+impl LoggedWarrant {
+    /// The first entry of its commitment.
+    pub fn entry(&self) -> &WarrantEntry {
+        &self.entry
+    }
+
+    /// Where that stands.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Where the trustee's release for this tag stands, if it counts.
+    pub(crate) fn release(&self, tag: &[u8; 32], trustee: u16) -> Option<u64> {
+        let LoggedTag(releases) = self.tags.get(tag)?;
+        releases.iter().find(|(other, _)| *other == trustee).map(|(_, index)| *index)
+    }
+
+    /// Whether as many tags count as its entry says, and this is none of them: it is void.
+    pub(crate) fn is_full_without(&self, tag: &[u8; 32]) -> bool {
+        self.tags.len() >= usize::from(self.entry.count) && !self.tags.contains_key(tag)
+    }
+}
+
+/// An entry of one of the kinds that are folded; of releases only those that their trustee
+/// signed.
+enum Known {
+    Warrant(WarrantEntry),
+    Release(ShareReleasedEntry),
+    Round(RoundEntry),
+    Blind(BlindEntry),
+    Disclosed(DisclosedEntry),
+}
+
+impl OpeningsRegister {
+    /// An empty ledger, with the trustees whose releases count.
+    pub fn new(trustees: Trustees) -> Self {
+        Self {
+            trustees,
+            frontier: Frontier::default(),
+            marks: Vec::new(),
+            warrants: HashMap::new(),
+            requesters: HashMap::new(),
+            openings: Vec::new(),
+            comparisons: Vec::new(),
+            disclosed: Vec::new(),
+            rounds: HashMap::new(),
+        }
+    }
+
+    /// How many entries it has.
+    pub fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// The root over them.
+    pub fn root(&self) -> Hash {
+        self.frontier.root()
+    }
+
+    /// Folds the next entries, and tells which of them are signed releases, whether they count
+    /// or not, with their indices. Signatures are checked on all processors.
+    pub fn extend(&mut self, entries: &[Vec<u8>]) -> Vec<(u64, ShareReleasedEntry)> {
+        let mut releases = Vec::new();
+        for (leaf, known) in self.read(entries) {
+            let index = self.frontier.size();
+            self.frontier.push(leaf);
+            if let Some(known) = known {
+                releases.extend(self.fold(index, known).map(|release| (index, release)));
+            }
+        }
+        releases
+    }
+
+    /// Notes that a quorum of witnesses had seen a checkpoint of this size at this median time,
+    /// the first one for all entries that no earlier mark covers. A time before the previous mark's is
+    /// clamped to that.
+    pub fn mark(&mut self, size: u64, time: Timestamp) {
+        let (last_size, last_time) = self.marks.last().map_or((0, time), |mark| (mark.size, mark.time));
+        if size > last_size {
+            self.marks.push(Mark { size, time: time.max(last_time) });
+        }
+    }
+
+    /// Notes a mark that comes late: a checkpoint not larger than others that are noted. One that
+    /// says no more than these changes nothing.
+    pub fn mark_earlier(&mut self, size: u64, time: Timestamp) {
+        let at = self.marks.partition_point(|mark| mark.size < size);
+        let before = at.checked_sub(1).and_then(|at| self.marks.get(at));
+        let time = before.map_or(time, |mark| time.max(mark.time));
+        match self.marks.get_mut(at) {
+            None => self.mark(size, time),
+            Some(next) if next.time <= time => {}
+            Some(next) if next.size == size => next.time = time,
+            Some(_) => self.marks.insert(at, Mark { size, time }),
+        }
+    }
+
+    /// When the entry was in the ledger at the latest: the time of the first mark that covers
+    /// it; `None` without one.
+    pub fn logged_by(&self, index: u64) -> Option<Timestamp> {
+        let first = self.marks.partition_point(|mark| mark.size <= index);
+        self.marks.get(first).map(|mark| mark.time)
+    }
+
+    /// The time of the last mark that does not cover the entry: it was logged later than that.
+    pub fn not_logged_before(&self, index: u64) -> Timestamp {
+        let first = self.marks.partition_point(|mark| mark.size <= index);
+        let before = first.checked_sub(1).and_then(|at| self.marks.get(at));
+        before.map_or(Timestamp::ZERO, |mark| mark.time)
+    }
+
+    /// The warrant with this commitment, once it is logged.
+    pub fn warrant(&self, commitment: &[u8; 32]) -> Option<&LoggedWarrant> {
+        self.warrants.get(commitment)
+    }
+
+    /// A same-author round, once it is logged.
+    pub(crate) fn round(&self, commitment: &[u8; 32], round: u16) -> Option<&LoggedRound> {
+        self.rounds.get(&(*commitment, round))
+    }
+
+    /// Whether some disclosed warrant that was charged as an opening has a release for this
+    /// review. Takes a hash for each disclosed warrant.
+    pub fn is_known_opened(&self, review_id: &[u8; 32]) -> bool {
+        self.disclosed.iter().any(|(commitment, disclosed)| {
+            let warrant = self.warrants.get(commitment);
+            let opened = warrant.filter(|warrant| warrant.entry.action == WarrantAction::Open);
+            opened.is_some_and(|warrant| warrant.tags.contains_key(&disclosed.tag_of(review_id)))
+        })
+    }
+
+    /// The verdict on a trustee's entry that stands at `index`: a function of the entries up to
+    /// it, the marks and the claim.
+    ///
+    /// Counted are the different reviews with a release up to there that is charged as the
+    /// warrant's entry says, and whose time is after `claim.since` less the window.
+    ///
+    /// # Errors
+    /// [`Excess`]: the entry is void, nothing is released for it. It stays counted.
+    pub fn judge(&self, budgets: &BudgetPolicy, claim: &Claim, index: u64) -> Result<(), Excess> {
+        self.count(budgets, claim, index, &[])
+    }
+
+    /// The verdict on an entry if it were appended now, behind the entries of this trustee's other
+    /// `pending` claims.
+    ///
+    /// # Errors
+    /// [`Excess`].
+    pub fn forecast(&self, budgets: &BudgetPolicy, claim: &Claim, pending: &[Claim]) -> Result<(), Excess> {
+        self.count(budgets, claim, u64::MAX, pending)
+    }
+
+    /// How many different reviews are charged for this action in the window that ends at `now`:
+    /// by all trustees, by this one, and for this requester.
+    pub(crate) fn used(
+        &self,
+        window: u64,
+        action: WarrantAction,
+        trustee: u16,
+        requester: Option<&[u8]>,
+        now: Timestamp,
+    ) -> (u32, u32, u32) {
+        let requester = requester.and_then(|name| self.requesters.get(name)).copied();
+        let charged = self.charged(action, self.first_after_less(now, window), u64::MAX, trustee, requester);
+        (charged.all, charged.own, charged.requester)
+    }
+
+    fn count(
+        &self,
+        budgets: &BudgetPolicy,
+        claim: &Claim,
+        up_to: u64,
+        pending: &[Claim],
+    ) -> Result<(), Excess> {
+        // A commitment that is not logged has no tags at all.
+        let warrant = self.warrants.get(&claim.commitment).ok_or(Excess::Warrant)?;
+        let action = warrant.entry.action;
+        let from = self.first_after_less(claim.since, budgets.window);
+        let mut charged = self.charged(action, from, up_to, claim.trustee, Some(warrant.requester));
+        let oldest = claim.since.as_unix_seconds().checked_sub(budgets.window);
+        let mut under_way = HashSet::new();
+        let mut of_warrant = warrant.tags.len();
+        for other in pending.iter().chain([claim]) {
+            let Some(logged) = self.warrants.get(&other.commitment) else { continue };
+            if !under_way.insert((other.commitment, other.tag)) {
+                continue;
+            }
+            let tag = logged.tags.get(&other.tag);
+            if logged.index == warrant.index && tag.is_none() {
+                of_warrant = of_warrant.saturating_add(1);
+            }
+            let recent = oldest.is_none_or(|oldest| other.since.as_unix_seconds() > oldest);
+            if logged.entry.action == action && recent {
+                let of_requester = logged.requester == warrant.requester;
+                charged.add(tag, from..=up_to, claim.trustee, of_requester);
+            }
+        }
+        if of_warrant > usize::from(warrant.entry.count) {
+            return Err(Excess::Warrant);
+        }
+        charged.within(budgets.limit(action))
+    }
+
+    /// What is charged for this action by entries from one index up to another, both of them
+    /// counted. Takes some nanoseconds for each of them.
+    fn charged(
+        &self,
+        action: WarrantAction,
+        from: u64,
+        up_to: u64,
+        trustee: u16,
+        requester: Option<u32>,
+    ) -> Charged {
+        let releases = match action {
+            WarrantAction::Open => &self.openings,
+            WarrantAction::SameAuthor => &self.comparisons,
+        };
+        let start = releases.partition_point(|release| release.index < from);
+        let end = releases.partition_point(|release| release.index <= up_to);
+        let mut charged = Charged::default();
+        for release in releases.get(start..end).unwrap_or_default() {
+            let first = u32::from(release.first_from <= from);
+            // A trustee's second release for a tag does not count: each is of another tag.
+            let own = u32::from(release.trustee == trustee);
+            let of_requester = u32::from(Some(release.requester) == requester);
+            charged.all = charged.all.saturating_add(first);
+            charged.own = charged.own.saturating_add(own);
+            charged.requester = charged.requester.saturating_add(first & of_requester);
+        }
+        charged
+    }
+
+    /// The index of the first entry whose time is after this one less the window; 0 if that
+    /// would be before all time.
+    fn first_after_less(&self, time: Timestamp, window: u64) -> u64 {
+        let cutoff = time.as_unix_seconds().checked_sub(window);
+        cutoff.map_or(0, |cutoff| self.first_after(Timestamp::from_unix_seconds(cutoff)))
+    }
+
+    /// The index of the first entry whose time is after this one.
+    fn first_after(&self, time: Timestamp) -> u64 {
+        let covered = self.marks.partition_point(|mark| mark.time <= time);
+        covered.checked_sub(1).and_then(|at| self.marks.get(at)).map_or(0, |mark| mark.size)
+    }
+
+    /// Leaf hashes, and what is known of the entries.
+    fn read(&self, entries: &[Vec<u8>]) -> Vec<(Hash, Option<Known>)> {
+        let read = |entry: &Vec<u8>| (leaf_hash(entry), known(entry, &self.trustees));
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = entries.len().div_ceil(processors).max(SHARE);
+        if entries.len() <= share {
+            return entries.iter().map(read).collect();
+        }
+        std::thread::scope(|scope| {
+            let chunks = entries.chunks(share);
+            let threads: Vec<_> =
+                chunks.map(|chunk| (chunk, scope.spawn(move || chunk.iter().map(read).collect()))).collect();
+            // A thread that panicked is done again here, and tells.
+            let join = |(chunk, thread): (&[Vec<u8>], std::thread::ScopedJoinHandle<'_, Vec<_>>)| {
+                thread.join().unwrap_or_else(|_| chunk.iter().map(read).collect())
+            };
+            threads.into_iter().flat_map(join).collect()
+        })
+    }
+
+    fn fold(&mut self, index: u64, known: Known) -> Option<ShareReleasedEntry> {
+        match known {
+            Known::Warrant(entry) => self.fold_warrant(index, entry),
+            Known::Release(release) => {
+                self.fold_release(index, &release);
+                return Some(release);
+            }
+            Known::Disclosed(disclosed) => self.disclosed.push((disclosed.commitment(), disclosed)),
+            Known::Round(RoundEntry { commitment, round, members }) => {
+                let logged = LoggedRound { members, blinds: HashMap::new() };
+                if self.warrants.contains_key(&commitment) {
+                    self.rounds.entry((commitment, round)).or_insert(logged);
+                }
+            }
+            Known::Blind(blind) => {
+                let round = self.rounds.get_mut(&(blind.commitment, blind.round));
+                if let Some(round) = round.filter(|round| round.members.contains(blind.trustee)) {
+                    round.blinds.entry(blind.trustee).or_insert(blind.blind);
+                }
+            }
+        }
+        None
+    }
+
+    fn fold_warrant(&mut self, index: u64, entry: WarrantEntry) {
+        // A ledger has fewer requesters than this, since it cannot have as many entries.
+        let next = self.requesters.len() as u32;
+        let requester = *self.requesters.entry(entry.requester.clone()).or_insert(next);
+        let logged = || LoggedWarrant { entry: entry.clone(), index, requester, tags: HashMap::new() };
+        self.warrants.entry(entry.commitment).or_insert_with(logged);
+    }
+
+    fn fold_release(&mut self, index: u64, entry: &ShareReleasedEntry) {
+        let Some(warrant) = self.warrants.get_mut(entry.commitment()) else { return };
+        if warrant.is_full_without(entry.tag()) {
+            return;
+        }
+        let LoggedTag(releases) = warrant.tags.entry(*entry.tag()).or_default();
+        let trustee = entry.trustee();
+        if releases.iter().any(|(other, _)| *other == trustee) {
+            return;
+        }
+        let first_from = releases.last().map_or(0, |(_, before)| before + 1);
+        releases.push((trustee, index));
+        let release = Release { index, first_from, requester: warrant.requester, trustee };
+        match warrant.entry.action {
+            WarrantAction::Open => self.openings.push(release),
+            WarrantAction::SameAuthor => self.comparisons.push(release),
+        }
+    }
+}
+
+/// Sizes only.
+impl fmt::Debug for OpeningsRegister {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (size, warrants) = (self.size(), self.warrants.len());
+        f.debug_struct("OpeningsRegister")
+            .field("size", &size)
+            .field("warrants", &warrants)
+            .finish_non_exhaustive()
+    }
+}
+
+fn known(entry: &[u8], trustees: &Trustees) -> Option<Known> {
+    match *entry.get(1)? {
+        WarrantEntry::KIND => WarrantEntry::from_bytes(entry).ok().map(Known::Warrant),
+        ShareReleasedEntry::KIND => {
+            let release = ShareReleasedEntry::from_bytes(entry).ok()?;
+            release.verify(trustees.key(release.trustee())?).ok()?;
+            Some(Known::Release(release))
+        }
+        RoundEntry::KIND => RoundEntry::from_bytes(entry).ok().map(Known::Round),
+        BlindEntry::KIND => BlindEntry::from_bytes(entry).ok().map(Known::Blind),
+        DisclosedEntry::KIND => DisclosedEntry::from_bytes(entry).ok().map(Known::Disclosed),
+        _ => None,
+    }
+}
+
+/// How many different reviews are charged in a window: by all trustees, by one of them, and for one
+/// requester by all.
+#[derive(Clone, Copy, Default)]
+struct Charged {
+    all: u32,
+    own: u32,
+    requester: u32,
+}
+
+impl Charged {
+    /// Charges one more, by this trustee, unless it is charged in the window already.
+    fn add(
+        &mut self,
+        tag: Option<&LoggedTag>,
+        window: RangeInclusive<u64>,
+        trustee: u16,
+        of_requester: bool,
+    ) {
+        let releases = tag.map_or(&[][..], |LoggedTag(releases)| releases);
+        let mut there = releases.iter().filter(|(_, index)| window.contains(index)).peekable();
+        if there.peek().is_none() {
+            self.all = self.all.saturating_add(1);
+            self.requester = self.requester.saturating_add(u32::from(of_requester));
+        }
+        if !there.any(|(other, _)| *other == trustee) {
+            self.own = self.own.saturating_add(1);
+        }
+    }
+
+    fn within(&self, limit: &Limit) -> Result<(), Excess> {
+        match () {
+            () if self.own > limit.own => Err(Excess::Own(limit.own)),
+            () if self.requester > limit.requester => Err(Excess::Requester(limit.requester)),
+            () if self.all > limit.all => Err(Excess::All(limit.all)),
+            () => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Everything a wallet uses comes from its 32-byte seed, but for proof nonces and the
+//! randomizer of a presentation: a wallet restored from its seed asks again and gets the
+//! same token.
+
+use curve25519_dalek::scalar::Scalar;
+use rand_core::CryptoRng;
+use unjoin_core::Name;
+use unjoin_core::algebra::transcript::hash_to_scalar;
+use unjoin_core::algebra::{Element, EscrowKey, Generator};
+use unjoin_core::secret::{SecretBytes, SecretScalar};
+use unjoin_core::token::{Digest, OrderHandle, Scope};
+use zeroize::Zeroize;
+
+/// `u` for one issuer with the wallet key `U = u*G_u`.
+pub struct AuthorSecret {
+    pub u: SecretScalar,
+    pub wallet_key: Element,
+}
+
+/// `u = H2S("wallet/u", seed, issuer)`; `None` in the negligible case `u = 0`.
+pub fn author(seed: &SecretBytes<32>, issuer: &Name) -> Option<AuthorSecret> {
+    let u = SecretScalar::new(hash_to_scalar("wallet/u", &[seed.expose(), issuer.as_bytes()]));
+    let wallet_key = Element::from_point(Generator::Gu.mul(u.expose()))?;
+    Some(AuthorSecret { u, wallet_key })
+}
+
+/// The secrets of one order's token.
+pub struct OrderSecrets {
+    /// The serial, revealed when the token is spent.
+    pub s: SecretScalar,
+    /// The blinding of the request.
+    pub b: SecretScalar,
+    /// The randomness of the escrow.
+    pub k: SecretScalar,
+}
+
+/// `s`, `b`: from (issuer, scope, order); `k`: from the trustees' key too.
+pub fn order(
+    seed: &SecretBytes<32>,
+    issuer: &Name,
+    scope: &Scope,
+    handle: OrderHandle,
+    escrow_key: &EscrowKey,
+) -> OrderSecrets {
+    let scope = scope.to_bytes();
+    let (issuer, handle) = (issuer.as_bytes(), handle.as_bytes());
+    let y = escrow_key.element().as_bytes();
+    let secret = |label, items: &[&[u8]]| SecretScalar::new(hash_to_scalar(label, items));
+    OrderSecrets {
+        s: secret("wallet/s", &[seed.expose(), issuer, &scope, handle]),
+        b: secret("wallet/b", &[seed.expose(), issuer, &scope, handle]),
+        k: secret("wallet/k", &[seed.expose(), issuer, &scope, handle, y]),
+    }
+}
+
+/// `r = H2S("wallet/r", seed, 32 fresh bytes, scope, s, review digest)`, again if zero:
+/// fresh for every presentation, and no weaker than the seed if the generator fails.
+pub fn randomizer(
+    seed: &SecretBytes<32>,
+    scope: &Scope,
+    serial: &SecretScalar,
+    review_digest: &Digest,
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> SecretScalar {
+    loop {
+        let mut fresh = [0; 32];
+        rng.fill_bytes(&mut fresh);
+        let items: [&[u8]; 5] =
+            [seed.expose(), &fresh, &scope.to_bytes(), serial.expose().as_bytes(), review_digest];
+        let r = hash_to_scalar("wallet/r", &items);
+        fresh.zeroize();
+        if r != Scalar::ZERO {
+            return SecretScalar::new(r);
+        }
+    }
+}

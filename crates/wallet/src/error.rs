@@ -1,0 +1,104 @@
+//! Why the wallet refuses.
+
+use super::SealedBackup;
+use unjoin_core::PassphraseCost;
+use unjoin_core::describe_errors;
+
+/// Why the wallet refuses. Nothing was sent, spent or changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WalletError {
+    /// An element came out as the identity: of negligible probability.
+    Degenerate,
+    /// An issuer key is already pinned with another escrow key.
+    ConflictingPin,
+    /// The offer's or token's issuer key is not pinned.
+    IssuerKeyNotPinned,
+    /// An escrow key without a certificate of all pinned trustees.
+    EscrowKeyCertificate,
+    /// The escrow key is not the one pinned with the issuer key.
+    EscrowKeyNotPinned,
+    /// The offer's scope is another issuer key's.
+    ForeignScope,
+    /// The grant does not verify for the request.
+    Grant,
+    /// The token, or the request under way, belongs to another wallet.
+    AnotherWallet,
+    /// The manifest does not bear the platform's signature.
+    ManifestSignature,
+    /// The manifest is not shown to stand in the ledger.
+    ManifestNotLogged,
+    /// No ledger is pinned to check the evidence with.
+    LedgerNotPinned,
+    /// The manifest is another cohort's.
+    ManifestScope,
+    /// The manifest names another escrow key than the pinned one.
+    ManifestEscrow,
+    /// The cohort is smaller than this wallet accepts.
+    CohortTooSmall,
+    /// The cohort's redemption window is over.
+    WindowOver,
+    /// The review was withdrawn.
+    Withdrawn,
+    /// The review has no further sequence number.
+    SequenceExhausted,
+    /// The cost of a backup is out of its bounds.
+    BackupCost,
+    /// The passphrase is empty.
+    BackupPassphrase,
+    /// Too many tokens for one backup.
+    BackupSize,
+    /// There is too little memory for the backup's cost.
+    BackupMemory,
+    /// The backup does not open: a wrong passphrase, or bytes that were changed.
+    BackupOpen,
+}
+
+describe_errors!(WalletError {
+    Self::Degenerate => "wallet.degenerate", Device, true,
+        "a value came out degenerate: try again, and make another wallet if it stays so";
+    Self::ConflictingPin => "wallet.conflicting_pin", Device, false,
+        "this issuer key is pinned with another escrow key: one escrow key belongs to it for its whole life";
+    Self::IssuerKeyNotPinned => "wallet.issuer_key_not_pinned", Device, false,
+        "this issuer key is not pinned: do not use it, it may exist to mark you; update the application";
+    Self::EscrowKeyCertificate => "wallet.escrow_key_certificate", Device, false,
+        "this escrow key is not signed by all pinned trustees: do not use it; fetch their certificate again";
+    Self::EscrowKeyNotPinned => "wallet.escrow_key_not_pinned", Device, false,
+        "this escrow key is not the one pinned with the issuer key: do not use it; update the application";
+    Self::ForeignScope => "wallet.foreign_scope", Device, false,
+        "the offer's scope belongs to another issuer key: ask for the offer again";
+    Self::Grant => "wallet.grant", Device, false,
+        "the grant does not verify for this request: make the request again";
+    Self::AnotherWallet => "wallet.another_wallet", Device, false,
+        "this token belongs to another wallet: use the wallet that asked for it";
+    Self::ManifestSignature => "wallet.manifest_signature", Device, false,
+        "the manifest does not bear the pinned platform's signature: fetch it again";
+    Self::ManifestNotLogged => "wallet.manifest_not_logged", Device, false,
+        "the manifest is not shown to stand in the ledger that is pinned: fetch it with its proof";
+    Self::LedgerNotPinned => "wallet.ledger_not_pinned", Device, false,
+        "no ledger is pinned to check the proof with: pin it, or take the signed manifest";
+    Self::ManifestScope => "wallet.manifest_scope", Device, false,
+        "the manifest is another cohort's: fetch the one of the token's scope";
+    Self::ManifestEscrow => "wallet.manifest_escrow", Device, false,
+        "the manifest names another escrow key than the pinned one: do not present";
+    Self::CohortTooSmall => "wallet.cohort_too_small", Device, false,
+        "the cohort is smaller than this wallet accepts: do not present";
+    Self::WindowOver => "wallet.window_over", Device, false,
+        "the cohort's redemption window is over: the token can no longer be spent";
+    Self::Withdrawn => "wallet.withdrawn", Device, false,
+        "the review was withdrawn: nothing follows a withdrawal";
+    Self::SequenceExhausted => "wallet.sequence_exhausted", Device, false,
+        "the review has no further sequence number";
+    Self::BackupCost => "wallet.backup_cost", Device, false,
+        "a backup costs {} to {} KiB, 1 to {} passes and 1 to {} lanes",
+        PassphraseCost::MIN_MEMORY_KIB, PassphraseCost::MAX_MEMORY_KIB, PassphraseCost::MAX_PASSES,
+        PassphraseCost::MAX_LANES;
+    Self::BackupPassphrase => "wallet.backup_passphrase", Device, false,
+        "a backup needs a passphrase: choose one";
+    Self::BackupSize => "wallet.backup_size", Device, false,
+        "a backup holds at most {} tokens: leave out those whose reviews are settled", SealedBackup::MAX_TOKENS;
+    Self::BackupMemory => "wallet.backup_memory", Device, true,
+        "too little memory for this backup's cost: free some, or choose a lower cost when sealing";
+    Self::BackupOpen => "wallet.backup_open", Device, false,
+        "the backup does not open: check the passphrase, or use another copy";
+});

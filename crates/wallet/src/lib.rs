@@ -1,0 +1,166 @@
+//! The reviewer's device: one seed, the tokens of its orders, and what it shows of them.
+//!
+//! Pure: no clock, no network, no store, no threads; the application brings the time,
+//! randomness and the messages. Builds alone, without the platform's services.
+//!
+//! | step | call | sent |
+//! |---|---|---|
+//! | bind the wallet to the account, once | [`Wallet::enrol`] | [`Enrolment`] |
+//! | ask for a token for **every** due order | [`Wallet::request`] | [`TokenRequest`](unjoin_core::token::TokenRequest) |
+//! | check the grant | [`Wallet::finish`] | nothing |
+//! | present it with a review, once its cohort is closed | [`Wallet::present_after_manifest`] | [`Presentation`](unjoin_core::token::Presentation) and review, at a random time |
+//! | edit, withdraw, claim | [`Wallet::author`] | [`AuthorProof`](unjoin_core::token::AuthorProof) |
+//! | keep a copy | [`Wallet::seal_backup`] | [`SealedBackup`] |
+//!
+//! The steps up to the grant run under the account; presenting and what follows must not.
+//! What the wallet refuses, it refuses because a key or a scope of one's own is how a
+//! platform would mark somebody: see [`TrustRoots`].
+//!
+//! The words of a review can identify its author. [`privacy_warnings`] helps to see some of
+//! that; nothing here can prevent it.
+//!
+//! ```
+//! # #[cfg(not(feature = "platform"))]
+//! # fn main() {}
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use unjoin_core::Name;
+//! use unjoin_core::token::{CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Review, Scope};
+//! use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet, privacy_warnings};
+//! use unjoin_core::{Timestamp, WEEK};
+//! use unjoin_trustee::insecure_test_dealer;
+//! use unjoin_core::secret::SystemRng;
+//! let rng = &mut SystemRng::new();
+//!
+//! // The platform's keys, and what of them the application pins.
+//! let (committee, _) = insecure_test_dealer(3, 5, rng)?;
+//! let (issuer_key, platform_key) = (IssuerKey::generate(rng), PlatformKey::generate(rng));
+//! let trust = TrustRoots::new(platform_key.public(), 20).pin(*issuer_key.public(), *committee.key())?;
+//!
+//! // Once: the device enrols under its account.
+//! let (issuer, account, nonce) = (Name::new("orders.example")?, Name::new("account-7")?, [9; 32]);
+//! let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
+//! let wallet = Wallet::generate(rng);
+//! let enrolment = wallet.enrol(context, rng)?;
+//! enrolment.verify(context, rng)?; // the host
+//!
+//! // For every due order: offer, request, grant.
+//! let offer = Offer {
+//!     handle: OrderHandle([1; 16]),
+//!     scope: Scope::new(*issuer_key.public().id(), Name::new("merchant-1")?, 0x5eed),
+//!     issuer_key: *issuer_key.public(),
+//!     escrow_key: *committee.key(),
+//! };
+//! let (pending, request) = wallet.request(&issuer, &offer, &trust, rng)?;
+//! request.verify(enrolment.wallet_key(), rng)?; // the issuer
+//! let grant = Grant::issue(&issuer_key, request.scope(), request.commitment(), rng)?;
+//! let token = wallet.finish(pending, &grant, rng)?;
+//!
+//! // Later: the cohort has closed, and the author writes.
+//! let closed_at = Timestamp::from_unix_seconds(4 * 86_400).saturating_add(2_600 * WEEK);
+//! let manifest = CohortManifest {
+//!     scope: token.scope().clone(),
+//!     escrow_id: *committee.key().id(),
+//!     at_least: 20,
+//!     closed_at,
+//!     numbers_dead_at: closed_at,
+//!     first_publication: closed_at.saturating_add(WEEK),
+//!     window_end: closed_at.saturating_add(4 * WEEK),
+//! };
+//! let evidence = ManifestEvidence::Signed(manifest.sign(&platform_key));
+//! let review = Review::new(1, "The lamp came broken.", vec![])?;
+//! assert!(privacy_warnings(&review).is_empty());
+//! let now = closed_at.saturating_add(3_600);
+//! let scheduled = wallet.present_after_manifest(&token, &review, &evidence, &trust, now, rng)?;
+//! assert!(now <= scheduled.send_at && scheduled.send_at < scheduled.publication);
+//!
+//! // At `send_at`, without the account's session: the desk.
+//! scheduled.presentation.verify(&issuer_key, committee.key(), &review.digest(), rng)?;
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod author;
+mod backup;
+#[doc(hidden)]
+pub mod derive;
+mod error;
+mod order;
+mod present;
+mod privacy;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+pub use author::{AuthorRequest, ReviewState};
+pub use backup::{SealedBackup, open_backup};
+pub use error::WalletError;
+pub use order::{PendingToken, Token};
+pub use present::{SENDING_MARGIN, ScheduledPresentation};
+pub use privacy::{PrivacyWarning, PrivacyWarningKind, privacy_warnings};
+pub use trust::{ManifestEvidence, TrustRoots};
+
+use core::fmt;
+use derive::AuthorSecret;
+use rand_core::CryptoRng;
+use unjoin_core::Name;
+use unjoin_core::algebra::Element;
+use unjoin_core::secret::SecretBytes;
+use unjoin_core::token::{Enrolment, EnrolmentContext};
+
+/// A wallet: one 32-byte seed, from which everything else is derived.
+///
+/// Whoever has the seed can show which reviews are this wallet's, past ones included: keep
+/// it in the device's key store, and elsewhere only in a [`SealedBackup`].
+pub struct Wallet {
+    seed: SecretBytes<32>,
+}
+
+impl Wallet {
+    /// A wallet with a fresh seed: 32 bytes from `rng`. It leaves the wallet in a sealed
+    /// backup alone; an application that keeps the seed itself (in a key store, as words)
+    /// makes it and calls [`Wallet::from_seed`].
+    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self::from_seed(SecretBytes::random(rng))
+    }
+
+    /// The wallet of this seed: 32 bytes from a cryptographic generator, never a passphrase.
+    /// It can ask again for every token that the seed's wallet was granted.
+    pub fn from_seed(seed: SecretBytes<32>) -> Self {
+        Self { seed }
+    }
+
+    /// The wallet key `U` for this issuer. The keys for two issuers cannot be linked.
+    ///
+    /// # Errors
+    /// [`WalletError::Degenerate`] in the negligible case that it is the identity.
+    pub fn wallet_key(&self, issuer: &Name) -> Result<Element, WalletError> {
+        Ok(self.author_secret(issuer)?.wallet_key)
+    }
+
+    /// Enrols the wallet with an issuer: shows `U` and proves that its secret is here, over
+    /// the account and the host's nonce. The host binds `U` to the account.
+    ///
+    /// # Errors
+    /// [`WalletError::Degenerate`] in the negligible case that `U` is the identity.
+    pub fn enrol(
+        &self,
+        context: EnrolmentContext<'_>,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Enrolment, WalletError> {
+        let author = self.author_secret(context.issuer)?;
+        Ok(Enrolment::prove(&author.u, author.wallet_key, context, rng))
+    }
+
+    fn author_secret(&self, issuer: &Name) -> Result<AuthorSecret, WalletError> {
+        derive::author(&self.seed, issuer).ok_or(WalletError::Degenerate)
+    }
+}
+
+impl fmt::Debug for Wallet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wallet(..)")
+    }
+}

@@ -1,0 +1,176 @@
+//! Asking for a token, and keeping it.
+
+use super::derive::{self, AuthorSecret, OrderSecrets};
+use super::{TrustRoots, Wallet, WalletError};
+use core::fmt;
+use rand_core::CryptoRng;
+use unjoin_core::Name;
+use unjoin_core::algebra::{Element, EscrowKey};
+use unjoin_core::token::{
+    Grant, GrantedTag, IssuerPublicKey, Offer, OrderHandle, RequestWitness, ReviewId, Scope, TokenRequest,
+};
+
+/// The public surroundings of one token, from which the seed gives its secrets.
+pub(super) struct OrderContext {
+    pub(super) issuer: Name,
+    /// `U`: tells which wallet the token is of, without any secret.
+    pub(super) wallet_key: Element,
+    pub(super) handle: OrderHandle,
+    pub(super) scope: Scope,
+    pub(super) issuer_key: IssuerPublicKey,
+    pub(super) escrow_key: EscrowKey,
+}
+
+/// A request under way: what the device keeps until the grant arrives. It holds no secret,
+/// and losing it loses nothing: the same request can be made again from the offer.
+pub struct PendingToken {
+    pub(super) order: OrderContext,
+    commitment: Element,
+}
+
+/// A token: the right to one review of one order. Its secrets are derived again from the
+/// wallet's seed at each use. What it holds links an order to a wallet key, so it leaves the
+/// device in a [`SealedBackup`](super::SealedBackup) alone.
+pub struct Token {
+    pub(super) order: OrderContext,
+    pub(super) granted: GrantedTag,
+}
+
+impl PendingToken {
+    /// The scope that was asked for.
+    pub fn scope(&self) -> &Scope {
+        &self.order.scope
+    }
+
+    /// The order.
+    pub fn handle(&self) -> OrderHandle {
+        self.order.handle
+    }
+}
+
+impl Token {
+    /// The scope, by which to look for the cohort's manifest.
+    pub fn scope(&self) -> &Scope {
+        &self.order.scope
+    }
+
+    /// The order. For the device's own screens: it never goes where the review goes.
+    pub fn handle(&self) -> OrderHandle {
+        self.order.handle
+    }
+
+    /// The name of the issuer that granted it.
+    pub fn issuer(&self) -> &Name {
+        &self.order.issuer
+    }
+
+    /// The issuer's key.
+    pub fn issuer_key(&self) -> &IssuerPublicKey {
+        &self.order.issuer_key
+    }
+
+    /// The trustees' key that an author is escrowed to.
+    pub fn escrow_key(&self) -> &EscrowKey {
+        &self.order.escrow_key
+    }
+}
+
+impl fmt::Debug for PendingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PendingToken(..)")
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+impl Wallet {
+    /// Asks for a token for a due order, blindly: the request shows the order and the scope,
+    /// never the serial. Everything but the proof's randomness comes from the seed, so
+    /// asking again gets the same token.
+    ///
+    /// Ask for every due order, in the background and at a random delay, whether there will
+    /// be a review or not: a wallet that asks only when it complains gives itself away.
+    ///
+    /// `issuer` is the name under which the wallet is enrolled.
+    ///
+    /// # Errors
+    /// [`WalletError::IssuerKeyNotPinned`] and [`WalletError::EscrowKeyNotPinned`] when the
+    /// offer's two keys are not pinned as a pair; [`WalletError::ForeignScope`] when its
+    /// scope is another key's.
+    pub fn request(
+        &self,
+        issuer: &Name,
+        offer: &Offer,
+        trust: &TrustRoots,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(PendingToken, TokenRequest), WalletError> {
+        trust.check(&offer.issuer_key, &offer.escrow_key)?;
+        if !offer.scope.is_of(&offer.issuer_key) {
+            return Err(WalletError::ForeignScope);
+        }
+        let order = OrderContext {
+            issuer: issuer.clone(),
+            wallet_key: self.wallet_key(issuer)?,
+            handle: offer.handle,
+            scope: offer.scope.clone(),
+            issuer_key: offer.issuer_key,
+            escrow_key: offer.escrow_key,
+        };
+        let (author, secrets) = self.secrets(&order)?;
+        let witness =
+            RequestWitness { u: &author.u, s: &secrets.s, b: &secrets.b, wallet_key: &author.wallet_key };
+        let request = TokenRequest::prove(&witness, order.handle, order.scope.clone(), rng)
+            .ok_or(WalletError::Degenerate)?;
+        let commitment = *request.commitment();
+        Ok((PendingToken { order, commitment }, request))
+    }
+
+    /// Takes the grant: checks it against the pinned issuer key for exactly what was asked.
+    ///
+    /// Consumes the request under way. After a failure nothing is handed out and
+    /// [`Wallet::request`] can be called again with the same offer.
+    ///
+    /// # Errors
+    /// [`WalletError::AnotherWallet`] when another wallet asked; [`WalletError::Grant`] when
+    /// the grant does not verify.
+    pub fn finish(
+        &self,
+        pending: PendingToken,
+        grant: &Grant,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Token, WalletError> {
+        let PendingToken { order, commitment } = pending;
+        self.check_own(&order)?;
+        let granted = grant
+            .verify(&order.issuer_key, &order.scope, &commitment, rng)
+            .map_err(|_| WalletError::Grant)?;
+        Ok(Token { order, granted })
+    }
+
+    /// The id of the review that the token signs, which is public once it is presented.
+    ///
+    /// # Errors
+    /// [`WalletError::AnotherWallet`] when the token is another wallet's.
+    pub fn review_id(&self, token: &Token) -> Result<ReviewId, WalletError> {
+        let (_, secrets) = self.secrets(&token.order)?;
+        Ok(ReviewId::new(&token.order.scope, secrets.s.expose()))
+    }
+
+    /// The secrets of a token of this wallet.
+    pub(super) fn secrets(&self, order: &OrderContext) -> Result<(AuthorSecret, OrderSecrets), WalletError> {
+        let author = self.check_own(order)?;
+        let secrets = derive::order(&self.seed, &order.issuer, &order.scope, order.handle, &order.escrow_key);
+        Ok((author, secrets))
+    }
+
+    /// Refuses what another wallet asked for: this seed would give it secrets that prove
+    /// nothing.
+    pub(super) fn check_own(&self, order: &OrderContext) -> Result<AuthorSecret, WalletError> {
+        let author = self.author_secret(&order.issuer)?;
+        if author.wallet_key == order.wallet_key { Ok(author) } else { Err(WalletError::AnotherWallet) }
+    }
+}

@@ -1,0 +1,470 @@
+//! What the wallet promises, against an issuer that is nothing but its keys.
+
+use super::*;
+use core::convert::Infallible;
+use proptest::prelude::*;
+use rand_core::{TryCryptoRng, TryRng};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashSet;
+use unjoin_core::algebra::EscrowKey;
+use unjoin_core::token::{
+    AuthorProof, CohortManifest, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Presentation, Review,
+    ReviewId, Scope, TokenRequest,
+};
+use unjoin_core::wire::Message;
+use unjoin_core::{Timestamp, WEEK};
+
+/// The same bytes for the same seed: SHA-256 of seed and counter.
+pub(super) struct TestRng {
+    seed: u64,
+    counter: u64,
+}
+
+impl TestRng {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, counter: 0 }
+    }
+}
+
+impl TryRng for TestRng {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.try_next_u64()? as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(32) {
+            self.counter += 1;
+            let block = Sha256::new().chain_update(self.seed.to_le_bytes());
+            let block = block.chain_update(self.counter.to_le_bytes()).finalize();
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for TestRng {}
+
+const CLOSED: Timestamp = Timestamp::from_unix_seconds(1_700_438_400);
+const FIRST: Timestamp = CLOSED.saturating_add(WEEK);
+const END: Timestamp = CLOSED.saturating_add(5 * WEEK);
+
+/// One issuer, one platform, one merchant's cohort, one customer.
+pub(super) struct Shop {
+    pub(super) rng: TestRng,
+    pub(super) issuer: Name,
+    pub(super) issuer_key: IssuerKey,
+    pub(super) escrow_key: EscrowKey,
+    pub(super) platform_key: PlatformKey,
+    pub(super) trust: TrustRoots,
+    pub(super) wallet: Wallet,
+}
+
+fn random_escrow_key(rng: &mut TestRng) -> EscrowKey {
+    EscrowKey::new(*IssuerKey::generate(rng).public().element())
+}
+
+impl Shop {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = TestRng::new(seed);
+        let issuer_key = IssuerKey::generate(&mut rng);
+        let escrow_key = random_escrow_key(&mut rng);
+        let platform_key = PlatformKey::generate(&mut rng);
+        let trust = TrustRoots::new(platform_key.public(), 20).pin(*issuer_key.public(), escrow_key).unwrap();
+        let wallet = Wallet::generate(&mut rng);
+        let issuer = Name::new("orders.example").unwrap();
+        Self { rng, issuer, issuer_key, escrow_key, platform_key, trust, wallet }
+    }
+
+    fn offer(&self, order: u8) -> Offer {
+        Offer {
+            handle: OrderHandle([order; 16]),
+            scope: Scope::new(*self.issuer_key.public().id(), Name::new("noodles").unwrap(), 77),
+            issuer_key: *self.issuer_key.public(),
+            escrow_key: self.escrow_key,
+        }
+    }
+
+    fn request(&mut self, offer: &Offer) -> Result<(PendingToken, TokenRequest), WalletError> {
+        self.wallet.request(&self.issuer, offer, &self.trust, &mut self.rng)
+    }
+
+    fn grant(&mut self, request: &TokenRequest) -> Grant {
+        let wallet_key = self.wallet.wallet_key(&self.issuer).unwrap();
+        request.verify(&wallet_key, &mut self.rng).unwrap();
+        Grant::issue(&self.issuer_key, request.scope(), request.commitment(), &mut self.rng).unwrap()
+    }
+
+    pub(super) fn token(&mut self, order: u8) -> Token {
+        let (pending, request) = self.request(&self.offer(order)).unwrap();
+        let grant = self.grant(&request);
+        self.wallet.finish(pending, &grant, &mut self.rng).unwrap()
+    }
+
+    fn manifest(&self) -> CohortManifest {
+        CohortManifest {
+            scope: self.offer(0).scope,
+            escrow_id: *self.escrow_key.id(),
+            at_least: 20,
+            closed_at: CLOSED,
+            numbers_dead_at: CLOSED,
+            first_publication: FIRST,
+            window_end: END,
+        }
+    }
+
+    fn signed(&self, manifest: CohortManifest) -> ManifestEvidence {
+        ManifestEvidence::Signed(manifest.sign(&self.platform_key))
+    }
+
+    fn present(
+        &mut self,
+        token: &Token,
+        evidence: &ManifestEvidence,
+        now: Timestamp,
+    ) -> Result<ScheduledPresentation, WalletError> {
+        self.wallet.present_after_manifest(token, &review(), evidence, &self.trust, now, &mut self.rng)
+    }
+
+    fn early(&mut self, token: &Token, review: &Review) -> Presentation {
+        self.wallet.present_early_trusting_host_silence(token, review, &mut self.rng).unwrap()
+    }
+
+    fn verifies(&mut self, presentation: &Presentation, review: &Review) -> bool {
+        let digest = review.digest();
+        presentation.verify(&self.issuer_key, &self.escrow_key, &digest, &mut self.rng).is_ok()
+    }
+}
+
+fn review() -> Review {
+    Review::new(1, "Cold, and late.", vec![]).unwrap()
+}
+
+#[test]
+fn an_enrolment_verifies_in_its_context_alone() {
+    let mut shop = Shop::new(1);
+    let (account, other, nonce) = (Name::new("ann").unwrap(), Name::new("bob").unwrap(), [3; 32]);
+    let context = EnrolmentContext { issuer: &shop.issuer, account: &account, nonce: &nonce };
+    let enrolment = shop.wallet.enrol(context, &mut shop.rng).unwrap();
+    assert_eq!(enrolment.wallet_key(), &shop.wallet.wallet_key(&shop.issuer).unwrap());
+    assert!(enrolment.verify(context, &mut shop.rng).is_ok());
+    let stolen = EnrolmentContext { account: &other, ..context };
+    assert!(enrolment.verify(stolen, &mut shop.rng).is_err());
+}
+
+#[test]
+fn wallet_keys_of_two_issuers_differ() {
+    let shop = Shop::new(1);
+    let other = Name::new("orders.other").unwrap();
+    assert_ne!(shop.wallet.wallet_key(&shop.issuer), shop.wallet.wallet_key(&other));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_wallet_restored_from_its_seed_gets_the_same_token(seed in any::<[u8; 32]>(), order in any::<u8>()) {
+        let mut shop = Shop::new(1);
+        let restored = |shop: &mut Shop| {
+            shop.wallet = Wallet::from_seed(SecretBytes::new(seed));
+            shop.token(order)
+        };
+        let (first, second) = (restored(&mut shop), restored(&mut shop));
+        prop_assert_eq!(first.granted.tag, second.granted.tag);
+        prop_assert_eq!(first.granted.exponent, second.granted.exponent);
+        prop_assert_eq!(first.granted.image, second.granted.image);
+        prop_assert_eq!(shop.wallet.review_id(&first), shop.wallet.review_id(&second));
+    }
+
+    #[test]
+    fn two_presentations_share_scope_serial_and_escrow_and_nothing_else(seed in any::<u64>()) {
+        let mut shop = Shop::new(seed);
+        let token = shop.token(1);
+        let (first, second) = (shop.early(&token, &review()), shop.early(&token, &review()));
+        prop_assert!(shop.verifies(&first, &review()) && shop.verifies(&second, &review()));
+        prop_assert_eq!(first.scope(), second.scope());
+        prop_assert_eq!(first.review_id(), second.review_id());
+        prop_assert_eq!(first.escrow(), second.escrow());
+        prop_assert_ne!(first.tag(), second.tag());
+        prop_assert_ne!(first.image(), second.image());
+        // On the wire: scope, escrow id, A', A_bar, E1, E2, s, T1..T3, z1..z5.
+        let (first, second) = (first.to_bytes(), second.to_bytes());
+        let start = first.len() - 32 * 13;
+        let same: Vec<bool> = first[start..].chunks(32).zip(second[start..].chunks(32)).map(|(a, b)| a == b).collect();
+        prop_assert_eq!(&first[..start], &second[..start]);
+        prop_assert_eq!(same, [vec![false; 2], vec![true; 3], vec![false; 8]].concat());
+    }
+
+    #[test]
+    fn a_presentation_is_sent_before_its_boundary(seed in any::<u64>(), at in 0..5 * WEEK) {
+        let mut shop = Shop::new(seed);
+        let (token, now) = (shop.token(1), CLOSED.saturating_add(at));
+        let evidence = shop.signed(shop.manifest());
+        let scheduled = shop.present(&token, &evidence, now).unwrap();
+        prop_assert_eq!(scheduled.publication, if now < FIRST { FIRST } else { END });
+        prop_assert!(now <= scheduled.send_at && scheduled.send_at < scheduled.publication);
+        prop_assert!(shop.verifies(&scheduled.presentation, &review()));
+    }
+}
+
+#[test]
+fn sending_times_reach_every_quarter_of_the_wait() {
+    let mut shop = Shop::new(4);
+    let (token, evidence) = (shop.token(1), shop.signed(shop.manifest()));
+    let mut quarters = HashSet::new();
+    for _ in 0..40 {
+        let send_at = shop.present(&token, &evidence, CLOSED).unwrap().send_at;
+        quarters.insert(send_at.saturating_since(CLOSED) / (WEEK / 4));
+    }
+    assert_eq!(quarters.len(), 4);
+}
+
+#[test]
+fn no_two_orders_share_a_serial_or_a_commitment() {
+    let mut shop = Shop::new(5);
+    let (mut serials, mut commitments) = (HashSet::<ReviewId>::new(), HashSet::new());
+    for cohort in 0..4 {
+        for order in 0..100 {
+            let mut offer = shop.offer(order);
+            offer.scope = Scope::new(*offer.scope.key_id(), offer.scope.merchant().clone(), cohort);
+            let (pending, request) = shop.request(&offer).unwrap();
+            let grant = shop.grant(&request);
+            let token = shop.wallet.finish(pending, &grant, &mut shop.rng).unwrap();
+            assert!(serials.insert(shop.wallet.review_id(&token).unwrap()));
+            assert!(commitments.insert(*request.commitment().as_bytes()));
+        }
+    }
+}
+
+#[test]
+fn a_grant_under_another_key_or_for_another_request_is_refused() {
+    let mut shop = Shop::new(6);
+    let stranger = IssuerKey::generate(&mut shop.rng);
+    let (pending, request) = shop.request(&shop.offer(1)).unwrap();
+    // Tagging: the same scope is answered under a key of its own.
+    let scope = Scope::new(*stranger.public().id(), request.scope().merchant().clone(), 77);
+    let tagging = Grant::issue(&stranger, &scope, request.commitment(), &mut shop.rng).unwrap();
+    let refused = shop.wallet.finish(pending, &tagging, &mut shop.rng).unwrap_err();
+    assert_eq!(refused, WalletError::Grant);
+
+    let (_, other_request) = shop.request(&shop.offer(2)).unwrap();
+    let other_grant = shop.grant(&other_request);
+    let (pending, request) = shop.request(&shop.offer(1)).unwrap();
+    let refused = shop.wallet.finish(pending, &other_grant, &mut shop.rng).unwrap_err();
+    assert_eq!(refused, WalletError::Grant);
+
+    // Asking again is possible and gets the token.
+    let (pending, again) = shop.request(&shop.offer(1)).unwrap();
+    assert_eq!(request.commitment(), again.commitment());
+    let grant = shop.grant(&again);
+    assert!(shop.wallet.finish(pending, &grant, &mut shop.rng).is_ok());
+}
+
+#[test]
+fn an_offer_with_keys_that_are_not_pinned_as_a_pair_is_refused() {
+    let mut shop = Shop::new(7);
+    let (second, second_escrow) = (IssuerKey::generate(&mut shop.rng), random_escrow_key(&mut shop.rng));
+    let stranger = IssuerKey::generate(&mut shop.rng);
+    let stranger_escrow = random_escrow_key(&mut shop.rng);
+    shop.trust = shop.trust.clone().pin(*second.public(), second_escrow).unwrap();
+
+    let unpinned = {
+        let mut offer = shop.offer(1);
+        offer.scope = Scope::new(*stranger.public().id(), offer.scope.merchant().clone(), 77);
+        Offer { issuer_key: *stranger.public(), ..offer }
+    };
+    assert_eq!(shop.request(&unpinned).unwrap_err(), WalletError::IssuerKeyNotPinned);
+    for escrow_key in [stranger_escrow, second_escrow] {
+        let offer = Offer { escrow_key, ..shop.offer(1) };
+        assert_eq!(shop.request(&offer).unwrap_err(), WalletError::EscrowKeyNotPinned);
+    }
+    let foreign = Offer { issuer_key: *second.public(), escrow_key: second_escrow, ..shop.offer(1) };
+    assert_eq!(shop.request(&foreign).unwrap_err(), WalletError::ForeignScope);
+    assert!(shop.request(&shop.offer(1)).is_ok());
+}
+
+#[test]
+fn an_issuer_key_is_pinned_with_one_escrow_key() {
+    let mut shop = Shop::new(8);
+    let (key, other) = (*shop.issuer_key.public(), random_escrow_key(&mut shop.rng));
+    assert_eq!(shop.trust.clone().pin(key, other).unwrap_err(), WalletError::ConflictingPin);
+    let again = shop.trust.clone().pin(key, shop.escrow_key).unwrap();
+    assert_eq!(again.escrow_key_of(&key), Some(&shop.escrow_key));
+}
+
+#[cfg(feature = "platform")]
+#[test]
+fn a_wallet_that_pins_the_trustees_takes_a_key_that_all_of_them_signed_and_no_other() {
+    use unjoin_core::token::{EscrowKeyCertificate, Trustees};
+    use unjoin_trustee::TrusteeSecrets;
+    use unjoin_trustee::ceremony::{CeremonyPlan, Step};
+    let mut shop = Shop::new(8);
+    let rng = &mut shop.rng;
+    let mut ceremony = || {
+        let mut secrets: Vec<_> = (0..2).map(|_| TrusteeSecrets::generate(rng)).collect();
+        let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
+        let plan = CeremonyPlan::key_generation(2, trustees.clone(), rng).unwrap();
+        secrets.iter_mut().for_each(|trustee| trustee.join(plan.clone(), rng).unwrap());
+        let mut messages = Vec::new();
+        for turn in 0.. {
+            match secrets[turn % 2].next(&messages, rng).unwrap() {
+                Step::Publish(message) => messages.push(message),
+                Step::Finished(signed) => return (trustees, signed.certificate().unwrap()),
+                Step::Wait { .. } => {}
+            }
+        }
+        unreachable!()
+    };
+    let ((trustees, certificate), (strangers, other)) = (ceremony(), ceremony());
+    let key = *shop.issuer_key.public();
+    let escrow_key = certificate.verify(&trustees).unwrap();
+    let platform_key = *shop.trust.platform_key();
+    let pinned = || TrustRoots::with_trustees(platform_key, 20, trustees.clone());
+    let trust = pinned().pin_certified(key, &certificate).unwrap();
+    assert_eq!(trust.escrow_key_of(&key), Some(&escrow_key));
+    let refused = |result: Result<TrustRoots, WalletError>| result.unwrap_err();
+    assert_eq!(refused(pinned().pin(key, escrow_key)), WalletError::EscrowKeyCertificate);
+    assert_eq!(refused(pinned().pin_certified(key, &other)), WalletError::EscrowKeyCertificate);
+    let elsewhere = TrustRoots::with_trustees(platform_key, 20, strangers);
+    assert_eq!(refused(elsewhere.pin_certified(key, &certificate)), WalletError::EscrowKeyCertificate);
+    let nobody = TrustRoots::new(platform_key, 20);
+    assert_eq!(refused(nobody.pin_certified(key, &certificate)), WalletError::EscrowKeyCertificate);
+    // One of the two did not sign.
+    let mut bytes = certificate.to_bytes();
+    let last = bytes.len() - 64;
+    bytes.copy_within(last - 64..last, last);
+    let partly = EscrowKeyCertificate::from_bytes(&bytes).unwrap();
+    assert_eq!(refused(pinned().pin_certified(key, &partly)), WalletError::EscrowKeyCertificate);
+}
+
+#[test]
+fn evidence_that_does_not_hold_for_the_token_is_refused() {
+    let mut shop = Shop::new(9);
+    let token = shop.token(1);
+    let good = shop.manifest();
+    let other_scope = Scope::new(*good.scope.key_id(), good.scope.merchant().clone(), 78);
+    let mut other_id = good.escrow_id;
+    other_id[0] ^= 1;
+    for (manifest, now, refusal) in [
+        (CohortManifest { scope: other_scope, ..good.clone() }, CLOSED, WalletError::ManifestScope),
+        (CohortManifest { escrow_id: other_id, ..good.clone() }, CLOSED, WalletError::ManifestEscrow),
+        (CohortManifest { at_least: 19, ..good.clone() }, CLOSED, WalletError::CohortTooSmall),
+        (good.clone(), END, WalletError::WindowOver),
+        (good.clone(), END.saturating_add(1), WalletError::WindowOver),
+    ] {
+        let evidence = shop.signed(manifest);
+        assert_eq!(shop.present(&token, &evidence, now).unwrap_err(), refusal);
+    }
+    let forger = PlatformKey::generate(&mut shop.rng);
+    let forged = ManifestEvidence::Signed(good.clone().sign(&forger));
+    assert_eq!(shop.present(&token, &forged, CLOSED).unwrap_err(), WalletError::ManifestSignature);
+
+    let evidence = shop.signed(good);
+    assert!(shop.present(&token, &evidence, END.saturating_sub(1)).is_ok());
+    // A key that an update has taken out of the pins is not presented under any more.
+    shop.trust = TrustRoots::new(shop.platform_key.public(), 20);
+    assert_eq!(shop.present(&token, &evidence, CLOSED).unwrap_err(), WalletError::IssuerKeyNotPinned);
+}
+
+#[test]
+fn a_token_of_another_wallet_is_noticed() {
+    let mut shop = Shop::new(10);
+    let (token, evidence) = (shop.token(1), shop.signed(shop.manifest()));
+    let (pending, request) = shop.request(&shop.offer(2)).unwrap();
+    let grant = shop.grant(&request);
+    shop.wallet = Wallet::generate(&mut shop.rng);
+    let (wallet, rng) = (&shop.wallet, &mut TestRng::new(1));
+    let state = ReviewState::submitted(&review());
+    for refused in [
+        wallet.present_early_trusting_host_silence(&token, &review(), rng).map(drop),
+        wallet.present_after_manifest(&token, &review(), &evidence, &shop.trust, CLOSED, rng).map(drop),
+        wallet.author(&token, state, AuthorRequest::Withdraw, rng).map(drop),
+        wallet.review_id(&token).map(drop),
+        wallet.finish(pending, &grant, rng).map(drop),
+    ] {
+        assert_eq!(refused, Err(WalletError::AnotherWallet));
+    }
+}
+
+#[test]
+fn an_early_presentation_verifies_for_its_review_alone() {
+    let mut shop = Shop::new(11);
+    let token = shop.token(1);
+    let presentation = shop.early(&token, &review());
+    assert!(shop.verifies(&presentation, &review()));
+    assert!(!shop.verifies(&presentation, &Review::new(5, "Cold, and late.", vec![]).unwrap()));
+    assert_eq!(Ok(presentation.review_id()), shop.wallet.review_id(&token));
+}
+
+#[test]
+fn author_proofs_hold_in_sequence_and_nowhere_else() {
+    let mut shop = Shop::new(12);
+    let token = shop.token(1);
+    let presentation = shop.early(&token, &review());
+    let better = Review::new(3, "They made it good.", vec![]).unwrap();
+    let (id, escrow, key) = (presentation.review_id(), *presentation.escrow(), shop.escrow_key);
+    let mut desk_rng = TestRng::new(2);
+    let mut holds = |proof: &AuthorProof, at: ReviewState| {
+        proof.verify(&id, at.last_sequence, &at.digest_in_force, &escrow, &key, &mut desk_rng).is_ok()
+    };
+    let mut author =
+        |at: ReviewState, request: AuthorRequest<'_>| shop.wallet.author(&token, at, request, &mut shop.rng);
+
+    let submitted = ReviewState::submitted(&review());
+    let edit = author(submitted, AuthorRequest::Edit(&better)).unwrap();
+    assert!(holds(&edit, submitted));
+    let edited = submitted.after(&edit);
+    assert_eq!(edited, ReviewState { last_sequence: 1, digest_in_force: better.digest() });
+    assert!(!holds(&edit, edited), "an edit is not taken twice");
+    assert!(!holds(&edit, ReviewState { last_sequence: 1, ..submitted }));
+    assert!(!holds(&edit, ReviewState { last_sequence: 0, ..edited }));
+
+    let (audience, challenge) = (Name::new("ombudsman").unwrap(), [5; 32]);
+    let claim = author(edited, AuthorRequest::Claim { audience: &audience, challenge: &challenge }).unwrap();
+    assert!(holds(&claim, edited) && !holds(&claim, submitted));
+    assert_eq!(claim.statement().new_digest, unjoin_core::token::claim_digest(&audience, &challenge));
+    assert!(claim.is_claim_for(&audience, &challenge) && !edit.is_claim_for(&audience, &challenge));
+    assert!(!claim.is_claim_for(&audience, &[6; 32]));
+    assert!(!claim.is_claim_for(&Name::new("press").unwrap(), &challenge));
+    assert_eq!(edited.after(&claim), edited, "a claim uses no number up");
+
+    let withdrawal = author(edited, AuthorRequest::Withdraw).unwrap();
+    assert!(holds(&withdrawal, edited) && !holds(&withdrawal, submitted));
+    let withdrawn = edited.after(&withdrawal);
+    assert!(!holds(&withdrawal, withdrawn));
+    assert_eq!(author(withdrawn, AuthorRequest::Edit(&better)), Err(WalletError::Withdrawn));
+    let last = ReviewState { last_sequence: u64::MAX, ..edited };
+    assert_eq!(author(last, AuthorRequest::Withdraw), Err(WalletError::SequenceExhausted));
+}
+
+#[test]
+fn an_author_proof_of_another_token_does_not_hold() {
+    let mut shop = Shop::new(13);
+    let (mine, other) = (shop.token(1), shop.token(2));
+    let presentation = shop.early(&mine, &review());
+    let state = ReviewState::submitted(&review());
+    let proof = shop.wallet.author(&other, state, AuthorRequest::Withdraw, &mut shop.rng).unwrap();
+    let verdict = |proof: &AuthorProof, id: &ReviewId, shop: &mut Shop| {
+        let (escrow, key) = (presentation.escrow(), shop.escrow_key);
+        proof.verify(id, 0, &state.digest_in_force, escrow, &key, &mut shop.rng).is_ok()
+    };
+    assert!(!verdict(&proof, &presentation.review_id(), &mut shop));
+    assert!(!verdict(&proof, &shop.wallet.review_id(&other).unwrap(), &mut shop));
+}
+
+#[test]
+fn what_is_kept_prints_nothing_of_itself() {
+    let mut shop = Shop::new(14);
+    let (pending, _) = shop.request(&shop.offer(1)).unwrap();
+    let token = shop.token(1);
+    let printed = format!("{:?} {pending:?} {token:?}", shop.wallet);
+    assert_eq!(printed, "Wallet(..) PendingToken(..) Token(..)");
+    assert_eq!(format!("{:#?}", (&shop.wallet, &token)), "(\n    Wallet(..),\n    Token(..),\n)");
+}

@@ -1,0 +1,163 @@
+//! What the device pins, and what it takes as proof that a cohort is closed.
+
+use super::WalletError;
+use unjoin_core::Timestamp;
+use unjoin_core::algebra::EscrowKey;
+use unjoin_core::token::{
+    CohortManifest, EscrowKeyCertificate, IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest, Trustees,
+};
+use unjoin_core::wire::Message;
+use unjoin_log::{CosignedEntry, WitnessPolicy};
+
+/// What the device pins, shipped with the application: the issuer keys, each with the one
+/// escrow key that belongs to it for its whole life; the platform's public key; the least
+/// cohort that the wallet accepts.
+///
+/// One key for everybody is what keeps a platform from tagging a wallet by a key of its own:
+/// never fill this from an [`Offer`](unjoin_core::token::Offer).
+#[derive(Clone, Debug)]
+pub struct TrustRoots {
+    platform_key: PlatformPublicKey,
+    least_cohort: u32,
+    /// Where they are pinned, no escrow key counts without all their signatures.
+    trustees: Option<Trustees>,
+    keys: Vec<(IssuerPublicKey, EscrowKey)>,
+    ledger: Option<WitnessPolicy>,
+}
+
+impl TrustRoots {
+    /// Pins the platform's key, and the least number of customers that a cohort's manifest
+    /// must vouch for. No issuer key is pinned yet.
+    pub fn new(platform_key: PlatformPublicKey, least_cohort: u32) -> Self {
+        Self { platform_key, least_cohort, trustees: None, keys: Vec::new(), ledger: None }
+    }
+
+    /// As [`new`](Self::new), with the trustees' keys pinned as well: an escrow key is then
+    /// accepted by the trustees' certificate only.
+    pub fn with_trustees(platform_key: PlatformPublicKey, least_cohort: u32, trustees: Trustees) -> Self {
+        Self { trustees: Some(trustees), ..Self::new(platform_key, least_cohort) }
+    }
+
+    /// Pins the reviews ledger and its witnesses. From then on the platform's signature on a
+    /// manifest is not enough: it must stand in the ledger, where everybody sees the same ones,
+    /// and a merchant can compare their sum with its orders.
+    #[must_use]
+    pub fn require_ledger(mut self, policy: WitnessPolicy) -> Self {
+        self.ledger = Some(policy);
+        self
+    }
+
+    /// Pins an issuer key together with its escrow key.
+    ///
+    /// # Errors
+    /// [`WalletError::ConflictingPin`] when the issuer key is pinned with another escrow key;
+    /// [`WalletError::EscrowKeyCertificate`] when the trustees are pinned: it takes their
+    /// certificate then.
+    pub fn pin(self, issuer_key: IssuerPublicKey, escrow_key: EscrowKey) -> Result<Self, WalletError> {
+        if self.trustees.is_some() {
+            return Err(WalletError::EscrowKeyCertificate);
+        }
+        self.pin_pair(issuer_key, escrow_key)
+    }
+
+    /// Pins an issuer key together with the escrow key that all n pinned trustees signed.
+    ///
+    /// # Errors
+    /// [`WalletError::EscrowKeyCertificate`] unless every pinned trustee's signature holds, and
+    /// when none are pinned; [`WalletError::ConflictingPin`] as for [`pin`](Self::pin).
+    pub fn pin_certified(
+        self,
+        issuer_key: IssuerPublicKey,
+        certificate: &EscrowKeyCertificate,
+    ) -> Result<Self, WalletError> {
+        let trustees = self.trustees.as_ref().ok_or(WalletError::EscrowKeyCertificate)?;
+        let escrow_key = certificate.verify(trustees).map_err(|_| WalletError::EscrowKeyCertificate)?;
+        self.pin_pair(issuer_key, escrow_key)
+    }
+
+    fn pin_pair(mut self, issuer_key: IssuerPublicKey, escrow_key: EscrowKey) -> Result<Self, WalletError> {
+        match self.escrow_key_of(&issuer_key) {
+            Some(pinned) if pinned != &escrow_key => return Err(WalletError::ConflictingPin),
+            Some(_) => {}
+            None => self.keys.push((issuer_key, escrow_key)),
+        }
+        Ok(self)
+    }
+
+    /// The platform's pinned key.
+    pub fn platform_key(&self) -> &PlatformPublicKey {
+        &self.platform_key
+    }
+
+    /// The least cohort that the wallet accepts, in customers.
+    pub fn least_cohort(&self) -> u32 {
+        self.least_cohort
+    }
+
+    /// The escrow key that is pinned with this issuer key.
+    pub fn escrow_key_of(&self, issuer_key: &IssuerPublicKey) -> Option<&EscrowKey> {
+        self.keys.iter().find(|(pinned, _)| pinned == issuer_key).map(|(_, escrow_key)| escrow_key)
+    }
+
+    /// Refuses a pair of keys that is not pinned as a pair.
+    pub(super) fn check(
+        &self,
+        issuer_key: &IssuerPublicKey,
+        escrow_key: &EscrowKey,
+    ) -> Result<(), WalletError> {
+        let pinned = self.escrow_key_of(issuer_key).ok_or(WalletError::IssuerKeyNotPinned)?;
+        if pinned == escrow_key { Ok(()) } else { Err(WalletError::EscrowKeyNotPinned) }
+    }
+}
+
+/// What shows the device that a token's cohort is closed and how large it is at least.
+///
+/// The platform can sign a manifest for one device alone. One that stands in the ledger under
+/// a cosigned checkpoint is the same for everybody, and the platform alone cannot make it: see
+/// [`TrustRoots::require_ledger`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ManifestEvidence {
+    /// The manifest with the signature of the platform's key.
+    Signed(SignedManifest),
+    /// The manifest as an entry of the reviews ledger, with its proof and the cosigned
+    /// checkpoint: what [`LedgerView::evidence_of`](unjoin_log::LedgerView::evidence_of)
+    /// makes of the manifest's bytes.
+    Cosigned(CosignedEntry),
+}
+
+impl ManifestEvidence {
+    /// The boundary at which a review that arrives from `now` on is published, once the
+    /// manifest is shown to be the platform's, of this scope, under this escrow key, large
+    /// enough, and with a window that is still open.
+    pub(super) fn check(
+        &self,
+        trust: &TrustRoots,
+        scope: &Scope,
+        escrow_key: &EscrowKey,
+        now: Timestamp,
+    ) -> Result<Timestamp, WalletError> {
+        let manifest = match (self, &trust.ledger) {
+            (Self::Signed(_), Some(_)) => return Err(WalletError::ManifestNotLogged),
+            (Self::Signed(signed), None) => {
+                let verified = signed.verify(&trust.platform_key);
+                verified.map_err(|_| WalletError::ManifestSignature)?.clone()
+            }
+            (Self::Cosigned(_), None) => return Err(WalletError::LedgerNotPinned),
+            (Self::Cosigned(evidence), Some(policy)) => {
+                let entry = evidence.verify(policy).map_err(|_| WalletError::ManifestNotLogged)?;
+                CohortManifest::from_bytes(entry).map_err(|_| WalletError::ManifestNotLogged)?
+            }
+        };
+        if &manifest.scope != scope {
+            return Err(WalletError::ManifestScope);
+        }
+        if &manifest.escrow_id != escrow_key.id() {
+            return Err(WalletError::ManifestEscrow);
+        }
+        if manifest.at_least < trust.least_cohort {
+            return Err(WalletError::CohortTooSmall);
+        }
+        manifest.publication_after(now).ok_or(WalletError::WindowOver)
+    }
+}

@@ -1,0 +1,105 @@
+//! Both ledgers of a platform, and what moves their outboxes' entries on.
+
+use core::fmt;
+use std::sync::Arc;
+use unjoin_core::entry::Ledger;
+use unjoin_log::{Log, LogError, NoteKey, Publication, Witness, WitnessPolicy};
+use unjoin_store::Store;
+
+/// How one ledger runs.
+#[derive(Debug)]
+pub struct LedgerConfig {
+    /// Signs its checkpoints; its name is the ledger's origin.
+    pub key: NoteKey,
+    /// When a checkpoint is published: once a quorum has cosigned it, or, without a policy, as
+    /// soon as it is signed. Only for first steps.
+    pub policy: Option<WitnessPolicy>,
+}
+
+/// The reviews ledger and the openings ledger, in a store of their own: everything in it is
+/// public, or will be.
+pub struct Ledgers<S: Store> {
+    reviews: Log<S>,
+    openings: Log<S>,
+    witnesses: Vec<Arc<dyn Witness>>,
+}
+
+impl<S: Store> Ledgers<S> {
+    /// Opens both ledgers; the witnesses cosign both.
+    ///
+    /// # Errors
+    /// [`LogError::Policy`] when a policy is another ledger's, or both ledgers have one name.
+    pub fn open(
+        store: Arc<S>,
+        reviews: LedgerConfig,
+        openings: LedgerConfig,
+        witnesses: Vec<Arc<dyn Witness>>,
+    ) -> Result<Self, LogError> {
+        if reviews.key.public().name() == openings.key.public().name() {
+            return Err(LogError::Policy);
+        }
+        let open = |store, ledger, config: LedgerConfig| Log::open(store, ledger, config.key, config.policy);
+        Ok(Self {
+            reviews: open(Arc::clone(&store), Ledger::Reviews, reviews)?,
+            openings: open(store, Ledger::Openings, openings)?,
+            witnesses,
+        })
+    }
+
+    /// Manifests, published digests, edits, withdrawals and removals.
+    pub fn reviews(&self) -> &Log<S> {
+        &self.reviews
+    }
+
+    /// Bindings, and what was asked of the trustees.
+    pub fn openings(&self) -> &Log<S> {
+        &self.openings
+    }
+
+    /// Takes what waits in the outboxes of these stores into the ledgers, and publishes a
+    /// checkpoint of each. What fails with one ledger holds up neither the other nor the
+    /// caller; call it again.
+    pub fn tick(&self, sources: &[&dyn Store]) -> LedgersReport {
+        let tick = |log: &Log<S>| {
+            let mut report = LedgerReport { sequenced: 0, publication: None, failed: None };
+            let witnesses: Vec<&dyn Witness> = self.witnesses.iter().map(|witness| &**witness).collect();
+            let done = log.sequence(sources).and_then(|sequenced| {
+                report.sequenced = sequenced;
+                log.publish(&witnesses)
+            });
+            match done {
+                Ok(publication) => report.publication = Some(publication),
+                Err(error) => report.failed = Some(error),
+            }
+            report
+        };
+        LedgersReport { reviews: tick(&self.reviews), openings: tick(&self.openings) }
+    }
+}
+
+impl<S: Store> fmt::Debug for Ledgers<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ledgers(..)")
+    }
+}
+
+/// What became of both ledgers.
+#[derive(Debug)]
+#[must_use = "what failed, and what witnesses refuse, needs an operator"]
+pub struct LedgersReport {
+    /// The reviews ledger.
+    pub reviews: LedgerReport,
+    /// The openings ledger.
+    pub openings: LedgerReport,
+}
+
+/// What became of one ledger.
+#[derive(Debug)]
+pub struct LedgerReport {
+    /// How many entries were taken out of outboxes.
+    pub sequenced: u64,
+    /// The checkpoint that was signed; look at whether it is published and what was refused.
+    pub publication: Option<Publication>,
+    /// What could not be done and is tried again at the next tick.
+    pub failed: Option<LogError>,
+}
