@@ -1,6 +1,5 @@
 //! The issuer from outside, with real wallets, on every engine, across restarts.
 
-#![cfg(feature = "platform")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 use std::sync::Arc;

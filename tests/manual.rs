@@ -1,7 +1,6 @@
 //! The manual says what is there: the wire manual's table of kinds, and the tests behind the
 //! threat model's claims.
 
-#![cfg(feature = "platform")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! The facade from outside: an order goes its whole way, numbers included, through one value.
 
-#![cfg(all(feature = "platform", feature = "redb"))]
+#![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! Auditing, with the program that anybody can run and through a whole platform.
 
-#![cfg(all(feature = "platform", feature = "wallet"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 mod insider;

@@ -6,7 +6,7 @@
 //! the same stores again and again, so that damage would accumulate, and hold a `record` of what
 //! was said against what the reopened stores answer.
 
-#![cfg(all(feature = "wallet", feature = "redb"))]
+#![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
 mod kill;

@@ -1,6 +1,5 @@
 //! Warrants, evidence and openings, as everybody who checks them meets them.
 
-#![cfg(all(feature = "platform", feature = "wallet"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 mod evidence;

@@ -1,6 +1,6 @@
 //! The review desk, seen from outside: with the reviewer's device, and stores that fail.
 
-#![cfg(all(feature = "wallet", feature = "redb"))]
+#![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
 mod author;

@@ -1,6 +1,5 @@
 //! No secret slips out through formatting, a trait that it should not have, or an error.
 
-#![cfg(feature = "platform")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 mod errors;

@@ -1,6 +1,6 @@
 //! The officer's tool, over files: from the warrant to the author.
 
-#![cfg(all(feature = "platform", feature = "wallet", feature = "redb"))]
+#![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 #[allow(dead_code, reason = "its main is the example's")]

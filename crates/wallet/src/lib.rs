@@ -20,8 +20,6 @@
 //! that; nothing here can prevent it.
 //!
 //! ```
-//! # #[cfg(not(feature = "platform"))]
-//! # fn main() {}
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use unjoin_core::Name;
 //! use unjoin_core::token::{CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Review, Scope};

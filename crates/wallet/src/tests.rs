@@ -299,7 +299,6 @@ fn an_issuer_key_is_pinned_with_one_escrow_key() {
     assert_eq!(again.escrow_key_of(&key), Some(&shop.escrow_key));
 }
 
-#[cfg(feature = "platform")]
 #[test]
 fn a_wallet_that_pins_the_trustees_takes_a_key_that_all_of_them_signed_and_no_other() {
     use unjoin_core::token::{EscrowKeyCertificate, Trustees};

@@ -120,6 +120,7 @@ impl Generator {
 
     /// `scalar` times this generator, in constant time.
     #[doc(hidden)]
+    #[allow(clippy::should_implement_trait, reason = "its factor is borrowed")]
     pub fn mul(self, scalar: &Scalar) -> RistrettoPoint {
         let table = match self {
             Self::G => RISTRETTO_BASEPOINT_TABLE,

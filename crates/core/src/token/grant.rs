@@ -19,10 +19,12 @@ pub struct Grant {
 
 /// A tag whose proof was checked, with what presenting it needs.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "wallet"), allow(dead_code, reason = "only a wallet presents"))]
 pub struct GrantedTag {
+    #[doc(hidden)]
     pub tag: Element,
+    #[doc(hidden)]
     pub exponent: Scalar,
+    #[doc(hidden)]
     /// `B - e*A = x*A`, kept so that presenting does not make it again.
     pub image: RistrettoPoint,
 }

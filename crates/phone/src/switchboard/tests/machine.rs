@@ -404,7 +404,6 @@ proptest! {
     }
 }
 
-#[cfg(feature = "redb")]
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 

@@ -2,7 +2,6 @@
 
 mod binding;
 mod changing;
-#[cfg(feature = "redb")]
 mod erasure;
 mod failures;
 mod machine;
