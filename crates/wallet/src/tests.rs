@@ -316,7 +316,7 @@ fn a_wallet_that_pins_the_trustees_takes_a_key_that_all_of_them_signed_and_no_ot
             match secrets[turn % 2].next(&messages, rng).unwrap() {
                 Step::Publish(message) => messages.push(message),
                 Step::Finished(signed) => return (trustees, signed.certificate().unwrap()),
-                Step::Wait { .. } => {}
+                _ => {}
             }
         }
         unreachable!()
