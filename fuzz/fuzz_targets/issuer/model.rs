@@ -114,8 +114,9 @@ impl Model {
     }
 
     pub(crate) fn grant(&mut self, id: Id, account: usize, wallet: u8, scope: &Scope) -> &'static str {
+        // A handle is one merchant's: at another's there is no such order.
         if scope.merchant() != &name(MERCHANTS[id.0]) {
-            return "issuer.wrong_scope";
+            return "issuer.unknown_order";
         }
         let Some(order) = self.orders.get_mut(&id) else { return "issuer.unknown_order" };
         if order.account != account {
