@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unjoin::audit::{Finding, History, OpeningFinding, PublishedSet, audit_openings, audit_reviews};
 use unjoin::ledger::{DirectoryView, WitnessPolicy};
-use unjoin::token::Review;
+use unjoin::token::{Review, ReviewId};
 
 /// What is audited.
 #[derive(Parser)]
@@ -87,11 +87,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>, Box<dyn Error>> 
 
 fn of_reviews(finding: &Finding) -> String {
     match finding {
-        Finding::Dropped { review_id } => format!("dropped {}", hex(review_id)),
+        Finding::Dropped { review_id } => format!("dropped {}", hex(review_id.as_bytes())),
         Finding::Altered { review_id, logged, shown } => {
-            format!("altered {} logged {} shown {}", hex(review_id), hex(logged), hex(shown))
+            format!("altered {} logged {} shown {}", hex(review_id.as_bytes()), hex(logged), hex(shown))
         }
-        Finding::Unlogged { review_id } => format!("unlogged {}", hex(review_id)),
+        Finding::Unlogged { review_id } => format!("unlogged {}", hex(review_id.as_bytes())),
         Finding::Entry { index } => format!("entry {index}"),
         other => format!("{other:?}"),
     }
@@ -127,7 +127,7 @@ fn read_policy(text: &str) -> Result<WitnessPolicy, Box<dyn Error>> {
 fn read_published(path: &Path) -> Result<PublishedSet, Box<dyn Error>> {
     let mut set = PublishedSet::new();
     let mut put = |id: &str, digest: [u8; 32]| -> Result<(), Box<dyn Error>> {
-        match set.insert(unhex(id)?, digest) {
+        match set.insert(ReviewId(unhex(id)?), digest) {
             None => Ok(()),
             Some(_) => Err(format!("the review {id} is published twice").into()),
         }

@@ -27,6 +27,7 @@ use unjoin::ledger::{
 };
 use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
+use unjoin::token::ReviewId;
 use unjoin::wire::Message;
 use unjoin::{Environment, Timestamp};
 
@@ -57,6 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut review_id = [0; 32];
         review_id[..8].copy_from_slice(&number.to_le_bytes());
         let boundary = Timestamp::from_unix_seconds(604_800 * (number / 1000));
+        let review_id = ReviewId(review_id);
         PublishedEntry { review_id, review_digest: [1; 32], presentation_hash: [2; 32], boundary }.to_bytes()
     };
     fs::create_dir_all(&out)?;

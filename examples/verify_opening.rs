@@ -81,7 +81,7 @@ fn tell(opening: &Opening, trust: &Trust, author: &Author) -> Outcome<String> {
         terms.not_before().as_unix_seconds(),
         terms.not_after().as_unix_seconds()
     )?;
-    writeln!(out, "Review:    {}", hex(&published.review_id))?;
+    writeln!(out, "Review:    {}", hex(published.review_id.as_bytes()))?;
     writeln!(
         out,
         "           on {}, published at {}, one of {} in the warrant",

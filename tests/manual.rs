@@ -138,7 +138,7 @@ fn the_table_of_kinds_is_the_codes() {
     let scope = Scope::new(*issuer_key.public().id(), Name::new("lamp shop").unwrap(), 7);
     let merchant = scope.merchant().as_bytes().len();
     let time = Timestamp::from_unix_seconds;
-    let (handle, review_id) = (OrderHandle([1; 16]), [2; 32]);
+    let (handle, review_id) = (OrderHandle([1; 16]), ReviewId([2; 32]));
     let offer = Offer {
         handle,
         scope: scope.clone(),
@@ -183,7 +183,7 @@ fn the_table_of_kinds_is_the_codes() {
         row::<CohortManifest>(&plain, &plain, merchant),
         row::<SignedManifest>(&signed, &signed, merchant),
         row::<Review>(&short.to_bytes(), &long.to_bytes(), 0),
-        fixed(&Receipt::sign(&platform_key, ReviewId(review_id), [4; 32], None)),
+        fixed(&Receipt::sign(&platform_key, review_id, [4; 32], None)),
         fixed(&PublishedEntry {
             review_id,
             review_digest: [4; 32],

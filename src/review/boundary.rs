@@ -131,7 +131,7 @@ impl Effect<'_> {
         let listed = listed.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
         let LastAction { sequence, proof_hash, .. } =
             self.settled.last.ok_or(StoreError::Corrupt(ReviewRow::NAME))?;
-        let review_id = *self.id.as_bytes();
+        let review_id = *self.id;
         self.rating.uncount(listed.review.stars())?;
         let entry = match review {
             None => {

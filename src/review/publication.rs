@@ -324,7 +324,7 @@ impl<'a, S: Store> Publication<'a, S> {
     fn log_taken_back(&self, id: &ReviewId, key: &Key<ReviewRow>, taken: TakenBack, change: &mut Change) {
         let TakenBack { proof_hash, .. } = taken;
         let boundary = self.due.time;
-        let entry = WithdrawnEntry { review_id: *id.as_bytes(), sequence: 1, proof_hash, boundary };
+        let entry = WithdrawnEntry { review_id: *id, sequence: 1, proof_hash, boundary };
         outbox::put(change, Ledger::Reviews, entry.to_bytes());
         change.put(key, &ReviewRow::TakenBack(TakenBack { publish_by: Some(boundary), proof_hash }));
     }

@@ -76,7 +76,7 @@ impl AcceptedReview {
     /// The entry that its publication left in the reviews ledger.
     pub fn entry(&self) -> PublishedEntry {
         PublishedEntry {
-            review_id: *self.presentation.review_id().as_bytes(),
+            review_id: self.presentation.review_id(),
             review_digest: self.review_digest,
             presentation_hash: self.presentation.hash(),
             boundary: self.published_at,

@@ -41,7 +41,7 @@ impl<S: Store> Core<S> {
             }
             let listed = listed.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
             let entry = RemovedEntry {
-                review_id: *id.as_bytes(),
+                review_id: *id,
                 review_digest: settled.listed,
                 who: who.as_bytes().to_vec(),
                 grounds: grounds.to_owned(),

@@ -187,7 +187,7 @@ proptest! {
         [review_id, review_digest, hash] in any::<[[u8; 32]; 3]>(), sequence in any::<u64>(),
         time in any::<u64>(), who in any_name(), grounds in ".{1,100}",
     ) {
-        let boundary = Timestamp::from_unix_seconds(time);
+        let (boundary, review_id) = (Timestamp::from_unix_seconds(time), ReviewId(review_id));
         let published = PublishedEntry { review_id, review_digest, presentation_hash: hash, boundary };
         prop_assert_eq!(&keeps_the_rules::<PublishedEntry>(&published.to_bytes()), &published);
         let edited = EditedEntry { review_id, sequence, review_digest, proof_hash: hash, boundary };
@@ -230,8 +230,12 @@ fn flipped_bits_of_the_other_messages_are_kept_or_refused() {
     every_flipped_bit_is_kept_or_refused::<Offer>(&sample(any_offer()).to_bytes());
     every_flipped_bit_is_kept_or_refused::<CohortManifest>(&sample(any_manifest()).to_bytes());
     every_flipped_bit_is_kept_or_refused::<Review>(&sample(any_review()).to_bytes());
-    let removed =
-        RemovedEntry { review_id: [1; 32], review_digest: [2; 32], who: vec![3], grounds: "court".into() };
+    let removed = RemovedEntry {
+        review_id: ReviewId([1; 32]),
+        review_digest: [2; 32],
+        who: vec![3],
+        grounds: "court".into(),
+    };
     every_flipped_bit_is_kept_or_refused::<RemovedEntry>(&removed.to_bytes());
 }
 

@@ -15,14 +15,14 @@ use unjoin::ledger::{
     entry_id, export,
 };
 use unjoin::store::MemoryStore;
-use unjoin::token::Review;
+use unjoin::token::{Review, ReviewId};
 use unjoin::wire::Message;
 use unjoin_test_util::Directory;
 
 const BOUNDARY: Timestamp = Timestamp::from_unix_seconds(1_700_438_400);
 
-fn id(number: u64) -> [u8; 32] {
-    entry_id(&number.to_le_bytes())
+fn id(number: u64) -> ReviewId {
+    ReviewId(entry_id(&number.to_le_bytes()))
 }
 
 fn review(number: u64, edit: u64) -> Review {
@@ -94,7 +94,7 @@ fn the_audit_finds_a_thousand_deleted_reviews_and_no_other() {
     let csv = |shown: &BTreeMap<u64, u64>| {
         let mut text = "review_id,stars,review_digest\n".to_owned();
         for (number, edit) in shown {
-            text += &format!("{},1,{}\n", hex(&id(*number)), hex(&review(*number, *edit).digest()));
+            text += &format!("{},1,{}\n", hex(id(*number).as_bytes()), hex(&review(*number, *edit).digest()));
         }
         let file = path.join("published.csv");
         fs::write(&file, text).unwrap();
@@ -108,7 +108,7 @@ fn the_audit_finds_a_thousand_deleted_reviews_and_no_other() {
     shown.retain(|number, _| !deleted.contains(number));
     let found: BTreeSet<String> = run(&arguments(&path, &csv(&shown))).unwrap().into_iter().collect();
     let expected: BTreeSet<String> =
-        deleted.iter().map(|number| format!("dropped {}", hex(&id(*number)))).collect();
+        deleted.iter().map(|number| format!("dropped {}", hex(id(*number).as_bytes()))).collect();
     assert_eq!(expected.len(), 1_000);
     assert_eq!(found, expected);
 
@@ -117,15 +117,16 @@ fn the_audit_finds_a_thousand_deleted_reviews_and_no_other() {
     let mut text = String::new();
     for (number, edit) in shown.iter().map(|(n, edit)| (*n, *edit)).chain([(77_777, 0)]) {
         let edit = if number == 11 { 8 } else { edit };
-        let row = serde_json::json!({ "review_id": hex(&id(number)), "review": review(number, edit) });
+        let row =
+            serde_json::json!({ "review_id": hex(id(number).as_bytes()), "review": review(number, edit) });
         text += &format!("{row}\n");
     }
     let file = path.join("published.jsonl");
     fs::write(&file, text).unwrap();
     let mut expected = expected;
     let (was, is) = (review(11, 1).digest(), review(11, 8).digest());
-    expected.insert(format!("altered {} logged {} shown {}", hex(&id(11)), hex(&was), hex(&is)));
-    expected.insert(format!("unlogged {}", hex(&id(77_777))));
+    expected.insert(format!("altered {} logged {} shown {}", hex(id(11).as_bytes()), hex(&was), hex(&is)));
+    expected.insert(format!("unlogged {}", hex(id(77_777).as_bytes())));
     assert_eq!(run(&arguments(&path, &file)).unwrap().into_iter().collect::<BTreeSet<_>>(), expected);
 }
 

@@ -233,7 +233,7 @@ impl Record {
         for bucket in Bucket::all() {
             for entry in waiting_entries(reviews, bucket, Ledger::Reviews, usize::MAX).unwrap() {
                 let PublishedEntry { review_id, boundary, .. } = PublishedEntry::from_bytes(&entry).unwrap();
-                assert!(logged.insert(ReviewId(review_id), boundary).is_none(), "logged twice");
+                assert!(logged.insert(review_id, boundary).is_none(), "logged twice");
             }
         }
         let mut listed = 0;

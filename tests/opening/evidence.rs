@@ -105,7 +105,7 @@ fn an_entry_of_another_ledger_or_kind_is_refused() {
         Err(EvidenceRefusal::Ledger(PolicyError::Note(_) | PolicyError::Proof(_)))
     ));
     let edited = EditedEntry {
-        review_id: *evidence.presentation.review_id().as_bytes(),
+        review_id: evidence.presentation.review_id(),
         sequence: 1,
         review_digest: evidence.review_digest,
         proof_hash: evidence.presentation.hash(),

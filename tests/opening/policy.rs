@@ -144,7 +144,7 @@ fn the_commitment_hides_the_warrant_until_its_disclosure() {
     assert_eq!(requester, b"court.example");
     let disclosed = first.disclosure();
     assert_eq!(disclosed.commitment(), first.commitment());
-    assert_eq!(disclosed.tag_of(review.as_bytes()), first.tag(&review));
+    assert_eq!(disclosed.tag_of(&review), first.tag(&review));
 }
 
 #[test]

@@ -187,7 +187,7 @@ impl World {
         let rng = &mut SystemRng::new();
         let accepted = Accepted::prove(issuer_key, presentation, &review_digest, rng);
         let entry = PublishedEntry {
-            review_id: *presentation.review_id().as_bytes(),
+            review_id: presentation.review_id(),
             review_digest,
             presentation_hash: presentation.hash(),
             boundary: at(0),

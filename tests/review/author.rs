@@ -55,8 +55,7 @@ fn a_held_review_is_withdrawn_at_once_and_its_content_is_gone() {
 
     // The ledger hears of it at the boundary at which it would have been published.
     let proof_hash = entry_id(&proof.to_bytes());
-    let entry =
-        WithdrawnEntry { review_id: *author.id().as_bytes(), sequence: 1, proof_hash, boundary: day(2) };
+    let entry = WithdrawnEntry { review_id: author.id(), sequence: 1, proof_hash, boundary: day(2) };
     world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
     assert!(!is_logged(&world, &scope, entry.to_bytes()));
     let report = world.tick_at(2);
@@ -122,7 +121,7 @@ fn an_edit_is_logged_when_it_takes_effect_and_continues_what_was_accepted() {
     assert_eq!(world.listing("a")[0].review, second);
     assert_eq!(world.counts("a"), [0, 0, 1, 0, 0]);
     let entry = EditedEntry {
-        review_id: *author.id().as_bytes(),
+        review_id: author.id(),
         sequence: 1,
         review_digest: second.digest(),
         proof_hash: entry_id(&first_edit.to_bytes()),

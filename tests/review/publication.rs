@@ -170,7 +170,7 @@ fn the_ledger_and_the_trustees_get_what_was_published() {
     world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
     let _ = world.tick_at(2);
     let entry = PublishedEntry {
-        review_id: *id.as_bytes(),
+        review_id: id,
         review_digest: good.digest(),
         presentation_hash: submission.presentation.hash(),
         boundary: day(2),

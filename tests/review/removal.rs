@@ -35,7 +35,7 @@ fn a_removed_review_is_gone_at_once_and_counted_until_the_boundary() {
     assert_eq!(world.listing("a").len(), 1);
     assert_eq!(world.counts("a"), [2, 0, 0, 0, 0], "ratings change at boundaries only");
     let entry = RemovedEntry {
-        review_id: *id.as_bytes(),
+        review_id: id,
         review_digest: review(1, "defamatory").digest(),
         who: b"court 7".to_vec(),
         grounds: "order 12/34".to_owned(),

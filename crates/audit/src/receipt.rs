@@ -44,11 +44,12 @@ pub fn receipt_verdict(
     let review_id = receipt.review_id();
     let settles = |entry: &&Vec<u8>| match kind(entry) {
         Some(PublishedEntry::KIND) => PublishedEntry::from_bytes(entry).is_ok_and(|published| {
-            let same = published.review_id == *review_id.as_bytes();
+            let same = published.review_id == review_id;
             same && published.review_digest == *receipt.review_digest() && published.boundary <= boundary
         }),
-        Some(WithdrawnEntry::KIND) => WithdrawnEntry::from_bytes(entry)
-            .is_ok_and(|withdrawn| withdrawn.review_id == *review_id.as_bytes()),
+        Some(WithdrawnEntry::KIND) => {
+            WithdrawnEntry::from_bytes(entry).is_ok_and(|withdrawn| withdrawn.review_id == review_id)
+        }
         _ => false,
     };
     let kept = history.entries().iter().any(|entry| settles(&entry));

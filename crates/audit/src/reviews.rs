@@ -3,13 +3,11 @@
 use super::{History, kind};
 use std::collections::{BTreeMap, BTreeSet};
 use unjoin_core::entry::{EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
-use unjoin_core::token::{CohortManifest, Digest};
+use unjoin_core::token::{CohortManifest, Digest, ReviewId};
 use unjoin_core::wire::Message;
 
-type Id = [u8; 32];
-
 /// The reviews that a platform shows: id and digest of each, read between the two checkpoints.
-pub type PublishedSet = BTreeMap<Id, Digest>;
+pub type PublishedSet = BTreeMap<ReviewId, Digest>;
 
 /// Something that the ledger and what is shown do not agree on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,12 +16,12 @@ pub enum Finding {
     /// A published review is not shown, and no withdrawal or removal was logged.
     Dropped {
         /// Which.
-        review_id: Id,
+        review_id: ReviewId,
     },
     /// A review is shown in words that were not logged.
     Altered {
         /// Which.
-        review_id: Id,
+        review_id: ReviewId,
         /// The digest that was logged last.
         logged: Digest,
         /// The digest of what is shown.
@@ -32,7 +30,7 @@ pub enum Finding {
     /// A review is shown that was never published, or was withdrawn or removed.
     Unlogged {
         /// Which.
-        review_id: Id,
+        review_id: ReviewId,
     },
     /// An entry that is none of this ledger's, or contradicts one before it: a second
     /// publication of a review, a second edit with the number of the last.
@@ -46,7 +44,7 @@ pub enum Finding {
 /// newer, by id, and every entry that does not fit. Nothing else is named: a change that was
 /// logged between the two may or may not be shown yet.
 pub fn audit_reviews(history: &History, shown: &PublishedSet) -> Vec<Finding> {
-    let mut records: BTreeMap<Id, Record> = BTreeMap::new();
+    let mut records: BTreeMap<ReviewId, Record> = BTreeMap::new();
     let mut findings = Vec::new();
     let (older, newer) = history.split();
     let mut indices = 0u64..;
@@ -56,10 +54,10 @@ pub fn audit_reviews(history: &History, shown: &PublishedSet) -> Vec<Finding> {
         }
     }
     // What each review that changes between the checkpoints was before, and after each change.
-    let mut passed: BTreeMap<Id, Vec<Option<Digest>>> = BTreeMap::new();
+    let mut passed: BTreeMap<ReviewId, Vec<Option<Digest>>> = BTreeMap::new();
     for (entry, index) in newer.iter().zip(indices) {
         let subject = entry.get(2..).and_then(|body| body.first_chunk());
-        let before = subject.and_then(|id: &Id| records.get(id)?.shown());
+        let before = subject.and_then(|id| records.get(&ReviewId(*id))?.shown());
         match take(&mut records, entry) {
             None => findings.push(Finding::Entry { index }),
             Some(None) => {}
@@ -69,7 +67,7 @@ pub fn audit_reviews(history: &History, shown: &PublishedSet) -> Vec<Finding> {
             }
         }
     }
-    let ids: BTreeSet<&Id> = records.keys().chain(shown.keys()).collect();
+    let ids: BTreeSet<&ReviewId> = records.keys().chain(shown.keys()).collect();
     for id in ids {
         let (logged, shown) = (records.get(id).and_then(Record::shown), shown.get(id).copied());
         let was_so = passed.get(id).is_some_and(|states| states.contains(&shown));
@@ -103,7 +101,7 @@ impl Record {
 }
 
 /// Takes an entry: `None` if it does not fit; the review that it is about, if there is one.
-fn take(records: &mut BTreeMap<Id, Record>, entry: &[u8]) -> Option<Option<Id>> {
+fn take(records: &mut BTreeMap<ReviewId, Record>, entry: &[u8]) -> Option<Option<ReviewId>> {
     match kind(entry)? {
         // Manifests are about cohorts.
         CohortManifest::KIND => CohortManifest::from_bytes(entry).ok().map(|_| None),

@@ -41,7 +41,7 @@ impl ReviewEvidence {
         let entry = self.published.verify(reviews_ledger)?;
         let published = PublishedEntry::from_bytes(entry).map_err(|_| EvidenceRefusal::OtherEntry)?;
         let review_id = self.presentation.review_id();
-        let same = published.review_id == *review_id.as_bytes()
+        let same = published.review_id == review_id
             && published.review_digest == self.review_digest
             && published.presentation_hash == self.presentation.hash();
         if !same {

@@ -209,15 +209,14 @@ impl<S: Store> Act<'_, S> {
     /// A bribed employee deletes reviews from what is shown; a reader holds that against the
     /// ledger.
     fn delete_and_audit(&mut self) -> Result<()> {
-        let digest = |review: &PublishedReview| (*review.review_id.as_bytes(), review.review.digest());
+        let digest = |review: &PublishedReview| (review.review_id, review.review.digest());
         let mut set: PublishedSet = self.shown.iter().map(digest).collect();
         if !self.findings(&set)?.is_empty() {
             return Err("the audit finds faults where there are none".into());
         }
         let shop = self.scene.cast.shops.first().ok_or("no shops")?;
         let bad = self.bad_reviews(std::slice::from_ref(shop));
-        let deleted: BTreeSet<_> =
-            bad.iter().take(DELETED).map(|review| *review.review_id.as_bytes()).collect();
+        let deleted: BTreeSet<_> = bad.iter().take(DELETED).map(|review| review.review_id).collect();
         set.retain(|id, _| !deleted.contains(id));
         let found = self.findings(&set)?;
         let expected: Vec<Finding> = deleted.iter().map(|id| Finding::Dropped { review_id: *id }).collect();
@@ -233,7 +232,7 @@ impl<S: Store> Act<'_, S> {
             self.shown.len(),
         )?;
         for id in &deleted {
-            let id: String = id.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            let id: String = id.as_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             writeln!(self.text, "   dropped, and no withdrawal or removal was logged: review {id}..")?;
         }
         Ok(())
@@ -269,7 +268,7 @@ impl<S: Store> Act<'_, S> {
             let mut found: BTreeSet<&ReviewId> = BTreeSet::new();
             for warrant in told.iter().filter(|warrant| warrant.terms().action() == action) {
                 let (disclosed, reviews) = (warrant.disclosure(), warrant.terms().reviews());
-                found.extend(reviews.iter().filter(|id| tags.contains(&disclosed.tag_of(id.as_bytes()))));
+                found.extend(reviews.iter().filter(|id| tags.contains(&disclosed.tag_of(id))));
             }
             found.len()
         };

@@ -8,6 +8,7 @@
 use crate::algebra::transcript::hash32;
 use crate::describe_errors;
 use crate::serde_as_bytes;
+use crate::token::ReviewId;
 use crate::trustee_key::TrusteeKey;
 use crate::trustee_key::{MAX_TRUSTEES, TrusteePublicKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
@@ -32,8 +33,8 @@ pub fn warrant_commitment(warrant_digest: &[u8; 32], blind: &[u8; 32]) -> [u8; 3
 
 /// H32("release", warrant digest, blind, review id): the tag under which a share's release is
 /// logged. With the warrant's disclosure a review is found by it, and without it is not.
-pub fn release_tag(warrant_digest: &[u8; 32], blind: &[u8; 32], review_id: &[u8; 32]) -> [u8; 32] {
-    hash32("release", &[warrant_digest, blind, review_id])
+pub fn release_tag(warrant_digest: &[u8; 32], blind: &[u8; 32], review_id: &ReviewId) -> [u8; 32] {
+    hash32("release", &[warrant_digest, blind, review_id.as_bytes()])
 }
 
 /// H32("blind", warrant digest, message): a trustee's commitment to its blind, before any is
@@ -328,7 +329,7 @@ impl DisclosedEntry {
     }
 
     /// The tag that a review has under this warrant.
-    pub fn tag_of(&self, review_id: &[u8; 32]) -> [u8; 32] {
+    pub fn tag_of(&self, review_id: &ReviewId) -> [u8; 32] {
         release_tag(&self.warrant_digest, &self.blind, review_id)
     }
 }
@@ -455,8 +456,8 @@ mod tests {
     fn a_disclosure_finds_the_warrant_and_its_tags() {
         let disclosed = DisclosedEntry { warrant_digest: [5; 32], blind: [6; 32] };
         assert_eq!(disclosed.commitment(), warrant_commitment(&[5; 32], &[6; 32]));
-        assert_eq!(disclosed.tag_of(&[8; 32]), release_tag(&[5; 32], &[6; 32], &[8; 32]));
-        assert_ne!(disclosed.tag_of(&[8; 32]), disclosed.tag_of(&[9; 32]));
+        assert_eq!(disclosed.tag_of(&ReviewId([8; 32])), release_tag(&[5; 32], &[6; 32], &ReviewId([8; 32])));
+        assert_ne!(disclosed.tag_of(&ReviewId([8; 32])), disclosed.tag_of(&ReviewId([9; 32])));
         assert_ne!(blind_commitment(&[5; 32], b"blind"), blind_commitment(&[5; 32], b"other"));
     }
 }

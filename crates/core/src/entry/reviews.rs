@@ -2,13 +2,14 @@
 
 use crate::serde_as_bytes;
 use crate::time::Timestamp;
+use crate::token::ReviewId;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// Kind 16, 106 bytes: a review was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedEntry {
     /// The review's id.
-    pub review_id: [u8; 32],
+    pub review_id: ReviewId,
     /// The review digest.
     pub review_digest: [u8; 32],
     /// SHA-256 of the presentation that it was accepted with.
@@ -21,7 +22,7 @@ pub struct PublishedEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EditedEntry {
     /// The review's id.
-    pub review_id: [u8; 32],
+    pub review_id: ReviewId,
     /// The author's sequence number.
     pub sequence: u64,
     /// The new review digest.
@@ -36,7 +37,7 @@ pub struct EditedEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WithdrawnEntry {
     /// The review's id.
-    pub review_id: [u8; 32],
+    pub review_id: ReviewId,
     /// The author's sequence number.
     pub sequence: u64,
     /// SHA-256 of the author proof.
@@ -50,7 +51,7 @@ pub struct WithdrawnEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedEntry {
     /// The review's id.
-    pub review_id: [u8; 32],
+    pub review_id: ReviewId,
     /// The digest that was in force.
     pub review_digest: [u8; 32],
     /// Who removed it: 1 to 64 bytes, as the host names its staff or the court.
@@ -71,7 +72,7 @@ impl Message for PublishedEntry {
     const NAME: &'static str = "published entry";
 
     fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.review_id);
+        out.raw(self.review_id.as_bytes());
         out.raw(&self.review_digest);
         out.raw(&self.presentation_hash);
         out.timestamp(self.boundary);
@@ -79,7 +80,7 @@ impl Message for PublishedEntry {
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            review_id: from.array("review id")?,
+            review_id: ReviewId(from.array("review id")?),
             review_digest: from.array("review digest")?,
             presentation_hash: from.array("presentation hash")?,
             boundary: from.timestamp("boundary")?,
@@ -92,7 +93,7 @@ impl Message for EditedEntry {
     const NAME: &'static str = "edited entry";
 
     fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.review_id);
+        out.raw(self.review_id.as_bytes());
         out.le64(self.sequence);
         out.raw(&self.review_digest);
         out.raw(&self.proof_hash);
@@ -101,7 +102,7 @@ impl Message for EditedEntry {
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            review_id: from.array("review id")?,
+            review_id: ReviewId(from.array("review id")?),
             sequence: from.le64("sequence")?,
             review_digest: from.array("review digest")?,
             proof_hash: from.array("proof hash")?,
@@ -115,7 +116,7 @@ impl Message for WithdrawnEntry {
     const NAME: &'static str = "withdrawn entry";
 
     fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.review_id);
+        out.raw(self.review_id.as_bytes());
         out.le64(self.sequence);
         out.raw(&self.proof_hash);
         out.timestamp(self.boundary);
@@ -123,7 +124,7 @@ impl Message for WithdrawnEntry {
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            review_id: from.array("review id")?,
+            review_id: ReviewId(from.array("review id")?),
             sequence: from.le64("sequence")?,
             proof_hash: from.array("proof hash")?,
             boundary: from.timestamp("boundary")?,
@@ -136,14 +137,14 @@ impl Message for RemovedEntry {
     const NAME: &'static str = "removed entry";
 
     fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.review_id);
+        out.raw(self.review_id.as_bytes());
         out.raw(&self.review_digest);
         out.bytes(&self.who);
         out.bytes(self.grounds.as_bytes());
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (review_id, review_digest) = (from.array("review id")?, from.array("review digest")?);
+        let (review_id, review_digest) = (ReviewId(from.array("review id")?), from.array("review digest")?);
         let who = from.bytes("who", 1, Self::MAX_WHO)?.to_vec();
         let grounds = from.bytes("grounds", 1, Self::MAX_GROUNDS)?;
         let grounds = core::str::from_utf8(grounds).map_err(|_| from.refuse(Rule::Value))?.to_owned();

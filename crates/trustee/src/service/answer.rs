@@ -200,7 +200,7 @@ impl<S: Store> Trustee<S> {
         let reviews = presented.terms().reviews();
         let rows: Vec<_> = reviews.iter().map(|review| self.rows.opened(&self.identity, review)).collect();
         let opened_here = read(&*self.store, &rows)?;
-        let is_known = |review: &ReviewId| register.is_known_opened(review.as_bytes());
+        let is_known = |review: &ReviewId| register.is_known_opened(review);
         if opened_here.iter().any(Option::is_some) || reviews.iter().any(is_known) {
             return Err(TrusteeError::ChargeAsOpening);
         }

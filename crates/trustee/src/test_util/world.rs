@@ -229,7 +229,7 @@ impl World {
             let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).unwrap();
             let accepted = Accepted::prove(&self.issuer, &presentation, &review.digest(), rng);
             let entry = PublishedEntry {
-                review_id: *presentation.review_id().as_bytes(),
+                review_id: presentation.review_id(),
                 review_digest: review.digest(),
                 presentation_hash: presentation.hash(),
                 boundary: START,

@@ -178,7 +178,7 @@ impl PresentedWarrant {
 
     /// The tag under which a share for this review is logged.
     pub fn tag(&self, review: &ReviewId) -> [u8; 32] {
-        release_tag(&self.warrant.digest(), &self.blind, review.as_bytes())
+        release_tag(&self.warrant.digest(), &self.blind, review)
     }
 
     /// The entry that announces the warrant.

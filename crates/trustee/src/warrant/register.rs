@@ -13,7 +13,7 @@ use unjoin_core::Timestamp;
 use unjoin_core::entry::{
     BlindEntry, DisclosedEntry, Members, RoundEntry, ShareReleasedEntry, WarrantAction, WarrantEntry,
 };
-use unjoin_core::token::Trustees;
+use unjoin_core::token::{ReviewId, Trustees};
 use unjoin_core::wire::Message;
 use unjoin_log::tree::{Frontier, Hash, leaf_hash};
 
@@ -242,7 +242,7 @@ impl OpeningsRegister {
 
     /// Whether some disclosed warrant that was charged as an opening has a release for this
     /// review. Takes a hash for each disclosed warrant.
-    pub fn is_known_opened(&self, review_id: &[u8; 32]) -> bool {
+    pub fn is_known_opened(&self, review_id: &ReviewId) -> bool {
         self.disclosed.iter().any(|(commitment, disclosed)| {
             let warrant = self.warrants.get(commitment);
             let opened = warrant.filter(|warrant| warrant.entry.action == WarrantAction::Open);

@@ -6,6 +6,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use unjoin_core::secret::SecretBytes;
+use unjoin_core::token::ReviewId;
 use unjoin_core::token::TrusteeKey;
 
 const TRUSTEES: u16 = 4;
@@ -399,14 +400,14 @@ fn a_disclosed_warrant_that_opened_a_review_makes_it_known() {
     let (digest, blind, review) = ([1; 32], [2; 32], [3; 32]);
     let disclosed = DisclosedEntry { warrant_digest: digest, blind };
     let logged = WarrantEntry { commitment: disclosed.commitment(), ..warrant(0) };
-    let tag = disclosed.tag_of(&review);
+    let tag = disclosed.tag_of(&ReviewId(review));
     let entry = ShareReleasedEntry::sign(&key(1), 1, 1, logged.commitment, tag).unwrap();
     let mut register = OpeningsRegister::new(trustees());
     register.extend(&[logged.to_bytes(), entry.to_bytes()]);
-    assert!(!register.is_known_opened(&review));
+    assert!(!register.is_known_opened(&ReviewId(review)));
     register.extend(&[disclosed.to_bytes()]);
-    assert!(register.is_known_opened(&review));
-    assert!(!register.is_known_opened(&[4; 32]));
+    assert!(register.is_known_opened(&ReviewId(review)));
+    assert!(!register.is_known_opened(&ReviewId([4; 32])));
 }
 
 #[test]

@@ -188,7 +188,7 @@ fn an_escrow_crafted_from_anothers_is_no_review() {
     let review_digest = world.written[1].evidence.review_digest;
     let accepted = Accepted::prove(&world.issuer, &presentation, &review_digest, rng);
     let published = PublishedEntry {
-        review_id: *presentation.review_id().as_bytes(),
+        review_id: presentation.review_id(),
         review_digest,
         presentation_hash: presentation.hash(),
         boundary: crate::test_util::world::START,
