@@ -24,7 +24,7 @@
 //! # use unjoin_core::{Environment, Timestamp};
 //! # use unjoin_core::secret::SystemRng;
 //! # use unjoin_store::MemoryStore;
-//! # use unjoin_core::wire::Message;
+//! # use unjoin_core::{token::ReviewId, wire::Message};
 //! # use unjoin_log::{Witness, WitnessService};
 //! # use std::sync::Arc;
 //! use unjoin_audit::{Finding, History, PublishedSet, audit_reviews};
@@ -35,7 +35,7 @@
 //! # let witness = WitnessService::open(
 //! #     Arc::new(MemoryStore::new()), witness, vec![key.public().clone()], Environment::system());
 //! # let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
-//! # let entry = PublishedEntry { review_id: [1; 32], review_digest: [2; 32], presentation_hash: [3; 32],
+//! # let entry = PublishedEntry { review_id: ReviewId([1; 32]), review_digest: [2; 32], presentation_hash: [3; 32],
 //! #     boundary: Timestamp::from_unix_seconds(604_800) };
 //! # log.append(&[entry.to_bytes()])?;
 //! # log.publish(&[&witness])?;
@@ -43,7 +43,7 @@
 //! let shown = PublishedSet::default(); // nothing: somebody has deleted the review
 //! # log.publish(&[&witness])?;
 //! let history = History::read(&log, &policy, Some(older.as_slice()))?;
-//! assert_eq!(audit_reviews(&history, &shown), [Finding::Dropped { review_id: [1; 32] }]);
+//! assert_eq!(audit_reviews(&history, &shown), [Finding::Dropped { review_id: ReviewId([1; 32]) }]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

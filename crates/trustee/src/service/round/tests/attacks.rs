@@ -104,7 +104,7 @@ fn a_replayed_blind_of_another_warrant_is_refused() {
         assert_eq!(refusal(panel.ask(2, &again)), SameAuthorError::Foreign);
         assert_eq!(
             refusal(panel.compare(2, &again, &blinds)).code(),
-            if victims_blind_holds { "round.foreign" } else { "round.test" }
+            if victims_blind_holds { "round.foreign" } else { "same_author.culprits" }
         );
     }
 }
@@ -235,8 +235,8 @@ fn a_set_smaller_than_t_or_with_strangers_is_refused() {
     for (round, members) in [(2, vec![1, 2]), (3, vec![1, 2, 9]), (4, vec![1])] {
         panel.log_round(round, members);
         let request = RoundRequest { round, ..request.clone() };
-        assert_eq!(refusal(panel.ask(1, &request)), SameAuthorError::Members);
-        assert_eq!(refusal(panel.compare(1, &request, &[])), SameAuthorError::Members);
+        assert_eq!(refusal(panel.ask(1, &request)), SameAuthorError::LoggedMembers);
+        assert_eq!(refusal(panel.compare(1, &request, &[])), SameAuthorError::LoggedMembers);
     }
     assert_eq!(refusal(panel.ask(4, &request)), SameAuthorError::NotMember);
     let unlogged = RoundRequest { round: 5, ..request };
