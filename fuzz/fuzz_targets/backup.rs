@@ -12,10 +12,10 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::AeadInOut, aead::KeyInit
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use unjoin::PassphraseCost;
-use unjoin_wallet::{SealedBackup, Token, Wallet, open_backup};
 use unjoin::wire::Message;
 use unjoin_fuzz::pool::{AUTHORS, issuer, review, wallet};
 use unjoin_fuzz::random::Repeatable;
+use unjoin_wallet::{SealedBackup, Token, Wallet, open_backup};
 
 const PASSPHRASE: &[u8] = b"horse";
 /// Version, kind, three le32 of cost, salt, nonce, le32 of length.

@@ -366,8 +366,7 @@ impl Model {
             let warrant = self.warrant(size, &disclosed.commitment());
             warrant.is_some_and(|(_, warrant)| warrant.action == WarrantAction::Open)
         });
-        let told =
-            told.map(|disclosed| (disclosed.commitment(), disclosed.tag_of(self.reviews[review].as_bytes())));
+        let told = told.map(|disclosed| (disclosed.commitment(), disclosed.tag_of(&self.reviews[review])));
         let told: Vec<_> = told.collect();
         here || counted.iter().any(|(_, commitment, tag, _)| told.contains(&(*commitment, *tag)))
     }

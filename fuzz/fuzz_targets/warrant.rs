@@ -8,7 +8,9 @@ use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use unjoin::ledger::{KeyName, NoteKey, WarrantAction};
 use unjoin::opening::RecipientKey;
-use unjoin::opening::warrant::{PresentedWarrant, Requester, Warrant, WarrantError, WarrantPolicy, WarrantTerms};
+use unjoin::opening::warrant::{
+    PresentedWarrant, Requester, Warrant, WarrantError, WarrantPolicy, WarrantTerms,
+};
 use unjoin::secret::SecretBytes;
 use unjoin::token::ReviewId;
 use unjoin::wire::Message;

@@ -5,15 +5,15 @@ use crate::random::Repeatable;
 use std::sync::{Arc, LazyLock};
 use unjoin::Name;
 use unjoin::algebra::EscrowKey;
-use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
 use unjoin::ledger::WarrantAction;
+use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
 use unjoin::secret::SecretBytes;
 use unjoin::token::{
     Accepted, Enrolment, EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing, Offer, OrderHandle,
     PlatformKey, Presentation, Review, Scope, TokenRequest,
 };
-use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
+use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 
 /// The platform's long-lived keys.
 pub struct Keys {

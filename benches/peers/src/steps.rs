@@ -13,8 +13,8 @@ use unjoin::secret::SystemRng;
 use unjoin::token::{
     Accepted, AuthorProof, Grant, Presentation, PresentationCheck, TokenRequest, verify_batch,
 };
-use unjoin_wallet::{AuthorRequest, ReviewState};
 use unjoin::wire::Message;
+use unjoin_wallet::{AuthorRequest, ReviewState};
 
 pub const UNJOIN: &str = "unjoin";
 

@@ -15,11 +15,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 use unjoin::review::{DeskConfig, DeskReport, ReviewDesk, Submission};
 use unjoin::store::{Bucket, Commit, MemoryStore, Row, Store};
 use unjoin::token::{AuthorProof, CohortManifest, OrderHandle, Presentation, ReviewId, SignedManifest};
-use unjoin_wallet::{AuthorRequest, ReviewState};
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
 use unjoin_fuzz::pool::{Author, KEYS, name, review};
 use unjoin_fuzz::random::Repeatable;
+use unjoin_wallet::{AuthorRequest, ReviewState};
 
 /// Merchant, cohort number, first publication and window's end in days.
 const COHORTS: [(&str, u64, u64, u64); 3] = [("a", 1, 3, 6), ("a", 2, 4, 9), ("b", 3, 2, 4)];

@@ -4,9 +4,9 @@ use crate::{AUTHORS, COHORTS, EACH, OPENING_WINDOW, PEOPLE, START};
 use std::collections::HashMap;
 use unjoin::review::{ActionReceipt, DeskError};
 use unjoin::token::{AuthorProof, Receipt, Review, ReviewId};
-use unjoin_wallet::ReviewState;
 use unjoin::{DAY, Timestamp};
 use unjoin_fuzz::pool::{KEYS, review};
+use unjoin_wallet::ReviewState;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Standing {

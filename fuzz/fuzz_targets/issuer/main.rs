@@ -20,11 +20,11 @@ use unjoin::issuer::{
 use unjoin::secret::SecretBytes;
 use unjoin::store::{Bucket, MemoryStore, Row, Store};
 use unjoin::token::{Enrolment, EnrolmentContext, KeyRing, OrderHandle, Scope, TokenRequest};
-use unjoin_wallet::Wallet;
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp, WEEK};
 use unjoin_fuzz::pool::{KEYS, issuer, name, wallet};
 use unjoin_fuzz::random::Repeatable;
+use unjoin_wallet::Wallet;
 
 /// Accounts that begin with a tilde are not of standing.
 const ACCOUNTS: [&str; 6] = ["ann", "ben", "cid", "dot", "~eve", "~fay"];

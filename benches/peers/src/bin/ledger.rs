@@ -50,7 +50,13 @@ fn entry(number: u64) -> Vec<u8> {
     let mut review_id = [7; 32];
     review_id[..8].copy_from_slice(&number.to_le_bytes());
     let boundary = Timestamp::from_unix_seconds(1_700_438_400);
-    PublishedEntry { review_id, review_digest: [1; 32], presentation_hash: [2; 32], boundary }.to_bytes()
+    PublishedEntry {
+        review_id: unjoin::token::ReviewId(review_id),
+        review_digest: [1; 32],
+        presentation_hash: [2; 32],
+        boundary,
+    }
+    .to_bytes()
 }
 
 fn run(arguments: &Arguments, path: &Path) -> Result<(), Box<dyn Error>> {

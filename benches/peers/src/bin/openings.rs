@@ -15,9 +15,11 @@ use std::time::{Duration, Instant};
 use unjoin::Timestamp;
 use unjoin::algebra::{Element, Escrow};
 use unjoin::ledger::{BindingEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
-use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, combine, insecure_test_dealer};
 use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
 use unjoin::opening::warrant::{BudgetPolicy, Claim, Limit, OpeningsRegister};
+use unjoin::opening::{
+    Committee, DecryptionShare, ShareContext, TrusteeShare, combine, insecure_test_dealer,
+};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{ReviewId, TrusteeKey, Trustees};
 use unjoin::wire::Message;

@@ -13,10 +13,10 @@ use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{Row, Store};
 use unjoin::token::{EnrolmentContext, Presentation, Review, Scope, TokenRequest};
-use unjoin_wallet::Wallet;
 use unjoin::wire::Message;
 use unjoin::{Environment, Grid, Timestamp};
 use unjoin_benches::world::{NONCE, World, name};
+use unjoin_wallet::Wallet;
 
 const MERCHANTS: usize = 500;
 const ACCOUNTS: usize = 500;
