@@ -12,6 +12,9 @@
 //! All but the stateful services is pure, and is there for the reviewer's device too. What the
 //! entries say is told in [`entry`](unjoin_core::entry).
 
+#![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 #[cfg(feature = "store")]
 mod append;
 mod checkpoint;
