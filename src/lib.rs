@@ -12,17 +12,55 @@
 //! n trustees. The review service publishes a cohort's reviews at two boundaries only,
 //! shuffled, with the boundary's date.
 //!
-//! # Roles
+//! ```
+//! use std::sync::Arc;
+//! use unjoin::{Environment, Name, Platform, PlatformConfig, PlatformSecrets};
+//! use unjoin::{issuer::EveryoneOfStanding, secret::SystemRng, store::MemoryStore};
+//! # let rng = &mut SystemRng::new();
+//! # let trustees = unjoin::opening::insecure_test_dealer(3, 5, rng)?.0;
+//! // `trustees` is the committee whose key ceremony is finished.
+//! let platform = Platform::open(
+//!     MemoryStore::new(), // of orders
+//!     MemoryStore::new(), // of reviews
+//!     PlatformConfig::new(Name::new("shop.example")?),
+//!     PlatformSecrets::generate(*trustees.key(), rng),
+//!     Arc::new(EveryoneOfStanding),
+//!     Environment::system(),
+//! )?;
+//! // A timer calls it: cohorts close, and reviews appear, at fixed boundaries.
+//! assert!(platform.tick()?.manifests.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
-//! | role | kept | sent or public |
-//! |---|---|---|
-//! | reviewer's device | [`wallet::Wallet`], [`wallet::PendingToken`], [`wallet::Token`] | [`token::Enrolment`], [`token::TokenRequest`], [`token::Presentation`], [`token::AuthorProof`] |
-//! | order service | [`token::IssuerKey`], [`issuer::Issuer`] | [`token::IssuerPublicKey`], [`token::Offer`], [`token::Grant`], [`token::CohortManifest`] |
-//! | review service | [`review::ReviewDesk`] | [`token::Receipt`], [`review::Batch`], [`review::PublishedReview`] |
-//! | trustee | [`opening::TrusteeSecrets`], [`opening::TrusteeShare`], [`opening::Trustee`] | [`token::EscrowKeyCertificate`], [`opening::SignedCommittee`], [`opening::SealedShare`] |
-//! | requester | [`opening::RecipientKey`] | [`opening::Warrant`], [`opening::Opening`] |
-//! | telephony | [`phone::Switchboard`], [`phone::Keeper`], [`phone::PhoneNumber`] | [`phone::VirtualNumber`], [`phone::Route`] |
-//! | ledgers | [`ledger::Log`], [`ledger::Ledgers`] | [`ledger::SignedCheckpoint`], [`ledger::InclusionProof`], [`ledger::ConsistencyProof`], the entries |
+//! # Who knows what
+//!
+//! | party | knows | never knows | starts at |
+//! |---|---|---|---|
+//! | the shopper's device | its orders, its reviews | other shoppers' | the crate `unjoin-wallet` |
+//! | order service | accounts and orders | reviews | [`issuer::Issuer`] |
+//! | review service | reviews, their cohorts | accounts, orders | [`review::ReviewDesk`] |
+//! | telephony | numbers, while they live | reviews | [`phone::Switchboard`] |
+//! | a trustee | what a warrant names | the escrow key as a whole | [`opening::service::Trustee`] |
+//! | a court, a requester | whom an opening names | anybody else | [`opening::Opening`] |
+//! | witness, auditor | the public ledgers | everything else | [`ledger::Log`], [`audit::History`] |
+//!
+//! # Crates
+//!
+//! Each party links its own crate and what stands below it; this one is the platform's.
+//!
+//! ```text
+//!                      unjoin (issuer, review service, platform)
+//!                     /      |          |           \
+//!     unjoin-trustee /       |          |            unjoin-phone
+//!          |     \           |          |             |
+//!          |      unjoin-audit  <----  unjoin-wallet  |
+//!          |        |                   |             |
+//!          |      unjoin-log            |             |
+//!          |        |                   |             |
+//!      unjoin-store |                   |        unjoin-store
+//!           \       |                   |         /
+//!            `---------- unjoin-core ------------'
+//! ```
 //!
 //! [`Platform`] ties the order service and the review service together; start there.
 //! [`manual`] holds the protocol, the wire and stored formats, the threat model with the
@@ -36,8 +74,7 @@
 //!
 //! # Features
 //!
-//! `wallet`: the reviewer's device (no store, no threads). `platform` (default):
-//! the services. `redb` (default): the embedded store. `postgres`: a store that many processes share.
+//! `redb` (default): the embedded store. `postgres`: a store that many processes share.
 
 #![forbid(unsafe_code)]
 // Untrusted input reaches most of this crate and must never panic it.

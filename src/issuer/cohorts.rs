@@ -12,11 +12,10 @@ use super::rows::{
 };
 use super::{AccountTag, Core, Decision, IssuerError};
 use std::collections::HashSet;
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
 use unjoin_core::entry::Ledger;
 use unjoin_core::token::{CohortManifest, OrderHandle, Scope, SignedManifest};
 use unjoin_core::wire::Message;
+use unjoin_core::{Name, Timestamp};
 use unjoin_log::outbox;
 use unjoin_store::{
     Bucket, Change, Key, MessageRow, Pages, Present, Record, Store, StoreError, decide, read,

@@ -1,8 +1,7 @@
 //! What the host decides about an issuer.
 
 use super::IssuerError;
-use unjoin_core::Name;
-use unjoin_core::{DAY, Grid};
+use unjoin_core::{DAY, Grid, Name};
 use unjoin_store::queue::QueueConfig;
 
 /// How an [`Issuer`](super::Issuer) works: fixed while it is open. Everything but the name and

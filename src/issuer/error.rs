@@ -1,5 +1,4 @@
-use unjoin_core::Timestamp;
-use unjoin_core::describe_errors;
+use unjoin_core::{Timestamp, describe_errors};
 use unjoin_store::StoreError;
 use unjoin_store::queue::QueueError;
 

@@ -97,14 +97,13 @@ pub use rows::MAX_WALLET_KEYS;
 use core::fmt;
 use grants::GrantJob;
 use std::sync::{Arc, PoisonError, RwLock};
-use unjoin_core::Environment;
-use unjoin_core::Name;
 use unjoin_core::algebra::Element;
 use unjoin_core::algebra::transcript::hash32;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
     Grant, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest, TokenRequest,
 };
+use unjoin_core::{Environment, Name};
 use unjoin_store::queue::{GroupQueue, Pending};
 use unjoin_store::{Store, decide_all};
 

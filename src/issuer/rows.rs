@@ -18,11 +18,10 @@
 //! for or granted; when a cohort opened, except for the day.
 
 use super::AccountTag;
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
 use unjoin_core::algebra::Element;
 use unjoin_core::token::{OrderHandle, Scope, SignedManifest};
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
+use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Bucket, Key, MessageRow, Present, Record, StoreError};
 
 /// The most wallet keys that one account may have in its life: the row stays below the store's

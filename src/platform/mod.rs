@@ -16,9 +16,6 @@ use crate::review::{
 use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
-use unjoin_core::Environment;
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
@@ -26,6 +23,7 @@ use unjoin_core::token::{
     Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
 };
 use unjoin_core::wire::Message;
+use unjoin_core::{Environment, Name, Timestamp};
 use unjoin_log::LedgerView;
 use unjoin_phone::{
     Binding, Bound, OrderRef, Route, RouteRequest, Switchboard, SwitchboardError, SwitchboardReport,

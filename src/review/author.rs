@@ -7,11 +7,10 @@ use super::spent::{
 };
 use super::{Core, DeskError};
 use sha2::{Digest as _, Sha256};
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
 use unjoin_core::secret::below;
 use unjoin_core::token::{AuthorAction, AuthorProof, Digest, Presentation, Review, ReviewId, Scope};
 use unjoin_core::wire::Message;
+use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Change, Key, Present, Store, decide, read};
 
 /// The number of coming boundaries from which that of an edit or a withdrawal is drawn.

@@ -80,12 +80,10 @@ use self::submission::{Job, Verifier};
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use unjoin_core::Environment;
-use unjoin_core::Grid;
-use unjoin_core::Name;
 use unjoin_core::token::{
     AuthorProof, KeyRing, PlatformKey, Receipt, Review, ReviewId, Scope, SignedManifest,
 };
+use unjoin_core::{Environment, Grid, Name};
 use unjoin_store::Store;
 use unjoin_store::queue::{GroupQueue, Pending};
 

@@ -3,10 +3,9 @@
 use super::rows::{self, ListedRow, RatingRow};
 use super::spent::{ReviewRow, read_message};
 use super::{Core, DeskError};
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
 use unjoin_core::entry::PublishedEntry;
 use unjoin_core::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
+use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Found, Record, Store, StoreError, read};
 
 /// A review in the listing.

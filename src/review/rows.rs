@@ -21,10 +21,9 @@
 
 use super::reading::{PublishedReview, Rating};
 use super::spent::ReviewRow;
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
 use unjoin_core::token::{CohortManifest, Review, ReviewId, Scope};
 use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
+use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Bucket, Key, Pages, Present, Reads, Record, RowKey, Store, StoreError};
 
 const NAMESPACE: u8 = b'r';

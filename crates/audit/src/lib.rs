@@ -12,9 +12,9 @@
 //!
 //! * [`audit_reviews`] names every review that is shown otherwise than the ledger ever had it
 //!   between the two: altered, dropped, or shown without an entry;
-//! * [`receipt_verdict`] says whether a review that the desk has signed for was published;
-//! * [`audit_openings`] names warrants that should have been disclosed, and shares that were
-//!   released for no warrant.
+//! * [`receipt_verdict`] says whether a review that the desk has signed for was published.
+//!
+//! What was asked of the trustees is audited in `unjoin-trustee`.
 //!
 //! Everything here is pure and believes nobody but a quorum of witnesses.
 //!

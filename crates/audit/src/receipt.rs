@@ -1,11 +1,10 @@
 //! A receipt that the desk has signed, held against what was logged.
 
 use super::{History, kind};
-use unjoin_core::Timestamp;
-use unjoin_core::describe_errors;
 use unjoin_core::entry::{PublishedEntry, WithdrawnEntry};
 use unjoin_core::token::{CohortManifest, PlatformPublicKey, Presentation, Receipt};
 use unjoin_core::wire::Message;
+use unjoin_core::{Timestamp, describe_errors};
 
 /// Whether the desk kept what its receipt says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

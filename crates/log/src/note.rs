@@ -14,10 +14,9 @@ use core::fmt;
 use core::str::FromStr;
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
-use unjoin_core::Timestamp;
-use unjoin_core::describe_errors;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::signature::{Signer, Verifier};
+use unjoin_core::{Timestamp, describe_errors};
 
 /// The em dash and the space that a signature line begins with.
 const MARK: &str = "\u{2014} ";

@@ -9,8 +9,7 @@
 use super::checkpoint::SignedCheckpoint;
 use super::note::{NoteError, NotePublicKey, WitnessPublicKey};
 use super::proof::ProofError;
-use unjoin_core::Timestamp;
-use unjoin_core::describe_errors;
+use unjoin_core::{Timestamp, describe_errors};
 
 /// A log's key, its witnesses, and how many must have cosigned how recently.
 #[derive(Clone, Debug)]

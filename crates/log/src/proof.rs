@@ -4,9 +4,8 @@
 //! encoding of each proof, and none is longer than its sizes need.
 
 use super::tree::{self, Hash, MAX_SIZE};
-use unjoin_core::describe_errors;
-use unjoin_core::serde_as_bytes;
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::{describe_errors, serde_as_bytes};
 
 /// Kind 20, 18 bytes and 32 for each hash: an entry is at an index of a tree.
 ///

@@ -10,8 +10,7 @@ use super::note::{Note, NoteError, NotePublicKey, SignatureLine, WitnessKey, Wit
 use super::proof::ConsistencyProof;
 use super::tree::{Hash, empty_root};
 use base64ct::{Base64, Encoding};
-use unjoin_core::Timestamp;
-use unjoin_core::describe_errors;
+use unjoin_core::{Timestamp, describe_errors};
 
 /// Cosigns checkpoints when asked: in this process, or behind HTTP.
 pub trait Witness: Send + Sync {

@@ -1,8 +1,7 @@
 //! Why the wallet refuses.
 
 use super::SealedBackup;
-use unjoin_core::PassphraseCost;
-use unjoin_core::describe_errors;
+use unjoin_core::{PassphraseCost, describe_errors};
 
 /// Why the wallet refuses. Nothing was sent, spent or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,10 +18,8 @@ use config::{Span, joined, overlap, within};
 use core::fmt;
 use permutation::Permutation;
 use subtle::{Choice, ConstantTimeGreater};
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
-use unjoin_core::describe_errors;
 use unjoin_core::secret::{SecretBytes, hmac_sha256};
+use unjoin_core::{Name, Timestamp, describe_errors};
 
 /// A number that was drawn, and the counter to store before it is used.
 #[doc(hidden)]

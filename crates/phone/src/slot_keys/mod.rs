@@ -24,9 +24,8 @@ use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use rand_core::CryptoRng;
 use std::sync::Arc;
-use unjoin_core::Timestamp;
-use unjoin_core::describe_errors;
 use unjoin_core::secret::{SecretBytes, hmac_sha256};
+use unjoin_core::{Timestamp, describe_errors};
 use zeroize::Zeroizing;
 
 /// The number of a slot: seconds since 1970-01-01T00:00:00Z divided by the slot's length.

@@ -1,8 +1,7 @@
 //! What the host asks for: numbers between two parties of an order.
 
 use crate::{Channel, PhoneNumber, VirtualNumber};
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
+use unjoin_core::{Name, Timestamp};
 
 /// An order, by the host's names. Neither name is stored: digests stand for them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

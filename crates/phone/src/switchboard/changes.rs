@@ -7,8 +7,7 @@ use super::legs::{IndexRows, check_end, or_default};
 use super::rows::{Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, merchant_key};
 use super::{Core, SwitchboardError};
 use crate::SlotKeyWindow;
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
+use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Change, Decision, Store, StoreError, decide, decide_all, read};
 
 /// How often an extension may be overtaken by others before the caller is told.

@@ -6,8 +6,7 @@ use super::binding::{Bound, Leg, Parties};
 use super::legs::{IndexRows, LegStatus, check_end};
 use super::rows::{Attempt, HubRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Terms};
 use crate::{Pool, SlotKeyWindow, VirtualNumber};
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
+use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Change, Key};
 
 /// A number that is to be made.

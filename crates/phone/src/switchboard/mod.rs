@@ -57,9 +57,7 @@ use super::{PhoneNumber, Pool, Route, RouteRequest, SlotKey, SlotKeyWindow, Slot
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use unjoin_core::Environment;
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
+use unjoin_core::{Environment, Name, Timestamp};
 use unjoin_store::queue::{GroupQueue, Pending};
 use unjoin_store::{Record, Store};
 

@@ -18,10 +18,9 @@
 use super::binding::{Channels, Directions, Leg, OrderRef};
 use crate::{PhoneNumber, SlotKey, VirtualNumber};
 use rand_core::CryptoRng;
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
 use unjoin_core::algebra::transcript::hash32;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
+use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Bucket, Key, Record, StoreError};
 use zeroize::Zeroizing;
 

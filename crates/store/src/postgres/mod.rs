@@ -5,8 +5,8 @@
 //! table rows:  bucket int2, key bytea, value bytea      primary key (bucket, key)
 //! ```
 //!
-//! How a commit works, and why it is right, is told in the manual's chapter
-//! [`postgres`](crate::manual::postgres).
+//! How a commit works, and why it is right, is told in the manual's chapter on PostgreSQL, in the
+//! crate `unjoin`.
 
 mod commit;
 mod error;

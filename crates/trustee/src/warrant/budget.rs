@@ -3,9 +3,8 @@
 //! They are counted by positions in the openings ledger, never by a counter that a trustee
 //! keeps: see [`OpeningsRegister::judge`](super::OpeningsRegister::judge).
 
-use unjoin_core::Timestamp;
-use unjoin_core::describe_errors;
 use unjoin_core::entry::WarrantAction;
+use unjoin_core::{Timestamp, describe_errors};
 
 /// How many different reviews may be charged in one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

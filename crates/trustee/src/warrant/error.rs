@@ -1,7 +1,6 @@
 //! Why something is no warrant or no policy, or trustees do not answer it.
 
-use unjoin_core::Timestamp;
-use unjoin_core::describe_errors;
+use unjoin_core::{Timestamp, describe_errors};
 use unjoin_log::NoteError;
 
 /// Why something is no warrant, some requesters are no policy, or a policy refuses a warrant.

@@ -26,7 +26,7 @@ use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_log::{Note, NoteError, NoteKey};
 
 /// A warrant: a signed note (C2SP signed-note) whose text is [`WarrantTerms`]. Its signatures
-/// are checked by a [`WarrantPolicy`](WarrantPolicy).
+/// are checked by a [`WarrantPolicy`].
 ///
 /// ```
 /// use unjoin_log::{KeyName, NoteKey};

@@ -1,9 +1,8 @@
 //! Who may ask the trustees for what, and how many of a requester's officers must sign.
 
 use super::{Warrant, WarrantError, WarrantTerms};
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
 use unjoin_core::entry::WarrantAction;
+use unjoin_core::{Name, Timestamp};
 use unjoin_log::NotePublicKey;
 
 /// One requester: a court, an authority, the platform's own ombudsman.

@@ -20,10 +20,9 @@ use crate::sealing::{is_canonical, is_usable};
 use core::fmt;
 use core::ops::RangeInclusive;
 use sha2::{Digest as _, Sha256};
-use unjoin_core::Name;
-use unjoin_core::Timestamp;
 use unjoin_core::entry::WarrantAction;
 use unjoin_core::token::{Digest, ReviewId};
+use unjoin_core::{Name, Timestamp};
 
 const HEADER: &str = "unjoin/v1 warrant";
 

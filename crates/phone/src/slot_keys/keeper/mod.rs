@@ -14,8 +14,7 @@ use files::{Directory, Files, replace};
 use state::State;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use unjoin_core::Environment;
-use unjoin_core::Timestamp;
+use unjoin_core::{Environment, Timestamp};
 
 /// What the file begins with, in clear; the last byte is the format.
 const MAGIC: &[u8] = b"unjoin slot keys\x01";
