@@ -102,9 +102,11 @@ pub mod ledger {
 }
 #[doc(no_inline)]
 pub use unjoin_core::{
-    Audience, Clock, DAY, Environment, Grid, ManualClock, Name, NameError, PassphraseCost, PassphraseError,
+    Clock, DAY, Environment, Grid, ManualClock, Name, NameError, PassphraseCost, PassphraseError,
     SystemClock, Timestamp, WEEK, algebra, error, secret, token, wire,
 };
+#[doc(no_inline)]
+pub use unjoin_core::error::Audience;
 #[doc(no_inline)]
 pub use unjoin_phone as phone;
 #[doc(no_inline)]

@@ -47,7 +47,6 @@ pub mod wire;
 
 #[cfg(feature = "system")]
 pub use environment::Environment;
-pub use error::Audience;
 pub use name::{Name, NameError};
 #[cfg(feature = "passphrase")]
 pub use passphrase::{PassphraseCost, PassphraseError};

@@ -105,6 +105,7 @@ describe_errors!(DecodeError {
 });
 
 /// Reads fields off the front of some bytes.
+#[doc(hidden)]
 pub struct Reader<'a> {
     rest: &'a [u8],
     message: &'static str,
@@ -264,6 +265,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends fields to a message.
+#[doc(hidden)]
 pub struct Writer(Vec<u8>);
 
 impl Writer {

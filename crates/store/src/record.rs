@@ -45,6 +45,7 @@ pub trait Record: Sized {
 }
 
 /// A row that says everything by its key.
+#[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Present;
 
@@ -59,6 +60,7 @@ impl Record for Present {
 }
 
 /// A row whose value is the bytes of one message, which begin with a version of their own.
+#[doc(hidden)]
 #[derive(Clone, PartialEq, Eq)]
 pub struct MessageRow<M>(pub M);
 
@@ -130,6 +132,7 @@ impl<R> fmt::Debug for Key<R> {
 }
 
 /// Rows that are read together: a [`Key`], a tuple of such, or a vector of any number.
+#[doc(hidden)]
 pub trait Reads {
     /// What they hold: an `Option<R>` for each `Key<R>`, in the same shape.
     type Rows;
@@ -204,6 +207,7 @@ pub fn read<S: Store + ?Sized, R: Reads>(store: &S, reads: &R) -> Result<R::Rows
 }
 
 /// A row that a scan found, not decoded yet.
+#[doc(hidden)]
 pub struct Found<R> {
     /// Where it lies.
     pub key: Key<R>,
@@ -221,6 +225,7 @@ impl<R: Record> Found<R> {
 }
 
 /// The rows of one bucket whose keys begin with a prefix, page by page, in key order.
+#[doc(hidden)]
 pub struct Pages<'a, S: ?Sized, R> {
     store: &'a S,
     bucket: Bucket,

@@ -18,6 +18,7 @@ pub struct Grant {
 }
 
 /// A tag whose proof was checked, with what presenting it needs.
+#[doc(hidden)]
 #[derive(Clone)]
 pub struct GrantedTag {
     #[doc(hidden)]

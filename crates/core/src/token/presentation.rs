@@ -191,6 +191,7 @@ impl Presentation {
 
 /// One member of a batch: a presentation with the keys and the review digest that it must
 /// verify under.
+#[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct PresentationCheck<'a> {
     /// The presentation.
