@@ -235,6 +235,7 @@ impl<'a> Reader<'a> {
 
     /// A le32-length-prefixed field of `least..=most` bytes: for what may be longer than
     /// 65,535 of them.
+    #[cfg(feature = "passphrase")]
     pub(crate) fn long_bytes(
         &mut self,
         field: &'static str,
