@@ -101,12 +101,12 @@ pub mod ledger {
     pub use unjoin_log::*;
 }
 #[doc(no_inline)]
+pub use unjoin_core::error::Audience;
+#[doc(no_inline)]
 pub use unjoin_core::{
     Clock, DAY, Environment, Grid, ManualClock, Name, NameError, PassphraseCost, PassphraseError,
     SystemClock, Timestamp, WEEK, algebra, error, secret, token, wire,
 };
-#[doc(no_inline)]
-pub use unjoin_core::error::Audience;
 #[doc(no_inline)]
 pub use unjoin_phone as phone;
 #[doc(no_inline)]
