@@ -222,7 +222,7 @@ fn the_table_of_kinds_is_the_codes() {
     // Their lengths are the crate's own tests' concern.
     let of_others = [
         (14, "SealedBackup"),
-        (33, "RoundMessage"),
+        (33, "CeremonyMessage"),
         (36, "SealedTrusteeSecrets"),
         (42, "PresentedWarrant"),
         (43, "ReviewEvidence"),
