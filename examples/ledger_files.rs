@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use unjoin::ledger::tree::{Hash, leaf_hash, root_of};
 use unjoin::ledger::{
-    KeyName, Ledger, LedgerView, Log, NoteKey, PublishedEntry, Witness, WitnessKey, WitnessPolicy,
+    KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, Witness, WitnessKey, WitnessPolicy,
     WitnessService, export,
 };
 use unjoin::secret::SystemRng;

@@ -7,7 +7,7 @@ use clap::Args;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use unjoin::ledger::{LedgerView, entry_id};
+use unjoin::ledger::{LogView, entry_id};
 use unjoin::opening::ReviewEvidence;
 use unjoin::opening::service::{OpeningAnswer, OpeningRequest, Trustee};
 use unjoin::opening::warrant::PresentedWarrant;
@@ -83,7 +83,7 @@ fn tell(answer: &OpeningAnswer, dry_run: bool, screen: &mut dyn Write) -> Outcom
 fn write<S: Store>(
     trustee: &Trustee<S>,
     request: &OpeningRequest,
-    view: &dyn LedgerView,
+    view: &dyn LogView,
     out: &Path,
     screen: &mut dyn Write,
 ) -> Outcome<()> {

@@ -4,7 +4,7 @@ use super::trust::{hex, text};
 use super::{Outcome, Where};
 use std::io::Write;
 use unjoin::Timestamp;
-use unjoin::ledger::{LedgerView, WarrantAction, entry_id};
+use unjoin::ledger::{LogView, WarrantAction, entry_id};
 use unjoin::opening::service::{Status, Used};
 use unjoin::opening::warrant::PresentedWarrant;
 use unjoin::wire::Message;

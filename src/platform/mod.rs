@@ -24,7 +24,7 @@ use unjoin_core::token::{
 };
 use unjoin_core::wire::Message;
 use unjoin_core::{Environment, Name, Timestamp};
-use unjoin_log::LedgerView;
+use unjoin_log::LogView;
 use unjoin_phone::{
     Binding, Bound, OrderRef, Route, RouteRequest, Switchboard, SwitchboardError, SwitchboardReport,
 };

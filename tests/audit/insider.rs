@@ -11,7 +11,7 @@ use std::sync::Arc;
 use unjoin::Timestamp;
 use unjoin::audit::{AuditError, Finding, History, PublishedSet, audit_reviews};
 use unjoin::ledger::{
-    EditedEntry, Ledger, LedgerView, Log, PublishedEntry, RemovedEntry, SignedCheckpoint, WithdrawnEntry,
+    EditedEntry, Ledger, Log, LogView, PublishedEntry, RemovedEntry, SignedCheckpoint, WithdrawnEntry,
     entry_id, export,
 };
 use unjoin::store::MemoryStore;
@@ -159,7 +159,7 @@ fn a_history_that_was_changed_has_not_the_older_checkpoints_root() {
     assert!(matches!(History::read(&shorter.log, &shorter.policy, Some(&older)), Err(AuditError::Rewritten)));
     // Entries that are not those of the checkpoint.
     struct Liar<'a>(&'a Log<MemoryStore>);
-    impl LedgerView for Liar<'_> {
+    impl LogView for Liar<'_> {
         fn checkpoint(&self) -> Result<Option<Vec<u8>>, unjoin::ledger::ViewError> {
             self.0.checkpoint()
         }

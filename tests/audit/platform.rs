@@ -7,7 +7,7 @@ use unjoin::audit::{
     Finding, History, PublishedSet, ReceiptError, ReceiptVerdict, audit_reviews, receipt_verdict,
 };
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
-use unjoin::ledger::{LedgerConfig, LedgerView, Ledgers, Witness, WitnessPolicy};
+use unjoin::ledger::{LedgerConfig, Ledgers, LogView, Witness, WitnessPolicy};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use unjoin::ledger::{
-    KeyName, Ledger, LedgerView, Log, NoteKey, Witness, WitnessKey, WitnessPolicy, WitnessService,
+    KeyName, Ledger, Log, LogView, NoteKey, Witness, WitnessKey, WitnessPolicy, WitnessService,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;

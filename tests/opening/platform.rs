@@ -5,7 +5,7 @@ use crate::world::{World, name, present};
 use std::sync::Arc;
 use unjoin::issuer::{BoundAccount, ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::ledger::{
-    BindingEntry, KeyName, LedgerConfig, LedgerView, Ledgers, NoteKey, OpenedEntry, WarrantAction, Witness,
+    BindingEntry, KeyName, LedgerConfig, Ledgers, LogView, NoteKey, OpenedEntry, WarrantAction, Witness,
     WitnessKey, WitnessPolicy, WitnessService,
 };
 use unjoin::opening::warrant::WarrantTerms;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use unjoin::ledger::{
-    BindingEntry, CosignedEntry, KeyName, Ledger, LedgerView, Log, NoteKey, PublishedEntry, WarrantAction,
+    BindingEntry, CosignedEntry, KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, WarrantAction,
     Witness, WitnessKey, WitnessPolicy, WitnessService,
 };
 use unjoin::opening::ceremony::{CeremonyPlan, Step};

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use unjoin::ledger::{
-    Ledger, LedgerView, Log, PolicyError, PublishedEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
+    Ledger, Log, LogView, PolicyError, PublishedEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
     waiting_entries,
 };
 use unjoin::phone::{

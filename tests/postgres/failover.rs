@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use unjoin::ledger::{Ledger, LedgerView, Log};
+use unjoin::ledger::{Ledger, Log, LogView};
 use unjoin::store::postgres::{PostgresConfig, PostgresStore};
 use unjoin::{ManualClock, Platform};
 

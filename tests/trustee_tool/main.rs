@@ -16,7 +16,7 @@ use clap::Parser as _;
 use std::fs;
 use std::path::Path;
 use unjoin::PassphraseCost;
-use unjoin::ledger::{LedgerView, WarrantAction, export};
+use unjoin::ledger::{LogView, WarrantAction, export};
 use unjoin::opening::warrant::PresentedWarrant;
 use unjoin::opening::{Committee, ReviewEvidence, SealedShare};
 use unjoin::secret::SystemRng;

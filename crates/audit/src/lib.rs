@@ -19,7 +19,7 @@
 //! Everything here is pure and believes nobody but a quorum of witnesses.
 //!
 //! ```
-//! # use unjoin_log::{KeyName, LedgerView, Log, NoteKey, WitnessKey, WitnessPolicy};
+//! # use unjoin_log::{KeyName, LogView, Log, NoteKey, WitnessKey, WitnessPolicy};
 //! # use unjoin_core::entry::{Ledger, PublishedEntry};
 //! # use unjoin_core::{Environment, Timestamp};
 //! # use unjoin_core::secret::SystemRng;
@@ -58,7 +58,7 @@ pub use reviews::{Finding, PublishedSet, audit_reviews};
 
 use unjoin_core::describe_errors;
 use unjoin_log::tree::{Frontier, leaf_hash};
-use unjoin_log::{LedgerView, PolicyError, Quorum, SignedCheckpoint, ViewError, WitnessPolicy};
+use unjoin_log::{LogView, PolicyError, Quorum, SignedCheckpoint, ViewError, WitnessPolicy};
 
 /// So many entries are read at a time.
 const PAGE: u64 = 4096;
@@ -81,7 +81,7 @@ impl History {
     /// together they are the proof. [`AuditError::Policy`], [`AuditError::Unpublished`],
     /// [`AuditError::View`].
     pub fn read(
-        ledger: &dyn LedgerView,
+        ledger: &dyn LogView,
         policy: &WitnessPolicy,
         older: Option<&[u8]>,
     ) -> Result<Self, AuditError> {

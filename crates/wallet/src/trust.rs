@@ -121,7 +121,7 @@ pub enum ManifestEvidence {
     /// The manifest with the signature of the platform's key.
     Signed(SignedManifest),
     /// The manifest as an entry of the reviews ledger, with its proof and the cosigned
-    /// checkpoint: what [`LedgerView::evidence_of`](unjoin_log::LedgerView::evidence_of)
+    /// checkpoint: what [`LogView::evidence_of`](unjoin_log::LogView::evidence_of)
     /// makes of the manifest's bytes.
     Cosigned(CosignedEntry),
 }

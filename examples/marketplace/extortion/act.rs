@@ -12,7 +12,7 @@ use std::{
 use unjoin::{
     Clock, DAY, Environment, ManualClock, Name, Platform,
     audit::{Finding, History, OpeningFinding, PublishedSet, audit_openings, audit_reviews},
-    ledger::{BindingEntry, LedgerView, ShareReleasedEntry, WarrantAction},
+    ledger::{BindingEntry, LogView, ShareReleasedEntry, WarrantAction},
     opening::{
         AccountBinding, Opening, ReviewEvidence,
         same_author::Comparison,

@@ -7,7 +7,7 @@ use unjoin::{
     Clock, DAY, Environment, ManualClock, Name, Platform, Timestamp,
     algebra::EscrowKey,
     ledger::{
-        KeyName, LedgerConfig, LedgerView, Ledgers, Log, NoteKey, WarrantAction, Witness, WitnessKey,
+        KeyName, LedgerConfig, Ledgers, Log, LogView, NoteKey, WarrantAction, Witness, WitnessKey,
         WitnessPolicy, WitnessService,
     },
     opening::{

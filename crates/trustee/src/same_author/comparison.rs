@@ -19,7 +19,7 @@ use unjoin_core::wire::Message;
 /// them.
 ///
 /// ```
-/// # use unjoin_log::{LedgerView, Log};
+/// # use unjoin_log::{LogView, Log};
 /// # use unjoin_trustee::same_author::{Comparison, ComparisonError, ComparisonRound, RoundAnswer};
 /// # use unjoin_trustee::{Committee, RecipientKey, ReviewEvidence};
 /// # use unjoin_trustee::service::Trustee;

@@ -10,7 +10,7 @@ use unjoin_core::Timestamp;
 use unjoin_core::entry::{ShareReleasedEntry, WarrantAction};
 use unjoin_core::token::ReviewId;
 use unjoin_core::wire::Message;
-use unjoin_log::LedgerView;
+use unjoin_log::LogView;
 use unjoin_store::{Key, Present, Record, Store, StoreError, decide, read};
 
 /// What a trustee is asked for: one review of a warrant. Ask for each review of the warrant.
@@ -55,7 +55,7 @@ impl<S: Store> Trustee<S> {
     pub fn answer(
         &self,
         request: &OpeningRequest,
-        ledger: &dyn LedgerView,
+        ledger: &dyn LogView,
     ) -> Result<OpeningAnswer, TrusteeError> {
         let presented = &request.presented;
         let mut following = self.follow_for(presented, ledger)?;
@@ -72,7 +72,7 @@ impl<S: Store> Trustee<S> {
     pub(super) fn follow_for(
         &self,
         presented: &PresentedWarrant,
-        ledger: &dyn LedgerView,
+        ledger: &dyn LogView,
     ) -> Result<MutexGuard<'_, Following>, TrusteeError> {
         let following = self.follow_locked(ledger)?;
         self.policy.warrants.check(presented.warrant(), following.time)?;

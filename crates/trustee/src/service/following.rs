@@ -9,7 +9,7 @@ use std::sync::MutexGuard;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::ShareReleasedEntry;
 use unjoin_core::token::Trustees;
-use unjoin_log::{LedgerView, SignedCheckpoint, ViewError};
+use unjoin_log::{LogView, SignedCheckpoint, ViewError};
 use unjoin_store::{Present, Store, StoreError, decide, read};
 
 /// At most this many entries are read at a time.
@@ -77,7 +77,7 @@ impl Following {
     }
 
     /// Folds the entries up to `size` and takes down this trustee's own.
-    fn fold_up_to(&mut self, trustee: u16, size: u64, ledger: &dyn LedgerView) -> Result<(), TrusteeError> {
+    fn fold_up_to(&mut self, trustee: u16, size: u64, ledger: &dyn LogView) -> Result<(), TrusteeError> {
         while self.register.size() < size {
             let from = self.register.size();
             let to = size.min(from.saturating_add(PAGE));
@@ -104,7 +104,7 @@ impl<S: Store> Trustee<S> {
     /// [`TrusteeError::Unpublished`], [`TrusteeError::Checkpoint`], [`TrusteeError::View`],
     /// [`TrusteeError::Behind`], [`TrusteeError::Forked`], [`TrusteeError::Store`]: nothing is
     /// changed. [`TrusteeError::RolledBack`] until [`resynchronise`](Self::resynchronise).
-    pub fn follow(&self, ledger: &dyn LedgerView) -> Result<Followed, TrusteeError> {
+    pub fn follow(&self, ledger: &dyn LogView) -> Result<Followed, TrusteeError> {
         self.follow_locked(ledger).map(|following| following.followed())
     }
 
@@ -112,7 +112,7 @@ impl<S: Store> Trustee<S> {
     /// checkpoint, and all of this trustee's own entries in it were held against the store.
     pub(super) fn follow_locked(
         &self,
-        ledger: &dyn LedgerView,
+        ledger: &dyn LogView,
     ) -> Result<MutexGuard<'_, Following>, TrusteeError> {
         let mut following = self.lock();
         self.go_on(&mut following, ledger)?;
@@ -156,7 +156,7 @@ impl<S: Store> Trustee<S> {
     ///
     /// # Errors
     /// As [`follow`](Self::follow).
-    pub fn resynchronise(&self, ledger: &dyn LedgerView) -> Result<u64, TrusteeError> {
+    pub fn resynchronise(&self, ledger: &dyn LogView) -> Result<u64, TrusteeError> {
         let mut following = self.lock();
         self.go_on(&mut following, ledger)?;
         let mut taken = 0;
@@ -188,7 +188,7 @@ impl<S: Store> Trustee<S> {
     }
 
     /// Goes on to the published checkpoint, then holds this trustee's own entries against the store.
-    fn go_on(&self, following: &mut Following, ledger: &dyn LedgerView) -> Result<(), TrusteeError> {
+    fn go_on(&self, following: &mut Following, ledger: &dyn LogView) -> Result<(), TrusteeError> {
         let note = ledger.checkpoint()?.ok_or(TrusteeError::Unpublished)?;
         let (checkpoint, quorum) = self.policy.openings.read_fresh(&note, self.environment.now())?;
         let taken = self.take_checkpoint(following, &checkpoint, quorum.median_time, ledger);
@@ -206,7 +206,7 @@ impl<S: Store> Trustee<S> {
         following: &mut Following,
         checkpoint: &SignedCheckpoint,
         time: Timestamp,
-        ledger: &dyn LedgerView,
+        ledger: &dyn LogView,
     ) -> Result<(), TrusteeError> {
         following.load(self.index(), &self.rows, &*self.store)?;
         let (size, root) = (checkpoint.size(), *checkpoint.root());

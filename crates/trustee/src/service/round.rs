@@ -20,7 +20,7 @@ use crate::warrant::{LoggedRound, PresentedWarrant};
 use crate::{DecryptionShare, SealedShare};
 use unjoin_core::entry::{BlindEntry, WarrantAction, blind_commitment};
 use unjoin_core::wire::Message;
-use unjoin_log::LedgerView;
+use unjoin_log::LogView;
 use unjoin_store::{Key, Store, StoreError, decide, read};
 
 impl<S: Store> Trustee<S> {
@@ -31,11 +31,7 @@ impl<S: Store> Trustee<S> {
     /// The warrant, its entry and the evidence of both reviews are checked as by
     /// [`answer`](Self::answer). [`TrusteeError::ChargeAsOpening`] also when a review was opened
     /// after it was charged. [`TrusteeError::Round`]: its [`SameAuthorError`] says what would do.
-    pub fn blind(
-        &self,
-        request: &RoundRequest,
-        ledger: &dyn LedgerView,
-    ) -> Result<RoundAnswer, TrusteeError> {
+    pub fn blind(&self, request: &RoundRequest, ledger: &dyn LogView) -> Result<RoundAnswer, TrusteeError> {
         let (pair, logged) = self.check_round(request, ledger)?;
         let (presented, number) = (&request.presented, request.round);
         let digest = presented.warrant().digest();
@@ -83,7 +79,7 @@ impl<S: Store> Trustee<S> {
         &self,
         request: &RoundRequest,
         blinds: &[Blind],
-        ledger: &dyn LedgerView,
+        ledger: &dyn LogView,
     ) -> Result<SealedShare, TrusteeError> {
         let (pair, logged) = self.check_round(request, ledger)?;
         let (presented, number) = (&request.presented, request.round);
@@ -122,7 +118,7 @@ impl<S: Store> Trustee<S> {
     fn check_round(
         &self,
         request: &RoundRequest,
-        ledger: &dyn LedgerView,
+        ledger: &dyn LogView,
     ) -> Result<(Pair, LoggedRound), TrusteeError> {
         let presented = &request.presented;
         let following = self.follow_for(presented, ledger)?;

@@ -4,7 +4,7 @@ use super::{Followed, Trustee, TrusteeError};
 use crate::warrant::Limit;
 use unjoin_core::Name;
 use unjoin_core::entry::WarrantAction;
-use unjoin_log::LedgerView;
+use unjoin_log::LogView;
 use unjoin_store::Store;
 
 /// Where a trustee stands.
@@ -41,7 +41,7 @@ impl<S: Store> Trustee<S> {
     ///
     /// # Errors
     /// As [`follow`](Self::follow).
-    pub fn status(&self, requester: Option<&Name>, ledger: &dyn LedgerView) -> Result<Status, TrusteeError> {
+    pub fn status(&self, requester: Option<&Name>, ledger: &dyn LogView) -> Result<Status, TrusteeError> {
         let following = self.follow_locked(ledger)?;
         let followed = following.followed();
         let budgets = &self.policy.budgets;

@@ -20,7 +20,7 @@ use unjoin_core::token::{
 };
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY, Environment, ManualClock, Name, PassphraseCost, Timestamp};
-use unjoin_log::{KeyName, LedgerView, Log, NoteKey, Witness, WitnessKey, WitnessPolicy, WitnessService};
+use unjoin_log::{KeyName, Log, LogView, NoteKey, Witness, WitnessKey, WitnessPolicy, WitnessService};
 use unjoin_store::{MemoryStore, Store};
 use unjoin_wallet::{TrustRoots, Wallet};
 

@@ -14,7 +14,7 @@ use unjoin_core::passphrase::CHEAP;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::token::{EscrowKeyCertificate, TrusteeKey, Trustees};
 use unjoin_core::wire::{Message, Rule};
-use unjoin_log::{KeyName, LedgerView, Log, NoteKey};
+use unjoin_log::{KeyName, Log, LogView, NoteKey};
 use unjoin_store::MemoryStore;
 
 /// A key ceremony and a refresh, with all that was said.

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use unjoin_core::DAY;
 use unjoin_core::entry::ShareReleasedEntry;
 use unjoin_core::wire::Message;
-use unjoin_log::LedgerView;
+use unjoin_log::LogView;
 
 const TRUSTEES: u16 = 3;
 const REVIEWS: usize = 6;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use unjoin_core::entry::ShareReleasedEntry;
 use unjoin_core::wire::Message;
-use unjoin_log::LedgerView;
+use unjoin_log::LogView;
 use unjoin_store::{Commit, Outcome, RowKey, StoreError};
 
 /// A store that fails once, at the commit of this number: before it is applied, or after.

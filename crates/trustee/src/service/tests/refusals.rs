@@ -7,7 +7,7 @@ use unjoin_core::entry::{Ledger, WarrantEntry};
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY};
 use unjoin_log::tile::TileId;
-use unjoin_log::{LedgerView, Log, PolicyError, ViewError, Witness, WitnessService};
+use unjoin_log::{Log, LogView, PolicyError, ViewError, Witness, WitnessService};
 
 /// A trustee that has followed the ledger, and its store as it is then.
 struct Asked<'a> {
@@ -42,7 +42,7 @@ struct Shown {
     entries: Vec<Vec<u8>>,
 }
 
-impl LedgerView for Shown {
+impl LogView for Shown {
     fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
         Ok(self.checkpoint.clone())
     }

@@ -12,7 +12,7 @@ use unjoin_core::algebra::Escrow;
 use unjoin_core::algebra::Generator;
 use unjoin_core::entry::{PublishedEntry, WarrantEntry};
 use unjoin_core::token::{Accepted, Presentation};
-use unjoin_log::LedgerView;
+use unjoin_log::LogView;
 
 const MEMBERS: [u16; 3] = [1, 2, 3];
 
