@@ -137,7 +137,7 @@ impl Where {
             let _ = trustee.follow(&self.view())?;
         }
         for checkpoint in &self.checkpoint {
-            trustee.note_checkpoint(&read(checkpoint)?)?;
+            trustee.mark_checkpoint(&read(checkpoint)?)?;
         }
         Ok(trustee)
     }

@@ -41,7 +41,7 @@ impl RecipientSecret {
         *self.0.expose()
     }
 
-    /// The public key; canonical, so that whoever announced another encoding of it cannot
+    /// The public key; canonical, so that a member who announced another encoding of it cannot
     /// show its secret.
     pub(super) fn public(&self) -> Option<[u8; 32]> {
         let secret = <Dhkem as Kem>::PrivateKey::from_bytes(self.0.expose()).ok()?;

@@ -38,7 +38,7 @@ struct Holding {
 /// let mut secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
 /// let trustees = Trustees::new(secrets.iter().map(|s| s.public()).collect())?;
 /// let plan = CeremonyPlan::key_generation(2, trustees.clone(), rng)?;
-/// // Each at his own machine, after comparing `plan.digest()` with the others.
+/// // Each at their own machine, after comparing `plan.digest()` with the others.
 /// for trustee in &mut secrets {
 ///     trustee.join(plan.clone(), rng)?;
 /// }
@@ -142,7 +142,7 @@ impl TrusteeSecrets {
     /// repeated, and with others among them.
     ///
     /// Before a published message leaves, the secrets are sealed and the file replaced: a
-    /// trustee who forgot what he said might say something else, and convict himself. When the
+    /// trustee who forgot what they said might say something else, and convict themselves. When the
     /// ceremony is finished the share is replaced, and the old one and the ceremony's secrets
     /// are erased; the file must be replaced, too, and its old copies destroyed.
     ///
@@ -317,31 +317,16 @@ impl SealedTrusteeSecrets {
         TrusteeSecrets::decode(&plain).map_err(|_| PassphraseError::Open)
     }
 
-    /// Replaces the file at `path` whole or not at all: written beside it, synced, renamed.
+    /// Replaces the file at `path` whole or not at all: written beside it, synced, renamed; then
+    /// the old one is overwritten.
     ///
-    /// The old file's blocks may stay on the disk until they are used again: keep the file on
-    /// an encrypted disk, or on a stick that is destroyed after the refresh.
+    /// The old file's blocks may stay on the disk all the same, until they are used again: keep the
+    /// file on an encrypted disk, or on a stick that is destroyed after the refresh.
     ///
     /// # Errors
-    /// What the file system says; the old file is as it was.
+    /// What the file system says; the old or the new content is there then.
     pub fn replace_file(&self, path: &std::path::Path) -> std::io::Result<()> {
-        use std::io::Write;
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&beside)?;
-        file.write_all(&self.to_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)?;
-        // The rename is durable when its directory is.
-        #[cfg(unix)]
-        if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::File::open(directory)?.sync_all()?;
-        }
-        Ok(())
+        unjoin_core::file::replace(path, &self.to_bytes())
     }
 }
 

@@ -16,7 +16,7 @@ use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 pub enum Round {
     /// Everybody joins with a fresh nonce and a fresh key to seal shares to.
     Join = 0,
-    /// Everybody commits to a polynomial and proves that its coefficient is his.
+    /// Everybody commits to a polynomial and proves that its coefficient is their own.
     Commitment = 1,
     /// Everybody says which commitments came, and seals a share to each other member.
     Shares = 2,
@@ -26,7 +26,7 @@ pub enum Round {
     Signature = 4,
 }
 
-/// Kind 33: one trustee's message of one round of a ceremony, signed with his long-term key.
+/// Kind 33: one trustee's message of one round of a ceremony, signed with their long-term key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CeremonyMessage {
     /// The plan's digest for a join, and the session's id afterwards.
@@ -78,7 +78,7 @@ impl CeremonyMessage {
         message
     }
 
-    /// The sender's index. Whether he sent it is known after verifying only.
+    /// The sender's index. Whether they sent it is known after verifying only.
     pub fn index(&self) -> u16 {
         self.index
     }

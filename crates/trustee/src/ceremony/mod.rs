@@ -21,6 +21,7 @@ mod message;
 mod participant;
 mod plan;
 mod rounds;
+mod secrets;
 #[cfg(test)]
 mod tests;
 

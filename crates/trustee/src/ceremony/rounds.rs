@@ -79,7 +79,7 @@ impl<'a> Ground<'a> {
     }
 
     /// What this member said in this round, if anything; the messages of one member and round
-    /// that differ are his fault.
+    /// that differ are their fault.
     pub(super) fn said(
         &self,
         round: Round,
@@ -238,7 +238,7 @@ impl<'a> RoundTwo<'a> {
     }
 }
 
-/// Everybody's shares are there: each member looks at his own, and complains or does not.
+/// Everybody's shares are there: each member looks at its own, and complains or does not.
 pub(super) struct Complaints<'a> {
     pub(super) two: RoundTwo<'a>,
     /// Of everybody's shares, in the members' order.
@@ -277,7 +277,7 @@ impl<'a> Complaints<'a> {
     /// A complaint is the secret of the complainer's key of this ceremony, with which
     /// everybody opens every share that was sealed to it. Opening is a function of public
     /// bytes from there on: it cannot make an honest sender's share look bad, and a complainer
-    /// without cause has only shown his own shares of a key that will never be.
+    /// without cause has only shown its own shares of a key that will never be.
     pub(super) fn advance(self) -> Result<Signing<'a>, Halt> {
         let RoundOne { ground, session, recipients } = &self.two.one;
         let heard_so_far = ground.heard(Round::Verdict, session)?;

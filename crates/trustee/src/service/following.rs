@@ -126,7 +126,7 @@ impl<S: Store> Trustee<S> {
     /// # Errors
     /// [`TrusteeError::Checkpoint`] when no quorum has cosigned it; [`TrusteeError::Behind`] when it
     /// is of more entries than were [followed](Self::follow); [`TrusteeError::Store`].
-    pub fn note_checkpoint(&self, note: &[u8]) -> Result<(), TrusteeError> {
+    pub fn mark_checkpoint(&self, note: &[u8]) -> Result<(), TrusteeError> {
         let (checkpoint, quorum) = self.policy.openings.read(note)?;
         let (size, time) = (checkpoint.size(), quorum.median_time);
         let mut following = self.lock();

@@ -68,7 +68,7 @@ pub struct Trustee<S: Store> {
 
 impl<S: Store> Trustee<S> {
     /// Opens the service of a trustee whose key ceremony is finished. It answers with the share
-    /// of this epoch only; after a refresh it is opened anew with the new secrets.
+    /// of this epoch only; after a refresh open it again with the new secrets.
     ///
     /// # Errors
     /// [`TrusteeError::NoShare`]; [`TrusteeError::Window`] when the budgets have no window.

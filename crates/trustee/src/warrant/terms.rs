@@ -1,4 +1,4 @@
-//! The text of a warrant: what requesters sign, and nobody can read in two ways.
+//! The text of a warrant: what requesters sign, and what can be read in one way only.
 //!
 //! ```text
 //! unjoin/v1 warrant

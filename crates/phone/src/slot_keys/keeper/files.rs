@@ -6,7 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use unjoin_core::file::{beside, owner_only, remove_if_there, sync_directory_of};
+use unjoin_core::file::{beside, overwrite, owner_only, remove_if_there, resolved, sync_directory_of};
 
 /// The steps from which the file is read and replaced.
 pub(super) trait Files: Send + Sync + 'static {
@@ -134,20 +134,3 @@ impl Files for Directory {
 const MAX_FILE: u64 = 1 << 16;
 /// More than any counters take.
 const MAX_COUNTERS: u64 = 256;
-
-fn overwrite(file: &mut File) -> io::Result<()> {
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(0))?;
-    io::copy(&mut io::repeat(0).take(length), file)?;
-    file.sync_all()
-}
-
-/// Absolute and free of symbolic links, whether the file is there or not.
-fn resolved(path: &Path) -> io::Result<PathBuf> {
-    if let Ok(path) = fs::canonicalize(path) {
-        return Ok(path);
-    }
-    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Ok(fs::canonicalize(directory.unwrap_or(Path::new(".")))?.join(name))
-}

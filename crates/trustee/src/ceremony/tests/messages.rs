@@ -249,17 +249,27 @@ fn a_file_of_secrets_is_replaced_whole() {
     let directory = std::env::temp_dir().join(format!("unjoin-trustee-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("trustee.sealed");
-    for _ in 0..2 {
+    let old = std::env::temp_dir().join(format!("unjoin-trustee-{}-old", std::process::id()));
+    for replaces in [false, true] {
+        if replaces {
+            std::fs::hard_link(&path, &old).unwrap();
+        }
         let sealed = RECORD.secrets.seal(b"horse", CHEAP, rng).unwrap();
         sealed.replace_file(&path).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), sealed.to_bytes());
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+        // What a crash left beside it is no obstacle.
+        std::fs::write(directory.join("trustee.sealed.new"), b"left").unwrap();
         #[cfg(unix)]
         {
             let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
             assert_eq!(mode & 0o777, 0o600);
         }
     }
+    // Whoever held the old file open finds nothing in it any more.
+    let erased = std::fs::read(&old).unwrap();
+    assert!(!erased.is_empty() && erased.iter().all(|byte| *byte == 0));
+    std::fs::remove_file(old).unwrap();
     std::fs::remove_dir_all(directory).unwrap();
 }
 
