@@ -2,7 +2,7 @@
 //! and checks that every kind now has one that decodes.
 //!
 //! ```console
-//! cargo +nightly run --release --manifest-path fuzz/Cargo.toml --example seeds
+//! cargo run --release --manifest-path fuzz/Cargo.toml --example seeds
 //! ```
 
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED;
