@@ -21,6 +21,8 @@
 //! changes without notice.
 
 #![forbid(unsafe_code)]
+// What is there for our other crates alone is used by none without them.
+#![cfg_attr(not(feature = "internals"), allow(dead_code, unreachable_pub, unused_imports))]
 // Untrusted input reaches most of this crate and must never panic it.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -29,20 +31,30 @@ pub mod entry;
 #[cfg(feature = "system")]
 mod environment;
 pub mod error;
-#[cfg(feature = "system")]
+#[cfg(all(feature = "system", feature = "internals"))]
 #[doc(hidden)]
 pub mod file;
+#[cfg(all(feature = "system", not(feature = "internals")))]
+mod file;
 mod name;
-#[cfg(feature = "passphrase")]
+#[cfg(all(feature = "passphrase", feature = "internals"))]
 #[doc(hidden)]
 pub mod passphrase;
+#[cfg(all(feature = "passphrase", not(feature = "internals")))]
+mod passphrase;
 pub mod secret;
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod signature;
+#[cfg(not(feature = "internals"))]
+mod signature;
 mod time;
 pub mod token;
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod trustee_key;
+#[cfg(not(feature = "internals"))]
+mod trustee_key;
 pub mod wire;
 
 #[cfg(feature = "system")]
