@@ -7,18 +7,18 @@ use rand_core::CryptoRng;
 use std::process::ExitCode;
 use unjoin::Name;
 use unjoin::algebra::Escrow;
-use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
 use unjoin::ledger::WarrantAction;
 use unjoin::opening::same_author::{Blind, BlindingFactor, Pair};
+use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
     Accepted, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, OrderHandleKey,
     PlatformKey, Presentation, PresentationCheck, Receipt, Review, ReviewId, Scope, TokenRequest,
     verify_batch,
 };
-use unjoin_wallet::{AuthorRequest, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet};
 use unjoin::wire::Message;
 use unjoin::{PassphraseCost, Timestamp, WEEK};
+use unjoin_wallet::{AuthorRequest, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet};
 
 pub fn run() -> ExitCode {
     let mut errors = 0;

@@ -15,10 +15,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use unjoin::Name;
 use unjoin::issuer::{EveryoneOfStanding, OrderReport};
-use unjoin::opening::{DecryptionShare, RecipientKey, ShareContext, TrusteeSecrets, insecure_test_dealer};
-use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Round, Step};
 use unjoin::ledger::WarrantAction;
+use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Round, Step};
 use unjoin::opening::same_author::{Blind, BlindingFactor, Pair};
+use unjoin::opening::{DecryptionShare, RecipientKey, ShareContext, TrusteeSecrets, insecure_test_dealer};
 use unjoin::phone::{Keeper, LocalKey, PhoneNumber, SlotConfig, SlotKeyWindow, SlotKeys};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
@@ -26,11 +26,11 @@ use unjoin::token::{
     Accepted, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey, PresentationCheck, Review,
     ReviewId, TrusteeKey, Trustees, verify_batch,
 };
-use unjoin_wallet::{AuthorRequest, ReviewState, TrustRoots, Wallet, open_backup};
 use unjoin::wire::Message;
 use unjoin::{
     Clock, Environment, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformSecrets, Timestamp,
 };
+use unjoin_wallet::{AuthorRequest, ReviewState, TrustRoots, Wallet, open_backup};
 
 fn main() -> ExitCode {
     let mut leaks = 0;

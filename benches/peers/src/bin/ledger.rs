@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use unjoin::Timestamp;
-use unjoin::ledger::{KeyName, Ledger, LogView, Log, NoteKey, PublishedEntry};
+use unjoin::ledger::{KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry};
 use unjoin::secret::SystemRng;
 use unjoin::store::RedbStore;
 use unjoin::wire::Message;
