@@ -78,7 +78,7 @@ impl Growing<'_> {
         // The first one shows what a granted order's row is like.
         let first = requests.split_off(requests.len() - 1);
         crate::grant(&issuer, &accounts, &first, 1);
-        let like = fill::longest_row(&*self.store, fill::ORDERS, &first[0].merchant, b"io");
+        let like = fill::longest_row(&*self.store, fill::ORDERS, first[0].decode().scope().merchant(), b"io");
         for (old, own) in old_rows.iter().zip(requests.chunks(count)) {
             self.grow(&like, fill::ORDERS, *old)?;
             let load = crate::grant(&issuer, &accounts, own, CALLERS);

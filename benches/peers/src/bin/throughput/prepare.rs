@@ -41,7 +41,6 @@ impl Encoded {
 pub(crate) struct Asked {
     /// Which of the accounts is logged in.
     pub(crate) account: usize,
-    pub(crate) merchant: Name,
     request: Vec<u8>,
 }
 
@@ -165,7 +164,7 @@ impl Shop {
                 })
                 .collect();
             let request = |(offer, number): (_, &usize)| {
-                let (account, merchant) = (number % ACCOUNTS, self.merchant_of(*number).clone());
+                let account = number % ACCOUNTS;
                 let (rng, trust) = (&mut SystemRng::new(), &self.world.trust);
                 let offer: Result<_, unjoin::issuer::IssuerError> = offer;
                 let offer = offer.expect("a scope is on offer");
@@ -173,7 +172,7 @@ impl Shop {
                     .request(&self.world.issuer, &offer, trust, rng)
                     .expect("the keys are pinned");
                 progress.inc(1);
-                Asked { account, merchant, request: request.to_bytes() }
+                Asked { account, request: request.to_bytes() }
             };
             let offered = issuer.offers(&offers);
             offered.into_par_iter().zip(numbers).map(request).collect::<Vec<Asked>>()
