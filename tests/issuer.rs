@@ -68,7 +68,7 @@ impl Platform {
     }
 
     fn trust(&self) -> TrustRoots {
-        let trust = TrustRoots::new(self.signer.public(), CUSTOMERS.into());
+        let trust = TrustRoots::new(self.signer.public(), CUSTOMERS.into(), unjoin::Grid::Weekly);
         trust.pin(*self.ring.newest().issuer_key.public(), self.escrow_key).unwrap()
     }
 }
@@ -163,7 +163,7 @@ fn tokens_are_granted_once_and_their_cohort_closes<S: Store>(open: impl Fn() -> 
         let token = wallet(customer).finish(pending, &grant, rng).unwrap();
         let now = platform.clock.now();
         let presented = wallet(customer)
-            .present_after_manifest(&token, &review, &evidence, &trust, now, rng)
+            .present(&token, &review, &evidence, &trust, now, rng)
             .unwrap()
             .presentation;
         let key = &platform.ring.newest().issuer_key;

@@ -128,7 +128,7 @@ impl Customer {
         };
         let handle = platform.order_due(order).unwrap();
         let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
-        let roots = TrustRoots::new(*platform.public_key(), 2);
+        let roots = TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly);
         let trust = roots.pin(offer.issuer_key, offer.escrow_key).unwrap();
         let rng = &mut SystemRng::new();
         let (pending, request) = self.wallet.request(&name("shop.example"), &offer, &trust, rng).unwrap();
@@ -187,10 +187,10 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
     let review = Review::new(1, "broken", vec![]).unwrap();
     let pair = platform.issuer().keys().newest().clone();
     let trust =
-        TrustRoots::new(*platform.public_key(), 2).pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
+        TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly).pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
     let evidence = ManifestEvidence::Signed(manifests[0].clone());
     let now = MONDAY.saturating_add(15 * DAY + 60);
-    let scheduled = author.present_after_manifest(token, &review, &evidence, &trust, now, rng).unwrap();
+    let scheduled = author.present(token, &review, &evidence, &trust, now, rng).unwrap();
     let scope = scheduled.presentation.scope().clone();
     let receipt = platform.submit(scheduled.presentation, review.clone()).wait().unwrap();
     receipt.verify(platform.public_key()).unwrap();
@@ -218,7 +218,7 @@ fn new_keys_are_those_of_both_services() {
     let (_, token) = customer.delivered(&platform, &merchant);
     // The desk verifies what the issuer granted under the new key.
     let review = Review::new(5, "bright", vec![]).unwrap();
-    let presentation = customer.wallet.present_early_trusting_host_silence(&token, &review, rng).unwrap();
+    let presentation = customer.wallet.presentation(&token, &review, rng).unwrap();
     assert_eq!(presentation.scope().key_id(), newest.id());
     platform.submit(presentation, review).wait().unwrap();
 }
@@ -232,7 +232,7 @@ fn what_a_platform_was_opened_without_says_so_and_whose_matter_it_is() {
     let (handle, token) = customer.delivered(&platform, &merchant);
     let review = Review::new(5, "bright", vec![]).unwrap();
     let presentation =
-        customer.wallet.present_early_trusting_host_silence(&token, &review, &mut SystemRng::new()).unwrap();
+        customer.wallet.presentation(&token, &review, &mut SystemRng::new()).unwrap();
     let no_number = platform.close_order(&customer.order(&merchant), handle).unwrap_err();
     let receipt = platform.submit(presentation.clone(), review).wait().unwrap();
     let no_ledger = platform.evidence(presentation.scope(), &receipt.review_id()).unwrap_err();

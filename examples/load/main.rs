@@ -212,7 +212,7 @@ impl Preparation {
         let text = "The lamp came broken, and nobody answered. ".repeat(4);
         let review = Review::new(order.stars.unwrap_or(1), text, vec![])?;
         let presentation =
-            device.wallet.present_early_trusting_host_silence(&token, &review, &mut SystemRng::new())?;
+            device.wallet.presentation(&token, &review, &mut SystemRng::new())?;
         Ok(sender::request(&device::submission(&presentation, &review)))
     }
 }

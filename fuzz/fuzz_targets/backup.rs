@@ -60,7 +60,7 @@ fn tokens() -> Vec<Token> {
             escrow_key: keys.escrow_key,
         };
         let trust = unjoin_fuzz::pool::KEYS.trust();
-        let (pending, _) = author.wallet.request(&issuer(), &offer, &trust, random).unwrap();
+        let (pending, _) = author.wallet.request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &trust, random).unwrap();
         author.wallet.finish(pending, &author.grant, random).unwrap()
     });
     own.collect()
@@ -104,7 +104,7 @@ fn seal(mut plain: Vec<u8>) -> Vec<u8> {
 fn sealed_again(wallet: &Wallet, tokens: &[Token]) -> Vec<u8> {
     for token in tokens {
         wallet.review_id(token).unwrap();
-        wallet.present_early_trusting_host_silence(token, &review(0), &mut Repeatable(3)).unwrap();
+        wallet.presentation(token, &review(0), &mut Repeatable(3)).unwrap();
     }
     let again = wallet.seal_backup(tokens, PASSPHRASE, cheap(), &mut Repeatable(2)).unwrap();
     assert_eq!(again, SealedBackup::from_bytes(&again.to_bytes()).unwrap());

@@ -62,7 +62,7 @@ impl Keys {
     }
 
     pub fn trust(&self) -> TrustRoots {
-        let roots = TrustRoots::new(self.platform.public(), 2);
+        let roots = TrustRoots::new(self.platform.public(), 2, unjoin::Grid::Weekly);
         self.pairs
             .iter()
             .fold(roots, |roots, pair| roots.pin(*pair.issuer_key.public(), pair.escrow_key).unwrap())
@@ -101,7 +101,7 @@ impl Author {
         let random = &mut Repeatable(u64::from(seed) + 100);
         let wallet = wallet(seed);
         let offer = KEYS.offer(pair, scope, handle);
-        let (pending, request) = wallet.request(&issuer(), &offer, &KEYS.trust(), random).unwrap();
+        let (pending, request) = wallet.request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &KEYS.trust(), random).unwrap();
         let key = &KEYS.pairs[pair].issuer_key;
         let grant = Grant::issue(key, scope, request.commitment(), random).unwrap();
         let token = wallet.finish(pending, &grant, random).unwrap();
@@ -110,7 +110,7 @@ impl Author {
 
     pub fn present(&self, review: &Review, random: u64) -> Presentation {
         let random = &mut Repeatable(random);
-        self.wallet.present_early_trusting_host_silence(&self.token, review, random).unwrap()
+        self.wallet.presentation(&self.token, review, random).unwrap()
     }
 
     pub fn keys(&self) -> &'static KeyPair {

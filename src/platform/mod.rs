@@ -11,7 +11,7 @@ use crate::issuer::{
 };
 use crate::ledgers::{Ledgers, LedgersReport};
 use crate::review::{
-    ActionReceipt, Batch, DeskConfig, DeskError, PublishedReview, Rating, ReviewDesk, Submission,
+    Batch, DeskConfig, DeskError, PublishedReview, Rating, ReviewDesk, Submission,
 };
 use core::fmt;
 use rand_core::CryptoRng;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
-    AuthorProof, Enrolment, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, PlatformPublicKey,
+    ActionReceipt, AuthorAction, DoorAnswer, Enrolment, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, PlatformPublicKey,
     Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
 };
 use unjoin_core::wire::Message;
@@ -292,10 +292,15 @@ impl<S: Store> Platform<S> {
     pub fn act(
         &self,
         scope: &Scope,
-        proof: &AuthorProof,
-        edited: Option<Review>,
+        action: &AuthorAction,
+        edited: &[u8],
     ) -> Result<ActionReceipt, PlatformError> {
-        Ok(self.desk.act(scope, proof, edited)?)
+        Ok(self.desk.act(scope, action, edited)?)
+    }
+
+    /// Answers one message of the anonymous door. See [`ReviewDesk::door`].
+    pub fn door(&self, message: &[u8]) -> DoorAnswer {
+        self.desk.door(message)
     }
 
     /// A merchant's published reviews, by review id.

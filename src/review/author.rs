@@ -1,185 +1,169 @@
-//! The author's actions: recognised by the escrow, never by a name.
+//! The author's actions: recognised by the signature of the review's author key, never by a name.
+//!
+//! The signature is checked before anything that depends on the review is told. Whoever cannot
+//! sign hears one refusal after the same read and the same work, whether the review is held,
+//! withdrawn, waiting to be, or was never there: otherwise a gang that rings its suspects would
+//! hear from the answers which one has given in.
 
-use super::rows::{self, Due, PRUNED, Task};
-use super::spent::{
-    Held, LastAction, ListingState, NO_DIGEST, ReviewRow, Settled, TakenBack, Waiting, WaitingChange,
-    read_message,
-};
+use super::rows::{self, Due, Task};
+use super::spent::{NO_DIGEST, SpentRow, State, WaitingChange, WaitingRow};
 use super::{Core, DeskError};
-use sha2::{Digest as _, Sha256};
 use unjoin_core::secret::below;
-use unjoin_core::token::{AuthorAction, AuthorProof, Digest, Presentation, Review, ReviewId, Scope};
+use unjoin_core::token::{
+    ActionKind, ActionReceipt, AuthorAction, AuthorKey, Review, ReviewId, ReviewStanding, ReviewState, Scope,
+    StateQuestion,
+};
 use unjoin_core::wire::Message;
-use unjoin_core::{Name, Timestamp};
+use unjoin_core::{Grid, Timestamp};
 use unjoin_store::{Change, Key, Present, Store, decide, read};
 
 /// The number of coming boundaries from which that of an edit or a withdrawal is drawn.
 const NEXT_BOUNDARIES: u64 = 3;
-
-/// The desk's answer to an accepted action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ActionReceipt {
-    /// The review.
-    pub review_id: ReviewId,
-    /// The sequence number that the action has taken.
-    pub sequence: u64,
-    /// The boundary at which it takes effect; `None` when it took effect at once, on a held
-    /// review.
-    pub takes_effect_at: Option<Timestamp>,
-}
+/// The most actions that a review may have. The last of them can only be a withdrawal.
+const MAX_ACTIONS: u64 = 16;
 
 impl<S: Store> Core<S> {
     pub(super) fn act(
         &self,
         scope: &Scope,
-        proof: &AuthorProof,
-        edited: Option<Review>,
+        action: &AuthorAction,
+        edited: &[u8],
     ) -> Result<ActionReceipt, DeskError> {
-        let said = proof.statement();
-        let fits = match (said.action, &edited) {
-            (AuthorAction::Claim, _) => return Err(DeskError::ClaimIsNoAction),
-            (AuthorAction::Withdraw, edited) => edited.is_none(),
-            (AuthorAction::Edit, edited) => {
-                edited.as_ref().is_some_and(|review| review.digest() == said.new_digest)
-            }
-        };
-        if !fits {
-            return Err(DeskError::DigestMismatch);
-        }
-        let proof_hash = Sha256::digest(proof.to_bytes()).into();
-        let key = rows::review(scope, &said.review_id);
-        let action = Action { core: self, scope, key, proof, proof_hash, edited };
-        decide(&*self.store, action.key.clone(), |row, change| match row {
-            None => Err(self.why_absent(scope)),
-            Some(ReviewRow::TakenBack(taken)) if taken.proof_hash == proof_hash => Ok(action.receipt(None)),
-            Some(ReviewRow::TakenBack(_)) => Err(DeskError::Withdrawn),
-            Some(ReviewRow::Held(held)) => action.on_held(&held, change),
-            Some(ReviewRow::Settled(settled)) => action.on_published(*settled, change),
+        let id = action.statement().review_id;
+        self.proven(scope, &id, |key| action.verify(key, &id).is_ok())?;
+        let keys = (rows::spent(scope, &id), rows::waiting(scope, &id));
+        decide(&*self.store, keys.clone(), |(spent, waiting), change| {
+            let step = Step { core: self, scope, keys: &keys, action };
+            step.judge(spent.ok_or(DeskError::Refused)?, waiting, edited, change)
         })
     }
 
-    pub(super) fn verify_claim(
+    pub(super) fn state(&self, scope: &Scope, question: &StateQuestion) -> Result<ReviewState, DeskError> {
+        let today = Grid::Daily.at_or_before(self.environment.now());
+        let id = question.review_id();
+        let is_authors = |key: &AuthorKey| question.verify(key).is_ok() && today == Some(question.date());
+        let spent = self.proven(scope, id, is_authors)?;
+        let standing = match spent.state {
+            State::Removed => ReviewStanding::Removed,
+            State::TakenBack | State::Withdrawn => ReviewStanding::Withdrawn,
+            State::Published if spent.in_force == NO_DIGEST => ReviewStanding::Withdrawn,
+            State::Published => ReviewStanding::Published,
+            State::Held => ReviewStanding::Held,
+        };
+        Ok(ReviewState {
+            review_id: *id,
+            last_sequence: spent.sequence,
+            digest_in_force: spent.in_force,
+            standing,
+            published_at: spent.published_at,
+        })
+    }
+
+    /// The row of a review whose author has signed: one read and one verification, whatever the
+    /// row says and whether there is one.
+    fn proven(
         &self,
         scope: &Scope,
-        proof: &AuthorProof,
-        audience: &Name,
-        challenge: &[u8; 32],
-    ) -> Result<(), DeskError> {
-        let said = proof.statement();
-        if !proof.is_claim_for(audience, challenge) {
-            return Err(DeskError::Refused);
-        }
-        match read(&*self.store, &rows::review(scope, &said.review_id))? {
-            None => Err(self.why_absent(scope)),
-            Some(ReviewRow::TakenBack(_)) => Err(DeskError::Withdrawn),
-            Some(ReviewRow::Held(held)) => self.is_author(proof, &held.presentation, 0, &held.digest),
-            Some(ReviewRow::Settled(settled)) if settled.in_force == NO_DIGEST => Err(DeskError::Withdrawn),
-            Some(ReviewRow::Settled(settled)) => match &settled.evidence {
-                None => Err(DeskError::EscrowErased),
-                Some(kept) => {
-                    self.is_author(proof, &kept.presentation, settled.sequence(), &settled.in_force)
-                }
-            },
-        }
-    }
-
-    /// Whether the proof holds for the escrow in a stored presentation and continues what was
-    /// accepted.
-    fn is_author(
-        &self,
-        proof: &AuthorProof,
-        presentation: &[u8],
-        last_sequence: u64,
-        in_force: &Digest,
-    ) -> Result<(), DeskError> {
-        let presentation: Presentation = read_message(presentation)?;
-        let ring = self.ring();
-        let pair = ring.find(presentation.scope().key_id()).ok_or(DeskError::UnknownKey)?;
-        let (id, escrow) = (presentation.review_id(), presentation.escrow());
-        proof
-            .verify(&id, last_sequence, in_force, escrow, &pair.escrow_key, &mut *self.rng())
-            .map_err(|_| DeskError::Refused)
-    }
-
-    /// Why a review of a cohort has no row: a pruned one has none any more, and never again.
-    fn why_absent(&self, scope: &Scope) -> DeskError {
-        match read(&*self.store, &rows::cohort(scope)) {
-            Ok(Some(cohort)) if cohort.sealed == PRUNED => DeskError::EscrowErased,
-            Ok(_) => DeskError::UnknownReview,
-            Err(failure) => failure.into(),
-        }
+        id: &ReviewId,
+        holds: impl FnOnce(&AuthorKey) -> bool,
+    ) -> Result<SpentRow, DeskError> {
+        let spent = read(&*self.store, &rows::spent(scope, id))?;
+        self.verifier.count_signature();
+        let holds = holds(spent.as_ref().map_or(&AuthorKey::NOBODY, |spent| &spent.author_key));
+        spent.filter(|_| holds).ok_or(DeskError::Refused)
     }
 }
 
-/// An edit or a withdrawal, whose new review was checked against its digest.
-struct Action<'a, S> {
+/// An action whose signature holds.
+struct Step<'a, S> {
     core: &'a Core<S>,
     scope: &'a Scope,
-    key: Key<ReviewRow>,
-    proof: &'a AuthorProof,
-    proof_hash: Digest,
-    edited: Option<Review>,
+    keys: &'a (Key<SpentRow>, Key<WaitingRow>),
+    action: &'a AuthorAction,
 }
 
-impl<S: Store> Action<'_, S> {
-    fn on_held(&self, held: &Held, change: &mut Change) -> Result<ActionReceipt, DeskError> {
-        if self.proof.statement().action != AuthorAction::Withdraw {
+impl<S: Store> Step<'_, S> {
+    fn judge(
+        &self,
+        spent: SpentRow,
+        waiting: Option<WaitingRow>,
+        edited: &[u8],
+        change: &mut Change,
+    ) -> Result<ActionReceipt, DeskError> {
+        let said = self.action.statement();
+        if spent.last_action == self.action.hash() {
+            return Ok(self.receipt(spent.changed_at));
+        }
+        if spent.state == State::Removed {
+            return Err(DeskError::NotPublished);
+        }
+        if spent.in_force == NO_DIGEST {
+            return Err(DeskError::Withdrawn);
+        }
+        if !said.continues(spent.sequence, &spent.in_force) {
+            return Err(DeskError::OutOfSequence);
+        }
+        let is_edit = said.kind == ActionKind::Edit;
+        if said.sequence > MAX_ACTIONS || is_edit && said.sequence == MAX_ACTIONS {
+            return Err(DeskError::TooManyActions);
+        }
+        let replacement = self.replacement(edited)?;
+        if spent.state != State::Held {
+            return Ok(self.on_published(spent, waiting, replacement, change));
+        }
+        if is_edit {
             return Err(DeskError::Held);
         }
-        self.core.is_author(self.proof, &held.presentation, 0, &held.digest)?;
-        // Content and escrow go at once. The ledger's entry is written at the boundary at which
-        // the review would have been published: the time of the withdrawal stays unknown.
-        let taken = TakenBack { publish_by: held.publish_by, proof_hash: self.proof_hash };
-        change.put(&self.key, &ReviewRow::TakenBack(taken));
-        Ok(self.receipt(None))
+        // Content and escrow go at once. The ledger's entry is written at the boundary at which the
+        // review would have been published: the time of the withdrawal stays unknown.
+        let boundary = spent.published_at;
+        change.put(&self.keys.0, &SpentRow { state: State::TakenBack, ..spent.after(self.action, boundary) });
+        change.delete(&rows::held(self.scope, &said.review_id));
+        self.wait(boundary, vec![], replacement, change);
+        Ok(self.receipt(boundary))
     }
 
-    fn on_published(&self, settled: Settled, change: &mut Change) -> Result<ActionReceipt, DeskError> {
-        let (statement, said) = (self.proof.statement(), self.said());
-        // The last accepted action again: the same bytes, or the same statement in a new proof.
-        let again = settled.last.filter(|last| last.said == said);
-        if let Some(last) = again.filter(|last| last.proof_hash == self.proof_hash) {
-            return Ok(self.receipt(Some(last.boundary)));
+    /// An edit comes with the review that its digest names, a withdrawal with nothing.
+    fn replacement(&self, edited: &[u8]) -> Result<WaitingChange, DeskError> {
+        match self.action.statement().kind {
+            ActionKind::Withdraw if edited.is_empty() => Ok(WaitingChange::Withdraw),
+            ActionKind::Withdraw => Err(DeskError::DigestMismatch),
+            ActionKind::Edit => {
+                let review = Review::from_bytes(edited).map_err(|_| DeskError::DigestMismatch)?;
+                let fits = review.digest() == self.action.statement().new_digest;
+                if fits { Ok(WaitingChange::Edit(review)) } else { Err(DeskError::DigestMismatch) }
+            }
         }
-        match settled.state {
-            _ if again.is_some() => {}
-            ListingState::Removed => return Err(DeskError::NotPublished),
-            _ if settled.in_force == NO_DIGEST => return Err(DeskError::Withdrawn),
-            _ => {}
-        }
-        let kept = settled.evidence.as_ref().ok_or(DeskError::EscrowErased)?;
-        let (last_sequence, in_force) = match again {
-            Some(last) => (last.sequence.saturating_sub(1), statement.previous_digest),
-            None => (settled.sequence(), settled.in_force),
-        };
-        self.core.is_author(self.proof, &kept.presentation, last_sequence, &in_force)?;
-        if let Some(last) = again {
-            return Ok(self.receipt(Some(last.boundary)));
-        }
-        let before =
-            settled.last.map_or(settled.published_at, |last| last.boundary.max(settled.published_at));
-        let boundary = self.boundary(before);
-        if let Some(replaced) = &settled.waiting {
+    }
+
+    fn on_published(
+        &self,
+        spent: SpentRow,
+        waiting: Option<WaitingRow>,
+        replacement: WaitingChange,
+        change: &mut Change,
+    ) -> ActionReceipt {
+        let boundary = self.boundary(spent.changed_at.max(spent.published_at));
+        // What waited is overtaken: logged with this one, but without effect.
+        let overtaken = waiting.map_or_else(Vec::new, |replaced| {
             change.delete(&self.due(replaced.boundary));
-        }
+            replaced.actions
+        });
         change.put(&self.due(boundary), &Present);
-        let waiting = match &self.edited {
-            Some(review) => WaitingChange::Edit(review.clone()),
-            None => WaitingChange::Withdraw,
-        };
-        let acted = Settled {
-            in_force: statement.new_digest,
-            last: Some(LastAction {
-                sequence: statement.sequence,
-                proof_hash: self.proof_hash,
-                said,
-                boundary,
-            }),
-            waiting: Some(Waiting { boundary, change: waiting }),
-            ..settled
-        };
-        change.put(&self.key, &ReviewRow::settled(acted));
-        Ok(self.receipt(Some(boundary)))
+        change.put(&self.keys.0, &spent.after(self.action, boundary));
+        self.wait(boundary, overtaken, replacement, change);
+        self.receipt(boundary)
+    }
+
+    fn wait(
+        &self,
+        boundary: Timestamp,
+        mut actions: Vec<AuthorAction>,
+        replacement: WaitingChange,
+        change: &mut Change,
+    ) {
+        actions.push(self.action.clone());
+        change.put(&self.keys.1, &WaitingRow { boundary, actions, change: replacement });
     }
 
     /// One of the next three boundaries, but none before `before`: the one that a replaced action waited
@@ -196,19 +180,11 @@ impl<S: Store> Action<'_, S> {
     }
 
     fn due(&self, time: Timestamp) -> Key<Present> {
-        let task = Task::Apply(self.proof.statement().review_id);
+        let task = Task::Apply(self.action.statement().review_id);
         Due { time, task, scope: self.scope.clone() }.key()
     }
 
-    fn receipt(&self, takes_effect_at: Option<Timestamp>) -> ActionReceipt {
-        let said = self.proof.statement();
-        ActionReceipt { review_id: said.review_id, sequence: said.sequence, takes_effect_at }
-    }
-
-    /// SHA-256 of what the proof says of this review.
-    fn said(&self) -> Digest {
-        let said = self.proof.statement();
-        let hash = Sha256::new_with_prefix([said.action as u8]).chain_update(said.sequence.to_le_bytes());
-        hash.chain_update(said.previous_digest).chain_update(said.new_digest).finalize().into()
+    fn receipt(&self, boundary: Timestamp) -> ActionReceipt {
+        ActionReceipt::sign(&self.core.platform, self.action, boundary)
     }
 }

@@ -2,14 +2,15 @@
 //! erasure of escrows.
 
 use super::reading::Rating;
-use super::rows::{self, Due, ListedRow, RatingRow, Task};
-use super::spent::{LastAction, ListingState, ReviewRow, Settled, Waiting, WaitingChange};
+use super::rows::{self, CohortRow, Due, ListedRow, PRUNED, RatingRow, Task};
+use super::spent::{EvidenceRow, SpentRow, State, WaitingChange, WaitingRow};
 use super::{Core, DeskError};
-use unjoin_core::entry::{EditedEntry, Ledger, WithdrawnEntry};
-use unjoin_core::token::ReviewId;
+use std::collections::BTreeSet;
+use unjoin_core::entry::{ActionEntry, Ledger};
+use unjoin_core::token::Scope;
 use unjoin_core::wire::Message;
 use unjoin_log::outbox;
-use unjoin_store::{Change, Decision, Key, Record, Store, StoreError, decide, decide_all};
+use unjoin_store::{Change, Key, Present, Record, Store, StoreError, decide};
 
 /// What was applied.
 #[derive(Clone, Copy, Default)]
@@ -18,38 +19,49 @@ pub(super) struct Applied {
     pub(super) withdrawals: usize,
 }
 
+/// The keys of what is due with one review.
+type Keys = (Key<Present>, Key<SpentRow>, Key<ListedRow>, Key<WaitingRow>);
+
 impl<S: Store> Core<S> {
     /// Applies what waited for one boundary at one merchant, in one commit.
     pub(super) fn apply(&self, due: &[&Due]) -> Result<Applied, DeskError> {
         let Some(first) = due.first() else { return Ok(Applied::default()) };
         let (merchant, boundary) = (first.scope.merchant(), first.time);
-        let of_each = |due: &&Due| match due.task {
-            Task::Apply(id) => {
-                Some((id, (due.key(), rows::review(&due.scope, &id), rows::listed(merchant, &id))))
-            }
-            _ => None,
+        let of_each = |due: &&Due| -> Option<Keys> {
+            let Task::Apply(id) = due.task else { return None };
+            let scope = &due.scope;
+            Some((due.key(), rows::spent(scope, &id), rows::listed(merchant, &id), rows::waiting(scope, &id)))
         };
-        let (ids, keys): (Vec<ReviewId>, Vec<_>) = due.iter().filter_map(of_each).unzip();
-        let rating_key = rows::rating(merchant);
-        decide(&*self.store, (rating_key.clone(), keys.clone()), |(rating, rows), change| {
+        let keys: Vec<Keys> = due.iter().filter_map(of_each).collect();
+        let scopes: BTreeSet<&Scope> = due.iter().map(|due| &due.scope).collect();
+        let (cohort_keys, rating_key): (Vec<_>, _) =
+            (scopes.iter().map(|scope| rows::cohort(scope)).collect(), rows::rating(merchant));
+        let reads = (rating_key.clone(), keys.clone(), cohort_keys);
+        decide(&*self.store, reads, |(rating, rows, cohorts), change| {
             let mut applied = Applied::default();
             let RatingRow(mut rating) = rating.unwrap_or_default();
             let mut changed = false;
-            for ((id, (due, review_key, listed_key)), rows) in ids.iter().zip(&keys).zip(rows) {
+            for ((due, keys), rows) in due.iter().zip(&keys).zip(rows) {
                 // An absent row of the schedule: another tick has done it.
-                let (Some(_), Some(review), listed) = rows else { continue };
-                change.delete(due);
-                let ReviewRow::Settled(mut settled) = review else {
-                    return Err(StoreError::Corrupt(ReviewRow::NAME));
-                };
-                let Some(waiting) = settled.waiting.take_if(|waiting| waiting.boundary == boundary) else {
-                    continue;
-                };
-                let (rating, applied) = (&mut rating, &mut applied);
-                let effect = Effect { id, settled: &mut settled, rating, applied };
-                effect.take(waiting, listed_key, listed, change)?;
-                change.put(review_key, &ReviewRow::Settled(settled));
+                let (Some(Present), Some(spent), listed, waiting) = rows else { continue };
+                change.delete(&keys.0);
+                let Some(waiting) = waiting.filter(|waiting| waiting.boundary == boundary) else { continue };
+                change.delete(&keys.3);
                 changed = true;
+                let effect = Effect { rating: &mut rating, applied: &mut applied, change: &mut *change };
+                let is_listed = effect.take(waiting, &keys.2, listed)?;
+                if is_listed {
+                    continue;
+                }
+                if spent.state == State::Published {
+                    change.put(&keys.1, &SpentRow { state: State::Withdrawn, ..spent });
+                }
+                let mut cohorts = scopes.iter().zip(&cohorts).filter(|(scope, _)| **scope == &due.scope);
+                if let Some((_, Some(CohortRow { sealed: PRUNED, .. }))) = cohorts.next() {
+                    // Its cohort was pruned before: this row must go as well, when retries are over.
+                    let time = boundary.saturating_add(self.config.retry_window);
+                    change.put(&Due { time, task: Task::Prune, scope: due.scope.clone() }.key(), &Present);
+                }
             }
             if changed {
                 change.put(&rating_key, &RatingRow(rating));
@@ -57,29 +69,22 @@ impl<S: Store> Core<S> {
             }
             Ok(applied)
         })
-        .map_err(DeskError::from)
     }
 
     /// Erases the escrows of a cohort; `false` while something of it is still held, because
-    /// its publication failed. Each row is a decision of its own: a crash leaves the task due
-    /// and the rest of the rows as they were.
+    /// its publication failed. A crash leaves the task due and the rest of the rows as they were.
     pub(super) fn erase(&self, due: &Due) -> Result<bool, DeskError> {
-        let mut pages = rows::reviews_of(&*self.store, &due.scope);
-        let mut all_settled = true;
+        let mut pages = rows::evidence_of(&*self.store, &due.scope);
         while let Some(page) = pages.next()? {
-            let mut erasures = Vec::new();
-            for found in page {
-                match found.row()? {
-                    ReviewRow::Held(_) => all_settled = false,
-                    ReviewRow::Settled(settled) if settled.evidence.is_some() => {
-                        erasures.push(Ok(erase_escrow(found.key)));
-                    }
-                    _ => {}
-                }
-            }
-            decide_all(&*self.store, erasures).into_iter().collect::<Result<(), StoreError>>()?;
+            let keys: Vec<Key<EvidenceRow>> = page.into_iter().map(|found| found.key).collect();
+            decide(&*self.store, keys.clone(), |rows, change| {
+                let there = keys.iter().zip(&rows).filter(|(_, row)| row.is_some());
+                there.for_each(|(key, _)| change.delete(key));
+                Ok::<_, StoreError>(())
+            })?;
         }
-        Ok(all_settled && self.end_erasure(due)?)
+        let none_is_held = rows::held_of(&*self.store, &due.scope).next()?.is_none_or(|page| page.is_empty());
+        Ok(none_is_held && self.end_erasure(due)?)
     }
 
     /// The mark makes the tick rewrite the store, so that the file lets go of what was erased.
@@ -95,61 +100,43 @@ impl<S: Store> Core<S> {
     }
 }
 
-fn erase_escrow(key: Key<ReviewRow>) -> Decision<'static, (), StoreError> {
-    Decision::new(key.clone(), move |row, change| {
-        match row {
-            Some(ReviewRow::Settled(settled)) if settled.evidence.is_some() => {
-                change.put(&key, &ReviewRow::settled(Settled { evidence: None, ..*settled }));
-            }
-            _ => {}
-        }
-        Ok(())
-    })
-}
-
 /// One change that takes effect, and all that it touches.
 struct Effect<'a> {
-    id: &'a ReviewId,
-    settled: &'a mut Settled,
     rating: &'a mut Rating,
     applied: &'a mut Applied,
+    change: &'a mut Change,
 }
 
 impl Effect<'_> {
+    /// The answer is whether the review is in the listing afterwards.
     fn take(
         self,
-        Waiting { boundary, change: waiting }: Waiting,
+        WaitingRow { boundary, actions, change: waiting }: WaitingRow,
         listed_key: &Key<ListedRow>,
         listed: Option<ListedRow>,
-        change: &mut Change,
-    ) -> Result<(), StoreError> {
-        let review = match waiting {
-            WaitingChange::Uncount(stars) => return self.rating.uncount(stars),
+    ) -> Result<bool, StoreError> {
+        for action in actions {
+            outbox::put(self.change, Ledger::Reviews, ActionEntry { action, boundary }.to_bytes());
+        }
+        let replacement = match waiting {
+            WaitingChange::Uncount(stars) => return self.rating.uncount(stars).map(|()| false),
             WaitingChange::Withdraw => None,
             WaitingChange::Edit(review) => Some(review),
         };
         let listed = listed.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
-        let LastAction { sequence, proof_hash, .. } =
-            self.settled.last.ok_or(StoreError::Corrupt(ReviewRow::NAME))?;
-        let review_id = *self.id;
         self.rating.uncount(listed.review.stars())?;
-        let entry = match review {
+        match replacement {
             None => {
                 self.applied.withdrawals += 1;
-                self.settled.state = ListingState::Withdrawn;
-                change.delete(listed_key);
-                WithdrawnEntry { review_id, sequence, proof_hash, boundary }.to_bytes()
+                self.change.delete(listed_key);
+                Ok(false)
             }
             Some(review) => {
                 self.applied.edits += 1;
                 self.rating.count(review.stars())?;
-                let review_digest = review.digest();
-                self.settled.listed = review_digest;
-                change.put(listed_key, &ListedRow { edited: true, review, ..listed });
-                EditedEntry { review_id, sequence, review_digest, proof_hash, boundary }.to_bytes()
+                self.change.put(listed_key, &ListedRow { edited: true, review, ..listed });
+                Ok(true)
             }
-        };
-        outbox::put(change, Ledger::Reviews, entry);
-        Ok(())
+        }
     }
 }

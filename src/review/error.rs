@@ -1,5 +1,5 @@
 use unjoin_core::describe_errors;
-use unjoin_core::entry::RemovedEntry;
+use unjoin_core::wire::DecodeError;
 use unjoin_store::StoreError;
 use unjoin_store::queue::QueueError;
 
@@ -14,25 +14,27 @@ pub enum DeskError {
     WrongEscrow,
     /// The cohort's window has ended.
     WindowOver,
-    /// The cohort has no manifest, and its key is retired: none will come.
-    RetiredKey,
-    /// A proof does not hold; which one is not said.
+    /// The cohort has no manifest yet, and may never have one.
+    NoManifest,
+    /// A proof or a signature does not hold, or there is no such review; which, is not said.
     Refused,
     /// The token was spent with another review.
     Spent,
+    /// The author's action does not continue the last accepted one.
+    OutOfSequence,
+    /// The review has as many actions as it may have.
+    TooManyActions,
     /// The desk holds no such review.
     UnknownReview,
     /// The review is not published yet.
     Held,
     /// The review was withdrawn; its token stays spent.
     Withdrawn,
-    /// The review's escrow was erased, and with it the means to recognise its author.
-    EscrowErased,
-    /// An edit came without its new review, with one of another digest, or something else
-    /// came with a review.
+    /// An edit came without its new review or with one of another digest, a withdrawal came with
+    /// a review, or a removal names other words than those in the listing.
     DigestMismatch,
-    /// A claim was given as an action.
-    ClaimIsNoAction,
+    /// What came to the door is no question.
+    Malformed(DecodeError),
     /// The manifest's signature does not hold, or its boundaries are out of order.
     ManifestRefused,
     /// The scope has another manifest already.
@@ -41,8 +43,8 @@ pub enum DeskError {
     OffGrid,
     /// The review is not in the listing: still held, or removed.
     NotPublished,
-    /// Who removes a review, or on what grounds, is empty or over-long.
-    RemovalText,
+    /// A removal is not signed by a key of the staff's that was admitted.
+    UnknownStaff,
     /// The operating system refused a thread.
     Threads(std::io::Error),
     /// The queue did not answer.
@@ -58,20 +60,21 @@ describe_errors!(DeskError {
         "the escrow is not for the key that belongs to this issuing key: update the pinned keys";
     Self::WindowOver => "desk.window_over", Device, false,
         "the time to review in this cohort is over";
-    Self::RetiredKey => "desk.retired_key", Device, false,
-        "the issuing key is retired and the cohort has not closed: nothing would be published";
+    Self::NoManifest => "desk.no_manifest", Device, true,
+        "the cohort has no manifest yet: ask again once it is there";
     Self::Refused => "desk.refused", Device, false, "the message does not verify in this context";
     Self::Spent => "desk.spent", Device, false, "this token has signed another review";
+    Self::OutOfSequence => "desk.out_of_sequence", Device, false,
+        "the action does not continue the last accepted one: ask where the review stands";
+    Self::TooManyActions => "desk.too_many_actions", Device, false,
+        "the review was changed as often as it may be: it can still be withdrawn";
     Self::UnknownReview => "desk.unknown_review", Device, false, "there is no such review";
     Self::Held => "desk.held", Device, false,
         "the review is not published yet: until then it can only be withdrawn";
     Self::Withdrawn => "desk.withdrawn", Device, false, "the review was withdrawn and its token is spent";
-    Self::EscrowErased => "desk.escrow_erased", Device, false,
-        "the review can no longer be changed: what recognises its author has been erased";
     Self::DigestMismatch => "desk.digest_mismatch", Device, false,
-        "an edit, and nothing else, comes with the new review that its proof names";
-    Self::ClaimIsNoAction => "desk.claim_is_no_action", Host, false,
-        "a claim changes nothing: verify it with its audience and challenge instead";
+        "an edit comes with the review that it names, a withdrawal with none, a removal names what is listed";
+    Self::Malformed(error) => "desk.malformed", Device, false, "{error}";
     Self::ManifestRefused => "desk.manifest_refused", Host, false,
         "the manifest is not one that the platform's key has signed";
     Self::ManifestConflict => "desk.manifest_conflict", Operator, false,
@@ -79,8 +82,8 @@ describe_errors!(DeskError {
     Self::OffGrid => "desk.off_grid", Operator, false,
         "the manifest's dates are not boundaries of this desk: set up issuer and desk with one grid";
     Self::NotPublished => "desk.not_published", Host, false, "the review is not in the listing";
-    Self::RemovalText => "desk.removal_text", Host, false,
-        "say who removes in 1 to {} bytes and why in 1 to {}", RemovedEntry::MAX_WHO, RemovedEntry::MAX_GROUNDS;
+    Self::UnknownStaff => "desk.unknown_staff", Host, false,
+        "the removal is not signed for this ledger by a key of the staff's: have the platform's key admit it";
     Self::Threads(source) => "desk.threads", Operator, true, "the desk's threads did not start ({source})";
     Self::Queue(source @ QueueError::Stopped) => "desk.stopped", Host, false, "{source}";
     Self::Queue(source) => "desk.queue", Operator, true, "{source}";

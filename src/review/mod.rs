@@ -13,14 +13,15 @@
 //!    `window_end`.
 //! 3. [`act`](ReviewDesk::act): the author withdraws or edits. A held review is withdrawn at
 //!    once; everything visible waits for one of the next three boundaries, at random.
-//! 4. [`remove`](ReviewDesk::remove): the platform takes a review out of the listing, and the
-//!    ledger says who did, and why.
+//! 4. [`remove`](ReviewDesk::remove): the platform's staff takes a review out of the listing, and
+//!    the ledger says who did, and why, under their signature.
 //! 5. [`evidence`](ReviewDesk::evidence): what trustees need to open a review, until the
 //!    opening window ends and the escrows are erased.
 //!
 //! **What is stored.** A token's serial stays spent, whatever becomes of its review, until it
 //! could not be presented any more: then its row is pruned, and the row of its cohort, which
 //! stays for ever, refuses it by its window.
+//! While a review is listed, its author can change it, whether or not the escrow was erased.
 //! Withdrawing a held review deletes its content and its escrow in the same commit. The escrow
 //! of a published review outlives its withdrawal and its removal, so that an author cannot
 //! escape the trustees by selling the withdrawal. The bytes that a deletion leaves in the
@@ -57,6 +58,7 @@ mod admission;
 mod author;
 mod boundary;
 mod config;
+mod door;
 mod error;
 mod pruning;
 mod publication;
@@ -69,7 +71,6 @@ mod submission;
 #[cfg(test)]
 mod tests;
 
-pub use author::ActionReceipt;
 pub use config::DeskConfig;
 pub use error::DeskError;
 pub use publication::{Batch, DeskReport};
@@ -80,8 +81,10 @@ use self::submission::{Job, Verifier};
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use unjoin_core::entry::{RemovedEntry, StaffKeyEntry};
 use unjoin_core::token::{
-    AuthorProof, KeyRing, PlatformKey, Receipt, Review, ReviewId, Scope, SignedManifest,
+    ActionReceipt, AuthorAction, DoorAnswer, KeyRing, PlatformKey, Receipt, ReviewId, ReviewState, Scope,
+    SignedManifest, StateQuestion,
 };
 use unjoin_core::{Environment, Grid, Name};
 use unjoin_store::Store;
@@ -157,16 +160,15 @@ impl<S: Store> ReviewDesk<S> {
         self.core.admit(manifests)
     }
 
-    /// Takes in a review. The answer is a receipt once the review is durably held; the
+    /// Takes in a review under its cohort's manifest. The answer is a receipt once the review is durably held; the
     /// identical review again gets the same receipt, also after a restart or a lost answer.
     ///
     /// "Identical" is the same review digest. The first presentation that was accepted is
-    /// kept, later ones only verified. Before the cohort's manifest has come (an *early*
-    /// submission) the receipt has no boundary; from publication on it names the one at
-    /// which the review was published.
+    /// kept, and named in the receipt; later ones are only verified. Until its boundary a review
+    /// that was withdrawn is answered like one that is held.
     ///
     /// The answer's errors: [`DeskError::UnknownKey`], [`DeskError::WrongEscrow`],
-    /// [`DeskError::WindowOver`], [`DeskError::RetiredKey`] (without a manifest),
+    /// [`DeskError::NoManifest`], [`DeskError::WindowOver`],
     /// [`DeskError::Spent`] when the token has signed another review, [`DeskError::Withdrawn`],
     /// [`DeskError::Refused`] when the presentation does not verify, [`DeskError::Store`], and
     /// [`DeskError::Queue`] when the queue is full or stopped.
@@ -196,66 +198,73 @@ impl<S: Store> ReviewDesk<S> {
         self.core.tick()
     }
 
-    /// The author withdraws or edits a review. The identical proof again gets the same answer.
+    /// The author withdraws or edits a review. The identical action again gets the same receipt.
     ///
-    /// The proof's sequence is the last accepted one plus 1, and its previous digest the last
+    /// The action's sequence is the last accepted one plus 1, and its previous digest the last
     /// accepted one: an accepted edit counts while it waits for its boundary. A held review
     /// can only be withdrawn, at once. A published one changes at a random one of the next
-    /// three boundaries; a later accepted action replaces one that still waits, and never
-    /// takes effect before the boundary that the replaced one had. After an accepted
-    /// withdrawal nothing is accepted, nor after the escrow was erased.
+    /// three boundaries, as long as it is listed; a later accepted action replaces one that still
+    /// waits, and never takes effect before the boundary that the replaced one had. Every accepted
+    /// action is logged. After an accepted withdrawal nothing is accepted. A review has at most 16
+    /// actions; the last of them can only be a withdrawal.
     ///
-    /// `edited` is the new review, whose digest is the proof's new digest; only an edit has
-    /// one. Each call verifies one proof: bounding the callers is the host's part.
+    /// `edited` is the bytes of the new [`Review`](unjoin_core::token::Review), whose digest is the
+    /// action's new digest; empty for a withdrawal. Each call verifies one signature: bounding the
+    /// callers is the host's part.
     ///
     /// # Errors
-    /// [`DeskError::ClaimIsNoAction`], [`DeskError::DigestMismatch`],
-    /// [`DeskError::UnknownReview`], [`DeskError::Held`], [`DeskError::Withdrawn`],
-    /// [`DeskError::NotPublished`] when it was removed, [`DeskError::EscrowErased`],
-    /// [`DeskError::Refused`], [`DeskError::Store`].
+    /// [`DeskError::Refused`] for everybody but the author, whatever the review's state, after one
+    /// read and one verification. The author hears [`DeskError::OutOfSequence`],
+    /// [`DeskError::TooManyActions`], [`DeskError::DigestMismatch`], [`DeskError::Held`],
+    /// [`DeskError::Withdrawn`], or [`DeskError::NotPublished`] when it was removed.
+    /// [`DeskError::Store`].
     pub fn act(
         &self,
         scope: &Scope,
-        proof: &AuthorProof,
-        edited: Option<Review>,
+        action: &AuthorAction,
+        edited: &[u8],
     ) -> Result<ActionReceipt, DeskError> {
-        self.core.act(scope, proof, edited)
+        self.core.act(scope, action, edited)
     }
 
-    /// Checks that the maker of `proof` wrote the review, for the 32 bytes that the audience
-    /// chose. Changes nothing, uses no sequence number up, and is not logged.
+    /// Where a review stands, for a device that was restored from its seed.
     ///
     /// # Errors
-    /// [`DeskError::UnknownReview`], [`DeskError::Withdrawn`], [`DeskError::EscrowErased`],
+    /// [`DeskError::Refused`] for everybody but the author, and on another UTC day than the
+    /// question's; [`DeskError::Store`].
+    pub fn state(&self, scope: &Scope, question: &StateQuestion) -> Result<ReviewState, DeskError> {
+        self.core.state(scope, question)
+    }
+
+    /// Answers one message of the anonymous door, a [`DoorMessage`](unjoin_core::token::DoorMessage):
+    /// always [`DoorAnswer::LENGTH`] bytes, errors included. The body is a [`Receipt`], an
+    /// [`ActionReceipt`] or a [`ReviewState`]; with another status than 200 the error's code. It
+    /// blocks until the answer is durable.
+    pub fn door(&self, message: &[u8]) -> DoorAnswer {
+        door::answer(self, message)
+    }
+
+    /// Admits a key of the platform's staff, or of a court, to sign removals; `entry` goes to the
+    /// reviews ledger with this `origin`, and is signed by the platform's key for it. Again: no
+    /// effect.
+    ///
+    /// # Errors
     /// [`DeskError::Refused`], [`DeskError::Store`].
-    pub fn verify_claim(
-        &self,
-        scope: &Scope,
-        proof: &AuthorProof,
-        audience: &Name,
-        challenge: &[u8; 32],
-    ) -> Result<(), DeskError> {
-        self.core.verify_claim(scope, proof, audience, challenge)
+    pub fn admit_staff(&self, entry: &StaffKeyEntry, origin: &str) -> Result<(), DeskError> {
+        self.core.admit_staff(entry, origin)
     }
 
-    /// Takes a published review out of the listing at once; an entry for the reviews ledger
-    /// says who did, and on what grounds, in the same commit. The rating changes at the next
-    /// boundary. What waited with the review is dropped. Idempotent: the first call's
-    /// grounds stand.
-    ///
-    /// `who` has 1 to 64 bytes, `grounds` 1 to 480.
+    /// Takes a published review out of the listing at once; the signed entry, which says who did,
+    /// and on what grounds, goes to the reviews ledger with this `origin` in the same commit. The
+    /// rating changes at the next boundary. What waited with the review is dropped. Idempotent: the
+    /// first call's grounds stand.
     ///
     /// # Errors
-    /// [`DeskError::RemovalText`], [`DeskError::UnknownReview`], [`DeskError::NotPublished`]
-    /// while it is held, [`DeskError::Withdrawn`], [`DeskError::Store`].
-    pub fn remove(
-        &self,
-        scope: &Scope,
-        review_id: &ReviewId,
-        who: &str,
-        grounds: &str,
-    ) -> Result<(), DeskError> {
-        self.core.remove(scope, review_id, who, grounds)
+    /// [`DeskError::UnknownStaff`], [`DeskError::UnknownReview`], [`DeskError::NotPublished`]
+    /// while it is held, [`DeskError::Withdrawn`], [`DeskError::DigestMismatch`] when other words
+    /// are listed by now, [`DeskError::Store`].
+    pub fn remove(&self, scope: &Scope, removed: &RemovedEntry, origin: &str) -> Result<(), DeskError> {
+        self.core.remove(scope, removed, origin)
     }
 
     /// At most `limit` published reviews of a merchant, in the order of their ids, after

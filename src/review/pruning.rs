@@ -1,22 +1,30 @@
 //! Retention: what remains of a cohort after its retry window.
 //!
-//! The rows of spent tokens go; the cohort's own row stays, some 200 bytes, so that its tokens are
-//! refused by their window for ever. Published reviews stay in the listing.
+//! The rows of spent tokens go whose reviews are not in the listing; the cohort's own row stays,
+//! some 200 bytes, so that its tokens are refused by their window for ever. While a review is
+//! listed its row stays, and its author can act.
 
 use super::rows::{self, CohortRow, Due, PRUNED};
-use super::spent::ReviewRow;
+use super::spent::{EvidenceRow, SpentRow, State, WaitingRow};
 use super::{Core, DeskError};
 use unjoin_store::{Change, Key, Record, Store, StoreError, decide};
+
+/// The keys of a spent token's row, its evidence and what waits.
+type Keys = (Key<SpentRow>, Key<EvidenceRow>, Key<WaitingRow>);
 
 impl<S: Store> Core<S> {
     /// Prunes the spent tokens of a cohort, page by page; `false` while something of it still has
     /// an escrow or a change before it. A crash leaves the task due, and the next tick goes on
     /// with what is left.
     pub(super) fn prune(&self, due: &Due) -> Result<bool, DeskError> {
-        let mut pages = rows::reviews_of(&*self.store, &due.scope);
+        let mut pages = rows::spent_of(&*self.store, &due.scope);
         let mut all_gone = true;
         while let Some(page) = pages.next()? {
-            let keys: Vec<_> = page.into_iter().map(|found| found.key).collect();
+            let mut keys: Vec<Keys> = Vec::new();
+            for found in page {
+                let id = rows::id_of(&found.key)?;
+                keys.push((found.key, rows::evidence(&due.scope, &id), rows::waiting(&due.scope, &id)));
+            }
             all_gone &= decide(&*self.store, keys.clone(), |rows, change| {
                 Ok::<_, StoreError>(delete_what_is_over(&keys, &rows, change))
             })?;
@@ -40,27 +48,23 @@ impl<S: Store> Core<S> {
     }
 }
 
-/// Deletes those rows that are over; the answer is whether all were. Those that are kept are no
-/// preconditions: a later tick looks at them again.
-fn delete_what_is_over(keys: &[Key<ReviewRow>], rows: &[Option<ReviewRow>], change: &mut Change) -> bool {
+/// The rows of [`Keys`].
+type Rows = (Option<SpentRow>, Option<EvidenceRow>, Option<WaitingRow>);
+
+/// Deletes those rows that are over; the answer is whether nothing is left to be deleted later. Rows
+/// that are kept are no preconditions: a later tick looks at them again. Nor are the other two of
+/// one that is deleted: nothing can be added to a review that is over.
+fn delete_what_is_over(keys: &[Keys], rows: &[Rows], change: &mut Change) -> bool {
     let mut all = true;
-    for (key, row) in keys.iter().zip(rows) {
-        let Some(row) = row else { continue };
-        if is_over(row) {
-            change.guarded_by(key);
-            change.delete(key);
-        } else {
-            all = false;
+    for ((key, ..), (spent, evidence, waiting)) in keys.iter().zip(rows) {
+        match spent.as_ref().map(|spent| spent.state) {
+            None | Some(State::Published) => {}
+            Some(State::Withdrawn | State::Removed) if evidence.is_none() && waiting.is_none() => {
+                change.guarded_by(key);
+                change.delete(key);
+            }
+            Some(_) => all = false,
         }
     }
     all
-}
-
-/// Whether nothing can follow from a spent token's row any more.
-fn is_over(row: &ReviewRow) -> bool {
-    match row {
-        ReviewRow::Held(_) => false,
-        ReviewRow::TakenBack(taken) => taken.publish_by.is_some(),
-        ReviewRow::Settled(settled) => settled.evidence.is_none() && settled.waiting.is_none(),
-    }
 }

@@ -5,16 +5,16 @@
 
 use super::reading::{AcceptedReview, PublishedReview};
 use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, RatingRow, RewrittenRow, Task};
-use super::spent::{Evidence, Held, ReviewRow, Settled, TakenBack, read_message};
+use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingRow, read_message};
 use super::{Core, DeskError};
 use std::sync::Arc;
 use unjoin_core::Timestamp;
-use unjoin_core::entry::{Ledger, WithdrawnEntry};
+use unjoin_core::entry::{HeldWithdrawalEntry, Ledger};
 use unjoin_core::secret::below;
-use unjoin_core::token::{Accepted, CohortManifest, KeyPair, Presentation, ReviewId, Scope};
+use unjoin_core::token::{Accepted, CohortManifest, Digest, KeyPair, Presentation, ReviewId, Scope};
 use unjoin_core::wire::Message;
 use unjoin_log::outbox;
-use unjoin_store::{Bucket, Change, Decision, Key, Present, Record, Store, StoreError, decide_all, read};
+use unjoin_store::{Bucket, Change, Decision, Present, Record, Store, StoreError, decide_all, read};
 
 /// The schedule is worked off in parts of about this many rows.
 const DUE_AT_ONCE: usize = 1024;
@@ -154,20 +154,16 @@ impl<S: Store> Core<S> {
         Ok(())
     }
 
-    /// Finds what a cohort holds for a boundary that is sealed. A held review that came before
-    /// the manifest belongs to the first.
+    /// Finds what a cohort holds for a boundary that is sealed.
     fn gather<'a>(&'a self, due: &'a Due, manifest: CohortManifest) -> Result<Publication<'a, S>, DeskError> {
         let pair = Arc::clone(self.ring().find(due.scope.key_id()).ok_or(DeskError::UnknownKey)?);
         let mut ids = Vec::new();
-        let mut pages = rows::reviews_of(&*self.store, &due.scope);
+        let mut pages = rows::spent_of(&*self.store, &due.scope);
         while let Some(page) = pages.next()? {
             for found in page {
-                let publish_by = match found.row()? {
-                    ReviewRow::Held(held) => held.publish_by,
-                    ReviewRow::TakenBack(taken) => taken.publish_by,
-                    ReviewRow::Settled(_) => continue,
-                };
-                if publish_by.unwrap_or(manifest.first_publication) == due.time {
+                let spent = found.row()?;
+                let is_held = matches!(spent.state, State::Held | State::TakenBack);
+                if is_held && spent.published_at == due.time {
                     ids.push(rows::id_of(&found.key)?);
                 }
             }
@@ -263,7 +259,8 @@ impl<'a, S: Store> Publication<'a, S> {
     fn into_decision(self) -> Decision<'a, Option<Batch>, DeskError> {
         let (due, scope) = (self.due.key(), &self.due.scope);
         let rating_key = rows::rating(scope.merchant());
-        let keys: Vec<_> = self.ids.iter().map(|id| rows::review(scope, id)).collect();
+        let of_each = |id| (rows::spent(scope, id), rows::held(scope, id), rows::waiting(scope, id));
+        let keys: Vec<_> = self.ids.iter().map(of_each).collect();
         Decision::new((due.clone(), rating_key.clone(), keys.clone()), move |rows, change| {
             let (Some(Present), rating, reviews) = rows else {
                 // Another tick has done it.
@@ -272,14 +269,20 @@ impl<'a, S: Store> Publication<'a, S> {
             change.delete(&due);
             let RatingRow(mut rating) = rating.unwrap_or_default();
             let mut published = Vec::new();
-            for ((id, key), row) in self.ids.iter().zip(&keys).zip(reviews) {
-                match row {
-                    Some(ReviewRow::Held(held)) => {
+            for ((id, keys), rows) in self.ids.iter().zip(&keys).zip(reviews) {
+                match rows {
+                    (Some(spent), Some(held), None) if spent.state == State::Held => {
                         rating.count(held.review.stars())?;
-                        published.push(self.publish(*id, key, held, change)?);
+                        change.put(&keys.0, &SpentRow { state: State::Published, ..spent });
+                        change.delete(&keys.1);
+                        published.push(self.publish(*id, spent.submitted, held, change)?);
                     }
-                    Some(ReviewRow::TakenBack(taken)) => self.log_taken_back(id, key, taken, change),
-                    _ => return Err(StoreError::Corrupt(ReviewRow::NAME).into()),
+                    (Some(spent), None, Some(waiting)) if spent.state == State::TakenBack => {
+                        self.log_taken_back(&spent, waiting, change);
+                        change.put(&keys.0, &SpentRow { state: State::Withdrawn, ..spent });
+                        change.delete(&keys.2);
+                    }
+                    _ => return Err(StoreError::Corrupt(SpentRow::NAME).into()),
                 }
             }
             if !published.is_empty() {
@@ -299,34 +302,36 @@ impl<'a, S: Store> Publication<'a, S> {
         })
     }
 
-    /// Nothing in the row of a review that is published now tells whether it came before the
-    /// manifest.
     fn publish(
         &self,
         id: ReviewId,
-        key: &Key<ReviewRow>,
-        held: Held,
+        review_digest: Digest,
+        held: HeldRow,
         change: &mut Change,
     ) -> Result<PublishedReview, DeskError> {
         let (scope, published_at) = (&self.due.scope, self.due.time);
         let presentation: Presentation = read_message(&held.presentation)?;
         let accepted =
-            Accepted::prove(&self.pair.issuer_key, &presentation, &held.digest, &mut *self.core.rng());
-        let evidence = Evidence { presentation: held.presentation, accepted: accepted.to_bytes() };
-        let kept = AcceptedReview { presentation, accepted, review_digest: held.digest, published_at };
+            Accepted::prove(&self.pair.issuer_key, &presentation, &review_digest, &mut *self.core.rng());
+        let evidence = EvidenceRow { presentation: held.presentation, accepted: accepted.to_bytes() };
+        let kept = AcceptedReview { presentation, accepted, review_digest, published_at };
         let listed = ListedRow { scope: scope.clone(), published_at, edited: false, review: held.review };
-        change.put(key, &ReviewRow::settled(Settled::published(held.digest, published_at, Some(evidence))));
+        change.put(&rows::evidence(scope, &id), &evidence);
         change.put(&rows::listed(scope.merchant(), &id), &listed);
         outbox::put(change, Ledger::Reviews, kept.entry().to_bytes());
         Ok(listed.into_published(id))
     }
 
-    fn log_taken_back(&self, id: &ReviewId, key: &Key<ReviewRow>, taken: TakenBack, change: &mut Change) {
-        let TakenBack { proof_hash, .. } = taken;
-        let boundary = self.due.time;
-        let entry = WithdrawnEntry { review_id: *id, sequence: 1, proof_hash, boundary };
-        outbox::put(change, Ledger::Reviews, entry.to_bytes());
-        change.put(key, &ReviewRow::TakenBack(TakenBack { publish_by: Some(boundary), proof_hash }));
+    fn log_taken_back(&self, spent: &SpentRow, waiting: WaitingRow, change: &mut Change) {
+        for action in waiting.actions {
+            let entry = HeldWithdrawalEntry {
+                action,
+                author_key: spent.author_key,
+                presentation_hash: spent.presentation_hash,
+                boundary: self.due.time,
+            };
+            outbox::put(change, Ledger::Reviews, entry.to_bytes());
+        }
     }
 
     /// Fisher and Yates.

@@ -1,7 +1,7 @@
 //! What everybody may read, and what trustees get.
 
 use super::rows::{self, ListedRow, RatingRow};
-use super::spent::{ReviewRow, read_message};
+use super::spent::read_message;
 use super::{Core, DeskError};
 use unjoin_core::entry::PublishedEntry;
 use unjoin_core::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
@@ -75,10 +75,12 @@ impl AcceptedReview {
     /// The entry that its publication left in the reviews ledger.
     pub fn entry(&self) -> PublishedEntry {
         PublishedEntry {
+            scope: self.presentation.scope().clone(),
+            boundary: self.published_at,
             review_id: self.presentation.review_id(),
             review_digest: self.review_digest,
             presentation_hash: self.presentation.hash(),
-            boundary: self.published_at,
+            author_key: *self.presentation.author_key(),
         }
     }
 }
@@ -105,15 +107,13 @@ impl<S: Store> Core<S> {
         scope: &Scope,
         review_id: &ReviewId,
     ) -> Result<Option<AcceptedReview>, DeskError> {
-        let Some(ReviewRow::Settled(settled)) = read(&*self.store, &rows::review(scope, review_id))? else {
-            return Ok(None);
-        };
-        let Some(evidence) = settled.evidence else { return Ok(None) };
+        let keys = (rows::spent(scope, review_id), rows::evidence(scope, review_id));
+        let (Some(spent), Some(evidence)) = read(&*self.store, &keys)? else { return Ok(None) };
         Ok(Some(AcceptedReview {
             presentation: read_message(&evidence.presentation)?,
             accepted: read_message(&evidence.accepted)?,
-            review_digest: settled.submitted,
-            published_at: settled.published_at,
+            review_digest: spent.submitted,
+            published_at: spent.published_at,
         }))
     }
 }

@@ -1,62 +1,60 @@
 //! The platform's own removals: seen by everybody, with who and why.
 
 use super::rows::{self, Due, ListedRow, Task};
-use super::spent::{ListingState, ReviewRow, Settled, Waiting, WaitingChange};
+use super::spent::{SpentRow, State, WaitingChange, WaitingRow};
 use super::{Core, DeskError};
-use unjoin_core::entry::{Ledger, RemovedEntry};
-use unjoin_core::token::{ReviewId, Scope};
+use unjoin_core::entry::{Ledger, RemovedEntry, StaffKeyEntry};
+use unjoin_core::token::Scope;
 use unjoin_core::wire::Message;
 use unjoin_log::outbox;
-use unjoin_store::{Present, Record, Store, StoreError, decide};
+use unjoin_store::{Present, Record, Store, StoreError, decide, read};
 
 impl<S: Store> Core<S> {
-    pub(super) fn remove(
-        &self,
-        scope: &Scope,
-        id: &ReviewId,
-        who: &str,
-        grounds: &str,
-    ) -> Result<(), DeskError> {
-        let fits = |text: &str, most| (1..=most).contains(&text.len());
-        if !fits(who, RemovedEntry::MAX_WHO) || !fits(grounds, RemovedEntry::MAX_GROUNDS) {
-            return Err(DeskError::RemovalText);
+    pub(super) fn admit_staff(&self, entry: &StaffKeyEntry, origin: &str) -> Result<(), DeskError> {
+        entry.verify(&self.platform.public(), origin).map_err(|_| DeskError::Refused)?;
+        let key = rows::staff(entry.staff_key());
+        decide(&*self.store, key.clone(), |known, change| {
+            if known.is_none() {
+                change.put(&key, &Present);
+                outbox::put(change, Ledger::Reviews, entry.to_bytes());
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn remove(&self, scope: &Scope, removed: &RemovedEntry, origin: &str) -> Result<(), DeskError> {
+        // A key that was admitted stays: its row need not be a precondition.
+        let known = read(&*self.store, &rows::staff(removed.claimed_key()))?;
+        if known.is_none() || removed.verify(origin).is_err() {
+            return Err(DeskError::UnknownStaff);
         }
+        let id = removed.review_id();
         let uncounted_at = self.grid.next_after(self.environment.now());
-        let keys = (rows::review(scope, id), rows::listed(scope.merchant(), id));
-        decide(&*self.store, keys.clone(), |(row, listed), change| {
-            let settled = match (row, &listed) {
-                (Some(ReviewRow::Held(_)), _) => return Err(DeskError::NotPublished),
-                (Some(ReviewRow::TakenBack(_)), _) => return Err(DeskError::Withdrawn),
-                (Some(ReviewRow::Settled(settled)), _) => *settled,
-                // Pruned: the listing is all that is left.
-                (None, Some(listed)) if &listed.scope == scope => {
-                    Settled::published(listed.review.digest(), listed.published_at, None)
-                }
-                _ => return Err(DeskError::UnknownReview),
-            };
-            match settled.state {
-                ListingState::Removed => return Ok(()),
-                ListingState::Withdrawn => return Err(DeskError::Withdrawn),
-                ListingState::Published => {}
+        let keys = (rows::spent(scope, id), rows::listed(scope.merchant(), id), rows::waiting(scope, id));
+        decide(&*self.store, keys.clone(), |(spent, listed, waiting), change| {
+            let spent = spent.ok_or(DeskError::UnknownReview)?;
+            match spent.state {
+                // Alike: it is not the staff's to know whether an author has given in.
+                State::Held | State::TakenBack => return Err(DeskError::NotPublished),
+                State::Removed => return Ok(()),
+                State::Withdrawn => return Err(DeskError::Withdrawn),
+                State::Published => {}
             }
             let listed = listed.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
-            let entry = RemovedEntry {
-                review_id: *id,
-                review_digest: settled.listed,
-                who: who.as_bytes().to_vec(),
-                grounds: grounds.to_owned(),
-            };
-            let due = |time| Due { time, task: Task::Apply(*id), scope: scope.clone() }.key();
-            if let Some(replaced) = &settled.waiting {
-                change.delete(&due(replaced.boundary));
+            if &listed.review.digest() != removed.review_digest() {
+                return Err(DeskError::DigestMismatch);
             }
-            let waiting =
-                Waiting { boundary: uncounted_at, change: WaitingChange::Uncount(listed.review.stars()) };
-            let removed = Settled { state: ListingState::Removed, waiting: Some(waiting), ..settled };
-            change.put(&keys.0, &ReviewRow::settled(removed));
+            let due = |time| Due { time, task: Task::Apply(*id), scope: scope.clone() }.key();
+            if let Some(ended) = waiting {
+                change.delete(&due(ended.boundary));
+            }
+            let uncount = WaitingChange::Uncount(listed.review.stars());
+            let waiting = WaitingRow { boundary: uncounted_at, actions: vec![], change: uncount };
+            change.put(&keys.0, &SpentRow { state: State::Removed, ..spent });
             change.delete(&keys.1);
+            change.put(&keys.2, &waiting);
             change.put(&due(uncounted_at), &Present);
-            outbox::put(change, Ledger::Reviews, entry.to_bytes());
+            outbox::put(change, Ledger::Reviews, removed.to_bytes());
             Ok(())
         })
     }

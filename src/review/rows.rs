@@ -1,5 +1,5 @@
 //! What the review service stores: the keys of its rows, its schedule, and what the values say.
-//! The row of a spent token, which is the largest, is in `spent`.
+//! The rows of a spent token are in `spent`.
 //!
 //! Every key begins with the namespace `r` and a letter; everything of a merchant lies in the
 //! merchant's bucket. `scope` and `merchant` stand in their canonical bytes, which are
@@ -8,19 +8,21 @@
 //! ```text
 //! r c scope                         a cohort: its manifest, and which boundaries are sealed
 //! r d time (be64) task scope [id]   what is due at a boundary
+//! r e scope id                      what trustees open of a published review
+//! r h scope id                      a held review
+//! r k key                           a key of the staff's, which may sign removals
 //! r l merchant id                   a published review
 //! r m                               this bucket changed since the store was last rewritten
 //! r p                               (one bucket) the boundary after which it was rewritten
-//! r r scope id                      a token that is spent, and its review's state
+//! r r scope id                      a token that is spent
 //! r s merchant                      a merchant's rating
+//! r w scope id                      what happens to a review at a boundary
 //! ```
 //!
-//! No row holds a time but boundaries, and no order of arrival. The row of a review that
-//! came before its cohort's manifest has, once published, the same bytes as one that came
-//! after.
+//! No row holds a time but boundaries, and no order of arrival.
 
 use super::reading::{PublishedReview, Rating};
-use super::spent::ReviewRow;
+use super::spent::{EvidenceRow, HeldRow, SpentRow, WaitingRow};
 use unjoin_core::token::{CohortManifest, Review, ReviewId, Scope};
 use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
@@ -67,14 +69,48 @@ pub(super) fn cohort(scope: &Scope) -> Key<CohortRow> {
     of_scope(b'c', scope, None)
 }
 
-pub(super) fn review(scope: &Scope, id: &ReviewId) -> Key<ReviewRow> {
+pub(super) fn spent(scope: &Scope, id: &ReviewId) -> Key<SpentRow> {
     of_scope(b'r', scope, Some(id))
 }
 
+pub(super) fn held(scope: &Scope, id: &ReviewId) -> Key<HeldRow> {
+    of_scope(b'h', scope, Some(id))
+}
+
+pub(super) fn evidence(scope: &Scope, id: &ReviewId) -> Key<EvidenceRow> {
+    of_scope(b'e', scope, Some(id))
+}
+
+pub(super) fn waiting(scope: &Scope, id: &ReviewId) -> Key<WaitingRow> {
+    of_scope(b'w', scope, Some(id))
+}
+
 /// All spent tokens of a cohort, in the order of their reviews' ids.
-pub(super) fn reviews_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, ReviewRow> {
-    let prefix: Key<ReviewRow> = of_scope(b'r', scope, None);
-    Pages::new(store, prefix.bucket(), prefix.bytes().to_vec(), CHUNK)
+pub(super) fn spent_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, SpentRow> {
+    pages(store, &of_scope(b'r', scope, None), CHUNK)
+}
+
+/// All evidence of a cohort.
+pub(super) fn evidence_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, EvidenceRow> {
+    pages(store, &of_scope(b'e', scope, None), CHUNK)
+}
+
+/// All held reviews of a cohort.
+pub(super) fn held_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, HeldRow> {
+    pages(store, &of_scope(b'h', scope, None), CHUNK)
+}
+
+fn pages<'a, S: Store, R: Record>(store: &'a S, prefix: &Key<R>, page: usize) -> Pages<'a, S, R> {
+    Pages::new(store, prefix.bucket(), prefix.bytes().to_vec(), page)
+}
+
+/// In one bucket: there are few.
+pub(super) fn staff(staff_key: &[u8; 32]) -> Key<Present> {
+    Key::new(bucket_of_few(), key(b'k', |out| out.raw(staff_key)))
+}
+
+fn bucket_of_few() -> Bucket {
+    Bucket::of(b"")
 }
 
 pub(super) fn listed(merchant: &Name, id: &ReviewId) -> Key<ListedRow> {
@@ -87,8 +123,7 @@ pub(super) fn listing_of<'a, S: Store>(
     merchant: &Name,
     page: usize,
 ) -> Pages<'a, S, ListedRow> {
-    let prefix: Key<ListedRow> = of_merchant(b'l', merchant, None);
-    Pages::new(store, prefix.bucket(), prefix.bytes().to_vec(), page)
+    pages(store, &of_merchant(b'l', merchant, None), page)
 }
 
 pub(super) fn rating(merchant: &Name) -> Key<RatingRow> {
@@ -101,7 +136,7 @@ pub(super) fn mark(bucket: Bucket) -> Key<MarkRow> {
 
 /// One row of the whole store.
 pub(super) fn rewritten() -> Key<RewrittenRow> {
-    Key::new(Bucket::of(b""), key(b'p', |_| ()))
+    Key::new(bucket_of_few(), key(b'p', |_| ()))
 }
 
 /// The review id that a key of a review or a listing ends with.
@@ -195,15 +230,14 @@ impl Due {
 
 // --- cohorts ----------------------------------------------------------------------------
 
-/// Both boundaries are sealed, and the spent tokens' rows gone.
+/// Both boundaries are sealed, and the rows of spent tokens gone that are not in the listing.
 pub(super) const PRUNED: u8 = 3;
 
-/// A closed cohort. It stays when everything else of the cohort is gone: an admitted cohort
-/// must never look like an early one.
+/// A closed cohort. It stays when everything else of the cohort is gone, and refuses its tokens.
 pub(super) struct CohortRow {
     pub(super) manifest: CohortManifest,
     /// How many of the two boundaries are sealed: nothing is accepted for them any more.
-    /// [`PRUNED`] once the rows of its spent tokens are gone, too.
+    /// [`PRUNED`] once they are pruned, too.
     pub(super) sealed: u8,
 }
 

@@ -1,77 +1,178 @@
-//! The row of a spent token, and in it the state of the review that it signed.
+//! The rows of a spent token: what stays of it, which has one size whatever happens, and apart from
+//! it the words, the evidence and what waits.
 
 use super::rows::{decode_review, decode_slice};
 use unjoin_core::Timestamp;
-use unjoin_core::token::{Digest, Review};
+use unjoin_core::token::{
+    AuthorAction, AuthorKey, Digest, PlatformKey, Receipt, ReceiptTerms, Review, ReviewId,
+};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_store::{Record, StoreError};
 
-/// A spent token, and the state of the review it signed.
-pub(super) enum ReviewRow {
-    Held(Held),
-    /// Withdrawn while it was held. The content and the escrow are gone.
-    TakenBack(TakenBack),
-    Settled(Box<Settled>),
-}
+/// The era of a store that was never recovered.
+const FIRST_ERA: u32 = 1;
 
-/// Accepted, and waiting for its cohort's boundary.
-pub(super) struct Held {
-    pub(super) digest: Digest,
-    /// `None`: it came before the manifest.
-    pub(super) publish_by: Option<Timestamp>,
-    pub(super) review: Review,
-    /// The bytes of the presentation, verified when it was accepted.
-    pub(super) presentation: Vec<u8>,
-}
-
-pub(super) struct TakenBack {
-    pub(super) publish_by: Option<Timestamp>,
-    pub(super) proof_hash: Digest,
-}
-
-/// A review that was published.
-pub(super) struct Settled {
-    pub(super) state: ListingState,
+/// A spent token: all that a submission and an author's action are decided by. It has the same
+/// size and is read alike whatever became of the review, so that neither tells an outsider.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct SpentRow {
+    pub(super) state: State,
     /// The digest that was submitted: what the presentation and the receipt are bound to.
     pub(super) submitted: Digest,
-    /// The digest that is, or was last, in the listing.
-    pub(super) listed: Digest,
+    pub(super) presentation_hash: Digest,
+    pub(super) author_key: AuthorKey,
+    /// The boundary at which the review is, was or would have been published.
+    pub(super) published_at: Timestamp,
+    /// The number of the author's last accepted action; 0 before the first.
+    pub(super) sequence: u64,
     /// The digest that the author's next action must continue: an accepted edit counts while
     /// it waits. [`NO_DIGEST`] after an accepted withdrawal.
     pub(super) in_force: Digest,
-    pub(super) published_at: Timestamp,
-    /// The last accepted action of the author.
-    pub(super) last: Option<LastAction>,
-    pub(super) waiting: Option<Waiting>,
-    /// `None` once erased.
-    pub(super) evidence: Option<Evidence>,
+    /// SHA-256 of the last accepted action, enough to recognise its retry; zero before the first.
+    pub(super) last_action: Digest,
+    /// The boundary of the last accepted action; before the first, `published_at`.
+    pub(super) changed_at: Timestamp,
+}
+
+/// What became of the review that a token signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Held = 1,
+    /// Withdrawn while it was held, and its boundary has not come: to outsiders as held.
+    TakenBack = 2,
+    Published = 3,
+    /// Withdrawn, and everybody may know.
+    Withdrawn = 4,
+    Removed = 5,
 }
 
 /// What is in force after a withdrawal.
 pub(super) const NO_DIGEST: Digest = [0; 32];
 
-/// What became of a review after its publication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ListingState {
-    Published = 1,
-    Withdrawn = 2,
-    Removed = 3,
+impl SpentRow {
+    pub(super) fn held(
+        digest: Digest,
+        presentation_hash: Digest,
+        author_key: AuthorKey,
+        published_at: Timestamp,
+    ) -> Self {
+        Self {
+            state: State::Held,
+            submitted: digest,
+            presentation_hash,
+            author_key,
+            published_at,
+            sequence: 0,
+            in_force: digest,
+            last_action: [0; 32],
+            changed_at: published_at,
+        }
+    }
+
+    /// The row after an accepted action, which takes effect at `changed_at`.
+    pub(super) fn after(self, action: &AuthorAction, changed_at: Timestamp) -> Self {
+        let said = action.statement();
+        let (sequence, in_force) = (said.sequence, said.new_digest);
+        Self { sequence, in_force, last_action: action.hash(), changed_at, ..self }
+    }
+
+    /// The receipt of the submission: the same whenever it is asked for.
+    pub(super) fn receipt(&self, review_id: ReviewId, platform: &PlatformKey) -> Receipt {
+        let terms = ReceiptTerms {
+            review_id,
+            review_digest: self.submitted,
+            presentation_hash: self.presentation_hash,
+            author_key: self.author_key,
+            publish_by: self.published_at,
+            era: FIRST_ERA,
+        };
+        Receipt::sign(platform, terms)
+    }
 }
 
-/// The last accepted action: enough to recognise its retry.
-#[derive(Clone, Copy)]
-pub(super) struct LastAction {
-    pub(super) sequence: u64,
-    /// SHA-256 of the proof.
-    pub(super) proof_hash: Digest,
-    /// SHA-256 of what it says.
-    pub(super) said: Digest,
-    pub(super) boundary: Timestamp,
+impl Record for SpentRow {
+    const NAME: &'static str = "spent token";
+
+    fn encode(&self, out: &mut Writer) {
+        out.u8(self.state as u8);
+        out.raw(&self.submitted);
+        out.raw(&self.presentation_hash);
+        out.raw(self.author_key.as_bytes());
+        out.timestamp(self.published_at);
+        out.le64(self.sequence);
+        out.raw(&self.in_force);
+        out.raw(&self.last_action);
+        out.timestamp(self.changed_at);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            state: match from.u8("state")? {
+                1 => State::Held,
+                2 => State::TakenBack,
+                3 => State::Published,
+                4 => State::Withdrawn,
+                5 => State::Removed,
+                _ => return Err(from.refuse(Rule::Value)),
+            },
+            submitted: from.array("submitted digest")?,
+            presentation_hash: from.array("presentation hash")?,
+            author_key: AuthorKey(from.array("author key")?),
+            published_at: from.timestamp("published at")?,
+            sequence: from.le64("sequence")?,
+            in_force: from.array("digest in force")?,
+            last_action: from.array("last action")?,
+            changed_at: from.timestamp("changed at")?,
+        })
+    }
 }
 
-/// What happens to a published review at a boundary to come.
-pub(super) struct Waiting {
+/// The words of a held review, and the presentation that was verified when it was accepted: gone
+/// with its publication or its withdrawal.
+pub(super) struct HeldRow {
+    pub(super) review: Review,
+    /// The message's bytes.
+    pub(super) presentation: Vec<u8>,
+}
+
+impl Record for HeldRow {
+    const NAME: &'static str = "held review";
+
+    fn encode(&self, out: &mut Writer) {
+        out.bytes(&self.review.to_bytes());
+        out.bytes(&self.presentation);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { review: decode_review(from)?, presentation: decode_slice(from)?.to_vec() })
+    }
+}
+
+/// What trustees open, the bytes of both messages: until it is erased.
+pub(super) struct EvidenceRow {
+    pub(super) presentation: Vec<u8>,
+    pub(super) accepted: Vec<u8>,
+}
+
+impl Record for EvidenceRow {
+    const NAME: &'static str = "evidence";
+
+    fn encode(&self, out: &mut Writer) {
+        out.bytes(&self.presentation);
+        out.bytes(&self.accepted);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { presentation: decode_slice(from)?.to_vec(), accepted: decode_slice(from)?.to_vec() })
+    }
+}
+
+/// What happens to a review at a boundary to come.
+pub(super) struct WaitingRow {
     pub(super) boundary: Timestamp,
+    /// The accepted actions that are to be logged then, in the order of their numbers: the last one
+    /// takes effect, those before it were overtaken.
+    pub(super) actions: Vec<AuthorAction>,
     pub(super) change: WaitingChange,
 }
 
@@ -82,145 +183,21 @@ pub(super) enum WaitingChange {
     Uncount(u8),
 }
 
-/// What trustees open: the bytes of the presentation and of its accepted proof.
-pub(super) struct Evidence {
-    pub(super) presentation: Vec<u8>,
-    pub(super) accepted: Vec<u8>,
-}
-
-impl ReviewRow {
-    pub(super) fn settled(settled: Settled) -> Self {
-        Self::Settled(Box::new(settled))
-    }
-}
-
-impl Settled {
-    /// A review in the listing, of which nothing else has happened yet.
-    pub(super) fn published(digest: Digest, published_at: Timestamp, evidence: Option<Evidence>) -> Self {
-        Self {
-            state: ListingState::Published,
-            submitted: digest,
-            listed: digest,
-            in_force: digest,
-            published_at,
-            last: None,
-            waiting: None,
-            evidence,
-        }
-    }
-
-    /// The last accepted sequence number, 0 before the first.
-    pub(super) fn sequence(&self) -> u64 {
-        self.last.map_or(0, |last| last.sequence)
-    }
-}
-
-impl Record for ReviewRow {
-    const NAME: &'static str = "review row";
+impl Record for WaitingRow {
+    const NAME: &'static str = "waiting change";
 
     fn encode(&self, out: &mut Writer) {
-        match self {
-            Self::Held(held) => {
-                out.u8(1);
-                out.raw(&held.digest);
-                encode_boundary(held.publish_by, out);
-                out.bytes(&held.review.to_bytes());
-                out.bytes(&held.presentation);
-            }
-            Self::TakenBack(taken) => {
-                out.u8(2);
-                encode_boundary(taken.publish_by, out);
-                out.raw(&taken.proof_hash);
-            }
-            Self::Settled(settled) => {
-                out.u8(3);
-                settled.encode(out);
-            }
-        }
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(match from.u8("state")? {
-            1 => Self::Held(Held {
-                digest: from.array("digest")?,
-                publish_by: decode_boundary(from)?,
-                review: decode_review(from)?,
-                presentation: decode_slice(from)?.to_vec(),
-            }),
-            2 => Self::TakenBack(TakenBack {
-                publish_by: decode_boundary(from)?,
-                proof_hash: from.array("proof hash")?,
-            }),
-            3 => Self::settled(Settled::decode(from)?),
-            _ => return Err(from.refuse(Rule::Value)),
-        })
-    }
-}
-
-impl Settled {
-    fn encode(&self, out: &mut Writer) {
-        out.u8(self.state as u8);
-        out.raw(&self.submitted);
-        out.raw(&self.listed);
-        out.raw(&self.in_force);
-        out.timestamp(self.published_at);
-        out.u8(self.last.is_some().into());
-        if let Some(last) = &self.last {
-            out.le64(last.sequence);
-            out.raw(&last.proof_hash);
-            out.raw(&last.said);
-            out.timestamp(last.boundary);
-        }
-        out.u8(self.waiting.is_some().into());
-        if let Some(waiting) = &self.waiting {
-            out.timestamp(waiting.boundary);
-            waiting.change.encode(out);
-        }
-        out.u8(self.evidence.is_some().into());
-        if let Some(evidence) = &self.evidence {
-            out.bytes(&evidence.presentation);
-            out.bytes(&evidence.accepted);
-        }
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let state = match from.u8("listing state")? {
-            1 => ListingState::Published,
-            2 => ListingState::Withdrawn,
-            3 => ListingState::Removed,
-            _ => return Err(from.refuse(Rule::Value)),
-        };
-        let (submitted, listed) = (from.array("submitted digest")?, from.array("listed digest")?);
-        let in_force = from.array("digest in force")?;
-        let published_at = from.timestamp("published at")?;
-        let last = decode_if(from, "last action", |from| {
-            Ok(LastAction {
-                sequence: from.le64("sequence")?,
-                proof_hash: from.array("proof hash")?,
-                said: from.array("statement digest")?,
-                boundary: from.timestamp("boundary")?,
-            })
-        })?;
-        let waiting = decode_if(from, "waiting", |from| {
-            Ok(Waiting { boundary: from.timestamp("boundary")?, change: WaitingChange::decode(from)? })
-        })?;
-        let evidence = decode_if(from, "evidence", |from| {
-            let presentation = decode_slice(from)?.to_vec();
-            Ok(Evidence { presentation, accepted: decode_slice(from)?.to_vec() })
-        })?;
-        Ok(Self { state, submitted, listed, in_force, published_at, last, waiting, evidence })
-    }
-}
-
-impl WaitingChange {
-    fn encode(&self, out: &mut Writer) {
-        match self {
-            Self::Edit(review) => {
+        out.timestamp(self.boundary);
+        // At most `MAX_ACTIONS`.
+        out.u8(self.actions.len() as u8);
+        self.actions.iter().for_each(|action| out.bytes(&action.to_bytes()));
+        match &self.change {
+            WaitingChange::Edit(review) => {
                 out.u8(1);
                 out.bytes(&review.to_bytes());
             }
-            Self::Withdraw => out.u8(2),
-            Self::Uncount(stars) => {
+            WaitingChange::Withdraw => out.u8(2),
+            WaitingChange::Uncount(stars) => {
                 out.u8(3);
                 out.u8(*stars);
             }
@@ -228,34 +205,20 @@ impl WaitingChange {
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(match from.u8("change")? {
-            1 => Self::Edit(decode_review(from)?),
-            2 => Self::Withdraw,
+        let boundary = from.timestamp("boundary")?;
+        let count = from.u8("number of actions")?;
+        let actions = (0..count).map(|_| AuthorAction::from_bytes(decode_slice(from)?)).collect::<Result<_, _>>()?;
+        let change = match from.u8("change")? {
+            1 => WaitingChange::Edit(decode_review(from)?),
+            2 => WaitingChange::Withdraw,
             3 => match from.u8("stars")? {
-                stars @ 1..=5 => Self::Uncount(stars),
+                stars @ 1..=5 => WaitingChange::Uncount(stars),
                 _ => return Err(from.refuse(Rule::Value)),
             },
             _ => return Err(from.refuse(Rule::Value)),
-        })
+        };
+        Ok(Self { boundary, actions, change })
     }
-}
-
-/// Time 0 stands for `None`, so that a row's length does not depend on it.
-fn encode_boundary(boundary: Option<Timestamp>, out: &mut Writer) {
-    out.timestamp(boundary.unwrap_or(Timestamp::ZERO));
-}
-
-fn decode_boundary(from: &mut Reader<'_>) -> Result<Option<Timestamp>, DecodeError> {
-    Ok(Some(from.timestamp("publish by")?).filter(|time| *time != Timestamp::ZERO))
-}
-
-/// A flag, and what follows it if it is set.
-fn decode_if<'a, T>(
-    from: &mut Reader<'a>,
-    field: &'static str,
-    decode: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
-) -> Result<Option<T>, DecodeError> {
-    from.bool(field)?.then(|| decode(from)).transpose()
 }
 
 /// Reads a message that a row holds.

@@ -1,7 +1,7 @@
 //! The queue's work: cheap checks first, then one batch of proofs, then one durable commit.
 
 use super::rows::{self, CohortRow, IfNeeded};
-use super::spent::{Held, ListingState, ReviewRow};
+use super::spent::{HeldRow, SpentRow, State};
 use super::{Core, DeskError};
 use rand_core::CryptoRng;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,50 +34,39 @@ impl Job {
         Self { submission, id, digest }
     }
 
-    /// The review's row and the cohort's.
-    fn reads(&self) -> (Key<ReviewRow>, IfNeeded<CohortRow>) {
+    /// The token's row and the cohort's.
+    fn reads(&self) -> (Key<SpentRow>, IfNeeded<CohortRow>) {
         let scope = self.submission.presentation.scope();
-        (rows::review(scope, &self.id), IfNeeded(rows::cohort(scope)))
+        (rows::spent(scope, &self.id), IfNeeded(rows::cohort(scope)))
     }
 
     /// What the rows say about it. The same for the cheap look-up and for the decision, which
     /// may find other rows.
+    ///
+    /// A review that was taken back while held is answered as a held one until its boundary.
     fn status(
         &self,
-        (review, cohort): (Option<ReviewRow>, Result<Option<CohortRow>, StoreError>),
-        ring: &KeyRing,
+        (spent, cohort): (Option<SpentRow>, Result<Option<CohortRow>, StoreError>),
         now: Timestamp,
     ) -> Result<Status, DeskError> {
-        let accepted = |digest: &Digest, publish_by| {
-            if digest == &self.digest { Ok(Status::Accepted(publish_by)) } else { Err(DeskError::Spent) }
-        };
-        match review {
-            Some(ReviewRow::Held(held)) => return accepted(&held.digest, held.publish_by),
-            Some(ReviewRow::TakenBack(_)) => return Err(DeskError::Withdrawn),
-            Some(ReviewRow::Settled(settled)) if settled.state == ListingState::Withdrawn => {
-                return Err(DeskError::Withdrawn);
+        match spent {
+            Some(spent) if spent.state == State::Withdrawn => Err(DeskError::Withdrawn),
+            Some(spent) if spent.submitted == self.digest => Ok(Status::Accepted(spent)),
+            Some(_) => Err(DeskError::Spent),
+            None => {
+                let cohort = cohort?.ok_or(DeskError::NoManifest)?;
+                cohort.publication_after(now).map(Status::New).ok_or(DeskError::WindowOver)
             }
-            Some(ReviewRow::Settled(settled)) => {
-                return accepted(&settled.submitted, Some(settled.published_at));
-            }
-            None => {}
-        }
-        match cohort? {
-            Some(cohort) => {
-                cohort.publication_after(now).map(|at| Status::New(Some(at))).ok_or(DeskError::WindowOver)
-            }
-            None if ring.may_issue(self.submission.presentation.scope().key_id()) => Ok(Status::New(None)),
-            None => Err(DeskError::RetiredKey),
         }
     }
 }
 
-/// Where a submission stands, and the boundary by which it is published (early: none yet).
+/// Where a submission stands.
 enum Status {
-    /// Nothing speaks against it.
-    New(Option<Timestamp>),
+    /// Nothing speaks against it; the boundary at which it is published.
+    New(Timestamp),
     /// It was accepted before.
-    Accepted(Option<Timestamp>),
+    Accepted(SpentRow),
 }
 
 impl<S: Store> Core<S> {
@@ -90,7 +79,7 @@ impl<S: Store> Core<S> {
         let mut verdicts = self.verifier.verify(&checks, &mut *self.rng()).into_iter();
         let spends = jobs.iter().zip(checked).map(|(job, pair)| {
             pair?;
-            if verdicts.next() == Some(true) { Ok(self.spend(job, &ring)) } else { Err(DeskError::Refused) }
+            if verdicts.next() == Some(true) { Ok(self.spend(job)) } else { Err(DeskError::Refused) }
         });
         decide_all(&*self.store, spends.collect())
     }
@@ -104,7 +93,7 @@ impl<S: Store> Core<S> {
             if presentation.escrow_id() != pair.escrow_key.id() {
                 return Err(DeskError::WrongEscrow);
             }
-            Ok(Decision::new(job.reads(), move |rows, _| job.status(rows, ring, now).map(|_| &**pair)))
+            Ok(Decision::new(job.reads(), move |rows, _| job.status(rows, now).map(|_| &**pair)))
         });
         decide_all(&*self.store, looks.collect())
     }
@@ -113,25 +102,23 @@ impl<S: Store> Core<S> {
     ///
     /// The cohort's row is part of what the answer rests on: a boundary that is sealed, or a
     /// manifest that comes, between the read and the commit.
-    fn spend<'a>(&'a self, job: &'a Job, ring: &'a KeyRing) -> Decision<'a, Receipt, DeskError> {
+    fn spend<'a>(&'a self, job: &'a Job) -> Decision<'a, Receipt, DeskError> {
         let reads = job.reads();
         let key = reads.0.clone();
         Decision::new(reads, move |rows, change| {
-            let publish_by = match job.status(rows, ring, self.environment.now())? {
-                Status::Accepted(publish_by) => publish_by,
-                Status::New(publish_by) => {
+            let spent = match job.status(rows, self.environment.now())? {
+                Status::Accepted(spent) => spent,
+                Status::New(publish_at) => {
                     let Submission { presentation, review } = &job.submission;
-                    let held = Held {
-                        digest: job.digest,
-                        publish_by,
-                        review: review.clone(),
-                        presentation: presentation.to_bytes(),
-                    };
-                    change.put(&key, &ReviewRow::Held(held));
-                    publish_by
+                    let held = HeldRow { review: review.clone(), presentation: presentation.to_bytes() };
+                    let (hash, author_key) = (presentation.hash(), *presentation.author_key());
+                    let spent = SpentRow::held(job.digest, hash, author_key, publish_at);
+                    change.put(&rows::held(presentation.scope(), &job.id), &held);
+                    change.put(&key, &spent);
+                    spent
                 }
             };
-            Ok(Receipt::sign(&self.platform, job.id, job.digest, publish_by))
+            Ok(spent.receipt(job.id, &self.platform))
         })
     }
 }
@@ -157,6 +144,9 @@ pub(super) struct Verifier {
     /// How many multi-scalar multiplications were run.
     #[cfg(test)]
     pub(super) group_checks: std::sync::atomic::AtomicUsize,
+    /// How many signatures of authors were verified.
+    #[cfg(test)]
+    pub(super) signature_checks: std::sync::atomic::AtomicUsize,
 }
 
 /// The number of batches in a row without a bad member that ends the single checking.
@@ -195,6 +185,11 @@ impl Verifier {
             let _ = self.singly.compare_exchange(singly, singly - 1, Ordering::Relaxed, Ordering::Relaxed);
         }
         verdicts
+    }
+
+    pub(super) fn count_signature(&self) {
+        #[cfg(test)]
+        self.signature_checks.fetch_add(1, Ordering::SeqCst);
     }
 
     fn count(&self, checks: usize) {

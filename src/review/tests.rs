@@ -33,7 +33,7 @@ fn bench(reviewers: usize) -> Bench {
         escrow_key: pair.escrow_key,
     };
     let trust =
-        TrustRoots::new(platform.public(), 2).pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
+        TrustRoots::new(platform.public(), 2, unjoin_core::Grid::Daily).pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
     let token = |rng: &mut SystemRng| {
         let wallet = Wallet::generate(rng);
         let (pending, request) = wallet.request(&Name::new("issuer").unwrap(), &offer, &trust, rng).unwrap();
@@ -58,7 +58,7 @@ impl Bench {
         for (number, (wallet, token)) in self.reviewers.iter().enumerate() {
             let is_bad = forged && number == 0;
             let signed = if is_bad { &bad } else { &good };
-            let presentation = wallet.present_early_trusting_host_silence(token, signed, rng).unwrap();
+            let presentation = wallet.presentation(token, signed, rng).unwrap();
             jobs.push(Job::new(Submission { presentation, review: good.clone() }));
         }
         let checks = &self.desk.core.verifier.group_checks;
@@ -94,7 +94,7 @@ fn what_is_refused_cheaply_costs_no_group_operation() {
     let other = Review::new(1, "another", vec![]).unwrap();
     let rng = &mut SystemRng::new();
     let spent = bench.reviewers.iter().map(|(wallet, token)| {
-        let presentation = wallet.present_early_trusting_host_silence(token, &other, rng).unwrap();
+        let presentation = wallet.presentation(token, &other, rng).unwrap();
         Job::new(Submission { presentation, review: other.clone() })
     });
     let answers = bench.desk.core.decide_submissions(spent.collect());

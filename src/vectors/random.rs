@@ -28,7 +28,7 @@ impl World {
         let (committee, shares) = insecure_test_dealer(threshold, trustees, rng).unwrap();
         let platform_key = PlatformKey::generate(rng);
         let trust =
-            TrustRoots::new(platform_key.public(), 1).pin(*issuer_key.public(), *committee.key()).unwrap();
+            TrustRoots::new(platform_key.public(), 1, unjoin_core::Grid::Weekly).pin(*issuer_key.public(), *committee.key()).unwrap();
         Self { issuer_key, committee, shares, issuer: Name::new("orders.example").unwrap(), trust }
     }
 
@@ -40,7 +40,7 @@ impl World {
             issuer_key: *self.issuer_key.public(),
             escrow_key: *self.committee.key(),
         };
-        let (pending, request) = wallet.request(&self.issuer, &offer, &self.trust, rng).unwrap();
+        let (pending, request) = wallet.request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
         request.verify(&wallet.wallet_key(&self.issuer).unwrap(), rng).unwrap();
         let grant = Grant::issue(&self.issuer_key, request.scope(), request.commitment(), rng).unwrap();
         wallet.finish(pending, &grant, rng).unwrap()
@@ -48,7 +48,7 @@ impl World {
 
     fn present(&self, wallet: &Wallet, order: [u8; 16], review: &Review) -> Presentation {
         let token = self.token(wallet, order, &Name::new("merchant").unwrap());
-        wallet.present_early_trusting_host_silence(&token, review, &mut system()).unwrap()
+        wallet.presentation(&token, review, &mut system()).unwrap()
     }
 }
 
@@ -85,7 +85,7 @@ proptest! {
         let wallet = Wallet::generate(rng);
         let (written, edited) = (review(&text), review("edited"));
         let token = world.token(&wallet, order, &Name::new("merchant").unwrap());
-        let presentation = wallet.present_early_trusting_host_silence(&token, &written, rng).unwrap();
+        let presentation = wallet.presentation(&token, &written, rng).unwrap();
         let (key, escrow_key, digest) = (&world.issuer_key, world.committee.key(), written.digest());
         prop_assert_eq!(presentation.review_id(), wallet.review_id(&token).unwrap());
         prop_assert!(presentation.verify(key, escrow_key, &digest, rng).is_ok());
@@ -98,7 +98,7 @@ proptest! {
         prop_assert!(accepted.verify(public, escrow_key, &presentation, &digest, rng).is_ok());
         prop_assert!(accepted.verify(other.issuer_key.public(), escrow_key, &presentation, &digest, rng).is_err());
         prop_assert!(accepted.verify_alone(public, &presentation, &edited.digest(), rng).is_err());
-        let again = wallet.present_early_trusting_host_silence(&token, &written, rng).unwrap();
+        let again = wallet.presentation(&token, &written, rng).unwrap();
         prop_assert_ne!(&again, &presentation);
         prop_assert_eq!((again.review_id(), again.escrow()), (presentation.review_id(), presentation.escrow()));
         prop_assert!(accepted.verify_alone(public, &again, &digest, rng).is_err());

@@ -53,7 +53,7 @@ impl Shop {
         let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
         let secrets = PlatformSecrets::generate(*trustees.key(), rng);
         let pair = secrets.keys.newest();
-        let trust = TrustRoots::new(secrets.platform_key.public(), 2)
+        let trust = TrustRoots::new(secrets.platform_key.public(), 2, unjoin::Grid::Weekly)
             .pin(*pair.issuer_key.public(), pair.escrow_key)
             .unwrap();
         let mut config = PlatformConfig::new(name("shop.example"));
@@ -94,7 +94,7 @@ impl Shop {
         let order = OrderReport { order_id, account: account.clone(), merchant, class: 0, due_at: monday() };
         let handle = self.platform.order_due(order).unwrap();
         let offer = self.platform.offer(account.clone(), self.merchant.clone(), handle).unwrap();
-        let (pending, request) = wallet.request(&issuer, &offer, &self.trust, rng).unwrap();
+        let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
         let grant = self.platform.grant(account, request).wait().unwrap();
         let dead = NumbersDead { merchant: self.merchant.clone(), handle, at: monday() };
         self.platform.numbers_dead(dead).unwrap();
@@ -156,7 +156,7 @@ fn devices_believe_the_ledger_and_the_audit_finds_what_an_insider_does() {
 
     // The early door: a receipt without a boundary.
     let early_review = review("broken");
-    let early = ann.wallet.present_early_trusting_host_silence(&ann.token, &early_review, rng).unwrap();
+    let early = ann.wallet.presentation(&ann.token, &early_review, rng).unwrap();
     let early_receipt = shop.submit(early.clone(), &early_review);
     assert_eq!(early_receipt.publish_by(), None);
 
@@ -170,7 +170,7 @@ fn devices_believe_the_ledger_and_the_audit_finds_what_an_insider_does() {
     // The platform's signature alone is not enough for a device that has pinned the ledger.
     let now = monday().saturating_add(15 * DAY + 60);
     let present = |customer: &Customer, text: &str, evidence: &ManifestEvidence, trust: &TrustRoots| {
-        customer.wallet.present_after_manifest(
+        customer.wallet.present(
             &customer.token,
             &review(text),
             evidence,

@@ -131,7 +131,7 @@ impl Scenario {
     pub(crate) fn new(seed: u64) -> Self {
         let secrets = secrets(seed);
         let pair = secrets.keys.newest();
-        let trust = TrustRoots::new(secrets.platform_key.public(), 2);
+        let trust = TrustRoots::new(secrets.platform_key.public(), 2, unjoin::Grid::Weekly);
         let trust = trust.pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
         Self { seed, issuer: name("issuer"), trust }
     }
@@ -194,7 +194,7 @@ impl Scenario {
         loop {
             let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
             let (pending, request) =
-                wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
+                wallet(customer).request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
             match platform.grant(account.clone(), request).wait() {
                 Ok(grant) => {
                     let token = wallet(customer).finish(pending, &grant, rng).unwrap();
@@ -223,7 +223,7 @@ impl Scenario {
             issuer_key: *token.issuer_key(),
             escrow_key: *token.escrow_key(),
         };
-        let (_, request) = wallet(customer).request(&self.issuer, &offer, &self.trust, rng).unwrap();
+        let (_, request) = wallet(customer).request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
         platform.grant(account, request).wait().unwrap_err()
     }
 
@@ -237,7 +237,7 @@ impl Scenario {
     ) -> Pending<Receipt, DeskError> {
         let (rng, review) = (&mut SystemRng::new(), review(number, wording));
         let wallet = wallet(order(number).customer);
-        let presentation = wallet.present_early_trusting_host_silence(token, &review, rng).unwrap();
+        let presentation = wallet.presentation(token, &review, rng).unwrap();
         platform.submit(presentation, review)
     }
 }

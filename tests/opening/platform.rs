@@ -41,7 +41,7 @@ impl Shop {
         let environment = || Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let secrets = PlatformSecrets::generate(*world.committees[0].committee().key(), rng);
         let pair = secrets.keys.newest();
-        let trust = TrustRoots::new(secrets.platform_key.public(), 2)
+        let trust = TrustRoots::new(secrets.platform_key.public(), 2, unjoin::Grid::Weekly)
             .pin(*pair.issuer_key.public(), pair.escrow_key)
             .unwrap();
         let mut config = PlatformConfig::new(name("shop.example"));
@@ -86,12 +86,12 @@ impl Shop {
         };
         let handle = self.platform.order_due(order).unwrap();
         let offer = self.platform.offer(account.clone(), merchant.clone(), handle).unwrap();
-        let (pending, request) = wallet.request(&issuer, &offer, &self.trust, rng).unwrap();
+        let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
         let grant = self.platform.grant(account, request).wait().unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         self.platform.numbers_dead(NumbersDead { merchant, handle, at: monday() }).unwrap();
         let review = Review::new(1, "They threatened me.", vec![]).unwrap();
-        let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).unwrap();
+        let presentation = wallet.presentation(&token, &review, rng).unwrap();
         self.platform.submit(presentation.clone(), review.clone()).wait().unwrap();
         (wallet, presentation, review)
     }

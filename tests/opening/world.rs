@@ -165,7 +165,7 @@ impl World {
         let (issuer_key_, handle) = (*issuer_key.public(), OrderHandle([7; 16]));
         let offer = Offer { handle, scope, issuer_key: issuer_key_, escrow_key };
         let platform = PlatformKey::generate(rng).public();
-        let trust = TrustRoots::new(platform, 2).pin(issuer_key_, escrow_key).unwrap();
+        let trust = TrustRoots::new(platform, 2, unjoin::Grid::Weekly).pin(issuer_key_, escrow_key).unwrap();
         let (pending, request) = wallet.request(&name("issuer"), &offer, &trust, rng).unwrap();
         let grant = Grant::issue(issuer_key, request.scope(), request.commitment(), rng).unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
@@ -284,7 +284,7 @@ impl World {
 impl Author {
     pub(crate) fn present(&self) -> Presentation {
         let rng = &mut SystemRng::new();
-        self.wallet.present_early_trusting_host_silence(&self.token, &self.review, rng).unwrap()
+        self.wallet.presentation(&self.token, &self.review, rng).unwrap()
     }
 
     pub(crate) fn wallet_key(&self) -> unjoin::algebra::Element {

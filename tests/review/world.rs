@@ -76,19 +76,19 @@ impl Author {
             issuer_key: *pair.issuer_key.public(),
             escrow_key: pair.escrow_key,
         };
-        let trust = TrustRoots::new(keys().platform.public(), 2)
+        let trust = TrustRoots::new(keys().platform.public(), 2, unjoin::Grid::Daily)
             .pin(*pair.issuer_key.public(), pair.escrow_key)
             .unwrap();
-        let (pending, request) = wallet.request(&issuer, &offer, &trust, rng).unwrap();
+        let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
         let grant = Grant::issue(&pair.issuer_key, request.scope(), request.commitment(), rng).unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
-        let presentation = wallet.present_early_trusting_host_silence(&token, &review(1, ""), rng).unwrap();
+        let presentation = wallet.presentation(&token, &review(1, ""), rng).unwrap();
         Self { wallet, token, id: presentation.review_id() }
     }
 
     pub(crate) fn submission(&self, review: &Review) -> Submission {
         let rng = &mut SystemRng::new();
-        let presentation = self.wallet.present_early_trusting_host_silence(&self.token, review, rng).unwrap();
+        let presentation = self.wallet.presentation(&self.token, review, rng).unwrap();
         Submission { presentation, review: review.clone() }
     }
 

@@ -133,7 +133,7 @@ fn no_error_of_the_order_service_repeats_its_input() {
 
     let offered = offer(&account, handle).unwrap();
     let mut asking = Device::new();
-    asking.trust = TrustRoots::new(device.platform_key.public(), 5);
+    asking.trust = TrustRoots::new(device.platform_key.public(), 5, unjoin::Grid::Weekly);
     asking.trust = asking.trust.pin(offered.issuer_key, offered.escrow_key).unwrap();
     asking.offer = offered;
     errors.issuer(grant(&account, asking.request().1));
@@ -225,7 +225,7 @@ fn no_error_of_a_wallet_repeats_its_input() {
     let (strangers, _) = insecure_test_dealer(2, 3, rng).unwrap();
     let pinned = device.trust.clone().pin(*device.issuer_key.public(), *strangers.key());
     take(pinned.err().unwrap());
-    let empty = TrustRoots::new(device.platform_key.public(), 5);
+    let empty = TrustRoots::new(device.platform_key.public(), 5, unjoin::Grid::Weekly);
     take(device.wallet.request(&name(ACCOUNT), &device.offer, &empty, rng).err().unwrap());
     let mut offer = device.offer.clone();
     offer.scope = Scope::new([0; 32], name(MERCHANT), 9);
@@ -243,13 +243,13 @@ fn no_error_of_a_wallet_repeats_its_input() {
     let (token, review) = (device.token(), Review::new(1, TEXT, vec![]).unwrap());
     let mut present = |manifest, trust: &TrustRoots, now| {
         let evidence = ManifestEvidence::Signed(manifest);
-        let presented = device.wallet.present_after_manifest(&token, &review, &evidence, trust, now, rng);
+        let presented = device.wallet.present(&token, &review, &evidence, trust, now, rng);
         take(presented.err().unwrap());
     };
     present(device.manifest(&PlatformKey::from_secret_bytes(&SecretBytes::new(SEED))), &device.trust, day(1));
     present(device.manifest(&device.platform_key), &device.trust, day(100));
     present(other_scope(&device), &device.trust, day(1));
-    let demanding = TrustRoots::new(device.platform_key.public(), 500);
+    let demanding = TrustRoots::new(device.platform_key.public(), 500, unjoin::Grid::Weekly);
     let demanding = demanding.pin(*device.issuer_key.public(), *device.committee.key()).unwrap();
     present(device.manifest(&device.platform_key), &demanding, day(1));
 

@@ -104,7 +104,7 @@ impl Device {
         let (issuer_key, _) = issuer_key();
         let platform_key = PlatformKey::from_secret_bytes(&SecretBytes::new(SIGNING));
         let (committee, _) = insecure_test_dealer(2, 3, &mut SystemRng::new()).unwrap();
-        let trust = TrustRoots::new(platform_key.public(), 5);
+        let trust = TrustRoots::new(platform_key.public(), 5, unjoin::Grid::Weekly);
         let trust = trust.pin(*issuer_key.public(), *committee.key()).unwrap();
         let offer = Offer {
             handle: OrderHandleKey::new(SecretBytes::new(MASTER)).handle(ORDER),
@@ -131,7 +131,7 @@ impl Device {
 
     pub(crate) fn presentation(&self, review: &Review) -> Presentation {
         let rng = &mut SystemRng::new();
-        self.wallet.present_early_trusting_host_silence(&self.token(), review, rng).unwrap()
+        self.wallet.presentation(&self.token(), review, rng).unwrap()
     }
 
     pub(crate) fn manifest(&self, key: &PlatformKey) -> SignedManifest {

@@ -103,7 +103,7 @@ fn unjoin() -> Vec<Step> {
     add(
         PRESENT,
         repeated(move || {
-            let presented = w.wallet.present_early_trusting_host_silence(&token, &review(1), &mut rng());
+            let presented = w.wallet.presentation(&token, &review(1), &mut rng());
             presented.expect("presents").to_bytes()
         }),
     );

@@ -29,7 +29,7 @@ impl World {
         let ring = KeyRing::new(IssuerKey::generate(rng), *committee.key());
         let platform = Arc::new(PlatformKey::generate(rng));
         let pair = ring.newest();
-        let trust = TrustRoots::new(platform.public(), 10)
+        let trust = TrustRoots::new(platform.public(), 10, unjoin::Grid::Weekly)
             .pin(*pair.issuer_key.public(), pair.escrow_key)
             .expect("one pin cannot conflict");
         Self {
@@ -68,7 +68,7 @@ impl World {
 
     pub fn request(&self, offer: &Offer) -> (PendingToken, TokenRequest) {
         let rng = &mut SystemRng::new();
-        self.wallet.request(&self.issuer, offer, &self.trust, rng).expect("the offer's keys are pinned")
+        self.wallet.request(&self.issuer, offer.scope.merchant(), offer.handle, offer, &self.trust, rng).expect("the offer's keys are pinned")
     }
 
     pub fn grant(&self, request: &TokenRequest) -> Grant {
@@ -89,7 +89,7 @@ impl World {
         let rng = &mut SystemRng::new();
         let presentation = self
             .wallet
-            .present_early_trusting_host_silence(&token, &review, rng)
+            .presentation(&token, &review, rng)
             .expect("the token is this wallet's");
         Submission { presentation, review }
     }

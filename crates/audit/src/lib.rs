@@ -11,8 +11,9 @@
 //! through the root of the older one. Then
 //!
 //! * [`audit_reviews`] names every review that is shown otherwise than the ledger ever had it
-//!   between the two: altered, dropped, or shown without an entry;
-//! * [`receipt_verdict`] says whether a review that the desk has signed for was published.
+//!   between the two: altered, dropped, moved, or changed without its author's signature;
+//! * [`receipt_verdict`] and [`action_verdict`] say whether what the desk has signed for was logged;
+//! * [`removals`] lists who removed what.
 //!
 //! What was asked of the trustees is audited in `unjoin-trustee`.
 //!
@@ -52,9 +53,13 @@
 
 mod receipt;
 mod reviews;
+mod staff;
 
-pub use receipt::{ReceiptError, ReceiptVerdict, receipt_verdict};
+pub use receipt::{ReceiptError, ReceiptVerdict, action_verdict, receipt_verdict};
 pub use reviews::{Finding, PublishedSet, audit_reviews};
+pub use staff::removals;
+
+use staff::StaffKeys;
 
 use unjoin_core::describe_errors;
 use unjoin_log::tree::{Frontier, leaf_hash};
@@ -138,6 +143,12 @@ impl History {
         let size = self.older.as_ref().unwrap_or(&self.newer).0.size();
         let at = usize::try_from(size).unwrap_or(usize::MAX);
         self.entries.split_at_checked(at).unwrap_or((&self.entries, &[]))
+    }
+
+    /// The entries that count for what was due at a boundary: those under the older checkpoint, if
+    /// that was cosigned later than the boundary and the grace. One that came after is late.
+    fn in_time(&self, boundary: unjoin_core::Timestamp, grace: u64) -> &[Vec<u8>] {
+        if self.older_time() > boundary.saturating_add(grace) { self.split().0 } else { &self.entries }
     }
 
     /// When the older checkpoint was cosigned; the newer, if there is none.

@@ -1,96 +1,109 @@
-//! A receipt that the desk has signed, held against what was logged.
+//! Receipts that the review service has signed, held against what was logged.
 
-use super::{History, kind};
-use unjoin_core::entry::{PublishedEntry, WithdrawnEntry};
-use unjoin_core::token::{CohortManifest, PlatformPublicKey, Presentation, Receipt};
+use super::{History, StaffKeys, kind};
+use unjoin_core::describe_errors;
+use unjoin_core::entry::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry};
+use unjoin_core::token::{ActionReceipt, AuthorAction, PlatformPublicKey, Receipt};
 use unjoin_core::wire::Message;
-use unjoin_core::{Timestamp, describe_errors};
 
-/// Whether the desk kept what its receipt says.
+/// Whether the review service kept what its receipt says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReceiptVerdict {
-    /// The review was published in the receipt's words, or its author withdrew it before.
+    /// The ledger has what was promised; or what ended it in a way that everybody can check: the
+    /// author's own signed withdrawal, a signed removal.
     Kept,
     /// The ledger's checkpoint is not past the boundary and the grace.
     NotYetDue,
-    /// It is, and the review is not in the ledger, or in other words: receipt, checkpoint and
-    /// entries prove that the desk dropped or altered it.
+    /// It is, and the entry is missing, later, or in other words: receipt, checkpoint and entries
+    /// prove it.
     Unkept,
+}
+
+impl ReceiptVerdict {
+    fn of(history: &History, settled: bool, boundary: unjoin_core::Timestamp, grace: u64) -> Self {
+        match settled {
+            true => Self::Kept,
+            false if history.newer().1.median_time < boundary.saturating_add(grace) => Self::NotYetDue,
+            false => Self::Unkept,
+        }
+    }
 }
 
 /// Whether a receipt is kept, as of the history's newer checkpoint. `grace` is how many seconds
 /// after the boundary the entry must be logged: a few ticks.
 ///
-/// An early receipt names no boundary: `early` is then the manifest of its cohort, out of the
-/// same history, and the presentation that the receipt is for.
+/// The entry must say all that the receipt says: id, digest, presentation and author key. A
+/// withdrawal while held must be signed with that key and name that presentation. So an insider
+/// who logs another author key, to act with it later, is caught by the author's device.
 ///
 /// # Errors
-/// [`ReceiptError`] when the receipt is not the platform's, or an early one comes without what
-/// binds it.
+/// [`ReceiptError`] when the receipt is not the platform's.
 pub fn receipt_verdict(
     history: &History,
     receipt: &Receipt,
     platform: &PlatformPublicKey,
-    early: Option<(&CohortManifest, &Presentation)>,
     grace: u64,
 ) -> Result<ReceiptVerdict, ReceiptError> {
-    receipt.verify(platform).map_err(|_| ReceiptError::Signature)?;
-    let boundary = match receipt.publish_by() {
-        Some(boundary) => boundary,
-        None => early_boundary(history, receipt, early)?,
-    };
-    let review_id = receipt.review_id();
-    let settles = |entry: &&Vec<u8>| match kind(entry) {
+    receipt.verify(platform).map_err(|_| ReceiptError)?;
+    let terms = receipt.terms();
+    let settles = |entry: &Vec<u8>| match kind(entry) {
         Some(PublishedEntry::KIND) => PublishedEntry::from_bytes(entry).is_ok_and(|published| {
-            let same = published.review_id == review_id;
-            same && published.review_digest == *receipt.review_digest() && published.boundary <= boundary
+            published.review_id == terms.review_id
+                && published.review_digest == terms.review_digest
+                && published.presentation_hash == terms.presentation_hash
+                && published.author_key == terms.author_key
+                && published.boundary <= terms.publish_by
         }),
-        Some(WithdrawnEntry::KIND) => {
-            WithdrawnEntry::from_bytes(entry).is_ok_and(|withdrawn| withdrawn.review_id == review_id)
-        }
+        Some(HeldWithdrawalEntry::KIND) => HeldWithdrawalEntry::from_bytes(entry).is_ok_and(|withdrawn| {
+            withdrawn.presentation_hash == terms.presentation_hash
+                && withdrawn.author_key == terms.author_key
+                && withdrawn.action.statement().continues(0, &terms.review_digest)
+                && withdrawn.boundary <= terms.publish_by
+                && withdrawn.action.verify(&terms.author_key, &terms.review_id).is_ok()
+        }),
         _ => false,
     };
-    let kept = history.entries().iter().any(|entry| settles(&entry));
-    let seen_at = history.newer().1.median_time;
-    Ok(match kept {
-        true => ReceiptVerdict::Kept,
-        false if seen_at < boundary.saturating_add(grace) => ReceiptVerdict::NotYetDue,
-        false => ReceiptVerdict::Unkept,
-    })
+    let settled = history.in_time(terms.publish_by, grace).iter().any(settles);
+    Ok(ReceiptVerdict::of(history, settled, terms.publish_by, grace))
 }
 
-/// The first publication of the cohort: what arrives before the manifest is published then.
-fn early_boundary(
+/// Whether the receipt of an action is kept: the ledger has that very action, or, after its
+/// acceptance, the removal of the review, which ended what waited.
+///
+/// # Errors
+/// [`ReceiptError`] when the receipt is not the platform's, or is of another action.
+pub fn action_verdict(
     history: &History,
-    receipt: &Receipt,
-    early: Option<(&CohortManifest, &Presentation)>,
-) -> Result<Timestamp, ReceiptError> {
-    let (manifest, presentation) = early.ok_or(ReceiptError::Unbound)?;
-    let of_receipt = presentation.review_id() == receipt.review_id();
-    let of_cohort = presentation.scope() == &manifest.scope;
-    let bytes = manifest.to_bytes();
-    let logged = history.entries().contains(&bytes);
-    if of_receipt && of_cohort && logged {
-        Ok(manifest.first_publication)
-    } else {
-        Err(ReceiptError::Unbound)
+    receipt: &ActionReceipt,
+    action: &AuthorAction,
+    platform: &PlatformPublicKey,
+    grace: u64,
+) -> Result<ReceiptVerdict, ReceiptError> {
+    receipt.verify(platform).map_err(|_| ReceiptError)?;
+    if receipt.action_hash() != &action.hash() {
+        return Err(ReceiptError);
     }
+    let (staff, origin) = (StaffKeys::of(history, platform), &history.newer().0.checkpoint().origin);
+    let settles = |entry: &Vec<u8>| match kind(entry) {
+        Some(ActionEntry::KIND) => ActionEntry::from_bytes(entry)
+            .is_ok_and(|logged| &logged.action == action && logged.boundary <= receipt.boundary()),
+        Some(HeldWithdrawalEntry::KIND) => HeldWithdrawalEntry::from_bytes(entry)
+            .is_ok_and(|logged| &logged.action == action && logged.boundary <= receipt.boundary()),
+        Some(RemovedEntry::KIND) => RemovedEntry::from_bytes(entry)
+            .is_ok_and(|removed| removed.review_id() == receipt.review_id() && staff.signed(&removed, origin).is_some()),
+        _ => false,
+    };
+    let settled = history.in_time(receipt.boundary(), grace).iter().any(settles);
+    Ok(ReceiptVerdict::of(history, settled, receipt.boundary(), grace))
 }
 
-/// Why a receipt proves nothing.
+/// A receipt that proves nothing: it does not bear the platform's signature, or is of another
+/// action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReceiptError {
-    /// It does not bear the platform's signature.
-    Signature,
-    /// An early one, without the presentation it is for or the logged manifest of its cohort.
-    Unbound,
-}
+pub struct ReceiptError;
 
 describe_errors!(ReceiptError {
-    Self::Signature => "audit.receipt_signature", Device, false,
-        "the receipt does not bear the platform's signature";
-    Self::Unbound => "audit.receipt_unbound", Device, false,
-        "an early receipt counts together with its presentation and the logged manifest of its cohort";
+    _ => "audit.receipt_signature", Device, false,
+        "the receipt does not bear the platform's signature, or is of another action";
 });

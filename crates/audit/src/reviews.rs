@@ -1,24 +1,28 @@
 //! What is shown, held against what was logged.
 
-use super::{History, kind};
+use super::{History, StaffKeys, kind};
 use std::collections::{BTreeMap, BTreeSet};
-use unjoin_core::entry::{EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
-use unjoin_core::token::{CohortManifest, Digest, ReviewId};
+use unjoin_core::Name;
+use unjoin_core::entry::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry, StaffKeyEntry};
+use unjoin_core::token::{
+    ActionKind, AuthorAction, AuthorKey, CohortManifest, Digest, PlatformPublicKey, ReviewId, Scope,
+};
 use unjoin_core::wire::Message;
 
-/// The reviews that a platform shows: id and digest of each, read between the two checkpoints.
-pub type PublishedSet = BTreeMap<ReviewId, Digest>;
+/// The reviews that a platform shows, read between the two checkpoints: of each id the merchant
+/// under whom it is shown and the digest.
+pub type PublishedSet = BTreeMap<ReviewId, (Name, Digest)>;
 
 /// Something that the ledger and what is shown do not agree on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Finding {
-    /// A published review is not shown, and no withdrawal or removal was logged.
+    /// A published review is not shown, and neither its author's withdrawal nor a removal was logged.
     Dropped {
         /// Which.
         review_id: ReviewId,
     },
-    /// A review is shown in words that were not logged.
+    /// A review is shown in words that its author did not sign.
     Altered {
         /// Which.
         review_id: ReviewId,
@@ -27,13 +31,46 @@ pub enum Finding {
         /// The digest of what is shown.
         shown: Digest,
     },
+    /// A review is shown under another merchant.
+    Moved {
+        /// Which.
+        review_id: ReviewId,
+        /// The merchant that it was published for.
+        logged: Name,
+        /// The merchant under whom it is shown.
+        shown: Name,
+    },
     /// A review is shown that was never published, or was withdrawn or removed.
     Unlogged {
         /// Which.
         review_id: ReviewId,
     },
-    /// An entry that is none of this ledger's, or contradicts one before it: a second
-    /// publication of a review, a second edit with the number of the last.
+    /// The author's actions are not numbered without gap, or one does not continue the one before.
+    Gap {
+        /// Which.
+        review_id: ReviewId,
+        /// The first number that is missing or does not fit.
+        sequence: u64,
+    },
+    /// An action that the review's author key did not sign; a removal by a key that is none of the
+    /// staff's; a staff key that the platform did not sign.
+    Unsigned {
+        /// The entry's index.
+        index: u64,
+    },
+    /// A review was published without a manifest before it, or at no boundary of its manifest.
+    WithoutManifest {
+        /// The entry's index.
+        index: u64,
+    },
+    /// An entry that the older checkpoint should have covered: that was cosigned later than the
+    /// entry's boundary and the grace.
+    Late {
+        /// The entry's index.
+        index: u64,
+    },
+    /// An entry that is none of this ledger's, or contradicts one before it: a second publication
+    /// of a review, a second action with one number.
     Entry {
         /// Its index.
         index: u64,
@@ -43,96 +80,243 @@ pub enum Finding {
 /// Names every review that is shown as the ledger never had it from the older checkpoint to the
 /// newer, by id, and every entry that does not fit. Nothing else is named: a change that was
 /// logged between the two may or may not be shown yet.
-pub fn audit_reviews(history: &History, shown: &PublishedSet) -> Vec<Finding> {
-    let mut records: BTreeMap<ReviewId, Record> = BTreeMap::new();
-    let mut findings = Vec::new();
+///
+/// `platform` is the key that signs the staff's; `grace` is how many seconds after its boundary an
+/// entry must be logged: a day where nothing else was agreed.
+pub fn audit_reviews(
+    history: &History,
+    shown: &PublishedSet,
+    platform: &PlatformPublicKey,
+    grace: u64,
+) -> Vec<Finding> {
     let (older, newer) = history.split();
-    let mut indices = 0u64..;
-    for (entry, index) in older.iter().zip(indices.by_ref()) {
-        if take(&mut records, entry).is_none() {
-            findings.push(Finding::Entry { index });
-        }
+    let mut audit = Audit {
+        origin: &history.newer().0.checkpoint().origin,
+        platform,
+        staff: StaffKeys::of(history, platform),
+        author_keys: author_keys(history.entries()),
+        manifests: BTreeMap::new(),
+        records: BTreeMap::new(),
+        findings: Vec::new(),
+    };
+    let covered = older.len() as u64;
+    for (entry, index) in older.iter().zip(0..) {
+        audit.take(entry, index);
     }
     // What each review that changes between the checkpoints was before, and after each change.
     let mut passed: BTreeMap<ReviewId, Vec<Option<Digest>>> = BTreeMap::new();
-    for (entry, index) in newer.iter().zip(indices) {
-        let subject = entry.get(2..).and_then(|body| body.first_chunk());
-        let before = subject.and_then(|id| records.get(&ReviewId(*id))?.shown());
-        match take(&mut records, entry) {
-            None => findings.push(Finding::Entry { index }),
-            Some(None) => {}
-            Some(Some(id)) => {
-                let states = passed.entry(id).or_insert_with(|| vec![before]);
-                states.push(records.get(&id).and_then(Record::shown));
-            }
+    for (entry, index) in newer.iter().zip(covered..) {
+        if boundary(entry).is_some_and(|due| due.saturating_add(grace) < history.older_time()) {
+            audit.findings.push(Finding::Late { index });
+        }
+        let subject = subject(entry);
+        let before = subject.and_then(|id| audit.records.get(&id)?.shown());
+        audit.take(entry, index);
+        if let Some(id) = subject {
+            let states = passed.entry(id).or_insert_with(|| vec![before]);
+            states.push(audit.records.get(&id).and_then(Record::shown));
         }
     }
+    let Audit { records, mut findings, .. } = audit;
     let ids: BTreeSet<&ReviewId> = records.keys().chain(shown.keys()).collect();
     for id in ids {
-        let (logged, shown) = (records.get(id).and_then(Record::shown), shown.get(id).copied());
+        let (record, shown) = (records.get(id), shown.get(id));
+        let review_id = *id;
+        if let Some(sequence) = record.and_then(Record::gap) {
+            findings.push(Finding::Gap { review_id, sequence });
+        }
+        let merchant = record.and_then(|record| Some(record.published.as_ref()?.scope.merchant()));
+        if let (Some(logged), Some((shown, _))) = (merchant, shown)
+            && logged != shown
+        {
+            findings.push(Finding::Moved { review_id, logged: logged.clone(), shown: shown.clone() });
+        }
+        let (logged, shown) = (record.and_then(Record::shown), shown.map(|(_, digest)| *digest));
         let was_so = passed.get(id).is_some_and(|states| states.contains(&shown));
         match (logged, shown) {
             _ if logged == shown || was_so => {}
-            (Some(logged), Some(shown)) => findings.push(Finding::Altered { review_id: *id, logged, shown }),
-            (None, Some(_)) => findings.push(Finding::Unlogged { review_id: *id }),
-            (_, None) => findings.push(Finding::Dropped { review_id: *id }),
+            (Some(logged), Some(shown)) => findings.push(Finding::Altered { review_id, logged, shown }),
+            (None, Some(_)) => findings.push(Finding::Unlogged { review_id }),
+            (_, None) => findings.push(Finding::Dropped { review_id }),
         }
     }
     findings
+}
+
+/// The author key of each review: that of its first entry that names one.
+fn author_keys(entries: &[Vec<u8>]) -> BTreeMap<ReviewId, AuthorKey> {
+    let mut keys = BTreeMap::new();
+    for entry in entries {
+        let named = match kind(entry) {
+            Some(PublishedEntry::KIND) => {
+                PublishedEntry::from_bytes(entry).ok().map(|entry| (entry.review_id, entry.author_key))
+            }
+            Some(HeldWithdrawalEntry::KIND) => HeldWithdrawalEntry::from_bytes(entry)
+                .ok()
+                .map(|entry| (entry.action.statement().review_id, entry.author_key)),
+            _ => None,
+        };
+        if let Some((id, key)) = named {
+            keys.entry(id).or_insert(key);
+        }
+    }
+    keys
+}
+
+/// The boundary of an entry that has to be logged soon after it.
+fn boundary(entry: &[u8]) -> Option<unjoin_core::Timestamp> {
+    match kind(entry)? {
+        PublishedEntry::KIND => PublishedEntry::from_bytes(entry).ok().map(|entry| entry.boundary),
+        ActionEntry::KIND => ActionEntry::from_bytes(entry).ok().map(|entry| entry.boundary),
+        HeldWithdrawalEntry::KIND => HeldWithdrawalEntry::from_bytes(entry).ok().map(|entry| entry.boundary),
+        _ => None,
+    }
+}
+
+/// The review that an entry is about.
+fn subject(entry: &[u8]) -> Option<ReviewId> {
+    match kind(entry)? {
+        PublishedEntry::KIND => PublishedEntry::from_bytes(entry).ok().map(|entry| entry.review_id),
+        ActionEntry::KIND => {
+            ActionEntry::from_bytes(entry).ok().map(|entry| entry.action.statement().review_id)
+        }
+        RemovedEntry::KIND => RemovedEntry::from_bytes(entry).ok().map(|entry| *entry.review_id()),
+        _ => None,
+    }
+}
+
+/// The entries so far, folded.
+struct Audit<'a> {
+    origin: &'a str,
+    platform: &'a PlatformPublicKey,
+    staff: StaffKeys,
+    author_keys: BTreeMap<ReviewId, AuthorKey>,
+    manifests: BTreeMap<Scope, CohortManifest>,
+    records: BTreeMap<ReviewId, Record>,
+    findings: Vec<Finding>,
 }
 
 /// What the entries so far say of a review. It does not depend on their order: within a group
 /// that is the order of their hashes, and a late tick publishes and edits in one group.
 #[derive(Default)]
 struct Record {
-    published: Option<Digest>,
-    /// The edit with the highest sequence number.
-    edited: Option<(u64, Digest)>,
-    /// Withdrawn or removed: for good.
-    ended: bool,
+    published: Option<PublishedEntry>,
+    /// The actions that the author signed, by their numbers.
+    actions: BTreeMap<u64, AuthorAction>,
+    withdrawn_while_held: bool,
+    removed: bool,
 }
 
 impl Record {
     /// The digest of what is to be shown; `None` for nothing.
     fn shown(&self) -> Option<Digest> {
-        let published = self.published.filter(|_| !self.ended)?;
-        Some(self.edited.map_or(published, |(_, edited)| edited))
+        let published = self.published.as_ref().filter(|_| !self.removed)?;
+        let mut digest = published.review_digest;
+        for (sequence, action) in (1..).zip(self.actions.values()) {
+            let said = action.statement();
+            if !said.continues(sequence - 1, &digest) {
+                break;
+            }
+            if said.kind == ActionKind::Withdraw {
+                return None;
+            }
+            digest = said.new_digest;
+        }
+        Some(digest)
+    }
+
+    /// The first action that is missing or does not continue the one before.
+    fn gap(&self) -> Option<u64> {
+        let mut digest = self.published.as_ref()?.review_digest;
+        for (sequence, action) in (1..).zip(self.actions.values()) {
+            let said = action.statement();
+            if !said.continues(sequence - 1, &digest) {
+                return Some(sequence);
+            }
+            digest = said.new_digest;
+        }
+        None
     }
 }
 
-/// Takes an entry: `None` if it does not fit; the review that it is about, if there is one.
-fn take(records: &mut BTreeMap<ReviewId, Record>, entry: &[u8]) -> Option<Option<ReviewId>> {
-    match kind(entry)? {
-        // Manifests are about cohorts.
-        CohortManifest::KIND => CohortManifest::from_bytes(entry).ok().map(|_| None),
-        PublishedEntry::KIND => {
-            let PublishedEntry { review_id, review_digest, .. } = PublishedEntry::from_bytes(entry).ok()?;
-            let record = records.entry(review_id).or_default();
-            let first = record.published.is_none();
-            record.published.get_or_insert(review_digest);
-            first.then_some(Some(review_id))
+impl Audit<'_> {
+    fn take(&mut self, entry: &[u8], index: u64) {
+        match self.judge(entry) {
+            Ok(()) => {}
+            Err(Fault::Entry) => self.findings.push(Finding::Entry { index }),
+            Err(Fault::Unsigned) => self.findings.push(Finding::Unsigned { index }),
+            Err(Fault::WithoutManifest) => self.findings.push(Finding::WithoutManifest { index }),
         }
-        EditedEntry::KIND => {
-            let EditedEntry { review_id, sequence, review_digest, .. } =
-                EditedEntry::from_bytes(entry).ok()?;
-            let record = records.entry(review_id).or_default();
-            match record.edited {
-                Some((last, _)) if last == sequence => return None,
-                Some((last, _)) if last > sequence => {}
-                _ => record.edited = Some((sequence, review_digest)),
-            }
-            Some(Some(review_id))
-        }
-        WithdrawnEntry::KIND => {
-            let WithdrawnEntry { review_id, .. } = WithdrawnEntry::from_bytes(entry).ok()?;
-            records.entry(review_id).or_default().ended = true;
-            Some(Some(review_id))
-        }
-        RemovedEntry::KIND => {
-            let RemovedEntry { review_id, .. } = RemovedEntry::from_bytes(entry).ok()?;
-            records.entry(review_id).or_default().ended = true;
-            Some(Some(review_id))
-        }
-        _ => None,
     }
+
+    fn judge(&mut self, entry: &[u8]) -> Result<(), Fault> {
+        match kind(entry).ok_or(Fault::Entry)? {
+            CohortManifest::KIND => {
+                let manifest = CohortManifest::from_bytes(entry).map_err(|_| Fault::Entry)?;
+                self.manifests.entry(manifest.scope.clone()).or_insert(manifest);
+                Ok(())
+            }
+            PublishedEntry::KIND => {
+                self.published(PublishedEntry::from_bytes(entry).map_err(|_| Fault::Entry)?)
+            }
+            ActionEntry::KIND => {
+                let ActionEntry { action, .. } = ActionEntry::from_bytes(entry).map_err(|_| Fault::Entry)?;
+                let said = *action.statement();
+                self.is_signed(&action)?;
+                let actions = &mut self.records.entry(said.review_id).or_default().actions;
+                // The same action again, in another entry, contradicts as much as another.
+                unless(actions.insert(said.sequence, action).is_some(), Fault::Entry)
+            }
+            HeldWithdrawalEntry::KIND => {
+                let entry = HeldWithdrawalEntry::from_bytes(entry).map_err(|_| Fault::Entry)?;
+                self.is_signed(&entry.action)?;
+                let record = self.records.entry(entry.action.statement().review_id).or_default();
+                let contradicts = record.published.is_some() || record.withdrawn_while_held;
+                record.withdrawn_while_held = true;
+                unless(contradicts, Fault::Entry)
+            }
+            RemovedEntry::KIND => {
+                let removed = RemovedEntry::from_bytes(entry).map_err(|_| Fault::Entry)?;
+                if self.staff.signed(&removed, self.origin).is_none() {
+                    return Err(Fault::Unsigned);
+                }
+                self.records.entry(*removed.review_id()).or_default().removed = true;
+                Ok(())
+            }
+            StaffKeyEntry::KIND => {
+                let entry = StaffKeyEntry::from_bytes(entry).map_err(|_| Fault::Entry)?;
+                entry.verify(self.platform, self.origin).map_err(|_| Fault::Unsigned)
+            }
+            _ => Err(Fault::Entry),
+        }
+    }
+
+    fn published(&mut self, published: PublishedEntry) -> Result<(), Fault> {
+        let dated = self.manifests.get(&published.scope).is_some_and(|manifest| {
+            [manifest.first_publication, manifest.window_end].contains(&published.boundary)
+        });
+        let record = self.records.entry(published.review_id).or_default();
+        if record.published.is_some() || record.withdrawn_while_held {
+            return Err(Fault::Entry);
+        }
+        record.published = Some(published);
+        unless(!dated, Fault::WithoutManifest)
+    }
+
+    /// Whether the review's author key signed the action.
+    fn is_signed(&self, action: &AuthorAction) -> Result<(), Fault> {
+        let id = &action.statement().review_id;
+        let key = self.author_keys.get(id).ok_or(Fault::Unsigned)?;
+        action.verify(key, id).map_err(|_| Fault::Unsigned)
+    }
+}
+
+enum Fault {
+    Entry,
+    Unsigned,
+    WithoutManifest,
+}
+
+fn unless(fault: bool, what: Fault) -> Result<(), Fault> {
+    if fault { Err(what) } else { Ok(()) }
 }

@@ -41,10 +41,17 @@ impl ReviewEvidence {
         let entry = self.published.verify(reviews_ledger)?;
         let published = PublishedEntry::from_bytes(entry).map_err(|_| EvidenceRefusal::OtherEntry)?;
         let review_id = self.presentation.review_id();
-        let same = published.review_id == review_id
-            && published.review_digest == self.review_digest
-            && published.presentation_hash == self.presentation.hash();
-        if !same {
+        // All that the entry says of the review, its author key included: only the boundary is the
+        // entry's alone.
+        let said = PublishedEntry {
+            scope: self.presentation.scope().clone(),
+            boundary: published.boundary,
+            review_id,
+            review_digest: self.review_digest,
+            presentation_hash: self.presentation.hash(),
+            author_key: *self.presentation.author_key(),
+        };
+        if published != said {
             return Err(EvidenceRefusal::OtherEntry);
         }
         let issuer = issuers.iter().find(|issuer| self.presentation.scope().is_of(issuer));

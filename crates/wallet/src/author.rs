@@ -1,103 +1,142 @@
 //! What the author of a review, and nobody else, can do afterwards.
 
-use super::{Token, Wallet, WalletError};
+use super::present::SENDING_MARGIN;
+use super::{Token, TrustRoots, Wallet, WalletError};
 use rand_core::CryptoRng;
-use unjoin_core::Name;
-use unjoin_core::algebra::Escrow;
+use unjoin_core::secret::below;
 use unjoin_core::token::{
-    AuthorAction, AuthorProof, AuthorStatement, Digest, Review, ReviewId, claim_digest,
+    ActionKind, ActionReceipt, AuthorAction, AuthorStatement, Digest, Review, ReviewId, ReviewState,
+    StateQuestion,
 };
-
-/// Where a review stands: the last accepted sequence number and the digest in force. An
-/// author proof must continue exactly there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReviewState {
-    /// The number of the last accepted edit or withdrawal; 0 before the first.
-    pub last_sequence: u64,
-    /// The digest in force; zero after a withdrawal.
-    pub digest_in_force: Digest,
-}
-
-impl ReviewState {
-    /// As submitted: nothing was edited yet.
-    pub fn submitted(review: &Review) -> Self {
-        Self { last_sequence: 0, digest_in_force: review.digest() }
-    }
-
-    /// After the desk accepted this proof. A claim changes nothing.
-    #[must_use]
-    pub fn after(self, accepted: &AuthorProof) -> Self {
-        let said = accepted.statement();
-        match said.action {
-            AuthorAction::Claim => self,
-            AuthorAction::Edit | AuthorAction::Withdraw => {
-                Self { last_sequence: said.sequence, digest_in_force: said.new_digest }
-            }
-        }
-    }
-}
+use unjoin_core::{DAY, Grid, Timestamp};
 
 /// What the author wants.
 #[derive(Clone, Copy, Debug)]
 pub enum AuthorRequest<'a> {
-    /// Replace the review by this one.
+    /// Replace the review by this one. One with the digest in force changes nothing: it voids an
+    /// action that still waits.
     Edit(&'a Review),
     /// Take the review back, for good.
     Withdraw,
-    /// Prove authorship to somebody who chose a challenge.
-    Claim {
-        /// Who asked: shown to the author before he agrees.
-        audience: &'a Name,
-        /// The 32 bytes that they chose and accept once.
-        challenge: &'a [u8; 32],
-    },
 }
 
 impl AuthorRequest<'_> {
-    fn action_and_digest(&self) -> (AuthorAction, Digest) {
+    fn kind_and_digest(&self) -> (ActionKind, Digest) {
         match self {
-            Self::Edit(review) => (AuthorAction::Edit, review.digest()),
-            Self::Withdraw => (AuthorAction::Withdraw, [0; 32]),
-            Self::Claim { audience, challenge } => (AuthorAction::Claim, claim_digest(audience, challenge)),
+            Self::Edit(review) => (ActionKind::Edit, review.digest()),
+            Self::Withdraw => (ActionKind::Withdraw, [0; 32]),
+        }
+    }
+}
+
+/// A signed action, and when to send it.
+///
+/// Store it before sending, repeat it unchanged until there is a receipt, and sign no other with
+/// its sequence number. Keep both until the ledger shows the action, and show neither: whoever
+/// presses an author must not be able to see that they acted.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ScheduledAction {
+    /// What to send, with the new review if it is an edit.
+    pub action: AuthorAction,
+    /// When to send it: a random time within a day. Do not offer a way to send it at once; an
+    /// author who is pressed on the phone must not be able to act while being pressed.
+    pub send_at: Timestamp,
+    /// The boundary of a review that was still held.
+    held_until: Option<Timestamp>,
+}
+
+impl ScheduledAction {
+    /// Checks the receipt of the action: the platform's signature, the action, and a boundary
+    /// that the review service may choose as of `now`.
+    ///
+    /// # Errors
+    /// [`WalletError::Receipt`] when it does not fit. Keep it: it is evidence.
+    pub fn check_receipt(
+        &self,
+        receipt: &ActionReceipt,
+        trust: &TrustRoots,
+        now: Timestamp,
+    ) -> Result<(), WalletError> {
+        let boundary = receipt.boundary();
+        let on_grid = trust.grid().at_or_before(boundary) == Some(boundary);
+        let may_be = self.held_until == Some(boundary) || boundary <= trust.grid().nth_after(now, 3);
+        let fits = receipt.action_hash() == &self.action.hash() && on_grid && may_be;
+        if fits && receipt.verify(trust.platform_key()).is_ok() {
+            Ok(())
+        } else {
+            Err(WalletError::Receipt)
         }
     }
 }
 
 impl Wallet {
-    /// Proves that the author of the token's review asks for this, from where the review
-    /// stands.
+    /// Signs an edit or a withdrawal of the token's review, from where the review stands.
     ///
-    /// Whoever sees the proof learns that the author of this review made it, and nothing
-    /// else. A claim tells its audience more than the protocol can hide: that whoever
-    /// answers them wrote the review.
+    /// `state` is that of its receipt, after the actions that were accepted since; a device that
+    /// was restored from its seed asks for it ([`ask_state`](Self::ask_state)). Whoever sees the
+    /// action learns that the author of this review made it, and nothing else. It works as long as
+    /// the review is listed.
+    ///
+    /// `send_at` is uniformly random within a day of `now`. A review that is still held can be
+    /// withdrawn only: before its boundary where that is far enough, so that it never appears; an
+    /// edit of it is sent within the day after the boundary.
     ///
     /// # Errors
     /// [`WalletError::AnotherWallet`] when the token is another wallet's;
+    /// [`WalletError::AnotherReview`] when the state is another review's;
     /// [`WalletError::Withdrawn`] when the review was withdrawn;
     /// [`WalletError::SequenceExhausted`] after 2^64 - 1 edits.
-    pub fn author(
+    pub fn act(
         &self,
         token: &Token,
-        state: ReviewState,
+        state: &ReviewState,
         request: AuthorRequest<'_>,
+        now: Timestamp,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<AuthorProof, WalletError> {
+    ) -> Result<ScheduledAction, WalletError> {
+        let (_, secrets) = self.secrets(&token.order)?;
+        let review_id = ReviewId::new(&token.order.scope, secrets.s.expose());
+        if state.review_id != review_id {
+            return Err(WalletError::AnotherReview);
+        }
         if state.digest_in_force == [0; 32] {
             return Err(WalletError::Withdrawn);
         }
         let sequence = state.last_sequence.checked_add(1).ok_or(WalletError::SequenceExhausted)?;
-        let order = &token.order;
-        let (author, secrets) = self.secrets(order)?;
-        let escrow = Escrow::seal(&order.escrow_key, author.wallet_key.point(), secrets.k.expose())
-            .ok_or(WalletError::Degenerate)?;
-        let (action, new_digest) = request.action_and_digest();
-        let statement = AuthorStatement {
-            action,
-            review_id: ReviewId::new(&order.scope, secrets.s.expose()),
-            sequence,
-            previous_digest: state.digest_in_force,
-            new_digest,
+        let (kind, new_digest) = request.kind_and_digest();
+        let previous_digest = state.digest_in_force;
+        let statement = AuthorStatement { kind, review_id, sequence, previous_digest, new_digest };
+        let action = AuthorAction::sign(&secrets.author_signer(), statement).ok_or(WalletError::Degenerate)?;
+        let span = state.published_at.saturating_since(now).saturating_sub(SENDING_MARGIN).min(DAY);
+        let held = state.published_at > now;
+        let in_time = held && kind == ActionKind::Withdraw && span > 0;
+        let (from, span) = match (held, in_time) {
+            (true, true) => (now, span),
+            (true, false) => (state.published_at, DAY),
+            (false, _) => (now, DAY),
         };
-        Ok(AuthorProof::prove(&author.u, &secrets.k, statement, &escrow, &order.escrow_key, rng))
+        let send_at = from.saturating_add(below(span, rng));
+        Ok(ScheduledAction { action, send_at, held_until: in_time.then_some(state.published_at) })
+    }
+
+    /// Asks where the token's review stands: for a device that was restored from its seed. The
+    /// question is answered on the UTC day of `now` alone. Ask at a random time of that day, and
+    /// without the account's session.
+    ///
+    /// # Errors
+    /// [`WalletError::AnotherWallet`] when the token is another wallet's.
+    pub fn ask_state(
+        &self,
+        token: &Token,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<StateQuestion, WalletError> {
+        let (_, secrets) = self.secrets(&token.order)?;
+        let review_id = ReviewId::new(&token.order.scope, secrets.s.expose());
+        let mut fresh = [0; 32];
+        rng.fill_bytes(&mut fresh);
+        let date = Grid::Daily.at_or_before(now).unwrap_or(Timestamp::ZERO);
+        Ok(StateQuestion::sign(&secrets.author_signer(), review_id, date, fresh))
     }
 }

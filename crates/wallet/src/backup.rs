@@ -215,7 +215,7 @@ mod tests {
             assert_eq!(wallet.review_id(token), shop.wallet.review_id(&kept));
             assert!(token.granted.tag == kept.granted.tag && token.granted.image == kept.granted.image);
             let review = unjoin_core::token::Review::new(2, "late", vec![]).unwrap();
-            let shown = wallet.present_early_trusting_host_silence(token, &review, &mut shop.rng).unwrap();
+            let shown = wallet.presentation(token, &review, &mut shop.rng).unwrap();
             shown.verify(&shop.issuer_key, &shop.escrow_key, &review.digest(), &mut shop.rng).unwrap();
         }
     }

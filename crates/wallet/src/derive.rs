@@ -5,10 +5,11 @@
 use curve25519_dalek::scalar::Scalar;
 use rand_core::CryptoRng;
 use unjoin_core::Name;
-use unjoin_core::algebra::transcript::hash_to_scalar;
+use unjoin_core::algebra::transcript::{hash_to_scalar, hash32};
 use unjoin_core::algebra::{Element, EscrowKey, Generator};
 use unjoin_core::secret::{SecretBytes, SecretScalar};
-use unjoin_core::token::{Digest, OrderHandle, Scope};
+use unjoin_core::signature::Signer;
+use unjoin_core::token::{AuthorKey, Digest, OrderHandle, Scope};
 use zeroize::Zeroize;
 
 /// `u` for one issuer with the wallet key `U = u*G_u`.
@@ -32,9 +33,23 @@ pub struct OrderSecrets {
     pub b: SecretScalar,
     /// The randomness of the escrow.
     pub k: SecretScalar,
+    /// The RFC 8032 seed of the author key.
+    pub a: SecretBytes<32>,
 }
 
-/// `s`, `b`: from (issuer, scope, order); `k`: from the trustees' key too.
+impl OrderSecrets {
+    /// Signs what the author asks for.
+    pub fn author_signer(&self) -> Signer {
+        Signer::from_seed(&self.a)
+    }
+
+    /// `P`, the public half of the author key.
+    pub fn author_key(&self) -> AuthorKey {
+        AuthorKey(*self.author_signer().verifier().as_bytes())
+    }
+}
+
+/// `s`, `b`, `a`: from (issuer, scope, order); `k`: from the trustees' key too.
 pub fn order(
     seed: &SecretBytes<32>,
     issuer: &Name,
@@ -50,6 +65,7 @@ pub fn order(
         s: secret("wallet/s", &[seed.expose(), issuer, &scope, handle]),
         b: secret("wallet/b", &[seed.expose(), issuer, &scope, handle]),
         k: secret("wallet/k", &[seed.expose(), issuer, &scope, handle, y]),
+        a: SecretBytes::new(hash32("wallet/a", &[seed.expose(), issuer, &scope, handle])),
     }
 }
 

@@ -11,6 +11,8 @@ pub enum WalletError {
     Degenerate,
     /// An issuer key is already pinned with another escrow key.
     ConflictingPin,
+    /// The offer is for another merchant or order than was asked about.
+    OtherOffer,
     /// The offer's or token's issuer key is not pinned.
     IssuerKeyNotPinned,
     /// An escrow key without a certificate of all pinned trustees.
@@ -33,10 +35,16 @@ pub enum WalletError {
     ManifestScope,
     /// The manifest names another escrow key than the pinned one.
     ManifestEscrow,
+    /// The manifest's dates are not boundaries of the pinned grid.
+    ManifestOffGrid,
     /// The cohort is smaller than this wallet accepts.
     CohortTooSmall,
     /// The cohort's redemption window is over.
     WindowOver,
+    /// A receipt does not fit what was sent.
+    Receipt,
+    /// The state is that of another review.
+    AnotherReview,
     /// The review was withdrawn.
     Withdrawn,
     /// The review has no further sequence number.
@@ -58,6 +66,8 @@ describe_errors!(WalletError {
         "a value came out degenerate: try again, and make another wallet if it stays so";
     Self::ConflictingPin => "wallet.conflicting_pin", Device, false,
         "this issuer key is pinned with another escrow key: one escrow key belongs to it for its whole life";
+    Self::OtherOffer => "wallet.other_offer", Device, false,
+        "the offer is for another merchant or order than was asked about: do not use it; ask again";
     Self::IssuerKeyNotPinned => "wallet.issuer_key_not_pinned", Device, false,
         "this issuer key is not pinned: do not use it, it may exist to mark you; update the application";
     Self::EscrowKeyCertificate => "wallet.escrow_key_certificate", Device, false,
@@ -80,10 +90,16 @@ describe_errors!(WalletError {
         "the manifest is another cohort's: fetch the one of the token's scope";
     Self::ManifestEscrow => "wallet.manifest_escrow", Device, false,
         "the manifest names another escrow key than the pinned one: do not present";
+    Self::ManifestOffGrid => "wallet.manifest_off_grid", Device, false,
+        "the manifest's dates are not boundaries of the pinned grid: do not present, they may exist to mark you";
     Self::CohortTooSmall => "wallet.cohort_too_small", Device, false,
         "the cohort is smaller than this wallet accepts: do not present";
     Self::WindowOver => "wallet.window_over", Device, false,
         "the cohort's redemption window is over: the token can no longer be spent";
+    Self::Receipt => "wallet.receipt", Device, false,
+        "the receipt does not fit what was sent: keep both, they are evidence against the platform";
+    Self::AnotherReview => "wallet.another_review", Device, false,
+        "the state is that of another review: ask for this one's";
     Self::Withdrawn => "wallet.withdrawn", Device, false,
         "the review was withdrawn: nothing follows a withdrawal";
     Self::SequenceExhausted => "wallet.sequence_exhausted", Device, false,

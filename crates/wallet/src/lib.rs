@@ -8,8 +8,9 @@
 //! | bind the wallet to the account, once | [`Wallet::enrol`] | [`Enrolment`] |
 //! | ask for a token for **every** due order | [`Wallet::request`] | [`TokenRequest`](unjoin_core::token::TokenRequest) |
 //! | check the grant | [`Wallet::finish`] | nothing |
-//! | present it with a review, once its cohort is closed | [`Wallet::present_after_manifest`] | [`Presentation`](unjoin_core::token::Presentation) and review, at a random time |
-//! | edit, withdraw, claim | [`Wallet::author`] | [`AuthorProof`](unjoin_core::token::AuthorProof) |
+//! | present it with a review, once its cohort is closed | [`Wallet::present`] | [`Presentation`](unjoin_core::token::Presentation) and review, at a random time |
+//! | check its receipt | [`ScheduledPresentation::check_receipt`] | nothing |
+//! | edit, withdraw | [`Wallet::act`] | [`AuthorAction`](unjoin_core::token::AuthorAction), at a random time |
 //! | keep a copy | [`Wallet::seal_backup`] | [`SealedBackup`] |
 //!
 //! The steps up to the grant run under the account; presenting and what follows must not.
@@ -24,7 +25,7 @@
 //! use unjoin_core::Name;
 //! use unjoin_core::token::{CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Review, Scope};
 //! use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet, privacy_warnings};
-//! use unjoin_core::{Timestamp, WEEK};
+//! use unjoin_core::{Grid, Timestamp, WEEK};
 //! use unjoin_trustee::insecure_test_dealer;
 //! use unjoin_core::secret::SystemRng;
 //! let rng = &mut SystemRng::new();
@@ -32,7 +33,7 @@
 //! // The platform's keys, and what of them the application pins.
 //! let (committee, _) = insecure_test_dealer(3, 5, rng)?;
 //! let (issuer_key, platform_key) = (IssuerKey::generate(rng), PlatformKey::generate(rng));
-//! let trust = TrustRoots::new(platform_key.public(), 20).pin(*issuer_key.public(), *committee.key())?;
+//! let trust = TrustRoots::new(platform_key.public(), 20, Grid::Weekly).pin(*issuer_key.public(), *committee.key())?;
 //!
 //! // Once: the device enrols under its account.
 //! let (issuer, account, nonce) = (Name::new("orders.example")?, Name::new("account-7")?, [9; 32]);
@@ -48,7 +49,8 @@
 //!     issuer_key: *issuer_key.public(),
 //!     escrow_key: *committee.key(),
 //! };
-//! let (pending, request) = wallet.request(&issuer, &offer, &trust, rng)?;
+//! let asked = (offer.scope.merchant().clone(), offer.handle); // as the application knows the order
+//! let (pending, request) = wallet.request(&issuer, &asked.0, asked.1, &offer, &trust, rng)?;
 //! request.verify(enrolment.wallet_key(), rng)?; // the issuer
 //! let grant = Grant::issue(&issuer_key, request.scope(), request.commitment(), rng)?;
 //! let token = wallet.finish(pending, &grant, rng)?;
@@ -68,7 +70,7 @@
 //! let review = Review::new(1, "The lamp came broken.", vec![])?;
 //! assert!(privacy_warnings(&review).is_empty());
 //! let now = closed_at.saturating_add(3_600);
-//! let scheduled = wallet.present_after_manifest(&token, &review, &evidence, &trust, now, rng)?;
+//! let scheduled = wallet.present(&token, &review, &evidence, &trust, now, rng)?;
 //! assert!(now <= scheduled.send_at && scheduled.send_at < scheduled.publication);
 //!
 //! // At `send_at`, without the account's session: the desk.
@@ -92,7 +94,7 @@ mod privacy;
 mod tests;
 mod trust;
 
-pub use author::{AuthorRequest, ReviewState};
+pub use author::{AuthorRequest, ScheduledAction};
 pub use backup::{SealedBackup, open_backup};
 pub use error::WalletError;
 pub use order::{PendingToken, Token};

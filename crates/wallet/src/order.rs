@@ -95,19 +95,26 @@ impl Wallet {
     /// Ask for every due order, in the background and at a random delay, whether there will
     /// be a review or not: a wallet that asks only when it complains gives itself away.
     ///
-    /// `issuer` is the name under which the wallet is enrolled.
+    /// `issuer` is the name under which the wallet is enrolled; `merchant` and `handle` are those
+    /// of the order that the application asked about.
     ///
     /// # Errors
+    /// [`WalletError::OtherOffer`] when the offer is for another merchant or order;
     /// [`WalletError::IssuerKeyNotPinned`] and [`WalletError::EscrowKeyNotPinned`] when the
     /// offer's two keys are not pinned as a pair; [`WalletError::ForeignScope`] when its
     /// scope is another key's.
     pub fn request(
         &self,
         issuer: &Name,
+        merchant: &Name,
+        handle: OrderHandle,
         offer: &Offer,
         trust: &TrustRoots,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(PendingToken, TokenRequest), WalletError> {
+        if offer.scope.merchant() != merchant || offer.handle != handle {
+            return Err(WalletError::OtherOffer);
+        }
         trust.check(&offer.issuer_key, &offer.escrow_key)?;
         if !offer.scope.is_of(&offer.issuer_key) {
             return Err(WalletError::ForeignScope);

@@ -1,17 +1,23 @@
-//! Presenting a token with a review: the recommended door, which waits for the cohort's
-//! manifest, and the early one.
+//! Presenting a token with a review, under the manifest of its cohort: there is no earlier door.
 
 use super::{ManifestEvidence, Token, TrustRoots, Wallet, WalletError, derive};
 use rand_core::CryptoRng;
 use unjoin_core::Timestamp;
 use unjoin_core::secret::below;
-use unjoin_core::token::{Presentation, PresentationWitness, Review};
+use unjoin_core::token::{
+    Digest, Presentation, PresentationWitness, Receipt, Review, ReviewStanding, ReviewState,
+};
 
 /// Seconds before a publication boundary in which no sending time is chosen: room for a slow
 /// network and for a clock that is a little wrong.
 pub const SENDING_MARGIN: u64 = 600;
 
-/// A presentation, and when to send it.
+/// With less than this left before a boundary, in seconds, a review waits for the next one: a
+/// short span would tell when it was written.
+const LEAST_SPAN: u64 = 12 * 3_600;
+
+/// A presentation, and when to send it. The device keeps it until it has the receipt, and sends
+/// the same bytes at every retry.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ScheduledPresentation {
@@ -22,15 +28,53 @@ pub struct ScheduledPresentation {
     pub send_at: Timestamp,
     /// The boundary at which the review is published if it arrives before.
     pub publication: Timestamp,
+    review_digest: Digest,
+    /// The boundaries of the manifest.
+    boundaries: [Timestamp; 2],
+}
+
+impl ScheduledPresentation {
+    /// Checks the receipt against what was sent: the platform's signature, the review, the
+    /// presentation, the author key in it, and a boundary of the manifest, at the latest the
+    /// next one as of `now`. The answer is where the review stands.
+    ///
+    /// # Errors
+    /// [`WalletError::Receipt`] when it does not fit. Keep both: they are evidence.
+    pub fn check_receipt(
+        &self,
+        receipt: &Receipt,
+        trust: &TrustRoots,
+        now: Timestamp,
+    ) -> Result<ReviewState, WalletError> {
+        let (terms, sent) = (receipt.terms(), &self.presentation);
+        let [_, last] = self.boundaries;
+        let latest = self.boundaries.into_iter().find(|boundary| now < *boundary).unwrap_or(last);
+        let fits = terms.review_id == sent.review_id()
+            && terms.review_digest == self.review_digest
+            && terms.presentation_hash == sent.hash()
+            && &terms.author_key == sent.author_key()
+            && self.boundaries.contains(&terms.publish_by)
+            && (self.publication..=latest.max(self.publication)).contains(&terms.publish_by);
+        if !fits || receipt.verify(trust.platform_key()).is_err() {
+            return Err(WalletError::Receipt);
+        }
+        Ok(ReviewState {
+            review_id: terms.review_id,
+            last_sequence: 0,
+            digest_in_force: terms.review_digest,
+            standing: ReviewStanding::Held,
+            published_at: terms.publish_by,
+        })
+    }
 }
 
 impl Wallet {
-    /// Presents the token with a review once its cohort is closed and large enough. The
-    /// recommended door.
+    /// Presents the token with a review once its cohort is closed and large enough.
     ///
-    /// `send_at` is uniformly random from `now` (the device's clock) up to
-    /// [`SENDING_MARGIN`] seconds before the next publication boundary; it is `now` when less
-    /// is left. Send it then over a connection that carries no session of the account.
+    /// `send_at` is uniformly random from `now` (the device's clock) up to [`SENDING_MARGIN`]
+    /// seconds before the next publication boundary, or before the last one where less than twelve
+    /// hours are left. Draw it once and keep it over restarts. Send then, over a connection that
+    /// carries no session of the account.
     ///
     /// Presenting again draws a fresh randomizer; the two share the scope, the serial and the
     /// escrow, and the desk takes one review of them.
@@ -41,9 +85,9 @@ impl Wallet {
     /// keys are no longer pinned as a pair; [`WalletError::ManifestSignature`],
     /// [`WalletError::ManifestNotLogged`], [`WalletError::LedgerNotPinned`],
     /// [`WalletError::ManifestScope`], [`WalletError::ManifestEscrow`],
-    /// [`WalletError::CohortTooSmall`] and [`WalletError::WindowOver`] when the evidence does
-    /// not hold for this token.
-    pub fn present_after_manifest(
+    /// [`WalletError::ManifestOffGrid`], [`WalletError::CohortTooSmall`] and
+    /// [`WalletError::WindowOver`] when the evidence does not hold for this token.
+    pub fn present(
         &self,
         token: &Token,
         review: &Review,
@@ -54,31 +98,21 @@ impl Wallet {
     ) -> Result<ScheduledPresentation, WalletError> {
         let order = &token.order;
         trust.check(&order.issuer_key, &order.escrow_key)?;
-        let publication = evidence.check(trust, &order.scope, &order.escrow_key, now)?;
-        let presentation = self.present(token, review, rng)?;
-        Ok(ScheduledPresentation { presentation, send_at: sending_time(now, publication, rng), publication })
+        let manifest = evidence.check(trust, &order.scope, &order.escrow_key)?;
+        let boundaries = [manifest.first_publication, manifest.window_end];
+        let (publication, send_at) = sending_time(now, boundaries, rng).ok_or(WalletError::WindowOver)?;
+        let presentation = self.presentation(token, review, rng)?;
+        let review_digest = review.digest();
+        Ok(ScheduledPresentation { presentation, send_at, publication, review_digest, boundaries })
     }
 
-    /// Presents the token with a review before its cohort is closed.
-    ///
-    /// The presentation still shows neither the order nor the wallet, and the desk publishes
-    /// it no sooner. But nobody has shown yet that anybody shares the scope, and the desk
-    /// sees the review arrive when it is written: what protects the author until the cohort
-    /// closes is the host's silence about arrival times and about who was connected, and its
-    /// honesty about how many customers a cohort gets.
+    /// The bare presentation: for tests and benches. It looks at no manifest, and without one no
+    /// review is taken.
     ///
     /// # Errors
     /// [`WalletError::AnotherWallet`] when the token is another wallet's.
-    pub fn present_early_trusting_host_silence(
-        &self,
-        token: &Token,
-        review: &Review,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Presentation, WalletError> {
-        self.present(token, review, rng)
-    }
-
-    fn present(
+    #[doc(hidden)]
+    pub fn presentation(
         &self,
         token: &Token,
         review: &Review,
@@ -93,6 +127,7 @@ impl Wallet {
             s: &secrets.s,
             b: &secrets.b,
             k: &secrets.k,
+            author_key: secrets.author_key(),
             r: &r,
             wallet_key: &author.wallet_key,
             granted: &token.granted,
@@ -102,10 +137,16 @@ impl Wallet {
     }
 }
 
-/// Uniform over `now .. publication - SENDING_MARGIN`; `now` if that is empty.
-fn sending_time(now: Timestamp, publication: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Timestamp {
+/// The boundary to aim at, and a time uniform over `now .. boundary - SENDING_MARGIN`; `None` if
+/// nothing is left of the last span.
+fn sending_time(
+    now: Timestamp,
+    [first, last]: [Timestamp; 2],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Option<(Timestamp, Timestamp)> {
+    let publication = if first.saturating_since(now) >= LEAST_SPAN { first } else { last };
     let span = publication.saturating_since(now).saturating_sub(SENDING_MARGIN);
-    if span == 0 { now } else { now.saturating_add(below(span, rng)) }
+    (span > 0).then(|| (publication, now.saturating_add(below(span, rng))))
 }
 
 #[cfg(test)]
@@ -117,16 +158,19 @@ mod tests {
     proptest! {
         #[test]
         fn a_sending_time_lies_between_now_and_the_margin(
-            seed in any::<u64>(), now in 0u64..1 << 40, left in 1u64..10_000_000,
+            seed in any::<u64>(), now in 10_000_000u64..1 << 40, first in -100_000i64..1_000_000, window in 1u64..3_000_000,
         ) {
             let rng = &mut TestRng::new(seed);
             let start = Timestamp::from_unix_seconds(now);
-            let send_at = sending_time(start, start.saturating_add(left), rng);
-            prop_assert!(start <= send_at);
-            if left > SENDING_MARGIN {
-                prop_assert!(send_at < start.saturating_add(left - SENDING_MARGIN));
-            } else {
-                prop_assert_eq!(send_at, start);
+            let first = Timestamp::from_unix_seconds(now.saturating_add_signed(first));
+            let last = first.saturating_add(window);
+            match sending_time(start, [first, last], rng) {
+                None => prop_assert!(last.saturating_since(start) <= SENDING_MARGIN),
+                Some((boundary, send_at)) => {
+                    prop_assert!(start <= send_at && send_at < boundary.saturating_sub(SENDING_MARGIN));
+                    // Never a short span before the first: that would tell when it was written.
+                    prop_assert!(boundary == last || first.saturating_since(start) >= LEAST_SPAN);
+                }
             }
         }
 
@@ -144,7 +188,8 @@ mod tests {
         let mut counts = vec![0u32; parts];
         for _ in 0..draws {
             let now = Timestamp::from_unix_seconds(1_700_000_000);
-            let send_at = sending_time(now, now.saturating_add(span + SENDING_MARGIN), rng);
+            let first = now.saturating_add(span + SENDING_MARGIN);
+            let (_, send_at) = sending_time(now, [first, first.saturating_add(1)], rng).unwrap();
             counts[(send_at.saturating_since(now) * parts as u64 / span) as usize] += 1;
         }
         let expected = f64::from(draws) / parts as f64;

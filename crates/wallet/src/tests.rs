@@ -77,7 +77,7 @@ impl Shop {
         let issuer_key = IssuerKey::generate(&mut rng);
         let escrow_key = random_escrow_key(&mut rng);
         let platform_key = PlatformKey::generate(&mut rng);
-        let trust = TrustRoots::new(platform_key.public(), 20).pin(*issuer_key.public(), escrow_key).unwrap();
+        let trust = TrustRoots::new(platform_key.public(), 20, unjoin_core::Grid::Weekly).pin(*issuer_key.public(), escrow_key).unwrap();
         let wallet = Wallet::generate(&mut rng);
         let issuer = Name::new("orders.example").unwrap();
         Self { rng, issuer, issuer_key, escrow_key, platform_key, trust, wallet }
@@ -93,7 +93,7 @@ impl Shop {
     }
 
     fn request(&mut self, offer: &Offer) -> Result<(PendingToken, TokenRequest), WalletError> {
-        self.wallet.request(&self.issuer, offer, &self.trust, &mut self.rng)
+        self.wallet.request(&self.issuer, offer.scope.merchant(), offer.handle, offer, &self.trust, &mut self.rng)
     }
 
     fn grant(&mut self, request: &TokenRequest) -> Grant {
@@ -130,11 +130,11 @@ impl Shop {
         evidence: &ManifestEvidence,
         now: Timestamp,
     ) -> Result<ScheduledPresentation, WalletError> {
-        self.wallet.present_after_manifest(token, &review(), evidence, &self.trust, now, &mut self.rng)
+        self.wallet.present(token, &review(), evidence, &self.trust, now, &mut self.rng)
     }
 
     fn early(&mut self, token: &Token, review: &Review) -> Presentation {
-        self.wallet.present_early_trusting_host_silence(token, review, &mut self.rng).unwrap()
+        self.wallet.presentation(token, review, &mut self.rng).unwrap()
     }
 
     fn verifies(&mut self, presentation: &Presentation, review: &Review) -> bool {
@@ -325,15 +325,15 @@ fn a_wallet_that_pins_the_trustees_takes_a_key_that_all_of_them_signed_and_no_ot
     let key = *shop.issuer_key.public();
     let escrow_key = certificate.verify(&trustees).unwrap();
     let platform_key = *shop.trust.platform_key();
-    let pinned = || TrustRoots::with_trustees(platform_key, 20, trustees.clone());
+    let pinned = || TrustRoots::new(platform_key, 20, unjoin_core::Grid::Weekly).with_trustees(trustees.clone());
     let trust = pinned().pin_certified(key, &certificate).unwrap();
     assert_eq!(trust.escrow_key_of(&key), Some(&escrow_key));
     let refused = |result: Result<TrustRoots, WalletError>| result.unwrap_err();
     assert_eq!(refused(pinned().pin(key, escrow_key)), WalletError::EscrowKeyCertificate);
     assert_eq!(refused(pinned().pin_certified(key, &other)), WalletError::EscrowKeyCertificate);
-    let elsewhere = TrustRoots::with_trustees(platform_key, 20, strangers);
+    let elsewhere = TrustRoots::new(platform_key, 20, unjoin_core::Grid::Weekly).with_trustees(strangers);
     assert_eq!(refused(elsewhere.pin_certified(key, &certificate)), WalletError::EscrowKeyCertificate);
-    let nobody = TrustRoots::new(platform_key, 20);
+    let nobody = TrustRoots::new(platform_key, 20, unjoin_core::Grid::Weekly);
     assert_eq!(refused(nobody.pin_certified(key, &certificate)), WalletError::EscrowKeyCertificate);
     // One of the two did not sign.
     let mut bytes = certificate.to_bytes();
@@ -368,7 +368,7 @@ fn evidence_that_does_not_hold_for_the_token_is_refused() {
     let evidence = shop.signed(good);
     assert!(shop.present(&token, &evidence, END.saturating_sub(1)).is_ok());
     // A key that an update has taken out of the pins is not presented under any more.
-    shop.trust = TrustRoots::new(shop.platform_key.public(), 20);
+    shop.trust = TrustRoots::new(shop.platform_key.public(), 20, unjoin_core::Grid::Weekly);
     assert_eq!(shop.present(&token, &evidence, CLOSED).unwrap_err(), WalletError::IssuerKeyNotPinned);
 }
 
@@ -382,8 +382,8 @@ fn a_token_of_another_wallet_is_noticed() {
     let (wallet, rng) = (&shop.wallet, &mut TestRng::new(1));
     let state = ReviewState::submitted(&review());
     for refused in [
-        wallet.present_early_trusting_host_silence(&token, &review(), rng).map(drop),
-        wallet.present_after_manifest(&token, &review(), &evidence, &shop.trust, CLOSED, rng).map(drop),
+        wallet.presentation(&token, &review(), rng).map(drop),
+        wallet.present(&token, &review(), &evidence, &shop.trust, CLOSED, rng).map(drop),
         wallet.author(&token, state, AuthorRequest::Withdraw, rng).map(drop),
         wallet.review_id(&token).map(drop),
         wallet.finish(pending, &grant, rng).map(drop),

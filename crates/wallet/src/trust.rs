@@ -1,7 +1,7 @@
 //! What the device pins, and what it takes as proof that a cohort is closed.
 
 use super::WalletError;
-use unjoin_core::Timestamp;
+use unjoin_core::Grid;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::token::{
     CohortManifest, EscrowKeyCertificate, IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest, Trustees,
@@ -11,7 +11,7 @@ use unjoin_log::{CosignedEntry, WitnessPolicy};
 
 /// What the device pins, shipped with the application: the issuer keys, each with the one
 /// escrow key that belongs to it for its whole life; the platform's public key; the least
-/// cohort that the wallet accepts.
+/// cohort that the wallet accepts; the grid of the platform's boundaries.
 ///
 /// One key for everybody is what keeps a platform from tagging a wallet by a key of its own:
 /// never fill this from an [`Offer`](unjoin_core::token::Offer).
@@ -19,6 +19,7 @@ use unjoin_log::{CosignedEntry, WitnessPolicy};
 pub struct TrustRoots {
     platform_key: PlatformPublicKey,
     least_cohort: u32,
+    grid: Grid,
     /// Where they are pinned, no escrow key counts without all their signatures.
     trustees: Option<Trustees>,
     keys: Vec<(IssuerPublicKey, EscrowKey)>,
@@ -26,16 +27,17 @@ pub struct TrustRoots {
 }
 
 impl TrustRoots {
-    /// Pins the platform's key, and the least number of customers that a cohort's manifest
-    /// must vouch for. No issuer key is pinned yet.
-    pub fn new(platform_key: PlatformPublicKey, least_cohort: u32) -> Self {
-        Self { platform_key, least_cohort, trustees: None, keys: Vec::new(), ledger: None }
+    /// Pins the platform's key, the least number of customers that a cohort's manifest must vouch
+    /// for, and the grid that its dates must lie on. No issuer key is pinned yet.
+    pub fn new(platform_key: PlatformPublicKey, least_cohort: u32, grid: Grid) -> Self {
+        Self { platform_key, least_cohort, grid, trustees: None, keys: Vec::new(), ledger: None }
     }
 
-    /// As [`new`](Self::new), with the trustees' keys pinned as well: an escrow key is then
-    /// accepted by the trustees' certificate only.
-    pub fn with_trustees(platform_key: PlatformPublicKey, least_cohort: u32, trustees: Trustees) -> Self {
-        Self { trustees: Some(trustees), ..Self::new(platform_key, least_cohort) }
+    /// Pins the trustees' keys as well: an escrow key is then accepted by the trustees' certificate
+    /// only.
+    #[must_use]
+    pub fn with_trustees(self, trustees: Trustees) -> Self {
+        Self { trustees: Some(trustees), ..self }
     }
 
     /// Pins the reviews ledger and its witnesses. From then on the platform's signature on a
@@ -89,6 +91,11 @@ impl TrustRoots {
         &self.platform_key
     }
 
+    /// The grid that the platform's dates lie on.
+    pub fn grid(&self) -> Grid {
+        self.grid
+    }
+
     /// The least cohort that the wallet accepts, in customers.
     pub fn least_cohort(&self) -> u32 {
         self.least_cohort
@@ -127,16 +134,14 @@ pub enum ManifestEvidence {
 }
 
 impl ManifestEvidence {
-    /// The boundary at which a review that arrives from `now` on is published, once the
-    /// manifest is shown to be the platform's, of this scope, under this escrow key, large
-    /// enough, and with a window that is still open.
+    /// The manifest, once it is shown to be the platform's, of this scope, under this escrow key,
+    /// with dates of the pinned grid, and large enough.
     pub(super) fn check(
         &self,
         trust: &TrustRoots,
         scope: &Scope,
         escrow_key: &EscrowKey,
-        now: Timestamp,
-    ) -> Result<Timestamp, WalletError> {
+    ) -> Result<CohortManifest, WalletError> {
         let manifest = match (self, &trust.ledger) {
             (Self::Signed(_), Some(_)) => return Err(WalletError::ManifestNotLogged),
             (Self::Signed(signed), None) => {
@@ -155,9 +160,13 @@ impl ManifestEvidence {
         if &manifest.escrow_id != escrow_key.id() {
             return Err(WalletError::ManifestEscrow);
         }
+        let dates = [manifest.closed_at, manifest.first_publication, manifest.window_end];
+        if dates.iter().any(|date| trust.grid.at_or_before(*date) != Some(*date)) {
+            return Err(WalletError::ManifestOffGrid);
+        }
         if manifest.at_least < trust.least_cohort {
             return Err(WalletError::CohortTooSmall);
         }
-        manifest.publication_after(now).ok_or(WalletError::WindowOver)
+        Ok(manifest)
     }
 }

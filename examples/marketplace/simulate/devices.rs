@@ -80,7 +80,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             .zip(&offers)
             .map(|(&order, offer)| {
                 let wallet = &self.wallets[self.orders[order].customer.as_str()];
-                Ok(wallet.request(&self.issuer_name, offer, &self.trust, &mut SystemRng::new())?)
+                Ok(wallet.request(&self.issuer_name, offer.scope.merchant(), offer.handle, offer, &self.trust, &mut SystemRng::new())?)
             })
             .collect();
         let started = Instant::now();
@@ -131,7 +131,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
                 let evidence = ManifestEvidence::Signed(manifest.clone());
                 let review = self.review(order)?;
                 let rng = &mut SystemRng::new();
-                Ok((order, wallet.present_after_manifest(token, &review, &evidence, &self.trust, now, rng)))
+                Ok((order, wallet.present(token, &review, &evidence, &self.trust, now, rng)))
             })
             .collect::<Result<_>>()?;
         for (order, scheduled) in scheduled {

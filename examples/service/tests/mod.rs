@@ -218,7 +218,7 @@ impl<S: Store> World<S> {
 pub(super) fn early(device: &Device, token: &Token, text: &str) -> String {
     let review = Review::new(1, text, vec![]).unwrap();
     let presentation =
-        device.wallet.present_early_trusting_host_silence(token, &review, &mut SystemRng::new()).unwrap();
+        device.wallet.presentation(token, &review, &mut SystemRng::new()).unwrap();
     crate::device::submission(&presentation, &review)
 }
 

@@ -94,7 +94,7 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     let scheduled = ben
         .0
         .wallet
-        .present_after_manifest(&ben.1, &review, &evidence, &world.pins.trust, later, &mut SystemRng::new())
+        .present(&ben.1, &review, &evidence, &world.pins.trust, later, &mut SystemRng::new())
         .unwrap();
     let body = submission(&scheduled.presentation, &review);
     let receipt = devices.post("/reviews", None, body.clone()).await.unwrap();

@@ -116,7 +116,7 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
     let rng = &mut SystemRng::new();
     let scheduled = ben
         .wallet
-        .present_after_manifest(&handles[1].2, &review, &evidence, &world.pins.trust, later, rng)
+        .present(&handles[1].2, &review, &evidence, &world.pins.trust, later, rng)
         .unwrap();
     let late = devices.post("/reviews", None, submission(&scheduled.presentation, &review)).await.unwrap();
     assert!(is_receipt(&late.body, &world.pins), "{:?}", late.code());

@@ -31,7 +31,7 @@ pub fn run() -> ExitCode {
     checked("wallet: finish", &mut || world.finish());
     checked("wallet: review id", &mut || world.review_id());
     checked("platform: sign a manifest and a receipt", &mut || world.sign());
-    checked("wallet: present after the manifest", &mut || world.present_after_manifest());
+    checked("wallet: present after the manifest", &mut || world.present());
     checked("wallet: present early", &mut || world.present_early());
     checked("desk: verify a presentation", &mut || world.verify());
     checked("desk: verify a batch, and find a bad member", &mut || world.verify_batch());
@@ -114,7 +114,7 @@ impl World {
             issuer_key: *issuer_key.public(),
             escrow_key: *committee.key(),
         };
-        let trust = TrustRoots::new(platform_public, 20);
+        let trust = TrustRoots::new(platform_public, 20, unjoin::Grid::Weekly);
         let trust = trust.pin(*issuer_key.public(), *committee.key()).expect("one pin");
         let review = Review::new(1, "The lamp came broken.", vec![]).expect("a review");
         Self {
@@ -145,7 +145,7 @@ impl World {
     }
 
     fn request(&mut self) {
-        let request = self.wallet.request(&self.issuer, &self.offer, &self.trust, &mut self.secret_rng);
+        let request = self.wallet.request(&self.issuer, self.offer.scope.merchant(), self.offer.handle, &self.offer, &self.trust, &mut self.secret_rng);
         let (pending, request) = answered(request);
         // It holds copies of what the request shows, and U.
         mark_public(&pending);
@@ -193,11 +193,11 @@ impl World {
         told(receipt.verify(self.trust.platform_key()));
     }
 
-    fn present_after_manifest(&mut self) {
+    fn present(&mut self) {
         let token = self.token.as_ref().expect("finished");
         let evidence = self.evidence.as_ref().expect("signed");
         let now = Timestamp::from_unix_seconds(4 * 86_400).saturating_add(2_600 * WEEK + 3_600);
-        let presented = self.wallet.present_after_manifest(
+        let presented = self.wallet.present(
             token,
             &self.review,
             evidence,
@@ -211,7 +211,7 @@ impl World {
     fn present_early(&mut self) {
         let token = self.token.as_ref().expect("finished");
         let presented =
-            self.wallet.present_early_trusting_host_silence(token, &self.review, &mut self.secret_rng);
+            self.wallet.presentation(token, &self.review, &mut self.secret_rng);
         self.presentations.push(sent(answered(presented)));
     }
 

@@ -251,12 +251,12 @@ fn work() {
     watch_derived(b"wallet/b", &items[..4]);
     watch_derived(b"wallet/k", &items);
 
-    let trust = TrustRoots::new(*platform.public_key(), 2).pin(public, *committee.key()).expect("a pin");
-    let (pending, request) = wallet.request(&issuer, &offer, &trust, rng).expect("requests");
+    let trust = TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly).pin(public, *committee.key()).expect("a pin");
+    let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).expect("requests");
     let grant = platform.grant(account, request).wait();
     let token = wallet.finish(pending, &grant.expect("granted"), rng).expect("finished");
     let review = Review::new(1, "The lamp came broken.", vec![]).expect("a review");
-    let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).expect("presents");
+    let presentation = wallet.presentation(&token, &review, rng).expect("presents");
     let digest = review.digest();
     let check = PresentationCheck {
         presentation: &presentation,

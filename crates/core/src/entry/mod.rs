@@ -10,14 +10,14 @@ pub use openings::{
 };
 #[doc(hidden)]
 pub use openings::{blind_commitment, release_tag, warrant_commitment};
-pub use reviews::{EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
+pub use reviews::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry, StaffKeyEntry};
 
 use sha2::{Digest, Sha256};
 
 /// Which ledger an entry belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ledger {
-    /// Manifests, published digests, edits, withdrawals and removals.
+    /// Manifests, published digests, the authors' actions, removals and the keys that sign them.
     Reviews = 1,
     /// Bindings, warrants, shares, rounds, openings and committees.
     Openings = 2,

@@ -1,70 +1,197 @@
 //! Entries of the reviews ledger. The manifest of a cohort (kind 10) is one too, as it is.
+//!
+//! What an author did stands here in full, with the signature: anybody can check with the ledger
+//! alone that the author, and nobody else, changed a review. Only that the first author key is the
+//! author's is checked elsewhere: by their device, against its receipt.
 
+use crate::algebra::transcript::push_frame;
+use crate::name::Name;
 use crate::serde_as_bytes;
 use crate::time::Timestamp;
-use crate::token::ReviewId;
+use crate::token::{
+    ActionKind, AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, Scope, StaffKey,
+    StaffPublicKey, VerifyError,
+};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
-/// Kind 16, 106 bytes: a review was published.
+/// Kind 16, 180 bytes and the merchant's name: a review was published. Its manifest stands before
+/// it in the ledger, and the boundary is one of the manifest's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedEntry {
+    /// The cohort that it was published with.
+    pub scope: Scope,
+    /// The boundary.
+    pub boundary: Timestamp,
     /// The review's id.
     pub review_id: ReviewId,
     /// The review digest.
-    pub review_digest: [u8; 32],
+    pub review_digest: Digest,
     /// SHA-256 of the presentation that it was accepted with.
-    pub presentation_hash: [u8; 32],
-    /// The boundary.
-    pub boundary: Timestamp,
+    pub presentation_hash: Digest,
+    /// The author key in that presentation.
+    pub author_key: AuthorKey,
 }
 
-/// Kind 17, 114 bytes: the author replaced a published review.
+/// Kind 17, 181 bytes: what the author of a published review asked for, edit or withdrawal.
+/// Every accepted action is logged: one that a later one overtook, at that one's boundary.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EditedEntry {
-    /// The review's id.
-    pub review_id: ReviewId,
-    /// The author's sequence number.
-    pub sequence: u64,
-    /// The new review digest.
-    pub review_digest: [u8; 32],
-    /// SHA-256 of the author proof.
-    pub proof_hash: [u8; 32],
+pub struct ActionEntry {
+    /// The signed action.
+    pub action: AuthorAction,
     /// The boundary at which it took effect.
     pub boundary: Timestamp,
 }
 
-/// Kind 18, 82 bytes: the author took a review back, while it was held or later.
+/// Kind 18, 245 bytes: the author took a review back while it was held. It names no scope: a
+/// merchant would learn that one of its k customers has given in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WithdrawnEntry {
-    /// The review's id.
-    pub review_id: ReviewId,
-    /// The author's sequence number.
-    pub sequence: u64,
-    /// SHA-256 of the author proof.
-    pub proof_hash: [u8; 32],
-    /// The boundary at which it took effect; for a held review, the one at which it would
-    /// have been published.
+pub struct HeldWithdrawalEntry {
+    /// The signed withdrawal, whose sequence number is 1.
+    pub action: AuthorAction,
+    /// The author key of the review.
+    pub author_key: AuthorKey,
+    /// SHA-256 of the presentation that the review was accepted with.
+    pub presentation_hash: Digest,
+    /// The boundary at which the review would have been published.
     pub boundary: Timestamp,
 }
 
-/// Kind 19: the platform removed a review. At most 614 bytes.
+/// Kind 19, at most 644 bytes: the platform removed a review, signed by the key of whoever did it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedEntry {
-    /// The review's id.
-    pub review_id: ReviewId,
-    /// The digest that was in force.
-    pub review_digest: [u8; 32],
-    /// Who removed it: 1 to 64 bytes, as the host names its staff or the court.
-    pub who: Vec<u8>,
-    /// On what grounds: 1 to [`RemovedEntry::MAX_GROUNDS`] bytes of UTF-8.
-    pub grounds: String,
+    review_id: ReviewId,
+    review_digest: Digest,
+    grounds: String,
+    staff_key: [u8; 32],
+    signature: [u8; 64],
+}
+
+/// Kind 53, at most 164 bytes: a key of the platform's staff, or of a court, that may sign
+/// removals. Signed by the platform's key; the first entry of a key counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaffKeyEntry {
+    staff_key: [u8; 32],
+    who: Name,
+    signature: [u8; 64],
 }
 
 impl RemovedEntry {
-    /// The most bytes that `who` may have.
-    pub const MAX_WHO: usize = 64;
     /// The most bytes that the grounds may have.
     pub const MAX_GROUNDS: usize = 480;
+    const LABEL: &'static str = "removal";
+
+    /// Signs a removal: of the review whose digest in the listing is `review_digest`, on these
+    /// `grounds` (1 to [`RemovedEntry::MAX_GROUNDS`] bytes), for the reviews ledger with this
+    /// origin. `None` if the grounds are empty or longer.
+    pub fn sign(
+        key: &StaffKey,
+        origin: &str,
+        review_id: ReviewId,
+        review_digest: Digest,
+        grounds: &str,
+    ) -> Option<Self> {
+        let mut entry = Self {
+            review_id,
+            review_digest,
+            grounds: grounds.to_owned(),
+            staff_key: *key.public().as_bytes(),
+            signature: [0; 64],
+        };
+        entry.signature = key.sign(Self::LABEL, &entry.signed_part(origin));
+        (1..=Self::MAX_GROUNDS).contains(&grounds.len()).then_some(entry)
+    }
+
+    /// The review.
+    pub fn review_id(&self) -> &ReviewId {
+        &self.review_id
+    }
+
+    /// The digest that was in the listing.
+    pub fn review_digest(&self) -> &Digest {
+        &self.review_digest
+    }
+
+    /// On what grounds.
+    pub fn grounds(&self) -> &str {
+        &self.grounds
+    }
+
+    /// The key that it claims to be signed with, 32 bytes.
+    pub fn claimed_key(&self) -> &[u8; 32] {
+        &self.staff_key
+    }
+
+    /// Checks the signature, for the ledger with this origin.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it does not hold.
+    pub fn verify(&self, origin: &str) -> Result<(), VerifyError> {
+        let key = StaffPublicKey::from_bytes(&self.staff_key).ok_or(VerifyError)?;
+        key.verify(Self::LABEL, &self.signed_part(origin), &self.signature)
+    }
+
+    fn encode_unsigned(&self, out: &mut Writer) {
+        out.raw(self.review_id.as_bytes());
+        out.raw(&self.review_digest);
+        out.bytes(self.grounds.as_bytes());
+        out.raw(&self.staff_key);
+    }
+
+    fn signed_part(&self, origin: &str) -> Vec<u8> {
+        signed_part::<Self>(origin, |out| self.encode_unsigned(out))
+    }
+}
+
+impl StaffKeyEntry {
+    const LABEL: &'static str = "staff-key";
+
+    /// Signs the entry of a key, for the reviews ledger with this origin. `who` is how the host
+    /// names its holder; it is public.
+    pub fn sign(platform: &PlatformKey, origin: &str, key: &StaffPublicKey, who: Name) -> Self {
+        let mut entry = Self { staff_key: *key.as_bytes(), who, signature: [0; 64] };
+        entry.signature = platform.sign(Self::LABEL, &entry.signed_part(origin));
+        entry
+    }
+
+    /// The key, 32 bytes.
+    pub fn staff_key(&self) -> &[u8; 32] {
+        &self.staff_key
+    }
+
+    /// Who holds it.
+    pub fn who(&self) -> &Name {
+        &self.who
+    }
+
+    /// Checks the signature, for the ledger with this origin.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it does not hold.
+    pub fn verify(&self, platform: &PlatformPublicKey, origin: &str) -> Result<(), VerifyError> {
+        platform.verify(Self::LABEL, &self.signed_part(origin), &self.signature)
+    }
+
+    fn encode_unsigned(&self, out: &mut Writer) {
+        out.raw(&self.staff_key);
+        self.who.encode(out);
+    }
+
+    fn signed_part(&self, origin: &str) -> Vec<u8> {
+        signed_part::<Self>(origin, |out| self.encode_unsigned(out))
+    }
+}
+
+/// The ledger's origin, framed, and the entry's bytes before its signature: a signature counts in
+/// one ledger.
+fn signed_part<M: Message>(origin: &str, body: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut signed = Vec::new();
+    push_frame(&mut signed, origin.as_bytes());
+    let mut out = Writer::new();
+    out.u8(crate::wire::VERSION);
+    out.u8(M::KIND);
+    body(&mut out);
+    signed.extend(out.finish());
+    signed
 }
 
 impl Message for PublishedEntry {
@@ -72,64 +199,69 @@ impl Message for PublishedEntry {
     const NAME: &'static str = "published entry";
 
     fn encode_body(&self, out: &mut Writer) {
+        self.scope.encode(out);
+        out.timestamp(self.boundary);
         out.raw(self.review_id.as_bytes());
         out.raw(&self.review_digest);
+        out.raw(&self.presentation_hash);
+        out.raw(self.author_key.as_bytes());
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            scope: Scope::decode(from)?,
+            boundary: from.timestamp("boundary")?,
+            review_id: ReviewId(from.array("review id")?),
+            review_digest: from.array("review digest")?,
+            presentation_hash: from.array("presentation hash")?,
+            author_key: AuthorKey(from.array("author key")?),
+        })
+    }
+}
+
+impl Message for ActionEntry {
+    const KIND: u8 = 17;
+    const NAME: &'static str = "action entry";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.raw(&self.action.to_bytes());
+        out.timestamp(self.boundary);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { action: decode_action(from)?, boundary: from.timestamp("boundary")? })
+    }
+}
+
+impl Message for HeldWithdrawalEntry {
+    const KIND: u8 = 18;
+    const NAME: &'static str = "held withdrawal entry";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.raw(&self.action.to_bytes());
+        out.raw(self.author_key.as_bytes());
         out.raw(&self.presentation_hash);
         out.timestamp(self.boundary);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let action = decode_action(from)?;
+        let said = action.statement();
+        if said.kind != ActionKind::Withdraw || said.sequence != 1 {
+            return Err(from.refuse(Rule::Value));
+        }
         Ok(Self {
-            review_id: ReviewId(from.array("review id")?),
-            review_digest: from.array("review digest")?,
+            action,
+            author_key: AuthorKey(from.array("author key")?),
             presentation_hash: from.array("presentation hash")?,
             boundary: from.timestamp("boundary")?,
         })
     }
 }
 
-impl Message for EditedEntry {
-    const KIND: u8 = 17;
-    const NAME: &'static str = "edited entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(self.review_id.as_bytes());
-        out.le64(self.sequence);
-        out.raw(&self.review_digest);
-        out.raw(&self.proof_hash);
-        out.timestamp(self.boundary);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            review_id: ReviewId(from.array("review id")?),
-            sequence: from.le64("sequence")?,
-            review_digest: from.array("review digest")?,
-            proof_hash: from.array("proof hash")?,
-            boundary: from.timestamp("boundary")?,
-        })
-    }
-}
-
-impl Message for WithdrawnEntry {
-    const KIND: u8 = 18;
-    const NAME: &'static str = "withdrawn entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(self.review_id.as_bytes());
-        out.le64(self.sequence);
-        out.raw(&self.proof_hash);
-        out.timestamp(self.boundary);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            review_id: ReviewId(from.array("review id")?),
-            sequence: from.le64("sequence")?,
-            proof_hash: from.array("proof hash")?,
-            boundary: from.timestamp("boundary")?,
-        })
-    }
+/// A whole kind 5, version and kind included.
+fn decode_action(from: &mut Reader<'_>) -> Result<AuthorAction, DecodeError> {
+    AuthorAction::from_bytes(&from.array::<171>("action")?)
 }
 
 impl Message for RemovedEntry {
@@ -137,19 +269,32 @@ impl Message for RemovedEntry {
     const NAME: &'static str = "removed entry";
 
     fn encode_body(&self, out: &mut Writer) {
-        out.raw(self.review_id.as_bytes());
-        out.raw(&self.review_digest);
-        out.bytes(&self.who);
-        out.bytes(self.grounds.as_bytes());
+        self.encode_unsigned(out);
+        out.raw(&self.signature);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (review_id, review_digest) = (ReviewId(from.array("review id")?), from.array("review digest")?);
-        let who = from.bytes("who", 1, Self::MAX_WHO)?.to_vec();
         let grounds = from.bytes("grounds", 1, Self::MAX_GROUNDS)?;
         let grounds = core::str::from_utf8(grounds).map_err(|_| from.refuse(Rule::Value))?.to_owned();
-        Ok(Self { review_id, review_digest, who, grounds })
+        let (staff_key, signature) = (from.array("staff key")?, from.array("signature")?);
+        Ok(Self { review_id, review_digest, grounds, staff_key, signature })
     }
 }
 
-serde_as_bytes!(PublishedEntry, EditedEntry, WithdrawnEntry, RemovedEntry);
+impl Message for StaffKeyEntry {
+    const KIND: u8 = 53;
+    const NAME: &'static str = "staff key entry";
+
+    fn encode_body(&self, out: &mut Writer) {
+        self.encode_unsigned(out);
+        out.raw(&self.signature);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (staff_key, who) = (from.array("staff key")?, Name::decode(from, "who")?);
+        Ok(Self { staff_key, who, signature: from.array("signature")? })
+    }
+}
+
+serde_as_bytes!(PublishedEntry, ActionEntry, HeldWithdrawalEntry, RemovedEntry, StaffKeyEntry);

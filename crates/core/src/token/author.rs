@@ -1,167 +1,315 @@
-//! Step 6: the author of a review, and nobody else, edits, withdraws or claims it.
+//! Step 6: the author of a review, and nobody else, edits or withdraws it, and asks where it
+//! stands.
+//!
+//! Each token has an Ed25519 key of its own, bound by the presentation. Its signatures can be
+//! checked by everybody who reads the ledger, are of no use against the escrow, and outlive it.
 
 use super::{Digest, ReviewId, VerifyError, verdict};
-use crate::algebra::proof::{Base, Equation, Proof, Statement, verify};
-use crate::algebra::transcript::hash32;
-use crate::algebra::{Escrow, EscrowKey, Generator};
-use crate::name::Name;
 use crate::serde_as_bytes;
+use crate::signature::{Signer, Verifier};
+use crate::time::Timestamp;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
-use rand_core::CryptoRng;
+
+/// The public half of a token's author key: 32 bytes, opaque until a signature is checked.
+///
+/// Whoever presents a token chooses them, so they may be no key at all; then no action is ever
+/// accepted. Two reviews with the same bytes are no evidence of one author: anybody may copy them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AuthorKey(pub [u8; 32]);
+
+impl AuthorKey {
+    /// A valid key whose secret nobody uses: the base point. What is verified against it costs
+    /// what it costs against an author's, and fails.
+    #[doc(hidden)]
+    pub const NOBODY: Self = {
+        let mut base_point = [0x66; 32];
+        base_point[0] = 0x58;
+        Self(base_point)
+    };
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> Result<(), VerifyError> {
+        verdict(Verifier::from_bytes(&self.0).is_some_and(|key| key.verify(label, bytes, signature)))
+    }
+}
 
 /// What the author asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthorAction {
+pub enum ActionKind {
     /// Takes the review back; nothing follows it.
     Withdraw = 1,
-    /// Replaces it by one with another digest.
+    /// Replaces it by one with another digest; by the same digest, it voids what waits.
     Edit = 2,
-    /// Proves authorship to an audience; changes nothing.
-    Claim = 3,
 }
 
-/// What an author proof says, checked against what the desk keeps.
+/// What an author's action says, checked against what the review service keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthorStatement {
-    /// The action.
-    pub action: AuthorAction,
+    /// What is asked for.
+    pub kind: ActionKind,
     /// The review.
     pub review_id: ReviewId,
-    /// The last accepted sequence number plus one; the first is 1. A claim takes the next
-    /// number and uses none up.
+    /// The last accepted sequence number plus one; the first is 1.
     pub sequence: u64,
-    /// The review digest in force.
+    /// The last accepted review digest.
     pub previous_digest: Digest,
-    /// Edit: the new review's digest. Claim: [`claim_digest`]. Withdraw: zero.
+    /// Edit: the new review's digest. Withdraw: zero.
     pub new_digest: Digest,
 }
 
 /// The zero digest of a withdrawn review.
 const NO_DIGEST: Digest = [0; 32];
 
-/// Kind 5, 235 bytes: an [`AuthorStatement`] with the proof that whoever made it knows the
-/// secrets behind the review's escrow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthorProof {
-    statement: AuthorStatement,
-    proof: Proof<2, 2>,
+impl AuthorStatement {
+    /// Whether this continues a review: `last_sequence` is the last accepted number (0 before
+    /// the first), `in_force` the last accepted digest, zero after a withdrawal.
+    pub fn continues(&self, last_sequence: u64, in_force: &Digest) -> bool {
+        last_sequence.checked_add(1) == Some(self.sequence)
+            && &self.previous_digest == in_force
+            && in_force != &NO_DIGEST
+    }
+
+    /// A withdrawal has the zero digest, an edit another one, and numbers begin with 1.
+    fn is_well_formed(&self) -> bool {
+        (self.kind == ActionKind::Withdraw) == (self.new_digest == NO_DIGEST) && self.sequence > 0
+    }
+
+    fn encode(&self, out: &mut Writer) {
+        out.u8(self.kind as u8);
+        out.raw(self.review_id.as_bytes());
+        out.le64(self.sequence);
+        out.raw(&self.previous_digest);
+        out.raw(&self.new_digest);
+    }
 }
 
-impl AuthorProof {
+/// Kind 5, 171 bytes: an [`AuthorStatement`] with the signature of the token's author key
+/// (Ed25519, RFC 8032, strict and without cofactor).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorAction {
+    statement: AuthorStatement,
+    signature: [u8; 64],
+}
+
+impl AuthorAction {
+    const LABEL: &'static str = "author";
+
     /// What it says.
     pub fn statement(&self) -> &AuthorStatement {
         &self.statement
     }
 
-    /// Whether this is a claim made for this audience over its 32-byte challenge.
-    /// [`AuthorProof::verify`] does not know what a claim was asked for: check both.
-    pub fn is_claim_for(&self, audience: &Name, challenge: &[u8; 32]) -> bool {
-        self.statement.action == AuthorAction::Claim
-            && self.statement.new_digest == claim_digest(audience, challenge)
-    }
-
-    /// Proves authorship with the witnesses of the escrow.
+    /// Signs an action; the same statement has the same bytes. `None` for one that could never
+    /// be accepted: a withdrawal with a digest, an edit without, or the sequence number 0.
     #[doc(hidden)]
-    pub fn prove(
-        u: &crate::secret::SecretScalar,
-        k: &crate::secret::SecretScalar,
-        statement: AuthorStatement,
-        escrow: &Escrow,
-        escrow_key: &EscrowKey,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Self {
-        let relation = relation(&statement, escrow, escrow_key);
-        let proof = crate::algebra::proof::prove(&relation, [u.expose(), k.expose()], rng);
-        Self { statement, proof }
+    pub fn sign(signer: &Signer, statement: AuthorStatement) -> Option<Self> {
+        let unsigned = Self { statement, signature: [0; 64] };
+        let signature = signer.sign(Self::LABEL, &unsigned.signed_part());
+        statement.is_well_formed().then_some(Self { signature, ..unsigned })
     }
 
-    /// Checks the proof for a review's stored escrow, and that it continues that review:
-    /// `last_sequence` is the last accepted number (0 before the first), `in_force` the
-    /// digest in force, zero after a withdrawal.
+    /// Checks the signature, and that the action is about this review. Whether it continues the
+    /// review is [`AuthorStatement::continues`].
     ///
     /// # Errors
-    /// [`VerifyError`] when it is about another review, comes out of sequence, follows a
-    /// withdrawal, or does not hold.
-    pub fn verify(
-        &self,
-        review_id: &ReviewId,
-        last_sequence: u64,
-        in_force: &Digest,
-        escrow: &Escrow,
-        escrow_key: &EscrowKey,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<(), VerifyError> {
-        let said = &self.statement;
-        verdict(&said.review_id == review_id)?;
-        verdict(last_sequence.checked_add(1) == Some(said.sequence))?;
-        verdict(&said.previous_digest == in_force && in_force != &NO_DIGEST)?;
-        verdict(digest_fits(said.action, &said.new_digest))?;
-        verdict(verify(&relation(said, escrow, escrow_key), &self.proof, rng))
+    /// [`VerifyError`] when either does not hold.
+    pub fn verify(&self, key: &AuthorKey, review_id: &ReviewId) -> Result<(), VerifyError> {
+        let signed = key.verify(Self::LABEL, &self.signed_part(), &self.signature);
+        verdict(&self.statement.review_id == review_id && signed.is_ok())
+    }
+
+    /// SHA-256 of the whole message: what its receipt names.
+    pub fn hash(&self) -> Digest {
+        super::sha256(&self.to_bytes())
+    }
+
+    /// The message's bytes before the signature.
+    fn signed_part(&self) -> Vec<u8> {
+        signed_part::<Self>(|out| self.statement.encode(out))
     }
 }
 
-/// A withdrawal has the zero digest, everything else another one.
-fn digest_fits(action: AuthorAction, digest: &Digest) -> bool {
-    (action == AuthorAction::Withdraw) == (digest == &NO_DIGEST)
+/// The bytes of a message before its signature, version and kind included.
+fn signed_part<M: Message>(body: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.u8(crate::wire::VERSION);
+    out.u8(M::KIND);
+    body(&mut out);
+    out.finish()
 }
 
-fn relation(said: &AuthorStatement, escrow: &Escrow, escrow_key: &EscrowKey) -> Statement {
-    Statement::new("author")
-        .item(&[said.action as u8])
-        .item(said.review_id.as_bytes())
-        .item(&said.sequence.to_le_bytes())
-        .item(&said.previous_digest)
-        .item(&said.new_digest)
-        .item(escrow_key.element().as_bytes())
-        .item(escrow.e1.as_bytes())
-        .item(escrow.e2.as_bytes())
-        .equation(Equation::of(escrow.e1).plus(1, Generator::G))
-        .equation(Equation::of(escrow.e2).plus(0, Generator::Gu).plus(1, Base::Key(*escrow_key.element())))
-}
-
-/// The new digest of a claim, `H32("claim", audience, challenge)`: ties it to whoever asked
-/// and to the 32 bytes that they chose.
-pub fn claim_digest(audience: &Name, challenge: &[u8; 32]) -> Digest {
-    hash32("claim", &[audience.as_bytes(), challenge])
-}
-
-impl Message for AuthorProof {
+impl Message for AuthorAction {
     const KIND: u8 = 5;
-    const NAME: &'static str = "author proof";
+    const NAME: &'static str = "author action";
 
     fn encode_body(&self, out: &mut Writer) {
-        out.u8(self.statement.action as u8);
-        out.raw(self.statement.review_id.as_bytes());
-        out.le64(self.statement.sequence);
-        out.raw(&self.statement.previous_digest);
-        out.raw(&self.statement.new_digest);
-        out.elements(&self.proof.commitments);
-        out.scalars(&self.proof.responses);
+        self.statement.encode(out);
+        out.raw(&self.signature);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let action = match from.u8("action")? {
-            1 => AuthorAction::Withdraw,
-            2 => AuthorAction::Edit,
-            3 => AuthorAction::Claim,
+        let kind = match from.u8("action")? {
+            1 => ActionKind::Withdraw,
+            2 => ActionKind::Edit,
             _ => return Err(from.refuse(Rule::Value)),
         };
         let statement = AuthorStatement {
-            action,
+            kind,
             review_id: ReviewId(from.array("review id")?),
             sequence: from.le64("sequence")?,
             previous_digest: from.array("previous digest")?,
             new_digest: from.array("new digest")?,
         };
-        // A digest that does not fit its action can never be accepted: refused at the door.
-        if !digest_fits(action, &statement.new_digest) || statement.sequence == 0 {
+        if !statement.is_well_formed() {
             return Err(from.refuse(Rule::Value));
         }
-        Ok(Self {
-            statement,
-            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
+        Ok(Self { statement, signature: from.array("signature")? })
+    }
+}
+
+/// Kind 51, 138 bytes: a device that was restored from its seed asks where its review stands.
+///
+/// Signed by the author key over 32 fresh bytes, and answered on its date alone: a copy of it is
+/// worth nothing the day after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateQuestion {
+    review_id: ReviewId,
+    date: Timestamp,
+    fresh: [u8; 32],
+    signature: [u8; 64],
+}
+
+impl StateQuestion {
+    const LABEL: &'static str = "author-state";
+
+    /// Signs a question of the UTC day that begins at `date`.
+    #[doc(hidden)]
+    pub fn sign(signer: &Signer, review_id: ReviewId, date: Timestamp, fresh: [u8; 32]) -> Self {
+        let unsigned = Self { review_id, date, fresh, signature: [0; 64] };
+        let signature = signer.sign(Self::LABEL, &unsigned.signed_part());
+        Self { signature, ..unsigned }
+    }
+
+    /// The review.
+    pub fn review_id(&self) -> &ReviewId {
+        &self.review_id
+    }
+
+    /// The beginning of the day on which it is answered: 00:00 UTC.
+    pub fn date(&self) -> Timestamp {
+        self.date
+    }
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it does not hold.
+    pub fn verify(&self, key: &AuthorKey) -> Result<(), VerifyError> {
+        key.verify(Self::LABEL, &self.signed_part(), &self.signature)
+    }
+
+    fn signed_part(&self) -> Vec<u8> {
+        signed_part::<Self>(|out| {
+            out.raw(self.review_id.as_bytes());
+            out.timestamp(self.date);
+            out.raw(&self.fresh);
         })
     }
 }
 
-serde_as_bytes!(AuthorProof);
+impl Message for StateQuestion {
+    const KIND: u8 = 51;
+    const NAME: &'static str = "state question";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.raw(self.review_id.as_bytes());
+        out.timestamp(self.date);
+        out.raw(&self.fresh);
+        out.raw(&self.signature);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            review_id: ReviewId(from.array("review id")?),
+            date: from.timestamp("date")?,
+            fresh: from.array("fresh")?,
+            signature: from.array("signature")?,
+        })
+    }
+}
+
+/// What became of a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReviewStanding {
+    /// Accepted, and not published yet.
+    Held = 1,
+    /// In the listing; a change may wait.
+    Published = 2,
+    /// Taken back by its author, or about to be.
+    Withdrawn = 3,
+    /// Taken out of the listing by the platform.
+    Removed = 4,
+}
+
+/// Kind 52, 83 bytes: where a review stands; the answer to a [`StateQuestion`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewState {
+    /// The review.
+    pub review_id: ReviewId,
+    /// The number of the last accepted action; 0 before the first.
+    pub last_sequence: u64,
+    /// The last accepted digest; zero after a withdrawal.
+    pub digest_in_force: Digest,
+    /// What became of it.
+    pub standing: ReviewStanding,
+    /// The boundary at which it is, or was, published.
+    pub published_at: Timestamp,
+}
+
+impl ReviewState {
+    /// The state after an accepted action.
+    #[must_use]
+    pub fn after(self, accepted: &AuthorAction) -> Self {
+        let said = accepted.statement();
+        let standing = match said.kind {
+            ActionKind::Withdraw => ReviewStanding::Withdrawn,
+            ActionKind::Edit => self.standing,
+        };
+        Self { last_sequence: said.sequence, digest_in_force: said.new_digest, standing, ..self }
+    }
+}
+
+impl Message for ReviewState {
+    const KIND: u8 = 52;
+    const NAME: &'static str = "review state";
+
+    fn encode_body(&self, out: &mut Writer) {
+        out.raw(self.review_id.as_bytes());
+        out.le64(self.last_sequence);
+        out.raw(&self.digest_in_force);
+        out.u8(self.standing as u8);
+        out.timestamp(self.published_at);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            review_id: ReviewId(from.array("review id")?),
+            last_sequence: from.le64("last sequence")?,
+            digest_in_force: from.array("digest in force")?,
+            standing: match from.u8("standing")? {
+                1 => ReviewStanding::Held,
+                2 => ReviewStanding::Published,
+                3 => ReviewStanding::Withdrawn,
+                4 => ReviewStanding::Removed,
+                _ => return Err(from.refuse(Rule::Value)),
+            },
+            published_at: from.timestamp("published at")?,
+        })
+    }
+}
+
+serde_as_bytes!(AuthorAction, StateQuestion, ReviewState);

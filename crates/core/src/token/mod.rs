@@ -16,6 +16,7 @@
 
 mod accepted;
 mod author;
+mod door;
 mod enrolment;
 mod grant;
 mod key;
@@ -31,7 +32,10 @@ mod signature;
 mod trustees;
 
 pub use accepted::Accepted;
-pub use author::{AuthorAction, AuthorProof, AuthorStatement, claim_digest};
+pub use author::{
+    ActionKind, AuthorAction, AuthorKey, AuthorStatement, ReviewStanding, ReviewState, StateQuestion,
+};
+pub use door::{DoorAnswer, DoorMessage, DoorQuestion};
 pub use enrolment::{Enrolment, EnrolmentContext, binding_commitment};
 pub use grant::{Grant, GrantedTag};
 pub use key::{IssuerKey, IssuerPublicKey};
@@ -39,13 +43,13 @@ pub use key_ring::{KeyPair, KeyRing};
 pub use manifest::{CohortManifest, SignedManifest};
 pub use offer::Offer;
 pub use presentation::{Presentation, PresentationCheck, verify_batch};
-pub use receipt::Receipt;
+pub use receipt::{ActionReceipt, Receipt, ReceiptTerms};
 pub use request::TokenRequest;
 #[doc(hidden)]
 pub use request::verify_requests;
 pub use review::{Review, ReviewError};
 pub use scope::{Digest, OrderHandle, OrderHandleKey, ReviewId, Scope};
-pub use signature::{PlatformKey, PlatformPublicKey};
+pub use signature::{PlatformKey, PlatformPublicKey, StaffKey, StaffPublicKey};
 #[doc(hidden)]
 pub use trustees::{CommitteeStatement, threshold_and_trustees};
 pub use trustees::{EscrowKeyCertificate, Trustees, TrusteesError};
@@ -73,4 +77,10 @@ describe_errors!(VerifyError {
 #[doc(hidden)]
 pub fn verdict(holds: bool) -> Result<(), VerifyError> {
     if holds { Ok(()) } else { Err(VerifyError) }
+}
+
+/// SHA-256.
+fn sha256(bytes: &[u8]) -> Digest {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).into()
 }

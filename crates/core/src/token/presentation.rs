@@ -8,7 +8,7 @@
 //! G_0 + m*G_m + s*G_s = r'*A_bar + e'*A' - u*G_u - b*G_b,   E1 = k*G,   E2 = u*G_u + k*Y
 //! ```
 
-use super::{Digest, IssuerKey, IssuerPublicKey, ReviewId, Scope, VerifyError, verdict};
+use super::{AuthorKey, Digest, IssuerKey, IssuerPublicKey, ReviewId, Scope, VerifyError, sha256, verdict};
 use crate::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement};
 use crate::algebra::{Element, Escrow, EscrowKey, Generator};
 use crate::serde_as_bytes;
@@ -19,10 +19,9 @@ use curve25519_dalek::{
     traits::{Identity, VartimeMultiscalarMul},
 };
 use rand_core::CryptoRng;
-use sha2::{Digest as _, Sha256};
 
-/// Kind 4, 492 bytes and the merchant's name: a randomized token bound to a review's digest,
-/// with its serial and the escrow of its author.
+/// Kind 4, 524 bytes and the merchant's name: a randomized token bound to a review's digest,
+/// with its serial, the escrow of its author, and the key that the author acts with later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presentation {
     scope: Scope,
@@ -33,6 +32,7 @@ pub struct Presentation {
     image: Element,
     escrow: Escrow,
     serial: Scalar,
+    author_key: AuthorKey,
     proof: Proof<3, 5>,
 }
 
@@ -47,6 +47,7 @@ pub struct PresentationWitness<'a> {
     pub r: &'a crate::secret::SecretScalar,
     pub wallet_key: &'a Element,
     pub granted: &'a super::GrantedTag,
+    pub author_key: AuthorKey,
 }
 
 impl Presentation {
@@ -65,6 +66,11 @@ impl Presentation {
         &self.escrow
     }
 
+    /// The key that edits and withdrawals are signed with: opaque bytes until then.
+    pub fn author_key(&self) -> &AuthorKey {
+        &self.author_key
+    }
+
     /// The id of the review that this token can sign.
     pub fn review_id(&self) -> ReviewId {
         ReviewId::new(&self.scope, &self.serial)
@@ -72,7 +78,7 @@ impl Presentation {
 
     /// SHA-256 of the whole message: what the published entry commits to.
     pub fn hash(&self) -> Digest {
-        Sha256::digest(self.to_bytes()).into()
+        sha256(&self.to_bytes())
     }
 
     /// `A'`, the randomized tag.
@@ -121,6 +127,7 @@ impl Presentation {
             image,
             escrow: Escrow { e1, e2 },
             serial: *witness.s.expose(),
+            author_key: witness.author_key,
             proof: Proof { commitments: [*escrow_key.element(); 3], responses: [Scalar::ZERO; 5] },
         };
         let statement = presentation.statement(key, escrow_key, review_digest);
@@ -173,6 +180,7 @@ impl Presentation {
             .item(e1.as_bytes())
             .item(e2.as_bytes())
             .item(self.serial.as_bytes())
+            .item(self.author_key.as_bytes())
             .item(review_digest)
             .equation(
                 Equation::new()
@@ -259,6 +267,7 @@ impl Message for Presentation {
         out.raw(&self.escrow_id);
         out.elements(&[self.tag, self.image, self.escrow.e1, self.escrow.e2]);
         out.scalars(&[self.serial]);
+        out.raw(self.author_key.as_bytes());
         out.elements(&self.proof.commitments);
         out.scalars(&self.proof.responses);
     }
@@ -271,6 +280,7 @@ impl Message for Presentation {
             image: from.element("A_bar")?,
             escrow: Escrow { e1: from.element("E1")?, e2: from.element("E2")? },
             serial: from.scalar("s")?,
+            author_key: AuthorKey(from.array("author key")?),
             proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
         })
     }
@@ -310,6 +320,7 @@ mod tests {
             r: &r,
             wallet_key: &wallet_key,
             granted: &granted,
+            author_key: AuthorKey::NOBODY,
         };
         let digest = [1; 32];
         let honest = Presentation::prove(&witness, scope, key.public(), &escrow_key, &digest, rng).unwrap();

@@ -1,50 +1,65 @@
-//! The desk's signed promise to publish.
+//! The review service's signed promises: to publish a review, and to log an action.
 
-use super::{Digest, PlatformKey, PlatformPublicKey, ReviewId, VerifyError};
+use super::{AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, VerifyError};
 use crate::serde_as_bytes;
 use crate::time::Timestamp;
 use crate::wire::{DecodeError, Message, Reader, Writer};
 
-/// Kind 13, 138 bytes: the desk has accepted this review and publishes it by a boundary.
+/// What a [`Receipt`] promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptTerms {
+    /// The review.
+    pub review_id: ReviewId,
+    /// Its digest.
+    pub review_digest: Digest,
+    /// SHA-256 of the presentation that it was first accepted with.
+    pub presentation_hash: Digest,
+    /// The author key in that presentation.
+    pub author_key: AuthorKey,
+    /// The boundary by which it is published.
+    pub publish_by: Timestamp,
+    /// The era of the store that accepted it: 1, and one more with every recovery.
+    pub era: u32,
+}
+
+impl ReceiptTerms {
+    fn encode(&self, out: &mut Writer) {
+        out.raw(self.review_id.as_bytes());
+        out.raw(&self.review_digest);
+        out.raw(&self.presentation_hash);
+        out.raw(self.author_key.as_bytes());
+        out.timestamp(self.publish_by);
+        out.le32(self.era);
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        self.encode(&mut out);
+        out.finish()
+    }
+}
+
+/// Kind 13, 206 bytes: the review service has accepted this review and publishes it by a boundary.
 ///
-/// A desk that drops a held review is caught with it. An early receipt has no boundary yet
-/// and binds together with the cohort's manifest.
+/// One that drops a held review, or logs another author key with it, is caught with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    review_id: ReviewId,
-    review_digest: Digest,
-    publish_by: Timestamp,
+    terms: ReceiptTerms,
     signature: [u8; 64],
 }
 
 impl Receipt {
-    /// Signs a receipt; `publish_by` is `None` before the manifest. Signing is
-    /// deterministic: the same receipt has the same bytes.
-    pub fn sign(
-        key: &PlatformKey,
-        review_id: ReviewId,
-        review_digest: Digest,
-        publish_by: Option<Timestamp>,
-    ) -> Self {
-        let publish_by = publish_by.unwrap_or(Timestamp::ZERO);
-        let unsigned = Self { review_id, review_digest, publish_by, signature: [0; 64] };
-        let signature = key.sign("receipt", &unsigned.signed_part());
-        Self { signature, ..unsigned }
+    const LABEL: &'static str = "receipt";
+
+    /// Signs a receipt. Signing is deterministic: the same terms have the same bytes.
+    pub fn sign(key: &PlatformKey, terms: ReceiptTerms) -> Self {
+        let signature = key.sign(Self::LABEL, &terms.to_bytes());
+        Self { terms, signature }
     }
 
-    /// The review.
-    pub fn review_id(&self) -> ReviewId {
-        self.review_id
-    }
-
-    /// Its digest.
-    pub fn review_digest(&self) -> &Digest {
-        &self.review_digest
-    }
-
-    /// The boundary by which it is published; `None` in an early receipt.
-    pub fn publish_by(&self) -> Option<Timestamp> {
-        (self.publish_by != Timestamp::ZERO).then_some(self.publish_by)
+    /// What it promises.
+    pub fn terms(&self) -> &ReceiptTerms {
+        &self.terms
     }
 
     /// Checks the signature.
@@ -52,21 +67,104 @@ impl Receipt {
     /// # Errors
     /// [`VerifyError`] when it does not hold.
     pub fn verify(&self, key: &PlatformPublicKey) -> Result<(), VerifyError> {
-        key.verify("receipt", &self.signed_part(), &self.signature)
-    }
-
-    fn signed_part(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.raw(self.review_id.as_bytes());
-        out.raw(&self.review_digest);
-        out.timestamp(self.publish_by);
-        out.finish()
+        key.verify(Self::LABEL, &self.terms.to_bytes(), &self.signature)
     }
 }
 
 impl Message for Receipt {
     const KIND: u8 = 13;
     const NAME: &'static str = "receipt";
+
+    fn encode_body(&self, out: &mut Writer) {
+        self.terms.encode(out);
+        out.raw(&self.signature);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let terms = ReceiptTerms {
+            review_id: ReviewId(from.array("review id")?),
+            review_digest: from.array("review digest")?,
+            presentation_hash: from.array("presentation hash")?,
+            author_key: AuthorKey(from.array("author key")?),
+            publish_by: from.timestamp("publish by")?,
+            era: from.le32("era")?,
+        };
+        Ok(Self { terms, signature: from.array("signature")? })
+    }
+}
+
+/// Kind 50, 146 bytes: the review service has accepted an action and logs it by a boundary.
+///
+/// One that says "done" and drops a withdrawal is caught with it. It stays inside the device
+/// until that boundary, so that nobody can ask to see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionReceipt {
+    review_id: ReviewId,
+    sequence: u64,
+    action_hash: Digest,
+    boundary: Timestamp,
+    signature: [u8; 64],
+}
+
+impl ActionReceipt {
+    const LABEL: &'static str = "action-receipt";
+
+    /// Signs the receipt of an action, whose entry stands in the ledger by `boundary`.
+    pub fn sign(key: &PlatformKey, action: &AuthorAction, boundary: Timestamp) -> Self {
+        let said = action.statement();
+        let mut receipt = Self {
+            review_id: said.review_id,
+            sequence: said.sequence,
+            action_hash: action.hash(),
+            boundary,
+            signature: [0; 64],
+        };
+        receipt.signature = key.sign(Self::LABEL, &receipt.signed_part());
+        receipt
+    }
+
+    /// The review.
+    pub fn review_id(&self) -> &ReviewId {
+        &self.review_id
+    }
+
+    /// The sequence number that the action has taken.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// SHA-256 of the action's message.
+    pub fn action_hash(&self) -> &Digest {
+        &self.action_hash
+    }
+
+    /// The boundary at which it takes effect and is logged. A withdrawal of a held review takes
+    /// effect at once, and is logged at the boundary at which the review would have been published.
+    pub fn boundary(&self) -> Timestamp {
+        self.boundary
+    }
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it does not hold.
+    pub fn verify(&self, key: &PlatformPublicKey) -> Result<(), VerifyError> {
+        key.verify(Self::LABEL, &self.signed_part(), &self.signature)
+    }
+
+    fn signed_part(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.raw(self.review_id.as_bytes());
+        out.le64(self.sequence);
+        out.raw(&self.action_hash);
+        out.timestamp(self.boundary);
+        out.finish()
+    }
+}
+
+impl Message for ActionReceipt {
+    const KIND: u8 = 50;
+    const NAME: &'static str = "action receipt";
 
     fn encode_body(&self, out: &mut Writer) {
         out.raw(&self.signed_part());
@@ -76,11 +174,12 @@ impl Message for Receipt {
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             review_id: ReviewId(from.array("review id")?),
-            review_digest: from.array("review digest")?,
-            publish_by: from.timestamp("publish by")?,
+            sequence: from.le64("sequence")?,
+            action_hash: from.array("action hash")?,
+            boundary: from.timestamp("boundary")?,
             signature: from.array("signature")?,
         })
     }
 }
 
-serde_as_bytes!(Receipt);
+serde_as_bytes!(Receipt, ActionReceipt);

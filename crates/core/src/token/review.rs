@@ -1,10 +1,9 @@
 //! The review itself, in the canonical bytes that its digest stands for.
 
-use super::Digest;
+use super::{Digest, sha256};
 use crate::describe_errors;
 use crate::serde_as_bytes;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
-use sha2::{Digest as _, Sha256};
 
 /// Kind 12: stars, text and the digests of attachments. At most 4,614 bytes.
 ///
@@ -62,7 +61,7 @@ impl Review {
 
     /// The review digest: SHA-256 of the whole message.
     pub fn digest(&self) -> Digest {
-        Sha256::digest(self.to_bytes()).into()
+        sha256(&self.to_bytes())
     }
 }
 

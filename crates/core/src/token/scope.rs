@@ -55,6 +55,17 @@ impl Scope {
         out.finish()
     }
 
+    /// Reads the canonical bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when they are not.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes, "scope");
+        let scope = Self::decode(&mut from)?;
+        from.end()?;
+        Ok(scope)
+    }
+
     /// `m = H2S("scope", scope)`.
     #[doc(hidden)]
     pub fn scalar(&self) -> Scalar {

@@ -212,7 +212,7 @@ impl World {
         let rng = &mut SystemRng::new();
         let escrow_key = *self.secrets(1).committee().unwrap().committee().key();
         let platform = PlatformKey::generate(rng);
-        let trust = TrustRoots::new(platform.public(), 1).pin(*self.issuer.public(), escrow_key).unwrap();
+        let trust = TrustRoots::new(platform.public(), 1, unjoin_core::Grid::Weekly).pin(*self.issuer.public(), escrow_key).unwrap();
         let shop = name("orders.example");
         let mut parts = Vec::new();
         for (at, wallet) in authors.iter().enumerate() {
@@ -222,16 +222,18 @@ impl World {
                 issuer_key: *self.issuer.public(),
                 escrow_key,
             };
-            let (pending, request) = wallet.request(&shop, &offer, &trust, rng).unwrap();
+            let (pending, request) = wallet.request(&shop, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
             let grant = Grant::issue(&self.issuer, request.scope(), request.commitment(), rng).unwrap();
             let token = wallet.finish(pending, &grant, rng).unwrap();
             let review = Review::new(1, format!("cold, {at}"), vec![]).unwrap();
-            let presentation = wallet.present_early_trusting_host_silence(&token, &review, rng).unwrap();
+            let presentation = wallet.presentation(&token, &review, rng).unwrap();
             let accepted = Accepted::prove(&self.issuer, &presentation, &review.digest(), rng);
             let entry = PublishedEntry {
                 review_id: presentation.review_id(),
                 review_digest: review.digest(),
                 presentation_hash: presentation.hash(),
+                author_key: *presentation.author_key(),
+                scope: presentation.scope().clone(),
                 boundary: START,
             };
             parts.push((presentation, accepted, entry, wallet.wallet_key(&shop).unwrap()));

@@ -1,0 +1,208 @@
+//! What passes the anonymous door: questions of one length, answers of one length.
+//!
+//! A length would tell which question was asked, and the length of a review which review it was.
+
+use super::{AuthorAction, Presentation, Review, Scope, StateQuestion};
+use crate::serde_as_bytes;
+use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+
+/// What a device asks for without its account.
+///
+/// Reviews are their bytes, undecoded: what is wrong with the text of an edit is said only
+/// after the author's signature held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DoorQuestion {
+    /// 1: a review with the token that it spends.
+    Submission {
+        /// Bound to the review's digest.
+        presentation: Presentation,
+        /// The bytes of a [`Review`].
+        review: Vec<u8>,
+    },
+    /// 2: an edit or a withdrawal.
+    Action {
+        /// The review's scope.
+        scope: Scope,
+        /// What its author signed.
+        action: AuthorAction,
+        /// An edit's new [`Review`], its bytes; empty for a withdrawal.
+        review: Vec<u8>,
+    },
+    /// 3: where a review stands.
+    State {
+        /// The review's scope.
+        scope: Scope,
+        /// What its author signed.
+        question: StateQuestion,
+    },
+}
+
+/// Kind 23, always 6,144 bytes: a [`DoorQuestion`] and zeros.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorMessage {
+    question: DoorQuestion,
+}
+
+impl DoorMessage {
+    /// The length of every message, in bytes.
+    pub const LENGTH: usize = 6_144;
+    const BODY: usize = Self::LENGTH - 2;
+
+    /// The message of a question; `None` if that does not fit, which one with a [`Review`]
+    /// always does.
+    pub fn new(question: DoorQuestion) -> Option<Self> {
+        (question.encode().len() <= Self::BODY).then_some(Self { question })
+    }
+
+    /// The question.
+    pub fn question(&self) -> &DoorQuestion {
+        &self.question
+    }
+
+    /// The question, taken out.
+    pub fn into_question(self) -> DoorQuestion {
+        self.question
+    }
+}
+
+impl DoorQuestion {
+    /// A review with the token that it spends.
+    pub fn submission(presentation: Presentation, review: &Review) -> Self {
+        Self::Submission { presentation, review: review.to_bytes() }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        match self {
+            Self::Submission { presentation, review } => {
+                out.u8(1);
+                out.bytes(&presentation.to_bytes());
+                out.bytes(review);
+            }
+            Self::Action { scope, action, review } => {
+                out.u8(2);
+                out.bytes(&scope.to_bytes());
+                out.bytes(&action.to_bytes());
+                out.bytes(review);
+            }
+            Self::State { scope, question } => {
+                out.u8(3);
+                out.bytes(&scope.to_bytes());
+                out.bytes(&question.to_bytes());
+            }
+        }
+        out.finish()
+    }
+}
+
+impl Message for DoorMessage {
+    const KIND: u8 = 23;
+    const NAME: &'static str = "door message";
+
+    fn encode_body(&self, out: &mut Writer) {
+        padded(out, self.question.encode(), Self::BODY);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if !from.has_left(Self::BODY) {
+            return Err(from.refuse(Rule::Truncated));
+        }
+        let question = match from.u8("what")? {
+            1 => DoorQuestion::Submission {
+                presentation: Presentation::from_bytes(part(from)?)?,
+                review: part(from)?.to_vec(),
+            },
+            2 => DoorQuestion::Action {
+                scope: Scope::from_bytes(part(from)?)?,
+                action: AuthorAction::from_bytes(part(from)?)?,
+                review: from.bytes("review", 0, DoorMessage::LENGTH)?.to_vec(),
+            },
+            3 => DoorQuestion::State {
+                scope: Scope::from_bytes(part(from)?)?,
+                question: StateQuestion::from_bytes(part(from)?)?,
+            },
+            _ => return Err(from.refuse(Rule::Value)),
+        };
+        zeros(from, Self::BODY - question.encode().len())?;
+        Ok(Self { question })
+    }
+}
+
+/// Kind 31, always 8,192 bytes: what the door answers, errors included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorAnswer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+impl DoorAnswer {
+    /// The length of every answer, in bytes.
+    pub const LENGTH: usize = 8_192;
+    /// The longest body, in bytes.
+    pub const MAX_BODY: usize = Self::LENGTH - 6;
+
+    /// An answer with an HTTP status; `None` if the body is longer than
+    /// [`MAX_BODY`](Self::MAX_BODY).
+    pub fn new(status: u16, body: Vec<u8>) -> Option<Self> {
+        (body.len() <= Self::MAX_BODY).then_some(Self { status, body })
+    }
+
+    /// An answer that says its status alone.
+    pub fn empty(status: u16) -> Self {
+        Self { status, body: Vec::new() }
+    }
+
+    /// 200, or the status of an error.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// A message: [`Receipt`](super::Receipt), [`ActionReceipt`](super::ActionReceipt) or
+    /// [`ReviewState`](super::ReviewState); with another status than 200 the error's code.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Message for DoorAnswer {
+    const KIND: u8 = 31;
+    const NAME: &'static str = "door answer";
+
+    fn encode_body(&self, out: &mut Writer) {
+        let mut used = Writer::new();
+        used.le16(self.status);
+        used.bytes(&self.body);
+        padded(out, used.finish(), Self::LENGTH - 2);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let status = from.le16("status")?;
+        let body = from.bytes("body", 0, Self::MAX_BODY)?.to_vec();
+        zeros(from, Self::MAX_BODY - body.len())?;
+        Ok(Self { status, body })
+    }
+}
+
+serde_as_bytes!(DoorMessage, DoorAnswer);
+
+/// A part that is never empty.
+fn part<'a>(from: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    from.bytes("part", 1, DoorMessage::LENGTH)
+}
+
+fn padded(out: &mut Writer, mut used: Vec<u8>, length: usize) {
+    used.resize(length, 0);
+    out.raw(&used);
+}
+
+/// Takes the padding: exactly so many bytes, all zero.
+fn zeros(from: &mut Reader<'_>, length: usize) -> Result<(), DecodeError> {
+    let padding = from.rest("padding");
+    if padding.len() != length {
+        return Err(from.refuse(Rule::Length));
+    }
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(from.refuse(Rule::Value));
+    }
+    Ok(())
+}
