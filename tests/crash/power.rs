@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use unjoin::store::{RedbStore, Store, StoreError};
-use unjoin_test_util::NeverRewritten;
+use unjoin_test_util::Faulty;
 use unjoin_test_util::disk::{Disk, Fault, Power};
 
 /// The number of cuts, if it is not the usual.
@@ -19,11 +19,11 @@ const CUTS: &str = "UNJOIN_POWER_CUTS";
 const SEED: u64 = 6;
 
 /// A store on a foreign backend has no file to rewrite.
-type OnDisk = NeverRewritten<RedbStore>;
+type OnDisk = Faulty<RedbStore>;
 
 fn open(disks: &[Disk; 2]) -> Result<[Arc<OnDisk>; 2], StoreError> {
     let [orders, reviews] = disks.each_ref().map(|disk| RedbStore::with_backend(disk.clone()));
-    Ok([orders?, reviews?].map(|store| Arc::new(NeverRewritten(store))))
+    Ok([orders?, reviews?].map(|store| Arc::new(Faulty::new(store).rewritten(false))))
 }
 
 /// Lives that go on from one power cut to the next.
@@ -145,7 +145,7 @@ fn a_store_that_answers_too_early_is_noticed() {
             let [orders, reviews] = disks.each_ref().map(|disk| {
                 RedbStore::with_backend(SyncsSeldom { disk: disk.clone(), does, asked: AtomicU64::new(0) })
             });
-            Ok([orders?, reviews?].map(|store| Arc::new(NeverRewritten(store))))
+            Ok([orders?, reviews?].map(|store| Arc::new(Faulty::new(store).rewritten(false))))
         };
         assert!(is_noticed(0, open), "a disk that answers too early lost nothing");
     }
