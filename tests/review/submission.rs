@@ -189,7 +189,7 @@ fn a_token_gets_one_receipt_while_its_boundary_passes() {
 fn a_lost_answer_is_found_again() {
     let (scope, good) = (scope("a", 1), review(3, "so so"));
     for failure in [Failure::Before, Failure::Lost] {
-        let world = World::on(Faulty::new(MemoryStore::new()));
+        let world = World::on(Faulty::in_memory());
         world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
         let author = Author::new(&scope);
         let submission = author.submission(&good);

@@ -35,7 +35,6 @@ struct Event {
 }
 
 /// A store that does what `rows` does, until it is told otherwise, and notes what it is asked for.
-#[derive(Default)]
 pub struct Faulty<S = MemoryStore> {
     pub rows: S,
     keeps_order: bool,
@@ -44,6 +43,12 @@ pub struct Faulty<S = MemoryStore> {
     calls: Mutex<Vec<Call>>,
     reads: Mutex<Vec<Vec<RowKey>>>,
     commits: Mutex<Vec<Commit>>,
+}
+
+impl Faulty {
+    pub fn in_memory() -> Self {
+        Self::new(MemoryStore::new())
+    }
 }
 
 impl<S> Faulty<S> {

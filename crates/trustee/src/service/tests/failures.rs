@@ -21,7 +21,7 @@ fn whichever_commit_fails_a_retry_gives_the_same_share_and_nothing_twice() {
     for (number, failure) in (0..10).flat_map(|number| [(number, Failure::Before), (number, Failure::Lost)]) {
         let world = World::new(1, 1, 2, budgets(1, 1, 1));
         let presented = world.warrant(&[0, 1]);
-        let store = Arc::new(Faulty::<MemoryStore>::default());
+        let store = Arc::new(Faulty::in_memory());
         store.fail(number, failure);
         let mut trustee = world.trustee(1, &store);
         let mut shares = Vec::new();

@@ -15,7 +15,7 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
     for (number, failure) in (0..12).flat_map(|number| [(number, Failure::Before), (number, Failure::Lost)]) {
         let world = World::new(1, 1, 2, budgets(9, 9, 9));
         let presented = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
-        let store = Arc::new(Faulty::<MemoryStore>::default());
+        let store = Arc::new(Faulty::in_memory());
         store.fail(number, failure);
         let noted = Arc::new(Mutex::new(Vec::new()));
         let notes = noted.clone();
