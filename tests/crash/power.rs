@@ -4,15 +4,15 @@
 use crate::life::{Birth, live};
 use crate::line::Line;
 use crate::record::Record;
-use crate::scenario::{Scenario, Seeded};
+use crate::scenario::Scenario;
 use crate::too_early::{SyncsSeldom, WritesBehind};
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use unjoin::store::{RedbStore, Store, StoreError};
-use unjoin_test_util::Faulty;
 use unjoin_test_util::disk::{Disk, Fault, Power};
+use unjoin_test_util::{Faulty, Seeded};
 
 /// The number of cuts, if it is not the usual.
 const CUTS: &str = "UNJOIN_POWER_CUTS";
@@ -40,7 +40,7 @@ impl Lives {
         let disks = [(); 2].map(|()| Disk::holding(Vec::new(), &Power::default()));
         drop(open(&disks).unwrap());
         let images = disks.map(|disk| disk.after_power_loss(|| true));
-        let (scenario, draw) = (Scenario::new(seed), Seeded::new(seed ^ 0xdead));
+        let (scenario, draw) = (Scenario::new(seed), Seeded(seed ^ 0xdead));
         Self { scenario, record: Record::default(), draw, images }
     }
 
@@ -64,7 +64,7 @@ impl Lives {
         assert!(power.operations() > fault.at, "a life ended without a fault");
         record.begin_life();
         said.into_inner().unwrap().into_iter().for_each(|line| record.note(line));
-        let mut kept = Seeded::new(fault.at);
+        let mut kept = Seeded(fault.at);
         self.images = disks.map(|disk| disk.after_power_loss(|| kept.below(4) < of_four));
     }
 

@@ -40,8 +40,8 @@ pub struct Seeded(pub u64);
 
 impl Seeded {
     /// A number below `bound`, near enough to uniform for a test.
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.draw() % bound.max(1) as u64) as usize
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.draw() % bound
     }
 
     pub fn draw(&mut self) -> u64 {
