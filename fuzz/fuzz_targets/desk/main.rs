@@ -13,12 +13,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use unjoin::review::{DeskConfig, DeskReport, ReviewDesk, Submission};
-use unjoin::store::{Bucket, Commit, MemoryStore, Row, Store};
+use unjoin::store::MemoryStore;
 use unjoin::token::{AuthorProof, CohortManifest, OrderHandle, Presentation, ReviewId, SignedManifest};
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
 use unjoin_fuzz::pool::{Author, KEYS, name, review};
-use unjoin_fuzz::random::Repeatable;
+use unjoin_test_util::{Seeded, copy};
 use unjoin_wallet::{AuthorRequest, ReviewState};
 
 /// Merchant, cohort number, first publication and window's end in days.
@@ -128,7 +128,7 @@ fn proof(who: usize, state: ReviewState, action: Action) -> AuthorProof {
             Action::Claim => AuthorRequest::Claim { audience: &audience, challenge: &[4; 32] },
         };
         let author = &PEOPLE[who].0;
-        author.wallet.author(&author.token, state, request, &mut Repeatable(who as u64)).unwrap()
+        author.wallet.author(&author.token, state, request, &mut Seeded(who as u64)).unwrap()
     };
     made.entry((who, state.last_sequence, state.digest_in_force, action)).or_insert_with(make).clone()
 }
@@ -172,12 +172,9 @@ struct Shop {
 }
 
 impl Shop {
-    fn new(rows: &[(Bucket, Row)]) -> Self {
-        let (store, seed) = (Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)));
+    fn new(rows: &MemoryStore) -> Self {
+        let (store, seed) = (Arc::new(copy(rows)), Arc::new(AtomicU64::new(0)));
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START + 1)));
-        for (bucket, row) in rows {
-            store.commit(&[Commit::new(*bucket).put(row.key.clone(), row.value.clone())]).unwrap();
-        }
         let mut shop = Self { store, clock, seed, desk: None };
         shop.restart();
         shop
@@ -187,7 +184,7 @@ impl Shop {
         self.desk = None;
         let seed = Arc::clone(&self.seed);
         let environment = Environment::new(self.clock.clone(), move || {
-            Box::new(Repeatable(seed.fetch_add(1 << 32, Ordering::Relaxed)))
+            Box::new(Seeded(seed.fetch_add(1 << 32, Ordering::Relaxed)))
         });
         let queue = QueueConfig { capacity: 8, max_batch: 8, workers: 1 };
         // No history is so long that a cohort is pruned.
@@ -359,25 +356,21 @@ fn compare(shop: &Shop, model: &Model) {
 
 /// Where half of the histories begin: everything but one review was submitted, one cohort was
 /// published, the others are admitted.
-static MIDDLE: LazyLock<(Vec<(Bucket, Row)>, Model)> = LazyLock::new(|| {
-    let (mut shop, mut model) = (Shop::new(&[]), Model::new());
+static MIDDLE: LazyLock<(Arc<MemoryStore>, Model)> = LazyLock::new(|| {
+    let (mut shop, mut model) = (Shop::new(&MemoryStore::new()), Model::new());
     let submit = |who| Op::Submit { who, words: who, other_proof: false };
     let ops = (1..AUTHORS as u8).map(submit).chain((0..3).map(|cohort| Op::Admit { cohort }));
     for op in ops.chain([Op::Days(3), Op::Tick]) {
         step(&mut shop, &mut model, &op);
     }
-    let rows = |bucket| {
-        let rows = shop.store.scan(bucket, b"", None, usize::MAX).unwrap();
-        rows.into_iter().map(move |row| (bucket, row))
-    };
-    (Bucket::all().flat_map(rows).collect(), model)
+    (shop.store, model)
 });
 
 fuzz_target!(|input: (bool, Vec<Op>)| {
     let (from_the_middle, ops) = input;
     let (mut shop, mut model) = match from_the_middle {
         true => (Shop::new(&MIDDLE.0), MIDDLE.1.clone()),
-        false => (Shop::new(&[]), Model::new()),
+        false => (Shop::new(&MemoryStore::new()), Model::new()),
     };
     shop.clock.set(Timestamp::from_unix_seconds(model.now));
     for op in ops.iter().take(48) {
