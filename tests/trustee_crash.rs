@@ -25,7 +25,7 @@ use unjoin::store::RedbStore;
 use unjoin::token::IssuerPublicKey;
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, ManualClock, Timestamp, algebra::Element};
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, Seeded, hex};
 use world::{PASSPHRASE, World, policy};
 
 /// The number of kills, if it is not the usual.
@@ -40,18 +40,6 @@ const LIVES: u64 = 4;
 
 fn budgets() -> BudgetPolicy {
     world::budgets(9, BUDGET, 9)
-}
-
-/// A number that looks random and is determined by `seed` (the finalizer of SplitMix64).
-fn mix(seed: u64) -> u64 {
-    let z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -116,7 +104,8 @@ fn kill_one(directory: &Path, now: Timestamp, life: u64) -> Vec<String> {
         .spawn();
     let mut victim = Victim(child.unwrap());
     let said = BufReader::new(victim.0.stdout.take().unwrap());
-    let (wanted, delay) = (1 + mix(life ^ 0x11) % 7, Duration::from_micros(mix(life ^ 0x22) % 6000));
+    let draw = &mut Seeded(life);
+    let (wanted, delay) = (1 + draw.below(7), Duration::from_micros(draw.below(6000)));
     let mut lines = Vec::new();
     thread::scope(|threads| {
         let mut waiting = Some(victim);

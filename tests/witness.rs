@@ -24,7 +24,7 @@ use unjoin::ledger::{
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, hex};
 
 /// Names a child's directory, which makes it a child.
 const CHILD: &str = "UNJOIN_WITNESS_CHILD";
@@ -259,7 +259,7 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     assert_eq!(checkpoint.size(), 3);
 
     // Monitors find the same checkpoint at the witness.
-    let origin: String = entry_id(b"shop.example/reviews").iter().map(|byte| format!("{byte:02x}")).collect();
+    let origin = hex(&entry_id(b"shop.example/reviews"));
     let (status, note) = client.get(&format!("/{origin}/checkpoint"));
     let (same, _) = policy.read(&note).unwrap();
     assert_eq!((status, same.checkpoint()), (200, checkpoint.checkpoint()));

@@ -13,7 +13,8 @@ use unjoin::opening::TrusteeSecrets;
 use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Step};
 use unjoin::token::Trustees;
 use unjoin::wire::Message;
-use unjoin_fuzz::{for_every_kind, kinds::stretched, random::Repeatable};
+use unjoin_fuzz::{for_every_kind, kinds::stretched};
+use unjoin_test_util::Seeded;
 
 /// A checkpoint with one line of a signature, as [`CosignedEntry`] carries it. Nobody signed it.
 const CHECKPOINT: &str = concat!(
@@ -65,7 +66,7 @@ fn entries() -> Vec<(String, Vec<u8>)> {
 
 /// Plan, messages and results of a ceremony of 2 of 3, and a committee of 64.
 fn ceremony() -> Vec<(String, Vec<u8>)> {
-    let rng = &mut Repeatable(33);
+    let rng = &mut Seeded(33);
     let mut secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
     let keys = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).expect("three keys");
     let plan = CeremonyPlan::key_generation(2, keys, rng).expect("2 of 3");

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use unjoin::PassphraseCost;
 use unjoin::wire::Message;
 use unjoin_fuzz::pool::{AUTHORS, issuer, review, wallet};
-use unjoin_fuzz::random::Repeatable;
+use unjoin_test_util::Seeded;
 use unjoin_wallet::{SealedBackup, Token, Wallet, open_backup};
 
 const PASSPHRASE: &[u8] = b"horse";
@@ -50,7 +50,7 @@ fn cheap() -> PassphraseCost {
 
 /// The wallet of the first two authors, and what they hold.
 fn tokens() -> Vec<Token> {
-    let random = &mut Repeatable(1);
+    let random = &mut Seeded(1);
     let own = AUTHORS.iter().take(2).map(|author| {
         let keys = author.keys();
         let offer = unjoin::token::Offer {
@@ -73,7 +73,7 @@ struct Template {
 }
 
 static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
-    let backup = wallet(0).seal_backup(&tokens(), PASSPHRASE, cheap(), &mut Repeatable(2)).unwrap();
+    let backup = wallet(0).seal_backup(&tokens(), PASSPHRASE, cheap(), &mut Seeded(2)).unwrap();
     let bytes = backup.to_bytes();
     let mut key = [0; 32];
     let params = Params::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1, Some(32)).unwrap();
@@ -104,9 +104,9 @@ fn seal(mut plain: Vec<u8>) -> Vec<u8> {
 fn sealed_again(wallet: &Wallet, tokens: &[Token]) -> Vec<u8> {
     for token in tokens {
         wallet.review_id(token).unwrap();
-        wallet.presentation(token, &review(0), &mut Repeatable(3)).unwrap();
+        wallet.presentation(token, &review(0), &mut Seeded(3)).unwrap();
     }
-    let again = wallet.seal_backup(tokens, PASSPHRASE, cheap(), &mut Repeatable(2)).unwrap();
+    let again = wallet.seal_backup(tokens, PASSPHRASE, cheap(), &mut Seeded(2)).unwrap();
     assert_eq!(again, SealedBackup::from_bytes(&again.to_bytes()).unwrap());
     again.to_bytes()
 }
@@ -162,7 +162,7 @@ fuzz_target!(|input: Input| {
             }
         }
         Input::Sealed { wallet: number, tokens: count, passphrase, other, seed } => {
-            let (number, random) = (number % 2, &mut Repeatable(seed));
+            let (number, random) = (number % 2, &mut Seeded(seed));
             let (wallet, held) = (wallet(number), tokens());
             let held = &held[..if number == 0 { usize::from(count) % 3 } else { 0 }];
             let Ok(backup) = wallet.seal_backup(held, &passphrase, cheap(), random) else {

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use unjoin::token::{Digest, KeyPair, Presentation, PresentationCheck, verify_batch};
 use unjoin::wire::Message;
 use unjoin_fuzz::pool::{AUTHORS, KEYS, review};
-use unjoin_fuzz::random::Repeatable;
+use unjoin_test_util::Seeded;
 
 struct Member {
     presentation: Presentation,
@@ -49,7 +49,7 @@ fn tampered(bytes: &[u8], field: usize, minus: bool) -> Option<Presentation> {
 /// Every author's presentations, good ones first; each checked alone, once.
 static POOL: LazyLock<(Vec<Member>, Vec<Member>)> = LazyLock::new(|| {
     let member = |presentation: Presentation, key: &'static KeyPair, escrow: &'static KeyPair, digest| {
-        let random = &mut Repeatable(1);
+        let random = &mut Seeded(1);
         let holds = presentation.verify(&key.issuer_key, &escrow.escrow_key, &digest, random).is_ok();
         Member { presentation, key, escrow, digest, holds }
     };
@@ -121,5 +121,5 @@ fuzz_target!(|input: (u64, Vec<Pick>)| {
     let culprits: Vec<usize> =
         members.iter().enumerate().filter(|(_, member)| !member.holds).map(|(at, _)| at).collect();
     let expected = if culprits.is_empty() { Ok(()) } else { Err(culprits) };
-    assert_eq!(verify_batch(&checks, &mut Repeatable(seed)), expected);
+    assert_eq!(verify_batch(&checks, &mut Seeded(seed)), expected);
 });

@@ -1,9 +1,9 @@
 //! Mutation that knows what messages are made of: libFuzzer's own seldom hits one of the few
 //! strings of 32 bytes that are elements.
 
-use crate::random::Repeatable;
 use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 use std::sync::LazyLock;
+use unjoin_test_util::Seeded;
 
 /// The group's order l, little-endian: the least string that is no canonical scalar.
 const ORDER: [u8; 32] = [
@@ -33,20 +33,21 @@ pub static FIELDS: LazyLock<Vec<[u8; 32]>> = LazyLock::new(|| {
 
 /// A custom mutator: now and then a field or a kind is replaced as a whole.
 pub fn message(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
-    let mut random = Repeatable(seed.into());
-    if random.below(3) != 0 || size < 2 {
+    let mut random = Seeded(seed.into());
+    let mut below = |bound: usize| random.below(bound as u64) as usize;
+    if below(3) != 0 || size < 2 {
         return libfuzzer_sys::fuzzer_mutate(data, size, max_size);
     }
-    let field = FIELDS[random.below(FIELDS.len())];
-    match random.below(8) {
-        0 => data[1] = crate::kinds::KINDS[random.below(crate::kinds::KINDS.len())],
+    let field = FIELDS[below(FIELDS.len())];
+    match below(8) {
+        0 => data[1] = crate::kinds::KINDS[below(crate::kinds::KINDS.len())],
         // From the end: the fields of fixed length stand there.
         1..=5 if size >= 34 => {
-            let from = size - 32 * (1 + random.below((size - 2) / 32));
+            let from = size - 32 * (1 + below((size - 2) / 32));
             data[from..from + 32].copy_from_slice(&field);
         }
         _ if size >= 34 => {
-            let from = 2 + random.below(size - 33);
+            let from = 2 + below(size - 33);
             data[from..from + 32].copy_from_slice(&field);
         }
         _ => return libfuzzer_sys::fuzzer_mutate(data, size, max_size),

@@ -1,7 +1,6 @@
 //! A platform, its wallets, and valid messages of every proving kind: made once, from fixed
 //! randomness, so that an input means the same in every run.
 
-use crate::random::Repeatable;
 use std::sync::{Arc, LazyLock};
 use unjoin::Name;
 use unjoin::algebra::EscrowKey;
@@ -13,6 +12,7 @@ use unjoin::token::{
     PlatformKey, Presentation, Review, Scope, TokenRequest,
 };
 use unjoin::wire::Message;
+use unjoin_test_util::Seeded;
 use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 
 /// The platform's long-lived keys.
@@ -34,7 +34,7 @@ pub fn review(number: usize) -> Review {
 }
 
 pub static KEYS: LazyLock<Keys> = LazyLock::new(|| {
-    let random = &mut Repeatable(1);
+    let random = &mut Seeded(1);
     let committees: Vec<_> = (1..=3).map(|t| insecure_test_dealer(t, t + 1, random).unwrap()).collect();
     let escrow_key = |at: usize| *committees[at].0.key();
     let mut ring = KeyRing::new(IssuerKey::generate(random), escrow_key(0));
@@ -98,7 +98,7 @@ pub struct Author {
 
 impl Author {
     pub fn new(seed: u8, pair: usize, scope: &Scope, handle: OrderHandle) -> Self {
-        let random = &mut Repeatable(u64::from(seed) + 100);
+        let random = &mut Seeded(u64::from(seed) + 100);
         let wallet = wallet(seed);
         let offer = KEYS.offer(pair, scope, handle);
         let (pending, request) = wallet.request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &KEYS.trust(), random).unwrap();
@@ -109,7 +109,7 @@ impl Author {
     }
 
     pub fn present(&self, review: &Review, random: u64) -> Presentation {
-        let random = &mut Repeatable(random);
+        let random = &mut Seeded(random);
         self.wallet.presentation(&self.token, review, random).unwrap()
     }
 
@@ -164,7 +164,7 @@ fn enrolments() -> Vec<Case> {
         .map(|(seed, account, nonce)| {
             let (issuer, account, nonce) = (issuer(), name(account), [nonce; 32]);
             let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
-            let enrolment = wallet(seed).enrol(context, &mut Repeatable(seed.into())).unwrap();
+            let enrolment = wallet(seed).enrol(context, &mut Seeded(seed.into())).unwrap();
             case(&enrolment, vec![issuer.as_bytes().to_vec(), account.as_bytes().to_vec(), nonce.to_vec()])
         })
         .to_vec()
@@ -220,7 +220,7 @@ fn authors() -> Vec<Case> {
         ];
         requests.map(|(last, request)| {
             let state = ReviewState { last_sequence: last, digest_in_force: review(0).digest() };
-            let proof = author.wallet.author(&author.token, state, request, &mut Repeatable(last)).unwrap();
+            let proof = author.wallet.author(&author.token, state, request, &mut Seeded(last)).unwrap();
             let context = vec![
                 id.as_bytes().to_vec(),
                 last.to_le_bytes().to_vec(),
@@ -243,7 +243,7 @@ fn shares() -> Vec<Case> {
                 let subject = *author.wallet.review_id(&author.token).unwrap().as_bytes();
                 let escrow = *author.present(&review(0), 1).escrow();
                 let context = ShareContext { warrant_digest: [at as u8; 32], action, subject, escrow };
-                let random = &mut Repeatable(cases.len() as u64);
+                let random = &mut Seeded(cases.len() as u64);
                 let answer = DecryptionShare::answer(share, committee, &context, random).unwrap();
                 let context = vec![
                     vec![at as u8],
@@ -263,7 +263,7 @@ fn shares() -> Vec<Case> {
 fn accepted() -> Vec<Case> {
     let accepted = |(author, presentation, review): (&Author, Presentation, Review)| {
         let (keys, digest) = (author.keys(), review.digest());
-        let accepted = Accepted::prove(&keys.issuer_key, &presentation, &digest, &mut Repeatable(9));
+        let accepted = Accepted::prove(&keys.issuer_key, &presentation, &digest, &mut Seeded(9));
         let escrow_key = keys.escrow_key.element().as_bytes().to_vec();
         let context = vec![vec![author.pair as u8], escrow_key, digest.to_vec(), presentation.to_bytes()];
         case(&accepted, context)
@@ -275,7 +275,7 @@ impl Case {
     /// The verifier's verdict; `None` when the message or a part of the context is refused
     /// before anything is verified.
     pub fn verdict(&self, kind: Kind) -> Option<bool> {
-        let random = &mut Repeatable(5);
+        let random = &mut Seeded(5);
         let (message, context) = (&self.message, &self.context);
         let part = |at: usize| context[at].as_slice();
         let array = |at: usize| <[u8; 32]>::try_from(part(at)).ok();

@@ -36,36 +36,18 @@ impl Batch {
     }
 
     fn is_accepted_with(&self, weights: fn(usize) -> u8) -> bool {
-        verify_batch(&self.checks(), &mut Weights { drawn: 0, weights }).is_ok()
+        verify_batch(&self.checks(), &mut weighted(weights)).is_ok()
     }
 }
 
 /// Gives the n-th weight that a batch draws; a presentation draws four.
-struct Weights {
-    drawn: usize,
-    weights: fn(usize) -> u8,
-}
-
-impl TryRng for Weights {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        panic!("weights are drawn as bytes")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        panic!("weights are drawn as bytes")
-    }
-
-    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
+fn weighted(weights: fn(usize) -> u8) -> Draws<impl FnMut(&mut [u8])> {
+    let mut drawn = 0..;
+    Draws(move |to: &mut [u8]| {
         assert_eq!(to.len(), 16);
-        to.fill((self.weights)(self.drawn));
-        self.drawn += 1;
-        Ok(())
-    }
+        to.fill(weights(drawn.next().unwrap()));
+    })
 }
-
-impl TryCryptoRng for Weights {}
 
 /// One weight for all equations of a proof and its tag.
 fn one_a_proof(drawn: usize) -> u8 {
@@ -102,7 +84,7 @@ fn every_bad_member_of_a_batch_is_named_and_no_other() {
 /// One weight for everything, where the tags' errors come in with this sign: the rule that
 /// the vectors are made against. Our own sum has one of the two signs.
 fn accepts_naively(batch: &Batch, sign: Scalar) -> bool {
-    let mut rng = Weights { drawn: 0, weights: |_| 7 };
+    let mut rng = weighted(|_| 7);
     let mut sum = BatchVerifier::new(&mut rng, batch.members.len());
     for (presentation, escrow_key, digest) in &batch.members {
         sum.add(&presentation.statement(batch.key.public(), escrow_key, digest), presentation.proof());

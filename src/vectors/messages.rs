@@ -45,7 +45,7 @@ fn enrolments() {
             (name(&case["issuer_name"]), name(&case["account"]), array(&case["host_nonce"]));
         let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
         let u = secret(&proof["witnesses"]["u"]);
-        let made = Enrolment::prove(&u, element(&case["U"]), context, &mut Scripted::fresh(proof));
+        let made = Enrolment::prove(&u, element(&case["U"]), context, &mut fresh(proof));
         assert_eq!(made.to_bytes(), bytes(&case["wire"]));
         assert_eq!(made.wallet_key(), &element(&case["U"]));
         made.verify(context, &mut system()).unwrap();
@@ -69,7 +69,7 @@ fn requests() {
         let secrets = derive::order(&seed, &issuer, &scope, handle, &escrow_key);
         let witness =
             RequestWitness { u: &author.u, s: &secrets.s, b: &secrets.b, wallet_key: &author.wallet_key };
-        let made = TokenRequest::prove(&witness, handle, scope, &mut Scripted::fresh(proof)).unwrap();
+        let made = TokenRequest::prove(&witness, handle, scope, &mut fresh(proof)).unwrap();
         assert_eq!(made.to_bytes(), bytes(&case["wire"]));
         assert_eq!(made.commitment(), &element(&case["C"]));
         made.verify(&element(&case["U"]), &mut system()).unwrap();
@@ -95,7 +95,7 @@ fn grants() {
         assert_eq!(tag, element(&case["A"]));
         assert_eq!(Element::from_point(base - tag.point() * exponent), Some(element(&case["B_minus_eA"])));
 
-        let made = Grant::issue(&key, &scope, &commitment, &mut Scripted::fresh(proof)).unwrap();
+        let made = Grant::issue(&key, &scope, &commitment, &mut fresh(proof)).unwrap();
         assert_eq!(made.to_bytes(), bytes(&case["wire"]));
         let public = IssuerPublicKey::new(element(&case["X"]));
         let granted = made.verify(&public, &scope, &commitment, &mut system()).unwrap();
@@ -142,7 +142,7 @@ fn check_presentation(case: &Value, granted: &GrantedTag) {
     let digest = array(&case["review_digest"]);
 
     let (seed, s) = (SecretBytes::new(array(&case["seed"])), secret(&case["s"]));
-    let r_fresh = Scripted::new([bytes(&case["r_fresh"])]);
+    let r_fresh = scripted([bytes(&case["r_fresh"])]);
     let r = derive::randomizer(&seed, &scope, &s, &digest, &mut { r_fresh });
     assert_eq!(r.expose(), &scalar(&case["r"]));
     assert_eq!(r.expose().invert(), scalar(&case["r'"]));
@@ -150,7 +150,7 @@ fn check_presentation(case: &Value, granted: &GrantedTag) {
     let wallet_key = Element::from_point(Generator::Gu.mul(u.expose())).unwrap();
     let (b, k) = (secret(&case["b"]), secret(&case["k"]));
     let witness = PresentationWitness { u: &u, s: &s, b: &b, k: &k, r: &r, wallet_key: &wallet_key, granted };
-    let rng = &mut Scripted::fresh(proof);
+    let rng = &mut fresh(proof);
     let made = Presentation::prove(&witness, scope.clone(), key.public(), &escrow_key, &digest, rng).unwrap();
 
     assert_eq!(made.to_bytes(), bytes(&case["wire"]));
@@ -177,7 +177,7 @@ fn accepted() {
         let presentation: Presentation = message(&case["presentation"]);
         assert_eq!(presentation.review_id().as_bytes(), &array(&case["review_id"]));
         let digest = array(&case["review_digest"]);
-        let made = Accepted::prove(&key, &presentation, &digest, &mut Scripted::fresh(&case["proof"]));
+        let made = Accepted::prove(&key, &presentation, &digest, &mut fresh(&case["proof"]));
         assert_eq!(made.to_bytes(), bytes(&case["wire"]));
         let (public, escrow_key) =
             (IssuerPublicKey::new(element(&case["X"])), EscrowKey::new(element(&presented["Y"])));
@@ -216,7 +216,7 @@ fn author_proofs() {
         let escrow_key = EscrowKey::new(element(&case["Y"]));
         let (u, k): (SecretScalar, SecretScalar) =
             (secret(&proof["witnesses"]["u"]), secret(&proof["witnesses"]["k"]));
-        let rng = &mut Scripted::fresh(proof);
+        let rng = &mut fresh(proof);
         let made = AuthorProof::prove(&u, &k, statement, &escrow, &escrow_key, rng);
         assert_eq!(made.to_bytes(), bytes(&case["wire"]));
         let AuthorStatement { review_id, sequence, previous_digest, .. } = statement;

@@ -22,9 +22,7 @@ mod random;
 mod rules;
 mod wires;
 
-use core::convert::Infallible;
 use curve25519_dalek::scalar::Scalar;
-use rand_core::{TryCryptoRng, TryRng};
 use serde_json::Value;
 use std::collections::VecDeque;
 use unjoin_core::Name;
@@ -32,6 +30,7 @@ use unjoin_core::algebra::{Element, decode_scalar};
 use unjoin_core::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin_core::token::{IssuerKey, Scope};
 use unjoin_core::wire::{Message, Reader};
+use unjoin_test_util::Draws;
 
 /// A whole file of vectors.
 fn load(file: &str) -> Value {
@@ -119,39 +118,21 @@ fn system() -> SystemRng {
 
 /// A generator that returns the given strings in order, one a call, and nothing else: the
 /// code under test must draw exactly these.
-struct Scripted(VecDeque<Vec<u8>>);
-
-impl Scripted {
-    fn new<const N: usize>(strings: [Vec<u8>; N]) -> Self {
-        Self(strings.into())
-    }
-
-    /// The 32 fresh bytes of one proof.
-    fn fresh(proof: &Value) -> Self {
-        Self::new([bytes(&proof["fresh"])])
-    }
+fn scripted<const N: usize>(strings: [Vec<u8>; N]) -> Draws<impl FnMut(&mut [u8])> {
+    let mut left = Script(strings.into());
+    Draws(move |to: &mut [u8]| {
+        to.copy_from_slice(&left.0.pop_front().expect("more randomness drawn than the protocol says"))
+    })
 }
 
-impl TryRng for Scripted {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        panic!("the protocol draws bytes only")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        panic!("the protocol draws bytes only")
-    }
-
-    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
-        to.copy_from_slice(&self.0.pop_front().expect("more randomness drawn than the protocol says"));
-        Ok(())
-    }
+/// The 32 fresh bytes of one proof.
+fn fresh(proof: &Value) -> Draws<impl FnMut(&mut [u8])> {
+    scripted([bytes(&proof["fresh"])])
 }
 
-impl TryCryptoRng for Scripted {}
+struct Script(VecDeque<Vec<u8>>);
 
-impl Drop for Scripted {
+impl Drop for Script {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert!(self.0.is_empty(), "less randomness drawn than the protocol says");

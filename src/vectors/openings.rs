@@ -23,7 +23,7 @@ fn make_share(share: &Value, committee: &Committee, context: &ShareContext) -> D
     assert_eq!(committee.verification_share(index), Some(&element(&share["Y_i"])));
     assert_eq!(context.subject, array(&share["review_id"]));
     let own = TrusteeShare::new(index, epoch, secret(&proof["witnesses"]["y"]));
-    let made = DecryptionShare::answer(&own, committee, context, &mut Scripted::fresh(proof)).unwrap();
+    let made = DecryptionShare::answer(&own, committee, context, &mut fresh(proof)).unwrap();
     assert_eq!(made.to_bytes(), bytes(&share["wire"]));
     assert_eq!(made.element(), &element(&share["D"]));
     made.verify(committee, context, &mut system()).unwrap();
@@ -118,8 +118,8 @@ fn same_author_rounds() {
             // 64 bytes are reduced: the factor itself, then zeros.
             let mut wide = bytes(&vector["z_secret"]);
             wide.resize(64, 0);
-            let factor = BlindingFactor::random(&mut Scripted::new([wide]));
-            let rng = &mut Scripted::fresh(proof);
+            let factor = BlindingFactor::random(&mut scripted([wide]));
+            let rng = &mut fresh(proof);
             let made = Blind::new(small(&vector["index"]), round, &factor, &warrant, &pair, rng).unwrap();
             assert_eq!(made.to_bytes(), bytes(&vector["wire"]));
             made.verify(round, &warrant, &pair, &mut system()).unwrap();

@@ -13,6 +13,7 @@ use unjoin_core::token::{
     PlatformKey, Presentation, Receipt, Review, ReviewError, ReviewId, SignedManifest, TokenRequest,
 };
 use unjoin_core::wire::{DecodeError, Rule, VERSION};
+use unjoin_test_util::hex;
 use unjoin_trustee::DecryptionShare;
 use unjoin_trustee::same_author::Blind;
 
@@ -92,7 +93,7 @@ fn no_bit_of_a_message_can_be_changed() {
         let wire = bytes(&case["wire"]);
         for bit in 0..wire.len() * 8 {
             let other = flipped(&wire, bit);
-            case["wire"] = other.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+            case["wire"] = hex(&other).into();
             assert!((kind.check)(&case).is_err(), "{} with bit {bit} flipped", kind.name);
         }
         kinds += 1;

@@ -17,7 +17,7 @@ use unjoin::ledger::{
 use unjoin::store::MemoryStore;
 use unjoin::token::{Review, ReviewId};
 use unjoin::wire::Message;
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, hex};
 
 const BOUNDARY: Timestamp = Timestamp::from_unix_seconds(1_700_438_400);
 
@@ -46,10 +46,6 @@ fn withdrawn(number: u64) -> Vec<u8> {
 fn removed(number: u64) -> Vec<u8> {
     let (who, grounds) = (b"court".to_vec(), "an order".to_owned());
     RemovedEntry { review_id: id(number), review_digest: review(number, 0).digest(), who, grounds }.to_bytes()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn arguments(directory: &Path, published: &Path) -> Arguments {

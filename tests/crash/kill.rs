@@ -3,7 +3,7 @@
 use crate::life::{Birth, live};
 use crate::line::Line;
 use crate::record::Record;
-use crate::scenario::{Scenario, Seeded};
+use crate::scenario::Scenario;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use unjoin::store::RedbStore;
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, Seeded};
 
 /// The number of kills, if it is not the usual.
 const KILLS: &str = "UNJOIN_KILLS";
@@ -140,7 +140,7 @@ fn what_was_acknowledged_survives_every_kill() {
     let directory = parent.file("stores");
     fs::create_dir(&directory).unwrap();
     let scenario = Scenario::new(SEED);
-    let (mut record, draw) = (Record::default(), &mut Seeded::new(SEED ^ 0xdead));
+    let (mut record, draw) = (Record::default(), &mut Seeded(SEED ^ 0xdead));
     let (mut in_ticks, mut in_rewrites) = (0, 0);
     drop(stores(&directory));
     for kill in 0..kills {

@@ -2,7 +2,7 @@
 //! while days pass and the platform ticks. It ends when it is killed or its stores fail.
 
 use crate::line::Line;
-use crate::scenario::{Scenario, Seeded, day};
+use crate::scenario::{Scenario, day};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -11,6 +11,7 @@ use std::thread;
 use unjoin::store::Store;
 use unjoin::token::ReviewId;
 use unjoin::{ManualClock, Platform, PlatformError};
+use unjoin_test_util::Seeded;
 
 const WORKERS: usize = 3;
 /// So many orders make a day.
@@ -111,7 +112,7 @@ impl<S: Store, F: Fn(&Line) + Sync> Worker<'_, S, F> {
     }
 
     fn order(&self, number: u64, late: bool) -> Result<(), PlatformError> {
-        let mut draw = Seeded::new(number ^ (u64::from(late) << 63));
+        let mut draw = Seeded(number ^ (u64::from(late) << 63));
         let platform = |number: u64| &self.platforms[number as usize % 2];
         (self.say)(&Line::Asking(number));
         let granted = self.scenario.obtain(platform(draw.below(2)), number)?;

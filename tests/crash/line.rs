@@ -2,6 +2,7 @@
 
 use unjoin::token::{Receipt, ReviewId};
 use unjoin::wire::Message;
+use unjoin_test_util::hex;
 
 /// One line of text; orders are named by their numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +63,6 @@ impl Line {
             _ => return None,
         })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {

@@ -4,26 +4,26 @@
 use crate::life::{Birth, live};
 use crate::line::Line;
 use crate::record::Record;
-use crate::scenario::{Scenario, Seeded};
+use crate::scenario::Scenario;
 use crate::too_early::{SyncsSeldom, WritesBehind};
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use unjoin::store::{RedbStore, Store, StoreError};
-use unjoin_test_util::NeverRewritten;
 use unjoin_test_util::disk::{Disk, Fault, Power};
+use unjoin_test_util::{Faulty, Seeded};
 
 /// The number of cuts, if it is not the usual.
 const CUTS: &str = "UNJOIN_POWER_CUTS";
 const SEED: u64 = 6;
 
 /// A store on a foreign backend has no file to rewrite.
-type OnDisk = NeverRewritten<RedbStore>;
+type OnDisk = Faulty<RedbStore>;
 
 fn open(disks: &[Disk; 2]) -> Result<[Arc<OnDisk>; 2], StoreError> {
     let [orders, reviews] = disks.each_ref().map(|disk| RedbStore::with_backend(disk.clone()));
-    Ok([orders?, reviews?].map(|store| Arc::new(NeverRewritten(store))))
+    Ok([orders?, reviews?].map(|store| Arc::new(Faulty::new(store).rewritten(false))))
 }
 
 /// Lives that go on from one power cut to the next.
@@ -40,7 +40,7 @@ impl Lives {
         let disks = [(); 2].map(|()| Disk::holding(Vec::new(), &Power::default()));
         drop(open(&disks).unwrap());
         let images = disks.map(|disk| disk.after_power_loss(|| true));
-        let (scenario, draw) = (Scenario::new(seed), Seeded::new(seed ^ 0xdead));
+        let (scenario, draw) = (Scenario::new(seed), Seeded(seed ^ 0xdead));
         Self { scenario, record: Record::default(), draw, images }
     }
 
@@ -64,7 +64,7 @@ impl Lives {
         assert!(power.operations() > fault.at, "a life ended without a fault");
         record.begin_life();
         said.into_inner().unwrap().into_iter().for_each(|line| record.note(line));
-        let mut kept = Seeded::new(fault.at);
+        let mut kept = Seeded(fault.at);
         self.images = disks.map(|disk| disk.after_power_loss(|| kept.below(4) < of_four));
     }
 
@@ -145,7 +145,7 @@ fn a_store_that_answers_too_early_is_noticed() {
             let [orders, reviews] = disks.each_ref().map(|disk| {
                 RedbStore::with_backend(SyncsSeldom { disk: disk.clone(), does, asked: AtomicU64::new(0) })
             });
-            Ok([orders?, reviews?].map(|store| Arc::new(NeverRewritten(store))))
+            Ok([orders?, reviews?].map(|store| Arc::new(Faulty::new(store).rewritten(false))))
         };
         assert!(is_noticed(0, open), "a disk that answers too early lost nothing");
     }

@@ -2,7 +2,7 @@
 
 use crate::life::tick;
 use crate::line::Line;
-use crate::scenario::{Granted, Scenario, Seeded, day, merchants, review};
+use crate::scenario::{Granted, Scenario, day, merchants, review};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use unjoin::issuer::IssuerError;
@@ -11,6 +11,7 @@ use unjoin::store::{Bucket, Store};
 use unjoin::token::{Receipt, ReviewId, Scope};
 use unjoin::wire::Message;
 use unjoin::{ManualClock, Platform, Timestamp};
+use unjoin_test_util::Seeded;
 
 /// So many orders of earlier lives are asked about after each.
 const SAMPLE: u64 = 12;

@@ -1,9 +1,6 @@
 //! A platform and its customers: everything but the stores is a function of one seed, so that
 //! another process can be the same platform.
 
-use rand_core::{Rng, TryCryptoRng, TryRng};
-use sha2::{Digest as _, Sha256};
-use std::convert::Infallible;
 use std::sync::Arc;
 use unjoin::Name;
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, IssuerConfig, IssuerError, NumbersDead, OrderReport};
@@ -17,6 +14,7 @@ use unjoin::{
     DAY, Environment, Grid, ManualClock, Pending, Platform, PlatformConfig, PlatformError, PlatformSecrets,
     QueueConfig, Timestamp,
 };
+use unjoin_test_util::Seeded;
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 const CUSTOMERS: u64 = 6;
@@ -27,49 +25,6 @@ const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
 pub(crate) fn day(number: u64) -> Timestamp {
     MONDAY.saturating_add(number * DAY)
 }
-
-/// The same bytes for the same seed: SHA-256 of seed and counter.
-pub(crate) struct Seeded {
-    seed: u64,
-    counter: u64,
-}
-
-impl Seeded {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, counter: 0 }
-    }
-
-    /// A number below `bound`, near enough to uniform for a test.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next_u64() % bound
-    }
-}
-
-impl TryRng for Seeded {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(self.try_next_u64()? as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in bytes.chunks_mut(32) {
-            self.counter += 1;
-            let block = Sha256::new().chain_update(self.seed.to_le_bytes());
-            let block = block.chain_update(self.counter.to_le_bytes()).finalize();
-            chunk.copy_from_slice(&block[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Seeded {}
 
 pub(crate) struct Scenario {
     seed: u64,
@@ -106,7 +61,7 @@ fn pair(grant: &unjoin::token::Grant) -> Vec<u8> {
 }
 
 fn order(number: u64) -> Order {
-    let mut draw = Seeded::new(number ^ 0x0dde_0000_0000_0000);
+    let mut draw = Seeded(number ^ 0x0dde_0000_0000_0000);
     let (customer, merchant) = (draw.below(CUSTOMERS), draw.below(MERCHANTS));
     Order {
         id: number.to_be_bytes().to_vec(),
@@ -243,7 +198,7 @@ impl Scenario {
 }
 
 fn secrets(seed: u64) -> PlatformSecrets {
-    let rng = &mut Seeded::new(seed);
+    let rng = &mut Seeded(seed);
     let (committee, _) = insecure_test_dealer(2, 3, rng).unwrap();
     PlatformSecrets::generate(*committee.key(), rng)
 }

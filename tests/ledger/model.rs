@@ -1,12 +1,12 @@
 //! A ledger is a list without duplicates that only grows, whatever fails.
 
-use crate::world::{Failing, Failure, checked_entries, entry, open, put_into_outbox, waiting};
+use crate::world::{checked_entries, entry, open, put_into_outbox, waiting};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use unjoin::ledger::LogError;
 use unjoin::store::{MemoryStore, RedbStore, Store};
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, Failure, Faulty};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -37,7 +37,7 @@ fn steps() -> impl Strategy<Value = Steps> {
         Just(Step::Sequence),
         Just(Step::Sign),
     ];
-    let failure = prop_oneof![Just(Failure::Before), Just(Failure::Halfway), Just(Failure::Lost)];
+    let failure = prop::sample::select(&Failure::ALL[..]);
     let planned =
         (0usize..3, 0usize..2, failure).prop_map(|(store, after, how)| Planned { store, after, how });
     prop::collection::vec((step, prop::option::weighted(0.4, planned)), 1..25)
@@ -45,7 +45,7 @@ fn steps() -> impl Strategy<Value = Steps> {
 
 /// The third store is the ledger's own.
 fn run<S: Store>(stores: [S; 3], steps: Steps) {
-    let stores = stores.map(|store| Arc::new(Failing::new(store)));
+    let stores = stores.map(|store| Arc::new(Faulty::new(store)));
     let sources: Vec<&dyn Store> = stores.iter().map(|store| &**store as &dyn Store).collect();
     let (mut list, mut wanted) = (Vec::new(), BTreeSet::new());
     let mut roots = BTreeMap::new();
@@ -79,7 +79,7 @@ fn run<S: Store>(stores: [S; 3], steps: Steps) {
             attempt().unwrap();
         }
         // A plan that was not reached is forgotten.
-        stores.iter().for_each(|store| store.fail(usize::MAX, Failure::Before));
+        stores.iter().for_each(|store| _ = store.failed());
         let entries = checked_entries(&log);
         assert!(entries.starts_with(&list), "the ledger only grows");
         assert_eq!(entries.iter().collect::<BTreeSet<_>>().len(), entries.len(), "an entry stands once");

@@ -1,10 +1,11 @@
 //! Two sequencers, and the order in which entries come out.
 
-use crate::world::{Failing, LEDGER, checked_entries, entry, log_key, open, put_into_outbox};
+use crate::world::{LEDGER, checked_entries, entry, log_key, open, put_into_outbox};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use unjoin::ledger::{Ledger, Log, LogView, entry_id};
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
+use unjoin_test_util::{Call, Faulty};
 
 #[test]
 fn two_sequencers_never_fork() {
@@ -31,11 +32,11 @@ fn two_sequencers_never_fork() {
 
 #[test]
 fn what_another_sequencer_appends_between_reading_and_writing_is_kept() {
-    let store = Arc::new(Failing::new(MemoryStore::new()));
+    let store = Arc::new(Faulty::in_memory());
     let log = open(&store, None);
     log.append(&[entry(0)]).unwrap();
     let other = open(&store, None);
-    store.meanwhile(move || {
+    store.before(Call::Commit, 0, move || {
         assert_eq!(other.append(&[entry(2), entry(1)]).unwrap(), [1, 2]);
     });
     assert_eq!(log.append(&[entry(1), entry(3)]).unwrap(), [2, 3]);
@@ -44,11 +45,14 @@ fn what_another_sequencer_appends_between_reading_and_writing_is_kept() {
 
 #[test]
 fn the_head_row_alone_guards_an_append() {
-    let store = Arc::new(Failing::new(MemoryStore::new()));
+    let store = Arc::new(Faulty::in_memory());
     let log = open(&store, None);
     for from in [0, 300] {
         log.append(&(from..from + 400).map(entry).collect::<Vec<_>>()).unwrap();
-        assert_eq!(*store.expected.lock().unwrap(), [[b"lh".as_slice(), &[LEDGER as u8]].concat()]);
+        let commits = store.commits();
+        let guarded = &commits.last().unwrap().preconditions;
+        let guarded: Vec<&[u8]> = guarded.iter().map(|expected| expected.key()).collect();
+        assert_eq!(guarded, [[b"lh".as_slice(), &[LEDGER as u8]].concat()]);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Cosigning and publishing.
 
-use crate::world::{Failing, Failure, checked_entries, entry, log_key, name, open};
+use crate::world::{checked_entries, entry, log_key, name, open};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use unjoin::ledger::{
@@ -10,7 +10,7 @@ use unjoin::ledger::{
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{MemoryStore, Store};
 use unjoin::{Environment, ManualClock, Timestamp};
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, Failure, Faulty};
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix_seconds(1_700_000_000 + seconds)
@@ -18,18 +18,18 @@ fn at(seconds: u64) -> Timestamp {
 
 struct Crowd {
     clock: Arc<ManualClock>,
-    stores: Vec<Arc<Failing<MemoryStore>>>,
+    stores: Vec<Arc<Faulty<MemoryStore>>>,
 }
 
 impl Crowd {
     fn new(count: usize) -> Self {
-        let stores = (0..count).map(|_| Arc::new(Failing::new(MemoryStore::new())));
+        let stores = (0..count).map(|_| Arc::new(Faulty::in_memory()));
         Self { clock: Arc::new(ManualClock::new(at(0))), stores: stores.collect() }
     }
 
     /// Started anew each time: a witness remembers only what its store does.
-    fn witnesses(&self) -> Vec<WitnessService<Failing<MemoryStore>>> {
-        let witness = |(number, store): (usize, &Arc<Failing<MemoryStore>>)| {
+    fn witnesses(&self) -> Vec<WitnessService<Faulty<MemoryStore>>> {
+        let witness = |(number, store): (usize, &Arc<Faulty<MemoryStore>>)| {
             let seed = SecretBytes::new([100 + number as u8; 32]);
             let key = WitnessKey::from_secret_bytes(name(&format!("witness.example/{number}")), &seed);
             let environment = Environment::new(self.clock.clone(), || Box::new(SystemRng::new()));
@@ -131,9 +131,9 @@ fn a_witness_whose_store_fails_has_remembered_or_not_signed() {
 #[test]
 fn every_failure_of_the_ledgers_store_while_publishing_is_made_good() {
     for after in 0..4 {
-        for failure in [Failure::Before, Failure::Halfway, Failure::Lost] {
+        for failure in Failure::ALL {
             let crowd = Crowd::new(1);
-            let store = Arc::new(Failing::new(MemoryStore::new()));
+            let store = Arc::new(Faulty::in_memory());
             let policy = crowd.policy(1, 0);
             let log = open(&store, Some(policy.clone()));
             store.fail(after, failure);

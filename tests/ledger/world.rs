@@ -1,89 +1,11 @@
-//! A ledger's stores, and one that fails when it is told to.
+//! A ledger, and what is checked of it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use unjoin::ledger::{KeyName, Ledger, Log, LogView, NoteKey, WitnessPolicy, entry_id, tree};
 use unjoin::secret::SecretBytes;
-use unjoin::store::{Bucket, Commit, Outcome, Row, RowKey, Store, StoreError};
+use unjoin::store::{Bucket, Commit, Store};
 
 pub(crate) const LEDGER: Ledger = Ledger::Reviews;
-
-/// How a commit call fails.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Failure {
-    /// Nothing is applied.
-    Before,
-    /// The first half of the call's commits are applied.
-    Halfway,
-    /// Everything is applied and the answer is lost.
-    Lost,
-}
-
-/// A store that fails one commit call, or lets something else happen before one.
-pub(crate) struct Failing<S> {
-    pub(crate) rows: S,
-    plan: Mutex<Option<(usize, Failure)>>,
-    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-    /// The keys of the last call's preconditions.
-    pub(crate) expected: Mutex<Vec<Vec<u8>>>,
-}
-
-impl<S> Failing<S> {
-    pub(crate) fn new(rows: S) -> Self {
-        Self { rows, plan: Mutex::new(None), meanwhile: Mutex::new(None), expected: Mutex::default() }
-    }
-
-    /// Fails the commit call after `after` further ones, once.
-    pub(crate) fn fail(&self, after: usize, failure: Failure) {
-        *self.plan.lock().unwrap() = Some((after, failure));
-    }
-
-    /// Does this before the next commit.
-    pub(crate) fn meanwhile(&self, call: impl FnOnce() + Send + 'static) {
-        *self.meanwhile.lock().unwrap() = Some(Box::new(call));
-    }
-}
-
-impl<S: Store> Store for Failing<S> {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.rows.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.rows.scan(bucket, prefix, after, limit)
-    }
-
-    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        let expected = commits.iter().flat_map(|commit| &commit.preconditions);
-        *self.expected.lock().unwrap() = expected.map(|expected| expected.key().to_vec()).collect();
-        let meanwhile = self.meanwhile.lock().unwrap().take();
-        if let Some(call) = meanwhile {
-            call();
-        }
-        let mut plan = self.plan.lock().unwrap();
-        let applied = match plan.take() {
-            None => return self.rows.commit(commits),
-            Some((0, Failure::Before)) => 0,
-            Some((0, Failure::Halfway)) => commits.len() / 2,
-            Some((0, Failure::Lost)) => commits.len(),
-            Some((after, failure)) => {
-                *plan = Some((after - 1, failure));
-                return self.rows.commit(commits);
-            }
-        };
-        self.rows.commit(&commits[..applied])?;
-        Err(StoreError::engine("a planned failure"))
-    }
-
-    fn rewrite(&self) -> Result<(), StoreError> {
-        self.rows.rewrite()
-    }
-}
 
 pub(crate) fn name(text: &str) -> KeyName {
     KeyName::new(text).unwrap()

@@ -11,6 +11,7 @@ use unjoin::opening::warrant::{
 use unjoin::secret::SystemRng;
 use unjoin::token::ReviewId;
 use unjoin::wire::Message;
+use unjoin_test_util::hex;
 
 static RECIPIENT: LazyLock<[u8; 32]> =
     LazyLock::new(|| *RecipientKey::generate(&mut SystemRng::new()).public());
@@ -151,8 +152,7 @@ fn the_commitment_hides_the_warrant_until_its_disclosure() {
 fn errors_name_no_review_and_no_case() {
     let world = World::new();
     let review = world.publish(&world.author("one"));
-    let id: String =
-        review.presentation.review_id().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(review.presentation.review_id().as_bytes());
     let presented = world.warrant(WarrantAction::Open, &[&review]);
     let refused = policy().check(presented.warrant(), at(5_000)).unwrap_err();
     for shown in [refused.to_string(), format!("{refused:?}")] {

@@ -8,6 +8,7 @@ use unjoin::opening::warrant::{PresentedWarrant, Warrant, WarrantError, WarrantT
 use unjoin::secret::SecretBytes;
 use unjoin::token::ReviewId;
 use unjoin::wire::Message;
+use unjoin_test_util::hex;
 
 fn recipient(seed: u8) -> [u8; 32] {
     *RecipientKey::from_secret_bytes(SecretBytes::new([seed; 32])).public()
@@ -17,10 +18,6 @@ fn terms() -> WarrantTerms {
     let reviews = vec![ReviewId([2; 32]), ReviewId([1; 32])];
     let (court, valid) = (name("court"), at(0)..=at(1_000));
     WarrantTerms::new("Az. 41 Js 12/26", court, WarrantAction::Open, 3, valid, recipient(7), reviews).unwrap()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The program that anybody can run on an opening.
 
 use crate::program::{Arguments, run};
-use crate::world::{World, hex, name, trust};
+use crate::world::{World, name, trust};
 use clap::Parser as _;
 use std::fs;
 use unjoin::wire::Message;
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, hex};
 
 #[test]
 fn the_program_says_in_words_what_an_opening_proves() {

@@ -20,6 +20,7 @@ use unjoin::token::{
 };
 use unjoin::wire::Message;
 use unjoin::{Environment, ManualClock, Name, Timestamp};
+use unjoin_test_util::hex;
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 pub(crate) const START: u64 = 1_700_000_000;
@@ -297,10 +298,6 @@ pub(crate) fn present(terms: WarrantTerms) -> PresentedWarrant {
     let mut warrant = Warrant::draft(terms).unwrap();
     officers()[..2].iter().for_each(|officer| warrant.sign(officer).unwrap());
     PresentedWarrant::new(warrant, &mut SystemRng::new())
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn ledger(title: &str, policy: &WitnessPolicy) -> String {

@@ -4,7 +4,7 @@
 use crate::ledger_world::{checked_entries, entry, log_key, name};
 use crate::line::Line;
 use crate::record::Record;
-use crate::scenario::{Scenario, Seeded, day, merchants};
+use crate::scenario::{Scenario, day, merchants};
 use crate::server::{Server, fresh_schema};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +23,7 @@ use unjoin::store::{Bucket, Store};
 use unjoin::token::{CohortManifest, ReviewId, Scope};
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, ManualClock, Name, Platform, PlatformError, Timestamp};
+use unjoin_test_util::Seeded;
 
 const HOUR: i64 = 3600;
 const SEED: u64 = 31;
@@ -89,7 +90,7 @@ impl Instance {
     fn work(&self, scenario: &Scenario, step: u64, said: &Mutex<Said>) {
         let note = |line| said.lock().unwrap_or_else(PoisonError::into_inner).lines.push(line);
         let refused = |code| said.lock().unwrap_or_else(PoisonError::into_inner).refused.insert(code);
-        let mut draw = Seeded::new(step << 8 | self.number as u64);
+        let mut draw = Seeded(step << 8 | self.number as u64);
         if self.clock.now() < day(0) {
             // An order that nobody else reports.
             refused(told(scenario.obtain(&self.platform, ORDERS + step)).map(|_| ()).unwrap_err());
@@ -255,7 +256,7 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
     lines.sort_by_key(rank);
     let mut record = Record::default();
     lines.into_iter().for_each(|line| record.note(line));
-    record.check_all(&scenario, &stores, &mut Seeded::new(1));
+    record.check_all(&scenario, &stores, &mut Seeded(1));
     held.check(&stores[0]);
 
     // The ledger takes it all up, without a gap; and nothing in it is dated after the last clock's boundary.

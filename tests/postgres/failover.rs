@@ -3,7 +3,7 @@
 use crate::ledger_world::{checked_entries, entry, log_key};
 use crate::line::Line;
 use crate::record::Record;
-use crate::scenario::{Granted, Scenario, Seeded, day};
+use crate::scenario::{Granted, Scenario, day};
 use crate::server::{PASSWORD, Server, USER};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use unjoin::ledger::{Ledger, Log, LogView};
 use unjoin::store::postgres::{PostgresConfig, PostgresStore};
 use unjoin::{ManualClock, Platform};
+use unjoin_test_util::Seeded;
 
 const ORDERS: u64 = 96;
 const CALLERS: usize = 8;
@@ -132,5 +133,5 @@ fn every_answered_decision_survives_the_primary() {
         clock.set(day(today));
         record.note(Line::Ticked(crate::life::tick(&scenario.open(&stores, &clock)).unwrap()));
     }
-    record.check_all(&scenario, &stores, &mut Seeded::new(1));
+    record.check_all(&scenario, &stores, &mut Seeded(1));
 }

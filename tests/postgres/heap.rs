@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use unjoin::store::postgres::PostgresStore;
 use unjoin::store::{Bucket, Commit, Store};
+use unjoin_test_util::hex;
 
 const ROWS: u64 = 600;
 
@@ -153,10 +154,6 @@ fn after_a_rewrite_the_heap_tells_nothing_of_arrival() {
         );
         assert_eq!(server.sql(&items), "0", "every place in every page is a row");
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whoever writes while rows are written anew waits, and finds the fresh table.

@@ -5,7 +5,7 @@ use crate::ledger_world::{checked_entries, entry, log_key};
 use crate::life::tick;
 use crate::line::Line;
 use crate::record::Record;
-use crate::scenario::{Scenario, Seeded, day};
+use crate::scenario::{Scenario, day};
 use crate::server::{PASSWORD, Server, fresh_schema};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -21,6 +21,7 @@ use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::postgres::{PostgresConfig, PostgresStore};
 use unjoin::store::{Bucket, Store};
 use unjoin::{DAY, Environment, ManualClock, Name, Timestamp};
+use unjoin_test_util::{Seeded, hex};
 
 /// What a child is: its role and number, the server's address and the schemas' beginning, and for a
 /// switchboard the slot keys' window.
@@ -52,7 +53,7 @@ fn say(line: &str) {
 
 /// In an order of the child's own.
 fn shuffled(count: u64, child: u64) -> Vec<u64> {
-    let (mut draw, mut all) = (Seeded::new(child ^ 0x5eed), (0..count).collect::<Vec<_>>());
+    let (mut draw, mut all) = (Seeded(child ^ 0x5eed), (0..count).collect::<Vec<_>>());
     for at in (1..all.len()).rev() {
         all.swap(at, draw.below(at as u64 + 1) as usize);
     }
@@ -213,8 +214,7 @@ fn eight_processes_decide_everything_once() {
     let slots = SlotConfig::new(LIFE, 4, 30).unwrap();
     let key = LocalKey::new(SecretBytes::new([9; 32]));
     let keeper = Keeper::create_or_open(directory, key, slots, &environment).unwrap();
-    let window: String =
-        keeper.window(day(0)).unwrap().export().iter().map(|byte| format!("{byte:02x}")).collect();
+    let window = hex(&keeper.window(day(0)).unwrap().export());
 
     let rest = [address.as_str(), prefix.as_str()];
     let with_window = [address.as_str(), prefix.as_str(), window.as_str()];
@@ -266,7 +266,7 @@ fn eight_processes_decide_everything_once() {
 
     // One pair and one review an order, each published once: told by all, and by what is stored.
     let stores = stores(&address, &prefix);
-    record.check_all(&Scenario::new(SEED), &stores, &mut Seeded::new(1));
+    record.check_all(&Scenario::new(SEED), &stores, &mut Seeded(1));
 
     // One number an order, whichever process was asked, and no number twice.
     let mut bound = BTreeMap::<String, BTreeSet<String>>::new();

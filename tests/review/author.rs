@@ -1,6 +1,5 @@
 //! What authors do: recognised by their escrow, at boundaries to come.
 
-use crate::stores::{dump, holds_bytes};
 use crate::world::{Author, World, day, fresh_ring, keys, manifest, merchant, review, scope, submit_one};
 use std::collections::BTreeSet;
 use unjoin::ledger::{EditedEntry, Ledger, WithdrawnEntry, entry_id, waiting_entries};
@@ -8,6 +7,7 @@ use unjoin::review::ActionReceipt;
 use unjoin::store::{Bucket, MemoryStore};
 use unjoin::token::{AuthorProof, Review, Scope};
 use unjoin::wire::Message;
+use unjoin_test_util::{dump, holds_bytes};
 use unjoin_wallet::{AuthorRequest, ReviewState};
 
 /// A world in which one review of merchant "a" is published, and its cohort goes on to day 50.

@@ -11,6 +11,5 @@ mod publication;
 mod removal;
 #[cfg(feature = "postgres")]
 use unjoin_test_util::postgres as server;
-mod stores;
 mod submission;
 mod world;

@@ -1,44 +1,13 @@
 //! What the store's file tells about the order of arrival.
 
-use crate::stores::Heap;
 use crate::world::{Author, World, day, manifest, merchant, open_in, review, scope};
-use rand_core::{TryCryptoRng, TryRng};
-use std::convert::Infallible;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use unjoin::review::Submission;
-use unjoin::store::{Bucket, RedbStore, Store};
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Row, RowKey, Store, StoreError, Write};
 use unjoin::{Environment, ManualClock};
-use unjoin_test_util::Directory;
-use unjoin_test_util::NeverRewritten;
-
-/// The same bytes for every use: with it, and with the same reviews, two desks differ in
-/// nothing but the order of arrival.
-struct Constant(u64);
-
-impl TryRng for Constant {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(self.try_next_u64()? as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Ok(self.0 ^ (self.0 >> 29))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in bytes.chunks_mut(8) {
-            let drawn = self.try_next_u64()?.to_le_bytes();
-            chunk.copy_from_slice(&drawn[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Constant {}
+use unjoin_test_util::{Directory, Faulty, Seeded, hex};
 
 const EACH: usize = 48;
 
@@ -58,7 +27,9 @@ fn arrivals() -> Vec<Submission> {
 /// One desk's days 1 and 2, with a commit for each arrival.
 fn live<S: Store>(store: S, arrivals: &[&Submission]) {
     let clock = Arc::new(ManualClock::new(day(1).saturating_add(1)));
-    let environment = Environment::new(clock.clone(), || Box::new(Constant(5)));
+    // The same bytes for every use: two desks with the same reviews differ in nothing but the order of
+    // arrival.
+    let environment = Environment::new(clock.clone(), || Box::new(Seeded(5)));
     let desk = open_in(Arc::new(store), environment);
     desk.admit(&manifest(&scope("a", 1), 2, 5)).unwrap();
     for submission in arrivals {
@@ -113,11 +84,7 @@ fn after_a_boundary_neither_a_scan_nor_the_file_tells_the_order_of_arrival() {
     let file = |name: &str, order: &[&Submission], rewritten: bool| {
         let path = directory.file(name);
         let store = RedbStore::create_or_open(&path).unwrap();
-        if rewritten {
-            live(store, order)
-        } else {
-            live(NeverRewritten(store), order)
-        }
+        live(Faulty::new(store).rewritten(rewritten), order);
         let scan = scanned(&path);
         assert!(scan.is_sorted() && scan.len() == 2 * EACH);
         fs::read(path).unwrap()
@@ -137,6 +104,59 @@ fn after_a_boundary_neither_a_scan_nor_the_file_tells_the_order_of_arrival() {
     assert!(file("three", &forward, false) != file("four", &other, false));
 }
 
+/// A store that remembers where each row came to lie: a new one at the end, a changed one
+/// where it was.
+#[derive(Default)]
+struct Heap {
+    rows: MemoryStore,
+    places: Mutex<Vec<RowKey>>,
+}
+
+impl Heap {
+    fn keys_as_they_lie(&self) -> Vec<RowKey> {
+        self.places.lock().unwrap().clone()
+    }
+}
+
+impl Store for Heap {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.rows.read(keys)
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.rows.scan(bucket, prefix, after, limit)
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        let mut places = self.places.lock().unwrap();
+        let outcomes = self.rows.commit(commits)?;
+        for (commit, _) in
+            commits.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Committed)
+        {
+            for write in &commit.writes {
+                let at = RowKey { bucket: commit.bucket, key: write.key().to_vec() };
+                match write {
+                    Write::Delete(_) => places.retain(|place| *place != at),
+                    Write::Put(..) if places.contains(&at) => {}
+                    Write::Put(..) => places.push(at),
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.places.lock().unwrap().sort();
+        Ok(())
+    }
+}
+
 /// The same in an engine that keeps rows where they first came to lie, as a table's heap
 /// does: without the rewrite it tells everything.
 #[test]
@@ -153,7 +173,7 @@ fn after_a_boundary_a_heap_does_not_tell_the_order_of_arrival() {
     live(Arc::clone(&heap), &shuffled);
     assert!(tells(&heap).abs() < 0.4 && heap.keys_as_they_lie().is_sorted());
     let untouched = Arc::new(Heap::default());
-    live(NeverRewritten(Arc::clone(&untouched)), &shuffled);
+    live(Faulty::new(Arc::clone(&untouched)).rewritten(false), &shuffled);
     assert_eq!(tells(&untouched), 1.0);
 }
 
@@ -168,18 +188,13 @@ fn after_a_boundary_a_table_does_not_tell_the_order_of_arrival() {
     let tells = |rewritten: bool| {
         let schema = crate::server::fresh_schema();
         let store = Arc::new(PostgresStore::create_or_open(server.config(&schema)).unwrap());
-        if rewritten {
-            live(store, &shuffled)
-        } else {
-            live(NeverRewritten(store), &shuffled)
-        }
+        live(Faulty::new(store).rewritten(rewritten), &shuffled);
         ["ctid", "xmin::text::int8"].map(|column| {
-            let of = |submission: &&Submission| -> String {
-                row_key(submission).iter().map(|byte| format!("{byte:02x}")).collect()
-            };
             let sql = format!("SELECT encode(key, 'hex') FROM {schema}.rows ORDER BY {column}, key");
             let lie: Vec<String> = server.sql(&sql).lines().map(str::to_owned).collect();
-            let place = |submission: &&Submission| lie.iter().position(|key| *key == of(submission)).unwrap();
+            let place = |submission: &&Submission| {
+                lie.iter().position(|key| *key == hex(&row_key(submission))).unwrap()
+            };
             let of_cohort = |cohort| {
                 let own = shuffled.iter().filter(move |s| s.presentation.scope().cohort() == cohort);
                 rank_correlation(&own.map(place).collect::<Vec<_>>())

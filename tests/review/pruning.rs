@@ -1,11 +1,10 @@
 //! What remains when nobody can ask about a cohort any more.
 
-use crate::stores::{Failing, Failure, copy, dump};
 use crate::world::{
     Author, OPENING_WINDOW_DAYS, RETRY_WINDOW_DAYS, World, manifest, review, scope, submit_one,
 };
-use std::sync::atomic::Ordering;
 use unjoin::store::{MemoryStore, Store};
+use unjoin_test_util::{Failure, Faulty, copy, dump};
 use unjoin_wallet::{AuthorRequest, ReviewState};
 
 /// The window's end of every cohort here.
@@ -95,22 +94,22 @@ fn a_review_can_be_removed_after_its_token_was_pruned() {
 #[test]
 fn pruning_may_be_interrupted_at_any_write() {
     let (start, _) = a_cohort_of_every_fate();
-    let outcome = |world: &World<Failing<MemoryStore>>| {
+    let outcome = |world: &World<Faulty<MemoryStore>>| {
         let mut rows = dump(&*world.store);
         rows.retain(|(_, row)| !row.key.starts_with(b"rm"));
         rows.into_iter().map(|(bucket, row)| (bucket, row.key, row.value)).collect::<Vec<_>>()
     };
-    let smooth = World::on(Failing::new(copy(&*start.store)));
+    let smooth = World::on(Faulty::new(copy(&*start.store)));
     assert_eq!(smooth.tick_at(PRUNED).pruned_cohorts, 1);
-    let (expected, writes) = (outcome(&smooth), smooth.store.writes.load(Ordering::SeqCst));
+    let (expected, writes) = (outcome(&smooth), smooth.store.writes());
     assert!(writes >= 3);
-    for failure in [Failure::Before, Failure::After] {
+    for failure in [Failure::Before, Failure::Lost] {
         for at in 0..writes {
-            let world = World::on(Failing::new(copy(&*start.store)));
+            let world = World::on(Faulty::new(copy(&*start.store)));
             world.go_to(PRUNED);
-            world.store.fail_after(at, failure);
+            world.store.fail(at, failure);
             assert!(world.desk.tick().is_err(), "{failure:?} {at}");
-            assert!(world.store.has_failed());
+            assert!(world.store.failed());
             let _ = world.tick_at(PRUNED);
             assert_eq!(outcome(&world), expected, "{failure:?} {at}");
         }

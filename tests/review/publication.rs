@@ -1,12 +1,10 @@
 //! Whole cohorts, at two boundaries each, once.
 
-use crate::stores::{Between, Failing, Failure, copy, dump};
 use crate::world::{
     Author, World, day, fresh_ring, keys, manifest, merchant, open, review, scope, submit_one,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use unjoin::ManualClock;
 use unjoin::ledger::{Ledger, PublishedEntry, waiting_entries};
 use unjoin::review::{DeskError, PublishedReview};
@@ -14,6 +12,7 @@ use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Store};
 use unjoin::token::{CohortManifest, PlatformKey};
 use unjoin::wire::Message;
+use unjoin_test_util::{Call, Failure, Faulty, copy, dump, holds_bytes};
 use unjoin_wallet::{AuthorRequest, ReviewState};
 
 fn entries<S: Store>(store: &S) -> BTreeSet<Vec<u8>> {
@@ -189,7 +188,7 @@ fn the_ledger_and_the_trustees_get_what_was_published() {
     let report = world.tick_at(9);
     assert_eq!((report.erased_cohorts, report.rewritten), (1, true));
     assert_eq!(world.desk.evidence(&scope, &id).unwrap(), None);
-    assert!(!crate::stores::holds_bytes(&*world.store, &submission.presentation.to_bytes()));
+    assert!(!holds_bytes(&*world.store, &submission.presentation.to_bytes()));
     assert_eq!(world.listing("a").len(), 1, "the review stays");
 }
 
@@ -245,34 +244,34 @@ fn everything_is_due() -> World<unjoin::store::MemoryStore> {
 #[test]
 fn a_tick_may_be_interrupted_at_any_write_and_publishes_once() {
     let start = everything_is_due();
-    let outcome = |world: &World<Failing<_>>| {
+    let outcome = |world: &World<Faulty<_>>| {
         let shown: Vec<PublishedReview> =
             ["a", "b"].into_iter().flat_map(|name| world.listing(name)).collect();
         (shown, world.counts("a"), world.counts("b"), entries(&*world.store))
     };
-    let smooth = World::on(Failing::new(copy(&*start.store)));
+    let smooth = World::on(Faulty::new(copy(&*start.store)));
     let report = smooth.tick_at(30);
     assert_eq!((report.batches.len(), report.edits, report.withdrawals), (2, 1, 1));
     assert_eq!(report.erased_cohorts, 3);
     let expected = outcome(&smooth);
     assert_eq!((expected.1, expected.2), ([3, 0, 0, 0, 1], [2, 0, 0, 0, 0]));
     let rows: BTreeSet<_> = dump(&*smooth.store).into_iter().map(|(bucket, row)| (bucket, row.key)).collect();
-    let writes = smooth.store.writes.load(Ordering::SeqCst);
+    let writes = smooth.store.writes();
     assert!(writes > 10);
 
-    for failure in [Failure::Before, Failure::After] {
+    for failure in [Failure::Before, Failure::Lost] {
         for count in 0..writes {
-            let mut world = World::on(Failing::new(copy(&*start.store)));
-            world.store.fail_after(count, failure);
+            let mut world = World::on(Faulty::new(copy(&*start.store)));
+            world.store.fail(count, failure);
             world.go_to(30);
             let failed = world.desk.tick().unwrap_err();
             assert!(failed.is_retryable());
             world.restart();
-            let before = world.store.rewrites.load(Ordering::SeqCst);
+            let before = world.store.count(Call::Rewrite);
             let report = world.tick_at(30);
-            let last_was_lost = failure == Failure::After && count == writes - 1;
+            let last_was_lost = failure == Failure::Lost && count == writes - 1;
             assert!(report.rewritten || last_was_lost, "{count}: the rewrite was forgotten");
-            assert!(world.store.rewrites.load(Ordering::SeqCst) > before || last_was_lost);
+            assert!(world.store.count(Call::Rewrite) > before || last_was_lost);
             assert_eq!(outcome(&world), expected, "{failure:?} of write {count}");
             let found: BTreeSet<_> =
                 dump(&*world.store).into_iter().map(|(bucket, row)| (bucket, row.key)).collect();
@@ -300,14 +299,14 @@ fn desks_that_tick_together_publish_once() {
 #[test]
 fn what_changes_during_a_rewrite_is_rewritten_by_the_next_tick() {
     let (rows, scope) = (Arc::new(MemoryStore::new()), scope("a", 1));
-    let store = Arc::new(Between::new(Arc::clone(&rows)));
+    let store = Arc::new(Faulty::new(Arc::clone(&rows)));
     let desk = open(Arc::clone(&store), Arc::new(ManualClock::new(day(2))));
     desk.admit(&manifest(&scope, 2, 5)).unwrap();
     desk.submit(Author::new(&scope).submission(&review(3, "x"))).wait().unwrap();
     // Another desk's publication, of which only the mark matters.
     let mark = Commit::new(Bucket::of(b"a")).put(b"rm".to_vec(), vec![7; 16]);
     let change = move || assert!(rows.commit(&[mark]).unwrap() == [Outcome::Committed]);
-    *store.rewriting.lock().unwrap() = Some(Box::new(change));
+    store.before(Call::Rewrite, 0, change);
     let rewritten: Vec<bool> = (0..3).map(|_| desk.tick().unwrap().rewritten).collect();
     assert_eq!(rewritten, [true, true, false]);
 }

@@ -1,11 +1,11 @@
 //! The platform's removals: at once in the listing, at a boundary in the rating, for ever in
 //! the ledger.
 
-use crate::stores::dump;
 use crate::world::{World, day, manifest, review, scope, submit_one};
 use unjoin::ledger::{Ledger, RemovedEntry, waiting_entries};
 use unjoin::store::Bucket;
 use unjoin::wire::Message;
+use unjoin_test_util::dump;
 use unjoin_wallet::AuthorRequest;
 
 #[test]

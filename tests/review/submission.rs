@@ -1,6 +1,5 @@
 //! One review per token, and nothing changed by what is refused.
 
-use crate::stores::{Between, Failing, Failure, dump};
 use crate::world::{
     Author, World, day, fresh_ring, keys, manifest, open, review, scope, scope_under, submit_one,
 };
@@ -12,6 +11,7 @@ use unjoin::token::{KeyRing, Receipt, Scope};
 use unjoin::wire::Message;
 use unjoin::{ManualClock, Pending, Timestamp};
 use unjoin_test_util::Directory;
+use unjoin_test_util::{Call, Failure, Faulty, dump};
 use unjoin_wallet::AuthorRequest;
 
 #[test]
@@ -188,14 +188,14 @@ fn a_token_gets_one_receipt_while_its_boundary_passes() {
 #[test]
 fn a_lost_answer_is_found_again() {
     let (scope, good) = (scope("a", 1), review(3, "so so"));
-    for failure in [Failure::Before, Failure::After] {
-        let world = World::on(Failing::new(MemoryStore::new()));
+    for failure in [Failure::Before, Failure::Lost] {
+        let world = World::on(Faulty::in_memory());
         world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
         let author = Author::new(&scope);
         let submission = author.submission(&good);
-        world.store.fail_after(0, failure);
+        world.store.fail(0, failure);
         let lost = world.submit(submission.clone()).unwrap_err();
-        assert!(lost.is_retryable() && world.store.has_failed());
+        assert!(lost.is_retryable() && world.store.failed());
         let receipt = world.submit(submission.clone()).unwrap();
         let again = world.submit(submission).unwrap();
         assert_eq!(receipt.to_bytes(), again.to_bytes());
@@ -282,13 +282,13 @@ fn a_boundary_that_is_sealed_while_a_review_is_decided_does_not_get_it() {
     let scope = scope("a", 1);
     let other = open(Arc::clone(&rows), Arc::new(ManualClock::new(day(2))));
     other.admit(&manifest(&scope, 2, 3)).unwrap();
-    let store = Arc::new(Between::new(rows));
+    let store = Arc::new(Faulty::new(rows));
     let desk = open(Arc::clone(&store), Arc::new(ManualClock::new(day(1))));
     let seal = move || assert!(other.tick().unwrap().batches.is_empty());
-    *store.event.lock().unwrap() = Some(Box::new(seal));
+    store.before(Call::Commit, 0, seal);
     let submission = Author::new(&scope).submission(&review(3, "x"));
     let receipt = desk.submit(submission).wait().unwrap();
-    assert!(store.event.lock().unwrap().is_none());
+    assert_eq!(store.count(Call::Commit), 2, "the first is in conflict with the seal");
     assert_eq!(receipt.publish_by(), Some(day(3)));
 }
 

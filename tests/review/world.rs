@@ -1,6 +1,5 @@
 //! A platform, its reviewers and a desk whose clock stands where it is put.
 
-use crate::stores::dump;
 use std::sync::{Arc, LazyLock};
 use unjoin::Name;
 use unjoin::opening::insecure_test_dealer;
@@ -12,6 +11,7 @@ use unjoin::token::{
     ReviewId, Scope, SignedManifest,
 };
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
+use unjoin_test_util::dump;
 use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
 
 pub(crate) const OPENING_WINDOW_DAYS: u64 = 4;

@@ -1,12 +1,11 @@
 //! No value that holds a secret prints it.
 
 use crate::known::{
-    ACCOUNT, Device, Known, MASTER, MERCHANT, ORDER, PASSPHRASE, PHONE, SEED, SIGNING, TEXT, X, day,
-    directory, issuer_key, keeper, name, pool, wide,
+    ACCOUNT, Device, MASTER, MERCHANT, ORDER, PASSPHRASE, PHONE, SEED, SIGNING, TEXT, X, day, directory,
+    given, issuer_key, keeper, known, name, pool, wide,
 };
 use crate::printing::{assert_silent, tells};
 use curve25519_dalek::scalar::Scalar;
-use rand_core::TryRng;
 use sha2::{Digest, Sha256, Sha512};
 use std::sync::Arc;
 use unjoin::issuer::{EnrolmentSubmission, EveryoneOfStanding, NumbersDead, OfferRequest, OrderReport};
@@ -103,9 +102,8 @@ fn the_platforms_secrets_print_nothing() {
 
 #[test]
 fn trustees_shares_and_blinding_factors_print_nothing() {
-    let mut rng = Known::new();
-    let (committee, shares) = insecure_test_dealer(2, 3, &mut rng).unwrap();
-    let (constant, slope) = (wide(&rng.given[..64]), wide(&rng.given[64..128]));
+    let (committee, shares) = insecure_test_dealer(2, 3, &mut known()).unwrap();
+    let [constant, slope] = [0, 64].map(|from| wide(&given::<128>()[from..][..64]));
     for (index, share) in (1u64..).zip(&shares) {
         let secret = constant + slope * Scalar::from(index);
         let own = committee.verification_share(share.index()).unwrap();
@@ -113,27 +111,25 @@ fn trustees_shares_and_blinding_factors_print_nothing() {
         assert_eq!(own.as_bytes(), point.compress().as_bytes(), "the secret is known to the test");
         assert_silent(share, &[secret.as_bytes()]);
     }
-    let mut rng = Known::new();
-    let factor = BlindingFactor::random(&mut rng);
-    assert_silent(&factor, &[wide(&rng.given).as_bytes()]);
-    let mut rng = Known::new();
-    let recipient = RecipientKey::generate(&mut rng);
-    assert_silent(&recipient, &[&rng.given]);
+    let factor = BlindingFactor::random(&mut known());
+    assert_silent(&factor, &[wide(&given::<64>()).as_bytes()]);
+    let recipient = RecipientKey::generate(&mut known());
+    assert_silent(&recipient, &[&given::<32>()]);
 }
 
 /// The only trustee of a ceremony, whose generator is known.
-fn trustee() -> (TrusteeSecrets, Vec<u8>) {
-    let mut rng = Known::new();
+fn trustee() -> TrusteeSecrets {
+    let mut rng = known();
     let mut trustee = TrusteeSecrets::generate(&mut rng);
     let trustees = Trustees::new(vec![trustee.public()]).unwrap();
     let plan = CeremonyPlan::key_generation(1, trustees, &mut rng).unwrap();
     trustee.join(plan, &mut rng).unwrap();
-    (trustee, rng.given)
+    trustee
 }
 
 #[test]
 fn a_trustees_secrets_print_nothing_in_and_after_a_ceremony() {
-    let (mut trustee, given) = trustee();
+    let (mut trustee, given) = (trustee(), given::<96>());
     // The long-term key's seed, the plan's nonce, the ceremony's seed.
     let (identity, seed) = (&given[..32], &given[64..96]);
     let secrets: [&[u8]; 3] = [identity, seed, PASSPHRASE];
@@ -215,8 +211,7 @@ fn what_a_host_logs_of_calls_tells_no_account_and_no_order() {
 fn phone_numbers_slot_keys_and_the_pool_print_nothing() {
     assert_silent(&PhoneNumber::new(PHONE).unwrap(), &[&PHONE.as_bytes()[1..]]);
     assert_silent(&VirtualNumber::new(X).unwrap(), &[&X.as_bytes()[1..]]);
-    let mut first_keys = [0; 4 * 32];
-    Known::new().try_fill_bytes(&mut first_keys).unwrap();
+    let first_keys = given::<128>();
     let directory = directory("print");
     let keeper = keeper(&directory, SEED).unwrap();
     let window = keeper.window(day(1)).unwrap();

@@ -1,9 +1,8 @@
 //! Secrets, and people who hold them, whose bytes are known to the test.
 
 use curve25519_dalek::scalar::Scalar;
-use rand_core::{TryCryptoRng, TryRng};
+use rand_core::Rng;
 use sha2::{Digest, Sha512};
-use std::convert::Infallible;
 use std::sync::Arc;
 use unjoin::opening::{Committee, insecure_test_dealer};
 use unjoin::phone::{
@@ -15,45 +14,19 @@ use unjoin::token::{
     SignedManifest, TokenRequest,
 };
 use unjoin::{DAY, Environment, ManualClock, Name, Timestamp, WEEK};
+use unjoin_test_util::Seeded;
 use unjoin_wallet::{PendingToken, Token, TrustRoots, Wallet};
 
-/// A generator that gives a known sequence and keeps what it gave.
-pub(crate) struct Known {
-    pub(crate) given: Vec<u8>,
+/// A generator that gives a known sequence: its first bytes are those of [`given`].
+pub(crate) fn known() -> Seeded {
+    Seeded(6)
 }
 
-impl Known {
-    pub(crate) fn new() -> Self {
-        Self { given: Vec::new() }
-    }
+pub(crate) fn given<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    known().fill_bytes(&mut bytes);
+    bytes
 }
-
-impl TryRng for Known {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        for byte in bytes {
-            let block = Sha512::digest((self.given.len() as u64).to_le_bytes());
-            *byte = block[0];
-            self.given.push(*byte);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Known {}
 
 pub(crate) fn wide(bytes: &[u8]) -> Scalar {
     Scalar::from_bytes_mod_order_wide(bytes.try_into().unwrap())
@@ -85,7 +58,7 @@ pub(crate) const PASSPHRASE: &[u8] = b"correct horse battery staple";
 pub(crate) const TEXT: &str = "The lamp came broken on my birthday.";
 
 pub(crate) fn issuer_key() -> (IssuerKey, [u8; 64]) {
-    let key = IssuerKey::generate(&mut Known::new());
+    let key = IssuerKey::generate(&mut known());
     let bytes = *key.to_secret_bytes().expose();
     (key, bytes)
 }
@@ -197,10 +170,10 @@ pub(crate) fn pool() -> Pool {
 }
 
 /// A keeper in a directory of its own, under a key-encryption key of these bytes, whose
-/// generators all give the bytes of [`Known`].
+/// generators all give the bytes of [`known`].
 pub(crate) fn keeper(directory: &std::path::Path, encryption: [u8; 32]) -> Result<Keeper, SlotKeyError> {
     let clock = Arc::new(ManualClock::new(day(1)));
-    let environment = Environment::new(clock, || Box::new(Known::new()));
+    let environment = Environment::new(clock, || Box::new(known()));
     let config = SlotConfig::new(5_400, 4, 30).unwrap();
     Keeper::create_or_open(
         directory.join("keys"),

@@ -3,6 +3,7 @@
 use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
 use curve25519_dalek::scalar::Scalar;
 use std::fmt::Debug;
+use unjoin_test_util::hex;
 
 /// How many bytes of a secret in a row count as found.
 pub(crate) const TELLING: usize = 8;
@@ -11,7 +12,7 @@ pub(crate) const TELLING: usize = 8;
 pub(crate) fn printed(secret: &[u8]) -> Vec<String> {
     let mut ways = Vec::new();
     for part in secret.windows(TELLING) {
-        ways.push(part.iter().map(|byte| format!("{byte:02x}")).collect());
+        ways.push(hex(part));
         ways.push(part.iter().map(|byte| format!("{byte:02X}")).collect());
         ways.push(part.iter().map(|byte| byte.to_string()).collect::<Vec<_>>().join(","));
         ways.push(part.iter().map(|byte| format!("{byte:x}")).collect::<Vec<_>>().join(","));

@@ -11,7 +11,7 @@ mod tool;
 mod world;
 
 use crate::tool::{Arguments, run};
-use crate::world::{World, hex, present, trust};
+use crate::world::{World, present, trust};
 use clap::Parser as _;
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ use unjoin::opening::{Committee, ReviewEvidence, SealedShare};
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, RedbStore, Store};
 use unjoin::wire::Message;
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, hex};
 
 const PASSPHRASE: &str = "three words more";
 const BUDGETS: &str = "window 600\ncooling-off 60\nfreshness 18446744073709551615\n\

@@ -10,9 +10,15 @@
 
 mod directory;
 pub mod disk;
-mod never_rewritten;
+mod faulty;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod random;
 
 pub use directory::Directory;
-pub use never_rewritten::NeverRewritten;
+pub use faulty::{Call, Failure, Faulty, copy, dump, fill, holds_bytes};
+pub use random::{Draws, Seeded};
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -152,15 +152,15 @@ fn sending_time(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::TestRng;
     use proptest::prelude::*;
+    use unjoin_test_util::Seeded;
 
     proptest! {
         #[test]
         fn a_sending_time_lies_between_now_and_the_margin(
             seed in any::<u64>(), now in 10_000_000u64..1 << 40, first in -100_000i64..1_000_000, window in 1u64..3_000_000,
         ) {
-            let rng = &mut TestRng::new(seed);
+            let rng = &mut Seeded(seed);
             let start = Timestamp::from_unix_seconds(now);
             let first = Timestamp::from_unix_seconds(now.saturating_add_signed(first));
             let last = first.saturating_add(window);
@@ -176,14 +176,14 @@ mod tests {
 
         #[test]
         fn a_draw_is_below_its_bound(seed in any::<u64>(), bound in 1u64..) {
-            prop_assert!(below(bound, &mut TestRng::new(seed)) < bound);
+            prop_assert!(below(bound, &mut Seeded(seed)) < bound);
         }
     }
 
     /// Chi-square over 16 equal parts: 15 degrees of freedom, 44.3 is the 0.01 % point.
     #[test]
     fn sending_times_are_spread_evenly() {
-        let rng = &mut TestRng::new(16);
+        let rng = &mut Seeded(16);
         let (draws, parts, span) = (16_000, 16, 600_000);
         let mut counts = vec![0u32; parts];
         for _ in 0..draws {
@@ -201,7 +201,7 @@ mod tests {
     /// as often.
     #[test]
     fn a_large_bound_is_not_biased() {
-        let rng = &mut TestRng::new(17);
+        let rng = &mut Seeded(17);
         let bound = 3 << 62;
         let low = (0..9_000).filter(|_| below(bound, rng) < bound / 3).count();
         assert!((2_700..3_300).contains(&low), "{low}");

@@ -1,10 +1,7 @@
 //! What the wallet promises, against an issuer that is nothing but its keys.
 
 use super::*;
-use core::convert::Infallible;
 use proptest::prelude::*;
-use rand_core::{TryCryptoRng, TryRng};
-use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::token::{
@@ -13,44 +10,7 @@ use unjoin_core::token::{
 };
 use unjoin_core::wire::Message;
 use unjoin_core::{Timestamp, WEEK};
-
-/// The same bytes for the same seed: SHA-256 of seed and counter.
-pub(super) struct TestRng {
-    seed: u64,
-    counter: u64,
-}
-
-impl TestRng {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { seed, counter: 0 }
-    }
-}
-
-impl TryRng for TestRng {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(self.try_next_u64()? as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in bytes.chunks_mut(32) {
-            self.counter += 1;
-            let block = Sha256::new().chain_update(self.seed.to_le_bytes());
-            let block = block.chain_update(self.counter.to_le_bytes()).finalize();
-            chunk.copy_from_slice(&block[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for TestRng {}
+use unjoin_test_util::Seeded;
 
 const CLOSED: Timestamp = Timestamp::from_unix_seconds(1_700_438_400);
 const FIRST: Timestamp = CLOSED.saturating_add(WEEK);
@@ -58,7 +18,7 @@ const END: Timestamp = CLOSED.saturating_add(5 * WEEK);
 
 /// One issuer, one platform, one merchant's cohort, one customer.
 pub(super) struct Shop {
-    pub(super) rng: TestRng,
+    pub(super) rng: Seeded,
     pub(super) issuer: Name,
     pub(super) issuer_key: IssuerKey,
     pub(super) escrow_key: EscrowKey,
@@ -67,13 +27,13 @@ pub(super) struct Shop {
     pub(super) wallet: Wallet,
 }
 
-fn random_escrow_key(rng: &mut TestRng) -> EscrowKey {
+fn random_escrow_key(rng: &mut Seeded) -> EscrowKey {
     EscrowKey::new(*IssuerKey::generate(rng).public().element())
 }
 
 impl Shop {
     pub(super) fn new(seed: u64) -> Self {
-        let mut rng = TestRng::new(seed);
+        let mut rng = Seeded(seed);
         let issuer_key = IssuerKey::generate(&mut rng);
         let escrow_key = random_escrow_key(&mut rng);
         let platform_key = PlatformKey::generate(&mut rng);
@@ -379,7 +339,7 @@ fn a_token_of_another_wallet_is_noticed() {
     let (pending, request) = shop.request(&shop.offer(2)).unwrap();
     let grant = shop.grant(&request);
     shop.wallet = Wallet::generate(&mut shop.rng);
-    let (wallet, rng) = (&shop.wallet, &mut TestRng::new(1));
+    let (wallet, rng) = (&shop.wallet, &mut Seeded(1));
     let state = ReviewState::submitted(&review());
     for refused in [
         wallet.presentation(&token, &review(), rng).map(drop),
@@ -409,7 +369,7 @@ fn author_proofs_hold_in_sequence_and_nowhere_else() {
     let presentation = shop.early(&token, &review());
     let better = Review::new(3, "They made it good.", vec![]).unwrap();
     let (id, escrow, key) = (presentation.review_id(), *presentation.escrow(), shop.escrow_key);
-    let mut desk_rng = TestRng::new(2);
+    let mut desk_rng = Seeded(2);
     let mut holds = |proof: &AuthorProof, at: ReviewState| {
         proof.verify(&id, at.last_sequence, &at.digest_in_force, &escrow, &key, &mut desk_rng).is_ok()
     };

@@ -4,28 +4,30 @@
 
 #![no_main]
 
+#[path = "../../../tests/review/desk_model.rs"]
 mod model;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use model::{Change, Model, Standing, State, code, merchant_of};
+use model::{AUTHORS, Model, code};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use unjoin::review::{DeskConfig, DeskReport, ReviewDesk, Submission};
-use unjoin::store::{Bucket, Commit, MemoryStore, Row, Store};
-use unjoin::token::{AuthorProof, CohortManifest, OrderHandle, Presentation, ReviewId, SignedManifest};
+use unjoin::review::{DeskConfig, ReviewDesk, Submission};
+use unjoin::store::MemoryStore;
+use unjoin::token::{
+    AuthorProof, CohortManifest, OrderHandle, PlatformPublicKey, Presentation, ReviewId, Scope,
+    SignedManifest,
+};
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
-use unjoin_fuzz::pool::{Author, KEYS, name, review};
-use unjoin_fuzz::random::Repeatable;
+use unjoin_fuzz::pool::{Author, KEYS, name, name as merchant, review, review as words};
+use unjoin_test_util::{Seeded, copy};
 use unjoin_wallet::{AuthorRequest, ReviewState};
 
 /// Merchant, cohort number, first publication and window's end in days.
 const COHORTS: [(&str, u64, u64, u64); 3] = [("a", 1, 3, 6), ("a", 2, 4, 9), ("b", 3, 2, 4)];
-const MERCHANTS: [&str; 2] = ["a", "b"];
 const EACH: usize = 2;
-const AUTHORS: usize = EACH * COHORTS.len();
 /// How long after a window's end escrows are kept.
 const OPENING_WINDOW: u64 = 4 * DAY;
 /// Midnight of day 0.
@@ -111,6 +113,22 @@ static SPOILT: LazyLock<Vec<Presentation>> = LazyLock::new(|| {
     PRESENTATIONS.iter().map(spoil).collect()
 });
 
+fn id(who: usize) -> ReviewId {
+    PEOPLE[who].1
+}
+
+fn scope_of(who: usize) -> &'static Scope {
+    PEOPLE[who].0.token.scope()
+}
+
+fn day(number: u64) -> Timestamp {
+    Timestamp::from_unix_seconds(START + number * DAY)
+}
+
+fn platform() -> PlatformPublicKey {
+    KEYS.platform.public()
+}
+
 fn presentation(who: usize, words: usize, other: bool) -> &'static Presentation {
     &PRESENTATIONS[who * 6 + words * 2 + usize::from(other)]
 }
@@ -128,7 +146,7 @@ fn proof(who: usize, state: ReviewState, action: Action) -> AuthorProof {
             Action::Claim => AuthorRequest::Claim { audience: &audience, challenge: &[4; 32] },
         };
         let author = &PEOPLE[who].0;
-        author.wallet.author(&author.token, state, request, &mut Repeatable(who as u64)).unwrap()
+        author.wallet.author(&author.token, state, request, &mut Seeded(who as u64)).unwrap()
     };
     made.entry((who, state.last_sequence, state.digest_in_force, action)).or_insert_with(make).clone()
 }
@@ -151,15 +169,14 @@ impl Action {
 
 fn manifest(cohort: usize, later: u64) -> SignedManifest {
     let (merchant, number, first, end) = COHORTS[cohort];
-    let at = |day: u64| Timestamp::from_unix_seconds(START + day * DAY);
     let manifest = CohortManifest {
         scope: KEYS.scope(0, merchant, number),
         escrow_id: *KEYS.pairs[0].escrow_key.id(),
         at_least: 2,
-        closed_at: at(first - 1),
-        numbers_dead_at: at(first - 1),
-        first_publication: at(first),
-        window_end: at(end + later),
+        closed_at: day(first - 1),
+        numbers_dead_at: day(first - 1),
+        first_publication: day(first),
+        window_end: day(end + later),
     };
     manifest.sign(&KEYS.platform)
 }
@@ -172,12 +189,9 @@ struct Shop {
 }
 
 impl Shop {
-    fn new(rows: &[(Bucket, Row)]) -> Self {
-        let (store, seed) = (Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)));
-        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START + 1)));
-        for (bucket, row) in rows {
-            store.commit(&[Commit::new(*bucket).put(row.key.clone(), row.value.clone())]).unwrap();
-        }
+    fn new(rows: &MemoryStore) -> Self {
+        let (store, seed) = (Arc::new(copy(rows)), Arc::new(AtomicU64::new(0)));
+        let clock = Arc::new(ManualClock::new(day(0).saturating_add(1)));
         let mut shop = Self { store, clock, seed, desk: None };
         shop.restart();
         shop
@@ -187,7 +201,7 @@ impl Shop {
         self.desk = None;
         let seed = Arc::clone(&self.seed);
         let environment = Environment::new(self.clock.clone(), move || {
-            Box::new(Repeatable(seed.fetch_add(1 << 32, Ordering::Relaxed)))
+            Box::new(Seeded(seed.fetch_add(1 << 32, Ordering::Relaxed)))
         });
         let queue = QueueConfig { capacity: 8, max_batch: 8, workers: 1 };
         // No history is so long that a cohort is pruned.
@@ -204,34 +218,9 @@ impl Shop {
 }
 
 fn act(shop: &Shop, model: &mut Model, who: usize, action: Action) {
-    let (scope, before) = (PEOPLE[who].0.token.scope(), model.stands(who));
-    let (proof, new) = (proof(who, before, action), action.words().map(review));
-    let answer = code(shop.desk().act(scope, &proof, new.clone()));
-    // A review taken back stands where it stood: the very proof that took it back comes again.
-    if let Some((_, _, first)) = model.actions[who].as_ref().filter(|(accepted, ..)| *accepted == proof) {
-        return assert_eq!(answer, Ok(*first));
-    }
-    if let Some(refused) = model.refuses_author(who, action == Action::Withdraw, false) {
-        return assert_eq!(answer, Err(refused));
-    }
-    let answer = answer.unwrap();
-    assert_eq!((answer.review_id, answer.sequence), (PEOPLE[who].1, before.last_sequence + 1));
-    match &mut model.states[who] {
-        State::Settled(settled) => {
-            let boundary = answer.takes_effect_at.unwrap().as_unix_seconds();
-            let next = (model.now / DAY + 1) * DAY;
-            assert!(boundary.is_multiple_of(DAY) && (next..=next + 2 * DAY).contains(&boundary));
-            assert!(settled.waiting.is_none_or(|(replaced, _)| replaced <= boundary));
-            settled.sequence += 1;
-            settled.in_force = action.words();
-            settled.waiting = Some((boundary, action.words().map_or(Change::Withdraw, Change::Edit)));
-        }
-        held => {
-            assert_eq!(answer.takes_effect_at, None);
-            *held = State::TakenBack;
-        }
-    }
-    model.actions[who] = Some((proof, new, answer));
+    let (proof, new) = (proof(who, model.stands(who), action), action.words().map(review));
+    let answer = shop.desk().act(scope_of(who), &proof, new);
+    model.acted(who, action.words(), proof, answer);
 }
 
 fn submission(who: usize, words: usize, other: bool) -> Submission {
@@ -279,13 +268,7 @@ fn step(shop: &mut Shop, model: &mut Model, op: &Op) {
         }
         Op::Edit { who, words } => act(shop, model, person(who), Action::Edit(text(words))),
         Op::Withdraw { who } => act(shop, model, person(who), Action::Withdraw),
-        Op::Again { who } => {
-            let who = person(who);
-            if let Some((proof, edited, answer)) = &model.actions[who] {
-                let scope = PEOPLE[who].0.token.scope();
-                assert_eq!(desk.act(scope, proof, edited.clone()).unwrap(), *answer);
-            }
-        }
+        Op::Again { who } => model.repeat(desk, person(who)),
         Op::Stale { who, ahead } => {
             let who = person(who);
             let mut state = model.stands(who);
@@ -294,94 +277,52 @@ fn step(shop: &mut Shop, model: &mut Model, op: &Op) {
                 more => state.last_sequence += u64::from(more),
             }
             let stale = proof(who, state, Action::Withdraw);
-            let answer = code(desk.act(PEOPLE[who].0.token.scope(), &stale, None));
+            let answer = code(desk.act(scope_of(who), &stale, None));
             let expected = model.refuses_author(who, true, false).unwrap_or("desk.refused");
             assert_eq!(answer, Err(expected));
         }
         Op::Claim { who } => {
             let who = person(who);
             let claim = proof(who, model.stands(who), Action::Claim);
-            let scope = PEOPLE[who].0.token.scope();
+            let scope = scope_of(who);
             let answer = code(desk.verify_claim(scope, &claim, &name("press"), &[4; 32]));
             assert_eq!(answer, model.refuses_author(who, true, true).map_or(Ok(()), Err));
             assert_eq!(code(desk.verify_claim(scope, &claim, &name("press"), &[5; 32])), Err("desk.refused"));
         }
         Op::Remove { who } => {
             let who = person(who);
-            let answer = desk.remove(PEOPLE[who].0.token.scope(), &PEOPLE[who].1, "staff 3", "spam");
+            let answer = desk.remove(scope_of(who), &id(who), "staff 3", "spam");
             assert_eq!(code(answer), model.remove(who));
         }
-        Op::Tick => ticked(model, desk.tick().unwrap()),
-        Op::Hours(hours) => model.now += u64::from(hours % 48) * 3600,
-        Op::Days(days) => model.now += u64::from(days % 8) * DAY,
+        Op::Tick => model.ticked(desk.tick().unwrap()),
+        Op::Hours(hours) => model.now = model.now.saturating_add(u64::from(hours % 48) * 3600),
+        Op::Days(days) => model.now = model.now.saturating_add(u64::from(days % 8) * DAY),
         Op::Restart => shop.restart(),
     }
-    shop.clock.set(Timestamp::from_unix_seconds(model.now));
-}
-
-fn ticked(model: &mut Model, report: DeskReport) {
-    assert!(report.failed.is_empty());
-    let mut expected = model.tick();
-    let mut told: Vec<ReviewId> =
-        report.batches.iter().flat_map(|batch| batch.reviews.iter().map(|review| review.review_id)).collect();
-    expected.sort();
-    told.sort();
-    assert_eq!(told, expected, "a review is told of at its boundary, once");
-}
-
-/// All that can be read is what the model says.
-fn compare(shop: &Shop, model: &Model) {
-    for (number, merchant) in MERCHANTS.into_iter().enumerate() {
-        let listing = shop.desk().published(&name(merchant), None, 100).unwrap();
-        let shown =
-            listing.into_iter().map(|r| (r.review_id, r.review, r.published_at.as_unix_seconds(), r.edited));
-        let mut expected = Vec::new();
-        for (who, state) in model.states.iter().enumerate() {
-            if let State::Settled(s) = state
-                && (s.standing, merchant_of(who)) == (Standing::Published, number)
-            {
-                expected.push((PEOPLE[who].1, review(s.listed), s.published_at, s.edited));
-            }
-        }
-        expected.sort_by_key(|(id, ..)| *id);
-        assert_eq!(shown.collect::<Vec<_>>(), expected);
-        assert_eq!(shop.desk().rating(&name(merchant)).unwrap().counts, model.counts[number]);
-    }
-    for ((author, id), state) in PEOPLE.iter().zip(&model.states) {
-        let evidence = shop.desk().evidence(author.token.scope(), id).unwrap();
-        let expected = match state {
-            State::Settled(settled) if settled.has_escrow => Some(review(settled.submitted).digest()),
-            _ => None,
-        };
-        assert_eq!(evidence.map(|evidence| evidence.review_digest), expected);
-    }
+    shop.clock.set(model.now);
 }
 
 /// Where half of the histories begin: everything but one review was submitted, one cohort was
 /// published, the others are admitted.
-static MIDDLE: LazyLock<(Vec<(Bucket, Row)>, Model)> = LazyLock::new(|| {
-    let (mut shop, mut model) = (Shop::new(&[]), Model::new());
+static MIDDLE: LazyLock<(Arc<MemoryStore>, Model)> = LazyLock::new(|| {
+    let (mut shop, mut model) = (Shop::new(&MemoryStore::new()), Model::new());
     let submit = |who| Op::Submit { who, words: who, other_proof: false };
     let ops = (1..AUTHORS as u8).map(submit).chain((0..3).map(|cohort| Op::Admit { cohort }));
     for op in ops.chain([Op::Days(3), Op::Tick]) {
         step(&mut shop, &mut model, &op);
     }
-    let rows = |bucket| {
-        let rows = shop.store.scan(bucket, b"", None, usize::MAX).unwrap();
-        rows.into_iter().map(move |row| (bucket, row))
-    };
-    (Bucket::all().flat_map(rows).collect(), model)
+    (shop.store, model)
 });
 
 fuzz_target!(|input: (bool, Vec<Op>)| {
     let (from_the_middle, ops) = input;
     let (mut shop, mut model) = match from_the_middle {
         true => (Shop::new(&MIDDLE.0), MIDDLE.1.clone()),
-        false => (Shop::new(&[]), Model::new()),
+        false => (Shop::new(&MemoryStore::new()), Model::new()),
     };
-    shop.clock.set(Timestamp::from_unix_seconds(model.now));
+    shop.clock.set(model.now);
     for op in ops.iter().take(48) {
         step(&mut shop, &mut model, op);
-        compare(&shop, &model);
+        model.compare(shop.desk());
     }
 });

@@ -9,6 +9,7 @@ mod model;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use model::{Model, Order, code, handle};
+use rand_core::Rng;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -18,12 +19,12 @@ use unjoin::issuer::{
     StandingPolicy,
 };
 use unjoin::secret::SecretBytes;
-use unjoin::store::{Bucket, MemoryStore, Row, Store};
+use unjoin::store::MemoryStore;
 use unjoin::token::{Enrolment, EnrolmentContext, KeyRing, OrderHandle, Scope, TokenRequest};
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp, WEEK};
 use unjoin_fuzz::pool::{KEYS, issuer, name, wallet};
-use unjoin_fuzz::random::Repeatable;
+use unjoin_test_util::{Draws, Seeded, copy};
 use unjoin_wallet::Wallet;
 
 /// Accounts that begin with a tilde are not of standing.
@@ -108,34 +109,11 @@ impl StandingPolicy for TildeIsNot {
     }
 }
 
-/// Draws of 8 bytes (cohort numbers) count from 0, so that histories share requests, whose
-/// proofs are kept.
-struct SmallNumbers(Repeatable, Arc<AtomicU64>);
-
-impl rand_core::TryRng for SmallNumbers {
-    type Error = core::convert::Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        self.0.try_next_u32()
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        self.0.try_next_u64()
-    }
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        if bytes.len() != 8 {
-            return self.0.try_fill_bytes(bytes);
-        }
-        bytes.copy_from_slice(&self.1.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for SmallNumbers {}
-
 static WALLET: LazyLock<Vec<Wallet>> = LazyLock::new(|| (0..WALLETS).map(wallet).collect());
 
 /// The first rows of every history: all accounts but the last enrolled, most orders reported.
-static START: LazyLock<(Vec<(Bucket, Row)>, Model)> = LazyLock::new(|| {
-    let (mut shop, mut model) = (Shop::new(&[]), Model::default());
+static START: LazyLock<(Arc<MemoryStore>, Model)> = LazyLock::new(|| {
+    let (mut shop, mut model) = (Shop::new(&MemoryStore::new()), Model::default());
     for account in 0..5 {
         step(&mut shop, &mut model, &Op::Enrol { account, wallet: 0, stolen: false });
     }
@@ -145,7 +123,7 @@ static START: LazyLock<(Vec<(Bucket, Row)>, Model)> = LazyLock::new(|| {
             step(&mut shop, &mut model, &Op::Report { at, account, class: order / 6 == 1, hours: 0 });
         }
     }
-    (dump(&shop.store), model)
+    (shop.store, model)
 });
 
 fn config() -> IssuerConfig {
@@ -162,12 +140,6 @@ fn config() -> IssuerConfig {
     }
 }
 
-fn dump(store: &MemoryStore) -> Vec<(Bucket, Row)> {
-    let rows =
-        |bucket| store.scan(bucket, b"", None, usize::MAX).unwrap().into_iter().map(move |r| (bucket, r));
-    Bucket::all().flat_map(rows).collect()
-}
-
 struct Shop {
     store: Arc<MemoryStore>,
     clock: Arc<ManualClock>,
@@ -179,12 +151,8 @@ struct Shop {
 }
 
 impl Shop {
-    fn new(rows: &[(Bucket, Row)]) -> Self {
-        let store = Arc::new(MemoryStore::new());
-        for (bucket, row) in rows {
-            let commit = unjoin::store::Commit::new(*bucket).put(row.key.clone(), row.value.clone());
-            store.commit(&[commit]).unwrap();
-        }
+    fn new(rows: &MemoryStore) -> Self {
+        let store = Arc::new(copy(rows));
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(MONDAY)));
         let (ring, numbers) = (KEYS.ring_of(1), Arc::new(AtomicU64::new(0)));
         let mut shop = Self { store, clock, now: MONDAY, ring, keys: 1, numbers, issuer: None };
@@ -197,7 +165,12 @@ impl Shop {
         let (numbers, seed) = (Arc::clone(&self.numbers), AtomicU64::new(self.now));
         let environment = Environment::new(self.clock.clone(), move || {
             let seed = seed.fetch_add(1, Ordering::Relaxed);
-            Box::new(SmallNumbers(Repeatable(seed), Arc::clone(&numbers)))
+            let (mut random, numbers) = (Seeded(seed), Arc::clone(&numbers));
+            // Cohort numbers count from 0, so that histories share requests, whose proofs are kept.
+            Box::new(Draws(move |bytes: &mut [u8]| match <&mut [u8; 8]>::try_from(&mut *bytes) {
+                Ok(number) => *number = numbers.fetch_add(1, Ordering::Relaxed).to_le_bytes(),
+                Err(_) => random.fill_bytes(bytes),
+            }))
         });
         let opened = Issuer::open(
             self.store.clone(),
@@ -243,7 +216,7 @@ fn request(pair: usize, wallet: u8, scope: &Scope, handle: OrderHandle) -> Token
     let make = || {
         let offer = KEYS.offer(pair, scope, handle);
         let wallet = &WALLET[usize::from(wallet)];
-        wallet.request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &KEYS.trust(), &mut Repeatable(3)).unwrap().1
+        wallet.request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &KEYS.trust(), &mut Seeded(3)).unwrap().1
     };
     made.entry((wallet, scope.clone(), handle)).or_insert_with(make).clone()
 }
@@ -254,7 +227,7 @@ fn enrolment(wallet: u8, account: usize) -> Enrolment {
     let make = || {
         let (issuer, account) = (issuer(), name(ACCOUNTS[account]));
         let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[3; 32] };
-        WALLET[usize::from(wallet)].enrol(context, &mut Repeatable(3)).unwrap()
+        WALLET[usize::from(wallet)].enrol(context, &mut Seeded(3)).unwrap()
     };
     made.entry((wallet, account)).or_insert_with(make).clone()
 }
@@ -265,7 +238,7 @@ fn check_grant(pair: usize, wallet: u8, request: &TokenRequest, grant: &unjoin::
     let tag: [u8; 64] = grant.to_bytes()[2..66].try_into().unwrap();
     let mut seen = SEEN.lock().unwrap();
     let first = seen.entry(request.to_bytes()).or_insert_with(|| {
-        let (key, random) = (KEYS.pairs[pair].issuer_key.public(), &mut Repeatable(wallet.into()));
+        let (key, random) = (KEYS.pairs[pair].issuer_key.public(), &mut Seeded(wallet.into()));
         grant.verify(key, request.scope(), request.commitment(), random).unwrap();
         tag
     });

@@ -1,93 +1,6 @@
 use super::*;
-use std::sync::Mutex;
 use unjoin_core::entry::Ledger;
-use unjoin_store::{Commit, Outcome, RowKey, StoreError};
-
-/// How a commit fails.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Failure {
-    /// Nothing is applied.
-    Before,
-    /// The first half of the call is applied.
-    Halfway,
-    /// Everything is applied and the answer is lost.
-    Lost,
-}
-
-const FAILURES: [Failure; 3] = [Failure::Before, Failure::Halfway, Failure::Lost];
-
-/// A store that fails one commit call, the one after so many others, or lets something else
-/// happen before one.
-struct Flaky {
-    rows: MemoryStore,
-    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-    plan: Mutex<Option<(usize, Failure)>>,
-    calls: Mutex<usize>,
-}
-
-impl Flaky {
-    fn new() -> Self {
-        let (plan, meanwhile) = (Mutex::new(None), Mutex::new(None));
-        Self { rows: MemoryStore::new(), meanwhile, plan, calls: Mutex::new(0) }
-    }
-
-    /// Fails the call after `after` further ones, once.
-    fn fail(&self, after: usize, failure: Failure) {
-        *self.plan.lock().unwrap() = Some((after, failure));
-    }
-
-    /// Does this before the next commit: between what a decision reads and what it writes.
-    fn meanwhile(&self, call: impl FnOnce() + Send + 'static) {
-        *self.meanwhile.lock().unwrap() = Some(Box::new(call));
-    }
-
-    /// Whether the planned failure has come; forgets it otherwise.
-    fn failed(&self) -> bool {
-        self.plan.lock().unwrap().take().is_none()
-    }
-}
-
-impl Store for Flaky {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.rows.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.rows.scan(bucket, prefix, after, limit)
-    }
-
-    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        *self.calls.lock().unwrap() += 1;
-        let meanwhile = self.meanwhile.lock().unwrap().take();
-        if let Some(call) = meanwhile {
-            call();
-        }
-        let mut plan = self.plan.lock().unwrap();
-        let applied = match *plan {
-            Some((0, Failure::Before)) => 0,
-            Some((0, Failure::Halfway)) => commits.len() / 2,
-            Some((0, Failure::Lost)) => commits.len(),
-            Some((after, failure)) => {
-                *plan = Some((after - 1, failure));
-                return self.rows.commit(commits);
-            }
-            None => return self.rows.commit(commits),
-        };
-        *plan = None;
-        self.rows.commit(&commits[..applied])?;
-        Err(StoreError::engine("the disk is gone"))
-    }
-
-    fn rewrite(&self) -> Result<(), StoreError> {
-        self.rows.rewrite()
-    }
-}
+use unjoin_test_util::{Call, Failure, Faulty};
 
 /// Calls until it is not the store that fails; at most one failure is planned.
 fn retried<T>(mut call: impl FnMut() -> Result<T, IssuerError>) -> T {
@@ -100,9 +13,9 @@ fn retried<T>(mut call: impl FnMut() -> Result<T, IssuerError>) -> T {
 #[test]
 fn a_lost_answer_is_found_again_wherever_the_store_fails() {
     let (ann, merchant) = (Person::new("ann"), name("m"));
-    for failure in FAILURES {
+    for failure in Failure::ALL {
         for after in 0.. {
-            let shop = Shop::on(Flaky::new());
+            let shop = Shop::on(Faulty::in_memory());
             shop.store.fail(after, failure);
             retried(|| shop.enrol(&ann));
             let report = shop.order(&ann, &merchant, ON_TIME, "1");
@@ -133,7 +46,7 @@ fn a_lost_answer_is_found_again_wherever_the_store_fails() {
 #[test]
 fn a_claim_without_a_binding_is_refused_to_others_until_its_retry() {
     let [ann, ben] = people(["ann", "ben"]);
-    let shop = Shop::on(Flaky::new());
+    let shop = Shop::on(Faulty::in_memory());
     shop.store.fail(1, Failure::Before);
     assert_eq!(code(shop.enrol(&ann)), "issuer.store");
     assert!(shop.issuer.account_of(&ann.wallet_key).unwrap().is_none());
@@ -149,9 +62,9 @@ fn a_claim_without_a_binding_is_refused_to_others_until_its_retry() {
 #[test]
 fn an_erasure_is_resumed_wherever_the_store_fails() {
     let (first, second) = (Person::new("ann"), Person::with("ann", 2));
-    for failure in FAILURES {
+    for failure in Failure::ALL {
         for after in 0..2 {
-            let shop = Shop::on(Flaky::new());
+            let shop = Shop::on(Faulty::in_memory());
             shop.enrol(&first).unwrap();
             shop.pass(20 * DAY);
             shop.enrol(&second).unwrap();
@@ -198,22 +111,22 @@ fn before_a_busy_boundary() -> Shop<MemoryStore> {
 fn a_tick_is_resumed_wherever_the_store_fails() {
     let busy = before_a_busy_boundary();
     let boundary = MONDAY.saturating_add(WEEK);
-    let tick = |shop: &Shop<Flaky>| {
+    let tick = |shop: &Shop<Faulty>| {
         let report = shop.issuer.tick()?;
         let starving: Vec<StarvingCohort> = report.starving;
         Ok::<_, IssuerError>((report.manifests, starving))
     };
-    let sound = busy.copied(Flaky::new());
+    let sound = busy.copied(Faulty::in_memory());
     sound.clock.set(boundary);
-    *sound.store.calls.lock().unwrap() = 0;
+    let before = sound.store.writes();
     let expected = tick(&sound).unwrap();
-    let calls = *sound.store.calls.lock().unwrap();
+    let calls = sound.store.writes() - before;
     assert_eq!(expected.0.len(), 5, "merchant 2, full under the retired key, and merchants 3 to 6");
     assert!(calls >= 3, "sealing, closing and the boundary's mark: {calls}");
     let rows = dump(&*sound.store);
-    for failure in FAILURES {
+    for failure in Failure::ALL {
         for after in 0..calls {
-            let shop = busy.copied(Flaky::new());
+            let shop = busy.copied(Faulty::in_memory());
             shop.clock.set(boundary);
             shop.store.fail(after, failure);
             assert_eq!(code(tick(&shop)), "issuer.store");
@@ -226,8 +139,8 @@ fn a_tick_is_resumed_wherever_the_store_fails() {
 }
 
 /// A shop where all but one of a class's k have their token, and the last asks.
-fn before_the_last_grant() -> (Shop<Flaky>, Person, TokenRequest) {
-    let shop = Shop::on(Flaky::new());
+fn before_the_last_grant() -> (Shop<Faulty>, Person, TokenRequest) {
+    let shop = Shop::on(Faulty::in_memory());
     let [ann, ben, cid] = people(["ann", "ben", "cid"]);
     for person in [&ann, &ben, &cid] {
         shop.enrol(person).unwrap();
@@ -246,7 +159,7 @@ fn before_the_last_grant() -> (Shop<Flaky>, Person, TokenRequest) {
 fn a_cohort_that_seals_while_a_grant_is_decided_does_not_take_it() {
     let (shop, cid, request) = before_the_last_grant();
     let beside = shop.again();
-    shop.store.meanwhile(move || {
+    shop.store.before(Call::Commit, 0, move || {
         beside.pass(WEEK);
         assert_eq!(beside.issuer.tick().unwrap().manifests.len(), 1);
     });
@@ -261,7 +174,7 @@ fn a_grant_while_a_cohort_is_sealed_puts_the_sealing_off_or_is_in_it() {
     let (shop, cid, request) = before_the_last_grant();
     shop.pass(WEEK);
     let (beside, asked) = (shop.again(), request.clone());
-    shop.store.meanwhile(move || assert_eq!(code(beside.grant(&cid, &asked)), "done"));
+    shop.store.before(Call::Commit, 0, move || assert_eq!(code(beside.grant(&cid, &asked)), "done"));
     // The third order's numbers still ring: the manifest must wait for them.
     assert!(shop.issuer.tick().unwrap().manifests.is_empty());
     shop.numbers_dead(&name("m"), request.handle(), shop.now()).unwrap();
@@ -276,7 +189,7 @@ fn another_grant_in_between_wins() {
     let other = cid.request(request.handle(), request.scope(), 2);
     let twin = Person::new("cid");
     let first = other.clone();
-    shop.store.meanwhile(move || assert_eq!(code(beside.grant(&twin, &first)), "done"));
+    shop.store.before(Call::Commit, 0, move || assert_eq!(code(beside.grant(&twin, &first)), "done"));
     assert_eq!(code(shop.grant(&cid, &request)), "issuer.already_granted");
     assert_eq!(code(shop.grant(&cid, &other)), "done");
 }
@@ -285,7 +198,7 @@ fn another_grant_in_between_wins() {
 fn the_end_of_numbers_in_between_is_not_lost() {
     let (shop, cid, request) = before_the_last_grant();
     let (beside, handle) = (shop.again(), request.handle());
-    shop.store.meanwhile(move || beside.numbers_dead(&name("m"), handle, MONDAY).unwrap());
+    shop.store.before(Call::Commit, 0, move || beside.numbers_dead(&name("m"), handle, MONDAY).unwrap());
     assert_eq!(code(shop.grant(&cid, &request)), "done");
     assert_eq!(
         code(shop.numbers_dead(&name("m"), handle, shop.now().saturating_add(1))),
@@ -297,10 +210,11 @@ fn the_end_of_numbers_in_between_is_not_lost() {
 
 #[test]
 fn another_wallet_enrolled_in_between_keeps_the_account() {
-    let shop = Shop::on(Flaky::new());
+    let shop = Shop::on(Faulty::in_memory());
     let (first, second) = (Person::new("ann"), Person::with("ann", 2));
     let (beside, faster) = (shop.again(), second.enrolment());
-    shop.store.meanwhile(move || assert!(beside.issuer.enrol(&[faster]).pop().unwrap().is_ok()));
+    shop.store
+        .before(Call::Commit, 0, move || assert!(beside.issuer.enrol(&[faster]).pop().unwrap().is_ok()));
     assert_eq!(code(shop.enrol(&first)), "issuer.re_enrolment_too_early");
     assert!(shop.issuer.account_of(&first.wallet_key).unwrap().is_none());
     assert!(shop.issuer.account_of(&second.wallet_key).unwrap().is_some());
@@ -308,10 +222,11 @@ fn another_wallet_enrolled_in_between_keeps_the_account() {
 
 #[test]
 fn another_account_that_claims_the_wallet_in_between_keeps_it() {
-    let shop = Shop::on(Flaky::new());
+    let shop = Shop::on(Faulty::in_memory());
     let [ann, ben] = people(["ann", "ben"]);
     let (beside, faster) = (shop.again(), ann.enrolment_for(&ben.account));
-    shop.store.meanwhile(move || assert!(beside.issuer.enrol(&[faster]).pop().unwrap().is_ok()));
+    shop.store
+        .before(Call::Commit, 0, move || assert!(beside.issuer.enrol(&[faster]).pop().unwrap().is_ok()));
     assert_eq!(code(shop.enrol(&ann)), "issuer.wallet_key_taken");
     assert_eq!(shop.issuer.account_of(&ann.wallet_key).unwrap().unwrap().account, ben.account);
 }
@@ -325,7 +240,7 @@ fn two_instances_close_a_cohort_once() {
     shop.numbers_dead(&name("m"), request.handle(), MONDAY).unwrap();
     shop.pass(WEEK);
     let (beside, scope) = (shop.again(), request.scope().clone());
-    shop.store.meanwhile(move || {
+    shop.store.before(Call::Commit, 0, move || {
         assert_eq!(beside.issuer.tick().unwrap().manifests.len(), 1);
         beside.issuer.confirm_admitted(std::slice::from_ref(&scope)).unwrap();
     });

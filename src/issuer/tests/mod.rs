@@ -14,7 +14,8 @@ use unjoin_core::secret::{SecretScalar, SystemRng};
 use unjoin_core::token::{Enrolment, EnrolmentContext, IssuerKey, RequestWitness};
 use unjoin_core::{DAY, Grid, ManualClock, Timestamp, WEEK};
 use unjoin_store::queue::QueueConfig;
-use unjoin_store::{Bucket, MemoryStore, Row};
+use unjoin_store::{Bucket, MemoryStore};
+use unjoin_test_util::{dump, fill};
 use unjoin_trustee::insecure_test_dealer;
 
 /// A Monday, 00:00 UTC.
@@ -103,9 +104,7 @@ impl<S: Store> Shop<S> {
 
     /// The same rows in a store of another kind.
     fn copied<T: Store>(&self, store: T) -> Shop<T> {
-        for (bucket, row) in dump(&*self.store) {
-            store.commit(&[unjoin_store::Commit::new(bucket).put(row.key, row.value)]).unwrap();
-        }
+        let store = fill(store, &*self.store);
         let clock = Arc::new(ManualClock::new(self.now()));
         Shop::with(Arc::new(store), clock, self.ring.clone(), self.platform.clone())
     }
@@ -227,13 +226,6 @@ fn tag(grant: &Grant) -> Vec<u8> {
 
 fn code<T>(result: Result<T, IssuerError>) -> &'static str {
     result.map_or_else(|error| error.code(), |_| "done")
-}
-
-/// Every row of a store.
-fn dump(store: &(impl Store + ?Sized)) -> Vec<(Bucket, Row)> {
-    let rows =
-        |bucket| store.scan(bucket, b"", None, usize::MAX).unwrap().into_iter().map(move |row| (bucket, row));
-    Bucket::all().flat_map(rows).collect()
 }
 
 /// Every entry of a ledger's outbox.

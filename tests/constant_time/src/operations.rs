@@ -2,7 +2,7 @@
 
 use crate::memcheck::{is_secret, mark_public, mark_secret, unreported};
 use crate::report;
-use crate::secret_rng::SecretRng;
+use crate::secret_rng::{SecretRng, secret_rng};
 use rand_core::CryptoRng;
 use std::process::ExitCode;
 use unjoin::Name;
@@ -95,7 +95,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut rng = SystemRng::new();
-        let mut secret_rng = SecretRng::new();
+        let mut secret_rng = secret_rng();
         let wallet = Wallet::from_seed(SecretBytes::random(&mut secret_rng));
 
         let bytes = IssuerKey::generate(&mut rng).to_secret_bytes();

@@ -1,6 +1,6 @@
 //! Leaks that the check must find: if it finds nothing here, it finds nothing anywhere.
 
-use crate::secret_rng::SecretRng;
+use crate::secret_rng::secret_rng;
 use crate::{memcheck, report};
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -58,5 +58,5 @@ fn multiply() {
     let context = EnrolmentContext { issuer: &name, account: &name, nonce: &[9; 32] };
     let rng = &mut SystemRng::new();
     let enrolment = Wallet::generate(rng).enrol(context, rng).expect("enrols");
-    black_box(enrolment.verify(context, &mut SecretRng::new())).ok();
+    black_box(enrolment.verify(context, &mut secret_rng())).ok();
 }

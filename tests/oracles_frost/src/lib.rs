@@ -11,10 +11,9 @@ use frost_ristretto255::Identifier;
 use frost_ristretto255::keys::{
     KeyPackage, PublicKeyPackage, SecretShare, SigningShare, VerifiableSecretSharingCommitment, reconstruct,
 };
-use rand_core::{Rng, TryCryptoRng, TryRng};
+use rand_core::Rng;
 use sha2::{Digest, Sha512};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use unjoin::algebra::{Element, Escrow};
 use unjoin::ledger::WarrantAction;
 use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Round, Step};
@@ -22,31 +21,7 @@ use unjoin::opening::{Committee, DecryptionShare, ShareContext, SignedCommittee,
 use unjoin::secret::SystemRng;
 use unjoin::token::Trustees;
 use unjoin::wire::Message;
-
-/// Gives fresh bytes and keeps what it gave.
-struct Recorded {
-    given: Vec<u8>,
-}
-
-impl TryRng for Recorded {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(SystemRng::new().next_u32())
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(SystemRng::new().next_u64())
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        SystemRng::new().fill_bytes(bytes);
-        self.given.extend_from_slice(bytes);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Recorded {}
+use unjoin_test_util::Draws;
 
 /// H2S of the protocol.
 fn hash_to_scalar(label: &[u8], items: &[&[u8]]) -> Scalar {
@@ -71,10 +46,14 @@ struct Ceremony {
 fn run(secrets: &mut [TrusteeSecrets], plan: &CeremonyPlan) -> Ceremony {
     let mut seeds = Vec::new();
     for trustee in secrets.iter_mut() {
-        let mut rng = Recorded { given: Vec::new() };
+        let mut given = Vec::new();
+        let mut rng = Draws(|bytes: &mut [u8]| {
+            SystemRng::new().fill_bytes(bytes);
+            given.extend_from_slice(bytes);
+        });
         trustee.join(plan.clone(), &mut rng).unwrap();
-        assert_eq!(rng.given.len(), 32);
-        seeds.push(rng.given);
+        assert_eq!(given.len(), 32);
+        seeds.push(given);
     }
     let (mut messages, mut signed) = (Vec::<CeremonyMessage>::new(), None);
     while secrets.iter().any(|trustee| trustee.plan().is_some()) {

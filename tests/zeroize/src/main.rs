@@ -30,6 +30,7 @@ use unjoin::wire::Message;
 use unjoin::{
     Clock, Environment, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformSecrets, Timestamp,
 };
+use unjoin_test_util::Draws;
 use unjoin_wallet::{AuthorRequest, ReviewState, TrustRoots, Wallet, open_backup};
 
 fn main() -> ExitCode {
@@ -135,29 +136,14 @@ fn types() {
 }
 
 /// A generator that watches every key it gives.
-struct Watching;
-
-impl TryRng for Watching {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(SystemRng::new().next_u32())
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(SystemRng::new().next_u64())
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+fn watching() -> Draws<fn(&mut [u8])> {
+    Draws(|bytes| {
         SystemRng::new().fill_bytes(bytes);
         if let Ok(key) = <&[u8; 32]>::try_from(&*bytes) {
             heap::watch(key);
         }
-        Ok(())
-    }
+    })
 }
-
-impl TryCryptoRng for Watching {}
 
 /// A key file that is made, opened, rotated past all its slots and recovered.
 fn keep() {
@@ -165,7 +151,7 @@ fn keep() {
     std::fs::create_dir(&directory).expect("a directory of its own");
     let start = 1_800_000_000;
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(start)));
-    let environment = Environment::new(clock.clone(), || Box::new(Watching));
+    let environment = Environment::new(clock.clone(), || Box::new(watching()));
     let mut encryption = [0; 32];
     SystemRng::new().fill_bytes(&mut encryption);
     heap::watch(&encryption);

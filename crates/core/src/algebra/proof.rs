@@ -358,6 +358,7 @@ mod tests {
     use super::*;
     use crate::secret::SystemRng;
     use proptest::prelude::*;
+    use unjoin_test_util::Draws;
 
     /// Two relations over the same three witnesses, with every kind of base and both signs.
     #[derive(Debug)]
@@ -469,7 +470,7 @@ mod tests {
             // The same fresh bytes with another witness or another item: other nonces.
             let fresh = |relation: &Relation, item: &[u8]| {
                 let [w0, w1, w2] = &relation.witnesses;
-                relation.statement(item).nonces([w0, w1, w2], &mut Stuck)
+                relation.statement(item).nonces([w0, w1, w2], &mut Draws(|bytes: &mut [u8]| bytes.fill(0)))
             };
             let nonces = [fresh(&one, b"a"), fresh(&one, b"b"), fresh(&other, b"a")].concat();
             for (position, nonce) in nonces.iter().enumerate() {
@@ -478,26 +479,4 @@ mod tests {
             prop_assert_eq!(fresh(&one, b"a"), fresh(&one, b"a"));
         }
     }
-
-    /// A broken generator.
-    struct Stuck;
-
-    impl rand_core::TryRng for Stuck {
-        type Error = core::convert::Infallible;
-
-        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-            Ok(0)
-        }
-
-        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-            Ok(0)
-        }
-
-        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-            bytes.fill(0);
-            Ok(())
-        }
-    }
-
-    impl rand_core::TryCryptoRng for Stuck {}
 }

@@ -89,7 +89,8 @@ pub fn budgets(all: u32, own: u32, requester: u32) -> BudgetPolicy {
     BudgetPolicy { window: 7 * DAY, cooling_off: 0, opening: Limit { all, own, requester }, comparison }
 }
 
-/// A generator that always says the same.
+/// A generator that always says the same. Not `unjoin-test-util`'s: a published crate, of which this is
+/// a feature, cannot depend on it.
 struct Constant(u8);
 
 impl TryRng for Constant {

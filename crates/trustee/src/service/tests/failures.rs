@@ -4,56 +4,10 @@ use super::*;
 use crate::test_util::world::stolen_key;
 use crate::warrant::Excess;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
 use unjoin_core::entry::ShareReleasedEntry;
 use unjoin_core::wire::Message;
 use unjoin_log::LogView;
-use unjoin_store::{Commit, Outcome, RowKey, StoreError};
-
-/// A store that fails once, at the commit of this number: before it is applied, or after.
-struct Faulty {
-    rows: MemoryStore,
-    left: AtomicI64,
-    applies: bool,
-}
-
-impl Store for Faulty {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.rows.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.rows.scan(bucket, prefix, after, limit)
-    }
-
-    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        let fails = self.left.fetch_sub(1, Ordering::SeqCst) == 0;
-        if fails && !self.applies {
-            return Err(StoreError::engine("told to fail"));
-        }
-        let outcomes = self.rows.commit(commits)?;
-        if fails { Err(StoreError::engine("told to fail")) } else { Ok(outcomes) }
-    }
-
-    fn rewrite(&self) -> Result<(), StoreError> {
-        self.rows.rewrite()
-    }
-}
-
-fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
-    let copy = MemoryStore::new();
-    for (bucket, row) in rows(store) {
-        let bucket = Bucket::all().find(|other| other.number() == bucket).unwrap();
-        assert!(copy.commit(&[Commit::new(bucket).put(row.key, row.value)]).is_ok());
-    }
-    Arc::new(copy)
-}
+use unjoin_test_util::{Failure, Faulty, copy, holds_bytes};
 
 /// The releases in the ledger.
 fn releases(world: &World) -> Vec<ShareReleasedEntry> {
@@ -64,18 +18,18 @@ fn releases(world: &World) -> Vec<ShareReleasedEntry> {
 #[test]
 fn whichever_commit_fails_a_retry_gives_the_same_share_and_nothing_twice() {
     let mut struck = BTreeSet::new();
-    for (number, applies) in (0..10).flat_map(|number| [(number, false), (number, true)]) {
+    for (number, failure) in (0..10).flat_map(|number| [(number, Failure::Before), (number, Failure::Lost)]) {
         let world = World::new(1, 1, 2, budgets(1, 1, 1));
         let presented = world.warrant(&[0, 1]);
-        let rows = MemoryStore::new();
-        let store = Arc::new(Faulty { rows, left: AtomicI64::new(number), applies });
+        let store = Arc::new(Faulty::in_memory());
+        store.fail(number, failure);
         let mut trustee = world.trustee(1, &store);
         let mut shares = Vec::new();
         for _ in 0..6 {
             match settle(&world, &trustee, &presented, 0) {
                 Ok(answer) => shares.push(*share(&world, &presented, answer).element()),
                 Err(TrusteeError::Store(_)) => {
-                    struck.insert((number, applies));
+                    struck.insert((number, failure));
                     // Killed and started again, every other time.
                     if number % 2 == 0 {
                         trustee = world.trustee(1, &store);
@@ -104,7 +58,7 @@ fn a_store_that_was_put_back_is_refused_until_it_is_resynchronised() {
     let store = Arc::new(MemoryStore::new());
     let trustee = world.trustee(1, &store);
     trustee.follow(&world.openings).unwrap();
-    let old = copy(&store);
+    let old = Arc::new(copy(&store));
     let first = share(&world, &presented, settle(&world, &trustee, &presented, 0).unwrap());
 
     let back = world.trustee(1, &old);
@@ -240,8 +194,5 @@ fn the_rows_of_a_trustee_name_no_review_and_no_requester() {
     ));
     let (id, digest, blind) = (world.id(0), presented.warrant().digest(), *presented.blind());
     let hidden: [&[u8]; 4] = [id.as_bytes(), &digest, &blind, crate::test_util::world::COURT.as_bytes()];
-    for (_, row) in rows(&store) {
-        let bytes = [row.key, row.value].concat();
-        assert!(hidden.iter().all(|secret| !bytes.windows(secret.len()).any(|window| window == *secret)));
-    }
+    assert!(!hidden.iter().any(|secret| holds_bytes(&store, secret)));
 }

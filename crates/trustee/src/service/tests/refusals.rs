@@ -8,13 +8,14 @@ use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY};
 use unjoin_log::tile::TileId;
 use unjoin_log::{Log, LogView, PolicyError, ViewError, Witness, WitnessService};
+use unjoin_store::{Bucket, Row};
 
 /// A trustee that has followed the ledger, and its store as it is then.
 struct Asked<'a> {
     world: &'a World,
     trustee: Trustee<MemoryStore>,
     store: Arc<MemoryStore>,
-    before: Vec<(u16, Row)>,
+    before: Vec<(Bucket, Row)>,
 }
 
 impl<'a> Asked<'a> {
@@ -22,7 +23,7 @@ impl<'a> Asked<'a> {
         let store = Arc::new(MemoryStore::new());
         let trustee = world.trustee(1, &store);
         trustee.follow(&world.openings).unwrap();
-        Self { world, trustee, before: rows(&store), store }
+        Self { world, trustee, before: dump(&store), store }
     }
 
     fn refuses(&self, presented: &PresentedWarrant, review: usize) -> TrusteeError {
@@ -31,7 +32,7 @@ impl<'a> Asked<'a> {
 
     fn refuses_request(&self, request: &OpeningRequest) -> TrusteeError {
         let refused = self.trustee.answer(request, &self.world.openings).unwrap_err();
-        assert!(rows(&self.store) == self.before, "a refusal changed something: {refused}");
+        assert!(dump(&self.store) == self.before, "a refusal changed something: {refused}");
         refused
     }
 }
@@ -217,7 +218,7 @@ fn a_warrant_cools_off_from_its_entrys_time() {
     world.clock.set(until.saturating_sub(2));
     world.publish();
     assert_eq!(wait(), OpeningAnswer::Wait { until });
-    assert!(rows(&asked.store) == asked.before);
+    assert!(dump(&asked.store) == asked.before);
     world.publish();
     assert!(matches!(wait(), OpeningAnswer::Append(_)));
 }
@@ -234,7 +235,7 @@ fn a_budget_without_room_refuses_before_anything_is_written() {
         let presented = world.warrant(&[0, 1]);
         let mut asked = Asked::new(&world);
         assert!(matches!(settle(&world, &asked.trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
-        asked.before = rows(&asked.store);
+        asked.before = dump(&asked.store);
         let refused = asked.refuses(&presented, 1);
         assert!(matches!(refused, TrusteeError::Budget(found) if found == excess), "{refused}");
         // A whole window later there is room.
@@ -305,7 +306,7 @@ fn a_ledger_that_is_cut_off_or_forked_is_refused_by_what_the_trustee_has_kept() 
         // Who begins anew with the same store finds the same.
         let again = world.trustee(1, &asked.store).follow(&log).unwrap_err().code();
         assert_eq!(asked.trustee.follow(&log).unwrap_err().code(), again);
-        assert!(rows(&asked.store) == asked.before);
+        assert!(dump(&asked.store) == asked.before);
         again
     };
     assert_eq!(refuses(&entries[..4]), "trustee.behind");
@@ -321,7 +322,7 @@ fn a_ledger_that_is_cut_off_or_forked_is_refused_by_what_the_trustee_has_kept() 
     assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::Forked)));
     view.entries.pop();
     assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::View(ViewError::Missing))));
-    assert!(rows(&asked.store) == asked.before);
+    assert!(dump(&asked.store) == asked.before);
     assert_eq!(asked.trustee.follow(&world.openings).unwrap().size, 6);
 }
 

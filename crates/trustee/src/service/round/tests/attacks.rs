@@ -5,14 +5,13 @@ use super::*;
 use crate::EvidenceRefusal;
 use crate::same_author::SameAuthorError;
 use curve25519_dalek::scalar::Scalar;
-use rand_core::{TryCryptoRng, TryRng};
-use std::convert::Infallible;
 use unjoin_core::Environment;
 use unjoin_core::algebra::Escrow;
 use unjoin_core::algebra::Generator;
 use unjoin_core::entry::{PublishedEntry, WarrantEntry};
 use unjoin_core::token::{Accepted, Presentation};
 use unjoin_log::LogView;
+use unjoin_test_util::Draws;
 
 const MEMBERS: [u16; 3] = [1, 2, 3];
 
@@ -269,35 +268,15 @@ fn a_round_is_for_one_pair() {
     assert_eq!(refusal(panel.ask(1, &turned)), SameAuthorError::Pair);
 }
 
-/// A generator that always says the same 64 bytes.
-struct Fixed([u8; 64]);
-
-impl TryRng for Fixed {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(7)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(7)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        bytes.iter_mut().zip(self.0.iter().cycle()).for_each(|(to, from)| *to = *from);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Fixed {}
-
 #[test]
 fn blinds_that_cancel_are_refused_even_where_a_factor_was_guessed() {
     let world = World::new(2, 2, 2, budgets(9, 9, 9));
     let presented = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
     // A trustee whose generator is broken, and a member who knows what it says.
     let known = [3; 64];
-    let environment = Environment::new(world.clock.clone(), move || Box::new(Fixed(known)));
+    let environment = Environment::new(world.clock.clone(), move || {
+        Box::new(Draws(move |bytes: &mut [u8]| bytes.copy_from_slice(&known[..bytes.len()])))
+    });
     let store = Arc::new(MemoryStore::new());
     let trustee = Trustee::open(store, world.secrets(1), world.policy.clone(), environment).unwrap();
     charge(&world, &trustee, &presented);
@@ -307,7 +286,7 @@ fn blinds_that_cancel_are_refused_even_where_a_factor_was_guessed() {
 
     let mut negated = [0; 64];
     negated[..32].copy_from_slice((-Scalar::from_bytes_mod_order_wide(&known)).as_bytes());
-    let factor = BlindingFactor::random(&mut Fixed(negated));
+    let factor = BlindingFactor::random(&mut Draws(|bytes: &mut [u8]| bytes.copy_from_slice(&negated)));
     let digest = presented.warrant().digest();
     let second = Blind::new(2, 1, &factor, &digest, &pair(&request), &mut SystemRng::new()).unwrap();
     world.log(&[first, entry(&request, 2, &second)]);

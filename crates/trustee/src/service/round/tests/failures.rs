@@ -1,94 +1,31 @@
 //! Stores that fail at any step, and disks that are put back.
 
 use super::*;
-use crate::service::tests::rows;
 use curve25519_dalek::scalar::Scalar;
-use rand_core::{TryCryptoRng, TryRng};
+use rand_core::Rng;
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
 use unjoin_core::Environment;
-use unjoin_store::{Bucket, Commit, Outcome, Record, Row, RowKey, Write};
-
-/// A store that remembers every byte it was ever given, and fails once: before the commit of this
-/// number is applied, or after.
-struct Remembering {
-    rows: MemoryStore,
-    written: Mutex<Vec<u8>>,
-    left: AtomicI64,
-    applies: bool,
-}
-
-impl Store for Remembering {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.rows.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.rows.scan(bucket, prefix, after, limit)
-    }
-
-    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        for write in commits.iter().flat_map(|commit| &commit.writes) {
-            if let Write::Put(key, value) = write {
-                self.written.lock().unwrap().extend([key.as_slice(), value].concat());
-            }
-        }
-        let fails = self.left.fetch_sub(1, Ordering::SeqCst) == 0;
-        if fails && !self.applies {
-            return Err(StoreError::engine("told to fail"));
-        }
-        let outcomes = self.rows.commit(commits)?;
-        if fails { Err(StoreError::engine("told to fail")) } else { Ok(outcomes) }
-    }
-
-    fn rewrite(&self) -> Result<(), StoreError> {
-        self.rows.rewrite()
-    }
-}
-
-/// A generator that notes what it gave out.
-struct Noting(SystemRng, Arc<Mutex<Vec<Vec<u8>>>>);
-
-impl TryRng for Noting {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.0.try_next_u32()
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0.try_next_u64()
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.0.try_fill_bytes(bytes)?;
-        self.1.lock().unwrap().push(bytes.to_vec());
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Noting {}
+use unjoin_store::{Record, Write};
+use unjoin_test_util::{Draws, Failure, Faulty, copy, holds_bytes};
 
 #[test]
 fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
     let mut struck = BTreeSet::new();
-    for (number, applies) in (0..12).flat_map(|number| [(number, false), (number, true)]) {
+    for (number, failure) in (0..12).flat_map(|number| [(number, Failure::Before), (number, Failure::Lost)]) {
         let world = World::new(1, 1, 2, budgets(9, 9, 9));
         let presented = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
-        let (rows, written) = (MemoryStore::new(), Mutex::new(Vec::new()));
-        let store = Arc::new(Remembering { rows, written, left: AtomicI64::new(number), applies });
+        let store = Arc::new(Faulty::in_memory());
+        store.fail(number, failure);
         let noted = Arc::new(Mutex::new(Vec::new()));
         let notes = noted.clone();
-        let environment =
-            Environment::new(world.clock.clone(), move || Box::new(Noting(SystemRng::new(), notes.clone())));
+        let environment = Environment::new(world.clock.clone(), move || {
+            let notes = notes.clone();
+            Box::new(Draws(move |bytes: &mut [u8]| {
+                SystemRng::new().fill_bytes(bytes);
+                notes.lock().unwrap().push(bytes.to_vec());
+            }))
+        });
         let start = || {
             let (store, policy) = (store.clone(), world.policy.clone());
             Trustee::open(store, world.secrets(1), policy, environment.clone()).unwrap()
@@ -97,7 +34,7 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
         let request = request(&world, &presented, 0, 1, 1);
         let (mut committed, mut shares) = (BTreeSet::new(), BTreeSet::new());
         let mut trustee = start();
-        let mut run = |trustee: &Trustee<Remembering>| -> Result<(), TrusteeError> {
+        let mut run = |trustee: &Trustee<Faulty>| -> Result<(), TrusteeError> {
             try_charge(&world, trustee, &presented)?;
             if let RoundAnswer::Append(entry) = trustee.blind(&request, &world.openings)? {
                 committed.insert(entry.clone());
@@ -122,7 +59,7 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
             match run(&trustee) {
                 Ok(()) => break,
                 Err(TrusteeError::Store(_)) => {
-                    struck.insert((number, applies));
+                    struck.insert((number, failure));
                     if number % 2 == 0 {
                         trustee = start();
                     }
@@ -131,8 +68,15 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
                 Err(error) => panic!("{attempt}: {error}"),
             }
         }
-        assert_eq!((committed.len(), shares.len()), (1, 1), "{number} {applies}");
-        let written = store.written.lock().unwrap();
+        assert_eq!((committed.len(), shares.len()), (1, 1), "{number} {failure:?}");
+        let commits = store.commits();
+        let writes = commits.iter().flat_map(|commit| &commit.writes);
+        let written: Vec<u8> = writes
+            .flat_map(|write| match write {
+                Write::Put(key, value) => [key.as_slice(), value].concat(),
+                Write::Delete(_) => Vec::new(),
+            })
+            .collect();
         let factors: Vec<[u8; 32]> = noted
             .lock()
             .unwrap()
@@ -150,24 +94,14 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
     assert!(struck.len() >= 14, "{struck:?}");
 }
 
-fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
-    let copy = MemoryStore::new();
-    for (bucket, row) in rows(store) {
-        let bucket = Bucket::all().find(|other| other.number() == bucket).unwrap();
-        copy.commit(&[Commit::new(bucket).put(row.key, row.value)]).unwrap();
-    }
-    Arc::new(copy)
-}
-
 #[test]
 fn a_disk_that_was_put_back_gives_no_second_share() {
     let panel = Panel::new(2, 2, &[0, 1]);
     panel.log_round(1, [1, 2]);
     let request = panel.request(0, 1, 1);
-    let before = copy(&panel.stores[0]);
-    let late = copy(&panel.stores[0]);
+    let [before, late] = [0; 2].map(|_| Arc::new(copy(&panel.stores[0])));
     appended(panel.ask(1, &request));
-    let between = copy(&panel.stores[0]);
+    let between = Arc::new(copy(&panel.stores[0]));
     panel.commit(&request, &[1, 2]);
     let blinds = panel.reveal(&request, &[1, 2]);
     let first = panel.compare(1, &request, &blinds).unwrap();
@@ -199,9 +133,7 @@ fn the_rows_of_a_round_name_no_review_and_keep_no_blind_after_it() {
     let panel = Panel::new(1, 1, &[0, 1]);
     panel.log_round(1, [1]);
     let request = panel.request(0, 1, 1);
-    let all = || rows(&panel.stores[0]).into_iter().flat_map(|(_, row)| [row.key, row.value].concat());
-    let holds =
-        |secret: &[u8]| all().collect::<Vec<_>>().windows(secret.len()).any(|window| window == secret);
+    let holds = |secret: &[u8]| holds_bytes(&panel.stores[0], secret);
     let (digest, blind) = (panel.digest(), *panel.presented.blind());
     let ids = [panel.world.id(0), panel.world.id(1)];
     let names_nothing = || {

@@ -1,75 +1,81 @@
-//! What the review side should do, said with maps and loops.
+//! What a review desk should do, said with maps and loops; the fuzz target of the desk takes this file too.
 
-use crate::{AUTHORS, COHORTS, EACH, OPENING_WINDOW, PEOPLE, START};
-use std::collections::HashMap;
-use unjoin::review::{ActionReceipt, DeskError};
+use super::{COHORTS, EACH, OPENING_WINDOW, day, id, merchant, platform, scope_of, words};
+use std::collections::BTreeMap;
+use unjoin::review::{ActionReceipt, DeskError, DeskReport, ReviewDesk};
+use unjoin::store::Store;
 use unjoin::token::{AuthorProof, Receipt, Review, ReviewId};
 use unjoin::{DAY, Timestamp};
-use unjoin_fuzz::pool::{KEYS, review};
 use unjoin_wallet::ReviewState;
 
+pub(crate) const AUTHORS: usize = EACH * COHORTS.len();
+
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Standing {
+enum Standing {
     Published,
     Withdrawn,
     Removed,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Change {
+enum Change {
     Edit(usize),
     Withdraw,
     Uncount,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Settled {
-    pub(crate) standing: Standing,
-    pub(crate) submitted: usize,
-    pub(crate) listed: usize,
+struct Settled {
+    standing: Standing,
+    submitted: usize,
+    listed: usize,
     /// `None` after a withdrawal.
-    pub(crate) in_force: Option<usize>,
-    pub(crate) edited: bool,
-    pub(crate) published_at: u64,
-    pub(crate) sequence: u64,
-    pub(crate) waiting: Option<(u64, Change)>,
-    pub(crate) has_escrow: bool,
+    in_force: Option<usize>,
+    edited: bool,
+    published_at: Timestamp,
+    sequence: u64,
+    waiting: Option<(Timestamp, Change)>,
+    has_escrow: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum State {
+enum State {
     Fresh,
-    Held { words: usize, publish_by: Option<u64> },
+    Held { words: usize, publish_by: Option<Timestamp> },
     TakenBack,
     Settled(Settled),
 }
 
-pub(crate) type Accepted = (AuthorProof, Option<Review>, ActionReceipt);
+type Accepted = (AuthorProof, Option<Review>, ActionReceipt);
 
 #[derive(Clone)]
 pub(crate) struct Model {
-    pub(crate) now: u64,
+    pub(crate) now: Timestamp,
     pub(crate) admitted: [bool; COHORTS.len()],
-    pub(crate) done: [[bool; 2]; COHORTS.len()],
-    pub(crate) erased: [bool; COHORTS.len()],
-    pub(crate) states: Vec<State>,
-    pub(crate) counts: [[u64; 5]; 2],
-    pub(crate) actions: Vec<Option<Accepted>>,
+    done: [[bool; 2]; COHORTS.len()],
+    erased: [bool; COHORTS.len()],
+    states: Vec<State>,
+    counts: [[u64; 5]; 2],
+    actions: Vec<Option<Accepted>>,
     /// A review's receipts, by boundary: the same bytes for ever.
-    pub(crate) receipts: HashMap<(usize, Option<u64>), Receipt>,
+    receipts: BTreeMap<(usize, Option<Timestamp>), Receipt>,
 }
 
-pub(crate) fn boundaries(cohort: usize) -> [u64; 2] {
+fn boundaries(cohort: usize) -> [Timestamp; 2] {
     let (_, _, first, end) = COHORTS[cohort];
-    [START + first * DAY, START + end * DAY]
+    [day(first), day(end)]
 }
 
-pub(crate) fn merchant_of(who: usize) -> usize {
+fn midnight_after(time: Timestamp) -> Timestamp {
+    Timestamp::from_unix_seconds((time.as_unix_seconds() / DAY + 1) * DAY)
+}
+
+fn merchant_of(who: usize) -> usize {
     usize::from(COHORTS[who / EACH].0 == "b")
 }
 
-pub(crate) fn stars(words: usize) -> usize {
-    usize::from(review(words).stars()) - 1
+fn stars(words: usize) -> usize {
+    usize::from(self::words(words).stars()) - 1
 }
 
 pub(crate) fn code<T>(answer: Result<T, DeskError>) -> Result<T, &'static str> {
@@ -79,24 +85,19 @@ pub(crate) fn code<T>(answer: Result<T, DeskError>) -> Result<T, &'static str> {
 impl Model {
     pub(crate) fn new() -> Self {
         Self {
-            now: START + 1,
+            now: day(0).saturating_add(1),
             admitted: Default::default(),
             done: Default::default(),
             erased: Default::default(),
             states: vec![State::Fresh; AUTHORS],
             counts: Default::default(),
             actions: (0..AUTHORS).map(|_| None).collect(),
-            receipts: HashMap::new(),
+            receipts: BTreeMap::new(),
         }
     }
 
     /// The boundary in the receipt, or the refusal; `good`: the proofs hold.
-    pub(crate) fn submit(
-        &mut self,
-        who: usize,
-        words: usize,
-        good: bool,
-    ) -> Result<Option<u64>, &'static str> {
+    fn submit(&mut self, who: usize, words: usize, good: bool) -> Result<Option<Timestamp>, &'static str> {
         let known = |own: usize, publish_by| match (own == words, good) {
             (false, _) => Err("desk.spent"),
             (true, false) => Err("desk.refused"),
@@ -121,6 +122,7 @@ impl Model {
         }
     }
 
+    /// Why an author's action is refused, if it is.
     pub(crate) fn refuses_author(&self, who: usize, held: bool, removed: bool) -> Option<&'static str> {
         match &self.states[who] {
             State::Fresh => Some("desk.unknown_review"),
@@ -134,17 +136,18 @@ impl Model {
         }
     }
 
+    /// Where the author believes that the review stands.
     pub(crate) fn stands(&self, who: usize) -> ReviewState {
         let (last_sequence, words) = match &self.states[who] {
             State::Fresh | State::TakenBack => (0, 0),
             State::Held { words, .. } => (0, *words),
             State::Settled(settled) => (settled.sequence, settled.in_force.unwrap_or(settled.listed)),
         };
-        ReviewState { last_sequence, digest_in_force: review(words).digest() }
+        ReviewState { last_sequence, digest_in_force: self::words(words).digest() }
     }
 
     pub(crate) fn remove(&mut self, who: usize) -> Result<(), &'static str> {
-        let boundary = (self.now / DAY + 1) * DAY;
+        let boundary = midnight_after(self.now);
         match &mut self.states[who] {
             State::Fresh => Err("desk.unknown_review"),
             State::Held { .. } => Err("desk.not_published"),
@@ -162,7 +165,7 @@ impl Model {
     }
 
     /// Does what is due; the reviews published, in all.
-    pub(crate) fn tick(&mut self) -> Vec<ReviewId> {
+    fn tick(&mut self) -> Vec<ReviewId> {
         let mut published = Vec::new();
         for cohort in 0..COHORTS.len() {
             let both = boundaries(cohort);
@@ -172,7 +175,8 @@ impl Model {
                     self.publish(cohort, both[0], boundary, &mut published);
                 }
             }
-            self.erased[cohort] |= self.admitted[cohort] && self.now >= both[1] + OPENING_WINDOW;
+            self.erased[cohort] |=
+                self.admitted[cohort] && self.now >= both[1].saturating_add(OPENING_WINDOW);
         }
         for who in 0..AUTHORS {
             let (counts, erased) = (&mut self.counts[merchant_of(who)], self.erased[who / EACH]);
@@ -192,11 +196,11 @@ impl Model {
         published
     }
 
-    pub(crate) fn publish(
+    fn publish(
         &mut self,
         cohort: usize,
-        first: u64,
-        boundary: u64,
+        first: Timestamp,
+        boundary: Timestamp,
         published: &mut Vec<ReviewId>,
     ) {
         for who in cohort * EACH..(cohort + 1) * EACH {
@@ -205,7 +209,7 @@ impl Model {
                 continue;
             }
             self.counts[merchant_of(who)][stars(words)] += 1;
-            published.push(PEOPLE[who].1);
+            published.push(id(who));
             self.states[who] = State::Settled(Settled {
                 standing: Standing::Published,
                 submitted: words,
@@ -228,12 +232,92 @@ impl Model {
         answer: Result<Receipt, DeskError>,
     ) {
         let (answer, expected) = (code(answer), self.submit(who, words, good));
-        let by = answer.as_ref().map(|receipt| receipt.publish_by().map(Timestamp::as_unix_seconds));
+        let by = answer.as_ref().map(|receipt| receipt.publish_by());
         assert_eq!(by.map_err(|error| *error), expected);
         let Ok(receipt) = answer else { return };
-        receipt.verify(&KEYS.platform.public()).unwrap();
-        assert_eq!((receipt.review_id(), *receipt.review_digest()), (PEOPLE[who].1, review(words).digest()));
+        receipt.verify(&platform()).unwrap();
+        assert_eq!((receipt.review_id(), *receipt.review_digest()), (id(who), self::words(words).digest()));
         let first = self.receipts.entry((who, expected.unwrap())).or_insert_with(|| receipt.clone());
         assert_eq!(*first, receipt);
+    }
+
+    /// An edit or a withdrawal, sent with this proof.
+    pub(crate) fn acted(
+        &mut self,
+        who: usize,
+        edited: Option<usize>,
+        proof: AuthorProof,
+        answer: Result<ActionReceipt, DeskError>,
+    ) {
+        let (answer, before) = (code(answer), self.stands(who));
+        // A review taken back stands where it stood: the very proof that took it back comes again.
+        if let Some((_, _, first)) = self.actions[who].as_ref().filter(|(accepted, ..)| *accepted == proof) {
+            return assert_eq!(answer, Ok(*first));
+        }
+        if let Some(refused) = self.refuses_author(who, edited.is_none(), false) {
+            return assert_eq!(answer, Err(refused));
+        }
+        let answer = answer.unwrap();
+        assert_eq!((answer.review_id, answer.sequence), (id(who), before.last_sequence + 1));
+        match &mut self.states[who] {
+            State::Settled(settled) => {
+                let boundary = answer.takes_effect_at.unwrap();
+                let next = midnight_after(self.now);
+                assert!([0, 1, 2].map(|days| next.saturating_add(days * DAY)).contains(&boundary));
+                assert!(settled.waiting.is_none_or(|(replaced, _)| replaced <= boundary));
+                settled.sequence += 1;
+                settled.in_force = edited;
+                settled.waiting = Some((boundary, edited.map_or(Change::Withdraw, Change::Edit)));
+            }
+            held => {
+                assert_eq!(answer.takes_effect_at, None);
+                *held = State::TakenBack;
+            }
+        }
+        self.actions[who] = Some((proof, edited.map(words), answer));
+    }
+
+    /// The last accepted proof again.
+    pub(crate) fn repeat<S: Store>(&self, desk: &ReviewDesk<S>, who: usize) {
+        if let Some((proof, edited, answer)) = &self.actions[who] {
+            assert_eq!(desk.act(scope_of(who), proof, edited.clone()).unwrap(), *answer);
+        }
+    }
+
+    pub(crate) fn ticked(&mut self, report: DeskReport) {
+        assert!(report.failed.is_empty());
+        let mut expected = self.tick();
+        let reviews = report.batches.iter().flat_map(|batch| &batch.reviews);
+        let mut told: Vec<ReviewId> = reviews.map(|review| review.review_id).collect();
+        expected.sort();
+        told.sort();
+        assert_eq!(told, expected, "a review is told of at its boundary, once");
+    }
+
+    /// All that can be read is what the model says.
+    pub(crate) fn compare<S: Store>(&self, desk: &ReviewDesk<S>) {
+        for (number, name) in ["a", "b"].map(merchant).iter().enumerate() {
+            let listing = desk.published(name, None, 100).unwrap();
+            let shown = listing.into_iter().map(|r| (r.review_id, r.review, r.published_at, r.edited));
+            let mut expected = Vec::new();
+            for (who, state) in self.states.iter().enumerate() {
+                if let State::Settled(s) = state
+                    && (s.standing, merchant_of(who)) == (Standing::Published, number)
+                {
+                    expected.push((id(who), words(s.listed), s.published_at, s.edited));
+                }
+            }
+            expected.sort_by_key(|(id, ..)| *id);
+            assert_eq!(shown.collect::<Vec<_>>(), expected);
+            assert_eq!(desk.rating(name).unwrap().counts, self.counts[number]);
+        }
+        for (who, state) in self.states.iter().enumerate() {
+            let evidence = desk.evidence(scope_of(who), &id(who)).unwrap();
+            let expected = match state {
+                State::Settled(settled) if settled.has_escrow => Some(words(settled.submitted).digest()),
+                _ => None,
+            };
+            assert_eq!(evidence.map(|evidence| evidence.review_digest), expected);
+        }
     }
 }
