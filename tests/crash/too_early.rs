@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError};
+use unjoin_test_util::copy;
 use unjoin_test_util::disk::Disk;
 
 /// A disk that does only some of the syncs that it answers.
@@ -52,13 +53,7 @@ pub(crate) struct WritesBehind<S> {
 
 impl<S: Store> WritesBehind<S> {
     pub(crate) fn new(store: Arc<S>) -> Self {
-        let rows = MemoryStore::new();
-        for bucket in Bucket::all() {
-            for Row { key, value } in store.scan(bucket, b"", None, usize::MAX).unwrap() {
-                rows.commit(&[Commit::new(bucket).put(key, value)]).unwrap();
-            }
-        }
-        Self { rows, store, waiting: Mutex::default(), calls: AtomicU64::new(0) }
+        Self { rows: copy(&store), store, waiting: Mutex::default(), calls: AtomicU64::new(0) }
     }
 }
 

@@ -34,7 +34,9 @@ enum Trouble {
     Lost,
 }
 
-/// A store in memory that counts its calls, and whose commit calls meet what is planned for them.
+/// A store in memory that counts its calls, and whose commit calls meet what is planned for them. Not
+/// `unjoin-test-util`'s: that one is of the `Store` trait of the crate as others link it, which is another
+/// than that of this crate under test.
 #[derive(Default)]
 struct Troubled {
     rows: MemoryStore,

@@ -1,24 +1,30 @@
-//! What the order side should do, said with maps and loops.
+//! What the order side should do, said with maps and loops; nothing is shared with the service but the
+//! messages. The issuer's fuzz target takes this file too: what it names comes from where it is taken.
 
-use crate::{ACCOUNTS, CLASSES, Id, MERCHANTS, MONDAY};
+use super::*;
 use std::collections::{BTreeMap, BTreeSet};
-use unjoin::issuer::{IssuerError, IssuerReport};
-use unjoin::secret::SecretBytes;
-use unjoin::token::{Offer, OrderHandle, OrderHandleKey, Scope};
-use unjoin::{DAY, Name, WEEK};
-use unjoin_fuzz::pool::{KEYS, name};
+
+/// Accounts that begin with a tilde are not of standing.
+pub(crate) const ACCOUNTS: [&str; 6] = ["ann", "ben", "cid", "dot", "~eve", "~fay"];
+pub(crate) const MERCHANTS: [&str; 2] = ["m", "mm"];
+/// Each with its k.
+pub(crate) const CLASSES: [(u8, u32); 2] = [(0, 3), (7, 2)];
+
+/// Merchant, order.
+pub(crate) type Id = (usize, u8);
 
 #[derive(Clone)]
 pub(crate) struct Order {
     pub(crate) account: usize,
-    pub(crate) class: usize,
-    pub(crate) due: u64,
-    pub(crate) dead: Option<u64>,
-    pub(crate) grant: Option<(Scope, u8)>,
+    class: usize,
+    due: Timestamp,
+    pub(crate) dead: Option<Timestamp>,
+    /// Where, to which wallet, with which of its commitments.
+    pub(crate) grant: Option<(Scope, u8, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum State {
+enum State {
     Open,
     Sealed,
     Closed,
@@ -26,36 +32,41 @@ pub(crate) enum State {
 }
 
 #[derive(Clone)]
-pub(crate) struct Cohort {
-    pub(crate) merchant: usize,
-    pub(crate) class: usize,
+struct Cohort {
+    merchant: usize,
+    class: usize,
     /// The midnight after its opening.
-    pub(crate) opened_by: u64,
-    pub(crate) state: State,
+    opened_by: Timestamp,
+    state: State,
 }
 
 #[derive(Clone, Default)]
 pub(crate) struct Model {
     /// The live wallet, and the midnight after its enrolment.
-    pub(crate) accounts: BTreeMap<usize, (u8, u64)>,
+    pub(crate) accounts: BTreeMap<usize, (u8, Timestamp)>,
     /// Whose a wallet was first; nobody's (`None`) once that account was erased.
     pub(crate) owners: BTreeMap<u8, Option<usize>>,
     pub(crate) orders: BTreeMap<Id, Order>,
-    pub(crate) cohorts: BTreeMap<Scope, Cohort>,
+    cohorts: BTreeMap<Scope, Cohort>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) retired: BTreeSet<[u8; 32]>,
-    pub(crate) tags: BTreeMap<Id, [u8; 64]>,
+    tags: BTreeMap<Id, Vec<u8>>,
     pub(crate) closed: BTreeSet<Scope>,
     pub(crate) confirmed: BTreeSet<Scope>,
-    pub(crate) worked_off: Option<u64>,
+    worked_off: Option<Timestamp>,
 }
 
-pub(crate) fn code<T>(answer: Result<T, IssuerError>) -> &'static str {
-    answer.map_or_else(|error| error.code(), |_| "done")
+fn midnight_after(time: Timestamp) -> Timestamp {
+    Timestamp::from_unix_seconds((time.as_unix_seconds() / DAY + 1) * DAY)
 }
 
-pub(crate) fn midnight_after(time: u64) -> u64 {
-    (time / DAY + 1) * DAY
+/// Seconds since the last boundary.
+fn since_boundary(time: Timestamp) -> u64 {
+    (time.as_unix_seconds() - MONDAY.as_unix_seconds()) % WEEK
+}
+
+fn merchant_number(merchant: &Name) -> usize {
+    MERCHANTS.iter().position(|text| name(text) == *merchant).unwrap()
 }
 
 pub(crate) fn handle((merchant, order): Id) -> OrderHandle {
@@ -63,18 +74,61 @@ pub(crate) fn handle((merchant, order): Id) -> OrderHandle {
 }
 
 impl Model {
-    pub(crate) fn enrol(&mut self, account: usize, wallet: u8, now: u64) -> &'static str {
+    pub(crate) fn enrol(&mut self, account: usize, wallet: u8, now: Timestamp) -> &'static str {
         if self.owners.get(&wallet).is_some_and(|owner| *owner != Some(account)) {
             return "issuer.wallet_key_taken";
         }
         match self.accounts.get(&account) {
             Some((live, _)) if *live == wallet => return "done",
-            Some((_, by)) if now < by + 10 * DAY => return "issuer.re_enrolment_too_early",
+            Some((_, by)) if now < by.saturating_add(10 * DAY) => return "issuer.re_enrolment_too_early",
             _ => {}
         }
         self.accounts.insert(account, (wallet, midnight_after(now)));
         self.owners.insert(wallet, Some(account));
         "done"
+    }
+
+    pub(crate) fn erase(&mut self, account: usize) {
+        self.accounts.remove(&account);
+        let owned = self.owners.values_mut().filter(|owner| **owner == Some(account));
+        owned.for_each(|owner| *owner = None);
+    }
+
+    pub(crate) fn report(
+        &mut self,
+        id: Id,
+        account: usize,
+        class: usize,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> &'static str {
+        match self.orders.get(&id) {
+            Some(old) if (old.account, old.class, old.due) == (account, class, due) => "done",
+            Some(_) => "issuer.order_differs",
+            None if due > now => "issuer.not_due",
+            None => {
+                self.orders.insert(id, Order { account, class, due, dead: None, grant: None });
+                "done"
+            }
+        }
+    }
+
+    pub(crate) fn numbers_dead(&mut self, id: Id, at: Timestamp, now: Timestamp) -> &'static str {
+        match self.orders.get_mut(&id) {
+            _ if at > now.saturating_add(366 * DAY) => "issuer.time_out_of_range",
+            None => "issuer.unknown_order",
+            Some(Order { dead: Some(said), .. }) if *said != at => "issuer.numbers_dead_differs",
+            Some(order) => {
+                order.dead = Some(at);
+                "done"
+            }
+        }
+    }
+
+    /// The orders of a merchant whose numbers may still ring.
+    pub(crate) fn ringing(&self, merchant: usize) -> Vec<Id> {
+        let ringing = self.orders.iter().filter(|(id, order)| id.0 == merchant && order.dead.is_none());
+        ringing.map(|(id, _)| *id).collect()
     }
 
     pub(crate) fn offered(
@@ -83,7 +137,7 @@ impl Model {
         account: usize,
         answer: Result<Offer, IssuerError>,
         newest: [u8; 32],
-        now: u64,
+        now: Timestamp,
     ) {
         let Some(order) = self.orders.get(&id) else {
             return assert_eq!(code(answer), "issuer.unknown_order");
@@ -95,7 +149,7 @@ impl Model {
         assert_eq!(offer.handle, handle(id));
         assert!(offer.scope.is_of(&offer.issuer_key));
         let scope = offer.scope;
-        if let Some((granted, _)) = &order.grant {
+        if let Some((granted, ..)) = &order.grant {
             return assert_eq!(&scope, granted);
         }
         let class = order.class;
@@ -113,7 +167,13 @@ impl Model {
         self.scopes.push(scope);
     }
 
-    pub(crate) fn grant(&mut self, id: Id, account: usize, wallet: u8, scope: &Scope) -> &'static str {
+    pub(crate) fn grant(
+        &mut self,
+        id: Id,
+        (account, wallet): (usize, u8),
+        variant: u64,
+        scope: &Scope,
+    ) -> &'static str {
         // A handle is one merchant's: at another's there is no such order.
         if scope.merchant() != &name(MERCHANTS[id.0]) {
             return "issuer.unknown_order";
@@ -127,8 +187,9 @@ impl Model {
             Some((live, _)) if *live != wallet => return "issuer.proof_refused",
             _ => {}
         }
+        let asked = (scope.clone(), wallet, variant);
         match &order.grant {
-            Some(granted) if *granted == (scope.clone(), wallet) => return "done",
+            Some(granted) if *granted == asked => return "done",
             Some(_) => return "issuer.already_granted",
             None => {}
         }
@@ -141,23 +202,28 @@ impl Model {
             State::Open | State::Dropped => return "issuer.wrong_scope",
             State::Sealed | State::Closed => return "issuer.cohort_closed",
         }
-        order.grant = Some((scope.clone(), wallet));
+        order.grant = Some(asked);
         "done"
     }
 
-    pub(crate) fn members<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (Id, &'a Order)> {
-        let holds = move |order: &Order| order.grant.as_ref().is_some_and(|(granted, _)| granted == scope);
+    /// Of every grant for an order: it is one token.
+    pub(crate) fn granted(&mut self, id: Id, tag: Vec<u8>) {
+        assert_eq!(*self.tags.entry(id).or_insert(tag.clone()), tag, "an order has two tokens");
+    }
+
+    fn members<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (Id, &'a Order)> {
+        let holds = move |order: &Order| order.grant.as_ref().is_some_and(|(granted, ..)| granted == scope);
         self.orders.iter().filter(move |(_, order)| holds(order)).map(|(id, order)| (*id, order))
     }
 
-    pub(crate) fn of_standing(&self, scope: &Scope) -> usize {
+    fn of_standing(&self, scope: &Scope) -> usize {
         let accounts = self.members(scope).map(|(_, order)| order.account);
         accounts.filter(|account| !ACCOUNTS[*account].starts_with('~')).collect::<BTreeSet<_>>().len()
     }
 
     /// Works off the boundary, and checks what the tick reported.
-    pub(crate) fn ticked(&mut self, report: &IssuerReport, now: u64) {
-        let boundary = now - (now - MONDAY) % WEEK;
+    pub(crate) fn ticked(&mut self, report: &IssuerReport, platform: &PlatformKey, now: Timestamp) {
+        let boundary = Timestamp::from_unix_seconds(now.as_unix_seconds() - since_boundary(now));
         let fresh = self.worked_off.is_none_or(|done| done < boundary);
         self.worked_off = Some(boundary);
         let (mut starving, mut overdue, mut changes) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
@@ -165,22 +231,24 @@ impl Model {
             let (class, k) = CLASSES[cohort.class];
             let (count, members) = (self.of_standing(scope), self.members(scope).collect::<Vec<_>>());
             let mut state = cohort.state;
-            let old = fresh && cohort.opened_by + 3 * DAY <= boundary;
+            let old = fresh && cohort.opened_by.saturating_add(3 * DAY) <= boundary;
             if state == State::Open
                 && fresh
                 && (old && count >= k as usize || self.retired.contains(scope.key_id()))
             {
                 state = State::Sealed;
             }
-            let hungry = count < k as usize && (cohort.opened_by + 5 * WEEK <= now || state == State::Sealed);
+            let hungry = count < k as usize
+                && (cohort.opened_by.saturating_add(5 * WEEK) <= now || state == State::Sealed);
             match state {
                 State::Sealed if members.is_empty() && fresh => state = State::Dropped,
                 State::Sealed if members.is_empty() => {}
                 State::Open | State::Sealed if hungry => {
-                    starving.insert((scope.clone(), class, count as u32));
+                    starving.insert((cohort.merchant, scope.cohort(), class, count as u32));
                 }
                 State::Sealed => {
-                    let late = |order: &Order| order.dead.is_none() && order.due + 2 * WEEK <= now;
+                    let late =
+                        |order: &Order| order.dead.is_none() && order.due.saturating_add(2 * WEEK) <= now;
                     overdue.extend(
                         members.iter().filter(|(_, order)| late(order)).map(|(id, _)| (id.0, handle(*id))),
                     );
@@ -195,43 +263,36 @@ impl Model {
         for (scope, state) in changes {
             self.cohorts.get_mut(&scope).unwrap().state = state;
         }
-        let merchant = |name: &Name| name.as_bytes().len() - 1;
-        let of = |scope: &Scope| (merchant(scope.merchant()), scope.cohort());
         let found: BTreeSet<_> = report
             .starving
             .iter()
-            .map(|s| (merchant(&s.merchant), s.cohort, s.class, s.of_standing))
+            .map(|s| (merchant_number(&s.merchant), s.cohort, s.class, s.of_standing))
             .collect();
-        let starving: BTreeSet<_> =
-            starving.iter().map(|(s, class, count)| (of(s).0, of(s).1, *class, *count)).collect();
         assert_eq!(found, starving);
         let found: BTreeSet<_> =
-            report.numbers_overdue.iter().map(|(name, handle)| (merchant(name), *handle)).collect();
+            report.numbers_overdue.iter().map(|(name, handle)| (merchant_number(name), *handle)).collect();
         assert_eq!(found, overdue);
-        self.manifests(report, fresh.then_some(boundary));
+        self.manifests(report, platform, fresh.then_some(boundary));
     }
 
-    pub(crate) fn manifests(&mut self, report: &IssuerReport, boundary: Option<u64>) {
+    fn manifests(&mut self, report: &IssuerReport, platform: &PlatformKey, boundary: Option<Timestamp>) {
         let mut reported = BTreeSet::new();
         for signed in &report.manifests {
-            let manifest = signed.verify(&KEYS.platform.public()).unwrap();
+            let manifest = signed.verify(&platform.public()).unwrap();
             let cohort = &self.cohorts[&manifest.scope];
             assert_eq!((cohort.state, manifest.at_least), (State::Closed, CLASSES[cohort.class].1));
             assert!(self.of_standing(&manifest.scope) >= manifest.at_least as usize, "closed below k");
-            let closed_at = manifest.closed_at.as_unix_seconds();
+            let (closed_at, first) = (manifest.closed_at, manifest.first_publication);
             if self.closed.insert(manifest.scope.clone()) {
                 assert_eq!(Some(closed_at), boundary, "closed between boundaries");
             }
-            let (first, end) =
-                (manifest.first_publication.as_unix_seconds(), manifest.window_end.as_unix_seconds());
-            for time in [closed_at, first, end] {
-                assert_eq!((time - MONDAY) % WEEK, 0);
-            }
+            assert_eq!([closed_at, first, manifest.window_end].map(since_boundary), [0; 3]);
             let last = self.members(&manifest.scope).map(|(_, order)| order.dead.unwrap()).max().unwrap();
-            let said = manifest.numbers_dead_at.as_unix_seconds();
+            let said = manifest.numbers_dead_at;
             assert!(last <= said && said < first, "published while a number may ring");
-            assert!(first - closed_at.max(last) <= WEEK, "published too late");
-            assert_eq!(end, (closed_at + 4 * WEEK).max(first + WEEK));
+            assert!(first.saturating_since(closed_at.max(last)) <= WEEK, "published too late");
+            let end = closed_at.saturating_add(4 * WEEK).max(first.saturating_add(WEEK));
+            assert_eq!(manifest.window_end, end);
             reported.insert(manifest.scope.clone());
         }
         let closed =
