@@ -1,14 +1,14 @@
-//! What authors do: recognised by their escrow, at boundaries to come.
+//! What authors do: recognised by the signature of their key, at boundaries to come.
 
-use crate::world::{Author, World, day, fresh_ring, keys, manifest, merchant, review, scope, submit_one};
+use crate::world::{Author, World, day, keys, manifest, open, review, scope, submit_one};
 use std::collections::BTreeSet;
-use unjoin::ledger::{EditedEntry, Ledger, WithdrawnEntry, entry_id, waiting_entries};
-use unjoin::review::ActionReceipt;
+use std::sync::Arc;
+use unjoin::{Clock, ManualClock};
+use unjoin::ledger::{ActionEntry, HeldWithdrawalEntry, Ledger, waiting_entries};
 use unjoin::store::{Bucket, MemoryStore};
-use unjoin::token::{AuthorProof, Review, Scope};
+use unjoin::token::{ActionReceipt, AuthorAction, Review, ReviewStanding, ReviewState, Scope};
 use unjoin::wire::Message;
-use unjoin_test_util::{dump, holds_bytes};
-use unjoin_wallet::{AuthorRequest, ReviewState};
+use unjoin_test_util::{Call, Faulty, dump, holds_bytes};
 
 /// A world in which one review of merchant "a" is published, and its cohort goes on to day 50.
 fn published() -> (World<MemoryStore>, Scope, Author, ReviewState) {
@@ -19,50 +19,43 @@ fn published() -> (World<MemoryStore>, Scope, Author, ReviewState) {
     (world, scope, author, state)
 }
 
-fn is_logged(world: &World<MemoryStore>, scope: &Scope, entry: Vec<u8>) -> bool {
+fn logged(world: &World<MemoryStore>, scope: &Scope) -> Vec<Vec<u8>> {
     let bucket = Bucket::of(scope.merchant().as_bytes());
-    waiting_entries(&*world.store, bucket, Ledger::Reviews, 1000).unwrap().contains(&entry)
-}
-
-fn edit(author: &Author, state: ReviewState, new: &Review) -> AuthorProof {
-    author.proof(state, AuthorRequest::Edit(new))
+    waiting_entries(&*world.store, bucket, Ledger::Reviews, 1000).unwrap()
 }
 
 #[test]
 fn a_held_review_is_withdrawn_at_once_and_its_content_is_gone() {
     let (world, scope) = (World::in_memory(), scope("a", 1));
-    let (author, state) = submit_one(&world, &scope, "words that nobody should keep");
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let words = "words that nobody should keep";
+    let (author, state) = submit_one(&world, &scope, words);
     let (other, _) = submit_one(&world, &scope, "another");
     let new = review(5, "x");
-    let proof = edit(&author, state, &new);
-    world.refuses("desk.held", || world.desk.act(&scope, &proof, Some(new)));
-    let claim = AuthorRequest::Claim { audience: &merchant("press"), challenge: &[9; 32] };
-    let claim = author.proof(state, claim);
-    world.desk.verify_claim(&scope, &claim, &merchant("press"), &[9; 32]).unwrap();
-    // The other review is held too, but has another digest.
-    let foreign = other.proof(state, AuthorRequest::Withdraw);
-    world.refuses("desk.refused", || world.desk.act(&scope, &foreign, None));
+    let early = author.edit(&state, &new);
+    world.refuses("desk.held", || world.act(&author, &early, Some(&new)));
+    let presented = world.submit(author.submission(&review(1, words))).unwrap();
 
-    let proof = author.proof(state, AuthorRequest::Withdraw);
-    let answer = world.desk.act(&scope, &proof, None).unwrap();
-    assert_eq!(answer, ActionReceipt { review_id: author.id(), sequence: 1, takes_effect_at: None });
+    let action = author.withdrawal(&state);
+    let receipt = world.act(&author, &action, None).unwrap();
+    receipt.verify(&keys().platform.public()).unwrap();
+    assert_eq!((receipt.sequence(), receipt.boundary()), (1, day(2)));
     assert!(!holds_bytes(&*world.store, b"words that nobody"));
-    assert_eq!(world.desk.act(&scope, &proof, None).unwrap(), answer, "a retry");
-    world.refuses("desk.withdrawn", || {
-        world.desk.act(&scope, &author.proof(state, AuthorRequest::Withdraw), None)
-    });
-    world.refuses("desk.withdrawn", || world.desk.verify_claim(&scope, &claim, &merchant("press"), &[9; 32]));
+    assert_eq!(world.act(&author, &action, None).unwrap(), receipt, "a retry");
 
     // The ledger hears of it at the boundary at which it would have been published.
-    let proof_hash = entry_id(&proof.to_bytes());
-    let entry = WithdrawnEntry { review_id: author.id(), sequence: 1, proof_hash, boundary: day(2) };
-    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
-    assert!(!is_logged(&world, &scope, entry.to_bytes()));
+    let entry = HeldWithdrawalEntry {
+        action: action.clone(),
+        author_key: presented.terms().author_key,
+        presentation_hash: presented.terms().presentation_hash,
+        boundary: day(2),
+    };
+    assert!(!logged(&world, &scope).contains(&entry.to_bytes()));
     let report = world.tick_at(2);
-    assert!(is_logged(&world, &scope, entry.to_bytes()));
+    assert!(logged(&world, &scope).contains(&entry.to_bytes()));
     assert_eq!(report.batches[0].reviews.len(), 1);
     assert_eq!(world.listing("a")[0].review_id, other.id());
-    assert_eq!(world.desk.act(&scope, &proof, None).unwrap(), answer);
+    assert_eq!(world.act(&author, &action, None).unwrap(), receipt);
 }
 
 #[test]
@@ -76,11 +69,11 @@ fn changes_take_effect_at_each_of_the_next_three_boundaries_and_never_else() {
     let mut expected = Vec::new();
     for (number, (author, state)) in authors.iter().enumerate() {
         let answer = if number % 2 == 0 {
-            world.desk.act(&scope, &edit(author, *state, &new), Some(new.clone()))
+            world.act(author, &author.edit(state, &new), Some(&new))
         } else {
-            world.desk.act(&scope, &author.proof(*state, AuthorRequest::Withdraw), None)
+            world.act(author, &author.withdrawal(state), None)
         };
-        expected.push(answer.unwrap().takes_effect_at.unwrap());
+        expected.push(answer.unwrap().boundary());
     }
     assert_eq!(BTreeSet::from_iter(&expected), BTreeSet::from([&day(2), &day(3), &day(4)]));
     for number in 1..6 {
@@ -103,182 +96,267 @@ fn changes_take_effect_at_each_of_the_next_three_boundaries_and_never_else() {
 fn an_edit_is_logged_when_it_takes_effect_and_continues_what_was_accepted() {
     let (world, scope, author, state) = published();
     let (second, third) = (review(3, "second"), review(4, "third"));
-    let first_edit = edit(&author, state, &second);
-    world.refuses("desk.digest_mismatch", || world.desk.act(&scope, &first_edit, Some(third.clone())));
-    world.refuses("desk.digest_mismatch", || world.desk.act(&scope, &first_edit, None));
-    let answer = world.desk.act(&scope, &first_edit, Some(second.clone())).unwrap();
-    assert_eq!(world.desk.act(&scope, &first_edit, Some(second.clone())).unwrap(), answer);
-    // Proved anew, the same statement is the same action.
-    let again = edit(&author, state, &second);
-    assert_ne!(again, first_edit);
+    let first_edit = author.edit(&state, &second);
+    world.refuses("desk.digest_mismatch", || world.act(&author, &first_edit, Some(&third)));
+    world.refuses("desk.digest_mismatch", || world.act(&author, &first_edit, None));
+    let withdrawal = author.withdrawal(&state);
+    world.refuses("desk.digest_mismatch", || world.act(&author, &withdrawal, Some(&third)));
+    let answer = world.act(&author, &first_edit, Some(&second)).unwrap();
     let before = dump(&*world.store);
-    assert_eq!(world.desk.act(&scope, &again, Some(second.clone())).unwrap(), answer);
-    assert_eq!(dump(&*world.store), before);
+    assert_eq!(world.act(&author, &first_edit, Some(&second)).unwrap(), answer);
+    assert_eq!(dump(&*world.store), before, "a retry is the same bytes, and changes nothing");
     // It must continue the accepted edit, although that still waits.
-    let stale = edit(&author, state, &third);
-    world.refuses("desk.refused", || world.desk.act(&scope, &stale, Some(third.clone())));
+    let stale = author.edit(&state, &third);
+    world.refuses("desk.out_of_sequence", || world.act(&author, &stale, Some(&third)));
     let _ = world.tick_at(5);
     assert_eq!(world.listing("a")[0].review, second);
     assert_eq!(world.counts("a"), [0, 0, 1, 0, 0]);
-    let entry = EditedEntry {
-        review_id: author.id(),
-        sequence: 1,
-        review_digest: second.digest(),
-        proof_hash: entry_id(&first_edit.to_bytes()),
-        boundary: answer.takes_effect_at.unwrap(),
-    };
-    assert!(is_logged(&world, &scope, entry.to_bytes()));
+    let entry = ActionEntry { action: first_edit.clone(), boundary: answer.boundary() };
+    assert!(logged(&world, &scope).contains(&entry.to_bytes()));
     let state = state.after(&first_edit);
-    world.desk.act(&scope, &edit(&author, state, &third), Some(third.clone())).unwrap();
+    world.act(&author, &author.edit(&state, &third), Some(&third)).unwrap();
     let _ = world.tick_at(9);
     assert_eq!(world.listing("a")[0].review, third);
     // The first submission is still answered with its receipt.
     let first = review(1, "bad");
-    assert_eq!(world.submit(author.submission(&first)).unwrap().review_digest(), &first.digest());
+    let receipt = world.submit(author.submission(&first)).unwrap();
+    assert_eq!(receipt.terms().review_digest, first.digest());
 }
 
 #[test]
-fn a_later_action_replaces_a_waiting_one_and_never_overtakes_it() {
+fn a_later_action_replaces_a_waiting_one_never_overtakes_it_and_both_are_logged() {
     for _ in 0..12 {
         let (world, scope, author, state) = published();
         let second = review(3, "second");
-        let first_edit = edit(&author, state, &second);
-        let waits = world.desk.act(&scope, &first_edit, Some(second)).unwrap().takes_effect_at;
-        let withdrawal = author.proof(state.after(&first_edit), AuthorRequest::Withdraw);
-        let answer = world.desk.act(&scope, &withdrawal, None).unwrap();
-        assert!(waits <= answer.takes_effect_at && answer.takes_effect_at <= Some(day(4)));
-        assert_eq!(answer.sequence, 2);
+        let first_edit = author.edit(&state, &second);
+        let waits = world.act(&author, &first_edit, Some(&second)).unwrap().boundary();
+        let withdrawal = author.withdrawal(&state.clone().after(&first_edit));
+        let answer = world.act(&author, &withdrawal, None).unwrap();
+        assert!(waits <= answer.boundary() && answer.boundary() <= day(4));
+        assert_eq!(answer.sequence(), 2);
         for number in 2..6 {
             let report = world.tick_at(number);
             assert_eq!(report.edits, 0, "it was replaced");
-            assert_eq!(report.withdrawals, usize::from(Some(day(number)) == answer.takes_effect_at));
+            assert_eq!(report.withdrawals, usize::from(day(number) == answer.boundary()));
         }
         assert_eq!(world.listing("a"), []);
         assert_eq!(world.counts("a"), [0; 5]);
+        // The chain has no hole: the overtaken action stands at the boundary of the one that overtook it.
+        for action in [first_edit, withdrawal] {
+            let entry = ActionEntry { action, boundary: answer.boundary() };
+            assert!(logged(&world, &scope).contains(&entry.to_bytes()));
+        }
     }
+}
+
+/// What an author who was pressed does: the withdrawal is void, and stays in the ledger.
+#[test]
+fn an_edit_to_the_digest_in_force_voids_what_waits() {
+    let (world, _, author, state) = published();
+    let (second, new) = (review(3, "second"), review(1, "bad"));
+    let edit = author.edit(&state, &second);
+    world.act(&author, &edit, Some(&second)).unwrap();
+    let null = author.edit(&state.after(&edit), &new);
+    world.act(&author, &null, Some(&new)).unwrap();
+    let _ = world.tick_at(8);
+    assert_eq!(world.listing("a")[0].review, new);
 }
 
 #[test]
 fn after_a_withdrawal_nothing_is_accepted_but_the_escrow_stays() {
     let (world, scope, author, state) = published();
-    let proof = author.proof(state, AuthorRequest::Withdraw);
-    let answer = world.desk.act(&scope, &proof, None).unwrap();
+    let action = author.withdrawal(&state);
+    let answer = world.act(&author, &action, None).unwrap();
     let new = review(5, "no, wait");
+    let late = author.edit(&state, &new);
     let refused = || {
-        let late = edit(&author, state, &new);
-        world.refuses("desk.withdrawn", || world.desk.act(&scope, &late, Some(new.clone())));
-        assert_eq!(world.desk.act(&scope, &proof, None).unwrap(), answer);
+        world.refuses("desk.withdrawn", || world.act(&author, &late, Some(&new)));
+        assert_eq!(world.act(&author, &action, None).unwrap(), answer);
     };
     refused();
     let _ = world.tick_at(4);
     refused();
     let first = review(1, "bad");
     world.refuses("desk.withdrawn", || world.submit(author.submission(&first)));
-    world.refuses("desk.withdrawn", || world.desk.remove(&scope, &author.id(), "staff", "spam"));
+    world.refuses("desk.withdrawn", || world.remove(&scope, &author.id(), "spam"));
     // Whoever sells a withdrawal can still be opened.
     assert!(world.desk.evidence(&scope, &author.id()).unwrap().is_some());
 }
 
 #[test]
-fn nobody_else_acts_and_no_refusal_changes_anything() {
-    let (world, scope, author, state) = published();
-    let (other, _) = submit_one(&world, &scope, "held");
-    let stranger = Author::new(&scope);
-    let unknown = stranger.proof(state, AuthorRequest::Withdraw);
-    world.refuses("desk.unknown_review", || world.desk.act(&scope, &unknown, None));
-    // Another author's proof, put under this review's id.
-    let mut bytes = other.proof(state, AuthorRequest::Withdraw).to_bytes();
-    bytes[3..35].copy_from_slice(author.id().as_bytes());
-    let moved = AuthorProof::from_bytes(&bytes).unwrap();
-    world.refuses("desk.refused", || world.desk.act(&scope, &moved, None));
-    let later = ReviewState { last_sequence: 1, ..state };
-    world.refuses("desk.refused", || {
-        world.desk.act(&scope, &author.proof(later, AuthorRequest::Withdraw), None)
-    });
-    let other_digest = ReviewState { digest_in_force: [3; 32], ..state };
-    world.refuses("desk.refused", || {
-        world.desk.act(&scope, &author.proof(other_digest, AuthorRequest::Withdraw), None)
-    });
-    let audience = merchant("press");
-    let claim = author.proof(state, AuthorRequest::Claim { audience: &audience, challenge: &[1; 32] });
-    world.refuses("desk.claim_is_no_action", || world.desk.act(&scope, &claim, None));
-    world.refuses("desk.refused", || world.desk.verify_claim(&scope, &claim, &audience, &[2; 32]));
-    let before = dump(&*world.store);
-    world.desk.verify_claim(&scope, &claim, &audience, &[1; 32]).unwrap();
-    world.desk.verify_claim(&scope, &claim, &audience, &[1; 32]).unwrap();
-    assert_eq!(dump(&*world.store), before, "a claim uses nothing up");
+fn a_review_has_sixteen_actions_and_the_last_is_a_withdrawal() {
+    let (world, _, author, mut state) = published();
+    for number in 1..16 {
+        let new = review(2, &format!("wording {number}"));
+        let edit = author.edit(&state, &new);
+        world.act(&author, &edit, Some(&new)).unwrap();
+        state = state.after(&edit);
+    }
+    let new = review(2, "one too many");
+    let edit = author.edit(&state, &new);
+    world.refuses("desk.too_many_actions", || world.act(&author, &edit, Some(&new)));
+    assert_eq!(world.act(&author, &author.withdrawal(&state), None).unwrap().sequence(), 16);
+}
+
+/// Everything that somebody else can send about a review: garbage, another author's signature,
+/// other numbers and digests, and an over-long text.
+fn outsiders(state: &ReviewState, other: &Author, scope: &Scope) -> Vec<(AuthorAction, Vec<u8>)> {
+    let new = review(5, "x");
+    let stranger = Author::new(scope);
+    let mut sent = Vec::new();
+    for (signer, kind) in [(other, 1), (&stranger, 2)] {
+        let own = ReviewState { review_id: signer.id(), ..state.clone() };
+        let signed = if kind == 1 { signer.withdrawal(&own) } else { signer.edit(&own, &new) };
+        for (sequence, digest) in [(1, state.digest_in_force), (2, state.digest_in_force), (1, [3; 32])] {
+            // Put under this review's id, with these claims.
+            let mut bytes = signed.to_bytes();
+            bytes[3..35].copy_from_slice(state.review_id.as_bytes());
+            bytes[35..43].copy_from_slice(&u64::to_le_bytes(sequence));
+            bytes[43..75].copy_from_slice(&digest);
+            let action = AuthorAction::from_bytes(&bytes).unwrap();
+            for text in [vec![], new.to_bytes(), vec![9; 5000]] {
+                sent.push((action.clone(), text));
+            }
+        }
+    }
+    sent
+}
+
+/// What an outsider hears, and what it costs, says nothing: neither while the author's withdrawal
+/// or edit waits, nor when it has happened, nor for a review that never was.
+#[test]
+fn an_outsider_hears_one_refusal_before_and_after_an_author_gives_in() {
+    let store = Arc::new(Faulty::in_memory());
+    let clock = Arc::new(ManualClock::new(day(0).saturating_add(1)));
+    let desk = open(Arc::clone(&store), Arc::clone(&clock));
+    let scope = scope("a", 1);
+    desk.admit(&manifest(&scope, 1, 50)).unwrap();
+    let accepted = |text: &str| {
+        let author = Author::new(&scope);
+        let receipt = desk.submit(author.submission(&review(1, text))).wait().unwrap();
+        (author, crate::world::submitted(&receipt))
+    };
+    let (held, held_state) = accepted("held");
+    let (listed, listed_state) = accepted("listed");
+    let other = Author::new(&scope);
+    let hear = |state: &ReviewState| {
+        let mut heard = BTreeSet::new();
+        for (action, text) in outsiders(state, &other, &scope) {
+            let (reads, commits) = (store.count(Call::Read), store.count(Call::Commit));
+            let error = desk.act(&scope, &action, &text).unwrap_err();
+            let cost = (store.count(Call::Read) - reads, store.count(Call::Commit) - commits);
+            heard.insert((error.code(), cost));
+        }
+        let foreign = other.question(clock.now());
+        heard.insert((desk.state(&scope, &foreign).unwrap_err().code(), (1, 0)));
+        heard
+    };
+    let one = BTreeSet::from([("desk.refused", (1, 0))]);
+    let never = ReviewState { review_id: unjoin::token::ReviewId([5; 32]), ..held_state.clone() };
+    assert_eq!(hear(&never), one);
+    assert_eq!(hear(&held_state), one);
+    desk.act(&scope, &held.withdrawal(&held_state), &[]).unwrap();
+    assert_eq!(hear(&held_state), one, "withdrawn while held");
+    clock.set(day(1).saturating_add(1));
+    let _ = desk.tick().unwrap();
+    assert_eq!(hear(&listed_state), one, "published");
+    let new = review(3, "softer");
+    let edit = listed.edit(&listed_state, &new);
+    desk.act(&scope, &edit, &new.to_bytes()).unwrap();
+    assert_eq!(hear(&listed_state), one, "an edit waits");
+    desk.act(&scope, &listed.withdrawal(&listed_state.clone().after(&edit)), &[]).unwrap();
+    assert_eq!(hear(&listed_state), one, "a withdrawal waits");
+}
+
+/// With the scope and the serial out of a dump: garbage at the door for submissions, too, is
+/// answered alike until the boundary at which everybody learns it.
+#[test]
+fn the_submission_door_does_not_tell_who_gave_in() {
+    let (world, scope) = (World::in_memory(), scope("a", 1));
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let (author, state) = submit_one(&world, &scope, "held");
+    let ask = || {
+        let other = world.submit(author.submission(&review(5, "garbage"))).map_err(|error| error.code());
+        let again = world.submit(author.submission(&review(1, "held"))).map_err(|error| error.code());
+        let removed = world.remove(&scope, &author.id(), "curious").map_err(|error| error.code());
+        (other, again, removed)
+    };
+    let before = ask();
+    assert_eq!((before.0.clone(), before.2), (Err("desk.spent"), Err("desk.not_published")));
+    world.act(&author, &author.withdrawal(&state), None).unwrap();
+    assert_eq!(ask(), before);
+    let _ = world.tick_at(2);
+    assert_eq!(ask().0, Err("desk.withdrawn"), "now it is public");
 }
 
 #[test]
-fn nothing_is_accepted_after_the_escrow_was_erased() {
+fn an_author_can_act_as_long_as_the_review_is_listed() {
     let (world, scope) = (World::in_memory(), scope("a", 1));
     world.desk.admit(&manifest(&scope, 1, 2)).unwrap();
     let (author, state) = submit_one(&world, &scope, "bad");
+    for number in [1, 9, 2_000] {
+        let _ = world.tick_at(number);
+    }
+    assert_eq!(world.desk.evidence(&scope, &author.id()).unwrap(), None, "the escrow is erased");
     let new = review(2, "less bad");
-    let last = edit(&author, state, &new);
-    let _ = world.tick_at(5);
-    // Accepted in time, it takes effect although the escrow is erased meanwhile.
-    let answer = world.desk.act(&scope, &last, Some(new.clone())).unwrap();
-    let _ = world.tick_at(9);
+    let edit = author.edit(&state, &new);
+    world.act(&author, &edit, Some(&new)).unwrap();
+    let _ = world.tick_at(2_009);
     assert_eq!(world.listing("a")[0].review, new);
-    assert_eq!(world.desk.act(&scope, &last, Some(new)).unwrap(), answer, "a retry needs no escrow");
-    let late = author.proof(state.after(&last), AuthorRequest::Withdraw);
-    world.refuses("desk.escrow_erased", || world.desk.act(&scope, &late, None));
-    let audience = merchant("press");
-    let claim = AuthorRequest::Claim { audience: &audience, challenge: &[1; 32] };
-    let claim = author.proof(state.after(&last), claim);
-    world.refuses("desk.escrow_erased", || world.desk.verify_claim(&scope, &claim, &audience, &[1; 32]));
+    world.act(&author, &author.withdrawal(&state.after(&edit)), None).unwrap();
+    let _ = world.tick_at(2_019);
+    assert_eq!(world.listing("a"), []);
 }
 
 #[test]
-fn a_claim_of_an_unknown_or_withdrawn_review_or_key_is_refused() {
-    let (world, scope, author, state) = published();
-    let audience = merchant("press");
-    let request = AuthorRequest::Claim { audience: &audience, challenge: &[1; 32] };
-    let verify = |proof: &AuthorProof| world.desk.verify_claim(&scope, proof, &audience, &[1; 32]);
-    let stranger = Author::new(&scope).proof(state, request);
-    world.refuses("desk.unknown_review", || verify(&stranger));
-    let edit_proof = edit(&author, state, &review(2, "less bad"));
-    world.refuses("desk.refused", || verify(&edit_proof));
-
-    let claim = author.proof(state, request);
-    verify(&claim).unwrap();
-    let withdrawal = author.proof(state, AuthorRequest::Withdraw);
-    // A desk whose ring lost the key recognises nobody, and says so.
-    world.desk.set_keys(fresh_ring());
-    world.refuses("desk.unknown_key", || verify(&claim));
-    world.refuses("desk.unknown_key", || world.desk.act(&scope, &withdrawal, None));
-    world.desk.set_keys(keys().ring.clone());
-    world.desk.act(&scope, &withdrawal, None).unwrap();
-    world.refuses("desk.withdrawn", || verify(&claim));
+fn an_author_needs_no_issuing_key() {
+    let (world, _, author, state) = published();
+    world.desk.set_keys(crate::world::fresh_ring());
+    world.act(&author, &author.withdrawal(&state), None).unwrap();
 }
 
 #[test]
-fn a_withdrawal_brings_no_review() {
+fn a_restored_device_asks_where_its_review_stands_on_one_day() {
     let (world, scope, author, state) = published();
-    let proof = author.proof(state, AuthorRequest::Withdraw);
-    world.refuses("desk.digest_mismatch", || world.desk.act(&scope, &proof, Some(review(5, "x"))));
+    let now = day(1).saturating_add(5_000);
+    let question = author.question(now);
+    let answered = world.desk.state(&scope, &question).unwrap();
+    assert_eq!(answered, ReviewState { standing: ReviewStanding::Published, ..state.clone() });
+    let edit = author.edit(&answered, &review(4, "well"));
+    world.act(&author, &edit, Some(&review(4, "well"))).unwrap();
+    let later = world.desk.state(&scope, &question).unwrap();
+    assert_eq!((later.last_sequence, later.digest_in_force), (1, review(4, "well").digest()));
+    // A withdrawal that waits is said to its author, who may have signed it before the loss.
+    world.act(&author, &author.withdrawal(&later), None).unwrap();
+    assert_eq!(world.desk.state(&scope, &question).unwrap().standing, ReviewStanding::Withdrawn);
+    for number in [0, 2] {
+        world.go_to(number);
+        world.refuses("desk.refused", || world.desk.state(&scope, &question));
+    }
 }
 
 #[test]
 fn no_change_is_dated_before_what_it_changes_whatever_the_clock_says() {
-    let (world, scope, author, state) = published();
+    let (world, _, author, state) = published();
     let (first, second) = (review(5, "better"), review(4, "well"));
+    let act = |state: &ReviewState, new: &Review| -> (AuthorAction, ActionReceipt) {
+        let edit = author.edit(state, new);
+        let receipt = world.act(&author, &edit, Some(new)).unwrap();
+        (edit, receipt)
+    };
     // Published on day 1, and acted on by an instance that still has day 0.
     world.clock.set(day(0));
-    let on_day_0 = world.desk.act(&scope, &edit(&author, state, &first), Some(first.clone())).unwrap();
-    let dated = on_day_0.takes_effect_at.unwrap();
-    assert!(dated >= day(1));
+    let (edit, on_day_0) = act(&state, &first);
+    assert!(on_day_0.boundary() >= day(1));
     // Edited by one that has day 20, and applied; then by one that has day 2.
     world.go_to(20);
-    let state = ReviewState { last_sequence: 1, digest_in_force: first.digest() };
-    let on_day_20 = world.desk.act(&scope, &edit(&author, state, &second), Some(second.clone())).unwrap();
+    let state = state.after(&edit);
+    let (edit, on_day_20) = act(&state, &second);
     let _ = world.tick_at(24);
     assert_eq!(world.listing("a")[0].review, second);
     world.go_to(2);
-    let state = ReviewState { last_sequence: 2, digest_in_force: second.digest() };
-    let on_day_2 = world.desk.act(&scope, &edit(&author, state, &first), Some(first.clone())).unwrap();
-    assert_eq!(on_day_2.takes_effect_at, on_day_20.takes_effect_at);
+    let (_, on_day_2) = act(&state.after(&edit), &first);
+    assert_eq!(on_day_2.boundary(), on_day_20.boundary());
     let _ = world.tick_at(24);
     assert_eq!(world.listing("a")[0].review, first);
 }

@@ -2,11 +2,11 @@
 
 use super::{COHORTS, EACH, OPENING_WINDOW, day, id, merchant, platform, scope_of, words};
 use std::collections::BTreeMap;
-use unjoin::review::{ActionReceipt, DeskError, DeskReport, ReviewDesk};
+use unjoin::review::{DeskError, DeskReport, ReviewDesk};
 use unjoin::store::Store;
-use unjoin::token::{AuthorProof, Receipt, Review, ReviewId};
+use unjoin::token::{ActionReceipt, AuthorAction, Receipt, Review, ReviewId, ReviewStanding, ReviewState};
+use unjoin::wire::Message;
 use unjoin::{DAY, Timestamp};
-use unjoin_wallet::ReviewState;
 
 pub(crate) const AUTHORS: usize = EACH * COHORTS.len();
 
@@ -41,12 +41,14 @@ struct Settled {
 #[derive(Clone, Debug)]
 enum State {
     Fresh,
-    Held { words: usize, publish_by: Option<Timestamp> },
-    TakenBack,
+    Held { words: usize, publish_by: Timestamp },
+    TakenBack { words: usize, publish_by: Timestamp },
+    /// Taken back while held, and its boundary is over.
+    Gone,
     Settled(Settled),
 }
 
-type Accepted = (AuthorProof, Option<Review>, ActionReceipt);
+type Accepted = (AuthorAction, Option<Review>, ActionReceipt);
 
 #[derive(Clone)]
 pub(crate) struct Model {
@@ -57,8 +59,8 @@ pub(crate) struct Model {
     states: Vec<State>,
     counts: [[u64; 5]; 2],
     actions: Vec<Option<Accepted>>,
-    /// A review's receipts, by boundary: the same bytes for ever.
-    receipts: BTreeMap<(usize, Option<Timestamp>), Receipt>,
+    /// A review's receipt: the same bytes for ever.
+    receipts: BTreeMap<usize, Receipt>,
 }
 
 fn boundaries(cohort: usize) -> [Timestamp; 2] {
@@ -97,22 +99,26 @@ impl Model {
     }
 
     /// The boundary in the receipt, or the refusal; `good`: the proofs hold.
-    fn submit(&mut self, who: usize, words: usize, good: bool) -> Result<Option<Timestamp>, &'static str> {
+    fn submit(&mut self, who: usize, words: usize, good: bool) -> Result<Timestamp, &'static str> {
         let known = |own: usize, publish_by| match (own == words, good) {
             (false, _) => Err("desk.spent"),
             (true, false) => Err("desk.refused"),
             (true, true) => Ok(publish_by),
         };
         match &self.states[who] {
-            State::Held { words: own, publish_by } => known(*own, *publish_by),
-            State::TakenBack => Err("desk.withdrawn"),
+            State::Held { words: own, publish_by } | State::TakenBack { words: own, publish_by } => {
+                known(*own, *publish_by)
+            }
+            State::Gone => Err("desk.withdrawn"),
             State::Settled(settled) if settled.standing == Standing::Withdrawn => Err("desk.withdrawn"),
-            State::Settled(settled) => known(settled.submitted, Some(settled.published_at)),
+            State::Settled(settled) => known(settled.submitted, settled.published_at),
             State::Fresh => {
                 let cohort = who / EACH;
-                let next =
-                    || boundaries(cohort).into_iter().find(|end| self.now < *end).ok_or("desk.window_over");
-                let publish_by = if self.admitted[cohort] { Some(next()?) } else { None };
+                if !self.admitted[cohort] {
+                    return Err("desk.no_manifest");
+                }
+                let next = boundaries(cohort).into_iter().find(|end| self.now < *end);
+                let publish_by = next.ok_or("desk.window_over")?;
                 if !good {
                     return Err("desk.refused");
                 }
@@ -123,35 +129,42 @@ impl Model {
     }
 
     /// Why an author's action is refused, if it is.
-    pub(crate) fn refuses_author(&self, who: usize, held: bool, removed: bool) -> Option<&'static str> {
+    fn refuses_author(&self, who: usize, withdraws: bool) -> Option<&'static str> {
         match &self.states[who] {
-            State::Fresh => Some("desk.unknown_review"),
-            State::TakenBack => Some("desk.withdrawn"),
-            State::Held { .. } => (!held).then_some("desk.held"),
-            State::Settled(settled) if settled.standing == Standing::Removed && !removed => {
-                Some("desk.not_published")
-            }
+            State::Fresh => Some("desk.refused"),
+            State::TakenBack { .. } | State::Gone => Some("desk.withdrawn"),
+            State::Held { .. } => (!withdraws).then_some("desk.held"),
+            State::Settled(settled) if settled.standing == Standing::Removed => Some("desk.not_published"),
             State::Settled(settled) if settled.in_force.is_none() => Some("desk.withdrawn"),
-            State::Settled(settled) => (!settled.has_escrow).then_some("desk.escrow_erased"),
+            State::Settled(settled) if settled.sequence >= 16 - u64::from(!withdraws) => {
+                Some("desk.too_many_actions")
+            }
+            State::Settled(_) => None,
         }
     }
 
     /// Where the author believes that the review stands.
     pub(crate) fn stands(&self, who: usize) -> ReviewState {
         let (last_sequence, words) = match &self.states[who] {
-            State::Fresh | State::TakenBack => (0, 0),
-            State::Held { words, .. } => (0, *words),
+            State::Fresh | State::Gone => (0, 0),
+            State::Held { words, .. } | State::TakenBack { words, .. } => (0, *words),
             State::Settled(settled) => (settled.sequence, settled.in_force.unwrap_or(settled.listed)),
         };
-        ReviewState { last_sequence, digest_in_force: self::words(words).digest() }
+        ReviewState {
+            review_id: id(who),
+            last_sequence,
+            digest_in_force: self::words(words).digest(),
+            standing: ReviewStanding::Held,
+            published_at: day(0),
+        }
     }
 
     pub(crate) fn remove(&mut self, who: usize) -> Result<(), &'static str> {
         let boundary = midnight_after(self.now);
         match &mut self.states[who] {
             State::Fresh => Err("desk.unknown_review"),
-            State::Held { .. } => Err("desk.not_published"),
-            State::TakenBack => Err("desk.withdrawn"),
+            State::Held { .. } | State::TakenBack { .. } => Err("desk.not_published"),
+            State::Gone => Err("desk.withdrawn"),
             State::Settled(settled) => match settled.standing {
                 Standing::Withdrawn => Err("desk.withdrawn"),
                 Standing::Removed => Ok(()),
@@ -172,7 +185,7 @@ impl Model {
             for (at, boundary) in both.into_iter().enumerate() {
                 if self.admitted[cohort] && self.now >= boundary && !self.done[cohort][at] {
                     self.done[cohort][at] = true;
-                    self.publish(cohort, both[0], boundary, &mut published);
+                    self.publish(cohort, boundary, &mut published);
                 }
             }
             self.erased[cohort] |=
@@ -196,18 +209,16 @@ impl Model {
         published
     }
 
-    fn publish(
-        &mut self,
-        cohort: usize,
-        first: Timestamp,
-        boundary: Timestamp,
-        published: &mut Vec<ReviewId>,
-    ) {
+    fn publish(&mut self, cohort: usize, boundary: Timestamp, published: &mut Vec<ReviewId>) {
         for who in cohort * EACH..(cohort + 1) * EACH {
-            let State::Held { words, publish_by } = self.states[who] else { continue };
-            if publish_by.unwrap_or(first) != boundary {
-                continue;
-            }
+            let words = match self.states[who] {
+                State::Held { words, publish_by } if publish_by == boundary => words,
+                State::TakenBack { publish_by, .. } if publish_by == boundary => {
+                    self.states[who] = State::Gone;
+                    continue;
+                }
+                _ => continue,
+            };
             self.counts[merchant_of(who)][stars(words)] += 1;
             published.push(id(who));
             self.states[who] = State::Settled(Settled {
@@ -232,36 +243,38 @@ impl Model {
         answer: Result<Receipt, DeskError>,
     ) {
         let (answer, expected) = (code(answer), self.submit(who, words, good));
-        let by = answer.as_ref().map(|receipt| receipt.publish_by());
+        let by = answer.as_ref().map(|receipt| receipt.terms().publish_by);
         assert_eq!(by.map_err(|error| *error), expected);
         let Ok(receipt) = answer else { return };
         receipt.verify(&platform()).unwrap();
-        assert_eq!((receipt.review_id(), *receipt.review_digest()), (id(who), self::words(words).digest()));
-        let first = self.receipts.entry((who, expected.unwrap())).or_insert_with(|| receipt.clone());
+        let terms = receipt.terms();
+        assert_eq!((terms.review_id, terms.review_digest), (id(who), self::words(words).digest()));
+        let first = self.receipts.entry(who).or_insert_with(|| receipt.clone());
         assert_eq!(*first, receipt);
     }
 
-    /// An edit or a withdrawal, sent with this proof.
+    /// An edit or a withdrawal, sent with this signature.
     pub(crate) fn acted(
         &mut self,
         who: usize,
         edited: Option<usize>,
-        proof: AuthorProof,
+        action: AuthorAction,
         answer: Result<ActionReceipt, DeskError>,
     ) {
         let (answer, before) = (code(answer), self.stands(who));
-        // A review taken back stands where it stood: the very proof that took it back comes again.
-        if let Some((_, _, first)) = self.actions[who].as_ref().filter(|(accepted, ..)| *accepted == proof) {
-            return assert_eq!(answer, Ok(*first));
+        // A review taken back stands where it stood: the very action that took it back comes again.
+        if let Some((_, _, first)) = self.actions[who].as_ref().filter(|(accepted, ..)| *accepted == action) {
+            return assert_eq!(answer.as_ref(), Ok(first));
         }
-        if let Some(refused) = self.refuses_author(who, edited.is_none(), false) {
+        if let Some(refused) = self.refuses_author(who, edited.is_none()) {
             return assert_eq!(answer, Err(refused));
         }
         let answer = answer.unwrap();
-        assert_eq!((answer.review_id, answer.sequence), (id(who), before.last_sequence + 1));
+        answer.verify(&platform()).unwrap();
+        assert_eq!((*answer.review_id(), answer.sequence()), (id(who), before.last_sequence + 1));
         match &mut self.states[who] {
             State::Settled(settled) => {
-                let boundary = answer.takes_effect_at.unwrap();
+                let boundary = answer.boundary();
                 let next = midnight_after(self.now);
                 assert!([0, 1, 2].map(|days| next.saturating_add(days * DAY)).contains(&boundary));
                 assert!(settled.waiting.is_none_or(|(replaced, _)| replaced <= boundary));
@@ -269,18 +282,20 @@ impl Model {
                 settled.in_force = edited;
                 settled.waiting = Some((boundary, edited.map_or(Change::Withdraw, Change::Edit)));
             }
-            held => {
-                assert_eq!(answer.takes_effect_at, None);
-                *held = State::TakenBack;
+            State::Held { words, publish_by } => {
+                assert_eq!(answer.boundary(), *publish_by);
+                self.states[who] = State::TakenBack { words: *words, publish_by: *publish_by };
             }
+            other => panic!("accepted in {other:?}"),
         }
-        self.actions[who] = Some((proof, edited.map(words), answer));
+        self.actions[who] = Some((action, edited.map(words), answer));
     }
 
-    /// The last accepted proof again.
+    /// The last accepted action again.
     pub(crate) fn repeat<S: Store>(&self, desk: &ReviewDesk<S>, who: usize) {
-        if let Some((proof, edited, answer)) = &self.actions[who] {
-            assert_eq!(desk.act(scope_of(who), proof, edited.clone()).unwrap(), *answer);
+        if let Some((action, edited, answer)) = &self.actions[who] {
+            let edited = edited.as_ref().map(Review::to_bytes).unwrap_or_default();
+            assert_eq!(desk.act(scope_of(who), action, &edited).unwrap(), *answer);
         }
     }
 

@@ -35,7 +35,6 @@ enum Event {
     Edit { who: usize, words: usize },
     Withdraw { who: usize },
     RepeatAction { who: usize },
-    Claim { who: usize },
     Remove { who: usize },
     Tick,
     Pass { hours: u64 },
@@ -50,7 +49,6 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => (who(), 0..3usize).prop_map(|(who, words)| Event::Edit { who, words }),
         2 => who().prop_map(|who| Event::Withdraw { who }),
         2 => who().prop_map(|who| Event::RepeatAction { who }),
-        1 => who().prop_map(|who| Event::Claim { who }),
         1 => who().prop_map(|who| Event::Remove { who }),
         4 => Just(Event::Tick),
         5 => (1..40u64).prop_map(|hours| Event::Pass { hours }),
@@ -75,9 +73,9 @@ fn platform() -> PlatformPublicKey {
 fn act(world: &World<MemoryStore>, model: &mut Model, who: usize, edited: Option<usize>) {
     let new = edited.map(words);
     let request = new.as_ref().map_or(AuthorRequest::Withdraw, AuthorRequest::Edit);
-    let proof = AUTHORS[who].proof(model.stands(who), request);
-    let answer = world.desk.act(scope_of(who), &proof, new);
-    model.acted(who, edited, proof, answer);
+    let action = AUTHORS[who].action(&model.stands(who), request);
+    let answer = world.act(&AUTHORS[who], &action, new.as_ref());
+    model.acted(who, edited, action, answer);
 }
 
 fn happen(world: &mut World<MemoryStore>, model: &mut Model, event: &Event) {
@@ -94,15 +92,8 @@ fn happen(world: &mut World<MemoryStore>, model: &mut Model, event: &Event) {
         Event::Edit { who, words } => act(world, model, who, Some(words)),
         Event::Withdraw { who } => act(world, model, who, None),
         Event::RepeatAction { who } => model.repeat(&world.desk, who),
-        Event::Claim { who } => {
-            let (audience, challenge) = (merchant("press"), [4; 32]);
-            let request = AuthorRequest::Claim { audience: &audience, challenge: &challenge };
-            let proof = AUTHORS[who].proof(model.stands(who), request);
-            let answer = code(world.desk.verify_claim(AUTHORS[who].scope(), &proof, &audience, &challenge));
-            assert_eq!(answer, model.refuses_author(who, true, true).map_or(Ok(()), Err));
-        }
         Event::Remove { who } => {
-            let answer = code(world.desk.remove(AUTHORS[who].scope(), &AUTHORS[who].id(), "staff 3", "spam"));
+            let answer = code(world.remove(AUTHORS[who].scope(), &AUTHORS[who].id(), "spam"));
             assert_eq!(answer, model.remove(who));
         }
         Event::Tick => model.ticked(world.desk.tick().unwrap()),

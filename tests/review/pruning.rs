@@ -5,7 +5,7 @@ use crate::world::{
 };
 use unjoin::store::{MemoryStore, Store};
 use unjoin_test_util::{Failure, Faulty, copy, dump};
-use unjoin_wallet::{AuthorRequest, ReviewState};
+use unjoin::token::ReviewState;
 
 /// The window's end of every cohort here.
 const END: u64 = 5;
@@ -15,19 +15,20 @@ const PRUNED: u64 = END + OPENING_WINDOW_DAYS + RETRY_WINDOW_DAYS;
 fn a_cohort_of_every_fate() -> (World<MemoryStore>, Vec<(Author, ReviewState)>) {
     let world = World::in_memory();
     let scope = scope("a", 1);
+    world.desk.admit(&manifest(&scope, 2, END)).unwrap();
     let authors: Vec<_> =
         ["one", "two", "three", "four", "five"].map(|text| submit_one(&world, &scope, text)).into();
-    world.desk.admit(&manifest(&scope, 2, END)).unwrap();
-    let act = |at: usize, request: AuthorRequest<'_>, edited| {
+    let withdraw = |at: usize| {
         let (author, state) = &authors[at];
-        world.desk.act(&scope, &author.proof(*state, request), edited).unwrap();
+        world.act(author, &author.withdrawal(state), None).unwrap();
     };
-    act(4, AuthorRequest::Withdraw, None);
+    withdraw(4);
     let _ = world.tick_at(2);
     let new = review(5, "changed my mind");
-    act(1, AuthorRequest::Edit(&new), Some(new.clone()));
-    act(2, AuthorRequest::Withdraw, None);
-    world.desk.remove(&scope, &authors[3].0.id(), "court 7", "defamation").unwrap();
+    let (author, state) = &authors[1];
+    world.act(author, &author.edit(state, &new), Some(&new)).unwrap();
+    withdraw(2);
+    world.remove(&scope, &authors[3].0.id(), "defamation").unwrap();
     for number in 3..=END + OPENING_WINDOW_DAYS {
         let _ = world.tick_at(number);
     }
@@ -52,43 +53,55 @@ fn spent_tokens_are_pruned_after_their_windows_and_published_reviews_stay() {
     let report = world.tick_at(PRUNED);
     assert_eq!((report.pruned_cohorts, report.rewritten), (1, true));
     let (spent, left) = size(&*world.store);
-    assert_eq!(spent, 0);
+    assert_eq!(spent, 2, "those whose reviews are listed");
     assert!(left < kept);
     assert_eq!((world.listing("a"), world.counts("a")), (listing, counts));
     assert_eq!(world.tick_at(PRUNED + 1).pruned_cohorts, 0);
 }
 
 #[test]
-fn a_token_of_a_pruned_cohort_is_refused_by_its_window() {
+fn a_token_of_a_pruned_cohort_is_refused() {
     let (world, authors) = a_cohort_of_every_fate();
     let _ = world.tick_at(PRUNED);
     let scope = scope("a", 1);
-    // Spent or not, published or taken back: the cohort's row says that the window is over.
-    for (author, _) in &authors {
+    // Withdrawn, removed or taken back: the cohort's row says that the window is over.
+    for (author, _) in &authors[2..] {
         world.refuses("desk.window_over", || world.submit(author.submission(&review(1, "again"))));
     }
+    for (author, _) in &authors[..2] {
+        world.refuses("desk.spent", || world.submit(author.submission(&review(1, "again"))));
+    }
     world.refuses("desk.window_over", || world.submit(Author::new(&scope).submission(&review(1, "x"))));
-    let (author, state) = &authors[0];
-    let late = author.proof(*state, AuthorRequest::Withdraw);
-    world.refuses("desk.escrow_erased", || world.desk.act(&scope, &late, None));
-    let foreign = crate::world::scope("a", 2);
-    world.refuses("desk.unknown_review", || world.desk.act(&foreign, &late, None));
-    assert_eq!(world.desk.evidence(&scope, &author.id()).unwrap(), None);
+    let (author, state) = &authors[2];
+    let late = author.withdrawal(state);
+    world.refuses("desk.refused", || world.act(author, &late, None));
+    assert_eq!(world.desk.evidence(&scope, &authors[0].0.id()).unwrap(), None);
 }
 
+/// As long as it is listed a review can be removed or withdrawn; its row goes when the retries
+/// are over, although its cohort was pruned long ago.
 #[test]
-fn a_review_can_be_removed_after_its_token_was_pruned() {
+fn what_ends_after_its_cohort_was_pruned_is_pruned_as_well() {
     let (world, authors) = a_cohort_of_every_fate();
     let _ = world.tick_at(PRUNED);
-    let (scope, id) = (scope("a", 1), authors[0].0.id());
-    let remove = |id| world.desk.remove(&scope, id, "court 7", "defamation");
-    remove(&id).unwrap();
+    let scope = scope("a", 1);
+    let id = authors[0].0.id();
+    world.remove(&scope, &id, "defamation").unwrap();
     assert_eq!((world.listing("a").len(), world.counts("a")), (1, [1, 0, 0, 0, 1]));
     let _ = world.tick_at(PRUNED + 1);
     assert_eq!(world.counts("a"), [0, 0, 0, 0, 1]);
-    remove(&id).unwrap();
+    world.remove(&scope, &id, "defamation").unwrap();
     let withdrawn = authors[2].0.id();
-    world.refuses("desk.unknown_review", || remove(&withdrawn));
+    world.refuses("desk.unknown_review", || world.remove(&scope, &withdrawn, "x"));
+
+    let (author, first) = &authors[1];
+    let edited = first.clone().after(&author.edit(first, &review(5, "changed my mind")));
+    let withdrawal = author.withdrawal(&edited);
+    let receipt = world.act(author, &withdrawal, None).unwrap();
+    let _ = world.tick_at(PRUNED + 5);
+    assert_eq!(world.act(author, &withdrawal, None).unwrap(), receipt, "a retry");
+    let _ = world.tick_at(PRUNED + 5 + RETRY_WINDOW_DAYS);
+    assert_eq!((size(&*world.store).0, world.listing("a").len()), (0, 0));
 }
 
 #[test]

@@ -10,10 +10,9 @@ use unjoin::ledger::{Ledger, PublishedEntry, waiting_entries};
 use unjoin::review::{DeskError, PublishedReview};
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Store};
-use unjoin::token::{CohortManifest, PlatformKey};
+use unjoin::token::{CohortManifest, PlatformKey, ReviewState};
 use unjoin::wire::Message;
 use unjoin_test_util::{Call, Failure, Faulty, copy, dump, holds_bytes};
-use unjoin_wallet::{AuthorRequest, ReviewState};
 
 fn entries<S: Store>(store: &S) -> BTreeSet<Vec<u8>> {
     let of = |bucket| waiting_entries(store, bucket, Ledger::Reviews, usize::MAX).unwrap();
@@ -24,11 +23,8 @@ fn entries<S: Store>(store: &S) -> BTreeSet<Vec<u8>> {
 fn a_cohort_is_published_after_its_manifest_at_its_two_boundaries_only() {
     let world = World::in_memory();
     let scope = scope("a", 1);
-    let _ = submit_one(&world, &scope, "early");
-    for number in [1, 2, 3] {
-        assert!(world.tick_at(number).batches.is_empty(), "no manifest, no publication");
-    }
     world.desk.admit(&manifest(&scope, 5, 8)).unwrap();
+    let _ = submit_one(&world, &scope, "soon");
     let _ = submit_one(&world, &scope, "in time");
     assert!(world.tick_at(4).batches.is_empty());
     world.clock.set(day(5).saturating_sub(1));
@@ -119,62 +115,26 @@ fn a_batch_and_the_listing_do_not_tell_the_order_of_arrival() {
 }
 
 #[test]
-fn after_publication_an_early_review_looks_like_any_other() {
-    let world = World::in_memory();
-    let (scope, good) = (scope("a", 1), review(4, "fine"));
-    let (early, late) = (Author::new(&scope), Author::new(&scope));
-    let sent = [early.submission(&good), late.submission(&good)];
-    world.submit(sent[0].clone()).unwrap();
-    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
-    world.submit(sent[1].clone()).unwrap();
-    let rows = |world: &World<_>| {
-        sent.each_ref().map(|submission| {
-            let id = submission.presentation.review_id();
-            let own = dump(&*world.store).into_iter().filter(|(_, row)| row.key.ends_with(id.as_bytes()));
-            let own = own.map(|(_, row)| (row.key[..row.key.len() - 32].to_vec(), row.value));
-            own.map(|(key, value)| (key, blank(value, &submission.presentation.to_bytes())))
-                .collect::<Vec<_>>()
-        })
-    };
-    let [one, other] = rows(&world);
-    assert_ne!(one, other, "while they are held they differ");
-    let _ = world.tick_at(2);
-    let accepted = [&early, &late].map(|author| world.desk.evidence(&scope, &author.id()).unwrap().unwrap());
-    let [one, other] = rows(&world);
-    let blanked = |rows: Vec<(Vec<u8>, Vec<u8>)>, at: usize| {
-        let proof = accepted[at].accepted.to_bytes();
-        rows.into_iter().map(|(key, value)| (key, blank(value, &proof))).collect::<Vec<_>>()
-    };
-    assert_eq!(one.len(), 2, "a review's row and a listed one");
-    assert_eq!(blanked(one, 0), blanked(other, 1));
-}
-
-/// Zeroes every occurrence of `part`.
-fn blank(mut bytes: Vec<u8>, part: &[u8]) -> Vec<u8> {
-    while let Some(at) = bytes.windows(part.len()).position(|window| window == part) {
-        bytes[at..at + part.len()].fill(0);
-    }
-    bytes
-}
-
-#[test]
 fn the_ledger_and_the_trustees_get_what_was_published() {
     let world = World::in_memory();
     let (scope, good) = (scope("a", 1), review(4, "fine"));
     let author = Author::new(&scope);
     let submission = author.submission(&good);
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
     world.submit(submission.clone()).unwrap();
     let id = author.id();
     assert_eq!(world.desk.evidence(&scope, &id).unwrap(), None, "nothing to open before publication");
-    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
     let _ = world.tick_at(2);
     let entry = PublishedEntry {
+        scope: scope.clone(),
+        boundary: day(2),
         review_id: id,
         review_digest: good.digest(),
         presentation_hash: submission.presentation.hash(),
-        boundary: day(2),
+        author_key: *submission.presentation.author_key(),
     };
-    assert_eq!(entries(&*world.store), BTreeSet::from([entry.to_bytes()]));
+    let published = |entry: &Vec<u8>| entry[1] == PublishedEntry::KIND;
+    assert_eq!(entries(&*world.store).into_iter().filter(published).collect::<Vec<_>>(), [entry.to_bytes()]);
     let evidence = world.desk.evidence(&scope, &id).unwrap().unwrap();
     assert_eq!(evidence.presentation, submission.presentation);
     let pair = keys().ring.newest();
@@ -221,22 +181,20 @@ fn a_missing_key_holds_up_its_own_cohorts_only() {
 fn everything_is_due() -> World<unjoin::store::MemoryStore> {
     let world = World::in_memory();
     let old = scope("a", 1);
+    world.desk.admit(&manifest(&old, 1, 2)).unwrap();
     let authors: Vec<(Author, ReviewState)> =
         ["one", "two", "three", "four"].map(|text| submit_one(&world, &old, text)).into();
-    world.desk.admit(&manifest(&old, 1, 2)).unwrap();
     let _ = world.tick_at(1);
     let new = review(5, "changed my mind");
-    let edit = authors[0].0.proof(authors[0].1, AuthorRequest::Edit(&new));
-    world.desk.act(&old, &edit, Some(new)).unwrap();
-    let withdrawal = authors[1].0.proof(authors[1].1, AuthorRequest::Withdraw);
-    world.desk.act(&old, &withdrawal, None).unwrap();
-    world.desk.remove(&old, &authors[2].0.id(), "court 7", "defamation").unwrap();
+    let [(editor, edited), (leaver, left), (removed, _), _] = &authors[..] else { panic!("four") };
+    world.act(editor, &editor.edit(edited, &new), Some(&new)).unwrap();
+    world.act(leaver, &leaver.withdrawal(left), None).unwrap();
+    world.remove(&old, &removed.id(), "defamation").unwrap();
     for (name, cohort) in [("a", 2), ("b", 3)] {
         let scope = scope(name, cohort);
-        let authors = ["five", "six", "seven"].map(|text| submit_one(&world, &scope, text));
         world.desk.admit(&manifest(&scope, 3, 5)).unwrap();
-        let back = authors[0].0.proof(authors[0].1, AuthorRequest::Withdraw);
-        world.desk.act(&scope, &back, None).unwrap();
+        let [(author, state), ..] = ["five", "six", "seven"].map(|text| submit_one(&world, &scope, text));
+        world.act(&author, &author.withdrawal(&state), None).unwrap();
     }
     world
 }

@@ -1,7 +1,7 @@
 //! One review per token, and nothing changed by what is refused.
 
 use crate::world::{
-    Author, World, day, fresh_ring, keys, manifest, open, review, scope, scope_under, submit_one,
+    Author, World, day, fresh_ring, keys, manifest, open, review, scope, scope_under, submit_one, submitted,
 };
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +12,6 @@ use unjoin::wire::Message;
 use unjoin::{ManualClock, Pending, Timestamp};
 use unjoin_test_util::Directory;
 use unjoin_test_util::{Call, Failure, Faulty, dump};
-use unjoin_wallet::AuthorRequest;
 
 #[test]
 fn every_refusal_leaves_the_store_as_it_was() {
@@ -20,8 +19,9 @@ fn every_refusal_leaves_the_store_as_it_was() {
     let (scope_a, good) = (scope("a", 1), review(1, "broken"));
     let submission = |author: &Author| author.submission(&good);
     let author = Author::new(&scope_a);
-    world.submit(submission(&author)).unwrap();
+    world.refuses("desk.no_manifest", || world.submit(submission(&author)));
     world.desk.admit(&manifest(&scope_a, 2, 5)).unwrap();
+    world.submit(submission(&author)).unwrap();
 
     let other = fresh_ring();
     let stranger = Author::under(&other, &scope_under(&other, "a", 1));
@@ -37,9 +37,9 @@ fn every_refusal_leaves_the_store_as_it_was() {
     world.refuses("desk.refused", || world.submit(swapped));
 
     let gone = Author::new(&scope_a);
-    world.submit(submission(&gone)).unwrap();
-    let proof = gone.proof(unjoin_wallet::ReviewState::submitted(&good), AuthorRequest::Withdraw);
-    world.desk.act(&scope_a, &proof, None).unwrap();
+    let receipt = world.submit(submission(&gone)).unwrap();
+    world.act(&gone, &gone.withdrawal(&submitted(&receipt)), None).unwrap();
+    let _ = world.tick_at(2);
     world.refuses("desk.withdrawn", || world.submit(submission(&gone)));
 
     world.go_to(5);
@@ -56,7 +56,7 @@ fn every_refusal_leaves_the_store_as_it_was() {
     );
     world.desk.set_keys(rotated.retire(pair.issuer_key.public().id()));
     let early = Author::new(&scope("a", 2));
-    world.refuses("desk.retired_key", || world.submit(submission(&early)));
+    world.refuses("desk.no_manifest", || world.submit(submission(&early)));
     // A retired key goes on verifying where there is a manifest.
     world.desk.admit(&manifest(early.scope(), 6, 7)).unwrap();
     assert!(world.submit(submission(&early)).is_ok());
@@ -73,26 +73,24 @@ fn with_other_escrow() -> KeyRing {
 fn an_identical_retry_gets_the_same_receipt_while_held_and_afterwards() {
     let mut world = World::in_memory();
     let (scope, good) = (scope("a", 1), review(2, "late"));
-    let (early, author) = (Author::new(&scope), Author::new(&scope));
-    let early_receipt = world.submit(early.submission(&good)).unwrap();
-    assert_eq!(early_receipt.publish_by(), None);
     world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
-    let receipt = world.submit(author.submission(&good)).unwrap();
-    assert_eq!(receipt.publish_by(), Some(day(2)));
+    let author = Author::new(&scope);
+    let first = author.submission(&good);
+    let receipt = world.submit(first.clone()).unwrap();
     receipt.verify(&keys().platform.public()).unwrap();
+    let terms = receipt.terms();
+    assert_eq!((terms.publish_by, terms.era), (day(2), 1));
+    assert_eq!(terms.presentation_hash, first.presentation.hash());
+    assert_eq!(&terms.author_key, first.presentation.author_key());
 
     let before = dump(&*world.store);
     world.restart();
     // A fresh presentation each time: "identical" is the review's digest.
-    assert_eq!(world.submit(early.submission(&good)).unwrap().to_bytes(), early_receipt.to_bytes());
     assert_eq!(world.submit(author.submission(&good)).unwrap().to_bytes(), receipt.to_bytes());
     assert_eq!(dump(&*world.store), before, "the first stored presentation stays");
-
     for number in [2, 5, 20] {
         let _ = world.tick_at(number);
         assert_eq!(world.submit(author.submission(&good)).unwrap().to_bytes(), receipt.to_bytes());
-        // From publication on nothing tells that it came early.
-        assert_eq!(world.submit(early.submission(&good)).unwrap().publish_by(), Some(day(2)));
     }
 }
 
@@ -107,6 +105,7 @@ fn a_token_signs_one_review_under_many_threads_desks_and_restarts() {
         let store = Arc::new(RedbStore::create_or_open(&path).unwrap());
         let clock = Arc::new(ManualClock::new(day(0)));
         let desks = [open(Arc::clone(&store), Arc::clone(&clock)), open(store, clock)];
+        desks[0].admit(&manifest(&scope("a", 1), 2, 5)).unwrap();
         let receipts: Vec<(usize, Receipt)> = thread::scope(|threads| {
             let submit = |thread: usize| {
                 let (desk, authors) = (&desks[thread % 2], &authors);
@@ -179,8 +178,8 @@ fn a_token_gets_one_receipt_while_its_boundary_passes() {
             let first = own.next().unwrap();
             assert!(own.all(|receipt| receipt == first), "two receipts under one token");
             let shown = listing.iter().find(|shown| shown.review_id == author.id()).unwrap();
-            assert_eq!(shown.review.digest(), *first.review_digest());
-            assert_eq!(Some(shown.published_at), first.publish_by());
+            assert_eq!(shown.review.digest(), first.terms().review_digest);
+            assert_eq!(shown.published_at, first.terms().publish_by);
         }
     }
 }
@@ -207,6 +206,7 @@ fn a_lost_answer_is_found_again() {
 fn bad_members_fail_none_of_their_neighbours() {
     let world = World::in_memory();
     let (scope, good) = (scope("a", 1), review(4, "nice"));
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
     let mut submissions = Vec::new();
     for number in 0..12 {
         let mut submission = Author::new(&scope).submission(&good);
@@ -258,8 +258,8 @@ fn a_receipt_keeps_its_word_whatever_races_with_it() {
     let listing = desks[0].published(scope.merchant(), None, 1000).unwrap();
     assert_eq!(listing.len(), receipts.len());
     for receipt in receipts {
-        let shown = listing.iter().find(|shown| shown.review_id == receipt.review_id()).unwrap();
-        assert_eq!(shown.published_at, receipt.publish_by().unwrap_or(day(2)));
+        let shown = listing.iter().find(|shown| shown.review_id == receipt.terms().review_id).unwrap();
+        assert_eq!(shown.published_at, receipt.terms().publish_by);
     }
 }
 
@@ -273,7 +273,7 @@ fn a_desk_whose_clock_is_slow_adds_nothing_to_a_sealed_boundary() {
     let _ = ahead.tick().unwrap();
     let submission = Author::new(&scope).submission(&review(3, "x"));
     let receipt = behind.submit(submission).wait().unwrap();
-    assert_eq!(receipt.publish_by(), Some(day(3)));
+    assert_eq!(receipt.terms().publish_by, day(3));
 }
 
 #[test]
@@ -289,15 +289,15 @@ fn a_boundary_that_is_sealed_while_a_review_is_decided_does_not_get_it() {
     let submission = Author::new(&scope).submission(&review(3, "x"));
     let receipt = desk.submit(submission).wait().unwrap();
     assert_eq!(store.count(Call::Commit), 2, "the first is in conflict with the seal");
-    assert_eq!(receipt.publish_by(), Some(day(3)));
+    assert_eq!(receipt.terms().publish_by, day(3));
 }
 
 #[test]
 fn nothing_is_accepted_after_the_window_even_if_all_else_is_erased() {
     let world = World::in_memory();
     let scope = scope("a", 1);
-    let (author, _) = submit_one(&world, &scope, "first");
     world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let (author, _) = submit_one(&world, &scope, "first");
     for number in [2, 5, 9, 400] {
         let _ = world.tick_at(number);
     }

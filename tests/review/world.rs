@@ -2,17 +2,20 @@
 
 use std::sync::{Arc, LazyLock};
 use unjoin::Name;
+use unjoin::ledger::{RemovedEntry, StaffKeyEntry};
+use unjoin::wire::Message;
 use unjoin::opening::insecure_test_dealer;
 use unjoin::review::{DeskConfig, DeskError, DeskReport, PublishedReview, ReviewDesk, Submission};
 use unjoin::secret::SystemRng;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::token::{
-    AuthorProof, CohortManifest, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, Receipt, Review,
-    ReviewId, Scope, SignedManifest,
+    ActionReceipt, AuthorAction, CohortManifest, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, Receipt, Review,
+    ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest, StaffKey,
+    StateQuestion,
 };
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
 use unjoin_test_util::dump;
-use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
+use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
 
 pub(crate) const OPENING_WINDOW_DAYS: u64 = 4;
 /// Longer than the model's histories.
@@ -21,13 +24,18 @@ pub(crate) const RETRY_WINDOW_DAYS: u64 = 1_000;
 pub(crate) struct Keys {
     pub(crate) ring: KeyRing,
     pub(crate) platform: Arc<PlatformKey>,
+    pub(crate) staff: StaffKey,
 }
+
+/// The name of the reviews ledger.
+pub(crate) const ORIGIN: &str = "shop.example/reviews";
 
 /// A platform's keys: made once.
 pub(crate) fn keys() -> &'static Keys {
     static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
         ring: fresh_ring(),
         platform: Arc::new(PlatformKey::generate(&mut SystemRng::new())),
+        staff: StaffKey::generate(&mut SystemRng::new()),
     });
     &KEYS
 }
@@ -92,8 +100,20 @@ impl Author {
         Submission { presentation, review: review.clone() }
     }
 
-    pub(crate) fn proof(&self, state: ReviewState, request: AuthorRequest<'_>) -> AuthorProof {
-        self.wallet.author(&self.token, state, request, &mut SystemRng::new()).unwrap()
+    pub(crate) fn action(&self, state: &ReviewState, request: AuthorRequest<'_>) -> AuthorAction {
+        self.wallet.act(&self.token, state, request, day(0), &mut SystemRng::new()).unwrap().action
+    }
+
+    pub(crate) fn withdrawal(&self, state: &ReviewState) -> AuthorAction {
+        self.action(state, AuthorRequest::Withdraw)
+    }
+
+    pub(crate) fn edit(&self, state: &ReviewState, new: &Review) -> AuthorAction {
+        self.action(state, AuthorRequest::Edit(new))
+    }
+
+    pub(crate) fn question(&self, now: Timestamp) -> StateQuestion {
+        self.wallet.ask_state(&self.token, now, &mut SystemRng::new()).unwrap()
     }
 
     pub(crate) fn scope(&self) -> &Scope {
@@ -140,7 +160,7 @@ pub(crate) fn open_in<S: Store>(store: Arc<S>, environment: Environment) -> Revi
         retry_window: RETRY_WINDOW_DAYS * DAY,
         queue: QueueConfig::default(),
     };
-    let Keys { ring, platform } = keys();
+    let Keys { ring, platform, .. } = keys();
     ReviewDesk::open(store, Grid::Daily, config, ring.clone(), Arc::clone(platform), environment).unwrap()
 }
 
@@ -154,7 +174,11 @@ impl<S: Store> World<S> {
     /// A desk at one second past the midnight of day 0.
     pub(crate) fn on(store: S) -> Self {
         let (store, clock) = (Arc::new(store), Arc::new(ManualClock::new(day(0).saturating_add(1))));
-        Self { desk: open(Arc::clone(&store), Arc::clone(&clock)), store, clock }
+        let desk = open(Arc::clone(&store), Arc::clone(&clock));
+        let Keys { platform, staff, .. } = keys();
+        desk.admit_staff(&StaffKeyEntry::sign(platform, ORIGIN, &staff.public(), merchant("staff 3")), ORIGIN)
+            .unwrap();
+        Self { desk, store, clock }
     }
 
     pub(crate) fn restart(&mut self) {
@@ -168,6 +192,25 @@ impl<S: Store> World<S> {
 
     pub(crate) fn submit(&self, submission: Submission) -> Result<Receipt, DeskError> {
         self.desk.submit(submission).wait()
+    }
+
+    /// An author's action, with the new review if it is an edit.
+    pub(crate) fn act(
+        &self,
+        author: &Author,
+        action: &AuthorAction,
+        new: Option<&Review>,
+    ) -> Result<ActionReceipt, DeskError> {
+        self.desk.act(author.scope(), action, &new.map(Review::to_bytes).unwrap_or_default())
+    }
+
+    /// A removal of what is listed, signed by the staff.
+    pub(crate) fn remove(&self, scope: &Scope, id: &ReviewId, grounds: &str) -> Result<(), DeskError> {
+        let listing = self.desk.published(scope.merchant(), None, 1000)?;
+        let shown = listing.iter().find(|shown| shown.review_id == *id);
+        let digest = shown.map_or([0; 32], |shown| shown.review.digest());
+        let removed = RemovedEntry::sign(&keys().staff, ORIGIN, *id, digest, grounds).unwrap();
+        self.desk.remove(scope, &removed, ORIGIN)
     }
 
     /// Ticks one second past the midnight of a day.
@@ -198,9 +241,21 @@ impl<S: Store> World<S> {
     }
 }
 
+/// Where a review stands of which this is the receipt.
+pub(crate) fn submitted(receipt: &Receipt) -> ReviewState {
+    let terms = receipt.terms();
+    ReviewState {
+        review_id: terms.review_id,
+        last_sequence: 0,
+        digest_in_force: terms.review_digest,
+        standing: ReviewStanding::Held,
+        published_at: terms.publish_by,
+    }
+}
+
 /// Submits a review of one star: its author, and where it stands.
 pub(crate) fn submit_one<S: Store>(world: &World<S>, scope: &Scope, text: &str) -> (Author, ReviewState) {
     let (author, review) = (Author::new(scope), review(1, text));
-    world.submit(author.submission(&review)).unwrap();
-    (author, ReviewState::submitted(&review))
+    let receipt = world.submit(author.submission(&review)).unwrap();
+    (author, submitted(&receipt))
 }
