@@ -79,8 +79,7 @@ impl VerifiedReview {
     pub fn share_context(&self, terms: &WarrantTerms) -> ShareContext {
         ShareContext {
             warrant_digest: terms.digest(),
-            action: terms.action(),
-            subject: *self.review_id.as_bytes(),
+            review_id: self.review_id,
             escrow: self.escrow,
         }
     }

@@ -131,11 +131,6 @@ impl WarrantTerms {
         self.reviews.binary_search(review).is_ok()
     }
 
-    /// How many reviews: the entry's count.
-    pub fn count(&self) -> u16 {
-        self.reviews.len() as u16
-    }
-
     /// SHA-256 of the [`text`](Self::text).
     pub fn digest(&self) -> Digest {
         Sha256::digest(self.text()).into()
