@@ -37,11 +37,6 @@ impl Members {
         (1..=MAX_TRUSTEES).contains(&index) && self.0 >> (index - 1) & 1 == 1
     }
 
-    /// Whether all of them are among the others.
-    pub fn are_among(self, others: Self) -> bool {
-        self.0 & !others.0 == 0
-    }
-
     /// How many.
     pub fn count(self) -> u16 {
         self.0.count_ones() as u16
@@ -275,8 +270,6 @@ mod tests {
         let members = Members::new([64, 2, 2]).unwrap();
         assert_eq!((members.indices().collect::<Vec<_>>(), members.count()), (vec![2, 64], 2));
         assert!(!members.contains(0) && !members.contains(65));
-        assert!(members.are_among(Members::new([2, 3, 64]).unwrap()));
-        assert!(!members.are_among(Members::new([2, 3]).unwrap()));
         assert!(RoundEntry::sign(key(1).signer(), "o", [1; 32], 0, members).is_none());
         for (round, trustee) in [(0, 1), (1, 0), (1, 65)] {
             assert!(BlindEntry::sign(&key(1), "o", [1; 32], round, trustee, [4; 32]).is_none());

@@ -10,8 +10,6 @@
 //! [`Trustee::blind`](super::service::Trustee::blind) and
 //! [`Trustee::compare`](super::service::Trustee::compare). The manual's chapter has the argument.
 
-#[cfg(test)]
-mod attack;
 mod blinding;
 mod comparison;
 mod error;
@@ -20,6 +18,7 @@ mod round;
 pub use blinding::{Blind, ComparedReviews};
 #[doc(hidden)]
 pub use blinding::BlindingFactor;
+pub(crate) use comparison::compared;
 pub use comparison::{Comparison, ComparisonPanel, ComparisonRound};
 pub use error::SameAuthorError;
 pub use round::ComparisonShare;

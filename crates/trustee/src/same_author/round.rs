@@ -6,7 +6,7 @@ use crate::share::{own_secret, share_epoch, trustee_index};
 use crate::{Committee, TrusteeShare};
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::{Identity, IsIdentity};
+use curve25519_dalek::traits::IsIdentity;
 use rand_core::CryptoRng;
 use unjoin_core::algebra::proof::{Equation, Proof, Statement, prove, verify};
 use unjoin_core::algebra::transcript::{Transcript, hash_to_scalar};
@@ -137,7 +137,7 @@ impl CheckedRound {
         for (result, class) in &mut classes {
             let class = core::mem::take(class);
             if result.is_identity() { found.nobody = class } else { found.authors.push(class) }
-            *result = RistrettoPoint::identity();
+            result.zeroize();
         }
         results.zeroize();
         Ok(found)

@@ -76,6 +76,12 @@ pub fn officers(requester: &str) -> [NoteKey; 2] {
     })
 }
 
+/// The first officer of a warrant's requester.
+pub fn officer_of(presented: &PresentedWarrant) -> NoteKey {
+    let [officer, _] = officers(std::str::from_utf8(presented.terms().requester().as_bytes()).unwrap());
+    officer
+}
+
 pub fn witness_key(number: u8) -> WitnessKey {
     WitnessKey::from_secret_bytes(
         key_name(&format!("witness/{number}")),
@@ -202,6 +208,7 @@ impl World {
             written: Vec::new(),
             published: Mutex::new(Vec::new()),
         };
+        world.log_committee();
         let authors: Vec<Wallet> = (0..reviews).map(|_| Wallet::generate(rng)).collect();
         world.write(&authors.iter().collect::<Vec<_>>());
         world
@@ -254,6 +261,13 @@ impl World {
         self.openings = open(Ledger::Openings, &self.policy.openings);
         self.witnesses = witnesses(&self.environment());
         self.published = Mutex::default();
+        self.log_committee();
+    }
+
+    /// Appends the committee of the trustees' key: before it nobody's release counts.
+    fn log_committee(&self) {
+        let signed = self.secrets(1).committee().unwrap().to_bytes();
+        self.openings.append(&[signed]).unwrap();
     }
 
     pub fn environment(&self) -> Environment {
@@ -304,10 +318,20 @@ impl World {
         PresentedWarrant::new(warrant, &mut SystemRng::new())
     }
 
+    /// The entry that announces a warrant, signed by the first officer of its requester.
+    pub fn entry(&self, presented: &PresentedWarrant) -> Vec<u8> {
+        presented.entry(&key_name(OPENINGS), &officer_of(presented)).to_bytes()
+    }
+
+    /// The same for a comparison that is charged as openings.
+    pub fn entry_as_opening(&self, presented: &PresentedWarrant) -> Vec<u8> {
+        presented.entry_as_opening(&key_name(OPENINGS), &officer_of(presented)).to_bytes()
+    }
+
     /// A warrant to open these reviews, its entry logged and published.
     pub fn warrant(&self, reviews: &[usize]) -> PresentedWarrant {
         let presented = self.sign(self.terms(WarrantAction::Open, reviews));
-        self.log(&[presented.entry().to_bytes()]);
+        self.log(&[self.entry(&presented)]);
         presented
     }
 

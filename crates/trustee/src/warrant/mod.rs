@@ -14,7 +14,7 @@ pub use error::WarrantError;
 pub use policy::{Requester, WarrantPolicy};
 pub(super) use register::LoggedRound;
 #[doc(hidden)]
-pub use register::{LoggedWarrant, OpeningsRegister};
+pub use register::{LoggedWarrant, OpeningsRegister, RegisterTrust};
 pub use terms::WarrantTerms;
 
 use core::fmt;

@@ -199,7 +199,7 @@ impl fmt::Display for WarrantTerms {
 impl fmt::Debug for WarrantTerms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("WarrantTerms");
-        out.field("action", &self.action).field("count", &self.count()).finish_non_exhaustive()
+        out.field("action", &self.action).field("count", &self.reviews.len()).finish_non_exhaustive()
     }
 }
 
