@@ -77,6 +77,11 @@ impl BlindingFactor {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn expose(&self) -> &Scalar {
+        self.0.expose()
+    }
+
     /// The factor with this value; `None` if it is zero.
     #[doc(hidden)]
     pub fn from_scalar(z: SecretScalar) -> Option<Self> {
@@ -113,7 +118,7 @@ impl Blind {
     }
 
     /// `V1` and `V2` of each review.
-    pub(super) fn blinded(&self) -> &[[Element; 2]] {
+    pub(crate) fn blinded(&self) -> &[[Element; 2]] {
         &self.blinded
     }
 
@@ -177,7 +182,7 @@ impl Blind {
 }
 
 /// The sum of weighted elements; all of it public.
-pub(super) fn composite(weights: &[Scalar], elements: impl Iterator<Item = Element>) -> RistrettoPoint {
+pub(crate) fn composite(weights: &[Scalar], elements: impl Iterator<Item = Element>) -> RistrettoPoint {
     let points: Vec<RistrettoPoint> = elements.map(|element| *element.point()).collect();
     RistrettoPoint::vartime_multiscalar_mul(weights, &points)
 }

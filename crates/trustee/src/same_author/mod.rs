@@ -19,6 +19,8 @@ pub use blinding::{Blind, ComparedReviews};
 #[doc(hidden)]
 pub use blinding::BlindingFactor;
 pub(crate) use comparison::compared;
+#[cfg(test)]
+pub(crate) use {blinding::composite, round::factor};
 pub use comparison::{Comparison, ComparisonPanel, ComparisonRound};
 pub use error::SameAuthorError;
 pub use round::ComparisonShare;

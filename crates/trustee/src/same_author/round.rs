@@ -159,7 +159,7 @@ fn round_id(warrant_digest: &Digest, round: u16, reviews: &ComparedReviews, blin
 }
 
 /// What a member's blind counts for in the round.
-pub(super) fn factor(round_id: &[u8; 32], index: u16) -> Scalar {
+pub(crate) fn factor(round_id: &[u8; 32], index: u16) -> Scalar {
     hash_to_scalar("round/factor", &[round_id, &index.to_le_bytes()])
 }
 

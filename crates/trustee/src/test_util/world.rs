@@ -128,8 +128,14 @@ fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
     let generate = |index: u16| TrusteeSecrets::generate(&mut Constant(200 + index as u8));
     let mut secrets: Vec<_> = (1..=count).map(generate).collect();
     let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
-    let plan = CeremonyPlan::key_generation(threshold, trustees, rng).unwrap();
-    for trustee in &mut secrets {
+    run(&mut secrets, CeremonyPlan::key_generation(threshold, trustees, rng).unwrap());
+    secrets
+}
+
+/// A whole ceremony among these.
+fn run(secrets: &mut [TrusteeSecrets], plan: CeremonyPlan) {
+    let rng = &mut SystemRng::new();
+    for trustee in secrets.iter_mut() {
         trustee.join(plan.clone(), rng).unwrap();
     }
     let mut messages = Vec::new();
@@ -140,7 +146,6 @@ fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
             }
         }
     }
-    secrets
 }
 
 fn requester(text: &str) -> Requester {
@@ -257,11 +262,17 @@ impl World {
     /// Begins a new openings ledger at the start's time, before witnesses who have seen nothing.
     #[allow(dead_code, reason = "for whoever plays many histories")]
     pub fn begin_anew(&mut self) {
+        self.begin_without_committee();
+        self.log_committee();
+    }
+
+    /// The same, with nothing in the ledger at all.
+    #[allow(dead_code, reason = "for whoever plays many histories")]
+    pub fn begin_without_committee(&mut self) {
         self.clock.set(START);
         self.openings = open(Ledger::Openings, &self.policy.openings);
         self.witnesses = witnesses(&self.environment());
         self.published = Mutex::default();
-        self.log_committee();
     }
 
     /// Appends the committee of the trustees' key: before it nobody's release counts.
@@ -277,6 +288,16 @@ impl World {
     /// A trustee's secrets, index from 1.
     pub fn secrets(&self, index: u16) -> TrusteeSecrets {
         self.sealed[usize::from(index) - 1].open(PASSPHRASE).unwrap()
+    }
+
+    /// All trustees' secrets after a refresh; those that are sealed stay as they are.
+    #[allow(dead_code, reason = "for whoever refreshes")]
+    pub fn refreshed(&self) -> Vec<TrusteeSecrets> {
+        let mut secrets: Vec<_> = (1..=self.trustees.count()).map(|index| self.secrets(index)).collect();
+        let committee = secrets[0].committee().unwrap().committee().clone();
+        let (members, rng) = ((1..=self.trustees.count()).collect(), &mut SystemRng::new());
+        run(&mut secrets, CeremonyPlan::refresh(&committee, self.trustees.clone(), members, rng).unwrap());
+        secrets
     }
 
     /// A trustee's service on this store: opened again it is the same trustee.
