@@ -2,7 +2,7 @@
 //! decrypts what they chose.
 
 use super::*;
-use crate::test_util::world::log_key;
+use crate::test_util::world::{CONSUMERS, officers};
 use crate::EvidenceRefusal;
 use curve25519_dalek::scalar::Scalar;
 use unjoin_core::algebra::{Escrow, Generator};
@@ -285,7 +285,7 @@ fn a_round_that_no_officer_signed_is_none_and_stalls_nothing() {
     let (panel, request) = panel();
     let second = RoundRequest { round: 2, ..request };
     let (commitment, members) = (panel.presented.commitment(), Members::new([4]).unwrap());
-    let junk = log_key(OPENINGS);
+    let [junk, _] = officers(CONSUMERS);
     let junk = RoundEntry::sign(junk.signer(), OPENINGS, commitment, 2, members).unwrap();
     panel.world.log(&[junk.to_bytes()]);
     assert_eq!(refusal(panel.ask(1, &second)), SameAuthorError::NotLogged);

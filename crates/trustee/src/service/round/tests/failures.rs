@@ -100,7 +100,7 @@ impl TryCryptoRng for Fixed {}
 
 #[test]
 fn a_generator_that_repeats_itself_gives_no_two_factors_alike() {
-    let panel = Panel::new(1, 2, &[0, 1, 2]);
+    let panel = Panel::new(2, 2, &[0, 1, 2]);
     let (request, rng) = (panel.request(1), &mut Fixed(vec![3; 32]));
     let all = reviews(&request);
     let of = |review: &crate::ReviewEvidence| (review.presentation.review_id(), *review.presentation.escrow());
