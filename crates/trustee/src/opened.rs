@@ -146,8 +146,7 @@ impl Opening {
         let logged = self.logged.verify_under(trust.openings).map_err(OpeningError::Log)?;
         let entry = WarrantEntry::from_bytes(logged.entry).map_err(|_| OpeningError::OtherEntry)?;
         let (requester, origin) = (entry.requester(), trust.openings.log().name().as_str());
-        let signed =
-            trust.requesters.any_key(requester, |key| entry.verify(key.verifier(), origin).is_ok());
+        let signed = trust.requesters.any_key(requester, |key| entry.verify(key.verifier(), origin).is_ok());
         if !signed || !self.warrant.is_announced_by(&entry) {
             return Err(OpeningError::OtherEntry);
         }

@@ -1,9 +1,9 @@
 //! A share on its way to whom the warrant names.
 
+use super::same_author::ComparisonShare;
 use super::sealing::{self, RecipientSecret};
 use super::share::trustee_index;
 use super::warrant::WarrantTerms;
-use super::same_author::ComparisonShare;
 use super::{DecryptionShare, OpeningError};
 use core::fmt;
 use rand_core::CryptoRng;

@@ -11,11 +11,11 @@ pub use openings::{
 };
 #[doc(hidden)]
 pub use openings::{release_tag, warrant_commitment};
+pub use reviews::{EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
 #[doc(hidden)]
 pub use rounds::blind_commitment;
 pub use rounds::{BlindEntry, ComparedEntry, Members, RoundEntry};
 pub use signed::EntrySignatureError;
-pub use reviews::{EditedEntry, PublishedEntry, RemovedEntry, WithdrawnEntry};
 
 use sha2::{Digest, Sha256};
 

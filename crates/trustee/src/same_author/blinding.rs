@@ -68,9 +68,10 @@ impl BlindingFactor {
                 .item(warrant_digest)
                 .item(&round.to_le_bytes())
                 .item(&share.epoch().to_le_bytes());
-            let all = reviews.0.iter().fold(start, |hash, (_, escrow)| {
-                hash.item(escrow.e1.as_bytes()).item(escrow.e2.as_bytes())
-            });
+            let all = reviews
+                .0
+                .iter()
+                .fold(start, |hash, (_, escrow)| hash.item(escrow.e1.as_bytes()).item(escrow.e2.as_bytes()));
             if let Some(factor) = Self::from_scalar(SecretScalar::new(all.finish_scalar())) {
                 return factor;
             }
@@ -169,7 +170,9 @@ impl Blind {
         let pairs = || reviews.0.iter().zip(&self.blinded);
         let all = pairs().fold(start, |statement, ((id, escrow), [v1, v2])| {
             let parts = [&escrow.e1, &escrow.e2, v1, v2];
-            parts.iter().fold(statement.item(id.as_bytes()), |statement, part| statement.item(part.as_bytes()))
+            parts
+                .iter()
+                .fold(statement.item(id.as_bytes()), |statement, part| statement.item(part.as_bytes()))
         });
         let all = all.item(self.z.as_bytes());
         let weights = all.composite_weights(reviews.count().saturating_mul(2));

@@ -172,7 +172,8 @@ impl Comparison {
     /// [`SameAuthorError::NoRound`] for round 0.
     pub fn entry(&self, round: &ComparisonRound, officer: &NoteKey) -> Result<RoundEntry, SameAuthorError> {
         let (origin, commitment) = (self.panel.origin.as_str(), self.presented.commitment());
-        let entry = RoundEntry::sign(officer.signer(), origin, commitment, round.request.round, round.members);
+        let entry =
+            RoundEntry::sign(officer.signer(), origin, commitment, round.request.round, round.members);
         entry.ok_or(SameAuthorError::NoRound)
     }
 

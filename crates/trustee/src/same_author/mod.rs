@@ -14,18 +14,20 @@ mod blinding;
 mod comparison;
 mod error;
 mod round;
+#[cfg(test)]
+mod vectors;
 
-pub use blinding::{Blind, ComparedReviews};
 #[doc(hidden)]
 pub use blinding::BlindingFactor;
+pub use blinding::{Blind, ComparedReviews};
 pub(crate) use comparison::compared;
-#[cfg(test)]
-pub(crate) use {blinding::composite, round::factor};
 pub use comparison::{Comparison, ComparisonPanel, ComparisonRound};
 pub use error::SameAuthorError;
 pub use round::ComparisonShare;
 #[doc(hidden)]
 pub use round::{CheckedRound, ComparisonContext};
+#[cfg(test)]
+pub(crate) use {blinding::composite, round::factor};
 
 use super::warrant::PresentedWarrant;
 use super::{ReviewEvidence, SealedShare};

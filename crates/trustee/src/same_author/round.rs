@@ -136,7 +136,11 @@ impl CheckedRound {
         let mut found = AuthorClasses::default();
         for (result, class) in &mut classes {
             let class = core::mem::take(class);
-            if result.is_identity() { found.nobody = class } else { found.authors.push(class) }
+            if result.is_identity() {
+                found.nobody = class
+            } else {
+                found.authors.push(class)
+            }
             result.zeroize();
         }
         results.zeroize();
@@ -237,8 +241,7 @@ impl ComparisonShare {
         let weights = all.composite_weights(count);
         let sums = composite(&weights, context.sums.iter().copied());
         let decrypted = composite(&weights, self.decrypted.iter().copied());
-        all.equation(Equation::of(*own).plus(0, Generator::G))
-            .equation(Equation::of(decrypted).plus(0, sums))
+        all.equation(Equation::of(*own).plus(0, Generator::G)).equation(Equation::of(decrypted).plus(0, sums))
     }
 }
 

@@ -253,7 +253,14 @@ mod tests {
         let state = State { next_sequence: 9, size: 5, root: [3; 32] }.to_value();
         assert_eq!(State::from_value(&state).unwrap().to_value(), state);
         assert_eq!(state, [&[1, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0][..], &[3; 32]].concat());
-        let void = [Excess::Unlisted, Excess::Committee, Excess::All(3), Excess::Own(2), Excess::Requester(u32::MAX)].map(Err);
+        let void = [
+            Excess::Unlisted,
+            Excess::Committee,
+            Excess::All(3),
+            Excess::Own(2),
+            Excess::Requester(u32::MAX),
+        ]
+        .map(Err);
         for verdict in [None, Some(Ok(()))].into_iter().chain(void.map(Some)) {
             let since = Timestamp::from_unix_seconds(7);
             let value = Intent { sequence: 1, commitment: [2; 32], since, verdict }.to_value();

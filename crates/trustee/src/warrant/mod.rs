@@ -201,7 +201,10 @@ impl PresentedWarrant {
         self.entry_charged_as(WarrantAction::Open, origin, officer)
     }
 
-    #[allow(clippy::expect_used, reason = "terms have a name, and 1 to 64 different reviews: an entry's limits")]
+    #[allow(
+        clippy::expect_used,
+        reason = "terms have a name, and 1 to 64 different reviews: an entry's limits"
+    )]
     fn entry_charged_as(&self, action: WarrantAction, origin: &KeyName, officer: &NoteKey) -> WarrantEntry {
         let (origin, requester) = (origin.as_str(), self.terms().requester().as_bytes().to_vec());
         let entry =

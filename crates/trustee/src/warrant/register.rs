@@ -18,8 +18,8 @@ use unjoin_core::entry::{
 };
 use unjoin_core::token::{ReviewId, Trustees};
 use unjoin_core::wire::Message;
-use unjoin_log::{KeyName, NotePublicKey};
 use unjoin_log::tree::{Frontier, Hash, leaf_hash};
+use unjoin_log::{KeyName, NotePublicKey};
 
 type Id = [u8; 32];
 

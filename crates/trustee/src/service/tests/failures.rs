@@ -155,7 +155,8 @@ fn what_somebody_else_signs_with_a_trustees_key_stops_that_trustee() {
     let trustees = world.all_trustees();
     assert!(matches!(settle(&world, &trustees[0], &presented, 0), Ok(OpeningAnswer::Released(_))));
     let tag = presented.tag(&world.id(1));
-    let forged = ShareReleasedEntry::sign(&stolen_key(1), OPENINGS, 1, 2, presented.commitment(), tag).unwrap();
+    let forged =
+        ShareReleasedEntry::sign(&stolen_key(1), OPENINGS, 1, 2, presented.commitment(), tag).unwrap();
     world.log(&[forged.to_bytes()]);
     assert_eq!(trustees[0].follow(&world.openings).unwrap_err().code(), "trustee.rolled_back");
     trustees[1].follow(&world.openings).unwrap();

@@ -208,7 +208,8 @@ impl Model {
             let after = |time: u64| since < budgets.window || time > since - budgets.window;
             self.time_of(index).is_none_or(after)
         };
-        let relevant = |w: u8, index: u64| warrant(w).action() == of.action() && index <= up_to && recent(index);
+        let relevant =
+            |w: u8, index: u64| warrant(w).action() == of.action() && index <= up_to && recent(index);
         let different = |keep: &dyn Fn(&Counted) -> bool| {
             let found = counted.iter().filter(|(index, w, _, _)| relevant(*w, *index)).filter(|c| keep(c));
             let mut tags: BTreeSet<(u8, u8)> = found.map(|(_, w, tag, _)| (*w, *tag)).collect();
@@ -518,7 +519,13 @@ fn a_round_and_what_binds_its_members_are_the_first_that_whoever_may_has_signed(
     assert_eq!((Some(logged.members()), logged.index()), (Members::new([2, 3]), 6));
     assert_eq!([2, 1, 3].map(|trustee| logged.commitment_of(trustee)), [Some([1; 32]), None, None]);
     assert_eq!((logged.missing(), logged.round_id_of(2)), (vec![3], None));
-    register.extend(&[blind(3, 3, 4), compared(3, 2, 5), compared(2, 2, 6), compared(2, 2, 8), compared(1, 1, 6)]);
+    register.extend(&[
+        blind(3, 3, 4),
+        compared(3, 2, 5),
+        compared(2, 2, 6),
+        compared(2, 2, 8),
+        compared(1, 1, 6),
+    ]);
     let logged = register.round(&[0; 32], 1).unwrap();
     assert_eq!([2, 1, 3].map(|trustee| logged.round_id_of(trustee)), [Some([6; 32]), None, None]);
 }

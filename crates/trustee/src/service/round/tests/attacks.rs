@@ -2,8 +2,8 @@
 //! decrypts what they chose.
 
 use super::*;
-use crate::test_util::world::{CONSUMERS, officers};
 use crate::EvidenceRefusal;
+use crate::test_util::world::{CONSUMERS, officers};
 use curve25519_dalek::scalar::Scalar;
 use unjoin_core::algebra::{Escrow, Generator};
 use unjoin_core::entry::{PublishedEntry, WarrantEntry};
@@ -270,7 +270,8 @@ fn a_round_is_of_all_reviews_of_its_warrant() {
     panel.commit(&request, &[1]);
     let rng = &mut SystemRng::new();
     let (digest, all) = (panel.digest(), reviews(&request));
-    let of = |review: &crate::ReviewEvidence| (review.presentation.review_id(), *review.presentation.escrow());
+    let of =
+        |review: &crate::ReviewEvidence| (review.presentation.review_id(), *review.presentation.escrow());
     let two = ComparedReviews::new(request.reviews[1..].iter().map(of).collect()).unwrap();
     let secrets = panel.world.secrets(2);
     let factor = BlindingFactor::derive(secrets.share().unwrap(), &digest, 1, &all, rng);

@@ -103,7 +103,8 @@ fn a_generator_that_repeats_itself_gives_no_two_factors_alike() {
     let panel = Panel::new(2, 2, &[0, 1, 2]);
     let (request, rng) = (panel.request(1), &mut Fixed(vec![3; 32]));
     let all = reviews(&request);
-    let of = |review: &crate::ReviewEvidence| (review.presentation.review_id(), *review.presentation.escrow());
+    let of =
+        |review: &crate::ReviewEvidence| (review.presentation.review_id(), *review.presentation.escrow());
     let two = ComparedReviews::new(request.reviews[1..].iter().map(of).collect()).unwrap();
     let mut factors = BTreeSet::new();
     for (index, digest, round, reviews) in
@@ -178,8 +179,7 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
         assert_eq!((committed.len(), compared.len(), shares.len()), (1, 1, 1), "{number} {applies}");
         let written = store.written.lock().unwrap();
         // Neither a factor nor the fresh bytes that it was made of.
-        let (secrets, reviews, digest) =
-            (world.secrets(1), reviews(&request), presented.warrant().digest());
+        let (secrets, reviews, digest) = (world.secrets(1), reviews(&request), presented.warrant().digest());
         let noted: Vec<Vec<u8>> = noted.lock().unwrap().iter().filter(|b| b.len() == 32).cloned().collect();
         assert!(!noted.is_empty());
         for fresh in noted {

@@ -2,9 +2,9 @@
 //! whether two authors are one.
 
 mod attacks;
-mod two_views;
 mod charges;
 mod failures;
+mod two_views;
 
 use super::*;
 use crate::Committee;

@@ -40,7 +40,13 @@ impl Attack {
     }
 
     /// `W` of each review in a view, from an honest member's `D` and the attacker's own.
-    fn results(&self, blinds: &[Blind], weights: &[Scalar], honest: u16, d: &[Element]) -> Vec<RistrettoPoint> {
+    fn results(
+        &self,
+        blinds: &[Blind],
+        weights: &[Scalar],
+        honest: u16,
+        d: &[Element],
+    ) -> Vec<RistrettoPoint> {
         let secrets = self.panel.world.secrets(3);
         let y = secrets.share().unwrap().secret().expose();
         let sum = |at: usize, part: usize| composite(weights, blinds.iter().map(|b| b.blinded()[at][part]));
