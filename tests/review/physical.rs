@@ -32,6 +32,8 @@ fn live<S: Store>(store: S, arrivals: &[&Submission]) {
     let environment = Environment::new(clock.clone(), || Box::new(Seeded(5)));
     let desk = open_in(Arc::new(store), environment);
     desk.admit(&manifest(&scope("a", 1), 2, 5)).unwrap();
+    // Still held at that boundary.
+    desk.admit(&manifest(&scope("a", 2), 4, 5)).unwrap();
     for submission in arrivals {
         desk.submit((*submission).clone()).wait().unwrap();
     }

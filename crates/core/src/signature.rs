@@ -33,7 +33,8 @@ impl Signer {
     }
 
     /// Signs bytes under their label.
-    pub(crate) fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
+    #[doc(hidden)]
+    pub fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
         self.sign_bare(&labelled(label, bytes))
     }
 }
@@ -71,7 +72,8 @@ impl Verifier {
     }
 
     /// Whether the signature on the bytes under this label holds.
-    pub(crate) fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
+    #[doc(hidden)]
+    pub fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
         self.verify_bare(&labelled(label, bytes), signature)
     }
 }

@@ -26,6 +26,12 @@ impl TrusteePublicKey {
         self.0.as_bytes()
     }
 
+    /// What verifies entries of a ledger.
+    #[doc(hidden)]
+    pub fn verifier(&self) -> &Verifier {
+        &self.0
+    }
+
     #[doc(hidden)]
     pub fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
         self.0.verify(label, bytes, signature)
@@ -58,6 +64,12 @@ impl TrusteeKey {
     #[doc(hidden)]
     pub fn seed(&self) -> &SecretBytes<32> {
         &self.seed
+    }
+
+    /// What signs entries of a ledger.
+    #[doc(hidden)]
+    pub fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     #[doc(hidden)]

@@ -342,6 +342,12 @@ macro_rules! keys {
             pub fn public(&self) -> &$public {
                 &self.public
             }
+
+            /// What signs other things than notes: entries of a ledger, each under its label.
+            #[doc(hidden)]
+            pub fn signer(&self) -> &Signer {
+                &self.signer
+            }
         }
 
         impl fmt::Debug for $secret {
@@ -373,6 +379,12 @@ macro_rules! keys {
             /// The 32 bytes.
             pub fn as_bytes(&self) -> &[u8; 32] {
                 self.named.verifier.as_bytes()
+            }
+
+            /// What verifies other things than notes.
+            #[doc(hidden)]
+            pub fn verifier(&self) -> &Verifier {
+                &self.named.verifier
             }
         }
 

@@ -38,16 +38,16 @@ pub fn audit_openings(history: &History, embargo: u64) -> Vec<OpeningFinding> {
     if due {
         for (index, entry) in of_kind(history.under_older(), WarrantEntry::KIND) {
             let warrant = WarrantEntry::from_bytes(entry).ok();
-            let overdue = warrant.filter(|warrant| !disclosed.contains(&warrant.commitment));
+            let overdue = warrant.filter(|warrant| !disclosed.contains(warrant.commitment()));
             findings.extend(
-                overdue.map(|warrant| OpeningFinding::Overdue { commitment: warrant.commitment, index }),
+                overdue.map(|warrant| OpeningFinding::Overdue { commitment: *warrant.commitment(), index }),
             );
         }
     }
     let mut warrants = BTreeSet::new();
     for (entry, index) in history.entries().iter().zip(0u64..) {
         if let Ok(warrant) = WarrantEntry::from_bytes(entry) {
-            warrants.insert(warrant.commitment);
+            warrants.insert(*warrant.commitment());
         } else if let Ok(release) = ShareReleasedEntry::from_bytes(entry)
             && !warrants.contains(release.commitment())
         {

@@ -84,12 +84,7 @@ impl VerifiedReview {
 
     /// What a share that opens this review under a warrant is bound to.
     pub fn share_context(&self, terms: &WarrantTerms) -> ShareContext {
-        ShareContext {
-            warrant_digest: terms.digest(),
-            action: terms.action(),
-            subject: *self.review_id.as_bytes(),
-            escrow: self.escrow,
-        }
+        ShareContext { warrant_digest: terms.digest(), review_id: self.review_id, escrow: self.escrow }
     }
 }
 

@@ -4,8 +4,8 @@
 //! and each keeps [`TrusteeSecrets`]; a requester presents a [`warrant`] with [`ReviewEvidence`],
 //! which shows the trustees which review it is about; a trustee's [`service`] answers it with a
 //! sealed [`DecryptionShare`], within budgets that are counted in the openings ledger; the shares
-//! make an [`Opening`], which convinces everybody else. Whether reviews have one author is answered
-//! by rounds among the trustees, which name nobody ([`same_author`]).
+//! make an [`Opening`], which convinces everybody else. Which reviews have one author is answered
+//! by a round among the trustees, which names nobody ([`same_author`]).
 //!
 //! [`insecure_test_dealer`] shortens tests; no platform may use it.
 

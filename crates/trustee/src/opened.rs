@@ -8,7 +8,7 @@ use rand_core::CryptoRng;
 use unjoin_core::Name;
 use unjoin_core::algebra::Element;
 use unjoin_core::describe_errors;
-use unjoin_core::entry::{BindingEntry, WarrantEntry};
+use unjoin_core::entry::{BindingEntry, WarrantAction, WarrantEntry};
 use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{IssuerPublicKey, Trustees, binding_commitment};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
@@ -144,8 +144,14 @@ impl Opening {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Author, OpeningError> {
         let logged = self.logged.verify_under(trust.openings).map_err(OpeningError::Log)?;
-        if WarrantEntry::from_bytes(logged.entry).ok() != Some(self.warrant.entry()) {
+        let entry = WarrantEntry::from_bytes(logged.entry).map_err(|_| OpeningError::OtherEntry)?;
+        let (requester, origin) = (entry.requester(), trust.openings.log().name().as_str());
+        let signed = trust.requesters.any_key(requester, |key| entry.verify(key.verifier(), origin).is_ok());
+        if !signed || !self.warrant.is_announced_by(&entry) {
             return Err(OpeningError::OtherEntry);
+        }
+        if self.warrant.terms().action() != WarrantAction::Open {
+            return Err(OpeningError::Action);
         }
         trust.requesters.check(self.warrant.warrant(), logged.quorum.median_time)?;
         let committee = self.committee(trust.trustees)?;
@@ -298,7 +304,8 @@ pub enum OpeningError {
 describe_errors!(OpeningError {
     Self::Log(error) => "opening.log", Host, false, "{error}";
     Self::OtherEntry => "opening.other_entry", Host, false,
-        "the ledger's entry is not this warrant's under this blind: take the entry that announced it";
+        "the ledger's entry is not this warrant's under this blind, or none of its requester's keys signed it: take the \
+         entry that announced it";
     Self::Warrant(error) => "opening.warrant", Host, false, "{error}";
     Self::Committee => "opening.committee", Operator, false,
         "the committees do not lead from the key ceremony of these trustees to the shares' epoch: take all \

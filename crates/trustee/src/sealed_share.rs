@@ -1,5 +1,6 @@
 //! A share on its way to whom the warrant names.
 
+use super::same_author::ComparisonShare;
 use super::sealing::{self, RecipientSecret};
 use super::share::trustee_index;
 use super::warrant::WarrantTerms;
@@ -11,8 +12,9 @@ use unjoin_core::serde_as_bytes;
 use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
 
 const LABEL: &str = "warrant-share";
-const SHARE: usize = 136;
-const SEALED: usize = sealing::OVERHEAD + SHARE;
+/// A share of an opening, and the longest of a comparison, sealed.
+const LEAST: usize = sealing::OVERHEAD + 136;
+const MOST: usize = sealing::OVERHEAD + 2154;
 
 /// The secret half of a warrant's recipient key (X25519): it opens the shares.
 ///
@@ -47,16 +49,38 @@ impl RecipientKey {
         &self.public
     }
 
-    /// Opens a share that was sealed under this warrant.
+    /// Opens a share of an opening that was sealed under this warrant.
     ///
     /// # Errors
     /// [`OpeningError::Sealed`] when it was sealed to another key or for another warrant, trustee
     /// or subject. What it says still has to be checked: see [`Opening::combine`](super::Opening::combine).
     pub fn open(&self, sealed: &SealedShare, terms: &WarrantTerms) -> Result<DecryptionShare, OpeningError> {
+        self.open_message(sealed, terms, DecryptionShare::index)
+    }
+
+    /// Opens a share of a comparison that was sealed under this warrant.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). What it says still has to be checked:
+    /// [`Comparison::take_shares`](super::same_author::Comparison::take_shares) does both.
+    pub fn open_comparison(
+        &self,
+        sealed: &SealedShare,
+        terms: &WarrantTerms,
+    ) -> Result<ComparisonShare, OpeningError> {
+        self.open_message(sealed, terms, ComparisonShare::index)
+    }
+
+    fn open_message<M: Message>(
+        &self,
+        sealed: &SealedShare,
+        terms: &WarrantTerms,
+        index: impl Fn(&M) -> u16,
+    ) -> Result<M, OpeningError> {
         let info = sealing::info(LABEL, &terms.digest());
         let plain = self.secret.open(&info, &sealed.header(), &sealed.sealed).ok_or(OpeningError::Sealed)?;
-        let share = DecryptionShare::from_bytes(&plain).map_err(|_| OpeningError::Sealed)?;
-        if share.index() == sealed.index { Ok(share) } else { Err(OpeningError::Sealed) }
+        let share = M::from_bytes(&plain).map_err(|_| OpeningError::Sealed)?;
+        if index(&share) == sealed.index { Ok(share) } else { Err(OpeningError::Sealed) }
     }
 }
 
@@ -66,18 +90,19 @@ impl fmt::Debug for RecipientKey {
     }
 }
 
-/// Kind 44, 252 bytes: a trustee's [`DecryptionShare`], sealed to the warrant's recipient.
+/// Kind 44, 254 to 2,272 bytes: a trustee's [`DecryptionShare`] or [`ComparisonShare`], sealed to the
+/// warrant's recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedShare {
     index: u16,
     commitment: [u8; 32],
     subject: [u8; 32],
-    sealed: [u8; SEALED],
+    sealed: Vec<u8>,
 }
 
 impl SealedShare {
-    /// Seals a share to the warrant's recipient; `commitment` is the warrant's, `subject` the
-    /// review's id or, in a same-author round, the round's.
+    /// Seals a share of an opening to the warrant's recipient; `commitment` is the warrant's, `subject` the
+    /// review's id.
     ///
     /// # Errors
     /// [`OpeningError::Sealed`] when the recipient's key cannot be sealed to.
@@ -88,11 +113,35 @@ impl SealedShare {
         subject: [u8; 32],
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Self, OpeningError> {
-        let mut made = Self { index: share.index(), commitment, subject, sealed: [0; SEALED] };
+        Self::seal_message(share.index(), share, terms, (commitment, subject), rng)
+    }
+
+    /// Seals a share of a comparison; `subject` is the round's id.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_comparison(
+        share: &ComparisonShare,
+        terms: &WarrantTerms,
+        commitment: [u8; 32],
+        subject: [u8; 32],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Self, OpeningError> {
+        Self::seal_message(share.index(), share, terms, (commitment, subject), rng)
+    }
+
+    fn seal_message(
+        index: u16,
+        share: &impl Message,
+        terms: &WarrantTerms,
+        (commitment, subject): ([u8; 32], [u8; 32]),
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Self, OpeningError> {
+        let mut made = Self { index, commitment, subject, sealed: Vec::new() };
         let info = sealing::info(LABEL, &terms.digest());
         let plain = zeroize::Zeroizing::new(share.to_bytes());
         let sealed = sealing::seal(terms.recipient(), &info, &made.header(), &plain, &mut &mut *rng);
-        made.sealed = sealed.and_then(|sealed| sealed.try_into().ok()).ok_or(OpeningError::Sealed)?;
+        made.sealed = sealed.ok_or(OpeningError::Sealed)?;
         Ok(made)
     }
 
@@ -127,7 +176,7 @@ impl Message for SealedShare {
 
     fn encode_body(&self, out: &mut Writer) {
         out.raw(&self.header());
-        out.raw(&self.sealed);
+        out.bytes(&self.sealed);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -135,7 +184,7 @@ impl Message for SealedShare {
             index: trustee_index(from)?,
             commitment: from.array("commitment")?,
             subject: from.array("subject")?,
-            sealed: from.array("sealed share")?,
+            sealed: from.bytes("sealed share", LEAST, MOST)?.to_vec(),
         })
     }
 }

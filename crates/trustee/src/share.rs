@@ -3,13 +3,13 @@
 //! `y*E1 = sum of lambda_i * D_i`, and the author `U = E2 - y*E1`.
 
 use super::{Committee, OpeningError, TrusteeShare};
-use curve25519_dalek::ristretto::RistrettoPoint;
+use curve25519_dalek::scalar::Scalar;
 use rand_core::CryptoRng;
 use unjoin_core::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement, prove};
 use unjoin_core::algebra::{Element, Escrow, Generator, threshold};
 use unjoin_core::entry::WarrantAction;
 use unjoin_core::serde_as_bytes;
-use unjoin_core::token::{Digest, VerifyError};
+use unjoin_core::token::{Digest, ReviewId, VerifyError};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// What a share is about; bound by its proof.
@@ -17,11 +17,9 @@ use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 pub struct ShareContext {
     /// SHA-256 of the warrant's signed text.
     pub warrant_digest: Digest,
-    /// What the warrant allows.
-    pub action: WarrantAction,
-    /// The review's id, or in a same-author round the round's id.
-    pub subject: [u8; 32],
-    /// The escrow to decrypt; in a same-author round the sums of `V1` and of `V2`.
+    /// The review.
+    pub review_id: ReviewId,
+    /// Its escrow.
     pub escrow: Escrow,
 }
 
@@ -62,12 +60,7 @@ impl DecryptionShare {
         context: &ShareContext,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Self, VerifyError> {
-        let own = committee.verification_share(share.index()).ok_or(VerifyError)?;
-        let secret = share.secret().expose();
-        let expected = Element::from_point(Generator::G.mul(secret)).ok_or(VerifyError)?;
-        if own != &expected || share.epoch() != committee.epoch() {
-            return Err(VerifyError);
-        }
+        let (own, secret) = own_secret(share, committee)?;
         let element = Element::from_point(context.escrow.e1.point() * secret).ok_or(VerifyError)?;
         let statement = statement(share.index(), committee, own, &element, context);
         let proof = prove(&statement, [secret], rng);
@@ -116,8 +109,8 @@ fn statement(
     let Escrow { e1, e2 } = context.escrow;
     Statement::new("share")
         .item(&context.warrant_digest)
-        .item(&[context.action as u8])
-        .item(&context.subject)
+        .item(&[WarrantAction::Open as u8])
+        .item(context.review_id.as_bytes())
         .item(committee.key().id())
         .item(&committee.epoch().to_le_bytes())
         .item(&index.to_le_bytes())
@@ -135,27 +128,13 @@ fn statement(
 /// # Errors
 /// [`OpeningError::Culprits`] names every trustee whose share is bad, was given twice or is
 /// of no member; nothing is combined then. [`OpeningError::TooFew`] when fewer than t are
-/// left to combine, [`OpeningError::Action`] when the context is not an opening.
+/// left to combine.
 pub fn combine(
     committee: &Committee,
     context: &ShareContext,
     shares: &[DecryptionShare],
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<Element, OpeningError> {
-    if context.action != WarrantAction::Open {
-        return Err(OpeningError::Action);
-    }
-    let decrypted = decrypt(committee, context, shares, rng)?;
-    Element::from_point(context.escrow.e2.point() - decrypted).ok_or(OpeningError::Nobody)
-}
-
-/// `y * E1` from shares that all verify.
-pub(super) fn decrypt(
-    committee: &Committee,
-    context: &ShareContext,
-    shares: &[DecryptionShare],
-    rng: &mut (impl CryptoRng + ?Sized),
-) -> Result<RistrettoPoint, OpeningError> {
     let culprits = culprits(committee, context, shares, rng);
     if !culprits.is_empty() {
         return Err(OpeningError::Culprits(culprits));
@@ -163,7 +142,8 @@ pub(super) fn decrypt(
     let needed = usize::from(committee.threshold());
     let Some(used) = shares.get(..needed) else { return Err(OpeningError::TooFew) };
     let points: Vec<_> = used.iter().map(|share| (share.index(), *share.element().point())).collect();
-    Ok(threshold::interpolate(&points, 0))
+    let decrypted = threshold::interpolate(&points, 0);
+    Element::from_point(context.escrow.e2.point() - decrypted).ok_or(OpeningError::Nobody)
 }
 
 /// Whose shares are bad or repeated, rising. All are checked at once; one by one only if that
@@ -202,14 +182,9 @@ impl Message for DecryptionShare {
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let index = trustee_index(from)?;
-        let epoch = from.le32("share epoch")?;
-        if epoch == 0 {
-            return Err(from.refuse(Rule::Value));
-        }
         Ok(Self {
-            index,
-            epoch,
+            index: trustee_index(from)?,
+            epoch: share_epoch(from)?,
             share: from.element("D")?,
             proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
         })
@@ -222,6 +197,25 @@ pub(super) fn trustee_index(from: &mut Reader<'_>) -> Result<u16, DecodeError> {
         index if (1..=Committee::MAX_TRUSTEES).contains(&usize::from(index)) => Ok(index),
         _ => Err(from.refuse(Rule::Value)),
     }
+}
+
+/// A share epoch: from 1.
+pub(super) fn share_epoch(from: &mut Reader<'_>) -> Result<u32, DecodeError> {
+    match from.le32("share epoch")? {
+        0 => Err(from.refuse(Rule::Value)),
+        epoch => Ok(epoch),
+    }
+}
+
+/// A trustee's own `Y_i` and its share's secret, if both belong to this committee.
+pub(super) fn own_secret<'a>(
+    share: &'a TrusteeShare,
+    committee: &'a Committee,
+) -> Result<(&'a Element, &'a Scalar), VerifyError> {
+    let own = committee.verification_share(share.index()).ok_or(VerifyError)?;
+    let secret = share.secret().expose();
+    let expected = Element::from_point(Generator::G.mul(secret)).ok_or(VerifyError)?;
+    if own == &expected && share.epoch() == committee.epoch() { Ok((own, secret)) } else { Err(VerifyError) }
 }
 
 serde_as_bytes!(DecryptionShare);

@@ -52,6 +52,12 @@ impl From<Element> for Base {
     }
 }
 
+impl From<RistrettoPoint> for Base {
+    fn from(point: RistrettoPoint) -> Self {
+        Self::Point(point)
+    }
+}
+
 /// `sum of coefficient * base = sum of (+/-) witness * base`.
 #[doc(hidden)]
 pub struct Equation {
@@ -60,10 +66,10 @@ pub struct Equation {
 }
 
 impl Equation {
-    /// Begins an equation whose left side is `element`.
+    /// Begins an equation whose left side is `base`.
     #[doc(hidden)]
-    pub fn of(element: Element) -> Self {
-        Self::new().known(Scalar::ONE, element)
+    pub fn of(base: impl Into<Base>) -> Self {
+        Self::new().known(Scalar::ONE, base)
     }
 
     pub(crate) fn new() -> Self {
@@ -116,6 +122,16 @@ impl Statement {
     pub fn equation(mut self, equation: Equation) -> Self {
         self.equations.push(equation);
         self
+    }
+
+    /// `d_1 .. d_count`: what many equations over one witness are weighed with to make one of them, the
+    /// composite (RFC 9497, 2.2.1). They hash all that is bound so far, so nobody chooses an equation
+    /// in the knowledge of its weight.
+    #[doc(hidden)]
+    pub fn composite_weights(&self, count: u16) -> Vec<Scalar> {
+        let all = Transcript::new(&[self.name, "/weights"]).framed(&self.items).finish();
+        let weight = |at: u16| Transcript::new(&[self.name, "/weight"]).item(&all).item(&at.to_le_bytes());
+        (1..=count).map(|at| weight(at).finish_scalar()).collect()
     }
 
     fn challenge(&self, commitments: &[Element]) -> Scalar {

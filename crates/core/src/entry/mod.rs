@@ -3,14 +3,19 @@
 
 mod openings;
 mod reviews;
+mod rounds;
+mod signed;
 
 pub use openings::{
-    BindingEntry, BlindEntry, DisclosedEntry, Members, OpenedEntry, RoundEntry, ShareReleasedEntry,
-    TrusteeSignatureError, WarrantAction, WarrantEntry,
+    BindingEntry, DisclosedEntry, OpenedEntry, ShareReleasedEntry, WarrantAction, WarrantEntry,
 };
 #[doc(hidden)]
-pub use openings::{blind_commitment, release_tag, warrant_commitment};
+pub use openings::{release_tag, warrant_commitment};
 pub use reviews::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry, StaffKeyEntry};
+#[doc(hidden)]
+pub use rounds::blind_commitment;
+pub use rounds::{BlindEntry, ComparedEntry, Members, RoundEntry};
+pub use signed::EntrySignatureError;
 
 use sha2::{Digest, Sha256};
 

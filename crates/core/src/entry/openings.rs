@@ -3,17 +3,15 @@
 //! disclosed, a review.
 //!
 //! Who holds the trustees' key, epoch by epoch, is in the ledger as the ceremony's own
-//! message, `opening::SignedCommittee`, whose verification takes the group.
+//! message, `SignedCommittee`, whose verification takes the group.
 
+use super::signed::{SignedEntry, signed_entry};
 use crate::algebra::transcript::hash32;
-use crate::describe_errors;
 use crate::serde_as_bytes;
+use crate::signature::Signer;
 use crate::token::ReviewId;
-use crate::trustee_key::TrusteeKey;
-use crate::trustee_key::{MAX_TRUSTEES, TrusteePublicKey};
+use crate::trustee_key::{MAX_TRUSTEES, TrusteeKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
-
-const LABEL: &str = "share-released";
 
 /// What a warrant asks for, as its entry says; the codes of the share proof's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +35,6 @@ pub fn release_tag(warrant_digest: &[u8; 32], blind: &[u8; 32], review_id: &Revi
     hash32("release", &[warrant_digest, blind, review_id.as_bytes()])
 }
 
-/// H32("blind", warrant digest, message): a trustee's commitment to its blind, before any is
-/// revealed. `message` is the whole kind-7 message.
-pub fn blind_commitment(warrant_digest: &[u8; 32], message: &[u8]) -> [u8; 32] {
-    hash32("blind", &[warrant_digest, message])
-}
-
 /// Kind 24, 34 bytes: a hiding commitment to the binding of a wallet key to an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindingEntry {
@@ -50,23 +42,79 @@ pub struct BindingEntry {
     pub commitment: [u8; 32],
 }
 
-/// Kind 25, 40 to 103 bytes: a warrant was presented.
+/// Kind 25, 136 to 2,215 bytes: a warrant was presented.
+///
+/// One of the requester's officers signs it, so nobody uses up another requester's budget, and no
+/// cooling-off runs for a text that nobody has signed yet. A tag that it does not list counts nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarrantEntry {
-    /// H32("warrant", warrant digest, blind).
-    pub commitment: [u8; 32],
-    /// Who asks: 1 to 64 bytes, as the requesters are named in public.
-    pub requester: Vec<u8>,
-    /// What is asked for.
-    pub action: WarrantAction,
-    /// Of how many reviews; not zero.
-    pub count: u16,
+    commitment: [u8; 32],
+    requester: Vec<u8>,
+    action: WarrantAction,
+    tags: Vec<[u8; 32]>,
+    signature: [u8; 64],
 }
 
 impl WarrantEntry {
     /// The most bytes that the requester's name may have.
     pub const MAX_REQUESTER: usize = 64;
+    /// The most tags.
+    pub const MAX_TAGS: usize = 64;
+
+    /// Announces a warrant in the ledger with this origin: `commitment` is H32("warrant", warrant
+    /// digest, blind), `requester` 1 to 64 bytes, and `tags` one for each review, in any
+    /// order. `None` if the name is too short or too long, or there are no tags, too many, or two alike.
+    #[doc(hidden)]
+    pub fn sign(
+        officer: &Signer,
+        origin: &str,
+        commitment: [u8; 32],
+        requester: Vec<u8>,
+        action: WarrantAction,
+        mut tags: Vec<[u8; 32]>,
+    ) -> Option<Self> {
+        tags.sort_unstable();
+        let named = (1..=Self::MAX_REQUESTER).contains(&requester.len());
+        let listed = (1..=Self::MAX_TAGS).contains(&tags.len()) && tags.is_sorted_by(|a, b| a < b);
+        let unsigned = Self { commitment, requester, action, tags, signature: [0; 64] };
+        (named && listed).then(|| unsigned.signed_by(officer, origin))
+    }
+
+    /// H32("warrant", warrant digest, blind).
+    pub fn commitment(&self) -> &[u8; 32] {
+        &self.commitment
+    }
+
+    /// Who asks: 1 to 64 bytes, as the requesters are named in public.
+    pub fn requester(&self) -> &[u8] {
+        &self.requester
+    }
+
+    /// What is asked for.
+    pub fn action(&self) -> WarrantAction {
+        self.action
+    }
+
+    /// H32("release", warrant digest, blind, review id) of each review: 1 to 64, rising.
+    pub fn tags(&self) -> &[[u8; 32]] {
+        &self.tags
+    }
+
+    /// Whether the tag is of one of its reviews.
+    pub fn lists(&self, tag: &[u8; 32]) -> bool {
+        self.tags.binary_search(tag).is_ok()
+    }
+
+    fn fields(&self, out: &mut Writer) {
+        out.raw(&self.commitment);
+        out.bytes(&self.requester);
+        out.u8(self.action as u8);
+        out.le16(self.tags.len() as u16);
+        self.tags.iter().for_each(|tag| out.raw(tag));
+    }
 }
+
+signed_entry!(WarrantEntry, "warrant-entry");
 
 impl Message for BindingEntry {
     const KIND: u8 = 24;
@@ -86,10 +134,8 @@ impl Message for WarrantEntry {
     const NAME: &'static str = "warrant entry";
 
     fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.commitment);
-        out.bytes(&self.requester);
-        out.u8(self.action as u8);
-        out.le16(self.count);
+        self.fields(out);
+        out.raw(&self.signature);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -100,7 +146,19 @@ impl Message for WarrantEntry {
             2 => WarrantAction::Open,
             _ => return Err(from.refuse(Rule::Value)),
         };
-        Ok(Self { commitment, requester, action, count: positive(from, "count")? })
+        let count = usize::from(from.le16("tags")?);
+        if !(1..=Self::MAX_TAGS).contains(&count) {
+            return Err(from.refuse(Rule::Length));
+        }
+        let mut tags: Vec<[u8; 32]> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let tag = from.array("tag")?;
+            if tags.last().is_some_and(|last| *last >= tag) {
+                return Err(from.refuse(Rule::Value));
+            }
+            tags.push(tag);
+        }
+        Ok(Self { commitment, requester, action, tags, signature: from.array("signature")? })
     }
 }
 
@@ -117,19 +175,19 @@ pub struct ShareReleasedEntry {
 
 impl ShareReleasedEntry {
     /// Signs the intent of a trustee (index 1 to 64) to release its `sequence`-th share, counted
-    /// from 1, for a warrant and a review. `None` if either number is out of range. Signing is
-    /// deterministic: the same intent is the same entry.
+    /// from 1, for a warrant and a review, in the ledger with this origin. `None` if either number is out of
+    /// range. Signing is deterministic: the same intent is the same entry.
     pub fn sign(
         key: &TrusteeKey,
+        origin: &str,
         trustee: u16,
         sequence: u64,
         commitment: [u8; 32],
         tag: [u8; 32],
     ) -> Option<Self> {
         let unsigned = Self { trustee, sequence, commitment, tag, signature: [0; 64] };
-        let signature = key.sign(LABEL, &unsigned.signed_part());
         let fits = (1..=MAX_TRUSTEES).contains(&trustee) && sequence > 0;
-        fits.then_some(Self { signature, ..unsigned })
+        fits.then(|| unsigned.signed_by(key.signer(), origin))
     }
 
     /// The trustee's index, 1 to 64.
@@ -152,31 +210,22 @@ impl ShareReleasedEntry {
         &self.tag
     }
 
-    /// Checks the trustee's signature.
-    ///
-    /// # Errors
-    /// [`TrusteeSignatureError`].
-    pub fn verify(&self, key: &TrusteePublicKey) -> Result<(), TrusteeSignatureError> {
-        let holds = key.verify(LABEL, &self.signed_part(), &self.signature);
-        if holds { Ok(()) } else { Err(TrusteeSignatureError) }
-    }
-
-    fn signed_part(&self) -> Vec<u8> {
-        let mut out = Writer::new();
+    fn fields(&self, out: &mut Writer) {
         out.le16(self.trustee);
         out.le64(self.sequence);
         out.raw(&self.commitment);
         out.raw(&self.tag);
-        out.finish()
     }
 }
+
+signed_entry!(ShareReleasedEntry, "share-released");
 
 impl Message for ShareReleasedEntry {
     const KIND: u8 = 26;
     const NAME: &'static str = "share-released entry";
 
     fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.signed_part());
+        self.fields(out);
         out.raw(&self.signature);
     }
 
@@ -192,99 +241,6 @@ impl Message for ShareReleasedEntry {
             commitment: from.array("commitment")?,
             tag: from.array("tag")?,
             signature: from.array("signature")?,
-        })
-    }
-}
-
-/// Kind 27, 44 bytes: who takes part in a round of the same-author test.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoundEntry {
-    /// The warrant's commitment.
-    pub commitment: [u8; 32],
-    /// The round's number, from 1.
-    pub round: u16,
-    /// The members.
-    pub members: Members,
-}
-
-/// A set of trustees, not empty: bit i - 1 is the trustee with index i.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Members(u64);
-
-impl Members {
-    /// The set of these indices; `None` if one is not within 1 to 64, or there is none.
-    pub fn new(indices: impl IntoIterator<Item = u16>) -> Option<Self> {
-        let bit = |index: u16| (1..=MAX_TRUSTEES).contains(&index).then(|| 1u64 << (index - 1));
-        let bits = indices.into_iter().try_fold(0, |bits, index| Some(bits | bit(index)?))?;
-        (bits != 0).then_some(Self(bits))
-    }
-
-    /// The indices, rising.
-    pub fn indices(self) -> impl Iterator<Item = u16> {
-        (1..=MAX_TRUSTEES).filter(move |index| self.contains(*index))
-    }
-
-    /// Whether the trustee is one of them.
-    pub fn contains(self, index: u16) -> bool {
-        (1..=MAX_TRUSTEES).contains(&index) && self.0 >> (index - 1) & 1 == 1
-    }
-
-    /// How many.
-    pub fn count(self) -> u16 {
-        self.0.count_ones() as u16
-    }
-}
-
-impl Message for RoundEntry {
-    const KIND: u8 = 27;
-    const NAME: &'static str = "round entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.commitment);
-        out.le16(self.round);
-        out.le64(self.members.0);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (commitment, round) = (from.array("commitment")?, positive(from, "round")?);
-        let members = Members(from.le64("members")?);
-        if members.0 == 0 {
-            return Err(from.refuse(Rule::Value));
-        }
-        Ok(Self { commitment, round, members })
-    }
-}
-
-/// Kind 28, 70 bytes: a member commits to its blind for a round.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlindEntry {
-    /// The warrant's commitment.
-    pub commitment: [u8; 32],
-    /// The round's number, from 1.
-    pub round: u16,
-    /// The trustee's index, 1 to 64.
-    pub trustee: u16,
-    /// H32("blind", warrant digest, kind-7 message).
-    pub blind: [u8; 32],
-}
-
-impl Message for BlindEntry {
-    const KIND: u8 = 28;
-    const NAME: &'static str = "blind entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.commitment);
-        out.le16(self.round);
-        out.le16(self.trustee);
-        out.raw(&self.blind);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            commitment: from.array("commitment")?,
-            round: positive(from, "round")?,
-            trustee: trustee(from)?,
-            blind: from.array("blind commitment")?,
         })
     }
 }
@@ -348,38 +304,15 @@ impl Message for DisclosedEntry {
     }
 }
 
-serde_as_bytes!(
-    BindingEntry,
-    WarrantEntry,
-    ShareReleasedEntry,
-    RoundEntry,
-    BlindEntry,
-    OpenedEntry,
-    DisclosedEntry
-);
+serde_as_bytes!(BindingEntry, WarrantEntry, ShareReleasedEntry, OpenedEntry, DisclosedEntry);
 
-fn positive(from: &mut Reader<'_>, field: &'static str) -> Result<u16, DecodeError> {
-    match from.le16(field)? {
-        0 => Err(from.refuse(Rule::Value)),
-        value => Ok(value),
-    }
-}
-
-fn trustee(from: &mut Reader<'_>) -> Result<u16, DecodeError> {
+/// A trustee's index: 1 to 64.
+pub(super) fn trustee(from: &mut Reader<'_>) -> Result<u16, DecodeError> {
     match from.le16("trustee index")? {
         index @ 1..=MAX_TRUSTEES => Ok(index),
         _ => Err(from.refuse(Rule::Value)),
     }
 }
-
-/// A trustee's signature does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrusteeSignatureError;
-
-describe_errors!(TrusteeSignatureError {
-    _ => "ledger.trustee_signature", Operator, false,
-        "the trustee's signature on the entry does not hold: it counts for nothing, tell the trustees";
-});
 
 #[cfg(test)]
 mod tests {
@@ -398,56 +331,70 @@ mod tests {
         assert!(M::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
     }
 
+    fn release(trustee: u16, sequence: u64) -> Option<ShareReleasedEntry> {
+        ShareReleasedEntry::sign(&key(1), "openings", trustee, sequence, [1; 32], [2; 32])
+    }
+
+    fn warrant(requester: &[u8], tags: &[[u8; 32]]) -> Option<WarrantEntry> {
+        let (key, tags) = (key(1), tags.to_vec());
+        let requester = requester.to_vec();
+        WarrantEntry::sign(key.signer(), "openings", [1; 32], requester, WarrantAction::Open, tags)
+    }
+
     #[test]
     fn entries_read_as_they_were_written() {
         let commitment = [1; 32];
-        let requester = b"court of trade".to_vec();
-        round_trips(&WarrantEntry { commitment, requester, action: WarrantAction::Open, count: 2 });
-        round_trips(&ShareReleasedEntry::sign(&key(1), 64, 1, commitment, [2; 32]).unwrap());
-        round_trips(&RoundEntry { commitment, round: 1, members: Members::new([3, 1, 64]).unwrap() });
-        round_trips(&BlindEntry { commitment, round: 1, trustee: 3, blind: [4; 32] });
+        round_trips(&warrant(b"court of trade", &[[2; 32], [1; 32]]).unwrap());
+        round_trips(&release(64, 1).unwrap());
         round_trips(&OpenedEntry { commitment, tag: [2; 32] });
         round_trips(&DisclosedEntry { warrant_digest: [5; 32], blind: [6; 32] });
     }
 
     #[test]
     fn numbers_that_cannot_be_are_refused() {
-        assert!(ShareReleasedEntry::sign(&key(1), 0, 1, [0; 32], [0; 32]).is_none());
-        assert!(ShareReleasedEntry::sign(&key(1), 65, 1, [0; 32], [0; 32]).is_none());
-        assert!(ShareReleasedEntry::sign(&key(1), 1, 0, [0; 32], [0; 32]).is_none());
-        assert!(Members::new([]).is_none() && Members::new([0]).is_none() && Members::new([65]).is_none());
-        let members = Members::new([64, 2, 2]).unwrap();
-        assert_eq!((members.indices().collect::<Vec<_>>(), members.count()), (vec![2, 64], 2));
-        assert!(!members.contains(0) && !members.contains(65));
-        let refused = |bytes: &[u8], at: usize, value: u8| {
+        assert!(release(0, 1).is_none() && release(65, 1).is_none() && release(1, 0).is_none());
+        let changed = |bytes: &[u8], at: usize, value: u8| {
             let mut bytes = bytes.to_vec();
             bytes[at] = value;
             bytes
         };
-        let warrant = WarrantEntry {
-            commitment: [1; 32],
-            requester: vec![b'r'],
-            action: WarrantAction::Open,
-            count: 1,
-        };
-        for (at, value) in [(34, 0), (37, 0), (37, 3), (38, 0)] {
-            assert!(WarrantEntry::from_bytes(&refused(&warrant.to_bytes(), at, value)).is_err(), "{at}");
+        let entry = warrant(b"r", &[[3; 32], [2; 32]]).unwrap();
+        assert!(entry.lists(&[2; 32]) && !entry.lists(&[4; 32]));
+        // Requester's length, action, count of tags, and tags that are alike or fall.
+        for (at, value) in [(34, 0), (37, 0), (37, 3), (38, 0), (38, 65), (38, 1), (40, 3), (40, 4)] {
+            let mut bytes = changed(&entry.to_bytes(), at, value);
+            if (at, value) == (40, 3) {
+                bytes[40..72].fill(3);
+            }
+            assert!(WarrantEntry::from_bytes(&bytes).is_err(), "{at} {value}");
         }
-        let round = RoundEntry { commitment: [1; 32], round: 1, members: Members::new([1]).unwrap() };
-        for at in [34, 36] {
-            assert!(RoundEntry::from_bytes(&refused(&round.to_bytes(), at, 0)).is_err());
-        }
+        let many: Vec<[u8; 32]> = (0..65).map(|at| [at; 32]).collect();
+        assert!(warrant(b"r", &many).is_none() && warrant(b"r", &many[..64]).is_some());
+        assert!(warrant(b"r", &[]).is_none() && warrant(b"r", &[[1; 32]; 2]).is_none());
+        assert!(warrant(b"", &[[1; 32]]).is_none() && warrant(&[7; 65], &[[1; 32]]).is_none());
     }
 
     proptest! {
         #[test]
-        fn every_flipped_bit_of_a_release_refuses(at in 0usize..140, bit in 0u32..8) {
-            let entry = ShareReleasedEntry::sign(&key(1), 3, 9, [1; 32], [2; 32]).unwrap();
-            prop_assert!(entry.verify(&key(1).public()).is_ok());
-            prop_assert!(entry.verify(&key(2).public()).is_err());
+        fn every_flipped_bit_of_a_signed_entry_refuses(at in 0usize..140, bit in 0u32..8, of in 0usize..200) {
+            let (own, other) = (key(1), key(2));
+            let (own, other) = (own.public(), other.public());
+            let entry = release(3, 9).unwrap();
+            prop_assert!(entry.verify(own.verifier(), "openings").is_ok());
+            prop_assert!(entry.verify(other.verifier(), "openings").is_err());
+            prop_assert!(entry.verify(own.verifier(), "another ledger").is_err());
             let mut bytes = entry.to_bytes();
             bytes[at] ^= 1u8 << bit;
-            let holds = ShareReleasedEntry::from_bytes(&bytes).map(|entry| entry.verify(&key(1).public()).is_ok());
+            let holds = ShareReleasedEntry::from_bytes(&bytes).map(|e| e.verify(own.verifier(), "openings").is_ok());
+            prop_assert!(!holds.unwrap_or(false));
+
+            let announced = warrant(b"court", &[[2; 32], [1; 32]]).unwrap();
+            prop_assert!(announced.verify(own.verifier(), "openings").is_ok());
+            prop_assert!(announced.verify(own.verifier(), "another ledger").is_err());
+            let mut bytes = announced.to_bytes();
+            let at = of % bytes.len();
+            bytes[at] ^= 1u8 << bit;
+            let holds = WarrantEntry::from_bytes(&bytes).map(|e| e.verify(own.verifier(), "openings").is_ok());
             prop_assert!(!holds.unwrap_or(false));
         }
     }
@@ -458,6 +405,5 @@ mod tests {
         assert_eq!(disclosed.commitment(), warrant_commitment(&[5; 32], &[6; 32]));
         assert_eq!(disclosed.tag_of(&ReviewId([8; 32])), release_tag(&[5; 32], &[6; 32], &ReviewId([8; 32])));
         assert_ne!(disclosed.tag_of(&ReviewId([8; 32])), disclosed.tag_of(&ReviewId([9; 32])));
-        assert_ne!(blind_commitment(&[5; 32], b"blind"), blind_commitment(&[5; 32], b"other"));
     }
 }

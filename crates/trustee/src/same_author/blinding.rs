@@ -1,63 +1,47 @@
-//! Two reviews under one escrow key, the blinds of a round on them, and what its shares are bound to.
+//! The reviews of a comparison, and one member's blind of their escrows.
 
 use super::SameAuthorError;
-use crate::share;
-use crate::share::{DecryptionShare, ShareContext};
-use crate::{Committee, OpeningError};
-use curve25519_dalek::{
-    ristretto::RistrettoPoint,
-    scalar::Scalar,
-    traits::{Identity, IsIdentity},
-};
+use crate::{TrusteeShare, share};
+use curve25519_dalek::ristretto::RistrettoPoint;
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::VartimeMultiscalarMul;
 use rand_core::CryptoRng;
-use unjoin_core::algebra::proof::{Base, Equation, Proof, Statement, prove, verify};
+use unjoin_core::algebra::proof::{Equation, Proof, Statement, prove, verify};
 use unjoin_core::algebra::transcript::Transcript;
 use unjoin_core::algebra::{Element, Escrow, Generator};
-use unjoin_core::entry::WarrantAction;
-use unjoin_core::secret::SecretScalar;
+use unjoin_core::secret::{SecretBytes, SecretScalar};
 use unjoin_core::serde_as_bytes;
-use unjoin_core::token::{Digest, ReviewId, VerifyError};
+use unjoin_core::token::{Digest, ReviewId, VerifyError, verdict};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
-use zeroize::Zeroize;
 
-/// Two different reviews under one escrow key, ordered by the bytes of their ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair {
-    a: (ReviewId, Escrow),
-    b: (ReviewId, Escrow),
-}
+/// The reviews that are compared, with their escrows under one key: 2 to 64, rising by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComparedReviews(Vec<(ReviewId, Escrow)>);
 
-impl Pair {
-    /// Takes two reviews, the smaller id first.
+impl ComparedReviews {
+    /// The fewest reviews of a comparison.
+    pub const MIN: usize = 2;
+    /// The most reviews of a comparison.
+    pub const MAX: usize = 64;
+
+    /// Takes reviews in rising order of their ids.
     ///
     /// # Errors
-    /// [`SameAuthorError::Pair`] when the ids are equal or out of order.
-    pub fn new(a: (ReviewId, Escrow), b: (ReviewId, Escrow)) -> Result<Self, SameAuthorError> {
-        if a.0 < b.0 { Ok(Self { a, b }) } else { Err(SameAuthorError::Pair) }
+    /// [`SameAuthorError::Reviews`] when they are too few, too many, repeated or out of order.
+    pub fn new(reviews: Vec<(ReviewId, Escrow)>) -> Result<Self, SameAuthorError> {
+        let fits = (Self::MIN..=Self::MAX).contains(&reviews.len());
+        let rises = reviews.is_sorted_by(|(a, _), (b, _)| a < b);
+        if fits && rises { Ok(Self(reviews)) } else { Err(SameAuthorError::Reviews) }
     }
 
-    /// The two reviews, the smaller id first.
-    pub fn review_ids(&self) -> (ReviewId, ReviewId) {
-        (self.a.0, self.b.0)
+    /// Their ids, rising.
+    pub fn ids(&self) -> impl Iterator<Item = &ReviewId> {
+        self.0.iter().map(|(id, _)| id)
     }
 
-    fn differences(&self) -> (RistrettoPoint, RistrettoPoint) {
-        let (a, b) = (self.a.1, self.b.1);
-        (a.e1.point() - b.e1.point(), a.e2.point() - b.e2.point())
-    }
-}
-
-/// What is public without a round: `Some(answer)` when `E1a = E1b` (unequal `E2` then means
-/// collusion of two wallets), `None` when a round is needed.
-///
-/// # Errors
-/// [`SameAuthorError::OnlySecondEqual`] when only `E2a = E2b`: refuse and report.
-pub fn without_round(pair: &Pair) -> Result<Option<bool>, SameAuthorError> {
-    let (a, b) = (pair.a.1, pair.b.1);
-    match (a.e1 == b.e1, a.e2 == b.e2) {
-        (true, second) => Ok(Some(second)),
-        (false, true) => Err(SameAuthorError::OnlySecondEqual),
-        (false, false) => Ok(None),
+    /// m: how many there are.
+    pub(super) fn count(&self) -> u16 {
+        self.0.len() as u16
     }
 }
 
@@ -66,32 +50,56 @@ pub fn without_round(pair: &Pair) -> Result<Option<bool>, SameAuthorError> {
 pub struct BlindingFactor(SecretScalar);
 
 impl BlindingFactor {
-    /// A fresh factor: 64 bytes from `rng`.
-    pub fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+    /// A fresh factor: 32 bytes from `rng`, hashed with the member's share, so that neither a
+    /// generator that somebody can predict nor a stolen share alone tells it; and with what it is for, so
+    /// that a generator that repeats itself gives no two rounds one factor.
+    pub fn derive(
+        share: &TrusteeShare,
+        warrant_digest: &Digest,
+        round: u16,
+        reviews: &ComparedReviews,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Self {
         loop {
-            let mut wide = [0; 64];
-            rng.fill_bytes(&mut wide);
-            let z = Scalar::from_bytes_mod_order_wide(&wide);
-            wide.zeroize();
-            if z != Scalar::ZERO {
-                return Self(SecretScalar::new(z));
+            let fresh = SecretBytes::<32>::random(rng);
+            let start = Transcript::new(&["round/z"])
+                .item(fresh.expose())
+                .item(share.secret().expose().as_bytes())
+                .item(warrant_digest)
+                .item(&round.to_le_bytes())
+                .item(&share.epoch().to_le_bytes());
+            let all = reviews
+                .0
+                .iter()
+                .fold(start, |hash, (_, escrow)| hash.item(escrow.e1.as_bytes()).item(escrow.e2.as_bytes()));
+            if let Some(factor) = Self::from_scalar(SecretScalar::new(all.finish_scalar())) {
+                return factor;
             }
         }
     }
+
+    #[cfg(test)]
+    pub(crate) fn expose(&self) -> &Scalar {
+        self.0.expose()
+    }
+
+    /// The factor with this value; `None` if it is zero.
+    #[doc(hidden)]
+    pub fn from_scalar(z: SecretScalar) -> Option<Self> {
+        (*z.expose() != Scalar::ZERO).then_some(Self(z))
+    }
 }
 
-/// Kind 7, 230 bytes: a member's blinded differences with their proof.
+/// Kind 7, 264 to 4,232 bytes: a member's blinded escrows of all reviews, with their proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blind {
     index: u16,
     round: u16,
     /// `Z = z*G`.
     z: Element,
-    /// `V1 = z*(E1a - E1b)`.
-    v1: Element,
-    /// `V2 = z*(E2a - E2b)`.
-    v2: Element,
-    proof: Proof<3, 1>,
+    /// `V1 = z*E1` and `V2 = z*E2` of each review.
+    blinded: Vec<[Element; 2]>,
+    proof: Proof<2, 1>,
 }
 
 impl Blind {
@@ -100,163 +108,93 @@ impl Blind {
         self.index
     }
 
-    /// Blinds the pair's differences for one round of one warrant.
+    /// The round's number.
+    pub fn round(&self) -> u16 {
+        self.round
+    }
+
+    /// `Z`.
+    pub(super) fn factor_times_g(&self) -> &Element {
+        &self.z
+    }
+
+    /// `V1` and `V2` of each review.
+    pub(crate) fn blinded(&self) -> &[[Element; 2]] {
+        &self.blinded
+    }
+
+    /// Blinds the reviews' escrows for one round of one warrant.
     ///
     /// # Errors
-    /// [`SameAuthorError::NoRound`] when a part of the pair is equal: no round is run then.
+    /// [`VerifyError`] for no factor that [`BlindingFactor`] makes.
     pub fn new(
         index: u16,
         round: u16,
         factor: &BlindingFactor,
         warrant_digest: &Digest,
-        pair: &Pair,
+        reviews: &ComparedReviews,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Self, SameAuthorError> {
+    ) -> Result<Self, VerifyError> {
         let z = factor.0.expose();
-        let (first, second) = pair.differences();
-        let element = |point| Element::from_point(point).ok_or(SameAuthorError::NoRound);
-        let mut blind = Self {
-            index,
-            round,
-            z: element(Generator::G.mul(z))?,
-            v1: element(first * z)?,
-            v2: element(second * z)?,
-            proof: Proof { commitments: [pair.a.1.e1; 3], responses: [Scalar::ZERO] },
-        };
-        blind.proof = prove(&blind.statement(warrant_digest, pair), [z], rng);
+        let times = |element: &Element| Element::from_point(element.point() * z).ok_or(VerifyError);
+        let public = Element::from_point(Generator::G.mul(z)).ok_or(VerifyError)?;
+        let blinded = reviews.0.iter().map(|(_, escrow)| Ok([times(&escrow.e1)?, times(&escrow.e2)?]));
+        let blinded = blinded.collect::<Result<Vec<_>, VerifyError>>()?;
+        let proof = Proof { commitments: [public; 2], responses: [Scalar::ZERO] };
+        let mut blind = Self { index, round, z: public, blinded, proof };
+        blind.proof = prove(&blind.statement(warrant_digest, reviews), [z], rng);
         Ok(blind)
     }
 
-    /// Checks the blind for this warrant, pair and round.
+    /// Checks the blind for this warrant, these reviews and this round.
     ///
     /// # Errors
-    /// [`VerifyError`] when it is of another round or does not hold.
+    /// [`VerifyError`] when it is of another round or of other reviews, or does not hold.
     pub fn verify(
         &self,
         round: u16,
         warrant_digest: &Digest,
-        pair: &Pair,
+        reviews: &ComparedReviews,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(), VerifyError> {
-        let statement = self.statement(warrant_digest, pair);
-        unjoin_core::token::verdict(self.round == round && verify(&statement, &self.proof, rng))
+        verdict(self.round == round && self.blinded.len() == reviews.0.len())?;
+        verdict(verify(&self.statement(warrant_digest, reviews), &self.proof, rng))
     }
 
-    fn statement(&self, warrant_digest: &Digest, pair: &Pair) -> Statement {
-        let (a, b) = (pair.a.1, pair.b.1);
-        let (first, second) = pair.differences();
-        Statement::new("blind")
+    fn statement(&self, warrant_digest: &Digest, reviews: &ComparedReviews) -> Statement {
+        let start = Statement::new("blind")
             .item(warrant_digest)
             .item(&self.round.to_le_bytes())
-            .item(pair.a.0.as_bytes())
-            .item(pair.b.0.as_bytes())
             .item(&self.index.to_le_bytes())
-            .item(a.e1.as_bytes())
-            .item(a.e2.as_bytes())
-            .item(b.e1.as_bytes())
-            .item(b.e2.as_bytes())
-            .item(self.z.as_bytes())
-            .item(self.v1.as_bytes())
-            .item(self.v2.as_bytes())
-            .equation(Equation::of(self.z).plus(0, Generator::G))
-            .equation(Equation::of(self.v1).plus(0, Base::Point(first)))
-            .equation(Equation::of(self.v2).plus(0, Base::Point(second)))
+            .item(&reviews.count().to_le_bytes());
+        let pairs = || reviews.0.iter().zip(&self.blinded);
+        let all = pairs().fold(start, |statement, ((id, escrow), [v1, v2])| {
+            let parts = [&escrow.e1, &escrow.e2, v1, v2];
+            parts
+                .iter()
+                .fold(statement.item(id.as_bytes()), |statement, part| statement.item(part.as_bytes()))
+        });
+        let all = all.item(self.z.as_bytes());
+        let weights = all.composite_weights(reviews.count().saturating_mul(2));
+        let escrows = pairs().flat_map(|((_, escrow), _)| [escrow.e1, escrow.e2]);
+        let blinded = pairs().flat_map(|(_, blinded)| *blinded);
+        let (escrows, blinded) = (composite(&weights, escrows), composite(&weights, blinded));
+        all.equation(Equation::of(self.z).plus(0, Generator::G))
+            .equation(Equation::of(blinded).plus(0, escrows))
     }
 }
 
-/// A round whose blinds were checked: what its shares are bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckedRound {
-    context: ShareContext,
+/// The sum of weighted elements; all of it public.
+pub(crate) fn composite(weights: &[Scalar], elements: impl Iterator<Item = Element>) -> RistrettoPoint {
+    let points: Vec<RistrettoPoint> = elements.map(|element| *element.point()).collect();
+    RistrettoPoint::vartime_multiscalar_mul(weights, &points)
 }
 
-impl CheckedRound {
-    /// Checks the blinds of the fixed `members` (indices in rising order) of a round.
-    ///
-    /// # Errors
-    /// [`SameAuthorError::Members`] when the set has fewer than t distinct members or the
-    /// blinds are not exactly theirs; [`SameAuthorError::Culprits`] names every member whose
-    /// blind is bad; [`SameAuthorError::SumIsIdentity`] when the blinds cancel;
-    /// [`SameAuthorError::NoRound`] or [`SameAuthorError::OnlySecondEqual`] when no round is
-    /// to be run for the pair.
-    pub fn new(
-        committee: &Committee,
-        warrant_digest: &Digest,
-        round: u16,
-        pair: &Pair,
-        members: &[u16],
-        blinds: &[Blind],
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Self, SameAuthorError> {
-        if without_round(pair)?.is_some() {
-            return Err(SameAuthorError::NoRound);
-        }
-        let rising = members.windows(2).all(|two| two.first() < two.last());
-        let known = members.iter().all(|index| committee.verification_share(*index).is_some());
-        if !rising || !known || round == 0 || members.len() < usize::from(committee.threshold()) {
-            return Err(SameAuthorError::Members);
-        }
-        let mut sorted: Vec<&Blind> = blinds.iter().collect();
-        sorted.sort_by_key(|blind| blind.index);
-        if !sorted.iter().map(|blind| blind.index).eq(members.iter().copied()) {
-            return Err(SameAuthorError::Members);
-        }
-        let mut culprits = Vec::new();
-        for blind in &sorted {
-            if blind.verify(round, warrant_digest, pair, rng).is_err() {
-                culprits.push(blind.index);
-            }
-        }
-        if !culprits.is_empty() {
-            return Err(SameAuthorError::Culprits(culprits));
-        }
-        let sum = |part: fn(&Blind) -> &Element| {
-            let points = sorted.iter().map(|blind| part(blind).point());
-            let sum = points.fold(RistrettoPoint::identity(), |sum, point| sum + point);
-            Element::from_point(sum).ok_or(SameAuthorError::SumIsIdentity)
-        };
-        let escrow = Escrow { e1: sum(|blind| &blind.v1)?, e2: sum(|blind| &blind.v2)? };
-        let subject = round_id(warrant_digest, round, pair, &sorted);
-        let action = WarrantAction::SameAuthor;
-        Ok(Self { context: ShareContext { warrant_digest: *warrant_digest, action, subject, escrow } })
-    }
-
-    /// What every member's share of this round is bound to. A member answers only after it
-    /// has found its own blind unchanged among those of the round.
-    pub fn context(&self) -> &ShareContext {
-        &self.context
-    }
-
-    /// Combines the members' shares: whether the two reviews have one author. Only the
-    /// comparison with the identity leaves this function.
-    ///
-    /// # Errors
-    /// As [`combine`](crate::combine()) does.
-    pub fn answer(
-        &self,
-        committee: &Committee,
-        shares: &[DecryptionShare],
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<bool, OpeningError> {
-        let decrypted = share::decrypt(committee, &self.context, shares, rng)?;
-        Ok((self.context.escrow.e2.point() - decrypted).is_identity())
-    }
-}
-
-/// `H32("round", warrant digest, le16(round), a, b, then per member le16(i), Z, V1, V2)`.
-fn round_id(warrant_digest: &Digest, round: u16, pair: &Pair, blinds: &[&Blind]) -> [u8; 32] {
-    let start = Transcript::new(&["round"])
-        .item(warrant_digest)
-        .item(&round.to_le_bytes())
-        .item(pair.a.0.as_bytes())
-        .item(pair.b.0.as_bytes());
-    let all = blinds.iter().fold(start, |hash, blind| {
-        hash.item(&blind.index.to_le_bytes())
-            .item(blind.z.as_bytes())
-            .item(blind.v1.as_bytes())
-            .item(blind.v2.as_bytes())
-    });
-    all.finish32()
+/// m of a message: 2 to 64.
+pub(super) fn review_count(from: &mut Reader<'_>) -> Result<u16, DecodeError> {
+    let count = from.le16("reviews")?;
+    let fits = (ComparedReviews::MIN..=ComparedReviews::MAX).contains(&usize::from(count));
+    if fits { Ok(count) } else { Err(from.refuse(Rule::Length)) }
 }
 
 impl Message for Blind {
@@ -266,7 +204,9 @@ impl Message for Blind {
     fn encode_body(&self, out: &mut Writer) {
         out.le16(self.index);
         out.le16(self.round);
-        out.elements(&[self.z, self.v1, self.v2]);
+        out.le16(self.blinded.len() as u16);
+        out.elements(&[self.z]);
+        self.blinded.iter().for_each(|blinded| out.elements(blinded));
         out.elements(&self.proof.commitments);
         out.scalars(&self.proof.responses);
     }
@@ -277,12 +217,15 @@ impl Message for Blind {
         if round == 0 {
             return Err(from.refuse(Rule::Value));
         }
+        let count = review_count(from)?;
+        let z = from.element("Z")?;
+        let all = from.element_list("V", count.saturating_mul(2))?;
+        let (pairs, _) = all.as_chunks();
         Ok(Self {
             index,
             round,
-            z: from.element("Z")?,
-            v1: from.element("V1")?,
-            v2: from.element("V2")?,
+            z,
+            blinded: pairs.to_vec(),
             proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
         })
     }

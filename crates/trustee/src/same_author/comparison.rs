@@ -1,74 +1,81 @@
 //! Driving the same-author test over the reviews of a warrant: pure, messages in and out.
 //!
 //! The holder of the warrant's recipient key runs this; no trustee believes anything that it does.
-//! It asks for one round after the other, names members who cheat, and goes on without
-//! them.
+//! It names members who cheat, and begins again without them.
 
-use super::{Blind, CheckedRound, Pair, Partition, RoundRequest, SameAuthorError};
+use super::{AuthorClasses, Blind, CheckedRound, ComparedReviews, RoundRequest, SameAuthorError};
 use crate::warrant::PresentedWarrant;
-use crate::{Committee, DecryptionShare, RecipientKey, ReviewEvidence, SealedShare};
+use crate::{Committee, RecipientKey, ReviewEvidence, SealedShare};
 use core::fmt;
 use rand_core::CryptoRng;
 use std::collections::{BTreeMap, BTreeSet};
-use unjoin_core::describe_errors;
 use unjoin_core::entry::{BlindEntry, Members, RoundEntry, WarrantAction, blind_commitment};
-use unjoin_core::token::ReviewId;
+use unjoin_core::token::Trustees;
 use unjoin_core::wire::Message;
+use unjoin_log::{KeyName, NoteKey};
 
-/// Which reviews of a warrant have one author, by rounds among trustees who have charged all of
+/// Which reviews of a warrant have one author, by a round among trustees who have charged all of
 /// them.
 ///
 /// ```
-/// # use unjoin_log::{LogView, Log};
-/// # use unjoin_trustee::same_author::{Comparison, ComparisonError, ComparisonRound, RoundAnswer};
-/// # use unjoin_trustee::{Committee, RecipientKey, ReviewEvidence};
+/// # use unjoin_log::{Log, NoteKey};
+/// # use unjoin_trustee::same_author::{AuthorClasses, Comparison, ComparisonPanel, RoundAnswer, SameAuthorError};
+/// # use unjoin_trustee::{RecipientKey, ReviewEvidence};
 /// # use unjoin_trustee::service::Trustee;
 /// # use unjoin_trustee::warrant::PresentedWarrant;
 /// # use unjoin_core::secret::SystemRng;
+/// # use unjoin_core::wire::Message;
 /// # use unjoin_store::MemoryStore;
-/// # use unjoin_core::token::ReviewId;
 /// # fn example(
-/// #     presented: PresentedWarrant, evidence: Vec<ReviewEvidence>, committee: Committee,
+/// #     presented: PresentedWarrant, evidence: Vec<ReviewEvidence>, panel: ComparisonPanel, officer: &NoteKey,
 /// #     trustees: &[Trustee<MemoryStore>], ledger: &Log<MemoryStore>, recipient: &RecipientKey,
 /// #     log: impl Fn(&[Vec<u8>]),
-/// # ) -> Result<Vec<Vec<ReviewId>>, Box<dyn std::error::Error>> {
+/// # ) -> Result<AuthorClasses, Box<dyn std::error::Error>> {
 /// let willing = trustees.iter().map(|trustee| trustee.index());
-/// let mut comparison = Comparison::new(presented, evidence, committee, willing)?;
-/// while let Some(ComparisonRound { request, entry }) = comparison.next_round()? {
-///     log(&[unjoin_core::wire::Message::to_bytes(&entry)]);
-///     let members = || trustees.iter().filter(|trustee| entry.members.contains(trustee.index()));
+/// let mut comparison = Comparison::new(presented, evidence, panel, willing)?;
+/// loop {
+///     let round = comparison.next_round()?;
+///     log(&[comparison.entry(&round, officer)?.to_bytes()]);
+///     let members = || trustees.iter().filter(|trustee| round.members.contains(trustee.index()));
 ///     let mut entries = Vec::new();
 ///     for member in members() {
-///         if let RoundAnswer::Append(entry) = member.blind(&request, ledger)? {
+///         if let RoundAnswer::Append(entry) = member.blind(&round.request, ledger)? {
 ///             entries.push((member.index(), entry));
 ///         }
 ///     }
 ///     log(&comparison.take_entries(&entries)?);
 ///     let mut blinds = Vec::new();
 ///     for member in members() {
-///         if let RoundAnswer::Reveal(blind) = member.blind(&request, ledger)? {
+///         if let RoundAnswer::Reveal(blind) = member.blind(&round.request, ledger)? {
 ///             blinds.push((member.index(), blind));
 ///         }
 ///     }
 ///     let blinds = match comparison.take_blinds(&blinds, &mut SystemRng::new()) {
 ///         Ok(blinds) => blinds,
-///         Err(ComparisonError::Culprits(_)) => continue, // the next round goes without them
+///         Err(SameAuthorError::Culprits(_)) => continue, // the next round goes without them
 ///         Err(other) => return Err(other.into()),
 ///     };
-///     let mut shares = Vec::new();
+///     let (mut entries, mut shares) = (Vec::new(), Vec::new());
 ///     for member in members() {
-///         shares.push((member.index(), member.compare(&request, &blinds, ledger)?));
+///         if let RoundAnswer::Append(entry) = member.compare(&round.request, &blinds, ledger)? {
+///             entries.push(entry);
+///         }
 ///     }
-///     comparison.take_shares(&shares, recipient, &mut SystemRng::new())?;
+///     log(&entries);
+///     for member in members() {
+///         if let RoundAnswer::Released(share) = member.compare(&round.request, &blinds, ledger)? {
+///             shares.push((member.index(), share));
+///         }
+///     }
+///     return Ok(comparison.take_shares(&shares, recipient, &mut SystemRng::new())?);
 /// }
-/// Ok(comparison.classes())
 /// # }
 /// ```
 pub struct Comparison {
     presented: PresentedWarrant,
-    reviews: BTreeMap<ReviewId, ReviewEvidence>,
-    committee: Committee,
-    partition: Partition,
+    evidence: Vec<ReviewEvidence>,
+    reviews: ComparedReviews,
+    panel: ComparisonPanel,
     willing: BTreeSet<u16>,
     culprits: BTreeSet<u16>,
     /// The number of the round that was begun last.
@@ -76,10 +83,19 @@ pub struct Comparison {
     current: Option<Current>,
 }
 
+/// Who may be asked, and in which ledger.
+#[derive(Clone, Debug)]
+pub struct ComparisonPanel {
+    /// The newest committee.
+    pub committee: Committee,
+    /// The trustees' long-term keys.
+    pub trustees: Trustees,
+    /// The openings ledger's origin.
+    pub origin: KeyName,
+}
+
 /// A round that was begun and not answered.
 struct Current {
-    pair: Pair,
-    number: u16,
     members: Members,
     /// What the members are bound to.
     commitments: BTreeMap<u16, [u8; 32]>,
@@ -92,46 +108,34 @@ struct Current {
 pub struct ComparisonRound {
     /// What each member is asked.
     pub request: RoundRequest,
-    /// The entry that fixes the round's members: log it first.
-    pub entry: RoundEntry,
+    /// Who takes part.
+    pub members: Members,
 }
 
 impl Comparison {
-    /// Begins with the evidence of all reviews of a warrant, in any order, the present committee,
-    /// and the indices of the trustees who have charged all of them.
+    /// Begins with the evidence of all reviews of a warrant, in any order, the present panel,
+    /// and the indices of the trustees who have charged all of them, or will with the first round.
     ///
     /// The evidence is not verified here: each trustee does.
     ///
     /// # Errors
-    /// [`ComparisonError::Warrant`]; [`ComparisonError::TooFew`];
-    /// [`ComparisonError::Test`] when a pair cannot be compared, as for [`Partition::new`].
+    /// [`SameAuthorError::Action`], [`SameAuthorError::Reviews`], [`SameAuthorError::TooFew`].
     pub fn new(
         presented: PresentedWarrant,
-        evidence: Vec<ReviewEvidence>,
-        committee: Committee,
+        mut evidence: Vec<ReviewEvidence>,
+        panel: ComparisonPanel,
         willing: impl IntoIterator<Item = u16>,
-    ) -> Result<Self, ComparisonError> {
-        let reviews: BTreeMap<ReviewId, ReviewEvidence> =
-            evidence.into_iter().map(|review| (review.presentation.review_id(), review)).collect();
-        let terms = presented.terms();
-        let all = reviews.keys().eq(terms.reviews());
-        if !all || terms.action() != WarrantAction::SameAuthor {
-            return Err(ComparisonError::Warrant);
+    ) -> Result<Self, SameAuthorError> {
+        if presented.terms().action() != WarrantAction::SameAuthor {
+            return Err(SameAuthorError::Action);
         }
-        let escrows = reviews.iter().map(|(id, review)| (*id, *review.presentation.escrow()));
-        let partition = Partition::new(escrows.collect())?;
-        let known = |index: &u16| committee.verification_share(*index).is_some();
+        evidence.sort_by_key(|review| review.presentation.review_id());
+        let reviews = compared(&presented, &evidence)?;
+        let known = |index: &u16| panel.committee.verification_share(*index).is_some();
         let willing: BTreeSet<u16> = willing.into_iter().filter(known).collect();
-        let comparison = Self {
-            presented,
-            reviews,
-            committee,
-            partition,
-            willing,
-            culprits: BTreeSet::new(),
-            last: 0,
-            current: None,
-        };
+        let culprits = BTreeSet::new();
+        let comparison =
+            Self { presented, evidence, reviews, panel, willing, culprits, last: 0, current: None };
         comparison.members().map(|_| comparison)
     }
 
@@ -142,49 +146,56 @@ impl Comparison {
         self
     }
 
-    /// The round to be run now; `None` when the classes are known. The same one until its shares
-    /// were taken, or it was [given up](Self::give_up).
+    /// The round to be run now: the same one until it was [given up](Self::give_up).
     ///
     /// # Errors
-    /// [`ComparisonError::TooFew`] when fewer than t trustees are left;
-    /// [`ComparisonError::Rounds`] when the warrant's rounds are used up.
-    pub fn next_round(&mut self) -> Result<Option<ComparisonRound>, ComparisonError> {
-        if self.current.is_none() {
-            let Some(pair) = self.partition.next_pair() else { return Ok(None) };
-            let members = self.members()?;
-            self.last = self.last.checked_add(1).ok_or(ComparisonError::Rounds)?;
-            self.current = Some(Current {
-                pair,
-                number: self.last,
-                members,
-                commitments: BTreeMap::new(),
-                checked: None,
-            });
-        }
-        let Some(Current { pair, number, members, .. }) = &self.current else { return Ok(None) };
-        let (a, b) = pair.review_ids();
-        let (Some(a), Some(b)) = (self.reviews.get(&a), self.reviews.get(&b)) else { return Ok(None) };
-        let presented = self.presented.clone();
-        let entry = RoundEntry { commitment: presented.commitment(), round: *number, members: *members };
-        let request = RoundRequest { presented, a: a.clone(), b: b.clone(), round: *number };
-        Ok(Some(ComparisonRound { request, entry }))
+    /// [`SameAuthorError::TooFew`] when fewer than t trustees are left;
+    /// [`SameAuthorError::Rounds`] when the warrant's rounds are used up.
+    pub fn next_round(&mut self) -> Result<ComparisonRound, SameAuthorError> {
+        let members = match &self.current {
+            Some(current) => current.members,
+            None => {
+                let members = self.members()?;
+                self.last = self.last.checked_add(1).ok_or(SameAuthorError::Rounds)?;
+                self.current = Some(Current { members, commitments: BTreeMap::new(), checked: None });
+                members
+            }
+        };
+        let (presented, reviews) = (self.presented.clone(), self.evidence.clone());
+        Ok(ComparisonRound { request: RoundRequest { presented, reviews, round: self.last }, members })
+    }
+
+    /// The entry that fixes a round's members, signed by one of the requester's officers: log it first, with
+    /// the first round's charges.
+    ///
+    /// # Errors
+    /// [`SameAuthorError::NoRound`] for round 0.
+    pub fn entry(&self, round: &ComparisonRound, officer: &NoteKey) -> Result<RoundEntry, SameAuthorError> {
+        let (origin, commitment) = (self.panel.origin.as_str(), self.presented.commitment());
+        let entry =
+            RoundEntry::sign(officer.signer(), origin, commitment, round.request.round, round.members);
+        entry.ok_or(SameAuthorError::NoRound)
     }
 
     /// Takes the entries by which members commit to their blinds, each with the index of whom it
     /// came from, and returns them, to be logged. Some may come later.
     ///
     /// # Errors
-    /// [`ComparisonError::Culprits`] names every member whose entry is for something else: the
-    /// round is given up, and the next one goes without them. [`ComparisonError::NoRound`] when
+    /// [`SameAuthorError::Culprits`] names every member whose entry is for something else or is not signed: the
+    /// round is given up, and the next one goes without them. [`SameAuthorError::NoRound`] when
     /// none was begun.
-    pub fn take_entries(&mut self, entries: &[(u16, Vec<u8>)]) -> Result<Vec<Vec<u8>>, ComparisonError> {
-        let current = self.current.as_mut().ok_or(ComparisonError::NoRound)?;
-        let place = (self.presented.commitment(), current.number);
+    pub fn take_entries(&mut self, entries: &[(u16, Vec<u8>)]) -> Result<Vec<Vec<u8>>, SameAuthorError> {
+        let current = self.current.as_mut().ok_or(SameAuthorError::NoRound)?;
+        let (commitment, round, panel) = (self.presented.commitment(), self.last, &self.panel);
+        let is_own = |entry: &BlindEntry, from: u16| {
+            let key = panel.trustees.key(from);
+            (entry.commitment(), entry.round(), entry.trustee()) == (&commitment, round, from)
+                && key.is_some_and(|key| entry.verify(key.verifier(), panel.origin.as_str()).is_ok())
+        };
         let (mut good, mut culprits) = (Vec::new(), Vec::new());
         for (from, entry) in entries.iter().filter(|(from, _)| current.members.contains(*from)) {
-            let read = BlindEntry::from_bytes(entry).ok();
-            let own = read.filter(|read| ((read.commitment, read.round), read.trustee) == (place, *from));
-            match own.map(|read| *current.commitments.entry(*from).or_insert(read.blind) == read.blind) {
+            let own = BlindEntry::from_bytes(entry).ok().filter(|entry| is_own(entry, *from));
+            match own.map(|own| current.commitments.entry(*from).or_insert(*own.blind()) == own.blind()) {
                 Some(true) => good.push(entry.clone()),
                 _ => culprits.push(*from),
             }
@@ -193,74 +204,70 @@ impl Comparison {
     }
 
     /// Takes what the members revealed, each blind with the index of whom it came from, and
-    /// returns the blinds for the members, whose shares are asked for with them.
+    /// returns the blinds for the members, whose entries and shares are asked for with them.
     ///
     /// # Errors
-    /// [`ComparisonError::Culprits`] names every member whose blind does not hold, is not the one
+    /// [`SameAuthorError::Culprits`] names every member whose blind does not hold, is not the one
     /// it committed to, or is not there: the round is given up, and the next one goes without
-    /// them. [`ComparisonError::Cancelled`] when the blinds cancel: the round is given up.
-    /// [`ComparisonError::NoRound`] when none was begun.
+    /// them. [`SameAuthorError::Cancelled`] when the blinds cancel: the round is given up.
+    /// [`SameAuthorError::NoRound`] when none was begun.
     pub fn take_blinds(
         &mut self,
         blinds: &[(u16, Blind)],
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<Vec<Blind>, ComparisonError> {
-        let current = self.current.as_mut().ok_or(ComparisonError::NoRound)?;
+    ) -> Result<Vec<Blind>, SameAuthorError> {
+        let current = self.current.as_mut().ok_or(SameAuthorError::NoRound)?;
         let digest = self.presented.warrant().digest();
-        let members: Vec<u16> = current.members.indices().collect();
         let (mut good, mut culprits) = (Vec::new(), Vec::new());
-        for index in &members {
-            let committed = current.commitments.get(index);
-            let is_good = |blind: &&Blind, rng: &mut _| {
-                blind.index() == *index
-                    && committed == Some(&blind_commitment(&digest, &blind.to_bytes()))
-                    && blind.verify(current.number, &digest, &current.pair, rng).is_ok()
+        for index in current.members.indices() {
+            let committed = current.commitments.get(&index);
+            let is_good = |blind: &&Blind| {
+                blind.index() == index && committed == Some(&blind_commitment(&digest, &blind.to_bytes()))
             };
-            let revealed = blinds.iter().find(|(from, _)| from == index).map(|(_, blind)| blind);
-            match revealed.filter(|blind| is_good(blind, &mut *rng)) {
+            let revealed = blinds.iter().find(|(from, _)| *from == index).map(|(_, blind)| blind);
+            match revealed.filter(is_good) {
                 Some(blind) => good.push(blind.clone()),
-                None => culprits.push(*index),
+                None => culprits.push(index),
             }
         }
         if !culprits.is_empty() {
             return Err(self.blame(culprits));
         }
-        let (committee, number, pair) = (&self.committee, current.number, &current.pair);
-        match CheckedRound::new(committee, &digest, number, pair, &members, &good, rng) {
+        let (committee, members) = (&self.panel.committee, current.members);
+        match CheckedRound::new(committee, &digest, self.last, &self.reviews, members, &good, rng) {
             Ok(checked) => current.checked = Some(checked),
-            Err(SameAuthorError::SumIsIdentity) => {
+            Err(SameAuthorError::Culprits(culprits)) => return Err(self.blame(culprits)),
+            Err(other) => {
                 self.give_up(&[]);
-                return Err(ComparisonError::Cancelled);
+                return Err(other);
             }
-            Err(other) => return Err(other.into()),
         }
         Ok(good)
     }
 
     /// Takes the members' shares, with the index of whom each came from, and with them the
-    /// answer: whether the round's two reviews have one author. t good ones are enough; whose
-    /// share is bad is among the [culprits](Self::culprits), and not asked again.
+    /// answer. t good ones are enough; whose share is bad is among the [culprits](Self::culprits).
     ///
     /// # Errors
-    /// [`ComparisonError::Culprits`] when fewer than t shares are good and some are bad: the
-    /// round is given up. [`ComparisonError::TooFew`] when fewer than t came: ask for more.
-    /// [`ComparisonError::NoRound`] when the round's blinds were not taken.
+    /// [`SameAuthorError::Culprits`] when fewer than t shares are good and some are bad: the
+    /// round is given up. [`SameAuthorError::TooFew`] when fewer than t came: ask for more.
+    /// [`SameAuthorError::NoRound`] when the round's blinds were not taken.
     pub fn take_shares(
         &mut self,
         shares: &[(u16, SealedShare)],
         recipient: &RecipientKey,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<bool, ComparisonError> {
-        let current = self.current.as_ref().ok_or(ComparisonError::NoRound)?;
-        let checked = current.checked.as_ref().ok_or(ComparisonError::NoRound)?;
-        let (terms, context) = (self.presented.terms(), checked.context());
+    ) -> Result<AuthorClasses, SameAuthorError> {
+        let current = self.current.as_ref().ok_or(SameAuthorError::NoRound)?;
+        let checked = current.checked.as_ref().ok_or(SameAuthorError::NoRound)?;
+        let (committee, terms) = (&self.panel.committee, self.presented.terms());
         let (mut good, mut culprits) = (BTreeMap::new(), Vec::new());
         for (from, sealed) in shares.iter().filter(|(from, _)| current.members.contains(*from)) {
-            let holds = |share: &DecryptionShare, rng: &mut _| {
-                share.index() == *from && share.verify(&self.committee, context, rng).is_ok()
-            };
-            let opened = recipient.open(sealed, terms).ok();
-            match opened.filter(|share| holds(share, &mut *rng)) {
+            let opened = recipient.open_comparison(sealed, terms).ok();
+            let own = opened.filter(|share| {
+                share.index() == *from && share.verify(committee, checked.context(), rng).is_ok()
+            });
+            match own {
                 Some(share) => {
                     good.insert(*from, share);
                 }
@@ -268,34 +275,20 @@ impl Comparison {
             }
         }
         culprits.retain(|index| !good.contains_key(index));
-        if good.len() < usize::from(self.committee.threshold()) {
-            return Err(if culprits.is_empty() { ComparisonError::TooFew } else { self.blame(culprits) });
+        if good.len() < usize::from(committee.threshold()) {
+            return Err(if culprits.is_empty() { SameAuthorError::TooFew } else { self.blame(culprits) });
         }
-        let good: Vec<DecryptionShare> = good.into_values().collect();
-        let answer = checked.answer(&self.committee, &good, rng);
-        let answer = answer.map_err(|_| ComparisonError::TooFew)?;
-        self.exclude(&culprits);
+        let good: Vec<_> = good.into_values().collect();
+        let classes = checked.classes(committee, &good, rng)?;
         self.culprits.extend(culprits);
-        self.partition.take(answer);
-        self.current = None;
-        Ok(answer)
+        Ok(classes)
     }
 
     /// Gives the present round up: the next one has another number, and goes without these
     /// members, who do not answer, say. Their names are not noted.
     pub fn give_up(&mut self, without: &[u16]) {
-        self.exclude(without);
+        self.willing.retain(|index| !without.contains(index));
         self.current = None;
-    }
-
-    /// The reviews by author: once no round is left, and before that as far as it is known.
-    pub fn classes(&self) -> Vec<Vec<ReviewId>> {
-        self.partition.classes()
-    }
-
-    /// Pairs whose escrows show without a round that two wallets shared their randomness.
-    pub fn collusions(&self) -> &[(ReviewId, ReviewId)] {
-        self.partition.collusions()
     }
 
     /// Trustees who sent something bad. Blinds are not signed: that it was they, only the caller knows, by the way
@@ -309,72 +302,36 @@ impl Comparison {
         self.last
     }
 
-    fn members(&self) -> Result<Members, ComparisonError> {
+    fn members(&self) -> Result<Members, SameAuthorError> {
         let members = Members::new(self.willing.iter().copied());
-        let enough = members.filter(|members| members.count() >= self.committee.threshold());
-        enough.ok_or(ComparisonError::TooFew)
+        let enough = members.filter(|members| members.count() >= self.panel.committee.threshold());
+        enough.ok_or(SameAuthorError::TooFew)
     }
 
-    fn blame(&mut self, culprits: Vec<u16>) -> ComparisonError {
+    fn blame(&mut self, culprits: Vec<u16>) -> SameAuthorError {
         self.culprits.extend(&culprits);
         self.give_up(&culprits);
-        ComparisonError::Culprits(culprits)
+        SameAuthorError::Culprits(culprits)
     }
+}
 
-    fn exclude(&mut self, indices: &[u16]) {
-        self.willing.retain(|index| !indices.contains(index));
-    }
+/// What is compared under a warrant: the reviews of this evidence, which must be exactly its own, rising.
+pub(crate) fn compared(
+    presented: &PresentedWarrant,
+    evidence: &[ReviewEvidence],
+) -> Result<ComparedReviews, SameAuthorError> {
+    let of = |review: &ReviewEvidence| (review.presentation.review_id(), *review.presentation.escrow());
+    let reviews = ComparedReviews::new(evidence.iter().map(of).collect())?;
+    if reviews.ids().eq(presented.terms().reviews()) { Ok(reviews) } else { Err(SameAuthorError::Reviews) }
 }
 
 /// Prints no review.
 impl fmt::Debug for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Comparison")
-            .field("reviews", &self.reviews.len())
+            .field("reviews", &self.evidence.len())
             .field("rounds", &self.last)
             .field("culprits", &self.culprits)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a comparison cannot be begun, or a round of it has no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ComparisonError {
-    /// The warrant does not compare exactly the reviews of the evidence.
-    Warrant,
-    /// Fewer than t trustees, or shares of them.
-    TooFew,
-    /// These members sent something bad, or nothing.
-    Culprits(Vec<u16>),
-    /// The blinds cancel.
-    Cancelled,
-    /// No round was begun, or its blinds are not there.
-    NoRound,
-    /// All 65,535 rounds of the warrant were begun.
-    Rounds,
-    /// The pair is refused.
-    Test(SameAuthorError),
-}
-
-describe_errors!(ComparisonError {
-    Self::Warrant => "comparison.warrant", Host, false,
-        "the warrant does not compare exactly these reviews: give the evidence of all that it names";
-    Self::TooFew => "comparison.too_few", Operator, true,
-        "fewer than t trustees or shares: ask more of them";
-    Self::Culprits(indices) => "comparison.culprits", Operator, true,
-        "trustees {indices:?} sent something bad, or nothing: report them; the next round goes without them";
-    Self::Cancelled => "comparison.cancelled", Operator, true,
-        "the blinds cancel each other, which their members agreed on: report it and run the next round";
-    Self::NoRound => "comparison.no_round", Host, false,
-        "ask for the next round, and take its blinds before its shares";
-    Self::Rounds => "comparison.rounds", Host, false,
-        "all rounds of the warrant were begun: log it anew under a new blind";
-    Self::Test(error) => "comparison.test", Host, false, "{error}";
-});
-
-impl From<SameAuthorError> for ComparisonError {
-    fn from(error: SameAuthorError) -> Self {
-        Self::Test(error)
     }
 }

@@ -1,48 +1,51 @@
-//! Do two reviews have one author? Answered by t trustees without unmasking anybody.
+//! Which of some reviews have one author? Answered by t trustees without unmasking anybody.
 //!
-//! With escrows `(E1a, E2a)` and `(E1b, E2b)` under one key, the difference encrypts
-//! `U_a - U_b`. Every member of a set multiplies it by a factor of its own and proves it
-//! ([`Blind`]); the sum of the blinded differences is then decrypted by shares bound to this
-//! round. The result is the identity exactly if the authors are equal, and otherwise a
-//! random point: nothing else is learnt.
+//! Each review's escrow `(E1, E2)` encrypts its author's wallet key `U` to the trustees. Every member of a
+//! set multiplies all of them by a factor of its own and proves it ([`Blind`]). The members' blinds,
+//! weighed and summed, encrypt `z*U` under a `z` that nobody knows; shares that are bound to this
+//! round decrypt those sums and nothing else. Equal results are one author; what they are says
+//! nothing, since a `U` cannot be tried against them.
 //!
-//! A [`Comparison`] drives rounds over all reviews of a warrant; each member answers them by
+//! A [`Comparison`] drives a round over all reviews of a warrant; each member answers by
 //! [`Trustee::blind`](super::service::Trustee::blind) and
-//! [`Trustee::compare`](super::service::Trustee::compare).
+//! [`Trustee::compare`](super::service::Trustee::compare). The manual's chapter has the argument.
 
 mod blinding;
 mod comparison;
 mod error;
-mod partition;
+mod round;
+#[cfg(test)]
+mod vectors;
 
-pub use blinding::Blind;
 #[doc(hidden)]
-pub use blinding::{BlindingFactor, CheckedRound, Pair, without_round};
-pub use comparison::{Comparison, ComparisonError, ComparisonRound};
+pub use blinding::BlindingFactor;
+pub use blinding::{Blind, ComparedReviews};
+pub(crate) use comparison::compared;
+pub use comparison::{Comparison, ComparisonPanel, ComparisonRound};
 pub use error::SameAuthorError;
+pub use round::ComparisonShare;
 #[doc(hidden)]
-pub use partition::Partition;
+pub use round::{CheckedRound, ComparisonContext};
+#[cfg(test)]
+pub(crate) use {blinding::composite, round::factor};
 
-use super::ReviewEvidence;
 use super::warrant::PresentedWarrant;
+use super::{ReviewEvidence, SealedShare};
+use unjoin_core::token::ReviewId;
 
-/// One round of a warrant that compares authors: which two of its reviews.
+/// A round of a warrant that compares authors.
 #[derive(Clone, Debug)]
 pub struct RoundRequest {
     /// The warrant with its blind.
     pub presented: PresentedWarrant,
-    /// The review with the smaller id.
-    pub a: ReviewEvidence,
-    /// The other one.
-    pub b: ReviewEvidence,
+    /// The evidence of all its reviews, rising by id.
+    pub reviews: Vec<ReviewEvidence>,
     /// The round's number, from 1, as its entry in the ledger says.
     pub round: u16,
 }
 
-/// What a member of a round answers before all blinds are known. Asked again it goes on from
-/// where it was.
+/// What a member of a round answers. Asked again it goes on from where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
 #[must_use = "an entry that is not logged compares nothing"]
 pub enum RoundAnswer {
     /// This entry must stand in the openings ledger, under a published checkpoint: append it,
@@ -52,4 +55,17 @@ pub enum RoundAnswer {
     Awaiting(Vec<u16>),
     /// The blind, now that all members are bound to theirs.
     Reveal(Blind),
+    /// The share, sealed to the warrant's recipient. Asked again it is the same share, sealed
+    /// anew.
+    Released(SealedShare),
+}
+
+/// The reviews of a comparison by author. It names nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthorClasses {
+    /// The reviews of each author, rising by id; the author of the smallest id first.
+    pub authors: Vec<Vec<ReviewId>>,
+    /// Reviews of a wallet whose secret is zero, which is no customer's: only a stolen issuing key
+    /// mints its tokens.
+    pub nobody: Vec<ReviewId>,
 }

@@ -38,7 +38,7 @@ pub enum OpeningAnswer {
     /// The share, sealed to the warrant's recipient. Asked again it is the same share, sealed
     /// anew.
     Released(SealedShare),
-    /// Charged, under a warrant that compares authors: rounds can be run once all its reviews
+    /// Charged, under a warrant that compares authors: the round can be run once all its reviews
     /// are.
     Charged,
 }
@@ -99,12 +99,8 @@ impl<S: Store> Trustee<S> {
         following: &'a Following,
         presented: &PresentedWarrant,
     ) -> Result<(&'a LoggedWarrant, Option<Timestamp>), TrusteeError> {
-        let terms = presented.terms();
         let logged = following.register.warrant(&presented.commitment()).ok_or(TrusteeError::NotLogged)?;
-        let entry = logged.entry();
-        let same = entry.requester == terms.requester().as_bytes() && entry.count == terms.count();
-        // A comparison may be charged as an opening; an opening may not be charged as less.
-        if !same || (entry.action != terms.action() && entry.action != WarrantAction::Open) {
+        if !presented.is_announced_by(logged.entry()) {
             return Err(TrusteeError::EntryDiffers);
         }
         let at = following.register.logged_by(logged.index()).unwrap_or(following.time);
@@ -139,7 +135,7 @@ impl<S: Store> Trustee<S> {
                 let room = register.forecast(&self.policy.budgets, &claim, &others);
                 room.map_err(TrusteeError::Budget)?;
                 // What is compared with an opened review may be opened by it, and is charged so.
-                let opens = logged.entry().action == WarrantAction::Open;
+                let opens = logged.entry().action() == WarrantAction::Open;
                 self.intend(&claim, opens.then(|| self.rows.opened(&self.identity, review)))?
             }
         };
@@ -147,8 +143,10 @@ impl<S: Store> Trustee<S> {
         let verdict = match (intent.verdict, logged.release(&tag, self.index())) {
             (Some(verdict), _) => return verdict.map(|()| None).map_err(TrusteeError::Void),
             (None, Some(index)) => register.judge(&self.policy.budgets, &claim, index),
-            // The warrant's count was reached before its entry was there: that stays so.
-            (None, None) if logged.is_full_without(&tag) => Err(Excess::Warrant),
+            // Its entry stands where the trustee had not signed the newest committee, or would now.
+            (None, None) if logged.is_void(&tag, self.index()) || !register.is_active(self.index()) => {
+                Err(Excess::Committee)
+            }
             (None, None) => {
                 following.pending.insert(tag, claim);
                 return Ok(Some(OpeningAnswer::Append(self.entry(&intent, tag)?)));
@@ -194,7 +192,7 @@ impl<S: Store> Trustee<S> {
         logged: &LoggedWarrant,
         presented: &PresentedWarrant,
     ) -> Result<(), TrusteeError> {
-        if logged.entry().action == WarrantAction::Open {
+        if logged.entry().action() == WarrantAction::Open {
             return Ok(());
         }
         let reviews = presented.terms().reviews();
@@ -209,8 +207,9 @@ impl<S: Store> Trustee<S> {
 
     /// The entry of an intent: signing is deterministic, so it is always the same.
     fn entry(&self, intent: &Intent, tag: [u8; 32]) -> Result<Vec<u8>, TrusteeError> {
-        let entry =
-            ShareReleasedEntry::sign(&self.identity, self.index(), intent.sequence, intent.commitment, tag);
+        let Intent { sequence, commitment, .. } = *intent;
+        let (key, origin, index) = (&self.identity, self.origin(), self.index());
+        let entry = ShareReleasedEntry::sign(key, origin, index, sequence, commitment, tag);
         Ok(entry.ok_or(StoreError::Corrupt(Intent::NAME))?.to_bytes())
     }
 

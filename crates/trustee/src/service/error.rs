@@ -36,7 +36,7 @@ pub enum TrusteeError {
     Evidence(EvidenceRefusal),
     /// The warrant's commitment is not in the ledger.
     NotLogged,
-    /// The warrant's entry says another requester, action or count than the warrant.
+    /// The warrant's entry says another requester, action or tags than the warrant.
     EntryDiffers,
     /// A review of a same-author warrant was opened before, and the entry charges a comparison.
     ChargeAsOpening,
@@ -76,10 +76,11 @@ describe_errors!(TrusteeError {
     Self::NotNamed => "trustee.not_named", Host, false, "the warrant does not name the review of the evidence";
     Self::Evidence(error) => "trustee.evidence", Host, false, "{error}";
     Self::NotLogged => "trustee.not_logged", Host, true,
-        "the warrant's entry is not in the openings ledger under a published checkpoint: log it, and ask again when it is";
+        "the warrant's entry is not in the openings ledger under a published checkpoint, or none of its requester's keys \
+         signed it: log it, and ask again when it is";
     Self::EntryDiffers => "trustee.entry_differs", Host, false,
-        "the warrant's entry in the ledger has another requester, action or count than the warrant: log it anew under \
-         a new blind, as it is";
+        "the warrant's entry in the ledger has another requester, action or list of tags than the warrant: log it anew \
+         under a new blind, as it is";
     Self::ChargeAsOpening => "trustee.charge_as_opening", Host, false,
         "a review of the warrant was opened before, so the comparison could name the others' author: log the warrant \
          anew under a new blind, charged as an opening";

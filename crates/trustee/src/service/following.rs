@@ -3,12 +3,11 @@
 
 use super::rows::{Intent, Mark, Rows, State};
 use super::{Trustee, TrusteeError};
-use crate::warrant::{Claim, OpeningsRegister};
+use crate::warrant::{Claim, OpeningsRegister, RegisterTrust};
 use std::collections::HashMap;
 use std::sync::MutexGuard;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::ShareReleasedEntry;
-use unjoin_core::token::Trustees;
 use unjoin_log::{LogView, SignedCheckpoint, ViewError};
 use unjoin_store::{Present, Store, StoreError, decide, read};
 
@@ -45,9 +44,9 @@ pub(super) struct Following {
 }
 
 impl Following {
-    pub(super) fn new(trustees: Trustees) -> Self {
+    pub(super) fn new(trust: RegisterTrust) -> Self {
         Self {
-            register: OpeningsRegister::new(trustees),
+            register: OpeningsRegister::new(trust),
             time: Timestamp::ZERO,
             pending: HashMap::new(),
             unchecked: Vec::new(),
@@ -194,7 +193,7 @@ impl<S: Store> Trustee<S> {
         let taken = self.take_checkpoint(following, &checkpoint, quorum.median_time, ledger);
         if taken.is_err() && following.register.size() != following.verified {
             // What was folded may be no part of any ledger.
-            *following = Following::new(self.trustees.clone());
+            *following = Following::new(self.trust.clone());
         }
         taken?;
         self.check_own(following)

@@ -24,14 +24,14 @@ pub use error::TrusteeError;
 pub use following::Followed;
 pub use status::{Status, Used};
 
-use super::warrant::{BudgetPolicy, WarrantPolicy};
+use super::warrant::{BudgetPolicy, RegisterTrust, WarrantPolicy};
 use super::{Committee, TrusteeSecrets, TrusteeShare};
 use core::fmt;
 use following::Following;
 use rows::Rows;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use unjoin_core::Environment;
-use unjoin_core::token::{IssuerPublicKey, TrusteeKey, Trustees};
+use unjoin_core::token::{IssuerPublicKey, TrusteeKey};
 use unjoin_log::WitnessPolicy;
 use unjoin_store::Store;
 
@@ -59,7 +59,7 @@ pub struct Trustee<S: Store> {
     identity: TrusteeKey,
     share: TrusteeShare,
     committee: Committee,
-    trustees: Trustees,
+    trust: RegisterTrust,
     policy: TrusteePolicy,
     environment: Environment,
     rows: Rows,
@@ -83,8 +83,10 @@ impl<S: Store> Trustee<S> {
             return Err(TrusteeError::Window);
         }
         let rows = Rows::new(&identity, policy.openings.log());
-        let following = Mutex::new(Following::new(trustees.clone()));
-        Ok(Self { store, identity, share, committee, trustees, policy, environment, rows, following })
+        let (requesters, origin) = (policy.warrants.clone(), policy.openings.log().name().clone());
+        let trust = RegisterTrust { trustees, requesters, origin };
+        let following = Mutex::new(Following::new(trust.clone()));
+        Ok(Self { store, identity, share, committee, trust, policy, environment, rows, following })
     }
 
     /// The trustee's index, from 1.
@@ -97,11 +99,16 @@ impl<S: Store> Trustee<S> {
         &self.policy
     }
 
+    /// The openings ledger's origin, which every signature of this trustee in it names.
+    fn origin(&self) -> &str {
+        self.trust.origin.as_str()
+    }
+
     /// A poisoned lock is taken over, and what a panic may have left half done is begun again.
     fn lock(&self) -> MutexGuard<'_, Following> {
         self.following.lock().unwrap_or_else(|poisoned: PoisonError<MutexGuard<'_, Following>>| {
             let mut following = poisoned.into_inner();
-            *following = Following::new(self.trustees.clone());
+            *following = Following::new(self.trust.clone());
             self.following.clear_poison();
             following
         })

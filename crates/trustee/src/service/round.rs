@@ -1,24 +1,26 @@
-//! A trustee's part in the same-author test: one round for each pair that is compared.
+//! A trustee's part in the same-author test: one round for all reviews of a warrant.
 //!
 //! ```text
-//! round's entry logged  --blind-->   Append(entry)    the blind is on this trustee's disk, its factor nowhere
-//! all commitments logged --blind-->  Reveal(blind)
-//! all blinds            --compare--> share            once for the round, with this trustee's own blind in it
+//! round's entry and charges logged --blind--> Append(commitment)  the blind is on this trustee's disk, its factor nowhere
+//! all commitments logged  --blind-->   Reveal(blind)
+//! all blinds              --compare--> Append(round id)   once for the round, with this trustee's own blind in it
+//! its entry logged        --compare--> Released(share)
 //! ```
 //!
-//! The share decrypts what the blinds sum to. That this trustee's own factor is in it, chosen
+//! The share decrypts what the weighed blinds sum to. That this trustee's own factor is in it, chosen
 //! freshly, seen by nobody before all members were bound to theirs, is what keeps a round from
 //! decrypting anything that somebody else chose.
 
 use super::following::Following;
 use super::rows::Part;
 use super::{Trustee, TrusteeError};
+use crate::SealedShare;
 use crate::same_author::{
-    Blind, BlindingFactor, CheckedRound, Pair, RoundAnswer, RoundRequest, SameAuthorError, without_round,
+    Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonShare, RoundAnswer, RoundRequest,
+    SameAuthorError, compared,
 };
 use crate::warrant::{LoggedRound, PresentedWarrant};
-use crate::{DecryptionShare, SealedShare};
-use unjoin_core::entry::{BlindEntry, WarrantAction, blind_commitment};
+use unjoin_core::entry::{BlindEntry, ComparedEntry, WarrantAction, blind_commitment};
 use unjoin_core::wire::Message;
 use unjoin_log::LogView;
 use unjoin_store::{Key, Store, StoreError, decide, read};
@@ -28,40 +30,36 @@ impl<S: Store> Trustee<S> {
     /// once the ledger holds every member's commitment. The blind is kept, its factor z is not.
     ///
     /// # Errors
-    /// The warrant, its entry and the evidence of both reviews are checked as by
+    /// The warrant, its entry and the evidence of all its reviews are checked as by
     /// [`answer`](Self::answer). [`TrusteeError::ChargeAsOpening`] also when a review was opened
     /// after it was charged. [`TrusteeError::Round`]: its [`SameAuthorError`] says what would do.
     pub fn blind(&self, request: &RoundRequest, ledger: &dyn LogView) -> Result<RoundAnswer, TrusteeError> {
-        let (pair, logged) = self.check_round(request, ledger)?;
+        let (reviews, logged) = self.check_round(request, ledger)?;
         let (presented, number) = (&request.presented, request.round);
-        let digest = presented.warrant().digest();
+        let (commitment, digest) = (presented.commitment(), presented.warrant().digest());
         let committed = logged.commitment_of(self.index());
-        let key = self.rows.round(&presented.commitment(), number);
+        let key = self.rows.round(&commitment, number);
         let part = match read(&*self.store, &key)? {
             Some(part) => part,
             None if committed.is_some() => return Err(SameAuthorError::Foreign.into()),
             None => {
                 let rng = &mut *self.environment.rng();
                 // Dropped, and erased, before anybody can learn of the blind.
-                let factor = BlindingFactor::random(rng);
-                let blind = Blind::new(self.index(), number, &factor, &digest, &pair, rng);
+                let factor = BlindingFactor::derive(&self.share, &digest, number, &reviews, rng);
+                let blind = Blind::new(self.index(), number, &factor, &digest, &reviews, rng);
                 drop(factor);
-                self.keep_blind(&key, blind?)?
+                self.keep_blind(&key, blind.map_err(|_| TrusteeError::Share)?)?
             }
         };
         let Part::Blinded(blind) = part else { return Err(SameAuthorError::Used.into()) };
-        if blind.verify(number, &digest, &pair, &mut *self.environment.rng()).is_err() {
-            return Err(SameAuthorError::OtherPair.into());
-        }
-        let entry = BlindEntry {
-            commitment: presented.commitment(),
-            round: number,
-            trustee: self.index(),
-            blind: blind_commitment(&digest, &blind.to_bytes()),
-        };
+        let bound = blind_commitment(&digest, &blind.to_bytes());
         match (committed, logged.missing()) {
-            (None, _) => Ok(RoundAnswer::Append(entry.to_bytes())),
-            (Some(other), _) if other != entry.blind => Err(SameAuthorError::Foreign.into()),
+            (None, _) => {
+                let (key, origin) = (&self.identity, self.origin());
+                let entry = BlindEntry::sign(key, origin, commitment, number, self.index(), bound);
+                Ok(RoundAnswer::Append(entry.ok_or(SameAuthorError::NotLogged)?.to_bytes()))
+            }
+            (Some(other), _) if other != bound => Err(SameAuthorError::Foreign.into()),
             (Some(_), missing) if !missing.is_empty() => Ok(RoundAnswer::Awaiting(missing)),
             (Some(_), _) => Ok(RoundAnswer::Reveal(blind)),
         }
@@ -69,8 +67,8 @@ impl<S: Store> Trustee<S> {
 
     /// Releases this trustee's one share of a round, given the blinds of all its members: each
     /// is the one that was committed to and holds, this trustee's own is among them, and they do
-    /// not cancel. The round is marked as used before the share leaves; asked again with the
-    /// same blinds it is the same share, sealed anew.
+    /// not cancel. The round is marked as used before anything leaves, and the share leaves once the ledger
+    /// holds for which blinds it does; asked again with the same blinds it is the same share, sealed anew.
     ///
     /// # Errors
     /// As [`blind`](Self::blind). [`SameAuthorError::Uncommitted`] and [`SameAuthorError::Culprits`] name the
@@ -80,10 +78,10 @@ impl<S: Store> Trustee<S> {
         request: &RoundRequest,
         blinds: &[Blind],
         ledger: &dyn LogView,
-    ) -> Result<SealedShare, TrusteeError> {
-        let (pair, logged) = self.check_round(request, ledger)?;
+    ) -> Result<RoundAnswer, TrusteeError> {
+        let (reviews, logged) = self.check_round(request, ledger)?;
         let (presented, number) = (&request.presented, request.round);
-        let digest = presented.warrant().digest();
+        let (commitment, digest) = (presented.commitment(), presented.warrant().digest());
         let missing = logged.missing();
         if !missing.is_empty() {
             return Err(SameAuthorError::Awaiting(missing).into());
@@ -98,52 +96,63 @@ impl<S: Store> Trustee<S> {
             return Err(SameAuthorError::Uncommitted(uncommitted).into());
         }
         let rng = &mut *self.environment.rng();
-        let members: Vec<u16> = logged.members().indices().collect();
-        let committee = &self.committee;
-        let round = CheckedRound::new(committee, &digest, number, &pair, &members, blinds, rng);
-        let round = round?;
+        let (committee, members) = (&self.committee, logged.members());
+        let round = CheckedRound::new(committee, &digest, number, &reviews, members, blinds, rng)?;
         let own = blinds.iter().find(|blind| blind.index() == self.index());
         let own = own.ok_or(SameAuthorError::Foreign)?;
-        let round_id = round.context().subject;
-        let share = DecryptionShare::answer(&self.share, committee, round.context(), rng);
+        let round_id = round.context().round_id;
+        let share = ComparisonShare::answer(&self.share, committee, round.context(), rng);
         let share = share.map_err(|_| TrusteeError::Share)?;
-        self.mark_used(&self.rows.round(&presented.commitment(), number), own, round_id)?;
-        let sealed = SealedShare::seal(&share, presented.terms(), presented.commitment(), round_id, rng);
-        sealed.map_err(|_| TrusteeError::Seal)
+        self.mark_used(&self.rows.round(&commitment, number), own, round_id)?;
+        match logged.round_id_of(self.index()) {
+            None => {
+                let (key, origin) = (&self.identity, self.origin());
+                let entry = ComparedEntry::sign(key, origin, commitment, number, self.index(), round_id);
+                Ok(RoundAnswer::Append(entry.ok_or(SameAuthorError::NotLogged)?.to_bytes()))
+            }
+            // The ledger remembers what a disk that was put back does not.
+            Some(other) if other != round_id => Err(SameAuthorError::Used.into()),
+            Some(_) => {
+                let terms = presented.terms();
+                let sealed = SealedShare::seal_comparison(&share, terms, commitment, round_id, rng);
+                sealed.map(RoundAnswer::Released).map_err(|_| TrusteeError::Seal)
+            }
+        }
     }
 
-    /// Follows the ledger; then whether the warrant compares these two reviews, a round is needed
-    /// for them, all reviews of the warrant are charged, and the ledger has the round, with this
-    /// trustee as one of t members or more.
+    /// Follows the ledger; then whether the warrant compares exactly these reviews, all are charged,
+    /// and the ledger has the round, of this trustee's committee, with this trustee as one of t members or
+    /// more.
     fn check_round(
         &self,
         request: &RoundRequest,
         ledger: &dyn LogView,
-    ) -> Result<(Pair, LoggedRound), TrusteeError> {
+    ) -> Result<(ComparedReviews, LoggedRound), TrusteeError> {
         let presented = &request.presented;
         let following = self.follow_for(presented, ledger)?;
         if presented.terms().action() != WarrantAction::SameAuthor {
             return Err(SameAuthorError::Action.into());
         }
-        let a = self.check_review(presented, &request.a)?;
-        let b = self.check_review(presented, &request.b)?;
-        let pair = Pair::new((*a.review_id(), *a.escrow()), (*b.review_id(), *b.escrow()));
-        let pair = pair?;
-        if without_round(&pair)?.is_some() {
-            return Err(SameAuthorError::NoRound.into());
+        let reviews = compared(presented, &request.reviews)?;
+        for review in &request.reviews {
+            self.check_review(presented, review)?;
         }
         self.check_charged(&following, presented)?;
-        let round = following.register.round(&presented.commitment(), request.round);
+        let register = &following.register;
+        let round = register.round(&presented.commitment(), request.round);
         let round = round.ok_or(SameAuthorError::NotLogged)?;
+        let newest = register.committee_before(self.committee.key().id(), round.index());
+        let newest = newest.filter(|newest| newest.committee() == &self.committee);
+        let newest = newest.ok_or(SameAuthorError::Epoch)?;
         let members = round.members();
-        let known = members.indices().all(|index| index <= self.committee.trustees());
+        let known = members.indices().all(|index| newest.signers().any(|signer| signer == index));
         if !known || members.count() < self.committee.threshold() {
-            return Err(SameAuthorError::LoggedMembers.into());
+            return Err(SameAuthorError::Members.into());
         }
         if !members.contains(self.index()) {
             return Err(SameAuthorError::NotMember.into());
         }
-        Ok((pair, round.clone()))
+        Ok((reviews, round.clone()))
     }
 
     /// Whether the warrant's entry is as the warrant says, and every review of it is charged by

@@ -179,10 +179,11 @@ impl Record for Intent {
         let (code, limit) = match self.verdict {
             None => (0, 0),
             Some(Ok(())) => (1, 0),
-            Some(Err(Excess::Warrant)) => (2, 0),
+            Some(Err(Excess::Unlisted)) => (2, 0),
             Some(Err(Excess::All(limit))) => (3, limit),
             Some(Err(Excess::Own(limit))) => (4, limit),
             Some(Err(Excess::Requester(limit))) => (5, limit),
+            Some(Err(Excess::Committee)) => (6, 0),
         };
         out.u8(code);
         out.le32(limit);
@@ -196,10 +197,11 @@ impl Record for Intent {
             verdict: match (from.u8("verdict")?, from.le32("limit")?) {
                 (0, 0) => None,
                 (1, 0) => Some(Ok(())),
-                (2, 0) => Some(Err(Excess::Warrant)),
+                (2, 0) => Some(Err(Excess::Unlisted)),
                 (3, limit) => Some(Err(Excess::All(limit))),
                 (4, limit) => Some(Err(Excess::Own(limit))),
                 (5, limit) => Some(Err(Excess::Requester(limit))),
+                (6, 0) => Some(Err(Excess::Committee)),
                 _ => return Err(from.refuse(Rule::Value)),
             },
         })
@@ -251,7 +253,14 @@ mod tests {
         let state = State { next_sequence: 9, size: 5, root: [3; 32] }.to_value();
         assert_eq!(State::from_value(&state).unwrap().to_value(), state);
         assert_eq!(state, [&[1, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0][..], &[3; 32]].concat());
-        let void = [Excess::Warrant, Excess::All(3), Excess::Own(2), Excess::Requester(u32::MAX)].map(Err);
+        let void = [
+            Excess::Unlisted,
+            Excess::Committee,
+            Excess::All(3),
+            Excess::Own(2),
+            Excess::Requester(u32::MAX),
+        ]
+        .map(Err);
         for verdict in [None, Some(Ok(()))].into_iter().chain(void.map(Some)) {
             let since = Timestamp::from_unix_seconds(7);
             let value = Intent { sequence: 1, commitment: [2; 32], since, verdict }.to_value();

@@ -76,6 +76,12 @@ pub fn officers(requester: &str) -> [NoteKey; 2] {
     })
 }
 
+/// The first officer of a warrant's requester.
+pub fn officer_of(presented: &PresentedWarrant) -> NoteKey {
+    let [officer, _] = officers(std::str::from_utf8(presented.terms().requester().as_bytes()).unwrap());
+    officer
+}
+
 pub fn witness_key(number: u8) -> WitnessKey {
     WitnessKey::from_secret_bytes(
         key_name(&format!("witness/{number}")),
@@ -123,8 +129,14 @@ fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
     let generate = |index: u16| TrusteeSecrets::generate(&mut Constant(200 + index as u8));
     let mut secrets: Vec<_> = (1..=count).map(generate).collect();
     let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
-    let plan = CeremonyPlan::key_generation(threshold, trustees, rng).unwrap();
-    for trustee in &mut secrets {
+    run(&mut secrets, CeremonyPlan::key_generation(threshold, trustees, rng).unwrap());
+    secrets
+}
+
+/// A whole ceremony among these.
+fn run(secrets: &mut [TrusteeSecrets], plan: CeremonyPlan) {
+    let rng = &mut SystemRng::new();
+    for trustee in secrets.iter_mut() {
         trustee.join(plan.clone(), rng).unwrap();
     }
     let mut messages = Vec::new();
@@ -135,7 +147,6 @@ fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
             }
         }
     }
-    secrets
 }
 
 fn requester(text: &str) -> Requester {
@@ -203,6 +214,7 @@ impl World {
             written: Vec::new(),
             published: Mutex::new(Vec::new()),
         };
+        world.log_committee();
         let authors: Vec<Wallet> = (0..reviews).map(|_| Wallet::generate(rng)).collect();
         world.write(&authors.iter().collect::<Vec<_>>());
         world
@@ -253,10 +265,23 @@ impl World {
     /// Begins a new openings ledger at the start's time, before witnesses who have seen nothing.
     #[allow(dead_code, reason = "for whoever plays many histories")]
     pub fn begin_anew(&mut self) {
+        self.begin_without_committee();
+        self.log_committee();
+    }
+
+    /// The same, with nothing in the ledger at all.
+    #[allow(dead_code, reason = "for whoever plays many histories")]
+    pub fn begin_without_committee(&mut self) {
         self.clock.set(START);
         self.openings = open(Ledger::Openings, &self.policy.openings);
         self.witnesses = witnesses(&self.environment());
         self.published = Mutex::default();
+    }
+
+    /// Appends the committee of the trustees' key: before it nobody's release counts.
+    fn log_committee(&self) {
+        let signed = self.secrets(1).committee().unwrap().to_bytes();
+        self.openings.append(&[signed]).unwrap();
     }
 
     pub fn environment(&self) -> Environment {
@@ -266,6 +291,16 @@ impl World {
     /// A trustee's secrets, index from 1.
     pub fn secrets(&self, index: u16) -> TrusteeSecrets {
         self.sealed[usize::from(index) - 1].open(PASSPHRASE).unwrap()
+    }
+
+    /// All trustees' secrets after a refresh; those that are sealed stay as they are.
+    #[allow(dead_code, reason = "for whoever refreshes")]
+    pub fn refreshed(&self) -> Vec<TrusteeSecrets> {
+        let mut secrets: Vec<_> = (1..=self.trustees.count()).map(|index| self.secrets(index)).collect();
+        let committee = secrets[0].committee().unwrap().committee().clone();
+        let (members, rng) = ((1..=self.trustees.count()).collect(), &mut SystemRng::new());
+        run(&mut secrets, CeremonyPlan::refresh(&committee, self.trustees.clone(), members, rng).unwrap());
+        secrets
     }
 
     /// A trustee's service on this store: opened again it is the same trustee.
@@ -307,10 +342,20 @@ impl World {
         PresentedWarrant::new(warrant, &mut SystemRng::new())
     }
 
+    /// The entry that announces a warrant, signed by the first officer of its requester.
+    pub fn entry(&self, presented: &PresentedWarrant) -> Vec<u8> {
+        presented.entry(&key_name(OPENINGS), &officer_of(presented)).to_bytes()
+    }
+
+    /// The same for a comparison that is charged as openings.
+    pub fn entry_as_opening(&self, presented: &PresentedWarrant) -> Vec<u8> {
+        presented.entry_as_opening(&key_name(OPENINGS), &officer_of(presented)).to_bytes()
+    }
+
     /// A warrant to open these reviews, its entry logged and published.
     pub fn warrant(&self, reviews: &[usize]) -> PresentedWarrant {
         let presented = self.sign(self.terms(WarrantAction::Open, reviews));
-        self.log(&[presented.entry().to_bytes()]);
+        self.log(&[self.entry(&presented)]);
         presented
     }
 

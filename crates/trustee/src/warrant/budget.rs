@@ -58,8 +58,10 @@ pub struct Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Excess {
-    /// More reviews than the warrant's entry counts.
-    Warrant,
+    /// The warrant's entry does not list the review.
+    Unlisted,
+    /// The trustee did not sign the newest committee in the ledger.
+    Committee,
     /// B.
     All(u32),
     /// b.
@@ -69,9 +71,11 @@ pub enum Excess {
 }
 
 describe_errors!(Excess {
-    Self::Warrant => "budget.warrant", Host, false,
-        "the ledger holds releases for as many reviews as the warrant's entry counts: log the warrant anew, with \
-         the right count";
+    Self::Unlisted => "budget.unlisted", Host, false,
+        "the warrant's entry does not list the review: log the warrant anew under a new blind";
+    Self::Committee => "budget.committee", Operator, false,
+        "this trustee did not sign the newest committee in the openings ledger: ask those who did, or log the committee \
+         that it signed";
     Self::All(limit) => "budget.all", Operator, true,
         "all trustees together have used up a window's limit (reviews: {limit}): wait until earlier ones have left it";
     Self::Own(limit) => "budget.own", Operator, true,

@@ -14,16 +14,16 @@ pub use error::WarrantError;
 pub use policy::{Requester, WarrantPolicy};
 pub(super) use register::LoggedRound;
 #[doc(hidden)]
-pub use register::{LoggedWarrant, OpeningsRegister};
+pub use register::{LoggedWarrant, OpeningsRegister, RegisterTrust};
 pub use terms::WarrantTerms;
 
 use core::fmt;
 use rand_core::CryptoRng;
-use unjoin_core::entry::{DisclosedEntry, WarrantEntry, release_tag, warrant_commitment};
+use unjoin_core::entry::{DisclosedEntry, WarrantAction, WarrantEntry, release_tag, warrant_commitment};
 use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{Digest, ReviewId};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
-use unjoin_log::{Note, NoteError, NoteKey};
+use unjoin_log::{KeyName, Note, NoteError, NoteKey};
 
 /// A warrant: a signed note (C2SP signed-note) whose text is [`WarrantTerms`]. Its signatures
 /// are checked by a [`WarrantPolicy`].
@@ -60,7 +60,8 @@ use unjoin_log::{Note, NoteError, NoteKey};
 ///
 /// // The ledger gets a commitment, trustees the warrant with its blind.
 /// let presented = PresentedWarrant::new(warrant, rng);
-/// assert_eq!(presented.entry().commitment, presented.commitment());
+/// let entry = presented.entry(&KeyName::new("openings.example")?, &officers[0]);
+/// assert_eq!(entry.commitment(), &presented.commitment());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -181,15 +182,43 @@ impl PresentedWarrant {
         release_tag(&self.warrant.digest(), &self.blind, review)
     }
 
-    /// The entry that announces the warrant.
-    pub fn entry(&self) -> WarrantEntry {
-        let terms = self.terms();
-        WarrantEntry {
-            commitment: self.commitment(),
-            requester: terms.requester().as_bytes().to_vec(),
-            action: terms.action(),
-            count: terms.count(),
-        }
+    /// The tags of all its reviews, rising.
+    pub fn tags(&self) -> Vec<[u8; 32]> {
+        let mut tags: Vec<_> = self.terms().reviews().iter().map(|review| self.tag(review)).collect();
+        tags.sort_unstable();
+        tags
+    }
+
+    /// The entry that announces the warrant in the openings ledger with this origin, signed by one of its
+    /// requester's officers.
+    pub fn entry(&self, origin: &KeyName, officer: &NoteKey) -> WarrantEntry {
+        self.entry_charged_as(self.terms().action(), origin, officer)
+    }
+
+    /// The same for a comparison that is charged as openings, because one of its reviews was opened
+    /// before.
+    pub fn entry_as_opening(&self, origin: &KeyName, officer: &NoteKey) -> WarrantEntry {
+        self.entry_charged_as(WarrantAction::Open, origin, officer)
+    }
+
+    #[allow(
+        clippy::expect_used,
+        reason = "terms have a name, and 1 to 64 different reviews: an entry's limits"
+    )]
+    fn entry_charged_as(&self, action: WarrantAction, origin: &KeyName, officer: &NoteKey) -> WarrantEntry {
+        let (origin, requester) = (origin.as_str(), self.terms().requester().as_bytes().to_vec());
+        let entry =
+            WarrantEntry::sign(officer.signer(), origin, self.commitment(), requester, action, self.tags());
+        entry.expect("an entry's limits are those of the terms")
+    }
+
+    /// Whether an entry announces this warrant, and is charged as it says or as an opening.
+    pub(crate) fn is_announced_by(&self, entry: &WarrantEntry) -> bool {
+        entry.commitment() == &self.commitment()
+            && entry.requester() == self.terms().requester().as_bytes()
+            && entry.tags() == self.tags()
+            // A comparison may be charged as an opening; an opening may not be charged as less.
+            && (entry.action() == self.terms().action() || entry.action() == WarrantAction::Open)
     }
 
     /// The entry that discloses it.

@@ -10,7 +10,8 @@ use unjoin_log::NotePublicKey;
 pub struct Requester {
     /// The name in its warrants and in the openings ledger.
     pub name: Name,
-    /// The keys of its officers, 1 to [`Requester::MAX_KEYS`].
+    /// The keys of its officers, 1 to [`Requester::MAX_KEYS`]. A key that is taken out takes with it, from what is
+    /// counted, the warrants that it announced: take it out a budget's window after its last one.
     pub keys: Vec<NotePublicKey>,
     /// How many of them must sign.
     pub needed: usize,
@@ -63,6 +64,12 @@ impl WarrantPolicy {
     /// The requesters.
     pub fn requesters(&self) -> &[Requester] {
         &self.requesters
+    }
+
+    /// Whether one of the keys of the requester with this name passes.
+    pub(crate) fn any_key(&self, requester: &[u8], passes: impl Fn(&NotePublicKey) -> bool) -> bool {
+        let requester = self.requesters.iter().find(|known| known.name.as_bytes() == requester);
+        requester.is_some_and(|requester| requester.keys.iter().any(passes))
     }
 
     /// Whether trustees may answer this warrant at this time.

@@ -1,21 +1,25 @@
 //! What the openings ledger says, folded entry by entry: which warrants are logged, which
 //! reviews were charged, and when at the latest.
 //!
-//! The fold is a function of the entries and the trustees' keys alone, so every reader of one
-//! ledger has the same. It is rebuilt from the entries and held against a checkpoint's root:
+//! The fold is a function of the entries, the ledger's origin, and the trustees' and requesters' keys alone,
+//! so every reader of one ledger has the same. It is rebuilt from the entries and held against a checkpoint's root:
 //! nobody's word is taken for a count.
 
+use super::WarrantPolicy;
 use super::budget::{BudgetPolicy, Claim, Excess, Limit};
+use crate::SignedCommittee;
 use core::fmt;
 use core::ops::RangeInclusive;
 use std::collections::{HashMap, HashSet};
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{
-    BlindEntry, DisclosedEntry, Members, RoundEntry, ShareReleasedEntry, WarrantAction, WarrantEntry,
+    BlindEntry, ComparedEntry, DisclosedEntry, Members, RoundEntry, ShareReleasedEntry, WarrantAction,
+    WarrantEntry,
 };
 use unjoin_core::token::{ReviewId, Trustees};
 use unjoin_core::wire::Message;
 use unjoin_log::tree::{Frontier, Hash, leaf_hash};
+use unjoin_log::{KeyName, NotePublicKey};
 
 type Id = [u8; 32];
 
@@ -24,36 +28,12 @@ const SHARE: usize = 512;
 
 /// The openings ledger up to some size.
 ///
-/// What counts is objective. A warrant counts with the first entry of its commitment. A release
-/// counts if its trustee signed it, its warrant stood before it, and it is its trustee's first
-/// for its tag; of a warrant's tags as many count as its entry says, the first ones.
-///
-/// ```
-/// use unjoin_core::entry::{ShareReleasedEntry, WarrantAction, WarrantEntry};
-/// use unjoin_trustee::warrant::{BudgetPolicy, Claim, Limit, OpeningsRegister};
-/// use unjoin_core::{DAY, Timestamp};
-/// use unjoin_core::secret::SystemRng;
-/// use unjoin_core::token::{TrusteeKey, Trustees};
-/// use unjoin_core::wire::Message;
-/// let key = TrusteeKey::generate(&mut SystemRng::new());
-/// let mut register = OpeningsRegister::new(Trustees::new(vec![key.public()])?);
-/// let (requester, action) = (b"court".to_vec(), WarrantAction::Open);
-/// let warrant = WarrantEntry { commitment: [1; 32], requester, action, count: 2 };
-/// let release = |sequence, tag| ShareReleasedEntry::sign(&key, 1, sequence, [1; 32], tag).unwrap().to_bytes();
-/// register.extend(&[warrant.to_bytes(), release(1, [2; 32]), release(2, [3; 32])]);
-/// let now = Timestamp::from_unix_seconds(1_700_000_000);
-/// register.mark(register.size(), now);
-/// // One review a week: the second entry is void.
-/// let limit = Limit { all: 1, own: 1, requester: 1 };
-/// let budgets = BudgetPolicy { window: 7 * DAY, cooling_off: 0, opening: limit, comparison: limit };
-/// let claim = |tag| Claim { trustee: 1, commitment: [1; 32], tag, since: now };
-/// assert!(register.judge(&budgets, &claim([2; 32]), 1).is_ok());
-/// assert!(register.judge(&budgets, &claim([3; 32]), 2).is_err());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
+/// What counts is objective. A warrant counts with the first entry of its commitment that one of its
+/// requester's keys signed. A release counts if its trustee signed it, its warrant stood before it and lists
+/// its tag, its trustee signed the newest committee before it, and it is its trustee's first for its tag.
 #[derive(Clone)]
 pub struct OpeningsRegister {
-    trustees: Trustees,
+    trust: RegisterTrust,
     frontier: Frontier,
     marks: Vec<Mark>,
     warrants: HashMap<Id, LoggedWarrant>,
@@ -62,6 +42,19 @@ pub struct OpeningsRegister {
     comparisons: Vec<Release>,
     disclosed: Vec<(Id, DisclosedEntry)>,
     rounds: HashMap<(Id, u16), LoggedRound>,
+    /// Of each escrow key the committees of its epochs, each with its entry's index.
+    committees: HashMap<Id, Vec<(u64, SignedCommittee)>>,
+}
+
+/// Whose signatures count, and in which ledger.
+#[derive(Clone, Debug)]
+pub struct RegisterTrust {
+    /// The trustees' long-term keys.
+    pub trustees: Trustees,
+    /// Who may ask them.
+    pub requesters: WarrantPolicy,
+    /// The ledger's origin.
+    pub origin: KeyName,
 }
 
 /// Every entry below this size was in the ledger at this time.
@@ -89,6 +82,8 @@ pub struct LoggedWarrant {
     index: u64,
     requester: u32,
     tags: HashMap<Id, LoggedTag>,
+    /// Releases of trustees who had not signed the newest committee.
+    void: HashSet<(Id, u16)>,
 }
 
 /// Each trustee's first entry for a tag: its index, and where that stands; in the ledger's order.
@@ -98,24 +93,37 @@ struct LoggedTag(Vec<(u16, u64)>);
 /// A same-author round: its members, and what each of them is bound to.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedRound {
+    index: u64,
     members: Members,
-    blinds: HashMap<u16, [u8; 32]>,
+    blinds: HashMap<u16, Id>,
+    round_ids: HashMap<u16, Id>,
 }
 
 impl LoggedRound {
-    /// The members, as the round's first entry names them.
+    /// Where the round's first entry stands that one of the requester's keys signed.
+    pub(crate) fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The members, as that entry names them.
     pub(crate) fn members(&self) -> Members {
         self.members
     }
 
-    /// A member's commitment to its blind, the first one that was logged after the round.
-    pub(crate) fn commitment_of(&self, trustee: u16) -> Option<[u8; 32]> {
+    /// A member's commitment to its blind: the first that it signed and that was logged after the round.
+    pub(crate) fn commitment_of(&self, trustee: u16) -> Option<Id> {
         self.blinds.get(&trustee).copied()
     }
 
     /// The members who have not committed to a blind.
     pub(crate) fn missing(&self) -> Vec<u16> {
         self.members.indices().filter(|index| !self.blinds.contains_key(index)).collect()
+    }
+
+    /// For which round id a member lets its share go: the first that it signed and that was logged after all
+    /// commitments.
+    pub(crate) fn round_id_of(&self, trustee: u16) -> Option<Id> {
+        self.round_ids.get(&trustee).copied()
     }
 }
 
@@ -136,27 +144,30 @@ impl LoggedWarrant {
         releases.iter().find(|(other, _)| *other == trustee).map(|(_, index)| *index)
     }
 
-    /// Whether as many tags count as its entry says, and this is none of them: it is void.
-    pub(crate) fn is_full_without(&self, tag: &[u8; 32]) -> bool {
-        self.tags.len() >= usize::from(self.entry.count) && !self.tags.contains_key(tag)
+    /// Whether the trustee's release for this tag is void, because it had not signed the newest committee.
+    pub(crate) fn is_void(&self, tag: &[u8; 32], trustee: u16) -> bool {
+        self.void.contains(&(*tag, trustee))
     }
 }
 
-/// An entry of one of the kinds that are folded; of releases only those that their trustee
-/// signed.
+/// An entry of one of the kinds that are folded; of signed ones only those whose signature holds, as far as
+/// the entry itself tells whose it must be.
+#[allow(clippy::large_enum_variant, reason = "they are folded one by one")]
 enum Known {
     Warrant(WarrantEntry),
     Release(ShareReleasedEntry),
     Round(RoundEntry),
     Blind(BlindEntry),
+    Compared(ComparedEntry),
     Disclosed(DisclosedEntry),
+    Committee(SignedCommittee),
 }
 
 impl OpeningsRegister {
-    /// An empty ledger, with the trustees whose releases count.
-    pub fn new(trustees: Trustees) -> Self {
+    /// An empty ledger.
+    pub fn new(trust: RegisterTrust) -> Self {
         Self {
-            trustees,
+            trust,
             frontier: Frontier::default(),
             marks: Vec::new(),
             warrants: HashMap::new(),
@@ -165,6 +176,7 @@ impl OpeningsRegister {
             comparisons: Vec::new(),
             disclosed: Vec::new(),
             rounds: HashMap::new(),
+            committees: HashMap::new(),
         }
     }
 
@@ -240,12 +252,24 @@ impl OpeningsRegister {
         self.rounds.get(&(*commitment, round))
     }
 
+    /// The newest committee of the escrow key with this id that was logged before an entry.
+    pub(crate) fn committee_before(&self, escrow_id: &[u8; 32], index: u64) -> Option<&SignedCommittee> {
+        let committees = self.committees.get(escrow_id)?.iter();
+        committees.rev().find(|(logged, _)| *logged < index).map(|(_, committee)| committee)
+    }
+
+    /// Whether a trustee signed the newest committee so far, of any of these trustees' escrow keys.
+    pub(crate) fn is_active(&self, trustee: u16) -> bool {
+        let mut newest = self.committees.values().filter_map(|committees| committees.last());
+        newest.any(|(_, committee)| committee.signers().any(|signer| signer == trustee))
+    }
+
     /// Whether some disclosed warrant that was charged as an opening has a release for this
     /// review. Takes a hash for each disclosed warrant.
     pub fn is_known_opened(&self, review_id: &ReviewId) -> bool {
         self.disclosed.iter().any(|(commitment, disclosed)| {
             let warrant = self.warrants.get(commitment);
-            let opened = warrant.filter(|warrant| warrant.entry.action == WarrantAction::Open);
+            let opened = warrant.filter(|warrant| warrant.entry.action() == WarrantAction::Open);
             opened.is_some_and(|warrant| warrant.tags.contains_key(&disclosed.tag_of(review_id)))
         })
     }
@@ -268,6 +292,9 @@ impl OpeningsRegister {
     /// # Errors
     /// [`Excess`].
     pub fn forecast(&self, budgets: &BudgetPolicy, claim: &Claim, pending: &[Claim]) -> Result<(), Excess> {
+        if !self.is_active(claim.trustee) {
+            return Err(Excess::Committee);
+        }
         self.count(budgets, claim, u64::MAX, pending)
     }
 
@@ -293,31 +320,25 @@ impl OpeningsRegister {
         up_to: u64,
         pending: &[Claim],
     ) -> Result<(), Excess> {
-        // A commitment that is not logged has no tags at all.
-        let warrant = self.warrants.get(&claim.commitment).ok_or(Excess::Warrant)?;
-        let action = warrant.entry.action;
+        let warrant = self.warrants.get(&claim.commitment).ok_or(Excess::Unlisted)?;
+        if !warrant.entry.lists(&claim.tag) {
+            return Err(Excess::Unlisted);
+        }
+        let action = warrant.entry.action();
         let from = self.first_after_less(claim.since, budgets.window);
         let mut charged = self.charged(action, from, up_to, claim.trustee, Some(warrant.requester));
         let oldest = claim.since.as_unix_seconds().checked_sub(budgets.window);
         let mut under_way = HashSet::new();
-        let mut of_warrant = warrant.tags.len();
         for other in pending.iter().chain([claim]) {
             let Some(logged) = self.warrants.get(&other.commitment) else { continue };
-            if !under_way.insert((other.commitment, other.tag)) {
+            if !logged.entry.lists(&other.tag) || !under_way.insert((other.commitment, other.tag)) {
                 continue;
             }
-            let tag = logged.tags.get(&other.tag);
-            if logged.index == warrant.index && tag.is_none() {
-                of_warrant = of_warrant.saturating_add(1);
-            }
             let recent = oldest.is_none_or(|oldest| other.since.as_unix_seconds() > oldest);
-            if logged.entry.action == action && recent {
+            if logged.entry.action() == action && recent {
                 let of_requester = logged.requester == warrant.requester;
-                charged.add(tag, from..=up_to, claim.trustee, of_requester);
+                charged.add(logged.tags.get(&other.tag), from..=up_to, claim.trustee, of_requester);
             }
-        }
-        if of_warrant > usize::from(warrant.entry.count) {
-            return Err(Excess::Warrant);
         }
         charged.within(budgets.limit(action))
     }
@@ -366,7 +387,7 @@ impl OpeningsRegister {
 
     /// Leaf hashes, and what is known of the entries.
     fn read(&self, entries: &[Vec<u8>]) -> Vec<(Hash, Option<Known>)> {
-        let read = |entry: &Vec<u8>| (leaf_hash(entry), known(entry, &self.trustees));
+        let read = |entry: &Vec<u8>| (leaf_hash(entry), known(entry, &self.trust));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let share = entries.len().div_ceil(processors).max(SHARE);
         if entries.len() <= share {
@@ -392,44 +413,79 @@ impl OpeningsRegister {
                 return Some(release);
             }
             Known::Disclosed(disclosed) => self.disclosed.push((disclosed.commitment(), disclosed)),
-            Known::Round(RoundEntry { commitment, round, members }) => {
-                let logged = LoggedRound { members, blinds: HashMap::new() };
-                if self.warrants.contains_key(&commitment) {
-                    self.rounds.entry((commitment, round)).or_insert(logged);
-                }
-            }
+            Known::Round(entry) => self.fold_round(index, &entry),
             Known::Blind(blind) => {
-                let round = self.rounds.get_mut(&(blind.commitment, blind.round));
-                if let Some(round) = round.filter(|round| round.members.contains(blind.trustee)) {
-                    round.blinds.entry(blind.trustee).or_insert(blind.blind);
+                let round = self.rounds.get_mut(&(*blind.commitment(), blind.round()));
+                if let Some(round) = round.filter(|round| round.members.contains(blind.trustee())) {
+                    round.blinds.entry(blind.trustee()).or_insert(*blind.blind());
                 }
             }
+            Known::Compared(entry) => {
+                let round = self.rounds.get_mut(&(*entry.commitment(), entry.round()));
+                let all = |round: &&mut LoggedRound| {
+                    round.members.contains(entry.trustee()) && round.missing().is_empty()
+                };
+                if let Some(round) = round.filter(all) {
+                    round.round_ids.entry(entry.trustee()).or_insert(*entry.round_id());
+                }
+            }
+            Known::Committee(committee) => self.fold_committee(index, committee),
         }
         None
+    }
+
+    fn fold_round(&mut self, index: u64, entry: &RoundEntry) {
+        let Some(warrant) = self.warrants.get(entry.commitment()) else { return };
+        let RegisterTrust { requesters, origin, .. } = &self.trust;
+        let signed = |key: &NotePublicKey| entry.verify(key.verifier(), origin.as_str()).is_ok();
+        if requesters.any_key(warrant.entry.requester(), signed) {
+            let (members, blinds, round_ids) = (entry.members(), HashMap::new(), HashMap::new());
+            let logged = LoggedRound { index, members, blinds, round_ids };
+            self.rounds.entry((*entry.commitment(), entry.round())).or_insert(logged);
+        }
+    }
+
+    /// A committee counts if it goes on from the newest of its key, or begins one.
+    fn fold_committee(&mut self, index: u64, signed: SignedCommittee) {
+        let trustees = &self.trust.trustees;
+        let escrow_id = *signed.committee().key().id();
+        let newest = self.committees.get(&escrow_id).and_then(|known| known.last());
+        let follows = match newest {
+            None => signed.verify_first(trustees),
+            Some((_, newest)) => signed.verify_successor(trustees, newest.committee()),
+        };
+        if follows.is_ok() {
+            self.committees.entry(escrow_id).or_default().push((index, signed));
+        }
     }
 
     fn fold_warrant(&mut self, index: u64, entry: WarrantEntry) {
         // A ledger has fewer requesters than this, since it cannot have as many entries.
         let next = self.requesters.len() as u32;
-        let requester = *self.requesters.entry(entry.requester.clone()).or_insert(next);
-        let logged = || LoggedWarrant { entry: entry.clone(), index, requester, tags: HashMap::new() };
-        self.warrants.entry(entry.commitment).or_insert_with(logged);
+        let requester = *self.requesters.entry(entry.requester().to_vec()).or_insert(next);
+        let (commitment, tags, void) = (*entry.commitment(), HashMap::new(), HashSet::new());
+        self.warrants.entry(commitment).or_insert(LoggedWarrant { entry, index, requester, tags, void });
     }
 
     fn fold_release(&mut self, index: u64, entry: &ShareReleasedEntry) {
+        let (trustee, tag) = (entry.trustee(), *entry.tag());
+        let is_active = self.is_active(trustee);
         let Some(warrant) = self.warrants.get_mut(entry.commitment()) else { return };
-        if warrant.is_full_without(entry.tag()) {
+        if !warrant.entry.lists(&tag) {
             return;
         }
-        let LoggedTag(releases) = warrant.tags.entry(*entry.tag()).or_default();
-        let trustee = entry.trustee();
+        if !is_active {
+            warrant.void.insert((tag, trustee));
+            return;
+        }
+        let LoggedTag(releases) = warrant.tags.entry(tag).or_default();
         if releases.iter().any(|(other, _)| *other == trustee) {
             return;
         }
         let first_from = releases.last().map_or(0, |(_, before)| before + 1);
         releases.push((trustee, index));
         let release = Release { index, first_from, requester: warrant.requester, trustee };
-        match warrant.entry.action {
+        match warrant.entry.action() {
             WarrantAction::Open => self.openings.push(release),
             WarrantAction::SameAuthor => self.comparisons.push(release),
         }
@@ -447,17 +503,32 @@ impl fmt::Debug for OpeningsRegister {
     }
 }
 
-fn known(entry: &[u8], trustees: &Trustees) -> Option<Known> {
+fn known(entry: &[u8], trust: &RegisterTrust) -> Option<Known> {
+    let origin = trust.origin.as_str();
     match *entry.get(1)? {
-        WarrantEntry::KIND => WarrantEntry::from_bytes(entry).ok().map(Known::Warrant),
+        WarrantEntry::KIND => {
+            let entry = WarrantEntry::from_bytes(entry).ok()?;
+            let signed = |key: &NotePublicKey| entry.verify(key.verifier(), origin).is_ok();
+            trust.requesters.any_key(entry.requester(), signed).then_some(Known::Warrant(entry))
+        }
         ShareReleasedEntry::KIND => {
             let release = ShareReleasedEntry::from_bytes(entry).ok()?;
-            release.verify(trustees.key(release.trustee())?).ok()?;
+            release.verify(trust.trustees.key(release.trustee())?.verifier(), origin).ok()?;
             Some(Known::Release(release))
         }
         RoundEntry::KIND => RoundEntry::from_bytes(entry).ok().map(Known::Round),
-        BlindEntry::KIND => BlindEntry::from_bytes(entry).ok().map(Known::Blind),
+        BlindEntry::KIND => {
+            let blind = BlindEntry::from_bytes(entry).ok()?;
+            blind.verify(trust.trustees.key(blind.trustee())?.verifier(), origin).ok()?;
+            Some(Known::Blind(blind))
+        }
+        ComparedEntry::KIND => {
+            let compared = ComparedEntry::from_bytes(entry).ok()?;
+            compared.verify(trust.trustees.key(compared.trustee())?.verifier(), origin).ok()?;
+            Some(Known::Compared(compared))
+        }
         DisclosedEntry::KIND => DisclosedEntry::from_bytes(entry).ok().map(Known::Disclosed),
+        SignedCommittee::KIND => SignedCommittee::from_bytes(entry).ok().map(Known::Committee),
         _ => None,
     }
 }

@@ -131,11 +131,6 @@ impl WarrantTerms {
         self.reviews.binary_search(review).is_ok()
     }
 
-    /// How many reviews: the entry's count.
-    pub fn count(&self) -> u16 {
-        self.reviews.len() as u16
-    }
-
     /// SHA-256 of the [`text`](Self::text).
     pub fn digest(&self) -> Digest {
         Sha256::digest(self.text()).into()
@@ -204,7 +199,7 @@ impl fmt::Display for WarrantTerms {
 impl fmt::Debug for WarrantTerms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("WarrantTerms");
-        out.field("action", &self.action).field("count", &self.count()).finish_non_exhaustive()
+        out.field("action", &self.action).field("count", &self.reviews.len()).finish_non_exhaustive()
     }
 }
 

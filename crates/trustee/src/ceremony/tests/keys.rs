@@ -8,10 +8,9 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 use unjoin_core::PassphraseError;
 use unjoin_core::algebra::{Element, Escrow, Generator, threshold};
-use unjoin_core::entry::WarrantAction;
 use unjoin_core::passphrase::CHEAP;
 use unjoin_core::secret::SystemRng;
-use unjoin_core::token::Trustees;
+use unjoin_core::token::{ReviewId, Trustees};
 
 /// What these shares interpolate to: the key, if there are enough of one epoch.
 fn interpolated(shares: &[&TrusteeShare]) -> Scalar {
@@ -104,8 +103,7 @@ fn shares_of_two_epochs_open_nothing_together() {
     let (first, stale) = (world.signed().committee().clone(), copy(world.share(1)));
     let author = Generator::Gu.mul(&Scalar::from(77u64));
     let escrow = Escrow::seal(first.key(), &author, &Scalar::from(5u64)).unwrap();
-    let context =
-        ShareContext { warrant_digest: [1; 32], action: WarrantAction::Open, subject: [2; 32], escrow };
+    let context = ShareContext { warrant_digest: [1; 32], review_id: ReviewId([2; 32]), escrow };
     let old = DecryptionShare::answer(&stale, &first, &context, rng).unwrap();
     let world = world.refresh(vec![1, 2, 3]).finish();
     let second = world.signed().committee();

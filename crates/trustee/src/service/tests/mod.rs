@@ -5,11 +5,12 @@ mod failures;
 mod refusals;
 
 use super::*;
-use crate::test_util::world::{World, budgets};
+use crate::test_util::world::{OPENINGS, World, budgets, log_key, witness_key};
 use crate::warrant::PresentedWarrant;
 use crate::{DecryptionShare, SealedShare, combine};
-use unjoin_core::entry::WarrantAction;
+use unjoin_core::entry::{Ledger, WarrantAction};
 use unjoin_core::secret::SystemRng;
+use unjoin_log::{Log, Witness, WitnessService};
 use unjoin_store::MemoryStore;
 use unjoin_test_util::dump;
 
@@ -38,6 +39,23 @@ pub(super) fn share(world: &World, presented: &PresentedWarrant, answer: Opening
 
 pub(super) fn open(world: &World, presented: &PresentedWarrant, sealed: &SealedShare) -> DecryptionShare {
     world.recipient.open(sealed, presented.terms()).unwrap()
+}
+
+/// Another history under the ledger's key, cosigned by witnesses who have forgotten the first.
+pub(super) fn forked(world: &World, entries: &[Vec<u8>]) -> Log<MemoryStore> {
+    let key = log_key(OPENINGS);
+    let logs = vec![key.public().clone()];
+    let policy = world.policy.openings.clone();
+    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, Some(policy)).unwrap();
+    log.append(entries).unwrap();
+    let witness = |number| {
+        let store = Arc::new(MemoryStore::new());
+        WitnessService::open(store, witness_key(number), logs.clone(), world.environment())
+    };
+    let witnesses: Vec<_> = (1..=4).map(witness).collect();
+    let witnesses: Vec<&dyn Witness> = witnesses.iter().map(|witness| witness as _).collect();
+    assert!(log.publish(&witnesses).unwrap().published);
+    log
 }
 
 pub(super) fn code(answer: Result<OpeningAnswer, TrusteeError>) -> &'static str {
@@ -90,7 +108,7 @@ fn asked_again_a_trustee_gives_the_same_entry_and_the_same_share() {
 fn a_warrant_that_compares_charges_each_review_and_releases_nothing() {
     let world = World::new(2, 3, 2, budgets(1, 1, 1));
     let presented = world.sign(world.terms(WarrantAction::SameAuthor, &[0, 1]));
-    world.log(&[unjoin_core::wire::Message::to_bytes(&presented.entry())]);
+    world.log(&[world.entry(&presented)]);
     for trustee in world.all_trustees() {
         for review in [0, 1] {
             assert_eq!(settle(&world, &trustee, &presented, review).unwrap(), OpeningAnswer::Charged);

@@ -1,13 +1,13 @@
 //! Every condition, refused with its own error and nothing written.
 
 use super::*;
-use crate::test_util::world::{CONSUMERS, FRESHNESS, OPENINGS, START, log_key, officers, witness_key};
+use crate::test_util::world::{CONSUMERS, COURT, FRESHNESS, OPENINGS, START, log_key, officers};
 use crate::warrant::{Excess, Warrant, WarrantError};
 use unjoin_core::entry::{Ledger, WarrantEntry};
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY};
 use unjoin_log::tile::TileId;
-use unjoin_log::{Log, LogView, PolicyError, ViewError, Witness, WitnessService};
+use unjoin_log::{Log, LogView, NoteKey, PolicyError, ViewError, Witness, WitnessService};
 use unjoin_store::{Bucket, Row};
 
 /// A trustee that has followed the ledger, and its store as it is then.
@@ -66,23 +66,6 @@ fn shown(world: &World) -> Shown {
     }
 }
 
-/// Another history under the ledger's key, cosigned by witnesses who have forgotten the first.
-fn forked(world: &World, entries: &[Vec<u8>]) -> Log<MemoryStore> {
-    let key = log_key(OPENINGS);
-    let logs = vec![key.public().clone()];
-    let policy = world.policy.openings.clone();
-    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, Some(policy)).unwrap();
-    log.append(entries).unwrap();
-    let witness = |number| {
-        let store = Arc::new(MemoryStore::new());
-        WitnessService::open(store, witness_key(number), logs.clone(), world.environment())
-    };
-    let witnesses: Vec<_> = (1..=4).map(witness).collect();
-    let witnesses: Vec<&dyn Witness> = witnesses.iter().map(|witness| witness as _).collect();
-    assert!(log.publish(&witnesses).unwrap().published);
-    log
-}
-
 #[test]
 fn a_trustee_without_a_share_or_a_window_is_not_opened() {
     let world = World::new(1, 1, 0, budgets(1, 1, 1));
@@ -100,9 +83,9 @@ fn a_trustee_without_a_share_or_a_window_is_not_opened() {
 fn a_warrant_with_too_few_signatures_is_refused() {
     let world = World::new(1, 1, 1, budgets(1, 1, 1));
     let mut warrant = Warrant::draft(world.terms(WarrantAction::Open, &[0])).unwrap();
-    warrant.sign(&officers(crate::test_util::world::COURT)[0]).unwrap();
+    warrant.sign(&officers(COURT)[0]).unwrap();
     let presented = PresentedWarrant::with_blind(warrant, [1; 32]);
-    world.log(&[presented.entry().to_bytes()]);
+    world.log(&[world.entry(&presented)]);
     let refused = Asked::new(&world).refuses(&presented, 0);
     assert!(matches!(
         refused,
@@ -161,47 +144,84 @@ fn a_warrant_that_is_not_in_the_published_ledger_opens_nothing() {
     let asked = Asked::new(&world);
     assert!(matches!(asked.refuses(&presented, 0), TrusteeError::NotLogged));
     // Durable, and under no published checkpoint.
-    world.openings.append(&[presented.entry().to_bytes()]).unwrap();
+    world.openings.append(&[world.entry(&presented)]).unwrap();
     assert!(matches!(asked.refuses(&presented, 0), TrusteeError::NotLogged));
     world.publish();
     assert!(matches!(settle(&world, &asked.trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
+}
+
+/// An entry of this warrant that one of its officers signed, and that says something else.
+fn announced(
+    presented: &PresentedWarrant,
+    requester: &str,
+    action: WarrantAction,
+    tags: Vec<[u8; 32]>,
+) -> Vec<u8> {
+    let [officer, _] = officers(requester);
+    let (commitment, requester) = (presented.commitment(), requester.as_bytes().to_vec());
+    WarrantEntry::sign(officer.signer(), OPENINGS, commitment, requester, action, tags).unwrap().to_bytes()
 }
 
 #[test]
 fn a_warrants_entry_says_what_the_warrant_says() {
     let world = World::new(1, 1, 2, budgets(9, 9, 9));
     let (open, compare) = (WarrantAction::Open, WarrantAction::SameAuthor);
-    let logged_as = |action, change: &dyn Fn(&mut WarrantEntry)| {
-        let presented = world.sign(world.terms(action, &[0, 1]));
-        let mut entry = presented.entry();
-        change(&mut entry);
-        world.log(&[entry.to_bytes()]);
-        let asked = Asked::new(&world);
+    let logged_as = |of, requester, action, change: &dyn Fn(&mut Vec<[u8; 32]>)| {
+        let presented = world.sign(world.terms(of, &[0, 1]));
+        let mut tags = presented.tags();
+        change(&mut tags);
+        world.log(&[announced(&presented, requester, action, tags)]);
         let differs = |error| matches!(error, TrusteeError::EntryDiffers);
-        asked.trustee.answer(&world.request(&presented, 0), &world.openings).map_err(differs)
+        Asked::new(&world).trustee.answer(&world.request(&presented, 0), &world.openings).map_err(differs)
     };
-    let changes: [&dyn Fn(&mut WarrantEntry); 3] =
-        [&|entry| entry.count = 1, &|entry| entry.count = 3, &|entry| {
-            entry.requester = CONSUMERS.as_bytes().to_vec()
-        }];
+    let changes: [&dyn Fn(&mut Vec<[u8; 32]>); 3] =
+        [&|tags| tags.truncate(1), &|tags| tags.push([9; 32]), &|tags| tags[0] = [9; 32]];
     for change in changes {
-        assert_eq!(logged_as(open, change), Err(true));
-        assert_eq!(logged_as(compare, change), Err(true));
+        assert_eq!(logged_as(open, COURT, open, change), Err(true));
+        assert_eq!(logged_as(compare, COURT, compare, change), Err(true));
     }
-    assert_eq!(logged_as(open, &|entry| entry.action = compare), Err(true));
+    assert_eq!(logged_as(open, CONSUMERS, open, &|_| ()), Err(true));
+    assert_eq!(logged_as(open, COURT, compare, &|_| ()), Err(true));
     // A comparison may be charged as what costs more.
-    assert!(matches!(logged_as(compare, &|entry| entry.action = open), Ok(OpeningAnswer::Append(_))));
-    assert!(matches!(logged_as(compare, &|_| ()), Ok(OpeningAnswer::Append(_))));
+    assert!(matches!(logged_as(compare, COURT, open, &|_| ()), Ok(OpeningAnswer::Append(_))));
+    assert!(matches!(logged_as(compare, COURT, compare, &|_| ()), Ok(OpeningAnswer::Append(_))));
 }
 
 #[test]
-fn of_two_entries_of_a_warrant_the_first_counts() {
-    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+fn of_two_entries_of_a_warrant_the_first_counts_that_an_officer_signed() {
+    let world = World::new(1, 1, 1, budgets(9, 9, 9));
     let presented = world.sign(world.terms(WarrantAction::Open, &[0]));
-    let wrong = WarrantEntry { count: 2, ..presented.entry() };
-    world.log(&[wrong.to_bytes()]);
-    world.log(&[presented.entry().to_bytes()]);
-    assert!(matches!(Asked::new(&world).refuses(&presented, 0), TrusteeError::EntryDiffers));
+    // Neither who appends without an officer's key, nor another requester in this one's name.
+    let junk = |seed: &NoteKey, origin: &str| {
+        let (commitment, requester) = (presented.commitment(), COURT.as_bytes().to_vec());
+        let (action, tags) = (WarrantAction::Open, vec![[9; 32]]);
+        WarrantEntry::sign(seed.signer(), origin, commitment, requester, action, tags).unwrap().to_bytes()
+    };
+    let [officer, _] = officers(COURT);
+    world.log(&[junk(&officers(CONSUMERS)[0], OPENINGS), junk(&officer, "another ledger")]);
+    let asked = Asked::new(&world);
+    assert!(matches!(asked.refuses(&presented, 0), TrusteeError::NotLogged));
+    world.log(&[world.entry(&presented), junk(&officer, OPENINGS)]);
+    assert!(matches!(settle(&world, &asked.trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
+
+    let other = world.sign(world.terms(WarrantAction::Open, &[0]));
+    let wrong = announced(&other, COURT, WarrantAction::Open, vec![[9; 32]]);
+    world.log(&[wrong, world.entry(&other)]);
+    let refused = asked.trustee.answer(&world.request(&other, 0), &world.openings);
+    assert!(matches!(refused, Err(TrusteeError::EntryDiffers)));
+}
+
+#[test]
+fn before_its_committee_is_logged_a_trustee_releases_nothing() {
+    let mut world = World::new(1, 1, 1, budgets(9, 9, 9));
+    let committee = world.secrets(1).committee().unwrap().to_bytes();
+    world.begin_without_committee();
+    let presented = world.warrant(&[0]);
+    let asked = Asked::new(&world);
+    let refused = asked.refuses(&presented, 0);
+    assert!(matches!(refused, TrusteeError::Budget(Excess::Committee)), "{refused}");
+    world.log(&[committee]);
+    assert!(matches!(settle(&world, &asked.trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
 }
 
 #[test]
@@ -253,7 +273,10 @@ fn a_comparison_with_a_review_that_was_opened_is_charged_as_an_opening() {
     assert!(matches!(settle(&world, &trustees[0], &opened, 0), Ok(OpeningAnswer::Released(_))));
     let compared = |reviews: &[usize], action| {
         let presented = world.sign(world.terms(WarrantAction::SameAuthor, reviews));
-        world.log(&[WarrantEntry { action, ..presented.entry() }.to_bytes()]);
+        world.log(&[match action {
+            WarrantAction::Open => world.entry_as_opening(&presented),
+            WarrantAction::SameAuthor => world.entry(&presented),
+        }]);
         presented
     };
     let harmless = compared(&[1, 2], WarrantAction::SameAuthor);
@@ -298,8 +321,8 @@ fn a_checkpoint_that_no_quorum_has_cosigned_lately_is_refused() {
 #[test]
 fn a_ledger_that_is_cut_off_or_forked_is_refused_by_what_the_trustee_has_kept() {
     let world = World::new(1, 1, 1, budgets(1, 1, 1));
-    let entries: Vec<Vec<u8>> = (0..5u8).map(|number| vec![number]).collect();
-    world.log(&entries);
+    world.log(&(0..5u8).map(|number| vec![number]).collect::<Vec<_>>());
+    let entries = shown(&world).entries;
     let asked = Asked::new(&world);
     let refuses = |entries: &[Vec<u8>]| {
         let log = forked(&world, entries);
@@ -318,12 +341,12 @@ fn a_ledger_that_is_cut_off_or_forked_is_refused_by_what_the_trustee_has_kept() 
     // Entries that are not those of the checkpoint.
     world.log(&[b"sixth".to_vec()]);
     let mut view = shown(&world);
-    view.entries[5] = b"not the sixth".to_vec();
+    view.entries[6] = b"not the sixth".to_vec();
     assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::Forked)));
     view.entries.pop();
     assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::View(ViewError::Missing))));
     assert!(dump(&asked.store) == asked.before);
-    assert_eq!(asked.trustee.follow(&world.openings).unwrap().size, 6);
+    assert_eq!(asked.trustee.follow(&world.openings).unwrap().size, 7);
 }
 
 #[test]

@@ -3,37 +3,78 @@
 
 use super::super::budget::Limit;
 use super::*;
+use crate::warrant::{Requester, WarrantPolicy};
+use crate::{Committee, committee, insecure_test_dealer};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use unjoin_core::secret::SecretBytes;
-use unjoin_core::token::ReviewId;
-use unjoin_core::token::TrusteeKey;
+use std::sync::LazyLock;
+use unjoin_core::Name;
+use unjoin_core::secret::{SecretBytes, SystemRng};
+use unjoin_core::token::{CommitteeStatement, TrusteeKey};
+use unjoin_log::NoteKey;
 
 const TRUSTEES: u16 = 4;
 const WARRANTS: u8 = 4;
+const ORIGIN: &str = "openings";
 
 fn key(index: u16) -> TrusteeKey {
     TrusteeKey::from_secret_bytes(SecretBytes::new([index as u8; 32]))
 }
 
-fn trustees() -> Trustees {
-    Trustees::new((1..=TRUSTEES).map(|index| key(index).public()).collect()).unwrap()
+fn trust() -> RegisterTrust {
+    let requester = |name: u8| Requester {
+        name: Name::new([name]).unwrap(),
+        keys: vec![officer(name).public().clone()],
+        needed: 1,
+        actions: vec![WarrantAction::Open],
+        grounds: vec![1],
+    };
+    RegisterTrust {
+        trustees: Trustees::new((1..=TRUSTEES).map(|index| key(index).public()).collect()).unwrap(),
+        requesters: WarrantPolicy::new(vec![requester(b'a'), requester(b'b')]).unwrap(),
+        origin: KeyName::new(ORIGIN).unwrap(),
+    }
+}
+
+fn officer(requester: u8) -> NoteKey {
+    let name = KeyName::new(format!("officer/{requester}")).unwrap();
+    NoteKey::from_secret_bytes(name, &SecretBytes::new([requester; 32]))
+}
+
+/// The committee of an epoch, with these signers.
+fn committee_of(epoch: u32, signers: &[u16]) -> Vec<u8> {
+    static FIRST: LazyLock<Committee> =
+        LazyLock::new(|| insecure_test_dealer(2, TRUSTEES, &mut SystemRng::new()).unwrap().0);
+    let shares = FIRST.verification_shares().to_vec();
+    let committee = Committee::new(2, epoch, *FIRST.key(), shares).unwrap();
+    let statement = committee::statement(&committee, [7; 32]);
+    let sign = |index: &u16| (*index, key(*index).sign(CommitteeStatement::LABEL, &statement.signed_bytes()));
+    let signatures = signers.iter().map(sign).collect();
+    SignedCommittee::new(committee, [7; 32], signatures).to_bytes()
+}
+
+/// A ledger that begins with everybody's committee.
+fn register() -> OpeningsRegister {
+    let mut register = OpeningsRegister::new(trust());
+    register.extend(&[committee_of(1, &[1, 2, 3, 4])]);
+    register
 }
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix_seconds(seconds)
 }
 
-/// The warrant of this number: two requesters, both actions, 1 to 4 reviews.
+/// The warrant of this number: two requesters, both actions, 1 to 4 reviews with the tags 0 to 3.
 fn warrant(number: u8) -> WarrantEntry {
     let action = if number % 3 == 2 { WarrantAction::SameAuthor } else { WarrantAction::Open };
-    let count = 1 + u16::from(number % 4);
-    WarrantEntry { commitment: [number; 32], requester: vec![b'a' + number % 2], action, count }
+    let (requester, tags) = (b'a' + number % 2, (0..=number % 4).map(|tag| [tag; 32]).collect());
+    let signer = officer(requester);
+    WarrantEntry::sign(signer.signer(), ORIGIN, [number; 32], vec![requester], action, tags).unwrap()
 }
 
 fn release(trustee: u16, sequence: u64, warrant: u8, tag: u8) -> Vec<u8> {
-    let (commitment, tag) = ([warrant; 32], [tag; 32]);
-    ShareReleasedEntry::sign(&key(trustee), trustee, sequence, commitment, tag).unwrap().to_bytes()
+    let (key, commitment, tag) = (key(trustee), [warrant; 32], [tag; 32]);
+    ShareReleasedEntry::sign(&key, ORIGIN, trustee, sequence, commitment, tag).unwrap().to_bytes()
 }
 
 fn budgets(all: u32, own: u32, requester: u32) -> BudgetPolicy {
@@ -56,6 +97,11 @@ enum Entry {
         warrant: u8,
         tag: u8,
     },
+    /// A refresh that this one and the first trustee sign, to an epoch that follows or does not.
+    Committee {
+        epoch: u32,
+        signer: u16,
+    },
     Junk(Vec<u8>),
 }
 
@@ -67,8 +113,9 @@ impl Entry {
             Self::Forged { trustee, warrant, tag } => {
                 let signer = key(trustee % TRUSTEES + 1);
                 let (commitment, tag) = ([*warrant; 32], [*tag; 32]);
-                ShareReleasedEntry::sign(&signer, *trustee, 1, commitment, tag).unwrap().to_bytes()
+                ShareReleasedEntry::sign(&signer, ORIGIN, *trustee, 1, commitment, tag).unwrap().to_bytes()
             }
+            Self::Committee { epoch, signer } => committee_of(*epoch, &[1, *signer]),
             Self::Junk(bytes) => bytes.clone(),
         }
     }
@@ -84,6 +131,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         1 => (1..=TRUSTEES, number, 0u8..6).prop_map(|(trustee, warrant, tag)| {
             Entry::Forged { trustee, warrant, tag }
         }),
+        1 => (2u32..4, 2..=TRUSTEES).prop_map(|(epoch, signer)| Entry::Committee { epoch, signer }),
         1 => prop_oneof![
             prop::collection::vec(any::<u8>(), 0..5),
             prop::collection::vec(any::<u8>(), 138).prop_map(|body| [&[1, 26], body.as_slice()].concat()),
@@ -109,16 +157,21 @@ impl Model {
     /// (index, warrant, tag, trustee) of what counts.
     fn counted(&self) -> Vec<Counted> {
         let mut counted: Vec<Counted> = Vec::new();
-        for (index, entry) in (0u64..).zip(&self.entries) {
+        let (mut epoch, mut signers) = (1, vec![1, 2, 3, 4]);
+        // The first entry is the first committee.
+        for (index, entry) in (1u64..).zip(&self.entries) {
+            if let Entry::Committee { epoch: next, signer } = entry {
+                if *next == epoch + 1 {
+                    (epoch, signers) = (*next, vec![1, *signer]);
+                }
+                continue;
+            }
             let Entry::Release { trustee, warrant: number, tag, .. } = *entry else { continue };
-            let before = &self.entries[..index as usize];
+            let before = &self.entries[..index as usize - 1];
             let logged =
                 before.iter().any(|entry| matches!(entry, Entry::Warrant(other) if *other == number));
-            let mut tags: BTreeSet<u8> =
-                counted.iter().filter(|(_, w, _, _)| *w == number).map(|(_, _, tag, _)| *tag).collect();
-            tags.insert(tag);
             let again = counted.iter().any(|(_, w, t, i)| (*w, *t, *i) == (number, tag, trustee));
-            if logged && tags.len() <= usize::from(warrant(number).count) && !again {
+            if logged && tag <= number % 4 && signers.contains(&trustee) && !again {
                 counted.push((index, number, tag, trustee));
             }
         }
@@ -147,32 +200,30 @@ impl Model {
         up_to: u64,
     ) -> Vec<Excess> {
         let (counted, of) = (self.counted(), warrant(number));
-        let mut of_warrant: BTreeSet<u8> =
-            counted.iter().filter(|(_, w, _, _)| *w == number).map(|(_, _, tag, _)| *tag).collect();
-        of_warrant.insert(tag);
         let mut excesses = Vec::new();
-        if of_warrant.len() > usize::from(of.count) {
-            excesses.push(Excess::Warrant);
+        if tag > number % 4 {
+            excesses.push(Excess::Unlisted);
         }
         let recent = |index: u64| {
             let after = |time: u64| since < budgets.window || time > since - budgets.window;
             self.time_of(index).is_none_or(after)
         };
-        let relevant = |w: u8, index: u64| warrant(w).action == of.action && index <= up_to && recent(index);
+        let relevant =
+            |w: u8, index: u64| warrant(w).action() == of.action() && index <= up_to && recent(index);
         let different = |keep: &dyn Fn(&Counted) -> bool| {
             let found = counted.iter().filter(|(index, w, _, _)| relevant(*w, *index)).filter(|c| keep(c));
             let mut tags: BTreeSet<(u8, u8)> = found.map(|(_, w, tag, _)| (*w, *tag)).collect();
             tags.insert((number, tag));
             tags.len() as u32
         };
-        let limit = budgets.limit(of.action);
+        let limit = budgets.limit(of.action());
         if different(&|_| true) > limit.all {
             excesses.push(Excess::All(limit.all));
         }
         if different(&|(_, _, _, i)| *i == trustee) > limit.own {
             excesses.push(Excess::Own(limit.own));
         }
-        if different(&|(_, w, _, _)| warrant(*w).requester == of.requester) > limit.requester {
+        if different(&|(_, w, _, _)| warrant(*w).requester() == of.requester()) > limit.requester {
             excesses.push(Excess::Requester(limit.requester));
         }
         excesses
@@ -192,7 +243,7 @@ proptest! {
         ages in prop::collection::vec(0u64..300, 8),
     ) {
         let (mut model, mut now) = (Model::default(), 1_000);
-        let mut register = OpeningsRegister::new(trustees());
+        let mut register = register();
         for (entry, passes) in history {
             register.extend(&[entry.bytes()]);
             model.entries.push(entry);
@@ -206,7 +257,8 @@ proptest! {
         // In how many calls entries come changes nothing.
         let bytes: Vec<Vec<u8>> = model.entries.iter().map(Entry::bytes).collect();
         let (first, second) = bytes.split_at(cut.index(bytes.len() + 1));
-        let mut again = OpeningsRegister::new(trustees());
+        let mut again = OpeningsRegister::new(trust());
+        again.extend(&[committee_of(1, &[1, 2, 3, 4])]);
         again.extend(first);
         again.extend(second);
         prop_assert_eq!((again.size(), again.root()), (register.size(), register.root()));
@@ -221,12 +273,15 @@ proptest! {
                 let claim = Claim { trustee, commitment: [number; 32], tag: [tag; 32], since: at(since) };
                 let logged = model.entries.iter().any(|entry| matches!(entry, Entry::Warrant(w) if *w == number));
                 let forecast = register.forecast(&budgets, &claim, &[]);
-                if !logged {
-                    prop_assert_eq!(forecast, Err(Excess::Warrant));
+                if forecast == Err(Excess::Committee) {
+                    prop_assert!(!register.is_active(trustee));
+                } else if !logged {
+                    prop_assert_eq!(forecast, Err(Excess::Unlisted));
                     continue;
+                } else {
+                    let excesses = model.excesses(&budgets, number, tag, trustee, since, u64::MAX);
+                    prop_assert!(agrees(forecast, &excesses), "{:?} {:?}", forecast, excesses);
                 }
-                let excesses = model.excesses(&budgets, number, tag, trustee, since, u64::MAX);
-                prop_assert!(agrees(forecast, &excesses), "{:?} {:?}", forecast, excesses);
                 let found = counted.iter().find(|(_, w, t, i)| (*w, *t, *i) == (number, tag, trustee));
                 let index = found.map(|(index, ..)| *index);
                 prop_assert_eq!(register.warrant(&[number; 32]).and_then(|warrant| warrant.release(&[tag; 32], trustee)), index);
@@ -290,9 +345,10 @@ proptest! {
         moves in moves(), all in 1u32..4, own in 1u32..3, requester in 1u32..3,
     ) {
         let budgets = budgets(all, own, requester);
-        let mut ledger: Vec<Vec<u8>> = (0..WARRANTS).map(|number| warrant(number).to_bytes()).collect();
+        let warrants = (0..WARRANTS).map(|number| warrant(number).to_bytes());
+        let mut ledger: Vec<Vec<u8>> = [committee_of(1, &[1, 2, 3, 4])].into_iter().chain(warrants).collect();
         let (mut now, mut published, mut true_times) = (1_000u64, (0, 1_000), Vec::<u64>::new());
-        let mut registers: Vec<_> = (1..TRUSTEES).map(|_| (OpeningsRegister::new(trustees()), 0)).collect();
+        let mut registers: Vec<_> = (1..TRUSTEES).map(|_| (OpeningsRegister::new(trust()), 0)).collect();
         let mut claims: Vec<(Claim, Vec<u8>)> = Vec::new();
         for next in moves.into_iter().chain([Move::Publish]) {
             match next {
@@ -341,7 +397,7 @@ proptest! {
                 let Some(warrant) = register.warrant(&claim.commitment) else { continue };
                 let Some(index) = warrant.release(&claim.tag, trustee) else { continue };
                 if register.judge(&budgets, claim, index).is_ok() {
-                    let action = register.warrant(&claim.commitment).unwrap().entry().action;
+                    let action = register.warrant(&claim.commitment).unwrap().entry().action();
                     let time = true_times[index as usize];
                     released.push((action, time, trustee, (claim.commitment, claim.tag)));
                 }
@@ -359,22 +415,22 @@ proptest! {
             let of_trustee = |(_, _, other, _): &&(_, _, u16, _)| other == trustee;
             let own_of = different(&mut released.iter().filter(in_window).filter(of_trustee));
             prop_assert!(own_of <= own as usize, "{} reviews by one trustee", own_of);
-            let requester_of = |commitment: &Id| warrant(commitment[0]).requester;
+            let requester_of = |commitment: &Id| warrant(commitment[0]).requester().to_vec();
             let same = |(_, _, _, other): &&(_, _, _, (Id, Id))| requester_of(&other.0) == requester_of(&review.0);
             let asked = different(&mut released.iter().filter(in_window).filter(same));
             prop_assert!(asked <= requester as usize, "{} reviews for one requester", asked);
             let of_warrant = released.iter().filter(|(_, _, _, other)| other.0 == review.0);
             let of_warrant: BTreeSet<_> = of_warrant.map(|(_, _, _, other)| other.1).collect();
-            prop_assert!(of_warrant.len() <= usize::from(warrant(review.0[0]).count));
+            prop_assert!(of_warrant.len() <= warrant(review.0[0]).tags().len());
         }
     }
 }
 
 #[test]
 fn claims_that_are_under_way_are_counted_by_a_forecast() {
-    let mut register = OpeningsRegister::new(trustees());
+    let mut register = register();
     register.extend(&[warrant(0).to_bytes(), warrant(1).to_bytes(), warrant(3).to_bytes()]);
-    register.mark(3, at(1_000));
+    register.mark(4, at(1_000));
     let claim = |commitment: u8, tag: u8, since: u64| Claim {
         trustee: 1,
         commitment: [commitment; 32],
@@ -390,20 +446,22 @@ fn claims_that_are_under_way_are_counted_by_a_forecast() {
     assert_eq!(forecast(budgets(2, 2, 1), one, &[two]), Err(Excess::Requester(1)));
     // One of before the window is judged by its own entry, should that ever come.
     assert_eq!(forecast(budgets(1, 1, 1), one, &[claim(3, 2, 900)]), Ok(()));
-    // The same review is one; a second of a warrant for one is one too many.
+    // The same review is one; one that a warrant does not list is none.
     assert_eq!(forecast(budgets(1, 1, 1), one, &[one]), Ok(()));
-    assert_eq!(forecast(budgets(9, 9, 9), claim(0, 1, 1_000), &[claim(0, 2, 1_000)]), Err(Excess::Warrant));
+    assert_eq!(forecast(budgets(1, 1, 1), one, &[claim(0, 2, 1_000)]), Ok(()));
+    assert_eq!(forecast(budgets(9, 9, 9), claim(0, 2, 1_000), &[]), Err(Excess::Unlisted));
 }
 
 #[test]
 fn a_disclosed_warrant_that_opened_a_review_makes_it_known() {
     let (digest, blind, review) = ([1; 32], [2; 32], [3; 32]);
     let disclosed = DisclosedEntry { warrant_digest: digest, blind };
-    let logged = WarrantEntry { commitment: disclosed.commitment(), ..warrant(0) };
-    let tag = disclosed.tag_of(&ReviewId(review));
-    let entry = ShareReleasedEntry::sign(&key(1), 1, 1, logged.commitment, tag).unwrap();
-    let mut register = OpeningsRegister::new(trustees());
-    register.extend(&[logged.to_bytes(), entry.to_bytes()]);
+    let (tag, commitment) = (disclosed.tag_of(&ReviewId(review)), disclosed.commitment());
+    let (signer, action) = (officer(b'a'), WarrantAction::Open);
+    let logged = WarrantEntry::sign(signer.signer(), ORIGIN, commitment, vec![b'a'], action, vec![tag]);
+    let entry = ShareReleasedEntry::sign(&key(1), ORIGIN, 1, 1, commitment, tag).unwrap();
+    let mut register = register();
+    register.extend(&[logged.unwrap().to_bytes(), entry.to_bytes()]);
     assert!(!register.is_known_opened(&ReviewId(review)));
     register.extend(&[disclosed.to_bytes()]);
     assert!(register.is_known_opened(&ReviewId(review)));
@@ -411,22 +469,65 @@ fn a_disclosed_warrant_that_opened_a_review_makes_it_known() {
 }
 
 #[test]
-fn a_round_and_its_blinds_are_the_first_ones_logged_in_their_order() {
-    let round = |round, members: &[u16]| {
-        RoundEntry { commitment: [0; 32], round, members: Members::new(members.iter().copied()).unwrap() }
-            .to_bytes()
+fn a_release_of_who_did_not_sign_the_newest_committee_is_void_for_good() {
+    let mut register = register();
+    let refresh = |epoch, signers: &[u16]| committee_of(epoch, signers);
+    register.extend(&[warrant(3).to_bytes(), release(4, 1, 3, 0), refresh(2, &[1, 2]), release(4, 2, 3, 1)]);
+    // A committee that does not follow is none.
+    register.extend(&[refresh(2, &[3, 4]), refresh(4, &[3, 4])]);
+    let logged = register.warrant(&[3; 32]).unwrap();
+    assert_eq!((logged.release(&[0; 32], 4), logged.release(&[1; 32], 4)), (Some(2), None));
+    assert!(logged.is_void(&[1; 32], 4) && !logged.is_void(&[0; 32], 4));
+    assert!(!register.is_active(4) && register.is_active(2));
+    let claim = Claim { trustee: 4, commitment: [3; 32], tag: [2; 32], since: at(1) };
+    assert_eq!(register.forecast(&budgets(9, 9, 9), &claim, &[]), Err(Excess::Committee));
+    register.extend(&[refresh(3, &[3, 4]), release(4, 3, 3, 2)]);
+    let logged = register.warrant(&[3; 32]).unwrap();
+    assert!(logged.is_void(&[1; 32], 4) && logged.release(&[2; 32], 4).is_some());
+    let newest = |index| {
+        let committees = register.committees.values().next().unwrap();
+        let key = committees[0].1.committee().key().id();
+        register.committee_before(key, index).map(|signed| signed.committee().epoch())
     };
-    let blind =
-        |trustee, blind| BlindEntry { commitment: [0; 32], round: 1, trustee, blind: [blind; 32] }.to_bytes();
-    let mut register = OpeningsRegister::new(trustees());
+    assert_eq!([0, 1, 3, 4, 7, 8].map(newest), [None, Some(1), Some(1), Some(2), Some(2), Some(3)]);
+}
+
+#[test]
+fn a_round_and_what_binds_its_members_are_the_first_that_whoever_may_has_signed() {
+    let round = |requester, origin: &str, round, members: &[u16]| {
+        let members = Members::new(members.iter().copied()).unwrap();
+        RoundEntry::sign(officer(requester).signer(), origin, [0; 32], round, members).unwrap().to_bytes()
+    };
+    let blind = |signer, trustee, blind| {
+        BlindEntry::sign(&key(signer), ORIGIN, [0; 32], 1, trustee, [blind; 32]).unwrap().to_bytes()
+    };
+    let compared = |signer, trustee, id| {
+        ComparedEntry::sign(&key(signer), ORIGIN, [0; 32], 1, trustee, [id; 32]).unwrap().to_bytes()
+    };
+    let mut register = register();
     // Neither a round before its warrant nor a blind before its round counts.
-    register.extend(&[round(1, &[1, 2]), warrant(0).to_bytes(), blind(1, 9)]);
+    register.extend(&[round(b'a', ORIGIN, 1, &[1, 2]), warrant(0).to_bytes(), blind(1, 1, 9)]);
+    // Nor a round by another requester, or for another ledger.
+    register.extend(&[round(b'b', ORIGIN, 1, &[1, 2]), round(b'a', "other", 1, &[1, 2])]);
     assert!(register.round(&[0; 32], 1).is_none());
-    register.extend(&[round(1, &[2, 3]), round(1, &[1, 2]), blind(2, 1), blind(2, 2), blind(1, 3)]);
+    register.extend(&[round(b'a', ORIGIN, 1, &[2, 3]), round(b'a', ORIGIN, 1, &[1, 2])]);
+    // Nor what somebody else signed in a member's name.
+    register.extend(&[blind(3, 2, 7), blind(2, 2, 1), blind(2, 2, 2), blind(1, 1, 3)]);
+    // Nor a round id before all members are bound.
+    register.extend(&[compared(2, 2, 5)]);
     let logged = register.round(&[0; 32], 1).unwrap();
-    assert_eq!(Some(logged.members()), Members::new([2, 3]));
+    assert_eq!((Some(logged.members()), logged.index()), (Members::new([2, 3]), 6));
     assert_eq!([2, 1, 3].map(|trustee| logged.commitment_of(trustee)), [Some([1; 32]), None, None]);
-    assert_eq!(logged.missing(), [3]);
+    assert_eq!((logged.missing(), logged.round_id_of(2)), (vec![3], None));
+    register.extend(&[
+        blind(3, 3, 4),
+        compared(3, 2, 5),
+        compared(2, 2, 6),
+        compared(2, 2, 8),
+        compared(1, 1, 6),
+    ]);
+    let logged = register.round(&[0; 32], 1).unwrap();
+    assert_eq!([2, 1, 3].map(|trustee| logged.round_id_of(trustee)), [Some([6; 32]), None, None]);
 }
 
 #[test]
@@ -438,7 +539,7 @@ fn a_large_group_of_entries_is_read_as_one_by_one() {
                 .map(|at| release(1 + (at % 4) as u16, at + 1, (at % 2) as u8, (at % 7) as u8)),
         )
         .collect();
-    let (mut whole, mut single) = (OpeningsRegister::new(trustees()), OpeningsRegister::new(trustees()));
+    let (mut whole, mut single) = (register(), register());
     let at_once = whole.extend(&entries);
     let one_by_one: Vec<_> =
         entries.iter().flat_map(|entry| single.extend(std::slice::from_ref(entry))).collect();
@@ -456,8 +557,8 @@ proptest! {
     ) {
         // Sizes and times rise, as an honest quorum's do.
         let (mut size, mut time) = (0, 1);
-        let mut in_time = OpeningsRegister::new(trustees());
-        let mut late = OpeningsRegister::new(trustees());
+        let mut in_time = register();
+        let mut late = register();
         let mut missed = Vec::new();
         for (more, later, seen) in steps {
             (size, time) = (size + more, time + later);

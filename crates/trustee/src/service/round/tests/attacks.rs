@@ -3,11 +3,9 @@
 
 use super::*;
 use crate::EvidenceRefusal;
-use crate::same_author::SameAuthorError;
+use crate::test_util::world::{CONSUMERS, officers};
 use curve25519_dalek::scalar::Scalar;
-use unjoin_core::Environment;
-use unjoin_core::algebra::Escrow;
-use unjoin_core::algebra::Generator;
+use unjoin_core::algebra::{Escrow, Generator};
 use unjoin_core::entry::{PublishedEntry, WarrantEntry};
 use unjoin_core::token::{Accepted, Presentation};
 use unjoin_log::LogView;
@@ -19,7 +17,7 @@ const MEMBERS: [u16; 3] = [1, 2, 3];
 fn panel() -> (Panel, RoundRequest) {
     let panel = Panel::new(3, 4, &[0, 1]);
     panel.log_round(1, MEMBERS);
-    let request = panel.request(0, 1, 1);
+    let request = panel.request(1);
     (panel, request)
 }
 
@@ -90,7 +88,7 @@ fn a_replayed_blind_of_another_warrant_is_refused() {
     );
     let other = panel.world.sign(other.unwrap());
     for (presented, victims_blind_holds) in [(same, true), (other, false)] {
-        panel.world.log(&[presented.entry().to_bytes()]);
+        panel.world.log(&[panel.world.entry(&presented)]);
         panel.trustees.iter().for_each(|trustee| charge(&panel.world, trustee, &presented));
         log_round(&panel.world, &presented, 1, MEMBERS);
         let again = RoundRequest { presented, ..request.clone() };
@@ -103,7 +101,7 @@ fn a_replayed_blind_of_another_warrant_is_refused() {
         assert_eq!(refusal(panel.ask(2, &again)), SameAuthorError::Foreign);
         assert_eq!(
             refusal(panel.compare(2, &again, &blinds)).code(),
-            if victims_blind_holds { "round.foreign" } else { "same_author.culprits" }
+            if victims_blind_holds { "round.foreign" } else { "round.culprits" }
         );
     }
 }
@@ -127,7 +125,7 @@ fn nobody_reveals_before_all_are_bound() {
     assert_eq!(refusal(panel.compare(1, &request, &early)), SameAuthorError::Awaiting(vec![3]));
     panel.world.publish();
     let blinds = [panel.reveal(&request, &[1, 2]), vec![third]].concat();
-    panel.compare(1, &request, &blinds).unwrap();
+    panel.share(1, &request, &blinds);
 }
 
 #[test]
@@ -147,7 +145,7 @@ fn a_commitment_that_comes_after_a_reveal_counts_for_nothing() {
 #[test]
 fn a_commitment_that_comes_before_its_round_counts_for_nothing() {
     let panel = Panel::new(3, 4, &[0, 1]);
-    let request = panel.request(0, 1, 1);
+    let request = panel.request(1);
     panel.world.log(&[panel.corrupt(3, &request).1]);
     panel.log_round(1, MEMBERS);
     panel.commit(&request, &[1, 2]);
@@ -200,11 +198,11 @@ fn an_escrow_crafted_from_anothers_is_no_review() {
     world.written[1].evidence = crate::ReviewEvidence { presentation, accepted, review_digest, published };
 
     let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
-    let presented = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
+    let presented = warrant(&world, &[0, 1]);
     let is_refused = |error| matches!(error, TrusteeError::Evidence(EvidenceRefusal::Proof(_)));
     assert!(is_refused(trustee.answer(&world.request(&presented, 1), &world.openings).unwrap_err()));
     log_round(&world, &presented, 1, [1]);
-    assert!(is_refused(trustee.blind(&request(&world, &presented, 0, 1, 1), &world.openings).unwrap_err()));
+    assert!(is_refused(trustee.blind(&request(&world, &presented, 1), &world.openings).unwrap_err()));
 }
 
 #[test]
@@ -212,7 +210,13 @@ fn a_second_share_for_one_round_with_other_blinds_is_refused() {
     let (panel, request) = panel();
     panel.commit(&request, &MEMBERS);
     let blinds = panel.reveal(&request, &MEMBERS);
-    let first = panel.compare(1, &request, &blinds).unwrap();
+    // Nothing leaves before its entry stands under a published checkpoint.
+    let entry = appended(panel.compare(1, &request, &blinds));
+    assert_eq!(appended(panel.compare(1, &request, &blinds)), entry);
+    panel.world.openings.append(std::slice::from_ref(&entry)).unwrap();
+    assert_eq!(appended(panel.compare(1, &request, &blinds)), entry);
+    panel.world.publish();
+    let first = panel.share(1, &request, &blinds);
     let mut others = blinds.clone();
     others[2] = panel.corrupt(3, &request).0;
     assert_eq!(refusal(panel.compare(1, &request, &others)), SameAuthorError::Uncommitted(vec![3]));
@@ -224,8 +228,8 @@ fn a_second_share_for_one_round_with_other_blinds_is_refused() {
     // The very same blinds, in any order, give the very same share.
     let turned: Vec<Blind> = blinds.iter().rev().cloned().collect();
     for blinds in [&blinds, &turned] {
-        let again = panel.compare(1, &request, blinds).unwrap();
-        assert_eq!(panel.element(&again), panel.element(&first));
+        let again = panel.share(1, &request, blinds);
+        assert_eq!(panel.elements(&again), panel.elements(&first));
         assert_eq!(again.subject(), first.subject());
     }
 }
@@ -236,10 +240,9 @@ fn a_set_smaller_than_t_or_with_strangers_is_refused() {
     for (round, members) in [(2, vec![1, 2]), (3, vec![1, 2, 9]), (4, vec![1])] {
         panel.log_round(round, members);
         let request = RoundRequest { round, ..request.clone() };
-        assert_eq!(refusal(panel.ask(1, &request)), SameAuthorError::LoggedMembers);
-        assert_eq!(refusal(panel.compare(1, &request, &[])), SameAuthorError::LoggedMembers);
+        assert_eq!(refusal(panel.ask(1, &request)), SameAuthorError::Members);
+        assert_eq!(refusal(panel.compare(1, &request, &[])), SameAuthorError::Members);
     }
-    assert_eq!(refusal(panel.ask(4, &request)), SameAuthorError::NotMember);
     let unlogged = RoundRequest { round: 5, ..request };
     assert_eq!(refusal(panel.ask(1, &unlogged)), SameAuthorError::NotLogged);
 }
@@ -255,67 +258,58 @@ fn a_rounds_members_cannot_be_exchanged() {
 }
 
 #[test]
-fn a_round_is_for_one_pair() {
+fn a_round_is_of_all_reviews_of_its_warrant() {
     let panel = Panel::new(2, 2, &[0, 1, 2]);
     panel.log_round(1, [1, 2]);
-    let (first, other) = (panel.request(0, 1, 1), panel.request(0, 2, 1));
-    panel.commit(&first, &[1, 2]);
-    assert_eq!(refusal(panel.ask(1, &other)), SameAuthorError::OtherPair);
-    let blinds = panel.reveal(&first, &[1, 2]);
-    let refused = refusal(panel.compare(1, &other, &blinds));
-    assert_eq!(refused, SameAuthorError::Culprits(vec![1, 2]));
-    let turned = RoundRequest { a: first.b.clone(), b: first.a.clone(), ..first };
-    assert_eq!(refusal(panel.ask(1, &turned)), SameAuthorError::Pair);
+    let request = panel.request(1);
+    for reviews in [[0, 1, 1], [1, 0, 2]] {
+        let reviews = reviews.map(|at: usize| request.reviews[at].clone()).to_vec();
+        let other = RoundRequest { reviews, ..request.clone() };
+        assert_eq!(refusal(panel.ask(1, &other)), SameAuthorError::Reviews);
+    }
+    let fewer = RoundRequest { reviews: request.reviews[1..].to_vec(), ..request.clone() };
+    assert_eq!(refusal(panel.ask(1, &fewer)), SameAuthorError::Reviews);
+    // A member who blinds another list, under the same warrant, is named.
+    panel.commit(&request, &[1]);
+    let rng = &mut SystemRng::new();
+    let (digest, all) = (panel.digest(), reviews(&request));
+    let of =
+        |review: &crate::ReviewEvidence| (review.presentation.review_id(), *review.presentation.escrow());
+    let two = ComparedReviews::new(request.reviews[1..].iter().map(of).collect()).unwrap();
+    let secrets = panel.world.secrets(2);
+    let factor = BlindingFactor::derive(secrets.share().unwrap(), &digest, 1, &all, rng);
+    let bad = Blind::new(2, 1, &factor, &digest, &two, rng).unwrap();
+    panel.world.log(&[entry(&request, 2, &bad)]);
+    let blinds = [panel.reveal(&request, &[1]), vec![bad]].concat();
+    assert_eq!(refusal(panel.compare(1, &request, &blinds)), SameAuthorError::Culprits(vec![2]));
 }
 
 #[test]
-fn blinds_that_cancel_are_refused_even_where_a_factor_was_guessed() {
-    let world = World::new(2, 2, 2, budgets(9, 9, 9));
-    let presented = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
-    // A trustee whose generator is broken, and a member who knows what it says.
-    let known = [3; 64];
-    let environment = Environment::new(world.clock.clone(), move || {
-        Box::new(Draws(move |bytes: &mut [u8]| bytes.copy_from_slice(&known[..bytes.len()])))
-    });
-    let store = Arc::new(MemoryStore::new());
-    let trustee = Trustee::open(store, world.secrets(1), world.policy.clone(), environment).unwrap();
-    charge(&world, &trustee, &presented);
-    log_round(&world, &presented, 1, [1, 2]);
-    let request = request(&world, &presented, 0, 1, 1);
-    let first = appended(trustee.blind(&request, &world.openings));
-
-    let mut negated = [0; 64];
-    negated[..32].copy_from_slice((-Scalar::from_bytes_mod_order_wide(&known)).as_bytes());
-    let factor = BlindingFactor::random(&mut Draws(|bytes: &mut [u8]| bytes.copy_from_slice(&negated)));
-    let digest = presented.warrant().digest();
-    let second = Blind::new(2, 1, &factor, &digest, &pair(&request), &mut SystemRng::new()).unwrap();
-    world.log(&[first, entry(&request, 2, &second)]);
-    let blinds = [revealed(trustee.blind(&request, &world.openings)), second];
-    let refused = refusal(trustee.compare(&request, &blinds, &world.openings));
-    assert_eq!(refused, SameAuthorError::SumIsIdentity);
-
-    // The coordinator gives the round up.
-    let evidence = world.written.iter().map(|written| written.evidence.clone()).collect();
-    let committee = world.secrets(1).committee().unwrap().committee().clone();
-    let mut comparison = Comparison::new(presented, evidence, committee, 1..=2).unwrap();
-    comparison.next_round().unwrap().unwrap();
-    let sent = [1, 2].map(|index| (index, entry(&request, index, &blinds[usize::from(index) - 1])));
-    comparison.take_entries(&sent).unwrap();
-    let [one, two] = blinds;
-    let taken = comparison.take_blinds(&[(1, one), (2, two)], &mut SystemRng::new());
-    assert_eq!(taken, Err(ComparisonError::Cancelled));
-    assert_eq!(comparison.next_round().unwrap().unwrap().entry.round, 2);
+fn a_round_that_no_officer_signed_is_none_and_stalls_nothing() {
+    let (panel, request) = panel();
+    let second = RoundRequest { round: 2, ..request };
+    let (commitment, members) = (panel.presented.commitment(), Members::new([4]).unwrap());
+    let [junk, _] = officers(CONSUMERS);
+    let junk = RoundEntry::sign(junk.signer(), OPENINGS, commitment, 2, members).unwrap();
+    panel.world.log(&[junk.to_bytes()]);
+    assert_eq!(refusal(panel.ask(1, &second)), SameAuthorError::NotLogged);
+    panel.log_round(2, MEMBERS);
+    appended(panel.ask(1, &second));
 }
 
 #[test]
-fn an_entry_for_another_warrant_or_count_starts_no_round() {
+fn an_entry_for_another_warrant_or_list_starts_no_round() {
     let world = World::new(1, 1, 2, budgets(9, 9, 9));
     let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
     let presented = world.sign(world.terms(WarrantAction::SameAuthor, &[0, 1]));
     log_round(&world, &presented, 1, [1]);
-    let request = request(&world, &presented, 0, 1, 1);
+    let request = request(&world, &presented, 1);
     let ask = || trustee.blind(&request, &world.openings).unwrap_err().code();
     assert_eq!(ask(), "trustee.not_logged");
-    world.log(&[WarrantEntry { count: 3, ..presented.entry() }.to_bytes()]);
+    let (officer, requester) = (officer_of(&presented), presented.terms().requester().as_bytes().to_vec());
+    let (commitment, tags) = (presented.commitment(), vec![[1; 32]]);
+    let action = WarrantAction::SameAuthor;
+    let entry = WarrantEntry::sign(officer.signer(), OPENINGS, commitment, requester, action, tags).unwrap();
+    world.log(&[entry.to_bytes()]);
     assert_eq!(ask(), "trustee.entry_differs");
 }

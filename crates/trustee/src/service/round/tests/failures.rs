@@ -1,20 +1,43 @@
 //! Stores that fail at any step, and disks that are put back.
 
 use super::*;
-use curve25519_dalek::scalar::Scalar;
-use rand_core::Rng;
+use rand_core::{CryptoRng, Rng};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use unjoin_core::Environment;
 use unjoin_store::{Record, Write};
 use unjoin_test_util::{Draws, Failure, Faulty, copy, holds_bytes};
 
+/// A generator that says these bytes.
+fn fixed(said: Vec<u8>) -> impl CryptoRng {
+    Draws(move |bytes: &mut [u8]| bytes.copy_from_slice(&said))
+}
+
+#[test]
+fn a_generator_that_repeats_itself_gives_no_two_factors_alike() {
+    let panel = Panel::new(2, 2, &[0, 1, 2]);
+    let (request, rng) = (panel.request(1), &mut fixed(vec![3; 32]));
+    let all = reviews(&request);
+    let of =
+        |review: &crate::ReviewEvidence| (review.presentation.review_id(), *review.presentation.escrow());
+    let two = ComparedReviews::new(request.reviews[1..].iter().map(of).collect()).unwrap();
+    let mut factors = BTreeSet::new();
+    for (index, digest, round, reviews) in
+        [(1, 1, 1, &all), (2, 1, 1, &all), (1, 2, 1, &all), (1, 1, 2, &all), (1, 1, 1, &two)]
+    {
+        let secrets = panel.world.secrets(index);
+        let factor = BlindingFactor::derive(secrets.share().unwrap(), &[digest; 32], round, reviews, rng);
+        factors.insert(factor.expose().to_bytes());
+    }
+    assert_eq!(factors.len(), 5);
+}
+
 #[test]
 fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
     let mut struck = BTreeSet::new();
     for (number, failure) in (0..12).flat_map(|number| [(number, Failure::Before), (number, Failure::Lost)]) {
         let world = World::new(1, 1, 2, budgets(9, 9, 9));
-        let presented = warrant(&world, &[0, 1], WarrantAction::SameAuthor);
+        let presented = warrant(&world, &[0, 1]);
         let store = Arc::new(Faulty::in_memory());
         store.fail(number, failure);
         let noted = Arc::new(Mutex::new(Vec::new()));
@@ -31,8 +54,8 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
             Trustee::open(store, world.secrets(1), policy, environment.clone()).unwrap()
         };
         log_round(&world, &presented, 1, [1]);
-        let request = request(&world, &presented, 0, 1, 1);
-        let (mut committed, mut shares) = (BTreeSet::new(), BTreeSet::new());
+        let request = request(&world, &presented, 1);
+        let (mut committed, mut compared, mut shares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut trustee = start();
         let mut run = |trustee: &Trustee<Faulty>| -> Result<(), TrusteeError> {
             try_charge(&world, trustee, &presented)?;
@@ -43,13 +66,18 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
             let blinds = [revealed(Ok(trustee.blind(&request, &world.openings)?))];
             // A share may be lost on its way, and is asked for again.
             let mut last = Ok(());
-            for _ in 0..2 {
+            for _ in 0..3 {
                 match trustee.compare(&request, &blinds, &world.openings) {
-                    Ok(sealed) => {
-                        let share = world.recipient.open(&sealed, presented.terms()).unwrap();
-                        shares.insert(*share.element().as_bytes());
+                    Ok(RoundAnswer::Released(sealed)) => {
+                        let share = world.recipient.open_comparison(&sealed, presented.terms()).unwrap();
+                        shares.insert(share.to_bytes()[10..74].to_vec());
                         last = Ok(());
                     }
+                    Ok(RoundAnswer::Append(entry)) => {
+                        compared.insert(entry.clone());
+                        world.log(&[entry]);
+                    }
+                    Ok(other) => panic!("{other:?}"),
                     Err(error) => last = Err(error),
                 }
             }
@@ -68,7 +96,7 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
                 Err(error) => panic!("{attempt}: {error}"),
             }
         }
-        assert_eq!((committed.len(), shares.len()), (1, 1), "{number} {failure:?}");
+        assert_eq!((committed.len(), compared.len(), shares.len()), (1, 1, 1), "{number} {failure:?}");
         let commits = store.commits();
         let writes = commits.iter().flat_map(|commit| &commit.writes);
         let written: Vec<u8> = writes
@@ -77,17 +105,15 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
                 Write::Delete(_) => Vec::new(),
             })
             .collect();
-        let factors: Vec<[u8; 32]> = noted
-            .lock()
-            .unwrap()
-            .iter()
-            .filter_map(|bytes| {
-                Some(Scalar::from_bytes_mod_order_wide(bytes.as_slice().try_into().ok()?).to_bytes())
-            })
-            .collect();
-        assert!(!factors.is_empty());
-        for factor in factors {
-            assert!(!written.windows(32).any(|window| window == factor));
+        // Neither a factor nor the fresh bytes that it was made of.
+        let (secrets, reviews, digest) = (world.secrets(1), reviews(&request), presented.warrant().digest());
+        let noted: Vec<Vec<u8>> = noted.lock().unwrap().iter().filter(|b| b.len() == 32).cloned().collect();
+        assert!(!noted.is_empty());
+        for fresh in noted {
+            let rng = &mut fixed(fresh.clone());
+            let factor = BlindingFactor::derive(secrets.share().unwrap(), &digest, 1, &reviews, rng);
+            let factor = factor.expose().to_bytes();
+            assert!(!written.windows(32).any(|window| window == factor || window == fresh));
         }
     }
     // Following, two intents, two verdicts, the blind, the mark of the round: before and after.
@@ -98,13 +124,13 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
 fn a_disk_that_was_put_back_gives_no_second_share() {
     let panel = Panel::new(2, 2, &[0, 1]);
     panel.log_round(1, [1, 2]);
-    let request = panel.request(0, 1, 1);
+    let request = panel.request(1);
     let [before, late] = [0; 2].map(|_| Arc::new(copy(&panel.stores[0])));
     appended(panel.ask(1, &request));
     let between = Arc::new(copy(&panel.stores[0]));
     panel.commit(&request, &[1, 2]);
     let blinds = panel.reveal(&request, &[1, 2]);
-    let first = panel.compare(1, &request, &blinds).unwrap();
+    let first = panel.share(1, &request, &blinds);
 
     // Back to before the blind: the ledger's commitment is not known.
     let back = panel.world.trustee(1, &before);
@@ -118,11 +144,11 @@ fn a_disk_that_was_put_back_gives_no_second_share() {
         refusal(back.compare(&request, &others, &panel.world.openings)),
         SameAuthorError::Uncommitted(vec![2])
     );
-    let again = back.compare(&request, &blinds, &panel.world.openings).unwrap();
-    assert_eq!((panel.element(&again), again.subject()), (panel.element(&first), first.subject()));
+    let again = released(&panel.world, &back, &request, &blinds);
+    assert_eq!((panel.elements(&again), again.subject()), (panel.elements(&first), first.subject()));
     // Another round is a new one, with a fresh factor.
     panel.log_round(2, [1, 2]);
-    let second = panel.request(0, 1, 2);
+    let second = panel.request(2);
     let back = panel.world.trustee(1, &late);
     let entry = appended(back.blind(&second, &panel.world.openings));
     assert_ne!(entry, appended(panel.ask(1, &second)));
@@ -132,7 +158,7 @@ fn a_disk_that_was_put_back_gives_no_second_share() {
 fn the_rows_of_a_round_name_no_review_and_keep_no_blind_after_it() {
     let panel = Panel::new(1, 1, &[0, 1]);
     panel.log_round(1, [1]);
-    let request = panel.request(0, 1, 1);
+    let request = panel.request(1);
     let holds = |secret: &[u8]| holds_bytes(&panel.stores[0], secret);
     let (digest, blind) = (panel.digest(), *panel.presented.blind());
     let ids = [panel.world.id(0), panel.world.id(1)];
@@ -144,15 +170,15 @@ fn the_rows_of_a_round_name_no_review_and_keep_no_blind_after_it() {
     names_nothing();
     let own = panel.reveal(&request, &[1]).remove(0);
     assert!(holds(&own.to_bytes()));
-    panel.compare(1, &request, std::slice::from_ref(&own)).unwrap();
+    panel.share(1, &request, std::slice::from_ref(&own));
     names_nothing();
-    assert!(!holds(&own.to_bytes()[6..38]));
+    assert!(!holds(&own.to_bytes()[8..40]));
 }
 
 #[test]
 fn rows_of_rounds_are_read_strictly() {
     let panel = Panel::new(1, 1, &[0, 1]);
-    let (blind, _) = panel.corrupt(1, &panel.request(0, 1, 1));
+    let (blind, _) = panel.corrupt(1, &panel.request(1));
     for part in [Part::Blinded(blind), Part::Used([7; 32])] {
         let value = part.to_value();
         assert_eq!(Part::from_value(&value).unwrap().to_value(), value);

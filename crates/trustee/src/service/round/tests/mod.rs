@@ -4,19 +4,20 @@
 mod attacks;
 mod charges;
 mod failures;
+mod two_views;
 
 use super::*;
-use crate::same_author::{Comparison, ComparisonError, ComparisonRound};
+use crate::Committee;
+use crate::same_author::{AuthorClasses, Comparison, ComparisonContext, ComparisonPanel, ComparisonRound};
 use crate::service::{OpeningAnswer, OpeningRequest};
-use crate::test_util::world::{World, budgets};
-use crate::{Committee, ShareContext};
+use crate::test_util::world::{OPENINGS, World, budgets, officer_of, stolen_key};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use unjoin_core::algebra::Element;
-use unjoin_core::entry::WarrantAction;
 use unjoin_core::entry::{Members, RoundEntry};
 use unjoin_core::secret::SystemRng;
 use unjoin_core::token::{Digest, ReviewId};
+use unjoin_log::KeyName;
 use unjoin_store::MemoryStore;
 use unjoin_wallet::Wallet;
 
@@ -37,7 +38,7 @@ impl Panel {
         world.write(&authors.iter().map(|author| &wallets[*author]).collect::<Vec<_>>());
         let stores: Vec<_> = (0..count).map(|_| Arc::new(MemoryStore::new())).collect();
         let trustees = (1..).zip(&stores).map(|(index, store)| world.trustee(index, store)).collect();
-        let presented = warrant(&world, &(0..authors.len()).collect::<Vec<_>>(), WarrantAction::SameAuthor);
+        let presented = warrant(&world, &(0..authors.len()).collect::<Vec<_>>());
         let panel = Self { world, stores, trustees, presented };
         panel.trustees.iter().for_each(|trustee| charge(&panel.world, trustee, &panel.presented));
         panel
@@ -55,8 +56,8 @@ impl Panel {
         self.world.secrets(1).committee().unwrap().committee().clone()
     }
 
-    fn request(&self, one: usize, other: usize, round: u16) -> RoundRequest {
-        request(&self.world, &self.presented, one, other, round)
+    fn request(&self, round: u16) -> RoundRequest {
+        request(&self.world, &self.presented, round)
     }
 
     fn log_round(&self, round: u16, members: impl IntoIterator<Item = u16>) {
@@ -72,8 +73,13 @@ impl Panel {
         index: u16,
         request: &RoundRequest,
         blinds: &[Blind],
-    ) -> Result<SealedShare, TrusteeError> {
+    ) -> Result<RoundAnswer, TrusteeError> {
         self.trustee(index).compare(request, blinds, &self.world.openings)
+    }
+
+    /// A member's share: its entry is logged first.
+    fn share(&self, index: u16, request: &RoundRequest, blinds: &[Blind]) -> SealedShare {
+        released(&self.world, self.trustee(index), request, blinds)
     }
 
     /// These members commit to their blinds.
@@ -90,29 +96,46 @@ impl Panel {
     /// A blind of somebody who has trustee `index` in hand, and its entry.
     fn corrupt(&self, index: u16, request: &RoundRequest) -> (Blind, Vec<u8>) {
         let rng = &mut SystemRng::new();
-        let factor = BlindingFactor::random(rng);
-        let digest = request.presented.warrant().digest();
-        let blind = Blind::new(index, request.round, &factor, &digest, &pair(request), rng).unwrap();
+        let (secrets, reviews) = (self.world.secrets(index), reviews(request));
+        let (share, digest) = (secrets.share().unwrap(), request.presented.warrant().digest());
+        let factor = BlindingFactor::derive(share, &digest, request.round, &reviews, rng);
+        let blind = Blind::new(index, request.round, &factor, &digest, &reviews, rng).unwrap();
         let entry = entry(request, index, &blind);
         (blind, entry)
     }
 
-    /// The decrypted share that a trustee gave.
-    fn element(&self, sealed: &SealedShare) -> Element {
-        *self.world.recipient.open(sealed, self.presented.terms()).unwrap().element()
+    /// The decrypted shares that a trustee gave.
+    fn elements(&self, sealed: &SealedShare) -> Vec<Element> {
+        let terms = self.presented.terms();
+        self.world.recipient.open_comparison(sealed, terms).unwrap().elements().to_vec()
     }
 
     fn comparison(&self) -> Comparison {
         let evidence = self.world.written.iter().map(|written| written.evidence.clone()).collect();
         let everybody = 1..=self.world.trustees.count();
-        Comparison::new(self.presented.clone(), evidence, self.committee(), everybody).unwrap()
+        Comparison::new(self.presented.clone(), evidence, panel_of(&self.world), everybody).unwrap()
     }
 }
 
-/// A warrant for these reviews whose entry says that it is charged so.
-fn warrant(world: &World, reviews: &[usize], charged: WarrantAction) -> PresentedWarrant {
+fn panel_of(world: &World) -> ComparisonPanel {
+    ComparisonPanel {
+        committee: world.secrets(1).committee().unwrap().committee().clone(),
+        trustees: world.trustees.clone(),
+        origin: KeyName::new(OPENINGS).unwrap(),
+    }
+}
+
+/// A warrant that compares these reviews.
+fn warrant(world: &World, reviews: &[usize]) -> PresentedWarrant {
     let presented = world.sign(world.terms(WarrantAction::SameAuthor, reviews));
-    world.log(&[unjoin_core::entry::WarrantEntry { action: charged, ..presented.entry() }.to_bytes()]);
+    world.log(&[world.entry(&presented)]);
+    presented
+}
+
+/// The same, charged as openings.
+fn dear_warrant(world: &World, reviews: &[usize]) -> PresentedWarrant {
+    let presented = world.sign(world.terms(WarrantAction::SameAuthor, reviews));
+    world.log(&[world.entry_as_opening(&presented)]);
     presented
 }
 
@@ -144,16 +167,17 @@ fn try_charge<S: Store>(
     requests.iter().map(ask).collect()
 }
 
-fn request(
-    world: &World,
-    presented: &PresentedWarrant,
-    one: usize,
-    other: usize,
-    round: u16,
-) -> RoundRequest {
-    let (a, b) = if world.id(one) < world.id(other) { (one, other) } else { (other, one) };
-    let [a, b] = [a, b].map(|at| world.written[at].evidence.clone());
-    RoundRequest { presented: presented.clone(), a, b, round }
+fn request(world: &World, presented: &PresentedWarrant, round: u16) -> RoundRequest {
+    let mut reviews: Vec<_> = world.written.iter().map(|written| written.evidence.clone()).collect();
+    reviews.retain(|evidence| presented.terms().names(&evidence.presentation.review_id()));
+    reviews.sort_by_key(|evidence| evidence.presentation.review_id());
+    RoundRequest { presented: presented.clone(), reviews, round }
+}
+
+fn round_entry(presented: &PresentedWarrant, round: u16, members: impl IntoIterator<Item = u16>) -> Vec<u8> {
+    let (members, officer) = (Members::new(members).unwrap(), officer_of(presented));
+    let entry = RoundEntry::sign(officer.signer(), OPENINGS, presented.commitment(), round, members);
+    entry.unwrap().to_bytes()
 }
 
 fn log_round(
@@ -162,22 +186,34 @@ fn log_round(
     round: u16,
     members: impl IntoIterator<Item = u16>,
 ) {
-    let members = Members::new(members).unwrap();
-    world.log(&[RoundEntry { commitment: presented.commitment(), round, members }.to_bytes()]);
+    world.log(&[round_entry(presented, round, members)]);
 }
 
-fn pair(request: &RoundRequest) -> Pair {
-    let [a, b] = [&request.a, &request.b].map(|review| {
-        let presentation = &review.presentation;
-        (presentation.review_id(), *presentation.escrow())
-    });
-    Pair::new(a, b).unwrap()
+fn reviews(request: &RoundRequest) -> ComparedReviews {
+    compared(&request.presented, &request.reviews).unwrap()
 }
 
+/// The commitment of somebody who has the trustee's long-term key.
 fn entry(request: &RoundRequest, trustee: u16, blind: &Blind) -> Vec<u8> {
     let bound = blind_commitment(&request.presented.warrant().digest(), &blind.to_bytes());
     let commitment = request.presented.commitment();
-    BlindEntry { commitment, round: request.round, trustee, blind: bound }.to_bytes()
+    let entry = BlindEntry::sign(&stolen_key(trustee), OPENINGS, commitment, request.round, trustee, bound);
+    entry.unwrap().to_bytes()
+}
+
+fn released<S: Store>(
+    world: &World,
+    trustee: &Trustee<S>,
+    request: &RoundRequest,
+    blinds: &[Blind],
+) -> SealedShare {
+    if let RoundAnswer::Append(entry) = trustee.compare(request, blinds, &world.openings).unwrap() {
+        world.log(&[entry]);
+    }
+    match trustee.compare(request, blinds, &world.openings).unwrap() {
+        RoundAnswer::Released(share) => share,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn appended(answer: Result<RoundAnswer, TrusteeError>) -> Vec<u8> {
@@ -210,79 +246,77 @@ enum Manner {
     Forges,
     /// Gives a share of something else.
     MisShares,
-    /// Logs a commitment in another member's name.
+    /// Hands over a commitment in another member's name.
     Impersonates,
 }
 
 /// Runs rounds until the classes are known, with these members keeping no rule.
-fn drive(panel: &Panel, comparison: &mut Comparison, manners: &BTreeMap<u16, Manner>) -> Vec<Vec<ReviewId>> {
+fn drive(panel: &Panel, comparison: &mut Comparison, manners: &BTreeMap<u16, Manner>) -> AuthorClasses {
     let rng = &mut SystemRng::new();
-    let is = |index: u16, manner| manners.get(&index) == Some(&manner);
-    while let Some(ComparisonRound { request, entry: round }) = comparison.next_round().unwrap() {
-        panel.world.log(&[round.to_bytes()]);
-        let members: Vec<u16> = round.members.indices().collect();
-        let other = panel.request(0, 1, request.round + 1);
+    loop {
+        let round = comparison.next_round().unwrap();
+        panel.world.log(&[comparison.entry(&round, &officer_of(&panel.presented)).unwrap().to_bytes()]);
+        let ComparisonRound { request, members } = round;
+        let other = panel.request(request.round + 1);
         let forged: BTreeMap<u16, Blind> =
-            members.iter().map(|index| (*index, panel.corrupt(*index, &other).0)).collect();
-        let committed = members.iter().map(|index| match manners.get(index) {
-            Some(Manner::Forges) => (*index, entry(&request, *index, &forged[index])),
-            Some(Manner::Impersonates) => (*index, panel.corrupt(index % 5 + 1, &request).1),
-            _ => (*index, appended(panel.ask(*index, &request))),
+            members.indices().map(|index| (index, panel.corrupt(index, &other).0)).collect();
+        let committed = members.indices().map(|index| match manners.get(&index) {
+            Some(Manner::Forges) => (index, entry(&request, index, &forged[&index])),
+            Some(Manner::Impersonates) => (index, panel.corrupt(index % 5 + 1, &request).1),
+            _ => (index, appended(panel.ask(index, &request))),
         });
         match comparison.take_entries(&committed.collect::<Vec<_>>()) {
             Ok(entries) => panel.world.log(&entries),
-            Err(ComparisonError::Culprits(_)) => continue,
+            Err(SameAuthorError::Culprits(_)) => continue,
             Err(other) => panic!("{other}"),
         }
-        let reveal = |index: &u16| match manners.get(index) {
-            Some(Manner::Forges) => (*index, forged[index].clone()),
-            Some(Manner::Exchanges) => (*index, panel.corrupt(*index, &request).0),
-            _ => (*index, revealed(panel.ask(*index, &request))),
+        let reveal = |index| match manners.get(&index) {
+            Some(Manner::Forges) => (index, forged[&index].clone()),
+            Some(Manner::Exchanges) => (index, panel.corrupt(index, &request).0),
+            _ => (index, revealed(panel.ask(index, &request))),
         };
-        let blinds = match comparison.take_blinds(&members.iter().map(reveal).collect::<Vec<_>>(), rng) {
+        let blinds: Vec<_> = members.indices().map(reveal).collect();
+        let blinds = match comparison.take_blinds(&blinds, rng) {
             Ok(blinds) => blinds,
-            Err(ComparisonError::Culprits(_)) => continue,
+            Err(SameAuthorError::Culprits(_)) => continue,
             Err(other) => panic!("{other}"),
         };
-        let shares = members.iter().map(|index| {
-            if is(*index, Manner::MisShares) {
-                // Of the escrow that it would rather open.
-                let (secrets, terms) = (panel.world.secrets(*index), request.presented.terms());
-                let escrow = *request.a.presentation.escrow();
-                let action = WarrantAction::SameAuthor;
-                let context =
-                    ShareContext { warrant_digest: terms.digest(), action, subject: [7; 32], escrow };
-                let share = secrets.share().unwrap();
-                let share = DecryptionShare::answer(share, &panel.committee(), &context, rng).unwrap();
-                let commitment = request.presented.commitment();
-                (*index, SealedShare::seal(&share, terms, commitment, [7; 32], rng).unwrap())
-            } else {
-                (*index, panel.compare(*index, &request, &blinds).unwrap())
+        let shares = members.indices().map(|index| {
+            if manners.get(&index) != Some(&Manner::MisShares) {
+                return (index, panel.share(index, &request, &blinds));
             }
+            // Of the escrows that it would rather open.
+            let (secrets, terms) = (panel.world.secrets(index), request.presented.terms());
+            let sums = request.reviews.iter().map(|review| review.presentation.escrow().e1).collect();
+            let context = ComparisonContext { warrant_digest: terms.digest(), round_id: [7; 32], sums };
+            let share = secrets.share().unwrap();
+            let rng = &mut SystemRng::new();
+            let share = ComparisonShare::answer(share, &panel.committee(), &context, rng).unwrap();
+            let commitment = request.presented.commitment();
+            (index, SealedShare::seal_comparison(&share, terms, commitment, [7; 32], rng).unwrap())
         });
         let shares: Vec<_> = shares.collect();
-        comparison.take_shares(&shares, &panel.world.recipient, &mut SystemRng::new()).unwrap();
+        return comparison.take_shares(&shares, &panel.world.recipient, rng).unwrap();
     }
-    comparison.classes()
 }
 
 /// The reviews by author, as they were written.
-fn truth(panel: &Panel) -> Vec<Vec<ReviewId>> {
+fn truth(panel: &Panel) -> AuthorClasses {
     let mut by_author: BTreeMap<[u8; 32], Vec<ReviewId>> = BTreeMap::new();
     for written in &panel.world.written {
         let ids = by_author.entry(*written.author.as_bytes()).or_default();
         ids.push(written.evidence.presentation.review_id());
         ids.sort_unstable();
     }
-    let mut classes: Vec<_> = by_author.into_values().collect();
-    classes.sort_unstable();
-    classes
+    let mut authors: Vec<_> = by_author.into_values().collect();
+    authors.sort_unstable();
+    AuthorClasses { authors, nobody: vec![] }
 }
 
 #[test]
-fn two_reviews_have_one_author_or_two() {
-    for authors in [[0, 0], [0, 1]] {
-        let panel = Panel::new(3, 5, &authors);
+fn one_round_tells_the_classes_of_all_reviews_of_a_warrant() {
+    for authors in [&[0, 0][..], &[0, 1], &[0, 1, 0, 2, 0, 1, 1, 0, 2, 0]] {
+        let panel = Panel::new(3, 5, authors);
         let mut comparison = panel.comparison();
         assert_eq!(drive(&panel, &mut comparison, &BTreeMap::new()), truth(&panel));
         assert_eq!((comparison.rounds(), comparison.culprits()), (1, vec![]));
@@ -290,21 +324,14 @@ fn two_reviews_have_one_author_or_two() {
 }
 
 #[test]
-fn the_classes_of_ten_reviews_are_their_authors() {
-    let panel = Panel::new(3, 5, &[0, 1, 0, 2, 0, 1, 1, 0, 2, 0]);
-    let mut comparison = panel.comparison();
-    assert_eq!(drive(&panel, &mut comparison, &BTreeMap::new()), truth(&panel));
-    assert!((9..=30).contains(&comparison.rounds()));
-}
-
-#[test]
-fn a_cheating_trustee_is_named_and_the_next_round_goes_without_it() {
+fn a_cheating_trustee_is_named_and_costs_at_most_one_round() {
     for manner in [Manner::Exchanges, Manner::Forges, Manner::MisShares, Manner::Impersonates] {
         let panel = Panel::new(3, 5, &[0, 1, 0]);
         let mut comparison = panel.comparison();
         let classes = drive(&panel, &mut comparison, &[(2, manner), (5, manner)].into());
         assert_eq!(classes, truth(&panel), "{manner:?}");
         assert_eq!(comparison.culprits(), [2, 5], "{manner:?}");
+        assert_eq!(comparison.rounds(), if manner == Manner::MisShares { 1 } else { 2 });
     }
 }
 
@@ -312,23 +339,24 @@ fn a_cheating_trustee_is_named_and_the_next_round_goes_without_it() {
 fn too_few_are_left_when_all_others_cheat() {
     let panel = Panel::new(3, 4, &[0, 1]);
     let mut comparison = panel.comparison();
-    let round = comparison.next_round().unwrap().unwrap();
-    assert_eq!(comparison.next_round().unwrap().unwrap().entry, round.entry);
+    let round = comparison.next_round().unwrap();
+    let again = comparison.next_round().unwrap();
+    assert_eq!((again.members, again.request.round), (round.members, round.request.round));
     // Nobody revealed anything.
     let silent = comparison.take_blinds(&[], &mut SystemRng::new());
-    assert_eq!(silent, Err(ComparisonError::Culprits(vec![1, 2, 3, 4])));
-    assert_eq!(comparison.next_round().unwrap_err(), ComparisonError::TooFew);
-    assert_eq!(comparison.take_blinds(&[], &mut SystemRng::new()), Err(ComparisonError::NoRound));
+    assert_eq!(silent, Err(SameAuthorError::Culprits(vec![1, 2, 3, 4])));
+    assert_eq!(comparison.next_round().unwrap_err(), SameAuthorError::TooFew);
+    assert_eq!(comparison.take_blinds(&[], &mut SystemRng::new()), Err(SameAuthorError::NoRound));
 }
 
 #[test]
 fn a_round_that_was_given_up_is_followed_by_another_number() {
     let panel = Panel::new(2, 3, &[0, 1]);
     let mut comparison = panel.comparison().after(6);
-    assert_eq!(comparison.next_round().unwrap().unwrap().entry.round, 7);
+    assert_eq!(comparison.next_round().unwrap().request.round, 7);
     comparison.give_up(&[2]);
-    let next = comparison.next_round().unwrap().unwrap();
-    assert_eq!((next.entry.round, next.entry.members), (8, Members::new([1, 3]).unwrap()));
+    let next = comparison.next_round().unwrap();
+    assert_eq!((next.request.round, next.members), (8, Members::new([1, 3]).unwrap()));
     assert!(comparison.culprits().is_empty());
 }
 
@@ -336,13 +364,12 @@ fn a_round_that_was_given_up_is_followed_by_another_number() {
 fn a_comparison_is_of_exactly_what_its_warrant_names() {
     let panel = Panel::new(2, 2, &[0, 1, 2]);
     let evidence = |at: usize| panel.world.written[at].evidence.clone();
-    let begin = |presented: &PresentedWarrant, reviews: &[usize]| {
+    let begin = |presented: &PresentedWarrant, reviews: &[usize], willing: [u16; 2]| {
         let evidence = reviews.iter().map(|at| evidence(*at)).collect();
-        Comparison::new(presented.clone(), evidence, panel.committee(), 1..=2).unwrap_err()
+        Comparison::new(presented.clone(), evidence, panel_of(&panel.world), willing).unwrap_err()
     };
-    assert_eq!(begin(&panel.presented, &[0, 1]), ComparisonError::Warrant);
-    assert_eq!(begin(&panel.world.warrant(&[0, 1]), &[0, 1]), ComparisonError::Warrant);
-    let all = (0..3).map(evidence).collect();
-    let alone = Comparison::new(panel.presented.clone(), all, panel.committee(), [1, 9]);
-    assert_eq!(alone.unwrap_err(), ComparisonError::TooFew);
+    assert_eq!(begin(&panel.presented, &[0, 1], [1, 2]), SameAuthorError::Reviews);
+    assert_eq!(begin(&panel.presented, &[0, 1, 1], [1, 2]), SameAuthorError::Reviews);
+    assert_eq!(begin(&panel.world.warrant(&[0, 1]), &[0, 1], [1, 2]), SameAuthorError::Action);
+    assert_eq!(begin(&panel.presented, &[0, 1, 2], [1, 9]), SameAuthorError::TooFew);
 }
