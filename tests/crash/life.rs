@@ -14,7 +14,9 @@ use unjoin::{ManualClock, Platform, PlatformError};
 use unjoin_test_util::Seeded;
 
 const WORKERS: usize = 3;
-/// So many orders make a day.
+/// Nothing was taken in: the cohort has not closed yet.
+pub(crate) const NO_MANIFEST: &str = "desk.no_manifest";
+/// So many new orders make a day.
 const ORDERS_A_DAY: usize = 10;
 
 /// What a life begins with.
@@ -40,7 +42,8 @@ pub(crate) fn live<S: Store>(
         return assert_store_failed(&error);
     }
     let (next, late) = (AtomicU64::new(birth.first_order), Mutex::new(birth.late));
-    let worker = Worker { scenario, platforms: &platforms, next: &next, late: &late, say };
+    let tomorrow = Mutex::new(VecDeque::new());
+    let worker = Worker { scenario, platforms: &platforms, next: &next, late: &late, tomorrow: &tomorrow, say };
     thread::scope(|threads| {
         let (served, orders) = channel();
         for _ in 0..WORKERS {
@@ -58,6 +61,7 @@ pub(crate) fn live<S: Store>(
                     Err(error) => return assert_store_failed(&error),
                 }
             }
+            late.lock().unwrap().append(&mut tomorrow.lock().unwrap());
             // Those that were served beside the tick do not count.
             orders.try_iter().for_each(drop);
             if orders.iter().take(ORDERS_A_DAY).count() < ORDERS_A_DAY {
@@ -84,7 +88,10 @@ struct Worker<'a, S: Store, F> {
     scenario: &'a Scenario,
     platforms: &'a [Platform<Arc<S>>; 2],
     next: &'a AtomicU64,
+    /// Orders that have a token, to be reviewed.
     late: &'a Mutex<VecDeque<u64>>,
+    /// Those whose cohort may have a manifest on another day.
+    tomorrow: &'a Mutex<VecDeque<u64>>,
     say: &'a F,
 }
 
@@ -97,7 +104,7 @@ impl<S: Store, F> Clone for Worker<'_, S, F> {
 impl<S: Store, F> Copy for Worker<'_, S, F> {}
 
 impl<S: Store, F: Fn(&Line) + Sync> Worker<'_, S, F> {
-    /// One order after the other, until the stores fail or nobody counts them any more.
+    /// One order after the other, first those that wait for their review, until the stores fail or nobody counts them any more.
     fn serve(self, served: &Sender<()>) {
         loop {
             let late = self.late.lock().unwrap().pop_front();
@@ -105,7 +112,7 @@ impl<S: Store, F: Fn(&Line) + Sync> Worker<'_, S, F> {
             if let Err(error) = self.order(number, late.is_some()) {
                 return assert_store_failed(&error);
             }
-            if served.send(()).is_err() {
+            if late.is_none() && served.send(()).is_err() {
                 return;
             }
         }
@@ -117,10 +124,17 @@ impl<S: Store, F: Fn(&Line) + Sync> Worker<'_, S, F> {
         (self.say)(&Line::Asking(number));
         let granted = self.scenario.obtain(platform(draw.below(2)), number)?;
         (self.say)(&Line::Granted(number, granted.pair));
-        // Some are reviewed in a later life; most once, some in two wordings at once, some twice
+        let tomorrow = || self.tomorrow.lock().unwrap().push_back(number);
+        if !late {
+            // A quarter is left to another life.
+            if draw.below(4) > 0 {
+                tomorrow();
+            }
+            return Ok(());
+        }
+        // Most are reviewed once, some in two wordings at once, some twice
         // in the same.
         let wordings: &[u8] = match draw.below(8) {
-            0 if !late => &[],
             1 | 2 => &[0, 1],
             3 => &[1, 0, 1],
             4 => &[0, 0],
@@ -134,14 +148,19 @@ impl<S: Store, F: Fn(&Line) + Sync> Worker<'_, S, F> {
             let at = platform(draw.below(2));
             sent.push((*wording, self.scenario.send(at, number, &granted.token, *wording)));
         }
+        let mut early = false;
         for (wording, answer) in sent {
             match answer.wait() {
                 Ok(receipt) => (self.say)(&Line::Accepted(number, wording, receipt)),
-                Err(error) if ["desk.spent", "desk.window_over"].contains(&error.code()) => {
+                Err(error) if ["desk.spent", "desk.window_over", NO_MANIFEST].contains(&error.code()) => {
                     (self.say)(&Line::Refused(number, wording, error.code().into()));
+                    early |= error.code() == NO_MANIFEST;
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+        if early {
+            tomorrow();
         }
         Ok(())
     }

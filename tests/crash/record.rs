@@ -1,6 +1,6 @@
 //! What was said in all lives so far, and the check of reopened stores against it.
 
-use crate::life::tick;
+use crate::life::{NO_MANIFEST, tick};
 use crate::line::Line;
 use crate::scenario::{Granted, Scenario, day, merchants, review};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use unjoin::issuer::IssuerError;
 use unjoin::ledger::{Ledger, PublishedEntry, waiting_entries};
 use unjoin::store::{Bucket, Store};
-use unjoin::token::{Receipt, ReviewId, Scope};
+use unjoin::token::{Receipt, ReviewId};
 use unjoin::wire::Message;
 use unjoin::{ManualClock, Platform, Timestamp};
 use unjoin_test_util::Seeded;
@@ -36,7 +36,6 @@ pub(crate) struct Record {
 #[derive(Default)]
 struct Known {
     pair: Option<Vec<u8>>,
-    scope: Option<Scope>,
     /// The wordings that were sent.
     sent: BTreeSet<u8>,
     /// Those that were refused because the other one stands.
@@ -57,14 +56,11 @@ impl Known {
     }
 
     fn note_receipt(&mut self, number: u64, wording: u8, receipt: Receipt) {
-        assert_eq!(*receipt.review_digest(), review(number, wording).digest());
+        assert_eq!(receipt.terms().review_digest, review(number, wording).digest());
         assert!(self.sent.contains(&wording) && !self.spent.contains(&wording) && !self.missed);
         let (first, known) = self.accepted.get_or_insert_with(|| (wording, receipt.clone()));
         assert_eq!(*first, wording, "order {number}: two reviews were accepted");
-        // An early review's receipt names its boundary from publication on; else it stays.
-        assert!(*known == receipt || known.publish_by().is_none(), "{known:?} became {receipt:?}");
-        assert_eq!(known.review_id(), receipt.review_id());
-        *known = receipt;
+        assert_eq!(*known, receipt, "a receipt is the same for ever");
     }
 }
 
@@ -116,6 +112,9 @@ impl Record {
             }
             Line::Refused(number, wording, code) if code == "desk.spent" => {
                 self.known(number).spent.insert(wording);
+            }
+            Line::Refused(number, wording, code) if code == NO_MANIFEST => {
+                self.known(number).sent.remove(&wording);
             }
             Line::Refused(..) => {}
             Line::Day(day) => self.day = day,
@@ -176,7 +175,6 @@ impl Record {
         self.unanswered += usize::from(known.is_unanswered());
         let Granted { token, pair } = scenario.obtain(platform, number).unwrap();
         known.note_pair(&pair);
-        known.scope = Some(token.scope().clone());
         let refused = scenario.ask_for_another_pair(platform, number, &token);
         assert!(matches!(refused, IssuerError::AlreadyGranted), "{refused}");
         if known.sent.is_empty() || known.missed {
@@ -197,6 +195,7 @@ impl Record {
                     self.unseen_effects += 1;
                     known.note_receipt(number, 1 - wording, send(1 - wording).unwrap());
                 }
+                Err(error) if error.code() == NO_MANIFEST => return,
                 Err(error) => {
                     assert_eq!(error.code(), "desk.window_over");
                     known.missed = true;
@@ -214,19 +213,12 @@ impl Record {
     fn check_publication<S: Store>(&self, platform: &Platform<Arc<S>>, reviews: &S) {
         let after = platform.desk().tick().unwrap();
         assert!(after.failed.is_empty() && after.batches.is_empty(), "{:?}", after.failed);
-        let mut manifests: HashMap<Scope, Option<Timestamp>> = HashMap::new();
-        let mut first_publication = |scope: &Scope| {
-            *manifests.entry(scope.clone()).or_insert_with(|| {
-                let manifest = platform.issuer().manifest(scope).unwrap()?;
-                Some(manifest.verify(platform.public_key()).unwrap().first_publication)
-            })
-        };
         let mut expected: HashMap<ReviewId, (u64, u8, Timestamp)> = HashMap::new();
         for (number, known) in &self.orders {
             let Some((wording, receipt)) = &known.accepted else { continue };
-            let boundary = receipt.publish_by().or_else(|| first_publication(known.scope.as_ref()?));
-            if let Some(boundary) = boundary.filter(|boundary| *boundary <= day(self.day)) {
-                let twin = expected.insert(receipt.review_id(), (*number, *wording, boundary));
+            let terms = receipt.terms();
+            if terms.publish_by <= day(self.day) {
+                let twin = expected.insert(terms.review_id, (*number, *wording, terms.publish_by));
                 assert!(twin.is_none(), "two orders share a serial");
             }
         }

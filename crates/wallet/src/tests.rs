@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use std::collections::HashSet;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::token::{
-    AuthorProof, CohortManifest, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Presentation, Review,
-    ReviewId, Scope, TokenRequest,
+    ActionReceipt, AuthorAction, AuthorKey, CohortManifest, Grant, IssuerKey, Offer, OrderHandle, PlatformKey,
+    Presentation, Receipt, ReceiptTerms, Review, ReviewId, ReviewStanding, ReviewState, Scope, TokenRequest,
 };
 use unjoin_core::wire::Message;
-use unjoin_core::{Timestamp, WEEK};
+use unjoin_core::{DAY, Timestamp, WEEK};
 use unjoin_test_util::Seeded;
 
 const CLOSED: Timestamp = Timestamp::from_unix_seconds(1_700_438_400);
@@ -154,21 +154,23 @@ proptest! {
         prop_assert_eq!(first.escrow(), second.escrow());
         prop_assert_ne!(first.tag(), second.tag());
         prop_assert_ne!(first.image(), second.image());
-        // On the wire: scope, escrow id, A', A_bar, E1, E2, s, T1..T3, z1..z5.
+        // On the wire: scope, escrow id, A', A_bar, E1, E2, s, P, T1..T3, z1..z5.
         let (first, second) = (first.to_bytes(), second.to_bytes());
-        let start = first.len() - 32 * 13;
+        let start = first.len() - 32 * 14;
         let same: Vec<bool> = first[start..].chunks(32).zip(second[start..].chunks(32)).map(|(a, b)| a == b).collect();
         prop_assert_eq!(&first[..start], &second[..start]);
-        prop_assert_eq!(same, [vec![false; 2], vec![true; 3], vec![false; 8]].concat());
+        prop_assert_eq!(same, [vec![false; 2], vec![true; 4], vec![false; 8]].concat());
     }
 
     #[test]
-    fn a_presentation_is_sent_before_its_boundary(seed in any::<u64>(), at in 0..5 * WEEK) {
+    fn a_presentation_is_sent_before_its_boundary(seed in any::<u64>(), at in 0..5 * WEEK - SENDING_MARGIN) {
         let mut shop = Shop::new(seed);
         let (token, now) = (shop.token(1), CLOSED.saturating_add(at));
         let evidence = shop.signed(shop.manifest());
         let scheduled = shop.present(&token, &evidence, now).unwrap();
-        prop_assert_eq!(scheduled.publication, if now < FIRST { FIRST } else { END });
+        // Half a day before a boundary a review waits for the next one.
+        let first = FIRST.saturating_since(now) >= DAY / 2;
+        prop_assert_eq!(scheduled.publication, if first { FIRST } else { END });
         prop_assert!(now <= scheduled.send_at && scheduled.send_at < scheduled.publication);
         prop_assert!(shop.verifies(&scheduled.presentation, &review()));
     }
@@ -315,6 +317,8 @@ fn evidence_that_does_not_hold_for_the_token_is_refused() {
         (CohortManifest { scope: other_scope, ..good.clone() }, CLOSED, WalletError::ManifestScope),
         (CohortManifest { escrow_id: other_id, ..good.clone() }, CLOSED, WalletError::ManifestEscrow),
         (CohortManifest { at_least: 19, ..good.clone() }, CLOSED, WalletError::CohortTooSmall),
+        (CohortManifest { window_end: END.saturating_add(1), ..good.clone() }, CLOSED, WalletError::ManifestOffGrid),
+        (CohortManifest { closed_at: CLOSED.saturating_sub(60), ..good.clone() }, CLOSED, WalletError::ManifestOffGrid),
         (good.clone(), END, WalletError::WindowOver),
         (good.clone(), END.saturating_add(1), WalletError::WindowOver),
     ] {
@@ -326,7 +330,9 @@ fn evidence_that_does_not_hold_for_the_token_is_refused() {
     assert_eq!(shop.present(&token, &forged, CLOSED).unwrap_err(), WalletError::ManifestSignature);
 
     let evidence = shop.signed(good);
-    assert!(shop.present(&token, &evidence, END.saturating_sub(1)).is_ok());
+    assert!(shop.present(&token, &evidence, END.saturating_sub(SENDING_MARGIN + 1)).is_ok());
+    let too_late = shop.present(&token, &evidence, END.saturating_sub(SENDING_MARGIN));
+    assert_eq!(too_late.unwrap_err(), WalletError::WindowOver);
     // A key that an update has taken out of the pins is not presented under any more.
     shop.trust = TrustRoots::new(shop.platform_key.public(), 20, unjoin_core::Grid::Weekly);
     assert_eq!(shop.present(&token, &evidence, CLOSED).unwrap_err(), WalletError::IssuerKeyNotPinned);
@@ -338,13 +344,13 @@ fn a_token_of_another_wallet_is_noticed() {
     let (token, evidence) = (shop.token(1), shop.signed(shop.manifest()));
     let (pending, request) = shop.request(&shop.offer(2)).unwrap();
     let grant = shop.grant(&request);
+    let state = submitted(&mut shop, &token);
     shop.wallet = Wallet::generate(&mut shop.rng);
     let (wallet, rng) = (&shop.wallet, &mut Seeded(1));
-    let state = ReviewState::submitted(&review());
     for refused in [
         wallet.presentation(&token, &review(), rng).map(drop),
         wallet.present(&token, &review(), &evidence, &shop.trust, CLOSED, rng).map(drop),
-        wallet.author(&token, state, AuthorRequest::Withdraw, rng).map(drop),
+        wallet.act(&token, &state, AuthorRequest::Withdraw, CLOSED, rng).map(drop),
         wallet.review_id(&token).map(drop),
         wallet.finish(pending, &grant, rng).map(drop),
     ] {
@@ -362,60 +368,145 @@ fn an_early_presentation_verifies_for_its_review_alone() {
     assert_eq!(Ok(presentation.review_id()), shop.wallet.review_id(&token));
 }
 
-#[test]
-fn author_proofs_hold_in_sequence_and_nowhere_else() {
-    let mut shop = Shop::new(12);
-    let token = shop.token(1);
-    let presentation = shop.early(&token, &review());
-    let better = Review::new(3, "They made it good.", vec![]).unwrap();
-    let (id, escrow, key) = (presentation.review_id(), *presentation.escrow(), shop.escrow_key);
-    let mut desk_rng = Seeded(2);
-    let mut holds = |proof: &AuthorProof, at: ReviewState| {
-        proof.verify(&id, at.last_sequence, &at.digest_in_force, &escrow, &key, &mut desk_rng).is_ok()
-    };
-    let mut author =
-        |at: ReviewState, request: AuthorRequest<'_>| shop.wallet.author(&token, at, request, &mut shop.rng);
-
-    let submitted = ReviewState::submitted(&review());
-    let edit = author(submitted, AuthorRequest::Edit(&better)).unwrap();
-    assert!(holds(&edit, submitted));
-    let edited = submitted.after(&edit);
-    assert_eq!(edited, ReviewState { last_sequence: 1, digest_in_force: better.digest() });
-    assert!(!holds(&edit, edited), "an edit is not taken twice");
-    assert!(!holds(&edit, ReviewState { last_sequence: 1, ..submitted }));
-    assert!(!holds(&edit, ReviewState { last_sequence: 0, ..edited }));
-
-    let (audience, challenge) = (Name::new("ombudsman").unwrap(), [5; 32]);
-    let claim = author(edited, AuthorRequest::Claim { audience: &audience, challenge: &challenge }).unwrap();
-    assert!(holds(&claim, edited) && !holds(&claim, submitted));
-    assert_eq!(claim.statement().new_digest, unjoin_core::token::claim_digest(&audience, &challenge));
-    assert!(claim.is_claim_for(&audience, &challenge) && !edit.is_claim_for(&audience, &challenge));
-    assert!(!claim.is_claim_for(&audience, &[6; 32]));
-    assert!(!claim.is_claim_for(&Name::new("press").unwrap(), &challenge));
-    assert_eq!(edited.after(&claim), edited, "a claim uses no number up");
-
-    let withdrawal = author(edited, AuthorRequest::Withdraw).unwrap();
-    assert!(holds(&withdrawal, edited) && !holds(&withdrawal, submitted));
-    let withdrawn = edited.after(&withdrawal);
-    assert!(!holds(&withdrawal, withdrawn));
-    assert_eq!(author(withdrawn, AuthorRequest::Edit(&better)), Err(WalletError::Withdrawn));
-    let last = ReviewState { last_sequence: u64::MAX, ..edited };
-    assert_eq!(author(last, AuthorRequest::Withdraw), Err(WalletError::SequenceExhausted));
+/// The state of a review with a receipt, of the token's first submission.
+fn submitted(shop: &mut Shop, token: &Token) -> ReviewState {
+    ReviewState {
+        review_id: shop.wallet.review_id(token).unwrap(),
+        last_sequence: 0,
+        digest_in_force: review().digest(),
+        standing: ReviewStanding::Held,
+        published_at: FIRST,
+    }
 }
 
 #[test]
-fn an_author_proof_of_another_token_does_not_hold() {
-    let mut shop = Shop::new(13);
-    let (mine, other) = (shop.token(1), shop.token(2));
-    let presentation = shop.early(&mine, &review());
-    let state = ReviewState::submitted(&review());
-    let proof = shop.wallet.author(&other, state, AuthorRequest::Withdraw, &mut shop.rng).unwrap();
-    let verdict = |proof: &AuthorProof, id: &ReviewId, shop: &mut Shop| {
-        let (escrow, key) = (presentation.escrow(), shop.escrow_key);
-        proof.verify(id, 0, &state.digest_in_force, escrow, &key, &mut shop.rng).is_ok()
+fn author_actions_hold_in_sequence_and_nowhere_else() {
+    let mut shop = Shop::new(12);
+    let (token, other) = (shop.token(1), shop.token(2));
+    let better = Review::new(3, "They made it good.", vec![]).unwrap();
+    let key = *shop.early(&token, &review()).author_key();
+    let first = submitted(&mut shop, &token);
+    let id = first.review_id;
+    let mut act = |at: &ReviewState, request: AuthorRequest<'_>| {
+        shop.wallet.act(&token, at, request, END, &mut shop.rng).map(|scheduled| scheduled.action)
     };
-    assert!(!verdict(&proof, &presentation.review_id(), &mut shop));
-    assert!(!verdict(&proof, &shop.wallet.review_id(&other).unwrap(), &mut shop));
+    let continues = |action: &AuthorAction, at: &ReviewState| {
+        assert!(action.verify(&key, &id).is_ok());
+        action.statement().continues(at.last_sequence, &at.digest_in_force)
+    };
+    let edit = act(&first, AuthorRequest::Edit(&better)).unwrap();
+    assert_eq!(act(&first, AuthorRequest::Edit(&better)).unwrap(), edit, "the same action is the same bytes");
+    let edited = first.clone().after(&edit);
+    assert_eq!((edited.last_sequence, edited.digest_in_force), (1, better.digest()));
+    assert!(continues(&edit, &first) && !continues(&edit, &edited), "an edit is not taken twice");
+
+    let withdrawal = act(&edited, AuthorRequest::Withdraw).unwrap();
+    assert!(continues(&withdrawal, &edited) && !continues(&withdrawal, &first));
+    let withdrawn = edited.clone().after(&withdrawal);
+    assert!(!continues(&withdrawal, &withdrawn));
+    assert_eq!(withdrawn.standing, ReviewStanding::Withdrawn);
+    assert_eq!(act(&withdrawn, AuthorRequest::Edit(&better)), Err(WalletError::Withdrawn));
+    let last = ReviewState { last_sequence: u64::MAX, ..edited };
+    assert_eq!(act(&last, AuthorRequest::Withdraw), Err(WalletError::SequenceExhausted));
+    let foreign = ReviewState { review_id: shop.wallet.review_id(&other).unwrap(), ..first };
+    assert_eq!(act(&foreign, AuthorRequest::Withdraw), Err(WalletError::AnotherReview));
+    // The keys of two tokens have nothing in common.
+    assert_ne!(shop.early(&other, &review()).author_key(), &key);
+}
+
+/// An author who is pressed must not act while being pressed: no action has a time to be sent
+/// that its author could know, and a withdrawal of a held review is early enough to be one.
+#[test]
+fn an_action_is_sent_at_a_random_time_within_a_day_and_before_the_boundary_if_held() {
+    let mut shop = Shop::new(13);
+    let token = shop.token(1);
+    let state = submitted(&mut shop, &token);
+    let new = Review::new(2, "x", vec![]).unwrap();
+    let mut sent = |now: Timestamp, request: AuthorRequest<'_>| {
+        let times = (0..64).map(|_| shop.wallet.act(&token, &state, request, now, &mut shop.rng).unwrap().send_at);
+        let times: HashSet<u64> = times.map(|time| time.as_unix_seconds()).collect();
+        assert!(times.len() > 32, "drawn from many");
+        let (first, last) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+        (Timestamp::from_unix_seconds(*first), Timestamp::from_unix_seconds(*last))
+    };
+    let hour = FIRST.saturating_sub(3_600);
+    for (now, edit, from, to) in [
+        (CLOSED, false, CLOSED, CLOSED.saturating_add(DAY)),
+        (hour, false, hour, FIRST.saturating_sub(SENDING_MARGIN)),
+        (FIRST.saturating_sub(60), false, FIRST, FIRST.saturating_add(DAY)),
+        (hour, true, FIRST, FIRST.saturating_add(DAY)),
+        (FIRST, false, FIRST, FIRST.saturating_add(DAY)),
+    ] {
+        let request = if edit { AuthorRequest::Edit(&new) } else { AuthorRequest::Withdraw };
+        let (first, last) = sent(now, request);
+        assert!(from <= first && last < to, "{now:?}");
+    }
+}
+
+#[test]
+fn a_receipt_that_says_anything_else_is_refused() {
+    let mut shop = Shop::new(15);
+    let token = shop.token(1);
+    let evidence = shop.signed(shop.manifest());
+    let scheduled = shop.present(&token, &evidence, CLOSED).unwrap();
+    let sent = &scheduled.presentation;
+    let good = ReceiptTerms {
+        review_id: sent.review_id(),
+        review_digest: review().digest(),
+        presentation_hash: sent.hash(),
+        author_key: *sent.author_key(),
+        publish_by: FIRST,
+        era: 1,
+    };
+    let check = |terms: ReceiptTerms, key: &PlatformKey, now| {
+        scheduled.check_receipt(&Receipt::sign(key, terms), &shop.trust, now)
+    };
+    let state = check(good.clone(), &shop.platform_key, CLOSED).unwrap();
+    assert_eq!((state.digest_in_force, state.published_at), (good.review_digest, FIRST));
+    // It arrived after the first boundary, or was asked for again: the next one, or the first.
+    for publish_by in [FIRST, END] {
+        let later = ReceiptTerms { publish_by, ..good.clone() };
+        assert!(check(later, &shop.platform_key, FIRST).is_ok());
+    }
+    for bad in [
+        ReceiptTerms { review_id: ReviewId([1; 32]), ..good.clone() },
+        ReceiptTerms { review_digest: [1; 32], ..good.clone() },
+        ReceiptTerms { presentation_hash: [1; 32], ..good.clone() },
+        ReceiptTerms { author_key: AuthorKey([1; 32]), ..good.clone() },
+        // Delay is deletion: not the next boundary.
+        ReceiptTerms { publish_by: END, ..good.clone() },
+        ReceiptTerms { publish_by: FIRST.saturating_sub(WEEK), ..good.clone() },
+        ReceiptTerms { publish_by: FIRST.saturating_add(WEEK), ..good.clone() },
+    ] {
+        assert_eq!(check(bad, &shop.platform_key, CLOSED), Err(WalletError::Receipt));
+    }
+    let forger = PlatformKey::generate(&mut Seeded(1));
+    assert_eq!(check(good, &forger, CLOSED), Err(WalletError::Receipt));
+
+    let action = shop.wallet.act(&token, &state, AuthorRequest::Withdraw, CLOSED, &mut Seeded(2)).unwrap();
+    let other = shop.wallet.act(&token, &state, AuthorRequest::Edit(&review()), CLOSED, &mut Seeded(2)).unwrap();
+    for (signed, key, boundary, fits) in [
+        (&action, &shop.platform_key, FIRST, true),
+        (&action, &shop.platform_key, CLOSED.saturating_add(3 * WEEK), true),
+        (&action, &shop.platform_key, CLOSED.saturating_add(4 * WEEK), false),
+        (&action, &shop.platform_key, FIRST.saturating_add(1), false),
+        (&other, &shop.platform_key, FIRST, false),
+        (&action, &forger, FIRST, false),
+    ] {
+        let receipt = ActionReceipt::sign(key, &signed.action, boundary);
+        assert_eq!(action.check_receipt(&receipt, &shop.trust, CLOSED).is_ok(), fits);
+    }
+}
+
+#[test]
+fn an_offer_of_another_order_or_merchant_is_refused() {
+    let mut shop = Shop::new(16);
+    let offer = shop.offer(1);
+    let (merchant, look_alike) = (Name::new("noodles").unwrap(), Name::new("n00dles").unwrap());
+    for (merchant, handle) in [(&merchant, OrderHandle([2; 16])), (&look_alike, offer.handle)] {
+        let asked = shop.wallet.request(&shop.issuer, merchant, handle, &offer, &shop.trust, &mut shop.rng);
+        assert_eq!(asked.map(drop), Err(WalletError::OtherOffer));
+    }
 }
 
 #[test]
