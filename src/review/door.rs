@@ -5,16 +5,8 @@ use unjoin_core::token::{DoorAnswer, DoorMessage, DoorQuestion, Review};
 use unjoin_core::wire::Message;
 use unjoin_store::Store;
 
-/// What the door says when an answer does not fit, which none does.
-const UNAVAILABLE: u16 = 503;
-
 pub(super) fn answer<S: Store>(desk: &ReviewDesk<S>, message: &[u8]) -> DoorAnswer {
-    let (status, body) = match ask(desk, message) {
-        Ok(body) => (200, body),
-        Err(error) if error.is_retryable() => (UNAVAILABLE, error.code().into()),
-        Err(error) => (400, error.code().into()),
-    };
-    DoorAnswer::new(status, body).unwrap_or_else(|| DoorAnswer::empty(UNAVAILABLE))
+    ask(desk, message).map_or_else(|error| error.door_answer(), DoorAnswer::accepted)
 }
 
 fn ask<S: Store>(desk: &ReviewDesk<S>, message: &[u8]) -> Result<Vec<u8>, DeskError> {
@@ -27,4 +19,12 @@ fn ask<S: Store>(desk: &ReviewDesk<S>, message: &[u8]) -> Result<Vec<u8>, DeskEr
         DoorQuestion::Action { scope, action, review } => desk.act(&scope, &action, &review)?.to_bytes(),
         DoorQuestion::State { scope, question } => desk.state(&scope, &question)?.to_bytes(),
     })
+}
+
+impl DeskError {
+    /// What the anonymous door answers: 503 where the same question may be sent again, else 400, and
+    /// this error's code.
+    pub fn door_answer(&self) -> DoorAnswer {
+        DoorAnswer::refused(if self.is_retryable() { 503 } else { 400 }, self.code())
+    }
 }

@@ -141,15 +141,16 @@ impl DoorAnswer {
     /// The longest body, in bytes.
     pub const MAX_BODY: usize = Self::LENGTH - 6;
 
-    /// An answer with an HTTP status; `None` if the body is longer than
-    /// [`MAX_BODY`](Self::MAX_BODY).
-    pub fn new(status: u16, body: Vec<u8>) -> Option<Self> {
-        (body.len() <= Self::MAX_BODY).then_some(Self { status, body })
+    /// The answer with this message, of at most [`MAX_BODY`](Self::MAX_BODY) bytes, which every
+    /// message that is one of the door's has.
+    pub fn accepted(message: Vec<u8>) -> Self {
+        debug_assert!(message.len() <= Self::MAX_BODY);
+        Self { status: 200, body: message }
     }
 
-    /// An answer that says its status alone.
-    pub fn empty(status: u16) -> Self {
-        Self { status, body: Vec::new() }
+    /// The answer with an error's status and its code.
+    pub fn refused(status: u16, code: &'static str) -> Self {
+        Self { status, body: code.into() }
     }
 
     /// 200, or the status of an error.
