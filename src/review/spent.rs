@@ -176,6 +176,7 @@ pub(super) struct WaitingRow {
     pub(super) change: WaitingChange,
 }
 
+#[derive(Clone)]
 pub(super) enum WaitingChange {
     Edit(Review),
     Withdraw,

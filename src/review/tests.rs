@@ -1,18 +1,22 @@
 //! What only the inside shows: the stored encodings, and how much a bad batch costs.
 
 use super::rows::{CohortRow, ListedRow, RatingRow, RewrittenRow};
-use super::spent::ReviewRow;
+use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingChange, WaitingRow};
 use super::submission::CLEAN_BATCHES;
 use super::*;
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::secret::below;
-use unjoin_core::token::{Grant, IssuerKey, Offer, OrderHandle};
+use unjoin_core::token::{
+    ActionKind, AuthorKey, AuthorStatement, CohortManifest, Grant, IssuerKey, Offer, OrderHandle, Review,
+    ReviewStanding,
+};
+use unjoin_core::wire::Message;
 use unjoin_store::queue::QueueConfig;
 use unjoin_store::{MemoryStore, Record};
 use unjoin_trustee::insecure_test_dealer;
-use unjoin_wallet::{Token, TrustRoots, Wallet};
+use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
 
 /// A desk that is asked for batches directly, and reviewers who sign for it.
 struct Bench {
@@ -36,7 +40,7 @@ fn bench(reviewers: usize) -> Bench {
         TrustRoots::new(platform.public(), 2, unjoin_core::Grid::Daily).pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
     let token = |rng: &mut SystemRng| {
         let wallet = Wallet::generate(rng);
-        let (pending, request) = wallet.request(&Name::new("issuer").unwrap(), &offer, &trust, rng).unwrap();
+        let (pending, request) = wallet.request(&Name::new("issuer").unwrap(), offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
         let grant = Grant::issue(&pair.issuer_key, request.scope(), request.commitment(), rng).unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         (wallet, token)
@@ -44,7 +48,19 @@ fn bench(reviewers: usize) -> Bench {
     let reviewers = (0..reviewers).map(|_| token(rng)).collect();
     let config = DeskConfig { queue: QueueConfig { workers: 1, ..Default::default() }, ..Default::default() };
     let store = Arc::new(MemoryStore::new());
+    let closed_at = Grid::Weekly.at_or_before(Environment::system().now()).unwrap();
+    let manifest = CohortManifest {
+        scope: offer.scope.clone(),
+        escrow_id: *pair.escrow_key.id(),
+        at_least: 2,
+        closed_at,
+        numbers_dead_at: closed_at,
+        first_publication: Grid::Weekly.nth_after(closed_at, 2),
+        window_end: Grid::Weekly.nth_after(closed_at, 5),
+    };
+    let manifest = manifest.sign(&platform);
     let desk = ReviewDesk::open(store, Grid::Weekly, config, keys, platform, Environment::system()).unwrap();
+    desk.admit(&manifest).unwrap();
     Bench { desk, reviewers }
 }
 
@@ -105,13 +121,13 @@ fn what_is_refused_cheaply_costs_no_group_operation() {
 proptest! {
     /// Foreign bytes are refused or are exactly what the row encodes to.
     #[test]
-    fn stored_rows_decode_strictly(bytes in prop::collection::vec(any::<u8>(), 0..200), state in 0u8..4) {
+    fn stored_rows_decode_strictly(bytes in prop::collection::vec(any::<u8>(), 0..200), state in 0u8..6) {
         fn strict<T: Record>(value: &[u8]) -> bool {
             T::from_value(value).is_ok_and(|row| row.to_value() != value)
         }
         let mut value = vec![1, state];
         value.extend(&bytes);
-        prop_assert!(!strict::<ReviewRow>(&value) && !strict::<CohortRow>(&value));
+        prop_assert!(!strict::<SpentRow>(&value) && !strict::<CohortRow>(&value));
         prop_assert!(!strict::<ListedRow>(&value) && !strict::<RatingRow>(&value));
         prop_assert!(!strict::<RewrittenRow>(&value));
         let _ = rows::Due::from_key(&value);
@@ -123,49 +139,82 @@ proptest! {
     }
 }
 
-/// A row of every shape encodes and decodes to the same bytes, and no shorter or longer one.
+/// A row of every shape encodes and decodes to the same bytes, and no shorter or longer one; the
+/// row that outsiders' questions are answered from has one size.
 #[test]
-fn every_shape_of_a_review_row_round_trips() {
-    use super::spent::{
-        Evidence, Held, LastAction, ListingState, Settled, TakenBack, Waiting, WaitingChange,
-    };
-    use unjoin_core::Timestamp;
+fn every_shape_of_a_review_s_rows_round_trips() {
     let review = Review::new(3, "text", vec![[7; 32]]).unwrap();
-    let time = Timestamp::from_unix_seconds;
-    let mut shapes = vec![ReviewRow::TakenBack(TakenBack { publish_by: None, proof_hash: [1; 32] })];
-    for publish_by in [None, Some(time(86_400))] {
-        let held =
-            Held { digest: review.digest(), publish_by, review: review.clone(), presentation: vec![5; 500] };
-        shapes.push(ReviewRow::Held(held));
-    }
-    let last = LastAction { sequence: 2, proof_hash: [2; 32], said: [3; 32], boundary: time(5) };
-    for state in [ListingState::Published, ListingState::Withdrawn, ListingState::Removed] {
-        use WaitingChange::{Edit, Uncount, Withdraw};
-        for change in [None, Some(Edit(review.clone())), Some(Withdraw), Some(Uncount(4))] {
-            shapes.push(ReviewRow::settled(Settled {
-                state,
-                submitted: [4; 32],
-                listed: [5; 32],
-                in_force: [6; 32],
-                published_at: time(9),
-                last: change.is_some().then_some(last),
-                evidence: change.is_some().then(|| Evidence { presentation: vec![1], accepted: vec![2] }),
-                waiting: change.map(|change| Waiting { boundary: time(8), change }),
-            }));
+    let time = unjoin_core::Timestamp::from_unix_seconds;
+    let signer = unjoin_core::signature::Signer::from_seed(&unjoin_core::secret::SecretBytes::new([7; 32]));
+    let statement = AuthorStatement {
+        kind: ActionKind::Withdraw,
+        review_id: ReviewId([1; 32]),
+        sequence: 1,
+        previous_digest: [2; 32],
+        new_digest: [0; 32],
+    };
+    let action = AuthorAction::sign(&signer, statement).unwrap();
+    let held = SpentRow::held(review.digest(), [3; 32], AuthorKey([4; 32]), time(9));
+    let mut sizes = Vec::new();
+    for state in [State::Held, State::TakenBack, State::Published, State::Withdrawn, State::Removed] {
+        for row in [held.clone(), held.clone().after(&action, time(12))] {
+            sizes.push(round_trips(&SpentRow { state, ..row }, true));
         }
     }
-    for shape in shapes {
-        let value = shape.to_value();
-        assert_eq!(ReviewRow::from_value(&value).ok().map(|row| row.to_value()), Some(value.clone()));
-        let mut longer = value.clone();
-        longer.push(0);
-        assert!(ReviewRow::from_value(&longer).is_err());
-        assert!(ReviewRow::from_value(&value[..value.len() - 1]).is_err());
-        // Its format and its state are known ones.
-        for at in 0..2 {
-            let mut other = value.clone();
-            other[at] = 9;
-            assert!(ReviewRow::from_value(&other).is_err());
+    assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
+    round_trips(&HeldRow { review: review.clone(), presentation: vec![5; 500] }, false);
+    round_trips(&EvidenceRow { presentation: vec![1], accepted: vec![2] }, false);
+    for change in [WaitingChange::Edit(review), WaitingChange::Withdraw, WaitingChange::Uncount(4)] {
+        for count in [0, 1, 16] {
+            round_trips(&WaitingRow { boundary: time(8), actions: vec![action.clone(); count], change: change.clone() }, false);
         }
     }
+}
+
+/// The size of the value.
+fn round_trips<R: Record>(row: &R, has_state: bool) -> usize {
+    let value = row.to_value();
+    assert_eq!(R::from_value(&value).ok().map(|row| row.to_value()), Some(value.clone()));
+    let mut longer = value.clone();
+    longer.push(0);
+    assert!(R::from_value(&longer).is_err());
+    assert!(R::from_value(&value[..value.len() - 1]).is_err());
+    // Its format and its state are known ones.
+    for at in 0..1 + usize::from(has_state) {
+        let mut other = value.clone();
+        other[at] = 9;
+        assert!(R::from_value(&other).is_err());
+    }
+    value.len()
+}
+
+/// For an absent row, a foreign signature, a good signature: one verification each.
+#[test]
+fn every_question_of_an_author_costs_one_verification() {
+    let bench = bench(1);
+    let (wallet, token) = &bench.reviewers[0];
+    let rng = &mut SystemRng::new();
+    let id = wallet.review_id(token).unwrap();
+    let state = ReviewState {
+        review_id: id,
+        last_sequence: 0,
+        digest_in_force: Review::new(2, "meh", vec![]).unwrap().digest(),
+        standing: ReviewStanding::Held,
+        published_at: unjoin_core::Timestamp::ZERO,
+    };
+    let now = unjoin_core::Timestamp::ZERO;
+    let action = wallet.act(token, &state, AuthorRequest::Withdraw, now, rng).unwrap().action;
+    let mut bad = action.to_bytes();
+    bad[170] ^= 1;
+    let bad = AuthorAction::from_bytes(&bad).unwrap();
+    let cost = |action: &AuthorAction| {
+        let checks = &bench.desk.core.verifier.signature_checks;
+        let before = checks.load(Ordering::SeqCst);
+        let refused = bench.desk.act(token.scope(), action, &[]).is_err();
+        (refused, checks.load(Ordering::SeqCst) - before)
+    };
+    assert_eq!((cost(&action), cost(&bad)), ((true, 1), (true, 1)), "there is no such review");
+    assert_eq!(bench.batch(false).0, [true]);
+    assert_eq!((cost(&bad), cost(&action)), ((true, 1), (false, 1)));
+    assert_eq!(cost(&bad), (true, 1), "it was withdrawn");
 }

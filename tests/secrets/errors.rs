@@ -11,7 +11,7 @@ use unjoin::issuer::{
     EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest,
     OrderReport,
 };
-use unjoin::ledger::WarrantAction;
+use unjoin::ledger::{RemovedEntry, StaffKeyEntry, WarrantAction};
 use unjoin::opening::same_author::{CheckedRound, Pair, without_round};
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, combine, insecure_test_dealer};
 use unjoin::phone::{
@@ -22,12 +22,12 @@ use unjoin::review::{DeskConfig, DeskError, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::{
-    AuthorAction, EnrolmentContext, IssuerKey, KeyRing, OrderHandle, PlatformKey, Presentation, Review,
-    Scope, SignedManifest, TokenRequest,
+    AuthorAction, EnrolmentContext, IssuerKey, KeyRing, OrderHandle, PlatformKey, Presentation, Receipt, Review,
+    ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest, StaffKey, TokenRequest,
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, Grid, ManualClock, Name, PassphraseCost, PlatformError, QueueConfig};
-use unjoin_wallet::{AuthorRequest, ManifestEvidence, ReviewState, TrustRoots, Wallet, open_backup};
+use unjoin_wallet::{AuthorRequest, ManifestEvidence, TrustRoots, Wallet, open_backup};
 
 /// Everything that an error could tell of what it was given.
 fn inputs(device: &Device) -> Vec<Vec<u8>> {
@@ -196,23 +196,37 @@ fn no_error_of_the_review_service_repeats_its_input() {
     ));
     errors.desk(submit(&open(KeyRing::new(issuer_key().0, *strangers.key()), key()), &presentation, &review));
     errors.desk(submit(&desk, &presentation, &other));
-    submit(&desk, &presentation, &review).unwrap();
+    errors.desk(submit(&desk, &presentation, &review));
+    desk.admit(&device.manifest(&key())).unwrap();
+    let receipt = submit(&desk, &presentation, &review).unwrap();
     errors.desk(submit(&desk, &device.presentation(&other), &other));
 
     let scope = &device.offer.scope;
-    let state = ReviewState::submitted(&review);
-    let proof =
-        |request| device.wallet.author(&device.token(), state, request, &mut SystemRng::new()).unwrap();
-    errors.desk(desk.act(scope, &proof(AuthorRequest::Edit(&other)), Some(other.clone())));
-    errors.desk(desk.act(scope, &proof(AuthorRequest::Edit(&other)), None));
-    let claim = AuthorRequest::Claim { audience: &name(ACCOUNT), challenge: &[5; 32] };
-    errors.desk(desk.act(scope, &proof(claim), None));
+    let state = |receipt: &Receipt| ReviewState {
+        review_id: receipt.terms().review_id,
+        last_sequence: 0,
+        digest_in_force: receipt.terms().review_digest,
+        standing: ReviewStanding::Held,
+        published_at: receipt.terms().publish_by,
+    };
+    let state = state(&receipt);
+    let act = |request| {
+        device.wallet.act(&device.token(), &state, request, day(1), &mut SystemRng::new()).unwrap().action
+    };
+    let edit = act(AuthorRequest::Edit(&other));
+    errors.desk(desk.act(scope, &edit, &other.to_bytes()));
+    errors.desk(desk.act(scope, &edit, TEXT.as_bytes()));
+    let later = AuthorAction::from_bytes(&[&edit.to_bytes()[..170], &[9]].concat()).unwrap();
+    errors.desk(desk.act(scope, &later, &[]));
     errors.desk(desk.admit(&device.manifest(&PlatformKey::generate(rng))));
-    errors.desk(desk.remove(scope, &presentation.review_id(), ACCOUNT, PHONE));
-    errors.desk(desk.remove(scope, &presentation.review_id(), "", PHONE));
-    desk.act(scope, &proof(AuthorRequest::Withdraw), None).unwrap();
-    errors.desk(desk.act(scope, &proof(AuthorRequest::Edit(&other)), Some(other.clone())));
-    assert_eq!(proof(AuthorRequest::Withdraw).statement().action, AuthorAction::Withdraw);
+    let staff = StaffKey::generate(rng);
+    let removed = RemovedEntry::sign(&staff, ACCOUNT, state.review_id, [0; 32], PHONE).unwrap();
+    errors.desk(desk.remove(scope, &removed, ACCOUNT));
+    errors.desk(desk.admit_staff(&StaffKeyEntry::sign(&key(), PHONE, &staff.public(), name(PHONE)), ACCOUNT));
+    desk.act(scope, &act(AuthorRequest::Withdraw), &[]).unwrap();
+    errors.desk(desk.act(scope, &edit, &other.to_bytes()));
+    let heard = desk.door(TEXT.as_bytes());
+    assert_eq!(heard.body(), b"desk.malformed");
     assert!(errors.kinds() >= 8);
 }
 
@@ -226,13 +240,15 @@ fn no_error_of_a_wallet_repeats_its_input() {
     let pinned = device.trust.clone().pin(*device.issuer_key.public(), *strangers.key());
     take(pinned.err().unwrap());
     let empty = TrustRoots::new(device.platform_key.public(), 5, unjoin::Grid::Weekly);
-    take(device.wallet.request(&name(ACCOUNT), &device.offer, &empty, rng).err().unwrap());
+    let (merchant, handle) = (name(MERCHANT), device.offer.handle);
+    take(device.wallet.request(&name(ACCOUNT), &name(PHONE), handle, &device.offer, &empty, rng).err().unwrap());
+    take(device.wallet.request(&name(ACCOUNT), &merchant, handle, &device.offer, &empty, rng).err().unwrap());
     let mut offer = device.offer.clone();
     offer.scope = Scope::new([0; 32], name(MERCHANT), 9);
-    take(device.wallet.request(&name(ACCOUNT), &offer, &device.trust, rng).err().unwrap());
+    take(device.wallet.request(&name(ACCOUNT), &merchant, handle, &offer, &device.trust, rng).err().unwrap());
     offer = device.offer.clone();
     offer.escrow_key = *strangers.key();
-    take(device.wallet.request(&name(ACCOUNT), &offer, &device.trust, rng).err().unwrap());
+    take(device.wallet.request(&name(ACCOUNT), &merchant, handle, &offer, &device.trust, rng).err().unwrap());
 
     let stranger = Wallet::generate(rng);
     let (pending, request) = device.request();
@@ -253,10 +269,19 @@ fn no_error_of_a_wallet_repeats_its_input() {
     let demanding = demanding.pin(*device.issuer_key.public(), *device.committee.key()).unwrap();
     present(device.manifest(&device.platform_key), &demanding, day(1));
 
-    let withdrawn = ReviewState { last_sequence: 1, digest_in_force: [0; 32] };
-    take(device.wallet.author(&token, withdrawn, AuthorRequest::Withdraw, rng).err().unwrap());
-    let last = ReviewState { last_sequence: u64::MAX, digest_in_force: [1; 32] };
-    take(device.wallet.author(&token, last, AuthorRequest::Withdraw, rng).err().unwrap());
+    let state = ReviewState {
+        review_id: device.wallet.review_id(&token).unwrap(),
+        last_sequence: u64::MAX,
+        digest_in_force: [1; 32],
+        standing: ReviewStanding::Published,
+        published_at: day(1),
+    };
+    let withdrawn = ReviewState { digest_in_force: [0; 32], ..state.clone() };
+    let foreign = ReviewState { review_id: ReviewId([1; 32]), ..state.clone() };
+    for state in [&state, &withdrawn, &foreign] {
+        let refused = device.wallet.act(&token, state, AuthorRequest::Withdraw, day(1), rng);
+        take(refused.err().unwrap());
+    }
 
     let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
     take(PassphraseCost::new(1, 1, 1).err().unwrap().into());

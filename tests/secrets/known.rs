@@ -90,7 +90,8 @@ impl Device {
     }
 
     pub(crate) fn request(&self) -> (PendingToken, TokenRequest) {
-        self.wallet.request(&name("issuer"), &self.offer, &self.trust, &mut SystemRng::new()).unwrap()
+        let (merchant, handle) = (self.offer.scope.merchant(), self.offer.handle);
+        self.wallet.request(&name("issuer"), merchant, handle, &self.offer, &self.trust, &mut SystemRng::new()).unwrap()
     }
 
     pub(crate) fn grant(&self, request: &TokenRequest) -> Grant {
@@ -121,7 +122,7 @@ impl Device {
         manifest.sign(key)
     }
 
-    /// `u`, `s`, `b`, `k` by the protocol's definition, not by the library's functions.
+    /// `u`, `s`, `b`, `k`, and the author key's seed by the protocol's definition, not by the library's functions.
     pub(crate) fn derived(&self) -> Vec<[u8; 32]> {
         let hash = |label: &[u8], items: &[&[u8]]| {
             let mut hash = Sha512::new();
@@ -129,17 +130,19 @@ impl Device {
                 hash.update((part.len() as u64).to_le_bytes());
                 hash.update(part);
             }
-            Scalar::from_bytes_mod_order_wide(&hash.finalize().into()).to_bytes()
+            <[u8; 64]>::from(hash.finalize())
         };
+        let scalar = |hash| Scalar::from_bytes_mod_order_wide(&hash).to_bytes();
         let Offer { handle, scope, escrow_key, .. } = &self.offer;
         let (scope, y) = (scope.to_bytes(), escrow_key.element().as_bytes());
         let order: [&[u8]; 4] = [&SEED, b"issuer", &scope, handle.as_bytes()];
         let with_key: [&[u8]; 5] = [&SEED, b"issuer", &scope, handle.as_bytes(), y];
         vec![
-            hash(b"wallet/u", &[&SEED, b"issuer"]),
-            hash(b"wallet/s", &order),
-            hash(b"wallet/b", &order),
-            hash(b"wallet/k", &with_key),
+            scalar(hash(b"wallet/u", &[&SEED, b"issuer"])),
+            scalar(hash(b"wallet/s", &order)),
+            scalar(hash(b"wallet/b", &order)),
+            scalar(hash(b"wallet/k", &with_key)),
+            *hash(b"wallet/a", &order).first_chunk().unwrap(),
         ]
     }
 }
