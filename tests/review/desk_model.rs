@@ -129,7 +129,7 @@ impl Model {
     }
 
     /// Why an author's action is refused, if it is.
-    fn refuses_author(&self, who: usize, withdraws: bool) -> Option<&'static str> {
+    pub(crate) fn refuses_author(&self, who: usize, withdraws: bool) -> Option<&'static str> {
         match &self.states[who] {
             State::Fresh => Some("desk.refused"),
             State::TakenBack { .. } | State::Gone => Some("desk.withdrawn"),

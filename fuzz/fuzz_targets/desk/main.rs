@@ -13,17 +13,18 @@ use model::{AUTHORS, Model, code};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use unjoin::ledger::{RemovedEntry, StaffKeyEntry};
 use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::store::MemoryStore;
 use unjoin::token::{
-    AuthorProof, CohortManifest, OrderHandle, PlatformPublicKey, Presentation, ReviewId, Scope,
-    SignedManifest,
+    AuthorAction, CohortManifest, OrderHandle, PlatformPublicKey, Presentation, ReviewId, ReviewState,
+    Scope, SignedManifest, StaffKey,
 };
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
-use unjoin_fuzz::pool::{Author, KEYS, name, name as merchant, review, review as words};
+use unjoin_fuzz::pool::{Author, KEYS, name as merchant, review, review as words};
 use unjoin_test_util::{Seeded, copy};
-use unjoin_wallet::{AuthorRequest, ReviewState};
+use unjoin_wallet::AuthorRequest;
 
 /// Merchant, cohort number, first publication and window's end in days.
 const COHORTS: [(&str, u64, u64, u64); 3] = [("a", 1, 3, 6), ("a", 2, 4, 9), ("b", 3, 2, 4)];
@@ -66,17 +67,14 @@ enum Op {
     Withdraw {
         who: u8,
     },
-    /// The last accepted proof again.
+    /// The last accepted action again.
     Again {
         who: u8,
     },
-    /// A proof from a place where the review does not stand.
+    /// An action from a place where the review does not stand.
     Stale {
         who: u8,
         ahead: u8,
-    },
-    Claim {
-        who: u8,
     },
     Remove {
         who: u8,
@@ -113,6 +111,10 @@ static SPOILT: LazyLock<Vec<Presentation>> = LazyLock::new(|| {
     PRESENTATIONS.iter().map(spoil).collect()
 });
 
+static STAFF: LazyLock<StaffKey> = LazyLock::new(|| StaffKey::generate(&mut Seeded(77)));
+/// The name of the reviews ledger.
+const ORIGIN: &str = "shop.example/reviews";
+
 fn id(who: usize) -> ReviewId {
     PEOPLE[who].1
 }
@@ -133,20 +135,19 @@ fn presentation(who: usize, words: usize, other: bool) -> &'static Presentation 
     &PRESENTATIONS[who * 6 + words * 2 + usize::from(other)]
 }
 
-/// Author proofs are functions of what they say: proved once in a run.
-fn proof(who: usize, state: ReviewState, action: Action) -> AuthorProof {
+/// Actions are functions of what they say: signed once in a run.
+fn signed(who: usize, state: &ReviewState, action: Action) -> AuthorAction {
     type Key = (usize, u64, [u8; 32], Action);
-    static MADE: LazyLock<Mutex<HashMap<Key, AuthorProof>>> = LazyLock::new(Mutex::default);
+    static MADE: LazyLock<Mutex<HashMap<Key, AuthorAction>>> = LazyLock::new(Mutex::default);
     let mut made = MADE.lock().unwrap();
     let make = || {
-        let (edited, audience) = (review(action.words().unwrap_or(0)), name("press"));
+        let edited = review(action.words().unwrap_or(0));
         let request = match action {
             Action::Edit(_) => AuthorRequest::Edit(&edited),
             Action::Withdraw => AuthorRequest::Withdraw,
-            Action::Claim => AuthorRequest::Claim { audience: &audience, challenge: &[4; 32] },
         };
         let author = &PEOPLE[who].0;
-        author.wallet.author(&author.token, state, request, &mut Seeded(who as u64)).unwrap()
+        author.wallet.act(&author.token, state, request, day(0), &mut Seeded(who as u64)).unwrap().action
     };
     made.entry((who, state.last_sequence, state.digest_in_force, action)).or_insert_with(make).clone()
 }
@@ -155,14 +156,13 @@ fn proof(who: usize, state: ReviewState, action: Action) -> AuthorProof {
 enum Action {
     Edit(usize),
     Withdraw,
-    Claim,
 }
 
 impl Action {
     fn words(self) -> Option<usize> {
         match self {
             Self::Edit(words) => Some(words),
-            _ => None,
+            Self::Withdraw => None,
         }
     }
 }
@@ -207,9 +207,11 @@ impl Shop {
         // No history is so long that a cohort is pruned.
         let config = DeskConfig { opening_window: OPENING_WINDOW, retry_window: 1_000_000 * DAY, queue };
         let (ring, platform) = (KEYS.ring_of(1), Arc::clone(&KEYS.platform));
-        self.desk = Some(
-            ReviewDesk::open(self.store.clone(), Grid::Daily, config, ring, platform, environment).unwrap(),
-        );
+        let desk =
+            ReviewDesk::open(self.store.clone(), Grid::Daily, config, ring, platform, environment).unwrap();
+        let staff = StaffKeyEntry::sign(&KEYS.platform, ORIGIN, &STAFF.public(), merchant("staff 3"));
+        desk.admit_staff(&staff, ORIGIN).unwrap();
+        self.desk = Some(desk);
     }
 
     fn desk(&self) -> &ReviewDesk<MemoryStore> {
@@ -218,9 +220,10 @@ impl Shop {
 }
 
 fn act(shop: &Shop, model: &mut Model, who: usize, action: Action) {
-    let (proof, new) = (proof(who, model.stands(who), action), action.words().map(review));
-    let answer = shop.desk().act(scope_of(who), &proof, new);
-    model.acted(who, action.words(), proof, answer);
+    let (signed, new) = (signed(who, &model.stands(who), action), action.words().map(review));
+    let new = new.map(|new| new.to_bytes()).unwrap_or_default();
+    let answer = shop.desk().act(scope_of(who), &signed, &new);
+    model.acted(who, action.words(), signed, answer);
 }
 
 fn submission(who: usize, words: usize, other: bool) -> Submission {
@@ -276,22 +279,21 @@ fn step(shop: &mut Shop, model: &mut Model, op: &Op) {
                 0 => state.digest_in_force[0] ^= 1,
                 more => state.last_sequence += u64::from(more),
             }
-            let stale = proof(who, state, Action::Withdraw);
-            let answer = code(desk.act(scope_of(who), &stale, None));
-            let expected = model.refuses_author(who, true, false).unwrap_or("desk.refused");
-            assert_eq!(answer, Err(expected));
-        }
-        Op::Claim { who } => {
-            let who = person(who);
-            let claim = proof(who, model.stands(who), Action::Claim);
-            let scope = scope_of(who);
-            let answer = code(desk.verify_claim(scope, &claim, &name("press"), &[4; 32]));
-            assert_eq!(answer, model.refuses_author(who, true, true).map_or(Ok(()), Err));
-            assert_eq!(code(desk.verify_claim(scope, &claim, &name("press"), &[5; 32])), Err("desk.refused"));
+            let stale = signed(who, &state, Action::Withdraw);
+            let answer = code(desk.act(scope_of(who), &stale, &[]));
+            let expected = match model.refuses_author(who, true) {
+                None | Some("desk.too_many_actions") => "desk.out_of_sequence",
+                Some(refused) => refused,
+            };
+            assert_eq!(answer.map(drop), Err(expected));
         }
         Op::Remove { who } => {
             let who = person(who);
-            let answer = desk.remove(scope_of(who), &id(who), "staff 3", "spam");
+            let listing = desk.published(scope_of(who).merchant(), None, 100).unwrap();
+            let shown = listing.iter().find(|shown| shown.review_id == id(who));
+            let digest = shown.map_or([0; 32], |shown| shown.review.digest());
+            let removed = RemovedEntry::sign(&STAFF, ORIGIN, id(who), digest, "spam").unwrap();
+            let answer = desk.remove(scope_of(who), &removed, ORIGIN);
             assert_eq!(code(answer), model.remove(who));
         }
         Op::Tick => model.ticked(desk.tick().unwrap()),
@@ -307,7 +309,7 @@ fn step(shop: &mut Shop, model: &mut Model, op: &Op) {
 static MIDDLE: LazyLock<(Arc<MemoryStore>, Model)> = LazyLock::new(|| {
     let (mut shop, mut model) = (Shop::new(&MemoryStore::new()), Model::new());
     let submit = |who| Op::Submit { who, words: who, other_proof: false };
-    let ops = (1..AUTHORS as u8).map(submit).chain((0..3).map(|cohort| Op::Admit { cohort }));
+    let ops = (0..3).map(|cohort| Op::Admit { cohort }).chain((1..AUTHORS as u8).map(submit));
     for op in ops.chain([Op::Days(3), Op::Tick]) {
         step(&mut shop, &mut model, &op);
     }
