@@ -53,7 +53,8 @@ impl Verifier {
     /// The key with this encoding; `None` if it is not one, or of small order.
     #[doc(hidden)]
     pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
-        VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak()).map(Self)
+        let key = VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak());
+        key.filter(|_| is_canonical(bytes)).map(Self)
     }
 
     #[doc(hidden)]
@@ -61,16 +62,25 @@ impl Verifier {
         self.0.as_bytes()
     }
 
-    /// Whether the signature on the bare bytes holds.
+    /// Whether the signature on the bare bytes holds: S < l, R canonical and not of small order,
+    /// and S*B = R + k*A without cofactor.
     #[doc(hidden)]
     pub fn verify_bare(&self, bytes: &[u8], signature: &[u8; 64]) -> bool {
-        self.0.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
+        let signature = Signature::from_bytes(signature);
+        is_canonical(signature.r_bytes()) && self.0.verify_strict(bytes, &signature).is_ok()
     }
 
     /// Whether the signature on the bytes under this label holds.
     pub(crate) fn verify(&self, label: &str, bytes: &[u8], signature: &[u8; 64]) -> bool {
         self.verify_bare(&labelled(label, bytes), signature)
     }
+}
+
+/// Whether `y < p = 2^255 - 19` in an encoding of a point. (The other encodings that are not
+/// canonical have a sign without an `x`: those points are of small order.)
+fn is_canonical(bytes: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = bytes;
+    !(*low >= 0xed && middle.iter().all(|byte| *byte == 0xff) && high | 0x80 == 0xff)
 }
 
 fn labelled(label: &str, bytes: &[u8]) -> Vec<u8> {
@@ -95,6 +105,18 @@ mod tests {
         assert!(!key.verify("receiptb", b"ytes", &signature));
         assert!(!key.verify_bare(b"bytes", &signature));
         assert_eq!(format!("{signer:?}"), "Signer(..)");
+    }
+
+    /// y = 3 and y = p + 3 are one point with a large order; only the first encoding is a key.
+    #[test]
+    fn a_key_has_one_encoding() {
+        let mut three = [0; 32];
+        three[0] = 3;
+        let mut three_and_p = [0xff; 32];
+        (three_and_p[0], three_and_p[31]) = (0xf0, 0x7f);
+        assert!(VerifyingKey::from_bytes(&three_and_p).is_ok_and(|key| !key.is_weak()));
+        assert!(Verifier::from_bytes(&three).is_some());
+        assert!(Verifier::from_bytes(&three_and_p).is_none());
     }
 
     #[test]
