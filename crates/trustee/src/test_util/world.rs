@@ -125,7 +125,7 @@ fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
     let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
     let plan = CeremonyPlan::key_generation(threshold, trustees, rng).unwrap();
     for trustee in &mut secrets {
-        trustee.join(plan.clone(), rng).unwrap();
+        trustee.join(plan.clone(), plan.threshold(), rng).unwrap();
     }
     let mut messages = Vec::new();
     while secrets.iter().any(|trustee| trustee.plan().is_some()) {
