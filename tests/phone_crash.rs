@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{env, fs, thread};
 use unjoin::phone::{
-    Attestation, Binding, Bound, Caller, Channel, Hub, Keeper, Leg, LocalKey, NumberRange, OrderRef, Parties,
+    Attestation, Binding, Bound, Channel, Hub, Keeper, Leg, LocalKey, NumberRange, OrderRef, Parties,
     PhoneNumber, Pool, PoolConfig, PoolRange, Replacement, Route, RouteRequest, SlotConfig, Switchboard,
-    SwitchboardConfig, SwitchboardError, Trunk, VirtualNumber,
+    SwitchboardConfig, SwitchboardError, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::RedbStore;
@@ -245,11 +245,11 @@ impl Known {
 
 fn reaches(board: &Switchboard<RedbStore>, caller: u64, dialled: &str) -> Option<PhoneNumber> {
     let request = RouteRequest {
-        caller: Caller::Presented(phone(caller)),
+        caller: Some(phone(caller)),
         dialled: VirtualNumber::new(dialled).unwrap(),
         channel: Channel::Voice,
         attestation: Attestation::Full,
-        trunk: Trunk::Untrusted,
+        trusted_trunk: false,
     };
     match board.route(&request).unwrap() {
         Route::Connect { callee, .. } => Some(callee),

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, OrderReport};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::phone::{
-    Attestation, Binding, Caller, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber,
-    Pool, PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, Trunk,
-    VirtualNumber,
+    Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
+    PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
@@ -156,11 +155,11 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
         let bound = platform.bind(binding).unwrap().wait().unwrap();
         let call = |number: VirtualNumber| {
             let request = RouteRequest {
-                caller: Caller::Presented(customer.phone.clone()),
+                caller: Some(customer.phone.clone()),
                 dialled: number,
                 channel: Channel::Voice,
                 attestation: Attestation::Full,
-                trunk: Trunk::Untrusted,
+                trusted_trunk: false,
             };
             platform.route(&request).unwrap()
         };

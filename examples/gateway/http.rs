@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use unjoin::phone::gateway::{Answer, FreeSwitch, Question, Twilio};
-use unjoin::phone::{Channel, Route, Trunk};
+use unjoin::phone::gateway::{FreeSwitch, Question, twilio};
+use unjoin::phone::{Channel, Route};
 use unjoin::store::Store;
 
 /// From the request's head to the answer, a slow sender included. Shorter than any switch's
@@ -34,8 +34,8 @@ pub(crate) fn routes<S: Store>(service: Arc<Service<S>>) -> Router {
     Router::new()
         .route("/route", post(json::<S>).layer(DefaultBodyLimit::max(Question::MAX_BYTES)))
         .route("/freeswitch", post(freeswitch::<S>).layer(DefaultBodyLimit::max(FreeSwitch::MAX_BYTES)))
-        .route("/twilio/call", post(twilio_call::<S>).layer(DefaultBodyLimit::max(Twilio::MAX_BYTES)))
-        .route("/twilio/message", post(twilio_message::<S>).layer(DefaultBodyLimit::max(Twilio::MAX_BYTES)))
+        .route("/twilio/call", post(twilio_call::<S>).layer(DefaultBodyLimit::max(twilio::MAX_BYTES)))
+        .route("/twilio/message", post(twilio_message::<S>).layer(DefaultBodyLimit::max(twilio::MAX_BYTES)))
         .route("/health", get(health::<S>))
         .layer(from_fn(bounded))
         .with_state(service)
@@ -53,7 +53,7 @@ async fn json<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
     // The error would say which field, and to whom: the status is enough for a machine.
     let Ok(question) = serde_json::from_slice::<Question>(&body) else { return unreadable() };
     let Some(route) = service.decide(&question).await else { return unavailable() };
-    match serde_json::to_vec(&Answer { id: question.id(), route: &route }) {
+    match serde_json::to_vec(&question.answer(&route)) {
         Ok(answer) => document("application/json", answer),
         Err(_) => unavailable(),
     }
@@ -66,21 +66,21 @@ async fn freeswitch<S: Store>(State(service): Shared<S>, body: Bytes) -> Respons
 }
 
 async fn twilio_call<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
-    twilio(&service, &body, Channel::Voice, Twilio::call).await
+    answer_twilio(&service, &body, Channel::Voice, twilio::call).await
 }
 
 async fn twilio_message<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
-    let Ok(text) = Twilio::text(&body) else { return unreadable() };
-    twilio(&service, &body, Channel::Sms, |route| Twilio::message(route, &text)).await
+    let Ok(text) = twilio::text(&body) else { return unreadable() };
+    answer_twilio(&service, &body, Channel::Sms, |route| twilio::message(route, &text)).await
 }
 
-async fn twilio<S: Store, D: AsRef<str>>(
+async fn answer_twilio<S: Store, D: AsRef<str>>(
     service: &Arc<Service<S>>,
     body: &[u8],
     channel: Channel,
     answer: impl FnOnce(&Route) -> D,
 ) -> Response {
-    let Ok(question) = Twilio::question(body, Trunk::Untrusted) else { return unreadable() };
+    let Ok(question) = twilio::question(body, false) else { return unreadable() };
     if question.channel() != channel {
         return unreadable();
     }

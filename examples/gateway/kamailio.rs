@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use unjoin::phone::gateway::{Answer, Question};
+use unjoin::phone::gateway::Question;
 use unjoin::store::Store;
 
 /// How often this side speaks.
@@ -91,7 +91,7 @@ async fn session<S: Store>(
         let (service, answers) = (Arc::clone(service), answers.clone());
         tokio::spawn(async move {
             let Some(route) = service.decide(&question).await else { return };
-            if let Ok(answer) = serde_json::to_vec(&Answer { id: question.id(), route: &route }) {
+            if let Ok(answer) = serde_json::to_vec(&question.answer(&route)) {
                 let _ = answers.try_send(answer);
             }
         });

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use unjoin::phone::gateway::{FreeSwitch, Question};
 use unjoin::phone::{
     Keeper, LocalKey, NumberRange, NumberingPlan, Pool, PoolConfig, PoolRange, Route, RouteRequest,
-    SlotConfig, SlotKeys, Switchboard, SwitchboardConfig, Trunk, UnprefixedNumbers, VirtualNumber,
+    SlotConfig, SlotKeys, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::Store;
@@ -65,8 +65,8 @@ impl<S: Store> Service<S> {
         )?;
         Ok(Self {
             switchboard,
-            plan: NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National)?,
-            freeswitch: FreeSwitch::new(settings.sofia_gateway, Trunk::Untrusted)?,
+            plan: NumberingPlan::new("86", "00", "0")?.unprefixed_national(),
+            freeswitch: FreeSwitch::new(settings.sofia_gateway, false)?,
             environment,
             keeper,
             waiting: Semaphore::new(2 * DECISIONS_AT_ONCE),

@@ -15,6 +15,9 @@ use unjoin::token::{
 use unjoin::wire::Message;
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
+/// So many trustees, at the least, must be needed to open a review.
+const LEAST_THRESHOLD: u16 = 2;
+
 /// What an app ships: the platform's name and the keys that its wallets pin.
 pub(crate) struct Pins {
     pub(crate) issuer: Name,
@@ -40,7 +43,8 @@ impl Pins {
         Ok(Self {
             issuer: Name::new(text(&file, "issuer")?)?,
             platform_key,
-            trust: TrustRoots::new(platform_key, least_cohort, unjoin::Grid::Weekly).with_trustees(trustees)
+            trust: TrustRoots::new(platform_key, least_cohort, unjoin::Grid::Weekly)
+                .with_trustees(trustees, LEAST_THRESHOLD)
                 .pin_certified(IssuerPublicKey::new(issuer_key), &certificate)?,
         })
     }

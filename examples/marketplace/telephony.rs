@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 use unjoin::{
     DAY, Environment, Name, Timestamp,
     phone::{
-        Attestation, Binding, Caller, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber,
-        Pool, PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, Trunk,
+        Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
+        PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig,
         VirtualNumber,
     },
     secret::{SecretBytes, SystemRng},
@@ -268,11 +268,11 @@ impl<'a> Numbers<'a> {
         let mut ringing = 0;
         for &dialled in &self.exported[order] {
             let request = RouteRequest {
-                caller: Caller::Presented(parties.hub.clone()),
+                caller: Some(parties.hub.clone()),
                 dialled,
                 channel: Channel::Voice,
                 attestation: Attestation::Full,
-                trunk: Trunk::Untrusted,
+                trusted_trunk: false,
             };
             ringing += usize::from(matches!(switchboard.route(&request)?, Route::Connect { .. }));
         }

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding};
 use unjoin::phone::{
     Keeper, LocalKey, NumberRange, NumberingPlan, Pool, PoolConfig, PoolRange, SlotConfig, SlotKeyError,
-    SlotKeys, Switchboard, SwitchboardConfig, UnprefixedNumbers, VirtualNumber,
+    SlotKeys, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::store::{Store, StoreError};
 use unjoin::{DAY, Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport, Timestamp};
@@ -166,7 +166,7 @@ impl<S: Store> Service<S> {
             environment,
             nonces: Nonces::new(&secrets.nonces),
             metrics: Metrics::new(),
-            plan: NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National)?,
+            plan: NumberingPlan::new("86", "00", "0")?.unprefixed_national(),
             in_flight: Semaphore::new(settings.in_flight),
             patience: settings.patience,
             leaving: AtomicBool::new(false),

@@ -13,7 +13,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use serde_json::json;
 use std::sync::Arc;
-use unjoin::phone::gateway::{Answer as RouteAnswer, Question};
+use unjoin::phone::gateway::Question;
 use unjoin::phone::{Binding, NumberingPlan, OrderRef, Parties, PhoneNumber, Route};
 use unjoin::store::Store;
 use unjoin::token::OrderHandle;
@@ -73,7 +73,7 @@ async fn decide<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
         }
         None => Route::Refuse,
     };
-    let answer = serde_json::to_vec(&RouteAnswer { id: question.id(), route: &route });
+    let answer = serde_json::to_vec(&question.answer(&route));
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, answer.map_err(|_| Problem::lost())?).into_response())
 }

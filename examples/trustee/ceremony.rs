@@ -101,7 +101,24 @@ fn play(board: &Board, trustees: u16, threshold: u16) -> Outcome<()> {
     Ok(())
 }
 
-/// One trustee with his sealed file.
+/// Shows an officer all that the plan says, and hears from them what t was agreed: whoever wrote
+/// the plan is trusted with nothing.
+fn agree(plan: &CeremonyPlan) -> Outcome<u16> {
+    println!("any {} of {} trustees together will open reviews", plan.threshold(), plan.trustees().count());
+    println!("members of this ceremony: {:?}", plan.members());
+    for (index, key) in (1..).zip(plan.trustees().keys()) {
+        println!("trustee {index}: {}", hex(key.as_bytes()));
+    }
+    println!("the plan is {}", hex(&plan.digest()));
+    if ask("were these keys given to you, and do all the others read out the same plan? type yes: ")? != "yes"
+    {
+        return Err("then do not join".into());
+    }
+    let typed = ask("how many trustees together open a review, as was agreed? ")?;
+    Ok(typed.trim().parse().map_err(|_| "type the number that was agreed")?)
+}
+
+/// One trustee with their sealed file.
 struct Trustee {
     index: u16,
     secrets: Secrets,
@@ -132,11 +149,8 @@ impl Trustee {
                 println!("{who}: nothing to do; no plan of epoch {next}");
                 return Ok(false);
             };
-            println!("{who}: the plan is {}", hex(&plan.digest()));
-            if !self.played && ask("do all the others read out the same? type yes: ")? != "yes" {
-                return Err("then do not join".into());
-            }
-            secrets.join(plan, &mut SystemRng::new())?;
+            let threshold = if self.played { plan.threshold() } else { agree(&plan)? };
+            secrets.join(plan, threshold, &mut SystemRng::new())?;
         }
         match secrets.next(&board.messages()?, &mut SystemRng::new()) {
             Ok(Step::Publish(message)) => {
@@ -153,7 +167,9 @@ impl Trustee {
             Ok(Step::Finished(signed)) => {
                 board.write_committee(&signed)?;
                 self.secrets.keep(&secrets)?;
-                println!("{who}: finished; escrow id {}", hex(signed.committee().key().id()));
+                let committee = signed.committee();
+                println!("{who}: finished; escrow id {}", hex(committee.key().id()));
+                println!("{who}: any {} of {} trustees open", committee.threshold(), committee.trustees());
                 println!(
                     "{who}: transcript {}; destroy all older copies of the file",
                     hex(signed.transcript())

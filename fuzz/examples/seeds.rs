@@ -72,7 +72,7 @@ fn ceremony() -> Vec<(String, Vec<u8>)> {
     let plan = CeremonyPlan::key_generation(2, keys, rng).expect("2 of 3");
     let mut messages: Vec<CeremonyMessage> = Vec::new();
     for trustee in &mut secrets {
-        trustee.join(plan.clone(), rng).expect("idle");
+        trustee.join(plan.clone(), plan.threshold(), rng).expect("idle");
     }
     let mut finished = 0;
     while finished < secrets.len() {

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use unjoin::phone::{
-    Attestation, Binding, Bound, Caller, Channel, Extension, Hub, Keeper, Leg, LocalKey, NumberRange,
-    OrderRef, Parties, PhoneNumber, Pool, PoolConfig, PoolRange, Replacement, Route, RouteRequest,
-    SlotConfig, SlotKeys, Switchboard, SwitchboardConfig, SwitchboardError, Trunk, VirtualNumber,
+    Attestation, Binding, Bound, Channel, Extension, Hub, Keeper, Leg, LocalKey, NumberRange, OrderRef,
+    Parties, PhoneNumber, Pool, PoolConfig, PoolRange, Replacement, Route, RouteRequest, SlotConfig,
+    SlotKeys, Switchboard, SwitchboardConfig, SwitchboardError, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
@@ -510,11 +510,11 @@ impl Run {
 
     fn call(&self, caller: u64, dialled: VirtualNumber) -> Route {
         let request = RouteRequest {
-            caller: Caller::Presented(phone(caller)),
+            caller: Some(phone(caller)),
             dialled,
             channel: Channel::Voice,
             attestation: Attestation::Full,
-            trunk: Trunk::Untrusted,
+            trusted_trunk: false,
         };
         self.board().route(&request).unwrap()
     }

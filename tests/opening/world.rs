@@ -131,7 +131,7 @@ impl World {
     fn run(&mut self, plan: CeremonyPlan) {
         let (rng, mut messages) = (&mut SystemRng::new(), Vec::new());
         for trustee in &mut self.secrets {
-            trustee.join(plan.clone(), rng).unwrap();
+            trustee.join(plan.clone(), plan.threshold(), rng).unwrap();
         }
         while self.secrets.iter().any(|trustee| trustee.plan().is_some()) {
             for trustee in self.secrets.iter_mut().filter(|trustee| trustee.plan().is_some()) {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use unjoin::review::Submission;
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Row, RowKey, Store, StoreError, Write};
 use unjoin::{Environment, ManualClock};
-use unjoin_test_util::{Directory, Faulty, Seeded, hex};
+#[cfg(feature = "postgres")]
+use unjoin_test_util::hex;
+use unjoin_test_util::{Directory, Faulty, Seeded};
 
 const EACH: usize = 48;
 

@@ -16,7 +16,7 @@ use unjoin::opening::same_author::{CheckedRound, Pair, without_round};
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, combine, insecure_test_dealer};
 use unjoin::phone::{
     Keeper, KeyEncryptionError, LocalKey, NumberError, NumberRange, NumberingPlan, PhoneNumber, PoolError,
-    SlotKeyError, SlotKeyWindow, SlotKeys, UnprefixedNumbers, VirtualNumber,
+    SlotKeyError, SlotKeyWindow, SlotKeys, VirtualNumber,
 };
 use unjoin::review::{DeskConfig, DeskError, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
@@ -345,13 +345,13 @@ fn no_error_of_telephony_repeats_its_input() {
     errors.also_look_for(&X.as_bytes()[1..]);
     errors.also_look_for(&PHONE.as_bytes()[1..]);
     let mut number = |error: NumberError| errors.take(&error, error.code());
-    let plan = |unprefixed| NumberingPlan::new("86", "00", "0", unprefixed).unwrap();
+    let plan = NumberingPlan::new("86", "00", "0").unwrap();
     number(PhoneNumber::new(&PHONE[1..]).err().unwrap());
     number(PhoneNumber::new(&format!("+0{}", &PHONE[1..])).err().unwrap());
     number(PhoneNumber::new(&format!("{PHONE}#")).err().unwrap());
     number(PhoneNumber::new(X).err().unwrap());
-    number(plan(UnprefixedNumbers::Refused).party(&PHONE[1..]).err().unwrap());
-    number(NumberingPlan::new(PHONE, "00", "0", UnprefixedNumbers::Refused).err().unwrap());
+    number(plan.party(&PHONE[1..]).err().unwrap());
+    number(NumberingPlan::new(PHONE, "00", "0").err().unwrap());
     let mut drawn = |error: PoolError| errors.take(&error, error.code());
     drawn(NumberRange::new(VirtualNumber::new(X).unwrap(), u64::MAX).err().unwrap());
     drawn(pool().draw(&name(MERCHANT), 0, 0, 1).err().unwrap());

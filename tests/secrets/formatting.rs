@@ -123,7 +123,7 @@ fn trustee() -> TrusteeSecrets {
     let mut trustee = TrusteeSecrets::generate(&mut rng);
     let trustees = Trustees::new(vec![trustee.public()]).unwrap();
     let plan = CeremonyPlan::key_generation(1, trustees, &mut rng).unwrap();
-    trustee.join(plan, &mut rng).unwrap();
+    trustee.join(plan.clone(), plan.threshold(), &mut rng).unwrap();
     trustee
 }
 

@@ -37,7 +37,7 @@ impl Checkpoint {
     /// Reads a note's text: three lines.
     ///
     /// # Errors
-    /// [`NoteError::Malformed`], also for an empty tree that has not the empty root.
+    /// [`NoteError::Malformed`]; [`NoteError::EmptyRoot`] for an empty tree with another root.
     pub fn parse_text(text: &str) -> Result<Self, NoteError> {
         let mut lines = text.strip_suffix('\n').ok_or(NoteError::Malformed)?.split('\n');
         let (Some(origin), Some(size), Some(root), None) =
@@ -49,8 +49,11 @@ impl Checkpoint {
         let mut decoded = Hash::default();
         let root = Base64::decode(root, &mut decoded).map_err(|_| NoteError::Malformed)?;
         let root = Hash::try_from(root).map_err(|_| NoteError::Malformed)?;
-        if origin.is_empty() || size == 0 && root != empty_root() {
+        if origin.is_empty() {
             return Err(NoteError::Malformed);
+        }
+        if size == 0 && root != empty_root() {
+            return Err(NoteError::EmptyRoot);
         }
         Ok(Self { origin: origin.to_owned(), size, root })
     }
@@ -217,7 +220,7 @@ mod tests {
         }
         assert!(Checkpoint::parse_text(&format!("one\n1\n{root}\nmore\n")).is_err());
         assert!(Checkpoint::parse_text(&format!("\n1\n{root}\n")).is_err());
-        assert!(Checkpoint::parse_text(&format!("one\n0\n{root}\n")).is_err());
+        assert_eq!(Checkpoint::parse_text(&format!("one\n0\n{root}\n")), Err(NoteError::EmptyRoot));
         assert!(SignedCheckpoint::sign(0, empty_root(), &key("one")).is_ok());
         // Right in form, and signed by another key.
         let mut note = Note::new(signed.checkpoint().to_text()).unwrap();

@@ -425,6 +425,8 @@ keys!(
 pub enum NoteError {
     /// Not a signed note, or not a checkpoint.
     Malformed,
+    /// A checkpoint of an empty tree with another root than the empty one.
+    EmptyRoot,
     /// More bytes or lines than a note may have.
     TooLong,
     /// The key that must have signed it did not.
@@ -438,6 +440,8 @@ pub enum NoteError {
 describe_errors!(NoteError {
     Self::Malformed => "note.malformed", Device, false,
         "not a signed note of the expected form: take it unchanged from where it is published";
+    Self::EmptyRoot => "note.empty_root", Operator, false,
+        "a checkpoint of an empty tree has another root than the empty one: its log is broken";
     Self::TooLong => "note.too_long", Device, false,
         "a note may have {} bytes and {} signature lines", Note::MAX_LEN, Note::MAX_LINES;
     Self::Unsigned => "note.unsigned", Device, false,

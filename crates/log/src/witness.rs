@@ -124,12 +124,14 @@ impl<S: WitnessState> Cosigner<S> {
         request: &AddCheckpoint,
         now: Timestamp,
     ) -> Result<SignatureLine, WitnessError> {
-        let origin = request.checkpoint.text().split('\n').next().unwrap_or_default();
-        let log = self.logs.iter().find(|log| log.name().as_str() == origin);
-        let log = log.ok_or(WitnessError::UnknownLog)?;
-        let checkpoint = SignedCheckpoint::of_note(request.checkpoint.clone(), log);
-        let mut checkpoint = checkpoint.map_err(|error| match error {
-            NoteError::Unsigned | NoteError::Signature => WitnessError::Unsigned,
+        let note = &request.checkpoint;
+        let origin = note.text().split('\n').next().unwrap_or_default();
+        // A log whose key was exchanged has several; one of them must have signed.
+        let mut keys = self.logs.iter().filter(|log| log.name().as_str() == origin).peekable();
+        keys.peek().ok_or(WitnessError::UnknownLog)?;
+        let log = keys.find(|log| note.is_signed_by(log) == Ok(true)).ok_or(WitnessError::Unsigned)?;
+        let mut checkpoint = SignedCheckpoint::of_note(note.clone(), log).map_err(|error| match error {
+            NoteError::EmptyRoot => WitnessError::Inconsistent,
             _ => WitnessError::Malformed,
         })?;
         if request.old_size > checkpoint.size() {
@@ -139,7 +141,9 @@ impl<S: WitnessState> Cosigner<S> {
         let (size, root) = match &stored {
             None => (0, empty_root()),
             Some(note) => {
-                let last = SignedCheckpoint::parse(note, log).map_err(|_| WitnessError::Corrupt)?;
+                let of_origin = self.logs.iter().filter(|log| log.name().as_str() == origin);
+                let last = of_origin.map(|log| SignedCheckpoint::parse(note, log)).find_map(Result::ok);
+                let last = last.ok_or(WitnessError::Corrupt)?;
                 (last.size(), *last.root())
             }
         };
@@ -150,6 +154,10 @@ impl<S: WitnessState> Cosigner<S> {
         let consistent = proof.is_some_and(|proof| proof.verify(&root, checkpoint.root()).is_ok());
         if !consistent {
             return Err(WitnessError::Inconsistent);
+        }
+        // A cosignature with the time zero would say nothing of when: the specification forbids it.
+        if now == Timestamp::ZERO {
+            return Err(WitnessError::Clock);
         }
         let line = checkpoint.cosign(&self.key, now);
         // Only the log's own line and this one are kept: others' are not the witness's to store.
@@ -181,6 +189,8 @@ pub enum WitnessError {
     Inconsistent,
     /// Another request of the same log came in between. HTTP 503.
     Busy,
+    /// Its clock stands at 1970 or before. HTTP 500.
+    Clock,
     /// What the witness remembers does not decode. HTTP 500.
     Corrupt,
     /// Its memory, or the way to it, failed. HTTP 500.
@@ -197,7 +207,7 @@ impl WitnessError {
             Self::Conflict { .. } => 409,
             Self::Inconsistent => 422,
             Self::Busy => 503,
-            Self::Corrupt | Self::State(_) => 500,
+            Self::Clock | Self::Corrupt | Self::State(_) => 500,
         }
     }
 }
@@ -214,6 +224,7 @@ describe_errors!(WitnessError {
         "the checkpoint does not go on from the witness's last one: the log was rolled back or forked, \
          stop and compare";
     Self::Busy => "witness.busy", Host, true, "another checkpoint of this log came in between: try again";
+    Self::Clock => "witness.clock", Operator, true, "the witness's clock stands at 1970: set it";
     Self::Corrupt => "witness.corrupt", Operator, false,
         "what the witness stored does not decode: restore it, never begin anew under the same key";
     Self::State(source) => "witness.state", Operator, true, "the witness's memory failed: {source}";
@@ -339,10 +350,39 @@ mod tests {
         assert_eq!(status(&ask(&note(&log("other")))), 404);
         let thief = NoteKey::from_secret_bytes(name("log"), &SecretBytes::new([9; 32]));
         assert_eq!(status(&ask(&note(&thief))), 403);
+        // An empty tree has one root: any other is no history, whoever signed it.
+        let mut empty = Note::new(format!("log\n0\n{}\n", Base64::encode_string(&[9; 32]))).unwrap();
+        let of = |note: &Note| AddCheckpoint { old_size: 0, path: vec![], checkpoint: note.clone() };
+        empty.sign(&thief).unwrap();
+        assert_eq!(status(&ask(&of(&empty))), 403);
+        empty.sign(&log("log")).unwrap();
+        assert_eq!(status(&ask(&of(&empty))), 422);
+        let without_time = witness.add_checkpoint(&request(0, 5, 9), Timestamp::ZERO);
+        assert_eq!(status(&without_time), 500);
         assert_eq!(status(&ask(&request(0, 5, 9))), 200);
         let last =
             SignedCheckpoint::parse(&witness.last("log").unwrap().unwrap(), log("log").public()).unwrap();
         assert_eq!((last.size(), last.cosigned_at(witness.public_key())), (9, Ok(Some(NOW))));
+    }
+
+    /// The log goes on under another key: the witness knows both, and its own last checkpoint, which
+    /// the first one signed.
+    #[test]
+    fn a_log_may_have_several_keys() {
+        let memory = Memory::default();
+        cosigner(&memory).add_checkpoint(&request(0, 0, 5), NOW).unwrap();
+        let next = NoteKey::from_secret_bytes(name("log"), &SecretBytes::new([9; 32]));
+        let key = WitnessKey::from_secret_bytes(name("witness"), &SecretBytes::new([2; 32]));
+        let witness =
+            Cosigner::new(key, [&log("log"), &next].map(|key| key.public().clone()).to_vec(), &memory);
+        let of_next = |mut request: AddCheckpoint| {
+            let size = request.checkpoint.text().split('\n').nth(1).unwrap().parse().unwrap();
+            let signed = SignedCheckpoint::sign(size, root_of(&leaves(0, size)), &next).unwrap();
+            request.checkpoint = signed.note().clone();
+            request
+        };
+        assert_eq!(status(&witness.add_checkpoint(&of_next(request(0, 5, 9)), NOW)), 200);
+        assert_eq!(status(&witness.add_checkpoint(&request(0, 9, 11), NOW)), 200);
     }
 
     #[test]

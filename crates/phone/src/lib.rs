@@ -29,11 +29,11 @@ mod sizing;
 mod slot_keys;
 mod switchboard;
 
-pub use number::{NumberError, NumberingPlan, PhoneNumber, UnprefixedNumbers, VirtualNumber};
+pub use number::{NumberError, NumberingPlan, PhoneNumber, VirtualNumber};
 #[doc(hidden)]
 pub use pool::Draw;
 pub use pool::{NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
-pub use route::{Attestation, Caller, Channel, Route, RouteRequest, Trunk};
+pub use route::{Attestation, Channel, Route, RouteRequest};
 pub use sizing::{Demand, PoolSize};
 pub use slot_keys::{
     Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, SlotConfig, SlotKeyError,

@@ -173,8 +173,8 @@ fn canonical(mut number: u64) -> String {
 /// It knows prefixes, not numbers: whether a number is assigned is for the telephone network.
 ///
 /// ```
-/// use unjoin_phone::{NumberingPlan, UnprefixedNumbers};
-/// let china = NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National)?;
+/// use unjoin_phone::NumberingPlan;
+/// let china = NumberingPlan::new("86", "00", "0")?.unprefixed_national();
 /// for text in ["+86 10 6552 9988", "0086-10-65529988", "(010) 6552 9988"] {
 ///     assert_eq!(*china.party(text)?.to_e164(), "+861065529988");
 /// }
@@ -186,25 +186,21 @@ pub struct NumberingPlan {
     country_code: String,
     international_prefix: String,
     trunk_prefix: String,
-    unprefixed: UnprefixedNumbers,
+    unprefixed: Unprefixed,
 }
 
 /// What a number without any prefix is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UnprefixedNumbers {
-    /// National: `13800138000`.
+enum Unprefixed {
     National,
-    /// International without its `+`: `8613800138000`, as many trunks present callers.
     International,
-    /// An error: nothing is guessed.
     Refused,
 }
 
 impl NumberingPlan {
     /// The country code (1 to 3 digits), what is dialled before another country's code (`00`),
-    /// what is dialled before a national number (`0`; empty where there is none), and what a
-    /// number without any of them is.
+    /// what is dialled before a national number (`0`; empty where there is none). A number
+    /// without any of them is refused, unless one of the methods below says what it is.
     ///
     /// # Errors
     /// [`NumberError::Plan`] unless the country code has 1 to 3 digits and does not begin with 0,
@@ -213,7 +209,6 @@ impl NumberingPlan {
         country_code: &str,
         international_prefix: &str,
         trunk_prefix: &str,
-        unprefixed: UnprefixedNumbers,
     ) -> Result<Self, NumberError> {
         let digits = |text: &str, least: usize, most: usize| {
             (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -230,8 +225,21 @@ impl NumberingPlan {
             country_code: country_code.to_owned(),
             international_prefix: international_prefix.to_owned(),
             trunk_prefix: trunk_prefix.to_owned(),
-            unprefixed,
+            unprefixed: Unprefixed::Refused,
         })
+    }
+
+    /// A number without any prefix is national: `13800138000`.
+    #[must_use]
+    pub fn unprefixed_national(self) -> Self {
+        Self { unprefixed: Unprefixed::National, ..self }
+    }
+
+    /// A number without any prefix is international without its `+`: `8613800138000`, as many
+    /// trunks present callers.
+    #[must_use]
+    pub fn unprefixed_international(self) -> Self {
+        Self { unprefixed: Unprefixed::International, ..self }
     }
 
     /// The real number that `text` stands for.
@@ -281,12 +289,12 @@ impl NumberingPlan {
                 canonical.push_str(rest);
             }
             (None, _, None) => match self.unprefixed {
-                UnprefixedNumbers::National => {
+                Unprefixed::National => {
                     canonical.push_str(&self.country_code);
                     canonical.push_str(&dialled);
                 }
-                UnprefixedNumbers::International => canonical.push_str(&dialled),
-                UnprefixedNumbers::Refused => return Err(NumberError::NoPrefix),
+                Unprefixed::International => canonical.push_str(&dialled),
+                Unprefixed::Refused => return Err(NumberError::NoPrefix),
             },
         }
         Ok(canonical)
@@ -351,7 +359,7 @@ mod tests {
 
         #[test]
         fn no_text_is_a_number_in_two_ways_or_repeated_in_an_error(text in "\\PC{0,24}|[+0-9 ().-]{0,24}") {
-            let plan = NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National).unwrap();
+            let plan = NumberingPlan::new("86", "00", "0").unwrap().unprefixed_national();
             match PhoneNumber::new(&text) {
                 Ok(number) => prop_assert_eq!(&*number.to_e164(), &text),
                 Err(error) => {
@@ -388,27 +396,27 @@ mod tests {
 
     #[test]
     fn what_people_and_trunks_write_becomes_canonical() {
-        use UnprefixedNumbers::{International, National, Refused};
-        let read = |unprefixed, text: &str| {
-            let china = NumberingPlan::new("86", "00", "0", unprefixed).unwrap();
-            china.virtual_number(text).map(|number| number.to_e164())
-        };
+        let refusing = NumberingPlan::new("86", "00", "0").unwrap();
+        let (national, international) =
+            (refusing.clone().unprefixed_national(), refusing.clone().unprefixed_international());
+        let read =
+            |plan: &NumberingPlan, text: &str| plan.virtual_number(text).map(|number| number.to_e164());
         for text in
             ["+8613800138000", "008613800138000", "013800138000", "13800138000", " +86 138-0013-8000 "]
         {
-            assert_eq!(read(National, text).unwrap(), "+8613800138000", "{text}");
+            assert_eq!(read(&national, text).unwrap(), "+8613800138000", "{text}");
         }
-        assert_eq!(read(International, "8613800138000").unwrap(), "+8613800138000");
-        assert_eq!(read(Refused, "13800138000"), Err(NumberError::NoPrefix));
-        assert_eq!(read(Refused, "(0)138 0013 8000").unwrap(), "+8613800138000");
-        assert_eq!(read(National, "0700 1234 5678 9012").unwrap(), "+86700123456789012");
-        assert_eq!(read(National, "00 44 20 7946 0000").unwrap(), "+442079460000");
-        assert_eq!(read(National, "+44 (0)20 7946 0000"), Err(NumberError::Character));
-        assert_eq!(read(National, "anonymous"), Err(NumberError::Character));
-        assert_eq!(read(National, &"1".repeat(100)), Err(NumberError::Length));
-        assert_eq!(read(National, "0"), Err(NumberError::Length));
+        assert_eq!(read(&international, "8613800138000").unwrap(), "+8613800138000");
+        assert_eq!(read(&refusing, "13800138000"), Err(NumberError::NoPrefix));
+        assert_eq!(read(&refusing, "(0)138 0013 8000").unwrap(), "+8613800138000");
+        assert_eq!(read(&national, "0700 1234 5678 9012").unwrap(), "+86700123456789012");
+        assert_eq!(read(&national, "00 44 20 7946 0000").unwrap(), "+442079460000");
+        assert_eq!(read(&national, "+44 (0)20 7946 0000"), Err(NumberError::Character));
+        assert_eq!(read(&national, "anonymous"), Err(NumberError::Character));
+        assert_eq!(read(&national, &"1".repeat(100)), Err(NumberError::Length));
+        assert_eq!(read(&national, "0"), Err(NumberError::Length));
         // The United States: 011 abroad, 1 at home, where the one does not begin with the other.
-        let us = NumberingPlan::new("1", "011", "1", National).unwrap();
+        let us = NumberingPlan::new("1", "011", "1").unwrap().unprefixed_national();
         for text in ["+1 212 555 0100", "1 (212) 555-0100", "212.555.0100", "011 1 212 555 0100"] {
             assert_eq!(us.party(text).unwrap().to_e164().as_str(), "+12125550100", "{text}");
         }
@@ -417,7 +425,7 @@ mod tests {
     #[test]
     fn a_plan_that_is_none_is_refused() {
         let refused = |country: &str, abroad: &str, home: &str| {
-            NumberingPlan::new(country, abroad, home, UnprefixedNumbers::Refused) == Err(NumberError::Plan)
+            NumberingPlan::new(country, abroad, home) == Err(NumberError::Plan)
         };
         assert!(!refused("86", "00", "0") && !refused("65", "000", ""));
         assert!(refused("", "00", "0") && refused("0", "00", "0") && refused("1234", "00", "0"));

@@ -5,25 +5,19 @@ use super::{PhoneNumber, VirtualNumber};
 /// Somebody dials a virtual number.
 #[derive(Clone, Debug)]
 pub struct RouteRequest {
-    /// Who.
-    pub caller: Caller,
+    /// The calling party's number as the network presents it; `None` if it was withheld, or cannot
+    /// be read.
+    pub caller: Option<PhoneNumber>,
     /// Which number.
     pub dialled: VirtualNumber,
     /// By which means.
     pub channel: Channel,
     /// Who vouches for the caller's number.
     pub attestation: Attestation,
-    /// Whether the line that it came in on was declared trusted.
-    pub trunk: Trunk,
-}
-
-/// The calling party's number as the network presents it.
-#[derive(Clone, Debug)]
-pub enum Caller {
-    /// This number.
-    Presented(PhoneNumber),
-    /// None, or none that can be read.
-    Withheld,
+    /// Whether the host trusts the line to present true numbers by itself: a direct
+    /// interconnection with a carrier that checks them, say. On a trusted line a caller whom nobody
+    /// attests is taken at their number, so a caller who can spoof there can pose as a party.
+    pub trusted_trunk: bool,
 }
 
 /// A call or a message.
@@ -47,17 +41,6 @@ pub enum Attestation {
     Partial,
     /// Level A: it knows that the caller may use the number.
     Full,
-}
-
-/// Whether the host trusts a line to present true numbers by itself: a direct interconnection
-/// with a carrier that checks them, say. On a trusted line a caller whom nobody attests is
-/// taken at their number, so a caller who can spoof there can pose as a party.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trunk {
-    /// Numbers on it are true.
-    Trusted,
-    /// Numbers on it are true as far as they are attested.
-    Untrusted,
 }
 
 /// What to do with a call or a message.

@@ -2,7 +2,7 @@
 //! under way. In one value and one sealed file, so that one replacement of the file erases the
 //! old share and the ceremony's secrets together.
 
-use super::ceremony::{CeremonyError, CeremonyMessage, CeremonyPlan, Outcome, Participant, Step};
+use super::ceremony::{CeremonyError, CeremonyMessage, CeremonyPlan, Outcome, Participant, Round, Step};
 use super::share::trustee_index;
 use super::{Committee, SignedCommittee, TrusteeShare};
 use core::fmt;
@@ -38,9 +38,9 @@ struct Holding {
 /// let mut secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
 /// let trustees = Trustees::new(secrets.iter().map(|s| s.public()).collect())?;
 /// let plan = CeremonyPlan::key_generation(2, trustees.clone(), rng)?;
-/// // Each at their own machine, after comparing `plan.digest()` with the others.
+/// // Each at their own machine, after comparing `plan.digest()` with the others; 2 was agreed.
 /// for trustee in &mut secrets {
-///     trustee.join(plan.clone(), rng)?;
+///     trustee.join(plan.clone(), 2, rng)?;
 /// }
 /// let (mut messages, mut finished) = (Vec::new(), Vec::new());
 /// while finished.len() < 3 {
@@ -112,18 +112,24 @@ impl TrusteeSecrets {
     }
 
     /// Takes part in a ceremony. Compare the plan's digest with the other trustees first, and
-    /// the keys in it with those that they gave you.
+    /// the keys in it with those that they gave you. `threshold` is the t that was agreed among
+    /// them: whoever wrote the plan might have written another, and with t = 1 each member holds
+    /// the whole key.
     ///
     /// # Errors
     /// [`CeremonyError::Busy`] while another ceremony is under way; [`CeremonyError::Plan`]
-    /// when this trustee is no member of the plan, when it makes a new key and there is a share
+    /// when the plan has another threshold, when this trustee is no member of it, when it makes a new key and there is a share
     /// already (take [`for_another_key`](Self::for_another_key)), or when it refreshes another
     /// committee, or with other trustees' keys, than this share's.
     pub fn join(
         &mut self,
         plan: CeremonyPlan,
+        threshold: u16,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(), CeremonyError> {
+        if plan.threshold() != threshold {
+            return Err(CeremonyError::Plan);
+        }
         match &self.ceremony {
             Some(ceremony) if ceremony.plan == plan => return Ok(()),
             Some(_) => return Err(CeremonyError::Busy),
@@ -170,8 +176,20 @@ impl TrusteeSecrets {
     }
 
     /// Forgets the ceremony under way and erases its secrets; a share of before stays.
-    pub fn abandon(&mut self) {
+    ///
+    /// Not once this trustee has signed the result: with that signature the others may have
+    /// finished, and erased the shares of before. What is missing then is a message that somebody
+    /// has; give [`next`](Self::next) all copies together, at any later time.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Signed`] once this trustee has signed the result.
+    pub fn abandon(&mut self) -> Result<(), CeremonyError> {
+        let is_signature = |said: &CeremonyMessage| said.round() == Round::Signature;
+        if self.ceremony.as_ref().is_some_and(|ceremony| ceremony.said.iter().any(is_signature)) {
+            return Err(CeremonyError::Signed);
+        }
         self.ceremony = None;
+        Ok(())
     }
 
     /// Seals all of it under a passphrase: any bytes, at least one.

@@ -17,6 +17,8 @@ pub enum WalletError {
     IssuerKeyNotPinned,
     /// An escrow key without a certificate of all pinned trustees.
     EscrowKeyCertificate,
+    /// Fewer trustees open a review under this escrow key than the pinned least number.
+    EscrowKeyThreshold,
     /// The escrow key is not the one pinned with the issuer key.
     EscrowKeyNotPinned,
     /// The offer's scope is another issuer key's.
@@ -72,6 +74,8 @@ describe_errors!(WalletError {
         "this issuer key is not pinned: do not use it, it may exist to mark you; update the application";
     Self::EscrowKeyCertificate => "wallet.escrow_key_certificate", Device, false,
         "this escrow key is not signed by all pinned trustees: do not use it; fetch their certificate again";
+    Self::EscrowKeyThreshold => "wallet.escrow_key_threshold", Device, false,
+        "too few trustees together open a review under this escrow key: do not use it; ask the platform why";
     Self::EscrowKeyNotPinned => "wallet.escrow_key_not_pinned", Device, false,
         "this escrow key is not the one pinned with the issuer key: do not use it; update the application";
     Self::ForeignScope => "wallet.foreign_scope", Device, false,

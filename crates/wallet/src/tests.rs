@@ -272,7 +272,7 @@ fn a_wallet_that_pins_the_trustees_takes_a_key_that_all_of_them_signed_and_no_ot
         let mut secrets: Vec<_> = (0..2).map(|_| TrusteeSecrets::generate(rng)).collect();
         let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
         let plan = CeremonyPlan::key_generation(2, trustees.clone(), rng).unwrap();
-        secrets.iter_mut().for_each(|trustee| trustee.join(plan.clone(), rng).unwrap());
+        secrets.iter_mut().for_each(|trustee| trustee.join(plan.clone(), plan.threshold(), rng).unwrap());
         let mut messages = Vec::new();
         for turn in 0.. {
             match secrets[turn % 2].next(&messages, rng).unwrap() {
@@ -287,15 +287,19 @@ fn a_wallet_that_pins_the_trustees_takes_a_key_that_all_of_them_signed_and_no_ot
     let key = *shop.issuer_key.public();
     let escrow_key = certificate.verify(&trustees).unwrap();
     let platform_key = *shop.trust.platform_key();
-    let pinned = || TrustRoots::new(platform_key, 20, unjoin_core::Grid::Weekly).with_trustees(trustees.clone());
+    let roots = || TrustRoots::new(platform_key, 20, unjoin_core::Grid::Weekly);
+    let pinned = || roots().with_trustees(trustees.clone(), 2);
     let trust = pinned().pin_certified(key, &certificate).unwrap();
     assert_eq!(trust.escrow_key_of(&key), Some(&escrow_key));
     let refused = |result: Result<TrustRoots, WalletError>| result.unwrap_err();
+    // A secretary who writes t = 1 into the plan makes every trustee the only one.
+    let three = roots().with_trustees(trustees.clone(), 3);
+    assert_eq!(refused(three.pin_certified(key, &certificate)), WalletError::EscrowKeyThreshold);
     assert_eq!(refused(pinned().pin(key, escrow_key)), WalletError::EscrowKeyCertificate);
     assert_eq!(refused(pinned().pin_certified(key, &other)), WalletError::EscrowKeyCertificate);
-    let elsewhere = TrustRoots::new(platform_key, 20, unjoin_core::Grid::Weekly).with_trustees(strangers);
+    let elsewhere = roots().with_trustees(strangers, 2);
     assert_eq!(refused(elsewhere.pin_certified(key, &certificate)), WalletError::EscrowKeyCertificate);
-    let nobody = TrustRoots::new(platform_key, 20, unjoin_core::Grid::Weekly);
+    let nobody = roots();
     assert_eq!(refused(nobody.pin_certified(key, &certificate)), WalletError::EscrowKeyCertificate);
     // One of the two did not sign.
     let mut bytes = certificate.to_bytes();

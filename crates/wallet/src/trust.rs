@@ -20,8 +20,9 @@ pub struct TrustRoots {
     platform_key: PlatformPublicKey,
     least_cohort: u32,
     grid: Grid,
-    /// Where they are pinned, no escrow key counts without all their signatures.
-    trustees: Option<Trustees>,
+    /// Where they are pinned, no escrow key counts without all their signatures, nor one with which
+    /// fewer of them than this number open a review.
+    trustees: Option<(Trustees, u16)>,
     keys: Vec<(IssuerPublicKey, EscrowKey)>,
     ledger: Option<WitnessPolicy>,
 }
@@ -33,11 +34,11 @@ impl TrustRoots {
         Self { platform_key, least_cohort, grid, trustees: None, keys: Vec::new(), ledger: None }
     }
 
-    /// Pins the trustees' keys as well: an escrow key is then accepted by the trustees' certificate
-    /// only.
+    /// Pins the trustees' keys as well, and the least number of them who must be needed to open a
+    /// review: an escrow key is then accepted by the trustees' certificate only.
     #[must_use]
-    pub fn with_trustees(self, trustees: Trustees) -> Self {
-        Self { trustees: Some(trustees), ..self }
+    pub fn with_trustees(self, trustees: Trustees, least_threshold: u16) -> Self {
+        Self { trustees: Some((trustees, least_threshold)), ..self }
     }
 
     /// Pins the reviews ledger and its witnesses. From then on the platform's signature on a
@@ -65,6 +66,7 @@ impl TrustRoots {
     /// Pins an issuer key together with the escrow key that all n pinned trustees signed.
     ///
     /// # Errors
+    /// [`WalletError::EscrowKeyThreshold`] when fewer trustees open a review than is pinned;
     /// [`WalletError::EscrowKeyCertificate`] unless every pinned trustee's signature holds, and
     /// when none are pinned; [`WalletError::ConflictingPin`] as for [`pin`](Self::pin).
     pub fn pin_certified(
@@ -72,7 +74,10 @@ impl TrustRoots {
         issuer_key: IssuerPublicKey,
         certificate: &EscrowKeyCertificate,
     ) -> Result<Self, WalletError> {
-        let trustees = self.trustees.as_ref().ok_or(WalletError::EscrowKeyCertificate)?;
+        let (trustees, least) = self.trustees.as_ref().ok_or(WalletError::EscrowKeyCertificate)?;
+        if certificate.threshold() < *least {
+            return Err(WalletError::EscrowKeyThreshold);
+        }
         let escrow_key = certificate.verify(trustees).map_err(|_| WalletError::EscrowKeyCertificate)?;
         self.pin_pair(issuer_key, escrow_key)
     }

@@ -113,7 +113,7 @@ fn ceremony(secrets: &mut [TrusteeSecrets], trustees: &Trustees) -> Result<Signe
     let rng = &mut SystemRng::new();
     let plan = CeremonyPlan::key_generation(THRESHOLD, trustees.clone(), rng)?;
     for trustee in &mut *secrets {
-        trustee.join(plan.clone(), rng)?;
+        trustee.join(plan.clone(), plan.threshold(), rng)?;
     }
     let (mut messages, mut signed) = (Vec::new(), None);
     while secrets.iter().any(|trustee| trustee.plan().is_some()) {

@@ -105,7 +105,7 @@ impl Escrow {
         let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect())?;
         let plan = CeremonyPlan::key_generation(3, trustees.clone(), rng)?;
         for trustee in &mut secrets {
-            trustee.join(plan.clone(), rng)?;
+            trustee.join(plan.clone(), plan.threshold(), rng)?;
         }
         let mut messages = Vec::new();
         loop {

@@ -51,7 +51,7 @@ fn run(secrets: &mut [TrusteeSecrets], plan: &CeremonyPlan) -> Ceremony {
             SystemRng::new().fill_bytes(bytes);
             given.extend_from_slice(bytes);
         });
-        trustee.join(plan.clone(), &mut rng).unwrap();
+        trustee.join(plan.clone(), plan.threshold(), &mut rng).unwrap();
         assert_eq!(given.len(), 32);
         seeds.push(given);
     }

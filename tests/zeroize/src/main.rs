@@ -291,7 +291,7 @@ fn ceremony() {
         };
         let plan = plan.expect("a plan");
         for (trustee, drawn) in trustees.iter_mut().zip(&mut drawn) {
-            trustee.join(plan.clone(), drawn).expect("joins");
+            trustee.join(plan.clone(), plan.threshold(), drawn).expect("joins");
             let seeds = &drawn.given[..drawn.length];
             heap::watch(seeds[32 * epoch..].try_into().expect("the ceremony's"));
             if epoch == 1 {

@@ -11,9 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unjoin::phone::{
-    Attestation, Binding, Caller, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber,
-    Pool, PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, Trunk,
-    VirtualNumber,
+    Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
+    PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{Bucket, MemoryStore, RedbStore, Store};
@@ -192,11 +191,11 @@ impl<S: Store> Exchange<S> {
     ) -> Result<(f64, usize), Box<dyn Error>> {
         let requests: Vec<RouteRequest> = (0..count)
             .map(|call| RouteRequest {
-                caller: Caller::Presented(phone(caller(call))),
+                caller: Some(phone(caller(call))),
                 dialled: self.numbers[order(call)],
                 channel: Channel::Voice,
                 attestation: Attestation::Full,
-                trunk: Trunk::Untrusted,
+                trusted_trunk: false,
             })
             .collect();
         let start = ThreadTime::now();

@@ -1,7 +1,7 @@
 //! FreeSWITCH: `mod_xml_curl` posts the call's variables and takes a dialplan.
 
 use super::xml::{DECLARATION, escaped};
-use super::{Attestation, Channel, GatewayError, Question, Route, Trunk, form};
+use super::{Attestation, Channel, GatewayError, Question, Route, form};
 use zeroize::Zeroizing;
 
 /// The encoder for FreeSWITCH's `mod_xml_curl`, bound to `dialplan`.
@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 /// machine for whatever it gets no document for, so let the context exist nowhere else.
 ///
 /// ```
-/// use unjoin_phone::{Route, Trunk};
+/// use unjoin_phone::Route;
 /// use unjoin_phone::gateway::FreeSwitch;
-/// let switch = FreeSwitch::new("carrier", Trunk::Untrusted)?;
+/// let switch = FreeSwitch::new("carrier", false)?;
 /// let body = b"section=dialplan&Caller-Context=virtual&Caller-Caller-ID-Number=%2B8613811112222\
 ///     &Caller-Destination-Number=%2B8617000000001&variable_attestation=full";
 /// let question = switch.question(body)?;
@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 #[derive(Clone, Debug)]
 pub struct FreeSwitch {
     gateway: String,
-    trunk: Trunk,
+    trusted_trunk: bool,
 }
 
 const DESTINATION: &str = "Caller-Destination-Number";
@@ -48,16 +48,17 @@ impl FreeSwitch {
     pub const MAX_CONTEXT: usize = 128;
 
     /// For calls that leave through the Sofia gateway of this name (1 to 64 letters, digits,
-    /// `-`, `_`, `.`) and come in on lines of this trust.
+    /// `-`, `_`, `.`) and come in on lines that the host trusts or does not: see
+    /// [`RouteRequest::trusted_trunk`](crate::RouteRequest::trusted_trunk).
     ///
     /// # Errors
     /// [`GatewayError::Config`] for another name: it is written into a dial string.
-    pub fn new(gateway: &str, trunk: Trunk) -> Result<Self, GatewayError> {
+    pub fn new(gateway: &str, trusted_trunk: bool) -> Result<Self, GatewayError> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if gateway.is_empty() || gateway.len() > 64 || !gateway.bytes().all(fits) {
             return Err(GatewayError::Config("a Sofia gateway's name of letters, digits, '-', '_' and '.'"));
         }
-        Ok(Self { gateway: gateway.to_owned(), trunk })
+        Ok(Self { gateway: gateway.to_owned(), trusted_trunk })
     }
 
     /// Reads the form that `mod_xml_curl` posts for a dialplan. The question's id is the
@@ -89,7 +90,7 @@ impl FreeSwitch {
                 None | Some("none" | "") => Attestation::None,
                 Some(_) => return Err(GatewayError::Value(ATTESTATION)),
             },
-            trunk: self.trunk,
+            trusted_trunk: self.trusted_trunk,
         })
     }
 

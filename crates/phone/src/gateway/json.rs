@@ -3,7 +3,7 @@
 //! Every visitor answers whatever it does not take with a fixed text: serde's own errors repeat
 //! the value, and the value may be a phone number.
 
-use super::{Answer, Attestation, Channel, Question, Route, Trunk};
+use super::{Attestation, Channel, Question, Route};
 use core::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
@@ -85,9 +85,9 @@ impl<'de> Visitor<'de> for Object {
                 "none" => Attestation::None,
                 _ => return Err(wrong("attestation")),
             },
-            trunk: match text(trunk, "trunk")?.as_str() {
-                "trusted" => Trunk::Trusted,
-                "untrusted" => Trunk::Untrusted,
+            trusted_trunk: match text(trunk, "trunk")?.as_str() {
+                "trusted" => true,
+                "untrusted" => false,
                 _ => return Err(wrong("trunk")),
             },
         })
@@ -150,6 +150,12 @@ impl<'de> Visitor<'de> for AnyText {
         let _ = map.next_key::<IgnoredAny>();
         Err(A::Error::custom(NOT_A_TEXT))
     }
+}
+
+/// What [`Question::answer`] gives. It names a party's number, so it has no `Debug`.
+pub(super) struct Answer<'a> {
+    pub(super) id: &'a str,
+    pub(super) route: &'a Route,
 }
 
 impl Serialize for Answer<'_> {

@@ -6,9 +6,9 @@
 //!
 //! | switch | asks with | is answered with |
 //! |---|---|---|
-//! | Kamailio, or anything of the host's | [`Question`], JSON | [`Answer`], JSON |
+//! | Kamailio, or anything of the host's | [`Question`], JSON | [`Question::answer`], JSON |
 //! | FreeSWITCH, `mod_xml_curl` | [`FreeSwitch::question`], a form | [`FreeSwitch::document`], XML |
-//! | Twilio | [`Twilio::question`], [`Twilio::text`], a form | [`Twilio::call`], [`Twilio::message`]: TwiML |
+//! | Twilio | [`twilio::question`], [`twilio::text`], a form | [`twilio::call`], [`twilio::message`]: TwiML |
 //!
 //! # What holds
 //!
@@ -28,14 +28,14 @@
 //! fields, and bring a compiler of macros into every build.
 //!
 //! ```
-//! use unjoin_phone::{NumberingPlan, PhoneNumber, Route, UnprefixedNumbers, VirtualNumber};
-//! use unjoin_phone::gateway::{Answer, Question};
+//! use unjoin_phone::{NumberingPlan, PhoneNumber, Route, VirtualNumber};
+//! use unjoin_phone::gateway::Question;
 //!
 //! let question: Question = serde_json::from_str(
 //!     r#"{"id": "7:42", "caller": "+8613811112222", "dialled": "0170 0000 0001",
 //!         "channel": "voice", "attestation": "full", "trunk": "untrusted"}"#,
 //! )?;
-//! let plan = NumberingPlan::new("86", "00", "0", UnprefixedNumbers::Refused)?;
+//! let plan = NumberingPlan::new("86", "00", "0")?;
 //! let request = question.request(&plan).expect("a number was dialled");
 //! assert_eq!(request.dialled.to_e164(), "+8617000000001");
 //!
@@ -46,7 +46,7 @@
 //!     max_duration: 600,
 //! };
 //! assert_eq!(
-//!     serde_json::to_string(&Answer { id: question.id(), route: &route })?,
+//!     serde_json::to_string(&question.answer(&route))?,
 //!     r#"{"id":"7:42","route":"connect","callee":"+8613933334444","show":"+8617000000001","max_duration":600}"#,
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -55,17 +55,17 @@
 mod form;
 mod freeswitch;
 mod json;
-mod twilio;
+pub mod twilio;
 mod xml;
 
 #[cfg(test)]
 mod tests;
 
 pub use freeswitch::FreeSwitch;
-pub use twilio::Twilio;
 
-use super::{Attestation, Caller, Channel, NumberingPlan, Route, RouteRequest, Trunk};
+use super::{Attestation, Channel, NumberingPlan, Route, RouteRequest};
 use core::fmt;
+use serde::Serialize;
 use unjoin_core::describe_errors;
 use zeroize::Zeroizing;
 
@@ -89,7 +89,7 @@ pub struct Question {
     dialled: Zeroizing<String>,
     channel: Channel,
     attestation: Attestation,
-    trunk: Trunk,
+    trusted_trunk: bool,
 }
 
 impl Question {
@@ -117,41 +117,29 @@ impl Question {
     pub fn request(&self, plan: &NumberingPlan) -> Option<RouteRequest> {
         let readable = |text: &&Zeroizing<String>| text.len() <= Self::MAX_NUMBER;
         let dialled = plan.virtual_number(Some(&self.dialled).filter(readable)?).ok()?;
-        let caller = match self.caller.as_ref().filter(readable).map(|text| plan.party(text)) {
-            Some(Ok(number)) => Caller::Presented(number),
-            Some(Err(_)) | None => Caller::Withheld,
-        };
-        let Self { channel, attestation, trunk, .. } = *self;
-        Some(RouteRequest { caller, dialled, channel, attestation, trunk })
+        let caller = self.caller.as_ref().filter(readable).and_then(|text| plan.party(text).ok());
+        let Self { channel, attestation, trusted_trunk, .. } = *self;
+        Some(RouteRequest { caller, dialled, channel, attestation, trusted_trunk })
+    }
+
+    /// What the switch is told, for JSON, when the switchboard said `route`; [`Route::Refuse`]
+    /// where it could not say anything.
+    ///
+    /// | field | value |
+    /// |---|---|
+    /// | `id` | the question's |
+    /// | `route` | `connect` or `refuse`; with `refuse` nothing follows |
+    /// | `callee` | whom to connect: `+` and 7 to 15 digits |
+    /// | `show` | what to show the callee as the caller: `+` and 7 to 17 digits |
+    /// | `max_duration` | seconds from now, the ringing included, after which the call must end |
+    pub fn answer<'a>(&'a self, route: &'a Route) -> impl Serialize + 'a {
+        json::Answer { id: &self.id, route }
     }
 }
 
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Question(..)")
-    }
-}
-
-/// What the switch is told, for JSON:
-///
-/// | field | value |
-/// |---|---|
-/// | `id` | the question's |
-/// | `route` | `connect` or `refuse`; with `refuse` nothing follows |
-/// | `callee` | whom to connect: `+` and 7 to 15 digits |
-/// | `show` | what to show the callee as the caller: `+` and 7 to 17 digits |
-/// | `max_duration` | seconds from now, the ringing included, after which the call must end |
-#[derive(Clone, Copy)]
-pub struct Answer<'a> {
-    /// The question's id.
-    pub id: &'a str,
-    /// What the switchboard said; [`Route::Refuse`] where it could not say anything.
-    pub route: &'a Route,
-}
-
-impl fmt::Debug for Answer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Answer(..)")
     }
 }
 

@@ -109,11 +109,11 @@ use unjoin_store::{Record, Store};
 /// let bound = board.bind(Binding::courier(order, Name::new("courier 5")?, parties, not_after)).wait()?;
 ///
 /// let request = RouteRequest {
-///     caller: Caller::Presented(PhoneNumber::new("+8613911112222")?),
+///     caller: Some(PhoneNumber::new("+8613911112222")?),
 ///     dialled: bound.number,
 ///     channel: Channel::Voice,
 ///     attestation: Attestation::Full,
-///     trunk: Trunk::Untrusted,
+///     trusted_trunk: false,
 /// };
 /// assert!(matches!(board.route(&request)?, Route::Connect { .. }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -13,9 +13,7 @@ use super::counters::Reason;
 use super::legs::judge;
 use super::rows::{Entry, IndexRow, MerchantRow, OrderId, OrderRow, index_key};
 use super::{Core, SwitchboardError};
-use crate::{
-    Attestation, Caller, PhoneNumber, Route, RouteRequest, SlotKey, SlotKeyWindow, Trunk, VirtualNumber,
-};
+use crate::{Attestation, PhoneNumber, Route, RouteRequest, SlotKey, SlotKeyWindow, VirtualNumber};
 use unjoin_store::{Record, Store, StoreError, read};
 
 /// What a caller's probes came to.
@@ -52,9 +50,9 @@ impl<S: Store> Core<S> {
         window: &SlotKeyWindow,
     ) -> Result<Result<(PhoneNumber, u64), Reason>, SwitchboardError> {
         let (caller, objection) = match &request.caller {
-            Caller::Withheld => (&self.nobody, Some(Reason::Withheld)),
-            Caller::Presented(_) if !self.trusts(request) => (&self.nobody, Some(Reason::BadlyAttested)),
-            Caller::Presented(number) => (number, None),
+            None => (&self.nobody, Some(Reason::Withheld)),
+            Some(_) if !self.trusts(request) => (&self.nobody, Some(Reason::BadlyAttested)),
+            Some(number) => (number, None),
         };
         let probe = self.probe(caller, request.dialled, window)?;
         let entry = self.open_one(&probe);
@@ -85,7 +83,7 @@ impl<S: Store> Core<S> {
     /// Whether the caller's number is to be believed.
     fn trusts(&self, request: &RouteRequest) -> bool {
         match request.attestation {
-            Attestation::None => request.trunk == Trunk::Trusted,
+            Attestation::None => request.trusted_trunk,
             attested => attested >= self.config.least_attestation,
         }
     }

@@ -66,6 +66,8 @@ pub enum CeremonyError {
     Idle,
     /// Another ceremony is under way.
     Busy,
+    /// This trustee has signed the result: others may have finished with it.
+    Signed,
     /// A sum came out as zero: of negligible probability among honest members.
     Degenerate,
     /// A plan's threshold is out of range, or 1 in a refresh.
@@ -89,6 +91,8 @@ describe_errors!(CeremonyError {
         "the plan is not for this trustee, or not for the committee that they are in";
     Self::Idle => "ceremony.idle", Host, false, "no ceremony is under way: join one first";
     Self::Busy => "ceremony.busy", Host, false, "another ceremony is under way: finish or abandon it first";
+    Self::Signed => "ceremony.signed", Operator, false,
+        "this trustee has signed the result, so others may hold it: collect all copies of the last messages";
     Self::Degenerate => "ceremony.degenerate", Operator, false,
         "the sum of the polynomials came out degenerate: begin anew with another plan";
     Self::Threshold => "plan.threshold", Operator, false,

@@ -137,7 +137,7 @@ fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
 fn run(secrets: &mut [TrusteeSecrets], plan: CeremonyPlan) {
     let rng = &mut SystemRng::new();
     for trustee in secrets.iter_mut() {
-        trustee.join(plan.clone(), rng).unwrap();
+        trustee.join(plan.clone(), plan.threshold(), rng).unwrap();
     }
     let mut messages = Vec::new();
     while secrets.iter().any(|trustee| trustee.plan().is_some()) {

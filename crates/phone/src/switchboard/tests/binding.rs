@@ -134,15 +134,15 @@ fn numbers_of_fifteen_national_digits_are_bound_and_routed() {
 
 #[test]
 fn a_number_written_with_any_prefix_is_the_same_party() {
-    use crate::{NumberingPlan, UnprefixedNumbers};
-    let plan = NumberingPlan::new("86", "00", "0", UnprefixedNumbers::National).unwrap();
+    use crate::NumberingPlan;
+    let plan = NumberingPlan::new("86", "00", "0").unwrap().unprefixed_national();
     let exchange = Exchange::new();
     let Bound { number, .. } = exchange.courier(&order("m", "1"), 5, ANN, 600);
     let national = 13_800_000_000 + ANN;
     for written in
         [format!("+86{national}"), format!("0086{national}"), format!("0{national}"), format!("{national}")]
     {
-        let caller = Caller::Presented(plan.party(&written).unwrap());
+        let caller = Some(plan.party(&written).unwrap());
         let asked = RouteRequest { caller, ..request(0, number) };
         assert!(matches!(exchange.ask(&asked), Route::Connect { callee, .. } if callee == phone(5)));
     }

@@ -8,9 +8,7 @@ mod machine;
 mod routing;
 
 use super::*;
-use crate::{
-    Attestation, Caller, Channel, NumberRange, PoolConfig, PoolRange, Slot, SlotConfig, SlotKeyError, Trunk,
-};
+use crate::{Attestation, Channel, NumberRange, PoolConfig, PoolRange, Slot, SlotConfig, SlotKeyError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use unjoin_core::secret::{SecretBytes, SystemRng};
@@ -246,11 +244,11 @@ fn courier(phone: u64) -> Name {
 /// A call that nothing is wrong with.
 fn request(caller: u64, dialled: VirtualNumber) -> RouteRequest {
     RouteRequest {
-        caller: Caller::Presented(phone(caller)),
+        caller: Some(phone(caller)),
         dialled,
         channel: Channel::Voice,
         attestation: Attestation::Full,
-        trunk: Trunk::Untrusted,
+        trusted_trunk: false,
     }
 }
 

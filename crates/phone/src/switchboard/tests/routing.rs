@@ -93,7 +93,7 @@ fn causes(exchange: &Exchange<Counting>) -> Vec<Cause> {
     vec![
         ("unknown number", of(ANN, unserved), |counts| counts.unknown),
         ("a stranger", of(77, live), |counts| counts.unknown),
-        ("withheld", RouteRequest { caller: Caller::Withheld, ..of(ANN, live) }, |counts| counts.withheld),
+        ("withheld", RouteRequest { caller: None, ..of(ANN, live) }, |counts| counts.withheld),
         ("level B", RouteRequest { attestation: Attestation::Partial, ..of(ANN, live) }, |c| {
             c.badly_attested
         }),
@@ -102,7 +102,7 @@ fn causes(exchange: &Exchange<Counting>) -> Vec<Cause> {
         }),
         (
             "level C on a trusted trunk",
-            RouteRequest { attestation: Attestation::Gateway, trunk: Trunk::Trusted, ..of(ANN, live) },
+            RouteRequest { attestation: Attestation::Gateway, trusted_trunk: true, ..of(ANN, live) },
             |c| c.badly_attested,
         ),
         ("nobody attests", RouteRequest { attestation: Attestation::None, ..of(ANN, live) }, |c| {
@@ -155,7 +155,7 @@ fn a_withheld_caller_is_refused_even_if_nobodys_number_were_bound() {
     let parties = Parties { hub: nobody, customer: phone(ANN) };
     let binding = Binding::courier(order("m", "1"), courier(5), parties, START.saturating_add(60));
     let Bound { number, .. } = exchange.bind(binding).unwrap();
-    let asked = RouteRequest { caller: Caller::Withheld, ..request(0, number) };
+    let asked = RouteRequest { caller: None, ..request(0, number) };
     assert_eq!(exchange.ask(&asked), Route::Refuse);
 }
 
@@ -163,10 +163,14 @@ fn a_withheld_caller_is_refused_even_if_nobodys_number_were_bound() {
 fn a_caller_whom_nobody_attests_is_taken_at_his_number_on_a_trusted_trunk_only() {
     let exchange = Exchange::new();
     let Bound { number, .. } = exchange.courier(&order("m", "1"), 5, ANN, 600);
-    let asked = |trunk| RouteRequest { attestation: Attestation::None, trunk, ..request(ANN, number) };
-    assert_eq!(exchange.ask(&asked(Trunk::Untrusted)), Route::Refuse);
-    assert!(matches!(exchange.ask(&asked(Trunk::Trusted)), Route::Connect { .. }));
-    let forged = RouteRequest { caller: Caller::Presented(phone(77)), ..asked(Trunk::Trusted) };
+    let asked = |trusted_trunk| RouteRequest {
+        attestation: Attestation::None,
+        trusted_trunk,
+        ..request(ANN, number)
+    };
+    assert_eq!(exchange.ask(&asked(false)), Route::Refuse);
+    assert!(matches!(exchange.ask(&asked(true)), Route::Connect { .. }));
+    let forged = RouteRequest { caller: Some(phone(77)), ..asked(true) };
     assert_eq!(exchange.ask(&forged), Route::Refuse);
 }
 

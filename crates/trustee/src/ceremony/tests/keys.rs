@@ -145,21 +145,21 @@ fn a_refresh_is_of_the_own_committee_with_the_own_trustees_only() {
     let mut keys = ours.keys().to_vec();
     keys[2] = other.plan.trustees().keys()[0];
     let swapped = refresh(&Trustees::new(keys).unwrap(), &[1, 2, 3], rng).unwrap();
-    assert_eq!(world.secrets[0].join(swapped, rng), Err(CeremonyError::Plan));
+    assert_eq!(world.secrets[0].join(swapped, 2, rng), Err(CeremonyError::Plan));
     let plan = refresh(&ours, &[1, 2, 3], rng).unwrap();
-    assert_eq!(other.secrets[0].join(plan.clone(), rng), Err(CeremonyError::Plan));
+    assert_eq!(other.secrets[0].join(plan.clone(), plan.threshold(), rng), Err(CeremonyError::Plan));
     assert_eq!(observe(&plan, None, &[], rng).err(), Some(CeremonyError::Plan));
     assert_eq!(observe(&plan, Some(other.signed().committee()), &[], rng).err(), Some(CeremonyError::Plan));
     // Nobody makes a new key over a share that is needed.
     let anew = CeremonyPlan::key_generation(2, ours.clone(), rng).unwrap();
-    assert_eq!(world.secrets[0].join(anew.clone(), rng), Err(CeremonyError::Plan));
+    assert_eq!(world.secrets[0].join(anew.clone(), anew.threshold(), rng), Err(CeremonyError::Plan));
     let mut another = world.secrets[0].for_another_key();
-    another.join(anew.clone(), rng).unwrap();
-    another.join(anew, rng).unwrap();
-    assert_eq!(another.join(plan.clone(), rng), Err(CeremonyError::Busy));
+    another.join(anew.clone(), anew.threshold(), rng).unwrap();
+    another.join(anew, 2, rng).unwrap();
+    assert_eq!(another.join(plan.clone(), plan.threshold(), rng), Err(CeremonyError::Busy));
     // Who is left out does not join.
     let fewer = refresh(&ours, &[1, 2], rng).unwrap();
-    assert_eq!(world.secrets[2].join(fewer, rng), Err(CeremonyError::Plan));
+    assert_eq!(world.secrets[2].join(fewer, 2, rng), Err(CeremonyError::Plan));
     for members in [&[1][..], &[2, 1], &[1, 1, 2], &[1, 4], &[0, 1]] {
         assert_eq!(refresh(&ours, members, rng), Err(CeremonyError::Members));
     }
@@ -231,4 +231,35 @@ proptest! {
         let seen = observe(&world.plan, None, &world.mailboxes[0], &mut SystemRng::new()).unwrap();
         prop_assert_eq!(seen.as_ref(), Some(world.signed()));
     }
+}
+
+#[test]
+fn nobody_joins_a_plan_with_another_threshold_than_was_agreed() {
+    let rng = &mut SystemRng::new();
+    let mut secrets: Vec<_> = (0..3).map(|_| crate::TrusteeSecrets::generate(rng)).collect();
+    let keys = Trustees::new(secrets.iter().map(crate::TrusteeSecrets::public).collect()).unwrap();
+    let whole_key_for_each = CeremonyPlan::key_generation(1, keys, rng).unwrap();
+    assert_eq!(secrets[0].join(whole_key_for_each, 2, rng), Err(CeremonyError::Plan));
+}
+
+/// The last message reaches one member alone: that one finishes. The others keep what they need,
+/// and finish with it whenever it comes.
+#[test]
+fn who_has_signed_cannot_abandon_and_finishes_later() {
+    let world = World::new(2, 3).finish().refresh(vec![1, 2, 3]);
+    let mut world = world.run(|message, to| {
+        let is_last = message.round() == crate::ceremony::Round::Signature && message.index() == 3;
+        if is_last && to != 1 { vec![] } else { vec![message.clone()] }
+    });
+    assert_eq!((world.share(1).epoch(), world.share(2).epoch()), (2, 1));
+    assert_eq!(world.secrets[1].abandon(), Err(CeremonyError::Signed));
+    let all = super::together(&world.mailboxes);
+    let finished = world.secrets[1].next(&all, &mut SystemRng::new());
+    assert!(matches!(finished, Ok(Step::Finished(_))));
+    assert_eq!(world.share(2).epoch(), 2);
+    // Before anything is signed a ceremony can be abandoned.
+    let mut world = world.refresh(vec![1, 2]);
+    world.secrets[0].abandon().unwrap();
+    assert_eq!(world.secrets[0].plan(), None);
+    assert_eq!(world.share(1).epoch(), 2);
 }

@@ -31,7 +31,9 @@ impl World {
     /// These trustees, with what they hold, under this plan.
     pub(super) fn of(mut secrets: Vec<TrusteeSecrets>, plan: CeremonyPlan) -> Self {
         for index in plan.members() {
-            secrets[usize::from(*index) - 1].join(plan.clone(), &mut SystemRng::new()).unwrap();
+            secrets[usize::from(*index) - 1]
+                .join(plan.clone(), plan.threshold(), &mut SystemRng::new())
+                .unwrap();
         }
         let count = secrets.len();
         Self { plan, secrets, mailboxes: vec![Vec::new(); count], verdicts: vec![Ok(None); count] }
