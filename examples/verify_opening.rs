@@ -87,7 +87,7 @@ fn tell(opening: &Opening, trust: &Trust, author: &Author) -> Outcome<String> {
         "           on {}, published at {}, one of {} in the warrant",
         text(opening.review().presentation.scope().merchant()),
         published.boundary.as_unix_seconds(),
-        terms.count()
+        terms.reviews().len()
     )?;
     writeln!(
         out,

@@ -3,11 +3,12 @@
 use crate::world::{World, at};
 use proptest::prelude::*;
 use unjoin::algebra::EscrowKey;
-use unjoin::ledger::{EditedEntry, PolicyError};
+use unjoin::ledger::{ActionEntry, PolicyError};
 use unjoin::opening::{EvidenceRefusal, ReviewEvidence, VerifiedReview};
 use unjoin::secret::SystemRng;
-use unjoin::token::{Accepted, IssuerKey, Presentation};
+use unjoin::token::{Accepted, IssuerKey, Presentation, ReviewStanding, ReviewState};
 use unjoin::wire::Message;
+use unjoin_wallet::AuthorRequest;
 
 fn verify(world: &World, evidence: &ReviewEvidence) -> Result<VerifiedReview, EvidenceRefusal> {
     let escrow_key = world.committees[0].committee().key();
@@ -97,20 +98,24 @@ fn a_token_of_another_issuer_is_refused() {
 #[test]
 fn an_entry_of_another_ledger_or_kind_is_refused() {
     let world = World::new();
-    let evidence = world.publish(&world.author("one"));
+    let author = world.author("one");
+    let evidence = world.publish(&author);
     let entry = evidence.published.claimed_entry().to_vec();
     let elsewhere = ReviewEvidence { published: world.append(&world.openings, entry), ..evidence.clone() };
     assert!(matches!(
         verify(&world, &elsewhere),
         Err(EvidenceRefusal::Ledger(PolicyError::Note(_) | PolicyError::Proof(_)))
     ));
-    let edited = EditedEntry {
+    let state = ReviewState {
         review_id: evidence.presentation.review_id(),
-        sequence: 1,
-        review_digest: evidence.review_digest,
-        proof_hash: evidence.presentation.hash(),
-        boundary: at(0),
+        last_sequence: 0,
+        digest_in_force: evidence.review_digest,
+        standing: ReviewStanding::Published,
+        published_at: at(0),
     };
+    let request = AuthorRequest::Withdraw;
+    let acted = author.wallet.act(&author.token, &state, request, at(1), &mut SystemRng::new()).unwrap();
+    let edited = ActionEntry { action: acted.action, boundary: at(0) };
     let other =
         ReviewEvidence { published: world.append(&world.reviews, edited.to_bytes()), ..evidence.clone() };
     assert_eq!(verify(&world, &other), Err(EvidenceRefusal::OtherEntry));

@@ -1,9 +1,9 @@
 //! An opening convinces offline, and with no part exchanged.
 
-use crate::world::{World, at, court, name, present};
+use crate::world::{OPENINGS, World, at, court, entry_of, key, name, officers, present};
 use proptest::prelude::*;
 use std::sync::LazyLock;
-use unjoin::ledger::{PolicyError, WarrantAction};
+use unjoin::ledger::{NoteKey, PolicyError, WarrantAction, WarrantEntry};
 use unjoin::opening::warrant::{WarrantError, WarrantPolicy};
 use unjoin::opening::{AccountBinding, Opening, OpeningError, OpeningTrust, TrusteeSecrets};
 use unjoin::secret::SystemRng;
@@ -198,11 +198,24 @@ fn the_entry_must_be_this_warrants_under_this_blind() {
         Opening::combine(warrant, logged, review, committees, shares, &world.trust(), rng).err()
     };
     assert_eq!(with(world.log_warrant(&again)), Some(OpeningError::OtherEntry));
-    let mut narrower = presented.entry();
-    narrower.action = WarrantAction::SameAuthor;
-    let logged = world.append(&world.openings, narrower.to_bytes());
-    assert_eq!(with(logged), Some(OpeningError::OtherEntry));
-    let logged = world.append(&world.reviews, presented.entry().to_bytes());
+    // The same charged as less, of fewer reviews, of nobody's officer, and signed for another ledger.
+    let (officer, stranger) = (&officers()[0], key("stranger.example", 77));
+    let signed = |signer: &NoteKey, origin, action, tags| {
+        let requester = presented.terms().requester().as_bytes().to_vec();
+        let commitment = presented.commitment();
+        let entry = WarrantEntry::sign(signer.signer(), origin, commitment, requester, action, tags);
+        world.append(&world.openings, entry.unwrap().to_bytes())
+    };
+    let (open, tags) = (WarrantAction::Open, presented.tags());
+    for logged in [
+        signed(officer, OPENINGS, WarrantAction::SameAuthor, tags.clone()),
+        signed(officer, OPENINGS, open, vec![[7; 32]]),
+        signed(&stranger, OPENINGS, open, tags.clone()),
+        signed(officer, "shop.example/other", open, tags),
+    ] {
+        assert_eq!(with(logged), Some(OpeningError::OtherEntry));
+    }
+    let logged = world.append(&world.reviews, entry_of(&presented).to_bytes());
     assert!(matches!(with(logged), Some(OpeningError::Log(PolicyError::Note(_)))));
     assert_eq!(with(world.log_warrant(&presented)), None);
 }
@@ -219,12 +232,16 @@ fn who_trusts_others_is_not_convinced() {
     assert_eq!(refused, Err(OpeningError::Committee));
     let mut strict = court();
     strict.needed = 3;
-    for requesters in
-        [vec![strict], vec![], vec![unjoin::opening::warrant::Requester { name: name("press"), ..court() }]]
-    {
+    let press = unjoin::opening::warrant::Requester { name: name("press"), ..court() };
+    // Nobody's officer announced it, as far as they know; or too few have signed.
+    for (requesters, code) in [
+        (vec![], "opening.other_entry"),
+        (vec![press], "opening.other_entry"),
+        (vec![strict], "opening.warrant"),
+    ] {
         let requesters = WarrantPolicy::new(requesters).unwrap();
         let refused = opening.verify(&OpeningTrust { requesters: &requesters, ..trust }, rng);
-        assert!(matches!(refused, Err(OpeningError::Warrant(_))));
+        assert_eq!(refused.unwrap_err().code(), code);
     }
     let refused = opening.verify(&OpeningTrust { issuers: &stranger.issuers, ..trust }, rng);
     assert!(matches!(refused, Err(OpeningError::Review(_))));
@@ -247,7 +264,7 @@ fn an_account_is_named_only_with_the_entry_that_enrolled_its_wallet() {
     assert_eq!(named(blind), Err(OpeningError::Binding));
     assert_eq!(named(world.binding(&ben, "ben")), Err(OpeningError::Binding));
     // The right commitment in an entry of another kind, or of another ledger.
-    let entry = opening.warrant().entry();
+    let entry = entry_of(opening.warrant());
     let other =
         AccountBinding { entry: world.cosigned(&world.openings, &entry.to_bytes()), ..binding.clone() };
     assert_eq!(named(other), Err(OpeningError::Binding));

@@ -1,7 +1,7 @@
 //! From an order to a named account: a whole platform, its ledgers, and trustees after a real
 //! ceremony.
 
-use crate::world::{World, name, present};
+use crate::world::{OPENINGS, World, entry_of, name, present};
 use std::sync::Arc;
 use unjoin::issuer::{BoundAccount, ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::ledger::{
@@ -18,7 +18,7 @@ use unjoin::{
     DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformError, PlatformSecrets, Timestamp,
     WEEK,
 };
-use unjoin_wallet::{TrustRoots, Wallet};
+use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 type Shared = Arc<MemoryStore>;
 
@@ -52,7 +52,7 @@ impl Shop {
         let key = |title: &str, seed| {
             NoteKey::from_secret_bytes(KeyName::new(title).unwrap(), &SecretBytes::new([seed; 32]))
         };
-        let keys = || [key("shop.example/reviews", 1), key("shop.example/openings", 2)];
+        let keys = || [key("shop.example/reviews", 1), key(OPENINGS, 2)];
         let witness = WitnessKey::generate(KeyName::new("witness").unwrap(), rng);
         let logs = keys().map(|key| key.public().clone()).to_vec();
         let witness = WitnessService::open(Arc::new(MemoryStore::new()), witness, logs, environment());
@@ -71,8 +71,8 @@ impl Shop {
         Self { platform, clock, trust, reviews, openings }
     }
 
-    /// Somebody whose review of one order waits for its boundary.
-    fn customer(&self, account: &str) -> (Wallet, Presentation, Review) {
+    /// Somebody with one order, granted, whose numbers are dead.
+    fn customer(&self, account: &str) -> (Wallet, Token) {
         let (rng, issuer, account) = (&mut SystemRng::new(), name("shop.example"), name(account));
         let (wallet, merchant) = (Wallet::generate(rng), name("lamps.example"));
         let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[1; 32] };
@@ -86,14 +86,21 @@ impl Shop {
         };
         let handle = self.platform.order_due(order).unwrap();
         let offer = self.platform.offer(account.clone(), merchant.clone(), handle).unwrap();
-        let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
+        let (pending, request) =
+            wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
         let grant = self.platform.grant(account, request).wait().unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         self.platform.numbers_dead(NumbersDead { merchant, handle, at: monday() }).unwrap();
+        (wallet, token)
+    }
+
+    /// Their review, once its cohort is closed: it waits for its boundary.
+    fn submit(&self, (wallet, token): &(Wallet, Token)) -> Presentation {
+        let rng = &mut SystemRng::new();
         let review = Review::new(1, "They threatened me.", vec![]).unwrap();
-        let presentation = wallet.presentation(&token, &review, rng).unwrap();
-        self.platform.submit(presentation.clone(), review.clone()).wait().unwrap();
-        (wallet, presentation, review)
+        let presentation = wallet.presentation(token, &review, rng).unwrap();
+        self.platform.submit(presentation.clone(), review).wait().unwrap();
+        presentation
     }
 
     fn tick(&self, now: Timestamp) {
@@ -106,11 +113,11 @@ impl Shop {
 fn a_review_of_a_whole_platform_is_opened_to_its_account_and_anybody_can_check_it() {
     let (world, rng) = (World::new(), &mut SystemRng::new());
     let shop = Shop::new(&world, true);
-    let (wallet, presentation, _) = shop.customer("ann");
-    shop.customer("ben");
+    let [ann, ben] = ["ann", "ben"].map(|account| shop.customer(account));
+    shop.tick(monday().saturating_add(2 * WEEK + 1));
+    let [presentation, _] = [&ann, &ben].map(|customer| shop.submit(customer));
     let (scope, id) = (presentation.scope().clone(), presentation.review_id());
     assert_eq!(shop.platform.evidence(&scope, &id).unwrap(), None, "nothing before publication");
-    shop.tick(monday().saturating_add(2 * WEEK + 1));
     let published = (3..8).map(|week| monday().saturating_add(week * WEEK + 1)).find(|now| {
         shop.tick(*now);
         shop.platform.evidence(&scope, &id).unwrap().is_some()
@@ -126,7 +133,7 @@ fn a_review_of_a_whole_platform_is_opened_to_its_account_and_anybody_can_check_i
     // The platform: logs the warrant, and hands out the evidence and nothing else.
     let evidence = shop.platform.evidence(&scope, &id).unwrap().unwrap();
     let openings = shop.platform.ledgers().unwrap().openings();
-    let entry = presented.entry().to_bytes();
+    let entry = entry_of(&presented).to_bytes();
     // Once, and again after a lost answer.
     let place = openings.append(std::slice::from_ref(&entry)).unwrap();
     assert_eq!(openings.append(std::slice::from_ref(&entry)).unwrap(), place);
@@ -156,7 +163,7 @@ fn a_review_of_a_whole_platform_is_opened_to_its_account_and_anybody_can_check_i
         Opening::combine(presented.clone(), logged, evidence, committees, shares.to_vec(), &trust, rng);
     let opening = opening.unwrap();
     let author = opening.verify(&trust, rng).unwrap();
-    assert_eq!(author.wallet_key, wallet.wallet_key(&name("shop.example")).unwrap());
+    assert_eq!(author.wallet_key, ann.0.wallet_key(&name("shop.example")).unwrap());
 
     // Whose wallet it is: out of the directory, shown by what it logged when she enrolled.
     let bound = shop.platform.issuer().account_of(&author.wallet_key).unwrap().unwrap();
@@ -177,7 +184,9 @@ fn a_review_of_a_whole_platform_is_opened_to_its_account_and_anybody_can_check_i
 fn a_platform_without_ledgers_has_no_evidence_to_hand_out() {
     let world = World::new();
     let shop = Shop::new(&world, false);
-    let (_, presentation, _) = shop.customer("ann");
+    let (wallet, token) = shop.customer("ann");
+    let review = Review::new(1, "They threatened me.", vec![]).unwrap();
+    let presentation = wallet.presentation(&token, &review, &mut SystemRng::new()).unwrap();
     let refused = shop.platform.evidence(presentation.scope(), &presentation.review_id()).unwrap_err();
     assert!(matches!(refused, PlatformError::NoLedgers));
     assert_eq!(refused.code(), "platform.no_ledgers");
@@ -189,5 +198,5 @@ fn names_are_read_as_they_are_written() {
     let world = World::new();
     let review = world.publish(&world.author("one"));
     let presented = world.warrant(WarrantAction::Open, &[&review]);
-    assert_eq!(Name::new(presented.entry().requester).unwrap(), *presented.terms().requester());
+    assert_eq!(Name::new(entry_of(&presented).requester().to_vec()).unwrap(), *presented.terms().requester());
 }

@@ -1,9 +1,9 @@
 //! Who may ask for what.
 
-use crate::world::{GROUNDS, World, at, court, key, name, officers, present};
+use crate::world::{GROUNDS, World, at, court, entry_of, key, name, officers, present};
 use proptest::prelude::*;
 use std::sync::LazyLock;
-use unjoin::ledger::{NoteKey, WarrantAction, WarrantEntry};
+use unjoin::ledger::{NoteKey, WarrantAction};
 use unjoin::opening::RecipientKey;
 use unjoin::opening::warrant::{
     PresentedWarrant, Requester, Warrant, WarrantError, WarrantPolicy, WarrantTerms,
@@ -140,9 +140,9 @@ fn the_commitment_hides_the_warrant_until_its_disclosure() {
     assert_ne!(first.commitment(), second.commitment());
     let review = first.terms().reviews()[0];
     assert_ne!(first.tag(&review), second.tag(&review));
-    let WarrantEntry { commitment, requester, action, count } = first.entry();
-    assert_eq!((commitment, action, count), (first.commitment(), WarrantAction::Open, 2));
-    assert_eq!(requester, b"court.example");
+    let entry = entry_of(&first);
+    assert_eq!((entry.commitment(), entry.action()), (&first.commitment(), WarrantAction::Open));
+    assert_eq!((entry.requester(), entry.tags()), (&b"court.example"[..], &first.tags()[..]));
     let disclosed = first.disclosure();
     assert_eq!(disclosed.commitment(), first.commitment());
     assert_eq!(disclosed.tag_of(&review), first.tag(&review));

@@ -18,7 +18,7 @@ fn a_sealed_share_opens_for_its_recipient_warrant_trustee_and_subject_alone() {
     assert_eq!(world.recipient.open(&sealed, terms).as_ref(), Ok(share));
     assert_eq!((sealed.index(), sealed.subject()), (2, &subject));
     assert_eq!(sealed.commitment(), &presented.commitment());
-    assert_eq!(sealed.to_bytes().len(), 252);
+    assert_eq!(sealed.to_bytes().len(), 254);
 
     let other = RecipientKey::generate(rng);
     assert_eq!(other.open(&sealed, terms), Err(OpeningError::Sealed));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use unjoin::ledger::{
     BindingEntry, CosignedEntry, KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, WarrantAction,
-    Witness, WitnessKey, WitnessPolicy, WitnessService,
+    WarrantEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
 };
 use unjoin::opening::ceremony::{CeremonyPlan, Step};
 use unjoin::opening::warrant::{PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms};
@@ -25,6 +25,7 @@ use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 pub(crate) const START: u64 = 1_700_000_000;
 pub(crate) const GROUNDS: u16 = 3;
+pub(crate) const OPENINGS: &str = "shop.example/openings";
 
 pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix_seconds(START + seconds)
@@ -94,7 +95,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let rng = &mut SystemRng::new();
         let clock = Arc::new(ManualClock::new(at(0)));
-        let (reviews, openings) = (key("shop.example/reviews", 21), key("shop.example/openings", 22));
+        let (reviews, openings) = (key("shop.example/reviews", 21), key(OPENINGS, 22));
         let witness =
             WitnessKey::from_secret_bytes(KeyName::new("witness").unwrap(), &SecretBytes::new([23; 32]));
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
@@ -140,7 +141,9 @@ impl World {
                 }
             }
         }
-        self.committees.push(self.secrets[0].committee().unwrap().clone());
+        let signed = self.secrets[0].committee().unwrap().clone();
+        self.append(&self.openings, signed.to_bytes());
+        self.committees.push(signed);
     }
 
     /// Appends an entry and publishes; the entry under the checkpoint.
@@ -167,7 +170,8 @@ impl World {
         let offer = Offer { handle, scope, issuer_key: issuer_key_, escrow_key };
         let platform = PlatformKey::generate(rng).public();
         let trust = TrustRoots::new(platform, 2, unjoin::Grid::Weekly).pin(issuer_key_, escrow_key).unwrap();
-        let (pending, request) = wallet.request(&name("issuer"), &offer, &trust, rng).unwrap();
+        let (pending, request) =
+            wallet.request(&name("issuer"), offer.scope.merchant(), handle, &offer, &trust, rng).unwrap();
         let grant = Grant::issue(issuer_key, request.scope(), request.commitment(), rng).unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         Author { wallet, token, review: Review::new(1, text, vec![]).unwrap() }
@@ -191,6 +195,8 @@ impl World {
             review_id: presentation.review_id(),
             review_digest,
             presentation_hash: presentation.hash(),
+            author_key: *presentation.author_key(),
+            scope: presentation.scope().clone(),
             boundary: at(0),
         };
         let published = self.append(&self.reviews, entry.to_bytes());
@@ -218,7 +224,7 @@ impl World {
     }
 
     pub(crate) fn log_warrant(&self, presented: &PresentedWarrant) -> CosignedEntry {
-        self.append(&self.openings, presented.entry().to_bytes())
+        self.append(&self.openings, entry_of(presented).to_bytes())
     }
 
     /// What these trustees answer, on its way through the recipient's hands.
@@ -230,12 +236,12 @@ impl World {
     ) -> Vec<DecryptionShare> {
         let (rng, terms) = (&mut SystemRng::new(), presented.terms());
         let committee = self.committees.last().unwrap().committee();
-        let verified = review.verify(&self.issuers, committee.key(), &self.reviews.policy, rng).unwrap();
+        let review = review.verify(&self.issuers, committee.key(), &self.reviews.policy, rng).unwrap();
         let answer = |index: &u16| {
             let share = self.secrets[usize::from(*index) - 1].share().unwrap();
-            let context = verified.share_context(terms);
+            let context = review.share_context(terms);
             let share = DecryptionShare::answer(share, committee, &context, rng).unwrap();
-            let (commitment, subject) = (presented.commitment(), context.subject);
+            let (commitment, subject) = (presented.commitment(), *review.review_id().as_bytes());
             let sealed = SealedShare::seal(&share, terms, commitment, subject, rng).unwrap();
             let sealed = SealedShare::from_bytes(&sealed.to_bytes()).unwrap();
             assert_eq!(self.recipient.open(&sealed, terms).unwrap(), share);
@@ -291,6 +297,11 @@ impl Author {
     pub(crate) fn wallet_key(&self) -> unjoin::algebra::Element {
         self.wallet.wallet_key(&name("issuer")).unwrap()
     }
+}
+
+/// The entry that announces a warrant, signed by the court's first officer.
+pub(crate) fn entry_of(presented: &PresentedWarrant) -> WarrantEntry {
+    presented.entry(&KeyName::new(OPENINGS).unwrap(), &officers()[0])
 }
 
 /// Signed by the first two officers, with a fresh blind.
