@@ -10,7 +10,8 @@
 //! of every one of its orders is dead. A token is spent once, with a review: it shows that
 //! the author belongs to the cohort, not which member it is, and escrows the author to t of
 //! n trustees. The review service publishes a cohort's reviews at two boundaries only,
-//! shuffled, with the boundary's date.
+//! shuffled, with the boundary's date. Its author, and nobody else, edits or withdraws it: a
+//! signature under a key of that token's own, which everybody who reads the ledger can check.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -7,18 +7,19 @@ use std::collections::BTreeMap;
 use unjoin::Name;
 use unjoin::Timestamp;
 use unjoin::ledger::{
-    BindingEntry, BlindEntry, ConsistencyProof, CosignedEntry, DisclosedEntry, EditedEntry, InclusionProof,
-    Members, OpenedEntry, PublishedEntry, RemovedEntry, RoundEntry, ShareReleasedEntry, WarrantAction,
-    WarrantEntry, WithdrawnEntry, tree,
+    ActionEntry, BindingEntry, BlindEntry, ComparedEntry, ConsistencyProof, CosignedEntry, DisclosedEntry,
+    HeldWithdrawalEntry, InclusionProof, OpenedEntry, PublishedEntry, RemovedEntry, RoundEntry,
+    ShareReleasedEntry, StaffKeyEntry, WarrantEntry, tree,
 };
 use unjoin::opening::ceremony::CeremonyPlan;
-use unjoin::opening::same_author::Blind;
+use unjoin::opening::same_author::{Blind, ComparisonShare};
 use unjoin::opening::{Committee, DecryptionShare, SealedShare, SignedCommittee, insecure_test_dealer};
 use unjoin::secret::SystemRng;
 use unjoin::token::{
-    Accepted, AuthorProof, CohortManifest, Enrolment, EscrowKeyCertificate, Grant, IssuerKey, Offer,
-    OrderHandle, PlatformKey, Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
-    TrusteeKey, Trustees,
+    Accepted, ActionReceipt, AuthorAction, AuthorKey, CohortManifest, DoorAnswer, DoorMessage, DoorQuestion,
+    Enrolment, EscrowKeyCertificate, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Presentation,
+    Receipt, ReceiptTerms, Review, ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest, StaffKey,
+    StateQuestion, TokenRequest, TrusteeKey, Trustees,
 };
 use unjoin::wire::Message;
 
@@ -146,7 +147,7 @@ fn the_table_of_kinds_is_the_codes() {
         escrow_key: *committee.key(),
     };
     let manifest = CohortManifest {
-        scope,
+        scope: scope.clone(),
         escrow_id: *committee.key().id(),
         at_least: 10,
         closed_at: time(1),
@@ -156,15 +157,55 @@ fn the_table_of_kinds_is_the_codes() {
     };
     let short = Review::new(1, "", vec![]).unwrap();
     let long = Review::new(5, "x".repeat(Review::MAX_TEXT), vec![[3; 32]; Review::MAX_ATTACHMENTS]).unwrap();
-    let removed = |who: usize, grounds: usize| {
-        let (who, grounds) = (vec![b'w'; who], "g".repeat(grounds));
-        RemovedEntry { review_id, review_digest: [4; 32], who, grounds }.to_bytes()
+    let staff_key = StaffKey::generate(rng);
+    let removed = |grounds: usize| {
+        let grounds = "g".repeat(grounds);
+        RemovedEntry::sign(&staff_key, "reviews", review_id, [4; 32], &grounds).unwrap().to_bytes()
     };
+    let staff = |who: usize| {
+        let who = Name::new(vec![b'w'; who]).unwrap();
+        StaffKeyEntry::sign(&platform_key, "reviews", &staff_key.public(), who).to_bytes()
+    };
+    let terms = ReceiptTerms {
+        review_id,
+        review_digest: [4; 32],
+        presentation_hash: [5; 32],
+        author_key: AuthorKey([6; 32]),
+        publish_by: time(2),
+        era: 1,
+    };
+    let withdrawal = [&[1, 5, 1][..], &[2; 32], &1u64.to_le_bytes(), &[4; 32], &[0; 32], &[7; 64]].concat();
+    let action = AuthorAction::from_bytes(&withdrawal).unwrap();
+    let question = [&[1, 51][..], &[2; 32], &0u64.to_le_bytes(), &[4; 32], &[7; 64]].concat();
+    let question = StateQuestion::from_bytes(&question).unwrap();
+    let asked = DoorQuestion::State { scope: scope.clone(), question: question.clone() };
+    let published = PublishedEntry {
+        scope: scope.clone(),
+        boundary: time(2),
+        review_id,
+        review_digest: [4; 32],
+        presentation_hash: [5; 32],
+        author_key: AuthorKey([6; 32]),
+    }
+    .to_bytes();
 
     let trustee_key = TrusteeKey::generate(rng);
-    let warrant = |requester: usize| {
-        let (requester, action) = (vec![b'r'; requester], WarrantAction::Open);
-        WarrantEntry { commitment: [6; 32], requester, action, count: 1 }.to_bytes()
+    let warrant = |requester: usize, tags: u8| {
+        let (length, count) = ((requester as u16).to_le_bytes(), u16::from(tags).to_le_bytes());
+        let tags: Vec<u8> = (0..tags).flat_map(|tag| [tag; 32]).collect();
+        [&[1, 25][..], &[6; 32], &length, &vec![b'r'; requester], &[2], &count, &tags, &[7; 64]].concat()
+    };
+    let element = committee.key().element().as_bytes();
+    let blind = |count: u16| {
+        let elements = element.repeat(usize::from(2 * count + 3));
+        [&[1, 7, 1, 0, 1, 0][..], &count.to_le_bytes(), &elements, &[0; 32]].concat()
+    };
+    let comparison = |count: u16| {
+        let elements = element.repeat(usize::from(count + 2));
+        [&[1, 15, 1, 0, 1, 0, 0, 0][..], &count.to_le_bytes(), &elements, &[0; 32]].concat()
+    };
+    let sealed = |length: u16| {
+        [&[1, 44, 1, 0][..], &[7; 64], &length.to_le_bytes(), &vec![7; usize::from(length)]].concat()
     };
 
     let offer = offer.to_bytes();
@@ -174,31 +215,28 @@ fn the_table_of_kinds_is_the_codes() {
         of_vectors::<Enrolment>(include_str!("vectors/enrolments.json")),
         of_vectors::<TokenRequest>(include_str!("vectors/requests.json")),
         of_vectors::<Grant>(include_str!("vectors/grants.json")),
-        of_vectors::<Presentation>(include_str!("vectors/presentations.json")),
-        of_vectors::<AuthorProof>(include_str!("vectors/author_proofs.json")),
+        of_vectors::<Presentation>(include_str!("vectors/same_author.json")),
+        fixed(&action),
         of_vectors::<DecryptionShare>(include_str!("vectors/openings.json")),
-        of_vectors::<Blind>(include_str!("vectors/same_author.json")),
+        row::<Blind>(&blind(2), &blind(64), 0),
         of_vectors::<Accepted>(include_str!("vectors/accepted.json")),
         row::<Offer>(&offer, &offer, merchant),
         row::<CohortManifest>(&plain, &plain, merchant),
         row::<SignedManifest>(&signed, &signed, merchant),
         row::<Review>(&short.to_bytes(), &long.to_bytes(), 0),
-        fixed(&Receipt::sign(&platform_key, review_id, [4; 32], None)),
-        fixed(&PublishedEntry {
-            review_id,
-            review_digest: [4; 32],
+        fixed(&Receipt::sign(&platform_key, terms)),
+        row::<ComparisonShare>(&comparison(2), &comparison(64), 0),
+        row::<PublishedEntry>(&published, &published, merchant),
+        fixed(&ActionEntry { action: action.clone(), boundary: time(2) }),
+        fixed(&HeldWithdrawalEntry {
+            action: action.clone(),
+            author_key: AuthorKey([6; 32]),
             presentation_hash: [5; 32],
             boundary: time(2),
         }),
-        fixed(&EditedEntry {
-            review_id,
-            sequence: 1,
-            review_digest: [4; 32],
-            proof_hash: [5; 32],
-            boundary: time(2),
-        }),
-        fixed(&WithdrawnEntry { review_id, sequence: 1, proof_hash: [5; 32], boundary: time(2) }),
-        row::<RemovedEntry>(&removed(1, 1), &removed(RemovedEntry::MAX_WHO, RemovedEntry::MAX_GROUNDS), 0),
+        row::<RemovedEntry>(&removed(1), &removed(RemovedEntry::MAX_GROUNDS), 0),
+        fixed(&DoorMessage::new(asked).unwrap()),
+        fixed(&DoorAnswer::empty(200)),
         fixed(&BindingEntry { commitment: [6; 32] }),
         row::<CeremonyPlan>(&one[0], &all[0], 0),
         row::<SignedCommittee>(&one[1], &all[1], 0),
@@ -210,13 +248,30 @@ fn the_table_of_kinds_is_the_codes() {
             &cosigned_entry(tree::MAX_SIZE, 62, CosignedEntry::MAX_ENTRY),
             0,
         ),
-        row::<WarrantEntry>(&warrant(1), &warrant(WarrantEntry::MAX_REQUESTER), 0),
-        fixed(&ShareReleasedEntry::sign(&trustee_key, 1, 1, [6; 32], [7; 32]).unwrap()),
-        fixed(&RoundEntry { commitment: [6; 32], round: 1, members: Members::new([1]).unwrap() }),
-        fixed(&BlindEntry { commitment: [6; 32], round: 1, trustee: 1, blind: [7; 32] }),
+        row::<WarrantEntry>(
+            &warrant(1, 1),
+            &warrant(WarrantEntry::MAX_REQUESTER, WarrantEntry::MAX_TAGS as u8),
+            0,
+        ),
+        fixed(&ShareReleasedEntry::sign(&trustee_key, "openings", 1, 1, [6; 32], [7; 32]).unwrap()),
+        fixed(
+            &RoundEntry::from_bytes(&[&[1, 27][..], &[6; 32], &[1, 0], &[1; 8], &[7; 64]].concat()).unwrap(),
+        ),
+        fixed(&BlindEntry::sign(&trustee_key, "openings", [6; 32], 1, 1, [7; 32]).unwrap()),
+        fixed(&ComparedEntry::sign(&trustee_key, "openings", [6; 32], 1, 1, [7; 32]).unwrap()),
         fixed(&OpenedEntry { commitment: [6; 32], tag: [7; 32] }),
         fixed(&DisclosedEntry { warrant_digest: [6; 32], blind: [7; 32] }),
-        fixed(&SealedShare::from_bytes(&[&[1, 44, 1, 0][..], &[7; 248]].concat()).unwrap()),
+        row::<SealedShare>(&sealed(184), &sealed(2_202), 0),
+        fixed(&ActionReceipt::sign(&platform_key, &action, time(2))),
+        fixed(&question),
+        fixed(&ReviewState {
+            review_id,
+            last_sequence: 0,
+            digest_in_force: [4; 32],
+            standing: ReviewStanding::Held,
+            published_at: time(2),
+        }),
+        row::<StaffKeyEntry>(&staff(1), &staff(64), 0),
     ];
     let mut manual = manual();
     // Their lengths are the crate's own tests' concern.

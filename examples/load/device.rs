@@ -106,7 +106,14 @@ impl Device {
         let body = json!({ "merchant": merchant, "handle": handle }).to_string();
         let answer = service.post("/orders/offer", Some(&self.account), body).await?.object()?;
         let offer = message(&answer, "offer")?;
-        let (pending, request) = self.wallet.request(&pins.issuer, offer.scope.merchant(), offer.handle, &offer, &pins.trust, rng)?;
+        let (pending, request) = self.wallet.request(
+            &pins.issuer,
+            offer.scope.merchant(),
+            offer.handle,
+            &offer,
+            &pins.trust,
+            rng,
+        )?;
         let body = json!({ "request": encoded(&request) }).to_string();
         let answer = service.post("/orders/grant", Some(&self.account), body).await?.object()?;
         Ok(self.wallet.finish(pending, &message(&answer, "grant")?, rng)?)

@@ -94,7 +94,8 @@ impl Shop {
         let order = OrderReport { order_id, account: account.clone(), merchant, class: 0, due_at: monday() };
         let handle = self.platform.order_due(order).unwrap();
         let offer = self.platform.offer(account.clone(), self.merchant.clone(), handle).unwrap();
-        let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
+        let (pending, request) =
+            wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
         let grant = self.platform.grant(account, request).wait().unwrap();
         let dead = NumbersDead { merchant: self.merchant.clone(), handle, at: monday() };
         self.platform.numbers_dead(dead).unwrap();
@@ -170,14 +171,7 @@ fn devices_believe_the_ledger_and_the_audit_finds_what_an_insider_does() {
     // The platform's signature alone is not enough for a device that has pinned the ledger.
     let now = monday().saturating_add(15 * DAY + 60);
     let present = |customer: &Customer, text: &str, evidence: &ManifestEvidence, trust: &TrustRoots| {
-        customer.wallet.present(
-            &customer.token,
-            &review(text),
-            evidence,
-            trust,
-            now,
-            &mut SystemRng::new(),
-        )
+        customer.wallet.present(&customer.token, &review(text), evidence, trust, now, &mut SystemRng::new())
     };
     let refused = present(ben, "late", &ManifestEvidence::Signed(signed.clone()), &shop.trust);
     assert_eq!(refused.unwrap_err(), WalletError::ManifestNotLogged);
