@@ -68,8 +68,8 @@ mod rows;
 mod spent;
 mod submission;
 
-// #[cfg(test)]
-// mod tests;
+#[cfg(test)]
+mod tests;
 
 pub use config::DeskConfig;
 pub use error::DeskError;
