@@ -3,17 +3,22 @@
 //! The negative vectors and the positive ones go through the same functions, so that a
 //! refusal means the message and not the harness.
 
-use super::*;
-use unjoin_core::algebra::{Escrow, EscrowKey, threshold};
+use super::values::*;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use unjoin_core::Name;
+use unjoin_core::algebra::{Element, Escrow, EscrowKey, threshold};
 use unjoin_core::entry::WarrantAction;
+use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
-    Accepted, AuthorAction, AuthorProof, Enrolment, EnrolmentContext, Grant, IssuerPublicKey, Presentation,
-    ReviewId, TokenRequest, VerifyError, claim_digest,
+    Accepted, ActionKind, AuthorAction, AuthorKey, DoorMessage, DoorQuestion, Enrolment, EnrolmentContext,
+    Grant, IssuerKey, IssuerPublicKey, OrderHandle, Presentation, ReviewId, Scope, TokenRequest, VerifyError,
 };
-use unjoin_core::wire::DecodeError;
+use unjoin_core::wire::{DecodeError, Message};
 use unjoin_trustee::ceremony::CeremonyError;
 use unjoin_trustee::same_author::{Blind, CheckedRound, Pair, SameAuthorError, without_round};
 use unjoin_trustee::{Committee, DecryptionShare, OpeningError, ShareContext, combine};
+use unjoin_wallet::derive;
 
 /// Where a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +64,7 @@ fn context_name(value: &Value) -> Result<Name, Refused> {
 }
 
 fn context_scope(value: &Value) -> Result<Scope, Refused> {
-    let bytes = bytes(value);
-    let mut from = Reader::new(&bytes, "scope");
-    let scope = Scope::decode(&mut from)?;
-    from.end()?;
-    Ok(scope)
+    Ok(Scope::from_bytes(&bytes(value))?)
 }
 
 fn key_element(value: &Value) -> Result<Element, Refused> {
@@ -88,6 +89,11 @@ fn escrow_key(case: &Value) -> Result<EscrowKey, Refused> {
 
 fn expect(holds: bool, otherwise: Refused) -> Outcome {
     if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// Refuses another value than the context expects, if it expects one.
+fn expect_field(case: &Value, field: &str, holds: impl Fn(&Value) -> bool) -> Outcome {
+    expect(case.get(field).is_none_or(holds), Refused::Unexpected)
 }
 
 pub(super) fn enrolment(case: &Value) -> Outcome {
@@ -130,7 +136,9 @@ pub(super) fn presentation(case: &Value) -> Outcome {
             accepted.verify(&key, &escrow_key, &presentation, &digest, &mut system())?;
         }
     }
-    expect(presentation.scope().to_bytes() == bytes(&case["scope"]), Refused::Unexpected)
+    expect_field(case, "scope", |scope| presentation.scope().to_bytes() == bytes(scope))?;
+    expect_field(case, "review_id", |id| presentation.review_id().as_bytes() == &array(id))?;
+    expect_field(case, "P", |key| presentation.author_key().as_bytes() == &array(key))
 }
 
 pub(super) fn accepted(case: &Value) -> Outcome {
@@ -142,61 +150,96 @@ pub(super) fn accepted(case: &Value) -> Outcome {
 }
 
 pub(super) fn author(case: &Value) -> Outcome {
-    let proof: AuthorProof = read(&case["wire"])?;
-    let key = EscrowKey::new(key_element(&case["Y"])?);
-    let (escrow, in_force) = (escrow(case, "")?, array(&case["previous_digest"]));
-    let last = number(&case["sequence"]).checked_sub(1).expect("sequences count from 1");
-    let review_id = ReviewId(array(&case["review_id"]));
-    proof.verify(&review_id, last, &in_force, &escrow, &key, &mut system())?;
-    let said = proof.statement();
-    match case.get("audience") {
-        Some(audience) => {
-            let digest = claim_digest(&context_name(audience)?, &array(&case["challenge"]));
-            let is_claim = said.action == AuthorAction::Claim && said.new_digest == digest;
-            expect(is_claim, Refused::Unexpected)
+    let signed: AuthorAction = read(&case["wire"])?;
+    signed.verify(&AuthorKey(array(&case["P"])), &ReviewId(array(&case["review_id"])))?;
+    let said = signed.statement();
+    let last = number(&case["sequence"]).checked_sub(1).ok_or(Refused::Verify)?;
+    expect(said.continues(last, &array(&case["previous_digest"])), Refused::Verify)?;
+    expect_field(case, "action", |action| said.kind as u64 == number(action))?;
+    expect_field(case, "new_digest", |digest| said.new_digest == array(digest))
+}
+
+pub(super) fn door(case: &Value) -> Outcome {
+    let message: DoorMessage = read(&case["wire"])?;
+    let variant = number(&case["variant"]);
+    let is = |field: &str, part: &[u8]| bytes(&case[field]) == part;
+    let as_said = match message.question() {
+        DoorQuestion::Submission { presentation, review } => {
+            variant == 1 && is("presentation", &presentation.to_bytes()) && is("review", review)
         }
-        None => Ok(()),
-    }
+        DoorQuestion::Action { scope, action, review } if variant == 2 => {
+            let said = action.statement();
+            // As the review service checks it once the signature holds.
+            let fits = said.kind == ActionKind::Withdraw || said.new_digest == *Sha256::digest(review);
+            let parts = [is("scope", &scope.to_bytes()), is("author_action", &action.to_bytes())];
+            fits && parts == [true; 2] && is("review", review)
+        }
+        _ => false,
+    };
+    expect(as_said, Refused::Unexpected)
 }
 
-fn action(value: &Value) -> Result<WarrantAction, Refused> {
-    match number(value) {
-        1 => Ok(WarrantAction::SameAuthor),
-        2 => Ok(WarrantAction::Open),
-        // The type has no other: such a warrant does not decode.
-        _ => Err(Refused::Parse),
-    }
-}
-
-/// A share's context gives the verification shares without t and Y: taken from the
-/// ceremony with that escrow id, and from what the verification shares interpolate to.
-pub(super) fn share(case: &Value) -> Outcome {
-    let share: DecryptionShare = read(&case["wire"])?;
-    let shares = key_elements(&case["Y_shares"])?;
-    let context = ShareContext {
+fn share_context(case: &Value) -> Result<ShareContext, Refused> {
+    Ok(ShareContext {
         warrant_digest: array(&case["warrant_digest"]),
-        action: action(&case["action"])?,
+        action: WarrantAction::Open,
         subject: array(&case["review_id"]),
         escrow: escrow(case, "")?,
+    })
+}
+
+pub(super) fn share(case: &Value) -> Outcome {
+    let share: DecryptionShare = read(&case["wire"])?;
+    let committee = find_committee(case)?;
+    // No other warrant opens.
+    expect(number(&case["action"]) == 2, Refused::Verify)?;
+    share.verify(&committee, &share_context(case)?, &mut system())?;
+    expect_field(case, "index", |index| number(index) == u64::from(share.index()))
+}
+
+/// The committee of a share's context, which gives neither t nor Y: there is one t for which its
+/// verification shares are a sharing, and Y is their value at zero.
+fn find_committee(case: &Value) -> Result<Committee, Refused> {
+    let (shares, epoch) = (key_elements(&case["Y_shares"])?, u32::try_from(number(&case["epoch"])));
+    let epoch = epoch.map_err(|_| Refused::Parse)?;
+    let with_threshold = |t: u16| {
+        let points: Vec<_> = (1..=t).zip(&shares).map(|(i, share)| (i, *share.point())).collect();
+        let key = EscrowKey::new(Element::from_point(threshold::interpolate(&points, 0))?);
+        let named = key.id() == &array(&case["escrow_id"]);
+        Committee::new(t, epoch, key, shares.clone()).ok().filter(|_| named)
     };
-    let file = load("committees.json");
-    let known = list(&file["committees"]).iter().find(|known| known["escrow_id"] == case["escrow_id"]);
-    let interpolated = |t: usize| {
-        let points: Vec<_> = (1..).zip(&shares[..t]).map(|(i, share)| (i, *share.point())).collect();
-        Element::from_point(threshold::interpolate(&points, 0)).unwrap()
-    };
-    let t = if shares.len() == 3 { 2 } else { 3 };
-    let mut outcome = Err(Refused::Verify);
-    for y in [known.map(|known| element(&known["Y"])), Some(interpolated(t))].into_iter().flatten() {
-        let committee = Committee::new(t as u16, small(&case["epoch"]), EscrowKey::new(y), shares.clone());
-        if let Ok(committee) = committee
-            && share.verify(&committee, &context, &mut system()).is_ok()
-        {
-            let is_named = committee.key().id() == &array(&case["escrow_id"]);
-            outcome = expect(is_named, Refused::Unexpected);
-        }
+    let most = shares.len().min(Committee::MAX_TRUSTEES) as u16;
+    (1..=most).find_map(with_threshold).ok_or(Refused::Verify)
+}
+
+pub(super) fn wallet(case: &Value) -> Outcome {
+    let (seed, issuer) = (SecretBytes::new(array(&case["seed"])), context_name(&case["issuer_name"])?);
+    let author = derive::author(&seed, &issuer).ok_or(Refused::Verify)?;
+    let scope = context_scope(&case["scope"])?;
+    let (handle, key) = (OrderHandle(array(&case["handle"])), EscrowKey::new(key_element(&case["Y"])?));
+    let secrets = derive::order(&seed, &issuer, &scope, handle, &key);
+    let mut derived = vec![
+        ("u", author.u.expose().to_bytes()),
+        ("U", *author.wallet_key.as_bytes()),
+        ("s", secrets.s.expose().to_bytes()),
+        ("b", secrets.b.expose().to_bytes()),
+        ("k", secrets.k.expose().to_bytes()),
+        ("a", *secrets.a.expose()),
+        ("P", secrets.author_key().0),
+    ];
+    if case.get("r").is_some() {
+        let fresh = &mut scripted([bytes(&case["r_fresh"])]);
+        let r = derive::randomizer(&seed, &scope, &secrets.s, &array(&case["review_digest"]), fresh);
+        derived.push(("r", r.expose().to_bytes()));
     }
-    outcome
+    let holds = derived.iter().all(|(field, value)| &array(&case[*field]) == value);
+    expect(holds, Refused::Unexpected)
+}
+
+pub(super) fn scope(case: &Value) -> Outcome {
+    let said = context_scope(&case["scope"])?;
+    let parts = Scope::new(array(&case["key_id"]), context_name(&case["merchant"])?, number(&case["cohort"]));
+    expect(said == parts && said.scalar().to_bytes() == array(&case["m"]), Refused::Unexpected)
 }
 
 fn pair(case: &Value) -> Result<Pair, Refused> {
@@ -223,14 +266,9 @@ fn members(case: &Value) -> Result<Committee, Refused> {
 }
 
 pub(super) fn opening(case: &Value) -> Outcome {
-    let context = ShareContext {
-        warrant_digest: array(&case["warrant_digest"]),
-        action: WarrantAction::Open,
-        subject: array(&case["review_id"]),
-        escrow: escrow(case, "")?,
-    };
-    let opened = combine(&members(case)?, &context, &read_all(&case["shares"])?, &mut system())?;
-    expect(opened == element(&case["U"]), Refused::Unexpected)
+    let (committee, context) = (members(case)?, share_context(case)?);
+    let opened = combine(&committee, &context, &read_all(&case["shares"])?, &mut system())?;
+    expect(opened == key_element(&case["U"])?, Refused::Unexpected)
 }
 
 pub(super) fn same_author(case: &Value) -> Outcome {

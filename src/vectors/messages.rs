@@ -1,15 +1,16 @@
-//! Every valid message of kinds 1 to 5 and 8, made again from the vectors' randomness byte
-//! for byte, and accepted. Kinds 6 and 7 are in `openings`.
+//! Every valid message of kinds 1 to 5, 8 and 23, made again from the vectors' randomness byte
+//! for byte, and accepted. Kinds 6, 7 and 15 are in `openings`.
 
 use super::*;
 use sha2::{Digest as _, Sha256};
 use unjoin_core::algebra::transcript::Transcript;
+use unjoin_core::algebra::transcript::push_frame;
 use unjoin_core::algebra::{EscrowKey, Generator, mac};
-use unjoin_core::secret::SecretScalar;
+use unjoin_core::signature::Signer;
 use unjoin_core::token::{
-    Accepted, AuthorAction, AuthorProof, AuthorStatement, Digest, Enrolment, EnrolmentContext, Grant,
-    GrantedTag, IssuerPublicKey, OrderHandle, Presentation, PresentationWitness, RequestWitness, ReviewId,
-    TokenRequest, claim_digest,
+    Accepted, ActionKind, AuthorAction, AuthorKey, AuthorStatement, Digest, DoorMessage, DoorQuestion,
+    Enrolment, EnrolmentContext, Grant, GrantedTag, IssuerPublicKey, OrderHandle, Presentation,
+    PresentationWitness, RequestWitness, ReviewId, TokenRequest,
 };
 use unjoin_wallet::derive;
 
@@ -108,7 +109,7 @@ fn grants() {
 fn presentations() {
     let (file, grants) = (load("presentations.json"), load("grants.json"));
     let (cases, edge_cases) = (list(&file["cases"]), list(&file["edge_cases"]));
-    assert_eq!((cases.len(), edge_cases.len()), (9, 3));
+    assert_eq!((cases.len(), edge_cases.len()), (9, 6));
     for case in cases {
         let digest: Digest = Sha256::digest(bytes(&case["review_message"])).into();
         assert_eq!(digest, array(&case["review_digest"]));
@@ -117,9 +118,10 @@ fn presentations() {
         assert_eq!((tag.tag, tag.exponent), (element(&grant["A"]), scalar(&grant["e"])));
         check_presentation(case, &tag);
     }
-    for case in edge_cases {
+    for case in edge_cases.iter().chain(list(&load("same_author.json")["more_presentations"])) {
         check_presentation(case, &granted_tag(case));
     }
+    assert!(cases.iter().all(|case| author_signer(case).verifier().as_bytes() == &array(&case["P"])));
 }
 
 /// The tag that the issuer made for the case's secrets; `e` is `r * e'`.
@@ -149,11 +151,14 @@ fn check_presentation(case: &Value, granted: &GrantedTag) {
     let u = secret(&proof["witnesses"]["u"]);
     let wallet_key = Element::from_point(Generator::Gu.mul(u.expose())).unwrap();
     let (b, k) = (secret(&case["b"]), secret(&case["k"]));
-    let witness = PresentationWitness { u: &u, s: &s, b: &b, k: &k, r: &r, wallet_key: &wallet_key, granted };
+    let author_key = AuthorKey(array(&case["P"]));
+    let (wallet_key, r) = (&wallet_key, &r);
+    let witness = PresentationWitness { u: &u, s: &s, b: &b, k: &k, r, wallet_key, granted, author_key };
     let rng = &mut fresh(proof);
     let made = Presentation::prove(&witness, scope.clone(), key.public(), &escrow_key, &digest, rng).unwrap();
 
     assert_eq!(made.to_bytes(), bytes(&case["wire"]));
+    assert_eq!(made.author_key(), &author_key);
     assert_eq!(made.escrow_id(), &array(&case["escrow_id"]));
     assert_eq!((made.tag(), made.image()), (&element(&case["A'"]), &element(&case["Abar"])));
     assert_eq!((made.escrow().e1, made.escrow().e2), (element(&case["E1"]), element(&case["E2"])));
@@ -186,40 +191,58 @@ fn accepted() {
     }
 }
 
+fn author_signer(case: &Value) -> Signer {
+    Signer::from_seed(&SecretBytes::new(array(&case["a"])))
+}
+
 #[test]
-fn author_proofs() {
-    let file = load("author_proofs.json");
+fn author_actions() {
+    let (file, wallets) = (load("author_actions.json"), load("wallets.json"));
     let cases = list(&file["cases"]);
-    assert_eq!(cases.len(), 7);
-    assert_eq!(number(&cases[6]["sequence"]), u64::MAX);
+    assert_eq!(cases.len(), 6);
+    assert_eq!(number(&cases[4]["sequence"]), u64::MAX);
     for case in cases {
-        let proof = &case["proof"];
-        check_hashing(proof);
+        let order = &wallets["orders"][small::<usize>(&case["order"])];
+        assert_eq!((&order["a"], &order["P"]), (&case["a"], &case["P"]));
         let statement = AuthorStatement {
-            action: match number(&case["action"]) {
-                1 => AuthorAction::Withdraw,
-                2 => AuthorAction::Edit,
-                _ => AuthorAction::Claim,
-            },
+            kind: if number(&case["action"]) == 1 { ActionKind::Withdraw } else { ActionKind::Edit },
             review_id: ReviewId(array(&case["review_id"])),
             sequence: number(&case["sequence"]),
             previous_digest: array(&case["previous_digest"]),
             new_digest: array(&case["new_digest"]),
         };
-        let is_claim = case.get("audience").is_some();
-        assert_eq!(is_claim, statement.action == AuthorAction::Claim);
-        if is_claim {
-            let digest = claim_digest(&name(&case["audience"]), &array(&case["challenge"]));
-            assert_eq!(digest, statement.new_digest);
-        }
-        let escrow = unjoin_core::algebra::Escrow { e1: element(&case["E1"]), e2: element(&case["E2"]) };
-        let escrow_key = EscrowKey::new(element(&case["Y"]));
-        let (u, k): (SecretScalar, SecretScalar) =
-            (secret(&proof["witnesses"]["u"]), secret(&proof["witnesses"]["k"]));
-        let rng = &mut fresh(proof);
-        let made = AuthorProof::prove(&u, &k, statement, &escrow, &escrow_key, rng);
-        assert_eq!(made.to_bytes(), bytes(&case["wire"]));
-        let AuthorStatement { review_id, sequence, previous_digest, .. } = statement;
-        made.verify(&review_id, sequence - 1, &previous_digest, &escrow, &escrow_key, &mut system()).unwrap();
+        let made = AuthorAction::sign(&author_signer(case), statement).unwrap();
+        let wire = made.to_bytes();
+        assert_eq!(wire, bytes(&case["wire"]));
+        let (unsigned, signature) = wire.split_at(wire.len() - 64);
+        assert_eq!(signature, bytes(&case["signature"]));
+        let mut signed = Vec::new();
+        [b"unjoin/v1", &b"author"[..], unsigned].iter().for_each(|part| push_frame(&mut signed, part));
+        assert_eq!(signed, bytes(&case["signed"]));
+        made.verify(&AuthorKey(array(&case["P"])), &statement.review_id).unwrap();
+        assert!(statement.continues(statement.sequence - 1, &statement.previous_digest));
+    }
+}
+
+#[test]
+fn door_messages() {
+    let file = load("door.json");
+    let cases = list(&file["cases"]);
+    assert_eq!(small::<usize>(&file["size"]), DoorMessage::LENGTH);
+    assert_eq!(cases.len(), 8);
+    for case in cases {
+        let review = bytes(&case["review"]);
+        let question = match number(&case["variant"]) {
+            1 => DoorQuestion::Submission { presentation: message(&case["presentation"]), review },
+            _ => {
+                let (scope, action) = (scope(&case["scope"]), message(&case["author_action"]));
+                DoorQuestion::Action { scope, action, review }
+            }
+        };
+        let made = DoorMessage::new(question).unwrap().to_bytes();
+        assert_eq!((made.len(), &made), (DoorMessage::LENGTH, &bytes(&case["wire"])));
+        let used = small(&case["used"]);
+        assert!(made[used - 1] != 0 || case["review"] == "00" || case["review"] == "");
+        assert!(made[used..].iter().all(|byte| *byte == 0));
     }
 }

@@ -17,7 +17,10 @@ pub(super) struct Kind {
     paired: usize,
 }
 
-pub(super) const KINDS: [Kind; 11] = [
+/// To be merged with the rounds' own vectors: their cases are left out here.
+pub(super) const ROUNDS: [&str; 3] = ["blind", "comparison_share", "same_author"];
+
+pub(super) const KINDS: [Kind; 12] = [
     Kind {
         name: "enrolment",
         check: checks::enrolment,
@@ -43,8 +46,8 @@ pub(super) const KINDS: [Kind; 11] = [
         name: "presentation",
         check: checks::presentation,
         valid: presentations,
-        refused: [68, 98, 1],
-        paired: 158,
+        refused: [68, 106, 2],
+        paired: 167,
     },
     Kind {
         name: "accepted",
@@ -56,11 +59,18 @@ pub(super) const KINDS: [Kind; 11] = [
     Kind {
         name: "author",
         check: checks::author,
-        valid: || cases("author_proofs.json", "cases"),
-        refused: [38, 36, 3],
-        paired: 72,
+        valid: || cases("author_actions.json", "cases"),
+        refused: [27, 88, 2],
+        paired: 95,
     },
-    Kind { name: "share", check: checks::share, valid: shares, refused: [35, 34, 1], paired: 67 },
+    Kind {
+        name: "door",
+        check: checks::door,
+        valid: || cases("door.json", "cases"),
+        refused: [79, 0, 8],
+        paired: 85,
+    },
+    Kind { name: "share", check: checks::share, valid: shares, refused: [34, 31, 0], paired: 62 },
     Kind { name: "blind", check: checks::blind, valid: blinds, refused: [44, 34, 0], paired: 76 },
     Kind {
         name: "committee",
@@ -114,10 +124,9 @@ fn presentations() -> Vec<Value> {
     all
 }
 
-/// The shares of openings and of rounds, with their committees.
+/// The shares of openings, with their committees.
 fn shares() -> Vec<Value> {
-    let all = [cases("openings.json", "cases"), cases("same_author.json", "cases")].concat();
-    parts(&all, "shares", &["Y_shares"])
+    parts(&cases("openings.json", "cases"), "shares", &["Y_shares"])
 }
 
 fn blinds() -> Vec<Value> {
@@ -153,7 +162,7 @@ fn split(case: &Value) -> (Map<String, Value>, Option<Value>) {
 
 #[test]
 fn every_valid_vector_is_accepted_where_the_refused_ones_are_checked() {
-    for kind in &KINDS {
+    for kind in KINDS.iter().filter(|kind| !ROUNDS.contains(&kind.name)) {
         let valid = (kind.valid)();
         assert!(!valid.is_empty());
         for (position, case) in valid.iter().enumerate() {
@@ -164,10 +173,11 @@ fn every_valid_vector_is_accepted_where_the_refused_ones_are_checked() {
 
 #[test]
 fn every_negative_vector_is_refused() {
-    let all = cases("negative.json", "cases");
-    assert_eq!(all.len(), 642);
+    let mut all = cases("negative.json", "cases");
+    assert_eq!(all.len(), 1_017);
+    all.retain(|case| !ROUNDS.contains(&text(&case["kind"])));
     let mut seen = 0;
-    for kind in &KINDS {
+    for kind in KINDS.iter().filter(|kind| !ROUNDS.contains(&kind.name)) {
         let valid = (kind.valid)();
         let (mut refused, mut paired) = ([0; 3], 0);
         for case in all.iter().filter(|case| case["kind"] == kind.name) {

@@ -103,6 +103,7 @@ fn pair(case: &Value) -> Pair {
 }
 
 #[test]
+#[ignore = "to be merged with the rounds' own vectors"]
 fn same_author_rounds() {
     let file = load("same_author.json");
     let cases = list(&file["cases"]);
@@ -143,6 +144,7 @@ fn same_author_rounds() {
 }
 
 #[test]
+#[ignore = "to be merged with the rounds' own vectors"]
 fn the_answer_is_public_where_the_first_parts_are_equal() {
     let file = load("same_author.json");
     let cases = list(&file["without_a_round"]);

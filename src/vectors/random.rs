@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use unjoin_core::entry::WarrantAction;
 use unjoin_core::token::{
     Accepted, EnrolmentContext, Grant, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation,
-    PresentationCheck, Review, verify_batch,
+    PresentationCheck, Review, ReviewStanding, ReviewState, verify_batch,
 };
 use unjoin_trustee::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
 use unjoin_trustee::{DecryptionShare, ShareContext, combine, insecure_test_dealer};
-use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
+use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
 
 /// An issuer with its trustees.
 struct World {
@@ -106,15 +106,20 @@ proptest! {
         prop_assert_eq!((again.review_id(), again.escrow()), (presentation.review_id(), presentation.escrow()));
         prop_assert!(accepted.verify_alone(public, &again, &digest, rng).is_err());
 
-        let state = ReviewState::submitted(&written);
-        let edit = wallet.author(&token, state, AuthorRequest::Edit(&edited), rng).unwrap();
-        let (id, escrow) = (presentation.review_id(), *presentation.escrow());
-        prop_assert!(edit.verify(&id, 0, &digest, &escrow, escrow_key, rng).is_ok());
-        prop_assert!(edit.verify(&id, 1, &digest, &escrow, escrow_key, rng).is_err());
-        prop_assert!(edit.verify(&id, 0, &edited.digest(), &escrow, escrow_key, rng).is_err());
+        let id = presentation.review_id();
+        let published_at = unjoin_core::Timestamp::from_unix_seconds(1_700_000_000);
+        let standing = ReviewStanding::Published;
+        let state =
+            ReviewState { review_id: id, last_sequence: 0, digest_in_force: digest, standing, published_at };
+        let edit = wallet.act(&token, &state, AuthorRequest::Edit(&edited), published_at, rng).unwrap().action;
+        prop_assert!(edit.verify(presentation.author_key(), &id).is_ok());
+        prop_assert_eq!(again.author_key(), presentation.author_key());
+        let said = edit.statement();
+        prop_assert!(said.continues(0, &digest));
+        prop_assert!(!said.continues(1, &digest) && !said.continues(0, &edited.digest()));
         let another = world.present(&wallet, order.map(|byte| !byte), &written);
-        prop_assert!(edit.verify(&id, 0, &digest, another.escrow(), escrow_key, rng).is_err());
-        prop_assert!(edit.verify(&another.review_id(), 0, &digest, &escrow, escrow_key, rng).is_err());
+        prop_assert!(edit.verify(another.author_key(), &id).is_err());
+        prop_assert!(edit.verify(presentation.author_key(), &another.review_id()).is_err());
     }
 
     #[test]

@@ -7,9 +7,10 @@ use sha2::{Digest, Sha512};
 use unjoin_core::algebra::transcript::push_frame;
 use unjoin_core::algebra::{Escrow, Generator, mac, threshold};
 use unjoin_core::entry::WarrantAction;
+use unjoin_core::signature::Signer;
 use unjoin_core::token::{
-    Accepted, AuthorAction, AuthorProof, AuthorStatement, Grant, GrantedTag, KeyRing, PlatformKey,
-    PlatformPublicKey, Presentation, PresentationWitness, ReviewId,
+    Accepted, ActionKind, AuthorAction, AuthorKey, AuthorStatement, DoorMessage, DoorQuestion, Grant,
+    GrantedTag, KeyRing, PlatformKey, PlatformPublicKey, Presentation, PresentationWitness, ReviewId,
 };
 use unjoin_trustee::ceremony::CeremonyError;
 use unjoin_trustee::same_author::{
@@ -128,6 +129,7 @@ fn a_token_of_one_key_for_the_scope_of_another_is_refused() {
             r: &r,
             wallet_key: &wallet_key,
             granted: &granted,
+            author_key: AuthorKey::NOBODY,
         };
         let rng = &mut system();
         Presentation::prove(&witness, scope.clone(), key.public(), committee.key(), &[1; 32], rng).unwrap()
@@ -145,50 +147,44 @@ fn a_token_of_one_key_for_the_scope_of_another_is_refused() {
 }
 
 #[test]
-fn a_sequence_that_wraps_and_a_digest_that_does_not_fit_are_refused() {
-    let rng = &mut system();
-    let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
-    let (u, k) = (witness(3), witness(5));
-    let author = Generator::Gu.mul(u.expose());
-    let escrow = Escrow::seal(committee.key(), &author, k.expose()).unwrap();
-    let mut verdict = |action, sequence, new_digest, last| {
-        let said = AuthorStatement {
-            action,
-            review_id: ReviewId([1; 32]),
-            sequence,
-            previous_digest: [2; 32],
-            new_digest,
-        };
-        let proof = AuthorProof::prove(&u, &k, said, &escrow, committee.key(), rng);
-        proof.verify(&ReviewId([1; 32]), last, &[2; 32], &escrow, committee.key(), rng).is_ok()
+fn an_action_that_could_never_be_accepted_is_not_signed() {
+    let signer = Signer::from_seed(&SecretBytes::new([5; 32]));
+    let said = |kind, sequence, new_digest| AuthorStatement {
+        kind,
+        review_id: ReviewId([1; 32]),
+        sequence,
+        previous_digest: [2; 32],
+        new_digest,
     };
-    assert!(verdict(AuthorAction::Edit, 1, [3; 32], 0));
-    assert!(verdict(AuthorAction::Withdraw, u64::MAX, [0; 32], u64::MAX - 1));
-    assert!(!verdict(AuthorAction::Edit, 0, [3; 32], u64::MAX));
-    assert!(!verdict(AuthorAction::Edit, u64::MAX, [3; 32], u64::MAX));
-    assert!(!verdict(AuthorAction::Edit, 1, [0; 32], 0));
-    assert!(!verdict(AuthorAction::Claim, 1, [0; 32], 0));
-    assert!(!verdict(AuthorAction::Withdraw, 1, [3; 32], 0));
+    let signs = |said: AuthorStatement| AuthorAction::sign(&signer, said).is_some();
+    assert!(signs(said(ActionKind::Edit, 1, [3; 32])));
+    assert!(signs(said(ActionKind::Withdraw, u64::MAX, [0; 32])));
+    assert!(!signs(said(ActionKind::Edit, 0, [3; 32])));
+    assert!(!signs(said(ActionKind::Edit, 1, [0; 32])));
+    assert!(!signs(said(ActionKind::Withdraw, 1, [3; 32])));
+
+    // Nothing follows the last number of all, nor a withdrawal.
+    let (last, first) = (said(ActionKind::Edit, u64::MAX, [3; 32]), said(ActionKind::Edit, 1, [3; 32]));
+    assert!(last.continues(u64::MAX - 1, &[2; 32]) && !last.continues(u64::MAX, &[2; 32]));
+    let wraps = AuthorStatement { sequence: 0, ..last };
+    assert!(!wraps.continues(u64::MAX, &[2; 32]));
+    let after_withdrawal = AuthorStatement { previous_digest: [0; 32], ..first };
+    assert!(first.continues(0, &[2; 32]) && !after_withdrawal.continues(0, &[0; 32]));
 }
 
-/// Whoever wrote two reviews could otherwise use what he knows of the one on the other.
 #[test]
-fn an_action_is_on_the_review_that_it_names() {
-    let rng = &mut system();
-    let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
-    let (u, k) = (witness(3), witness(5));
-    let escrow = Escrow::seal(committee.key(), &Generator::Gu.mul(u.expose()), k.expose()).unwrap();
-    let said = AuthorStatement {
-        action: AuthorAction::Withdraw,
-        review_id: ReviewId([1; 32]),
-        sequence: 1,
-        previous_digest: [2; 32],
-        new_digest: [0; 32],
+fn a_door_message_that_would_not_decode_is_not_made() {
+    let action = |at: usize| message(&load("author_actions.json")["cases"][at]["wire"]);
+    let scope = Scope::new([1; 32], Name::new("merchant").unwrap(), 7);
+    let made = |at, review: usize| {
+        let (scope, review) = (scope.clone(), vec![1; review]);
+        DoorMessage::new(DoorQuestion::Action { scope, action: action(at), review }).is_some()
     };
-    let proof = AuthorProof::prove(&u, &k, said, &escrow, committee.key(), rng);
-    let mut verdict = |id| proof.verify(&ReviewId(id), 0, &[2; 32], &escrow, committee.key(), rng).is_ok();
-    assert!(verdict([1; 32]));
-    assert!(!verdict([7; 32]));
+    // The first is an edit, the fourth a withdrawal.
+    assert!(made(0, 1) && made(3, 0));
+    assert!(!made(0, 0) && !made(3, 1));
+    let room = DoorMessage::LENGTH - 9 - scope.to_bytes().len() - 171;
+    assert!(made(0, room) && !made(0, room + 1));
 }
 
 #[test]

@@ -124,7 +124,8 @@ impl<'a> Reader<'a> {
         DecodeError { message: self.message, field: self.field, rule }
     }
 
-    fn take(&mut self, field: &'static str, length: usize) -> Result<&'a [u8], DecodeError> {
+    /// So many bytes without a length.
+    pub(crate) fn take(&mut self, field: &'static str, length: usize) -> Result<&'a [u8], DecodeError> {
         self.field = field;
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(self.refuse(Rule::Truncated))?;
         self.rest = rest;

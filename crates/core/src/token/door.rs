@@ -2,7 +2,7 @@
 //!
 //! A length would tell which question was asked, and the length of a review which review it was.
 
-use super::{AuthorAction, Presentation, Review, Scope, StateQuestion};
+use super::{ActionKind, AuthorAction, Presentation, Review, Scope, StateQuestion};
 use crate::serde_as_bytes;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
@@ -48,10 +48,11 @@ impl DoorMessage {
     pub const LENGTH: usize = 6_144;
     const BODY: usize = Self::LENGTH - 2;
 
-    /// The message of a question; `None` if that does not fit, which one with a [`Review`]
-    /// always does.
+    /// The message of a question, which one with a [`Review`] always fits; `None` if it does not
+    /// fit, or if it lacks a review or has one too many.
     pub fn new(question: DoorQuestion) -> Option<Self> {
-        (question.encode().len() <= Self::BODY).then_some(Self { question })
+        let fits = question.is_well_formed() && question.encode().len() <= Self::BODY;
+        fits.then_some(Self { question })
     }
 
     /// The question.
@@ -69,6 +70,17 @@ impl DoorQuestion {
     /// A review with the token that it spends.
     pub fn submission(presentation: Presentation, review: &Review) -> Self {
         Self::Submission { presentation, review: review.to_bytes() }
+    }
+
+    /// A review comes with a submission and with an edit, and with nothing else.
+    fn is_well_formed(&self) -> bool {
+        match self {
+            Self::Submission { review, .. } => !review.is_empty(),
+            Self::Action { action, review, .. } => {
+                (action.statement().kind == ActionKind::Withdraw) == review.is_empty()
+            }
+            Self::State { .. } => true,
+        }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -123,7 +135,11 @@ impl Message for DoorMessage {
             },
             _ => return Err(from.refuse(Rule::Value)),
         };
-        zeros(from, Self::BODY - question.encode().len())?;
+        if !question.is_well_formed() {
+            return Err(from.refuse(Rule::Value));
+        }
+        let used = question.encode().len();
+        zeros(from, Self::BODY.checked_sub(used).ok_or(from.refuse(Rule::Length))?)?;
         Ok(Self { question })
     }
 }
@@ -196,12 +212,9 @@ fn padded(out: &mut Writer, mut used: Vec<u8>, length: usize) {
     out.raw(&used);
 }
 
-/// Takes the padding: exactly so many bytes, all zero.
+/// Takes the padding: so many bytes, all zero.
 fn zeros(from: &mut Reader<'_>, length: usize) -> Result<(), DecodeError> {
-    let padding = from.rest("padding");
-    if padding.len() != length {
-        return Err(from.refuse(Rule::Length));
-    }
+    let padding = from.take("padding", length)?;
     if padding.iter().any(|byte| *byte != 0) {
         return Err(from.refuse(Rule::Value));
     }
