@@ -10,6 +10,8 @@ use serde_json::Value;
 use std::error::Error;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
+use unjoin::token::DoorAnswer;
+use unjoin::wire::Message;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -40,6 +42,19 @@ impl Answered {
         }
         let object: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         Some(object.get("code").and_then(Value::as_str).unwrap_or("no code").to_owned())
+    }
+
+    /// What the door answered: a message, or the code of an error.
+    pub(crate) fn door(&self) -> Outcome<Result<Bytes, String>> {
+        if self.status != StatusCode::OK {
+            return Err(format!("{} from the door", self.status.as_u16()).into());
+        }
+        let answer = DoorAnswer::from_bytes(&self.body)?;
+        let body = answer.body();
+        Ok(match answer.status() {
+            200 => Ok(Bytes::copy_from_slice(body)),
+            _ => Err(String::from_utf8_lossy(body).into_owned()),
+        })
     }
 }
 
@@ -76,7 +91,7 @@ impl Connection {
             .method(method)
             .uri(path)
             .header(HOST, "service.example")
-            .header(CONTENT_TYPE, "application/json");
+            .header(CONTENT_TYPE, if path == "/door" { "application/octet-stream" } else { "application/json" });
         if let Some(account) = account {
             request = request.header("unjoin-account", account);
         }

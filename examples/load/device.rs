@@ -5,12 +5,12 @@ use crate::hex::{hex, unhex};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use std::path::Path;
-use unjoin::Name;
+use unjoin::{Name, Timestamp};
 use unjoin::algebra::Element;
 use unjoin::secret::SystemRng;
 use unjoin::token::{
-    EnrolmentContext, EscrowKeyCertificate, IssuerPublicKey, PlatformPublicKey, Presentation, Receipt,
-    Review, TrusteePublicKey, Trustees,
+    DoorMessage, DoorQuestion, EnrolmentContext, EscrowKeyCertificate, IssuerPublicKey, OrderHandle,
+    PlatformPublicKey, Presentation, Receipt, Review, SignedManifest, TrusteePublicKey, Trustees,
 };
 use unjoin::wire::Message;
 use unjoin_wallet::{Token, TrustRoots, Wallet};
@@ -106,14 +106,10 @@ impl Device {
         let body = json!({ "merchant": merchant, "handle": handle }).to_string();
         let answer = service.post("/orders/offer", Some(&self.account), body).await?.object()?;
         let offer = message(&answer, "offer")?;
-        let (pending, request) = self.wallet.request(
-            &pins.issuer,
-            offer.scope.merchant(),
-            offer.handle,
-            &offer,
-            &pins.trust,
-            rng,
-        )?;
+        // What it asked about, not what the offer says.
+        let (merchant, handle) = (Name::new(merchant)?, handle_of(handle)?);
+        let (pending, request) =
+            self.wallet.request(&pins.issuer, &merchant, handle, &offer, &pins.trust, rng)?;
         let body = json!({ "request": encoded(&request) }).to_string();
         let answer = service.post("/orders/grant", Some(&self.account), body).await?.object()?;
         Ok(self.wallet.finish(pending, &message(&answer, "grant")?, rng)?)
@@ -133,15 +129,51 @@ pub(crate) async fn report(internal: &mut Connection, account: &str, order: &Ord
     Ok(text(&answer, "handle")?.to_owned())
 }
 
-/// The body that submits a review.
-pub(crate) fn submission(presentation: &Presentation, review: &Review) -> String {
-    json!({ "presentation": encoded(presentation), "review": encoded(review) }).to_string()
+/// Reports that an order has no numbers, or none any more since `at`: its cohort waits for that.
+pub(crate) async fn without_numbers(
+    internal: &mut Connection,
+    merchant: &str,
+    handle: &str,
+    at: Timestamp,
+) -> Outcome<()> {
+    let body = json!({ "merchant": merchant, "handle": handle, "at": at.as_unix_seconds() });
+    internal.post("/orders/numbers-dead", None, body.to_string()).await?.object()?;
+    Ok(())
 }
 
-/// Whether the answer is a receipt that the platform signed.
-pub(crate) fn is_receipt(body: &[u8], pins: &Pins) -> bool {
-    let receipt = || -> Outcome<Receipt> { message(&serde_json::from_slice(body)?, "receipt") };
-    receipt().is_ok_and(|receipt| receipt.verify(&pins.platform_key).is_ok())
+/// The manifests of a merchant's closed cohorts.
+pub(crate) async fn manifests(service: &mut Connection, merchant: &str) -> Outcome<Vec<SignedManifest>> {
+    let (mut found, mut path) = (Vec::new(), format!("/manifests/{merchant}"));
+    loop {
+        let page = service.get(&path).await?.object()?;
+        let page = page["manifests"].as_array().ok_or("the answer has no manifests")?;
+        for manifest in page {
+            let manifest = manifest.as_str().ok_or("a manifest is text")?;
+            found.push(decoded::<SignedManifest>(manifest)?);
+        }
+        let Some(last) = found.last().filter(|_| !page.is_empty()) else { return Ok(found) };
+        let cohort = last.claimed_scope().cohort();
+        path = format!("/manifests/{merchant}/after/{}", hex(&cohort.to_be_bytes()));
+    }
+}
+
+/// The message that submits a review.
+pub(crate) fn submission(presentation: Presentation, review: &Review) -> Vec<u8> {
+    question(DoorQuestion::submission(presentation, review))
+}
+
+/// The message that asks the door.
+pub(crate) fn question(question: DoorQuestion) -> Vec<u8> {
+    DoorMessage::new(question).map(|message| message.to_bytes()).unwrap_or_default()
+}
+
+/// Whether this is a receipt that the platform signed.
+pub(crate) fn is_receipt(message: &[u8], pins: &Pins) -> bool {
+    Receipt::from_bytes(message).is_ok_and(|receipt| receipt.verify(&pins.platform_key).is_ok())
+}
+
+pub(crate) fn handle_of(text: &str) -> Outcome<OrderHandle> {
+    Ok(unhex(text).map(OrderHandle).ok_or("a handle has 32 hexadecimal digits")?)
 }
 
 pub(crate) fn encoded(message: &impl Message) -> String {
@@ -149,7 +181,11 @@ pub(crate) fn encoded(message: &impl Message) -> String {
 }
 
 pub(crate) fn message<M: Message>(object: &Value, field: &'static str) -> Outcome<M> {
-    let bytes = Base64UrlUnpadded::decode_vec(text(object, field)?).map_err(|_| "no base64url")?;
+    decoded(text(object, field)?)
+}
+
+fn decoded<M: Message>(text: &str) -> Outcome<M> {
+    let bytes = Base64UrlUnpadded::decode_vec(text).map_err(|_| "no base64url")?;
     Ok(M::from_bytes(&bytes)?)
 }
 

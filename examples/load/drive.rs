@@ -7,7 +7,7 @@
 //! it, and its latency counts **from when it was due**. If all callers are waiting for a slow service
 //! the time that a request waits for a caller is its own: nothing is left out.
 
-use crate::client::Answered;
+use crate::client::{Answered, Outcome};
 use crate::sender::Sender;
 use hyper::body::Bytes;
 use indicatif::ProgressBar;
@@ -26,7 +26,7 @@ pub(crate) struct Run {
     pub(crate) latencies: Vec<Duration>,
     /// Other answers, and connections that broke.
     pub(crate) errors: BTreeMap<String, usize>,
-    /// The receipts' bodies.
+    /// The receipts.
     pub(crate) receipts: Vec<Bytes>,
 }
 
@@ -82,24 +82,24 @@ async fn call(
             None => Instant::now(),
         };
         let answered = sender.send(request).await;
-        run.count(answered.map_err(|_| "the connection broke"), since.elapsed());
+        let latency = since.elapsed();
+        run.count(answered, latency);
         run.spent = start.elapsed();
         bar.inc(1);
     }
 }
 
 impl Run {
-    fn count(&mut self, answered: Result<Answered, &str>, latency: Duration) {
-        let error = match answered {
-            Ok(answered) => match answered.code() {
-                None => {
-                    self.latencies.push(latency);
-                    self.receipts.push(answered.body);
-                    return;
-                }
-                Some(code) => format!("{} {code}", answered.status.as_u16()),
-            },
-            Err(error) => error.to_owned(),
+    fn count(&mut self, answered: Outcome<Answered>, latency: Duration) {
+        let error = match answered.map(|answered| answered.door()) {
+            Ok(Ok(Ok(receipt))) => {
+                self.latencies.push(latency);
+                self.receipts.push(receipt);
+                return;
+            }
+            Ok(Ok(Err(code))) => code,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the connection broke".to_owned(),
         };
         *self.errors.entry(error).or_default() += 1;
     }
@@ -131,6 +131,8 @@ mod tests {
     use crate::sender::request;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use unjoin::token::DoorAnswer;
+    use unjoin::wire::Message;
 
     fn run(latencies: impl IntoIterator<Item = u64>) -> Run {
         let mut latencies: Vec<_> = latencies.into_iter().map(Duration::from_millis).collect();
@@ -166,15 +168,18 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             let started = Instant::now();
             let mut buffer = [0; 4096];
+            let answer = DoorAnswer::accepted(vec![7]).to_bytes();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+            let answer = [head.as_bytes(), &answer].concat();
             for number in 0..REQUESTS {
                 let _ = stream.read(&mut buffer).await.unwrap();
                 if number == 0 {
                     tokio::time::sleep_until((started + due(REQUESTS, RATE)).into()).await;
                 }
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+                stream.write_all(&answer).await.unwrap();
             }
         });
-        let requests = Arc::new(vec![request("{}"); REQUESTS]);
+        let requests = Arc::new(vec![request(b"{}"); REQUESTS]);
         let run = drive(address, requests, 1, Some(RATE), &ProgressBar::hidden()).await;
         server.await.unwrap();
         assert!(run.errors.is_empty());

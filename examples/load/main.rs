@@ -1,13 +1,22 @@
 //! Drives the example service with the reviews of real orders, and takes the time.
 //!
 //! ```text
-//! cargo run --release --example service -- --directory DIRECTORY --store redb:DIRECTORY --demo-trustees
-//! cargo run --release --example load -- --pins DIRECTORY/public-keys.json [--rate 1500]
+//! service="cargo run --release --example service -- --directory DIRECTORY --store redb:DIRECTORY"
+//! $service --demo-trustees --days-behind 15 & SERVICE=$!
+//! cargo run --release --example load -- --pins DIRECTORY/public-keys.json --prepare FILE
+//! kill $SERVICE; wait
+//! $service --confirm-clock &
+//! cargo run --release --example load -- --pins DIRECTORY/public-keys.json --send FILE [--rate 1500]
 //! ```
 //!
-//! First it prepares, over HTTP: for each order of `examples/data/orders.csv.gz` a customer enrols a
-//! wallet, the order is reported, its token is asked for, and the review is presented. Then it sends
-//! what was prepared: see `drive`. Every answer that counts is a receipt whose signature holds.
+//! A review is sent under its cohort's manifest, and a cohort closes after a fortnight. So there are two
+//! runs, each on a start of the service:
+//!
+//! 1. `--prepare` on a service that is fifteen `--days-behind`: for orders of
+//!    `examples/data/orders.csv.gz` a customer enrols a wallet, the order is reported, its token is asked
+//!    for, and the review is presented. What is to be sent goes into the file.
+//! 2. `--send` on the next start of it, which has closed the cohorts: see `drive`. Every answer that
+//!    counts is a receipt whose signature holds.
 
 mod client;
 // The orders are read as the marketplace reads them.
@@ -34,13 +43,19 @@ use hex::hex;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use unjoin::Timestamp;
 use unjoin::secret::{SecretBytes, SystemRng};
-use unjoin::token::Review;
+use unjoin::token::{DoorMessage, DoorQuestion, Review};
+use unjoin::wire::Message;
+
+/// How long the manifests are waited for.
+const CLOSING: Duration = Duration::from_secs(120);
 
 /// Drives the example service and takes the time.
 #[derive(Parser)]
@@ -57,6 +72,15 @@ struct Arguments {
     /// Orders with their reviews, .csv or .csv.gz.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/orders.csv.gz"))]
     orders: PathBuf,
+    /// Prepares the reviews, and writes them into this file.
+    #[arg(long, conflicts_with = "send", required_unless_present = "send")]
+    prepare: Option<PathBuf>,
+    /// Sends the reviews of this file, each once: a part of them with --reviews and --skip.
+    #[arg(long)]
+    send: Option<PathBuf>,
+    /// Leaves out so many reviews of the file.
+    #[arg(long, default_value_t = 0, conflicts_with = "prepare")]
+    skip: usize,
     /// So many reviews; when there are more than orders, the orders come again with other customers.
     #[arg(long, default_value_t = 10_000)]
     reviews: usize,
@@ -67,8 +91,8 @@ struct Arguments {
     /// its next when it has its answer.
     #[arg(long)]
     rate: Option<f64>,
-    /// The least cohort that the wallets accept: at most the service's --k.
-    #[arg(long, default_value_t = 2)]
+    /// The service's --k: so many customers, at least, buy where one does, or no cohort would close.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     least_cohort: u32,
     /// Fails unless so many reviews a second went through.
     #[arg(long)]
@@ -91,7 +115,11 @@ async fn run(arguments: Arguments) -> Outcome<()> {
         return Err("the service is not ready".into());
     }
     let pins = Arc::new(Pins::read(&arguments.pins, arguments.least_cohort)?);
-    let requests = Arc::new(prepare(&arguments, &pins).await?);
+    if let Some(file) = &arguments.prepare {
+        let prepared = prepare(&arguments, &pins).await?;
+        return Ok(std::fs::write(file, prepared.concat())?);
+    }
+    let requests = Arc::new(read(&arguments).await?);
     let callers = usize::from(arguments.callers);
     let bar = progress("sending the reviews", requests.len());
     let run = drive::drive(arguments.service, Arc::clone(&requests), callers, arguments.rate, &bar).await;
@@ -139,8 +167,45 @@ fn print(run: &Run, rate: Option<f64>, callers: usize) {
     }
 }
 
-/// The requests to send, in a random order: nobody sends reviews in the order of the orders.
-async fn prepare(arguments: &Arguments, pins: &Arc<Pins>) -> Outcome<Vec<Bytes>> {
+/// The requests to send, once each of their cohorts has its manifest.
+async fn read(arguments: &Arguments) -> Outcome<Vec<Bytes>> {
+    let file = std::fs::read(arguments.send.as_ref().ok_or("--send names the file")?)?;
+    let (messages, rest) = file.as_chunks::<{ DoorMessage::LENGTH }>();
+    if !rest.is_empty() {
+        return Err("the file does not hold whole messages: prepare it again".into());
+    }
+    let messages = messages.get(arguments.skip..).unwrap_or_default();
+    let messages = messages.get(..arguments.reviews).unwrap_or(messages);
+    let mut scopes = BTreeMap::<String, BTreeSet<u64>>::new();
+    for message in messages {
+        let DoorQuestion::Submission { presentation, .. } =
+            DoorMessage::from_bytes(message)?.into_question()
+        else {
+            return Err("the file holds other messages: prepare it again".into());
+        };
+        let merchant = String::from_utf8(presentation.scope().merchant().as_bytes().to_vec())?;
+        scopes.entry(merchant).or_default().insert(presentation.scope().cohort());
+    }
+    // A start's first tick closes them: it may still be under way.
+    let (mut service, until) = (Connection::to(arguments.service), Instant::now() + CLOSING);
+    for (merchant, cohorts) in scopes {
+        loop {
+            let manifests = device::manifests(&mut service, &merchant).await?;
+            let closed: BTreeSet<u64> = manifests.iter().map(|found| found.claimed_scope().cohort()).collect();
+            if closed.is_superset(&cohorts) {
+                break;
+            }
+            if Instant::now() > until {
+                return Err("a cohort has not closed: start the service anew, no days behind".into());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(messages.iter().map(|message| sender::request(message)).collect())
+}
+
+/// The messages to send, in a random order: nobody sends reviews in the order of the orders.
+async fn prepare(arguments: &Arguments, pins: &Arc<Pins>) -> Outcome<Vec<Vec<u8>>> {
     let mut orders = data::read_orders(&arguments.orders)?;
     orders.retain(|order| order.stars.is_some());
     if orders.is_empty() {
@@ -153,6 +218,7 @@ async fn prepare(arguments: &Arguments, pins: &Arc<Pins>) -> Outcome<Vec<Bytes>>
         next: AtomicUsize::new(0),
         bar: progress("enrolling, granting, presenting", arguments.reviews),
         reviews: arguments.reviews,
+        crowd: arguments.least_cohort as usize,
         pins: Arc::clone(pins),
     };
     let run = Arc::new(run);
@@ -175,11 +241,17 @@ struct Preparation {
     next: AtomicUsize,
     bar: ProgressBar,
     reviews: usize,
+    /// So many buy at one merchant.
+    crowd: usize,
     pins: Arc<Pins>,
 }
 
 impl Preparation {
-    async fn work(self: Arc<Self>, mut service: Connection, mut internal: Connection) -> Outcome<Vec<Bytes>> {
+    async fn work(
+        self: Arc<Self>,
+        mut service: Connection,
+        mut internal: Connection,
+    ) -> Outcome<Vec<Vec<u8>>> {
         let mut requests = Vec::new();
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -196,23 +268,28 @@ impl Preparation {
         number: usize,
         service: &mut Connection,
         internal: &mut Connection,
-    ) -> Outcome<Bytes> {
+    ) -> Outcome<Vec<u8>> {
         let order = &self.orders[number % self.orders.len()];
+        // Each crowd buys where its first does; whoever is left over belongs to the last.
+        let crowd = (number / self.crowd).min((self.reviews / self.crowd).saturating_sub(1));
+        let first = &self.orders[crowd * self.crowd % self.orders.len()];
         let device = Device::new(format!("{}-{number}-{}", self.prefix, order.customer));
         device.enrol(service, &self.pins).await?;
         let id = format!("{}-{number}-{}", self.prefix, order.order_id);
         let report = device::Order {
             id: &id,
-            merchant: &order.merchant,
-            class: order.late_or_failed().into(),
+            merchant: &first.merchant,
+            class: first.late_or_failed().into(),
             due_at: u64::try_from(order.due_at())?,
         };
         let handle = device::report(internal, &device.account, &report).await?;
-        let token = device.token(service, &self.pins, &order.merchant, &handle).await?;
+        let dead = Timestamp::from_unix_seconds(report.due_at);
+        device::without_numbers(internal, report.merchant, &handle, dead).await?;
+        let token = device.token(service, &self.pins, report.merchant, &handle).await?;
         let text = "The lamp came broken, and nobody answered. ".repeat(4);
         let review = Review::new(order.stars.unwrap_or(1), text, vec![])?;
         let presentation = device.wallet.presentation(&token, &review, &mut SystemRng::new())?;
-        Ok(sender::request(&device::submission(&presentation, &review)))
+        Ok(device::submission(presentation, &review))
     }
 }
 

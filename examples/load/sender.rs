@@ -11,11 +11,12 @@ use tokio::net::TcpStream;
 /// The most bytes of an answer.
 const MOST: usize = 1 << 20;
 
-/// The whole request that submits this body.
-pub(crate) fn request(body: &str) -> Bytes {
-    let length = body.len();
-    let head = "POST /reviews HTTP/1.1\r\nhost: service.example\r\ncontent-type: application/json\r\n";
-    format!("{head}content-length: {length}\r\n\r\n{body}").into()
+/// The whole request that asks the door with this message.
+pub(crate) fn request(message: &[u8]) -> Bytes {
+    let length = message.len();
+    let head = "POST /door HTTP/1.1\r\nhost: service.example\r\ncontent-type: application/octet-stream\r\n";
+    let head = format!("{head}content-length: {length}\r\n\r\n");
+    [head.as_bytes(), message].concat().into()
 }
 
 pub(crate) struct Sender {
@@ -122,7 +123,7 @@ mod tests {
         for _ in 1..whole.len() {
             // The connection before this was closed: another is made.
             sender.stream = None;
-            let answered = sender.send(&request("{}")).await.unwrap();
+            let answered = sender.send(&request(b"{}")).await.unwrap();
             assert_eq!((answered.status.as_u16(), &answered.body[..]), (503, &b"{\"a\"}"[..]));
         }
     }
@@ -137,7 +138,7 @@ mod tests {
         ];
         let mut sender = Sender::to(serving(answers.map(|answer| vec![answer]).to_vec()).await);
         for _ in answers {
-            assert!(sender.send(&request("{}")).await.is_err());
+            assert!(sender.send(&request(b"{}")).await.is_err());
         }
     }
 }

@@ -30,15 +30,7 @@ impl Fields {
         body: Body,
         read: impl FnOnce(&mut Self) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let fields = serde_json::from_slice(&bytes(body)?).map_err(|_| Problem::json())?;
-        Self::of(fields, read)
-    }
-
-    fn of<T>(
-        fields: Map<String, Value>,
-        read: impl FnOnce(&mut Self) -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        let mut fields = Self(fields);
+        let mut fields = Self(serde_json::from_slice(&bytes(body)?).map_err(|_| Problem::json())?);
         let value = read(&mut fields)?;
         if fields.0.is_empty() { Ok(value) } else { Err(Problem::other_fields()) }
     }
@@ -71,30 +63,6 @@ impl Fields {
     pub(crate) fn message<M: Message>(&mut self, field: &'static str) -> Result<M, Problem> {
         let bytes = Base64UrlUnpadded::decode_vec(&self.text(field)?).map_err(|_| Problem::field(field))?;
         Ok(M::from_bytes(&bytes)?)
-    }
-
-    /// As [`message`](Self::message); `None` when the field is not there, or null.
-    pub(crate) fn optional_message<M: Message>(&mut self, field: &'static str) -> Result<Option<M>, Problem> {
-        match self.0.get(field) {
-            None => Ok(None),
-            Some(Value::Null) => {
-                self.0.remove(field);
-                Ok(None)
-            }
-            Some(_) => self.message(field).map(Some),
-        }
-    }
-
-    /// An object within the object.
-    pub(crate) fn object<T>(
-        &mut self,
-        field: &'static str,
-        read: impl FnOnce(&mut Self) -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        match self.0.remove(field) {
-            Some(Value::Object(fields)) => Self::of(fields, read),
-            _ => Err(Problem::field(field)),
-        }
     }
 }
 

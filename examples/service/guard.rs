@@ -1,5 +1,6 @@
 //! What stands before every endpoint: limits of size, number and time, and the count of answers.
 
+use crate::door;
 use crate::problem::{Code, Problem};
 use crate::service::Service;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -13,6 +14,7 @@ use std::time::Instant;
 use unjoin::Name;
 use unjoin::phone::gateway::Question;
 use unjoin::store::Store;
+use unjoin::token::DoorMessage;
 
 /// Set by whatever authenticates sessions in front of the service, which removes it from what
 /// comes from outside.
@@ -25,8 +27,7 @@ pub(crate) enum Endpoint {
     Offer,
     Grant,
     Manifests,
-    Submit,
-    Act,
+    Door,
     Published,
     Rating,
     OrderDue,
@@ -44,8 +45,7 @@ impl Endpoint {
             Self::Offer => "offer",
             Self::Grant => "grant",
             Self::Manifests => "manifests",
-            Self::Submit => "submit",
-            Self::Act => "act",
+            Self::Door => "door",
             Self::Published => "published",
             Self::Rating => "rating",
             Self::OrderDue => "order_due",
@@ -58,14 +58,13 @@ impl Endpoint {
 
     /// What authors do, or prepare: no session comes with it, and nobody learns when it came.
     pub(crate) fn is_about_reviews(self) -> bool {
-        matches!(self, Self::Submit | Self::Act | Self::Manifests)
+        matches!(self, Self::Door | Self::Manifests)
     }
 
     /// The most bytes of a body.
     fn body_limit(self) -> usize {
         match self {
-            // The longest review has 4,614 bytes, 6,152 as base64; the rest is the proof's.
-            Self::Submit | Self::Act => 12 * 1024,
+            Self::Door => DoorMessage::LENGTH,
             Self::Route => Question::MAX_BYTES,
             _ => 4 * 1024,
         }
@@ -105,12 +104,12 @@ async fn pass<S: Store>(State(guard): State<Guard<S>>, request: Request, next: N
     let response = admit(&service, endpoint, request, next).await.unwrap_or_else(Problem::into_response);
     let status = response.status();
     let code = match response.extensions().get::<Code>() {
-        Some(Code(code)) => code,
+        Some(Code { code, .. }) => code,
         None if status == StatusCode::OK => "ok",
         None => "service.other",
     };
     service.metrics.answered(endpoint, code, status.is_server_error(), since.elapsed());
-    response
+    if endpoint == Endpoint::Door { door::sealed(response) } else { response }
 }
 
 async fn admit<S: Store>(

@@ -24,6 +24,7 @@ mod client;
 #[cfg(test)]
 #[path = "../load/device.rs"]
 mod device;
+mod door;
 mod fields;
 mod guard;
 mod hex;
@@ -53,8 +54,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use unjoin::secret::SystemRng;
 use unjoin::store::{RedbStore, Store};
-use unjoin::{Environment, Name, QueueConfig};
+use unjoin::{Clock, DAY, Environment, Name, QueueConfig, SystemClock, Timestamp};
 
 /// The order service, the review service and telephony over HTTP.
 #[derive(Parser)]
@@ -114,6 +116,14 @@ struct Arguments {
     /// has noticed.
     #[arg(long, default_value_t = 0)]
     drain: u64,
+    /// FOR DEMONSTRATIONS: the clock is so many days behind. What a start fifteen days behind has granted
+    /// is closed by the next start, and its reviews can be sent at once.
+    #[arg(long, default_value_t = 0)]
+    days_behind: u64,
+    /// After an outage of more than a number's life: the machine's clock is right. Look at another
+    /// first: numbers that have ended by it are gone.
+    #[arg(long, conflicts_with = "beside")]
+    confirm_clock: bool,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -178,7 +188,12 @@ fn run<S: Store>(
         in_flight: arguments.in_flight,
         patience: Duration::from_secs(arguments.patience),
     };
-    let service = Arc::new(Service::open(stores, secrets, settings, Environment::system())?);
+    let clock = Arc::new(Behind { seconds: arguments.days_behind.saturating_mul(DAY) });
+    let environment = Environment::new(clock, || Box::new(SystemRng::new()));
+    let service = Arc::new(Service::open(stores, secrets, settings, environment)?);
+    if arguments.confirm_clock {
+        service.confirm_clock()?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(service::BLOCKING_THREADS)
         .enable_all()
@@ -190,6 +205,17 @@ fn run<S: Store>(
     drop(service);
     println!("ended");
     outcome
+}
+
+/// The machine's clock, less so many seconds.
+struct Behind {
+    seconds: u64,
+}
+
+impl Clock for Behind {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().saturating_sub(self.seconds)
+    }
 }
 
 async fn serve_until_told<S: Store>(

@@ -23,9 +23,12 @@ pub(crate) struct Problem {
     retryable: bool,
 }
 
-/// The code of an error, for whoever counts answers.
+/// Which error an answer is, for whoever counts answers or writes them in another form.
 #[derive(Clone, Copy)]
-pub(crate) struct Code(pub(crate) &'static str);
+pub(crate) struct Code {
+    pub(crate) code: &'static str,
+    pub(crate) retryable: bool,
+}
 
 impl Problem {
     /// An error of the service's own.
@@ -117,11 +120,12 @@ impl Problem {
     }
 
     pub(crate) fn lost() -> Self {
-        Self::new(
+        let lost = Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "service.lost",
             "the request failed within the service: asking again unchanged is safe",
-        )
+        );
+        Self { retryable: true, ..lost }
     }
 
     pub(crate) fn not_found() -> Self {
@@ -191,7 +195,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        response.extensions_mut().insert(Code(code));
+        response.extensions_mut().insert(Code { code, retryable });
         response
     }
 }

@@ -1,7 +1,6 @@
-//! The review side. Nothing here knows an account, and a request that brings one is refused.
+//! What everybody reads of the review side.
 
-use crate::answer::{Answer, json, public_json};
-use crate::fields::{Body, Fields, encoded};
+use crate::answer::{Answer, public_json};
 use crate::guard::{Endpoint, Routes, guarded};
 use crate::hex::{hex, unhex};
 use crate::orders::PAGE;
@@ -9,54 +8,25 @@ use crate::problem::Problem;
 use crate::service::Service;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
+use axum::routing::get;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use unjoin::Name;
 use unjoin::review::PublishedReview;
 use unjoin::store::Store;
-use unjoin::token::{AuthorProof, Presentation, Review, ReviewId, Scope};
+use unjoin::token::ReviewId;
 
 type Shared<S> = State<Arc<Service<S>>>;
 
 pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
     let route = |endpoint, routes: Routes<S>| guarded(service, endpoint, routes);
     Router::new()
-        .route("/reviews", route(Endpoint::Submit, post(submit::<S>)))
-        .route("/reviews/act", route(Endpoint::Act, post(act::<S>)))
         .route("/reviews/published/{merchant}", route(Endpoint::Published, get(published::<S>)))
         .route(
             "/reviews/published/{merchant}/after/{id}",
             route(Endpoint::Published, get(published_after::<S>)),
         )
         .route("/reviews/rating/{merchant}", route(Endpoint::Rating, get(rating::<S>)))
-}
-
-/// `presentation`, `review`; answers `receipt`, again the same for the same review.
-async fn submit<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
-    let (presentation, review) = Fields::read(body, |fields| {
-        Ok((fields.message::<Presentation>("presentation")?, fields.message::<Review>("review")?))
-    })?;
-    let receipt = service.platform.submit(presentation, review).await?;
-    Ok(json(&json!({ "receipt": encoded(&receipt) })))
-}
-
-/// `scope` (`key_id`, `merchant`, `cohort`), `proof`, and `review` with an edit; answers `review_id`,
-/// `sequence`, `takes_effect_at` (null: at once).
-async fn act<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
-    let (scope, proof, edited) = Fields::read(body, |fields| {
-        let scope = fields.object("scope", |scope| {
-            let cohort = u64::from_be_bytes(scope.array("cohort")?);
-            Ok(Scope::new(scope.array("key_id")?, scope.name("merchant")?, cohort))
-        })?;
-        Ok((scope, fields.message::<AuthorProof>("proof")?, fields.optional_message("review")?))
-    })?;
-    let receipt = service.blocking(move |service| Ok(service.platform.act(&scope, &proof, edited)?)).await?;
-    Ok(json(&json!({
-        "review_id": hex(receipt.review_id.as_bytes()),
-        "sequence": receipt.sequence,
-        "takes_effect_at": receipt.takes_effect_at.map(|at| at.as_unix_seconds()),
-    })))
 }
 
 async fn published<S: Store>(State(service): Shared<S>, Path(merchant): Path<String>) -> Answer {

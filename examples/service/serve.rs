@@ -3,7 +3,7 @@
 //! Nothing here looks at the peer's address, and nothing writes one down.
 
 use crate::service::Service;
-use crate::{operations, orders, problem::Problem, reviews, telephony};
+use crate::{door, operations, orders, problem::Problem, reviews, telephony};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,6 +21,7 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 /// What devices and readers reach, through whatever stands in front.
 pub(crate) fn public_routes<S: Store>(service: &Arc<Service<S>>) -> Router {
     orders::device_routes(service)
+        .merge(door::routes(service))
         .merge(reviews::routes(service))
         .fallback(|| async { Problem::not_found() })
         .with_state(Arc::clone(service))

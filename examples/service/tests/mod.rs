@@ -1,8 +1,8 @@
 //! The service over HTTP on loopback, by a clock that stands where it is set.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
+mod door;
 mod ending;
-mod held;
 #[cfg(all(feature = "postgres", unix))]
 mod instances;
 mod path;
@@ -15,14 +15,17 @@ mod refusals;
 mod secrets;
 
 use crate::client::Connection;
-use crate::device::{Device, Order, Pins, report};
+use crate::device::{Device, Order, Pins, manifests, report, without_numbers};
+use crate::hex::hex;
 use crate::secrets::{Secrets, TrusteesFrom};
 use crate::serve::{internal_routes, public_routes, serve};
 use crate::service::{Service, Settings, Stores};
+use hyper::body::Bytes;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use std::{env, fs};
@@ -31,12 +34,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Row, Store};
-use unjoin::token::Review;
-use unjoin::{Environment, ManualClock, Name, QueueConfig, Timestamp};
+use unjoin::token::{Review, SignedManifest};
+use unjoin::{DAY, Environment, ManualClock, Name, QueueConfig, Timestamp};
+use unjoin_test_util::{Call, Faulty};
 use unjoin_wallet::Token;
 
 /// 2018-01-01, a Monday.
 pub(super) const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
+
+/// Old enough for a cohort that was opened on that Monday to close.
+pub(super) const FORTNIGHT_LATER: Timestamp = MONDAY.saturating_add(15 * DAY);
+
+pub(super) const MERCHANT: &str = "lamps.example";
 
 /// All that the tests of this process have logged.
 static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
@@ -169,10 +178,37 @@ impl<S: Store> World<S> {
         (device, token)
     }
 
-    /// The body that submits a review before its cohort has closed.
-    pub(super) async fn early(&self, account: &str, text: &str) -> String {
-        let (device, token) = self.buy(account, "lamps.example").await;
-        early(&device, &token, text)
+    /// Customers, two at least, with tokens of one cohort, which has closed.
+    pub(super) async fn closed<const N: usize>(&self, accounts: [&str; N]) -> [(Device, Token); N] {
+        let mut customers = Vec::new();
+        for account in accounts {
+            customers.push(self.buy(account, MERCHANT).await);
+            let order = format!("order-of-{account}");
+            let handle = self.handle(&order);
+            without_numbers(&mut self.connect_internal(), MERCHANT, &handle, MONDAY).await.unwrap();
+        }
+        self.close().await;
+        customers.try_into().ok().unwrap()
+    }
+
+    /// The handle of an order, as the platform's services write it.
+    pub(super) fn handle(&self, order: &str) -> String {
+        let handle = self.service.platform.issuer().handle(&Name::new(MERCHANT).unwrap(), order.as_bytes());
+        hex(handle.as_bytes())
+    }
+
+    /// A fortnight later the cohort closes: its manifest, as devices find it.
+    pub(super) async fn close(&self) -> SignedManifest {
+        self.go_to(FORTNIGHT_LATER);
+        assert_eq!(self.service.tick().unwrap().manifests.len(), 1);
+        let found = manifests(&mut self.connect(), MERCHANT).await.unwrap();
+        let [manifest] = found.try_into().unwrap();
+        manifest
+    }
+
+    pub(super) fn go_to(&self, time: Timestamp) {
+        self.clock.set(time);
+        self.service.confirm_clock().unwrap();
     }
 
     /// Every row of all three stores.
@@ -192,11 +228,11 @@ impl<S: Store> World<S> {
     }
 
     pub(super) async fn end(self) {
-        let _ = self.close().await;
+        let _ = self.stop().await;
     }
 
     /// Ends it, and gives back what another may be opened on once this is dropped.
-    async fn close(self) -> Arc<Service<Arc<S>>> {
+    async fn stop(self) -> Arc<Service<Arc<S>>> {
         self.stop.send(true).unwrap();
         for task in self.tasks {
             task.await.unwrap();
@@ -207,7 +243,7 @@ impl<S: Store> World<S> {
     /// Ends it wholly: nothing of it holds a file or a store any more.
     #[cfg(all(feature = "postgres", unix))]
     pub(super) async fn end_wholly(self) {
-        let service = self.close().await;
+        let service = self.stop().await;
         // The last of its connections' tasks are on their way out.
         while Arc::strong_count(&service) > 1 {
             tokio::task::yield_now().await;
@@ -215,10 +251,46 @@ impl<S: Store> World<S> {
     }
 }
 
-pub(super) fn early(device: &Device, token: &Token, text: &str) -> String {
+/// The message that submits a review.
+pub(super) fn submission(device: &Device, token: &Token, text: &str) -> Vec<u8> {
     let review = Review::new(1, text, vec![]).unwrap();
     let presentation = device.wallet.presentation(token, &review, &mut SystemRng::new()).unwrap();
-    crate::device::submission(&presentation, &review)
+    crate::device::submission(presentation, &review)
+}
+
+/// What the door answers: a message, or the code of an error.
+pub(super) async fn ask_door(
+    connection: &mut Connection,
+    message: impl Into<Bytes>,
+) -> Result<Bytes, String> {
+    connection.post("/door", None, message).await.unwrap().door().unwrap()
+}
+
+/// A store whose next read waits.
+pub(super) struct Held {
+    reached: Receiver<()>,
+    go_on: Sender<()>,
+}
+
+impl Held {
+    pub(super) fn next_read_of(store: &Faulty) -> Self {
+        let ((reaches, reached), (go_on, may_go_on)) = (channel(), channel());
+        store.before(Call::Read, 0, move || {
+            reaches.send(()).unwrap();
+            // Also when the test has given up.
+            let _ = may_go_on.recv();
+        });
+        Self { reached, go_on }
+    }
+
+    /// Returns when the read waits.
+    pub(super) fn until_it_waits(&self) {
+        self.reached.recv().unwrap();
+    }
+
+    pub(super) fn let_go(self) {
+        self.go_on.send(()).unwrap();
+    }
 }
 
 /// What the tests of this process have logged so far.

@@ -1,18 +1,19 @@
 //! The whole path of two customers, and what is left of them in metrics and logs.
 
-use super::{MONDAY, World, early, log};
+use super::{FORTNIGHT_LATER, MERCHANT, MONDAY, World, ask_door, log};
 use crate::client::Connection;
-use crate::device::{encoded, is_receipt, message, submission, text};
+use crate::device::{question, submission, text};
+use crate::hex::hex;
 use crate::metrics::TOGETHER;
 use serde_json::{Value, json};
 use unjoin::phone::PhoneNumber;
 use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
-use unjoin::token::{Review, SignedManifest};
+use unjoin::token::{ActionReceipt, DoorQuestion, Receipt, Review, ReviewStanding, ReviewState};
+use unjoin::wire::Message;
 use unjoin::{DAY, WEEK};
-use unjoin_wallet::{AuthorRequest, ManifestEvidence, ReviewState};
+use unjoin_wallet::{AuthorRequest, ManifestEvidence};
 
-pub(super) const MERCHANT: &str = "lamps.example";
 pub(super) const SHOP_PHONE: &str = "+8613800138000";
 
 pub(super) async fn ask(connection: &mut Connection, path: &str, body: Value) -> Value {
@@ -55,14 +56,7 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
         assert_eq!((&route["route"], &route["callee"]), (&json!("connect"), &json!(SHOP_PHONE)));
 
         let (device, token) = world.buy(account, MERCHANT).await;
-        let handle = crate::hex::hex(
-            world
-                .service
-                .platform
-                .issuer()
-                .handle(&unjoin::Name::new(MERCHANT).unwrap(), order.as_bytes())
-                .as_bytes(),
-        );
+        let handle = world.handle(&order);
         let body = json!({ "merchant": MERCHANT, "order": order, "handle": handle });
         let closed = ask(&mut internal, "/phones/close-order", body.clone()).await;
         assert_eq!(ask(&mut internal, "/phones/close-order", body).await, closed);
@@ -71,40 +65,40 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     }
     let [ann, ben] = customers.try_into().ok().unwrap();
 
-    // Ann cannot wait.
-    let body = early(&ann.0, &ann.1, "The lamp came broken.");
-    let receipt = devices.post("/reviews", None, body.clone()).await.unwrap();
-    assert!(is_receipt(&receipt.body, &world.pins), "{:?}", receipt.code());
-    let again = devices.post("/reviews", None, body).await.unwrap();
-    assert_eq!(again.body, receipt.body);
-    names.push(text(&receipt.object().unwrap(), "receipt").unwrap().to_owned());
+    // Without a manifest nothing is taken, and nothing is spent.
+    let before = world.rows();
+    let early = super::submission(&ann.0, &ann.1, "The lamp came broken.");
+    assert_eq!(ask_door(&mut devices, early).await.unwrap_err(), "desk.no_manifest");
+    assert_eq!(world.rows(), before);
 
-    // The cohort closes; Ben has waited for its manifest.
-    let later = MONDAY.saturating_add(15 * DAY);
-    world.clock.set(later);
-    world.service.confirm_clock();
-    assert_eq!(world.service.tick().unwrap().manifests.len(), 1);
-    let page = devices.get(&format!("/manifests/{MERCHANT}")).await.unwrap().object().unwrap();
-    let manifest: SignedManifest = message(&json!({ "manifest": page["manifests"][0] }), "manifest").unwrap();
-    let cohort = crate::hex::hex(&manifest.claimed_scope().cohort().to_be_bytes());
+    // The cohort closes: both have waited for its manifest.
+    let manifest = world.close().await;
+    let cohort = hex(&manifest.claimed_scope().cohort().to_be_bytes());
     let next = devices.get(&format!("/manifests/{MERCHANT}/after/{cohort}")).await.unwrap().object().unwrap();
     assert_eq!(next, json!({ "manifests": [] }));
-    let review = Review::new(5, "It shines.", vec![]).unwrap();
     let evidence = ManifestEvidence::Signed(manifest);
-    let scheduled = ben
-        .0
-        .wallet
-        .present(&ben.1, &review, &evidence, &world.pins.trust, later, &mut SystemRng::new())
-        .unwrap();
-    let body = submission(&scheduled.presentation, &review);
-    let receipt = devices.post("/reviews", None, body.clone()).await.unwrap();
-    assert!(is_receipt(&receipt.body, &world.pins), "{:?}", receipt.code());
-    names.extend([body, text(&receipt.object().unwrap(), "receipt").unwrap().to_owned()]);
+    let (trust, rng) = (&world.pins.trust, &mut SystemRng::new());
+    let mut held = Vec::new();
+    for ((device, token), (stars, text)) in
+        [(&ann, (1, "The lamp came broken.")), (&ben, (5, "It shines."))]
+    {
+        let review = Review::new(stars, text, vec![]).unwrap();
+        let scheduled = device.wallet.present(token, &review, &evidence, trust, FORTNIGHT_LATER, rng).unwrap();
+        let message = submission(scheduled.presentation.clone(), &review);
+        let receipt = ask_door(&mut devices, message.clone()).await.unwrap();
+        assert_eq!(ask_door(&mut devices, message.clone()).await.unwrap(), receipt);
+        names.extend([hex(&message), hex(&receipt)]);
+        let receipt = Receipt::from_bytes(&receipt).unwrap();
+        let state = scheduled.check_receipt(&receipt, trust, FORTNIGHT_LATER).unwrap();
+        held.push((state, scheduled.publication));
+    }
+    let [(state, publication), (_, other)] = held.try_into().ok().unwrap();
+    assert_eq!(publication, other);
     assert_eq!(rating(&mut devices).await["mean"], Value::Null);
 
     // Both appear together.
-    world.clock.set(scheduled.publication.saturating_add(60));
-    world.service.confirm_clock();
+    let now = publication.saturating_add(60);
+    world.go_to(now);
     assert_eq!(world.service.tick().unwrap().batches.len(), 1);
     let path = format!("/reviews/published/{MERCHANT}");
     let listing = devices.get(&path).await.unwrap().object().unwrap();
@@ -123,18 +117,19 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
 
     // Ann edits hers.
     let edited = Review::new(4, "They sent another.", vec![]).unwrap();
-    let state = ReviewState::submitted(&Review::new(1, "The lamp came broken.", vec![]).unwrap());
-    let proof =
-        ann.0.wallet.author(&ann.1, state, AuthorRequest::Edit(&edited), &mut SystemRng::new()).unwrap();
-    let scope = json!({
-        "key_id": crate::hex::hex(ann.1.scope().key_id()), "merchant": MERCHANT, "cohort": cohort,
-    });
-    let act = json!({ "scope": scope, "proof": encoded(&proof), "review": encoded(&edited) });
-    let receipt = ask(&mut devices, "/reviews/act", act).await;
-    assert_eq!(receipt["sequence"], 1);
-    assert!(receipt["takes_effect_at"].is_u64());
-    world.clock.set(scheduled.publication.saturating_add(4 * WEEK));
-    world.service.confirm_clock();
+    let edit = ann.0.wallet.act(&ann.1, &state, AuthorRequest::Edit(&edited), now, rng).unwrap();
+    let (scope, review) = (ann.1.scope().clone(), edited.to_bytes());
+    let message = question(DoorQuestion::Action { scope, action: edit.action.clone(), review });
+    let receipt = ask_door(&mut devices, message.clone()).await.unwrap();
+    names.extend([hex(&message), hex(&receipt)]);
+    edit.check_receipt(&ActionReceipt::from_bytes(&receipt).unwrap(), trust, now).unwrap();
+    // Where it stands, a device that has only its seed hears.
+    let (scope, asked) = (ann.1.scope().clone(), ann.0.wallet.ask_state(&ann.1, now, rng).unwrap());
+    let message = question(DoorQuestion::State { scope, question: asked });
+    let stands = ReviewState::from_bytes(&ask_door(&mut devices, message).await.unwrap()).unwrap();
+    assert_eq!((stands.last_sequence, stands.digest_in_force), (1, edited.digest()));
+    assert_eq!(stands.standing, ReviewStanding::Published);
+    world.go_to(publication.saturating_add(4 * WEEK));
     assert!(world.service.tick().unwrap().failed.is_empty());
     assert_eq!(rating(&mut devices).await["counts"], json!([0, 0, 0, 1, 1]));
 
@@ -157,12 +152,12 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn single_answers_about_reviews_are_not_shown() {
     let world = World::start(MemoryStore::new, Default::default()).await;
-    let (mut devices, line) = (world.connect(), r#"endpoint="submit",code="service.json""#);
+    let (mut devices, line) = (world.connect(), r#"endpoint="door",code="desk.malformed""#);
     for _ in 1..TOGETHER {
-        assert_eq!(devices.post("/reviews", None, "{").await.unwrap().code().unwrap(), "service.json");
+        assert_eq!(ask_door(&mut devices, "{").await.unwrap_err(), "desk.malformed");
     }
     assert!(!world.metrics().await.contains(line));
-    devices.post("/reviews", None, "{").await.unwrap();
+    ask_door(&mut devices, "{").await.unwrap_err();
     let shown = format!("unjoin_request_seconds_count{{{line}}} {TOGETHER}");
     assert!(world.metrics().await.contains(&shown));
     world.end().await;
@@ -177,7 +172,7 @@ async fn a_service_that_cannot_do_its_work_is_alive_and_not_ready() {
     world.clock.set(MONDAY.saturating_add(DAY));
     assert_eq!(internal.get("/health/ready").await.unwrap().status, 503);
     assert_eq!(internal.get("/health/live").await.unwrap().status, 200);
-    world.service.confirm_clock();
+    world.service.confirm_clock().unwrap();
     assert_eq!(internal.get("/health/ready").await.unwrap().status, 200);
     // What is for the platform's own services is not where devices are served.
     for path in ["/metrics", "/health/ready", "/phones/route", "/orders/due"] {

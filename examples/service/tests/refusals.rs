@@ -1,22 +1,19 @@
 //! What is refused is refused by a typed error, and nothing is half done.
 
-use super::held::Held;
-use super::{Bounds, MONDAY, World, early};
+use super::{Bounds, Held, MONDAY, World, ask_door, submission};
 use crate::client::Connection;
-use crate::device::{Device, encoded, is_receipt, message, text};
-use crate::guard::ACCOUNT;
+use crate::device::{Device, encoded, is_receipt, question, text};
 use crate::hex::{hex, unhex};
-use hyper::StatusCode;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
-use unjoin::token::EnrolmentContext;
+use unjoin::token::{DoorMessage, DoorQuestion, EnrolmentContext};
+use unjoin::wire::Message;
 use unjoin::{Name, QueueConfig};
+use unjoin_test_util::Faulty;
 
 /// The status and the code; every error is an object of three fields.
 async fn refusal(
@@ -34,40 +31,40 @@ async fn refusal(
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_request_is_refused_and_nothing_changes() {
     let world = World::start(MemoryStore::new, Default::default()).await;
-    let good = world.early("ann", "The lamp came broken.").await;
+    let [ann, ben] = world.closed(["ann", "ben"]).await;
+    let good = submission(&ann.0, &ann.1, "The lamp came broken.");
     let (mut devices, before) = (world.connect(), world.rows());
-    let fields: Value = serde_json::from_str(&good).unwrap();
-    let with = |field: &str, value: Value| {
-        let mut fields = fields.clone();
-        fields[field] = value;
-        fields.to_string()
+    let changed = |change: fn(&mut Vec<u8>)| {
+        let mut message = good.clone();
+        change(&mut message);
+        message
     };
-    let presentation = fields["presentation"].as_str().unwrap();
-    for (body, status, code) in [
-        (" ".repeat(13_000), 413, "service.too_large"),
-        (String::new(), 400, "service.json"),
-        ("[]".to_owned(), 400, "service.json"),
-        (good[..good.len() - 1].to_owned(), 400, "service.json"),
-        ("{}".to_owned(), 400, "service.field"),
-        (with("presentation", json!(7)), 400, "service.field"),
-        (with("presentation", json!("=")), 400, "service.field"),
-        (with("account", json!("ann")), 400, "service.fields"),
-        (with("presentation", json!(&presentation[..100])), 400, "wire.decode"),
-        (with("review", json!(presentation)), 400, "wire.decode"),
+    // The review of one, the presentation of the other.
+    let part = |message: &[u8]| match DoorMessage::from_bytes(message).unwrap().into_question() {
+        DoorQuestion::Submission { presentation, review } => (presentation, review),
+        _ => panic!("no submission"),
+    };
+    let (presentation, review) = part(&good);
+    let (of_ben, _) = part(&submission(&ben.0, &ben.1, "Another."));
+    let mixed = DoorQuestion::Submission { presentation: of_ben, review };
+    let no_review = DoorQuestion::Submission { presentation, review: vec![7; 20] };
+    for (message, code) in [
+        (changed(|message| message.push(0)), "service.too_large"),
+        (vec![0; 13_000], "service.too_large"),
+        (Vec::new(), "desk.malformed"),
+        (changed(|message| drop(message.pop())), "desk.malformed"),
+        (vec![0; DoorMessage::LENGTH], "desk.malformed"),
+        (changed(|message| message[2] = 9), "desk.malformed"),
+        (changed(|message| message[3..5].fill(0xff)), "desk.malformed"),
+        (changed(|message| message[5] ^= 1), "desk.malformed"),
+        (changed(|message| *message.last_mut().unwrap() = 1), "desk.malformed"),
+        (question(no_review), "desk.malformed"),
+        (question(mixed), "desk.refused"),
     ] {
-        let found = refusal(&mut devices, "/reviews", None, body).await;
-        assert_eq!(found, (status, code.to_owned()));
+        assert_eq!(ask_door(&mut devices, message).await.unwrap_err(), code);
+        assert_eq!(world.rows(), before);
     }
-    // A proof that is about another review.
-    let (ben, token) = world.buy("ben", "lamps.example").await;
-    let before_ben = world.rows();
-    let other: Value = serde_json::from_str(&early(&ben, &token, "Another.")).unwrap();
-    let mixed = with("review", other["review"].clone());
-    assert_eq!(refusal(&mut devices, "/reviews", None, mixed).await, (409, "desk.refused".to_owned()));
-    assert_eq!(world.rows(), before_ben);
-    assert_ne!(before_ben, before);
 
-    assert_eq!(devices.get("/reviews").await.unwrap().code().unwrap(), "service.method");
     assert_eq!(devices.get("/nothing").await.unwrap().code().unwrap(), "service.not_found");
     assert_eq!(
         refusal(&mut devices, "/orders/offer", None, "{}").await,
@@ -77,33 +74,31 @@ async fn what_is_no_request_is_refused_and_nothing_changes() {
     let unknown = refusal(&mut devices, "/orders/offer", Some("ann"), body).await;
     assert_eq!(unknown, (404, "issuer.unknown_order".to_owned()));
     let long = json!({ "merchant": "m".repeat(65), "handle": hex(&[7; 16]) }).to_string();
-    assert_eq!(refusal(&mut devices, "/orders/offer", Some("ann"), long).await, (400, "name".to_owned()));
-    assert_eq!(world.rows(), before_ben);
-
-    let receipt = devices.post("/reviews", None, good).await.unwrap();
-    assert!(is_receipt(&receipt.body, &world.pins));
-    world.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_review_that_comes_with_a_session_is_refused() {
-    let world = World::start(MemoryStore::new, Default::default()).await;
-    let good = world.early("ann", "The lamp came broken.").await;
-    let before = world.rows();
-    let session = (400, "service.session".to_owned());
-    assert_eq!(refusal(&mut world.connect(), "/reviews", Some("ann"), good.as_str()).await, session);
-    let public = world.public;
-    for header in ["Cookie: session=7", "Authorization: Bearer 7", &format!("{ACCOUNT}: ann")] {
-        let mut stream = TcpStream::connect(public).unwrap();
-        let length = good.len();
-        let head =
-            format!("POST /reviews HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
-        write!(stream, "{head}{header}\r\n\r\n{good}").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("service.session"), "{answer}");
+    assert_eq!(refusal(&mut devices, "/orders/offer", Some("ann"), long.as_str()).await, (400, "name".to_owned()));
+    // Not an object, cut off, of other fields, or with what is no message.
+    let request = "AAAA".repeat(30);
+    for (path, body, code) in [
+        ("/orders/offer", String::new(), "service.json"),
+        ("/orders/offer", "[]".to_owned(), "service.json"),
+        ("/orders/offer", long[..long.len() - 1].to_owned(), "service.json"),
+        ("/orders/offer", "{}".to_owned(), "service.field"),
+        ("/orders/offer", json!({ "merchant": 7, "handle": hex(&[7; 16]) }).to_string(), "service.field"),
+        ("/orders/grant", json!({ "request": "=" }).to_string(), "service.field"),
+        ("/orders/grant", json!({ "request": request }).to_string(), "wire.decode"),
+        (
+            "/orders/offer",
+            json!({ "merchant": "lamps.example", "handle": hex(&[7; 16]), "account": "ann" }).to_string(),
+            "service.fields",
+        ),
+    ] {
+        assert_eq!(refusal(&mut devices, path, Some("ann"), body).await, (400, code.to_owned()));
     }
+    let large = refusal(&mut devices, "/orders/offer", Some("ann"), " ".repeat(5_000)).await;
+    assert_eq!(large, (413, "service.too_large".to_owned()));
     assert_eq!(world.rows(), before);
+
+    let receipt = ask_door(&mut devices, good).await.unwrap();
+    assert!(is_receipt(&receipt, &world.pins));
     world.end().await;
 }
 
@@ -152,35 +147,33 @@ async fn an_enrolment_needs_a_nonce_that_its_account_was_given_within_five_minut
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses_at_once_and_loses_nothing() {
     let queue = QueueConfig { capacity: 1, max_batch: 1, workers: 1 };
-    let world = World::start(Held::default, Bounds { queue, ..Default::default() }).await;
-    let mut bodies = Vec::new();
-    for account in ["ann", "ben", "cat"] {
-        bodies.push(world.early(account, "The lamp came broken.").await);
-    }
-    let reviews = &world.stores[1];
-    reviews.close();
-    let send = |body: &String| {
-        let (mut connection, body) = (world.connect(), body.clone());
-        tokio::spawn(async move { connection.post("/reviews", None, body).await.unwrap() })
+    let world = World::start(Faulty::in_memory, Bounds { queue, ..Default::default() }).await;
+    let messages = world
+        .closed(["ann", "ben", "cat"])
+        .await
+        .map(|(device, token)| submission(&device, &token, "The lamp came broken."));
+    let first = Held::next_read_of(&world.stores[1]);
+    let send = |message: &Vec<u8>| {
+        let (mut connection, message) = (world.connect(), message.clone());
+        tokio::spawn(async move { ask_door(&mut connection, message).await })
     };
-    let held = send(&bodies[0]);
-    reviews.until_somebody_waits();
-    let (mut one, mut other) = (send(&bodies[1]), send(&bodies[2]));
+    let held = send(&messages[0]);
+    first.until_it_waits();
+    let (mut one, mut other) = (send(&messages[1]), send(&messages[2]));
     // Whoever comes second is answered though nothing moves.
     let (refused, waiting, at) = tokio::select! {
         refused = &mut one => (refused.unwrap(), other, 1),
         refused = &mut other => (refused.unwrap(), one, 2),
     };
-    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refused.code().unwrap(), "desk.queue");
+    assert_eq!(refused.unwrap_err(), "desk.queue");
     // A fault is shown at once.
-    assert!(world.metrics().await.contains(r#"endpoint="submit",code="desk.queue""#));
-    reviews.open();
+    assert!(world.metrics().await.contains(r#"endpoint="door",code="desk.queue""#));
+    first.let_go();
     for accepted in [held, waiting] {
-        assert!(is_receipt(&accepted.await.unwrap().body, &world.pins));
+        assert!(is_receipt(&accepted.await.unwrap().unwrap(), &world.pins));
     }
     // What was refused was not spent: another review takes its token.
-    assert!(is_receipt(&send(&bodies[at]).await.unwrap().body, &world.pins));
+    assert!(is_receipt(&send(&messages[at]).await.unwrap().unwrap(), &world.pins));
     world.end().await;
 }
 
@@ -188,32 +181,30 @@ async fn a_full_queue_refuses_at_once_and_loses_nothing() {
 async fn what_takes_too_long_is_told_so_and_can_be_asked_again() {
     // Long enough for what the device asks before, on a slow machine.
     let patience = Duration::from_secs(6);
-    let world = World::start(Held::default, Bounds { patience, ..Default::default() }).await;
-    let body = world.early("ann", "The lamp came broken.").await;
-    let (reviews, mut devices) = (&world.stores[1], world.connect());
-    reviews.close();
-    let late = refusal(&mut devices, "/reviews", None, body.as_str()).await;
-    assert_eq!(late, (503, "service.timeout".to_owned()));
-    reviews.open();
-    let receipt = devices.post("/reviews", None, body).await.unwrap();
-    assert!(is_receipt(&receipt.body, &world.pins), "{:?}", receipt.code());
+    let world = World::start(Faulty::in_memory, Bounds { patience, ..Default::default() }).await;
+    let [(ann, token), _] = world.closed(["ann", "ben"]).await;
+    let (message, mut devices) = (submission(&ann, &token, "The lamp came broken."), world.connect());
+    let held = Held::next_read_of(&world.stores[1]);
+    assert_eq!(ask_door(&mut devices, message.clone()).await.unwrap_err(), "service.timeout");
+    held.let_go();
+    assert!(is_receipt(&ask_door(&mut devices, message).await.unwrap(), &world.pins));
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_requests_than_may_be_under_way_are_refused() {
-    let world = World::start(Held::default, Bounds { in_flight: 1, ..Default::default() }).await;
-    let body = world.early("ann", "The lamp came broken.").await;
-    let reviews = &world.stores[1];
-    reviews.close();
-    let mut connection = world.connect();
-    let sent = body.clone();
-    let held = tokio::spawn(async move { connection.post("/reviews", None, sent).await.unwrap() });
-    reviews.until_somebody_waits();
-    let busy = refusal(&mut world.connect(), "/reviews", None, body).await;
+    let world = World::start(Faulty::in_memory, Bounds { in_flight: 1, ..Default::default() }).await;
+    let [(ann, token), _] = world.closed(["ann", "ben"]).await;
+    let message = submission(&ann, &token, "The lamp came broken.");
+    let first = Held::next_read_of(&world.stores[1]);
+    let (mut connection, sent) = (world.connect(), message.clone());
+    let held = tokio::spawn(async move { ask_door(&mut connection, sent).await });
+    first.until_it_waits();
+    assert_eq!(ask_door(&mut world.connect(), message).await.unwrap_err(), "service.busy");
+    let busy = refusal(&mut world.connect(), "/orders/nonce", Some("ann"), "").await;
     assert_eq!(busy, (503, "service.busy".to_owned()));
-    reviews.open();
-    assert!(is_receipt(&held.await.unwrap().body, &world.pins));
+    first.let_go();
+    assert!(is_receipt(&held.await.unwrap().unwrap(), &world.pins));
     world.end().await;
 }
 
@@ -221,26 +212,23 @@ async fn more_requests_than_may_be_under_way_are_refused() {
 /// begun, and no new connection is taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_ends_answers_what_it_has_begun_and_begins_nothing() {
-    let world = World::start(Held::default, Bounds::default()).await;
-    let first = world.early("ann", "Broken.").await;
-    let (ben, token) = world.buy("ben", "lamps.example").await;
-    let (second, other) = (early(&ben, &token, "Broken."), early(&ben, &token, "It shines."));
-    let reviews = &world.stores[1];
-    reviews.close();
+    let world = World::start(Faulty::in_memory, Bounds::default()).await;
+    let [ann, ben] = world.closed(["ann", "ben"]).await;
+    let first = submission(&ann.0, &ann.1, "Broken.");
+    let [second, other] = ["Broken.", "It shines."].map(|text| submission(&ben.0, &ben.1, text));
+    let waits = Held::next_read_of(&world.stores[1]);
     let mut connection = world.connect();
-    let held = tokio::spawn(async move { connection.post("/reviews", None, first).await.unwrap() });
-    reviews.until_somebody_waits();
+    let held = tokio::spawn(async move { ask_door(&mut connection, first).await });
+    waits.until_it_waits();
     world.service.stopping.store(true, Ordering::SeqCst);
-    let refused = refusal(&mut world.connect(), "/reviews", None, second).await;
-    assert_eq!(refused, (503, "service.stopping".to_owned()));
-    reviews.open();
-    assert!(is_receipt(&held.await.unwrap().body, &world.pins));
+    assert_eq!(ask_door(&mut world.connect(), second).await.unwrap_err(), "service.stopping");
+    let stopping = refusal(&mut world.connect(), "/orders/nonce", Some("ann"), "").await;
+    assert_eq!(stopping, (503, "service.stopping".to_owned()));
+    waits.let_go();
+    assert!(is_receipt(&held.await.unwrap().unwrap(), &world.pins));
     let (public, service) = (world.public, Arc::clone(&world.service));
     world.end().await;
-    assert!(Connection::to(public).get("/reviews").await.is_err());
+    assert!(Connection::to(public).get("/door").await.is_err());
     // The second was not begun: its token takes another review.
-    let other: Value = serde_json::from_str(&other).unwrap();
-    let (presentation, review) =
-        (message(&other, "presentation").unwrap(), message(&other, "review").unwrap());
-    assert!(service.platform.submit(presentation, review).await.is_ok());
+    assert_eq!(service.platform.door(&other).status(), 200);
 }

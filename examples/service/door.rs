@@ -1,0 +1,61 @@
+//! The one path for all that devices ask without their account: one length in, one length out, one
+//! status and one set of headers, errors included.
+//!
+//! What is asked, and what became of it, nobody learns from what passes on the network or in a log of
+//! a proxy's.
+
+use crate::answer::Answer;
+use crate::fields::{Body, bytes};
+use crate::guard::{Endpoint, guarded};
+use crate::problem::Code;
+use crate::service::Service;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use std::sync::Arc;
+use unjoin::review::DeskError;
+use unjoin::store::Store;
+use unjoin::token::{DoorAnswer, DoorMessage, DoorQuestion, Review};
+use unjoin::wire::Message;
+
+pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
+    Router::new().route("/door", guarded(service, Endpoint::Door, post(door::<S>)))
+}
+
+/// A [`DoorMessage`]; answers a [`DoorAnswer`], again the same for the same submission or action.
+async fn door<S: Store>(State(service): State<Arc<Service<S>>>, body: Body) -> Answer {
+    let message = DoorMessage::from_bytes(&bytes(body)?).map_err(DeskError::Malformed)?;
+    let accepted = match message.into_question() {
+        DoorQuestion::Submission { presentation, review } => {
+            let review = Review::from_bytes(&review).map_err(DeskError::Malformed)?;
+            service.platform.submit(presentation, review).await?.to_bytes()
+        }
+        DoorQuestion::Action { scope, action, review } => {
+            let act = move |service: &Service<S>| Ok(service.platform.act(&scope, &action, &review)?);
+            service.blocking(act).await?.to_bytes()
+        }
+        DoorQuestion::State { scope, question } => {
+            let ask = move |service: &Service<S>| Ok(service.platform.desk().state(&scope, &question)?);
+            service.blocking(ask).await?.to_bytes()
+        }
+    };
+    Ok(written(&DoorAnswer::accepted(accepted)))
+}
+
+/// What leaves: an error becomes an answer like any other. 503 within it, as
+/// [`DeskError::door_answer`] has it: the same question may be sent again.
+pub(crate) fn sealed(response: Response) -> Response {
+    if response.status() == StatusCode::OK {
+        return response;
+    }
+    let other = Code { code: "service.other", retryable: false };
+    let Code { code, retryable } = response.extensions().get().copied().unwrap_or(other);
+    written(&DoorAnswer::refused(if retryable { 503 } else { 400 }, code))
+}
+
+fn written(answer: &DoorAnswer) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
+    (headers, answer.to_bytes()).into_response()
+}
