@@ -41,7 +41,8 @@ fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     // The device: one seed, and the keys that it pins.
     let wallet = Wallet::generate(rng);
     let issuer = Name::new("shop.example")?;
-    let trust = TrustRoots::new(*platform.public_key(), 10, unjoin::Grid::Weekly).pin(issuer_key, *trustees.key())?;
+    let trust =
+        TrustRoots::new(*platform.public_key(), 10, unjoin::Grid::Weekly).pin(issuer_key, *trustees.key())?;
     let (account, merchant) = (Name::new("account-7")?, Name::new("lamps.example")?);
     let nonce = *SecretBytes::<32>::random(rng).expose();
     let enrolment =
@@ -57,7 +58,8 @@ fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     // Once per order, when it is due: report it, offer a scope, grant the device's request.
     let handle = platform.order_due(order)?;
     let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
-    let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng)?;
+    let (pending, request) =
+        wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng)?;
     let grant = platform.grant(account, request).wait()?;
     let token = wallet.finish(pending, &grant, rng)?;
 

@@ -162,10 +162,8 @@ fn tokens_are_granted_once_and_their_cohort_closes<S: Store>(open: impl Fn() -> 
         let grant = issuer.grant(account(customer), request).wait().unwrap();
         let token = wallet(customer).finish(pending, &grant, rng).unwrap();
         let now = platform.clock.now();
-        let presented = wallet(customer)
-            .present(&token, &review, &evidence, &trust, now, rng)
-            .unwrap()
-            .presentation;
+        let presented =
+            wallet(customer).present(&token, &review, &evidence, &trust, now, rng).unwrap().presentation;
         let key = &platform.ring.newest().issuer_key;
         presented.verify(key, &platform.escrow_key, &review.digest(), rng).unwrap();
     }

@@ -186,8 +186,9 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
     let (author, token, rng) = (&customers[0].wallet, &held[0], &mut SystemRng::new());
     let review = Review::new(1, "broken", vec![]).unwrap();
     let pair = platform.issuer().keys().newest().clone();
-    let trust =
-        TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly).pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
+    let trust = TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly)
+        .pin(*pair.issuer_key.public(), pair.escrow_key)
+        .unwrap();
     let evidence = ManifestEvidence::Signed(manifests[0].clone());
     let now = MONDAY.saturating_add(15 * DAY + 60);
     let scheduled = author.present(token, &review, &evidence, &trust, now, rng).unwrap();
@@ -231,8 +232,7 @@ fn what_a_platform_was_opened_without_says_so_and_whose_matter_it_is() {
     let customer = Customer::enrolled(&platform, "ann", "+8613911112222");
     let (handle, token) = customer.delivered(&platform, &merchant);
     let review = Review::new(5, "bright", vec![]).unwrap();
-    let presentation =
-        customer.wallet.presentation(&token, &review, &mut SystemRng::new()).unwrap();
+    let presentation = customer.wallet.presentation(&token, &review, &mut SystemRng::new()).unwrap();
     let no_number = platform.close_order(&customer.order(&merchant), handle).unwrap_err();
     let receipt = platform.submit(presentation.clone(), review).wait().unwrap();
     let no_ledger = platform.evidence(presentation.scope(), &receipt.review_id()).unwrap_err();

@@ -58,7 +58,8 @@ impl World {
         let (committee, trustees) = insecure_test_dealer(threshold, trustees, rng)?;
         let issuer_key = IssuerKey::generate(rng);
         let platform_key = PlatformKey::generate(rng).public();
-        let trust = TrustRoots::new(platform_key, 1, unjoin::Grid::Weekly).pin(*issuer_key.public(), *committee.key())?;
+        let trust = TrustRoots::new(platform_key, 1, unjoin::Grid::Weekly)
+            .pin(*issuer_key.public(), *committee.key())?;
         Ok(Self { issuer, issuer_key, committee, trustees, trust })
     }
 
@@ -114,7 +115,8 @@ impl World {
         let (key, escrow_key) = (self.issuer_key.public(), self.committee.key());
         let handle = OrderHandle(rng.array());
         let offer = Offer { handle, scope, issuer_key: *key, escrow_key: *escrow_key };
-        let (pending, request) = wallet.request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng)?;
+        let (pending, request) =
+            wallet.request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng)?;
         let (scope, x) = (offer.scope.to_bytes(), key.element().as_bytes());
         lines.push(
             Line::new("request", "a token is asked for")

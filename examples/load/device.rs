@@ -40,7 +40,8 @@ impl Pins {
         Ok(Self {
             issuer: Name::new(text(&file, "issuer")?)?,
             platform_key,
-            trust: TrustRoots::new(platform_key, least_cohort, unjoin::Grid::Weekly).with_trustees(trustees)
+            trust: TrustRoots::new(platform_key, least_cohort, unjoin::Grid::Weekly)
+                .with_trustees(trustees)
                 .pin_certified(IssuerPublicKey::new(issuer_key), &certificate)?,
         })
     }
@@ -102,7 +103,14 @@ impl Device {
         let body = json!({ "merchant": merchant, "handle": handle }).to_string();
         let answer = service.post("/orders/offer", Some(&self.account), body).await?.object()?;
         let offer = message(&answer, "offer")?;
-        let (pending, request) = self.wallet.request(&pins.issuer, offer.scope.merchant(), offer.handle, &offer, &pins.trust, rng)?;
+        let (pending, request) = self.wallet.request(
+            &pins.issuer,
+            offer.scope.merchant(),
+            offer.handle,
+            &offer,
+            &pins.trust,
+            rng,
+        )?;
         let body = json!({ "request": encoded(&request) }).to_string();
         let answer = service.post("/orders/grant", Some(&self.account), body).await?.object()?;
         Ok(self.wallet.finish(pending, &message(&answer, "grant")?, rng)?)

@@ -211,8 +211,7 @@ impl Preparation {
         let token = device.token(service, &self.pins, &order.merchant, &handle).await?;
         let text = "The lamp came broken, and nobody answered. ".repeat(4);
         let review = Review::new(order.stars.unwrap_or(1), text, vec![])?;
-        let presentation =
-            device.wallet.presentation(&token, &review, &mut SystemRng::new())?;
+        let presentation = device.wallet.presentation(&token, &review, &mut SystemRng::new())?;
         Ok(sender::request(&device::submission(&presentation, &review)))
     }
 }

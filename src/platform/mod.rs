@@ -10,17 +10,16 @@ use crate::issuer::{
     StandingPolicy, StarvingCohort,
 };
 use crate::ledgers::{Ledgers, LedgersReport};
-use crate::review::{
-    Batch, DeskConfig, DeskError, PublishedReview, Rating, ReviewDesk, Submission,
-};
+use crate::review::{Batch, DeskConfig, DeskError, PublishedReview, Rating, ReviewDesk, Submission};
 use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
-    ActionReceipt, AuthorAction, DoorAnswer, Enrolment, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, PlatformPublicKey,
-    Presentation, Receipt, Review, ReviewId, Scope, SignedManifest, TokenRequest,
+    ActionReceipt, AuthorAction, DoorAnswer, Enrolment, Grant, IssuerKey, KeyRing, Offer, OrderHandle,
+    PlatformKey, PlatformPublicKey, Presentation, Receipt, Review, ReviewId, Scope, SignedManifest,
+    TokenRequest,
 };
 use unjoin_core::wire::Message;
 use unjoin_core::{Environment, Name, Timestamp};

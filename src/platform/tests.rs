@@ -51,8 +51,11 @@ fn buy(platform: &Platform<MemoryStore>, account: &str, merchant: &Name) {
     };
     let handle = platform.order_due(order).unwrap();
     let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
-    let trust = TrustRoots::new(*platform.public_key(), 2, unjoin_core::Grid::Weekly).pin(offer.issuer_key, offer.escrow_key).unwrap();
-    let (_, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
+    let trust = TrustRoots::new(*platform.public_key(), 2, unjoin_core::Grid::Weekly)
+        .pin(offer.issuer_key, offer.escrow_key)
+        .unwrap();
+    let (_, request) =
+        wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
     platform.grant(account, request).wait().unwrap();
     platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
 }

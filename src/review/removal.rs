@@ -22,7 +22,12 @@ impl<S: Store> Core<S> {
         })
     }
 
-    pub(super) fn remove(&self, scope: &Scope, removed: &RemovedEntry, origin: &str) -> Result<(), DeskError> {
+    pub(super) fn remove(
+        &self,
+        scope: &Scope,
+        removed: &RemovedEntry,
+        origin: &str,
+    ) -> Result<(), DeskError> {
         // A key that was admitted stays: its row need not be a precondition.
         let known = read(&*self.store, &rows::staff(removed.claimed_key()))?;
         if known.is_none() || removed.verify(origin).is_err() {

@@ -207,7 +207,8 @@ impl Record for WaitingRow {
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let boundary = from.timestamp("boundary")?;
         let count = from.u8("number of actions")?;
-        let actions = (0..count).map(|_| AuthorAction::from_bytes(decode_slice(from)?)).collect::<Result<_, _>>()?;
+        let actions =
+            (0..count).map(|_| AuthorAction::from_bytes(decode_slice(from)?)).collect::<Result<_, _>>()?;
         let change = match from.u8("change")? {
             1 => WaitingChange::Edit(decode_review(from)?),
             2 => WaitingChange::Withdraw,

@@ -32,8 +32,9 @@ fn bench(reviewers: usize) -> Bench {
         issuer_key: *pair.issuer_key.public(),
         escrow_key: pair.escrow_key,
     };
-    let trust =
-        TrustRoots::new(platform.public(), 2, unjoin_core::Grid::Daily).pin(*pair.issuer_key.public(), pair.escrow_key).unwrap();
+    let trust = TrustRoots::new(platform.public(), 2, unjoin_core::Grid::Daily)
+        .pin(*pair.issuer_key.public(), pair.escrow_key)
+        .unwrap();
     let token = |rng: &mut SystemRng| {
         let wallet = Wallet::generate(rng);
         let (pending, request) = wallet.request(&Name::new("issuer").unwrap(), &offer, &trust, rng).unwrap();

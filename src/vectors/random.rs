@@ -27,8 +27,9 @@ impl World {
         let issuer_key = IssuerKey::generate(rng);
         let (committee, shares) = insecure_test_dealer(threshold, trustees, rng).unwrap();
         let platform_key = PlatformKey::generate(rng);
-        let trust =
-            TrustRoots::new(platform_key.public(), 1, unjoin_core::Grid::Weekly).pin(*issuer_key.public(), *committee.key()).unwrap();
+        let trust = TrustRoots::new(platform_key.public(), 1, unjoin_core::Grid::Weekly)
+            .pin(*issuer_key.public(), *committee.key())
+            .unwrap();
         Self { issuer_key, committee, shares, issuer: Name::new("orders.example").unwrap(), trust }
     }
 
@@ -40,7 +41,9 @@ impl World {
             issuer_key: *self.issuer_key.public(),
             escrow_key: *self.committee.key(),
         };
-        let (pending, request) = wallet.request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
+        let (pending, request) = wallet
+            .request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng)
+            .unwrap();
         request.verify(&wallet.wallet_key(&self.issuer).unwrap(), rng).unwrap();
         let grant = Grant::issue(&self.issuer_key, request.scope(), request.commitment(), rng).unwrap();
         wallet.finish(pending, &grant, rng).unwrap()

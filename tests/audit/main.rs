@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
+mod forgeries;
 mod insider;
+mod manifests;
 mod openings;
-mod platform;
+//mod platform;
 #[allow(dead_code, reason = "its main is the example's")]
 #[path = "../../examples/audit.rs"]
 mod program;

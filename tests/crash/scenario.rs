@@ -148,8 +148,9 @@ impl Scenario {
         platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY })?;
         loop {
             let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
-            let (pending, request) =
-                wallet(customer).request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
+            let (pending, request) = wallet(customer)
+                .request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng)
+                .unwrap();
             match platform.grant(account.clone(), request).wait() {
                 Ok(grant) => {
                     let token = wallet(customer).finish(pending, &grant, rng).unwrap();
@@ -178,7 +179,9 @@ impl Scenario {
             issuer_key: *token.issuer_key(),
             escrow_key: *token.escrow_key(),
         };
-        let (_, request) = wallet(customer).request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
+        let (_, request) = wallet(customer)
+            .request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng)
+            .unwrap();
         platform.grant(account, request).wait().unwrap_err()
     }
 

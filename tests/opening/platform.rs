@@ -86,7 +86,8 @@ impl Shop {
         };
         let handle = self.platform.order_due(order).unwrap();
         let offer = self.platform.offer(account.clone(), merchant.clone(), handle).unwrap();
-        let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
+        let (pending, request) =
+            wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
         let grant = self.platform.grant(account, request).wait().unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         self.platform.numbers_dead(NumbersDead { merchant, handle, at: monday() }).unwrap();

@@ -3,11 +3,11 @@
 use crate::world::{Author, World, day, keys, manifest, open, review, scope, submit_one};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use unjoin::{Clock, ManualClock};
 use unjoin::ledger::{ActionEntry, HeldWithdrawalEntry, Ledger, waiting_entries};
 use unjoin::store::{Bucket, MemoryStore};
 use unjoin::token::{ActionReceipt, AuthorAction, Review, ReviewStanding, ReviewState, Scope};
 use unjoin::wire::Message;
+use unjoin::{Clock, ManualClock};
 use unjoin_test_util::{Call, Faulty, dump, holds_bytes};
 
 /// A world in which one review of merchant "a" is published, and its cohort goes on to day 50.

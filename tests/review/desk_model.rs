@@ -41,8 +41,14 @@ struct Settled {
 #[derive(Clone, Debug)]
 enum State {
     Fresh,
-    Held { words: usize, publish_by: Timestamp },
-    TakenBack { words: usize, publish_by: Timestamp },
+    Held {
+        words: usize,
+        publish_by: Timestamp,
+    },
+    TakenBack {
+        words: usize,
+        publish_by: Timestamp,
+    },
     /// Taken back while held, and its boundary is over.
     Gone,
     Settled(Settled),

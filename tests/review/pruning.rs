@@ -4,8 +4,8 @@ use crate::world::{
     Author, OPENING_WINDOW_DAYS, RETRY_WINDOW_DAYS, World, manifest, review, scope, submit_one,
 };
 use unjoin::store::{MemoryStore, Store};
-use unjoin_test_util::{Failure, Faulty, copy, dump};
 use unjoin::token::ReviewState;
+use unjoin_test_util::{Failure, Faulty, copy, dump};
 
 /// The window's end of every cohort here.
 const END: u64 = 5;

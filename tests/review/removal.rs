@@ -2,10 +2,10 @@
 //! the ledger.
 
 use crate::world::{ORIGIN, World, day, keys, manifest, review, scope, submit_one};
-use unjoin::secret::SystemRng;
-use unjoin::token::StaffKey;
 use unjoin::ledger::{Ledger, RemovedEntry, waiting_entries};
+use unjoin::secret::SystemRng;
 use unjoin::store::Bucket;
+use unjoin::token::StaffKey;
 use unjoin::wire::Message;
 use unjoin_test_util::dump;
 
@@ -18,13 +18,15 @@ fn a_removed_review_is_gone_at_once_and_counted_until_the_boundary() {
     let id = author.id();
     world.refuses("desk.not_published", || world.remove(&scope, &id, "order 12/34"));
     let _ = world.tick_at(1);
-    let sign = |key: &StaffKey, origin, digest| RemovedEntry::sign(key, origin, id, digest, "order 12/34").unwrap();
+    let sign =
+        |key: &StaffKey, origin, digest| RemovedEntry::sign(key, origin, id, digest, "order 12/34").unwrap();
     let (staff, listed) = (&keys().staff, review(1, "defamatory").digest());
     let stranger = StaffKey::generate(&mut SystemRng::new());
     for removed in [sign(&stranger, ORIGIN, listed), sign(staff, "other.example/reviews", listed)] {
         world.refuses("desk.unknown_staff", || world.desk.remove(&scope, &removed, ORIGIN));
     }
-    world.refuses("desk.digest_mismatch", || world.desk.remove(&scope, &sign(staff, ORIGIN, [9; 32]), ORIGIN));
+    world
+        .refuses("desk.digest_mismatch", || world.desk.remove(&scope, &sign(staff, ORIGIN, [9; 32]), ORIGIN));
     let unknown = unjoin::token::ReviewId([1; 32]);
     world.refuses("desk.unknown_review", || world.remove(&scope, &unknown, "g"));
 

@@ -3,16 +3,15 @@
 use std::sync::{Arc, LazyLock};
 use unjoin::Name;
 use unjoin::ledger::{RemovedEntry, StaffKeyEntry};
-use unjoin::wire::Message;
 use unjoin::opening::insecure_test_dealer;
 use unjoin::review::{DeskConfig, DeskError, DeskReport, PublishedReview, ReviewDesk, Submission};
 use unjoin::secret::SystemRng;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::token::{
-    ActionReceipt, AuthorAction, CohortManifest, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, Receipt, Review,
-    ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest, StaffKey,
-    StateQuestion,
+    ActionReceipt, AuthorAction, CohortManifest, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey,
+    Receipt, Review, ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest, StaffKey, StateQuestion,
 };
+use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
 use unjoin_test_util::dump;
 use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
@@ -87,7 +86,8 @@ impl Author {
         let trust = TrustRoots::new(keys().platform.public(), 2, unjoin::Grid::Daily)
             .pin(*pair.issuer_key.public(), pair.escrow_key)
             .unwrap();
-        let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
+        let (pending, request) =
+            wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
         let grant = Grant::issue(&pair.issuer_key, request.scope(), request.commitment(), rng).unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         let presentation = wallet.presentation(&token, &review(1, ""), rng).unwrap();
@@ -176,8 +176,11 @@ impl<S: Store> World<S> {
         let (store, clock) = (Arc::new(store), Arc::new(ManualClock::new(day(0).saturating_add(1))));
         let desk = open(Arc::clone(&store), Arc::clone(&clock));
         let Keys { platform, staff, .. } = keys();
-        desk.admit_staff(&StaffKeyEntry::sign(platform, ORIGIN, &staff.public(), merchant("staff 3")), ORIGIN)
-            .unwrap();
+        desk.admit_staff(
+            &StaffKeyEntry::sign(platform, ORIGIN, &staff.public(), merchant("staff 3")),
+            ORIGIN,
+        )
+        .unwrap();
         Self { desk, store, clock }
     }
 

@@ -80,7 +80,14 @@ impl<'a, S: Store> Marketplace<'a, S> {
             .zip(&offers)
             .map(|(&order, offer)| {
                 let wallet = &self.wallets[self.orders[order].customer.as_str()];
-                Ok(wallet.request(&self.issuer_name, offer.scope.merchant(), offer.handle, offer, &self.trust, &mut SystemRng::new())?)
+                Ok(wallet.request(
+                    &self.issuer_name,
+                    offer.scope.merchant(),
+                    offer.handle,
+                    offer,
+                    &self.trust,
+                    &mut SystemRng::new(),
+                )?)
             })
             .collect();
         let started = Instant::now();

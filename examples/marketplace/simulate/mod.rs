@@ -201,7 +201,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
             Platform::open(order_store, review_store, config, secrets, standing, environment.clone())?
                 .with_telephony(switchboard)
                 .with_ledgers(ledgers);
-        let trust = TrustRoots::new(*platform.public_key(), settings.k, unjoin::Grid::Weekly).pin(issuer_key, escrow_key)?;
+        let trust = TrustRoots::new(*platform.public_key(), settings.k, unjoin::Grid::Weekly)
+            .pin(issuer_key, escrow_key)?;
         let wallets =
             orders.iter().map(|order| (order.customer.as_str(), wallet(&order.customer, settings.seed)));
         let wallets: HashMap<&str, Wallet> = wallets.collect();

@@ -121,7 +121,10 @@ async fn decided_as_one(one: &mut Reached, other: &mut Reached, pins: &Pins) -> 
         assert_eq!(offer, second);
         let offer = message(&serde_json::from_slice(&offer.unwrap()).unwrap(), "offer").unwrap();
         let rng = &mut SystemRng::new();
-        let (pending, request) = device.wallet.request(&pins.issuer, offer.scope.merchant(), offer.handle, &offer, &pins.trust, rng).unwrap();
+        let (pending, request) = device
+            .wallet
+            .request(&pins.issuer, offer.scope.merchant(), offer.handle, &offer, &pins.trust, rng)
+            .unwrap();
         let body = json!({ "request": encoded(&request) }).to_string();
         let [grant, second] = both(&mut one.public, &mut other.public, "/orders/grant", account, &body).await;
         // The pair is the order's; the proof that it is right is made anew for each answer.

@@ -217,8 +217,7 @@ impl<S: Store> World<S> {
 
 pub(super) fn early(device: &Device, token: &Token, text: &str) -> String {
     let review = Review::new(1, text, vec![]).unwrap();
-    let presentation =
-        device.wallet.presentation(token, &review, &mut SystemRng::new()).unwrap();
+    let presentation = device.wallet.presentation(token, &review, &mut SystemRng::new()).unwrap();
     crate::device::submission(&presentation, &review)
 }
 

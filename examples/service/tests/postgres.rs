@@ -114,10 +114,8 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
     let (review, evidence) =
         (Review::new(5, "It shines.", vec![]).unwrap(), ManifestEvidence::Signed(manifest));
     let rng = &mut SystemRng::new();
-    let scheduled = ben
-        .wallet
-        .present(&handles[1].2, &review, &evidence, &world.pins.trust, later, rng)
-        .unwrap();
+    let scheduled =
+        ben.wallet.present(&handles[1].2, &review, &evidence, &world.pins.trust, later, rng).unwrap();
     let late = devices.post("/reviews", None, submission(&scheduled.presentation, &review)).await.unwrap();
     assert!(is_receipt(&late.body, &world.pins), "{:?}", late.code());
     world.clock.set(scheduled.publication.saturating_add(60));
