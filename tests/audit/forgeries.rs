@@ -2,7 +2,7 @@
 //! anybody with the ledger, or the author's device with its receipt.
 
 use crate::world::{
-    Author, BOUNDARY, ORIGIN, World, action_receipt, at, keys, log_key, logged, manifest, scope, staff_key,
+    Author, BOUNDARY, ORIGIN, World, action_receipt, keys, logged, manifest, scope, staff_key,
 };
 use unjoin::audit::{
     Finding, PublishedSet, ReceiptError, ReceiptVerdict, action_verdict, receipt_verdict, removals,
@@ -161,10 +161,10 @@ fn an_overtaken_action_that_is_missing_leaves_a_gap() {
 #[test]
 fn a_change_that_the_author_did_not_sign_is_named_and_does_not_count() {
     for kind in [ActionKind::Withdraw, ActionKind::Edit] {
-        let (world, older) = world();
+        let (world, _) = world();
         let (author, insider) = (Author::new(1), Author::new(666));
-        let forged = author.forged(&insider, kind);
-        log(&world, &[author.published().to_bytes(), logged(forged)]);
+        let older = world.publish(&[author.published().to_bytes()]);
+        log(&world, &[logged(author.forged(&insider, kind))]);
         let unsigned = Finding::Unsigned { index: 5 };
         let shown = PublishedSet::from([author.shown(0)]);
         assert_eq!(world.findings(&older, &shown), std::slice::from_ref(&unsigned));
@@ -276,8 +276,9 @@ fn a_removal_in_a_colleagues_name_is_named_and_does_not_count() {
     // A key that stands nowhere in the ledger, or in an entry that the platform did not sign.
     let unknown = author.removed(&stranger, ORIGIN).to_bytes();
     for removal in [colleagues, grounds, elsewhere, unknown.clone()] {
-        let (world, older) = world();
-        log(&world, &[author.published().to_bytes(), removal]);
+        let (world, _) = world();
+        let older = world.publish(&[author.published().to_bytes()]);
+        log(&world, &[removal]);
         let shown = PublishedSet::from([author.shown(0)]);
         assert_eq!(world.findings(&older, &shown), [Finding::Unsigned { index: 5 }]);
         let dropped = Finding::Dropped { review_id: author.id() };
@@ -290,7 +291,6 @@ fn a_removal_in_a_colleagues_name_is_named_and_does_not_count() {
     log(&world, &[author.published().to_bytes(), staff, unknown]);
     let shown = PublishedSet::from([author.shown(0)]);
     assert_eq!(world.findings(&older, &shown), [5, 6].map(|index| Finding::Unsigned { index }));
-    assert_ne!(log_key(ORIGIN).public().as_bytes(), ann.public().as_bytes());
 }
 
 #[test]
@@ -324,7 +324,6 @@ fn what_is_logged_late_is_named_whatever_its_boundary_says() {
     let older = world.publish(&[authors[1].published().to_bytes()]);
     world.publish(&[authors[0].published().to_bytes(), logged(edit)]);
     assert_eq!(world.findings(&older, &shown), []);
-    assert!(at(0) < BOUNDARY);
 }
 
 #[test]
