@@ -6,7 +6,7 @@ mod forgeries;
 mod insider;
 mod manifests;
 mod openings;
-//mod platform;
+mod platform;
 #[allow(dead_code, reason = "its main is the example's")]
 #[path = "../../examples/audit.rs"]
 mod program;
