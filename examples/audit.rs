@@ -144,8 +144,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Told, Box<dyn Error>> {
         told.findings.extend(found.iter().map(of_reviews));
     }
     if let Some(grid) = arguments.grid {
-        let orders = arguments.orders.as_ref().map(read_orders).transpose()?.unwrap_or_default();
-        let grants = arguments.grants.as_ref().map(read_grants).transpose()?.unwrap_or_default();
+        let orders = arguments.orders.as_deref().map(read_orders).transpose()?.unwrap_or_default();
+        let grants = arguments.grants.as_deref().map(read_grants).transpose()?.unwrap_or_default();
         let counted = CountedElsewhere { grid, classes: arguments.classes, orders, grants };
         let report = audit_manifests(&history, &counted);
         for (merchant, at_least) in &report.at_least {
@@ -238,12 +238,12 @@ fn read_csv<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<[String
     Ok(reader.records().map(|record| record.map(row)).collect::<Result<_, _>>()?)
 }
 
-fn read_orders(path: &PathBuf) -> Result<BTreeMap<Name, u64>, Box<dyn Error>> {
+fn read_orders(path: &Path) -> Result<BTreeMap<Name, u64>, Box<dyn Error>> {
     let rows = read_csv(path, ["merchant", "orders"])?;
     rows.into_iter().map(|[merchant, orders]| Ok((Name::new(merchant)?, orders.parse()?))).collect()
 }
 
-fn read_grants(path: &PathBuf) -> Result<BTreeMap<Scope, u64>, Box<dyn Error>> {
+fn read_grants(path: &Path) -> Result<BTreeMap<Scope, u64>, Box<dyn Error>> {
     let rows = read_csv(path, ["key_id", "merchant", "cohort", "grants"])?;
     let row = |[key_id, merchant, cohort, grants]: [String; 4]| {
         Ok((Scope::new(unhex(&key_id)?, Name::new(merchant)?, cohort.parse()?), grants.parse()?))

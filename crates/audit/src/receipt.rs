@@ -2,10 +2,10 @@
 
 use super::{History, StaffKeys, kind};
 use crate::reviews::author_keys;
-use unjoin_core::{Timestamp, describe_errors};
 use unjoin_core::entry::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry};
 use unjoin_core::token::{ActionReceipt, AuthorAction, PlatformPublicKey, Receipt, Scope};
 use unjoin_core::wire::Message;
+use unjoin_core::{Timestamp, describe_errors};
 
 /// Whether the review service kept what its receipt says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,15 +92,17 @@ pub fn action_verdict(
     if receipt.action_hash() != &action.hash() {
         return Err(ReceiptError);
     }
-    let boundary = overtaken_at(history, action).map_or(receipt.boundary(), |later| later.max(receipt.boundary()));
+    let boundary =
+        overtaken_at(history, action).map_or(receipt.boundary(), |later| later.max(receipt.boundary()));
     let (staff, origin) = (StaffKeys::of(history, platform), &history.newer().0.checkpoint().origin);
     let settles = |entry: &Vec<u8>| match kind(entry) {
         Some(ActionEntry::KIND) => ActionEntry::from_bytes(entry)
             .is_ok_and(|logged| &logged.action == action && logged.boundary <= boundary),
         Some(HeldWithdrawalEntry::KIND) => HeldWithdrawalEntry::from_bytes(entry)
             .is_ok_and(|logged| &logged.action == action && logged.boundary <= boundary),
-        Some(RemovedEntry::KIND) => RemovedEntry::from_bytes(entry)
-            .is_ok_and(|removed| removed.review_id() == receipt.review_id() && staff.signed(&removed, origin).is_some()),
+        Some(RemovedEntry::KIND) => RemovedEntry::from_bytes(entry).is_ok_and(|removed| {
+            removed.review_id() == receipt.review_id() && staff.signed(&removed, origin).is_some()
+        }),
         _ => false,
     };
     let settled = history.in_time(boundary, grace).iter().any(settles);
