@@ -1,8 +1,11 @@
 //! An auditor: holds what a platform shows against its ledgers, as anybody can.
 //!
 //! ```text
-//! audit --policy FILE --ledger DIRECTORY [--older CHECKPOINT] [--published FILE]
-//! audit --policy FILE --ledger DIRECTORY [--older CHECKPOINT] --embargo SECONDS
+//! audit --policy FILE --ledger DIRECTORY [--older CHECKPOINT] [--at TIME] [--max-age SECONDS]
+//!       --platform KEY [--published FILE] [--grace SECONDS]
+//!       [--grid daily|weekly [--classes N] [--orders FILE] [--grants FILE]]
+//! audit --policy FILE --ledger DIRECTORY [--older CHECKPOINT] [--at TIME] [--max-age SECONDS]
+//!       --embargo SECONDS
 //! ```
 //!
 //! A ledger is a directory in the layout of C2SP tlog-tiles, as `ledger::export` writes it and a
@@ -14,26 +17,38 @@
 //! quorum <how many> of which faulty <how many>
 //! ```
 //!
-//! What is published is a CSV file with the columns `review_id` and `review_digest`, in
-//! hexadecimal, or JSON lines with the same fields; instead of a digest a line may have the
-//! `review` itself, the whole kind-12 message in base64url. It is read after the older
-//! checkpoint was fetched and before the newer one. Keep every checkpoint: the last audit's
-//! newer one is the next one's older.
+//! `--platform` is the platform's public key, in hexadecimal, as wallets pin it: it signs the keys
+//! of the staff, who sign removals.
 //!
-//! One line is printed for each finding; the exit status is 0 if there is none, 1 if there are
-//! some, 2 if the audit could not be made.
+//! What is published is a CSV file with the columns `review_id`, `merchant` (under whom it is
+//! shown) and `review_digest`, the hashes in hexadecimal, or JSON lines with the same fields;
+//! instead of a digest a line may have the `review` itself, the whole kind-12 message in base64url.
+//! It is read after the older checkpoint was fetched and before the newer one. Keep every
+//! checkpoint: the last audit's newer one is the next one's older.
+//!
+//! With `--grid` the manifests are added up. `--orders` is a CSV file `merchant,orders`, and
+//! `--grants` one with `key_id,merchant,cohort,grants`: what was counted elsewhere.
+//!
+//! First what the ledger says is told: the checkpoint and its time, who removed what, the crowds.
+//! Then one line is printed for each finding; the exit status is 0 if there is none, 1 if there
+//! are some, 2 if the audit could not be made.
 
 #![forbid(unsafe_code)]
 
 use clap::Parser;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use unjoin::audit::{Finding, History, OpeningFinding, PublishedSet, audit_openings, audit_reviews};
+use unjoin::audit::{
+    CountedElsewhere, Finding, History, ManifestFinding, OpeningFinding, PublishedSet, audit_manifests,
+    audit_openings, audit_reviews, removals,
+};
 use unjoin::ledger::{DirectoryView, WitnessPolicy};
-use unjoin::token::{Review, ReviewId};
+use unjoin::token::{PlatformPublicKey, Review, ReviewId, Scope};
+use unjoin::{Clock, DAY, Grid, Name, SystemClock, Timestamp};
 
 /// What is audited.
 #[derive(Parser)]
@@ -48,18 +63,48 @@ pub(crate) struct Arguments {
     /// A checkpoint that was kept from before
     #[arg(long)]
     older: Option<PathBuf>,
+    /// The time of the audit, in seconds since 1970; now, if it is left out
+    #[arg(long)]
+    at: Option<u64>,
+    /// How old the ledger's checkpoint may be at that time, in seconds
+    #[arg(long, default_value_t = 2 * DAY)]
+    max_age: u64,
+    /// The platform's public key, in hexadecimal
+    #[arg(long, required_unless_present = "embargo")]
+    platform: Option<String>,
     /// What is published: CSV, or JSON lines in a file that ends in .jsonl
     #[arg(long)]
     published: Option<PathBuf>,
+    /// So long after its boundary an entry may be logged, in seconds
+    #[arg(long, default_value_t = DAY)]
+    grace: u64,
+    /// The platform's boundaries: daily or weekly
+    #[arg(long, value_parser = read_grid)]
+    grid: Option<Grid>,
+    /// Into how many classes the platform sorts a merchant's orders
+    #[arg(long, default_value_t = 2, requires = "grid")]
+    classes: usize,
+    /// How many orders each merchant had
+    #[arg(long, requires = "grid")]
+    orders: Option<PathBuf>,
+    /// How many tokens were granted in each cohort
+    #[arg(long, requires = "grid")]
+    grants: Option<PathBuf>,
     /// The ledger is one of openings: warrants are disclosed within so many seconds
-    #[arg(long, conflicts_with = "published")]
+    #[arg(long, conflicts_with_all = ["platform", "published", "grid"])]
     embargo: Option<u64>,
+}
+
+/// What the ledger says, and what is wrong: a line each.
+pub(crate) struct Told {
+    pub(crate) notes: Vec<String>,
+    pub(crate) findings: Vec<String>,
 }
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
-        Ok(findings) => {
-            findings.iter().for_each(|finding| println!("{finding}"));
+        Ok(Told { notes, findings }) => {
+            notes.iter().chain(&findings).for_each(|line| println!("{line}"));
             ExitCode::from(u8::from(!findings.is_empty()))
         }
         Err(error) => {
@@ -69,20 +114,46 @@ fn main() -> ExitCode {
     }
 }
 
-/// The findings, a line each.
-pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>, Box<dyn Error>> {
-    let policy = read_policy(&fs::read_to_string(&arguments.policy)?)?;
+pub(crate) fn run(arguments: &Arguments) -> Result<Told, Box<dyn Error>> {
+    let policy = read_policy(&fs::read_to_string(&arguments.policy)?, arguments.max_age)?;
     let older = arguments.older.as_ref().map(fs::read).transpose()?;
-    let ledger = DirectoryView::new(&arguments.ledger);
-    let history = History::read(&ledger, &policy, older.as_deref())?;
+    let now = arguments.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix_seconds);
+    let history = History::read(&DirectoryView::new(&arguments.ledger), &policy, older.as_deref(), now)?;
+    let (checkpoint, quorum) = history.newer();
+    let (size, time) = (checkpoint.size(), quorum.median_time.as_unix_seconds());
+    let mut told =
+        Told { notes: vec![format!("checkpoint of {size} entries, cosigned at {time}")], findings: vec![] };
     if let Some(embargo) = arguments.embargo {
-        return Ok(audit_openings(&history, embargo).iter().map(of_openings).collect());
+        told.findings.extend(audit_openings(&history, embargo).iter().map(of_openings));
+        return Ok(told);
     }
-    let Some(path) = &arguments.published else {
-        // The history itself is in order.
-        return Ok(Vec::new());
-    };
-    Ok(audit_reviews(&history, &read_published(path)?).iter().map(of_reviews).collect())
+    let platform = unhex(arguments.platform.as_ref().ok_or("the platform's key is needed")?)?;
+    let platform = PlatformPublicKey::from_bytes(&platform).ok_or("the platform's key is not one")?;
+    for (who, removed) in removals(&history, &platform) {
+        told.notes.push(format!("removed by {}: {}", text(&who), removed.len()));
+        for one in removed {
+            told.notes.push(format!(
+                "removed {} on grounds {:?}",
+                hex(one.review_id().as_bytes()),
+                one.grounds()
+            ));
+        }
+    }
+    if let Some(path) = &arguments.published {
+        let found = audit_reviews(&history, &read_published(path)?, &platform, arguments.grace);
+        told.findings.extend(found.iter().map(of_reviews));
+    }
+    if let Some(grid) = arguments.grid {
+        let orders = arguments.orders.as_deref().map(read_orders).transpose()?.unwrap_or_default();
+        let grants = arguments.grants.as_deref().map(read_grants).transpose()?.unwrap_or_default();
+        let counted = CountedElsewhere { grid, classes: arguments.classes, orders, grants };
+        let report = audit_manifests(&history, &counted);
+        for (merchant, at_least) in &report.at_least {
+            told.notes.push(format!("customers of {}: at least {at_least}", text(merchant)));
+        }
+        told.findings.extend(report.findings.iter().map(of_manifests));
+    }
+    Ok(told)
 }
 
 fn of_reviews(finding: &Finding) -> String {
@@ -91,8 +162,39 @@ fn of_reviews(finding: &Finding) -> String {
         Finding::Altered { review_id, logged, shown } => {
             format!("altered {} logged {} shown {}", hex(review_id.as_bytes()), hex(logged), hex(shown))
         }
+        Finding::Moved { review_id, logged, shown } => {
+            format!("moved {} from {} to {}", hex(review_id.as_bytes()), text(logged), text(shown))
+        }
         Finding::Unlogged { review_id } => format!("unlogged {}", hex(review_id.as_bytes())),
-        Finding::Entry { index } => format!("entry {index}"),
+        Finding::Gap { review_id, sequence } => {
+            format!("gap {} at action {sequence}", hex(review_id.as_bytes()))
+        }
+        Finding::Unsigned { index } => format!("unsigned entry {index}"),
+        Finding::WithoutManifest { index } => format!("without-manifest entry {index}"),
+        Finding::Late { index } => format!("late entry {index}"),
+        Finding::Entry { index } => format!("contradiction entry {index}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn of_manifests(finding: &ManifestFinding) -> String {
+    match finding {
+        ManifestFinding::SecondManifest { scope, index } => {
+            format!("second-manifest entry {index} of {}", cohort(scope))
+        }
+        ManifestFinding::OffGrid { index } => format!("off-grid entry {index}"),
+        ManifestFinding::TooManyCohorts { merchant, closed_at, cohorts } => {
+            format!("too-many-cohorts {cohorts} of {} at {}", text(merchant), closed_at.as_unix_seconds())
+        }
+        ManifestFinding::MoreCustomersThanOrders { merchant, at_least, orders } => {
+            format!("more-customers {at_least} than orders {orders} of {}", text(merchant))
+        }
+        ManifestFinding::FewerGrantsThanPromised { scope, at_least, grants } => {
+            format!("fewer-grants {grants} than promised {at_least} of {}", cohort(scope))
+        }
+        ManifestFinding::MoreReviewsThanGrants { scope, published, grants } => {
+            format!("more-reviews {published} than grants {grants} of {}", cohort(scope))
+        }
         other => format!("{other:?}"),
     }
 }
@@ -107,7 +209,49 @@ fn of_openings(finding: &OpeningFinding) -> String {
     }
 }
 
-fn read_policy(text: &str) -> Result<WitnessPolicy, Box<dyn Error>> {
+fn cohort(scope: &Scope) -> String {
+    format!("{} cohort {} key {}", text(scope.merchant()), scope.cohort(), hex(scope.key_id()))
+}
+
+fn text(name: &Name) -> String {
+    String::from_utf8_lossy(name.as_bytes()).into_owned()
+}
+
+fn read_grid(text: &str) -> Result<Grid, String> {
+    match text {
+        "daily" => Ok(Grid::Daily),
+        "weekly" => Ok(Grid::Weekly),
+        _ => Err("the grid is daily or weekly".to_owned()),
+    }
+}
+
+/// The rows of a CSV file, the named columns of each.
+fn read_csv<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<[String; N]>, Box<dyn Error>> {
+    let mut reader = csv::Reader::from_path(path)?;
+    let columns = reader.headers()?.clone();
+    let at = |name: &str| columns.iter().position(|column| column == name);
+    let places: Vec<usize> = names.iter().filter_map(|name| at(name)).collect();
+    if places.len() < N {
+        return Err(format!("{} needs the columns {}", path.display(), names.join(", ")).into());
+    }
+    let row = |row: csv::StringRecord| std::array::from_fn(|number| row[places[number]].to_owned());
+    Ok(reader.records().map(|record| record.map(row)).collect::<Result<_, _>>()?)
+}
+
+fn read_orders(path: &Path) -> Result<BTreeMap<Name, u64>, Box<dyn Error>> {
+    let rows = read_csv(path, ["merchant", "orders"])?;
+    rows.into_iter().map(|[merchant, orders]| Ok((Name::new(merchant)?, orders.parse()?))).collect()
+}
+
+fn read_grants(path: &Path) -> Result<BTreeMap<Scope, u64>, Box<dyn Error>> {
+    let rows = read_csv(path, ["key_id", "merchant", "cohort", "grants"])?;
+    let row = |[key_id, merchant, cohort, grants]: [String; 4]| {
+        Ok((Scope::new(unhex(&key_id)?, Name::new(merchant)?, cohort.parse()?), grants.parse()?))
+    };
+    rows.into_iter().map(row).collect()
+}
+
+fn read_policy(text: &str, max_age: u64) -> Result<WitnessPolicy, Box<dyn Error>> {
     let (mut log, mut witnesses, mut quorum) = (None, Vec::new(), None);
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         match line.split(' ').collect::<Vec<_>>()[..] {
@@ -120,14 +264,13 @@ fn read_policy(text: &str) -> Result<WitnessPolicy, Box<dyn Error>> {
         }
     }
     let (quorum, faulty) = quorum.ok_or("the policy has no quorum")?;
-    // An audit is of whatever was published, whenever that was.
-    Ok(WitnessPolicy::new(log.ok_or("the policy has no log")?, witnesses, quorum, faulty, u64::MAX)?)
+    Ok(WitnessPolicy::new(log.ok_or("the policy has no log")?, witnesses, quorum, faulty, max_age)?)
 }
 
 fn read_published(path: &Path) -> Result<PublishedSet, Box<dyn Error>> {
     let mut set = PublishedSet::new();
-    let mut put = |id: &str, digest: [u8; 32]| -> Result<(), Box<dyn Error>> {
-        match set.insert(ReviewId(unhex(id)?), digest) {
+    let mut put = |id: &str, merchant: &str, digest: [u8; 32]| -> Result<(), Box<dyn Error>> {
+        match set.insert(ReviewId(unhex(id)?), (Name::new(merchant)?, digest)) {
             None => Ok(()),
             Some(_) => Err(format!("the review {id} is published twice").into()),
         }
@@ -139,19 +282,12 @@ fn read_published(path: &Path) -> Result<PublishedSet, Box<dyn Error>> {
                 (Some(digest), _) => unhex(digest)?,
                 (None, review) => Review::digest(&serde_json::from_value(review.clone())?),
             };
-            put(row["review_id"].as_str().ok_or("a line without a review_id")?, digest)?;
+            let field = |name: &str| row[name].as_str().ok_or(format!("a line without a {name}"));
+            put(field("review_id")?, field("merchant")?, digest)?;
         }
     } else {
-        let mut reader = csv::Reader::from_path(path)?;
-        let columns = reader.headers()?.clone();
-        let column = |name: &str| columns.iter().position(|found| found == name);
-        let (id, digest) = (column("review_id"), column("review_digest"));
-        let (Some(id), Some(digest)) = (id, digest) else {
-            return Err("the columns review_id and review_digest are needed".into());
-        };
-        for row in reader.records() {
-            let row = row?;
-            put(&row[id], unhex(&row[digest])?)?;
+        for [id, merchant, digest] in read_csv(path, ["review_id", "merchant", "review_digest"])? {
+            put(&id, &merchant, unhex(&digest)?)?;
         }
     }
     Ok(set)

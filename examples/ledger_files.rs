@@ -27,9 +27,9 @@ use unjoin::ledger::{
 };
 use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
-use unjoin::token::ReviewId;
+use unjoin::token::{AuthorKey, ReviewId, Scope};
 use unjoin::wire::Message;
-use unjoin::{Environment, Timestamp};
+use unjoin::{Environment, Name, Timestamp};
 
 #[derive(Parser)]
 #[command(about = "Writes a ledger as files, for other implementations to check")]
@@ -54,12 +54,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let policy = WitnessPolicy::new(log_public.clone(), vec![witness_public.clone()], 1, 0, 60)?;
     let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, log_key, Some(policy))?;
 
+    let scope = Scope::new([0; 32], Name::new("lamps.example")?, 0);
     let entry = |number: u64| {
         let mut review_id = [0; 32];
         review_id[..8].copy_from_slice(&number.to_le_bytes());
-        let boundary = Timestamp::from_unix_seconds(604_800 * (number / 1000));
-        let review_id = ReviewId(review_id);
-        PublishedEntry { review_id, review_digest: [1; 32], presentation_hash: [2; 32], boundary }.to_bytes()
+        PublishedEntry {
+            scope: scope.clone(),
+            boundary: Timestamp::from_unix_seconds(604_800 * (number / 1000)),
+            review_id: ReviewId(review_id),
+            review_digest: [1; 32],
+            presentation_hash: [2; 32],
+            author_key: AuthorKey([3; 32]),
+        }
+        .to_bytes()
     };
     fs::create_dir_all(&out)?;
     let publish = |size: u64| -> Result<Vec<u8>, Box<dyn Error>> {

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
+mod forgeries;
 mod insider;
+mod manifests;
 mod openings;
 mod platform;
 #[allow(dead_code, reason = "its main is the example's")]

@@ -4,7 +4,7 @@ use crate::program::{Arguments, run};
 use crate::world::{World, at};
 use clap::Parser as _;
 use std::fs;
-use unjoin::audit::{History, OpeningFinding, audit_openings};
+use unjoin::audit::{OpeningFinding, audit_openings};
 use unjoin::ledger::{DisclosedEntry, Ledger, ShareReleasedEntry, WarrantAction, WarrantEntry, export};
 use unjoin::secret::SystemRng;
 use unjoin::token::TrusteeKey;
@@ -31,12 +31,12 @@ fn a_disclosure_is_overdue_when_the_embargo_has_passed_between_two_checkpoints()
     let older = world.publish(&[warrant(1), warrant(2)]);
     world.clock.set(at(EMBARGO - 1));
     world.publish(&[warrant(3), disclosed(1).to_bytes()]);
-    let history = History::read(&world.log, &world.policy, Some(&older)).unwrap();
+    let history = world.history(Some(&older));
     assert_eq!(audit_openings(&history, EMBARGO), []);
 
     world.clock.set(at(EMBARGO));
     world.publish(&[]);
-    let history = History::read(&world.log, &world.policy, Some(&older)).unwrap();
+    let history = world.history(Some(&older));
     let overdue = OpeningFinding::Overdue { commitment: disclosed(2).commitment(), index: 1 };
     assert_eq!(audit_openings(&history, EMBARGO), [overdue]);
 
@@ -54,11 +54,13 @@ fn a_disclosure_is_overdue_when_the_embargo_has_passed_between_two_checkpoints()
         &file("older"),
         "--embargo",
         "1000",
+        "--at",
+        &at(EMBARGO).as_unix_seconds().to_string(),
     ]));
-    assert!(findings.unwrap()[0].starts_with("overdue "));
+    assert!(findings.unwrap().findings[0].starts_with("overdue "));
 
     world.publish(&[disclosed(2).to_bytes()]);
-    let history = History::read(&world.log, &world.policy, Some(&older)).unwrap();
+    let history = world.history(Some(&older));
     assert_eq!(audit_openings(&history, EMBARGO), []);
 }
 
@@ -71,6 +73,6 @@ fn a_release_for_no_warrant_is_named() {
         ShareReleasedEntry::sign(&key, 3, sequence, commitment, [9; 32]).unwrap().to_bytes()
     };
     world.publish(&[warrant(1), release(1, 1), release(2, 2), warrant(2)]);
-    let history = History::read(&world.log, &world.policy, None).unwrap();
+    let history = world.history(None);
     assert_eq!(audit_openings(&history, EMBARGO), [OpeningFinding::WithoutWarrant { index: 2, trustee: 3 }]);
 }

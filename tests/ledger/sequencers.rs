@@ -69,9 +69,42 @@ fn the_order_within_a_group_does_not_tell_arrival() {
         assert_eq!(log.sequence(&[&orders, &reviews]).unwrap(), 200);
         checked_entries(&log)
     });
-    let mut by_id: Vec<_> = (0..200).map(entry).collect();
-    by_id.sort_by_key(|entry| entry_id(entry));
-    assert_eq!(ledgers, [by_id.clone(), by_id]);
+    let by_id = |is_order: bool| {
+        let mut entries: Vec<_> = (0..200).filter(|n| (n % 3 == 0) == is_order).map(entry).collect();
+        entries.sort_by_key(|entry| entry_id(entry));
+        entries
+    };
+    let expected = [by_id(true), by_id(false)].concat();
+    assert_eq!(ledgers, [expected.clone(), expected]);
+}
+
+/// A manifest waits in the orders' store before the first review of its cohort waits in the
+/// reviews' store; in the ledger it stands before it, too.
+#[test]
+fn what_was_written_to_an_earlier_store_first_stands_first() {
+    for when in 0..3 * Bucket::all().count() {
+        let [orders, reviews] = [(); 2].map(|()| Arc::new(Faulty::in_memory()));
+        // As ids go, half of the pairs are the wrong way round.
+        let pairs: Vec<_> = (0..20u64).map(|n| (entry(n), entry(100 + n))).collect();
+        let write = {
+            let (orders, reviews, pairs) = (Arc::clone(&orders), Arc::clone(&reviews), pairs.clone());
+            move || {
+                for (first, then) in &pairs {
+                    put_into_outbox(&orders.rows, first, first);
+                    put_into_outbox(&reviews.rows, then, then);
+                }
+            }
+        };
+        // At any time while the sequencer reads: both come between two of its scans.
+        if when % 2 == 0 { &orders } else { &reviews }.before(Call::Scan, when / 2, write);
+        let log = open(&Arc::new(MemoryStore::new()), None);
+        let sources: [&dyn Store; 2] = [&*orders, &*reviews];
+        let moved: u64 = (0..4).map(|_| log.sequence(&sources).unwrap()).sum();
+        assert_eq!(moved, 40);
+        let entries = checked_entries(&log);
+        let at = |wanted: &Vec<u8>| entries.iter().position(|entry| entry == wanted).unwrap();
+        assert!(pairs.iter().all(|(first, then)| at(first) < at(then)));
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@
 //! * [`audit_reviews`] names every review that is shown otherwise than the ledger ever had it
 //!   between the two: altered, dropped, moved, or changed without its author's signature;
 //! * [`receipt_verdict`] and [`action_verdict`] say whether what the desk has signed for was logged;
-//! * [`removals`] lists who removed what.
+//! * [`removals`] lists who removed what;
+//! * [`audit_manifests`] holds the crowds that were promised against what was counted elsewhere.
 //!
 //! What was asked of the trustees is audited in `unjoin-trustee`.
 //!
@@ -22,10 +23,11 @@
 //! ```
 //! # use unjoin_log::{KeyName, LogView, Log, NoteKey, WitnessKey, WitnessPolicy};
 //! # use unjoin_core::entry::{Ledger, PublishedEntry};
-//! # use unjoin_core::{Environment, Timestamp};
+//! # use unjoin_core::{Clock, DAY, Environment, Name, SystemClock, Timestamp};
 //! # use unjoin_core::secret::SystemRng;
 //! # use unjoin_store::MemoryStore;
-//! # use unjoin_core::{token::ReviewId, wire::Message};
+//! # use unjoin_core::token::{AuthorKey, CohortManifest, PlatformKey, ReviewId, Scope};
+//! # use unjoin_core::wire::Message;
 //! # use unjoin_log::{Witness, WitnessService};
 //! # use std::sync::Arc;
 //! use unjoin_audit::{Finding, History, PublishedSet, audit_reviews};
@@ -36,32 +38,40 @@
 //! # let witness = WitnessService::open(
 //! #     Arc::new(MemoryStore::new()), witness, vec![key.public().clone()], Environment::system());
 //! # let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
-//! # let entry = PublishedEntry { review_id: ReviewId([1; 32]), review_digest: [2; 32], presentation_hash: [3; 32],
-//! #     boundary: Timestamp::from_unix_seconds(604_800) };
-//! # log.append(&[entry.to_bytes()])?;
+//! # let platform = PlatformKey::generate(rng).public();
+//! # let at = |day: u64| Timestamp::from_unix_seconds(day * DAY);
+//! # let scope = Scope::new([5; 32], Name::new("lamps.example")?, 1);
+//! # let manifest = CohortManifest { scope: scope.clone(), escrow_id: [6; 32], at_least: 5, closed_at: at(1),
+//! #     numbers_dead_at: at(0), first_publication: at(2), window_end: at(9) };
+//! # let entry = PublishedEntry { scope, boundary: at(2), review_id: ReviewId([1; 32]), review_digest: [2; 32],
+//! #     presentation_hash: [3; 32], author_key: AuthorKey([4; 32]) };
+//! # log.append(&[manifest.to_bytes(), entry.to_bytes()])?;
 //! # log.publish(&[&witness])?;
 //! let older = log.checkpoint()?.unwrap();
 //! let shown = PublishedSet::default(); // nothing: somebody has deleted the review
 //! # log.publish(&[&witness])?;
-//! let history = History::read(&log, &policy, Some(older.as_slice()))?;
-//! assert_eq!(audit_reviews(&history, &shown), [Finding::Dropped { review_id: ReviewId([1; 32]) }]);
+//! let history = History::read(&log, &policy, Some(older.as_slice()), SystemClock.now())?;
+//! let found = audit_reviews(&history, &shown, &platform, DAY);
+//! assert_eq!(found, [Finding::Dropped { review_id: ReviewId([1; 32]) }]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod manifests;
 mod receipt;
 mod reviews;
 mod staff;
 
+pub use manifests::{CountedElsewhere, ManifestFinding, ManifestReport, audit_manifests};
 pub use receipt::{ReceiptError, ReceiptVerdict, action_verdict, receipt_verdict};
 pub use reviews::{Finding, PublishedSet, audit_reviews};
 pub use staff::removals;
 
 use staff::StaffKeys;
 
-use unjoin_core::describe_errors;
+use unjoin_core::{Timestamp, describe_errors};
 use unjoin_log::tree::{Frontier, leaf_hash};
 use unjoin_log::{LogView, PolicyError, Quorum, SignedCheckpoint, ViewError, WitnessPolicy};
 
@@ -78,48 +88,52 @@ pub struct History {
 }
 
 impl History {
-    /// Reads and checks a ledger up to its published checkpoint; `older` is a checkpoint that
-    /// the auditor has kept, with its cosignatures.
+    /// Reads and checks a ledger up to its published checkpoint, which must be as fresh at `now` as
+    /// the policy asks for: a ledger that has stopped proves nothing of today. `older` is a
+    /// checkpoint that the auditor has kept, with its cosignatures, of whatever age.
     ///
     /// # Errors
-    /// [`AuditError::Rewritten`] when the entries do not have the roots of both checkpoints:
-    /// together they are the proof. [`AuditError::Policy`], [`AuditError::Unpublished`],
-    /// [`AuditError::View`].
+    /// [`AuditError::Rewritten`] when two cosigned checkpoints do not go together: nothing else
+    /// accuses anybody. [`AuditError::Stale`] when this copy of the ledger ends before `older`;
+    /// [`AuditError::View`] when the copy cannot be read, or is bad: its entries do not have the
+    /// root of its own checkpoint. [`AuditError::Policy`], [`AuditError::Unpublished`].
     pub fn read(
         ledger: &dyn LogView,
         policy: &WitnessPolicy,
         older: Option<&[u8]>,
+        now: Timestamp,
     ) -> Result<Self, AuditError> {
         let older = older.map(|note| policy.read(note)).transpose()?;
-        let newer = policy.read(&ledger.checkpoint()?.ok_or(AuditError::Unpublished)?)?;
+        let newer = policy.read_fresh(&ledger.checkpoint()?.ok_or(AuditError::Unpublished)?, now)?;
         let (old_size, size) = (older.as_ref().map_or(0, |(older, _)| older.size()), newer.0.size());
         if old_size > size {
-            return Err(AuditError::Rewritten);
+            return Err(AuditError::Stale);
         }
         let (mut entries, mut frontier) = (Vec::new(), Frontier::default());
-        let goes_through = |frontier: &Frontier, checkpoint: &SignedCheckpoint| {
-            frontier.size() != checkpoint.size() || frontier.root() == *checkpoint.root()
-        };
-        // Page by page up to the older checkpoint's size, then on.
-        while frontier.size() < size {
+        let mut goes_on = true;
+        // Page by page up to the older checkpoint's size, then on: it must not be stepped over.
+        loop {
             let from = frontier.size();
+            if let Some((older, _)) = older.as_ref().filter(|_| from == old_size) {
+                goes_on = frontier.root() == *older.root();
+            }
+            if from == size {
+                break;
+            }
             let end = if from < old_size { old_size } else { size };
             let to = end.min(from.saturating_add(PAGE));
             let page = ledger.entries(from, to)?;
-            // Not one more either: the older checkpoint's size must not be stepped over.
             if page.len() as u64 != to - from {
                 return Err(ViewError::Missing.into());
             }
             page.iter().for_each(|entry| frontier.push(leaf_hash(entry)));
             entries.extend(page);
-            if older.as_ref().is_some_and(|(older, _)| !goes_through(&frontier, older)) {
-                return Err(AuditError::Rewritten);
-            }
         }
+        // Only entries that do have the newer root say anything about the ledger.
         if frontier.root() != *newer.0.root() {
-            return Err(AuditError::Rewritten);
+            return Err(ViewError::Malformed.into());
         }
-        Ok(Self { entries, older, newer })
+        if goes_on { Ok(Self { entries, older, newer }) } else { Err(AuditError::Rewritten) }
     }
 
     /// The entries, in order.
@@ -147,13 +161,13 @@ impl History {
 
     /// The entries that count for what was due at a boundary: those under the older checkpoint, if
     /// that was cosigned later than the boundary and the grace. One that came after is late.
-    fn in_time(&self, boundary: unjoin_core::Timestamp, grace: u64) -> &[Vec<u8>] {
+    fn in_time(&self, boundary: Timestamp, grace: u64) -> &[Vec<u8>] {
         if self.older_time() > boundary.saturating_add(grace) { self.split().0 } else { &self.entries }
     }
 
     /// When the older checkpoint was cosigned; the newer, if there is none.
     #[doc(hidden)]
-    pub fn older_time(&self) -> unjoin_core::Timestamp {
+    pub fn older_time(&self) -> Timestamp {
         self.older.as_ref().unwrap_or(&self.newer).1.median_time
     }
 }
@@ -162,8 +176,10 @@ impl History {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AuditError {
-    /// The entries do not have the roots that the checkpoints say: history was changed.
+    /// The entries have the newer checkpoint's root, and not the older one's: history was changed.
     Rewritten,
+    /// This copy of the ledger ends before the older checkpoint.
+    Stale,
     /// No checkpoint is published yet.
     Unpublished,
     /// A checkpoint is not believed.
@@ -174,8 +190,10 @@ pub enum AuditError {
 
 describe_errors!(AuditError {
     Self::Rewritten => "audit.rewritten", Operator, false,
-        "the ledger's entries do not have the roots of both checkpoints: its history was changed. Keep the \
-         checkpoints and the entries, they prove it";
+        "the ledger's entries have the newer checkpoint's root and not the older one's: its history was changed. \
+         Keep the checkpoints and the entries, they prove it";
+    Self::Stale => "audit.stale", Host, true,
+        "this copy of the ledger ends before the checkpoint that was kept: read a newer copy";
     Self::Unpublished => "audit.unpublished", Host, true, "the ledger has not published a checkpoint yet";
     Self::Policy(error) => "audit.policy", Operator, false, "{error}";
     Self::View(error) => "audit.view", Operator, true, "{error}";

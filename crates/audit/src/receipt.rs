@@ -1,10 +1,11 @@
 //! Receipts that the review service has signed, held against what was logged.
 
 use super::{History, StaffKeys, kind};
-use unjoin_core::describe_errors;
+use crate::reviews::author_keys;
 use unjoin_core::entry::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry};
-use unjoin_core::token::{ActionReceipt, AuthorAction, PlatformPublicKey, Receipt};
+use unjoin_core::token::{ActionReceipt, AuthorAction, PlatformPublicKey, Receipt, Scope};
 use unjoin_core::wire::Message;
+use unjoin_core::{Timestamp, describe_errors};
 
 /// Whether the review service kept what its receipt says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub enum ReceiptVerdict {
 }
 
 impl ReceiptVerdict {
-    fn of(history: &History, settled: bool, boundary: unjoin_core::Timestamp, grace: u64) -> Self {
+    fn of(history: &History, settled: bool, boundary: Timestamp, grace: u64) -> Self {
         match settled {
             true => Self::Kept,
             false if history.newer().1.median_time < boundary.saturating_add(grace) => Self::NotYetDue,
@@ -33,15 +34,18 @@ impl ReceiptVerdict {
 /// Whether a receipt is kept, as of the history's newer checkpoint. `grace` is how many seconds
 /// after the boundary the entry must be logged: a few ticks.
 ///
-/// The entry must say all that the receipt says: id, digest, presentation and author key. A
+/// The entry must say all that the receipt says: id, digest, presentation and author key, and
+/// `scope`, that of the author's token: the review id is a hash of it and the serial. A
 /// withdrawal while held must be signed with that key and name that presentation. So an insider
-/// who logs another author key, to act with it later, is caught by the author's device.
+/// who logs another author key, to act with it later, or publishes under another merchant, is
+/// caught by the author's device.
 ///
 /// # Errors
 /// [`ReceiptError`] when the receipt is not the platform's.
 pub fn receipt_verdict(
     history: &History,
     receipt: &Receipt,
+    scope: &Scope,
     platform: &PlatformPublicKey,
     grace: u64,
 ) -> Result<ReceiptVerdict, ReceiptError> {
@@ -53,6 +57,7 @@ pub fn receipt_verdict(
                 && published.review_digest == terms.review_digest
                 && published.presentation_hash == terms.presentation_hash
                 && published.author_key == terms.author_key
+                && &published.scope == scope
                 && published.boundary <= terms.publish_by
         }),
         Some(HeldWithdrawalEntry::KIND) => HeldWithdrawalEntry::from_bytes(entry).is_ok_and(|withdrawn| {
@@ -71,6 +76,9 @@ pub fn receipt_verdict(
 /// Whether the receipt of an action is kept: the ledger has that very action, or, after its
 /// acceptance, the removal of the review, which ended what waited.
 ///
+/// An action that the author's next one overtook is logged with that one, at its boundary, and is
+/// not due before; until then the desk clears itself with the next action, which the author signed.
+///
 /// # Errors
 /// [`ReceiptError`] when the receipt is not the platform's, or is of another action.
 pub fn action_verdict(
@@ -84,18 +92,36 @@ pub fn action_verdict(
     if receipt.action_hash() != &action.hash() {
         return Err(ReceiptError);
     }
+    let boundary =
+        overtaken_at(history, action).map_or(receipt.boundary(), |later| later.max(receipt.boundary()));
     let (staff, origin) = (StaffKeys::of(history, platform), &history.newer().0.checkpoint().origin);
     let settles = |entry: &Vec<u8>| match kind(entry) {
         Some(ActionEntry::KIND) => ActionEntry::from_bytes(entry)
-            .is_ok_and(|logged| &logged.action == action && logged.boundary <= receipt.boundary()),
+            .is_ok_and(|logged| &logged.action == action && logged.boundary <= boundary),
         Some(HeldWithdrawalEntry::KIND) => HeldWithdrawalEntry::from_bytes(entry)
-            .is_ok_and(|logged| &logged.action == action && logged.boundary <= receipt.boundary()),
-        Some(RemovedEntry::KIND) => RemovedEntry::from_bytes(entry)
-            .is_ok_and(|removed| removed.review_id() == receipt.review_id() && staff.signed(&removed, origin).is_some()),
+            .is_ok_and(|logged| &logged.action == action && logged.boundary <= boundary),
+        Some(RemovedEntry::KIND) => RemovedEntry::from_bytes(entry).is_ok_and(|removed| {
+            removed.review_id() == receipt.review_id() && staff.signed(&removed, origin).is_some()
+        }),
         _ => false,
     };
-    let settled = history.in_time(receipt.boundary(), grace).iter().any(settles);
-    Ok(ReceiptVerdict::of(history, settled, receipt.boundary(), grace))
+    let settled = history.in_time(boundary, grace).iter().any(settles);
+    Ok(ReceiptVerdict::of(history, settled, boundary, grace))
+}
+
+/// The boundary of the author's next action, if this one was logged with it.
+fn overtaken_at(history: &History, action: &AuthorAction) -> Option<Timestamp> {
+    let said = action.statement();
+    let key = author_keys(history.entries()).remove(&said.review_id)?;
+    let actions = history.entries().iter().filter(|entry| kind(entry) == Some(ActionEntry::KIND));
+    let logged: Vec<ActionEntry> = actions
+        .filter_map(|entry| ActionEntry::from_bytes(entry).ok())
+        .filter(|entry| entry.action.statement().review_id == said.review_id)
+        .filter(|entry| entry.action.verify(&key, &said.review_id).is_ok())
+        .collect();
+    let own = logged.iter().find(|entry| &entry.action == action)?.boundary;
+    let next = |entry: &&ActionEntry| entry.action.statement().sequence == said.sequence.saturating_add(1);
+    logged.iter().find(next).map(|entry| entry.boundary).filter(|boundary| *boundary == own)
 }
 
 /// A receipt that proves nothing: it does not bear the platform's signature, or is of another

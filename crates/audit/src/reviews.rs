@@ -144,7 +144,7 @@ pub fn audit_reviews(
 }
 
 /// The author key of each review: that of its first entry that names one.
-fn author_keys(entries: &[Vec<u8>]) -> BTreeMap<ReviewId, AuthorKey> {
+pub(crate) fn author_keys(entries: &[Vec<u8>]) -> BTreeMap<ReviewId, AuthorKey> {
     let mut keys = BTreeMap::new();
     for entry in entries {
         let named = match kind(entry) {

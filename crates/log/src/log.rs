@@ -102,39 +102,37 @@ impl<S: Store> Log<S> {
     }
 
     /// Moves everything that waits in the outboxes of these stores into the log, and returns
-    /// how many entries that were. Within a group entries stand in the order of their ids,
-    /// which are hashes, whichever store or bucket they come from: the order of arrival is told
-    /// by nothing but which calls fell into which group.
+    /// how many entries that were. What was written to an earlier store before it was to a later
+    /// one stands before it in the log: manifests before the reviews of their cohorts. Else the
+    /// entries of a group stand in the order of their ids, which are hashes: the order of arrival
+    /// is told by nothing but which calls fell into which group.
     ///
     /// # Errors
     /// The stores'. What was appended stays; what is still in an outbox is found to be there
     /// already when it comes again.
     pub fn sequence(&self, sources: &[&dyn Store]) -> Result<u64, LogError> {
+        let Some((source, earlier)) = sources.split_last() else { return Ok(0) };
         let mut moved = 0;
         loop {
             let (mut entries, mut found) = (BTreeMap::new(), Vec::new());
-            for source in sources {
-                let mut commits = Vec::new();
-                for rows in outbox::waiting(*source, self.ledger, GROUP.saturating_sub(entries.len())) {
-                    let rows = rows?;
-                    let Some(first) = rows.first() else { continue };
-                    let gone = Commit::new(first.key.bucket());
-                    commits.push(rows.iter().fold(gone, |gone, row| gone.delete(row.key.bytes().to_vec())));
-                    for row in rows {
-                        let Entry(entry) = row.row()?;
-                        entries.insert(entry_id(&entry), entry);
-                    }
+            for rows in outbox::waiting(*source, self.ledger, GROUP) {
+                let rows = rows?;
+                let Some(first) = rows.first() else { continue };
+                let gone = Commit::new(first.key.bucket());
+                found.push(rows.iter().fold(gone, |gone, row| gone.delete(row.key.bytes().to_vec())));
+                for row in rows {
+                    let Entry(entry) = row.row()?;
+                    entries.insert(entry_id(&entry), entry);
                 }
-                found.push((source, commits));
             }
+            // Emptied after this one was read: whatever was written before these entries is there.
+            moved += self.sequence(earlier)?;
             if entries.is_empty() {
                 return Ok(moved);
             }
             moved += entries.len() as u64;
             self.append(&entries.into_values().collect::<Vec<_>>())?;
-            for (source, gone) in found.into_iter().filter(|(_, gone)| !gone.is_empty()) {
-                source.commit(&gone)?;
-            }
+            source.commit(&found)?;
         }
     }
 

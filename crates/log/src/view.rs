@@ -107,7 +107,8 @@ pub trait LogView {
 pub enum ViewError {
     /// An entry or a tile that the sizes promise is not there.
     Missing,
-    /// A tile or a bundle does not decode.
+    /// A tile or a bundle of this copy of the log does not decode, or its entries do not have the
+    /// root of the copy's own checkpoint. That says nothing about the log itself.
     Malformed,
     /// The way to the log failed.
     Source(Box<dyn core::error::Error + Send + Sync>),
@@ -116,6 +117,8 @@ pub enum ViewError {
 describe_errors!(ViewError {
     Self::Missing => "ledger.missing", Host, true,
         "the log has no such entry, or does not show the tile that its size promises";
-    Self::Malformed => "ledger.malformed", Operator, false, "a tile of the log does not decode";
+    Self::Malformed => "ledger.malformed", Operator, false,
+        "this copy of the log is bad: a tile does not decode, or the entries do not have the checkpoint's root. \
+         Read another copy";
     Self::Source(source) => "ledger.source", Operator, true, "the log could not be read: {source}";
 });

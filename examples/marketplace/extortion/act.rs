@@ -1,4 +1,4 @@
-//! The act itself: complaint, same-author test, opening, refusal, a bribed deletion, audits.
+//! The act itself: complaint, same-author test, opening, refusal, a bribed employee, audits.
 //!
 //! The simulation knows who wrote what. Whatever comes out otherwise than it is ends the run
 //! with an error: a report of this act is a check of it, too.
@@ -11,7 +11,7 @@ use std::{
 
 use unjoin::{
     Clock, DAY, Environment, ManualClock, Name, Platform,
-    audit::{Finding, History, OpeningFinding, PublishedSet, audit_openings, audit_reviews},
+    audit::{History, OpeningFinding, audit_openings},
     ledger::{BindingEntry, LogView, ShareReleasedEntry, WarrantAction},
     opening::{
         AccountBinding, Opening, ReviewEvidence,
@@ -22,20 +22,19 @@ use unjoin::{
     review::PublishedReview,
     secret::SystemRng,
     store::Store,
-    token::{IssuerPublicKey, ReviewId, binding_commitment},
+    token::{IssuerPublicKey, Receipt, ReviewId, StaffPublicKey, binding_commitment},
     wire::Message,
 };
 
 use super::{
     COMPLAINER, COMPLAINTS, Cast, RING, SHOPS,
     court::{ASKED, BUDGETS, Court, OFFICE, Result, Session},
+    insider,
 };
 use crate::calendar::format_moment;
 
 /// Warrants are disclosed so long after they were logged at the latest.
 const EMBARGO: u64 = 60 * DAY;
-/// What the bribed employee deletes at most.
-const DELETED: usize = 3;
 /// So many reviews are read at a time.
 const PAGE: usize = 512;
 
@@ -48,6 +47,10 @@ pub(crate) struct Scene<'a, S: Store> {
     pub(crate) cast: &'a Cast,
     /// Which order wrote a review: the simulation alone knows.
     pub(crate) author_of: &'a HashMap<ReviewId, usize>,
+    /// What devices have from the desk, as far as the story needs it.
+    pub(crate) receipts: &'a HashMap<ReviewId, Receipt>,
+    /// The key of one of the platform's staff.
+    pub(crate) colleague: StaffPublicKey,
 }
 
 /// Plays the act and tells it in words; `None` if the set has no story.
@@ -65,7 +68,7 @@ pub(crate) fn play<S: Store>(scene: &Scene<'_, S>, court: Court) -> Result<Optio
     let opened = act.open_one(&comparison)?;
     let (lone, group) = act.compare_the_complainer()?;
     let refused = act.refuse_the_second(&group)?;
-    act.delete_and_audit()?;
+    act.bribe_and_audit()?;
     act.end_the_embargo(&[&ring, &opened, &lone], &refused)?;
     act.who_learnt_what(&ring, &lone)?;
     writeln!(act.text, "\nThese steps took {:.1} s.", started.elapsed().as_secs_f64())?;
@@ -206,44 +209,19 @@ impl<S: Store> Act<'_, S> {
         Ok(warrant)
     }
 
-    /// A bribed employee deletes reviews from what is shown; a reader holds that against the
-    /// ledger.
-    fn delete_and_audit(&mut self) -> Result<()> {
-        let digest = |review: &PublishedReview| (review.review_id, review.review.digest());
-        let mut set: PublishedSet = self.shown.iter().map(digest).collect();
-        if !self.findings(&set)?.is_empty() {
-            return Err("the audit finds faults where there are none".into());
-        }
-        let shop = self.scene.cast.shops.first().ok_or("no shops")?;
-        let bad = self.bad_reviews(std::slice::from_ref(shop));
-        let deleted: BTreeSet<_> = bad.iter().take(DELETED).map(|review| review.review_id).collect();
-        set.retain(|id, _| !deleted.contains(id));
-        let found = self.findings(&set)?;
-        let expected: Vec<Finding> = deleted.iter().map(|id| Finding::Dropped { review_id: *id }).collect();
-        if found != expected {
-            return Err("the audit does not name what was deleted".into());
-        }
-        writeln!(
+    /// Shops bribe an employee; readers hold what he does against the ledger, and devices against
+    /// their receipts.
+    fn bribe_and_audit(&mut self) -> Result<()> {
+        let mut victims = self.bad_reviews(&self.scene.cast.shops);
+        victims.retain(|review| self.scene.receipts.contains_key(&review.review_id));
+        victims.truncate(insider::VICTIMS);
+        let told = insider::play(self.scene, &self.session, &self.shown, &victims)?;
+        write!(
             self.text,
-            "7. {}: a shop bribes an employee, who deletes {} of its bad reviews from what the platform shows. The audit\n   \
-             of {} reviews found no fault before; now it names these and no other:",
-            self.day(),
-            deleted.len(),
-            self.shown.len(),
+            "7. {}: shops bribe an employee, who can change what the platform shows and logs.\n{told}",
+            self.day()
         )?;
-        for id in &deleted {
-            let id: String = id.as_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            writeln!(self.text, "   dropped, and no withdrawal or removal was logged: review {id}..")?;
-        }
         Ok(())
-    }
-
-    /// What a reader finds who looks between two checkpoints.
-    fn findings(&self, shown: &PublishedSet) -> Result<Vec<Finding>> {
-        let older = self.session.reviews().checkpoint()?;
-        self.session.pass(DAY)?;
-        let history = History::read(self.session.reviews(), &self.session.policy.reviews, older.as_deref())?;
-        Ok(audit_reviews(&history, shown))
     }
 
     /// Warrants must be told in the end; one is not.
@@ -252,7 +230,8 @@ impl<S: Store> Act<'_, S> {
         let older = openings.checkpoint()?;
         self.session.pass(EMBARGO)?;
         self.session.log(&told.iter().map(|warrant| warrant.disclosure().to_bytes()).collect::<Vec<_>>())?;
-        let history = History::read(openings, &self.session.policy.openings, older.as_deref())?;
+        let history =
+            History::read(openings, &self.session.policy.openings, older.as_deref(), self.scene.clock.now())?;
         let found = audit_openings(&history, EMBARGO);
         match found.as_slice() {
             [OpeningFinding::Overdue { commitment, .. }] if *commitment == kept.commitment() => {}

@@ -101,6 +101,11 @@ impl Court {
         Ok((court, ledgers))
     }
 
+    /// The name of the reviews ledger.
+    pub(crate) fn reviews_origin(&self) -> &str {
+        self.reviews.log().name().as_str()
+    }
+
     /// The trustees' key, certified by all of them.
     pub(crate) fn escrow_key(&self) -> Result<EscrowKey> {
         let certificate = self.committee.certificate().ok_or("the ceremony has no certificate")?;

@@ -6,6 +6,7 @@
 
 mod act;
 mod court;
+mod insider;
 
 use std::{
     cmp::Reverse,
@@ -81,6 +82,11 @@ impl Cast {
     /// How many customers the real orders have.
     pub(crate) fn customers(&self) -> usize {
         self.real().iter().map(|order| order.customer.as_str()).collect::<HashSet<_>>().len()
+    }
+
+    /// Whether the story has this shop.
+    pub(crate) fn has_shop(&self, shop: &str) -> bool {
+        self.shops.iter().any(|of_story| of_story == shop)
     }
 
     /// Whether the order with this index is a real one.
@@ -166,7 +172,8 @@ mod tests {
             "groups of 3 reviews with one author each, and 3 reviews",
             "trustee.budget: ",
             "review may be opened in 30 days, and was. All 5 trustees",
-            "dropped, and no withdrawal or removal was logged",
+            "deletes 3: each dropped",
+            "unkept; and late, says the audit",
             "and no other, as overdue",
         ] {
             assert!(told.contains(step), "{step}");

@@ -169,7 +169,12 @@ impl<'a, S: Store> Marketplace<'a, S> {
         while !submissions.is_empty() {
             let rest = submissions.split_off(submissions.len().min(IN_FLIGHT));
             for receipt in self.platform.desk().submit_all(submissions) {
-                receipt.wait()?;
+                let receipt = receipt.wait()?;
+                let id = receipt.terms().review_id;
+                let order = self.author_of.get(&id).map(|order| &self.orders[*order]);
+                if order.is_some_and(|order| self.cast.has_shop(&order.merchant)) {
+                    self.receipts.insert(id, receipt);
+                }
             }
             submissions = rest;
         }

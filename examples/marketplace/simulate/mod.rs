@@ -21,10 +21,13 @@ use unjoin::{
     DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, TickReport,
     Timestamp,
     issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead},
-    ledger::{LedgerReport, LedgersReport},
+    ledger::{LedgerReport, LedgersReport, StaffKeyEntry},
     secret::{SecretBytes, SystemRng},
     store::{MemoryStore, RedbStore, Store},
-    token::{IssuerPublicKey, OrderHandle, Presentation, ReviewId, Scope, SignedManifest},
+    token::{
+        IssuerPublicKey, OrderHandle, Presentation, Receipt, ReviewId, Scope, SignedManifest, StaffKey,
+        StaffPublicKey,
+    },
 };
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
@@ -168,6 +171,9 @@ struct Marketplace<'a, S: Store> {
     /// Presentations by the day on which their wallets send them.
     sending: BTreeMap<u64, Vec<(usize, Presentation)>>,
     author_of: HashMap<ReviewId, usize>,
+    /// The receipts of the reviews of the story's shops.
+    receipts: HashMap<ReviewId, Receipt>,
+    colleague: StaffPublicKey,
     labels: HashMap<Scope, String>,
     published: Vec<PublishedReview>,
     figures: Figures,
@@ -187,6 +193,10 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let (court, ledgers) = Court::found(ledger_store, &environment)?;
         let escrow_key = court.escrow_key()?;
         let secrets = PlatformSecrets::generate(escrow_key, &mut SystemRng::new());
+        let colleague = StaffKey::generate(&mut SystemRng::new()).public();
+        let origin = court.reviews_origin().to_owned();
+        let staff =
+            StaffKeyEntry::sign(&secrets.platform_key, &origin, &colleague, Name::new("a colleague")?);
         let issuer_name = Name::new("marketplace.example")?;
         let mut config = PlatformConfig::new(issuer_name.clone());
         config.issuer.grid = settings.grid;
@@ -201,8 +211,9 @@ impl<'a, S: Store> Marketplace<'a, S> {
             Platform::open(order_store, review_store, config, secrets, standing, environment.clone())?
                 .with_telephony(switchboard)
                 .with_ledgers(ledgers);
-        let trust = TrustRoots::new(*platform.public_key(), settings.k, unjoin::Grid::Weekly)
-            .pin(issuer_key, escrow_key)?;
+        platform.desk().admit_staff(&staff, &origin)?;
+        let trust =
+            TrustRoots::new(*platform.public_key(), settings.k, settings.grid).pin(issuer_key, escrow_key)?;
         let wallets =
             orders.iter().map(|order| (order.customer.as_str(), wallet(&order.customer, settings.seed)));
         let wallets: HashMap<&str, Wallet> = wallets.collect();
@@ -227,6 +238,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
             manifests: HashMap::new(),
             sending: BTreeMap::new(),
             author_of: HashMap::new(),
+            receipts: HashMap::new(),
+            colleague,
             labels: HashMap::new(),
             published: Vec::new(),
             figures,
@@ -371,6 +384,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
             environment: &self.environment,
             cast: self.cast,
             author_of: &self.author_of,
+            receipts: &self.receipts,
+            colleague: self.colleague,
         };
         let act = extortion::play(&scene, self.court)?;
         let label =

@@ -1,0 +1,153 @@
+//! The crowds that manifests promise, held against what an auditor has counted.
+
+use super::{History, kind};
+use std::collections::BTreeMap;
+use unjoin_core::entry::PublishedEntry;
+use unjoin_core::token::{CohortManifest, Scope};
+use unjoin_core::wire::Message;
+use unjoin_core::{Grid, Name, Timestamp};
+
+/// What the auditor knows from elsewhere: from merchants' books, or a look into the order service.
+/// What is not in a map is not judged.
+#[derive(Clone, Debug)]
+pub struct CountedElsewhere {
+    /// The grid of the platform's boundaries.
+    pub grid: Grid,
+    /// Into how many outcome classes the platform sorts orders: of each merchant and class one
+    /// cohort is open under an issuing key.
+    pub classes: usize,
+    /// How many orders each merchant has had since the ledger began.
+    pub orders: BTreeMap<Name, u64>,
+    /// How many tokens were granted in each cohort.
+    pub grants: BTreeMap<Scope, u64>,
+}
+
+/// What the manifests of a ledger add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManifestReport {
+    /// How many cohorts of each merchant closed at each boundary.
+    pub closed: BTreeMap<(Name, Timestamp), usize>,
+    /// The sum over each merchant's cohorts of the customers that they promise at the least.
+    pub at_least: BTreeMap<Name, u64>,
+    /// How many reviews were published of each cohort.
+    pub published: BTreeMap<Scope, u64>,
+    /// What is wrong, in the order of the ledger, and then by merchant and by cohort.
+    pub findings: Vec<ManifestFinding>,
+}
+
+/// Something that a manifest says and that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ManifestFinding {
+    /// A cohort has a second manifest, which says something else: whoever sees only one of them
+    /// is in a crowd of their own.
+    SecondManifest {
+        /// The cohort.
+        scope: Scope,
+        /// The second one's index.
+        index: u64,
+    },
+    /// A manifest has a date that is no boundary: a date of its own is a mark.
+    OffGrid {
+        /// The manifest's index.
+        index: u64,
+    },
+    /// More cohorts closed at once than a merchant has classes: a crowd was split.
+    TooManyCohorts {
+        /// The merchant.
+        merchant: Name,
+        /// When they closed.
+        closed_at: Timestamp,
+        /// How many, under one issuing key.
+        cohorts: usize,
+    },
+    /// The cohorts of a merchant promise more customers than it had orders: some of them are
+    /// nobody.
+    MoreCustomersThanOrders {
+        /// The merchant.
+        merchant: Name,
+        /// How many customers are promised at the least.
+        at_least: u64,
+        /// How many orders there were.
+        orders: u64,
+    },
+    /// A manifest promises more customers than were granted a token.
+    FewerGrantsThanPromised {
+        /// The cohort.
+        scope: Scope,
+        /// How many customers are promised at the least.
+        at_least: u64,
+        /// How many tokens were granted.
+        grants: u64,
+    },
+    /// More reviews of a cohort were published than tokens were granted: somebody who has the
+    /// issuing key makes tokens.
+    MoreReviewsThanGrants {
+        /// The cohort.
+        scope: Scope,
+        /// How many were published.
+        published: u64,
+        /// How many tokens were granted.
+        grants: u64,
+    },
+}
+
+/// Adds up what the manifests of a reviews ledger promise, and names what cannot be.
+///
+/// These checks are necessary, and not enough: real crowds are larger than the promised floors,
+/// so a few false customers hide in the difference.
+pub fn audit_manifests(history: &History, counted: &CountedElsewhere) -> ManifestReport {
+    let mut report = ManifestReport::default();
+    let mut manifests: BTreeMap<Scope, CohortManifest> = BTreeMap::new();
+    let mut of_key: BTreeMap<([u8; 32], Name, Timestamp), usize> = BTreeMap::new();
+    for (entry, index) in history.entries().iter().zip(0u64..) {
+        match kind(entry) {
+            Some(CohortManifest::KIND) => {
+                let Ok(manifest) = CohortManifest::from_bytes(entry) else { continue };
+                let (scope, closed_at) = (manifest.scope.clone(), manifest.closed_at);
+                let dates = [closed_at, manifest.first_publication, manifest.window_end];
+                if dates.iter().any(|date| counted.grid.at_or_before(*date) != Some(*date)) {
+                    report.findings.push(ManifestFinding::OffGrid { index });
+                }
+                if manifests.contains_key(&scope) {
+                    report.findings.push(ManifestFinding::SecondManifest { scope, index });
+                    continue;
+                }
+                let merchant = scope.merchant();
+                *report.closed.entry((merchant.clone(), closed_at)).or_default() += 1;
+                *of_key.entry((*scope.key_id(), merchant.clone(), closed_at)).or_default() += 1;
+                *report.at_least.entry(merchant.clone()).or_default() += u64::from(manifest.at_least);
+                manifests.insert(scope, manifest);
+            }
+            Some(PublishedEntry::KIND) => {
+                let Ok(published) = PublishedEntry::from_bytes(entry) else { continue };
+                *report.published.entry(published.scope).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+    let split = of_key.into_iter().filter(|(_, cohorts)| *cohorts > counted.classes);
+    report.findings.extend(split.map(|((_, merchant, closed_at), cohorts)| {
+        ManifestFinding::TooManyCohorts { merchant, closed_at, cohorts }
+    }));
+    for (merchant, orders) in &counted.orders {
+        let (merchant, orders) = (merchant.clone(), *orders);
+        let at_least = report.at_least.get(&merchant).copied().unwrap_or_default();
+        if at_least > orders {
+            report.findings.push(ManifestFinding::MoreCustomersThanOrders { merchant, at_least, orders });
+        }
+    }
+    for (scope, grants) in &counted.grants {
+        let (scope, grants) = (scope.clone(), *grants);
+        let at_least = manifests.get(&scope).map_or(0, |manifest| u64::from(manifest.at_least));
+        let published = report.published.get(&scope).copied().unwrap_or_default();
+        if at_least > grants {
+            let scope = scope.clone();
+            report.findings.push(ManifestFinding::FewerGrantsThanPromised { scope, at_least, grants });
+        }
+        if published > grants {
+            report.findings.push(ManifestFinding::MoreReviewsThanGrants { scope, published, grants });
+        }
+    }
+    report
+}
