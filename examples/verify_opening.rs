@@ -70,7 +70,8 @@ fn tell(opening: &Opening, trust: &Trust, author: &Author) -> Outcome<String> {
     let committee = opening.committees().last().ok_or("no committee")?.committee();
     let requester = trust.requesters.requesters().iter().find(|known| known.name == *terms.requester());
     let needed = requester.map_or(0, |requester| requester.needed);
-    let trustees: Vec<String> = opening.shares().iter().map(|share| share.index().to_string()).collect();
+    let trustees: Vec<String> =
+        opening.shares().iter().map(|released| released.share.index().to_string()).collect();
     let mut out = String::new();
     writeln!(out, "The opening holds.")?;
     writeln!(out, "Asked:     by {}, {needed} or more of whose officers signed", text(terms.requester()))?;

@@ -4,14 +4,13 @@
 //! claimed first: a crash in between leaves a key that is bound to nobody yet and can be bound
 //! to no other account, and the retry completes it.
 
-use super::rows::{AccountRow, MAX_WALLET_KEYS, OwnerRow, Wallet, account_key, owner_key};
+use super::rows::{AccountRow, MAX_WALLET_KEYS, OwnerRow, account_key, owner_key};
 use super::{Core, Decision, IssuerError};
 use core::fmt;
 use unjoin_core::Name;
 use unjoin_core::algebra::Element;
 use unjoin_core::entry::{BindingEntry, Ledger};
-use unjoin_core::secret::SecretBytes;
-use unjoin_core::token::{Enrolment, EnrolmentContext, binding_commitment};
+use unjoin_core::token::{Enrolment, EnrolmentContext, binding_blind};
 use unjoin_core::wire::Message;
 use unjoin_core::{DAY, Timestamp};
 use unjoin_log::outbox;
@@ -28,12 +27,11 @@ pub struct EnrolmentSubmission {
     pub enrolment: Enrolment,
 }
 
-/// Whose a wallet key is, with what opens the logged commitment to it
-/// ([`binding_commitment`]).
+/// Whose a wallet key is, with what opens the logged commitment to it.
 pub struct BoundAccount {
     /// The account.
     pub account: Name,
-    /// The 32 random bytes of the commitment.
+    /// The 32 bytes that open the commitment in its [`BindingEntry`].
     pub blind: [u8; 32],
 }
 
@@ -49,11 +47,10 @@ impl<S: Store> Core<S> {
         let prove = |EnrolmentSubmission { account, nonce, enrolment }: &EnrolmentSubmission| {
             let context = EnrolmentContext { issuer: &self.config.name, account, nonce };
             let verified = enrolment.verify(context, &mut *rng);
-            let blind = *SecretBytes::<32>::random(&mut *rng).expose();
-            let wallet = Wallet { wallet_key: *enrolment.wallet_key(), blind };
+            let wallet_key = *enrolment.wallet_key();
             let interval = self.config.re_enrolment_interval;
             verified.map_err(|_| IssuerError::ProofRefused)?;
-            Ok(WalletBinding { account: account.clone(), wallet, now, interval })
+            Ok(WalletBinding { account: account.clone(), wallet_key, now, interval })
         };
         let proven: Vec<Result<WalletBinding, IssuerError>> = submissions.iter().map(prove).collect();
         let claims = proven.into_iter().map(|binding| Ok(self.claim(binding?)));
@@ -64,7 +61,7 @@ impl<S: Store> Core<S> {
 
     /// First commit: the key is this account's.
     fn claim(&self, binding: WalletBinding) -> Decision<'_, WalletBinding> {
-        let key = owner_key(&binding.wallet.wallet_key);
+        let key = owner_key(&binding.wallet_key);
         Decision::new(key.clone(), move |owner, change| {
             let account = read(&*self.store, &account_key(&binding.account))?;
             binding.judge(owner.as_ref(), account.as_ref())?;
@@ -81,23 +78,24 @@ impl<S: Store> Core<S> {
         let key = account_key(&binding.account);
         Decision::new(key.clone(), move |row: Option<AccountRow>, change| {
             // Read after the account's row: an erasure disowns the keys before it deletes that row.
-            let owner = read(&*self.store, &owner_key(&binding.wallet.wallet_key))?;
+            let owner = read(&*self.store, &owner_key(&binding.wallet_key))?;
             let owner = owner.ok_or(IssuerError::WalletKeyTaken)?;
             if binding.judge(Some(&owner), row.as_ref())? {
                 return Ok(());
             }
-            let WalletBinding { account, wallet, now, .. } = &binding;
+            let WalletBinding { account, wallet_key, now, .. } = &binding;
             let mut wallets = row.map(|row| row.wallets).unwrap_or_default();
-            match wallets.iter().position(|known| known.wallet_key == wallet.wallet_key) {
+            match wallets.iter().position(|known| known == wallet_key) {
                 // One of the account's earlier wallets: its commitment stays.
                 Some(at) => {
                     let known = wallets.remove(at);
                     wallets.push(known);
                 }
                 None => {
-                    wallets.push(wallet.clone());
-                    let commitment = binding_commitment(account, &wallet.wallet_key, &wallet.blind);
-                    outbox::put(change, Ledger::Openings, BindingEntry { commitment }.to_bytes());
+                    wallets.push(*wallet_key);
+                    let blind = binding_blind(&self.master, account, wallet_key);
+                    let entry = BindingEntry::new(account, wallet_key, &blind);
+                    outbox::put(change, Ledger::Openings, entry.to_bytes());
                 }
             }
             change.put(&key, &AccountRow { wallets, enrolled_by: next_midnight(*now) });
@@ -110,8 +108,8 @@ impl<S: Store> Core<S> {
         let Some(account) = owner.and_then(|owner| owner.account) else { return Ok(None) };
         let row = read(&*self.store, &account_key(&account))?;
         let wallets = row.map(|row| row.wallets).unwrap_or_default();
-        let bound = wallets.into_iter().find(|wallet| &wallet.wallet_key == wallet_key);
-        Ok(bound.map(|wallet| BoundAccount { account, blind: wallet.blind }))
+        let blind = binding_blind(&self.master, &account, wallet_key);
+        Ok(wallets.contains(wallet_key).then_some(BoundAccount { account, blind }))
     }
 
     /// The keys are disowned first: a crash in between leaves keys of nobody, and the retry
@@ -121,7 +119,7 @@ impl<S: Store> Core<S> {
         let key = account_key(account);
         for _ in 0..ROUNDS {
             let Some(disowned) = read(&*self.store, &key)? else { return Ok(()) };
-            let keys = disowned.wallets.iter().map(|wallet| Ok(disown(account, &wallet.wallet_key)));
+            let keys = disowned.wallets.iter().map(|wallet_key| Ok(disown(account, wallet_key)));
             self.decide(keys).into_iter().collect::<Result<(), _>>()?;
             // If a wallet was bound meanwhile, its key is disowned in the next round.
             let deleted = decide(&*self.store, key.clone(), |row, change| {
@@ -143,7 +141,7 @@ impl<S: Store> Core<S> {
 #[derive(Clone)]
 struct WalletBinding {
     account: Name,
-    wallet: Wallet,
+    wallet_key: Element,
     now: Timestamp,
     interval: u64,
 }
@@ -155,15 +153,14 @@ impl WalletBinding {
             return Err(IssuerError::WalletKeyTaken);
         }
         let Some(row) = account else { return Ok(false) };
-        let wallet_key = &self.wallet.wallet_key;
-        if row.live() == Some(wallet_key) {
+        if row.live() == Some(&self.wallet_key) {
             return Ok(true);
         }
         let from = row.enrolled_by.saturating_add(self.interval);
         if self.now < from {
             return Err(IssuerError::ReEnrolmentTooEarly { from });
         }
-        let known = row.wallets.iter().any(|wallet| &wallet.wallet_key == wallet_key);
+        let known = row.wallets.contains(&self.wallet_key);
         if !known && row.wallets.len() >= MAX_WALLET_KEYS {
             return Err(IssuerError::TooManyWalletKeys);
         }

@@ -4,7 +4,7 @@
 //! | key | bucket of | value | for |
 //! |---|---|---|---|
 //! | `iw` U | U | account, or nobody | a U belongs to one account, ever |
-//! | `ia` account | account | its wallet keys with their blinds, the last enrolment's day | requests, openings |
+//! | `ia` account | account | its wallet keys, the last enrolment's day | requests, openings |
 //! | `io` merchant, handle | merchant | account tag, class, due time, numbers' end, (scope, C) | one grant per order |
 //! | `ic` merchant, class | merchant | the open cohort | offers, grants |
 //! | `is` merchant, cohort | merchant | a cohort that takes no more grants and has not closed | tick |
@@ -34,25 +34,17 @@ pub(super) struct OwnerRow {
     pub(super) account: Option<Name>,
 }
 
-/// One of an account's wallets.
-#[derive(Clone, PartialEq)]
-pub(super) struct Wallet {
-    pub(super) wallet_key: Element,
-    /// Opens the binding's commitment.
-    pub(super) blind: [u8; 32],
-}
-
-/// The account's wallets: the live one, the last, and those before it.
+/// The account's wallet keys: the live one, the last, and those before it.
 #[derive(PartialEq)]
 pub(super) struct AccountRow {
-    pub(super) wallets: Vec<Wallet>,
+    pub(super) wallets: Vec<Element>,
     /// 00:00 UTC after the last enrolment.
     pub(super) enrolled_by: Timestamp,
 }
 
 impl AccountRow {
     pub(super) fn live(&self) -> Option<&Element> {
-        self.wallets.last().map(|wallet| &wallet.wallet_key)
+        self.wallets.last()
     }
 }
 
@@ -125,10 +117,7 @@ impl Record for AccountRow {
     fn encode(&self, out: &mut Writer) {
         out.timestamp(self.enrolled_by);
         out.le16(self.wallets.len() as u16);
-        for wallet in &self.wallets {
-            out.elements(&[wallet.wallet_key]);
-            out.raw(&wallet.blind);
-        }
+        out.elements(&self.wallets);
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -137,10 +126,7 @@ impl Record for AccountRow {
         if count == 0 || count > MAX_WALLET_KEYS {
             return Err(from.refuse(Rule::Length));
         }
-        let mut wallets = Vec::with_capacity(count);
-        for _ in 0..count {
-            wallets.push(Wallet { wallet_key: from.element("U")?, blind: from.array("blind")? });
-        }
+        let wallets = (0..count).map(|_| from.element("U")).collect::<Result<_, _>>()?;
         Ok(Self { wallets, enrolled_by })
     }
 }

@@ -296,7 +296,7 @@ proptest! {
         prop_assert_eq!((read.staff_key(), read.who()), (staff_key.as_bytes(), &who));
         every_bit_is_signed(&entry, |entry| entry.verify(&platform.public(), "shop.example/reviews").is_ok());
         prop_assert!(entry.verify(&platform.public(), "shop.example/openings").is_err());
-        let binding = BindingEntry { commitment: hash };
+        let binding = BindingEntry { wallet_key_hash: hash, commitment: hash };
         prop_assert_eq!(&keeps_the_rules::<BindingEntry>(&binding.to_bytes()), &binding);
     }
 

@@ -18,10 +18,11 @@ fn verify(world: &World, opening: &Opening) -> Result<unjoin::opening::Author, O
 fn an_opening_names_the_author_and_the_account() {
     let world = World::new();
     let author = world.author("one");
+    let binding = world.binding(&author, "ann");
     let opening = world.open(&author);
     let named = verify(&world, &opening).unwrap();
     assert_eq!((named.wallet_key, named.account), (author.wallet_key(), None));
-    let opening = opening.with_binding(world.binding(&author, "ann"));
+    let opening = opening.with_binding(binding);
     let read = Opening::from_bytes(&opening.to_bytes()).unwrap();
     assert_eq!(read, opening);
     let named = verify(&world, &read).unwrap();
@@ -77,7 +78,8 @@ fn parts(opening: &Opening) -> [Vec<u8>; 6] {
     let (warrant, logged, review) = (part(), part(), part());
     let committees = 2 + opening.committees().iter().map(|one| 2 + one.to_bytes().len()).sum::<usize>();
     let committees = take(committees);
-    let shares = take(2 + 134 * opening.shares().len());
+    let released = opening.shares().iter().map(|one| 134 + 2 + one.release.to_bytes().len()).sum::<usize>();
+    let shares = take(2 + released);
     [warrant, logged, review, committees, shares, rest.to_vec()]
 }
 
@@ -86,7 +88,8 @@ fn an_opening_with_any_part_exchanged_is_refused() {
     let world = World::new();
     let opened = |text: &str| {
         let author = world.author(text);
-        world.open(&author).with_binding(world.binding(&author, text))
+        let binding = world.binding(&author, text);
+        world.open(&author).with_binding(binding)
     };
     let (one, two) = (opened("one"), opened("two"));
     let (first, second) = (parts(&one), parts(&two));
@@ -114,7 +117,8 @@ fn an_opening_has_one_to_256_committees_and_one_to_64_shares() {
     let times = |part: &[u8], each: usize, count: u16| {
         [&count.to_le_bytes()[..], &part[2..2 + each].repeat(count.into())].concat()
     };
-    let (one_committee, one_share) = (committees.len() - 2, 134);
+    let one_share = 134 + 2 + opening.shares()[0].release.to_bytes().len();
+    let one_committee = committees.len() - 2;
     assert_eq!(with(&committees, &shares), Ok(()));
     assert_eq!(with(&times(&committees, one_committee, 256), &times(&shares, one_share, 64)), Ok(()));
     assert_eq!(with(&times(&committees, one_committee, 257), &shares), Err("committees"));
@@ -255,14 +259,15 @@ fn who_trusts_others_is_not_convinced() {
 fn an_account_is_named_only_with_the_entry_that_enrolled_its_wallet() {
     let world = World::new();
     let (ann, ben) = (world.author("one"), world.author("two"));
-    let (opening, binding) = (world.open(&ann), world.binding(&ann, "ann"));
+    let (binding, of_ben) = (world.binding(&ann, "ann"), world.binding(&ben, "ben"));
+    let opening = world.open(&ann);
     let named = |binding| verify(&world, &opening.clone().with_binding(binding)).map(|author| author.account);
     assert_eq!(named(binding.clone()), Ok(Some(name("ann"))));
     let framed = AccountBinding { account: name("ben"), ..binding.clone() };
     assert_eq!(named(framed), Err(OpeningError::Binding));
     let blind = AccountBinding { blind: [8; 32], ..binding.clone() };
     assert_eq!(named(blind), Err(OpeningError::Binding));
-    assert_eq!(named(world.binding(&ben, "ben")), Err(OpeningError::Binding));
+    assert_eq!(named(of_ben), Err(OpeningError::Binding));
     // The right commitment in an entry of another kind, or of another ledger.
     let entry = entry_of(opening.warrant());
     let other =
@@ -273,6 +278,46 @@ fn an_account_is_named_only_with_the_entry_that_enrolled_its_wallet() {
     assert!(matches!(named(other), Err(OpeningError::Log(_))));
 }
 
+#[test]
+fn what_is_bound_after_the_warrant_names_nobody() {
+    let world = World::new();
+    let author = world.author("one");
+    let opening = world.open(&author);
+    for account in ["ann", "bob"] {
+        let late = opening.clone().with_binding(world.binding(&author, account));
+        assert_eq!(verify(&world, &late).err(), Some(OpeningError::BoundLate));
+    }
+}
+
+#[test]
+fn a_share_that_its_trustee_did_not_announce_opens_nothing() {
+    let world = World::new();
+    let (one, two) = (world.publish(&world.author("one")), world.publish(&world.author("two")));
+    let presented = world.warrant(WarrantAction::Open, &[&one, &two]);
+    let other = world.warrant(WarrantAction::Open, &[&one]);
+    let (first, second) = (one.presentation.review_id(), two.presentation.review_id());
+    // Announced before the warrant: so long as nobody could know of it, nobody was asked.
+    let early = world.release(&presented, &first, 2, &world.openings);
+    let good = world.shares(&presented, &one, &[1, 3]);
+    world.log_warrant(&other);
+    let with = |release| {
+        let mut shares = world.shares(&presented, &one, &[1, 2]);
+        shares[1].release = release;
+        world.combine(&presented, &one, shares).err()
+    };
+    let refused = Some(OpeningError::Release { trustee: 2 });
+    assert_eq!(with(early), refused);
+    assert_eq!(with(good[1].release.clone()), refused, "another trustee's");
+    assert_eq!(with(world.release(&presented, &second, 2, &world.openings)), refused, "another review's");
+    assert_eq!(with(world.release(&other, &first, 2, &world.openings)), refused, "another warrant's");
+    let elsewhere = world.release(&presented, &first, 2, &world.reviews);
+    let copied = world.append(&world.openings, elsewhere.claimed_entry().to_vec());
+    assert_eq!(with(copied), refused, "signed for another ledger");
+    assert!(matches!(with(elsewhere), Some(OpeningError::Log(_))));
+    assert_eq!(with(world.log_warrant(&presented)), refused, "an entry of another kind");
+    assert_eq!(world.combine(&presented, &one, good).err(), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -281,7 +326,8 @@ proptest! {
         static WORLD: LazyLock<(World, Vec<u8>)> = LazyLock::new(|| {
             let world = World::new();
             let author = world.author("one");
-            let opening = world.open(&author).with_binding(world.binding(&author, "ann"));
+            let binding = world.binding(&author, "ann");
+            let opening = world.open(&author).with_binding(binding);
             (world, opening.to_bytes())
         });
         let (world, bytes) = &*WORLD;

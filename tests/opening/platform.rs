@@ -5,14 +5,14 @@ use crate::world::{OPENINGS, World, entry_of, name, present};
 use std::sync::Arc;
 use unjoin::issuer::{BoundAccount, ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::ledger::{
-    BindingEntry, KeyName, LedgerConfig, Ledgers, LogView, NoteKey, OpenedEntry, WarrantAction, Witness,
-    WitnessKey, WitnessPolicy, WitnessService,
+    BindingEntry, KeyName, LedgerConfig, Ledgers, LogView, NoteKey, OpenedEntry, ShareReleasedEntry,
+    WarrantAction, Witness, WitnessKey, WitnessPolicy, WitnessService,
 };
 use unjoin::opening::warrant::WarrantTerms;
-use unjoin::opening::{AccountBinding, DecryptionShare, Opening, OpeningTrust};
+use unjoin::opening::{AccountBinding, DecryptionShare, Opening, OpeningTrust, ReleasedShare};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
-use unjoin::token::{EnrolmentContext, Presentation, Review, binding_commitment};
+use unjoin::token::{EnrolmentContext, Presentation, Review};
 use unjoin::wire::Message;
 use unjoin::{
     DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformError, PlatformSecrets, Timestamp,
@@ -145,9 +145,16 @@ fn a_review_of_a_whole_platform_is_opened_to_its_account_and_anybody_can_check_i
     let committee = world.committees[0].committee();
     let review = evidence.verify(&issuers, committee.key(), &shop.reviews, rng).unwrap();
     let context = review.share_context(presented.terms());
-    let shares = [3usize, 1].map(|index| {
-        let share = world.secrets[index - 1].share().unwrap();
-        DecryptionShare::answer(share, committee, &context, &mut SystemRng::new()).unwrap()
+    let shares = [3u16, 1].map(|index| {
+        let secrets = &world.secrets[usize::from(index) - 1];
+        let (origin, tag) = (shop.openings.log().name().as_str(), presented.tag(&id));
+        let (identity, commitment) = (secrets.identity(), presented.commitment());
+        let entry = ShareReleasedEntry::sign(identity, origin, index, 1, commitment, tag).unwrap();
+        openings.append(&[entry.to_bytes()]).unwrap();
+        shop.tick(now);
+        let release = openings.evidence_of(&entry.to_bytes()).unwrap().unwrap();
+        let (share, rng) = (secrets.share().unwrap(), &mut SystemRng::new());
+        ReleasedShare { share: DecryptionShare::answer(share, committee, &context, rng).unwrap(), release }
     });
 
     // The court again, and anybody.
@@ -168,8 +175,8 @@ fn a_review_of_a_whole_platform_is_opened_to_its_account_and_anybody_can_check_i
     // Whose wallet it is: out of the directory, shown by what it logged when she enrolled.
     let bound = shop.platform.issuer().account_of(&author.wallet_key).unwrap().unwrap();
     let BoundAccount { account, blind } = bound;
-    let commitment = binding_commitment(&account, &author.wallet_key, &blind);
-    let entry = openings.evidence_of(&BindingEntry { commitment }.to_bytes()).unwrap().unwrap();
+    let entry = BindingEntry::new(&account, &author.wallet_key, &blind).to_bytes();
+    let entry = openings.evidence_of(&entry).unwrap().unwrap();
     let opening = opening.with_binding(AccountBinding { account, blind, entry });
     assert_eq!(opening.verify(&trust, rng).unwrap().account, Some(name("ann")));
 

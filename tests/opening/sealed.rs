@@ -12,7 +12,7 @@ fn a_sealed_share_opens_for_its_recipient_warrant_trustee_and_subject_alone() {
     let (world, rng) = (World::new(), &mut SystemRng::new());
     let (one, two) = (world.publish(&world.author("one")), world.publish(&world.author("two")));
     let presented = world.warrant(WarrantAction::Open, &[&one]);
-    let (terms, share) = (presented.terms(), &world.shares(&presented, &one, &[2])[0]);
+    let (terms, share) = (presented.terms(), &world.shares(&presented, &one, &[2])[0].share);
     let subject = *one.presentation.review_id().as_bytes();
     let sealed = SealedShare::seal(share, terms, presented.commitment(), subject, rng).unwrap();
     assert_eq!(world.recipient.open(&sealed, terms).as_ref(), Ok(share));
@@ -49,7 +49,7 @@ fn two_warrants_have_two_recipients() {
     let redirected =
         WarrantTerms::new(terms.case(), court, action, terms.grounds(), valid, *thief.public(), reviews);
     let (presented, redirected) = (present(terms.clone()), redirected.unwrap());
-    let share = &world.shares(&presented, &review, &[1])[0];
+    let share = &world.shares(&presented, &review, &[1])[0].share;
     let subject = *review.presentation.review_id().as_bytes();
     let sealed = SealedShare::seal(share, &terms, presented.commitment(), subject, rng).unwrap();
     assert_eq!(thief.open(&sealed, &redirected), Err(OpeningError::Sealed));

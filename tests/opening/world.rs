@@ -3,20 +3,20 @@
 
 use std::sync::Arc;
 use unjoin::ledger::{
-    BindingEntry, CosignedEntry, KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, WarrantAction,
-    WarrantEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
+    BindingEntry, CosignedEntry, KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, ShareReleasedEntry,
+    WarrantAction, WarrantEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
 };
 use unjoin::opening::ceremony::{CeremonyPlan, Step};
 use unjoin::opening::warrant::{PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms};
 use unjoin::opening::{
-    AccountBinding, DecryptionShare, Opening, OpeningError, OpeningTrust, RecipientKey, ReviewEvidence,
-    SealedShare, SignedCommittee, TrusteeSecrets,
+    AccountBinding, DecryptionShare, Opening, OpeningError, OpeningTrust, RecipientKey, ReleasedShare,
+    ReviewEvidence, SealedShare, SignedCommittee, TrusteeSecrets,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{
     Accepted, Grant, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation, Review,
-    Scope, Trustees, binding_commitment,
+    ReviewId, Scope, Trustees,
 };
 use unjoin::wire::Message;
 use unjoin::{Environment, ManualClock, Name, Timestamp};
@@ -227,13 +227,14 @@ impl World {
         self.append(&self.openings, entry_of(presented).to_bytes())
     }
 
-    /// What these trustees answer, on its way through the recipient's hands.
+    /// What these trustees answer, on its way through the recipient's hands, with what they logged before.
     pub(crate) fn shares(
         &self,
         presented: &PresentedWarrant,
         review: &ReviewEvidence,
         trustees: &[u16],
-    ) -> Vec<DecryptionShare> {
+    ) -> Vec<ReleasedShare> {
+        self.log_warrant(presented);
         let (rng, terms) = (&mut SystemRng::new(), presented.terms());
         let committee = self.committees.last().unwrap().committee();
         let review = review.verify(&self.issuers, committee.key(), &self.reviews.policy, rng).unwrap();
@@ -245,9 +246,25 @@ impl World {
             let sealed = SealedShare::seal(&share, terms, commitment, subject, rng).unwrap();
             let sealed = SealedShare::from_bytes(&sealed.to_bytes()).unwrap();
             assert_eq!(self.recipient.open(&sealed, terms).unwrap(), share);
-            share
+            let release = self.release(presented, review.review_id(), *index, &self.openings);
+            ReleasedShare { share, release }
         };
         trustees.iter().map(answer).collect()
+    }
+
+    /// A trustee's entry for a review, in one of the ledgers.
+    pub(crate) fn release(
+        &self,
+        presented: &PresentedWarrant,
+        review: &ReviewId,
+        trustee: u16,
+        ledger: &Logged,
+    ) -> CosignedEntry {
+        let key = self.secrets[usize::from(trustee) - 1].identity();
+        let (commitment, tag) = (presented.commitment(), presented.tag(review));
+        let origin = ledger.policy.log().name().as_str();
+        let entry = ShareReleasedEntry::sign(key, origin, trustee, 1, commitment, tag).unwrap();
+        self.append(ledger, entry.to_bytes())
     }
 
     pub(crate) fn trust(&self) -> OpeningTrust<'_> {
@@ -264,9 +281,9 @@ impl World {
         &self,
         presented: &PresentedWarrant,
         review: &ReviewEvidence,
-        shares: Vec<DecryptionShare>,
+        shares: Vec<ReleasedShare>,
     ) -> Result<Opening, OpeningError> {
-        let logged = self.log_warrant(presented);
+        let logged = self.cosigned(&self.openings, &entry_of(presented).to_bytes());
         let (warrant, review, committees) = (presented.clone(), review.clone(), self.committees.clone());
         Opening::combine(warrant, logged, review, committees, shares, &self.trust(), &mut SystemRng::new())
     }
@@ -282,8 +299,8 @@ impl World {
     /// What the directory logged when the author enrolled.
     pub(crate) fn binding(&self, author: &Author, account: &str) -> AccountBinding {
         let (account, blind) = (name(account), [9; 32]);
-        let commitment = binding_commitment(&account, &author.wallet_key(), &blind);
-        let entry = self.append(&self.openings, BindingEntry { commitment }.to_bytes());
+        let entry = BindingEntry::new(&account, &author.wallet_key(), &blind);
+        let entry = self.append(&self.openings, entry.to_bytes());
         AccountBinding { account, blind, entry }
     }
 }

@@ -480,7 +480,7 @@ fn a_marker_holds_one_byte_and_a_message_its_own() {
     for bad in [&[][..], &[0], &[1, 1]] {
         assert!(matches!(Present::from_value(bad), Err(StoreError::Corrupt("marker"))));
     }
-    let entry = BindingEntry { commitment: [3; 32] };
+    let entry = BindingEntry { wallet_key_hash: [2; 32], commitment: [3; 32] };
     let row = MessageRow(entry.clone());
     assert_eq!(row.to_value(), entry.to_bytes());
     assert_eq!(MessageRow::<BindingEntry>::from_value(&entry.to_bytes()).unwrap().0, entry);

@@ -32,7 +32,7 @@ pub use committee::{Committee, SignedCommittee, TrusteeShare};
 #[doc(hidden)]
 pub use evidence::VerifiedReview;
 pub use evidence::{EvidenceRefusal, ReviewEvidence};
-pub use opened::{AccountBinding, Author, Opening, OpeningError, OpeningTrust};
+pub use opened::{AccountBinding, Author, Opening, OpeningError, OpeningTrust, ReleasedShare};
 pub use sealed_share::{RecipientKey, SealedShare};
 pub use share::DecryptionShare;
 #[doc(hidden)]

@@ -8,9 +8,9 @@ use rand_core::CryptoRng;
 use unjoin_core::Name;
 use unjoin_core::algebra::Element;
 use unjoin_core::describe_errors;
-use unjoin_core::entry::{BindingEntry, WarrantAction, WarrantEntry};
+use unjoin_core::entry::{BindingEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
 use unjoin_core::serde_as_bytes;
-use unjoin_core::token::{IssuerPublicKey, Trustees, binding_commitment};
+use unjoin_core::token::{IssuerPublicKey, Trustees};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
 
@@ -62,7 +62,17 @@ impl fmt::Debug for AccountBinding {
     }
 }
 
-/// Kind 45, at most 1,804,865 bytes: who wrote a review, with the warrant, the evidence and the
+/// A trustee's share with the entry that it stands for: the trustee was charged before the share left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedShare {
+    /// The share.
+    pub share: DecryptionShare,
+    /// The trustee's [`ShareReleasedEntry`] for this review, under a cosigned checkpoint of the openings
+    /// ledger.
+    pub release: CosignedEntry,
+}
+
+/// Kind 45, at most 5,080,673 bytes: who wrote a review, with the warrant, the evidence and the
 /// shares that show it. It does not hold the author: the reader derives that from the shares.
 ///
 /// `Debug` prints nothing of it.
@@ -72,7 +82,7 @@ pub struct Opening {
     logged: CosignedEntry,
     review: ReviewEvidence,
     committees: Vec<SignedCommittee>,
-    shares: Vec<DecryptionShare>,
+    shares: Vec<ReleasedShare>,
     binding: Option<AccountBinding>,
 }
 
@@ -93,14 +103,14 @@ impl Opening {
         logged: CosignedEntry,
         review: ReviewEvidence,
         committees: Vec<SignedCommittee>,
-        shares: Vec<DecryptionShare>,
+        shares: Vec<ReleasedShare>,
         trust: &OpeningTrust<'_>,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Self, OpeningError> {
         let mut opening = Self { warrant, logged, review, committees, shares, binding: None };
         opening.verify(trust, rng)?;
         let threshold = opening.committees.last().map_or(0, |last| last.committee().threshold());
-        opening.shares.sort_by_key(DecryptionShare::index);
+        opening.shares.sort_by_key(|released| released.share.index());
         opening.shares.truncate(threshold.into());
         Ok(opening)
     }
@@ -126,15 +136,19 @@ impl Opening {
         &self.committees
     }
 
-    /// The shares, unchecked.
-    pub fn shares(&self) -> &[DecryptionShare] {
+    /// The shares with their releases, unchecked.
+    pub fn shares(&self) -> &[ReleasedShare] {
         &self.shares
     }
 
     /// The author, once everything is shown to hold: the warrant's signatures and its entry in
     /// the openings ledger, at a time at which it was valid; that it names this review; the
-    /// review's publication, its token and its escrow; the committees; the shares; and the
-    /// account, if it is there. No clock is asked.
+    /// review's publication, its token and its escrow; the committees; the shares; that each share's
+    /// trustee announced it in the openings ledger, behind the warrant; and the account, if it is there and
+    /// was bound before the warrant was logged. No clock is asked.
+    ///
+    /// Budgets are a matter of the whole ledger, and so is whether an earlier entry binds the same wallet key:
+    /// [`audit_openings`](super::audit_openings) tells both.
     ///
     /// # Errors
     /// [`OpeningError`] names the first part that does not hold.
@@ -160,8 +174,18 @@ impl Opening {
         if !terms.names(review.review_id()) {
             return Err(OpeningError::OtherReview);
         }
-        let wallet_key = combine(committee, &review.share_context(terms), &self.shares, rng)?;
-        let account = self.binding.as_ref().map(|binding| binding.verify(&wallet_key, trust.openings));
+        let shares: Vec<_> = self.shares.iter().map(|released| released.share.clone()).collect();
+        let wallet_key = combine(committee, &review.share_context(terms), &shares, rng)?;
+        let tag = self.warrant.tag(review.review_id());
+        for ReleasedShare { share, release } in &self.shares {
+            let trustee = share.index();
+            let at = announced(release, &self.warrant.commitment(), &tag, trustee, trust)?;
+            if at <= logged.index {
+                return Err(OpeningError::Release { trustee });
+            }
+        }
+        let bound = |binding: &AccountBinding| binding.verify(&wallet_key, logged.index, trust.openings);
+        let account = self.binding.as_ref().map(bound);
         Ok(Author { wallet_key, account: account.transpose()? })
     }
 
@@ -177,14 +201,47 @@ impl Opening {
     }
 }
 
-impl AccountBinding {
-    fn verify(&self, wallet_key: &Element, openings: &WitnessPolicy) -> Result<Name, OpeningError> {
-        let entry = self.entry.verify(openings).map_err(OpeningError::Log)?;
-        let commitment = binding_commitment(&self.account, wallet_key, &self.blind);
-        match BindingEntry::from_bytes(entry) {
-            Ok(entry) if entry.commitment == commitment => Ok(self.account.clone()),
-            _ => Err(OpeningError::Binding),
+/// Where a trustee announced that it releases a share: its own entry, for this warrant and review.
+fn announced(
+    release: &CosignedEntry,
+    commitment: &[u8; 32],
+    tag: &[u8; 32],
+    trustee: u16,
+    trust: &OpeningTrust<'_>,
+) -> Result<u64, OpeningError> {
+    let logged = release.verify_under(trust.openings).map_err(OpeningError::Log)?;
+    let origin = trust.openings.log().name().as_str();
+    let key = trust.trustees.key(trustee);
+    match (ShareReleasedEntry::from_bytes(logged.entry), key) {
+        (Ok(entry), Some(key))
+            if entry.trustee() == trustee
+                && entry.commitment() == commitment
+                && entry.tag() == tag
+                && entry.verify(key.verifier(), origin).is_ok() =>
+        {
+            Ok(logged.index)
         }
+        _ => Err(OpeningError::Release { trustee }),
+    }
+}
+
+impl AccountBinding {
+    /// The account, if the entry stands before the warrant's: what is logged after it names nobody.
+    fn verify(
+        &self,
+        wallet_key: &Element,
+        warrant_index: u64,
+        openings: &WitnessPolicy,
+    ) -> Result<Name, OpeningError> {
+        let logged = self.entry.verify_under(openings).map_err(OpeningError::Log)?;
+        let entry = BindingEntry::new(&self.account, wallet_key, &self.blind).to_bytes();
+        if logged.entry != entry {
+            return Err(OpeningError::Binding);
+        }
+        if logged.index >= warrant_index {
+            return Err(OpeningError::BoundLate);
+        }
+        Ok(self.account.clone())
     }
 }
 
@@ -194,14 +251,14 @@ impl fmt::Debug for Opening {
     }
 }
 
-/// The shortest signed committee, and a share's body.
+/// The shortest signed committee; a share's body with the length of its release.
 const LEAST_COMMITTEE: usize = 174;
-const SHARE: usize = 134;
+const LEAST_SHARE: usize = 134 + 2;
 
 impl Message for Opening {
     const KIND: u8 = 45;
     const NAME: &'static str = "opening";
-    const MAX_LEN: usize = 1_804_865;
+    const MAX_LEN: usize = 5_080_673;
 
     fn encode_body(&self, out: &mut Writer) {
         part(&self.warrant, out);
@@ -210,7 +267,10 @@ impl Message for Opening {
         out.le16(self.committees.len() as u16);
         self.committees.iter().for_each(|committee| part(committee, out));
         out.le16(self.shares.len() as u16);
-        self.shares.iter().for_each(|share| share.encode_body(out));
+        for ReleasedShare { share, release } in &self.shares {
+            share.encode_body(out);
+            part(release, out);
+        }
         out.u8(self.binding.is_some().into());
         if let Some(AccountBinding { account, blind, entry }) = &self.binding {
             account.encode(out);
@@ -225,7 +285,13 @@ impl Message for Opening {
         let committee = |from: &mut Reader<'_>| read_part(from, "committee");
         let committees = some(from, "committees", Self::MAX_COMMITTEES, 2 + LEAST_COMMITTEE, committee)?;
         let most = Committee::MAX_TRUSTEES;
-        let shares = some(from, "shares", most, SHARE, DecryptionShare::decode_body)?;
+        let released = |from: &mut Reader<'_>| {
+            Ok(ReleasedShare {
+                share: DecryptionShare::decode_body(from)?,
+                release: read_part(from, "logged release")?,
+            })
+        };
+        let shares = some(from, "shares", most, LEAST_SHARE, released)?;
         let binding = match from.bool("binding")? {
             false => None,
             true => Some(AccountBinding {
@@ -297,8 +363,15 @@ pub enum OpeningError {
     Nobody,
     /// A share is not sealed to this key under this warrant, or could not be.
     Sealed,
+    /// It is not shown that this trustee announced its share in the ledger, behind the warrant.
+    Release {
+        /// The trustee's index.
+        trustee: u16,
+    },
     /// The entry of the binding is of another account or wallet key.
     Binding,
+    /// The binding was logged after the warrant.
+    BoundLate,
 }
 
 describe_errors!(OpeningError {
@@ -320,6 +393,11 @@ describe_errors!(OpeningError {
         "the escrow opens to nobody: check the issuing key and the accepted proof";
     Self::Sealed => "sealed_share", Host, false,
         "the share is not sealed to this key under this warrant: take the recipient's key of the very warrant";
+    Self::Release { trustee } => "opening.release", Operator, false,
+        "it is not shown that trustee {trustee} announced this share in the ledger, behind the warrant: take the entry \
+         of theirs for this review; without one the share was given away by no right";
+    Self::BoundLate => "opening.bound_late", Host, false,
+        "the account was bound to the wallet key after the warrant was logged, which names nobody: leave it out";
     Self::Binding => "opening.binding", Operator, false,
         "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
 });

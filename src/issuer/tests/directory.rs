@@ -1,13 +1,11 @@
 use super::*;
 use unjoin_core::entry::{BindingEntry, Ledger};
-use unjoin_core::token::binding_commitment;
 use unjoin_core::wire::Message;
 
 /// Whom the directory names for a wallet, if the openings ledger holds the commitment to it.
 fn bound<S: Store>(shop: &Shop<S>, wallet: &Person) -> Option<Name> {
     let BoundAccount { account, blind } = shop.issuer.account_of(&wallet.wallet_key).unwrap()?;
-    let commitment = binding_commitment(&account, &wallet.wallet_key, &blind);
-    let entry = BindingEntry { commitment }.to_bytes();
+    let entry = BindingEntry::new(&account, &wallet.wallet_key, &blind).to_bytes();
     assert_eq!(entries(&*shop.store, Ledger::Openings).iter().filter(|logged| **logged == entry).count(), 1);
     Some(account)
 }

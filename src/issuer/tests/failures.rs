@@ -1,5 +1,6 @@
 use super::*;
-use unjoin_core::entry::Ledger;
+use unjoin_core::entry::{BindingEntry, Ledger};
+use unjoin_core::wire::Message;
 use unjoin_test_util::{Call, Failure, Faulty};
 
 /// Calls until it is not the store that fails; at most one failure is planned.
@@ -30,10 +31,8 @@ fn a_lost_answer_is_found_again_wherever_the_store_fails() {
             assert_eq!(code(shop.grant(&ann, &ann.request(handle, &scope, 2))), "issuer.already_granted");
             assert_eq!(shop.offer(&ann, &merchant, handle).unwrap().scope, scope);
             let BoundAccount { account, blind } = shop.issuer.account_of(&ann.wallet_key).unwrap().unwrap();
-            let commitment = unjoin_core::token::binding_commitment(&account, &ann.wallet_key, &blind);
-            let logged =
-                unjoin_core::wire::Message::to_bytes(&unjoin_core::entry::BindingEntry { commitment });
-            assert_eq!(entries(&*shop.store, Ledger::Openings), [logged]);
+            let logged = BindingEntry::new(&account, &ann.wallet_key, &blind);
+            assert_eq!(entries(&*shop.store, Ledger::Openings), [logged.to_bytes()]);
             // Claim, binding, report, cohort, grant, numbers: then no failure is left.
             if !failed {
                 assert_eq!(after, 6);

@@ -6,10 +6,12 @@
 //! message, `SignedCommittee`, whose verification takes the group.
 
 use super::signed::{SignedEntry, signed_entry};
+use crate::algebra::Element;
 use crate::algebra::transcript::hash32;
+use crate::name::Name;
 use crate::serde_as_bytes;
 use crate::signature::Signer;
-use crate::token::ReviewId;
+use crate::token::{ReviewId, binding_commitment};
 use crate::trustee_key::{MAX_TRUSTEES, TrusteeKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
@@ -35,11 +37,26 @@ pub fn release_tag(warrant_digest: &[u8; 32], blind: &[u8; 32], review_id: &Revi
     hash32("release", &[warrant_digest, blind, review_id.as_bytes()])
 }
 
-/// Kind 24, 34 bytes: a hiding commitment to the binding of a wallet key to an account.
+/// Kind 24, 66 bytes: a hiding commitment to the binding of a wallet key to an account.
+///
+/// Of several with one wallet key the first counts, for openings under warrants logged after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindingEntry {
-    /// [`binding_commitment`](crate::token::binding_commitment).
+    /// H32("binding-key", U): two entries with the same are of one wallet key. Only who has `U` knows of
+    /// which.
+    pub wallet_key_hash: [u8; 32],
+    /// H32("binding", account, U, blind).
     pub commitment: [u8; 32],
+}
+
+impl BindingEntry {
+    /// Binds wallet key `U` to the account; `blind` is the 32 bytes that open the commitment.
+    pub fn new(account: &Name, wallet_key: &Element, blind: &[u8; 32]) -> Self {
+        Self {
+            wallet_key_hash: hash32("binding-key", &[wallet_key.as_bytes()]),
+            commitment: binding_commitment(account, wallet_key, blind),
+        }
+    }
 }
 
 /// Kind 25, 136 to 2,215 bytes: a warrant was presented.
@@ -121,11 +138,12 @@ impl Message for BindingEntry {
     const NAME: &'static str = "binding entry";
 
     fn encode_body(&self, out: &mut Writer) {
+        out.raw(&self.wallet_key_hash);
         out.raw(&self.commitment);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { commitment: from.array("commitment")? })
+        Ok(Self { wallet_key_hash: from.array("hash of U")?, commitment: from.array("commitment")? })
     }
 }
 

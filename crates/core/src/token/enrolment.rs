@@ -3,9 +3,10 @@
 
 use super::{VerifyError, verdict};
 use crate::algebra::proof::{Equation, Proof, Statement, verify};
-use crate::algebra::transcript::hash32;
+use crate::algebra::transcript::{hash32, push_frame};
 use crate::algebra::{Element, Generator};
 use crate::name::Name;
+use crate::secret::{SecretBytes, hmac_sha256};
 use crate::serde_as_bytes;
 use crate::wire::{DecodeError, Message, Reader, Writer};
 use rand_core::CryptoRng;
@@ -91,6 +92,22 @@ serde_as_bytes!(Enrolment);
 /// The hiding commitment to "`wallet_key` belongs to `account`",
 /// `H32("binding", account, U, blind)`, logged before the first grant: so that a binding
 /// made behind an account's back can be proved.
+#[doc(hidden)]
 pub fn binding_commitment(account: &Name, wallet_key: &Element, blind: &[u8; 32]) -> [u8; 32] {
     hash32("binding", &[account.as_bytes(), wallet_key.as_bytes(), blind])
+}
+
+/// What opens the commitment: `HMAC-SHA-256(binding key, frame(account) || frame(U))`, where the
+/// binding key is HMAC-SHA-256 of `frame("binding")` under the issuer's master key. The same wallet
+/// enrolled again, also after a store was put back, makes the same entry.
+#[doc(hidden)]
+pub fn binding_blind(master: &SecretBytes<32>, account: &Name, wallet_key: &Element) -> [u8; 32] {
+    let framed = |parts: &[&[u8]]| {
+        parts.iter().fold(Vec::new(), |mut message, part| {
+            push_frame(&mut message, part);
+            message
+        })
+    };
+    let key = SecretBytes::new(hmac_sha256(master.expose(), &[&framed(&[b"binding"])]));
+    hmac_sha256(key.expose(), &[&framed(&[account.as_bytes(), wallet_key.as_bytes()])])
 }

@@ -36,7 +36,9 @@ pub use author::{
     ActionKind, AuthorAction, AuthorKey, AuthorStatement, ReviewStanding, ReviewState, StateQuestion,
 };
 pub use door::{DoorAnswer, DoorMessage, DoorQuestion};
-pub use enrolment::{Enrolment, EnrolmentContext, binding_commitment};
+pub use enrolment::{Enrolment, EnrolmentContext};
+#[doc(hidden)]
+pub use enrolment::{binding_blind, binding_commitment};
 pub use grant::{Grant, GrantedTag};
 pub use key::{IssuerKey, IssuerPublicKey};
 pub use key_ring::{KeyPair, KeyRing};
