@@ -5,7 +5,6 @@ use crate::hex::{hex, unhex};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use std::path::Path;
-use unjoin::{Name, Timestamp};
 use unjoin::algebra::Element;
 use unjoin::secret::SystemRng;
 use unjoin::token::{
@@ -13,6 +12,7 @@ use unjoin::token::{
     PlatformPublicKey, Presentation, Receipt, Review, SignedManifest, TrusteePublicKey, Trustees,
 };
 use unjoin::wire::Message;
+use unjoin::{Name, Timestamp};
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 /// So many trustees, at the least, must be needed to open a review.

@@ -178,8 +178,7 @@ async fn read(arguments: &Arguments) -> Outcome<Vec<Bytes>> {
     let messages = messages.get(..arguments.reviews).unwrap_or(messages);
     let mut scopes = BTreeMap::<String, BTreeSet<u64>>::new();
     for message in messages {
-        let DoorQuestion::Submission { presentation, .. } =
-            DoorMessage::from_bytes(message)?.into_question()
+        let DoorQuestion::Submission { presentation, .. } = DoorMessage::from_bytes(message)?.into_question()
         else {
             return Err("the file holds other messages: prepare it again".into());
         };
@@ -191,7 +190,8 @@ async fn read(arguments: &Arguments) -> Outcome<Vec<Bytes>> {
     for (merchant, cohorts) in scopes {
         loop {
             let manifests = device::manifests(&mut service, &merchant).await?;
-            let closed: BTreeSet<u64> = manifests.iter().map(|found| found.claimed_scope().cohort()).collect();
+            let closed: BTreeSet<u64> =
+                manifests.iter().map(|found| found.claimed_scope().cohort()).collect();
             if closed.is_superset(&cohorts) {
                 break;
             }

@@ -41,7 +41,9 @@ fn bench(reviewers: usize) -> Bench {
         .unwrap();
     let token = |rng: &mut SystemRng| {
         let wallet = Wallet::generate(rng);
-        let (pending, request) = wallet.request(&Name::new("issuer").unwrap(), offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
+        let (pending, request) = wallet
+            .request(&Name::new("issuer").unwrap(), offer.scope.merchant(), offer.handle, &offer, &trust, rng)
+            .unwrap();
         let grant = Grant::issue(&pair.issuer_key, request.scope(), request.commitment(), rng).unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         (wallet, token)
@@ -167,7 +169,14 @@ fn every_shape_of_a_review_s_rows_round_trips() {
     round_trips(&EvidenceRow { presentation: vec![1], accepted: vec![2] }, false);
     for change in [WaitingChange::Edit(review), WaitingChange::Withdraw, WaitingChange::Uncount(4)] {
         for count in [0, 1, 16] {
-            round_trips(&WaitingRow { boundary: time(8), actions: vec![action.clone(); count], change: change.clone() }, false);
+            round_trips(
+                &WaitingRow {
+                    boundary: time(8),
+                    actions: vec![action.clone(); count],
+                    change: change.clone(),
+                },
+                false,
+            );
         }
     }
 }

@@ -22,8 +22,8 @@ use unjoin::review::{DeskConfig, DeskError, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::{
-    AuthorAction, EnrolmentContext, IssuerKey, KeyRing, OrderHandle, PlatformKey, Presentation, Receipt, Review,
-    ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest, StaffKey, TokenRequest,
+    AuthorAction, EnrolmentContext, IssuerKey, KeyRing, OrderHandle, PlatformKey, Presentation, Receipt,
+    Review, ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest, StaffKey, TokenRequest,
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, Grid, ManualClock, Name, PassphraseCost, PlatformError, QueueConfig};
@@ -241,7 +241,13 @@ fn no_error_of_a_wallet_repeats_its_input() {
     take(pinned.err().unwrap());
     let empty = TrustRoots::new(device.platform_key.public(), 5, unjoin::Grid::Weekly);
     let (merchant, handle) = (name(MERCHANT), device.offer.handle);
-    take(device.wallet.request(&name(ACCOUNT), &name(PHONE), handle, &device.offer, &empty, rng).err().unwrap());
+    take(
+        device
+            .wallet
+            .request(&name(ACCOUNT), &name(PHONE), handle, &device.offer, &empty, rng)
+            .err()
+            .unwrap(),
+    );
     take(device.wallet.request(&name(ACCOUNT), &merchant, handle, &device.offer, &empty, rng).err().unwrap());
     let mut offer = device.offer.clone();
     offer.scope = Scope::new([0; 32], name(MERCHANT), 9);

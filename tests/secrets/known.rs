@@ -91,7 +91,9 @@ impl Device {
 
     pub(crate) fn request(&self) -> (PendingToken, TokenRequest) {
         let (merchant, handle) = (self.offer.scope.merchant(), self.offer.handle);
-        self.wallet.request(&name("issuer"), merchant, handle, &self.offer, &self.trust, &mut SystemRng::new()).unwrap()
+        self.wallet
+            .request(&name("issuer"), merchant, handle, &self.offer, &self.trust, &mut SystemRng::new())
+            .unwrap()
     }
 
     pub(crate) fn grant(&self, request: &TokenRequest) -> Grant {

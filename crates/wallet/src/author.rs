@@ -62,11 +62,7 @@ impl ScheduledAction {
         let on_grid = trust.grid().at_or_before(boundary) == Some(boundary);
         let may_be = self.held_until == Some(boundary) || boundary <= trust.grid().nth_after(now, 3);
         let fits = receipt.action_hash() == &self.action.hash() && on_grid && may_be;
-        if fits && receipt.verify(trust.platform_key()).is_ok() {
-            Ok(())
-        } else {
-            Err(WalletError::Receipt)
-        }
+        if fits && receipt.verify(trust.platform_key()).is_ok() { Ok(()) } else { Err(WalletError::Receipt) }
     }
 }
 
@@ -107,7 +103,8 @@ impl Wallet {
         let (kind, new_digest) = request.kind_and_digest();
         let previous_digest = state.digest_in_force;
         let statement = AuthorStatement { kind, review_id, sequence, previous_digest, new_digest };
-        let action = AuthorAction::sign(&secrets.author_signer(), statement).ok_or(WalletError::Degenerate)?;
+        let action =
+            AuthorAction::sign(&secrets.author_signer(), statement).ok_or(WalletError::Degenerate)?;
         let span = state.published_at.saturating_since(now).saturating_sub(SENDING_MARGIN).min(DAY);
         let held = state.published_at > now;
         let in_time = held && kind == ActionKind::Withdraw && span > 0;

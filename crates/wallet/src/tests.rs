@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use std::collections::HashSet;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::token::{
-    ActionReceipt, AuthorAction, AuthorKey, CohortManifest, Grant, IssuerKey, Offer, OrderHandle, PlatformKey,
-    Presentation, Receipt, ReceiptTerms, Review, ReviewId, ReviewStanding, ReviewState, Scope, TokenRequest,
+    ActionReceipt, AuthorAction, AuthorKey, CohortManifest, Grant, IssuerKey, Offer, OrderHandle,
+    PlatformKey, Presentation, Receipt, ReceiptTerms, Review, ReviewId, ReviewStanding, ReviewState, Scope,
+    TokenRequest,
 };
 use unjoin_core::wire::Message;
 use unjoin_core::{DAY, Timestamp, WEEK};
@@ -37,7 +38,9 @@ impl Shop {
         let issuer_key = IssuerKey::generate(&mut rng);
         let escrow_key = random_escrow_key(&mut rng);
         let platform_key = PlatformKey::generate(&mut rng);
-        let trust = TrustRoots::new(platform_key.public(), 20, unjoin_core::Grid::Weekly).pin(*issuer_key.public(), escrow_key).unwrap();
+        let trust = TrustRoots::new(platform_key.public(), 20, unjoin_core::Grid::Weekly)
+            .pin(*issuer_key.public(), escrow_key)
+            .unwrap();
         let wallet = Wallet::generate(&mut rng);
         let issuer = Name::new("orders.example").unwrap();
         Self { rng, issuer, issuer_key, escrow_key, platform_key, trust, wallet }
@@ -53,7 +56,14 @@ impl Shop {
     }
 
     fn request(&mut self, offer: &Offer) -> Result<(PendingToken, TokenRequest), WalletError> {
-        self.wallet.request(&self.issuer, offer.scope.merchant(), offer.handle, offer, &self.trust, &mut self.rng)
+        self.wallet.request(
+            &self.issuer,
+            offer.scope.merchant(),
+            offer.handle,
+            offer,
+            &self.trust,
+            &mut self.rng,
+        )
     }
 
     fn grant(&mut self, request: &TokenRequest) -> Grant {
@@ -321,8 +331,16 @@ fn evidence_that_does_not_hold_for_the_token_is_refused() {
         (CohortManifest { scope: other_scope, ..good.clone() }, CLOSED, WalletError::ManifestScope),
         (CohortManifest { escrow_id: other_id, ..good.clone() }, CLOSED, WalletError::ManifestEscrow),
         (CohortManifest { at_least: 19, ..good.clone() }, CLOSED, WalletError::CohortTooSmall),
-        (CohortManifest { window_end: END.saturating_add(1), ..good.clone() }, CLOSED, WalletError::ManifestOffGrid),
-        (CohortManifest { closed_at: CLOSED.saturating_sub(60), ..good.clone() }, CLOSED, WalletError::ManifestOffGrid),
+        (
+            CohortManifest { window_end: END.saturating_add(1), ..good.clone() },
+            CLOSED,
+            WalletError::ManifestOffGrid,
+        ),
+        (
+            CohortManifest { closed_at: CLOSED.saturating_sub(60), ..good.clone() },
+            CLOSED,
+            WalletError::ManifestOffGrid,
+        ),
         (good.clone(), END, WalletError::WindowOver),
         (good.clone(), END.saturating_add(1), WalletError::WindowOver),
     ] {
@@ -427,7 +445,8 @@ fn an_action_is_sent_at_a_random_time_within_a_day_and_before_the_boundary_if_he
     let state = submitted(&mut shop, &token);
     let new = Review::new(2, "x", vec![]).unwrap();
     let mut sent = |now: Timestamp, request: AuthorRequest<'_>| {
-        let times = (0..64).map(|_| shop.wallet.act(&token, &state, request, now, &mut shop.rng).unwrap().send_at);
+        let times =
+            (0..64).map(|_| shop.wallet.act(&token, &state, request, now, &mut shop.rng).unwrap().send_at);
         let times: HashSet<u64> = times.map(|time| time.as_unix_seconds()).collect();
         assert!(times.len() > 32, "drawn from many");
         let (first, last) = (times.iter().min().unwrap(), times.iter().max().unwrap());
@@ -488,7 +507,8 @@ fn a_receipt_that_says_anything_else_is_refused() {
     assert_eq!(check(good, &forger, CLOSED), Err(WalletError::Receipt));
 
     let action = shop.wallet.act(&token, &state, AuthorRequest::Withdraw, CLOSED, &mut Seeded(2)).unwrap();
-    let other = shop.wallet.act(&token, &state, AuthorRequest::Edit(&review()), CLOSED, &mut Seeded(2)).unwrap();
+    let other =
+        shop.wallet.act(&token, &state, AuthorRequest::Edit(&review()), CLOSED, &mut Seeded(2)).unwrap();
     for (signed, key, boundary, fits) in [
         (&action, &shop.platform_key, FIRST, true),
         (&action, &shop.platform_key, CLOSED.saturating_add(3 * WEEK), true),

@@ -15,7 +15,7 @@ use unjoin::{
     ledger::{BindingEntry, LogView, ShareReleasedEntry, WarrantAction},
     opening::{
         AccountBinding, Opening, ReviewEvidence,
-        same_author::Comparison,
+        same_author::AuthorClasses,
         service::{OpeningRequest, TrusteeError},
         warrant::{Excess, PresentedWarrant},
     },
@@ -64,8 +64,8 @@ pub(crate) fn play<S: Store>(scene: &Scene<'_, S>, court: Court) -> Result<Optio
     let shown = scene.shown()?;
     let mut act = Act { scene, session, shown, text: String::new() };
     writeln!(act.text, "An extortion ring, and a customer who had bad luck\n")?;
-    let (ring, comparison) = act.compare_the_ring()?;
-    let opened = act.open_one(&comparison)?;
+    let (ring, classes) = act.compare_the_ring()?;
+    let opened = act.open_one(&classes)?;
     let (lone, group) = act.compare_the_complainer()?;
     let refused = act.refuse_the_second(&group)?;
     act.bribe_and_audit()?;
@@ -85,7 +85,7 @@ struct Act<'a, S: Store> {
 
 impl<S: Store> Act<'_, S> {
     /// The blackmailed shops complain, and a warrant asks which reviews have one author.
-    fn compare_the_ring(&mut self) -> Result<(PresentedWarrant, Comparison)> {
+    fn compare_the_ring(&mut self) -> Result<(PresentedWarrant, AuthorClasses)> {
         let shops = &self.scene.cast.shops;
         let (by_ring, reviews) = self.complaint(shops, &RING)?;
         writeln!(
@@ -104,23 +104,22 @@ impl<S: Store> Act<'_, S> {
              to it is logged. Asked at once, the trustees wait for the cooling-off, until {}.",
             format_moment(until.as_unix_seconds() as i64),
         )?;
-        let (comparison, seconds) = self.compared(&warrant, &reviews)?;
+        let (classes, seconds) = self.compared(&warrant, &reviews)?;
         writeln!(
             self.text,
-            "3. Trustees {} of 5 charge {} reviews and run {} rounds ({seconds:.1} s). Outcome:\n   \
+            "3. Trustees {} of 5 charge {} reviews and compare them in one round ({seconds:.1} s). Outcome:\n   \
              {}. Nobody is named.",
             asked(),
             reviews.len(),
-            comparison.rounds(),
-            sizes(&comparison),
+            sizes(&classes),
         )?;
-        Ok((warrant, comparison))
+        Ok((warrant, classes))
     }
 
     /// A second warrant opens one review of the largest group.
-    fn open_one(&mut self, comparison: &Comparison) -> Result<PresentedWarrant> {
-        let largest = comparison.classes().into_iter().max_by_key(Vec::len).ok_or("no groups")?;
-        let review = self.evidence(first(&largest)?)?.ok_or("the escrow was erased")?;
+    fn open_one(&mut self, classes: &AuthorClasses) -> Result<PresentedWarrant> {
+        let largest = classes.authors.iter().max_by_key(|class| class.len()).ok_or("no groups")?;
+        let review = self.evidence(first(largest)?)?.ok_or("the escrow was erased")?;
         let warrant =
             self.session.warrant("2018-17/1", WarrantAction::Open, std::slice::from_ref(&review))?;
         self.session.cool_off(&warrant, &review)?;
@@ -130,7 +129,7 @@ impl<S: Store> Act<'_, S> {
         let bytes = opening.to_bytes();
         let author = Opening::from_bytes(&bytes)?.verify(&self.session.trust(), &mut SystemRng::new())?;
         let account = author.account.ok_or("the opening has no account")?;
-        if self.author(first(&largest)?)?.as_bytes() != account.as_bytes() {
+        if self.author(first(largest)?)?.as_bytes() != account.as_bytes() {
             return Err("an opening names somebody else than the author".into());
         }
         writeln!(
@@ -162,18 +161,17 @@ impl<S: Store> Act<'_, S> {
         let (own, reviews) = self.complaint(shops, &[COMPLAINER])?;
         let warrant = self.session.warrant("2018-18", WarrantAction::SameAuthor, &reviews)?;
         self.session.cool_off(&warrant, first(&reviews)?)?;
-        let (comparison, seconds) = self.compared(&warrant, &reviews)?;
+        let (classes, seconds) = self.compared(&warrant, &reviews)?;
         writeln!(
             self.text,
             "5. {}: {COMPLAINTS} of the shops complain of {} reviews. {own} are by one customer who had three bad\n   \
-             deliveries in one week. {} rounds ({seconds:.1} s): {}.",
+             deliveries in one week. One round ({seconds:.1} s): {}.",
             self.day(),
             reviews.len(),
-            comparison.rounds(),
-            sizes(&comparison),
+            sizes(&classes),
         )?;
-        let group = comparison.classes().into_iter().max_by_key(Vec::len).ok_or("no groups")?;
-        let wanted = self.evidence(first(&group)?)?.ok_or("the escrow was erased")?;
+        let group = classes.authors.iter().max_by_key(|class| class.len()).ok_or("no groups")?;
+        let wanted = self.evidence(first(group)?)?.ok_or("the escrow was erased")?;
         Ok((warrant, wanted))
     }
 
@@ -269,7 +267,7 @@ impl<S: Store> Act<'_, S> {
     fn who_learnt_what(&mut self, ring: &PresentedWarrant, lone: &PresentedWarrant) -> Result<()> {
         let asked_of: BTreeSet<&ReviewId> =
             ring.terms().reviews().iter().chain(lone.terms().reviews()).collect();
-        let (ring, lone) = (ring.terms().count(), lone.terms().count());
+        let (ring, lone) = (ring.terms().reviews().len(), lone.terms().reviews().len());
         let (all, others, asked) = (asked_of.len(), asked_of.len() - 1, asked());
         let rows = [
             ("platform", format!("which {all} reviews were asked about, and the account of the one that was opened")),
@@ -298,21 +296,25 @@ impl<S: Store> Act<'_, S> {
         Ok(())
     }
 
-    /// The trustees' rounds over the reviews of a warrant; how many seconds they took. The groups
+    /// The trustees' round over the reviews of a warrant; how many seconds it took. The groups
     /// must be what the simulation knows.
-    fn compared(&self, warrant: &PresentedWarrant, reviews: &[ReviewEvidence]) -> Result<(Comparison, f64)> {
+    fn compared(
+        &self,
+        warrant: &PresentedWarrant,
+        reviews: &[ReviewEvidence],
+    ) -> Result<(AuthorClasses, f64)> {
         let started = Instant::now();
         self.session.charge(warrant, reviews)?;
-        let comparison = self.session.compare(warrant, reviews)?;
+        let classes = self.session.compare(warrant, reviews)?;
         let seconds = started.elapsed().as_secs_f64();
         let mut authors = BTreeSet::new();
-        for class in comparison.classes() {
+        for class in &classes.authors {
             let of_class: BTreeSet<&str> = class.iter().map(|id| self.author(id)).collect::<Result<_>>()?;
             if of_class.len() != 1 || !of_class.iter().all(|author| authors.insert(*author)) {
                 return Err("the trustees' groups are not the authors'".into());
             }
         }
-        Ok((comparison, seconds))
+        Ok((classes, seconds))
     }
 
     /// Of what these shops complain: the reviews of these authors, and of each shop one other
@@ -410,8 +412,8 @@ fn asked() -> String {
 }
 
 /// The sizes of the groups, the largest first, in words.
-fn sizes(comparison: &Comparison) -> String {
-    let mut sizes: Vec<usize> = comparison.classes().iter().map(Vec::len).collect();
+fn sizes(classes: &AuthorClasses) -> String {
+    let mut sizes: Vec<usize> = classes.authors.iter().map(Vec::len).collect();
     sizes.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
     let several: Vec<String> = sizes.iter().filter(|size| **size > 1).map(usize::to_string).collect();
     let single = sizes.len() - several.len();

@@ -17,7 +17,8 @@ use unjoin_wallet::AuthorRequest;
 fn exchange(public: SocketAddr, method: &str, header: &str, message: &[u8]) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(public).unwrap();
     let length = message.len();
-    let head = format!("{method} /door HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    let head =
+        format!("{method} /door HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
     stream.write_all(&[head.as_bytes(), header.as_bytes(), b"\r\n", message].concat()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -42,7 +43,8 @@ async fn every_question_looks_like_every_other_and_so_does_every_answer() {
 
     let receipt = Receipt::from_bytes(&ask_door(&mut world.connect(), short.clone()).await.unwrap()).unwrap();
     let review = Review::new(1, "", vec![]).unwrap();
-    let DoorQuestion::Submission { presentation, .. } = DoorMessage::from_bytes(&short).unwrap().into_question()
+    let DoorQuestion::Submission { presentation, .. } =
+        DoorMessage::from_bytes(&short).unwrap().into_question()
     else {
         panic!("no submission")
     };

@@ -74,7 +74,10 @@ async fn what_is_no_request_is_refused_and_nothing_changes() {
     let unknown = refusal(&mut devices, "/orders/offer", Some("ann"), body).await;
     assert_eq!(unknown, (404, "issuer.unknown_order".to_owned()));
     let long = json!({ "merchant": "m".repeat(65), "handle": hex(&[7; 16]) }).to_string();
-    assert_eq!(refusal(&mut devices, "/orders/offer", Some("ann"), long.as_str()).await, (400, "name".to_owned()));
+    assert_eq!(
+        refusal(&mut devices, "/orders/offer", Some("ann"), long.as_str()).await,
+        (400, "name".to_owned())
+    );
     // Not an object, cut off, of other fields, or with what is no message.
     let request = "AAAA".repeat(30);
     for (path, body, code) in [

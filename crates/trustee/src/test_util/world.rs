@@ -225,7 +225,9 @@ impl World {
         let rng = &mut SystemRng::new();
         let escrow_key = *self.secrets(1).committee().unwrap().committee().key();
         let platform = PlatformKey::generate(rng);
-        let trust = TrustRoots::new(platform.public(), 1, unjoin_core::Grid::Weekly).pin(*self.issuer.public(), escrow_key).unwrap();
+        let trust = TrustRoots::new(platform.public(), 1, unjoin_core::Grid::Weekly)
+            .pin(*self.issuer.public(), escrow_key)
+            .unwrap();
         let shop = name("orders.example");
         let mut parts = Vec::new();
         for (at, wallet) in authors.iter().enumerate() {
@@ -235,7 +237,8 @@ impl World {
                 issuer_key: *self.issuer.public(),
                 escrow_key,
             };
-            let (pending, request) = wallet.request(&shop, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
+            let (pending, request) =
+                wallet.request(&shop, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
             let grant = Grant::issue(&self.issuer, request.scope(), request.commitment(), rng).unwrap();
             let token = wallet.finish(pending, &grant, rng).unwrap();
             let review = Review::new(1, format!("cold, {at}"), vec![]).unwrap();

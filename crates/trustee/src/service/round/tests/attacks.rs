@@ -188,8 +188,8 @@ fn an_escrow_crafted_from_anothers_is_no_review() {
         review_id: presentation.review_id(),
         review_digest,
         presentation_hash: presentation.hash(),
-                author_key: *presentation.author_key(),
-                scope: presentation.scope().clone(),
+        author_key: *presentation.author_key(),
+        scope: presentation.scope().clone(),
         boundary: crate::test_util::world::START,
     };
     world.reviews_log.append(&[published.to_bytes()]).unwrap();
