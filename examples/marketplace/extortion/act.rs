@@ -10,7 +10,7 @@ use std::{
 };
 
 use unjoin::{
-    Clock, DAY, Environment, ManualClock, Name, Platform,
+    Clock, DAY, Environment, ManualClock, Name, Platform, Timestamp,
     audit::{History, OpeningFinding, audit_openings},
     ledger::{BindingEntry, LogView, ShareReleasedEntry, WarrantAction},
     opening::{
@@ -27,7 +27,7 @@ use unjoin::{
 };
 
 use super::{
-    COMPLAINER, COMPLAINTS, Cast, RING, SHOPS,
+    COMPLAINER, COMPLAINTS, Cast, RING, SHOPS, TakenBack,
     court::{ASKED, BUDGETS, Court, OFFICE, Result, Session},
     insider,
 };
@@ -49,6 +49,8 @@ pub(crate) struct Scene<'a, S: Store> {
     pub(crate) author_of: &'a HashMap<ReviewId, usize>,
     /// What devices have from the desk, as far as the story needs it.
     pub(crate) receipts: &'a HashMap<ReviewId, Receipt>,
+    /// The review that its author withdrew while it was held.
+    pub(crate) taken_back: Option<&'a TakenBack>,
     /// The key of one of the platform's staff.
     pub(crate) colleague: StaffPublicKey,
 }
@@ -68,6 +70,7 @@ pub(crate) fn play<S: Store>(scene: &Scene<'_, S>, court: Court) -> Result<Optio
     let opened = act.open_one(&classes)?;
     let (lone, group) = act.compare_the_complainer()?;
     let refused = act.refuse_the_second(&group)?;
+    act.tell_of_the_gang()?;
     act.bribe_and_audit()?;
     act.end_the_embargo(&[&ring, &opened, &lone], &refused)?;
     act.who_learnt_what(&ring, &lone)?;
@@ -207,6 +210,22 @@ impl<S: Store> Act<'_, S> {
         Ok(warrant)
     }
 
+    /// What the gang saw at the door while an author withdrew; the review never appeared.
+    fn tell_of_the_gang(&mut self) -> Result<()> {
+        let taken_back = self.scene.taken_back.ok_or("nobody withdrew a held review")?;
+        if self.shown.iter().any(|review| review.review_id == taken_back.review_id) {
+            return Err("a review that was withdrawn while held appeared".into());
+        }
+        writeln!(
+            self.text,
+            "7. {}, long before: the gang presses one more author, who withdraws a review while it is held. The gang asks\n   \
+             {} questions at the door, before and after: the same bytes. The review never appeared.",
+            day(taken_back.day),
+            taken_back.questions,
+        )?;
+        Ok(())
+    }
+
     /// Shops bribe an employee; readers hold what he does against the ledger, and devices against
     /// their receipts.
     fn bribe_and_audit(&mut self) -> Result<()> {
@@ -216,7 +235,7 @@ impl<S: Store> Act<'_, S> {
         let told = insider::play(self.scene, &self.session, &self.shown, &victims)?;
         write!(
             self.text,
-            "7. {}: shops bribe an employee, who can change what the platform shows and logs.\n{told}",
+            "8. {}: shops bribe an employee, who can change what the platform shows and logs.\n{told}",
             self.day()
         )?;
         Ok(())
@@ -252,7 +271,7 @@ impl<S: Store> Act<'_, S> {
         let (compared, opened) = (of(WarrantAction::SameAuthor), of(WarrantAction::Open));
         writeln!(
             self.text,
-            "8. {}: the embargo of {} days is over. The {OFFICE} discloses {} of its {} warrants: by them the authors of\n   \
+            "9. {}: the embargo of {} days is over. The {OFFICE} discloses {} of its {} warrants: by them the authors of\n   \
              {compared} reviews find that these were compared, and of {opened} that it was opened. It keeps quiet about the one that\n   \
              was refused: the audit of the openings ledger's {} entries names that warrant, and no other, as overdue.",
             self.day(),
@@ -378,8 +397,7 @@ impl<S: Store> Act<'_, S> {
     }
 
     fn day(&self) -> String {
-        let now = self.scene.clock.now().as_unix_seconds();
-        format_moment(now as i64).chars().take(10).collect()
+        day(self.scene.clock.now())
     }
 }
 
@@ -401,6 +419,10 @@ impl<S: Store> Scene<'_, S> {
         }
         Ok(shown)
     }
+}
+
+fn day(time: Timestamp) -> String {
+    format_moment(time.as_unix_seconds() as i64).chars().take(10).collect()
 }
 
 fn first<T>(of: &[T]) -> Result<&T> {
