@@ -23,7 +23,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use trust::{Trust, hex, text};
-use unjoin::ledger::PublishedEntry;
+use unjoin::ledger::{PublishedEntry, WitnessPolicy};
 use unjoin::opening::{Author, Opening, OpeningTrust};
 use unjoin::secret::SystemRng;
 use unjoin::wire::Message;
@@ -103,7 +103,44 @@ fn tell(opening: &Opening, trust: &Trust, author: &Author) -> Outcome<String> {
         Some(account) => writeln!(out, "           of the account {}, as was logged", text(account))?,
         None => writeln!(out, "           the opening does not show whose account that is")?,
     }
+    tell_checks(opening, trust, author, &mut out)?;
     Ok(out)
+}
+
+/// What [`Opening::verify`] has checked for that, and what it cannot.
+fn tell_checks(opening: &Opening, trust: &Trust, author: &Author, out: &mut String) -> Outcome<()> {
+    let ledger = |policy: &WitnessPolicy| {
+        let (name, witnesses) = (policy.log().name(), policy.witnesses().len());
+        format!("{name}, under a checkpoint that a quorum of {witnesses} witnesses cosigned")
+    };
+    let (openings, reviews) = (ledger(&trust.openings), ledger(&trust.reviews));
+    let refreshes = opening.committees().len().saturating_sub(1);
+    writeln!(out, "Checked:   the warrant's commitment is logged in {openings},")?;
+    writeln!(out, "           in an entry that one of its officers signed")?;
+    writeln!(out, "           the requester may ask for this action on these grounds, by the trust file")?;
+    writeln!(out, "           all {} trustees signed the committee of the key;", trust.trustees.count())?;
+    writeln!(
+        out,
+        "           {refreshes} refreshes followed, each signed by enough of the committee before"
+    )?;
+    writeln!(out, "           the review is logged in {reviews};")?;
+    writeln!(
+        out,
+        "           its token was issued with a key of the trust file, and its escrow is the token's"
+    )?;
+    writeln!(out, "           each share is of this escrow and made under this warrant")?;
+    if author.account.is_some() {
+        writeln!(
+            out,
+            "           the account was bound to the wallet key in an entry of the openings ledger"
+        )?;
+    }
+    writeln!(
+        out,
+        "Not shown: that the trustees kept their budget: look for their releases under the commitment"
+    )?;
+    writeln!(out, "           {} in the openings ledger", hex(&opening.warrant().commitment()))?;
+    Ok(())
 }
 
 fn view(trust: &Trust) -> OpeningTrust<'_> {

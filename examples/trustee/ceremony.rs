@@ -32,6 +32,9 @@ pub(crate) struct CeremonyArguments {
     /// With --index: makes the long-term key first
     #[arg(long, requires = "index")]
     new: bool,
+    /// With --index: leaves a ceremony that has failed, for good; a share of before stays
+    #[arg(long, requires = "index", conflicts_with = "new")]
+    abandon: bool,
     /// With --index: the trustee's sealed file; trustee-INDEX.sealed in the directory otherwise
     #[arg(long, requires = "index")]
     secrets: Option<PathBuf>,
@@ -55,6 +58,9 @@ pub(crate) fn ceremony(arguments: CeremonyArguments) -> Outcome<()> {
     let trustee = Trustee { index, secrets: Secrets::ask(path, None)?, played: false };
     if arguments.new {
         return trustee.create(&board);
+    }
+    if arguments.abandon {
+        return trustee.abandon();
     }
     while trustee.turn(&board)? {}
     Ok(())
@@ -136,6 +142,17 @@ impl Trustee {
         let key = hex(secrets.public().as_bytes());
         fs::write(board.key(self.index), &key)?;
         println!("trustee {}: long-term key {key}; give it to the others in person", self.index);
+        Ok(())
+    }
+
+    fn abandon(&self) -> Outcome<()> {
+        let mut secrets = self.secrets.unseal()?;
+        let Some(plan) = secrets.plan().map(|plan| hex(&plan.digest())) else {
+            return Err("no ceremony is under way".into());
+        };
+        secrets.abandon()?;
+        self.secrets.keep(&secrets)?;
+        println!("trustee {}: has left; take another plan now, and never plan {plan} again", self.index);
         Ok(())
     }
 

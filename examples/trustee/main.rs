@@ -5,10 +5,15 @@
 //! trustee ceremony --dir DIR --index 2 --new             # once: makes the long-term key
 //! trustee ceremony --dir DIR --plan 3                    # once, by anybody: 3 of the keys in DIR
 //! trustee ceremony --dir DIR --index 2                   # again and again: whatever is next
+//! trustee ceremony --dir DIR --index 2 --abandon         # after one that failed, before a new plan
 //! trustee refresh --dir DIR                              # later: the plan of new shares
 //!
 //! trustee show-warrant --warrant FILE  WHERE             # in plain words, with what budget is left
 //! trustee answer --warrant FILE --review FILE --out DIR  WHERE [--dry-run]
+//! trustee blind --case CASE --round 1  WHERE             # once all reviews of the warrant are charged: commits,
+//!                                                        # and again, once that is logged: reveals
+//! trustee compare --case CASE --round 1  WHERE           # once all have revealed: an entry, and again: the share
+//! trustee round --case CASE --round 1 --members 1,2,4 .. # whoever has the warrant's recipient key: whatever is next
 //! trustee status  WHERE
 //! trustee resynchronise  WHERE                           # after the store was lost or put back
 //!
@@ -17,7 +22,8 @@
 //!
 //! The *policy* is a text: whom to believe (`examples/trust/mod.rs` tells the lines), and the
 //! budgets (`settings.rs`). The *ledger* is a directory in tlog-tiles layout, as a web server shows
-//! it. The *store* is this trustee's own redb file: never put an old copy of it back.
+//! it. The *case* is a directory that is copied among the members of a round and whoever leads it (`rounds.rs`
+//! tells the files). The *store* is this trustee's own redb file: never put an old copy of it back.
 //!
 //! A sealed file's passphrase is read from a file, or from `UNJOIN_PASSPHRASE`, or asked for. Nothing secret is ever
 //! printed.
@@ -27,6 +33,7 @@
 mod answer;
 mod board;
 mod ceremony;
+mod rounds;
 mod settings;
 mod show;
 #[path = "../trust/mod.rs"]
@@ -77,6 +84,12 @@ pub(crate) enum Command {
     },
     /// Answers for one review of a warrant: an entry to be logged first, then the sealed share
     Answer(answer::AnswerArguments),
+    /// Leads a round that compares the reviews of a warrant: whatever is next, by the files of the case
+    Round(rounds::RoundArguments),
+    /// Takes part in a round: commits to a blind, and once all have, reveals it
+    Blind(rounds::MemberArguments),
+    /// Takes part in a round whose blinds are revealed: an entry to be logged first, then the sealed share
+    Compare(rounds::MemberArguments),
     /// How far the ledger was followed, and what is left of the budgets
     Status {
         #[command(flatten)]
@@ -159,6 +172,9 @@ pub(crate) fn run(command: Command, screen: &mut dyn Write) -> Outcome<()> {
         Command::Refresh { dir } => ceremony::refresh(&board::Board::open(&dir)?),
         Command::ShowWarrant { warrant, at } => show::warrant(&read_warrant(&warrant)?, &at, screen),
         Command::Answer(arguments) => answer::answer(&arguments, screen),
+        Command::Round(arguments) => rounds::round(&arguments, screen),
+        Command::Blind(arguments) => rounds::blind(&arguments, screen),
+        Command::Compare(arguments) => rounds::compare(&arguments, screen),
         Command::Status { at } => show::status(&at, screen),
         Command::Resynchronise { yes, at } => answer::resynchronise(yes, &at, screen),
     }

@@ -4,10 +4,9 @@ use super::trust::{hex, text};
 use super::{Outcome, Where};
 use std::io::Write;
 use unjoin::Timestamp;
-use unjoin::ledger::{LogView, WarrantAction, entry_id};
+use unjoin::ledger::WarrantAction;
 use unjoin::opening::service::{Status, Used};
 use unjoin::opening::warrant::PresentedWarrant;
-use unjoin::wire::Message;
 
 /// `show-warrant`.
 pub(crate) fn warrant(presented: &PresentedWarrant, at: &Where, screen: &mut dyn Write) -> Outcome<()> {
@@ -22,12 +21,14 @@ pub(crate) fn warrant(presented: &PresentedWarrant, at: &Where, screen: &mut dyn
         }
         Err(refused) => writeln!(screen, "Refused:     {refused}")?,
     }
-    match view.index_of(&entry_id(&presented.entry().to_bytes()), status.followed.size)? {
-        Some(index) => writeln!(screen, "Logged:      yes, as entry {index} of the openings ledger")?,
+    let logged = trustee.logged(presented, &view)?;
+    match logged {
+        Some((index, _)) => writeln!(screen, "Logged:      yes, as entry {index} of the openings ledger")?,
         None => writeln!(screen, "Logged:      not as it stands; nothing is answered before that")?,
     }
     tell_status(&status, screen)?;
-    let (used, cost) = match terms.action() {
+    // A comparison may be charged as openings.
+    let (used, cost) = match logged.map_or(terms.action(), |(_, charged)| charged) {
         WarrantAction::Open => (status.openings, "openings"),
         WarrantAction::SameAuthor => (status.comparisons, "comparisons"),
     };
@@ -36,7 +37,7 @@ pub(crate) fn warrant(presented: &PresentedWarrant, at: &Where, screen: &mut dyn
     writeln!(
         screen,
         "It needs:    {} {cost}; {} are left to all, {} to you, {} to this requester",
-        terms.count(),
+        terms.reviews().len(),
         left(limit.all, used.all),
         left(limit.own, used.own),
         left(limit.requester, used.requester)

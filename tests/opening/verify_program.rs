@@ -33,6 +33,12 @@ fn the_program_says_in_words_what_an_opening_proves() {
         "trustees 1, 2; 2 of 3 must answer, in share epoch 2",
         &wallet,
         "the account ann",
+        "logged in shop.example/openings, under a checkpoint that a quorum of 1 witnesses cosigned",
+        "all 3 trustees signed",
+        "1 refreshes followed",
+        "logged in shop.example/reviews",
+        "bound to the wallet key",
+        &hex(&opening.warrant().commitment()),
     ] {
         assert!(told.contains(said), "{said}: {told}");
     }

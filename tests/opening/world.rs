@@ -25,6 +25,8 @@ use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 pub(crate) const START: u64 = 1_700_000_000;
 pub(crate) const GROUNDS: u16 = 3;
+/// The secret of the warrants' recipient.
+pub(crate) const RECIPIENT: [u8; 32] = [24; 32];
 pub(crate) const OPENINGS: &str = "shop.example/openings";
 
 pub(crate) fn at(seconds: u64) -> Timestamp {
@@ -71,7 +73,7 @@ impl Logged {
 
 /// Somebody who wrote a review.
 pub(crate) struct Author {
-    pub(crate) wallet: Wallet,
+    pub(crate) wallet: Arc<Wallet>,
     pub(crate) token: Token,
     pub(crate) review: Review,
 }
@@ -114,7 +116,7 @@ impl World {
             issuers: vec![*IssuerKey::generate(rng).public(), *issuer_key.public()],
             issuer_key,
             requesters: WarrantPolicy::new(vec![court()]).unwrap(),
-            recipient: RecipientKey::generate(rng),
+            recipient: RecipientKey::from_secret_bytes(SecretBytes::new(RECIPIENT)),
             trustees: trustees.clone(),
         };
         world.run(CeremonyPlan::key_generation(2, trustees, rng).unwrap());
@@ -162,11 +164,21 @@ impl World {
         self.author_under(&self.issuer_key, text)
     }
 
+    /// Another review of somebody's, of another order.
+    #[allow(dead_code, reason = "for whoever compares")]
+    pub(crate) fn author_again(&self, author: &Author, text: &str) -> Author {
+        self.order(&self.issuer_key, Arc::clone(&author.wallet), OrderHandle([8; 16]), text)
+    }
+
     pub(crate) fn author_under(&self, issuer_key: &IssuerKey, text: &str) -> Author {
+        let wallet = Arc::new(Wallet::generate(&mut SystemRng::new()));
+        self.order(issuer_key, wallet, OrderHandle([7; 16]), text)
+    }
+
+    fn order(&self, issuer_key: &IssuerKey, wallet: Arc<Wallet>, handle: OrderHandle, text: &str) -> Author {
         let (rng, escrow_key) = (&mut SystemRng::new(), *self.committees[0].committee().key());
-        let wallet = Wallet::generate(rng);
         let scope = Scope::new(*issuer_key.public().id(), name("lamps.example"), 7);
-        let (issuer_key_, handle) = (*issuer_key.public(), OrderHandle([7; 16]));
+        let issuer_key_ = *issuer_key.public();
         let offer = Offer { handle, scope, issuer_key: issuer_key_, escrow_key };
         let platform = PlatformKey::generate(rng).public();
         let trust = TrustRoots::new(platform, 2, unjoin::Grid::Weekly).pin(issuer_key_, escrow_key).unwrap();

@@ -11,7 +11,7 @@ mod tool;
 mod world;
 
 use crate::tool::{Arguments, run};
-use crate::world::{World, present, trust};
+use crate::world::{RECIPIENT, World, present, trust};
 use clap::Parser as _;
 use std::fs;
 use std::path::Path;
@@ -142,7 +142,7 @@ fn an_officer_answers_a_warrant_and_nothing_secret_is_shown() {
     assert!(told.contains("Would be:    an entry") && told.contains("Nothing was written"), "{told}");
     assert!(desk.left("").is_empty());
     let kept = rows(&RedbStore::create_or_open(desk.file("1.redb")).unwrap());
-    assert_eq!(kept, 1 + 1, "what it has followed, and a mark");
+    assert_eq!(kept, 1 + 2, "what it has followed, and marks: of the committee, and of the warrant");
 
     for index in [1, 3] {
         shown += &desk.answers(index, &["--yes"]).unwrap();
@@ -228,4 +228,132 @@ fn a_policy_of_other_trustees_or_without_a_budget_is_refused() {
     assert!(refused(&(right.clone() + "something else\n")).contains("not a line of a trust file"));
     fs::write(desk.file("policy"), right).unwrap();
     assert!(desk.says(1, "status", &[]).unwrap().contains("You are trustee 1, with a share of epoch 1"));
+}
+
+/// The files of a comparison: what the requester and the platform put into the case.
+fn open_case(desk: &Desk, presented: &PresentedWarrant, reviews: &[ReviewEvidence]) {
+    let world = &desk.world;
+    fs::create_dir(desk.file("case")).unwrap();
+    fs::write(desk.file("case/warrant.bin"), presented.to_bytes()).unwrap();
+    for (number, review) in reviews.iter().enumerate() {
+        fs::write(desk.file(&format!("case/review-{number}.bin")), review.to_bytes()).unwrap();
+    }
+    for (number, committee) in world.committees.iter().enumerate() {
+        fs::write(desk.file(&format!("committee-{number}")), committee.to_bytes()).unwrap();
+    }
+    // The world's first officer, and the secret of the recipient.
+    let officer = format!("court.example/officer1 {}\n", hex(&[1; 32]));
+    fs::write(desk.file("officer"), officer).unwrap();
+    fs::write(desk.file("recipient"), hex(&RECIPIENT)).unwrap();
+}
+
+/// What whoever leads the round is told.
+fn leads(desk: &Desk, round: &str, members: &str) -> Result<String, String> {
+    let files = ["case", "policy", "officer", "recipient"].map(|what| [format!("--{what}"), desk.file(what)]);
+    let mut words: Vec<String> =
+        ["trustee", "round", "--round", round, "--members", members].map(str::to_owned).into();
+    words.extend(files.into_iter().flatten());
+    for number in 0..desk.world.committees.len() {
+        words.extend(["--committee".to_owned(), desk.file(&format!("committee-{number}"))]);
+    }
+    let mut screen = Vec::new();
+    let outcome = run(Arguments::parse_from(words).command, &mut screen);
+    outcome.map(|()| String::from_utf8(screen).unwrap()).map_err(|error| error.to_string())
+}
+
+/// Logs what the round's files of this name hold.
+fn log_files(desk: &Desk, start: &str) {
+    let path = desk.file("case");
+    let named = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with(start);
+    let paths = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| named(path));
+    let entries: Vec<Vec<u8>> = paths.map(|path| fs::read(path).unwrap()).collect();
+    assert!(!entries.is_empty(), "{start}");
+    desk.world.openings.log.append(&entries).unwrap();
+    desk.export();
+}
+
+#[test]
+fn officers_compare_in_one_round_and_a_member_who_cheats_is_named() {
+    let desk = Desk::new();
+    let world = &desk.world;
+    let (ann, ben) = (world.author("one"), world.author("two"));
+    let again = world.author_again(&ann, "three");
+    let reviews = [&ann, &ben, &again].map(|author| world.publish(author));
+    let presented = world.warrant(WarrantAction::SameAuthor, &[&reviews[0], &reviews[1], &reviews[2]]);
+    open_case(&desk, &presented, &reviews);
+    let _ = world.log_warrant(&presented);
+    desk.export();
+    let member = |index: u16, command: &str, round: &str| {
+        desk.says(index, command, &["--case", "@case", "--round", round])
+    };
+    let members = [1, 2, 3];
+    for index in members {
+        let _ = desk.says(index, "status", &[]).unwrap();
+    }
+    world.clock.set(crate::world::at(120));
+    desk.export();
+    // Everybody charges each review: an entry, and once it is logged, the verdict on it.
+    for step in ["an entry that says", "the review is charged"] {
+        for (index, review) in
+            members.iter().flat_map(|index| reviews.iter().map(move |review| (*index, review)))
+        {
+            desk.write(&presented, review);
+            let told = desk.answers(index, &["--yes"]).unwrap();
+            assert!(told.contains(step), "{step}: {told}");
+        }
+        world.openings.log.append(&desk.left("entry-")).unwrap();
+        desk.export();
+    }
+    assert_eq!(desk.left("entry-").len(), members.len() * reviews.len());
+    let told = desk.says(1, "show-warrant", &["--warrant", "@case/warrant.bin"]).unwrap();
+    assert!(told.contains("3 comparisons; 6 are left to all, 6 to you"), "{told}");
+    assert!(member(1, "blind", "1").unwrap_err().contains("the round's entry is not in the openings ledger"));
+
+    let told = leads(&desk, "1", "1,2,3").unwrap();
+    assert!(told.contains("round-1.bin") && told.contains("log it"), "{told}");
+    log_files(&desk, "round-1");
+    for index in members {
+        let told = member(index, "blind", "1").unwrap();
+        assert!(told.contains("which of these reviews have one author; nobody is named"), "{told}");
+        assert!(told.contains("log it, then the same command again"), "{told}");
+    }
+    assert!(leads(&desk, "1", "1,2,3").unwrap().contains("the blinds of [1, 2, 3]"));
+    log_files(&desk, "committed-1");
+    for index in members {
+        assert!(member(index, "blind", "1").unwrap().contains("compare"));
+    }
+    // What the third one reveals is another blind than the one that binds it.
+    fs::copy(desk.file("case/blind-1-1.bin"), desk.file("case/blind-1-3.bin")).unwrap();
+    assert!(leads(&desk, "1", "1,2,3").unwrap_err().contains("trustees [3]"));
+    assert!(member(1, "compare", "1").is_err());
+
+    // The next round goes without it.
+    let _ = leads(&desk, "2", "1,2").unwrap();
+    log_files(&desk, "round-2");
+    let _ = member(1, "blind", "2").unwrap();
+    assert!(leads(&desk, "2", "1,2").unwrap().contains("the commitments of [2]"));
+    let _ = member(2, "blind", "2").unwrap();
+    log_files(&desk, "committed-2");
+    for index in [1, 2] {
+        let _ = member(index, "blind", "2").unwrap();
+    }
+    for index in [1, 2] {
+        assert!(member(index, "compare", "2").unwrap().contains("log it"));
+    }
+    log_files(&desk, "compared-2");
+    assert!(leads(&desk, "2", "1,2").unwrap().contains("2 shares are needed, 0 are here"));
+    for index in [1, 2] {
+        assert!(member(index, "compare", "2").unwrap().contains("sealed to the recipient"));
+    }
+    let told = leads(&desk, "2", "1,2").unwrap();
+    let classes: Vec<&str> = told.split("Author ").skip(1).collect();
+    let ids = |of: &[usize]| -> Vec<String> {
+        of.iter().map(|review| hex(reviews[*review].presentation.review_id().as_bytes())).collect()
+    };
+    let [same, other] = [ids(&[0, 2]), ids(&[1])];
+    assert_eq!(classes.len(), 2, "{told}");
+    let pair = classes.iter().find(|class| class.contains("2 of the reviews")).unwrap();
+    let alone = classes.iter().find(|class| class.contains("1 of the reviews")).unwrap();
+    assert!(same.iter().all(|id| pair.contains(id)) && alone.contains(&other[0]), "{told}");
+    assert!(!told.contains(&hex(ann.wallet_key().as_bytes())));
 }

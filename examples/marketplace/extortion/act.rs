@@ -10,12 +10,12 @@ use std::{
 };
 
 use unjoin::{
-    Clock, DAY, Environment, ManualClock, Name, Platform,
+    Clock, DAY, Environment, ManualClock, Name, Platform, Timestamp,
     audit::{History, OpeningFinding, audit_openings},
     ledger::{BindingEntry, LogView, ShareReleasedEntry, WarrantAction},
     opening::{
         AccountBinding, Opening, ReviewEvidence,
-        same_author::Comparison,
+        same_author::AuthorClasses,
         service::{OpeningRequest, TrusteeError},
         warrant::{Excess, PresentedWarrant},
     },
@@ -27,7 +27,7 @@ use unjoin::{
 };
 
 use super::{
-    COMPLAINER, COMPLAINTS, Cast, RING, SHOPS,
+    COMPLAINER, COMPLAINTS, Cast, RING, SHOPS, TakenBack,
     court::{ASKED, BUDGETS, Court, OFFICE, Result, Session},
     insider,
 };
@@ -49,6 +49,8 @@ pub(crate) struct Scene<'a, S: Store> {
     pub(crate) author_of: &'a HashMap<ReviewId, usize>,
     /// What devices have from the desk, as far as the story needs it.
     pub(crate) receipts: &'a HashMap<ReviewId, Receipt>,
+    /// The review that its author withdrew while it was held.
+    pub(crate) taken_back: Option<&'a TakenBack>,
     /// The key of one of the platform's staff.
     pub(crate) colleague: StaffPublicKey,
 }
@@ -64,10 +66,11 @@ pub(crate) fn play<S: Store>(scene: &Scene<'_, S>, court: Court) -> Result<Optio
     let shown = scene.shown()?;
     let mut act = Act { scene, session, shown, text: String::new() };
     writeln!(act.text, "An extortion ring, and a customer who had bad luck\n")?;
-    let (ring, comparison) = act.compare_the_ring()?;
-    let opened = act.open_one(&comparison)?;
+    let (ring, classes) = act.compare_the_ring()?;
+    let opened = act.open_one(&classes)?;
     let (lone, group) = act.compare_the_complainer()?;
     let refused = act.refuse_the_second(&group)?;
+    act.tell_of_the_gang()?;
     act.bribe_and_audit()?;
     act.end_the_embargo(&[&ring, &opened, &lone], &refused)?;
     act.who_learnt_what(&ring, &lone)?;
@@ -85,7 +88,7 @@ struct Act<'a, S: Store> {
 
 impl<S: Store> Act<'_, S> {
     /// The blackmailed shops complain, and a warrant asks which reviews have one author.
-    fn compare_the_ring(&mut self) -> Result<(PresentedWarrant, Comparison)> {
+    fn compare_the_ring(&mut self) -> Result<(PresentedWarrant, AuthorClasses)> {
         let shops = &self.scene.cast.shops;
         let (by_ring, reviews) = self.complaint(shops, &RING)?;
         writeln!(
@@ -104,23 +107,22 @@ impl<S: Store> Act<'_, S> {
              to it is logged. Asked at once, the trustees wait for the cooling-off, until {}.",
             format_moment(until.as_unix_seconds() as i64),
         )?;
-        let (comparison, seconds) = self.compared(&warrant, &reviews)?;
+        let (classes, seconds) = self.compared(&warrant, &reviews)?;
         writeln!(
             self.text,
-            "3. Trustees {} of 5 charge {} reviews and run {} rounds ({seconds:.1} s). Outcome:\n   \
+            "3. Trustees {} of 5 charge {} reviews and compare them in one round ({seconds:.1} s). Outcome:\n   \
              {}. Nobody is named.",
             asked(),
             reviews.len(),
-            comparison.rounds(),
-            sizes(&comparison),
+            sizes(&classes),
         )?;
-        Ok((warrant, comparison))
+        Ok((warrant, classes))
     }
 
     /// A second warrant opens one review of the largest group.
-    fn open_one(&mut self, comparison: &Comparison) -> Result<PresentedWarrant> {
-        let largest = comparison.classes().into_iter().max_by_key(Vec::len).ok_or("no groups")?;
-        let review = self.evidence(first(&largest)?)?.ok_or("the escrow was erased")?;
+    fn open_one(&mut self, classes: &AuthorClasses) -> Result<PresentedWarrant> {
+        let largest = classes.authors.iter().max_by_key(|class| class.len()).ok_or("no groups")?;
+        let review = self.evidence(first(largest)?)?.ok_or("the escrow was erased")?;
         let warrant =
             self.session.warrant("2018-17/1", WarrantAction::Open, std::slice::from_ref(&review))?;
         self.session.cool_off(&warrant, &review)?;
@@ -130,7 +132,7 @@ impl<S: Store> Act<'_, S> {
         let bytes = opening.to_bytes();
         let author = Opening::from_bytes(&bytes)?.verify(&self.session.trust(), &mut SystemRng::new())?;
         let account = author.account.ok_or("the opening has no account")?;
-        if self.author(first(&largest)?)?.as_bytes() != account.as_bytes() {
+        if self.author(first(largest)?)?.as_bytes() != account.as_bytes() {
             return Err("an opening names somebody else than the author".into());
         }
         writeln!(
@@ -162,18 +164,17 @@ impl<S: Store> Act<'_, S> {
         let (own, reviews) = self.complaint(shops, &[COMPLAINER])?;
         let warrant = self.session.warrant("2018-18", WarrantAction::SameAuthor, &reviews)?;
         self.session.cool_off(&warrant, first(&reviews)?)?;
-        let (comparison, seconds) = self.compared(&warrant, &reviews)?;
+        let (classes, seconds) = self.compared(&warrant, &reviews)?;
         writeln!(
             self.text,
             "5. {}: {COMPLAINTS} of the shops complain of {} reviews. {own} are by one customer who had three bad\n   \
-             deliveries in one week. {} rounds ({seconds:.1} s): {}.",
+             deliveries in one week. One round ({seconds:.1} s): {}.",
             self.day(),
             reviews.len(),
-            comparison.rounds(),
-            sizes(&comparison),
+            sizes(&classes),
         )?;
-        let group = comparison.classes().into_iter().max_by_key(Vec::len).ok_or("no groups")?;
-        let wanted = self.evidence(first(&group)?)?.ok_or("the escrow was erased")?;
+        let group = classes.authors.iter().max_by_key(|class| class.len()).ok_or("no groups")?;
+        let wanted = self.evidence(first(group)?)?.ok_or("the escrow was erased")?;
         Ok((warrant, wanted))
     }
 
@@ -209,6 +210,22 @@ impl<S: Store> Act<'_, S> {
         Ok(warrant)
     }
 
+    /// What the gang saw at the door while an author withdrew; the review never appeared.
+    fn tell_of_the_gang(&mut self) -> Result<()> {
+        let taken_back = self.scene.taken_back.ok_or("nobody withdrew a held review")?;
+        if self.shown.iter().any(|review| review.review_id == taken_back.review_id) {
+            return Err("a review that was withdrawn while held appeared".into());
+        }
+        writeln!(
+            self.text,
+            "7. {}, long before: the gang presses one more author, who withdraws a review while it is held. The gang asks\n   \
+             {} questions at the door, before and after: the same bytes. The review never appeared.",
+            day(taken_back.day),
+            taken_back.questions,
+        )?;
+        Ok(())
+    }
+
     /// Shops bribe an employee; readers hold what he does against the ledger, and devices against
     /// their receipts.
     fn bribe_and_audit(&mut self) -> Result<()> {
@@ -218,7 +235,7 @@ impl<S: Store> Act<'_, S> {
         let told = insider::play(self.scene, &self.session, &self.shown, &victims)?;
         write!(
             self.text,
-            "7. {}: shops bribe an employee, who can change what the platform shows and logs.\n{told}",
+            "8. {}: shops bribe an employee, who can change what the platform shows and logs.\n{told}",
             self.day()
         )?;
         Ok(())
@@ -254,7 +271,7 @@ impl<S: Store> Act<'_, S> {
         let (compared, opened) = (of(WarrantAction::SameAuthor), of(WarrantAction::Open));
         writeln!(
             self.text,
-            "8. {}: the embargo of {} days is over. The {OFFICE} discloses {} of its {} warrants: by them the authors of\n   \
+            "9. {}: the embargo of {} days is over. The {OFFICE} discloses {} of its {} warrants: by them the authors of\n   \
              {compared} reviews find that these were compared, and of {opened} that it was opened. It keeps quiet about the one that\n   \
              was refused: the audit of the openings ledger's {} entries names that warrant, and no other, as overdue.",
             self.day(),
@@ -269,7 +286,7 @@ impl<S: Store> Act<'_, S> {
     fn who_learnt_what(&mut self, ring: &PresentedWarrant, lone: &PresentedWarrant) -> Result<()> {
         let asked_of: BTreeSet<&ReviewId> =
             ring.terms().reviews().iter().chain(lone.terms().reviews()).collect();
-        let (ring, lone) = (ring.terms().count(), lone.terms().count());
+        let (ring, lone) = (ring.terms().reviews().len(), lone.terms().reviews().len());
         let (all, others, asked) = (asked_of.len(), asked_of.len() - 1, asked());
         let rows = [
             ("platform", format!("which {all} reviews were asked about, and the account of the one that was opened")),
@@ -298,21 +315,25 @@ impl<S: Store> Act<'_, S> {
         Ok(())
     }
 
-    /// The trustees' rounds over the reviews of a warrant; how many seconds they took. The groups
+    /// The trustees' round over the reviews of a warrant; how many seconds it took. The groups
     /// must be what the simulation knows.
-    fn compared(&self, warrant: &PresentedWarrant, reviews: &[ReviewEvidence]) -> Result<(Comparison, f64)> {
+    fn compared(
+        &self,
+        warrant: &PresentedWarrant,
+        reviews: &[ReviewEvidence],
+    ) -> Result<(AuthorClasses, f64)> {
         let started = Instant::now();
         self.session.charge(warrant, reviews)?;
-        let comparison = self.session.compare(warrant, reviews)?;
+        let classes = self.session.compare(warrant, reviews)?;
         let seconds = started.elapsed().as_secs_f64();
         let mut authors = BTreeSet::new();
-        for class in comparison.classes() {
+        for class in &classes.authors {
             let of_class: BTreeSet<&str> = class.iter().map(|id| self.author(id)).collect::<Result<_>>()?;
             if of_class.len() != 1 || !of_class.iter().all(|author| authors.insert(*author)) {
                 return Err("the trustees' groups are not the authors'".into());
             }
         }
-        Ok((comparison, seconds))
+        Ok((classes, seconds))
     }
 
     /// Of what these shops complain: the reviews of these authors, and of each shop one other
@@ -376,8 +397,7 @@ impl<S: Store> Act<'_, S> {
     }
 
     fn day(&self) -> String {
-        let now = self.scene.clock.now().as_unix_seconds();
-        format_moment(now as i64).chars().take(10).collect()
+        day(self.scene.clock.now())
     }
 }
 
@@ -401,6 +421,10 @@ impl<S: Store> Scene<'_, S> {
     }
 }
 
+fn day(time: Timestamp) -> String {
+    format_moment(time.as_unix_seconds() as i64).chars().take(10).collect()
+}
+
 fn first<T>(of: &[T]) -> Result<&T> {
     of.first().ok_or_else(|| "nothing there".into())
 }
@@ -410,8 +434,8 @@ fn asked() -> String {
 }
 
 /// The sizes of the groups, the largest first, in words.
-fn sizes(comparison: &Comparison) -> String {
-    let mut sizes: Vec<usize> = comparison.classes().iter().map(Vec::len).collect();
+fn sizes(classes: &AuthorClasses) -> String {
+    let mut sizes: Vec<usize> = classes.authors.iter().map(Vec::len).collect();
     sizes.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
     let several: Vec<String> = sizes.iter().filter(|size| **size > 1).map(usize::to_string).collect();
     let single = sizes.len() - several.len();

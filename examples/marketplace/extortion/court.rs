@@ -13,7 +13,7 @@ use unjoin::{
     opening::{
         Opening, OpeningTrust, RecipientKey, ReviewEvidence, SealedShare, SignedCommittee, TrusteeSecrets,
         ceremony::{CeremonyPlan, Step},
-        same_author::{Comparison, ComparisonRound, RoundAnswer},
+        same_author::{AuthorClasses, Comparison, ComparisonPanel, RoundAnswer, RoundRequest},
         service::{OpeningAnswer, OpeningRequest, Trustee, TrusteePolicy},
         warrant::{BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms},
     },
@@ -174,11 +174,14 @@ impl<'a, S: Store> Session<'a, S> {
             Trustee::open(store, secrets, policy.clone(), environment.clone())
         };
         let trustees = court.secrets.into_iter().map(open).collect::<std::result::Result<_, _>>()?;
+        let ledgers = platform.ledgers().ok_or("the platform has no ledgers")?;
+        // Before it nobody's release counts.
+        ledgers.openings().append(&[court.committee.to_bytes()])?;
         Ok(Self {
             clock,
             policy,
             trustees,
-            ledgers: platform.ledgers().ok_or("the platform has no ledgers")?,
+            ledgers,
             pinned: court.trustees,
             committee: court.committee,
             witnesses: court.witnesses,
@@ -229,7 +232,7 @@ impl<'a, S: Store> Session<'a, S> {
         let mut warrant = Warrant::draft(terms)?;
         self.officers.iter().take(2).try_for_each(|officer| warrant.sign(officer))?;
         let presented = PresentedWarrant::new(warrant, &mut SystemRng::new());
-        self.log(&[presented.entry().to_bytes()])?;
+        self.log(&[presented.entry(self.origin(), self.officer()?).to_bytes()])?;
         // As trustees do all the time: cooling-off begins when a trustee sees the entry.
         for trustee in &self.trustees {
             let _ = trustee.follow(self.openings())?;
@@ -285,39 +288,51 @@ impl<'a, S: Store> Session<'a, S> {
         Ok(shares)
     }
 
-    /// Runs the rounds of a warrant whose reviews are charged.
+    /// Compares the reviews of a warrant that are all charged, in one round.
     pub(super) fn compare(
         &self,
         presented: &PresentedWarrant,
         reviews: &[ReviewEvidence],
-    ) -> Result<Comparison> {
+    ) -> Result<AuthorClasses> {
         let rng = &mut SystemRng::new();
         let (asked, ledger) = (self.asked()?, self.openings());
-        let committee = self.committee.committee().clone();
-        let mut comparison = Comparison::new(presented.clone(), reviews.to_vec(), committee, ASKED)?;
-        while let Some(ComparisonRound { request, entry }) = comparison.next_round()? {
-            self.log(&[entry.to_bytes()])?;
-            let mut entries = Vec::new();
-            for member in asked {
-                if let RoundAnswer::Append(entry) = member.blind(&request, ledger)? {
-                    entries.push((member.index(), entry));
-                }
-            }
-            self.log(&comparison.take_entries(&entries)?)?;
-            let mut blinds = Vec::new();
-            for member in asked {
-                if let RoundAnswer::Reveal(blind) = member.blind(&request, ledger)? {
-                    blinds.push((member.index(), blind));
-                }
-            }
-            let blinds = comparison.take_blinds(&blinds, rng)?;
-            let mut shares = Vec::new();
-            for member in asked {
-                shares.push((member.index(), member.compare(&request, &blinds, ledger)?));
-            }
-            comparison.take_shares(&shares, &self.recipient, rng)?;
-        }
-        Ok(comparison)
+        let panel = ComparisonPanel {
+            committee: self.committee.committee().clone(),
+            trustees: self.pinned.clone(),
+            origin: self.origin().clone(),
+        };
+        let mut comparison = Comparison::new(presented.clone(), reviews.to_vec(), panel, ASKED)?;
+        let round = comparison.next_round()?;
+        self.log(&[comparison.entry(&round, self.officer()?)?.to_bytes()])?;
+        let blind = |request: &RoundRequest| -> Result<Vec<(u16, RoundAnswer)>> {
+            asked.iter().map(|member| Ok((member.index(), member.blind(request, ledger)?))).collect()
+        };
+        let committed = blind(&round.request)?.into_iter().filter_map(|(index, answer)| match answer {
+            RoundAnswer::Append(entry) => Some((index, entry)),
+            _ => None,
+        });
+        self.log(&comparison.take_entries(&committed.collect::<Vec<_>>())?)?;
+        let revealed = blind(&round.request)?.into_iter().filter_map(|(index, answer)| match answer {
+            RoundAnswer::Reveal(blind) => Some((index, blind)),
+            _ => None,
+        });
+        let blinds = comparison.take_blinds(&revealed.collect::<Vec<_>>(), rng)?;
+        let answers = || -> Result<Vec<(u16, RoundAnswer)>> {
+            asked
+                .iter()
+                .map(|member| Ok((member.index(), member.compare(&round.request, &blinds, ledger)?)))
+                .collect()
+        };
+        let used = answers()?.into_iter().filter_map(|(_, answer)| match answer {
+            RoundAnswer::Append(entry) => Some(entry),
+            _ => None,
+        });
+        self.log(&used.collect::<Vec<_>>())?;
+        let shares = answers()?.into_iter().filter_map(|(index, answer)| match answer {
+            RoundAnswer::Released(share) => Some((index, share)),
+            _ => None,
+        });
+        Ok(comparison.take_shares(&shares.collect::<Vec<_>>(), &self.recipient, rng)?)
     }
 
     /// Combines what the trustees released for one review.
@@ -329,7 +344,8 @@ impl<'a, S: Store> Session<'a, S> {
     ) -> Result<Opening> {
         let shares = sealed.iter().map(|share| self.recipient.open(share, presented.terms()));
         let shares = shares.collect::<std::result::Result<_, _>>()?;
-        let logged = self.openings().evidence_of(&presented.entry().to_bytes())?;
+        let entry = presented.entry(self.origin(), self.officer()?);
+        let logged = self.openings().evidence_of(&entry.to_bytes())?;
         Ok(Opening::combine(
             presented.clone(),
             logged.ok_or("the warrant is not logged")?,
@@ -350,6 +366,16 @@ impl<'a, S: Store> Session<'a, S> {
             reviews: &self.policy.reviews,
             openings: &self.policy.openings,
         }
+    }
+
+    /// The openings ledger's name.
+    fn origin(&self) -> &KeyName {
+        self.policy.openings.log().name()
+    }
+
+    /// The officer who signs what is logged.
+    fn officer(&self) -> Result<&NoteKey> {
+        self.officers.first().ok_or_else(|| "the office has no officer".into())
     }
 
     fn asked(&self) -> Result<[&Trustee<MemoryStore>; 3]> {

@@ -1,11 +1,12 @@
 //! The second act: an extortion ring and a lone complainer, hidden among honest bad reviews.
 //!
 //! Three wallets of one gang order once at each of five real, busy shops, and write bad reviews
-//! of all of them. Somebody else has three bad deliveries in one week. Their orders and names
-//! are made up and are replayed among the real ones; then the shops complain.
+//! of all of them. Somebody else has three bad deliveries in one week, and one customer takes a review
+//! back before it appears, while the gang watches. Their orders and names are made up and are replayed among the real ones; then the shops complain.
 
 mod act;
 mod court;
+mod gang;
 mod insider;
 
 use std::{
@@ -18,6 +19,7 @@ use unjoin::DAY;
 pub(crate) use self::{
     act::{Scene, play},
     court::Court,
+    gang::{Gang, TakenBack},
 };
 use crate::data::Order;
 
@@ -29,6 +31,8 @@ const RING: [&str; 3] = ["gang-1", "gang-2", "gang-3"];
 const COMPLAINER: &str = "complainer";
 /// How many bad deliveries the complainer has.
 const COMPLAINTS: usize = 3;
+/// The account of the customer who writes a review and withdraws it before it appears.
+const PRESSED: &str = "pressed";
 /// The shops' crowds have so many seconds to fill the cohorts of the story.
 const FILLING: i64 = 70 * DAY as i64;
 
@@ -66,6 +70,9 @@ impl Cast {
         for (day, shop) in (8i64..).step_by(2).zip(shops.iter().take(COMPLAINTS)) {
             orders.push(bad_order(shop, COMPLAINER, begins + day * DAY as i64 + 15 * 3600));
         }
+        if let Some(shop) = shops.first() {
+            orders.push(bad_order(shop, PRESSED, begins + 6 * DAY as i64 + 12 * 3600));
+        }
         Self { orders, real, shops }
     }
 
@@ -87,6 +94,11 @@ impl Cast {
     /// Whether the story has this shop.
     pub(crate) fn has_shop(&self, shop: &str) -> bool {
         self.shops.iter().any(|of_story| of_story == shop)
+    }
+
+    /// Whether this is the order whose review is withdrawn before it appears.
+    pub(crate) fn is_pressed(&self, order: usize) -> bool {
+        !self.is_real(order) && self.orders.get(order).is_some_and(|order| order.customer == PRESSED)
     }
 
     /// Whether the order with this index is a real one.
@@ -144,7 +156,7 @@ mod tests {
     #[test]
     fn the_ring_is_found_and_one_review_opened_and_the_complainer_is_kept_safe_by_the_budget() {
         let cast = Cast::choose(five_shops(), 3);
-        assert_eq!(cast.orders().len() - cast.real().len(), SHOPS * RING.len() + COMPLAINTS);
+        assert_eq!(cast.orders().len() - cast.real().len(), SHOPS * RING.len() + COMPLAINTS + 1);
         let scratch = std::env::temp_dir().join(format!("marketplace-extortion-{}", std::process::id()));
         let settings = Settings {
             k: 3,
@@ -172,6 +184,7 @@ mod tests {
             "groups of 3 reviews with one author each, and 3 reviews",
             "trustee.budget: ",
             "review may be opened in 30 days, and was. All 5 trustees",
+            "25 questions at the door, before and after: the same bytes",
             "deletes 3: each dropped",
             "unkept; and late, says the audit",
             "and no other, as overdue",

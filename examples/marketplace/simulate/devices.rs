@@ -1,16 +1,17 @@
 //! What the customers' devices do: enrol, ask for tokens, present, and send when they said they would.
 
 use super::{DAY, IN_FLIGHT, Marketplace, Result, label, timestamp};
+use crate::extortion::{Gang, TakenBack};
 use rayon::prelude::*;
 use std::time::Instant;
 use unjoin::issuer::{EnrolmentSubmission, IssuerError, OfferRequest, OrderReport};
 use unjoin::review::Submission;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::Store;
-use unjoin::token::{EnrolmentContext, Grant, Review};
+use unjoin::token::{EnrolmentContext, Grant, Review, ReviewStanding, ReviewState};
 use unjoin::wire::Message;
 use unjoin::{Name, Pending};
-use unjoin_wallet::{ManifestEvidence, PendingToken, Token, WalletError};
+use unjoin_wallet::{AuthorRequest, ManifestEvidence, PendingToken, Token, WalletError};
 
 impl<'a, S: Store> Marketplace<'a, S> {
     /// Enrols the customers who have an order due for the first time.
@@ -179,6 +180,45 @@ impl<'a, S: Store> Marketplace<'a, S> {
             submissions = rest;
         }
         self.figures.submitting += started.elapsed();
+        Ok(())
+    }
+
+    /// Plays what the gang sees at the door while an author withdraws a held review: nothing.
+    pub(super) fn take_back(&mut self, day: u64) -> Result<()> {
+        use unjoin::Clock;
+        let Some(sending) = self.sending.get_mut(&day) else { return Ok(()) };
+        let Some(at) = sending.iter().position(|(order, _)| self.cast.is_pressed(*order)) else {
+            return Ok(());
+        };
+        let (order, presentation) = sending.swap_remove(at);
+        let token = self.devices[order].token.as_ref().ok_or("a review without a token")?;
+        let wallet = &self.wallets[self.orders[order].customer.as_str()];
+        let sent = Submission { presentation, review: self.review(order)? };
+        let (desk, now, rng) = (self.platform.desk(), self.clock.now(), &mut SystemRng::new());
+        let receipt = desk.submit(sent.clone()).wait()?;
+        let terms = receipt.terms();
+        let held = ReviewState {
+            review_id: terms.review_id,
+            last_sequence: 0,
+            digest_in_force: terms.review_digest,
+            standing: ReviewStanding::Held,
+            published_at: terms.publish_by,
+        };
+        let withdrawal = wallet.act(token, &held, AuthorRequest::Withdraw, now, rng)?;
+        let gang = Gang::new(token.scope(), &sent, now)?;
+        let before = gang.sees(&self.platform)?;
+        self.clock.set(withdrawal.send_at);
+        let answer = desk.act(token.scope(), &withdrawal.action, &[])?;
+        withdrawal.check_receipt(&answer, &self.trust, self.clock.now())?;
+        if gang.sees(&self.platform)? != before {
+            return Err("the gang sees that a held review was withdrawn".into());
+        }
+        let question = wallet.ask_state(token, self.clock.now(), rng)?;
+        if desk.state(token.scope(), &question)? != held.after(&withdrawal.action) {
+            return Err("the author is not told that the review is withdrawn".into());
+        }
+        self.taken_back =
+            Some(TakenBack { review_id: terms.review_id, day: now, questions: gang.questions() });
         Ok(())
     }
 

@@ -33,7 +33,7 @@ use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 use crate::{
     data::{Exports, Order, PortalOrder, PublishedReview},
-    extortion::{self, Cast, Court, Scene},
+    extortion::{self, Cast, Court, Scene, TakenBack},
     telephony::{self, Calls, Numbers, numbers_die_at},
 };
 
@@ -173,6 +173,7 @@ struct Marketplace<'a, S: Store> {
     author_of: HashMap<ReviewId, usize>,
     /// The receipts of the reviews of the story's shops.
     receipts: HashMap<ReviewId, Receipt>,
+    taken_back: Option<TakenBack>,
     colleague: StaffPublicKey,
     labels: HashMap<Scope, String>,
     published: Vec<PublishedReview>,
@@ -239,6 +240,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             sending: BTreeMap::new(),
             author_of: HashMap::new(),
             receipts: HashMap::new(),
+            taken_back: None,
             colleague,
             labels: HashMap::new(),
             published: Vec::new(),
@@ -265,6 +267,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             let midnight = Timestamp::from_unix_seconds(day * DAY);
             self.clock.set(midnight);
             self.boundary(midnight)?;
+            self.take_back(day)?;
             self.clock.set(midnight.saturating_add(DAY - 1));
             let written = writing.get(&day).unwrap_or(&none);
             self.bind_numbers(placed.get(&day).unwrap_or(&none), day, written)?;
@@ -385,6 +388,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             cast: self.cast,
             author_of: &self.author_of,
             receipts: &self.receipts,
+            taken_back: self.taken_back.as_ref(),
             colleague: self.colleague,
         };
         let act = extortion::play(&scene, self.court)?;

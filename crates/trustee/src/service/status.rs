@@ -1,7 +1,7 @@
 //! What an officer asks before they answer: how far the ledger was followed, and what is left.
 
 use super::{Followed, Trustee, TrusteeError};
-use crate::warrant::Limit;
+use crate::warrant::{Limit, PresentedWarrant};
 use unjoin_core::Name;
 use unjoin_core::entry::WarrantAction;
 use unjoin_log::LogView;
@@ -58,5 +58,21 @@ impl<S: Store> Trustee<S> {
             comparisons: used(WarrantAction::SameAuthor),
             pending: following.pending.len(),
         })
+    }
+
+    /// Follows the ledger, and tells where it holds a warrant's entry, as
+    /// [`answer`](Self::answer) counts it, and as what its reviews are charged.
+    ///
+    /// # Errors
+    /// As [`follow`](Self::follow).
+    pub fn logged(
+        &self,
+        presented: &PresentedWarrant,
+        ledger: &dyn LogView,
+    ) -> Result<Option<(u64, WarrantAction)>, TrusteeError> {
+        let following = self.follow_locked(ledger)?;
+        let logged = following.register.warrant(&presented.commitment());
+        let logged = logged.filter(|logged| presented.is_announced_by(logged.entry()));
+        Ok(logged.map(|logged| (logged.index(), logged.entry().action())))
     }
 }
