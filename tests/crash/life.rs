@@ -43,7 +43,8 @@ pub(crate) fn live<S: Store>(
     }
     let (next, late) = (AtomicU64::new(birth.first_order), Mutex::new(birth.late));
     let tomorrow = Mutex::new(VecDeque::new());
-    let worker = Worker { scenario, platforms: &platforms, next: &next, late: &late, tomorrow: &tomorrow, say };
+    let worker =
+        Worker { scenario, platforms: &platforms, next: &next, late: &late, tomorrow: &tomorrow, say };
     thread::scope(|threads| {
         let (served, orders) = channel();
         for _ in 0..WORKERS {

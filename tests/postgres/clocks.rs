@@ -1,8 +1,8 @@
 //! Instances whose clocks differ by hours and days, on one database: past boundaries, past whole windows, and back.
 //! Each has connections of its own; they share nothing but the rows.
 
-use crate::life::NO_MANIFEST;
 use crate::ledger_world::{checked_entries, entry, log_key, name};
+use crate::life::NO_MANIFEST;
 use crate::line::Line;
 use crate::record::Record;
 use crate::scenario::{Scenario, day, merchants};
