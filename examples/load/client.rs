@@ -87,11 +87,10 @@ impl Connection {
         account: Option<&str>,
         body: Bytes,
     ) -> Outcome<Answered> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, "service.example")
-            .header(CONTENT_TYPE, if path == "/door" { "application/octet-stream" } else { "application/json" });
+        let mut request = Request::builder().method(method).uri(path).header(HOST, "service.example").header(
+            CONTENT_TYPE,
+            if path == "/door" { "application/octet-stream" } else { "application/json" },
+        );
         if let Some(account) = account {
             request = request.header("unjoin-account", account);
         }

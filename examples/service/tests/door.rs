@@ -2,12 +2,18 @@
 
 use super::{Bounds, FORTNIGHT_LATER, Held, World, ask_door, submission};
 use crate::device::question;
+use crate::door::sealed;
 use crate::guard::ACCOUNT;
+use crate::problem::Problem;
+use axum::response::IntoResponse;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use unjoin::QueueError;
+use unjoin::review::DeskError;
 use unjoin::secret::SystemRng;
+use unjoin::store::StoreError;
 use unjoin::token::{DoorAnswer, DoorMessage, DoorQuestion, Receipt, Review};
 use unjoin::wire::Message;
 use unjoin_test_util::Faulty;
@@ -17,7 +23,8 @@ use unjoin_wallet::AuthorRequest;
 fn exchange(public: SocketAddr, method: &str, header: &str, message: &[u8]) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(public).unwrap();
     let length = message.len();
-    let head = format!("{method} /door HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    let head =
+        format!("{method} /door HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
     stream.write_all(&[head.as_bytes(), header.as_bytes(), b"\r\n", message].concat()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -42,7 +49,8 @@ async fn every_question_looks_like_every_other_and_so_does_every_answer() {
 
     let receipt = Receipt::from_bytes(&ask_door(&mut world.connect(), short.clone()).await.unwrap()).unwrap();
     let review = Review::new(1, "", vec![]).unwrap();
-    let DoorQuestion::Submission { presentation, .. } = DoorMessage::from_bytes(&short).unwrap().into_question()
+    let DoorQuestion::Submission { presentation, .. } =
+        DoorMessage::from_bytes(&short).unwrap().into_question()
     else {
         panic!("no submission")
     };
@@ -155,4 +163,25 @@ async fn a_review_that_comes_with_a_session_is_refused() {
     }
     assert_eq!(world.rows(), before);
     world.end().await;
+}
+
+/// What may be asked again unchanged says so, also when this instance ends.
+#[tokio::test]
+async fn an_error_of_the_desk_s_is_answered_as_the_desk_answers_it() {
+    let errors: [(fn() -> DeskError, u16); 8] = [
+        (|| DeskError::Queue(QueueError::Full), 503),
+        (|| DeskError::Queue(QueueError::Stopped), 503),
+        (|| DeskError::Queue(QueueError::Lost), 503),
+        (|| DeskError::Store(StoreError::Contended), 503),
+        (|| DeskError::NoManifest, 503),
+        (|| DeskError::UnknownKey, 400),
+        (|| DeskError::Spent, 400),
+        (|| DeskError::Refused, 400),
+    ];
+    for (error, status) in errors {
+        let answered = sealed(Problem::from(error()).into_response()).into_body();
+        let answered = axum::body::to_bytes(answered, DoorAnswer::LENGTH).await.unwrap();
+        let expected = error().door_answer();
+        assert_eq!((&*answered, expected.status()), (&*expected.to_bytes(), status), "{}", error());
+    }
 }

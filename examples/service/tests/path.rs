@@ -79,11 +79,11 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     let evidence = ManifestEvidence::Signed(manifest);
     let (trust, rng) = (&world.pins.trust, &mut SystemRng::new());
     let mut held = Vec::new();
-    for ((device, token), (stars, text)) in
-        [(&ann, (1, "The lamp came broken.")), (&ben, (5, "It shines."))]
+    for ((device, token), (stars, text)) in [(&ann, (1, "The lamp came broken.")), (&ben, (5, "It shines."))]
     {
         let review = Review::new(stars, text, vec![]).unwrap();
-        let scheduled = device.wallet.present(token, &review, &evidence, trust, FORTNIGHT_LATER, rng).unwrap();
+        let scheduled =
+            device.wallet.present(token, &review, &evidence, trust, FORTNIGHT_LATER, rng).unwrap();
         let message = submission(scheduled.presentation.clone(), &review);
         let receipt = ask_door(&mut devices, message.clone()).await.unwrap();
         assert_eq!(ask_door(&mut devices, message.clone()).await.unwrap(), receipt);
