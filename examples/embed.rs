@@ -1,17 +1,25 @@
-//! The shortest whole path: one order, one token, one review.
+//! The shortest whole path: ten orders, their tokens, a cohort, a review.
 //!
 //! The platform's part is what an embedding writes; the device's part runs in the shopper's
-//! app. A review appears only in a cohort, so one order alone publishes nothing.
+//! app. A review appears only in a cohort, so one order alone publishes nothing; and a cohort takes
+//! its time to close, so the clock is moved on here.
+
+#[path = "shared/ceremony.rs"]
+mod ceremony;
 
 use std::{error::Error, sync::Arc};
-use unjoin::Name;
 use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport};
-use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::RedbStore;
-use unjoin::token::{EnrolmentContext, Review};
-use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets, Timestamp};
-use unjoin_wallet::{TrustRoots, Wallet};
+use unjoin::token::{DoorMessage, DoorQuestion, EnrolmentContext, Receipt, Review};
+use unjoin::wire::Message;
+use unjoin::{
+    DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, Timestamp,
+};
+use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet};
+
+/// As many as a cohort needs, unless a configuration says otherwise.
+const CUSTOMERS: u32 = 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = std::env::temp_dir().join(format!("unjoin-embed-{}", std::process::id()));
@@ -23,10 +31,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let rng = &mut SystemRng::new();
-    // A dealer for demonstrations: on a platform the trustees make their key themselves.
-    let (trustees, _shares) = insecure_test_dealer(3, 5, rng)?;
-    let secrets = PlatformSecrets::generate(*trustees.key(), rng);
+    // On a platform the trustees make their key among themselves, each on a machine of their own.
+    let (trustees, certificate) = ceremony::play(3, 5)?;
+    let secrets = PlatformSecrets::generate(certificate.verify(&trustees)?, rng);
     let issuer_key = *secrets.keys.newest().issuer_key.public();
+    // On a platform: Environment::system().
+    let due_at = Timestamp::from_unix_seconds(1_700_000_000);
+    let clock = Arc::new(ManualClock::new(due_at));
+    let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
 
     // Once: two stores, the secrets, and your judgement of who counts towards a cohort's k.
     let platform = Platform::open(
@@ -35,50 +47,70 @@ fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
         PlatformConfig::new(Name::new("shop.example")?),
         secrets,
         Arc::new(EveryoneOfStanding),
-        Environment::system(),
+        environment,
     )?;
 
-    // The device: one seed, and the keys that it pins.
-    let wallet = Wallet::generate(rng);
-    let issuer = Name::new("shop.example")?;
-    let trust =
-        TrustRoots::new(*platform.public_key(), 10, unjoin::Grid::Weekly).pin(issuer_key, *trustees.key())?;
-    let (account, merchant) = (Name::new("account-7")?, Name::new("lamps.example")?);
-    let nonce = *SecretBytes::<32>::random(rng).expose();
-    let enrolment =
-        wallet.enrol(EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce }, rng)?;
+    // What the app ships: the keys that a device pins, and the least that it is content with.
+    let trust = TrustRoots::new(*platform.public_key(), CUSTOMERS, Grid::Weekly)
+        .with_trustees(trustees, 3)
+        .pin_certified(issuer_key, &certificate)?;
+    let (issuer, merchant) = (Name::new("shop.example")?, Name::new("lamps.example")?);
 
-    // Once per device, over the nonce of the session that is logged in.
-    platform.enrol(account.clone(), nonce, enrolment)?;
+    let mut devices = Vec::new();
+    for number in 1..=CUSTOMERS {
+        // The device: one seed.
+        let wallet = Wallet::generate(rng);
+        let account = Name::new(format!("account-{number}"))?;
+        let nonce = *SecretBytes::<32>::random(rng).expose();
+        let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
+        let enrolment = wallet.enrol(context, rng)?;
 
-    let due_at = Timestamp::from_unix_seconds(1_700_000_000);
-    let (order_id, class) = (b"A-1001".to_vec(), 0);
-    let order = OrderReport { order_id, account: account.clone(), merchant: merchant.clone(), class, due_at };
+        // Once per device, over the nonce of the session that is logged in.
+        platform.enrol(account.clone(), nonce, enrolment)?;
 
-    // Once per order, when it is due: report it, offer a scope, grant the device's request.
-    let handle = platform.order_due(order)?;
-    let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
-    let (pending, request) =
-        wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng)?;
-    let grant = platform.grant(account, request).wait()?;
-    let token = wallet.finish(pending, &grant, rng)?;
+        let (order_id, class) = (format!("A-{number}").into_bytes(), 0);
+        let (account_of, merchant_of) = (account.clone(), merchant.clone());
+        let order = OrderReport { order_id, account: account_of, merchant: merchant_of, class, due_at };
 
-    // When the order's virtual numbers have ended, for ever.
-    let at = due_at.saturating_add(3 * unjoin::DAY);
-    platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at })?;
+        // Once per order, when it is due: report it, offer a scope, grant the device's request.
+        let handle = platform.order_due(order)?;
+        let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
+        let (pending, request) = wallet.request(&issuer, &merchant, handle, &offer, &trust, rng)?;
+        let grant = platform.grant(account, request).wait()?;
+        let token = wallet.finish(pending, &grant, rng)?;
 
-    // The early door, because the cohort of this one order is not closed yet.
-    let review = Review::new(1, "The lamp came broken.", vec![])?;
-    let presentation = wallet.presentation(&token, &review, rng)?;
+        // When the order's virtual numbers have ended, for ever.
+        let at = due_at.saturating_add(3 * DAY);
+        platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at })?;
+        devices.push((wallet, token));
+    }
 
-    // Once per review, from a connection that carries no session: a signed receipt.
-    let receipt = platform.submit(presentation, review).wait()?;
-    receipt.verify(platform.public_key())?;
-
+    clock.set(due_at.saturating_add(15 * DAY));
     // Every few minutes: seal and close cohorts, publish at the boundaries, apply edits.
     let report = platform.tick()?;
-    let published = platform.published(&merchant, None, 10)?;
-    println!("accepted, with a signed receipt that names no order");
-    println!("{} cohorts closed, {} reviews published", report.manifests.len(), published.len());
+    println!("{} cohort closed, of {CUSTOMERS} customers", report.manifests.len());
+
+    // For everybody who asks: what a device needs before it sends a review.
+    let manifests = platform.manifests(&merchant, None, 100)?;
+
+    let (wallet, token) = devices.first().ok_or("nobody bought anything")?;
+    let own = manifests.into_iter().find(|manifest| manifest.claimed_scope() == token.scope());
+    let evidence = ManifestEvidence::Signed(own.ok_or("the cohort is not closed")?);
+    let review = Review::new(1, "The lamp came broken.", vec![])?;
+    let now = due_at.saturating_add(15 * DAY);
+    let scheduled = wallet.present(token, &review, &evidence, &trust, now, rng)?;
+    let question = DoorQuestion::submission(scheduled.presentation.clone(), &review);
+    let message = DoorMessage::new(question).ok_or("it does not fit")?.to_bytes();
+    clock.set(scheduled.send_at);
+
+    // Once per question of an author's, from a connection that carries no session.
+    let answer = platform.door(&message);
+
+    let receipt = Receipt::from_bytes(answer.body())?;
+    scheduled.check_receipt(&receipt, &trust, scheduled.send_at)?;
+    println!("a review accepted, with a signed receipt that names no order");
+    clock.set(scheduled.publication);
+    let _ = platform.tick()?;
+    println!("{} review published", platform.published(&merchant, None, 10)?.len());
     Ok(())
 }

@@ -127,7 +127,8 @@ fn tokens_are_granted_once_and_their_cohort_closes<S: Store>(open: impl Fn() -> 
     // Every wallet asks; every other answer is lost.
     for (customer, handle) in (0..).zip(&handles) {
         let offer = offer(&issuer, &merchant, customer, *handle).unwrap();
-        let (pending, request) = wallet(customer).request(&name("issuer"), &offer, &trust, rng).unwrap();
+        let (pending, request) =
+            wallet(customer).request(&name("issuer"), &merchant, *handle, &offer, &trust, rng).unwrap();
         let grant = issuer.grant(account(customer), request).wait().unwrap();
         if customer % 2 == 0 {
             wallet(customer).finish(pending, &grant, rng).unwrap();
@@ -158,7 +159,8 @@ fn tokens_are_granted_once_and_their_cohort_closes<S: Store>(open: impl Fn() -> 
     for (customer, handle) in (0..).zip(&handles) {
         let offer = offer(&issuer, &merchant, customer, *handle).unwrap();
         let evidence = ManifestEvidence::Signed(issuer.manifest(&offer.scope).unwrap().unwrap());
-        let (pending, request) = wallet(customer).request(&name("issuer"), &offer, &trust, rng).unwrap();
+        let (pending, request) =
+            wallet(customer).request(&name("issuer"), &merchant, *handle, &offer, &trust, rng).unwrap();
         let grant = issuer.grant(account(customer), request).wait().unwrap();
         let token = wallet(customer).finish(pending, &grant, rng).unwrap();
         let now = platform.clock.now();

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 use std::sync::Arc;
-use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, OrderReport};
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::phone::{
     Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
@@ -12,12 +12,13 @@ use unjoin::phone::{
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
-use unjoin::token::{EnrolmentContext, IssuerKey, OrderHandle, Review};
+use unjoin::token::{DoorMessage, DoorQuestion, EnrolmentContext, IssuerKey, OrderHandle, Review};
+use unjoin::wire::Message;
 use unjoin::{
     Audience, Clock, DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets,
     TickReport, Timestamp,
 };
-use unjoin_wallet::{AuthorRequest, ManifestEvidence, ReviewState, Token, TrustRoots, Wallet};
+use unjoin_wallet::{AuthorRequest, ManifestEvidence, Token, TrustRoots, Wallet};
 
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
 const LIFE: u64 = 4 * 3_600;
@@ -117,7 +118,7 @@ impl Customer {
     /// The order was delivered: reported, and its token is in the wallet.
     fn delivered(&self, platform: &Platform<MemoryStore>, merchant: &Name) -> (OrderHandle, Token) {
         let order_id = self.account.as_bytes().to_vec();
-        let (account, merchant) = (self.account.clone(), merchant.clone());
+        let account = self.account.clone();
         let order = OrderReport {
             order_id,
             account: account.clone(),
@@ -127,13 +128,37 @@ impl Customer {
         };
         let handle = platform.order_due(order).unwrap();
         let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
-        let roots = TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly);
-        let trust = roots.pin(offer.issuer_key, offer.escrow_key).unwrap();
-        let rng = &mut SystemRng::new();
-        let (pending, request) = self.wallet.request(&name("shop.example"), &offer, &trust, rng).unwrap();
+        let (trust, rng) = (trust(platform), &mut SystemRng::new());
+        let (pending, request) =
+            self.wallet.request(&name("shop.example"), merchant, handle, &offer, &trust, rng).unwrap();
         let grant = platform.grant(account, request).wait().unwrap();
         (handle, self.wallet.finish(pending, &grant, rng).unwrap())
     }
+}
+
+/// What a device pins: the platform's key, and its newest pair of keys.
+fn trust(platform: &Platform<MemoryStore>) -> TrustRoots {
+    let pair = platform.issuer().keys().newest().clone();
+    TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly)
+        .pin(*pair.issuer_key.public(), pair.escrow_key)
+        .unwrap()
+}
+
+/// Two customers with a token each, in a cohort that has closed.
+fn closed_cohort(
+    platform: &Platform<MemoryStore>,
+    clock: &ManualClock,
+    merchant: &Name,
+) -> [(Customer, Token); 2] {
+    let members = [("ann", "+8613911112222"), ("ben", "+8613933334444")].map(|(account, phone)| {
+        let customer = Customer::enrolled(platform, account, phone);
+        let (handle, token) = customer.delivered(platform, merchant);
+        platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
+        (customer, token)
+    });
+    clock.set(MONDAY.saturating_add(15 * DAY));
+    assert_eq!(platform.tick().unwrap().manifests.len(), 1);
+    members
 }
 
 #[test]
@@ -181,27 +206,28 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
     let cohort = manifest.scope.cohort();
     assert!(platform.manifests(&merchant, Some(cohort), 10).unwrap().is_empty());
 
-    // One of them writes; the review appears at its boundary and goes at the next.
+    // One of them writes; the review appears at its boundary and goes at one of the next three.
     let (author, token, rng) = (&customers[0].wallet, &held[0], &mut SystemRng::new());
     let review = Review::new(1, "broken", vec![]).unwrap();
-    let pair = platform.issuer().keys().newest().clone();
-    let trust = TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly)
-        .pin(*pair.issuer_key.public(), pair.escrow_key)
-        .unwrap();
+    let trust = trust(&platform);
     let evidence = ManifestEvidence::Signed(manifests[0].clone());
-    let now = MONDAY.saturating_add(15 * DAY + 60);
+    let now = clock.now().saturating_add(60);
     let scheduled = author.present(token, &review, &evidence, &trust, now, rng).unwrap();
     let scope = scheduled.presentation.scope().clone();
-    let receipt = platform.submit(scheduled.presentation, review.clone()).wait().unwrap();
-    receipt.verify(platform.public_key()).unwrap();
+    let receipt = platform.submit(scheduled.presentation.clone(), review.clone()).wait().unwrap();
+    let stands = scheduled.check_receipt(&receipt, &trust, now).unwrap();
+    // The anonymous door leads to the same desk.
+    let question = DoorQuestion::submission(scheduled.presentation, &review);
+    let answer = platform.door(&DoorMessage::new(question).unwrap().to_bytes());
+    assert_eq!((answer.status(), answer.body()), (200, &*receipt.to_bytes()));
     let reports = pass(&platform, &clock, manifest.first_publication);
     assert_eq!(reports.last().unwrap().batches[0].reviews.len(), 1);
     assert_eq!(platform.rating(&merchant).unwrap().counts, [1, 0, 0, 0, 0]);
-    let withdrawal =
-        author.author(token, ReviewState::submitted(&review), AuthorRequest::Withdraw, rng).unwrap();
-    let acted = platform.act(&scope, &withdrawal, None).unwrap();
-    assert_eq!((acted.review_id, acted.sequence), (receipt.review_id(), 1));
-    let _ = pass(&platform, &clock, acted.takes_effect_at.unwrap());
+    let withdrawal = author.act(token, &stands, AuthorRequest::Withdraw, clock.now(), rng).unwrap();
+    let acted = platform.act(&scope, &withdrawal.action, &[]).unwrap();
+    withdrawal.check_receipt(&acted, &trust, clock.now()).unwrap();
+    assert_eq!((acted.review_id(), acted.sequence()), (&receipt.terms().review_id, 1));
+    let _ = pass(&platform, &clock, acted.boundary());
     assert_eq!(platform.rating(&merchant).unwrap().counts, [0; 5]);
 }
 
@@ -210,12 +236,11 @@ fn new_keys_are_those_of_both_services() {
     let clock = Arc::new(ManualClock::new(MONDAY));
     let platform = open(&environment(&clock));
     let (rng, merchant) = (&mut SystemRng::new(), name("lamps.example"));
-    let customer = Customer::enrolled(&platform, "ann", "+8613911112222");
     let before = platform.issuer().keys();
     let after = before.with(IssuerKey::generate(rng), before.newest().escrow_key);
     platform.set_keys(after.clone());
     let newest = *after.newest().issuer_key.public();
-    let (_, token) = customer.delivered(&platform, &merchant);
+    let [(customer, token), _] = closed_cohort(&platform, &clock, &merchant);
     // The desk verifies what the issuer granted under the new key.
     let review = Review::new(5, "bright", vec![]).unwrap();
     let presentation = customer.wallet.presentation(&token, &review, rng).unwrap();
@@ -228,13 +253,12 @@ fn what_a_platform_was_opened_without_says_so_and_whose_matter_it_is() {
     let clock = Arc::new(ManualClock::new(MONDAY));
     let platform = open(&environment(&clock));
     let merchant = name("lamps.example");
-    let customer = Customer::enrolled(&platform, "ann", "+8613911112222");
-    let (handle, token) = customer.delivered(&platform, &merchant);
+    let [(customer, token), _] = closed_cohort(&platform, &clock, &merchant);
     let review = Review::new(5, "bright", vec![]).unwrap();
     let presentation = customer.wallet.presentation(&token, &review, &mut SystemRng::new()).unwrap();
-    let no_number = platform.close_order(&customer.order(&merchant), handle).unwrap_err();
+    let no_number = platform.close_order(&customer.order(&merchant), token.handle()).unwrap_err();
     let receipt = platform.submit(presentation.clone(), review).wait().unwrap();
-    let no_ledger = platform.evidence(presentation.scope(), &receipt.review_id()).unwrap_err();
+    let no_ledger = platform.evidence(presentation.scope(), &receipt.terms().review_id).unwrap_err();
     for (error, code) in [(no_number, "platform.no_telephony"), (no_ledger, "platform.no_ledgers")] {
         assert_eq!((error.code(), error.audience(), error.is_retryable()), (code, Audience::Host, false));
         assert!(error.to_string().contains("open it with"), "{error}");

@@ -5,6 +5,7 @@ use crate::hex::{hex, unhex};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::{Duration, Instant};
 use unjoin::algebra::Element;
 use unjoin::secret::SystemRng;
 use unjoin::token::{
@@ -17,6 +18,9 @@ use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 /// So many trustees, at the least, must be needed to open a review.
 const LEAST_THRESHOLD: u16 = 2;
+
+/// So long a start's first tick is waited for.
+const FIRST_TICK: Duration = Duration::from_secs(120);
 
 /// What an app ships: the platform's name and the keys that its wallets pin.
 pub(crate) struct Pins {
@@ -139,6 +143,21 @@ pub(crate) async fn without_numbers(
     let body = json!({ "merchant": merchant, "handle": handle, "at": at.as_unix_seconds() });
     internal.post("/orders/numbers-dead", None, body.to_string()).await?.object()?;
     Ok(())
+}
+
+/// Returns when a tick has gone through: a start's first one closes what is due, and hands it to the desk.
+pub(crate) async fn until_ticked(internal: &mut Connection) -> Outcome<()> {
+    let until = Instant::now() + FIRST_TICK;
+    loop {
+        let page = internal.get("/metrics").await?.body;
+        if std::str::from_utf8(&page)?.contains("unjoin_ticks_total{what=\"ok\"}") {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            return Err("the service's first tick does not end: see its log".into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The manifests of a merchant's closed cohorts.

@@ -48,14 +48,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use unjoin::Timestamp;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{DoorMessage, DoorQuestion, Review};
 use unjoin::wire::Message;
-
-/// How long the manifests are waited for.
-const CLOSING: Duration = Duration::from_secs(120);
 
 /// Drives the example service and takes the time.
 #[derive(Parser)]
@@ -185,20 +182,13 @@ async fn read(arguments: &Arguments) -> Outcome<Vec<Bytes>> {
         let merchant = String::from_utf8(presentation.scope().merchant().as_bytes().to_vec())?;
         scopes.entry(merchant).or_default().insert(presentation.scope().cohort());
     }
-    // A start's first tick closes them: it may still be under way.
-    let (mut service, until) = (Connection::to(arguments.service), Instant::now() + CLOSING);
+    device::until_ticked(&mut Connection::to(arguments.internal)).await?;
+    let mut service = Connection::to(arguments.service);
     for (merchant, cohorts) in scopes {
-        loop {
-            let manifests = device::manifests(&mut service, &merchant).await?;
-            let closed: BTreeSet<u64> =
-                manifests.iter().map(|found| found.claimed_scope().cohort()).collect();
-            if closed.is_superset(&cohorts) {
-                break;
-            }
-            if Instant::now() > until {
-                return Err("a cohort has not closed: start the service anew, no days behind".into());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        let manifests = device::manifests(&mut service, &merchant).await?;
+        let closed: BTreeSet<u64> = manifests.iter().map(|found| found.claimed_scope().cohort()).collect();
+        if !closed.is_superset(&cohorts) {
+            return Err("a cohort has not closed: start the service anew, no days behind".into());
         }
     }
     Ok(messages.iter().map(|message| sender::request(message)).collect())

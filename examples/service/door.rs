@@ -6,14 +6,14 @@
 
 use crate::answer::Answer;
 use crate::fields::{Body, bytes};
-use crate::guard::{Endpoint, guarded};
-use crate::problem::Code;
+use crate::guard::{Endpoint, behind};
+use crate::problem::{Code, Problem};
 use crate::service::Service;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::any;
 use std::sync::Arc;
 use unjoin::review::DeskError;
 use unjoin::store::Store;
@@ -21,11 +21,14 @@ use unjoin::token::{DoorAnswer, DoorMessage, DoorQuestion, Review};
 use unjoin::wire::Message;
 
 pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new().route("/door", guarded(service, Endpoint::Door, post(door::<S>)))
+    Router::new().route("/door", behind(service, Endpoint::Door, any(door::<S>)))
 }
 
 /// A [`DoorMessage`]; answers a [`DoorAnswer`], again the same for the same submission or action.
-async fn door<S: Store>(State(service): State<Arc<Service<S>>>, body: Body) -> Answer {
+async fn door<S: Store>(State(service): State<Arc<Service<S>>>, method: Method, body: Body) -> Answer {
+    if method != Method::POST {
+        return Err(Problem::method());
+    }
     let message = DoorMessage::from_bytes(&bytes(body)?).map_err(DeskError::Malformed)?;
     let accepted = match message.into_question() {
         DoorQuestion::Submission { presentation, review } => {

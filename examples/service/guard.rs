@@ -90,12 +90,18 @@ pub(crate) fn guarded<S: Store>(
     endpoint: Endpoint,
     routes: Routes<S>,
 ) -> Routes<S> {
+    behind(service, endpoint, routes.fallback(|| async { Problem::method() }))
+}
+
+/// The same for what answers every method itself: of a method that has no handler HTTP's libraries tell which others
+/// have one, in a header that no answer of the door's has.
+pub(crate) fn behind<S: Store>(
+    service: &Arc<Service<S>>,
+    endpoint: Endpoint,
+    routes: Routes<S>,
+) -> Routes<S> {
     let guard = Guard { service: Arc::clone(service), endpoint };
-    let other_method = || async { Problem::method() };
-    routes
-        .fallback(other_method)
-        .layer(DefaultBodyLimit::max(endpoint.body_limit()))
-        .layer(from_fn_with_state(guard, pass::<S>))
+    routes.layer(DefaultBodyLimit::max(endpoint.body_limit())).layer(from_fn_with_state(guard, pass::<S>))
 }
 
 async fn pass<S: Store>(State(guard): State<Guard<S>>, request: Request, next: Next) -> Response {

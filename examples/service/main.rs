@@ -17,6 +17,8 @@
 //! `examples/load` drives it.
 
 mod answer;
+#[path = "../shared/ceremony.rs"]
+mod ceremony;
 // The other side, for the tests.
 #[cfg(test)]
 #[path = "../load/client.rs"]

@@ -85,7 +85,7 @@ describe_errors!(DeskError {
     Self::UnknownStaff => "desk.unknown_staff", Host, false,
         "the removal is not signed for this ledger by a key of the staff's: have the platform's key admit it";
     Self::Threads(source) => "desk.threads", Operator, true, "the desk's threads did not start ({source})";
-    Self::Queue(source @ QueueError::Stopped) => "desk.stopped", Host, false, "{source}";
+    Self::Queue(source @ QueueError::Stopped) => "desk.stopped", Host, true, "{source}";
     Self::Queue(source) => "desk.queue", Operator, true, "{source}";
     Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
         "desk.store", Operator, true, "{source}";

@@ -2,6 +2,7 @@
 //! Each has connections of its own; they share nothing but the rows.
 
 use crate::ledger_world::{checked_entries, entry, log_key, name};
+use crate::life::NO_MANIFEST;
 use crate::line::Line;
 use crate::record::Record;
 use crate::scenario::{Scenario, day, merchants};
@@ -60,7 +61,7 @@ fn store(server: &Server, schema: &str) -> Arc<PostgresStore> {
 const KEPT: u64 = ORDERS + STEPS;
 
 /// The codes that a clock may be answered with.
-const MAY_BE_TOLD: [&str; 3] = ["issuer.not_due", "desk.spent", "desk.window_over"];
+const MAY_BE_TOLD: [&str; 4] = ["issuer.not_due", NO_MANIFEST, "desk.spent", "desk.window_over"];
 
 /// What came of a call: an answer, or the code of an error that a clock may be answered with.
 fn told<T>(result: Result<T, impl Into<PlatformError>>) -> Result<T, &'static str> {
@@ -111,15 +112,20 @@ impl Instance {
                 continue;
             }
             let wording = draw.below(2) as u8;
-            note(Line::Sending(number, wording));
             let sent = scenario.send(&self.platform, number, &granted.token, wording);
-            match told(sent.wait()) {
-                Ok(receipt) => note(Line::Accepted(number, wording, receipt)),
+            let answer = match told(sent.wait()) {
+                Ok(receipt) => Line::Accepted(number, wording, receipt),
                 Err(code) => {
                     refused(code);
-                    note(Line::Refused(number, wording, code.to_owned()));
+                    // Nothing was taken in: it is sent again when the order comes up again.
+                    if code == NO_MANIFEST {
+                        continue;
+                    }
+                    Line::Refused(number, wording, code.to_owned())
                 }
-            }
+            };
+            note(Line::Sending(number, wording));
+            note(answer);
         }
         let report = self.platform.tick().unwrap();
         assert!(report.failed.is_empty(), "{:?}", report.failed);
@@ -139,7 +145,7 @@ fn rank(line: &Line) -> (u8, u64) {
         Line::Granted(..) => (1, 0),
         Line::Sending(..) => (2, 0),
         Line::Refused(..) => (3, 0),
-        Line::Accepted(_, _, receipt) => (4, receipt.publish_by().map_or(0, Timestamp::as_unix_seconds)),
+        Line::Accepted(_, _, receipt) => (4, receipt.terms().publish_by.as_unix_seconds()),
         Line::Day(_) => (5, 0),
         Line::Ticked(_) => (6, 0),
     }
@@ -239,7 +245,11 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
         refused.extend(said.refused);
         held.check(&stores[0]);
     }
-    for instance in &instances {
+    // No cohort that has closed by now has a window of three weeks.
+    let over = day(1).saturating_add(STEPS * STEP + 21 * DAY);
+    for (instance, skew) in instances.iter().zip(skews(STEPS)) {
+        instance.clock.set(shifted(over, skew));
+        latest = latest.max(shifted(over, skew));
         lines.push(Line::Sending(KEPT, 0));
         let sent = scenario.send(&instance.platform, KEPT, &kept.token, 0);
         let code = told(sent.wait()).unwrap_err();

@@ -70,6 +70,10 @@ fn every_answered_decision_survives_the_primary() {
         record.note(Line::Granted(number, pair));
         granted.push(token);
     }
+    // The cohorts close.
+    clock.set(day(1));
+    record.note(Line::Day(1));
+    record.note(Line::Ticked(crate::life::tick(&platform).unwrap()));
     let log = Log::open(store(servers, "ledgers"), Ledger::Openings, log_key(), None).unwrap();
     log.append(&[entry(0)]).unwrap();
     let before = log.sign().unwrap();
@@ -128,7 +132,7 @@ fn every_answered_decision_survives_the_primary() {
 
     drop(platform);
     let mut record = record.into_inner().unwrap();
-    for today in 1..4 {
+    for today in 2..6 {
         record.note(Line::Day(today));
         clock.set(day(today));
         record.note(Line::Ticked(crate::life::tick(&scenario.open(&stores, &clock)).unwrap()));

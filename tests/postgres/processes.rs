@@ -60,30 +60,43 @@ fn shuffled(count: u64, child: u64) -> Vec<u64> {
     all
 }
 
-/// Every order asked for and reviewed, in one of two wordings, while three others do the same; then three days.
+/// Every order asked for; a day later, reviewed in one of two wordings; then the days on which reviews appear. Three
+/// others do the same.
 fn platform(child: u64, address: &str, prefix: &str) {
     let (scenario, clock) =
         (Scenario::new(SEED), Arc::new(ManualClock::new(day(0).saturating_add(child * 200))));
     let platform = scenario.open(&stores(address, prefix), &clock);
     scenario.enrol(&platform).unwrap();
+    let begin = |today| {
+        clock.set(day(today).saturating_add(child * 200));
+        say(&Line::Day(today).to_text());
+        say(&Line::Ticked(tick(&platform).unwrap()).to_text());
+    };
+    let mut tokens = Vec::new();
     for number in shuffled(ORDERS, child) {
-        let wording = ((number + child) % 2) as u8;
         say(&Line::Asking(number).to_text());
         let granted = scenario.obtain(&platform, number).unwrap();
         say(&Line::Granted(number, granted.pair).to_text());
+        tokens.push((number, granted.token));
+    }
+    wait();
+    begin(1);
+    for (number, token) in tokens {
+        let wording = ((number + child) % 2) as u8;
         say(&Line::Sending(number, wording).to_text());
-        match scenario.send(&platform, number, &granted.token, wording).wait() {
+        match scenario.send(&platform, number, &token, wording).wait() {
             Ok(receipt) => say(&Line::Accepted(number, wording, receipt).to_text()),
             Err(error) => say(&Line::Refused(number, wording, error.code().into()).to_text()),
         }
     }
+    wait();
+    (2..6).for_each(begin);
+}
+
+/// For all others to come as far.
+fn wait() {
     say("waiting");
     std::io::stdin().read_line(&mut String::new()).unwrap();
-    for today in 1..4 {
-        clock.set(day(today).saturating_add(child * 200));
-        say(&Line::Day(today).to_text());
-        say(&Line::Ticked(tick(&platform).unwrap()).to_text());
-    }
 }
 
 /// The keeper's window, as another process hands it over.
@@ -238,7 +251,7 @@ fn eight_processes_decide_everything_once() {
                 reviews_log.append(&entries).unwrap();
             }
         });
-        // All orders first, by all platforms; then the days, by all at once.
+        // All orders first, by all platforms; then all reviews; then the days, by all at once.
         let mut going: Vec<(_, ChildStdin)> = platforms
             .iter_mut()
             .map(|process| {
@@ -246,7 +259,7 @@ fn eight_processes_decide_everything_once() {
                 (said.lines().map(Result::unwrap), process.0.stdin.take().unwrap())
             })
             .collect();
-        for part in 0..2 {
+        for part in 0..3 {
             let told: Vec<Vec<String>> = thread::scope(|inner| {
                 let heard: Vec<_> =
                     going.iter_mut().map(|(said, _)| inner.spawn(move || listen(said))).collect();
@@ -255,7 +268,7 @@ fn eight_processes_decide_everything_once() {
             for line in told.iter().flatten().filter_map(|line| Line::from_text(line)) {
                 record.note(line);
             }
-            if part == 0 {
+            if part < 2 {
                 going.iter_mut().for_each(|(_, stdin)| writeln!(stdin).unwrap());
             }
         }

@@ -64,7 +64,7 @@ pub enum QueueError {
 describe_errors!(QueueError {
     Self::Full => "queue.full", Operator, true,
         "too many requests are waiting: ask again later";
-    Self::Stopped => "queue.stopped", Host, false,
+    Self::Stopped => "queue.stopped", Host, true,
         "the service is shutting down: ask another instance, or this one after its restart";
     Self::Lost => "queue.lost", Operator, true,
         "the worker failed and the request may or may not have been decided: asking again is safe";

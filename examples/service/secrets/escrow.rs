@@ -5,9 +5,6 @@ use super::files::{is_there, make_directory, read, sync_directory, write};
 use crate::hex::{hex, unhex};
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use unjoin::opening::ceremony::{CeremonyPlan, Step};
-use unjoin::opening::{SignedCommittee, TrusteeSecrets};
-use unjoin::secret::SystemRng;
 use unjoin::token::{EscrowKeyCertificate, TrusteePublicKey, Trustees};
 use unjoin::wire::Message;
 
@@ -100,27 +97,8 @@ impl Escrow {
 
     /// The real ceremony, three of five, all in this process.
     fn demonstration() -> Result<Self, Box<dyn Error>> {
-        let rng = &mut SystemRng::new();
-        let mut secrets: Vec<_> = (0..5).map(|_| TrusteeSecrets::generate(rng)).collect();
-        let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect())?;
-        let plan = CeremonyPlan::key_generation(3, trustees.clone(), rng)?;
-        for trustee in &mut secrets {
-            trustee.join(plan.clone(), plan.threshold(), rng)?;
-        }
-        let mut messages = Vec::new();
-        loop {
-            for trustee in &mut secrets {
-                match trustee.next(&messages, rng)? {
-                    Step::Publish(message) => messages.push(message),
-                    Step::Finished(signed) => {
-                        let certificate = SignedCommittee::certificate(&signed)
-                            .ok_or("the committee is not signed by all")?;
-                        return Ok(Self { certificate, trustees });
-                    }
-                    _ => {}
-                }
-            }
-        }
+        let (trustees, certificate) = crate::ceremony::play(3, 5)?;
+        Ok(Self { certificate, trustees })
     }
 }
 

@@ -2,12 +2,18 @@
 
 use super::{Bounds, FORTNIGHT_LATER, Held, World, ask_door, submission};
 use crate::device::question;
+use crate::door::sealed;
 use crate::guard::ACCOUNT;
+use crate::problem::Problem;
+use axum::response::IntoResponse;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use unjoin::QueueError;
+use unjoin::review::DeskError;
 use unjoin::secret::SystemRng;
+use unjoin::store::StoreError;
 use unjoin::token::{DoorAnswer, DoorMessage, DoorQuestion, Receipt, Review};
 use unjoin::wire::Message;
 use unjoin_test_util::Faulty;
@@ -157,4 +163,25 @@ async fn a_review_that_comes_with_a_session_is_refused() {
     }
     assert_eq!(world.rows(), before);
     world.end().await;
+}
+
+/// What may be asked again unchanged says so, also when this instance ends.
+#[tokio::test]
+async fn an_error_of_the_desk_s_is_answered_as_the_desk_answers_it() {
+    let errors: [(fn() -> DeskError, u16); 8] = [
+        (|| DeskError::Queue(QueueError::Full), 503),
+        (|| DeskError::Queue(QueueError::Stopped), 503),
+        (|| DeskError::Queue(QueueError::Lost), 503),
+        (|| DeskError::Store(StoreError::Contended), 503),
+        (|| DeskError::NoManifest, 503),
+        (|| DeskError::UnknownKey, 400),
+        (|| DeskError::Spent, 400),
+        (|| DeskError::Refused, 400),
+    ];
+    for (error, status) in errors {
+        let answered = sealed(Problem::from(error()).into_response()).into_body();
+        let answered = axum::body::to_bytes(answered, DoorAnswer::LENGTH).await.unwrap();
+        let expected = error().door_answer();
+        assert_eq!((&*answered, expected.status()), (&*expected.to_bytes(), status), "{}", error());
+    }
 }

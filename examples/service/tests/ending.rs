@@ -1,11 +1,10 @@
 //! A service that is told to end loses nothing that it has acknowledged.
 #![cfg(unix)]
 
-use super::process::{Process, has_served};
-use super::{Directory, early};
+use super::process::{BEHIND, Process, buy, has_served};
+use super::{Directory, MERCHANT, ask_door, submission};
 use crate::client::Connection;
-use crate::device::{Device, Order, Pins, is_receipt, report};
-use hyper::StatusCode;
+use crate::device::{Pins, is_receipt, until_ticked};
 use hyper::body::Bytes;
 use std::fs;
 use std::net::SocketAddr;
@@ -23,14 +22,9 @@ struct Prepared {
 }
 
 async fn prepare(process: &Process, pins: &Pins, number: usize) -> Prepared {
-    let (mut service, mut internal) = (Connection::to(process.public), Connection::to(process.internal));
-    let device = Device::new(format!("customer-{number}"));
-    device.enrol(&mut service, pins).await.unwrap();
-    let order =
-        Order { id: &format!("order-{number}"), merchant: "lamps.example", class: 0, due_at: 1_500_000_000 };
-    let handle = report(&mut internal, &device.account, &order).await.unwrap();
-    let token = device.token(&mut service, pins, order.merchant, &handle).await.unwrap();
-    let [first, second] = ["It came broken.", "It shines."].map(|text| early(&device, &token, text).into());
+    let (device, token) = buy(process, pins, &format!("customer-{number}")).await;
+    let [first, second] =
+        ["It came broken.", "It shines."].map(|text| submission(&device, &token, text).into());
     Prepared { first, second }
 }
 
@@ -41,9 +35,9 @@ fn no_acknowledged_review_is_lost_by_sigterm() {
     }
     let directory = Directory::new();
     let store = format!("redb:{}", directory.0.join("stores").display());
-    let start = || Process::start(TEST, &directory.0, &store, "log", &["--demo-trustees"]);
+    let start = |log, more: &[&str]| Process::start(TEST, &directory.0, &store, log, more);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let process = start();
+    let process = start("before", &[&["--demo-trustees"][..], &BEHIND].concat());
     let pins = Arc::new(Pins::read(&directory.0.join("secrets/public-keys.json"), 2).unwrap());
     let prepared = runtime.block_on(async {
         let mut prepared = Vec::new();
@@ -52,6 +46,9 @@ fn no_acknowledged_review_is_lost_by_sigterm() {
         }
         Arc::new(prepared)
     });
+    process.end();
+    let process = start("log", &["--confirm-clock"]);
+    runtime.block_on(until_ticked(&mut Connection::to(process.internal))).unwrap();
 
     // Each caller sends its reviews until the service does not take them any more; while the first
     // few are acknowledged it is told to end.
@@ -63,6 +60,7 @@ fn no_acknowledged_review_is_lost_by_sigterm() {
         })
         .collect();
     while acknowledged.load(Ordering::SeqCst) < CALLERS {
+        assert!(!callers.iter().any(|caller| caller.is_finished()), "a caller was refused");
         std::thread::yield_now();
     }
     process.signal();
@@ -74,23 +72,25 @@ fn no_acknowledged_review_is_lost_by_sigterm() {
     assert!(kept.iter().any(|kept| *kept), "nothing was acknowledged");
 
     // Another life on the same stores: what was acknowledged is spent, what was not can be sent.
-    let process = start();
+    let process = start("after", &[]);
     runtime.block_on(async {
         let mut connection = Connection::to(process.public);
         let order = (0..CALLERS).flat_map(|caller| (caller..prepared.len()).step_by(CALLERS));
         for (number, kept) in order.zip(kept) {
             let Prepared { first, second } = &prepared[number];
             if kept {
-                let spent = connection.post("/reviews", None, second.clone()).await.unwrap();
-                assert_eq!(spent.code().as_deref(), Some("desk.spent"), "an acknowledged review is lost");
+                let spent = ask_door(&mut connection, second.clone()).await;
+                assert_eq!(spent.unwrap_err(), "desk.spent", "an acknowledged review is lost");
             }
-            let again = connection.post("/reviews", None, first.clone()).await.unwrap();
-            assert!(is_receipt(&again.body, &pins), "{:?}", again.code());
+            let again = ask_door(&mut connection, first.clone()).await.unwrap();
+            assert!(is_receipt(&again, &pins));
         }
     });
     process.end();
-    let log = fs::read_to_string(directory.0.join("log")).unwrap();
-    assert!(log.contains("ending") && !log.contains("customer-") && !log.contains("lamps.example"));
+    for log in ["before", "log", "after"] {
+        let log = fs::read_to_string(directory.0.join(log)).unwrap();
+        assert!(log.contains("ending") && !log.contains("customer-") && !log.contains(MERCHANT), "{log}");
+    }
 }
 
 /// Sends the caller's reviews again and again; which of them were acknowledged.
@@ -103,16 +103,16 @@ async fn call(
     let own: Vec<&Prepared> = prepared.iter().skip(caller).step_by(CALLERS).collect();
     let (mut kept, mut connection) = (vec![false; own.len()], Connection::to(public));
     for place in (0..own.len()).cycle() {
-        match connection.post("/reviews", None, own[place].first.clone()).await {
-            Ok(answer) if answer.status == StatusCode::OK => {
+        let Ok(answer) = connection.post("/door", None, own[place].first.clone()).await else { break };
+        match answer.door().unwrap() {
+            Ok(_) => {
                 kept[place] = true;
                 acknowledged.fetch_add(1, Ordering::SeqCst);
             }
-            Ok(answer) => {
-                assert_eq!(answer.code().as_deref(), Some("service.stopping"));
+            Err(code) => {
+                assert_eq!(code, "service.stopping");
                 break;
             }
-            Err(_) => break,
         }
     }
     kept

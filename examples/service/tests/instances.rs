@@ -1,10 +1,12 @@
 //! Two processes on one database and one directory decide as one.
 
 use super::postgres::server::Server;
-use super::process::{Process, has_served};
-use super::{Directory, early};
+use super::process::{BEHIND, Process, has_served};
+use super::{Directory, MERCHANT, ask_door, submission};
 use crate::client::Connection;
-use crate::device::{Device, Order, Pins, encoded, is_receipt, message, report};
+use crate::device::{
+    Device, Order, Pins, encoded, handle_of, is_receipt, message, report, until_ticked, without_numbers,
+};
 use crate::tests::path::ask;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
@@ -13,9 +15,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use unjoin::secret::SystemRng;
 use unjoin::token::Grant;
 use unjoin::wire::Message;
+use unjoin::{Name, Timestamp};
+use unjoin_wallet::Token;
 
 const TEST: &str = "tests::instances::two_processes_on_one_database_decide_as_one";
-const MERCHANT: &str = "lamps.example";
 const CUSTOMERS: usize = 6;
 /// A grant begins with version, kind, A and e.
 const PAIR: usize = 2 + 32 + 32;
@@ -38,9 +41,10 @@ async fn both(
     other: &mut Connection,
     path: &str,
     account: Option<&str>,
-    body: &str,
+    body: impl Into<Bytes>,
 ) -> [Result<Bytes, String>; 2] {
-    rivals(one, other, path, account, [body, body]).await
+    let body = body.into();
+    rivals(one, other, path, account, [body.clone(), body]).await
 }
 
 /// A request to each at the same time.
@@ -49,13 +53,16 @@ async fn rivals(
     other: &mut Connection,
     path: &str,
     account: Option<&str>,
-    bodies: [&str; 2],
+    [first, second]: [Bytes; 2],
 ) -> [Result<Bytes, String>; 2] {
-    let [first, second] = bodies.map(str::to_owned);
     let (first, second) = tokio::join!(one.post(path, account, first), other.post(path, account, second));
     [first, second].map(|answered| {
         let answered = answered.unwrap();
-        answered.code().map_or(Ok(answered.body), Err)
+        if path == "/door" {
+            answered.door().unwrap()
+        } else {
+            answered.code().map_or(Ok(answered.body), Err)
+        }
     })
 }
 
@@ -66,40 +73,48 @@ fn two_processes_on_one_database_decide_as_one() {
     }
     let (server, directory) = (Server::shared(), Directory::new());
     let store = format!("postgres:{} dbname=postgres", server.address());
-    let start = |log, more: &[&str]| {
-        Process::start(TEST, &directory.0, &store, log, &[&["--demo-trustees"][..], more].concat())
-    };
+    let start = |log, more: &[&str]| Process::start(TEST, &directory.0, &store, log, more);
+    let first = |log, more: &[&str]| start(log, &[&["--demo-trustees"][..], &BEHIND, more].concat());
     // At the same time, on a directory and a database where nothing is yet.
     let (one, other) = thread::scope(|scope| {
-        let other = scope.spawn(|| start("other", &["--beside"]));
-        (start("one", &[]), other.join().unwrap())
+        let other = scope.spawn(|| first("other", &["--beside"]));
+        (first("one", &[]), other.join().unwrap())
     });
     let pins = Pins::read(&directory.0.join("secrets/public-keys.json"), 2).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let customers = runtime.block_on(granted_as_one(&mut Reached::of(&one), &mut Reached::of(&other), &pins));
+    one.end();
+    other.end();
+
+    // The cohort closes: two others take the reviews.
+    let one = start("one-later", &["--confirm-clock"]);
+    let other = start("other-later", &["--beside"]);
     let (mut at_one, mut at_other) = (Reached::of(&one), Reached::of(&other));
-    let kept = runtime.block_on(decided_as_one(&mut at_one, &mut at_other, &pins));
+    runtime.block_on(until_ticked(&mut at_one.internal)).unwrap();
+    let kept = runtime.block_on(reviewed_as_one(&mut at_one, &mut at_other, &pins, customers));
     runtime.block_on(numbers_of_one_ring_at_the_other(&mut at_one, &mut at_other));
 
     // What both have acknowledged, one that comes later knows.
     one.end();
     other.end();
-    let later = start("later", &[]);
+    let last = start("last", &[]);
     runtime.block_on(async {
-        let mut devices = Connection::to(later.public);
-        for (body, receipt) in kept {
-            assert_eq!(devices.post("/reviews", None, body).await.unwrap().body, receipt);
+        let mut devices = Connection::to(last.public);
+        for (message, receipt) in kept {
+            assert_eq!(ask_door(&mut devices, message).await.unwrap(), receipt);
         }
     });
-    later.end();
-    for log in ["one", "other", "later"] {
+    last.end();
+    for log in ["one", "other", "one-later", "other-later", "last"] {
         let log = std::fs::read_to_string(directory.0.join(log)).unwrap();
         assert!(log.contains("ending") && !log.contains("customer-") && !log.contains(MERCHANT), "{log}");
     }
 }
 
-/// Reviews that were accepted, with their receipts.
-async fn decided_as_one(one: &mut Reached, other: &mut Reached, pins: &Pins) -> Vec<(String, Bytes)> {
-    let mut kept = Vec::new();
+/// Customers with the tokens that both have granted.
+async fn granted_as_one(one: &mut Reached, other: &mut Reached, pins: &Pins) -> Vec<(Device, Token)> {
+    const DUE: u64 = 1_500_000_000;
+    let mut customers = Vec::new();
     for number in 0..CUSTOMERS {
         let device = Device::new(format!("customer-{number}"));
         let account = Some(device.account.as_str());
@@ -108,25 +123,26 @@ async fn decided_as_one(one: &mut Reached, other: &mut Reached, pins: &Pins) -> 
         device.enrol_over(nonce, &mut other.public, pins).await.unwrap();
 
         let id = format!("order-{number}");
-        let order = Order { id: &id, merchant: MERCHANT, class: 0, due_at: 1_500_000_000 };
+        let order = Order { id: &id, merchant: MERCHANT, class: 0, due_at: DUE };
         let (handle, again) = tokio::join!(
             report(&mut one.internal, &device.account, &order),
             report(&mut other.internal, &device.account, &order),
         );
         let handle = handle.unwrap();
         assert_eq!(handle, again.unwrap());
+        let dead = Timestamp::from_unix_seconds(DUE);
+        without_numbers(&mut other.internal, MERCHANT, &handle, dead).await.unwrap();
 
         let body = json!({ "merchant": MERCHANT, "handle": handle }).to_string();
-        let [offer, second] = both(&mut one.public, &mut other.public, "/orders/offer", account, &body).await;
+        let [offer, second] = both(&mut one.public, &mut other.public, "/orders/offer", account, body).await;
         assert_eq!(offer, second);
         let offer = message(&serde_json::from_slice(&offer.unwrap()).unwrap(), "offer").unwrap();
-        let rng = &mut SystemRng::new();
-        let (pending, request) = device
-            .wallet
-            .request(&pins.issuer, offer.scope.merchant(), offer.handle, &offer, &pins.trust, rng)
-            .unwrap();
+        let (rng, merchant) = (&mut SystemRng::new(), Name::new(MERCHANT).unwrap());
+        let handle = handle_of(&handle).unwrap();
+        let (pending, request) =
+            device.wallet.request(&pins.issuer, &merchant, handle, &offer, &pins.trust, rng).unwrap();
         let body = json!({ "request": encoded(&request) }).to_string();
-        let [grant, second] = both(&mut one.public, &mut other.public, "/orders/grant", account, &body).await;
+        let [grant, second] = both(&mut one.public, &mut other.public, "/orders/grant", account, body).await;
         // The pair is the order's; the proof that it is right is made anew for each answer.
         let [grant, second] = [grant, second].map(|grant| {
             let grant: Value = serde_json::from_slice(&grant.unwrap()).unwrap();
@@ -135,19 +151,35 @@ async fn decided_as_one(one: &mut Reached, other: &mut Reached, pins: &Pins) -> 
         let pair = |grant: &Grant| grant.to_bytes()[..PAIR].to_vec();
         assert_eq!(pair(&grant), pair(&second), "one order has one grant");
         let token = device.wallet.finish(pending, &grant, rng).unwrap();
+        customers.push((device, token));
+    }
+    customers
+}
 
-        let [body, rival] = ["It came broken.", "It shines."].map(|text| early(&device, &token, text));
+/// Reviews that were accepted, with their receipts.
+async fn reviewed_as_one(
+    one: &mut Reached,
+    other: &mut Reached,
+    pins: &Pins,
+    customers: Vec<(Device, Token)>,
+) -> Vec<(Bytes, Bytes)> {
+    let mut kept = Vec::new();
+    for (number, (device, token)) in customers.iter().enumerate() {
+        let [review, rival] =
+            ["It came broken.", "It shines."].map(|text| Bytes::from(submission(device, token, text)));
         let accepted = if number % 2 == 0 {
             // One review at both.
-            let [receipt, second] = both(&mut one.public, &mut other.public, "/reviews", None, &body).await;
+            let [receipt, second] =
+                both(&mut one.public, &mut other.public, "/door", None, review.clone()).await;
             assert_eq!(receipt, second, "one review has one receipt");
-            (body, receipt.unwrap())
+            (review, receipt.unwrap())
         } else {
             // Two reviews for one token: one is accepted, wherever it came.
-            let answers = rivals(&mut one.public, &mut other.public, "/reviews", None, [&body, &rival]).await;
+            let asked = [review.clone(), rival.clone()];
+            let answers = rivals(&mut one.public, &mut other.public, "/door", None, asked).await;
             let spent = Err("desk.spent".to_owned());
             match answers {
-                [Ok(receipt), second] if second == spent => (body, receipt),
+                [Ok(receipt), second] if second == spent => (review, receipt),
                 [first, Ok(receipt)] if first == spent => (rival, receipt),
                 answers => panic!("not one of two was accepted: {answers:?}"),
             }

@@ -1,15 +1,16 @@
 //! The whole path on a PostgreSQL server, through restarts of the service on the same database and
 //! secrets.
 
-use super::path::{MERCHANT, SHOP_PHONE, ask, rating};
-use super::{Bounds, Directory, MONDAY, World, early};
-use crate::device::{Device, Order, is_receipt, message, report, submission};
+use super::path::{SHOP_PHONE, ask, rating};
+use super::{Bounds, Directory, FORTNIGHT_LATER, MERCHANT, MONDAY, World, ask_door};
+use crate::device::{Device, Order, report, submission};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use unjoin::ManualClock;
 use unjoin::secret::SystemRng;
 use unjoin::store::postgres::PostgresStore;
-use unjoin::token::{Review, SignedManifest};
-use unjoin::{DAY, ManualClock};
+use unjoin::token::{Receipt, Review};
+use unjoin::wire::Message;
 use unjoin_wallet::ManifestEvidence;
 
 use server::{Server, fresh_schema};
@@ -67,9 +68,6 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
     assert_eq!((&routed["route"], &routed["callee"]), (&json!("connect"), &json!(SHOP_PHONE)));
     let (ann, ann_token) = world.buy("ann", MERCHANT).await;
     let (ben, ben_token) = world.buy("ben", MERCHANT).await;
-    let body = early(&ann, &ann_token, "The lamp came broken.");
-    let receipt = devices.post("/reviews", None, body.clone()).await.unwrap();
-    assert!(is_receipt(&receipt.body, &world.pins), "{:?}", receipt.code());
     // A nonce outlives the process that gave it.
     let cat = Device::new("cat".to_owned());
     let nonce = cat.nonce(&mut devices).await.unwrap();
@@ -85,41 +83,47 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
         assert_eq!(again[field], routed[field]);
     }
     assert_eq!(ask(&mut internal, "/phones/bind", bind).await, bound);
-    let again = devices.post("/reviews", None, body.clone()).await.unwrap();
-    assert_eq!(again.body, receipt.body);
-    let mut handles = Vec::new();
+    let mut orders = Vec::new();
     for (device, token) in [(&ann, &ann_token), (&ben, &ben_token)] {
         let id = format!("order-of-{}", device.account);
         let order = Order { id: &id, merchant: MERCHANT, class: 0, due_at: MONDAY.as_unix_seconds() };
         let handle = report(&mut internal, &device.account, &order).await.unwrap();
         let granted = device.token(&mut devices, &world.pins, MERCHANT, &handle).await.unwrap();
         assert_eq!(granted.scope(), token.scope());
-        handles.push((id, handle, granted));
+        orders.push((id, handle, granted));
     }
-    let other = devices.post("/reviews", None, early(&ann, &handles[0].2, "Another.")).await.unwrap();
-    assert_eq!(other.code().unwrap(), "desk.spent", "the same order has the same token");
     let mut closed = Vec::new();
-    for (order, handle, _) in &handles {
+    for (order, handle, _) in &orders {
         let body = json!({ "merchant": MERCHANT, "order": order, "handle": handle });
         closed.push((body.clone(), ask(&mut internal, "/phones/close-order", body).await));
     }
 
-    // The cohort closes, the second review comes for its manifest, and both are published.
-    let later = MONDAY.saturating_add(15 * DAY);
-    world.clock.set(later);
-    world.service.confirm_clock();
-    assert_eq!(world.service.tick().unwrap().manifests.len(), 1);
-    let page = devices.get(&format!("/manifests/{MERCHANT}")).await.unwrap().object().unwrap();
-    let manifest: SignedManifest = message(&json!({ "manifest": page["manifests"][0] }), "manifest").unwrap();
-    let (review, evidence) =
-        (Review::new(5, "It shines.", vec![]).unwrap(), ManifestEvidence::Signed(manifest));
-    let rng = &mut SystemRng::new();
-    let scheduled =
-        ben.wallet.present(&handles[1].2, &review, &evidence, &world.pins.trust, later, rng).unwrap();
-    let late = devices.post("/reviews", None, submission(&scheduled.presentation, &review)).await.unwrap();
-    assert!(is_receipt(&late.body, &world.pins), "{:?}", late.code());
-    world.clock.set(scheduled.publication.saturating_add(60));
-    world.service.confirm_clock();
+    // The cohort closes, and the first review comes for its manifest.
+    let evidence = ManifestEvidence::Signed(world.close().await);
+    let (trust, rng) = (&world.pins.trust, &mut SystemRng::new());
+    let mut present = |device: &Device, token, stars, text| {
+        let review = Review::new(stars, text, vec![]).unwrap();
+        let scheduled =
+            device.wallet.present(token, &review, &evidence, trust, FORTNIGHT_LATER, rng).unwrap();
+        (submission(scheduled.presentation.clone(), &review), scheduled)
+    };
+    let (broken, scheduled) = present(&ann, &ann_token, 1, "The lamp came broken.");
+    let receipt = ask_door(&mut devices, broken.clone()).await.unwrap();
+    let told = Receipt::from_bytes(&receipt).unwrap();
+    scheduled.check_receipt(&told, trust, FORTNIGHT_LATER).unwrap();
+    let (another, _) = present(&ann, &orders[0].2, 1, "Another.");
+    let (shines, scheduled) = present(&ben, &orders[1].2, 5, "It shines.");
+    world.end_wholly().await;
+
+    // What was acknowledged is known to the next; the second review comes, and both are published.
+    let world = place.open().await;
+    let (mut devices, trust) = (world.connect(), &world.pins.trust);
+    assert_eq!(ask_door(&mut devices, broken).await.unwrap(), receipt);
+    let spent = ask_door(&mut devices, another).await.unwrap_err();
+    assert_eq!(spent, "desk.spent", "the same order has the same token");
+    let late = ask_door(&mut devices, shines).await.unwrap();
+    scheduled.check_receipt(&Receipt::from_bytes(&late).unwrap(), trust, FORTNIGHT_LATER).unwrap();
+    world.go_to(scheduled.publication.saturating_add(60));
     assert_eq!(world.service.tick().unwrap().batches.len(), 1);
     let listing = devices.get(&format!("/reviews/published/{MERCHANT}")).await.unwrap();
     assert_eq!(listing.object().unwrap()["reviews"].as_array().unwrap().len(), 2);

@@ -1,6 +1,9 @@
 //! The program in a process of its own: the test's own executable, which runs one test that turns
 //! into the program.
 
+use super::MERCHANT;
+use crate::client::Connection;
+use crate::device::{Device, Order, Pins, report, without_numbers};
 use crate::{Arguments, start};
 use clap::Parser;
 use std::io::{BufRead, BufReader, Read};
@@ -8,6 +11,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::{env, fs};
+use unjoin::Timestamp;
+use unjoin_wallet::Token;
+
+/// So that what such a start has granted is closed by the next one, whose clock is right.
+pub(super) const BEHIND: [&str; 4] = ["--k", "2", "--days-behind", "15"];
+/// When the orders were due.
+const DUE: u64 = 1_500_000_000;
 
 /// The program's arguments, one a line; they make a child of whoever runs a test.
 const CHILD: &str = "UNJOIN_SERVICE_CHILD";
@@ -74,6 +84,20 @@ impl Process {
         self.signal();
         assert!(self.wait(), "the service did not end in order");
     }
+}
+
+/// A customer with a token for an order that has no number.
+pub(super) async fn buy(process: &Process, pins: &Pins, account: &str) -> (Device, Token) {
+    let (mut devices, mut internal) = (Connection::to(process.public), Connection::to(process.internal));
+    let device = Device::new(account.to_owned());
+    device.enrol(&mut devices, pins).await.unwrap();
+    let id = format!("order-of-{account}");
+    let order = Order { id: &id, merchant: MERCHANT, class: 0, due_at: DUE };
+    let handle = report(&mut internal, account, &order).await.unwrap();
+    let dead = Timestamp::from_unix_seconds(DUE);
+    without_numbers(&mut internal, MERCHANT, &handle, dead).await.unwrap();
+    let token = device.token(&mut devices, pins, MERCHANT, &handle).await.unwrap();
+    (device, token)
 }
 
 /// Nobody is left behind by a test that panics.

@@ -1,9 +1,9 @@
 //! The trustees' key from a ceremony's directory, and the directory of the secrets.
 
-use super::process::{Process, has_served};
-use super::{Directory, early};
+use super::process::{BEHIND, Process, buy, has_served};
+use super::{Directory, ask_door, submission};
 use crate::client::Connection;
-use crate::device::{Device, Order, Pins, is_receipt, report};
+use crate::device::{Pins, is_receipt, until_ticked};
 use crate::secrets::{Secrets, SecretsError, TrusteesFrom};
 use clap::Parser;
 use std::collections::BTreeMap;
@@ -99,7 +99,8 @@ fn a_service_takes_the_key_of_a_ceremony_and_keeps_it() {
     let directory = Directory::new();
     let store = format!("redb:{}", directory.0.join("stores").display());
     let path = shared.0.to_str().unwrap();
-    let process = Process::start(TEST, &directory.0, &store, "log", &["--trustees", path]);
+    let start = |more: &[&str]| Process::start(TEST, &directory.0, &store, "log", more);
+    let process = start(&[&["--trustees", path][..], &BEHIND].concat());
     // Wallets that pin these three trustees take the key by their certificate and in no other way.
     let pinned = directory.0.join("secrets/public-keys.json");
     let pins = Pins::read(&pinned, 2).unwrap();
@@ -107,30 +108,29 @@ fn a_service_takes_the_key_of_a_ceremony_and_keeps_it() {
     let keys = (1..=3).map(|index| fs::read_to_string(shared.0.join(format!("key-{index}.hex"))).unwrap());
     assert_eq!(json["trustees"], serde_json::json!(keys.collect::<Vec<_>>()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let (body, receipt) = runtime.block_on(async {
-        let (mut devices, mut internal) = (Connection::to(process.public), Connection::to(process.internal));
-        let device = Device::new("ann".to_owned());
-        device.enrol(&mut devices, &pins).await.unwrap();
-        let order = Order { id: "order", merchant: "lamps.example", class: 0, due_at: 1_500_000_000 };
-        let handle = report(&mut internal, "ann", &order).await.unwrap();
-        let token = device.token(&mut devices, &pins, order.merchant, &handle).await.unwrap();
-        let body = early(&device, &token, "It came broken.");
-        let receipt = devices.post("/reviews", None, body.clone()).await.unwrap();
-        assert!(is_receipt(&receipt.body, &pins), "{:?}", receipt.code());
-        (body, receipt.body)
+    let review = runtime.block_on(async {
+        let (device, token) = buy(&process, &pins, "ann").await;
+        let _ = buy(&process, &pins, "ben").await;
+        submission(&device, &token, "It came broken.")
     });
     process.end();
 
     // Later starts need not name them, and may.
     let before = contents(&directory.0.join("secrets/keys"));
-    for more in [&[][..], &["--trustees", path]] {
-        let process = Process::start(TEST, &directory.0, &store, "log", more);
-        let again = runtime.block_on(Connection::to(process.public).post("/reviews", None, body.clone()));
-        assert_eq!(again.unwrap().body, receipt);
+    let mut receipts = Vec::new();
+    for more in [&["--confirm-clock"][..], &[], &["--trustees", path]] {
+        let process = start(more);
+        let receipt = runtime.block_on(async {
+            until_ticked(&mut Connection::to(process.internal)).await.unwrap();
+            ask_door(&mut Connection::to(process.public), review.clone()).await.unwrap()
+        });
+        assert!(is_receipt(&receipt, &pins));
+        receipts.push(receipt);
         process.end();
         assert_eq!(contents(&directory.0.join("secrets/keys")), before);
         assert_eq!(serde_json::from_slice::<serde_json::Value>(&fs::read(&pinned).unwrap()).unwrap(), json);
     }
+    assert!(receipts.iter().all(|receipt| *receipt == receipts[0]));
 }
 
 /// Each names the file and what to do, and makes nothing.
