@@ -6,9 +6,10 @@
 use super::values::*;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use unjoin_core::Name;
 use unjoin_core::algebra::{Element, Escrow, EscrowKey, threshold};
-use unjoin_core::entry::WarrantAction;
+use unjoin_core::entry::{Members, blind_commitment};
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
     Accepted, ActionKind, AuthorAction, AuthorKey, DoorMessage, DoorQuestion, Enrolment, EnrolmentContext,
@@ -16,7 +17,9 @@ use unjoin_core::token::{
 };
 use unjoin_core::wire::{DecodeError, Message};
 use unjoin_trustee::ceremony::CeremonyError;
-use unjoin_trustee::same_author::{Blind, CheckedRound, Pair, SameAuthorError, without_round};
+use unjoin_trustee::same_author::{
+    AuthorClasses, Blind, CheckedRound, ComparedReviews, ComparisonContext, ComparisonShare, SameAuthorError,
+};
 use unjoin_trustee::{Committee, DecryptionShare, OpeningError, ShareContext, combine};
 use unjoin_wallet::derive;
 
@@ -75,9 +78,8 @@ fn key_elements(value: &Value) -> Result<Vec<Element>, Refused> {
     list(value).iter().map(key_element).collect()
 }
 
-fn escrow(case: &Value, side: &str) -> Result<Escrow, Refused> {
-    let part = |name: &str| key_element(&case[format!("{name}{side}")]);
-    Ok(Escrow { e1: part("E1")?, e2: part("E2")? })
+fn escrow(case: &Value) -> Result<Escrow, Refused> {
+    Ok(Escrow { e1: key_element(&case["E1"])?, e2: key_element(&case["E2"])? })
 }
 
 /// `Y`, whose id must be the one that the context names.
@@ -182,9 +184,8 @@ pub(super) fn door(case: &Value) -> Outcome {
 fn share_context(case: &Value) -> Result<ShareContext, Refused> {
     Ok(ShareContext {
         warrant_digest: array(&case["warrant_digest"]),
-        action: WarrantAction::Open,
-        subject: array(&case["review_id"]),
-        escrow: escrow(case, "")?,
+        review_id: ReviewId(array(&case["review_id"])),
+        escrow: escrow(case)?,
     })
 }
 
@@ -242,16 +243,34 @@ pub(super) fn scope(case: &Value) -> Outcome {
     expect(said == parts && said.scalar().to_bytes() == array(&case["m"]), Refused::Unexpected)
 }
 
-fn pair(case: &Value) -> Result<Pair, Refused> {
-    let [a, b] = ["a", "b"].map(|side| ReviewId(array(&case[format!("review_id_{side}")])));
-    Ok(Pair::new((a, escrow(case, "a")?), (b, escrow(case, "b")?))?)
+fn compared(case: &Value) -> Result<ComparedReviews, Refused> {
+    let review = |review: &Value| Ok((ReviewId(array(&review["review_id"])), escrow(review)?));
+    let reviews: Vec<_> = list(&case["reviews"]).iter().map(review).collect::<Result<_, Refused>>()?;
+    Ok(ComparedReviews::new(reviews)?)
 }
 
 pub(super) fn blind(case: &Value) -> Outcome {
     let blind: Blind = read(&case["wire"])?;
     let warrant = array(&case["warrant_digest"]);
-    blind.verify(small(&case["round"]), &warrant, &pair(case)?, &mut system())?;
-    Ok(())
+    blind.verify(small(&case["round"]), &warrant, &compared(case)?, &mut system())?;
+    expect(case.get("n").is_none_or(|n| u64::from(blind.index()) <= number(n)), Refused::Verify)?;
+    expect_field(case, "index", |index| number(index) == u64::from(blind.index()))
+}
+
+pub(super) fn comparison_share(case: &Value) -> Outcome {
+    let share: ComparisonShare = read(&case["wire"])?;
+    let committee = find_committee(case)?;
+    let given = list(&case["sums"]);
+    let id = |sum: &Value| array::<32>(&sum["review_id"]);
+    expect(given.is_sorted_by(|one, next| id(one) < id(next)), Refused::Verify)?;
+    let sums = given.iter().map(|sum| key_element(&sum["S1"])).collect::<Result<_, _>>()?;
+    let context = ComparisonContext {
+        warrant_digest: array(&case["warrant_digest"]),
+        round_id: array(&case["round_id"]),
+        sums,
+    };
+    share.verify(&committee, &context, &mut system())?;
+    expect_field(case, "index", |index| number(index) == u64::from(share.index()))
 }
 
 pub(super) fn committee(case: &Value) -> Outcome {
@@ -272,21 +291,28 @@ pub(super) fn opening(case: &Value) -> Outcome {
 }
 
 pub(super) fn same_author(case: &Value) -> Outcome {
-    let (committee, pair) = (members(case)?, pair(case)?);
-    let same = case["same"].as_bool().unwrap();
-    let Some(blinds) = case.get("blinds") else {
-        return match without_round(&pair)? {
-            Some(answer) => expect(answer == same, Refused::Unexpected),
-            None => Err(Refused::Verify),
-        };
-    };
+    let (committee, reviews) = (members(case)?, compared(case)?);
     let (warrant, round) = (array(&case["warrant_digest"]), small(&case["round"]));
-    let blinds: Vec<Blind> = read_all(blinds)?;
+    let blinds: Vec<Blind> = read_all(&case["blinds"])?;
     if let Some(own) = case.get("own_blind") {
         expect(blinds.contains(&read(own)?), Refused::Unexpected)?;
     }
-    let members: Vec<u16> = list(&case["members"]).iter().map(small).collect();
-    let checked = CheckedRound::new(&committee, &warrant, round, &pair, &members, &blinds, &mut system())?;
-    let answer = checked.answer(&committee, &read_all(&case["shares"])?, &mut system())?;
-    expect(answer == same, Refused::Unexpected)
+    let indices: Vec<u16> = list(&case["members"]).iter().map(small).collect();
+    let set = Members::new(indices.iter().copied()).ok_or(Refused::Verify)?;
+    // A logged set has no repetitions.
+    expect(usize::from(set.count()) == indices.len(), Refused::Verify)?;
+    if let Some(commitments) = case.get("commitments") {
+        let made = |blind: &Blind| (blind.index(), blind_commitment(&warrant, &blind.to_bytes()));
+        let made: BTreeMap<u16, [u8; 32]> = blinds.iter().map(made).collect();
+        let logged = indices.iter().copied().zip(list(commitments).iter().map(array)).collect();
+        expect(made == logged, Refused::Unexpected)?;
+    }
+    let checked = CheckedRound::new(&committee, &warrant, round, &reviews, set, &blinds, &mut system())?;
+    let found = checked.classes(&committee, &read_all(&case["shares"])?, &mut system())?;
+    let class = |class: &Value| list(class).iter().map(|id| ReviewId(array(id))).collect();
+    let mut expected: Vec<Vec<ReviewId>> = list(&case["classes"]).iter().map(class).collect();
+    expected.iter_mut().for_each(|class| class.sort_unstable());
+    // The author of the smallest id comes first.
+    expected.sort_unstable();
+    expect(found == AuthorClasses { authors: expected, nobody: Vec::new() }, Refused::Unexpected)
 }

@@ -17,10 +17,7 @@ pub(super) struct Kind {
     paired: usize,
 }
 
-/// To be merged with the rounds' own vectors: their cases are left out here.
-pub(super) const ROUNDS: [&str; 3] = ["blind", "comparison_share", "same_author"];
-
-pub(super) const KINDS: [Kind; 12] = [
+pub(super) const KINDS: [Kind; 13] = [
     Kind {
         name: "enrolment",
         check: checks::enrolment,
@@ -71,7 +68,14 @@ pub(super) const KINDS: [Kind; 12] = [
         paired: 85,
     },
     Kind { name: "share", check: checks::share, valid: shares, refused: [34, 31, 0], paired: 62 },
-    Kind { name: "blind", check: checks::blind, valid: blinds, refused: [44, 34, 0], paired: 76 },
+    Kind { name: "blind", check: checks::blind, valid: blinds, refused: [58, 92, 1], paired: 144 },
+    Kind {
+        name: "comparison_share",
+        check: checks::comparison_share,
+        valid: comparison_shares,
+        refused: [58, 92, 1],
+        paired: 0,
+    },
     Kind {
         name: "committee",
         check: checks::committee,
@@ -89,8 +93,8 @@ pub(super) const KINDS: [Kind; 12] = [
     Kind {
         name: "same_author",
         check: checks::same_author,
-        valid: same_author,
-        refused: [1, 24, 5],
+        valid: || wires_of(cases("same_author.json", "cases"), &["shares", "blinds"]),
+        refused: [2, 55, 13],
         paired: 0,
     },
 ];
@@ -129,13 +133,21 @@ fn shares() -> Vec<Value> {
     parts(&cases("openings.json", "cases"), "shares", &["Y_shares"])
 }
 
+/// Those of rounds, and one of as many reviews as there may be.
 fn blinds() -> Vec<Value> {
-    parts(&cases("same_author.json", "cases"), "blinds", &["n"])
+    let mut all = parts(&cases("same_author.json", "cases"), "blinds", &["n"]);
+    all.push(cases("same_author.json", "edge_cases").swap_remove(0));
+    all
 }
 
-fn same_author() -> Vec<Value> {
-    let all = [cases("same_author.json", "cases"), cases("same_author.json", "without_a_round")].concat();
-    wires_of(all, &["shares", "blinds"])
+fn comparison_shares() -> Vec<Value> {
+    let rounds = cases("same_author.json", "cases");
+    let mut all = parts(&rounds, "shares", &["Y_shares"]);
+    let mut most = cases("same_author.json", "edge_cases").swap_remove(1);
+    let same = |case: &&Value| case["escrow_id"] == most["escrow_id"] && case["epoch"] == most["epoch"];
+    most["Y_shares"] = rounds.iter().find(same).unwrap()["Y_shares"].clone();
+    all.push(most);
+    all
 }
 
 /// The messages in `field` of each case, with some fields of the case.
@@ -162,7 +174,7 @@ fn split(case: &Value) -> (Map<String, Value>, Option<Value>) {
 
 #[test]
 fn every_valid_vector_is_accepted_where_the_refused_ones_are_checked() {
-    for kind in KINDS.iter().filter(|kind| !ROUNDS.contains(&kind.name)) {
+    for kind in &KINDS {
         let valid = (kind.valid)();
         assert!(!valid.is_empty());
         for (position, case) in valid.iter().enumerate() {
@@ -173,11 +185,10 @@ fn every_valid_vector_is_accepted_where_the_refused_ones_are_checked() {
 
 #[test]
 fn every_negative_vector_is_refused() {
-    let mut all = cases("negative.json", "cases");
+    let all = cases("negative.json", "cases");
     assert_eq!(all.len(), 1_017);
-    all.retain(|case| !ROUNDS.contains(&text(&case["kind"])));
     let mut seen = 0;
-    for kind in KINDS.iter().filter(|kind| !ROUNDS.contains(&kind.name)) {
+    for kind in &KINDS {
         let valid = (kind.valid)();
         let (mut refused, mut paired) = ([0; 3], 0);
         for case in all.iter().filter(|case| case["kind"] == kind.name) {

@@ -4,9 +4,11 @@ use super::messages::check_hashing;
 use super::*;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use unjoin_core::algebra::{Escrow, EscrowKey, threshold};
-use unjoin_core::entry::WarrantAction;
+use unjoin_core::entry::{Members, blind_commitment};
 use unjoin_core::token::{Presentation, ReviewId};
-use unjoin_trustee::same_author::{Blind, BlindingFactor, CheckedRound, Pair, without_round};
+use unjoin_trustee::same_author::{
+    Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonContext, ComparisonShare,
+};
 use unjoin_trustee::{Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare, combine};
 
 fn committee(case: &Value) -> Committee {
@@ -21,7 +23,7 @@ fn make_share(share: &Value, committee: &Committee, context: &ShareContext) -> D
     check_hashing(proof);
     let (index, epoch) = (small(&share["index"]), small(&share["epoch"]));
     assert_eq!(committee.verification_share(index), Some(&element(&share["Y_i"])));
-    assert_eq!(context.subject, array(&share["review_id"]));
+    assert_eq!(context.review_id, ReviewId(array(&share["review_id"])));
     let own = TrusteeShare::new(index, epoch, secret(&proof["witnesses"]["y"]));
     let made = DecryptionShare::answer(&own, committee, context, &mut fresh(proof)).unwrap();
     assert_eq!(made.to_bytes(), bytes(&share["wire"]));
@@ -33,8 +35,7 @@ fn make_share(share: &Value, committee: &Committee, context: &ShareContext) -> D
 fn opening_context(case: &Value) -> ShareContext {
     ShareContext {
         warrant_digest: array(&case["warrant_digest"]),
-        action: WarrantAction::Open,
-        subject: array(&case["review_id"]),
+        review_id: ReviewId(array(&case["review_id"])),
         escrow: Escrow { e1: element(&case["E1"]), e2: element(&case["E2"]) },
     }
 }
@@ -88,68 +89,105 @@ fn shares_of_two_epochs_open_to_nobody_and_are_refused() {
     }
 }
 
-fn pair(case: &Value) -> Pair {
-    let [a, b] = ["a", "b"].map(|side| {
-        let (e1, e2) = (element(&case[format!("E1{side}")]), element(&case[format!("E2{side}")]));
-        let (id, escrow) = (ReviewId(array(&case[format!("review_id_{side}")])), Escrow { e1, e2 });
-        let presentation: Presentation = message(&case[format!("presentation_{side}")]);
-        // A review compared without a round may be one that a vector invented.
-        if case.get("round").is_some() {
+fn compared(reviews: &Value) -> ComparedReviews {
+    let review = |review: &Value| {
+        let escrow = Escrow { e1: element(&review["E1"]), e2: element(&review["E2"]) };
+        let id = ReviewId(array(&review["review_id"]));
+        if let Some(wire) = review.get("presentation") {
+            let presentation: Presentation = message(wire);
             assert_eq!((presentation.review_id(), presentation.escrow()), (id, &escrow));
         }
         (id, escrow)
-    });
-    Pair::new(a, b).unwrap()
+    };
+    ComparedReviews::new(list(reviews).iter().map(review).collect()).unwrap()
+}
+
+/// Makes a blind again, byte for byte, and checks it.
+fn make_blind(vector: &Value, reviews: &ComparedReviews) -> Blind {
+    let proof = &vector["proof"];
+    check_hashing(proof);
+    let (round, warrant) = (small(&vector["round"]), array(&vector["warrant_digest"]));
+    let factor = BlindingFactor::from_scalar(secret(&vector["z_secret"])).unwrap();
+    let made =
+        Blind::new(small(&vector["index"]), round, &factor, &warrant, reviews, &mut fresh(proof)).unwrap();
+    assert_eq!(made.to_bytes(), bytes(&vector["wire"]));
+    made.verify(round, &warrant, reviews, &mut system()).unwrap();
+    made
+}
+
+/// Makes a member's share of a round again, byte for byte, and checks it.
+fn make_comparison(vector: &Value, committee: &Committee, context: &ComparisonContext) -> ComparisonShare {
+    let proof = &vector["proof"];
+    check_hashing(proof);
+    let (index, epoch) = (small(&vector["index"]), small(&vector["epoch"]));
+    assert_eq!(committee.verification_share(index), Some(&element(&vector["Y_i"])));
+    let own = TrusteeShare::new(index, epoch, secret(&proof["witnesses"]["y"]));
+    let made = ComparisonShare::answer(&own, committee, context, &mut fresh(proof)).unwrap();
+    assert_eq!(made.to_bytes(), bytes(&vector["wire"]));
+    assert_eq!(made.elements(), elements(&vector["D"]));
+    made.verify(committee, context, &mut system()).unwrap();
+    made
 }
 
 #[test]
-#[ignore = "to be merged with the rounds' own vectors"]
 fn same_author_rounds() {
     let file = load("same_author.json");
     let cases = list(&file["cases"]);
-    assert_eq!(cases.len(), 5);
+    assert_eq!(cases.len(), 10);
     for case in cases {
-        let (committee, pair, warrant) = (committee(case), pair(case), array(&case["warrant_digest"]));
-        let round = small(&case["round"]);
-        assert_eq!(without_round(&pair), Ok(None));
-        let mut blinds = Vec::new();
-        for vector in list(&case["blinds"]) {
-            let proof = &vector["proof"];
-            check_hashing(proof);
-            // 64 bytes are reduced: the factor itself, then zeros.
-            let mut wide = bytes(&vector["z_secret"]);
-            wide.resize(64, 0);
-            let factor = BlindingFactor::random(&mut scripted([wide]));
-            let rng = &mut fresh(proof);
-            let made = Blind::new(small(&vector["index"]), round, &factor, &warrant, &pair, rng).unwrap();
-            assert_eq!(made.to_bytes(), bytes(&vector["wire"]));
-            made.verify(round, &warrant, &pair, &mut system()).unwrap();
-            blinds.push(made);
+        let (committee, reviews) = (committee(case), compared(&case["reviews"]));
+        let (warrant, round) = (array(&case["warrant_digest"]), small(&case["round"]));
+        let blinds: Vec<Blind> =
+            list(&case["blinds"]).iter().map(|vector| make_blind(vector, &reviews)).collect();
+        for (blind, commitment) in blinds.iter().zip(list(&case["commitments"])) {
+            assert_eq!(blind_commitment(&warrant, &blind.to_bytes()), array(commitment));
         }
-        let members: Vec<u16> = list(&case["members"]).iter().map(small).collect();
-        let checked = CheckedRound::new(&committee, &warrant, round, &pair, &members, &blinds, &mut system());
+        let members = Members::new(list(&case["members"]).iter().map(small)).unwrap();
+        let checked =
+            CheckedRound::new(&committee, &warrant, round, &reviews, members, &blinds, &mut system());
         let checked = checked.unwrap();
         let context = checked.context();
-        assert_eq!((context.escrow.e1, context.escrow.e2), (element(&case["V1"]), element(&case["V2"])));
-        assert_eq!(context.subject, array(&case["round_id"]));
+        assert_eq!(context.round_id, array(&case["round_id"]));
+        let sums = list(&case["sums"]);
+        assert_eq!(context.sums, sums.iter().map(|sum| element(&sum["S1"])).collect::<Vec<_>>());
 
-        let shares: Vec<DecryptionShare> =
-            list(&case["shares"]).iter().map(|share| make_share(share, &committee, context)).collect();
-        let points: Vec<_> = shares.iter().take(usize::from(committee.threshold())).map(point).collect();
-        let residue = context.escrow.e2.point() - threshold::interpolate(&points, 0);
-        assert_eq!(residue.compress().to_bytes(), array(&case["residue"]));
-        let answer = checked.answer(&committee, &shares, &mut system()).unwrap();
-        assert_eq!(answer, case["same"].as_bool().unwrap());
+        let shares: Vec<ComparisonShare> =
+            list(&case["shares"]).iter().map(|share| make_comparison(share, &committee, context)).collect();
+        let used = &shares[..usize::from(committee.threshold())];
+        let results = list(&case["W"]);
+        assert_eq!(results.len(), sums.len());
+        for (at, (sum, result)) in sums.iter().zip(results).enumerate() {
+            let points: Vec<_> =
+                used.iter().map(|share| (share.index(), *share.elements()[at].point())).collect();
+            let decrypted = element(&sum["S2"]).point() - threshold::interpolate(&points, 0);
+            assert_eq!(Element::from_point(decrypted), Some(element(result)));
+        }
+        let found = checked.classes(&committee, &shares, &mut system()).unwrap();
+        assert!(found.nobody.is_empty());
+        let mut expected: Vec<Vec<ReviewId>> = list(&case["classes"])
+            .iter()
+            .map(|class| list(class).iter().map(|id| ReviewId(array(id))).collect())
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(found.authors, expected);
     }
 }
 
 #[test]
-#[ignore = "to be merged with the rounds' own vectors"]
-fn the_answer_is_public_where_the_first_parts_are_equal() {
+fn rounds_of_as_many_reviews_as_there_may_be() {
     let file = load("same_author.json");
-    let cases = list(&file["without_a_round"]);
-    assert_eq!(cases.len(), 2);
-    for case in cases {
-        assert_eq!(without_round(&pair(case)), Ok(case["same"].as_bool()));
-    }
+    let [blind, share] = list(&file["edge_cases"]) else { panic!("two") };
+    let reviews = compared(&blind["reviews"]);
+    assert_eq!(reviews.ids().count(), ComparedReviews::MAX);
+    make_blind(blind, &reviews);
+
+    let same = |case: &&Value| case["escrow_id"] == share["escrow_id"] && case["epoch"] == share["epoch"];
+    let committee = committee(list(&file["cases"]).iter().find(same).unwrap());
+    let context = ComparisonContext {
+        warrant_digest: array(&share["warrant_digest"]),
+        round_id: array(&share["round_id"]),
+        sums: list(&share["sums"]).iter().map(|sum| element(&sum["S1"])).collect(),
+    };
+    assert_eq!(context.sums.len(), ComparedReviews::MAX);
+    make_comparison(share, &committee, &context);
 }

@@ -3,12 +3,14 @@
 
 use super::*;
 use proptest::prelude::*;
-use unjoin_core::entry::WarrantAction;
+use unjoin_core::entry::Members;
 use unjoin_core::token::{
     Accepted, EnrolmentContext, Grant, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation,
-    PresentationCheck, Review, ReviewStanding, ReviewState, verify_batch,
+    PresentationCheck, Review, ReviewId, ReviewStanding, ReviewState, verify_batch,
 };
-use unjoin_trustee::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
+use unjoin_trustee::same_author::{
+    Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonContext, ComparisonShare,
+};
 use unjoin_trustee::{DecryptionShare, ShareContext, combine, insecure_test_dealer};
 use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
 
@@ -155,40 +157,51 @@ proptest! {
 
         let context = ShareContext {
             warrant_digest: [9; 32],
-            action: WarrantAction::Open,
-            subject: *one.review_id().as_bytes(),
+            review_id: one.review_id(),
             escrow: *one.escrow(),
         };
-        let answer = |context: &ShareContext| -> Vec<DecryptionShare> {
-            let answer = |share| DecryptionShare::answer(share, &world.committee, context, &mut system());
-            trustees.iter().map(|share| answer(share).unwrap()).collect()
-        };
-        let shares = answer(&context);
+        let shares: Vec<DecryptionShare> = trustees.iter().map(|share| {
+            DecryptionShare::answer(share, &world.committee, &context, rng).unwrap()
+        }).collect();
         let opened = combine(&world.committee, &context, &shares, rng).unwrap();
         prop_assert_eq!(opened, authors[0].wallet_key(&world.issuer).unwrap());
         prop_assert!(combine(&world.committee, &context, &shares[1..], rng).is_err());
         for other in [
             ShareContext { warrant_digest: [8; 32], ..context },
-            ShareContext { action: WarrantAction::SameAuthor, ..context },
-            ShareContext { subject: [8; 32], ..context },
+            ShareContext { review_id: ReviewId([8; 32]), ..context },
             ShareContext { escrow: *two.escrow(), ..context },
         ] {
             prop_assert!(shares[0].verify(&world.committee, &other, rng).is_err());
         }
 
-        let mut reviews = [(one.review_id(), *one.escrow()), (two.review_id(), *two.escrow())];
+        let three = world.present(&authors[1], [3; 16], &written);
+        let mut reviews = [&one, &two, &three].map(|review| (review.review_id(), *review.escrow()));
         reviews.sort_by_key(|(id, _)| *id);
-        let pair = Pair::new(reviews[0], reviews[1]).unwrap();
-        let mut members: Vec<u16> = trustees.iter().map(|share| share.index()).collect();
-        members.sort_unstable();
-        let blinds: Vec<Blind> = members.iter().map(|index| {
-            let factor = BlindingFactor::random(rng);
-            Blind::new(*index, 1, &factor, &[9; 32], &pair, rng).unwrap()
+        let reviews = ComparedReviews::new(reviews.into()).unwrap();
+        let blinds: Vec<Blind> = trustees.iter().map(|share| {
+            let factor = BlindingFactor::derive(share, &[9; 32], 1, &reviews, rng);
+            Blind::new(share.index(), 1, &factor, &[9; 32], &reviews, rng).unwrap()
         }).collect();
-        prop_assert!(blinds[0].verify(2, &[9; 32], &pair, rng).is_err());
-        prop_assert!(blinds[0].verify(1, &[8; 32], &pair, rng).is_err());
-        let round = CheckedRound::new(&world.committee, &[9; 32], 1, &pair, &members, &blinds, rng).unwrap();
-        let shares = answer(round.context());
-        prop_assert_eq!(round.answer(&world.committee, &shares, rng), Ok(same));
+        prop_assert!(blinds[0].verify(2, &[9; 32], &reviews, rng).is_err());
+        prop_assert!(blinds[0].verify(1, &[8; 32], &reviews, rng).is_err());
+        let members = Members::new(trustees.iter().map(|share| share.index())).unwrap();
+        let round = CheckedRound::new(&world.committee, &[9; 32], 1, &reviews, members, &blinds, rng).unwrap();
+        let shares: Vec<ComparisonShare> = trustees.iter().map(|share| {
+            ComparisonShare::answer(share, &world.committee, round.context(), rng).unwrap()
+        }).collect();
+        for other in [
+            ComparisonContext { warrant_digest: [8; 32], ..round.context().clone() },
+            ComparisonContext { round_id: [8; 32], ..round.context().clone() },
+            ComparisonContext { sums: vec![one.escrow().e1; 3], ..round.context().clone() },
+        ] {
+            prop_assert!(shares[0].verify(&world.committee, &other, rng).is_err());
+        }
+        prop_assert!(round.classes(&world.committee, &shares[1..], rng).is_err());
+        let (second, alone) = if same { (one.review_id(), three.review_id()) } else { (three.review_id(), one.review_id()) };
+        let mut expected = vec![vec![two.review_id(), second], vec![alone]];
+        expected.iter_mut().for_each(|class| class.sort_unstable());
+        expected.sort_unstable();
+        let found = round.classes(&world.committee, &shares, rng).unwrap();
+        prop_assert_eq!((found.authors, found.nobody), (expected, vec![]));
     }
 }

@@ -6,7 +6,7 @@ use curve25519_dalek::ristretto::RistrettoPoint;
 use sha2::{Digest, Sha512};
 use unjoin_core::algebra::transcript::push_frame;
 use unjoin_core::algebra::{Escrow, Generator, mac, threshold};
-use unjoin_core::entry::WarrantAction;
+use unjoin_core::entry::Members;
 use unjoin_core::signature::Signer;
 use unjoin_core::token::{
     Accepted, ActionKind, AuthorAction, AuthorKey, AuthorStatement, DoorMessage, DoorQuestion, Grant,
@@ -14,7 +14,7 @@ use unjoin_core::token::{
 };
 use unjoin_trustee::ceremony::CeremonyError;
 use unjoin_trustee::same_author::{
-    Blind, BlindingFactor, CheckedRound, Pair, SameAuthorError, without_round,
+    Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonShare, SameAuthorError,
 };
 use unjoin_trustee::{
     Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare, combine, insecure_test_dealer,
@@ -204,8 +204,8 @@ fn a_committee_has_an_epoch_and_a_size() {
     assert_eq!(committee.verification_share(4), None);
 }
 
-fn context(action: WarrantAction, escrow: Escrow) -> ShareContext {
-    ShareContext { warrant_digest: [9; 32], action, subject: [8; 32], escrow }
+fn context(escrow: Escrow) -> ShareContext {
+    ShareContext { warrant_digest: [9; 32], review_id: ReviewId([8; 32]), escrow }
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_trustee_answers_with_its_own_share_of_the_epoch_only() {
     let rng = &mut system();
     let (committee, shares) = insecure_test_dealer(2, 3, rng).unwrap();
     let (_, strangers) = insecure_test_dealer(2, 3, rng).unwrap();
-    let context = context(WarrantAction::Open, Escrow { e1: point(3), e2: point(4) });
+    let context = context(Escrow { e1: point(3), e2: point(4) });
     let mut answers =
         |share: &TrusteeShare| DecryptionShare::answer(share, &committee, &context, rng).is_ok();
     let copy =
@@ -226,7 +226,7 @@ fn a_trustee_answers_with_its_own_share_of_the_epoch_only() {
 }
 
 #[test]
-fn a_comparison_does_not_open_and_an_escrow_of_nobody_is_reported() {
+fn an_escrow_of_nobody_is_reported() {
     let rng = &mut system();
     let (committee, shares) = insecure_test_dealer(2, 3, rng).unwrap();
     let secret: Scalar = [1, 2]
@@ -236,56 +236,75 @@ fn a_comparison_does_not_open_and_an_escrow_of_nobody_is_reported() {
         .iter()
         .sum();
     let nobody = Element::from_point(point(3).point() * secret).unwrap();
-    let mut opened = |action, e2| {
-        let context = context(action, Escrow { e1: point(3), e2 });
+    let mut opened = |e2| {
+        let context = context(Escrow { e1: point(3), e2 });
         let answers: Vec<_> = shares
             .iter()
             .map(|share| DecryptionShare::answer(share, &committee, &context, rng).unwrap())
             .collect();
         combine(&committee, &context, &answers, rng)
     };
-    assert!(opened(WarrantAction::Open, point(4)).is_ok());
-    assert_eq!(opened(WarrantAction::Open, nobody), Err(OpeningError::Nobody));
-    assert_eq!(opened(WarrantAction::SameAuthor, point(4)), Err(OpeningError::Action));
+    assert!(opened(point(4)).is_ok());
+    assert_eq!(opened(nobody), Err(OpeningError::Nobody));
+}
+
+fn review(id: u8, e1: u64, e2: u64) -> (ReviewId, Escrow) {
+    (ReviewId([id; 32]), Escrow { e1: point(e1), e2: point(e2) })
+}
+
+#[test]
+fn two_to_64_reviews_are_compared_in_rising_order() {
+    let made = |ids: &[u8]| ComparedReviews::new(ids.iter().map(|id| review(*id, 3, 4)).collect());
+    let many: Vec<u8> = (1..=65).collect();
+    assert!(made(&[1, 2]).is_ok() && made(&many[..64]).is_ok());
+    for refused in [&[][..], &[1], &[2, 1], &[1, 1], &[1, 3, 2], &many] {
+        assert_eq!(made(refused), Err(SameAuthorError::Reviews));
+    }
 }
 
 #[test]
 fn a_round_has_a_number_and_members_of_the_committee() {
     let rng = &mut system();
-    let (committee, _) = insecure_test_dealer(2, 3, rng).unwrap();
-    let review = |id: u8, e1, e2| (ReviewId([id; 32]), Escrow { e1: point(e1), e2: point(e2) });
-    let pair = Pair::new(review(1, 3, 4), review(2, 5, 7)).unwrap();
-    let mut round = |number: u16, members: &[u16]| {
-        let blinds: Vec<Blind> = members
-            .iter()
-            .map(|index| {
-                Blind::new(*index, number, &BlindingFactor::random(rng), &[9; 32], &pair, rng).unwrap()
-            })
-            .collect();
-        CheckedRound::new(&committee, &[9; 32], number, &pair, members, &blinds, rng).map(|_| ())
+    let (committee, shares) = insecure_test_dealer(2, 3, rng).unwrap();
+    let reviews = ComparedReviews::new(vec![review(1, 3, 4), review(2, 5, 7)]).unwrap();
+    let mut round = |number: u16, members: &[u16], blinding: &[u16]| {
+        let factor = BlindingFactor::derive(&shares[0], &[9; 32], number, &reviews, rng);
+        let mut blind = |index: &u16| Blind::new(*index, number, &factor, &[9; 32], &reviews, rng).unwrap();
+        let blinds: Vec<Blind> = blinding.iter().map(&mut blind).collect();
+        let members = Members::new(members.iter().copied()).unwrap();
+        CheckedRound::new(&committee, &[9; 32], number, &reviews, members, &blinds, rng).map(|_| ())
     };
-    assert_eq!(round(1, &[1, 3]), Ok(()));
-    assert_eq!(round(0, &[1, 3]), Err(SameAuthorError::Members));
-    assert_eq!(round(1, &[1, 4]), Err(SameAuthorError::Members));
-    assert_eq!(round(1, &[0, 1]), Err(SameAuthorError::Members));
-    assert_eq!(round(1, &[3, 1]), Err(SameAuthorError::Members));
-    assert_eq!(round(1, &[1, 1]), Err(SameAuthorError::Members));
-    assert_eq!(round(1, &[2]), Err(SameAuthorError::Members));
+    assert_eq!(round(1, &[1, 3], &[1, 3]), Ok(()));
+    assert_eq!(round(1, &[1, 3], &[3, 1]), Ok(()), "they may come in any order");
+    assert_eq!(round(0, &[1, 3], &[1, 3]), Err(SameAuthorError::Members));
+    assert_eq!(round(1, &[1, 4], &[1, 4]), Err(SameAuthorError::Members));
+    assert_eq!(round(1, &[2], &[2]), Err(SameAuthorError::Members));
+    for blinding in [&[1][..], &[1, 2], &[1, 1], &[1, 3, 3], &[1, 2, 3], &[0, 1]] {
+        assert_eq!(round(1, &[1, 3], blinding), Err(SameAuthorError::Members));
+    }
+    assert_eq!(Members::new([0, 1]), None);
+    assert_eq!(Members::new([1, 65]), None);
+    assert_eq!(Members::new([]), None);
+    assert!(BlindingFactor::from_scalar(SecretScalar::new(Scalar::ZERO)).is_none());
+}
 
-    let equal = Pair::new(review(1, 3, 4), review(2, 3, 7)).unwrap();
-    let refused = Blind::new(1, 1, &BlindingFactor::random(rng), &[9; 32], &equal, rng).unwrap_err();
-    assert_eq!(refused, SameAuthorError::NoRound);
-    // Before the blinds are looked at: no round is run for such a pair, whoever sends some.
-    let foreign: Vec<Blind> = [1, 3]
-        .map(|index| Blind::new(index, 1, &BlindingFactor::random(rng), &[9; 32], &pair, rng).unwrap())
-        .into();
-    let mut run =
-        |pair: &Pair| CheckedRound::new(&committee, &[9; 32], 1, pair, &[1, 3], &foreign, rng).map(|_| ());
-    assert_eq!(run(&pair), Ok(()));
-    assert_eq!(run(&equal), Err(SameAuthorError::NoRound));
-    let second = Pair::new(review(1, 3, 4), review(2, 5, 4)).unwrap();
-    assert_eq!(run(&second), Err(SameAuthorError::OnlySecondEqual));
-    assert_eq!(without_round(&second), Err(SameAuthorError::OnlySecondEqual));
-    assert_eq!(Pair::new(review(2, 3, 4), review(1, 5, 7)), Err(SameAuthorError::Pair));
-    assert_eq!(Pair::new(review(1, 3, 4), review(1, 5, 7)), Err(SameAuthorError::Pair));
+/// Where escrows share a part their blinds do too, which says no more than the escrows themselves.
+#[test]
+fn reviews_with_equal_parts_are_compared_as_any_others() {
+    let rng = &mut system();
+    let (committee, shares) = insecure_test_dealer(2, 3, rng).unwrap();
+    let compared = [review(1, 3, 4), review(2, 3, 4), review(3, 3, 7), review(4, 5, 4)];
+    let reviews = ComparedReviews::new(compared.into()).unwrap();
+    let mut blind = |share: &TrusteeShare| {
+        let factor = BlindingFactor::derive(share, &[9; 32], 1, &reviews, rng);
+        Blind::new(share.index(), 1, &factor, &[9; 32], &reviews, rng).unwrap()
+    };
+    let blinds = [blind(&shares[0]), blind(&shares[2])];
+    let members = Members::new([1, 3]).unwrap();
+    let round = CheckedRound::new(&committee, &[9; 32], 1, &reviews, members, &blinds, rng).unwrap();
+    let answer = |at: usize| ComparisonShare::answer(&shares[at], &committee, round.context(), &mut system());
+    let found = round.classes(&committee, &[answer(0).unwrap(), answer(2).unwrap()], rng).unwrap();
+    let [one, two, three, four] = [1, 2, 3, 4].map(|id| ReviewId([id; 32]));
+    assert_eq!(found.authors, [vec![one, two], vec![three], vec![four]]);
+    assert_eq!(found.nobody, []);
 }

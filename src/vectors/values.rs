@@ -2,9 +2,7 @@
 //! A field that is missing or is none of its kind is the mistake of whoever wrote it: a panic,
 //! never a refusal.
 
-use core::convert::Infallible;
 use curve25519_dalek::scalar::Scalar;
-use rand_core::{TryCryptoRng, TryRng};
 use serde_json::Value;
 use std::collections::VecDeque;
 use unjoin_core::Name;
@@ -12,6 +10,7 @@ use unjoin_core::algebra::{Element, decode_scalar};
 use unjoin_core::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin_core::token::{IssuerKey, Scope};
 use unjoin_core::wire::Message;
+pub(super) use unjoin_test_util::Draws;
 
 pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().expect("a list")

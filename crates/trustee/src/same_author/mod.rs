@@ -14,8 +14,6 @@ mod blinding;
 mod comparison;
 mod error;
 mod round;
-#[cfg(test)]
-mod vectors;
 
 #[doc(hidden)]
 pub use blinding::BlindingFactor;
