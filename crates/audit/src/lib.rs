@@ -109,6 +109,10 @@ impl History {
         if old_size > size {
             return Err(AuditError::Stale);
         }
+        if older.as_ref().is_some_and(|(older, _)| old_size == size && older.root() != newer.0.root()) {
+            // Two roots for one size: no entry is needed to show it.
+            return Err(AuditError::Rewritten);
+        }
         let (mut entries, mut frontier) = (Vec::new(), Frontier::default());
         let mut goes_on = true;
         // Page by page up to the older checkpoint's size, then on: it must not be stepped over.
@@ -176,7 +180,8 @@ impl History {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AuditError {
-    /// The entries have the newer checkpoint's root, and not the older one's: history was changed.
+    /// The checkpoints have two roots for one size, or the entries have the newer one's root and not
+    /// the older one's: history was changed.
     Rewritten,
     /// This copy of the ledger ends before the older checkpoint.
     Stale,
@@ -190,8 +195,8 @@ pub enum AuditError {
 
 describe_errors!(AuditError {
     Self::Rewritten => "audit.rewritten", Operator, false,
-        "the ledger's entries have the newer checkpoint's root and not the older one's: its history was changed. \
-         Keep the checkpoints and the entries, they prove it";
+        "the ledger's newer checkpoint does not go on from the older one: its history was changed. Keep the \
+         checkpoints and the entries, they prove it";
     Self::Stale => "audit.stale", Host, true,
         "this copy of the ledger ends before the checkpoint that was kept: read a newer copy";
     Self::Unpublished => "audit.unpublished", Host, true, "the ledger has not published a checkpoint yet";

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::MutexGuard;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::ShareReleasedEntry;
+use unjoin_log::tree::{Frontier, Hash, leaf_hash};
 use unjoin_log::{LogView, SignedCheckpoint, ViewError};
 use unjoin_store::{Present, Store, StoreError, decide, read};
 
@@ -102,7 +103,8 @@ impl<S: Store> Trustee<S> {
     /// # Errors
     /// [`TrusteeError::Unpublished`], [`TrusteeError::Checkpoint`], [`TrusteeError::View`],
     /// [`TrusteeError::Behind`], [`TrusteeError::Forked`], [`TrusteeError::Store`]: nothing is
-    /// changed. [`TrusteeError::RolledBack`] until [`resynchronise`](Self::resynchronise).
+    /// changed. Only [`TrusteeError::Forked`] accuses anybody; the entries of a copy that do not
+    /// have the root of its own checkpoint are [`ViewError::Malformed`]. [`TrusteeError::RolledBack`] until [`resynchronise`](Self::resynchronise).
     pub fn follow(&self, ledger: &dyn LogView) -> Result<Followed, TrusteeError> {
         self.follow_locked(ledger).map(|following| following.followed())
     }
@@ -213,10 +215,17 @@ impl<S: Store> Trustee<S> {
         if size < seen.size.max(following.register.size()) {
             return Err(TrusteeError::Behind);
         }
-        for (size, root) in [(seen.size, seen.root), (size, root)] {
+        // Whichever reaches further of what the store and this memory have found under a checkpoint.
+        let register = (following.register.size(), following.register.root());
+        let last = if seen.size > register.0 { (seen.size, seen.root) } else { register };
+        if size == last.0 && root != last.1 {
+            // A quorum has cosigned two roots for one size: no entry is needed to show it.
+            return Err(TrusteeError::Forked);
+        }
+        for (size, root) in [last, (size, root)] {
             following.fold_up_to(self.index(), size, ledger)?;
-            if following.register.size() == size && following.register.root() != root {
-                return Err(TrusteeError::Forked);
+            if following.register.root() != root {
+                return Err(what_differs(last, checkpoint, ledger)?);
             }
             following.verified = following.verified.max(size);
         }
@@ -261,4 +270,31 @@ impl<S: Store> Trustee<S> {
         }
         Ok(())
     }
+}
+
+/// What is wrong when a ledger's entries do not have both roots, that of the last checkpoint seen
+/// and that of the published one. Only entries that do have the newer root say anything about the
+/// ledger, and what was folded before came perhaps from another copy: all are read again.
+fn what_differs(
+    (old_size, old_root): (u64, Hash),
+    checkpoint: &SignedCheckpoint,
+    ledger: &dyn LogView,
+) -> Result<TrusteeError, ViewError> {
+    let (mut frontier, mut goes_on) = (Frontier::default(), true);
+    for end in [old_size, checkpoint.size()] {
+        while frontier.size() < end {
+            let from = frontier.size();
+            let to = end.min(from.saturating_add(PAGE));
+            let page = ledger.entries(from, to)?;
+            if page.len() as u64 != to - from {
+                return Err(ViewError::Missing);
+            }
+            page.iter().for_each(|entry| frontier.push(leaf_hash(entry)));
+        }
+        if end == old_size {
+            goes_on = frontier.root() == old_root;
+        }
+    }
+    let is_the_ledger = frontier.root() == *checkpoint.root();
+    Ok(if is_the_ledger && !goes_on { TrusteeError::Forked } else { ViewError::Malformed.into() })
 }

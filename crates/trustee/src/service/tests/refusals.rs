@@ -338,15 +338,38 @@ fn a_ledger_that_is_cut_off_or_forked_is_refused_by_what_the_trustee_has_kept() 
     assert_eq!(refuses(&other), "trustee.forked");
     other.push(b"more".to_vec());
     assert_eq!(refuses(&other), "trustee.forked");
-    // Entries that are not those of the checkpoint.
+    assert_eq!(asked.trustee.follow(&world.openings).unwrap().size, 6);
+}
+
+#[test]
+fn a_bad_copy_of_the_ledger_accuses_nobody_and_a_good_one_is_followed_after_it() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    world.log(&(0..5u8).map(|number| vec![number]).collect::<Vec<_>>());
+    let asked = Asked::new(&world);
     world.log(&[b"sixth".to_vec()]);
+    let spoilt = |at: usize| {
+        let mut view = shown(&world);
+        view.entries[at] = b"another".to_vec();
+        view
+    };
+    let is_bad = |trustee: &Trustee<MemoryStore>, view: &Shown| {
+        assert!(matches!(trustee.follow(view), Err(TrusteeError::View(ViewError::Malformed))));
+        assert!(dump(&asked.store) == asked.before);
+    };
+    is_bad(&asked.trustee, &spoilt(6));
+    // Who begins anew with the same store reads what is under the last checkpoint, too.
+    let again = world.trustee(1, &asked.store);
+    is_bad(&again, &spoilt(0));
+    is_bad(&again, &spoilt(6));
     let mut view = shown(&world);
-    view.entries[6] = b"not the sixth".to_vec();
-    assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::Forked)));
     view.entries.pop();
-    assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::View(ViewError::Missing))));
-    assert!(dump(&asked.store) == asked.before);
+    assert!(matches!(again.follow(&view), Err(TrusteeError::View(ViewError::Missing))));
+    assert_eq!(again.follow(&world.openings).unwrap().size, 7);
     assert_eq!(asked.trustee.follow(&world.openings).unwrap().size, 7);
+    // A trustee that has seen nothing has nothing to accuse with.
+    let fresh = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert!(matches!(fresh.follow(&spoilt(3)), Err(TrusteeError::View(ViewError::Malformed))));
+    assert_eq!(fresh.follow(&world.openings).unwrap().size, 7);
 }
 
 #[test]
