@@ -35,8 +35,8 @@
 //! # let key = NoteKey::generate(KeyName::new("shop.example/reviews")?, rng);
 //! # let witness = WitnessKey::generate(KeyName::new("witness.example")?, rng);
 //! # let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public().clone()], 1, 0, 60)?;
-//! # let witness = WitnessService::open(
-//! #     Arc::new(MemoryStore::new()), witness, vec![key.public().clone()], Environment::system());
+//! # let witness: Arc<dyn Witness> = Arc::new(WitnessService::open(
+//! #     Arc::new(MemoryStore::new()), witness, vec![key.public().clone()], Environment::system()));
 //! # let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
 //! # let platform = PlatformKey::generate(rng).public();
 //! # let at = |day: u64| Timestamp::from_unix_seconds(day * DAY);
@@ -46,10 +46,10 @@
 //! # let entry = PublishedEntry { scope, boundary: at(2), review_id: ReviewId([1; 32]), review_digest: [2; 32],
 //! #     presentation_hash: [3; 32], author_key: AuthorKey([4; 32]) };
 //! # log.append(&[manifest.to_bytes(), entry.to_bytes()])?;
-//! # log.publish(&[&witness])?;
+//! # log.publish(std::slice::from_ref(&witness))?;
 //! let older = log.checkpoint()?.unwrap();
 //! let shown = PublishedSet::default(); // nothing: somebody has deleted the review
-//! # log.publish(&[&witness])?;
+//! # log.publish(std::slice::from_ref(&witness))?;
 //! let history = History::read(&log, &policy, Some(older.as_slice()), SystemClock.now())?;
 //! let found = audit_reviews(&history, &shown, &platform, DAY);
 //! assert_eq!(found, [Finding::Dropped { review_id: ReviewId([1; 32]) }]);

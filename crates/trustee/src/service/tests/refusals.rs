@@ -7,7 +7,7 @@ use unjoin_core::entry::{Ledger, WarrantEntry};
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY};
 use unjoin_log::tile::TileId;
-use unjoin_log::{Log, LogView, NoteKey, PolicyError, ViewError, Witness, WitnessService};
+use unjoin_log::{Log, LogView, NoteKey, PolicyError, ViewError};
 use unjoin_store::{Bucket, Row};
 
 /// A trustee that has followed the ledger, and its store as it is then.
@@ -380,8 +380,7 @@ fn witnesses_who_remember_cosign_no_second_history() {
     let key = log_key(OPENINGS);
     let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, None).unwrap();
     log.append(&[b"other".to_vec(), b"history".to_vec(), b"longer".to_vec()]).unwrap();
-    let witnesses: Vec<&dyn Witness> = world.witnesses.iter().map(|witness| witness as _).collect();
-    assert_eq!(log.publish(&witnesses).unwrap().refusals.len(), 4);
+    assert_eq!(log.publish(&world.witnesses).unwrap().refusals.len(), 4);
     // Even a trustee that has seen nothing yet does not believe it.
     assert!(matches!(fresh.follow(&log), Err(TrusteeError::Checkpoint(PolicyError::NoQuorum))));
 }
