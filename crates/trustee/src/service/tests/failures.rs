@@ -103,6 +103,22 @@ fn an_empty_store_takes_over_what_the_ledger_holds_of_its_trustee() {
 }
 
 #[test]
+fn a_review_that_is_released_again_after_the_store_was_lost_is_known_to_be_opened() {
+    let world = World::new(1, 1, 2, budgets(9, 9, 9));
+    let presented = world.warrant(&[0]);
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert!(matches!(settle(&world, &trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
+    let fresh = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert_eq!(fresh.resynchronise(&world.openings).unwrap(), 1);
+    assert!(matches!(settle(&world, &fresh, &presented, 0), Ok(OpeningAnswer::Released(_))));
+    let cheap = world.sign(world.terms(WarrantAction::SameAuthor, &[0, 1]));
+    world.log(&[world.entry(&cheap)]);
+    for review in [0, 1] {
+        assert_eq!(code(settle(&world, &fresh, &cheap, review)), "trustee.charge_as_opening");
+    }
+}
+
+#[test]
 fn what_somebody_else_signs_with_a_trustees_key_stops_that_trustee() {
     let world = World::new(2, 2, 2, budgets(9, 9, 9));
     let presented = world.warrant(&[0, 1]);
