@@ -16,6 +16,9 @@ use unjoin_store::{Present, Store, StoreError, decide, read};
 const PAGE: u64 = 8192;
 /// At most this many of this trustee's own entries are held against its store at a time.
 const OWN: usize = 512;
+/// No trustee gives away so many numbers. Who has its key can log one from here on, and is not followed
+/// there: else none might be left.
+const NUMBERS: u64 = 1 << 63;
 
 /// How far a trustee has followed the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +152,7 @@ impl<S: Store> Trustee<S> {
     }
 
     /// Takes over what the ledger holds of this trustee's releases and its store does not know:
-    /// sequence numbers, and tags. For a trustee whose store was lost or put back, once it is
+    /// sequence numbers below 2^63, and tags. For a trustee whose store was lost or put back, once it is
     /// certain that nobody else has its key. Returns how many there were.
     ///
     /// A review that was taken over is judged by its old entry, as if it had been decided at the
@@ -177,7 +180,8 @@ impl<S: Store> Trustee<S> {
         let keys = (self.rows.state(), self.rows.intent(entry.tag()));
         decide(&*self.store, keys.clone(), |(state, intent), change| {
             let seen = state.unwrap_or_default();
-            let next_sequence = seen.next_sequence.max(entry.sequence().saturating_add(1));
+            let after = entry.sequence().saturating_add(1);
+            let next_sequence = seen.next_sequence.max(if after < NUMBERS { after } else { 0 });
             change.put(&keys.0, &State { next_sequence, ..seen });
             change.put(&self.rows.taken_over(entry), &Present);
             if intent.is_none() {

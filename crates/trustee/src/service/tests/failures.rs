@@ -133,6 +133,26 @@ fn what_somebody_else_signs_with_a_trustees_key_stops_that_trustee() {
 }
 
 #[test]
+fn whatever_number_is_signed_with_a_stolen_key_its_trustee_has_numbers_left() {
+    for number in [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1, (1 << 63) - 2] {
+        let world = World::new(1, 1, 3, budgets(9, 9, 9));
+        let presented = world.warrant(&[0, 1, 2]);
+        let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+        let (key, tag) = (stolen_key(1), presented.tag(&world.id(2)));
+        let forged = ShareReleasedEntry::sign(&key, OPENINGS, 1, number, presented.commitment(), tag);
+        world.log(&[forged.unwrap().to_bytes()]);
+        assert_eq!(trustee.resynchronise(&world.openings).unwrap(), 1);
+        for review in [0, 1] {
+            let answer = settle(&world, &trustee, &presented, review);
+            assert!(matches!(answer, Ok(OpeningAnswer::Released(_))), "{number}: {answer:?}");
+        }
+        let numbers: Vec<u64> = releases(&world).iter().map(ShareReleasedEntry::sequence).collect();
+        assert_eq!(numbers.len(), 3);
+        assert!(numbers[1] != number && numbers[2] == numbers[1] + 1, "{numbers:?}");
+    }
+}
+
+#[test]
 fn a_void_entry_stays_void_and_stays_counted() {
     let world = World::new(1, 3, 3, budgets(1, 9, 9));
     let presented = world.warrant(&[0, 1, 2]);
