@@ -25,7 +25,8 @@ const NUMBERS: u64 = 1 << 63;
 pub struct Followed {
     /// The published checkpoint's size.
     pub size: u64,
-    /// Its median witness time: the present, as far as warrants and budgets are concerned.
+    /// The latest median witness time of the checkpoints followed: the present, as far as warrants and
+    /// budgets are concerned.
     pub time: Timestamp,
 }
 
@@ -33,7 +34,8 @@ pub struct Followed {
 /// the store.
 pub(super) struct Following {
     pub(super) register: OpeningsRegister,
-    /// The median witness time of the checkpoint that was followed last.
+    /// The latest median witness time of a followed checkpoint. It does not go back: an older note of the same
+    /// size revives no warrant. After a restart it is that of the last mark.
     pub(super) time: Timestamp,
     /// Intents whose entries are not in the ledger yet, by tag.
     pub(super) pending: HashMap<[u8; 32], Claim>,
@@ -71,8 +73,14 @@ impl Following {
         for (size, time) in rows.marks(store)? {
             self.register.mark(size, time);
         }
+        self.time = self.time.max(self.register.not_logged_before(u64::MAX));
         self.is_loaded = true;
         Ok(())
+    }
+
+    /// Forgets what was folded; what time it is it keeps.
+    pub(super) fn begin_anew(&mut self, trust: RegisterTrust) {
+        *self = Self { time: self.time, ..Self::new(trust) };
     }
 
     pub(super) fn followed(&self) -> Followed {
@@ -199,7 +207,7 @@ impl<S: Store> Trustee<S> {
         let taken = self.take_checkpoint(following, &checkpoint, quorum.median_time, ledger);
         if taken.is_err() && following.register.size() != following.verified {
             // What was folded may be no part of any ledger.
-            *following = Following::new(self.trust.clone());
+            following.begin_anew(self.trust.clone());
         }
         taken?;
         self.check_own(following)
@@ -249,7 +257,7 @@ impl<S: Store> Trustee<S> {
             })?;
         }
         following.register.mark(size, time);
-        following.time = time;
+        following.time = following.time.max(time);
         Ok(())
     }
 

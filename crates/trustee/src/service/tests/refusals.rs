@@ -1,8 +1,8 @@
 //! Every condition, refused with its own error and nothing written.
 
 use super::*;
-use crate::test_util::world::{CONSUMERS, COURT, FRESHNESS, OPENINGS, START, log_key, officers};
-use crate::warrant::{Excess, Warrant, WarrantError};
+use crate::test_util::world::{CONSUMERS, COURT, FRESHNESS, GROUNDS, OPENINGS, START, log_key, officers};
+use crate::warrant::{Excess, Warrant, WarrantError, WarrantTerms};
 use unjoin_core::entry::{Ledger, WarrantEntry};
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY};
@@ -316,6 +316,33 @@ fn a_checkpoint_that_no_quorum_has_cosigned_lately_is_refused() {
     assert!(matches!(refused(&view), TrusteeError::Checkpoint(PolicyError::Stale)));
     world.publish();
     trustee.follow(&shown(&world)).unwrap();
+}
+
+#[test]
+fn an_older_checkpoint_of_the_same_size_revives_no_warrant() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    let base = world.terms(WarrantAction::Open, &[0]);
+    let valid = START..=START.saturating_add(100);
+    let (name, recipient, reviews) = (base.requester().clone(), *base.recipient(), base.reviews().to_vec());
+    let terms = WarrantTerms::new("case 2", name, WarrantAction::Open, GROUNDS, valid, recipient, reviews);
+    let presented = world.sign(terms.unwrap());
+    world.log(&[world.entry(&presented)]);
+    let (old, asked) = (shown(&world), Asked::new(&world));
+    world.pass(FRESHNESS / 2);
+    world.publish();
+    let request = world.request(&presented, 0);
+    let is_over = |ledger: &dyn LogView| {
+        let refused = asked.trustee.answer(&request, ledger).unwrap_err();
+        assert!(matches!(refused, TrusteeError::Warrant(WarrantError::NoLongerValid { .. })), "{refused}");
+    };
+    is_over(&world.openings);
+    is_over(&old);
+    // Nor once a bad copy has had the trustee read the ledger anew.
+    world.log(&[b"more".to_vec()]);
+    let mut bad = shown(&world);
+    bad.entries[2] = b"another".to_vec();
+    assert_eq!(code(asked.trustee.answer(&request, &bad)), "trustee.view");
+    is_over(&old);
 }
 
 #[test]
