@@ -144,18 +144,23 @@ impl<S: Store> Trustee<S> {
         let mut following = self.lock();
         following.load(self.index(), &self.rows, &*self.store)?;
         // A quorum does not cosign two ledgers, so that its checkpoint is this one's.
+        let Some(last) = size.checked_sub(1) else { return Ok(()) };
+        let register = &following.register;
+        let noted = time.max(register.not_logged_before(last));
+        let says_more = register.logged_by(last).is_none_or(|by| noted < by);
         let mark = self.rows.mark(size);
         decide(&*self.store, (self.rows.state(), mark.clone()), |(state, kept), change| {
             if size > state.unwrap_or_default().size {
                 return Err(TrusteeError::Behind);
             }
-            // The earlier of two times stands.
-            if kept.is_none_or(|Mark(kept)| kept > time) {
-                change.put(&mark, &Mark(time));
+            // As the register has it, or another would be made again out of the rows. The earlier of two
+            // times stands.
+            if says_more && kept.is_none_or(|Mark(kept)| kept > noted) {
+                change.put(&mark, &Mark(noted));
             }
             Ok(())
         })?;
-        following.register.mark_earlier(size, time);
+        following.register.mark_earlier(size, noted);
         Ok(())
     }
 
@@ -223,7 +228,9 @@ impl<S: Store> Trustee<S> {
     ) -> Result<(), TrusteeError> {
         following.load(self.index(), &self.rows, &*self.store)?;
         let (size, root) = (checkpoint.size(), *checkpoint.root());
-        let seen = read(&*self.store, &self.rows.state())?.unwrap_or_default();
+        let keys = (self.rows.state(), self.rows.mark(size));
+        let (seen, kept) = read(&*self.store, &keys)?;
+        let seen: State = seen.unwrap_or_default();
         if size < seen.size.max(following.register.size()) {
             return Err(TrusteeError::Behind);
         }
@@ -241,22 +248,24 @@ impl<S: Store> Trustee<S> {
             }
             following.verified = following.verified.max(size);
         }
-        if size > seen.size {
-            let keys = (self.rows.state(), self.rows.mark(size));
+        // As the register has it, or another would be made again out of the rows.
+        let noted = time.max(following.register.not_logged_before(size.saturating_sub(1)));
+        let noted = if size > seen.size {
             decide(&*self.store, keys.clone(), |(state, mark), change| {
                 let seen = state.unwrap_or_default();
+                // The first time of a size stands.
+                let Mark(standing) = mark.unwrap_or(Mark(noted));
                 // Unless another process has seen a larger one.
                 if size > seen.size {
                     change.put(&keys.0, &State { size, root, ..seen });
-                    // The first time of a size stands.
-                    if mark.is_none() {
-                        change.put(&keys.1, &Mark(time));
-                    }
+                    change.put(&keys.1, &Mark(standing));
                 }
-                Ok::<_, StoreError>(())
-            })?;
-        }
-        following.register.mark(size, time);
+                Ok::<_, StoreError>(standing)
+            })?
+        } else {
+            kept.map_or(noted, |Mark(kept)| kept)
+        };
+        following.register.mark(size, noted);
         following.time = following.time.max(time);
         Ok(())
     }

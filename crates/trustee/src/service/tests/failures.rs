@@ -4,6 +4,7 @@ use super::*;
 use crate::test_util::world::{OPENINGS, stolen_key};
 use crate::warrant::Excess;
 use std::collections::{BTreeMap, BTreeSet};
+use unjoin_core::Clock;
 use unjoin_core::entry::ShareReleasedEntry;
 use unjoin_core::wire::Message;
 use unjoin_log::LogView;
@@ -130,6 +131,42 @@ fn what_somebody_else_signs_with_a_trustees_key_stops_that_trustee() {
     world.log(&[forged.to_bytes()]);
     assert_eq!(trustees[0].follow(&world.openings).unwrap_err().code(), "trustee.rolled_back");
     trustees[1].follow(&world.openings).unwrap();
+}
+
+/// Two sizes that were followed; then checkpoints of two smaller ones, one of them cosigned later than those.
+#[test]
+fn marks_say_the_same_after_a_restart_whatever_order_they_came_in() {
+    let mut world = World::new(1, 1, 1, budgets(1, 1, 1));
+    world.policy.budgets.cooling_off = 1_000;
+    let store = Arc::new(MemoryStore::new());
+    let trustee = world.trustee(1, &store);
+    world.log(&[vec![1]]);
+    let skipped = world.openings.checkpoint().unwrap().unwrap();
+    world.pass(50);
+    let presented = world.warrant(&[0]);
+    let until = |trustee: &Trustee<MemoryStore>, presented: &PresentedWarrant| match trustee
+        .answer(&world.request(presented, 0), &world.openings)
+    {
+        Ok(OpeningAnswer::Wait { until }) => until,
+        other => panic!("{other:?}"),
+    };
+    let first = until(&trustee, &presented);
+    world.pass(20);
+    world.log(&[vec![2]]);
+    assert_eq!(until(&trustee, &presented), first);
+    let entries = world.openings.entries(0, 1).unwrap();
+    let late = forked(&world, &entries).checkpoint().unwrap().unwrap();
+    for note in [&late, &skipped, &late] {
+        trustee.mark_checkpoint(note).unwrap();
+        assert_eq!(until(&trustee, &presented), first);
+        assert_eq!(until(&world.trustee(1, &store), &presented), first);
+    }
+    // A ledger whose witnesses' clocks go back is noted as it counts, too.
+    let before = world.clock.now();
+    world.log(&[vec![3]]);
+    world.clock.set(before.saturating_sub(30));
+    let presented = world.warrant(&[0]);
+    assert_eq!(until(&trustee, &presented), until(&world.trustee(1, &store), &presented));
 }
 
 #[test]
