@@ -73,10 +73,7 @@ use staff::StaffKeys;
 
 use unjoin_core::{Timestamp, describe_errors};
 use unjoin_log::tree::{Frontier, leaf_hash};
-use unjoin_log::{LogView, PolicyError, Quorum, SignedCheckpoint, ViewError, WitnessPolicy};
-
-/// So many entries are read at a time.
-const PAGE: u64 = 4096;
+use unjoin_log::{LogView, PolicyError, Quorum, SignedCheckpoint, ViewError, WitnessPolicy, each_page};
 
 /// All entries of a ledger up to a checkpoint that a quorum has cosigned, found to be what its
 /// root says, and to go on from an older one.
@@ -115,23 +112,16 @@ impl History {
         }
         let (mut entries, mut frontier) = (Vec::new(), Frontier::default());
         let mut goes_on = true;
-        // Page by page up to the older checkpoint's size, then on: it must not be stepped over.
-        loop {
-            let from = frontier.size();
-            if let Some((older, _)) = older.as_ref().filter(|_| from == old_size) {
+        // Up to the older checkpoint's size, then on: it must not be stepped over.
+        for end in [old_size, size] {
+            each_page(ledger, frontier.size()..end, |page| {
+                page.iter().for_each(|entry| frontier.push(leaf_hash(entry)));
+                entries.extend(page);
+                Ok::<_, ViewError>(())
+            })?;
+            if let Some((older, _)) = older.as_ref().filter(|_| end == old_size) {
                 goes_on = frontier.root() == *older.root();
             }
-            if from == size {
-                break;
-            }
-            let end = if from < old_size { old_size } else { size };
-            let to = end.min(from.saturating_add(PAGE));
-            let page = ledger.entries(from, to)?;
-            if page.len() as u64 != to - from {
-                return Err(ViewError::Missing.into());
-            }
-            page.iter().for_each(|entry| frontier.push(leaf_hash(entry)));
-            entries.extend(page);
         }
         // Only entries that do have the newer root say anything about the ledger.
         if frontier.root() != *newer.0.root() {

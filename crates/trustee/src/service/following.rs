@@ -9,11 +9,9 @@ use std::sync::MutexGuard;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::ShareReleasedEntry;
 use unjoin_log::tree::{Frontier, Hash, leaf_hash};
-use unjoin_log::{LogView, SignedCheckpoint, ViewError};
+use unjoin_log::{LogView, SignedCheckpoint, ViewError, each_page};
 use unjoin_store::{Present, Store, StoreError, decide, read};
 
-/// At most this many entries are read at a time.
-const PAGE: u64 = 8192;
 /// At most this many of this trustee's own entries are held against its store at a time.
 const OWN: usize = 512;
 /// No trustee gives away so many numbers. Who has its key can log one from here on, and is not followed
@@ -89,18 +87,11 @@ impl Following {
 
     /// Folds the entries up to `size` and takes down this trustee's own.
     fn fold_up_to(&mut self, trustee: u16, size: u64, ledger: &dyn LogView) -> Result<(), TrusteeError> {
-        while self.register.size() < size {
-            let from = self.register.size();
-            let to = size.min(from.saturating_add(PAGE));
-            let page = ledger.entries(from, to)?;
-            // Not one more either: the size whose root is known must not be stepped over.
-            if page.len() as u64 != to - from {
-                return Err(ViewError::Missing.into());
-            }
+        each_page(ledger, self.register.size()..size, |page| {
             let releases = self.register.extend(&page);
             self.unchecked.extend(releases.into_iter().filter(|(_, entry)| entry.trustee() == trustee));
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 
@@ -303,15 +294,10 @@ fn what_differs(
 ) -> Result<TrusteeError, ViewError> {
     let (mut frontier, mut goes_on) = (Frontier::default(), true);
     for end in [old_size, checkpoint.size()] {
-        while frontier.size() < end {
-            let from = frontier.size();
-            let to = end.min(from.saturating_add(PAGE));
-            let page = ledger.entries(from, to)?;
-            if page.len() as u64 != to - from {
-                return Err(ViewError::Missing);
-            }
+        each_page(ledger, frontier.size()..end, |page| {
             page.iter().for_each(|entry| frontier.push(leaf_hash(entry)));
-        }
+            Ok::<_, ViewError>(())
+        })?;
         if end == old_size {
             goes_on = frontier.root() == old_root;
         }

@@ -6,7 +6,7 @@ use crate::warrant::{Excess, Warrant, WarrantError, WarrantTerms};
 use unjoin_core::entry::{Ledger, WarrantEntry};
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY};
-use unjoin_log::tile::TileId;
+use unjoin_log::tile::{TILE_WIDTH, TileId};
 use unjoin_log::{Log, LogView, NoteKey, PolicyError, ViewError};
 use unjoin_store::{Bucket, Row};
 
@@ -53,6 +53,7 @@ impl LogView for Shown {
     }
 
     fn entries(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, ViewError> {
+        assert!(to - from <= TILE_WIDTH, "an entry may have 64 KiB");
         let end = self.entries.len().min(to as usize);
         Ok(self.entries.get(from as usize..end).unwrap_or_default().to_vec())
     }
@@ -316,6 +317,14 @@ fn a_checkpoint_that_no_quorum_has_cosigned_lately_is_refused() {
     assert!(matches!(refused(&view), TrusteeError::Checkpoint(PolicyError::Stale)));
     world.publish();
     trustee.follow(&shown(&world)).unwrap();
+}
+
+#[test]
+fn a_trustee_reads_no_more_than_one_bundle_at_a_time() {
+    let world = World::new(1, 1, 0, budgets(1, 1, 1));
+    world.log(&(0..600u16).map(|number| number.to_le_bytes().to_vec()).collect::<Vec<_>>());
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert_eq!(trustee.follow(&shown(&world)).unwrap().size, 601);
 }
 
 #[test]
