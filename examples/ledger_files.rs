@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let logs = vec![log_public.clone()];
     let witness =
         WitnessService::open(Arc::new(MemoryStore::new()), witness_key, logs, Environment::system());
+    let witness: Arc<dyn Witness> = Arc::new(witness);
     let policy = WitnessPolicy::new(log_public.clone(), vec![witness_public.clone()], 1, 0, 60)?;
     let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, log_key, Some(policy))?;
 
@@ -71,8 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&out)?;
     let publish = |size: u64| -> Result<Vec<u8>, Box<dyn Error>> {
         log.append(&(log.size()?..size).map(entry).collect::<Vec<_>>())?;
-        let witnesses: [&dyn Witness; 1] = [&witness];
-        if !log.publish(&witnesses)?.published {
+        if !log.publish(std::slice::from_ref(&witness))?.published {
             return Err("the witness refuses".into());
         }
         Ok(log.checkpoint()?.ok_or("nothing is published")?)

@@ -63,10 +63,9 @@ impl<S: Store> Ledgers<S> {
     pub fn tick(&self, sources: &[&dyn Store]) -> LedgersReport {
         let tick = |log: &Log<S>| {
             let mut report = LedgerReport { sequenced: 0, publication: None, failed: None };
-            let witnesses: Vec<&dyn Witness> = self.witnesses.iter().map(|witness| &**witness).collect();
             let done = log.sequence(sources).and_then(|sequenced| {
                 report.sequenced = sequenced;
-                log.publish(&witnesses)
+                log.publish(&self.witnesses)
             });
             match done {
                 Ok(publication) => report.publication = Some(publication),

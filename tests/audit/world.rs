@@ -55,7 +55,7 @@ impl World {
     /// Appends and publishes; the checkpoint.
     pub(crate) fn publish(&self, entries: &[Vec<u8>]) -> Vec<u8> {
         self.log.append(entries).unwrap();
-        assert!(self.log.publish(&[&*self.witness]).unwrap().published);
+        assert!(self.log.publish(&[self.witness.clone()]).unwrap().published);
         self.log.checkpoint().unwrap().unwrap()
     }
 

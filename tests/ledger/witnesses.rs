@@ -2,7 +2,9 @@
 
 use crate::world::{checked_entries, entry, log_key, name, open};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 use unjoin::ledger::{
     AddCheckpoint, DirectoryView, LogView, SignatureLine, Witness, WitnessError, WitnessKey, WitnessPolicy,
     WitnessPublicKey, WitnessService, export,
@@ -28,12 +30,13 @@ impl Crowd {
     }
 
     /// Started anew each time: a witness remembers only what its store does.
-    fn witnesses(&self) -> Vec<WitnessService<Faulty<MemoryStore>>> {
+    fn witnesses(&self) -> Vec<Arc<dyn Witness>> {
         let witness = |(number, store): (usize, &Arc<Faulty<MemoryStore>>)| {
             let seed = SecretBytes::new([100 + number as u8; 32]);
             let key = WitnessKey::from_secret_bytes(name(&format!("witness.example/{number}")), &seed);
             let environment = Environment::new(self.clock.clone(), || Box::new(SystemRng::new()));
-            WitnessService::open(Arc::clone(store), key, vec![log_key().public().clone()], environment)
+            let logs = vec![log_key().public().clone()];
+            Arc::new(WitnessService::open(Arc::clone(store), key, logs, environment)) as Arc<dyn Witness>
         };
         self.stores.iter().enumerate().map(witness).collect()
     }
@@ -42,10 +45,6 @@ impl Crowd {
         let keys = self.witnesses().iter().map(|witness| witness.public_key().clone()).collect();
         WitnessPolicy::new(log_key().public().clone(), keys, quorum, faulty, 60).unwrap()
     }
-}
-
-fn all<W: Witness>(witnesses: &[W]) -> Vec<&dyn Witness> {
-    witnesses.iter().map(|witness| witness as &dyn Witness).collect()
 }
 
 /// A witness that cannot be reached.
@@ -68,13 +67,14 @@ fn a_checkpoint_is_published_once_a_quorum_has_cosigned() {
     let log = open(&store, Some(policy.clone()));
     log.append(&(0..300).map(entry).collect::<Vec<_>>()).unwrap();
     let services = crowd.witnesses();
-    let away: Vec<Away> = services[2..].iter().map(|witness| Away(witness.public_key().clone())).collect();
+    let away = |witness: &Arc<dyn Witness>| Arc::new(Away(witness.public_key().clone())) as Arc<dyn Witness>;
+    let away: Vec<_> = services[2..].iter().map(away).collect();
 
-    let few = log.publish(&[all(&services[..2]), all(&away)].concat()).unwrap();
+    let few = log.publish(&[&services[..2], &away].concat()).unwrap();
     assert!(!few.published && few.refusals.len() == 2);
     assert_eq!(log.checkpoint().unwrap(), None);
 
-    let enough = log.publish(&[all(&services[..3]), all(&away[1..])].concat()).unwrap();
+    let enough = log.publish(&[&services[..3], &away[1..]].concat()).unwrap();
     assert!(enough.published);
     let (checkpoint, quorum) = policy.read_fresh(&log.checkpoint().unwrap().unwrap(), at(50)).unwrap();
     assert_eq!((checkpoint.size(), quorum.witnesses, quorum.median_time), (300, 3, at(0)));
@@ -83,16 +83,127 @@ fn a_checkpoint_is_published_once_a_quorum_has_cosigned() {
     crowd.clock.set(at(500));
     assert!(policy.read_fresh(&log.checkpoint().unwrap().unwrap(), at(500)).is_err());
     log.append(&(300..1_000).map(entry).collect::<Vec<_>>()).unwrap();
-    let all_four = log.publish(&all(&crowd.witnesses())).unwrap();
+    let all_four = log.publish(&crowd.witnesses()).unwrap();
     assert!(all_four.published && all_four.refusals.is_empty());
     let (checkpoint, quorum) = policy.read_fresh(&log.checkpoint().unwrap().unwrap(), at(500)).unwrap();
     assert_eq!((checkpoint.size(), quorum.witnesses), (1_000, 4));
 
     // Nothing new: the same root, at a later time.
     crowd.clock.set(at(900));
-    assert!(log.publish(&all(&crowd.witnesses())).unwrap().published);
+    assert!(log.publish(&crowd.witnesses()).unwrap().published);
     policy.read_fresh(&log.checkpoint().unwrap().unwrap(), at(900)).unwrap();
     checked_entries(&log);
+}
+
+/// A witness that hangs until it is let go, and counts how often it was asked.
+struct Hanging {
+    behind: Arc<dyn Witness>,
+    asked: AtomicUsize,
+    is_let_go: (Mutex<bool>, Condvar),
+}
+
+impl Hanging {
+    fn new(behind: &Arc<dyn Witness>) -> Arc<Self> {
+        Arc::new(Self {
+            behind: Arc::clone(behind),
+            asked: AtomicUsize::new(0),
+            is_let_go: Default::default(),
+        })
+    }
+
+    fn let_go(&self) {
+        *self.is_let_go.0.lock().unwrap() = true;
+        self.is_let_go.1.notify_all();
+    }
+}
+
+impl Witness for Hanging {
+    fn public_key(&self) -> &WitnessPublicKey {
+        self.behind.public_key()
+    }
+
+    fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let held = self.is_let_go.0.lock().unwrap();
+        drop(self.is_let_go.1.wait_while(held, |is_let_go| !*is_let_go).unwrap());
+        self.behind.add_checkpoint(request)
+    }
+}
+
+/// Longer than any test runs.
+const FOR_EVER: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn a_witness_that_hangs_holds_up_no_quorum_and_is_not_asked_again_before_it_answers() {
+    let crowd = Crowd::new(4);
+    let log = open(&Arc::new(MemoryStore::new()), Some(crowd.policy(3, 1))).waiting(FOR_EVER, Duration::ZERO);
+    let mut witnesses = crowd.witnesses();
+    let hanging = Hanging::new(&witnesses[0]);
+    witnesses[0] = hanging.clone();
+    for round in 0..5 {
+        log.append(&[entry(round)]).unwrap();
+        let report = log.publish(&witnesses).unwrap();
+        assert!(report.published, "{round}");
+        let [(name, why)] = report.refusals.as_slice() else { panic!("{:?}", report.refusals) };
+        assert_eq!((name, why.code()), (hanging.public_key().name(), "witness.silent"));
+        assert_eq!(Arc::strong_count(&hanging), 3, "one thread holds it");
+    }
+    assert!(hanging.asked.load(Ordering::SeqCst) <= 1, "its thread may not have begun yet");
+    hanging.let_go();
+    // Once it has answered it is asked again, and cosigns with the others or after them.
+    let log = log.waiting(FOR_EVER, FOR_EVER);
+    while log.publish(&witnesses).unwrap().refusals.iter().any(|(_, why)| why.code() == "witness.silent") {
+        std::thread::yield_now();
+    }
+    let report = log.publish(&witnesses).unwrap();
+    assert!(report.published && report.refusals.is_empty(), "{:?}", report.refusals);
+    assert!(matches!(report.checkpoint.cosigned_at(hanging.public_key()), Ok(Some(_))));
+}
+
+#[test]
+fn without_a_quorum_a_log_does_not_wait_for_ever() {
+    let crowd = Crowd::new(4);
+    let log = open(&Arc::new(MemoryStore::new()), Some(crowd.policy(3, 1)));
+    let log = log.waiting(Duration::from_millis(20), FOR_EVER);
+    let mut witnesses = crowd.witnesses();
+    let hanging = [0, 1].map(|at| Hanging::new(&witnesses[at]));
+    witnesses.splice(..2, hanging.iter().map(|witness| witness.clone() as _));
+    log.append(&[entry(1)]).unwrap();
+    for _ in 0..2 {
+        let report = log.publish(&witnesses).unwrap();
+        assert!(!report.published);
+        let silent = |key: &WitnessPublicKey| {
+            report.refusals.iter().any(|(name, why)| name == key.name() && why.code() == "witness.silent")
+        };
+        assert!(hanging.iter().all(|witness| silent(witness.public_key())));
+    }
+    assert_eq!(log.checkpoint().unwrap(), None);
+    hanging.iter().for_each(|witness| witness.let_go());
+    let log = log.waiting(FOR_EVER, FOR_EVER);
+    while !log.publish(&witnesses).unwrap().published {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_witness_whose_client_panics_is_reported_and_asked_again() {
+    struct Broken(WitnessPublicKey);
+    impl Witness for Broken {
+        fn public_key(&self) -> &WitnessPublicKey {
+            &self.0
+        }
+        fn add_checkpoint(&self, _: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+            panic!("as it does in this test")
+        }
+    }
+    let crowd = Crowd::new(1);
+    let log = open(&Arc::new(MemoryStore::new()), Some(crowd.policy(1, 0)));
+    let broken: Arc<dyn Witness> = Arc::new(Broken(crowd.witnesses()[0].public_key().clone()));
+    for _ in 0..2 {
+        let report = log.publish(std::slice::from_ref(&broken)).unwrap();
+        assert_eq!((report.published, report.refusals[0].1.code()), (false, "witness.state"));
+    }
+    assert!(log.publish(&crowd.witnesses()).unwrap().published);
 }
 
 #[test]
@@ -102,17 +213,17 @@ fn a_ledger_that_is_rolled_back_or_forked_finds_no_witness() {
     let honest = Arc::new(MemoryStore::new());
     let log = open(&honest, Some(policy.clone()));
     log.append(&(0..10).map(entry).collect::<Vec<_>>()).unwrap();
-    assert!(log.publish(&all(&crowd.witnesses())).unwrap().published);
+    assert!(log.publish(&crowd.witnesses()).unwrap().published);
     for (count, code) in [(5, "witness.conflict"), (10, "witness.inconsistent"), (20, "witness.inconsistent")]
     {
         let other = open(&Arc::new(MemoryStore::new()), Some(policy.clone()));
         other.append(&(100..100 + count).map(entry).collect::<Vec<_>>()).unwrap();
-        let refused = other.publish(&all(&crowd.witnesses())).unwrap();
+        let refused = other.publish(&crowd.witnesses()).unwrap();
         assert!(!refused.published);
         assert_eq!(refused.refusals[0].1.code(), code, "{count}");
     }
     log.append(&[entry(10)]).unwrap();
-    assert!(log.publish(&all(&crowd.witnesses())).unwrap().published);
+    assert!(log.publish(&crowd.witnesses()).unwrap().published);
 }
 
 #[test]
@@ -122,9 +233,9 @@ fn a_witness_whose_store_fails_has_remembered_or_not_signed() {
         let log = open(&Arc::new(MemoryStore::new()), Some(crowd.policy(1, 0)));
         log.append(&[entry(1)]).unwrap();
         crowd.stores[0].fail(0, failure);
-        let failed = log.publish(&all(&crowd.witnesses())).unwrap();
+        let failed = log.publish(&crowd.witnesses()).unwrap();
         assert_eq!((failed.published, failed.refusals[0].1.code()), (false, "witness.state"));
-        assert!(log.publish(&all(&crowd.witnesses())).unwrap().published);
+        assert!(log.publish(&crowd.witnesses()).unwrap().published);
     }
 }
 
@@ -139,7 +250,7 @@ fn every_failure_of_the_ledgers_store_while_publishing_is_made_good() {
             store.fail(after, failure);
             let attempt = || {
                 log.append(&[entry(1), entry(2)])?;
-                log.publish(&all(&crowd.witnesses()))
+                log.publish(&crowd.witnesses())
             };
             let report = attempt().or_else(|_| attempt()).unwrap();
             assert!(report.published);
@@ -166,7 +277,7 @@ fn a_cosignature_of_somebody_else_is_not_taken() {
     let other = WitnessService::open(Arc::new(MemoryStore::new()), key, logs, Environment::system());
     let liar = Liar(crowd.witnesses()[0].public_key().clone(), other);
     let log = open(&Arc::new(MemoryStore::new()), Some(crowd.policy(1, 0)));
-    let report = log.publish(&[&liar]).unwrap();
+    let report = log.publish(&[Arc::new(liar)]).unwrap();
     assert!(!report.published && report.refusals.len() == 1);
 }
 
@@ -198,14 +309,14 @@ fn many_at_once_ask_one_witness_and_it_goes_forward_only() {
             scope.spawn(move || {
                 for round in 0..20 {
                     log.append(&[entry(worker * 100 + round)]).unwrap();
-                    let report = log.publish(&all(witnesses)).unwrap();
+                    let report = log.publish(witnesses).unwrap();
                     sizes.lock().unwrap().push(report.checkpoint.size());
                 }
             });
         }
     });
     assert_eq!(sizes.lock().unwrap().len(), 80);
-    assert!(log.publish(&all(&witnesses)).unwrap().published);
+    assert!(log.publish(&witnesses).unwrap().published);
     assert_eq!(checked_entries(&log).len(), 80);
     let _: &dyn Store = &*store;
 }
@@ -218,7 +329,7 @@ fn a_destroyed_ledger_is_made_again_from_its_export_and_from_nothing_older() {
     let paths = ["older", "last"].map(|path| directory.file(path));
     for (path, entries) in paths.iter().zip([0..5_000, 5_000..5_300]) {
         lost.append(&entries.map(entry).collect::<Vec<_>>()).unwrap();
-        assert!(lost.publish(&all(&crowd.witnesses())).unwrap().published);
+        assert!(lost.publish(&crowd.witnesses()).unwrap().published);
         export(&lost, path).unwrap();
     }
     let root = *lost.sign().unwrap().root();
@@ -233,17 +344,17 @@ fn a_destroyed_ledger_is_made_again_from_its_export_and_from_nothing_older() {
         made
     };
     let older = again(&paths[0]);
-    let refused = older.publish(&all(&crowd.witnesses())).unwrap();
+    let refused = older.publish(&crowd.witnesses()).unwrap();
     assert!(!refused.published);
     assert!(refused.refusals.iter().all(|(_, why)| why.code() == "witness.conflict"));
 
     let made = again(&paths[1]);
-    let published = made.publish(&all(&crowd.witnesses())).unwrap();
+    let published = made.publish(&crowd.witnesses()).unwrap();
     assert!(published.published && published.refusals.is_empty());
     assert_eq!(*published.checkpoint.root(), root);
     // It goes on from there, and the export with it.
     made.append(&[entry(5_300)]).unwrap();
-    assert!(made.publish(&all(&crowd.witnesses())).unwrap().published);
+    assert!(made.publish(&crowd.witnesses()).unwrap().published);
     assert_eq!(export(&made, &paths[1]).unwrap().end, 5_301);
     checked_entries(&made);
 }

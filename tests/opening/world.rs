@@ -63,7 +63,7 @@ pub(crate) struct Logged {
 }
 
 impl Logged {
-    fn new(ledger: Ledger, key: NoteKey, witness: &WitnessService<MemoryStore>) -> Self {
+    fn new(ledger: Ledger, key: NoteKey, witness: &dyn Witness) -> Self {
         let witnesses = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, 60).unwrap();
         let log = Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap();
@@ -80,7 +80,7 @@ pub(crate) struct Author {
 
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) witness: WitnessService<MemoryStore>,
+    pub(crate) witness: Arc<dyn Witness>,
     pub(crate) reviews: Logged,
     pub(crate) openings: Logged,
     pub(crate) secrets: Vec<TrusteeSecrets>,
@@ -103,12 +103,13 @@ impl World {
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let logs = vec![reviews.public().clone(), openings.public().clone()];
         let witness = WitnessService::open(Arc::new(MemoryStore::new()), witness, logs, environment);
+        let witness: Arc<dyn Witness> = Arc::new(witness);
         let secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
         let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
         let issuer_key = IssuerKey::generate(rng);
         let mut world = Self {
-            reviews: Logged::new(Ledger::Reviews, reviews, &witness),
-            openings: Logged::new(Ledger::Openings, openings, &witness),
+            reviews: Logged::new(Ledger::Reviews, reviews, &*witness),
+            openings: Logged::new(Ledger::Openings, openings, &*witness),
             clock,
             witness,
             secrets,
@@ -156,7 +157,7 @@ impl World {
 
     /// An entry under a fresh checkpoint.
     pub(crate) fn cosigned(&self, on: &Logged, entry: &[u8]) -> CosignedEntry {
-        assert!(on.log.publish(&[&self.witness]).unwrap().published);
+        assert!(on.log.publish(std::slice::from_ref(&self.witness)).unwrap().published);
         on.log.evidence_of(entry).unwrap().unwrap()
     }
 

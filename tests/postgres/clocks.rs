@@ -407,14 +407,15 @@ fn sequencers_and_witnesses_whose_clocks_differ_publish_one_history_of_honest_ti
     const ROUNDS: u64 = 12;
     let (server, prefix) = (Server::shared(), fresh_schema());
     let clocks: Vec<Arc<ManualClock>> = (0..5).map(|_| Arc::new(ManualClock::new(day(0)))).collect();
-    let witnesses: Vec<WitnessService<PostgresStore>> = clocks
+    let witnesses: Vec<Arc<dyn Witness>> = clocks
         .iter()
         .enumerate()
         .map(|(number, clock)| {
             let seed = SecretBytes::new([100 + number as u8; 32]);
             let key = WitnessKey::from_secret_bytes(name(&format!("witness.example/{number}")), &seed);
             let store = store(&server, &format!("{prefix}_w{number}"));
-            WitnessService::open(store, key, vec![log_key().public().clone()], environment(clock))
+            let logs = vec![log_key().public().clone()];
+            Arc::new(WitnessService::open(store, key, logs, environment(clock))) as Arc<dyn Witness>
         })
         .collect();
     let keys = witnesses.iter().map(|witness| witness.public_key().clone()).collect();
@@ -425,7 +426,6 @@ fn sequencers_and_witnesses_whose_clocks_differ_publish_one_history_of_honest_ti
         Log::open(store, Ledger::Reviews, log_key(), Some(policy.clone())).unwrap()
     };
     let sequencers = [open(), open(), open()];
-    let asked: Vec<&dyn Witness> = witnesses.iter().map(|witness| witness as &dyn Witness).collect();
     let (mut size, mut time, mut stale) = (0, Timestamp::ZERO, 0);
     for round in 0..ROUNDS {
         let now = day(5).saturating_add(round * 600);
@@ -435,17 +435,17 @@ fn sequencers_and_witnesses_whose_clocks_differ_publish_one_history_of_honest_ti
         }
         thread::scope(|threads| {
             for (number, log) in sequencers.iter().enumerate() {
-                let asked = &asked;
+                let witnesses = &witnesses;
                 threads.spawn(move || {
                     let entries: Vec<Vec<u8>> =
                         (0..7).map(|at| entry(round * 10 + number as u64 + at)).collect();
                     log.append(&entries).unwrap();
                     // Whoever is overtaken is told so by the witnesses, and is published with the others.
-                    let _ = log.publish(asked).unwrap();
+                    let _ = log.publish(witnesses).unwrap();
                 });
             }
         });
-        assert!(sequencers[0].publish(&asked).unwrap().published);
+        assert!(sequencers[0].publish(&witnesses).unwrap().published);
         let note = sequencers[1].checkpoint().unwrap().unwrap();
         let (checkpoint, quorum) = policy.read(&note).unwrap();
         assert!(checkpoint.size() >= size, "what is published went back");

@@ -35,8 +35,8 @@
 //! # let key = NoteKey::generate(KeyName::new("shop.example/reviews")?, rng);
 //! # let witness = WitnessKey::generate(KeyName::new("witness.example")?, rng);
 //! # let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public().clone()], 1, 0, 60)?;
-//! # let witness = WitnessService::open(
-//! #     Arc::new(MemoryStore::new()), witness, vec![key.public().clone()], Environment::system());
+//! # let witness: Arc<dyn Witness> = Arc::new(WitnessService::open(
+//! #     Arc::new(MemoryStore::new()), witness, vec![key.public().clone()], Environment::system()));
 //! # let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
 //! # let platform = PlatformKey::generate(rng).public();
 //! # let at = |day: u64| Timestamp::from_unix_seconds(day * DAY);
@@ -46,10 +46,10 @@
 //! # let entry = PublishedEntry { scope, boundary: at(2), review_id: ReviewId([1; 32]), review_digest: [2; 32],
 //! #     presentation_hash: [3; 32], author_key: AuthorKey([4; 32]) };
 //! # log.append(&[manifest.to_bytes(), entry.to_bytes()])?;
-//! # log.publish(&[&witness])?;
+//! # log.publish(std::slice::from_ref(&witness))?;
 //! let older = log.checkpoint()?.unwrap();
 //! let shown = PublishedSet::default(); // nothing: somebody has deleted the review
-//! # log.publish(&[&witness])?;
+//! # log.publish(std::slice::from_ref(&witness))?;
 //! let history = History::read(&log, &policy, Some(older.as_slice()), SystemClock.now())?;
 //! let found = audit_reviews(&history, &shown, &platform, DAY);
 //! assert_eq!(found, [Finding::Dropped { review_id: ReviewId([1; 32]) }]);
@@ -73,10 +73,7 @@ use staff::StaffKeys;
 
 use unjoin_core::{Timestamp, describe_errors};
 use unjoin_log::tree::{Frontier, leaf_hash};
-use unjoin_log::{LogView, PolicyError, Quorum, SignedCheckpoint, ViewError, WitnessPolicy};
-
-/// So many entries are read at a time.
-const PAGE: u64 = 4096;
+use unjoin_log::{LogView, PolicyError, Quorum, SignedCheckpoint, ViewError, WitnessPolicy, each_page};
 
 /// All entries of a ledger up to a checkpoint that a quorum has cosigned, found to be what its
 /// root says, and to go on from an older one.
@@ -109,25 +106,22 @@ impl History {
         if old_size > size {
             return Err(AuditError::Stale);
         }
+        if older.as_ref().is_some_and(|(older, _)| old_size == size && older.root() != newer.0.root()) {
+            // Two roots for one size: no entry is needed to show it.
+            return Err(AuditError::Rewritten);
+        }
         let (mut entries, mut frontier) = (Vec::new(), Frontier::default());
         let mut goes_on = true;
-        // Page by page up to the older checkpoint's size, then on: it must not be stepped over.
-        loop {
-            let from = frontier.size();
-            if let Some((older, _)) = older.as_ref().filter(|_| from == old_size) {
+        // Up to the older checkpoint's size, then on: it must not be stepped over.
+        for end in [old_size, size] {
+            each_page(ledger, frontier.size()..end, |page| {
+                page.iter().for_each(|entry| frontier.push(leaf_hash(entry)));
+                entries.extend(page);
+                Ok::<_, ViewError>(())
+            })?;
+            if let Some((older, _)) = older.as_ref().filter(|_| end == old_size) {
                 goes_on = frontier.root() == *older.root();
             }
-            if from == size {
-                break;
-            }
-            let end = if from < old_size { old_size } else { size };
-            let to = end.min(from.saturating_add(PAGE));
-            let page = ledger.entries(from, to)?;
-            if page.len() as u64 != to - from {
-                return Err(ViewError::Missing.into());
-            }
-            page.iter().for_each(|entry| frontier.push(leaf_hash(entry)));
-            entries.extend(page);
         }
         // Only entries that do have the newer root say anything about the ledger.
         if frontier.root() != *newer.0.root() {
@@ -176,7 +170,8 @@ impl History {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AuditError {
-    /// The entries have the newer checkpoint's root, and not the older one's: history was changed.
+    /// The checkpoints have two roots for one size, or the entries have the newer one's root and not
+    /// the older one's: history was changed.
     Rewritten,
     /// This copy of the ledger ends before the older checkpoint.
     Stale,
@@ -190,8 +185,8 @@ pub enum AuditError {
 
 describe_errors!(AuditError {
     Self::Rewritten => "audit.rewritten", Operator, false,
-        "the ledger's entries have the newer checkpoint's root and not the older one's: its history was changed. \
-         Keep the checkpoints and the entries, they prove it";
+        "the ledger's newer checkpoint does not go on from the older one: its history was changed. Keep the \
+         checkpoints and the entries, they prove it";
     Self::Stale => "audit.stale", Host, true,
         "this copy of the ledger ends before the checkpoint that was kept: read a newer copy";
     Self::Unpublished => "audit.unpublished", Host, true, "the ledger has not published a checkpoint yet";

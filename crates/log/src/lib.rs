@@ -18,6 +18,7 @@
 #[cfg(feature = "store")]
 mod append;
 mod checkpoint;
+mod cosigning;
 mod evidence;
 #[cfg(feature = "store")]
 mod export;
@@ -56,6 +57,8 @@ pub use policy::{PolicyError, Quorum, WitnessPolicy};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
 pub use tile::TileId;
 pub use tree::Hash;
+#[doc(hidden)]
+pub use view::each_page;
 pub use view::{LogView, ViewError};
 pub use witness::{AddCheckpoint, Cosigner, Witness, WitnessError, WitnessState};
 #[cfg(feature = "store")]

@@ -9,7 +9,8 @@
 
 use super::append::{GROUP, append_group};
 use super::checkpoint::SignedCheckpoint;
-use super::note::{KeyName, NoteError, NoteKey, NotePublicKey, SignatureLine};
+use super::cosigning::{Busy, Patience, Round};
+use super::note::{KeyName, NoteError, NoteKey, NotePublicKey};
 use super::outbox;
 use super::policy::{PolicyError, WitnessPolicy};
 use super::rows::{self, Entry, Index, StoredNote, Tile};
@@ -18,6 +19,7 @@ use super::tree::Frontier;
 use super::view::{LogView, ViewError};
 use super::witness::{AddCheckpoint, Witness, WitnessError};
 use core::fmt;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use unjoin_core::describe_errors;
@@ -47,6 +49,8 @@ pub struct Log<S: Store> {
     ledger: Ledger,
     key: NoteKey,
     policy: Option<WitnessPolicy>,
+    patience: Patience,
+    busy: Busy,
 }
 
 impl<S: Store> Log<S> {
@@ -68,7 +72,14 @@ impl<S: Store> Log<S> {
         if policy.as_ref().is_some_and(|policy| policy.log() != key.public()) {
             return Err(LogError::Policy);
         }
-        Ok(Self { store, ledger, key, policy })
+        Ok(Self { store, ledger, key, policy, patience: Patience::default(), busy: Busy::default() })
+    }
+
+    /// Waits so long for a quorum of its witnesses, and so long for the others once that is there,
+    /// instead of 30 and 2 seconds.
+    #[must_use]
+    pub fn waiting(self, quorum: Duration, grace: Duration) -> Self {
+        Self { patience: Patience { quorum, grace }, ..self }
     }
 
     /// Verifies its checkpoints.
@@ -171,58 +182,79 @@ impl<S: Store> Log<S> {
     /// if the policy's quorum is reached. Call it again when nothing was appended, too: the
     /// cosignatures' times are what shows readers that they are not kept in the past.
     ///
+    /// A witness that hangs holds this up for 2 seconds once a quorum is there, for 30 without one,
+    /// and not again as long as it hangs: see [`Witness`].
+    ///
     /// # Errors
     /// As [`sign`](Self::sign). What a witness refuses is in the report.
-    pub fn publish(&self, witnesses: &[&dyn Witness]) -> Result<Publication, LogError> {
+    pub fn publish(&self, witnesses: &[Arc<dyn Witness>]) -> Result<Publication, LogError> {
         let mut checkpoint = self.sign()?;
         let last = self.published()?;
-        let answers: Vec<Result<SignatureLine, WitnessError>> = std::thread::scope(|scope| {
-            let ask = |witness: &&dyn Witness| self.cosignature_of(*witness, &checkpoint, last.as_ref());
-            let asked: Vec<_> = witnesses.iter().map(|witness| scope.spawn(move || ask(witness))).collect();
-            let failed = || WitnessError::State("the witness's client panicked".into());
-            asked.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(failed()))).collect()
-        });
         let mut refusals = Vec::new();
-        for (witness, answer) in witnesses.iter().zip(answers) {
-            let key = witness.public_key();
-            let taken = answer.and_then(|line| {
-                checkpoint.add_cosignature(line, key).map_err(|error| WitnessError::State(error.into()))
-            });
-            if let Err(error) = taken {
-                refusals.push((key.name().clone(), error));
+        let mut published = self.has_quorum(&checkpoint)?;
+        let mut round = Round::new(&self.busy, self.patience);
+        if published {
+            round.quorum_is_there();
+        }
+        for (number, witness) in witnesses.iter().enumerate() {
+            // From the last checkpoint of ours that the witness is known to have cosigned.
+            let knows =
+                |last: &&SignedCheckpoint| matches!(last.cosigned_at(witness.public_key()), Ok(Some(_)));
+            let old_size = last.as_ref().filter(knows).map_or(0, SignedCheckpoint::size);
+            match self.request(old_size, &checkpoint) {
+                Ok(request) => round.ask(number, witness, request),
+                Err(error) => refusals.push((number, error)),
             }
         }
-        let quorum = self.policy.as_ref().map(|policy| policy.quorum(&checkpoint)).transpose();
-        let published = match quorum {
-            Err(PolicyError::Note(error)) => return Err(error.into()),
-            Err(_) => false,
-            Ok(_) => {
-                self.show(&checkpoint)?;
-                true
+        let mut asked_again = Vec::new();
+        while let Some((number, answer)) = round.next() {
+            let Some(witness) = witnesses.get(number) else { continue };
+            let taken = match answer {
+                // Once, from where it says that it is. One that is beyond us has seen entries that we do not have.
+                Err(WitnessError::Conflict { size })
+                    if size <= checkpoint.size() && !asked_again.contains(&number) =>
+                {
+                    asked_again.push(number);
+                    self.request(size, &checkpoint).map(|request| round.ask(number, witness, request))
+                }
+                Ok(line) => {
+                    let added = checkpoint.add_cosignature(line, witness.public_key());
+                    added.map(drop).map_err(|error| WitnessError::State(error.into()))
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = taken {
+                refusals.push((number, error));
             }
-        };
+            if !published && self.has_quorum(&checkpoint)? {
+                published = true;
+                round.quorum_is_there();
+            }
+        }
+        if published {
+            self.show(&checkpoint)?;
+        }
+        refusals.sort_unstable_by_key(|(number, _)| *number);
+        let named =
+            |(number, error): (usize, _)| Some((witnesses.get(number)?.public_key().name().clone(), error));
+        let refusals = refusals.into_iter().filter_map(named).collect();
         Ok(Publication { checkpoint, published, refusals })
     }
 
-    /// From the last checkpoint of ours that the witness is known to have cosigned, or from
-    /// where it says that it is.
-    fn cosignature_of(
-        &self,
-        witness: &dyn Witness,
-        checkpoint: &SignedCheckpoint,
-        last: Option<&SignedCheckpoint>,
-    ) -> Result<SignatureLine, WitnessError> {
-        let cosigned = last.filter(|last| matches!(last.cosigned_at(witness.public_key()), Ok(Some(_))));
-        let ask = |old_size: u64| {
-            let proof = self.consistency(old_size, checkpoint.size());
-            let path = proof.map_err(|error| WitnessError::State(error.into()))?.path().to_vec();
-            witness.add_checkpoint(&AddCheckpoint { old_size, path, checkpoint: checkpoint.note().clone() })
-        };
-        match ask(cosigned.map_or(0, SignedCheckpoint::size)) {
-            Err(WitnessError::Conflict { size }) if size <= checkpoint.size() => ask(size),
-            // One that is beyond us has seen entries that we do not have.
-            answer => answer,
+    /// Whether a checkpoint has the policy's quorum; without a policy none is needed.
+    fn has_quorum(&self, checkpoint: &SignedCheckpoint) -> Result<bool, LogError> {
+        match self.policy.as_ref().map(|policy| policy.quorum(checkpoint)).transpose() {
+            Ok(_) => Ok(true),
+            Err(PolicyError::Note(error)) => Err(error.into()),
+            Err(_) => Ok(false),
         }
+    }
+
+    /// What a witness is asked that has cosigned up to this size.
+    fn request(&self, old_size: u64, checkpoint: &SignedCheckpoint) -> Result<AddCheckpoint, WitnessError> {
+        let proof = self.consistency(old_size, checkpoint.size());
+        let path = proof.map_err(|error| WitnessError::State(error.into()))?.path().to_vec();
+        Ok(AddCheckpoint { old_size, path, checkpoint: checkpoint.note().clone() })
     }
 
     /// Publishes a checkpoint, unless a larger one is.

@@ -6,6 +6,7 @@ use super::note::Note;
 use super::proof::{ConsistencyProof, InclusionProof};
 use super::tile::{TILE_WIDTH, TileId, TileProver, decode_bundle, decode_tile};
 use super::tree::Hash;
+use core::ops::Range;
 use unjoin_core::describe_errors;
 use unjoin_core::entry::entry_id;
 
@@ -101,6 +102,40 @@ pub trait LogView {
     }
 }
 
+/// A page has at most so many entries.
+const PAGE: usize = 8192;
+/// No bundle is added to a page that has so many bytes.
+const PAGE_BYTES: usize = 1 << 22;
+
+/// All entries in `range`, in order, page by page. A page is asked for bundle by bundle and has at most
+/// 8,192 entries in 20 MiB, whatever the log holds.
+#[doc(hidden)]
+pub fn each_page<E: From<ViewError>>(
+    ledger: &dyn LogView,
+    range: Range<u64>,
+    mut take: impl FnMut(Vec<Vec<u8>>) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut page, mut bytes) = (Vec::new(), 0usize);
+    let mut from = range.start;
+    while from < range.end {
+        let next_bundle = (from / TILE_WIDTH).saturating_add(1).saturating_mul(TILE_WIDTH);
+        let to = range.end.min(next_bundle);
+        let bundle = ledger.entries(from, to)?;
+        // Not one more either: whoever knows the root at the end must not be led past it.
+        if bundle.len() as u64 != to - from {
+            return Err(ViewError::Missing.into());
+        }
+        bytes = bytes.saturating_add(bundle.iter().map(Vec::len).sum());
+        page.extend(bundle);
+        from = to;
+        if from == range.end || bytes >= PAGE_BYTES || page.len() > PAGE - TILE_WIDTH as usize {
+            take(core::mem::take(&mut page))?;
+            bytes = 0;
+        }
+    }
+    Ok(())
+}
+
 /// Why a log could not be read.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -122,3 +157,60 @@ describe_errors!(ViewError {
          Read another copy";
     Self::Source(source) => "ledger.source", Operator, true, "the log could not be read: {source}";
 });
+
+#[cfg(test)]
+mod tests {
+    use super::super::tile::MAX_ENTRY;
+    use super::*;
+    use std::cell::Cell;
+
+    /// So many entries, all of one length, each beginning with its index; fewer are shown than there are.
+    struct Uniform {
+        length: usize,
+        shown: u64,
+        most_asked: Cell<u64>,
+    }
+
+    impl LogView for Uniform {
+        fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
+            Ok(None)
+        }
+
+        fn tile(&self, _: TileId) -> Result<Option<Vec<u8>>, ViewError> {
+            Ok(None)
+        }
+
+        fn entries(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, ViewError> {
+            self.most_asked.set(self.most_asked.get().max(to - from));
+            let entry = |index: u64| [&index.to_le_bytes()[..], &vec![0; self.length - 8]].concat();
+            Ok((from..to.min(self.shown)).map(entry).collect())
+        }
+    }
+
+    #[test]
+    fn pages_are_bounded_in_entries_and_in_bytes_and_leave_nothing_out() {
+        for (length, count) in [(MAX_ENTRY, 600), (8, 20_000)] {
+            let view = Uniform { length, shown: 30_000, most_asked: Cell::new(0) };
+            let (mut next, mut pages) = (100, 0);
+            each_page(&view, 100..100 + count, |page| {
+                assert!(page.len() <= 8_192 && page.iter().map(Vec::len).sum::<usize>() <= 20 << 20);
+                for entry in page {
+                    assert_eq!(entry[..8], u64::to_le_bytes(next));
+                    next += 1;
+                }
+                pages += 1;
+                Ok::<_, ViewError>(())
+            })
+            .unwrap();
+            assert_eq!((next, pages, view.most_asked.get()), (100 + count, 3, 256));
+        }
+    }
+
+    #[test]
+    fn a_log_that_shows_fewer_entries_than_were_asked_for_is_missing_some() {
+        let view = Uniform { length: 8, shown: 300, most_asked: Cell::new(0) };
+        let read = |end| each_page(&view, 0..end, |_| Ok::<_, ViewError>(()));
+        assert!(read(300).is_ok());
+        assert!(matches!(read(301), Err(ViewError::Missing)));
+    }
+}

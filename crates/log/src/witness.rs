@@ -13,7 +13,13 @@ use base64ct::{Base64, Encoding};
 use unjoin_core::{Timestamp, describe_errors};
 
 /// Cosigns checkpoints when asked: in this process, or behind HTTP.
-pub trait Witness: Send + Sync {
+///
+/// [`Log::publish`](super::Log::publish) asks each witness in a thread of its own. It waits at most 30
+/// seconds for a quorum, and then at most 2 for the others; who has not answered by then is
+/// [`WitnessError::Silent`], its late answer is dropped, and it is not asked again before it has
+/// answered. So one that hangs costs one thread, and holds nothing up; give a client timeouts all
+/// the same, or it is not asked until the process ends.
+pub trait Witness: Send + Sync + 'static {
     /// Its key, which policies name.
     fn public_key(&self) -> &WitnessPublicKey;
 
@@ -189,6 +195,8 @@ pub enum WitnessError {
     Inconsistent,
     /// Another request of the same log came in between. HTTP 503.
     Busy,
+    /// It has not answered in time, now or when it was asked before. No witness answers this itself.
+    Silent,
     /// Its clock stands at 1970 or before. HTTP 500.
     Clock,
     /// What the witness remembers does not decode. HTTP 500.
@@ -206,7 +214,7 @@ impl WitnessError {
             Self::Unsigned => 403,
             Self::Conflict { .. } => 409,
             Self::Inconsistent => 422,
-            Self::Busy => 503,
+            Self::Busy | Self::Silent => 503,
             Self::Clock | Self::Corrupt | Self::State(_) => 500,
         }
     }
@@ -224,6 +232,8 @@ describe_errors!(WitnessError {
         "the checkpoint does not go on from the witness's last one: the log was rolled back or forked, \
          stop and compare";
     Self::Busy => "witness.busy", Host, true, "another checkpoint of this log came in between: try again";
+    Self::Silent => "witness.silent", Operator, true,
+        "the witness has not answered in time, and is asked again once it has: see to its connection";
     Self::Clock => "witness.clock", Operator, true, "the witness's clock stands at 1970: set it";
     Self::Corrupt => "witness.corrupt", Operator, false,
         "what the witness stored does not decode: restore it, never begin anew under the same key";

@@ -213,8 +213,7 @@ impl<'a, S: Store> Session<'a, S> {
     }
 
     fn publish(&self, log: &Log<S>) -> Result<()> {
-        let witnesses: Vec<&dyn Witness> = self.witnesses.iter().map(|witness| &**witness).collect();
-        if log.publish(&witnesses)?.published { Ok(()) } else { Err("a ledger found no quorum".into()) }
+        if log.publish(&self.witnesses)?.published { Ok(()) } else { Err("a ledger found no quorum".into()) }
     }
 
     /// A warrant of the office, signed by two of its three officers, and logged.

@@ -241,7 +241,7 @@ impl<S: Store> Insider<'_, S> {
 /// A ledger of the same name, beside the true one.
 struct OtherLedger {
     log: Log<MemoryStore>,
-    witness: WitnessService<MemoryStore>,
+    witness: Arc<dyn Witness>,
     policy: WitnessPolicy,
 }
 
@@ -252,15 +252,19 @@ impl OtherLedger {
         let witness = WitnessKey::generate(KeyName::new("another-witness.example")?, rng);
         let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public().clone()], 1, 0, DAY)?;
         let (logs, environment) = (vec![key.public().clone()], scene.environment.clone());
-        let witness = WitnessService::open(Arc::new(MemoryStore::new()), witness, logs, environment);
+        let witness =
+            Arc::new(WitnessService::open(Arc::new(MemoryStore::new()), witness, logs, environment));
         let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
         Ok(Self { log, witness, policy })
     }
 
     fn publish(&self, entries: &[Vec<u8>]) -> Result<()> {
         self.log.append(entries)?;
-        let witnesses: [&dyn Witness; 1] = [&self.witness];
-        if self.log.publish(&witnesses)?.published { Ok(()) } else { Err("a ledger found no quorum".into()) }
+        if self.log.publish(std::slice::from_ref(&self.witness))?.published {
+            Ok(())
+        } else {
+            Err("a ledger found no quorum".into())
+        }
     }
 }
 

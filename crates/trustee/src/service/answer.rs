@@ -123,6 +123,9 @@ impl<S: Store> Trustee<S> {
         let register = &following.register;
         let (commitment, tag) = (presented.commitment(), presented.tag(review));
         let key = self.rows.intent(&tag);
+        // What is compared with an opened review may be opened by it, and is charged so.
+        let opens = logged.entry().action() == WarrantAction::Open;
+        let opened = opens.then(|| self.rows.opened(&self.identity, review));
         let stored = read(&*self.store, &key)?;
         let intent = match stored {
             Some(intent) => intent,
@@ -134,9 +137,7 @@ impl<S: Store> Trustee<S> {
                 let others: Vec<Claim> = following.pending.values().copied().collect();
                 let room = register.forecast(&self.policy.budgets, &claim, &others);
                 room.map_err(TrusteeError::Budget)?;
-                // What is compared with an opened review may be opened by it, and is charged so.
-                let opens = logged.entry().action() == WarrantAction::Open;
-                self.intend(&claim, opens.then(|| self.rows.opened(&self.identity, review)))?
+                self.intend(&claim, opened.as_ref())?
             }
         };
         let claim = intent.claim(self.index(), tag);
@@ -152,13 +153,15 @@ impl<S: Store> Trustee<S> {
                 return Ok(Some(OpeningAnswer::Append(self.entry(&intent, tag)?)));
             }
         };
-        // The verdict is kept before anything leaves; an earlier one stands.
+        // The verdict is kept before anything leaves; an earlier one stands. The review's row comes with it
+        // again, since an intent that was taken over from the ledger came without.
         let verdict = decide(&*self.store, key.clone(), |intent, change| {
             let intent = intent.ok_or(StoreError::Corrupt(Intent::NAME))?;
             if let Some(earlier) = intent.verdict {
                 return Ok(earlier);
             }
             change.put(&key, &Intent { verdict: Some(verdict), ..intent });
+            opened.iter().for_each(|review| change.put(review, &Present));
             Ok::<_, StoreError>(verdict)
         })?;
         following.pending.remove(&tag);
@@ -167,7 +170,7 @@ impl<S: Store> Trustee<S> {
 
     /// Writes an intent under the next sequence number, unless there is one for the tag; with the
     /// row of the review, if it is to be opened.
-    fn intend(&self, claim: &Claim, opened: Option<Key<Present>>) -> Result<Intent, StoreError> {
+    fn intend(&self, claim: &Claim, opened: Option<&Key<Present>>) -> Result<Intent, StoreError> {
         let keys = (self.rows.state(), self.rows.intent(&claim.tag));
         decide(&*self.store, keys.clone(), |(state, intent), change| {
             if let Some(intent) = intent {

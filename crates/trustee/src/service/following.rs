@@ -8,20 +8,23 @@ use std::collections::HashMap;
 use std::sync::MutexGuard;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::ShareReleasedEntry;
-use unjoin_log::{LogView, SignedCheckpoint, ViewError};
+use unjoin_log::tree::{Frontier, Hash, leaf_hash};
+use unjoin_log::{LogView, SignedCheckpoint, ViewError, each_page};
 use unjoin_store::{Present, Store, StoreError, decide, read};
 
-/// At most this many entries are read at a time.
-const PAGE: u64 = 8192;
 /// At most this many of this trustee's own entries are held against its store at a time.
 const OWN: usize = 512;
+/// No trustee gives away so many numbers. Who has its key can log one from here on, and is not followed
+/// there: else none might be left.
+const NUMBERS: u64 = 1 << 63;
 
 /// How far a trustee has followed the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Followed {
     /// The published checkpoint's size.
     pub size: u64,
-    /// Its median witness time: the present, as far as warrants and budgets are concerned.
+    /// The latest median witness time of the checkpoints followed: the present, as far as warrants and
+    /// budgets are concerned.
     pub time: Timestamp,
 }
 
@@ -29,7 +32,8 @@ pub struct Followed {
 /// the store.
 pub(super) struct Following {
     pub(super) register: OpeningsRegister,
-    /// The median witness time of the checkpoint that was followed last.
+    /// The latest median witness time of a followed checkpoint. It does not go back: an older note of the same
+    /// size revives no warrant. After a restart it is that of the last mark.
     pub(super) time: Timestamp,
     /// Intents whose entries are not in the ledger yet, by tag.
     pub(super) pending: HashMap<[u8; 32], Claim>,
@@ -67,8 +71,14 @@ impl Following {
         for (size, time) in rows.marks(store)? {
             self.register.mark(size, time);
         }
+        self.time = self.time.max(self.register.not_logged_before(u64::MAX));
         self.is_loaded = true;
         Ok(())
+    }
+
+    /// Forgets what was folded; what time it is it keeps.
+    pub(super) fn begin_anew(&mut self, trust: RegisterTrust) {
+        *self = Self { time: self.time, ..Self::new(trust) };
     }
 
     pub(super) fn followed(&self) -> Followed {
@@ -77,18 +87,11 @@ impl Following {
 
     /// Folds the entries up to `size` and takes down this trustee's own.
     fn fold_up_to(&mut self, trustee: u16, size: u64, ledger: &dyn LogView) -> Result<(), TrusteeError> {
-        while self.register.size() < size {
-            let from = self.register.size();
-            let to = size.min(from.saturating_add(PAGE));
-            let page = ledger.entries(from, to)?;
-            // Not one more either: the size whose root is known must not be stepped over.
-            if page.len() as u64 != to - from {
-                return Err(ViewError::Missing.into());
-            }
+        each_page(ledger, self.register.size()..size, |page| {
             let releases = self.register.extend(&page);
             self.unchecked.extend(releases.into_iter().filter(|(_, entry)| entry.trustee() == trustee));
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 
@@ -102,7 +105,8 @@ impl<S: Store> Trustee<S> {
     /// # Errors
     /// [`TrusteeError::Unpublished`], [`TrusteeError::Checkpoint`], [`TrusteeError::View`],
     /// [`TrusteeError::Behind`], [`TrusteeError::Forked`], [`TrusteeError::Store`]: nothing is
-    /// changed. [`TrusteeError::RolledBack`] until [`resynchronise`](Self::resynchronise).
+    /// changed. Only [`TrusteeError::Forked`] accuses anybody; the entries of a copy that do not
+    /// have the root of its own checkpoint are [`ViewError::Malformed`]. [`TrusteeError::RolledBack`] until [`resynchronise`](Self::resynchronise).
     pub fn follow(&self, ledger: &dyn LogView) -> Result<Followed, TrusteeError> {
         self.follow_locked(ledger).map(|following| following.followed())
     }
@@ -131,23 +135,28 @@ impl<S: Store> Trustee<S> {
         let mut following = self.lock();
         following.load(self.index(), &self.rows, &*self.store)?;
         // A quorum does not cosign two ledgers, so that its checkpoint is this one's.
+        let Some(last) = size.checked_sub(1) else { return Ok(()) };
+        let register = &following.register;
+        let noted = time.max(register.not_logged_before(last));
+        let says_more = register.logged_by(last).is_none_or(|by| noted < by);
         let mark = self.rows.mark(size);
         decide(&*self.store, (self.rows.state(), mark.clone()), |(state, kept), change| {
             if size > state.unwrap_or_default().size {
                 return Err(TrusteeError::Behind);
             }
-            // The earlier of two times stands.
-            if kept.is_none_or(|Mark(kept)| kept > time) {
-                change.put(&mark, &Mark(time));
+            // As the register has it, or another would be made again out of the rows. The earlier of two
+            // times stands.
+            if says_more && kept.is_none_or(|Mark(kept)| kept > noted) {
+                change.put(&mark, &Mark(noted));
             }
             Ok(())
         })?;
-        following.register.mark_earlier(size, time);
+        following.register.mark_earlier(size, noted);
         Ok(())
     }
 
     /// Takes over what the ledger holds of this trustee's releases and its store does not know:
-    /// sequence numbers, and tags. For a trustee whose store was lost or put back, once it is
+    /// sequence numbers below 2^63, and tags. For a trustee whose store was lost or put back, once it is
     /// certain that nobody else has its key. Returns how many there were.
     ///
     /// A review that was taken over is judged by its old entry, as if it had been decided at the
@@ -175,7 +184,8 @@ impl<S: Store> Trustee<S> {
         let keys = (self.rows.state(), self.rows.intent(entry.tag()));
         decide(&*self.store, keys.clone(), |(state, intent), change| {
             let seen = state.unwrap_or_default();
-            let next_sequence = seen.next_sequence.max(entry.sequence().saturating_add(1));
+            let after = entry.sequence().saturating_add(1);
+            let next_sequence = seen.next_sequence.max(if after < NUMBERS { after } else { 0 });
             change.put(&keys.0, &State { next_sequence, ..seen });
             change.put(&self.rows.taken_over(entry), &Present);
             if intent.is_none() {
@@ -193,7 +203,7 @@ impl<S: Store> Trustee<S> {
         let taken = self.take_checkpoint(following, &checkpoint, quorum.median_time, ledger);
         if taken.is_err() && following.register.size() != following.verified {
             // What was folded may be no part of any ledger.
-            *following = Following::new(self.trust.clone());
+            following.begin_anew(self.trust.clone());
         }
         taken?;
         self.check_own(following)
@@ -209,34 +219,45 @@ impl<S: Store> Trustee<S> {
     ) -> Result<(), TrusteeError> {
         following.load(self.index(), &self.rows, &*self.store)?;
         let (size, root) = (checkpoint.size(), *checkpoint.root());
-        let seen = read(&*self.store, &self.rows.state())?.unwrap_or_default();
+        let keys = (self.rows.state(), self.rows.mark(size));
+        let (seen, kept) = read(&*self.store, &keys)?;
+        let seen: State = seen.unwrap_or_default();
         if size < seen.size.max(following.register.size()) {
             return Err(TrusteeError::Behind);
         }
-        for (size, root) in [(seen.size, seen.root), (size, root)] {
+        // Whichever reaches further of what the store and this memory have found under a checkpoint.
+        let register = (following.register.size(), following.register.root());
+        let last = if seen.size > register.0 { (seen.size, seen.root) } else { register };
+        if size == last.0 && root != last.1 {
+            // A quorum has cosigned two roots for one size: no entry is needed to show it.
+            return Err(TrusteeError::Forked);
+        }
+        for (size, root) in [last, (size, root)] {
             following.fold_up_to(self.index(), size, ledger)?;
-            if following.register.size() == size && following.register.root() != root {
-                return Err(TrusteeError::Forked);
+            if following.register.root() != root {
+                return Err(what_differs(last, checkpoint, ledger)?);
             }
             following.verified = following.verified.max(size);
         }
-        if size > seen.size {
-            let keys = (self.rows.state(), self.rows.mark(size));
+        // As the register has it, or another would be made again out of the rows.
+        let noted = time.max(following.register.not_logged_before(size.saturating_sub(1)));
+        let noted = if size > seen.size {
             decide(&*self.store, keys.clone(), |(state, mark), change| {
                 let seen = state.unwrap_or_default();
+                // The first time of a size stands.
+                let Mark(standing) = mark.unwrap_or(Mark(noted));
                 // Unless another process has seen a larger one.
                 if size > seen.size {
                     change.put(&keys.0, &State { size, root, ..seen });
-                    // The first time of a size stands.
-                    if mark.is_none() {
-                        change.put(&keys.1, &Mark(time));
-                    }
+                    change.put(&keys.1, &Mark(standing));
                 }
-                Ok::<_, StoreError>(())
-            })?;
-        }
-        following.register.mark(size, time);
-        following.time = time;
+                Ok::<_, StoreError>(standing)
+            })?
+        } else {
+            kept.map_or(noted, |Mark(kept)| kept)
+        };
+        following.register.mark(size, noted);
+        following.time = following.time.max(time);
         Ok(())
     }
 
@@ -261,4 +282,26 @@ impl<S: Store> Trustee<S> {
         }
         Ok(())
     }
+}
+
+/// What is wrong when a ledger's entries do not have both roots, that of the last checkpoint seen
+/// and that of the published one. Only entries that do have the newer root say anything about the
+/// ledger, and what was folded before came perhaps from another copy: all are read again.
+fn what_differs(
+    (old_size, old_root): (u64, Hash),
+    checkpoint: &SignedCheckpoint,
+    ledger: &dyn LogView,
+) -> Result<TrusteeError, ViewError> {
+    let (mut frontier, mut goes_on) = (Frontier::default(), true);
+    for end in [old_size, checkpoint.size()] {
+        each_page(ledger, frontier.size()..end, |page| {
+            page.iter().for_each(|entry| frontier.push(leaf_hash(entry)));
+            Ok::<_, ViewError>(())
+        })?;
+        if end == old_size {
+            goes_on = frontier.root() == old_root;
+        }
+    }
+    let is_the_ledger = frontier.root() == *checkpoint.root();
+    Ok(if is_the_ledger && !goes_on { TrusteeError::Forked } else { ViewError::Malformed.into() })
 }

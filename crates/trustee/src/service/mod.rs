@@ -108,7 +108,7 @@ impl<S: Store> Trustee<S> {
     fn lock(&self) -> MutexGuard<'_, Following> {
         self.following.lock().unwrap_or_else(|poisoned: PoisonError<MutexGuard<'_, Following>>| {
             let mut following = poisoned.into_inner();
-            *following = Following::new(self.trust.clone());
+            following.begin_anew(self.trust.clone());
             self.following.clear_poison();
             following
         })

@@ -48,7 +48,7 @@ pub struct World {
     pub issuer: IssuerKey,
     pub reviews_log: Log<MemoryStore>,
     pub openings: Log<MemoryStore>,
-    pub witnesses: Vec<WitnessService<MemoryStore>>,
+    pub witnesses: Vec<Arc<dyn Witness>>,
     pub policy: TrusteePolicy,
     pub recipient: RecipientKey,
     pub written: Vec<Written>,
@@ -176,11 +176,12 @@ pub fn policy(issuer: IssuerPublicKey, budgets: BudgetPolicy) -> TrusteePolicy {
 }
 
 /// Four witnesses who have seen nothing.
-fn witnesses(environment: &Environment) -> Vec<WitnessService<MemoryStore>> {
+fn witnesses(environment: &Environment) -> Vec<Arc<dyn Witness>> {
     let logs = vec![log_key(REVIEWS).public().clone(), log_key(OPENINGS).public().clone()];
     let witness = |number| {
         let store = Arc::new(MemoryStore::new());
-        WitnessService::open(store, witness_key(number), logs.clone(), environment.clone())
+        let service = WitnessService::open(store, witness_key(number), logs.clone(), environment.clone());
+        Arc::new(service) as Arc<dyn Witness>
     };
     (1..=4).map(witness).collect()
 }
@@ -392,7 +393,6 @@ impl World {
     }
 
     fn publish_log(&self, log: &Log<MemoryStore>) {
-        let witnesses: Vec<&dyn Witness> = self.witnesses.iter().map(|witness| witness as _).collect();
-        assert!(log.publish(&witnesses).unwrap().published);
+        assert!(log.publish(&self.witnesses).unwrap().published);
     }
 }

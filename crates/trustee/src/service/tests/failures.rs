@@ -4,6 +4,7 @@ use super::*;
 use crate::test_util::world::{OPENINGS, stolen_key};
 use crate::warrant::Excess;
 use std::collections::{BTreeMap, BTreeSet};
+use unjoin_core::Clock;
 use unjoin_core::entry::ShareReleasedEntry;
 use unjoin_core::wire::Message;
 use unjoin_log::LogView;
@@ -103,6 +104,22 @@ fn an_empty_store_takes_over_what_the_ledger_holds_of_its_trustee() {
 }
 
 #[test]
+fn a_review_that_is_released_again_after_the_store_was_lost_is_known_to_be_opened() {
+    let world = World::new(1, 1, 2, budgets(9, 9, 9));
+    let presented = world.warrant(&[0]);
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert!(matches!(settle(&world, &trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
+    let fresh = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert_eq!(fresh.resynchronise(&world.openings).unwrap(), 1);
+    assert!(matches!(settle(&world, &fresh, &presented, 0), Ok(OpeningAnswer::Released(_))));
+    let cheap = world.sign(world.terms(WarrantAction::SameAuthor, &[0, 1]));
+    world.log(&[world.entry(&cheap)]);
+    for review in [0, 1] {
+        assert_eq!(code(settle(&world, &fresh, &cheap, review)), "trustee.charge_as_opening");
+    }
+}
+
+#[test]
 fn what_somebody_else_signs_with_a_trustees_key_stops_that_trustee() {
     let world = World::new(2, 2, 2, budgets(9, 9, 9));
     let presented = world.warrant(&[0, 1]);
@@ -114,6 +131,62 @@ fn what_somebody_else_signs_with_a_trustees_key_stops_that_trustee() {
     world.log(&[forged.to_bytes()]);
     assert_eq!(trustees[0].follow(&world.openings).unwrap_err().code(), "trustee.rolled_back");
     trustees[1].follow(&world.openings).unwrap();
+}
+
+/// Two sizes that were followed; then checkpoints of two smaller ones, one of them cosigned later than those.
+#[test]
+fn marks_say_the_same_after_a_restart_whatever_order_they_came_in() {
+    let mut world = World::new(1, 1, 1, budgets(1, 1, 1));
+    world.policy.budgets.cooling_off = 1_000;
+    let store = Arc::new(MemoryStore::new());
+    let trustee = world.trustee(1, &store);
+    world.log(&[vec![1]]);
+    let skipped = world.openings.checkpoint().unwrap().unwrap();
+    world.pass(50);
+    let presented = world.warrant(&[0]);
+    let until = |trustee: &Trustee<MemoryStore>, presented: &PresentedWarrant| match trustee
+        .answer(&world.request(presented, 0), &world.openings)
+    {
+        Ok(OpeningAnswer::Wait { until }) => until,
+        other => panic!("{other:?}"),
+    };
+    let first = until(&trustee, &presented);
+    world.pass(20);
+    world.log(&[vec![2]]);
+    assert_eq!(until(&trustee, &presented), first);
+    let entries = world.openings.entries(0, 1).unwrap();
+    let late = forked(&world, &entries).checkpoint().unwrap().unwrap();
+    for note in [&late, &skipped, &late] {
+        trustee.mark_checkpoint(note).unwrap();
+        assert_eq!(until(&trustee, &presented), first);
+        assert_eq!(until(&world.trustee(1, &store), &presented), first);
+    }
+    // A ledger whose witnesses' clocks go back is noted as it counts, too.
+    let before = world.clock.now();
+    world.log(&[vec![3]]);
+    world.clock.set(before.saturating_sub(30));
+    let presented = world.warrant(&[0]);
+    assert_eq!(until(&trustee, &presented), until(&world.trustee(1, &store), &presented));
+}
+
+#[test]
+fn whatever_number_is_signed_with_a_stolen_key_its_trustee_has_numbers_left() {
+    for number in [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1, (1 << 63) - 2] {
+        let world = World::new(1, 1, 3, budgets(9, 9, 9));
+        let presented = world.warrant(&[0, 1, 2]);
+        let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+        let (key, tag) = (stolen_key(1), presented.tag(&world.id(2)));
+        let forged = ShareReleasedEntry::sign(&key, OPENINGS, 1, number, presented.commitment(), tag);
+        world.log(&[forged.unwrap().to_bytes()]);
+        assert_eq!(trustee.resynchronise(&world.openings).unwrap(), 1);
+        for review in [0, 1] {
+            let answer = settle(&world, &trustee, &presented, review);
+            assert!(matches!(answer, Ok(OpeningAnswer::Released(_))), "{number}: {answer:?}");
+        }
+        let numbers: Vec<u64> = releases(&world).iter().map(ShareReleasedEntry::sequence).collect();
+        assert_eq!(numbers.len(), 3);
+        assert!(numbers[1] != number && numbers[2] == numbers[1] + 1, "{numbers:?}");
+    }
 }
 
 #[test]

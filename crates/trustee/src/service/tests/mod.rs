@@ -50,10 +50,10 @@ pub(super) fn forked(world: &World, entries: &[Vec<u8>]) -> Log<MemoryStore> {
     log.append(entries).unwrap();
     let witness = |number| {
         let store = Arc::new(MemoryStore::new());
-        WitnessService::open(store, witness_key(number), logs.clone(), world.environment())
+        let service = WitnessService::open(store, witness_key(number), logs.clone(), world.environment());
+        Arc::new(service) as Arc<dyn Witness>
     };
     let witnesses: Vec<_> = (1..=4).map(witness).collect();
-    let witnesses: Vec<&dyn Witness> = witnesses.iter().map(|witness| witness as _).collect();
     assert!(log.publish(&witnesses).unwrap().published);
     log
 }

@@ -1,13 +1,13 @@
 //! Every condition, refused with its own error and nothing written.
 
 use super::*;
-use crate::test_util::world::{CONSUMERS, COURT, FRESHNESS, OPENINGS, START, log_key, officers};
-use crate::warrant::{Excess, Warrant, WarrantError};
+use crate::test_util::world::{CONSUMERS, COURT, FRESHNESS, GROUNDS, OPENINGS, START, log_key, officers};
+use crate::warrant::{Excess, Warrant, WarrantError, WarrantTerms};
 use unjoin_core::entry::{Ledger, WarrantEntry};
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY};
-use unjoin_log::tile::TileId;
-use unjoin_log::{Log, LogView, NoteKey, PolicyError, ViewError, Witness, WitnessService};
+use unjoin_log::tile::{TILE_WIDTH, TileId};
+use unjoin_log::{Log, LogView, NoteKey, PolicyError, ViewError};
 use unjoin_store::{Bucket, Row};
 
 /// A trustee that has followed the ledger, and its store as it is then.
@@ -53,6 +53,7 @@ impl LogView for Shown {
     }
 
     fn entries(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, ViewError> {
+        assert!(to - from <= TILE_WIDTH, "an entry may have 64 KiB");
         let end = self.entries.len().min(to as usize);
         Ok(self.entries.get(from as usize..end).unwrap_or_default().to_vec())
     }
@@ -319,6 +320,41 @@ fn a_checkpoint_that_no_quorum_has_cosigned_lately_is_refused() {
 }
 
 #[test]
+fn a_trustee_reads_no_more_than_one_bundle_at_a_time() {
+    let world = World::new(1, 1, 0, budgets(1, 1, 1));
+    world.log(&(0..600u16).map(|number| number.to_le_bytes().to_vec()).collect::<Vec<_>>());
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert_eq!(trustee.follow(&shown(&world)).unwrap().size, 601);
+}
+
+#[test]
+fn an_older_checkpoint_of_the_same_size_revives_no_warrant() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    let base = world.terms(WarrantAction::Open, &[0]);
+    let valid = START..=START.saturating_add(100);
+    let (name, recipient, reviews) = (base.requester().clone(), *base.recipient(), base.reviews().to_vec());
+    let terms = WarrantTerms::new("case 2", name, WarrantAction::Open, GROUNDS, valid, recipient, reviews);
+    let presented = world.sign(terms.unwrap());
+    world.log(&[world.entry(&presented)]);
+    let (old, asked) = (shown(&world), Asked::new(&world));
+    world.pass(FRESHNESS / 2);
+    world.publish();
+    let request = world.request(&presented, 0);
+    let is_over = |ledger: &dyn LogView| {
+        let refused = asked.trustee.answer(&request, ledger).unwrap_err();
+        assert!(matches!(refused, TrusteeError::Warrant(WarrantError::NoLongerValid { .. })), "{refused}");
+    };
+    is_over(&world.openings);
+    is_over(&old);
+    // Nor once a bad copy has had the trustee read the ledger anew.
+    world.log(&[b"more".to_vec()]);
+    let mut bad = shown(&world);
+    bad.entries[2] = b"another".to_vec();
+    assert_eq!(code(asked.trustee.answer(&request, &bad)), "trustee.view");
+    is_over(&old);
+}
+
+#[test]
 fn a_ledger_that_is_cut_off_or_forked_is_refused_by_what_the_trustee_has_kept() {
     let world = World::new(1, 1, 1, budgets(1, 1, 1));
     world.log(&(0..5u8).map(|number| vec![number]).collect::<Vec<_>>());
@@ -338,15 +374,38 @@ fn a_ledger_that_is_cut_off_or_forked_is_refused_by_what_the_trustee_has_kept() 
     assert_eq!(refuses(&other), "trustee.forked");
     other.push(b"more".to_vec());
     assert_eq!(refuses(&other), "trustee.forked");
-    // Entries that are not those of the checkpoint.
+    assert_eq!(asked.trustee.follow(&world.openings).unwrap().size, 6);
+}
+
+#[test]
+fn a_bad_copy_of_the_ledger_accuses_nobody_and_a_good_one_is_followed_after_it() {
+    let world = World::new(1, 1, 1, budgets(1, 1, 1));
+    world.log(&(0..5u8).map(|number| vec![number]).collect::<Vec<_>>());
+    let asked = Asked::new(&world);
     world.log(&[b"sixth".to_vec()]);
+    let spoilt = |at: usize| {
+        let mut view = shown(&world);
+        view.entries[at] = b"another".to_vec();
+        view
+    };
+    let is_bad = |trustee: &Trustee<MemoryStore>, view: &Shown| {
+        assert!(matches!(trustee.follow(view), Err(TrusteeError::View(ViewError::Malformed))));
+        assert!(dump(&asked.store) == asked.before);
+    };
+    is_bad(&asked.trustee, &spoilt(6));
+    // Who begins anew with the same store reads what is under the last checkpoint, too.
+    let again = world.trustee(1, &asked.store);
+    is_bad(&again, &spoilt(0));
+    is_bad(&again, &spoilt(6));
     let mut view = shown(&world);
-    view.entries[6] = b"not the sixth".to_vec();
-    assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::Forked)));
     view.entries.pop();
-    assert!(matches!(asked.trustee.follow(&view), Err(TrusteeError::View(ViewError::Missing))));
-    assert!(dump(&asked.store) == asked.before);
+    assert!(matches!(again.follow(&view), Err(TrusteeError::View(ViewError::Missing))));
+    assert_eq!(again.follow(&world.openings).unwrap().size, 7);
     assert_eq!(asked.trustee.follow(&world.openings).unwrap().size, 7);
+    // A trustee that has seen nothing has nothing to accuse with.
+    let fresh = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert!(matches!(fresh.follow(&spoilt(3)), Err(TrusteeError::View(ViewError::Malformed))));
+    assert_eq!(fresh.follow(&world.openings).unwrap().size, 7);
 }
 
 #[test]
@@ -357,8 +416,7 @@ fn witnesses_who_remember_cosign_no_second_history() {
     let key = log_key(OPENINGS);
     let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, None).unwrap();
     log.append(&[b"other".to_vec(), b"history".to_vec(), b"longer".to_vec()]).unwrap();
-    let witnesses: Vec<&dyn Witness> = world.witnesses.iter().map(|witness| witness as _).collect();
-    assert_eq!(log.publish(&witnesses).unwrap().refusals.len(), 4);
+    assert_eq!(log.publish(&world.witnesses).unwrap().refusals.len(), 4);
     // Even a trustee that has seen nothing yet does not believe it.
     assert!(matches!(fresh.follow(&log), Err(TrusteeError::Checkpoint(PolicyError::NoQuorum))));
 }
