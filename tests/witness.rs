@@ -246,14 +246,15 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     let path = directory.file("witness");
     fs::create_dir(&path).unwrap();
     let running = Running::start(&path);
-    let client: Arc<dyn Witness> = Arc::new(running.client());
-    let key = client.public_key().clone();
-    let policy = WitnessPolicy::new(log_key().public().clone(), vec![key], 1, 0, 3_600).unwrap();
+    let client = Arc::new(running.client());
+    let witness: Arc<dyn Witness> = client.clone();
+    let policy =
+        WitnessPolicy::new(log_key().public().clone(), vec![client.key.clone()], 1, 0, 3_600).unwrap();
     let store = Arc::new(MemoryStore::new());
     let log = Log::open(store, Ledger::Reviews, log_key(), Some(policy.clone())).unwrap();
     for entry in 0..3u8 {
         log.append(&[vec![1, entry]]).unwrap();
-        assert!(log.publish(std::slice::from_ref(&client)).unwrap().published);
+        assert!(log.publish(std::slice::from_ref(&witness)).unwrap().published);
     }
     let (checkpoint, _) = policy.read(&log.checkpoint().unwrap().unwrap()).unwrap();
     assert_eq!(checkpoint.size(), 3);
