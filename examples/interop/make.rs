@@ -1,22 +1,26 @@
-//! Makes lines: the life of a few tokens, the openings of their reviews, and the same lines
-//! corrupted.
+//! Makes lines: the life of a few tokens, the openings of their reviews and which of them have
+//! one author.
 
-use crate::generator::{Draw, Generator};
-use crate::line::{Line, Mistake, hex};
-use unjoin::Name;
-use unjoin::algebra::Element;
-use unjoin::ledger::WarrantAction;
-use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
+use crate::corrupt::corrupted;
+use crate::line::{Line, hex};
+use crate::values::scripted;
+use rand_core::Rng;
+use serde_json::{Value, json};
+use unjoin::algebra::{Element, Escrow};
+use unjoin::ledger::{Members, WarrantAction, blind_commitment};
+use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonShare};
 use unjoin::opening::{
     Committee, DecryptionShare, ShareContext, TrusteeShare, combine, insecure_test_dealer,
 };
 use unjoin::secret::SecretBytes;
 use unjoin::token::{
-    Accepted, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Presentation, Review,
-    Scope,
+    Accepted, DoorMessage, DoorQuestion, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey,
+    Presentation, Review, ReviewId, ReviewStanding, ReviewState, Scope,
 };
 use unjoin::wire::Message;
-use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
+use unjoin::{Grid, Name, Timestamp};
+use unjoin_test_util::Seeded;
+use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet, derive};
 
 type Made<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -36,7 +40,7 @@ struct Reviewed {
 }
 
 /// All lines: each valid one, followed by corrupted ones that must be refused.
-pub(crate) fn lines(rng: &mut Generator) -> Made<Vec<Line>> {
+pub(crate) fn lines(rng: &mut Seeded) -> Made<Vec<Line>> {
     let mut valid = Vec::new();
     for (threshold, trustees, name) in
         [(1, 1, vec![0x00]), (2, 3, b"orders.example".to_vec()), (3, 5, vec![0xff; 64])]
@@ -46,7 +50,7 @@ pub(crate) fn lines(rng: &mut Generator) -> Made<Vec<Line>> {
     }
     let mut all = Vec::new();
     for line in valid {
-        let refused = corrupted(&line, rng)?;
+        let refused = corrupted(&line, rng);
         all.push(line);
         all.extend(refused);
     }
@@ -54,36 +58,50 @@ pub(crate) fn lines(rng: &mut Generator) -> Made<Vec<Line>> {
 }
 
 impl World {
-    fn new(threshold: u16, trustees: u16, issuer: Name, rng: &mut Generator) -> Made<Self> {
+    fn new(threshold: u16, trustees: u16, issuer: Name, rng: &mut Seeded) -> Made<Self> {
         let (committee, trustees) = insecure_test_dealer(threshold, trustees, rng)?;
         let issuer_key = IssuerKey::generate(rng);
         let platform_key = PlatformKey::generate(rng).public();
-        let trust = TrustRoots::new(platform_key, 1, unjoin::Grid::Weekly)
-            .pin(*issuer_key.public(), *committee.key())?;
+        let trust =
+            TrustRoots::new(platform_key, 1, Grid::Weekly).pin(*issuer_key.public(), *committee.key())?;
         Ok(Self { issuer, issuer_key, committee, trustees, trust })
     }
 
-    fn lines(&self, rng: &mut Generator) -> Made<Vec<Line>> {
-        let wallets = [(); 2].map(|()| Wallet::from_seed(SecretBytes::random(rng)));
+    fn lines(&self, rng: &mut Seeded) -> Made<Vec<Line>> {
+        let seeds: [[u8; 32]; 2] = [array(rng), array(rng)];
+        let wallets = seeds.map(|seed| Wallet::from_seed(SecretBytes::new(seed)));
         let mut lines = vec![self.committee_fields("committee", "a committee")];
         for (wallet, account) in wallets.iter().zip([&b"a"[..], &[0x80; 64]]) {
             lines.push(self.enrolment(wallet, &Name::new(account)?, rng)?);
         }
         // The first author writes twice, the second once.
         let [first, second] = &wallets;
-        let (short, long) = (b"m", rng.array::<64>());
+        let (short, long) = (b"m", array::<64>(rng));
         let broken = Review::new(1, "The lamp came broken.", vec![])?;
         let one = self.token(first, self.scope(short, 1)?, broken, &mut lines, rng)?;
-        let empty = Review::new(5, "", vec![rng.array()])?;
+        let empty = Review::new(5, "", vec![array(rng)])?;
         let two = self.token(first, self.scope(b"merchant-0002", u64::MAX)?, empty, &mut lines, rng)?;
         let text = "é".repeat(Review::MAX_TEXT / 2);
-        let longest = Review::new(3, text, vec![rng.array(); Review::MAX_ATTACHMENTS])?;
-        let cohort = u64::from_le_bytes(rng.array());
-        let three = self.token(second, self.scope(&long, cohort)?, longest, &mut lines, rng)?;
+        let longest = Review::new(3, text, vec![array(rng); Review::MAX_ATTACHMENTS])?;
+        let scope = self.scope(&long, u64::from_le_bytes(array(rng)))?;
+        let three = self.token(second, scope.clone(), longest, &mut lines, rng)?;
+        for (seed, of) in [(seeds[0], &one), (seeds[1], &three)] {
+            lines.push(self.wallet(seed, of, rng)?);
+        }
         lines.extend(self.author(first, &one, rng)?);
+        lines.extend(self.author(second, &three, rng)?);
         lines.extend(self.opening(&one, first.wallet_key(&self.issuer)?, rng)?);
-        lines.extend(self.same_author(&one, &two, true, rng)?);
-        lines.extend(self.same_author(&two, &three, false, rng)?);
+        lines.extend(self.same_author(&[&[&one, &two]], rng)?);
+        lines.extend(self.same_author(&[&[&two], &[&three]], rng)?);
+        lines.extend(self.same_author(&[&[&three], &[&one, &two]], rng)?);
+        lines.push(
+            Line::new("scope", "a scope")
+                .with_bytes("key_id", scope.key_id())
+                .with_bytes("merchant", scope.merchant().as_bytes())
+                .with("cohort", scope.cohort().to_string())
+                .with_bytes("scope", scope.to_bytes())
+                .with_bytes("m", scope.scalar().to_bytes()),
+        );
         Ok(lines)
     }
 
@@ -91,8 +109,8 @@ impl World {
         Ok(Scope::new(*self.issuer_key.public().id(), Name::new(merchant)?, cohort))
     }
 
-    fn enrolment(&self, wallet: &Wallet, account: &Name, rng: &mut Generator) -> Made<Line> {
-        let nonce = rng.array();
+    fn enrolment(&self, wallet: &Wallet, account: &Name, rng: &mut Seeded) -> Made<Line> {
+        let nonce = array(rng);
         let context = EnrolmentContext { issuer: &self.issuer, account, nonce: &nonce };
         let enrolment = wallet.enrol(context, rng)?;
         Ok(Line::new("enrolment", "a device enrols")
@@ -110,13 +128,13 @@ impl World {
         scope: Scope,
         review: Review,
         lines: &mut Vec<Line>,
-        rng: &mut Generator,
+        rng: &mut Seeded,
     ) -> Made<Reviewed> {
         let (key, escrow_key) = (self.issuer_key.public(), self.committee.key());
-        let handle = OrderHandle(rng.array());
+        let handle = OrderHandle(array(rng));
         let offer = Offer { handle, scope, issuer_key: *key, escrow_key: *escrow_key };
         let (pending, request) =
-            wallet.request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng)?;
+            wallet.request(&self.issuer, offer.scope.merchant(), handle, &offer, &self.trust, rng)?;
         let (scope, x) = (offer.scope.to_bytes(), key.element().as_bytes());
         lines.push(
             Line::new("request", "a token is asked for")
@@ -142,6 +160,7 @@ impl World {
             .with_bytes("review_digest", review.digest())
             .with_bytes("scope", &scope)
             .with_bytes("review_id", presentation.review_id().as_bytes())
+            .with_bytes("P", presentation.author_key().as_bytes())
             .with_bytes("wire", presentation.to_bytes());
         // x, before the PRF key.
         let secrets = self.issuer_key.to_secret_bytes();
@@ -155,220 +174,232 @@ impl World {
                 .with_bytes("review_digest", review.digest())
                 .with_bytes("wire", accepted.to_bytes()),
         );
+        let question = DoorQuestion::submission(presentation.clone(), &review);
+        lines.push(
+            Line::new("door", "a submission")
+                .with("variant", 1)
+                .with_bytes("presentation", presentation.to_bytes())
+                .with_bytes("review", review.to_bytes())
+                .with_bytes("wire", DoorMessage::new(question).ok_or("too long for the door")?.to_bytes()),
+        );
         Ok(Reviewed { token, review, presentation })
     }
 
-    /// An edit, a claim after it, and a withdrawal.
-    fn author(&self, wallet: &Wallet, of: &Reviewed, rng: &mut Generator) -> Made<Vec<Line>> {
-        let edited = Review::new(2, "They sent a new one.", vec![])?;
-        let (audience, challenge) = (Name::new("claims.example")?, rng.array());
+    /// What a wallet derives from its seed for a token.
+    fn wallet(&self, seed: [u8; 32], of: &Reviewed, rng: &mut Seeded) -> Made<Line> {
+        let (seed, token) = (SecretBytes::new(seed), &of.token);
+        let author = derive::author(&seed, &self.issuer).ok_or("u is zero")?;
+        let (scope, key) = (token.scope(), token.escrow_key());
+        let secrets = derive::order(&seed, &self.issuer, scope, token.handle(), key);
+        let (fresh, digest) = (array::<32>(rng), of.review.digest());
+        let r = derive::randomizer(&seed, scope, &secrets.s, &digest, &mut scripted([fresh.to_vec()]));
+        let mut line = Line::new("wallet", "what a wallet derives")
+            .with_bytes("seed", seed.expose())
+            .with_bytes("issuer_name", self.issuer.as_bytes())
+            .with_bytes("scope", scope.to_bytes())
+            .with_bytes("handle", token.handle().as_bytes())
+            .with_bytes("Y", key.element().as_bytes())
+            .with_bytes("U", author.wallet_key.as_bytes())
+            .with_bytes("a", secrets.a.expose())
+            .with_bytes("P", secrets.author_key().as_bytes())
+            .with_bytes("r_fresh", fresh)
+            .with_bytes("review_digest", digest);
+        for (field, scalar) in
+            [("u", &author.u), ("s", &secrets.s), ("b", &secrets.b), ("k", &secrets.k), ("r", &r)]
+        {
+            line = line.with_bytes(field, scalar.expose().to_bytes());
+        }
+        Ok(line)
+    }
+
+    /// Two edits and a withdrawal, each also as it passes the door.
+    fn author(&self, wallet: &Wallet, of: &Reviewed, rng: &mut Seeded) -> Made<Vec<Line>> {
+        let (edited, now) =
+            (Review::new(2, "They sent a new one.", vec![])?, Timestamp::from_unix_seconds(1_700_000_000));
         let asked = [
             ("an edit", AuthorRequest::Edit(&edited)),
-            ("a claim", AuthorRequest::Claim { audience: &audience, challenge: &challenge }),
+            ("an edit by the same review", AuthorRequest::Edit(&edited)),
             ("a withdrawal", AuthorRequest::Withdraw),
         ];
-        let mut state = ReviewState::submitted(&of.review);
-        let mut lines = Vec::new();
+        let review_id = of.presentation.review_id();
+        let mut state = ReviewState {
+            review_id,
+            last_sequence: rng.below(100),
+            digest_in_force: of.review.digest(),
+            standing: ReviewStanding::Published,
+            published_at: now,
+        };
+        let (scope, mut lines) = (of.token.scope(), Vec::new());
         for (name, request) in asked {
-            let proof = wallet.author(&of.token, state, request, rng)?;
-            let line = Line::new("author", name)
-                .with_bytes("Y", self.committee.key().element().as_bytes())
-                .with_bytes("E1", of.presentation.escrow().e1.as_bytes())
-                .with_bytes("E2", of.presentation.escrow().e2.as_bytes())
-                .with_bytes("review_id", of.presentation.review_id().as_bytes())
-                .with("sequence", (state.last_sequence + 1).to_string())
-                .with_bytes("previous_digest", state.digest_in_force)
-                .with("action", proof.statement().action as u64)
-                .with_bytes("new_digest", proof.statement().new_digest)
-                .with_bytes("wire", proof.to_bytes());
-            lines.push(match request {
-                AuthorRequest::Claim { .. } => {
-                    line.with_bytes("audience", audience.as_bytes()).with_bytes("challenge", challenge)
-                }
-                _ => line,
-            });
-            state = state.after(&proof);
+            let action = wallet.act(&of.token, &state, request, now, rng)?.action;
+            let said = action.statement();
+            lines.push(
+                Line::new("author", name)
+                    .with_bytes("P", of.presentation.author_key().as_bytes())
+                    .with_bytes("review_id", review_id.as_bytes())
+                    .with("sequence", said.sequence.to_string())
+                    .with_bytes("previous_digest", state.digest_in_force)
+                    .with("action", said.kind as u64)
+                    .with_bytes("new_digest", said.new_digest)
+                    .with_bytes("wire", action.to_bytes()),
+            );
+            let review = match request {
+                AuthorRequest::Edit(review) => review.to_bytes(),
+                AuthorRequest::Withdraw => Vec::new(),
+            };
+            let line = Line::new("door", name)
+                .with("variant", 2)
+                .with_bytes("scope", scope.to_bytes())
+                .with_bytes("author_action", action.to_bytes())
+                .with_bytes("review", &review);
+            state = state.after(&action);
+            let question = DoorQuestion::Action { scope: scope.clone(), action, review };
+            let message = DoorMessage::new(question).ok_or("too long for the door")?;
+            lines.push(line.with_bytes("wire", message.to_bytes()));
         }
         Ok(lines)
     }
 
     fn committee_fields(&self, kind: &str, name: &str) -> Line {
         let committee = &self.committee;
-        let shares = committee.verification_shares().iter().map(|share| hex(share.as_bytes()));
-        Line::new(kind, name)
+        self.share_fields(kind, name)
             .with("t", committee.threshold())
             .with("n", committee.verification_shares().len())
-            .with("epoch", committee.epoch())
             .with_bytes("Y", committee.key().element().as_bytes())
+    }
+
+    /// Of the committee, what a share is checked against.
+    fn share_fields(&self, kind: &str, name: &str) -> Line {
+        let committee = &self.committee;
+        let shares = committee.verification_shares().iter().map(|share| hex(share.as_bytes()));
+        Line::new(kind, name)
+            .with("epoch", committee.epoch())
             .with("Y_shares", shares.collect::<Vec<String>>())
             .with_bytes("escrow_id", committee.key().id())
     }
 
-    /// t shares under `context`, a line each.
-    fn shares(
-        &self,
-        context: &ShareContext,
-        name: &str,
-        lines: &mut Vec<Line>,
-        rng: &mut Generator,
-    ) -> Made<Vec<DecryptionShare>> {
-        let mut shares = Vec::new();
-        for trustee in self.trustees.iter().rev().take(usize::from(self.committee.threshold())) {
-            let share = DecryptionShare::answer(trustee, &self.committee, context, rng)?;
+    /// t shares, a line each, and what they open to.
+    fn opening(&self, of: &Reviewed, author: Element, rng: &mut Seeded) -> Made<Vec<Line>> {
+        let (warrant_digest, review_id) = (array(rng), of.presentation.review_id());
+        let context = ShareContext { warrant_digest, review_id, escrow: *of.presentation.escrow() };
+        let with_context = |line: Line| {
+            line.with_bytes("warrant_digest", warrant_digest)
+                .with_bytes("review_id", review_id.as_bytes())
+                .with_bytes("E1", context.escrow.e1.as_bytes())
+                .with_bytes("E2", context.escrow.e2.as_bytes())
+        };
+        let (mut lines, mut shares) = (Vec::new(), Vec::new());
+        for trustee in self.some_trustees(self.committee.threshold(), rng) {
+            let share = DecryptionShare::answer(trustee, &self.committee, &context, rng)?;
             lines.push(
-                with_context(self.committee_fields("share", name), context)
-                    .with("action", context.action as u64)
+                with_context(self.share_fields("share", "a share of an opening"))
+                    .with("action", WarrantAction::Open as u64)
                     .with("index", share.index())
                     .with_bytes("wire", share.to_bytes()),
             );
             shares.push(share);
         }
-        Ok(shares)
-    }
-
-    fn opening(&self, of: &Reviewed, author: Element, rng: &mut Generator) -> Made<Vec<Line>> {
-        let context = ShareContext {
-            warrant_digest: rng.array(),
-            action: WarrantAction::Open,
-            subject: *of.presentation.review_id().as_bytes(),
-            escrow: *of.presentation.escrow(),
-        };
-        let mut lines = Vec::new();
-        let shares = self.shares(&context, "a share of an opening", &mut lines, rng)?;
-        let opened = combine(&self.committee, &context, &shares, rng)?;
-        if opened != author {
-            return Err(Mistake::new("the review opens to somebody else").into());
+        if combine(&self.committee, &context, &shares, rng)? != author {
+            return Err("the review opens to somebody else".into());
         }
         lines.push(
-            with_context(self.committee_fields("opening", "an opening"), &context)
+            with_context(self.committee_fields("opening", "an opening"))
                 .with_bytes("U", author.as_bytes())
                 .with("shares", wires(&shares)),
         );
         Ok(lines)
     }
 
-    fn same_author(
-        &self,
-        one: &Reviewed,
-        other: &Reviewed,
-        same: bool,
-        rng: &mut Generator,
-    ) -> Made<Vec<Line>> {
-        let mut reviews = [one, other].map(|of| (of.presentation.review_id(), *of.presentation.escrow()));
-        reviews.sort_by_key(|(id, _)| *id);
-        let [a, b] = reviews;
-        let (pair, warrant, round): (_, [u8; 32], u16) =
-            (Pair::new(a, b)?, rng.array(), 1 + rng.below(9) as u16);
-        let with_pair = |mut line: Line| {
-            line = line.with_bytes("warrant_digest", warrant).with("round", round);
-            for (side, (id, escrow)) in [("a", a), ("b", b)] {
-                line = line
-                    .with_bytes(&format!("review_id_{side}"), id.as_bytes())
-                    .with_bytes(&format!("E1{side}"), escrow.e1.as_bytes())
-                    .with_bytes(&format!("E2{side}"), escrow.e2.as_bytes());
-            }
-            line
+    /// A round over the reviews of these authors: the blinds of t members or more, the shares of t of
+    /// them, and the answer.
+    fn same_author(&self, authors: &[&[&Reviewed]], rng: &mut Seeded) -> Made<Vec<Line>> {
+        let presented = || authors.iter().copied().flatten().map(|of| &of.presentation);
+        let mut reviews: Vec<(ReviewId, Escrow)> =
+            presented().map(|presentation| (presentation.review_id(), *presentation.escrow())).collect();
+        reviews.sort_unstable_by_key(|(id, _)| *id);
+        let compared = ComparedReviews::new(reviews.clone())?;
+        let (warrant, round): ([u8; 32], u16) = (array(rng), 1 + rng.below(9) as u16);
+        let review_fields: Vec<Value> = reviews
+            .iter()
+            .map(|(id, Escrow { e1, e2 })| {
+                let [id, e1, e2] = [id.as_bytes(), e1.as_bytes(), e2.as_bytes()].map(hex);
+                json!({ "review_id": id, "E1": e1, "E2": e2 })
+            })
+            .collect();
+        let with_round = |line: Line| {
+            line.with_bytes("warrant_digest", warrant)
+                .with("round", round)
+                .with("reviews", review_fields.clone())
         };
+
+        let (t, n) = (self.committee.threshold(), self.trustees.len() as u16);
+        let asked = self.some_trustees(t + rng.below(u64::from(n - t) + 1) as u16, rng);
         let (mut lines, mut blinds) = (Vec::new(), Vec::new());
-        let members: Vec<u16> = self.trustees.iter().map(TrusteeShare::index).collect();
-        for index in &members {
-            let factor = BlindingFactor::random(rng);
-            let blind = Blind::new(*index, round, &factor, &warrant, &pair, rng)?;
+        for trustee in &asked {
+            let factor = BlindingFactor::derive(trustee, &warrant, round, &compared, rng);
+            let blind = Blind::new(trustee.index(), round, &factor, &warrant, &compared, rng)?;
             lines.push(
-                with_pair(Line::new("blind", "a blind"))
-                    .with("n", members.len())
-                    .with("index", *index)
+                with_round(Line::new("blind", "a blind"))
+                    .with("n", n)
+                    .with("index", blind.index())
                     .with_bytes("wire", blind.to_bytes()),
             );
             blinds.push(blind);
         }
-        let checked = CheckedRound::new(&self.committee, &warrant, round, &pair, &members, &blinds, rng)?;
-        let shares = self.shares(checked.context(), "a share of a round", &mut lines, rng)?;
+        let indices: Vec<u16> = asked.iter().map(|trustee| trustee.index()).collect();
+        let members = Members::new(indices.iter().copied()).ok_or("a round has members")?;
+        let checked = CheckedRound::new(&self.committee, &warrant, round, &compared, members, &blinds, rng)?;
+        let context = checked.context();
+        let sums: Vec<Value> = reviews
+            .iter()
+            .zip(&context.sums)
+            .map(|((id, _), sum)| json!({ "review_id": hex(id.as_bytes()), "S1": hex(sum.as_bytes()) }))
+            .collect();
+        let mut shares = Vec::new();
+        for trustee in asked.iter().rev().take(usize::from(t)) {
+            let share = ComparisonShare::answer(trustee, &self.committee, context, rng)?;
+            lines.push(
+                self.share_fields("comparison_share", "a share of a round")
+                    .with_bytes("warrant_digest", warrant)
+                    .with_bytes("round_id", context.round_id)
+                    .with("sums", sums.clone())
+                    .with("index", share.index())
+                    .with_bytes("wire", share.to_bytes()),
+            );
+            shares.push(share);
+        }
+        let commitments = blinds.iter().map(|blind| hex(blind_commitment(&warrant, &blind.to_bytes())));
+        let classes = authors.iter().map(|author| {
+            author.iter().map(|of| hex(of.presentation.review_id().as_bytes())).collect::<Vec<String>>()
+        });
         lines.push(
-            with_pair(self.committee_fields("same_author", "a same-author round"))
-                .with("members", members)
+            with_round(self.committee_fields("same_author", "a same-author round"))
+                .with("members", indices)
+                .with("commitments", commitments.collect::<Vec<String>>())
                 .with("own_blind", wires(&blinds).swap_remove(0))
                 .with("blinds", wires(&blinds))
                 .with("shares", wires(&shares))
-                .with("same", same),
+                .with("classes", json!(classes.collect::<Vec<_>>())),
         );
         Ok(lines)
     }
-}
 
-fn with_context(line: Line, context: &ShareContext) -> Line {
-    line.with_bytes("warrant_digest", context.warrant_digest)
-        .with_bytes("review_id", context.subject)
-        .with_bytes("E1", context.escrow.e1.as_bytes())
-        .with_bytes("E2", context.escrow.e2.as_bytes())
+    /// So many of the trustees, in any order that is a rotation.
+    fn some_trustees(&self, count: u16, rng: &mut Seeded) -> Vec<&TrusteeShare> {
+        let mut trustees: Vec<&TrusteeShare> = self.trustees.iter().collect();
+        let first = rng.below(trustees.len() as u64) as usize;
+        trustees.rotate_left(first);
+        trustees.truncate(usize::from(count));
+        trustees
+    }
 }
 
 fn wires<M: Message>(messages: &[M]) -> Vec<String> {
-    messages.iter().map(|message| hex(&message.to_bytes())).collect()
+    messages.iter().map(|message| hex(message.to_bytes())).collect()
 }
 
-/// Fields of the context that every kind that has them must be bound to. Elements are not
-/// among them: few changed bits leave one.
-const BOUND: [&str; 12] = [
-    "issuer_name",
-    "account",
-    "host_nonce",
-    "handle",
-    "scope",
-    "review_digest",
-    "escrow_id",
-    "review_id",
-    "previous_digest",
-    "new_digest",
-    "warrant_digest",
-    "challenge",
-];
-
-/// The line with one bit of its message flipped, with its message cut short, with one bit of
-/// each bound field flipped, and with another answer.
-fn corrupted(line: &Line, rng: &mut Generator) -> Result<Vec<Line>, Mistake> {
-    let refused = |what: &str| {
-        Line::clone(line).with("name", format!("{}: {what}", line.name())).with("expect", "refused")
-    };
-    let mut lines = Vec::new();
-    if line.has("wire") {
-        let wire = line.bytes("wire")?;
-        for place in ["header", "body"] {
-            let bit = if place == "header" { rng.below(16) } else { 16 + rng.below(wire.len() * 8 - 16) };
-            lines.push(refused(&format!("bit {bit} flipped")).with_bytes("wire", flipped(&wire, bit)));
-        }
-        let length = rng.below(wire.len());
-        lines.push(
-            refused("cut short").with_bytes("wire", wire.iter().copied().take(length).collect::<Vec<_>>()),
-        );
-        lines.push(refused("a byte too long").with_bytes("wire", [wire.as_slice(), &[0]].concat()));
-    }
-    for field in BOUND.into_iter().filter(|field| line.has(field)) {
-        let bytes = line.bytes(field)?;
-        let changed = flipped(&bytes, rng.below(bytes.len() * 8));
-        lines.push(refused(&format!("{field} changed")).with_bytes(field, changed));
-    }
-    if line.has("sequence") {
-        lines.push(refused("another number").with("sequence", (line.number("sequence")? + 1).to_string()));
-    }
-    if line.has("same") {
-        lines.push(refused("the other answer").with("same", !line.truth("same")?));
-        lines.push(refused("of another round").with("round", line.number("round")? + 1));
-    }
-    if line.kind() == "committee" && line.number("n")? > 1 {
-        lines.push(refused("another threshold").with("t", line.number("t")? % line.number("n")? + 1));
-    }
-    if line.kind() == "opening" {
-        lines.push(refused("no share").with("shares", Vec::<String>::new()));
-        lines.push(refused("another author").with("U", hex(&line.bytes("Y")?)));
-    }
-    Ok(lines)
-}
-
-fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
-    let mut other = bytes.to_vec();
-    if let Some(byte) = other.get_mut(bit / 8) {
-        *byte ^= 1 << (bit % 8);
-    }
-    other
+fn array<const N: usize>(rng: &mut Seeded) -> [u8; N] {
+    let mut bytes = [0; N];
+    rng.fill_bytes(&mut bytes);
+    bytes
 }

@@ -53,6 +53,40 @@ macro_rules! refused_by_verifying {
 }
 refused_by_verifying!(VerifyError, CeremonyError, OpeningError, SameAuthorError);
 
+/// Every kind, as vectors and lines name it: the fields that each of its kind has, and its check.
+const KINDS: [(&str, &str, fn(&Value) -> Outcome); 15] = [
+    ("enrolment", "wire issuer_name account host_nonce", enrolment),
+    ("request", "wire U handle scope", request),
+    ("grant", "wire X scope C", grant),
+    ("presentation", "wire escrow_id Y review_digest", presentation),
+    ("accepted", "wire X presentation review_digest", accepted),
+    ("author", "wire P review_id sequence previous_digest", author),
+    ("door", "wire variant review", door),
+    ("share", "wire warrant_digest action review_id escrow_id epoch E1 E2 Y_shares", share),
+    ("blind", "wire warrant_digest round reviews", blind),
+    ("comparison_share", "wire warrant_digest round_id escrow_id epoch sums Y_shares", comparison_share),
+    ("committee", "t n epoch Y Y_shares escrow_id", committee),
+    ("opening", "t n epoch Y Y_shares escrow_id warrant_digest review_id E1 E2 U shares", opening),
+    (
+        "same_author",
+        "t n epoch Y Y_shares escrow_id warrant_digest round members reviews blinds shares classes",
+        same_author,
+    ),
+    ("wallet", "seed issuer_name scope handle Y u U s b k a P", wallet),
+    ("scope", "key_id merchant cohort scope m", scope),
+];
+
+/// Checks a vector or a line of this kind.
+pub(super) fn check(kind: &str, case: &Value) -> Outcome {
+    let known = KINDS.iter().find(|(name, ..)| *name == kind);
+    let (_, fields, check) = known.unwrap_or_else(|| panic!("no kind {kind:?}"));
+    let fields = fields.split_whitespace();
+    for field in fields {
+        assert!(case.get(field).is_some(), "no field {field}");
+    }
+    check(case)
+}
+
 fn read<M: Message>(value: &Value) -> Result<M, Refused> {
     Ok(M::from_bytes(&bytes(value))?)
 }
@@ -64,6 +98,11 @@ fn read_all<M: Message>(value: &Value) -> Result<Vec<M>, Refused> {
 /// A name of the context: it comes from a decoder too, as everything below does.
 fn context_name(value: &Value) -> Result<Name, Refused> {
     Name::new(bytes(value)).map_err(|_| Refused::Parse)
+}
+
+/// A number that messages give fewer bits than a line does.
+fn context_number<T: TryFrom<u64>>(value: &Value) -> Result<T, Refused> {
+    T::try_from(number(value)).map_err(|_| Refused::Parse)
 }
 
 fn context_scope(value: &Value) -> Result<Scope, Refused> {
@@ -98,7 +137,7 @@ fn expect_field(case: &Value, field: &str, holds: impl Fn(&Value) -> bool) -> Ou
     expect(case.get(field).is_none_or(holds), Refused::Unexpected)
 }
 
-pub(super) fn enrolment(case: &Value) -> Outcome {
+fn enrolment(case: &Value) -> Outcome {
     let enrolment: Enrolment = read(&case["wire"])?;
     let (issuer, account) = (context_name(&case["issuer_name"])?, context_name(&case["account"])?);
     let nonce = &array(&case["host_nonce"]);
@@ -106,7 +145,7 @@ pub(super) fn enrolment(case: &Value) -> Outcome {
     Ok(())
 }
 
-pub(super) fn request(case: &Value) -> Outcome {
+fn request(case: &Value) -> Outcome {
     let request: TokenRequest = read(&case["wire"])?;
     request.verify(&key_element(&case["U"])?, &mut system())?;
     let is_offered = request.handle().as_bytes() == &array(&case["handle"])
@@ -114,14 +153,14 @@ pub(super) fn request(case: &Value) -> Outcome {
     expect(is_offered, Refused::Unexpected)
 }
 
-pub(super) fn grant(case: &Value) -> Outcome {
+fn grant(case: &Value) -> Outcome {
     let grant: Grant = read(&case["wire"])?;
     let key = IssuerPublicKey::new(key_element(&case["X"])?);
     grant.verify(&key, &context_scope(&case["scope"])?, &key_element(&case["C"])?, &mut system())?;
     Ok(())
 }
 
-pub(super) fn presentation(case: &Value) -> Outcome {
+fn presentation(case: &Value) -> Outcome {
     let presentation: Presentation = read(&case["wire"])?;
     let (escrow_key, digest) = (escrow_key(case)?, array(&case["review_digest"]));
     match case.get("issuer_x") {
@@ -143,7 +182,7 @@ pub(super) fn presentation(case: &Value) -> Outcome {
     expect_field(case, "P", |key| presentation.author_key().as_bytes() == &array(key))
 }
 
-pub(super) fn accepted(case: &Value) -> Outcome {
+fn accepted(case: &Value) -> Outcome {
     let (accepted, presentation): (Accepted, Presentation) =
         (read(&case["wire"])?, read(&case["presentation"])?);
     let key = IssuerPublicKey::new(key_element(&case["X"])?);
@@ -151,7 +190,7 @@ pub(super) fn accepted(case: &Value) -> Outcome {
     Ok(())
 }
 
-pub(super) fn author(case: &Value) -> Outcome {
+fn author(case: &Value) -> Outcome {
     let signed: AuthorAction = read(&case["wire"])?;
     signed.verify(&AuthorKey(array(&case["P"])), &ReviewId(array(&case["review_id"])))?;
     let said = signed.statement();
@@ -161,7 +200,7 @@ pub(super) fn author(case: &Value) -> Outcome {
     expect_field(case, "new_digest", |digest| said.new_digest == array(digest))
 }
 
-pub(super) fn door(case: &Value) -> Outcome {
+fn door(case: &Value) -> Outcome {
     let message: DoorMessage = read(&case["wire"])?;
     let variant = number(&case["variant"]);
     let is = |field: &str, part: &[u8]| bytes(&case[field]) == part;
@@ -189,7 +228,7 @@ fn share_context(case: &Value) -> Result<ShareContext, Refused> {
     })
 }
 
-pub(super) fn share(case: &Value) -> Outcome {
+fn share(case: &Value) -> Outcome {
     let share: DecryptionShare = read(&case["wire"])?;
     let committee = find_committee(case)?;
     // No other warrant opens.
@@ -201,8 +240,7 @@ pub(super) fn share(case: &Value) -> Outcome {
 /// The committee of a share's context, which gives neither t nor Y: there is one t for which its
 /// verification shares are a sharing, and Y is their value at zero.
 fn find_committee(case: &Value) -> Result<Committee, Refused> {
-    let (shares, epoch) = (key_elements(&case["Y_shares"])?, u32::try_from(number(&case["epoch"])));
-    let epoch = epoch.map_err(|_| Refused::Parse)?;
+    let (shares, epoch) = (key_elements(&case["Y_shares"])?, context_number(&case["epoch"])?);
     let with_threshold = |t: u16| {
         let points: Vec<_> = (1..=t).zip(&shares).map(|(i, share)| (i, *share.point())).collect();
         let key = EscrowKey::new(Element::from_point(threshold::interpolate(&points, 0))?);
@@ -213,7 +251,7 @@ fn find_committee(case: &Value) -> Result<Committee, Refused> {
     (1..=most).find_map(with_threshold).ok_or(Refused::Verify)
 }
 
-pub(super) fn wallet(case: &Value) -> Outcome {
+fn wallet(case: &Value) -> Outcome {
     let (seed, issuer) = (SecretBytes::new(array(&case["seed"])), context_name(&case["issuer_name"])?);
     let author = derive::author(&seed, &issuer).ok_or(Refused::Verify)?;
     let scope = context_scope(&case["scope"])?;
@@ -237,7 +275,7 @@ pub(super) fn wallet(case: &Value) -> Outcome {
     expect(holds, Refused::Unexpected)
 }
 
-pub(super) fn scope(case: &Value) -> Outcome {
+fn scope(case: &Value) -> Outcome {
     let said = context_scope(&case["scope"])?;
     let parts = Scope::new(array(&case["key_id"]), context_name(&case["merchant"])?, number(&case["cohort"]));
     expect(said == parts && said.scalar().to_bytes() == array(&case["m"]), Refused::Unexpected)
@@ -249,15 +287,15 @@ fn compared(case: &Value) -> Result<ComparedReviews, Refused> {
     Ok(ComparedReviews::new(reviews)?)
 }
 
-pub(super) fn blind(case: &Value) -> Outcome {
+fn blind(case: &Value) -> Outcome {
     let blind: Blind = read(&case["wire"])?;
     let warrant = array(&case["warrant_digest"]);
-    blind.verify(small(&case["round"]), &warrant, &compared(case)?, &mut system())?;
+    blind.verify(context_number(&case["round"])?, &warrant, &compared(case)?, &mut system())?;
     expect(case.get("n").is_none_or(|n| u64::from(blind.index()) <= number(n)), Refused::Verify)?;
     expect_field(case, "index", |index| number(index) == u64::from(blind.index()))
 }
 
-pub(super) fn comparison_share(case: &Value) -> Outcome {
+fn comparison_share(case: &Value) -> Outcome {
     let share: ComparisonShare = read(&case["wire"])?;
     let committee = find_committee(case)?;
     let given = list(&case["sums"]);
@@ -273,31 +311,32 @@ pub(super) fn comparison_share(case: &Value) -> Outcome {
     expect_field(case, "index", |index| number(index) == u64::from(share.index()))
 }
 
-pub(super) fn committee(case: &Value) -> Outcome {
+fn committee(case: &Value) -> Outcome {
     members(case).map(|_| ())
 }
 
 fn members(case: &Value) -> Result<Committee, Refused> {
     let shares = key_elements(&case["Y_shares"])?;
     // The library takes n from the shares; a logged committee gives both.
-    expect(shares.len() == small::<usize>(&case["n"]), Refused::Verify)?;
-    Ok(Committee::new(small(&case["t"]), small(&case["epoch"]), escrow_key(case)?, shares)?)
+    expect(shares.len() == context_number::<usize>(&case["n"])?, Refused::Verify)?;
+    let (threshold, epoch) = (context_number(&case["t"])?, context_number(&case["epoch"])?);
+    Ok(Committee::new(threshold, epoch, escrow_key(case)?, shares)?)
 }
 
-pub(super) fn opening(case: &Value) -> Outcome {
+fn opening(case: &Value) -> Outcome {
     let (committee, context) = (members(case)?, share_context(case)?);
     let opened = combine(&committee, &context, &read_all(&case["shares"])?, &mut system())?;
     expect(opened == key_element(&case["U"])?, Refused::Unexpected)
 }
 
-pub(super) fn same_author(case: &Value) -> Outcome {
+fn same_author(case: &Value) -> Outcome {
     let (committee, reviews) = (members(case)?, compared(case)?);
-    let (warrant, round) = (array(&case["warrant_digest"]), small(&case["round"]));
+    let (warrant, round) = (array(&case["warrant_digest"]), context_number(&case["round"])?);
     let blinds: Vec<Blind> = read_all(&case["blinds"])?;
     if let Some(own) = case.get("own_blind") {
         expect(blinds.contains(&read(own)?), Refused::Unexpected)?;
     }
-    let indices: Vec<u16> = list(&case["members"]).iter().map(small).collect();
+    let indices: Vec<u16> = list(&case["members"]).iter().map(context_number).collect::<Result<_, _>>()?;
     let set = Members::new(indices.iter().copied()).ok_or(Refused::Verify)?;
     // A logged set has no repetitions.
     expect(usize::from(set.count()) == indices.len(), Refused::Verify)?;

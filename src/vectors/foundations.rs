@@ -142,7 +142,7 @@ fn scopes() {
         assert_eq!(ours.to_bytes(), bytes(&vector["scope"]));
         let mut case = vector.clone();
         case["key_id"] = keys[small::<usize>(&vector["issuer_key"])]["key_id"].clone();
-        assert_eq!(checks::scope(&case), Ok(()));
+        assert_eq!(checks::check("scope", &case), Ok(()));
         assert_eq!(encoding(Generator::Gm.mul(&ours.scalar())), array(&vector["m_G_m"]));
     }
     assert_eq!((keys.len(), scopes.len()), (2, 4));
@@ -163,10 +163,10 @@ fn wallets() {
         let (author, mut case) = (&file["wallets"][small::<usize>(&vector["wallet"])], vector.clone());
         assert_eq!(author["seed"], vector["seed"]);
         ["u", "U"].iter().for_each(|field| case[*field] = author[*field].clone());
-        assert_eq!(checks::wallet(&case), Ok(()));
+        assert_eq!(checks::check("wallet", &case), Ok(()));
     }
     for vector in list(&file["separation"]) {
-        assert_eq!(checks::wallet(vector), Ok(()));
+        assert_eq!(checks::check("wallet", vector), Ok(()));
     }
     list(&file["wallets"]).iter().for_each(check_author);
     let counts = ["wallets", "orders", "separation"].map(|of| list(&file[of]).len());

@@ -6,7 +6,7 @@
 //! | `messages` | every message made again byte for byte, and accepted |
 //! | `openings` | shares, combinations and same-author rounds |
 //! | `batches` | bad members found, and why each equation needs a weight of its own |
-//! | `checks` | each kind's verifier as a service calls it, on a vector's context; `tests/vectors/interop` has it too |
+//! | `checks` | each kind's verifier as a service calls it, on a vector's context; `examples/interop` has it too |
 //! | `negative` | everything that must be refused |
 //! | `random` | the same statements with random witnesses |
 //! | `rules` | what must be refused and is in no vector |
