@@ -20,6 +20,12 @@ impl Line {
         self.with(field, hex(bytes))
     }
 
+    #[cfg(test)]
+    pub(crate) fn without(mut self, field: &str) -> Self {
+        self.0.as_object_mut().unwrap().remove(field);
+        self
+    }
+
     /// The line with another value at this place, a JSON pointer.
     pub(crate) fn with_other(mut self, place: &str, value: Value) -> Self {
         if let Some(at) = self.0.pointer_mut(place) {
