@@ -173,6 +173,38 @@ impl SignedCommittee {
         verdict(follows && enough && self.is_signed_by(trustees))
     }
 
+    /// Checks that the committee goes on from the `newest` of its key, or begins one.
+    pub(super) fn verify_after(
+        &self,
+        trustees: &Trustees,
+        newest: Option<&Committee>,
+    ) -> Result<(), VerifyError> {
+        newest.map_or_else(|| self.verify_first(trustees), |newest| self.verify_successor(trustees, newest))
+    }
+
+    /// The committee that follows `current` in a ledger with these entries: of each epoch the first counts
+    /// that goes on from the one before.
+    pub(super) fn successor_in<'a>(
+        entries: impl IntoIterator<Item = &'a Vec<u8>>,
+        trustees: &Trustees,
+        current: &Committee,
+    ) -> Option<Self> {
+        let mut newest: Option<Self> = None;
+        let of_key = |entry: &'a Vec<u8>| {
+            Self::from_bytes(entry).ok().filter(|signed| signed.committee.key() == current.key())
+        };
+        for signed in entries.into_iter().filter_map(of_key) {
+            let before = newest.as_ref().map(Self::committee);
+            if signed.verify_after(trustees, before).is_ok() {
+                if before == Some(current) {
+                    return Some(signed);
+                }
+                newest = Some(signed);
+            }
+        }
+        None
+    }
+
     /// The certificate for wallets; `None` unless it is a key ceremony's with n signatures.
     pub fn certificate(&self) -> Option<EscrowKeyCertificate> {
         let whole = self.committee.epoch() == EscrowKeyCertificate::EPOCH

@@ -7,6 +7,7 @@ use super::share::trustee_index;
 use super::{Committee, SignedCommittee, TrusteeShare};
 use core::fmt;
 use rand_core::CryptoRng;
+use unjoin_audit::History;
 use unjoin_core::algebra::Generator;
 use unjoin_core::passphrase::{HEADER, PADDING, Sealed, TAG};
 use unjoin_core::secret::{SecretBytes, SecretScalar};
@@ -61,18 +62,33 @@ pub struct TrusteeSecrets {
     identity: TrusteeKey,
     holding: Option<Holding>,
     ceremony: Option<Participant>,
+    /// Of refreshes with which this trustee was content: the ledger may decide for any of them.
+    candidates: Vec<Candidate>,
 }
+
+/// A share with the committee that it belongs to, once that is in the ledger.
+struct Candidate {
+    committee: Committee,
+    share: TrusteeShare,
+}
+
+/// The most refreshes of one committee with which a trustee was content.
+const MAX_CANDIDATES: usize = 8;
 
 impl TrusteeSecrets {
     /// A fresh long-term key, without a share.
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        Self { identity: TrusteeKey::generate(rng), holding: None, ceremony: None }
+        Self::new(TrusteeKey::generate(rng))
     }
 
     /// Secrets for another escrow key of the same trustee: the long-term key without a share.
     pub fn for_another_key(&self) -> Self {
         let seed = SecretBytes::new(*self.identity.seed().expose());
-        Self { identity: TrusteeKey::from_secret_bytes(seed), holding: None, ceremony: None }
+        Self::new(TrusteeKey::from_secret_bytes(seed))
+    }
+
+    fn new(identity: TrusteeKey) -> Self {
+        Self { identity, holding: None, ceremony: None, candidates: Vec::new() }
     }
 
     /// The trustee's public key: what fellow trustees and wallets pin.
@@ -120,7 +136,8 @@ impl TrusteeSecrets {
     /// [`CeremonyError::Busy`] while another ceremony is under way; [`CeremonyError::Plan`]
     /// when the plan has another threshold, when this trustee is no member of it, when it makes a new key and there is a share
     /// already (take [`for_another_key`](Self::for_another_key)), or when it refreshes another
-    /// committee, or with other trustees' keys, than this share's.
+    /// committee, or with other trustees' keys, than this share's; [`CeremonyError::Undecided`] when this
+    /// trustee was content with eight refreshes of the committee, and none is in the ledger.
     pub fn join(
         &mut self,
         plan: CeremonyPlan,
@@ -140,6 +157,9 @@ impl TrusteeSecrets {
         if !known || !plan.follows(committee) {
             return Err(CeremonyError::Plan);
         }
+        if self.candidates.len() >= MAX_CANDIDATES {
+            return Err(CeremonyError::Undecided);
+        }
         self.ceremony = Some(Participant::new(plan, &self.identity, rng)?);
         Ok(())
     }
@@ -148,13 +168,13 @@ impl TrusteeSecrets {
     /// repeated, and with others among them.
     ///
     /// Before a published message leaves, the secrets are sealed and the file replaced: a
-    /// trustee who forgot what they said might say something else, and convict themselves. When the
-    /// ceremony is finished the share is replaced, and the old one and the ceremony's secrets
-    /// are erased; the file must be replaced, too, and its old copies destroyed.
+    /// trustee who forgot what they said might say something else, and convict themselves. A new
+    /// key's share is there when its ceremony is finished, and the ceremony's secrets are erased. In a refresh nothing is
+    /// replaced before [`commit`](Self::commit).
     ///
     /// # Errors
     /// [`CeremonyError::Idle`] when none is under way. Any other ends the ceremony without a
-    /// key and changes nothing else: a share of before stays. Look at the messages, then
+    /// result and changes nothing else: a share of before stays. Look at the messages, then
     /// [`abandon`](Self::abandon).
     pub fn next(
         &mut self,
@@ -165,7 +185,15 @@ impl TrusteeSecrets {
         let holding = self.holding.as_ref().map(|holding| (holding.signed.committee(), &holding.share));
         match ceremony.next(&self.identity, holding, messages, rng)? {
             Outcome::Publish(message) => Ok(Step::Publish(message)),
+            Outcome::Content(message, committee, share) => {
+                let is_kept = |kept: &Candidate| kept.committee == committee;
+                if ceremony.plan.is_refresh() && !self.candidates.iter().any(is_kept) {
+                    self.candidates.push(Candidate { committee, share });
+                }
+                Ok(Step::Publish(message))
+            }
             Outcome::Wait(round, missing) => Ok(Step::Wait { round, missing }),
+            Outcome::Finished(signed, _) if ceremony.plan.is_refresh() => Ok(Step::Finished(signed)),
             Outcome::Finished(signed, share) => {
                 let trustees = ceremony.plan.trustees().clone();
                 self.holding = Some(Holding { share, signed: signed.clone(), trustees });
@@ -175,17 +203,44 @@ impl TrusteeSecrets {
         }
     }
 
-    /// Forgets the ceremony under way and erases its secrets; a share of before stays.
+    /// Takes the share of the next epoch, once the ledger has its committee: `history` is the
+    /// openings ledger under a cosigned checkpoint. The old share and the secrets of every refresh of it are
+    /// erased; the file must be replaced, too, and its old copies destroyed.
     ///
-    /// Not once this trustee has signed the result: with that signature the others may have
-    /// finished, and erased the shares of before. What is missing then is a message that somebody
-    /// has; give [`next`](Self::next) all copies together, at any later time.
+    /// The ledger's first committee of an epoch counts, for everybody, whoever finished or abandoned what. So
+    /// whatever messages were lost, never do two honest members end with shares of two epochs.
     ///
     /// # Errors
-    /// [`CeremonyError::Signed`] once this trustee has signed the result.
+    /// [`CeremonyError::Unlogged`], [`CeremonyError::LeftOut`]; [`CeremonyError::Idle`] without a share.
+    /// Nothing is changed.
+    pub fn commit(&mut self, history: &History) -> Result<&SignedCommittee, CeremonyError> {
+        let holding = self.holding.as_mut().ok_or(CeremonyError::Idle)?;
+        let logged =
+            SignedCommittee::successor_in(history.entries(), &holding.trustees, holding.signed.committee());
+        let signed = logged.ok_or(CeremonyError::Unlogged)?;
+        let is_logged = |candidate: &Candidate| &candidate.committee == signed.committee();
+        let at = self.candidates.iter().position(is_logged).ok_or(CeremonyError::LeftOut)?;
+        holding.share = self.candidates.swap_remove(at).share;
+        holding.signed = signed;
+        self.candidates.clear();
+        self.ceremony = None;
+        Ok(&holding.signed)
+    }
+
+    /// Forgets the ceremony under way and erases its secrets; a share of before stays.
+    ///
+    /// A refresh with which this trustee was content may still be completed by the others: what it
+    /// leads to is kept until the ledger has decided. A new key is not abandoned once this trustee has
+    /// signed it, since the others may have finished with that. What is missing then is a
+    /// message that somebody has; give [`next`](Self::next) all copies together, at any later time.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Signed`] once this trustee has signed a new key.
     pub fn abandon(&mut self) -> Result<(), CeremonyError> {
         let is_signature = |said: &CeremonyMessage| said.round() == Round::Signature;
-        if self.ceremony.as_ref().is_some_and(|ceremony| ceremony.said.iter().any(is_signature)) {
+        let signed_new =
+            |ceremony: &Participant| !ceremony.plan.is_refresh() && ceremony.said.iter().any(is_signature);
+        if self.ceremony.as_ref().is_some_and(signed_new) {
             return Err(CeremonyError::Signed);
         }
         self.ceremony = None;
@@ -232,6 +287,11 @@ impl TrusteeSecrets {
             out.le16(said.len() as u16);
             said.iter().for_each(|message| out.bytes(&message.to_bytes()));
         }
+        out.u8(self.candidates.len() as u8);
+        for Candidate { committee, share } in &self.candidates {
+            committee.encode(&mut out);
+            out.scalars(core::slice::from_ref(share.secret().expose()));
+        }
         let mut plain = Zeroizing::new(out.finish());
         let padded = plain.len().next_multiple_of(PADDING);
         plain.resize(padded, 0);
@@ -246,10 +306,18 @@ impl TrusteeSecrets {
         let identity = TrusteeKey::from_secret_bytes(secret(&mut from, "long-term key")?);
         let holding = from.bool("holding")?.then(|| decode_holding(&mut from, &identity)).transpose()?;
         let ceremony = from.bool("ceremony")?.then(|| decode_ceremony(&mut from, &identity)).transpose()?;
+        let count = from.u8("candidates")?;
+        if usize::from(count) > MAX_CANDIDATES || (count > 0 && holding.is_none()) {
+            return Err(from.refuse(Rule::Length));
+        }
+        let mut candidates = Vec::new();
+        for _ in 0..count {
+            candidates.push(decode_candidate(&mut from, holding.as_ref())?);
+        }
         if from.rest("padding").iter().any(|byte| *byte != 0) {
             return Err(from.refuse(Rule::Trailing));
         }
-        Ok(Self { identity, holding, ceremony })
+        Ok(Self { identity, holding, ceremony, candidates })
     }
 }
 
@@ -296,6 +364,23 @@ fn decode_holding(from: &mut Reader<'_>, identity: &TrusteeKey) -> Result<Holdin
     Ok(Holding { share: TrusteeShare::new(index, committee.epoch(), secret), signed, trustees })
 }
 
+/// A share is taken only with a committee that it belongs to, of the epoch after the holding's.
+fn decode_candidate(from: &mut Reader<'_>, holding: Option<&Holding>) -> Result<Candidate, DecodeError> {
+    let committee = Committee::decode(from)?;
+    let secret = SecretScalar::new(from.scalar("share")?);
+    let holding = holding.ok_or(from.refuse(Rule::Value))?;
+    let (index, before) = (holding.share.index(), holding.signed.committee());
+    let own = committee.verification_share(index).map(|own| *own.point());
+    if committee.key() != before.key()
+        || before.epoch().checked_add(1) != Some(committee.epoch())
+        || own != Some(Generator::G.mul(secret.expose()))
+    {
+        return Err(from.refuse(Rule::Value));
+    }
+    let share = TrusteeShare::new(index, committee.epoch(), secret);
+    Ok(Candidate { committee, share })
+}
+
 fn decode_ceremony(from: &mut Reader<'_>, identity: &TrusteeKey) -> Result<Participant, DecodeError> {
     let plan: CeremonyPlan = message(from, "plan")?;
     let seed = secret(from, "ceremony seed")?;
@@ -321,8 +406,9 @@ const FORMAT: u8 = 1;
 pub struct SealedTrusteeSecrets(Sealed);
 
 impl SealedTrusteeSecrets {
-    /// The longest sealed part, in bytes: 64 trustees, with a ceremony about to finish.
-    const MAX_SEALED: usize = 2 * PADDING + TAG;
+    /// The longest sealed part, in bytes: 64 trustees, with a ceremony about to finish, and
+    /// candidates.
+    const MAX_SEALED: usize = 3 * PADDING + TAG;
 
     /// Opens it. Takes the memory that its cost says, at most
     /// [`PassphraseCost::MAX_MEMORY_KIB`].

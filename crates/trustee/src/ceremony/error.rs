@@ -66,8 +66,14 @@ pub enum CeremonyError {
     Idle,
     /// Another ceremony is under way.
     Busy,
-    /// This trustee has signed the result: others may have finished with it.
+    /// This trustee has signed a new key: others may have finished with it.
     Signed,
+    /// The ledger has no committee of the next epoch.
+    Unlogged,
+    /// The ledger's committee of the next epoch is of a ceremony in which this trustee did not take part.
+    LeftOut,
+    /// Too many ceremonies of one refresh came so far that the ledger may decide for any of them.
+    Undecided,
     /// A sum came out as zero: of negligible probability among honest members.
     Degenerate,
     /// A plan's threshold is out of range, or 1 in a refresh.
@@ -92,7 +98,14 @@ describe_errors!(CeremonyError {
     Self::Idle => "ceremony.idle", Host, false, "no ceremony is under way: join one first";
     Self::Busy => "ceremony.busy", Host, false, "another ceremony is under way: finish or abandon it first";
     Self::Signed => "ceremony.signed", Operator, false,
-        "this trustee has signed the result, so others may hold it: collect all copies of the last messages";
+        "this trustee has signed the new key, so others may hold it: collect all copies of the last messages, or make \
+         another key with fresh secrets";
+    Self::Unlogged => "ceremony.unlogged", Operator, true,
+        "the openings ledger has no committee of the next epoch: log the signed committee and wait for its checkpoint";
+    Self::LeftOut => "ceremony.left_out", Operator, false,
+        "the ledger's next committee was made without this trustee: the share is of no use any more, make a new key";
+    Self::Undecided => "ceremony.undecided", Operator, false,
+        "the members of several refreshes were content, and none is in the ledger: log one of them, then commit";
     Self::Degenerate => "ceremony.degenerate", Operator, false,
         "the sum of the polynomials came out degenerate: begin anew with another plan";
     Self::Threshold => "plan.threshold", Operator, false,

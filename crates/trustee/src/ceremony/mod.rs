@@ -14,7 +14,9 @@
 //! | signature | its signature on the committee and the transcript | that all signed the same |
 //!
 //! A refresh is the same with f(0) = 0, left out of the commitments; the new shares are added
-//! to the old ones, so the key stays, and shares of two epochs do not fit together.
+//! to the old ones, so the key stays, and shares of two epochs do not fit together. It takes effect
+//! when its committee stands in the openings ledger, for all members at once
+//! ([`TrusteeSecrets::commit`](super::TrusteeSecrets::commit)).
 
 mod error;
 mod message;
@@ -51,8 +53,34 @@ pub fn observe(
     messages: &[CeremonyMessage],
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<Option<SignedCommittee>, CeremonyError> {
+    signed_by(plan.members().len(), plan, previous, messages, rng)
+}
+
+/// The committee of a refresh with the signatures that there are, at least t: for when a
+/// member is silent in the last round. Who has not signed it can release nothing once it is logged:
+/// wait for everybody as long as you can. `None` while there are fewer than t, and always for a new
+/// key, which all members sign.
+///
+/// # Errors
+/// As [`observe`].
+pub fn conclude(
+    plan: &CeremonyPlan,
+    previous: &Committee,
+    messages: &[CeremonyMessage],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<Option<SignedCommittee>, CeremonyError> {
+    signed_by(plan.threshold().into(), plan, Some(previous), messages, rng)
+}
+
+fn signed_by(
+    enough: usize,
+    plan: &CeremonyPlan,
+    previous: Option<&Committee>,
+    messages: &[CeremonyMessage],
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<Option<SignedCommittee>, CeremonyError> {
     let mut walk =
-        || join(Ground::new(plan, previous, messages)?)?.advance(rng)?.advance()?.advance()?.advance();
+        || join(Ground::new(plan, previous, messages)?)?.advance(rng)?.advance()?.advance()?.advance(enough);
     match walk() {
         Ok(signed) => Ok(Some(signed)),
         Err(Halt::Missing(..)) => Ok(None),

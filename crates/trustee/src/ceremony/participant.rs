@@ -28,8 +28,9 @@ pub enum Step {
         /// Who has not spoken.
         missing: Vec<u16>,
     },
-    /// The ceremony is finished and the secrets hold the share: keep them, then give the
-    /// signed committee to the ledger, and its certificate to the wallets.
+    /// The ceremony is finished. Of a new key the secrets hold the share: keep them, give the
+    /// signed committee to the ledger, and its certificate to the wallets. A refresh takes effect
+    /// with [`TrusteeSecrets::commit`](crate::TrusteeSecrets::commit), when its committee is in the ledger.
     Finished(SignedCommittee),
 }
 
@@ -44,6 +45,8 @@ pub(crate) struct Participant {
 /// What [`Participant::next`] comes to.
 pub(crate) enum Outcome {
     Publish(CeremonyMessage),
+    /// The verdict that all shares are good, and what the others may complete with it.
+    Content(CeremonyMessage, Committee, TrusteeShare),
     Wait(Round, Vec<u16>),
     Finished(SignedCommittee, TrusteeShare),
 }
@@ -111,18 +114,29 @@ impl Participant {
         }
         let complaints = two.advance()?;
         let (verdict, sum) = own.judge(&complaints);
+        let share = match sum {
+            None => None,
+            Some(sum) => {
+                let committee = complaints.committee()?;
+                let share = own.new_share(&committee, sum, holding.map(|(_, share)| share))?;
+                Some((committee, share))
+            }
+        };
         let ground = &complaints.two.one.ground;
         if let Some(message) = speaker.speak(ground, Round::Verdict, session, || Some(verdict))? {
-            return Ok(Outcome::Publish(message));
+            return Ok(match share {
+                None => Outcome::Publish(message),
+                Some((committee, share)) => Outcome::Content(message, committee, share),
+            });
         }
         let signing = complaints.advance()?;
-        let share = own.new_share(&signing, sum, holding.map(|(_, share)| share))?;
+        let (_, share) = share.ok_or(CeremonyError::Degenerate)?;
         let content = || Some(sign(&signing, identity));
         let ground = &signing.complaints.two.one.ground;
         if let Some(message) = speaker.speak(ground, Round::Signature, session, content)? {
             return Ok(Outcome::Publish(message));
         }
-        Ok(Outcome::Finished(signing.advance()?, share))
+        Ok(Outcome::Finished(signing.advance(plan.members().len())?, share))
     }
 }
 

@@ -319,7 +319,7 @@ impl<'a> Complaints<'a> {
     }
 
     /// The committee of the sum of all polynomials; in a refresh, added to the one before.
-    fn committee(&self) -> Result<Committee, CeremonyError> {
+    pub(super) fn committee(&self) -> Result<Committee, CeremonyError> {
         let RoundTwo { one: RoundOne { ground, .. }, polynomials, .. } = &self.two;
         let mut sum = vec![RistrettoPoint::identity(); ground.plan.threshold().into()];
         for polynomial in polynomials {
@@ -354,8 +354,8 @@ impl Signing<'_> {
         hash32("ceremony-statement", &[&self.statement.signed_bytes()])
     }
 
-    /// Waits for every signature: the ceremony is finished.
-    pub(super) fn advance(self) -> Result<SignedCommittee, Halt> {
+    /// Waits for every signature, or for so many: the ceremony is finished.
+    pub(super) fn advance(self, enough: usize) -> Result<SignedCommittee, Halt> {
         let RoundOne { ground, session, .. } = &self.complaints.two.one;
         let (mut blame, mut points, mut signatures) = (Blame::default(), Vec::new(), Vec::new());
         // One that differs shows that the rounds did, whoever is still missing.
@@ -371,7 +371,9 @@ impl Signing<'_> {
         }
         blame.settle()?;
         settle(points)?;
-        ground.all(Round::Signature, session)?;
+        if signatures.len() < enough {
+            ground.all(Round::Signature, session)?;
+        }
         Ok(SignedCommittee::new(self.committee, self.statement.transcript, signatures))
     }
 }

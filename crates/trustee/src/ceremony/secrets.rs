@@ -2,10 +2,10 @@
 //! a trustee who starts again after a crash says the same again, and two sessions share nothing.
 
 use super::message::Content;
-use super::rounds::{Complaints, RoundOne, RoundTwo, Signing, possession};
+use super::rounds::{Complaints, RoundOne, RoundTwo, possession};
 use super::{CeremonyError, CeremonyPlan};
-use crate::TrusteeShare;
 use crate::sealing::{RecipientSecret, seal_share};
+use crate::{Committee, TrusteeShare};
 use core::convert::Infallible;
 use curve25519_dalek::scalar::Scalar;
 use rand_core::{TryCryptoRng, TryRng};
@@ -97,18 +97,17 @@ impl<'a> MemberSecrets<'a> {
     /// The share of the new epoch, checked against the committee.
     pub(super) fn new_share(
         &self,
-        signing: &Signing<'_>,
-        sum: Option<SecretScalar>,
+        committee: &Committee,
+        sum: SecretScalar,
         before: Option<&TrusteeShare>,
     ) -> Result<TrusteeShare, CeremonyError> {
-        let sum = sum.ok_or(CeremonyError::Degenerate)?;
         let secret = match before {
             Some(before) => SecretScalar::new(before.secret().expose() + sum.expose()),
             None => sum,
         };
-        let expected = signing.committee.verification_share(self.index);
+        let expected = committee.verification_share(self.index);
         let fits = expected.is_some_and(|point| point.point() == &Generator::G.mul(secret.expose()));
-        let share = TrusteeShare::new(self.index, signing.committee.epoch(), secret);
+        let share = TrusteeShare::new(self.index, committee.epoch(), secret);
         if fits { Ok(share) } else { Err(CeremonyError::Degenerate) }
     }
 }

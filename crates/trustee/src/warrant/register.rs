@@ -492,14 +492,11 @@ impl OpeningsRegister {
         let trustees = &self.trust.trustees;
         let escrow_id = *signed.committee().key().id();
         let newest = self.committees.get(&escrow_id).and_then(|known| known.last());
-        let follows = match newest {
-            None => signed.verify_first(trustees),
-            Some((_, newest)) => signed.verify_successor(trustees, newest.committee()),
-        };
-        if follows.is_ok() {
+        let follows = signed.verify_after(trustees, newest.map(|(_, newest)| newest.committee())).is_ok();
+        if follows {
             self.committees.entry(escrow_id).or_default().push((index, signed.clone()));
         }
-        follows.is_ok()
+        follows
     }
 
     fn fold_warrant(&mut self, index: u64, entry: &WarrantEntry) {
