@@ -268,7 +268,7 @@ impl TrusteeSecrets {
     }
 
     /// The sealed part before sealing, padded, in a buffer that does not grow.
-    fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Writer::with_capacity(SealedTrusteeSecrets::MAX_SEALED);
         out.u8(FORMAT);
         out.raw(self.identity.seed().expose());
@@ -298,7 +298,7 @@ impl TrusteeSecrets {
         plain
     }
 
-    fn decode(plain: &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode(plain: &[u8]) -> Result<Self, DecodeError> {
         let mut from = Reader::new(plain, "trustee secrets");
         if from.u8("format")? != FORMAT {
             return Err(from.refuse(Rule::Version));

@@ -241,25 +241,3 @@ fn nobody_joins_a_plan_with_another_threshold_than_was_agreed() {
     let whole_key_for_each = CeremonyPlan::key_generation(1, keys, rng).unwrap();
     assert_eq!(secrets[0].join(whole_key_for_each, 2, rng), Err(CeremonyError::Plan));
 }
-
-/// The last message reaches one member alone: that one finishes. The others keep what they need,
-/// and finish with it whenever it comes.
-#[test]
-fn who_has_signed_cannot_abandon_and_finishes_later() {
-    let world = World::new(2, 3).finish().refresh(vec![1, 2, 3]);
-    let mut world = world.run(|message, to| {
-        let is_last = message.round() == crate::ceremony::Round::Signature && message.index() == 3;
-        if is_last && to != 1 { vec![] } else { vec![message.clone()] }
-    });
-    assert_eq!((world.share(1).epoch(), world.share(2).epoch()), (2, 1));
-    assert_eq!(world.secrets[1].abandon(), Err(CeremonyError::Signed));
-    let all = super::together(&world.mailboxes);
-    let finished = world.secrets[1].next(&all, &mut SystemRng::new());
-    assert!(matches!(finished, Ok(Step::Finished(_))));
-    assert_eq!(world.share(2).epoch(), 2);
-    // Before anything is signed a ceremony can be abandoned.
-    let mut world = world.refresh(vec![1, 2]);
-    world.secrets[0].abandon().unwrap();
-    assert_eq!(world.secrets[0].plan(), None);
-    assert_eq!(world.share(1).epoch(), 2);
-}

@@ -1,13 +1,16 @@
 //! Whole ceremonies in one process, each trustee with a mailbox of his own.
 
+mod commit;
 mod faults;
 mod keys;
 mod messages;
 
 use super::*;
+use crate::test_util::history_of;
 use crate::{TrusteeSecrets, TrusteeShare};
 use unjoin_core::secret::{SecretBytes, SystemRng};
 use unjoin_core::token::{TrusteeKey, Trustees};
+use unjoin_core::wire::Message;
 
 /// What came of a ceremony for one trustee: `None` while he waits.
 pub(super) type Verdict = Result<Option<SignedCommittee>, CeremonyError>;
@@ -18,6 +21,8 @@ pub(super) struct World {
     pub(super) secrets: Vec<TrusteeSecrets>,
     pub(super) mailboxes: Vec<Vec<CeremonyMessage>>,
     pub(super) verdicts: Vec<Verdict>,
+    /// The openings ledger: the committees that were logged.
+    pub(super) ledger: Vec<Vec<u8>>,
 }
 
 impl World {
@@ -36,7 +41,8 @@ impl World {
                 .unwrap();
         }
         let count = secrets.len();
-        Self { plan, secrets, mailboxes: vec![Vec::new(); count], verdicts: vec![Ok(None); count] }
+        let (mailboxes, verdicts) = (vec![Vec::new(); count], vec![Ok(None); count]);
+        Self { plan, secrets, mailboxes, verdicts, ledger: Vec::new() }
     }
 
     /// The next ceremony of the same trustees: a refresh by these members.
@@ -44,7 +50,19 @@ impl World {
         let signed = self.secrets[usize::from(members[0]) - 1].committee().unwrap().clone();
         let trustees = self.plan.trustees().clone();
         let plan = CeremonyPlan::refresh(signed.committee(), trustees, members, &mut SystemRng::new());
-        Self::of(self.secrets, plan.unwrap())
+        let ledger = self.ledger;
+        Self { ledger, ..Self::of(self.secrets, plan.unwrap()) }
+    }
+
+    /// Logs a committee; those of its members who are not in it yet take its share.
+    pub(super) fn log(&mut self, signed: &SignedCommittee) {
+        self.ledger.push(signed.to_bytes());
+        if self.plan.is_refresh() {
+            let history = history_of(&self.ledger);
+            for index in self.plan.members() {
+                self.secrets[usize::from(*index) - 1].commit(&history).unwrap();
+            }
+        }
     }
 
     /// A trustee's long-term key, in the hands of somebody who does not follow the rules.
@@ -61,7 +79,7 @@ impl World {
         loop {
             let mut moved = false;
             for at in 0..self.secrets.len() {
-                if self.secrets[at].plan().is_none() || self.verdicts[at].is_err() {
+                if self.secrets[at].plan().is_none() || !matches!(self.verdicts[at], Ok(None)) {
                     continue;
                 }
                 match self.secrets[at].next(&self.mailboxes[at], &mut SystemRng::new()) {
@@ -88,12 +106,15 @@ impl World {
         }
     }
 
-    /// Everybody is honest.
+    /// Everybody is honest, and the committee is logged.
     pub(super) fn finish(self) -> Self {
-        let world = self.run(|message, _| vec![message.clone()]);
+        let mut world = self.run(|message, _| vec![message.clone()]);
         for index in world.plan.members() {
             assert!(matches!(world.verdicts[usize::from(*index) - 1], Ok(Some(_))), "{:?}", world.verdicts);
         }
+        let first = usize::from(world.plan.members()[0]) - 1;
+        let Ok(Some(signed)) = world.verdicts[first].clone() else { panic!("{:?}", world.verdicts) };
+        world.log(&signed);
         world
     }
 
