@@ -5,15 +5,23 @@
 
 use super::board::Board;
 use super::trust::hex;
-use super::{Outcome, Secrets, ask};
+use super::{Outcome, Secrets, ask, read, settings};
 use clap::Args;
 use std::error::Error;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
-use unjoin::PassphraseCost;
-use unjoin::opening::TrusteeSecrets;
-use unjoin::opening::ceremony::{CeremonyError, CeremonyPlan, Step};
+use std::sync::Arc;
+use unjoin::audit::History;
+use unjoin::ledger::{
+    DirectoryView, KeyName, Ledger, Log, NoteKey, Witness, WitnessKey, WitnessPolicy, WitnessService,
+};
+use unjoin::opening::ceremony::{self, CeremonyError, CeremonyPlan, Step};
+use unjoin::opening::{SignedCommittee, TrusteeSecrets};
 use unjoin::secret::SystemRng;
+use unjoin::store::MemoryStore;
+use unjoin::wire::Message;
+use unjoin::{Clock, Environment, PassphraseCost, SystemClock};
 
 #[derive(Args)]
 pub(crate) struct CeremonyArguments {
@@ -41,6 +49,38 @@ pub(crate) struct CeremonyArguments {
     /// Writes the plan of a new key that so many trustees together use
     #[arg(long, conflicts_with = "index")]
     plan: Option<u16>,
+    /// Writes the committee of a refresh with the signatures that there are, when some stay silent
+    #[arg(long, conflicts_with_all = ["index", "plan", "play"])]
+    conclude: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CommitArguments {
+    /// The trustee's sealed file
+    #[arg(long)]
+    secrets: PathBuf,
+    /// A file that holds the passphrase; asked for otherwise, unless UNJOIN_PASSPHRASE has it
+    #[arg(long)]
+    passphrase_file: Option<PathBuf>,
+    /// Whom to believe
+    #[arg(long)]
+    policy: PathBuf,
+    /// The openings ledger, as files
+    #[arg(long)]
+    ledger: PathBuf,
+}
+
+/// `commit`: takes the new share, now that the ledger has the refresh.
+pub(crate) fn commit(arguments: CommitArguments, screen: &mut dyn Write) -> Outcome<()> {
+    let (policy, _) = settings::parse(&String::from_utf8(read(&arguments.policy)?)?)?;
+    let view = DirectoryView::new(&arguments.ledger);
+    let history = History::read(&view, &policy.openings, None, SystemClock.now())?;
+    let kept = Secrets::ask(arguments.secrets, arguments.passphrase_file.as_deref())?;
+    let mut secrets = kept.unseal()?;
+    secrets.commit(&history)?;
+    kept.keep(&secrets)?;
+    let epoch = secrets.committee().map_or(0, |signed| signed.committee().epoch());
+    Ok(writeln!(screen, "the share is of epoch {epoch} now; {DESTROY}")?)
 }
 
 /// `ceremony`: a new key, or a step of whatever ceremony is under way.
@@ -53,7 +93,12 @@ pub(crate) fn ceremony(arguments: CeremonyArguments) -> Outcome<()> {
         let trustees = board.trustees()?;
         return board.write_plan(&CeremonyPlan::key_generation(threshold, trustees, &mut SystemRng::new())?);
     }
-    let Some(index) = arguments.index else { return Err("say --play, --index or --plan".into()) };
+    if arguments.conclude {
+        return conclude(&board);
+    }
+    let Some(index) = arguments.index else {
+        return Err("say --play, --index, --plan or --conclude".into());
+    };
     let path = arguments.secrets.unwrap_or_else(|| board.sealed(index));
     let trustee = Trustee { index, secrets: Secrets::ask(path, None)?, played: false };
     if arguments.new {
@@ -75,6 +120,49 @@ pub(crate) fn refresh(board: &Board) -> Outcome<()> {
     board.write_plan(&CeremonyPlan::refresh(committee, trustees, members, &mut SystemRng::new())?)
 }
 
+fn conclude(board: &Board) -> Outcome<()> {
+    let newest = board.newest_committee()?.ok_or("there is no committee that was refreshed")?;
+    let epoch = newest.committee().epoch() + 1;
+    let plan = board.plan(epoch)?.ok_or("there is no plan of a refresh")?;
+    let rng = &mut SystemRng::new();
+    let signed = ceremony::conclude(&plan, newest.committee(), &board.messages()?, rng)?;
+    let signed = signed.ok_or("too few trustees have signed: wait for more")?;
+    board.write_committee(&signed)?;
+    let signers: Vec<u16> = signed.signers().collect();
+    println!("epoch {epoch}: signed by {signers:?}; once it is logged, nobody else can release anything");
+    Ok(())
+}
+
+/// An openings ledger in this process, with its only witness.
+struct PlayedLedger {
+    log: Log<MemoryStore>,
+    witness: Arc<dyn Witness>,
+    policy: WitnessPolicy,
+}
+
+impl PlayedLedger {
+    fn new() -> Outcome<Self> {
+        let (rng, store) = (&mut SystemRng::new(), || Arc::new(MemoryStore::new()));
+        let key = NoteKey::generate(KeyName::new("played/openings")?, rng);
+        let witness = WitnessKey::generate(KeyName::new("played/witness")?, rng);
+        let logs = vec![key.public().clone()];
+        let witness: Arc<dyn Witness> =
+            Arc::new(WitnessService::open(store(), witness, logs, Environment::system()));
+        let witnesses = vec![witness.public_key().clone()];
+        let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, u64::MAX)?;
+        let log = Log::open(store(), Ledger::Openings, key, Some(policy.clone()))?;
+        Ok(Self { log, witness, policy })
+    }
+
+    fn append(&self, signed: &SignedCommittee) -> Outcome<History> {
+        self.log.append(&[signed.to_bytes()])?;
+        if !self.log.publish(std::slice::from_ref(&self.witness))?.published {
+            return Err("the played witness did not cosign".into());
+        }
+        Ok(History::read(&self.log, &self.policy, None, SystemClock.now())?)
+    }
+}
+
 /// Everybody in one process: a key, and a refresh of its shares.
 fn play(board: &Board, trustees: u16, threshold: u16) -> Outcome<()> {
     // The least cost: nobody's secrets are at stake.
@@ -88,6 +176,7 @@ fn play(board: &Board, trustees: u16, threshold: u16) -> Outcome<()> {
         player.create(board)?;
     }
     board.write_plan(&CeremonyPlan::key_generation(threshold, board.trustees()?, &mut SystemRng::new())?)?;
+    let ledger = PlayedLedger::new()?;
     let mut epochs = vec![1];
     if threshold > 1 {
         epochs.push(2);
@@ -103,6 +192,12 @@ fn play(board: &Board, trustees: u16, threshold: u16) -> Outcome<()> {
         let signed = board.committee(epoch)?.ok_or("the ceremony did not finish")?;
         println!("epoch {epoch}: all {trustees} trustees signed, {threshold} of them open");
         assert_eq!(signed.signers().count(), usize::from(trustees));
+        let history = ledger.append(&signed)?;
+        for player in players.iter().filter(|_| epoch > 1) {
+            let mut secrets = player.secrets.unseal()?;
+            secrets.commit(&history)?;
+            player.secrets.keep(&secrets)?;
+        }
     }
     Ok(())
 }
@@ -123,6 +218,9 @@ fn agree(plan: &CeremonyPlan) -> Outcome<u16> {
     let typed = ask("how many trustees together open a review, as was agreed? ")?;
     Ok(typed.trim().parse().map_err(|_| "type the number that was agreed")?)
 }
+
+const LOG_AND_COMMIT: &str = "have committee-N.bin logged; then `commit`, which takes the new share";
+const DESTROY: &str = "destroy all older copies of the file";
 
 /// One trustee with their sealed file.
 struct Trustee {
@@ -187,11 +285,10 @@ impl Trustee {
                 let committee = signed.committee();
                 println!("{who}: finished; escrow id {}", hex(committee.key().id()));
                 println!("{who}: any {} of {} trustees open", committee.threshold(), committee.trustees());
-                println!(
-                    "{who}: transcript {}; destroy all older copies of the file",
-                    hex(signed.transcript())
-                );
-                Ok(true)
+                println!("{who}: transcript {}", hex(signed.transcript()));
+                let waits = secrets.plan().is_some();
+                println!("{who}: {}", if waits { LOG_AND_COMMIT } else { DESTROY });
+                Ok(!waits)
             }
             Ok(other) => Err(format!("an unknown step: {other:?}").into()),
             Err(CeremonyError::Idle) => Ok(false),

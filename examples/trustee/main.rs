@@ -7,6 +7,8 @@
 //! trustee ceremony --dir DIR --index 2                   # again and again: whatever is next
 //! trustee ceremony --dir DIR --index 2 --abandon         # after one that failed, before a new plan
 //! trustee refresh --dir DIR                              # later: the plan of new shares
+//! trustee ceremony --dir DIR --conclude                  # by anybody: when some stay silent in its last round
+//! trustee commit --secrets FILE --policy FILE --ledger DIR   # once the ledger has it: takes the new share
 //!
 //! trustee show-warrant --warrant FILE  WHERE             # in plain words, with what budget is left
 //! trustee answer --warrant FILE --review FILE --out DIR  WHERE [--dry-run]
@@ -75,6 +77,8 @@ pub(crate) enum Command {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Takes the new share, once the ledger has the committee of the refresh
+    Commit(ceremony::CommitArguments),
     /// Says in plain words what a warrant asks for, whether it holds, and what budget is left
     ShowWarrant {
         /// The warrant, with its blind
@@ -171,6 +175,7 @@ pub(crate) fn run(command: Command, screen: &mut dyn Write) -> Outcome<()> {
     match command {
         Command::Ceremony(arguments) => ceremony::ceremony(arguments),
         Command::Refresh { dir } => ceremony::refresh(&board::Board::open(&dir)?),
+        Command::Commit(arguments) => ceremony::commit(arguments, screen),
         Command::ShowWarrant { warrant, at } => show::warrant(&read_warrant(&warrant)?, &at, screen),
         Command::Answer(arguments) => answer::answer(&arguments, screen),
         Command::Round(arguments) => rounds::round(&arguments, screen),

@@ -207,7 +207,7 @@ fn a_trustee_who_left_the_committee_releases_nothing() {
     let one = world.asked("one");
     let (committee, rng) = (world.committees[0].committee(), &mut SystemRng::new());
     let plan = CeremonyPlan::refresh(committee, world.trustees.clone(), vec![1, 2], rng).unwrap();
-    world.run(plan);
+    world.run(plan, |_| {});
     world.publish_openings(&[world.entry(&one.1), world.released(3, 1, &one), world.released(2, 1, &one)]);
     let left = OpeningFinding::Void { index: 3, trustee: 3, excess: Excess::Committee };
     assert_eq!(world.findings(None), [left]);

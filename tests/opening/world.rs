@@ -2,6 +2,7 @@
 //! clock the test sets.
 
 use std::sync::Arc;
+use unjoin::audit::History;
 use unjoin::ledger::{
     BindingEntry, CosignedEntry, KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, ShareReleasedEntry,
     WarrantAction, WarrantEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
@@ -19,7 +20,7 @@ use unjoin::token::{
     ReviewId, Scope, Trustees,
 };
 use unjoin::wire::Message;
-use unjoin::{Environment, ManualClock, Name, Timestamp};
+use unjoin::{Clock, Environment, ManualClock, Name, Timestamp};
 use unjoin_test_util::hex;
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
@@ -120,35 +121,60 @@ impl World {
             recipient: RecipientKey::from_secret_bytes(SecretBytes::new(RECIPIENT)),
             trustees: trustees.clone(),
         };
-        world.run(CeremonyPlan::key_generation(2, trustees, rng).unwrap());
+        world.run(CeremonyPlan::key_generation(2, trustees, rng).unwrap(), |_| {});
         world
     }
 
     /// The next share epoch.
     pub(crate) fn refresh(&mut self) {
+        self.refresh_but(|_| {});
+    }
+
+    /// The next share epoch, with a look at the secrets before the ledger has it.
+    pub(crate) fn refresh_but(&mut self, finished: impl FnOnce(&[TrusteeSecrets])) -> SignedCommittee {
         let committee = self.committees.last().unwrap().committee();
         let (trustees, rng) = (self.trustees.clone(), &mut SystemRng::new());
         let plan = CeremonyPlan::refresh(committee, trustees, vec![1, 2, 3], rng).unwrap();
-        self.run(plan);
+        self.run(plan, finished)
     }
 
-    pub(crate) fn run(&mut self, plan: CeremonyPlan) {
+    pub(crate) fn run(
+        &mut self,
+        plan: CeremonyPlan,
+        finished: impl FnOnce(&[TrusteeSecrets]),
+    ) -> SignedCommittee {
         let (rng, mut messages) = (&mut SystemRng::new(), Vec::new());
         for (trustee, _) in
             self.secrets.iter_mut().zip(1..).filter(|(_, index)| plan.members().contains(index))
         {
             trustee.join(plan.clone(), plan.threshold(), rng).unwrap();
         }
-        while self.secrets.iter().any(|trustee| trustee.plan().is_some()) {
+        let signed = loop {
+            let mut moved = None;
             for trustee in self.secrets.iter_mut().filter(|trustee| trustee.plan().is_some()) {
-                if let Step::Publish(message) = trustee.next(&messages, rng).unwrap() {
-                    messages.push(message);
+                match trustee.next(&messages, rng).unwrap() {
+                    Step::Publish(message) => messages.push(message),
+                    Step::Finished(signed) => moved = Some(signed),
+                    _ => {}
                 }
             }
-        }
-        let signed = self.secrets[0].committee().unwrap().clone();
+            if let Some(signed) = moved {
+                break signed;
+            }
+        };
+        finished(&self.secrets);
         self.append(&self.openings, signed.to_bytes());
-        self.committees.push(signed);
+        let (openings, now) = (&self.openings, self.clock.now());
+        let history = History::read(&openings.log, &openings.policy, None, now).unwrap();
+        for trustee in self.secrets.iter_mut().filter(|trustee| trustee.plan().is_some()) {
+            let step = trustee.next(&messages, rng).unwrap();
+            assert!(matches!(step, Step::Finished(_)), "{step:?}");
+            if plan.is_refresh() {
+                trustee.commit(&history).unwrap();
+            }
+        }
+        self.committees.push(signed.clone());
+        signed
     }
 
     /// Appends an entry and publishes; the entry under the checkpoint.

@@ -18,7 +18,7 @@ use std::path::Path;
 use unjoin::PassphraseCost;
 use unjoin::ledger::{LogView, ShareReleasedEntry, WarrantAction, export};
 use unjoin::opening::warrant::PresentedWarrant;
-use unjoin::opening::{Committee, ReleasedShare, ReviewEvidence, SealedShare};
+use unjoin::opening::{Committee, ReleasedShare, ReviewEvidence, SealedShare, SealedTrusteeSecrets};
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, RedbStore, Store};
 use unjoin::wire::Message;
@@ -361,4 +361,37 @@ fn officers_compare_in_one_round_and_a_member_who_cheats_is_named() {
     let alone = classes.iter().find(|class| class.contains("1 of the reviews")).unwrap();
     assert!(same.iter().all(|id| pair.contains(id)) && alone.contains(&other[0]), "{told}");
     assert!(!told.contains(&hex(ann.wallet_key().as_bytes())));
+}
+
+#[test]
+fn a_refresh_is_taken_up_from_the_sealed_file_once_the_ledger_has_it() {
+    let mut desk = Desk::new();
+    let sealed = |desk: &Desk| fs::read(desk.file("2.sealed")).unwrap();
+    let before = sealed(&desk);
+    let ask = |desk: &Desk| {
+        let at = ["secrets", "passphrase-file", "policy", "ledger"];
+        let files =
+            [desk.file("2.sealed"), desk.file("passphrase"), desk.file("policy"), desk.file("ledger")];
+        let named = at.iter().zip(files).flat_map(|(name, file)| [format!("--{name}"), file]);
+        let arguments = ["trustee".to_owned(), "commit".to_owned()].into_iter().chain(named);
+        let mut screen = Vec::new();
+        run(Arguments::parse_from(arguments).command, &mut screen).map_err(|error| error.to_string())?;
+        Ok::<_, String>(String::from_utf8(screen).unwrap())
+    };
+    desk.export();
+    assert!(ask(&desk).unwrap_err().contains("no committee of the next epoch"));
+    assert_eq!(sealed(&desk), before, "nothing was replaced");
+
+    // The second trustee's file is of the ceremony; the world's own has committed already.
+    let signed = desk.world.refresh_but(|secrets| {
+        let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+        let kept = secrets[1].seal(PASSPHRASE.as_bytes(), cost, &mut SystemRng::new()).unwrap();
+        kept.replace_file(&desk.directory.file("2.sealed")).unwrap();
+    });
+    assert_eq!(signed.committee().epoch(), 2);
+    desk.export();
+    assert!(ask(&desk).unwrap().contains("the share is of epoch 2 now"));
+    let kept = SealedTrusteeSecrets::from_bytes(&sealed(&desk)).unwrap().open(PASSPHRASE.as_bytes()).unwrap();
+    assert_eq!(kept.committee(), Some(&signed));
+    assert!(ask(&desk).is_err(), "once");
 }

@@ -213,7 +213,7 @@ impl TrusteeSecrets {
     /// # Errors
     /// [`CeremonyError::Unlogged`], [`CeremonyError::LeftOut`]; [`CeremonyError::Idle`] without a share.
     /// Nothing is changed.
-    pub fn commit(&mut self, history: &History) -> Result<&SignedCommittee, CeremonyError> {
+    pub fn commit(&mut self, history: &History) -> Result<(), CeremonyError> {
         let holding = self.holding.as_mut().ok_or(CeremonyError::Idle)?;
         let logged =
             SignedCommittee::successor_in(history.entries(), &holding.trustees, holding.signed.committee());
@@ -224,7 +224,7 @@ impl TrusteeSecrets {
         holding.signed = signed;
         self.candidates.clear();
         self.ceremony = None;
-        Ok(&holding.signed)
+        Ok(())
     }
 
     /// Forgets the ceremony under way and erases its secrets; a share of before stays.

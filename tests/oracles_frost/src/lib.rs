@@ -15,12 +15,13 @@ use rand_core::Rng;
 use sha2::{Digest, Sha512};
 use std::collections::BTreeMap;
 use unjoin::algebra::{Element, Escrow};
-use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Round, Step};
+use unjoin::opening::ceremony::{CeremonyError, CeremonyMessage, CeremonyPlan, Round, Step};
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, SignedCommittee, TrusteeSecrets};
 use unjoin::secret::SystemRng;
 use unjoin::token::{ReviewId, Trustees};
 use unjoin::wire::Message;
 use unjoin_test_util::Draws;
+use unjoin_trustee::test_util::history_of;
 
 /// H2S of the protocol.
 fn hash_to_scalar(label: &[u8], items: &[&[u8]]) -> Scalar {
@@ -55,14 +56,25 @@ fn run(secrets: &mut [TrusteeSecrets], plan: &CeremonyPlan) -> Ceremony {
         seeds.push(given);
     }
     let (mut messages, mut signed) = (Vec::<CeremonyMessage>::new(), None);
-    while secrets.iter().any(|trustee| trustee.plan().is_some()) {
-        for trustee in secrets.iter_mut().filter(|trustee| trustee.plan().is_some()) {
-            match trustee.next(&messages, &mut SystemRng::new()).unwrap() {
-                Step::Publish(message) => messages.push(message),
-                Step::Finished(finished) => signed = Some(finished),
-                _ => {}
+    let mut finished = 0;
+    while finished < secrets.len() {
+        finished = 0;
+        for trustee in secrets.iter_mut() {
+            match trustee.next(&messages, &mut SystemRng::new()) {
+                Ok(Step::Publish(message)) => messages.push(message),
+                Ok(Step::Finished(committee)) => {
+                    signed = Some(committee);
+                    finished += 1;
+                }
+                Err(CeremonyError::Idle) => finished += 1,
+                waits => assert!(matches!(waits, Ok(Step::Wait { .. })), "{waits:?}"),
             }
         }
+    }
+    if plan.is_refresh() {
+        let before = secrets[0].committee().unwrap().to_bytes();
+        let history = history_of(&[before, signed.as_ref().unwrap().to_bytes()]);
+        secrets.iter_mut().for_each(|trustee| trustee.commit(&history).unwrap());
     }
     let (mut committed, mut polynomials) = (Vec::new(), Vec::new());
     for (index, seed) in (1..).zip(&seeds) {

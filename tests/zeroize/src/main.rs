@@ -36,6 +36,7 @@ use unjoin::{
     Timestamp,
 };
 use unjoin_test_util::Draws;
+use unjoin_trustee::test_util::history_of;
 use unjoin_wallet::{AuthorRequest, TrustRoots, Wallet, open_backup};
 
 fn main() -> ExitCode {
@@ -352,6 +353,7 @@ fn ceremony() {
     let mut trustees = drawn.each_mut().map(TrusteeSecrets::generate);
     let keys = Trustees::new(trustees.each_ref().map(TrusteeSecrets::public).into()).expect("two keys");
     let mut held = [Scalar::ZERO; 2];
+    let mut ledger = Vec::new();
     for epoch in 1..=2 {
         let plan = match trustees[0].committee() {
             None => CeremonyPlan::key_generation(2, keys.clone(), rng),
@@ -368,13 +370,16 @@ fn ceremony() {
         }
         let mut messages: Vec<CeremonyMessage> = Vec::new();
         let mut watched = false;
-        while trustees.iter().any(|trustee| trustee.plan().is_some()) {
-            for trustee in &mut trustees {
+        let mut finished = [None, None];
+        while finished.contains(&None) {
+            for (trustee, finished) in trustees.iter_mut().zip(&mut finished) {
                 if trustee.plan().is_none() {
                     continue;
                 }
-                if let Step::Publish(message) = trustee.next(&messages, rng).expect("goes on") {
-                    messages.push(message);
+                match trustee.next(&messages, rng).expect("goes on") {
+                    Step::Publish(message) => messages.push(message),
+                    Step::Finished(signed) => *finished = Some(signed),
+                    _ => {}
                 }
                 let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
                 let sealed = trustee.seal(b"passphrase", cost, rng).expect("sealed");
@@ -403,6 +408,13 @@ fn ceremony() {
             }
         }
         assert!(watched, "the secrets are known to the test");
+        ledger.push(finished[0].take().expect("finished").to_bytes());
+        if epoch > 1 {
+            let history = history_of(&ledger);
+            for trustee in &mut trustees {
+                trustee.commit(&history).expect("the ledger has it");
+            }
+        }
     }
     drop(black_box(trustees.map(Box::new)));
 }

@@ -2,12 +2,12 @@
 //! their witnesses, requesters with their warrants. Made of nothing but the public interface, so
 //! that whatever is built on the crate can take this file.
 
-use crate::ceremony::{CeremonyPlan, Step};
+use crate::ceremony::{CeremonyError, CeremonyPlan, Step};
 use crate::service::{OpeningRequest, Trustee, TrusteePolicy};
 use crate::warrant::{
     BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms,
 };
-use crate::{RecipientKey, ReviewEvidence, SealedTrusteeSecrets, TrusteeSecrets};
+use crate::{RecipientKey, ReviewEvidence, SealedTrusteeSecrets, SignedCommittee, TrusteeSecrets};
 use rand_core::{TryCryptoRng, TryRng};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -133,20 +133,26 @@ fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
     secrets
 }
 
-/// A whole ceremony among these.
-fn run(secrets: &mut [TrusteeSecrets], plan: CeremonyPlan) {
+/// A whole ceremony among these. A refresh waits for its committee to be logged.
+fn run(secrets: &mut [TrusteeSecrets], plan: CeremonyPlan) -> SignedCommittee {
     let rng = &mut SystemRng::new();
     for trustee in secrets.iter_mut() {
         trustee.join(plan.clone(), plan.threshold(), rng).unwrap();
     }
     let mut messages = Vec::new();
-    while secrets.iter().any(|trustee| trustee.plan().is_some()) {
-        for trustee in secrets.iter_mut().filter(|trustee| trustee.plan().is_some()) {
-            if let Step::Publish(message) = trustee.next(&messages, rng).unwrap() {
-                messages.push(message);
+    let mut finished = Vec::new();
+    while finished.len() < secrets.len() {
+        finished.clear();
+        for trustee in secrets.iter_mut() {
+            match trustee.next(&messages, rng) {
+                Ok(Step::Publish(message)) => messages.push(message),
+                Ok(Step::Finished(signed)) => finished.push(signed),
+                Err(CeremonyError::Idle) => finished.push(trustee.committee().unwrap().clone()),
+                waits => assert!(matches!(waits, Ok(Step::Wait { .. })), "{waits:?}"),
             }
         }
     }
+    finished.swap_remove(0)
 }
 
 fn requester(text: &str) -> Requester {
@@ -297,13 +303,16 @@ impl World {
         self.sealed[usize::from(index) - 1].open(PASSPHRASE).unwrap()
     }
 
-    /// All trustees' secrets after a refresh; those that are sealed stay as they are.
+    /// All trustees' secrets after a refresh that another copy of the ledger shows; those that are sealed stay as they are.
     #[allow(dead_code, reason = "for whoever refreshes")]
     pub fn refreshed(&self) -> Vec<TrusteeSecrets> {
         let mut secrets: Vec<_> = (1..=self.trustees.count()).map(|index| self.secrets(index)).collect();
         let committee = secrets[0].committee().unwrap().committee().clone();
         let (members, rng) = ((1..=self.trustees.count()).collect(), &mut SystemRng::new());
-        run(&mut secrets, CeremonyPlan::refresh(&committee, self.trustees.clone(), members, rng).unwrap());
+        let plan = CeremonyPlan::refresh(&committee, self.trustees.clone(), members, rng).unwrap();
+        let before = secrets[0].committee().unwrap().to_bytes();
+        let history = super::history_of(&[before, run(&mut secrets, plan).to_bytes()]);
+        secrets.iter_mut().for_each(|secrets| secrets.commit(&history).unwrap());
         secrets
     }
 
