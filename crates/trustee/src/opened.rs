@@ -72,7 +72,7 @@ pub struct ReleasedShare {
     pub release: CosignedEntry,
 }
 
-/// Kind 45, at most 5,080,673 bytes: who wrote a review, with the warrant, the evidence and the
+/// Kind 45, at most 5,079,137 bytes: who wrote a review, with the warrant, the evidence and the
 /// shares that show it. It does not hold the author: the reader derives that from the shares.
 ///
 /// `Debug` prints nothing of it.
@@ -258,7 +258,7 @@ const LEAST_SHARE: usize = 134 + 2;
 impl Message for Opening {
     const KIND: u8 = 45;
     const NAME: &'static str = "opening";
-    const MAX_LEN: usize = 5_080_673;
+    const MAX_LEN: usize = 5_079_137;
 
     fn encode_body(&self, out: &mut Writer) {
         part(&self.warrant, out);

@@ -62,7 +62,8 @@ pub struct TrusteeSecrets {
     identity: TrusteeKey,
     holding: Option<Holding>,
     ceremony: Option<Participant>,
-    /// Of refreshes with which this trustee was content: the ledger may decide for any of them.
+    /// Of refreshes with which this trustee was content: the ledger may decide for any of them. There is
+    /// room for all from the start: a vector that grows leaves copies of shares behind.
     candidates: Vec<Candidate>,
 }
 
@@ -88,7 +89,7 @@ impl TrusteeSecrets {
     }
 
     fn new(identity: TrusteeKey) -> Self {
-        Self { identity, holding: None, ceremony: None, candidates: Vec::new() }
+        Self { identity, holding: None, ceremony: None, candidates: Vec::with_capacity(MAX_CANDIDATES) }
     }
 
     /// The trustee's public key: what fellow trustees and wallets pin.
@@ -218,9 +219,9 @@ impl TrusteeSecrets {
         let logged =
             SignedCommittee::successor_in(history.entries(), &holding.trustees, holding.signed.committee());
         let signed = logged.ok_or(CeremonyError::Unlogged)?;
-        let is_logged = |candidate: &Candidate| &candidate.committee == signed.committee();
-        let at = self.candidates.iter().position(is_logged).ok_or(CeremonyError::LeftOut)?;
-        holding.share = self.candidates.swap_remove(at).share;
+        let is_logged = |candidate: &&mut Candidate| &candidate.committee == signed.committee();
+        let logged = self.candidates.iter_mut().find(is_logged).ok_or(CeremonyError::LeftOut)?;
+        core::mem::swap(&mut holding.share, &mut logged.share);
         holding.signed = signed;
         self.candidates.clear();
         self.ceremony = None;
@@ -310,7 +311,7 @@ impl TrusteeSecrets {
         if usize::from(count) > MAX_CANDIDATES || (count > 0 && holding.is_none()) {
             return Err(from.refuse(Rule::Length));
         }
-        let mut candidates = Vec::new();
+        let mut candidates = Vec::with_capacity(MAX_CANDIDATES);
         for _ in 0..count {
             candidates.push(decode_candidate(&mut from, holding.as_ref())?);
         }

@@ -120,7 +120,7 @@ fn whoever_is_killed_at_any_message_comes_to_the_epoch_of_the_others() {
                 let (mut messages, mut said, rng) = (Vec::new(), 0, &mut SystemRng::new());
                 let mut finished = [false; 3];
                 while finished != [true; 3] {
-                    for at in 0..3 {
+                    for (at, finished) in finished.iter_mut().enumerate() {
                         let before = copy(&world.secrets[at]);
                         match world.secrets[at].next(&messages, rng).unwrap() {
                             // The file was replaced or was not; the message did not leave.
@@ -133,7 +133,7 @@ fn whoever_is_killed_at_any_message_comes_to_the_epoch_of_the_others() {
                                 messages.push(message);
                                 said += u32::from(at == victim);
                             }
-                            Step::Finished(_) => finished[at] = true,
+                            Step::Finished(_) => *finished = true,
                             Step::Wait { missing, .. } => assert!(!missing.is_empty()),
                         }
                     }
