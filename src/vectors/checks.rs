@@ -54,7 +54,9 @@ macro_rules! refused_by_verifying {
 refused_by_verifying!(VerifyError, CeremonyError, OpeningError, SameAuthorError);
 
 /// Every kind, as vectors and lines name it: the fields that each of its kind has, and its check.
-const KINDS: [(&str, &str, fn(&Value) -> Outcome); 15] = [
+type Check = fn(&Value) -> Outcome;
+
+const KINDS: [(&str, &str, Check); 15] = [
     ("enrolment", "wire issuer_name account host_nonce", enrolment),
     ("request", "wire U handle scope", request),
     ("grant", "wire X scope C", grant),
