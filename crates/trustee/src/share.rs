@@ -3,7 +3,6 @@
 //! `y*E1 = sum of lambda_i * D_i`, and the author `U = E2 - y*E1`.
 
 use super::{Committee, OpeningError, TrusteeShare};
-use curve25519_dalek::scalar::Scalar;
 use rand_core::CryptoRng;
 use unjoin_core::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement, prove};
 use unjoin_core::algebra::{Element, Escrow, Generator, threshold};
@@ -60,7 +59,9 @@ impl DecryptionShare {
         context: &ShareContext,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Self, VerifyError> {
-        let (own, secret) = own_secret(share, committee)?;
+        let own = committee.verification_share(share.index()).ok_or(VerifyError)?;
+        check_own(share, committee, own)?;
+        let secret = share.secret().expose();
         let element = Element::from_point(context.escrow.e1.point() * secret).ok_or(VerifyError)?;
         let statement = statement(share.index(), committee, own, &element, context);
         let proof = prove(&statement, [secret], rng);
@@ -207,15 +208,11 @@ pub(super) fn share_epoch(from: &mut Reader<'_>) -> Result<u32, DecodeError> {
     }
 }
 
-/// A trustee's own `Y_i` and its share's secret, if both belong to this committee.
-pub(super) fn own_secret<'a>(
-    share: &'a TrusteeShare,
-    committee: &'a Committee,
-) -> Result<(&'a Element, &'a Scalar), VerifyError> {
-    let own = committee.verification_share(share.index()).ok_or(VerifyError)?;
-    let secret = share.secret().expose();
-    let expected = Element::from_point(Generator::G.mul(secret)).ok_or(VerifyError)?;
-    if own == &expected && share.epoch() == committee.epoch() { Ok((own, secret)) } else { Err(VerifyError) }
+/// Whether the share is the committee's, with this `Y_i` at its index. Only the verdict is returned: where it
+/// chose between references, addresses would depend on it, and so on the secret.
+pub(super) fn check_own(share: &TrusteeShare, committee: &Committee, own: &Element) -> Result<(), VerifyError> {
+    let expected = Element::from_point(Generator::G.mul(share.secret().expose())).ok_or(VerifyError)?;
+    unjoin_core::token::verdict(own == &expected && share.epoch() == committee.epoch())
 }
 
 serde_as_bytes!(DecryptionShare);

@@ -114,6 +114,8 @@ impl Participant {
         }
         let complaints = two.advance()?;
         let (verdict, sum) = own.judge(&complaints);
+        let ground = &complaints.two.one.ground;
+        let spoken = speaker.speak(ground, Round::Verdict, session, || Some(verdict))?;
         let share = match sum {
             None => None,
             Some(sum) => {
@@ -122,8 +124,7 @@ impl Participant {
                 Some((committee, share))
             }
         };
-        let ground = &complaints.two.one.ground;
-        if let Some(message) = speaker.speak(ground, Round::Verdict, session, || Some(verdict))? {
+        if let Some(message) = spoken {
             return Ok(match share {
                 None => Outcome::Publish(message),
                 Some((committee, share)) => Outcome::Content(message, committee, share),

@@ -2,7 +2,7 @@
 
 use super::blinding::{composite, review_count};
 use super::{AuthorClasses, Blind, ComparedReviews, SameAuthorError};
-use crate::share::{own_secret, share_epoch, trustee_index};
+use crate::share::{check_own, share_epoch, trustee_index};
 use crate::{Committee, TrusteeShare};
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
@@ -200,7 +200,9 @@ impl ComparisonShare {
         context: &ComparisonContext,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Self, VerifyError> {
-        let (own, secret) = own_secret(share, committee)?;
+        let own = committee.verification_share(share.index()).ok_or(VerifyError)?;
+        check_own(share, committee, own)?;
+        let secret = share.secret().expose();
         let times = |sum: &Element| Element::from_point(sum.point() * secret).ok_or(VerifyError);
         let decrypted = context.sums.iter().map(times).collect::<Result<_, _>>()?;
         let proof = Proof { commitments: [*own; 2], responses: [Scalar::ZERO] };
