@@ -224,6 +224,11 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
     instances[1].clock.set(day(1));
     let kept = scenario.obtain(&instances[1].platform, KEPT).unwrap();
     lines.extend([Line::Asking(KEPT), Line::Granted(KEPT, kept.pair)]);
+    // No tick has come yet: no cohort has closed by any clock.
+    for instance in &instances {
+        let sent = scenario.send(&instance.platform, KEPT, &kept.token, 0);
+        refused.insert(told(sent.wait()).unwrap_err());
+    }
     for step in 0..STEPS {
         let now = day(1).saturating_add(step * STEP);
         for (instance, skew) in instances.iter().zip(skews(step)) {
@@ -255,6 +260,20 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
         let code = told(sent.wait()).unwrap_err();
         assert_eq!(code, "desk.window_over", "instance {}", instance.number);
         lines.push(Line::Refused(KEPT, 0, code.to_owned()));
+        refused.insert(code);
+    }
+    // Whose wording came first is the threads' affair; the other one is refused by every clock.
+    let accepted = lines.iter().find_map(|line| match line {
+        Line::Accepted(number, wording, _) => Some((*number, 1 - wording)),
+        _ => None,
+    });
+    let (number, wording) = accepted.unwrap();
+    let token = scenario.obtain(&instances[1].platform, number).unwrap().token;
+    for instance in &instances {
+        lines.push(Line::Sending(number, wording));
+        let sent = scenario.send(&instance.platform, number, &token, wording);
+        let code = told(sent.wait()).unwrap_err();
+        lines.push(Line::Refused(number, wording, code.to_owned()));
         refused.insert(code);
     }
     // The skews are felt: each refusal that they can cause was met, and the rest went on.
