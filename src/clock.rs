@@ -1,10 +1,10 @@
 //! What issuer and desk keep of the time: a row each, replaced in every tick before anything else.
 
 use unjoin_core::wire::{DecodeError, Reader, Writer};
-use unjoin_core::{ClockError, ClockGuard, Timestamp};
+use unjoin_core::{ClockError, ClockGuard, Environment, Timestamp};
 use unjoin_store::{Key, Record, Store, StoreError, decide, read};
 
-/// The guard of a service's clock. It holds the time of the last tick, and stands beside nothing.
+/// The guard of a service's clock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClockRow(ClockGuard);
 
@@ -27,12 +27,21 @@ impl ClockRow {
     }
 }
 
-/// A tick's beginning. The first of a store's life believes its clock: there is nothing to compare it
-/// with, and nothing that it could destroy.
-pub(crate) fn tick<S: Store, E>(store: &S, key: &Key<ClockRow>, now: Timestamp) -> Result<ClockGuard, E>
+/// Begins a tick. The answer is the time until which everything is done: the latest that this tick
+/// and one before it have said. Of what only one has said nothing is published, closed, erased or
+/// pruned, for none of these can be undone.
+pub(crate) fn tick<S: Store, E>(
+    store: &S,
+    key: &Key<ClockRow>,
+    environment: &Environment,
+) -> Result<Timestamp, E>
 where
     E: From<StoreError> + From<ClockError>,
 {
+    let now = environment.now();
+    if environment.is_simulated() {
+        return Ok(now);
+    }
     decide(store, key.clone(), |row: Option<ClockRow>, change| {
         let guard = match row {
             Some(ClockRow(guard)) => guard.tick(now)?,
@@ -41,7 +50,7 @@ where
         if row != Some(ClockRow(guard)) {
             change.put(key, &ClockRow(guard));
         }
-        Ok(guard)
+        Ok(guard.settled())
     })
 }
 
@@ -49,7 +58,11 @@ where
 pub(crate) fn time<S: Store>(
     store: &S,
     key: &Key<ClockRow>,
-    now: Timestamp,
+    environment: &Environment,
 ) -> Result<Timestamp, StoreError> {
+    let now = environment.now();
+    if environment.is_simulated() {
+        return Ok(now);
+    }
     Ok(read(store, key)?.map_or(now, |ClockRow(guard)| guard.bound(now)))
 }

@@ -106,8 +106,8 @@ pub mod ledger {
 pub use unjoin_core::error::Audience;
 #[doc(no_inline)]
 pub use unjoin_core::{
-    CLOCK_LIMIT, Clock, ClockError, DAY, Environment, Grid, ManualClock, Name, NameError, PassphraseCost, PassphraseError,
-    SystemClock, Timestamp, WEEK, algebra, error, secret, token, wire,
+    CLOCK_LIMIT, Clock, ClockError, DAY, Environment, Grid, ManualClock, Name, NameError, PassphraseCost,
+    PassphraseError, SystemClock, Timestamp, WEEK, algebra, error, secret, token, wire,
 };
 #[doc(no_inline)]
 pub use unjoin_phone as phone;

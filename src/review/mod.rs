@@ -192,6 +192,8 @@ impl<S: Store> ReviewDesk<S> {
     /// What is published is told in a [`Batch`] at most once: after a failure between a
     /// commit and its answer the listing has the reviews, and no later report tells of them.
     ///
+    /// Tick every minute: what is done is what was due at the latest time that two ticks have said.
+    ///
     /// # Errors
     /// [`DeskError::Clock`] when the clock stands more than [`CLOCK_LIMIT`](crate::CLOCK_LIMIT) from that
     /// of the last tick, after downtime too: nothing was done, [`confirm_clock`](Self::confirm_clock).
@@ -202,9 +204,9 @@ impl<S: Store> ReviewDesk<S> {
     }
 
     /// Takes `now` for the time, though it stands far from the last tick: after downtime, or when the
-    /// clock was wrong before. Look at another clock first: the next tick does everything that is due
-    /// by then, erasing and pruning included. With an earlier time the way back from a wrong one that
-    /// was confirmed: nothing is undone, but time goes on from there.
+    /// clock was wrong before. Look at another clock first: the second tick from now does everything
+    /// that is due by then, erasing and pruning included. With an earlier time the way back from a
+    /// wrong one that was believed: nothing is undone, but time goes on from there.
     ///
     /// # Errors
     /// [`DeskError::Store`].
@@ -326,7 +328,7 @@ impl<S> Core<S> {
 impl<S: Store> Core<S> {
     /// The time for what is decided between ticks.
     fn now(&self) -> Result<Timestamp, StoreError> {
-        clock::time(&*self.store, &rows::clock(), self.environment.now())
+        clock::time(&*self.store, &rows::clock(), &self.environment)
     }
 }
 

@@ -9,11 +9,11 @@ use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingRow, read_messa
 use super::{Core, DeskError};
 use crate::clock::{self, ClockRow};
 use std::sync::Arc;
+use unjoin_core::Timestamp;
 use unjoin_core::entry::{HeldWithdrawalEntry, Ledger};
 use unjoin_core::secret::below;
 use unjoin_core::token::{Accepted, CohortManifest, Digest, KeyPair, Presentation, ReviewId, Scope};
 use unjoin_core::wire::Message;
-use unjoin_core::Timestamp;
 use unjoin_log::outbox;
 use unjoin_store::{Bucket, Change, Decision, Present, Record, Store, StoreError, decide, decide_all, read};
 
@@ -58,8 +58,7 @@ pub struct Batch {
 
 impl<S: Store> Core<S> {
     pub(super) fn tick(&self) -> Result<DeskReport, DeskError> {
-        let guard = clock::tick::<_, DeskError>(&*self.store, &rows::clock(), self.environment.now())?;
-        let now = guard.floor();
+        let now = clock::tick::<_, DeskError>(&*self.store, &rows::clock(), &self.environment)?;
         let mut report = DeskReport::default();
         let mut due = Vec::new();
         for bucket in Bucket::all() {
@@ -70,8 +69,6 @@ impl<S: Store> Core<S> {
                     match Due::from_key(found.key.bytes()) {
                         // The schedule is in the order of its times.
                         Ok(found) if found.time > now => complete = true,
-                        // Said by one tick alone: the next one erases.
-                        Ok(found) if found.task.destroys() && found.time > guard.settled() => {}
                         Ok(found) => due.push(found),
                         Err(error) => report.fail(error.into())?,
                     }
@@ -97,8 +94,16 @@ impl<S: Store> Core<S> {
         let rest: Vec<&Due> = due.iter().filter(|due| !is_publication(due)).collect();
         let groups = rest.chunk_by(|a, b| may_share_a_commit(a, b)).flat_map(|group| group.chunks(CHUNK));
         for group in groups {
-            if let Err(error) = self.do_group(group, report) {
+            let Err(error) = self.do_group(group, report) else { continue };
+            if error.ends_the_tick() || group.len() == 1 {
                 report.fail(error)?;
+                continue;
+            }
+            // A row of one cohort, perhaps, which the others do not wait for.
+            for due in group {
+                if let Err(error) = self.do_group(&[*due], report) {
+                    report.fail(error)?;
+                }
             }
         }
         Ok(())

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! r c scope                         a cohort: its manifest, and which boundaries are sealed
-//! r b                               (one bucket) the clock's guard: when the last tick was
+//! r b                               (one bucket) when the last ticks were
 //! r d time (be64) task scope [id]   what is due at a boundary
 //! r e scope id                      what trustees open of a published review
 //! r h scope id                      a held review
@@ -181,13 +181,6 @@ pub(super) enum Task {
     Erase,
     /// Prune a cohort's spent tokens.
     Prune,
-}
-
-impl Task {
-    /// Whether what it deletes is nowhere else: that needs two ticks that say the time.
-    pub(super) fn destroys(self) -> bool {
-        matches!(self, Self::Erase | Self::Prune)
-    }
 }
 
 /// A row of the schedule, which says it all by its key.
