@@ -81,6 +81,7 @@
 // Untrusted input reaches most of this crate and must never panic it.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod clock;
 pub mod issuer;
 mod ledgers;
 pub mod manual;
@@ -105,8 +106,8 @@ pub mod ledger {
 pub use unjoin_core::error::Audience;
 #[doc(no_inline)]
 pub use unjoin_core::{
-    Clock, DAY, Environment, Grid, ManualClock, Name, NameError, PassphraseCost, PassphraseError,
-    SystemClock, Timestamp, WEEK, algebra, error, secret, token, wire,
+    CLOCK_LIMIT, Clock, ClockError, DAY, Environment, Grid, ManualClock, Name, NameError, PassphraseCost,
+    PassphraseError, SystemClock, Timestamp, WEEK, algebra, error, secret, token, wire,
 };
 #[doc(no_inline)]
 pub use unjoin_phone as phone;

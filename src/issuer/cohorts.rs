@@ -6,19 +6,20 @@
 //! are fixed; and an order's numbers end once, so what a later scan found dead stays dead.
 
 use super::rows::{
-    CohortRow, MemberRow, OPEN_COHORTS, SEALED_COHORTS, TickRow, WAITING_MANIFESTS, handle_of, manifest_key,
-    manifest_of, manifests_prefix, member_key, members_prefix, merchant_of, order_key, sealed_key, tick_key,
-    waiting_key,
+    CohortRow, MemberRow, OPEN_COHORTS, SEALED_COHORTS, TickRow, WAITING_MANIFESTS, clock_key, handle_of,
+    manifest_key, manifest_of, manifests_prefix, member_key, members_prefix, merchant_of, order_key,
+    sealed_key, tick_key, waiting_key,
 };
 use super::{AccountTag, Core, Decision, IssuerError};
+use crate::clock::{self, ClockRow};
 use std::collections::HashSet;
 use unjoin_core::entry::Ledger;
-use unjoin_core::token::{CohortManifest, OrderHandle, Scope, SignedManifest};
+use unjoin_core::token::{CohortManifest, KeyRing, OrderHandle, Scope, SignedManifest};
 use unjoin_core::wire::Message;
 use unjoin_core::{Name, Timestamp};
 use unjoin_log::outbox;
 use unjoin_store::{
-    Bucket, Change, Key, MessageRow, Pages, Present, Record, Store, StoreError, decide, read,
+    Bucket, Change, Found, Key, MessageRow, Pages, Present, Record, Store, StoreError, decide, read,
 };
 
 /// The most rows that one scan returns.
@@ -37,6 +38,9 @@ pub struct IssuerReport {
     /// Granted orders of sealed cohorts whose numbers are overdue: the host closes them and
     /// reports their end, or the cohort never closes.
     pub numbers_overdue: Vec<(Name, OrderHandle)>,
+    /// What could not be done: a row that does not decode. It holds up its own cohort only, which is
+    /// tried again at every boundary.
+    pub failed: Vec<IssuerError>,
 }
 
 /// A cohort that has waited long for its crowd. It is never published below k: the host can
@@ -59,7 +63,7 @@ pub struct StarvingCohort {
 
 impl<S: Store> Core<S> {
     pub(super) fn tick(&self) -> Result<IssuerReport, IssuerError> {
-        let now = self.environment.now();
+        let now = clock::tick::<_, IssuerError>(&*self.store, &clock_key(), &self.environment)?;
         let done = read(&*self.store, &tick_key())?.map(|row| row.boundary);
         let boundary = self.config.grid.at_or_before(now).filter(|b| done.is_none_or(|done| done < *b));
         let report = IssuerReport::default();
@@ -80,6 +84,22 @@ impl<S: Store> Core<S> {
             })?;
         }
         Ok(report)
+    }
+
+    pub(super) fn confirm_clock(&self, now: Timestamp) -> Result<(), IssuerError> {
+        let (clock, tick, last) = (clock_key(), tick_key(), self.config.grid.at_or_before(now));
+        decide(&*self.store, (clock.clone(), tick.clone()), |(row, done), change| {
+            change.put(&clock, &ClockRow::confirmed(row, now));
+            // A boundary that has not come was not worked off, whatever was believed before.
+            match (done, last) {
+                (Some(done), Some(boundary)) if done.boundary > boundary => {
+                    change.put(&tick, &TickRow { boundary });
+                }
+                (Some(_), None) => change.delete(&tick),
+                _ => {}
+            }
+            Ok(())
+        })
     }
 
     pub(super) fn confirm_admitted(&self, scopes: &[Scope]) -> Result<(), IssuerError> {
@@ -165,7 +185,19 @@ impl<S: Store> Walk<'_, S> {
     fn commit(&mut self) -> Result<(), IssuerError> {
         self.writes = 0;
         let decisions = std::mem::take(&mut self.decisions);
-        self.core.decide(decisions.into_iter()).into_iter().collect()
+        let decided = self.core.decide(decisions.into_iter());
+        decided.into_iter().try_for_each(|decided| self.note(decided))
+    }
+
+    /// A failed store ends the tick; anything else is an operator's, and of one cohort.
+    fn note(&mut self, done: Result<(), IssuerError>) -> Result<(), IssuerError> {
+        match done {
+            Err(error) if !error.ends_the_tick() => {
+                self.report.failed.push(error);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn open_cohorts(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
@@ -173,24 +205,31 @@ impl<S: Store> Walk<'_, S> {
         let mut pages = Pages::<_, CohortRow>::new(&*self.core.store, bucket, OPEN_COHORTS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
             for found in page {
-                let (merchant, cohort) = (merchant_of(&found.key)?, found.row()?);
-                let retired = ring.find(&cohort.key_id).is_some() && !ring.may_issue(&cohort.key_id);
-                let (old_enough, starving) = (self.old_enough(&cohort), self.past_starving_age(&cohort));
-                if !retired && !old_enough && !starving {
-                    continue;
-                }
-                let of_standing = self.distinct_of_standing(&merchant, &cohort)?;
-                // A retired key's cohort takes no grants either, whatever its count.
-                if old_enough && of_standing >= cohort.k || retired && self.boundary.is_some() {
-                    let (open, sealed) = (found.key.clone(), sealed_key(&merchant, cohort.cohort));
-                    self.decide((found.key, cohort.clone()), 2, move |change| {
-                        change.delete(&open);
-                        change.put(&sealed, &cohort);
-                    })?;
-                } else if starving && of_standing < cohort.k {
-                    self.starves(&merchant, &cohort, of_standing, !retired);
-                }
+                let done = self.open_cohort(&found, &ring);
+                self.note(done)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Seals a cohort that has its crowd at the boundary.
+    fn open_cohort(&mut self, found: &Found<CohortRow>, ring: &KeyRing) -> Result<(), IssuerError> {
+        let (merchant, cohort) = (merchant_of(&found.key)?, found.row()?);
+        let retired = ring.find(&cohort.key_id).is_some() && !ring.may_issue(&cohort.key_id);
+        let (old_enough, starving) = (self.old_enough(&cohort), self.past_starving_age(&cohort));
+        if !retired && !old_enough && !starving {
+            return Ok(());
+        }
+        let of_standing = self.distinct_of_standing(&merchant, &cohort)?;
+        // A retired key's cohort takes no grants either, whatever its count.
+        if old_enough && of_standing >= cohort.k || retired && self.boundary.is_some() {
+            let (open, sealed) = (found.key.clone(), sealed_key(&merchant, cohort.cohort));
+            self.decide((open.clone(), cohort.clone()), 2, move |change| {
+                change.delete(&open);
+                change.put(&sealed, &cohort);
+            })?;
+        } else if starving && of_standing < cohort.k {
+            self.starves(&merchant, &cohort, of_standing, !retired);
         }
         Ok(())
     }
@@ -199,22 +238,18 @@ impl<S: Store> Walk<'_, S> {
         let mut pages = Pages::<_, CohortRow>::new(&*self.core.store, bucket, SEALED_COHORTS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
             for found in page {
-                let (merchant, cohort) = (merchant_of(&found.key)?, found.row()?);
-                let members = self.members(&merchant, &cohort)?;
-                self.sealed_cohort(found.key, &merchant, cohort, members)?;
+                let done = self.sealed_cohort(&found);
+                self.note(done)?;
             }
         }
         Ok(())
     }
 
     /// Reports on a cohort that takes no more grants, and closes it if the boundary may.
-    fn sealed_cohort(
-        &mut self,
-        sealed: Key<CohortRow>,
-        merchant: &Name,
-        cohort: CohortRow,
-        members: Members,
-    ) -> Result<(), IssuerError> {
+    fn sealed_cohort(&mut self, found: &Found<CohortRow>) -> Result<(), IssuerError> {
+        let (sealed, cohort) = (found.key.clone(), found.row()?);
+        let merchant = &merchant_of(&sealed)?;
+        let members = self.members(merchant, &cohort)?;
         let found = (sealed.clone(), cohort.clone());
         if members.handles.is_empty() {
             // Set aside before its first grant: nobody holds a token of it, nobody ever will.
@@ -277,9 +312,16 @@ impl<S: Store> Walk<'_, S> {
     fn waiting_manifests(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
         let mut pages = Pages::new(&*self.core.store, bucket, WAITING_MANIFESTS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
-            let keys: Vec<_> = page.iter().map(|found| manifest_of(&found.key)).collect::<Result<_, _>>()?;
-            for row in read(&*self.core.store, &keys)? {
-                self.report.manifests.push(row.ok_or(StoreError::Corrupt("manifest"))?.0);
+            let looks = page.iter().map(|found| {
+                Ok(Decision::new(manifest_of(&found.key)?, |row: Option<MessageRow<SignedManifest>>, _| {
+                    Ok(row.ok_or(StoreError::Corrupt("manifest"))?.0)
+                }))
+            });
+            for manifest in self.core.decide(looks) {
+                match manifest {
+                    Ok(manifest) => self.report.manifests.push(manifest),
+                    Err(error) => self.note(Err(error))?,
+                }
             }
         }
         Ok(())

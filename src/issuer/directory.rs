@@ -43,13 +43,14 @@ impl fmt::Debug for BoundAccount {
 
 impl<S: Store> Core<S> {
     pub(super) fn enrol(&self, submissions: &[EnrolmentSubmission]) -> Vec<Result<(), IssuerError>> {
-        let (now, mut rng) = (self.environment.now(), self.environment.rng());
+        let (now, mut rng) = (self.now(), self.environment.rng());
         let prove = |EnrolmentSubmission { account, nonce, enrolment }: &EnrolmentSubmission| {
             let context = EnrolmentContext { issuer: &self.config.name, account, nonce };
             let verified = enrolment.verify(context, &mut *rng);
             let wallet_key = *enrolment.wallet_key();
             let interval = self.config.re_enrolment_interval;
             verified.map_err(|_| IssuerError::ProofRefused)?;
+            let now = now.clone()?;
             Ok(WalletBinding { account: account.clone(), wallet_key, now, interval })
         };
         let proven: Vec<Result<WalletBinding, IssuerError>> = submissions.iter().map(prove).collect();

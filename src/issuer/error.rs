@@ -1,4 +1,4 @@
-use unjoin_core::{Timestamp, describe_errors};
+use unjoin_core::{ClockError, Timestamp, describe_errors};
 use unjoin_store::StoreError;
 use unjoin_store::queue::QueueError;
 
@@ -52,6 +52,8 @@ pub enum IssuerError {
     NumbersDeadDiffers,
     /// The time lies too far ahead to be meant.
     TimeOutOfRange,
+    /// The clock stands too far from that of the last tick: nothing was closed.
+    Clock(ClockError),
     /// The queue did not take the request.
     Queue(QueueError),
     /// The store failed; a retry finds whatever was decided.
@@ -96,6 +98,8 @@ describe_errors!(IssuerError {
         "the order's numbers were reported dead at another time: numbers end once";
     Self::TimeOutOfRange => "issuer.time_out_of_range", Host, false,
         "the time lies more than a year ahead: give seconds since 1970, UTC";
+    Self::Clock(source @ ClockError::Behind { .. }) => "issuer.clock_behind", Operator, true, "{source}";
+    Self::Clock(source) => "issuer.clock_ahead", Operator, false, "{source}";
     Self::Queue(source) => "issuer.queue", Operator, true, "{source}";
     Self::Store(StoreError::Corrupt(what)) => "issuer.store_corrupt", Operator, false,
         "{}", StoreError::Corrupt(what);
@@ -103,6 +107,19 @@ describe_errors!(IssuerError {
         "issuer.store", Operator, true, "{source}";
     Self::Store(source) => "issuer.store_unusable", Operator, false, "{source}";
 });
+
+impl IssuerError {
+    /// [`StoreError::ends_the_tick`]; no other error does.
+    pub(crate) fn ends_the_tick(&self) -> bool {
+        matches!(self, Self::Store(error) if error.ends_the_tick())
+    }
+}
+
+impl From<ClockError> for IssuerError {
+    fn from(error: ClockError) -> Self {
+        Self::Clock(error)
+    }
+}
 
 impl From<StoreError> for IssuerError {
     fn from(source: StoreError) -> Self {

@@ -94,6 +94,7 @@ pub use error::IssuerError;
 pub use orders::{MAX_ORDER_ID, NumbersDead, OfferRequest, OrderReport};
 pub use rows::MAX_WALLET_KEYS;
 
+use crate::clock;
 use core::fmt;
 use grants::GrantJob;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -103,9 +104,9 @@ use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
     Grant, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest, TokenRequest,
 };
-use unjoin_core::{Environment, Name};
+use unjoin_core::{Environment, Name, Timestamp};
 use unjoin_store::queue::{GroupQueue, Pending};
-use unjoin_store::{Store, decide_all};
+use unjoin_store::{Store, StoreError, decide_all};
 
 /// The order side's service. Every method may be called from any thread, and several instances
 /// may share a store; all of them need the same configuration, ring and keys.
@@ -244,13 +245,27 @@ impl<S: Store> Issuer<S> {
     }
 
     /// Works off the last boundary, if that was not done yet, and reports. Resumable: after a
-    /// crash or an error call it again. Call it soon after each boundary, and every few minutes
-    /// or hours for the report.
+    /// crash or an error call it again. Tick every minute: what is done is what was due at the latest
+    /// time that two ticks have said.
+    ///
+    /// # Errors
+    /// [`IssuerError::Clock`] when the clock stands more than [`CLOCK_LIMIT`](crate::CLOCK_LIMIT) from
+    /// that of the last tick, after downtime too: nothing was done,
+    /// [`confirm_clock`](Self::confirm_clock). Otherwise the store's. What needs an operator is in
+    /// [`IssuerReport::failed`], and does not hold up the rest.
+    pub fn tick(&self) -> Result<IssuerReport, IssuerError> {
+        self.core.tick()
+    }
+
+    /// Takes `now` for the time, though it stands far from the last tick: after downtime, or when the
+    /// clock was wrong before. Look at another clock first: the second tick from now works off the last
+    /// boundary. With an earlier time the way back from a wrong one that was believed: cohorts that
+    /// have closed stay closed under their dates, the others close at the boundaries from `now` on.
     ///
     /// # Errors
     /// The store's.
-    pub fn tick(&self) -> Result<IssuerReport, IssuerError> {
-        self.core.tick()
+    pub fn confirm_clock(&self, now: Timestamp) -> Result<(), IssuerError> {
+        self.core.confirm_clock(now)
     }
 
     /// Notes that the manifests of these scopes were handed to the desk: they are reported no
@@ -300,6 +315,11 @@ type Decision<'a, A> = unjoin_store::Decision<'a, A, IssuerError>;
 struct AccountTag([u8; 16]);
 
 impl<S: Store> Core<S> {
+    /// The time for what is dated between ticks.
+    fn now(&self) -> Result<Timestamp, StoreError> {
+        clock::time(&*self.store, &rows::clock_key(), &self.environment)
+    }
+
     fn ring(&self) -> Arc<KeyRing> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }

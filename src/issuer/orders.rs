@@ -177,7 +177,7 @@ impl<S: Store> Core<S> {
             cohort,
             class,
             k: self.config.k(class).ok_or(IssuerError::UnknownClass)?,
-            opened_by: next_midnight(self.environment.now()),
+            opened_by: next_midnight(self.now()?),
         })
     }
 }

@@ -12,12 +12,14 @@
 //! | `im` merchant, cohort | merchant | the signed manifest | desk, wallets, merchant |
 //! | `ip` merchant, cohort | merchant | nothing | its manifest has not been handed over |
 //! | `it` | fixed | the last boundary that was worked off | tick |
+//! | `ik` | fixed | when the last ticks were | tick, what is dated |
 //!
 //! What is deliberately absent: order ids; account names beside orders (there is a tag under the
 //! issuer's master key instead, so an erased account is named nowhere); when a token was asked
 //! for or granted; when a cohort opened, except for the day.
 
 use super::AccountTag;
+use crate::clock::ClockRow;
 use unjoin_core::algebra::Element;
 use unjoin_core::token::{OrderHandle, Scope, SignedManifest};
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
@@ -271,6 +273,11 @@ pub(super) fn manifests_prefix(merchant: &Name) -> Key<MessageRow<SignedManifest
 
 pub(super) fn tick_key() -> Key<TickRow> {
     Key::new(bucket(b't', b""), b"it".to_vec())
+}
+
+/// In the bucket of [`tick_key`].
+pub(super) fn clock_key() -> Key<ClockRow> {
+    Key::new(bucket(b't', b""), b"ik".to_vec())
 }
 
 fn of_merchant<R>(namespace: &[u8; 2], merchant: &Name, rest: &[&[u8]]) -> Key<R> {

@@ -6,11 +6,13 @@
 //! [`ReviewDesk`] and [`Switchboard`] by themselves, in processes of their own.
 
 use crate::issuer::{
-    EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport,
-    StandingPolicy, StarvingCohort,
+    EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, IssuerReport, NumbersDead, OfferRequest,
+    OrderReport, StandingPolicy, StarvingCohort,
 };
 use crate::ledgers::{Ledgers, LedgersReport};
-use crate::review::{Batch, DeskConfig, DeskError, PublishedReview, Rating, ReviewDesk, Submission};
+use crate::review::{
+    Batch, DeskConfig, DeskError, DeskReport, PublishedReview, Rating, ReviewDesk, Submission,
+};
 use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
@@ -354,21 +356,35 @@ impl<S: Store> Platform<S> {
     /// The stores'; what was done stays done. What needs an operator is in
     /// [`TickReport::failed`], and does not hold up the rest.
     pub fn tick(&self) -> Result<TickReport, PlatformError> {
-        let issued = self.issuer.tick()?;
+        let mut failed = Vec::new();
+        // A clock that leapt stops issuer and desk; numbers and ledgers have times of their own.
+        let issued = match self.issuer.tick() {
+            Err(error @ IssuerError::Clock(_)) => {
+                failed.push(error.into());
+                IssuerReport::default()
+            }
+            issued => issued?,
+        };
+        failed.extend(issued.failed.into_iter().map(PlatformError::from));
         // Admitted before they are confirmed: a crash in between repeats the admission, which
         // is idempotent. One that the desk refuses stays with the issuer and is tried again.
-        let mut failed = Vec::new();
         let mut admitted: Vec<Scope> = Vec::with_capacity(issued.manifests.len());
         for (manifest, answer) in issued.manifests.iter().zip(self.desk.admit_all(&issued.manifests)) {
             match answer {
                 Ok(()) => admitted.push(manifest.claimed_scope().clone()),
                 Err(error) if error.ends_the_tick() => return Err(error.into()),
-                Err(error) => failed.push(error),
+                Err(error) => failed.push(error.into()),
             }
         }
         self.issuer.confirm_admitted(&admitted)?;
-        let published = self.desk.tick()?;
-        failed.extend(published.failed);
+        let published = match self.desk.tick() {
+            Err(error @ DeskError::Clock(_)) => {
+                failed.push(error.into());
+                DeskReport::default()
+            }
+            published => published?,
+        };
+        failed.extend(published.failed.into_iter().map(PlatformError::from));
         let telephony = self.telephony.as_ref().map(Switchboard::tick).transpose()?;
         // Last, so that what was published just now is logged at once.
         let ledgers = self.ledgers.as_ref().map(|ledgers| ledgers.tick(&[&*self.orders, &*self.reviews]));
@@ -381,6 +397,16 @@ impl<S: Store> Platform<S> {
             failed,
             ledgers,
         })
+    }
+
+    /// [`Issuer::confirm_clock`] and [`ReviewDesk::confirm_clock`]: call it with the present time when
+    /// a tick reports `issuer.clock_ahead` or `desk.clock_ahead` and another clock says that it is right.
+    ///
+    /// # Errors
+    /// The stores'.
+    pub fn confirm_clock(&self, now: Timestamp) -> Result<(), PlatformError> {
+        self.issuer.confirm_clock(now)?;
+        Ok(self.desk.confirm_clock(now)?)
     }
 }
 
@@ -405,9 +431,10 @@ pub struct TickReport {
     pub batches: Vec<Batch>,
     /// What telephony cleared away and noticed; `None` without telephony.
     pub telephony: Option<SwitchboardReport>,
-    /// What the desk could not do and tries again at every tick: a manifest that it refuses, a
-    /// key that is missing from its ring, a row that does not decode.
-    pub failed: Vec<DeskError>,
+    /// What issuer and desk could not do and try again: everything, while their clock stands far from
+    /// that of the last tick ([`Platform::confirm_clock`]); a manifest that the desk refuses, a key that
+    /// is missing from its ring, a row that does not decode.
+    pub failed: Vec<PlatformError>,
     /// What became of the ledgers; `None` if the platform has none. A ledger that fails, or finds
     /// no quorum, holds up nothing else.
     pub ledgers: Option<LedgersReport>,

@@ -74,7 +74,7 @@ fn a_manifest_that_the_desk_refuses_is_reported_and_tried_again() {
     platform.desk().set_keys(KeyRing::new(IssuerKey::generate(rng), *trustees.key()));
     for _ in 0..2 {
         let report = platform.tick().unwrap();
-        let codes: Vec<_> = report.failed.iter().map(DeskError::code).collect();
+        let codes: Vec<_> = report.failed.iter().map(PlatformError::code).collect();
         assert_eq!((report.manifests.len(), codes), (1, vec!["desk.unknown_key"]));
     }
     platform.desk().set_keys((*ring).clone());

@@ -32,8 +32,9 @@ impl<S: Store> Core<S> {
         let id = action.statement().review_id;
         self.proven(scope, &id, |key| action.verify(key, &id).is_ok())?;
         let keys = (rows::spent(scope, &id), rows::waiting(scope, &id));
+        let now = self.now()?;
         decide(&*self.store, keys.clone(), |(spent, waiting), change| {
-            let step = Step { core: self, scope, keys: &keys, action };
+            let step = Step { core: self, scope, keys: &keys, action, now };
             step.judge(spent.ok_or(DeskError::Refused)?, waiting, edited, change)
         })
     }
@@ -80,6 +81,7 @@ struct Step<'a, S> {
     scope: &'a Scope,
     keys: &'a (Key<SpentRow>, Key<WaitingRow>),
     action: &'a AuthorAction,
+    now: Timestamp,
 }
 
 impl<S: Store> Step<'_, S> {
@@ -169,7 +171,7 @@ impl<S: Store> Step<'_, S> {
     /// One of the next three boundaries, but none before `before`: the one that a replaced action waited
     /// for, or that of what is changed. Nothing is dated before that, whichever clock dated it.
     fn boundary(&self, before: Timestamp) -> Timestamp {
-        let (grid, now) = (self.core.grid, self.core.environment.now());
+        let (grid, now) = (self.core.grid, self.now);
         let mut open: Vec<Timestamp> =
             (1..=NEXT_BOUNDARIES).map(|count| grid.nth_after(now, count)).collect();
         open.retain(|boundary| *boundary >= before);

@@ -1,5 +1,5 @@
-use unjoin_core::describe_errors;
 use unjoin_core::wire::DecodeError;
+use unjoin_core::{ClockError, describe_errors};
 use unjoin_store::StoreError;
 use unjoin_store::queue::QueueError;
 
@@ -45,6 +45,8 @@ pub enum DeskError {
     NotPublished,
     /// A removal is not signed by a key of the staff's that was admitted.
     UnknownStaff,
+    /// The clock stands too far from that of the last tick: nothing was published, erased or pruned.
+    Clock(ClockError),
     /// The operating system refused a thread.
     Threads(std::io::Error),
     /// The queue did not answer.
@@ -84,6 +86,8 @@ describe_errors!(DeskError {
     Self::NotPublished => "desk.not_published", Host, false, "the review is not in the listing";
     Self::UnknownStaff => "desk.unknown_staff", Host, false,
         "the removal is not signed for this ledger by a key of the staff's: have the platform's key admit it";
+    Self::Clock(source @ ClockError::Behind { .. }) => "desk.clock_behind", Operator, true, "{source}";
+    Self::Clock(source) => "desk.clock_ahead", Operator, false, "{source}";
     Self::Threads(source) => "desk.threads", Operator, true, "the desk's threads did not start ({source})";
     Self::Queue(source @ QueueError::Stopped) => "desk.stopped", Host, true, "{source}";
     Self::Queue(source) => "desk.queue", Operator, true, "{source}";
@@ -96,6 +100,12 @@ impl DeskError {
     /// [`StoreError::ends_the_tick`]; no other error does.
     pub(crate) fn ends_the_tick(&self) -> bool {
         matches!(self, Self::Store(error) if error.ends_the_tick())
+    }
+}
+
+impl From<ClockError> for DeskError {
+    fn from(error: ClockError) -> Self {
+        Self::Clock(error)
     }
 }
 

@@ -78,6 +78,7 @@ pub use reading::{AcceptedReview, PublishedReview, Rating};
 pub use submission::Submission;
 
 use self::submission::{Job, Verifier};
+use crate::clock;
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -86,9 +87,9 @@ use unjoin_core::token::{
     ActionReceipt, AuthorAction, DoorAnswer, KeyRing, PlatformKey, Receipt, ReviewId, ReviewState, Scope,
     SignedManifest, StateQuestion,
 };
-use unjoin_core::{Environment, Grid, Name};
-use unjoin_store::Store;
+use unjoin_core::{Environment, Grid, Name, Timestamp};
 use unjoin_store::queue::{GroupQueue, Pending};
+use unjoin_store::{Store, StoreError};
 
 /// The review side's service. All methods may be called from any thread; they block on the
 /// store, [`submit`](Self::submit) apart.
@@ -191,11 +192,26 @@ impl<S: Store> ReviewDesk<S> {
     /// What is published is told in a [`Batch`] at most once: after a failure between a
     /// commit and its answer the listing has the reviews, and no later report tells of them.
     ///
+    /// Tick every minute: what is done is what was due at the latest time that two ticks have said.
+    ///
     /// # Errors
+    /// [`DeskError::Clock`] when the clock stands more than [`CLOCK_LIMIT`](crate::CLOCK_LIMIT) from that
+    /// of the last tick, after downtime too: nothing was done, [`confirm_clock`](Self::confirm_clock).
     /// [`DeskError::Store`] when the store failed; call it again. What needs an operator is in
     /// [`DeskReport::failed`], and does not hold up the rest.
     pub fn tick(&self) -> Result<DeskReport, DeskError> {
         self.core.tick()
+    }
+
+    /// Takes `now` for the time, though it stands far from the last tick: after downtime, or when the
+    /// clock was wrong before. Look at another clock first: the second tick from now does everything
+    /// that is due by then, erasing and pruning included. With an earlier time the way back from a
+    /// wrong one that was believed: nothing is undone, but time goes on from there.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub fn confirm_clock(&self, now: Timestamp) -> Result<(), DeskError> {
+        self.core.confirm_clock(now)
     }
 
     /// The author withdraws or edits a review. The identical action again gets the same receipt.
@@ -306,6 +322,13 @@ impl<S> Core<S> {
 
     fn rng(&self) -> Box<dyn CryptoRng + Send> {
         self.environment.rng()
+    }
+}
+
+impl<S: Store> Core<S> {
+    /// The time for what is decided between ticks.
+    fn now(&self) -> Result<Timestamp, StoreError> {
+        clock::time(&*self.store, &rows::clock(), &self.environment)
     }
 }
 

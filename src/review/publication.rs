@@ -7,6 +7,7 @@ use super::reading::{AcceptedReview, PublishedReview};
 use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, RatingRow, RewrittenRow, Task};
 use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingRow, read_message};
 use super::{Core, DeskError};
+use crate::clock::{self, ClockRow};
 use std::sync::Arc;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{HeldWithdrawalEntry, Ledger};
@@ -14,7 +15,7 @@ use unjoin_core::secret::below;
 use unjoin_core::token::{Accepted, CohortManifest, Digest, KeyPair, Presentation, ReviewId, Scope};
 use unjoin_core::wire::Message;
 use unjoin_log::outbox;
-use unjoin_store::{Bucket, Change, Decision, Present, Record, Store, StoreError, decide_all, read};
+use unjoin_store::{Bucket, Change, Decision, Present, Record, Store, StoreError, decide, decide_all, read};
 
 /// The schedule is worked off in parts of about this many rows.
 const DUE_AT_ONCE: usize = 1024;
@@ -57,19 +58,21 @@ pub struct Batch {
 
 impl<S: Store> Core<S> {
     pub(super) fn tick(&self) -> Result<DeskReport, DeskError> {
-        let now = self.environment.now();
+        let now = clock::tick::<_, DeskError>(&*self.store, &rows::clock(), &self.environment)?;
         let mut report = DeskReport::default();
         let mut due = Vec::new();
         for bucket in Bucket::all() {
             let mut pages = rows::schedule_of(&*self.store, bucket);
             while let Some(page) = pages.next()? {
-                let known = due.len();
+                let mut complete = false;
                 for found in &page {
-                    due.push(Due::from_key(found.key.bytes())?);
+                    match Due::from_key(found.key.bytes()) {
+                        // The schedule is in the order of its times.
+                        Ok(found) if found.time > now => complete = true,
+                        Ok(found) => due.push(found),
+                        Err(error) => report.fail(error.into())?,
+                    }
                 }
-                due.retain(|due| due.time <= now);
-                // The schedule is in the order of its times.
-                let complete = due.len() < known + page.len();
                 if due.len() >= DUE_AT_ONCE {
                     self.do_due(&std::mem::take(&mut due), &mut report)?;
                 }
@@ -91,8 +94,16 @@ impl<S: Store> Core<S> {
         let rest: Vec<&Due> = due.iter().filter(|due| !is_publication(due)).collect();
         let groups = rest.chunk_by(|a, b| may_share_a_commit(a, b)).flat_map(|group| group.chunks(CHUNK));
         for group in groups {
-            if let Err(error) = self.do_group(group, report) {
+            let Err(error) = self.do_group(group, report) else { continue };
+            if error.ends_the_tick() || group.len() == 1 {
                 report.fail(error)?;
+                continue;
+            }
+            // A row of one cohort, perhaps, which the others do not wait for.
+            for due in group {
+                if let Err(error) = self.do_group(&[*due], report) {
+                    report.fail(error)?;
+                }
             }
         }
         Ok(())
@@ -176,6 +187,14 @@ impl<S: Store> Core<S> {
         let mut fresh = vec![0; 16];
         self.rng().fill_bytes(&mut fresh);
         change.put(&rows::mark(change.bucket()), &MarkRow(fresh));
+    }
+
+    pub(super) fn confirm_clock(&self, now: Timestamp) -> Result<(), DeskError> {
+        let key = rows::clock();
+        decide(&*self.store, key.clone(), |row, change| {
+            change.put(&key, &ClockRow::confirmed(row, now));
+            Ok(())
+        })
     }
 
     /// Rewrites the store once after every boundary, and again if a late tick changed any

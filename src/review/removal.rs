@@ -34,7 +34,7 @@ impl<S: Store> Core<S> {
             return Err(DeskError::UnknownStaff);
         }
         let id = removed.review_id();
-        let uncounted_at = self.grid.next_after(self.environment.now());
+        let uncounted_at = self.grid.next_after(self.now()?);
         let keys = (rows::spent(scope, id), rows::listed(scope.merchant(), id), rows::waiting(scope, id));
         decide(&*self.store, keys.clone(), |(spent, listed, waiting), change| {
             let spent = spent.ok_or(DeskError::UnknownReview)?;

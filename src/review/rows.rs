@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! r c scope                         a cohort: its manifest, and which boundaries are sealed
+//! r b                               (one bucket) when the last ticks were
 //! r d time (be64) task scope [id]   what is due at a boundary
 //! r e scope id                      what trustees open of a published review
 //! r h scope id                      a held review
@@ -19,10 +20,11 @@
 //! r w scope id                      what happens to a review at a boundary
 //! ```
 //!
-//! No row holds a time but boundaries, and no order of arrival.
+//! No row of a review holds a time but boundaries, and no order of arrival.
 
 use super::reading::{PublishedReview, Rating};
 use super::spent::{EvidenceRow, HeldRow, SpentRow, WaitingRow};
+use crate::clock::ClockRow;
 use unjoin_core::token::{CohortManifest, Review, ReviewId, Scope};
 use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
@@ -132,6 +134,11 @@ pub(super) fn rating(merchant: &Name) -> Key<RatingRow> {
 
 pub(super) fn mark(bucket: Bucket) -> Key<MarkRow> {
     Key::new(bucket, key(b'm', |_| ()))
+}
+
+/// One row of the whole store.
+pub(super) fn clock() -> Key<ClockRow> {
+    Key::new(bucket_of_few(), key(b'b', |_| ()))
 }
 
 /// One row of the whole store.

@@ -73,26 +73,36 @@ impl<S: Store> Core<S> {
     /// Decides a batch: one result for each job, in order.
     pub(super) fn decide_submissions(&self, jobs: Vec<Job>) -> Vec<Result<Receipt, DeskError>> {
         let ring = self.ring();
-        let checked = self.check_cheaply(&jobs, &ring);
+        let now = self.now();
+        let checked = self.check_cheaply(&jobs, &ring, &now);
         let open = jobs.iter().zip(&checked).filter_map(|(job, pair)| Some(check(job, pair.as_ref().ok()?)));
         let checks: Vec<PresentationCheck<'_>> = open.collect();
         let mut verdicts = self.verifier.verify(&checks, &mut *self.rng()).into_iter();
         let spends = jobs.iter().zip(checked).map(|(job, pair)| {
             pair?;
-            if verdicts.next() == Some(true) { Ok(self.spend(job)) } else { Err(DeskError::Refused) }
+            if verdicts.next() == Some(true) {
+                Ok(self.spend(job, now.clone()?))
+            } else {
+                Err(DeskError::Refused)
+            }
         });
         decide_all(&*self.store, spends.collect())
     }
 
     /// Everything that costs no group operation: the keys, the spent look-up and the window.
-    fn check_cheaply<'r>(&self, jobs: &[Job], ring: &'r KeyRing) -> Vec<Result<&'r KeyPair, DeskError>> {
-        let now = self.environment.now();
+    fn check_cheaply<'r>(
+        &self,
+        jobs: &[Job],
+        ring: &'r KeyRing,
+        now: &Result<Timestamp, StoreError>,
+    ) -> Vec<Result<&'r KeyPair, DeskError>> {
         let looks = jobs.iter().map(|job| {
             let presentation = &job.submission.presentation;
             let pair = ring.find(presentation.scope().key_id()).ok_or(DeskError::UnknownKey)?;
             if presentation.escrow_id() != pair.escrow_key.id() {
                 return Err(DeskError::WrongEscrow);
             }
+            let now = now.clone()?;
             Ok(Decision::new(job.reads(), move |rows, _| job.status(rows, now).map(|_| &**pair)))
         });
         decide_all(&*self.store, looks.collect())
@@ -102,11 +112,11 @@ impl<S: Store> Core<S> {
     ///
     /// The cohort's row is part of what the answer rests on: a boundary that is sealed, or a
     /// manifest that comes, between the read and the commit.
-    fn spend<'a>(&'a self, job: &'a Job) -> Decision<'a, Receipt, DeskError> {
+    fn spend<'a>(&'a self, job: &'a Job, now: Timestamp) -> Decision<'a, Receipt, DeskError> {
         let reads = job.reads();
         let key = reads.0.clone();
         Decision::new(reads, move |rows, change| {
-            let spent = match job.status(rows, self.environment.now())? {
+            let spent = match job.status(rows, now)? {
                 Status::Accepted(spent) => spent,
                 Status::New(publish_at) => {
                     let Submission { presentation, review } = &job.submission;

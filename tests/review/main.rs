@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
 mod author;
+mod clocks;
 mod model;
 mod physical;
 mod pruning;

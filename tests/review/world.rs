@@ -173,7 +173,11 @@ impl World<MemoryStore> {
 impl<S: Store> World<S> {
     /// A desk at one second past the midnight of day 0.
     pub(crate) fn on(store: S) -> Self {
-        let (store, clock) = (Arc::new(store), Arc::new(ManualClock::new(day(0).saturating_add(1))));
+        Self::by(store, ManualClock::new(day(0).saturating_add(1)))
+    }
+
+    pub(crate) fn by(store: S, clock: ManualClock) -> Self {
+        let (store, clock) = (Arc::new(store), Arc::new(clock));
         let desk = open(Arc::clone(&store), Arc::clone(&clock));
         let Keys { platform, staff, .. } = keys();
         desk.admit_staff(

@@ -44,6 +44,11 @@ impl Environment {
     }
 
     #[doc(hidden)]
+    pub fn is_simulated(&self) -> bool {
+        self.clock.is_simulated()
+    }
+
+    #[doc(hidden)]
     pub fn rng(&self) -> Box<dyn CryptoRng + Send> {
         (self.generator)()
     }

@@ -27,6 +27,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod algebra;
+mod clock;
 pub mod entry;
 #[cfg(feature = "system")]
 mod environment;
@@ -57,6 +58,9 @@ pub mod trustee_key;
 mod trustee_key;
 pub mod wire;
 
+#[doc(hidden)]
+pub use clock::ClockGuard;
+pub use clock::{CLOCK_LIMIT, ClockError};
 #[cfg(feature = "system")]
 pub use environment::Environment;
 pub use name::{Name, NameError};

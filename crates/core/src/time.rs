@@ -119,11 +119,21 @@ mod clock {
     pub trait Clock: Send + Sync + 'static {
         /// The present time.
         fn now(&self) -> Timestamp;
+
+        /// Whether this is simulated time: the next day may be a second away. Issuer and desk take
+        /// such a clock at its word; the leaps of any other they hold ([`ClockError`](crate::ClockError)).
+        fn is_simulated(&self) -> bool {
+            false
+        }
     }
 
     impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
         fn now(&self) -> Timestamp {
             (**self).now()
+        }
+
+        fn is_simulated(&self) -> bool {
+            (**self).is_simulated()
         }
     }
 
@@ -139,24 +149,36 @@ mod clock {
     }
 
     /// A clock that stands where it was set: simulations, replays and tests.
-    #[derive(Debug, Default)]
-    pub struct ManualClock(AtomicU64);
+    #[derive(Debug)]
+    pub struct ManualClock {
+        now: AtomicU64,
+        is_simulated: bool,
+    }
 
     impl ManualClock {
-        /// A clock that stands at `now`.
+        /// Simulated time, which stands at `now`.
         pub fn new(now: Timestamp) -> Self {
-            Self(AtomicU64::new(now.as_unix_seconds()))
+            Self { now: AtomicU64::new(now.as_unix_seconds()), is_simulated: true }
+        }
+
+        /// A clock that is no better than a machine's: what services do when it is wrong.
+        pub fn doubtful(now: Timestamp) -> Self {
+            Self { is_simulated: false, ..Self::new(now) }
         }
 
         /// Moves the clock to `now`, forward or back.
         pub fn set(&self, now: Timestamp) {
-            self.0.store(now.as_unix_seconds(), Ordering::SeqCst);
+            self.now.store(now.as_unix_seconds(), Ordering::SeqCst);
         }
     }
 
     impl Clock for ManualClock {
         fn now(&self) -> Timestamp {
-            Timestamp::from_unix_seconds(self.0.load(Ordering::SeqCst))
+            Timestamp::from_unix_seconds(self.now.load(Ordering::SeqCst))
+        }
+
+        fn is_simulated(&self) -> bool {
+            self.is_simulated
         }
     }
 }

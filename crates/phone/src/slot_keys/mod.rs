@@ -25,7 +25,7 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use rand_core::CryptoRng;
 use std::sync::Arc;
 use unjoin_core::secret::{SecretBytes, hmac_sha256};
-use unjoin_core::{Timestamp, describe_errors};
+use unjoin_core::{ClockError, Timestamp, describe_errors};
 use zeroize::Zeroizing;
 
 /// The number of a slot: seconds since 1970-01-01T00:00:00Z divided by the slot's length.
@@ -266,16 +266,8 @@ impl<K: SlotKeys + ?Sized> SlotKeys for Arc<K> {
 pub enum SlotKeyError {
     /// A rule of [`SlotConfig`] that does not hold.
     Config(&'static str),
-    /// The clock stands more than the longest life after the latest time that was served.
-    ClockAhead {
-        /// Seconds from the latest time that was served to the clock.
-        seconds: u64,
-    },
-    /// The clock stands more than the longest life before the latest time that was served.
-    ClockBehind {
-        /// Seconds from the clock to the latest time that was served.
-        seconds: u64,
-    },
+    /// The clock stands too far from the time of the keeper's last rotation.
+    Clock(ClockError),
     /// Another keeper has the file.
     InUse,
     /// There was a key file, and now there is none.
@@ -301,10 +293,8 @@ pub enum SlotKeyError {
 
 describe_errors!(SlotKeyError {
     Self::Config(rule) => "slot_keys.config", Host, false, "slots need {rule}";
-    Self::ClockAhead { seconds } => "slot_keys.clock_ahead", Operator, false,
-        "the clock stands {seconds} s after the latest time served, more than the longest life: check it, and if it is right, confirm it";
-    Self::ClockBehind { seconds } => "slot_keys.clock_behind", Operator, true,
-        "the clock stands {seconds} s before the latest time served, more than the longest life: set it right";
+    Self::Clock(source @ ClockError::Behind { .. }) => "slot_keys.clock_behind", Operator, true, "{source}";
+    Self::Clock(source) => "slot_keys.clock_ahead", Operator, false, "{source}";
     Self::InUse => "slot_keys.in_use", Operator, true,
         "another keeper has the slot key file: one process owns it, the others ask that one";
     Self::Lost => "slot_keys.lost", Operator, false,
@@ -326,6 +316,12 @@ describe_errors!(SlotKeyError {
         "what the process with the slot keys sent is no window: run the same version in both";
     Self::Unreachable => "slot_keys.unreachable", Operator, true, "the process that has the slot keys did not answer";
 });
+
+impl From<ClockError> for SlotKeyError {
+    fn from(error: ClockError) -> Self {
+        Self::Clock(error)
+    }
+}
 
 impl From<KeyEncryptionError> for SlotKeyError {
     fn from(error: KeyEncryptionError) -> Self {

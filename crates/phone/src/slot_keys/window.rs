@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// The only format of a window on its way to another process.
 const FORMAT: u8 = 1;
-const HEADER: usize = 1 + 8 + 8 + 8 + 1 + 8 + 4 + 4;
+const HEADER: usize = 1 + 8 + 8 + 8 + 8 + 1 + 8 + 4 + 4;
 
 /// What a process that routes and binds holds in memory: the present slot and those that
 /// follow, each with its key, as of one moment.
@@ -24,6 +24,7 @@ pub struct SlotKeyWindow {
     generation: u32,
     pool_shift: u32,
     lease_end: Timestamp,
+    settled: Timestamp,
     /// The present slot's key and those of the slots after it, in order.
     keys: Vec<Arc<SlotKey>>,
 }
@@ -37,12 +38,13 @@ impl SlotKeyWindow {
         pool_shift: u32,
         keys: Vec<Arc<SlotKey>>,
     ) -> Self {
-        Self { now, config, generation, pool_shift, lease_end: now, keys }
+        Self { now, config, generation, pool_shift, lease_end: now, settled: now, keys }
     }
 
-    /// The same with the last time that the keeper's file lets be served.
-    pub(super) fn leased_until(self, lease_end: Timestamp) -> Self {
-        Self { lease_end: lease_end.max(self.now), ..self }
+    /// The same with the last time that the keeper's file lets be served, and the time by which
+    /// it deletes.
+    pub(super) fn leased(self, lease_end: Timestamp, settled: Timestamp) -> Self {
+        Self { lease_end: lease_end.max(self.now), settled, ..self }
     }
 
     /// The time to decide by: the clock's, or the latest that was ever served if the clock
@@ -55,6 +57,12 @@ impl SlotKeyWindow {
     /// a minute ahead.
     pub fn lease_end(&self) -> Timestamp {
         self.lease_end
+    }
+
+    /// What was over by then may be cleared away: two of the keeper's rotations in sequence have said
+    /// this time, and it has deleted its keys.
+    pub(crate) fn settled(&self) -> Timestamp {
+        self.settled
     }
 
     /// The same keys at a later time; at this window's time if `now` is earlier. `None` after the
@@ -70,7 +78,7 @@ impl SlotKeyWindow {
     }
 
     /// The window for another process, keys included: `1 || le64(now) || le64(lease end) ||
-    /// le64(longest life) || slots (1) || le64(skew) || le32(generation) || le32(pool shift)`, then 32 bytes
+    /// le64(settled) || le64(longest life) || slots (1) || le64(skew) || le32(generation) || le32(pool shift)`, then 32 bytes
     /// for each slot's key. It goes over a channel that is encrypted and authenticated both
     /// ways, and is never stored.
     pub fn export(&self) -> Zeroizing<Vec<u8>> {
@@ -78,6 +86,7 @@ impl SlotKeyWindow {
         out.u8(FORMAT);
         out.timestamp(self.now);
         out.timestamp(self.lease_end);
+        out.timestamp(self.settled);
         out.le64(self.config.max_life());
         out.u8(self.config.slots());
         out.le64(self.config.skew());
@@ -101,6 +110,7 @@ impl SlotKeyWindow {
             return Err(from.refuse(Rule::Version));
         }
         let (now, lease_end) = (from.timestamp("now")?, from.timestamp("lease end")?);
+        let settled = from.timestamp("settled")?;
         let (max_life, slots, skew) = (from.le64("longest life")?, from.u8("slots")?, from.le64("skew")?);
         let config = SlotConfig::new(max_life, slots, skew).map_err(|_| from.refuse(Rule::Value))?;
         let (generation, pool_shift) = (from.le32("generation")?, from.le32("pool shift")?);
@@ -110,7 +120,7 @@ impl SlotKeyWindow {
             keys.push(Arc::new(SlotKey::new(SecretBytes::new(*key))));
         }
         from.end()?;
-        Ok(Self { now, config, generation, pool_shift, lease_end, keys })
+        Ok(Self { now, config, generation, pool_shift, lease_end, settled, keys })
     }
 
     /// How time is cut.

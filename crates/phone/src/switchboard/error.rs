@@ -1,6 +1,6 @@
 use crate::{KeyEncryptionError, PoolError, SlotKeyError};
 use std::sync::Arc;
-use unjoin_core::describe_errors;
+use unjoin_core::{ClockError, describe_errors};
 use unjoin_store::StoreError;
 use unjoin_store::queue::QueueError;
 
@@ -94,7 +94,7 @@ describe_errors!(SwitchboardError {
     Self::Pool(source @ PoolError::Exhausted { .. }) => "switchboard.pool_exhausted", Operator, true, "{source}";
     Self::Pool(source) => "switchboard.pool", Operator, false, "{source}";
     Self::Keys(
-        source @ (SlotKeyError::ClockBehind { .. }
+        source @ (SlotKeyError::Clock(ClockError::Behind { .. })
         | SlotKeyError::InUse
         | SlotKeyError::KeyEncryption(KeyEncryptionError::Unavailable)
         | SlotKeyError::File(_)

@@ -25,6 +25,9 @@ pub struct SwitchboardReport {
     pub orders: u64,
     /// How many hubs' counters of earlier epochs went.
     pub hubs: u64,
+    /// By how many seconds time stands ahead of this instance's clock, because the clock stepped
+    /// back or another's is ahead: live numbers end so much early. Alert at a few seconds.
+    pub clock_lead: u64,
     /// Numbers that were dialled in vain conspicuously often since the tick before, on this
     /// instance.
     pub alarms: Vec<MissAlarm>,
@@ -55,7 +58,8 @@ impl<S: Store> Core<S> {
     pub(super) fn tick(&self) -> Result<SwitchboardReport, SwitchboardError> {
         let window = self.window()?;
         let alarms = self.miss_counters.take(self.config.alarm_after);
-        let mut report = SwitchboardReport { alarms, ..Default::default() };
+        let clock_lead = window.now().saturating_since(self.environment.now());
+        let mut report = SwitchboardReport { alarms, clock_lead, ..Default::default() };
         report.index_rows = self.sweep_index(&window)?;
         self.walk(&window, &mut report)?;
         Ok(report)
@@ -73,7 +77,7 @@ impl<S: Store> Core<S> {
                 let mut commit = Commit::new(bucket);
                 for row in page {
                     let end = slot_end_of(row.key.bytes())?;
-                    is_over = window.now() >= end.saturating_add(window.config().skew());
+                    is_over = window.settled() >= end.saturating_add(window.config().skew());
                     if !is_over {
                         break;
                     }
@@ -96,7 +100,7 @@ impl<S: Store> Core<S> {
 
     /// Goes on through the orders and hubs of all buckets, for [`WALK`] rows or once around.
     fn walk(&self, window: &SlotKeyWindow, report: &mut SwitchboardReport) -> Result<(), SwitchboardError> {
-        let now = window.now();
+        let now = window.settled();
         let lives = move |leg: &LegState| matches!(leg, LegState::Live(live) if now < live.terms.not_after);
         let is_order_due = |order: &OrderRow| {
             let kept_until = order.dead_at.saturating_add(self.config.retention);

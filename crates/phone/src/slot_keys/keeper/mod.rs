@@ -14,7 +14,7 @@ use files::{Directory, Files, replace};
 use state::State;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use unjoin_core::{Environment, Timestamp};
+use unjoin_core::{ClockGuard, Environment, Timestamp};
 
 /// What the file begins with, in clear; the last byte is the format.
 const MAGIC: &[u8] = b"unjoin slot keys\x01";
@@ -27,8 +27,10 @@ const MAGIC: &[u8] = b"unjoin slot keys\x01";
 /// file beside it (`.lock` appended to its name) that is never removed.
 ///
 /// As a [`SlotKeys`] it answers from memory, and writes the file about once a minute and at the
-/// slots' boundaries. Call [`rotate`](Self::rotate) every few seconds from the host's scheduler: then no
-/// call waits for the disk, and keys are deleted on time when no call comes.
+/// slots' boundaries. Call [`rotate`](Self::rotate) every few seconds from the host's scheduler, by its clock:
+/// it alone moves time on and deletes keys, and no call waits for the disk. Questions pass their own
+/// clocks, and are refused when those stand more than [`CLOCK_LIMIT`](unjoin_core::CLOCK_LIMIT) from the
+/// last rotation.
 ///
 /// ```no_run
 /// use unjoin_phone::{Keeper, LocalKey, SlotConfig, SlotKeys};
@@ -54,8 +56,11 @@ pub struct Keeper {
 struct Held {
     /// What is durably in the file.
     state: State,
-    /// The latest time that was served; at the start, the latest that may have been.
-    floor: Timestamp,
+    /// What the rotations have said of the time.
+    guard: ClockGuard,
+    /// The latest time that was served; at the start, the latest that may have been. At most the
+    /// guard's limit after its floor.
+    served: Timestamp,
     /// The window that was served last.
     window: Option<Arc<SlotKeyWindow>>,
 }
@@ -73,8 +78,9 @@ impl Keeper {
     /// Opens the key file at `path`, or creates it where there never was one. The directory must
     /// exist. Slots that passed meanwhile are caught up with before this returns.
     ///
-    /// When the clock stands more than the longest life from the stored mark, this succeeds, but
-    /// nothing is served, changed or deleted until [`confirm_clock`](Self::confirm_clock).
+    /// When the clock stands more than [`CLOCK_LIMIT`](unjoin_core::CLOCK_LIMIT) from the last rotation,
+    /// after downtime too, this succeeds, but nothing is served, changed or deleted until
+    /// [`confirm_clock`](Self::confirm_clock).
     ///
     /// # Errors
     /// [`SlotKeyError::InUse`] when another keeper has the file; [`SlotKeyError::Lost`] when
@@ -148,7 +154,7 @@ impl Keeper {
         }
         let keeper = Self::holding(files, encryption, config, environment, state);
         match keeper.rotate(environment.now()) {
-            Ok(()) | Err(SlotKeyError::ClockAhead { .. } | SlotKeyError::ClockBehind { .. }) => Ok(keeper),
+            Ok(()) | Err(SlotKeyError::Clock(_)) => Ok(keeper),
             Err(error) => Err(error),
         }
     }
@@ -181,7 +187,7 @@ impl Keeper {
         let state = State::new(config, generation, pool_shift, now, &mut *environment.rng());
         let keeper = Self::holding(files, encryption, config, environment, state);
         let mut held = keeper.held();
-        held.floor = now;
+        held.served = now;
         keeper.store(&held.state)?;
         keeper.files.write_counters(Predecessor::of(&held.state).to_text().as_bytes())?;
         drop(held);
@@ -195,33 +201,44 @@ impl Keeper {
         environment: &Environment,
         state: State,
     ) -> Self {
-        let held = Mutex::new(Held { floor: state.mark, state, window: None });
+        let held = Mutex::new(Held {
+            guard: ClockGuard::starting(state.floor),
+            served: state.mark,
+            state,
+            window: None,
+        });
         let environment = environment.clone();
         Self { config, files, encryption, environment, writing: Mutex::new(()), held }
     }
 
     /// Deletes the keys that are due, makes those that the longest life now reaches, and moves the
-    /// stored mark ahead when half of its minute is over.
+    /// stored mark ahead when half of its minute is over. A key is deleted when two rotations in
+    /// sequence have said that its slot and the skew are over: so one that a wrong clock has said
+    /// alone destroys nothing.
     ///
     /// # Errors
-    /// [`SlotKeyError::ClockAhead`] and [`SlotKeyError::ClockBehind`] when the clock stands more
-    /// than the longest life from the latest time served; [`SlotKeyError::KeyEncryption`] and
-    /// [`SlotKeyError::File`] when the file cannot be replaced. Nothing has changed then.
+    /// [`SlotKeyError::Clock`] when the clock stands more than
+    /// [`CLOCK_LIMIT`](unjoin_core::CLOCK_LIMIT) from the last rotation;
+    /// [`SlotKeyError::KeyEncryption`] and [`SlotKeyError::File`] when the file cannot be replaced.
+    /// Nothing has changed then.
     pub fn rotate(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
-        let (clock, now) = (now, self.floored(now)?);
-        if self.held().state.is_due(now, clock) {
-            self.advance(now, clock)?;
+        let (clock, guard) = (now, self.held().guard.tick(now)?);
+        let now = self.held().served.max(now);
+        if self.held().state.is_due(now, clock, guard) {
+            self.advance(now, clock, guard)?;
         }
-        self.held().forget(now);
+        let mut held = self.held();
+        held.guard = guard;
+        held.forget(now);
         Ok(())
     }
 
     /// Replaces the file by what it says from `now` on; the caller is the one who writes.
-    fn advance(&self, now: Timestamp, clock: Timestamp) -> Result<(), SlotKeyError> {
-        let next = self.held().state.at(now, clock, &mut *self.environment.rng());
+    fn advance(&self, now: Timestamp, clock: Timestamp, guard: ClockGuard) -> Result<(), SlotKeyError> {
+        let next = self.held().state.at(now, clock, guard, &mut *self.environment.rng());
         self.store(&next)?;
-        self.hold(next, now);
+        self.held().take(next, now, guard);
         Ok(())
     }
 
@@ -235,52 +252,42 @@ impl Keeper {
     /// opened again, the old keys are served.
     pub fn recover(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
-        let (clock, now) = (now, self.floored(now)?);
-        let next = self.held().state.recovered(now, clock, &mut *self.environment.rng());
+        let (clock, guard) = (now, self.held().guard.tick(now)?);
+        let now = self.held().served.max(now);
+        let next = self.held().state.recovered(now, clock, guard, &mut *self.environment.rng());
         // The counters first: they must never be behind the file.
         self.files.write_counters(Predecessor::of(&next).to_text().as_bytes())?;
         self.store(&next)?;
-        self.hold(next, now);
+        self.held().take(next, now, guard);
         Ok(())
     }
 
-    /// Takes `now` for the time though it stands more than the longest life after the latest
-    /// time served: after a long outage, or when the clock was wrong before. Keys of slots that
-    /// ended before `now` are deleted, which cannot be taken back; so look at another clock first.
+    /// Takes `now` for the time, though it stands far from the last rotation: after downtime, or
+    /// when the clock was wrong before. Look at another clock first. It counts as the first of the two
+    /// rotations that a key's deletion needs.
     ///
-    /// A time that is not after the latest one served changes nothing.
+    /// With an earlier time the way back from a wrong one that was confirmed: what was deleted stays
+    /// so, and numbers bound into those slots must be bound again; every other live number rings
+    /// again.
     ///
     /// # Errors
     /// [`SlotKeyError::KeyEncryption`] and [`SlotKeyError::File`] when the file cannot be
     /// replaced. Nothing has changed then.
     pub fn confirm_clock(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
-        let floor = self.held().floor;
-        if now <= floor {
-            return Ok(());
-        }
-        self.advance(now, now)
-    }
-
-    /// `now`, or the latest time served if that is later.
-    fn floored(&self, now: Timestamp) -> Result<Timestamp, SlotKeyError> {
+        let guard = self.held().guard.confirmed(now);
+        let next = self.held().state.set_to(now).at(now, now, guard, &mut *self.environment.rng());
+        self.store(&next)?;
         let mut held = self.held();
-        let floored = held.floored(now, self.config)?;
-        held.floor = floored;
-        Ok(floored)
+        held.served = now;
+        held.take(next, now, guard);
+        Ok(())
     }
 
     fn store(&self, state: &State) -> Result<(), SlotKeyError> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&self.encryption.seal(&state.to_bytes())?);
         Ok(replace(&*self.files, &bytes)?)
-    }
-
-    fn hold(&self, state: State, now: Timestamp) {
-        let mut held = self.held();
-        held.floor = held.floor.max(now);
-        held.state = state;
-        held.window = None;
     }
 
     /// A poisoned lock is taken over: what it guards is replaced in single assignments.
@@ -295,48 +302,47 @@ impl Keeper {
 
 impl SlotKeys for Keeper {
     fn window(&self, now: Timestamp) -> Result<Arc<SlotKeyWindow>, SlotKeyError> {
-        if let Some(window) = self.held().serve(now, self.config)? {
+        if let Some(window) = self.held().serve(now)? {
             return Ok(window);
         }
         // Others may be served meanwhile, at times that the file serves already; whatever it served
         // before it is replaced it serves afterwards.
         let _writing = self.writing();
-        let (clock, now) = (now, self.floored(now)?);
+        let (clock, guard) = (now, self.held().guard);
+        let now = self.held().time(now)?;
         if !self.held().state.serves(now) {
-            self.advance(now, clock)?;
+            self.advance(now, clock, guard)?;
         }
-        self.held().serve(now, self.config)?.ok_or(SlotKeyError::NotAKeyFile)
+        self.held().serve(now)?.ok_or(SlotKeyError::NotAKeyFile)
     }
 }
 
 impl Held {
-    fn floored(&self, now: Timestamp, config: SlotConfig) -> Result<Timestamp, SlotKeyError> {
-        let (ahead, behind) = (now.saturating_since(self.floor), self.floor.saturating_since(now));
-        if ahead > config.max_life() {
-            return Err(SlotKeyError::ClockAhead { seconds: ahead });
-        }
-        if behind > config.max_life() {
-            return Err(SlotKeyError::ClockBehind { seconds: behind });
-        }
-        Ok(now.max(self.floor))
+    /// The time at which a question is answered. Questions come from other processes, with their
+    /// clocks: they move neither the guard nor, therefore, anything far.
+    fn time(&self, now: Timestamp) -> Result<Timestamp, SlotKeyError> {
+        self.guard.check(now)?;
+        Ok(now.max(self.served))
     }
 
     /// The window at `now`; `None` when the file must be replaced first.
-    fn serve(
-        &mut self,
-        now: Timestamp,
-        config: SlotConfig,
-    ) -> Result<Option<Arc<SlotKeyWindow>>, SlotKeyError> {
-        let now = self.floored(now, config)?;
+    fn serve(&mut self, now: Timestamp) -> Result<Option<Arc<SlotKeyWindow>>, SlotKeyError> {
+        let now = self.time(now)?;
         if self.window.as_ref().is_some_and(|window| window.now() == now) {
             return Ok(self.window.clone());
         }
         if !self.state.serves(now) {
             return Ok(None);
         }
-        self.floor = now;
-        self.window = self.state.window(now).map(Arc::new);
+        self.served = now;
+        self.window = self.state.window(now, self.guard).map(Arc::new);
         Ok(self.window.clone())
+    }
+
+    /// Takes over what is in the file.
+    fn take(&mut self, state: State, now: Timestamp, guard: ClockGuard) {
+        self.served = self.served.max(now);
+        (self.state, self.guard, self.window) = (state, guard, None);
     }
 
     /// Drops the window that was served last if the slot it began with is over at `now`.

@@ -4,9 +4,9 @@ use super::super::{Slot, SlotConfig, SlotKey, SlotKeyError, SlotKeyWindow};
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use unjoin_core::Timestamp;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
+use unjoin_core::{ClockGuard, Timestamp};
 use zeroize::Zeroizing;
 
 /// For how many seconds ahead the mark is stored, so that not every second is a write. After a
@@ -15,7 +15,7 @@ pub(super) const LEASE: u64 = 60;
 
 /// The only format.
 const FORMAT: u8 = 1;
-const HEADER: usize = 1 + 8 + 1 + 4 + 4 + 8 + 1;
+const HEADER: usize = 1 + 8 + 1 + 4 + 4 + 8 + 8 + 1;
 const ENTRY: usize = 8 + 32;
 
 /// What the key file says.
@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) pool_shift: u32,
     /// The high-water mark: no time after it has been served.
     pub(super) mark: Timestamp,
+    /// The time of the rotation that wrote it, or before.
+    pub(super) floor: Timestamp,
     keys: BTreeMap<Slot, Arc<SlotKey>>,
 }
 
@@ -37,29 +39,41 @@ impl State {
         now: Timestamp,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Self {
-        let empty = Self { config, generation, pool_shift, mark: now, keys: BTreeMap::new() };
-        empty.at(now, now, rng)
+        let empty = Self { config, generation, pool_shift, mark: now, floor: now, keys: BTreeMap::new() };
+        empty.at(now, now, ClockGuard::starting(now), rng)
     }
 
     /// Whether the file may stay as it is when `now` is served.
     pub(super) fn serves(&self, now: Timestamp) -> bool {
-        now <= self.mark
-            && !self.keys.keys().any(|slot| self.is_over(*slot, now))
-            && self.window(now).is_some()
+        now <= self.mark && self.has_keys(now)
     }
 
     /// Whether the file should be replaced though nobody waits for it.
-    pub(super) fn is_due(&self, now: Timestamp, clock: Timestamp) -> bool {
-        self.mark < clock.saturating_add(LEASE / 2) || !self.serves(now)
+    pub(super) fn is_due(&self, now: Timestamp, clock: Timestamp, guard: ClockGuard) -> bool {
+        self.mark < clock.saturating_add(LEASE / 2)
+            || !self.serves(now)
+            || self.keys.keys().any(|slot| self.is_over(*slot, guard.settled()))
     }
 
-    /// What the file says from `now` on: the keys of slots that ended a skew ago are gone, those
-    /// that the longest life now reaches are there, and the mark is a lease ahead of the clock. `now`
-    /// is the floored time; were the mark ahead of that, every restart would move it on.
-    pub(super) fn at(&self, now: Timestamp, clock: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+    fn has_keys(&self, now: Timestamp) -> bool {
+        self.config.reached(now).all(|slot| self.keys.contains_key(&slot))
+    }
+
+    /// What the file says from `now` on: the keys of slots that ended a skew before the settled time
+    /// are gone, those that the longest life now reaches are there and none beyond, and the mark is a
+    /// lease ahead of the clock. `now` is the time served; were the mark a lease ahead of that, every
+    /// restart would move it on.
+    pub(super) fn at(
+        &self,
+        now: Timestamp,
+        clock: Timestamp,
+        guard: ClockGuard,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Self {
         let mut keys = BTreeMap::new();
+        let last = self.config.reached(now).last();
         for (slot, key) in &self.keys {
-            if !self.is_over(*slot, now) {
+            if !self.is_over(*slot, guard.settled()) && Some(*slot) <= last {
                 keys.insert(*slot, Arc::clone(key));
             }
         }
@@ -67,7 +81,7 @@ impl State {
             keys.entry(slot).or_insert_with(|| Arc::new(SlotKey::random(rng)));
         }
         let mark = clock.saturating_add(LEASE).max(self.mark).max(now);
-        Self { config: self.config, generation: self.generation, pool_shift: self.pool_shift, mark, keys }
+        Self { mark, floor: guard.floor(), keys, ..*self }
     }
 
     /// The same after all keys were replaced.
@@ -75,28 +89,33 @@ impl State {
         &self,
         now: Timestamp,
         clock: Timestamp,
+        guard: ClockGuard,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Self {
-        self.without_keys(1).at(now, clock, rng)
+        self.without_keys(1).at(now, clock, guard, rng)
+    }
+
+    /// The same without its mark: somebody has said that `now` is the time.
+    pub(super) fn set_to(&self, now: Timestamp) -> Self {
+        Self { mark: now, keys: self.keys.clone(), ..*self }
     }
 
     /// The same after this many recoveries, before keys are made.
     pub(super) fn without_keys(&self, recoveries: u32) -> Self {
         Self {
-            config: self.config,
             generation: self.generation.saturating_add(recoveries),
             pool_shift: self.pool_shift.saturating_add(recoveries),
-            mark: self.mark,
             keys: BTreeMap::new(),
+            ..*self
         }
     }
 
     /// The window at `now`; `None` if a key is missing.
-    pub(super) fn window(&self, now: Timestamp) -> Option<SlotKeyWindow> {
+    pub(super) fn window(&self, now: Timestamp, guard: ClockGuard) -> Option<SlotKeyWindow> {
         let keys = self.config.reached(now).map(|slot| self.keys.get(&slot).cloned());
         let keys = keys.collect::<Option<Vec<_>>>()?;
         let window = SlotKeyWindow::new(now, self.config, self.generation, self.pool_shift, keys);
-        Some(window.leased_until(self.mark))
+        Some(window.leased(self.mark, guard.settled()))
     }
 
     #[cfg(test)]
@@ -110,7 +129,7 @@ impl State {
 
     /// The file's content before sealing:
     /// `1 || le64(longest life) || slots (1) || le32(generation) || le32(pool shift) ||
-    /// le64(mark) || count (1)`, then for each key in order `le64(slot) || key (32)`.
+    /// le64(mark) || le64(floor) || count (1)`, then for each key in order `le64(slot) || key (32)`.
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Writer::with_capacity(HEADER + self.keys.len() * ENTRY);
         out.u8(FORMAT);
@@ -119,6 +138,7 @@ impl State {
         out.le32(self.generation);
         out.le32(self.pool_shift);
         out.timestamp(self.mark);
+        out.timestamp(self.floor);
         out.u8(self.keys.len() as u8);
         for (slot, key) in &self.keys {
             out.le64(slot.number());
@@ -148,7 +168,7 @@ impl State {
         }
         let (max_life, slots) = (from.le64("longest life")?, from.u8("slots")?);
         let (generation, pool_shift) = (from.le32("generation")?, from.le32("pool shift")?);
-        let mark = from.timestamp("mark")?;
+        let (mark, floor) = (from.timestamp("mark")?, from.timestamp("floor")?);
         let mut keys = BTreeMap::new();
         for _ in 0..from.u8("count")? {
             let slot = Slot::new(from.le64("slot")?);
@@ -159,6 +179,6 @@ impl State {
             keys.insert(slot, Arc::new(SlotKey::new(SecretBytes::new(*key))));
         }
         from.end()?;
-        Ok((max_life, slots, Self { config, generation, pool_shift, mark, keys }))
+        Ok((max_life, slots, Self { config, generation, pool_shift, mark, floor, keys }))
     }
 }

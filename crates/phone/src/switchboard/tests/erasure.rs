@@ -43,6 +43,12 @@ fn keeper(path: &Path, clock: &Arc<ManualClock>) -> Keeper {
     Keeper::create_or_open(path, host_key(), TestKeys::config(), &environment(clock)).unwrap()
 }
 
+/// What a keeper comes to that was rotated all the time up to now.
+fn rotate(keeper: &Keeper, clock: &Arc<ManualClock>) {
+    keeper.confirm_clock(clock_of(clock)).unwrap();
+    keeper.rotate(clock_of(clock)).unwrap();
+}
+
 /// Every name of an index row that stands anywhere in these files, in freed pages too.
 fn names(files: &[Vec<u8>]) -> HashSet<[u8; 32]> {
     let mut names = HashSet::new();
@@ -145,7 +151,7 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     assert_eq!(dead_at, START.saturating_add(2 * SLOT + SKEW));
     // One slot is over and its skew; one is not: what was extended is the only one to be found.
     clock.set(START.saturating_add(SLOT + SKEW));
-    keeper.rotate(clock_of(&clock)).unwrap();
+    rotate(&keeper, &clock);
     fs::copy(file("keys"), file("keys between")).unwrap();
     let found = attack(&names(&copies), &file("keys between"), clock_of(&clock), &directory.0);
     assert!(found.iter().all(|(party, _)| [17, 4711].contains(party)) && found.len() == 2);
@@ -154,7 +160,7 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     let mut key_files = Vec::new();
     for (number, seconds) in [0, 1, SLOT, LIFE].into_iter().enumerate() {
         clock.set(clock_of(&clock).max(dead_at).saturating_add(seconds));
-        keeper.rotate(clock_of(&clock)).unwrap();
+        rotate(&keeper, &clock);
         step(&mut copies);
         board.tick().unwrap();
         step(&mut copies);
@@ -173,4 +179,41 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
 
 fn clock_of(clock: &Arc<ManualClock>) -> Timestamp {
     unjoin_core::Clock::now(clock)
+}
+
+#[test]
+fn a_clock_that_leapt_clears_nothing_away_and_the_number_rings_again() {
+    let path = std::env::temp_dir().join(format!("unjoin-leap-{}", std::process::id()));
+    let clock = Arc::new(ManualClock::new(START));
+    let keeper = Arc::new(keeper(&path, &clock));
+    let store = Arc::new(unjoin_store::MemoryStore::new());
+    let board = Switchboard::open(store.clone(), config(), pool(EACH), keeper.clone(), environment(&clock));
+    let board = board.unwrap();
+    let not_after = START.saturating_add(600);
+    let binding = Binding::courier(order("m", "1"), courier(17), parties(17, 4711), not_after);
+    let number = board.bind(binding).wait().unwrap().number;
+    let rings = || matches!(board.route(&request(4711, number)), Ok(Route::Connect { .. }));
+    let before = dump(&*store);
+    let far = START.saturating_add(3653 * DAY);
+    for confirmed in [false, true] {
+        clock.set(far);
+        if confirmed {
+            keeper.confirm_clock(far).unwrap();
+            assert_eq!(board.tick().unwrap().index_rows, 0);
+        } else {
+            assert!(keeper.rotate(far).is_err() && board.tick().is_err());
+        }
+        assert!(!rings());
+        assert_eq!(dump(&*store), before);
+    }
+    clock.set(START.saturating_add(5));
+    assert!(!rings());
+    keeper.confirm_clock(clock_of(&clock)).unwrap();
+    assert!(rings());
+    clock.set(START.saturating_add(2));
+    assert_eq!(board.tick().unwrap().clock_lead, 3);
+    drop((board, keeper));
+    for name in ["", ".lock", ".counters"] {
+        let _ = fs::remove_file(format!("{}{name}", path.display()));
+    }
 }

@@ -12,7 +12,7 @@ use crate::{Attestation, Channel, NumberRange, PoolConfig, PoolRange, Slot, Slot
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use unjoin_core::secret::{SecretBytes, SystemRng};
-use unjoin_core::{DAY, ManualClock};
+use unjoin_core::{ClockGuard, DAY, ManualClock};
 use unjoin_store::{Bucket, MemoryStore, Row};
 
 /// What routing asks of the keys: how many index names, how many openings, of how many bytes.
@@ -106,7 +106,7 @@ impl SlotKeys for TestKeys {
         let (mut state, config) = (self.0.lock().unwrap(), Self::config());
         let seconds = now.saturating_since(state.latest);
         if state.latest != Timestamp::ZERO && seconds > LIFE * 100 {
-            return Err(SlotKeyError::ClockAhead { seconds });
+            return Err(SlotKeyError::Clock(ClockGuard::starting(state.latest).check(now).unwrap_err()));
         }
         state.latest = now.max(state.latest);
         let now = state.latest;

@@ -139,7 +139,7 @@ fn the_files_are_their_owners_and_what_is_replaced_is_overwritten() {
     // Another name keeps the replaced file in sight.
     let kept = directory.0.join("kept");
     fs::hard_link(directory.file(), &kept).unwrap();
-    keeper.rotate(at(SLOT)).unwrap();
+    keeper.confirm_clock(at(SLOT)).unwrap();
     let erased = fs::read(&kept).unwrap();
     assert!(!erased.is_empty() && erased.iter().all(|byte| *byte == 0));
     assert_eq!(fs::metadata(directory.file()).unwrap().permissions().mode() & 0o777, 0o600);

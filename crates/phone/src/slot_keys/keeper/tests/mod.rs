@@ -10,8 +10,8 @@ use super::*;
 use disk::{Disk, FAILURES, losses};
 use proptest::prelude::*;
 use std::collections::HashMap;
-use unjoin_core::ManualClock;
 use unjoin_core::secret::{SecretBytes, SystemRng};
+use unjoin_core::{CLOCK_LIMIT, ClockError, DAY, ManualClock};
 
 /// Some slot's boundary in 2027.
 const START: u64 = 1_800_000_000;
@@ -55,6 +55,23 @@ fn stored(disk: &Disk) -> Keys {
     content(disk).keys().map(|(slot, key)| (slot, *key.expose())).collect()
 }
 
+/// Rotations on time up to `now`, and two that say `now`.
+fn pass(keeper: &Keeper, now: Timestamp) {
+    while keeper.held().guard.floor() < now {
+        let floor = keeper.held().guard.floor();
+        keeper.rotate(now.min(floor.saturating_add(CLOCK_LIMIT))).unwrap();
+    }
+    keeper.rotate(now).unwrap();
+}
+
+fn is_ahead<T>(answer: Result<T, SlotKeyError>, by: u64) -> bool {
+    matches!(answer, Err(SlotKeyError::Clock(ClockError::Ahead { seconds })) if seconds == by)
+}
+
+fn is_behind<T>(answer: Result<T, SlotKeyError>, by: u64) -> bool {
+    matches!(answer, Err(SlotKeyError::Clock(ClockError::Behind { seconds })) if seconds == by)
+}
+
 #[test]
 fn time_never_goes_back() {
     let disk = Disk::default();
@@ -82,49 +99,109 @@ fn a_restart_loop_does_not_run_ahead_of_the_clock() {
 }
 
 #[test]
-fn a_jump_beyond_the_longest_life_refuses_and_destroys_nothing_until_confirmed() {
-    let disk = Disk::default();
-    let keeper = open(&disk, at(0)).unwrap();
-    keeper.window(at(0)).unwrap();
-    let before = disk.main();
-    let far = at(MAX_LIFE + 1);
-    let ahead = |answer: Result<(), SlotKeyError>, by: u64| matches!(answer, Err(SlotKeyError::ClockAhead { seconds }) if seconds == by);
-    assert!(ahead(keeper.window(far).map(drop), MAX_LIFE + 1));
-    assert!(ahead(keeper.rotate(far), MAX_LIFE + 1));
-    assert!(ahead(keeper.recover(far), MAX_LIFE + 1));
-    assert_eq!(disk.main(), before);
-    assert_eq!(keeper.window(at(1)).unwrap().now(), at(1));
-    drop(keeper);
-    // The mark is what is left to compare with.
-    let far = at(LEASE + MAX_LIFE + 1);
-    let keeper = open(&disk, far).unwrap();
-    assert!(ahead(keeper.window(far).map(drop), MAX_LIFE + 1));
-    assert_eq!(disk.main(), before);
-    keeper.confirm_clock(far).unwrap();
-    assert_eq!(keeper.window(far).unwrap().now(), far);
-    assert!(stored(&disk).iter().all(|(slot, _)| config().dead_at(*slot) > far));
-    // Confirming an earlier time changes nothing.
-    keeper.confirm_clock(at(0)).unwrap();
-    assert_eq!(keeper.window(at(MAX_LIFE)).unwrap().now(), far);
+fn a_leap_is_refused_and_destroys_nothing_until_confirmed() {
+    for leap in [CLOCK_LIMIT + 1, MAX_LIFE - 1, 3653 * DAY] {
+        let disk = Disk::default();
+        let keeper = open(&disk, at(0)).unwrap();
+        let (before, live) = (disk.main(), keys(&keeper.window(at(0)).unwrap()));
+        let far = at(leap);
+        // However often it is said.
+        for _ in 0..3 {
+            assert!(is_ahead(keeper.window(far), leap));
+            assert!(is_ahead(keeper.rotate(far), leap));
+            assert!(is_ahead(keeper.recover(far), leap));
+        }
+        assert_eq!(disk.main(), before);
+        let window = keeper.window(at(1)).unwrap();
+        assert_eq!((window.now(), keys(&window)), (at(1), live));
+        drop(keeper);
+        // Nor by a keeper that is opened then: the file says when its last rotation was.
+        let keeper = open(&disk, far).unwrap();
+        assert!(is_ahead(keeper.window(far), leap));
+        assert_eq!(disk.main(), before);
+        keeper.confirm_clock(far).unwrap();
+        assert_eq!(keeper.window(far).unwrap().now(), far);
+        keeper.rotate(far).unwrap();
+        assert!(stored(&disk).iter().all(|(slot, _)| config().dead_at(*slot) > far));
+    }
 }
 
 #[test]
-fn a_jump_of_the_longest_life_is_served() {
+fn a_leap_within_the_limit_is_served() {
     let disk = Disk::default();
     let keeper = open(&disk, at(0)).unwrap();
-    assert_eq!(keeper.window(at(MAX_LIFE)).unwrap().now(), at(MAX_LIFE));
+    assert_eq!(keeper.window(at(CLOCK_LIMIT)).unwrap().now(), at(CLOCK_LIMIT));
+}
+
+/// A process that asks by its own clock moves time for all, but by the limit at most, and deletes
+/// nothing.
+#[test]
+fn questions_do_not_move_the_guard() {
+    let disk = Disk::default();
+    let keeper = open(&disk, at(0)).unwrap();
+    pass(&keeper, at(SLOT));
+    let before = stored(&disk);
+    assert_eq!(config().start_of(before[0].0), at(0));
+    for _ in 0..3 {
+        assert_eq!(keeper.window(at(SLOT + CLOCK_LIMIT)).unwrap().now(), at(SLOT + CLOCK_LIMIT));
+        assert!(is_ahead(keeper.window(at(SLOT + CLOCK_LIMIT + 1)), CLOCK_LIMIT + 1));
+    }
+    assert_eq!(stored(&disk), before);
+    // Time stands until the right clock has come up to it.
+    assert_eq!(keeper.window(at(SLOT + 1)).unwrap().now(), at(SLOT + CLOCK_LIMIT));
+    pass(&keeper, at(SLOT + 60));
+    assert_eq!(stored(&disk)[0].1, before[1].1);
+}
+
+#[test]
+fn a_deletion_needs_two_rotations_in_sequence() {
+    let disk = Disk::default();
+    let keeper = open(&disk, at(0)).unwrap();
+    pass(&keeper, at(SLOT));
+    let before = stored(&disk);
+    let over = at(SLOT + SKEW);
+    keeper.rotate(over).unwrap();
+    assert!(stored(&disk).starts_with(&before));
+    // The clock was wrong: that the same time is said once more is not a second time.
+    keeper.rotate(at(SLOT + SKEW - 1)).unwrap();
+    assert!(stored(&disk).starts_with(&before));
+    keeper.rotate(over).unwrap();
+    assert!(stored(&disk).starts_with(&before[1..]));
+}
+
+#[test]
+fn a_confirmed_mistake_has_a_way_back() {
+    let disk = Disk::default();
+    let keeper = open(&disk, at(0)).unwrap();
+    let live = keys(&keeper.window(at(0)).unwrap());
+    let far = at(3653 * DAY);
+    keeper.confirm_clock(far).unwrap();
+    keeper.window(far).unwrap();
+    assert!(is_behind(keeper.window(at(5)), 3653 * DAY - 5));
+    keeper.confirm_clock(at(5)).unwrap();
+    let window = keeper.window(at(5)).unwrap();
+    assert_eq!((window.now(), keys(&window)), (at(5), live.clone()));
+    assert_eq!(stored(&disk), live);
+    drop(keeper);
+    let keeper = open(&disk, at(6)).unwrap();
+    assert_eq!(keys(&keeper.window(at(6)).unwrap()), live);
+    // Once a rotation has said it as well the keys are gone for good; time goes on all the same.
+    keeper.confirm_clock(far).unwrap();
+    keeper.rotate(far).unwrap();
+    keeper.confirm_clock(at(7)).unwrap();
+    let window = keeper.window(at(7)).unwrap();
+    assert_eq!(window.now(), at(7));
+    assert!(keys(&window).iter().zip(&live).all(|(now, before)| now.0 == before.0 && now.1 != before.1));
 }
 
 #[test]
 fn a_clock_that_stands_far_behind_refuses() {
     let disk = Disk::default();
-    let keeper = open(&disk, at(MAX_LIFE)).unwrap();
-    let last = keeper.window(at(MAX_LIFE)).unwrap();
+    let keeper = open(&disk, at(CLOCK_LIMIT)).unwrap();
+    let last = keeper.window(at(CLOCK_LIMIT)).unwrap();
     assert_eq!(keeper.window(at(0)).unwrap().now(), last.now());
     let before = Timestamp::from_unix_seconds(START - 1);
-    assert!(
-        matches!(keeper.window(before), Err(SlotKeyError::ClockBehind { seconds }) if seconds == MAX_LIFE + 1)
-    );
+    assert!(is_behind(keeper.window(before), CLOCK_LIMIT + 1));
     assert!(open(&disk, Timestamp::ZERO).unwrap().window(Timestamp::ZERO).is_err());
 }
 
@@ -135,6 +212,8 @@ fn missed_slots_are_caught_up_before_anything_is_served() {
     let before = stored(&disk);
     let later = at(MAX_LIFE + SKEW);
     let keeper = open(&disk, later).unwrap();
+    keeper.confirm_clock(later).unwrap();
+    keeper.rotate(later).unwrap();
     let after = stored(&disk);
     assert_eq!(after.len(), 4);
     assert_eq!(after[0], before[3]);
@@ -148,13 +227,14 @@ fn a_key_is_served_to_its_slots_end_and_deleted_a_skew_later() {
     let keeper = open(&disk, at(0)).unwrap();
     let (slot, first) = keys(&keeper.window(at(0)).unwrap())[0];
     assert_eq!(config().start_of(slot), at(0));
+    pass(&keeper, at(SLOT - 1));
     assert!(keeper.window(at(SLOT - 1)).unwrap().key(slot).is_some());
     assert!(keeper.window(at(SLOT)).unwrap().key(slot).is_none());
     assert!(stored(&disk).contains(&(slot, first)));
     assert_eq!(config().dead_at(slot), at(SLOT + SKEW));
-    keeper.window(at(SLOT + SKEW - 1)).unwrap();
+    pass(&keeper, at(SLOT + SKEW - 1));
     assert!(stored(&disk).contains(&(slot, first)));
-    keeper.window(at(SLOT + SKEW)).unwrap();
+    pass(&keeper, at(SLOT + SKEW));
     assert!(!stored(&disk).iter().any(|(_, key)| *key == first));
 }
 
@@ -253,7 +333,8 @@ fn a_failure_at_any_step_leaves_a_whole_file_and_loses_no_key_that_was_served() 
         for (step, failure) in (0..6).flat_map(|step| FAILURES.map(|failure| (step, failure))) {
             let disk = Disk::default();
             let keeper = open(&disk, at(0)).unwrap();
-            let served = keeper.window(at(0)).unwrap();
+            pass(&keeper, at(SLOT - 1));
+            let served = keeper.window(at(SLOT - 1)).unwrap();
             let later = at(SLOT + SKEW);
             disk.fail(step, failure);
             let answer = call(&keeper, later);
@@ -266,6 +347,7 @@ fn a_failure_at_any_step_leaves_a_whole_file_and_loses_no_key_that_was_served() 
                 let disk = disk.after(loss);
                 let keeper = open(&disk, later)
                     .unwrap_or_else(|error| panic!("{name} {step} {failure:?} {loss:?}: {error}"));
+                keeper.rotate(later).unwrap();
                 let window = keeper.window(later).unwrap();
                 assert!(window.now() >= served.now());
                 match window.generation() {
@@ -284,7 +366,7 @@ fn a_failure_at_any_step_leaves_a_whole_file_and_loses_no_key_that_was_served() 
             }
             // Without a power loss the keeper goes on, and the call succeeds when it is made again.
             if answer.is_err() {
-                assert!(keeper.window(at(1)).is_ok(), "{name} {step} {failure:?}");
+                assert!(keeper.window(at(SLOT - 1)).is_ok(), "{name} {step} {failure:?}");
             }
             call(&keeper, later).unwrap();
             assert_eq!(keys(&keeper.window(later).unwrap()).len(), 4);
@@ -352,6 +434,7 @@ fn another_process_uses_a_window_for_its_lease_and_slot_only() {
     assert_eq!(keys(&there.later(at(LEASE)).unwrap()), keys(&window));
     assert!(there.later(at(LEASE + 1)).is_none());
     // Across a slot's boundary the keys are others.
+    pass(&keeper, at(SLOT - 60));
     let last = keeper.window(at(SLOT - 5)).unwrap();
     assert!(last.later(at(SLOT - 1)).is_some() && last.later(at(SLOT)).is_none());
     for cut in 0..bytes.len() {
@@ -365,10 +448,10 @@ fn another_process_uses_a_window_for_its_lease_and_slot_only() {
 fn many_threads_are_served_one_set_of_keys_and_time_that_goes_on() {
     let disk = Disk::default();
     let keeper = open(&disk, at(0)).unwrap();
-    let seen = Mutex::new(HashMap::new());
+    let (seen, step_done) = (Mutex::new(HashMap::new()), std::sync::Barrier::new(4));
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
-            let (keeper, seen) = (&keeper, &seen);
+            let (keeper, seen, step_done) = (&keeper, &seen, &step_done);
             scope.spawn(move || {
                 let mut last = Timestamp::ZERO;
                 for step in 0..140u64 {
@@ -381,6 +464,7 @@ fn many_threads_are_served_one_set_of_keys_and_time_that_goes_on() {
                     if step % 7 == thread {
                         keeper.rotate(at(step * 37)).unwrap();
                     }
+                    step_done.wait();
                 }
             });
         }
@@ -401,6 +485,7 @@ enum Act {
     },
     Wait(u64),
     StepBack(u64),
+    Confirm,
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -410,8 +495,10 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Recover),
         2 => Just(Act::Restart),
         2 => (0usize..6, 0usize..3, 0usize..6).prop_map(|(step, failure, loss)| Act::Crash { step, failure, loss }),
-        6 => (0u64..2 * SLOT).prop_map(Act::Wait),
+        6 => (0u64..CLOCK_LIMIT).prop_map(Act::Wait),
+        1 => (0u64..2 * SLOT).prop_map(Act::Wait),
         2 => (0u64..SLOT).prop_map(Act::StepBack),
+        1 => Just(Act::Confirm),
     ];
     proptest::collection::vec(act, 1..60)
 }
@@ -419,7 +506,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// The model: which key each slot of a generation has, and the latest time served.
+    /// The model: which key each slot of a generation has, the latest time served, and the times
+    /// that rotations and confirmations have said.
     #[test]
     fn any_history_keeps_the_rules(acts in acts()) {
         let mut disk = Disk::default();
@@ -427,7 +515,13 @@ proptest! {
         let mut keeper = open(&disk, at(clock)).unwrap();
         let (mut latest, mut generation) = (Timestamp::ZERO, 1);
         let mut known: HashMap<(u32, Slot), [u8; 32]> = HashMap::new();
+        let mut said = vec![at(clock)];
         for act in acts {
+            let before = content(&disk);
+            let confirms = matches!(act, Act::Confirm);
+            if !matches!(act, Act::Window | Act::Confirm) && keeper.held().guard.check(at(clock)).is_ok() {
+                said.push(at(clock));
+            }
             match act {
                 Act::Window => match keeper.window(at(clock)) {
                     Ok(window) => {
@@ -443,17 +537,15 @@ proptest! {
                             prop_assert_eq!(*known.entry((generation, slot)).or_insert(key), key);
                         }
                         for (slot, key) in stored(&disk) {
-                            prop_assert!(config().dead_at(slot) > now);
+                            prop_assert!(config().dead_at(slot) > keeper.held().guard.settled());
                             prop_assert!(config().start_of(slot) <= now.saturating_add(MAX_LIFE));
                             // No key of another slot, and none of an earlier generation.
                             prop_assert!(known.iter().all(|(at, other)| *other != key || *at == (generation, slot)));
                         }
                         prop_assert!(content(&disk).mark >= now);
                     }
-                    Err(SlotKeyError::ClockBehind { seconds }) => prop_assert!(seconds > MAX_LIFE),
-                    Err(SlotKeyError::ClockAhead { seconds }) => {
-                        prop_assert!(seconds > MAX_LIFE);
-                        keeper.confirm_clock(at(clock)).unwrap();
+                    Err(SlotKeyError::Clock(ClockError::Ahead { seconds } | ClockError::Behind { seconds })) => {
+                        prop_assert!(seconds > CLOCK_LIMIT);
                     }
                     Err(error) => prop_assert!(false, "{error}"),
                 },
@@ -465,14 +557,32 @@ proptest! {
                 }
                 Act::Crash { step, failure, loss } => {
                     disk.fail(step, FAILURES[failure]);
-                    let _ = keeper.rotate(at(clock + LEASE));
                     clock += LEASE;
+                    let _ = keeper.rotate(at(clock));
+                    said.extend([at(clock); 2]);
                     drop(keeper);
                     disk = disk.after(losses().nth(loss).unwrap());
                     keeper = open(&disk, at(clock)).unwrap();
                 }
                 Act::Wait(seconds) => clock += seconds,
                 Act::StepBack(seconds) => clock = clock.saturating_sub(seconds),
+                Act::Confirm => {
+                    keeper.confirm_clock(at(clock)).unwrap();
+                    prop_assert_eq!(keeper.window(at(clock)).unwrap().now(), at(clock));
+                    latest = at(clock);
+                    said.retain(|time| *time < at(clock));
+                    said.push(at(clock));
+                    let kept = stored(&disk);
+                    known.retain(|(_, slot), _| kept.iter().any(|(other, _)| other == slot));
+                }
+            }
+            // What went was over by two times that were said, or lies beyond a time that was set back.
+            let after = content(&disk);
+            for (slot, key) in before.keys().filter(|_| before.generation == after.generation) {
+                let is_over = said.iter().filter(|time| **time >= config().dead_at(slot)).count() >= 2;
+                let is_beyond = confirms && config().start_of(slot) > at(clock + MAX_LIFE);
+                let is_kept = after.keys().any(|(other, kept)| other == slot && kept.expose() == key.expose());
+                prop_assert!(is_kept || is_over || is_beyond);
             }
         }
     }
