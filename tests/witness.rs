@@ -248,8 +248,7 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     let running = Running::start(&path);
     let client = Arc::new(running.client());
     let policy =
-        WitnessPolicy::new(log_key().public().clone(), vec![client.key.clone()], 1, 0, 3_600)
-            .unwrap();
+        WitnessPolicy::new(log_key().public().clone(), vec![client.key.clone()], 1, 0, 3_600).unwrap();
     let store = Arc::new(MemoryStore::new());
     let log = Log::open(store, Ledger::Reviews, log_key(), Some(policy.clone())).unwrap();
     for entry in 0..3u8 {

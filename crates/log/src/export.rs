@@ -52,7 +52,8 @@ fn export_with(
     let mut parents = BTreeSet::new();
     for id in tiles_since(from, to) {
         let path = directory.join(id.path());
-        parents.extend(path.ancestors().skip(1).take_while(|at| at.starts_with(directory)).map(PathBuf::from));
+        parents
+            .extend(path.ancestors().skip(1).take_while(|at| at.starts_with(directory)).map(PathBuf::from));
         // A full tile never changes: one that is there was written by an export that was
         // interrupted later.
         if !(id.is_full() && path.exists()) {

@@ -9,7 +9,7 @@ use unjoin_core::{Timestamp, describe_errors};
 /// How many different reviews may be charged in one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// B: by all trustees together. A review that several trustees answer for counts once.
+    /// B: by all trustees of the list together. A review that several trustees answer for counts once.
     pub all: u32,
     /// b: by this trustee alone, the second defence where t trustees are corrupt.
     pub own: u32,
@@ -17,7 +17,8 @@ pub struct Limit {
     pub requester: u32,
 }
 
-/// A trustee's budgets. All trustees of a key should have the same.
+/// A trustee's budgets. All trustees of a key should have the same. They hold for one list of trustees, whatever
+/// keys it has made; the releases of another list in the same ledger are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetPolicy {
     /// The length of the sliding window, in seconds; not zero.

@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::OpeningError;
+use crate::warrant::{Claim, Excess, OpeningsRegister, RegisterTrust};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use unjoin_core::DAY;
 use unjoin_core::entry::ShareReleasedEntry;
+use unjoin_core::token::Trustees;
 use unjoin_core::wire::Message;
+use unjoin_core::{Clock, DAY};
 use unjoin_log::LogView;
 
 const TRUSTEES: u16 = 3;
@@ -178,4 +180,26 @@ fn all_keys_of_the_platform_and_fewer_than_t_trustees_open_nothing() {
     let other = stranger.committee().unwrap().committee();
     shares.push(DecryptionShare::answer(stranger.share().unwrap(), other, &context, rng).unwrap());
     assert_eq!(combine(committee, &context, &shares, rng), Err(OpeningError::Culprits(vec![3])));
+}
+
+/// What the manual says under "At most B": lists count apart, and so two of them may open up to the sum.
+#[test]
+fn a_budget_is_of_one_list_of_trustees_in_its_order() {
+    let world = World::new(1, 2, 2, budgets(1, 1, 2));
+    let presented = world.warrant(&[0, 1]);
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    assert!(matches!(settle(&world, &trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
+    let entries = world.openings.entries(0, world.openings.size().unwrap()).unwrap();
+    let room = |order: [u16; 2]| {
+        let trustees = Trustees::new(order.map(|index| world.secrets(index).public()).to_vec()).unwrap();
+        let (requesters, origin) = (world.policy.warrants.clone(), log_key(OPENINGS).public().name().clone());
+        let mut register = OpeningsRegister::new(RegisterTrust { trustees, requesters, origin });
+        let releases = register.extend(&entries).len();
+        register.mark(entries.len() as u64, world.clock.now());
+        let (commitment, tag) = (presented.commitment(), presented.tag(&world.id(1)));
+        let claim = Claim { trustee: 2, commitment, tag, since: world.clock.now() };
+        (releases, register.judge(&world.policy.budgets, &claim, u64::MAX))
+    };
+    assert_eq!(room([1, 2]), (1, Err(Excess::All(1))));
+    assert_eq!(room([2, 1]), (0, Ok(())));
 }

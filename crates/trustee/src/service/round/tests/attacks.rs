@@ -9,7 +9,6 @@ use unjoin_core::algebra::{Escrow, Generator};
 use unjoin_core::entry::{PublishedEntry, WarrantEntry};
 use unjoin_core::token::{Accepted, Presentation};
 use unjoin_log::LogView;
-use unjoin_test_util::Draws;
 
 const MEMBERS: [u16; 3] = [1, 2, 3];
 
