@@ -4,8 +4,7 @@
 //! audit --policy FILE --ledger DIRECTORY [--older CHECKPOINT] [--at TIME] [--max-age SECONDS]
 //!       --platform KEY [--published FILE] [--grace SECONDS]
 //!       [--grid daily|weekly [--classes N] [--orders FILE] [--grants FILE]]
-//! audit --policy FILE --ledger DIRECTORY [--older CHECKPOINT] [--at TIME] [--max-age SECONDS]
-//!       --embargo SECONDS
+//! audit --trustees FILE --ledger DIRECTORY [--older CHECKPOINT] [--at TIME] --embargo SECONDS
 //! ```
 //!
 //! A ledger is a directory in the layout of C2SP tlog-tiles, as `ledger::export` writes it and a
@@ -16,6 +15,10 @@
 //! witness <verification key>
 //! quorum <how many> of which faulty <how many>
 //! ```
+//!
+//! With `--trustees` the ledger is one of openings. The file is the trustees' own policy: who they are, who
+//! may ask them, their budgets, and the ledger's witnesses (`trust/mod.rs` and `trust/settings.rs` tell its
+//! lines; its `freshness` stands for `--max-age`). Every entry is held against it.
 //!
 //! `--platform` is the platform's public key, in hexadecimal, as wallets pin it: it signs the keys
 //! of the staff, who sign removals.
@@ -35,6 +38,11 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "trust/settings.rs"]
+mod settings;
+#[path = "trust/mod.rs"]
+mod trust;
+
 use clap::Parser;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -42,6 +50,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use trust::{hex, text, unhex};
 use unjoin::audit::{
     CountedElsewhere, Finding, History, ManifestFinding, OpeningFinding, PublishedSet, audit_manifests,
     audit_openings, audit_reviews, removals,
@@ -50,13 +59,21 @@ use unjoin::ledger::{DirectoryView, WitnessPolicy};
 use unjoin::token::{PlatformPublicKey, Review, ReviewId, Scope};
 use unjoin::{Clock, DAY, Grid, Name, SystemClock, Timestamp};
 
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
 /// What is audited.
 #[derive(Parser)]
 #[command(about = "Holds what a platform shows against its ledgers")]
 pub(crate) struct Arguments {
     /// Whom to believe
-    #[arg(long)]
-    policy: PathBuf,
+    #[arg(long, required_unless_present = "trustees")]
+    policy: Option<PathBuf>,
+    /// The ledger is one of openings: by what the trustees answer
+    #[arg(long, requires = "embargo", conflicts_with_all = ["policy", "platform", "published", "grid"])]
+    trustees: Option<PathBuf>,
+    /// Within how many seconds warrants are disclosed
+    #[arg(long, requires = "trustees")]
+    embargo: Option<u64>,
     /// The ledger's directory
     #[arg(long)]
     ledger: PathBuf,
@@ -70,7 +87,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 2 * DAY)]
     max_age: u64,
     /// The platform's public key, in hexadecimal
-    #[arg(long, required_unless_present = "embargo")]
+    #[arg(long, required_unless_present = "trustees")]
     platform: Option<String>,
     /// What is published: CSV, or JSON lines in a file that ends in .jsonl
     #[arg(long)]
@@ -90,9 +107,6 @@ pub(crate) struct Arguments {
     /// How many tokens were granted in each cohort
     #[arg(long, requires = "grid")]
     grants: Option<PathBuf>,
-    /// The ledger is one of openings: warrants are disclosed within so many seconds
-    #[arg(long, conflicts_with_all = ["platform", "published", "grid"])]
-    embargo: Option<u64>,
 }
 
 /// What the ledger says, and what is wrong: a line each.
@@ -114,19 +128,17 @@ fn main() -> ExitCode {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Told, Box<dyn Error>> {
-    let policy = read_policy(&fs::read_to_string(&arguments.policy)?, arguments.max_age)?;
-    let older = arguments.older.as_ref().map(fs::read).transpose()?;
-    let now = arguments.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix_seconds);
-    let history = History::read(&DirectoryView::new(&arguments.ledger), &policy, older.as_deref(), now)?;
-    let (checkpoint, quorum) = history.newer();
-    let (size, time) = (checkpoint.size(), quorum.median_time.as_unix_seconds());
-    let mut told =
-        Told { notes: vec![format!("checkpoint of {size} entries, cosigned at {time}")], findings: vec![] };
-    if let Some(embargo) = arguments.embargo {
-        told.findings.extend(audit_openings(&history, embargo).iter().map(of_openings));
+pub(crate) fn run(arguments: &Arguments) -> Outcome<Told> {
+    if let (Some(trustees), Some(embargo)) = (&arguments.trustees, arguments.embargo) {
+        let (policy, trustees) = settings::parse(&read(trustees)?)?;
+        let (history, mut told) = read_history(arguments, &policy.openings)?;
+        let found = audit_openings(&history, &trustees, &policy, embargo);
+        told.findings.extend(found.iter().map(of_openings));
         return Ok(told);
     }
+    let policy = arguments.policy.as_ref().ok_or("the policy is needed")?;
+    let policy = read_policy(&read(policy)?, arguments.max_age)?;
+    let (history, mut told) = read_history(arguments, &policy)?;
     let platform = unhex(arguments.platform.as_ref().ok_or("the platform's key is needed")?)?;
     let platform = PlatformPublicKey::from_bytes(&platform).ok_or("the platform's key is not one")?;
     for (who, removed) in removals(&history, &platform) {
@@ -154,6 +166,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Told, Box<dyn Error>> {
         told.findings.extend(report.findings.iter().map(of_manifests));
     }
     Ok(told)
+}
+
+/// What is in the ledger, with the first line of what is told.
+fn read_history(arguments: &Arguments, policy: &WitnessPolicy) -> Outcome<(History, Told)> {
+    let older = arguments.older.as_ref().map(|path| fs::read(path).map_err(|error| at(path, &error)));
+    let older = older.transpose()?;
+    let now = arguments.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix_seconds);
+    let history = History::read(&DirectoryView::new(&arguments.ledger), policy, older.as_deref(), now)?;
+    let (checkpoint, quorum) = history.newer();
+    let (size, time) = (checkpoint.size(), quorum.median_time.as_unix_seconds());
+    let notes = vec![format!("checkpoint of {size} entries, cosigned at {time}")];
+    Ok((history, Told { notes, findings: vec![] }))
+}
+
+fn read(path: &Path) -> Outcome<String> {
+    fs::read_to_string(path).map_err(|error| at(path, &error).into())
+}
+
+fn at(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: {error}", path.display())
 }
 
 fn of_reviews(finding: &Finding) -> String {
@@ -205,16 +237,18 @@ fn of_openings(finding: &OpeningFinding) -> String {
         OpeningFinding::WithoutWarrant { index, trustee } => {
             format!("without-warrant entry {index} trustee {trustee}")
         }
+        OpeningFinding::Void { index, trustee, excess } => {
+            format!("void entry {index} trustee {trustee}: {excess}")
+        }
+        OpeningFinding::Repeated { index, trustee } => format!("repeated entry {index} trustee {trustee}"),
+        OpeningFinding::SecondBinding { index } => format!("second-binding entry {index}"),
+        OpeningFinding::Unsigned { index } => format!("unsigned entry {index}"),
         other => format!("{other:?}"),
     }
 }
 
 fn cohort(scope: &Scope) -> String {
     format!("{} cohort {} key {}", text(scope.merchant()), scope.cohort(), hex(scope.key_id()))
-}
-
-fn text(name: &Name) -> String {
-    String::from_utf8_lossy(name.as_bytes()).into_owned()
 }
 
 fn read_grid(text: &str) -> Result<Grid, String> {
@@ -226,7 +260,7 @@ fn read_grid(text: &str) -> Result<Grid, String> {
 }
 
 /// The rows of a CSV file, the named columns of each.
-fn read_csv<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<[String; N]>, Box<dyn Error>> {
+fn read_csv<const N: usize>(path: &Path, names: [&str; N]) -> Outcome<Vec<[String; N]>> {
     let mut reader = csv::Reader::from_path(path)?;
     let columns = reader.headers()?.clone();
     let at = |name: &str| columns.iter().position(|column| column == name);
@@ -238,12 +272,12 @@ fn read_csv<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<[String
     Ok(reader.records().map(|record| record.map(row)).collect::<Result<_, _>>()?)
 }
 
-fn read_orders(path: &Path) -> Result<BTreeMap<Name, u64>, Box<dyn Error>> {
+fn read_orders(path: &Path) -> Outcome<BTreeMap<Name, u64>> {
     let rows = read_csv(path, ["merchant", "orders"])?;
     rows.into_iter().map(|[merchant, orders]| Ok((Name::new(merchant)?, orders.parse()?))).collect()
 }
 
-fn read_grants(path: &Path) -> Result<BTreeMap<Scope, u64>, Box<dyn Error>> {
+fn read_grants(path: &Path) -> Outcome<BTreeMap<Scope, u64>> {
     let rows = read_csv(path, ["key_id", "merchant", "cohort", "grants"])?;
     let row = |[key_id, merchant, cohort, grants]: [String; 4]| {
         Ok((Scope::new(unhex(&key_id)?, Name::new(merchant)?, cohort.parse()?), grants.parse()?))
@@ -251,7 +285,7 @@ fn read_grants(path: &Path) -> Result<BTreeMap<Scope, u64>, Box<dyn Error>> {
     rows.into_iter().map(row).collect()
 }
 
-fn read_policy(text: &str, max_age: u64) -> Result<WitnessPolicy, Box<dyn Error>> {
+fn read_policy(text: &str, max_age: u64) -> Outcome<WitnessPolicy> {
     let (mut log, mut witnesses, mut quorum) = (None, Vec::new(), None);
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         match line.split(' ').collect::<Vec<_>>()[..] {
@@ -267,16 +301,16 @@ fn read_policy(text: &str, max_age: u64) -> Result<WitnessPolicy, Box<dyn Error>
     Ok(WitnessPolicy::new(log.ok_or("the policy has no log")?, witnesses, quorum, faulty, max_age)?)
 }
 
-fn read_published(path: &Path) -> Result<PublishedSet, Box<dyn Error>> {
+fn read_published(path: &Path) -> Outcome<PublishedSet> {
     let mut set = PublishedSet::new();
-    let mut put = |id: &str, merchant: &str, digest: [u8; 32]| -> Result<(), Box<dyn Error>> {
+    let mut put = |id: &str, merchant: &str, digest: [u8; 32]| -> Outcome<()> {
         match set.insert(ReviewId(unhex(id)?), (Name::new(merchant)?, digest)) {
             None => Ok(()),
             Some(_) => Err(format!("the review {id} is published twice").into()),
         }
     };
     if path.extension().is_some_and(|extension| extension == "jsonl") {
-        for line in fs::read_to_string(path)?.lines().filter(|line| !line.is_empty()) {
+        for line in read(path)?.lines().filter(|line| !line.is_empty()) {
             let row: Value = serde_json::from_str(line)?;
             let digest = match (row["review_digest"].as_str(), &row["review"]) {
                 (Some(digest), _) => unhex(digest)?,
@@ -291,19 +325,4 @@ fn read_published(path: &Path) -> Result<PublishedSet, Box<dyn Error>> {
         }
     }
     Ok(set)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Result<[u8; 32], Box<dyn Error>> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return Err(format!("not 64 hexadecimal digits: {text}").into());
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16)?;
-    }
-    Ok(bytes)
 }

@@ -128,18 +128,19 @@ fn tell_checks(opening: &Opening, trust: &Trust, author: &Author, out: &mut Stri
         out,
         "           its token was issued with a key of the trust file, and its escrow is the token's"
     )?;
-    writeln!(out, "           each share is of this escrow and made under this warrant")?;
+    writeln!(out, "           each share is of this escrow and made under this warrant;")?;
+    writeln!(out, "           each trustee announced the share in that ledger, behind the warrant")?;
     if author.account.is_some() {
         writeln!(
             out,
-            "           the account was bound to the wallet key in an entry of the openings ledger"
+            "           the account was bound to the wallet key in an entry that stands before the warrant's"
         )?;
     }
     writeln!(
         out,
-        "Not shown: that the trustees kept their budget: look for their releases under the commitment"
+        "Not shown: that the trustees kept their budget: audit the openings ledger. The commitment is"
     )?;
-    writeln!(out, "           {} in the openings ledger", hex(&opening.warrant().commitment()))?;
+    writeln!(out, "           {}", hex(&opening.warrant().commitment()))?;
     Ok(())
 }
 

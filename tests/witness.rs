@@ -247,13 +247,14 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     fs::create_dir(&path).unwrap();
     let running = Running::start(&path);
     let client = Arc::new(running.client());
+    let witness: Arc<dyn Witness> = client.clone();
     let policy =
         WitnessPolicy::new(log_key().public().clone(), vec![client.key.clone()], 1, 0, 3_600).unwrap();
     let store = Arc::new(MemoryStore::new());
     let log = Log::open(store, Ledger::Reviews, log_key(), Some(policy.clone())).unwrap();
     for entry in 0..3u8 {
         log.append(&[vec![1, entry]]).unwrap();
-        assert!(log.publish(&[client.clone()]).unwrap().published);
+        assert!(log.publish(std::slice::from_ref(&witness)).unwrap().published);
     }
     let (checkpoint, _) = policy.read(&log.checkpoint().unwrap().unwrap()).unwrap();
     assert_eq!(checkpoint.size(), 3);

@@ -21,7 +21,7 @@
 //! ```
 //!
 //! The *policy* is a text: whom to believe (`examples/trust/mod.rs` tells the lines), and the
-//! budgets (`settings.rs`). The *ledger* is a directory in tlog-tiles layout, as a web server shows
+//! budgets (`trust/settings.rs`). The *ledger* is a directory in tlog-tiles layout, as a web server shows
 //! it. The *case* is a directory that is copied among the members of a round and whoever leads it (`rounds.rs`
 //! tells the files). The *store* is this trustee's own redb file: never put an old copy of it back.
 //!
@@ -34,6 +34,7 @@ mod answer;
 mod board;
 mod ceremony;
 mod rounds;
+#[path = "../trust/settings.rs"]
 mod settings;
 mod show;
 #[path = "../trust/mod.rs"]

@@ -73,8 +73,8 @@ pub(super) const KINDS: [Kind; 13] = [
         name: "comparison_share",
         check: checks::comparison_share,
         valid: comparison_shares,
-        refused: [58, 92, 1],
-        paired: 0,
+        refused: [48, 82, 1],
+        paired: 122,
     },
     Kind {
         name: "committee",

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
+#[allow(dead_code, reason = "another test's world")]
+#[path = "../opening/world.rs"]
+mod court;
 mod forgeries;
 mod insider;
 mod manifests;

@@ -55,7 +55,8 @@ impl World {
     /// Appends and publishes; the checkpoint.
     pub(crate) fn publish(&self, entries: &[Vec<u8>]) -> Vec<u8> {
         self.log.append(entries).unwrap();
-        assert!(self.log.publish(&[self.witness.clone()]).unwrap().published);
+        let witness: Arc<dyn Witness> = self.witness.clone();
+        assert!(self.log.publish(&[witness]).unwrap().published);
         self.log.checkpoint().unwrap().unwrap()
     }
 

@@ -205,5 +205,5 @@ fn names_are_read_as_they_are_written() {
     let world = World::new();
     let review = world.publish(&world.author("one"));
     let presented = world.warrant(WarrantAction::Open, &[&review]);
-    assert_eq!(Name::new(entry_of(&presented).requester().to_vec()).unwrap(), *presented.terms().requester());
+    assert_eq!(Name::new(entry_of(&presented).requester()).unwrap(), *presented.terms().requester());
 }

@@ -12,7 +12,8 @@ fn the_program_says_in_words_what_an_opening_proves() {
     let (directory, mut world) = (Directory::new(), World::new());
     world.refresh();
     let author = world.author("one");
-    let opening = world.open(&author).with_binding(world.binding(&author, "ann"));
+    let binding = world.binding(&author, "ann");
+    let opening = world.open(&author).with_binding(binding);
     let (path, whom) = (directory.file("opening"), directory.file("trust"));
     let ask = |opening: &[u8], trust: &str| {
         fs::write(&path, opening).unwrap();
@@ -37,7 +38,8 @@ fn the_program_says_in_words_what_an_opening_proves() {
         "all 3 trustees signed",
         "1 refreshes followed",
         "logged in shop.example/reviews",
-        "bound to the wallet key",
+        "each trustee announced the share in that ledger, behind the warrant",
+        "bound to the wallet key in an entry that stands before the warrant's",
         &hex(&opening.warrant().commitment()),
     ] {
         assert!(told.contains(said), "{said}: {told}");

@@ -132,9 +132,11 @@ impl World {
         self.run(plan);
     }
 
-    fn run(&mut self, plan: CeremonyPlan) {
+    pub(crate) fn run(&mut self, plan: CeremonyPlan) {
         let (rng, mut messages) = (&mut SystemRng::new(), Vec::new());
-        for trustee in &mut self.secrets {
+        for (trustee, _) in
+            self.secrets.iter_mut().zip(1..).filter(|(_, index)| plan.members().contains(index))
+        {
             trustee.join(plan.clone(), plan.threshold(), rng).unwrap();
         }
         while self.secrets.iter().any(|trustee| trustee.plan().is_some()) {

@@ -11,8 +11,8 @@ use unjoin::issuer::{
     EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest,
     OrderReport,
 };
-use unjoin::ledger::{RemovedEntry, StaffKeyEntry, WarrantAction};
-use unjoin::opening::same_author::{CheckedRound, Pair, without_round};
+use unjoin::ledger::{Members, RemovedEntry, StaffKeyEntry};
+use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, ComparedReviews, SameAuthorError};
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, combine, insecure_test_dealer};
 use unjoin::phone::{
     Keeper, KeyEncryptionError, LocalKey, NumberError, NumberRange, NumberingPlan, PhoneNumber, PoolError,
@@ -315,8 +315,7 @@ fn no_error_of_an_opening_repeats_its_input() {
     errors.also_look_for(presentation.escrow().e2.as_bytes());
     let context = ShareContext {
         warrant_digest: [6; 32],
-        action: WarrantAction::Open,
-        subject: *presentation.review_id().as_bytes(),
+        review_id: presentation.review_id(),
         escrow: *presentation.escrow(),
     };
     let (committee, shares) = insecure_test_dealer(2, 3, rng).unwrap();
@@ -330,15 +329,23 @@ fn no_error_of_an_opening_repeats_its_input() {
         errors.take(&error, error.code());
     }
     let escrow = *presentation.escrow();
-    let (a, b) = (presentation.review_id(), unjoin::token::ReviewId([255; 32]));
-    let error = Pair::new((a, escrow), (a, escrow)).unwrap_err();
+    let (one, other) = (presentation.review_id(), ReviewId([255; 32]));
+    let error = ComparedReviews::new(vec![(one, escrow), (one, escrow)]).unwrap_err();
     errors.take(&error, error.code());
-    let swapped = unjoin::algebra::Escrow { e1: escrow.e2, e2: escrow.e2 };
-    let pair = Pair::new((a, escrow), (b, swapped)).unwrap();
-    let error = without_round(&pair).unwrap_err();
+    let reviews = ComparedReviews::new(vec![(one, escrow), (other, escrow)]).unwrap();
+    let round = |members, blinds: &[Blind]| {
+        CheckedRound::new(&committee, &[6; 32], 1, &reviews, members, blinds, &mut SystemRng::new())
+    };
+    let error = round(Members::new([1, 2]).unwrap(), &[]).unwrap_err();
     errors.take(&error, error.code());
-    let pair = Pair::new((a, escrow), (b, unjoin::algebra::Escrow { e1: escrow.e2, e2: escrow.e1 })).unwrap();
-    let error = CheckedRound::new(&committee, &[6; 32], 1, &pair, &[1, 2], &[], rng).unwrap_err();
+    // The second member's proof is of another warrant.
+    let mut blind = |share, warrant: [u8; 32]| {
+        let factor = BlindingFactor::derive(share, &warrant, 1, &reviews, rng);
+        Blind::new(share.index(), 1, &factor, &warrant, &reviews, rng).unwrap()
+    };
+    let blinds = [blind(&shares[0], [6; 32]), blind(&shares[1], [7; 32])];
+    let error = round(Members::new([1, 2]).unwrap(), &blinds).unwrap_err();
+    assert_eq!(error, SameAuthorError::Culprits(vec![2]));
     errors.take(&error, error.code());
     let error = Committee::new(3, 1, *committee.key(), committee.verification_shares().to_vec()).unwrap_err();
     errors.take(&error, error.code());

@@ -16,9 +16,9 @@ use clap::Parser as _;
 use std::fs;
 use std::path::Path;
 use unjoin::PassphraseCost;
-use unjoin::ledger::{LogView, WarrantAction, export};
+use unjoin::ledger::{LogView, ShareReleasedEntry, WarrantAction, export};
 use unjoin::opening::warrant::PresentedWarrant;
-use unjoin::opening::{Committee, ReviewEvidence, SealedShare};
+use unjoin::opening::{Committee, ReleasedShare, ReviewEvidence, SealedShare};
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, RedbStore, Store};
 use unjoin::wire::Message;
@@ -48,7 +48,7 @@ impl Desk {
 
     fn export(&self) {
         let openings = &self.world.openings;
-        assert!(openings.log.publish(&[&self.world.witness]).unwrap().published);
+        assert!(openings.log.publish(std::slice::from_ref(&self.world.witness)).unwrap().published);
         export(&openings.log, &self.directory.file("ledger")).unwrap();
     }
 
@@ -147,9 +147,8 @@ fn an_officer_answers_a_warrant_and_nothing_secret_is_shown() {
     for index in [1, 3] {
         shown += &desk.answers(index, &["--yes"]).unwrap();
     }
-    for entry in desk.left("entry-") {
-        world.openings.log.append(&[entry]).unwrap();
-    }
+    let announced = desk.left("entry-");
+    world.openings.log.append(&announced).unwrap();
     let waiting = desk.says(1, "status", &[]).unwrap();
     assert!(waiting.contains("1 entries of yours are not in the ledger yet"), "{waiting}");
     desk.export();
@@ -158,9 +157,15 @@ fn an_officer_answers_a_warrant_and_nothing_secret_is_shown() {
         assert!(told.contains("your share, sealed"), "{told}");
         shown += &told;
     }
-    let open =
-        |sealed: Vec<u8>| world.recipient.open(&SealedShare::from_bytes(&sealed).unwrap(), presented.terms());
-    let shares: Vec<_> = desk.left("share-").into_iter().map(|sealed| open(sealed).unwrap()).collect();
+    let open = |sealed: Vec<u8>| {
+        let sealed = SealedShare::from_bytes(&sealed).unwrap();
+        let share = world.recipient.open(&sealed, presented.terms()).unwrap();
+        let announces =
+            |entry: &&Vec<u8>| ShareReleasedEntry::from_bytes(entry).unwrap().trustee() == share.index();
+        let entry = announced.iter().find(announces).unwrap();
+        ReleasedShare { share, release: world.openings.log.evidence_of(entry).unwrap().unwrap() }
+    };
+    let shares: Vec<_> = desk.left("share-").into_iter().map(open).collect();
     assert_eq!(shares.len(), 2);
     let opening = world.combine(&presented, &review, shares).unwrap();
     let found = opening.verify(&world.trust(), &mut SystemRng::new()).unwrap();

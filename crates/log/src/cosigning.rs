@@ -26,13 +26,16 @@ impl Default for Patience {
 
 type Answer = Result<SignatureLine, WitnessError>;
 
-/// The witnesses that were asked and have not answered, each with whether its round has given up
-/// waiting. Such a one is not asked again, so that of each at most one thread is left behind.
+/// A witness that was asked, and whether the round that asked it has given up waiting.
+type Question = (WitnessPublicKey, Arc<AtomicBool>);
+
+/// The questions that were not answered yet. A witness whose round has given up is not asked again,
+/// so that of each at most one thread is left behind.
 #[derive(Clone, Default)]
-pub(super) struct Busy(Arc<Mutex<Vec<(WitnessPublicKey, Arc<AtomicBool>)>>>);
+pub(super) struct Busy(Arc<Mutex<Vec<Question>>>);
 
 impl Busy {
-    fn asked(&self) -> MutexGuard<'_, Vec<(WitnessPublicKey, Arc<AtomicBool>)>> {
+    fn asked(&self) -> MutexGuard<'_, Vec<Question>> {
         // One push or one removal is all that is ever done under it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,7 +22,7 @@ use unjoin::{
     review::PublishedReview,
     secret::SystemRng,
     store::Store,
-    token::{IssuerPublicKey, Receipt, ReviewId, StaffPublicKey, binding_commitment},
+    token::{IssuerPublicKey, Receipt, ReviewId, StaffPublicKey},
     wire::Message,
 };
 
@@ -152,8 +152,8 @@ impl<S: Store> Act<'_, S> {
         let wallet_key = opening.verify(&self.session.trust(), &mut SystemRng::new())?.wallet_key;
         let bound = self.scene.platform.issuer().account_of(&wallet_key)?;
         let bound = bound.ok_or("the directory lacks the wallet")?;
-        let commitment = binding_commitment(&bound.account, &wallet_key, &bound.blind);
-        let entry = self.session.openings().evidence_of(&BindingEntry { commitment }.to_bytes())?;
+        let entry = BindingEntry::new(&bound.account, &wallet_key, &bound.blind);
+        let entry = self.session.openings().evidence_of(&entry.to_bytes())?;
         let entry = entry.ok_or("the binding is not logged")?;
         Ok(opening.with_binding(AccountBinding { account: bound.account, blind: bound.blind, entry }))
     }
@@ -249,7 +249,7 @@ impl<S: Store> Act<'_, S> {
         self.session.log(&told.iter().map(|warrant| warrant.disclosure().to_bytes()).collect::<Vec<_>>())?;
         let history =
             History::read(openings, &self.session.policy.openings, older.as_deref(), self.scene.clock.now())?;
-        let found = audit_openings(&history, EMBARGO);
+        let found = audit_openings(&history, &self.session.pinned, &self.session.policy, EMBARGO);
         match found.as_slice() {
             [OpeningFinding::Overdue { commitment, .. }] if *commitment == kept.commitment() => {}
             _ => return Err("the audit does not name the warrant that was kept back".into()),

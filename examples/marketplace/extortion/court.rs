@@ -11,7 +11,8 @@ use unjoin::{
         WitnessPolicy, WitnessService,
     },
     opening::{
-        Opening, OpeningTrust, RecipientKey, ReviewEvidence, SealedShare, SignedCommittee, TrusteeSecrets,
+        Opening, OpeningTrust, RecipientKey, ReleasedShare, ReviewEvidence, SealedShare, SignedCommittee,
+        TrusteeSecrets,
         ceremony::{CeremonyPlan, Step},
         same_author::{AuthorClasses, Comparison, ComparisonPanel, RoundAnswer, RoundRequest},
         service::{OpeningAnswer, OpeningRequest, Trustee, TrusteePolicy},
@@ -139,7 +140,7 @@ pub(super) struct Session<'a, S: Store> {
     pub(super) policy: TrusteePolicy,
     pub(super) trustees: Vec<Trustee<MemoryStore>>,
     ledgers: &'a Ledgers<S>,
-    pinned: Trustees,
+    pub(super) pinned: Trustees,
     committee: SignedCommittee,
     witnesses: Vec<Arc<dyn Witness>>,
     officers: Vec<NoteKey>,
@@ -254,12 +255,13 @@ impl<'a, S: Store> Session<'a, S> {
         Ok(until)
     }
 
-    /// Has the asked trustees charge every review, and returns what they released.
+    /// Has the asked trustees charge every review, and returns what they released, each with the
+    /// entry that announced it.
     pub(super) fn charge(
         &self,
         presented: &PresentedWarrant,
         reviews: &[ReviewEvidence],
-    ) -> Result<Vec<SealedShare>> {
+    ) -> Result<Vec<(SealedShare, Vec<u8>)>> {
         let asked = self.asked()?;
         let answers = || -> Result<Vec<OpeningAnswer>> {
             let mut answers = Vec::new();
@@ -271,15 +273,16 @@ impl<'a, S: Store> Session<'a, S> {
             }
             Ok(answers)
         };
-        let entries = answers()?.into_iter().filter_map(|answer| match answer {
-            OpeningAnswer::Append(entry) => Some(entry),
-            _ => None,
+        let entries = answers()?.into_iter().map(|answer| match answer {
+            OpeningAnswer::Append(entry) => Ok(entry),
+            other => Err(format!("a review was not charged: {other:?}").into()),
         });
-        self.log(&entries.collect::<Vec<_>>())?;
+        let entries = entries.collect::<Result<Vec<_>>>()?;
+        self.log(&entries)?;
         let mut shares = Vec::new();
-        for answer in answers()? {
+        for (answer, entry) in answers()?.into_iter().zip(entries) {
             match answer {
-                OpeningAnswer::Released(share) => shares.push(share),
+                OpeningAnswer::Released(share) => shares.push((share, entry)),
                 OpeningAnswer::Charged => {}
                 other => return Err(format!("what was logged was not answered: {other:?}").into()),
             }
@@ -339,10 +342,13 @@ impl<'a, S: Store> Session<'a, S> {
         &self,
         presented: &PresentedWarrant,
         review: &ReviewEvidence,
-        sealed: &[SealedShare],
+        released: &[(SealedShare, Vec<u8>)],
     ) -> Result<Opening> {
-        let shares = sealed.iter().map(|share| self.recipient.open(share, presented.terms()));
-        let shares = shares.collect::<std::result::Result<_, _>>()?;
+        let mut shares = Vec::new();
+        for (sealed, entry) in released {
+            let release = self.openings().evidence_of(entry)?.ok_or("a release is not logged")?;
+            shares.push(ReleasedShare { share: self.recipient.open(sealed, presented.terms())?, release });
+        }
         let entry = presented.entry(self.origin(), self.officer()?);
         let logged = self.openings().evidence_of(&entry.to_bytes())?;
         Ok(Opening::combine(

@@ -177,7 +177,7 @@ fn an_account_has_so_many_wallets_and_no_more() {
     while wallets.len() < MAX_WALLET_KEYS - 1 {
         key += generator;
         let wallet_key = Element::from_point(key).unwrap();
-        wallets.push(super::super::rows::Wallet { wallet_key, blind: [1; 32] });
+        wallets.push(wallet_key);
     }
     let enrolled_by = MONDAY.saturating_sub(20 * DAY);
     let key = super::super::rows::account_key(&ann.account);

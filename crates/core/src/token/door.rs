@@ -11,6 +11,7 @@ use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 /// Reviews are their bytes, undecoded: what is wrong with the text of an edit is said only
 /// after the author's signature held.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one is held at a time, never many")]
 pub enum DoorQuestion {
     /// 1: a review with the token that it spends.
     Submission {

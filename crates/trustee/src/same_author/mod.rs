@@ -43,6 +43,7 @@ pub struct RoundRequest {
 }
 
 /// What a member of a round answers. Asked again it goes on from where it was.
+#[allow(clippy::large_enum_variant, reason = "one is held at a time")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an entry that is not logged compares nothing"]
 pub enum RoundAnswer {

@@ -7,12 +7,12 @@ mod policy;
 mod register;
 mod terms;
 
-pub use budget::{BudgetPolicy, Limit};
 #[doc(hidden)]
-pub use budget::{Claim, Excess};
+pub use budget::Claim;
+pub use budget::{BudgetPolicy, Excess, Limit};
 pub use error::WarrantError;
 pub use policy::{Requester, WarrantPolicy};
-pub(super) use register::LoggedRound;
+pub(super) use register::{Known, LoggedRound};
 #[doc(hidden)]
 pub use register::{LoggedWarrant, OpeningsRegister, RegisterTrust};
 pub use terms::WarrantTerms;

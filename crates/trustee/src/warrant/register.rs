@@ -153,7 +153,7 @@ impl LoggedWarrant {
 /// An entry of one of the kinds that are folded; of signed ones only those whose signature holds, as far as
 /// the entry itself tells whose it must be.
 #[allow(clippy::large_enum_variant, reason = "they are folded one by one")]
-enum Known {
+pub(crate) enum Known {
     Warrant(WarrantEntry),
     Release(ShareReleasedEntry),
     Round(RoundEntry),
@@ -194,14 +194,55 @@ impl OpeningsRegister {
     /// or not, with their indices. Signatures are checked on all processors.
     pub fn extend(&mut self, entries: &[Vec<u8>]) -> Vec<(u64, ShareReleasedEntry)> {
         let mut releases = Vec::new();
+        self.extend_and_show(entries, |_, index, known| {
+            if let Some(Known::Release(release)) = known {
+                releases.push((index, release.clone()));
+            }
+        });
+        releases
+    }
+
+    /// Folds the next entries, and shows each behind its index to `seen`: with the register as it
+    /// is with it, and what is known of it.
+    pub(crate) fn extend_and_show(
+        &mut self,
+        entries: &[Vec<u8>],
+        mut seen: impl FnMut(&Self, u64, Option<&Known>),
+    ) {
         for (leaf, known) in self.read(entries) {
             let index = self.frontier.size();
             self.frontier.push(leaf);
-            if let Some(known) = known {
-                releases.extend(self.fold(index, known).map(|release| (index, release)));
-            }
+            let counts = known.as_ref().is_some_and(|known| self.fold(index, known));
+            seen(self, index, known.as_ref().filter(|_| counts));
         }
-        releases
+    }
+
+    /// The verdict on a release that stands at `index`, by the entries from another one on alone: those of
+    /// no more than one window. What exceeds a budget by these does so by all.
+    ///
+    /// # Errors
+    /// [`Excess`]; for a trustee's second release of a tag there is none.
+    pub(crate) fn judge_from(
+        &self,
+        from: Option<u64>,
+        budgets: &BudgetPolicy,
+        index: u64,
+        release: &ShareReleasedEntry,
+    ) -> Result<(), Excess> {
+        let (tag, trustee) = (release.tag(), release.trustee());
+        let warrant = self.warrants.get(release.commitment()).ok_or(Excess::Unlisted)?;
+        if !warrant.entry.lists(tag) {
+            return Err(Excess::Unlisted);
+        }
+        match (warrant.release(tag, trustee), from) {
+            (None, _) => Err(Excess::Committee),
+            (Some(counted), Some(from)) if counted == index && index >= from => {
+                let action = warrant.entry.action();
+                let charged = self.charged(action, from, index, trustee, Some(warrant.requester));
+                charged.within(budgets.limit(action))
+            }
+            (Some(_), _) => Ok(()),
+        }
     }
 
     /// Notes that a quorum of witnesses had seen a checkpoint of this size at this median time,
@@ -405,15 +446,14 @@ impl OpeningsRegister {
         })
     }
 
-    fn fold(&mut self, index: u64, known: Known) -> Option<ShareReleasedEntry> {
+    /// Takes an entry in; whether it is what it says: nobody signed a round of an unknown
+    /// warrant, and a committee goes on from the one before it.
+    fn fold(&mut self, index: u64, known: &Known) -> bool {
         match known {
             Known::Warrant(entry) => self.fold_warrant(index, entry),
-            Known::Release(release) => {
-                self.fold_release(index, &release);
-                return Some(release);
-            }
-            Known::Disclosed(disclosed) => self.disclosed.push((disclosed.commitment(), disclosed)),
-            Known::Round(entry) => self.fold_round(index, &entry),
+            Known::Release(release) => self.fold_release(index, release),
+            Known::Disclosed(disclosed) => self.disclosed.push((disclosed.commitment(), disclosed.clone())),
+            Known::Round(entry) => return self.fold_round(index, entry),
             Known::Blind(blind) => {
                 let round = self.rounds.get_mut(&(*blind.commitment(), blind.round()));
                 if let Some(round) = round.filter(|round| round.members.contains(blind.trustee())) {
@@ -429,24 +469,26 @@ impl OpeningsRegister {
                     round.round_ids.entry(entry.trustee()).or_insert(*entry.round_id());
                 }
             }
-            Known::Committee(committee) => self.fold_committee(index, committee),
+            Known::Committee(committee) => return self.fold_committee(index, committee),
         }
-        None
+        true
     }
 
-    fn fold_round(&mut self, index: u64, entry: &RoundEntry) {
-        let Some(warrant) = self.warrants.get(entry.commitment()) else { return };
+    fn fold_round(&mut self, index: u64, entry: &RoundEntry) -> bool {
+        let Some(warrant) = self.warrants.get(entry.commitment()) else { return false };
         let RegisterTrust { requesters, origin, .. } = &self.trust;
         let signed = |key: &NotePublicKey| entry.verify(key.verifier(), origin.as_str()).is_ok();
-        if requesters.any_key(warrant.entry.requester(), signed) {
+        let counts = requesters.any_key(warrant.entry.requester(), signed);
+        if counts {
             let (members, blinds, round_ids) = (entry.members(), HashMap::new(), HashMap::new());
             let logged = LoggedRound { index, members, blinds, round_ids };
             self.rounds.entry((*entry.commitment(), entry.round())).or_insert(logged);
         }
+        counts
     }
 
     /// A committee counts if it goes on from the newest of its key, or begins one.
-    fn fold_committee(&mut self, index: u64, signed: SignedCommittee) {
+    fn fold_committee(&mut self, index: u64, signed: &SignedCommittee) -> bool {
         let trustees = &self.trust.trustees;
         let escrow_id = *signed.committee().key().id();
         let newest = self.committees.get(&escrow_id).and_then(|known| known.last());
@@ -455,16 +497,18 @@ impl OpeningsRegister {
             Some((_, newest)) => signed.verify_successor(trustees, newest.committee()),
         };
         if follows.is_ok() {
-            self.committees.entry(escrow_id).or_default().push((index, signed));
+            self.committees.entry(escrow_id).or_default().push((index, signed.clone()));
         }
+        follows.is_ok()
     }
 
-    fn fold_warrant(&mut self, index: u64, entry: WarrantEntry) {
+    fn fold_warrant(&mut self, index: u64, entry: &WarrantEntry) {
         // A ledger has fewer requesters than this, since it cannot have as many entries.
         let next = self.requesters.len() as u32;
         let requester = *self.requesters.entry(entry.requester().to_vec()).or_insert(next);
         let (commitment, tags, void) = (*entry.commitment(), HashMap::new(), HashSet::new());
-        self.warrants.entry(commitment).or_insert(LoggedWarrant { entry, index, requester, tags, void });
+        let logged = LoggedWarrant { entry: entry.clone(), index, requester, tags, void };
+        self.warrants.entry(commitment).or_insert(logged);
     }
 
     fn fold_release(&mut self, index: u64, entry: &ShareReleasedEntry) {

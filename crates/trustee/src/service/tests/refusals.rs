@@ -175,7 +175,8 @@ fn a_warrants_entry_says_what_the_warrant_says() {
         let differs = |error| matches!(error, TrusteeError::EntryDiffers);
         Asked::new(&world).trustee.answer(&world.request(&presented, 0), &world.openings).map_err(differs)
     };
-    let changes: [&dyn Fn(&mut Vec<[u8; 32]>); 3] =
+    type Change<'a> = &'a dyn Fn(&mut Vec<[u8; 32]>);
+    let changes: [Change<'_>; 3] =
         [&|tags| tags.truncate(1), &|tags| tags.push([9; 32]), &|tags| tags[0] = [9; 32]];
     for change in changes {
         assert_eq!(logged_as(open, COURT, open, change), Err(true));

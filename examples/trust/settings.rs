@@ -1,4 +1,4 @@
-//! A trustee's policy, from a file: whom to believe, as in `examples/trust/mod.rs`, and
+//! A trustee's policy, from a file: whom to believe, as in `mod.rs` beside this file, and
 //!
 //! ```text
 //! window 604800                              the budgets' sliding window, in seconds
