@@ -60,7 +60,10 @@ fn tokens() -> Vec<Token> {
             escrow_key: keys.escrow_key,
         };
         let trust = unjoin_fuzz::pool::KEYS.trust();
-        let (pending, _) = author.wallet.request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &trust, random).unwrap();
+        let (pending, _) = author
+            .wallet
+            .request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &trust, random)
+            .unwrap();
         author.wallet.finish(pending, &author.grant, random).unwrap()
     });
     own.collect()

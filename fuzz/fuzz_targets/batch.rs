@@ -27,14 +27,18 @@ struct Member {
 }
 
 /// What is done to a presentation: the field, counted from the end in steps of 32 bytes (z_k is
-/// the first, then z_b, z_u, z_e', z_r', T3, T2, T1, s, E2, E1, A_bar, A'), plus or minus one.
-const FIELDS: usize = 13;
+/// the first, then z_b, z_u, z_e', z_r', T3, T2, T1, the author key, s, E2, E1, A_bar, A'), plus or minus one.
+const FIELDS: usize = 14;
+/// Opaque bytes, which are checked by nothing but the proof.
+const AUTHOR_KEY: usize = 8;
 
 fn tampered(bytes: &[u8], field: usize, minus: bool) -> Option<Presentation> {
     let mut bytes = bytes.to_vec();
     let from = bytes.len() - 32 * (field + 1);
     let old: [u8; 32] = bytes[from..from + 32].try_into().unwrap();
-    let new = if field < 5 || field == 8 {
+    let new = if field == AUTHOR_KEY {
+        old.map(|byte| if minus { byte.wrapping_sub(1) } else { byte.wrapping_add(1) })
+    } else if field < 5 || field == 9 {
         let old = Option::<Scalar>::from(Scalar::from_canonical_bytes(old))?;
         if minus { old - Scalar::ONE } else { old + Scalar::ONE }.to_bytes()
     } else {

@@ -12,14 +12,14 @@ use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex};
-use unjoin::ledger::{DisclosedEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
+use unjoin::ledger::{DisclosedEntry, NoteKey, ShareReleasedEntry, WarrantAction, WarrantEntry};
 use unjoin::opening::service::{OpeningAnswer, Trustee};
 use unjoin::opening::warrant::{BudgetPolicy, Limit, PresentedWarrant};
 use unjoin::store::MemoryStore;
 use unjoin::token::ReviewId;
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY};
-use world::{CONSUMERS, COURT, FRESHNESS, World, budgets, stolen_key};
+use world::{CONSUMERS, COURT, FRESHNESS, OPENINGS, World, budgets, officers, stolen_key};
 
 /// Warrants with which reviews they name, by whom they are and as what they are logged.
 const WARRANTS: [(&str, WarrantAction, WarrantAction, &[usize]); 6] = [
@@ -41,13 +41,21 @@ enum Move {
         warrant: u8,
         review: u8,
     },
-    LogWarrant(u8),
+    LogWarrant {
+        warrant: u8,
+        officer: u8,
+    },
     /// An entry that was handed out.
     LogRelease(u8),
+    /// The corrupt trustee's release of a review, whether the warrant names it or not; or one that claims to be
+    /// an honest trustee's.
     Forge {
         warrant: u8,
-        tag: u8,
+        review: u8,
+        as_honest: bool,
     },
+    /// The committee of the trustees' key: nothing counts before it.
+    LogCommittee,
     Disclose(u8),
     Publish,
     Pass(u8),
@@ -57,6 +65,7 @@ enum Move {
 struct Scene {
     world: World,
     presented: Vec<PresentedWarrant>,
+    committee: Vec<u8>,
 }
 
 static SCENE: LazyLock<Mutex<Scene>> = LazyLock::new(|| {
@@ -67,7 +76,8 @@ static SCENE: LazyLock<Mutex<Scene>> = LazyLock::new(|| {
             PresentedWarrant::with_blind(signed.warrant().clone(), [blind; 32])
         };
     let presented = (1..).zip(&WARRANTS).map(sign).collect();
-    Mutex::new(Scene { world, presented })
+    let committee = world.secrets(1).committee().unwrap().to_bytes();
+    Mutex::new(Scene { world, presented, committee })
 });
 
 // An input that ends early is a shorter history.
@@ -77,7 +87,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn history(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let mut scene = SCENE.lock().unwrap();
-    let Scene { world, presented } = &mut *scene;
+    let Scene { world, presented, committee } = &mut *scene;
     let mut limit = || {
         let mut number = || input.int_in_range(0..=4);
         Ok(Limit { all: number()?, own: number()?, requester: number()? })
@@ -85,12 +95,15 @@ fn history(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let (opening, comparison) = (limit()?, limit()?);
     let cooling_off = if input.arbitrary()? { DAY } else { 0 };
     world.policy.budgets = BudgetPolicy { window: 7 * DAY, cooling_off, opening, comparison };
-    world.begin_anew();
+    world.begin_without_committee();
     let stores: Vec<_> = (0..HONEST).map(|_| Arc::new(MemoryStore::new())).collect();
     let mut trustees: Vec<Trustee<MemoryStore>> =
         (1..).zip(&stores).map(|(index, store)| world.trustee(index, store)).collect();
-    let mut model = Model::new(world, presented);
+    let mut model = Model::new(world, presented, committee);
     let (mut handed_out, mut forged) = (Vec::new(), 0);
+    if input.ratio(7, 8)? {
+        log(world, &mut model, committee);
+    }
     while !input.is_empty() {
         let entry = match Move::arbitrary(input)? {
             Move::Ask { trustee, warrant, review } => {
@@ -117,17 +130,23 @@ fn history(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
                 assert_eq!(given, expected);
                 continue;
             }
-            Move::LogWarrant(which) => logged(&presented[usize::from(which) % WARRANTS.len()], which),
+            Move::LogWarrant { warrant, officer } => {
+                let warrant = usize::from(warrant) % WARRANTS.len();
+                logged(&presented[warrant], warrant, usize::from(officer) % OFFICERS)
+            }
             Move::LogRelease(which) => match handed_out.get(usize::from(which)) {
                 Some(entry) => entry.clone(),
                 None => continue,
             },
-            Move::Forge { warrant, tag } => {
+            Move::Forge { warrant, review, as_honest } => {
                 forged += 1;
-                let commitment = presented[usize::from(warrant) % WARRANTS.len()].commitment();
-                let key = stolen_key(CORRUPT);
-                ShareReleasedEntry::sign(&key, CORRUPT, forged, commitment, [tag; 32]).unwrap().to_bytes()
+                let warrant = usize::from(warrant) % WARRANTS.len();
+                let (commitment, tag) =
+                    (presented[warrant].commitment(), model.tag(warrant, usize::from(review) % REVIEWS));
+                let (key, index) = (stolen_key(CORRUPT), if as_honest { HONEST } else { CORRUPT });
+                ShareReleasedEntry::sign(&key, OPENINGS, index, forged, commitment, tag).unwrap().to_bytes()
             }
+            Move::LogCommittee => committee.clone(),
             Move::Disclose(which) => presented[usize::from(which) % WARRANTS.len()].disclosure().to_bytes(),
             Move::Publish => {
                 world.publish();
@@ -145,17 +164,31 @@ fn history(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
                 continue;
             }
         };
-        world.openings.append(std::slice::from_ref(&entry)).unwrap();
-        if !model.entries.contains(&entry) {
-            model.entries.push(entry);
-        }
+        log(world, &mut model, &entry);
     }
     Ok(())
 }
 
-fn logged(presented: &PresentedWarrant, which: u8) -> Vec<u8> {
-    let (_, _, action, _) = WARRANTS[usize::from(which) % WARRANTS.len()];
-    WarrantEntry { action, ..presented.entry() }.to_bytes()
+fn log(world: &World, model: &mut Model, entry: &[u8]) {
+    world.openings.append(&[entry.to_vec()]).unwrap();
+    if !model.entries.iter().any(|logged| logged == entry) {
+        model.entries.push(entry.to_vec());
+    }
+}
+
+/// Two of the requester's own, and one of the other requester's, whose signature counts for nothing.
+const OFFICERS: usize = 3;
+
+fn logged(presented: &PresentedWarrant, which: usize, officer: usize) -> Vec<u8> {
+    let (requester, _, action, _) = WARRANTS[which];
+    let other = if requester == COURT { CONSUMERS } else { COURT };
+    let [first, second] = officers(requester);
+    let [stranger, _] = officers(other);
+    let signers = [first, second, stranger];
+    let (commitment, name) = (presented.commitment(), requester.as_bytes().to_vec());
+    let entry =
+        WarrantEntry::sign(signers[officer].signer(), OPENINGS, commitment, name, action, presented.tags());
+    entry.unwrap().to_bytes()
 }
 
 #[derive(Debug, PartialEq)]
@@ -180,6 +213,7 @@ struct Model {
     budgets: BudgetPolicy,
     presented: Vec<PresentedWarrant>,
     reviews: Vec<ReviewId>,
+    committee: Vec<u8>,
     entries: Vec<Vec<u8>>,
     published: Option<(usize, u64)>,
     honest: Vec<Honest>,
@@ -189,22 +223,32 @@ struct Model {
 type Counted = (usize, [u8; 32], [u8; 32], u16);
 
 impl Model {
-    fn new(world: &World, presented: &[PresentedWarrant]) -> Self {
+    fn new(world: &World, presented: &[PresentedWarrant], committee: &[u8]) -> Self {
         Self {
             budgets: world.policy.budgets,
             presented: presented.to_vec(),
             reviews: (0..REVIEWS).map(|review| world.id(review)).collect(),
+            committee: committee.to_vec(),
             entries: Vec::new(),
             published: None,
             honest: (0..HONEST).map(|_| Honest::default()).collect(),
         }
     }
 
+    /// The first entry of this commitment that one of its requester's own officers signed.
     fn warrant(&self, size: usize, commitment: &[u8; 32]) -> Option<(usize, WarrantEntry)> {
         let warrants = self.entries[..size].iter().enumerate();
         let mut warrants =
             warrants.filter_map(|(index, entry)| Some((index, WarrantEntry::from_bytes(entry).ok()?)));
-        warrants.find(|(_, entry)| entry.commitment == *commitment)
+        warrants.find(|(_, entry)| {
+            let own = officers(core::str::from_utf8(entry.requester()).unwrap());
+            let signed = |officer: &NoteKey| entry.verify(officer.public().verifier(), OPENINGS).is_ok();
+            entry.commitment() == commitment && own.iter().any(signed)
+        })
+    }
+
+    fn is_active(&self, size: usize) -> bool {
+        self.entries[..size].contains(&self.committee)
     }
 
     fn counted(&self, size: usize) -> Vec<Counted> {
@@ -213,11 +257,10 @@ impl Model {
             let Ok(release) = ShareReleasedEntry::from_bytes(entry) else { continue };
             let (commitment, tag, trustee) = (*release.commitment(), *release.tag(), release.trustee());
             let Some((_, warrant)) = self.warrant(index, &commitment) else { continue };
-            let mut tags: BTreeSet<_> =
-                counted.iter().filter(|(_, of, ..)| *of == commitment).map(|(_, _, tag, _)| *tag).collect();
-            tags.insert(tag);
+            let key = stolen_key(trustee).public();
+            let is_its = release.verify(key.verifier(), OPENINGS).is_ok();
             let again = counted.iter().any(|(_, c, t, i)| (*c, *t, *i) == (commitment, tag, trustee));
-            if tags.len() <= usize::from(warrant.count) && !again {
+            if self.is_active(index) && is_its && warrant.tags().contains(&tag) && !again {
                 counted.push((index, commitment, tag, trustee));
             }
         }
@@ -240,15 +283,6 @@ impl Model {
         let size = self.honest[at].marks.last().unwrap().0;
         let (_, of) = self.warrant(size, &commitment).unwrap();
         let counted = self.counted(size);
-        let of_warrant: BTreeSet<_> = counted
-            .iter()
-            .map(|(_, commitment, tag, _)| (*commitment, *tag))
-            .chain(expected.iter().map(|(commitment, tag, _)| (*commitment, *tag)))
-            .filter(|(other, _)| *other == commitment)
-            .collect();
-        if of_warrant.len() > usize::from(of.count) {
-            return false;
-        }
         let (mut all, mut own, mut asked) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let own_index = at as u16 + 1;
         let recent = |index: usize| self.time_of(at, index) > since - self.budgets.window;
@@ -257,18 +291,18 @@ impl Model {
         let expected = expected.iter().filter(|(.., recent)| *recent);
         for (commitment, tag, trustee) in logged.chain(expected.map(|(c, t, _)| (*c, *t, own_index))) {
             let Some((_, warrant)) = self.warrant(size, &commitment) else { continue };
-            if warrant.action != of.action {
+            if warrant.action() != of.action() {
                 continue;
             }
             all.insert((commitment, tag));
             if trustee == own_index {
                 own.insert((commitment, tag));
             }
-            if warrant.requester == of.requester {
+            if warrant.requester() == of.requester() {
                 asked.insert((commitment, tag));
             }
         }
-        let limit = self.budgets.limit(of.action);
+        let limit = self.budgets.limit(of.action());
         let within = |counted: &BTreeSet<_>, limit: u32| counted.len() <= limit as usize;
         within(&all, limit.all) && within(&own, limit.own) && within(&asked, limit.requester)
     }
@@ -295,7 +329,7 @@ impl Model {
         let Some((index, entry)) = self.warrant(size, &commitment) else {
             return Expected::Refused("trustee.not_logged");
         };
-        if entry.action != action && entry.action != WarrantAction::Open {
+        if entry.action() != action && entry.action() != WarrantAction::Open {
             return Expected::Refused("trustee.entry_differs");
         }
         let until = self.time_of(at, index) + self.budgets.cooling_off;
@@ -304,7 +338,7 @@ impl Model {
         }
         let tag = self.tag(number, review);
         if !self.honest[at].intents.contains_key(&(number, review)) {
-            if entry.action == WarrantAction::SameAuthor
+            if entry.action() == WarrantAction::SameAuthor
                 && reviews.iter().any(|one| self.is_opened(at, *one, size))
             {
                 return Expected::Refused("trustee.charge_as_opening");
@@ -318,7 +352,7 @@ impl Model {
                     expected.push((self.presented[*other].commitment(), self.tag(*other, *of), recent));
                 }
             }
-            if !self.has_room(at, commitment, time, usize::MAX, &expected) {
+            if !self.is_active(size) || !self.has_room(at, commitment, time, usize::MAX, &expected) {
                 return Expected::Refused("trustee.budget");
             }
             let next = self.honest[at].intents.len() as u64 + 1;
@@ -334,18 +368,7 @@ impl Model {
         let verdict = match (verdict, stands) {
             (Some(verdict), _) => verdict,
             (None, Some(index)) => self.has_room(at, commitment, since, index + 1, &[]),
-            (None, None) => {
-                let tags: BTreeSet<_> = self
-                    .counted(size)
-                    .iter()
-                    .filter(|(_, c, ..)| *c == commitment)
-                    .map(|(_, _, tag, _)| *tag)
-                    .collect();
-                if tags.len() < usize::from(entry.count) || tags.contains(&tag) {
-                    return Expected::Append(release);
-                }
-                false
-            }
+            (None, None) => return Expected::Append(release),
         };
         self.honest[at].intents.insert((number, review), (since, sequence, Some(verdict)));
         match (verdict, action) {
@@ -359,12 +382,12 @@ impl Model {
     fn is_opened(&self, at: usize, review: usize, size: usize) -> bool {
         let own = self.honest[at].intents.keys();
         let here =
-            own.clone().any(|(number, of)| *of == review && WARRANTS[*number].1 == WarrantAction::Open);
+            own.clone().any(|(number, of)| *of == review && WARRANTS[*number].2 == WarrantAction::Open);
         let counted = self.counted(size);
         let told = self.entries[..size].iter().filter_map(|entry| DisclosedEntry::from_bytes(entry).ok());
         let told = told.filter(|disclosed| {
             let warrant = self.warrant(size, &disclosed.commitment());
-            warrant.is_some_and(|(_, warrant)| warrant.action == WarrantAction::Open)
+            warrant.is_some_and(|(_, warrant)| warrant.action() == WarrantAction::Open)
         });
         let told = told.map(|disclosed| (disclosed.commitment(), disclosed.tag_of(&self.reviews[review])));
         let told: Vec<_> = told.collect();
@@ -379,6 +402,7 @@ impl Model {
     fn entry(&self, at: usize, number: usize, review: usize, sequence: u64) -> Vec<u8> {
         let (index, tag) = (at as u16 + 1, self.tag(number, review));
         let commitment = self.presented[number].commitment();
-        ShareReleasedEntry::sign(&stolen_key(index), index, sequence, commitment, tag).unwrap().to_bytes()
+        let key = stolen_key(index);
+        ShareReleasedEntry::sign(&key, OPENINGS, index, sequence, commitment, tag).unwrap().to_bytes()
     }
 }

@@ -8,20 +8,27 @@ macro_rules! for_every_kind {
         $do!(unjoin::token::TokenRequest);
         $do!(unjoin::token::Grant);
         $do!(unjoin::token::Presentation);
-        $do!(unjoin::token::AuthorProof);
+        $do!(unjoin::token::AuthorAction);
         $do!(unjoin::opening::DecryptionShare);
         $do!(unjoin::opening::same_author::Blind);
+        $do!(unjoin::opening::same_author::ComparisonShare);
         $do!(unjoin::token::Accepted);
         $do!(unjoin::token::Offer);
         $do!(unjoin::token::CohortManifest);
         $do!(unjoin::token::SignedManifest);
         $do!(unjoin::token::Review);
         $do!(unjoin::token::Receipt);
+        $do!(unjoin::token::ActionReceipt);
+        $do!(unjoin::token::StateQuestion);
+        $do!(unjoin::token::ReviewState);
+        $do!(unjoin::token::DoorMessage);
+        $do!(unjoin::token::DoorAnswer);
         $do!(unjoin_wallet::SealedBackup);
         $do!(unjoin::ledger::PublishedEntry);
-        $do!(unjoin::ledger::EditedEntry);
-        $do!(unjoin::ledger::WithdrawnEntry);
+        $do!(unjoin::ledger::ActionEntry);
+        $do!(unjoin::ledger::HeldWithdrawalEntry);
         $do!(unjoin::ledger::RemovedEntry);
+        $do!(unjoin::ledger::StaffKeyEntry);
         $do!(unjoin::ledger::InclusionProof);
         $do!(unjoin::ledger::ConsistencyProof);
         $do!(unjoin::ledger::CosignedEntry);
@@ -30,6 +37,7 @@ macro_rules! for_every_kind {
         $do!(unjoin::ledger::ShareReleasedEntry);
         $do!(unjoin::ledger::RoundEntry);
         $do!(unjoin::ledger::BlindEntry);
+        $do!(unjoin::ledger::ComparedEntry);
         $do!(unjoin::ledger::OpenedEntry);
         $do!(unjoin::ledger::DisclosedEntry);
         $do!(unjoin::opening::ceremony::CeremonyPlan);
@@ -45,9 +53,9 @@ macro_rules! for_every_kind {
 }
 
 /// The kinds' numbers.
-pub const KINDS: [u8; 37] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29, 30,
-    32, 33, 34, 35, 36, 42, 43, 44, 45,
+pub const KINDS: [u8; 45] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
+    29, 30, 31, 32, 33, 34, 35, 36, 41, 42, 43, 44, 45, 50, 51, 52, 53,
 ];
 
 /// The shortest sealed part of a backup or of a trustee's secrets: 16,384 bytes and a tag of 16.

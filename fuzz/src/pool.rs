@@ -4,16 +4,20 @@
 use std::sync::{Arc, LazyLock};
 use unjoin::Name;
 use unjoin::algebra::EscrowKey;
-use unjoin::ledger::WarrantAction;
+use unjoin::opening::same_author::{
+    Blind, BlindingFactor, ComparedReviews, ComparisonContext, ComparisonShare,
+};
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
 use unjoin::secret::SecretBytes;
 use unjoin::token::{
-    Accepted, Enrolment, EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing, Offer, OrderHandle,
-    PlatformKey, Presentation, Review, Scope, TokenRequest,
+    Accepted, AuthorAction, AuthorKey, Enrolment, EnrolmentContext, Grant, IssuerKey, KeyPair, KeyRing,
+    Offer, OrderHandle, PlatformKey, Presentation, Review, ReviewId, ReviewStanding, ReviewState, Scope,
+    StateQuestion, TokenRequest,
 };
 use unjoin::wire::Message;
+use unjoin::{DAY, Timestamp};
 use unjoin_test_util::Seeded;
-use unjoin_wallet::{AuthorRequest, ReviewState, Token, TrustRoots, Wallet};
+use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
 
 /// The platform's long-lived keys.
 pub struct Keys {
@@ -101,7 +105,9 @@ impl Author {
         let random = &mut Seeded(u64::from(seed) + 100);
         let wallet = wallet(seed);
         let offer = KEYS.offer(pair, scope, handle);
-        let (pending, request) = wallet.request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &KEYS.trust(), random).unwrap();
+        let (pending, request) = wallet
+            .request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &KEYS.trust(), random)
+            .unwrap();
         let key = &KEYS.pairs[pair].issuer_key;
         let grant = Grant::issue(key, scope, request.commitment(), random).unwrap();
         let token = wallet.finish(pending, &grant, random).unwrap();
@@ -137,6 +143,24 @@ pub enum Kind {
     Author,
     Share,
     Accepted,
+    State,
+    Blind,
+    Comparison,
+}
+
+impl Kind {
+    pub const ALL: [Self; 10] = [
+        Self::Enrolment,
+        Self::Request,
+        Self::Grant,
+        Self::Presentation,
+        Self::Author,
+        Self::Share,
+        Self::Accepted,
+        Self::State,
+        Self::Blind,
+        Self::Comparison,
+    ];
 }
 
 /// A message with all that its verifier is told besides, as strings of bytes.
@@ -146,8 +170,20 @@ pub struct Case {
     pub context: Vec<Vec<u8>>,
 }
 
-pub static CASES: LazyLock<[Vec<Case>; 7]> =
-    LazyLock::new(|| [enrolments(), requests(), grants(), presentations(), authors(), shares(), accepted()]);
+pub static CASES: LazyLock<[Vec<Case>; 10]> = LazyLock::new(|| {
+    [
+        enrolments(),
+        requests(),
+        grants(),
+        presentations(),
+        authors(),
+        shares(),
+        accepted(),
+        questions(),
+        blinds(),
+        comparisons(),
+    ]
+});
 
 fn case(message: &impl Message, context: Vec<Vec<u8>>) -> Case {
     Case { message: message.to_bytes(), context }
@@ -207,54 +243,119 @@ fn presentations() -> Vec<Case> {
     presented().map(presentation).collect()
 }
 
+fn day(number: u64) -> Timestamp {
+    Timestamp::from_unix_seconds(number * DAY)
+}
+
 fn authors() -> Vec<Case> {
     let of = |author: &'static Author| {
-        let (edited, audience, challenge) = (review(2), name("press"), [4; 32]);
-        let escrow = *author.present(&review(0), 1).escrow();
+        let (edited, same) = (review(2), review(0));
+        let author_key = *author.present(&review(0), 1).author_key();
         let id = author.wallet.review_id(&author.token).unwrap();
         let requests = [
             (0, AuthorRequest::Withdraw),
             (0, AuthorRequest::Edit(&edited)),
             (7, AuthorRequest::Edit(&edited)),
-            (1, AuthorRequest::Claim { audience: &audience, challenge: &challenge }),
+            (1, AuthorRequest::Edit(&same)),
         ];
-        requests.map(|(last, request)| {
-            let state = ReviewState { last_sequence: last, digest_in_force: review(0).digest() };
-            let proof = author.wallet.author(&author.token, state, request, &mut Seeded(last)).unwrap();
+        requests.map(|(last_sequence, request)| {
+            let state = ReviewState {
+                review_id: id,
+                last_sequence,
+                digest_in_force: review(0).digest(),
+                standing: ReviewStanding::Published,
+                published_at: day(9),
+            };
+            let random = &mut Seeded(last_sequence);
+            let signed = author.wallet.act(&author.token, &state, request, day(10), random).unwrap();
             let context = vec![
+                author_key.as_bytes().to_vec(),
                 id.as_bytes().to_vec(),
-                last.to_le_bytes().to_vec(),
+                last_sequence.to_le_bytes().to_vec(),
                 state.digest_in_force.to_vec(),
-                escrow.e1.as_bytes().to_vec(),
-                escrow.e2.as_bytes().to_vec(),
-                author.token.escrow_key().element().as_bytes().to_vec(),
             ];
-            case(&proof, context)
+            case(&signed.action, context)
         })
     };
     AUTHORS.iter().flat_map(of).collect()
+}
+
+fn questions() -> Vec<Case> {
+    let of = |author: &'static Author| {
+        let author_key = author.present(&review(0), 1).author_key().as_bytes().to_vec();
+        [day(11), day(12)].map(|now| {
+            let question = author.wallet.ask_state(&author.token, now, &mut Seeded(3)).unwrap();
+            case(&question, vec![author_key.clone()])
+        })
+    };
+    AUTHORS.iter().flat_map(of).collect()
+}
+
+/// The reviews of so many authors, rising by id.
+fn compared(count: usize) -> Vec<(ReviewId, unjoin::algebra::Escrow)> {
+    let of = |author: &Author| {
+        let presentation = author.present(&review(0), 1);
+        (presentation.review_id(), *presentation.escrow())
+    };
+    let mut reviews: Vec<_> = AUTHORS.iter().take(count).map(of).collect();
+    reviews.sort_by_key(|(id, _)| *id);
+    reviews
+}
+
+/// (m, round, member, committee) of each round's message.
+const ROUNDS: [(usize, u16, usize, usize); 6] =
+    [(2, 1, 0, 0), (2, 1, 1, 0), (2, 2, 0, 0), (3, 1, 0, 1), (3, 1, 0, 2), (8, 1, 2, 2)];
+
+fn blinds() -> Vec<Case> {
+    let blind = |(count, round, member, committee): (usize, u16, usize, usize)| {
+        let (reviews, share) = (compared(count), &KEYS.committees[committee].1[member]);
+        let (digest, random) = ([committee as u8; 32], &mut Seeded(member as u64));
+        let all = ComparedReviews::new(reviews.clone()).unwrap();
+        let factor = BlindingFactor::derive(share, &digest, round, &all, random);
+        let blind = Blind::new(share.index(), round, &factor, &digest, &all, random).unwrap();
+        let mut context = vec![round.to_le_bytes().to_vec(), digest.to_vec()];
+        for (id, escrow) in &reviews {
+            context.extend(
+                [id.as_bytes(), escrow.e1.as_bytes(), escrow.e2.as_bytes()].map(|part| part.to_vec()),
+            );
+        }
+        case(&blind, context)
+    };
+    ROUNDS.map(blind).to_vec()
+}
+
+fn comparisons() -> Vec<Case> {
+    let share = |(count, round, member, at): (usize, u16, usize, usize)| {
+        let (committee, shares) = &KEYS.committees[at];
+        let sums: Vec<_> = compared(count).into_iter().map(|(_, escrow)| escrow.e1).collect();
+        let (warrant_digest, round_id) = ([at as u8; 32], [round as u8; 32]);
+        let context = ComparisonContext { warrant_digest, round_id, sums };
+        let random = &mut Seeded(member as u64);
+        let answer = ComparisonShare::answer(&shares[member], committee, &context, random).unwrap();
+        let mut parts = vec![vec![at as u8], warrant_digest.to_vec(), round_id.to_vec()];
+        parts.extend(context.sums.iter().map(|sum| sum.as_bytes().to_vec()));
+        case(&answer, parts)
+    };
+    ROUNDS.map(share).to_vec()
 }
 
 fn shares() -> Vec<Case> {
     let mut cases = Vec::new();
     for (at, (committee, shares)) in KEYS.committees.iter().enumerate() {
         for (author, share) in AUTHORS.iter().zip(shares.iter().cycle()) {
-            for action in [WarrantAction::SameAuthor, WarrantAction::Open] {
-                let subject = *author.wallet.review_id(&author.token).unwrap().as_bytes();
-                let escrow = *author.present(&review(0), 1).escrow();
-                let context = ShareContext { warrant_digest: [at as u8; 32], action, subject, escrow };
-                let random = &mut Seeded(cases.len() as u64);
-                let answer = DecryptionShare::answer(share, committee, &context, random).unwrap();
-                let context = vec![
-                    vec![at as u8],
-                    context.warrant_digest.to_vec(),
-                    vec![action as u8],
-                    subject.to_vec(),
-                    escrow.e1.as_bytes().to_vec(),
-                    escrow.e2.as_bytes().to_vec(),
-                ];
-                cases.push(case(&answer, context));
-            }
+            let presentation = author.present(&review(0), 1);
+            let (review_id, escrow) = (presentation.review_id(), *presentation.escrow());
+            let context = ShareContext { warrant_digest: [at as u8; 32], review_id, escrow };
+            let random = &mut Seeded(cases.len() as u64);
+            let answer = DecryptionShare::answer(share, committee, &context, random).unwrap();
+            let context = vec![
+                vec![at as u8],
+                context.warrant_digest.to_vec(),
+                review_id.as_bytes().to_vec(),
+                escrow.e1.as_bytes().to_vec(),
+                escrow.e2.as_bytes().to_vec(),
+            ];
+            cases.push(case(&answer, context));
         }
     }
     cases
@@ -285,6 +386,10 @@ impl Case {
             [number] => KEYS.pairs.get(usize::from(*number)),
             _ => None,
         };
+        let committee = |at: usize| match part(at) {
+            [number] => KEYS.committees.get(usize::from(*number)).map(|(committee, _)| committee),
+            _ => None,
+        };
         let escrow = |at: usize| Some(unjoin::algebra::Escrow { e1: element(at)?, e2: element(at + 1)? });
         let verdict = match kind {
             Kind::Enrolment => {
@@ -305,21 +410,31 @@ impl Case {
                 presentation.verify(&pair(0)?.issuer_key, &escrow_key, &array(2)?, random)
             }
             Kind::Author => {
-                let proof = unjoin::token::AuthorProof::from_bytes(message).ok()?;
-                let (id, escrow_key) = (unjoin::token::ReviewId(array(0)?), EscrowKey::new(element(5)?));
-                proof.verify(&id, number(1)?, &array(2)?, &escrow(3)?, &escrow_key, random)
+                let action = AuthorAction::from_bytes(message).ok()?;
+                let (key, id) = (AuthorKey(array(0)?), ReviewId(array(1)?));
+                if !action.statement().continues(number(2)?, &array(3)?) {
+                    return Some(false);
+                }
+                action.verify(&key, &id)
             }
             Kind::Share => {
                 let share = DecryptionShare::from_bytes(message).ok()?;
-                let [committee] = part(0) else { return None };
-                let (committee, _) = KEYS.committees.get(usize::from(*committee))?;
-                let action = match part(2) {
-                    [1] => WarrantAction::SameAuthor,
-                    [2] => WarrantAction::Open,
-                    _ => return None,
-                };
-                let (warrant_digest, subject, escrow) = (array(1)?, array(3)?, escrow(4)?);
-                share.verify(committee, &ShareContext { warrant_digest, action, subject, escrow }, random)
+                let (warrant_digest, review_id, escrow) = (array(1)?, ReviewId(array(2)?), escrow(3)?);
+                share.verify(committee(0)?, &ShareContext { warrant_digest, review_id, escrow }, random)
+            }
+            Kind::State => StateQuestion::from_bytes(message).ok()?.verify(&AuthorKey(array(0)?)),
+            Kind::Blind => {
+                let blind = Blind::from_bytes(message).ok()?;
+                let round = u16::from_le_bytes(part(0).try_into().ok()?);
+                let review = |at: usize| Some((ReviewId(array(at)?), escrow(at + 1)?));
+                let reviews: Option<Vec<_>> = (2..context.len()).step_by(3).map(review).collect();
+                blind.verify(round, &array(1)?, &ComparedReviews::new(reviews?).ok()?, random)
+            }
+            Kind::Comparison => {
+                let share = ComparisonShare::from_bytes(message).ok()?;
+                let sums: Option<Vec<_>> = (3..context.len()).map(element).collect();
+                let (warrant_digest, round_id, sums) = (array(1)?, array(2)?, sums?);
+                share.verify(committee(0)?, &ComparisonContext { warrant_digest, round_id, sums }, random)
             }
             Kind::Accepted => {
                 let accepted = Accepted::from_bytes(message).ok()?;
@@ -337,34 +452,42 @@ impl Case {
         Some(verdict.is_ok())
     }
 
-    /// Where the message's fields lie.
-    pub fn fields(&self, kind: Kind) -> Vec<core::ops::Range<usize>> {
-        // The merchant of a scope at offset 2 + `before`, key id first.
-        let merchant = |before: usize| {
-            let at = 2 + before + 32;
-            usize::from(u16::from_le_bytes([self.message[at], self.message[at + 1]]))
+    /// Where the message's fields lie; `None` when it has another length than they say.
+    pub fn fields(&self, kind: Kind) -> Option<Vec<core::ops::Range<usize>>> {
+        // A le16 at this offset.
+        let number = |at: usize| {
+            let bytes = self.message.get(at..at + 2)?;
+            Some(usize::from(u16::from_le_bytes([bytes[0], bytes[1]])))
         };
+        // The merchant of a scope at offset 2 + `before`, key id first.
+        let merchant = |before: usize| number(2 + before + 32);
         let mut sizes = vec![1, 1];
         match kind {
             Kind::Enrolment => sizes.extend([32; 3]),
             Kind::Request => {
-                sizes.extend([16, 32, 2, merchant(16), 8]);
+                sizes.extend([16, 32, 2, merchant(16)?, 8]);
                 sizes.extend([32; 6]);
             }
             Kind::Grant => sizes.extend([32; 5]),
             Kind::Presentation => {
-                sizes.extend([32, 2, merchant(0), 8]);
-                sizes.extend([32; 14]);
+                sizes.extend([32, 2, merchant(0)?, 8]);
+                sizes.extend([32; 15]);
             }
-            Kind::Author => {
-                sizes.extend([1, 32, 8]);
-                sizes.extend([32; 6]);
-            }
+            Kind::Author => sizes.extend([1, 32, 8, 32, 32, 32, 32]),
             Kind::Share => {
                 sizes.extend([2, 4]);
                 sizes.extend([32; 4]);
             }
             Kind::Accepted => sizes.extend([32; 3]),
+            Kind::State => sizes.extend([32, 8, 32, 32, 32]),
+            Kind::Blind => {
+                sizes.extend([2, 2, 2]);
+                sizes.resize(sizes.len() + 4 + 2 * number(6)?, 32);
+            }
+            Kind::Comparison => {
+                sizes.extend([2, 4, 2]);
+                sizes.resize(sizes.len() + 3 + number(8)?, 32);
+            }
         }
         let mut from = 0;
         let ranges = sizes.into_iter().map(|size| {
@@ -372,7 +495,6 @@ impl Case {
             from - size..from
         });
         let ranges: Vec<_> = ranges.collect();
-        assert_eq!(from, self.message.len());
-        ranges
+        (from == self.message.len()).then_some(ranges)
     }
 }

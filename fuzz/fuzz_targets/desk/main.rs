@@ -17,8 +17,8 @@ use unjoin::ledger::{RemovedEntry, StaffKeyEntry};
 use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::store::MemoryStore;
 use unjoin::token::{
-    AuthorAction, CohortManifest, OrderHandle, PlatformPublicKey, Presentation, ReviewId, ReviewState,
-    Scope, SignedManifest, StaffKey,
+    AuthorAction, CohortManifest, OrderHandle, PlatformPublicKey, Presentation, ReviewId, ReviewState, Scope,
+    SignedManifest, StaffKey,
 };
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};

@@ -214,7 +214,10 @@ fn request(pair: usize, wallet: u8, scope: &Scope, handle: OrderHandle) -> Token
     let make = || {
         let offer = KEYS.offer(pair, scope, handle);
         let wallet = &WALLET[usize::from(wallet)];
-        wallet.request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &KEYS.trust(), &mut Seeded(3)).unwrap().1
+        wallet
+            .request(&issuer(), offer.scope.merchant(), offer.handle, &offer, &KEYS.trust(), &mut Seeded(3))
+            .unwrap()
+            .1
     };
     made.entry((wallet, scope.clone(), handle)).or_insert_with(make).clone()
 }
