@@ -6,19 +6,25 @@ use crate::secret_rng::{SecretRng, secret_rng};
 use rand_core::CryptoRng;
 use std::process::ExitCode;
 use unjoin::Name;
-use unjoin::algebra::Escrow;
-use unjoin::ledger::WarrantAction;
-use unjoin::opening::same_author::{Blind, BlindingFactor, Pair};
+use unjoin::ledger::{BindingEntry, BlindEntry, Members, RemovedEntry, ShareReleasedEntry, StaffKeyEntry};
+use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonShare};
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
-    Accepted, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, OrderHandleKey,
-    PlatformKey, Presentation, PresentationCheck, Receipt, Review, ReviewId, Scope, TokenRequest,
+    Accepted, ActionReceipt, AuthorKey, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer,
+    OrderHandle, OrderHandleKey, PlatformKey, Presentation, PresentationCheck, Receipt, ReceiptTerms, Review,
+    ReviewId, ReviewStanding, ReviewState, Scope, StaffKey, TokenRequest, TrusteeKey, binding_blind,
     verify_batch,
 };
 use unjoin::wire::Message;
 use unjoin::{PassphraseCost, Timestamp, WEEK};
-use unjoin_wallet::{AuthorRequest, ManifestEvidence, PendingToken, ReviewState, Token, TrustRoots, Wallet};
+use unjoin_wallet::{AuthorRequest, ManifestEvidence, PendingToken, Token, TrustRoots, Wallet};
+
+/// The names of the ledgers.
+const REVIEWS: &str = "shop.example/reviews";
+const OPENINGS: &str = "shop.example/openings";
+/// Opaque to who signs a receipt.
+const AUTHOR_KEY: AuthorKey = AuthorKey([8; 32]);
 
 pub fn run() -> ExitCode {
     let mut errors = 0;
@@ -30,16 +36,19 @@ pub fn run() -> ExitCode {
     checked("issuer: grant", &mut || world.grant());
     checked("wallet: finish", &mut || world.finish());
     checked("wallet: review id", &mut || world.review_id());
-    checked("platform: sign a manifest and a receipt", &mut || world.sign());
+    checked("platform: sign a manifest and receipts", &mut || world.sign());
+    checked("platform: sign staff keys; staff: remove", &mut || world.remove());
     checked("wallet: present after the manifest", &mut || world.present());
-    checked("wallet: present early", &mut || world.present_early());
+    checked("wallet: present with randomness of its own", &mut || world.present_bare());
     checked("desk: verify a presentation", &mut || world.verify());
     checked("desk: verify a batch, and find a bad member", &mut || world.verify_batch());
     checked("desk: prove that it accepted", &mut || world.accept());
-    checked("wallet: edit, withdraw, claim", &mut || world.author());
+    checked("wallet: edit, withdraw, ask where a review stands", &mut || world.author());
     checked("wallet: seal a backup", &mut || world.seal_backup());
     checked("trustee: answer", &mut || world.answer());
-    checked("trustee: blind", &mut || world.blind());
+    checked("trustee: blind and compare", &mut || world.compare());
+    checked("trustee: sign entries", &mut || world.sign_entries());
+    checked("issuer: bind a wallet key to an account", &mut || world.bind());
     checked("platform: order handles", &mut || world.handles());
 
     println!("{errors} errors in all");
@@ -52,12 +61,13 @@ fn marked<const N: usize>(mut bytes: [u8; N]) -> SecretBytes<N> {
     SecretBytes::new(bytes)
 }
 
-/// A message as the other side gets it: its bytes are public from here on. Until here they
+/// A message as the other side gets it: made of its bytes, which are public from here on. Until here they
 /// depended on a secret, or the marks never reached the library and nothing was checked.
 fn sent<T: Message>(message: T) -> T {
-    assert!(is_secret(&message.to_bytes()), "{}: not made of anything marked", T::NAME);
-    mark_public(&message);
-    message
+    let bytes = message.to_bytes();
+    assert!(is_secret(&bytes), "{}: not made of anything marked", T::NAME);
+    mark_public(bytes.as_slice());
+    T::from_bytes(&bytes).expect("a message")
 }
 
 /// The message that an honest caller is answered with.
@@ -145,7 +155,14 @@ impl World {
     }
 
     fn request(&mut self) {
-        let request = self.wallet.request(&self.issuer, self.offer.scope.merchant(), self.offer.handle, &self.offer, &self.trust, &mut self.secret_rng);
+        let request = self.wallet.request(
+            &self.issuer,
+            self.offer.scope.merchant(),
+            self.offer.handle,
+            &self.offer,
+            &self.trust,
+            &mut self.secret_rng,
+        );
         let (pending, request) = answered(request);
         // It holds copies of what the request shows, and U.
         mark_public(&pending);
@@ -186,32 +203,39 @@ impl World {
         self.evidence = Some(ManifestEvidence::Signed(signed));
         let receipt = sent(Receipt::sign(
             &self.platform_key,
-            unjoin::token::ReviewId([3; 32]),
-            [4; 32],
-            Some(closed_at),
+            ReceiptTerms {
+                review_id: ReviewId([3; 32]),
+                review_digest: [4; 32],
+                presentation_hash: [5; 32],
+                author_key: AUTHOR_KEY,
+                publish_by: closed_at,
+                era: 1,
+            },
         ));
         told(receipt.verify(self.trust.platform_key()));
+    }
+
+    fn remove(&mut self) {
+        let staff = StaffKey::from_secret_bytes(&SecretBytes::random(&mut self.secret_rng));
+        let public = staff.public();
+        mark_public(&public);
+        let entry = sent(StaffKeyEntry::sign(&self.platform_key, REVIEWS, &public, name("staff 3")));
+        told(entry.verify(self.trust.platform_key(), REVIEWS));
+        let removed = RemovedEntry::sign(&staff, REVIEWS, ReviewId([3; 32]), [4; 32], "spam");
+        told(sent(removed.expect("grounds")).verify(REVIEWS));
     }
 
     fn present(&mut self) {
         let token = self.token.as_ref().expect("finished");
         let evidence = self.evidence.as_ref().expect("signed");
         let now = Timestamp::from_unix_seconds(4 * 86_400).saturating_add(2_600 * WEEK + 3_600);
-        let presented = self.wallet.present(
-            token,
-            &self.review,
-            evidence,
-            &self.trust,
-            now,
-            &mut self.rng,
-        );
+        let presented = self.wallet.present(token, &self.review, evidence, &self.trust, now, &mut self.rng);
         self.presentations.push(sent(answered(presented).presentation));
     }
 
-    fn present_early(&mut self) {
+    fn present_bare(&mut self) {
         let token = self.token.as_ref().expect("finished");
-        let presented =
-            self.wallet.presentation(token, &self.review, &mut self.secret_rng);
+        let presented = self.wallet.presentation(token, &self.review, &mut self.secret_rng);
         self.presentations.push(sent(answered(presented)));
     }
 
@@ -249,20 +273,25 @@ impl World {
 
     fn author(&mut self) {
         let token = self.token.as_ref().expect("finished");
-        let state = ReviewState::submitted(&self.review);
+        let shown = &self.presentations[0];
+        let now = Timestamp::from_unix_seconds(4 * 86_400).saturating_add(2_603 * WEEK);
+        let state = ReviewState {
+            review_id: shown.review_id(),
+            last_sequence: 0,
+            digest_in_force: self.review.digest(),
+            standing: ReviewStanding::Published,
+            published_at: now,
+        };
         let edited = Review::new(2, "It came broken, and was replaced.", vec![]).expect("a review");
-        let audience = name("press.example");
-        let requests = [
-            AuthorRequest::Edit(&edited),
-            AuthorRequest::Withdraw,
-            AuthorRequest::Claim { audience: &audience, challenge: &[5; 32] },
-        ];
-        for request in requests {
-            let proof = sent(answered(self.wallet.author(token, state, request, &mut self.secret_rng)));
-            let shown = &self.presentations[0];
-            let (id, escrow) = (shown.review_id(), *shown.escrow());
-            told(proof.verify(&id, 0, &state.digest_in_force, &escrow, self.committee.key(), &mut self.rng));
+        for request in [AuthorRequest::Edit(&edited), AuthorRequest::Withdraw] {
+            let signed = answered(self.wallet.act(token, &state, request, now, &mut self.rng));
+            let action = sent(signed.action);
+            told(action.verify(shown.author_key(), &shown.review_id()));
+            let receipt = sent(ActionReceipt::sign(&self.platform_key, &action, now));
+            told(receipt.verify(self.trust.platform_key()));
         }
+        let question = sent(answered(self.wallet.ask_state(token, now, &mut self.secret_rng)));
+        told(question.verify(shown.author_key()));
     }
 
     fn seal_backup(&mut self) {
@@ -275,26 +304,58 @@ impl World {
     }
 
     fn answer(&mut self) {
-        let context = ShareContext {
-            warrant_digest: [6; 32],
-            action: WarrantAction::Open,
-            subject: [7; 32],
-            escrow: *self.presentations[0].escrow(),
-        };
+        let (review_id, escrow) = (ReviewId([7; 32]), *self.presentations[0].escrow());
+        let context = ShareContext { warrant_digest: [6; 32], review_id, escrow };
         for share in &self.shares {
             let answer = DecryptionShare::answer(share, &self.committee, &context, &mut self.secret_rng);
             told(sent(answered(answer)).verify(&self.committee, &context, &mut self.rng));
         }
     }
 
-    fn blind(&mut self) {
-        let shown = &self.presentations[0];
-        let id = |first| ReviewId([first; 32]);
-        let other = Escrow { e1: *self.committee.key().element(), e2: *self.issuer_key.public().element() };
-        let pair = Pair::new((id(1), *shown.escrow()), (id(2), other)).expect("in order");
-        let factor = BlindingFactor::random(&mut self.secret_rng);
-        let blind = sent(answered(Blind::new(1, 1, &factor, &[6; 32], &pair, &mut self.secret_rng)));
-        told(blind.verify(1, &[6; 32], &pair, &mut self.rng));
+    /// A round of the first two trustees over two reviews of one author.
+    fn compare(&mut self) {
+        let escrow = *self.presentations[0].escrow();
+        let reviews = [1, 2].map(|first| (ReviewId([first; 32]), escrow)).to_vec();
+        let (digest, reviews) = ([6; 32], ComparedReviews::new(reviews).expect("in order"));
+        let mut blinds = Vec::new();
+        for share in &self.shares[..2] {
+            let rng = &mut self.secret_rng;
+            let factor = BlindingFactor::derive(share, &digest, 1, &reviews, rng);
+            let blind = sent(answered(Blind::new(share.index(), 1, &factor, &digest, &reviews, rng)));
+            told(blind.verify(1, &digest, &reviews, &mut self.rng));
+            blinds.push(blind);
+        }
+        let members = Members::new([1, 2]).expect("two");
+        let round = CheckedRound::new(&self.committee, &digest, 1, &reviews, members, &blinds, &mut self.rng);
+        let round = round.expect("everybody here is honest");
+        let mut answers = Vec::new();
+        for share in &self.shares[..2] {
+            let (committee, context) = (&self.committee, round.context());
+            let answer =
+                sent(answered(ComparisonShare::answer(share, committee, context, &mut self.secret_rng)));
+            told(answer.verify(committee, context, &mut self.rng));
+            answers.push(answer);
+        }
+        let classes = round.classes(&self.committee, &answers, &mut self.rng).expect("two shares");
+        assert_eq!((classes.authors.len(), classes.nobody.len()), (1, 0));
+    }
+
+    fn sign_entries(&mut self) {
+        let key = TrusteeKey::from_secret_bytes(SecretBytes::random(&mut self.secret_rng));
+        let public = key.public();
+        mark_public(&public);
+        let release = ShareReleasedEntry::sign(&key, OPENINGS, 1, 1, [1; 32], [2; 32]).expect("in range");
+        told(sent(release).verify(public.verifier(), OPENINGS));
+        let blind = BlindEntry::sign(&key, OPENINGS, [1; 32], 1, 1, [3; 32]).expect("in range");
+        told(sent(blind).verify(public.verifier(), OPENINGS));
+    }
+
+    fn bind(&mut self) {
+        let master = SecretBytes::random(&mut self.secret_rng);
+        let (account, wallet_key) = (name("account-7"), *self.committee.key().element());
+        let blind = binding_blind(&master, &account, &wallet_key);
+        assert!(is_secret(&blind));
+        sent(BindingEntry::new(&account, &wallet_key, &blind));
     }
 
     fn handles(&mut self) {

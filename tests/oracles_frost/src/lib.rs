@@ -15,11 +15,10 @@ use rand_core::Rng;
 use sha2::{Digest, Sha512};
 use std::collections::BTreeMap;
 use unjoin::algebra::{Element, Escrow};
-use unjoin::ledger::WarrantAction;
 use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Round, Step};
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, SignedCommittee, TrusteeSecrets};
 use unjoin::secret::SystemRng;
-use unjoin::token::Trustees;
+use unjoin::token::{ReviewId, Trustees};
 use unjoin::wire::Message;
 use unjoin_test_util::Draws;
 
@@ -100,8 +99,7 @@ fn assert_same_share(trustee: &TrusteeSecrets, committee: &Committee, share: &Sc
     let k = Scalar::from(0x5eed_u64);
     let element = |bytes: [u8; 32]| Element::from_bytes(&bytes).unwrap();
     let escrow = Escrow { e1: element(encoded(&k)), e2: element(encoded(&Scalar::from(2u64))) };
-    let context =
-        ShareContext { warrant_digest: [1; 32], action: WarrantAction::Open, subject: [2; 32], escrow };
+    let context = ShareContext { warrant_digest: [1; 32], review_id: ReviewId([2; 32]), escrow };
     let own = trustee.share().unwrap();
     let answer = DecryptionShare::answer(own, committee, &context, &mut SystemRng::new()).unwrap();
     assert_eq!(answer.element().as_bytes(), &encoded(&(k * share)));
