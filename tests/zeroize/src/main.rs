@@ -15,23 +15,28 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use unjoin::Name;
 use unjoin::issuer::{EveryoneOfStanding, OrderReport};
-use unjoin::ledger::WarrantAction;
+use unjoin::ledger::Members;
 use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Round, Step};
-use unjoin::opening::same_author::{Blind, BlindingFactor, Pair};
-use unjoin::opening::{DecryptionShare, RecipientKey, ShareContext, TrusteeSecrets, insecure_test_dealer};
+use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonShare};
+use unjoin::opening::{
+    Committee, DecryptionShare, RecipientKey, ShareContext, TrusteeSecrets, TrusteeShare,
+    insecure_test_dealer,
+};
 use unjoin::phone::{Keeper, LocalKey, PhoneNumber, SlotConfig, SlotKeyWindow, SlotKeys};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{
-    Accepted, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey, PresentationCheck, Review,
-    ReviewId, TrusteeKey, Trustees, verify_batch,
+    Accepted, CohortManifest, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey,
+    PresentationCheck, Review, ReviewId, ReviewStanding, ReviewState, StaffKey, TrusteeKey, Trustees,
+    binding_blind, verify_batch,
 };
 use unjoin::wire::Message;
 use unjoin::{
-    Clock, Environment, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformSecrets, Timestamp,
+    Clock, Environment, Grid, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformSecrets,
+    Timestamp,
 };
 use unjoin_test_util::Draws;
-use unjoin_wallet::{AuthorRequest, ReviewState, TrustRoots, Wallet, open_backup};
+use unjoin_wallet::{AuthorRequest, TrustRoots, Wallet, open_backup};
 
 fn main() -> ExitCode {
     let mut leaks = 0;
@@ -104,6 +109,7 @@ fn types() {
     heap::watch(scalar.as_bytes());
     dropped("SecretScalar", SecretScalar::new(scalar));
     dropped("PlatformKey", PlatformKey::from_secret_bytes(&SecretBytes::new(fresh())));
+    dropped("StaffKey", StaffKey::from_secret_bytes(&SecretBytes::new(fresh())));
     dropped("TrusteeKey", TrusteeKey::from_secret_bytes(SecretBytes::new(fresh())));
     dropped("OrderHandleKey", OrderHandleKey::new(SecretBytes::new(fresh())));
     dropped("Wallet", Wallet::from_seed(SecretBytes::new(fresh())));
@@ -111,12 +117,12 @@ fn types() {
     let mut rng = Recorded::default();
     let (committee, shares) = insecure_test_dealer(2, 3, &mut rng).expect("2 of 3");
     rng.watch_shares();
+    let element = *committee.key().element();
+    let escrow = unjoin::algebra::Escrow { e1: element, e2: element };
+    let reviews = [(ReviewId([1; 32]), escrow), (ReviewId([2; 32]), escrow)];
+    dropped("BlindingFactor", blinding_factor(&shares[0], 1, &reviews));
     dropped("TrusteeShare", shares);
     dropped("KeyRing", KeyRing::new(issuer_key(), *committee.key()));
-    let mut rng = Recorded::default();
-    let factor = BlindingFactor::random(&mut rng);
-    heap::watch(rng.scalar(0).as_bytes());
-    dropped("BlindingFactor", factor);
     dropped("RecipientKey", RecipientKey::from_secret_bytes(SecretBytes::new(fresh())));
     let secrets = PlatformSecrets {
         keys: KeyRing::new(issuer_key(), *committee.key()),
@@ -183,6 +189,30 @@ fn issuer_key() -> IssuerKey {
     key
 }
 
+/// A member's factor of a round of the warrant with the digest 66..., watched with what it is drawn from.
+fn blinding_factor(
+    share: &TrusteeShare,
+    round: u16,
+    reviews: &[(ReviewId, unjoin::algebra::Escrow)],
+) -> BlindingFactor {
+    let compared = ComparedReviews::new(reviews.to_vec()).expect("in order");
+    let mut drawn = Recorded::default();
+    let factor = BlindingFactor::derive(share, &DIGEST, round, &compared, &mut drawn);
+    let fresh: &[u8; 32] = drawn.given[..32].try_into().expect("32 bytes");
+    heap::watch(fresh);
+    let (round, epoch) = (round.to_le_bytes(), share.epoch().to_le_bytes());
+    let secret = share.secret().expose();
+    let mut items: Vec<&[u8]> = vec![fresh, secret.as_bytes(), &DIGEST, &round, &epoch];
+    for (_, escrow) in reviews {
+        items.extend([escrow.e1.as_bytes().as_slice(), escrow.e2.as_bytes()]);
+    }
+    watch_derived(b"round/z", &items);
+    factor
+}
+
+/// SHA-256 of a warrant's text.
+const DIGEST: [u8; 32] = [6; 32];
+
 /// The whole path, with every secret of everybody watched.
 fn work() {
     let rng = &mut SystemRng::new();
@@ -200,17 +230,20 @@ fn work() {
 
     let keys = KeyRing::new(issuer_key(), *committee.key());
     let public = *keys.newest().issuer_key.public();
+    let (platform_seed, master) = (fresh(), fresh());
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_500_000_000)));
+    let now = clock.now();
     let platform = Platform::open(
         MemoryStore::new(),
         MemoryStore::new(),
         PlatformConfig::new(name("shop")),
         PlatformSecrets {
             keys: keys.clone(),
-            platform_key: PlatformKey::from_secret_bytes(&fresh()),
-            order_handles: fresh(),
+            platform_key: PlatformKey::from_secret_bytes(&platform_seed),
+            order_handles: SecretBytes::new(*master.expose()),
         },
         Arc::new(EveryoneOfStanding),
-        Environment::system(),
+        Environment::new(clock, || Box::new(SystemRng::new())),
     )
     .expect("opens");
 
@@ -221,7 +254,10 @@ fn work() {
     let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[1; 32] };
     watch_derived(b"wallet/u", &[&seed_bytes, issuer.as_bytes()]);
     let enrolment = wallet.enrol(context, rng).expect("enrols");
+    heap::watch(&binding_blind(&master, &account, enrolment.wallet_key()));
     platform.enrol(account.clone(), [1; 32], enrolment).expect("enrolled");
+    let bound = platform.issuer().account_of(&wallet.wallet_key(&issuer).expect("a key"));
+    assert!(bound.expect("reads").is_some());
     let order = OrderReport {
         order_id: b"order".to_vec(),
         account: account.clone(),
@@ -236,9 +272,13 @@ fn work() {
     let items: [&[u8]; 5] = [&seed_bytes, issuer.as_bytes(), &scope, handle.as_bytes(), y];
     watch_derived(b"wallet/b", &items[..4]);
     watch_derived(b"wallet/k", &items);
+    watch_author_key(&items[..4]);
 
-    let trust = TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly).pin(public, *committee.key()).expect("a pin");
-    let (pending, request) = wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).expect("requests");
+    let trust = TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly)
+        .pin(public, *committee.key())
+        .expect("a pin");
+    let (pending, request) =
+        wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).expect("requests");
     let grant = platform.grant(account, request).wait();
     let token = wallet.finish(pending, &grant.expect("granted"), rng).expect("finished");
     let review = Review::new(1, "The lamp came broken.", vec![]).expect("a review");
@@ -252,29 +292,57 @@ fn work() {
     };
     verify_batch(&[check, check], rng).expect("verifies");
     black_box(Accepted::prove(check.key, &presentation, &digest, rng));
-    platform.submit(presentation.clone(), review.clone()).wait().expect("accepted");
-    let state = ReviewState::submitted(&review);
-    let proof = wallet.author(&token, state, AuthorRequest::Withdraw, rng).expect("proves");
-    platform.act(token.scope(), &proof, None).expect("withdrawn");
+    let boundary = |number: i32| (0..number).fold(now, |from, _| Grid::Weekly.nth_after(from, 1));
+    let manifest = CohortManifest {
+        scope: token.scope().clone(),
+        escrow_id: *committee.key().id(),
+        at_least: 20,
+        closed_at: now,
+        numbers_dead_at: now,
+        first_publication: boundary(1),
+        window_end: boundary(3),
+    };
+    let manifest = manifest.sign(&PlatformKey::from_secret_bytes(&platform_seed));
+    platform.desk().admit(&manifest).expect("admitted");
+    let receipt = platform.submit(presentation.clone(), review.clone()).wait().expect("accepted");
+    let state = ReviewState {
+        review_id: presentation.review_id(),
+        last_sequence: 0,
+        digest_in_force: digest,
+        standing: ReviewStanding::Held,
+        published_at: receipt.terms().publish_by,
+    };
+    let signed = wallet.act(&token, &state, AuthorRequest::Withdraw, now, rng).expect("signs");
+    let question = wallet.ask_state(&token, now, rng).expect("signs");
+    assert_eq!(platform.desk().state(token.scope(), &question).expect("its author asks"), state);
+    platform.act(token.scope(), &signed.action, &[]).expect("withdrawn");
     assert!(platform.tick().expect("ticks").failed.is_empty());
 
     let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
     let backup = wallet.seal_backup(&[token], b"passphrase", cost, rng).expect("sealed");
     drop(open_backup(&backup, b"passphrase").expect("opened"));
 
-    let context = ShareContext {
-        warrant_digest: [6; 32],
-        action: WarrantAction::Open,
-        subject: [7; 32],
-        escrow: *presentation.escrow(),
-    };
+    let (review_id, escrow) = (presentation.review_id(), *presentation.escrow());
+    let context = ShareContext { warrant_digest: DIGEST, review_id, escrow };
     black_box(DecryptionShare::answer(&shares[0], &committee, &context, rng).expect("answers"));
-    let other = unjoin::algebra::Escrow { e1: *committee.key().element(), e2: *public.element() };
-    let pair = Pair::new((ReviewId([1; 32]), *presentation.escrow()), (ReviewId([2; 32]), other));
-    let mut drawn = Recorded::default();
-    let factor = BlindingFactor::random(&mut drawn);
-    heap::watch(drawn.scalar(0).as_bytes());
-    black_box(Blind::new(1, 1, &factor, &[6; 32], &pair.expect("a pair"), rng).expect("blinds"));
+    compare(&committee, &shares[..2], escrow);
+}
+
+/// A round over two reviews of one author.
+fn compare(committee: &Committee, shares: &[TrusteeShare], escrow: unjoin::algebra::Escrow) {
+    let rng = &mut SystemRng::new();
+    let reviews = [1, 2].map(|first| (ReviewId([first; 32]), escrow));
+    let compared = ComparedReviews::new(reviews.to_vec()).expect("in order");
+    let blind = |share: &TrusteeShare| {
+        let factor = blinding_factor(share, 1, &reviews);
+        Blind::new(share.index(), 1, &factor, &DIGEST, &compared, &mut SystemRng::new()).expect("blinds")
+    };
+    let blinds: Vec<_> = shares.iter().map(blind).collect();
+    let members = Members::new([1, 2]).expect("two");
+    let round = CheckedRound::new(committee, &DIGEST, 1, &compared, members, &blinds, rng).expect("a round");
+    let share = |share| ComparisonShare::answer(share, committee, round.context(), &mut SystemRng::new());
+    let answers: Vec<_> = shares.iter().map(|each| share(each).expect("answers")).collect();
+    assert_eq!(round.classes(committee, &answers, rng).expect("combines").authors.len(), 1);
 }
 
 /// Two trustees make a key, seal what they hold after every step, and refresh it.
@@ -344,13 +412,33 @@ fn watch_derived(label: &[u8], items: &[&[u8]]) {
     heap::watch(derived(label, items).as_bytes());
 }
 
+/// Watches the seed of a token's author key, and what RFC 8032 makes of it: the scalar, as it stands and
+/// reduced, and the prefix of nonces.
+fn watch_author_key(items: &[&[u8]]) {
+    let seed: [u8; 32] = hashed(b"wallet/a", items)[..32].try_into().expect("32 bytes");
+    heap::watch(&seed);
+    let expanded: [u8; 64] = Sha512::digest(seed).into();
+    let (scalar, prefix) = expanded.split_at(32);
+    let mut scalar: [u8; 32] = scalar.try_into().expect("32 bytes");
+    scalar[0] &= 248;
+    scalar[31] = scalar[31] & 127 | 64;
+    heap::watch(&scalar);
+    heap::watch(Scalar::from_bytes_mod_order(scalar).as_bytes());
+    heap::watch(prefix.try_into().expect("32 bytes"));
+}
+
 fn derived(label: &[u8], items: &[&[u8]]) -> Scalar {
+    Scalar::from_bytes_mod_order_wide(&hashed(label, items))
+}
+
+/// `H(label, items..)`, by the protocol's definition.
+fn hashed(label: &[u8], items: &[&[u8]]) -> [u8; 64] {
     let mut hash = Sha512::new();
     for part in [b"unjoin/v1", label].into_iter().chain(items.iter().copied()) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    Scalar::from_bytes_mod_order_wide(&hash.finalize().into())
+    hash.finalize().into()
 }
 
 /// A generator that keeps what it gave, on the stack: the test computes the secrets from it.
