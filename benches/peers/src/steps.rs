@@ -11,8 +11,8 @@ use std::slice::from_ref;
 use unjoin::review::Submission;
 use unjoin::secret::SystemRng;
 use unjoin::token::{
-    Accepted, AuthorAction, Grant, Presentation, PresentationCheck, ReviewStanding, ReviewState, TokenRequest,
-    verify_batch,
+    Accepted, AuthorAction, Grant, Presentation, PresentationCheck, ReviewStanding, ReviewState,
+    TokenRequest, verify_batch,
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, SystemClock};
@@ -139,9 +139,9 @@ fn unjoin() -> Vec<Step> {
         standing: ReviewStanding::Published,
         published_at: now,
     };
-    let w = Rc::clone(&world);
+    let (w, stands) = (Rc::clone(&world), state.clone());
     let act = move || {
-        let signed = w.wallet.act(&token, &state, AuthorRequest::Withdraw, now, &mut rng());
+        let signed = w.wallet.act(&token, &stands, AuthorRequest::Withdraw, now, &mut rng());
         signed.expect("signs").action.to_bytes()
     };
     let bytes = act();

@@ -12,23 +12,20 @@ use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use unjoin::{Name, Timestamp};
 use unjoin::algebra::{Element, Escrow};
-use unjoin::ledger::{
-    BindingEntry, KeyName, Members, NoteKey, ShareReleasedEntry, WarrantAction, WarrantEntry,
-};
+use unjoin::ledger::{BindingEntry, KeyName, Members, ShareReleasedEntry, WarrantAction, WarrantEntry};
 use unjoin::opening::same_author::{
     Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonContext, ComparisonShare,
 };
-use unjoin::opening::warrant::{
-    BudgetPolicy, Claim, Limit, OpeningsRegister, RegisterTrust, Requester, WarrantPolicy,
-};
+use unjoin::opening::warrant::{BudgetPolicy, Claim, Limit, OpeningsRegister, RegisterTrust};
 use unjoin::opening::{
-    Committee, DecryptionShare, ShareContext, TrusteeSecrets, TrusteeShare, combine, insecure_test_dealer,
+    Committee, DecryptionShare, ShareContext, TrusteeShare, combine, insecure_test_dealer,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
-use unjoin::token::{ReviewId, TrusteeKey, Trustees};
+use unjoin::token::{ReviewId, TrusteeKey};
 use unjoin::wire::Message;
+use unjoin::{Name, Timestamp};
+use unjoin_trustee::test_util::world::{self, CONSUMERS, COURT, OPENINGS, World};
 
 /// Measures openings.
 #[derive(Parser)]
@@ -176,40 +173,54 @@ fn same_author(times: usize) -> Result<(), Box<dyn Error>> {
 
 /// A ledger of releases by ten trustees: a tenth of the entries are bindings and warrants.
 fn budgets(entries: u64, times: u64) -> Result<(), Box<dyn Error>> {
-    let mut secrets: Vec<TrusteeSecrets> =
-        (1..=10u8).map(|index| TrusteeSecrets::generate(&mut Constant([index; 32]))).collect();
-    let keys: Vec<TrusteeKey> =
-        (1..=10u8).map(|index| TrusteeKey::from_secret_bytes(SecretBytes::new([index; 32]))).collect();
-    let trustees = Trustees::new(keys.iter().map(TrusteeKey::public).collect())?;
-    let committee = make_key(&mut secrets, trustees.clone())?;
-    let trust = RegisterTrust { trustees, requesters: requesters()?, origin: KeyName::new(ORIGIN)? };
+    // The trustees' ceremony, and two requesters with their officers.
+    let world = World::new(7, 10, 0, world::budgets(1, 1, 1));
+    let keys: Vec<TrusteeKey> = (1..=10).map(world::stolen_key).collect();
+    let officers = [COURT, CONSUMERS].map(|requester| {
+        let [officer, _] = world::officers(requester);
+        (requester, officer)
+    });
+    let trust = RegisterTrust {
+        trustees: world.trustees.clone(),
+        requesters: world.policy.warrants.clone(),
+        origin: KeyName::new(OPENINGS)?,
+    };
+    let committee = world.secrets(1).committee().unwrap().to_bytes();
+    let wallet_key = element(random_point());
     println!("signing {entries} entries");
     let id = |number: u64| {
         let mut id = [7; 32];
         id[..8].copy_from_slice(&number.to_le_bytes());
         id
     };
+    let binding = |number: u64| {
+        let account = Name::new(format!("account-{number}")).unwrap();
+        BindingEntry::new(&account, &wallet_key, &id(number)).to_bytes()
+    };
     // A warrant for each hundred entries: nine reviews, each released by ten trustees.
     let entry = |number: u64| match number % 100 {
         0 => {
-            let (commitment, requester) = (id(number / 100), vec![b'a' + (number / 100 % 9) as u8]);
-            WarrantEntry { commitment, requester, action: WarrantAction::Open, count: 9 }.to_bytes()
+            let (of, (requester, officer)) = (number / 100, &officers[(number / 100 % 2) as usize]);
+            let (requester, tags) =
+                (requester.as_bytes().to_vec(), (0..9).map(|at| id(of * 9 + at)).collect());
+            let (signer, action) = (officer.signer(), WarrantAction::Open);
+            WarrantEntry::sign(signer, OPENINGS, id(of), requester, action, tags).unwrap().to_bytes()
         }
         at @ 1..=90 => {
             let (trustee, tag) = ((at % 10 + 1) as u16, id(number / 100 * 9 + (at - 1) / 10));
-            let key = &keys[usize::from(trustee) - 1];
-            let entry = ShareReleasedEntry::sign(key, trustee, number, id(number / 100), tag);
+            let (key, commitment) = (&keys[usize::from(trustee) - 1], id(number / 100));
+            let entry = ShareReleasedEntry::sign(key, OPENINGS, trustee, number, commitment, tag);
             entry.unwrap().to_bytes()
         }
-        _ => BindingEntry { commitment: id(number) }.to_bytes(),
+        _ => binding(number),
     };
     let ledger: Vec<Vec<u8>> = (0..entries).map(entry).collect();
     for (what, only_bindings) in [("releases, nine entries of ten", false), ("bindings alone", true)] {
-        let mut register = OpeningsRegister::new(trustees.clone());
+        let mut register = OpeningsRegister::new(trust.clone());
+        register.extend(std::slice::from_ref(&committee));
         let bindings: Vec<Vec<u8>>;
         let read = if only_bindings {
-            bindings =
-                (0..entries).map(|number| BindingEntry { commitment: id(number) }.to_bytes()).collect();
+            bindings = (0..entries).map(binding).collect();
             &bindings
         } else {
             &ledger
