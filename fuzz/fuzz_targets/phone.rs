@@ -18,7 +18,7 @@ use unjoin::phone::{
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
-use unjoin::{Clock, DAY, Environment, ManualClock, Name, QueueConfig, Timestamp};
+use unjoin::{CLOCK_LIMIT, Clock, DAY, Environment, ManualClock, Name, QueueConfig, Timestamp};
 
 /// 2018-01-01, 00:00 UTC: the beginning of an epoch and of a slot.
 const START: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
@@ -305,6 +305,8 @@ impl Run {
         let now = keeper.window(before).unwrap().now();
         assert!(now >= before, "time went back");
         self.clock.set(now);
+        // As every process does within a minute.
+        keeper.rotate(now).unwrap();
         let queue = QueueConfig { capacity: 64, max_batch: 16, workers: 1 };
         let config = SwitchboardConfig { queue, ..SwitchboardConfig::new(TOTAL_LIFE) };
         let (store, pool) = (self.store.clone(), self.pool.clone());
@@ -373,7 +375,7 @@ impl Run {
             Op::Pass { seconds } => {
                 let end = now.saturating_add(u64::from(seconds) * 4 / 3);
                 while self.now() < end {
-                    self.clock.set(self.now().saturating_add(LIFE / 2).min(end));
+                    self.clock.set(self.now().saturating_add(CLOCK_LIMIT).min(end));
                     self.keeper().rotate(self.now()).unwrap();
                 }
             }

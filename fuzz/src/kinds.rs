@@ -1,5 +1,8 @@
 //! Every kind of message of the wire.
 
+use unjoin::token::{DoorAnswer, DoorMessage};
+use unjoin::wire::Message;
+
 /// Runs `$do!(Type)` for each.
 #[macro_export]
 macro_rules! for_every_kind {
@@ -63,14 +66,20 @@ const SEALED: usize = 16_384;
 /// A backup's header and the tag.
 const BACKUP: usize = 58 + 16;
 
-/// The bytes to decode: an input as it stands, but for a sealed file (kinds 14, 36) its first 74 bytes
-/// with 16,384 zero bytes behind them, so that short inputs reach what only long ones are.
+/// The bytes to decode: an input as it stands, but for a sealed file (kinds 14, 36) its first 74 bytes with 16,384
+/// zero bytes behind them, and for what passes the door (kinds 23, 31) with zeros up to its one length: so that
+/// short inputs reach what only long ones are.
 pub fn stretched(data: &[u8]) -> Vec<u8> {
     let mut bytes = data.to_vec();
-    if matches!(data.get(1), Some(14 | 36)) && data.len() >= BACKUP {
-        let rest = bytes.split_off(BACKUP);
-        bytes.resize(BACKUP + SEALED, 0);
-        bytes.extend(rest);
+    match data.get(1) {
+        Some(14 | 36) if data.len() >= BACKUP => {
+            let rest = bytes.split_off(BACKUP);
+            bytes.resize(BACKUP + SEALED, 0);
+            bytes.extend(rest);
+        }
+        Some(&DoorMessage::KIND) => bytes.resize(data.len().max(DoorMessage::LENGTH), 0),
+        Some(&DoorAnswer::KIND) => bytes.resize(data.len().max(DoorAnswer::LENGTH), 0),
+        _ => {}
     }
     bytes
 }

@@ -24,7 +24,7 @@ const PROPERTIES: [(&str, [&str; 5]); 9] = [
     ("spent once, bound to one review, durable, with a receipt", ["yes", "host", "host", "host", "host"]),
     ("author escrowed to t of n trustees, provably", ["yes", "no", "no", "no", "to one key"]),
     ("two reviews compared by author, unmasking nobody", ["yes", "no", "no", "no", "no"]),
-    ("only the author edits, withdraws, claims", ["yes", "no", "no", "no", "no"]),
+    ("only the author edits, withdraws", ["yes", "no", "no", "no", "no"]),
     ("many checked in one batch", ["yes", "no", "no", "no", "no"]),
     ("checked without the issuer's secret", ["by the desk's proof", "no", "no", "yes", "no"]),
 ];

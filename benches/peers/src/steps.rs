@@ -11,10 +11,12 @@ use std::slice::from_ref;
 use unjoin::review::Submission;
 use unjoin::secret::SystemRng;
 use unjoin::token::{
-    Accepted, AuthorProof, Grant, Presentation, PresentationCheck, TokenRequest, verify_batch,
+    Accepted, AuthorAction, Grant, Presentation, PresentationCheck, ReviewStanding, ReviewState,
+    TokenRequest, verify_batch,
 };
 use unjoin::wire::Message;
-use unjoin_wallet::{AuthorRequest, ReviewState};
+use unjoin::{Clock, SystemClock};
+use unjoin_wallet::AuthorRequest;
 
 pub const UNJOIN: &str = "unjoin";
 
@@ -129,25 +131,28 @@ fn unjoin() -> Vec<Step> {
         }),
     );
 
-    let (w, token) = (Rc::clone(&world), world.token(0, scope.clone()));
+    let (token, now) = (world.token(0, scope), SystemClock.now());
+    let state = ReviewState {
+        review_id: submissions[0].presentation.review_id(),
+        last_sequence: 0,
+        digest_in_force: digests[0],
+        standing: ReviewStanding::Published,
+        published_at: now,
+    };
+    let (w, stands) = (Rc::clone(&world), state.clone());
+    let act = move || {
+        let signed = w.wallet.act(&token, &stands, AuthorRequest::Withdraw, now, &mut rng());
+        signed.expect("signs").action.to_bytes()
+    };
+    let bytes = act();
+    add("device: sign an author's action", repeated(act));
+    let s = Rc::clone(&submissions);
     add(
-        "device: author proof",
+        "server: check an author's action",
         repeated(move || {
-            let state = ReviewState::submitted(&review(0));
-            w.wallet.author(&token, state, AuthorRequest::Withdraw, &mut rng()).expect("proves").to_bytes()
-        }),
-    );
-    let token = world.token(0, scope);
-    let state = ReviewState::submitted(&review(0));
-    let proof = world.wallet.author(&token, state, AuthorRequest::Withdraw, &mut rng()).expect("proves");
-    let (w, s, bytes) = (Rc::clone(&world), Rc::clone(&submissions), proof.to_bytes());
-    add(
-        "server: check an author proof",
-        repeated(move || {
-            let (shown, escrow_key) = (&s[0].presentation, &w.pair().escrow_key);
-            let proof = AuthorProof::from_bytes(&bytes).expect("decodes");
-            let (id, escrow) = (shown.review_id(), shown.escrow());
-            proof.verify(&id, 0, &state.digest_in_force, escrow, escrow_key, &mut rng()).expect("holds");
+            let (shown, action) = (&s[0].presentation, AuthorAction::from_bytes(&bytes).expect("decodes"));
+            assert!(action.statement().continues(state.last_sequence, &state.digest_in_force));
+            action.verify(shown.author_key(), &shown.review_id()).expect("holds");
         }),
     );
     let (w, s, d) = (Rc::clone(&world), Rc::clone(&submissions), Rc::clone(&digests));

@@ -68,7 +68,9 @@ impl World {
 
     pub fn request(&self, offer: &Offer) -> (PendingToken, TokenRequest) {
         let rng = &mut SystemRng::new();
-        self.wallet.request(&self.issuer, offer.scope.merchant(), offer.handle, offer, &self.trust, rng).expect("the offer's keys are pinned")
+        self.wallet
+            .request(&self.issuer, offer.scope.merchant(), offer.handle, offer, &self.trust, rng)
+            .expect("the offer's keys are pinned")
     }
 
     pub fn grant(&self, request: &TokenRequest) -> Grant {
@@ -87,10 +89,8 @@ impl World {
     pub fn submission(&self, number: u64, scope: Scope) -> Submission {
         let (token, review) = (self.token(number, scope), review(number));
         let rng = &mut SystemRng::new();
-        let presentation = self
-            .wallet
-            .presentation(&token, &review, rng)
-            .expect("the token is this wallet's");
+        let presentation =
+            self.wallet.presentation(&token, &review, rng).expect("the token is this wallet's");
         Submission { presentation, review }
     }
 }

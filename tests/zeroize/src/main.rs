@@ -32,8 +32,8 @@ use unjoin::token::{
 };
 use unjoin::wire::Message;
 use unjoin::{
-    Clock, Environment, Grid, ManualClock, PassphraseCost, Platform, PlatformConfig, PlatformSecrets,
-    Timestamp,
+    CLOCK_LIMIT, Clock, Environment, Grid, ManualClock, PassphraseCost, Platform, PlatformConfig,
+    PlatformSecrets, Timestamp,
 };
 use unjoin_test_util::Draws;
 use unjoin_trustee::test_util::history_of;
@@ -169,9 +169,10 @@ fn keep() {
     };
     drop(open());
     let keeper = open();
-    for step in 0..8 {
-        let now = Timestamp::from_unix_seconds(start + step * 1_800);
+    for step in 0..24 {
+        let now = Timestamp::from_unix_seconds(start + step * CLOCK_LIMIT);
         clock.set(now);
+        keeper.rotate(now).expect("rotates");
         let window = keeper.window(now).expect("serves");
         let exported = window.export();
         drop(black_box(SlotKeyWindow::import(&exported).expect("a window")));

@@ -13,11 +13,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-use unjoin::Timestamp;
 use unjoin::ledger::{KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry};
 use unjoin::secret::SystemRng;
 use unjoin::store::RedbStore;
+use unjoin::token::{AuthorKey, ReviewId, Scope};
 use unjoin::wire::Message;
+use unjoin::{Name, Timestamp};
 
 /// Measures a ledger's appends and proofs.
 #[derive(Parser)]
@@ -51,9 +52,11 @@ fn entry(number: u64) -> Vec<u8> {
     review_id[..8].copy_from_slice(&number.to_le_bytes());
     let boundary = Timestamp::from_unix_seconds(1_700_438_400);
     PublishedEntry {
-        review_id: unjoin::token::ReviewId(review_id),
+        scope: Scope::new([3; 32], Name::new("merchant-0001").unwrap(), 0x5eed),
+        review_id: ReviewId(review_id),
         review_digest: [1; 32],
         presentation_hash: [2; 32],
+        author_key: AuthorKey([4; 32]),
         boundary,
     }
     .to_bytes()

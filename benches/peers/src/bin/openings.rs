@@ -12,17 +12,20 @@ use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use unjoin::Timestamp;
 use unjoin::algebra::{Element, Escrow};
-use unjoin::ledger::{BindingEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
-use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, Pair};
-use unjoin::opening::warrant::{BudgetPolicy, Claim, Limit, OpeningsRegister};
+use unjoin::ledger::{BindingEntry, KeyName, Members, ShareReleasedEntry, WarrantAction, WarrantEntry};
+use unjoin::opening::same_author::{
+    Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonContext, ComparisonShare,
+};
+use unjoin::opening::warrant::{BudgetPolicy, Claim, Limit, OpeningsRegister, RegisterTrust};
 use unjoin::opening::{
     Committee, DecryptionShare, ShareContext, TrusteeShare, combine, insecure_test_dealer,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
-use unjoin::token::{ReviewId, TrusteeKey, Trustees};
+use unjoin::token::{ReviewId, TrusteeKey};
 use unjoin::wire::Message;
+use unjoin::{Name, Timestamp};
+use unjoin_trustee::test_util::world::{self, CONSUMERS, COURT, OPENINGS, World};
 
 /// Measures openings.
 #[derive(Parser)]
@@ -42,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let times = if arguments.quick { 3 } else { 400 };
     shares(times)?;
-    same_author(if arguments.quick { 1 } else { 5 })?;
+    same_author(if arguments.quick { 1 } else { 50 })?;
     budgets(arguments.entries, if arguments.quick { 3 } else { 200 })
 }
 
@@ -96,8 +99,7 @@ fn shares(times: usize) -> Result<(), Box<dyn Error>> {
         let (committee, members) = insecure_test_dealer(t, n, rng)?;
         let author = random_point();
         let escrow = escrow(&committee, &author);
-        let context =
-            ShareContext { warrant_digest: [1; 32], action: WarrantAction::Open, subject: [2; 32], escrow };
+        let context = ShareContext { warrant_digest: [1; 32], review_id: ReviewId([2; 32]), escrow };
         let answer = |member: &TrusteeShare| {
             DecryptionShare::answer(member, &committee, &context, &mut SystemRng::new()).unwrap()
         };
@@ -119,84 +121,106 @@ fn shares(times: usize) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Every review against the representative of each author so far, as a coordinator would: with
-/// three members of five, all by different authors but every fifth, which is by the first.
+const DIGEST: [u8; 32] = [1; 32];
+
+/// One round over all reviews of a warrant, by three members of five: what each of them does, and what the
+/// recipient does with their shares. All reviews are by different authors but every fifth, which is by the first.
 fn same_author(times: usize) -> Result<(), Box<dyn Error>> {
     let (committee, members) = insecure_test_dealer(3, 5, &mut SystemRng::new())?;
-    for count in [2u8, 10, 50] {
+    for count in [2u8, 10, 64] {
         let authors: Vec<_> = (0..count).map(|_| random_point()).collect();
         let author_of = |at: u8| if at % 5 == 4 { 0 } else { at };
         let of = |at: u8| (ReviewId([at; 32]), escrow(&committee, &authors[usize::from(author_of(at))]));
-        let reviews: Vec<_> = (0..count).map(of).collect();
-        let mut rounds = 0;
-        measure(&format!("same author, {count} reviews, 3 of 5"), times, || {
-            rounds = 0;
-            let mut representatives: Vec<(ReviewId, Escrow)> = Vec::new();
-            for review in &reviews {
-                let known = representatives.iter().any(|known| {
-                    rounds += 1;
-                    is_same(&committee, &members, Pair::new(*known, *review).unwrap())
-                });
-                if !known {
-                    representatives.push(*review);
-                }
-            }
-            let different = (0..count).filter(|at| author_of(*at) == *at).count();
-            assert_eq!(representatives.len(), different);
+        let reviews = ComparedReviews::new((0..count).map(of).collect())?;
+        let blind = |member: &TrusteeShare| {
+            let rng = &mut SystemRng::new();
+            let factor = BlindingFactor::derive(member, &DIGEST, 1, &reviews, rng);
+            Blind::new(member.index(), 1, &factor, &DIGEST, &reviews, rng).unwrap()
+        };
+        let blinds: Vec<Blind> = members.iter().take(3).map(blind).collect();
+        let answer = |member: &TrusteeShare, context: &ComparisonContext| {
+            ComparisonShare::answer(member, &committee, context, &mut SystemRng::new()).unwrap()
+        };
+        let check = || {
+            let members = Members::new([1, 2, 3]).unwrap();
+            let rng = &mut SystemRng::new();
+            CheckedRound::new(&committee, &DIGEST, 1, &reviews, members, &blinds, rng).unwrap()
+        };
+        let round = check();
+        let shares: Vec<_> = members.iter().take(3).map(|member| answer(member, round.context())).collect();
+        let step = |what: &str| format!("same author, {count} reviews: {what}");
+        measure(&step("a member's blind"), times, || {
+            black_box(blind(&members[0]));
         });
-        println!("    {rounds} rounds, all three members' work and the comparison in one thread");
+        measure(&step("check three blinds"), times, || {
+            black_box(check());
+        });
+        measure(&step("a member's share"), times, || {
+            black_box(answer(&members[0], round.context()));
+        });
+        measure(&step("all of a member's work"), times, || {
+            black_box(blind(&members[0]));
+            black_box(answer(&members[0], check().context()));
+        });
+        measure(&step("all of the recipient's work"), times, || {
+            let classes = check().classes(&committee, &shares, &mut SystemRng::new()).unwrap();
+            let different = (0..count).filter(|at| author_of(*at) == *at).count();
+            assert_eq!((classes.authors.len(), classes.nobody.len()), (different, 0));
+        });
     }
     Ok(())
 }
 
-/// One round with the first three members.
-fn is_same(committee: &Committee, members: &[TrusteeShare], pair: Pair) -> bool {
-    let (rng, digest) = (&mut SystemRng::new(), [1; 32]);
-    let blinds: Vec<Blind> = (1..=3)
-        .map(|index| Blind::new(index, 1, &BlindingFactor::random(rng), &digest, &pair, rng).unwrap())
-        .collect();
-    // Each member checks all blinds before it answers.
-    let mut shares = Vec::new();
-    for member in &members[..3] {
-        let round = CheckedRound::new(committee, &digest, 1, &pair, &[1, 2, 3], &blinds, rng).unwrap();
-        shares.push(DecryptionShare::answer(member, committee, round.context(), rng).unwrap());
-    }
-    let round = CheckedRound::new(committee, &digest, 1, &pair, &[1, 2, 3], &blinds, rng).unwrap();
-    round.answer(committee, &shares, rng).unwrap()
-}
-
 /// A ledger of releases by ten trustees: a tenth of the entries are bindings and warrants.
 fn budgets(entries: u64, times: u64) -> Result<(), Box<dyn Error>> {
-    let keys: Vec<TrusteeKey> =
-        (1..=10u8).map(|index| TrusteeKey::from_secret_bytes(SecretBytes::new([index; 32]))).collect();
-    let trustees = Trustees::new(keys.iter().map(TrusteeKey::public).collect())?;
+    // The trustees' ceremony, and two requesters with their officers.
+    let world = World::new(7, 10, 0, world::budgets(1, 1, 1));
+    let keys: Vec<TrusteeKey> = (1..=10).map(world::stolen_key).collect();
+    let officers = [COURT, CONSUMERS].map(|requester| {
+        let [officer, _] = world::officers(requester);
+        (requester, officer)
+    });
+    let trust = RegisterTrust {
+        trustees: world.trustees.clone(),
+        requesters: world.policy.warrants.clone(),
+        origin: KeyName::new(OPENINGS)?,
+    };
+    let committee = world.secrets(1).committee().unwrap().to_bytes();
+    let wallet_key = element(random_point());
     println!("signing {entries} entries");
     let id = |number: u64| {
         let mut id = [7; 32];
         id[..8].copy_from_slice(&number.to_le_bytes());
         id
     };
+    let binding = |number: u64| {
+        let account = Name::new(format!("account-{number}")).unwrap();
+        BindingEntry::new(&account, &wallet_key, &id(number)).to_bytes()
+    };
     // A warrant for each hundred entries: nine reviews, each released by ten trustees.
     let entry = |number: u64| match number % 100 {
         0 => {
-            let (commitment, requester) = (id(number / 100), vec![b'a' + (number / 100 % 9) as u8]);
-            WarrantEntry { commitment, requester, action: WarrantAction::Open, count: 9 }.to_bytes()
+            let (of, (requester, officer)) = (number / 100, &officers[(number / 100 % 2) as usize]);
+            let (requester, tags) =
+                (requester.as_bytes().to_vec(), (0..9).map(|at| id(of * 9 + at)).collect());
+            let (signer, action) = (officer.signer(), WarrantAction::Open);
+            WarrantEntry::sign(signer, OPENINGS, id(of), requester, action, tags).unwrap().to_bytes()
         }
         at @ 1..=90 => {
             let (trustee, tag) = ((at % 10 + 1) as u16, id(number / 100 * 9 + (at - 1) / 10));
-            let key = &keys[usize::from(trustee) - 1];
-            let entry = ShareReleasedEntry::sign(key, trustee, number, id(number / 100), tag);
+            let (key, commitment) = (&keys[usize::from(trustee) - 1], id(number / 100));
+            let entry = ShareReleasedEntry::sign(key, OPENINGS, trustee, number, commitment, tag);
             entry.unwrap().to_bytes()
         }
-        _ => BindingEntry { commitment: id(number) }.to_bytes(),
+        _ => binding(number),
     };
     let ledger: Vec<Vec<u8>> = (0..entries).map(entry).collect();
     for (what, only_bindings) in [("releases, nine entries of ten", false), ("bindings alone", true)] {
-        let mut register = OpeningsRegister::new(trustees.clone());
+        let mut register = OpeningsRegister::new(trust.clone());
+        register.extend(std::slice::from_ref(&committee));
         let bindings: Vec<Vec<u8>>;
         let read = if only_bindings {
-            bindings =
-                (0..entries).map(|number| BindingEntry { commitment: id(number) }.to_bytes()).collect();
+            bindings = (0..entries).map(binding).collect();
             &bindings
         } else {
             &ledger

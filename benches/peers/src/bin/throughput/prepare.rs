@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use unjoin::Name;
 use unjoin::issuer::{
-    EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, OfferRequest, OrderReport,
+    EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, OfferRequest, OrderReport,
 };
 use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{Row, Store};
-use unjoin::token::{EnrolmentContext, Presentation, Review, Scope, TokenRequest};
+use unjoin::token::{
+    CohortManifest, EnrolmentContext, Offer, Presentation, Review, Scope, SignedManifest, TokenRequest,
+};
 use unjoin::wire::Message;
-use unjoin::{Environment, Grid, Timestamp};
+use unjoin::{Clock, Environment, Grid, SystemClock, Timestamp, WEEK};
 use unjoin_benches::world::{NONCE, World, name};
 use unjoin_wallet::Wallet;
 
@@ -58,22 +60,26 @@ pub(crate) struct Orders {
 pub(crate) struct Shop {
     world: World,
     merchants: Vec<Name>,
+    /// The next publication of every cohort.
+    publication: Timestamp,
     next: AtomicU64,
 }
 
 impl Shop {
     pub(crate) fn new() -> Self {
         let merchants = (0..MERCHANTS).map(|number| name(&format!("merchant-{number:04}"))).collect();
-        Self { world: World::new(), merchants, next: AtomicU64::new(0) }
+        let publication = Grid::Weekly.nth_after(SystemClock.now(), 1);
+        Self { world: World::new(), merchants, publication, next: AtomicU64::new(0) }
     }
 
     pub(crate) fn merchants(&self) -> &[Name] {
         &self.merchants
     }
 
+    /// A desk that every merchant's cohort is admitted to.
     pub(crate) fn desk<S: Store>(&self, store: Arc<S>) -> ReviewDesk<S> {
         let World { ring, platform, .. } = &self.world;
-        ReviewDesk::open(
+        let desk = ReviewDesk::open(
             store,
             Grid::Weekly,
             DeskConfig::default(),
@@ -81,14 +87,31 @@ impl Shop {
             Arc::clone(platform),
             Environment::system(),
         )
-        .expect("threads start")
+        .expect("threads start");
+        let manifests: Vec<_> = (0..MERCHANTS).map(|merchant| self.manifest(merchant)).collect();
+        assert!(desk.admit_all(&manifests).iter().all(Result::is_ok), "every cohort is admitted");
+        desk
+    }
+
+    fn manifest(&self, merchant: usize) -> SignedManifest {
+        let closed_at = self.publication.saturating_sub(WEEK);
+        let manifest = CohortManifest {
+            scope: self.scope(merchant),
+            escrow_id: *self.world.pair().escrow_key.id(),
+            at_least: 20,
+            closed_at,
+            numbers_dead_at: closed_at,
+            first_publication: self.publication,
+            window_end: self.publication.saturating_add(3 * WEEK),
+        };
+        manifest.sign(&self.world.platform)
     }
 
     fn scope(&self, merchant: usize) -> Scope {
         self.world.scope(&self.merchants[merchant % MERCHANTS], 0x5eed)
     }
 
-    /// Reviews with a token each, over all merchants in turn, by the early door.
+    /// Reviews with a token each, over all merchants in turn.
     pub(crate) fn reviews(&self, count: usize, progress: &ProgressBar) -> Vec<Encoded> {
         let from = self.next.fetch_add(count as u64, Ordering::Relaxed);
         let review = |number: u64| {
@@ -163,13 +186,13 @@ impl Shop {
                     OfferRequest { account, merchant, handle: handle.expect("the order is due") }
                 })
                 .collect();
-            let request = |(offer, number): (_, &usize)| {
+            let request = |(offer, number): (Result<Offer, IssuerError>, &usize)| {
                 let account = number % ACCOUNTS;
                 let (rng, trust) = (&mut SystemRng::new(), &self.world.trust);
-                let offer: Result<_, unjoin::issuer::IssuerError> = offer;
                 let offer = offer.expect("a scope is on offer");
+                let (merchant, handle) = (self.merchant_of(*number), offer.handle);
                 let (_, request) = wallets[account]
-                    .request(&self.world.issuer, &offer, trust, rng)
+                    .request(&self.world.issuer, merchant, handle, &offer, trust, rng)
                     .expect("the keys are pinned");
                 progress.inc(1);
                 Asked { account, request: request.to_bytes() }
