@@ -210,7 +210,11 @@ pub(super) fn share_epoch(from: &mut Reader<'_>) -> Result<u32, DecodeError> {
 
 /// Whether the share is the committee's, with this `Y_i` at its index. Only the verdict is returned: where it
 /// chose between references, addresses would depend on it, and so on the secret.
-pub(super) fn check_own(share: &TrusteeShare, committee: &Committee, own: &Element) -> Result<(), VerifyError> {
+pub(super) fn check_own(
+    share: &TrusteeShare,
+    committee: &Committee,
+    own: &Element,
+) -> Result<(), VerifyError> {
     let expected = Element::from_point(Generator::G.mul(share.secret().expose())).ok_or(VerifyError)?;
     unjoin_core::token::verdict(own == &expected && share.epoch() == committee.epoch())
 }
