@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::ReviewId;
-use unjoin::wire::Message;
 use unjoin::{CLOCK_LIMIT, DAY, ManualClock, Timestamp};
 use unjoin_test_util::dump;
 
@@ -258,7 +257,7 @@ proptest! {
             boundaries: BTreeMap::new(),
         };
         let (mut right, mut skew, mut erased) = (start, 0, 0);
-        world.desk.tick().unwrap();
+        assert!(world.desk.tick().unwrap().failed.is_empty());
         for event in events {
             match event {
                 Event::Pass(seconds) => right = right.saturating_add(seconds),
