@@ -122,9 +122,9 @@ struct Arguments {
     /// is closed by the next start, and its reviews can be sent at once.
     #[arg(long, default_value_t = 0)]
     days_behind: u64,
-    /// After an outage of more than a number's life: the machine's clock is right. Look at another
-    /// first: numbers that have ended by it are gone.
-    #[arg(long, conflicts_with = "beside")]
+    /// After an outage of more than ten minutes: the machine's clock is right. Look at another
+    /// first: what has ended by it is erased.
+    #[arg(long)]
     confirm_clock: bool,
 }
 

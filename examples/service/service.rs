@@ -237,10 +237,13 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// After a jump of the clock: the slot keys serve at its time.
-    pub(crate) fn confirm_clock(&self) -> Result<(), SlotKeyError> {
+    /// After a jump of the clock: everything goes on at its time.
+    pub(crate) fn confirm_clock(&self) -> Result<(), Box<dyn Error>> {
+        let now = self.environment.now();
+        self.platform.confirm_clock(now)?;
         match &self.slot_keys {
-            SlotKeysFrom::Here { keeper, .. } => keeper.confirm_clock(self.environment.now()),
+            SlotKeysFrom::Here { keeper, .. } => Ok(keeper.confirm_clock(now)?),
+            // Its own process is told by itself.
             #[cfg(unix)]
             SlotKeysFrom::Beside(_) => Ok(()),
         }

@@ -52,6 +52,11 @@ impl ClockGuard {
         Self { floor: now, settled: Timestamp::ZERO }
     }
 
+    /// At a simulated time, which nobody doubts.
+    pub const fn certain(now: Timestamp) -> Self {
+        Self { floor: now, settled: now }
+    }
+
     /// The latest time that was believed.
     pub const fn floor(self) -> Timestamp {
         self.floor

@@ -120,8 +120,8 @@ mod clock {
         /// The present time.
         fn now(&self) -> Timestamp;
 
-        /// Whether this is simulated time: the next day may be a second away. Issuer and desk take
-        /// such a clock at its word; the leaps of any other they hold ([`ClockError`](crate::ClockError)).
+        /// Whether this is simulated time: the next day may be a second away. Services take such
+        /// a clock at its word; the leaps of any other they hold ([`ClockError`](crate::ClockError)).
         fn is_simulated(&self) -> bool {
             false
         }

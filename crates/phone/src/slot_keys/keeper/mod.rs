@@ -58,6 +58,7 @@ struct Held {
     state: State,
     /// What the rotations have said of the time.
     guard: ClockGuard,
+    is_simulated: bool,
     /// The latest time that was served; at the start, the latest that may have been. At most the
     /// guard's limit after its floor.
     served: Timestamp,
@@ -203,6 +204,7 @@ impl Keeper {
     ) -> Self {
         let held = Mutex::new(Held {
             guard: ClockGuard::starting(state.floor),
+            is_simulated: environment.is_simulated(),
             served: state.mark,
             state,
             window: None,
@@ -223,7 +225,7 @@ impl Keeper {
     /// Nothing has changed then.
     pub fn rotate(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
-        let (clock, guard) = (now, self.held().guard.tick(now)?);
+        let (clock, guard) = (now, self.held().rotated(now)?);
         let now = self.held().served.max(now);
         if self.held().state.is_due(now, clock, guard) {
             self.advance(now, clock, guard)?;
@@ -252,7 +254,7 @@ impl Keeper {
     /// opened again, the old keys are served.
     pub fn recover(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
-        let (clock, guard) = (now, self.held().guard.tick(now)?);
+        let (clock, guard) = (now, self.held().rotated(now)?);
         let now = self.held().served.max(now);
         let next = self.held().state.recovered(now, clock, guard, &mut *self.environment.rng());
         // The counters first: they must never be behind the file.
@@ -308,7 +310,7 @@ impl SlotKeys for Keeper {
         // Others may be served meanwhile, at times that the file serves already; whatever it served
         // before it is replaced it serves afterwards.
         let _writing = self.writing();
-        let (clock, guard) = (now, self.held().guard);
+        let (clock, guard) = (now, self.held().asked(now)?);
         let now = self.held().time(now)?;
         if !self.held().state.serves(now) {
             self.advance(now, clock, guard)?;
@@ -318,23 +320,40 @@ impl SlotKeys for Keeper {
 }
 
 impl Held {
-    /// The time at which a question is answered. Questions come from other processes, with their
-    /// clocks: they move neither the guard nor, therefore, anything far.
-    fn time(&self, now: Timestamp) -> Result<Timestamp, SlotKeyError> {
+    /// The guard after a rotation at `now`.
+    fn rotated(&self, now: Timestamp) -> Result<ClockGuard, SlotKeyError> {
+        match self.is_simulated {
+            true => Ok(ClockGuard::certain(now.max(self.guard.floor()))),
+            false => Ok(self.guard.tick(now)?),
+        }
+    }
+
+    /// The guard that a question at `now` is answered by. Questions come from other processes, with
+    /// their clocks: they move neither the guard nor, therefore, anything far.
+    fn asked(&self, now: Timestamp) -> Result<ClockGuard, SlotKeyError> {
+        if self.is_simulated {
+            return self.rotated(now);
+        }
         self.guard.check(now)?;
+        Ok(self.guard)
+    }
+
+    /// The time at which a question is answered.
+    fn time(&self, now: Timestamp) -> Result<Timestamp, SlotKeyError> {
+        self.asked(now)?;
         Ok(now.max(self.served))
     }
 
     /// The window at `now`; `None` when the file must be replaced first.
     fn serve(&mut self, now: Timestamp) -> Result<Option<Arc<SlotKeyWindow>>, SlotKeyError> {
-        let now = self.time(now)?;
+        let (guard, now) = (self.asked(now)?, self.time(now)?);
         if self.window.as_ref().is_some_and(|window| window.now() == now) {
             return Ok(self.window.clone());
         }
         if !self.state.serves(now) {
             return Ok(None);
         }
-        self.served = now;
+        (self.served, self.guard) = (now, guard);
         self.window = self.state.window(now, self.guard).map(Arc::new);
         Ok(self.window.clone())
     }

@@ -76,7 +76,7 @@ fn attack(
     fs::create_dir_all(&copy).unwrap();
     let _ = fs::remove_file(copy.join("keys.lock"));
     fs::copy(key_file, copy.join("keys")).unwrap();
-    let keeper = keeper(&copy.join("keys"), &Arc::new(ManualClock::new(stolen_at)));
+    let keeper = keeper(&copy.join("keys"), &Arc::new(ManualClock::doubtful(stolen_at)));
     let window = keeper.window(stolen_at).unwrap();
     let mut found = HashSet::new();
     for (_, key) in window.slots() {
@@ -98,7 +98,7 @@ fn attack(
 fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     let directory = Directory::new();
     let file = |name: &str| directory.0.join(name);
-    let clock = Arc::new(ManualClock::new(START));
+    let clock = Arc::new(ManualClock::doubtful(START));
     let keeper = Arc::new(keeper(&file("keys"), &clock));
     let store = Arc::new(RedbStore::create_or_open(file("rows")).unwrap());
     let board =
@@ -184,7 +184,7 @@ fn clock_of(clock: &Arc<ManualClock>) -> Timestamp {
 #[test]
 fn a_clock_that_leapt_clears_nothing_away_and_the_number_rings_again() {
     let path = std::env::temp_dir().join(format!("unjoin-leap-{}", std::process::id()));
-    let clock = Arc::new(ManualClock::new(START));
+    let clock = Arc::new(ManualClock::doubtful(START));
     let keeper = Arc::new(keeper(&path, &clock));
     let store = Arc::new(unjoin_store::MemoryStore::new());
     let board = Switchboard::open(store.clone(), config(), pool(EACH), keeper.clone(), environment(&clock));
