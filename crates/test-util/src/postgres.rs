@@ -219,10 +219,17 @@ impl Server {
 
     fn end(&self, signal: &str) {
         if let Some((running, keeper)) = self.running().take() {
-            let kill =
-                Command::new("kill").args([&format!("-{signal}"), &running.process.to_string()]).status();
+            let mut processes = vec![running.process.to_string()];
+            if signal == "KILL" {
+                // Those that serve connections outlive it for a moment, and would answer.
+                processes.extend(children(&running.process.to_string()));
+            }
+            let kill = Command::new("kill").arg(format!("-{signal}")).args(&processes).status();
             assert!(kill.is_ok_and(|status| status.success()) || thread::panicking(), "kill");
             let _ = keeper.join();
+            while processes.iter().any(|process| is_running(process)) {
+                thread::yield_now();
+            }
         }
     }
 
@@ -238,6 +245,19 @@ impl Server {
         let output = run("pg_ctl", &["promote", "-D", data, "-w", "-t", "60"]);
         assert!(output.status.success(), "promoting: {}", text(&output));
     }
+}
+
+/// The processes that this one has started and that are there.
+fn children(process: &str) -> Vec<String> {
+    let listed = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    listed.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether it can still do anything: a process that has ended may wait to be reaped.
+fn is_running(process: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 impl Drop for Server {
