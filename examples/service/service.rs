@@ -237,10 +237,12 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// After a jump of the clock: the slot keys serve at its time.
-    pub(crate) fn confirm_clock(&self) -> Result<(), SlotKeyError> {
+    /// After downtime, or a jump of the clock: issuer, desk and slot keys go on at its time.
+    pub(crate) fn confirm_clock(&self) -> Result<(), Box<dyn Error>> {
+        let now = self.environment.now();
+        self.platform.confirm_clock(now)?;
         match &self.slot_keys {
-            SlotKeysFrom::Here { keeper, .. } => keeper.confirm_clock(self.environment.now()),
+            SlotKeysFrom::Here { keeper, .. } => Ok(keeper.confirm_clock(now)?),
             #[cfg(unix)]
             SlotKeysFrom::Beside(_) => Ok(()),
         }
