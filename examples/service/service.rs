@@ -237,7 +237,7 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// After a jump of the clock: everything goes on at its time.
+    /// After downtime, or a jump of the clock: issuer, desk and slot keys go on at its time.
     pub(crate) fn confirm_clock(&self) -> Result<(), Box<dyn Error>> {
         let now = self.environment.now();
         self.platform.confirm_clock(now)?;

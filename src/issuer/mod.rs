@@ -258,8 +258,8 @@ impl<S: Store> Issuer<S> {
     }
 
     /// Takes `now` for the time, though it stands far from the last tick: after downtime, or when the
-    /// clock was wrong before. Look at another clock first: the second tick from now works off the last
-    /// boundary. With an earlier time the way back from a wrong one that was believed: cohorts that
+    /// clock was wrong before. Look at another clock first: this is the first of the two ticks, so the
+    /// next one works off the last boundary before `now`. With an earlier time the way back from a wrong one that was believed: cohorts that
     /// have closed stay closed under their dates, the others close at the boundaries from `now` on.
     ///
     /// # Errors

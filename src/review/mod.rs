@@ -204,8 +204,8 @@ impl<S: Store> ReviewDesk<S> {
     }
 
     /// Takes `now` for the time, though it stands far from the last tick: after downtime, or when the
-    /// clock was wrong before. Look at another clock first: the second tick from now does everything
-    /// that is due by then, erasing and pruning included. With an earlier time the way back from a
+    /// clock was wrong before. Look at another clock first: this is the first of the two ticks, so the
+    /// next one does everything that is due by `now`, erasing and pruning included. With an earlier time the way back from a
     /// wrong one that was believed: nothing is undone, but time goes on from there.
     ///
     /// # Errors

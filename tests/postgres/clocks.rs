@@ -1,5 +1,6 @@
 //! Instances whose clocks differ by hours and days, on one database: past boundaries, past whole windows, and back.
-//! Each has connections of its own; they share nothing but the rows.
+//! Each has connections of its own; they share nothing but the rows. The clocks are simulated, so that the services'
+//! guard holds none of them: it is the rows alone that decide.
 
 use crate::ledger_world::{checked_entries, entry, log_key, name};
 use crate::life::NO_MANIFEST;

@@ -115,16 +115,7 @@ pub(super) struct World<S: Store> {
 
 impl<S: Store> World<S> {
     pub(super) async fn start(store: impl Fn() -> S, bounds: Bounds) -> Self {
-        Self::start_at(ManualClock::new(MONDAY), store, bounds).await
-    }
-
-    /// As the machine's clock would, this one may be wrong.
-    pub(super) async fn start_doubtful(store: impl Fn() -> S, bounds: Bounds) -> Self {
-        Self::start_at(ManualClock::doubtful(MONDAY), store, bounds).await
-    }
-
-    async fn start_at(clock: ManualClock, store: impl Fn() -> S, bounds: Bounds) -> Self {
-        let clock = Arc::new(clock);
+        let clock = Arc::new(ManualClock::doubtful(MONDAY));
         Self::open(Arc::new(Directory::new()), clock, [store(), store(), store()], bounds).await
     }
 

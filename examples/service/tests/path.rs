@@ -165,7 +165,7 @@ async fn single_answers_about_reviews_are_not_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_cannot_do_its_work_is_alive_and_not_ready() {
-    let world = World::start_doubtful(MemoryStore::new, Default::default()).await;
+    let world = World::start(MemoryStore::new, Default::default()).await;
     let mut internal = world.connect_internal();
     assert_eq!(internal.get("/health/ready").await.unwrap().status, 200);
     // A clock that has jumped: the slot keys serve nothing until somebody has looked.

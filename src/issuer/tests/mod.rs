@@ -1,6 +1,7 @@
 //! The issuer against its rules. A request is made with the proof functions themselves, so that
 //! one wallet can ask with any commitment: more than a wallet of this crate ever does.
 
+mod clocks;
 mod cohorts;
 mod directory;
 mod failures;
