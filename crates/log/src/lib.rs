@@ -18,6 +18,7 @@
 #[cfg(feature = "store")]
 mod append;
 mod checkpoint;
+#[cfg(feature = "store")]
 mod cosigning;
 mod evidence;
 #[cfg(feature = "store")]
