@@ -36,8 +36,8 @@ pub(crate) struct Record {
 #[derive(Default)]
 struct Known {
     pair: Option<Vec<u8>>,
-    /// The wordings that were sent.
-    sent: BTreeSet<u8>,
+    /// The wordings that were sent, each time: one sending may find no manifest, and the next one the manifest.
+    sent: Vec<u8>,
     /// Those that were refused because the other one stands.
     spent: BTreeSet<u8>,
     accepted: Option<(u8, Receipt)>,
@@ -105,7 +105,7 @@ impl Record {
             }
             Line::Granted(number, pair) => self.known(number).note_pair(&pair),
             Line::Sending(number, wording) => {
-                self.known(number).sent.insert(wording);
+                self.known(number).sent.push(wording);
             }
             Line::Accepted(number, wording, receipt) => {
                 self.known(number).note_receipt(number, wording, receipt);
@@ -114,7 +114,9 @@ impl Record {
                 self.known(number).spent.insert(wording);
             }
             Line::Refused(number, wording, code) if code == NO_MANIFEST => {
-                self.known(number).sent.remove(&wording);
+                let sent = &mut self.known(number).sent;
+                let at = sent.iter().position(|sent| *sent == wording);
+                sent.swap_remove(at.unwrap());
             }
             Line::Refused(..) => {}
             Line::Day(day) => self.day = day,
@@ -188,7 +190,7 @@ impl Record {
             let answer = send(wording);
             match answer {
                 Ok(receipt) => {
-                    known.sent.insert(wording);
+                    known.sent.push(wording);
                     known.note_receipt(number, wording, receipt);
                 }
                 Err(error) if error.code() == "desk.spent" => {
