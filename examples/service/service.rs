@@ -207,7 +207,10 @@ impl<S: Store> Service<S> {
     /// What falls due. Resumable: after a failure, or a kill, the next one goes on.
     pub(crate) fn tick(&self) -> Option<TickReport> {
         let outcome = self.platform.tick();
-        self.tick_works.store(outcome.is_ok(), Ordering::SeqCst);
+        // A tick whose clock is held has done nothing.
+        let is_held = |report: &TickReport| report.failed.iter().any(|error| error.code().contains(".clock_"));
+        let works = outcome.as_ref().is_ok_and(|report| !is_held(report));
+        self.tick_works.store(works, Ordering::SeqCst);
         match outcome {
             Ok(report) => {
                 self.metrics.ticked(self.environment.now(), &report);
