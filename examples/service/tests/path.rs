@@ -176,13 +176,13 @@ async fn a_service_that_cannot_do_its_work_is_alive_and_not_ready() {
     assert_eq!(internal.get("/health/ready").await.unwrap().status, 200);
     // One that jumps for a tick: issuer and desk have done nothing in it, which the next one makes good.
     let right = world.clock.now();
-    world.service.tick().unwrap();
+    assert!(world.service.tick().is_some());
     assert_eq!(internal.get("/health/ready").await.unwrap().status, 200);
     world.clock.set(right.saturating_add(DAY));
     let _ = world.service.tick();
     world.clock.set(right);
     assert_eq!(internal.get("/health/ready").await.unwrap().status, 503);
-    world.service.tick().unwrap();
+    assert!(world.service.tick().is_some());
     assert_eq!(internal.get("/health/ready").await.unwrap().status, 200);
     // What is for the platform's own services is not where devices are served.
     for path in ["/metrics", "/health/ready", "/phones/route", "/orders/due"] {
