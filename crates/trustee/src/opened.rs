@@ -148,7 +148,7 @@ impl Opening {
     /// was bound before the warrant was logged. No clock is asked.
     ///
     /// Budgets are a matter of the whole ledger, and so is whether an earlier entry binds the same wallet key:
-    /// [`audit_openings`](super::audit_openings) tells both.
+    /// [`audit_openings`](super::audit::audit_openings) tells both.
     ///
     /// # Errors
     /// [`OpeningError`] names the first part that does not hold.

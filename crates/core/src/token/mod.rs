@@ -9,7 +9,7 @@
 //! 4. [`Presentation`]: the device shows a randomized token with a review's digest, reveals
 //!    the serial, and escrows `U` to the trustees, verifiably.
 //! 5. [`Accepted`]: the desk proves to trustees and auditors that the hidden MAC was valid.
-//! 6. [`AuthorProof`]: the author edits, withdraws or claims the review.
+//! 6. [`AuthorAction`]: the author edits or withdraws the review, signed with the token's own key.
 //!
 //! Around them stand what both sides show each other: the [`Offer`] for a due order, the
 //! [`CohortManifest`] of a closed cohort, the [`Review`] and the desk's [`Receipt`].
