@@ -33,8 +33,8 @@ pub(super) trait SignedEntry: Sized {
     }
 }
 
-/// What every signed entry has: its label, its fields before the signature, and how it is checked.
-macro_rules! signed_entry {
+/// What every signed entry has: its label, and its fields before the signature.
+macro_rules! signed_fields {
     ($entry:ident, $label:literal) => {
         impl crate::entry::signed::SignedEntry for $entry {
             const LABEL: &'static str = $label;
@@ -51,6 +51,14 @@ macro_rules! signed_entry {
                 self.signature = signature;
             }
         }
+    };
+}
+pub(super) use signed_fields;
+
+/// An entry whose key is told from elsewhere: it is checked with that.
+macro_rules! signed_entry {
+    ($entry:ident, $label:literal) => {
+        crate::entry::signed::signed_fields!($entry, $label);
 
         impl $entry {
             /// Checks the signature, for the ledger with this origin.
