@@ -14,14 +14,24 @@
 
 #![forbid(unsafe_code)]
 
+use axum::Router;
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header::CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use clap::Parser;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use std::error::Error;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use unjoin::Environment;
 use unjoin::ledger::{
     AddCheckpoint, KeyName, NotePublicKey, Witness, WitnessError, WitnessKey, WitnessService, entry_id,
@@ -29,13 +39,8 @@ use unjoin::ledger::{
 use unjoin::secret::SecretBytes;
 use unjoin::store::RedbStore;
 
-/// Connections at one time; more are closed at once.
-const CONNECTIONS: usize = 64;
-/// How long a client may take to send or to take a part.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest line of a request's head, and the most lines.
-const LINE: u64 = 4096;
-const LINES: usize = 64;
+/// Connections at one time; more wait in the listener's queue.
+pub(crate) const CONNECTIONS: usize = 64;
 
 /// What it is told to be.
 #[derive(Parser)]
@@ -56,6 +61,9 @@ pub(crate) struct Arguments {
     /// A ledger's verification key; may be given more than once
     #[arg(long = "log", required = true)]
     logs: Vec<NotePublicKey>,
+    /// How long a connection may last, in seconds: it is for one request
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    patience: u64,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -69,24 +77,43 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let store = Arc::new(RedbStore::create_or_open(&arguments.store)?);
     let origins = arguments.logs.iter().map(|log| log.name().to_string()).collect();
     let service = WitnessService::open(store, key, arguments.logs, Environment::system());
-    let listener = TcpListener::bind(&arguments.listen)?;
+    let server = Arc::new(Server { service, origins });
+    let patience = Duration::from_secs(arguments.patience);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(server, &arguments.listen, patience))
+}
+
+async fn serve(server: Arc<Server>, listen: &str, patience: Duration) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(listen).await?;
     // A line of its own, whatever was printed before.
-    println!("\n{} {}", listener.local_addr()?, service.public_key());
+    println!("\n{} {}", listener.local_addr()?, server.service.public_key());
     io::stdout().flush()?;
-    let server = Arc::new(Server { service, origins, busy: AtomicUsize::new(0) });
-    for connection in listener.incoming().flatten() {
-        let server = Arc::clone(&server);
-        if server.busy.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS {
-            server.busy.fetch_sub(1, Ordering::SeqCst);
-            continue;
+    let routes = Router::new()
+        .route("/add-checkpoint", post(add_checkpoint))
+        .route("/{origin}/checkpoint", get(last))
+        .with_state(server);
+    let mut builder = http1::Builder::new();
+    builder.keep_alive(false).half_close(true);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await?;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let service = TowerToHyperService::new(routes.clone());
+                let connection = builder.serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(async move {
+                    // The whole of it has its time: nobody keeps a place by a byte now and then. A client that
+                    // goes away is its own affair.
+                    let _ = tokio::time::timeout(patience, connection).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                eprintln!("accepting connections: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
-        std::thread::spawn(move || {
-            // A client that goes away is its own affair.
-            let _ = server.serve(&connection);
-            server.busy.fetch_sub(1, Ordering::SeqCst);
-        });
     }
-    Ok(())
 }
 
 fn read_seed(text: &str) -> Result<[u8; 32], Box<dyn Error>> {
@@ -104,159 +131,50 @@ fn read_seed(text: &str) -> Result<[u8; 32], Box<dyn Error>> {
 struct Server {
     service: WitnessService<RedbStore>,
     origins: Vec<String>,
-    busy: AtomicUsize,
 }
 
-struct Request {
-    method: String,
-    path: String,
-    body: Vec<u8>,
-    stays: bool,
-}
-
-struct Answer {
-    status: u16,
-    content_type: &'static str,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+/// A request whose length says that it is too long is not read.
+async fn add_checkpoint(State(server): State<Arc<Server>>, body: Body) -> Response {
+    if body.size_hint().lower() > AddCheckpoint::MAX_LEN as u64 {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
-}
-
-impl Server {
-    /// Answers one request after the other until the client closes, or sends what is none.
-    fn serve(&self, connection: &TcpStream) -> io::Result<()> {
-        connection.set_read_timeout(Some(PATIENCE))?;
-        connection.set_write_timeout(Some(PATIENCE))?;
-        let mut reader = BufReader::new(connection);
-        loop {
-            let (answer, stays) = match read_request(&mut reader)? {
-                None => return Ok(()),
-                Some(Ok(request)) => (self.answer(&request), request.stays),
-                Some(Err(status)) => (Answer::text(status, "not a request of this protocol\n"), false),
-            };
-            let head = format!(
-                "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\n\r\n",
-                answer.status,
-                reason(answer.status),
-                answer.content_type,
-                answer.body.len(),
-                if stays { "keep-alive" } else { "close" },
-            );
-            let mut writer = connection;
-            writer.write_all(&[head.as_bytes(), &answer.body].concat())?;
-            if !stays {
-                return Ok(());
-            }
-        }
-    }
-
-    fn answer(&self, request: &Request) -> Answer {
-        match (request.method.as_str(), request.path.as_str()) {
-            ("POST", "/add-checkpoint") => self.add_checkpoint(&request.body),
-            ("GET", path) => self.last(path),
-            (_, "/add-checkpoint") => Answer::text(405, "POST a checkpoint here\n"),
-            _ => Answer::text(404, "nothing is here\n"),
-        }
-    }
-
-    fn add_checkpoint(&self, body: &[u8]) -> Answer {
-        match AddCheckpoint::parse(body).and_then(|request| self.service.add_checkpoint(&request)) {
-            Ok(line) => Answer::text(200, format!("{line}\n")),
-            Err(WitnessError::Conflict { size }) => {
-                Answer { content_type: "text/x.tlog.size", ..Answer::text(409, format!("{size}\n")) }
-            }
-            Err(error) => {
-                if error.status() == 500 {
-                    eprintln!("{}: {error}", error.code());
-                }
-                Answer::text(error.status(), format!("{}\n", error.code()))
-            }
-        }
-    }
-
-    fn last(&self, path: &str) -> Answer {
-        let of_path = |origin: &&String| {
-            let hash: String = entry_id(origin.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-            path == format!("/{hash}/checkpoint")
-        };
-        let last = self.origins.iter().find(of_path).map(|origin| self.service.last(origin));
-        match last.transpose() {
-            Ok(last) => match last.flatten() {
-                Some(note) => Answer::text(200, note),
-                None => Answer::text(404, "no checkpoint was cosigned\n"),
-            },
-            Err(error) => Answer::text(500, format!("{}\n", error.code())),
-        }
-    }
-}
-
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        409 => "Conflict",
-        411 => "Length Required",
-        413 => "Content Too Large",
-        422 => "Unprocessable Entity",
-        503 => "Service Unavailable",
-        _ => "Internal Server Error",
-    }
-}
-
-/// The next request; `None` once the client has closed. A body needs its length: chunked ones
-/// are refused, since whoever reads lengths in two ways can be made to read two requests.
-fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Result<Request, u16>>> {
-    let Some(first) = read_line(reader)? else { return Ok(None) };
-    let mut words = first.split(' ');
-    let (Some(method), Some(path), Some("HTTP/1.1" | "HTTP/1.0"), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Ok(Some(Err(400)));
+    let Ok(body) = to_bytes(body, AddCheckpoint::MAX_LEN).await else {
+        return StatusCode::BAD_REQUEST.into_response();
     };
-    let (mut length, mut stays) = (None, !first.ends_with("1.0"));
-    for at in 0.. {
-        let Some(line) = read_line(reader)? else { return Ok(Some(Err(400))) };
-        if line.is_empty() {
-            break;
-        }
-        let Some((name, value)) = line.split_once(':').filter(|_| at < LINES) else {
-            return Ok(Some(Err(400)));
-        };
-        let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" if length.is_none() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                length = Some(value.parse::<usize>().unwrap_or(usize::MAX));
-            }
-            "content-length" | "transfer-encoding" => return Ok(Some(Err(400))),
-            "connection" if value.eq_ignore_ascii_case("close") => stays = false,
-            _ => {}
-        }
-    }
-    let length = match (length, method) {
-        (Some(length), _) => length,
-        (None, "POST") => return Ok(Some(Err(411))),
-        (None, _) => 0,
+    let cosign = move || {
+        let request = AddCheckpoint::parse(&body)?;
+        server.service.add_checkpoint(&request)
     };
-    if length > AddCheckpoint::MAX_LEN {
-        return Ok(Some(Err(413)));
+    match spawn_blocking(cosign).await.unwrap_or(Err(WitnessError::Busy)) {
+        Ok(line) => format!("{line}\n").into_response(),
+        Err(WitnessError::Conflict { size }) => {
+            let kind = [(CONTENT_TYPE, "text/x.tlog.size")];
+            (StatusCode::CONFLICT, kind, format!("{size}\n")).into_response()
+        }
+        Err(error) => refused(&error),
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Some(Ok(Request { method: method.to_owned(), path: path.to_owned(), body, stays })))
 }
 
-/// A line without its end; `None` at the end of the connection, and for one that is too long or
-/// not ASCII.
-fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
-    let mut line = Vec::new();
-    reader.by_ref().take(LINE).read_until(b'\n', &mut line)?;
-    let line = line.strip_suffix(b"\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    Ok(line.filter(|line| line.is_ascii()).map(|line| String::from_utf8_lossy(line).into_owned()))
+/// The checkpoint that it cosigned last, of the ledger whose origin has this SHA-256.
+async fn last(State(server): State<Arc<Server>>, Path(hash): Path<String>) -> Response {
+    let is_it = |origin: &&String| {
+        let hex: String = entry_id(origin.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        hash == hex
+    };
+    let Some(origin) = server.origins.iter().find(is_it).cloned() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    match spawn_blocking(move || server.service.last(&origin)).await.unwrap_or(Err(WitnessError::Busy)) {
+        Ok(Some(note)) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response(),
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &WitnessError) -> Response {
+    if error.status() == 500 {
+        eprintln!("{}: {error}", error.code());
+    }
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, format!("{}\n", error.code())).into_response()
 }

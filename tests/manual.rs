@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use unjoin::Name;
 use unjoin::Timestamp;
 use unjoin::ledger::{
-    ActionEntry, BindingEntry, BlindEntry, ComparedEntry, ConsistencyProof, CosignedEntry, DisclosedEntry,
-    HeldWithdrawalEntry, InclusionProof, OpenedEntry, PublishedEntry, RemovedEntry, RoundEntry,
-    ShareReleasedEntry, StaffKeyEntry, WarrantEntry, tree,
+    ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, DisclosedEntry, HeldWithdrawalEntry,
+    InclusionProof, PublishedEntry, RemovedEntry, RoundEntry, ShareReleasedEntry, StaffKeyEntry,
+    WarrantEntry, tree,
 };
 use unjoin::opening::ceremony::CeremonyPlan;
 use unjoin::opening::same_author::{Blind, ComparisonShare};
@@ -98,13 +98,6 @@ fn cosigned_entry(size: u64, hashes: usize, entry: usize) -> Vec<u8> {
 fn inclusion_proofs() -> (u8, (String, String)) {
     let proof = |size, hashes| InclusionProof::from_parts(0, size, vec![[1; 32]; hashes]).unwrap().to_bytes();
     row::<InclusionProof>(&proof(1, 0), &proof(tree::MAX_SIZE, InclusionProof::MAX_HASHES), 0)
-}
-
-fn consistency_proofs() -> (u8, (String, String)) {
-    let proof = |old, hashes| {
-        ConsistencyProof::from_parts(old, tree::MAX_SIZE, vec![[1; 32]; hashes]).unwrap().to_bytes()
-    };
-    row::<ConsistencyProof>(&proof(0, 0), &proof(1 << 61 | 1, ConsistencyProof::MAX_HASHES), 0)
 }
 
 fn of_vectors<M: Message>(text: &str) -> (u8, (String, String)) {
@@ -242,7 +235,6 @@ fn the_table_of_kinds_is_the_codes() {
         row::<SignedCommittee>(&one[1], &all[1], 0),
         row::<EscrowKeyCertificate>(&one[2], &all[2], 0),
         inclusion_proofs(),
-        consistency_proofs(),
         row::<CosignedEntry>(
             &cosigned_entry(1, 0, 1),
             &cosigned_entry(tree::MAX_SIZE, 62, CosignedEntry::MAX_ENTRY),
@@ -259,7 +251,6 @@ fn the_table_of_kinds_is_the_codes() {
         ),
         fixed(&BlindEntry::sign(&trustee_key, "openings", [6; 32], 1, 1, [7; 32]).unwrap()),
         fixed(&ComparedEntry::sign(&trustee_key, "openings", [6; 32], 1, 1, [7; 32]).unwrap()),
-        fixed(&OpenedEntry { commitment: [6; 32], tag: [7; 32] }),
         fixed(&DisclosedEntry { warrant_digest: [6; 32], blind: [7; 32] }),
         row::<SealedShare>(&sealed(184), &sealed(2_202), 0),
         fixed(&ActionReceipt::sign(&platform_key, &action, time(2))),

@@ -15,6 +15,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -39,6 +40,7 @@ fn log_key() -> NoteKey {
 fn the_child_is_a_witness() {
     let Ok(directory) = env::var(CHILD) else { return };
     let file = |name: &str| format!("{directory}/{name}");
+    let patience = fs::read_to_string(file("patience")).unwrap();
     let (log, listen) = (log_key().public().to_string(), format!("{}:0", Ipv4Addr::LOCALHOST));
     let arguments = [
         "witness",
@@ -52,6 +54,8 @@ fn the_child_is_a_witness() {
         &listen,
         "--log",
         &log,
+        "--patience",
+        &patience,
     ];
     program::run(program::Arguments::parse_from(arguments)).unwrap();
 }
@@ -65,7 +69,12 @@ struct Running {
 
 impl Running {
     fn start(directory: &Path) -> Self {
+        Self::with_patience(directory, 10)
+    }
+
+    fn with_patience(directory: &Path, seconds: u64) -> Self {
         fs::write(directory.join("seed"), "07".repeat(32)).unwrap();
+        fs::write(directory.join("patience"), seconds.to_string()).unwrap();
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "the_child_is_a_witness", "--nocapture", "--test-threads=1"])
             .env(CHILD, directory)
@@ -277,7 +286,7 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     unsigned.checkpoint.sign(&thief).unwrap();
     assert_eq!(status(&unsigned.to_bytes()), 403);
     for (request, expected) in [
-        ("POST /add-checkpoint HTTP/1.1\r\n\r\n", 411),
+        ("POST /add-checkpoint HTTP/1.1\r\n\r\n", 400),
         ("POST /add-checkpoint HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", 413),
         ("POST /add-checkpoint HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         ("POST /add-checkpoint HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
@@ -287,4 +296,33 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     ] {
         assert_eq!(client.ask(request.as_bytes()).unwrap().0, expected, "{request:?}");
     }
+}
+
+/// Each connection has so much time in all: who sends a byte now and then keeps nobody out.
+#[test]
+fn clients_that_dawdle_do_not_keep_others_out() {
+    let directory = Directory::new();
+    let path = directory.file("witness");
+    fs::create_dir(&path).unwrap();
+    let running = Running::with_patience(&path, 1);
+    let client = running.client();
+    let connect = |_| {
+        let mut connection = TcpStream::connect(&client.address).unwrap();
+        connection.write_all(b"POST /add-checkpoint HTTP/1.1\r\nHost: ").unwrap();
+        connection
+    };
+    let mut slow: Vec<TcpStream> = (0..program::CONNECTIONS).map(connect).collect();
+    let (answered, is_answered) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while is_answered.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
+                // Those that were cut off do not matter.
+                slow.iter_mut().for_each(|connection| drop(connection.write_all(b"x")));
+            }
+        });
+        let log = history(1);
+        let (request, _) = request(&log, 0, 5);
+        client.add_checkpoint(&request).unwrap();
+        drop(answered);
+    });
 }

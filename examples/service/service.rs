@@ -208,7 +208,8 @@ impl<S: Store> Service<S> {
     pub(crate) fn tick(&self) -> Option<TickReport> {
         let outcome = self.platform.tick();
         // A tick whose clock is held has done nothing.
-        let is_held = |report: &TickReport| report.failed.iter().any(|error| error.code().contains(".clock_"));
+        let is_held =
+            |report: &TickReport| report.failed.iter().any(|error| error.code().contains(".clock_"));
         let works = outcome.as_ref().is_ok_and(|report| !is_held(report));
         self.tick_works.store(works, Ordering::SeqCst);
         match outcome {

@@ -5,15 +5,16 @@
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
-use unjoin::Timestamp;
+use std::sync::Arc;
 use unjoin::ledger::tile::{TileId, TileProver, decode_bundle, decode_tile, encode_bundle, tiles_since};
 use unjoin::ledger::tree::Hash;
 use unjoin::ledger::{
-    AddCheckpoint, Checkpoint, ConsistencyProof, Cosigner, InclusionProof, KeyName, Note, NoteKey,
-    NotePublicKey, SignatureLine, SignedCheckpoint, WitnessError, WitnessKey, WitnessPolicy,
-    WitnessPublicKey, WitnessState,
+    AddCheckpoint, Checkpoint, ConsistencyProof, InclusionProof, KeyName, Note, NoteKey, NotePublicKey,
+    SignatureLine, SignedCheckpoint, Witness, WitnessKey, WitnessPolicy, WitnessPublicKey, WitnessService,
 };
-use unjoin::secret::SecretBytes;
+use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::MemoryStore;
+use unjoin::{Environment, ManualClock, Timestamp};
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
@@ -203,17 +204,12 @@ fn witness(number: u8) -> WitnessKey {
     WitnessKey::from_secret_bytes(name, &SecretBytes::new([100 + number; 32]))
 }
 
-/// Forgets everything: it cosigns whatever it is shown first.
-struct Forgetful;
-
-impl WitnessState for Forgetful {
-    fn last(&self, _: &str) -> Result<Option<Vec<u8>>, WitnessError> {
-        Ok(None)
-    }
-
-    fn replace(&self, _: &str, _: Option<&[u8]>, _: Vec<u8>) -> Result<bool, WitnessError> {
-        Ok(true)
-    }
+/// A witness that was never asked, at this time.
+fn fresh(number: u8, seconds: u64) -> WitnessService<MemoryStore> {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(seconds)));
+    let environment = Environment::new(clock, || Box::new(SystemRng::new()));
+    let logs = vec![log().public().clone()];
+    WitnessService::open(Arc::new(MemoryStore::new()), witness(number), logs, environment)
 }
 
 /// Whichever witnesses cosign, whenever: believed is what a quorum says, at its median.
@@ -233,10 +229,10 @@ fn quorum(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
             continue;
         }
         let seconds = 1_000 + input.int_in_range(0..=300u64)?;
-        let cosigner = Cosigner::new(witness(number), vec![log().public().clone()], Forgetful);
+        let witness = fresh(number, seconds);
         let request = AddCheckpoint { old_size: 0, path: vec![], checkpoint: checkpoint.note().clone() };
-        let line = cosigner.add_checkpoint(&request, Timestamp::from_unix_seconds(seconds)).unwrap();
-        checkpoint.add_cosignature(line, cosigner.public_key()).unwrap();
+        let line = witness.add_checkpoint(&request).unwrap();
+        checkpoint.add_cosignature(line, witness.public_key()).unwrap();
         if usize::from(number) < w {
             times.push(seconds);
         }

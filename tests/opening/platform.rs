@@ -5,8 +5,8 @@ use crate::world::{OPENINGS, World, entry_of, name, present};
 use std::sync::Arc;
 use unjoin::issuer::{BoundAccount, ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::ledger::{
-    BindingEntry, KeyName, LedgerConfig, Ledgers, LogView, NoteKey, OpenedEntry, ShareReleasedEntry,
-    WarrantAction, Witness, WitnessKey, WitnessPolicy, WitnessService,
+    BindingEntry, KeyName, LedgerConfig, Ledgers, LogView, NoteKey, ShareReleasedEntry, WarrantAction,
+    Witness, WitnessKey, WitnessPolicy, WitnessService,
 };
 use unjoin::opening::warrant::WarrantTerms;
 use unjoin::opening::{AccountBinding, DecryptionShare, Opening, OpeningTrust, ReleasedShare};
@@ -183,8 +183,7 @@ fn a_review_of_a_whole_platform_is_opened_to_its_account_and_anybody_can_check_i
     assert_eq!(opening.verify(&trust, rng).unwrap().account, Some(name("ann")));
 
     // What the platform logs in the end.
-    let opened = OpenedEntry { commitment: presented.commitment(), tag: presented.tag(&id) };
-    openings.append(&[opened.to_bytes(), presented.disclosure().to_bytes()]).unwrap();
+    openings.append(&[presented.disclosure().to_bytes()]).unwrap();
     shop.tick(now);
     assert!(openings.evidence_of(&presented.disclosure().to_bytes()).unwrap().is_some());
 }

@@ -12,7 +12,7 @@
 //! Extension lines are refused. Our logs have none, the specification advises against
 //! them, and a witness states nothing about them: they could mark one reader's checkpoint.
 
-use super::note::{Note, NoteError, NoteKey, NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey};
+use super::note::{Note, NoteError, NoteKey, NotePublicKey, SignatureLine, WitnessPublicKey};
 use super::tree::{Hash, MAX_SIZE, empty_root};
 use base64ct::{Base64, Encoding};
 use unjoin_core::Timestamp;
@@ -132,8 +132,9 @@ impl SignedCheckpoint {
     }
 
     /// A witness's cosignature at `now`. The witness must have checked that nothing else of
-    /// this size or beyond was shown to it: see [`Cosigner`](super::Cosigner).
-    pub(super) fn cosign(&self, key: &WitnessKey, now: Timestamp) -> SignatureLine {
+    /// this size or beyond was shown to it.
+    #[cfg(any(feature = "store", test))]
+    pub(super) fn cosign(&self, key: &super::note::WitnessKey, now: Timestamp) -> SignatureLine {
         self.note.cosign(key, now)
     }
 
@@ -156,6 +157,7 @@ impl SignedCheckpoint {
     }
 
     /// Drops every line but the log's own.
+    #[cfg(feature = "store")]
     pub(super) fn keep_lines_of(&mut self, log: &NotePublicKey) {
         self.note.keep_lines_of(log);
     }

@@ -61,6 +61,6 @@ pub use tree::Hash;
 #[doc(hidden)]
 pub use view::each_page;
 pub use view::{LogView, ViewError};
-pub use witness::{AddCheckpoint, Cosigner, Witness, WitnessError, WitnessState};
+pub use witness::{AddCheckpoint, Witness, WitnessError};
 #[cfg(feature = "store")]
 pub use witness_service::WitnessService;

@@ -111,6 +111,7 @@ impl Note {
     }
 
     /// The witness's statement on this text at `now`, as a line to [`add`](Note::add).
+    #[cfg(any(feature = "store", test))]
     pub(super) fn cosign(&self, key: &WitnessKey, now: Timestamp) -> SignatureLine {
         let seconds = now.as_unix_seconds();
         let signature = key.signer.sign_bare(&cosigned(&self.text, seconds));
@@ -155,6 +156,7 @@ impl Note {
     }
 
     /// Drops every line that is not of this key.
+    #[cfg(feature = "store")]
     pub(super) fn keep_lines_of(&mut self, key: &NotePublicKey) {
         self.lines.retain(|line| key.named.is_of(line));
     }

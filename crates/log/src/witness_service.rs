@@ -1,27 +1,33 @@
 //! A witness with a store and a clock: in a process of its own, or in a test.
+//!
+//! It keeps one checkpoint of each log. That one is the precondition under which the next one takes
+//! its place, durably, before the cosignature leaves; so after any crash it never cosigns two roots
+//! for one size, nor a size smaller than one that it has cosigned.
 
-use super::note::{NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey};
+use super::checkpoint::SignedCheckpoint;
+use super::note::{NoteError, NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey};
+use super::proof::ConsistencyProof;
 use super::rows::{self, StoredNote};
-use super::witness::{AddCheckpoint, Cosigner, Witness, WitnessError, WitnessState};
+use super::tree::empty_root;
+use super::witness::{AddCheckpoint, Witness, WitnessError};
 use core::fmt;
 use std::sync::Arc;
-use unjoin_core::Environment;
+use unjoin_core::{Environment, Timestamp};
 use unjoin_store::{Store, StoreError, decide, read};
-
-/// How often one request may find that another one of its log was faster.
-const ROUNDS: usize = 16;
 
 /// Cosigns the checkpoints of some logs, each after its predecessor. It keeps the last one
 /// of each in its store, which must never be restored from a backup: see the manual.
 pub struct WitnessService<S: Store> {
-    cosigner: Cosigner<Stored<S>>,
+    store: Arc<S>,
+    key: WitnessKey,
+    logs: Vec<NotePublicKey>,
     environment: Environment,
 }
 
 impl<S: Store> WitnessService<S> {
     /// A witness of these logs.
     pub fn open(store: Arc<S>, key: WitnessKey, logs: Vec<NotePublicKey>, environment: Environment) -> Self {
-        Self { cosigner: Cosigner::new(key, logs, Stored(store)), environment }
+        Self { store, key, logs, environment }
     }
 
     /// The last checkpoint of this origin that it cosigned, with its cosignature: what it serves
@@ -30,23 +36,63 @@ impl<S: Store> WitnessService<S> {
     /// # Errors
     /// [`WitnessError::State`], [`WitnessError::Corrupt`].
     pub fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
-        self.cosigner.last(origin)
+        Ok(read(&*self.store, &rows::witnessed(origin))?.map(|StoredNote(note)| note))
+    }
+
+    /// The keys of a log: one whose key was exchanged has several.
+    fn keys_of(&self, origin: &str) -> impl Iterator<Item = &NotePublicKey> {
+        self.logs.iter().filter(move |log| log.name().as_str() == origin)
     }
 }
 
 impl<S: Store> Witness for WitnessService<S> {
     fn public_key(&self) -> &WitnessPublicKey {
-        self.cosigner.public_key()
+        self.key.public()
     }
 
+    /// Refuses in the order of the specification.
     fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
-        for _ in 0..ROUNDS {
-            match self.cosigner.add_checkpoint(request, self.environment.now()) {
-                Err(WitnessError::Busy) => {}
-                answer => return answer,
-            }
+        let note = &request.checkpoint;
+        let origin = note.text().split('\n').next().unwrap_or_default();
+        let mut keys = self.keys_of(origin).peekable();
+        keys.peek().ok_or(WitnessError::UnknownLog)?;
+        let log = keys.find(|log| note.is_signed_by(log) == Ok(true)).ok_or(WitnessError::Unsigned)?;
+        let mut checkpoint = SignedCheckpoint::of_note(note.clone(), log).map_err(|error| match error {
+            NoteError::EmptyRoot => WitnessError::Inconsistent,
+            _ => WitnessError::Malformed,
+        })?;
+        // Only the log's own line and this witness's are kept: others' are not its to store.
+        checkpoint.keep_lines_of(log);
+        if request.old_size > checkpoint.size() {
+            return Err(WitnessError::Malformed);
         }
-        Err(WitnessError::Busy)
+        let row = rows::witnessed(origin);
+        decide(&*self.store, row.clone(), |last, change| {
+            let (size, root) = match last {
+                None => (0, empty_root()),
+                Some(StoredNote(note)) => {
+                    let mut last = self.keys_of(origin).map(|log| SignedCheckpoint::parse(&note, log));
+                    let last = last.find_map(Result::ok).ok_or(WitnessError::Corrupt)?;
+                    (last.size(), *last.root())
+                }
+            };
+            if request.old_size != size {
+                return Err(WitnessError::Conflict { size });
+            }
+            let proof = ConsistencyProof::from_parts(size, checkpoint.size(), request.path.clone());
+            if proof.is_none_or(|proof| proof.verify(&root, checkpoint.root()).is_err()) {
+                return Err(WitnessError::Inconsistent);
+            }
+            let now = self.environment.now();
+            // A cosignature with the time zero would say nothing of when: the specification forbids it.
+            if now == Timestamp::ZERO {
+                return Err(WitnessError::Clock);
+            }
+            let (line, mut next) = (checkpoint.cosign(&self.key, now), checkpoint.clone());
+            next.add_cosignature(line.clone(), self.key.public()).map_err(|_| WitnessError::Malformed)?;
+            change.put(&row, &StoredNote(next.to_bytes()));
+            Ok(line)
+        })
     }
 }
 
@@ -56,30 +102,160 @@ impl<S: Store> fmt::Debug for WitnessService<S> {
     }
 }
 
-struct Stored<S>(Arc<S>);
-
-impl<S: Store> WitnessState for Stored<S> {
-    fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
-        Ok(read(&*self.0, &rows::witnessed(origin))?.map(|StoredNote(note)| note))
-    }
-
-    fn replace(&self, origin: &str, last: Option<&[u8]>, next: Vec<u8>) -> Result<bool, WitnessError> {
-        let (row, next) = (rows::witnessed(origin), StoredNote(next));
-        decide(&*self.0, row.clone(), |stored, change| {
-            let unchanged = stored.as_ref().map(|StoredNote(note)| note.as_slice()) == last;
-            if unchanged {
-                change.put(&row, &next);
-            }
-            Ok(unchanged)
-        })
-    }
-}
-
 impl From<StoreError> for WitnessError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Corrupt(_) => Self::Corrupt,
+            StoreError::Contended => Self::Busy,
             error => Self::State(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::note::{KeyName, Note, NoteKey};
+    use super::super::tree::{Frontier, Hash, leaf_hash, root_of};
+    use super::*;
+    use base64ct::{Base64, Encoding};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use unjoin_core::ManualClock;
+    use unjoin_core::secret::{SecretBytes, SystemRng};
+    use unjoin_store::MemoryStore;
+    use unjoin_test_util::{Call, Faulty};
+
+    fn name(text: &str) -> KeyName {
+        KeyName::new(text).unwrap()
+    }
+
+    fn log(name_: &str) -> NoteKey {
+        NoteKey::from_secret_bytes(name(name_), &SecretBytes::new([1; 32]))
+    }
+
+    fn witness_at<S: Store>(store: &Arc<S>, logs: &[&NoteKey], now: Timestamp) -> WitnessService<S> {
+        let key = WitnessKey::from_secret_bytes(name("witness"), &SecretBytes::new([2; 32]));
+        let logs = logs.iter().map(|log| log.public().clone()).collect();
+        let environment = Environment::new(Arc::new(ManualClock::new(now)), || Box::new(SystemRng::new()));
+        WitnessService::open(Arc::clone(store), key, logs, environment)
+    }
+
+    fn witness<S: Store>(store: &Arc<S>) -> WitnessService<S> {
+        witness_at(store, &[&log("log")], NOW)
+    }
+
+    fn leaves(history: u8, size: u64) -> Vec<Hash> {
+        (0..size).map(|at| leaf_hash(&[history, at as u8])).collect()
+    }
+
+    fn request(history: u8, old: u64, size: u64) -> AddCheckpoint {
+        let leaves = leaves(history, size);
+        let node = |level: u32, index: u64| {
+            let range = (index << level) as usize..((index + 1) << level) as usize;
+            Ok::<_, core::convert::Infallible>(root_of(&leaves[range]))
+        };
+        let proof = ConsistencyProof::make(old.min(size), size, node).unwrap().unwrap();
+        let signed = SignedCheckpoint::sign(size, root_of(&leaves), &log("log")).unwrap();
+        AddCheckpoint { old_size: old, path: proof.path().to_vec(), checkpoint: signed.note().clone() }
+    }
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
+
+    fn status(answer: &Result<SignatureLine, WitnessError>) -> u16 {
+        answer.as_ref().map_or_else(WitnessError::status, |_| 200)
+    }
+
+    proptest! {
+        #[test]
+        fn a_witness_never_cosigns_two_roots_for_a_size_nor_goes_back(
+            asked in prop::collection::vec((0u8..2, 0u64..12, 0u64..12), 1..40)
+        ) {
+            let store = Arc::new(MemoryStore::new());
+            let mut cosigned: BTreeMap<u64, Hash> = BTreeMap::new();
+            for (history, old, size) in asked {
+                let request = request(history, old, size);
+                // A fresh one each time: it has no memory but its store.
+                let answer = witness(&store).add_checkpoint(&request);
+                let largest = cosigned.keys().last().copied().unwrap_or(0);
+                if answer.is_ok() {
+                    prop_assert!(size >= largest && old == largest);
+                    let root = root_of(&leaves(history, size));
+                    prop_assert_eq!(*cosigned.entry(size).or_insert(root), root);
+                } else if old != largest && old <= size {
+                    let conflict = matches!(answer, Err(WitnessError::Conflict { size }) if size == largest);
+                    prop_assert!(conflict);
+                }
+            }
+            // All that it cosigned is one history.
+            let mut histories = [0, 1].into_iter();
+            prop_assert!(histories.any(|h| cosigned.iter().all(|(size, root)| root_of(&leaves(h, *size)) == *root)));
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_the_protocols_status() {
+        let store = Arc::new(MemoryStore::new());
+        let witness = witness(&store);
+        let ask = |request: &AddCheckpoint| witness.add_checkpoint(request);
+        assert_eq!(status(&ask(&request(0, 0, 5))), 200);
+        assert_eq!(status(&ask(&request(0, 5, 5))), 200);
+        assert_eq!(status(&ask(&request(0, 0, 9))), 409);
+        assert_eq!(status(&ask(&request(0, 5, 4))), 400);
+        assert_eq!(status(&ask(&request(0, 4, 4))), 409);
+        assert_eq!(status(&ask(&request(1, 5, 5))), 422);
+        assert_eq!(status(&ask(&request(1, 5, 9))), 422);
+        let mut short = request(0, 5, 9);
+        short.path.pop();
+        assert_eq!(status(&ask(&short)), 422);
+        let signed = |key: &NoteKey| SignedCheckpoint::sign(9, Frontier::default().root(), key).unwrap();
+        let note =
+            |key: &NoteKey| AddCheckpoint { checkpoint: signed(key).note().clone(), ..request(0, 5, 9) };
+        assert_eq!(status(&ask(&note(&log("other")))), 404);
+        let thief = NoteKey::from_secret_bytes(name("log"), &SecretBytes::new([9; 32]));
+        assert_eq!(status(&ask(&note(&thief))), 403);
+        // An empty tree has one root: any other is no history, whoever signed it.
+        let mut empty = Note::new(format!("log\n0\n{}\n", Base64::encode_string(&[9; 32]))).unwrap();
+        let of = |note: &Note| AddCheckpoint { old_size: 0, path: vec![], checkpoint: note.clone() };
+        empty.sign(&thief).unwrap();
+        assert_eq!(status(&ask(&of(&empty))), 403);
+        empty.sign(&log("log")).unwrap();
+        assert_eq!(status(&ask(&of(&empty))), 422);
+        let in_1970 = witness_at(&store, &[&log("log")], Timestamp::ZERO);
+        assert_eq!(status(&in_1970.add_checkpoint(&request(0, 5, 9))), 500);
+        assert_eq!(status(&ask(&request(0, 5, 9))), 200);
+        let last =
+            SignedCheckpoint::parse(&witness.last("log").unwrap().unwrap(), log("log").public()).unwrap();
+        assert_eq!((last.size(), last.cosigned_at(witness.public_key())), (9, Ok(Some(NOW))));
+    }
+
+    /// The log goes on under another key: the witness knows both, and its own last checkpoint, which
+    /// the first one signed.
+    #[test]
+    fn a_log_may_have_several_keys() {
+        let store = Arc::new(MemoryStore::new());
+        witness(&store).add_checkpoint(&request(0, 0, 5)).unwrap();
+        let next = NoteKey::from_secret_bytes(name("log"), &SecretBytes::new([9; 32]));
+        let witness = witness_at(&store, &[&log("log"), &next], NOW);
+        let of_next = |mut request: AddCheckpoint| {
+            let size = request.checkpoint.text().split('\n').nth(1).unwrap().parse().unwrap();
+            let signed = SignedCheckpoint::sign(size, root_of(&leaves(0, size)), &next).unwrap();
+            request.checkpoint = signed.note().clone();
+            request
+        };
+        assert_eq!(status(&witness.add_checkpoint(&of_next(request(0, 5, 9)))), 200);
+        assert_eq!(status(&witness.add_checkpoint(&request(0, 9, 11))), 200);
+    }
+
+    #[test]
+    fn what_came_in_between_is_not_overwritten() {
+        let store = Arc::new(Faulty::in_memory());
+        witness(&store).add_checkpoint(&request(0, 0, 3)).unwrap();
+        // Between what the decision reads and what it writes.
+        let other = witness(&store);
+        store.before(Call::Commit, 0, move || drop(other.add_checkpoint(&request(0, 3, 7)).unwrap()));
+        let late = witness(&store).add_checkpoint(&request(0, 3, 5));
+        assert!(matches!(late, Err(WitnessError::Conflict { size: 7 })));
+        let last = witness(&store).last("log").unwrap().unwrap();
+        assert_eq!(SignedCheckpoint::parse(&last, log("log").public()).unwrap().size(), 7);
     }
 }

@@ -147,8 +147,9 @@ impl Opening {
     /// trustee announced it in the openings ledger, behind the warrant; and the account, if it is there and
     /// was bound before the warrant was logged. No clock is asked.
     ///
-    /// Budgets are a matter of the whole ledger, and so is whether an earlier entry binds the same wallet key:
-    /// [`audit_openings`](super::audit::audit_openings) tells both.
+    /// Three things are a matter of the whole ledger, and [`audit_openings`](super::audit::audit_openings) tells them:
+    /// whether the budgets had room, whether the shares' trustees are of a committee that was logged before,
+    /// and whether an earlier entry binds the same wallet key.
     ///
     /// # Errors
     /// [`OpeningError`] names the first part that does not hold.

@@ -6,9 +6,7 @@ mod reviews;
 mod rounds;
 mod signed;
 
-pub use openings::{
-    BindingEntry, DisclosedEntry, OpenedEntry, ShareReleasedEntry, WarrantAction, WarrantEntry,
-};
+pub use openings::{BindingEntry, DisclosedEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
 #[doc(hidden)]
 pub use openings::{release_tag, warrant_commitment};
 pub use reviews::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry, StaffKeyEntry};

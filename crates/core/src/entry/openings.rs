@@ -263,29 +263,6 @@ impl Message for ShareReleasedEntry {
     }
 }
 
-/// Kind 29, 66 bytes: enough shares for one review of a warrant were combined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenedEntry {
-    /// The warrant's commitment.
-    pub commitment: [u8; 32],
-    /// H32("release", warrant digest, blind, review id).
-    pub tag: [u8; 32],
-}
-
-impl Message for OpenedEntry {
-    const KIND: u8 = 29;
-    const NAME: &'static str = "opened entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.commitment);
-        out.raw(&self.tag);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { commitment: from.array("commitment")?, tag: from.array("tag")? })
-    }
-}
-
 /// Kind 30, 66 bytes: a warrant's blind, after its embargo. From now on everybody can find
 /// the tags of a review under it, an author those of its own reviews.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -322,7 +299,7 @@ impl Message for DisclosedEntry {
     }
 }
 
-serde_as_bytes!(BindingEntry, WarrantEntry, ShareReleasedEntry, OpenedEntry, DisclosedEntry);
+serde_as_bytes!(BindingEntry, WarrantEntry, ShareReleasedEntry, DisclosedEntry);
 
 /// A trustee's index: 1 to 64.
 pub(super) fn trustee(from: &mut Reader<'_>) -> Result<u16, DecodeError> {
@@ -361,10 +338,8 @@ mod tests {
 
     #[test]
     fn entries_read_as_they_were_written() {
-        let commitment = [1; 32];
         round_trips(&warrant(b"court of trade", &[[2; 32], [1; 32]]).unwrap());
         round_trips(&release(64, 1).unwrap());
-        round_trips(&OpenedEntry { commitment, tag: [2; 32] });
         round_trips(&DisclosedEntry { warrant_digest: [5; 32], blind: [6; 32] });
     }
 

@@ -4,7 +4,7 @@
 //! alone that the author, and nobody else, changed a review. Only that the first author key is the
 //! author's is checked elsewhere: by their device, against its receipt.
 
-use crate::algebra::transcript::push_frame;
+use super::signed::{SignedEntry, signed_fields};
 use crate::name::Name;
 use crate::serde_as_bytes;
 use crate::time::Timestamp;
@@ -78,7 +78,6 @@ pub struct StaffKeyEntry {
 impl RemovedEntry {
     /// The most bytes that the grounds may have.
     pub const MAX_GROUNDS: usize = 480;
-    const LABEL: &'static str = "removal";
 
     /// Signs a removal: of the review whose digest in the listing is `review_digest`, on these
     /// `grounds` (1 to [`RemovedEntry::MAX_GROUNDS`] bytes), for the reviews ledger with this
@@ -90,15 +89,14 @@ impl RemovedEntry {
         review_digest: Digest,
         grounds: &str,
     ) -> Option<Self> {
-        let mut entry = Self {
+        let unsigned = Self {
             review_id,
             review_digest,
             grounds: grounds.to_owned(),
             staff_key: *key.public().as_bytes(),
             signature: [0; 64],
         };
-        entry.signature = key.sign(Self::LABEL, &entry.signed_part(origin));
-        (1..=Self::MAX_GROUNDS).contains(&grounds.len()).then_some(entry)
+        (1..=Self::MAX_GROUNDS).contains(&grounds.len()).then(|| unsigned.signed_by(key.signer(), origin))
     }
 
     /// The review.
@@ -127,30 +125,25 @@ impl RemovedEntry {
     /// [`VerifyError`] when it does not hold.
     pub fn verify(&self, origin: &str) -> Result<(), VerifyError> {
         let key = StaffPublicKey::from_bytes(&self.staff_key).ok_or(VerifyError)?;
-        key.verify(Self::LABEL, &self.signed_part(origin), &self.signature)
+        self.check(key.verifier(), origin).map_err(|_| VerifyError)
     }
 
-    fn encode_unsigned(&self, out: &mut Writer) {
+    fn fields(&self, out: &mut Writer) {
         out.raw(self.review_id.as_bytes());
         out.raw(&self.review_digest);
         out.bytes(self.grounds.as_bytes());
         out.raw(&self.staff_key);
     }
-
-    fn signed_part(&self, origin: &str) -> Vec<u8> {
-        signed_part::<Self>(origin, |out| self.encode_unsigned(out))
-    }
 }
 
-impl StaffKeyEntry {
-    const LABEL: &'static str = "staff-key";
+signed_fields!(RemovedEntry, "removal");
 
+impl StaffKeyEntry {
     /// Signs the entry of a key, for the reviews ledger with this origin. `who` is how the host
     /// names its holder; it is public.
     pub fn sign(platform: &PlatformKey, origin: &str, key: &StaffPublicKey, who: Name) -> Self {
-        let mut entry = Self { staff_key: *key.as_bytes(), who, signature: [0; 64] };
-        entry.signature = platform.sign(Self::LABEL, &entry.signed_part(origin));
-        entry
+        let unsigned = Self { staff_key: *key.as_bytes(), who, signature: [0; 64] };
+        unsigned.signed_by(platform.signer(), origin)
     }
 
     /// The key, 32 bytes.
@@ -168,31 +161,16 @@ impl StaffKeyEntry {
     /// # Errors
     /// [`VerifyError`] when it does not hold.
     pub fn verify(&self, platform: &PlatformPublicKey, origin: &str) -> Result<(), VerifyError> {
-        platform.verify(Self::LABEL, &self.signed_part(origin), &self.signature)
+        self.check(platform.verifier(), origin).map_err(|_| VerifyError)
     }
 
-    fn encode_unsigned(&self, out: &mut Writer) {
+    fn fields(&self, out: &mut Writer) {
         out.raw(&self.staff_key);
         self.who.encode(out);
     }
-
-    fn signed_part(&self, origin: &str) -> Vec<u8> {
-        signed_part::<Self>(origin, |out| self.encode_unsigned(out))
-    }
 }
 
-/// The ledger's origin, framed, and the entry's bytes before its signature: a signature counts in
-/// one ledger.
-fn signed_part<M: Message>(origin: &str, body: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    let mut signed = Vec::new();
-    push_frame(&mut signed, origin.as_bytes());
-    let mut out = Writer::new();
-    out.u8(crate::wire::VERSION);
-    out.u8(M::KIND);
-    body(&mut out);
-    signed.extend(out.finish());
-    signed
-}
+signed_fields!(StaffKeyEntry, "staff-key");
 
 impl Message for PublishedEntry {
     const KIND: u8 = 16;
@@ -269,7 +247,7 @@ impl Message for RemovedEntry {
     const NAME: &'static str = "removed entry";
 
     fn encode_body(&self, out: &mut Writer) {
-        self.encode_unsigned(out);
+        self.fields(out);
         out.raw(&self.signature);
     }
 
@@ -287,7 +265,7 @@ impl Message for StaffKeyEntry {
     const NAME: &'static str = "staff key entry";
 
     fn encode_body(&self, out: &mut Writer) {
-        self.encode_unsigned(out);
+        self.fields(out);
         out.raw(&self.signature);
     }
 

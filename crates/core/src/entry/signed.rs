@@ -33,8 +33,8 @@ pub(super) trait SignedEntry: Sized {
     }
 }
 
-/// What every signed entry has: its label, its fields before the signature, and how it is checked.
-macro_rules! signed_entry {
+/// What every signed entry has: its label, and its fields before the signature.
+macro_rules! signed_fields {
     ($entry:ident, $label:literal) => {
         impl crate::entry::signed::SignedEntry for $entry {
             const LABEL: &'static str = $label;
@@ -51,6 +51,14 @@ macro_rules! signed_entry {
                 self.signature = signature;
             }
         }
+    };
+}
+pub(super) use signed_fields;
+
+/// An entry whose key is told from elsewhere: it is checked with that.
+macro_rules! signed_entry {
+    ($entry:ident, $label:literal) => {
+        crate::entry::signed::signed_fields!($entry, $label);
 
         impl $entry {
             /// Checks the signature, for the ledger with this origin.
@@ -79,3 +87,47 @@ describe_errors!(EntrySignatureError {
         "the signature on the entry does not hold under this key in this ledger: it counts for nothing, tell the \
          trustees";
 });
+
+#[cfg(test)]
+mod tests {
+    use crate::entry::{
+        BlindEntry, ComparedEntry, Members, RemovedEntry, RoundEntry, ShareReleasedEntry, StaffKeyEntry,
+        WarrantAction, WarrantEntry,
+    };
+    use crate::name::Name;
+    use crate::secret::SecretBytes;
+    use crate::signature::Signer;
+    use crate::token::{PlatformKey, ReviewId, StaffKey, TrusteeKey};
+    use crate::wire::Message;
+
+    #[test]
+    fn signed_are_the_ledgers_origin_and_all_fields_of_an_entry() {
+        let seed = || SecretBytes::new([7; 32]);
+        let (signer, trustee) = (Signer::from_seed(&seed()), TrusteeKey::from_secret_bytes(seed()));
+        let platform = PlatformKey::from_secret_bytes(&seed());
+        let staff = StaffKey::from_secret_bytes(&seed());
+        fn check<M: Message>(signer: &Signer, label: &str, entry: &M) {
+            let bytes = entry.to_bytes();
+            let (fields, signature) = bytes[2..].split_at(bytes.len() - 66);
+            let part = [&[6, 0][..], b"ledger", fields].concat();
+            assert_eq!(signer.sign(label, &part)[..], *signature, "{label}");
+        }
+        let (commitment, id) = ([1; 32], ReviewId([2; 32]));
+        let members = Members::new([1, 3]).unwrap();
+        let (requester, tags, open) = (b"court".to_vec(), vec![[3; 32]], WarrantAction::Open);
+        let warrant = WarrantEntry::sign(&signer, "ledger", commitment, requester, open, tags).unwrap();
+        let share = ShareReleasedEntry::sign(&trustee, "ledger", 1, 1, commitment, [3; 32]).unwrap();
+        let round = RoundEntry::sign(&signer, "ledger", commitment, 1, members).unwrap();
+        let blind = BlindEntry::sign(&trustee, "ledger", commitment, 1, 1, [3; 32]).unwrap();
+        let compared = ComparedEntry::sign(&trustee, "ledger", commitment, 1, 1, [3; 32]).unwrap();
+        let removed = RemovedEntry::sign(&staff, "ledger", id, [3; 32], "grounds").unwrap();
+        let admitted = StaffKeyEntry::sign(&platform, "ledger", &staff.public(), Name::new("staff").unwrap());
+        check(&signer, "warrant-entry", &warrant);
+        check(&signer, "share-released", &share);
+        check(&signer, "round-entry", &round);
+        check(&signer, "blind-entry", &blind);
+        check(&signer, "compared-entry", &compared);
+        check(&signer, "removal", &removed);
+        check(&signer, "staff-key", &admitted);
+    }
+}

@@ -28,6 +28,10 @@ macro_rules! key_pair {
                 $public(self.0.verifier())
             }
 
+            pub(crate) fn signer(&self) -> &Signer {
+                &self.0
+            }
+
             #[doc(hidden)]
             pub fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
                 self.0.sign(label, bytes)
@@ -53,6 +57,10 @@ macro_rules! key_pair {
             /// The 32 bytes.
             pub fn as_bytes(&self) -> &[u8; 32] {
                 self.0.as_bytes()
+            }
+
+            pub(crate) fn verifier(&self) -> &Verifier {
+                &self.0
             }
 
             #[doc(hidden)]

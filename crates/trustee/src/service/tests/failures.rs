@@ -169,6 +169,37 @@ fn marks_say_the_same_after_a_restart_whatever_order_they_came_in() {
     assert_eq!(until(&trustee, &presented), until(&world.trustee(1, &store), &presented));
 }
 
+/// Three checkpoints that come late. The larger was cosigned before the smaller, and counts from the smaller's
+/// time on: also when an earlier time of the smaller comes last.
+#[test]
+fn late_marks_whose_times_go_back_say_the_same_after_a_restart() {
+    let mut world = World::new(1, 1, 1, budgets(1, 1, 1));
+    world.policy.budgets.cooling_off = 1_000;
+    let store = Arc::new(MemoryStore::new());
+    let trustee = world.trustee(1, &store);
+    world.log(&[vec![1]]);
+    let presented = world.warrant(&[0]);
+    let begin = world.clock.now();
+    world.pass(200);
+    world.publish();
+    let present = world.clock.now();
+    let until = |trustee: &Trustee<MemoryStore>| match trustee
+        .answer(&world.request(&presented, 0), &world.openings)
+    {
+        Ok(OpeningAnswer::Wait { until }) => until.as_unix_seconds() - begin.as_unix_seconds(),
+        other => panic!("{other:?}"),
+    };
+    let (first, size) = (until(&trustee), world.openings.size().unwrap());
+    for (size, cosigned, then) in [(size - 1, 100, first), (size, 50, 1_100), (size - 1, 40, 1_100)] {
+        world.clock.set(begin.saturating_add(cosigned));
+        let note = forked(&world, &world.openings.entries(0, size).unwrap()).checkpoint().unwrap().unwrap();
+        world.clock.set(present);
+        trustee.mark_checkpoint(&note).unwrap();
+        assert_eq!(until(&trustee), then);
+        assert_eq!(until(&world.trustee(1, &store)), then);
+    }
+}
+
 #[test]
 fn whatever_number_is_signed_with_a_stolen_key_its_trustee_has_numbers_left() {
     for number in [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1, (1 << 63) - 2] {
