@@ -301,7 +301,7 @@ impl<S: Store> Walk<'_, S> {
         (closed_at < first_publication && first_publication < window_end).then(|| CohortManifest {
             scope: cohort.scope(merchant),
             escrow_id: cohort.escrow_id,
-            at_least: cohort.k,
+            at_least: self.core.config.advertised(cohort.k),
             closed_at,
             numbers_dead_at: grid.next_after(dead).saturating_sub(1),
             first_publication,

@@ -21,7 +21,7 @@
 use super::AccountTag;
 use crate::clock::ClockRow;
 use unjoin_core::algebra::Element;
-use unjoin_core::token::{OrderHandle, Scope, SignedManifest};
+use unjoin_core::token::{OrderHandle, Scope, SignedManifest, TokenRequest};
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Bucket, Key, MessageRow, Present, Record, StoreError};
@@ -56,6 +56,14 @@ pub(super) struct GrantedPair {
     pub(super) key_id: [u8; 32],
     pub(super) cohort: u64,
     pub(super) commitment: [u8; 32],
+}
+
+impl GrantedPair {
+    pub(super) fn of(request: &TokenRequest) -> Self {
+        let scope = request.scope();
+        let commitment = *request.commitment().as_bytes();
+        Self { key_id: *scope.key_id(), cohort: scope.cohort(), commitment }
+    }
 }
 
 /// A due order.

@@ -34,7 +34,7 @@ fn a_manifest_says_at_least_k_and_boundaries_only() {
     let expected = CohortManifest {
         scope: scope.clone(),
         escrow_id: *shop.ring.newest().escrow_key.id(),
-        at_least: 3,
+        at_least: 2,
         closed_at: boundary,
         numbers_dead_at: boundary.saturating_sub(1),
         first_publication: boundary.saturating_add(WEEK),
@@ -166,7 +166,7 @@ fn a_retired_key_closes_what_is_full_and_starves_what_is_not() {
     let handle = shop.report(&ann, &empty, LATE, "1");
     shop.offer(&ann, &empty, handle).unwrap();
     let (key, escrow) = new_key();
-    let rotated = shop.ring.with(key, escrow).retire(request.scope().key_id());
+    let rotated = shop.ring.with(key, escrow).unwrap().retire(request.scope().key_id()).unwrap();
     shop.use_ring(rotated);
     // The next cohorts open beside them.
     for merchant in [&full, &poor] {

@@ -88,7 +88,7 @@ fn before_a_busy_boundary() -> Shop<MemoryStore> {
     for (number, old_key) in (0..8).map(|number| (number, number < 3)) {
         if number == 3 {
             let (key, escrow) = new_key();
-            let rotated = shop.ring.with(key, escrow).retire(&retired);
+            let rotated = shop.ring.with(key, escrow).unwrap().retire(&retired).unwrap();
             shop.use_ring(rotated);
         }
         let merchant = name(&format!("merchant {number}"));

@@ -194,7 +194,7 @@ fn step(shop: &mut Shop<MemoryStore>, model: &mut Model, op: Op) {
         }
         Op::Rotate => {
             let (key, escrow) = new_key();
-            let ring = shop.ring.with(key, escrow);
+            let ring = shop.ring.with(key, escrow).unwrap();
             shop.use_ring(ring);
         }
         Op::Retire => {
@@ -202,7 +202,7 @@ fn step(shop: &mut Shop<MemoryStore>, model: &mut Model, op: Op) {
                 model.scopes.iter().map(|scope| *scope.key_id()).filter(|id| *id != newest).collect();
             if let Some(oldest) = others.first() {
                 model.retired.insert(*oldest);
-                let ring = shop.ring.retire(oldest);
+                let ring = shop.ring.retire(oldest).unwrap();
                 shop.use_ring(ring);
             }
         }
