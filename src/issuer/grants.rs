@@ -6,8 +6,8 @@
 
 use super::orders::owned;
 use super::rows::{
-    AccountRow, CohortRow, GrantedPair, MemberRow, OrderRow, account_key, manifest_key, member_key, open_key,
-    order_key, sealed_key,
+    AccountRow, CohortRow, Granted, GrantedPair, MemberRow, OrderRow, account_key, manifest_key, member_key,
+    open_key, order_key, sealed_key,
 };
 use super::{AccountTag, Core, Decision, IssuerError};
 use unjoin_core::Name;
@@ -82,7 +82,7 @@ impl<S: Store> Core<S> {
             let wallets = wallet?;
             ring.find(job.request.scope().key_id()).ok_or(IssuerError::UnknownKey)?;
             let granted = order.grant.is_some();
-            let is_retry = order.grant == Some(GrantedPair::of(&job.request));
+            let is_retry = order.grant == Some(Granted::Pair(GrantedPair::of(&job.request)));
             Ok(Known { account, wallets, class: order.class, granted, is_retry })
         };
         jobs.iter().zip(orders).zip(wallets).map(look_up).collect()
@@ -144,8 +144,9 @@ fn grant_order<'a>(
     Decision::new((order_at.clone(), open_at), move |(order, open): (_, Option<CohortRow>), change| {
         let order = owned(order, account)?;
         match &order.grant {
-            Some(granted) if *granted == pair => return Ok(()),
-            Some(_) => return Err(IssuerError::AlreadyGranted),
+            Some(Granted::Pair(granted)) if *granted == pair => return Ok(()),
+            Some(Granted::Pair(_)) => return Err(IssuerError::AlreadyGranted),
+            Some(Granted::Over) => return Err(IssuerError::WindowOver),
             None => {}
         }
         if !ring.may_issue(&key_id) {
@@ -154,7 +155,7 @@ fn grant_order<'a>(
         if open.is_none_or(|row| (row.key_id, row.cohort) != (key_id, cohort)) {
             return Err(IssuerError::CohortClosed);
         }
-        change.put(&order_at, &OrderRow { grant: Some(pair.clone()), ..order });
+        change.put(&order_at, &OrderRow { grant: Some(Granted::Pair(pair.clone())), ..order });
         change.put(&member_at, &MemberRow { account, of_standing });
         Ok(())
     })
