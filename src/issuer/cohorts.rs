@@ -38,6 +38,8 @@ pub struct IssuerReport {
     /// Granted orders of sealed cohorts whose numbers are overdue: the host closes them and
     /// reports their end, or the cohort never closes.
     pub numbers_overdue: Vec<(Name, OrderHandle)>,
+    /// Whether the store was rewritten: with every boundary that is worked off.
+    pub rewritten: bool,
     /// What could not be done: a row that does not decode. It holds up its own cohort only, which is
     /// tried again at every boundary.
     pub failed: Vec<IssuerError>,
@@ -76,8 +78,12 @@ impl<S: Store> Core<S> {
         if let Some(boundary) = boundary {
             Bucket::all().try_for_each(|bucket| walk.ended_windows(bucket, boundary))?;
         }
-        let report = walk.report;
+        let mut report = walk.report;
         if let Some(boundary) = boundary {
+            // Until now the store's files may tell when tokens were granted, and what is forgotten. A crash
+            // before the boundary's row is made good by the next tick.
+            self.store.rewrite()?;
+            report.rewritten = true;
             decide(&*self.store, tick_key(), |row, change| {
                 // Another instance that was faster has done the same.
                 if row.is_none_or(|row| row.boundary < boundary) {
