@@ -44,7 +44,7 @@
 //!     IssuerConfig {
 //!         name: Name::new("shop.example")?,
 //!         grid: Grid::Weekly,
-//!         classes: vec![ClassPolicy { class: 0, k: 20 }, ClassPolicy { class: 1, k: 10 }],
+//!         classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
 //!         minimum_age: 7 * DAY,
 //!         window: 8,
 //!         re_enrolment_interval: 30 * DAY,
