@@ -17,7 +17,7 @@ use unjoin::phone::{LocalKey, PhoneNumber, SlotKeys, VirtualNumber};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Version};
 use unjoin::token::{
-    EnrolmentContext, KeyPair, KeyRing, OrderHandleKey, PlatformKey, Review, TrusteeKey, Trustees,
+    EnrolmentContext, IssuerKey, KeyPair, KeyRing, OrderHandleKey, PlatformKey, Review, TrusteeKey, Trustees,
 };
 use unjoin::wire::Message;
 use unjoin::{Environment, PassphraseCost, Platform, PlatformConfig, PlatformSecrets};
