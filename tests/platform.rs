@@ -237,7 +237,7 @@ fn new_keys_are_those_of_both_services() {
     let platform = open(&environment(&clock));
     let (rng, merchant) = (&mut SystemRng::new(), name("lamps.example"));
     let before = platform.issuer().keys();
-    let after = before.with(IssuerKey::generate(rng), before.newest().escrow_key);
+    let after = before.with(IssuerKey::generate(rng), before.newest().escrow_key).unwrap();
     platform.set_keys(after.clone());
     let newest = *after.newest().issuer_key.public();
     let [(customer, token), _] = closed_cohort(&platform, &clock, &merchant);

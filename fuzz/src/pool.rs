@@ -44,7 +44,7 @@ pub static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     let mut ring = KeyRing::new(IssuerKey::generate(random), escrow_key(0));
     let mut pairs = vec![Arc::clone(ring.newest())];
     for at in 1..3 {
-        ring = ring.with(IssuerKey::generate(random), escrow_key(at));
+        ring = ring.with(IssuerKey::generate(random), escrow_key(at)).unwrap();
         pairs.push(Arc::clone(ring.newest()));
     }
     Keys { ring, pairs, platform: Arc::new(PlatformKey::generate(random)), committees }
@@ -61,7 +61,7 @@ impl Keys {
         let (key, escrow) = copy(0);
         (1..count).fold(KeyRing::new(key, escrow), |ring, at| {
             let (key, escrow) = copy(at);
-            ring.with(key, escrow)
+            ring.with(key, escrow).unwrap()
         })
     }
 

@@ -6,9 +6,9 @@
 //! are fixed; and an order's numbers end once, so what a later scan found dead stays dead.
 
 use super::rows::{
-    CohortRow, MemberRow, OPEN_COHORTS, SEALED_COHORTS, TickRow, WAITING_MANIFESTS, clock_key, handle_of,
-    manifest_key, manifest_of, manifests_prefix, member_key, members_prefix, merchant_of, order_key,
-    sealed_key, tick_key, waiting_key,
+    CohortRow, Granted, GrantsRow, MemberRow, OPEN_COHORTS, OPEN_WINDOWS, OrderRow, SEALED_COHORTS, TickRow,
+    WAITING_MANIFESTS, WindowRow, clock_key, cohort_of, grants_key, handle_of, manifest_key, manifest_of,
+    manifests_prefix, members_prefix, merchant_of, order_key, sealed_key, tick_key, waiting_key, window_key,
 };
 use super::{AccountTag, Core, Decision, IssuerError};
 use crate::clock::{self, ClockRow};
@@ -38,6 +38,8 @@ pub struct IssuerReport {
     /// Granted orders of sealed cohorts whose numbers are overdue: the host closes them and
     /// reports their end, or the cohort never closes.
     pub numbers_overdue: Vec<(Name, OrderHandle)>,
+    /// Whether the store was rewritten: with every boundary that is worked off.
+    pub rewritten: bool,
     /// What could not be done: a row that does not decode. It holds up its own cohort only, which is
     /// tried again at every boundary.
     pub failed: Vec<IssuerError>,
@@ -73,8 +75,15 @@ impl<S: Store> Core<S> {
         Bucket::all().try_for_each(|bucket| walk.sealed_cohorts(bucket))?;
         walk.commit()?;
         Bucket::all().try_for_each(|bucket| walk.waiting_manifests(bucket))?;
-        let report = walk.report;
         if let Some(boundary) = boundary {
+            Bucket::all().try_for_each(|bucket| walk.ended_windows(bucket, boundary))?;
+        }
+        let mut report = walk.report;
+        if let Some(boundary) = boundary {
+            // Until now the store's files may tell when tokens were granted, and what is forgotten. A crash
+            // before the boundary's row is made good by the next tick.
+            self.store.rewrite()?;
+            report.rewritten = true;
             decide(&*self.store, tick_key(), |row, change| {
                 // Another instance that was faster has done the same.
                 if row.is_none_or(|row| row.boundary < boundary) {
@@ -118,6 +127,14 @@ impl<S: Store> Core<S> {
     pub(super) fn manifest(&self, scope: &Scope) -> Result<Option<SignedManifest>, IssuerError> {
         let row = read(&*self.store, &manifest_key(scope.merchant(), scope.cohort()))?;
         Ok(row.map(|row| row.0).filter(|manifest| manifest.claimed_scope() == scope))
+    }
+
+    pub(super) fn grants(&self, scope: &Scope) -> Result<Option<u64>, IssuerError> {
+        let (merchant, cohort) = (scope.merchant(), scope.cohort());
+        let (manifest, grants) =
+            read(&*self.store, &(manifest_key(merchant, cohort), grants_key(merchant, cohort)))?;
+        let is_its = manifest.is_some_and(|manifest| manifest.0.claimed_scope() == scope);
+        Ok(grants.filter(|_| is_its).map(|row| row.grants))
     }
 
     pub(super) fn manifests_of(
@@ -272,19 +289,60 @@ impl<S: Store> Walk<'_, S> {
             return Ok(());
         }
         let Some(manifest) = self.manifest(merchant, &cohort, members.numbers_dead_at) else { return Ok(()) };
-        let entry = manifest.to_bytes();
+        let (entry, window) = (manifest.to_bytes(), WindowRow { ends: manifest.window_end });
         let signed = MessageRow(manifest.sign(&self.core.platform_key));
         let number = cohort.cohort;
+        let grants = GrantsRow { grants: members.handles.len() as u64 };
         let (manifest, waiting) = (manifest_key(merchant, number), waiting_key(merchant, number));
-        // The members' rows were for the count: the orders keep their grants.
-        let gone: Vec<Key<MemberRow>> =
-            members.handles.iter().map(|handle| member_key(merchant, number, *handle)).collect();
-        self.decide(found, gone.len() + 4, move |change| {
+        let (window_at, grants_at) = (window_key(merchant, number), grants_key(merchant, number));
+        self.decide(found, 6, move |change| {
             change.delete(&sealed);
             change.put(&manifest, &signed);
             change.put(&waiting, &Present);
-            gone.iter().for_each(|member| change.delete(member));
+            change.put(&window_at, &window);
+            change.put(&grants_at, &grants);
             outbox::put(change, Ledger::Reviews, entry.clone());
+        })
+    }
+
+    fn ended_windows(&mut self, bucket: Bucket, boundary: Timestamp) -> Result<(), IssuerError> {
+        let mut pages = Pages::<_, WindowRow>::new(&*self.core.store, bucket, OPEN_WINDOWS.to_vec(), PAGE);
+        while let Some(page) = pages.next()? {
+            for found in page {
+                let done = self.ended_window(&found, boundary);
+                self.note(done)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Once nothing can be published with a cohort's tokens, its orders keep that they were granted
+    /// one and not of which cohort: whoever copies the store then finds no crowds. A crash leaves the
+    /// window's row, and the next tick goes on with the members that are left.
+    fn ended_window(&self, found: &Found<WindowRow>, boundary: Timestamp) -> Result<(), IssuerError> {
+        if found.row()?.ends > boundary {
+            return Ok(());
+        }
+        let (merchant, cohort) = (merchant_of(&found.key)?, cohort_of(&found.key)?);
+        let mut pages = self.core.pages(members_prefix(&merchant, cohort), PAGE);
+        while let Some(page) = pages.next()? {
+            let members: Vec<Key<MemberRow>> = page.into_iter().map(|member| member.key).collect();
+            let orders = members.iter().map(|key| Ok(order_key(&merchant, handle_of(key)?)));
+            let orders: Vec<Key<OrderRow>> = orders.collect::<Result<_, StoreError>>()?;
+            decide(&*self.core.store, orders.clone(), |rows, change| {
+                for (key, order) in orders.iter().zip(rows) {
+                    let order = order.ok_or(StoreError::Corrupt(MemberRow::NAME))?;
+                    change.put(key, &OrderRow { grant: Some(Granted::Over), ..order });
+                }
+                members.iter().for_each(|member| change.delete(member));
+                Ok::<_, IssuerError>(())
+            })?;
+        }
+        decide(&*self.core.store, found.key.clone(), |row: Option<WindowRow>, change| {
+            if row.is_some() {
+                change.delete(&found.key);
+            }
+            Ok(())
         })
     }
 
@@ -301,7 +359,7 @@ impl<S: Store> Walk<'_, S> {
         (closed_at < first_publication && first_publication < window_end).then(|| CohortManifest {
             scope: cohort.scope(merchant),
             escrow_id: cohort.escrow_id,
-            at_least: cohort.k,
+            at_least: self.core.config.advertised(cohort.k),
             closed_at,
             numbers_dead_at: grid.next_after(dead).saturating_sub(1),
             first_publication,

@@ -37,7 +37,8 @@ pub struct IssuerConfig {
 pub struct ClassPolicy {
     /// Its number, chosen by the host.
     pub class: u8,
-    /// How many distinct customers of standing share a cohort at least: 2 or more.
+    /// How many distinct customers of standing share a cohort at least: 2 or more. Best the same
+    /// for all classes: manifests say the least of them.
     pub k: u32,
 }
 
@@ -70,6 +71,12 @@ impl IssuerConfig {
         }
         rule(self.window >= 2, "the window needs 2 boundaries or more, since reviews are published at two")?;
         rule(self.re_enrolment_interval >= DAY, "re-enrolment needs an interval of one day or more")
+    }
+
+    /// What a manifest says of a cohort with this k: no more than the least k of all classes, or it
+    /// would tell everybody which orders were late.
+    pub(super) fn advertised(&self, k: u32) -> u32 {
+        self.classes.iter().map(|policy| policy.k).fold(k, u32::min)
     }
 
     /// The k of a class; `None` if the class is not in use.

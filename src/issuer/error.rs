@@ -35,6 +35,8 @@ pub enum IssuerError {
     CohortClosed,
     /// The order has a grant for another scope or commitment.
     AlreadyGranted,
+    /// The window of the order's token has ended.
+    WindowOver,
     /// The account has no wallet.
     NotEnrolled,
     /// The proof does not hold.
@@ -85,6 +87,8 @@ describe_errors!(IssuerError {
         "the cohort is full: ask for the order's next offer";
     Self::AlreadyGranted => "issuer.already_granted", Device, false,
         "the order has its token: ask again with the very request that was granted";
+    Self::WindowOver => "issuer.window_over", Device, false,
+        "the order's token was granted and its window has ended: no review can be written with it any more";
     Self::NotEnrolled => "issuer.not_enrolled", Device, false, "the account has no wallet: enrol first";
     Self::ProofRefused => "issuer.proof_refused", Device, false,
         "the proof does not hold for this account and context: make it again with the enrolled wallet";

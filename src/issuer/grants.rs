@@ -6,8 +6,8 @@
 
 use super::orders::owned;
 use super::rows::{
-    AccountRow, CohortRow, GrantedPair, MemberRow, OrderRow, account_key, manifest_key, member_key, open_key,
-    order_key, sealed_key,
+    AccountRow, CohortRow, Granted, GrantedPair, MemberRow, OrderRow, account_key, manifest_key, member_key,
+    open_key, order_key, sealed_key,
 };
 use super::{AccountTag, Core, Decision, IssuerError};
 use unjoin_core::Name;
@@ -31,9 +31,12 @@ impl GrantJob {
 /// What is known of a request before its proof is checked.
 struct Known {
     account: AccountTag,
-    wallet_key: Element,
+    /// The account's wallet keys, the live one last.
+    wallets: Vec<Element>,
     class: u8,
     granted: bool,
+    /// Whether it asks again for the very pair that was granted.
+    is_retry: bool,
 }
 
 impl<S: Store> Core<S> {
@@ -60,7 +63,7 @@ impl<S: Store> Core<S> {
         jobs.iter().zip(decided).map(answer).collect()
     }
 
-    /// The cheap checks: the scope's key, the order, the account's live wallet.
+    /// The cheap checks: the scope's key, the order, the account's wallets.
     fn look_up(&self, jobs: &[GrantJob], ring: &KeyRing) -> Vec<Result<Known, IssuerError>> {
         let order = |job: &GrantJob| {
             let account = self.tag(&job.account, job.merchant());
@@ -69,31 +72,43 @@ impl<S: Store> Core<S> {
         };
         let wallet = |job: &GrantJob| {
             Ok(Decision::new(account_key(&job.account), |row: Option<AccountRow>, _| {
-                row.and_then(|row| row.live().copied()).ok_or(IssuerError::NotEnrolled)
+                row.map(|row| row.wallets).ok_or(IssuerError::NotEnrolled)
             }))
         };
         let orders = self.decide(jobs.iter().map(order));
         let wallets = self.decide(jobs.iter().map(wallet));
         let look_up = |((job, order), wallet): ((&GrantJob, Result<_, _>), Result<_, _>)| {
             let (account, order): (AccountTag, OrderRow) = order?;
-            let wallet_key = wallet?;
+            let wallets = wallet?;
             ring.find(job.request.scope().key_id()).ok_or(IssuerError::UnknownKey)?;
-            Ok(Known { account, wallet_key, class: order.class, granted: order.grant.is_some() })
+            let granted = order.grant.is_some();
+            let is_retry = order.grant == Some(Granted::Pair(GrantedPair::of(&job.request)));
+            Ok(Known { account, wallets, class: order.class, granted, is_retry })
         };
         jobs.iter().zip(orders).zip(wallets).map(look_up).collect()
     }
 
-    /// Refuses what does not hold for its account's live wallet.
+    /// Refuses what does not hold for its account's live wallet. A retry may be an earlier wallet's:
+    /// the answer that it asks for was given before, perhaps in vain.
     fn check_proofs(&self, jobs: &[GrantJob], known: &mut [Result<Known, IssuerError>]) {
+        let mut rng = self.environment.rng();
         let (positions, checks): (Vec<usize>, Vec<_>) = jobs
             .iter()
             .zip(known.iter())
             .enumerate()
-            .filter_map(|(at, (job, known))| Some((at, (&job.request, known.as_ref().ok()?.wallet_key))))
+            .filter_map(|(at, (job, known))| {
+                Some((at, (&job.request, *known.as_ref().ok()?.wallets.last()?)))
+            })
             .unzip();
-        let Err(bad) = verify_requests(&checks, &mut *self.environment.rng()) else { return };
+        let Err(bad) = verify_requests(&checks, &mut *rng) else { return };
         for position in bad.into_iter().filter_map(|bad| positions.get(bad)) {
-            if let Some(known) = known.get_mut(*position) {
+            let (Some(job), Some(known)) = (jobs.get(*position), known.get_mut(*position)) else { continue };
+            let mut holds_for =
+                |wallet: &Element| verify_requests(&[(&job.request, *wallet)], &mut *rng).is_ok();
+            let is_earlier_wallets = known
+                .as_ref()
+                .is_ok_and(|known| known.is_retry && known.wallets.iter().rev().skip(1).any(&mut holds_for));
+            if !is_earlier_wallets {
                 *known = Err(IssuerError::ProofRefused);
             }
         }
@@ -123,14 +138,15 @@ fn grant_order<'a>(
 ) -> Decision<'a, ()> {
     let (scope, handle, account) = (request.scope(), request.handle(), known.account);
     let (merchant, cohort, key_id) = (scope.merchant(), scope.cohort(), *scope.key_id());
-    let pair = GrantedPair { key_id, cohort, commitment: *request.commitment().as_bytes() };
+    let pair = GrantedPair::of(request);
     let (order_at, open_at) = (order_key(merchant, handle), open_key(merchant, known.class));
     let member_at = member_key(merchant, cohort, handle);
     Decision::new((order_at.clone(), open_at), move |(order, open): (_, Option<CohortRow>), change| {
         let order = owned(order, account)?;
         match &order.grant {
-            Some(granted) if *granted == pair => return Ok(()),
-            Some(_) => return Err(IssuerError::AlreadyGranted),
+            Some(Granted::Pair(granted)) if *granted == pair => return Ok(()),
+            Some(Granted::Pair(_)) => return Err(IssuerError::AlreadyGranted),
+            Some(Granted::Over) => return Err(IssuerError::WindowOver),
             None => {}
         }
         if !ring.may_issue(&key_id) {
@@ -139,7 +155,7 @@ fn grant_order<'a>(
         if open.is_none_or(|row| (row.key_id, row.cohort) != (key_id, cohort)) {
             return Err(IssuerError::CohortClosed);
         }
-        change.put(&order_at, &OrderRow { grant: Some(pair.clone()), ..order });
+        change.put(&order_at, &OrderRow { grant: Some(Granted::Pair(pair.clone())), ..order });
         change.put(&member_at, &MemberRow { account, of_standing });
         Ok(())
     })

@@ -44,7 +44,7 @@
 //!     IssuerConfig {
 //!         name: Name::new("shop.example")?,
 //!         grid: Grid::Weekly,
-//!         classes: vec![ClassPolicy { class: 0, k: 20 }, ClassPolicy { class: 1, k: 10 }],
+//!         classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
 //!         minimum_age: 7 * DAY,
 //!         window: 8,
 //!         re_enrolment_interval: 30 * DAY,
@@ -209,11 +209,11 @@ impl<S: Store> Issuer<S> {
     }
 
     /// The scope on offer for each order; one result each. An order once granted is offered
-    /// its granted scope for ever; any other the open cohort's of its merchant and class, which
-    /// is opened if there is none.
+    /// its granted scope until its window ends; any other the open cohort's of its merchant and class,
+    /// which is opened if there is none.
     ///
     /// # Errors
-    /// [`IssuerError::UnknownOrder`], [`IssuerError::OrderOfAnotherAccount`],
+    /// [`IssuerError::WindowOver`], [`IssuerError::UnknownOrder`], [`IssuerError::OrderOfAnotherAccount`],
     /// [`IssuerError::UnknownClass`], [`IssuerError::UnknownKey`], or the store's.
     pub fn offers(&self, requests: &[OfferRequest]) -> Vec<Result<Offer, IssuerError>> {
         self.core.offers(requests)
@@ -221,11 +221,11 @@ impl<S: Store> Issuer<S> {
 
     /// Step 3: asks for a token, for the account that is logged in, at the merchant of the
     /// request's scope. The answer comes when (scope, C) is durable; asked again, it has the same
-    /// `(A, e)`.
+    /// `(A, e)`, whichever wallet the account has by then, until the cohort's window ends.
     ///
     /// The answer's errors: [`IssuerError::UnknownOrder`],
     /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::NotEnrolled`],
-    /// [`IssuerError::ProofRefused`], [`IssuerError::AlreadyGranted`],
+    /// [`IssuerError::ProofRefused`], [`IssuerError::AlreadyGranted`], [`IssuerError::WindowOver`],
     /// [`IssuerError::WrongScope`], [`IssuerError::UnknownKey`], [`IssuerError::RetiredKey`],
     /// [`IssuerError::CohortClosed`], and the store's. When the key was retired or the cohort
     /// closed, the device takes the order's next offer. [`IssuerError::Queue`] when the queue is
@@ -283,6 +283,17 @@ impl<S: Store> Issuer<S> {
     /// The store's.
     pub fn manifest(&self, scope: &Scope) -> Result<Option<SignedManifest>, IssuerError> {
         self.core.manifest(scope)
+    }
+
+    /// How many tokens of a cohort were granted; `None` while it has not closed. For an auditor who looks
+    /// into the order service, and nobody else: more published reviews than grants are minted tokens,
+    /// of somebody who has the issuing key
+    /// ([`CountedElsewhere::grants`](unjoin_audit::CountedElsewhere::grants)).
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn grants(&self, scope: &Scope) -> Result<Option<u64>, IssuerError> {
+        self.core.grants(scope)
     }
 
     /// At most `limit` manifests of a merchant, after that of the cohort `after` if given

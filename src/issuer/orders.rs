@@ -1,7 +1,7 @@
 //! Due orders: what the host reports of them, and which scope each is offered.
 
 use super::directory::next_midnight;
-use super::rows::{CohortRow, OrderRow, manifest_key, open_key, order_key, sealed_key};
+use super::rows::{CohortRow, Granted, OrderRow, manifest_key, open_key, order_key, sealed_key};
 use super::{AccountTag, Core, Decision, IssuerError};
 use unjoin_core::Name;
 use unjoin_core::token::{KeyRing, Offer, OrderHandle, OrderHandleKey, Scope};
@@ -140,7 +140,8 @@ impl<S: Store> Core<S> {
         Decision::new(reads, move |(order, open, in_use), change| {
             let order = owned(order, account)?;
             let (key_id, cohort) = match (order.grant, open) {
-                (Some(grant), _) => (grant.key_id, grant.cohort),
+                (Some(Granted::Over), _) => return Err(IssuerError::WindowOver),
+                (Some(Granted::Pair(pair)), _) => (pair.key_id, pair.cohort),
                 (None, Some(row)) if ring.find(&row.key_id).is_none() || ring.may_issue(&row.key_id) => {
                     (row.key_id, row.cohort)
                 }

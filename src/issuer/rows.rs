@@ -8,7 +8,9 @@
 //! | `io` merchant, handle | merchant | account tag, class, due time, numbers' end, (scope, C) | one grant per order |
 //! | `ic` merchant, class | merchant | the open cohort | offers, grants |
 //! | `is` merchant, cohort | merchant | a cohort that takes no more grants and has not closed | tick |
-//! | `ib` merchant, cohort, handle | merchant | account tag, of standing | the count; deleted at closing |
+//! | `ib` merchant, cohort, handle | merchant | account tag, of standing | the count; deleted when the window ends |
+//! | `ie` merchant, cohort | merchant | the window's end | what its orders were granted is forgotten then |
+//! | `ig` merchant, cohort | merchant | how many tokens were granted, once it closed | auditors |
 //! | `im` merchant, cohort | merchant | the signed manifest | desk, wallets, merchant |
 //! | `ip` merchant, cohort | merchant | nothing | its manifest has not been handed over |
 //! | `it` | fixed | the last boundary that was worked off | tick |
@@ -21,7 +23,7 @@
 use super::AccountTag;
 use crate::clock::ClockRow;
 use unjoin_core::algebra::Element;
-use unjoin_core::token::{OrderHandle, Scope, SignedManifest};
+use unjoin_core::token::{OrderHandle, Scope, SignedManifest, TokenRequest};
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Bucket, Key, MessageRow, Present, Record, StoreError};
@@ -58,13 +60,29 @@ pub(super) struct GrantedPair {
     pub(super) commitment: [u8; 32],
 }
 
+impl GrantedPair {
+    pub(super) fn of(request: &TokenRequest) -> Self {
+        let scope = request.scope();
+        let commitment = *request.commitment().as_bytes();
+        Self { key_id: *scope.key_id(), cohort: scope.cohort(), commitment }
+    }
+}
+
+/// What an order was granted.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Granted {
+    Pair(GrantedPair),
+    /// The window of its cohort has ended: which cohort it was is nobody's business any more.
+    Over,
+}
+
 /// A due order.
 pub(super) struct OrderRow {
     pub(super) account: AccountTag,
     pub(super) class: u8,
     pub(super) due_at: Timestamp,
     pub(super) numbers_dead_at: Option<Timestamp>,
-    pub(super) grant: Option<GrantedPair>,
+    pub(super) grant: Option<Granted>,
 }
 
 /// A cohort that has not closed.
@@ -90,6 +108,16 @@ impl CohortRow {
 pub(super) struct MemberRow {
     pub(super) account: AccountTag,
     pub(super) of_standing: bool,
+}
+
+/// A closed cohort whose orders still say what they were granted.
+pub(super) struct WindowRow {
+    pub(super) ends: Timestamp,
+}
+
+/// How many tokens of a closed cohort were granted.
+pub(super) struct GrantsRow {
+    pub(super) grants: u64,
 }
 
 /// The last boundary that was worked off.
@@ -144,11 +172,15 @@ impl Record for OrderRow {
         if let Some(at) = self.numbers_dead_at {
             out.timestamp(at);
         }
-        out.u8(self.grant.is_some().into());
-        if let Some(grant) = &self.grant {
-            out.raw(&grant.key_id);
-            out.le64(grant.cohort);
-            out.raw(&grant.commitment);
+        match &self.grant {
+            None => out.u8(0),
+            Some(Granted::Pair(pair)) => {
+                out.u8(1);
+                out.raw(&pair.key_id);
+                out.le64(pair.cohort);
+                out.raw(&pair.commitment);
+            }
+            Some(Granted::Over) => out.u8(2),
         }
     }
 
@@ -157,11 +189,14 @@ impl Record for OrderRow {
         let (class, due_at) = (from.u8("class")?, from.timestamp("due at")?);
         let numbers_dead_at =
             if from.bool("numbers dead")? { Some(from.timestamp("numbers dead at")?) } else { None };
-        let grant = if from.bool("granted")? {
-            let (key_id, cohort) = (from.array("key id")?, from.le64("cohort")?);
-            Some(GrantedPair { key_id, cohort, commitment: from.array("C")? })
-        } else {
-            None
+        let grant = match from.u8("granted")? {
+            0 => None,
+            1 => {
+                let (key_id, cohort) = (from.array("key id")?, from.le64("cohort")?);
+                Some(Granted::Pair(GrantedPair { key_id, cohort, commitment: from.array("C")? }))
+            }
+            2 => Some(Granted::Over),
+            _ => return Err(from.refuse(Rule::Value)),
         };
         Ok(Self { account, class, due_at, numbers_dead_at, grant })
     }
@@ -204,6 +239,30 @@ impl Record for MemberRow {
     }
 }
 
+impl Record for WindowRow {
+    const NAME: &'static str = "window's end";
+
+    fn encode(&self, out: &mut Writer) {
+        out.timestamp(self.ends);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { ends: from.timestamp("window's end")? })
+    }
+}
+
+impl Record for GrantsRow {
+    const NAME: &'static str = "number of grants";
+
+    fn encode(&self, out: &mut Writer) {
+        out.le64(self.grants);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { grants: from.le64("grants")? })
+    }
+}
+
 impl Record for TickRow {
     const NAME: &'static str = "last boundary";
 
@@ -220,6 +279,7 @@ impl Record for TickRow {
 pub(super) const OPEN_COHORTS: &[u8; 2] = b"ic";
 pub(super) const SEALED_COHORTS: &[u8; 2] = b"is";
 pub(super) const WAITING_MANIFESTS: &[u8; 2] = b"ip";
+pub(super) const OPEN_WINDOWS: &[u8; 2] = b"ie";
 const MANIFESTS: &[u8; 2] = b"im";
 const MEMBERS: &[u8; 2] = b"ib";
 
@@ -255,6 +315,14 @@ pub(super) fn manifest_key(merchant: &Name, cohort: u64) -> Key<MessageRow<Signe
 
 pub(super) fn waiting_key(merchant: &Name, cohort: u64) -> Key<Present> {
     of_merchant(WAITING_MANIFESTS, merchant, &[&cohort.to_le_bytes()])
+}
+
+pub(super) fn window_key(merchant: &Name, cohort: u64) -> Key<WindowRow> {
+    of_merchant(OPEN_WINDOWS, merchant, &[&cohort.to_le_bytes()])
+}
+
+pub(super) fn grants_key(merchant: &Name, cohort: u64) -> Key<GrantsRow> {
+    of_merchant(b"ig", merchant, &[&cohort.to_le_bytes()])
 }
 
 pub(super) fn member_key(merchant: &Name, cohort: u64, handle: OrderHandle) -> Key<MemberRow> {
@@ -294,6 +362,14 @@ pub(super) fn merchant_of<R>(key: &Key<R>) -> Result<Name, StoreError> {
     let namespace: Result<[u8; 2], DecodeError> = from.array("namespace");
     let merchant = namespace.and_then(|_| Name::decode(&mut from, "merchant"));
     merchant.map_err(|_| StoreError::Corrupt("merchant's key"))
+}
+
+/// The cohort that its key ends with.
+pub(super) fn cohort_of<R>(key: &Key<R>) -> Result<u64, StoreError> {
+    match key.bytes().last_chunk() {
+        Some(cohort) => Ok(u64::from_le_bytes(*cohort)),
+        None => Err(StoreError::Corrupt("cohort's key")),
+    }
 }
 
 /// The order that a member's key ends with.

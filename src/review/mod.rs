@@ -64,6 +64,7 @@ mod pruning;
 mod publication;
 mod reading;
 mod removal;
+mod restoring;
 mod rows;
 mod spent;
 mod submission;
@@ -212,6 +213,17 @@ impl<S: Store> ReviewDesk<S> {
     /// [`DeskError::Store`].
     pub fn confirm_clock(&self, now: Timestamp) -> Result<(), DeskError> {
         self.core.confirm_clock(now)
+    }
+
+    /// Drops every review that is held, words, escrow and spent token, and says how many. For a store
+    /// that was put back from an older copy, **before its first tick**: what the copy holds may have been
+    /// withdrawn since, by an author who was told that it never appears. Devices keep what they sent
+    /// until they see it published, and send it again, unchanged. Resumable.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`]; call it again.
+    pub fn drop_held(&self) -> Result<usize, DeskError> {
+        self.core.drop_held()
     }
 
     /// The author withdraws or edits a review. The identical action again gets the same receipt.

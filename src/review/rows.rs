@@ -102,6 +102,19 @@ pub(super) fn held_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S,
     pages(store, &of_scope(b'h', scope, None), CHUNK)
 }
 
+/// All held reviews of a bucket.
+pub(super) fn held_in<S: Store>(store: &S, bucket: Bucket) -> Pages<'_, S, HeldRow> {
+    Pages::new(store, bucket, key(b'h', |_| ()), CHUNK)
+}
+
+/// The spent token of a held review: the keys differ in their letter alone.
+pub(super) fn spent_of_held(held: &Key<HeldRow>) -> Result<Key<SpentRow>, StoreError> {
+    match held.bytes() {
+        [namespace, _, rest @ ..] => Ok(Key::new(held.bucket(), [&[*namespace, b'r'], rest].concat())),
+        _ => Err(StoreError::Corrupt("held review's key")),
+    }
+}
+
 fn pages<'a, S: Store, R: Record>(store: &'a S, prefix: &Key<R>, page: usize) -> Pages<'a, S, R> {
     Pages::new(store, prefix.bucket(), prefix.bytes().to_vec(), page)
 }

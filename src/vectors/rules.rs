@@ -10,7 +10,8 @@ use unjoin_core::entry::Members;
 use unjoin_core::signature::Signer;
 use unjoin_core::token::{
     Accepted, ActionKind, AuthorAction, AuthorKey, AuthorStatement, DoorMessage, DoorQuestion, Grant,
-    GrantedTag, KeyRing, PlatformKey, PlatformPublicKey, Presentation, PresentationWitness, ReviewId,
+    GrantedTag, KeyRing, KeyRingError, PlatformKey, PlatformPublicKey, Presentation, PresentationWitness,
+    ReviewId,
 };
 use unjoin_trustee::ceremony::CeremonyError;
 use unjoin_trustee::same_author::{
@@ -96,15 +97,24 @@ fn a_signature_stands_on_its_own_label_and_bytes_alone() {
 }
 
 #[test]
-fn the_newest_key_is_never_retired() {
+fn a_rotation_that_would_do_nothing_or_rebind_a_key_is_refused() {
     let rng = &mut system();
     let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
-    let ring = KeyRing::new(IssuerKey::generate(rng), *committee.key());
-    let id = *ring.newest().issuer_key.public().id();
-    assert!(ring.retire(&id).may_issue(&id));
-    let rotated = ring.with(IssuerKey::generate(rng), *committee.key()).retire(&id);
-    assert!(!rotated.may_issue(&id) && rotated.find(&id).is_some());
-    assert!(!rotated.may_issue(&[0; 32]));
+    let (other, _) = insecure_test_dealer(1, 1, rng).unwrap();
+    let key = IssuerKey::generate(rng);
+    let copy = || IssuerKey::from_secret_bytes(&key.to_secret_bytes()).unwrap();
+    let ring = KeyRing::new(copy(), *committee.key());
+    let id = *key.public().id();
+    assert_eq!(ring.retire(&id).unwrap_err(), KeyRingError::NewestKey);
+    assert_eq!(ring.retire(&[0; 32]).unwrap_err(), KeyRingError::UnknownKey);
+    let rotated = ring.with(IssuerKey::generate(rng), *committee.key()).unwrap();
+    let retired = rotated.retire(&id).unwrap().retire(&id).unwrap();
+    assert!(!retired.may_issue(&id) && retired.find(&id).is_some());
+    assert!(!retired.may_issue(&[0; 32]));
+    // Neither another escrow key for an issuing key, nor a retired one issuing again.
+    for (ring, escrow) in [(&ring, &other), (&rotated, &other), (&retired, &committee)] {
+        assert_eq!(ring.with(copy(), *escrow.key()).unwrap_err(), KeyRingError::KnownKey);
+    }
 }
 
 /// A token of `key` for a scope that names another key, presented: all its equations hold.

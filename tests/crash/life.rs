@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use unjoin::issuer::IssuerError;
 use unjoin::store::Store;
 use unjoin::token::ReviewId;
 use unjoin::{ManualClock, Platform, PlatformError};
@@ -123,7 +124,11 @@ impl<S: Store, F: Fn(&Line) + Sync> Worker<'_, S, F> {
         let mut draw = Seeded(number ^ (u64::from(late) << 63));
         let platform = |number: u64| &self.platforms[number as usize % 2];
         (self.say)(&Line::Asking(number));
-        let granted = self.scenario.obtain(platform(draw.below(2)), number)?;
+        let granted = match self.scenario.obtain(platform(draw.below(2)), number) {
+            // Too late for a review.
+            Err(PlatformError::Issuer(IssuerError::WindowOver)) if late => return Ok(()),
+            granted => granted?,
+        };
         (self.say)(&Line::Granted(number, granted.pair));
         let tomorrow = || self.tomorrow.lock().unwrap().push_back(number);
         if !late {

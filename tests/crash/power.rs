@@ -121,12 +121,12 @@ fn verdict(lives: &mut Lives) -> Option<String> {
     Some(text.or_else(|| fault.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap())
 }
 
-/// Whether one of twenty lives on such stores, each cut in the middle, leaves something
+/// Whether one of sixty lives on such stores, each cut in the middle, leaves something
 /// acknowledged and lost, and the record says so.
 fn is_noticed<S: Store>(of_four: u64, open: impl Fn(&[Disk; 2]) -> Result<[Arc<S>; 2], StoreError>) -> bool {
-    (0..20).any(|seed| {
+    (0..60).any(|seed| {
         let mut lives = Lives::begin(seed);
-        let fault = Fault { at: 300 + 20 * seed, of_a_sync: false, cuts_the_power: true };
+        let fault = Fault { at: 300 + 7 * seed, of_a_sync: false, cuts_the_power: true };
         lives.live_until(fault, of_four, &open);
         let verdict = verdict(&mut lives);
         verdict.is_some_and(|text| {
@@ -156,9 +156,9 @@ fn a_store_that_answers_too_early_is_noticed() {
     };
     assert!(is_noticed(4, open), "a store that answers too early lost nothing");
     // The same lives on stores as they should be, cut at the same moments.
-    assert!((0..20).all(|seed| {
+    assert!((0..60).all(|seed| {
         let mut lives = Lives::begin(seed);
-        let fault = Fault { at: 300 + 20 * seed, of_a_sync: false, cuts_the_power: true };
+        let fault = Fault { at: 300 + 7 * seed, of_a_sync: false, cuts_the_power: true };
         lives.live_until(fault, 0, self::open);
         verdict(&mut lives).is_none()
     }));

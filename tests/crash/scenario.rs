@@ -8,7 +8,7 @@ use unjoin::opening::insecure_test_dealer;
 use unjoin::review::{DeskConfig, DeskError};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::Store;
-use unjoin::token::{EnrolmentContext, Offer, Receipt, Review, Scope};
+use unjoin::token::{EnrolmentContext, Grant, Offer, Receipt, Review, Scope};
 use unjoin::wire::Message;
 use unjoin::{
     DAY, Environment, Grid, ManualClock, Pending, Platform, PlatformConfig, PlatformError, PlatformSecrets,
@@ -56,7 +56,7 @@ fn wallet(customer: u64) -> Wallet {
 }
 
 /// `(A, e)`: the bytes of a grant without its header and its proof, which is fresh every time.
-fn pair(grant: &unjoin::token::Grant) -> Vec<u8> {
+fn pair(grant: &Grant) -> Vec<u8> {
     grant.to_bytes()[2..66].to_vec()
 }
 
@@ -161,6 +161,28 @@ impl Scenario {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The token of an order whose window is over, as its device has kept it: made again from the wallet's
+    /// seed and the issuing key, under each manifest's scope. `None` if none of them gives the pair.
+    pub(crate) fn token_of<S: Store>(
+        &self,
+        platform: &Platform<S>,
+        number: u64,
+        expected: &[u8],
+    ) -> Option<Token> {
+        let (Order { id, customer, merchant, .. }, rng) = (order(number), &mut SystemRng::new());
+        let (keys, handle) = (platform.issuer().keys(), platform.issuer().handle(&merchant, &id));
+        platform.manifests(&merchant, None, usize::MAX).unwrap().into_iter().find_map(|manifest| {
+            let scope = manifest.claimed_scope().clone();
+            let key = keys.find(scope.key_id())?;
+            let issuer_key = *key.issuer_key.public();
+            let offer = Offer { handle, scope: scope.clone(), issuer_key, escrow_key: key.escrow_key };
+            let asked = wallet(customer).request(&self.issuer, &merchant, handle, &offer, &self.trust, rng);
+            let (pending, request) = asked.ok()?;
+            let grant = Grant::issue(&key.issuer_key, &scope, request.commitment(), rng).ok()?;
+            (pair(&grant) == expected).then(|| wallet(customer).finish(pending, &grant, rng).unwrap())
+        })
     }
 
     /// Asks for another pair of a granted order, as good as the first but for its scope and

@@ -78,6 +78,20 @@ fn a_copied_escrow_is_refused_though_it_was_logged() {
     assert!(matches!(verify(&world, &evidence), Err(EvidenceRefusal::Proof(_))));
 }
 
+/// An insider who logs a key of their own in the author's place could sign withdrawals; nothing is
+/// opened by such an entry.
+#[test]
+fn an_entry_with_another_author_key_is_refused() {
+    let world = World::new();
+    let (author, other) = (world.author("one"), world.author("two"));
+    let (presentation, digest) = (author.present(), author.review.digest());
+    let key = *other.present().author_key();
+    let evidence = world.publish_with(&world.issuer_key, &presentation, digest, key);
+    assert_eq!(verify(&world, &evidence), Err(EvidenceRefusal::OtherEntry));
+    let evidence = world.publish_as(&world.issuer_key, &presentation, digest);
+    assert!(verify(&world, &evidence).is_ok());
+}
+
 #[test]
 fn a_token_of_another_issuer_is_refused() {
     let world = World::new();

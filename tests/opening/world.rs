@@ -16,8 +16,8 @@ use unjoin::opening::{
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{
-    Accepted, Grant, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation, Review,
-    ReviewId, Scope, Trustees,
+    Accepted, AuthorKey, Grant, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation,
+    Review, ReviewId, Scope, Trustees,
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, Environment, ManualClock, Name, Timestamp};
@@ -230,13 +230,24 @@ impl World {
         presentation: &Presentation,
         review_digest: [u8; 32],
     ) -> ReviewEvidence {
+        self.publish_with(issuer_key, presentation, review_digest, *presentation.author_key())
+    }
+
+    /// Under the author key that the entry is said to have.
+    pub(crate) fn publish_with(
+        &self,
+        issuer_key: &IssuerKey,
+        presentation: &Presentation,
+        review_digest: [u8; 32],
+        author_key: AuthorKey,
+    ) -> ReviewEvidence {
         let rng = &mut SystemRng::new();
         let accepted = Accepted::prove(issuer_key, presentation, &review_digest, rng);
         let entry = PublishedEntry {
             review_id: presentation.review_id(),
             review_digest,
             presentation_hash: presentation.hash(),
-            author_key: *presentation.author_key(),
+            author_key,
             scope: presentation.scope().clone(),
             boundary: at(0),
         };

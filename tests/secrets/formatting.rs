@@ -17,7 +17,7 @@ use unjoin::phone::{LocalKey, PhoneNumber, SlotKeys, VirtualNumber};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Version};
 use unjoin::token::{
-    EnrolmentContext, KeyPair, KeyRing, OrderHandleKey, PlatformKey, Review, TrusteeKey, Trustees,
+    EnrolmentContext, IssuerKey, KeyPair, KeyRing, OrderHandleKey, PlatformKey, Review, TrusteeKey, Trustees,
 };
 use unjoin::wire::Message;
 use unjoin::{Environment, PassphraseCost, Platform, PlatformConfig, PlatformSecrets};
@@ -62,8 +62,10 @@ fn the_platforms_secrets_print_nothing() {
     assert_silent(&key, &[x, prf]);
     let (committee, _) = insecure_test_dealer(2, 3, &mut SystemRng::new()).unwrap();
     assert_silent(&KeyPair { issuer_key: key, escrow_key: *committee.key() }, &[x, prf]);
-    let ring = KeyRing::new(issuer_key().0, *committee.key()).with(issuer_key().0, *committee.key());
+    let ring = KeyRing::new(issuer_key().0, *committee.key());
     assert_silent(&ring, &[x, prf]);
+    let rotated = ring.with(IssuerKey::generate(&mut SystemRng::new()), *committee.key()).unwrap();
+    assert_silent(&rotated, &[x, prf]);
 
     let platform_key = PlatformKey::from_secret_bytes(&SecretBytes::new(SIGNING));
     let expanded = Sha512::digest(SIGNING);

@@ -121,6 +121,33 @@ mod tests {
         assert!(Verifier::from_bytes(&three_and_p).is_none());
     }
 
+    /// S·B = R + k·A is asked as it stands. Multiplied by the cofactor 8 it would hold for every signature
+    /// under a key with a part of small order, so two readers could differ on what an author signed.
+    #[test]
+    fn a_signature_under_a_key_of_mixed_order_holds_without_the_cofactor_or_not_at_all() {
+        use curve25519_dalek::{EdwardsPoint, Scalar, constants::EIGHT_TORSION};
+        use sha2::{Digest as _, Sha512};
+        let hashed = |parts: &[&[u8]]| {
+            Scalar::from_hash(parts.iter().fold(Sha512::new(), |hash, part| hash.chain_update(part)))
+        };
+        let secret = hashed(&[b"secret"]);
+        let mixed = (EdwardsPoint::mul_base(&secret) + EIGHT_TORSION[1]).compress().0;
+        let key = Verifier::from_bytes(&mixed).unwrap();
+        let mut held = 0;
+        for number in 0..64u8 {
+            let nonce = hashed(&[b"nonce", &[number]]);
+            let commitment = EdwardsPoint::mul_base(&nonce).compress().0;
+            let challenge = hashed(&[&commitment, &mixed, &[number]]);
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&commitment);
+            signature[32..].copy_from_slice((nonce + challenge * secret).as_bytes());
+            let exact = challenge.as_bytes()[0].is_multiple_of(8);
+            assert_eq!(key.verify_bare(&[number], &signature), exact, "{number}");
+            held += usize::from(exact);
+        }
+        assert!((1..64).contains(&held), "both cases: {held}");
+    }
+
     #[test]
     fn a_key_of_small_order_is_none() {
         // The neutral element, and a point of order two: y = 1 and y = -1.

@@ -1,7 +1,7 @@
 //! What the author of a review, and nobody else, can do afterwards.
 
 use super::present::SENDING_MARGIN;
-use super::{Token, TrustRoots, Wallet, WalletError};
+use super::{ReviewRight, TrustRoots, Wallet, WalletError};
 use rand_core::CryptoRng;
 use unjoin_core::secret::below;
 use unjoin_core::token::{
@@ -85,14 +85,14 @@ impl Wallet {
     /// [`WalletError::SequenceExhausted`] after 2^64 - 1 edits.
     pub fn act(
         &self,
-        token: &Token,
+        right: &impl ReviewRight,
         state: &ReviewState,
         request: AuthorRequest<'_>,
         now: Timestamp,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<ScheduledAction, WalletError> {
-        let (_, secrets) = self.secrets(&token.order)?;
-        let review_id = ReviewId::new(&token.order.scope, secrets.s.expose());
+        let (_, secrets) = self.secrets(right.order())?;
+        let review_id = ReviewId::new(&right.order().scope, secrets.s.expose());
         if state.review_id != review_id {
             return Err(WalletError::AnotherReview);
         }
@@ -125,12 +125,12 @@ impl Wallet {
     /// [`WalletError::AnotherWallet`] when the token is another wallet's.
     pub fn ask_state(
         &self,
-        token: &Token,
+        right: &impl ReviewRight,
         now: Timestamp,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<StateQuestion, WalletError> {
-        let (_, secrets) = self.secrets(&token.order)?;
-        let review_id = ReviewId::new(&token.order.scope, secrets.s.expose());
+        let (_, secrets) = self.secrets(right.order())?;
+        let review_id = ReviewId::new(&right.order().scope, secrets.s.expose());
         let mut fresh = [0; 32];
         rng.fill_bytes(&mut fresh);
         let date = Grid::Daily.at_or_before(now).unwrap_or(Timestamp::ZERO);

@@ -68,7 +68,7 @@
 //! };
 //! let evidence = ManifestEvidence::Signed(manifest.sign(&platform_key));
 //! let review = Review::new(1, "The lamp came broken.", vec![])?;
-//! assert!(privacy_warnings(&review).is_empty());
+//! assert!(privacy_warnings(&review, &[]).is_empty());
 //! let now = closed_at.saturating_add(3_600);
 //! let scheduled = wallet.present(&token, &review, &evidence, &trust, now, rng)?;
 //! assert!(now <= scheduled.send_at && scheduled.send_at < scheduled.publication);
@@ -97,7 +97,7 @@ mod trust;
 pub use author::{AuthorRequest, ScheduledAction};
 pub use backup::{SealedBackup, open_backup};
 pub use error::WalletError;
-pub use order::{PendingToken, Token};
+pub use order::{PendingToken, ReviewRight, Token};
 pub use present::{SENDING_MARGIN, ScheduledPresentation};
 pub use privacy::{PrivacyWarning, PrivacyWarningKind, privacy_warnings};
 pub use trust::{ManifestEvidence, TrustRoots};

@@ -11,7 +11,7 @@ use unjoin_core::token::{
 };
 
 /// The public surroundings of one token, from which the seed gives its secrets.
-pub(super) struct OrderContext {
+pub struct OrderContext {
     pub(super) issuer: Name,
     /// `U`: tells which wallet the token is of, without any secret.
     pub(super) wallet_key: Element,
@@ -34,6 +34,36 @@ pub struct PendingToken {
 pub struct Token {
     pub(super) order: OrderContext,
     pub(super) granted: GrantedTag,
+}
+
+/// A token, or the request for one: either way the seed gives the review's id and its author's key.
+///
+/// A device that was restored from its seed after the window of an order's cohort gets no grant any
+/// more, and needs none to act as the author: it makes the request from an [`Offer`] of its own, with
+/// the scope of each manifest of the merchant in turn, until a listed review has the id.
+pub trait ReviewRight: sealed::OfOrder {}
+
+impl ReviewRight for Token {}
+impl ReviewRight for PendingToken {}
+
+mod sealed {
+    use super::{OrderContext, PendingToken, Token};
+
+    pub trait OfOrder {
+        fn order(&self) -> &OrderContext;
+    }
+
+    impl OfOrder for Token {
+        fn order(&self) -> &OrderContext {
+            &self.order
+        }
+    }
+
+    impl OfOrder for PendingToken {
+        fn order(&self) -> &OrderContext {
+            &self.order
+        }
+    }
 }
 
 impl PendingToken {
@@ -162,9 +192,9 @@ impl Wallet {
     ///
     /// # Errors
     /// [`WalletError::AnotherWallet`] when the token is another wallet's.
-    pub fn review_id(&self, token: &Token) -> Result<ReviewId, WalletError> {
-        let (_, secrets) = self.secrets(&token.order)?;
-        Ok(ReviewId::new(&token.order.scope, secrets.s.expose()))
+    pub fn review_id(&self, right: &impl ReviewRight) -> Result<ReviewId, WalletError> {
+        let (_, secrets) = self.secrets(right.order())?;
+        Ok(ReviewId::new(&right.order().scope, secrets.s.expose()))
     }
 
     /// The secrets of a token of this wallet.

@@ -1,14 +1,14 @@
 //! A help for authors, not a protection: words that identify.
 
 use core::ops::Range;
-use unjoin_core::token::Review;
+use unjoin_core::token::{Digest, Review};
 
 /// Something in a review that may tell who wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivacyWarning {
     /// What it looks like.
     pub kind: PrivacyWarningKind,
-    /// Where it stands: byte offsets into the review's text; empty for attachments.
+    /// Where it stands: byte offsets into the review's text; empty, at its end, for attachments.
     pub place: Range<usize>,
 }
 
@@ -24,6 +24,9 @@ pub enum PrivacyWarningKind {
     WebAddress,
     /// Files: photographs show rooms, labels and hands, and carry places and times inside.
     Attachments,
+    /// A file of an earlier review: everybody sees its digest, and whoever sees both reviews knows that
+    /// one person wrote them. What is left is the few who are in both crowds.
+    RepeatedAttachment,
 }
 
 /// The least digits of a [`PrivacyWarningKind::LongNumber`].
@@ -34,18 +37,19 @@ const LONG_NUMBER: usize = 6;
 ///
 /// A help and nothing more: it finds patterns, not meaning. A name, an exact complaint, a
 /// time or a habit of writing identifies as well, and no program sees that. An empty answer
-/// does not say that the review is safe.
+/// does not say that the review is safe. `earlier` are the attachments of the reviews that this device
+/// has sent before.
 ///
 /// ```
 /// use unjoin_core::token::Review;
 /// use unjoin_wallet::{PrivacyWarningKind, privacy_warnings};
 /// let review = Review::new(1, "Order 2231-9874 never came.", vec![])?;
-/// let warnings = privacy_warnings(&review);
+/// let warnings = privacy_warnings(&review, &[]);
 /// assert_eq!(warnings[0].kind, PrivacyWarningKind::LongNumber);
 /// assert_eq!(&review.text()[warnings[0].place.clone()], "2231-9874");
 /// # Ok::<(), unjoin_core::token::ReviewError>(())
 /// ```
-pub fn privacy_warnings(review: &Review) -> Vec<PrivacyWarning> {
+pub fn privacy_warnings(review: &Review, earlier: &[Digest]) -> Vec<PrivacyWarning> {
     let text = review.text();
     let mut warnings = long_numbers(text);
     let mut start = 0;
@@ -55,9 +59,12 @@ pub fn privacy_warnings(review: &Review) -> Vec<PrivacyWarning> {
         }
         start += word.len();
     }
+    let end = text.len()..text.len();
     if !review.attachments().is_empty() {
-        let place = text.len()..text.len();
-        warnings.push(PrivacyWarning { kind: PrivacyWarningKind::Attachments, place });
+        warnings.push(PrivacyWarning { kind: PrivacyWarningKind::Attachments, place: end.clone() });
+    }
+    if review.attachments().iter().any(|digest| earlier.contains(digest)) {
+        warnings.push(PrivacyWarning { kind: PrivacyWarningKind::RepeatedAttachment, place: end });
     }
     warnings.sort_by_key(|warning| warning.place.start);
     warnings
@@ -105,12 +112,12 @@ fn push_long(found: &mut Vec<PrivacyWarning>, digits: usize, place: &Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use PrivacyWarningKind::{Attachments, EmailAddress, LongNumber, WebAddress};
+    use PrivacyWarningKind::{Attachments, EmailAddress, LongNumber, RepeatedAttachment, WebAddress};
     use proptest::prelude::*;
 
     fn found(text: &str) -> Vec<(PrivacyWarningKind, String)> {
         let review = Review::new(1, text, vec![]).unwrap();
-        privacy_warnings(&review).into_iter().map(|w| (w.kind, text[w.place].to_owned())).collect()
+        privacy_warnings(&review, &[]).into_iter().map(|w| (w.kind, text[w.place].to_owned())).collect()
     }
 
     #[test]
@@ -125,7 +132,10 @@ mod tests {
             assert_eq!(found(text), [(kind, passage.to_owned())], "{text}");
         }
         let review = Review::new(1, "", vec![[7; 32]]).unwrap();
-        assert_eq!(privacy_warnings(&review), [PrivacyWarning { kind: Attachments, place: 0..0 }]);
+        let warning = |kind| PrivacyWarning { kind, place: 0..0 };
+        assert_eq!(privacy_warnings(&review, &[[8; 32]]), [warning(Attachments)]);
+        let both = [warning(Attachments), warning(RepeatedAttachment)];
+        assert_eq!(privacy_warnings(&review, &[[8; 32], [7; 32]]), both);
     }
 
     #[test]
@@ -141,7 +151,7 @@ mod tests {
         #[test]
         fn every_place_is_a_passage_of_the_text(text in ".{0,200}") {
             let review = Review::new(3, text.clone(), vec![]).unwrap();
-            for warning in privacy_warnings(&review) {
+            for warning in privacy_warnings(&review, &[]) {
                 prop_assert!(!text[warning.place].is_empty());
             }
         }

@@ -436,6 +436,28 @@ fn author_actions_hold_in_sequence_and_nowhere_else() {
     assert_ne!(shop.early(&other, &review()).author_key(), &key);
 }
 
+/// After its window an order gets no grant any more; its author can still act.
+#[test]
+fn a_device_restored_from_its_seed_acts_on_its_review_without_a_grant() {
+    let mut shop = Shop::new(15);
+    let token = shop.token(1);
+    let state = submitted(&mut shop, &token);
+    let offer = shop.offer(1);
+    let scope = &offer.scope;
+    let scope = Scope::new(*scope.key_id(), scope.merchant().clone(), scope.cohort() ^ 1);
+    let (mine, _) = shop.request(&offer).unwrap();
+    let (other, _) = shop.request(&Offer { scope, ..offer }).unwrap();
+    let wallet = &shop.wallet;
+    assert_eq!(wallet.review_id(&mine), Ok(state.review_id));
+    assert_ne!(wallet.review_id(&other), Ok(state.review_id), "another cohort's manifest");
+    let act = |right: &PendingToken, rng: &mut _| {
+        wallet.act(right, &state, AuthorRequest::Withdraw, END, rng).map(|scheduled| scheduled.action)
+    };
+    let by_token = wallet.act(&token, &state, AuthorRequest::Withdraw, END, &mut shop.rng).unwrap();
+    assert_eq!(act(&mine, &mut shop.rng), Ok(by_token.action));
+    assert_eq!(act(&other, &mut shop.rng), Err(WalletError::AnotherReview));
+}
+
 /// An author who is pressed must not act while being pressed: no action has a time to be sent
 /// that its author could know, and a withdrawal of a held review is early enough to be one.
 #[test]

@@ -364,7 +364,7 @@ fn step(shop: &mut Shop, model: &mut Model, op: &Op) {
                 shop.keys += 1;
                 let mut ring = KEYS.ring_of(shop.keys);
                 for retired in &model.retired {
-                    ring = ring.retire(retired);
+                    ring = ring.retire(retired).unwrap();
                 }
                 shop.use_ring(ring);
             }
@@ -374,7 +374,7 @@ fn step(shop: &mut Shop, model: &mut Model, op: &Op) {
             let ids = KEYS.pairs.iter().map(|pair| *pair.issuer_key.public().id());
             if let Some(oldest) = ids.take_while(|id| *id != newest).find(|id| !model.retired.contains(id)) {
                 model.retired.insert(oldest);
-                let ring = shop.ring.retire(&oldest);
+                let ring = shop.ring.retire(&oldest).unwrap();
                 shop.use_ring(ring);
             }
         }

@@ -34,7 +34,7 @@ fn a_manifest_says_at_least_k_and_boundaries_only() {
     let expected = CohortManifest {
         scope: scope.clone(),
         escrow_id: *shop.ring.newest().escrow_key.id(),
-        at_least: 3,
+        at_least: 2,
         closed_at: boundary,
         numbers_dead_at: boundary.saturating_sub(1),
         first_publication: boundary.saturating_add(WEEK),
@@ -166,7 +166,7 @@ fn a_retired_key_closes_what_is_full_and_starves_what_is_not() {
     let handle = shop.report(&ann, &empty, LATE, "1");
     shop.offer(&ann, &empty, handle).unwrap();
     let (key, escrow) = new_key();
-    let rotated = shop.ring.with(key, escrow).retire(request.scope().key_id());
+    let rotated = shop.ring.with(key, escrow).unwrap().retire(request.scope().key_id()).unwrap();
     shop.use_ring(rotated);
     // The next cohorts open beside them.
     for merchant in [&full, &poor] {
@@ -185,21 +185,52 @@ fn a_retired_key_closes_what_is_full_and_starves_what_is_not() {
 }
 
 #[test]
-fn a_closed_cohort_leaves_its_manifest_and_its_orders_alone() {
+fn after_its_window_a_cohort_leaves_its_manifest_and_its_number_of_grants() {
     let shop = Shop::new();
     let merchant = name("m");
-    for (order, person) in enrolled(&shop, ["ann", "ben"]).iter().enumerate() {
-        let (handle, _) = shop.buy(person, &merchant, LATE, &order.to_string());
+    let people = enrolled(&shop, ["ann", "ben", "cid", "~eve"]);
+    let mut bought = Vec::new();
+    for (order, person) in people.iter().enumerate() {
+        let (handle, request) = shop.buy(person, &merchant, LATE, &order.to_string());
         shop.numbers_dead(&merchant, handle, MONDAY).unwrap();
+        bought.push((person, request));
     }
+    let scope = bought[0].1.scope().clone();
+    assert_eq!(shop.issuer.grants(&scope).unwrap(), None);
     shop.pass(WEEK);
-    let scope = manifests(&shop).pop().unwrap().scope;
+    let manifest = manifests(&shop).pop().unwrap();
+    assert_eq!(manifest.scope, scope);
     shop.issuer.confirm_admitted(std::slice::from_ref(&scope)).unwrap();
-    let rows_of = |namespace: &[u8]| {
-        dump(&*shop.store).iter().filter(|(_, row)| row.key.starts_with(namespace)).count()
-    };
-    assert_eq!(["ic", "is", "ib", "ip"].map(|namespace| rows_of(namespace.as_bytes())), [0; 4]);
-    assert_eq!(["io", "im"].map(|namespace| rows_of(namespace.as_bytes())), [2, 1]);
+    let rows = || dump(&*shop.store);
+    let rows_of =
+        |namespace: &str| rows().iter().filter(|(_, row)| row.key.starts_with(namespace.as_bytes())).count();
+    assert_eq!(["ic", "is", "ip"].map(rows_of), [0; 3]);
+    assert_eq!(["io", "im"].map(rows_of), [4, 1]);
+    // A lost answer is given again until the window ends.
+    shop.clock.set(manifest.window_end.saturating_sub(1));
+    shop.issuer.tick().unwrap();
+    assert_eq!(shop.issuer.grants(&scope).unwrap(), Some(4));
+    for (person, request) in &bought {
+        assert_eq!(code(shop.grant(person, request)), "done");
+        assert_eq!(shop.offer(person, &merchant, request.handle()).unwrap().scope, scope);
+    }
+    shop.clock.set(manifest.window_end);
+    shop.issuer.tick().unwrap();
+    assert_eq!(["ic", "is", "ip", "ib", "ie"].map(rows_of), [0; 5]);
+    let names = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).any(|part| part == what);
+    for (_, row) in rows().iter().filter(|(_, row)| ![b"im", b"ig"].iter().any(|of| row.key.starts_with(*of)))
+    {
+        let is_outbox = names(&row.value, &scope.to_bytes());
+        let tells = |what: &[u8]| names(&row.key, what) || names(&row.value, what);
+        assert!(is_outbox || !tells(&scope.cohort().to_le_bytes()), "which cohort an order was in");
+        assert!(bought.iter().all(|(_, request)| !tells(request.commitment().as_bytes())));
+    }
+    for (person, request) in &bought {
+        assert_eq!(code(shop.grant(person, request)), "issuer.window_over");
+        assert_eq!(code(shop.offer(person, &merchant, request.handle())), "issuer.window_over");
+    }
+    assert_eq!(shop.issuer.grants(&scope).unwrap(), Some(4));
+    assert_eq!(shop.issuer.grants(&Scope::new([0; 32], merchant, scope.cohort())).unwrap(), None);
 }
 
 #[test]

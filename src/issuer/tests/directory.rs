@@ -25,6 +25,20 @@ fn a_binding_is_logged_once_and_opens() {
     assert_eq!(entries(&*shop.store, Ledger::Openings).len(), 2);
 }
 
+/// So reviews of before the loss open to their account.
+#[test]
+fn enrolling_again_after_a_lost_store_makes_the_same_binding() {
+    let (lost, restored) = (Shop::new(), Shop::new());
+    let ann = Person::new("ann");
+    restored.pass(20 * DAY);
+    for shop in [&lost, &restored] {
+        shop.enrol(&ann).unwrap();
+        assert_eq!(bound(shop, &ann), Some(name("ann")));
+    }
+    let logged = |shop: &Shop<_>| entries(&*shop.store, Ledger::Openings);
+    assert_eq!(logged(&restored), logged(&lost));
+}
+
 #[test]
 fn an_account_has_one_live_wallet_and_old_ones_stay_for_openings() {
     let shop = Shop::new();

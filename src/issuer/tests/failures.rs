@@ -88,7 +88,7 @@ fn before_a_busy_boundary() -> Shop<MemoryStore> {
     for (number, old_key) in (0..8).map(|number| (number, number < 3)) {
         if number == 3 {
             let (key, escrow) = new_key();
-            let rotated = shop.ring.with(key, escrow).retire(&retired);
+            let rotated = shop.ring.with(key, escrow).unwrap().retire(&retired).unwrap();
             shop.use_ring(rotated);
         }
         let merchant = name(&format!("merchant {number}"));
@@ -133,6 +133,46 @@ fn a_tick_is_resumed_wherever_the_store_fails() {
             let shop = shop.again();
             assert_eq!(tick(&shop).unwrap(), expected, "{failure:?} at commit {after}");
             assert_eq!(dump(&*shop.store), rows);
+        }
+    }
+}
+
+/// More members than one page has, of a cohort whose window ends.
+#[test]
+fn forgetting_a_cohort_is_resumed_wherever_the_store_fails() {
+    const ORDERS: usize = 515;
+    let full = Shop::new();
+    let (merchant, customers) = (name("m"), people(["ann", "ben", "cid"]));
+    customers.iter().for_each(|person| full.enrol(person).unwrap());
+    let mut jobs = Vec::new();
+    for order in 0..ORDERS {
+        let person = &customers[order % 3];
+        let handle = full.report(person, &merchant, LATE, &order.to_string());
+        full.numbers_dead(&merchant, handle, MONDAY).unwrap();
+        let scope = full.offer(person, &merchant, handle).unwrap().scope;
+        jobs.push(GrantJob { account: person.account.clone(), request: person.request(handle, &scope, 1) });
+    }
+    assert!(full.issuer.core.grant(&jobs).into_iter().all(|answer| answer.is_ok()));
+    full.pass(WEEK);
+    let manifest = full.issuer.tick().unwrap().manifests.pop().unwrap();
+    full.clock.set(manifest.verify(&full.platform.public()).unwrap().window_end);
+    let sound = full.copied(Faulty::in_memory());
+    let before = sound.store.writes();
+    assert!(sound.issuer.tick().unwrap().rewritten);
+    let calls = sound.store.writes() - before;
+    assert_eq!(calls, 5, "two pages, the window's row, the rewrite, the boundary's mark");
+    let rows = dump(&*sound.store);
+    assert!(!rows.iter().any(|(_, row)| row.key.starts_with(b"ib") || row.key.starts_with(b"ie")));
+    for failure in Failure::ALL {
+        for after in 0..calls {
+            let shop = full.copied(Faulty::in_memory());
+            shop.store.fail(after, failure);
+            assert_eq!(code(shop.issuer.tick()), "issuer.store");
+            let shop = shop.again();
+            // The boundary's mark is the last write: where it is there, all is done.
+            assert!(shop.issuer.tick().unwrap().rewritten || after + 1 == calls);
+            assert_eq!(dump(&*shop.store), rows, "{failure:?} at commit {after}");
+            assert!(!shop.issuer.tick().unwrap().rewritten, "once a boundary");
         }
     }
 }

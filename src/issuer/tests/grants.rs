@@ -1,6 +1,7 @@
 use super::*;
 use std::collections::HashSet;
 use std::sync::Barrier;
+use unjoin_core::wire::Message;
 
 #[test]
 fn an_order_never_gets_two_grants() {
@@ -161,16 +162,45 @@ fn the_answer_is_the_same_after_restart_close_and_rotation() {
     check(&shop);
     let (key, escrow) = new_key();
     let old = *bought[0].2.scope().key_id();
-    let rotated = shop.ring.with(key, escrow);
+    let rotated = shop.ring.with(key, escrow).unwrap();
     shop.use_ring(rotated.clone());
     check(&shop);
-    shop.use_ring(rotated.retire(&old));
+    shop.use_ring(rotated.retire(&old).unwrap());
     check(&shop);
     shop = shop.again();
     check(&shop);
     // A new order is offered the next cohort, under the next key.
     let handle = shop.report(&customers[0], &merchant, ON_TIME, "2");
     assert_ne!(*shop.offer(&customers[0], &merchant, handle).unwrap().scope.key_id(), old);
+}
+
+#[test]
+fn the_request_that_was_granted_is_answered_whichever_wallet_the_account_has_since() {
+    let shop = Shop::new();
+    let merchant = name("m");
+    let wallets = [1, 2, 3].map(|wallet| Person::with("ann", wallet));
+    let [first, second, third] = &wallets;
+    shop.enrol(first).unwrap();
+    let (handle, granted) = shop.buy(first, &merchant, ON_TIME, "1");
+    let before = tag(&shop.grant(first, &granted).unwrap());
+    let other_order = shop.report(first, &merchant, ON_TIME, "2");
+    for live in [second, third] {
+        shop.pass(11 * DAY);
+        shop.enrol(live).unwrap();
+        assert_eq!(tag(&shop.grant(live, &granted).unwrap()), before);
+        // Nothing new is granted to an earlier wallet, and nothing without a proof.
+        let scope = granted.scope();
+        assert_eq!(code(shop.grant(live, &first.request(handle, scope, 7))), "issuer.proof_refused");
+        assert_eq!(code(shop.grant(live, &first.request(other_order, scope, 1))), "issuer.proof_refused");
+        assert_eq!(code(shop.grant(live, &live.request(handle, scope, 1))), "issuer.already_granted");
+        let mut forged = granted.to_bytes();
+        *forged.last_mut().unwrap() ^= 1;
+        let forged = TokenRequest::from_bytes(&forged).unwrap();
+        assert_eq!(code(shop.grant(live, &forged)), "issuer.proof_refused");
+    }
+    let ben = Person::new("ben");
+    shop.enrol(&ben).unwrap();
+    assert_eq!(code(shop.grant(&ben, &granted)), "issuer.order_of_another_account");
 }
 
 #[test]

@@ -168,8 +168,10 @@ fn step(shop: &mut Shop<MemoryStore>, model: &mut Model, op: Op) {
             let Some(account) = model.orders.get(&id).map(|order| order.account) else { return };
             let Some((wallet, _)) = model.accounts.get(&account).copied() else { return };
             let offer = shop.offer(&person((account, wallet)), &name(MERCHANTS[merchant]), handle(id));
-            let scope = offer.as_ref().unwrap().scope.clone();
+            let scope = offer.as_ref().ok().map(|offer| offer.scope.clone());
             model.offered(id, account, offer, newest, now);
+            // None once the window of what it was granted is over.
+            let Some(scope) = scope else { return };
             ask(shop, model, id, (account, wallet), 1, &scope);
         }
         Op::NumbersDead { merchant, order, at } => {
@@ -194,7 +196,7 @@ fn step(shop: &mut Shop<MemoryStore>, model: &mut Model, op: Op) {
         }
         Op::Rotate => {
             let (key, escrow) = new_key();
-            let ring = shop.ring.with(key, escrow);
+            let ring = shop.ring.with(key, escrow).unwrap();
             shop.use_ring(ring);
         }
         Op::Retire => {
@@ -202,7 +204,7 @@ fn step(shop: &mut Shop<MemoryStore>, model: &mut Model, op: Op) {
                 model.scopes.iter().map(|scope| *scope.key_id()).filter(|id| *id != newest).collect();
             if let Some(oldest) = others.first() {
                 model.retired.insert(*oldest);
-                let ring = shop.ring.retire(oldest);
+                let ring = shop.ring.retire(oldest).unwrap();
                 shop.use_ring(ring);
             }
         }
@@ -229,6 +231,12 @@ proptest! {
         for _ in 0..2 {
             step(&mut shop, &mut model, Op::Pass { seconds: WEEK });
             step(&mut shop, &mut model, Op::Tick);
+        }
+        step(&mut shop, &mut model, Op::Pass { seconds: 5 * WEEK });
+        step(&mut shop, &mut model, Op::Tick);
+        for (merchant, order) in (0..ORDERS).flat_map(|order| [(0, order), (1, order)]) {
+            step(&mut shop, &mut model, Op::Grant { merchant, order, account: 0, wallet: 0, variant: 1, scope: None });
+            step(&mut shop, &mut model, Op::Buy { merchant, order });
         }
     }
 }

@@ -53,6 +53,9 @@ pub(crate) struct Model {
     tags: BTreeMap<Id, Vec<u8>>,
     pub(crate) closed: BTreeSet<Scope>,
     pub(crate) confirmed: BTreeSet<Scope>,
+    windows: BTreeMap<Scope, Timestamp>,
+    /// The cohorts whose windows have ended.
+    over: BTreeSet<Scope>,
     worked_off: Option<Timestamp>,
 }
 
@@ -145,6 +148,9 @@ impl Model {
         if order.account != account {
             return assert_eq!(code(answer), "issuer.order_of_another_account");
         }
+        if order.grant.as_ref().is_some_and(|(granted, ..)| self.over.contains(granted)) {
+            return assert_eq!(code(answer), "issuer.window_over");
+        }
         let offer = answer.unwrap();
         assert_eq!(offer.handle, handle(id));
         assert!(offer.scope.is_of(&offer.issuer_key));
@@ -182,13 +188,20 @@ impl Model {
         if order.account != account {
             return "issuer.order_of_another_account";
         }
+        let asked = (scope.clone(), wallet, variant);
+        let is_over = order.grant.as_ref().is_some_and(|(granted, ..)| self.over.contains(granted));
+        let is_earlier_wallets_retry = !is_over
+            && order.grant.as_ref() == Some(&asked)
+            && self.owners.get(&wallet) == Some(&Some(account));
         match self.accounts.get(&account) {
             None => return "issuer.not_enrolled",
-            Some((live, _)) if *live != wallet => return "issuer.proof_refused",
+            Some((live, _)) if *live != wallet && !is_earlier_wallets_retry => {
+                return "issuer.proof_refused";
+            }
             _ => {}
         }
-        let asked = (scope.clone(), wallet, variant);
         match &order.grant {
+            Some(_) if is_over => return "issuer.window_over",
             Some(granted) if *granted == asked => return "done",
             Some(_) => return "issuer.already_granted",
             None => {}
@@ -273,6 +286,8 @@ impl Model {
             report.numbers_overdue.iter().map(|(name, handle)| (merchant_number(name), *handle)).collect();
         assert_eq!(found, overdue);
         self.manifests(report, platform, fresh.then_some(boundary));
+        self.over
+            .extend(self.windows.iter().filter(|(_, end)| **end <= boundary).map(|(scope, _)| scope.clone()));
     }
 
     fn manifests(&mut self, report: &IssuerReport, platform: &PlatformKey, boundary: Option<Timestamp>) {
@@ -280,8 +295,10 @@ impl Model {
         for signed in &report.manifests {
             let manifest = signed.verify(&platform.public()).unwrap();
             let cohort = &self.cohorts[&manifest.scope];
-            assert_eq!((cohort.state, manifest.at_least), (State::Closed, CLASSES[cohort.class].1));
-            assert!(self.of_standing(&manifest.scope) >= manifest.at_least as usize, "closed below k");
+            let least = CLASSES.map(|(_, k)| k).into_iter().min().unwrap();
+            assert_eq!((cohort.state, manifest.at_least), (State::Closed, least), "the class shows");
+            let (_, k) = CLASSES[cohort.class];
+            assert!(self.of_standing(&manifest.scope) >= k as usize, "closed below k");
             let (closed_at, first) = (manifest.closed_at, manifest.first_publication);
             if self.closed.insert(manifest.scope.clone()) {
                 assert_eq!(Some(closed_at), boundary, "closed between boundaries");
@@ -293,6 +310,7 @@ impl Model {
             assert!(first.saturating_since(closed_at.max(last)) <= WEEK, "published too late");
             let end = closed_at.saturating_add(4 * WEEK).max(first.saturating_add(WEEK));
             assert_eq!(manifest.window_end, end);
+            self.windows.insert(manifest.scope.clone(), end);
             reported.insert(manifest.scope.clone());
         }
         let closed =

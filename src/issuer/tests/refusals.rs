@@ -87,7 +87,7 @@ fn a_refused_request_changes_nothing() {
     ask("issuer.wrong_scope", &ann, ann.request(handle, &never(*scope.key_id()), 1));
     ask("issuer.wrong_scope", &ann, ann.request(handle, &late_scope, 1));
     let (key, escrow) = new_key();
-    let retired = shop.ring.with(key, escrow).retire(scope.key_id());
+    let retired = shop.ring.with(key, escrow).unwrap().retire(scope.key_id()).unwrap();
     shop.use_ring(retired);
     let ask = |expected, request: TokenRequest| refused(&shop, expected, || shop.grant(&ann, &request));
     ask("issuer.retired_key", ann.request(handle, &scope, 1));

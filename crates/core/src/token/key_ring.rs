@@ -3,6 +3,7 @@
 
 use super::IssuerKey;
 use crate::algebra::EscrowKey;
+use crate::describe_errors;
 use std::sync::Arc;
 
 /// An issuing key with the escrow key that belongs to it for its whole life.
@@ -26,9 +27,9 @@ pub struct KeyPair {
 /// let (committee, _) = insecure_test_dealer(3, 5, rng)?;
 /// let first = KeyRing::new(IssuerKey::generate(rng), *committee.key());
 /// let old = *first.newest().issuer_key.public().id();
-/// let rotated = first.with(IssuerKey::generate(rng), *committee.key()).retire(&old);
+/// let rotated = first.with(IssuerKey::generate(rng), *committee.key())?.retire(&old)?;
 /// assert!(!rotated.may_issue(&old) && rotated.find(&old).is_some());
-/// # Ok::<(), unjoin_trustee::ceremony::CeremonyError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct KeyRing {
@@ -46,23 +47,37 @@ impl KeyRing {
 
     /// The ring with a further key, under which cohorts open from now on. The others go on
     /// issuing for cohorts that are open, until they are retired.
-    #[must_use]
-    pub fn with(&self, issuer_key: IssuerKey, escrow_key: EscrowKey) -> Self {
+    ///
+    /// # Errors
+    /// [`KeyRingError::KnownKey`]: a key never changes its escrow key, and one that was retired never
+    /// issues again.
+    pub fn with(&self, issuer_key: IssuerKey, escrow_key: EscrowKey) -> Result<Self, KeyRingError> {
+        if self.find(issuer_key.public().id()).is_some() {
+            return Err(KeyRingError::KnownKey);
+        }
         let mut older = self.older.clone();
         older.push(Arc::clone(&self.newest));
         let newest = Arc::new(KeyPair { issuer_key, escrow_key });
-        Self { newest, older, retired: self.retired.clone() }
+        Ok(Self { newest, older, retired: self.retired.clone() })
     }
 
-    /// The ring in which the key with this id issues nothing new; it verifies as before. The
-    /// newest key cannot be retired: add its successor first.
-    #[must_use]
-    pub fn retire(&self, key_id: &[u8; 32]) -> Self {
+    /// The ring in which the key with this id issues nothing new; it verifies as before. Again: no
+    /// effect.
+    ///
+    /// # Errors
+    /// [`KeyRingError::NewestKey`], [`KeyRingError::UnknownKey`].
+    pub fn retire(&self, key_id: &[u8; 32]) -> Result<Self, KeyRingError> {
+        if key_id == self.newest.issuer_key.public().id() {
+            return Err(KeyRingError::NewestKey);
+        }
+        if self.find(key_id).is_none() {
+            return Err(KeyRingError::UnknownKey);
+        }
         let mut ring = self.clone();
-        if key_id != ring.newest.issuer_key.public().id() && !ring.retired.contains(key_id) {
+        if !ring.retired.contains(key_id) {
             ring.retired.push(*key_id);
         }
-        ring
+        Ok(ring)
     }
 
     /// The key that new cohorts open under.
@@ -80,3 +95,24 @@ impl KeyRing {
         self.find(key_id).is_some() && !self.retired.contains(key_id)
     }
 }
+
+/// Why a key ring was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyRingError {
+    /// The ring has the key already, retired or not.
+    KnownKey,
+    /// Cohorts open under the newest key: it cannot be retired before it has a successor.
+    NewestKey,
+    /// The ring has no key with this id.
+    UnknownKey,
+}
+
+describe_errors!(KeyRingError {
+    Self::KnownKey => "key_ring.known_key", Operator, false,
+        "the ring has this issuing key already, with its escrow key for life: add a fresh key";
+    Self::NewestKey => "key_ring.newest_key", Operator, false,
+        "the newest key still issues: add its successor to the ring, then retire it";
+    Self::UnknownKey => "key_ring.unknown_key", Operator, false,
+        "the ring has no issuing key with this id, and nothing was retired: look the id up again";
+});

@@ -41,7 +41,7 @@ pub use enrolment::{Enrolment, EnrolmentContext};
 pub use enrolment::{binding_blind, binding_commitment};
 pub use grant::{Grant, GrantedTag};
 pub use key::{IssuerKey, IssuerPublicKey};
-pub use key_ring::{KeyPair, KeyRing};
+pub use key_ring::{KeyPair, KeyRing, KeyRingError};
 pub use manifest::{CohortManifest, SignedManifest};
 pub use offer::Offer;
 pub use presentation::{Presentation, PresentationCheck, verify_batch};
