@@ -4,7 +4,7 @@
 //! lock                 held while secrets are made or read
 //! public-keys.json     what wallets pin
 //! keys/                there whole, or not at all: 0700, its files 0600
-//!     name, issuer-key, platform-key, order-handles, pool-key, slot-key-encryption, nonces
+//!     name, issuer-key, platform-key, issuer-master, pool-key, slot-key-encryption, nonces
 //!     trustees/        certificate.bin, key-1.hex and on; demo-trustees/ for a demonstration's
 //! slot-keys            the keeper's (with .lock and, while it is replaced, .fresh)
 //! slot-keys.socket     where other processes on this machine ask the keeper
@@ -43,7 +43,7 @@ pub(crate) struct Secrets {
 }
 
 /// Secrets of 32 random bytes each.
-const RANDOM: [&str; 5] = ["platform-key", "order-handles", "pool-key", "slot-key-encryption", "nonces"];
+const RANDOM: [&str; 5] = ["platform-key", "issuer-master", "pool-key", "slot-key-encryption", "nonces"];
 
 impl Secrets {
     /// Opens the directory's secrets, or makes them, and writes beside them what wallets pin
@@ -84,7 +84,7 @@ impl Secrets {
             platform: PlatformSecrets {
                 keys: KeyRing::new(issuer_key, escrow_key),
                 platform_key,
-                order_handles: kept(&keys, "order-handles")?,
+                issuer_master: kept(&keys, "issuer-master")?,
             },
             pool_key: kept(&keys, "pool-key")?,
             slot_key_encryption: LocalKey::new(kept(&keys, "slot-key-encryption")?),

@@ -127,8 +127,9 @@ struct Core<S> {
 }
 
 impl<S: Store> Issuer<S> {
-    /// Opens the service on a store. `order_handle_master` is kept for the life of the store:
-    /// with another, every order is unknown. `platform_key` signs manifests.
+    /// Opens the service on a store. `master` is kept for the life of the store: order handles, the
+    /// tags of accounts and the blinds of bindings are made from it, and with another every order is
+    /// unknown. `platform_key` signs manifests.
     ///
     /// # Errors
     /// [`IssuerError::Config`], [`IssuerError::Threads`].
@@ -136,7 +137,7 @@ impl<S: Store> Issuer<S> {
         store: Arc<S>,
         config: IssuerConfig,
         keys: KeyRing,
-        order_handle_master: SecretBytes<32>,
+        master: SecretBytes<32>,
         platform_key: Arc<PlatformKey>,
         standing: Arc<dyn StandingPolicy>,
         environment: Environment,
@@ -144,7 +145,6 @@ impl<S: Store> Issuer<S> {
         config.check()?;
         let bounds = config.queue;
         let keys = RwLock::new(Arc::new(keys));
-        let master = order_handle_master;
         let core = Arc::new(Core { store, config, keys, master, platform_key, standing, environment });
         let worker = Arc::clone(&core);
         let queue =

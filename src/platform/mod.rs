@@ -63,8 +63,9 @@ pub struct PlatformSecrets {
     pub keys: KeyRing,
     /// Signs manifests and receipts; wallets pin its public half.
     pub platform_key: PlatformKey,
-    /// The master key of the order handles.
-    pub order_handles: SecretBytes<32>,
+    /// The issuer's master key, kept for the life of its store: order handles, the tags of accounts and the
+    /// blinds of bindings are made from it.
+    pub issuer_master: SecretBytes<32>,
 }
 
 impl PlatformSecrets {
@@ -73,7 +74,7 @@ impl PlatformSecrets {
         Self {
             keys: KeyRing::new(IssuerKey::generate(rng), escrow_key),
             platform_key: PlatformKey::generate(rng),
-            order_handles: SecretBytes::random(rng),
+            issuer_master: SecretBytes::random(rng),
         }
     }
 }
@@ -135,7 +136,7 @@ impl<S: Store> Platform<S> {
             Arc::clone(&orders),
             issuer,
             secrets.keys.clone(),
-            secrets.order_handles,
+            secrets.issuer_master,
             Arc::clone(&platform_key),
             standing,
             environment.clone(),

@@ -82,7 +82,7 @@ fn the_platforms_secrets_print_nothing() {
     assert_silent(&TrusteeKey::from_secret_bytes(seed), &[&SIGNING, &expanded]);
 
     let everything: [&[u8]; 4] = [x, prf, &SIGNING, &MASTER];
-    let secrets = PlatformSecrets { keys: ring, platform_key, order_handles: master };
+    let secrets = PlatformSecrets { keys: ring, platform_key, issuer_master: master };
     assert_silent(&secrets, &everything);
     let environment = Environment::system();
     assert_silent(&environment, &everything);

@@ -128,7 +128,7 @@ fn types() {
     let secrets = PlatformSecrets {
         keys: KeyRing::new(issuer_key(), *committee.key()),
         platform_key: PlatformKey::from_secret_bytes(&SecretBytes::new(fresh())),
-        order_handles: SecretBytes::new(fresh()),
+        issuer_master: SecretBytes::new(fresh()),
     };
     dropped("PlatformSecrets", secrets);
     dropped("LocalKey", LocalKey::new(SecretBytes::new(fresh())));
@@ -242,7 +242,7 @@ fn work() {
         PlatformSecrets {
             keys: keys.clone(),
             platform_key: PlatformKey::from_secret_bytes(&platform_seed),
-            order_handles: SecretBytes::new(*master.expose()),
+            issuer_master: SecretBytes::new(*master.expose()),
         },
         Arc::new(EveryoneOfStanding),
         Environment::new(clock, || Box::new(SystemRng::new())),
