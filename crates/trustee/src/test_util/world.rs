@@ -390,6 +390,11 @@ impl World {
         self.published.lock().unwrap().push((size, now));
     }
 
+    /// How often the openings ledger was published.
+    pub fn checkpoints(&self) -> usize {
+        self.published.lock().unwrap().len()
+    }
+
     /// When the entry at this index was published first.
     pub fn published_at(&self, index: u64) -> Option<Timestamp> {
         let published = self.published.lock().unwrap();

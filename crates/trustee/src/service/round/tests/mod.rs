@@ -32,8 +32,10 @@ struct Panel {
 impl Panel {
     /// Reviews by these authors, and t of n trustees who have charged all of them.
     fn new(threshold: u16, count: u16, authors: &[usize]) -> Self {
-        let mut world = World::new(threshold, count, 1, budgets(32, 32, 32));
-        let wallets: Vec<Wallet> = (0..9).map(|_| Wallet::generate(&mut SystemRng::new())).collect();
+        let most = authors.len().max(32) as u32;
+        let mut world = World::new(threshold, count, 1, budgets(most, most, most));
+        let known = authors.iter().max().map_or(0, |last| last + 1);
+        let wallets: Vec<Wallet> = (0..known).map(|_| Wallet::generate(&mut SystemRng::new())).collect();
         world.written.clear();
         world.write(&authors.iter().map(|author| &wallets[*author]).collect::<Vec<_>>());
         let stores: Vec<_> = (0..count).map(|_| Arc::new(MemoryStore::new())).collect();
@@ -311,6 +313,34 @@ fn truth(panel: &Panel) -> AuthorClasses {
     let mut authors: Vec<_> = by_author.into_values().collect();
     authors.sort_unstable();
     AuthorClasses { authors, nobody: vec![] }
+}
+
+/// However many pairs there are: 780 for forty authors.
+#[test]
+fn sixty_four_reviews_by_forty_authors_take_one_round_and_three_checkpoints() {
+    let authors: Vec<usize> = (0..64).map(|review| review % 40).collect();
+    let panel = Panel::new(2, 3, &authors);
+    let (mut comparison, rng) = (panel.comparison(), &mut SystemRng::new());
+    let before = panel.world.checkpoints();
+    let ComparisonRound { request, members } = comparison.next_round().unwrap();
+    panel.log_round(request.round, members.indices());
+    let entries: Vec<_> =
+        members.indices().map(|index| (index, appended(panel.ask(index, &request)))).collect();
+    panel.world.log(&comparison.take_entries(&entries).unwrap());
+    let blinds: Vec<_> =
+        members.indices().map(|index| (index, revealed(panel.ask(index, &request)))).collect();
+    let blinds = comparison.take_blinds(&blinds, rng).unwrap();
+    let compare = |index| panel.compare(index, &request, &blinds);
+    panel.world.log(&members.indices().map(|index| appended(compare(index))).collect::<Vec<_>>());
+    let share = |index| match compare(index) {
+        Ok(RoundAnswer::Released(share)) => (index, share),
+        other => panic!("{other:?}"),
+    };
+    let shares: Vec<_> = members.indices().map(share).collect();
+    let classes = comparison.take_shares(&shares, &panel.world.recipient, rng).unwrap();
+    assert_eq!(classes, truth(&panel));
+    assert_eq!((classes.authors.len(), comparison.rounds()), (40, 1));
+    assert_eq!(panel.world.checkpoints() - before, 3);
 }
 
 #[test]
