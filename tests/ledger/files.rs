@@ -1,12 +1,15 @@
 //! A ledger as files.
 
-use crate::world::{entry, log_key, open};
+use crate::world::{entry, log_key, name, open};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use unjoin::ledger::tile::tiles_since;
-use unjoin::ledger::{DirectoryView, LogView, SignedCheckpoint, TileId, ViewError, entry_id, export, tree};
-use unjoin::store::MemoryStore;
+use unjoin::ledger::{
+    DirectoryView, Ledger, Log, LogView, NoteKey, SignedCheckpoint, TileId, ViewError, entry_id, export, tree,
+};
+use unjoin::secret::SecretBytes;
+use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin_test_util::Directory;
 
 /// Reads a number of tiles before it fails.
@@ -85,26 +88,36 @@ fn an_interrupted_export_shows_the_old_checkpoint_until_it_is_complete() {
     export(&log, &path).unwrap();
     log.append(&entries[500..]).unwrap();
     assert!(log.publish(&[]).unwrap().published);
-    // Each attempt finds the full tiles of those before it.
+    // Each attempt comes one tile further.
     let mut attempts = 0;
-    while export(&Tired(&log, 4.into()), &path).is_err() {
+    while let Err(error) = export(&Tired(&log, attempts.into()), &path) {
+        assert_eq!(error.code(), "export.log");
         check(&path, &entries[..500]);
         attempts += 1;
     }
-    assert!((2..20).contains(&attempts));
+    assert!((10..50).contains(&attempts), "{attempts}");
     check(&path, &entries);
 }
 
+/// A key that was changed is called that, and not a store that is broken.
 #[test]
-fn a_directory_that_shows_more_is_refused() {
-    let directory = Directory::new();
-    let path = directory.file("ledger");
-    let ledger = |size: u64| {
-        let log = open(&Arc::new(MemoryStore::new()), None);
-        log.append(&(0..size).map(entry).collect::<Vec<_>>()).unwrap();
-        assert!(log.publish(&[]).unwrap().published);
-        log
+fn a_ledger_opens_with_the_key_that_signed_it_and_no_other() {
+    let store = Arc::new(MemoryStore::new());
+    let log = open(&store, None);
+    log.append(&[entry(1)]).unwrap();
+    assert!(log.publish(&[]).unwrap().published);
+    let open_with = |name_: &str, seed: u8| {
+        let key = NoteKey::from_secret_bytes(name(name_), &SecretBytes::new([seed; 32]));
+        Log::open(Arc::clone(&store), Ledger::Reviews, key, None).map(|log| log.size().unwrap())
     };
-    export(&ledger(20), &path).unwrap();
-    assert_eq!(export(&ledger(10), &path).unwrap_err().code(), "ledger.source");
+    assert_eq!(open_with("shop.example/reviews", 1).unwrap(), 1);
+    for (name, seed) in [("shop.example/reviews", 2), ("shop.example/others", 1)] {
+        let error = open_with(name, seed).unwrap_err();
+        assert_eq!((error.code(), error.is_retryable()), ("ledger.key", false));
+        assert!(error.to_string().contains("key") && !error.to_string().contains("backup"));
+    }
+    // Not even a checkpoint: that is a broken store.
+    let row = store.scan(Bucket::of(&[b'l', 1]), b"lc\x01", None, 1).unwrap().remove(0);
+    store.commit(&[Commit::new(Bucket::of(&[b'l', 1])).put(row.key, b"\x01torn".to_vec())]).unwrap();
+    assert_eq!(open_with("shop.example/reviews", 1).unwrap_err().code(), "ledger.store");
 }

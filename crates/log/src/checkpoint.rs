@@ -89,8 +89,7 @@ impl SignedCheckpoint {
     /// Reads a checkpoint of the log with this key.
     ///
     /// # Errors
-    /// [`NoteError::Malformed`] also when the origin is not the key's name,
-    /// [`NoteError::Unsigned`], [`NoteError::Signature`].
+    /// [`NoteError`]: [`NoteError::Origin`] when the origin is not the key's name.
     pub fn parse(bytes: &[u8], key: &NotePublicKey) -> Result<Self, NoteError> {
         Self::of_note(Note::parse(bytes)?, key)
     }
@@ -98,7 +97,7 @@ impl SignedCheckpoint {
     pub(super) fn of_note(note: Note, key: &NotePublicKey) -> Result<Self, NoteError> {
         let checkpoint = Checkpoint::parse_text(note.text())?;
         if checkpoint.origin != key.name().as_str() {
-            return Err(NoteError::Malformed);
+            return Err(NoteError::Origin);
         }
         if !note.is_signed_by(key)? {
             return Err(NoteError::Unsigned);
@@ -214,7 +213,7 @@ mod tests {
         let signed = SignedCheckpoint::sign(1, [9; 32], &key("one")).unwrap();
         let parse =
             |bytes: &[u8], name: &str| SignedCheckpoint::parse(bytes, key(name).public()).unwrap_err();
-        assert_eq!(parse(&signed.to_bytes(), "other"), NoteError::Malformed);
+        assert_eq!(parse(&signed.to_bytes(), "other"), NoteError::Origin);
         let root = Base64::encode_string(&[9; 32]);
         for size in ["01", "+1", "-1", "", "1 ", "18446744073709551616", "4611686018427387905"] {
             let text = format!("one\n{size}\n{root}\n");
@@ -228,5 +227,23 @@ mod tests {
         let mut note = Note::new(signed.checkpoint().to_text()).unwrap();
         note.sign(&key("two")).unwrap();
         assert_eq!(parse(&note.to_bytes(), "one"), NoteError::Unsigned);
+    }
+    /// What signed-note and tlog-checkpoint want of every reader, and where this one is stricter.
+    #[test]
+    fn sixteen_signatures_of_five_kilobytes_are_taken_and_strangers_lines_are_kept() {
+        let key = key("shop.example/reviews");
+        let stranger = |number: u8| {
+            let signature = Base64::encode_string(&[number; 4 + 5_000]);
+            format!("\u{2014} {}{number} {signature}\n", "s".repeat(KeyName::MAX_LEN - 3))
+        };
+        let own = String::from_utf8(SignedCheckpoint::sign(5, [9; 32], &key).unwrap().to_bytes()).unwrap();
+        let note = own + &(100..115).map(stranger).collect::<String>();
+        let read = SignedCheckpoint::parse(note.as_bytes(), key.public()).unwrap();
+        assert_eq!((read.note().lines().len(), read.to_bytes()), (16, note.clone().into_bytes()));
+        // Which key a stranger's line is of does not matter; how its name is written does.
+        for name in ["a b", "a\u{a0}b", "a+b", "a\tb"] {
+            let odd = note.replace(&format!("{}100", "s".repeat(KeyName::MAX_LEN - 3)), name);
+            assert_eq!(SignedCheckpoint::parse(odd.as_bytes(), key.public()), Err(NoteError::Malformed));
+        }
     }
 }

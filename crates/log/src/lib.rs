@@ -45,7 +45,7 @@ mod witness_service;
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use evidence::{CosignedEntry, Logged};
 #[cfg(feature = "store")]
-pub use export::{DirectoryView, export};
+pub use export::{DirectoryView, ExportError, export};
 #[cfg(feature = "store")]
 pub use log::{Log, LogError, Publication};
 pub use note::{

@@ -62,7 +62,8 @@ impl<S: Store> Log<S> {
     /// the platform from showing two histories.
     ///
     /// # Errors
-    /// [`LogError::Policy`] when the policy is of another log.
+    /// [`LogError::Policy`] when the policy is of another log; [`LogError::Key`] when the store's log was signed
+    /// with another key, or under another name; [`LogError::Store`].
     pub fn open(
         store: Arc<S>,
         ledger: Ledger,
@@ -72,7 +73,11 @@ impl<S: Store> Log<S> {
         if policy.as_ref().is_some_and(|policy| policy.log() != key.public()) {
             return Err(LogError::Policy);
         }
-        Ok(Self { store, ledger, key, policy, patience: Patience::default(), busy: Busy::default() })
+        let log = Self { store, ledger, key, policy, patience: Patience::default(), busy: Busy::default() };
+        if let Some(signed) = read(&*log.store, &rows::signed(ledger))? {
+            log.parse(&signed)?;
+        }
+        Ok(log)
     }
 
     /// Waits so long for a quorum of its witnesses, and so long for the others once that is there,
@@ -273,12 +278,15 @@ impl<S: Store> Log<S> {
         Ok(read(&*self.store, &rows::head(self.ledger))?.unwrap_or_default())
     }
 
-    fn published(&self) -> Result<Option<SignedCheckpoint>, StoreError> {
+    fn published(&self) -> Result<Option<SignedCheckpoint>, LogError> {
         read(&*self.store, &rows::published(self.ledger))?.map(|note| self.parse(&note)).transpose()
     }
 
-    fn parse(&self, StoredNote(note): &StoredNote) -> Result<SignedCheckpoint, StoreError> {
-        SignedCheckpoint::parse(note, self.public_key()).map_err(|_| StoreError::Corrupt(StoredNote::NAME))
+    fn parse(&self, StoredNote(note): &StoredNote) -> Result<SignedCheckpoint, LogError> {
+        SignedCheckpoint::parse(note, self.public_key()).map_err(|error| match error {
+            NoteError::Origin | NoteError::Unsigned => LogError::Key,
+            _ => LogError::Store(StoreError::Corrupt(StoredNote::NAME)),
+        })
     }
 }
 
@@ -348,6 +356,8 @@ pub struct Publication {
 pub enum LogError {
     /// The policy names another log's key.
     Policy,
+    /// The store's checkpoints are signed with another key than this one, or under another name.
+    Key,
     /// An entry is longer than [`MAX_ENTRY`].
     EntryTooLong,
     /// The store's entries do not go on from the last checkpoint that was signed.
@@ -360,6 +370,9 @@ pub enum LogError {
 
 describe_errors!(LogError {
     Self::Policy => "ledger.policy", Operator, false, "the witness policy names another log's key";
+    Self::Key => "ledger.key", Operator, false,
+        "the key or its name was changed, or this is another ledger's store: the checkpoints in it are signed with another \
+         key than the one that was given. Give back the key that signed them";
     Self::EntryTooLong => "ledger.entry_too_long", Host, false, "an entry may have {MAX_ENTRY} bytes";
     Self::Forked => "ledger.forked", Operator, false,
         "the store does not go on from the last signed checkpoint: parts of it were rolled back. Sign \
@@ -377,6 +390,12 @@ impl From<StoreError> for LogError {
 impl From<NoteError> for LogError {
     fn from(error: NoteError) -> Self {
         Self::Note(error)
+    }
+}
+
+impl From<LogError> for ViewError {
+    fn from(error: LogError) -> Self {
+        Self::Source(error.into())
     }
 }
 

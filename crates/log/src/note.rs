@@ -32,8 +32,8 @@ pub struct Note {
 }
 
 impl Note {
-    /// The longest note, in bytes.
-    pub const MAX_LEN: usize = 1 << 16;
+    /// The longest note, in bytes: signed-note wants 16 signatures of 5 kB to be taken.
+    pub const MAX_LEN: usize = 1 << 17;
     /// The most signature lines.
     pub const MAX_LINES: usize = 100;
 
@@ -153,6 +153,20 @@ impl Note {
             at = at.max(Some(Timestamp::from_unix_seconds(seconds)));
         }
         Ok(at)
+    }
+
+    /// Whether a key of this name has a line on both notes, whether that holds or not.
+    #[cfg(feature = "store")]
+    pub(super) fn shares_a_key_with(&self, other: &Self, name: &str) -> bool {
+        let alike = |line: &SignatureLine| {
+            other.lines.iter().any(|other| (&other.name, other.id) == (&line.name, line.id))
+        };
+        self.lines.iter().any(|line| line.name.as_str() == name && alike(line))
+    }
+
+    /// Drops the lines of signature types that nobody here reads.
+    pub(super) fn keep_known_types(&mut self) {
+        self.lines.retain(|line| matches!(line.signature.len(), 64 | 72));
     }
 
     /// Drops every line that is not of this key.
@@ -427,6 +441,8 @@ keys!(
 pub enum NoteError {
     /// Not a signed note, or not a checkpoint.
     Malformed,
+    /// A checkpoint of another log: its origin is not the name of the key that is asked for.
+    Origin,
     /// A checkpoint of an empty tree with another root than the empty one.
     EmptyRoot,
     /// More bytes or lines than a note may have.
@@ -442,6 +458,8 @@ pub enum NoteError {
 describe_errors!(NoteError {
     Self::Malformed => "note.malformed", Device, false,
         "not a signed note of the expected form: take it unchanged from where it is published";
+    Self::Origin => "note.origin", Device, false,
+        "a checkpoint of another log: its first line is not the name of the key that was given";
     Self::EmptyRoot => "note.empty_root", Operator, false,
         "a checkpoint of an empty tree has another root than the empty one: its log is broken";
     Self::TooLong => "note.too_long", Device, false,

@@ -122,7 +122,7 @@ impl WitnessPolicy {
 
     fn times(&self, checkpoint: &SignedCheckpoint) -> Result<Vec<Timestamp>, PolicyError> {
         if checkpoint.checkpoint().origin != self.log.name().as_str() {
-            return Err(PolicyError::Note(NoteError::Unsigned));
+            return Err(PolicyError::Note(NoteError::Origin));
         }
         let times = self.witnesses.iter().map(|witness| checkpoint.cosigned_at(witness));
         Ok(times.filter_map(Result::transpose).collect::<Result<_, _>>()?)

@@ -86,10 +86,12 @@ pub trait LogView {
     /// [`ViewError`].
     fn evidence_of(&self, entry: &[u8]) -> Result<Option<CosignedEntry>, ViewError> {
         let Some(note) = self.checkpoint()? else { return Ok(None) };
-        let parsed = Note::parse(&note).and_then(|note| Checkpoint::parse_text(note.text()));
-        let size = parsed.map_err(|_| ViewError::Malformed)?.size;
+        let mut note = Note::parse(&note).map_err(|_| ViewError::Malformed)?;
+        let size = Checkpoint::parse_text(note.text()).map_err(|_| ViewError::Malformed)?.size;
         let Some(index) = self.index_of(&entry_id(entry), size)? else { return Ok(None) };
-        Ok(CosignedEntry::new(entry.to_vec(), self.inclusion(index, size)?, note))
+        // What strangers added to the checkpoint does not make the evidence too long.
+        note.keep_known_types();
+        Ok(CosignedEntry::new(entry.to_vec(), self.inclusion(index, size)?, note.to_bytes()))
     }
 
     /// The hashes of a tile.
@@ -160,9 +162,16 @@ describe_errors!(ViewError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tile::MAX_ENTRY;
+    use super::super::checkpoint::SignedCheckpoint;
+    use super::super::note::{KeyName, NoteKey, WitnessKey};
+    use super::super::policy::WitnessPolicy;
+    use super::super::tile::{MAX_ENTRY, encode_bundle};
+    use super::super::tree::leaf_hash;
     use super::*;
+    use base64ct::{Base64, Encoding};
     use std::cell::Cell;
+    use unjoin_core::Timestamp;
+    use unjoin_core::secret::SecretBytes;
 
     /// So many entries, all of one length, each beginning with its index; fewer are shown than there are.
     struct Uniform {
@@ -212,5 +221,36 @@ mod tests {
         let read = |end| each_page(&view, 0..end, |_| Ok::<_, ViewError>(()));
         assert!(read(300).is_ok());
         assert!(matches!(read(301), Err(ViewError::Missing)));
+    }
+
+    /// A checkpoint that strangers have cosigned with long signatures, over one entry.
+    struct Decorated(Vec<u8>);
+
+    impl LogView for Decorated {
+        fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
+            Ok(Some(self.0.clone()))
+        }
+
+        fn tile(&self, id: TileId) -> Result<Option<Vec<u8>>, ViewError> {
+            let bundle = encode_bundle([b"entry".as_slice()]);
+            Ok(Some(id.level.map_or(bundle, |_| leaf_hash(b"entry").to_vec())))
+        }
+    }
+
+    #[test]
+    fn what_strangers_add_to_a_checkpoint_keeps_no_evidence_from_being_made() {
+        let key = |seed: u8| SecretBytes::new([seed; 32]);
+        let (log, witness) = (KeyName::new("log").unwrap(), KeyName::new("witness").unwrap());
+        let (log, witness) =
+            (NoteKey::from_secret_bytes(log, &key(1)), WitnessKey::from_secret_bytes(witness, &key(2)));
+        let mut signed = SignedCheckpoint::sign(1, leaf_hash(b"entry"), &log).unwrap();
+        let line = signed.cosign(&witness, Timestamp::from_unix_seconds(7));
+        signed.add_cosignature(line, witness.public()).unwrap();
+        let stranger = format!("\u{2014} stranger {}\n", Base64::encode_string(&[9; 4 + 5_000]));
+        let note = String::from_utf8(signed.to_bytes()).unwrap() + &stranger.repeat(14);
+        let evidence = Decorated(note.into_bytes()).evidence_of(b"entry").unwrap().unwrap();
+        let policy =
+            WitnessPolicy::new(log.public().clone(), vec![witness.public().clone()], 1, 0, 0).unwrap();
+        assert_eq!(evidence.verify(&policy), Ok(b"entry".as_slice()));
     }
 }
