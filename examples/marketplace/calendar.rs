@@ -27,8 +27,9 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-/// `YYYY-MM-DD`, or the same with ` HH:MM:SS` or `THH:MM:SS` and perhaps a `Z`. `None` for anything else, days that
-/// no calendar has included.
+/// `YYYY-MM-DD`, or the same with ` HH:MM:SS` or `THH:MM:SS`, perhaps a fraction of the second, which is dropped, and
+/// perhaps a zone: `Z`, `+00`, `-03:00` or `+0530`, as ISO 8601 and PostgreSQL write them. Without a zone it is UTC.
+/// `None` for anything else, days that no calendar has included.
 pub(crate) fn parse_moment(text: &str) -> Option<i64> {
     let (date, time) = match text.split_at_checked(DATE_LENGTH)? {
         (date, "") => (date, None),
@@ -39,16 +40,39 @@ pub(crate) fn parse_moment(text: &str) -> Option<i64> {
     if civil_from_days(midnight) != (year, month, day) {
         return None;
     }
-    let [hour, minute, second] = match time {
-        Some(time) => numbers(time.strip_suffix('Z').unwrap_or(time), ':', [2, 2, 2])?,
-        None => [0, 0, 0],
+    let Some(time) = time else { return Some(midnight * DAY) };
+    let (clock, rest) = time.split_at_checked("10:00:00".len())?;
+    let [hour, minute, second] = numbers(clock, ':', [2, 2, 2])?;
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) => {
+            let zone = fraction.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            (zone.len() < fraction.len()).then_some(zone)?
+        }
+        None => rest,
     };
-    (hour < 24 && minute < 60 && second < 60).then_some(midnight * DAY + hour * 3_600 + minute * 60 + second)
+    let is_time = hour < 24 && minute < 60 && second < 60;
+    is_time.then_some(midnight * DAY + hour * 3_600 + minute * 60 + second - offset(zone)?)
 }
 
-fn numbers(text: &str, separator: char, widths: [usize; 3]) -> Option<[i64; 3]> {
+/// Seconds by which a zone's clocks are ahead of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    let (sign, ahead) = match zone.split_at_checked(1) {
+        None | Some(("Z", "")) => return Some(0),
+        Some(("+", ahead)) => (1, ahead),
+        Some(("-", ahead)) => (-1, ahead),
+        Some(_) => return None,
+    };
+    let (hours, minutes) = match ahead.split_at_checked(2)? {
+        (hours, "") => (hours, "00"),
+        (hours, minutes) => (hours, minutes.strip_prefix(':').unwrap_or(minutes)),
+    };
+    let [hours, minutes] = numbers(&format!("{hours}:{minutes}"), ':', [2, 2])?;
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
+}
+
+fn numbers<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> Option<[i64; N]> {
     let mut parts = text.split(separator);
-    let mut read = [0; 3];
+    let mut read = [0; N];
     for (number, width) in read.iter_mut().zip(widths) {
         let digits = parts.next()?;
         if digits.len() != width || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -114,11 +138,39 @@ mod tests {
             "2017-04-30x10:00:00",
             "2017-04-30 ",
             "+017-04-30",
-            "2017-04-30 10:00:00+01:00",
+            "2017-04-30 10:00:00.",
+            "2017-04-30 10:00:00.x",
+            "2017-04-30 10:00:00+",
+            "2017-04-30 10:00:00+1",
+            "2017-04-30 10:00:00+24:00",
+            "2017-04-30 10:00:00+01:60",
+            "2017-04-30 10:00:00+01:00:00",
+            "2017-04-30 10:00:00 +01",
+            "2017-04-30 10:00:00z",
+            "2017-04-30+01",
             "2017-04-3é",
+            "2017-04-30 10:00:0é",
         ] {
             assert_eq!(parse_moment(text), None, "{text}");
         }
-        assert_eq!(parse_moment("2017-04-30T10:00:01Z"), parse_moment("2017-04-30 10:00:01"));
+    }
+
+    #[test]
+    fn every_way_to_write_a_moment_with_its_zone_is_that_moment() {
+        let moment = parse_moment("2017-04-30 10:00:01");
+        for text in [
+            "2017-04-30T10:00:01Z",
+            "2017-04-30 10:00:01+00",
+            "2017-04-30 10:00:01+00:00",
+            "2017-04-30 10:00:01-00:00",
+            "2017-04-30 10:00:01.000",
+            "2017-04-30 10:00:01.999999+00",
+            "2017-04-30 07:00:01-03:00",
+            "2017-04-30 07:00:01-03",
+            "2017-04-30T15:30:01.5+0530",
+            "2017-05-01 00:00:01+14",
+        ] {
+            assert_eq!(parse_moment(text), moment, "{text}");
+        }
     }
 }

@@ -128,7 +128,7 @@ pub(crate) fn read_orders(path: &Path) -> Result<Vec<Order>, DataError> {
             category: row.field("category").to_owned(),
             price: row.amount("price")?,
             freight: row.amount("freight")?,
-            items: row.number("items")?,
+            items: row.whole("items")?,
             state: row.field("state").to_owned(),
             stars: row.optional("stars", Row::stars)?,
             reviewed_at: row.optional("reviewed_at", Row::moment)?,
@@ -164,7 +164,9 @@ const ORDER_COLUMNS: [&str; 14] = [
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, path::PathBuf};
+    use std::{env, fs, io::Write as _, path::PathBuf};
+
+    use flate2::{Compression, write::GzEncoder};
 
     use super::*;
     use crate::calendar::format_moment;
@@ -197,6 +199,14 @@ mod tests {
         }
     }
 
+    /// Lines and rules of the rows that are refused.
+    pub(super) fn refused<T: std::fmt::Debug>(read: Result<T, DataError>) -> Vec<(u64, String)> {
+        match read {
+            Err(DataError::Rows { rows, .. }) => rows.into_iter().map(|row| (row.line, row.rule)).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn every_bad_row_is_named_by_its_line_and_its_rule() {
         let scratch = Scratch::new("bad-rows");
@@ -206,7 +216,7 @@ mod tests {
             ("2017-02-20", "soon", "estimated_at is no date"),
             ("48.9", "NaN", "price is negative or not finite"),
             ("15.56", "-1", "freight is negative or not finite"),
-            (",1,RJ", ",one,RJ", "items is not a number"),
+            (",1,RJ", ",one,RJ", "items is not a whole number"),
             (",5,", ",6,", "stars is outside 1..=5"),
             (",5,", ",0,", "stars is outside 1..=5"),
             (",5,", ",,", "reviewed_at without stars"),
@@ -216,14 +226,94 @@ mod tests {
             (",RJ", "", "13 fields"),
         ] {
             let wrong = GOOD.replace("a,m", "b,m").replacen(good, bad, 1);
-            match scratch.orders(&format!("{GOOD}{wrong}")) {
-                Err(DataError::Row { line: 3, rule: found, .. }) if found.contains(rule) => {}
-                other => panic!("{rule}: {other:?}"),
-            }
+            let found = refused(scratch.orders(&format!("{GOOD}{wrong}")));
+            assert!(matches!(&found[..], [(3, found)] if found.contains(rule)), "{rule}: {found:?}");
         }
-        match scratch.orders(&format!("{GOOD}{GOOD}")) {
-            Err(DataError::Row { line: 3, rule, .. }) => assert!(rule.contains("on line 2 already")),
-            other => panic!("{other:?}"),
+        let twice = refused(scratch.orders(&format!("{GOOD}{GOOD}")));
+        assert!(matches!(&twice[..], [(3, rule)] if rule.contains("on line 2 already")), "{twice:?}");
+    }
+
+    #[test]
+    fn all_bad_rows_are_named_at_once_and_no_more_than_a_screen_of_them() {
+        let scratch = Scratch::new("many-bad-rows");
+        let row = |number: usize| GOOD.replace("a,m", &format!("{number},m"));
+        let bad = |number: usize| row(number).replace(",5,", ",6,");
+        let found = refused(scratch.orders(&format!("{}{}{}short\n{}", row(1), bad(2), row(3), bad(4))));
+        assert_eq!(found.iter().map(|row| row.0).collect::<Vec<_>>(), [3, 5, 6]);
+        let error = scratch.orders(&(1..100).map(bad).collect::<String>()).unwrap_err();
+        assert!(error.to_string().ends_with("and perhaps more"), "{error}");
+        assert_eq!(refused::<()>(Err(error)).len(), 20);
+    }
+
+    #[test]
+    fn a_placeholder_for_no_date_is_named_by_line_and_column() {
+        let scratch = Scratch::new("placeholders");
+        let row = |number: usize| GOOD.replace("a,m", &format!("{number},m"));
+        for (good, placeholder, column) in [
+            ("2017-01-20 15:44:38", "9999-12-31", "delivered_at"),
+            ("2017-01-26 01:22:14", "9999-12-31 23:59:59", "reviewed_at"),
+            ("2017-02-20", "9999-12-31", "estimated_at"),
+            ("2017-01-26 01:22:14", "2040-01-01", "reviewed_at"),
+            ("2017-01-10 16:31:22", "1969-12-31 23:59:59", "purchased_at"),
+            ("2017-01-10 16:31:22", "0001-01-01", "purchased_at"),
+            ("2017-01-10 16:31:22", "1990-01-01", "purchased_at"),
+        ] {
+            let wrong = row(2).replace(good, placeholder);
+            let found = refused(scratch.orders(&format!("{}{wrong}{}{}", row(1), row(3), row(4))));
+            assert!(
+                matches!(&found[..], [(3, rule)] if rule.starts_with(column)),
+                "{placeholder}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn whole_numbers_and_moments_are_read_as_other_tools_write_them() {
+        let scratch = Scratch::new("dialects");
+        let plain = scratch.orders(GOOD).unwrap();
+        for (here, there) in [
+            (",5,", ",5.0,"),
+            (",1,RJ", ",1.00,RJ"),
+            ("2017-01-10 16:31:22", "2017-01-10 13:31:22.5-03"),
+            ("2017-01-20 15:44:38", "2017-01-20 15:44:38+00:00"),
+        ] {
+            assert_eq!(scratch.orders(&GOOD.replace(here, there)).unwrap(), plain, "{there}");
+        }
+        for wrong in [",5.5,", ",5.,", ",5e0,"] {
+            assert_eq!(refused(scratch.orders(&GOOD.replace(",5,", wrong))).len(), 1, "{wrong}");
+        }
+        for separator in [";", "\t", "|"] {
+            let path = scratch.0.join("separated.csv");
+            fs::write(&path, format!("{HEADER}{GOOD}").replace(',', separator)).unwrap();
+            let error = read_orders(&path).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("separated by {:?}", separator.chars().next().unwrap())),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_packed_table_may_have_many_members_and_zeros_behind_them_but_nothing_else() {
+        let scratch = Scratch::new("packed");
+        let pack = |text: &str| {
+            let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+            packed.write_all(text.as_bytes()).unwrap();
+            packed.finish().unwrap()
+        };
+        let read = |name: &str, bytes: &[u8]| {
+            let path = scratch.0.join(name);
+            fs::write(&path, bytes).unwrap();
+            read_orders(&path)
+        };
+        let plain = scratch.orders(GOOD).unwrap();
+        let two = [pack(HEADER), pack(GOOD)].concat();
+        let padded = [two.as_slice(), &[0; 512]].concat();
+        for (name, bytes) in [("o.csv.gz", &two), ("o.csv.GZ", &two), ("p.csv.gz", &padded)] {
+            assert_eq!(read(name, bytes).unwrap(), plain, "{name}");
+        }
+        for wrong in [&[padded.as_slice(), b"x"].concat(), &two[..two.len() - 1], &[]] {
+            assert!(matches!(read("wrong.csv.gz", wrong), Err(DataError::File { .. })));
         }
     }
 
