@@ -2,109 +2,14 @@
 
 use super::*;
 use std::thread;
-use unjoin_store::{Commit, Outcome, RowKey, StoreError};
+use unjoin_store::{Commit, RowKey};
+use unjoin_test_util::{Call, Failure, Faulty, copy};
 
 const ANN: u64 = 11;
 const BEN: u64 = 12;
 
-/// How a commit fails.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Failure {
-    /// Nothing is applied.
-    Before,
-    /// The first half of the call is applied.
-    Halfway,
-    /// Everything is applied and the answer is lost.
-    Lost,
-}
-
-const FAILURES: [Failure; 3] = [Failure::Before, Failure::Halfway, Failure::Lost];
-
-type Meanwhile = Box<dyn FnOnce() + Send>;
-
-/// A store that fails one commit call, the one after so many others, or lets something else
-/// happen before a commit or a read.
-struct Flaky {
-    rows: MemoryStore,
-    plan: Mutex<Option<(usize, Failure)>>,
-    before_commit: Mutex<Option<(usize, Meanwhile)>>,
-    before_read: Mutex<Option<(usize, Meanwhile)>>,
-}
-
-impl Flaky {
-    fn new() -> Self {
-        let (plan, before_commit, before_read) = Default::default();
-        Self { rows: MemoryStore::new(), plan, before_commit, before_read }
-    }
-
-    fn fail(&self, after: usize, failure: Failure) {
-        *self.plan.lock().unwrap() = Some((after, failure));
-    }
-
-    /// Whether the planned failure has come; forgets it otherwise.
-    fn failed(&self) -> bool {
-        self.plan.lock().unwrap().take().is_none()
-    }
-}
-
-/// What is to happen now, if it is its turn.
-fn due(plan: &Mutex<Option<(usize, Meanwhile)>>) -> Option<Meanwhile> {
-    let mut plan = plan.lock().unwrap();
-    match plan.take() {
-        Some((0, call)) => Some(call),
-        Some((after, call)) => {
-            *plan = Some((after - 1, call));
-            None
-        }
-        None => None,
-    }
-}
-
-impl Store for Flaky {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        if let Some(call) = due(&self.before_read) {
-            call();
-        }
-        self.rows.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.rows.scan(bucket, prefix, after, limit)
-    }
-
-    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        if let Some(call) = due(&self.before_commit) {
-            call();
-        }
-        let mut plan = self.plan.lock().unwrap();
-        let applied = match *plan {
-            Some((0, Failure::Before)) => 0,
-            Some((0, Failure::Halfway)) => commits.len() / 2,
-            Some((0, Failure::Lost)) => commits.len(),
-            Some((after, failure)) => {
-                *plan = Some((after - 1, failure));
-                return self.rows.commit(commits);
-            }
-            None => return self.rows.commit(commits),
-        };
-        *plan = None;
-        self.rows.commit(&commits[..applied])?;
-        Err(StoreError::engine("the disk is gone"))
-    }
-
-    fn rewrite(&self) -> Result<(), StoreError> {
-        self.rows.rewrite()
-    }
-}
-
-fn flaky() -> Exchange<Flaky> {
-    let (store, clock) = (Arc::new(Flaky::new()), Arc::new(ManualClock::new(START)));
+fn flaky() -> Exchange<Faulty> {
+    let (store, clock) = (Arc::new(Faulty::in_memory()), Arc::new(ManualClock::new(START)));
     Exchange::with(store, clock, Arc::new(TestKeys::new()), pool(8))
 }
 
@@ -136,7 +41,7 @@ fn replacement(hub: u64, customer: u64, replaces: VirtualNumber) -> Replacement 
 
 #[test]
 fn a_crash_at_any_step_of_a_bind_leaves_it_refused_or_whole_and_its_retry_binds() {
-    for failure in FAILURES {
+    for failure in Failure::ALL {
         for after in 0.. {
             let exchange = flaky();
             exchange.store.fail(after, failure);
@@ -148,11 +53,8 @@ fn a_crash_at_any_step_of_a_bind_leaves_it_refused_or_whole_and_its_retry_binds(
                 assert_eq!(reached.len(), usize::from((after, failure) == (2, Failure::Lost)));
             }
             // What closing would answer now covers the rows of the attempt.
-            let copy = MemoryStore::new();
-            for (bucket, row) in dump(&*exchange.store) {
-                copy.commit(&[Commit::new(bucket).put(row.key, row.value)]).unwrap();
-            }
-            let copy = Exchange::with(Arc::new(copy), exchange.clock.clone(), exchange.keys.clone(), pool(8));
+            let rows = Arc::new(copy(&*exchange.store));
+            let copy = Exchange::with(rows, exchange.clock.clone(), exchange.keys.clone(), pool(8));
             assert!(copy.close(&of()) >= readable_until(&*copy.store));
             let bound = exchange.again().bind(binding(5, ANN, 2 * SLOT)).unwrap();
             assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
@@ -169,7 +71,7 @@ fn a_crash_at_any_step_of_a_bind_leaves_it_refused_or_whole_and_its_retry_binds(
 
 #[test]
 fn a_crash_at_any_step_of_a_replacement_leaves_the_old_party_or_the_new_one() {
-    for failure in FAILURES {
+    for failure in Failure::ALL {
         for after in 0.. {
             let exchange = flaky();
             let old = exchange.bind(binding(5, ANN, SLOT)).unwrap();
@@ -200,7 +102,7 @@ fn a_crash_at_any_step_of_a_replacement_leaves_the_old_party_or_the_new_one() {
 fn a_crash_at_any_step_of_an_extension_leaves_the_old_end_or_the_new_one() {
     let later = START.saturating_add(600 + 2 * SLOT);
     let extension = Extension { order: of(), leg: Leg::Courier, parties: parties(5, ANN), not_after: later };
-    for failure in FAILURES {
+    for failure in Failure::ALL {
         for after in 0.. {
             let exchange = flaky();
             let bound = exchange.bind(binding(5, ANN, 600)).unwrap();
@@ -244,12 +146,12 @@ fn a_retry_with_a_corrected_phone_binds_that_and_the_wrong_one_never_rings() {
 
 /// Lets `call` happen before the commit after `after` others of a bind, and gives its answer.
 fn bind_while(
-    exchange: &Exchange<Flaky>,
+    exchange: &Exchange<Faulty>,
     after: usize,
-    call: impl FnOnce(&Exchange<Flaky>) + Send + 'static,
+    call: impl FnOnce(&Exchange<Faulty>) + Send + 'static,
 ) -> Result<Bound, SwitchboardError> {
     let other = exchange.again();
-    *exchange.store.before_commit.lock().unwrap() = Some((after, Box::new(move || call(&other))));
+    exchange.store.before(Call::Commit, after, move || call(&other));
     exchange.bind(binding(5, ANN, 600))
 }
 
@@ -319,7 +221,7 @@ fn a_replacement_that_is_overtaken_by_another_leaves_one_of_them() {
         let meanwhile = move || {
             other.replace(replacement(7, BEN, old.number)).unwrap();
         };
-        *exchange.store.before_commit.lock().unwrap() = Some((after, Box::new(meanwhile)));
+        exchange.store.before(Call::Commit, after, meanwhile);
         assert_eq!(code(exchange.replace(replacement(6, ANN, old.number))), "switchboard.superseded");
         for gone in [5, 6, ANN] {
             assert_eq!(all_reached(&exchange, gone), []);
@@ -335,7 +237,7 @@ fn a_release_that_races_with_a_call_holds_from_its_return_on() {
     // Between the probes and the records.
     let other = exchange.again();
     let release = move || other.board.release(&of(), Leg::Courier).unwrap();
-    *exchange.store.before_read.lock().unwrap() = Some((1, Box::new(release)));
+    exchange.store.before(Call::Read, 1, release);
     assert_eq!(exchange.reaches(ANN, number), None);
 }
 
@@ -346,7 +248,7 @@ fn an_extension_that_races_with_a_release_revives_nothing() {
         exchange.bind(binding(5, ANN, 600)).unwrap();
         let other = exchange.again();
         let release = move || other.board.release(&of(), Leg::Courier).unwrap();
-        *exchange.store.before_commit.lock().unwrap() = Some((after, Box::new(release)));
+        exchange.store.before(Call::Commit, after, release);
         let not_after = START.saturating_add(2 * SLOT);
         let extension = Extension { order: of(), leg: Leg::Courier, parties: parties(5, ANN), not_after };
         assert_eq!(code(exchange.board.extend(&extension)), "switchboard.ended");
@@ -359,7 +261,7 @@ fn a_party_that_gets_a_number_meanwhile_does_not_get_it_twice() {
     // Two couriers draw the same number for the same customer, one between the other's draw and
     // its insertion.
     for hub in 20..60 {
-        let (store, clock) = (Arc::new(Flaky::new()), Arc::new(ManualClock::new(START)));
+        let (store, clock) = (Arc::new(Faulty::in_memory()), Arc::new(ManualClock::new(START)));
         let exchange = Exchange::with(store, clock, Arc::new(TestKeys::new()), pool(2));
         let other = exchange.again();
         let meanwhile = move || {
@@ -367,7 +269,7 @@ fn a_party_that_gets_a_number_meanwhile_does_not_get_it_twice() {
             let not_after = START.saturating_add(600);
             other.bind(Binding::courier(of, courier(hub), parties(hub, ANN), not_after)).unwrap();
         };
-        *exchange.store.before_commit.lock().unwrap() = Some((1, Box::new(meanwhile)));
+        exchange.store.before(Call::Commit, 1, meanwhile);
         let bound = exchange.bind(binding(5, ANN, 600)).unwrap();
         let reached: Vec<PhoneNumber> = (0..SLICES * 2)
             .filter_map(|x| exchange.reaches(ANN, VirtualNumber::from_integer(86_700_000_000_000_000 + x)?))

@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use unjoin_core::secret::{SecretBytes, SystemRng};
 use unjoin_core::{ClockGuard, DAY, ManualClock};
-use unjoin_store::{Bucket, MemoryStore, Row};
+use unjoin_store::MemoryStore;
+use unjoin_test_util::dump;
 
 /// What routing asks of the keys: how many index names, how many openings, of how many bytes.
 #[derive(Default)]
@@ -250,10 +251,4 @@ fn request(caller: u64, dialled: VirtualNumber) -> RouteRequest {
         attestation: Attestation::Full,
         trusted_trunk: false,
     }
-}
-
-/// Every row of a store.
-fn dump<S: Store>(store: &S) -> Vec<(Bucket, Row)> {
-    let rows = |bucket| store.scan(bucket, b"", None, usize::MAX).unwrap();
-    Bucket::all().flat_map(|bucket| rows(bucket).into_iter().map(move |row| (bucket, row))).collect()
 }

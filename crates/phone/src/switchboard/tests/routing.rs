@@ -1,58 +1,17 @@
 //! One refusal, one amount of work, whatever the cause.
 
 use super::*;
-use unjoin_store::{Commit, Outcome, RowKey, StoreError};
+use unjoin_store::{Commit, RowKey};
+use unjoin_test_util::{Call, Faulty};
 
 const MERCHANT: u64 = 1;
 const ANN: u64 = 11;
-
-/// A store that notes what is read: for each call how many rows, of how many buckets.
-struct Counting {
-    rows: MemoryStore,
-    reads: Mutex<Vec<(usize, usize)>>,
-    others: AtomicUsize,
-}
-
-impl Counting {
-    fn new() -> Self {
-        Self { rows: MemoryStore::new(), reads: Mutex::default(), others: AtomicUsize::new(0) }
-    }
-}
-
-impl Store for Counting {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let mut buckets: Vec<Bucket> = keys.iter().map(|key| key.bucket).collect();
-        buckets.dedup();
-        self.reads.lock().unwrap().push((keys.len(), buckets.len()));
-        self.rows.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.others.fetch_add(1, Ordering::SeqCst);
-        self.rows.scan(bucket, prefix, after, limit)
-    }
-
-    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        self.others.fetch_add(1, Ordering::SeqCst);
-        self.rows.commit(commits)
-    }
-
-    fn rewrite(&self) -> Result<(), StoreError> {
-        self.rows.rewrite()
-    }
-}
 
 /// What it is, a request, and the count that it shows up in.
 type Cause = (&'static str, RouteRequest, fn(&RouteCounts) -> u64);
 
 /// Every cause of a refusal.
-fn causes(exchange: &Exchange<Counting>) -> Vec<Cause> {
+fn causes(exchange: &Exchange<Faulty>) -> Vec<Cause> {
     let bind = |id: &str| exchange.courier(&order("m", id), 5, ANN, 1200).number;
     let [live, released, superseded] = ["live", "released", "superseded"].map(bind);
     let cut_off = exchange.courier(&order("cut off", "1"), 5, ANN, 1200).number;
@@ -124,15 +83,17 @@ fn causes(exchange: &Exchange<Counting>) -> Vec<Cause> {
 
 #[test]
 fn every_refusal_is_the_same_answer_after_the_same_work() {
-    let exchange = Exchange::on(Counting::new());
+    let exchange = Exchange::on(Faulty::in_memory());
     let causes = causes(&exchange);
     let measure = |request: &RouteRequest| {
         exchange.board.core.work.take();
-        exchange.store.reads.lock().unwrap().clear();
-        let others = exchange.store.others.load(Ordering::SeqCst);
+        let others = || exchange.store.count(Call::Scan) + exchange.store.writes();
+        let (reads_before, others_before) = (exchange.store.reads().len(), others());
         let route = exchange.ask(request);
-        assert_eq!(exchange.store.others.load(Ordering::SeqCst), others, "routing reads only");
-        let reads = exchange.store.reads.lock().unwrap().clone();
+        assert_eq!(others(), others_before, "routing reads only");
+        // For each call how many rows, of how many buckets.
+        let shape = |keys: &Vec<RowKey>| (keys.len(), keys.chunk_by(|a, b| a.bucket == b.bucket).count());
+        let reads: Vec<_> = exchange.store.reads()[reads_before..].iter().map(shape).collect();
         (route, reads, exchange.board.core.work.take())
     };
     // Four probes in one bucket, one opening, two records in one bucket: when it connects too.
