@@ -42,8 +42,8 @@ fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
 
     // Once: two stores, the secrets, and your judgement of who counts towards a cohort's k.
     let platform = Platform::open(
-        RedbStore::create_or_open(dir.join("orders.redb"))?,
-        RedbStore::create_or_open(dir.join("reviews.redb"))?,
+        RedbStore::create(dir.join("orders.redb"))?,
+        RedbStore::create(dir.join("reviews.redb"))?,
         PlatformConfig::new(Name::new("shop.example")?),
         secrets,
         Arc::new(EveryoneOfStanding),

@@ -37,7 +37,7 @@ use unjoin::ledger::{
     AddCheckpoint, KeyName, NotePublicKey, Witness, WitnessError, WitnessKey, WitnessService, entry_id,
 };
 use unjoin::secret::SecretBytes;
-use unjoin::store::RedbStore;
+use unjoin::store::{RedbStore, StoreError};
 
 /// Connections at one time; more wait in the listener's queue.
 pub(crate) const CONNECTIONS: usize = 64;
@@ -74,7 +74,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let seed = SecretBytes::new(read_seed(&std::fs::read_to_string(&arguments.seed)?)?);
     let key = WitnessKey::from_secret_bytes(KeyName::new(arguments.name)?, &seed);
-    let store = Arc::new(RedbStore::create_or_open(&arguments.store)?);
+    let store = Arc::new(match RedbStore::create(&arguments.store) {
+        Err(StoreError::Exists) => RedbStore::open(&arguments.store),
+        created => created,
+    }?);
     let origins = arguments.logs.iter().map(|log| log.name().to_string()).collect();
     let service = WitnessService::open(store, key, arguments.logs, Environment::system());
     let server = Arc::new(Server { service, origins });

@@ -182,7 +182,5 @@ fn tokens_are_granted_once_and_their_cohort_closes_in_memory() {
 fn tokens_are_granted_once_and_their_cohort_closes_on_disk() {
     let directory = unjoin_test_util::Directory::new();
     let path = directory.file("issuer.redb");
-    tokens_are_granted_once_and_their_cohort_closes(|| {
-        unjoin::store::RedbStore::create_or_open(&path).unwrap()
-    });
+    tokens_are_granted_once_and_their_cohort_closes(|| unjoin_test_util::redb(&path).unwrap());
 }

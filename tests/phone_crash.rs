@@ -94,7 +94,7 @@ fn open(directory: &Path, life: u64) -> Switchboard<RedbStore> {
     let key = LocalKey::new(SecretBytes::new([9; 32]));
     let slots = SlotConfig::new(LIFE, 4, 30).unwrap();
     let keeper = Keeper::create_or_open(directory.join("keys"), key, slots, &environment).unwrap();
-    let store = Arc::new(RedbStore::create_or_open(directory.join("rows")).unwrap());
+    let store = Arc::new(unjoin_test_util::redb(directory.join("rows")).unwrap());
     Switchboard::open(store, SwitchboardConfig::new(LIFE), pool(), Arc::new(keeper), environment).unwrap()
 }
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 use proptest::prelude::*;
-use unjoin::store::{Bucket, Commit, Outcome, RedbStore, RowKey, Store, StoreError};
+use unjoin::store::{Bucket, Commit, Outcome, RowKey, Store, StoreError};
 use unjoin_test_util::disk::{Disk, Fault, Power};
 
 const CALLS: u32 = 25;
@@ -28,7 +28,7 @@ fn decision(call: u32, number: u32) -> Commit {
 
 /// Commits call after call until one fails; how many were answered.
 fn run(disk: &Disk) -> u32 {
-    let Ok(store) = RedbStore::with_backend(disk.clone()) else { return 0 };
+    let Ok(store) = unjoin_test_util::redb_on(disk.clone()) else { return 0 };
     for call in 0..CALLS {
         let commits: Vec<_> = (0..COMMITS).map(|number| decision(call, number)).collect();
         match store.commit(&commits) {
@@ -58,7 +58,7 @@ proptest! {
         let answered = run(&disk);
         let mut choices = choices.iter().cycle();
         let image = disk.after_power_loss(|| *choices.next().unwrap());
-        let store = match RedbStore::with_backend(Disk::holding(image, &Power::default())) {
+        let store = match unjoin_test_util::redb_on(Disk::holding(image, &Power::default())) {
             Ok(store) => store,
             // The creation did not finish: there is nothing to lose yet.
             Err(_) if answered == 0 => return Ok(()),
@@ -87,7 +87,7 @@ fn failing_sync(at: u64) -> Disk {
 #[test]
 fn after_a_failed_sync_a_foreign_backend_must_be_opened_anew() {
     let disk = failing_sync(200);
-    let store = RedbStore::with_backend(disk).unwrap();
+    let store = unjoin_test_util::redb_on(disk).unwrap();
     let failed = (0..CALLS).find_map(|call| store.commit(&[decision(call, 0)]).err()).unwrap();
     let rows = keys(0, 0).map(|key| RowKey { bucket: bucket(), key });
     let later = store.commit(&[decision(CALLS, 0)]).unwrap_err();
@@ -103,7 +103,7 @@ fn a_disk_that_failed_a_sync_shows_what_it_does_not_hold() {
     let lost = (0..400).step_by(10).filter(|at| {
         let disk = failing_sync(*at);
         let first = run(&disk);
-        let Ok(store) = RedbStore::with_backend(disk.clone()) else { return false };
+        let Ok(store) = unjoin_test_util::redb_on(disk.clone()) else { return false };
         let calls = first + 1..first + 4;
         let answered = |call: &u32| {
             let outcome = store.commit(&[decision(*call, 0)]);
@@ -111,7 +111,9 @@ fn a_disk_that_failed_a_sync_shows_what_it_does_not_hold() {
         };
         let answered: Vec<u32> = calls.filter(answered).collect();
         let image = disk.after_power_loss(|| false);
-        let Ok(store) = RedbStore::with_backend(Disk::holding(image, &Power::default())) else { return true };
+        let Ok(store) = unjoin_test_util::redb_on(Disk::holding(image, &Power::default())) else {
+            return true;
+        };
         let there = |call: &u32| {
             let rows = store.read(&keys(*call, 0).map(|key| RowKey { bucket: bucket(), key }));
             rows.is_ok_and(|rows| rows.iter().all(Option::is_some))

@@ -2,8 +2,8 @@
 
 #![cfg(feature = "redb")]
 
-use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, TableDefinition};
+use ::redb::backends::InMemoryBackend;
+use ::redb::{Database, ReadableDatabase, TableDefinition};
 use std::fs;
 use std::path::Path;
 #[cfg(target_os = "linux")]
@@ -12,7 +12,7 @@ use std::{
     process::{Command, id},
 };
 use unjoin::store::{Bucket, Commit, Outcome, RedbStore, RowKey, SCHEMA_VERSION, Store, StoreError};
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, redb};
 
 const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
 
@@ -20,22 +20,22 @@ const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
 fn a_store_is_open_once_before_and_after_a_rewrite() {
     let directory = Directory::new();
     let path = directory.file("store");
-    let store = RedbStore::create_or_open(&path).unwrap();
+    let store = redb(&path).unwrap();
     for _ in 0..2 {
-        let second = RedbStore::create_or_open(&path).unwrap_err();
+        let second = redb(&path).unwrap_err();
         assert!(matches!(second, StoreError::InUse), "{second:?}");
         assert!(second.is_retryable());
         store.rewrite().unwrap();
     }
     drop(store);
-    RedbStore::create_or_open(&path).unwrap();
+    redb(&path).unwrap();
 }
 
 #[test]
 fn another_layout_is_refused_and_left_alone() {
     let directory = Directory::new();
     let path = directory.file("store");
-    drop(RedbStore::create_or_open(&path).unwrap());
+    drop(redb(&path).unwrap());
     let newer = SCHEMA_VERSION + 1;
     let set = |schema| {
         let database = Database::open(&path).unwrap();
@@ -45,11 +45,11 @@ fn another_layout_is_refused_and_left_alone() {
     };
     set(newer);
     for _ in 0..2 {
-        let refused = RedbStore::create_or_open(&path).unwrap_err();
+        let refused = redb(&path).unwrap_err();
         assert!(matches!(refused, StoreError::Schema { found, expected: SCHEMA_VERSION } if found == newer));
     }
     set(SCHEMA_VERSION);
-    RedbStore::create_or_open(&path).unwrap();
+    redb(&path).unwrap();
 }
 
 #[test]
@@ -64,7 +64,8 @@ fn a_redb_file_of_something_else_is_refused_and_left_alone() {
     drop(database);
     // A bystander under the name of our fresh file is not ours to remove either.
     fs::write(directory.file("store.rewrite"), b"theirs").unwrap();
-    assert!(matches!(RedbStore::create_or_open(&path), Err(StoreError::Corrupt(_))));
+    assert!(matches!(RedbStore::open(&path), Err(StoreError::Corrupt(_))));
+    assert!(matches!(RedbStore::create(&path), Err(StoreError::Corrupt(_))));
     assert!(directory.file("store.rewrite").exists());
     let database = Database::open(&path).unwrap();
     let reading = database.begin_read().unwrap();
@@ -78,23 +79,60 @@ fn a_file_that_is_no_store_is_refused_and_left_alone() {
     let path = directory.file("store");
     let bytes = b"a letter to a friend, which happens to be somewhere".repeat(1000);
     fs::write(&path, &bytes).unwrap();
-    assert!(matches!(RedbStore::create_or_open(&path), Err(StoreError::Engine(_))));
+    assert!(matches!(RedbStore::open(&path), Err(StoreError::Engine(_))));
+    assert!(matches!(RedbStore::create(&path), Err(StoreError::Engine(_))));
     assert!(fs::read(&path).unwrap() == bytes);
 }
 
 #[test]
-fn an_empty_file_becomes_a_store_and_a_missing_directory_is_an_error() {
+fn opening_makes_nothing_of_what_is_missing_or_empty() {
+    let directory = Directory::new();
+    let path = directory.file("store");
+    let words = |opened: Result<RedbStore, StoreError>| opened.map(drop).unwrap_err().to_string();
+    for path in [path.clone(), directory.file("missing").join("store")] {
+        assert!(words(RedbStore::open(&path)).starts_with("the store's file is missing: mount its volume"));
+        assert!(!path.exists());
+    }
+    fs::write(&path, b"").unwrap();
+    assert!(words(RedbStore::open(&path)).starts_with("the store's content is missing"));
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    drop(Database::create(&path).unwrap());
+    assert!(words(RedbStore::open(&path)).starts_with("the store's set of tables is missing"));
+    assert!(words(RedbStore::open_on(InMemoryBackend::new())).starts_with("the store's content is missing"));
+    let nowhere = RedbStore::create(directory.file("missing").join("store"));
+    assert!(matches!(nowhere, Err(StoreError::Engine(_))));
+}
+
+#[test]
+fn creating_takes_what_is_empty_and_no_store_with_rows() {
     let directory = Directory::new();
     let path = directory.file("store");
     fs::write(&path, b"").unwrap();
-    RedbStore::create_or_open(&path).unwrap();
-    let missing = RedbStore::create_or_open(directory.file("missing").join("store"));
-    assert!(matches!(missing, Err(StoreError::Engine(_))));
+    for _ in 0..2 {
+        RedbStore::create(&path).unwrap();
+    }
+    drop(filled(&path));
+    assert!(matches!(RedbStore::create(&path), Err(StoreError::Exists)));
+    assert_whole(&RedbStore::open(&path).unwrap(), ROWS - 1);
+}
+
+/// Ten that create the same store: one does, and those that come while it works are told so.
+#[test]
+fn a_store_is_created_by_one_at_a_time() {
+    let directory = Directory::new();
+    let path = directory.file("store");
+    std::thread::scope(|threads| {
+        let creating: Vec<_> = (0..10).map(|_| threads.spawn(|| RedbStore::create(&path))).collect();
+        let created: Vec<_> = creating.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let refused = created.iter().filter(|store| matches!(store, Err(StoreError::InUse))).count();
+        assert_eq!((created.iter().flatten().count(), refused), (1, 9), "{created:?}");
+    });
+    RedbStore::open(&path).unwrap();
 }
 
 #[test]
 fn a_foreign_backend_serves_everything_but_a_rewrite() {
-    let store = RedbStore::with_backend(InMemoryBackend::new()).unwrap();
+    let store = RedbStore::create_on(InMemoryBackend::new()).unwrap();
     let bucket = Bucket::of(b"merchant");
     let commit = Commit::new(bucket).expect(b"key", None).put(b"key".to_vec(), b"value".to_vec());
     assert_eq!(store.commit(&[commit]).unwrap(), [Outcome::Committed]);
@@ -115,11 +153,11 @@ fn value(i: u32) -> Vec<u8> {
 
 /// A store with rows on hundreds of pages.
 fn filled(path: &Path) -> RedbStore {
-    let store = RedbStore::create_or_open(path).unwrap();
+    let store = redb(path).unwrap();
     let put = |i| Commit::new(key(i).bucket).put(key(i).key, value(i));
     store.commit(&(0..ROWS).map(put).collect::<Vec<_>>()).unwrap();
     drop(store);
-    RedbStore::create_or_open(path).unwrap()
+    redb(path).unwrap()
 }
 
 /// Every row is there, up to the last.
@@ -196,7 +234,7 @@ fn live_with_a_limit(path: &Path) {
         store.rewrite().unwrap();
     }
     drop(store);
-    assert_whole(&RedbStore::create_or_open(path).unwrap(), next);
+    assert_whole(&redb(path).unwrap(), next);
 }
 
 /// What the system shows of a file after a failed sync, and what is on the disk, may differ; only
@@ -213,13 +251,13 @@ fn a_file_that_was_not_closed_in_order_is_copied_when_it_is_opened() {
     assert_eq!(store.commit(&[commit]).unwrap(), [Outcome::Committed]);
     fs::copy(&path, &crashed).unwrap();
     let before = file(&crashed);
-    let copied = RedbStore::create_or_open(&crashed).unwrap();
+    let copied = redb(&crashed).unwrap();
     assert_ne!(file(&crashed), before);
     assert_whole(&copied, ROWS);
     drop(copied);
     // Nor is it every time.
     let before = file(&crashed);
-    assert_whole(&RedbStore::create_or_open(&crashed).unwrap(), ROWS);
+    assert_whole(&redb(&crashed).unwrap(), ROWS);
     assert_eq!(file(&crashed), before);
     assert_whole(&store, ROWS);
 }

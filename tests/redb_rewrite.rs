@@ -60,7 +60,7 @@ fn fill(store: &RedbStore, order: &[u64], length: usize, at_once: usize) {
 }
 
 fn open(path: impl AsRef<Path>) -> RedbStore {
-    RedbStore::create_or_open(path).unwrap()
+    unjoin_test_util::redb(path).unwrap()
 }
 
 fn all(store: &RedbStore) -> Vec<Vec<Row>> {

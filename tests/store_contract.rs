@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::sync::Mutex;
 #[cfg(feature = "postgres")]
-use unjoin::store::postgres::{PostgresConfig, PostgresStore};
+use unjoin::store::postgres::PostgresConfig;
 use unjoin::store::{
-    Bucket, Commit, MAX_KEY, MemoryStore, Outcome, Precondition, RedbStore, Row, RowKey, Store, StoreError,
-    Version, Write, contract,
+    Bucket, Commit, MAX_KEY, MemoryStore, Outcome, Precondition, Row, RowKey, Store, StoreError, Version,
+    Write, contract,
 };
 use unjoin_test_util::Directory;
 
@@ -31,14 +31,14 @@ fn redb_passes_the_contract() {
     let next = Cell::new(0);
     contract::check(|| {
         next.set(next.get() + 1);
-        RedbStore::create_or_open(directory.file(&format!("{}", next.get()))).unwrap()
+        unjoin_test_util::redb(directory.file(&format!("{}", next.get()))).unwrap()
     });
 }
 
 #[test]
 fn redb_keeps_everything_when_it_is_reopened() {
     let directory = Directory::new();
-    contract::check_reopening(|| RedbStore::create_or_open(directory.file("store")).unwrap());
+    contract::check_reopening(|| unjoin_test_util::redb(directory.file("store")).unwrap());
 }
 
 /// READ COMMITTED, SERIALIZABLE, and a transaction for each bucket.
@@ -57,7 +57,7 @@ fn postgres_passes_the_contract() {
     for way in postgres_ways(&server) {
         contract::check(|| {
             let config = PostgresConfig { schema: server::fresh_schema(), ..way.clone() };
-            PostgresStore::create_or_open(config).unwrap()
+            unjoin_test_util::postgres::store_of(config).unwrap()
         });
     }
 }
@@ -67,7 +67,7 @@ fn postgres_passes_the_contract() {
 fn postgres_keeps_everything_when_it_is_reopened() {
     let server = server::Server::shared();
     for way in postgres_ways(&server) {
-        contract::check_reopening(|| PostgresStore::create_or_open(way.clone()).unwrap());
+        contract::check_reopening(|| unjoin_test_util::postgres::store_of(way.clone()).unwrap());
     }
 }
 
@@ -142,7 +142,7 @@ fn postgres_passes_the_contract_with_its_buckets_spread_over_servers() {
     let server = server::Server::shared();
     let store = || {
         let config = PostgresConfig { connections: 3, ..server.config(&server::fresh_schema()) };
-        PostgresStore::create_or_open(config).unwrap()
+        unjoin_test_util::postgres::store_of(config).unwrap()
     };
     contract::check(|| Spread((0..3).map(|_| store()).collect()));
 }
@@ -295,7 +295,7 @@ proptest! {
     #[test]
     fn redb_agrees_with_a_map(steps in steps()) {
         let directory = Directory::new();
-        let open = || RedbStore::create_or_open(directory.file("store")).unwrap();
+        let open = || unjoin_test_util::redb(directory.file("store")).unwrap();
         let reopen = |store| {
             drop(store);
             open()
@@ -312,7 +312,7 @@ proptest! {
     fn postgres_agrees_with_a_map(steps in steps(), way in 0usize..3) {
         let server = server::Server::shared();
         let config = postgres_ways(&server)[way].clone();
-        let open = || PostgresStore::create_or_open(config.clone()).unwrap();
+        let open = || unjoin_test_util::postgres::store_of(config.clone()).unwrap();
         let reopen = |store| {
             drop(store);
             open()

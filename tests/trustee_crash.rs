@@ -21,7 +21,6 @@ use unjoin::opening::service::{OpeningAnswer, OpeningRequest, Trustee, TrusteeEr
 use unjoin::opening::warrant::{BudgetPolicy, PresentedWarrant};
 use unjoin::opening::{ReviewEvidence, SealedShare, SealedTrusteeSecrets};
 use unjoin::secret::SystemRng;
-use unjoin::store::RedbStore;
 use unjoin::token::IssuerPublicKey;
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, ManualClock, Timestamp, algebra::Element};
@@ -57,7 +56,7 @@ fn live_until_killed(directory: &Path, seconds: u64) -> ! {
     let sealed: SealedTrusteeSecrets = read(&directory.join("secrets"));
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(seconds)));
     let environment = Environment::new(clock, || Box::new(SystemRng::new()));
-    let store = Arc::new(RedbStore::create_or_open(directory.join("rows")).unwrap());
+    let store = Arc::new(unjoin_test_util::redb(directory.join("rows")).unwrap());
     let trustee = Trustee::open(store, sealed.open(PASSPHRASE).unwrap(), policy, environment).unwrap();
     let ledger = DirectoryView::new(directory.join("ledger"));
     let presented: PresentedWarrant = read(&directory.join("warrant"));

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use unjoin::store::{MemoryStore, RedbStore, Store};
+use unjoin::store::{MemoryStore, RedbStore, Store, StoreError};
 
 /// Virtual numbers for telephone switches.
 #[derive(Parser)]
@@ -81,7 +81,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     match arguments.store {
         StoreKind::Memory => run(arguments, MemoryStore::new()),
         StoreKind::Redb => {
-            let store = RedbStore::create_or_open(arguments.directory.join("phones.redb"))?;
+            let path = arguments.directory.join("phones.redb");
+            let store = match RedbStore::create(&path) {
+                Err(StoreError::Exists) => RedbStore::open(&path)?,
+                created => created?,
+            };
             run(arguments, store)
         }
     }

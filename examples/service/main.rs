@@ -57,7 +57,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use unjoin::secret::SystemRng;
-use unjoin::store::{RedbStore, Store};
+use unjoin::store::{RedbStore, Store, StoreError};
 use unjoin::{Clock, DAY, Environment, Name, QueueConfig, SystemClock, Timestamp};
 
 /// The order service, the review service and telephony over HTTP.
@@ -153,7 +153,13 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Some(("redb", directory)) => {
             let directory = PathBuf::from(directory);
             secrets::make_directory(&directory)?;
-            let open = |name: &str| RedbStore::create_or_open(directory.join(format!("{name}.redb")));
+            let open = |name: &str| {
+                let path = directory.join(format!("{name}.redb"));
+                match RedbStore::create(&path) {
+                    Err(StoreError::Exists) => RedbStore::open(&path),
+                    created => created,
+                }
+            };
             run(&arguments, name, secrets, Stores::open(open)?)
         }
         #[cfg(feature = "postgres")]
@@ -163,7 +169,10 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             let open = |name: &str| {
                 let mut config = PostgresConfig::new(connection);
                 config.schema = format!("unjoin_{name}");
-                PostgresStore::create_or_open(config)
+                match PostgresStore::create(config.clone()) {
+                    Err(StoreError::Exists) => PostgresStore::open(config),
+                    created => created,
+                }
             };
             run(&arguments, name, secrets, Stores::open(open)?)
         }

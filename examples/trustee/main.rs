@@ -54,7 +54,7 @@ use unjoin::opening::service::Trustee;
 use unjoin::opening::warrant::PresentedWarrant;
 use unjoin::opening::{SealedTrusteeSecrets, TrusteeSecrets};
 use unjoin::secret::SystemRng;
-use unjoin::store::{RedbStore, Store};
+use unjoin::store::{RedbStore, Store, StoreError};
 use unjoin::wire::Message;
 use unjoin::{Environment, PassphraseCost};
 
@@ -140,7 +140,10 @@ impl Where {
     }
 
     fn store(&self) -> Outcome<RedbStore> {
-        Ok(RedbStore::create_or_open(&self.store)?)
+        Ok(match RedbStore::create(&self.store) {
+            Err(StoreError::Exists) => RedbStore::open(&self.store)?,
+            created => created?,
+        })
     }
 
     /// The service, over the trustee's store or a copy of it.

@@ -200,7 +200,7 @@ fn check(stores: &[&dyn Store], rows: &mut Rows, op: &Op) {
 /// redb too.
 fn run(on_redb: bool, ops: &[Op]) {
     let memory = MemoryStore::new();
-    let redb = on_redb.then(|| RedbStore::with_backend(InMemoryBackend::new()).unwrap());
+    let redb = on_redb.then(|| RedbStore::create_on(InMemoryBackend::new()).unwrap());
     let mut stores: Vec<&dyn Store> = vec![&memory];
     stores.extend(redb.as_ref().map(|store| store as &dyn Store));
     let mut rows = Rows::new();

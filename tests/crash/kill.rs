@@ -35,7 +35,7 @@ fn child() -> Option<(PathBuf, Birth)> {
 }
 
 fn stores(directory: &Path) -> [Arc<RedbStore>; 2] {
-    ["orders", "reviews"].map(|name| Arc::new(RedbStore::create_or_open(directory.join(name)).unwrap()))
+    ["orders", "reviews"].map(|name| Arc::new(unjoin_test_util::redb(directory.join(name)).unwrap()))
 }
 
 fn live_until_killed(directory: &Path, birth: Birth) -> ! {

@@ -22,7 +22,7 @@ const SEED: u64 = 6;
 type OnDisk = Faulty<RedbStore>;
 
 fn open(disks: &[Disk; 2]) -> Result<[Arc<OnDisk>; 2], StoreError> {
-    let [orders, reviews] = disks.each_ref().map(|disk| RedbStore::with_backend(disk.clone()));
+    let [orders, reviews] = disks.each_ref().map(|disk| unjoin_test_util::redb_on(disk.clone()));
     Ok([orders?, reviews?].map(|store| Arc::new(Faulty::new(store).rewritten(false))))
 }
 
@@ -143,7 +143,11 @@ fn a_store_that_answers_too_early_is_noticed() {
     for does in syncs {
         let open = |disks: &[Disk; 2]| {
             let [orders, reviews] = disks.each_ref().map(|disk| {
-                RedbStore::with_backend(SyncsSeldom { disk: disk.clone(), does, asked: AtomicU64::new(0) })
+                let seldom = || SyncsSeldom { disk: disk.clone(), does, asked: AtomicU64::new(0) };
+                match RedbStore::create_on(seldom()) {
+                    Err(StoreError::Exists) => RedbStore::open_on(seldom()),
+                    created => created,
+                }
             });
             Ok([orders?, reviews?].map(|store| Arc::new(Faulty::new(store).rewritten(false))))
         };

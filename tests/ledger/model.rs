@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use unjoin::ledger::LogError;
-use unjoin::store::{MemoryStore, RedbStore, Store};
+use unjoin::store::{MemoryStore, Store};
 use unjoin_test_util::{Directory, Failure, Faulty};
 
 #[derive(Clone, Debug)]
@@ -110,7 +110,7 @@ proptest! {
     #[test]
     fn a_ledger_in_a_file_is_a_list_without_duplicates(steps in steps()) {
         let directory = Directory::new();
-        let store = |name| RedbStore::create_or_open(directory.file(name)).unwrap();
+        let store = |name| unjoin_test_util::redb(directory.file(name)).unwrap();
         run([store("orders"), store("reviews"), store("ledger")], steps);
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use unjoin::store::postgres::{PostgresConfig, PostgresError, PostgresStore};
+use unjoin::store::postgres::{PostgresConfig, PostgresError};
 use unjoin::store::{Bucket, Commit, Outcome, RowKey, Store, StoreError};
 
 /// Between store and server: cuts, delays, and swallows the answers to COMMIT.
@@ -118,7 +118,7 @@ fn here() -> Bucket {
 fn a_lost_answer_to_commit_is_told_and_the_decision_finds_what_it_did() {
     let server = Server::shared();
     let (proxy, schema) = (Proxy::to(&server), fresh_schema());
-    let store = PostgresStore::create_or_open(proxy.config(&schema)).unwrap();
+    let store = unjoin_test_util::postgres::store_of(proxy.config(&schema)).unwrap();
     for number in 0..5u8 {
         let decision = Commit::new(here()).expect(&[number], None).put(vec![number], b"done".to_vec());
         proxy.control.lose_a_commit.store(true, Ordering::SeqCst);
@@ -135,7 +135,7 @@ fn a_connection_that_breaks_before_commit_is_replaced_unseen() {
     // One of its own: all sessions are ended.
     let server = Server::start(&[]);
     let (proxy, schema) = (Proxy::to(&server), fresh_schema());
-    let store = PostgresStore::create_or_open(proxy.config(&schema)).unwrap();
+    let store = unjoin_test_util::postgres::store_of(proxy.config(&schema)).unwrap();
     for number in 0..5u8 {
         let put = Commit::new(here()).expect(&[number], None).put(vec![number], vec![]);
         assert_eq!(store.commit(&[put]).unwrap(), [Outcome::Committed]);
@@ -156,7 +156,7 @@ fn cuts_and_delays_never_leave_half_a_decision() {
     const CUTS: u64 = 25;
     let server = Server::shared();
     let (proxy, schema) = (Proxy::to(&server), fresh_schema());
-    let store = PostgresStore::create_or_open(proxy.config(&schema)).unwrap();
+    let store = unjoin_test_util::postgres::store_of(proxy.config(&schema)).unwrap();
     let rows = |keys: [&[u8]; 3]| store.read(&keys.map(|key| RowKey { bucket: here(), key: key.to_vec() }));
     let decide = |own: &[u8]| -> Result<bool, StoreError> {
         let found = rows([own, b"one", b"other"])?;
@@ -249,7 +249,7 @@ fn a_full_disk_is_told_and_nothing_is_half_done() {
     server.sql(&format!("CREATE TABLESPACE small LOCATION '{}'", tables.display()));
     let mut config = server.config("desk");
     config.connection.push_str(" options='-c default_tablespace=small'");
-    let store = PostgresStore::create_or_open(config).unwrap();
+    let store = unjoin_test_util::postgres::store_of(config).unwrap();
     let ballast = disk.0.join("ballast");
     fs::write(&ballast, vec![0; 1 << 20]).unwrap();
     let decision = |number: u16| {

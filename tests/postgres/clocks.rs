@@ -55,7 +55,7 @@ fn environment(clock: &Arc<ManualClock>) -> Environment {
 fn store(server: &Server, schema: &str) -> Arc<PostgresStore> {
     let mut config = server.config(schema);
     config.connections = 3;
-    Arc::new(PostgresStore::create_or_open(config).unwrap())
+    Arc::new(unjoin_test_util::postgres::store_of(config).unwrap())
 }
 
 /// An order whose token is kept back until its window is over by every clock.

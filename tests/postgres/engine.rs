@@ -30,7 +30,7 @@ fn ways(server: &Server) -> [PostgresConfig; 3] {
 
 /// As from so many processes: each has a pool of its own.
 fn stores(config: &PostgresConfig, count: usize) -> Vec<PostgresStore> {
-    (0..count).map(|_| PostgresStore::create_or_open(config.clone()).unwrap()).collect()
+    (0..count).map(|_| unjoin_test_util::postgres::store_of(config.clone()).unwrap()).collect()
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn decisions_are_serializable_while_rows_are_rewritten() {
 fn an_answered_commit_survives_the_death_of_the_server() {
     let server = Server::start(&[]);
     let config = server.config("desk");
-    let store = PostgresStore::create_or_open(config).unwrap();
+    let store = unjoin_test_util::postgres::store_of(config).unwrap();
     for round in 0..3u64 {
         let put = |number| {
             let at = key(100 * round + number);
@@ -248,7 +248,7 @@ fn statements(server: &Server) -> Vec<(String, BTreeMap<usize, String>)> {
 #[test]
 fn every_statement_names_its_decision_and_touches_one_bucket() {
     let server = Server::start(&["log_statement = 'all'", "log_parameter_max_length = -1"]);
-    let store = PostgresStore::create_or_open(server.config("desk")).unwrap();
+    let store = unjoin_test_util::postgres::store_of(server.config("desk")).unwrap();
     let numbers = || 0..40u64;
     let insert =
         |number| Commit::new(bucket(number)).expect(&key(number), None).put(key(number), b"a".to_vec());
@@ -304,7 +304,7 @@ fn many_may_make_the_tables_at_once() {
     let server = Server::shared();
     let schema = fresh_schema();
     thread::scope(|threads| {
-        let open = || threads.spawn(|| PostgresStore::create_or_open(server.config(&schema)).unwrap());
+        let open = || threads.spawn(|| unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap());
         for opened in [(); 8].map(|()| open()) {
             let store = opened.join().unwrap();
             assert_eq!(row(&store, bucket(1), key(1)), None);
@@ -329,7 +329,7 @@ fn no_call_reads_more_of_its_bucket_than_it_names() {
     const ROWS: u64 = 3000;
     const NAMED: u64 = 40;
     let server = Server::start(&[]);
-    let open = || PostgresStore::create_or_open(server.config("desk")).unwrap();
+    let open = || unjoin_test_util::postgres::store_of(server.config("desk")).unwrap();
     let store = open();
     let fill: Vec<Commit> = (0..ROWS).map(|at| Commit::new(bucket(1)).put(key(at), vec![0; 200])).collect();
     store.commit(&fill).unwrap();

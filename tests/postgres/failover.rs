@@ -28,7 +28,7 @@ fn store(servers: [&Server; 2], schema: &str) -> Arc<PostgresStore> {
     ));
     config.schema = schema.to_owned();
     config.pool_timeout = Duration::from_secs(10);
-    Arc::new(PostgresStore::create_or_open(config).unwrap())
+    Arc::new(unjoin_test_util::postgres::store_of(config).unwrap())
 }
 
 /// The same again until it is answered: whatever fails in between must say that this is right.

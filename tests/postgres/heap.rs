@@ -99,7 +99,7 @@ fn after_a_rewrite_the_heap_tells_nothing_of_arrival() {
     let histories = [(order(1), 1), (order(2), 13)];
     let stores = histories.each_ref().map(|(order, at_once)| {
         let schema = fresh_schema();
-        let store = PostgresStore::create_or_open(server.config(&schema)).unwrap();
+        let store = unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap();
         fill(&store, order, *at_once);
         (schema, store)
     });
@@ -161,13 +161,13 @@ fn after_a_rewrite_the_heap_tells_nothing_of_arrival() {
 fn a_rewrite_that_is_cut_off_leaves_every_row() {
     let server = Server::start(&[]);
     let config = server.config("desk");
-    let store = PostgresStore::create_or_open(config.clone()).unwrap();
+    let store = unjoin_test_util::postgres::store_of(config.clone()).unwrap();
     fill(&store, &order(3), 50);
     let count = || server.sql("SELECT count(*) FROM desk.rows");
     // Something else holds the table, and the rewrite's time runs out.
     let mut impatient = config;
     impatient.rewrite_timeout = std::time::Duration::from_millis(300);
-    let impatient = PostgresStore::create_or_open(impatient).unwrap();
+    let impatient = unjoin_test_util::postgres::store_of(impatient).unwrap();
     let lock = server.hold("LOCK TABLE desk.rows IN ACCESS SHARE MODE");
     let error = impatient.rewrite().unwrap_err();
     assert!(error.is_retryable() && error.to_string().contains("took too long"), "{error}");

@@ -39,7 +39,7 @@ fn store(address: &str, prefix: &str, name: &str) -> Arc<PostgresStore> {
     let mut config = PostgresConfig::new(address);
     config.schema = format!("{prefix}_{name}");
     config.connections = 4;
-    Arc::new(PostgresStore::create_or_open(config).unwrap())
+    Arc::new(unjoin_test_util::postgres::store_of(config).unwrap())
 }
 
 fn stores(address: &str, prefix: &str) -> [Arc<PostgresStore>; 2] {

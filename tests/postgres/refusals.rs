@@ -22,7 +22,7 @@ pub(crate) fn reason(error: &StoreError) -> PostgresError {
 }
 
 fn opening(config: PostgresConfig) -> PostgresError {
-    reason(&PostgresStore::create_or_open(config).map(|_| ()).unwrap_err())
+    reason(&unjoin_test_util::postgres::store_of(config).map(|_| ()).unwrap_err())
 }
 
 #[test]
@@ -59,9 +59,9 @@ fn a_server_that_cannot_be_used_is_told_at_opening() {
 fn no_configuration_or_error_shows_the_password() {
     let server = Server::shared();
     let config = server.config(&fresh_schema());
-    let store = PostgresStore::create_or_open(config.clone()).unwrap();
+    let store = unjoin_test_util::postgres::store_of(config.clone()).unwrap();
     let wrong = PostgresConfig::new(format!("{} password=sesame dbname=postgres", server.address()));
-    let error = PostgresStore::create_or_open(wrong).map(|_| ()).unwrap_err();
+    let error = unjoin_test_util::postgres::store_of(wrong).map(|_| ()).unwrap_err();
     for shown in [format!("{config:?}"), format!("{store:?}"), format!("{error:?} {error}")] {
         assert!(!shown.contains(crate::server::PASSWORD) && !shown.contains("sesame"), "{shown}");
     }
@@ -71,25 +71,50 @@ fn no_configuration_or_error_shows_the_password() {
 fn another_layout_is_refused_and_left_alone() {
     let server = Server::shared();
     let schema = fresh_schema();
-    let store = PostgresStore::create_or_open(server.config(&schema)).unwrap();
+    let store = unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap();
     store.commit(&[put(b"key")]).unwrap();
     drop(store);
     server.sql(&format!("UPDATE {schema}.meta SET value = 7"));
-    let error = PostgresStore::create_or_open(server.config(&schema)).map(|_| ()).unwrap_err();
+    let error = unjoin_test_util::postgres::store_of(server.config(&schema)).map(|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::Schema { found: 7, expected: 1 }), "{error}");
     assert_eq!(server.sql(&format!("SELECT count(*) FROM {schema}.rows")), "1");
     assert_eq!(server.sql(&format!("SELECT value FROM {schema}.meta")), "7");
     // A store that is open finds it out with its next connection.
     server.sql(&format!("UPDATE {schema}.meta SET value = 1"));
-    let store = PostgresStore::create_or_open(server.config(&schema)).unwrap();
+    let store = unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap();
     server.sql(&format!("UPDATE {schema}.meta SET value = 2"));
     assert!(matches!(store.commit(&[put(b"other")]), Err(StoreError::Schema { found: 2, .. })));
     server.sql(&format!("UPDATE {schema}.meta SET value = -1"));
-    let error = PostgresStore::create_or_open(server.config(&schema)).map(|_| ()).unwrap_err();
+    let error = unjoin_test_util::postgres::store_of(server.config(&schema)).map(|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
     server.sql(&format!("DELETE FROM {schema}.meta"));
-    let error = PostgresStore::create_or_open(server.config(&schema)).map(|_| ()).unwrap_err();
+    let error = unjoin_test_util::postgres::store_of(server.config(&schema)).map(|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+}
+
+/// A server that came up on an empty disk, a schema that was dropped, a table that is gone.
+#[test]
+fn opening_makes_nothing_and_creating_takes_no_store_with_rows() {
+    let server = Server::shared();
+    let schema = fresh_schema();
+    let open = || PostgresStore::open(server.config(&schema)).map(|_| ()).unwrap_err();
+    let create = || PostgresStore::create(server.config(&schema));
+    let said = open().to_string();
+    assert!(said.starts_with("the store's schema, or one of its tables, is missing: mount"), "{said}");
+    let schemas = format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{schema}'");
+    assert_eq!(server.sql(&schemas), "0");
+    for _ in 0..2 {
+        create().unwrap();
+    }
+    create().unwrap().commit(&[put(b"key")]).unwrap();
+    assert!(matches!(create(), Err(StoreError::Exists)));
+    assert_eq!(server.sql(&format!("SELECT count(*) FROM {schema}.rows")), "1");
+    PostgresStore::open(server.config(&schema)).unwrap();
+    server.sql(&format!("DROP TABLE {schema}.rows"));
+    let said = open().to_string();
+    assert!(said.starts_with("the store's table of rows is missing"), "{said}");
+    server.sql(&format!("UPDATE {schema}.meta SET value = 0"));
+    assert!(matches!(open(), StoreError::Missing(_)));
 }
 
 /// A first opening that was cut off before there was a layout is taken up.
@@ -103,7 +128,7 @@ fn a_first_opening_that_was_cut_off_is_taken_up() {
             server.sql(&done.replace("{s}", &schema));
             server.sql(&format!("INSERT INTO {schema}.meta VALUES ('schema', 0)"));
         }
-        let store = PostgresStore::create_or_open(server.config(&schema)).unwrap();
+        let store = unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap();
         assert_eq!(store.commit(&[put(b"key")]).unwrap(), [Outcome::Committed]);
     }
 }
@@ -120,11 +145,11 @@ fn a_role_needs_no_right_to_create_what_is_there_and_is_told_what_it_lacks() {
         config
     };
     assert_eq!(opening(config()), PostgresError::Permission("42501".into()));
-    drop(PostgresStore::create_or_open(server.config(&schema)).unwrap());
+    drop(unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap());
     server.sql(&format!(
         "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
     ));
-    let store = PostgresStore::create_or_open(config()).unwrap();
+    let store = unjoin_test_util::postgres::store_of(config()).unwrap();
     assert_eq!(store.scan(Bucket::of(b"one"), b"", None, 9).unwrap(), []);
     assert_eq!(reason(&store.commit(&[put(b"key")]).unwrap_err()), PostgresError::Permission("42501".into()));
 }
@@ -136,7 +161,7 @@ fn an_exhausted_pool_is_told_in_time() {
     let mut config = server.config(&schema);
     config.connections = 1;
     config.pool_timeout = Duration::from_millis(200);
-    let store = PostgresStore::create_or_open(config).unwrap();
+    let store = unjoin_test_util::postgres::store_of(config).unwrap();
     store.commit(&[put(b"first")]).unwrap();
     let lock = server.hold(&format!("LOCK TABLE {schema}.rows"));
     thread::scope(|threads| {
@@ -161,11 +186,11 @@ fn an_exhausted_pool_is_told_in_time() {
 fn a_statement_that_waits_too_long_ends_without_effect() {
     let server = Server::shared();
     let schema = fresh_schema();
-    let store = PostgresStore::create_or_open(server.config(&schema)).unwrap();
+    let store = unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap();
     store.commit(&[put(b"first")]).unwrap();
     let mut config = server.config(&schema);
     config.statement_timeout = Duration::from_millis(300);
-    let impatient = PostgresStore::create_or_open(config).unwrap();
+    let impatient = unjoin_test_util::postgres::store_of(config).unwrap();
     let lock = server.hold(&format!("LOCK TABLE {schema}.rows"));
     assert_eq!(reason(&impatient.commit(&[put(b"second")]).unwrap_err()), PostgresError::Timeout);
     let error = impatient.scan(Bucket::of(b"one"), b"", None, 9).unwrap_err();
@@ -193,7 +218,7 @@ fn what_is_too_large_is_refused_or_cut_into_transactions() {
 #[test]
 fn a_server_that_became_read_only_refuses_and_serves_again_afterwards() {
     let server = Server::start(&[]);
-    let store = PostgresStore::create_or_open(server.config("desk")).unwrap();
+    let store = unjoin_test_util::postgres::store_of(server.config("desk")).unwrap();
     store.commit(&[put(b"first")]).unwrap();
     server.sql("ALTER SYSTEM SET default_transaction_read_only = on");
     server.sql("SELECT pg_reload_conf()");

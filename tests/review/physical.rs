@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use unjoin::review::Submission;
-use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Row, RowKey, Store, StoreError, Write};
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError, Write};
 use unjoin::{Environment, ManualClock};
 #[cfg(feature = "postgres")]
 use unjoin_test_util::hex;
@@ -46,7 +46,7 @@ fn live<S: Store>(store: S, arrivals: &[&Submission]) {
 
 /// The order of the reviews' rows in a scan.
 fn scanned(path: &Path) -> Vec<Vec<u8>> {
-    let store = RedbStore::create_or_open(path).unwrap();
+    let store = unjoin_test_util::redb(path).unwrap();
     let rows = store.scan(Bucket::of(merchant("a").as_bytes()), b"rr", None, 1000).unwrap();
     rows.into_iter().map(|row| row.key).collect()
 }
@@ -87,7 +87,7 @@ fn after_a_boundary_neither_a_scan_nor_the_file_tells_the_order_of_arrival() {
         (0..arrivals.len()).map(|at| &arrivals[(at * 37 + 5) % arrivals.len()]).collect();
     let file = |name: &str, order: &[&Submission], rewritten: bool| {
         let path = directory.file(name);
-        let store = RedbStore::create_or_open(&path).unwrap();
+        let store = unjoin_test_util::redb(&path).unwrap();
         live(Faulty::new(store).rewritten(rewritten), order);
         let scan = scanned(&path);
         assert!(scan.is_sorted() && scan.len() == 2 * EACH);
@@ -185,13 +185,12 @@ fn after_a_boundary_a_heap_does_not_tell_the_order_of_arrival() {
 #[cfg(feature = "postgres")]
 #[test]
 fn after_a_boundary_a_table_does_not_tell_the_order_of_arrival() {
-    use unjoin::store::postgres::PostgresStore;
     let server = crate::server::Server::shared();
     let arrivals = arrivals();
     let shuffled: Vec<&Submission> = (0..2 * EACH).map(|at| &arrivals[(at * 37 + 5) % (2 * EACH)]).collect();
     let tells = |rewritten: bool| {
         let schema = crate::server::fresh_schema();
-        let store = Arc::new(PostgresStore::create_or_open(server.config(&schema)).unwrap());
+        let store = Arc::new(unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap());
         live(Faulty::new(store).rewritten(rewritten), &shuffled);
         ["ctid", "xmin::text::int8"].map(|column| {
             let sql = format!("SELECT encode(key, 'hex') FROM {schema}.rows ORDER BY {column}, key");
@@ -222,11 +221,11 @@ fn a_world_on_disk_is_the_same_after_a_restart() {
     let author = Author::new(&scope);
     let submission = author.submission(&review(2, "meh"));
     let receipt = {
-        let world = World::on(RedbStore::create_or_open(&path).unwrap());
+        let world = World::on(unjoin_test_util::redb(&path).unwrap());
         world.desk.admit(&manifest(&scope, 1, 3)).unwrap();
         world.submit(submission.clone()).unwrap()
     };
-    let world = World::on(RedbStore::create_or_open(&path).unwrap());
+    let world = World::on(unjoin_test_util::redb(&path).unwrap());
     assert_eq!(world.submit(submission).unwrap(), receipt);
     assert!(world.tick_at(1).rewritten);
     assert_eq!(world.listing("a").len(), 1);

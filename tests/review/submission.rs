@@ -6,7 +6,7 @@ use crate::world::{
 use std::sync::Arc;
 use std::thread;
 use unjoin::review::{DeskError, Submission};
-use unjoin::store::{Bucket, Commit, MemoryStore, RedbStore, Store};
+use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::{KeyRing, Receipt, Scope};
 use unjoin::wire::Message;
 use unjoin::{ManualClock, Pending, Timestamp};
@@ -103,7 +103,7 @@ fn a_token_signs_one_review_under_many_threads_desks_and_restarts() {
     let authors: Vec<Author> = (0..4).map(|_| Author::new(&scope("a", 1))).collect();
     let mut winners: Vec<Option<Receipt>> = authors.iter().map(|_| None).collect();
     for _restart in 0..3 {
-        let store = Arc::new(RedbStore::create_or_open(&path).unwrap());
+        let store = Arc::new(unjoin_test_util::redb(&path).unwrap());
         let clock = Arc::new(ManualClock::new(day(0)));
         let desks = [open(Arc::clone(&store), Arc::clone(&clock)), open(store, clock)];
         desks[0].admit(&manifest(&scope("a", 1), 2, 5)).unwrap();

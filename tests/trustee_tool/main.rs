@@ -141,7 +141,7 @@ fn an_officer_answers_a_warrant_and_nothing_secret_is_shown() {
     let told = desk.answers(1, &["--dry-run"]).unwrap();
     assert!(told.contains("Would be:    an entry") && told.contains("Nothing was written"), "{told}");
     assert!(desk.left("").is_empty());
-    let kept = rows(&RedbStore::create_or_open(desk.file("1.redb")).unwrap());
+    let kept = rows(&unjoin_test_util::redb(desk.file("1.redb")).unwrap());
     assert_eq!(kept, 1 + 2, "what it has followed, and marks: of the committee, and of the warrant");
 
     for index in [1, 3] {

@@ -48,6 +48,7 @@
 pub mod contract;
 mod debug;
 mod decision;
+pub mod identity;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -311,6 +312,10 @@ pub enum StoreError {
     },
     /// The engine or its disk failed, and this store serves nothing any more.
     Closed(Arc<dyn std::error::Error + Send + Sync>),
+    /// There is no store where one was to be opened; what of it is not there.
+    Missing(&'static str),
+    /// A store was to be made where one is, and holds rows.
+    Exists,
     /// Another process has the store open.
     InUse,
     /// A key or a value is longer than the named limit.
@@ -348,6 +353,11 @@ describe_errors!(StoreError {
         "the store failed ({source}) and serves nothing until it is opened again: restart the service";
     Self::Schema { found, expected } => "store.schema", Operator, false,
         "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
+    Self::Missing(what) => "store.missing", Operator, true,
+        "the store's {what} is missing: mount its volume, or correct where it is looked for; only a platform that \
+         is new creates a store";
+    Self::Exists => "store.exists", Operator, false,
+        "a store was to be created where one is that holds rows, and nothing was changed: open it";
     Self::InUse => "store.in_use", Operator, true,
         "another process has the store open: one process at a time owns its file";
     Self::TooLong => "store.too_long", Host, false,

@@ -9,6 +9,7 @@
 //! its file tells much about the order in which rows arrived; [`RedbStore::rewrite`] ends that:
 //! see [`copy_in_key_order`].
 
+use super::identity::refuse_rows;
 use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, Store, StoreError, Write};
 use redb::backends::FileBackend;
 use redb::{
@@ -16,7 +17,7 @@ use redb::{
     TableDefinition, TableError,
 };
 use std::fmt;
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ const CACHE_BYTES: usize = 128 << 20;
 ///
 /// ```no_run
 /// use unjoin_store::{RedbStore, Store};
-/// let store = RedbStore::create_or_open("/var/lib/reviews/desk.redb")?;
+/// let store = RedbStore::open("/var/lib/reviews/desk.redb")?;
 /// store.rewrite()?;
 /// # Ok::<(), unjoin_store::StoreError>(())
 /// ```
@@ -67,26 +68,37 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// Opens the store at `path`; creates it (readable by its owner only, on Unix) if there is no
-    /// file, or an empty one. The directory must exist. A crash during this first opening may
-    /// leave a file that is refused from then on: it never held a row, delete it.
+    /// Makes a store at `path`, readable by its owner only (on Unix). The directory must exist. What a
+    /// creation that was interrupted left is made whole, and a store without rows is taken as it is.
     ///
     /// # Errors
+    /// [`StoreError::Exists`] when it holds rows already; otherwise as for [`open`](Self::open).
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let file = owner_only().create(true).truncate(false).open(path).map_err(engine)?;
+        let path = fs::canonicalize(path).map_err(engine)?;
+        let is_begun = file.metadata().map_err(engine)?.len() > 0;
+        let database = if is_begun { open_file(&path)? } else { begin_file(&path, file)? };
+        let store = Self::of(database, Some(path));
+        refuse_rows(&store)?;
+        Ok(store)
+    }
+
+    /// Opens the store at `path`, and makes nothing: a volume that is not mounted is no new store.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no file, an empty one, or one whose creation did not end;
     /// [`StoreError::InUse`] when another process, or this one, has it open;
     /// [`StoreError::Schema`] when another version of the layout wrote it;
     /// [`StoreError::Corrupt`] when it is a redb file of something else;
     /// [`StoreError::Engine`] when the file cannot be opened, read or repaired.
-    pub fn create_or_open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
-        // A file that is made here is empty: no store, and redb begins one.
-        drop(owner_only().create(true).truncate(false).open(path).map_err(engine)?);
-        let path = fs::canonicalize(path).map_err(engine)?;
-        let database = open_file(&path, check_or_create_tables)?;
-        Ok(Self { database: RwLock::new(Some(database)), failed: AtomicBool::new(false), path: Some(path) })
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = fs::canonicalize(path).map_err(missing)?;
+        Ok(Self::of(open_file(&path)?, Some(path)))
     }
 
-    /// Opens, or creates, a store on a backend of the caller's: tests that inject faults, or a
-    /// block device. Locking is the backend's part.
+    /// Makes a store on a backend of the caller's: tests that inject faults, or a block device.
+    /// Locking is the backend's part.
     ///
     /// [`rewrite`](Store::rewrite) always fails on it: there is no file to replace. Nor can the
     /// store open it anew: after an I/O error everything fails with [`StoreError::Closed`]. Whoever
@@ -94,11 +106,35 @@ impl RedbStore {
     /// is still shown.
     ///
     /// # Errors
-    /// As for [`create_or_open`](Self::create_or_open).
-    pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
+    /// As for [`create`](Self::create).
+    pub fn create_on(backend: impl StorageBackend) -> Result<Self, StoreError> {
         let (database, _) = open_backend(backend)?;
-        check_or_create_tables(&database)?;
-        Ok(Self { database: RwLock::new(Some(database)), failed: AtomicBool::new(false), path: None })
+        // A backend without any table is one on which creation did not end.
+        if has_tables(&database)? {
+            check_tables(&database)?;
+        } else {
+            create_tables(&database)?;
+        }
+        let store = Self::of(database, None);
+        refuse_rows(&store)?;
+        Ok(store)
+    }
+
+    /// Opens the store on a backend: see [`create_on`](Self::create_on).
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_on(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        if backend.len().map_err(engine)? == 0 {
+            return Err(StoreError::Missing("content"));
+        }
+        let (database, _) = open_backend(backend)?;
+        check_tables(&database)?;
+        Ok(Self::of(database, None))
+    }
+
+    fn of(database: Database, path: Option<PathBuf>) -> Self {
+        Self { database: RwLock::new(Some(database)), failed: AtomicBool::new(false), path }
     }
 
     /// Lets `work` use the database, which is opened anew first if the call before had an I/O error.
@@ -127,7 +163,7 @@ impl RedbStore {
         if self.failed.load(Ordering::Acquire) {
             // The file's lock is with the old one.
             *database = None;
-            *database = Some(open_file(path, check_tables)?);
+            *database = Some(open_file(path)?);
             self.failed.store(false, Ordering::Release);
         }
         Ok(())
@@ -255,25 +291,46 @@ fn apply(rows: &mut Table<'_, &[u8], &[u8]>, commit: &Commit) -> Result<Outcome,
     Ok(Outcome::Committed)
 }
 
-/// Opens the store at `path`; `tables` sees to its tables.
-fn open_file(
-    path: &Path,
-    tables: impl FnOnce(&Database) -> Result<(), StoreError>,
-) -> Result<Database, StoreError> {
-    let file = owner_only().open(path).map_err(engine)?;
+/// Opens the store at `path`.
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    let file = owner_only().open(path).map_err(missing)?;
     let opened = file.metadata().map_err(engine)?;
+    if opened.len() == 0 {
+        return Err(StoreError::Missing("content"));
+    }
     let (mut database, repaired) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
     // Between our opening the file and redb's locking it, its owner may have renamed a
     // fresh file over it and let the old one go: then the lock is on a file without a name.
     if !same_file(&opened, &fs::metadata(path).map_err(engine)?) {
         return Err(StoreError::InUse);
     }
-    tables(&database)?;
+    check_tables(&database)?;
     remove_if_there(&fresh_path(path)).map_err(engine)?;
     if repaired {
         database = replace_file(&database, path)?;
     }
     sync_directory_of(path).map_err(engine)?;
+    Ok(database)
+}
+
+/// A store without rows in the place of `empty`, the empty file at `path`, whose lock keeps others
+/// from doing the same. The name goes to a store that is whole and on the disk: an interrupted
+/// creation leaves the empty file.
+fn begin_file(path: &Path, empty: File) -> Result<Database, StoreError> {
+    match empty.try_lock() {
+        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
+        locked => locked.map_err(|error| engine(io::Error::from(error)))?,
+    }
+    // Between our opening it and locking it, another may have put a store in its place.
+    if !same_file(&empty.metadata().map_err(engine)?, &fs::metadata(path).map_err(engine)?) {
+        return Err(StoreError::InUse);
+    }
+    let fresh_path = fresh_path(path);
+    let database = fresh_database(path, &fresh_path)?;
+    sync_whole(&fresh_path)?;
+    fs::rename(&fresh_path, path).map_err(engine)?;
+    sync_directory_of(path).map_err(engine)?;
+    drop(empty);
     Ok(database)
 }
 
@@ -295,13 +352,7 @@ fn replace_file(old: &Database, path: &Path) -> Result<Database, StoreError> {
 /// order, on one thread and with a fixed cache; redb allocates pages without randomness or time
 /// and numbers transactions from the file's creation.
 fn copy_in_key_order(old: &Database, path: &Path, fresh_path: &Path) -> Result<Database, StoreError> {
-    remove_if_there(fresh_path).map_err(engine)?;
-    let file = owner_only().create_new(true).open(fresh_path).map_err(engine)?;
-    let permissions = fs::metadata(path).map_err(engine)?.permissions();
-    file.set_permissions(permissions).map_err(engine)?;
-    let (mut fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
-    create_tables(&fresh)?;
-
+    let mut fresh = fresh_database(path, fresh_path)?;
     let rows = old.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
     let transaction = fresh.begin_write().map_err(engine)?;
     let mut copy = transaction.open_table(ROWS).map_err(engine)?;
@@ -312,9 +363,24 @@ fn copy_in_key_order(old: &Database, path: &Path, fresh_path: &Path) -> Result<D
     drop(copy);
     transaction.commit().map_err(engine)?;
     fresh.compact().map_err(engine)?;
-    // redb syncs data; the length, the mode and the times follow here.
-    OpenOptions::new().write(true).open(fresh_path).and_then(|file| file.sync_all()).map_err(engine)?;
+    sync_whole(fresh_path)?;
     Ok(fresh)
+}
+
+/// A store without rows in a file of its own at `fresh_path`, with the mode of the file at `path`.
+fn fresh_database(path: &Path, fresh_path: &Path) -> Result<Database, StoreError> {
+    remove_if_there(fresh_path).map_err(engine)?;
+    let file = owner_only().create_new(true).open(fresh_path).map_err(engine)?;
+    let permissions = fs::metadata(path).map_err(engine)?.permissions();
+    file.set_permissions(permissions).map_err(engine)?;
+    let (fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+    create_tables(&fresh)?;
+    Ok(fresh)
+}
+
+/// redb syncs data; the length, the mode and the times follow here.
+fn sync_whole(path: &Path) -> Result<(), StoreError> {
+    OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all()).map_err(engine)
 }
 
 /// The database, and whether it had not been closed in good order.
@@ -329,13 +395,14 @@ fn open_backend(backend: impl StorageBackend) -> Result<(Database, bool), StoreE
     Ok((database, repaired.load(Ordering::Relaxed)))
 }
 
-/// A file without any table is one whose creation did not finish.
-fn check_or_create_tables(database: &Database) -> Result<(), StoreError> {
-    let any = database.begin_read().map_err(engine)?.list_tables().map_err(engine)?.next().is_some();
-    if any { check_tables(database) } else { create_tables(database) }
+fn has_tables(database: &Database) -> Result<bool, StoreError> {
+    Ok(database.begin_read().map_err(engine)?.list_tables().map_err(engine)?.next().is_some())
 }
 
 fn check_tables(database: &Database) -> Result<(), StoreError> {
+    if !has_tables(database)? {
+        return Err(StoreError::Missing("set of tables"));
+    }
     let meta = match database.begin_read().map_err(engine)?.open_table(META) {
         Ok(meta) => meta,
         Err(TableError::TableDoesNotExist(_)) => return Err(StoreError::Corrupt("layout number")),
@@ -369,6 +436,13 @@ fn engine(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
         redb::Error::Corrupted(_) => StoreError::Corrupt("page"),
         other => StoreError::engine(other),
+    }
+}
+
+fn missing(error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::NotFound => StoreError::Missing("file"),
+        _ => engine(error),
     }
 }
 

@@ -16,10 +16,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use unjoin_store::StoreError;
 use unjoin_store::postgres::{PostgresConfig, PostgresStore};
 
 pub const USER: &str = "tester";
 pub const PASSWORD: &str = "correct horse";
+
+/// A store of this configuration: made by the first call, opened by later ones.
+pub fn store_of(config: PostgresConfig) -> Result<PostgresStore, StoreError> {
+    match PostgresStore::create(config.clone()) {
+        Err(StoreError::Exists) => PostgresStore::open(config),
+        created => created,
+    }
+}
 
 pub struct Server {
     directory: PathBuf,
@@ -176,7 +185,7 @@ impl Server {
 
     /// A store in a schema that no other test has.
     pub fn store(&self) -> PostgresStore {
-        PostgresStore::create_or_open(self.config(&fresh_schema())).expect("opening the store")
+        PostgresStore::create(self.config(&fresh_schema())).expect("opening the store")
     }
 
     /// What this statement answers, one row a line, columns between bars.

@@ -135,7 +135,7 @@ pub(crate) fn run(cast: &Cast, settings: &Settings, step: &dyn Fn(u64, u64)) -> 
         let stores = [MemoryStore::new(), MemoryStore::new(), MemoryStore::new(), MemoryStore::new()];
         return Marketplace::open(cast, settings, stores, key_file)?.run(step);
     }
-    let open = |name: &str| RedbStore::create_or_open(dir.join(name));
+    let open = |name: &str| RedbStore::create(dir.join(name));
     let stores =
         [open("orders.redb")?, open("reviews.redb")?, open("telephony.redb")?, open("ledgers.redb")?];
     Marketplace::open(cast, settings, stores, key_file)?.run(step)

@@ -38,7 +38,7 @@ impl Place {
         let stores = self
             .schemas
             .each_ref()
-            .map(|schema| PostgresStore::create_or_open(self.server.config(schema)).unwrap());
+            .map(|schema| unjoin_test_util::postgres::store_of(self.server.config(schema)).unwrap());
         World::open(Arc::clone(&self.directory), Arc::clone(&self.clock), stores, Bounds::default()).await
     }
 }

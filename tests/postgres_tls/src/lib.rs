@@ -36,7 +36,10 @@ fn config(port: u16, host: &str, rest: &str) -> PostgresConfig {
 }
 
 fn open(config: &PostgresConfig, connector: MakeRustlsConnect) -> Result<PostgresStore, StoreError> {
-    PostgresStore::create_or_open_with_tls(config.clone(), connector)
+    match PostgresStore::create_with_tls(config.clone(), connector.clone()) {
+        Err(StoreError::Exists) => PostgresStore::open_with_tls(config.clone(), connector),
+        created => created,
+    }
 }
 
 /// The engine's reason, which says what to do.
@@ -174,7 +177,7 @@ fn a_server_without_tls_is_refused_before_anything_is_said() {
     }
     // Without a connector there is nothing to do TLS with.
     let required = config(server.port, HOST, "sslmode=require");
-    assert_eq!(reason(PostgresStore::create_or_open(required)), PostgresError::Tls);
+    assert_eq!(reason(unjoin_test_util::postgres::store_of(required)), PostgresError::Tls);
     // Somebody in between says that the server has none, to hear the rest in the clear.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let config = config(listener.local_addr().unwrap().port(), HOST, "");
@@ -204,7 +207,7 @@ fn a_server_that_asks_for_tls_or_certificates_refuses_stores_without() {
     };
     let server = start(&files, &[&of_clients("")]);
     let clear = config(server.port, HOST, "");
-    let refused = reason(PostgresStore::create_or_open(clear.clone()));
+    let refused = reason(unjoin_test_util::postgres::store_of(clear.clone()));
     assert_eq!(refused, PostgresError::Credentials("28000".into()));
     assert!(refused.to_string().contains("TLS"), "{refused}");
     nothing_was_written(&server, &clear);

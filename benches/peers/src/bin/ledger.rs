@@ -64,7 +64,7 @@ fn entry(number: u64) -> Vec<u8> {
 
 fn run(arguments: &Arguments, path: &Path) -> Result<(), Box<dyn Error>> {
     let key = NoteKey::generate(KeyName::new("bench.example/reviews")?, &mut SystemRng::new());
-    let log = Log::open(Arc::new(RedbStore::create_or_open(path)?), Ledger::Reviews, key, None)?;
+    let log = Log::open(Arc::new(RedbStore::create(path)?), Ledger::Reviews, key, None)?;
     let few: u64 = if arguments.quick { 3 } else { 200 };
     println!("durable appends of entries of {} bytes", entry(0).len());
     append(&log, 1, few)?;

@@ -76,7 +76,7 @@ fn run(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>> {
         drop(exchange);
         println!("\nredb, {live} live numbers");
         let path = directory.join("telephony.redb");
-        let store = RedbStore::create_or_open(&path)?;
+        let store = RedbStore::create(&path)?;
         let exchange = Exchange::new(arguments, live, store, &directory.join("keys-redb"))?;
         exchange.calls(arguments.calls)?;
         exchange.size()?;

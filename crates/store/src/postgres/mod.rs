@@ -49,7 +49,7 @@ pub struct PostgresConfig {
     /// `postgresql://` URL. Several hosts may stand in it; the first that accepts writes is used.
     /// It may hold a password, and is never printed.
     pub connection: String,
-    /// The schema of the store's tables, made if it is not there. Two stores need two: issuer and
+    /// The schema of the store's tables. Two stores need two: issuer and
     /// desk best have two databases and two roles.
     pub schema: String,
     /// The most connections; a transaction needs one for its duration.
@@ -117,7 +117,7 @@ impl fmt::Debug for PostgresConfig {
 /// use unjoin_store::postgres::{PostgresConfig, PostgresStore};
 /// let mut config = PostgresConfig::new("host=db1,db2 user=desk dbname=reviews");
 /// config.schema = "desk".to_owned();
-/// let store = PostgresStore::create_or_open(config)?;
+/// let store = PostgresStore::open(config)?;
 /// # Ok::<(), unjoin_store::StoreError>(())
 /// ```
 pub struct PostgresStore {
@@ -127,26 +127,37 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     /// Connects without TLS (a socket in the file system, or a network that is trusted), and makes
-    /// the store's tables, or migrates those of an earlier layout.
+    /// the schema and the store's tables. What a creation that was interrupted left is made whole, and
+    /// a store without rows is taken as it is.
     ///
     /// # Errors
+    /// [`StoreError::Exists`] when it holds rows already; otherwise as for [`open`](Self::open).
+    pub fn create(config: PostgresConfig) -> Result<Self, StoreError> {
+        let pool = Pool::start(&config, NoTls, SslMode::Prefer)?;
+        Self::created(pool, &config)
+    }
+
+    /// Connects as [`create`](Self::create) does, and makes nothing; tables of an earlier layout are
+    /// migrated. A server that came up on an empty disk is no new store.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when the schema or its tables are not there;
     /// [`StoreError::Engine`], whose source is a [`PostgresError`], when the server cannot be
     /// reached or refuses; [`StoreError::Schema`] when a later version of the layout is there;
     /// [`StoreError::Corrupt`] when the schema holds something else.
-    pub fn create_or_open(config: PostgresConfig) -> Result<Self, StoreError> {
+    pub fn open(config: PostgresConfig) -> Result<Self, StoreError> {
         let pool = Pool::start(&config, NoTls, SslMode::Prefer)?;
-        Self::on(pool, &config)
+        Self::opened(pool, &config)
     }
 
-    /// As [`create_or_open`](Self::create_or_open), with a TLS connector of the caller's: any that
+    /// As [`create`](Self::create), with a TLS connector of the caller's: any that
     /// works with [`tokio_postgres`] 0.7. A server that offers no TLS is refused, as with
     /// `sslmode=require`, unless the connection string says `sslmode=disable`. What the server's
     /// certificate must be is the connector's to check, against the name after `host=`.
     ///
     /// # Errors
-    /// As for [`create_or_open`](Self::create_or_open); [`PostgresError::Tls`] when TLS does not
-    /// come about.
-    pub fn create_or_open_with_tls<T>(config: PostgresConfig, tls: T) -> Result<Self, StoreError>
+    /// As for [`create`](Self::create); [`PostgresError::Tls`] when TLS does not come about.
+    pub fn create_with_tls<T>(config: PostgresConfig, tls: T) -> Result<Self, StoreError>
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
         T::Stream: Send,
@@ -154,13 +165,36 @@ impl PostgresStore {
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
         let pool = Pool::start(&config, tls, SslMode::Require)?;
-        Self::on(pool, &config)
+        Self::created(pool, &config)
     }
 
-    fn on(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
+    /// As [`open`](Self::open), with a TLS connector: see [`create_with_tls`](Self::create_with_tls).
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); [`PostgresError::Tls`] when TLS does not come about.
+    pub fn open_with_tls<T>(config: PostgresConfig, tls: T) -> Result<Self, StoreError>
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let pool = Pool::start(&config, tls, SslMode::Require)?;
+        Self::opened(pool, &config)
+    }
+
+    fn created(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
         pool.run(|shared| async move {
             let (client, _) = shared.session().await?;
             schema::create_or_migrate(&client, &shared.schema).await
+        })?;
+        Ok(Self { pool, one_bucket_each: config.one_bucket_each })
+    }
+
+    fn opened(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
+        pool.run(|shared| async move {
+            let (client, _) = shared.session().await?;
+            schema::open_or_migrate(&client, &shared.schema).await
         })?;
         Ok(Self { pool, one_bucket_each: config.one_bucket_each })
     }

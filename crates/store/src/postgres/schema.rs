@@ -3,6 +3,7 @@
 
 use super::error::{Failure, PostgresError};
 use super::pool::{Connection, GRACE, Request, Shared};
+use crate::identity::{NAMESPACE, own_bucket};
 use crate::{SCHEMA_VERSION, StoreError};
 use tokio::time::timeout;
 use tokio_postgres::Client;
@@ -51,10 +52,31 @@ pub(super) async fn check(client: &Client, schema: &str) -> Result<(), StoreErro
     }
 }
 
-/// Makes the tables, or brings them up to this build's layout. Several processes may do it at the
+/// Makes the tables, or brings them up to this build's layout, unless they hold rows. Several processes may do it at the
 /// same time.
 pub(super) async fn create_or_migrate(client: &Client, schema: &str) -> Result<(), StoreError> {
-    bring_up(client, schema, &MIGRATIONS).await
+    bring_up(client, schema, &MIGRATIONS).await?;
+    let bucket = own_bucket().number();
+    let others = format!(
+        "SELECT 1 FROM {schema}.rows WHERE bucket <> {bucket} OR substring(key FROM 1 FOR 1) <> '{NAMESPACE}' LIMIT 1"
+    );
+    match client.query(&others, &[]).await.map_err(PostgresError::from)?.is_empty() {
+        true => Ok(()),
+        false => Err(StoreError::Exists),
+    }
+}
+
+/// Brings the tables up to this build's layout, if there are any.
+pub(super) async fn open_or_migrate(client: &Client, schema: &str) -> Result<(), StoreError> {
+    match found(client, schema).await? {
+        None | Some(0) => return Err(StoreError::Missing("schema, or one of its tables,")),
+        Some(_) => bring_up(client, schema, &MIGRATIONS).await?,
+    }
+    match client.query(&format!("SELECT 1 FROM {schema}.rows LIMIT 1"), &[]).await {
+        Ok(_) => Ok(()),
+        Err(error) if not_there(&error) => Err(StoreError::Missing("table of rows")),
+        Err(error) => Err(PostgresError::from(error).into()),
+    }
 }
 
 async fn bring_up(client: &Client, schema: &str, migrations: &[&str]) -> Result<(), StoreError> {

@@ -31,7 +31,7 @@ pub(crate) fn measure(
         server,
         rows: format!("{schema}.rows"),
         shop: Shop::new(),
-        store: Arc::new(PostgresStore::create_or_open(config)?),
+        store: Arc::new(PostgresStore::create(config)?),
         there: 0,
     };
     match kind {

@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for callers in CALLERS {
             if !arguments.postgres_only {
                 let path = server.temporary("store.redb");
-                let store = RedbStore::create_or_open(&path)?;
+                let store = RedbStore::create(&path)?;
                 measure(kind, arguments.count, "redb", callers, store);
                 std::fs::remove_file(path)?;
             }

@@ -111,7 +111,7 @@ fn reviews(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>
 
 /// Submits all of `reviews` to a desk on the store at `path`.
 fn submit(shop: &Shop, path: &Path, reviews: &[Encoded], submitters: usize) -> Result<Load, Box<dyn Error>> {
-    let desk = shop.desk(Arc::new(RedbStore::create_or_open(path)?));
+    let desk = shop.desk(Arc::new(RedbStore::create(path)?));
     Ok(drive(
         reviews,
         submitters,
@@ -126,7 +126,7 @@ fn submit(shop: &Shop, path: &Path, reviews: &[Encoded], submitters: usize) -> R
 /// Adds rows of reviews that were accepted long ago, rewrites the file as a boundary does, and
 /// says what a million of them take.
 fn grow(shop: &Shop, path: &Path, count: usize) -> Result<(), Box<dyn Error>> {
-    let store = Arc::new(RedbStore::create_or_open(path)?);
+    let store = Arc::new(RedbStore::create(path)?);
     let like = shop.one_real_row(&store);
     let progress = bar("adding spent serials", count);
     let before = machine::file_bytes(path);
@@ -154,7 +154,7 @@ fn grants(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>>
     );
     for submitters in SUBMITTERS {
         let path = directory.join(format!("grants-{submitters}.redb"));
-        let issuer = shop.issuer(Arc::new(RedbStore::create_or_open(&path)?));
+        let issuer = shop.issuer(Arc::new(RedbStore::create(&path)?));
         let progress = bar("asking for tokens", arguments.count);
         let Orders { accounts, requests } = shop.requests(&issuer, arguments.count, &progress);
         progress.finish_and_clear();

@@ -100,7 +100,7 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     let file = |name: &str| directory.0.join(name);
     let clock = Arc::new(ManualClock::doubtful(START));
     let keeper = Arc::new(keeper(&file("keys"), &clock));
-    let store = Arc::new(RedbStore::create_or_open(file("rows")).unwrap());
+    let store = Arc::new(RedbStore::create(file("rows")).unwrap());
     let board =
         Switchboard::open(store.clone(), config(), pool(EACH), keeper.clone(), environment(&clock)).unwrap();
     let mut copies = Vec::new();

@@ -410,6 +410,6 @@ proptest! {
     #[test]
     fn every_history_routes_as_the_plain_model_says_on_redb(acts in prop::collection::vec(act(), 1..50)) {
         let memory = redb::backends::InMemoryBackend::new();
-        run(unjoin_store::RedbStore::with_backend(memory).unwrap(), &acts);
+        run(unjoin_store::RedbStore::create_on(memory).unwrap(), &acts);
     }
 }

@@ -1,0 +1,331 @@
+//! Whose a store is: rows that every store of a platform holds about itself.
+//!
+//! ```text
+//! bucket OWN   "si" -> Identity
+//! ```
+//!
+//! A platform draws the ids of all its stores first, in a [`Roster`] that lies with its secrets. Each
+//! store is then made with an [`Identity`] out of it: whose it is, what it is for, and which its
+//! sisters are. So an exchanged, a strange or an empty store is told from the right one by what it
+//! holds, whatever file, schema or server it came from. Nothing here counts or dates rows.
+
+use super::decision::decide;
+use super::record::{Key, Record, read};
+use super::{Bucket, Store, StoreError};
+use core::fmt;
+use rand_core::CryptoRng;
+use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
+
+/// What a store is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// The order service's: the lead store of a platform, which its marks go out from.
+    Orders,
+    /// The review service's.
+    Reviews,
+    /// The switchboard's.
+    Telephony,
+    /// The ledger of reviews.
+    ReviewLedger,
+    /// The ledger of openings.
+    OpeningLedger,
+    /// A trustee's. It has no sisters.
+    Trustee,
+    /// A witness's. It has no sisters.
+    Witness,
+}
+
+/// The stores of a platform, the lead store first.
+const PLATFORM: [Role; 5] =
+    [Role::Orders, Role::Reviews, Role::Telephony, Role::ReviewLedger, Role::OpeningLedger];
+
+impl Role {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Orders => 1,
+            Self::Reviews => 2,
+            Self::Telephony => 3,
+            Self::ReviewLedger => 4,
+            Self::OpeningLedger => 5,
+            Self::Trustee => 6,
+            Self::Witness => 7,
+        }
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let byte = from.u8("role")?;
+        let alone = [Self::Trustee, Self::Witness];
+        let role = PLATFORM.into_iter().chain(alone).find(|role| role.byte() == byte);
+        role.ok_or_else(|| from.refuse(Rule::Value))
+    }
+}
+
+/// As it is called in errors: "the orders store".
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Orders => "orders",
+            Self::Reviews => "reviews",
+            Self::Telephony => "telephony",
+            Self::ReviewLedger => "review ledger's",
+            Self::OpeningLedger => "opening ledger's",
+            Self::Trustee => "trustee's",
+            Self::Witness => "witness's",
+        })
+    }
+}
+
+/// One of the stores that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// What it is for.
+    pub role: Role,
+    /// Which of those that share the role's buckets it is, from 0.
+    pub part: u8,
+    /// Drawn at random.
+    pub id: [u8; 16],
+}
+
+impl Member {
+    fn encode(&self, out: &mut Writer) {
+        out.u8(self.role.byte());
+        out.u8(self.part);
+        out.raw(&self.id);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { role: Role::decode(from)?, part: from.u8("part")?, id: from.array("store id")? })
+    }
+}
+
+/// The stores that belong together, drawn before any of them is made, and kept with the secrets. It is
+/// no secret itself.
+///
+/// ```
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_store::identity::Roster;
+/// let roster = Roster::generate(&mut SystemRng::new());
+/// assert_eq!(Roster::from_bytes(&roster.to_bytes()), Some(roster));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roster {
+    platform: [u8; 32],
+    members: Vec<Member>,
+}
+
+impl Roster {
+    /// For a new platform: one store for each of its services and ledgers, made or not.
+    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self::with_parts(1, rng)
+    }
+
+    /// As [`generate`](Self::generate), for a platform whose buckets lie in so many stores a role.
+    pub fn with_parts(parts: u8, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        let members = PLATFORM.iter().flat_map(|role| (0..parts).map(|part| (*role, part)));
+        Self::of(members.collect(), rng)
+    }
+
+    /// For a trustee or a witness: one store, without sisters.
+    pub fn alone(role: Role, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self::of(vec![(role, 0)], rng)
+    }
+
+    fn of(members: Vec<(Role, u8)>, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        let mut platform = [0; 32];
+        rng.fill_bytes(&mut platform);
+        let drawn = |(role, part)| {
+            let mut id = [0; 16];
+            rng.fill_bytes(&mut id);
+            Member { role, part, id }
+        };
+        Self { platform, members: members.into_iter().map(drawn).collect() }
+    }
+
+    /// The id of the platform.
+    pub fn platform(&self) -> &[u8; 32] {
+        &self.platform
+    }
+
+    /// All of them.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The store of this role, and this part of it.
+    pub fn member(&self, role: Role, part: u8) -> Option<&Member> {
+        self.members.iter().find(|member| (member.role, member.part) == (role, part))
+    }
+
+    /// What a store is told about itself when it is made. `None`: the roster has no such store.
+    pub fn identity(&self, role: Role, part: u8) -> Option<Identity> {
+        let own = *self.member(role, part)?;
+        let sisters = self.members.iter().copied().filter(|member| *member != own).collect();
+        Some(Identity { platform: self.platform, own, sisters, era: 1, is_copy: false })
+    }
+
+    /// To be kept: 34 bytes and 18 for each store.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.raw(&self.platform);
+        encode_members(&self.members, &mut out);
+        out.finish()
+    }
+
+    /// As it was kept.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut from = Reader::new(bytes, "roster");
+        let platform = from.array("platform id").ok()?;
+        let members = decode_members(&mut from).ok()?;
+        from.end().ok()?;
+        Some(Self { platform, members })
+    }
+}
+
+fn encode_members(members: &[Member], out: &mut Writer) {
+    out.le16(u16::try_from(members.len()).unwrap_or(u16::MAX));
+    members.iter().for_each(|member| member.encode(out));
+}
+
+fn decode_members(from: &mut Reader<'_>) -> Result<Vec<Member>, DecodeError> {
+    let count = from.le16("stores")?;
+    (0..count).map(|_| Member::decode(from)).collect()
+}
+
+/// What a store says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The platform's id.
+    pub platform: [u8; 32],
+    /// This store.
+    pub own: Member,
+    /// The platform's others, whether they were made or not.
+    pub sisters: Vec<Member>,
+    /// 1 when the store was made; each recovery raises it by one.
+    pub era: u32,
+    /// It is a backup's: it opens through a recovery only.
+    pub is_copy: bool,
+}
+
+impl Record for Identity {
+    const NAME: &'static str = "identity";
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(&self.platform);
+        self.own.encode(out);
+        out.le32(self.era);
+        out.u8(u8::from(self.is_copy));
+        encode_members(&self.sisters, out);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (platform, own) = (from.array("platform id")?, Member::decode(from)?);
+        let (era, is_copy) = (from.le32("era")?, from.bool("copy")?);
+        Ok(Self { platform, own, sisters: decode_members(from)?, era, is_copy })
+    }
+}
+
+/// Where the rows about the store itself lie: one bucket, a namespace of their own.
+pub(crate) const NAMESPACE: &str = "s";
+
+pub(crate) fn own_bucket() -> Bucket {
+    Bucket::of(b"the store itself")
+}
+
+fn identity_key() -> Key<Identity> {
+    Key::new(own_bucket(), b"si".to_vec())
+}
+
+/// What the store says about itself; `None` when it says nothing, and is nobody's.
+///
+/// # Errors
+/// The engine's; [`StoreError::Corrupt`].
+pub fn of<S: Store + ?Sized>(store: &S) -> Result<Option<Identity>, StoreError> {
+    read(store, &identity_key())
+}
+
+/// The step of a recovery that puts the store back into use: from the era `from` to the next, and no
+/// copy any more. Again: no effect.
+///
+/// # Errors
+/// [`StoreError::Missing`] when the store has no identity, [`StoreError::Decision`] when its era is
+/// neither `from` nor the next.
+pub fn raise_era<S: Store + ?Sized>(store: &S, from: u32) -> Result<Identity, StoreError> {
+    let next = from.checked_add(1).ok_or(StoreError::Decision("an era beyond the last"))?;
+    decide(store, identity_key(), |identity, change| {
+        let identity = identity.ok_or(StoreError::Missing("identity"))?;
+        let raised = Identity { era: next, is_copy: false, ..identity.clone() };
+        if identity.era == from {
+            change.put(&identity_key(), &raised);
+        } else if identity != raised {
+            return Err(StoreError::Decision("an era that is not the store's"));
+        }
+        Ok(raised)
+    })
+}
+
+/// That the store holds no row but those about itself.
+#[cfg_attr(not(feature = "redb"), allow(dead_code))]
+pub(crate) fn refuse_rows<S: Store + ?Sized>(store: &S) -> Result<(), StoreError> {
+    for bucket in Bucket::all() {
+        let is_own = |key: &[u8]| bucket == own_bucket() && key.starts_with(NAMESPACE.as_bytes());
+        // No store has so many rows about itself.
+        if store.scan(bucket, b"", None, 16)?.iter().any(|row| !is_own(&row.key)) {
+            return Err(StoreError::Exists);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it panics")]
+
+    use super::*;
+    use crate::MemoryStore;
+    use unjoin_core::secret::SystemRng;
+
+    #[test]
+    fn a_roster_is_read_back_and_nothing_else_is_one() {
+        let roster = Roster::with_parts(2, &mut SystemRng::new());
+        let bytes = roster.to_bytes();
+        assert_eq!((bytes.len(), roster.members().len()), (34 + 18 * 10, 10));
+        assert_eq!(Roster::from_bytes(&bytes), Some(roster));
+        assert!((0..bytes.len()).all(|length| Roster::from_bytes(&bytes[..length]).is_none()));
+        assert_eq!(Roster::from_bytes(&[bytes, vec![0]].concat()), None);
+    }
+
+    #[test]
+    fn an_identity_is_read_back_and_names_the_sisters() {
+        let roster = Roster::generate(&mut SystemRng::new());
+        let identity = roster.identity(Role::Reviews, 0).unwrap();
+        assert_eq!(identity.sisters.len(), 4);
+        assert!(!identity.sisters.contains(&identity.own));
+        assert!(Identity::from_value(&identity.to_value()).unwrap() == identity);
+        assert_eq!(roster.identity(Role::Reviews, 1), None);
+        assert_eq!(roster.identity(Role::Witness, 0), None);
+        assert_eq!(Roster::alone(Role::Witness, &mut SystemRng::new()).members().len(), 1);
+    }
+
+    #[test]
+    fn an_era_is_raised_once_and_ends_a_copy() {
+        let store = MemoryStore::new();
+        assert_eq!(of(&store).unwrap(), None);
+        assert!(matches!(raise_era(&store, 1), Err(StoreError::Missing(_))));
+        let copy = Roster::generate(&mut SystemRng::new()).identity(Role::Orders, 0).unwrap();
+        let copy = Identity { is_copy: true, ..copy };
+        let write = |_: Option<Identity>, change: &mut crate::Change| {
+            change.put(&identity_key(), &copy);
+            Ok::<_, StoreError>(())
+        };
+        decide(&store, identity_key(), write).unwrap();
+        let raised = Identity { era: 2, is_copy: false, ..copy.clone() };
+        for _ in 0..2 {
+            assert_eq!(raise_era(&store, 1).unwrap(), raised);
+            assert_eq!(of(&store).unwrap(), Some(raised.clone()));
+        }
+        for from in [0, 3, u32::MAX] {
+            assert!(matches!(raise_era(&store, from), Err(StoreError::Decision(_))));
+        }
+    }
+}
