@@ -36,12 +36,14 @@ use crate::{
     simulate::Settings,
 };
 
+const BUNDLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/orders.csv.gz");
+
 /// Replays real orders through unjoin and attacks the result.
 #[derive(Parser)]
 #[command(version, about)]
 struct Options {
     /// Orders with their reviews, .csv or .csv.gz.
-    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/orders.csv.gz"))]
+    #[arg(long, value_name = "FILE", default_value = BUNDLED)]
     orders: PathBuf,
     /// The fewest look-alike customers whose reviews appear together.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -132,10 +134,11 @@ fn main_job(options: &Options) -> Result<()> {
 
     let k = options.k as usize;
     let bar = progress("attacking three platforms", "steps");
-    bar.set_length(3 * attack::steps());
+    bar.set_length(3 * attack::STEPS);
     let attacked = |name: &str, exports: &Exports| {
-        let links = attack::attack(exports, options.seed, &|| bar.inc(1));
-        report::Platform::new(name, attack::measure(exports, &links, Some(orders), k))
+        let attack = attack::attack(exports, options.seed, &|steps| bar.inc(steps));
+        let measures = attack::measure(exports, attack.as_ref().ok(), Some(orders), k);
+        report::Platform::new(name, attack.map(|attack| attack.learnt), measures)
     };
     let platforms = [
         attacked("naive, exact review time", &naive(orders, |time| time)),
@@ -145,8 +148,10 @@ fn main_job(options: &Options) -> Result<()> {
     bar.finish();
 
     data::write_exports(&options.out, &outcome.exports, options.seed)?;
-    report::draw(&options.out.join("report.svg"), &platforms, k)?;
-    println!("{}", report::table(&platforms, k));
+    let source =
+        if options.orders == Path::new(BUNDLED) { report::Source::Olist } else { report::Source::Own };
+    report::draw(&options.out.join("report.svg"), &platforms, source, k)?;
+    println!("{}", report::table(&platforms, source, k));
     println!("{}", outcome.figures.summary(&cast));
     match &outcome.act {
         Some(act) => println!("\n{act}"),
@@ -163,15 +168,20 @@ fn main_job(options: &Options) -> Result<()> {
 
 /// The attack alone, on a host's own tables.
 fn attack_tables(dir: &Path, options: &Options) -> Result<()> {
+    println!("{}", attack_report(dir, options.seed, options.k as usize)?);
+    Ok(())
+}
+
+fn attack_report(dir: &Path, seed: u64, k: usize) -> Result<String> {
     let exports = data::read_exports(dir)?;
     let bar = progress("attacking", "steps");
-    bar.set_length(attack::steps());
-    let links = attack::attack(&exports, options.seed, &|| bar.inc(1));
-    bar.finish();
-    let k = options.k as usize;
-    let platforms = [report::Platform::new("these tables", attack::measure(&exports, &links, None, k))];
-    println!("{}", report::table(&platforms, k));
-    Ok(())
+    bar.set_length(attack::STEPS);
+    let attack = attack::attack(&exports, seed, &|steps| bar.inc(steps));
+    bar.finish_and_clear();
+    let attack = attack.map_err(|refused| format!("{}: {refused}", dir.display()))?;
+    let measures = attack::measure(&exports, Some(&attack), None, k);
+    let platforms = [report::Platform::new("these tables", Ok(attack.learnt), measures)];
+    Ok(report::table(&platforms, report::Source::Own, k))
 }
 
 /// A platform that shows every review at once, with its time as `shown` says.
@@ -212,5 +222,48 @@ fn progress(what: &'static str, unit: &str) -> ProgressBar {
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The report on these shops' orders on a naive platform, by way of the files that a host would give.
+    fn report(name: &str, merchants: &[&str], keep: impl Fn(usize) -> bool) -> Result<String> {
+        let dir = std::env::temp_dir().join(format!("marketplace-{}-{name}", std::process::id()));
+        let mut orders = data::read_orders(Path::new(BUNDLED))?;
+        orders.retain(|order| merchants.contains(&order.merchant.as_str()));
+        orders.truncate(150);
+        let mut exports = naive(&orders, |time| time);
+        let mut place = 0..;
+        exports.published.retain(|_| place.next().is_some_and(&keep));
+        data::write_exports(&dir, &exports, 1)?;
+        let report = attack_report(&dir, 1, 10);
+        fs::remove_dir_all(&dir)?;
+        report
+    }
+
+    #[test]
+    fn a_host_reads_whose_links_the_attacker_knew_and_no_error_that_nobody_knows() {
+        for (name, merchants) in [("one", &["d0000"][..]), ("two", &["d0000", "d0001"])] {
+            let text = report(name, merchants, |_| true).unwrap();
+            assert!(text.contains("true links of the same merchants' other reviews"), "{text}");
+            assert!(text.contains("Take these figures as the least"), "{text}");
+            for wrong in ["± 0.0 ", "0.00 /k", "Olist", "all other merchants"] {
+                assert!(!text.contains(wrong), "{wrong}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_attack_and_too_little_to_learn_from_are_errors() {
+        let error = |name, kept| report(name, &["d0000"], move |place| place < kept).unwrap_err().to_string();
+        assert!(error("empty", 0).ends_with(
+            "no review is published, so there is nothing to attack: give at least 100; a share would mean nothing"
+        ));
+        assert!(error("few", 99).contains("99 published reviews are too few to learn from"));
     }
 }

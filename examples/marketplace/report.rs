@@ -7,41 +7,84 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use crate::attack::{Group, GroupMeasures, Measures, Rate};
+use crate::attack::{Found, Group, GroupMeasures, Known, Learnt, Measures, Rate, TooFew};
 
 pub(crate) struct Platform {
     name: String,
+    learnt: Result<Learnt, TooFew>,
     measures: Measures,
 }
 
 impl Platform {
-    pub(crate) fn new(name: &str, measures: Measures) -> Self {
-        Self { name: name.to_owned(), measures }
+    pub(crate) fn new(name: &str, learnt: Result<Learnt, TooFew>, measures: Measures) -> Self {
+        Self { name: name.to_owned(), learnt, measures }
     }
 }
 
-/// What whoever quotes the figures must quote with them.
-const CAVEATS: [&str; 6] = [
-    "Orders, delays and stars are real: a 10 % sample of Olist's public set (Brazil, 2016 to 2018). Merchants are not:",
-    "ten sellers of neighbouring size are bundled into one merchant, a constructed grouping, since in a sample shops look",
-    "ten times too small. Everybody is taken to be of standing, which makes cohorts fill as fast as they can.",
-    "The attacker knows the true links of all other merchants, and names the customer with the largest chance. Errors are",
-    "standard errors clustered by merchant. 1/k is an average over authors and no bound for a single review; cohorts",
-    "larger than k bring top-1 below it. Never published: cohort too small, or written after its window.",
-];
+/// Whose orders are attacked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The bundled sample.
+    Olist,
+    /// Anybody's.
+    Own,
+}
+
+/// What whoever quotes the figures must quote with them: first of the bundled orders alone, then of all.
+const OLIST: &str = "Orders, delays and stars are real: a 10 % sample of Olist's public set (Brazil, 2016 to 2018). Merchants are not:\n\
+    ten sellers of neighbouring size are bundled into one merchant, a constructed grouping, since in a sample shops look\n\
+    ten times too small. Everybody is taken to be of standing, which makes cohorts fill as fast as they can.\n";
+const ALWAYS: &str = "He names the customer with the largest chance. 1/k is an average over authors and no bound for a single review;\n\
+    cohorts larger than k bring top-1 below it. \"± ?\": the data say nothing of the error (fewer than five clusters, or\n\
+    all hit or none). Never published: cohort too small, or written after its window.\n";
+
+/// Whose links the attacker had, in the words that belong under the figures.
+fn learnt(platform: &Platform) -> String {
+    let Learnt { known, links } = match platform.learnt {
+        Ok(learnt) => learnt,
+        Err(refused) => return format!("Not attacked: {refused}."),
+    };
+    let mut text = match known {
+        Known::OtherMerchants => format!(
+            "The attacker knows the true links of all other merchants (each model learnt from {links} or more). Errors are\n\
+             standard errors clustered by merchant."
+        ),
+        Known::OtherReviews => format!(
+            "Too few merchants to learn from others alone: the attacker knows true links of the same merchants' other reviews\n\
+             (each model learnt from {links} or more), and uses them for learning only, not to strike out their orders. Errors\n\
+             are standard errors clustered by merchant and four weeks: of other weeks of these shops, not of other shops."
+        ),
+    };
+    if links < 2_000 {
+        text.push_str(
+            "\nWith so few links he is a beginner: one who knows other platforms does better. Take these figures as the least.",
+        );
+    }
+    text
+}
 
 /// The table. k is the cohort floor by which all platforms are measured, the naive ones too.
-pub(crate) fn table(platforms: &[Platform], k: usize) -> String {
+pub(crate) fn table(platforms: &[Platform], source: Source, k: usize) -> String {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
-    let plus_minus = |rate: Rate| format!("{:.1} ± {:.1} %", rate.share * 100.0, rate.standard_error * 100.0);
-    let hit = |group: &GroupMeasures| {
-        let Rate { share, standard_error } = group.multiple;
-        format!("{}  {share:.2} ± {standard_error:.2} /k", plus_minus(group.top_one))
+    let error = |error: Option<f64>, digits: usize| {
+        error.map_or_else(|| "?".to_owned(), |error| format!("{error:.digits$}"))
     };
-    let linked = |group: &GroupMeasures| match group.linked_precision {
+    let plus_minus = |rate: Rate| {
+        let Rate { share, standard_error } = rate.times(100.0);
+        format!("{share:.1} ± {} %", error(standard_error, 1))
+    };
+    let attacked = |cell: &dyn Fn(&Found) -> String, group: &GroupMeasures| {
+        group.found.as_ref().map_or_else(|| "none attacked".to_owned(), cell)
+    };
+    let hit = |group: &Found| {
+        let Rate { share, standard_error } = group.multiple;
+        format!("{}  {share:.2} ± {} /k", plus_minus(group.top_one), error(standard_error, 2))
+    };
+    let linked = |group: &Found| match group.linked_precision {
         Some(precision) => format!("{:.1} % ({:.1} % right)", group.linked * 100.0, precision * 100.0),
         None => "none".to_owned(),
     };
+    let anonymity = |group: &Found| format!("{:.1} / {:.1}", group.anonymity_median, group.anonymity_tenth);
     let per_group = |cell: &dyn Fn(&GroupMeasures) -> String| -> Vec<Vec<String>> {
         let row = |platform: &Platform| {
             let cells = platform.measures.groups.iter().map(cell);
@@ -58,25 +101,25 @@ pub(crate) fn table(platforms: &[Platform], k: usize) -> String {
             "The customer named first is the author (top-1), and the same as a multiple of 1/k, k = {k}"
         ),
         &["platform", all, bad, bad_late],
-        &per_group(&hit),
+        &per_group(&|group| attacked(&hit, group)),
     );
     section(
         &mut text,
         "The same when he must give every order one review at most (one-to-one assignment)",
         &["platform", all, bad, bad_late],
-        &per_group(&|group| plus_minus(group.assigned)),
+        &per_group(&|group| attacked(&|found| plus_minus(found.assigned), group)),
     );
     section(
         &mut text,
         "Linked with more than 90 % confidence, and how many of these rightly",
         &["platform", all, bad, bad_late],
-        &per_group(&linked),
+        &per_group(&|group| attacked(&linked, group)),
     );
     section(
         &mut text,
         "Effective anonymity set (exp of the posterior's entropy): median / worst tenth",
         &["platform", all, bad, bad_late],
-        &per_group(&|group| format!("{:.1} / {:.1}", group.anonymity_median, group.anonymity_tenth)),
+        &per_group(&|group| attacked(&anonymity, group)),
     );
     section(
         &mut text,
@@ -94,10 +137,20 @@ pub(crate) fn table(platforms: &[Platform], k: usize) -> String {
             })
             .collect::<Vec<_>>(),
     );
-    for line in CAVEATS {
-        text.push_str(line);
-        text.push('\n');
+    if source == Source::Olist {
+        text.push_str(OLIST);
     }
+    let said: Vec<String> = platforms.iter().map(learnt).collect();
+    for (number, (sentence, platform)) in said.iter().zip(platforms).enumerate() {
+        let Some(first) = said.iter().position(|earlier| earlier == sentence) else { continue };
+        if first == number {
+            let alike = said.iter().all(|other| other == sentence);
+            let name = if alike { String::new() } else { format!("{}: ", platform.name) };
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name}{sentence}");
+        }
+    }
+    text.push_str(ALWAYS);
     text
 }
 
@@ -138,9 +191,9 @@ const COLOURS: [RGBColor; 5] = [
 const CAPTIONS: [&str; 3] = ["all reviews", "1-2 stars", "1-2 stars, late or failed"];
 
 /// Draws the comparison as an SVG file, complete under a temporary name before it gets its own.
-pub(crate) fn draw(path: &Path, platforms: &[Platform], k: usize) -> io::Result<()> {
+pub(crate) fn draw(path: &Path, platforms: &[Platform], source: Source, k: usize) -> io::Result<()> {
     let mut picture = String::new();
-    paint(&mut picture, platforms, k).map_err(|error| io::Error::other(error.to_string()))?;
+    paint(&mut picture, platforms, source, k).map_err(|error| io::Error::other(error.to_string()))?;
     let temporary = path.with_extension("svg.unfinished");
     fs::write(&temporary, picture).and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
@@ -150,7 +203,7 @@ pub(crate) fn draw(path: &Path, platforms: &[Platform], k: usize) -> io::Result<
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Painted = Result<(), DrawingAreaErrorKind<io::Error>>;
 
-fn paint(picture: &mut String, platforms: &[Platform], k: usize) -> Painted {
+fn paint(picture: &mut String, platforms: &[Platform], source: Source, k: usize) -> Painted {
     let canvas = SVGBackend::with_string(picture, (WIDTH as u32, HEIGHT as u32)).into_drawing_area();
     canvas.fill(&WHITE)?;
     label(
@@ -173,15 +226,14 @@ fn paint(picture: &mut String, platforms: &[Platform], k: usize) -> Painted {
             .map(|group| platforms.iter().map(|platform| value(&platform.measures.groups[group])).collect())
             .collect()
     };
-    let percent =
-        |rate: Rate| Rate { share: rate.share * 100.0, standard_error: rate.standard_error * 100.0 };
+    let top_ones = bars(&|group| group.found.map(|found| found.top_one.times(100.0)));
     top_one.axis(&canvas)?;
-    top_one.bars(&canvas, &CAPTIONS, &bars(&|group| Some(percent(group.top_one))))?;
+    top_one.bars(&canvas, &CAPTIONS, &top_ones)?;
     top_one.line(&canvas, 100.0 / k as f64, "1/k")?;
 
     label(&canvas, "The price: share never published", (70, 528), 18, HPos::Left)?;
     let lost =
-        bars(&|group| group.unpublished.map(|share| Rate { share: share * 100.0, standard_error: 0.0 }));
+        bars(&|group| group.unpublished.map(|share| Rate { share: share * 100.0, standard_error: None }));
     let unpublished = Panel {
         left: 70,
         right: 610,
@@ -199,7 +251,11 @@ fn paint(picture: &mut String, platforms: &[Platform], k: usize) -> Painted {
         platforms
             .iter()
             .map(|platform| {
-                platform.measures.delay.as_ref().map(|delay| Rate { share: part(delay), standard_error: 0.0 })
+                platform
+                    .measures
+                    .delay
+                    .as_ref()
+                    .map(|delay| Rate { share: part(delay), standard_error: None })
             })
             .collect()
     };
@@ -218,7 +274,9 @@ fn paint(picture: &mut String, platforms: &[Platform], k: usize) -> Painted {
 
     let caveat = "Real orders, delays and stars (Olist, 10 % sample); merchants are bundles of ten sellers, a constructed \
                   grouping; everybody is of standing.";
-    label(&canvas, caveat, (70, 774), 14, HPos::Left)?;
+    if source == Source::Olist {
+        label(&canvas, caveat, (70, 774), 14, HPos::Left)?;
+    }
     canvas.present()
 }
 
@@ -294,8 +352,9 @@ impl Panel {
                     [(left + 3, top), (left + width - 3, self.bottom)],
                     colour.filled(),
                 ))?;
-                let (low, high) = (self.height(share - standard_error), self.height(share + standard_error));
-                if standard_error > 0.0 {
+                let error = standard_error.unwrap_or_default();
+                let (low, high) = (self.height(share - error), self.height(share + error));
+                if error > 0.0 {
                     canvas.draw(&PathElement::new([(middle, low), (middle, high)], INK.stroke_width(2)))?;
                     for end in [low, high] {
                         canvas.draw(&PathElement::new(

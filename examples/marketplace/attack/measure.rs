@@ -1,8 +1,8 @@
 //! The attack in numbers, and what the platform pays for them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::Hash};
 
-use super::Link;
+use super::{Attack, Known, Link};
 use crate::{
     calendar::DAY,
     data::{Exports, Order, PortalOrder},
@@ -36,17 +36,34 @@ impl Group {
     }
 }
 
-/// A share with its standard error. Reviews of one merchant are attacked together, so the error is that of a ratio
-/// over merchants, not of so many independent reviews.
+/// A share with its standard error. Reviews that compete are attacked together, so the error is that of a ratio over
+/// clusters, not of so many independent reviews: merchants, or four weeks of a merchant where there are few merchants.
+/// The error is `None` where the data say nothing of it: with fewer than [`FEWEST_CLUSTERS`], or where all hit or none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rate {
     pub share: f64,
-    pub standard_error: f64,
+    pub standard_error: Option<f64>,
 }
+
+impl Rate {
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { share: self.share * factor, standard_error: self.standard_error.map(|error| error * factor) }
+    }
+}
+
+const FEWEST_CLUSTERS: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct GroupMeasures {
-    pub published: usize,
+    /// `None` if no review of the group was attacked.
+    pub found: Option<Found>,
+    /// Share of the written reviews that never appear; `None` if only the exports are known.
+    pub unpublished: Option<f64>,
+}
+
+/// What the attack found among the published reviews of a group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Found {
     /// The customer named first is the author.
     pub top_one: Rate,
     /// The customer whom the best one-to-one assignment names is the author.
@@ -59,8 +76,6 @@ pub(crate) struct GroupMeasures {
     /// Effective number of equally likely authors: median, and the value below which the worst tenth lies.
     pub anonymity_median: f64,
     pub anonymity_tenth: f64,
-    /// Share of the written reviews that never appear; `None` if only the exports are known.
-    pub unpublished: Option<f64>,
 }
 
 /// From the writing of a review to its publication, in days.
@@ -80,95 +95,103 @@ pub(crate) struct Measures {
 /// Above this chance a review counts as linked.
 const LINKED: f64 = 0.9;
 
-/// `links` are those of `attack(exports, ..)`; `written` are the orders with all reviews that customers wrote, where
-/// they are known; k is the cohort floor, of the platform or of the one it is compared with.
-pub(crate) fn measure(exports: &Exports, links: &[Link], written: Option<&[Order]>, k: usize) -> Measures {
+/// `attack` is that on these exports, if there were enough reviews for one; `written` are the orders with all reviews
+/// that customers wrote, where they are known; k is the cohort floor, of the platform or of the one it is compared
+/// with.
+pub(crate) fn measure(
+    exports: &Exports,
+    attack: Option<&Attack>,
+    written: Option<&[Order]>,
+    k: usize,
+) -> Measures {
     let order_of: HashMap<&str, &PortalOrder> =
         exports.orders.iter().map(|order| (order.order_id.as_str(), order)).collect();
-    let attacked: Vec<Attacked<'_>> = exports
+    let weeks = attack.is_some_and(|attack| attack.learnt.known == Known::OtherReviews);
+    let mut links = attack.map(|attack| attack.links.iter());
+    let published: Vec<Published<'_>> = exports
         .published
         .iter()
-        .zip(links)
-        .map(|(review, link)| Attacked {
-            merchant: &review.merchant,
+        .map(|review| Published {
+            cluster: (&review.merchant, if weeks { review.published_at.div_euclid(28 * DAY) } else { 0 }),
             stars: review.stars,
             late_or_failed: order_of
                 .get(review.truth_order_id.as_str())
                 .is_some_and(|order| order.late_or_failed()),
-            link,
+            link: links.as_mut().and_then(Iterator::next),
         })
         .collect();
     Measures {
-        groups: Group::EACH.map(|group| measure_group(group, &attacked, written, k)),
+        groups: Group::EACH.map(|group| measure_group(group, &published, written, k)),
         delay: written.and_then(|written| delay(exports, written)),
     }
 }
 
-struct Attacked<'a> {
-    merchant: &'a str,
+type Cluster<'a> = (&'a str, i64);
+
+struct Published<'a> {
+    cluster: Cluster<'a>,
     stars: u8,
     late_or_failed: bool,
-    link: &'a Link,
+    link: Option<&'a Link>,
 }
 
 fn measure_group(
     group: Group,
-    attacked: &[Attacked<'_>],
+    published: &[Published<'_>],
     written: Option<&[Order]>,
     k: usize,
 ) -> GroupMeasures {
-    let members: Vec<&Attacked<'_>> =
-        attacked.iter().filter(|review| group.holds(review.stars, review.late_or_failed)).collect();
-    let top_one = clustered_rate(members.iter().map(|review| (review.merchant, review.link.correct)));
-    let assigned =
-        clustered_rate(members.iter().map(|review| (review.merchant, review.link.assigned_correct)));
-    let linked: Vec<bool> = members
-        .iter()
-        .filter(|review| review.link.confidence > LINKED)
-        .map(|review| review.link.correct)
-        .collect();
-    let anonymity = sorted(members.iter().map(|review| review.link.anonymity_set));
+    let members: Vec<&Published<'_>> =
+        published.iter().filter(|review| group.holds(review.stars, review.late_or_failed)).collect();
+    let attacked: Vec<(Cluster<'_>, &Link)> =
+        members.iter().filter_map(|review| review.link.map(|link| (review.cluster, link))).collect();
     let unpublished = written.map(|written| {
         let of_group =
             |order: &&Order| order.stars.is_some_and(|stars| group.holds(stars, order.late_or_failed()));
         let all = written.iter().filter(of_group).count();
         ratio(all.saturating_sub(members.len()), all)
     });
-    GroupMeasures {
-        published: members.len(),
+    GroupMeasures { found: (!attacked.is_empty()).then(|| found(&attacked, k)), unpublished }
+}
+
+fn found(attacked: &[(Cluster<'_>, &Link)], k: usize) -> Found {
+    let rate =
+        |hit: fn(&Link) -> bool| clustered_rate(attacked.iter().map(|&(cluster, link)| (cluster, hit(link))));
+    let top_one = rate(|link| link.correct);
+    let linked: Vec<bool> =
+        attacked.iter().filter(|(_, link)| link.confidence > LINKED).map(|(_, link)| link.correct).collect();
+    let anonymity = sorted(attacked.iter().map(|(_, link)| link.anonymity_set));
+    Found {
         top_one,
-        assigned,
-        multiple: Rate { share: top_one.share * k as f64, standard_error: top_one.standard_error * k as f64 },
-        linked: ratio(linked.len(), members.len()),
+        assigned: rate(|link| link.assigned_correct),
+        multiple: top_one.times(k as f64),
+        linked: ratio(linked.len(), attacked.len()),
         linked_precision: (!linked.is_empty())
             .then(|| ratio(linked.iter().filter(|&&correct| correct).count(), linked.len())),
         anonymity_median: quantile(&anonymity, 0.5),
         anonymity_tenth: quantile(&anonymity, 0.1),
-        unpublished,
     }
 }
 
-/// The share of hits, with the linearised standard error of a ratio whose clusters are the merchants.
-fn clustered_rate<'a>(reviews: impl Iterator<Item = (&'a str, bool)>) -> Rate {
-    let mut of_merchant: HashMap<&str, (f64, f64)> = HashMap::new();
-    for (merchant, hit) in reviews {
-        let (hits, count) = of_merchant.entry(merchant).or_default();
+/// The share of hits, with the linearised standard error of a ratio.
+fn clustered_rate<C: Eq + Hash>(reviews: impl Iterator<Item = (C, bool)>) -> Rate {
+    let mut of_cluster: HashMap<C, (f64, f64)> = HashMap::new();
+    for (cluster, hit) in reviews {
+        let (hits, count) = of_cluster.entry(cluster).or_default();
         *hits += f64::from(u8::from(hit));
         *count += 1.0;
     }
-    let mut clusters: Vec<(f64, f64)> = of_merchant.into_values().collect();
+    let mut clusters: Vec<(f64, f64)> = of_cluster.into_values().collect();
     // Sums of floating-point numbers depend on their order, and a map has none.
     clusters.sort_by(|left, right| left.1.total_cmp(&right.1).then(left.0.total_cmp(&right.0)));
     let hits: f64 = clusters.iter().map(|cluster| cluster.0).sum();
     let count: f64 = clusters.iter().map(|cluster| cluster.1).sum();
-    if count == 0.0 {
-        return Rate { share: 0.0, standard_error: 0.0 };
-    }
-    let share = hits / count;
+    let share = if count == 0.0 { 0.0 } else { hits / count };
+    let is_known = clusters.len() >= FEWEST_CLUSTERS && hits > 0.0 && hits < count;
     let squares: f64 = clusters.iter().map(|(hits, count)| (hits - share * count).powi(2)).sum();
-    let merchants = clusters.len() as f64;
-    let correction = if merchants > 1.0 { merchants / (merchants - 1.0) } else { 1.0 };
-    Rate { share, standard_error: (correction * squares).sqrt() / count }
+    let number = clusters.len() as f64;
+    let standard_error = is_known.then(|| (number / (number - 1.0) * squares).sqrt() / count);
+    Rate { share, standard_error }
 }
 
 fn delay(exports: &Exports, written: &[Order]) -> Option<Delay> {
@@ -216,17 +239,24 @@ mod tests {
 
     #[test]
     fn the_error_grows_when_hits_come_in_clusters() {
-        let names: Vec<String> = (0..50).map(|merchant| merchant.to_string()).collect();
-        let reviews = || (0..1_000).map(|review| (names[review % 50].as_str(), review));
+        let reviews = || (0..1_000).map(|review| (review % 50, review));
         let spread = clustered_rate(reviews().map(|(merchant, review)| (merchant, (review / 50) % 2 == 0)));
         let clustered = clustered_rate(reviews().map(|(merchant, review)| (merchant, review % 2 == 0)));
         assert_eq!((spread.share, clustered.share), (0.5, 0.5));
-        assert!(spread.standard_error < 1e-9);
-        assert!((clustered.standard_error - 0.5 / 7.0).abs() < 1e-9);
+        assert!(spread.standard_error.unwrap() < 1e-9);
+        assert!((clustered.standard_error.unwrap() - 0.5 / 7.0).abs() < 1e-9);
     }
 
     #[test]
-    fn nothing_published_is_no_share_and_no_error() {
-        assert_eq!(clustered_rate(std::iter::empty()), Rate { share: 0.0, standard_error: 0.0 });
+    fn an_error_of_which_the_data_say_nothing_is_none_and_not_zero() {
+        let rate = |clusters: usize, hit: fn(usize) -> bool| {
+            clustered_rate((0..100).map(move |review| (review % clusters, hit(review))))
+        };
+        for clusters in [1, 2, FEWEST_CLUSTERS - 1] {
+            assert_eq!(rate(clusters, |review| review < 30), Rate { share: 0.3, standard_error: None });
+        }
+        assert!(rate(FEWEST_CLUSTERS, |review| review < 33).standard_error.is_some_and(|error| error > 0.0));
+        assert_eq!(rate(20, |_| false), Rate { share: 0.0, standard_error: None });
+        assert_eq!(rate(20, |_| true), Rate { share: 1.0, standard_error: None });
     }
 }

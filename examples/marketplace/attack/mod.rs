@@ -2,13 +2,14 @@
 //! behind each review.
 //!
 //! 1. Split the merchants into folds. For each fold, train delay, star and pair models on the true links of all
-//!    *other* merchants ([`model`], [`boost`], [`features`]).
+//!    *other* merchants ([`model`], [`boost`], [`features`]). Where there are too few merchants for that, split the
+//!    reviews ([`split`]).
 //! 2. Weigh every candidate order of every review of the fold.
 //! 3. Let the reviews of a pool (a cohort, or on a naive platform a whole merchant) compete for its orders, since an
 //!    order has one review at most: chances over all matchings, and the best one-to-one assignment
 //!    ([`assignment`]). He names the customer with the largest chance, which hits more often than the assignment:
 //!    that one is good as a whole, at the cost of single reviews.
-//! 4. Score against the truth ([`measure`]), which no earlier step has seen for the attacked merchant.
+//! 4. Score against the truth ([`measure`]), which the model that weighed a review has never seen.
 
 #![allow(
     clippy::indexing_slicing,
@@ -20,16 +21,22 @@ mod boost;
 mod features;
 mod measure;
 mod model;
+mod split;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
-pub(crate) use measure::{Delay, Group, GroupMeasures, Measures, Rate, measure};
+pub(crate) use measure::{Delay, Found, Group, GroupMeasures, Measures, Rate, measure};
+
+pub(crate) use split::{Known, Learnt, TooFew};
 
 use self::{
     features::Facts,
     model::{Candidates, Model},
+    split::Split,
 };
 use crate::{data::Exports, random::SplitMix64};
 
@@ -46,14 +53,22 @@ pub(crate) struct Link {
     pub anonymity_set: f64,
 }
 
-const FOLDS: u64 = 5;
+/// The links, index as in `Exports::published`, and what the attacker learnt them from.
+pub(crate) struct Attack {
+    pub links: Vec<Link>,
+    pub learnt: Learnt,
+}
+
 const ROUNDS: usize = 40;
 /// Chances too small to be worth an edge in the assignment.
 const NEGLIGIBLE: f64 = 1e-4;
 
-/// Attacks every published review. `step` is called once per fold trained and once per fold attacked, from any
-/// thread; there are [`steps`] of them.
-pub(crate) fn attack(exports: &Exports, seed: u64, step: &(dyn Fn() + Sync)) -> Vec<Link> {
+/// The steps of one attack.
+pub(crate) const STEPS: u64 = split::MOST_MODELS as u64 + 1;
+
+/// Attacks every published review. `step` is called from any thread with the number of steps just done, of [`STEPS`].
+pub(crate) fn attack(exports: &Exports, seed: u64, step: &(dyn Fn(u64) + Sync)) -> Result<Attack, TooFew> {
+    TooFew::check(exports)?;
     let facts = Facts::new(exports);
     // The order in which reviews are given must tell nothing, not even where chances tie.
     let mut shuffled: Vec<usize> = (0..facts.reviews.len()).collect();
@@ -73,41 +88,36 @@ pub(crate) fn attack(exports: &Exports, seed: u64, step: &(dyn Fn() + Sync)) -> 
             candidates[review].sort_by(|left, right| due(left).total_cmp(&due(right)).then(left.cmp(right)));
         }
     }
-    let fold_of = folds(&facts);
-    let mut found: Vec<(usize, Link)> = (0..FOLDS)
+    let order_hash = |order: usize| seeded_hash(&exports.orders[order].order_id, !seed) as usize;
+    let split = Split::new(&facts, &shuffled, order_hash);
+    let models: Vec<Model> = (0..split.models())
         .into_par_iter()
-        .flat_map_iter(|fold| {
-            let training: Vec<usize> = shuffled
-                .iter()
-                .copied()
-                .filter(|&review| fold_of[facts.reviews[review].merchant] != fold)
-                .collect();
-            let model = Model::train(&facts, &candidates, &training, SplitMix64::new(seed ^ fold).next_u64());
-            step();
-            let attacked: Vec<&Pool> = pools
-                .iter()
-                .filter(|pool| {
-                    pool.reviews
-                        .first()
-                        .is_some_and(|&review| fold_of[facts.reviews[review].merchant] == fold)
-                })
-                .collect();
-            let found: Vec<(usize, Link)> = attacked
-                .par_iter()
-                .flat_map_iter(|pool| attack_pool(&facts, &model, &candidates, pool))
-                .collect();
-            step();
-            found
+        .map(|number| {
+            let known = |review: usize| split.may_train(number, review, facts.reviews[review].order);
+            let training: Vec<usize> = shuffled.iter().copied().filter(|&review| known(review)).collect();
+            let alternatives = |review: usize| -> Candidates {
+                candidates[review].iter().copied().filter(|&order| split.may_see(number, order)).collect()
+            };
+            let seed = SplitMix64::new(seed ^ number as u64).next_u64();
+            let model = Model::train(&facts, alternatives, &training, &split.half_of, seed);
+            step((split::MOST_MODELS / split.models()) as u64);
+            model
         })
         .collect();
-    // Every review is in exactly one pool, and every pool in one fold.
+    let mut found: Vec<(usize, Link)> = pools
+        .par_iter()
+        .flat_map_iter(|pool| {
+            let weigh = |review: usize| {
+                let model_for = |order: usize| &models[split.model_for(review, order)];
+                model::weigh(&facts, model_for, &facts.reviews[review], &candidates[review])
+            };
+            attack_pool(&facts, weigh, pool)
+        })
+        .collect();
+    step(1);
+    // Every review is in exactly one pool.
     found.sort_unstable_by_key(|&(review, _)| review);
-    found.into_iter().map(|(_, link)| link).collect()
-}
-
-/// Calls of `step` in one attack.
-pub(crate) fn steps() -> u64 {
-    2 * FOLDS
+    Ok(Attack { links: found.into_iter().map(|(_, link)| link).collect(), learnt: split.learnt })
 }
 
 /// FNV-1a of the text, mixed with the seed.
@@ -148,37 +158,13 @@ fn pools(exports: &Exports, shuffled: &[usize]) -> Vec<Pool> {
         .collect()
 }
 
-/// Merchants dealt out so that folds hold about equally many reviews: the largest first, each to the emptiest fold.
-fn folds(facts: &Facts) -> Vec<u64> {
-    let mut sizes = vec![0usize; facts.merchants];
-    for review in &facts.reviews {
-        sizes[review.merchant] += 1;
-    }
-    let mut merchants: Vec<usize> = (0..facts.merchants).collect();
-    merchants.sort_by_key(|&merchant| (std::cmp::Reverse(sizes[merchant]), merchant));
-    let mut load: Vec<(usize, u64)> = (0..FOLDS).map(|fold| (0, fold)).collect();
-    let mut fold_of = vec![0; facts.merchants];
-    for merchant in merchants {
-        if let Some(emptiest) = load.iter_mut().min() {
-            emptiest.0 += sizes[merchant];
-            fold_of[merchant] = emptiest.1;
-        }
-    }
-    fold_of
-}
-
-fn attack_pool(
-    facts: &Facts,
-    model: &Model<'_>,
-    candidates: &[Candidates],
-    pool: &Pool,
-) -> Vec<(usize, Link)> {
+fn attack_pool(facts: &Facts, weigh: impl Fn(usize) -> Vec<(usize, f64)>, pool: &Pool) -> Vec<(usize, Link)> {
     let column_of: HashMap<usize, usize> =
         pool.orders.iter().enumerate().map(|(column, &order)| (order, column)).collect();
     let weighed: Vec<Vec<(usize, f64)>> = pool
         .reviews
         .iter()
-        .map(|&review| model.weigh(&facts.reviews[review], &candidates[review]))
+        .map(|&review| weigh(review))
         .map(|row| row.into_iter().map(|(order, weight)| (column_of[&order], weight)).collect())
         .collect();
     let chances = assignment::posteriors(&weighed, pool.orders.len(), ROUNDS);
@@ -216,86 +202,4 @@ fn attack_pool(
         links.push((review, link));
     }
     links
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        calendar::DAY,
-        data::{PortalOrder, PublishedReview},
-    };
-
-    /// Ten merchants with thirty orders each, one a day, reviewed some days after delivery.
-    fn naive_platform() -> Exports {
-        let mut generator = SplitMix64::new(5);
-        let mut exports = Exports::default();
-        for merchant in 0..10 {
-            for day in 0..30 {
-                let purchased_at = (17_000 + day) * DAY + generator.below(80_000) as i64;
-                let delivered_at = purchased_at + (3 + generator.below(9) as i64) * DAY;
-                let order = PortalOrder {
-                    order_id: format!("{merchant}-{day}"),
-                    merchant: merchant.to_string(),
-                    cohort: None,
-                    customer: format!("customer {merchant}-{day}"),
-                    purchased_at,
-                    delivered_at: Some(delivered_at),
-                    estimated_at: (17_009 + day) * DAY,
-                    status: "delivered".to_owned(),
-                    category: "books".to_owned(),
-                    price: 20.0,
-                    freight: 5.0,
-                    items: 1,
-                };
-                exports.published.push(PublishedReview {
-                    merchant: order.merchant.clone(),
-                    cohort: None,
-                    published_at: delivered_at + DAY + generator.below(DAY as usize) as i64,
-                    stars: if order.late_or_failed() { 1 } else { 5 },
-                    truth_order_id: order.order_id.clone(),
-                });
-                exports.orders.push(order);
-            }
-        }
-        exports
-    }
-
-    #[test]
-    fn a_platform_that_shows_times_and_stars_gives_its_authors_away() {
-        let links = attack(&naive_platform(), 1, &|| {});
-        assert!(links.iter().filter(|link| link.correct).count() > links.len() / 3);
-    }
-
-    #[test]
-    fn the_truth_of_an_attacked_merchant_changes_nothing_but_its_score() {
-        let mut exports = naive_platform();
-        let before = attack(&exports, 1, &|| {});
-        // Merchant 4 gets false links, all to orders that were purchased in time.
-        let own: Vec<usize> = (0..300).filter(|&index| exports.published[index].merchant == "4").collect();
-        for pair in own.chunks(2) {
-            let first = exports.orders[pair[0]].order_id.clone();
-            exports.published[pair[1]].truth_order_id = first;
-        }
-        let after = attack(&exports, 1, &|| {});
-        for &review in &own {
-            // Sums run in the order of the hashed names, so the last bits may differ.
-            assert!((before[review].confidence - after[review].confidence).abs() < 1e-9);
-            assert!((before[review].anonymity_set - after[review].anonymity_set).abs() < 1e-9);
-        }
-        let hits = |links: &[Link]| own.iter().filter(|&&review| links[review].correct).count();
-        assert!(hits(&after) < hits(&before));
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_links_in_whatever_order_reviews_come() {
-        let mut exports = naive_platform();
-        let links = attack(&exports, 9, &|| {});
-        exports.published.reverse();
-        let mut reversed = attack(&exports, 9, &|| {});
-        reversed.reverse();
-        for (link, same) in links.iter().zip(&reversed) {
-            assert_eq!(format!("{link:?}"), format!("{same:?}"));
-        }
-    }
 }

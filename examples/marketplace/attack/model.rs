@@ -1,4 +1,4 @@
-//! What the attacker learns from other merchants' true links: when reviews come, which stars which order earns, and
+//! What the attacker learns from the true links that he knows: when reviews come, which stars which order earns, and
 //! from both how well a review fits an order.
 
 use super::{
@@ -10,8 +10,7 @@ use crate::random::SplitMix64;
 /// The orders that may be behind a review, as indices in the order of their due times.
 pub(crate) type Candidates = Vec<usize>;
 
-pub(crate) struct Model<'a> {
-    facts: &'a Facts,
+pub(crate) struct Model {
     delays: Delays,
     stars: StarChances,
     pairs: Forest,
@@ -26,6 +25,10 @@ const PAIR_SETTINGS: Settings = Settings {
     group_share: 0.5,
     feature_share: 0.7,
 };
+
+/// More trees than the links carry would learn single reviews by heart, and be surer than they are right.
+const LINKS_PER_TREE: usize = 50;
+const FEWEST_TREES: usize = 20;
 
 const STAR_SETTINGS: Settings = Settings {
     trees: 60,
@@ -45,25 +48,28 @@ const OTHERS: usize = 4;
 /// Candidates kept per attacked review: those whose delay is likeliest.
 const KEPT: usize = 64;
 
-impl<'a> Model<'a> {
-    /// `training` names the reviews whose links are known; no other link is looked at.
-    pub(crate) fn train(facts: &'a Facts, candidates: &[Candidates], training: &[usize], seed: u64) -> Self {
+impl Model {
+    /// `training` names the reviews whose links are known; no other link is looked at. `half_of` cuts them in two.
+    pub(crate) fn train(
+        facts: &Facts,
+        candidates: impl Fn(usize) -> Candidates,
+        training: &[usize],
+        half_of: &[usize],
+        seed: u64,
+    ) -> Self {
         let mut generator = SplitMix64::new(seed);
         let delays = Delays::learn(facts, training);
         // A pair must not see the star chances of a model that was trained on its own review, or the forest would
-        // trust them too much: each half of the merchants gets those learnt from the other half.
+        // trust them too much: each half gets those learnt from the other half.
         let halves = [0, 1].map(|half| {
-            let learnt_from: Vec<usize> = training
-                .iter()
-                .copied()
-                .filter(|&review| facts.reviews[review].merchant % 2 != half)
-                .collect();
+            let learnt_from: Vec<usize> =
+                training.iter().copied().filter(|&review| half_of[review] != half).collect();
             StarChances::learn(facts, &learnt_from, generator.next_u64())
         });
         let mut choices = Choices::new(PAIR_WIDTH);
         for &review in training {
-            let (review, candidates) = (&facts.reviews[review], &candidates[review]);
-            let stars = &halves[review.merchant % 2];
+            let stars = &halves[half_of[review]];
+            let (review, candidates) = (&facts.reviews[review], &candidates(review));
             let sample = sample(facts, &delays, review, candidates, &mut generator);
             let Some(chosen) = sample.iter().position(|&(position, _)| candidates[position] == review.order)
             else {
@@ -79,22 +85,28 @@ impl<'a> Model<'a> {
                 choices.close_group(first + chosen);
             }
         }
-        let pairs = boost::fit(&choices, PAIR_SETTINGS, generator.next_u64());
-        Self { facts, delays, stars: StarChances::learn(facts, training, generator.next_u64()), pairs }
+        let trees = (training.len() / LINKS_PER_TREE).clamp(FEWEST_TREES, PAIR_SETTINGS.trees);
+        let pairs = boost::fit(&choices, Settings { trees, ..PAIR_SETTINGS }, generator.next_u64());
+        Self { delays, stars: StarChances::learn(facts, training, generator.next_u64()), pairs }
     }
+}
 
-    /// The likeliest candidates with their log-likelihoods, up to a constant of the review.
-    pub(crate) fn weigh(&self, review: &ReviewFacts, candidates: &Candidates) -> Vec<(usize, f64)> {
-        let mut row = Vec::with_capacity(PAIR_WIDTH);
-        let nearest = nearest(self.facts, &self.delays, review, candidates, KEPT);
-        let weigh = |position: usize| {
-            row.clear();
-            let offset =
-                push_pair(self.facts, &self.delays, &self.stars, review, candidates, position, &mut row);
-            (candidates[position], f64::from(offset + self.pairs.score(&row)))
-        };
-        nearest.into_iter().map(weigh).collect()
-    }
+/// The likeliest candidates with their log-likelihoods, up to a constant of the review, each by the model for it.
+pub(crate) fn weigh<'m>(
+    facts: &Facts,
+    model_for: impl Fn(usize) -> &'m Model,
+    review: &ReviewFacts,
+    candidates: &Candidates,
+) -> Vec<(usize, f64)> {
+    let mut row = Vec::with_capacity(PAIR_WIDTH);
+    let density = |order: usize| model_for(order).delays.log_density(review, &facts.orders[order]);
+    let weigh = |position: usize| {
+        let model = model_for(candidates[position]);
+        row.clear();
+        let offset = push_pair(facts, &model.delays, &model.stars, review, candidates, position, &mut row);
+        (candidates[position], f64::from(offset + model.pairs.score(&row)))
+    };
+    nearest(density, candidates, KEPT).into_iter().map(weigh).collect()
 }
 
 /// Appends the features of a pair; returns the score from which the forest starts.
@@ -120,17 +132,10 @@ fn push_pair(
 }
 
 /// Positions of the candidates whose delays are likeliest, in their original order.
-fn nearest(
-    facts: &Facts,
-    delays: &Delays,
-    review: &ReviewFacts,
-    candidates: &Candidates,
-    kept: usize,
-) -> Vec<usize> {
+fn nearest(density: impl Fn(usize) -> f32, candidates: &Candidates, kept: usize) -> Vec<usize> {
     let mut positions: Vec<usize> = (0..candidates.len()).collect();
     if candidates.len() > kept {
-        let density: Vec<f32> =
-            candidates.iter().map(|&order| delays.log_density(review, &facts.orders[order])).collect();
+        let density: Vec<f32> = candidates.iter().map(|&order| density(order)).collect();
         positions.select_nth_unstable_by(kept, |&left, &right| {
             density[right].total_cmp(&density[left]).then(left.cmp(&right))
         });
@@ -149,10 +154,9 @@ fn sample(
     candidates: &Candidates,
     generator: &mut SplitMix64,
 ) -> Vec<(usize, f32)> {
-    let mut sample: Vec<(usize, f32)> = nearest(facts, delays, review, candidates, NEAREST)
-        .into_iter()
-        .map(|position| (position, 1.0))
-        .collect();
+    let density = |order: usize| delays.log_density(review, &facts.orders[order]);
+    let mut sample: Vec<(usize, f32)> =
+        nearest(density, candidates, NEAREST).into_iter().map(|position| (position, 1.0)).collect();
     let mut rest: Vec<usize> = (0..candidates.len())
         .filter(|position| sample.binary_search_by_key(position, |&(near, _)| near).is_err())
         .collect();
