@@ -164,7 +164,9 @@ impl<S: Store> Issuer<S> {
     }
 
     /// Step 1: binds each wallet key to the account that is logged in; one result each.
-    /// Idempotent. The host tells the account, and accepts each nonce once.
+    /// Idempotent. The host tells the account, and that it gave it this nonce within the last minutes.
+    /// It need not remember which nonces were used: taken again, an enrolment makes a key the account's
+    /// that is the account's already, and another key takes a day at least.
     ///
     /// A key that was claimed but not bound, by a crash in between, is refused until the same
     /// enrolment is asked again; of two first enrolments of one account at once the loser's key
@@ -197,8 +199,9 @@ impl<S: Store> Issuer<S> {
     /// Takes due orders; one result each, the order's handle. Idempotent.
     ///
     /// # Errors
-    /// [`IssuerError::NotDue`], [`IssuerError::OrderDiffers`], [`IssuerError::UnknownClass`],
-    /// [`IssuerError::OrderIdLength`], or the store's.
+    /// [`IssuerError::NotDue`], [`IssuerError::TimeOutOfRange`] (over a year ahead),
+    /// [`IssuerError::OrderDiffers`], [`IssuerError::UnknownClass`], [`IssuerError::OrderIdLength`], or the
+    /// store's.
     pub fn report_orders(&self, reports: &[OrderReport]) -> Vec<Result<OrderHandle, IssuerError>> {
         self.core.report_orders(reports)
     }

@@ -10,8 +10,9 @@ use unjoin_store::{Store, StoreError};
 
 /// The most bytes that a host's order id may have.
 pub const MAX_ORDER_ID: usize = 256;
-/// How far ahead the end of an order's numbers may lie, in seconds.
-const NUMBERS_DEAD_AHEAD: u64 = 366 * DAY;
+/// How far ahead a reported time may lie, in seconds. What lies further is a mistake, most often
+/// milliseconds, and no retry mends it.
+const AHEAD: u64 = 366 * DAY;
 
 /// An order that is due: delivered, or the end of the promised day has passed.
 #[derive(Clone)]
@@ -60,8 +61,12 @@ pub struct NumbersDead {
 impl<S: Store> Core<S> {
     pub(super) fn report_orders(&self, reports: &[OrderReport]) -> Vec<Result<OrderHandle, IssuerError>> {
         let now = self.environment.now();
+        let latest = now.saturating_add(AHEAD);
         let decision = |report: &OrderReport| {
             let OrderReport { order_id, account, merchant, class, due_at } = report;
+            if *due_at > latest {
+                return Err(IssuerError::TimeOutOfRange);
+            }
             let length = order_id.len();
             if length == 0 || length > MAX_ORDER_ID {
                 return Err(IssuerError::OrderIdLength { length });
@@ -88,7 +93,7 @@ impl<S: Store> Core<S> {
     }
 
     pub(super) fn numbers_dead(&self, reports: &[NumbersDead]) -> Vec<Result<(), IssuerError>> {
-        let latest = self.environment.now().saturating_add(NUMBERS_DEAD_AHEAD);
+        let latest = self.environment.now().saturating_add(AHEAD);
         let decision = |&NumbersDead { ref merchant, handle, at }: &NumbersDead| {
             if at > latest {
                 return Err(IssuerError::TimeOutOfRange);

@@ -106,6 +106,7 @@ impl Model {
         now: Timestamp,
     ) -> &'static str {
         match self.orders.get(&id) {
+            _ if due > now.saturating_add(366 * DAY) => "issuer.time_out_of_range",
             Some(old) if (old.account, old.class, old.due) == (account, class, due) => "done",
             Some(_) => "issuer.order_differs",
             None if due > now => "issuer.not_due",

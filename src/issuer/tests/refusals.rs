@@ -35,6 +35,12 @@ fn a_refused_report_changes_nothing() {
     report("issuer.order_differs", OrderReport { account: ben.account.clone(), ..order("1") });
     report("issuer.order_differs", OrderReport { due_at: MONDAY.saturating_sub(1), ..order("1") });
     report("issuer.not_due", OrderReport { due_at: MONDAY.saturating_add(1), ..order("2") });
+    let year = MONDAY.saturating_add(366 * DAY);
+    report("issuer.not_due", OrderReport { due_at: year, ..order("2") });
+    // Seconds were meant, and milliseconds given: no retry mends it, of a known order neither.
+    for id in ["1", "2"] {
+        report("issuer.time_out_of_range", OrderReport { due_at: year.saturating_add(1), ..order(id) });
+    }
     report("issuer.unknown_class", OrderReport { class: 1, ..order("2") });
     report("issuer.order_id_length", order(""));
     report("issuer.order_id_length", order(&"x".repeat(MAX_ORDER_ID + 1)));

@@ -18,7 +18,8 @@ pub struct EnrolmentContext<'a> {
     pub issuer: &'a Name,
     /// The authenticated account.
     pub account: &'a Name,
-    /// 32 bytes that the host chose for this enrolment and accepts once.
+    /// 32 bytes that the host gave to this account's session within the last minutes, and nobody could know
+    /// before. Taken again they change nothing: the proof over them is for one wallet key.
     pub nonce: &'a [u8; 32],
 }
 

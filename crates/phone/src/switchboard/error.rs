@@ -71,7 +71,7 @@ describe_errors!(SwitchboardError {
         "a merchant may call the customer by a ticket only: bind from customer to merchant, and open a ticket";
     Self::EndPassed => "switchboard.end_passed", Host, false, "the end has passed: give one that lies ahead";
     Self::EndTooFar { max_life } => "switchboard.end_too_far", Host, false,
-        "the end may lie {max_life} s ahead at most: give an earlier one, and extend later";
+        "the end, in seconds since 1970, may lie {max_life} s ahead at most: give an earlier one, and extend later";
     Self::TotalLife { max_total_life } => "switchboard.total_life", Host, false,
         "a number lives {max_total_life} s at most, extensions included: bind a new order, or replace the number";
     Self::DifferentParties => "switchboard.different_parties", Host, false,
