@@ -94,7 +94,13 @@ impl Connection {
         if let Some(account) = account {
             request = request.header("unjoin-account", account);
         }
-        let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
+        let mut kept = self.sender.take();
+        if let Some(sender) = &mut kept
+            && sender.ready().await.is_err()
+        {
+            kept = None;
+        }
+        let mut sender = match kept {
             Some(sender) => sender,
             None => self.connect().await?,
         };

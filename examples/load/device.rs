@@ -80,7 +80,7 @@ impl Device {
     }
 
     pub(crate) async fn nonce(&self, service: &mut Connection) -> Outcome<[u8; 32]> {
-        let answer = service.post("/orders/nonce", Some(&self.account), "").await?.object()?;
+        let answer = service.post("/orders/nonce", Some(&self.account), "{}").await?.object()?;
         Ok(unhex(text(&answer, "nonce")?).ok_or("a nonce has 64 hexadecimal digits")?)
     }
 

@@ -58,10 +58,10 @@ use unjoin::wire::Message;
 #[derive(Parser)]
 struct Arguments {
     /// The service's --listen.
-    #[arg(long, default_value = "[::1]:8080")]
+    #[arg(long, default_value = "127.0.0.1:8080")]
     service: SocketAddr,
     /// The service's --internal.
-    #[arg(long, default_value = "[::1]:8081")]
+    #[arg(long, default_value = "127.0.0.1:8081")]
     internal: SocketAddr,
     /// What wallets pin: public-keys.json in the service's directory.
     #[arg(long)]

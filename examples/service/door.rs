@@ -5,8 +5,8 @@
 //! a proxy's.
 
 use crate::answer::Answer;
-use crate::fields::{Body, bytes};
-use crate::guard::{Endpoint, behind};
+use crate::arrival::Arrived;
+use crate::endpoint::Endpoint;
 use crate::problem::{Code, Problem};
 use crate::service::Service;
 use axum::Router;
@@ -21,15 +21,15 @@ use unjoin::token::{DoorAnswer, DoorMessage, DoorQuestion, Review};
 use unjoin::wire::Message;
 
 pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new().route("/door", behind(service, Endpoint::Door, any(door::<S>)))
+    Endpoint::Door.at(service, any(door::<S>))
 }
 
 /// A [`DoorMessage`]; answers a [`DoorAnswer`], again the same for the same submission or action.
-async fn door<S: Store>(State(service): State<Arc<Service<S>>>, method: Method, body: Body) -> Answer {
+async fn door<S: Store>(State(service): State<Arc<Service<S>>>, method: Method, body: Arrived) -> Answer {
     if method != Method::POST {
         return Err(Problem::method());
     }
-    let message = DoorMessage::from_bytes(&bytes(body)?).map_err(DeskError::Malformed)?;
+    let message = DoorMessage::from_bytes(&body.0?).map_err(DeskError::Malformed)?;
     let accepted = match message.into_question() {
         DoorQuestion::Submission { presentation, review } => {
             let review = Review::from_bytes(&review).map_err(DeskError::Malformed)?;

@@ -1,49 +1,74 @@
-//! The fields of a request's JSON object: each is asked for once, and none may be left over.
-//! No error repeats what came.
+//! The fields of a request's JSON object: each is asked for once, and none may be left over, so none
+//! may come twice. No error repeats what came.
 
+use crate::arrival::Arrived;
 use crate::hex::unhex;
 use crate::problem::Problem;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use std::fmt;
 use unjoin::wire::Message;
 use unjoin::{Name, Timestamp};
 
-/// A body as it was read, or why it was not.
-pub(crate) type Body = Result<Bytes, BytesRejection>;
+pub(crate) struct Fields(Vec<(String, Value)>);
 
-pub(crate) fn bytes(body: Body) -> Result<Bytes, Problem> {
-    body.map_err(|rejection| match rejection.into_response().status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-        _ => Problem::body(),
-    })
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        from.deserialize_map(Object)
+    }
 }
-
-pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// Reads `body`, takes from it what `read` takes, and refuses what is left.
     pub(crate) fn read<T>(
-        body: Body,
+        body: Arrived,
         read: impl FnOnce(&mut Self) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let mut fields = Self(serde_json::from_slice(&bytes(body)?).map_err(|_| Problem::json())?);
+        let mut fields: Self = serde_json::from_slice(&body.0?).map_err(|_| Problem::json())?;
         let value = read(&mut fields)?;
         if fields.0.is_empty() { Ok(value) } else { Err(Problem::other_fields()) }
     }
 
+    /// For an endpoint that takes no field: `{}`.
+    pub(crate) fn none(body: Arrived) -> Result<(), Problem> {
+        Self::read(body, |_| Ok(()))
+    }
+
+    fn take(&mut self, field: &'static str) -> Option<Value> {
+        let at = self.0.iter().position(|(name, _)| name == field)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
     pub(crate) fn text(&mut self, field: &'static str) -> Result<String, Problem> {
-        match self.0.remove(field) {
+        match self.take(field) {
             Some(Value::String(text)) => Ok(text),
             _ => Err(Problem::field(field)),
         }
     }
 
     pub(crate) fn number(&mut self, field: &'static str) -> Result<u64, Problem> {
-        self.0.remove(field).and_then(|value| value.as_u64()).ok_or(Problem::field(field))
+        self.take(field).and_then(|value| value.as_u64()).ok_or(Problem::field(field))
     }
 
     pub(crate) fn timestamp(&mut self, field: &'static str) -> Result<Timestamp, Problem> {
@@ -69,4 +94,23 @@ impl Fields {
 /// A message's bytes as the endpoints write them.
 pub(crate) fn encoded(message: &impl Message) -> String {
     Base64UrlUnpadded::encode_string(&message.to_bytes())
+}
+
+/// What the path of a listing names.
+pub(crate) struct Listing {
+    pub(crate) merchant: Name,
+    /// What came last on the page before, as text.
+    pub(crate) after: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Listing {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<Vec<String>>::from_request_parts(parts, state).await;
+        let Path(mut names) = path.map_err(|_| Problem::path())?;
+        let after = if names.len() > 1 { names.pop() } else { None };
+        let merchant = names.pop().ok_or_else(Problem::path)?;
+        Ok(Self { merchant: Name::new(merchant)?, after })
+    }
 }

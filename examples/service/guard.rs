@@ -1,9 +1,11 @@
 //! What stands before every endpoint: limits of size, number and time, and the count of answers.
 
+use crate::arrival::Arrived;
 use crate::door;
+use crate::endpoint::Endpoint;
 use crate::problem::{Code, Problem};
 use crate::service::Service;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -12,64 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use unjoin::Name;
-use unjoin::phone::gateway::Question;
 use unjoin::store::Store;
-use unjoin::token::DoorMessage;
 
 /// Set by whatever authenticates sessions in front of the service, which removes it from what
-/// comes from outside.
+/// comes from outside. One header with one name, or none.
 pub(crate) const ACCOUNT: &str = "unjoin-account";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
-    Nonce,
-    Enrol,
-    Offer,
-    Grant,
-    Manifests,
-    Door,
-    Published,
-    Rating,
-    OrderDue,
-    NumbersDead,
-    Bind,
-    Route,
-    CloseOrder,
-}
-
-impl Endpoint {
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Nonce => "nonce",
-            Self::Enrol => "enrol",
-            Self::Offer => "offer",
-            Self::Grant => "grant",
-            Self::Manifests => "manifests",
-            Self::Door => "door",
-            Self::Published => "published",
-            Self::Rating => "rating",
-            Self::OrderDue => "order_due",
-            Self::NumbersDead => "numbers_dead",
-            Self::Bind => "bind",
-            Self::Route => "route",
-            Self::CloseOrder => "close_order",
-        }
-    }
-
-    /// What authors do, or prepare: no session comes with it, and nobody learns when it came.
-    pub(crate) fn is_about_reviews(self) -> bool {
-        matches!(self, Self::Door | Self::Manifests)
-    }
-
-    /// The most bytes of a body.
-    fn body_limit(self) -> usize {
-        match self {
-            Self::Door => DoorMessage::LENGTH,
-            Self::Route => Question::MAX_BYTES,
-            _ => 4 * 1024,
-        }
-    }
-}
 
 struct Guard<S: Store> {
     service: Arc<Service<S>>,
@@ -101,7 +50,7 @@ pub(crate) fn behind<S: Store>(
     routes: Routes<S>,
 ) -> Routes<S> {
     let guard = Guard { service: Arc::clone(service), endpoint };
-    routes.layer(DefaultBodyLimit::max(endpoint.body_limit())).layer(from_fn_with_state(guard, pass::<S>))
+    routes.layer(from_fn_with_state(guard, pass::<S>))
 }
 
 async fn pass<S: Store>(State(guard): State<Guard<S>>, request: Request, next: Next) -> Response {
@@ -124,6 +73,9 @@ async fn admit<S: Store>(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    if endpoint.is_for_supervisors() {
+        return Ok(next.run(request).await);
+    }
     if service.stopping.load(Ordering::SeqCst) {
         return Err(Problem::stopping());
     }
@@ -131,7 +83,12 @@ async fn admit<S: Store>(
     if endpoint.is_about_reviews() {
         refuse_sessions(request.headers())?;
     }
-    // It bounds slow senders too: the body is read within.
+    if let Some(Arrived(arrived)) = request.extensions().get() {
+        let length = arrived.as_ref().map_err(|fault| Problem::from(*fault))?.len();
+        if length > endpoint.body_limit() {
+            return Err(Problem::too_large());
+        }
+    }
     tokio::time::timeout(service.patience, next.run(request)).await.map_err(|_| Problem::timeout())
 }
 
@@ -142,8 +99,13 @@ fn refuse_sessions(headers: &HeaderMap) -> Result<(), Problem> {
     if session.into_iter().any(|name| headers.contains_key(name)) { Err(Problem::session()) } else { Ok(()) }
 }
 
-/// Whose session it is.
+/// Whose session it is. Of two names one may be the caller's own invention, in front of a proxy that
+/// appends; which, nobody can tell.
 pub(crate) fn account(headers: &HeaderMap) -> Result<Name, Problem> {
-    let account = headers.get(ACCOUNT).ok_or_else(Problem::no_account)?;
+    let mut accounts = headers.get_all(ACCOUNT).iter();
+    let account = accounts.next().ok_or_else(Problem::no_account)?;
+    if accounts.next().is_some() || account.as_bytes().contains(&b',') {
+        return Err(Problem::accounts());
+    }
     Name::new(account.as_bytes()).map_err(|_| Problem::no_account())
 }

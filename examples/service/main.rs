@@ -17,16 +17,19 @@
 //! `examples/load` drives it.
 
 mod answer;
+mod arrival;
 #[path = "../shared/ceremony.rs"]
 mod ceremony;
 // The other side, for the tests.
 #[cfg(test)]
 #[path = "../load/client.rs"]
 mod client;
+mod connection;
 #[cfg(test)]
 #[path = "../load/device.rs"]
 mod device;
 mod door;
+mod endpoint;
 mod fields;
 mod guard;
 mod hex;
@@ -46,11 +49,13 @@ mod telephony;
 mod tests;
 
 use clap::Parser;
+use endpoint::Side;
 use secrets::{Secrets, TrusteesFrom};
 use service::{Service, Settings, Stores, housekeeping};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -60,14 +65,17 @@ use unjoin::secret::SystemRng;
 use unjoin::store::{RedbStore, Store, StoreError};
 use unjoin::{Clock, DAY, Environment, Name, QueueConfig, SystemClock, Timestamp};
 
+/// At the end: so long new requests are answered that this instance ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// The order service, the review service and telephony over HTTP.
 #[derive(Parser)]
 struct Arguments {
     /// Where devices and readers are served.
-    #[arg(long, default_value = "[::1]:8080")]
+    #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Where the platform's own services, switches and operators are served.
-    #[arg(long, default_value = "[::1]:8081")]
+    #[arg(long, default_value = "127.0.0.1:8081")]
     internal: SocketAddr,
     /// Serve --internal beyond the loopback interface: whoever reaches it learns real numbers.
     #[arg(long)]
@@ -108,15 +116,15 @@ struct Arguments {
     /// So many connections each listener keeps.
     #[arg(long, default_value_t = 10_000)]
     connections: usize,
-    /// The most seconds that a request may take.
+    /// The most seconds that a request may take to come, to be decided, and its answer to be taken: each.
     #[arg(long, default_value_t = 10)]
     patience: u64,
     /// Seconds between the ticks.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     tick: u64,
-    /// At the end: seconds for which it serves on while it says that it is not ready, until a balancer
-    /// has noticed.
-    #[arg(long, default_value_t = 0)]
+    /// At the end: seconds for which it serves on while it says that it is not ready, and closes each
+    /// connection after its next answer, until a balancer has noticed.
+    #[arg(long, default_value_t = 5)]
     drain: u64,
     /// FOR DEMONSTRATIONS: the clock is so many days behind. What a start fifteen days behind has granted
     /// is closed by the next start, and its reviews can be sent at once.
@@ -128,9 +136,15 @@ struct Arguments {
     confirm_clock: bool,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(std::io::stderr).init();
-    start(Arguments::parse())
+    match start(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("service: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Opens the stores that `--store` names: the one place that knows the engines.
@@ -197,6 +211,7 @@ fn run<S: Store>(
         k: arguments.k,
         queue: QueueConfig { capacity: arguments.queue, ..QueueConfig::default() },
         in_flight: arguments.in_flight,
+        connections: arguments.connections,
         patience: Duration::from_secs(arguments.patience),
     };
     let clock = Arc::new(Behind { seconds: arguments.days_behind.saturating_mul(DAY) });
@@ -236,18 +251,16 @@ async fn serve_until_told<S: Store>(
     // Before anybody can know the addresses, and send a signal to whom they belong to.
     let end = end_is_asked()?;
     let (stop, stopped) = watch::channel(false);
-    let public = TcpListener::bind(arguments.listen).await?;
-    let internal = TcpListener::bind(arguments.internal).await?;
+    let public = bind("--listen", arguments.listen).await?;
+    let internal = bind("--internal", arguments.internal).await?;
     println!("devices on {}", public.local_addr()?);
     println!("internal on {}", internal.local_addr()?);
-    let grace = Duration::from_secs(arguments.patience + 1);
-    let listen = |listener, routes| {
-        tokio::spawn(serve::serve(listener, routes, arguments.connections, grace, stopped.clone()))
-    };
+    let listen =
+        |listener, side| tokio::spawn(serve::serve(listener, Arc::clone(service), side, stopped.clone()));
     let period = Duration::from_secs(arguments.tick);
     let tasks = [
-        listen(public, serve::public_routes(service)),
-        listen(internal, serve::internal_routes(service)),
+        listen(public, Side::Devices),
+        listen(internal, Side::Internal),
         tokio::spawn(housekeeping(Arc::clone(service), period, stopped.clone())),
     ];
     tracing::info!("serving");
@@ -257,12 +270,19 @@ async fn serve_until_told<S: Store>(
     service.leaving.store(true, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_secs(arguments.drain)).await;
     service.stopping.store(true, Ordering::SeqCst);
+    // Whoever has a connection still is told so, and leaves it.
+    tokio::time::sleep(FAREWELL).await;
     let _ = stop.send(true);
     for task in tasks {
         // Each ends by itself; a panic in one is no reason to leave the others.
         let _ = task.await;
     }
     Ok(())
+}
+
+async fn bind(option: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| format!("cannot listen on {address} ({error}): give {option} another address"))
 }
 
 #[cfg(unix)]

@@ -5,13 +5,14 @@
 //! So the answers of endpoints about reviews are held back until there are [`TOGETHER`] of them;
 //! faults of the service's own are shown at once.
 
-use crate::guard::Endpoint;
+use crate::endpoint::Endpoint;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -45,7 +46,8 @@ pub(crate) struct Metrics {
     ticks: Family<Found, Counter>,
     found: Family<Found, Gauge>,
     last_tick: Gauge,
-    routes: Family<Found, Gauge>,
+    routes: Family<Found, Counter>,
+    load: Family<Found, Gauge>,
     held: Mutex<Vec<(Answered, f64)>>,
 }
 
@@ -53,11 +55,8 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("unjoin");
         let latencies = Latencies::new_with_constructor(|| Histogram::new(BOUNDS));
-        let (ticks, found, routes) = (
-            Family::<Found, Counter>::default(),
-            Family::<Found, Gauge>::default(),
-            Family::<Found, Gauge>::default(),
-        );
+        let (ticks, routes) = (Family::<Found, Counter>::default(), Family::<Found, Counter>::default());
+        let (found, load) = (Family::<Found, Gauge>::default(), Family::<Found, Gauge>::default());
         let last_tick = Gauge::default();
         registry.register(
             "request_seconds",
@@ -72,7 +71,10 @@ impl Metrics {
             last_tick.clone(),
         );
         registry.register("calls", "Calls and messages since the start, by what was decided", routes.clone());
-        Self { registry, latencies, ticks, found, last_tick, routes, held: Mutex::default() }
+        registry.register("load", "What is open, under way or waiting now", load.clone());
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which program this is", build);
+        Self { registry, latencies, ticks, found, last_tick, routes, load, held: Mutex::default() }
     }
 
     /// Counts one answer; `code` is `ok` or an error's.
@@ -115,8 +117,16 @@ impl Metrics {
         self.ticks.get_or_create(&Found { what: "failed" }).inc();
     }
 
-    /// All of it in Prometheus' text format.
-    pub(crate) fn page(&self, calls: RouteCounts) -> String {
+    /// All of it in Prometheus' text format; `load` is what is open, under way or waiting now.
+    pub(crate) fn page(
+        &self,
+        calls: RouteCounts,
+        load: impl IntoIterator<Item = (&'static str, usize)>,
+    ) -> String {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for (what, count) in load {
+            self.load.get_or_create(&Found { what }).set(count as i64);
+        }
         for (what, count) in [
             ("connected", calls.connected),
             ("withheld", calls.withheld),
@@ -130,9 +140,10 @@ impl Metrics {
             ("wrong_channel", calls.wrong_channel),
             ("closed_direction", calls.closed_direction),
         ] {
-            self.routes.get_or_create(&Found { what }).set(count as i64);
+            // Two pages at once do not count a call twice: the lock is held.
+            let shown = self.routes.get_or_create(&Found { what });
+            shown.inc_by(count.saturating_sub(shown.get()));
         }
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.len() >= TOGETHER {
             self.release(&mut held);
         }

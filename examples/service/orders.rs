@@ -2,18 +2,19 @@
 //! report orders and their numbers.
 
 use crate::answer::{Answer, json, public_json};
-use crate::fields::{Body, Fields, encoded};
-use crate::guard::{Endpoint, Routes, account, guarded};
+use crate::arrival::Arrived;
+use crate::endpoint::Endpoint;
+use crate::fields::{Fields, Listing, encoded};
+use crate::guard::account;
 use crate::hex::{hex, unhex};
 use crate::problem::Problem;
 use crate::service::Service;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use serde_json::json;
 use std::sync::Arc;
-use unjoin::Name;
 use unjoin::issuer::{NumbersDead, OrderReport};
 use unjoin::store::Store;
 use unjoin::token::{Enrolment, OrderHandle, TokenRequest};
@@ -25,33 +26,31 @@ type Shared<S> = State<Arc<Service<S>>>;
 
 /// What devices ask for.
 pub(crate) fn device_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    let route = |endpoint, routes: Routes<S>| guarded(service, endpoint, routes);
     Router::new()
-        .route("/orders/nonce", route(Endpoint::Nonce, post(nonce::<S>)))
-        .route("/orders/enrol", route(Endpoint::Enrol, post(enrol::<S>)))
-        .route("/orders/offer", route(Endpoint::Offer, post(offer::<S>)))
-        .route("/orders/grant", route(Endpoint::Grant, post(grant::<S>)))
-        .route("/manifests/{merchant}", route(Endpoint::Manifests, get(manifests::<S>)))
-        .route("/manifests/{merchant}/after/{cohort}", route(Endpoint::Manifests, get(manifests_after::<S>)))
+        .merge(Endpoint::Nonce.at(service, post(nonce::<S>)))
+        .merge(Endpoint::Enrol.at(service, post(enrol::<S>)))
+        .merge(Endpoint::Offer.at(service, post(offer::<S>)))
+        .merge(Endpoint::Grant.at(service, post(grant::<S>)))
+        .merge(Endpoint::Manifests.at(service, get(manifests::<S>)))
 }
 
 /// What the platform reports.
 pub(crate) fn internal_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    let route = |endpoint, routes: Routes<S>| guarded(service, endpoint, routes);
     Router::new()
-        .route("/orders/due", route(Endpoint::OrderDue, post(order_due::<S>)))
-        .route("/orders/numbers-dead", route(Endpoint::NumbersDead, post(numbers_dead::<S>)))
+        .merge(Endpoint::OrderDue.at(service, post(order_due::<S>)))
+        .merge(Endpoint::NumbersDead.at(service, post(numbers_dead::<S>)))
 }
 
-/// Answers `nonce`: what the enrolment is made over.
-async fn nonce<S: Store>(State(service): Shared<S>, headers: HeaderMap) -> Answer {
+/// No field; answers `nonce`: what the enrolment is made over.
+async fn nonce<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
     let account = account(&headers)?;
+    Fields::none(body)?;
     let nonce = service.nonces.give(&account, service.environment.now());
     Ok(json(&json!({ "nonce": hex(&nonce) })))
 }
 
 /// `nonce`, `enrolment`.
-async fn enrol<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Body) -> Answer {
+async fn enrol<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
     let account = account(&headers)?;
     let (nonce, enrolment) =
         Fields::read(body, |fields| Ok((fields.array("nonce")?, fields.message::<Enrolment>("enrolment")?)))?;
@@ -63,7 +62,7 @@ async fn enrol<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Bo
 }
 
 /// `merchant`, `handle`; answers `offer`.
-async fn offer<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Body) -> Answer {
+async fn offer<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
     let account = account(&headers)?;
     let (merchant, handle) = Fields::read(body, |fields| {
         Ok((fields.name("merchant")?, fields.array("handle").map(OrderHandle)?))
@@ -74,35 +73,26 @@ async fn offer<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Bo
 }
 
 /// `request`; answers `grant`, again the same for the same request.
-async fn grant<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Body) -> Answer {
+async fn grant<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
     let account = account(&headers)?;
     let request = Fields::read(body, |fields| fields.message::<TokenRequest>("request"))?;
     let grant = service.platform.grant(account, request).await?;
     Ok(json(&json!({ "grant": encoded(&grant) })))
 }
 
-async fn manifests<S: Store>(State(service): Shared<S>, Path(merchant): Path<String>) -> Answer {
-    manifests_from(service, &merchant, None).await
-}
-
-async fn manifests_after<S: Store>(
-    State(service): Shared<S>,
-    Path((merchant, cohort)): Path<(String, String)>,
-) -> Answer {
-    let cohort = unhex(&cohort).map(u64::from_be_bytes).ok_or(Problem::field("cohort"))?;
-    manifests_from(service, &merchant, Some(cohort)).await
-}
-
 /// Answers `manifests`, in the order of their cohorts.
-async fn manifests_from<S: Store>(service: Arc<Service<S>>, merchant: &str, after: Option<u64>) -> Answer {
-    let merchant = Name::new(merchant)?;
+async fn manifests<S: Store>(State(service): Shared<S>, Listing { merchant, after }: Listing) -> Answer {
+    let after = match after {
+        Some(cohort) => Some(unhex(&cohort).map(u64::from_be_bytes).ok_or(Problem::field("cohort"))?),
+        None => None,
+    };
     let found =
         service.blocking(move |service| Ok(service.platform.manifests(&merchant, after, PAGE)?)).await?;
     Ok(public_json(&json!({ "manifests": found.iter().map(encoded).collect::<Vec<_>>() })))
 }
 
 /// `order_id`, `account`, `merchant`, `class`, `due_at`; answers `handle`, which the device is told.
-async fn order_due<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+async fn order_due<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let report = Fields::read(body, |fields| {
         Ok(OrderReport {
             order_id: fields.text("order_id")?.into_bytes(),
@@ -118,7 +108,7 @@ async fn order_due<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
 
 /// `merchant`, `handle`, `at`: for an order whose numbers were another telephony's, or that had
 /// none.
-async fn numbers_dead<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+async fn numbers_dead<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let report = Fields::read(body, |fields| {
         Ok(NumbersDead {
             merchant: fields.name("merchant")?,

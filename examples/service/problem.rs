@@ -1,6 +1,5 @@
-//! Errors as answers: a status, and a JSON object of the library's code and message.
+//! Errors as answers: a status, and a problem document (RFC 9457) with the library's code and message.
 
-use crate::answer::json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::borrow::Cow;
@@ -19,7 +18,7 @@ use unjoin::{Audience, NameError, PlatformError, QueueError};
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
-    message: Cow<'static, str>,
+    detail: Cow<'static, str>,
     retryable: bool,
 }
 
@@ -32,9 +31,9 @@ pub(crate) struct Code {
 
 impl Problem {
     /// An error of the service's own.
-    pub(crate) const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
-        let retryable = status.as_u16() == 503;
-        Self { status, code, message: Cow::Borrowed(message), retryable }
+    pub(crate) const fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+        let retryable = matches!(status.as_u16(), 408 | 503);
+        Self { status, code, detail: Cow::Borrowed(detail), retryable }
     }
 
     pub(crate) fn json() -> Self {
@@ -53,21 +52,43 @@ impl Problem {
         )
     }
 
+    pub(crate) fn slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "service.slow",
+            "the body did not come in time: send it again, all at once",
+        )
+    }
+
+    pub(crate) fn path() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "service.path", "the path is not percent-encoded UTF-8")
+    }
+
+    /// Why requests had better go elsewhere.
+    pub(crate) fn not_ready(why: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "service.not_ready", why)
+    }
+
+    /// What the libraries below refuse by themselves.
+    pub(crate) fn other(status: StatusCode) -> Self {
+        Self::new(status, "service.other", "the request is not one that this endpoint takes")
+    }
+
     pub(crate) fn body() -> Self {
         Self::new(StatusCode::BAD_REQUEST, "service.body", "the body broke off")
     }
 
     pub(crate) fn field(name: &'static str) -> Self {
-        let message = format!("{name} is missing, or not what the endpoint takes");
+        let detail = format!("{name} is missing, or not what the endpoint takes");
         let code = "service.field";
-        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), retryable: false }
+        Self { status: StatusCode::BAD_REQUEST, code, detail: detail.into(), retryable: false }
     }
 
     pub(crate) fn other_fields() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "service.fields",
-            "the body has a field that this endpoint does not take",
+            "the body has a field twice, or one that this endpoint does not take",
         )
     }
 
@@ -76,6 +97,14 @@ impl Problem {
             StatusCode::UNAUTHORIZED,
             "service.no_account",
             "log in: whatever authenticates sessions says whose this is",
+        )
+    }
+
+    pub(crate) fn accounts() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "service.accounts",
+            "the request names more than one account: the proxy in front removes what comes from outside, and sets one",
         )
     }
 
@@ -150,16 +179,16 @@ impl Problem {
             _ => StatusCode::CONFLICT,
         };
         if !status.is_server_error() {
-            return Self { status, code, message: error.to_string().into(), retryable };
+            return Self { status, code, detail: error.to_string().into(), retryable };
         }
         log(code, error);
         // What the engine says of itself is for the log: it may name hosts and files.
-        let message = if retryable || status == StatusCode::SERVICE_UNAVAILABLE {
+        let detail = if retryable || status == StatusCode::SERVICE_UNAVAILABLE {
             "the service cannot decide this now: asking again unchanged is safe"
         } else {
             "the service cannot decide this until its operator has seen to it"
         };
-        Self { status, code, message: message.into(), retryable }
+        Self { status, code, detail: detail.into(), retryable }
     }
 }
 
@@ -189,9 +218,18 @@ of_the_library!(PlatformError, IssuerError, DeskError, SwitchboardError, QueueEr
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, code, message, retryable } = self;
-        let body = serde_json::json!({ "code": code, "message": message, "retryable": retryable });
-        let mut response = (status, json(&body)).into_response();
+        let Self { status, code, detail, retryable } = self;
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": detail,
+            "code": code,
+            "retryable": retryable,
+        });
+        let headers =
+            [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")];
+        let mut response = (status, headers, body.to_string()).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -1,17 +1,17 @@
 //! What everybody reads of the review side.
 
 use crate::answer::{Answer, public_json};
-use crate::guard::{Endpoint, Routes, guarded};
+use crate::endpoint::Endpoint;
+use crate::fields::Listing;
 use crate::hex::{hex, unhex};
 use crate::orders::PAGE;
 use crate::problem::Problem;
 use crate::service::Service;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::get;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use unjoin::Name;
 use unjoin::review::PublishedReview;
 use unjoin::store::Store;
 use unjoin::token::ReviewId;
@@ -19,35 +19,17 @@ use unjoin::token::ReviewId;
 type Shared<S> = State<Arc<Service<S>>>;
 
 pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    let route = |endpoint, routes: Routes<S>| guarded(service, endpoint, routes);
     Router::new()
-        .route("/reviews/published/{merchant}", route(Endpoint::Published, get(published::<S>)))
-        .route(
-            "/reviews/published/{merchant}/after/{id}",
-            route(Endpoint::Published, get(published_after::<S>)),
-        )
-        .route("/reviews/rating/{merchant}", route(Endpoint::Rating, get(rating::<S>)))
-}
-
-async fn published<S: Store>(State(service): Shared<S>, Path(merchant): Path<String>) -> Answer {
-    published_from(service, &merchant, None).await
-}
-
-async fn published_after<S: Store>(
-    State(service): Shared<S>,
-    Path((merchant, id)): Path<(String, String)>,
-) -> Answer {
-    let id = unhex(&id).map(ReviewId).ok_or(Problem::field("id"))?;
-    published_from(service, &merchant, Some(id)).await
+        .merge(Endpoint::Published.at(service, get(published::<S>)))
+        .merge(Endpoint::Rating.at(service, get(rating::<S>)))
 }
 
 /// Answers `reviews`, in the order of their ids, which says nothing.
-async fn published_from<S: Store>(
-    service: Arc<Service<S>>,
-    merchant: &str,
-    after: Option<ReviewId>,
-) -> Answer {
-    let merchant = Name::new(merchant)?;
+async fn published<S: Store>(State(service): Shared<S>, Listing { merchant, after }: Listing) -> Answer {
+    let after = match after {
+        Some(id) => Some(unhex(&id).map(ReviewId).ok_or(Problem::field("id"))?),
+        None => None,
+    };
     let found = service
         .blocking(move |service| Ok(service.platform.published(&merchant, after.as_ref(), PAGE)?))
         .await?;
@@ -68,8 +50,7 @@ fn listed(found: &PublishedReview) -> Value {
 }
 
 /// Answers `counts`, of one star to five, and `mean` (null without reviews).
-async fn rating<S: Store>(State(service): Shared<S>, Path(merchant): Path<String>) -> Answer {
-    let merchant = Name::new(merchant)?;
+async fn rating<S: Store>(State(service): Shared<S>, Listing { merchant, .. }: Listing) -> Answer {
     let rating = service.blocking(move |service| Ok(service.platform.rating(&merchant)?)).await?;
     Ok(public_json(&json!({ "counts": rating.counts, "mean": rating.mean() })))
 }

@@ -1,9 +1,11 @@
 //! The library's services with what stands around them.
 
+use crate::endpoint::Side;
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
 use crate::problem::Problem;
 use crate::secrets::Secrets;
+use crate::serve::Connections;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,7 +52,9 @@ pub(crate) struct Settings<'a> {
     pub(crate) queue: QueueConfig,
     /// So many requests are under way at most.
     pub(crate) in_flight: usize,
-    /// The most that one may take.
+    /// So many connections are open on each side at most.
+    pub(crate) connections: usize,
+    /// The most that a request may take to come, to be decided, and its answer to be taken.
     pub(crate) patience: Duration,
 }
 
@@ -61,6 +65,9 @@ pub(crate) struct Service<S: Store> {
     pub(crate) metrics: Metrics,
     pub(crate) plan: NumberingPlan,
     pub(crate) in_flight: Semaphore,
+    most_in_flight: usize,
+    /// Of devices and readers, and of the platform's own.
+    connections: [Arc<Connections>; 2],
     pub(crate) patience: Duration,
     /// Not ready any more.
     pub(crate) leaving: AtomicBool,
@@ -168,6 +175,8 @@ impl<S: Store> Service<S> {
             metrics: Metrics::new(),
             plan: NumberingPlan::new("86", "00", "0")?.unprefixed_national(),
             in_flight: Semaphore::new(settings.in_flight),
+            most_in_flight: settings.in_flight,
+            connections: [Connections::new(settings.connections), Connections::new(settings.connections)],
             patience: settings.patience,
             leaving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -193,15 +202,40 @@ impl<S: Store> Service<S> {
         spawn_blocking(run).await.map_err(|_| Problem::lost())?
     }
 
-    /// Whether requests should be sent here: all three stores answer, the slot keys serve, and the
-    /// last tick went through.
-    pub(crate) fn is_ready(&self) -> bool {
-        let Ok(nobody) = Name::new("nobody") else { return false };
-        !self.leaving.load(Ordering::SeqCst)
-            && self.tick_works.load(Ordering::SeqCst)
-            && self.slot_keys.serve(self.environment.now()).is_ok()
-            && self.platform.rating(&nobody).is_ok()
-            && self.platform.manifests(&nobody, None, 1).is_ok()
+    pub(crate) fn connections(&self, side: Side) -> Arc<Connections> {
+        let [devices, internal] = &self.connections;
+        Arc::clone(match side {
+            Side::Devices => devices,
+            Side::Internal => internal,
+        })
+    }
+
+    /// Whether it stays, and another request finds a place.
+    pub(crate) fn has_room(&self) -> Result<(), Problem> {
+        let rule = |holds: bool, why| if holds { Ok(()) } else { Err(Problem::not_ready(why)) };
+        rule(!self.leaving.load(Ordering::SeqCst), "this instance is ending")?;
+        rule(!self.connections(Side::Devices).are_full(), "all connections for devices are taken")?;
+        rule(self.in_flight.available_permits() > 0, "as many requests are under way as may be")
+    }
+
+    /// Whether all three stores answer, the slot keys serve, and the last tick went through.
+    pub(crate) fn is_working(&self) -> Result<(), Problem> {
+        let rule = |holds: bool, why| if holds { Ok(()) } else { Err(Problem::not_ready(why)) };
+        let nobody = Name::new("nobody")?;
+        rule(self.tick_works.load(Ordering::SeqCst), "the last tick did not go through")?;
+        rule(self.slot_keys.serve(self.environment.now()).is_ok(), "the slot keys do not serve")?;
+        rule(self.platform.rating(&nobody).is_ok(), "the reviews' store does not answer")?;
+        rule(self.platform.manifests(&nobody, None, 1).is_ok(), "the orders' store does not answer")
+    }
+
+    /// What is open, under way or waiting now.
+    pub(crate) fn load(&self) -> [(&'static str, usize); 4] {
+        [
+            ("connections_devices", self.connections(Side::Devices).open()),
+            ("connections_internal", self.connections(Side::Internal).open()),
+            ("requests", self.most_in_flight - self.in_flight.available_permits()),
+            ("blocking_calls", BLOCKING_CALLS - self.blocking.available_permits()),
+        ]
     }
 
     /// What falls due. Resumable: after a failure, or a kill, the next one goes on.

@@ -2,8 +2,9 @@
 //! numbers: the platform's services and its switches, nobody else.
 
 use crate::answer::{Answer, json};
-use crate::fields::{Body, Fields, bytes};
-use crate::guard::{Endpoint, Routes, guarded};
+use crate::arrival::Arrived;
+use crate::endpoint::Endpoint;
+use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::service::Service;
 use axum::Router;
@@ -21,11 +22,10 @@ use unjoin::token::OrderHandle;
 type Shared<S> = State<Arc<Service<S>>>;
 
 pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    let route = |endpoint, routes: Routes<S>| guarded(service, endpoint, routes);
     Router::new()
-        .route("/phones/bind", route(Endpoint::Bind, post(bind::<S>)))
-        .route("/phones/route", route(Endpoint::Route, post(decide::<S>)))
-        .route("/phones/close-order", route(Endpoint::CloseOrder, post(close_order::<S>)))
+        .merge(Endpoint::Bind.at(service, post(bind::<S>)))
+        .merge(Endpoint::Route.at(service, post(decide::<S>)))
+        .merge(Endpoint::CloseOrder.at(service, post(close_order::<S>)))
 }
 
 fn order(fields: &mut Fields) -> Result<OrderRef, Problem> {
@@ -38,7 +38,7 @@ fn party(plan: &NumberingPlan, fields: &mut Fields, field: &'static str) -> Resu
 
 /// `merchant`, `order`, `leg` (`merchant` or `courier`), `hub` and `customer` (phones), `courier` (a
 /// name, on its leg), `not_after`; answers `number` and `not_after`.
-async fn bind<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+async fn bind<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let plan = &service.plan;
     let binding = Fields::read(body, |fields| {
         let order = order(fields)?;
@@ -60,9 +60,9 @@ async fn bind<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
 
 /// The gateway's question; its answer. What fails is refused like everything else: which records
 /// are damaged is nobody's business.
-async fn decide<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+async fn decide<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     // The error would say which field, and to whom.
-    let question: Question = serde_json::from_slice(&bytes(body)?).map_err(|_| Problem::json())?;
+    let question: Question = serde_json::from_slice(&body.0?).map_err(|_| Problem::json())?;
     let route = match question.request(&service.plan) {
         Some(request) => {
             let asked = service.blocking(move |service| Ok(service.platform.route(&request)?)).await;
@@ -80,7 +80,7 @@ async fn decide<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
 
 /// `merchant`, `order`, `handle`: ends and freezes the order's numbers, and tells its cohort.
 /// Answers `dead_at`.
-async fn close_order<S: Store>(State(service): Shared<S>, body: Body) -> Answer {
+async fn close_order<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let (order, handle) =
         Fields::read(body, |fields| Ok((order(fields)?, fields.array("handle").map(OrderHandle)?)))?;
     let at = service.blocking(move |service| Ok(service.platform.close_order(&order, handle)?)).await?;

@@ -3,6 +3,7 @@
 
 mod door;
 mod ending;
+mod http;
 #[cfg(all(feature = "postgres", unix))]
 mod instances;
 mod path;
@@ -16,9 +17,10 @@ mod secrets;
 
 use crate::client::Connection;
 use crate::device::{Device, Order, Pins, manifests, report, without_numbers};
+use crate::endpoint::Side;
 use crate::hex::hex;
 use crate::secrets::{Secrets, TrusteesFrom};
-use crate::serve::{internal_routes, public_routes, serve};
+use crate::serve::serve;
 use crate::service::{Service, Settings, Stores};
 use hyper::body::Bytes;
 use std::io::Write;
@@ -91,12 +93,14 @@ impl Drop for Directory {
 pub(super) struct Bounds {
     pub(super) queue: QueueConfig,
     pub(super) in_flight: usize,
+    pub(super) connections: usize,
     pub(super) patience: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { queue: QueueConfig::default(), in_flight: 1024, patience: Duration::from_secs(60) }
+        let patience = Duration::from_secs(60);
+        Self { queue: QueueConfig::default(), in_flight: 1024, connections: 1000, patience }
     }
 }
 
@@ -140,6 +144,7 @@ impl<S: Store> World<S> {
             k: 2,
             queue: bounds.queue,
             in_flight: bounds.in_flight,
+            connections: bounds.connections,
             patience: bounds.patience,
         };
         let service =
@@ -148,10 +153,10 @@ impl<S: Store> World<S> {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let mut addresses = Vec::new();
-        for routes in [public_routes(&service), internal_routes(&service)] {
+        for side in [Side::Devices, Side::Internal] {
             let listener = TcpListener::bind("[::1]:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
-            tasks.push(tokio::spawn(serve(listener, routes, 1000, bounds.patience, stopped.clone())));
+            tasks.push(tokio::spawn(serve(listener, Arc::clone(&service), side, stopped.clone())));
         }
         let pins = Pins::read(&kept.join("public-keys.json"), 2).unwrap();
         let (public, internal) = (addresses[0], addresses[1]);

@@ -137,7 +137,7 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     let counts = |line: &str| assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     counts(r#"unjoin_request_seconds_count{endpoint="grant",code="ok"} 2"#);
     counts(r#"unjoin_request_seconds_count{endpoint="bind",code="ok"} 2"#);
-    counts(r#"unjoin_calls{what="connected"} 2"#);
+    counts(r#"unjoin_calls_total{what="connected"} 2"#);
     counts(r#"unjoin_ticks_total{what="ok"} 3"#);
     let log = log();
     assert!(log.contains("tick"), "nothing was logged");

@@ -43,7 +43,16 @@ impl Process {
     /// waits until it serves. `test` is the name of the test that calls this.
     pub(super) fn start(test: &str, directory: &Path, store: &str, log: &str, more: &[&str]) -> Self {
         let secrets = directory.join("secrets");
-        let own = ["--listen", "[::1]:0", "--internal", "[::1]:0", "--directory", secrets.to_str().unwrap()];
+        let own = [
+            "--listen",
+            "[::1]:0",
+            "--internal",
+            "[::1]:0",
+            "--drain",
+            "0",
+            "--directory",
+            secrets.to_str().unwrap(),
+        ];
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
             .env(CHILD, [&own[..], more].concat().join("\n"))

@@ -15,7 +15,7 @@ use unjoin::wire::Message;
 use unjoin::{Name, QueueConfig};
 use unjoin_test_util::Faulty;
 
-/// The status and the code; every error is an object of three fields.
+/// The status and the code; every error is a problem document.
 async fn refusal(
     connection: &mut Connection,
     path: &str,
@@ -24,7 +24,7 @@ async fn refusal(
 ) -> (u16, String) {
     let answer = connection.post(path, account, body.into()).await.unwrap();
     let object: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert!(object["message"].is_string() && object["retryable"].is_boolean(), "{object}");
+    assert!(object["detail"].is_string() && object["retryable"].is_boolean(), "{object}");
     (answer.status.as_u16(), object["code"].as_str().unwrap().to_owned())
 }
 
@@ -112,7 +112,7 @@ async fn an_enrolment_needs_a_nonce_that_its_account_was_given_within_five_minut
     let device = Device::new("ann".to_owned());
     let mut nonces = Vec::new();
     for account in ["ann", "ben"] {
-        let answer = devices.post("/orders/nonce", Some(account), "").await.unwrap().object().unwrap();
+        let answer = devices.post("/orders/nonce", Some(account), "{}").await.unwrap().object().unwrap();
         nonces.push(unhex::<32>(text(&answer, "nonce").unwrap()).unwrap());
     }
     let [own, other] = nonces.try_into().ok().unwrap();
@@ -138,7 +138,7 @@ async fn an_enrolment_needs_a_nonce_that_its_account_was_given_within_five_minut
     world.clock.set(MONDAY.saturating_add(300));
     assert_eq!(refusal(&mut devices, "/orders/enrol", Some("ann"), good).await, refused);
     // The right nonce, and a proof over another.
-    let answer = devices.post("/orders/nonce", Some("ann"), "").await.unwrap().object().unwrap();
+    let answer = devices.post("/orders/nonce", Some("ann"), "{}").await.unwrap().object().unwrap();
     let own = unhex::<32>(text(&answer, "nonce").unwrap()).unwrap();
     let mixed = refusal(&mut devices, "/orders/enrol", Some("ann"), enrol(own, [7; 32])).await;
     assert_eq!(mixed, (409, "issuer.proof_refused".to_owned()));
@@ -204,7 +204,7 @@ async fn more_requests_than_may_be_under_way_are_refused() {
     let held = tokio::spawn(async move { ask_door(&mut connection, sent).await });
     first.until_it_waits();
     assert_eq!(ask_door(&mut world.connect(), message).await.unwrap_err(), "service.busy");
-    let busy = refusal(&mut world.connect(), "/orders/nonce", Some("ann"), "").await;
+    let busy = refusal(&mut world.connect(), "/orders/nonce", Some("ann"), "{}").await;
     assert_eq!(busy, (503, "service.busy".to_owned()));
     first.let_go();
     assert!(is_receipt(&held.await.unwrap().unwrap(), &world.pins));
@@ -225,7 +225,7 @@ async fn a_service_that_ends_answers_what_it_has_begun_and_begins_nothing() {
     waits.until_it_waits();
     world.service.stopping.store(true, Ordering::SeqCst);
     assert_eq!(ask_door(&mut world.connect(), second).await.unwrap_err(), "service.stopping");
-    let stopping = refusal(&mut world.connect(), "/orders/nonce", Some("ann"), "").await;
+    let stopping = refusal(&mut world.connect(), "/orders/nonce", Some("ann"), "{}").await;
     assert_eq!(stopping, (503, "service.stopping".to_owned()));
     waits.let_go();
     assert!(is_receipt(&held.await.unwrap().unwrap(), &world.pins));
