@@ -4,35 +4,46 @@
 //! verify_opening --opening FILE --trust FILE
 //! ```
 //!
-//! The opening is the whole kind-45 message. The trust file says whom you believe: its lines are told in
-//! `examples/trust/mod.rs`. Get it from the trustees, the ledgers' witnesses and the platform's
-//! publications, not from whoever gave you the opening.
+//! The opening is the whole kind-45 message. The trust file says whom you believe: `--help` tells its lines.
 //!
-//! It prints what was proved; the exit status is 0 if the opening holds, 1 if it does not or could
-//! not be read.
+//! It prints what was proved; the exit status is 0 if the opening holds, 1 if it does not, and 2 if that could
+//! not be found out: a file is not there, or is not what it should be. That is no verdict.
 
 #![forbid(unsafe_code)]
 
+#[allow(dead_code, reason = "other programs need other lines of a trust file")]
 #[path = "trust/mod.rs"]
-mod trust;
+pub(crate) mod trust;
+#[allow(dead_code, reason = "its main ends in three ways")]
+#[path = "shared/words.rs"]
+mod words;
 
 use clap::Parser;
-use std::error::Error;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use trust::{Trust, hex, text};
-use unjoin::ledger::{PublishedEntry, WitnessPolicy};
+use trust::{TrustFile, hex, text};
+use unjoin::ledger::{Ledger, PublishedEntry, WitnessPolicy};
+use unjoin::opening::warrant::WarrantPolicy;
 use unjoin::opening::{Author, Opening, OpeningTrust};
 use unjoin::secret::SystemRng;
+use unjoin::token::{IssuerPublicKey, Trustees};
 use unjoin::wire::Message;
+use words::{At, Outcome};
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+/// Whom the reader believes.
+struct Trust {
+    issuers: Vec<IssuerPublicKey>,
+    trustees: Trustees,
+    requesters: WarrantPolicy,
+    reviews: WitnessPolicy,
+    openings: WitnessPolicy,
+}
 
 /// What is checked.
 #[derive(Parser)]
-#[command(about = "Checks who was found to have written a review, and by what right")]
+#[command(about = "Checks who was found to have written a review, and by what right", after_help = trust::HELP)]
 pub(crate) struct Arguments {
     /// The opening
     #[arg(long)]
@@ -44,24 +55,47 @@ pub(crate) struct Arguments {
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
-        Ok(proved) => {
+        Ok(Ok(proved)) => {
             print!("{proved}");
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("the opening proves nothing: {error}");
+        Ok(Err(verdict)) => {
+            eprintln!("{verdict}");
             ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("nothing was checked: {error}");
+            ExitCode::from(2)
         }
     }
 }
 
-/// What was proved, in words.
-pub(crate) fn run(arguments: &Arguments) -> Outcome<String> {
+/// What was proved, in words, or why nothing is; an error is no verdict.
+pub(crate) fn run(arguments: &Arguments) -> Outcome<Result<String, String>> {
+    let trust = read_trust(&TrustFile::read(&arguments.trust)?)?;
+    let bytes = fs::read(&arguments.opening).at(&arguments.opening)?;
+    let opening = Opening::from_bytes(&bytes)
+        .map_err(|error| format!("not an opening ({error}): take the file unchanged from whoever made it"));
+    let opening = opening.at(&arguments.opening)?;
+    Ok(match opening.verify(&view(&trust), &mut SystemRng::new()) {
+        Ok(author) => Ok(tell(&opening, &trust, &author)?),
+        Err(error) => Err(format!(
+            "By {} the opening does not hold, and proves nothing: {error}",
+            arguments.trust.display()
+        )),
+    })
+}
+
+fn read_trust(file: &TrustFile) -> Outcome<Trust> {
     // An opening stays true: no checkpoint is too old.
-    let trust = Trust::parse(&fs::read_to_string(&arguments.trust)?, u64::MAX)?;
-    let opening = Opening::from_bytes(&fs::read(&arguments.opening)?)?;
-    let author = opening.verify(&view(&trust), &mut SystemRng::new())?;
-    tell(&opening, &trust, &author)
+    let ledger = |ledger| file.ledger(ledger, u64::MAX);
+    Ok(Trust {
+        issuers: file.issuers()?,
+        trustees: file.trustees()?,
+        requesters: file.requesters()?,
+        reviews: ledger(Ledger::Reviews)?,
+        openings: ledger(Ledger::Openings)?,
+    })
 }
 
 fn tell(opening: &Opening, trust: &Trust, author: &Author) -> Outcome<String> {

@@ -2,7 +2,8 @@
 
 use super::show::{tell_terms, utc};
 use super::trust::hex;
-use super::{Outcome, Where, ask, read, read_warrant};
+use super::words::{At, Outcome};
+use super::{Where, ask, read, read_warrant};
 use clap::Args;
 use std::fs;
 use std::io::Write;
@@ -39,7 +40,7 @@ pub(crate) struct AnswerArguments {
 pub(crate) fn answer(arguments: &AnswerArguments, screen: &mut dyn Write) -> Outcome<()> {
     let AnswerArguments { warrant, review, out, dry_run, yes, at } = arguments;
     let presented = read_warrant(warrant)?;
-    let evidence = ReviewEvidence::from_bytes(&read(review)?)?;
+    let evidence = ReviewEvidence::from_bytes(&read(review)?).at(review)?;
     let named = evidence.presentation.review_id();
     tell_terms(&presented, screen)?;
     writeln!(screen, "Now about:   {}", hex(named.as_bytes()))?;
@@ -57,7 +58,7 @@ pub(crate) fn answer(arguments: &AnswerArguments, screen: &mut dyn Write) -> Out
         return Err("nothing was written".into());
     }
     let trustee = at.trustee(store)?;
-    fs::create_dir_all(out)?;
+    fs::create_dir_all(out).at(out)?;
     write(&trustee, &request, &view, out, screen)
 }
 
@@ -98,7 +99,7 @@ fn write<S: Store>(
         OpeningAnswer::Wait { .. } | OpeningAnswer::Charged => return Ok(()),
     };
     let path = out.join(name);
-    fs::write(&path, bytes)?;
+    fs::write(&path, bytes).at(&path)?;
     writeln!(screen, "Written:     {}", path.display())?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The public files of the ceremonies.
 
-use super::Outcome;
 use super::trust::{hex, unhex};
+use super::words::{At, Outcome};
 use std::fs;
 use std::path::{Path, PathBuf};
 use unjoin::opening::SignedCommittee;
@@ -16,7 +16,7 @@ pub(crate) struct Board {
 
 impl Board {
     pub(crate) fn open(directory: &Path) -> Outcome<Self> {
-        fs::create_dir_all(directory)?;
+        fs::create_dir_all(directory).at(directory)?;
         Ok(Self { directory: directory.to_owned() })
     }
 
@@ -31,8 +31,10 @@ impl Board {
     }
 
     fn files(&self, start: &str) -> Outcome<Vec<PathBuf>> {
-        let mut paths: Vec<PathBuf> =
-            fs::read_dir(&self.directory)?.map(|entry| Ok(entry?.path())).collect::<Outcome<_>>()?;
+        let mut paths: Vec<PathBuf> = fs::read_dir(&self.directory)
+            .at(&self.directory)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Outcome<_>>()?;
         let begins =
             |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
         paths.retain(|path| begins(path));
@@ -52,24 +54,29 @@ impl Board {
 
     pub(crate) fn write_plan(&self, plan: &CeremonyPlan) -> Outcome<()> {
         let path = self.directory.join(format!("plan-{}.bin", plan.epoch()));
-        fs::write(&path, plan.to_bytes())?;
+        fs::write(&path, plan.to_bytes()).at(&path)?;
         println!("plan {}: {} of {}", hex(&plan.digest()), plan.threshold(), plan.trustees().count());
         Ok(())
     }
 
     pub(crate) fn plan(&self, epoch: u32) -> Outcome<Option<CeremonyPlan>> {
         let path = self.directory.join(format!("plan-{epoch}.bin"));
-        if path.exists() { Ok(Some(CeremonyPlan::from_bytes(&fs::read(path)?)?)) } else { Ok(None) }
+        if path.exists() {
+            Ok(Some(CeremonyPlan::from_bytes(&super::read(&path)?).at(&path)?))
+        } else {
+            Ok(None)
+        }
     }
 
     /// Named by what they hold, so that copies of many directories go into one.
     pub(crate) fn write_message(&self, message: &CeremonyMessage) -> Outcome<()> {
         let name = format!("message-{}-{}.bin", message.index(), hex(&message.digest()));
-        Ok(fs::write(self.directory.join(name), message.to_bytes())?)
+        let path = self.directory.join(name);
+        fs::write(&path, message.to_bytes()).at(path)
     }
 
     pub(crate) fn messages(&self) -> Outcome<Vec<CeremonyMessage>> {
-        let read = |path: PathBuf| match CeremonyMessage::from_bytes(&fs::read(&path)?) {
+        let read = |path: PathBuf| match CeremonyMessage::from_bytes(&super::read(&path)?) {
             Ok(message) => Ok(Some(message)),
             Err(error) => {
                 println!("{}: {error}", path.display());
@@ -83,16 +90,22 @@ impl Board {
 
     pub(crate) fn write_committee(&self, signed: &SignedCommittee) -> Outcome<()> {
         let epoch = signed.committee().epoch();
-        fs::write(self.directory.join(format!("committee-{epoch}.bin")), signed.to_bytes())?;
+        let path = self.directory.join(format!("committee-{epoch}.bin"));
+        fs::write(&path, signed.to_bytes()).at(path)?;
         if let Some(certificate) = signed.certificate() {
-            fs::write(self.directory.join("certificate.bin"), certificate.to_bytes())?;
+            let path = self.directory.join("certificate.bin");
+            fs::write(&path, certificate.to_bytes()).at(path)?;
         }
         Ok(())
     }
 
     pub(crate) fn committee(&self, epoch: u32) -> Outcome<Option<SignedCommittee>> {
         let path = self.directory.join(format!("committee-{epoch}.bin"));
-        if path.exists() { Ok(Some(SignedCommittee::from_bytes(&fs::read(path)?)?)) } else { Ok(None) }
+        if path.exists() {
+            Ok(Some(SignedCommittee::from_bytes(&super::read(&path)?).at(&path)?))
+        } else {
+            Ok(None)
+        }
     }
 
     /// Following each epoch's signatures from the first.

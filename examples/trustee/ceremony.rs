@@ -4,8 +4,9 @@
 //! belongs elsewhere (`--secrets`).
 
 use super::board::Board;
-use super::trust::hex;
-use super::{Outcome, Secrets, ask, read, settings};
+use super::trust::{TrustFile, hex};
+use super::words::{At, Outcome};
+use super::{Secrets, ask};
 use clap::Args;
 use std::error::Error;
 use std::fs;
@@ -72,7 +73,7 @@ pub(crate) struct CommitArguments {
 
 /// `commit`: takes the new share, now that the ledger has the refresh.
 pub(crate) fn commit(arguments: CommitArguments, screen: &mut dyn Write) -> Outcome<()> {
-    let (policy, _) = settings::parse(&String::from_utf8(read(&arguments.policy)?)?)?;
+    let (policy, _) = TrustFile::read(&arguments.policy)?.trustee_policy()?;
     let view = DirectoryView::new(&arguments.ledger);
     let history = History::read(&view, &policy.openings, None, SystemClock.now())?;
     let kept = Secrets::ask(arguments.secrets, arguments.passphrase_file.as_deref())?;
@@ -238,7 +239,7 @@ impl Trustee {
         let secrets = TrusteeSecrets::generate(&mut SystemRng::new());
         self.secrets.keep(&secrets)?;
         let key = hex(secrets.public().as_bytes());
-        fs::write(board.key(self.index), &key)?;
+        fs::write(board.key(self.index), &key).at(board.key(self.index))?;
         println!("trustee {}: long-term key {key}; give it to the others in person", self.index);
         Ok(())
     }

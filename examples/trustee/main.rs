@@ -22,8 +22,7 @@
 //! WHERE: --secrets FILE --store FILE --policy FILE --ledger DIR
 //! ```
 //!
-//! The *policy* is a text: whom to believe (`examples/trust/mod.rs` tells the lines), and the
-//! budgets (`trust/settings.rs`). The *ledger* is a directory in tlog-tiles layout, as a web server shows
+//! The *policy* is a trust file: whom to believe, and the budgets; `--help` tells its lines. The *ledger* is a directory in tlog-tiles layout, as a web server shows
 //! it. The *case* is a directory that is copied among the members of a round and whoever leads it (`rounds.rs`
 //! tells the files). The *store* is this trustee's own redb file: never put an old copy of it back.
 //!
@@ -36,19 +35,19 @@ mod answer;
 mod board;
 mod ceremony;
 mod rounds;
-#[path = "../trust/settings.rs"]
-mod settings;
 mod show;
 #[path = "../trust/mod.rs"]
 mod trust;
+#[path = "../shared/words.rs"]
+mod words;
 
 use clap::{Args, Parser, Subcommand};
-use std::error::Error;
 use std::fs;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use trust::TrustFile;
 use unjoin::ledger::DirectoryView;
 use unjoin::opening::service::Trustee;
 use unjoin::opening::warrant::PresentedWarrant;
@@ -57,11 +56,10 @@ use unjoin::secret::SystemRng;
 use unjoin::store::{RedbStore, Store, StoreError};
 use unjoin::wire::Message;
 use unjoin::{Environment, PassphraseCost};
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
+use words::{At, Outcome};
 
 #[derive(Parser)]
-#[command(about = "What a trustee does: key ceremony, warrants, answers")]
+#[command(about = "What a trustee does: key ceremony, warrants, answers", after_help = trust::HELP)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -140,38 +138,33 @@ impl Where {
     }
 
     fn store(&self) -> Outcome<RedbStore> {
-        Ok(match RedbStore::create(&self.store) {
-            Err(StoreError::Exists) => RedbStore::open(&self.store)?,
-            created => created?,
-        })
+        match RedbStore::create(&self.store) {
+            Err(StoreError::Exists) => RedbStore::open(&self.store),
+            created => created,
+        }
+        .at(&self.store)
     }
 
     /// The service, over the trustee's store or a copy of it.
     fn trustee<S: Store>(&self, store: S) -> Outcome<Trustee<S>> {
-        let (policy, trustees) = settings::parse(&String::from_utf8(read(&self.policy)?)?)?;
+        let (policy, trustees) = TrustFile::read(&self.policy)?.trustee_policy()?;
         let secrets = Secrets::ask(self.secrets.clone(), self.passphrase_file.as_deref())?.unseal()?;
         if secrets.trustees().is_some_and(|with| *with != trustees) {
             return Err("the policy names other trustees than those who made this key".into());
         }
         let trustee = Trustee::open(Arc::new(store), secrets, policy, Environment::system())?;
         if !self.checkpoint.is_empty() {
-            let _ = trustee.follow(&self.view())?;
+            let _ = trustee.follow(&self.view()).at(&self.ledger)?;
         }
         for checkpoint in &self.checkpoint {
-            trustee.mark_checkpoint(&read(checkpoint)?)?;
+            trustee.mark_checkpoint(&read(checkpoint)?).at(checkpoint)?;
         }
         Ok(trustee)
     }
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command, &mut std::io::stdout()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    words::end(run(Arguments::parse().command, &mut std::io::stdout()))
 }
 
 pub(crate) fn run(command: Command, screen: &mut dyn Write) -> Outcome<()> {
@@ -199,7 +192,9 @@ struct Secrets {
 impl Secrets {
     fn ask(path: PathBuf, file: Option<&Path>) -> Outcome<Self> {
         let passphrase = match (file, std::env::var("UNJOIN_PASSPHRASE")) {
-            (Some(file), _) => String::from_utf8(read(file)?)?.trim_end_matches(['\r', '\n']).to_owned(),
+            (Some(file), _) => {
+                String::from_utf8(read(file)?).at(file)?.trim_end_matches(['\r', '\n']).to_owned()
+            }
             (None, Ok(given)) => given,
             (None, Err(_)) => ask("passphrase (it is shown as you type): ")?,
         };
@@ -208,20 +203,23 @@ impl Secrets {
 
     fn unseal(&self) -> Outcome<TrusteeSecrets> {
         let sealed = read(&self.path)?;
-        Ok(SealedTrusteeSecrets::from_bytes(&sealed)?.open(&self.passphrase)?)
+        SealedTrusteeSecrets::from_bytes(&sealed).at(&self.path)?.open(&self.passphrase).at(&self.path)
     }
 
     fn keep(&self, secrets: &TrusteeSecrets) -> Outcome<()> {
-        Ok(secrets.seal(&self.passphrase, self.cost, &mut SystemRng::new())?.replace_file(&self.path)?)
+        secrets
+            .seal(&self.passphrase, self.cost, &mut SystemRng::new())?
+            .replace_file(&self.path)
+            .at(&self.path)
     }
 }
 
 fn read(path: &Path) -> Outcome<Vec<u8>> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()).into())
+    fs::read(path).at(path)
 }
 
 fn read_warrant(path: &Path) -> Outcome<PresentedWarrant> {
-    Ok(PresentedWarrant::from_bytes(&read(path)?)?)
+    PresentedWarrant::from_bytes(&read(path)?).at(path)
 }
 
 fn ask(question: &str) -> Outcome<String> {

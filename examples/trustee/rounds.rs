@@ -12,8 +12,9 @@
 //! Whoever leads believes a file's name: take each from the trustee whom it names.
 
 use super::show::tell_terms;
-use super::trust::{hex, unhex};
-use super::{Outcome, Where, read, settings};
+use super::trust::{TrustFile, hex, unhex};
+use super::words::{At, Outcome};
+use super::{Where, read};
 use clap::Args;
 use std::fs;
 use std::io::Write;
@@ -75,10 +76,10 @@ impl Case {
 
     fn reviews(&self) -> Outcome<Vec<ReviewEvidence>> {
         let mut reviews = Vec::new();
-        for entry in fs::read_dir(&self.case)? {
+        for entry in fs::read_dir(&self.case).at(&self.case)? {
             let path = entry?.path();
             if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("review-")) {
-                reviews.push(ReviewEvidence::from_bytes(&read(&path)?)?);
+                reviews.push(ReviewEvidence::from_bytes(&read(&path)?).at(&path)?);
             }
         }
         reviews.sort_by_key(|review| review.presentation.review_id());
@@ -150,7 +151,7 @@ fn leave(case: &Case, index: u16, entry: &str, answer: RoundAnswer, screen: &mut
 pub(crate) fn round(arguments: &RoundArguments, screen: &mut dyn Write) -> Outcome<()> {
     let RoundArguments { case, members, policy, committee, officer, recipient } = arguments;
     let before = case.round.checked_sub(1).ok_or("rounds are counted from 1")?;
-    let (policy, trustees) = settings::parse(&String::from_utf8(read(policy)?)?)?;
+    let (policy, trustees) = TrustFile::read(policy)?.trustee_policy()?;
     let committee = newest(committee, &trustees)?;
     let needed = usize::from(committee.threshold());
     let panel = ComparisonPanel { committee, trustees, origin: policy.openings.log().name().clone() };
@@ -213,7 +214,7 @@ fn tell(classes: &AuthorClasses, screen: &mut dyn Write) -> Outcome<()> {
 fn newest(paths: &[PathBuf], trustees: &Trustees) -> Outcome<Committee> {
     let mut newest: Option<SignedCommittee> = None;
     for path in paths {
-        let next = SignedCommittee::from_bytes(&read(path)?)?;
+        let next = SignedCommittee::from_bytes(&read(path)?).at(path)?;
         match &newest {
             None => next.verify_first(trustees)?,
             Some(before) => next.verify_successor(trustees, before.committee())?,
@@ -234,7 +235,7 @@ fn word(path: &Path) -> Outcome<String> {
 }
 
 fn write(path: &Path, bytes: &[u8], screen: &mut dyn Write) -> Outcome<()> {
-    fs::write(path, bytes)?;
+    fs::write(path, bytes).at(path)?;
     writeln!(screen, "Written:     {}", path.display())?;
     Ok(())
 }

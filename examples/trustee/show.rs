@@ -1,7 +1,8 @@
 //! Warrants and budgets in plain words.
 
+use super::Where;
 use super::trust::{hex, text};
-use super::{Outcome, Where};
+use super::words::Outcome;
 use std::io::Write;
 use unjoin::Timestamp;
 use unjoin::ledger::WarrantAction;

@@ -56,8 +56,8 @@ fn arguments_at(seconds: u64, directory: &Path, published: &Path) -> Arguments {
     let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     Arguments::parse_from([
         "audit",
-        "--policy",
-        &file("policy"),
+        "--trust",
+        &file("trust"),
         "--ledger",
         &file("ledger"),
         "--older",
@@ -87,7 +87,7 @@ fn the_audit_finds_a_thousand_deleted_reviews_and_no_other() {
     // Between the checkpoints things go on as they should.
     let late = [published(REVIEWS), edited(5, 1), withdrawn(6), removed(7)];
     world.publish(&late);
-    fs::write(path.join("policy"), world.policy_text()).unwrap();
+    fs::write(path.join("trust"), world.policy_text()).unwrap();
     export(&world.log, &path.join("ledger")).unwrap();
 
     // What is shown: some of what is late already, some not yet.

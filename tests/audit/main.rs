@@ -13,4 +13,5 @@ mod platform;
 #[allow(dead_code, reason = "its main is the example's")]
 #[path = "../../examples/audit.rs"]
 mod program;
+mod words;
 mod world;

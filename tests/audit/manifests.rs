@@ -129,14 +129,14 @@ fn the_program_reads_what_was_counted_elsewhere() {
     world.publish(&[cohort(1).to_bytes(), Author::new(1).published().to_bytes()]);
     export(&world.log, &path.join("ledger")).unwrap();
     let file = |name: &str| path.join(name).to_str().unwrap().to_owned();
-    fs::write(path.join("policy"), world.policy_text()).unwrap();
+    fs::write(path.join("trust"), world.policy_text()).unwrap();
     fs::write(path.join("orders"), "orders,merchant\n4,lamps.example\n").unwrap();
     let grants = format!("key_id,merchant,cohort,grants\n{},lamps.example,1,0\n", hex(&[7; 32]));
     fs::write(path.join("grants"), grants).unwrap();
     let told = run(&Arguments::parse_from([
         "audit",
-        "--policy",
-        &file("policy"),
+        "--trust",
+        &file("trust"),
         "--ledger",
         &file("ledger"),
         "--at",

@@ -104,12 +104,12 @@ fn a_disclosure_is_overdue_when_the_embargo_has_passed_between_two_checkpoints()
     let budgets = format!(
         "window {WINDOW}\ncooling-off 0\nfreshness 60\nbudget open {limits}\nbudget same-author {limits}\n"
     );
-    fs::write(file("trustees"), crate::court::trust(&world) + &budgets).unwrap();
+    fs::write(file("trust"), crate::court::trust(&world) + &budgets).unwrap();
     export(&world.openings.log, &directory.file("ledger")).unwrap();
     let findings = run(&Arguments::parse_from([
         "audit",
-        "--trustees",
-        &file("trustees"),
+        "--trust",
+        &file("trust"),
         "--ledger",
         &file("ledger"),
         "--older",

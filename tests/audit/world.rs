@@ -63,7 +63,7 @@ impl World {
     /// The policy as the program reads it.
     pub(crate) fn policy_text(&self) -> String {
         let witness = &self.policy.witnesses()[0];
-        format!("log {}\nwitness {witness}\nquorum 1 of which faulty 0\n", self.policy.log())
+        format!("ledger reviews\nlog {}\nwitness {witness}\nquorum 1 of which faulty 0\n", self.policy.log())
     }
 
     pub(crate) fn history(&self, older: Option<&[u8]>) -> History {

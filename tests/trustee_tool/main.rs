@@ -228,7 +228,7 @@ fn a_policy_of_other_trustees_or_without_a_budget_is_refused() {
     };
     let other = trust(&World::new()) + BUDGETS;
     assert!(refused(&other).contains("other trustees"));
-    assert!(refused(&right.replace("window 600\n", "")).contains("no line window"));
+    assert!(refused(&right.replace("window 600\n", "")).contains("no line `window`"));
     assert!(refused(&(right.clone() + "budget peek all 1 own 1 requester 1\n")).contains("not an action"));
     assert!(refused(&(right.clone() + "something else\n")).contains("not a line of a trust file"));
     fs::write(desk.file("policy"), right).unwrap();
