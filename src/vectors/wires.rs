@@ -506,6 +506,58 @@ mod serde_formats {
         assert_eq!(M::deserialize(BinaryInput::Bytes(bytes)).as_ref(), Ok(message));
         assert_eq!(M::deserialize(BinaryInput::List(bytes)).as_ref(), Ok(message));
         assert!(M::deserialize(BinaryInput::Text(&text)).is_err());
+        inside_of_others(message, bytes);
+    }
+
+    #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged<M> {
+        Posted { message: M },
+    }
+    #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+    #[serde(untagged)]
+    enum Untagged<M> {
+        Posted { message: M },
+    }
+    #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+    struct Flattened<M> {
+        id: u32,
+        #[serde(flatten)]
+        inner: Inner<M>,
+    }
+    #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+    struct Inner<M> {
+        message: M,
+    }
+
+    /// A host's own types hold messages, in a readable and in a binary format. For some of them serde buffers, and
+    /// forgets which kind the format was.
+    fn inside_of_others<M>(message: &M, bytes: &[u8])
+    where
+        M: Message + Serialize + DeserializeOwned + PartialEq + Debug,
+    {
+        fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
+            let text = serde_json::to_string(value).unwrap();
+            assert_eq!(serde_json::from_str::<T>(&text).unwrap(), *value);
+            let mut cbor = Vec::new();
+            ciborium::into_writer(value, &mut cbor).unwrap();
+            assert_eq!(ciborium::from_reader::<T, _>(cbor.as_slice()).unwrap(), *value);
+        }
+        let copy = || M::from_bytes(bytes).unwrap();
+        assert_eq!(&copy(), message);
+        there_and_back(&Inner { message: copy() });
+        there_and_back(&Tagged::Posted { message: copy() });
+        there_and_back(&Untagged::Posted { message: copy() });
+        there_and_back(&Flattened { id: 7, inner: Inner { message: copy() } });
+
+        use ciborium::Value::{Bytes, Map, Text};
+        let longer = Map(vec![
+            (Text("kind".to_owned()), Text("Posted".to_owned())),
+            (Text("message".to_owned()), Bytes([bytes, &[0]].concat())),
+        ]);
+        let mut cbor = Vec::new();
+        ciborium::into_writer(&longer, &mut cbor).unwrap();
+        assert!(ciborium::from_reader::<Tagged<M>, _>(cbor.as_slice()).is_err());
     }
 
     #[test]

@@ -381,14 +381,17 @@ pub fn deserialize<'de, D: serde::Deserializer<'de>>(
     most: usize,
 ) -> Result<Vec<u8>, D::Error> {
     if deserializer.is_human_readable() {
-        deserializer.deserialize_str(Visitor { text: true, most })
+        deserializer.deserialize_str(Visitor { is_readable: true, most })
     } else {
-        deserializer.deserialize_bytes(Visitor { text: false, most })
+        // Some formats give borrowed bytes from a buffer of a few KiB, and refuse longer ones: these are owned.
+        deserializer.deserialize_byte_buf(Visitor { is_readable: false, most })
     }
 }
 
+/// What serde buffers for an internally tagged, untagged or flattened type calls itself readable, whatever the format: so
+/// a readable one may give bytes, too. One that is read straight gives its own form, or is refused.
 struct Visitor {
-    text: bool,
+    is_readable: bool,
     most: usize,
 }
 
@@ -396,26 +399,26 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
     type Value = Vec<u8>;
 
     fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(if self.text { "a message in base64url without padding" } else { "a message's bytes" })
+        f.write_str(if self.is_readable { "a message in base64url without padding" } else { "a message's bytes" })
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
         use base64ct::{Base64UrlUnpadded, Encoding};
-        if !self.text || text.len() > self.most.div_ceil(3).saturating_mul(4) {
+        if !self.is_readable || text.len() > self.most.div_ceil(3).saturating_mul(4) {
             return Err(E::invalid_length(text.len(), &self));
         }
         Base64UrlUnpadded::decode_vec(text).map_err(|_| E::custom("not base64url without padding"))
     }
 
     fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-        if self.text || bytes.len() > self.most {
+        if bytes.len() > self.most {
             return Err(E::invalid_length(bytes.len(), &self));
         }
         Ok(bytes.to_vec())
     }
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
-        if self.text {
+        if self.is_readable {
             return Err(serde::de::Error::invalid_type(serde::de::Unexpected::Seq, &self));
         }
         let mut bytes = Vec::new();
