@@ -86,6 +86,7 @@ pub mod issuer;
 mod ledgers;
 pub mod manual;
 mod platform;
+pub mod rating;
 pub mod review;
 #[cfg(test)]
 mod vectors;
