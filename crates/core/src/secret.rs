@@ -113,6 +113,7 @@ pub use system::SystemRng;
 #[cfg(feature = "system")]
 mod system {
     use core::convert::Infallible;
+    use rand_core::utils::next_word_via_fill;
     use rand_core::{TryCryptoRng, TryRng};
 
     /// The operating system's generator.
@@ -139,15 +140,11 @@ mod system {
         type Error = Infallible;
 
         fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-            let mut bytes = [0; 4];
-            self.try_fill_bytes(&mut bytes)?;
-            Ok(u32::from_le_bytes(bytes))
+            next_word_via_fill(self)
         }
 
         fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-            let mut bytes = [0; 8];
-            self.try_fill_bytes(&mut bytes)?;
-            Ok(u64::from_le_bytes(bytes))
+            next_word_via_fill(self)
         }
 
         #[allow(clippy::expect_used)]

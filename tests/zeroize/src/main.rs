@@ -7,6 +7,7 @@
 mod heap;
 
 use curve25519_dalek::scalar::Scalar;
+use rand_core::utils::next_word_via_fill;
 use rand_core::{Rng, TryCryptoRng, TryRng};
 use sha2::{Digest, Sha512};
 use std::convert::Infallible;
@@ -487,15 +488,11 @@ impl TryRng for Recorded {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
+        next_word_via_fill(self)
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
+        next_word_via_fill(self)
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {

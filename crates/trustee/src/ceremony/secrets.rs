@@ -8,6 +8,7 @@ use crate::sealing::{RecipientSecret, seal_share};
 use crate::{Committee, TrusteeShare};
 use core::convert::Infallible;
 use curve25519_dalek::scalar::Scalar;
+use rand_core::utils::next_word_via_fill;
 use rand_core::{TryCryptoRng, TryRng};
 use unjoin_core::algebra::proof::prove;
 use unjoin_core::algebra::transcript::{Transcript, hash_to_scalar, hash32};
@@ -134,15 +135,11 @@ impl TryRng for SeededRng {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
+        next_word_via_fill(self)
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
+        next_word_via_fill(self)
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
