@@ -7,10 +7,10 @@ use std::sync::Arc;
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::phone::{
-    Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
-    PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
+    Attestation, Binding, Channel, OrderRef, Parties, PhoneNumber, Route, RouteRequest, Switchboard,
+    SwitchboardConfig, VirtualNumber,
 };
-use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
 use unjoin::token::{DoorMessage, DoorQuestion, EnrolmentContext, IssuerKey, OrderHandle, Review};
 use unjoin::wire::Message;
@@ -18,6 +18,8 @@ use unjoin::{
     Audience, Clock, DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets,
     TickReport, Timestamp,
 };
+use unjoin_phone::test_util::{keeper, pool, pool_config};
+use unjoin_test_util::Directory;
 use unjoin_wallet::{AuthorRequest, ManifestEvidence, Token, TrustRoots, Wallet};
 
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
@@ -25,23 +27,6 @@ const LIFE: u64 = 4 * 3_600;
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
-}
-
-/// A slot key's keeper must outlive a process, so it has a file.
-struct Directory(std::path::PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("unjoin-platform-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 fn open(environment: &Environment) -> Platform<MemoryStore> {
@@ -56,26 +41,10 @@ fn open(environment: &Environment) -> Platform<MemoryStore> {
 }
 
 fn switchboard(directory: &Directory, environment: &Environment) -> Switchboard<MemoryStore> {
-    let slice = |slice: u64| {
-        let first = VirtualNumber::new(&format!("+86700{:012}", slice * 1_000)).unwrap();
-        vec![PoolRange::in_service(NumberRange::new(first, 1_000).unwrap())]
-    };
-    let pool = PoolConfig {
-        epoch_seconds: DAY,
-        max_life: LIFE,
-        quarantine: DAY,
-        spare_recoveries: 0,
-        largest_hub: 1_000,
-        slices: (0..4).map(slice).collect(),
-        withdrawn: vec![],
-        resting: vec![],
-    };
-    let pool = Arc::new(Pool::new(pool, &SecretBytes::new([7; 32])).unwrap());
-    let key = LocalKey::new(SecretBytes::new([9; 32]));
-    let slots = SlotConfig::new(LIFE, 4, 30).unwrap();
-    let keeper = Keeper::create_or_open(directory.0.join("keys"), key, slots, environment).unwrap();
+    let (keeper, pool) =
+        (keeper(directory.file("keys"), LIFE, environment), pool(pool_config(4, 1_000, LIFE)));
     let (store, config) = (Arc::new(MemoryStore::new()), SwitchboardConfig::new(LIFE));
-    Switchboard::open(store, config, pool, Arc::new(keeper), environment.clone()).unwrap()
+    Switchboard::open(store, config, pool, keeper, environment.clone()).unwrap()
 }
 
 fn environment(clock: &Arc<ManualClock>) -> Environment {

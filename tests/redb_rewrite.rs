@@ -7,15 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use unjoin::store::{Bucket, Commit, Outcome, RedbStore, Row, Store, StoreError};
-use unjoin_test_util::Directory;
-
-/// A number that looks random and is determined by `seed` (the finalizer of SplitMix64).
-fn mix(seed: u64) -> u64 {
-    let z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
+use unjoin_test_util::{Directory, mix, rank_correlation, shuffled};
 
 /// Row `i`'s key: its place in key order has nothing to do with `i`.
 fn key(i: u64) -> Vec<u8> {
@@ -38,13 +30,6 @@ fn value(i: u64, length: usize) -> Vec<u8> {
 
 fn put(i: u64, length: usize) -> Commit {
     Commit::new(bucket(i)).put(key(i), value(i, length))
-}
-
-/// A permutation of `0..rows`.
-fn order(rows: u64, seed: u64) -> Vec<u64> {
-    let mut order: Vec<u64> = (0..rows).collect();
-    order.sort_by_key(|i| mix(seed ^ (i << 20)));
-    order
 }
 
 fn commit(store: &RedbStore, commits: &[Commit]) {
@@ -82,15 +67,6 @@ fn order_in_file(path: &Path, rows: u64) -> Vec<u64> {
     found
 }
 
-/// Spearman's rank correlation of two orders of the same rows.
-fn correlation(one: &[u64], other: &[u64]) -> f64 {
-    assert_eq!(one.len(), other.len());
-    let rank: HashMap<_, _> = other.iter().zip(0u32..).map(|(i, rank)| (*i, f64::from(rank))).collect();
-    let squares: f64 = one.iter().zip(0u32..).map(|(i, r)| (rank[i] - f64::from(r)).powi(2)).sum();
-    let n = one.len() as f64;
-    1.0 - 6.0 * squares / (n * (n * n - 1.0))
-}
-
 #[test]
 fn two_histories_of_the_same_rows_leave_identical_files() {
     const ROWS: u64 = 1500;
@@ -98,11 +74,11 @@ fn two_histories_of_the_same_rows_leave_identical_files() {
     let directory = Directory::new();
     let paths = ["plain", "eventful"].map(|name| directory.file(name));
     let plain = open(&paths[0]);
-    fill(&plain, &order(ROWS, 1), LENGTH, 7);
+    fill(&plain, &shuffled(ROWS, 1), LENGTH, 7);
 
     // Another order, other calls, drafts, deletions, a reopening and rewrites on the way.
     let mut eventful = open(&paths[1]);
-    for (step, some) in (0u64..).zip(order(ROWS, 2).chunks(31)) {
+    for (step, some) in (0u64..).zip(shuffled(ROWS, 2).chunks(31)) {
         let drafts: Vec<_> = some.iter().map(|i| bucket(*i)).zip(some.iter().map(|i| key(*i))).collect();
         let draft = |at: &(Bucket, Vec<u8>)| Commit::new(at.0).put(at.1.clone(), b"draft".repeat(99));
         commit(&eventful, &drafts.iter().map(draft).collect::<Vec<_>>());
@@ -148,24 +124,28 @@ fn the_order_in_the_file_is_that_of_arrival_before_and_independent_of_it_after()
     let directory = Directory::new();
     let [one, other] = [3, 4].map(|seed| {
         let path = directory.file(&format!("{seed}"));
-        let arrival = order(ROWS, seed);
+        let arrival = shuffled(ROWS, seed);
         let store = open(&path);
         fill(&store, &arrival, LENGTH, 5);
         let before = order_in_file(&path, ROWS);
-        assert!(correlation(&arrival, &before) > 0.9, "arrival shows: {}", correlation(&arrival, &before));
+        assert!(
+            rank_correlation(&arrival, &before) > 0.9,
+            "arrival shows: {}",
+            rank_correlation(&arrival, &before)
+        );
 
         store.rewrite().unwrap();
         let after = order_in_file(&path, ROWS);
         assert_eq!(after.len() as u64, ROWS);
         (arrival, before, after)
     });
-    assert!(correlation(&one.0, &other.0).abs() < 0.2, "the two arrivals have little in common");
+    assert!(rank_correlation(&one.0, &other.0).abs() < 0.2, "the two arrivals have little in common");
     assert_ne!(one.1, other.1);
     // Equal whatever the arrival: what the order in the file correlates with is the keys.
     assert_eq!(one.2, other.2);
     let mut keys: Vec<u64> = (0..ROWS).collect();
     keys.sort_by_key(|i| (bucket(*i), key(*i)));
-    assert!(correlation(&keys, &one.2) > 0.95);
+    assert!(rank_correlation(&keys, &one.2) > 0.95);
 }
 
 #[test]
@@ -174,7 +154,7 @@ fn a_deleted_row_leaves_no_byte_behind() {
     let directory = Directory::new();
     let path = directory.file("store");
     let store = open(&path);
-    fill(&store, &order(ROWS, 5), 600, 10);
+    fill(&store, &shuffled(ROWS, 5), 600, 10);
     let gone: Vec<u64> = (0..ROWS).filter(|i| i % 3 == 0).collect();
     commit(&store, &gone.iter().map(|i| Commit::new(bucket(*i)).delete(key(*i))).collect::<Vec<_>>());
     assert!(order_in_file(&path, ROWS).iter().any(|i| gone.contains(i)), "a deletion alone erases nothing");
@@ -189,7 +169,7 @@ fn commits_go_on_in_the_new_file() {
     let directory = Directory::new();
     let path = directory.file("store");
     let store = open(&path);
-    fill(&store, &order(100, 6), 600, 10);
+    fill(&store, &shuffled(100, 6), 600, 10);
     for i in 100..110 {
         store.rewrite().unwrap();
         commit(&store, &[put(i, 600)]);
@@ -206,7 +186,7 @@ fn a_failed_rewrite_leaves_the_old_file_in_use() {
     let directory = Directory::new();
     let path = directory.file("store");
     let store = open(&path);
-    fill(&store, &order(100, 7), 600, 10);
+    fill(&store, &shuffled(100, 7), 600, 10);
     // A directory in the fresh file's place can be neither removed as a file nor created.
     let obstacle = directory.file("store.rewrite");
     fs::create_dir(&obstacle).unwrap();
@@ -227,7 +207,7 @@ fn what_a_crash_left_beside_the_store_is_removed_when_it_is_opened() {
     let path = directory.file("store");
     let left_over = directory.file("store.rewrite");
     let store = open(&path);
-    fill(&store, &order(100, 8), 600, 10);
+    fill(&store, &shuffled(100, 8), 600, 10);
     let rows = all(&store);
     drop(store);
     // A crash while copying leaves part of a file, a crash before the renaming a whole one.
@@ -246,7 +226,7 @@ fn what_a_crash_left_beside_the_store_is_removed_when_it_is_opened() {
 fn reads_and_commits_wait_for_a_rewrite_and_miss_nothing() {
     let directory = Directory::new();
     let store = open(directory.file("store"));
-    fill(&store, &order(200, 9), 600, 50);
+    fill(&store, &shuffled(200, 9), 600, 50);
     std::thread::scope(|scope| {
         scope.spawn(|| (0..10).for_each(|_| store.rewrite().unwrap()));
         for thread in 1..3 {

@@ -10,12 +10,10 @@ extern crate unjoin;
 use unjoin_trustee::test_util::world;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, fs, thread};
 use unjoin::ledger::{DirectoryView, ShareReleasedEntry, export};
 use unjoin::opening::service::{OpeningAnswer, OpeningRequest, Trustee, TrusteeError};
 use unjoin::opening::warrant::{BudgetPolicy, PresentedWarrant};
@@ -24,13 +22,9 @@ use unjoin::secret::SystemRng;
 use unjoin::token::IssuerPublicKey;
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, ManualClock, Timestamp, algebra::Element};
-use unjoin_test_util::{Directory, Seeded, hex};
+use unjoin_test_util::{Directory, Seeded, hex, kill};
 use world::{PASSPHRASE, World, policy};
 
-/// The number of kills, if it is not the usual.
-const KILLS: &str = "UNJOIN_KILLS";
-/// Names a child's directory and its time, which makes it a child.
-const CHILD: &str = "UNJOIN_TRUSTEE_CRASH_CHILD";
 const TEST: &str = "no_kill_makes_a_trustee_release_more_or_anything_twice";
 const REVIEWS: usize = 5;
 const BUDGET: u32 = 3;
@@ -66,7 +60,6 @@ fn live_until_killed(directory: &Path, seconds: u64) -> ! {
             OpeningRequest { presented: presented.clone(), review }
         })
         .collect();
-    let mut out = std::io::stdout().lock();
     loop {
         for (review, request) in requests.iter().enumerate() {
             let line = match trustee.answer(request, &ledger) {
@@ -76,55 +69,9 @@ fn live_until_killed(directory: &Path, seconds: u64) -> ! {
                 Err(TrusteeError::Budget(_)) => format!("refused {review} -"),
                 Err(error) => panic!("{error}"),
             };
-            // Nobody listens any more: there is nothing left to live for.
-            if writeln!(out, "\nsaid {line}").and_then(|()| out.flush()).is_err() {
-                std::process::exit(0);
-            }
+            kill::say(&line);
         }
     }
-}
-
-/// A child that does not outlive the test.
-struct Victim(Child);
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Lets one life begin, kills it after so many lines and so long: what it said.
-fn kill_one(directory: &Path, now: Timestamp, life: u64) -> Vec<String> {
-    let child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
-        .env(CHILD, format!("{}|{}", directory.to_str().unwrap(), now.as_unix_seconds()))
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut victim = Victim(child.unwrap());
-    let said = BufReader::new(victim.0.stdout.take().unwrap());
-    let draw = &mut Seeded(life);
-    let (wanted, delay) = (1 + draw.below(7), Duration::from_micros(draw.below(6000)));
-    let mut lines = Vec::new();
-    thread::scope(|threads| {
-        let mut waiting = Some(victim);
-        // What a killed process wrote before stays in the pipe: it was answered.
-        for line in said.lines().map(Result::unwrap) {
-            let Some(line) = line.strip_prefix("said ") else { continue };
-            lines.push(line.to_owned());
-            if lines.len() as u64 >= wanted
-                && let Some(mut victim) = waiting.take()
-            {
-                // Reading goes on meanwhile. The delay waits for nothing: it is what is random.
-                threads.spawn(move || {
-                    thread::sleep(delay);
-                    assert!(victim.0.try_wait().unwrap().is_none(), "a child ended by itself");
-                });
-            }
-        }
-        assert!(waiting.is_none(), "a child ended by itself: its fault stands above");
-    });
-    lines
 }
 
 /// What was said of the reviews of one warrant.
@@ -136,11 +83,11 @@ struct Said {
 
 #[test]
 fn no_kill_makes_a_trustee_release_more_or_anything_twice() {
-    if let Ok(told) = env::var(CHILD) {
+    if let Some(told) = kill::told() {
         let (directory, seconds) = told.split_once('|').unwrap();
         live_until_killed(Path::new(directory), seconds.parse().unwrap());
     }
-    let kills: u64 = env::var(KILLS).map_or(24, |kills| kills.parse().unwrap());
+    let kills = kill::kills(24);
     let parent = Directory::new();
     let directory = parent.file("trustee");
     fs::create_dir(&directory).unwrap();
@@ -159,7 +106,16 @@ fn no_kill_makes_a_trustee_release_more_or_anything_twice() {
         let mut said = Said::default();
         for life in LIVES * round..LIVES * (round + 1) {
             export(&world.openings, &directory.join("ledger")).unwrap();
-            for line in kill_one(&directory, world.clock.now(), life) {
+            // It dies after so many lines and so long.
+            let draw = &mut Seeded(life);
+            let (mut lines, delay) = (1 + draw.below(7), Duration::from_micros(draw.below(6000)));
+            let moment = |_: &str| {
+                lines -= 1;
+                (lines == 0).then_some(delay)
+            };
+            let now = world.clock.now().as_unix_seconds();
+            let told = format!("{}|{now}", directory.to_str().unwrap());
+            for line in kill::live_until_killed(TEST, told, moment) {
                 let words: Vec<&str> = line.split(' ').collect();
                 let review: usize = words[1].parse().unwrap();
                 match words[0] {

@@ -19,6 +19,8 @@
 mod control;
 mod http;
 mod kamailio;
+#[path = "../shared/pool.rs"]
+mod pool;
 mod service;
 
 use clap::{Parser, ValueEnum};

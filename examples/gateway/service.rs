@@ -1,5 +1,6 @@
 //! The switchboard with what it needs, and how many ask it at once.
 
+use crate::pool::{self, MAX_LIFE};
 use std::collections::HashMap;
 use std::error::Error;
 use std::fs;
@@ -9,21 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
+use unjoin::Environment;
 use unjoin::phone::gateway::{FreeSwitch, Question};
 use unjoin::phone::{
-    Keeper, LocalKey, NumberRange, NumberingPlan, Pool, PoolConfig, PoolRange, Route, RouteRequest,
-    SlotConfig, SlotKeys, Switchboard, SwitchboardConfig, VirtualNumber,
+    Keeper, LocalKey, NumberingPlan, Pool, Route, RouteRequest, SlotConfig, SlotKeys, Switchboard,
+    SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::Store;
-use unjoin::{DAY, Environment};
 
 /// So many questions are decided at the same time, each on a thread of its own: the store
 /// blocks. As many again may wait; more are not answered, and the switch says 503.
 pub(crate) const DECISIONS_AT_ONCE: usize = 16;
-
-/// The longest life of a number, in seconds: an hour and a half.
-const MAX_LIFE: u64 = 90 * 60;
 
 pub(crate) struct Settings<'a> {
     pub(crate) directory: &'a Path,
@@ -55,7 +53,7 @@ impl<S: Store> Service<S> {
         let keeper =
             Keeper::create_or_open(directory.join("slot-keys"), key_encryption, slots, &environment)?;
         let keeper = Arc::new(keeper);
-        let pool = Pool::new(pool_config(settings.first_number)?, &pool_key)?;
+        let pool = Pool::new(pool::config(settings.first_number)?, &pool_key)?;
         let switchboard = Switchboard::open(
             Arc::new(store),
             SwitchboardConfig::new(MAX_LIFE),
@@ -150,27 +148,6 @@ pub(crate) async fn housekeeping<S: Store>(service: Arc<Service<S>>, mut stopped
             return;
         }
     }
-}
-
-/// 40,000 numbers in four slices, one drawn from on each day: nobody sees a number again for
-/// nearly two days, a recovery of the keys included.
-fn pool_config(first_number: &str) -> Result<PoolConfig, Box<dyn Error>> {
-    const SLICE: u64 = 10_000;
-    let first: u64 = first_number.trim_start_matches('+').parse()?;
-    let slice = |place: u64| -> Result<_, Box<dyn Error>> {
-        let number = VirtualNumber::new(&format!("+{}", first + place * SLICE))?;
-        Ok(vec![PoolRange::in_service(NumberRange::new(number, SLICE)?)])
-    };
-    Ok(PoolConfig {
-        epoch_seconds: DAY,
-        max_life: MAX_LIFE,
-        quarantine: 2 * DAY - MAX_LIFE,
-        spare_recoveries: 1,
-        largest_hub: SLICE,
-        slices: (0..4).map(slice).collect::<Result<_, _>>()?,
-        withdrawn: Vec::new(),
-        resting: Vec::new(),
-    })
 }
 
 /// The 32 bytes in this file, made at the first start and readable by nobody else.

@@ -18,8 +18,7 @@ use unjoin::{
     DAY, Environment, Name, Timestamp,
     phone::{
         Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
-        PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig,
-        VirtualNumber,
+        PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
     },
     secret::{SecretBytes, SystemRng},
     store::Store,
@@ -42,7 +41,7 @@ const SLICES: u64 = 104;
 /// fill: a number that comes back sooner rings again, if at somebody else's.
 const QUARANTINE: u64 = 700 * DAY;
 /// The pool's first number, under Brazil's toll-free prefix.
-const FIRST_NUMBER: u64 = 558_000_000_000;
+const FIRST_NUMBER: &str = "+558000000000";
 /// An order's numbers are closed so long after its delivery, in seconds.
 const NUMBERS_LIVE_ON: i64 = 3 * DAY as i64;
 /// How many bindings wait for their answers at once.
@@ -62,17 +61,13 @@ pub(crate) fn open<S: Store>(
     let keeper =
         Keeper::create_or_open(key_file, LocalKey::new(SecretBytes::random(rng)), slots, &environment)?;
     let largest_hub = largest_hub(orders);
-    let slices = (0..SLICES).map(|slice| {
-        let first = VirtualNumber::new(&format!("+{}", FIRST_NUMBER + slice * largest_hub))?;
-        Ok(vec![PoolRange::in_service(NumberRange::new(first, largest_hub)?)])
-    });
     let pool = PoolConfig {
         epoch_seconds: EPOCH,
         max_life: LIFE,
         quarantine: QUARANTINE,
         spare_recoveries: 1,
         largest_hub,
-        slices: slices.collect::<Result<_>>()?,
+        slices: NumberRange::new(VirtualNumber::new(FIRST_NUMBER)?, SLICES * largest_hub)?.slices(SLICES),
         withdrawn: Vec::new(),
         resting: Vec::new(),
     };

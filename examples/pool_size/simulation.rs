@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use unjoin::phone::{Demand, NumberRange, Pool, PoolConfig, PoolRange, PoolSize, VirtualNumber};
+use unjoin::phone::{Demand, NumberRange, Pool, PoolConfig, PoolSize, VirtualNumber};
 use unjoin::secret::SecretBytes;
 use unjoin::{Name, Timestamp};
 
@@ -179,19 +179,15 @@ pub(crate) fn run(demand: &Demand, bindings: u64, seed: u64) -> Result<Seen, Str
 }
 
 fn pool(demand: &Demand, size: &PoolSize) -> Result<Pool, String> {
-    let slice = |at: u64| -> Result<Vec<PoolRange>, String> {
-        let first =
-            VirtualNumber::new(&format!("+861{:014}", at * size.slice)).map_err(|error| error.to_string())?;
-        let numbers = NumberRange::new(first, size.slice).map_err(|error| error.to_string())?;
-        Ok(vec![PoolRange::in_service(numbers)])
-    };
+    let first = VirtualNumber::new("+86100000000000000").map_err(|error| error.to_string())?;
+    let numbers = NumberRange::new(first, size.slices * size.slice).map_err(|error| error.to_string())?;
     let config = PoolConfig {
         epoch_seconds: demand.epoch_seconds,
         max_life: demand.max_life,
         quarantine: demand.quarantine,
         spare_recoveries: demand.spare_recoveries,
         largest_hub: size.largest_hub,
-        slices: (0..size.slices).map(slice).collect::<Result<_, _>>()?,
+        slices: numbers.slices(size.slices),
         withdrawn: vec![],
         resting: vec![],
     };

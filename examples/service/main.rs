@@ -37,6 +37,8 @@ mod metrics;
 mod nonces;
 mod operations;
 mod orders;
+#[path = "../shared/pool.rs"]
+mod pool;
 mod problem;
 mod reviews;
 mod secrets;

@@ -3,6 +3,7 @@
 use crate::endpoint::Side;
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
+use crate::pool::{self, MAX_LIFE};
 use crate::problem::Problem;
 use crate::secrets::Secrets;
 use crate::serve::Connections;
@@ -15,14 +16,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding};
 use unjoin::phone::{
-    Keeper, LocalKey, NumberRange, NumberingPlan, Pool, PoolConfig, PoolRange, SlotConfig, SlotKeyError,
-    SlotKeys, Switchboard, SwitchboardConfig, VirtualNumber,
+    Keeper, LocalKey, NumberingPlan, Pool, SlotConfig, SlotKeyError, SlotKeys, Switchboard, SwitchboardConfig,
 };
 use unjoin::store::{Store, StoreError};
-use unjoin::{DAY, Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport, Timestamp};
+use unjoin::{Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport, Timestamp};
 
-/// The longest life of a number, in seconds: an hour and a half.
-const MAX_LIFE: u64 = 90 * 60;
 /// Threads for calls that wait for a store.
 pub(crate) const BLOCKING_THREADS: usize = 16;
 /// So many such calls may be under way or wait for a thread.
@@ -155,7 +153,7 @@ impl<S: Store> Service<S> {
         let switchboard = Switchboard::open(
             Arc::new(stores.phones),
             SwitchboardConfig { queue: settings.queue, ..SwitchboardConfig::new(MAX_LIFE) },
-            Arc::new(Pool::new(pool_config()?, &secrets.pool_key)?),
+            Arc::new(Pool::new(pool::config("+8617000000000")?, &secrets.pool_key)?),
             slot_keys.shared(),
             environment.clone(),
         )?;
@@ -311,24 +309,4 @@ pub(crate) async fn housekeeping<S: Store>(
             tracing::error!("the periodic work panicked");
         }
     }
-}
-
-/// 40,000 numbers in four slices, one drawn from on each day: nobody sees a number again for
-/// nearly two days, a recovery of the keys included.
-fn pool_config() -> Result<PoolConfig, Box<dyn Error>> {
-    const SLICE: u64 = 10_000;
-    let slice = |place: u64| -> Result<_, Box<dyn Error>> {
-        let number = VirtualNumber::new(&format!("+{}", 8_617_000_000_000 + place * SLICE))?;
-        Ok(vec![PoolRange::in_service(NumberRange::new(number, SLICE)?)])
-    };
-    Ok(PoolConfig {
-        epoch_seconds: DAY,
-        max_life: MAX_LIFE,
-        quarantine: 2 * DAY - MAX_LIFE,
-        spare_recoveries: 1,
-        largest_hub: SLICE,
-        slices: (0..4).map(slice).collect::<Result<_, _>>()?,
-        withdrawn: Vec::new(),
-        resting: Vec::new(),
-    })
 }

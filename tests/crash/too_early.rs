@@ -4,7 +4,7 @@ use redb::StorageBackend;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError};
+use unjoin::store::{Commit, MemoryStore, Outcome, Store, StoreError};
 use unjoin_test_util::copy;
 use unjoin_test_util::disk::Disk;
 
@@ -58,19 +58,7 @@ impl<S: Store> WritesBehind<S> {
 }
 
 impl<S: Store> Store for WritesBehind<S> {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.rows.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.rows.scan(bucket, prefix, after, limit)
-    }
+    unjoin_test_util::reads_from!(rows);
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         let mut waiting = self.waiting.lock().unwrap();

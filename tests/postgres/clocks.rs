@@ -16,8 +16,7 @@ use unjoin::ledger::{
     waiting_entries,
 };
 use unjoin::phone::{
-    Binding, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool, PoolConfig, PoolRange,
-    SlotConfig, SlotKeyError, SlotKeyWindow, SlotKeys, Switchboard, SwitchboardConfig, VirtualNumber,
+    Binding, Keeper, PoolConfig, SlotKeyError, SlotKeyWindow, SlotKeys, Switchboard, SwitchboardConfig,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::postgres::PostgresStore;
@@ -25,7 +24,8 @@ use unjoin::store::{Bucket, Store};
 use unjoin::token::{CohortManifest, ReviewId, Scope};
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, ManualClock, Name, Platform, PlatformError, Timestamp};
-use unjoin_test_util::Seeded;
+use unjoin_phone::test_util::{courier, keeper, order, parties, pool, pool_config};
+use unjoin_test_util::{Seeded, shifted};
 
 const HOUR: i64 = 3600;
 const SEED: u64 = 31;
@@ -39,13 +39,6 @@ const STEP: u64 = 7 * HOUR as u64;
 fn skews(step: u64) -> [i64; 6] {
     let jumping = if step.is_multiple_of(2) { 50 * HOUR } else { -40 * HOUR };
     [-2 * HOUR, 0, 2 * HOUR, 26 * HOUR, 8 * DAY as i64, jumping]
-}
-
-fn shifted(time: Timestamp, seconds: i64) -> Timestamp {
-    match seconds < 0 {
-        true => time.saturating_sub(seconds.unsigned_abs()),
-        false => time.saturating_add(seconds.unsigned_abs()),
-    }
 }
 
 fn environment(clock: &Arc<ManualClock>) -> Environment {
@@ -335,38 +328,15 @@ impl SlotKeys for Remote {
     }
 }
 
-fn phone(number: u64) -> PhoneNumber {
-    PhoneNumber::new(&format!("+86139{number:08}")).unwrap()
-}
-
-fn pool() -> Arc<Pool> {
-    let slice = |slice: u64| {
-        let first = VirtualNumber::new(&format!("+86700{:012}", slice * 1000)).unwrap();
-        vec![PoolRange::in_service(NumberRange::new(first, 1000).unwrap())]
-    };
-    let config = PoolConfig {
-        epoch_seconds: DAY,
-        max_life: LIFE,
-        quarantine: 2 * DAY,
-        spare_recoveries: 0,
-        largest_hub: 1000,
-        slices: (0..SLICES).map(slice).collect(),
-        withdrawn: vec![],
-        resting: vec![],
-    };
-    Arc::new(Pool::new(config, &SecretBytes::new([7; 32])).unwrap())
-}
-
 /// Around midnight, when an epoch ends, and for as many epochs as the quarantine has: some processes have the old epoch's
 /// window still.
 #[test]
 fn switchboards_whose_clocks_differ_give_no_number_twice() {
     let (server, schema) = (Server::shared(), fresh_schema());
     let time = Arc::new(ManualClock::new(day(10).saturating_sub(40)));
-    let slots = SlotConfig::new(LIFE, 4, 30).unwrap();
-    let key = LocalKey::new(SecretBytes::new([9; 32]));
     let directory = server.temporary(&format!("keys-{schema}"));
-    let keeper = Arc::new(Keeper::create_or_open(directory, key, slots, &environment(&time)).unwrap());
+    let keeper = keeper(directory, LIFE, &environment(&time));
+    let pool = pool(PoolConfig { quarantine: 2 * DAY, ..pool_config(SLICES, 1000, LIFE) });
     let boards: Vec<_> = [(-2 * HOUR, 50), (0, 0), (2 * HOUR, 25), (30 * HOUR, 0)]
         .into_iter()
         .map(|(skew, age)| {
@@ -375,24 +345,20 @@ fn switchboards_whose_clocks_differ_give_no_number_twice() {
             let keys = Arc::new(Remote { keeper, time, age, last });
             let config = SwitchboardConfig::new(LIFE);
             let store = store(&server, &schema);
-            Switchboard::open(store, config, pool(), keys, environment(&own)).unwrap()
+            Switchboard::open(store, config, pool.clone(), keys, environment(&own)).unwrap()
         })
         .collect();
     let mut given = BTreeMap::<(u64, String), u64>::new();
-    let mut order = 0;
+    let mut next = 0;
     for midnight in 0..SLICES - 1 {
         for step in 0..8u64 {
             time.set(day(10 + midnight).saturating_add(step * 12).saturating_sub(40));
-            let orders: Vec<u64> = (order..order + 6).collect();
-            order += 6;
+            let orders: Vec<u64> = (next..next + 6).collect();
+            next += 6;
             let end = time.now().saturating_add(LIFE / 2);
             let bind = |board: &Switchboard<PostgresStore>, number: u64| {
-                let id = Name::new(number.to_string()).unwrap();
-                let order = OrderRef { merchant: Name::new("m").unwrap(), order: id };
-                let (hub, customer) = (number % HUBS, phone(1000 + number));
-                let courier = Name::new(format!("courier {hub}")).unwrap();
-                let parties = Parties { hub: phone(hub), customer };
-                let binding = Binding::courier(order, courier, parties, end);
+                let (order, hub) = (order("m", &number.to_string()), number % HUBS);
+                let binding = Binding::courier(order, courier(hub), parties(hub, 1000 + number), end);
                 board.bind(binding).wait().unwrap().number.to_e164()
             };
             // All bind the same orders at the same time.
@@ -422,7 +388,7 @@ fn switchboards_whose_clocks_differ_give_no_number_twice() {
             keeper.rotate(now).unwrap();
         }
     }
-    assert_eq!(given.len() as u64, order);
+    assert_eq!(given.len() as u64, next);
 }
 
 // --- the ledger -------------------------------------------------------------------------------

@@ -5,17 +5,9 @@ use std::collections::HashMap;
 use std::fs;
 use unjoin::store::postgres::PostgresStore;
 use unjoin::store::{Bucket, Commit, Store};
-use unjoin_test_util::hex;
+use unjoin_test_util::{hex, mix, rank_correlation, shuffled};
 
 const ROWS: u64 = 600;
-
-/// A number that looks random and is determined by `seed` (the finalizer of SplitMix64).
-fn mix(seed: u64) -> u64 {
-    let z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
 
 /// Row `i`'s key: its place in key order has nothing to do with `i`.
 fn key(i: u64) -> Vec<u8> {
@@ -47,12 +39,6 @@ fn fill(store: &PostgresStore, order: &[u64], at_once: usize) {
     }
 }
 
-fn order(seed: u64) -> Vec<u64> {
-    let mut order: Vec<u64> = (0..ROWS).collect();
-    order.sort_by_key(|i| mix(seed ^ (i << 20)));
-    order
-}
-
 /// The rows as they lie in the table's file and in that of its long values, page by page.
 fn files(server: &Server, schema: &str) -> Vec<Vec<u8>> {
     server.sql("CHECKPOINT");
@@ -80,15 +66,6 @@ fn lie(file: &[u8]) -> Vec<u64> {
     found
 }
 
-/// Spearman's rank correlation of two orders of the same rows.
-fn correlation(one: &[u64], other: &[u64]) -> f64 {
-    assert_eq!(one.len(), other.len());
-    let rank: HashMap<_, _> = other.iter().zip(0u32..).map(|(i, rank)| (*i, f64::from(rank))).collect();
-    let squares: f64 = one.iter().zip(0u32..).map(|(i, r)| (rank[i] - f64::from(r)).powi(2)).sum();
-    let n = one.len() as f64;
-    1.0 - 6.0 * squares / (n * (n * n - 1.0))
-}
-
 fn column(server: &Server, sql: &str) -> Vec<String> {
     server.sql(sql).lines().map(str::to_owned).collect()
 }
@@ -96,7 +73,7 @@ fn column(server: &Server, sql: &str) -> Vec<String> {
 #[test]
 fn after_a_rewrite_the_heap_tells_nothing_of_arrival() {
     let server = Server::start(&["autovacuum = off", "fsync = off"]);
-    let histories = [(order(1), 1), (order(2), 13)];
+    let histories = [(shuffled(ROWS, 1), 1), (shuffled(ROWS, 2), 13)];
     let stores = histories.each_ref().map(|(order, at_once)| {
         let schema = fresh_schema();
         let store = unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap();
@@ -114,7 +91,7 @@ fn after_a_rewrite_the_heap_tells_nothing_of_arrival() {
         let ranks: HashMap<&String, u64> = own.iter().zip(0..).collect();
         let found: Vec<u64> = physical(schema).iter().map(|row| ranks[row]).collect();
         let arrival: Vec<u64> = (0..ROWS).collect();
-        assert!(correlation(&found, &arrival) > 0.9, "{}", correlation(&found, &arrival));
+        assert!(rank_correlation(&found, &arrival) > 0.9, "{}", rank_correlation(&found, &arrival));
         assert_eq!(writers(schema), ROWS.div_ceil(*at_once as u64).to_string());
     }
     for (schema, store) in &stores {
@@ -162,7 +139,7 @@ fn a_rewrite_that_is_cut_off_leaves_every_row() {
     let server = Server::start(&[]);
     let config = server.config("desk");
     let store = unjoin_test_util::postgres::store_of(config.clone()).unwrap();
-    fill(&store, &order(3), 50);
+    fill(&store, &shuffled(ROWS, 3), 50);
     let count = || server.sql("SELECT count(*) FROM desk.rows");
     // Something else holds the table, and the rewrite's time runs out.
     let mut impatient = config;

@@ -13,15 +13,13 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::{env, thread};
 use unjoin::ledger::{Ledger, Log, waiting_entries};
-use unjoin::phone::{
-    Binding, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool, PoolConfig, PoolRange,
-    SlotConfig, SlotKeyError, SlotKeyWindow, SlotKeys, Switchboard, SwitchboardConfig, VirtualNumber,
-};
-use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::phone::{Binding, SlotKeyError, SlotKeyWindow, SlotKeys, Switchboard, SwitchboardConfig};
+use unjoin::secret::SystemRng;
 use unjoin::store::postgres::{PostgresConfig, PostgresStore};
 use unjoin::store::{Bucket, Store};
-use unjoin::{DAY, Environment, ManualClock, Name, Timestamp};
-use unjoin_test_util::{Seeded, hex};
+use unjoin::{DAY, Environment, ManualClock, Timestamp};
+use unjoin_phone::test_util::{courier, keeper, order, parties, pool, pool_config};
+use unjoin_test_util::{Seeded, hex, shuffled};
 
 /// What a child is: its role and number, the server's address and the schemas' beginning, and for a
 /// switchboard the slot keys' window.
@@ -49,15 +47,6 @@ fn stores(address: &str, prefix: &str) -> [Arc<PostgresStore>; 2] {
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\n{line}").and_then(|()| out.flush()).unwrap();
-}
-
-/// In an order of the child's own.
-fn shuffled(count: u64, child: u64) -> Vec<u64> {
-    let (mut draw, mut all) = (Seeded(child ^ 0x5eed), (0..count).collect::<Vec<_>>());
-    for at in (1..all.len()).rev() {
-        all.swap(at, draw.below(at as u64 + 1) as usize);
-    }
-    all
 }
 
 /// Every order asked for; a day later, reviewed in one of two wordings; then the days on which reviews appear. Three
@@ -108,28 +97,6 @@ impl SlotKeys for Handed {
     }
 }
 
-fn phone(number: u64) -> PhoneNumber {
-    PhoneNumber::new(&format!("+86138{number:08}")).unwrap()
-}
-
-fn pool() -> Arc<Pool> {
-    let slice = |slice: u64| {
-        let first = VirtualNumber::new(&format!("+86700{:012}", slice * 1000)).unwrap();
-        vec![PoolRange::in_service(NumberRange::new(first, 1000).unwrap())]
-    };
-    let config = PoolConfig {
-        epoch_seconds: DAY,
-        max_life: LIFE,
-        quarantine: DAY,
-        spare_recoveries: 0,
-        largest_hub: 1000,
-        slices: (0..4).map(slice).collect(),
-        withdrawn: vec![],
-        resting: vec![],
-    };
-    Arc::new(Pool::new(config, &SecretBytes::new([7; 32])).unwrap())
-}
-
 /// Every order bound to the courier that its number says.
 fn switchboard(child: u64, address: &str, prefix: &str, window: &str) {
     let bytes: Vec<u8> =
@@ -137,14 +104,12 @@ fn switchboard(child: u64, address: &str, prefix: &str, window: &str) {
     let keys = Arc::new(Handed(bytes));
     let environment = Environment::new(Arc::new(ManualClock::new(day(0))), || Box::new(SystemRng::new()));
     let store = store(address, prefix, "phones");
-    let board = Switchboard::open(store, SwitchboardConfig::new(LIFE), pool(), keys, environment).unwrap();
+    let (config, pool) = (SwitchboardConfig::new(LIFE), pool(pool_config(4, 1000, LIFE)));
+    let board = Switchboard::open(store, config, pool, keys, environment).unwrap();
     for number in shuffled(BINDINGS, child) {
         let hub = number % HUBS;
-        let order =
-            OrderRef { merchant: Name::new("m").unwrap(), order: Name::new(number.to_string()).unwrap() };
-        let parties = Parties { hub: phone(hub), customer: phone(1000 + number) };
-        let courier = Name::new(format!("courier {hub}")).unwrap();
-        let binding = Binding::courier(order, courier, parties, day(0).saturating_add(LIFE));
+        let (order, end) = (order("m", &number.to_string()), day(0).saturating_add(LIFE));
+        let binding = Binding::courier(order, courier(hub), parties(hub, 1000 + number), end);
         let bound = board.bind(binding).wait().unwrap();
         say(&format!("bound {number} {hub} {}", bound.number.to_e164()));
     }
@@ -224,9 +189,7 @@ fn eight_processes_decide_everything_once() {
     assert!(address.contains(PASSWORD));
     let directory = server.temporary("keys");
     let environment = Environment::new(Arc::new(ManualClock::new(day(0))), || Box::new(SystemRng::new()));
-    let slots = SlotConfig::new(LIFE, 4, 30).unwrap();
-    let key = LocalKey::new(SecretBytes::new([9; 32]));
-    let keeper = Keeper::create_or_open(directory, key, slots, &environment).unwrap();
+    let keeper = keeper(directory, LIFE, &environment);
     let window = hex(&keeper.window(day(0)).unwrap().export());
 
     let rest = [address.as_str(), prefix.as_str()];

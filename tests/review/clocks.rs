@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::ReviewId;
 use unjoin::{CLOCK_LIMIT, DAY, ManualClock, Timestamp};
-use unjoin_test_util::dump;
+use unjoin_test_util::{dump, shifted};
 
 const YEAR: u64 = 365 * DAY;
 
@@ -259,17 +259,11 @@ proptest! {
         let (mut right, mut skew, mut erased) = (start, 0, 0);
         assert!(world.desk.tick().unwrap().failed.is_empty());
         for event in events {
+            let now = shifted(right, skew);
+            world.clock.set(now);
             match event {
                 Event::Pass(seconds) => right = right.saturating_add(seconds),
                 Event::Skew(seconds) => skew = seconds,
-                _ => {}
-            }
-            let now = match skew < 0 {
-                true => right.saturating_sub(skew.unsigned_abs()),
-                false => right.saturating_add(skew.unsigned_abs()),
-            };
-            world.clock.set(now);
-            match event {
                 Event::Tick => {
                     let before = dump(&*world.store);
                     let answer = match world.desk.tick() {
@@ -294,7 +288,6 @@ proptest! {
                     let answer = answer.map(|receipt| receipt.terms().publish_by).map_err(|error| error.code());
                     prop_assert_eq!(answer, reference.submit(who, now));
                 }
-                Event::Pass(_) | Event::Skew(_) => {}
             }
             // Published is what was due by then, and nothing else.
             let mut listed: Vec<ReviewId> =

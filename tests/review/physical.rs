@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use unjoin::review::Submission;
-use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError, Write};
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RowKey, Store, StoreError, Write};
 use unjoin::{Environment, ManualClock};
 #[cfg(feature = "postgres")]
 use unjoin_test_util::hex;
@@ -123,19 +123,7 @@ impl Heap {
 }
 
 impl Store for Heap {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.rows.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.rows.scan(bucket, prefix, after, limit)
-    }
+    unjoin_test_util::reads_from!(rows);
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         let mut places = self.places.lock().unwrap();

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha512};
 use std::sync::Arc;
 use unjoin::opening::{Committee, insecure_test_dealer};
 use unjoin::phone::{
-    Keeper, LocalKey, NumberRange, Pool, PoolConfig, PoolRange, SlotConfig, SlotKeyError, VirtualNumber,
+    Keeper, LocalKey, NumberRange, Pool, PoolConfig, SlotConfig, SlotKeyError, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
@@ -157,17 +157,13 @@ pub(crate) fn day(number: u64) -> Timestamp {
 pub(crate) const X: &str = "+86700123456789012";
 
 pub(crate) fn pool() -> Pool {
-    let slice = |at: u64| {
-        let first = VirtualNumber::new(&format!("+86700123456789{:03}", 12 + at)).unwrap();
-        vec![PoolRange::in_service(NumberRange::new(first, 1).unwrap())]
-    };
     let config = PoolConfig {
         epoch_seconds: DAY,
         max_life: 5_400,
         quarantine: DAY,
         spare_recoveries: 0,
         largest_hub: 1,
-        slices: (0..3).map(slice).collect(),
+        slices: NumberRange::new(VirtualNumber::new(X).unwrap(), 3).unwrap().slices(3),
         withdrawn: vec![],
         resting: vec![],
     };

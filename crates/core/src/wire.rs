@@ -399,7 +399,11 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
     type Value = Vec<u8>;
 
     fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(if self.is_readable { "a message in base64url without padding" } else { "a message's bytes" })
+        f.write_str(if self.is_readable {
+            "a message in base64url without padding"
+        } else {
+            "a message's bytes"
+        })
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<u8>, E> {

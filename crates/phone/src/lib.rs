@@ -28,20 +28,22 @@ mod route;
 mod sizing;
 mod slot_keys;
 mod switchboard;
+#[cfg(any(test, feature = "test-util"))]
+#[doc(hidden)]
+pub mod test_util;
 
 pub use number::{NumberError, NumberingPlan, PhoneNumber, VirtualNumber};
 #[doc(hidden)]
 pub use pool::Draw;
-pub use pool::{NumberRange, Pool, PoolConfig, PoolError, PoolRange, RestingRange};
+pub use pool::{NumberRange, Pool, PoolConfig, PoolError, PoolRange};
 pub use route::{Attestation, Channel, Route, RouteRequest};
 pub use sizing::{Demand, PoolSize};
 pub use slot_keys::{
-    Keeper, KeyEncryptionError, KeyEncryptionKey, LocalKey, Predecessor, SlotConfig, SlotKeyError,
-    SlotKeyWindow, SlotKeys,
+    Keeper, KeyEncryptionKey, LocalKey, Predecessor, SlotConfig, SlotKeyError, SlotKeyWindow, SlotKeys,
 };
 #[doc(hidden)]
 pub use slot_keys::{Slot, SlotKey};
 pub use switchboard::{
-    Binding, Bound, Channels, Directions, Extension, Hub, Leg, MissAlarm, OrderRef, Parties, Replacement,
-    RouteCounts, Switchboard, SwitchboardConfig, SwitchboardError, SwitchboardReport,
+    Binding, Bound, Directions, Leg, OrderRef, Parties, RouteCounts, Switchboard, SwitchboardConfig,
+    SwitchboardError, SwitchboardReport,
 };

@@ -1,28 +1,22 @@
 //! Generators that can be repeated, or do as they are told: fit for tests, and for nothing else.
 
 use core::convert::Infallible;
+use rand_core::utils::next_word_via_fill;
 use rand_core::{TryCryptoRng, TryRng};
+use std::collections::HashMap;
 
 /// A generator made of a function that fills bytes: stuck, scripted, noting what it gave.
 pub struct Draws<F>(pub F);
-
-impl<F: FnMut(&mut [u8])> Draws<F> {
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        let mut bytes = [0; N];
-        (self.0)(&mut bytes);
-        bytes
-    }
-}
 
 impl<F: FnMut(&mut [u8])> TryRng for Draws<F> {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(u32::from_le_bytes(self.array()))
+        next_word_via_fill(self)
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(u64::from_le_bytes(self.array()))
+        next_word_via_fill(self)
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
@@ -45,12 +39,39 @@ impl Seeded {
     }
 
     pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(STEP);
+        finalized(self.0)
     }
+}
+
+/// A number that looks random and is determined by `seed`.
+pub fn mix(seed: u64) -> u64 {
+    finalized(seed.wrapping_mul(STEP))
+}
+
+/// A permutation of `0..count`, determined by `seed`.
+pub fn shuffled(count: u64, seed: u64) -> Vec<u64> {
+    let mut order: Vec<u64> = (0..count).collect();
+    order.sort_by_key(|i| mix(seed ^ (i << 20)));
+    order
+}
+
+/// Spearman's rank correlation of two orders of the same numbers.
+pub fn rank_correlation(one: &[u64], other: &[u64]) -> f64 {
+    assert_eq!(one.len(), other.len());
+    let rank: HashMap<_, _> = other.iter().zip(0u32..).map(|(i, rank)| (*i, f64::from(rank))).collect();
+    let squares: f64 = one.iter().zip(0u32..).map(|(i, r)| (rank[i] - f64::from(r)).powi(2)).sum();
+    let n = one.len() as f64;
+    1.0 - 6.0 * squares / (n * (n * n - 1.0))
+}
+
+/// SplitMix64's step and its finalizer.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn finalized(state: u64) -> u64 {
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 impl TryRng for Seeded {

@@ -4,6 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use unjoin_core::CLOCK_LIMIT;
 use unjoin_store::Commit;
+use unjoin_test_util::shifted;
 
 const YEAR: u64 = 365 * DAY;
 
@@ -241,17 +242,11 @@ proptest! {
         let mut reference = Reference { believed: vec![MONDAY, MONDAY], boundary, opened_by: None };
         let (mut right, mut skew) = (MONDAY, 0);
         for (number, event) in events.into_iter().enumerate() {
+            let now = shifted(right, skew);
+            shop.clock.set(now);
             match event {
                 Event::Pass(seconds) => right = right.saturating_add(seconds),
                 Event::Skew(seconds) => skew = seconds,
-                _ => {}
-            }
-            let now = match skew < 0 {
-                true => right.saturating_sub(skew.unsigned_abs()),
-                false => right.saturating_add(skew.unsigned_abs()),
-            };
-            shop.clock.set(now);
-            match event {
                 Event::Tick => {
                     let before = dump(&*shop.store);
                     let answer = match shop.issuer.tick() {
@@ -277,7 +272,6 @@ proptest! {
                         reference.crowd(now);
                     }
                 }
-                Event::Pass(_) | Event::Skew(_) => {}
             }
         }
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unjoin::phone::{
     Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
-    PoolConfig, PoolRange, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
+    PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{Bucket, MemoryStore, RedbStore, Store};
@@ -26,9 +26,9 @@ const LIFE: u64 = 90 * 60;
 const PER_MERCHANT: usize = 50;
 /// Pairs that share a number, in the mean.
 const PAIRS: usize = 3;
-const SLICES: usize = 3;
+const SLICES: u64 = 3;
 /// The pool's first number, and the first phones of merchants and of customers.
-const FIRST_NUMBER: u64 = 700_000_000_000;
+const FIRST_NUMBER: &str = "+700000000000";
 const FIRST_MERCHANT: u64 = 861_000_000_000;
 const FIRST_CUSTOMER: u64 = 8_613_000_000_000;
 const FIRST_STRANGER: u64 = 8_618_000_000_000;
@@ -108,18 +108,14 @@ impl<S: Store> Exchange<S> {
         let slots = SlotConfig::new(LIFE, 4, 30)?;
         let keeper =
             Keeper::create_or_open(key_file, LocalKey::new(SecretBytes::random(rng)), slots, &environment)?;
-        let in_slice = (live / PAIRS / SLICES).max(8 * PER_MERCHANT) as u64;
-        let slice = |slice: u64| -> Result<Vec<PoolRange>, Box<dyn Error>> {
-            let first = VirtualNumber::new(&format!("+{}", FIRST_NUMBER + slice * in_slice))?;
-            Ok(vec![PoolRange::in_service(NumberRange::new(first, in_slice)?)])
-        };
+        let in_slice = (live / PAIRS).max(8 * PER_MERCHANT * SLICES as usize) as u64 / SLICES;
         let pool = PoolConfig {
             epoch_seconds: DAY,
             max_life: LIFE,
             quarantine: DAY / 2,
             spare_recoveries: 0,
             largest_hub: 4 * PER_MERCHANT as u64,
-            slices: (0..SLICES as u64).map(slice).collect::<Result<_, _>>()?,
+            slices: NumberRange::new(VirtualNumber::new(FIRST_NUMBER)?, SLICES * in_slice)?.slices(SLICES),
             withdrawn: Vec::new(),
             resting: Vec::new(),
         };

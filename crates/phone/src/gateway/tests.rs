@@ -241,18 +241,31 @@ fn a_form_that_is_none_is_an_error_that_repeats_nothing() {
     assert!(FreeSwitch::new("carrier/1,user", false).is_err());
 }
 
-#[test]
-fn freeswitch_gets_these_documents() {
-    let question = freeswitch().question(FORM.as_bytes()).unwrap();
-    assert_eq!(
-        *freeswitch().document(&question, &connect(600)),
+/// A dial plan of these actions.
+fn plan(actions: &str) -> String {
+    format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <document type="freeswitch/xml">
 <section name="dialplan">
 <context name="virtual">
 <extension name="route">
 <condition>
-<action application="set" data="effective_caller_id_number=+8617000000001"/>
+{actions}</condition>
+</extension>
+</context>
+</section>
+</document>
+"#
+    )
+}
+
+#[test]
+fn freeswitch_gets_these_documents() {
+    let question = freeswitch().question(FORM.as_bytes()).unwrap();
+    assert_eq!(
+        *freeswitch().document(&question, &connect(600)),
+        plan(
+            r#"<action application="set" data="effective_caller_id_number=+8617000000001"/>
 <action application="set" data="effective_caller_id_name=+8617000000001"/>
 <action application="set" data="sip_cid_type=pid"/>
 <action application="set" data="effective_callee_id_number=+8617000000001"/>
@@ -264,28 +277,15 @@ fn freeswitch_gets_these_documents() {
 <action application="set" data="continue_on_fail=false"/>
 <action application="sched_hangup" data="+600 allotted_timeout"/>
 <action application="bridge" data="sofia/gateway/carrier-1/+8613933334444"/>
-</condition>
-</extension>
-</context>
-</section>
-</document>
 "#
+        )
     );
     assert_eq!(
         *freeswitch().document(&question, &Route::Refuse),
-        r#"<?xml version="1.0" encoding="UTF-8"?>
-<document type="freeswitch/xml">
-<section name="dialplan">
-<context name="virtual">
-<extension name="route">
-<condition>
-<action application="respond" data="480 Temporarily Unavailable"/>
-</condition>
-</extension>
-</context>
-</section>
-</document>
+        plan(
+            r#"<action application="respond" data="480 Temporarily Unavailable"/>
 "#
+        )
     );
 }
 

@@ -1,7 +1,7 @@
 //! Changing a pool that is in use: what keeps every number routable while a binding is on it,
 //! and every hub from meeting a number too early.
 
-use super::config::{PoolConfig, PoolRange, RestingRange, Span};
+use super::config::{PoolConfig, PoolRange, Span};
 use super::{Pool, PoolError};
 use subtle::ConstantTimeEq;
 use unjoin_core::Timestamp;
@@ -75,7 +75,8 @@ impl Pool {
 #[derive(Clone, Copy)]
 enum Place {
     Slice(usize, PoolRange),
-    Resting(RestingRange),
+    /// Since then.
+    Resting(Timestamp),
 }
 
 struct Change<'a> {
@@ -100,8 +101,8 @@ impl Change<'_> {
                 self.drained(place).is_none_or(|drained| drained.saturating_add(self.max_life()) <= self.now),
                 "a number is taken off the list when it has been drawn no more for the longest life",
             ),
-            (Some(place), Some(Place::Resting(resting))) => rule(
-                self.may_leave(place) && self.drained(place).is_none_or(|drained| drained <= resting.since),
+            (Some(place), Some(Place::Resting(since))) => rule(
+                self.may_leave(place) && self.drained(place).is_none_or(|drained| drained <= since),
                 "numbers that go on as resting rest from the time at which drawing them ends",
             ),
             (Some(Place::Slice(from, old)), Some(Place::Slice(to, new)))
@@ -137,7 +138,7 @@ impl Change<'_> {
     /// service may be drawn until all processes have gone over: call that now.
     fn drained(&self, place: Place) -> Option<Timestamp> {
         match place {
-            Place::Resting(resting) => Some(resting.since),
+            Place::Resting(since) => Some(since),
             Place::Slice(_, range) if range.drawn_from > self.epoch => None,
             Place::Slice(_, range) => Some(match range.drawn_until {
                 Some(until) if until <= self.epoch => self.old.start_of(until),
@@ -164,7 +165,7 @@ fn places(config: &PoolConfig) -> Vec<(Span, Place)> {
     for (slice, ranges) in config.slices.iter().enumerate() {
         places.extend(ranges.iter().map(|range| (span(&range.numbers), Place::Slice(slice, *range))));
     }
-    places.extend(config.resting.iter().map(|resting| (span(&resting.numbers), Place::Resting(*resting))));
+    places.extend(config.resting.iter().map(|(numbers, since)| (span(numbers), Place::Resting(*since))));
     places.sort_unstable_by_key(|(span, _)| *span);
     places
 }

@@ -25,6 +25,29 @@ impl NumberRange {
         }
     }
 
+    /// The range cut into so many slices of a pool, all in service: of the same size, but that the
+    /// first ones have one number more when it does not divide evenly.
+    ///
+    /// ```
+    /// use unjoin_phone::{NumberRange, VirtualNumber};
+    /// let slices = NumberRange::new(VirtualNumber::new("+86700000000000000")?, 80_000)?.slices(8);
+    /// assert_eq!(slices.len(), 8);
+    /// assert_eq!(slices[7][0].numbers.first(), VirtualNumber::new("+86700000000070000")?);
+    /// assert_eq!(slices[7][0].numbers.count(), 10_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn slices(&self, count: u64) -> Vec<Vec<PoolRange>> {
+        let [size, more] =
+            [self.count.checked_div(count), self.count.checked_rem(count)].map(Option::unwrap_or_default);
+        let start_of = |slice: u64| slice.saturating_mul(size).saturating_add(slice.min(more));
+        let slice = |slice: u64| {
+            let (start, end) = (start_of(slice), start_of(slice.saturating_add(1)));
+            let first = VirtualNumber::from_integer(self.start().saturating_add(start))?;
+            Some(PoolRange::in_service(Self::new(first, end.saturating_sub(start)).ok()?))
+        };
+        (0..count).map(|number| Vec::from_iter(slice(number))).collect()
+    }
+
     /// The first number.
     pub fn first(&self) -> VirtualNumber {
         self.first
@@ -97,17 +120,8 @@ pub struct PoolConfig {
     /// carrier. They keep their place in the order until their range is drained.
     pub withdrawn: Vec<NumberRange>,
     /// Numbers of an earlier division of the pool, drawn no more, routed until they are taken
-    /// off this list.
-    pub resting: Vec<RestingRange>,
-}
-
-/// A range of an earlier division of the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RestingRange {
-    /// The numbers.
-    pub numbers: NumberRange,
-    /// The time from which none of them was drawn.
-    pub since: Timestamp,
+    /// off this list; with each range the time from which none of it was drawn.
+    pub resting: Vec<(NumberRange, Timestamp)>,
 }
 
 impl PoolConfig {
@@ -144,7 +158,7 @@ impl PoolConfig {
 
     pub(super) fn listed(&self) -> impl Iterator<Item = &NumberRange> {
         let in_slices = self.slices.iter().flatten().map(|range| &range.numbers);
-        in_slices.chain(self.resting.iter().map(|range| &range.numbers))
+        in_slices.chain(self.resting.iter().map(|(numbers, _)| numbers))
     }
 }
 

@@ -11,7 +11,7 @@ mod change;
 mod config;
 mod permutation;
 
-pub use config::{NumberRange, PoolConfig, PoolRange, RestingRange};
+pub use config::{NumberRange, PoolConfig, PoolRange};
 
 use super::number::{PhoneNumber, VirtualNumber};
 use config::{Span, joined, overlap, within};

@@ -157,7 +157,7 @@ fn the_epoch_and_the_shift_may_be_the_largest() {
 #[test]
 fn what_is_listed_is_recognised_and_nothing_else() {
     let mut config = config(3, 10);
-    config.resting = vec![RestingRange { numbers: range(8_617_500_000_000, 5), since: Timestamp::ZERO }];
+    config.resting = vec![(range(8_617_500_000_000, 5), Timestamp::ZERO)];
     let listed: HashSet<u64> = config.listed().flat_map(|range| range.start()..range.end()).collect();
     let pool = pool(config);
     for start in [8_617_000_000_000, 8_617_500_000_000, 8_617_900_000_000] {
@@ -239,7 +239,7 @@ fn a_configuration_that_breaks_a_rule_is_refused() {
     assert!(refused(|config| config.slices[1][0] = config.slices[0][0]));
     assert!(refused(|config| {
         let numbers = range(config.slices[0][0].numbers.end() - 1, 3);
-        config.resting = vec![RestingRange { numbers, since: Timestamp::ZERO }];
+        config.resting = vec![(numbers, Timestamp::ZERO)];
     }));
     let twice = NumberRange::new(number(9_999_999), 2);
     assert!(matches!(twice, Err(PoolError::Config(_))));
@@ -333,10 +333,8 @@ fn another_division_takes_new_numbers_and_lets_the_earlier_ones_rest() {
     let fresh = |slices: u64| -> Vec<Vec<PoolRange>> {
         (0..slices).map(|at| vec![PoolRange::in_service(range(8_619_000_000_000 + at * 100, 20))]).collect()
     };
-    let resting = |since: Timestamp| -> Vec<RestingRange> {
-        old.listed().map(|numbers| RestingRange { numbers: *numbers, since }).collect()
-    };
-    let becomes = |slices: Vec<Vec<PoolRange>>, resting: Vec<RestingRange>| {
+    let resting = |since: Timestamp| -> Vec<_> { old.listed().map(|numbers| (*numbers, since)).collect() };
+    let becomes = |slices: Vec<Vec<PoolRange>>, resting: Vec<(NumberRange, Timestamp)>| {
         may_become(&old, |new| (new.slices, new.resting) = (slices, resting))
     };
     assert!(becomes(fresh(5), resting(noon())));
@@ -348,7 +346,7 @@ fn another_division_takes_new_numbers_and_lets_the_earlier_ones_rest() {
     // In the same division a number first has to be drained.
     assert!(!may_become(&old, |new| {
         let range = new.slices[1].remove(0);
-        new.resting = vec![RestingRange { numbers: range.numbers, since: noon() }];
+        new.resting = vec![(range.numbers, noon())];
     }));
     // After the quarantine they may come back, or go.
     let mut new = old.clone();

@@ -1,10 +1,9 @@
 //! The key that the slot key file is sealed under: the host's.
 
-use super::{open, seal};
+use super::{SlotKeyError, open, seal};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use core::fmt;
 use std::path::Path;
-use unjoin_core::describe_errors;
 use unjoin_core::secret::{SecretBytes, SystemRng};
 use zeroize::Zeroizing;
 
@@ -17,23 +16,23 @@ pub trait KeyEncryptionKey: Send + Sync + 'static {
     /// `plaintext`, sealed and authenticated; a fresh nonce each time.
     ///
     /// # Errors
-    /// [`KeyEncryptionError::Unavailable`] when it cannot be done now.
-    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, KeyEncryptionError>;
+    /// [`SlotKeyError::EncryptionUnavailable`] when it cannot be done now.
+    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, SlotKeyError>;
 
     /// What was sealed.
     ///
     /// # Errors
-    /// [`KeyEncryptionError::Refused`] when it was sealed under another key or changed;
-    /// [`KeyEncryptionError::Unavailable`] when it cannot be done now.
-    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError>;
+    /// [`SlotKeyError::EncryptionRefused`] when it was sealed under another key or changed;
+    /// [`SlotKeyError::EncryptionUnavailable`] when it cannot be done now.
+    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SlotKeyError>;
 }
 
 impl<K: KeyEncryptionKey + ?Sized> KeyEncryptionKey for Box<K> {
-    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, KeyEncryptionError> {
+    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, SlotKeyError> {
         (**self).seal(plaintext)
     }
 
-    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError> {
+    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SlotKeyError> {
         (**self).open(sealed)
     }
 }
@@ -48,7 +47,7 @@ impl<K: KeyEncryptionKey + ?Sized> KeyEncryptionKey for Box<K> {
 /// let sealed = key.seal(b"slot keys")?;
 /// assert_eq!(*key.open(&sealed)?, b"slot keys");
 /// assert!(LocalKey::new(SecretBytes::new([8; 32])).open(&sealed).is_err());
-/// # Ok::<(), unjoin_phone::KeyEncryptionError>(())
+/// # Ok::<(), unjoin_phone::SlotKeyError>(())
 /// ```
 pub struct LocalKey(SecretBytes<32>);
 
@@ -62,15 +61,15 @@ impl LocalKey {
     /// (a newline may follow).
     ///
     /// # Errors
-    /// [`KeyEncryptionError::Unreadable`] when the file cannot be read;
-    /// [`KeyEncryptionError::NotAKey`] when it holds something else.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeyEncryptionError> {
-        let content = std::fs::read(path).map_err(|error| KeyEncryptionError::Unreadable(error.kind()))?;
+    /// [`SlotKeyError::KeyUnreadable`] when the file cannot be read;
+    /// [`SlotKeyError::NotAKey`] when it holds something else.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SlotKeyError> {
+        let content = std::fs::read(path).map_err(|error| SlotKeyError::KeyUnreadable(error.kind()))?;
         let content = Zeroizing::new(content);
         if let Ok(bytes) = <[u8; 32]>::try_from(content.as_slice()) {
             return Ok(Self(SecretBytes::new(*Zeroizing::new(bytes))));
         }
-        let text = std::str::from_utf8(&content).map_err(|_| KeyEncryptionError::NotAKey)?;
+        let text = std::str::from_utf8(&content).map_err(|_| SlotKeyError::NotAKey)?;
         Self::from_text(text)
     }
 
@@ -81,13 +80,13 @@ impl LocalKey {
     /// often printed: prefer a file.
     ///
     /// # Errors
-    /// [`KeyEncryptionError::NotAKey`] when the variable is not there or holds something else.
-    pub fn from_environment(variable: &str) -> Result<Self, KeyEncryptionError> {
-        let text = std::env::var(variable).map_err(|_| KeyEncryptionError::NotAKey)?;
+    /// [`SlotKeyError::NotAKey`] when the variable is not there or holds something else.
+    pub fn from_environment(variable: &str) -> Result<Self, SlotKeyError> {
+        let text = std::env::var(variable).map_err(|_| SlotKeyError::NotAKey)?;
         Self::from_text(&Zeroizing::new(text))
     }
 
-    fn from_text(text: &str) -> Result<Self, KeyEncryptionError> {
+    fn from_text(text: &str) -> Result<Self, SlotKeyError> {
         let text = text.trim_end_matches(['\r', '\n']);
         let mut key = Zeroizing::new([0; 32]);
         let decoded = match text.len() {
@@ -95,7 +94,7 @@ impl LocalKey {
             43 => Base64UrlUnpadded::decode(text, key.as_mut_slice()).is_ok_and(|bytes| bytes.len() == 32),
             _ => false,
         };
-        if decoded { Ok(Self(SecretBytes::new(*key))) } else { Err(KeyEncryptionError::NotAKey) }
+        if decoded { Ok(Self(SecretBytes::new(*key))) } else { Err(SlotKeyError::NotAKey) }
     }
 }
 
@@ -126,12 +125,12 @@ fn nibble(digit: u8) -> u16 {
 }
 
 impl KeyEncryptionKey for LocalKey {
-    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, KeyEncryptionError> {
+    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, SlotKeyError> {
         Ok(seal(&self.0, LABEL, plaintext, &mut SystemRng::new()))
     }
 
-    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError> {
-        open(&self.0, LABEL, sealed).ok_or(KeyEncryptionError::Refused)
+    fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SlotKeyError> {
+        open(&self.0, LABEL, sealed).ok_or(SlotKeyError::EncryptionRefused)
     }
 }
 
@@ -144,28 +143,3 @@ impl fmt::Debug for LocalKey {
         f.write_str("LocalKey(..)")
     }
 }
-
-/// Why the slot key file could not be sealed or opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyEncryptionError {
-    /// The host's key management does not answer.
-    Unavailable,
-    /// Sealed under another key, or changed.
-    Refused,
-    /// The file of the key-encryption key could not be read.
-    Unreadable(std::io::ErrorKind),
-    /// What should be a key-encryption key is not there, or is none.
-    NotAKey,
-}
-
-describe_errors!(KeyEncryptionError {
-    Self::Unavailable => "key_encryption.unavailable", Operator, true,
-        "the key management does not answer: slot keys cannot be read or replaced until it does";
-    Self::Refused => "key_encryption.refused", Operator, false,
-        "the key-encryption key does not open the slot key file: give the key it was sealed under; if that is gone or the file was changed, make a new file that follows it";
-    Self::Unreadable(kind) => "key_encryption.unreadable", Operator, true,
-        "the file of the key-encryption key cannot be read ({kind})";
-    Self::NotAKey => "key_encryption.not_a_key", Operator, false,
-        "a key-encryption key is 32 bytes, 64 hexadecimal digits, or 43 characters of base64url";
-});

@@ -15,7 +15,7 @@ mod encryption;
 mod keeper;
 mod window;
 
-pub use encryption::{KeyEncryptionError, KeyEncryptionKey, LocalKey};
+pub use encryption::{KeyEncryptionKey, LocalKey};
 pub use keeper::{Keeper, Predecessor};
 pub use window::SlotKeyWindow;
 
@@ -280,8 +280,15 @@ pub enum SlotKeyError {
     Version,
     /// The file was made for slots of another length or number.
     OtherConfig,
-    /// The key-encryption key did not seal or open the file.
-    KeyEncryption(KeyEncryptionError),
+    /// The host's key management does not answer: for implementations of [`KeyEncryptionKey`]
+    /// by the host.
+    EncryptionUnavailable,
+    /// The file was sealed under another key-encryption key, or changed.
+    EncryptionRefused,
+    /// The file of the key-encryption key could not be read.
+    KeyUnreadable(std::io::ErrorKind),
+    /// What should be a key-encryption key is not there, or is none.
+    NotAKey,
     /// The file could not be read or replaced.
     File(Arc<std::io::Error>),
     /// What came from the process that has the keys is no window.
@@ -307,9 +314,14 @@ describe_errors!(SlotKeyError {
         "a later version wrote the slot key file: run that version";
     Self::OtherConfig => "slot_keys.other_config", Operator, false,
         "the slot key file was made for other slots: open it with the longest life and the number of slots that it was made for";
-    Self::KeyEncryption(source @ KeyEncryptionError::Unavailable) =>
-        "slot_keys.key_encryption_unavailable", Operator, true, "{source}";
-    Self::KeyEncryption(source) => "slot_keys.key_encryption", Operator, false, "{source}";
+    Self::EncryptionUnavailable => "slot_keys.key_encryption_unavailable", Operator, true,
+        "the key management does not answer: slot keys cannot be read or replaced until it does";
+    Self::EncryptionRefused => "slot_keys.key_encryption", Operator, false,
+        "the key-encryption key does not open the slot key file: give the key it was sealed under; if that is gone or the file was changed, make a new file that follows it";
+    Self::KeyUnreadable(kind) => "slot_keys.key_unreadable", Operator, true,
+        "the file of the key-encryption key cannot be read ({kind})";
+    Self::NotAKey => "slot_keys.not_a_key", Operator, false,
+        "a key-encryption key is 32 bytes, 64 hexadecimal digits, or 43 characters of base64url";
     Self::File(source) => "slot_keys.file", Operator, true,
         "the slot key file could not be read or replaced ({})", source.kind();
     Self::NotAWindow => "slot_keys.not_a_window", Operator, false,
@@ -320,12 +332,6 @@ describe_errors!(SlotKeyError {
 impl From<ClockError> for SlotKeyError {
     fn from(error: ClockError) -> Self {
         Self::Clock(error)
-    }
-}
-
-impl From<KeyEncryptionError> for SlotKeyError {
-    fn from(error: KeyEncryptionError) -> Self {
-        Self::KeyEncryption(error)
     }
 }
 

@@ -21,26 +21,6 @@ pub enum Leg {
     Courier,
 }
 
-/// The business side of a leg. It draws the numbers, so that it never sees one twice within
-/// the quarantine: **one name for one person or desk and its phone**. A business with two names
-/// and one phone can meet a number again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hub {
-    /// The order's merchant, under its own name.
-    Merchant,
-    /// The courier of this name.
-    Courier(Name),
-}
-
-impl Hub {
-    pub(super) fn leg(&self) -> Leg {
-        match self {
-            Self::Merchant => Leg::Merchant,
-            Self::Courier(_) => Leg::Courier,
-        }
-    }
-}
-
 /// The two phones of a leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parties {
@@ -58,8 +38,12 @@ pub struct Parties {
 pub struct Binding {
     /// Whose number it is.
     pub order: OrderRef,
-    /// The business side.
-    pub hub: Hub,
+    /// The courier on the business side; `None` for the order's merchant, under its own name.
+    ///
+    /// The business side draws the numbers, so that it never sees one twice within the quarantine:
+    /// **one name for one person or desk and its phone**. A business with two names and one phone
+    /// can meet a number again.
+    pub courier: Option<Name>,
     /// The phones.
     pub parties: Parties,
     /// When it ends: from that second on nothing goes through. In the future, at most the
@@ -67,8 +51,8 @@ pub struct Binding {
     pub not_after: Timestamp,
     /// Who may call whom. The merchant never may but by a ticket.
     pub directions: Directions,
-    /// By which means.
-    pub channels: Channels,
+    /// Calls alone, or messages alone; `None` for both.
+    pub only: Option<Channel>,
     /// On a merchant's leg: no ticket ever opens it. For customers who hold a review token of
     /// an earlier order.
     pub keep_merchant_closed: bool,
@@ -78,44 +62,14 @@ impl Binding {
     /// Between merchant and customer: the customer may call and write.
     pub fn merchant(order: OrderRef, parties: Parties, not_after: Timestamp) -> Self {
         let directions = Directions::FromCustomer;
-        let (hub, channels) = (Hub::Merchant, Channels::All);
-        Self { order, hub, parties, not_after, directions, channels, keep_merchant_closed: false }
+        Self { order, courier: None, parties, not_after, directions, only: None, keep_merchant_closed: false }
     }
 
     /// Between a courier and the customer: both may call and write.
     pub fn courier(order: OrderRef, courier: Name, parties: Parties, not_after: Timestamp) -> Self {
         let directions = Directions::Both;
-        let (hub, channels) = (Hub::Courier(courier), Channels::All);
-        Self { order, hub, parties, not_after, directions, channels, keep_merchant_closed: false }
+        Self { courier: Some(courier), directions, ..Self::merchant(order, parties, not_after) }
     }
-}
-
-/// A later end for a leg.
-#[derive(Clone, Debug)]
-pub struct Extension {
-    /// Whose number it is.
-    pub order: OrderRef,
-    /// Which of its two.
-    pub leg: Leg,
-    /// The phones it is between: they are stored nowhere but under keys that die, so they are
-    /// needed again, and must be the same.
-    pub parties: Parties,
-    /// The new end. An earlier one than the present end changes nothing.
-    pub not_after: Timestamp,
-}
-
-/// Other parties for a leg: the courier changed, or a phone was wrong.
-#[derive(Clone, Debug)]
-pub struct Replacement {
-    /// Whose number it is.
-    pub order: OrderRef,
-    /// The business side from now on.
-    pub hub: Hub,
-    /// The phones from now on.
-    pub parties: Parties,
-    /// The number that goes: names what is replaced, so that a replacement that comes late
-    /// never brings a former courier back.
-    pub replaces: VirtualNumber,
 }
 
 /// A live number.
@@ -160,44 +114,6 @@ impl Directions {
             0 => Some(Self::Both),
             1 => Some(Self::FromCustomer),
             2 => Some(Self::FromHub),
-            _ => None,
-        }
-    }
-}
-
-/// The means that a number serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Channels {
-    /// Calls and messages.
-    All,
-    /// Calls only.
-    VoiceOnly,
-    /// Messages only.
-    SmsOnly,
-}
-
-impl Channels {
-    pub(super) fn has(self, channel: Channel) -> bool {
-        match self {
-            Self::All => true,
-            Self::VoiceOnly => channel == Channel::Voice,
-            Self::SmsOnly => channel == Channel::Sms,
-        }
-    }
-
-    pub(super) fn to_byte(self) -> u8 {
-        match self {
-            Self::All => 0,
-            Self::VoiceOnly => 1,
-            Self::SmsOnly => 2,
-        }
-    }
-
-    pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            0 => Some(Self::All),
-            1 => Some(Self::VoiceOnly),
-            2 => Some(Self::SmsOnly),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! What becomes of a live leg: extended, opened by a ticket, released; and the end of orders
 //! and merchants. Each is decided by one write in the merchant's bucket.
 
-use super::binding::{Bound, Extension, Leg, OrderRef};
+use super::binding::{Bound, Leg, OrderRef, Parties};
 use super::job::reserve;
 use super::legs::{IndexRows, check_end, or_default};
 use super::rows::{Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, merchant_key};
@@ -13,17 +13,25 @@ use unjoin_store::{Change, Decision, Store, StoreError, decide, decide_all, read
 /// How often an extension may be overtaken by others before the caller is told.
 const ROUNDS: usize = 16;
 
+/// A later end for a leg.
+pub(super) struct Extension<'a> {
+    pub(super) id: OrderId,
+    pub(super) leg: Leg,
+    pub(super) parties: &'a Parties,
+    pub(super) not_after: Timestamp,
+}
+
 impl<S: Store> Core<S> {
     /// In the same slot one write; in a later one the order's record is made to cover it and
     /// the index rows are written there first. They say what the present ones say, so that it
     /// does not matter which of them a call finds.
-    pub(super) fn extend(&self, asked: &Extension) -> Result<Bound, SwitchboardError> {
-        let id = OrderId::of(&asked.order);
+    pub(super) fn extend(&self, asked: &Extension<'_>) -> Result<Bound, SwitchboardError> {
+        let id = asked.id;
         for _ in 0..ROUNDS {
             let window = self.window()?;
             let (order, merchant) = or_default(read(&*self.store, &id.records())?);
             let live = order.status(asked.leg, merchant, &window).live()?;
-            if !self.is_between(live, id, asked.leg, &asked.parties, &window)? {
+            if !self.is_between(live, id, asked.leg, asked.parties, &window)? {
                 return Err(SwitchboardError::DifferentParties);
             }
             if asked.not_after <= live.terms.not_after {
@@ -34,12 +42,12 @@ impl<S: Store> Core<S> {
                 return Err(SwitchboardError::TotalLife { max_total_life: self.config.max_total_life });
             }
             if window.slot_of(asked.not_after) != window.slot_of(live.terms.not_after)
-                && !self.copy_rows(id, asked, live, &window)?
+                && !self.copy_rows(asked, live, &window)?
             {
                 continue;
             }
             let window = self.window()?;
-            let prolong = |rows, change: &mut _| prolong(id, rows, asked, live, &window, change);
+            let prolong = |rows, change: &mut _| prolong(rows, asked, live, &window, change);
             if let Some(bound) = decide(&*self.store, id.records(), prolong)? {
                 return Ok(bound);
             }
@@ -53,15 +61,15 @@ impl<S: Store> Core<S> {
     /// such a row is left alone.
     fn copy_rows(
         &self,
-        id: OrderId,
-        asked: &Extension,
+        asked: &Extension<'_>,
         live: &LiveLeg,
         window: &SlotKeyWindow,
     ) -> Result<bool, SwitchboardError> {
+        let id = asked.id;
         let (at, slot) = (id.order_key(), window.slot_of(asked.not_after));
         decide(&*self.store, at.clone(), |order, change| reserve(&at, order, window.dead_at(slot), change))?;
         let key = window.key(slot).ok_or(SwitchboardError::KeysBehind)?;
-        let rows = IndexRows::new(id, asked.leg, &asked.parties, live.number, live.attempt);
+        let rows = IndexRows::new(id, asked.leg, asked.parties, live.number, live.attempt);
         let (named, copies) = (rows.named(key), rows.seal(slot, key, window, &mut *self.rng()));
         decide(&*self.store, rows.keys(slot, key, window), |found, change| {
             let is_own = |(found, (index, entry)): (&Option<_>, &([u8; 32], &Entry))| {
@@ -163,14 +171,13 @@ fn dead_at(
 
 /// Raises a leg's end, if it is still the leg that was `seen`; `None` if it is not: look again.
 fn prolong(
-    id: OrderId,
     rows: (Option<OrderRow>, Option<MerchantRow>),
-    asked: &Extension,
+    asked: &Extension<'_>,
     seen: &LiveLeg,
     window: &SlotKeyWindow,
     change: &mut Change,
 ) -> Result<Option<Bound>, SwitchboardError> {
-    let Extension { leg, not_after, .. } = *asked;
+    let Extension { id, leg, not_after, .. } = *asked;
     let (mut order, merchant) = or_default(rows);
     let mut live = order.status(leg, merchant, window).live()?.clone();
     // The ticket may have changed meanwhile; what the index rows were made for may not.

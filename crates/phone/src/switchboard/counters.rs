@@ -71,17 +71,6 @@ refusals! {
     ClosedDirection => closed_direction;
 }
 
-/// Numbers that were dialled in vain conspicuously often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MissAlarm {
-    /// The one that was dialled last among those counted together.
-    pub number: VirtualNumber,
-    /// How often since the tick before, other numbers that share its place in the table
-    /// included.
-    pub misses: u32,
-}
-
 /// How many counts there are, whatever is dialled: 48 KiB.
 const CELLS: usize = 4096;
 
@@ -113,11 +102,11 @@ impl MissCounters {
     }
 
     /// Those that were missed at least `least` times since the last call; all counts are zero then.
-    pub(super) fn take(&self, least: u32) -> Vec<MissAlarm> {
+    pub(super) fn take(&self, least: u32) -> Vec<(VirtualNumber, u32)> {
         let alarm = |cell: &Cell| {
             let misses = cell.count.swap(0, Ordering::Relaxed);
             let number = VirtualNumber::from_integer(cell.last.load(Ordering::Relaxed))?;
-            (misses >= least).then_some(MissAlarm { number, misses })
+            (misses >= least).then_some((number, misses))
         };
         self.cells.iter().filter_map(alarm).collect()
     }

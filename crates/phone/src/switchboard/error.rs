@@ -1,4 +1,4 @@
-use crate::{KeyEncryptionError, PoolError, SlotKeyError};
+use crate::{PoolError, SlotKeyError};
 use std::sync::Arc;
 use unjoin_core::{ClockError, describe_errors};
 use unjoin_store::StoreError;
@@ -96,7 +96,7 @@ describe_errors!(SwitchboardError {
     Self::Keys(
         source @ (SlotKeyError::Clock(ClockError::Behind { .. })
         | SlotKeyError::InUse
-        | SlotKeyError::KeyEncryption(KeyEncryptionError::Unavailable)
+        | SlotKeyError::EncryptionUnavailable
         | SlotKeyError::File(_)
         | SlotKeyError::Unreachable),
     ) => "switchboard.keys", Operator, true, "{source}";

@@ -120,7 +120,7 @@ pub(super) fn judge(
         LegStatus::Expired => return Err(Reason::Expired),
         LegStatus::KeysReplaced | LegStatus::KeysBehind => return Err(Reason::KeysReplaced),
     };
-    if !terms.channels.has(channel) {
+    if terms.only.is_some_and(|only| only != channel) {
         return Err(Reason::WrongChannel);
     }
     if !may_call(entry.caller, terms, window.now()) {

@@ -41,14 +41,13 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use binding::{
-    Binding, Bound, Channels, Directions, Extension, Hub, Leg, OrderRef, Parties, Replacement,
-};
+pub use binding::{Binding, Bound, Directions, Leg, OrderRef, Parties};
 pub use config::SwitchboardConfig;
-pub use counters::{MissAlarm, RouteCounts};
+pub use counters::RouteCounts;
 pub use error::SwitchboardError;
 pub use sweep::SwitchboardReport;
 
+use self::changes::Extension;
 use self::counters::{MissCounters, RouteCounters};
 use self::job::{Job, Purpose};
 use self::rows::{Entry, IndexRow, OrderId, OrderRow, Terms};
@@ -80,18 +79,14 @@ use unjoin_store::{Record, Store};
 /// let key = LocalKey::from_file("/run/secrets/slot-key-encryption")?;
 /// let keeper = Arc::new(Keeper::create_or_open("/var/lib/phones/slot-keys", key, slots, &environment)?);
 /// // Eight slices of 10,000 numbers each, a slice a day: no business sees a number twice in five days.
-/// let slice = |slice: u64| -> Result<Vec<PoolRange>, Box<dyn std::error::Error>> {
-///     let first = VirtualNumber::new(&format!("+86700{:012}", slice * 10_000))?;
-///     Ok(vec![PoolRange::in_service(NumberRange::new(first, 10_000)?)])
-/// };
-/// let slices = (0..8).map(slice).collect::<Result<_, _>>()?;
+/// let numbers = NumberRange::new(VirtualNumber::new("+86700000000000000")?, 80_000)?;
 /// let pool = PoolConfig {
 ///     epoch_seconds: DAY,
 ///     max_life: 4 * 3600,
 ///     quarantine: 5 * DAY,
 ///     spare_recoveries: 1,
 ///     largest_hub: 8_000,
-///     slices,
+///     slices: numbers.slices(8),
 ///     withdrawn: vec![],
 ///     resting: vec![],
 /// };
@@ -202,8 +197,12 @@ impl<S: Store> Switchboard<S> {
     }
 
     /// Makes the leg's number anew between other parties: the old number ends and the new one
-    /// rings by one write. End, directions, channels and ticket are taken over. The old
-    /// parties' calls that are going on are the gateway's to end.
+    /// rings by one write: the courier changed, or a phone was wrong. End, directions, channels
+    /// and ticket are taken over. The old parties' calls that are going on are the gateway's to end.
+    ///
+    /// `courier` and `parties` are the leg's from now on; no courier means the merchant's leg.
+    /// `replaces` is the number that goes: it names what is replaced, so that a replacement that
+    /// comes late never brings a former courier back.
     ///
     /// Idempotent: when the leg is live between these parties, the answer is its number.
     ///
@@ -213,8 +212,15 @@ impl<S: Store> Switchboard<S> {
     /// [`KeysReplaced`](SwitchboardError::KeysReplaced), [`CutOff`](SwitchboardError::CutOff),
     /// [`Pool`](SwitchboardError::Pool), and those of keys and store. The old number rings on
     /// then, if it did. At once come those of [`bind`](Self::bind).
-    pub fn replace(&self, replacement: Replacement) -> Pending<Bound, SwitchboardError> {
-        self.core.replacement(replacement).map_or_else(Pending::refused, |job| self.queue.submit(job))
+    pub fn replace(
+        &self,
+        order: &OrderRef,
+        courier: Option<Name>,
+        parties: Parties,
+        replaces: VirtualNumber,
+    ) -> Pending<Bound, SwitchboardError> {
+        let job = self.core.job(order, courier, parties, Purpose::Replace(replaces));
+        job.map_or_else(Pending::refused, |job| self.queue.submit(job))
     }
 
     /// Decides one call or message: see [`RouteRequest`]. It calls nothing but the keys and the
@@ -230,14 +236,23 @@ impl<S: Store> Switchboard<S> {
     /// Gives a live leg a later end, within the number's total life. Calls extend nothing;
     /// this is the only way. Idempotent; an earlier end than the present one changes nothing.
     ///
+    /// The parties are stored nowhere but under keys that die, so they are needed again, and must
+    /// be the same.
+    ///
     /// # Errors
     /// [`SwitchboardError::UnknownBinding`], [`SwitchboardError::DifferentParties`],
     /// [`SwitchboardError::Ended`] (also when its time is over),
     /// [`SwitchboardError::OrderClosed`], [`SwitchboardError::KeysReplaced`],
     /// [`SwitchboardError::EndTooFar`], [`SwitchboardError::TotalLife`], and those of keys and
     /// store.
-    pub fn extend(&self, extension: &Extension) -> Result<Bound, SwitchboardError> {
-        self.core.extend(extension)
+    pub fn extend(
+        &self,
+        order: &OrderRef,
+        leg: Leg,
+        parties: &Parties,
+        not_after: Timestamp,
+    ) -> Result<Bound, SwitchboardError> {
+        self.core.extend(&Extension { id: OrderId::of(order), leg, parties, not_after })
     }
 
     /// Ends a leg, at once and for ever. Idempotent. A leg that was never bound ends before it
@@ -317,14 +332,14 @@ impl<S: Store> Switchboard<S> {
 
 impl<S: Store> Core<S> {
     fn binding(&self, binding: Binding) -> Result<Job, SwitchboardError> {
-        let Binding { order, hub, parties, not_after, directions, channels, keep_merchant_closed } = binding;
-        if hub == Hub::Merchant && directions.hub_may_call() {
+        let Binding { order, courier, parties, not_after, directions, only, keep_merchant_closed } = binding;
+        if courier.is_none() && directions.hub_may_call() {
             return Err(SwitchboardError::MerchantDirection);
         }
         let terms = Terms {
             not_after,
             directions,
-            channels,
+            only,
             keep_merchant_closed,
             // These are filled in when it is decided.
             extendable_until: not_after,
@@ -332,18 +347,13 @@ impl<S: Store> Core<S> {
             key_generation: 0,
             merchant_generation: 0,
         };
-        self.job(&order, hub, parties, Purpose::Bind(terms))
-    }
-
-    fn replacement(&self, replacement: Replacement) -> Result<Job, SwitchboardError> {
-        let Replacement { order, hub, parties, replaces } = replacement;
-        self.job(&order, hub, parties, Purpose::Replace(replaces))
+        self.job(&order, courier, parties, Purpose::Bind(terms))
     }
 
     fn job(
         &self,
         order: &OrderRef,
-        hub: Hub,
+        courier: Option<Name>,
         parties: Parties,
         purpose: Purpose,
     ) -> Result<Job, SwitchboardError> {
@@ -353,11 +363,8 @@ impl<S: Store> Core<S> {
         if [&parties.hub, &parties.customer].into_iter().any(|party| self.pool.contains_party(party)) {
             return Err(SwitchboardError::PartyInPool);
         }
-        let leg = hub.leg();
-        let hub = match hub {
-            Hub::Merchant => order.merchant.clone(),
-            Hub::Courier(courier) => courier,
-        };
+        let leg = if courier.is_some() { Leg::Courier } else { Leg::Merchant };
+        let hub = courier.unwrap_or_else(|| order.merchant.clone());
         Ok(Job { order: OrderId::of(order), leg, hub, parties, purpose })
     }
 

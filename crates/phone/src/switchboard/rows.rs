@@ -15,8 +15,8 @@
 //! key dies with their slot; names of merchants, orders and couriers; whose number it was, once
 //! a leg has ended; calls.
 
-use super::binding::{Channels, Directions, Leg, OrderRef};
-use crate::{PhoneNumber, SlotKey, VirtualNumber};
+use super::binding::{Directions, Leg, OrderRef};
+use crate::{Channel, PhoneNumber, SlotKey, VirtualNumber};
 use rand_core::CryptoRng;
 use unjoin_core::algebra::transcript::hash32;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
@@ -96,7 +96,8 @@ pub(super) struct Terms {
     /// Extending reaches no further.
     pub(super) extendable_until: Timestamp,
     pub(super) directions: Directions,
-    pub(super) channels: Channels,
+    /// The one channel it serves; `None` for all.
+    pub(super) only: Option<Channel>,
     /// Whether tickets are refused.
     pub(super) keep_merchant_closed: bool,
     /// Until then the hub may call, whatever the directions. Zero: no ticket.
@@ -127,7 +128,11 @@ impl LegState {
         out.timestamp(terms.not_after);
         out.timestamp(terms.extendable_until);
         out.u8(terms.directions.to_byte());
-        out.u8(terms.channels.to_byte());
+        out.u8(match terms.only {
+            None => 0,
+            Some(Channel::Voice) => 1,
+            Some(Channel::Sms) => 2,
+        });
         out.u8(terms.keep_merchant_closed.into());
         out.timestamp(terms.ticket_until);
         out.le32(terms.key_generation);
@@ -146,7 +151,7 @@ impl LegState {
             not_after: from.timestamp("not after")?,
             extendable_until: from.timestamp("extendable until")?,
             directions: known(Directions::from_byte(from.u8("directions")?), from)?,
-            channels: known(Channels::from_byte(from.u8("channels")?), from)?,
+            only: only(from)?,
             keep_merchant_closed: from.bool("keep merchant closed")?,
             ticket_until: from.timestamp("ticket until")?,
             key_generation: from.le32("key generation")?,
@@ -158,6 +163,15 @@ impl LegState {
 
 fn known<T>(value: Option<T>, from: &Reader<'_>) -> Result<T, DecodeError> {
     value.ok_or_else(|| from.refuse(Rule::Value))
+}
+
+fn only(from: &mut Reader<'_>) -> Result<Option<Channel>, DecodeError> {
+    match from.u8("channels")? {
+        0 => Ok(None),
+        1 => Ok(Some(Channel::Voice)),
+        2 => Ok(Some(Channel::Sms)),
+        _ => Err(from.refuse(Rule::Value)),
+    }
 }
 
 fn number(from: &mut Reader<'_>) -> Result<VirtualNumber, DecodeError> {

@@ -1,9 +1,8 @@
 //! Clearing away: nothing that is refused or unreadable waits for it.
 
-use super::counters::MissAlarm;
 use super::rows::{HUBS, HubRow, INDEX, IndexRow, LegState, ORDERS, OrderRow, slot_end_of};
 use super::{Core, SwitchboardError};
-use crate::SlotKeyWindow;
+use crate::{SlotKeyWindow, VirtualNumber};
 use std::sync::PoisonError;
 use unjoin_store::{Bucket, Commit, Decision, Key, Pages, Record, Store, decide_all};
 
@@ -29,8 +28,9 @@ pub struct SwitchboardReport {
     /// back or another's is ahead: live numbers end so much early. Alert at a few seconds.
     pub clock_lead: u64,
     /// Numbers that were dialled in vain conspicuously often since the tick before, on this
-    /// instance.
-    pub alarms: Vec<MissAlarm>,
+    /// instance, and how often. Numbers that share a place in the table are counted together; the
+    /// one that was dialled last stands for them.
+    pub alarms: Vec<(VirtualNumber, u32)>,
 }
 
 /// Where the walk through the orders' and hubs' rows is. In memory: after a restart it begins

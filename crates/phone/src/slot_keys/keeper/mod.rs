@@ -44,10 +44,7 @@ const MAGIC: &[u8] = b"unjoin slot keys\x01";
 /// # Ok::<(), unjoin_phone::SlotKeyError>(())
 /// ```
 pub struct Keeper {
-    config: SlotConfig,
-    files: Box<dyn Files>,
-    encryption: Box<dyn KeyEncryptionKey>,
-    environment: Environment,
+    setup: Setup,
     /// Held while the file is replaced; taken before `held`.
     writing: Mutex<()>,
     held: Mutex<Held>,
@@ -87,7 +84,7 @@ impl Keeper {
     /// [`SlotKeyError::InUse`] when another keeper has the file; [`SlotKeyError::Lost`] when
     /// there was a file and is none; [`SlotKeyError::NotAKeyFile`], [`SlotKeyError::Version`] and
     /// [`SlotKeyError::OtherConfig`] when it is not what was expected;
-    /// [`SlotKeyError::KeyEncryption`] when the key-encryption key does not open it;
+    /// [`SlotKeyError::EncryptionRefused`] when the key-encryption key does not open it;
     /// [`SlotKeyError::File`] when it cannot be read or replaced.
     pub fn create_or_open(
         path: impl AsRef<Path>,
@@ -95,7 +92,7 @@ impl Keeper {
         config: SlotConfig,
         environment: &Environment,
     ) -> Result<Self, SlotKeyError> {
-        Self::open(Box::new(Directory::lock(path.as_ref())?), Box::new(key), config, environment)
+        Setup::new(Directory::lock(path.as_ref())?, key, config, environment).open()
     }
 
     /// Creates the key file that follows one that is lost, damaged, or sealed under a key that is
@@ -112,8 +109,7 @@ impl Keeper {
         environment: &Environment,
         predecessor: Predecessor,
     ) -> Result<Self, SlotKeyError> {
-        let files = Box::new(Directory::lock(path.as_ref())?);
-        Self::follow(files, Box::new(key), config, environment, predecessor)
+        Setup::new(Directory::lock(path.as_ref())?, key, config, environment).follow(predecessor)
     }
 
     /// The counters that lie beside the key file, readable when the file itself is gone or cannot
@@ -126,93 +122,6 @@ impl Keeper {
         Ok(Predecessor::from_text(&Directory::lock(path.as_ref())?.read_counters()?))
     }
 
-    fn open(
-        files: Box<dyn Files>,
-        encryption: Box<dyn KeyEncryptionKey>,
-        config: SlotConfig,
-        environment: &Environment,
-    ) -> Result<Self, SlotKeyError> {
-        files.remove_fresh()?;
-        let text = files.read_counters()?;
-        let Some(bytes) = files.read()? else {
-            if !text.is_empty() {
-                return Err(SlotKeyError::Lost);
-            }
-            return Self::create(files, encryption, config, environment, 1, 0);
-        };
-        let sealed = bytes.strip_prefix(MAGIC).ok_or_else(|| refuse_header(&bytes))?;
-        let mut state = State::from_bytes(&encryption.open(sealed)?, config)?;
-        // Counters that are ahead tell of a recovery that a crash interrupted, or of a file that an
-        // older copy has replaced: in both cases these keys must not be used. The writing of counters
-        // that are behind, or half written, was interrupted itself.
-        let counters = Predecessor::from_text(&text);
-        let missed = counters.map_or(0, |counters| counters.generation.saturating_sub(state.generation));
-        if missed > 0 {
-            state = state.without_keys(missed);
-        }
-        if counters != Some(Predecessor::of(&state)) {
-            files.write_counters(Predecessor::of(&state).to_text().as_bytes())?;
-        }
-        let keeper = Self::holding(files, encryption, config, environment, state);
-        match keeper.rotate(environment.now()) {
-            Ok(()) | Err(SlotKeyError::Clock(_)) => Ok(keeper),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn follow(
-        files: Box<dyn Files>,
-        encryption: Box<dyn KeyEncryptionKey>,
-        config: SlotConfig,
-        environment: &Environment,
-        predecessor: Predecessor,
-    ) -> Result<Self, SlotKeyError> {
-        if files.read()?.is_some() {
-            return Err(SlotKeyError::Exists);
-        }
-        files.remove_fresh()?;
-        let generation = predecessor.generation.saturating_add(1);
-        let pool_shift = predecessor.pool_shift.saturating_add(1);
-        Self::create(files, encryption, config, environment, generation, pool_shift)
-    }
-
-    fn create(
-        files: Box<dyn Files>,
-        encryption: Box<dyn KeyEncryptionKey>,
-        config: SlotConfig,
-        environment: &Environment,
-        generation: u32,
-        pool_shift: u32,
-    ) -> Result<Self, SlotKeyError> {
-        let now = environment.now();
-        let state = State::new(config, generation, pool_shift, now, &mut *environment.rng());
-        let keeper = Self::holding(files, encryption, config, environment, state);
-        let mut held = keeper.held();
-        held.served = now;
-        keeper.store(&held.state)?;
-        keeper.files.write_counters(Predecessor::of(&held.state).to_text().as_bytes())?;
-        drop(held);
-        Ok(keeper)
-    }
-
-    fn holding(
-        files: Box<dyn Files>,
-        encryption: Box<dyn KeyEncryptionKey>,
-        config: SlotConfig,
-        environment: &Environment,
-        state: State,
-    ) -> Self {
-        let held = Mutex::new(Held {
-            guard: ClockGuard::starting(state.floor),
-            is_simulated: environment.is_simulated(),
-            served: state.mark,
-            state,
-            window: None,
-        });
-        let environment = environment.clone();
-        Self { config, files, encryption, environment, writing: Mutex::new(()), held }
-    }
-
     /// Deletes the keys that are due, makes those that the longest life now reaches, and moves the
     /// stored mark ahead when half of its minute is over. A key is deleted when two rotations in
     /// sequence have said that its slot and the skew are over: so one that a wrong clock has said
@@ -221,7 +130,7 @@ impl Keeper {
     /// # Errors
     /// [`SlotKeyError::Clock`] when the clock stands more than
     /// [`CLOCK_LIMIT`](unjoin_core::CLOCK_LIMIT) from the last rotation;
-    /// [`SlotKeyError::KeyEncryption`] and [`SlotKeyError::File`] when the file cannot be replaced.
+    /// [`SlotKeyError::EncryptionUnavailable`] and [`SlotKeyError::File`] when the file cannot be replaced.
     /// Nothing has changed then.
     pub fn rotate(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
@@ -238,7 +147,7 @@ impl Keeper {
 
     /// Replaces the file by what it says from `now` on; the caller is the one who writes.
     fn advance(&self, now: Timestamp, clock: Timestamp, guard: ClockGuard) -> Result<(), SlotKeyError> {
-        let next = self.held().state.at(now, clock, guard, &mut *self.environment.rng());
+        let next = self.held().state.at(now, clock, guard, &mut *self.setup.environment.rng());
         self.store(&next)?;
         self.held().take(next, now, guard);
         Ok(())
@@ -256,9 +165,9 @@ impl Keeper {
         let _writing = self.writing();
         let (clock, guard) = (now, self.held().rotated(now)?);
         let now = self.held().served.max(now);
-        let next = self.held().state.recovered(now, clock, guard, &mut *self.environment.rng());
+        let next = self.held().state.recovered(now, clock, guard, &mut *self.setup.environment.rng());
         // The counters first: they must never be behind the file.
-        self.files.write_counters(Predecessor::of(&next).to_text().as_bytes())?;
+        self.setup.files.write_counters(Predecessor::of(&next).to_text().as_bytes())?;
         self.store(&next)?;
         self.held().take(next, now, guard);
         Ok(())
@@ -273,12 +182,12 @@ impl Keeper {
     /// again.
     ///
     /// # Errors
-    /// [`SlotKeyError::KeyEncryption`] and [`SlotKeyError::File`] when the file cannot be
+    /// [`SlotKeyError::EncryptionUnavailable`] and [`SlotKeyError::File`] when the file cannot be
     /// replaced. Nothing has changed then.
     pub fn confirm_clock(&self, now: Timestamp) -> Result<(), SlotKeyError> {
         let _writing = self.writing();
         let guard = self.held().guard.confirmed(now);
-        let next = self.held().state.set_to(now).at(now, now, guard, &mut *self.environment.rng());
+        let next = self.held().state.set_to(now).at(now, now, guard, &mut *self.setup.environment.rng());
         self.store(&next)?;
         let mut held = self.held();
         held.served = now;
@@ -288,8 +197,8 @@ impl Keeper {
 
     fn store(&self, state: &State) -> Result<(), SlotKeyError> {
         let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&self.encryption.seal(&state.to_bytes())?);
-        Ok(replace(&*self.files, &bytes)?)
+        bytes.extend_from_slice(&self.setup.encryption.seal(&state.to_bytes())?);
+        Ok(replace(&*self.setup.files, &bytes)?)
     }
 
     /// A poisoned lock is taken over: what it guards is replaced in single assignments.
@@ -299,6 +208,88 @@ impl Keeper {
 
     fn writing(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a keeper is opened with.
+struct Setup {
+    files: Box<dyn Files>,
+    encryption: Box<dyn KeyEncryptionKey>,
+    config: SlotConfig,
+    environment: Environment,
+}
+
+impl Setup {
+    fn new(
+        files: impl Files + 'static,
+        key: impl KeyEncryptionKey,
+        config: SlotConfig,
+        environment: &Environment,
+    ) -> Self {
+        let (files, encryption) = (Box::new(files), Box::new(key));
+        Self { files, encryption, config, environment: environment.clone() }
+    }
+
+    fn open(self) -> Result<Keeper, SlotKeyError> {
+        self.files.remove_fresh()?;
+        let text = self.files.read_counters()?;
+        let Some(bytes) = self.files.read()? else {
+            if !text.is_empty() {
+                return Err(SlotKeyError::Lost);
+            }
+            return self.create(1, 0);
+        };
+        let sealed = bytes.strip_prefix(MAGIC).ok_or_else(|| refuse_header(&bytes))?;
+        let mut state = State::from_bytes(&self.encryption.open(sealed)?, self.config)?;
+        // Counters that are ahead tell of a recovery that a crash interrupted, or of a file that an
+        // older copy has replaced: in both cases these keys must not be used. The writing of counters
+        // that are behind, or half written, was interrupted itself.
+        let counters = Predecessor::from_text(&text);
+        let missed = counters.map_or(0, |counters| counters.generation.saturating_sub(state.generation));
+        if missed > 0 {
+            state = state.without_keys(missed);
+        }
+        if counters != Some(Predecessor::of(&state)) {
+            self.files.write_counters(Predecessor::of(&state).to_text().as_bytes())?;
+        }
+        let keeper = self.holding(state);
+        match keeper.rotate(keeper.setup.environment.now()) {
+            Ok(()) | Err(SlotKeyError::Clock(_)) => Ok(keeper),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn follow(self, predecessor: Predecessor) -> Result<Keeper, SlotKeyError> {
+        if self.files.read()?.is_some() {
+            return Err(SlotKeyError::Exists);
+        }
+        self.files.remove_fresh()?;
+        let generation = predecessor.generation.saturating_add(1);
+        let pool_shift = predecessor.pool_shift.saturating_add(1);
+        self.create(generation, pool_shift)
+    }
+
+    fn create(self, generation: u32, pool_shift: u32) -> Result<Keeper, SlotKeyError> {
+        let now = self.environment.now();
+        let state = State::new(self.config, generation, pool_shift, now, &mut *self.environment.rng());
+        let keeper = self.holding(state);
+        let mut held = keeper.held();
+        held.served = now;
+        keeper.store(&held.state)?;
+        keeper.setup.files.write_counters(Predecessor::of(&held.state).to_text().as_bytes())?;
+        drop(held);
+        Ok(keeper)
+    }
+
+    fn holding(self, state: State) -> Keeper {
+        let held = Mutex::new(Held {
+            guard: ClockGuard::starting(state.floor),
+            is_simulated: self.environment.is_simulated(),
+            served: state.mark,
+            state,
+            window: None,
+        });
+        Keeper { setup: self, writing: Mutex::new(()), held }
     }
 }
 
@@ -401,7 +392,7 @@ fn refuse_header(bytes: &[u8]) -> SlotKeyError {
 /// Prints no key and no path.
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Keeper").field("config", &self.setup.config).finish_non_exhaustive()
     }
 }
 

@@ -63,13 +63,8 @@ fn a_party_bound_to_itself_is_an_error() {
     let binding = Binding::courier(order("m", "1"), courier(5), parties(5, 5), START.saturating_add(60));
     assert_eq!(code(exchange.bind(binding)), "switchboard.same_party");
     let bound = exchange.courier(&order("m", "1"), 5, ANN, 60);
-    let replacement = Replacement {
-        order: order("m", "1"),
-        hub: Hub::Courier(courier(6)),
-        parties: parties(ANN, ANN),
-        replaces: bound.number,
-    };
-    assert_eq!(code(exchange.replace(replacement)), "switchboard.same_party");
+    let replaced = exchange.replace(&order("m", "1"), ANN, ANN, bound.number);
+    assert_eq!(code(replaced), "switchboard.same_party");
 }
 
 #[test]

@@ -7,15 +7,6 @@ const MERCHANT: u64 = 1;
 const ANN: u64 = 11;
 const BEN: u64 = 12;
 
-fn extension(of: &OrderRef, leg: Leg, parties: Parties, not_after: Timestamp) -> Extension {
-    Extension { order: of.clone(), leg, parties, not_after }
-}
-
-fn replacement(of: &OrderRef, hub: u64, customer: u64, replaces: VirtualNumber) -> Replacement {
-    let hub_name = Hub::Courier(courier(hub));
-    Replacement { order: of.clone(), hub: hub_name, parties: parties(hub, customer), replaces }
-}
-
 #[test]
 fn a_binding_ends_exactly_at_its_end() {
     let exchange = Exchange::new();
@@ -62,8 +53,8 @@ fn a_clock_far_ahead_refuses_service_and_destroys_nothing() {
         code(exchange.bind(Binding::courier(of.clone(), courier(5), parties(5, ANN), not_after))),
         "switchboard.keys"
     );
-    let extended = extension(&of, Leg::Courier, parties(5, ANN), not_after.saturating_add(60));
-    assert_eq!(code(exchange.board.extend(&extended)), "switchboard.keys");
+    let extended = exchange.extend(&of, Leg::Courier, parties(5, ANN), not_after.saturating_add(60));
+    assert_eq!(code(extended), "switchboard.keys");
     assert_eq!(dump(&*exchange.store), before);
     // Ending works without any time.
     exchange.board.release(&of, Leg::Courier).unwrap();
@@ -81,7 +72,7 @@ fn an_extension_in_its_slot_is_one_write_and_moves_the_end() {
     let Bound { number, not_after } = exchange.courier(&of, 5, ANN, 600);
     let before = dump(&*exchange.store).len();
     let later = not_after.saturating_add(600);
-    let extended = exchange.board.extend(&extension(&of, Leg::Courier, parties(5, ANN), later)).unwrap();
+    let extended = exchange.extend(&of, Leg::Courier, parties(5, ANN), later).unwrap();
     assert_eq!(extended, Bound { number, not_after: later });
     assert_eq!(dump(&*exchange.store).len(), before);
     exchange.clock.set(later.saturating_sub(1));
@@ -97,12 +88,12 @@ fn an_extension_into_a_later_slot_is_found_there_and_in_between() {
     let Bound { number, not_after } = exchange.courier(&of, 5, ANN, 600);
     let later = not_after.saturating_add(2 * SLOT);
     for _ in 0..2 {
-        let extended = exchange.board.extend(&extension(&of, Leg::Courier, parties(5, ANN), later)).unwrap();
+        let extended = exchange.extend(&of, Leg::Courier, parties(5, ANN), later).unwrap();
         assert_eq!(extended, Bound { number, not_after: later });
     }
     // An earlier end changes nothing, nor does binding again.
-    let earlier = extension(&of, Leg::Courier, parties(5, ANN), not_after.saturating_sub(1));
-    assert_eq!(exchange.board.extend(&earlier).unwrap().not_after, later);
+    let earlier = exchange.extend(&of, Leg::Courier, parties(5, ANN), not_after.saturating_sub(1));
+    assert_eq!(earlier.unwrap().not_after, later);
     assert_eq!(exchange.courier(&of, 5, ANN, 60).not_after, later);
     while exchange.now() < later {
         assert_eq!(exchange.reaches(ANN, number), Some(phone(5)));
@@ -118,13 +109,12 @@ fn an_extension_needs_the_same_parties_and_keeps_to_the_total_life() {
     let exchange = Exchange::new();
     let of = order("m", "1");
     let Bound { number, .. } = exchange.courier(&of, 5, ANN, LIFE);
-    let extend =
-        |parties, not_after| exchange.board.extend(&extension(&of, Leg::Courier, parties, not_after));
+    let extend = |parties, not_after| exchange.extend(&of, Leg::Courier, parties, not_after);
     let later = exchange.now().saturating_add(LIFE + 1);
     assert_eq!(code(extend(parties(5, BEN), later)), "switchboard.different_parties");
     assert_eq!(code(extend(parties(5, ANN), later)), "switchboard.end_too_far");
-    let unknown = extension(&order("m", "2"), Leg::Courier, parties(5, ANN), later);
-    assert_eq!(code(exchange.board.extend(&unknown)), "switchboard.unknown_binding");
+    let unknown = exchange.extend(&order("m", "2"), Leg::Courier, parties(5, ANN), later);
+    assert_eq!(code(unknown), "switchboard.unknown_binding");
     // On and on, until the total life is used up.
     let last = START.saturating_add(TOTAL_LIFE);
     while exchange.now().saturating_add(LIFE) < last {
@@ -144,8 +134,8 @@ fn an_extension_after_the_end_is_refused() {
     let of = order("m", "1");
     let Bound { number, not_after } = exchange.courier(&of, 5, ANN, 600);
     exchange.clock.set(not_after);
-    let late = extension(&of, Leg::Courier, parties(5, ANN), not_after.saturating_add(600));
-    assert_eq!(code(exchange.board.extend(&late)), "switchboard.ended");
+    let late = exchange.extend(&of, Leg::Courier, parties(5, ANN), not_after.saturating_add(600));
+    assert_eq!(code(late), "switchboard.ended");
     assert_eq!(exchange.reaches(ANN, number), None);
 }
 
@@ -176,7 +166,7 @@ fn a_replaced_courier_is_dead_and_the_new_one_bound_by_one_write() {
     let exchange = Exchange::new();
     let of = order("m", "1");
     let first = exchange.courier(&of, 5, ANN, 1200);
-    let second = exchange.replace(replacement(&of, 6, ANN, first.number)).unwrap();
+    let second = exchange.replace(&of, 6, ANN, first.number).unwrap();
     assert_eq!(second.not_after, first.not_after);
     assert_ne!(second.number, first.number);
     for caller in [5, ANN] {
@@ -186,15 +176,15 @@ fn a_replaced_courier_is_dead_and_the_new_one_bound_by_one_write() {
     assert_eq!(exchange.reaches(6, second.number), Some(phone(ANN)));
     assert_eq!(exchange.reaches(ANN, second.number), Some(phone(6)));
     // Asked again the same answer; a third courier; and the second's replacement comes late.
-    assert_eq!(exchange.replace(replacement(&of, 6, ANN, first.number)).unwrap(), second);
-    let third = exchange.replace(replacement(&of, 7, ANN, second.number)).unwrap();
-    assert_eq!(code(exchange.replace(replacement(&of, 6, ANN, first.number))), "switchboard.superseded");
+    assert_eq!(exchange.replace(&of, 6, ANN, first.number).unwrap(), second);
+    let third = exchange.replace(&of, 7, ANN, second.number).unwrap();
+    assert_eq!(code(exchange.replace(&of, 6, ANN, first.number)), "switchboard.superseded");
     assert_eq!(exchange.reaches(ANN, third.number), Some(phone(7)));
     // The first binding's delayed retry brings nobody back either.
     let late = Binding::courier(of.clone(), courier(5), parties(5, ANN), first.not_after);
     assert_eq!(code(exchange.bind(late)), "switchboard.different_parties");
     // The same courier again gets yet another number.
-    let again = exchange.replace(replacement(&of, 5, ANN, third.number)).unwrap();
+    let again = exchange.replace(&of, 5, ANN, third.number).unwrap();
     assert!(![first.number, second.number, third.number].contains(&again.number));
 }
 
@@ -203,12 +193,12 @@ fn a_replacement_needs_a_live_leg() {
     let exchange = Exchange::new();
     let of = order("m", "1");
     let x = VirtualNumber::from_integer(86_700_000_000_000_000).unwrap();
-    assert_eq!(code(exchange.replace(replacement(&of, 6, ANN, x))), "switchboard.unknown_binding");
+    assert_eq!(code(exchange.replace(&of, 6, ANN, x)), "switchboard.unknown_binding");
     let Bound { number, .. } = exchange.courier(&of, 5, ANN, 600);
     exchange.pass(600);
-    assert_eq!(code(exchange.replace(replacement(&of, 6, ANN, number))), "switchboard.ended");
+    assert_eq!(code(exchange.replace(&of, 6, ANN, number)), "switchboard.ended");
     exchange.close(&of);
-    assert_eq!(code(exchange.replace(replacement(&of, 6, ANN, number))), "switchboard.order_closed");
+    assert_eq!(code(exchange.replace(&of, 6, ANN, number)), "switchboard.order_closed");
 }
 
 #[test]
@@ -224,9 +214,9 @@ fn a_released_leg_is_dead_at_once_and_a_delayed_retry_of_its_bind_is_refused() {
     assert_eq!(exchange.reaches(ANN, merchant.number), Some(phone(MERCHANT)), "the other leg lives on");
     let binding = || Binding::courier(of.clone(), courier(5), parties(5, ANN), courier_leg.not_after);
     assert_eq!(code(exchange.bind(binding())), "switchboard.ended");
-    let later = extension(&of, Leg::Courier, parties(5, ANN), courier_leg.not_after.saturating_add(1));
-    assert_eq!(code(exchange.board.extend(&later)), "switchboard.ended");
-    assert_eq!(code(exchange.replace(replacement(&of, 6, ANN, courier_leg.number))), "switchboard.ended");
+    let later = exchange.extend(&of, Leg::Courier, parties(5, ANN), courier_leg.not_after.saturating_add(1));
+    assert_eq!(code(later), "switchboard.ended");
+    assert_eq!(code(exchange.replace(&of, 6, ANN, courier_leg.number)), "switchboard.ended");
 }
 
 #[test]
@@ -258,9 +248,9 @@ fn a_closed_order_is_frozen_for_ever_and_always_dead_at_the_same_time() {
         for binding in [merchant, courier_leg] {
             assert_eq!(code(exchange.bind(binding)), "switchboard.order_closed");
         }
-        let later = extension(&of, Leg::Merchant, parties(MERCHANT, ANN), not_after);
-        assert_eq!(code(exchange.board.extend(&later)), "switchboard.order_closed");
-        assert_eq!(code(exchange.replace(replacement(&of, 6, ANN, two.number))), "switchboard.order_closed");
+        let later = exchange.extend(&of, Leg::Merchant, parties(MERCHANT, ANN), not_after);
+        assert_eq!(code(later), "switchboard.order_closed");
+        assert_eq!(code(exchange.replace(&of, 6, ANN, two.number)), "switchboard.order_closed");
         assert_eq!(code(exchange.board.open_ticket(&of, not_after)), "switchboard.order_closed");
         exchange.board.close_ticket(&of).unwrap();
         exchange.board.release(&of, Leg::Courier).unwrap();
@@ -344,9 +334,9 @@ fn a_merchant_that_is_cut_off_has_no_number_left_and_its_couriers_neither() {
     assert_eq!(exchange.reaches(ANN, others.number), Some(phone(2)));
     let again = Binding::merchant(of.clone(), parties(MERCHANT, ANN), numbers[0].not_after);
     assert_eq!(code(exchange.bind(again)), "switchboard.ended");
-    let later = extension(&of, Leg::Courier, parties(5, ANN), numbers[0].not_after.saturating_add(60));
-    assert_eq!(code(exchange.board.extend(&later)), "switchboard.ended");
-    assert_eq!(code(exchange.replace(replacement(&of, 6, ANN, numbers[1].number))), "switchboard.ended");
+    let later = exchange.extend(&of, Leg::Courier, parties(5, ANN), numbers[0].not_after.saturating_add(60));
+    assert_eq!(code(later), "switchboard.ended");
+    assert_eq!(code(exchange.replace(&of, 6, ANN, numbers[1].number)), "switchboard.ended");
     // Other orders are bound under the new generation, until the next time.
     let fresh = exchange.merchant(&order("m", "2"), MERCHANT, ANN, 600);
     assert_eq!(exchange.reaches(ANN, fresh.number), Some(phone(MERCHANT)));
@@ -364,9 +354,9 @@ fn after_a_recovery_every_earlier_number_is_dead_and_is_bound_again_under_anothe
     exchange.board.release(&released, Leg::Courier).unwrap();
     exchange.keys.recover();
     assert_eq!(exchange.reaches(ANN, before.number), None);
-    let later = extension(&of, Leg::Courier, parties(5, ANN), before.not_after.saturating_add(60));
-    assert_eq!(code(exchange.board.extend(&later)), "switchboard.keys_replaced");
-    assert_eq!(code(exchange.replace(replacement(&of, 6, ANN, before.number))), "switchboard.keys_replaced");
+    let later = exchange.extend(&of, Leg::Courier, parties(5, ANN), before.not_after.saturating_add(60));
+    assert_eq!(code(later), "switchboard.keys_replaced");
+    assert_eq!(code(exchange.replace(&of, 6, ANN, before.number)), "switchboard.keys_replaced");
     let after = exchange.courier(&of, 5, ANN, 600);
     assert_ne!(after.number, before.number);
     assert_eq!(exchange.reaches(ANN, after.number), Some(phone(5)));

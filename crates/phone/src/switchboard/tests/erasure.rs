@@ -40,7 +40,7 @@ fn environment(clock: &Arc<ManualClock>) -> Environment {
 }
 
 fn keeper(path: &Path, clock: &Arc<ManualClock>) -> Keeper {
-    Keeper::create_or_open(path, host_key(), TestKeys::config(), &environment(clock)).unwrap()
+    Keeper::create_or_open(path, host_key(), slots(), &environment(clock)).unwrap()
 }
 
 /// What a keeper comes to that was rotated all the time up to now.
@@ -120,21 +120,11 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     let replaced = bind("4", 21, 4000, 600);
     note([21, 4000], replaced.number);
     step(&mut copies);
-    let replacement = Replacement {
-        order: order("m", "4"),
-        hub: Hub::Courier(courier(22)),
-        parties: parties(22, 4000),
-        replaces: replaced.number,
-    };
-    note([22, 4000], board.replace(replacement).wait().unwrap().number);
+    let new = board.replace(&order("m", "4"), Some(courier(22)), parties(22, 4000), replaced.number);
+    note([22, 4000], new.wait().unwrap().number);
     step(&mut copies);
-    let extension = Extension {
-        order: order("m", "1"),
-        leg: Leg::Courier,
-        parties: parties(17, 4711),
-        not_after: START.saturating_add(600 + SLOT),
-    };
-    board.extend(&extension).unwrap();
+    let later = START.saturating_add(600 + SLOT);
+    board.extend(&order("m", "1"), Leg::Courier, &parties(17, 4711), later).unwrap();
     step(&mut copies);
     board.release(&order("m", "2"), Leg::Courier).unwrap();
     step(&mut copies);

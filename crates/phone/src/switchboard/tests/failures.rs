@@ -34,11 +34,6 @@ fn binding(hub: u64, customer: u64, life: u64) -> Binding {
     Binding::courier(of(), courier(hub), parties(hub, customer), START.saturating_add(life))
 }
 
-fn replacement(hub: u64, customer: u64, replaces: VirtualNumber) -> Replacement {
-    let (hub_name, parties) = (Hub::Courier(courier(hub)), parties(hub, customer));
-    Replacement { order: of(), hub: hub_name, parties, replaces }
-}
-
 #[test]
 fn a_crash_at_any_step_of_a_bind_leaves_it_refused_or_whole_and_its_retry_binds() {
     for failure in Failure::ALL {
@@ -76,7 +71,7 @@ fn a_crash_at_any_step_of_a_replacement_leaves_the_old_party_or_the_new_one() {
             let exchange = flaky();
             let old = exchange.bind(binding(5, ANN, SLOT)).unwrap();
             exchange.store.fail(after, failure);
-            let first = exchange.replace(replacement(6, ANN, old.number));
+            let first = exchange.replace(&of(), 6, ANN, old.number);
             let failed = exchange.store.failed();
             if failed {
                 assert_eq!(code(first), "switchboard.store");
@@ -86,7 +81,7 @@ fn a_crash_at_any_step_of_a_replacement_leaves_the_old_party_or_the_new_one() {
                 assert_eq!(reached[0].1, phone(if flipped { 6 } else { 5 }));
                 assert_eq!(all_reached(&exchange, 6).len(), usize::from(flipped));
             }
-            let new = exchange.again().replace(replacement(6, ANN, old.number)).unwrap();
+            let new = exchange.again().replace(&of(), 6, ANN, old.number).unwrap();
             assert_eq!(all_reached(&exchange, ANN), [(new.number, phone(6))]);
             assert_eq!(all_reached(&exchange, 5), []);
             assert!(exchange.close(&of()) >= readable_until(&*exchange.store));
@@ -101,13 +96,13 @@ fn a_crash_at_any_step_of_a_replacement_leaves_the_old_party_or_the_new_one() {
 #[test]
 fn a_crash_at_any_step_of_an_extension_leaves_the_old_end_or_the_new_one() {
     let later = START.saturating_add(600 + 2 * SLOT);
-    let extension = Extension { order: of(), leg: Leg::Courier, parties: parties(5, ANN), not_after: later };
+    let extend = |exchange: &Exchange<_>| exchange.extend(&of(), Leg::Courier, parties(5, ANN), later);
     for failure in Failure::ALL {
         for after in 0.. {
             let exchange = flaky();
             let bound = exchange.bind(binding(5, ANN, 600)).unwrap();
             exchange.store.fail(after, failure);
-            let first = exchange.board.extend(&extension);
+            let first = extend(&exchange);
             let failed = exchange.store.failed();
             if failed {
                 assert_eq!(code(first), "switchboard.store");
@@ -118,7 +113,7 @@ fn a_crash_at_any_step_of_an_extension_leaves_the_old_end_or_the_new_one() {
                 );
             }
             assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
-            assert_eq!(exchange.board.extend(&extension).unwrap(), Bound { not_after: later, ..bound });
+            assert_eq!(extend(&exchange).unwrap(), Bound { not_after: later, ..bound });
             exchange.clock.set(later.saturating_sub(1));
             assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
             assert!(exchange.close(&of()) >= readable_until(&*exchange.store));
@@ -219,10 +214,10 @@ fn a_replacement_that_is_overtaken_by_another_leaves_one_of_them() {
         let old = exchange.bind(binding(5, ANN, 600)).unwrap();
         let other = exchange.again();
         let meanwhile = move || {
-            other.replace(replacement(7, BEN, old.number)).unwrap();
+            other.replace(&of(), 7, BEN, old.number).unwrap();
         };
         exchange.store.before(Call::Commit, after, meanwhile);
-        assert_eq!(code(exchange.replace(replacement(6, ANN, old.number))), "switchboard.superseded");
+        assert_eq!(code(exchange.replace(&of(), 6, ANN, old.number)), "switchboard.superseded");
         for gone in [5, 6, ANN] {
             assert_eq!(all_reached(&exchange, gone), []);
         }
@@ -250,8 +245,8 @@ fn an_extension_that_races_with_a_release_revives_nothing() {
         let release = move || other.board.release(&of(), Leg::Courier).unwrap();
         exchange.store.before(Call::Commit, after, release);
         let not_after = START.saturating_add(2 * SLOT);
-        let extension = Extension { order: of(), leg: Leg::Courier, parties: parties(5, ANN), not_after };
-        assert_eq!(code(exchange.board.extend(&extension)), "switchboard.ended");
+        let extended = exchange.extend(&of(), Leg::Courier, parties(5, ANN), not_after);
+        assert_eq!(code(extended), "switchboard.ended");
         assert_eq!(all_reached(&exchange, ANN), []);
     }
 }

@@ -8,7 +8,11 @@ mod machine;
 mod routing;
 
 use super::*;
-use crate::{Attestation, Channel, NumberRange, PoolConfig, PoolRange, Slot, SlotConfig, SlotKeyError};
+use crate::test_util::model::TOTAL_LIFE;
+use crate::test_util::{
+    self, LIFE, SKEW, SLOT, START, code, courier, name, order, parties, phone, pool_config, request, slots,
+};
+use crate::{Attestation, Channel, NumberRange, PoolConfig, PoolRange, Slot, SlotKeyError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use unjoin_core::secret::{SecretBytes, SystemRng};
@@ -39,35 +43,7 @@ impl Work {
     }
 }
 
-/// 2018-01-01, 00:00 UTC: the beginning of an epoch and of a slot.
-const START: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
-/// The longest life: slots of half an hour.
-const LIFE: u64 = 5400;
-const SLOT: u64 = 1800;
-const SKEW: u64 = 30;
-const TOTAL_LIFE: u64 = 4 * 3600;
 const SLICES: u64 = 4;
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-fn order(merchant: &str, order: &str) -> OrderRef {
-    OrderRef { merchant: name(merchant), order: name(order) }
-}
-
-/// A phone, by a number of the test's own.
-fn phone(number: u64) -> PhoneNumber {
-    PhoneNumber::from_integer(8_613_800_000_000 + number).unwrap()
-}
-
-fn parties(hub: u64, customer: u64) -> Parties {
-    Parties { hub: phone(hub), customer: phone(customer) }
-}
-
-fn code<T: std::fmt::Debug>(answer: Result<T, SwitchboardError>) -> &'static str {
-    answer.unwrap_err().code()
-}
 
 /// Slot keys in memory, as a keeper would serve them.
 struct TestKeys(Mutex<KeyState>);
@@ -85,10 +61,6 @@ impl TestKeys {
         Self(Mutex::new(KeyState { latest, generation: 1, pool_shift: 0, keys }))
     }
 
-    fn config() -> SlotConfig {
-        SlotConfig::new(LIFE, 4, SKEW).unwrap()
-    }
-
     fn recover(&self) {
         let mut state = self.0.lock().unwrap();
         state.generation += 1;
@@ -104,7 +76,7 @@ impl TestKeys {
 
 impl SlotKeys for TestKeys {
     fn window(&self, now: Timestamp) -> Result<Arc<SlotKeyWindow>, SlotKeyError> {
-        let (mut state, config) = (self.0.lock().unwrap(), Self::config());
+        let (mut state, config) = (self.0.lock().unwrap(), slots());
         let seconds = now.saturating_since(state.latest);
         if state.latest != Timestamp::ZERO && seconds > LIFE * 100 {
             return Err(SlotKeyError::Clock(ClockGuard::starting(state.latest).check(now).unwrap_err()));
@@ -122,24 +94,9 @@ impl SlotKeys for TestKeys {
     }
 }
 
-/// A pool of 4 slices of `each` numbers behind China's 700, with epochs of a day.
+/// A pool of 4 slices of `each` numbers, for extended numbers and one recovery.
 fn pool(each: u64) -> Arc<Pool> {
-    let first = 86_700_000_000_000_000;
-    let slice = |slice: u64| {
-        let first = VirtualNumber::from_integer(first + slice * each).unwrap();
-        vec![PoolRange::in_service(NumberRange::new(first, each).unwrap())]
-    };
-    let config = PoolConfig {
-        epoch_seconds: DAY,
-        max_life: TOTAL_LIFE,
-        quarantine: DAY,
-        spare_recoveries: 1,
-        largest_hub: each,
-        slices: (0..SLICES).map(slice).collect(),
-        withdrawn: vec![],
-        resting: vec![],
-    };
-    Arc::new(Pool::new(config, &SecretBytes::new([7; 32])).unwrap())
+    test_util::pool(PoolConfig { spare_recoveries: 1, ..pool_config(SLICES, each, TOTAL_LIFE) })
 }
 
 fn config() -> SwitchboardConfig {
@@ -196,8 +153,25 @@ impl<S: Store> Exchange<S> {
         self.board.bind(binding).wait()
     }
 
-    fn replace(&self, replacement: Replacement) -> Result<Bound, SwitchboardError> {
-        self.board.replace(replacement).wait()
+    /// Another courier and customer.
+    fn replace(
+        &self,
+        of: &OrderRef,
+        hub: u64,
+        customer: u64,
+        replaces: VirtualNumber,
+    ) -> Result<Bound, SwitchboardError> {
+        self.board.replace(of, Some(courier(hub)), parties(hub, customer), replaces).wait()
+    }
+
+    fn extend(
+        &self,
+        of: &OrderRef,
+        leg: Leg,
+        parties: Parties,
+        not_after: Timestamp,
+    ) -> Result<Bound, SwitchboardError> {
+        self.board.extend(of, leg, &parties, not_after)
     }
 
     /// A number between a merchant and a customer, for `life` seconds.
@@ -234,21 +208,5 @@ impl<S: Store> Exchange<S> {
 
     fn close(&self, of: &OrderRef) -> Timestamp {
         self.board.close_orders(std::slice::from_ref(of)).pop().unwrap().unwrap()
-    }
-}
-
-/// The courier whose phone this is.
-fn courier(phone: u64) -> Name {
-    name(&format!("courier {phone}"))
-}
-
-/// A call that nothing is wrong with.
-fn request(caller: u64, dialled: VirtualNumber) -> RouteRequest {
-    RouteRequest {
-        caller: Some(phone(caller)),
-        dialled,
-        channel: Channel::Voice,
-        attestation: Attestation::Full,
-        trusted_trunk: false,
     }
 }

@@ -18,27 +18,21 @@ fn causes(exchange: &Exchange<Faulty>) -> Vec<Cause> {
     let closed = exchange.courier(&order("m", "closed"), 5, ANN, 1200).number;
     let damaged = exchange.courier(&order("m", "damaged"), 5, ANN, 1200).number;
     let one_way = exchange.merchant(&order("m", "one way"), MERCHANT, ANN, 1200).number;
-    let of_channel = |id: &str, channels| {
+    let of_channel = |id: &str, only| {
         let usual = Binding::courier(order("m", id), courier(5), parties(5, ANN), START.saturating_add(1200));
-        exchange.bind(Binding { channels, ..usual }).unwrap().number
+        exchange.bind(Binding { only: Some(only), ..usual }).unwrap().number
     };
-    let voice = of_channel("voice only", Channels::VoiceOnly);
-    let sms = of_channel("sms only", Channels::SmsOnly);
+    let voice = of_channel("voice only", Channel::Voice);
+    let sms = of_channel("sms only", Channel::Sms);
     let short = exchange.courier(&order("m", "short"), 5, ANN, 10).number;
 
     exchange.board.release(&order("m", "released"), Leg::Courier).unwrap();
-    let replacement = Replacement {
-        order: order("m", "superseded"),
-        hub: Hub::Courier(courier(6)),
-        parties: parties(6, ANN),
-        replaces: superseded,
-    };
-    exchange.replace(replacement).unwrap();
+    exchange.replace(&order("m", "superseded"), 6, ANN, superseded).unwrap();
     exchange.board.cut_off(&name("cut off")).unwrap();
     exchange.close(&order("m", "closed"));
     // Other bytes under the index of Ann's row, of the same length.
     for (slot, key) in exchange.keys.stolen() {
-        let at = rows::index_key(damaged, TestKeys::config().end_of(slot), &key.index(&phone(ANN), damaged));
+        let at = rows::index_key(damaged, slots().end_of(slot), &key.index(&phone(ANN), damaged));
         if let [Some(value)] = &mut exchange.store.read(&[at.at().clone()]).unwrap()[..] {
             value[40] ^= 1;
             let write = Commit::new(at.bucket()).put(at.bytes().to_vec(), std::mem::take(value));
@@ -139,7 +133,7 @@ fn a_caller_whom_nobody_attests_is_taken_at_his_number_on_a_trusted_trunk_only()
 fn a_message_on_a_number_for_calls_is_refused() {
     let exchange = Exchange::new();
     let usual = Binding::courier(order("m", "1"), courier(5), parties(5, ANN), START.saturating_add(60));
-    let Bound { number, .. } = exchange.bind(Binding { channels: Channels::VoiceOnly, ..usual }).unwrap();
+    let Bound { number, .. } = exchange.bind(Binding { only: Some(Channel::Voice), ..usual }).unwrap();
     let asked = |channel| RouteRequest { channel, ..request(ANN, number) };
     assert_eq!(exchange.ask(&asked(Channel::Sms)), Route::Refuse);
     assert!(matches!(exchange.ask(&asked(Channel::Voice)), Route::Connect { .. }));
@@ -157,7 +151,7 @@ fn misses_raise_an_alarm_in_bounded_memory_and_never_block() {
         exchange.call(77, number);
     }
     assert!(exchange.reaches(ANN, number).is_some());
-    assert_eq!(exchange.board.tick().unwrap().alarms, [MissAlarm { number, misses: 3 }]);
+    assert_eq!(exchange.board.tick().unwrap().alarms, [(number, 3)]);
     assert_eq!(exchange.board.tick().unwrap().alarms, []);
     // A scan over the whole pool and beyond stays in the table.
     for x in 0..20_000 {

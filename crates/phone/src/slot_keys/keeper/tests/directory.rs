@@ -1,6 +1,6 @@
 //! On a real directory: locks, modes, left-over files and files of something else.
 
-use super::super::super::{KeyEncryptionError, LocalKey, SlotKeyError, SlotKeys};
+use super::super::super::{LocalKey, SlotKeyError, SlotKeys};
 use super::super::{Keeper, MAGIC, Predecessor};
 use super::{SLOT, at, config, environment, key, keys};
 use crate::SlotConfig;
@@ -76,12 +76,12 @@ fn a_file_of_something_else_is_refused_and_left_alone() {
     assert!(matches!(opened(&later), Err(SlotKeyError::Version)));
     for cut in MAGIC.len()..own.len() {
         let refused = opened(&own[..cut]);
-        assert!(matches!(refused, Err(SlotKeyError::KeyEncryption(KeyEncryptionError::Refused))), "{cut}");
+        assert!(matches!(refused, Err(SlotKeyError::EncryptionRefused)), "{cut}");
     }
     for at in MAGIC.len()..own.len() {
         let mut changed = own.clone();
         changed[at] ^= 1;
-        assert!(matches!(opened(&changed), Err(SlotKeyError::KeyEncryption(_))), "{at}");
+        assert!(matches!(opened(&changed), Err(SlotKeyError::EncryptionRefused)), "{at}");
     }
     opened(&own).unwrap();
 }
@@ -95,7 +95,7 @@ fn another_encryption_key_or_other_slots_do_not_open_the_file() {
     };
     let other = LocalKey::new(SecretBytes::new([8; 32]));
     let refused = open(other, config());
-    assert!(matches!(refused, Err(SlotKeyError::KeyEncryption(KeyEncryptionError::Refused))));
+    assert!(matches!(refused, Err(SlotKeyError::EncryptionRefused)));
     let slots = |max_life, slots, skew| SlotConfig::new(max_life, slots, skew).unwrap();
     assert!(matches!(open(key(), slots(4 * SLOT, 4, 30)), Err(SlotKeyError::OtherConfig)));
     assert!(matches!(open(key(), slots(3 * SLOT, 3, 30)), Err(SlotKeyError::OtherConfig)));

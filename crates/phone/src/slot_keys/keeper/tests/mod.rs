@@ -4,7 +4,7 @@
 mod directory;
 mod disk;
 
-use super::super::{KeyEncryptionError, LocalKey, Slot, SlotKeyError, SlotKeys};
+use super::super::{LocalKey, Slot, SlotKeyError, SlotKeys};
 use super::state::LEASE;
 use super::*;
 use disk::{Disk, FAILURES, losses};
@@ -36,7 +36,7 @@ fn environment(now: Timestamp) -> Environment {
 }
 
 fn open(disk: &Disk, now: Timestamp) -> Result<Keeper, SlotKeyError> {
-    Keeper::open(Box::new(disk.clone()), Box::new(key()), config(), &environment(now))
+    Setup::new(disk.clone(), key(), config(), &environment(now)).open()
 }
 
 type Keys = Vec<(Slot, [u8; 32])>;
@@ -285,10 +285,7 @@ fn a_lost_file_is_never_made_anew_in_silence() {
     assert!(matches!(open(&disk, at(0)), Err(SlotKeyError::Lost)));
     let predecessor = Predecessor::from_text(&disk.read_counters().unwrap()).unwrap();
     assert_eq!(predecessor, Predecessor { generation: 2, pool_shift: 1 });
-    let follow = || {
-        let files = Box::new(disk.clone());
-        Keeper::follow(files, Box::new(key()), config(), &environment(at(5)), predecessor)
-    };
+    let follow = || Setup::new(disk.clone(), key(), config(), &environment(at(5))).follow(predecessor);
     let window = follow().unwrap().window(at(5)).unwrap();
     assert_eq!((window.generation(), window.pool_shift()), (3, 2));
     assert!(matches!(follow(), Err(SlotKeyError::Exists)));
@@ -395,14 +392,14 @@ fn a_failure_while_the_file_is_made_leaves_none_or_a_whole_one() {
 struct Away(LocalKey, Arc<std::sync::atomic::AtomicBool>);
 
 impl KeyEncryptionKey for Away {
-    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, KeyEncryptionError> {
+    fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, SlotKeyError> {
         match self.1.load(std::sync::atomic::Ordering::SeqCst) {
-            true => Err(KeyEncryptionError::Unavailable),
+            true => Err(SlotKeyError::EncryptionUnavailable),
             false => self.0.seal(plaintext),
         }
     }
 
-    fn open(&self, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, KeyEncryptionError> {
+    fn open(&self, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, SlotKeyError> {
         self.0.open(sealed)
     }
 }
@@ -410,12 +407,12 @@ impl KeyEncryptionKey for Away {
 #[test]
 fn without_the_key_management_the_lease_is_served_and_nothing_more() {
     let (disk, away) = (Disk::default(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
-    let encryption = Box::new(Away(key(), away.clone()));
-    let keeper = Keeper::open(Box::new(disk.clone()), encryption, config(), &environment(at(0))).unwrap();
+    let encryption = Away(key(), away.clone());
+    let keeper = Setup::new(disk.clone(), encryption, config(), &environment(at(0))).open().unwrap();
     away.store(true, std::sync::atomic::Ordering::SeqCst);
     assert!(keeper.window(at(LEASE)).is_ok());
     let refused = keeper.window(at(LEASE + 1)).unwrap_err();
-    assert!(matches!(refused, SlotKeyError::KeyEncryption(KeyEncryptionError::Unavailable)));
+    assert!(matches!(refused, SlotKeyError::EncryptionUnavailable));
     assert!(refused.is_retryable());
     away.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(keeper.window(at(LEASE + 1)).unwrap().now(), at(LEASE + 1));
