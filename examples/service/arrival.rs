@@ -62,6 +62,8 @@ pub(crate) async fn arrive<S: Store>(
     let (mut parts, body) = request.into_parts();
     let read = tokio::time::timeout(service.patience, read(body)).await;
     let (arrived, is_whole) = read.unwrap_or((Err(Fault::Slow), false));
+    #[cfg(test)]
+    let seen = (parts.method.clone(), parts.uri.path().to_owned(), arrived.as_ref().ok().cloned());
     parts.extensions.insert(Arrived(arrived));
     let mut response = next.run(Request::from_parts(parts, Body::empty())).await;
     let status = response.status();
@@ -73,6 +75,8 @@ pub(crate) async fn arrive<S: Store>(
     if !is_whole || service.leaving.load(Ordering::SeqCst) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    #[cfg(test)]
+    let response = crate::tests::openapi::observe(&seen.0, &seen.1, seen.2, response).await;
     response
 }
 

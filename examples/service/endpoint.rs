@@ -71,6 +71,7 @@ endpoints! {
     Live: "live", Internal, GET, "/health/live";
     Ready: "ready", Internal, GET, "/health/ready";
     Metrics: "metrics", Internal, GET, "/metrics";
+    Description: "description", Internal, GET, "/openapi.json";
 }
 
 impl Endpoint {
@@ -81,7 +82,7 @@ impl Endpoint {
 
     /// What supervisors ask, also of a service that has too much to do, or ends.
     pub(crate) fn is_for_supervisors(self) -> bool {
-        matches!(self, Self::Live | Self::Ready | Self::Metrics)
+        matches!(self, Self::Live | Self::Ready | Self::Metrics | Self::Description)
     }
 
     /// The most bytes of a body.

@@ -16,6 +16,14 @@ pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<
         .merge(Endpoint::Live.at(service, get(|| async { "live\n" })))
         .merge(Endpoint::Ready.at(service, get(ready::<S>)))
         .merge(Endpoint::Metrics.at(service, get(metrics::<S>)))
+        .merge(Endpoint::Description.at(service, get(description)))
+}
+
+/// What all endpoints take and answer (OpenAPI 3.1).
+pub(crate) const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
+
+async fn description() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION).into_response()
 }
 
 /// Whether requests should be sent here.

@@ -166,18 +166,7 @@ impl Problem {
     }
 
     fn of(code: &'static str, retryable: bool, audience: Audience, error: &dyn Display) -> Self {
-        let status = match (code, audience) {
-            ("wire.decode" | "name", _) => StatusCode::BAD_REQUEST,
-            ("issuer.unknown_order" | "desk.unknown_review" | "switchboard.unknown_binding", _) => {
-                StatusCode::NOT_FOUND
-            }
-            // Whoever invents a scope must not wake an operator.
-            ("desk.unknown_key", _) => StatusCode::CONFLICT,
-            ("desk.stopped" | "queue.stopped", _) => StatusCode::SERVICE_UNAVAILABLE,
-            (_, Audience::Operator) if retryable => StatusCode::SERVICE_UNAVAILABLE,
-            (_, Audience::Operator) => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => StatusCode::CONFLICT,
-        };
+        let status = status_of(code, audience, retryable);
         if !status.is_server_error() {
             return Self { status, code, detail: error.to_string().into(), retryable };
         }
@@ -189,6 +178,22 @@ impl Problem {
             "the service cannot decide this until its operator has seen to it"
         };
         Self { status, code, detail: detail.into(), retryable }
+    }
+}
+
+/// The status of an error of the library's.
+pub(crate) fn status_of(code: &str, audience: Audience, retryable: bool) -> StatusCode {
+    match (code, audience) {
+        ("wire.decode" | "name", _) => StatusCode::BAD_REQUEST,
+        ("issuer.unknown_order" | "desk.unknown_review" | "switchboard.unknown_binding", _) => {
+            StatusCode::NOT_FOUND
+        }
+        // Whoever invents a scope must not wake an operator.
+        ("desk.unknown_key", _) => StatusCode::CONFLICT,
+        ("desk.stopped" | "queue.stopped", _) => StatusCode::SERVICE_UNAVAILABLE,
+        (_, Audience::Operator) if retryable => StatusCode::SERVICE_UNAVAILABLE,
+        (_, Audience::Operator) => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::CONFLICT,
     }
 }
 

@@ -26,6 +26,14 @@ pub enum PlatformError {
 }
 
 impl PlatformError {
+    /// Its own codes; the services have theirs.
+    #[doc(hidden)]
+    pub const CODES: &'static [(&'static str, Audience, bool)] = &[
+        ("platform.no_telephony", Audience::Host, false),
+        ("platform.no_ledgers", Audience::Host, false),
+        ("platform.no_answer", Audience::Operator, false),
+    ];
+
     /// A short stable string for logs, metrics and clients.
     pub fn code(&self) -> &'static str {
         match self {

@@ -28,6 +28,11 @@ pub enum Audience {
 macro_rules! describe_errors {
     ($name:ident { $($pattern:pat => $code:literal, $audience:ident, $retry:literal, $($text:expr),+;)+ }) => {
         impl $name {
+            /// Every code, with whom it is for and whether it is retryable.
+            #[doc(hidden)]
+            #[allow(dead_code)]
+            pub const CODES: &'static [(&'static str, $crate::error::Audience, bool)] =
+                &[$(($code, $crate::error::Audience::$audience, $retry)),+];
             /// A short stable string for logs, metrics and clients.
             pub fn code(&self) -> &'static str {
                 #[allow(unused_variables, clippy::match_single_binding)]

@@ -6,6 +6,7 @@ mod ending;
 mod http;
 #[cfg(all(feature = "postgres", unix))]
 mod instances;
+pub(crate) mod openapi;
 mod path;
 #[cfg(all(feature = "postgres", unix))]
 mod postgres;
