@@ -1,7 +1,7 @@
 //! The library's services with what stands around them.
 
 use crate::endpoint::Side;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TOGETHER};
 use crate::nonces::Nonces;
 use crate::pool::{self, MAX_LIFE};
 use crate::problem::Problem;
@@ -227,8 +227,12 @@ impl<S: Store> Service<S> {
     }
 
     /// What is open, under way or waiting now.
-    pub(crate) fn load(&self) -> [(&'static str, usize); 4] {
+    pub(crate) fn load(&self) -> [(&'static str, usize); 6] {
+        let reviews = self.platform.desk().waiting();
         [
+            ("queue_grants", self.platform.issuer().waiting()),
+            // A few would tell when they came.
+            ("queue_reviews", if reviews < TOGETHER { 0 } else { reviews }),
             ("connections_devices", self.connections(Side::Devices).open()),
             ("connections_internal", self.connections(Side::Internal).open()),
             ("requests", self.most_in_flight - self.in_flight.available_permits()),

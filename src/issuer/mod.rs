@@ -105,6 +105,7 @@ use unjoin_core::token::{
     Grant, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest, TokenRequest,
 };
 use unjoin_core::{Environment, Name, Timestamp};
+use unjoin_store::observed::Work;
 use unjoin_store::queue::{GroupQueue, Pending};
 use unjoin_store::{Store, StoreError, decide_all};
 
@@ -146,9 +147,9 @@ impl<S: Store> Issuer<S> {
         let bounds = config.queue;
         let keys = RwLock::new(Arc::new(keys));
         let core = Arc::new(Core { store, config, keys, master, platform_key, standing, environment });
-        let worker = Arc::clone(&core);
-        let queue =
-            GroupQueue::start(bounds, move |jobs| worker.grant(&jobs)).map_err(IssuerError::Threads)?;
+        let (worker, told) = (Arc::clone(&core), Work::new("grants"));
+        let queue = GroupQueue::start(bounds, move |jobs| told.timed(jobs.len(), || worker.grant(&jobs)))
+            .map_err(IssuerError::Threads)?;
         Ok(Self { core, queue })
     }
 
@@ -235,6 +236,11 @@ impl<S: Store> Issuer<S> {
     /// full or the service stops.
     pub fn grant(&self, account: Name, request: TokenRequest) -> Pending<Grant, IssuerError> {
         self.queue.submit(GrantJob { account, request })
+    }
+
+    /// How many token requests wait for a worker now.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
     }
 
     /// Takes the times at which orders' numbers ended, or will end, for ever; one result each.

@@ -34,6 +34,8 @@ use unjoin_store::queue::Pending;
 use unjoin_trustee::ReviewEvidence;
 
 mod error;
+#[cfg(feature = "tracing")]
+mod observed;
 #[cfg(test)]
 mod tests;
 
@@ -357,6 +359,16 @@ impl<S: Store> Platform<S> {
     /// The stores'; what was done stays done. What needs an operator is in
     /// [`TickReport::failed`], and does not hold up the rest.
     pub fn tick(&self) -> Result<TickReport, PlatformError> {
+        #[cfg(feature = "tracing")]
+        let (_span, since) =
+            (tracing::info_span!(target: "unjoin", "unjoin.tick").entered(), std::time::Instant::now());
+        let outcome = self.work_off();
+        #[cfg(feature = "tracing")]
+        observed::ticked(&outcome, since.elapsed());
+        outcome
+    }
+
+    fn work_off(&self) -> Result<TickReport, PlatformError> {
         let mut failed = Vec::new();
         // A clock that leapt stops issuer and desk; numbers and ledgers have times of their own.
         let issued = match self.issuer.tick() {

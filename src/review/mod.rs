@@ -89,6 +89,7 @@ use unjoin_core::token::{
     SignedManifest, StateQuestion,
 };
 use unjoin_core::{Environment, Grid, Name, Timestamp};
+use unjoin_store::observed::Work;
 use unjoin_store::queue::{GroupQueue, Pending};
 use unjoin_store::{Store, StoreError};
 
@@ -130,9 +131,9 @@ impl<S: Store> ReviewDesk<S> {
         let keys = RwLock::new(Arc::new(keys));
         let verifier = Verifier::default();
         let core = Arc::new(Core { store, grid, config, keys, platform, environment, verifier });
-        let work = Arc::clone(&core);
-        let queue = GroupQueue::start(config.queue, move |jobs| work.decide_submissions(jobs))
-            .map_err(DeskError::Threads)?;
+        let (work, told) = (Arc::clone(&core), Work::new("reviews"));
+        let decide = move |jobs: Vec<_>| told.timed(jobs.len(), || work.decide_submissions(jobs));
+        let queue = GroupQueue::start(config.queue, decide).map_err(DeskError::Threads)?;
         Ok(Self { core, queue })
     }
 
@@ -141,6 +142,12 @@ impl<S: Store> ReviewDesk<S> {
     /// published.
     pub fn set_keys(&self, keys: KeyRing) {
         *self.core.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    /// How many submissions wait for a worker now. Show it when it is large only: who reads single ones learns
+    /// when reviews arrive.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
     }
 
     /// Admits a closed cohort: from now on its reviews have boundaries. Again with the same

@@ -19,6 +19,7 @@
 //! # Ok::<(), StoreError>(())
 //! ```
 
+use super::observed::Work;
 use super::{Bucket, Commit, Key, Outcome, Reads, Record, RowKey, Store, StoreError, Write};
 use core::fmt;
 
@@ -214,7 +215,9 @@ fn round<S: Store + ?Sized, A, E: From<StoreError>>(
     if commits.is_empty() {
         return Ok(());
     }
-    for (outcome, (slot, answer)) in store.commit(&commits)?.into_iter().zip(pending) {
+    static COMMITS: Work = Work::new("commits");
+    let outcomes = COMMITS.timed(commits.len(), || store.commit(&commits))?;
+    for (outcome, (slot, answer)) in outcomes.into_iter().zip(pending) {
         if outcome == Outcome::Committed {
             *slot = Slot::Taken(Ok(answer));
         }

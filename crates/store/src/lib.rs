@@ -50,6 +50,8 @@ mod debug;
 mod decision;
 pub mod identity;
 mod memory;
+#[doc(hidden)]
+pub mod observed;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[doc(hidden)]

@@ -121,6 +121,12 @@ impl<J, T, E: From<QueueError>> GroupQueue<J, Result<T, E>> {
         self.gate.admit(job).unwrap_or_else(|refusal| Pending::refused(refusal.into()))
     }
 
+    /// How many jobs wait for a worker.
+    #[doc(hidden)]
+    pub fn waiting(&self) -> usize {
+        self.gate.waiting()
+    }
+
     /// Admits all of `jobs` or none; one handle for each, in order. More than the queue's
     /// capacity are never admitted. They need not be taken in one batch.
     #[doc(hidden)]

@@ -115,7 +115,7 @@ pub(super) struct World<S: Store> {
     pub(super) pins: Pins,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
-    _directory: Arc<Directory>,
+    directory: Arc<Directory>,
 }
 
 impl<S: Store> World<S> {
@@ -161,7 +161,7 @@ impl<S: Store> World<S> {
         }
         let pins = Pins::read(&kept.join("public-keys.json"), 2).unwrap();
         let (public, internal) = (addresses[0], addresses[1]);
-        Self { service, stores, clock, public, internal, pins, stop, tasks, _directory: directory }
+        Self { service, stores, clock, public, internal, pins, stop, tasks, directory }
     }
 
     pub(super) fn connect(&self) -> Connection {
@@ -215,6 +215,11 @@ impl<S: Store> World<S> {
     pub(super) fn go_to(&self, time: Timestamp) {
         self.clock.set(time);
         self.service.confirm_clock().unwrap();
+    }
+
+    /// The bytes of a secret in the service's directory.
+    pub(super) fn secret(&self, name: &str) -> Vec<u8> {
+        fs::read(self.directory.0.join("secrets/keys").join(name)).unwrap()
     }
 
     /// Every row of all three stores.

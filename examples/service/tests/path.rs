@@ -5,6 +5,7 @@ use crate::client::Connection;
 use crate::device::{question, submission, text};
 use crate::hex::hex;
 use crate::metrics::TOGETHER;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use unjoin::phone::PhoneNumber;
 use unjoin::secret::SystemRng;
@@ -139,8 +140,30 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     counts(r#"unjoin_request_seconds_count{endpoint="bind",code="ok"} 2"#);
     counts(r#"unjoin_calls_total{what="connected"} 2"#);
     counts(r#"unjoin_ticks_total{what="ok"} 3"#);
+    // Secrets, and what the run used of them.
+    for secret in ["issuer-key", "platform-key", "issuer-master", "pool-key", "slot-key-encryption", "nonces"]
+    {
+        let bytes = world.secret(secret);
+        names.extend([hex(&bytes), Base64UrlUnpadded::encode_string(&bytes), format!("{bytes:?}")]);
+    }
+    for (device, token) in [&ann, &ben] {
+        let scope = token.scope();
+        names.push(hex(&scope.cohort().to_be_bytes()));
+        names.push(scope.cohort().to_string());
+        names.push(hex(device.nonce(&mut devices).await.unwrap().as_slice()));
+    }
+    // Until the library has told of what it did: in groups.
+    while cfg!(feature = "tracing") && !log().contains("histogram.unjoin.batch.duration") {
+        world.buy(&format!("somebody-{}", names.len()), MERCHANT).await;
+        names.push(format!("somebody-{}", names.len()));
+    }
     let log = log();
     assert!(log.contains("tick"), "nothing was logged");
+    for told in
+        ["unjoin.tick", "monotonic_counter.unjoin.reviews.published=2", "monotonic_counter.unjoin.requests"]
+    {
+        assert!(!cfg!(feature = "tracing") || log.contains(told), "nobody told {told}");
+    }
     for name in &names {
         assert!(!page.contains(name), "the metrics hold {name}");
         assert!(!log.contains(name), "the log holds {name}");

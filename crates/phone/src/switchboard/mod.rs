@@ -57,6 +57,7 @@ use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use unjoin_core::{Environment, Name, Timestamp};
+use unjoin_store::observed::Work;
 use unjoin_store::queue::{GroupQueue, Pending};
 use unjoin_store::{Record, Store};
 
@@ -170,10 +171,15 @@ impl<S: Store> Switchboard<S> {
             #[cfg(test)]
             work: tests::Work::default(),
         });
-        let work = Arc::clone(&core);
-        let queue = GroupQueue::start(bounds, move |jobs| work.make(&jobs))
+        let (work, told) = (Arc::clone(&core), Work::new("numbers"));
+        let queue = GroupQueue::start(bounds, move |jobs| told.timed(jobs.len(), || work.make(&jobs)))
             .map_err(|error| SwitchboardError::Threads(error.into()))?;
         Ok(Self { core, queue })
+    }
+
+    /// How many bindings wait for a worker now.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
     }
 
     /// Makes a number between two parties. The answer comes when it rings, durably.

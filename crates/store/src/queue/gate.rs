@@ -82,6 +82,11 @@ impl<J, R> Gate<J, R> {
         Some(batch)
     }
 
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.waiting).entries.len()
+    }
+
     /// Admits nothing from now on; what was admitted is still gathered.
     pub(super) fn stop(&self) {
         lock(&self.waiting).stopped = true;
