@@ -88,6 +88,7 @@ mod ledgers;
 pub mod manual;
 mod platform;
 pub mod rating;
+mod recovery;
 pub mod review;
 #[cfg(test)]
 mod vectors;
@@ -119,3 +120,4 @@ pub use unjoin_store::{self as store, Pending, QueueConfig, QueueError};
 pub use unjoin_trustee as opening;
 
 pub use platform::{Platform, PlatformConfig, PlatformError, PlatformSecrets, TickReport};
+pub use recovery::{Recovery, RecoveryError};

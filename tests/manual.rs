@@ -8,8 +8,8 @@ use unjoin::Name;
 use unjoin::Timestamp;
 use unjoin::ledger::{
     ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, DisclosedEntry, HeldWithdrawalEntry,
-    InclusionProof, PublishedEntry, RemovedEntry, RoundEntry, ShareReleasedEntry, StaffKeyEntry,
-    WarrantEntry, tree,
+    InclusionProof, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry,
+    ShareReleasedEntry, StaffKeyEntry, WarrantEntry, tree,
 };
 use unjoin::opening::ceremony::CeremonyPlan;
 use unjoin::opening::same_author::{Blind, ComparisonShare};
@@ -155,6 +155,10 @@ fn the_table_of_kinds_is_the_codes() {
         let grounds = "g".repeat(grounds);
         RemovedEntry::sign(&staff_key, "reviews", review_id, [4; 32], &grounds).unwrap().to_bytes()
     };
+    let recovered = |grounds: usize| {
+        let (store, grounds) = (RecoveredStore::Reviews, "g".repeat(grounds));
+        RecoveredEntry::sign(&staff_key, "reviews", store, 2, 7, &grounds).unwrap().to_bytes()
+    };
     let staff = |who: usize| {
         let who = Name::new(vec![b'w'; who]).unwrap();
         StaffKeyEntry::sign(&platform_key, "reviews", &staff_key.public(), who).to_bytes()
@@ -253,7 +257,7 @@ fn the_table_of_kinds_is_the_codes() {
         fixed(&ComparedEntry::sign(&trustee_key, "openings", [6; 32], 1, 1, [7; 32]).unwrap()),
         fixed(&DisclosedEntry { warrant_digest: [6; 32], blind: [7; 32] }),
         row::<SealedShare>(&sealed(184), &sealed(2_202), 0),
-        fixed(&ActionReceipt::sign(&platform_key, &action, time(2))),
+        fixed(&ActionReceipt::sign(&platform_key, &action, time(2), 1)),
         fixed(&question),
         fixed(&ReviewState {
             review_id,
@@ -263,6 +267,7 @@ fn the_table_of_kinds_is_the_codes() {
             published_at: time(2),
         }),
         row::<StaffKeyEntry>(&staff(1), &staff(64), 0),
+        row::<RecoveredEntry>(&recovered(1), &recovered(RecoveredEntry::MAX_GROUNDS), 0),
     ];
     let mut manual = manual();
     // Their lengths are the crate's own tests' concern.

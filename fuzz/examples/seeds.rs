@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use unjoin::ledger::{
     ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, HeldWithdrawalEntry, InclusionProof,
-    KeyName, Members, NoteKey, PublishedEntry, RemovedEntry, RoundEntry, ShareReleasedEntry, StaffKeyEntry,
+    KeyName, Members, NoteKey, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry, ShareReleasedEntry, StaffKeyEntry,
     WarrantAction,
 };
 use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Step};
@@ -234,6 +234,9 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         held.to_bytes(),
         removed.to_bytes(),
         StaffKeyEntry::sign(&KEYS.platform, ORIGIN, &staff.public(), name("staff 3")).to_bytes(),
+        RecoveredEntry::sign(&staff, ORIGIN, RecoveredStore::Reviews, 2, 7, "the volume was lost")
+            .expect("grounds")
+            .to_bytes(),
         plain(20, vec![number(5), number(13), digests(4)]),
         cosigned(published.to_bytes()).to_bytes(),
         door(DoorQuestion::State { scope: token.scope().clone(), question: question.clone() }),
@@ -250,7 +253,7 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         // 136 bytes, sealed.
         plain(44, vec![index(1), digests(2), index(136 + SEALING), vec![9; usize::from(136 + SEALING)]]),
         opening,
-        ActionReceipt::sign(&KEYS.platform, &withdrawal, boundary).to_bytes(),
+        ActionReceipt::sign(&KEYS.platform, &withdrawal, boundary, 1).to_bytes(),
         question.to_bytes(),
         state.to_bytes(),
     ];

@@ -1,7 +1,8 @@
 //! The manifests of closed cohorts.
 
 use super::rows::{self, CohortRow, Due, Task};
-use super::{Core, DeskError};
+use super::{Core, DeskConfig, DeskError};
+use unjoin_core::Timestamp;
 use unjoin_core::token::{CohortManifest, SignedManifest};
 use unjoin_core::wire::Message;
 use unjoin_store::{Change, Decision, Present, Store, decide_all};
@@ -39,18 +40,31 @@ impl<S: Store> Core<S> {
                 Some(_) => return Err(DeskError::ManifestConflict),
                 None => {}
             }
-            change.put(&key, &CohortRow { manifest: manifest.clone(), sealed: 0 });
-            let erased_at = manifest.window_end.saturating_add(self.config.opening_window);
-            let pruned_at = erased_at.saturating_add(self.config.retry_window);
-            for (time, task) in [
-                (manifest.first_publication, Task::Publish),
-                (manifest.window_end, Task::Publish),
-                (erased_at, Task::Erase),
-                (pruned_at, Task::Prune),
-            ] {
-                change.put(&Due { time, task, scope: manifest.scope.clone() }.key(), &Present);
-            }
+            put_cohort(&self.config, manifest, change);
             Ok(())
         })
     }
+}
+
+/// A cohort's row, and the schedule of all that follows from its manifest.
+pub(super) fn put_cohort(config: &DeskConfig, manifest: &CohortManifest, change: &mut Change) {
+    change.put(&rows::cohort(&manifest.scope), &CohortRow { manifest: manifest.clone(), sealed: 0 });
+    for (time, task) in [
+        (manifest.first_publication, Task::Publish),
+        (manifest.window_end, Task::Publish),
+        (erased_at(config, manifest), Task::Erase),
+        (pruned_at(config, manifest), Task::Prune),
+    ] {
+        change.put(&Due { time, task, scope: manifest.scope.clone() }.key(), &Present);
+    }
+}
+
+/// When a cohort's escrows are erased.
+pub(super) fn erased_at(config: &DeskConfig, manifest: &CohortManifest) -> Timestamp {
+    manifest.window_end.saturating_add(config.opening_window)
+}
+
+/// When the rows of a cohort's spent tokens go.
+pub(super) fn pruned_at(config: &DeskConfig, manifest: &CohortManifest) -> Timestamp {
+    erased_at(config, manifest).saturating_add(config.retry_window)
 }

@@ -5,7 +5,7 @@
 //! withdrawn, waiting to be, or was never there: otherwise a gang that rings its suspects would
 //! hear from the answers which one has given in.
 
-use super::rows::{self, Due, Task};
+use super::rows::{self, CohortRow, Due, IfNeeded, Task};
 use super::spent::{NO_DIGEST, SpentRow, State, WaitingChange, WaitingRow};
 use super::{Core, DeskError};
 use unjoin_core::secret::below;
@@ -15,7 +15,7 @@ use unjoin_core::token::{
 };
 use unjoin_core::wire::Message;
 use unjoin_core::{Grid, Timestamp};
-use unjoin_store::{Change, Key, Present, Store, decide, read};
+use unjoin_store::{Change, Key, Present, Record, Store, StoreError, decide, read};
 
 /// The number of coming boundaries from which that of an edit or a withdrawal is drawn.
 const NEXT_BOUNDARIES: u64 = 3;
@@ -30,12 +30,16 @@ impl<S: Store> Core<S> {
         edited: &[u8],
     ) -> Result<ActionReceipt, DeskError> {
         let id = action.statement().review_id;
-        self.proven(scope, &id, |key| action.verify(key, &id).is_ok())?;
+        let proven = self.proven(scope, &id, |key| action.verify(key, &id).is_ok())?;
         let keys = (rows::spent(scope, &id), rows::waiting(scope, &id));
         let now = self.now()?;
-        decide(&*self.store, keys.clone(), |(spent, waiting), change| {
+        // Of one that was withdrawn there may be no row but the ledger's, and nothing is written.
+        let over = Some(proven).filter(|proven| proven.state == State::Withdrawn);
+        let reads = (keys.clone(), IfNeeded(rows::cohort(scope)));
+        decide(&*self.store, reads, |((spent, waiting), cohort), change| {
             let step = Step { core: self, scope, keys: &keys, action, now };
-            step.judge(spent.ok_or(DeskError::Refused)?, waiting, edited, change)
+            let spent = spent.or_else(|| over.clone()).ok_or(DeskError::Refused)?;
+            step.judge(spent, waiting, cohort, edited, change)
         })
     }
 
@@ -47,9 +51,9 @@ impl<S: Store> Core<S> {
         let standing = match spent.state {
             State::Removed => ReviewStanding::Removed,
             State::TakenBack | State::Withdrawn => ReviewStanding::Withdrawn,
-            State::Published if spent.in_force == NO_DIGEST => ReviewStanding::Withdrawn,
-            State::Published => ReviewStanding::Published,
-            State::Held => ReviewStanding::Held,
+            State::Published | State::Unlisted if spent.in_force == NO_DIGEST => ReviewStanding::Withdrawn,
+            State::Published | State::Unlisted => ReviewStanding::Published,
+            State::Held | State::Awaited => ReviewStanding::Held,
         };
         Ok(ReviewState {
             review_id: *id,
@@ -68,7 +72,8 @@ impl<S: Store> Core<S> {
         id: &ReviewId,
         holds: impl FnOnce(&AuthorKey) -> bool,
     ) -> Result<SpentRow, DeskError> {
-        let spent = read(&*self.store, &rows::spent(scope, id))?;
+        let logged = self.withdrawn_before(std::slice::from_ref(id))?.pop().flatten();
+        let spent = read(&*self.store, &rows::spent(scope, id))?.or(logged);
         self.verifier.count_signature();
         let holds = holds(spent.as_ref().map_or(&AuthorKey::NOBODY, |spent| &spent.author_key));
         spent.filter(|_| holds).ok_or(DeskError::Refused)
@@ -89,6 +94,7 @@ impl<S: Store> Step<'_, S> {
         &self,
         spent: SpentRow,
         waiting: Option<WaitingRow>,
+        cohort: Result<Option<CohortRow>, StoreError>,
         edited: &[u8],
         change: &mut Change,
     ) -> Result<ActionReceipt, DeskError> {
@@ -110,7 +116,7 @@ impl<S: Store> Step<'_, S> {
             return Err(DeskError::TooManyActions);
         }
         let replacement = self.replacement(edited)?;
-        if spent.state != State::Held {
+        if !matches!(spent.state, State::Held | State::Awaited) {
             return Ok(self.on_published(spent, waiting, replacement, change));
         }
         if is_edit {
@@ -118,8 +124,16 @@ impl<S: Store> Step<'_, S> {
         }
         // Content and escrow go at once. The ledger's entry is written at the boundary at which the
         // review would have been published: the time of the withdrawal stays unknown.
-        let boundary = spent.published_at;
-        change.put(&self.keys.0, &SpentRow { state: State::TakenBack, ..spent.after(self.action, boundary) });
+        let boundary = match spent.state {
+            // The boundary that it was held for may be over.
+            State::Awaited => {
+                let cohort = cohort?.ok_or(StoreError::Corrupt(CohortRow::NAME))?;
+                cohort.publication_after(self.now).ok_or(DeskError::WindowOver)?
+            }
+            _ => spent.published_at,
+        };
+        let taken_back = SpentRow { state: State::TakenBack, published_at: boundary, ..spent };
+        change.put(&self.keys.0, &taken_back.after(self.action, boundary));
         change.delete(&rows::held(self.scope, &said.review_id));
         self.wait(boundary, vec![], replacement, change);
         Ok(self.receipt(boundary))
@@ -187,6 +201,6 @@ impl<S: Store> Step<'_, S> {
     }
 
     fn receipt(&self, boundary: Timestamp) -> ActionReceipt {
-        ActionReceipt::sign(&self.core.platform, self.action, boundary)
+        ActionReceipt::sign(&self.core.platform, self.action, boundary, self.core.era)
     }
 }

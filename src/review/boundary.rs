@@ -48,12 +48,16 @@ impl<S: Store> Core<S> {
                 let Some(waiting) = waiting.filter(|waiting| waiting.boundary == boundary) else { continue };
                 change.delete(&keys.3);
                 changed = true;
+                let listing = Listing { scope: &due.scope, key: &keys.2, spent: &spent, listed };
                 let effect = Effect { rating: &mut rating, applied: &mut applied, change: &mut *change };
-                let is_listed = effect.take(waiting, &keys.2, listed)?;
+                let is_listed = effect.take(waiting, listing)?;
                 if is_listed {
+                    if spent.state == State::Unlisted {
+                        change.put(&keys.1, &SpentRow { state: State::Published, ..spent });
+                    }
                     continue;
                 }
-                if spent.state == State::Published {
+                if matches!(spent.state, State::Published | State::Unlisted) {
                     change.put(&keys.1, &SpentRow { state: State::Withdrawn, ..spent });
                 }
                 let mut cohorts = scopes.iter().zip(&cohorts).filter(|(scope, _)| **scope == &due.scope);
@@ -100,6 +104,14 @@ impl<S: Store> Core<S> {
     }
 }
 
+/// What a change finds of its review.
+struct Listing<'a> {
+    scope: &'a Scope,
+    key: &'a Key<ListedRow>,
+    spent: &'a SpentRow,
+    listed: Option<ListedRow>,
+}
+
 /// One change that takes effect, and all that it touches.
 struct Effect<'a> {
     rating: &'a mut Rating,
@@ -112,31 +124,36 @@ impl Effect<'_> {
     fn take(
         self,
         WaitingRow { boundary, actions, change: waiting }: WaitingRow,
-        listed_key: &Key<ListedRow>,
-        listed: Option<ListedRow>,
+        Listing { scope, key, spent, listed }: Listing<'_>,
     ) -> Result<bool, StoreError> {
         for action in actions {
             outbox::put(self.change, Ledger::Reviews, ActionEntry { action, boundary }.to_bytes());
         }
         let replacement = match waiting {
             WaitingChange::Uncount(stars) => return self.rating.uncount(stars).map(|()| false),
-            WaitingChange::Withdraw => None,
-            WaitingChange::Edit(review) => Some(review),
-        };
-        let listed = listed.ok_or(StoreError::Corrupt(ListedRow::NAME))?;
-        self.rating.uncount(listed.review.stars())?;
-        match replacement {
-            None => {
+            WaitingChange::Withdraw => {
                 self.applied.withdrawals += 1;
-                self.change.delete(listed_key);
-                Ok(false)
+                None
             }
-            Some(review) => {
+            WaitingChange::Edit(review) => {
                 self.applied.edits += 1;
-                self.rating.count(review.stars())?;
-                self.change.put(listed_key, &ListedRow { edited: true, review, ..listed });
-                Ok(true)
+                Some((review, true))
             }
+            // Whoever edited back to the first words has edited.
+            WaitingChange::Relist(review) => Some((review, spent.sequence > 0)),
+        };
+        match (spent.state, &listed) {
+            (State::Unlisted, None) => {}
+            (State::Published, Some(listed)) => self.rating.uncount(listed.review.stars())?,
+            _ => return Err(StoreError::Corrupt(ListedRow::NAME)),
         }
+        let Some((review, edited)) = replacement else {
+            self.change.delete(key);
+            return Ok(false);
+        };
+        self.rating.count(review.stars())?;
+        let published_at = spent.published_at;
+        self.change.put(key, &ListedRow { scope: scope.clone(), published_at, edited, review });
+        Ok(true)
     }
 }

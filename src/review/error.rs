@@ -1,3 +1,4 @@
+use crate::recovery::RecoveryError;
 use unjoin_core::wire::DecodeError;
 use unjoin_core::{ClockError, describe_errors};
 use unjoin_store::StoreError;
@@ -47,6 +48,8 @@ pub enum DeskError {
     UnknownStaff,
     /// The clock stands too far from that of the last tick: nothing was published, erased or pruned.
     Clock(ClockError),
+    /// The store has to be recovered first.
+    Recovery(RecoveryError),
     /// The operating system refused a thread.
     Threads(std::io::Error),
     /// The queue did not answer.
@@ -88,6 +91,7 @@ describe_errors!(DeskError {
         "the removal is not signed for this ledger by a key of the staff's: have the platform's key admit it";
     Self::Clock(source @ ClockError::Behind { .. }) => "desk.clock_behind", Operator, true, "{source}";
     Self::Clock(source) => "desk.clock_ahead", Operator, false, "{source}";
+    Self::Recovery(source) => "desk.recovery", Operator, false, "{source}";
     Self::Threads(source) => "desk.threads", Operator, true, "the desk's threads did not start ({source})";
     Self::Queue(source @ QueueError::Stopped) => "desk.stopped", Host, true, "{source}";
     Self::Queue(source) => "desk.queue", Operator, true, "{source}";
@@ -112,6 +116,15 @@ impl From<ClockError> for DeskError {
 impl From<StoreError> for DeskError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<RecoveryError> for DeskError {
+    fn from(error: RecoveryError) -> Self {
+        match error {
+            RecoveryError::Store(error) => Self::Store(error),
+            error => Self::Recovery(error),
+        }
     }
 }
 

@@ -63,8 +63,8 @@ mod error;
 mod pruning;
 mod publication;
 mod reading;
+mod recovery;
 mod removal;
-mod restoring;
 mod rows;
 mod spent;
 mod submission;
@@ -76,6 +76,7 @@ pub use config::DeskConfig;
 pub use error::DeskError;
 pub use publication::{Batch, DeskReport};
 pub use reading::{AcceptedReview, PublishedReview, Rating};
+pub use recovery::DeskRecovery;
 pub use submission::Submission;
 
 use self::submission::{Job, Verifier};
@@ -110,6 +111,8 @@ struct Core<S> {
     keys: RwLock<Arc<KeyRing>>,
     platform: Arc<PlatformKey>,
     environment: Environment,
+    /// That of the store: 1, and one more with every recovery.
+    era: u32,
     verifier: Verifier,
 }
 
@@ -119,7 +122,8 @@ impl<S: Store> ReviewDesk<S> {
     /// `platform` signs receipts, and its public half verifies manifests.
     ///
     /// # Errors
-    /// [`DeskError::Threads`] when the operating system refuses a thread.
+    /// [`DeskError::Threads`] when the operating system refuses a thread; [`DeskError::Recovery`] when
+    /// a recovery of the store was begun and has not ended.
     pub fn open(
         store: Arc<S>,
         grid: Grid,
@@ -130,7 +134,8 @@ impl<S: Store> ReviewDesk<S> {
     ) -> Result<Self, DeskError> {
         let keys = RwLock::new(Arc::new(keys));
         let verifier = Verifier::default();
-        let core = Arc::new(Core { store, grid, config, keys, platform, environment, verifier });
+        let era = crate::recovery::last(&*store, &rows::recovery())?.map_or(1, |row| row.era);
+        let core = Arc::new(Core { store, grid, config, keys, platform, environment, era, verifier });
         let (work, told) = (Arc::clone(&core), Work::new("reviews"));
         let decide = move |jobs: Vec<_>| told.timed(jobs.len(), || work.decide_submissions(jobs));
         let queue = GroupQueue::start(config.queue, decide).map_err(DeskError::Threads)?;
@@ -220,17 +225,6 @@ impl<S: Store> ReviewDesk<S> {
     /// [`DeskError::Store`].
     pub fn confirm_clock(&self, now: Timestamp) -> Result<(), DeskError> {
         self.core.confirm_clock(now)
-    }
-
-    /// Drops every review that is held, words, escrow and spent token, and says how many. For a store
-    /// that was put back from an older copy, **before its first tick**: what the copy holds may have been
-    /// withdrawn since, by an author who was told that it never appears. Devices keep what they sent
-    /// until they see it published, and send it again, unchanged. Resumable.
-    ///
-    /// # Errors
-    /// [`DeskError::Store`]; call it again.
-    pub fn drop_held(&self) -> Result<usize, DeskError> {
-        self.core.drop_held()
     }
 
     /// The author withdraws or edits a review. The identical action again gets the same receipt.

@@ -58,8 +58,10 @@ fn delete_what_is_over(keys: &[Keys], rows: &[Rows], change: &mut Change) -> boo
     let mut all = true;
     for ((key, ..), (spent, evidence, waiting)) in keys.iter().zip(rows) {
         match spent.as_ref().map(|spent| spent.state) {
-            None | Some(State::Published) => {}
-            Some(State::Withdrawn | State::Removed) if evidence.is_none() && waiting.is_none() => {
+            None | Some(State::Published | State::Unlisted) => {}
+            Some(State::Withdrawn | State::Removed | State::Awaited)
+                if evidence.is_none() && waiting.is_none() =>
+            {
                 change.guarded_by(key);
                 change.delete(key);
             }

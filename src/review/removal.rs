@@ -39,8 +39,11 @@ impl<S: Store> Core<S> {
         decide(&*self.store, keys.clone(), |(spent, listed, waiting), change| {
             let spent = spent.ok_or(DeskError::UnknownReview)?;
             match spent.state {
-                // Alike: it is not the staff's to know whether an author has given in.
-                State::Held | State::TakenBack => return Err(DeskError::NotPublished),
+                // Alike: it is not the staff's to know whether an author has given in. What is not listed
+                // since a recovery can be removed once its words are back.
+                State::Held | State::TakenBack | State::Awaited | State::Unlisted => {
+                    return Err(DeskError::NotPublished);
+                }
                 State::Removed => return Ok(()),
                 State::Withdrawn => return Err(DeskError::Withdrawn),
                 State::Published => {}

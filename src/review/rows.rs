@@ -17,7 +17,9 @@
 //! r p                               (one bucket) the boundary after which it was rewritten
 //! r r scope id                      a token that is spent
 //! r s merchant                      a merchant's rating
+//! r v                               (one bucket) the last recovery
 //! r w scope id                      what happens to a review at a boundary
+//! r x id                            a review that the ledger knows to be withdrawn, of a cohort that it does not tell
 //! ```
 //!
 //! No row of a review holds a time but boundaries, and no order of arrival.
@@ -25,10 +27,12 @@
 use super::reading::{PublishedReview, Rating};
 use super::spent::{EvidenceRow, HeldRow, SpentRow, WaitingRow};
 use crate::clock::ClockRow;
+use crate::recovery::RecoveryRow;
+use unjoin_core::entry::HeldWithdrawalEntry;
 use unjoin_core::token::{CohortManifest, Review, ReviewId, Scope};
 use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
-use unjoin_store::{Bucket, Key, Pages, Present, Reads, Record, RowKey, Store, StoreError};
+use unjoin_store::{Bucket, Key, MessageRow, Pages, Present, Reads, Record, RowKey, Store, StoreError};
 
 const NAMESPACE: u8 = b'r';
 
@@ -102,17 +106,27 @@ pub(super) fn held_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S,
     pages(store, &of_scope(b'h', scope, None), CHUNK)
 }
 
-/// All held reviews of a bucket.
-pub(super) fn held_in<S: Store>(store: &S, bucket: Bucket) -> Pages<'_, S, HeldRow> {
-    Pages::new(store, bucket, key(b'h', |_| ()), CHUNK)
+/// All spent tokens of a bucket.
+pub(super) fn spent_in<S: Store>(store: &S, bucket: Bucket) -> Pages<'_, S, SpentRow> {
+    Pages::new(store, bucket, key(b'r', |_| ()), CHUNK)
 }
 
-/// The spent token of a held review: the keys differ in their letter alone.
-pub(super) fn spent_of_held(held: &Key<HeldRow>) -> Result<Key<SpentRow>, StoreError> {
-    match held.bytes() {
-        [namespace, _, rest @ ..] => Ok(Key::new(held.bucket(), [&[*namespace, b'r'], rest].concat())),
-        _ => Err(StoreError::Corrupt("held review's key")),
-    }
+/// The cohort and the review of a spent token's key.
+pub(super) fn review_of(spent: &Key<SpentRow>) -> Result<(Scope, ReviewId), StoreError> {
+    let mut from = Reader::new(spent.bytes(), "spent token's key");
+    let decoded = (|| {
+        let _namespace_and_letter: [u8; 2] = from.array("namespace")?;
+        let scope = Scope::decode(&mut from)?;
+        let id = ReviewId(from.array("review id")?);
+        from.end()?;
+        Ok::<_, DecodeError>((scope, id))
+    })();
+    decoded.map_err(|_| StoreError::Corrupt("spent token's key"))
+}
+
+/// In a bucket of the id: the ledger does not tell the merchant.
+pub(super) fn withdrawn(id: &ReviewId) -> Key<MessageRow<HeldWithdrawalEntry>> {
+    Key::new(Bucket::of(id.as_bytes()), key(b'x', |out| out.raw(id.as_bytes())))
 }
 
 fn pages<'a, S: Store, R: Record>(store: &'a S, prefix: &Key<R>, page: usize) -> Pages<'a, S, R> {
@@ -152,6 +166,11 @@ pub(super) fn mark(bucket: Bucket) -> Key<MarkRow> {
 /// One row of the whole store.
 pub(super) fn clock() -> Key<ClockRow> {
     Key::new(bucket_of_few(), key(b'b', |_| ()))
+}
+
+/// One row of the whole store.
+pub(super) fn recovery() -> Key<RecoveryRow> {
+    Key::new(bucket_of_few(), key(b'v', |_| ()))
 }
 
 /// One row of the whole store.

@@ -3,14 +3,12 @@
 
 use super::rows::{decode_review, decode_slice};
 use unjoin_core::Timestamp;
+use unjoin_core::entry::HeldWithdrawalEntry;
 use unjoin_core::token::{
     AuthorAction, AuthorKey, Digest, PlatformKey, Receipt, ReceiptTerms, Review, ReviewId,
 };
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_store::{Record, StoreError};
-
-/// The era of a store that was never recovered.
-const FIRST_ERA: u32 = 1;
 
 /// A spent token: all that a submission and an author's action are decided by. It has the same
 /// size and is read alike whatever became of the review, so that neither tells an outsider.
@@ -44,6 +42,10 @@ pub(super) enum State {
     /// Withdrawn, and everybody may know.
     Withdrawn = 4,
     Removed = 5,
+    /// Held in an older copy that was put back: its words are gone until the very same review is sent again.
+    Awaited = 6,
+    /// Published, as the ledger says, but in words that an older copy that was put back does not have.
+    Unlisted = 7,
 }
 
 /// What is in force after a withdrawal.
@@ -69,6 +71,13 @@ impl SpentRow {
         }
     }
 
+    /// The row of a review that was withdrawn while it was held, as the ledger says.
+    pub(super) fn taken_back(logged: &HeldWithdrawalEntry) -> Self {
+        let digest = logged.action.statement().previous_digest;
+        let held = Self::held(digest, logged.presentation_hash, logged.author_key, logged.boundary);
+        Self { state: State::Withdrawn, ..held.after(&logged.action, logged.boundary) }
+    }
+
     /// The row after an accepted action, which takes effect at `changed_at`.
     pub(super) fn after(self, action: &AuthorAction, changed_at: Timestamp) -> Self {
         let said = action.statement();
@@ -76,15 +85,15 @@ impl SpentRow {
         Self { sequence, in_force, last_action: action.hash(), changed_at, ..self }
     }
 
-    /// The receipt of the submission: the same whenever it is asked for.
-    pub(super) fn receipt(&self, review_id: ReviewId, platform: &PlatformKey) -> Receipt {
+    /// The receipt of the submission: the same whenever it is asked for in one era.
+    pub(super) fn receipt(&self, review_id: ReviewId, era: u32, platform: &PlatformKey) -> Receipt {
         let terms = ReceiptTerms {
             review_id,
             review_digest: self.submitted,
             presentation_hash: self.presentation_hash,
             author_key: self.author_key,
             publish_by: self.published_at,
-            era: FIRST_ERA,
+            era,
         };
         Receipt::sign(platform, terms)
     }
@@ -113,6 +122,8 @@ impl Record for SpentRow {
                 3 => State::Published,
                 4 => State::Withdrawn,
                 5 => State::Removed,
+                6 => State::Awaited,
+                7 => State::Unlisted,
                 _ => return Err(from.refuse(Rule::Value)),
             },
             submitted: from.array("submitted digest")?,
@@ -180,6 +191,8 @@ pub(super) struct WaitingRow {
 pub(super) enum WaitingChange {
     Edit(Review),
     Withdraw,
+    /// The words of a published review came back.
+    Relist(Review),
     /// The review was removed from the listing; the rating still counts its stars.
     Uncount(u8),
 }
@@ -202,6 +215,10 @@ impl Record for WaitingRow {
                 out.u8(3);
                 out.u8(*stars);
             }
+            WaitingChange::Relist(review) => {
+                out.u8(4);
+                out.bytes(&review.to_bytes());
+            }
         }
     }
 
@@ -217,6 +234,7 @@ impl Record for WaitingRow {
                 stars @ 1..=5 => WaitingChange::Uncount(stars),
                 _ => return Err(from.refuse(Rule::Value)),
             },
+            4 => WaitingChange::Relist(decode_review(from)?),
             _ => return Err(from.refuse(Rule::Value)),
         };
         Ok(Self { boundary, actions, change })

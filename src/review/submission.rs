@@ -10,7 +10,7 @@ use unjoin_core::token::{
     Digest, KeyPair, KeyRing, Presentation, PresentationCheck, Receipt, Review, ReviewId, verify_batch,
 };
 use unjoin_core::wire::Message;
-use unjoin_store::{Decision, Key, Store, StoreError, decide_all};
+use unjoin_store::{Decision, Key, MessageRow, Store, StoreError, decide_all, read};
 
 /// A review with the token that it spends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub struct Submission {
 
 /// A submission with what is asked of it again and again.
 pub(super) struct Job {
-    submission: Submission,
-    id: ReviewId,
+    pub(super) submission: Submission,
+    pub(super) id: ReviewId,
     digest: Digest,
 }
 
@@ -51,14 +51,32 @@ impl Job {
     ) -> Result<Status, DeskError> {
         match spent {
             Some(spent) if spent.state == State::Withdrawn => Err(DeskError::Withdrawn),
-            Some(spent) if spent.submitted == self.digest => Ok(Status::Accepted(spent)),
-            Some(_) => Err(DeskError::Spent),
-            None => {
-                let cohort = cohort?.ok_or(DeskError::NoManifest)?;
-                cohort.publication_after(now).map(Status::New).ok_or(DeskError::WindowOver)
+            // Its words are taken as new ones; whoever else holds the token has another author key.
+            Some(spent) if spent.state == State::Awaited && self.is_the_very(&spent) => unspent(cohort, now),
+            Some(spent) if spent.state != State::Awaited && spent.submitted == self.digest => {
+                Ok(Status::Accepted(spent))
             }
+            Some(_) => Err(DeskError::Spent),
+            None => unspent(cohort, now),
         }
     }
+
+    fn is_the_very(&self, spent: &SpentRow) -> bool {
+        spent.submitted == self.digest && &spent.author_key == self.submission.presentation.author_key()
+    }
+}
+
+/// A review that is to be held, if its cohort still takes one.
+fn unspent(cohort: Result<Option<CohortRow>, StoreError>, now: Timestamp) -> Result<Status, DeskError> {
+    let cohort = cohort?.ok_or(DeskError::NoManifest)?;
+    cohort.publication_after(now).map(Status::New).ok_or(DeskError::WindowOver)
+}
+
+/// What the cheap checks found.
+struct Checked<'a> {
+    pair: &'a KeyPair,
+    /// Its words are missing in the listing, since an older copy was put back.
+    is_unlisted: bool,
 }
 
 /// Where a submission stands.
@@ -75,16 +93,19 @@ impl<S: Store> Core<S> {
         let ring = self.ring();
         let now = self.now();
         let checked = self.check_cheaply(&jobs, &ring, &now);
-        let open = jobs.iter().zip(&checked).filter_map(|(job, pair)| Some(check(job, pair.as_ref().ok()?)));
+        let open = jobs.iter().zip(&checked);
+        let open = open.filter_map(|(job, checked)| Some(check(job, checked.as_ref().ok()?.pair)));
         let checks: Vec<PresentationCheck<'_>> = open.collect();
         let mut verdicts = self.verifier.verify(&checks, &mut *self.rng()).into_iter();
-        let spends = jobs.iter().zip(checked).map(|(job, pair)| {
-            pair?;
-            if verdicts.next() == Some(true) {
-                Ok(self.spend(job, now.clone()?))
-            } else {
-                Err(DeskError::Refused)
+        let spends = jobs.iter().zip(checked).map(|(job, checked)| {
+            let Checked { pair, is_unlisted } = checked?;
+            if verdicts.next() != Some(true) {
+                return Err(DeskError::Refused);
             }
+            if is_unlisted {
+                self.relist(job, pair)?;
+            }
+            Ok(self.spend(job, now.clone()?))
         });
         decide_all(&*self.store, spends.collect())
     }
@@ -95,17 +116,34 @@ impl<S: Store> Core<S> {
         jobs: &[Job],
         ring: &'r KeyRing,
         now: &Result<Timestamp, StoreError>,
-    ) -> Vec<Result<&'r KeyPair, DeskError>> {
-        let looks = jobs.iter().map(|job| {
+    ) -> Vec<Result<Checked<'r>, DeskError>> {
+        let withdrawn = self.withdrawn_before(&jobs.iter().map(|job| job.id).collect::<Vec<_>>());
+        let looks = jobs.iter().enumerate().map(|(at, job)| {
             let presentation = &job.submission.presentation;
             let pair = ring.find(presentation.scope().key_id()).ok_or(DeskError::UnknownKey)?;
             if presentation.escrow_id() != pair.escrow_key.id() {
                 return Err(DeskError::WrongEscrow);
             }
             let now = now.clone()?;
-            Ok(Decision::new(job.reads(), move |rows, _| job.status(rows, now).map(|_| &**pair)))
+            if withdrawn.clone()?.get(at).is_some_and(Option::is_some) {
+                return Err(DeskError::Withdrawn);
+            }
+            Ok(Decision::new(job.reads(), move |rows, _| {
+                let is_unlisted = rows.0.as_ref().is_some_and(|spent| spent.state == State::Unlisted);
+                job.status(rows, now).map(|_| Checked { pair, is_unlisted })
+            }))
         });
         decide_all(&*self.store, looks.collect())
+    }
+
+    /// Of these reviews, which an older copy that was put back does not know, what the ledger says: they
+    /// were withdrawn. No service writes such a row, only a recovery before it.
+    pub(super) fn withdrawn_before(&self, ids: &[ReviewId]) -> Result<Vec<Option<SpentRow>>, StoreError> {
+        if self.era == 1 {
+            return Ok(vec![None; ids.len()]);
+        }
+        let rows = read(&*self.store, &ids.iter().map(rows::withdrawn).collect::<Vec<_>>())?;
+        Ok(rows.into_iter().map(|row| row.map(|MessageRow(logged)| SpentRow::taken_back(&logged))).collect())
     }
 
     /// Spends a token whose presentation was verified.
@@ -128,7 +166,7 @@ impl<S: Store> Core<S> {
                     spent
                 }
             };
-            Ok(spent.receipt(job.id, &self.platform))
+            Ok(spent.receipt(job.id, self.era, &self.platform))
         })
     }
 }

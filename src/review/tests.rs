@@ -124,7 +124,7 @@ fn what_is_refused_cheaply_costs_no_group_operation() {
 proptest! {
     /// Foreign bytes are refused or are exactly what the row encodes to.
     #[test]
-    fn stored_rows_decode_strictly(bytes in prop::collection::vec(any::<u8>(), 0..200), state in 0u8..6) {
+    fn stored_rows_decode_strictly(bytes in prop::collection::vec(any::<u8>(), 0..200), state in 0u8..8) {
         fn strict<T: Record>(value: &[u8]) -> bool {
             T::from_value(value).is_ok_and(|row| row.to_value() != value)
         }
@@ -159,7 +159,15 @@ fn every_shape_of_a_review_s_rows_round_trips() {
     let action = AuthorAction::sign(&signer, statement).unwrap();
     let held = SpentRow::held(review.digest(), [3; 32], AuthorKey([4; 32]), time(9));
     let mut sizes = Vec::new();
-    for state in [State::Held, State::TakenBack, State::Published, State::Withdrawn, State::Removed] {
+    for state in [
+        State::Held,
+        State::TakenBack,
+        State::Published,
+        State::Withdrawn,
+        State::Removed,
+        State::Awaited,
+        State::Unlisted,
+    ] {
         for row in [held.clone(), held.clone().after(&action, time(12))] {
             sizes.push(round_trips(&SpentRow { state, ..row }, true));
         }
@@ -167,7 +175,8 @@ fn every_shape_of_a_review_s_rows_round_trips() {
     assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
     round_trips(&HeldRow { review: review.clone(), presentation: vec![5; 500] }, false);
     round_trips(&EvidenceRow { presentation: vec![1], accepted: vec![2] }, false);
-    for change in [WaitingChange::Edit(review), WaitingChange::Withdraw, WaitingChange::Uncount(4)] {
+    let edit = WaitingChange::Edit(review.clone());
+    for change in [edit, WaitingChange::Withdraw, WaitingChange::Uncount(4), WaitingChange::Relist(review)] {
         for count in [0, 1, 16] {
             round_trips(
                 &WaitingRow {

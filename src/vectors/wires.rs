@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{
-    ActionEntry, BindingEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry, StaffKeyEntry,
+    ActionEntry, BindingEntry, HeldWithdrawalEntry, PublishedEntry, RecoveredEntry, RecoveredStore,
+    RemovedEntry, StaffKeyEntry,
 };
 use unjoin_core::signature::Signer;
 use unjoin_core::token::{
@@ -221,10 +222,10 @@ proptest! {
         every_bit_is_signed(&receipt, |receipt| receipt.verify(&key.public()).is_ok());
 
         let action = any_action(id, time, hash, seed);
-        let receipt = ActionReceipt::sign(&key, &action, boundary);
+        let receipt = ActionReceipt::sign(&key, &action, boundary, time as u32);
         let read = keeps_the_rules::<ActionReceipt>(&receipt.to_bytes());
         prop_assert_eq!((read.review_id(), read.sequence()), (&ReviewId(id), action.statement().sequence));
-        prop_assert_eq!((read.action_hash(), read.boundary()), (&action.hash(), boundary));
+        prop_assert_eq!((read.action_hash(), read.boundary(), read.era()), (&action.hash(), boundary, time as u32));
         every_bit_is_signed(&receipt, |receipt| receipt.verify(&key.public()).is_ok());
     }
 
@@ -290,6 +291,16 @@ proptest! {
         prop_assert_eq!(&keeps_the_rules::<RemovedEntry>(&removed.to_bytes()), &removed);
         every_bit_is_signed(&removed, |entry| entry.verify("shop.example/reviews").is_ok());
         prop_assert!(removed.verify("shop.example/openings").is_err());
+        let era = (time as u32).max(2);
+        for store in [RecoveredStore::Orders, RecoveredStore::Reviews] {
+            let entry =
+                RecoveredEntry::sign(&staff, "shop.example/reviews", store, era, sequence, &grounds).unwrap();
+            let read = keeps_the_rules::<RecoveredEntry>(&entry.to_bytes());
+            prop_assert_eq!((read.store(), read.era(), read.last_mark()), (store, era, sequence));
+            prop_assert_eq!((read.grounds(), read.claimed_key()), (&grounds[..], staff.public().as_bytes()));
+            every_bit_is_signed(&entry, |entry| entry.verify("shop.example/reviews").is_ok());
+            prop_assert!(entry.verify("shop.example/openings").is_err());
+        }
         let platform = PlatformKey::from_secret_bytes(&SecretBytes::new(hash));
         let entry = StaffKeyEntry::sign(&platform, "shop.example/reviews", &staff.public(), who.clone());
         let read = keeps_the_rules::<StaffKeyEntry>(&entry.to_bytes());
@@ -316,6 +327,7 @@ proptest! {
             decode::<Receipt>, decode::<ActionReceipt>, decode::<StateQuestion>, decode::<ReviewState>,
             decode::<DoorMessage>, decode::<DoorAnswer>, decode::<PublishedEntry>, decode::<ActionEntry>,
             decode::<HeldWithdrawalEntry>, decode::<RemovedEntry>, decode::<StaffKeyEntry>, decode::<BindingEntry>,
+            decode::<RecoveredEntry>,
         ] {
             decode(&bytes);
         }
@@ -415,6 +427,30 @@ fn a_removal_keeps_its_limits() {
     let signs = |length| RemovedEntry::sign(&key, "origin", ReviewId([1; 32]), [2; 32], &"g".repeat(length));
     assert!(signs(1).is_some() && signs(most).is_some());
     assert!(signs(0).is_none() && signs(most + 1).is_none());
+}
+
+#[test]
+fn a_recovery_keeps_its_limits() {
+    let rule = |store: u8, era: u32, grounds: usize| {
+        let mut bytes = vec![VERSION, RecoveredEntry::KIND, store];
+        bytes.extend(era.to_le_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend((grounds as u16).to_le_bytes());
+        bytes.extend(vec![b'g'; grounds]);
+        bytes.extend([0; 96]);
+        RecoveredEntry::from_bytes(&bytes).map_err(|refused| refused.rule).map(|entry| entry.to_bytes().len())
+    };
+    let most = RecoveredEntry::MAX_GROUNDS;
+    assert_eq!((rule(1, 2, 1), rule(2, u32::MAX, most)), (Ok(114), Ok(593)));
+    assert_eq!((rule(0, 2, 1), rule(3, 2, 1)), (Err(Rule::Value), Err(Rule::Value)));
+    assert_eq!((rule(1, 0, 1), rule(1, 1, 1)), (Err(Rule::Value), Err(Rule::Value)));
+    assert_eq!((rule(1, 2, 0), rule(1, 2, most + 1)), (Err(Rule::Length), Err(Rule::Length)));
+    let key = StaffKey::generate(&mut system());
+    let signs = |era, length| {
+        RecoveredEntry::sign(&key, "origin", RecoveredStore::Orders, era, 0, &"g".repeat(length)).is_some()
+    };
+    assert!(signs(2, 1) && signs(2, most));
+    assert!(!signs(1, 1) && !signs(2, 0) && !signs(2, most + 1));
 }
 
 #[test]

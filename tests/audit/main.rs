@@ -13,5 +13,6 @@ mod platform;
 #[allow(dead_code, reason = "its main is the example's")]
 #[path = "../../examples/audit.rs"]
 mod program;
+mod recoveries;
 mod words;
 mod world;

@@ -217,5 +217,5 @@ pub(crate) fn logged(action: AuthorAction) -> Vec<u8> {
 }
 
 pub(crate) fn action_receipt(action: &AuthorAction) -> ActionReceipt {
-    ActionReceipt::sign(&keys().platform, action, BOUNDARY)
+    ActionReceipt::sign(&keys().platform, action, BOUNDARY, 1)
 }

@@ -1,6 +1,6 @@
 //! What authors do: recognised by the signature of their key, at boundaries to come.
 
-use crate::world::{Author, World, day, keys, manifest, open, review, scope, submit_one, submitted};
+use crate::world::{Author, World, day, keys, manifest, open, review, scope, submit_one};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use unjoin::ledger::{ActionEntry, HeldWithdrawalEntry, Ledger, waiting_entries};
@@ -8,7 +8,7 @@ use unjoin::store::{Bucket, MemoryStore};
 use unjoin::token::{ActionReceipt, AuthorAction, Review, ReviewStanding, ReviewState, Scope};
 use unjoin::wire::Message;
 use unjoin::{Clock, ManualClock};
-use unjoin_test_util::{Call, Faulty, dump, fill, holds_bytes};
+use unjoin_test_util::{Call, Faulty, dump, holds_bytes};
 
 /// A world in which one review of merchant "a" is published, and its cohort goes on to day 50.
 fn published() -> (World<MemoryStore>, Scope, Author, ReviewState) {
@@ -56,33 +56,6 @@ fn a_held_review_is_withdrawn_at_once_and_its_content_is_gone() {
     assert_eq!(report.batches[0].reviews.len(), 1);
     assert_eq!(world.listing("a")[0].review_id, other.id());
     assert_eq!(world.act(&author, &action, None).unwrap(), receipt);
-}
-
-/// The store is put back to a copy from before a withdrawal.
-#[test]
-fn a_restored_desk_publishes_nothing_that_its_author_withdrew_while_held() {
-    let (world, scope) = (World::in_memory(), scope("a", 1));
-    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
-    let (ann, words) = (Author::new(&scope), review(1, "words that nobody should see"));
-    let state = submitted(&world.submit(ann.submission(&words)).unwrap());
-    let (early, early_state) = submit_one(&world, &scope, "taken back before the copy");
-    world.act(&early, &early.withdrawal(&early_state), None).unwrap();
-    let (ben, said) = (Author::new(&scope), review(2, "still meant"));
-    let sent = ben.submission(&said);
-    let receipt = world.submit(sent.clone()).unwrap();
-    let restored = World::on(fill(MemoryStore::new(), &*world.store));
-    world.act(&ann, &ann.withdrawal(&state), None).unwrap();
-
-    assert_eq!(restored.desk.drop_held().unwrap(), 2);
-    assert_eq!(restored.desk.drop_held().unwrap(), 0);
-    assert!(!holds_bytes(&*restored.store, b"words that nobody"));
-    // The same review gets its receipt again, and who withdrew sends nothing.
-    assert_eq!(restored.submit(sent).unwrap(), receipt);
-    let _ = restored.tick_at(2);
-    let listed = restored.listing("a");
-    assert_eq!(listed.iter().map(|review| review.review_id).collect::<Vec<_>>(), [ben.id()]);
-    // What the copy knows to be withdrawn stays withdrawn.
-    restored.refuses("desk.withdrawn", || restored.submit(early.submission(&review(1, "x"))));
 }
 
 #[test]

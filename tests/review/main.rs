@@ -9,6 +9,7 @@ mod model;
 mod physical;
 mod pruning;
 mod publication;
+mod recovery;
 mod removal;
 #[cfg(feature = "postgres")]
 use unjoin_test_util::postgres as server;

@@ -13,7 +13,7 @@
 //! * [`audit_reviews`] names every review that is shown otherwise than the ledger ever had it
 //!   between the two: altered, dropped, moved, or changed without its author's signature;
 //! * [`receipt_verdict`] and [`action_verdict`] say whether what the desk has signed for was logged;
-//! * [`removals`] lists who removed what;
+//! * [`removals`] lists who removed what, [`recoveries`] which older copies were put back;
 //! * [`audit_manifests`] holds the crowds that were promised against what was counted elsewhere.
 //!
 //! What was asked of the trustees is audited in `unjoin-trustee`.
@@ -61,11 +61,13 @@
 
 mod manifests;
 mod receipt;
+mod recoveries;
 mod reviews;
 mod staff;
 
 pub use manifests::{CountedElsewhere, ManifestFinding, ManifestReport, audit_manifests};
 pub use receipt::{ReceiptError, ReceiptVerdict, action_verdict, receipt_verdict};
+pub use recoveries::recoveries;
 pub use reviews::{Finding, PublishedSet, audit_reviews};
 pub use staff::removals;
 

@@ -1,6 +1,7 @@
 //! Receipts that the review service has signed, held against what was logged.
 
 use super::{History, StaffKeys, kind};
+use crate::recoveries::end_of;
 use crate::reviews::author_keys;
 use unjoin_core::entry::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry};
 use unjoin_core::token::{ActionReceipt, AuthorAction, PlatformPublicKey, Receipt, Scope};
@@ -19,14 +20,27 @@ pub enum ReceiptVerdict {
     /// It is, and the entry is missing, later, or in other words: receipt, checkpoint and entries
     /// prove it.
     Unkept,
+    /// The era in which it was given has ended, and the ledger does not have what was promised: an
+    /// older copy of the reviews' store was put back. Send the same again, unchanged.
+    Lost {
+        /// The index of the recovery's entry: see [`recoveries`](super::recoveries).
+        recovery: u64,
+    },
 }
 
 impl ReceiptVerdict {
-    fn of(history: &History, settled: bool, boundary: Timestamp, grace: u64) -> Self {
-        match settled {
-            true => Self::Kept,
-            false if history.newer().1.median_time < boundary.saturating_add(grace) => Self::NotYetDue,
-            false => Self::Unkept,
+    /// What it is for a receipt of this era, if nothing in the ledger settles it.
+    fn unsettled(
+        history: &History,
+        platform: &PlatformPublicKey,
+        era: u32,
+        boundary: Timestamp,
+        grace: u64,
+    ) -> Self {
+        match end_of(history, platform, era, boundary, grace) {
+            Some(recovery) => Self::Lost { recovery },
+            None if history.newer().1.median_time < boundary.saturating_add(grace) => Self::NotYetDue,
+            None => Self::Unkept,
         }
     }
 }
@@ -69,8 +83,10 @@ pub fn receipt_verdict(
         }),
         _ => false,
     };
-    let settled = history.in_time(terms.publish_by, grace).iter().any(settles);
-    Ok(ReceiptVerdict::of(history, settled, terms.publish_by, grace))
+    if history.in_time(terms.publish_by, grace).iter().any(settles) {
+        return Ok(ReceiptVerdict::Kept);
+    }
+    Ok(ReceiptVerdict::unsettled(history, platform, terms.era, terms.publish_by, grace))
 }
 
 /// Whether the receipt of an action is kept: the ledger has that very action, or, after its
@@ -105,8 +121,10 @@ pub fn action_verdict(
         }),
         _ => false,
     };
-    let settled = history.in_time(boundary, grace).iter().any(settles);
-    Ok(ReceiptVerdict::of(history, settled, boundary, grace))
+    if history.in_time(boundary, grace).iter().any(settles) {
+        return Ok(ReceiptVerdict::Kept);
+    }
+    Ok(ReceiptVerdict::unsettled(history, platform, receipt.era(), boundary, grace))
 }
 
 /// The boundary of the author's next action, if this one was logged with it.

@@ -1,9 +1,12 @@
 //! What is shown, held against what was logged.
 
-use super::{History, StaffKeys, kind};
+use super::{History, StaffKeys, kind, recoveries};
 use std::collections::{BTreeMap, BTreeSet};
 use unjoin_core::Name;
-use unjoin_core::entry::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry, StaffKeyEntry};
+use unjoin_core::entry::{
+    ActionEntry, HeldWithdrawalEntry, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry,
+    StaffKeyEntry,
+};
 use unjoin_core::token::{
     ActionKind, AuthorAction, AuthorKey, CohortManifest, Digest, PlatformPublicKey, ReviewId, Scope,
 };
@@ -21,6 +24,14 @@ pub enum Finding {
     Dropped {
         /// Which.
         review_id: ReviewId,
+    },
+    /// A published review is not shown since an older copy of the reviews' store was put back. Its
+    /// words come back when its author's device sends them again.
+    Lost {
+        /// Which.
+        review_id: ReviewId,
+        /// The index of the recovery's entry.
+        recovery: u64,
     },
     /// A review is shown in words that its author did not sign.
     Altered {
@@ -53,7 +64,7 @@ pub enum Finding {
         sequence: u64,
     },
     /// An action that the review's author key did not sign; a removal by a key that is none of the
-    /// staff's; a staff key that the platform did not sign.
+    /// staff's, or a recovery; a staff key that the platform did not sign.
     Unsigned {
         /// The entry's index.
         index: u64,
@@ -70,7 +81,7 @@ pub enum Finding {
         index: u64,
     },
     /// An entry that is none of this ledger's, or contradicts one before it: a second publication
-    /// of a review, a second action with one number.
+    /// of a review, a second action with one number, an era that has begun before.
     Entry {
         /// Its index.
         index: u64,
@@ -94,6 +105,7 @@ pub fn audit_reviews(
         origin: &history.newer().0.checkpoint().origin,
         platform,
         staff: StaffKeys::of(history, platform),
+        recoveries: recoveries(history, platform),
         author_keys: author_keys(history.entries()),
         manifests: BTreeMap::new(),
         records: BTreeMap::new(),
@@ -117,7 +129,9 @@ pub fn audit_reviews(
             states.push(audit.records.get(&id).and_then(Record::shown));
         }
     }
-    let Audit { records, mut findings, .. } = audit;
+    let Audit { records, recoveries, mut findings, .. } = audit;
+    let put_back = recoveries.iter().filter(|(_, (_, entry))| entry.store() == RecoveredStore::Reviews);
+    let put_back = put_back.map(|(index, _)| *index).max();
     let ids: BTreeSet<&ReviewId> = records.keys().chain(shown.keys()).collect();
     for id in ids {
         let (record, shown) = (records.get(id), shown.get(id));
@@ -137,7 +151,13 @@ pub fn audit_reviews(
             _ if logged == shown || was_so => {}
             (Some(logged), Some(shown)) => findings.push(Finding::Altered { review_id, logged, shown }),
             (None, Some(_)) => findings.push(Finding::Unlogged { review_id }),
-            (_, None) => findings.push(Finding::Dropped { review_id }),
+            (_, None) => {
+                let lost = put_back.filter(|at| record.is_some_and(|record| record.last < *at));
+                findings.push(match lost {
+                    Some(recovery) => Finding::Lost { review_id, recovery },
+                    None => Finding::Dropped { review_id },
+                });
+            }
         }
     }
     findings
@@ -190,6 +210,7 @@ struct Audit<'a> {
     origin: &'a str,
     platform: &'a PlatformPublicKey,
     staff: StaffKeys,
+    recoveries: BTreeMap<u64, (Name, RecoveredEntry)>,
     author_keys: BTreeMap<ReviewId, AuthorKey>,
     manifests: BTreeMap<Scope, CohortManifest>,
     records: BTreeMap<ReviewId, Record>,
@@ -205,6 +226,8 @@ struct Record {
     actions: BTreeMap<u64, AuthorAction>,
     withdrawn_while_held: bool,
     removed: bool,
+    /// The index of the last entry that is about it.
+    last: u64,
 }
 
 impl Record {
@@ -241,7 +264,11 @@ impl Record {
 
 impl Audit<'_> {
     fn take(&mut self, entry: &[u8], index: u64) {
-        match self.judge(entry) {
+        let judged = self.judge(entry, index);
+        if let Some(record) = subject(entry).and_then(|id| self.records.get_mut(&id)) {
+            record.last = index;
+        }
+        match judged {
             Ok(()) => {}
             Err(Fault::Entry) => self.findings.push(Finding::Entry { index }),
             Err(Fault::Unsigned) => self.findings.push(Finding::Unsigned { index }),
@@ -249,7 +276,7 @@ impl Audit<'_> {
         }
     }
 
-    fn judge(&mut self, entry: &[u8]) -> Result<(), Fault> {
+    fn judge(&mut self, entry: &[u8], index: u64) -> Result<(), Fault> {
         match kind(entry).ok_or(Fault::Entry)? {
             CohortManifest::KIND => {
                 let manifest = CohortManifest::from_bytes(entry).map_err(|_| Fault::Entry)?;
@@ -286,6 +313,13 @@ impl Audit<'_> {
             StaffKeyEntry::KIND => {
                 let entry = StaffKeyEntry::from_bytes(entry).map_err(|_| Fault::Entry)?;
                 entry.verify(self.platform, self.origin).map_err(|_| Fault::Unsigned)
+            }
+            RecoveredEntry::KIND => {
+                let entry = RecoveredEntry::from_bytes(entry).map_err(|_| Fault::Entry)?;
+                if self.staff.recovered(&entry, self.origin).is_none() {
+                    return Err(Fault::Unsigned);
+                }
+                unless(!self.recoveries.contains_key(&index), Fault::Entry)
             }
             _ => Err(Fault::Entry),
         }

@@ -3,7 +3,7 @@
 use super::{History, kind};
 use std::collections::BTreeMap;
 use unjoin_core::Name;
-use unjoin_core::entry::{RemovedEntry, StaffKeyEntry};
+use unjoin_core::entry::{RecoveredEntry, RemovedEntry, StaffKeyEntry};
 use unjoin_core::token::PlatformPublicKey;
 use unjoin_core::wire::Message;
 
@@ -29,6 +29,11 @@ impl StaffKeys {
     /// the staff's.
     pub(crate) fn signed(&self, removed: &RemovedEntry, origin: &str) -> Option<&Name> {
         self.0.get(removed.claimed_key()).filter(|_| removed.verify(origin).is_ok())
+    }
+
+    /// Who signed a recovery.
+    pub(crate) fn recovered(&self, entry: &RecoveredEntry, origin: &str) -> Option<&Name> {
+        self.0.get(entry.claimed_key()).filter(|_| entry.verify(origin).is_ok())
     }
 }
 

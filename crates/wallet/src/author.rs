@@ -47,8 +47,8 @@ pub struct ScheduledAction {
 }
 
 impl ScheduledAction {
-    /// Checks the receipt of the action: the platform's signature, the action, and a boundary
-    /// that the review service may choose as of `now`.
+    /// Checks the receipt of the action: the platform's signature, the action, an era that has not
+    /// ended, and a boundary that the review service may choose as of `now`.
     ///
     /// # Errors
     /// [`WalletError::Receipt`] when it does not fit. Keep it: it is evidence.
@@ -61,7 +61,10 @@ impl ScheduledAction {
         let boundary = receipt.boundary();
         let on_grid = trust.grid().at_or_before(boundary) == Some(boundary);
         let may_be = self.held_until == Some(boundary) || boundary <= trust.grid().nth_after(now, 3);
-        let fits = receipt.action_hash() == &self.action.hash() && on_grid && may_be;
+        let fits = receipt.action_hash() == &self.action.hash()
+            && on_grid
+            && may_be
+            && trust.accepts_era(receipt.era());
         if fits && receipt.verify(trust.platform_key()).is_ok() { Ok(()) } else { Err(WalletError::Receipt) }
     }
 }

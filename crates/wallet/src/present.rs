@@ -35,8 +35,8 @@ pub struct ScheduledPresentation {
 
 impl ScheduledPresentation {
     /// Checks the receipt against what was sent: the platform's signature, the review, the
-    /// presentation, the author key in it, and a boundary of the manifest, at the latest the
-    /// next one as of `now`. The answer is where the review stands.
+    /// presentation, the author key in it, an era that has not ended, and a boundary of the manifest, at
+    /// the latest the next one as of `now`. The answer is where the review stands.
     ///
     /// # Errors
     /// [`WalletError::Receipt`] when it does not fit. Keep both: they are evidence.
@@ -53,6 +53,7 @@ impl ScheduledPresentation {
             && terms.review_digest == self.review_digest
             && terms.presentation_hash == sent.hash()
             && &terms.author_key == sent.author_key()
+            && trust.accepts_era(terms.era)
             && self.boundaries.contains(&terms.publish_by)
             && (self.publication..=latest.max(self.publication)).contains(&terms.publish_by);
         if !fits || receipt.verify(trust.platform_key()).is_err() {

@@ -525,6 +525,11 @@ fn a_receipt_that_says_anything_else_is_refused() {
     ] {
         assert_eq!(check(bad, &shop.platform_key, CLOSED), Err(WalletError::Receipt));
     }
+    // An older copy was put back since, and the device has seen so: no receipt is given for before.
+    let trust = shop.trust.clone().in_era(3);
+    let of_era = |era| Receipt::sign(&shop.platform_key, ReceiptTerms { era, ..good.clone() });
+    let verdicts = [1, 2, 3, 4].map(|era| scheduled.check_receipt(&of_era(era), &trust, CLOSED).is_ok());
+    assert_eq!(verdicts, [false, false, true, true]);
     let forger = PlatformKey::generate(&mut Seeded(1));
     assert_eq!(check(good, &forger, CLOSED), Err(WalletError::Receipt));
 
@@ -539,9 +544,14 @@ fn a_receipt_that_says_anything_else_is_refused() {
         (&other, &shop.platform_key, FIRST, false),
         (&action, &forger, FIRST, false),
     ] {
-        let receipt = ActionReceipt::sign(key, &signed.action, boundary);
+        let receipt = ActionReceipt::sign(key, &signed.action, boundary, 1);
         assert_eq!(action.check_receipt(&receipt, &shop.trust, CLOSED).is_ok(), fits);
     }
+    let verdicts = [2, 3].map(|era| {
+        let receipt = ActionReceipt::sign(&shop.platform_key, &action.action, FIRST, era);
+        action.check_receipt(&receipt, &trust, CLOSED).is_ok()
+    });
+    assert_eq!(verdicts, [false, true]);
 }
 
 #[test]

@@ -25,13 +25,15 @@ pub struct TrustRoots {
     trustees: Option<(Trustees, u16)>,
     keys: Vec<(IssuerPublicKey, EscrowKey)>,
     ledger: Option<WitnessPolicy>,
+    /// Receipts of earlier eras are refused.
+    era: u32,
 }
 
 impl TrustRoots {
     /// Pins the platform's key, the least number of customers that a cohort's manifest must vouch
     /// for, and the grid that its dates must lie on. No issuer key is pinned yet.
     pub fn new(platform_key: PlatformPublicKey, least_cohort: u32, grid: Grid) -> Self {
-        Self { platform_key, least_cohort, grid, trustees: None, keys: Vec::new(), ledger: None }
+        Self { platform_key, least_cohort, grid, trustees: None, keys: Vec::new(), ledger: None, era: 1 }
     }
 
     /// Pins the trustees' keys as well, and the least number of them who must be needed to open a
@@ -48,6 +50,13 @@ impl TrustRoots {
     pub fn require_ledger(mut self, policy: WitnessPolicy) -> Self {
         self.ledger = Some(policy);
         self
+    }
+
+    /// Refuses receipts of eras before this one, which the newest recovery of the reviews' store that
+    /// the device has found in the ledger began: they would be excused before they were given.
+    #[must_use]
+    pub fn in_era(self, era: u32) -> Self {
+        Self { era, ..self }
     }
 
     /// Pins an issuer key together with its escrow key.
@@ -94,6 +103,11 @@ impl TrustRoots {
     /// The platform's pinned key.
     pub fn platform_key(&self) -> &PlatformPublicKey {
         &self.platform_key
+    }
+
+    /// Whether a receipt of this era may be given now.
+    pub(crate) fn accepts_era(&self, era: u32) -> bool {
+        era >= self.era
     }
 
     /// The grid that the platform's dates lie on.

@@ -287,7 +287,7 @@ impl World {
             let signed = answered(self.wallet.act(token, &state, request, now, &mut self.rng));
             let action = sent(signed.action);
             told(action.verify(shown.author_key(), &shown.review_id()));
-            let receipt = sent(ActionReceipt::sign(&self.platform_key, &action, now));
+            let receipt = sent(ActionReceipt::sign(&self.platform_key, &action, now, 1));
             told(receipt.verify(self.trust.platform_key()));
         }
         let question = sent(answered(self.wallet.ask_state(token, now, &mut self.secret_rng)));

@@ -2,6 +2,7 @@
 //! time but boundaries. How a log keeps them is not told here.
 
 mod openings;
+mod recovered;
 mod reviews;
 mod rounds;
 mod signed;
@@ -9,6 +10,7 @@ mod signed;
 pub use openings::{BindingEntry, DisclosedEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
 #[doc(hidden)]
 pub use openings::{release_tag, warrant_commitment};
+pub use recovered::{RecoveredEntry, RecoveredStore};
 pub use reviews::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RemovedEntry, StaffKeyEntry};
 #[doc(hidden)]
 pub use rounds::blind_commitment;
@@ -20,7 +22,7 @@ use sha2::{Digest, Sha256};
 /// Which ledger an entry belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ledger {
-    /// Manifests, published digests, the authors' actions, removals and the keys that sign them.
+    /// Manifests, published digests, the authors' actions, removals and the keys that sign them, recoveries.
     Reviews = 1,
     /// Bindings, warrants, shares, rounds, openings and committees.
     Openings = 2,

@@ -91,8 +91,8 @@ describe_errors!(EntrySignatureError {
 #[cfg(test)]
 mod tests {
     use crate::entry::{
-        BlindEntry, ComparedEntry, Members, RemovedEntry, RoundEntry, ShareReleasedEntry, StaffKeyEntry,
-        WarrantAction, WarrantEntry,
+        BlindEntry, ComparedEntry, Members, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry,
+        ShareReleasedEntry, StaffKeyEntry, WarrantAction, WarrantEntry,
     };
     use crate::name::Name;
     use crate::secret::SecretBytes;
@@ -128,6 +128,9 @@ mod tests {
         check(&signer, "blind-entry", &blind);
         check(&signer, "compared-entry", &compared);
         check(&signer, "removal", &removed);
+        let recovered =
+            RecoveredEntry::sign(&staff, "ledger", RecoveredStore::Reviews, 2, 7, "grounds").unwrap();
+        check(&signer, "recovered", &recovered);
         check(&signer, "staff-key", &admitted);
     }
 }

@@ -93,7 +93,7 @@ impl Message for Receipt {
     }
 }
 
-/// Kind 50, 146 bytes: the review service has accepted an action and logs it by a boundary.
+/// Kind 50, 150 bytes: the review service has accepted an action and logs it by a boundary.
 ///
 /// One that says "done" and drops a withdrawal is caught with it. It stays inside the device
 /// until that boundary, so that nobody can ask to see it.
@@ -103,20 +103,23 @@ pub struct ActionReceipt {
     sequence: u64,
     action_hash: Digest,
     boundary: Timestamp,
+    era: u32,
     signature: [u8; 64],
 }
 
 impl ActionReceipt {
     const LABEL: &'static str = "action-receipt";
 
-    /// Signs the receipt of an action, whose entry stands in the ledger by `boundary`.
-    pub fn sign(key: &PlatformKey, action: &AuthorAction, boundary: Timestamp) -> Self {
+    /// Signs the receipt of an action, whose entry stands in the ledger by `boundary`. `era` is that
+    /// of the store that accepted it, as in [`ReceiptTerms`].
+    pub fn sign(key: &PlatformKey, action: &AuthorAction, boundary: Timestamp, era: u32) -> Self {
         let said = action.statement();
         let mut receipt = Self {
             review_id: said.review_id,
             sequence: said.sequence,
             action_hash: action.hash(),
             boundary,
+            era,
             signature: [0; 64],
         };
         receipt.signature = key.sign(Self::LABEL, &receipt.signed_part());
@@ -144,6 +147,11 @@ impl ActionReceipt {
         self.boundary
     }
 
+    /// The era of the store that accepted it.
+    pub fn era(&self) -> u32 {
+        self.era
+    }
+
     /// Checks the signature.
     ///
     /// # Errors
@@ -158,6 +166,7 @@ impl ActionReceipt {
         out.le64(self.sequence);
         out.raw(&self.action_hash);
         out.timestamp(self.boundary);
+        out.le32(self.era);
         out.finish()
     }
 }
@@ -177,6 +186,7 @@ impl Message for ActionReceipt {
             sequence: from.le64("sequence")?,
             action_hash: from.array("action hash")?,
             boundary: from.timestamp("boundary")?,
+            era: from.le32("era")?,
             signature: from.array("signature")?,
         })
     }

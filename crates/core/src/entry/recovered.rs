@@ -1,0 +1,129 @@
+//! The entry of a recovery: a platform goes on from an older copy of a store, and says so.
+
+use super::signed::{SignedEntry, signed_fields};
+use crate::serde_as_bytes;
+use crate::token::{StaffKey, StaffPublicKey, VerifyError};
+use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+
+/// Which store was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecoveredStore {
+    /// The order service's.
+    Orders = 1,
+    /// The review service's: what was promised in an earlier era, and is not in the ledger, is lost.
+    Reviews = 2,
+}
+
+/// Kind 54, at most 593 bytes: an older copy of a store was put back, and a new era begins. It is
+/// signed by the key of whoever of the platform's staff did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredEntry {
+    store: RecoveredStore,
+    era: u32,
+    last_mark: u64,
+    grounds: String,
+    staff_key: [u8; 32],
+    signature: [u8; 64],
+}
+
+impl RecoveredEntry {
+    /// The most bytes that the grounds may have.
+    pub const MAX_GROUNDS: usize = 480;
+
+    /// Signs a recovery of `store`, with which `era` begins (2 or more), for the reviews ledger with
+    /// this origin. `last_mark` is the number of the last mark that the copy has; 0 if it has none.
+    /// `None` if the era is the first one, or the grounds are empty or longer than
+    /// [`RecoveredEntry::MAX_GROUNDS`].
+    pub fn sign(
+        key: &StaffKey,
+        origin: &str,
+        store: RecoveredStore,
+        era: u32,
+        last_mark: u64,
+        grounds: &str,
+    ) -> Option<Self> {
+        let unsigned = Self {
+            store,
+            era,
+            last_mark,
+            grounds: grounds.to_owned(),
+            staff_key: *key.public().as_bytes(),
+            signature: [0; 64],
+        };
+        let fits = era > 1 && (1..=Self::MAX_GROUNDS).contains(&grounds.len());
+        fits.then(|| unsigned.signed_by(key.signer(), origin))
+    }
+
+    /// Which store was put back.
+    pub fn store(&self) -> RecoveredStore {
+        self.store
+    }
+
+    /// The era that begins with it.
+    pub fn era(&self) -> u32 {
+        self.era
+    }
+
+    /// The number of the last mark that the copy has: what was done after it may be lost.
+    pub fn last_mark(&self) -> u64 {
+        self.last_mark
+    }
+
+    /// On what grounds.
+    pub fn grounds(&self) -> &str {
+        &self.grounds
+    }
+
+    /// The key that it claims to be signed with, 32 bytes.
+    pub fn claimed_key(&self) -> &[u8; 32] {
+        &self.staff_key
+    }
+
+    /// Checks the signature, for the ledger with this origin.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it does not hold.
+    pub fn verify(&self, origin: &str) -> Result<(), VerifyError> {
+        let key = StaffPublicKey::from_bytes(&self.staff_key).ok_or(VerifyError)?;
+        self.check(key.verifier(), origin).map_err(|_| VerifyError)
+    }
+
+    fn fields(&self, out: &mut Writer) {
+        out.u8(self.store as u8);
+        out.le32(self.era);
+        out.le64(self.last_mark);
+        out.bytes(self.grounds.as_bytes());
+        out.raw(&self.staff_key);
+    }
+}
+
+signed_fields!(RecoveredEntry, "recovered");
+
+impl Message for RecoveredEntry {
+    const KIND: u8 = 54;
+    const NAME: &'static str = "recovered entry";
+
+    fn encode_body(&self, out: &mut Writer) {
+        self.fields(out);
+        out.raw(&self.signature);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let store = match from.u8("store")? {
+            1 => RecoveredStore::Orders,
+            2 => RecoveredStore::Reviews,
+            _ => return Err(from.refuse(Rule::Value)),
+        };
+        let era = from.le32("era")?;
+        if era < 2 {
+            return Err(from.refuse(Rule::Value));
+        }
+        let last_mark = from.le64("last mark")?;
+        let grounds = from.bytes("grounds", 1, Self::MAX_GROUNDS)?;
+        let grounds = core::str::from_utf8(grounds).map_err(|_| from.refuse(Rule::Value))?.to_owned();
+        let (staff_key, signature) = (from.array("staff key")?, from.array("signature")?);
+        Ok(Self { store, era, last_mark, grounds, staff_key, signature })
+    }
+}
+
+serde_as_bytes!(RecoveredEntry);

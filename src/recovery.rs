@@ -1,0 +1,156 @@
+//! The way back after an older copy of a store was put back: what both services share.
+//!
+//! A recovery begins with a row that holds its signed entry, and ends with that entry in the outbox
+//! and the row's mark gone, in one commit. While the mark is there no service opens the store. Every step in
+//! between does nothing the second time, so a recovery that was interrupted is begun again.
+
+use unjoin_audit::{History, recoveries};
+use unjoin_core::entry::{Ledger, RecoveredEntry, RecoveredStore, StaffKeyEntry};
+use unjoin_core::token::{PlatformPublicKey, StaffKey};
+use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Writer};
+use unjoin_core::{Timestamp, describe_errors};
+use unjoin_log::outbox;
+use unjoin_store::{Key, Record, Store, StoreError, decide, read};
+
+/// Who puts an older copy of a store back, and why: it stands in the ledger under their signature.
+///
+/// ```
+/// use unjoin::{Recovery, secret::SystemRng, token::StaffKey};
+/// let key = StaffKey::generate(&mut SystemRng::new());
+/// let recovery = Recovery { key: &key, grounds: "the volume was lost on 3 March", last_mark: 4_711 };
+/// # let _ = recovery;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery<'a> {
+    /// A key of the staff's that stands in the reviews ledger.
+    pub key: &'a StaffKey,
+    /// 1 to [`RecoveredEntry::MAX_GROUNDS`] bytes, public.
+    pub grounds: &'a str,
+    /// The number of the last mark that the copy has; 0 if it has none.
+    pub last_mark: u64,
+}
+
+/// What a store keeps of its last recovery. Without the row there was none.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RecoveryRow {
+    /// The era that it began.
+    pub(crate) era: u32,
+    /// When it was begun the last time; nothing was served from then to its end.
+    pub(crate) at: Timestamp,
+    /// What will be logged of it, until it has ended.
+    unfinished: Option<RecoveredEntry>,
+}
+
+impl Record for RecoveryRow {
+    const NAME: &'static str = "recovery";
+
+    fn encode(&self, out: &mut Writer) {
+        out.le32(self.era);
+        out.timestamp(self.at);
+        out.u8(self.unfinished.is_some().into());
+        self.unfinished.iter().for_each(|entry| out.bytes(&entry.to_bytes()));
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (era, at) = (from.le32("era")?, from.timestamp("recovered at")?);
+        let unfinished = if from.bool("unfinished")? {
+            Some(RecoveredEntry::from_bytes(from.bytes("recovered entry", 0, MAX_MESSAGE)?)?)
+        } else {
+            None
+        };
+        Ok(Self { era, at, unfinished })
+    }
+}
+
+/// What the last recovery left; [`None`] if there was none.
+pub(crate) fn last<S: Store>(
+    store: &S,
+    key: &Key<RecoveryRow>,
+) -> Result<Option<RecoveryRow>, RecoveryError> {
+    match read(store, key)? {
+        Some(row) if row.unfinished.is_some() => Err(RecoveryError::Unfinished),
+        row => Ok(row),
+    }
+}
+
+/// Begins a recovery, or goes on with one that was interrupted, which keeps its entry.
+pub(crate) fn begin<S: Store>(
+    store: &S,
+    key: &Key<RecoveryRow>,
+    what: RecoveredStore,
+    (history, platform): (&History, &PlatformPublicKey),
+    recovery: &Recovery<'_>,
+    now: Timestamp,
+) -> Result<RecoveryRow, RecoveryError> {
+    let origin = &history.newer().0.checkpoint().origin;
+    let staff_key = *recovery.key.public().as_bytes();
+    let is_known = history.entries().iter().filter_map(|entry| StaffKeyEntry::from_bytes(entry).ok());
+    if !is_known.into_iter().any(|e| e.staff_key() == &staff_key && e.verify(platform, origin).is_ok()) {
+        return Err(RecoveryError::UnknownStaff);
+    }
+    let logged = recoveries(history, platform).into_values().map(|(_, entry)| entry.era()).max();
+    let now = now.max(history.newer().1.median_time);
+    decide(store, key.clone(), |row: Option<RecoveryRow>, change| {
+        let (era, at) = row.as_ref().map_or((1, now), |row| (row.era, row.at.max(now)));
+        let row = match row {
+            Some(row @ RecoveryRow { unfinished: Some(_), .. }) => RecoveryRow { at, ..row },
+            _ => {
+                let era = era.max(logged.unwrap_or(1)).checked_add(1).ok_or(RecoveryError::Eras)?;
+                let Recovery { key, grounds, last_mark } = *recovery;
+                let entry = RecoveredEntry::sign(key, origin, what, era, last_mark, grounds);
+                RecoveryRow { era, at, unfinished: Some(entry.ok_or(RecoveryError::Grounds)?) }
+            }
+        };
+        change.put(key, &row);
+        Ok(row)
+    })
+}
+
+/// Ends it: the entry is on its way into the ledger, and the store may be opened.
+pub(crate) fn end<S: Store>(store: &S, key: &Key<RecoveryRow>) -> Result<(), RecoveryError> {
+    decide(store, key.clone(), |row: Option<RecoveryRow>, change| {
+        if let Some(row) = row
+            && let Some(entry) = &row.unfinished
+        {
+            outbox::put(change, Ledger::Reviews, entry.to_bytes());
+            change.put(key, &RecoveryRow { unfinished: None, ..row });
+        }
+        Ok(())
+    })
+}
+
+/// Why a store was not recovered, or not opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RecoveryError {
+    /// A recovery was begun and not ended.
+    Unfinished,
+    /// The key stands in no entry of the ledger that the platform's key signed.
+    UnknownStaff,
+    /// The grounds are empty or too long.
+    Grounds,
+    /// No era is left.
+    Eras,
+    /// The store did not answer.
+    Store(StoreError),
+}
+
+describe_errors!(RecoveryError {
+    Self::Unfinished => "recovery.unfinished", Operator, false,
+        "the recovery of this store was interrupted: run it again, it goes on where it stopped";
+    Self::UnknownStaff => "recovery.unknown_staff", Operator, false,
+        "the key is none of the staff's in the reviews ledger: have the platform's key admit it, and log that first";
+    Self::Grounds => "recovery.grounds", Operator, false,
+        "say why, in 1 to {} bytes", RecoveredEntry::MAX_GROUNDS;
+    Self::Eras => "recovery.eras", Operator, false,
+        "the ledger holds the last era there is: begin another ledger under another name";
+    Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
+        "recovery.store", Operator, true, "{source}";
+    Self::Store(source) => "recovery.store_unusable", Operator, false, "{source}";
+});
+
+impl From<StoreError> for RecoveryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
