@@ -26,14 +26,16 @@
 //! it. The *case* is a directory that is copied among the members of a round and whoever leads it (`rounds.rs`
 //! tells the files). The *store* is this trustee's own redb file: never put an old copy of it back.
 //!
-//! A sealed file's passphrase is read from a file, or from `UNJOIN_PASSPHRASE`, or asked for. Nothing secret is ever
-//! printed.
+//! A sealed file's passphrase is read from a file, or from `UNJOIN_PASSPHRASE`, or asked for, and normalised (NFKC), so
+//! that another keyboard opens it too. Nothing secret is ever printed.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod board;
 mod ceremony;
+#[path = "../shared/passphrase.rs"]
+pub(crate) mod passphrase;
 mod rounds;
 mod show;
 #[path = "../trust/mod.rs"]
@@ -183,14 +185,14 @@ pub(crate) fn run(command: Command, screen: &mut dyn Write) -> Outcome<()> {
 }
 
 /// A trustee's sealed file with what opens it.
-struct Secrets {
+pub(crate) struct Secrets {
     path: PathBuf,
     passphrase: Vec<u8>,
-    cost: PassphraseCost,
+    pub(crate) cost: PassphraseCost,
 }
 
 impl Secrets {
-    fn ask(path: PathBuf, file: Option<&Path>) -> Outcome<Self> {
+    pub(crate) fn ask(path: PathBuf, file: Option<&Path>) -> Outcome<Self> {
         let passphrase = match (file, std::env::var("UNJOIN_PASSPHRASE")) {
             (Some(file), _) => {
                 String::from_utf8(read(file)?).at(file)?.trim_end_matches(['\r', '\n']).to_owned()
@@ -198,15 +200,16 @@ impl Secrets {
             (None, Ok(given)) => given,
             (None, Err(_)) => ask("passphrase (it is shown as you type): ")?,
         };
-        Ok(Self { path, passphrase: passphrase.into_bytes(), cost: PassphraseCost::default() })
+        let passphrase = passphrase::settle(&passphrase, &mut std::io::stderr())?;
+        Ok(Self { path, passphrase, cost: PassphraseCost::default() })
     }
 
-    fn unseal(&self) -> Outcome<TrusteeSecrets> {
+    pub(crate) fn unseal(&self) -> Outcome<TrusteeSecrets> {
         let sealed = read(&self.path)?;
         SealedTrusteeSecrets::from_bytes(&sealed).at(&self.path)?.open(&self.passphrase).at(&self.path)
     }
 
-    fn keep(&self, secrets: &TrusteeSecrets) -> Outcome<()> {
+    pub(crate) fn keep(&self, secrets: &TrusteeSecrets) -> Outcome<()> {
         secrets
             .seal(&self.passphrase, self.cost, &mut SystemRng::new())?
             .replace_file(&self.path)

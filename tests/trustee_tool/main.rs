@@ -18,7 +18,9 @@ use std::path::Path;
 use unjoin::PassphraseCost;
 use unjoin::ledger::{LogView, ShareReleasedEntry, WarrantAction, export};
 use unjoin::opening::warrant::PresentedWarrant;
-use unjoin::opening::{Committee, ReleasedShare, ReviewEvidence, SealedShare, SealedTrusteeSecrets};
+use unjoin::opening::{
+    Committee, ReleasedShare, ReviewEvidence, SealedShare, SealedTrusteeSecrets, TrusteeSecrets,
+};
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, RedbStore, Store};
 use unjoin::wire::Message;
@@ -98,6 +100,37 @@ impl Desk {
 
 fn rows(store: &RedbStore) -> usize {
     Bucket::all().map(|bucket| store.scan(bucket, b"", None, 1000).unwrap().len()).sum()
+}
+
+/// Keyboards write an é as one character or as two, and some a full-width A.
+#[test]
+fn a_passphrase_opens_from_every_keyboard_and_white_space_is_noticed() {
+    use crate::tool::Secrets;
+    let directory = Directory::new();
+    let ask = |typed: &str| {
+        fs::write(directory.file("passphrase"), format!("{typed}\r\n")).unwrap();
+        let mut secrets =
+            Secrets::ask(directory.file("sealed"), Some(&directory.file("passphrase"))).unwrap();
+        secrets.cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+        secrets
+    };
+    let kept = TrusteeSecrets::generate(&mut SystemRng::new());
+    ask("caf\u{e9} A").keep(&kept).unwrap();
+    for same in ["caf\u{e9} A", "cafe\u{301} A", "cafe\u{301} \u{ff21}"] {
+        assert_eq!(ask(same).unseal().unwrap().public(), kept.public(), "{same:?}");
+    }
+    for other in ["cafe A", "caf\u{e9} A ", "caf\u{e9} a"] {
+        assert!(ask(other).unseal().is_err(), "{other:?}");
+    }
+    let said = |typed: &str| {
+        let mut screen = Vec::new();
+        let _ = crate::tool::passphrase::settle(typed, &mut screen).unwrap();
+        String::from_utf8(screen).unwrap()
+    };
+    assert_eq!(said("three words more"), "");
+    for typed in ["secret ", " secret", "secret\u{a0}"] {
+        assert!(said(typed).contains("white space") && !said(typed).contains("secret"), "{typed:?}");
+    }
 }
 
 #[test]
