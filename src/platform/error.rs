@@ -106,3 +106,9 @@ impl From<DeskError> for PlatformError {
         Self::Desk(error)
     }
 }
+
+impl From<ViewError> for PlatformError {
+    fn from(error: ViewError) -> Self {
+        Self::Ledger(error)
+    }
+}

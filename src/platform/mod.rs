@@ -58,7 +58,40 @@ impl PlatformConfig {
     }
 }
 
-/// What a platform keeps secret, apart from its stores.
+/// What a platform keeps secret, apart from its stores. With others its stores are useless: save them before the first
+/// order, sealed by your key management, and give the same at every start.
+///
+/// | secret | bytes out | bytes in |
+/// |---|---|---|
+/// | each issuing key | [`IssuerKey::to_secret_bytes`], 64 | [`IssuerKey::from_secret_bytes`] |
+/// | the platform key | [`PlatformKey::to_secret_bytes`], 32 | [`PlatformKey::from_secret_bytes`] |
+/// | the master key | [`SecretBytes::expose`], 32 | [`SecretBytes::new`] |
+///
+/// A ledger's key is saved likewise ([`NoteKey::to_secret_bytes`](crate::ledger::NoteKey::to_secret_bytes)). No key works
+/// inside a hardware module yet: all are in the process's memory while it runs, and erased when it drops them. An issuing
+/// key could not move there whole, since proofs are made of its scalar itself.
+///
+/// ```
+/// use unjoin::PlatformSecrets;
+/// use unjoin::secret::{SecretBytes, SystemRng};
+/// use unjoin::token::{IssuerKey, KeyRing, PlatformKey};
+/// # let (committee, _) = unjoin::opening::insecure_test_dealer(2, 3, &mut SystemRng::new())?;
+/// # let escrow_key = *committee.key();
+/// let fresh = PlatformSecrets::generate(escrow_key, &mut SystemRng::new());
+/// // Once: to be sealed and kept.
+/// let issuing = fresh.keys.newest().issuer_key.to_secret_bytes();
+/// let platform = fresh.platform_key.to_secret_bytes();
+/// let master = SecretBytes::new(*fresh.issuer_master.expose());
+/// // At every start:
+/// let issuer_key = IssuerKey::from_secret_bytes(&issuing).ok_or("no issuing key")?;
+/// let secrets = PlatformSecrets {
+///     keys: KeyRing::new(issuer_key, escrow_key),
+///     platform_key: PlatformKey::from_secret_bytes(&platform),
+///     issuer_master: master,
+/// };
+/// assert_eq!(secrets.platform_key.public(), fresh.platform_key.public());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct PlatformSecrets {
     /// The issuing keys, each with its escrow key.
@@ -71,7 +104,8 @@ pub struct PlatformSecrets {
 }
 
 impl PlatformSecrets {
-    /// Fresh secrets for a new platform; `escrow_key` comes from the trustees.
+    /// Fresh secrets for a new platform, lost at exit unless they are saved (see above); `escrow_key` comes from the
+    /// trustees.
     pub fn generate(escrow_key: EscrowKey, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         Self {
             keys: KeyRing::new(IssuerKey::generate(rng), escrow_key),
@@ -85,6 +119,14 @@ impl PlatformSecrets {
 ///
 /// A runnable embedding, with the reviewer's device on the other side, is
 /// `examples/embed.rs`.
+///
+/// **What blocks.** [`grant`](Self::grant), [`bind`](Self::bind) and [`submit`](Self::submit) return at once with a
+/// [`Pending`], a future. Every other call works on the caller's thread, proofs and disk writes included: on an async
+/// executor it belongs into `spawn_blocking`.
+///
+/// **Errors.** A call fails as the service's own call that its documentation names, wrapped: match on [`PlatformError`],
+/// or ask it for its [`code`](PlatformError::code), [`audience`](PlatformError::audience) and
+/// [`is_retryable`](PlatformError::is_retryable). A `Pending` gives the service's error itself, which `?` wraps.
 ///
 /// ```
 /// use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets};

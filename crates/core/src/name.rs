@@ -38,6 +38,19 @@ impl Name {
         &self.0
     }
 
+    /// The name as text; `None` if its bytes are not UTF-8. There is no `Display`, because an account that is
+    /// written into a log should be seen in the code.
+    ///
+    /// ```
+    /// use unjoin_core::Name;
+    /// let name: Name = "lamps.example".parse()?;
+    /// assert_eq!(name.as_str(), Some("lamps.example"));
+    /// # Ok::<(), unjoin_core::NameError>(())
+    /// ```
+    pub fn as_str(&self) -> Option<&str> {
+        core::str::from_utf8(&self.0).ok()
+    }
+
     #[doc(hidden)]
     pub fn encode(&self, out: &mut Writer) {
         out.bytes(&self.0);
@@ -56,6 +69,56 @@ impl fmt::Debug for Name {
     }
 }
 
+impl core::str::FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&str> for Name {
+    type Error = NameError;
+
+    fn try_from(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+/// In readable formats a text, and an error for bytes that are none; in others the bytes.
+impl serde::Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error;
+        if serializer.is_human_readable() {
+            let text =
+                self.as_str().ok_or_else(|| S::Error::custom("a name that is not UTF-8 has no text"))?;
+            serializer.serialize_str(text)
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let read = crate::wire::text_or_bytes(
+            deserializer,
+            |text| Some(Self::new(text)),
+            |bytes| Some(Self::new(bytes)),
+        )?;
+        read.ok_or_else(|| D::Error::custom("no name"))?.map_err(D::Error::custom)
+    }
+}
+
 /// A name with no bytes or with too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameError {
@@ -67,3 +130,59 @@ describe_errors!(NameError {
     Self { length } => "name", Host, false,
         "a name has 1 to 64 bytes, not {length}: hash longer ones";
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{IssuerKey, IssuerPublicKey, OrderHandle, PlatformKey, PlatformPublicKey, ReviewId};
+    use crate::wire::HexError;
+    use core::fmt::{Debug, Display};
+    use core::str::FromStr;
+    use serde::{Serialize, de::DeserializeOwned};
+    use unjoin_test_util::Seeded;
+
+    #[test]
+    fn a_name_is_its_text_in_json_and_is_refused_where_it_has_none() {
+        let name = Name::new("lamps, Köln").unwrap();
+        assert_eq!(serde_json::to_string(&name).unwrap(), "\"lamps, Köln\"");
+        assert_eq!(serde_json::from_str::<Name>("\"lamps, Köln\"").unwrap(), name);
+        assert_eq!("lamps, Köln".parse(), Ok(name));
+        let bytes = Name::new([0xff]).unwrap();
+        assert_eq!(bytes.as_str(), None);
+        assert!(serde_json::to_string(&bytes).is_err());
+        let long = "x".repeat(65);
+        assert_eq!(Name::try_from(long.clone()), Err(NameError { length: 65 }));
+        assert!(serde_json::from_str::<Name>(&format!("\"{long}\"")).is_err());
+        assert!(serde_json::from_str::<Name>("\"\"").is_err());
+    }
+
+    fn has_one_text<T>(value: T, bytes: &[u8])
+    where
+        T: Display + FromStr<Err = HexError> + Serialize + DeserializeOwned + PartialEq + Debug,
+    {
+        let text = value.to_string();
+        assert_eq!(text, bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        assert_eq!(text.parse::<T>().as_ref(), Ok(&value));
+        assert_eq!(serde_json::from_str::<T>(&serde_json::to_string(&value).unwrap()).unwrap(), value);
+        for wrong in [text.to_uppercase(), format!("{text}0"), format!(" {text}"), text[2..].to_owned()] {
+            assert_eq!(wrong.parse::<T>(), Err(HexError { digits: text.len() }), "{wrong}");
+            assert!(serde_json::from_str::<T>(&format!("\"{wrong}\"")).is_err());
+        }
+    }
+
+    #[test]
+    fn identifiers_and_public_keys_have_one_text_each() {
+        let rng = &mut Seeded(7);
+        let (platform, issuer) = (PlatformKey::generate(rng), IssuerKey::generate(rng));
+        has_one_text(OrderHandle([0xab; 16]), &[0xab; 16]);
+        has_one_text(ReviewId([0xcd; 32]), &[0xcd; 32]);
+        has_one_text(platform.public(), platform.public().as_bytes());
+        has_one_text(*issuer.public(), issuer.public().element().as_bytes());
+        // What is no key is refused as text, too.
+        let small = "01".to_owned() + &"00".repeat(31);
+        assert!(small.parse::<PlatformPublicKey>().is_err());
+        assert!("ff".repeat(32).parse::<IssuerPublicKey>().is_err());
+        let again = PlatformKey::from_secret_bytes(&platform.to_secret_bytes());
+        assert_eq!(again.public(), platform.public());
+    }
+}

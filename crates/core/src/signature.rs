@@ -21,6 +21,12 @@ impl Signer {
         Self(SigningKey::from_bytes(seed.expose()))
     }
 
+    /// The seed of this key.
+    #[doc(hidden)]
+    pub fn to_seed(&self) -> SecretBytes<32> {
+        SecretBytes::new(self.0.to_bytes())
+    }
+
     #[doc(hidden)]
     pub fn verifier(&self) -> Verifier {
         Verifier(self.0.verifying_key())

@@ -44,6 +44,42 @@ impl Timestamp {
     }
 }
 
+/// `2023-11-14T22:13:20Z` (RFC 3339; years from 10000 on have their five digits or more).
+///
+/// ```
+/// use unjoin_core::Timestamp;
+/// assert_eq!(Timestamp::from_unix_seconds(1_700_000_000).to_string(), "2023-11-14T22:13:20Z");
+/// ```
+impl core::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // Years are counted from March, so that the leap day is the last of its year; 400 of them are 146,097 days.
+        let (days, second) = (self.0 / DAY + 719_468, self.0 % DAY);
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = (month_from_march + 2) % 12 + 1;
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        let (hour, minute) = (second / 3_600, second / 60 % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+    }
+}
+
+/// A number: seconds since 1970-01-01T00:00:00Z.
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::Deserialize::deserialize(deserializer).map(Self)
+    }
+}
+
 /// Seconds of one day.
 pub const DAY: u64 = 86_400;
 /// Seconds of one week.
@@ -200,6 +236,24 @@ mod tests {
                 prop_assert_eq!(grid.nth_after(time, 3), next.saturating_add(2 * grid.period()));
             }
         }
+    }
+
+    #[test]
+    fn times_are_written_as_the_calendar_has_them() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_799, "2000-02-29T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (253_402_300_800, "10000-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(Timestamp(seconds).to_string(), text);
+        }
+        assert!(!Timestamp(u64::MAX).to_string().is_empty());
+        assert_eq!(serde_json::to_string(&Timestamp(7)).unwrap(), "7");
+        assert_eq!(serde_json::from_str::<Timestamp>("7").unwrap(), Timestamp(7));
+        assert!(serde_json::from_str::<Timestamp>("-7").is_err());
     }
 
     #[test]

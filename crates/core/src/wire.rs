@@ -361,6 +361,113 @@ macro_rules! serde_as_bytes {
 #[doc(hidden)]
 pub use serde;
 
+/// A type of `N` public bytes as text: hexadecimal digits in lower case, by `Display`, `FromStr` and, in readable formats,
+/// serde; in others the bytes.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! text_as_hex {
+    ($($type:ty: $len:literal, $from:expr;)+) => {$(
+        impl ::core::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                self.as_bytes().iter().try_for_each(|byte| ::core::write!(f, "{byte:02x}"))
+            }
+        }
+        impl ::core::str::FromStr for $type {
+            type Err = $crate::wire::HexError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let from: fn([u8; $len]) -> Option<Self> = $from;
+                $crate::wire::hex::<$len>(text).and_then(from).ok_or($crate::wire::HexError { digits: 2 * $len })
+            }
+        }
+        impl $crate::wire::serde::Serialize for $type {
+            fn serialize<S: $crate::wire::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    serializer.serialize_bytes(self.as_bytes())
+                }
+            }
+        }
+        impl<'de> $crate::wire::serde::Deserialize<'de> for $type {
+            fn deserialize<D: $crate::wire::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                use $crate::wire::serde::de::Error;
+                let text = |text: &str| text.parse().ok();
+                let bytes = |bytes: &[u8]| {
+                    let from: fn([u8; $len]) -> Option<Self> = $from;
+                    <[u8; $len]>::try_from(bytes).ok().and_then(from)
+                };
+                $crate::wire::text_or_bytes(deserializer, text, bytes)?
+                    .ok_or_else(|| D::Error::custom($crate::wire::HexError { digits: 2 * $len }))
+            }
+        }
+    )+};
+}
+
+/// Text that is not the hexadecimal form of what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HexError {
+    /// The digits that it has.
+    pub digits: usize,
+}
+
+crate::describe_errors!(HexError {
+    Self { digits } => "hex", Host, false,
+        "this is not what was meant: give the {digits} hexadecimal digits in lower case, unchanged";
+});
+
+/// `N` bytes from exactly `2 N` digits in lower case: one text for one value.
+#[doc(hidden)]
+pub fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        for &digit in pair {
+            let value = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'f' => digit - b'a' + 10,
+                _ => return None,
+            };
+            *byte = *byte << 4 | value;
+        }
+    }
+    Some(bytes)
+}
+
+/// Reads a short value from its text where the format is readable and from its bytes where it is not; from either
+/// where serde has buffered it, and forgotten which kind the format was.
+#[doc(hidden)]
+pub fn text_or_bytes<'de, D: serde::Deserializer<'de>, T>(
+    deserializer: D,
+    from_text: impl FnOnce(&str) -> Option<T>,
+    from_bytes: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<Option<T>, D::Error> {
+    struct Short<T, B>(T, B);
+    impl<T, A: FnOnce(&str) -> Option<T>, B: FnOnce(&[u8]) -> Option<T>> serde::de::Visitor<'_> for Short<A, B> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("a short text, or its bytes")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Option<T>, E> {
+            Ok((self.0)(text))
+        }
+
+        fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Option<T>, E> {
+            Ok((self.1)(bytes))
+        }
+    }
+    if deserializer.is_human_readable() {
+        deserializer.deserialize_str(Short(from_text, from_bytes))
+    } else {
+        deserializer.deserialize_bytes(Short(from_text, from_bytes))
+    }
+}
+
 /// The longest message that serde input may carry, in bytes, unless its kind says otherwise:
 /// bounds what a deserializer keeps before decoding.
 pub const MAX_MESSAGE: usize = 1 << 16;

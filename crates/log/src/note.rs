@@ -420,6 +420,14 @@ macro_rules! keys {
     };
 }
 
+impl NoteKey {
+    /// The seed, to be sealed and kept: [`from_secret_bytes`](Self::from_secret_bytes) makes the same key of it. A
+    /// witness's key has no such way out: it belongs to one witness's state.
+    pub fn to_secret_bytes(&self) -> SecretBytes<32> {
+        self.signer.to_seed()
+    }
+}
+
 keys!(
     NoteKey,
     NotePublicKey,

@@ -17,6 +17,8 @@
 //! What the wallet refuses, it refuses because a key or a scope of one's own is how a
 //! platform would mark somebody: see [`TrustRoots`].
 //!
+//! With the feature `system` the machine's generator is here, too: `unjoin_wallet::SystemRng`.
+//!
 //! The words of a review can identify its author. [`privacy_warnings`] helps to see some of
 //! that; nothing here can prevent it.
 //!
@@ -101,6 +103,9 @@ pub use order::{PendingToken, ReviewRight, Token};
 pub use present::{SENDING_MARGIN, ScheduledPresentation};
 pub use privacy::{PrivacyWarning, PrivacyWarningKind, privacy_warnings};
 pub use trust::{ManifestEvidence, TrustRoots};
+/// The machine's generator.
+#[cfg(feature = "system")]
+pub use unjoin_core::secret::SystemRng;
 
 use core::fmt;
 use derive::AuthorSecret;

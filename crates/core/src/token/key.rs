@@ -27,11 +27,18 @@ impl IssuerPublicKey {
         &self.element
     }
 
+    /// The 32 bytes of `X`.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.element.as_bytes()
+    }
+
     /// The key id, 32 bytes.
     pub fn id(&self) -> &[u8; 32] {
         &self.id
     }
 }
+
+crate::text_as_hex!(IssuerPublicKey: 32, |bytes| Element::from_bytes(&bytes).map(Self::new););
 
 /// An issuing key: the secret scalar x and a separate 32-byte PRF key, with the public half.
 #[derive(Debug)]

@@ -126,6 +126,11 @@ impl OrderHandle {
     }
 }
 
+crate::text_as_hex!(
+    ReviewId: 32, |bytes| Some(Self(bytes));
+    OrderHandle: 16, |bytes| Some(Self(bytes));
+);
+
 /// One merchant's key for order handles, 32 bytes. Never shared between merchants, so that
 /// handles of two merchants cannot be compared.
 #[derive(Debug)]

@@ -23,6 +23,12 @@ macro_rules! key_pair {
                 Self(Signer::from_seed(seed))
             }
 
+            /// The seed, to be sealed and kept: [`from_secret_bytes`](Self::from_secret_bytes) makes the same
+            /// key of it.
+            pub fn to_secret_bytes(&self) -> SecretBytes<32> {
+                self.0.to_seed()
+            }
+
             /// The public half.
             pub fn public(&self) -> $public {
                 $public(self.0.verifier())
@@ -68,6 +74,8 @@ macro_rules! key_pair {
                 verdict(self.0.verify(label, bytes, signature))
             }
         }
+
+        crate::text_as_hex!($public: 32, |bytes| Self::from_bytes(&bytes););
     };
 }
 
