@@ -55,7 +55,7 @@ pub use unjoin_store::{Bucket, Row, RowKey, StoreError};
 
 use redb::StorageBackend;
 use std::path::Path;
-use unjoin_store::{RedbStore, StoreError};
+use unjoin_store::RedbStore;
 
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
