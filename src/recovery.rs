@@ -10,7 +10,7 @@ use unjoin_core::token::{PlatformPublicKey, StaffKey};
 use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Writer};
 use unjoin_core::{Timestamp, describe_errors};
 use unjoin_log::outbox;
-use unjoin_store::{Key, Record, Store, StoreError, decide, read};
+use unjoin_store::{Key, Record, Store, StoreError, decide, identity, read};
 
 /// Who puts an older copy of a store back, and why: it stands in the ledger under their signature.
 ///
@@ -62,14 +62,16 @@ impl Record for RecoveryRow {
     }
 }
 
-/// What the last recovery left; [`None`] if there was none.
-pub(crate) fn last<S: Store>(
+/// The era that a store is in, and when its last recovery was; refused while one has not ended.
+pub(crate) fn era<S: Store>(
     store: &S,
     key: &Key<RecoveryRow>,
-) -> Result<Option<RecoveryRow>, RecoveryError> {
+) -> Result<(u32, Option<Timestamp>), RecoveryError> {
+    let era = identity::of(store)?.map_or(1, |identity| identity.era);
     match read(store, key)? {
         Some(row) if row.unfinished.is_some() => Err(RecoveryError::Unfinished),
-        row => Ok(row),
+        Some(row) => Ok((era.max(row.era), Some(row.at))),
+        None => Ok((era, None)),
     }
 }
 
@@ -90,12 +92,13 @@ pub(crate) fn begin<S: Store>(
     }
     let logged = recoveries(history, platform).into_values().map(|(_, entry)| entry.era()).max();
     let now = now.max(history.newer().1.median_time);
+    let own = identity::of(store)?.map_or(1, |identity| identity.era);
     decide(store, key.clone(), |row: Option<RecoveryRow>, change| {
         let (era, at) = row.as_ref().map_or((1, now), |row| (row.era, row.at.max(now)));
         let row = match row {
             Some(row @ RecoveryRow { unfinished: Some(_), .. }) => RecoveryRow { at, ..row },
             _ => {
-                let era = era.max(logged.unwrap_or(1)).checked_add(1).ok_or(RecoveryError::Eras)?;
+                let era = era.max(own).max(logged.unwrap_or(1)).checked_add(1).ok_or(RecoveryError::Eras)?;
                 let Recovery { key, grounds, last_mark } = *recovery;
                 let entry = RecoveredEntry::sign(key, origin, what, era, last_mark, grounds);
                 RecoveryRow { era, at, unfinished: Some(entry.ok_or(RecoveryError::Grounds)?) }
@@ -106,8 +109,13 @@ pub(crate) fn begin<S: Store>(
     })
 }
 
-/// Ends it: the entry is on its way into the ledger, and the store may be opened.
-pub(crate) fn end<S: Store>(store: &S, key: &Key<RecoveryRow>) -> Result<(), RecoveryError> {
+/// Ends it: the store says that it is in the new era and no copy, the entry is on its way into the ledger, and
+/// the store may be opened.
+pub(crate) fn end<S: Store>(store: &S, key: &Key<RecoveryRow>, era: u32) -> Result<(), RecoveryError> {
+    // A store that nothing tells whose it is has its recovery's row alone.
+    while let Some(identity) = identity::of(store)?.filter(|identity| identity.era < era) {
+        identity::raise_era(store, identity.era)?;
+    }
     decide(store, key.clone(), |row: Option<RecoveryRow>, change| {
         if let Some(row) = row
             && let Some(entry) = &row.unfinished

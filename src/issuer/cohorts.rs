@@ -23,7 +23,7 @@ use unjoin_store::{
 };
 
 /// The most rows that one scan returns.
-const PAGE: usize = 512;
+pub(super) const PAGE: usize = 512;
 /// Decisions are committed together once they hold this many writes.
 const WRITES: usize = 4096;
 

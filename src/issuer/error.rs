@@ -1,3 +1,4 @@
+use crate::recovery::RecoveryError;
 use unjoin_core::{ClockError, Timestamp, describe_errors};
 use unjoin_store::StoreError;
 use unjoin_store::queue::QueueError;
@@ -8,6 +9,8 @@ use unjoin_store::queue::QueueError;
 pub enum IssuerError {
     /// The configuration breaks a rule.
     Config(&'static str),
+    /// The store has to be recovered first.
+    Recovery(RecoveryError),
     /// The operating system refused a thread.
     Threads(std::io::Error),
     /// No such order was reported for the merchant.
@@ -37,6 +40,8 @@ pub enum IssuerError {
     AlreadyGranted,
     /// The window of the order's token has ended.
     WindowOver,
+    /// The order was due before an older copy of the store was put back, and has no record of a grant.
+    BeforeRecovery,
     /// The account has no wallet.
     NotEnrolled,
     /// The proof does not hold.
@@ -64,6 +69,7 @@ pub enum IssuerError {
 
 describe_errors!(IssuerError {
     Self::Config(rule) => "issuer.config", Operator, false, "the issuer's configuration is refused: {rule}";
+    Self::Recovery(source) => "issuer.recovery", Operator, false, "{source}";
     Self::Threads(source) => "issuer.threads", Operator, true,
         "the operating system refused a worker thread ({source}): free some and open the issuer again";
     Self::UnknownOrder => "issuer.unknown_order", Device, true,
@@ -89,6 +95,9 @@ describe_errors!(IssuerError {
         "the order has its token: ask again with the very request that was granted";
     Self::WindowOver => "issuer.window_over", Device, false,
         "the order's token was granted and its window has ended: no review can be written with it any more";
+    Self::BeforeRecovery => "issuer.before_recovery", Device, false,
+        "the order service had to go on from an older copy, and whether this order had its token is not known any \
+         more: it gets none, like every order that was due before";
     Self::NotEnrolled => "issuer.not_enrolled", Device, false, "the account has no wallet: enrol first";
     Self::ProofRefused => "issuer.proof_refused", Device, false,
         "the proof does not hold for this account and context: make it again with the enrolled wallet";

@@ -48,7 +48,7 @@ impl<S: Store> Core<S> {
         let decisions = jobs.iter().zip(known).map(|(job, known)| {
             let known = known?;
             let of_standing = !known.granted && self.standing.of_standing(&job.account, job.merchant());
-            Ok(grant_order(&job.request, known, of_standing, &ring))
+            Ok(self.grant_order(&job.request, known, of_standing, &ring))
         });
         let decided = self.decide(decisions);
         let mut rng = self.environment.rng();
@@ -128,35 +128,38 @@ impl<S: Store> Core<S> {
     }
 }
 
-/// The decision: its row is the order's, which the request itself names, so a request whose
-/// answer was lost finds its own effect.
-fn grant_order<'a>(
-    request: &TokenRequest,
-    known: Known,
-    of_standing: bool,
-    ring: &'a KeyRing,
-) -> Decision<'a, ()> {
-    let (scope, handle, account) = (request.scope(), request.handle(), known.account);
-    let (merchant, cohort, key_id) = (scope.merchant(), scope.cohort(), *scope.key_id());
-    let pair = GrantedPair::of(request);
-    let (order_at, open_at) = (order_key(merchant, handle), open_key(merchant, known.class));
-    let member_at = member_key(merchant, cohort, handle);
-    Decision::new((order_at.clone(), open_at), move |(order, open): (_, Option<CohortRow>), change| {
-        let order = owned(order, account)?;
-        match &order.grant {
-            Some(Granted::Pair(granted)) if *granted == pair => return Ok(()),
-            Some(Granted::Pair(_)) => return Err(IssuerError::AlreadyGranted),
-            Some(Granted::Over) => return Err(IssuerError::WindowOver),
-            None => {}
-        }
-        if !ring.may_issue(&key_id) {
-            return Err(IssuerError::RetiredKey);
-        }
-        if open.is_none_or(|row| (row.key_id, row.cohort) != (key_id, cohort)) {
-            return Err(IssuerError::CohortClosed);
-        }
-        change.put(&order_at, &OrderRow { grant: Some(Granted::Pair(pair.clone())), ..order });
-        change.put(&member_at, &MemberRow { account, of_standing });
-        Ok(())
-    })
+impl<S: Store> Core<S> {
+    /// The decision: its row is the order's, which the request itself names, so a request whose
+    /// answer was lost finds its own effect.
+    fn grant_order<'a>(
+        &'a self,
+        request: &TokenRequest,
+        known: Known,
+        of_standing: bool,
+        ring: &'a KeyRing,
+    ) -> Decision<'a, ()> {
+        let (scope, handle, account) = (request.scope(), request.handle(), known.account);
+        let (merchant, cohort, key_id) = (scope.merchant(), scope.cohort(), *scope.key_id());
+        let pair = GrantedPair::of(request);
+        let (order_at, open_at) = (order_key(merchant, handle), open_key(merchant, known.class));
+        let member_at = member_key(merchant, cohort, handle);
+        Decision::new((order_at.clone(), open_at), move |(order, open): (_, Option<CohortRow>), change| {
+            let order = owned(order, account)?;
+            match &order.grant {
+                Some(Granted::Pair(granted)) if *granted == pair => return Ok(()),
+                Some(Granted::Pair(_)) => return Err(IssuerError::AlreadyGranted),
+                Some(Granted::Over) => return Err(IssuerError::WindowOver),
+                None => self.refuse_before_recovery(order.due_at)?,
+            }
+            if !ring.may_issue(&key_id) {
+                return Err(IssuerError::RetiredKey);
+            }
+            if open.is_none_or(|row| (row.key_id, row.cohort) != (key_id, cohort)) {
+                return Err(IssuerError::CohortClosed);
+            }
+            change.put(&order_at, &OrderRow { grant: Some(Granted::Pair(pair.clone())), ..order });
+            change.put(&member_at, &MemberRow { account, of_standing });
+            Ok(())
+        })
+    }
 }

@@ -83,6 +83,7 @@ mod directory;
 mod error;
 mod grants;
 mod orders;
+mod recovery;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,7 @@ pub use config::{ClassPolicy, EveryoneOfStanding, IssuerConfig, StandingPolicy};
 pub use directory::{BoundAccount, EnrolmentSubmission};
 pub use error::IssuerError;
 pub use orders::{MAX_ORDER_ID, NumbersDead, OfferRequest, OrderReport};
+pub use recovery::IssuerRecovery;
 pub use rows::MAX_WALLET_KEYS;
 
 use crate::clock;
@@ -104,7 +106,7 @@ use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
     Grant, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest, TokenRequest,
 };
-use unjoin_core::{Environment, Name, Timestamp};
+use unjoin_core::{CLOCK_LIMIT, Environment, Name, Timestamp};
 use unjoin_store::observed::Work;
 use unjoin_store::queue::{GroupQueue, Pending};
 use unjoin_store::{Store, StoreError, decide_all};
@@ -125,6 +127,8 @@ struct Core<S> {
     platform_key: Arc<PlatformKey>,
     standing: Arc<dyn StandingPolicy>,
     environment: Environment,
+    /// Orders that were due until then get no token now: they may have had one.
+    recovered_until: Option<Timestamp>,
 }
 
 impl<S: Store> Issuer<S> {
@@ -133,7 +137,8 @@ impl<S: Store> Issuer<S> {
     /// unknown. `platform_key` signs manifests.
     ///
     /// # Errors
-    /// [`IssuerError::Config`], [`IssuerError::Threads`].
+    /// [`IssuerError::Config`], [`IssuerError::Threads`]; [`IssuerError::Recovery`] when a recovery of the store
+    /// was begun and has not ended.
     pub fn open(
         store: Arc<S>,
         config: IssuerConfig,
@@ -146,7 +151,11 @@ impl<S: Store> Issuer<S> {
         config.check()?;
         let bounds = config.queue;
         let keys = RwLock::new(Arc::new(keys));
-        let core = Arc::new(Core { store, config, keys, master, platform_key, standing, environment });
+        let (_, recovered_at) = crate::recovery::era(&*store, &rows::recovery_key())?;
+        // Another instance's clock may have been ahead when it took its last order.
+        let recovered_until = recovered_at.map(|at| at.saturating_add(CLOCK_LIMIT));
+        let core = Core { store, config, keys, master, platform_key, standing, environment, recovered_until };
+        let core = Arc::new(core);
         let (worker, told) = (Arc::clone(&core), Work::new("grants"));
         let queue = GroupQueue::start(bounds, move |jobs| told.timed(jobs.len(), || worker.grant(&jobs)))
             .map_err(IssuerError::Threads)?;
@@ -217,8 +226,8 @@ impl<S: Store> Issuer<S> {
     /// which is opened if there is none.
     ///
     /// # Errors
-    /// [`IssuerError::WindowOver`], [`IssuerError::UnknownOrder`], [`IssuerError::OrderOfAnotherAccount`],
-    /// [`IssuerError::UnknownClass`], [`IssuerError::UnknownKey`], or the store's.
+    /// [`IssuerError::WindowOver`], [`IssuerError::BeforeRecovery`], [`IssuerError::UnknownOrder`],
+    /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::UnknownClass`], [`IssuerError::UnknownKey`], or the store's.
     pub fn offers(&self, requests: &[OfferRequest]) -> Vec<Result<Offer, IssuerError>> {
         self.core.offers(requests)
     }
@@ -230,6 +239,7 @@ impl<S: Store> Issuer<S> {
     /// The answer's errors: [`IssuerError::UnknownOrder`],
     /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::NotEnrolled`],
     /// [`IssuerError::ProofRefused`], [`IssuerError::AlreadyGranted`], [`IssuerError::WindowOver`],
+    /// [`IssuerError::BeforeRecovery`],
     /// [`IssuerError::WrongScope`], [`IssuerError::UnknownKey`], [`IssuerError::RetiredKey`],
     /// [`IssuerError::CohortClosed`], and the store's. When the key was retired or the cohort
     /// closed, the device takes the order's next offer. [`IssuerError::Queue`] when the queue is
@@ -338,6 +348,15 @@ impl<S: Store> Core<S> {
     /// The time for what is dated between ticks.
     fn now(&self) -> Result<Timestamp, StoreError> {
         clock::time(&*self.store, &rows::clock_key(), &self.environment)
+    }
+
+    /// Refuses an order without a grant that may have had one, of which an older copy that was put back knows
+    /// nothing.
+    fn refuse_before_recovery(&self, due_at: Timestamp) -> Result<(), IssuerError> {
+        match self.recovered_until {
+            Some(until) if due_at <= until => Err(IssuerError::BeforeRecovery),
+            _ => Ok(()),
+        }
     }
 
     fn ring(&self) -> Arc<KeyRing> {

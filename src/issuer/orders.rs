@@ -144,6 +144,9 @@ impl<S: Store> Core<S> {
         let reads = (order_key(merchant, *handle), open_at.clone(), in_use);
         Decision::new(reads, move |(order, open, in_use), change| {
             let order = owned(order, account)?;
+            if order.grant.is_none() {
+                self.refuse_before_recovery(order.due_at)?;
+            }
             let (key_id, cohort) = match (order.grant, open) {
                 (Some(Granted::Over), _) => return Err(IssuerError::WindowOver),
                 (Some(Granted::Pair(pair)), _) => (pair.key_id, pair.cohort),

@@ -15,6 +15,7 @@
 //! | `ip` merchant, cohort | merchant | nothing | its manifest has not been handed over |
 //! | `it` | fixed | the last boundary that was worked off | tick |
 //! | `ik` | fixed | when the last ticks were | tick, what is dated |
+//! | `iv` | fixed | the last recovery | offers, grants: orders that were due before it |
 //!
 //! What is deliberately absent: order ids; account names beside orders (there is a tag under the
 //! issuer's master key instead, so an erased account is named nowhere); when a token was asked
@@ -22,6 +23,7 @@
 
 use super::AccountTag;
 use crate::clock::ClockRow;
+use crate::recovery::RecoveryRow;
 use unjoin_core::algebra::Element;
 use unjoin_core::token::{OrderHandle, Scope, SignedManifest, TokenRequest};
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
@@ -346,6 +348,11 @@ pub(super) fn tick_key() -> Key<TickRow> {
 /// In the bucket of [`tick_key`].
 pub(super) fn clock_key() -> Key<ClockRow> {
     Key::new(bucket(b't', b""), b"ik".to_vec())
+}
+
+/// In the bucket of [`tick_key`].
+pub(super) fn recovery_key() -> Key<RecoveryRow> {
+    Key::new(bucket(b't', b""), b"iv".to_vec())
 }
 
 fn of_merchant<R>(namespace: &[u8; 2], merchant: &Name, rest: &[&[u8]]) -> Key<R> {

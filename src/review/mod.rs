@@ -134,7 +134,7 @@ impl<S: Store> ReviewDesk<S> {
     ) -> Result<Self, DeskError> {
         let keys = RwLock::new(Arc::new(keys));
         let verifier = Verifier::default();
-        let era = crate::recovery::last(&*store, &rows::recovery())?.map_or(1, |row| row.era);
+        let (era, _) = crate::recovery::era(&*store, &rows::recovery())?;
         let core = Arc::new(Core { store, grid, config, keys, platform, environment, era, verifier });
         let (work, told) = (Arc::clone(&core), Work::new("reviews"));
         let decide = move |jobs: Vec<_>| told.timed(jobs.len(), || work.decide_submissions(jobs));

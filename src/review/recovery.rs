@@ -89,7 +89,7 @@ impl<S: Store> ReviewDesk<S> {
         work.stubs()?;
         work.withdrawn()?;
         let report = work.report;
-        end(store, &key)?;
+        end(store, &key, begun.era)?;
         Ok(report)
     }
 }
