@@ -14,22 +14,25 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "shared/words.rs"]
+mod words;
+
 use clap::Parser;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use unjoin::ledger::tree::{Hash, leaf_hash, root_of};
 use unjoin::ledger::{
-    KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, Witness, WitnessKey, WitnessPolicy,
-    WitnessService, export,
+    KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, Witness, WitnessPolicy, WitnessService, export,
 };
 use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
 use unjoin::token::{AuthorKey, ReviewId, Scope};
 use unjoin::wire::Message;
 use unjoin::{Environment, Name, Timestamp};
+use words::{At, Outcome};
 
 #[derive(Parser)]
 #[command(about = "Writes a ledger as files, for other implementations to check")]
@@ -42,16 +45,18 @@ struct Arguments {
     entries: u64,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments { out, entries } = Arguments::parse();
+fn main() -> ExitCode {
+    words::end(run(Arguments::parse()))
+}
+
+fn run(Arguments { out, entries }: Arguments) -> Outcome<()> {
     let rng = &mut SystemRng::new();
     let log_key = NoteKey::generate(KeyName::new("shop.example/reviews")?, rng);
-    let witness_key = WitnessKey::generate(KeyName::new("witness.example/w1")?, rng);
-    let (log_public, witness_public) = (log_key.public().clone(), witness_key.public().clone());
-    let logs = vec![log_public.clone()];
-    let witness =
-        WitnessService::open(Arc::new(MemoryStore::new()), witness_key, logs, Environment::system());
+    let log_public = log_key.public().clone();
+    let (name, logs) = (KeyName::new("witness.example/w1")?, vec![log_public.clone()]);
+    let witness = WitnessService::create(Arc::new(MemoryStore::new()), name, logs, Environment::system())?;
     let witness: Arc<dyn Witness> = Arc::new(witness);
+    let witness_public = witness.public_key().clone();
     let policy = WitnessPolicy::new(log_public.clone(), vec![witness_public.clone()], 1, 0, 60)?;
     let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, log_key, Some(policy))?;
 
@@ -69,18 +74,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         .to_bytes()
     };
-    fs::create_dir_all(&out)?;
-    let publish = |size: u64| -> Result<Vec<u8>, Box<dyn Error>> {
+    fs::create_dir_all(&out).at(&out)?;
+    let write = |name: &str, bytes: &[u8]| {
+        let path = out.join(name);
+        fs::write(&path, bytes).at(path)
+    };
+    let publish = |size: u64| -> Outcome<Vec<u8>> {
         log.append(&(log.size()?..size).map(entry).collect::<Vec<_>>())?;
         if !log.publish(std::slice::from_ref(&witness))?.published {
             return Err("the witness refuses".into());
         }
         Ok(log.checkpoint()?.ok_or("nothing is published")?)
     };
-    fs::write(out.join("older"), publish(entries / 3)?)?;
+    write("older", &publish(entries / 3)?)?;
     publish(entries)?;
     export(&log, &out.join("ledger"))?;
-    fs::write(out.join("keys"), format!("log {log_public}\nwitness {witness_public}\n"))?;
+    write("keys", format!("log {log_public}\nwitness {witness_public}\n").as_bytes())?;
 
     let leaves: Vec<Hash> = (0..entries).map(|number| leaf_hash(&entry(number))).collect();
     let mut lines = String::new();
@@ -106,7 +115,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             lines.push('\n');
         }
     }
-    fs::write(out.join("proofs"), &lines)?;
+    write("proofs", lines.as_bytes())?;
     println!("{} entries and {} proofs in {}", entries, lines.lines().count(), out.display());
     Ok(())
 }

@@ -2,17 +2,21 @@
 //! over HTTP/1.1, in the format of C2SP tlog-witness.
 //!
 //! ```text
-//! witness --name witness.example/w1 --seed FILE --store FILE --listen ADDRESS --log VKEY [--log VKEY ...]
+//! witness create --store FILE --name witness.example/w1
+//! witness serve --store FILE --listen ADDRESS --log VKEY [--log VKEY ...]
 //!
 //! POST /add-checkpoint                          cosigns, or says why not
 //! GET  /<SHA-256 of the origin>/checkpoint      the last checkpoint that it cosigned
 //! ```
 //!
-//! The seed is 32 bytes in hexadecimal, the store one file. Neither is ever restored from a
-//! backup. Put a proxy in front for TLS. One line is printed once it listens: the address and
-//! its verification key.
+//! The store is one file. It holds what the witness remembers, and its key: there is no way to have the one without the
+//! other. It is never restored from a backup. `create` prints the verification key; `serve` never makes a store, and
+//! prints one line once it listens: the address and the verification key. Put a proxy in front for TLS.
 
 #![forbid(unsafe_code)]
+
+#[path = "shared/words.rs"]
+mod words;
 
 use axum::Router;
 use axum::body::{Body, HttpBody, to_bytes};
@@ -20,13 +24,13 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use std::error::Error;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -34,24 +38,46 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use unjoin::Environment;
 use unjoin::ledger::{
-    AddCheckpoint, KeyName, NotePublicKey, Witness, WitnessError, WitnessKey, WitnessService, entry_id,
+    AddCheckpoint, KeyName, NotePublicKey, Witness, WitnessError, WitnessService, entry_id,
 };
 use unjoin::secret::SecretBytes;
-use unjoin::store::{RedbStore, StoreError};
+use unjoin::store::RedbStore;
+use words::{At, Outcome};
 
 /// Connections at one time; more wait in the listener's queue.
 pub(crate) const CONNECTIONS: usize = 64;
 
-/// What it is told to be.
+/// A request's head, in bytes.
+const HEAD: usize = 16 << 10;
+
 #[derive(Parser)]
 #[command(about = "Cosigns checkpoints of ledgers, each after its predecessor")]
 pub(crate) struct Arguments {
-    /// The witness's name: a URL without its scheme is best
-    #[arg(long)]
-    name: String,
-    /// The file with the key's seed: 32 bytes in hexadecimal
-    #[arg(long)]
-    seed: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Once: makes the store, and a key that never leaves it
+    Create {
+        /// The file in which it will remember what it cosigned
+        #[arg(long)]
+        store: PathBuf,
+        /// The witness's name: a URL without its scheme is best
+        #[arg(long)]
+        name: String,
+        /// Takes a key from elsewhere: a file with 64 hexadecimal digits. If it ever cosigned a checkpoint, this witness
+        /// may cosign a fork of it
+        #[arg(long, value_name = "SEED")]
+        accept_that_this_key_may_have_signed: Option<PathBuf>,
+    },
+    /// Serves from a store that is there
+    Serve(ServeArguments),
+}
+
+#[derive(clap::Args)]
+struct ServeArguments {
     /// The file in which it remembers what it cosigned
     #[arg(long)]
     store: PathBuf,
@@ -66,28 +92,49 @@ pub(crate) struct Arguments {
     patience: u64,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    run(Arguments::parse())
+fn main() -> ExitCode {
+    words::end(run(Arguments::parse()))
 }
 
 /// Serves until the process ends.
-pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let seed = SecretBytes::new(read_seed(&std::fs::read_to_string(&arguments.seed)?)?);
-    let key = WitnessKey::from_secret_bytes(KeyName::new(arguments.name)?, &seed);
-    let store = Arc::new(match RedbStore::create(&arguments.store) {
-        Err(StoreError::Exists) => RedbStore::open(&arguments.store),
-        created => created,
-    }?);
-    let origins = arguments.logs.iter().map(|log| log.name().to_string()).collect();
-    let service = WitnessService::open(store, key, arguments.logs, Environment::system());
-    let server = Arc::new(Server { service, origins });
-    let patience = Duration::from_secs(arguments.patience);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(server, &arguments.listen, patience))
+pub(crate) fn run(arguments: Arguments) -> Outcome<()> {
+    match arguments.command {
+        Command::Create { store, name, accept_that_this_key_may_have_signed } => {
+            create(&store, name, accept_that_this_key_may_have_signed.as_deref())
+        }
+        Command::Serve(arguments) => {
+            let store = Arc::new(RedbStore::open(&arguments.store).at(&arguments.store)?);
+            let origins = arguments.logs.iter().map(|log| log.name().to_string()).collect();
+            let service = WitnessService::open(store, arguments.logs, Environment::system());
+            let server = Arc::new(Server { service: service.at(&arguments.store)?, origins });
+            let patience = Duration::from_secs(arguments.patience);
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(serve(server, &arguments.listen, patience))
+        }
+    }
 }
 
-async fn serve(server: Arc<Server>, listen: &str, patience: Duration) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(listen).await?;
+fn create(path: &FilePath, name: String, seed: Option<&FilePath>) -> Outcome<()> {
+    let name = KeyName::new(name)
+        .map_err(|_| "--name has 1 to 255 bytes, no white space, no control character, no +")?;
+    let seed = seed.map(|file| read_seed(&std::fs::read_to_string(file).at(file)?).at(file)).transpose()?;
+    let (store, logs) = (Arc::new(RedbStore::create(path).at(path)?), Vec::new());
+    let service = match seed {
+        None => WitnessService::create(store, name, logs, Environment::system()),
+        Some(seed) => WitnessService::create_with_key_that_may_have_signed(
+            store,
+            name,
+            SecretBytes::new(seed),
+            logs,
+            Environment::system(),
+        ),
+    };
+    println!("{}", service.at(path)?.public_key());
+    Ok(())
+}
+
+async fn serve(server: Arc<Server>, listen: &str, patience: Duration) -> Outcome<()> {
+    let listener = TcpListener::bind(listen).await.at(listen)?;
     // A line of its own, whatever was printed before.
     println!("\n{} {}", listener.local_addr()?, server.service.public_key());
     io::stdout().flush()?;
@@ -96,7 +143,7 @@ async fn serve(server: Arc<Server>, listen: &str, patience: Duration) -> Result<
         .route("/{origin}/checkpoint", get(last))
         .with_state(server);
     let mut builder = http1::Builder::new();
-    builder.keep_alive(false).half_close(true);
+    builder.keep_alive(false).half_close(true).max_buf_size(HEAD);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let place = Arc::clone(&places).acquire_owned().await?;
@@ -119,11 +166,11 @@ async fn serve(server: Arc<Server>, listen: &str, patience: Duration) -> Result<
     }
 }
 
-fn read_seed(text: &str) -> Result<[u8; 32], Box<dyn Error>> {
+fn read_seed(text: &str) -> Outcome<[u8; 32]> {
     let text = text.trim();
     let mut seed = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return Err("the seed's file holds 64 hexadecimal digits".into());
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err("a seed is 64 hexadecimal digits".into());
     }
     for (at, byte) in seed.iter_mut().enumerate() {
         *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16)?;

@@ -19,12 +19,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+use unjoin::Environment;
 use unjoin::ledger::{
     AddCheckpoint, KeyName, Ledger, Log, LogView, Note, NoteKey, SignatureLine, SignedCheckpoint, Witness,
-    WitnessError, WitnessPolicy, WitnessPublicKey, entry_id, tree,
+    WitnessError, WitnessPolicy, WitnessPublicKey, WitnessService, entry_id, tree,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
-use unjoin::store::MemoryStore;
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Row, RowKey, Store, StoreError};
 use unjoin_test_util::{Directory, hex};
 
 /// Names a child's directory, which makes it a child.
@@ -44,10 +45,7 @@ fn the_child_is_a_witness() {
     let (log, listen) = (log_key().public().to_string(), format!("{}:0", Ipv4Addr::LOCALHOST));
     let arguments = [
         "witness",
-        "--name",
-        "witness.example/1",
-        "--seed",
-        &file("seed"),
+        "serve",
         "--store",
         &file("store"),
         "--listen",
@@ -58,6 +56,20 @@ fn the_child_is_a_witness() {
         &patience,
     ];
     program::run(program::Arguments::parse_from(arguments)).unwrap();
+}
+
+fn create(store: &Path, more: &[&str]) -> Result<(), String> {
+    let arguments = ["witness", "create", "--store", store.to_str().unwrap(), "--name", "witness.example/1"];
+    let arguments = program::Arguments::parse_from([&arguments[..], more].concat());
+    program::run(arguments).map_err(|error| error.to_string())
+}
+
+/// Why it does not serve.
+fn refusal(store: &Path) -> String {
+    let log = log_key().public().to_string();
+    let store = store.to_str().unwrap();
+    let arguments = ["witness", "serve", "--store", store, "--listen", "127.0.0.1:0", "--log", &log];
+    program::run(program::Arguments::parse_from(arguments)).unwrap_err().to_string()
 }
 
 /// A running witness; it ends with the test.
@@ -73,7 +85,9 @@ impl Running {
     }
 
     fn with_patience(directory: &Path, seconds: u64) -> Self {
-        fs::write(directory.join("seed"), "07".repeat(32)).unwrap();
+        if !directory.join("store").exists() {
+            create(&directory.join("store"), &[]).unwrap();
+        }
         fs::write(directory.join("patience"), seconds.to_string()).unwrap();
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "the_child_is_a_witness", "--nocapture", "--test-threads=1"])
@@ -118,15 +132,20 @@ struct Client {
 }
 
 impl Client {
-    /// The status and the body.
-    fn ask(&self, request: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+    /// Everything that comes back.
+    fn raw(&self, request: &[u8]) -> std::io::Result<String> {
         let mut connection = TcpStream::connect(&self.address)?;
         connection.set_read_timeout(Some(Duration::from_secs(20)))?;
         connection.write_all(request)?;
         connection.shutdown(Shutdown::Write)?;
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer)?;
-        let text = String::from_utf8_lossy(&answer).into_owned();
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// The status and the body.
+    fn ask(&self, request: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+        let text = self.raw(request)?;
         let (head, body) = text.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, body.as_bytes().to_vec()))
@@ -293,9 +312,148 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
         ("PUT /add-checkpoint HTTP/1.1\r\n\r\n", 405),
         ("GET /elsewhere HTTP/1.1\r\n\r\n", 404),
         ("nonsense\r\n\r\n", 400),
+        // What a proxy in front and a server behind it could read in two ways.
+        (
+            "POST /add-checkpoint HTTP/1.1\r\nTransfer-Encoding : chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /add-checkpoint HTTP/1.1\r\nTransfer-Encoding\t: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        ("GET /elsewhere HTTP/1.1\r\nContent-Length : 20\r\n\r\nGET /elsewhere HTTP/1.1\r\n\r\n", 400),
+        (
+            "GET /elsewhere HTTP/1.1\r\nX: y\r\n Content-Length: 20\r\n\r\nGET /elsewhere HTTP/1.1\r\n\r\n",
+            400,
+        ),
+        ("GET /elsewhere HTTP/1.1\r\n Content-Length: 20\r\n\r\nGET /elsewhere HTTP/1.1\r\n\r\n", 400),
+        ("POST /add-checkpoint HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        ("GET /elsewhere HTTP/1.1\r\nX: a\rContent-Length: 5\r\n\r\n", 400),
     ] {
-        assert_eq!(client.ask(request.as_bytes()).unwrap().0, expected, "{request:?}");
+        let answers = client.raw(request.as_bytes()).unwrap();
+        assert!(answers.starts_with(&format!("HTTP/1.1 {expected} ")), "{request:?}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{request:?}: {answers}");
     }
+    let long = format!("GET /elsewhere HTTP/1.1\r\nCookie: {}\r\n\r\n", "a".repeat(100_000));
+    assert_ne!(client.ask(long.as_bytes()).map_or(0, |(status, _)| status), 404);
+}
+
+#[test]
+fn a_witness_is_created_once_and_a_lost_store_is_no_new_one() {
+    let directory = Directory::new();
+    let store = directory.file("store");
+    let of_store = |error: String, says: &str| {
+        assert!(error.starts_with(store.to_str().unwrap()) && error.contains(says), "{error}");
+    };
+    // Not there, of length zero, a text: refused, and nothing is made.
+    of_store(refusal(&store), "missing");
+    assert!(!store.exists());
+    for content in ["", "not a store at all, but a text that somebody keeps here"] {
+        fs::write(&store, content).unwrap();
+        of_store(refusal(&store), "");
+        assert_eq!(fs::read_to_string(&store).unwrap(), content);
+    }
+    fs::remove_file(&store).unwrap();
+    // Another's.
+    drop(RedbStore::create(&store).unwrap());
+    of_store(refusal(&store), "no witness");
+    fs::remove_file(&store).unwrap();
+
+    let desk = RedbStore::create(&store).unwrap();
+    desk.commit(&[Commit::new(Bucket::of(b"a")).put(b"io".to_vec(), b"row".to_vec())]).unwrap();
+    drop(desk);
+    of_store(refusal(&store), "no witness");
+    of_store(create(&store, &[]).unwrap_err(), "holds rows");
+    fs::remove_file(&store).unwrap();
+
+    create(&store, &[]).unwrap();
+    of_store(create(&store, &[]).unwrap_err(), "holds rows");
+    // A key from elsewhere is taken by `create` alone, under a flag that names the risk.
+    let seed = directory.file("seed");
+    let flag = "--accept-that-this-key-may-have-signed";
+    let with_seed = |store: &Path| create(store, &[flag, seed.to_str().unwrap()]);
+    let other = directory.file("other");
+    assert!(with_seed(&other).unwrap_err().contains("seed: No such file"));
+    fs::write(&seed, "7".repeat(63)).unwrap();
+    assert!(with_seed(&other).unwrap_err().contains("seed: a seed is 64 hexadecimal digits"));
+    assert!(!other.exists());
+    fs::write(&seed, "07".repeat(32)).unwrap();
+    of_store(with_seed(&store).unwrap_err(), "holds rows");
+    with_seed(&other).unwrap();
+    let logs = vec![log_key().public().clone()];
+    let open = |store: &Path| {
+        let store = Arc::new(RedbStore::open(store).unwrap());
+        WitnessService::open(store, logs.clone(), Environment::system()).unwrap().public_key().clone()
+    };
+    assert_eq!(open(&other).name().as_str(), "witness.example/1");
+    assert_ne!(open(&other), open(&store));
+}
+
+/// A store whose process is killed once a commit is durable.
+struct KilledAfterCommit(RedbStore);
+
+impl Store for KilledAfterCommit {
+    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.0.read(keys)
+    }
+
+    fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.0.scan(bucket, prefix, after, most)
+    }
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        self.0.commit(commits)?;
+        Command::new("kill").args(["-9", &std::process::id().to_string()]).status().unwrap();
+        unreachable!("killed")
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.0.rewrite()
+    }
+}
+
+/// Names the directory of a child that dies between storing and answering.
+const DYING: &str = "UNJOIN_WITNESS_DYING";
+
+#[test]
+fn the_child_dies_between_storing_and_answering() {
+    let Ok(directory) = env::var(DYING) else { return };
+    let store = Arc::new(KilledAfterCommit(RedbStore::open(Path::new(&directory).join("store")).unwrap()));
+    let logs = vec![log_key().public().clone()];
+    let service = WitnessService::open(store, logs, Environment::system()).unwrap();
+    drop(service.add_checkpoint(&request(&history(1), 0, 50).0));
+}
+
+#[test]
+fn a_witness_killed_between_storing_and_answering_cosigns_no_fork() {
+    let directory = Directory::new();
+    let path = directory.file("witness");
+    fs::create_dir(&path).unwrap();
+    create(&path.join("store"), &[]).unwrap();
+    let child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "the_child_dies_between_storing_and_answering", "--test-threads=1"])
+        .env(DYING, &path)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(child.code(), None, "killed by a signal");
+    let mut running = Running::start(&path);
+    let client = running.client();
+    let (fork, honest) = (history(2), history(1));
+    let ask = |client: &Client, log, old, new| client.add_checkpoint(&request(log, old, new).0);
+    assert!(matches!(ask(&client, &fork, 0, 50), Err(WitnessError::Conflict { size: 50 })));
+    assert!(matches!(ask(&client, &fork, 50, 50), Err(WitnessError::Inconsistent)));
+    ask(&client, &honest, 50, 50).unwrap();
+    running.kill();
+    // And when its file is gone, so is its key.
+    fs::remove_file(path.join("store")).unwrap();
+    assert!(refusal(&path.join("store")).contains("missing"));
 }
 
 /// Each connection has so much time in all: who sends a byte now and then keeps nobody out.
@@ -325,4 +483,25 @@ fn clients_that_dawdle_do_not_keep_others_out() {
         client.add_checkpoint(&request).unwrap();
         drop(answered);
     });
+}
+
+/// Nor does who asks and takes no answer.
+#[test]
+fn clients_that_do_not_read_do_not_keep_others_out() {
+    let directory = Directory::new();
+    let path = directory.file("witness");
+    fs::create_dir(&path).unwrap();
+    let running = Running::with_patience(&path, 1);
+    let client = running.client();
+    let request_of_many = "GET /elsewhere HTTP/1.1\r\nHost: witness\r\n\r\n".repeat(1_000);
+    let deaf: Vec<TcpStream> = (0..program::CONNECTIONS)
+        .map(|_| {
+            let mut connection = TcpStream::connect(&client.address).unwrap();
+            // It is told that the connection has ended as soon as it has; that does not matter.
+            let _ = connection.write_all(request_of_many.as_bytes());
+            connection
+        })
+        .collect();
+    client.add_checkpoint(&request(&history(1), 0, 5).0).unwrap();
+    drop(deaf);
 }

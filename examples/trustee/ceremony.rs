@@ -14,9 +14,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use unjoin::audit::History;
-use unjoin::ledger::{
-    DirectoryView, KeyName, Ledger, Log, NoteKey, Witness, WitnessKey, WitnessPolicy, WitnessService,
-};
+use unjoin::ledger::{DirectoryView, KeyName, Ledger, Log, NoteKey, Witness, WitnessPolicy, WitnessService};
 use unjoin::opening::ceremony::{self, CeremonyError, CeremonyPlan, Step};
 use unjoin::opening::{SignedCommittee, TrusteeSecrets};
 use unjoin::secret::SystemRng;
@@ -145,10 +143,9 @@ impl PlayedLedger {
     fn new() -> Outcome<Self> {
         let (rng, store) = (&mut SystemRng::new(), || Arc::new(MemoryStore::new()));
         let key = NoteKey::generate(KeyName::new("played/openings")?, rng);
-        let witness = WitnessKey::generate(KeyName::new("played/witness")?, rng);
-        let logs = vec![key.public().clone()];
+        let (name, logs) = (KeyName::new("played/witness")?, vec![key.public().clone()]);
         let witness: Arc<dyn Witness> =
-            Arc::new(WitnessService::open(store(), witness, logs, Environment::system()));
+            Arc::new(WitnessService::create(store(), name, logs, Environment::system())?);
         let witnesses = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, u64::MAX)?;
         let log = Log::open(store(), Ledger::Openings, key, Some(policy.clone()))?;

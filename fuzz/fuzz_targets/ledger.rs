@@ -10,7 +10,7 @@ use unjoin::ledger::tile::{TileId, TileProver, decode_bundle, decode_tile, encod
 use unjoin::ledger::tree::Hash;
 use unjoin::ledger::{
     AddCheckpoint, Checkpoint, ConsistencyProof, InclusionProof, KeyName, Note, NoteKey, NotePublicKey,
-    SignatureLine, SignedCheckpoint, Witness, WitnessKey, WitnessPolicy, WitnessPublicKey, WitnessService,
+    SignatureLine, SignedCheckpoint, Witness, WitnessPolicy, WitnessPublicKey, WitnessService,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
@@ -199,23 +199,20 @@ fn log() -> NoteKey {
     NoteKey::from_secret_bytes(KeyName::new("log").unwrap(), &SecretBytes::new([1; 32]))
 }
 
-fn witness(number: u8) -> WitnessKey {
-    let name = KeyName::new(format!("witness/{number}")).unwrap();
-    WitnessKey::from_secret_bytes(name, &SecretBytes::new([100 + number; 32]))
-}
-
 /// A witness that was never asked, at this time.
 fn fresh(number: u8, seconds: u64) -> WitnessService<MemoryStore> {
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(seconds)));
     let environment = Environment::new(clock, || Box::new(SystemRng::new()));
     let logs = vec![log().public().clone()];
-    WitnessService::open(Arc::new(MemoryStore::new()), witness(number), logs, environment)
+    let name = KeyName::new(format!("witness/{number}")).unwrap();
+    let (store, seed) = (Arc::new(MemoryStore::new()), SecretBytes::new([100 + number; 32]));
+    WitnessService::create_with_key_that_may_have_signed(store, name, seed, logs, environment).unwrap()
 }
 
 /// Whichever witnesses cosign, whenever: believed is what a quorum says, at its median.
 fn quorum(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let (w, f, q) = (input.int_in_range(1..=5)?, input.int_in_range(0..=2)?, input.int_in_range(0..=6)?);
-    let keys: Vec<_> = (0..w as u8).map(|number| witness(number).public().clone()).collect();
+    let keys: Vec<_> = (0..w as u8).map(|number| fresh(number, 1).public_key().clone()).collect();
     let freshness = input.int_in_range(0..=100)?;
     let policy = WitnessPolicy::new(log().public().clone(), keys, q, f, freshness);
     let sound = q <= w && 2 * q > w + f && q > 2 * f;

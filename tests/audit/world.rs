@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 use unjoin::audit::{Finding, History, PublishedSet, audit_reviews};
 use unjoin::ledger::{
     ActionEntry, HeldWithdrawalEntry, KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, RemovedEntry,
-    StaffKeyEntry, Witness, WitnessKey, WitnessPolicy, WitnessService, entry_id,
+    StaffKeyEntry, Witness, WitnessPolicy, WitnessService, entry_id,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
@@ -36,9 +36,12 @@ pub(crate) struct World {
 }
 
 pub(crate) fn witness(name: &str, clock: &Arc<ManualClock>) -> WitnessService<MemoryStore> {
-    let key = WitnessKey::from_secret_bytes(KeyName::new("witness").unwrap(), &SecretBytes::new([2; 32]));
+    let (store, key_name) = (Arc::new(MemoryStore::new()), KeyName::new("witness").unwrap());
+    // All worlds have the same one.
+    let seed = SecretBytes::new([2; 32]);
     let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
-    WitnessService::open(Arc::new(MemoryStore::new()), key, vec![log_key(name).public().clone()], environment)
+    let logs = vec![log_key(name).public().clone()];
+    WitnessService::create_with_key_that_may_have_signed(store, key_name, seed, logs, environment).unwrap()
 }
 
 impl World {

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use unjoin::ledger::{
-    AddCheckpoint, DirectoryView, LogView, SignatureLine, Witness, WitnessError, WitnessKey, WitnessPolicy,
+    AddCheckpoint, DirectoryView, LogView, SignatureLine, Witness, WitnessError, WitnessPolicy,
     WitnessPublicKey, WitnessService, export,
 };
-use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::secret::SystemRng;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::{Environment, ManualClock, Timestamp};
 use unjoin_test_util::{Directory, Failure, Faulty};
@@ -25,20 +25,22 @@ struct Crowd {
 
 impl Crowd {
     fn new(count: usize) -> Self {
-        let stores = (0..count).map(|_| Arc::new(Faulty::in_memory()));
+        let stores = (0..count).map(|number| {
+            let (store, name) = (Arc::new(Faulty::in_memory()), name(&format!("witness.example/{number}")));
+            WitnessService::create(Arc::clone(&store), name, vec![], Environment::system()).unwrap();
+            store
+        });
         Self { clock: Arc::new(ManualClock::new(at(0))), stores: stores.collect() }
     }
 
     /// Started anew each time: a witness remembers only what its store does.
     fn witnesses(&self) -> Vec<Arc<dyn Witness>> {
-        let witness = |(number, store): (usize, &Arc<Faulty<MemoryStore>>)| {
-            let seed = SecretBytes::new([100 + number as u8; 32]);
-            let key = WitnessKey::from_secret_bytes(name(&format!("witness.example/{number}")), &seed);
+        let witness = |store: &Arc<Faulty<MemoryStore>>| {
             let environment = Environment::new(self.clock.clone(), || Box::new(SystemRng::new()));
             let logs = vec![log_key().public().clone()];
-            Arc::new(WitnessService::open(Arc::clone(store), key, logs, environment)) as Arc<dyn Witness>
+            Arc::new(WitnessService::open(Arc::clone(store), logs, environment).unwrap()) as Arc<dyn Witness>
         };
-        self.stores.iter().enumerate().map(witness).collect()
+        self.stores.iter().map(witness).collect()
     }
 
     fn policy(&self, quorum: usize, faulty: usize) -> WitnessPolicy {
@@ -272,9 +274,8 @@ fn a_cosignature_of_somebody_else_is_not_taken() {
         }
     }
     let crowd = Crowd::new(1);
-    let key = WitnessKey::from_secret_bytes(name("other"), &SecretBytes::new([9; 32]));
-    let logs = vec![log_key().public().clone()];
-    let other = WitnessService::open(Arc::new(MemoryStore::new()), key, logs, Environment::system());
+    let (store, logs) = (Arc::new(MemoryStore::new()), vec![log_key().public().clone()]);
+    let other = WitnessService::create(store, name("other"), logs, Environment::system()).unwrap();
     let liar = Liar(crowd.witnesses()[0].public_key().clone(), other);
     let log = open(&Arc::new(MemoryStore::new()), Some(crowd.policy(1, 0)));
     let report = log.publish(&[Arc::new(liar)]).unwrap();

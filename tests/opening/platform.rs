@@ -6,7 +6,7 @@ use std::sync::Arc;
 use unjoin::issuer::{BoundAccount, ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::ledger::{
     BindingEntry, KeyName, LedgerConfig, Ledgers, LogView, NoteKey, ShareReleasedEntry, WarrantAction,
-    Witness, WitnessKey, WitnessPolicy, WitnessService,
+    Witness, WitnessPolicy, WitnessService,
 };
 use unjoin::opening::warrant::WarrantTerms;
 use unjoin::opening::{AccountBinding, DecryptionShare, Opening, OpeningTrust, ReleasedShare};
@@ -53,9 +53,9 @@ impl Shop {
             NoteKey::from_secret_bytes(KeyName::new(title).unwrap(), &SecretBytes::new([seed; 32]))
         };
         let keys = || [key("shop.example/reviews", 1), key(OPENINGS, 2)];
-        let witness = WitnessKey::generate(KeyName::new("witness").unwrap(), rng);
         let logs = keys().map(|key| key.public().clone()).to_vec();
-        let witness = WitnessService::open(Arc::new(MemoryStore::new()), witness, logs, environment());
+        let (store, name) = (Arc::new(MemoryStore::new()), KeyName::new("witness").unwrap());
+        let witness = WitnessService::create(store, name, logs, environment()).unwrap();
         let [reviews, openings] = keys().map(|key| {
             let witnesses = vec![witness.public_key().clone()];
             WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, 60).unwrap()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use unjoin::audit::History;
 use unjoin::ledger::{
     BindingEntry, CosignedEntry, KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, ShareReleasedEntry,
-    WarrantAction, WarrantEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
+    WarrantAction, WarrantEntry, Witness, WitnessPolicy, WitnessService,
 };
 use unjoin::opening::ceremony::{CeremonyPlan, Step};
 use unjoin::opening::warrant::{PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms};
@@ -99,12 +99,14 @@ impl World {
         let rng = &mut SystemRng::new();
         let clock = Arc::new(ManualClock::new(at(0)));
         let (reviews, openings) = (key("shop.example/reviews", 21), key(OPENINGS, 22));
-        let witness =
-            WitnessKey::from_secret_bytes(KeyName::new("witness").unwrap(), &SecretBytes::new([23; 32]));
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let logs = vec![reviews.public().clone(), openings.public().clone()];
-        let witness = WitnessService::open(Arc::new(MemoryStore::new()), witness, logs, environment);
-        let witness: Arc<dyn Witness> = Arc::new(witness);
+        let (store, name) = (Arc::new(MemoryStore::new()), KeyName::new("witness").unwrap());
+        // All worlds have the same one.
+        let seed = SecretBytes::new([23; 32]);
+        let witness =
+            WitnessService::create_with_key_that_may_have_signed(store, name, seed, logs, environment);
+        let witness: Arc<dyn Witness> = Arc::new(witness.unwrap());
         let secrets: Vec<_> = (0..3).map(|_| TrusteeSecrets::generate(rng)).collect();
         let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
         let issuer_key = IssuerKey::generate(rng);

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use unjoin::ledger::{
-    Ledger, Log, LogView, PolicyError, PublishedEntry, Witness, WitnessKey, WitnessPolicy, WitnessService,
+    Ledger, Log, LogView, PolicyError, PublishedEntry, Witness, WitnessPolicy, WitnessService,
     waiting_entries,
 };
 use unjoin::phone::{
@@ -403,11 +403,11 @@ fn sequencers_and_witnesses_whose_clocks_differ_publish_one_history_of_honest_ti
         .iter()
         .enumerate()
         .map(|(number, clock)| {
-            let seed = SecretBytes::new([100 + number as u8; 32]);
-            let key = WitnessKey::from_secret_bytes(name(&format!("witness.example/{number}")), &seed);
+            let name = name(&format!("witness.example/{number}"));
             let store = store(&server, &format!("{prefix}_w{number}"));
             let logs = vec![log_key().public().clone()];
-            Arc::new(WitnessService::open(store, key, logs, environment(clock))) as Arc<dyn Witness>
+            let witness = WitnessService::create(store, name, logs, environment(clock)).unwrap();
+            Arc::new(witness) as Arc<dyn Witness>
         })
         .collect();
     let keys = witnesses.iter().map(|witness| witness.public_key().clone()).collect();

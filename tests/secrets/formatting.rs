@@ -9,7 +9,7 @@ use curve25519_dalek::scalar::Scalar;
 use sha2::{Digest, Sha256, Sha512};
 use std::sync::Arc;
 use unjoin::issuer::{EnrolmentSubmission, EveryoneOfStanding, NumbersDead, OfferRequest, OrderReport};
-use unjoin::ledger::{KeyName, NoteKey, WitnessKey};
+use unjoin::ledger::{KeyName, NoteKey, WitnessService};
 use unjoin::opening::ceremony::{CeremonyPlan, Step};
 use unjoin::opening::same_author::BlindingFactor;
 use unjoin::opening::{RecipientKey, TrusteeSecrets, insecure_test_dealer};
@@ -78,7 +78,15 @@ fn the_platforms_secrets_print_nothing() {
 
     let (seed, name_of) = (SecretBytes::new(SIGNING), || KeyName::new("key").unwrap());
     assert_silent(&NoteKey::from_secret_bytes(name_of(), &seed), &[&SIGNING, &expanded]);
-    assert_silent(&WitnessKey::from_secret_bytes(name_of(), &seed), &[&SIGNING, &expanded]);
+    let (store, signing) = (Arc::new(MemoryStore::new()), SecretBytes::new(SIGNING));
+    let witness = WitnessService::create_with_key_that_may_have_signed(
+        store,
+        name_of(),
+        signing,
+        vec![],
+        Environment::system(),
+    );
+    assert_silent(&witness.unwrap(), &[&SIGNING, &expanded]);
     assert_silent(&TrusteeKey::from_secret_bytes(seed), &[&SIGNING, &expanded]);
 
     let everything: [&[u8]; 4] = [x, prf, &SIGNING, &MASTER];

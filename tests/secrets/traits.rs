@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::marker::PhantomData;
 use unjoin::issuer::Issuer;
-use unjoin::ledger::{LedgerConfig, NoteKey, WitnessKey};
+use unjoin::ledger::{LedgerConfig, NoteKey, WitnessService};
 use unjoin::opening::same_author::BlindingFactor;
 use unjoin::opening::{RecipientKey, SealedTrusteeSecrets, TrusteeSecrets, TrusteeShare};
 use unjoin::phone::{Keeper, LocalKey, PhoneNumber, Pool, SlotKey, SlotKeyWindow};
@@ -90,7 +90,7 @@ fn secrets_are_not_copied_compared_shown_or_serialized() {
     assert_eq!(traits!(KeyPair), NONE);
     assert_eq!(traits!(PlatformKey), NONE);
     assert_eq!(traits!(NoteKey), NONE);
-    assert_eq!(traits!(WitnessKey), NONE);
+    assert_eq!(traits!(WitnessService<unjoin::store::MemoryStore>), NONE);
     assert_eq!(traits!(LedgerConfig), NONE);
     assert_eq!(traits!(OrderHandleKey), NONE);
     assert_eq!(traits!(PlatformSecrets), NONE);

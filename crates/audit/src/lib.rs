@@ -21,7 +21,7 @@
 //! Everything here is pure and believes nobody but a quorum of witnesses.
 //!
 //! ```
-//! # use unjoin_log::{KeyName, LogView, Log, NoteKey, WitnessKey, WitnessPolicy};
+//! # use unjoin_log::{KeyName, LogView, Log, NoteKey, WitnessPolicy};
 //! # use unjoin_core::entry::{Ledger, PublishedEntry};
 //! # use unjoin_core::{Clock, DAY, Environment, Name, SystemClock, Timestamp};
 //! # use unjoin_core::secret::SystemRng;
@@ -33,10 +33,10 @@
 //! use unjoin_audit::{Finding, History, PublishedSet, audit_reviews};
 //! # let rng = &mut SystemRng::new();
 //! # let key = NoteKey::generate(KeyName::new("shop.example/reviews")?, rng);
-//! # let witness = WitnessKey::generate(KeyName::new("witness.example")?, rng);
-//! # let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public().clone()], 1, 0, 60)?;
-//! # let witness: Arc<dyn Witness> = Arc::new(WitnessService::open(
-//! #     Arc::new(MemoryStore::new()), witness, vec![key.public().clone()], Environment::system()));
+//! # let (name, logs) = (KeyName::new("witness.example")?, vec![key.public().clone()]);
+//! # let witness: Arc<dyn Witness> =
+//! #     Arc::new(WitnessService::create(Arc::new(MemoryStore::new()), name, logs, Environment::system())?);
+//! # let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public_key().clone()], 1, 0, 60)?;
 //! # let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
 //! # let platform = PlatformKey::generate(rng).public();
 //! # let at = |day: u64| Timestamp::from_unix_seconds(day * DAY);

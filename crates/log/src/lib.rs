@@ -48,9 +48,7 @@ pub use evidence::{CosignedEntry, Logged};
 pub use export::{DirectoryView, ExportError, export};
 #[cfg(feature = "store")]
 pub use log::{Log, LogError, Publication};
-pub use note::{
-    KeyName, Note, NoteError, NoteKey, NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey,
-};
+pub use note::{KeyName, Note, NoteError, NoteKey, NotePublicKey, SignatureLine, WitnessPublicKey};
 #[cfg(feature = "store")]
 #[doc(hidden)]
 pub use outbox::waiting_entries;

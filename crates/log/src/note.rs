@@ -331,38 +331,27 @@ impl fmt::Display for Named {
     }
 }
 
-/// A secret and a public key for one type of signature; the types differ in nothing else, and
-/// are different so that a log's key is never taken for a witness's.
-macro_rules! keys {
-    ($secret:ident, $public:ident, $kind:expr, $secret_doc:literal, $public_doc:literal) => {
-        #[doc = $secret_doc]
-        pub struct $secret {
+/// A secret key for one type of signature. The types differ in nothing else, and are different so that a
+/// log's key is never taken for a witness's.
+macro_rules! secret_key {
+    ($vis:vis $secret:ident, $public:ident, $doc:literal) => {
+        #[doc = $doc]
+        $vis struct $secret {
             signer: Signer,
             public: $public,
         }
 
         impl $secret {
-            /// A fresh key: 32 bytes from `rng`.
-            pub fn generate(name: KeyName, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-                Self::from_secret_bytes(name, &SecretBytes::random(rng))
-            }
-
             /// The key of this RFC 8032 seed.
-            pub fn from_secret_bytes(name: KeyName, seed: &SecretBytes<32>) -> Self {
+            $vis fn from_secret_bytes(name: KeyName, seed: &SecretBytes<32>) -> Self {
                 let signer = Signer::from_seed(seed);
-                let public = $public { named: Named::new(name, $kind, signer.verifier()) };
+                let public = $public { named: Named::new(name, $public::KIND, signer.verifier()) };
                 Self { signer, public }
             }
 
             /// The public half.
-            pub fn public(&self) -> &$public {
+            $vis fn public(&self) -> &$public {
                 &self.public
-            }
-
-            /// What signs other things than notes: entries of a ledger, each under its label.
-            #[doc(hidden)]
-            pub fn signer(&self) -> &Signer {
-                &self.signer
             }
         }
 
@@ -371,8 +360,13 @@ macro_rules! keys {
                 f.write_str(concat!(stringify!($secret), "(..)"))
             }
         }
+    };
+}
 
-        #[doc = $public_doc]
+/// The public half of one.
+macro_rules! public_key {
+    ($public:ident, $kind:expr, $doc:literal) => {
+        #[doc = $doc]
         ///
         /// As text, `<name>+<key id in hex>+<base64>`: a "vkey".
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -381,10 +375,12 @@ macro_rules! keys {
         }
 
         impl $public {
+            const KIND: u8 = $kind;
+
             /// The key with this name and these 32 bytes; `None` if they are not a key, or one
             /// of small order.
             pub fn from_bytes(name: KeyName, bytes: &[u8; 32]) -> Option<Self> {
-                Some(Self { named: Named::new(name, $kind, Verifier::from_bytes(bytes)?) })
+                Some(Self { named: Named::new(name, Self::KIND, Verifier::from_bytes(bytes)?) })
             }
 
             /// The key's name.
@@ -414,34 +410,40 @@ macro_rules! keys {
             type Err = NoteError;
 
             fn from_str(text: &str) -> Result<Self, NoteError> {
-                Ok(Self { named: Named::parse(text, $kind)? })
+                Ok(Self { named: Named::parse(text, Self::KIND)? })
             }
         }
     };
 }
 
+public_key!(NotePublicKey, ED25519, "Verifies the notes of a log or a requester.");
+public_key!(WitnessPublicKey, COSIGNATURE, "Verifies a witness's cosignatures.");
+secret_key!(pub NoteKey, NotePublicKey, "Signs notes: a log's checkpoints, a requester's warrants.");
+#[cfg(any(feature = "store", test))]
+secret_key!(
+    pub(super) WitnessKey,
+    WitnessPublicKey,
+    "Cosigns checkpoints with a time. It lives in one witness's store: the signed bytes hold no name."
+);
+
 impl NoteKey {
+    /// A fresh key: 32 bytes from `rng`.
+    pub fn generate(name: KeyName, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self::from_secret_bytes(name, &SecretBytes::random(rng))
+    }
+
     /// The seed, to be sealed and kept: [`from_secret_bytes`](Self::from_secret_bytes) makes the same key of it. A
     /// witness's key has no such way out: it belongs to one witness's state.
     pub fn to_secret_bytes(&self) -> SecretBytes<32> {
         self.signer.to_seed()
     }
-}
 
-keys!(
-    NoteKey,
-    NotePublicKey,
-    ED25519,
-    "Signs notes: a log's checkpoints, a requester's warrants.",
-    "Verifies the notes of a log or a requester."
-);
-keys!(
-    WitnessKey,
-    WitnessPublicKey,
-    COSIGNATURE,
-    "Cosigns checkpoints with a time. One key has one witness: the signed bytes hold no name.",
-    "Verifies a witness's cosignatures."
-);
+    /// What signs other things than notes: entries of a ledger, each under its label.
+    #[doc(hidden)]
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+}
 
 /// What is wrong with a note, or with a key for notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -547,8 +549,8 @@ mod tests {
     #[test]
     fn a_witness_says_when() {
         let rng = &mut SystemRng::new();
-        let (witness, other) =
-            (WitnessKey::generate(name("w/1"), rng), WitnessKey::generate(name("w/1"), rng));
+        let key = |seed: &SecretBytes<32>| WitnessKey::from_secret_bytes(name("w/1"), seed);
+        let (witness, other) = (key(&SecretBytes::random(rng)), key(&SecretBytes::random(rng)));
         let mut note = Note::new("text\n").unwrap();
         for seconds in [70, 90, 80] {
             note.add(note.cosign(&witness, Timestamp::from_unix_seconds(seconds))).unwrap();

@@ -9,11 +9,14 @@
 //! lc ledger                  -> 1, note                                  the last checkpoint signed
 //! lp ledger                  -> 1, note                                  the last one published
 //! lv SHA-256(origin)         -> 1, note                                  a witness: the last one cosigned
+//! lw                         -> 1, seed (32), name                       a witness: its key
 //! ```
 
+use super::note::KeyName;
 use super::tile::decode_tile;
 use super::tree::{Frontier, Hash};
 use unjoin_core::entry::{Ledger, entry_id};
+use unjoin_core::secret::SecretBytes;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 use unjoin_store::{Bucket, Key, Record, StoreError};
 
@@ -58,7 +61,36 @@ pub(super) fn published(ledger: Ledger) -> Key<StoredNote> {
 /// The last checkpoint of an origin that a witness cosigned.
 pub(super) fn witnessed(origin: &str) -> Key<StoredNote> {
     let hash = entry_id(origin.as_bytes());
-    Key::new(Bucket::of(origin.as_bytes()), [b"lv".as_slice(), &hash].concat())
+    Key::new(Bucket::of(origin.as_bytes()), [WITNESSED, &hash].concat())
+}
+
+/// What the keys of all that a witness cosigned begin with.
+pub(super) const WITNESSED: &[u8] = b"lv";
+
+/// A witness's key.
+pub(super) fn witness_key() -> Key<WitnessSeed> {
+    Key::new(Bucket::of(b"witness"), b"lw".to_vec())
+}
+
+/// What a witness's key is made of.
+pub(super) struct WitnessSeed {
+    pub(super) seed: SecretBytes<32>,
+    pub(super) name: KeyName,
+}
+
+impl Record for WitnessSeed {
+    const NAME: &'static str = "witness key";
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(self.seed.expose());
+        out.raw(self.name.as_str().as_bytes());
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let seed = SecretBytes::new(from.array("seed")?);
+        let name = core::str::from_utf8(from.rest("name")).ok().and_then(|name| KeyName::new(name).ok());
+        Ok(Self { seed, name: name.ok_or(from.refuse(Rule::Value))? })
+    }
 }
 
 impl Record for Frontier {
@@ -163,6 +195,9 @@ mod tests {
             (b"lc\x01".as_slice(), b"lp\x01".as_slice())
         );
         assert_eq!(witnessed("log").bytes(), [b"lv".as_slice(), &entry_id(b"log")].concat());
+        assert_eq!(witness_key().bytes(), b"lw");
+        let seed = WitnessSeed { seed: SecretBytes::new([8; 32]), name: KeyName::new("w").unwrap() };
+        assert_eq!(seed.to_value(), [[1].as_slice(), &[8; 32], b"w"].concat());
         assert_eq!(frontier.to_value(), [[1, 3, 0, 0, 0, 0, 0, 0, 0].as_slice(), peaks].concat());
         assert_eq!(Tile(vec![[6; 32]; 2]).to_value(), [[1].as_slice(), &[6; 64]].concat());
         assert_eq!(Index(0x0102).to_value(), [1, 2, 1, 0, 0, 0, 0, 0, 0]);
@@ -183,5 +218,8 @@ mod tests {
         }
         assert!(refused(Index::from_value(&[1; 8]).err(), "ledger index"));
         assert!(refused(StoredNote::from_value(&[]).err(), "checkpoint"));
+        for seed in [vec![1; 32], vec![1; 33], [[1; 33].as_slice(), b"a b"].concat()] {
+            assert!(refused(WitnessSeed::from_value(&seed).err(), "witness key"));
+        }
     }
 }

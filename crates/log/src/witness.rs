@@ -97,6 +97,12 @@ pub enum WitnessError {
     Silent,
     /// Its clock stands at 1970 or before. HTTP 500.
     Clock,
+    /// A witness was to be created where one is, or has been.
+    Exists,
+    /// There is no witness in the store that was to be opened.
+    Missing,
+    /// The store is another service's, or a copy of a witness's.
+    Foreign,
     /// What the witness remembers does not decode. HTTP 500.
     Corrupt,
     /// Its memory, or the way to it, failed. HTTP 500.
@@ -113,6 +119,7 @@ impl WitnessError {
             Self::Conflict { .. } => 409,
             Self::Inconsistent => 422,
             Self::Busy | Self::Silent => 503,
+            Self::Exists | Self::Missing | Self::Foreign => 500,
             Self::Clock | Self::Corrupt | Self::State(_) => 500,
         }
     }
@@ -133,8 +140,16 @@ describe_errors!(WitnessError {
     Self::Silent => "witness.silent", Operator, true,
         "the witness has not answered in time, and is asked again once it has: see to its connection";
     Self::Clock => "witness.clock", Operator, true, "the witness's clock stands at 1970: set it";
+    Self::Exists => "witness.exists", Operator, false,
+        "the store has a witness already, and nothing was changed: open it";
+    Self::Missing => "witness.missing", Operator, false,
+        "the store has no witness: it is another one, or it was lost. Mount the right volume. If it is lost, so is the \
+         witness: create one with a new name and key, and tell those who trust the old one";
+    Self::Foreign => "witness.foreign", Operator, false,
+        "the store is another service's, or a backup of a witness's: what it does not remember, a witness would sign again";
     Self::Corrupt => "witness.corrupt", Operator, false,
-        "what the witness stored does not decode: restore it, never begin anew under the same key";
+        "what the witness stored does not decode, or another key cosigned it: it signs nothing more for this log. \
+         Create a witness with a new name and key";
     Self::State(source) => "witness.state", Operator, true, "the witness's memory failed: {source}";
 });
 

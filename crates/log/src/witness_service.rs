@@ -3,20 +3,46 @@
 //! It keeps one checkpoint of each log. That one is the precondition under which the next one takes
 //! its place, durably, before the cosignature leaves; so after any crash it never cosigns two roots
 //! for one size, nor a size smaller than one that it has cosigned.
+//!
+//! Its key lies in the same store. So the key is where its memory is, or it is nowhere: a witness that has
+//! lost its memory has nothing to sign with.
 
-use super::checkpoint::SignedCheckpoint;
-use super::note::{NoteError, NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey};
+use super::checkpoint::{Checkpoint, SignedCheckpoint};
+use super::note::{KeyName, Note, NoteError, NotePublicKey, SignatureLine, WitnessKey, WitnessPublicKey};
 use super::proof::ConsistencyProof;
-use super::rows::{self, StoredNote};
-use super::tree::empty_root;
+use super::rows::{self, StoredNote, WitnessSeed};
+use super::tree::{Hash, empty_root};
 use super::witness::{AddCheckpoint, Witness, WitnessError};
 use core::fmt;
 use std::sync::Arc;
+use unjoin_core::secret::SecretBytes;
 use unjoin_core::{Environment, Timestamp};
-use unjoin_store::{Store, StoreError, decide, read};
+use unjoin_store::identity::{self, Role};
+use unjoin_store::{Bucket, Store, StoreError, decide, read};
 
-/// Cosigns the checkpoints of some logs, each after its predecessor. It keeps the last one
-/// of each in its store, which must never be restored from a backup: see the manual.
+/// Cosigns the checkpoints of some logs, each after its predecessor. Its store holds its key and the last
+/// checkpoint of each log that it cosigned, and must never be restored from a backup: see the manual.
+///
+/// ```
+/// use unjoin_core::{Environment, secret::SystemRng};
+/// use unjoin_log::{KeyName, NoteKey, Witness, WitnessService};
+/// use unjoin_store::MemoryStore;
+/// use std::sync::Arc;
+///
+/// let log = NoteKey::generate(KeyName::new("shop.example/reviews")?, &mut SystemRng::new());
+/// let (store, logs) = (Arc::new(MemoryStore::new()), vec![log.public().clone()]);
+/// let name = KeyName::new("witness.example/w1")?;
+/// // Once: the key is drawn, and lies in the store.
+/// let witness = WitnessService::create(Arc::clone(&store), name, logs.clone(), Environment::system())?;
+/// let key = witness.public_key().clone();
+/// // At every start.
+/// let witness = WitnessService::open(store, logs.clone(), Environment::system())?;
+/// assert_eq!(*witness.public_key(), key);
+/// // An empty store is a lost one, and never a new witness.
+/// let lost = WitnessService::open(Arc::new(MemoryStore::new()), logs, Environment::system());
+/// assert_eq!(lost.unwrap_err().code(), "witness.missing");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct WitnessService<S: Store> {
     store: Arc<S>,
     key: WitnessKey,
@@ -25,9 +51,62 @@ pub struct WitnessService<S: Store> {
 }
 
 impl<S: Store> WitnessService<S> {
-    /// A witness of these logs.
-    pub fn open(store: Arc<S>, key: WitnessKey, logs: Vec<NotePublicKey>, environment: Environment) -> Self {
-        Self { store, key, logs, environment }
+    /// Makes a witness of these logs, with a key that is drawn here and never leaves the store.
+    ///
+    /// # Errors
+    /// [`WitnessError::Exists`], [`WitnessError::Foreign`], [`WitnessError::State`].
+    pub fn create(
+        store: Arc<S>,
+        name: KeyName,
+        logs: Vec<NotePublicKey>,
+        environment: Environment,
+    ) -> Result<Self, WitnessError> {
+        let seed = SecretBytes::random(&mut *environment.rng());
+        Self::create_with_key_that_may_have_signed(store, name, seed, logs, environment)
+    }
+
+    /// As [`create`](Self::create), with a key from elsewhere. **If this key ever cosigned a checkpoint of one of
+    /// these logs, this witness may cosign a fork of it**: nobody knows but its old store. Destroy the seed
+    /// afterwards.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_with_key_that_may_have_signed(
+        store: Arc<S>,
+        name: KeyName,
+        seed: SecretBytes<32>,
+        logs: Vec<NotePublicKey>,
+        environment: Environment,
+    ) -> Result<Self, WitnessError> {
+        refuse_foreign(&*store)?;
+        for bucket in Bucket::all() {
+            if !store.scan(bucket, rows::WITNESSED, None, 1)?.is_empty() {
+                return Err(WitnessError::Exists);
+            }
+        }
+        let (row, key) = (rows::witness_key(), WitnessSeed { seed, name });
+        decide(&*store, row.clone(), |there, change| {
+            if there.is_some() {
+                return Err(WitnessError::Exists);
+            }
+            change.put(&row, &key);
+            Ok(())
+        })?;
+        Self::open(store, logs, environment)
+    }
+
+    /// The witness that lives in this store, of these logs.
+    ///
+    /// # Errors
+    /// [`WitnessError::Missing`], [`WitnessError::Foreign`], [`WitnessError::Corrupt`], [`WitnessError::State`].
+    pub fn open(
+        store: Arc<S>,
+        logs: Vec<NotePublicKey>,
+        environment: Environment,
+    ) -> Result<Self, WitnessError> {
+        refuse_foreign(&*store)?;
+        let WitnessSeed { seed, name } = read(&*store, &rows::witness_key())?.ok_or(WitnessError::Missing)?;
+        Ok(Self { key: WitnessKey::from_secret_bytes(name, &seed), store, logs, environment })
     }
 
     /// The last checkpoint of this origin that it cosigned, with its cosignature: what it serves
@@ -39,9 +118,27 @@ impl<S: Store> WitnessService<S> {
         Ok(read(&*self.store, &rows::witnessed(origin))?.map(|StoredNote(note)| note))
     }
 
+    /// What a stored checkpoint says, if this witness cosigned it: then it is its own memory.
+    fn remembered(&self, origin: &str, note: &[u8]) -> Result<(u64, Hash), WitnessError> {
+        let note = Note::parse(note).map_err(|_| WitnessError::Corrupt)?;
+        let last = Checkpoint::parse_text(note.text()).map_err(|_| WitnessError::Corrupt)?;
+        let is_own = matches!(note.cosigned_at(self.key.public()), Ok(Some(_))) && last.origin == origin;
+        if is_own { Ok((last.size, last.root)) } else { Err(WitnessError::Corrupt) }
+    }
+
     /// The keys of a log: one whose key was exchanged has several.
     fn keys_of(&self, origin: &str) -> impl Iterator<Item = &NotePublicKey> {
         self.logs.iter().filter(move |log| log.name().as_str() == origin)
+    }
+}
+
+/// Nothing is read from, or written into, what is not a witness's store, or not its only one.
+fn refuse_foreign<S: Store>(store: &S) -> Result<(), WitnessError> {
+    match identity::of(store)? {
+        Some(identity) if identity.own.role != Role::Witness || identity.is_copy => {
+            Err(WitnessError::Foreign)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -70,11 +167,7 @@ impl<S: Store> Witness for WitnessService<S> {
         decide(&*self.store, row.clone(), |last, change| {
             let (size, root) = match last {
                 None => (0, empty_root()),
-                Some(StoredNote(note)) => {
-                    let mut last = self.keys_of(origin).map(|log| SignedCheckpoint::parse(&note, log));
-                    let last = last.find_map(Result::ok).ok_or(WitnessError::Corrupt)?;
-                    (last.size(), *last.root())
-                }
+                Some(StoredNote(note)) => self.remembered(origin, &note)?,
             };
             if request.old_size != size {
                 return Err(WitnessError::Conflict { size });
@@ -114,16 +207,16 @@ impl From<StoreError> for WitnessError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::note::{KeyName, Note, NoteKey};
-    use super::super::tree::{Frontier, Hash, leaf_hash, root_of};
+    use super::super::note::NoteKey;
+    use super::super::tree::{Frontier, leaf_hash, root_of};
     use super::*;
     use base64ct::{Base64, Encoding};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use unjoin_core::ManualClock;
-    use unjoin_core::secret::{SecretBytes, SystemRng};
+    use unjoin_core::secret::SystemRng;
     use unjoin_store::MemoryStore;
-    use unjoin_test_util::{Call, Faulty};
+    use unjoin_test_util::{Call, Faulty, dump};
 
     fn name(text: &str) -> KeyName {
         KeyName::new(text).unwrap()
@@ -133,11 +226,19 @@ mod tests {
         NoteKey::from_secret_bytes(name(name_), &SecretBytes::new([1; 32]))
     }
 
+    fn environment(now: Timestamp) -> Environment {
+        Environment::new(Arc::new(ManualClock::new(now)), || Box::new(SystemRng::new()))
+    }
+
+    /// Made at the first call, and opened at every further one.
     fn witness_at<S: Store>(store: &Arc<S>, logs: &[&NoteKey], now: Timestamp) -> WitnessService<S> {
-        let key = WitnessKey::from_secret_bytes(name("witness"), &SecretBytes::new([2; 32]));
-        let logs = logs.iter().map(|log| log.public().clone()).collect();
-        let environment = Environment::new(Arc::new(ManualClock::new(now)), || Box::new(SystemRng::new()));
-        WitnessService::open(Arc::clone(store), key, logs, environment)
+        let logs: Vec<_> = logs.iter().map(|log| log.public().clone()).collect();
+        match WitnessService::open(Arc::clone(store), logs.clone(), environment(now)) {
+            Err(WitnessError::Missing) => {
+                WitnessService::create(Arc::clone(store), name("witness"), logs, environment(now)).unwrap()
+            }
+            opened => opened.unwrap(),
+        }
     }
 
     fn witness<S: Store>(store: &Arc<S>) -> WitnessService<S> {
@@ -257,5 +358,69 @@ mod tests {
         assert!(matches!(late, Err(WitnessError::Conflict { size: 7 })));
         let last = witness(&store).last("log").unwrap().unwrap();
         assert_eq!(SignedCheckpoint::parse(&last, log("log").public()).unwrap().size(), 7);
+    }
+
+    #[test]
+    fn a_witness_is_created_once_and_opened_where_its_key_is() {
+        let logs = || vec![log("log").public().clone()];
+        let store = Arc::new(MemoryStore::new());
+        let open =
+            |store: &Arc<MemoryStore>| WitnessService::open(Arc::clone(store), logs(), environment(NOW));
+        let create = |store: &Arc<MemoryStore>| {
+            WitnessService::create(Arc::clone(store), name("witness"), logs(), environment(NOW))
+        };
+        assert!(matches!(open(&store), Err(WitnessError::Missing)));
+        let key = create(&store).unwrap().public_key().clone();
+        let before = dump(&*store);
+        assert!(matches!(create(&store), Err(WitnessError::Exists)));
+        assert_eq!(dump(&*store), before);
+        assert_eq!((open(&store).unwrap().public_key(), key.name().as_str()), (&key, "witness"));
+        // A key of its own each time.
+        assert_ne!(*create(&Arc::new(MemoryStore::new())).unwrap().public_key(), key);
+        // What has cosigned and has no key is what is left of a witness, and no place for another.
+        open(&store).unwrap().add_checkpoint(&request(0, 0, 5)).unwrap();
+        let row = rows::witness_key();
+        let gone = unjoin_store::Commit::new(row.bucket()).delete(row.bytes().to_vec());
+        store.commit(&[gone]).unwrap();
+        assert!(matches!(open(&store), Err(WitnessError::Missing)));
+        assert!(matches!(create(&store), Err(WitnessError::Exists)));
+    }
+
+    #[test]
+    fn rows_that_another_witness_cosigned_are_no_memory() {
+        let [one, two] = [0, 0].map(|_| Arc::new(MemoryStore::new()));
+        witness(&one).add_checkpoint(&request(0, 0, 5)).unwrap();
+        witness(&two).add_checkpoint(&request(1, 0, 7)).unwrap();
+        let theirs = read(&*two, &rows::witnessed("log")).unwrap().unwrap();
+        let foreign = |_: Option<StoredNote>, change: &mut unjoin_store::Change| {
+            change.put(&rows::witnessed("log"), &theirs);
+            Ok::<_, StoreError>(())
+        };
+        decide(&*one, rows::witnessed("log"), foreign).unwrap();
+        for request in [request(1, 7, 9), request(0, 5, 9), request(0, 0, 9)] {
+            assert!(matches!(witness(&one).add_checkpoint(&request), Err(WitnessError::Corrupt)));
+        }
+    }
+
+    /// The answer is lost, whatever became of the commit; then the fork is asked for.
+    #[test]
+    fn a_crash_between_storing_and_answering_leaves_no_way_to_a_second_root() {
+        for failure in unjoin_test_util::Failure::ALL {
+            let store = Arc::new(Faulty::in_memory());
+            witness(&store).add_checkpoint(&request(0, 0, 3)).unwrap();
+            store.fail(0, failure);
+            assert!(witness(&store).add_checkpoint(&request(0, 3, 5)).is_err());
+            let signed = matches!(
+                witness(&store).add_checkpoint(&request(1, 3, 5)),
+                Err(WitnessError::Conflict { size: 5 })
+            );
+            assert_eq!(signed, failure == unjoin_test_util::Failure::Lost, "{failure:?}");
+            let from = if signed { 5 } else { 3 };
+            assert!(matches!(
+                witness(&store).add_checkpoint(&request(1, from, 5)),
+                Err(WitnessError::Inconsistent)
+            ));
+            witness(&store).add_checkpoint(&request(0, from, 5)).unwrap();
+        }
     }
 }

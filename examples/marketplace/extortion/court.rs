@@ -7,8 +7,8 @@ use unjoin::{
     Clock, DAY, Environment, ManualClock, Name, Platform, Timestamp,
     algebra::EscrowKey,
     ledger::{
-        KeyName, LedgerConfig, Ledgers, Log, LogView, NoteKey, WarrantAction, Witness, WitnessKey,
-        WitnessPolicy, WitnessService,
+        KeyName, LedgerConfig, Ledgers, Log, LogView, NoteKey, WarrantAction, Witness, WitnessPolicy,
+        WitnessService,
     },
     opening::{
         Opening, OpeningTrust, RecipientKey, ReleasedShare, ReviewEvidence, SealedShare, SignedCommittee,
@@ -78,12 +78,9 @@ impl Court {
             .collect();
         let logs = vec![reviews_key.public().clone(), openings_key.public().clone()];
         let witness = |number: u16| -> Result<Arc<dyn Witness>> {
-            let key = WitnessKey::generate(
-                KeyName::new(format!("witness-{number}.example"))?,
-                &mut SystemRng::new(),
-            );
+            let name = KeyName::new(format!("witness-{number}.example"))?;
             let store = Arc::new(MemoryStore::new());
-            Ok(Arc::new(WitnessService::open(store, key, logs.clone(), environment.clone())))
+            Ok(Arc::new(WitnessService::create(store, name, logs.clone(), environment.clone())?))
         };
         let witnesses: Vec<Arc<dyn Witness>> = (1..=WITNESSES).map(witness).collect::<Result<_>>()?;
         let policy = |key: &NoteKey| {

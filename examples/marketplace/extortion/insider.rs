@@ -13,7 +13,7 @@ use unjoin::{
     audit::{Finding, History, PublishedSet, ReceiptVerdict, audit_reviews, receipt_verdict, removals},
     ledger::{
         ActionEntry, KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, RemovedEntry, Witness,
-        WitnessKey, WitnessPolicy, WitnessService,
+        WitnessPolicy, WitnessService,
     },
     review::PublishedReview,
     secret::{SecretBytes, SystemRng},
@@ -249,11 +249,10 @@ impl OtherLedger {
     fn open<S: Store>(scene: &Scene<'_, S>, session: &Session<'_, S>) -> Result<Self> {
         let rng = &mut SystemRng::new();
         let key = NoteKey::generate(session.policy.reviews.log().name().clone(), rng);
-        let witness = WitnessKey::generate(KeyName::new("another-witness.example")?, rng);
-        let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public().clone()], 1, 0, DAY)?;
+        let (store, name) = (Arc::new(MemoryStore::new()), KeyName::new("another-witness.example")?);
         let (logs, environment) = (vec![key.public().clone()], scene.environment.clone());
-        let witness =
-            Arc::new(WitnessService::open(Arc::new(MemoryStore::new()), witness, logs, environment));
+        let witness = Arc::new(WitnessService::create(store, name, logs, environment)?);
+        let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public_key().clone()], 1, 0, DAY)?;
         let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
         Ok(Self { log, witness, policy })
     }

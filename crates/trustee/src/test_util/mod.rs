@@ -16,9 +16,9 @@ pub use dealer::insecure_test_dealer;
 use std::sync::Arc;
 use unjoin_audit::History;
 use unjoin_core::entry::Ledger;
-use unjoin_core::secret::{SecretBytes, SystemRng};
+use unjoin_core::secret::SystemRng;
 use unjoin_core::{Environment, ManualClock};
-use unjoin_log::{Log, Witness, WitnessKey, WitnessPolicy, WitnessService};
+use unjoin_log::{Log, Witness, WitnessPolicy, WitnessService};
 use unjoin_store::MemoryStore;
 
 /// An openings ledger of these entries, under a checkpoint that a witness has cosigned.
@@ -27,9 +27,8 @@ pub fn history_of(entries: &[Vec<u8>]) -> History {
     let environment = Environment::new(clock, || Box::new(SystemRng::new()));
     let (key, store) = (world::log_key(world::OPENINGS), || Arc::new(MemoryStore::new()));
     let name = unjoin_log::KeyName::new("witness").unwrap();
-    let witness = WitnessKey::from_secret_bytes(name, &SecretBytes::new([3; 32]));
-    let witness = WitnessService::open(store(), witness, vec![key.public().clone()], environment);
-    let witness: Arc<dyn Witness> = Arc::new(witness);
+    let witness = WitnessService::create(store(), name, vec![key.public().clone()], environment);
+    let witness: Arc<dyn Witness> = Arc::new(witness.unwrap());
     let witnesses = vec![witness.public_key().clone()];
     let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, 1).unwrap();
     let log = Log::open(store(), Ledger::Openings, key, Some(policy.clone())).unwrap();

@@ -20,7 +20,7 @@ use unjoin_core::token::{
 };
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY, Environment, ManualClock, Name, PassphraseCost, Timestamp};
-use unjoin_log::{KeyName, Log, LogView, NoteKey, Witness, WitnessKey, WitnessPolicy, WitnessService};
+use unjoin_log::{KeyName, Log, LogView, NoteKey, NotePublicKey, Witness, WitnessPolicy, WitnessService};
 use unjoin_store::{MemoryStore, Store};
 use unjoin_wallet::{TrustRoots, Wallet};
 
@@ -82,11 +82,17 @@ pub fn officer_of(presented: &PresentedWarrant) -> NoteKey {
     officer
 }
 
-pub fn witness_key(number: u8) -> WitnessKey {
-    WitnessKey::from_secret_bytes(
-        key_name(&format!("witness/{number}")),
-        &SecretBytes::new([100 + number; 32]),
-    )
+/// A witness of this number, which has seen nothing; all of one number have one key.
+pub fn witness(
+    number: u8,
+    logs: &[NotePublicKey],
+    environment: &Environment,
+) -> Arc<WitnessService<MemoryStore>> {
+    let (store, seed) = (Arc::new(MemoryStore::new()), SecretBytes::new([100 + number; 32]));
+    let (name, logs) = (key_name(&format!("witness/{number}")), logs.to_vec());
+    let service =
+        WitnessService::create_with_key_that_may_have_signed(store, name, seed, logs, environment.clone());
+    Arc::new(service.unwrap())
 }
 
 /// So many reviews a week altogether, for a requester and for a trustee; compared twice as many.
@@ -166,7 +172,8 @@ fn requester(text: &str) -> Requester {
 }
 
 fn witnesses_of(key: &NoteKey) -> WitnessPolicy {
-    let keys = (1..=4).map(|number| witness_key(number).public().clone()).collect();
+    let public = |number| witness(number, &[], &Environment::system()).public_key().clone();
+    let keys = (1..=4).map(public).collect();
     WitnessPolicy::new(key.public().clone(), keys, 3, 1, FRESHNESS).unwrap()
 }
 
@@ -184,12 +191,7 @@ pub fn policy(issuer: IssuerPublicKey, budgets: BudgetPolicy) -> TrusteePolicy {
 /// Four witnesses who have seen nothing.
 fn witnesses(environment: &Environment) -> Vec<Arc<dyn Witness>> {
     let logs = vec![log_key(REVIEWS).public().clone(), log_key(OPENINGS).public().clone()];
-    let witness = |number| {
-        let store = Arc::new(MemoryStore::new());
-        let service = WitnessService::open(store, witness_key(number), logs.clone(), environment.clone());
-        Arc::new(service) as Arc<dyn Witness>
-    };
-    (1..=4).map(witness).collect()
+    (1..=4).map(|number| witness(number, &logs, environment) as Arc<dyn Witness>).collect()
 }
 
 /// An empty ledger.

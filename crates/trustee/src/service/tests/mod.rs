@@ -5,12 +5,12 @@ mod failures;
 mod refusals;
 
 use super::*;
-use crate::test_util::world::{OPENINGS, World, budgets, log_key, witness_key};
+use crate::test_util::world::{OPENINGS, World, budgets, log_key, witness};
 use crate::warrant::PresentedWarrant;
 use crate::{DecryptionShare, SealedShare, combine};
 use unjoin_core::entry::{Ledger, WarrantAction};
 use unjoin_core::secret::SystemRng;
-use unjoin_log::{Log, Witness, WitnessService};
+use unjoin_log::{Log, Witness};
 use unjoin_store::MemoryStore;
 use unjoin_test_util::dump;
 
@@ -48,12 +48,9 @@ pub(super) fn forked(world: &World, entries: &[Vec<u8>]) -> Log<MemoryStore> {
     let policy = world.policy.openings.clone();
     let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, Some(policy)).unwrap();
     log.append(entries).unwrap();
-    let witness = |number| {
-        let store = Arc::new(MemoryStore::new());
-        let service = WitnessService::open(store, witness_key(number), logs.clone(), world.environment());
-        Arc::new(service) as Arc<dyn Witness>
-    };
-    let witnesses: Vec<_> = (1..=4).map(witness).collect();
+    let environment = world.environment();
+    let witnesses: Vec<_> =
+        (1..=4).map(|number| witness(number, &logs, &environment) as Arc<dyn Witness>).collect();
     assert!(log.publish(&witnesses).unwrap().published);
     log
 }
