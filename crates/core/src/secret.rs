@@ -52,6 +52,7 @@ impl<const N: usize> fmt::Debug for SecretBytes<N> {
 }
 
 /// A secret scalar: a key, a witness, a nonce or a randomizer.
+#[doc(hidden)]
 pub struct SecretScalar(Scalar);
 
 impl SecretScalar {

@@ -79,6 +79,7 @@ macro_rules! signed_entry {
 pub(super) use signed_entry;
 
 /// The signature on an entry does not hold.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntrySignatureError;
 

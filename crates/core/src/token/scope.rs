@@ -133,6 +133,7 @@ crate::text_as_hex!(
 
 /// One merchant's key for order handles, 32 bytes. Never shared between merchants, so that
 /// handles of two merchants cannot be compared.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct OrderHandleKey(SecretBytes<32>);
 

@@ -26,15 +26,6 @@ pub enum Fault {
     Signature,
 }
 
-/// A trustee and what they did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Culprit {
-    /// Their index.
-    pub index: u16,
-    /// What they did.
-    pub fault: Fault,
-}
-
 /// One trustee heard something else of another than we did: one of the two lies. Put the two
 /// trustees' copies of the messages together: two different signed messages convict their
 /// sender, and a reporter who can show none has lied.
@@ -53,8 +44,8 @@ pub struct Disagreement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CeremonyError {
-    /// These members are at fault.
-    Culprits(Vec<Culprit>),
+    /// These members, by their indices, are at fault.
+    Culprits(Vec<(u16, Fault)>),
     /// Members heard different things.
     Disagreement(Vec<Disagreement>),
     /// A message of our own is there that we did not write: somebody else has our key, or an

@@ -27,7 +27,7 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
-pub use error::{CeremonyError, Culprit, Disagreement, Fault};
+pub use error::{CeremonyError, Disagreement, Fault};
 pub use message::{CeremonyMessage, Round};
 pub use participant::Step;
 pub(super) use participant::{Outcome, Participant};

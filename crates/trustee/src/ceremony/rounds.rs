@@ -4,7 +4,7 @@
 //! `Joining` -> [`RoundOne`] -> [`RoundTwo`] -> [`Complaints`] -> [`Signing`] -> finished.
 
 use super::message::Content;
-use super::{CeremonyError, CeremonyMessage, CeremonyPlan, Culprit, Disagreement, Fault, Round};
+use super::{CeremonyError, CeremonyMessage, CeremonyPlan, Disagreement, Fault, Round};
 use crate::committee::statement;
 use crate::sealing::{RecipientSecret, SEALED_SHARE, is_usable, open_share};
 use crate::{Committee, SignedCommittee};
@@ -32,11 +32,11 @@ impl From<CeremonyError> for Halt {
 
 /// Collects what members did wrong; nobody, or all of them.
 #[derive(Default)]
-struct Blame(Vec<Culprit>);
+struct Blame(Vec<(u16, Fault)>);
 
 impl Blame {
     fn on(&mut self, index: u16, fault: Fault) {
-        self.0.push(Culprit { index, fault });
+        self.0.push((index, fault));
     }
 
     fn settle(mut self) -> Result<(), CeremonyError> {

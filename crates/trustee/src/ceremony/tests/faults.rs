@@ -3,7 +3,7 @@
 use super::super::message::Content;
 use super::super::rounds::possession;
 use super::{Verdict, World, together};
-use crate::ceremony::{CeremonyError, CeremonyMessage, Culprit, Disagreement, Fault, Round, Step, observe};
+use crate::ceremony::{CeremonyError, CeremonyMessage, Disagreement, Fault, Round, Step, observe};
 use crate::sealing::{RecipientSecret, seal_share};
 use curve25519_dalek::scalar::Scalar;
 use unjoin_core::algebra::proof::prove;
@@ -14,7 +14,7 @@ const BAD: u16 = 2;
 
 /// Everybody but the bad one names him for this.
 fn assert_named(verdicts: &[Verdict], fault: Fault) {
-    let named = Err(CeremonyError::Culprits(vec![Culprit { index: BAD, fault }]));
+    let named = Err(CeremonyError::Culprits(vec![(BAD, fault)]));
     for (index, verdict) in (1..).zip(verdicts) {
         assert!(index == BAD || *verdict == named, "{index}: {verdict:?}");
     }
@@ -193,7 +193,7 @@ fn a_recipient_key_in_another_encoding_convicts_no_honest_sender() {
     honest(&mut messages);
     let content = Content::Verdict { heard, complaint: Some(secret.reveal()) };
     messages.push(CeremonyMessage::sign(&key, session, BAD, content));
-    let named = CeremonyError::Culprits(vec![Culprit { index: BAD, fault: Fault::FalseComplaint }]);
+    let named = CeremonyError::Culprits(vec![(BAD, Fault::FalseComplaint)]);
     assert_eq!(world.secrets[0].next(&messages, &mut SystemRng::new()).err(), Some(named));
 }
 
@@ -324,7 +324,7 @@ fn whoever_says_two_things_is_named_when_the_copies_come_together() {
             assert!(world.verdicts.iter().all(|v| !matches!(v, Ok(Some(_)))), "{:?}", world.verdicts);
         }
         let all = together(&world.mailboxes);
-        let named = vec![Culprit { index: BAD, fault: Fault::Equivocation(round) }];
+        let named = vec![(BAD, Fault::Equivocation(round))];
         let seen = observe(&world.plan, None, &all, &mut SystemRng::new());
         assert_eq!(seen.err(), Some(CeremonyError::Culprits(named)), "{round:?}");
     }
