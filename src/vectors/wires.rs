@@ -297,7 +297,7 @@ proptest! {
                 RecoveredEntry::sign(&staff, "shop.example/reviews", store, era, sequence, &grounds).unwrap();
             let read = keeps_the_rules::<RecoveredEntry>(&entry.to_bytes());
             prop_assert_eq!((read.store(), read.era(), read.last_mark()), (store, era, sequence));
-            prop_assert_eq!((read.grounds(), *read.claimed_key()), (&grounds[..], staff.public().to_bytes()));
+            prop_assert_eq!((read.grounds(), *read.claimed_key()), (&grounds[..], *staff.public().as_bytes()));
             every_bit_is_signed(&entry, |entry| entry.verify("shop.example/reviews").is_ok());
             prop_assert!(entry.verify("shop.example/openings").is_err());
         }

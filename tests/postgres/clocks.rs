@@ -18,7 +18,7 @@ use unjoin::ledger::{
 use unjoin::phone::{
     Binding, Keeper, PoolConfig, SlotKeyError, SlotKeyWindow, SlotKeys, Switchboard, SwitchboardConfig,
 };
-use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::secret::SystemRng;
 use unjoin::store::postgres::PostgresStore;
 use unjoin::store::{Bucket, Store};
 use unjoin::token::{CohortManifest, ReviewId, Scope};

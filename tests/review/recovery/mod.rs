@@ -11,9 +11,7 @@ use std::sync::Arc;
 use unjoin::audit::{
     Finding, History, PublishedSet, ReceiptVerdict, action_verdict, audit_reviews, receipt_verdict,
 };
-use unjoin::ledger::{
-    KeyName, Ledger, Log, LogView, NoteKey, Witness, WitnessKey, WitnessPolicy, WitnessService,
-};
+use unjoin::ledger::{KeyName, Ledger, Log, LogView, NoteKey, Witness, WitnessPolicy, WitnessService};
 use unjoin::review::{DeskConfig, DeskRecovery, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{MemoryStore, Store};
@@ -36,19 +34,18 @@ impl Public {
         let key = NoteKey::from_secret_bytes(KeyName::new(ORIGIN).unwrap(), &SecretBytes::new([1; 32]));
         let name = KeyName::new("witness").unwrap();
         let environment = environment(clock);
-        let witness = WitnessKey::from_secret_bytes(name, &SecretBytes::new([2; 32]));
-        let keys = vec![witness.public().clone()];
-        let policy = WitnessPolicy::new(key.public().clone(), keys, 1, 0, 60).unwrap();
         let log_key = key.public().clone();
         let witness =
-            Arc::new(WitnessService::open(Arc::new(MemoryStore::new()), witness, vec![log_key], environment));
+            WitnessService::create(Arc::new(MemoryStore::new()), name, vec![log_key], environment).unwrap();
+        let keys = vec![witness.public_key().clone()];
+        let policy = WitnessPolicy::new(key.public().clone(), keys, 1, 0, 60).unwrap();
         let log =
             Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone())).unwrap();
         for (scope, first, end) in manifests {
             let signed = manifest(scope, *first, *end);
             log.append(&[signed.verify(&keys_public()).unwrap().to_bytes()]).unwrap();
         }
-        Self { log, witness, policy, clock: Arc::clone(clock) }
+        Self { log, witness: Arc::new(witness), policy, clock: Arc::clone(clock) }
     }
 
     /// Takes in what waits in the outbox, and publishes.
