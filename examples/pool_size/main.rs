@@ -94,6 +94,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let demand = arguments.demand();
     let size = demand.size().map_err(|error| error.to_string())?;
     print_size(&size);
+    println!(
+        "in code                  PoolConfig::for_demand(&demand, first)   (from the first number that is yours)"
+    );
     print_alternatives(&demand);
     if let Some(bindings) = arguments.simulate {
         let seen = simulation::run(&demand, bindings, arguments.seed)?;

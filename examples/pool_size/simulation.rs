@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use unjoin::phone::{Demand, NumberRange, Pool, PoolConfig, PoolSize, VirtualNumber};
+use unjoin::phone::{Demand, Pool, PoolConfig, PoolSize, VirtualNumber};
 use unjoin::secret::SecretBytes;
 use unjoin::{Name, Timestamp};
 
@@ -106,7 +106,7 @@ struct Binding {
 /// The demand's, or the pool's.
 pub(crate) fn run(demand: &Demand, bindings: u64, seed: u64) -> Result<Seen, String> {
     let predicted = demand.size().map_err(|error| error.to_string())?;
-    let pool = pool(demand, &predicted)?;
+    let pool = pool(demand)?;
     let mut random = SplitMix(seed);
     // So many in a second, evenly; the demand's peak is the whole time here.
     let rate = predicted.live_bindings as f64 / demand.life as f64;
@@ -178,19 +178,9 @@ pub(crate) fn run(demand: &Demand, bindings: u64, seed: u64) -> Result<Seen, Str
     Ok(seen)
 }
 
-fn pool(demand: &Demand, size: &PoolSize) -> Result<Pool, String> {
+fn pool(demand: &Demand) -> Result<Pool, String> {
     let first = VirtualNumber::new("+86100000000000000").map_err(|error| error.to_string())?;
-    let numbers = NumberRange::new(first, size.slices * size.slice).map_err(|error| error.to_string())?;
-    let config = PoolConfig {
-        epoch_seconds: demand.epoch_seconds,
-        max_life: demand.max_life,
-        quarantine: demand.quarantine,
-        spare_recoveries: demand.spare_recoveries,
-        largest_hub: size.largest_hub,
-        slices: numbers.slices(size.slices),
-        withdrawn: vec![],
-        resting: vec![],
-    };
+    let config = PoolConfig::for_demand(demand, first).map_err(|error| error.to_string())?;
     Pool::new(config, &SecretBytes::new([1; 32])).map_err(|error| error.to_string())
 }
 
@@ -321,7 +311,7 @@ mod tests {
         let mut busy = small;
         busy.largest_hub_per_day = 1_200;
         let predicted = small.size().unwrap();
-        let pool = pool(&small, &predicted).unwrap();
+        let pool = pool(&small).unwrap();
         let name = Name::new("hub").unwrap();
         assert!(pool.draw(&name, 1, 0, predicted.slice).is_err());
         assert!(busy.size().unwrap().slice > predicted.slice);

@@ -1,7 +1,7 @@
 //! What a pool consists of: ranges of numbers, in slices, and the rules that hold of them.
 
 use super::PoolError;
-use crate::VirtualNumber;
+use crate::{Demand, VirtualNumber};
 use core::fmt;
 use unjoin_core::Timestamp;
 
@@ -125,6 +125,40 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
+    /// A new pool for this demand: consecutive numbers from `first` on, in as many slices of one range each as
+    /// [`Demand::size`] says.
+    ///
+    /// ```
+    /// use unjoin_core::secret::SecretBytes;
+    /// use unjoin_phone::{Demand, Pool, PoolConfig, VirtualNumber};
+    /// let demand = Demand {
+    ///     orders_per_day: 2_000, peak_share: 0.12, bindings_per_order: 2, largest_hub_per_day: 100,
+    ///     life: 3_600, max_life: 2 * 86_400, epoch_seconds: 86_400, quarantine: 7 * 86_400, spare_recoveries: 1,
+    ///     pairs_per_number: 100, live_per_customer: 2,
+    /// };
+    /// let config = PoolConfig::for_demand(&demand, VirtualNumber::new("+86700000000000000")?)?;
+    /// assert_eq!(config.slices.len() as u64, demand.size()?.slices);
+    /// Pool::new(config, &SecretBytes::new([7; 32]))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PoolError::Config`] as [`Demand::size`], and when there are not so many numbers of this length from `first` on.
+    pub fn for_demand(demand: &Demand, first: VirtualNumber) -> Result<Self, PoolError> {
+        let size = demand.size()?;
+        let numbers = NumberRange::new(first, size.pool)?;
+        Ok(Self {
+            epoch_seconds: demand.epoch_seconds,
+            max_life: demand.max_life,
+            quarantine: demand.quarantine,
+            spare_recoveries: demand.spare_recoveries,
+            largest_hub: size.largest_hub,
+            slices: numbers.slices(size.slices),
+            withdrawn: Vec::new(),
+            resting: Vec::new(),
+        })
+    }
+
     /// For how many seconds after its binding has ended no hub sees a number again, when slot
     /// keys were recovered `recoveries` times within G epochs:
     /// `(G - 1 - recoveries) epochs - the longest life`.
