@@ -1,7 +1,10 @@
 //! Whose a store is: rows that every store of a platform holds about itself.
 //!
 //! ```text
-//! bucket OWN   "si" -> Identity
+//! bucket OWN   "si"         -> Identity
+//!              "sm"         -> the mark: see `Stores`
+//!              "sc" || name -> 32 bytes, the check value of a secret
+//!              "sk"         -> 32 bytes, the id of the newest issuing key that was seen
 //! ```
 //!
 //! A platform draws the ids of all its stores first, in a [`Roster`] that lies with its secrets. Each
@@ -26,10 +29,8 @@ pub enum Role {
     Reviews,
     /// The switchboard's.
     Telephony,
-    /// The ledger of reviews.
-    ReviewLedger,
-    /// The ledger of openings.
-    OpeningLedger,
+    /// Both ledgers'.
+    Ledgers,
     /// A trustee's. It has no sisters.
     Trustee,
     /// A witness's. It has no sisters.
@@ -37,8 +38,7 @@ pub enum Role {
 }
 
 /// The stores of a platform, the lead store first.
-const PLATFORM: [Role; 5] =
-    [Role::Orders, Role::Reviews, Role::Telephony, Role::ReviewLedger, Role::OpeningLedger];
+const PLATFORM: [Role; 4] = [Role::Orders, Role::Reviews, Role::Telephony, Role::Ledgers];
 
 impl Role {
     fn byte(self) -> u8 {
@@ -46,10 +46,9 @@ impl Role {
             Self::Orders => 1,
             Self::Reviews => 2,
             Self::Telephony => 3,
-            Self::ReviewLedger => 4,
-            Self::OpeningLedger => 5,
-            Self::Trustee => 6,
-            Self::Witness => 7,
+            Self::Ledgers => 4,
+            Self::Trustee => 5,
+            Self::Witness => 6,
         }
     }
 
@@ -68,8 +67,7 @@ impl fmt::Display for Role {
             Self::Orders => "orders",
             Self::Reviews => "reviews",
             Self::Telephony => "telephony",
-            Self::ReviewLedger => "review ledger's",
-            Self::OpeningLedger => "opening ledger's",
+            Self::Ledgers => "ledgers'",
             Self::Trustee => "trustee's",
             Self::Witness => "witness's",
         })
@@ -126,7 +124,7 @@ impl Roster {
         Self::of(members.collect(), rng)
     }
 
-    /// For a trustee or a witness: one store, without sisters.
+    /// For one store without sisters: a trustee's, a witness's, or a service that is run by itself.
     pub fn alone(role: Role, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         Self::of(vec![(role, 0)], rng)
     }
@@ -140,6 +138,12 @@ impl Roster {
             Member { role, part, id }
         };
         Self { platform, members: members.into_iter().map(drawn).collect() }
+    }
+
+    /// The store that the others' marks follow: the first.
+    #[must_use]
+    pub fn lead(&self) -> Option<&Member> {
+        self.members.first()
     }
 
     /// The id of the platform.
@@ -232,7 +236,7 @@ pub(crate) fn own_bucket() -> Bucket {
     Bucket::of(b"the store itself")
 }
 
-fn identity_key() -> Key<Identity> {
+pub(crate) fn identity_key() -> Key<Identity> {
     Key::new(own_bucket(), b"si".to_vec())
 }
 
@@ -265,7 +269,6 @@ pub fn raise_era<S: Store + ?Sized>(store: &S, from: u32) -> Result<Identity, St
 }
 
 /// That the store holds no row but those about itself.
-#[cfg_attr(not(feature = "redb"), allow(dead_code))]
 pub(crate) fn refuse_rows<S: Store + ?Sized>(store: &S) -> Result<(), StoreError> {
     for bucket in Bucket::all() {
         let is_own = |key: &[u8]| bucket == own_bucket() && key.starts_with(NAMESPACE.as_bytes());
@@ -289,7 +292,7 @@ mod tests {
     fn a_roster_is_read_back_and_nothing_else_is_one() {
         let roster = Roster::with_parts(2, &mut SystemRng::new());
         let bytes = roster.to_bytes();
-        assert_eq!((bytes.len(), roster.members().len()), (34 + 18 * 10, 10));
+        assert_eq!((bytes.len(), roster.members().len()), (34 + 18 * 8, 8));
         assert_eq!(Roster::from_bytes(&bytes), Some(roster));
         assert!((0..bytes.len()).all(|length| Roster::from_bytes(&bytes[..length]).is_none()));
         assert_eq!(Roster::from_bytes(&[bytes, vec![0]].concat()), None);
@@ -299,7 +302,7 @@ mod tests {
     fn an_identity_is_read_back_and_names_the_sisters() {
         let roster = Roster::generate(&mut SystemRng::new());
         let identity = roster.identity(Role::Reviews, 0).unwrap();
-        assert_eq!(identity.sisters.len(), 4);
+        assert_eq!(identity.sisters.len(), 3);
         assert!(!identity.sisters.contains(&identity.own));
         assert!(Identity::from_value(&identity.to_value()).unwrap() == identity);
         assert_eq!(roster.identity(Role::Reviews, 1), None);

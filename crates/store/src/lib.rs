@@ -59,6 +59,7 @@ pub mod queue;
 mod record;
 #[cfg(feature = "redb")]
 mod redb;
+mod stores;
 #[cfg(test)]
 mod tests;
 
@@ -68,7 +69,9 @@ pub use self::queue::{Pending, QueueConfig, QueueError};
 pub use self::record::{Found, Key, MessageRow, Pages, Present, Reads, Record, read};
 #[cfg(feature = "redb")]
 pub use self::redb::RedbStore;
+pub use self::stores::{OwnStore, Step, Stores};
 
+use self::identity::Role;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use unjoin_core::describe_errors;
@@ -318,6 +321,32 @@ pub enum StoreError {
     Missing(&'static str),
     /// A store was to be made where one is, and holds rows.
     Exists,
+    /// This store is empty, or holds what no service of ours wrote.
+    Nobodys(Role),
+    /// One store is in the place of another.
+    Swapped {
+        /// What was to be opened.
+        expected: Role,
+        /// What is there.
+        found: Role,
+    },
+    /// This store is another platform's, or has another past than its sisters.
+    Foreign(Role),
+    /// This store is a backup's copy.
+    Copy(Role),
+    /// This store is an older state of itself, put back beside newer sisters.
+    Older(Role),
+    /// This store was made with another secret, or another ring of keys.
+    Secret {
+        /// The store.
+        role: Role,
+        /// The secret's name.
+        secret: &'static str,
+    },
+    /// This store is not served before it has the mark of the lead store.
+    Unmarked(Role),
+    /// This store was exchanged, or put back, while it was served.
+    Replaced(Role),
     /// Another process has the store open.
     InUse,
     /// A key or a value is longer than the named limit.
@@ -344,7 +373,7 @@ impl StoreError {
     /// Whether a service's tick ends here, since the store as a whole does not serve now. Any other
     /// error is of single rows: an operator's, and no reason to hold up the rest.
     pub fn ends_the_tick(&self) -> bool {
-        self.is_retryable() || matches!(self, Self::Closed(_))
+        self.is_retryable() || matches!(self, Self::Closed(_) | Self::Replaced(_))
     }
 }
 
@@ -360,6 +389,27 @@ describe_errors!(StoreError {
          is new creates a store";
     Self::Exists => "store.exists", Operator, false,
         "a store was to be created where one is that holds rows, and nothing was changed: open it";
+    Self::Nobodys(role) => "store.nobodys", Operator, false,
+        "what lies where the {role} store is looked for was never created as one: look for its volume, and for an empty \
+         server; nothing was changed";
+    Self::Swapped { expected, found } => "store.swapped", Operator, false,
+        "the {found} store lies where the {expected} store is looked for: exchange them; nothing was changed";
+    Self::Foreign(role) => "store.foreign", Operator, false,
+        "the {role} store is another platform's, or has another past than its sisters: put the right one there, or \
+         recover; nothing was changed";
+    Self::Copy(role) => "store.copy", Operator, false,
+        "the {role} store is a backup's copy: only a recovery opens it; nothing was changed";
+    Self::Older(role) => "store.older", Operator, false,
+        "the {role} store is older than its sisters: put the newest one there, or recover; nothing was served";
+    Self::Secret { role, secret } => "store.secret", Operator, false,
+        "the {role} store belongs to another secret ({secret}): give it the one that it was created with; of issuing \
+         keys, a ring that has the newest";
+    Self::Unmarked(role) => "store.unmarked", Operator, true,
+        "the {role} store is not served before its mark is the lead store's: open all stores of the platform together, \
+         or send the mark";
+    Self::Replaced(role) => "store.replaced", Operator, false,
+        "the {role} store was exchanged or put back while it was served, and nothing is served any more: find out by \
+         whom, then recover";
     Self::InUse => "store.in_use", Operator, true,
         "another process has the store open: one process at a time owns its file";
     Self::TooLong => "store.too_long", Host, false,

@@ -55,7 +55,9 @@ pub use unjoin_store::{Bucket, Row, RowKey, StoreError};
 
 use redb::StorageBackend;
 use std::path::Path;
-use unjoin_store::RedbStore;
+use std::sync::Arc;
+use unjoin_store::identity::{Role, Roster};
+use unjoin_store::{MemoryStore, OwnStore, RedbStore, Store, Stores};
 
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -75,4 +77,43 @@ pub fn redb_on(backend: impl StorageBackend + Clone) -> Result<RedbStore, StoreE
         Err(StoreError::Exists) => RedbStore::open_on(backend),
         created => created,
     }
+}
+
+/// This store as its service opens it: created by the first call, opened by later ones, alone.
+pub fn try_own<S: Store>(store: &Arc<S>, role: Role) -> Result<Arc<OwnStore<S>>, StoreError> {
+    let roster = Roster::alone(role, &mut Seeded(1));
+    let (rng, stores) = (&mut Seeded(2), || [(role, Arc::clone(store))]);
+    match Stores::open(&roster, stores(), rng) {
+        Err(StoreError::Nobodys(_)) => Stores::create(&roster, stores(), rng)?.own(role),
+        opened => opened?.own(role),
+    }
+}
+
+pub fn own<S: Store>(store: &Arc<S>, role: Role) -> Arc<OwnStore<S>> {
+    try_own(store, role).unwrap()
+}
+
+/// A fresh store in memory.
+pub fn fresh(role: Role) -> Arc<OwnStore<MemoryStore>> {
+    own(&Arc::new(MemoryStore::new()), role)
+}
+
+/// A platform's stores for orders and reviews: created by the first call, opened by later ones.
+pub fn platform_stores<S: Store>(
+    roster: &Roster,
+    orders: &Arc<S>,
+    reviews: &Arc<S>,
+) -> Result<Stores<S>, StoreError> {
+    let (rng, stores) =
+        (&mut Seeded(2), || [(Role::Orders, Arc::clone(orders)), (Role::Reviews, Arc::clone(reviews))]);
+    match Stores::open(roster, stores(), rng) {
+        Err(StoreError::Nobodys(_)) => Stores::create(roster, stores(), rng),
+        opened => opened,
+    }
+}
+
+/// The stores of a platform in memory.
+pub fn fresh_platform_stores(roster: &Roster) -> Stores<MemoryStore> {
+    let store = || Arc::new(MemoryStore::new());
+    platform_stores(roster, &store(), &store()).unwrap()
 }
