@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,15 +16,17 @@ use unjoin::store::postgres::{PostgresConfig, PostgresError};
 use unjoin::store::{Bucket, Commit, Outcome, RowKey, Store, StoreError};
 
 /// Between store and server: cuts, delays, and swallows the answers to COMMIT.
-struct Proxy {
-    port: u16,
-    control: Arc<Control>,
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    pub(crate) control: Arc<Control>,
     accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Control {
+pub(crate) struct Control {
     over: AtomicBool,
+    /// The port that later connections are led to.
+    pub(crate) behind: AtomicU16,
     delay: AtomicU64,
     /// The next COMMIT reaches the server, and its answer nobody.
     lose_a_commit: AtomicBool,
@@ -33,7 +35,7 @@ struct Control {
 
 impl Control {
     /// Breaks every connection, in both directions.
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         for stream in self.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -41,17 +43,19 @@ impl Control {
 }
 
 impl Proxy {
-    fn to(server: &Server) -> Self {
+    pub(crate) fn to(server: &Server) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let (port, behind) = (listener.local_addr().unwrap().port(), server.port);
+        let port = listener.local_addr().unwrap().port();
         let control = Arc::<Control>::default();
+        control.behind.store(server.port, Ordering::SeqCst);
         let shared = Arc::clone(&control);
         let accepting = thread::spawn(move || {
             for client in listener.incoming().map(Result::unwrap) {
                 if shared.over.load(Ordering::SeqCst) {
                     return;
                 }
-                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, behind)) else { continue };
+                let behind = (Ipv4Addr::LOCALHOST, shared.behind.load(Ordering::SeqCst));
+                let Ok(server) = TcpStream::connect(behind) else { continue };
                 let own = |stream: &TcpStream| stream.try_clone().unwrap();
                 shared.open.lock().unwrap().extend([own(&client), own(&server)]);
                 let swallow = Arc::new(AtomicBool::new(false));
@@ -64,7 +68,7 @@ impl Proxy {
         Self { port, control, accepting: Some(accepting) }
     }
 
-    fn config(&self, schema: &str) -> PostgresConfig {
+    pub(crate) fn config(&self, schema: &str) -> PostgresConfig {
         let address = format!("host={} port={}", Ipv4Addr::LOCALHOST, self.port);
         let mut config =
             PostgresConfig::new(format!("{address} user={USER} password='{PASSWORD}' dbname=postgres"));

@@ -17,6 +17,7 @@ mod ledger_world;
 mod life;
 #[path = "../crash/line.rs"]
 mod line;
+mod poolers;
 mod processes;
 #[path = "../crash/record.rs"]
 #[allow(dead_code, reason = "not all of it is used here")]

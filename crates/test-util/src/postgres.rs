@@ -248,6 +248,13 @@ impl Server {
         }
     }
 
+    /// Lets everybody in without a password, for what stands between it and a store.
+    pub fn trust(&self) {
+        fs::write(self.data.join("pg_hba.conf"), "local all all trust\nhost all all all trust\n")
+            .expect("its file");
+        self.sql("SELECT pg_reload_conf()");
+    }
+
     /// Makes a standby the primary.
     pub fn promote(&self) {
         let data = self.data.to_str().expect("a path in UTF-8");
@@ -303,6 +310,7 @@ fn text(output: &Output) -> String {
 fn program(name: &str) -> PathBuf {
     let in_path = std::env::var_os("PATH").unwrap_or_default();
     let mut places: Vec<PathBuf> = std::env::split_paths(&in_path).collect();
+    places.push("/usr/sbin".into());
     let version = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .map(|found| found.filter_map(Result::ok).map(|entry| entry.path()).collect())
@@ -328,8 +336,8 @@ fn server_user() -> Option<&'static str> {
     is_root().then(|| ["postgres", "nobody"].into_iter().find(known).expect("a user to run the server as"))
 }
 
-/// A program of PostgreSQL that runs as somebody who is not root, and may end with this process.
-fn unprivileged(name: &str, with_parent: bool) -> Command {
+/// A program of PostgreSQL, or another, that runs as somebody who is not root, and may end with this process.
+pub fn unprivileged(name: &str, with_parent: bool) -> Command {
     let program = program(name);
     let mut command = Command::new("setpriv");
     if with_parent {

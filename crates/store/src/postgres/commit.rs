@@ -13,10 +13,10 @@ use super::Isolation;
 use super::error::{Failure, PostgresError};
 use super::plan::{Changes, Found, evaluate, keys_of_commits};
 use super::pool::{Connection, Request, Shared};
+use super::session::Session;
 use super::statements::{Answer, pipelined};
 use crate::{Bucket, Commit, Outcome, Row};
 use std::collections::BTreeMap;
-use tokio_postgres::Client;
 
 /// Commits that share a transaction.
 pub(super) struct Transaction<'a> {
@@ -27,11 +27,12 @@ impl Request for Transaction<'_> {
     type Answer = Vec<Outcome>;
 
     async fn serve(&self, connection: &Connection, shared: &Shared) -> Result<Vec<Outcome>, Failure> {
-        let outcomes = match shared.within(self.prepare(connection, shared)).await? {
+        let session = &connection.session;
+        let outcomes = match shared.within(session, self.prepare(connection, shared)).await? {
             Ok(outcomes) => outcomes,
             Err(failure) => {
                 // A connection that cannot roll back is not used again, and has rolled back.
-                return match shared.within(connection.client.batch_execute("ROLLBACK")).await {
+                return match shared.within(session, session.client.batch_execute("ROLLBACK")).await {
                     Ok(Ok(())) => Err(failure),
                     _ => Err(match failure {
                         Failure::Again => Failure::Disconnected(PostgresError::Disconnected),
@@ -40,11 +41,12 @@ impl Request for Transaction<'_> {
                 };
             }
         };
-        connection.has_warned();
-        let committed = shared.within(connection.client.batch_execute("/* unjoin commit */ COMMIT")).await;
+        session.has_warned();
+        let commit = session.client.batch_execute("/* unjoin commit */ COMMIT");
+        let committed = shared.within(session, commit).await;
         match committed.map(|answer| answer.map_err(PostgresError::from)) {
             // A standby was not waited for, or there was no transaction: the answer is worth nothing.
-            Ok(Ok(())) if connection.has_warned() => Err(unknown()),
+            Ok(Ok(())) if session.has_warned() => Err(unknown()),
             Ok(Ok(())) => Ok(outcomes),
             Ok(Err(PostgresError::Contended)) => Err(Failure::Again),
             _ => Err(unknown()),
@@ -79,21 +81,21 @@ impl Transaction<'_> {
     }
 }
 
-/// Begins, and locks what is there, in key order: one round trip.
+/// Begins, proves the session, and locks what is there, in key order: one round trip.
 async fn lock(
     connection: &Connection,
     shared: &Shared,
     by_bucket: &[(Bucket, Vec<&[u8]>)],
 ) -> Result<Vec<Vec<Row>>, Failure> {
-    let Connection { client, statements, .. } = connection;
+    let Connection { session, statements } = connection;
     let begin = begin(shared);
     let mut requests: Vec<Answer<'_, Vec<Row>>> = vec![Box::pin(async {
-        client.batch_execute(&begin).await?;
+        session.begin(&begin).await?;
         Ok(Vec::new())
     })];
     for (bucket, keys) in by_bucket {
         if !keys.is_empty() {
-            requests.push(Box::pin(statements.lock(client, *bucket, keys)));
+            requests.push(Box::pin(statements.lock(&session.client, *bucket, keys)));
         }
     }
     let mut answers = pipelined(requests).await.into_iter();
@@ -123,8 +125,7 @@ fn begin(shared: &Shared) -> String {
 
 /// Writes, and finds whether every row was as it was judged: one round trip.
 async fn write(connection: &Connection, changes: &BTreeMap<Bucket, Changes<'_>>) -> Result<(), Failure> {
-    let Connection { client, statements, .. } = connection;
-    let client: &Client = client;
+    let Connection { session: Session { client, .. }, statements } = connection;
     let mut requests: Vec<Answer<'_, u64>> = Vec::new();
     let mut expected = Vec::new();
     for (bucket, Changes { insert, replace, delete }) in changes {

@@ -22,6 +22,9 @@ pub enum PostgresError {
     Tls,
     /// All servers that answer serve reads only.
     ReadOnly,
+    /// A transaction was not in the session that this store has set up: a pooler in between pools
+    /// transactions or statements, not sessions.
+    Pooler,
     /// No connection of the pool became free in time.
     PoolExhausted,
     /// The server has no connection left for this user.
@@ -61,6 +64,9 @@ describe_errors!(PostgresError {
          name that it expects against the server's certificate, and that the server has TLS switched on";
     Self::ReadOnly => "postgres.read_only", Operator, true,
         "every server that answers is read-only: promote a standby, or name the primary's host too";
+    Self::Pooler => "postgres.pooler", Operator, false,
+        "this is a transaction pooler (or a statement pooler): it serves each transaction from another session; point \
+         it at session mode (PgBouncer: pool_mode = session), or the connection string at the server itself";
     Self::PoolExhausted => "postgres.pool", Operator, true,
         "no connection became free in time: allow more connections, or fewer callers";
     Self::TooManyConnections => "postgres.connections", Operator, true,
@@ -86,6 +92,17 @@ describe_errors!(PostgresError {
     Self::Contended => "postgres.contended", Operator, true,
         "other transactions touched the same rows again and again: try again";
 });
+
+impl PostgresError {
+    /// Of what two hosts answer, what tells more: the other host may be meant to be down, or a standby.
+    pub(super) fn or(self, other: Self) -> Self {
+        match (&self, &other) {
+            (_, Self::Unreachable) => self,
+            (Self::Unreachable | Self::ReadOnly, _) => other,
+            _ => self,
+        }
+    }
+}
 
 /// What a step of a transaction ended with.
 #[derive(Debug)]
@@ -132,6 +149,8 @@ impl From<tokio_postgres::Error> for PostgresError {
 
 fn told(error: &tokio_postgres::Error) -> PostgresError {
     match error.code() {
+        // PgBouncer's words to whoever begins a transaction where it pools statements.
+        Some(&SqlState::PROTOCOL_VIOLATION) if says(error, "statement pooling") => PostgresError::Pooler,
         Some(code) => of_code(code),
         // Neither the kinds of these errors nor their causes are public; their words are stable
         // enough to tell a message that is too long from a connection that broke.
@@ -147,6 +166,10 @@ fn told(error: &tokio_postgres::Error) -> PostgresError {
     }
 }
 
+fn says(error: &tokio_postgres::Error, words: &str) -> bool {
+    error.as_db_error().is_some_and(|said| said.message().contains(words))
+}
+
 fn of_code(code: &SqlState) -> PostgresError {
     match *code {
         SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => PostgresError::Contended,
@@ -154,6 +177,8 @@ fn of_code(code: &SqlState) -> PostgresError {
         | SqlState::LOCK_NOT_AVAILABLE
         | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => PostgresError::Timeout,
         SqlState::READ_ONLY_SQL_TRANSACTION => PostgresError::ReadOnly,
+        // The session's own statements are not there, or somebody else's are.
+        SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => PostgresError::Pooler,
         SqlState::TOO_MANY_CONNECTIONS => PostgresError::TooManyConnections,
         SqlState::ADMIN_SHUTDOWN
         | SqlState::CRASH_SHUTDOWN

@@ -8,11 +8,13 @@
 //! How a commit works, and why it is right, is told in the manual's chapter on PostgreSQL, in the
 //! crate `unjoin`.
 
+mod address;
 mod commit;
 mod error;
 mod plan;
 mod pool;
 mod schema;
+mod session;
 mod statements;
 
 pub use self::error::PostgresError;
@@ -22,7 +24,7 @@ use self::commit::Transaction;
 use self::error::Failure;
 use self::plan::{keys_of_rows, transactions};
 use self::pool::{Connection, Pool, Request, Shared};
-use self::statements::{Answer, pipelined};
+use self::statements::{Answer, read_only};
 use super::{Bucket, Commit, MAX_KEY, Outcome, Row, RowKey, Store, StoreError};
 use std::collections::HashMap;
 use std::fmt;
@@ -185,8 +187,8 @@ impl PostgresStore {
 
     fn created(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
         pool.run(|shared| async move {
-            let (client, _) = shared.session().await?;
-            schema::create_or_migrate(&client, &shared.schema).await
+            let session = session::proved(&shared).await?;
+            schema::create_or_migrate(&session, &shared.schema).await
         })?;
         Ok(Self { pool, one_bucket_each: config.one_bucket_each })
     }
@@ -298,19 +300,19 @@ impl Request for Read {
     type Answer = Vec<Option<Vec<u8>>>;
 
     async fn serve(&self, connection: &Connection, shared: &Shared) -> Result<Self::Answer, Failure> {
-        let Connection { client, statements, .. } = connection;
+        let Connection { session, statements } = connection;
         let by_bucket: Vec<(Bucket, Vec<&[u8]>)> = keys_of_rows(&self.0)
             .into_iter()
             .map(|(bucket, keys)| (bucket, keys.into_iter().collect()))
             .collect();
         let requests: Vec<Answer<'_, Vec<Row>>> = by_bucket
             .iter()
-            .map(|(bucket, keys)| Box::pin(statements.read(client, *bucket, keys)) as Answer<'_, Vec<Row>>)
+            .map(|(bucket, keys)| Box::pin(statements.read(&session.client, *bucket, keys)) as Answer<'_, _>)
             .collect();
-        let answers = shared.within(pipelined(requests)).await?;
+        let answers = shared.within(session, read_only(session, requests)).await??;
         let mut found = HashMap::new();
         for ((bucket, _), rows) in by_bucket.iter().zip(answers) {
-            found.extend(rows?.into_iter().map(|row| ((*bucket, row.key), row.value)));
+            found.extend(rows.into_iter().map(|row| ((*bucket, row.key), row.value)));
         }
         Ok(self.0.iter().map(|at| found.get(&(at.bucket, at.key.clone())).cloned()).collect())
     }
@@ -327,8 +329,9 @@ impl Request for Scan {
     type Answer = Vec<Row>;
 
     async fn serve(&self, connection: &Connection, shared: &Shared) -> Result<Self::Answer, Failure> {
-        let Connection { client, statements, .. } = connection;
-        let rows = statements.scan(client, self.bucket, &self.from, &self.end, self.limit);
-        Ok(shared.within(rows).await??)
+        let Connection { session, statements } = connection;
+        let scan = statements.scan(&session.client, self.bucket, &self.from, &self.end, self.limit);
+        let answers = shared.within(session, read_only(session, vec![Box::pin(scan)])).await??;
+        Ok(answers.into_iter().flatten().collect())
     }
 }

@@ -5,19 +5,22 @@
 //! handed to it, and callers wait as for any other blocking call.
 
 use super::error::{Failure, PostgresError, connecting};
-use super::schema;
+use super::session::Session;
 use super::statements::{Statements, schema_name};
-use super::{Isolation, PostgresConfig};
+use super::{Isolation, PostgresConfig, address, schema};
 use crate::StoreError;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::{self, Handle};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{sleep, timeout};
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};
 use unjoin_core::secret::{SystemRng, below};
@@ -29,16 +32,26 @@ const CONTENTIONS: u32 = 64;
 const RECONNECTIONS: usize = 3;
 /// What a round trip may take beyond the server's own limit for a statement.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
+/// A host that has not answered by then is not waited for alone.
+const HEAD_START: Duration = Duration::from_millis(250);
+/// An answer that is late by so much may be that of a server which serves no more.
+const LATE: Duration = Duration::from_millis(500);
 
-type Connecting = Pin<Box<dyn Future<Output = Result<Client, tokio_postgres::Error>> + Send>>;
+/// A client, and the flag that any warning of its server raises.
+type Connected = (Client, Arc<AtomicBool>);
+type Connecting = Pin<Box<dyn Future<Output = Result<Connected, tokio_postgres::Error>> + Send>>;
 
-/// Connects, and spawns what drives the connection; the flag is raised by any warning.
-type Connect = Box<dyn Fn(Config, Arc<AtomicBool>) -> Connecting + Send + Sync>;
+/// Connects, and spawns what drives the connection.
+type Connect = Box<dyn Fn(Config) -> Connecting + Send + Sync>;
 
 /// The pool's own part, shared by all its requests.
 pub(super) struct Shared {
     connect: Connect,
-    server: Config,
+    /// One for each host, and the one that was reached last.
+    servers: Vec<Config>,
+    reached: AtomicUsize,
+    /// When a session was last made only to learn which server it leads to, and what came of it.
+    looked: AsyncMutex<Option<(Instant, Option<String>)>>,
     /// The table's quoted name with its schema, and the schema's.
     pub(super) rows: String,
     pub(super) schema: String,
@@ -52,16 +65,8 @@ pub(super) struct Shared {
 
 /// An open connection, with nothing under way.
 pub(super) struct Connection {
-    pub(super) client: Client,
+    pub(super) session: Session,
     pub(super) statements: Statements,
-    warned: Arc<AtomicBool>,
-}
-
-impl Connection {
-    /// Whether the server has warned since the last time this was asked.
-    pub(super) fn has_warned(&self) -> bool {
-        self.warned.swap(false, Ordering::AcqRel)
-    }
 }
 
 /// One request to the server, which may be repeated as long as it fails without effect.
@@ -82,7 +87,7 @@ impl Shared {
         let permit = permit.map_err(|_| PostgresError::PoolExhausted)?.map_err(|_| PostgresError::Stopped)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(connection) = idle.pop() {
-            if !connection.client.is_closed() {
+            if !connection.session.client.is_closed() {
                 return Ok((permit, Some(connection)));
             }
         }
@@ -93,18 +98,39 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 
-    /// A client with its session set, but nothing known about the tables.
-    pub(super) async fn session(&self) -> Result<(Client, Arc<AtomicBool>), PostgresError> {
-        let warned = Arc::new(AtomicBool::new(false));
-        let limit = self.server.get_connect_timeout().copied().unwrap_or(GRACE) + GRACE;
+    /// A session that is set up, but nothing is known about the tables.
+    pub(super) async fn session(&self) -> Result<Session, PostgresError> {
+        let limit = self.servers.iter().filter_map(Config::get_connect_timeout).max();
+        let limit = limit.copied().unwrap_or(GRACE) + GRACE;
         let attempt = async {
-            let client = (self.connect)(self.server.clone(), Arc::clone(&warned)).await;
-            let client = client.map_err(|error| connecting(&error))?;
-            client.batch_execute(&self.settings()).await?;
-            Ok::<Client, PostgresError>(client)
+            let (client, warned) = self.reach().await?;
+            Session::begin_with(client, warned, &self.settings()).await
         };
-        let client = timeout(limit, attempt).await.map_err(|_| PostgresError::Unreachable)??;
-        Ok((client, warned))
+        timeout(limit, attempt).await.map_err(|_| PostgresError::Unreachable)?
+    }
+
+    /// The first host that serves: the one of last time first, the others beside it when it is slow
+    /// or fails. A host that is gone without a word must not be waited for.
+    async fn reach(&self) -> Result<Connected, PostgresError> {
+        let last = self.reached.load(Ordering::Relaxed);
+        let mut hosts: Vec<usize> = (0..self.servers.len()).filter(|host| *host != last).rev().collect();
+        hosts.push(last);
+        let (mut attempts, mut told) = (JoinSet::new(), PostgresError::Unreachable);
+        loop {
+            if let Some((host, server)) = hosts.pop().and_then(|host| Some((host, self.servers.get(host)?))) {
+                let attempt = (self.connect)(server.clone());
+                attempts.spawn(async move { (host, attempt.await) });
+            }
+            match timeout(HEAD_START, attempts.join_next()).await {
+                Ok(Some(Ok((host, Ok(connected))))) => {
+                    self.reached.store(host, Ordering::Relaxed);
+                    return Ok(connected);
+                }
+                Ok(Some(Ok((_, Err(error))))) => told = told.or(connecting(&error)),
+                Ok(None) if hosts.is_empty() => return Err(told),
+                Ok(_) | Err(_) => {}
+            }
+        }
     }
 
     /// Single statements see what was committed before they began, and no answered commit is lost
@@ -125,11 +151,35 @@ impl Shared {
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
-        let (client, warned) = self.session().await?;
-        schema::check(&client, &self.schema).await?;
-        let statements = Statements::prepare(&client, &self.rows).await.map_err(PostgresError::from)?;
-        warned.store(false, Ordering::Release);
-        Ok(Connection { client, statements, warned })
+        let session = self.session().await?;
+        schema::check(&session.client, &self.schema).await?;
+        let statements = Statements::prepare(&session, &self.rows).await?;
+        session.has_warned();
+        Ok(Connection { session, statements })
+    }
+
+    /// Returns when new sessions lead to another server than this one's, which then serves no more:
+    /// it was cut off, or froze, and a standby has been promoted. Never asked before an answer is
+    /// late, and then by one session at a time.
+    async fn moved_from(&self, session: &Session) {
+        loop {
+            sleep(LATE).await;
+            let mut looked = self.looked.lock().await;
+            let known = match &*looked {
+                Some((at, server)) if at.elapsed() < LATE => server.clone(),
+                _ => {
+                    let server = self.session().await.ok().map(|fresh| fresh.server);
+                    *looked = Some((Instant::now(), server.clone()));
+                    server
+                }
+            };
+            drop(looked);
+            if known.is_some_and(|server| server != session.server) {
+                let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                idle.retain(|connection| connection.session.server != session.server);
+                return;
+            }
+        }
     }
 
     /// Serves `request` on some connection. What failed without effect is tried again, within
@@ -167,9 +217,18 @@ impl Shared {
         }
     }
 
-    /// `work`, unless the server does not answer.
-    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, PostgresError> {
-        timeout(self.statement_timeout + GRACE, work).await.map_err(|_| PostgresError::Timeout)
+    /// `work`, unless its server does not answer, or another has taken its place.
+    pub(super) async fn within<T>(
+        &self,
+        session: &Session,
+        work: impl Future<Output = T>,
+    ) -> Result<T, PostgresError> {
+        let (mut work, mut moved) = (pin!(work), pin!(self.moved_from(session)));
+        let first = poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => moved.as_mut().poll(context).map(|()| Err(PostgresError::Disconnected)),
+        });
+        timeout(self.statement_timeout + GRACE, first).await.unwrap_or(Err(PostgresError::Timeout))
     }
 }
 
@@ -190,7 +249,7 @@ impl Pool {
         T::TlsConnect: Send,
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
-        let server = server(config, preferred)?;
+        let servers = address::servers(config, preferred)?;
         let schema = schema_name(&config.schema)?;
         if config.connections == 0 {
             return Err(PostgresError::Config("a pool has at least one connection"));
@@ -200,7 +259,9 @@ impl Pool {
         }
         let shared = Shared {
             connect: connector(tls),
-            server,
+            servers,
+            reached: AtomicUsize::new(0),
+            looked: AsyncMutex::default(),
             rows: format!("{schema}.rows"),
             schema,
             isolation: config.isolation,
@@ -248,34 +309,6 @@ impl Drop for Pool {
     }
 }
 
-/// The connection string, with limits where it has none: without them a host that is gone without
-/// a word is waited for as long as the system likes.
-fn server(config: &PostgresConfig, preferred: SslMode) -> Result<Config, PostgresError> {
-    let mut server: Config = config
-        .connection
-        .parse()
-        .map_err(|_| PostgresError::Config("the connection string is not in libpq's form"))?;
-    if server.get_hosts().is_empty() && server.get_hostaddrs().is_empty() {
-        return Err(PostgresError::Config("the connection string names no host"));
-    }
-    if server.get_connect_timeout().is_none() {
-        server.connect_timeout(GRACE);
-    }
-    if server.get_tcp_user_timeout().is_none() {
-        server.tcp_user_timeout(config.statement_timeout);
-    }
-    if server.get_application_name().is_none() {
-        server.application_name("unjoin");
-    }
-    // Whoever stands in between can answer that the server has no TLS.
-    if server.get_ssl_mode() == SslMode::Prefer {
-        server.ssl_mode(preferred);
-    }
-    // Of several hosts, and even of one: a store that cannot write is none.
-    server.target_session_attrs(TargetSessionAttrs::ReadWrite);
-    Ok(server)
-}
-
 fn connector<T>(tls: T) -> Connect
 where
     T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
@@ -283,10 +316,12 @@ where
     T::TlsConnect: Send,
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
-    Box::new(move |server, warned| {
+    Box::new(move |server| {
         let tls = tls.clone();
         Box::pin(async move {
             let (client, mut connection) = server.connect(tls).await?;
+            let warned = Arc::new(AtomicBool::new(false));
+            let raised = Arc::clone(&warned);
             tokio::spawn(async move {
                 let next = |context: &mut std::task::Context<'_>| connection.poll_message(context);
                 let mut next = next;
@@ -294,11 +329,11 @@ where
                     if let AsyncMessage::Notice(notice) = message
                         && notice.severity() == "WARNING"
                     {
-                        warned.store(true, Ordering::Release);
+                        raised.store(true, Ordering::Release);
                     }
                 }
             });
-            Ok(client)
+            Ok((client, warned))
         })
     })
 }

@@ -3,11 +3,12 @@
 
 use super::error::{Failure, PostgresError};
 use super::pool::{Connection, GRACE, Request, Shared};
+use super::session::Session;
 use crate::identity::{NAMESPACE, own_bucket};
 use crate::{SCHEMA_VERSION, StoreError};
 use tokio::time::timeout;
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// The step from each layout to the next; the first makes the tables. `{schema}` is the schema.
 const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [CREATE_ROWS];
@@ -29,14 +30,24 @@ const ROUNDS: usize = 32;
 /// The layout's number, if there is a store.
 async fn found(client: &Client, schema: &str) -> Result<Option<u32>, StoreError> {
     let sql = format!("SELECT value FROM {schema}.meta WHERE name = 'schema'");
-    let rows = match client.query(&sql, &[]).await {
-        Ok(rows) => rows,
-        Err(error) if not_there(&error) => return Ok(None),
-        Err(error) => return Err(PostgresError::from(error).into()),
-    };
-    let [row] = rows.as_slice() else { return Err(StoreError::Corrupt("layout number")) };
-    let value: i32 = row.try_get(0).map_err(|_| StoreError::Corrupt("layout number"))?;
-    Ok(Some(u32::try_from(value).map_err(|_| StoreError::Corrupt("layout number"))?))
+    match text(client, &sql).await {
+        Ok(value) => {
+            let value = value.and_then(|value| value.parse().ok());
+            Ok(Some(value.ok_or(StoreError::Corrupt("layout number"))?))
+        }
+        Err(error) if not_there(&error) => Ok(None),
+        Err(error) => Err(PostgresError::from(error).into()),
+    }
+}
+
+/// The first column of the only row, if there is one. No statement is named for it.
+async fn text(client: &Client, sql: &str) -> Result<Option<String>, tokio_postgres::Error> {
+    let answers = client.simple_query(sql).await?;
+    let mut rows = answers.iter().filter_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok(rows.next().filter(|_| rows.next().is_none()).map(str::to_owned))
 }
 
 fn not_there(error: &tokio_postgres::Error) -> bool {
@@ -54,32 +65,33 @@ pub(super) async fn check(client: &Client, schema: &str) -> Result<(), StoreErro
 
 /// Makes the tables, or brings them up to this build's layout, unless they hold rows. Several processes may do it at the
 /// same time.
-pub(super) async fn create_or_migrate(client: &Client, schema: &str) -> Result<(), StoreError> {
-    bring_up(client, schema, &MIGRATIONS).await?;
+pub(super) async fn create_or_migrate(session: &Session, schema: &str) -> Result<(), StoreError> {
+    bring_up(session, schema, &MIGRATIONS).await?;
     let bucket = own_bucket().number();
     let others = format!(
         "SELECT 1 FROM {schema}.rows WHERE bucket <> {bucket} OR substring(key FROM 1 FOR 1) <> '{NAMESPACE}' LIMIT 1"
     );
-    match client.query(&others, &[]).await.map_err(PostgresError::from)?.is_empty() {
-        true => Ok(()),
-        false => Err(StoreError::Exists),
+    match text(&session.client, &others).await.map_err(PostgresError::from)? {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Exists),
     }
 }
 
 /// Brings the tables up to this build's layout, if there are any.
-pub(super) async fn open_or_migrate(client: &Client, schema: &str) -> Result<(), StoreError> {
-    match found(client, schema).await? {
+pub(super) async fn open_or_migrate(session: &Session, schema: &str) -> Result<(), StoreError> {
+    match found(&session.client, schema).await? {
         None | Some(0) => return Err(StoreError::Missing("schema, or one of its tables,")),
-        Some(_) => bring_up(client, schema, &MIGRATIONS).await?,
+        Some(_) => bring_up(session, schema, &MIGRATIONS).await?,
     }
-    match client.query(&format!("SELECT 1 FROM {schema}.rows LIMIT 1"), &[]).await {
+    match text(&session.client, &format!("SELECT 1 FROM {schema}.rows LIMIT 1")).await {
         Ok(_) => Ok(()),
         Err(error) if not_there(&error) => Err(StoreError::Missing("table of rows")),
         Err(error) => Err(PostgresError::from(error).into()),
     }
 }
 
-async fn bring_up(client: &Client, schema: &str, migrations: &[&str]) -> Result<(), StoreError> {
+async fn bring_up(session: &Session, schema: &str, migrations: &[&str]) -> Result<(), StoreError> {
+    let client = &session.client;
     let expected = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
     // Without a right to create anything, a store that is there can be used all the same.
     match found(client, schema).await? {
@@ -88,7 +100,7 @@ async fn bring_up(client: &Client, schema: &str, migrations: &[&str]) -> Result<
         _ => {}
     }
     for _ in 0..ROUNDS {
-        match step(client, schema, migrations).await {
+        match step(session, schema, migrations).await {
             Ok(()) => return Ok(()),
             Err(StepError::Store(error)) => return Err(error),
             Err(StepError::Server(error)) => {
@@ -115,7 +127,8 @@ impl From<tokio_postgres::Error> for StepError {
     }
 }
 
-async fn step(client: &Client, schema: &str, migrations: &[&str]) -> Result<(), StepError> {
+async fn step(session: &Session, schema: &str, migrations: &[&str]) -> Result<(), StepError> {
+    let client = &session.client;
     let expected = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
     if found(client, schema).await.map_err(StepError::Store)?.is_none() {
         // One message is one transaction: nobody sees the table without its row.
@@ -127,11 +140,12 @@ async fn step(client: &Client, schema: &str, migrations: &[&str]) -> Result<(), 
             ))
             .await?;
     }
-    client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let begun = session.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await;
+    begun.map_err(|error| StepError::Store(error.into()))?;
     let lock = format!("SELECT value FROM {schema}.meta WHERE name = 'schema' FOR UPDATE");
-    let value: i32 = client.query_one(&lock, &[]).await?.try_get(0)?;
-    let version = u32::try_from(value).unwrap_or(u32::MAX);
-    let Some(steps) = migrations.get(value.unsigned_abs() as usize..).filter(|_| value >= 0) else {
+    let value = text(client, &lock).await?.and_then(|value| value.parse().ok());
+    let version: u32 = value.unwrap_or(u32::MAX);
+    let Some(steps) = migrations.get(version as usize..) else {
         client.batch_execute("ROLLBACK").await?;
         return Err(StepError::Store(StoreError::Schema { found: version, expected }));
     };
@@ -149,8 +163,8 @@ async fn step(client: &Client, schema: &str, migrations: &[&str]) -> Result<(), 
 }
 
 async fn is_postgresql(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let version: String = client.query_one("SELECT version()", &[]).await?.try_get(0)?;
-    Ok(version.starts_with("PostgreSQL"))
+    let version = text(client, "SELECT version()").await?;
+    Ok(version.is_some_and(|version| version.starts_with("PostgreSQL")))
 }
 
 /// Every row anew, in key order.
@@ -164,27 +178,28 @@ impl Request for Rewrite {
     type Answer = ();
 
     async fn serve(&self, connection: &Connection, shared: &Shared) -> Result<(), Failure> {
-        let client = &connection.client;
+        let session = &connection.session;
         let limit = shared.rewrite_timeout.saturating_add(GRACE);
-        match timeout(limit, rewrite(client, shared)).await.map_err(|_| PostgresError::Timeout)? {
+        match timeout(limit, rewrite(session, shared)).await.map_err(|_| PostgresError::Timeout)? {
             Ok(()) => Ok(()),
-            Err(error) => match client.batch_execute("ROLLBACK").await {
+            Err(error) => match session.client.batch_execute("ROLLBACK").await {
                 Ok(()) => Err(error.into()),
-                Err(_) => Err(Failure::Final(PostgresError::from(error).into())),
+                Err(_) => Err(Failure::Final(error.into())),
             },
         }
     }
 }
 
-async fn rewrite(client: &Client, shared: &Shared) -> Result<(), tokio_postgres::Error> {
-    let Shared { rows, schema, .. } = shared;
+async fn rewrite(session: &Session, shared: &Shared) -> Result<(), PostgresError> {
+    let (client, Shared { rows, schema, .. }) = (&session.client, shared);
     let limit = shared.rewrite_timeout.as_millis();
     let fresh = format!("{schema}.rows_fresh");
     let create = CREATE_ROWS.replace("{schema}.rows", &fresh).replace(", PRIMARY KEY (bucket, key)", "");
     let tune = if is_postgresql(client).await? { TUNE.replace("{rows}", &fresh) } else { String::new() };
+    session.begin("/* unjoin rewrite */ BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     client
         .batch_execute(&format!(
-            "/* unjoin rewrite */ BEGIN ISOLATION LEVEL READ COMMITTED; \
+            "/* unjoin rewrite */ \
              SET LOCAL statement_timeout = {limit}; \
              LOCK TABLE {rows} IN ACCESS EXCLUSIVE MODE; \
              DROP TABLE IF EXISTS {fresh}; {create}; {tune}; \
@@ -199,7 +214,7 @@ async fn rewrite(client: &Client, shared: &Shared) -> Result<(), tokio_postgres:
              ALTER TABLE {rows} ADD PRIMARY KEY (bucket, key);"
         ))
         .await?;
-    client.batch_execute("/* unjoin rewrite */ COMMIT").await
+    Ok(client.batch_execute("/* unjoin rewrite */ COMMIT").await?)
 }
 
 #[cfg(test)]
@@ -214,14 +229,15 @@ use unjoin_test_util::postgres as server;
 )]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use tokio_postgres::NoTls;
 
     const NEXT: &str = "ALTER TABLE {schema}.rows ADD COLUMN more bytea NOT NULL DEFAULT ''";
 
-    async fn client(address: &str) -> Client {
+    async fn session(address: &str) -> Session {
         let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap();
         tokio::spawn(connection);
-        client
+        Session::begin_with(client, Arc::default(), "SELECT 1").await.unwrap()
     }
 
     /// Ten processes that hold the next layout open a store of this one at the same moment.
@@ -232,9 +248,10 @@ mod tests {
         let schema = server::fresh_schema();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let first = client(&address).await;
+            let first = session(&address).await;
             bring_up(&first, &schema, &MIGRATIONS).await.unwrap();
             first
+                .client
                 .batch_execute(&format!("INSERT INTO {schema}.rows VALUES (1, 'key', 'value')"))
                 .await
                 .unwrap();
@@ -242,14 +259,14 @@ mod tests {
             let opening: Vec<_> = (0..10)
                 .map(|_| {
                     let (address, schema) = (address.clone(), schema.clone());
-                    tokio::spawn(async move { bring_up(&client(&address).await, &schema, &next).await })
+                    tokio::spawn(async move { bring_up(&session(&address).await, &schema, &next).await })
                 })
                 .collect();
             for opened in opening {
                 opened.await.unwrap().unwrap();
             }
             // This build's processes are refused from their next connection on.
-            let refused = check(&first, &schema).await.unwrap_err();
+            let refused = check(&first.client, &schema).await.unwrap_err();
             assert!(matches!(refused, StoreError::Schema { found: 2, expected: SCHEMA_VERSION }));
             let refused = bring_up(&first, &schema, &MIGRATIONS).await.unwrap_err();
             assert!(matches!(refused, StoreError::Schema { found: 2, expected: SCHEMA_VERSION }));
@@ -267,13 +284,13 @@ mod tests {
         let schema = server::fresh_schema();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let client = client(&address).await;
-            bring_up(&client, &schema, &MIGRATIONS).await.unwrap();
+            let session = session(&address).await;
+            bring_up(&session, &schema, &MIGRATIONS).await.unwrap();
             let broken = [CREATE_ROWS, NEXT, "ALTER TABLE {schema}.nowhere ADD COLUMN more bytea"];
-            assert!(bring_up(&client, &schema, &broken).await.is_err());
-            check(&client, &schema).await.unwrap();
+            assert!(bring_up(&session, &schema, &broken).await.is_err());
+            check(&session.client, &schema).await.unwrap();
             let columns = format!("SELECT * FROM {schema}.rows");
-            assert_eq!(client.prepare(&columns).await.unwrap().columns().len(), 3);
+            assert_eq!(session.client.prepare(&columns).await.unwrap().columns().len(), 3);
         });
     }
 }

@@ -2,6 +2,7 @@
 //! where a table is distributed by bucket, each goes to one shard.
 
 use super::error::PostgresError;
+use super::session::Session;
 use crate::{Bucket, Row};
 use bytes_of_a_row::Bytes;
 use std::pin::Pin;
@@ -57,7 +58,11 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) async fn prepare(client: &Client, rows: &str) -> Result<Self, tokio_postgres::Error> {
+    /// Prepared in a transaction of this session's own: the names are the client library's, and
+    /// another client of the same pooler may use them too.
+    pub(super) async fn prepare(session: &Session, rows: &str) -> Result<Self, PostgresError> {
+        session.begin("/* unjoin session */ BEGIN").await?;
+        let client = &session.client;
         let (bucket, key, keys) = (Type::INT2, Type::BYTEA, Type::BYTEA_ARRAY);
         let (by_key, by_pairs) =
             (vec![bucket.clone(), keys.clone()], vec![bucket.clone(), keys.clone(), keys]);
@@ -71,7 +76,7 @@ impl Statements {
             (DELETE, by_key),
         ];
         let prepare = |(named, types): (Named, Vec<Type>)| async move {
-            client.prepare_typed(&text(named, rows), &types).await
+            Ok(client.prepare_typed(&text(named, rows), &types).await?)
         };
         let requests = wanted.map(|wanted| Box::pin(prepare(wanted)) as Answer<'_, Statement>).into();
         let prepared: Vec<Statement> = pipelined(requests).await.into_iter().collect::<Result<_, _>>()?;
@@ -79,6 +84,7 @@ impl Statements {
         let Ok([read, scan, lock, insert, replace, delete]) = <[Statement; 6]>::try_from(prepared) else {
             unreachable!("one answer for each request");
         };
+        client.batch_execute("/* unjoin session */ COMMIT").await?;
         Ok(Self { read, scan, lock, insert, replace, delete })
     }
 
@@ -87,7 +93,7 @@ impl Statements {
         client: &Client,
         bucket: Bucket,
         keys: &[&[u8]],
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+    ) -> Result<Vec<Row>, PostgresError> {
         rows(client.query(&self.read, &[&number(bucket), &Bytes::all(keys)]).await?)
     }
 
@@ -96,7 +102,7 @@ impl Statements {
         client: &Client,
         bucket: Bucket,
         keys: &[&[u8]],
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+    ) -> Result<Vec<Row>, PostgresError> {
         rows(client.query(&self.lock, &[&number(bucket), &Bytes::all(keys)]).await?)
     }
 
@@ -108,7 +114,7 @@ impl Statements {
         from: &[u8],
         end: &[u8],
         limit: i64,
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+    ) -> Result<Vec<Row>, PostgresError> {
         rows(client.query(&self.scan, &[&number(bucket), &Bytes(from), &Bytes(end), &limit]).await?)
     }
 
@@ -117,9 +123,9 @@ impl Statements {
         client: &Client,
         bucket: Bucket,
         rows: &[(&[u8], &[u8])],
-    ) -> Result<u64, tokio_postgres::Error> {
+    ) -> Result<u64, PostgresError> {
         let (keys, values) = Bytes::pairs(rows);
-        client.execute(&self.insert, &[&number(bucket), &keys, &values]).await
+        Ok(client.execute(&self.insert, &[&number(bucket), &keys, &values]).await?)
     }
 
     pub(super) async fn replace(
@@ -127,9 +133,9 @@ impl Statements {
         client: &Client,
         bucket: Bucket,
         rows: &[(&[u8], &[u8])],
-    ) -> Result<u64, tokio_postgres::Error> {
+    ) -> Result<u64, PostgresError> {
         let (keys, values) = Bytes::pairs(rows);
-        client.execute(&self.replace, &[&number(bucket), &keys, &values]).await
+        Ok(client.execute(&self.replace, &[&number(bucket), &keys, &values]).await?)
     }
 
     pub(super) async fn delete(
@@ -137,12 +143,12 @@ impl Statements {
         client: &Client,
         bucket: Bucket,
         keys: &[&[u8]],
-    ) -> Result<u64, tokio_postgres::Error> {
-        client.execute(&self.delete, &[&number(bucket), &Bytes::all(keys)]).await
+    ) -> Result<u64, PostgresError> {
+        Ok(client.execute(&self.delete, &[&number(bucket), &Bytes::all(keys)]).await?)
     }
 }
 
-fn rows(found: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, tokio_postgres::Error> {
+fn rows(found: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, PostgresError> {
     found.iter().map(|row| Ok(Row { key: row.try_get(0)?, value: row.try_get(1)? })).collect()
 }
 
@@ -193,12 +199,12 @@ mod bytes_of_a_row {
 }
 
 /// A request to the server, not sent yet.
-pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, tokio_postgres::Error>> + Send + 'a>>;
+pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, PostgresError>> + Send + 'a>>;
 
 /// The answers to all of `requests`, which are sent before the first answer is awaited: one round
 /// trip. A server answers in order, so they are awaited in order.
-pub(super) async fn pipelined<T>(mut requests: Vec<Answer<'_, T>>) -> Vec<Result<T, tokio_postgres::Error>> {
-    let mut answers: Vec<Option<Result<T, tokio_postgres::Error>>> = requests.iter().map(|_| None).collect();
+pub(super) async fn pipelined<T>(mut requests: Vec<Answer<'_, T>>) -> Vec<Result<T, PostgresError>> {
+    let mut answers: Vec<Option<Result<T, PostgresError>>> = requests.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {
         for (request, answer) in requests.iter_mut().zip(&mut answers) {
             if let std::task::Poll::Ready(early) = request.as_mut().poll(context) {
@@ -216,6 +222,25 @@ pub(super) async fn pipelined<T>(mut requests: Vec<Answer<'_, T>>) -> Vec<Result
         });
     }
     all
+}
+
+/// The rows that `requests` answer, in a transaction that writes nothing and is proved: one round trip.
+pub(super) async fn read_only(
+    session: &Session,
+    requests: Vec<Answer<'_, Vec<Row>>>,
+) -> Result<Vec<Vec<Row>>, PostgresError> {
+    let mut all: Vec<Answer<'_, Vec<Row>>> = vec![Box::pin(async {
+        session.begin("/* unjoin read */ BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY").await?;
+        Ok(Vec::new())
+    })];
+    all.extend(requests);
+    all.push(Box::pin(async {
+        session.client.batch_execute("/* unjoin read */ COMMIT").await?;
+        Ok(Vec::new())
+    }));
+    let mut rows: Vec<Vec<Row>> = pipelined(all).await.into_iter().collect::<Result<_, _>>()?;
+    rows.pop();
+    Ok(rows.into_iter().skip(1).collect())
 }
 
 /// The quoted name of a schema. It becomes part of statements: nothing in it may need quoting.
