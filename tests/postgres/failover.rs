@@ -4,15 +4,16 @@ use crate::ledger_world::{checked_entries, entry, log_key};
 use crate::line::Line;
 use crate::record::Record;
 use crate::scenario::{Granted, Scenario, day};
-use crate::server::{PASSWORD, Server, USER};
+use crate::server::{PASSWORD, Server, USER, fresh_schema};
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use unjoin::ledger::{Ledger, Log, LogView};
 use unjoin::store::postgres::{PostgresConfig, PostgresStore};
+use unjoin::store::{Bucket, Commit, Outcome, Store};
 use unjoin::{ManualClock, Platform};
 use unjoin_test_util::Seeded;
 
@@ -138,4 +139,43 @@ fn every_answered_decision_survives_the_primary() {
         record.note(Line::Ticked(crate::life::tick(&scenario.open(&stores, &clock)).unwrap()));
     }
     record.check_all(&scenario, &stores, &mut Seeded(1));
+}
+
+/// A primary that freezes is not waited for once another serves: an answer that is late makes the pool look.
+#[test]
+fn calls_leave_a_frozen_primary_for_the_one_that_was_promoted() {
+    let primary = Server::start(&["wal_level = replica", "max_wal_senders = 4"]);
+    let standby = primary.standby(&["hot_standby = on"]);
+    let store = store([&primary, &standby], "orders");
+    let put = |number: u8| {
+        let commit = Commit::new(Bucket::of(b"one")).expect(&[number], None).put(vec![number], vec![]);
+        store.commit(&[commit])
+    };
+    put(0).unwrap();
+    let replayed = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()";
+    while primary.sql(replayed) == "0" {}
+    primary.freeze();
+    thread::scope(|threads| {
+        // Sent to the primary, and to others that have no connection yet.
+        let late: Vec<_> = (1..5).map(|number| threads.spawn(move || put(number))).collect();
+        standby.promote();
+        for call in late {
+            // No statement has come to its own time's end, which is 30 s.
+            assert_eq!(call.join().unwrap().unwrap(), [Outcome::Committed]);
+        }
+    });
+    assert_eq!(store.scan(Bucket::of(b"one"), b"", None, 9).unwrap().len(), 5);
+}
+
+/// A host that takes connections and says nothing holds nobody up.
+#[test]
+fn a_silent_host_is_passed_by() {
+    let (server, silent) = (Server::shared(), TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let (host, ports) = (Ipv4Addr::LOCALHOST, [silent.local_addr().unwrap().port(), server.port]);
+    let config = PostgresConfig::new(format!(
+        "host={host},{host} port={},{} user={USER} password='{PASSWORD}' dbname=postgres",
+        ports[0], ports[1]
+    ));
+    let store = PostgresStore::create_or_open(PostgresConfig { schema: fresh_schema(), ..config }).unwrap();
+    assert_eq!(store.scan(Bucket::of(b"one"), b"", None, 9).unwrap(), []);
 }

@@ -242,6 +242,15 @@ impl Server {
         }
     }
 
+    /// Stops it and all its sessions as they are; its death is the next that can happen to it.
+    pub fn freeze(&self) {
+        if let Some((running, _)) = &*self.running() {
+            let process = running.process.to_string();
+            let all = [vec![process.clone()], children(&process)].concat();
+            let _ = Command::new("kill").arg("-STOP").args(&all).status();
+        }
+    }
+
     pub fn signal(&self, signal: &str) {
         if let Some((running, _)) = &*self.running() {
             let _ = Command::new("kill").args([&format!("-{signal}"), &running.process.to_string()]).status();
@@ -278,6 +287,7 @@ fn is_running(process: &str) -> bool {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.signal("CONT");
         self.end("QUIT");
         let _ = fs::remove_dir_all(&self.directory);
     }
