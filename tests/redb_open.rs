@@ -261,3 +261,56 @@ fn a_file_that_was_not_closed_in_order_is_copied_when_it_is_opened() {
     assert_eq!(file(&crashed), before);
     assert_whole(&store, ROWS);
 }
+
+/// A file bound over the store's, as a container's volume for one file is. Needs the right to mount.
+#[cfg(target_os = "linux")]
+struct Bound<'a>(&'a Path);
+
+#[cfg(target_os = "linux")]
+impl<'a> Bound<'a> {
+    fn over(path: &'a Path) -> Option<Self> {
+        let mounted = Command::new("mount").arg("--bind").args([path, path]).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(path))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Bound<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_a_mount_point_is_refused_at_once_and_says_what_to_mount() {
+    let directory = Directory::new();
+    let path = directory.file("a store");
+    let commit = || Commit::new(Bucket::of(b"one")).expect(b"key", None).put(b"key".to_vec(), vec![7]);
+    let store = RedbStore::create(&path).unwrap();
+    let Some(bound) = Bound::over(&path) else {
+        eprintln!("this process may not mount: a bound file was not tried");
+        return;
+    };
+    // Mounted while it is open: commits go on, a rewrite says what is wrong and changes nothing.
+    assert_eq!(store.commit(&[commit()]).unwrap(), [Outcome::Committed]);
+    for _ in 0..2 {
+        assert!(matches!(store.rewrite(), Err(StoreError::MountPoint)));
+        assert!(matches!(store.commit(&[commit()]).unwrap()[..], [Outcome::Conflict(_)]));
+    }
+    drop(store);
+    for opened in [RedbStore::open(&path), RedbStore::create(&path)] {
+        let error = opened.unwrap_err();
+        assert!(matches!(error, StoreError::MountPoint) && !error.is_retryable(), "{error}");
+        assert!(error.to_string().contains("mount the directory"), "{error}");
+    }
+    drop(bound);
+    let store = RedbStore::open(&path).unwrap();
+    store.rewrite().unwrap();
+    assert!(matches!(store.commit(&[commit()]).unwrap()[..], [Outcome::Conflict(_)]));
+    // A volume that is mounted at the directory is as it should be.
+    drop(store);
+    if let Some(_bound) = Bound::over(path.parent().unwrap()) {
+        RedbStore::open(&path).unwrap().rewrite().unwrap();
+    }
+}

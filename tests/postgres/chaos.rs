@@ -88,7 +88,7 @@ fn pump(
     while let Ok(length @ 1..) = from.read(&mut chunk) {
         let bytes = &chunk[..length];
         thread::sleep(Duration::from_micros(control.delay.load(Ordering::SeqCst)));
-        if towards_server && bytes.windows(9).any(|window| window == b"*/ COMMIT") {
+        if towards_server && bytes.windows(16).any(|window| window == b"commit */ COMMIT") {
             swallow.fetch_or(control.lose_a_commit.swap(false, Ordering::SeqCst), Ordering::SeqCst);
         }
         // The server has answered, so it has committed.

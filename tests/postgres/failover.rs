@@ -176,6 +176,6 @@ fn a_silent_host_is_passed_by() {
         "host={host},{host} port={},{} user={USER} password='{PASSWORD}' dbname=postgres",
         ports[0], ports[1]
     ));
-    let store = PostgresStore::create_or_open(PostgresConfig { schema: fresh_schema(), ..config }).unwrap();
+    let store = PostgresStore::create(PostgresConfig { schema: fresh_schema(), ..config }).unwrap();
     assert_eq!(store.scan(Bucket::of(b"one"), b"", None, 9).unwrap(), []);
 }

@@ -93,7 +93,7 @@ fn not_tried(what: &str) {
 }
 
 fn refused_at_opening(config: PostgresConfig) {
-    let error = PostgresStore::create_or_open(config).map(|_| ()).unwrap_err();
+    let error = PostgresStore::create(config).map(|_| ()).unwrap_err();
     assert_eq!(reason(&error), PostgresError::Pooler);
     assert!(!reason(&error).is_retryable());
     let words = error.to_string();
@@ -104,6 +104,7 @@ fn refused_at_opening(config: PostgresConfig) {
 /// every commit that is answered is in its own table, and every row that is read is its own.
 fn nothing_goes_astray<T>(server: &Server, open: impl Fn(&str) -> (T, PostgresStore) + Sync) -> [u64; 2] {
     let schemas = [fresh_schema(), fresh_schema()];
+    schemas.iter().for_each(|schema| drop(PostgresStore::create(server.config(schema)).unwrap()));
     let (answered, refused) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|threads| {
         for (own, schema) in (0u8..).zip(&schemas) {
@@ -150,7 +151,7 @@ fn nothing_goes_astray<T>(server: &Server, open: impl Fn(&str) -> (T, PostgresSt
 /// Opened on the server itself, so that no opening refuses; then led through the pooler.
 fn unproved(server: &Server, port: u16, schema: &str) -> (Proxy, PostgresStore) {
     let proxy = Proxy::to(server);
-    let store = PostgresStore::create_or_open(proxy.config(schema)).unwrap();
+    let store = PostgresStore::open(proxy.config(schema)).unwrap();
     proxy.control.behind.store(port, Ordering::SeqCst);
     proxy.control.cut();
     (proxy, store)
@@ -162,16 +163,17 @@ fn sessions_through_a_pooler_pass_the_contract() {
     let Some(bouncer) = Bouncer::start(&server, "pool_mode = session\ndefault_pool_size = 60") else {
         return not_tried("PgBouncer");
     };
-    contract::check(|| PostgresStore::create_or_open(bouncer.config(&fresh_schema())).unwrap());
+    contract::check(|| PostgresStore::create(bouncer.config(&fresh_schema())).unwrap());
     let schema = fresh_schema();
-    contract::check_reopening(|| PostgresStore::create_or_open(bouncer.config(&schema)).unwrap());
-    let open = |schema: &str| ((), PostgresStore::create_or_open(bouncer.config(schema)).unwrap());
+    drop(PostgresStore::create(bouncer.config(&schema)).unwrap());
+    contract::check_reopening(|| PostgresStore::open(bouncer.config(&schema)).unwrap());
+    let open = |schema: &str| ((), PostgresStore::open(bouncer.config(schema)).unwrap());
     assert_eq!(nothing_goes_astray(&server, open), [2 * 40 * 3, 0]);
     let one = Bouncer::start(&server, "pool_mode = session\ndefault_pool_size = 1").unwrap();
     let mut config = one.config(&fresh_schema());
     config.connections = 1;
     // The second session that an opening looks with finds no place: it is done without.
-    let store = PostgresStore::create_or_open(config).unwrap();
+    let store = PostgresStore::create(config).unwrap();
     assert_eq!(store.read(&[]).unwrap(), Vec::<Option<Vec<u8>>>::new());
     assert_eq!(store.scan(Bucket::of(b"one"), b"", None, 1).unwrap(), []);
 }
@@ -183,7 +185,7 @@ fn a_session_that_the_pooler_ends_is_replaced_unseen() {
     let settings =
         "pool_mode = session\nserver_idle_timeout = 1\nserver_lifetime = 1\nclient_idle_timeout = 1";
     let Some(bouncer) = Bouncer::start(&server, settings) else { return not_tried("PgBouncer") };
-    let store = PostgresStore::create_or_open(bouncer.config(&fresh_schema())).unwrap();
+    let store = PostgresStore::create(bouncer.config(&fresh_schema())).unwrap();
     for number in 0..3u8 {
         let put = Commit::new(Bucket::of(b"one")).expect(&[number], None).put(vec![number], vec![]);
         assert_eq!(store.commit(&[put]).unwrap(), [Outcome::Committed]);

@@ -347,6 +347,8 @@ pub enum StoreError {
     Unmarked(Role),
     /// This store was exchanged, or put back, while it was served.
     Replaced(Role),
+    /// The store's file is itself a mount point: no other can be put in its place.
+    MountPoint,
     /// Another process has the store open.
     InUse,
     /// A key or a value is longer than the named limit.
@@ -410,6 +412,9 @@ describe_errors!(StoreError {
     Self::Replaced(role) => "store.replaced", Operator, false,
         "the {role} store was exchanged or put back while it was served, and nothing is served any more: find out by \
          whom, then recover";
+    Self::MountPoint => "store.mount_point", Operator, false,
+        "the store's file is itself a mount point, and cannot be replaced when its rows are written anew: mount the \
+         directory that the file lies in, not the file";
     Self::InUse => "store.in_use", Operator, true,
         "another process has the store open: one process at a time owns its file";
     Self::TooLong => "store.too_long", Host, false,

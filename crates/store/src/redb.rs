@@ -51,6 +51,10 @@ const CACHE_BYTES: usize = 128 << 20;
 /// step leaves a whole store under the store's name, and the next opening removes a left-over
 /// fresh file. Blocks that the old file occupied are freed, not overwritten.
 ///
+/// So the file's directory must be the one that a volume is mounted at, or lie below it. A file that is
+/// itself a mount point (one file bound into a container) cannot be renamed over, and is refused with
+/// [`StoreError::MountPoint`]: to write it anew in its own place would leave no whole store after a crash.
+///
 /// ```no_run
 /// use unjoin_store::{RedbStore, Store};
 /// let store = RedbStore::open("/var/lib/reviews/desk.redb")?;
@@ -77,6 +81,7 @@ impl RedbStore {
         let path = path.as_ref();
         let file = owner_only().create(true).truncate(false).open(path).map_err(engine)?;
         let path = fs::canonicalize(path).map_err(engine)?;
+        refuse_mount_point(&path)?;
         let is_begun = file.metadata().map_err(engine)?.len() > 0;
         let database = if is_begun { open_file(&path)? } else { begin_file(&path, file)? };
         let store = Self::of(database, Some(path));
@@ -88,12 +93,14 @@ impl RedbStore {
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no file, an empty one, or one whose creation did not end;
+    /// [`StoreError::MountPoint`] when the file is one: mount its directory instead;
     /// [`StoreError::InUse`] when another process, or this one, has it open;
     /// [`StoreError::Schema`] when another version of the layout wrote it;
     /// [`StoreError::Corrupt`] when it is a redb file of something else;
     /// [`StoreError::Engine`] when the file cannot be opened, read or repaired.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = fs::canonicalize(path).map_err(missing)?;
+        refuse_mount_point(&path)?;
         Ok(Self::of(open_file(&path)?, Some(path)))
     }
 
@@ -338,7 +345,7 @@ fn begin_file(path: &Path, empty: File) -> Result<Database, StoreError> {
 fn replace_file(old: &Database, path: &Path) -> Result<Database, StoreError> {
     let fresh_path = fresh_path(path);
     let renamed = copy_in_key_order(old, path, &fresh_path)
-        .and_then(|fresh| fs::rename(&fresh_path, path).map(|()| fresh).map_err(engine));
+        .and_then(|fresh| fs::rename(&fresh_path, path).map(|()| fresh).map_err(not_renamed));
     if renamed.is_err() {
         // The next rewrite or opening removes what this cannot.
         let _ = remove_if_there(&fresh_path);
@@ -459,6 +466,51 @@ fn database_error(error: DatabaseError) -> StoreError {
     }
 }
 
+/// Both lie in one directory: what separates them is a mount that came after the opening, or on a
+/// system that does not list its mounts.
+fn not_renamed(error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => StoreError::MountPoint,
+        _ => engine(error),
+    }
+}
+
+/// Told at opening already, before anything relies on a rewrite.
+#[cfg(target_os = "linux")]
+fn refuse_mount_point(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::ffi::OsStrExt;
+    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    match mount_points(&mounts).any(|at| at == path.as_os_str().as_bytes()) {
+        true => Err(StoreError::MountPoint),
+        false => Ok(()),
+    }
+}
+
+/// Elsewhere the first renaming tells.
+#[cfg(not(target_os = "linux"))]
+fn refuse_mount_point(_: &Path) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// The fifth field of each line, in which blanks and the like stand as a backslash and three octal digits.
+#[cfg(target_os = "linux")]
+fn mount_points(listed: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    listed.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut rest = line.split(|byte| *byte == b' ').nth(4)?;
+        let mut path = Vec::with_capacity(rest.len());
+        while let [first, after @ ..] = rest {
+            let octal = after
+                .get(..3)
+                .filter(|_| *first == b'\\')
+                .and_then(|digits| std::str::from_utf8(digits).ok());
+            let byte = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+            path.push(byte.unwrap_or(*first));
+            rest = if byte.is_some() { after.get(3..).unwrap_or_default() } else { after };
+        }
+        Some(path)
+    })
+}
+
 fn fresh_path(path: &Path) -> PathBuf {
     file::beside(path, ".rewrite")
 }
@@ -473,4 +525,25 @@ fn same_file(one: &Metadata, other: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn same_file(_: &Metadata, _: &Metadata) -> bool {
     true
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_read_as_they_are_listed() {
+        let listed = b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw\n\
+                       37 36 0:5 /x /srv/a\\040store\\134\\011.redb rw - ext4 y z\n38 1\n\n";
+        let found: Vec<Vec<u8>> = mount_points(listed).collect();
+        assert_eq!(found, [&b"/mnt2"[..], b"/srv/a store\\\t.redb"]);
+    }
+
+    #[test]
+    fn a_renaming_over_a_mount_point_is_no_failure_of_the_disk() {
+        for kind in [io::ErrorKind::ResourceBusy, io::ErrorKind::CrossesDevices] {
+            assert!(matches!(not_renamed(kind.into()), StoreError::MountPoint));
+        }
+        assert!(matches!(not_renamed(io::ErrorKind::StorageFull.into()), StoreError::Engine(_)));
+    }
 }

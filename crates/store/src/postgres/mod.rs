@@ -195,8 +195,8 @@ impl PostgresStore {
 
     fn opened(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
         pool.run(|shared| async move {
-            let (client, _) = shared.session().await?;
-            schema::open_or_migrate(&client, &shared.schema).await
+            let session = session::proved(&shared).await?;
+            schema::open_or_migrate(&session, &shared.schema).await
         })?;
         Ok(Self { pool, one_bucket_each: config.one_bucket_each })
     }
