@@ -147,6 +147,51 @@ fn postgres_passes_the_contract_with_its_buckets_spread_over_servers() {
     contract::check(|| Spread((0..3).map(|_| store()).collect()));
 }
 
+/// Two clusters of a primary and a standby: half of the buckets, and so of the merchants, know nothing of the other
+/// half's failover.
+#[cfg(feature = "postgres")]
+#[test]
+fn of_two_clusters_one_fails_over_while_the_other_serves() {
+    use server::{PASSWORD, Server, USER};
+    let clusters = [(); 2].map(|()| {
+        let primary = Server::start(&["wal_level = replica", "max_wal_senders = 4"]);
+        let standby = primary.standby(&["hot_standby = on"]);
+        primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'");
+        primary.sql("SELECT pg_reload_conf()");
+        while primary.sql("SELECT sync_state FROM pg_stat_replication") != "sync" {}
+        (primary, standby)
+    });
+    let store = |(primary, standby): &(Server, Server)| {
+        let host = std::net::Ipv4Addr::LOCALHOST;
+        let config = PostgresConfig::new(format!(
+            "host={host},{host} port={},{} user={USER} password='{PASSWORD}' dbname=postgres",
+            primary.port, standby.port
+        ));
+        unjoin_test_util::postgres::store_of(config).unwrap()
+    };
+    let spread = Spread(clusters.iter().map(store).collect());
+    let of = |cluster: usize| Bucket::all().find(|bucket| spread.of(*bucket) == cluster).unwrap();
+    let put = |cluster: usize, number: u8| {
+        let commit = Commit::new(of(cluster)).expect(&[number], None).put(vec![number], vec![]);
+        spread.commit(&[commit])
+    };
+    for cluster in [0, 1] {
+        assert_eq!(put(cluster, 0).unwrap(), [Outcome::Committed]);
+    }
+    let (primary, standby) = &clusters[0];
+    primary.kill();
+    for number in 1..20 {
+        assert!(put(0, number).unwrap_err().is_retryable());
+        assert_eq!(put(1, number).unwrap(), [Outcome::Committed]);
+    }
+    standby.promote();
+    assert_eq!(put(0, 1).unwrap(), [Outcome::Committed]);
+    // What had been answered is there.
+    assert!(matches!(put(0, 0).unwrap()[..], [Outcome::Conflict(_)]));
+    let count = |cluster| spread.scan(of(cluster), b"", None, 99).unwrap().len();
+    assert_eq!([0, 1].map(count), [2, 20]);
+}
+
 // Random use against a plain map.
 
 /// Few keys, so that decisions meet; with the edges of prefix scans among them.
