@@ -68,6 +68,11 @@ endpoints! {
     Bind: "bind", Internal, POST, "/phones/bind";
     Route: "route", Internal, POST, "/phones/route";
     CloseOrder: "close_order", Internal, POST, "/phones/close-order";
+    EraseAccount: "erase_account", Internal, POST, "/accounts/erase";
+    ExportAccount: "export_account", Internal, POST, "/accounts/export";
+    OrderStanding: "order_standing", Internal, POST, "/orders/standing";
+    Starving: "starving", Internal, GET, "/cohorts/starving";
+    AdvanceClock: "advance_clock", Internal, POST, "/clock/advance";
     Live: "live", Internal, GET, "/health/live";
     Ready: "ready", Internal, GET, "/health/ready";
     Metrics: "metrics", Internal, GET, "/metrics";

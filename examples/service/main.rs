@@ -46,6 +46,7 @@ mod serve;
 mod service;
 #[cfg(unix)]
 mod slot_keys;
+mod support;
 mod telephony;
 #[cfg(test)]
 mod tests;
@@ -53,13 +54,13 @@ mod tests;
 use clap::Parser;
 use endpoint::Side;
 use secrets::{Secrets, TrusteesFrom};
-use service::{Service, Settings, Stores, housekeeping};
+use service::{Advance, Service, Settings, Stores, housekeeping};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -132,6 +133,10 @@ struct Arguments {
     /// is closed by the next start, and its reviews can be sent at once.
     #[arg(long, default_value_t = 0)]
     days_behind: u64,
+    /// FOR DEMONSTRATIONS: POST /clock/advance moves the clock on, so that a review appears while one
+    /// watches. The manual's operating guide has the walk.
+    #[arg(long)]
+    demo_clock: bool,
     /// After an outage of more than ten minutes: the machine's clock is right. Look at another
     /// first: what has ended by it is erased.
     #[arg(long)]
@@ -206,6 +211,12 @@ fn run<S: Store>(
     secrets: Secrets,
     stores: Stores<S>,
 ) -> Result<(), Box<dyn Error>> {
+    let clock =
+        Arc::new(Moved { behind: arguments.days_behind.saturating_mul(DAY), ahead: AtomicU64::new(0) });
+    let moved = Arc::clone(&clock);
+    let advance = move |seconds| {
+        moved.ahead.fetch_add(seconds, Ordering::SeqCst);
+    };
     let settings = Settings {
         directory: &arguments.directory,
         beside: arguments.beside,
@@ -215,8 +226,8 @@ fn run<S: Store>(
         in_flight: arguments.in_flight,
         connections: arguments.connections,
         patience: Duration::from_secs(arguments.patience),
+        advance: arguments.demo_clock.then(|| Box::new(advance) as Advance),
     };
-    let clock = Arc::new(Behind { seconds: arguments.days_behind.saturating_mul(DAY) });
     let environment = Environment::new(clock, || Box::new(SystemRng::new()));
     let service = Arc::new(Service::open(stores, secrets, settings, environment)?);
     if arguments.confirm_clock {
@@ -235,14 +246,16 @@ fn run<S: Store>(
     outcome
 }
 
-/// The machine's clock, less so many seconds.
-struct Behind {
-    seconds: u64,
+/// The machine's clock, so many seconds behind, and moved on by so many.
+struct Moved {
+    behind: u64,
+    ahead: AtomicU64,
 }
 
-impl Clock for Behind {
+impl Clock for Moved {
     fn now(&self) -> Timestamp {
-        SystemClock.now().saturating_sub(self.seconds)
+        let now = SystemClock.now().saturating_sub(self.behind);
+        now.saturating_add(self.ahead.load(Ordering::SeqCst))
     }
 }
 

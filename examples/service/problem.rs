@@ -64,6 +64,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "service.path", "the path is not percent-encoded UTF-8")
     }
 
+    pub(crate) fn no_demo_clock() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "service.no_demo_clock",
+            "the clock is the machine's: start a demonstration with --demo-clock to move it",
+        )
+    }
+
     /// Why requests had better go elsewhere.
     pub(crate) fn not_ready(why: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "service.not_ready", why)

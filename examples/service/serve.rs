@@ -6,7 +6,7 @@ use crate::arrival::arrive;
 use crate::connection::Bounded;
 use crate::endpoint::Side;
 use crate::service::Service;
-use crate::{door, operations, orders, problem::Problem, reviews, telephony};
+use crate::{door, operations, orders, problem::Problem, reviews, support, telephony};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
@@ -74,6 +74,7 @@ fn routes<S: Store>(service: &Arc<Service<S>>, side: Side) -> Router {
         }
         Side::Internal => orders::internal_routes(service)
             .merge(telephony::routes(service))
+            .merge(support::routes(service))
             .merge(operations::routes(service)),
     };
     routes

@@ -9,12 +9,12 @@ use crate::secrets::Secrets;
 use crate::serve::Connections;
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
-use unjoin::issuer::{ClassPolicy, EveryoneOfStanding};
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, StarvingCohort};
 use unjoin::phone::{
     Keeper, LocalKey, NumberingPlan, Pool, SlotConfig, SlotKeyError, SlotKeys, Switchboard, SwitchboardConfig,
 };
@@ -54,7 +54,12 @@ pub(crate) struct Settings<'a> {
     pub(crate) connections: usize,
     /// The most that a request may take to come, to be decided, and its answer to be taken.
     pub(crate) patience: Duration,
+    /// Moves a demonstration's clock.
+    pub(crate) advance: Option<Advance>,
 }
+
+/// Has a clock go on by so many seconds.
+pub(crate) type Advance = Box<dyn Fn(u64) + Send + Sync>;
 
 pub(crate) struct Service<S: Store> {
     pub(crate) platform: Platform<S>,
@@ -74,6 +79,9 @@ pub(crate) struct Service<S: Store> {
     slot_keys: SlotKeysFrom,
     blocking: Arc<Semaphore>,
     tick_works: AtomicBool,
+    /// What the last tick found too small.
+    pub(crate) starving: Mutex<Vec<StarvingCohort>>,
+    pub(crate) advance: Option<Advance>,
 }
 
 /// Where the slot keys are.
@@ -181,6 +189,8 @@ impl<S: Store> Service<S> {
             slot_keys,
             blocking: Arc::new(Semaphore::new(BLOCKING_CALLS)),
             tick_works: AtomicBool::new(true),
+            starving: Mutex::default(),
+            advance: settings.advance,
         })
     }
 
@@ -251,6 +261,7 @@ impl<S: Store> Service<S> {
         match outcome {
             Ok(report) => {
                 self.metrics.ticked(self.environment.now(), &report);
+                self.starving.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&report.starving);
                 tracing::info!(
                     closed = report.manifests.len(),
                     published = report.batches.len(),

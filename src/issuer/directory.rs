@@ -113,6 +113,10 @@ impl<S: Store> Core<S> {
         Ok(wallets.contains(wallet_key).then_some(BoundAccount { account, blind }))
     }
 
+    pub(super) fn wallet_keys(&self, account: &Name) -> Result<Vec<Element>, IssuerError> {
+        Ok(read(&*self.store, &account_key(account))?.map(|row| row.wallets).unwrap_or_default())
+    }
+
     /// The keys are disowned first: a crash in between leaves keys of nobody, and the retry
     /// finds them in the account's row.
     pub(super) fn erase_account(&self, account: &Name) -> Result<(), IssuerError> {

@@ -197,6 +197,15 @@ impl<S: Store> Issuer<S> {
         self.core.account_of(wallet_key)
     }
 
+    /// The wallet keys of an account, the live one last; none for one that is unknown or was erased. For
+    /// somebody who asks what is kept of them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn wallet_keys(&self, account: &Name) -> Result<Vec<Element>, IssuerError> {
+        self.core.wallet_keys(account)
+    }
+
     /// Forgets an account: its wallet keys belong to nobody from then on, and never will again.
     /// Idempotent. For after the opening window: an opening of its reviews ends at the key.
     ///

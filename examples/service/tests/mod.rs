@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Row, Store};
 use unjoin::token::{Review, SignedManifest};
-use unjoin::{DAY, Environment, ManualClock, Name, QueueConfig, Timestamp};
+use unjoin::{Clock, DAY, Environment, ManualClock, Name, QueueConfig, Timestamp};
 use unjoin_test_util::{Call, Faulty};
 use unjoin_wallet::Token;
 
@@ -132,6 +132,7 @@ impl<S: Store> World<S> {
         bounds: Bounds,
     ) -> Self {
         LazyLock::force(&LOG);
+        let moved = clock.clone();
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let stores = stores.map(Arc::new);
         let [orders, reviews, phones] = stores.clone();
@@ -147,6 +148,7 @@ impl<S: Store> World<S> {
             in_flight: bounds.in_flight,
             connections: bounds.connections,
             patience: bounds.patience,
+            advance: Some(Box::new(move |seconds| moved.set(moved.now().saturating_add(seconds)))),
         };
         let service =
             Service::open(Stores { orders, reviews, phones }, secrets, settings, environment).unwrap();

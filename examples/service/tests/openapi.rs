@@ -23,7 +23,7 @@ use unjoin::review::DeskError;
 use unjoin::store::MemoryStore;
 use unjoin::token::DoorAnswer;
 use unjoin::wire::{DecodeError, Message};
-use unjoin::{DAY, NameError, PlatformError, WEEK};
+use unjoin::{Clock, DAY, NameError, PlatformError, WEEK};
 
 static DESCRIPTION: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(crate::operations::DESCRIPTION).unwrap());
@@ -320,6 +320,25 @@ async fn every_operation_takes_and_answers_the_fields_described() {
     ] {
         assert_eq!(devices.get(&path).await.unwrap().code(), None, "{path}");
     }
+    let person = json!({ "account": "ann" });
+    let order = json!({ "account": "cat", "merchant": MERCHANT, "order_id": "order-of-cat" });
+    let open = world.buy("eve", "ovens.example").await.0.account;
+    let waits = json!({ "account": open, "merchant": "ovens.example", "order_id": "order-of-eve" });
+    let standing = ask(&mut internal, "/orders/standing", waits).await;
+    assert_eq!(standing, json!({ "closed": false, "first_publication": null, "window_end": null }));
+    let standing = ask(&mut internal, "/orders/standing", order).await;
+    assert_eq!(standing["closed"], true);
+    let kept = ask(&mut internal, "/accounts/export", person.clone()).await;
+    assert_eq!(kept["wallet_keys"].as_array().unwrap().len(), 1);
+    for _ in 0..2 {
+        ask(&mut internal, "/accounts/erase", person.clone()).await;
+    }
+    assert_eq!(ask(&mut internal, "/accounts/export", person).await, json!({ "wallet_keys": [] }));
+    let now =
+        ask(&mut internal, "/clock/advance", json!({ "seconds": 100 * DAY })).await["now"].as_u64().unwrap();
+    assert_eq!(now, world.clock.now().as_unix_seconds());
+    let starving = internal.get("/cohorts/starving").await.unwrap().object().unwrap();
+    assert_eq!(starving["cohorts"][0]["merchant"], "ovens.example");
     for path in ["/health/live", "/health/ready", "/metrics", "/openapi.json"] {
         assert_eq!(internal.get(path).await.unwrap().code(), None, "{path}");
     }
