@@ -205,12 +205,13 @@ fn the_description_has_every_path_and_method_and_no_other() {
 }
 
 /// The codes of the library that no request is answered with.
-const NEVER: [(&str, &str); 21] = [
+const NEVER: [(&str, &str); 22] = [
     ("issuer.config", "opening"),
     ("issuer.threads", "opening"),
     ("issuer.clock_ahead", "ticks"),
     ("issuer.clock_behind", "ticks"),
     ("desk.threads", "opening"),
+    ("desk.recovery", "recovering"),
     ("desk.clock_ahead", "ticks"),
     ("desk.clock_behind", "ticks"),
     ("desk.manifest_refused", "ticks"),
