@@ -7,6 +7,7 @@ mod directory;
 mod failures;
 mod grants;
 mod machine;
+mod recovery;
 mod refusals;
 
 use super::*;
