@@ -205,9 +205,10 @@ fn the_description_has_every_path_and_method_and_no_other() {
 }
 
 /// The codes of the library that no request is answered with.
-const NEVER: [(&str, &str); 22] = [
+const NEVER: [(&str, &str); 23] = [
     ("issuer.config", "opening"),
     ("issuer.threads", "opening"),
+    ("issuer.recovery", "recovering"),
     ("issuer.clock_ahead", "ticks"),
     ("issuer.clock_behind", "ticks"),
     ("desk.threads", "opening"),
