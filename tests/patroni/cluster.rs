@@ -96,7 +96,7 @@ impl Cluster {
                 cluster.wait("a first primary", |cluster| cluster.leader().is_some());
             }
         }
-        cluster.wait_until_whole();
+        cluster.wait_for(NODES);
         cluster.start_around();
         cluster
     }
@@ -224,17 +224,18 @@ postgresql:
         (0..NODES).find(|node| ask(*node, "GET /primary", "").is_some_and(|told| told.contains(" 200 ")))
     }
 
-    fn is_whole(&self) -> bool {
+    /// With this many members, one of them a synchronous standby. A member that has to be rewound may take minutes.
+    fn has(&self, members: usize) -> bool {
         let Some(told) = self.leader().and_then(|leader| ask(leader, "GET /cluster", "")) else {
             return false;
         };
         let ready =
             told.matches(r#""state": "running""#).count() + told.matches(r#""state": "streaming""#).count();
-        ready == NODES && told.contains("sync_standby")
+        ready >= members && told.contains("sync_standby")
     }
 
-    pub(crate) fn wait_until_whole(&self) {
-        self.wait("a whole cluster", Self::is_whole);
+    pub(crate) fn wait_for(&self, members: usize) {
+        self.wait("a primary with its standbys", |cluster| cluster.has(members));
     }
 
     pub(crate) fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {

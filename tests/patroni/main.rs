@@ -116,24 +116,26 @@ fn acknowledged_is_never_lost_and_nothing_is_decided_twice() {
         }
     });
     is_busy.recv().unwrap();
-    let faults = faults(&mut cluster);
+    faults(&mut cluster, &all);
     processes.iter_mut().for_each(Process::stop);
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     keeper.join().unwrap();
     let all = std::mem::take(&mut *all.lock().unwrap());
     assert_eq!(all.iter().filter(|said| said.2 == "done").count(), 2, "a process ended by itself");
-    table(&faults, &all);
     check(&all);
 }
 
-fn faults(cluster: &mut Cluster) -> Vec<Fault> {
-    let mut faults = Vec::new();
+fn faults(cluster: &mut Cluster, all: &Mutex<Vec<Said>>) {
+    println!(
+        "| fault | new primary | way | longest gap | after the new primary | p50, p99 of an answer | errors |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     let mut fault = |cluster: &mut Cluster,
                      name,
                      moves: bool,
                      act: &dyn Fn(&mut Cluster, usize),
                      mend: &dyn Fn(&mut Cluster, usize)| {
-        cluster.wait_until_whole();
+        cluster.wait_for(2);
         let before = cluster.leader().unwrap();
         let began = Instant::now();
         act(cluster, before);
@@ -145,9 +147,8 @@ fn faults(cluster: &mut Cluster) -> Vec<Fault> {
         }
         let elected = moves.then(Instant::now);
         mend(cluster, before);
-        cluster.wait_until_whole();
-        faults.push(Fault { name, began, elected, whole: Instant::now() });
-        println!("{name}: over after {:.1} s", began.elapsed().as_secs_f64());
+        cluster.wait_for(2);
+        table(&Fault { name, began, elected, whole: Instant::now() }, &all.lock().unwrap());
     };
     let nothing = |_: &mut Cluster, _| {};
     fault(cluster, "no fault", false, &|_, _| thread::sleep(Duration::from_secs(5)), &nothing);
@@ -175,48 +176,41 @@ fn faults(cluster: &mut Cluster) -> Vec<Fault> {
     fault(cluster, "primary off the network", true, &|c, at| c.unplug(at, true), &|c, at| {
         c.unplug(at, false)
     });
-    faults
 }
 
 /// What clients saw of each fault.
-fn table(faults: &[Fault], all: &[Said]) {
-    println!(
-        "| fault | new primary | way | longest gap | after the new primary | p50, p99 of an answer | errors |"
-    );
-    println!("|---|---|---|---|---|---|---|");
-    for Fault { name, began, elected, whole } in faults {
-        for (of, way) in ["PgBouncer, HAProxy", "three hosts"].iter().enumerate() {
-            let own = || all.iter().filter(|said| said.0 == of && (*began..*whole).contains(&said.1));
-            let mut took: Vec<u64> =
-                own().filter_map(|said| said.2.strip_prefix("took ")?.parse().ok()).collect();
-            took.sort_unstable();
-            let mut answers: Vec<Instant> =
-                own().filter(|said| said.2.starts_with("took ")).map(|said| said.1).collect();
-            answers.insert(0, *began);
-            let gap = answers.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
-            let after = elected
-                .and_then(|elected| Some(answers.iter().find(|at| **at > elected)?.duration_since(elected)));
-            let mut errors = BTreeMap::<&str, usize>::new();
-            for code in own().filter_map(|said| said.2.strip_prefix("failed ")) {
-                *errors.entry(code).or_default() += 1;
-            }
-            let seconds = |time: Option<Duration>| {
-                time.map_or("-".into(), |time| format!("{:.1} s", time.as_secs_f64()))
-            };
-            let share = |of: usize| {
-                took.get((took.len() * of / 100).min(took.len().saturating_sub(1))).map_or(0, |at| at / 1000)
-            };
-            println!(
-                "| {name} | {} | {way} | {} | {} | {} ms, {} ms of {} | {errors:?} |",
-                seconds(elected.map(|at| at - *began)),
-                seconds(Some(gap)),
-                seconds(after),
-                share(50),
-                share(99),
-                took.len(),
-            );
-            assert!(!took.is_empty(), "{name}, {way}: nothing was served afterwards");
+fn table(fault: &Fault, all: &[Said]) {
+    let Fault { name, began, elected, whole } = fault;
+    for (of, way) in ["PgBouncer, HAProxy", "three hosts"].iter().enumerate() {
+        let own = || all.iter().filter(|said| said.0 == of && (*began..*whole).contains(&said.1));
+        let mut took: Vec<u64> =
+            own().filter_map(|said| said.2.strip_prefix("took ")?.parse().ok()).collect();
+        took.sort_unstable();
+        let mut answers: Vec<Instant> =
+            own().filter(|said| said.2.starts_with("took ")).map(|said| said.1).collect();
+        answers.insert(0, *began);
+        let gap = answers.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        let after = elected
+            .and_then(|elected| Some(answers.iter().find(|at| **at > elected)?.duration_since(elected)));
+        let mut errors = BTreeMap::<&str, usize>::new();
+        for code in own().filter_map(|said| said.2.strip_prefix("failed ")) {
+            *errors.entry(code).or_default() += 1;
         }
+        let seconds =
+            |time: Option<Duration>| time.map_or("-".into(), |time| format!("{:.1} s", time.as_secs_f64()));
+        let share = |of: usize| {
+            took.get((took.len() * of / 100).min(took.len().saturating_sub(1))).map_or(0, |at| at / 1000)
+        };
+        println!(
+            "| {name} | {} | {way} | {} | {} | {} ms, {} ms of {} | {errors:?} |",
+            seconds(elected.map(|at| at - *began)),
+            seconds(Some(gap)),
+            seconds(after),
+            share(50),
+            share(99),
+            took.len(),
+        );
+        assert!(!took.is_empty(), "{name}, {way}: nothing was served afterwards");
     }
 }
 
