@@ -130,11 +130,11 @@ fn faults(cluster: &mut Cluster, all: &Mutex<Vec<Said>>) {
         "| fault | new primary | way | longest gap | after the new primary | p50, p99 of an answer | errors |"
     );
     println!("|---|---|---|---|---|---|---|");
-    let mut fault = |cluster: &mut Cluster,
-                     name,
-                     moves: bool,
-                     act: &dyn Fn(&mut Cluster, usize),
-                     mend: &dyn Fn(&mut Cluster, usize)| {
+    let fault = |cluster: &mut Cluster,
+                 name,
+                 moves: bool,
+                 act: &dyn Fn(&mut Cluster, usize),
+                 mend: &dyn Fn(&mut Cluster, usize)| {
         cluster.wait_for(2);
         let before = cluster.leader().unwrap();
         let began = Instant::now();
