@@ -209,11 +209,6 @@ postgresql:
         }
     }
 
-    /// Takes the node off the network, or puts it back.
-    pub(crate) fn unplug(&self, node: usize, unplugged: bool) {
-        ip(None, &format!("link set n{node} {}", if unplugged { "down" } else { "up" }));
-    }
-
     pub(crate) fn switch_over(&self, node: usize) {
         let told = ask(node, "POST /switchover", &format!(r#"{{"leader": "p{node}"}}"#)).unwrap_or_default();
         assert!(told.contains(" 200 "), "{told}");

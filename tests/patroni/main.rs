@@ -130,11 +130,17 @@ fn faults(cluster: &mut Cluster, all: &Mutex<Vec<Said>>) {
         "| fault | new primary | way | longest gap | after the new primary | p50, p99 of an answer | errors |"
     );
     println!("|---|---|---|---|---|---|---|");
+    // The first so many, to try the rest of the test.
+    let most = env::var("UNJOIN_FAULTS").ok().and_then(|most| most.parse().ok());
+    let left = std::cell::Cell::new(most.unwrap_or(usize::MAX));
     let fault = |cluster: &mut Cluster,
                  name,
                  moves: bool,
                  act: &dyn Fn(&mut Cluster, usize),
                  mend: &dyn Fn(&mut Cluster, usize)| {
+        if left.replace(left.get().saturating_sub(1)) == 0 {
+            return;
+        }
         cluster.wait_for(2);
         let before = cluster.leader().unwrap();
         let began = Instant::now();
@@ -173,9 +179,6 @@ fn faults(cluster: &mut Cluster, all: &Mutex<Vec<Said>>) {
         &|c, at| c.part(at, true),
         &|c, at| c.part(at, false),
     );
-    fault(cluster, "primary off the network", true, &|c, at| c.unplug(at, true), &|c, at| {
-        c.unplug(at, false)
-    });
 }
 
 /// What clients saw of each fault.
