@@ -10,7 +10,7 @@ mod ceremony;
 use std::{error::Error, sync::Arc};
 use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::secret::{SecretBytes, SystemRng};
-use unjoin::store::RedbStore;
+use unjoin::store::{RedbStore, Stores, identity::Role};
 use unjoin::token::{DoorMessage, DoorQuestion, EnrolmentContext, Receipt, Review};
 use unjoin::wire::Message;
 use unjoin::{
@@ -41,9 +41,11 @@ fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
 
     // Once: two stores, the secrets, and your judgement of who counts towards a cohort's k.
+    let store = |name| Ok::<_, Box<dyn Error>>(Arc::new(RedbStore::create(dir.join(name))?));
+    let stores = [(Role::Orders, store("orders.redb")?), (Role::Reviews, store("reviews.redb")?)];
+    let stores = Stores::create(&secrets.stores, stores, &mut SystemRng::new())?;
     let platform = Platform::open(
-        RedbStore::create(dir.join("orders.redb"))?,
-        RedbStore::create(dir.join("reviews.redb"))?,
+        stores,
         PlatformConfig::new(Name::new("shop.example")?),
         secrets,
         Arc::new(EveryoneOfStanding),

@@ -28,7 +28,8 @@ use unjoin::ledger::{
     KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, Witness, WitnessPolicy, WitnessService, export,
 };
 use unjoin::secret::SystemRng;
-use unjoin::store::MemoryStore;
+use unjoin::store::identity::{Role, Roster};
+use unjoin::store::{MemoryStore, Stores};
 use unjoin::token::{AuthorKey, ReviewId, Scope};
 use unjoin::wire::Message;
 use unjoin::{Environment, Name, Timestamp};
@@ -58,7 +59,10 @@ fn run(Arguments { out, entries }: Arguments) -> Outcome<()> {
     let witness: Arc<dyn Witness> = Arc::new(witness);
     let witness_public = witness.public_key().clone();
     let policy = WitnessPolicy::new(log_public.clone(), vec![witness_public.clone()], 1, 0, 60)?;
-    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, log_key, Some(policy))?;
+    let roster = Roster::alone(Role::Ledgers, &mut SystemRng::new());
+    let stores = [(Role::Ledgers, Arc::new(MemoryStore::new()))];
+    let stores = Stores::create(&roster, stores, &mut SystemRng::new())?;
+    let log = Log::open(stores.own(Role::Ledgers)?, Ledger::Reviews, log_key, Some(policy))?;
 
     let scope = Scope::new([0; 32], Name::new("lamps.example")?, 0);
     let entry = |number: u64| {

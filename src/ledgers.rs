@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 use unjoin_core::entry::Ledger;
 use unjoin_log::{Log, LogError, NoteKey, Publication, Witness, WitnessPolicy};
-use unjoin_store::Store;
+use unjoin_store::{OwnStore, Store};
 
 /// How one ledger runs.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl<S: Store> Ledgers<S> {
     /// # Errors
     /// [`LogError::Policy`] when a policy is another ledger's, or both ledgers have one name.
     pub fn open(
-        store: Arc<S>,
+        store: Arc<OwnStore<S>>,
         reviews: LedgerConfig,
         openings: LedgerConfig,
         witnesses: Vec<Arc<dyn Witness>>,

@@ -56,7 +56,7 @@ impl Platform {
             queue: QueueConfig::default(),
         };
         Issuer::open(
-            Arc::new(store),
+            unjoin_test_util::own(&Arc::new(store), unjoin::store::identity::Role::Orders),
             config,
             self.ring.clone(),
             SecretBytes::new([8; 32]),

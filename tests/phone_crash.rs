@@ -16,10 +16,12 @@ use unjoin::phone::{
 };
 use unjoin::secret::SystemRng;
 use unjoin::store::RedbStore;
+use unjoin::store::identity::Role;
 use unjoin::{Environment, ManualClock};
 use unjoin_phone::test_util::{
     LIFE, START, courier, keeper, order, parties, phone, pool, pool_config, request,
 };
+use unjoin_test_util::own;
 use unjoin_test_util::{Directory, kill, mix};
 
 const TEST: &str = "what_was_acknowledged_survives_every_kill";
@@ -50,7 +52,8 @@ fn open(directory: &Path, life: u64) -> Switchboard<RedbStore> {
     let keeper = keeper(directory.join("keys"), LIFE, &environment);
     let store = Arc::new(unjoin_test_util::redb(directory.join("rows")).unwrap());
     let pool = pool(pool_config(4, 100_000, LIFE));
-    Switchboard::open(store, SwitchboardConfig::new(LIFE), pool, keeper, environment).unwrap()
+    Switchboard::open(own(&store, Role::Telephony), SwitchboardConfig::new(LIFE), pool, keeper, environment)
+        .unwrap()
 }
 
 /// What happens to an order, in this order; most of it to some only.

@@ -12,6 +12,7 @@ use unjoin::phone::{
 };
 use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
+use unjoin::store::identity::Role;
 use unjoin::token::{DoorMessage, DoorQuestion, EnrolmentContext, IssuerKey, OrderHandle, Review};
 use unjoin::wire::Message;
 use unjoin::{
@@ -20,6 +21,7 @@ use unjoin::{
 };
 use unjoin_phone::test_util::{keeper, pool, pool_config};
 use unjoin_test_util::Directory;
+use unjoin_test_util::own;
 use unjoin_wallet::{AuthorRequest, ManifestEvidence, Token, TrustRoots, Wallet};
 
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
@@ -36,15 +38,21 @@ fn open(environment: &Environment) -> Platform<MemoryStore> {
     config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
     let secrets = PlatformSecrets::generate(*trustees.key(), rng);
     let standing = Arc::new(EveryoneOfStanding);
-    Platform::open(MemoryStore::new(), MemoryStore::new(), config, secrets, standing, environment.clone())
-        .unwrap()
+    Platform::open(
+        unjoin_test_util::fresh_platform_stores(&secrets.stores),
+        config,
+        secrets,
+        standing,
+        environment.clone(),
+    )
+    .unwrap()
 }
 
 fn switchboard(directory: &Directory, environment: &Environment) -> Switchboard<MemoryStore> {
     let (keeper, pool) =
         (keeper(directory.file("keys"), LIFE, environment), pool(pool_config(4, 1_000, LIFE)));
     let (store, config) = (Arc::new(MemoryStore::new()), SwitchboardConfig::new(LIFE));
-    Switchboard::open(store, config, pool, keeper, environment.clone()).unwrap()
+    Switchboard::open(own(&store, Role::Telephony), config, pool, keeper, environment.clone()).unwrap()
 }
 
 fn environment(clock: &Arc<ManualClock>) -> Environment {
@@ -207,7 +215,7 @@ fn new_keys_are_those_of_both_services() {
     let (rng, merchant) = (&mut SystemRng::new(), name("lamps.example"));
     let before = platform.issuer().keys();
     let after = before.with(IssuerKey::generate(rng), before.newest().escrow_key).unwrap();
-    platform.set_keys(after.clone());
+    platform.set_keys(after.clone()).unwrap();
     let newest = *after.newest().issuer_key.public();
     let [(customer, token), _] = closed_cohort(&platform, &clock, &merchant);
     // The desk verifies what the issuer granted under the new key.

@@ -186,7 +186,13 @@ impl Witness for Client {
 
 /// One of two histories that begin alike.
 fn history(fork: u8) -> Log<MemoryStore> {
-    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, log_key(), None).unwrap();
+    let log = Log::open(
+        unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
+        Ledger::Reviews,
+        log_key(),
+        None,
+    )
+    .unwrap();
     let entry = |at: u16| [if at < 20 { 0 } else { fork }, at as u8, (at >> 8) as u8].to_vec();
     log.append(&(0..2_000).map(entry).collect::<Vec<_>>()).unwrap();
     log
@@ -279,7 +285,13 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     let policy =
         WitnessPolicy::new(log_key().public().clone(), vec![client.key.clone()], 1, 0, 3_600).unwrap();
     let store = Arc::new(MemoryStore::new());
-    let log = Log::open(store, Ledger::Reviews, log_key(), Some(policy.clone())).unwrap();
+    let log = Log::open(
+        unjoin_test_util::own(&store, unjoin::store::identity::Role::Ledgers),
+        Ledger::Reviews,
+        log_key(),
+        Some(policy.clone()),
+    )
+    .unwrap();
     for entry in 0..3u8 {
         log.append(&[vec![1, entry]]).unwrap();
         assert!(log.publish(std::slice::from_ref(&witness)).unwrap().published);

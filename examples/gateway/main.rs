@@ -27,12 +27,14 @@ use clap::{Parser, ValueEnum};
 use service::{Service, Settings};
 use std::error::Error;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use unjoin::store::{MemoryStore, RedbStore, Store, StoreError};
+use unjoin::secret::SystemRng;
+use unjoin::store::identity::{Role, Roster};
+use unjoin::store::{MemoryStore, OwnStore, RedbStore, Store, StoreError, Stores};
 
 /// Virtual numbers for telephone switches.
 #[derive(Parser)]
@@ -81,19 +83,40 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     std::fs::create_dir_all(&arguments.directory)?;
     match arguments.store {
-        StoreKind::Memory => run(arguments, MemoryStore::new()),
+        StoreKind::Memory => {
+            let roster = Roster::alone(Role::Telephony, &mut SystemRng::new());
+            let stores = [(Role::Telephony, Arc::new(MemoryStore::new()))];
+            let stores = Stores::create(&roster, stores, &mut SystemRng::new())?;
+            run(arguments, stores.own(Role::Telephony)?)
+        }
         StoreKind::Redb => {
+            let roster = roster(&arguments.directory)?;
             let path = arguments.directory.join("phones.redb");
-            let store = match RedbStore::create(&path) {
-                Err(StoreError::Exists) => RedbStore::open(&path)?,
-                created => created?,
+            let stores = match RedbStore::create(&path) {
+                Ok(store) => {
+                    Stores::create(&roster, [(Role::Telephony, Arc::new(store))], &mut SystemRng::new())?
+                }
+                Err(StoreError::Exists) => {
+                    let store = Arc::new(RedbStore::open(&path)?);
+                    Stores::open(&roster, [(Role::Telephony, store)], &mut SystemRng::new())?
+                }
+                Err(error) => return Err(error.into()),
             };
-            run(arguments, store)
+            run(arguments, stores.own(Role::Telephony)?)
         }
     }
 }
 
-fn run<S: Store>(arguments: Arguments, store: S) -> Result<(), Box<dyn Error>> {
+/// Which store is this gateway's, drawn at the first start. A platform keeps it with its secrets.
+fn roster(directory: &Path) -> Result<Roster, Box<dyn Error>> {
+    let path = directory.join("stores");
+    if !path.exists() {
+        std::fs::write(&path, Roster::alone(Role::Telephony, &mut SystemRng::new()).to_bytes())?;
+    }
+    Ok(Roster::from_bytes(&std::fs::read(&path)?).ok_or("the file of the store's identity is damaged")?)
+}
+
+fn run<S: Store>(arguments: Arguments, store: Arc<OwnStore<S>>) -> Result<(), Box<dyn Error>> {
     let service = Arc::new(Service::open(
         store,
         Settings {

@@ -17,7 +17,7 @@ use unjoin::phone::{
     SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
-use unjoin::store::Store;
+use unjoin::store::{OwnStore, Store};
 
 /// So many questions are decided at the same time, each on a thread of its own: the store
 /// blocks. As many again may wait; more are not answered, and the switch says 503.
@@ -41,7 +41,7 @@ pub(crate) struct Service<S: Store> {
 }
 
 impl<S: Store> Service<S> {
-    pub(crate) fn open(store: S, settings: Settings<'_>) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn open(store: Arc<OwnStore<S>>, settings: Settings<'_>) -> Result<Self, Box<dyn Error>> {
         let environment = Environment::system();
         let directory = settings.directory;
         // A platform keeps these two in its key management; here they are files.
@@ -55,7 +55,7 @@ impl<S: Store> Service<S> {
         let keeper = Arc::new(keeper);
         let pool = Pool::new(pool::config(settings.first_number)?, &pool_key)?;
         let switchboard = Switchboard::open(
-            Arc::new(store),
+            store,
             SwitchboardConfig::new(MAX_LIFE),
             Arc::new(pool),
             Arc::clone(&keeper) as Arc<dyn SlotKeys>,

@@ -52,7 +52,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 /// Opens the switchboard on its store, with a keeper whose file lies at `key_file`.
 pub(crate) fn open<S: Store>(
     orders: &[Order],
-    store: S,
+    store: Arc<unjoin::store::OwnStore<S>>,
     key_file: PathBuf,
     environment: Environment,
 ) -> Result<Switchboard<S>> {
@@ -73,7 +73,7 @@ pub(crate) fn open<S: Store>(
     };
     let pool = Arc::new(Pool::new(pool, &SecretBytes::random(rng))?);
     let config = SwitchboardConfig::new(LIFE);
-    Ok(Switchboard::open(Arc::new(store), config, pool, Arc::new(keeper), environment)?)
+    Ok(Switchboard::open(store, config, pool, Arc::new(keeper), environment)?)
 }
 
 /// The most numbers that one merchant draws in one epoch, and room for those that are skipped

@@ -65,7 +65,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use unjoin::secret::SystemRng;
-use unjoin::store::{RedbStore, Store, StoreError};
+use unjoin::store::{RedbStore, Store};
 use unjoin::{Clock, DAY, Environment, Name, QueueConfig, SystemClock, Timestamp};
 
 /// At the end: so long new requests are answered that this instance ends.
@@ -100,6 +100,10 @@ struct Arguments {
     /// a review.
     #[arg(long)]
     demo_trustees: bool,
+    /// After a first start that was interrupted: makes the stores that are not there yet. A store that
+    /// holds rows is refused.
+    #[arg(long)]
+    create: bool,
     /// Another process on this machine serves from the same --directory and PostgreSQL: its slot keys
     /// are asked for, since one process has them.
     #[arg(long)]
@@ -169,6 +173,8 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         None if arguments.demo_trustees => TrusteesFrom::Demonstration,
         None => TrusteesFrom::Kept,
     };
+    // A platform whose secrets are there has its stores: one that is not found is lost, and not new.
+    let creates = arguments.create || !arguments.directory.join("keys").exists();
     let secrets = Secrets::create_or_open(&arguments.directory, &name, &trustees)?;
     match store.split_once(':') {
         Some(("redb", directory)) => {
@@ -176,12 +182,9 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             secrets::make_directory(&directory)?;
             let open = |name: &str| {
                 let path = directory.join(format!("{name}.redb"));
-                match RedbStore::create(&path) {
-                    Err(StoreError::Exists) => RedbStore::open(&path),
-                    created => created,
-                }
+                if creates { RedbStore::create(&path) } else { RedbStore::open(&path) }
             };
-            run(&arguments, name, secrets, Stores::open(open)?)
+            run(&arguments, name, secrets, creates, Stores::each(open)?)
         }
         #[cfg(feature = "postgres")]
         Some(("postgres", connection)) => {
@@ -190,12 +193,9 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             let open = |name: &str| {
                 let mut config = PostgresConfig::new(connection);
                 config.schema = format!("unjoin_{name}");
-                match PostgresStore::create(config.clone()) {
-                    Err(StoreError::Exists) => PostgresStore::open(config),
-                    created => created,
-                }
+                if creates { PostgresStore::create(config) } else { PostgresStore::open(config) }
             };
-            run(&arguments, name, secrets, Stores::open(open)?)
+            run(&arguments, name, secrets, creates, Stores::each(open)?)
         }
         #[cfg(not(feature = "postgres"))]
         Some(("postgres", _)) => {
@@ -209,6 +209,7 @@ fn run<S: Store>(
     arguments: &Arguments,
     name: Name,
     secrets: Secrets,
+    creates: bool,
     stores: Stores<S>,
 ) -> Result<(), Box<dyn Error>> {
     let clock =
@@ -229,6 +230,8 @@ fn run<S: Store>(
         advance: arguments.demo_clock.then(|| Box::new(advance) as Advance),
     };
     let environment = Environment::new(clock, || Box::new(SystemRng::new()));
+    let roster = &secrets.platform.stores;
+    let stores = if creates { stores.create(roster)? } else { stores.open(roster)? };
     let service = Arc::new(Service::open(stores, secrets, settings, environment)?);
     if arguments.confirm_clock {
         service.confirm_clock()?;

@@ -4,7 +4,7 @@
 //! lock                 held while secrets are made or read
 //! public-keys.json     what wallets pin
 //! keys/                there whole, or not at all: 0700, its files 0600
-//!     name, issuer-key, platform-key, issuer-master, pool-key, slot-key-encryption, nonces
+//!     name, issuer-key, platform-key, issuer-master, pool-key, slot-key-encryption, nonces, stores
 //!     trustees/        certificate.bin, key-1.hex and on; demo-trustees/ for a demonstration's
 //! slot-keys            the keeper's (with .lock and, while it is replaced, .fresh)
 //! slot-keys.socket     where other processes on this machine ask the keeper
@@ -30,6 +30,7 @@ use std::error::Error;
 use std::path::Path;
 use unjoin::phone::LocalKey;
 use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::identity::Roster;
 use unjoin::token::{IssuerKey, KeyRing, PlatformKey};
 use unjoin::wire::Message;
 use unjoin::{Name, PlatformSecrets};
@@ -85,6 +86,7 @@ impl Secrets {
                 keys: KeyRing::new(issuer_key, escrow_key),
                 platform_key,
                 issuer_master: kept(&keys, "issuer-master")?,
+                stores: roster(&keys)?,
             },
             pool_key: kept(&keys, "pool-key")?,
             slot_key_encryption: LocalKey::new(kept(&keys, "slot-key-encryption")?),
@@ -106,11 +108,20 @@ fn make(directory: &Path, keys: &Path, issuer: &Name, trustees: &TrusteesFrom) -
     escrow.write(&fresh.join(place))?;
     files::write(&fresh.join("name"), issuer.as_bytes())?;
     files::write(&fresh.join("issuer-key"), IssuerKey::generate(rng).to_secret_bytes().expose())?;
+    // Before any store is made: a store belongs to the platform whose file this is.
+    files::write(&fresh.join("stores"), &Roster::generate(rng).to_bytes())?;
     for name in RANDOM {
         files::write(&fresh.join(name), SecretBytes::<32>::random(rng).expose())?;
     }
     files::sync_directory(&fresh)?;
     Ok(files::rename(&fresh, keys)?)
+}
+
+/// Which stores are the platform's.
+fn roster(keys: &Path) -> Result<Roster, SecretsError> {
+    let path = keys.join("stores");
+    let bytes = files::read(&path)?.ok_or_else(|| SecretsError::Lost(path.clone()))?;
+    Roster::from_bytes(&bytes).ok_or(SecretsError::Damaged(path))
 }
 
 /// The secret in this file, which only its owner may read.

@@ -18,7 +18,9 @@ use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, StarvingCohort};
 use unjoin::phone::{
     Keeper, LocalKey, NumberingPlan, Pool, SlotConfig, SlotKeyError, SlotKeys, Switchboard, SwitchboardConfig,
 };
-use unjoin::store::{Store, StoreError};
+use unjoin::secret::SystemRng;
+use unjoin::store::identity::{Role, Roster};
+use unjoin::store::{Store, StoreError, Stores as PlatformStores};
 use unjoin::{Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport, Timestamp};
 
 /// Threads for calls that wait for a store.
@@ -33,9 +35,25 @@ pub(crate) struct Stores<S> {
     pub(crate) phones: S,
 }
 
-impl<S> Stores<S> {
-    pub(crate) fn open(open: impl Fn(&str) -> Result<S, StoreError>) -> Result<Self, StoreError> {
-        Ok(Self { orders: open("orders")?, reviews: open("reviews")?, phones: open("phones")? })
+impl<S: Store> Stores<S> {
+    pub(crate) fn each(engine: impl Fn(&str) -> Result<S, StoreError>) -> Result<Self, StoreError> {
+        Ok(Self { orders: engine("orders")?, reviews: engine("reviews")?, phones: engine("phones")? })
+    }
+
+    fn by_role(self) -> [(Role, Arc<S>); 3] {
+        let Self { orders, reviews, phones } = self;
+        [(Role::Orders, orders), (Role::Reviews, reviews), (Role::Telephony, phones)]
+            .map(|(role, store)| (role, Arc::new(store)))
+    }
+
+    /// Makes each for its role; again after an interruption.
+    pub(crate) fn create(self, roster: &Roster) -> Result<PlatformStores<S>, StoreError> {
+        PlatformStores::create(roster, self.by_role(), &mut SystemRng::new())
+    }
+
+    /// Opens what was created, each in its place, and makes nothing.
+    pub(crate) fn open(self, roster: &Roster) -> Result<PlatformStores<S>, StoreError> {
+        PlatformStores::open(roster, self.by_role(), &mut SystemRng::new())
     }
 }
 
@@ -149,7 +167,7 @@ impl SlotKeysFrom {
 
 impl<S: Store> Service<S> {
     pub(crate) fn open(
-        stores: Stores<S>,
+        stores: PlatformStores<S>,
         secrets: Secrets,
         settings: Settings<'_>,
         environment: Environment,
@@ -159,15 +177,14 @@ impl<S: Store> Service<S> {
         config.issuer.classes = [0, 1].map(|class| ClassPolicy { class, k: settings.k }).to_vec();
         (config.issuer.queue, config.desk.queue) = (settings.queue, settings.queue);
         let switchboard = Switchboard::open(
-            Arc::new(stores.phones),
+            stores.own(Role::Telephony)?,
             SwitchboardConfig { queue: settings.queue, ..SwitchboardConfig::new(MAX_LIFE) },
             Arc::new(Pool::new(pool::config("+8617000000000")?, &secrets.pool_key)?),
             slot_keys.shared(),
             environment.clone(),
         )?;
         let platform = Platform::open(
-            stores.orders,
-            stores.reviews,
+            stores,
             config,
             secrets.platform,
             // A platform judges by payments, age and instruments; here every account counts.

@@ -18,7 +18,8 @@ use unjoin::ledger::{DirectoryView, KeyName, Ledger, Log, NoteKey, Witness, Witn
 use unjoin::opening::ceremony::{self, CeremonyError, CeremonyPlan, Step};
 use unjoin::opening::{SignedCommittee, TrusteeSecrets};
 use unjoin::secret::SystemRng;
-use unjoin::store::MemoryStore;
+use unjoin::store::identity::{Role, Roster};
+use unjoin::store::{MemoryStore, Stores};
 use unjoin::wire::Message;
 use unjoin::{Clock, Environment, PassphraseCost, SystemClock};
 
@@ -148,7 +149,8 @@ impl PlayedLedger {
             Arc::new(WitnessService::create(store(), name, logs, Environment::system())?);
         let witnesses = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, u64::MAX)?;
-        let log = Log::open(store(), Ledger::Openings, key, Some(policy.clone()))?;
+        let stores = Stores::create(&Roster::alone(Role::Ledgers, rng), [(Role::Ledgers, store())], rng)?;
+        let log = Log::open(stores.own(Role::Ledgers)?, Ledger::Openings, key, Some(policy.clone()))?;
         Ok(Self { log, witness, policy })
     }
 

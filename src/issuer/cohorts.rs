@@ -19,7 +19,7 @@ use unjoin_core::wire::Message;
 use unjoin_core::{Name, Timestamp};
 use unjoin_log::outbox;
 use unjoin_store::{
-    Bucket, Change, Found, Key, MessageRow, Pages, Present, Record, Store, StoreError, decide, read,
+    Bucket, Change, Found, Key, MessageRow, OwnStore, Pages, Present, Record, Store, StoreError, decide, read,
 };
 
 /// The most rows that one scan returns.
@@ -148,7 +148,7 @@ impl<S: Store> Core<S> {
         page.into_iter().flatten().take(limit).map(|found| Ok(found.row()?.0)).collect()
     }
 
-    fn pages<R: Record>(&self, prefix: Key<R>, page: usize) -> Pages<'_, S, R> {
+    fn pages<R: Record>(&self, prefix: Key<R>, page: usize) -> Pages<'_, OwnStore<S>, R> {
         Pages::new(&*self.store, prefix.bucket(), prefix.bytes().to_vec(), page)
     }
 }

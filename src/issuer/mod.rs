@@ -32,15 +32,18 @@
 //! use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, Issuer, IssuerConfig, OfferRequest, OrderReport};
 //! use unjoin::opening::insecure_test_dealer;
 //! use unjoin::secret::{SecretBytes, SystemRng};
-//! use unjoin::store::MemoryStore;
+//! use unjoin::store::{MemoryStore, Stores, identity::{Role, Roster}};
 //! use unjoin::Name;
 //! use unjoin::token::{IssuerKey, KeyRing, PlatformKey};
 //! use unjoin::{DAY, Environment, Grid, QueueConfig, Timestamp};
 //!
 //! let rng = &mut SystemRng::new();
 //! let (committee, _shares) = insecure_test_dealer(2, 3, rng)?;
+//! // A service by itself; a platform's stores have one roster.
+//! let roster = Roster::alone(Role::Orders, rng);
+//! let stores = Stores::create(&roster, [(Role::Orders, Arc::new(MemoryStore::new()))], rng)?;
 //! let issuer = Issuer::open(
-//!     Arc::new(MemoryStore::new()),
+//!     stores.own(Role::Orders)?,
 //!     IssuerConfig {
 //!         name: Name::new("shop.example")?,
 //!         grid: Grid::Weekly,
@@ -107,9 +110,10 @@ use unjoin_core::token::{
     Grant, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope, SignedManifest, TokenRequest,
 };
 use unjoin_core::{CLOCK_LIMIT, Environment, Name, Timestamp};
+use unjoin_store::identity::Role;
 use unjoin_store::observed::Work;
 use unjoin_store::queue::{GroupQueue, Pending};
-use unjoin_store::{Store, StoreError, decide_all};
+use unjoin_store::{OwnStore, Store, StoreError, decide_all};
 
 /// The order side's service. Every method may be called from any thread, and several instances
 /// may share a store; all of them need the same configuration, ring and keys.
@@ -120,7 +124,7 @@ pub struct Issuer<S: Store> {
 
 /// What the methods and the queue's workers share.
 struct Core<S> {
-    store: Arc<S>,
+    store: Arc<OwnStore<S>>,
     config: IssuerConfig,
     keys: RwLock<Arc<KeyRing>>,
     master: SecretBytes<32>,
@@ -138,9 +142,10 @@ impl<S: Store> Issuer<S> {
     ///
     /// # Errors
     /// [`IssuerError::Config`], [`IssuerError::Threads`]; [`IssuerError::Recovery`] when a recovery of the store
-    /// was begun and has not ended.
+    /// was begun and has not ended; [`IssuerError::Store`] when the store is for something else, or belongs to
+    /// other secrets.
     pub fn open(
-        store: Arc<S>,
+        store: Arc<OwnStore<S>>,
         config: IssuerConfig,
         keys: KeyRing,
         master: SecretBytes<32>,
@@ -149,6 +154,10 @@ impl<S: Store> Issuer<S> {
         environment: Environment,
     ) -> Result<Self, IssuerError> {
         config.check()?;
+        store.is_for(Role::Orders)?;
+        store.bind("order handles", master.expose())?;
+        store.bind("platform key", platform_key.public().as_bytes())?;
+        store.bind_keys(&keys)?;
         let bounds = config.queue;
         let keys = RwLock::new(Arc::new(keys));
         let (_, recovered_at) = crate::recovery::era(&*store, &rows::recovery_key())?;
@@ -163,9 +172,15 @@ impl<S: Store> Issuer<S> {
     }
 
     /// Takes another key ring into use, for rotation. Cohorts open under its newest key from
-    /// now on.
-    pub fn set_keys(&self, keys: KeyRing) {
+    /// now on, and no ring without it is taken any more.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`], also when the ring lacks the newest key that the store has seen; the old
+    /// ring stays.
+    pub fn set_keys(&self, keys: KeyRing) -> Result<(), IssuerError> {
+        self.core.store.bind_keys(&keys)?;
         *self.core.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
     }
 
     /// The key ring in use.

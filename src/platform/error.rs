@@ -4,6 +4,7 @@ use core::fmt;
 use unjoin_core::error::Audience;
 use unjoin_log::ViewError;
 use unjoin_phone::SwitchboardError;
+use unjoin_store::StoreError;
 
 /// An error of one of the services.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub enum PlatformError {
     NoLedgers,
     /// A service gave no answer to a call: a bug of this crate.
     NoAnswer,
+    /// A store's, or that of all stores together.
+    Store(StoreError),
     /// The order service's.
     Issuer(IssuerError),
     /// The review service's.
@@ -40,6 +43,7 @@ impl PlatformError {
             Self::NoTelephony => "platform.no_telephony",
             Self::NoLedgers => "platform.no_ledgers",
             Self::NoAnswer => "platform.no_answer",
+            Self::Store(error) => error.code(),
             Self::Issuer(error) => error.code(),
             Self::Desk(error) => error.code(),
             Self::Telephony(error) => error.code(),
@@ -51,6 +55,7 @@ impl PlatformError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NoTelephony | Self::NoLedgers | Self::NoAnswer => false,
+            Self::Store(error) => error.is_retryable(),
             Self::Issuer(error) => error.is_retryable(),
             Self::Desk(error) => error.is_retryable(),
             Self::Telephony(error) => error.is_retryable(),
@@ -63,6 +68,7 @@ impl PlatformError {
         match self {
             Self::NoTelephony | Self::NoLedgers => Audience::Host,
             Self::NoAnswer => Audience::Operator,
+            Self::Store(error) => error.audience(),
             Self::Issuer(error) => error.audience(),
             Self::Desk(error) => error.audience(),
             Self::Telephony(error) => error.audience(),
@@ -79,6 +85,7 @@ impl fmt::Display for PlatformError {
             }
             Self::NoLedgers => f.write_str("this platform has no ledgers: open it with them, or ask yours"),
             Self::NoAnswer => f.write_str("a service gave no answer: report this as a bug"),
+            Self::Store(error) => error.fmt(f),
             Self::Issuer(error) => error.fmt(f),
             Self::Desk(error) => error.fmt(f),
             Self::Telephony(error) => error.fmt(f),
@@ -88,6 +95,12 @@ impl fmt::Display for PlatformError {
 }
 
 impl std::error::Error for PlatformError {}
+
+impl From<StoreError> for PlatformError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 impl From<IssuerError> for PlatformError {
     fn from(error: IssuerError) -> Self {

@@ -16,6 +16,7 @@ use crate::review::{
 use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
@@ -29,8 +30,9 @@ use unjoin_log::LogView;
 use unjoin_phone::{
     Binding, Bound, OrderRef, Route, RouteRequest, Switchboard, SwitchboardError, SwitchboardReport,
 };
-use unjoin_store::Store;
+use unjoin_store::identity::{Role, Roster};
 use unjoin_store::queue::Pending;
+use unjoin_store::{OwnStore, Store, Stores};
 use unjoin_trustee::ReviewEvidence;
 
 mod error;
@@ -58,8 +60,8 @@ impl PlatformConfig {
     }
 }
 
-/// What a platform keeps secret, apart from its stores. With others its stores are useless: save them before the first
-/// order, sealed by your key management, and give the same at every start.
+/// What a platform keeps secret, apart from its stores, and which stores these are. With others its stores are useless: save
+/// them before the first order, sealed by your key management, and give the same at every start.
 ///
 /// | secret | bytes out | bytes in |
 /// |---|---|---|
@@ -88,6 +90,7 @@ impl PlatformConfig {
 ///     keys: KeyRing::new(issuer_key, escrow_key),
 ///     platform_key: PlatformKey::from_secret_bytes(&platform),
 ///     issuer_master: master,
+///     stores: fresh.stores.clone(),
 /// };
 /// assert_eq!(secrets.platform_key.public(), fresh.platform_key.public());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -101,6 +104,8 @@ pub struct PlatformSecrets {
     /// The issuer's master key, kept for the life of its store: order handles, the tags of accounts and the
     /// blinds of bindings are made from it.
     pub issuer_master: SecretBytes<32>,
+    /// Which stores are the platform's: kept with the secrets before any of them is made. No secret.
+    pub stores: Roster,
 }
 
 impl PlatformSecrets {
@@ -111,6 +116,7 @@ impl PlatformSecrets {
             keys: KeyRing::new(IssuerKey::generate(rng), escrow_key),
             platform_key: PlatformKey::generate(rng),
             issuer_master: SecretBytes::random(rng),
+            stores: Roster::generate(rng),
         }
     }
 }
@@ -131,14 +137,18 @@ impl PlatformSecrets {
 /// ```
 /// use unjoin::{Environment, Platform, PlatformConfig, PlatformSecrets};
 /// use unjoin::{issuer::EveryoneOfStanding, opening::insecure_test_dealer};
-/// use unjoin::{Name, secret::SystemRng, store::MemoryStore};
+/// use unjoin::store::{MemoryStore, Stores, identity::Role};
+/// use unjoin::{Name, secret::SystemRng};
 /// use std::sync::Arc;
 ///
 /// let (committee, _shares) = insecure_test_dealer(3, 5, &mut SystemRng::new())?;
 /// let secrets = PlatformSecrets::generate(*committee.key(), &mut SystemRng::new());
+/// let [orders, reviews] = [(); 2].map(|()| Arc::new(MemoryStore::new()));
+/// // Once; from then on, `Stores::open`.
+/// let stores = [(Role::Orders, orders), (Role::Reviews, reviews)];
+/// let stores = Stores::create(&secrets.stores, stores, &mut SystemRng::new())?;
 /// let platform = Platform::open(
-///     MemoryStore::new(),
-///     MemoryStore::new(),
+///     stores,
 ///     PlatformConfig::new(Name::new("shop.example")?),
 ///     secrets,
 ///     Arc::new(EveryoneOfStanding),
@@ -152,20 +162,24 @@ pub struct Platform<S: Store> {
     desk: ReviewDesk<S>,
     telephony: Option<Switchboard<S>>,
     public_key: PlatformPublicKey,
-    orders: Arc<S>,
-    reviews: Arc<S>,
+    stores: Stores<S>,
+    orders: Arc<OwnStore<S>>,
+    reviews: Arc<OwnStore<S>>,
+    /// The hour in which the stores' marks advanced last.
+    marked: AtomicU64,
+    environment: Environment,
     ledgers: Option<Ledgers<S>>,
 }
 
 impl<S: Store> Platform<S> {
-    /// Opens both services, each on its own store.
+    /// Opens both services, each on its own store: what [`Stores::create`] made once, and
+    /// [`Stores::open`] finds from then on.
     ///
     /// # Errors
-    /// [`PlatformError`] when a configuration is refused, or the operating system refuses a
-    /// thread.
+    /// [`PlatformError`] when a configuration is refused, a store is missing or belongs to other secrets, or
+    /// the operating system refuses a thread.
     pub fn open(
-        orders: S,
-        reviews: S,
+        stores: Stores<S>,
         config: PlatformConfig,
         secrets: PlatformSecrets,
         standing: Arc<dyn StandingPolicy>,
@@ -173,7 +187,8 @@ impl<S: Store> Platform<S> {
     ) -> Result<Self, PlatformError> {
         let platform_key = Arc::new(secrets.platform_key);
         let public_key = platform_key.public();
-        let (orders, reviews) = (Arc::new(orders), Arc::new(reviews));
+        let (orders, reviews) = (stores.own(Role::Orders)?, stores.own(Role::Reviews)?);
+        let marked = AtomicU64::new(hour_of(environment.now()));
         let PlatformConfig { issuer, desk } = config;
         let grid = issuer.grid;
         let issuer = Issuer::open(
@@ -185,9 +200,27 @@ impl<S: Store> Platform<S> {
             standing,
             environment.clone(),
         )?;
-        let desk =
-            ReviewDesk::open(Arc::clone(&reviews), grid, desk, secrets.keys, platform_key, environment)?;
-        Ok(Self { issuer, desk, telephony: None, public_key, orders, reviews, ledgers: None })
+        let desk = ReviewDesk::open(
+            Arc::clone(&reviews),
+            grid,
+            desk,
+            secrets.keys,
+            platform_key,
+            environment.clone(),
+        )?;
+        let (telephony, ledgers) = (None, None);
+        Ok(Self {
+            issuer,
+            desk,
+            telephony,
+            public_key,
+            stores,
+            orders,
+            reviews,
+            marked,
+            environment,
+            ledgers,
+        })
     }
 
     /// With virtual numbers: a switchboard on a store of its own. A host whose telephony is
@@ -235,10 +268,32 @@ impl<S: Store> Platform<S> {
     }
 
     /// Replaces the issuing keys of both services: rotation.
-    pub fn set_keys(&self, keys: KeyRing) {
+    ///
+    /// # Errors
+    /// As [`Issuer::set_keys`] and [`ReviewDesk::set_keys`]; again: no harm.
+    pub fn set_keys(&self, keys: KeyRing) -> Result<(), PlatformError> {
         // The desk first: what the issuer grants under a new key, the desk must verify.
-        self.desk.set_keys(keys.clone());
-        self.issuer.set_keys(keys);
+        self.desk.set_keys(keys.clone())?;
+        Ok(self.issuer.set_keys(keys)?)
+    }
+
+    /// The stores' marks go on: before a copy of the stores is made, and after.
+    ///
+    /// # Errors
+    /// [`Stores::advance`]'s.
+    pub fn advance_marks(&self) -> Result<(), PlatformError> {
+        Ok(self.stores.advance(&mut *self.environment.rng())?)
+    }
+
+    /// Hourly by the clock alone: never because of what anybody asked.
+    fn keep_in_step(&self) -> Result<(), PlatformError> {
+        let hour = hour_of(self.environment.now());
+        if self.marked.load(Ordering::Acquire) == hour {
+            return Ok(self.stores.check()?);
+        }
+        self.advance_marks()?;
+        self.marked.store(hour, Ordering::Release);
+        Ok(())
     }
 
     /// Binds a device's wallet key to the account that is logged in, over the 32-byte nonce
@@ -411,6 +466,7 @@ impl<S: Store> Platform<S> {
     }
 
     fn work_off(&self) -> Result<TickReport, PlatformError> {
+        self.keep_in_step()?;
         let mut failed = Vec::new();
         // A clock that leapt stops issuer and desk; numbers and ledgers have times of their own.
         let issued = match self.issuer.tick() {
@@ -493,6 +549,10 @@ pub struct TickReport {
     /// What became of the ledgers; `None` if the platform has none. A ledger that fails, or finds
     /// no quorum, holds up nothing else.
     pub ledgers: Option<LedgersReport>,
+}
+
+fn hour_of(now: Timestamp) -> u64 {
+    now.as_unix_seconds() / 3600
 }
 
 /// The answer to a call about one item.

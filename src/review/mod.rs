@@ -39,13 +39,17 @@
 //! use unjoin::review::{DeskConfig, ReviewDesk};
 //! use unjoin::Name;
 //! use unjoin::token::{IssuerKey, KeyRing, PlatformKey};
-//! use unjoin::{Environment, Grid, secret::SystemRng, store::MemoryStore};
+//! use unjoin::{Environment, Grid, secret::SystemRng};
+//! use unjoin::store::{MemoryStore, Stores, identity::{Role, Roster}};
 //!
 //! let rng = &mut SystemRng::new();
 //! let (committee, _) = insecure_test_dealer(2, 3, rng)?;
 //! let keys = KeyRing::new(IssuerKey::generate(rng), *committee.key());
 //! let platform = Arc::new(PlatformKey::generate(rng));
-//! let store = Arc::new(MemoryStore::new());
+//! // A service by itself; a platform's stores have one roster.
+//! let roster = Roster::alone(Role::Reviews, rng);
+//! let stores = Stores::create(&roster, [(Role::Reviews, Arc::new(MemoryStore::new()))], rng)?;
+//! let store = stores.own(Role::Reviews)?;
 //! let (grid, config) = (Grid::Weekly, DeskConfig::default());
 //! let desk = ReviewDesk::open(store, grid, config, keys, platform, Environment::system())?;
 //! // desk.submit(submission).wait()? gives a receipt; a timer calls tick.
@@ -90,9 +94,10 @@ use unjoin_core::token::{
     SignedManifest, StateQuestion,
 };
 use unjoin_core::{Environment, Grid, Name, Timestamp};
+use unjoin_store::identity::Role;
 use unjoin_store::observed::Work;
 use unjoin_store::queue::{GroupQueue, Pending};
-use unjoin_store::{Store, StoreError};
+use unjoin_store::{OwnStore, Store, StoreError};
 
 /// The review side's service. All methods may be called from any thread; they block on the
 /// store, [`submit`](Self::submit) apart.
@@ -105,7 +110,7 @@ pub struct ReviewDesk<S: Store> {
 
 /// What the desk's methods and the queue's workers share.
 struct Core<S> {
-    store: Arc<S>,
+    store: Arc<OwnStore<S>>,
     grid: Grid,
     config: DeskConfig,
     keys: RwLock<Arc<KeyRing>>,
@@ -123,15 +128,19 @@ impl<S: Store> ReviewDesk<S> {
     ///
     /// # Errors
     /// [`DeskError::Threads`] when the operating system refuses a thread; [`DeskError::Recovery`] when
-    /// a recovery of the store was begun and has not ended.
+    /// a recovery of the store was begun and has not ended; [`DeskError::Store`] when the store is for
+    /// something else, or belongs to other secrets.
     pub fn open(
-        store: Arc<S>,
+        store: Arc<OwnStore<S>>,
         grid: Grid,
         config: DeskConfig,
         keys: KeyRing,
         platform: Arc<PlatformKey>,
         environment: Environment,
     ) -> Result<Self, DeskError> {
+        store.is_for(Role::Reviews)?;
+        store.bind("platform key", platform.public().as_bytes())?;
+        store.bind_keys(&keys)?;
         let keys = RwLock::new(Arc::new(keys));
         let verifier = Verifier::default();
         let (era, _) = crate::recovery::era(&*store, &rows::recovery())?;
@@ -144,9 +153,15 @@ impl<S: Store> ReviewDesk<S> {
 
     /// Replaces the key ring from the next decision on. Retired keys go on verifying while
     /// they are in the ring; a key may leave it once the last cohort under it has been
-    /// published.
-    pub fn set_keys(&self, keys: KeyRing) {
+    /// published. No ring without the newest key is taken any more.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`], also when the ring lacks the newest key that the store has seen; the old
+    /// ring stays.
+    pub fn set_keys(&self, keys: KeyRing) -> Result<(), DeskError> {
+        self.core.store.bind_keys(&keys)?;
         *self.core.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
     }
 
     /// How many submissions wait for a worker now. Show it when it is large only: who reads single ones learns

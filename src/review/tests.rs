@@ -62,7 +62,15 @@ fn bench(reviewers: usize) -> Bench {
         window_end: Grid::Weekly.nth_after(closed_at, 5),
     };
     let manifest = manifest.sign(&platform);
-    let desk = ReviewDesk::open(store, Grid::Weekly, config, keys, platform, Environment::system()).unwrap();
+    let desk = ReviewDesk::open(
+        unjoin_test_util::own(&store, unjoin_store::identity::Role::Reviews),
+        Grid::Weekly,
+        config,
+        keys,
+        platform,
+        Environment::system(),
+    )
+    .unwrap();
     desk.admit(&manifest).unwrap();
     Bench { desk, reviewers }
 }

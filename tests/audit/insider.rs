@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use unjoin::audit::{AuditError, Finding, History, PublishedSet};
 use unjoin::ledger::tile::TileId;
 use unjoin::ledger::{
@@ -217,7 +216,13 @@ fn a_ledger_is_read_that_is_published_cosigned_and_fresh() {
     let read = |ledger: &dyn LogView, older: Option<&[u8]>, now| {
         History::read(ledger, &world.policy, older, now).map(drop)
     };
-    let empty = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, log_key("log"), None).unwrap();
+    let empty = Log::open(
+        unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
+        Ledger::Reviews,
+        log_key("log"),
+        None,
+    )
+    .unwrap();
     assert!(matches!(read(&empty, None, at(0)), Err(AuditError::Unpublished)));
     let unwitnessed = SignedCheckpoint::sign(0, tree::empty_root(), &log_key("log")).unwrap();
     let older = world.publish(&[published(1)]);

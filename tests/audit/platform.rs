@@ -74,8 +74,12 @@ impl Shop {
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let reviews = Shared::default();
         let platform = Platform::open(
-            Shared::default(),
-            Arc::clone(&reviews),
+            unjoin_test_util::platform_stores(
+                &secrets.stores,
+                &Arc::default(),
+                &Arc::new(Arc::clone(&reviews)),
+            )
+            .unwrap(),
             config,
             secrets,
             Arc::new(EveryoneOfStanding),
@@ -86,7 +90,7 @@ impl Shop {
         let keys = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), keys, 1, 0, 60).unwrap();
         let ledgers = Ledgers::open(
-            Arc::new(Shared::default()),
+            unjoin_test_util::own(&Arc::new(Shared::default()), unjoin::store::identity::Role::Ledgers),
             LedgerConfig { key, policy: Some(policy.clone()) },
             LedgerConfig { key: log_key("shop.example/openings"), policy: None },
             vec![Arc::new(witness)],

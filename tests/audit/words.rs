@@ -4,11 +4,10 @@ use crate::program::{Arguments, Told, run};
 use crate::world::{Author, World, at, keys, log_key};
 use clap::Parser as _;
 use std::fs;
-use std::sync::Arc;
 use unjoin::ledger::{Ledger, Log, export};
-use unjoin::store::MemoryStore;
+use unjoin::store::identity::Role;
 use unjoin::wire::Message;
-use unjoin_test_util::{Directory, hex};
+use unjoin_test_util::{Directory, fresh, hex};
 
 fn published(number: u64) -> Vec<u8> {
     Author::new(number).published().to_bytes()
@@ -37,8 +36,7 @@ fn mistakes_of_the_caller_are_told_with_path_and_line_and_are_no_finding() {
     let desk = Desk(Directory::new());
     let world = World::new(Ledger::Reviews);
     world.publish(&[published(1)]);
-    let other =
-        Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, log_key("another.example"), None).unwrap();
+    let other = Log::open(fresh(Role::Ledgers), Ledger::Openings, log_key("another.example"), None).unwrap();
     assert!(other.publish(&[]).unwrap().published);
     export(&world.log, &desk.0.file("ledger")).unwrap();
     export(&other, &desk.0.file("other")).unwrap();

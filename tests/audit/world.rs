@@ -51,7 +51,13 @@ impl World {
         let key = log_key(ORIGIN);
         let keys = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), keys, 1, 0, 60).unwrap();
-        let log = Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap();
+        let log = Log::open(
+            unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
+            ledger,
+            key,
+            Some(policy.clone()),
+        )
+        .unwrap();
         Self { log, witness, clock, policy }
     }
 

@@ -108,11 +108,16 @@ impl Scenario {
         let retry_window = 100_000 * DAY;
         let desk = DeskConfig { opening_window: 2 * DAY, retry_window, ..DeskConfig::default() };
         let [orders, reviews] = stores;
+        let secrets = secrets(self.seed);
         Platform::open(
-            Arc::clone(orders),
-            Arc::clone(reviews),
+            unjoin_test_util::platform_stores(
+                &secrets.stores,
+                &Arc::new(Arc::clone(orders)),
+                &Arc::new(Arc::clone(reviews)),
+            )
+            .unwrap(),
             PlatformConfig { issuer, desk },
-            secrets(self.seed),
+            secrets,
             Arc::new(EveryoneOfStanding),
             Environment::new(Arc::clone(clock) as Arc<dyn unjoin::Clock>, || Box::new(SystemRng::new())),
         )

@@ -108,7 +108,13 @@ fn a_ledger_opens_with_the_key_that_signed_it_and_no_other() {
     assert!(log.publish(&[]).unwrap().published);
     let open_with = |name_: &str, seed: u8| {
         let key = NoteKey::from_secret_bytes(name(name_), &SecretBytes::new([seed; 32]));
-        Log::open(Arc::clone(&store), Ledger::Reviews, key, None).map(|log| log.size().unwrap())
+        Log::open(
+            unjoin_test_util::own(&store, unjoin::store::identity::Role::Ledgers),
+            Ledger::Reviews,
+            key,
+            None,
+        )
+        .map(|log| log.size().unwrap())
     };
     assert_eq!(open_with("shop.example/reviews", 1).unwrap(), 1);
     for (name, seed) in [("shop.example/reviews", 2), ("shop.example/others", 1)] {

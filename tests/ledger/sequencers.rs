@@ -110,7 +110,13 @@ fn what_was_written_to_an_earlier_store_first_stands_first() {
 #[test]
 fn the_two_ledgers_share_a_store_and_nothing_else() {
     let store = Arc::new(MemoryStore::new());
-    let openings = Log::open(Arc::clone(&store), Ledger::Openings, log_key(), None).unwrap();
+    let openings = Log::open(
+        unjoin_test_util::own(&store, unjoin::store::identity::Role::Ledgers),
+        Ledger::Openings,
+        log_key(),
+        None,
+    )
+    .unwrap();
     let reviews = open(&store, None);
     assert_eq!(openings.append(&[entry(1)]).unwrap(), [0]);
     assert_eq!(reviews.append(&[entry(2), entry(1)]).unwrap(), [0, 1]);

@@ -289,7 +289,7 @@ fn a_policy_of_another_ledger_is_refused() {
     let other = unjoin::ledger::NoteKey::generate(name("other"), &mut SystemRng::new());
     let policy = WitnessPolicy::new(other.public().clone(), keys, 1, 0, 60).unwrap();
     let opened = unjoin::ledger::Log::open(
-        Arc::new(MemoryStore::new()),
+        unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
         unjoin::ledger::Ledger::Reviews,
         log_key(),
         Some(policy),

@@ -16,7 +16,8 @@ pub(crate) fn log_key() -> NoteKey {
 }
 
 pub(crate) fn open<S: Store>(store: &Arc<S>, policy: Option<WitnessPolicy>) -> Log<S> {
-    Log::open(Arc::clone(store), LEDGER, log_key(), policy).unwrap()
+    Log::open(unjoin_test_util::own(store, unjoin::store::identity::Role::Ledgers), LEDGER, log_key(), policy)
+        .unwrap()
 }
 
 /// As a service does it, in the commit of its decision.

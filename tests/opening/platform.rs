@@ -48,7 +48,15 @@ impl Shop {
         config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
         let stores = || Shared::default();
         let standing = Arc::new(EveryoneOfStanding);
-        let platform = Platform::open(stores(), stores(), config, secrets, standing, environment()).unwrap();
+        let platform = Platform::open(
+            unjoin_test_util::platform_stores(&secrets.stores, &Arc::new(stores()), &Arc::new(stores()))
+                .unwrap(),
+            config,
+            secrets,
+            standing,
+            environment(),
+        )
+        .unwrap();
         let key = |title: &str, seed| {
             NoteKey::from_secret_bytes(KeyName::new(title).unwrap(), &SecretBytes::new([seed; 32]))
         };
@@ -62,7 +70,7 @@ impl Shop {
         });
         let [first, second] = keys();
         let ledgers = Ledgers::open(
-            Arc::new(Shared::default()),
+            unjoin_test_util::own(&Arc::new(Shared::default()), unjoin::store::identity::Role::Ledgers),
             LedgerConfig { key: first, policy: Some(reviews.clone()) },
             LedgerConfig { key: second, policy: Some(openings.clone()) },
             vec![Arc::new(witness)],

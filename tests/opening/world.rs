@@ -67,7 +67,13 @@ impl Logged {
     fn new(ledger: Ledger, key: NoteKey, witness: &dyn Witness) -> Self {
         let witnesses = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, 60).unwrap();
-        let log = Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap();
+        let log = Log::open(
+            unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
+            ledger,
+            key,
+            Some(policy.clone()),
+        )
+        .unwrap();
         Self { log, policy }
     }
 }

@@ -18,9 +18,10 @@ use unjoin::phone::{
     SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::identity::Role;
 use unjoin::store::postgres::{PostgresConfig, PostgresStore};
 use unjoin::{DAY, Environment, ManualClock, Name};
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, own};
 
 pub(crate) const CHILD: &str = "UNJOIN_PATRONI_CHILD";
 pub(crate) const TEST: &str = "acknowledged_is_never_lost_and_nothing_is_decided_twice";
@@ -48,7 +49,7 @@ pub(crate) fn phones(address: &str, new: bool) -> Arc<PostgresStore> {
 }
 
 pub(crate) fn ledger(address: &str, new: bool) -> Log<PostgresStore> {
-    Log::open(store(address, "ledgers", new), Ledger::Openings, log_key(), None).unwrap()
+    Log::open(own(&store(address, "ledgers", new), Role::Ledgers), Ledger::Openings, log_key(), None).unwrap()
 }
 
 fn say(line: &str) {
@@ -90,7 +91,9 @@ pub(crate) fn be_a_child(address: &str) -> ! {
     let key = LocalKey::new(SecretBytes::new([9; 32]));
     let keeper = Arc::new(Keeper::create_or_open(directory.file("keys"), key, slots, &environment).unwrap());
     let config = SwitchboardConfig::new(LIFE);
-    let board = Switchboard::open(phones(address, false), config, pool(), keeper, environment).unwrap();
+    let board =
+        Switchboard::open(own(&phones(address, false), Role::Telephony), config, pool(), keeper, environment)
+            .unwrap();
 
     scenario.enrol(&platform).unwrap();
     let obtain = |number| {

@@ -19,6 +19,7 @@ use unjoin::phone::{
     Binding, Keeper, PoolConfig, SlotKeyError, SlotKeyWindow, SlotKeys, Switchboard, SwitchboardConfig,
 };
 use unjoin::secret::SystemRng;
+use unjoin::store::identity::Role;
 use unjoin::store::postgres::PostgresStore;
 use unjoin::store::{Bucket, Store};
 use unjoin::token::{CohortManifest, ReviewId, Scope};
@@ -289,8 +290,16 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
     held.check(&stores[0]);
 
     // The ledger takes it all up, without a gap; and nothing in it is dated after the last clock's boundary.
-    let log =
-        Log::open(store(&server, &format!("{prefix}_ledgers")), Ledger::Reviews, log_key(), None).unwrap();
+    let log = Log::open(
+        unjoin_test_util::own(
+            &store(&server, &format!("{prefix}_ledgers")),
+            unjoin::store::identity::Role::Ledgers,
+        ),
+        Ledger::Reviews,
+        log_key(),
+        None,
+    )
+    .unwrap();
     let sources = stores.each_ref().map(|store| &**store as &dyn Store);
     let taken_up = log.sequence(&sources).unwrap();
     assert_eq!(log.sequence(&sources).unwrap(), 0);
@@ -345,7 +354,14 @@ fn switchboards_whose_clocks_differ_give_no_number_twice() {
             let keys = Arc::new(Remote { keeper, time, age, last });
             let config = SwitchboardConfig::new(LIFE);
             let store = store(&server, &schema);
-            Switchboard::open(store, config, pool.clone(), keys, environment(&own)).unwrap()
+            Switchboard::open(
+                unjoin_test_util::own(&store, Role::Telephony),
+                config,
+                pool.clone(),
+                keys,
+                environment(&own),
+            )
+            .unwrap()
         })
         .collect();
     let mut given = BTreeMap::<(u64, String), u64>::new();
@@ -415,7 +431,13 @@ fn sequencers_and_witnesses_whose_clocks_differ_publish_one_history_of_honest_ti
     let policy = WitnessPolicy::new(log_key().public().clone(), keys, 4, 1, 300).unwrap();
     let open = || {
         let store = store(&server, &format!("{prefix}_ledgers"));
-        Log::open(store, Ledger::Reviews, log_key(), Some(policy.clone())).unwrap()
+        Log::open(
+            unjoin_test_util::own(&store, unjoin::store::identity::Role::Ledgers),
+            Ledger::Reviews,
+            log_key(),
+            Some(policy.clone()),
+        )
+        .unwrap()
     };
     let sequencers = [open(), open(), open()];
     let (mut size, mut time, mut stale) = (0, Timestamp::ZERO, 0);

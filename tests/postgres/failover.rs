@@ -75,7 +75,13 @@ fn every_answered_decision_survives_the_primary() {
     clock.set(day(1));
     record.note(Line::Day(1));
     record.note(Line::Ticked(crate::life::tick(&platform).unwrap()));
-    let log = Log::open(store(servers, "ledgers"), Ledger::Openings, log_key(), None).unwrap();
+    let log = Log::open(
+        unjoin_test_util::own(&store(servers, "ledgers"), unjoin::store::identity::Role::Ledgers),
+        Ledger::Openings,
+        log_key(),
+        None,
+    )
+    .unwrap();
     log.append(&[entry(0)]).unwrap();
     let before = log.sign().unwrap();
 

@@ -15,10 +15,12 @@ use std::{env, thread};
 use unjoin::ledger::{Ledger, Log, waiting_entries};
 use unjoin::phone::{Binding, SlotKeyError, SlotKeyWindow, SlotKeys, Switchboard, SwitchboardConfig};
 use unjoin::secret::SystemRng;
+use unjoin::store::identity::Role;
 use unjoin::store::postgres::{PostgresConfig, PostgresStore};
 use unjoin::store::{Bucket, Store};
 use unjoin::{DAY, Environment, ManualClock, Timestamp};
 use unjoin_phone::test_util::{courier, keeper, order, parties, pool, pool_config};
+use unjoin_test_util::own;
 use unjoin_test_util::{Seeded, hex, shuffled};
 
 /// What a child is: its role and number, the server's address and the schemas' beginning, and for a
@@ -105,7 +107,7 @@ fn switchboard(child: u64, address: &str, prefix: &str, window: &str) {
     let environment = Environment::new(Arc::new(ManualClock::new(day(0))), || Box::new(SystemRng::new()));
     let store = store(address, prefix, "phones");
     let (config, pool) = (SwitchboardConfig::new(LIFE), pool(pool_config(4, 1000, LIFE)));
-    let board = Switchboard::open(store, config, pool, keys, environment).unwrap();
+    let board = Switchboard::open(own(&store, Role::Telephony), config, pool, keys, environment).unwrap();
     for number in shuffled(BINDINGS, child) {
         let hub = number % HUBS;
         let (order, end) = (order("m", &number.to_string()), day(0).saturating_add(LIFE));
@@ -127,7 +129,15 @@ fn sequencer(address: &str, prefix: &str) {
 }
 
 fn logs(store: &Arc<PostgresStore>) -> (Log<PostgresStore>, Log<PostgresStore>) {
-    let open = |ledger| Log::open(Arc::clone(store), ledger, log_key(), None).unwrap();
+    let open = |ledger| {
+        Log::open(
+            unjoin_test_util::own(store, unjoin::store::identity::Role::Ledgers),
+            ledger,
+            log_key(),
+            None,
+        )
+        .unwrap()
+    };
     (open(Ledger::Openings), open(Ledger::Reviews))
 }
 

@@ -161,7 +161,7 @@ fn a_missing_key_holds_up_its_own_cohorts_only() {
     }
     let _ = submit_one(&world, &scope_a, "x");
     let other = fresh_ring();
-    world.desk.set_keys(other);
+    world.desk.set_keys(other).unwrap();
     world.go_to(9);
     let report = world.desk.tick().unwrap();
     assert!(report.batches.is_empty());

@@ -55,7 +55,7 @@ fn every_refusal_leaves_the_store_as_it_was() {
         fresh.newest().escrow_key,
     );
     let rotated = rotated.and_then(|ring| ring.retire(pair.issuer_key.public().id()));
-    world.desk.set_keys(rotated.unwrap());
+    world.desk.set_keys(rotated.unwrap()).unwrap();
     let early = Author::new(&scope("a", 2));
     world.refuses("desk.no_manifest", || world.submit(submission(&early)));
     // A retired key goes on verifying where there is a manifest.

@@ -161,7 +161,15 @@ pub(crate) fn open_in<S: Store>(store: Arc<S>, environment: Environment) -> Revi
         queue: QueueConfig::default(),
     };
     let Keys { ring, platform, .. } = keys();
-    ReviewDesk::open(store, Grid::Daily, config, ring.clone(), Arc::clone(platform), environment).unwrap()
+    ReviewDesk::open(
+        unjoin_test_util::own(&store, unjoin::store::identity::Role::Reviews),
+        Grid::Daily,
+        config,
+        ring.clone(),
+        Arc::clone(platform),
+        environment,
+    )
+    .unwrap()
 }
 
 impl World<MemoryStore> {

@@ -93,7 +93,7 @@ fn no_error_of_the_order_service_repeats_its_input() {
     let ring = KeyRing::new(issuer_key().0, *device.committee.key());
     let open = |config| {
         Issuer::open(
-            Arc::new(MemoryStore::new()),
+            unjoin_test_util::fresh(unjoin::store::identity::Role::Orders),
             config,
             ring.clone(),
             SecretBytes::new(MASTER),
@@ -168,7 +168,7 @@ fn no_error_of_the_review_service_repeats_its_input() {
     let clock = Arc::new(ManualClock::new(day(1).saturating_add(60)));
     let open = |ring, key| {
         ReviewDesk::open(
-            Arc::new(MemoryStore::new()),
+            unjoin_test_util::fresh(unjoin::store::identity::Role::Reviews),
             Grid::Weekly,
             DeskConfig { queue: QueueConfig::default(), ..DeskConfig::default() },
             ring,

@@ -90,14 +90,18 @@ fn the_platforms_secrets_print_nothing() {
     assert_silent(&TrusteeKey::from_secret_bytes(seed), &[&SIGNING, &expanded]);
 
     let everything: [&[u8]; 4] = [x, prf, &SIGNING, &MASTER];
-    let secrets = PlatformSecrets { keys: ring, platform_key, issuer_master: master };
+    let secrets = PlatformSecrets {
+        keys: ring,
+        platform_key,
+        issuer_master: master,
+        stores: unjoin::store::identity::Roster::generate(&mut SystemRng::new()),
+    };
     assert_silent(&secrets, &everything);
     let environment = Environment::system();
     assert_silent(&environment, &everything);
     let config = PlatformConfig::new(name("shop.example"));
     let platform = Platform::open(
-        MemoryStore::new(),
-        MemoryStore::new(),
+        unjoin_test_util::fresh_platform_stores(&secrets.stores),
         config,
         secrets,
         Arc::new(EveryoneOfStanding),

@@ -419,22 +419,17 @@ crate::describe_errors!(HexError {
 /// `N` bytes from exactly `2 N` digits in lower case: one text for one value.
 #[doc(hidden)]
 pub fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N {
+    if text.bytes().any(|digit| !matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        for &digit in pair {
-            let value = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                _ => return None,
-            };
-            *byte = *byte << 4 | value;
-        }
-    }
-    Some(bytes)
+    let pairs: Option<Vec<u8>> = text
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| {
+            u8::from_str_radix(core::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()
+        })
+        .collect();
+    pairs?.try_into().ok()
 }
 
 /// Reads a short value from its text where the format is readable and from its bytes where it is not; from either

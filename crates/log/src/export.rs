@@ -259,7 +259,6 @@ mod tests {
     use super::super::{Log, tree};
     use super::*;
     use std::collections::BTreeMap;
-    use std::sync::Arc;
     use unjoin_core::entry::Ledger;
     use unjoin_core::secret::SecretBytes;
     use unjoin_store::MemoryStore;
@@ -272,7 +271,13 @@ mod tests {
 
     fn ledger_of(name: &str, seed: u8, history: u8, size: u16) -> Log<MemoryStore> {
         let key = NoteKey::from_secret_bytes(KeyName::new(name).unwrap(), &SecretBytes::new([seed; 32]));
-        let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, None).unwrap();
+        let log = Log::open(
+            unjoin_test_util::fresh(unjoin_store::identity::Role::Ledgers),
+            Ledger::Openings,
+            key,
+            None,
+        )
+        .unwrap();
         grow(&log, history, size);
         log
     }
@@ -445,7 +450,13 @@ mod tests {
         refused(&ledger(701), &log, "export.other_history");
         // Begun anew, and nothing published yet.
         let key = NoteKey::from_secret_bytes(KeyName::new("log").unwrap(), &SecretBytes::new([1; 32]));
-        let anew = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, None).unwrap();
+        let anew = Log::open(
+            unjoin_test_util::fresh(unjoin_store::identity::Role::Ledgers),
+            Ledger::Openings,
+            key,
+            None,
+        )
+        .unwrap();
         refused(&ledger(20), &anew, "export.other_history");
         // Somebody else's file of that name.
         let path = directory.file("weights");

@@ -24,7 +24,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use unjoin_core::describe_errors;
 use unjoin_core::entry::{Ledger, entry_id};
-use unjoin_store::{Commit, Pages, Record, Store, StoreError, decide, read};
+use unjoin_store::identity::Role;
+use unjoin_store::{Commit, OwnStore, Pages, Record, Store, StoreError, decide, read};
 
 /// One log, in one store.
 ///
@@ -32,12 +33,15 @@ use unjoin_store::{Commit, Pages, Record, Store, StoreError, decide, read};
 /// use unjoin_log::{KeyName, Log, LogView, NoteKey, SignedCheckpoint};
 /// use unjoin_core::entry::Ledger;
 /// use unjoin_core::secret::SystemRng;
-/// use unjoin_store::MemoryStore;
+/// use unjoin_store::{MemoryStore, Stores, identity::{Role, Roster}};
 /// use std::sync::Arc;
 ///
 /// let name = KeyName::new("shop.example/reviews")?;
 /// let key = NoteKey::generate(name, &mut SystemRng::new());
-/// let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, None)?;
+/// let rng = &mut SystemRng::new();
+/// let roster = Roster::alone(Role::Ledgers, rng);
+/// let stores = Stores::create(&roster, [(Role::Ledgers, Arc::new(MemoryStore::new()))], rng)?;
+/// let log = Log::open(stores.own(Role::Ledgers)?, Ledger::Reviews, key, None)?;
 /// assert_eq!(log.append(&[b"one".to_vec(), b"two".to_vec(), b"one".to_vec()])?, [0, 1, 0]);
 /// log.publish(&[])?;
 /// let checkpoint = SignedCheckpoint::parse(&log.checkpoint()?.unwrap(), log.public_key())?;
@@ -45,7 +49,7 @@ use unjoin_store::{Commit, Pages, Record, Store, StoreError, decide, read};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Log<S: Store> {
-    store: Arc<S>,
+    store: Arc<OwnStore<S>>,
     ledger: Ledger,
     key: NoteKey,
     policy: Option<WitnessPolicy>,
@@ -65,11 +69,12 @@ impl<S: Store> Log<S> {
     /// [`LogError::Policy`] when the policy is of another log; [`LogError::Key`] when the store's log was signed
     /// with another key, or under another name; [`LogError::Store`].
     pub fn open(
-        store: Arc<S>,
+        store: Arc<OwnStore<S>>,
         ledger: Ledger,
         key: NoteKey,
         policy: Option<WitnessPolicy>,
     ) -> Result<Self, LogError> {
+        store.is_for(Role::Ledgers)?;
         if policy.as_ref().is_some_and(|policy| policy.log() != key.public()) {
             return Err(LogError::Policy);
         }

@@ -393,7 +393,7 @@ impl<S: Store> Stores<S> {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Self, StoreError> {
         let lead = *roster.lead().ok_or(StoreError::Decision("a roster without a store"))?;
-        let (mut own, mut eras): (Vec<Arc<OwnStore<S>>>, Vec<(u32, Role)>) = (Vec::new(), Vec::new());
+        let (mut own, mut eras) = (Vec::new(), Vec::new());
         for (role, store) in stores {
             let (store, era) = OwnStore::checked(store, &identity_of(roster, role)?)?;
             own.push(Arc::new(store));

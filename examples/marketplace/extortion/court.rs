@@ -19,7 +19,7 @@ use unjoin::{
         warrant::{BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms},
     },
     secret::SystemRng,
-    store::{MemoryStore, Store},
+    store::{MemoryStore, OwnStore, Store},
     token::{IssuerPublicKey, ReviewId, Trustees},
     wire::Message,
 };
@@ -64,7 +64,10 @@ pub(crate) struct Court {
 
 impl Court {
     /// Holds the trustees' key ceremony, and opens the ledgers on their store.
-    pub(crate) fn found<S: Store>(store: S, environment: &Environment) -> Result<(Self, Ledgers<S>)> {
+    pub(crate) fn found<S: Store>(
+        store: Arc<OwnStore<S>>,
+        environment: &Environment,
+    ) -> Result<(Self, Ledgers<S>)> {
         let rng = &mut SystemRng::new();
         let mut secrets: Vec<_> = (0..TRUSTEES).map(|_| TrusteeSecrets::generate(rng)).collect();
         let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect())?;
@@ -90,7 +93,7 @@ impl Court {
         let (reviews, openings) = (policy(&reviews_key)?, policy(&openings_key)?);
         let config = |key, policy: &WitnessPolicy| LedgerConfig { key, policy: Some(policy.clone()) };
         let ledgers = Ledgers::open(
-            Arc::new(store),
+            store,
             config(reviews_key, &reviews),
             config(openings_key, &openings),
             witnesses.clone(),

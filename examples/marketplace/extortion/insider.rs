@@ -17,7 +17,10 @@ use unjoin::{
     },
     review::PublishedReview,
     secret::{SecretBytes, SystemRng},
-    store::{MemoryStore, Store},
+    store::{
+        MemoryStore, Store, Stores,
+        identity::{Role, Roster},
+    },
     token::{
         ActionKind, AuthorAction, AuthorKey, AuthorStatement, CohortManifest, Review, ReviewId, Scope,
         StaffKey,
@@ -253,7 +256,9 @@ impl OtherLedger {
         let (logs, environment) = (vec![key.public().clone()], scene.environment.clone());
         let witness = Arc::new(WitnessService::create(store, name, logs, environment)?);
         let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public_key().clone()], 1, 0, DAY)?;
-        let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
+        let stores = [(Role::Ledgers, Arc::new(MemoryStore::new()))];
+        let stores = Stores::create(&Roster::alone(Role::Ledgers, rng), stores, rng)?;
+        let log = Log::open(stores.own(Role::Ledgers)?, Ledger::Reviews, key, Some(policy.clone()))?;
         Ok(Self { log, witness, policy })
     }
 

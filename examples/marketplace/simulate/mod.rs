@@ -23,7 +23,10 @@ use unjoin::{
     issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead},
     ledger::{LedgerReport, LedgersReport, StaffKeyEntry},
     secret::{SecretBytes, SystemRng},
-    store::{MemoryStore, RedbStore, Store},
+    store::{
+        MemoryStore, RedbStore, Store, Stores,
+        identity::{Role, Roster},
+    },
     token::{
         IssuerPublicKey, OrderHandle, Presentation, Receipt, ReviewId, Scope, SignedManifest, StaffKey,
         StaffPublicKey,
@@ -185,15 +188,21 @@ struct Marketplace<'a, S: Store> {
 
 impl<'a, S: Store> Marketplace<'a, S> {
     fn open(cast: &'a Cast, settings: &Settings, stores: [S; 4], key_file: PathBuf) -> Result<Self> {
-        let [order_store, review_store, telephony_store, ledger_store] = stores;
         let orders = cast.orders();
         // Slot keys notice a clock that leaps, so it begins on the first day.
         let first = orders.iter().map(|order| order.purchased_at).min().unwrap_or_default();
         let clock = Arc::new(ManualClock::new(timestamp(first - first.rem_euclid(DAY as i64))));
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
-        let (court, ledgers) = Court::found(ledger_store, &environment)?;
+        let roster = Roster::generate(&mut SystemRng::new());
+        let roles = [Role::Orders, Role::Reviews, Role::Telephony, Role::Ledgers];
+        let stores = roles.into_iter().zip(stores.map(Arc::new));
+        let stores = Stores::create(&roster, stores, &mut SystemRng::new())?;
+        let (court, ledgers) = Court::found(stores.own(Role::Ledgers)?, &environment)?;
         let escrow_key = court.escrow_key()?;
-        let secrets = PlatformSecrets::generate(escrow_key, &mut SystemRng::new());
+        let secrets = PlatformSecrets {
+            stores: roster,
+            ..PlatformSecrets::generate(escrow_key, &mut SystemRng::new())
+        };
         let colleague = StaffKey::generate(&mut SystemRng::new()).public();
         let origin = court.reviews_origin().to_owned();
         let staff =
@@ -207,11 +216,11 @@ impl<'a, S: Store> Marketplace<'a, S> {
         config.issuer.classes = classes.map(|class| ClassPolicy { class, k: settings.k }).collect();
         let issuer_key = *secrets.keys.newest().issuer_key.public();
         let standing = Arc::new(EveryoneOfStanding);
-        let switchboard = telephony::open(orders, telephony_store, key_file, environment.clone())?;
-        let platform =
-            Platform::open(order_store, review_store, config, secrets, standing, environment.clone())?
-                .with_telephony(switchboard)
-                .with_ledgers(ledgers);
+        let switchboard =
+            telephony::open(orders, stores.own(Role::Telephony)?, key_file, environment.clone())?;
+        let platform = Platform::open(stores, config, secrets, standing, environment.clone())?
+            .with_telephony(switchboard)
+            .with_ledgers(ledgers);
         platform.desk().admit_staff(&staff, &origin)?;
         let trust =
             TrustRoots::new(*platform.public_key(), settings.k, settings.grid).pin(issuer_key, escrow_key)?;

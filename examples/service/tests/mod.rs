@@ -36,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use unjoin::secret::SystemRng;
+use unjoin::store::StoreError;
 use unjoin::store::{Bucket, Row, Store};
 use unjoin::token::{Review, SignedManifest};
 use unjoin::{Clock, DAY, Environment, ManualClock, Name, QueueConfig, Timestamp};
@@ -150,8 +151,13 @@ impl<S: Store> World<S> {
             patience: bounds.patience,
             advance: Some(Box::new(move |seconds| moved.set(moved.now().saturating_add(seconds)))),
         };
-        let service =
-            Service::open(Stores { orders, reviews, phones }, secrets, settings, environment).unwrap();
+        let roster = &secrets.platform.stores;
+        let open = || Stores { orders: orders.clone(), reviews: reviews.clone(), phones: phones.clone() };
+        let stores_of = match open().open(roster) {
+            Err(StoreError::Nobodys(_)) => open().create(roster),
+            opened => opened,
+        };
+        let service = Service::open(stores_of.unwrap(), secrets, settings, environment).unwrap();
         let service = Arc::new(service);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();

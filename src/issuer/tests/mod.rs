@@ -88,7 +88,7 @@ impl<S: Store> Shop<S> {
     fn with(store: Arc<S>, clock: Arc<ManualClock>, ring: KeyRing, platform: Arc<PlatformKey>) -> Self {
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let issuer = Issuer::open(
-            store.clone(),
+            unjoin_test_util::own(&store, unjoin_store::identity::Role::Orders),
             config(),
             ring.clone(),
             SecretBytes::new([5; 32]),
@@ -121,7 +121,7 @@ impl<S: Store> Shop<S> {
 
     fn use_ring(&mut self, ring: KeyRing) {
         self.ring = ring.clone();
-        self.issuer.set_keys(ring);
+        self.issuer.set_keys(ring).unwrap();
     }
 
     fn enrol(&self, person: &Person) -> Result<(), IssuerError> {

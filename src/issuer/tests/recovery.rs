@@ -9,7 +9,8 @@ use unjoin_core::entry::{Ledger, StaffKeyEntry};
 use unjoin_core::token::StaffKey;
 use unjoin_core::wire::Message;
 use unjoin_log::{KeyName, Log, LogView, NoteKey, Witness, WitnessPolicy, WitnessService};
-use unjoin_test_util::{Failure, Faulty, copy};
+use unjoin_store::identity::Role;
+use unjoin_test_util::{Failure, Faulty, copy, fresh};
 
 const ORIGIN: &str = "reviews";
 
@@ -31,8 +32,7 @@ impl Public {
         let keys = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(log_key, keys, 1, 0, 60).unwrap();
         let witness = Arc::new(witness);
-        let log =
-            Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone())).unwrap();
+        let log = Log::open(fresh(Role::Ledgers), Ledger::Reviews, key, Some(policy.clone())).unwrap();
         let staff = StaffKey::generate(rng);
         let entry = StaffKeyEntry::sign(&shop.platform, ORIGIN, &staff.public(), name("ann"));
         log.append(&[entry.to_bytes()]).unwrap();

@@ -150,7 +150,7 @@ fn a_full_queue_refuses_at_once() {
     let (go_on, told) = std::sync::mpsc::channel();
     let queue = QueueConfig { capacity: 1, max_batch: 1, workers: 1 };
     let slow = Issuer::open(
-        shop.store.clone(),
+        unjoin_test_util::own(&shop.store, unjoin_store::identity::Role::Orders),
         IssuerConfig { queue, ..config() },
         shop.ring.clone(),
         SecretBytes::new([5; 32]),
@@ -228,7 +228,15 @@ fn an_order_of_a_class_that_is_no_longer_in_use_gets_no_offer() {
     let (store, ring, platform) = (shop.store.clone(), shop.ring.clone(), shop.platform.clone());
     let environment = Environment::new(shop.clock.clone(), || Box::new(SystemRng::new()));
     let master = SecretBytes::new([5; 32]);
-    let issuer = Issuer::open(store, narrower, ring, master, platform, Arc::new(NotTheTilde), environment);
+    let issuer = Issuer::open(
+        unjoin_test_util::own(&store, unjoin_store::identity::Role::Orders),
+        narrower,
+        ring,
+        master,
+        platform,
+        Arc::new(NotTheTilde),
+        environment,
+    );
     let before = dump(&*shop.store);
     let asked = OfferRequest { account: ann.account, merchant, handle };
     assert_eq!(code(issuer.unwrap().offers(&[asked]).pop().unwrap()), "issuer.unknown_class");

@@ -14,11 +14,12 @@ use unjoin::audit::{
 use unjoin::ledger::{KeyName, Ledger, Log, LogView, NoteKey, Witness, WitnessPolicy, WitnessService};
 use unjoin::review::{DeskConfig, DeskRecovery, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::identity::Role;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::token::{Receipt, ReviewStanding, ReviewState, Scope};
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, Grid, ManualClock, QueueConfig, Recovery, RecoveryError};
-use unjoin_test_util::{copy, holds_bytes};
+use unjoin_test_util::{copy, fresh, holds_bytes};
 
 /// The reviews ledger of a world, with one witness.
 struct Public {
@@ -39,8 +40,7 @@ impl Public {
             WitnessService::create(Arc::new(MemoryStore::new()), name, vec![log_key], environment).unwrap();
         let keys = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), keys, 1, 0, 60).unwrap();
-        let log =
-            Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone())).unwrap();
+        let log = Log::open(fresh(Role::Ledgers), Ledger::Reviews, key, Some(policy.clone())).unwrap();
         for (scope, first, end) in manifests {
             let signed = manifest(scope, *first, *end);
             log.append(&[signed.verify(&keys_public()).unwrap().to_bytes()]).unwrap();

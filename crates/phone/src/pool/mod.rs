@@ -41,6 +41,7 @@ pub struct Pool {
     placing: SecretBytes<32>,
     ordering: SecretBytes<32>,
     tagging: SecretBytes<32>,
+    check: SecretBytes<32>,
 }
 
 /// What a slice consists of from one epoch until the next phase.
@@ -68,10 +69,16 @@ impl Pool {
             placing: derive(b"unjoin/phone/pool/slice/1"),
             ordering: derive(b"unjoin/phone/pool/order/1"),
             tagging: derive(b"unjoin/phone/pool/hub/1"),
+            check: derive(b"unjoin/phone/pool/check/1"),
             config,
         };
         pool.check_sizes()?;
         Ok(pool)
+    }
+
+    /// Another with every other key: what a store is bound to.
+    pub(crate) fn check(&self) -> &[u8; 32] {
+        self.check.expose()
     }
 
     /// What it consists of.

@@ -57,9 +57,10 @@ use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use unjoin_core::{Environment, Name, Timestamp};
+use unjoin_store::identity::Role;
 use unjoin_store::observed::Work;
 use unjoin_store::queue::{GroupQueue, Pending};
-use unjoin_store::{Record, Store};
+use unjoin_store::{OwnStore, Record, Store};
 
 /// The telephony service. All methods may be called from any thread, and several instances may
 /// share a store; they need the same pool and the same keeper's keys. They block on the store,
@@ -72,7 +73,7 @@ use unjoin_store::{Record, Store};
 /// use unjoin_phone::*;
 /// use unjoin_core::{DAY, Environment, Name};
 /// use unjoin_core::secret::SecretBytes;
-/// use unjoin_store::MemoryStore;
+/// use unjoin_store::{MemoryStore, Stores, identity::{Role, Roster}};
 ///
 /// let environment = Environment::system();
 /// // 90 minutes at most, over four slots; clocks differ by 30 seconds.
@@ -93,7 +94,10 @@ use unjoin_store::{Record, Store};
 /// };
 /// let pool = Arc::new(Pool::new(pool, &SecretBytes::new([7; 32]))?);
 /// let config = SwitchboardConfig::new(4 * 3600);
-/// let store = Arc::new(MemoryStore::new());
+/// # let rng = &mut unjoin_core::secret::SystemRng::new();
+/// # let roster = Roster::alone(Role::Telephony, rng);
+/// let stores = Stores::create(&roster, [(Role::Telephony, Arc::new(MemoryStore::new()))], rng)?;
+/// let store = stores.own(Role::Telephony)?;
 /// let board = Switchboard::open(store, config, pool, keeper.clone(), environment.clone())?;
 ///
 /// let order = OrderRef { merchant: Name::new("merchant 17")?, order: Name::new("order 4711")? };
@@ -121,7 +125,7 @@ pub struct Switchboard<S: Store> {
 
 /// What the methods and the queue's workers share.
 struct Core<S> {
-    store: Arc<S>,
+    store: Arc<OwnStore<S>>,
     config: SwitchboardConfig,
     pool: Arc<Pool>,
     slot_keys: Arc<dyn SlotKeys>,
@@ -145,15 +149,18 @@ impl<S: Store> Switchboard<S> {
     /// workers.
     ///
     /// # Errors
-    /// [`SwitchboardError::Config`], [`SwitchboardError::Threads`].
+    /// [`SwitchboardError::Config`], [`SwitchboardError::Threads`]; [`SwitchboardError::Store`] when the
+    /// store is for something else, or belongs to another pool key.
     pub fn open(
-        store: Arc<S>,
+        store: Arc<OwnStore<S>>,
         config: SwitchboardConfig,
         pool: Arc<Pool>,
         slot_keys: Arc<dyn SlotKeys>,
         environment: Environment,
     ) -> Result<Self, SwitchboardError> {
         config.check(pool.config().max_life)?;
+        store.is_for(Role::Telephony)?;
+        store.bind("pool key", pool.check())?;
         let nobody =
             PhoneNumber::from_integer(NOBODY).ok_or(SwitchboardError::Config("a number of nobody"))?;
         let bounds = config.queue;

@@ -19,7 +19,8 @@ use unjoin_core::entry::Ledger;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::{Environment, ManualClock};
 use unjoin_log::{Log, Witness, WitnessPolicy, WitnessService};
-use unjoin_store::MemoryStore;
+use unjoin_store::identity::{Role, Roster};
+use unjoin_store::{MemoryStore, OwnStore, Store, StoreError, Stores};
 
 /// An openings ledger of these entries, under a checkpoint that a witness has cosigned.
 pub fn history_of(entries: &[Vec<u8>]) -> History {
@@ -31,8 +32,24 @@ pub fn history_of(entries: &[Vec<u8>]) -> History {
     let witness: Arc<dyn Witness> = Arc::new(witness.unwrap());
     let witnesses = vec![witness.public_key().clone()];
     let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, 1).unwrap();
-    let log = Log::open(store(), Ledger::Openings, key, Some(policy.clone())).unwrap();
+    let log = Log::open(fresh(Role::Ledgers), Ledger::Openings, key, Some(policy.clone())).unwrap();
     log.append(entries).unwrap();
     assert!(log.publish(&[witness]).unwrap().published);
     History::read(&log, &policy, None, world::START).unwrap()
+}
+
+/// This store as its service opens it: created by the first call, opened by later ones, alone.
+pub fn own<S: Store>(store: &Arc<S>, role: Role) -> Arc<OwnStore<S>> {
+    let roster = Roster::alone(role, &mut world::Constant(7));
+    let (rng, stores) = (&mut SystemRng::new(), || [(role, Arc::clone(store))]);
+    let opened = match Stores::open(&roster, stores(), rng) {
+        Err(StoreError::Nobodys(_)) => Stores::create(&roster, stores(), rng),
+        opened => opened,
+    };
+    opened.unwrap().own(role).unwrap()
+}
+
+/// A fresh store in memory.
+pub fn fresh(role: Role) -> Arc<OwnStore<MemoryStore>> {
+    own(&Arc::new(MemoryStore::new()), role)
 }

@@ -103,7 +103,7 @@ pub fn budgets(all: u32, own: u32, requester: u32) -> BudgetPolicy {
 
 /// A generator that always says the same. Not `unjoin-test-util`'s: a published crate, of which this is
 /// a feature, cannot depend on it.
-struct Constant(u8);
+pub(super) struct Constant(pub(super) u8);
 
 impl TryRng for Constant {
     type Error = Infallible;
@@ -197,7 +197,7 @@ fn witnesses(environment: &Environment) -> Vec<Arc<dyn Witness>> {
 /// An empty ledger.
 fn open(ledger: Ledger, policy: &WitnessPolicy) -> Log<MemoryStore> {
     let key = log_key(policy.log().name().as_str());
-    Log::open(Arc::new(MemoryStore::new()), ledger, key, Some(policy.clone())).unwrap()
+    Log::open(super::fresh(unjoin_store::identity::Role::Ledgers), ledger, key, Some(policy.clone())).unwrap()
 }
 
 impl World {

@@ -256,7 +256,14 @@ fn a_total_life_shorter_than_the_longest_life_bounds_the_first_end_too() {
     let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::new(START)));
     let environment = Environment::new(clock, || Box::new(SystemRng::new()));
     let config = SwitchboardConfig { max_total_life: 600, ..config() };
-    let board = Switchboard::open(store, config, pool(10), Arc::new(TestKeys::new()), environment).unwrap();
+    let board = Switchboard::open(
+        unjoin_test_util::own(&store, unjoin_store::identity::Role::Telephony),
+        config,
+        pool(10),
+        Arc::new(TestKeys::new()),
+        environment,
+    )
+    .unwrap();
     let bind = |life| {
         let binding = Binding::merchant(order("m", "1"), parties(MERCHANT, ANN), START.saturating_add(life));
         board.bind(binding).wait()
@@ -299,7 +306,14 @@ fn a_pool_that_shrinks_draws_no_more_from_what_is_drained_and_what_rings_there_r
 fn a_configuration_that_breaks_a_rule_is_refused() {
     let opens = |config: SwitchboardConfig| {
         let (store, keys) = (Arc::new(MemoryStore::new()), Arc::new(TestKeys::new()));
-        Switchboard::open(store, config, pool(10), keys, Environment::system()).map(drop)
+        Switchboard::open(
+            unjoin_test_util::own(&store, unjoin_store::identity::Role::Telephony),
+            config,
+            pool(10),
+            keys,
+            Environment::system(),
+        )
+        .map(drop)
     };
     opens(config()).unwrap();
     for broken in [

@@ -101,8 +101,14 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     let clock = Arc::new(ManualClock::doubtful(START));
     let keeper = Arc::new(keeper(&file("keys"), &clock));
     let store = Arc::new(RedbStore::create(file("rows")).unwrap());
-    let board =
-        Switchboard::open(store.clone(), config(), pool(EACH), keeper.clone(), environment(&clock)).unwrap();
+    let board = Switchboard::open(
+        unjoin_test_util::own(&store, unjoin_store::identity::Role::Telephony),
+        config(),
+        pool(EACH),
+        keeper.clone(),
+        environment(&clock),
+    )
+    .unwrap();
     let mut copies = Vec::new();
     let mut bound = HashSet::new();
     let mut note = |parties: [u64; 2], number| bound.extend(parties.map(|party| (party, number)));
@@ -177,7 +183,13 @@ fn a_clock_that_leapt_clears_nothing_away_and_the_number_rings_again() {
     let clock = Arc::new(ManualClock::doubtful(START));
     let keeper = Arc::new(keeper(&path, &clock));
     let store = Arc::new(unjoin_store::MemoryStore::new());
-    let board = Switchboard::open(store.clone(), config(), pool(EACH), keeper.clone(), environment(&clock));
+    let board = Switchboard::open(
+        unjoin_test_util::own(&store, unjoin_store::identity::Role::Telephony),
+        config(),
+        pool(EACH),
+        keeper.clone(),
+        environment(&clock),
+    );
     let board = board.unwrap();
     let not_after = START.saturating_add(600);
     let binding = Binding::courier(order("m", "1"), courier(17), parties(17, 4711), not_after);

@@ -132,7 +132,13 @@ impl<S: Store> Exchange<S> {
 
     fn with(store: Arc<S>, clock: Arc<ManualClock>, keys: Arc<TestKeys>, pool: Arc<Pool>) -> Self {
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
-        let board = Switchboard::open(store.clone(), config(), pool.clone(), keys.clone(), environment);
+        let board = Switchboard::open(
+            unjoin_test_util::own(&store, unjoin_store::identity::Role::Telephony),
+            config(),
+            pool.clone(),
+            keys.clone(),
+            environment,
+        );
         Self { store, clock, keys, pool, board: board.unwrap() }
     }
 

@@ -7,7 +7,7 @@ use crate::ceremony::{CeremonyMessage, CeremonyPlan, observe};
 use crate::sealing::SEALED_SHARE;
 use crate::{SealedTrusteeSecrets, SignedCommittee, TrusteeSecrets};
 use proptest::prelude::*;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use unjoin_core::PassphraseError;
 use unjoin_core::entry::Ledger;
 use unjoin_core::passphrase::CHEAP;
@@ -15,7 +15,6 @@ use unjoin_core::secret::SystemRng;
 use unjoin_core::token::{EscrowKeyCertificate, TrusteeKey, Trustees};
 use unjoin_core::wire::{Message, Rule};
 use unjoin_log::{KeyName, Log, LogView, NoteKey};
-use unjoin_store::MemoryStore;
 
 /// A key ceremony and a refresh, with all that was said.
 struct Record {
@@ -178,7 +177,13 @@ fn a_committee_stands_by_its_own_trustees_signatures_only() {
 #[test]
 fn an_epochs_committee_is_an_entry_of_the_openings_ledger() {
     let key = NoteKey::generate(KeyName::new("shop.example/openings").unwrap(), &mut SystemRng::new());
-    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, None).unwrap();
+    let log = Log::open(
+        crate::test_util::fresh(unjoin_store::identity::Role::Ledgers),
+        Ledger::Openings,
+        key,
+        None,
+    )
+    .unwrap();
     let entries = RECORD.signed.each_ref().map(Message::to_bytes);
     assert_eq!(log.append(&entries).unwrap(), [0, 1]);
     let read = log.entries(0, 2).unwrap();

@@ -46,7 +46,13 @@ pub(super) fn forked(world: &World, entries: &[Vec<u8>]) -> Log<MemoryStore> {
     let key = log_key(OPENINGS);
     let logs = vec![key.public().clone()];
     let policy = world.policy.openings.clone();
-    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, Some(policy)).unwrap();
+    let log = Log::open(
+        crate::test_util::fresh(unjoin_store::identity::Role::Ledgers),
+        Ledger::Openings,
+        key,
+        Some(policy),
+    )
+    .unwrap();
     log.append(entries).unwrap();
     let environment = world.environment();
     let witnesses: Vec<_> =

@@ -415,7 +415,13 @@ fn witnesses_who_remember_cosign_no_second_history() {
     world.log(&[b"one".to_vec(), b"two".to_vec()]);
     let fresh = world.trustee(1, &Arc::new(MemoryStore::new()));
     let key = log_key(OPENINGS);
-    let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Openings, key, None).unwrap();
+    let log = Log::open(
+        crate::test_util::fresh(unjoin_store::identity::Role::Ledgers),
+        Ledger::Openings,
+        key,
+        None,
+    )
+    .unwrap();
     log.append(&[b"other".to_vec(), b"history".to_vec(), b"longer".to_vec()]).unwrap();
     assert_eq!(log.publish(&world.witnesses).unwrap().refusals.len(), 4);
     // Even a trustee that has seen nothing yet does not believe it.
