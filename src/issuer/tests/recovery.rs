@@ -241,12 +241,14 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// What devices and the ledger have seen: the model.
+type TokenOf = (Vec<u8>, [u8; 32]);
+
 #[derive(Default)]
 struct Seen {
     due: BTreeMap<u8, Timestamp>,
     scopes: Vec<Scope>,
     /// The tokens of each order: scope and commitment.
-    tokens: BTreeMap<u8, BTreeSet<(Vec<u8>, [u8; 32])>>,
+    tokens: BTreeMap<u8, BTreeSet<TokenOf>>,
 }
 
 /// Order 0 and 3 are ann's, 1 and 4 ben's, 2 and 5 cid's.

@@ -181,12 +181,12 @@ fn separate_processes_send_the_mark() {
 
 #[test]
 fn a_process_whose_store_is_put_back_serves_nothing_any_more() {
-    for place in 0..3 {
+    for (place, role) in ROLES.into_iter().enumerate() {
         let world = World::new();
         let stores = world.create(PLENTY).unwrap();
         let before = world.image(place);
         stores.advance(&mut SystemRng::new()).unwrap();
-        let own = stores.own(ROLES[place]).unwrap();
+        let own = stores.own(role).unwrap();
         stores.check().unwrap();
         // Another process on the same stores goes on, and this one with it.
         let beside = world.open(PLENTY).unwrap();
