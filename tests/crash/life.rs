@@ -38,7 +38,11 @@ pub(crate) fn live<S: Store>(
     say: &(impl Fn(&Line) + Sync),
 ) {
     let clock = Arc::new(ManualClock::new(day(birth.day)));
-    let platforms = [scenario.open(stores, &clock), scenario.open(stores, &clock)];
+    let opened = [scenario.try_open(stores, &clock), scenario.try_open(stores, &clock)];
+    let platforms = match opened {
+        [Ok(one), Ok(other)] => [one, other],
+        [Err(error), _] | [_, Err(error)] => return assert_store_failed(&error),
+    };
     if let Err(error) = scenario.enrol(&platforms[0]) {
         return assert_store_failed(&error);
     }
@@ -82,7 +86,14 @@ pub(crate) fn tick<S: Store>(platform: &Platform<S>) -> Result<Vec<ReviewId>, Pl
 
 /// The only error that a life may meet.
 pub(crate) fn assert_store_failed(error: &PlatformError) {
-    let codes = ["issuer.store", "issuer.store_unusable", "desk.store", "desk.store_unusable"];
+    let codes = [
+        "issuer.store",
+        "issuer.store_unusable",
+        "desk.store",
+        "desk.store_unusable",
+        "store.engine",
+        "store.closed",
+    ];
     assert!(codes.contains(&error.code()), "{error}");
 }
 

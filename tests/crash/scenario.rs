@@ -93,6 +93,15 @@ impl Scenario {
 
     /// The platform on these stores; again and beside itself as often as you like.
     pub(crate) fn open<S: Store>(&self, stores: &[Arc<S>; 2], clock: &Arc<ManualClock>) -> Platform<Arc<S>> {
+        self.try_open(stores, clock).unwrap()
+    }
+
+    /// As [`open`](Self::open), on stores that may fail.
+    pub(crate) fn try_open<S: Store>(
+        &self,
+        stores: &[Arc<S>; 2],
+        clock: &Arc<ManualClock>,
+    ) -> Result<Platform<Arc<S>>, PlatformError> {
         let issuer = IssuerConfig {
             name: self.issuer.clone(),
             grid: Grid::Daily,
@@ -114,14 +123,12 @@ impl Scenario {
                 &secrets.stores,
                 &Arc::new(Arc::clone(orders)),
                 &Arc::new(Arc::clone(reviews)),
-            )
-            .unwrap(),
+            )?,
             PlatformConfig { issuer, desk },
             secrets,
             Arc::new(EveryoneOfStanding),
             Environment::new(Arc::clone(clock) as Arc<dyn unjoin::Clock>, || Box::new(SystemRng::new())),
         )
-        .unwrap()
     }
 
     /// Enrols every customer, or finds them enrolled.

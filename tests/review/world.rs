@@ -45,6 +45,16 @@ pub(crate) fn fresh_ring() -> KeyRing {
     KeyRing::new(IssuerKey::generate(rng), *committee.key())
 }
 
+/// Rotates to a new key and lets the old ones leave the ring; the answer is a ring that has both.
+pub(crate) fn rotate_away<S: Store>(desk: &ReviewDesk<S>) -> KeyRing {
+    let (new, escrow_key) = (IssuerKey::generate(&mut SystemRng::new()), fresh_ring().newest().escrow_key);
+    let alone = IssuerKey::from_secret_bytes(&new.to_secret_bytes()).unwrap();
+    let both = keys().ring.with(new, escrow_key).unwrap();
+    desk.set_keys(both.clone()).unwrap();
+    desk.set_keys(KeyRing::new(alone, escrow_key)).unwrap();
+    both
+}
+
 pub(crate) fn merchant(name: &str) -> Name {
     Name::new(name).unwrap()
 }

@@ -49,17 +49,21 @@ fn a_refused_report_changes_nothing() {
 
 #[test]
 fn a_refused_offer_changes_nothing() {
-    let mut shop = Shop::new();
+    let shop = Shop::new();
     let [ann, ben] = people(["ann", "ben"]);
     let merchant = name("m");
     let handle = shop.report(&ann, &merchant, ON_TIME, "1");
     refused(&shop, "issuer.order_of_another_account", || shop.offer(&ben, &merchant, handle));
     refused(&shop, "issuer.unknown_order", || shop.offer(&ann, &name("mm"), handle));
     refused(&shop, "issuer.unknown_order", || shop.offer(&ann, &merchant, OrderHandle([0; 16])));
-    // A ring that lags behind another instance's must not set that one's cohort aside.
-    shop.offer(&ann, &merchant, handle).unwrap();
-    shop.use_ring(new_ring());
+    // A ring that lags behind another instance's must not set that one's cohort aside, nor be taken anew.
+    let mut beside = shop.again();
+    let (key, escrow) = new_key();
+    beside.use_ring(shop.ring.with(key, escrow).unwrap());
+    beside.offer(&ann, &merchant, handle).unwrap();
     refused(&shop, "issuer.unknown_key", || shop.offer(&ann, &merchant, handle));
+    let lagging = shop.issuer.set_keys(shop.ring.clone());
+    assert!(matches!(lagging, Err(IssuerError::Store(StoreError::Secret { .. }))));
 }
 
 #[test]

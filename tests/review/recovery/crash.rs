@@ -33,9 +33,9 @@ fn copied() -> (MemoryStore, Public, Arc<ManualClock>) {
     (older, public, world.clock)
 }
 
-/// All rows but the store's mark, the random marks of reviews, and the time at which the recovery was begun.
+/// All rows but the random marks, and the time at which the recovery was begun.
 fn rows(store: &impl Store) -> Vec<(unjoin::store::Bucket, Vec<u8>, Vec<u8>)> {
-    let rows = dump(store).into_iter().filter(|(_, row)| row.key != b"rm" && row.key != b"sm");
+    let rows = dump(store).into_iter().filter(|(_, row)| row.key != b"rm");
     rows.map(|(bucket, row)| (bucket, row.key, row.value)).collect()
 }
 
