@@ -4,6 +4,7 @@
 //! cargo run --release --example planner
 //! cargo run --release --example planner -- --orders orders.csv --k 10,15,20 --hold 1,2,4
 //! cargo run --release --example planner -- --orders-per-day 30
+//! cargo run --release --example planner -- --gangs
 //! ```
 //!
 //! It plays policies of publication over a table of orders with their reviews (the bundled one is described in
@@ -26,6 +27,7 @@ mod calendar;
 mod data;
 #[path = "../shared/dated/mod.rs"]
 mod dated;
+mod gangs;
 mod measures;
 mod picture;
 #[path = "../shared/publication/mod.rs"]
@@ -82,6 +84,9 @@ struct Options {
     /// The same for reviews of one or two stars.
     #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
     bad_linked_at_most: f64,
+    /// Show instead what gangs reach that buy orders, press suspects, or count on regulars; for the first k.
+    #[arg(long)]
+    gangs: bool,
     /// Where planner-light.svg and planner-dark.svg go.
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
@@ -122,6 +127,10 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
     let source = data::read_orders(&options.orders)?;
+    if options.gangs {
+        println!("{}", gangs::report(&source, first_k(options), options.seed));
+        return Ok(());
+    }
     let Resampled { orders, known } = table_of(source, options)?;
     let known = if known.is_empty() { &orders } else { &known };
 
@@ -196,9 +205,13 @@ fn rules(options: &Options, k: usize) -> Policy {
     if options.orders_per_day.is_some() { Policy::fast(k) } else { Policy::protocol(k) }
 }
 
+fn first_k(options: &Options) -> usize {
+    options.k.first().copied().map_or(10, usize::from)
+}
+
 /// What the rules are compared with.
 fn compared(options: &Options) -> Vec<(String, Policy)> {
-    let k = options.k.first().copied().map_or(10, usize::from);
+    let k = first_k(options);
     let rules = rules(options, k);
     let daily = Policy::daily_without_hold(k);
     let daily = match (daily.entry, rules.entry) {

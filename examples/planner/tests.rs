@@ -198,6 +198,38 @@ fn the_attack_is_as_strong_as_it_was_when_the_rules_were_chosen() {
     assert!(rules[0] <= 1.15 && rules[1] <= 1.85 && rules[2] <= 1.4 && sure == 0.0, "{rules:?}");
 }
 
+#[test]
+fn a_gang_that_buys_orders_seldom_finds_its_victim_alone() {
+    let (rules, daily) = (Policy::protocol(10), Policy::daily_without_hold(10));
+    for bought in [9, 40, 100] {
+        assert!(gangs::alone_by_calendar(&rules, 0.1, bought, 1) <= 0.2);
+        assert!(gangs::alone_by_calendar(&rules, 0.5, bought, 1) <= 0.05);
+        assert!(gangs::alone_at_once(&rules, 0.1, bought, 1) <= 0.1);
+        // The gang is able: without an age the victim is alone nine times in ten.
+        assert!(gangs::alone_by_calendar(&daily, 0.1, bought, 1) >= 0.85);
+        // And where orders are very few, nothing is promised.
+        assert!(gangs::alone_by_calendar(&rules, 0.025, bought, 1) >= 0.5);
+    }
+}
+
+#[test]
+fn a_presser_who_watches_learns_little_from_mondays() {
+    assert!(gangs::presser(gangs::on_a_monday, 10, 1) <= 0.15);
+    assert!(gangs::presser(gangs::at_midnight, 10, 1) >= 0.4);
+    // Who takes ten weeks over ten suspects learns more: it is the number of Mondays that tells.
+    assert!((gangs::presser(gangs::on_a_monday, 10, 7) - 0.4).abs() < 0.02);
+}
+
+#[test]
+fn a_regular_is_no_likelier_the_author_than_anybody() {
+    let orders = gangs::shops_with_regulars(bundled(), 1).unwrap();
+    let right = |once_per_account| {
+        gangs::guess_the_regular(&orders, &Policy { once_per_account, ..Policy::fast(10) }, 1)
+    };
+    assert!(right(false) > 1.4 && (right(true) - 1.0).abs() < 0.1);
+    assert!(warnings::regulars(&orders) > 0.2 && warnings::regulars(bundled()) < 0.05);
+}
+
 struct Scratch(PathBuf);
 
 impl Scratch {
