@@ -131,8 +131,8 @@ fn run(options: &Options) -> Result<()> {
         println!("{}", gangs::report(&source, first_k(options), options.seed));
         return Ok(());
     }
-    let Resampled { orders, known } = table_of(source, options)?;
-    let known = if known.is_empty() { &orders } else { &known };
+    let Resampled { orders, opinions, known } = table_of(source, options)?;
+    let [opinions, known] = [&opinions, &known].map(|made| if made.is_empty() { &orders } else { made });
 
     let bar = progress("learning", "models", dated::STEPS);
     let knowledge = Knowledge::learn(known, &orders, options.seed, &|| bar.inc(1));
@@ -161,7 +161,7 @@ fn run(options: &Options) -> Result<()> {
             for warning in warnings::of(&orders, &row.policy, &knowledge) {
                 println!("warning: {warning}");
             }
-            println!("\n{}", ratings::report(&orders, &row.policy, options.seed));
+            println!("\n{}", ratings::report(&orders, opinions, &row.policy, options.seed));
         }
         None => println!(
             "No row hides enough: each names the author of more than {:.0} % of all reviews or of more than {:.0} % of the \
@@ -187,7 +187,7 @@ fn table_of(source: Vec<Order>, options: &Options) -> Result<Resampled> {
         return Err(format!("{path}: no order has a review, so nothing can be learnt from it").into());
     }
     let Some(orders_per_day) = options.orders_per_day else {
-        return Ok(Resampled { orders: source, known: Vec::new() });
+        return Ok(Resampled { orders: source, opinions: Vec::new(), known: Vec::new() });
     };
     if !(0.1..=1_000.0).contains(&orders_per_day) {
         return Err(format!("--orders-per-day is not between 0.1 and 1000: {orders_per_day}").into());

@@ -1,4 +1,4 @@
-//! The rating beside the published average, against all that was submitted.
+//! The rating beside the published average, against what all customers think.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Accuracy {
     pub shops: usize,
-    /// The published average less the mean of all that was submitted: mean and root mean square, over the shops that
+    /// The published average less the mean of all opinions: mean and root mean square, over the shops that
     /// have published reviews.
     pub published: [f64; 2],
     /// The same of the rating.
@@ -28,25 +28,25 @@ pub(crate) struct Accuracy {
     pub bad_covered: f64,
 }
 
-/// Submitted reviews of a shop, from and below.
+/// Opinions on a shop, from and below.
 pub(crate) const SIZES: [(u64, u64); 3] = [(5, 20), (20, 100), (100, u64::MAX)];
 
-pub(crate) fn report(orders: &[Order], policy: &Policy, seed: u64) -> String {
+pub(crate) fn report(orders: &[Order], opinions: &[Order], policy: &Policy, seed: u64) -> String {
     let cohorts = publication::play(orders, policy, seed);
     let first = orders.iter().map(|order| order.purchased_at).min().unwrap_or_default();
     let last = orders.iter().filter_map(|order| order.reviewed_at).max().unwrap_or(first);
     let mut rows = Vec::new();
     for part in [5, 7, 9] {
         let now = first + (last - first) / 10 * part;
-        for (size, accuracy) in SIZES.iter().zip(accuracy(orders, policy, &cohorts, now)) {
+        for (size, accuracy) in SIZES.iter().zip(accuracy(orders, opinions, policy, &cohorts, now)) {
             if accuracy.shops == 0 {
                 continue;
             }
             let pair = |[bias, root]: [f64; 2]| format!("{bias:+.3} / {root:.3}");
             rows.push(vec![
                 match size.1 {
-                    u64::MAX => format!("{}, from {} reviews", format_date(now), size.0),
-                    below => format!("{}, {} to {} reviews", format_date(now), size.0, below - 1),
+                    u64::MAX => format!("{}, from {} orders", format_date(now), size.0),
+                    below => format!("{}, {} to {} orders", format_date(now), size.0, below - 1),
                 },
                 accuracy.shops.to_string(),
                 pair(accuracy.published),
@@ -58,7 +58,7 @@ pub(crate) fn report(orders: &[Order], policy: &Policy, seed: u64) -> String {
             ]);
         }
     }
-    let title = "The rating against all that was submitted: bias / root mean square, and how often its 90 % interval holds it";
+    let title = "The rating against what all customers think: bias / root mean square, and how often its 90 % interval holds it";
     let header = [
         "shops of",
         "shops",
@@ -72,17 +72,24 @@ pub(crate) fn report(orders: &[Order], policy: &Policy, seed: u64) -> String {
     aligned(title, &header, rows)
 }
 
-/// How near the ratings of a day come to what had been submitted by then.
-pub(crate) fn accuracy(orders: &[Order], policy: &Policy, cohorts: &[Cohort], now: i64) -> [Accuracy; 3] {
+/// How near the ratings of a day come to what all customers think by then: `opinions` are the orders as if each
+/// of them reviewed, the same as `orders` where each does.
+pub(crate) fn accuracy(
+    orders: &[Order],
+    opinions: &[Order],
+    policy: &Policy,
+    cohorts: &[Cohort],
+    now: i64,
+) -> [Accuracy; 3] {
     let mut shops: BTreeMap<&str, (StarSums, BTreeMap<u8, ClassRecord>)> = BTreeMap::new();
     let record = |order: &Order| ClassRecord { class: policy.classes.of(order), ..ClassRecord::default() };
-    for order in orders {
+    for (order, opinion) in orders.iter().zip(opinions) {
         let (submitted, records) = shops.entry(&order.merchant).or_default();
         if policy.eligible_at(order) <= now {
             let record = records.entry(policy.classes.of(order)).or_insert_with(|| record(order));
             record.orders += 1;
         }
-        if let (Some(stars), Some(written)) = (order.stars, order.reviewed_at)
+        if let (Some(stars), Some(written)) = (opinion.stars, opinion.reviewed_at)
             && written <= now
         {
             *submitted = submitted.with(stars);

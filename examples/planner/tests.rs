@@ -121,7 +121,7 @@ fn the_rating_comes_near_what_was_submitted_and_its_interval_holds_it() {
     let cohorts = publication::play(bundled(), &policy, 1);
     for (date, shops) in [("2017-10-12", 28), ("2018-03-11", 43), ("2018-08-08", 55)] {
         let now = calendar::parse_moment(date).unwrap();
-        let [_, middling, large] = ratings::accuracy(bundled(), &policy, &cohorts, now);
+        let [_, middling, large] = ratings::accuracy(bundled(), bundled(), &policy, &cohorts, now);
         let named = format!("{date}: {middling:?} {large:?}");
         assert_eq!(middling.shops, shops, "{named}");
         assert!(middling.rating[0].abs() <= 0.03 && middling.rating[1] <= 0.11, "{named}");
@@ -130,10 +130,46 @@ fn the_rating_comes_near_what_was_submitted_and_its_interval_holds_it() {
         assert!(large.rating[0].abs() <= 0.04 && large.rating[1] <= 0.05, "{named}");
         assert!(middling.bad_rating[1] < 0.7 * middling.bad_published[1], "{named}");
     }
-    let [_, middling, large] =
-        ratings::accuracy(bundled(), &policy, &cohorts, calendar::parse_moment("2018-08-08").unwrap());
+    let [_, middling, large] = ratings::accuracy(
+        bundled(),
+        bundled(),
+        &policy,
+        &cohorts,
+        calendar::parse_moment("2018-08-08").unwrap(),
+    );
     assert!(middling.published[0] > 0.15, "the published average flatters: {middling:?}");
     assert!(middling.covered <= 0.97 && large.rating[0].abs() <= 0.03, "{middling:?} {large:?}");
+}
+
+/// Where one customer in five reviews, what was submitted is itself a sample: the interval is for all customers.
+#[test]
+fn the_interval_holds_what_the_silent_customers_think_too() {
+    let policy = Policy::protocol(10);
+    let now = calendar::parse_moment("2018-08-08").unwrap();
+    let mut random = random::SplitMix64::new(5);
+    let samples: Vec<[ratings::Accuracy; 3]> = (0..12)
+        .map(|_| {
+            let mut orders = bundled().to_vec();
+            for order in orders.iter_mut().filter(|_| random.unit() >= 0.2) {
+                (order.stars, order.reviewed_at) = (None, None);
+            }
+            let cohorts = publication::play(&orders, &policy, 1);
+            ratings::accuracy(&orders, bundled(), &policy, &cohorts, now)
+        })
+        .collect();
+    for size in [1, 2] {
+        let mean = |of: fn(&ratings::Accuracy) -> f64| {
+            samples.iter().map(|sample| of(&sample[size])).sum::<f64>() / samples.len() as f64
+        };
+        let covered = mean(|sample| sample.covered);
+        let errors = [mean(|sample| sample.rating[0]), mean(|sample| sample.published[0])];
+        let squares = [mean(|sample| sample.rating[1]), mean(|sample| sample.published[1])];
+        assert!((0.84..=0.97).contains(&covered), "{size}: {covered} {errors:?} {squares:?}");
+        assert!(
+            errors[0].abs() <= 0.03 && squares[0] < 0.75 * squares[1],
+            "{size}: {covered} {errors:?} {squares:?}"
+        );
+    }
 }
 
 /// Ten shops of some hundred orders each.

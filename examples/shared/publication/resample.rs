@@ -22,6 +22,8 @@ pub(crate) struct Density {
 
 pub(crate) struct Resampled {
     pub orders: Vec<Order>,
+    /// The same orders, as if every customer reviewed.
+    pub opinions: Vec<Order>,
     /// All rows that the shops are made of, with all their reviews: what an attacker can have learnt from.
     pub known: Vec<Order>,
 }
@@ -33,7 +35,7 @@ pub(crate) fn resample(source: &[Order], density: Density, seed: u64) -> Option<
     let days = (ORDERS / (shops as f64 * density.orders_per_day)).ceil().clamp(60.0, 365.0) as usize;
     let first = source.iter().map(|order| order.purchased_at.div_euclid(DAY)).min()? * DAY;
     let mut known = Vec::new();
-    let mut orders = Vec::new();
+    let (mut orders, mut opinions) = (Vec::new(), Vec::new());
     let mut rows: Vec<Vec<&Order>> = [false, true]
         .map(|late| {
             let kind = |order: &&Order| order.reviewed_at.is_some() && order.late_or_failed() == late;
@@ -56,6 +58,7 @@ pub(crate) fn resample(source: &[Order], density: Density, seed: u64) -> Option<
             let mut order = shifted(row, shift);
             order.order_id = format!("{shop}-{number}");
             order.customer = order.order_id.clone();
+            opinions.push(order.clone());
             if random.unit() >= density.review_share {
                 (order.stars, order.reviewed_at) = (None, None);
             }
@@ -63,7 +66,7 @@ pub(crate) fn resample(source: &[Order], density: Density, seed: u64) -> Option<
         }
         known.extend(own.into_iter().flatten());
     }
-    Some(Resampled { orders, known })
+    Some(Resampled { orders, opinions, known })
 }
 
 /// The order as a shop of fast orders would have had it.
