@@ -13,6 +13,7 @@
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
 //! | [`sizing`] | whoever buys the machines for it |
+//! | [`publication`] | whoever chooses k, C, hold and classes, or asks what they cost |
 //! | [`ledger`] | whoever reads, witnesses or audits the ledgers, or runs them |
 //! | [`stored`] | whoever runs, audits or replaces the store |
 //! | `postgres` (with that feature) | whoever runs the store on PostgreSQL |
@@ -57,6 +58,10 @@ pub mod operating {
 
 pub mod sizing {
     #![doc = include_str!("sizing.md")]
+}
+
+pub mod publication {
+    #![doc = include_str!("publication.md")]
 }
 
 pub mod stored {
