@@ -11,6 +11,8 @@
 #![forbid(unsafe_code)]
 
 mod attack;
+#[path = "../shared/boost.rs"]
+mod boost;
 mod calendar;
 mod data;
 mod extortion;

@@ -17,7 +17,10 @@
     reason = "every index is made here, from a table that the reader has checked"
 )]
 
-#[path = "../marketplace/attack/boost.rs"]
+#[path = "../marketplace/attack/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with the main job, which also shows assignments")]
+mod attack;
+#[path = "../shared/boost.rs"]
 mod boost;
 #[path = "../marketplace/calendar.rs"]
 #[allow(dead_code, reason = "shared with the main job, which also writes dates")]
@@ -29,6 +32,7 @@ mod data;
 mod dated;
 mod gangs;
 mod measures;
+mod pairs;
 mod picture;
 #[path = "../shared/publication/mod.rs"]
 mod publication;
@@ -84,6 +88,10 @@ struct Options {
     /// The same for reviews of one or two stars.
     #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
     bad_linked_at_most: f64,
+    /// Run the main job's attack, too, on the policies that the rules are compared with and on the recommended row, and
+    /// report the stronger of both for each group. It takes minutes.
+    #[arg(long)]
+    both: bool,
     /// Show instead what gangs reach that buy orders, press suspects, or count on regulars; for the first k.
     #[arg(long)]
     gangs: bool,
@@ -147,11 +155,21 @@ fn run(options: &Options) -> Result<()> {
         bar.inc(1);
         Row { name, policy, outcome: measures::measure(&orders, &cohorts, &named) }
     };
-    let compared: Vec<Row> = compared.into_iter().map(play).collect();
-    let grid: Vec<Row> = grid.into_iter().map(play).collect();
+    let mut compared: Vec<Row> = compared.into_iter().map(play).collect();
+    let mut grid: Vec<Row> = grid.into_iter().map(play).collect();
     bar.finish_and_clear();
 
     let recommended = table::recommended(&grid, [options.linked_at_most, options.bad_linked_at_most]);
+    if options.both {
+        let bar = progress("attacking by pairs", "steps", attack::STEPS * (compared.len() as u64 + 1));
+        let rows = compared.iter_mut().chain(recommended.and_then(|row| grid.get_mut(row)));
+        for row in rows {
+            let cohorts = publication::play(&orders, &row.policy, options.seed);
+            let named = pairs::attack(&orders, &cohorts, options.seed, &|steps| bar.inc(steps))?;
+            row.outcome = row.outcome.clone().or_stronger(&measures::measure(&orders, &cohorts, &named));
+        }
+        bar.finish_and_clear();
+    }
     println!("{}", table::head(&orders, options.orders_per_day));
     println!("{}", table::policies("What the rules buy", &compared, None));
     println!("{}", table::policies("Settings of the rules", &grid, recommended));

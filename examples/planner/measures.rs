@@ -90,6 +90,21 @@ pub(crate) struct Outcome {
     pub median_cohort: f64,
 }
 
+impl Outcome {
+    /// The same policy under two attacks: for each group what the stronger one sees.
+    pub(crate) fn or_stronger(mut self, other: &Self) -> Self {
+        let own = self.groups.iter_mut().chain(self.by_size.iter_mut().flatten());
+        for (own, other) in own.zip(other.groups.iter().chain(other.by_size.iter().flatten())) {
+            if other.linked.share > own.linked.share {
+                own.linked = other.linked;
+            }
+            own.sure = own.sure.max(other.sure);
+            own.anonymity_tenth = own.anonymity_tenth.min(other.anonymity_tenth);
+        }
+        self
+    }
+}
+
 const SURE: f64 = 0.9;
 
 /// `named` is what the attack says of the published reviews of the cohorts, in any order.

@@ -2,7 +2,7 @@
 //! behind each review.
 //!
 //! 1. Split the merchants into folds. For each fold, train delay, star and pair models on the true links of all
-//!    *other* merchants ([`model`], [`boost`], [`features`]). Where there are too few merchants for that, split the
+//!    *other* merchants ([`model`], [`crate::boost`], [`features`]). Where there are too few merchants for that, split the
 //!    reviews ([`split`]).
 //! 2. Weigh every candidate order of every review of the fold.
 //! 3. Let the reviews of a pool (a cohort, or on a naive platform a whole merchant) compete for its orders, since an
@@ -17,7 +17,6 @@
 )]
 
 mod assignment;
-mod boost;
 mod features;
 mod measure;
 mod model;

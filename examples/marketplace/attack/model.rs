@@ -1,11 +1,11 @@
 //! What the attacker learns from the true links that he knows: when reviews come, which stars which order earns, and
 //! from both how well a review fits an order.
 
-use super::{
+use super::features::{Facts, ORDER_WIDTH, OrderFacts, PAIR_WIDTH, Prior, ReviewFacts, Standing, pair};
+use crate::{
     boost::{self, Choices, Forest, Settings},
-    features::{Facts, ORDER_WIDTH, OrderFacts, PAIR_WIDTH, Prior, ReviewFacts, Standing, pair},
+    random::SplitMix64,
 };
-use crate::random::SplitMix64;
 
 /// The orders that may be behind a review, as indices in the order of their due times.
 pub(crate) type Candidates = Vec<usize>;
