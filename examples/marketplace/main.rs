@@ -11,6 +11,9 @@
 #![forbid(unsafe_code)]
 
 mod attack;
+#[cfg(test)]
+#[path = "attack/tests.rs"]
+mod attack_tests;
 #[path = "../shared/boost.rs"]
 mod boost;
 mod calendar;

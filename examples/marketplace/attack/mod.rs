@@ -21,8 +21,6 @@ mod features;
 mod measure;
 mod model;
 mod split;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,9 +1,10 @@
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
-use super::*;
 use crate::{
+    attack::*,
     calendar::DAY,
-    data::{self, PortalOrder, PublishedReview},
+    data::{self, Exports, PortalOrder, PublishedReview},
+    random::SplitMix64,
 };
 
 fn attacked(exports: &Exports) -> Vec<Link> {
