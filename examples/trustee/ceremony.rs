@@ -8,7 +8,6 @@ use super::trust::{TrustFile, hex};
 use super::words::{At, Outcome};
 use super::{Secrets, ask};
 use clap::Args;
-use std::error::Error;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -102,12 +101,13 @@ pub(crate) fn ceremony(arguments: CeremonyArguments) -> Outcome<()> {
     let path = arguments.secrets.unwrap_or_else(|| board.sealed(index));
     let trustee = Trustee { index, secrets: Secrets::ask(path, None)?, played: false };
     if arguments.new {
-        return trustee.create(&board);
+        return trustee.create(&board).map(drop);
     }
     if arguments.abandon {
         return trustee.abandon();
     }
-    while trustee.turn(&board)? {}
+    let mut secrets = trustee.secrets.unseal()?;
+    while trustee.turn(&mut secrets, &board)? {}
     Ok(())
 }
 
@@ -165,15 +165,16 @@ impl PlayedLedger {
 
 /// Everybody in one process: a key, and a refresh of its shares.
 fn play(board: &Board, trustees: u16, threshold: u16) -> Outcome<()> {
-    // The least cost: nobody's secrets are at stake.
-    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1)?;
+    // Nobody's secrets are at stake.
+    let cost = PassphraseCost::LEAST;
     let player = |index: u16| {
         let secrets = Secrets { path: board.sealed(index), passphrase: b"a played trustee's".to_vec(), cost };
         Trustee { index, secrets, played: true }
     };
-    let players: Vec<Trustee> = (1..=trustees).map(player).collect();
-    for player in &players {
-        player.create(board)?;
+    let mut players = Vec::new();
+    for player in (1..=trustees).map(player) {
+        let secrets = player.create(board)?;
+        players.push((player, secrets));
     }
     board.write_plan(&CeremonyPlan::key_generation(threshold, board.trustees()?, &mut SystemRng::new())?)?;
     let ledger = PlayedLedger::new()?;
@@ -185,21 +186,22 @@ fn play(board: &Board, trustees: u16, threshold: u16) -> Outcome<()> {
         if epoch > 1 {
             refresh(board)?;
         }
-        while players
-            .iter()
-            .try_fold(false, |moved, player| Ok::<_, Box<dyn Error>>(player.turn(board)? | moved))?
-        {}
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for (player, secrets) in &mut players {
+                moved |= player.turn(secrets, board)?;
+            }
+        }
         let signed = board.committee(epoch)?.ok_or("the ceremony did not finish")?;
         println!("epoch {epoch}: all {trustees} trustees signed, {threshold} of them open");
         assert_eq!(signed.signers().count(), usize::from(trustees));
         let history = ledger.append(&signed)?;
-        for player in players.iter().filter(|_| epoch > 1) {
-            let mut secrets = player.secrets.unseal()?;
+        for (_, secrets) in players.iter_mut().filter(|_| epoch > 1) {
             secrets.commit(&history)?;
-            player.secrets.keep(&secrets)?;
         }
     }
-    Ok(())
+    players.iter().try_for_each(|(player, secrets)| player.secrets.keep(secrets))
 }
 
 /// Shows an officer all that the plan says, and hears from them what t was agreed: whoever wrote
@@ -226,21 +228,26 @@ const DESTROY: &str = "destroy all older copies of the file";
 struct Trustee {
     index: u16,
     secrets: Secrets,
-    /// One of many in this process, whom nobody asks.
+    /// One of many in this process: nobody is asked, and the file is sealed once, at the end. Who is interrupted plays
+    /// again.
     played: bool,
 }
 
 impl Trustee {
-    fn create(&self, board: &Board) -> Outcome<()> {
+    fn create(&self, board: &Board) -> Outcome<TrusteeSecrets> {
         if self.secrets.path.exists() {
             return Err(format!("{} is there already", self.secrets.path.display()).into());
         }
         let secrets = TrusteeSecrets::generate(&mut SystemRng::new());
-        self.secrets.keep(&secrets)?;
+        self.keep(&secrets)?;
         let key = hex(secrets.public().as_bytes());
         fs::write(board.key(self.index), &key).at(board.key(self.index))?;
         println!("trustee {}: long-term key {key}; give it to the others in person", self.index);
-        Ok(())
+        Ok(secrets)
+    }
+
+    fn keep(&self, secrets: &TrusteeSecrets) -> Outcome<()> {
+        if self.played { Ok(()) } else { self.secrets.keep(secrets) }
     }
 
     fn abandon(&self) -> Outcome<()> {
@@ -255,8 +262,7 @@ impl Trustee {
     }
 
     /// Does what is next; whether there was something to do.
-    fn turn(&self, board: &Board) -> Outcome<bool> {
-        let mut secrets = self.secrets.unseal()?;
+    fn turn(&self, secrets: &mut TrusteeSecrets, board: &Board) -> Outcome<bool> {
         let who = format!("trustee {}", self.index);
         if secrets.plan().is_none() {
             let next = secrets.committee().map_or(1, |signed| signed.committee().epoch() + 1);
@@ -270,7 +276,7 @@ impl Trustee {
         match secrets.next(&board.messages()?, &mut SystemRng::new()) {
             Ok(Step::Publish(message)) => {
                 // First the file, then the message.
-                self.secrets.keep(&secrets)?;
+                self.keep(secrets)?;
                 board.write_message(&message)?;
                 println!("{who}: says round {:?}", message.round());
                 Ok(true)
@@ -281,7 +287,7 @@ impl Trustee {
             }
             Ok(Step::Finished(signed)) => {
                 board.write_committee(&signed)?;
-                self.secrets.keep(&secrets)?;
+                self.keep(secrets)?;
                 let committee = signed.committee();
                 println!("{who}: finished; escrow id {}", hex(committee.key().id()));
                 println!("{who}: any {} of {} trustees open", committee.threshold(), committee.trustees());

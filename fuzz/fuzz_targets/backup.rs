@@ -45,7 +45,7 @@ enum Input {
 }
 
 fn cheap() -> PassphraseCost {
-    PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap()
+    PassphraseCost::LEAST
 }
 
 /// The wallet of the first two authors, and what they hold.

@@ -289,7 +289,7 @@ fn no_error_of_a_wallet_repeats_its_input() {
         take(refused.err().unwrap());
     }
 
-    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    let cost = PassphraseCost::LEAST;
     take(PassphraseCost::new(1, 1, 1).err().unwrap().into());
     take(device.wallet.seal_backup(&[], b"", cost, rng).err().unwrap());
     let backup = device.wallet.seal_backup(&[token], PASSPHRASE, cost, rng).unwrap();

@@ -148,7 +148,7 @@ fn a_trustees_secrets_print_nothing_in_and_after_a_ceremony() {
     // The long-term key's seed, the plan's nonce, the ceremony's seed.
     let (identity, seed) = (&given[..32], &given[64..96]);
     let secrets: [&[u8]; 3] = [identity, seed, PASSPHRASE];
-    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    let cost = PassphraseCost::LEAST;
     let rng = &mut SystemRng::new();
     let mut messages = Vec::new();
     loop {
@@ -191,7 +191,7 @@ fn a_wallet_and_what_it_keeps_print_nothing() {
     let shown = device.presentation(&review).to_bytes();
     assert!(shown.windows(32).any(|part| part == derived[1]));
 
-    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+    let cost = PassphraseCost::LEAST;
     let backup = device.wallet.seal_backup(&[token], PASSPHRASE, cost, &mut SystemRng::new()).unwrap();
     secrets.push(PASSPHRASE);
     assert_silent(&backup, &secrets);

@@ -40,7 +40,7 @@ impl Desk {
         let (directory, world) = (Directory::new(), World::new());
         fs::write(directory.file("policy"), trust(&world) + BUDGETS).unwrap();
         fs::write(directory.file("passphrase"), format!("{PASSPHRASE}\n")).unwrap();
-        let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+        let cost = PassphraseCost::LEAST;
         for (secrets, index) in world.secrets.iter().zip(1..) {
             let sealed = secrets.seal(PASSPHRASE.as_bytes(), cost, &mut SystemRng::new()).unwrap();
             sealed.replace_file(&directory.file(&format!("{index}.sealed"))).unwrap();
@@ -111,7 +111,7 @@ fn a_passphrase_opens_from_every_keyboard_and_white_space_is_noticed() {
         fs::write(directory.file("passphrase"), format!("{typed}\r\n")).unwrap();
         let mut secrets =
             Secrets::ask(directory.file("sealed"), Some(&directory.file("passphrase"))).unwrap();
-        secrets.cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+        secrets.cost = PassphraseCost::LEAST;
         secrets
     };
     let kept = TrusteeSecrets::generate(&mut SystemRng::new());
@@ -417,7 +417,7 @@ fn a_refresh_is_taken_up_from_the_sealed_file_once_the_ledger_has_it() {
 
     // The second trustee's file is of the ceremony; the world's own has committed already.
     let signed = desk.world.refresh_but(|secrets| {
-        let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+        let cost = PassphraseCost::LEAST;
         let kept = secrets[1].seal(PASSPHRASE.as_bytes(), cost, &mut SystemRng::new()).unwrap();
         kept.replace_file(&desk.directory.file("2.sealed")).unwrap();
     });

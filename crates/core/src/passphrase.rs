@@ -12,7 +12,9 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::AeadInOut, aead::KeyInit
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-/// What a guess of a passphrase costs: Argon2id's parameters.
+/// What a guess of a passphrase costs: Argon2id's parameters. Each sealing and each opening costs as much, a fraction of a
+/// second by default. Without optimization it is twenty times that: a host that tests with it sets
+/// `[profile.dev.package."*"] opt-level = 3`, or takes [`LEAST`](Self::LEAST) in its tests.
 ///
 /// ```
 /// use unjoin_core::PassphraseCost;
@@ -36,6 +38,9 @@ impl PassphraseCost {
     pub const MAX_PASSES: u32 = 16;
     /// The most lanes. They run one after the other here.
     pub const MAX_LANES: u32 = 4;
+    /// The least of all, 8 MiB, 1 pass and 1 lane: for tests and demonstrations. Under a passphrase that a person chose
+    /// it protects little.
+    pub const LEAST: Self = Self { memory_kib: Self::MIN_MEMORY_KIB, passes: 1, lanes: 1 };
 
     /// So much memory in KiB, so many passes, so many lanes.
     ///
@@ -204,8 +209,3 @@ describe_errors!(PassphraseError {
     Self::Open => "passphrase.open", Operator, false,
         "it does not open: check the passphrase, or use another copy";
 });
-
-/// The least cost: tests are about the format.
-#[doc(hidden)]
-pub const CHEAP: PassphraseCost =
-    PassphraseCost { memory_kib: PassphraseCost::MIN_MEMORY_KIB, passes: 1, lanes: 1 };

@@ -28,7 +28,8 @@ struct Holding {
 /// A trustee's secrets for one escrow key.
 ///
 /// Seal them after every change, and before anything that came of the change leaves the
-/// machine: [`seal`](Self::seal).
+/// machine: [`seal`](Self::seal). Between two changes nothing needs to be sealed or opened again, which is slow on
+/// purpose ([`PassphraseCost`]).
 ///
 /// ```
 /// use unjoin_trustee::TrusteeSecrets;

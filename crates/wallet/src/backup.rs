@@ -189,13 +189,14 @@ mod tests {
     use super::*;
     use crate::tests::Shop;
     use proptest::prelude::*;
-    use unjoin_core::passphrase::{CHEAP, HEADER, NONCE, SALT};
+    use unjoin_core::passphrase::{HEADER, NONCE, SALT};
 
     fn sealed(tokens: u8) -> (Shop, SealedBackup, SecretBytes<32>) {
         let mut shop = Shop::new(1);
         let tokens: Vec<Token> = (0..tokens).map(|order| shop.token(order)).collect();
-        let backup = shop.wallet.seal_backup(&tokens, b"horse", CHEAP, &mut shop.rng).unwrap();
-        let key = CHEAP.key(b"horse", &backup.0.salt).unwrap();
+        let backup =
+            shop.wallet.seal_backup(&tokens, b"horse", PassphraseCost::LEAST, &mut shop.rng).unwrap();
+        let key = PassphraseCost::LEAST.key(b"horse", &backup.0.salt).unwrap();
         (shop, backup, key)
     }
 
@@ -289,7 +290,7 @@ mod tests {
     #[test]
     fn sealing_again_shares_no_salt_and_no_nonce() {
         let (mut shop, backup, _) = sealed(0);
-        let again = shop.wallet.seal_backup(&[], b"horse", CHEAP, &mut shop.rng).unwrap();
+        let again = shop.wallet.seal_backup(&[], b"horse", PassphraseCost::LEAST, &mut shop.rng).unwrap();
         assert!(
             backup.0.salt != again.0.salt
                 && backup.0.nonce != again.0.nonce
@@ -302,9 +303,10 @@ mod tests {
         let mut shop = Shop::new(1);
         let token = [shop.token(0)];
         let stranger = Wallet::generate(&mut shop.rng);
-        let refused = stranger.seal_backup(&token, b"horse", CHEAP, &mut shop.rng).unwrap_err();
+        let refused =
+            stranger.seal_backup(&token, b"horse", PassphraseCost::LEAST, &mut shop.rng).unwrap_err();
         assert_eq!(refused, WalletError::AnotherWallet);
-        let refused = shop.wallet.seal_backup(&token, b"", CHEAP, &mut shop.rng).unwrap_err();
+        let refused = shop.wallet.seal_backup(&token, b"", PassphraseCost::LEAST, &mut shop.rng).unwrap_err();
         assert_eq!(refused, WalletError::BackupPassphrase);
     }
 
@@ -321,7 +323,8 @@ mod tests {
             Token { order, granted: token.granted.clone() }
         };
         let tokens: Vec<Token> = (0..=SealedBackup::MAX_TOKENS).map(|_| copy(&kept)).collect();
-        let refused = shop.wallet.seal_backup(&tokens, b"horse", CHEAP, &mut shop.rng).unwrap_err();
+        let refused =
+            shop.wallet.seal_backup(&tokens, b"horse", PassphraseCost::LEAST, &mut shop.rng).unwrap_err();
         assert_eq!(refused, WalletError::BackupSize);
     }
 
@@ -363,7 +366,7 @@ mod tests {
         #[test]
         fn decoding_then_encoding_gives_the_same_bytes(at in 0usize..66, byte in any::<u8>()) {
             let mut bytes = SealedBackup(Sealed {
-                cost: CHEAP, salt: [1; SALT], nonce: [2; NONCE], sealed: vec![3; PADDING + TAG],
+                cost: PassphraseCost::LEAST, salt: [1; SALT], nonce: [2; NONCE], sealed: vec![3; PADDING + TAG],
             }).to_bytes();
             bytes[at] = byte;
             if let Ok(backup) = SealedBackup::from_bytes(&bytes) {

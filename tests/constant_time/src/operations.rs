@@ -296,7 +296,7 @@ impl World {
 
     fn seal_backup(&mut self) {
         let token = self.token.as_ref().expect("finished");
-        let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
+        let cost = PassphraseCost::LEAST;
         // Argon2id looks memory up at addresses that depend on the passphrase, by design; what is
         // marked here is the seed.
         let tokens = core::slice::from_ref(token);

@@ -321,7 +321,7 @@ fn work() {
     platform.act(token.scope(), &signed.action, &[]).expect("withdrawn");
     assert!(platform.tick().expect("ticks").failed.is_empty());
 
-    let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
+    let cost = PassphraseCost::LEAST;
     let backup = wallet.seal_backup(&[token], b"passphrase", cost, rng).expect("sealed");
     drop(open_backup(&backup, b"passphrase").expect("opened"));
 
@@ -383,7 +383,7 @@ fn ceremony() {
                     Step::Finished(signed) => *finished = Some(signed),
                     _ => {}
                 }
-                let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).expect("the least");
+                let cost = PassphraseCost::LEAST;
                 let sealed = trustee.seal(b"passphrase", cost, rng).expect("sealed");
                 *trustee = sealed.open(b"passphrase").expect("opened");
             }

@@ -205,7 +205,7 @@ impl World {
     pub fn new(threshold: u16, count: u16, reviews: usize, budgets: BudgetPolicy) -> Self {
         let rng = &mut SystemRng::new();
         let secrets = ceremony(threshold, count);
-        let cost = PassphraseCost::new(PassphraseCost::MIN_MEMORY_KIB, 1, 1).unwrap();
+        let cost = PassphraseCost::LEAST;
         let clock = Arc::new(ManualClock::new(START));
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let issuer = IssuerKey::generate(rng);

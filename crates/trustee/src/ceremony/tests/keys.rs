@@ -6,11 +6,10 @@ use crate::{Committee, DecryptionShare, OpeningError, ShareContext, TrusteeShare
 use curve25519_dalek::scalar::Scalar;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
-use unjoin_core::PassphraseError;
 use unjoin_core::algebra::{Element, Escrow, Generator, threshold};
-use unjoin_core::passphrase::CHEAP;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::token::{ReviewId, Trustees};
+use unjoin_core::{PassphraseCost, PassphraseError};
 
 /// What these shares interpolate to: the key, if there are enough of one epoch.
 fn interpolated(shares: &[&TrusteeShare]) -> Scalar {
@@ -188,13 +187,14 @@ fn secrets_that_are_sealed_at_every_step_say_the_same() {
     let mut finished = 0;
     while finished < 3 {
         for secrets in &mut world.secrets {
-            let sealed = secrets.seal(b"horse", CHEAP, rng).unwrap();
+            let sealed = secrets.seal(b"horse", PassphraseCost::LEAST, rng).unwrap();
             assert_eq!(sealed.open(b"house").err(), Some(PassphraseError::Open));
             *secrets = sealed.open(b"horse").unwrap();
             match secrets.next(&messages, rng) {
                 Ok(Step::Publish(message)) => {
                     // The answer was lost: asked again, the same comes.
-                    let mut again = secrets.seal(b"horse", CHEAP, rng).unwrap().open(b"horse").unwrap();
+                    let mut again =
+                        secrets.seal(b"horse", PassphraseCost::LEAST, rng).unwrap().open(b"horse").unwrap();
                     let Ok(Step::Publish(same)) = again.next(&messages, rng) else { panic!("silent") };
                     assert!(same == message);
                     messages.push(message);
@@ -208,7 +208,7 @@ fn secrets_that_are_sealed_at_every_step_say_the_same() {
             }
         }
     }
-    let sealed = world.secrets[1].seal(b"horse", CHEAP, rng).unwrap();
+    let sealed = world.secrets[1].seal(b"horse", PassphraseCost::LEAST, rng).unwrap();
     let opened = sealed.open(b"horse").unwrap();
     let share = opened.share().unwrap();
     assert_eq!(share.secret().expose(), world.share(2).secret().expose());

@@ -8,12 +8,11 @@ use crate::sealing::SEALED_SHARE;
 use crate::{SealedTrusteeSecrets, SignedCommittee, TrusteeSecrets};
 use proptest::prelude::*;
 use std::sync::LazyLock;
-use unjoin_core::PassphraseError;
 use unjoin_core::entry::Ledger;
-use unjoin_core::passphrase::CHEAP;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::token::{EscrowKeyCertificate, TrusteeKey, Trustees};
 use unjoin_core::wire::{Message, Rule};
+use unjoin_core::{PassphraseCost, PassphraseError};
 use unjoin_log::{KeyName, Log, LogView, NoteKey};
 
 /// A key ceremony and a refresh, with all that was said.
@@ -215,14 +214,14 @@ fn sealed_secrets_open_with_their_passphrase_unchanged_only() {
     let rng = &mut SystemRng::new();
     let secrets = &RECORD.secrets;
     assert!(secrets.share().is_some() && secrets.plan().is_some());
-    let sealed = secrets.seal(b"horse", CHEAP, rng).unwrap();
+    let sealed = secrets.seal(b"horse", PassphraseCost::LEAST, rng).unwrap();
     assert_one_encoding_of_the_header(&sealed);
     let opened = SealedTrusteeSecrets::from_bytes(&sealed.to_bytes()).unwrap().open(b"horse").unwrap();
     assert_eq!(opened.public(), secrets.public());
     assert_eq!(opened.committee(), secrets.committee());
     assert_eq!(opened.trustees(), secrets.trustees());
     assert_eq!(opened.plan(), secrets.plan());
-    assert_eq!(secrets.seal(b"", CHEAP, rng).err(), Some(PassphraseError::Empty));
+    assert_eq!(secrets.seal(b"", PassphraseCost::LEAST, rng).err(), Some(PassphraseError::Empty));
     assert_eq!(sealed.open(b"").err(), Some(PassphraseError::Open));
     assert_eq!(sealed.open(b"horse ").err(), Some(PassphraseError::Open));
     let bytes = sealed.to_bytes();
@@ -232,7 +231,7 @@ fn sealed_secrets_open_with_their_passphrase_unchanged_only() {
         let opened = SealedTrusteeSecrets::from_bytes(&changed).map(|sealed| sealed.open(b"horse").is_ok());
         assert!(!opened.unwrap_or(false), "{at}");
     }
-    assert_ne!(secrets.seal(b"horse", CHEAP, rng).unwrap().to_bytes(), bytes);
+    assert_ne!(secrets.seal(b"horse", PassphraseCost::LEAST, rng).unwrap().to_bytes(), bytes);
 }
 
 fn assert_one_encoding_of_the_header(sealed: &SealedTrusteeSecrets) {
@@ -259,7 +258,7 @@ fn a_file_of_secrets_is_replaced_whole() {
         if replaces {
             std::fs::hard_link(&path, &old).unwrap();
         }
-        let sealed = RECORD.secrets.seal(b"horse", CHEAP, rng).unwrap();
+        let sealed = RECORD.secrets.seal(b"horse", PassphraseCost::LEAST, rng).unwrap();
         sealed.replace_file(&path).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), sealed.to_bytes());
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
@@ -292,7 +291,7 @@ fn serde_carries_every_message_and_prints_no_share() {
     signed.iter().for_each(carried);
     carried(&signed[0].certificate().unwrap());
     messages.iter().flatten().for_each(carried);
-    carried(&secrets.seal(b"horse", CHEAP, &mut SystemRng::new()).unwrap());
+    carried(&secrets.seal(b"horse", PassphraseCost::LEAST, &mut SystemRng::new()).unwrap());
     let verdict = messages[0].iter().find(|message| matches!(message.content, Content::Verdict { .. }));
     assert!(format!("{:?}", verdict.unwrap()).starts_with("CeremonyMessage(Verdict of trustee"));
 }
