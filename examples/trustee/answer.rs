@@ -8,6 +8,7 @@ use clap::Args;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use unjoin::ledger::{LogView, entry_id};
 use unjoin::opening::ReviewEvidence;
 use unjoin::opening::service::{OpeningAnswer, OpeningRequest, Trustee};
@@ -45,9 +46,11 @@ pub(crate) fn answer(arguments: &AnswerArguments, screen: &mut dyn Write) -> Out
     tell_terms(&presented, screen)?;
     writeln!(screen, "Now about:   {}", hex(named.as_bytes()))?;
     let request = OpeningRequest { presented, review: evidence };
-    let (store, view) = (at.store()?, at.view());
+    let (kept, view) = (at.own.secrets()?, at.view());
+    let secrets = kept.unseal()?;
+    let store = at.own.store(&secrets)?;
     // A copy tells all that the store would: whoever dries a run charges nothing.
-    let would = at.trustee(copy(&store)?)?.answer(&request, &view)?;
+    let would = at.trustee(Arc::new(copy(&*store)?), secrets)?.answer(&request, &view)?;
     tell(&would, *dry_run, screen)?;
     if *dry_run {
         writeln!(screen, "Nothing was written.")?;
@@ -57,7 +60,7 @@ pub(crate) fn answer(arguments: &AnswerArguments, screen: &mut dyn Write) -> Out
     if charges && !yes && ask("charge your budget for this review, for good? type yes: ")? != "yes" {
         return Err("nothing was written".into());
     }
-    let trustee = at.trustee(store)?;
+    let trustee = at.trustee(store, kept.unseal()?)?;
     fs::create_dir_all(out).at(out)?;
     write(&trustee, &request, &view, out, screen)
 }
@@ -110,7 +113,7 @@ pub(crate) fn resynchronise(yes: bool, at: &Where, screen: &mut dyn Write) -> Ou
     if !yes && ask(question)? != "yes" {
         return Err("then have the other trustees refresh without you: nothing was taken over".into());
     }
-    let taken = at.trustee(at.store()?)?.resynchronise(&at.view())?;
+    let taken = at.open()?.resynchronise(&at.view())?;
     writeln!(screen, "{taken} releases were taken over from the ledger")?;
     Ok(())
 }

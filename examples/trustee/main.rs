@@ -9,6 +9,7 @@
 //! trustee refresh --dir DIR                              # later: the plan of new shares
 //! trustee ceremony --dir DIR --conclude                  # by anybody: when some stay silent in its last round
 //! trustee commit --secrets FILE --policy FILE --ledger DIR   # once the ledger has it: takes the new share
+//! trustee create --secrets FILE --store FILE             # once: makes the store, which the rest only open
 //!
 //! trustee show-warrant --warrant FILE  WHERE             # in plain words, with what budget is left
 //! trustee answer --warrant FILE --review FILE --out DIR  WHERE [--dry-run]
@@ -55,7 +56,8 @@ use unjoin::opening::service::Trustee;
 use unjoin::opening::warrant::PresentedWarrant;
 use unjoin::opening::{SealedTrusteeSecrets, TrusteeSecrets};
 use unjoin::secret::SystemRng;
-use unjoin::store::{RedbStore, Store, StoreError};
+use unjoin::store::identity::{Role, Roster};
+use unjoin::store::{OwnStore, RedbStore, Store, Stores};
 use unjoin::wire::Message;
 use unjoin::{Environment, PassphraseCost};
 use words::{At, Outcome};
@@ -77,6 +79,9 @@ pub(crate) enum Command {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Once, and after the store was lost: makes the trustee's store. An empty one where a ledger has this trustee's
+    /// releases answers nobody before it is resynchronised
+    Create(StoreArguments),
     /// Takes the new share, once the ledger has the committee of the refresh
     Commit(ceremony::CommitArguments),
     /// Says in plain words what a warrant asks for, whether it holds, and what budget is left
@@ -110,9 +115,9 @@ pub(crate) enum Command {
     },
 }
 
-/// The trustee's own files, and what it looks at.
+/// The trustee's own files.
 #[derive(Args)]
-pub(crate) struct Where {
+pub(crate) struct StoreArguments {
     /// The trustee's sealed file
     #[arg(long)]
     secrets: PathBuf,
@@ -122,6 +127,38 @@ pub(crate) struct Where {
     /// The trustee's store
     #[arg(long)]
     store: PathBuf,
+}
+
+type OwnRedb = OwnStore<RedbStore>;
+
+impl StoreArguments {
+    fn secrets(&self) -> Outcome<Secrets> {
+        Secrets::ask(self.secrets.clone(), self.passphrase_file.as_deref())
+    }
+
+    fn create(&self) -> Outcome<()> {
+        let roster = roster(&self.secrets()?.unseal()?);
+        let store = Arc::new(RedbStore::create(&self.store).at(&self.store)?);
+        Stores::create(&roster, [(Role::Trustee, store)], &mut SystemRng::new()).at(&self.store).map(drop)
+    }
+
+    /// The store, if it was made for this trustee.
+    fn store(&self, secrets: &TrusteeSecrets) -> Outcome<Arc<OwnRedb>> {
+        let store = [(Role::Trustee, Arc::new(RedbStore::open(&self.store).at(&self.store)?))];
+        let opened = Stores::open(&roster(secrets), store, &mut SystemRng::new());
+        opened.and_then(|opened| opened.own(Role::Trustee)).at(&self.store)
+    }
+}
+
+fn roster(secrets: &TrusteeSecrets) -> Roster {
+    Roster::of_key(Role::Trustee, secrets.public().as_bytes())
+}
+
+/// The trustee's own files, and what it looks at.
+#[derive(Args)]
+pub(crate) struct Where {
+    #[command(flatten)]
+    own: StoreArguments,
     /// Whom to believe, and the budgets
     #[arg(long)]
     policy: PathBuf,
@@ -139,22 +176,20 @@ impl Where {
         DirectoryView::new(&self.ledger)
     }
 
-    fn store(&self) -> Outcome<RedbStore> {
-        match RedbStore::create(&self.store) {
-            Err(StoreError::Exists) => RedbStore::open(&self.store),
-            created => created,
-        }
-        .at(&self.store)
+    /// The service over the trustee's store.
+    fn open(&self) -> Outcome<Trustee<OwnRedb>> {
+        let secrets = self.own.secrets()?.unseal()?;
+        let store = self.own.store(&secrets)?;
+        self.trustee(store, secrets)
     }
 
     /// The service, over the trustee's store or a copy of it.
-    fn trustee<S: Store>(&self, store: S) -> Outcome<Trustee<S>> {
+    fn trustee<S: Store>(&self, store: Arc<S>, secrets: TrusteeSecrets) -> Outcome<Trustee<S>> {
         let (policy, trustees) = TrustFile::read(&self.policy)?.trustee_policy()?;
-        let secrets = Secrets::ask(self.secrets.clone(), self.passphrase_file.as_deref())?.unseal()?;
         if secrets.trustees().is_some_and(|with| *with != trustees) {
             return Err("the policy names other trustees than those who made this key".into());
         }
-        let trustee = Trustee::open(Arc::new(store), secrets, policy, Environment::system())?;
+        let trustee = Trustee::open(store, secrets, policy, Environment::system())?;
         if !self.checkpoint.is_empty() {
             let _ = trustee.follow(&self.view()).at(&self.ledger)?;
         }
@@ -173,6 +208,7 @@ pub(crate) fn run(command: Command, screen: &mut dyn Write) -> Outcome<()> {
     match command {
         Command::Ceremony(arguments) => ceremony::ceremony(arguments),
         Command::Refresh { dir } => ceremony::refresh(&board::Board::open(&dir)?),
+        Command::Create(own) => own.create(),
         Command::Commit(arguments) => ceremony::commit(arguments, screen),
         Command::ShowWarrant { warrant, at } => show::warrant(&read_warrant(&warrant)?, &at, screen),
         Command::Answer(arguments) => answer::answer(&arguments, screen),

@@ -107,7 +107,7 @@ impl Case {
 /// `blind`.
 pub(crate) fn blind(MemberArguments { case, at }: &MemberArguments, screen: &mut dyn Write) -> Outcome<()> {
     let request = request(case, screen)?;
-    let trustee = at.trustee(at.store()?)?;
+    let trustee = at.open()?;
     leave(case, trustee.index(), "committed", trustee.blind(&request, &at.view())?, screen)
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn blind(MemberArguments { case, at }: &MemberArguments, screen: &mut
 pub(crate) fn compare(MemberArguments { case, at }: &MemberArguments, screen: &mut dyn Write) -> Outcome<()> {
     let request = request(case, screen)?;
     let blinds: Vec<Blind> = case.blinds()?.into_iter().map(|(_, blind)| blind).collect();
-    let trustee = at.trustee(at.store()?)?;
+    let trustee = at.open()?;
     leave(case, trustee.index(), "compared", trustee.compare(&request, &blinds, &at.view())?, screen)
 }
 

@@ -11,7 +11,7 @@ use unjoin::opening::warrant::PresentedWarrant;
 
 /// `show-warrant`.
 pub(crate) fn warrant(presented: &PresentedWarrant, at: &Where, screen: &mut dyn Write) -> Outcome<()> {
-    let trustee = at.trustee(at.store()?)?;
+    let trustee = at.open()?;
     let terms = presented.terms();
     tell_terms(presented, screen)?;
     let view = at.view();
@@ -48,7 +48,7 @@ pub(crate) fn warrant(presented: &PresentedWarrant, at: &Where, screen: &mut dyn
 
 /// `status`.
 pub(crate) fn status(at: &Where, screen: &mut dyn Write) -> Outcome<()> {
-    let trustee = at.trustee(at.store()?)?;
+    let trustee = at.open()?;
     let status = trustee.status(None, &at.view())?;
     writeln!(screen, "You are trustee {}, with a share of epoch {}", trustee.index(), status.epoch)?;
     tell_status(&status, screen)?;

@@ -45,7 +45,18 @@ impl Desk {
             let sealed = secrets.seal(PASSPHRASE.as_bytes(), cost, &mut SystemRng::new()).unwrap();
             sealed.replace_file(&directory.file(&format!("{index}.sealed"))).unwrap();
         }
-        Self { directory, world }
+        let desk = Self { directory, world };
+        (1..).zip(&desk.world.secrets).for_each(|(index, _)| desk.create(index).unwrap());
+        desk
+    }
+
+    fn create(&self, index: u16) -> Result<(), String> {
+        let files = [("secrets", format!("{index}.sealed")), ("passphrase-file", "passphrase".into())];
+        let files = files.into_iter().chain([("store", format!("{index}.redb"))]);
+        let words = files.flat_map(|(flag, name)| [format!("--{flag}"), self.file(&name)]);
+        let arguments =
+            Arguments::parse_from(["trustee", "create"].map(str::to_owned).into_iter().chain(words));
+        run(arguments.command, &mut Vec::new()).map_err(|error| error.to_string())
     }
 
     fn export(&self) {
@@ -175,7 +186,11 @@ fn an_officer_answers_a_warrant_and_nothing_secret_is_shown() {
     assert!(told.contains("Would be:    an entry") && told.contains("Nothing was written"), "{told}");
     assert!(desk.left("").is_empty());
     let kept = rows(&unjoin_test_util::redb(desk.file("1.redb")).unwrap());
-    assert_eq!(kept, 1 + 2, "what it has followed, and marks: of the committee, and of the warrant");
+    assert_eq!(
+        kept,
+        2 + 1 + 2,
+        "whose it is, what it has followed, and marks: of the committee, and of the warrant"
+    );
 
     for index in [1, 3] {
         shown += &desk.answers(index, &["--yes"]).unwrap();
@@ -241,6 +256,8 @@ fn a_store_that_was_put_back_is_told_and_resynchronised() {
     world.openings.log.append(&desk.left("entry-")).unwrap();
     desk.export();
     fs::remove_file(desk.file("1.redb")).unwrap();
+    assert!(desk.says(1, "status", &[]).unwrap_err().contains("missing"));
+    desk.create(1).unwrap();
     assert!(desk.says(1, "status", &[]).unwrap_err().contains("its store does not know"));
     let told = desk.says(1, "resynchronise", &["--yes"]).unwrap();
     assert!(told.starts_with("1 releases"), "{told}");
@@ -248,6 +265,34 @@ fn a_store_that_was_put_back_is_told_and_resynchronised() {
     world.clock.set(crate::world::at(240));
     desk.export();
     assert!(desk.answers(1, &[]).unwrap().contains("your share, sealed"));
+}
+
+/// Whoever opens a store that is missing, empty or another trustee's would count budgets anew.
+#[test]
+fn a_store_is_made_by_create_alone_and_opened_by_its_own_trustee() {
+    let desk = Desk::new();
+    desk.export();
+    let commands = [("status", &[][..]), ("resynchronise", &["--yes"][..])];
+    let refused = |says: &str| {
+        for (command, more) in commands {
+            let error = desk.says(1, command, more).unwrap_err();
+            assert!(error.starts_with(&desk.file("1.redb")) && error.contains(says), "{error}");
+        }
+    };
+    let _ = desk.says(1, "status", &[]).unwrap();
+    let before = desk.create(1).unwrap_err();
+    assert!(before.starts_with(&desk.file("1.redb")), "{before}");
+
+    fs::remove_file(desk.file("1.redb")).unwrap();
+    refused("missing");
+    assert!(!desk.directory.file("1.redb").exists(), "nothing was made");
+    fs::write(desk.file("1.redb"), "").unwrap();
+    refused("");
+    fs::copy(desk.file("2.redb"), desk.file("1.redb")).unwrap();
+    refused("another platform");
+    fs::remove_file(desk.file("1.redb")).unwrap();
+    drop(RedbStore::create(desk.file("1.redb")).unwrap());
+    refused("create");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::record::{Key, Record, read};
 use super::{Bucket, Store, StoreError};
 use core::fmt;
 use rand_core::CryptoRng;
+use sha2::{Digest, Sha256};
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 
 /// What a store is for.
@@ -127,6 +128,15 @@ impl Roster {
     /// For one store without sisters: a trustee's, a witness's, or a service that is run by itself.
     pub fn alone(role: Role, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         Self::of(vec![(role, 0)], rng)
+    }
+
+    /// As [`alone`](Self::alone), for the store of whoever has this public key: made of it alone, so there is nothing to
+    /// keep.
+    pub fn of_key(role: Role, key: &[u8; 32]) -> Self {
+        let mut id = [0; 16];
+        let digest = Sha256::new_with_prefix(b"unjoin store of a key").chain_update(key).finalize();
+        id.iter_mut().zip(digest).for_each(|(kept, byte)| *kept = byte);
+        Self { platform: *key, members: vec![Member { role, part: 0, id }] }
     }
 
     fn of(members: Vec<(Role, u8)>, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
