@@ -211,7 +211,7 @@ fn read_history(arguments: &Arguments, policy: &WitnessPolicy) -> Outcome<Result
     let older = arguments.older.as_ref().map(|path| {
         let note = fs::read(path).at(path)?;
         is_of(policy, &note).at(path)?;
-        Ok::<_, Box<dyn std::error::Error>>(note)
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(note)
     });
     let older = older.transpose()?;
     let now = arguments.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix_seconds);

@@ -6,8 +6,10 @@
 
 #[path = "shared/ceremony.rs"]
 mod ceremony;
+#[path = "shared/words.rs"]
+mod words;
 
-use std::{error::Error, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{RedbStore, Stores, identity::Role};
@@ -17,19 +19,24 @@ use unjoin::{
     DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, Timestamp,
 };
 use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet};
+use words::{At, Outcome};
 
 /// As many as a cohort needs, unless a configuration says otherwise.
 const CUSTOMERS: u32 = 10;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    words::end(run())
+}
+
+fn run() -> Outcome<()> {
     let dir = std::env::temp_dir().join(format!("unjoin-embed-{}", std::process::id()));
-    std::fs::create_dir_all(&dir)?;
+    std::fs::create_dir_all(&dir).at(&dir)?;
     let outcome = whole_path(&dir);
-    std::fs::remove_dir_all(dir)?;
+    std::fs::remove_dir_all(&dir).at(&dir)?;
     outcome
 }
 
-fn whole_path(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
+fn whole_path(dir: &std::path::Path) -> Outcome<()> {
     let rng = &mut SystemRng::new();
     // On a platform the trustees make their key among themselves, each on a machine of their own.
     let (trustees, certificate) = ceremony::play(3, 5)?;

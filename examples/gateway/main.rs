@@ -2,7 +2,7 @@
 //! library.
 //!
 //! ```text
-//! cargo run --release --example gateway -- --directory DIRECTORY [--kamailio ADDRESS:PORT]
+//! cargo run --release --example gateway -- --directory DIRECTORY --create [--kamailio ADDRESS:PORT]
 //! ```
 //!
 //! * `--listen`: HTTP for whatever asks in JSON (`POST /route`), FreeSWITCH's `mod_xml_curl`
@@ -22,19 +22,22 @@ mod kamailio;
 #[path = "../shared/pool.rs"]
 mod pool;
 mod service;
+#[path = "../shared/words.rs"]
+mod words;
 
 use clap::{Parser, ValueEnum};
 use service::{Service, Settings};
-use std::error::Error;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use unjoin::secret::SystemRng;
 use unjoin::store::identity::{Role, Roster};
-use unjoin::store::{MemoryStore, OwnStore, RedbStore, Store, StoreError, Stores};
+use unjoin::store::{MemoryStore, OwnStore, RedbStore, Store, Stores};
+use words::{At, Outcome};
 
 /// Virtual numbers for telephone switches.
 #[derive(Parser)]
@@ -54,6 +57,9 @@ struct Arguments {
     /// What keeps the bindings.
     #[arg(long, value_enum, default_value = "redb")]
     store: StoreKind,
+    /// Make the store first: once. Without it one that is missing is an error, and never a new one.
+    #[arg(long)]
+    create: bool,
     /// For the slot key file, the demonstration's keys and the database.
     #[arg(long)]
     directory: PathBuf,
@@ -73,15 +79,18 @@ enum StoreKind {
     Redb,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    words::end(begin(Arguments::parse()))
+}
+
+fn begin(arguments: Arguments) -> Outcome<()> {
     if !arguments.beyond_loopback && !arguments.listen.ip().is_loopback() {
         return Err("--listen is beyond loopback: whoever reaches it learns real numbers".into());
     }
     if arguments.control.is_some_and(|address| !address.ip().is_loopback()) {
         return Err("--control is for loopback addresses only".into());
     }
-    std::fs::create_dir_all(&arguments.directory)?;
+    std::fs::create_dir_all(&arguments.directory).at(&arguments.directory)?;
     match arguments.store {
         StoreKind::Memory => {
             let roster = Roster::alone(Role::Telephony, &mut SystemRng::new());
@@ -90,33 +99,31 @@ fn main() -> Result<(), Box<dyn Error>> {
             run(arguments, stores.own(Role::Telephony)?)
         }
         StoreKind::Redb => {
-            let roster = roster(&arguments.directory)?;
+            let roster = roster(&arguments)?;
             let path = arguments.directory.join("phones.redb");
-            let stores = match RedbStore::create(&path) {
-                Ok(store) => {
-                    Stores::create(&roster, [(Role::Telephony, Arc::new(store))], &mut SystemRng::new())?
-                }
-                Err(StoreError::Exists) => {
-                    let store = Arc::new(RedbStore::open(&path)?);
-                    Stores::open(&roster, [(Role::Telephony, store)], &mut SystemRng::new())?
-                }
-                Err(error) => return Err(error.into()),
+            let stores = if arguments.create {
+                let store = [(Role::Telephony, Arc::new(RedbStore::create(&path).at(&path)?))];
+                Stores::create(&roster, store, &mut SystemRng::new())
+            } else {
+                let store = [(Role::Telephony, Arc::new(RedbStore::open(&path).at(&path)?))];
+                Stores::open(&roster, store, &mut SystemRng::new())
             };
-            run(arguments, stores.own(Role::Telephony)?)
+            run(arguments, stores.at(&path)?.own(Role::Telephony)?)
         }
     }
 }
 
-/// Which store is this gateway's, drawn at the first start. A platform keeps it with its secrets.
-fn roster(directory: &Path) -> Result<Roster, Box<dyn Error>> {
-    let path = directory.join("stores");
-    if !path.exists() {
-        std::fs::write(&path, Roster::alone(Role::Telephony, &mut SystemRng::new()).to_bytes())?;
+/// Which store is this gateway's, drawn before it is made. A platform keeps it with its secrets.
+fn roster(arguments: &Arguments) -> Outcome<Roster> {
+    let path = arguments.directory.join("stores");
+    if arguments.create && !path.exists() {
+        std::fs::write(&path, Roster::alone(Role::Telephony, &mut SystemRng::new()).to_bytes()).at(&path)?;
     }
-    Ok(Roster::from_bytes(&std::fs::read(&path)?).ok_or("the file of the store's identity is damaged")?)
+    let bytes = std::fs::read(&path).at(&path)?;
+    Roster::from_bytes(&bytes).ok_or("it says which store is the gateway's, and is damaged").at(&path)
 }
 
-fn run<S: Store>(arguments: Arguments, store: Arc<OwnStore<S>>) -> Result<(), Box<dyn Error>> {
+fn run<S: Store>(arguments: Arguments, store: Arc<OwnStore<S>>) -> Outcome<()> {
     let service = Arc::new(Service::open(
         store,
         Settings {
@@ -137,15 +144,15 @@ fn run<S: Store>(arguments: Arguments, store: Arc<OwnStore<S>>) -> Result<(), Bo
     outcome
 }
 
-async fn serve<S: Store>(arguments: &Arguments, service: &Arc<Service<S>>) -> Result<(), Box<dyn Error>> {
+async fn serve<S: Store>(arguments: &Arguments, service: &Arc<Service<S>>) -> Outcome<()> {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = vec![tokio::spawn(service::housekeeping(Arc::clone(service), stopped.clone()))];
 
-    let listener = TcpListener::bind(arguments.listen).await?;
+    let listener = TcpListener::bind(arguments.listen).await.at(arguments.listen.to_string())?;
     println!("http on {}", listener.local_addr()?);
     tasks.push(tokio::spawn(http::serve(listener, http::routes(Arc::clone(service)), stopped.clone())));
     if let Some(address) = arguments.control {
-        let listener = TcpListener::bind(address).await?;
+        let listener = TcpListener::bind(address).await.at(address.to_string())?;
         println!("demonstration control on {}", listener.local_addr()?);
         tasks.push(tokio::spawn(http::serve(
             listener,

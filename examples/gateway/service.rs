@@ -1,8 +1,8 @@
 //! The switchboard with what it needs, and how many ask it at once.
 
 use crate::pool::{self, MAX_LIFE};
+use crate::words::{At, Outcome};
 use std::collections::HashMap;
-use std::error::Error;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -41,7 +41,7 @@ pub(crate) struct Service<S: Store> {
 }
 
 impl<S: Store> Service<S> {
-    pub(crate) fn open(store: Arc<OwnStore<S>>, settings: Settings<'_>) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn open(store: Arc<OwnStore<S>>, settings: Settings<'_>) -> Outcome<Self> {
         let environment = Environment::system();
         let directory = settings.directory;
         // A platform keeps these two in its key management; here they are files.
@@ -50,8 +50,8 @@ impl<S: Store> Service<S> {
         let pool_key = SecretBytes::new(kept_key(&directory.join("demonstration-pool-key"))?);
         // Four slots; clocks agree within half a minute.
         let slots = SlotConfig::new(MAX_LIFE, 4, 30)?;
-        let keeper =
-            Keeper::create_or_open(directory.join("slot-keys"), key_encryption, slots, &environment)?;
+        let file = directory.join("slot-keys");
+        let keeper = Keeper::create_or_open(&file, key_encryption, slots, &environment).at(&file)?;
         let keeper = Arc::new(keeper);
         let pool = Pool::new(pool::config(settings.first_number)?, &pool_key)?;
         let switchboard = Switchboard::open(
@@ -151,15 +151,15 @@ pub(crate) async fn housekeeping<S: Store>(service: Arc<Service<S>>, mut stopped
 }
 
 /// The 32 bytes in this file, made at the first start and readable by nobody else.
-fn kept_key(path: &Path) -> Result<[u8; 32], Box<dyn Error>> {
+fn kept_key(path: &Path) -> Outcome<[u8; 32]> {
     if !path.exists() {
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
-        file.write_all(SecretBytes::<32>::random(&mut SystemRng::new()).expose())?;
-        file.sync_all()?;
+        let mut file = options.open(path).at(path)?;
+        file.write_all(SecretBytes::<32>::random(&mut SystemRng::new()).expose()).at(path)?;
+        file.sync_all().at(path)?;
     }
-    Ok(fs::read(path)?.try_into().map_err(|_| "a demonstration key has 32 bytes")?)
+    fs::read(path).at(path)?.try_into().map_err(|_| "a demonstration key has 32 bytes").at(path)
 }

@@ -23,6 +23,9 @@ mod make;
 #[path = "../../src/vectors/values.rs"]
 #[allow(dead_code, reason = "the vectors have more fields than the lines")]
 mod values;
+#[allow(dead_code, reason = "its end has another exit code")]
+#[path = "../shared/words.rs"]
+mod words;
 
 use clap::Parser;
 use line::Line;
@@ -31,6 +34,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::ExitCode;
 use unjoin::secret::SystemRng;
 use unjoin_test_util::Seeded;
+use words::{At, Outcome};
 
 #[derive(Parser)]
 #[command(about = "Prints messages for a second implementation, or checks its messages")]
@@ -50,12 +54,12 @@ fn main() -> ExitCode {
         None => print_lines(arguments.seed),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("{error}");
+        eprintln!("error: {error}");
         ExitCode::from(2)
     })
 }
 
-fn print_lines(seed: Option<u64>) -> Result<ExitCode, Box<dyn std::error::Error>> {
+fn print_lines(seed: Option<u64>) -> Outcome<ExitCode> {
     let seed = seed.unwrap_or_else(|| SystemRng::new().next_u64());
     eprintln!("--seed {seed}");
     let mut out = std::io::stdout().lock();
@@ -65,21 +69,21 @@ fn print_lines(seed: Option<u64>) -> Result<ExitCode, Box<dyn std::error::Error>
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_lines(file: &str) -> Result<ExitCode, Box<dyn std::error::Error>> {
+fn check_lines(file: &str) -> Outcome<ExitCode> {
     let input: Box<dyn BufRead> = match file {
         "-" => Box::new(std::io::stdin().lock()),
-        path => Box::new(BufReader::new(std::fs::File::open(path)?)),
+        path => Box::new(BufReader::new(std::fs::File::open(path).at(path)?)),
     };
     std::panic::set_hook(Box::new(|mistake| eprintln!("{mistake}")));
     let (mut lines, mut unexpected) = (0, 0);
     for (number, text) in (1..).zip(input.lines()) {
-        let text = text?;
+        let text = text.at(file)?;
         if text.trim().is_empty() {
             continue;
         }
-        let line = Line::parse(&text).ok_or_else(|| format!("line {number}: not a JSON object"))?;
-        let accepted =
-            accepts(&line).ok_or_else(|| format!("line {number}: no line of the kind {:?}", line.kind()))?;
+        let line = Line::parse(&text).ok_or_else(|| format!("{file}: line {number}: not a JSON object"))?;
+        let accepted = accepts(&line)
+            .ok_or_else(|| format!("{file}: line {number}: no line of the kind {:?}", line.kind()))?;
         let as_expected = accepted == line.expects_ok();
         println!(
             "{}\t{}\t{}\t{}",

@@ -4,6 +4,7 @@
 use crate::corrupt::corrupted;
 use crate::line::{Line, hex};
 use crate::values::scripted;
+use crate::words::Outcome;
 use rand_core::Rng;
 use serde_json::{Value, json};
 use unjoin::algebra::{Element, Escrow};
@@ -22,8 +23,6 @@ use unjoin::{Grid, Name, Timestamp};
 use unjoin_test_util::Seeded;
 use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet, derive};
 
-type Made<T> = Result<T, Box<dyn std::error::Error>>;
-
 /// A platform: an issuing key and its trustees.
 struct World {
     issuer: Name,
@@ -40,7 +39,7 @@ struct Reviewed {
 }
 
 /// All lines: each valid one, followed by corrupted ones that must be refused.
-pub(crate) fn lines(rng: &mut Seeded) -> Made<Vec<Line>> {
+pub(crate) fn lines(rng: &mut Seeded) -> Outcome<Vec<Line>> {
     let mut valid = Vec::new();
     for (threshold, trustees, name) in
         [(1, 1, vec![0x00]), (2, 3, b"orders.example".to_vec()), (3, 5, vec![0xff; 64])]
@@ -58,7 +57,7 @@ pub(crate) fn lines(rng: &mut Seeded) -> Made<Vec<Line>> {
 }
 
 impl World {
-    fn new(threshold: u16, trustees: u16, issuer: Name, rng: &mut Seeded) -> Made<Self> {
+    fn new(threshold: u16, trustees: u16, issuer: Name, rng: &mut Seeded) -> Outcome<Self> {
         let (committee, trustees) = insecure_test_dealer(threshold, trustees, rng)?;
         let issuer_key = IssuerKey::generate(rng);
         let platform_key = PlatformKey::generate(rng).public();
@@ -67,7 +66,7 @@ impl World {
         Ok(Self { issuer, issuer_key, committee, trustees, trust })
     }
 
-    fn lines(&self, rng: &mut Seeded) -> Made<Vec<Line>> {
+    fn lines(&self, rng: &mut Seeded) -> Outcome<Vec<Line>> {
         let seeds: [[u8; 32]; 2] = [array(rng), array(rng)];
         let wallets = seeds.map(|seed| Wallet::from_seed(SecretBytes::new(seed)));
         let mut lines = vec![self.committee_fields("committee", "a committee")];
@@ -105,11 +104,11 @@ impl World {
         Ok(lines)
     }
 
-    fn scope(&self, merchant: &[u8], cohort: u64) -> Made<Scope> {
+    fn scope(&self, merchant: &[u8], cohort: u64) -> Outcome<Scope> {
         Ok(Scope::new(*self.issuer_key.public().id(), Name::new(merchant)?, cohort))
     }
 
-    fn enrolment(&self, wallet: &Wallet, account: &Name, rng: &mut Seeded) -> Made<Line> {
+    fn enrolment(&self, wallet: &Wallet, account: &Name, rng: &mut Seeded) -> Outcome<Line> {
         let nonce = array(rng);
         let context = EnrolmentContext { issuer: &self.issuer, account, nonce: &nonce };
         let enrolment = wallet.enrol(context, rng)?;
@@ -129,7 +128,7 @@ impl World {
         review: Review,
         lines: &mut Vec<Line>,
         rng: &mut Seeded,
-    ) -> Made<Reviewed> {
+    ) -> Outcome<Reviewed> {
         let (key, escrow_key) = (self.issuer_key.public(), self.committee.key());
         let handle = OrderHandle(array(rng));
         let offer = Offer { handle, scope, issuer_key: *key, escrow_key: *escrow_key };
@@ -186,7 +185,7 @@ impl World {
     }
 
     /// What a wallet derives from its seed for a token.
-    fn wallet(&self, seed: [u8; 32], of: &Reviewed, rng: &mut Seeded) -> Made<Line> {
+    fn wallet(&self, seed: [u8; 32], of: &Reviewed, rng: &mut Seeded) -> Outcome<Line> {
         let (seed, token) = (SecretBytes::new(seed), &of.token);
         let author = derive::author(&seed, &self.issuer).ok_or("u is zero")?;
         let (scope, key) = (token.scope(), token.escrow_key());
@@ -213,7 +212,7 @@ impl World {
     }
 
     /// Two edits and a withdrawal, each also as it passes the door.
-    fn author(&self, wallet: &Wallet, of: &Reviewed, rng: &mut Seeded) -> Made<Vec<Line>> {
+    fn author(&self, wallet: &Wallet, of: &Reviewed, rng: &mut Seeded) -> Outcome<Vec<Line>> {
         let (edited, now) =
             (Review::new(2, "They sent a new one.", vec![])?, Timestamp::from_unix_seconds(1_700_000_000));
         let asked = [
@@ -279,7 +278,7 @@ impl World {
     }
 
     /// t shares, a line each, and what they open to.
-    fn opening(&self, of: &Reviewed, author: Element, rng: &mut Seeded) -> Made<Vec<Line>> {
+    fn opening(&self, of: &Reviewed, author: Element, rng: &mut Seeded) -> Outcome<Vec<Line>> {
         let (warrant_digest, review_id) = (array(rng), of.presentation.review_id());
         let context = ShareContext { warrant_digest, review_id, escrow: *of.presentation.escrow() };
         let with_context = |line: Line| {
@@ -312,7 +311,7 @@ impl World {
 
     /// A round over the reviews of these authors: the blinds of t members or more, the shares of t of
     /// them, and the answer.
-    fn same_author(&self, authors: &[&[&Reviewed]], rng: &mut Seeded) -> Made<Vec<Line>> {
+    fn same_author(&self, authors: &[&[&Reviewed]], rng: &mut Seeded) -> Outcome<Vec<Line>> {
         let presented = || authors.iter().copied().flatten().map(|of| &of.presentation);
         let mut reviews: Vec<(ReviewId, Escrow)> =
             presented().map(|presentation| (presentation.review_id(), *presentation.escrow())).collect();

@@ -7,13 +7,12 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::error::Error;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use unjoin::token::DoorAnswer;
 use unjoin::wire::Message;
 
-pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+pub(crate) use super::words::Outcome;
 
 pub(crate) struct Connection {
     address: SocketAddr,

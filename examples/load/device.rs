@@ -2,6 +2,7 @@
 
 use crate::client::{Connection, Outcome};
 use crate::hex::{hex, unhex};
+use crate::words::At;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -32,7 +33,11 @@ pub(crate) struct Pins {
 impl Pins {
     /// From the file that the service writes at its start.
     pub(crate) fn read(path: &Path, least_cohort: u32) -> Outcome<Self> {
-        let file: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+        Self::parse(&std::fs::read(path).at(path)?, least_cohort).at(path)
+    }
+
+    fn parse(file: &[u8], least_cohort: u32) -> Outcome<Self> {
+        let file: Value = serde_json::from_slice(file)?;
         let key =
             |value: &Value| value.as_str().and_then(unhex::<32>).ok_or("a key has 64 hexadecimal digits");
         let trustees = file["trustees"].as_array().ok_or("there are no trustees")?;

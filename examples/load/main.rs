@@ -34,6 +34,8 @@ mod hex;
 #[path = "../marketplace/random.rs"]
 mod random;
 mod sender;
+#[path = "../shared/words.rs"]
+mod words;
 
 use clap::Parser;
 use client::{Connection, Outcome};
@@ -46,6 +48,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -53,6 +56,7 @@ use unjoin::Timestamp;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{DoorMessage, DoorQuestion, Review};
 use unjoin::wire::Message;
+use words::At;
 
 /// Drives the example service and takes the time.
 #[derive(Parser)]
@@ -99,8 +103,11 @@ struct Arguments {
     p99_below: Option<u64>,
 }
 
-fn main() -> Outcome<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    words::end(begin(Arguments::parse()))
+}
+
+fn begin(arguments: Arguments) -> Outcome<()> {
     if arguments.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
         return Err("--rate is more than 0".into());
     }
@@ -108,13 +115,19 @@ fn main() -> Outcome<()> {
 }
 
 async fn run(arguments: Arguments) -> Outcome<()> {
-    if Connection::to(arguments.internal).get("/health/ready").await?.status != StatusCode::OK {
+    if Connection::to(arguments.internal)
+        .get("/health/ready")
+        .await
+        .at(arguments.internal.to_string())?
+        .status
+        != StatusCode::OK
+    {
         return Err("the service is not ready".into());
     }
     let pins = Arc::new(Pins::read(&arguments.pins, arguments.least_cohort)?);
     if let Some(file) = &arguments.prepare {
         let prepared = prepare(&arguments, &pins).await?;
-        return Ok(std::fs::write(file, prepared.concat())?);
+        return std::fs::write(file, prepared.concat()).at(file);
     }
     let requests = Arc::new(read(&arguments).await?);
     let callers = usize::from(arguments.callers);
@@ -166,18 +179,20 @@ fn print(run: &Run, rate: Option<f64>, callers: usize) {
 
 /// The requests to send, once each of their cohorts has its manifest.
 async fn read(arguments: &Arguments) -> Outcome<Vec<Bytes>> {
-    let file = std::fs::read(arguments.send.as_ref().ok_or("--send names the file")?)?;
+    let path = arguments.send.as_ref().ok_or("--send names the file")?;
+    let file = std::fs::read(path).at(path)?;
     let (messages, rest) = file.as_chunks::<{ DoorMessage::LENGTH }>();
     if !rest.is_empty() {
-        return Err("the file does not hold whole messages: prepare it again".into());
+        return Err("it does not hold whole messages: prepare it again").at(path);
     }
     let messages = messages.get(arguments.skip..).unwrap_or_default();
     let messages = messages.get(..arguments.reviews).unwrap_or(messages);
     let mut scopes = BTreeMap::<String, BTreeSet<u64>>::new();
     for message in messages {
-        let DoorQuestion::Submission { presentation, .. } = DoorMessage::from_bytes(message)?.into_question()
+        let DoorQuestion::Submission { presentation, .. } =
+            DoorMessage::from_bytes(message).at(path)?.into_question()
         else {
-            return Err("the file holds other messages: prepare it again".into());
+            return Err("it holds other messages: prepare it again").at(path);
         };
         let merchant = String::from_utf8(presentation.scope().merchant().as_bytes().to_vec())?;
         scopes.entry(merchant).or_default().insert(presentation.scope().cohort());

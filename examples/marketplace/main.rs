@@ -23,9 +23,10 @@ mod random;
 mod report;
 mod simulate;
 mod telephony;
+#[path = "../shared/words.rs"]
+mod words;
 
 use std::{
-    error::Error,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
@@ -39,6 +40,7 @@ use crate::{
     data::{Exports, Order, PortalOrder, PublishedReview},
     extortion::Cast,
     simulate::Settings,
+    words::At,
 };
 
 const BUNDLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/orders.csv.gz");
@@ -91,7 +93,7 @@ enum Engine {
     Memory,
 }
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+type Result<T> = words::Outcome<T>;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -99,13 +101,7 @@ fn main() -> ExitCode {
         Some(dir) => attack_tables(dir, &options),
         None => main_job(&options),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    words::end(outcome)
 }
 
 fn main_job(options: &Options) -> Result<()> {
@@ -132,7 +128,7 @@ fn main_job(options: &Options) -> Result<()> {
     });
     bar.finish();
     if scratch.exists() {
-        std::fs::remove_dir_all(&scratch)?;
+        std::fs::remove_dir_all(&scratch).at(&scratch)?;
     }
     let outcome = outcome?;
     let replayed = started.elapsed();
@@ -155,7 +151,8 @@ fn main_job(options: &Options) -> Result<()> {
     data::write_exports(&options.out, &outcome.exports, options.seed)?;
     let source =
         if options.orders == Path::new(BUNDLED) { report::Source::Olist } else { report::Source::Own };
-    report::draw(&options.out.join("report.svg"), &platforms, source, k)?;
+    let picture = options.out.join("report.svg");
+    report::draw(&picture, &platforms, source, k).at(picture)?;
     println!("{}", report::table(&platforms, source, k));
     println!("{}", outcome.figures.summary(&cast));
     match &outcome.act {

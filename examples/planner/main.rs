@@ -43,8 +43,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod warnings;
+#[path = "../shared/words.rs"]
+mod words;
 
-use std::{error::Error, fs, path::PathBuf, process::ExitCode, time::Instant};
+use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -55,6 +57,7 @@ use crate::{
     dated::Knowledge,
     measures::Outcome,
     publication::{Classes, Density, Entry, Policy, Resampled, Sealing},
+    words::At,
 };
 
 /// Plays policies of publication over a table of orders, attacks them, and recommends one.
@@ -113,7 +116,7 @@ enum Class {
     Items,
 }
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+type Result<T> = words::Outcome<T>;
 
 /// A policy and what it comes to.
 pub(crate) struct Row {
@@ -123,13 +126,7 @@ pub(crate) struct Row {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    words::end(run(&Options::parse()))
 }
 
 fn run(options: &Options) -> Result<()> {
@@ -188,7 +185,7 @@ fn run(options: &Options) -> Result<()> {
             options.bad_linked_at_most * 100.0
         ),
     }
-    fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
+    fs::create_dir_all(&options.out).at(&options.out)?;
     picture::draw(&options.out, &grid, recommended)?;
     println!(
         "played in {:.1} s; planner-light.svg and planner-dark.svg are in {}",

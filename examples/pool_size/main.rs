@@ -10,6 +10,9 @@
 //! formulas say is held against what happens.
 
 mod simulation;
+#[allow(dead_code, reason = "no file is read")]
+#[path = "../shared/words.rs"]
+mod words;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -81,13 +84,7 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
-    }
+    words::end(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {

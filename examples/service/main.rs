@@ -159,7 +159,7 @@ fn main() -> ExitCode {
 }
 
 /// Opens the stores that `--store` names: the one place that knows the engines.
-fn start(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     if !arguments.beyond_loopback && !arguments.internal.ip().is_loopback() {
         return Err("--internal is beyond loopback: whoever reaches it learns real numbers".into());
     }
@@ -211,7 +211,7 @@ fn run<S: Store>(
     secrets: Secrets,
     creates: bool,
     stores: Stores<S>,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let clock =
         Arc::new(Moved { behind: arguments.days_behind.saturating_mul(DAY), ahead: AtomicU64::new(0) });
     let moved = Arc::clone(&clock);
@@ -265,7 +265,7 @@ impl Clock for Moved {
 async fn serve_until_told<S: Store>(
     arguments: &Arguments,
     service: &Arc<Service<S>>,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     // Before anybody can know the addresses, and send a signal to whom they belong to.
     let end = end_is_asked()?;
     let (stop, stopped) = watch::channel(false);

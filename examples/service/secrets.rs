@@ -56,7 +56,7 @@ impl Secrets {
         directory: &Path,
         issuer: &Name,
         trustees: &TrusteesFrom,
-    ) -> Result<Self, Box<dyn Error>> {
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         make_directory(directory)?;
         files::refuse_open(directory)?;
         let _alone = files::lock(&directory.join("lock"))?;
@@ -98,7 +98,12 @@ impl Secrets {
 }
 
 /// All of them, in a directory that gets its name when it is whole.
-fn make(directory: &Path, keys: &Path, issuer: &Name, trustees: &TrusteesFrom) -> Result<(), Box<dyn Error>> {
+fn make(
+    directory: &Path,
+    keys: &Path,
+    issuer: &Name,
+    trustees: &TrusteesFrom,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (escrow, place) = Escrow::first(trustees)?;
     let fresh = directory.join("keys.new");
     // A start that was interrupted has left it.

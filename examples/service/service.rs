@@ -120,7 +120,7 @@ impl SlotKeysFrom {
         settings: &Settings<'_>,
         encryption: LocalKey,
         environment: &Environment,
-    ) -> Result<Self, Box<dyn Error>> {
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let directory = settings.directory;
         if settings.beside {
             #[cfg(unix)]
@@ -171,7 +171,7 @@ impl<S: Store> Service<S> {
         secrets: Secrets,
         settings: Settings<'_>,
         environment: Environment,
-    ) -> Result<Self, Box<dyn Error>> {
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let slot_keys = SlotKeysFrom::open(&settings, secrets.slot_key_encryption, &environment)?;
         let mut config = PlatformConfig::new(settings.name);
         config.issuer.classes = [0, 1].map(|class| ClassPolicy { class, k: settings.k }).to_vec();
@@ -306,7 +306,7 @@ impl<S: Store> Service<S> {
     }
 
     /// After downtime, or a jump of the clock: issuer, desk and slot keys go on at its time.
-    pub(crate) fn confirm_clock(&self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn confirm_clock(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
         let now = self.environment.now();
         self.platform.confirm_clock(now)?;
         match &self.slot_keys {

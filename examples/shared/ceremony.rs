@@ -7,7 +7,10 @@ use unjoin::secret::SystemRng;
 use unjoin::token::{EscrowKeyCertificate, Trustees};
 
 /// The key of `threshold` of `count` trustees, certified by all of them.
-pub(crate) fn play(threshold: u16, count: u16) -> Result<(Trustees, EscrowKeyCertificate), Box<dyn Error>> {
+pub(crate) fn play(
+    threshold: u16,
+    count: u16,
+) -> Result<(Trustees, EscrowKeyCertificate), Box<dyn Error + Send + Sync>> {
     let rng = &mut SystemRng::new();
     let mut secrets: Vec<_> = (0..count).map(|_| TrusteeSecrets::generate(rng)).collect();
     let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect())?;

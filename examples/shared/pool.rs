@@ -9,7 +9,7 @@ pub(crate) const MAX_LIFE: u64 = 90 * 60;
 
 /// 40,000 numbers in four slices, one drawn from on each day: nobody sees a number again for
 /// nearly two days, a recovery of the keys included.
-pub(crate) fn config(first_number: &str) -> Result<PoolConfig, Box<dyn Error>> {
+pub(crate) fn config(first_number: &str) -> Result<PoolConfig, Box<dyn Error + Send + Sync>> {
     Ok(PoolConfig {
         epoch_seconds: DAY,
         max_life: MAX_LIFE,

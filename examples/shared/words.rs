@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
-pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Says which file it was.
 pub(crate) trait At<T> {

@@ -70,7 +70,8 @@ class Gateway:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [program, "--listen", f"{LOOPBACK}:{self.http}", "--control", f"{LOOPBACK}:{self.control}",
-                 "--kamailio", f"{LOOPBACK}:{evapi_port}", "--store", "redb", "--directory", str(directory)],
+                 "--kamailio", f"{LOOPBACK}:{evapi_port}", "--store", "redb", "--directory", str(directory),
+                 *([] if (directory / "phones.redb").exists() else ["--create"])],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def wait(self):

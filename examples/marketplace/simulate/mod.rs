@@ -38,6 +38,7 @@ use crate::{
     data::{Exports, Order, PortalOrder, PublishedReview},
     extortion::{self, Cast, Court, Scene, TakenBack},
     telephony::{self, Calls, Numbers, numbers_die_at},
+    words::At,
 };
 
 /// The redemption window in boundaries of the weekly grid; as many weeks on the daily one.
@@ -130,15 +131,15 @@ pub(crate) fn run(cast: &Cast, settings: &Settings, step: &dyn Fn(u64, u64)) -> 
     // The slot keys need a file whatever the stores need. What a run that was interrupted left is sealed under its keys.
     let dir = &settings.scratch;
     if dir.exists() {
-        std::fs::remove_dir_all(dir)?;
+        std::fs::remove_dir_all(dir).at(dir)?;
     }
-    std::fs::create_dir_all(dir)?;
+    std::fs::create_dir_all(dir).at(dir)?;
     let key_file = dir.join("slot-keys");
     if !settings.on_disk {
         let stores = [MemoryStore::new(), MemoryStore::new(), MemoryStore::new(), MemoryStore::new()];
         return Marketplace::open(cast, settings, stores, key_file)?.run(step);
     }
-    let open = |name: &str| RedbStore::create(dir.join(name));
+    let open = |name: &str| RedbStore::create(dir.join(name)).at(dir.join(name));
     let stores =
         [open("orders.redb")?, open("reviews.redb")?, open("telephony.redb")?, open("ledgers.redb")?];
     Marketplace::open(cast, settings, stores, key_file)?.run(step)

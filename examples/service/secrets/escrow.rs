@@ -31,7 +31,7 @@ const DEMONSTRATION: &str = "demo-trustees";
 
 impl Escrow {
     /// For the first start: what it is, and the name under which it is kept.
-    pub(super) fn first(from: &TrusteesFrom) -> Result<(Self, &'static str), Box<dyn Error>> {
+    pub(super) fn first(from: &TrusteesFrom) -> Result<(Self, &'static str), Box<dyn Error + Send + Sync>> {
         match from {
             TrusteesFrom::Kept => Err(SecretsError::NoTrustees.into()),
             TrusteesFrom::Files(path) => Ok((Self::read(path)?, REAL)),
@@ -96,7 +96,7 @@ impl Escrow {
     }
 
     /// The real ceremony, three of five, all in this process.
-    fn demonstration() -> Result<Self, Box<dyn Error>> {
+    fn demonstration() -> Result<Self, Box<dyn Error + Send + Sync>> {
         let (trustees, certificate) = crate::ceremony::play(3, 5)?;
         Ok(Self { certificate, trustees })
     }
