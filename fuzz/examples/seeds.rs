@@ -12,8 +12,8 @@ use std::fs;
 use std::path::Path;
 use unjoin::ledger::{
     ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, HeldWithdrawalEntry, InclusionProof,
-    KeyName, Members, NoteKey, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry, ShareReleasedEntry, StaffKeyEntry,
-    WarrantAction,
+    KeyName, Members, NoteKey, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry,
+    ShareReleasedEntry, StaffKeyEntry, WarrantAction,
 };
 use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Step};
 use unjoin::opening::warrant::{PresentedWarrant, Warrant, WarrantTerms};

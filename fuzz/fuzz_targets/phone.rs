@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use unjoin::phone::{Keeper, Leg, Pool, PoolConfig, SlotKeys, Switchboard, SwitchboardConfig};
 use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
+use unjoin::store::identity::Role;
 use unjoin::{CLOCK_LIMIT, Clock, Environment, ManualClock, QueueConfig, Timestamp};
 use unjoin_phone::test_util::model::{self, Act, Model, ORDERS, PHONES, TOTAL_LIFE};
 use unjoin_phone::test_util::{LIFE, START, keeper, pool, pool_config};
+use unjoin_test_util::own;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Who {
@@ -117,7 +119,7 @@ impl Run {
         keeper.rotate(now).unwrap();
         let queue = QueueConfig { capacity: 64, max_batch: 16, workers: 1 };
         let config = SwitchboardConfig { queue, ..SwitchboardConfig::new(TOTAL_LIFE) };
-        let (store, pool) = (self.store.clone(), self.pool.clone());
+        let (store, pool) = (own(&self.store, Role::Telephony), self.pool.clone());
         let switchboard = Switchboard::open(store, config, pool, keeper.clone(), environment).unwrap();
         self.process = Some((keeper, switchboard));
     }

@@ -16,6 +16,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use unjoin::ledger::{RemovedEntry, StaffKeyEntry};
 use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::store::MemoryStore;
+use unjoin::store::identity::Role;
 use unjoin::token::{
     AuthorAction, CohortManifest, OrderHandle, PlatformPublicKey, Presentation, ReviewId, ReviewState, Scope,
     SignedManifest, StaffKey,
@@ -23,7 +24,7 @@ use unjoin::token::{
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
 use unjoin_fuzz::pool::{Author, KEYS, name as merchant, review, review as words};
-use unjoin_test_util::{Seeded, copy};
+use unjoin_test_util::{Seeded, copy, own};
 use unjoin_wallet::AuthorRequest;
 
 /// Merchant, cohort number, first publication and window's end in days.
@@ -207,8 +208,8 @@ impl Shop {
         // No history is so long that a cohort is pruned.
         let config = DeskConfig { opening_window: OPENING_WINDOW, retry_window: 1_000_000 * DAY, queue };
         let (ring, platform) = (KEYS.ring_of(1), Arc::clone(&KEYS.platform));
-        let desk =
-            ReviewDesk::open(self.store.clone(), Grid::Daily, config, ring, platform, environment).unwrap();
+        let store = own(&self.store, Role::Reviews);
+        let desk = ReviewDesk::open(store, Grid::Daily, config, ring, platform, environment).unwrap();
         let staff = StaffKeyEntry::sign(&KEYS.platform, ORIGIN, &STAFF.public(), merchant("staff 3"));
         desk.admit_staff(&staff, ORIGIN).unwrap();
         self.desk = Some(desk);

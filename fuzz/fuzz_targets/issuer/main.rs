@@ -21,6 +21,7 @@ use unjoin::issuer::{
 };
 use unjoin::secret::SecretBytes;
 use unjoin::store::MemoryStore;
+use unjoin::store::identity::Role;
 use unjoin::token::{
     Enrolment, EnrolmentContext, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope,
     TokenRequest,
@@ -28,7 +29,7 @@ use unjoin::token::{
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp, WEEK};
 use unjoin_fuzz::pool::{KEYS, issuer, name, wallet};
-use unjoin_test_util::{Draws, Seeded, copy};
+use unjoin_test_util::{Draws, Seeded, copy, own};
 use unjoin_wallet::Wallet;
 
 const ORDERS: u8 = 8;
@@ -175,7 +176,7 @@ impl Shop {
             }))
         });
         let opened = Issuer::open(
-            self.store.clone(),
+            own(&self.store, Role::Orders),
             config(),
             self.ring.clone(),
             SecretBytes::new([5; 32]),
@@ -197,7 +198,7 @@ impl Shop {
 
     fn use_ring(&mut self, ring: KeyRing) {
         self.ring = ring.clone();
-        self.issuer().set_keys(ring);
+        self.issuer().set_keys(ring).unwrap();
     }
 
     fn pair_of(&self, scope: &Scope) -> usize {

@@ -26,6 +26,7 @@ use unjoin::opening::{
 use unjoin::phone::{Keeper, LocalKey, PhoneNumber, SlotConfig, SlotKeyWindow, SlotKeys};
 use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
+use unjoin::store::identity::Roster;
 use unjoin::token::{
     Accepted, CohortManifest, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey,
     PresentationCheck, Review, ReviewId, ReviewStanding, ReviewState, StaffKey, TrusteeKey, Trustees,
@@ -36,7 +37,7 @@ use unjoin::{
     CLOCK_LIMIT, Clock, Environment, Grid, ManualClock, PassphraseCost, Platform, PlatformConfig,
     PlatformSecrets, Timestamp,
 };
-use unjoin_test_util::Draws;
+use unjoin_test_util::{Draws, platform_stores};
 use unjoin_trustee::test_util::history_of;
 use unjoin_wallet::{AuthorRequest, TrustRoots, Wallet, open_backup};
 
@@ -130,6 +131,7 @@ fn types() {
         keys: KeyRing::new(issuer_key(), *committee.key()),
         platform_key: PlatformKey::from_secret_bytes(&SecretBytes::new(fresh())),
         issuer_master: SecretBytes::new(fresh()),
+        stores: Roster::generate(&mut SystemRng::new()),
     };
     dropped("PlatformSecrets", secrets);
     dropped("LocalKey", LocalKey::new(SecretBytes::new(fresh())));
@@ -236,14 +238,17 @@ fn work() {
     let (platform_seed, master) = (fresh(), fresh());
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_500_000_000)));
     let now = clock.now();
+    let roster = Roster::generate(rng);
+    let [orders, reviews] = [MemoryStore::new(), MemoryStore::new()].map(Arc::new);
+    let stores = platform_stores(&roster, &orders, &reviews).expect("are created");
     let platform = Platform::open(
-        MemoryStore::new(),
-        MemoryStore::new(),
+        stores,
         PlatformConfig::new(name("shop")),
         PlatformSecrets {
             keys: keys.clone(),
             platform_key: PlatformKey::from_secret_bytes(&platform_seed),
             issuer_master: SecretBytes::new(*master.expose()),
+            stores: roster,
         },
         Arc::new(EveryoneOfStanding),
         Environment::new(clock, || Box::new(SystemRng::new())),

@@ -16,9 +16,11 @@ use std::time::Instant;
 use unjoin::ledger::{KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry};
 use unjoin::secret::SystemRng;
 use unjoin::store::RedbStore;
+use unjoin::store::identity::Role;
 use unjoin::token::{AuthorKey, ReviewId, Scope};
 use unjoin::wire::Message;
 use unjoin::{Name, Timestamp};
+use unjoin_test_util::own;
 
 /// Measures a ledger's appends and proofs.
 #[derive(Parser)]
@@ -64,7 +66,7 @@ fn entry(number: u64) -> Vec<u8> {
 
 fn run(arguments: &Arguments, path: &Path) -> Result<(), Box<dyn Error>> {
     let key = NoteKey::generate(KeyName::new("bench.example/reviews")?, &mut SystemRng::new());
-    let log = Log::open(Arc::new(RedbStore::create(path)?), Ledger::Reviews, key, None)?;
+    let log = Log::open(own(&Arc::new(RedbStore::create(path)?), Role::Ledgers), Ledger::Reviews, key, None)?;
     let few: u64 = if arguments.quick { 3 } else { 200 };
     println!("durable appends of entries of {} bytes", entry(0).len());
     append(&log, 1, few)?;

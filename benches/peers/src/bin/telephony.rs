@@ -15,10 +15,12 @@ use unjoin::phone::{
     PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::identity::Role;
 use unjoin::store::{Bucket, MemoryStore, RedbStore, Store};
 use unjoin::{Clock, DAY, Environment, ManualClock, Name, SystemClock, Timestamp};
 use unjoin_benches::drive::{bar, drive, print_load};
 use unjoin_benches::machine;
+use unjoin_test_util::own;
 
 /// A number lives so long, in seconds.
 const LIFE: u64 = 90 * 60;
@@ -122,7 +124,7 @@ impl<S: Store> Exchange<S> {
         let pool = Arc::new(Pool::new(pool, &SecretBytes::random(rng))?);
         let store = Arc::new(store);
         let switchboard = Switchboard::open(
-            Arc::clone(&store),
+            own(&store, Role::Telephony),
             SwitchboardConfig::new(LIFE),
             pool,
             Arc::new(keeper),

@@ -111,7 +111,7 @@ fn reviews(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>
 
 /// Submits all of `reviews` to a desk on the store at `path`.
 fn submit(shop: &Shop, path: &Path, reviews: &[Encoded], submitters: usize) -> Result<Load, Box<dyn Error>> {
-    let desk = shop.desk(Arc::new(RedbStore::create(path)?));
+    let desk = shop.desk(Arc::new(unjoin_test_util::redb(path)?));
     Ok(drive(
         reviews,
         submitters,
@@ -126,7 +126,7 @@ fn submit(shop: &Shop, path: &Path, reviews: &[Encoded], submitters: usize) -> R
 /// Adds rows of reviews that were accepted long ago, rewrites the file as a boundary does, and
 /// says what a million of them take.
 fn grow(shop: &Shop, path: &Path, count: usize) -> Result<(), Box<dyn Error>> {
-    let store = Arc::new(RedbStore::create(path)?);
+    let store = Arc::new(unjoin_test_util::redb(path)?);
     let like = shop.one_real_row(&store);
     let progress = bar("adding spent serials", count);
     let before = machine::file_bytes(path);

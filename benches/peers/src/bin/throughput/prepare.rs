@@ -11,6 +11,7 @@ use unjoin::issuer::{
 };
 use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::identity::Role;
 use unjoin::store::{Row, Store};
 use unjoin::token::{
     CohortManifest, EnrolmentContext, Offer, Presentation, Review, Scope, SignedManifest, TokenRequest,
@@ -18,6 +19,7 @@ use unjoin::token::{
 use unjoin::wire::Message;
 use unjoin::{Clock, Environment, Grid, SystemClock, Timestamp, WEEK};
 use unjoin_benches::world::{NONCE, World, name};
+use unjoin_test_util::own;
 use unjoin_wallet::Wallet;
 
 const MERCHANTS: usize = 500;
@@ -80,7 +82,7 @@ impl Shop {
     pub(crate) fn desk<S: Store>(&self, store: Arc<S>) -> ReviewDesk<S> {
         let World { ring, platform, .. } = &self.world;
         let desk = ReviewDesk::open(
-            store,
+            own(&store, Role::Reviews),
             Grid::Weekly,
             DeskConfig::default(),
             ring.clone(),
@@ -136,7 +138,7 @@ impl Shop {
     pub(crate) fn issuer<S: Store>(&self, store: Arc<S>) -> Issuer<S> {
         let World { ring, platform, issuer, .. } = &self.world;
         Issuer::open(
-            store,
+            own(&store, Role::Orders),
             IssuerConfig::new(issuer.clone()),
             ring.clone(),
             SecretBytes::random(&mut SystemRng::new()),
