@@ -4,7 +4,8 @@
 //! lock                 held while secrets are made or read
 //! public-keys.json     what wallets pin
 //! keys/                there whole, or not at all: 0700, its files 0600
-//!     name, issuer-key, platform-key, issuer-master, pool-key, slot-key-encryption, nonces, stores
+//!     name, issuer-key, platform-key, issuer-master, pool-key, slot-key-encryption, nonces, stores,
+//!     reviews-ledger-key, openings-ledger-key, staff-key
 //!     trustees/        certificate.bin, key-1.hex and on; demo-trustees/ for a demonstration's
 //! slot-keys            the keeper's (with .lock and, while it is replaced, .fresh)
 //! slot-keys.socket     where other processes on this machine ask the keeper
@@ -28,10 +29,11 @@ use escrow::Escrow;
 use serde_json::json;
 use std::error::Error;
 use std::path::Path;
+use unjoin::ledger::{KeyName, NoteKey};
 use unjoin::phone::LocalKey;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::identity::Roster;
-use unjoin::token::{IssuerKey, KeyRing, PlatformKey};
+use unjoin::token::{IssuerKey, KeyRing, PlatformKey, StaffKey};
 use unjoin::wire::Message;
 use unjoin::{Name, PlatformSecrets};
 use zeroize::Zeroizing;
@@ -41,10 +43,24 @@ pub(crate) struct Secrets {
     pub(crate) pool_key: SecretBytes<32>,
     pub(crate) slot_key_encryption: LocalKey,
     pub(crate) nonces: SecretBytes<32>,
+    /// Each signs one ledger's checkpoints; its name is the ledger's origin.
+    pub(crate) reviews_ledger: NoteKey,
+    pub(crate) openings_ledger: NoteKey,
+    /// Signs removals.
+    pub(crate) staff: StaffKey,
 }
 
 /// Secrets of 32 random bytes each.
-const RANDOM: [&str; 5] = ["platform-key", "issuer-master", "pool-key", "slot-key-encryption", "nonces"];
+const RANDOM: [&str; 8] = [
+    "platform-key",
+    "issuer-master",
+    "pool-key",
+    "slot-key-encryption",
+    "nonces",
+    "reviews-ledger-key",
+    "openings-ledger-key",
+    "staff-key",
+];
 
 impl Secrets {
     /// Opens the directory's secrets, or makes them, and writes beside them what wallets pin
@@ -74,12 +90,23 @@ impl Secrets {
             .ok_or_else(|| SecretsError::Damaged(keys.join("issuer-key")))?;
         let escrow_key = escrow.certificate.verify(&escrow.trustees)?;
         let platform_key = PlatformKey::from_secret_bytes(&kept(&keys, "platform-key")?);
+        let ledger = |what: &str| {
+            let origin = KeyName::new(format!("{}/{what}", String::from_utf8_lossy(issuer.as_bytes())))?;
+            let seed = kept(&keys, &format!("{what}-ledger-key"))?;
+            Ok::<_, Box<dyn Error>>(NoteKey::from_secret_bytes(origin, &seed))
+        };
+        let (reviews_ledger, openings_ledger) = (ledger("reviews")?, ledger("openings")?);
         let pins = json!({
             "issuer": String::from_utf8_lossy(issuer.as_bytes()),
             "issuer_key": hex(issuer_key.public().element().as_bytes()),
             "platform_key": hex(platform_key.public().as_bytes()),
             "trustees": escrow.trustees.keys().iter().map(|key| hex(key.as_bytes())).collect::<Vec<_>>(),
             "certificate": Base64UrlUnpadded::encode_string(&escrow.certificate.to_bytes()),
+            // Verification keys as witnesses and trust files take them: origin, hash and key.
+            "ledgers": {
+                "reviews": reviews_ledger.public().to_string(),
+                "openings": openings_ledger.public().to_string(),
+            },
         });
         let secrets = Self {
             platform: PlatformSecrets {
@@ -91,6 +118,9 @@ impl Secrets {
             pool_key: kept(&keys, "pool-key")?,
             slot_key_encryption: LocalKey::new(kept(&keys, "slot-key-encryption")?),
             nonces: kept(&keys, "nonces")?,
+            reviews_ledger,
+            openings_ledger,
+            staff: StaffKey::from_secret_bytes(&kept(&keys, "staff-key")?),
         };
         files::replace(&directory.join("public-keys.json"), format!("{pins:#}\n").as_bytes())?;
         Ok(secrets)

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, StarvingCohort};
+use unjoin::ledger::{LedgerConfig, Ledgers, StaffKeyEntry};
 use unjoin::phone::{
     Keeper, LocalKey, NumberingPlan, Pool, SlotConfig, SlotKeyError, SlotKeys, Switchboard, SwitchboardConfig,
 };
@@ -28,22 +29,37 @@ pub(crate) const BLOCKING_THREADS: usize = 16;
 /// So many such calls may be under way or wait for a thread.
 const BLOCKING_CALLS: usize = 256;
 
+/// How everybody reads in the ledger who removes reviews.
+const STAFF: &str = "moderation";
+
 /// One store for each service, so that a dump of one is not a dump of all.
 pub(crate) struct Stores<S> {
     pub(crate) orders: S,
     pub(crate) reviews: S,
     pub(crate) phones: S,
+    /// All of it is public, or will be.
+    pub(crate) ledgers: S,
 }
 
 impl<S: Store> Stores<S> {
     pub(crate) fn each(engine: impl Fn(&str) -> Result<S, StoreError>) -> Result<Self, StoreError> {
-        Ok(Self { orders: engine("orders")?, reviews: engine("reviews")?, phones: engine("phones")? })
+        Ok(Self {
+            orders: engine("orders")?,
+            reviews: engine("reviews")?,
+            phones: engine("phones")?,
+            ledgers: engine("ledgers")?,
+        })
     }
 
-    fn by_role(self) -> [(Role, Arc<S>); 3] {
-        let Self { orders, reviews, phones } = self;
-        [(Role::Orders, orders), (Role::Reviews, reviews), (Role::Telephony, phones)]
-            .map(|(role, store)| (role, Arc::new(store)))
+    fn by_role(self) -> [(Role, Arc<S>); 4] {
+        let Self { orders, reviews, phones, ledgers } = self;
+        [
+            (Role::Orders, orders),
+            (Role::Reviews, reviews),
+            (Role::Telephony, phones),
+            (Role::Ledgers, ledgers),
+        ]
+        .map(|(role, store)| (role, Arc::new(store)))
     }
 
     /// Makes each for its role; again after an interruption.
@@ -183,6 +199,19 @@ impl<S: Store> Service<S> {
             slot_keys.shared(),
             environment.clone(),
         )?;
+        let origin = secrets.reviews_ledger.public().name().to_string();
+        let staff = StaffKeyEntry::sign(
+            &secrets.platform.platform_key,
+            &origin,
+            &secrets.staff.public(),
+            Name::new(STAFF)?,
+        );
+        let ledgers = Ledgers::open(
+            stores.own(Role::Ledgers)?,
+            LedgerConfig { key: secrets.reviews_ledger, policy: None },
+            LedgerConfig { key: secrets.openings_ledger, policy: None },
+            Vec::new(),
+        )?;
         let platform = Platform::open(
             stores,
             config,
@@ -191,8 +220,10 @@ impl<S: Store> Service<S> {
             Arc::new(EveryoneOfStanding),
             environment.clone(),
         )?;
+        // Once, in the ledger for good; at every later start it is there.
+        platform.desk().admit_staff(&staff, &origin)?;
         Ok(Self {
-            platform: platform.with_telephony(switchboard),
+            platform: platform.with_telephony(switchboard).with_ledgers(ledgers),
             environment,
             nonces: Nonces::new(&secrets.nonces),
             metrics: Metrics::new(),

@@ -109,7 +109,7 @@ impl Default for Bounds {
 /// A service that serves, and what the other side knows of it.
 pub(super) struct World<S: Store> {
     pub(super) service: Arc<Service<Arc<S>>>,
-    pub(super) stores: [Arc<S>; 3],
+    pub(super) stores: [Arc<S>; 4],
     pub(super) clock: Arc<ManualClock>,
     pub(super) public: SocketAddr,
     pub(super) internal: SocketAddr,
@@ -122,21 +122,21 @@ pub(super) struct World<S: Store> {
 impl<S: Store> World<S> {
     pub(super) async fn start(store: impl Fn() -> S, bounds: Bounds) -> Self {
         let clock = Arc::new(ManualClock::doubtful(MONDAY));
-        Self::open(Arc::new(Directory::new()), clock, [store(), store(), store()], bounds).await
+        Self::open(Arc::new(Directory::new()), clock, [store(), store(), store(), store()], bounds).await
     }
 
     /// A service with the secrets of this directory.
     pub(super) async fn open(
         directory: Arc<Directory>,
         clock: Arc<ManualClock>,
-        stores: [S; 3],
+        stores: [S; 4],
         bounds: Bounds,
     ) -> Self {
         LazyLock::force(&LOG);
         let moved = clock.clone();
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let stores = stores.map(Arc::new);
-        let [orders, reviews, phones] = stores.clone();
+        let [orders, reviews, phones, ledgers] = stores.clone();
         let name = Name::new("shop.example").unwrap();
         let kept = directory.0.join("secrets");
         let secrets = Secrets::create_or_open(&kept, &name, &TrusteesFrom::Demonstration).unwrap();
@@ -152,7 +152,12 @@ impl<S: Store> World<S> {
             advance: Some(Box::new(move |seconds| moved.set(moved.now().saturating_add(seconds)))),
         };
         let roster = &secrets.platform.stores;
-        let open = || Stores { orders: orders.clone(), reviews: reviews.clone(), phones: phones.clone() };
+        let open = || Stores {
+            orders: orders.clone(),
+            reviews: reviews.clone(),
+            phones: phones.clone(),
+            ledgers: ledgers.clone(),
+        };
         let stores_of = match open().open(roster) {
             Err(StoreError::Nobodys(_)) => open().create(roster),
             opened => opened,
@@ -230,7 +235,7 @@ impl<S: Store> World<S> {
         fs::read(self.directory.0.join("secrets/keys").join(name)).unwrap()
     }
 
-    /// Every row of all three stores.
+    /// Every row of all stores.
     pub(super) fn rows(&self) -> Vec<Row> {
         let all = |store: &Arc<S>| {
             Bucket::all()

@@ -19,7 +19,7 @@ pub(super) use unjoin_test_util::postgres as server;
 /// One platform's database, secrets and clock, on which services come and go.
 struct Place {
     server: Arc<Server>,
-    schemas: [String; 3],
+    schemas: [String; 4],
     directory: Arc<Directory>,
     clock: Arc<ManualClock>,
 }
@@ -28,7 +28,7 @@ impl Place {
     fn new() -> Self {
         Self {
             server: Server::shared(),
-            schemas: [fresh_schema(), fresh_schema(), fresh_schema()],
+            schemas: [(); 4].map(|()| fresh_schema()),
             directory: Arc::new(Directory::new()),
             clock: Arc::new(ManualClock::doubtful(MONDAY)),
         }
