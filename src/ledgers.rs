@@ -25,11 +25,31 @@ pub struct Ledgers<S: Store> {
 }
 
 impl<S: Store> Ledgers<S> {
-    /// Opens both ledgers; the witnesses cosign both.
+    /// Opens both ledgers; the witnesses cosign both. They are asked for what they have seen of each first, so open
+    /// the ledgers before anything is served: that all stores of a platform were put back together, nobody
+    /// else can tell.
     ///
     /// # Errors
-    /// [`LogError::Policy`] when a policy is another ledger's, or both ledgers have one name.
+    /// [`LogError::Policy`] when a policy is another ledger's, or both ledgers have one name. As for
+    /// [`Log::compare`].
     pub fn open(
+        store: Arc<OwnStore<S>>,
+        reviews: LedgerConfig,
+        openings: LedgerConfig,
+        witnesses: Vec<Arc<dyn Witness>>,
+    ) -> Result<Self, LogError> {
+        let ledgers = Self::open_without_asking_witnesses(store, reviews, openings, witnesses)?;
+        ledgers.reviews.compare(&ledgers.witnesses)?;
+        ledgers.openings.compare(&ledgers.witnesses)?;
+        Ok(ledgers)
+    }
+
+    /// As [`open`](Self::open), when no witness can be reached. **If all stores were put back together, spent
+    /// tokens are taken again**: only for an operator who is certain that they were not.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), but for what the witnesses say.
+    pub fn open_without_asking_witnesses(
         store: Arc<OwnStore<S>>,
         reviews: LedgerConfig,
         openings: LedgerConfig,

@@ -9,7 +9,7 @@ use unjoin::Timestamp;
 use unjoin::ledger::{
     ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, DisclosedEntry, HeldWithdrawalEntry,
     InclusionProof, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry,
-    ShareReleasedEntry, StaffKeyEntry, WarrantEntry, tree,
+    ShareReleasedEntry, StaffKeyEntry, StoreMarkEntry, WarrantEntry, tree,
 };
 use unjoin::opening::ceremony::CeremonyPlan;
 use unjoin::opening::same_author::{Blind, ComparisonShare};
@@ -268,6 +268,7 @@ fn the_table_of_kinds_is_the_codes() {
         }),
         row::<StaffKeyEntry>(&staff(1), &staff(64), 0),
         row::<RecoveredEntry>(&recovered(1), &recovered(RecoveredEntry::MAX_GROUNDS), 0),
+        fixed(&StoreMarkEntry::new(&[5; 32], 7, &[6; 16])),
     ];
     let mut manual = manual();
     // Their lengths are the crate's own tests' concern.

@@ -182,6 +182,15 @@ impl Witness for Client {
             status => Err(WitnessError::State(format!("status {status}").into())),
         }
     }
+
+    fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+        let path = hex(&entry_id(origin.as_bytes()));
+        match self.get(&format!("/{path}/checkpoint")) {
+            (200, note) => Ok(Some(note)),
+            (404, _) => Ok(None),
+            (status, _) => Err(WitnessError::State(format!("status {status}").into())),
+        }
+    }
 }
 
 /// One of two histories that begin alike.
@@ -305,6 +314,10 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     let (same, _) = policy.read(&note).unwrap();
     assert_eq!((status, same.checkpoint()), (200, checkpoint.checkpoint()));
     assert_eq!(client.get("/00/checkpoint").0, 404);
+    assert_eq!(
+        (client.last("shop.example/reviews").unwrap(), client.last("other").unwrap()),
+        (Some(note), None)
+    );
 
     let status = |body: &[u8]| client.post(body).unwrap().0;
     let log = history(1);

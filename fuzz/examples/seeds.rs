@@ -13,7 +13,7 @@ use std::path::Path;
 use unjoin::ledger::{
     ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, HeldWithdrawalEntry, InclusionProof,
     KeyName, Members, NoteKey, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry,
-    ShareReleasedEntry, StaffKeyEntry, WarrantAction,
+    ShareReleasedEntry, StaffKeyEntry, StoreMarkEntry, WarrantAction,
 };
 use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Step};
 use unjoin::opening::warrant::{PresentedWarrant, Warrant, WarrantTerms};
@@ -237,6 +237,7 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         RecoveredEntry::sign(&staff, ORIGIN, RecoveredStore::Reviews, 2, 7, "the volume was lost")
             .expect("grounds")
             .to_bytes(),
+        StoreMarkEntry::new(&[1; 32], 7, &[2; 16]).to_bytes(),
         plain(20, vec![number(5), number(13), digests(4)]),
         cosigned(published.to_bytes()).to_bytes(),
         door(DoorQuestion::State { scope: token.scope().clone(), question: question.clone() }),

@@ -33,6 +33,7 @@ macro_rules! for_every_kind {
         $do!(unjoin::ledger::RemovedEntry);
         $do!(unjoin::ledger::StaffKeyEntry);
         $do!(unjoin::ledger::RecoveredEntry);
+        $do!(unjoin::ledger::StoreMarkEntry);
         $do!(unjoin::ledger::InclusionProof);
         $do!(unjoin::ledger::CosignedEntry);
         $do!(unjoin::ledger::BindingEntry);

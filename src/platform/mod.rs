@@ -16,7 +16,7 @@ use crate::review::{
 use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
@@ -25,7 +25,7 @@ use unjoin_core::token::{
     TokenRequest,
 };
 use unjoin_core::wire::Message;
-use unjoin_core::{Environment, Name, Timestamp};
+use unjoin_core::{Environment, Grid, Name, Timestamp};
 use unjoin_log::LogView;
 use unjoin_phone::{
     Binding, Bound, OrderRef, Route, RouteRequest, Switchboard, SwitchboardError, SwitchboardReport,
@@ -36,6 +36,7 @@ use unjoin_store::{OwnStore, Store, Stores};
 use unjoin_trustee::ReviewEvidence;
 
 mod error;
+mod marks;
 #[cfg(feature = "tracing")]
 mod observed;
 #[cfg(test)]
@@ -167,6 +168,7 @@ pub struct Platform<S: Store> {
     reviews: Arc<OwnStore<S>>,
     /// The hour in which the stores' marks advanced last.
     marked: AtomicU64,
+    grid: Grid,
     environment: Environment,
     ledgers: Option<Ledgers<S>>,
 }
@@ -188,7 +190,7 @@ impl<S: Store> Platform<S> {
         let platform_key = Arc::new(secrets.platform_key);
         let public_key = platform_key.public();
         let (orders, reviews) = (stores.own(Role::Orders)?, stores.own(Role::Reviews)?);
-        let marked = AtomicU64::new(hour_of(environment.now()));
+        let marked = AtomicU64::new(marks::hour_of(environment.now()));
         let PlatformConfig { issuer, desk } = config;
         let grid = issuer.grid;
         let issuer = Issuer::open(
@@ -218,6 +220,7 @@ impl<S: Store> Platform<S> {
             orders,
             reviews,
             marked,
+            grid,
             environment,
             ledgers,
         })
@@ -275,25 +278,6 @@ impl<S: Store> Platform<S> {
         // The desk first: what the issuer grants under a new key, the desk must verify.
         self.desk.set_keys(keys.clone())?;
         Ok(self.issuer.set_keys(keys)?)
-    }
-
-    /// The stores' marks go on: before a copy of the stores is made, and after.
-    ///
-    /// # Errors
-    /// [`Stores::advance`]'s.
-    pub fn advance_marks(&self) -> Result<(), PlatformError> {
-        Ok(self.stores.advance(&mut *self.environment.rng())?)
-    }
-
-    /// Hourly by the clock alone: never because of what anybody asked.
-    fn keep_in_step(&self) -> Result<(), PlatformError> {
-        let hour = hour_of(self.environment.now());
-        if self.marked.load(Ordering::Acquire) == hour {
-            return Ok(self.stores.check()?);
-        }
-        self.advance_marks()?;
-        self.marked.store(hour, Ordering::Release);
-        Ok(())
     }
 
     /// Binds a device's wallet key to the account that is logged in, over the 32-byte nonce
@@ -549,10 +533,6 @@ pub struct TickReport {
     /// What became of the ledgers; `None` if the platform has none. A ledger that fails, or finds
     /// no quorum, holds up nothing else.
     pub ledgers: Option<LedgersReport>,
-}
-
-fn hour_of(now: Timestamp) -> u64 {
-    now.as_unix_seconds() / 3600
 }
 
 /// The answer to a call about one item.

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{
     ActionEntry, BindingEntry, HeldWithdrawalEntry, PublishedEntry, RecoveredEntry, RecoveredStore,
-    RemovedEntry, StaffKeyEntry,
+    RemovedEntry, StaffKeyEntry, StoreMarkEntry,
 };
 use unjoin_core::signature::Signer;
 use unjoin_core::token::{
@@ -291,6 +291,9 @@ proptest! {
         prop_assert_eq!(&keeps_the_rules::<RemovedEntry>(&removed.to_bytes()), &removed);
         every_bit_is_signed(&removed, |entry| entry.verify("shop.example/reviews").is_ok());
         prop_assert!(removed.verify("shop.example/openings").is_err());
+        let mark = StoreMarkEntry::new(&seed, sequence, &[time as u8; 16]);
+        prop_assert_eq!(keeps_the_rules::<StoreMarkEntry>(&mark.to_bytes()), mark);
+        prop_assert!(mark.is_of(&seed, &[time as u8; 16]) && !mark.is_of(&seed, &[!(time as u8); 16]));
         let era = (time as u32).max(2);
         for store in [RecoveredStore::Orders, RecoveredStore::Reviews] {
             let entry =
@@ -327,7 +330,7 @@ proptest! {
             decode::<Receipt>, decode::<ActionReceipt>, decode::<StateQuestion>, decode::<ReviewState>,
             decode::<DoorMessage>, decode::<DoorAnswer>, decode::<PublishedEntry>, decode::<ActionEntry>,
             decode::<HeldWithdrawalEntry>, decode::<RemovedEntry>, decode::<StaffKeyEntry>, decode::<BindingEntry>,
-            decode::<RecoveredEntry>,
+            decode::<RecoveredEntry>, decode::<StoreMarkEntry>,
         ] {
             decode(&bytes);
         }

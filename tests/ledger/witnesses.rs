@@ -60,6 +60,10 @@ impl Witness for Away {
     fn add_checkpoint(&self, _: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
         Err(WitnessError::State("no route".into()))
     }
+
+    fn last(&self, _: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+        Err(WitnessError::State("no route".into()))
+    }
 }
 
 #[test]
@@ -130,6 +134,10 @@ impl Witness for Hanging {
         drop(self.is_let_go.1.wait_while(held, |is_let_go| !*is_let_go).unwrap());
         self.behind.add_checkpoint(request)
     }
+
+    fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+        self.behind.last(origin)
+    }
 }
 
 /// Longer than any test runs.
@@ -195,6 +203,9 @@ fn a_witness_whose_client_panics_is_reported_and_asked_again() {
             &self.0
         }
         fn add_checkpoint(&self, _: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+            panic!("as it does in this test")
+        }
+        fn last(&self, _: &str) -> Result<Option<Vec<u8>>, WitnessError> {
             panic!("as it does in this test")
         }
     }
@@ -271,6 +282,9 @@ fn a_cosignature_of_somebody_else_is_not_taken() {
         }
         fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
             self.1.add_checkpoint(request)
+        }
+        fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+            self.1.last(origin)
         }
     }
     let crowd = Crowd::new(1);
@@ -358,4 +372,67 @@ fn a_destroyed_ledger_is_made_again_from_its_export_and_from_nothing_older() {
     assert!(made.publish(&crowd.witnesses()).unwrap().published);
     assert_eq!(export(&made, &paths[1]).unwrap().end, 5_301);
     checked_entries(&made);
+}
+
+/// A witness that shows what it was told to, for whatever it remembers.
+struct Shows(Arc<dyn Witness>, Option<Vec<u8>>);
+
+impl Witness for Shows {
+    fn public_key(&self) -> &WitnessPublicKey {
+        self.0.public_key()
+    }
+
+    fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+        self.0.add_checkpoint(request)
+    }
+
+    fn last(&self, _: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+        Ok(self.1.clone())
+    }
+}
+
+#[test]
+fn a_log_asks_what_its_witnesses_have_seen_before_it_is_served() {
+    let crowd = Crowd::new(2);
+    let (policy, store) = (crowd.policy(2, 0), Arc::new(MemoryStore::new()));
+    let log = open(&store, Some(policy.clone()));
+    log.compare(&crowd.witnesses()).unwrap();
+    log.append(&(0..10).map(entry).collect::<Vec<_>>()).unwrap();
+    let _ = log.publish(&crowd.witnesses()).unwrap();
+    let (older, shown) = (Arc::new(unjoin_test_util::copy(&*store)), log.checkpoint().unwrap());
+    log.append(&(10..400).map(entry).collect::<Vec<_>>()).unwrap();
+    let _ = log.publish(&crowd.witnesses()).unwrap();
+    // Durable, and not signed yet when the process ended.
+    log.append(&[entry(400)]).unwrap();
+    log.compare(&crowd.witnesses()).unwrap();
+
+    let put_back = open(&older, Some(policy.clone()));
+    let refused = put_back.compare(&crowd.witnesses()).unwrap_err();
+    assert_eq!(refused.code(), "ledger.behind");
+    assert!(
+        refused.to_string().contains("the witnesses have seen a larger ledger than this one (400 entries")
+    );
+    // One honest witness is enough, whatever the others show.
+    let [first, second] = <[Arc<dyn Witness>; 2]>::try_from(crowd.witnesses()).ok().unwrap();
+    let away = |witness: &Arc<dyn Witness>| Arc::new(Away(witness.public_key().clone())) as Arc<dyn Witness>;
+    let shows =
+        |what: &Option<Vec<u8>>| Arc::new(Shows(Arc::clone(&first), what.clone())) as Arc<dyn Witness>;
+    for other in [shows(&shown), shows(&None), shows(&Some(b"no note".to_vec())), away(&first)] {
+        let refused = put_back.compare(&[other, Arc::clone(&second)]).unwrap_err();
+        assert_eq!(refused.code(), "ledger.behind");
+    }
+    // What is lower than the witness's own cosignature in the store, or is no note, is no answer.
+    let lies = [shows(&None), shows(&Some(b"no note".to_vec())), away(&first)];
+    for alone in lies.iter().chain([&shows(&shown)]) {
+        assert_eq!(log.compare(std::slice::from_ref(alone)).unwrap_err().code(), "ledger.unwitnessed");
+    }
+    assert_eq!(log.compare(&[]).unwrap_err().code(), "ledger.unwitnessed");
+    // Another history of the same length, and a longer one.
+    for count in [400, 500] {
+        let other = open(&Arc::new(MemoryStore::new()), Some(policy.clone()));
+        other.append(&(1_000..1_000 + count).map(entry).collect::<Vec<_>>()).unwrap();
+        assert_eq!(other.compare(&crowd.witnesses()).unwrap_err().code(), "ledger.forked");
+    }
+    // Without a policy nobody asked for witnesses.
+    open(&Arc::new(MemoryStore::new()), None).compare(&[]).unwrap();
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unjoin_core::Name;
 use unjoin_core::entry::{
     ActionEntry, HeldWithdrawalEntry, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry,
-    StaffKeyEntry,
+    StaffKeyEntry, StoreMarkEntry,
 };
 use unjoin_core::token::{
     ActionKind, AuthorAction, AuthorKey, CohortManifest, Digest, PlatformPublicKey, ReviewId, Scope,
@@ -321,6 +321,7 @@ impl Audit<'_> {
                 }
                 unless(!self.recoveries.contains_key(&index), Fault::Entry)
             }
+            StoreMarkEntry::KIND => StoreMarkEntry::from_bytes(entry).map(drop).map_err(|_| Fault::Entry),
             _ => Err(Fault::Entry),
         }
     }

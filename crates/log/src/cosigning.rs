@@ -1,7 +1,7 @@
 //! Asking all witnesses at once, and waiting for no more of them than a quorum and a little longer.
 
-use super::note::{SignatureLine, WitnessPublicKey};
-use super::witness::{AddCheckpoint, Witness, WitnessError};
+use super::note::WitnessPublicKey;
+use super::witness::{Witness, WitnessError};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ impl Default for Patience {
     }
 }
 
-type Answer = Result<SignatureLine, WitnessError>;
+type Answer<T> = Result<T, WitnessError>;
 
 /// A witness that was asked, and whether the round that asked it has given up waiting.
 type Question = (WitnessPublicKey, Arc<AtomicBool>);
@@ -42,18 +42,18 @@ impl Busy {
 }
 
 /// One round of questions. Who is not waited for goes on in its thread, and its answer is dropped.
-pub(super) struct Round {
+pub(super) struct Round<T> {
     busy: Busy,
     has_given_up: Arc<AtomicBool>,
     patience: Patience,
     ends: Instant,
     open: Vec<usize>,
-    unasked: VecDeque<(usize, Answer)>,
-    sender: Sender<(usize, Answer)>,
-    answers: Receiver<(usize, Answer)>,
+    unasked: VecDeque<(usize, Answer<T>)>,
+    sender: Sender<(usize, Answer<T>)>,
+    answers: Receiver<(usize, Answer<T>)>,
 }
 
-impl Round {
+impl<T: Send + 'static> Round<T> {
     pub(super) fn new(busy: &Busy, patience: Patience) -> Self {
         let (sender, answers) = channel();
         let ends = Instant::now() + patience.quorum;
@@ -63,7 +63,12 @@ impl Round {
     }
 
     /// Asks a witness, under this number.
-    pub(super) fn ask(&mut self, number: usize, witness: &Arc<dyn Witness>, request: AddCheckpoint) {
+    pub(super) fn ask(
+        &mut self,
+        number: usize,
+        witness: &Arc<dyn Witness>,
+        question: impl FnOnce(&dyn Witness) -> Answer<T> + Send + 'static,
+    ) {
         let key = witness.public_key();
         {
             let mut asked = self.busy.asked();
@@ -80,7 +85,7 @@ impl Round {
         // If there is no thread to be had, dropping `asked` tells.
         let _ = std::thread::Builder::new().name("witness".into()).spawn(move || {
             let asked = &mut asked;
-            asked.answer = Some(witness.add_checkpoint(&request));
+            asked.answer = Some(question(&*witness));
         });
     }
 
@@ -90,7 +95,7 @@ impl Round {
     }
 
     /// The next answer; [`WitnessError::Silent`] for those that took too long.
-    pub(super) fn next(&mut self) -> Option<(usize, Answer)> {
+    pub(super) fn next(&mut self) -> Option<(usize, Answer<T>)> {
         if let Some(unasked) = self.unasked.pop_front() {
             return Some(unasked);
         }
@@ -102,23 +107,23 @@ impl Round {
     }
 }
 
-impl Drop for Round {
+impl<T> Drop for Round<T> {
     fn drop(&mut self) {
         self.has_given_up.store(true, Ordering::SeqCst);
     }
 }
 
 /// A question on its way. However it ends, the witness may be asked again, and then there is an answer.
-struct Asked {
+struct Asked<T> {
     busy: Busy,
     round: Arc<AtomicBool>,
     key: WitnessPublicKey,
     number: usize,
-    sender: Sender<(usize, Answer)>,
-    answer: Option<Answer>,
+    sender: Sender<(usize, Answer<T>)>,
+    answer: Option<Answer<T>>,
 }
 
-impl Drop for Asked {
+impl<T> Drop for Asked<T> {
     fn drop(&mut self) {
         self.busy.asked().retain(|(key, round)| *key != self.key || !Arc::ptr_eq(round, &self.round));
         let failed = || Err(WitnessError::State("the witness's client failed".into()));

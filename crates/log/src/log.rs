@@ -212,7 +212,7 @@ impl<S: Store> Log<S> {
                 |last: &&SignedCheckpoint| matches!(last.cosigned_at(witness.public_key()), Ok(Some(_)));
             let old_size = last.as_ref().filter(knows).map_or(0, SignedCheckpoint::size);
             match self.request(old_size, &checkpoint) {
-                Ok(request) => round.ask(number, witness, request),
+                Ok(request) => round.ask(number, witness, move |witness| witness.add_checkpoint(&request)),
                 Err(error) => refusals.push((number, error)),
             }
         }
@@ -225,7 +225,9 @@ impl<S: Store> Log<S> {
                     if size <= checkpoint.size() && !asked_again.contains(&number) =>
                 {
                     asked_again.push(number);
-                    self.request(size, &checkpoint).map(|request| round.ask(number, witness, request))
+                    self.request(size, &checkpoint).map(|request| {
+                        round.ask(number, witness, move |witness| witness.add_checkpoint(&request));
+                    })
                 }
                 Ok(line) => {
                     let added = checkpoint.add_cosignature(line, witness.public_key());
@@ -249,6 +251,58 @@ impl<S: Store> Log<S> {
             |(number, error): (usize, _)| Some((witnesses.get(number)?.public_key().name().clone(), error));
         let refusals = refusals.into_iter().filter_map(named).collect();
         Ok(Publication { checkpoint, published, refusals })
+    }
+
+    /// Asks all witnesses for their last checkpoint, which this log must go on from: before anything is served
+    /// on stores that may have been put back, for all of them together nobody else remembers. One answer is
+    /// enough; one that is older than what the same witness is known to have cosigned is none. A witness
+    /// cannot make a log look old, since what it shows is signed by the log. It waits as
+    /// [`publish`](Self::publish) does.
+    ///
+    /// A log without policy and witnesses has nobody to ask.
+    ///
+    /// # Errors
+    /// [`LogError::Behind`], [`LogError::Forked`]: the store is an older copy, or another one.
+    /// [`LogError::Unwitnessed`] when no witness answered.
+    pub fn compare(&self, witnesses: &[Arc<dyn Witness>]) -> Result<(), LogError> {
+        if self.policy.is_none() && witnesses.is_empty() {
+            return Ok(());
+        }
+        let last = self.published()?;
+        let mut round = Round::new(&self.busy, self.patience);
+        for (number, witness) in witnesses.iter().enumerate() {
+            let origin = self.public_key().name().as_str().to_owned();
+            round.ask(number, witness, move |witness| witness.last(&origin));
+        }
+        let mut is_witnessed = false;
+        while let Some((number, answer)) = round.next() {
+            let (Ok(shown), Some(witness)) = (answer, witnesses.get(number)) else { continue };
+            let shown = shown.map(|note| SignedCheckpoint::parse(&note, self.public_key())).transpose();
+            let Ok(shown) = shown else { continue };
+            let cosigned =
+                |last: &&SignedCheckpoint| matches!(last.cosigned_at(witness.public_key()), Ok(Some(_)));
+            let known = last.as_ref().filter(cosigned).map_or(0, SignedCheckpoint::size);
+            if shown.as_ref().map_or(0, SignedCheckpoint::size) < known {
+                continue;
+            }
+            shown.map_or(Ok(()), |shown| self.goes_on_from(&shown))?;
+            is_witnessed = true;
+            round.quorum_is_there();
+        }
+        if is_witnessed { Ok(()) } else { Err(LogError::Unwitnessed) }
+    }
+
+    fn goes_on_from(&self, seen: &SignedCheckpoint) -> Result<(), LogError> {
+        let head = self.head()?;
+        let (size, witnessed) = (head.size(), seen.size());
+        if witnessed > size {
+            return Err(LogError::Behind { size, witnessed });
+        }
+        let proof = self.consistency(witnessed, size);
+        match proof.is_ok_and(|proof| proof.verify(seen.root(), &head.root()).is_ok()) {
+            true => Ok(()),
+            false => Err(LogError::Forked),
+        }
     }
 
     /// Whether a checkpoint has the policy's quorum; without a policy none is needed.
@@ -367,6 +421,15 @@ pub enum LogError {
     EntryTooLong,
     /// The store's entries do not go on from the last checkpoint that was signed.
     Forked,
+    /// A witness has seen more of this log than the store holds.
+    Behind {
+        /// The store's entries.
+        size: u64,
+        /// The witness's.
+        witnessed: u64,
+    },
+    /// No witness said what it has seen of this log.
+    Unwitnessed,
     /// The note could not be made.
     Note(NoteError),
     /// The store's.
@@ -382,6 +445,12 @@ describe_errors!(LogError {
     Self::Forked => "ledger.forked", Operator, false,
         "the store does not go on from the last signed checkpoint: parts of it were rolled back. Sign \
          nothing, restore all of it";
+    Self::Behind { size, witnessed } => "ledger.behind", Operator, false,
+        "the witnesses have seen a larger ledger than this one ({witnessed} entries, and the store has {size}): an older copy \
+         was put back, and perhaps of every store. Serve nothing: mount the newest stores, or recover";
+    Self::Unwitnessed => "ledger.unwitnessed", Operator, true,
+        "no witness says what it has seen of this ledger, so nobody knows whether these stores are an older copy: reach a \
+         witness, or open without asking them if you are certain";
     Self::Note(error) => "ledger.note", Operator, false, "{error}";
     Self::Store(error) => "ledger.store", Operator, true, "{error}";
 });

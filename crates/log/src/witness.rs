@@ -25,6 +25,13 @@ pub trait Witness: Send + Sync + 'static {
     /// [`WitnessError::Conflict`] when the old size is not the last one that it cosigned: ask
     /// again from that one. The others are final or a passing failure, as they say.
     fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError>;
+
+    /// The last checkpoint of this origin that it cosigned, as a note; `None` when it has seen none. Over
+    /// HTTP that is `GET <prefix>/<SHA-256 of the origin>/checkpoint`, and 404.
+    ///
+    /// # Errors
+    /// [`WitnessError::State`] when it cannot be asked; [`WitnessError::Corrupt`].
+    fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError>;
 }
 
 /// What a witness is sent: a checkpoint, and the proof that it goes on from the last one that

@@ -109,15 +109,6 @@ impl<S: Store> WitnessService<S> {
         Ok(Self { key: WitnessKey::from_secret_bytes(name, &seed), store, logs, environment })
     }
 
-    /// The last checkpoint of this origin that it cosigned, with its cosignature: what it serves
-    /// to monitors.
-    ///
-    /// # Errors
-    /// [`WitnessError::State`], [`WitnessError::Corrupt`].
-    pub fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
-        Ok(read(&*self.store, &rows::witnessed(origin))?.map(|StoredNote(note)| note))
-    }
-
     /// What a stored checkpoint says, if this witness cosigned it: then it is its own memory.
     fn remembered(&self, origin: &str, note: &[u8]) -> Result<(u64, Hash), WitnessError> {
         let note = Note::parse(note).map_err(|_| WitnessError::Corrupt)?;
@@ -145,6 +136,11 @@ fn refuse_foreign<S: Store>(store: &S) -> Result<(), WitnessError> {
 impl<S: Store> Witness for WitnessService<S> {
     fn public_key(&self) -> &WitnessPublicKey {
         self.key.public()
+    }
+
+    /// With its cosignature: what it serves to monitors, too.
+    fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+        Ok(read(&*self.store, &rows::witnessed(origin))?.map(|StoredNote(note)| note))
     }
 
     /// Refuses in the order of the specification.

@@ -19,6 +19,7 @@ use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use unjoin_core::entry::StoreMarkEntry;
 use unjoin_core::secret::hmac_sha256;
 use unjoin_core::token::KeyRing;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
@@ -357,6 +358,7 @@ impl<S> fmt::Debug for OwnStore<S> {
 /// ```
 pub struct Stores<S> {
     own: Vec<Arc<OwnStore<S>>>,
+    platform: [u8; 32],
     lead: Member,
     /// The mark that this process has left, once it has.
     at: Mutex<Option<Mark>>,
@@ -403,7 +405,7 @@ impl<S: Store> Stores<S> {
         if let Some((_, role)) = eras.iter().find(|(era, _)| Some(*era) != newest) {
             return Err(StoreError::Older(*role));
         }
-        let stores = Self { own, lead, at: Mutex::new(None) };
+        let stores = Self { own, platform: *roster.platform(), lead, at: Mutex::new(None) };
         match stores.advance(rng) {
             Ok(()) | Err(StoreError::Unmarked(_)) => Ok(stores),
             Err(error) => Err(error),
@@ -419,11 +421,10 @@ impl<S: Store> Stores<S> {
         own.serving().map(|()| Arc::clone(own))
     }
 
-    /// The number and the tag of the last mark, for the ledger's entry at a boundary. `None` before the
+    /// The last mark, as the reviews ledger gets it at a boundary. `None` before the
     /// stores are in step.
-    #[doc(hidden)]
-    pub fn mark(&self) -> Option<(u64, [u8; 16])> {
-        self.memory().map(|mark| (mark.number, mark.tag))
+    pub fn mark(&self) -> Option<StoreMarkEntry> {
+        self.memory().map(|mark| StoreMarkEntry::new(&self.platform, mark.number, &mark.tag))
     }
 
     /// Goes on to the next mark: at every full hour and around a backup, never because of a request.

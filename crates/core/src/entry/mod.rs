@@ -1,12 +1,14 @@
 //! What the two ledgers hold: messages of their own kinds that name no account, no order and no
 //! time but boundaries. How a log keeps them is not told here.
 
+mod mark;
 mod openings;
 mod recovered;
 mod reviews;
 mod rounds;
 mod signed;
 
+pub use mark::StoreMarkEntry;
 pub use openings::{BindingEntry, DisclosedEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
 #[doc(hidden)]
 pub use openings::{release_tag, warrant_commitment};
@@ -22,7 +24,7 @@ use sha2::{Digest, Sha256};
 /// Which ledger an entry belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ledger {
-    /// Manifests, published digests, the authors' actions, removals and the keys that sign them, recoveries.
+    /// Manifests, published digests, the authors' actions, removals and the keys that sign them, recoveries and marks of the stores.
     Reviews = 1,
     /// Bindings, warrants, shares, rounds, openings and committees.
     Openings = 2,
