@@ -93,7 +93,7 @@ impl Secrets {
         let ledger = |what: &str| {
             let origin = KeyName::new(format!("{}/{what}", String::from_utf8_lossy(issuer.as_bytes())))?;
             let seed = kept(&keys, &format!("{what}-ledger-key"))?;
-            Ok::<_, Box<dyn Error>>(NoteKey::from_secret_bytes(origin, &seed))
+            Ok::<_, Box<dyn Error + Send + Sync>>(NoteKey::from_secret_bytes(origin, &seed))
         };
         let (reviews_ledger, openings_ledger) = (ledger("reviews")?, ledger("openings")?);
         let pins = json!({
