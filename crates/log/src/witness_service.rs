@@ -78,12 +78,14 @@ impl<S: Store> WitnessService<S> {
         logs: Vec<NotePublicKey>,
         environment: Environment,
     ) -> Result<Self, WitnessError> {
-        refuse_foreign(&*store)?;
+        is_witness(&*store)?;
         for bucket in Bucket::all() {
             if !store.scan(bucket, rows::WITNESSED, None, 1)?.is_empty() {
                 return Err(WitnessError::Exists);
             }
         }
+        // Whose it is comes first: a store with a key that does not say so is no witness's.
+        identity::make_alone(&*store, Role::Witness, &mut *environment.rng())?;
         let (row, key) = (rows::witness_key(), WitnessSeed { seed, name });
         decide(&*store, row.clone(), |there, change| {
             if there.is_some() {
@@ -104,7 +106,9 @@ impl<S: Store> WitnessService<S> {
         logs: Vec<NotePublicKey>,
         environment: Environment,
     ) -> Result<Self, WitnessError> {
-        refuse_foreign(&*store)?;
+        if !is_witness(&*store)? {
+            return Err(WitnessError::Missing);
+        }
         let WitnessSeed { seed, name } = read(&*store, &rows::witness_key())?.ok_or(WitnessError::Missing)?;
         Ok(Self { key: WitnessKey::from_secret_bytes(name, &seed), store, logs, environment })
     }
@@ -123,13 +127,14 @@ impl<S: Store> WitnessService<S> {
     }
 }
 
-/// Nothing is read from, or written into, what is not a witness's store, or not its only one.
-fn refuse_foreign<S: Store>(store: &S) -> Result<(), WitnessError> {
+/// Whether the store says that it is a witness's. Nothing is read from, or written into, what is another
+/// service's, or not the witness's only one.
+fn is_witness<S: Store>(store: &S) -> Result<bool, WitnessError> {
     match identity::of(store)? {
         Some(identity) if identity.own.role != Role::Witness || identity.is_copy => {
             Err(WitnessError::Foreign)
         }
-        _ => Ok(()),
+        identity => Ok(identity.is_some()),
     }
 }
 
@@ -380,6 +385,61 @@ mod tests {
         store.commit(&[gone]).unwrap();
         assert!(matches!(open(&store), Err(WitnessError::Missing)));
         assert!(matches!(create(&store), Err(WitnessError::Exists)));
+    }
+
+    #[test]
+    fn a_store_that_does_not_say_that_it_is_a_witnesss_is_none() {
+        use unjoin_store::identity::Roster;
+        let logs = || vec![log("log").public().clone()];
+        let open = |store: &Arc<MemoryStore>| {
+            WitnessService::open(Arc::clone(store), logs(), environment(NOW)).map(drop)
+        };
+        let store = Arc::new(MemoryStore::new());
+        witness(&store).add_checkpoint(&request(0, 0, 5)).unwrap();
+        let seed = read(&*store, &rows::witness_key()).unwrap().unwrap();
+        // Its rows, put into a store that is nobody's, or another service's.
+        let put = |into: &MemoryStore| {
+            let row = rows::witness_key();
+            let put = |_: Option<WitnessSeed>, change: &mut unjoin_store::Change| {
+                change.put(&row, &seed);
+                Ok::<_, StoreError>(())
+            };
+            decide(into, row.clone(), put).unwrap();
+        };
+        let nobodys = Arc::new(MemoryStore::new());
+        put(&nobodys);
+        assert!(matches!(open(&nobodys), Err(WitnessError::Missing)));
+        let orders = Arc::new(MemoryStore::new());
+        let rng = &mut SystemRng::new();
+        let roster = Roster::generate(rng);
+        drop(unjoin_store::Stores::create(&roster, [(Role::Orders, Arc::clone(&orders))], rng).unwrap());
+        let created =
+            WitnessService::create(Arc::clone(&orders), name("witness"), logs(), environment(NOW)).map(drop);
+        assert!(matches!(created, Err(WitnessError::Foreign)));
+        put(&orders);
+        assert!(matches!(open(&orders), Err(WitnessError::Foreign)));
+        open(&store).unwrap();
+    }
+
+    #[test]
+    fn a_creation_that_was_interrupted_is_begun_again_or_had_ended() {
+        use unjoin_test_util::Failure;
+        let logs = || vec![log("log").public().clone()];
+        for (after, failure) in [0, 1].into_iter().flat_map(|after| Failure::ALL.map(|how| (after, how))) {
+            let store = Arc::new(Faulty::in_memory());
+            let create = || {
+                WitnessService::create(Arc::clone(&store), name("witness"), logs(), environment(NOW))
+                    .map(drop)
+            };
+            store.fail(after, failure);
+            assert!(create().is_err() && store.failed());
+            let ended = (after, failure) == (1, Failure::Lost);
+            match create() {
+                Ok(()) => assert!(!ended),
+                Err(error) => assert!(ended && matches!(error, WitnessError::Exists), "{error}"),
+            }
+            WitnessService::open(Arc::clone(&store), logs(), environment(NOW)).unwrap();
+        }
     }
 
     #[test]

@@ -258,6 +258,30 @@ pub fn of<S: Store + ?Sized>(store: &S) -> Result<Option<Identity>, StoreError> 
     read(store, &identity_key())
 }
 
+/// Makes the store one that has no sisters. Again: no effect.
+///
+/// # Errors
+/// [`StoreError::Swapped`] when it is for something else, [`StoreError::Copy`]; the engine's.
+#[doc(hidden)]
+pub fn make_alone<S: Store + ?Sized>(
+    store: &S,
+    role: Role,
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<(), StoreError> {
+    let own = Roster::alone(role, rng).identity(role, 0).ok_or(StoreError::Nobodys(role))?;
+    decide(store, identity_key(), |found: Option<Identity>, change| match found {
+        None => {
+            change.put(&identity_key(), &own);
+            Ok(())
+        }
+        Some(found) if found.own.role != role => {
+            Err(StoreError::Swapped { expected: role, found: found.own.role })
+        }
+        Some(found) if found.is_copy => Err(StoreError::Copy(role)),
+        Some(_) => Ok(()),
+    })
+}
+
 /// The step of a recovery that puts the store back into use: from the era `from` to the next, and no
 /// copy any more. Again: no effect.
 ///
