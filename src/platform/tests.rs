@@ -24,7 +24,14 @@ fn config() -> PlatformConfig {
 fn open(config: PlatformConfig, clock: Arc<ManualClock>) -> Result<Platform<MemoryStore>, PlatformError> {
     let rng = &mut SystemRng::new();
     let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
-    let secrets = PlatformSecrets::generate(*trustees.key(), rng);
+    open_with(config, clock, PlatformSecrets::generate(*trustees.key(), rng))
+}
+
+fn open_with(
+    config: PlatformConfig,
+    clock: Arc<ManualClock>,
+    secrets: PlatformSecrets,
+) -> Result<Platform<MemoryStore>, PlatformError> {
     Platform::open(
         unjoin_test_util::fresh_platform_stores(&secrets.stores),
         config,
@@ -58,6 +65,41 @@ fn buy(platform: &Platform<MemoryStore>, account: &str, merchant: &Name) {
         wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
     platform.grant(account, request).wait().unwrap();
     platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
+}
+
+#[test]
+fn a_manifest_that_the_desk_refuses_is_reported_and_tried_again() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let mut config = config();
+    config.issuer.grid = Grid::Daily;
+    let rng = &mut SystemRng::new();
+    let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
+    let secrets = PlatformSecrets::generate(*trustees.key(), rng);
+    let key = Arc::new(PlatformKey::from_secret_bytes(&secrets.platform_key.to_secret_bytes()));
+    let mut platform = open_with(config, Arc::clone(&clock), secrets).unwrap();
+    let merchant = name("lamps.example");
+    buy(&platform, "ann", &merchant);
+    buy(&platform, "ben", &merchant);
+    clock.set(MONDAY.saturating_add(15 * DAY));
+    // A desk that was opened by itself, with another grid than the issuer's.
+    let other = ReviewDesk::open(
+        Arc::clone(&platform.reviews),
+        Grid::Weekly,
+        DeskConfig::default(),
+        (*platform.issuer().keys()).clone(),
+        key,
+        platform.environment.clone(),
+    );
+    let right = std::mem::replace(&mut platform.desk, other.unwrap());
+    for _ in 0..2 {
+        let report = platform.tick().unwrap();
+        let codes: Vec<_> = report.failed.iter().map(PlatformError::code).collect();
+        assert_eq!((report.manifests.len(), codes), (1, vec!["desk.off_grid"]));
+    }
+    platform.desk = right;
+    assert_eq!(platform.tick().unwrap().manifests.len(), 1);
+    let report = platform.tick().unwrap();
+    assert!(report.manifests.is_empty() && report.failed.is_empty());
 }
 
 #[test]
