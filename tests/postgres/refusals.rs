@@ -3,10 +3,13 @@
 use crate::server::{Server, fresh_schema};
 use std::error::Error as _;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use unjoin::secret::SystemRng;
+use unjoin::store::identity::{Role, Roster};
 use unjoin::store::postgres::{PostgresConfig, PostgresError, PostgresStore};
-use unjoin::store::{Bucket, Commit, MAX_VALUE, Outcome, Store, StoreError};
+use unjoin::store::{Bucket, Commit, MAX_VALUE, Outcome, Store, StoreError, Stores};
 
 fn put(key: &[u8]) -> Commit {
     Commit::new(Bucket::of(b"one")).expect(key, None).put(key.to_vec(), b"value".to_vec())
@@ -230,4 +233,36 @@ fn a_server_that_became_read_only_refuses_and_serves_again_afterwards() {
     server.sql("SELECT pg_reload_conf()");
     while server.sql("SHOW default_transaction_read_only") == "on" {}
     assert_eq!(store.commit(&[put(b"second")]).unwrap(), [Outcome::Committed]);
+}
+
+/// A server that came up on an empty disk, or a schema that somebody made anew.
+#[test]
+fn an_empty_server_in_the_old_ones_place_is_no_new_shop() {
+    let server = Server::shared();
+    let [orders, reviews] = [fresh_schema(), fresh_schema()];
+    let (rng, places) = (&mut SystemRng::new(), [(Role::Orders, &orders), (Role::Reviews, &reviews)]);
+    let roster = Roster::generate(rng);
+    let found =
+        || places.map(|(role, schema)| (role, PostgresStore::open(server.config(schema)).map(Arc::new)));
+    let made =
+        places.map(|(role, schema)| (role, PostgresStore::create(server.config(schema)).map(Arc::new)));
+    let stores = Stores::create(&roster, made.map(|(role, store)| (role, store.unwrap())), rng).unwrap();
+    stores.own(Role::Reviews).unwrap().commit(&[put(b"spent")]).unwrap();
+    server.sql(&format!("DROP SCHEMA {reviews} CASCADE"));
+    // The process that is running says so, too, and writes nothing.
+    assert!(stores.check().is_err());
+    drop(stores);
+    let [_, (_, lost)] = found();
+    assert!(matches!(lost, Err(StoreError::Missing(_))));
+    drop(PostgresStore::create(server.config(&reviews)).unwrap());
+    let empty = found().map(|(role, store)| (role, store.unwrap()));
+    let refused = Stores::open(&roster, empty, rng).map(drop).unwrap_err();
+    assert!(matches!(refused, StoreError::Nobodys(Role::Reviews)), "{refused}");
+    assert_eq!(server.sql(&format!("SELECT count(*) FROM {reviews}.rows")), "0");
+    // Made anew with the same roster, it is older than its sister.
+    let anew = found().map(|(role, store)| (role, store.unwrap()));
+    let [_, only_reviews] = anew;
+    drop(Stores::create(&roster, [only_reviews], rng).unwrap());
+    let refused = Stores::open(&roster, found().map(|(role, store)| (role, store.unwrap())), rng);
+    assert!(matches!(refused, Err(StoreError::Older(Role::Reviews))));
 }
