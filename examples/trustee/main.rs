@@ -11,6 +11,12 @@
 //! trustee commit --secrets FILE --policy FILE --ledger DIR   # once the ledger has it: takes the new share
 //! trustee create --secrets FILE --store FILE             # once: makes the store, which the rest only open
 //!
+//! trustee officer --name court.example/officer1 --out FILE   # at the requester's, once: an officer's key
+//! trustee warrant --case CASE --reference TEXT --requester NAME --grounds 1 --policy FILE \
+//!     --review FILE --officer FILE --officer FILE        # at the requester's: the warrant, and its entry to be logged
+//! trustee open --case CASE --review FILE --share FILE --share FILE --committee FILE --policy FILE --ledger DIR \
+//!     --out FILE                                         # at the requester's: the opening, for verify_opening
+//!
 //! trustee show-warrant --warrant FILE  WHERE             # in plain words, with what budget is left
 //! trustee answer --warrant FILE --review FILE --out DIR  WHERE [--dry-run]
 //! trustee blind --case CASE --round 1  WHERE             # once all reviews of the warrant are charged: commits,
@@ -41,6 +47,7 @@ mod rounds;
 mod show;
 #[path = "../trust/mod.rs"]
 mod trust;
+mod warrant;
 #[path = "../shared/words.rs"]
 mod words;
 
@@ -84,6 +91,12 @@ pub(crate) enum Command {
     Create(StoreArguments),
     /// Takes the new share, once the ledger has the committee of the refresh
     Commit(ceremony::CommitArguments),
+    /// At the requester's: makes an officer's key, and prints its line for policies
+    Officer(warrant::OfficerArguments),
+    /// At the requester's: a warrant for reviews, signed by its officers, and the entry to be logged
+    Warrant(warrant::WarrantArguments),
+    /// At the requester's: combines the trustees' shares of one review
+    Open(warrant::OpenArguments),
     /// Says in plain words what a warrant asks for, whether it holds, and what budget is left
     ShowWarrant {
         /// The warrant, with its blind
@@ -210,6 +223,9 @@ pub(crate) fn run(command: Command, screen: &mut dyn Write) -> Outcome<()> {
         Command::Refresh { dir } => ceremony::refresh(&board::Board::open(&dir)?),
         Command::Create(own) => own.create(),
         Command::Commit(arguments) => ceremony::commit(arguments, screen),
+        Command::Officer(arguments) => warrant::officer(&arguments, screen),
+        Command::Warrant(arguments) => warrant::warrant(&arguments, screen),
+        Command::Open(arguments) => warrant::open(&arguments, screen),
         Command::ShowWarrant { warrant, at } => show::warrant(&read_warrant(&warrant)?, &at, screen),
         Command::Answer(arguments) => answer::answer(&arguments, screen),
         Command::Round(arguments) => rounds::round(&arguments, screen),

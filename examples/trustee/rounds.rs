@@ -224,17 +224,17 @@ fn newest(paths: &[PathBuf], trustees: &Trustees) -> Outcome<Committee> {
     Ok(newest.ok_or("no committee")?.committee().clone())
 }
 
-fn officer_key(path: &Path) -> Outcome<NoteKey> {
+pub(super) fn officer_key(path: &Path) -> Outcome<NoteKey> {
     let text = word(path)?;
     let (name, secret) = text.trim().split_once(' ').ok_or("an officer's key is a name and 64 digits")?;
     Ok(NoteKey::from_secret_bytes(KeyName::new(name)?, &SecretBytes::new(unhex(secret)?)))
 }
 
-fn word(path: &Path) -> Outcome<String> {
+pub(super) fn word(path: &Path) -> Outcome<String> {
     Ok(String::from_utf8(read(path)?)?)
 }
 
-fn write(path: &Path, bytes: &[u8], screen: &mut dyn Write) -> Outcome<()> {
+pub(super) fn write(path: &Path, bytes: &[u8], screen: &mut dyn Write) -> Outcome<()> {
     fs::write(path, bytes).at(path)?;
     writeln!(screen, "Written:     {}", path.display())?;
     Ok(())
