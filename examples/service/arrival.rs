@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use unjoin::store::Store;
 
 /// No endpoint takes a longer body.
-const MOST: usize = 8 * 1024;
+pub(crate) const MOST: usize = 8 * 1024;
 /// So much of a longer one is read and thrown away, for the sake of the connection.
 const DRAINED: usize = 64 * 1024;
 

@@ -1,6 +1,7 @@
 //! The endpoints: where each is, and how it is bounded. Routers are built from this table, and the
 //! description in `docs/openapi.json` is held against it.
 
+use crate::arrival::MOST;
 use crate::guard::{Routes, behind, guarded};
 use crate::service::Service;
 use axum::Router;
@@ -63,6 +64,8 @@ endpoints! {
     Published: "published", Devices, GET,
         "/reviews/published/{merchant}" "/reviews/published/{merchant}/after/{id}";
     Rating: "rating", Devices, GET, "/reviews/rating/{merchant}";
+    Checkpoint: "ledger_checkpoint", Devices, GET, "/ledgers/{ledger}/checkpoint";
+    Tile: "ledger_tile", Devices, GET, "/ledgers/{ledger}/tile/{level}/{*index}";
     OrderDue: "order_due", Internal, POST, "/orders/due";
     NumbersDead: "numbers_dead", Internal, POST, "/orders/numbers-dead";
     Bind: "bind", Internal, POST, "/phones/bind";
@@ -71,6 +74,9 @@ endpoints! {
     EraseAccount: "erase_account", Internal, POST, "/accounts/erase";
     ExportAccount: "export_account", Internal, POST, "/accounts/export";
     OrderStanding: "order_standing", Internal, POST, "/orders/standing";
+    RemoveReview: "remove_review", Internal, POST, "/reviews/remove";
+    Evidence: "review_evidence", Internal, POST, "/reviews/evidence";
+    LogOpening: "log_opening", Internal, POST, "/ledgers/openings/append";
     Starving: "starving", Internal, GET, "/cohorts/starving";
     AdvanceClock: "advance_clock", Internal, POST, "/clock/advance";
     Live: "live", Internal, GET, "/health/live";
@@ -95,6 +101,7 @@ impl Endpoint {
         match self {
             Self::Door => DoorMessage::LENGTH,
             Self::Route => Question::MAX_BYTES,
+            Self::LogOpening => MOST,
             _ => 4 * 1024,
         }
     }

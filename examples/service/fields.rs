@@ -10,6 +10,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
+use unjoin::token::Scope;
 use unjoin::wire::Message;
 use unjoin::{Name, Timestamp};
 
@@ -82,6 +83,12 @@ impl Fields {
     /// `N` bytes as hexadecimal digits.
     pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], Problem> {
         unhex(&self.text(field)?).ok_or(Problem::field(field))
+    }
+
+    /// A token's scope: its bytes as a message's.
+    pub(crate) fn scope(&mut self, field: &'static str) -> Result<Scope, Problem> {
+        let bytes = Base64UrlUnpadded::decode_vec(&self.text(field)?).map_err(|_| Problem::field(field))?;
+        Ok(Scope::from_bytes(&bytes)?)
     }
 
     /// A message of the protocol: its bytes as base64url without padding.

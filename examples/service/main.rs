@@ -33,6 +33,7 @@ mod endpoint;
 mod fields;
 mod guard;
 mod hex;
+mod ledgers;
 mod metrics;
 mod nonces;
 mod operations;
@@ -50,12 +51,14 @@ mod support;
 mod telephony;
 #[cfg(test)]
 mod tests;
+mod witnesses;
 
 use clap::Parser;
 use endpoint::Side;
 use secrets::{Secrets, TrusteesFrom};
 use service::{Advance, Service, Settings, Stores, housekeeping};
 use std::error::Error;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +70,7 @@ use tokio::sync::watch;
 use unjoin::secret::SystemRng;
 use unjoin::store::{RedbStore, Store};
 use unjoin::{Clock, DAY, Environment, Name, QueueConfig, SystemClock, Timestamp};
+use witnesses::WitnessAt;
 
 /// At the end: so long new requests are answered that this instance ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -114,6 +118,11 @@ struct Arguments {
     /// The fewest customers whose reviews appear together.
     #[arg(long, default_value_t = 10)]
     k: u32,
+    /// A witness of both ledgers, URL=KEY, as examples/witness serves it; may be given more than once.
+    /// Checkpoints are published once most have cosigned them. Without any nothing keeps the platform
+    /// from showing two histories, and no trustee can answer.
+    #[arg(long = "witness", value_name = "URL=KEY")]
+    witnesses: Vec<WitnessAt>,
     /// So many requests may wait in each service's queue; more are told to come later.
     #[arg(long, default_value_t = 4096)]
     queue: usize,
@@ -173,6 +182,9 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         None if arguments.demo_trustees => TrusteesFrom::Demonstration,
         None => TrusteesFrom::Kept,
     };
+    // Of several that start at the same time one makes the stores, and the others find them.
+    secrets::make_directory(&arguments.directory)?;
+    let alone = secrets::lock(&arguments.directory.join("start"))?;
     // A platform whose secrets are there has its stores: one that is not found is lost, and not new.
     let creates = arguments.create || !arguments.directory.join("keys").exists();
     let secrets = Secrets::create_or_open(&arguments.directory, &name, &trustees)?;
@@ -184,7 +196,7 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
                 let path = directory.join(format!("{name}.redb"));
                 if creates { RedbStore::create(&path) } else { RedbStore::open(&path) }
             };
-            run(&arguments, name, secrets, creates, Stores::each(open)?)
+            run(&arguments, name, secrets, creates, Stores::each(open)?, alone)
         }
         #[cfg(feature = "postgres")]
         Some(("postgres", connection)) => {
@@ -195,7 +207,7 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
                 config.schema = format!("unjoin_{name}");
                 if creates { PostgresStore::create(config) } else { PostgresStore::open(config) }
             };
-            run(&arguments, name, secrets, creates, Stores::each(open)?)
+            run(&arguments, name, secrets, creates, Stores::each(open)?, alone)
         }
         #[cfg(not(feature = "postgres"))]
         Some(("postgres", _)) => {
@@ -211,6 +223,7 @@ fn run<S: Store>(
     secrets: Secrets,
     creates: bool,
     stores: Stores<S>,
+    alone: File,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let clock =
         Arc::new(Moved { behind: arguments.days_behind.saturating_mul(DAY), ahead: AtomicU64::new(0) });
@@ -223,6 +236,7 @@ fn run<S: Store>(
         beside: arguments.beside,
         name,
         k: arguments.k,
+        witnesses: arguments.witnesses.clone(),
         queue: QueueConfig { capacity: arguments.queue, ..QueueConfig::default() },
         in_flight: arguments.in_flight,
         connections: arguments.connections,
@@ -232,6 +246,7 @@ fn run<S: Store>(
     let environment = Environment::new(clock, || Box::new(SystemRng::new()));
     let roster = &secrets.platform.stores;
     let stores = if creates { stores.create(roster)? } else { stores.open(roster)? };
+    drop(alone);
     let service = Arc::new(Service::open(stores, secrets, settings, environment)?);
     if arguments.confirm_clock {
         service.confirm_clock()?;

@@ -14,15 +14,19 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use unjoin::ledger::{LedgersReport, LogError, WitnessError};
 use unjoin::phone::RouteCounts;
-use unjoin::{TickReport, Timestamp};
+use unjoin::{DAY, TickReport, Timestamp};
 
 /// So many answers about reviews, or more, are shown at once.
 pub(crate) const TOGETHER: usize = 64;
 /// So many are held back at most.
 const MOST_HELD: usize = 4096;
+
+const HOUR: u64 = 3600;
 
 /// Upper bounds, in seconds.
 const BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -46,6 +50,9 @@ pub(crate) struct Metrics {
     ticks: Family<Found, Counter>,
     found: Family<Found, Gauge>,
     last_tick: Gauge,
+    checkpoints: Family<Found, Gauge>,
+    /// When each ledger last published a checkpoint, as this process has seen it.
+    published: Mutex<BTreeMap<&'static str, Timestamp>>,
     routes: Family<Found, Counter>,
     load: Family<Found, Gauge>,
     held: Mutex<Vec<(Answered, f64)>>,
@@ -57,7 +64,7 @@ impl Metrics {
         let latencies = Latencies::new_with_constructor(|| Histogram::new(BOUNDS));
         let (ticks, routes) = (Family::<Found, Counter>::default(), Family::<Found, Counter>::default());
         let (found, load) = (Family::<Found, Gauge>::default(), Family::<Found, Gauge>::default());
-        let last_tick = Gauge::default();
+        let (last_tick, checkpoints) = (Gauge::default(), Family::<Found, Gauge>::default());
         registry.register(
             "request_seconds",
             "Answers by endpoint and code, those about reviews in groups",
@@ -70,11 +77,17 @@ impl Metrics {
             "When a tick last succeeded, in seconds since 1970",
             last_tick.clone(),
         );
+        registry.register(
+            "checkpoint_age_step",
+            "How old a ledger's published checkpoint is: 0 up to ten minutes, 1 up to an hour, 2 up to a day, 3",
+            checkpoints.clone(),
+        );
         registry.register("calls", "Calls and messages since the start, by what was decided", routes.clone());
         registry.register("load", "What is open, under way or waiting now", load.clone());
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which program this is", build);
-        Self { registry, latencies, ticks, found, last_tick, routes, load, held: Mutex::default() }
+        let (published, held) = (Mutex::default(), Mutex::default());
+        Self { registry, latencies, ticks, found, last_tick, checkpoints, published, routes, load, held }
     }
 
     /// Counts one answer; `code` is `ok` or an error's.
@@ -110,6 +123,35 @@ impl Metrics {
             ("dialled_in_vain", alarms),
         ] {
             self.found.get_or_create(&Found { what }).set(count as i64);
+        }
+        report.ledgers.iter().for_each(|report| self.ledgers(now, report));
+    }
+
+    /// Nothing here counts entries or gives a time: what moves with each entry is a list of the times at which
+    /// authors acted. Whether ledgers and witnesses work is nobody's secret.
+    fn ledgers(&self, now: Timestamp, report: &LedgersReport) {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut failed, mut refused, mut forked) = (0, 0, 0);
+        for (what, report) in [("reviews", &report.reviews), ("openings", &report.openings)] {
+            failed += i64::from(report.failed.is_some());
+            forked += i64::from(matches!(report.failed, Some(LogError::Forked)));
+            for (_, error) in report.publication.iter().flat_map(|publication| &publication.refusals) {
+                refused += 1;
+                forked +=
+                    i64::from(matches!(error, WitnessError::Inconsistent | WitnessError::Conflict { .. }));
+            }
+            let is_published = report.publication.as_ref().is_some_and(|publication| publication.published);
+            let since = published.entry(what).or_insert(now);
+            if is_published {
+                *since = now;
+            }
+            let age = now.saturating_since(*since);
+            let step = [600, HOUR, DAY].into_iter().filter(|bound| age > *bound).count();
+            self.checkpoints.get_or_create(&Found { what }).set(step as i64);
+        }
+        for (what, count) in [("ledgers_failed", failed), ("witnesses_refused", refused), ("forked", forked)]
+        {
+            self.found.get_or_create(&Found { what }).set(count);
         }
     }
 

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use unjoin::issuer::IssuerError;
+use unjoin::ledger::{LogError, ViewError};
 use unjoin::phone::SwitchboardError;
 use unjoin::review::DeskError;
 use unjoin::wire::DecodeError;
@@ -173,6 +174,26 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "service.method", "the endpoint takes another method")
     }
 
+    pub(crate) fn not_shown() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "service.not_shown",
+            "the ledger shows no such checkpoint or tile, or not yet",
+        )
+    }
+
+    pub(crate) fn no_evidence() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "service.no_evidence",
+            "there is no such published review, its escrow is erased, or no published checkpoint covers it yet",
+        )
+    }
+
+    pub(crate) fn entry() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "service.entry", "an entry of a ledger is not empty")
+    }
+
     fn of(code: &'static str, retryable: bool, audience: Audience, error: &dyn Display) -> Self {
         let status = status_of(code, audience, retryable);
         if !status.is_server_error() {
@@ -198,6 +219,8 @@ pub(crate) fn status_of(code: &str, audience: Audience, retryable: bool) -> Stat
         }
         // Whoever invents a scope must not wake an operator.
         ("desk.unknown_key", _) => StatusCode::CONFLICT,
+        // The service's own copy is the only one here.
+        ("ledger.missing", _) => StatusCode::INTERNAL_SERVER_ERROR,
         ("desk.stopped" | "queue.stopped", _) => StatusCode::SERVICE_UNAVAILABLE,
         (_, Audience::Operator) if retryable => StatusCode::SERVICE_UNAVAILABLE,
         (_, Audience::Operator) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -227,7 +250,17 @@ macro_rules! of_the_library {
     )+};
 }
 
-of_the_library!(PlatformError, IssuerError, DeskError, SwitchboardError, QueueError, DecodeError, NameError);
+of_the_library!(
+    PlatformError,
+    IssuerError,
+    DeskError,
+    SwitchboardError,
+    QueueError,
+    DecodeError,
+    NameError,
+    ViewError,
+    LogError
+);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

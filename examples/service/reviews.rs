@@ -1,20 +1,26 @@
-//! What everybody reads of the review side.
+//! What everybody reads of the review side; and what moderation and trustees ask of it.
 
-use crate::answer::{Answer, public_json};
+use crate::answer::{Answer, json, public_json};
+use crate::arrival::Arrived;
 use crate::endpoint::Endpoint;
-use crate::fields::Listing;
+use crate::fields::{Fields, Listing};
 use crate::hex::{hex, unhex};
 use crate::orders::PAGE;
 use crate::problem::Problem;
 use crate::service::Service;
 use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use unjoin::ledger::RemovedEntry;
 use unjoin::review::PublishedReview;
 use unjoin::store::Store;
-use unjoin::token::ReviewId;
+use unjoin::token::{ReviewId, Scope};
+use unjoin::wire::Message;
 
 type Shared<S> = State<Arc<Service<S>>>;
 
@@ -22,6 +28,44 @@ pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<
     Router::new()
         .merge(Endpoint::Published.at(service, get(published::<S>)))
         .merge(Endpoint::Rating.at(service, get(rating::<S>)))
+}
+
+pub(crate) fn internal_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
+    Router::new()
+        .merge(Endpoint::RemoveReview.at(service, post(remove::<S>)))
+        .merge(Endpoint::Evidence.at(service, post(evidence::<S>)))
+}
+
+/// `scope`, `review_id` and `digest` as the listing has them, `grounds`: what is listed in these words is taken
+/// out of the listing at once, and the ledger says who did, and on what grounds. Idempotent.
+async fn remove<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+    let (scope, id, digest, grounds) = Fields::read(body, |fields| {
+        let (scope, id) = review(fields)?;
+        Ok((scope, id, fields.array("digest")?, fields.text("grounds")?))
+    })?;
+    let origin = &service.reviews_origin;
+    let entry = RemovedEntry::sign(&service.staff, origin, id, digest, &grounds);
+    let entry = entry.ok_or_else(|| Problem::field("grounds"))?;
+    let removed = move |service: &Service<S>| {
+        Ok(service.platform.desk().remove(&scope, &entry, &service.reviews_origin)?)
+    };
+    service.blocking(removed).await?;
+    Ok(json(&json!({})))
+}
+
+/// `scope`, `review_id`: under due process only, what trustees need to answer a warrant on this review, in the
+/// bytes that `examples/trustee` reads. It holds the escrow.
+async fn evidence<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+    let (scope, id) = Fields::read(body, review)?;
+    let found = service.blocking(move |service| Ok(service.platform.evidence(&scope, &id)?)).await?;
+    let evidence = found.ok_or_else(Problem::no_evidence)?;
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, evidence.to_bytes()).into_response())
+}
+
+/// Which review.
+fn review(fields: &mut Fields) -> Result<(Scope, ReviewId), Problem> {
+    Ok((fields.scope("scope")?, ReviewId(fields.array("review_id")?)))
 }
 
 /// Answers `reviews`, in the order of their ids, which says nothing.
@@ -40,7 +84,9 @@ fn listed(found: &PublishedReview) -> Value {
     let PublishedReview { review_id, scope, review, published_at, edited } = found;
     json!({
         "review_id": hex(review_id.as_bytes()),
+        "scope": Base64UrlUnpadded::encode_string(&scope.to_bytes()),
         "cohort": hex(&scope.cohort().to_be_bytes()),
+        "digest": hex(&review.digest()),
         "stars": review.stars(),
         "text": review.text(),
         "attachments": review.attachments().iter().map(|digest| hex(digest)).collect::<Vec<_>>(),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lock                 held while secrets are made or read
+//! start                held by a start until its stores are made or open
 //! public-keys.json     what wallets pin
 //! keys/                there whole, or not at all: 0700, its files 0600
 //!     name, issuer-key, platform-key, issuer-master, pool-key, slot-key-encryption, nonces, stores,
@@ -21,7 +22,7 @@ mod files;
 
 pub(crate) use error::SecretsError;
 pub(crate) use escrow::TrusteesFrom;
-pub(crate) use files::make_directory;
+pub(crate) use files::{lock, make_directory};
 
 use crate::hex::hex;
 use base64ct::{Base64UrlUnpadded, Encoding};

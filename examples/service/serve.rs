@@ -6,7 +6,7 @@ use crate::arrival::arrive;
 use crate::connection::Bounded;
 use crate::endpoint::Side;
 use crate::service::Service;
-use crate::{door, operations, orders, problem::Problem, reviews, support, telephony};
+use crate::{door, ledgers, operations, orders, problem::Problem, reviews, support, telephony};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
@@ -70,10 +70,13 @@ impl Drop for Place {
 fn routes<S: Store>(service: &Arc<Service<S>>, side: Side) -> Router {
     let routes = match side {
         Side::Devices => {
-            orders::device_routes(service).merge(door::routes(service)).merge(reviews::routes(service))
+            let routes = orders::device_routes(service).merge(door::routes(service));
+            routes.merge(reviews::routes(service)).merge(ledgers::routes(service))
         }
         Side::Internal => orders::internal_routes(service)
             .merge(telephony::routes(service))
+            .merge(reviews::internal_routes(service))
+            .merge(ledgers::internal_routes(service))
             .merge(support::routes(service))
             .merge(operations::routes(service)),
     };

@@ -7,6 +7,7 @@ use crate::pool::{self, MAX_LIFE};
 use crate::problem::Problem;
 use crate::secrets::Secrets;
 use crate::serve::Connections;
+use crate::witnesses::{self, WitnessAt};
 use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +16,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, StarvingCohort};
-use unjoin::ledger::{LedgerConfig, Ledgers, StaffKeyEntry};
+use unjoin::ledger::{Ledgers, LedgersReport, LogView, StaffKeyEntry, Witness};
 use unjoin::phone::{
     Keeper, LocalKey, NumberingPlan, Pool, SlotConfig, SlotKeyError, SlotKeys, Switchboard, SwitchboardConfig,
 };
 use unjoin::secret::SystemRng;
 use unjoin::store::identity::{Role, Roster};
 use unjoin::store::{Store, StoreError, Stores as PlatformStores};
+use unjoin::token::StaffKey;
 use unjoin::{Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport, Timestamp};
 
 /// Threads for calls that wait for a store.
@@ -81,6 +83,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) name: Name,
     /// The least cohort, in customers.
     pub(crate) k: u32,
+    /// Of both ledgers.
+    pub(crate) witnesses: Vec<WitnessAt>,
     pub(crate) queue: QueueConfig,
     /// So many requests are under way at most.
     pub(crate) in_flight: usize,
@@ -116,6 +120,9 @@ pub(crate) struct Service<S: Store> {
     /// What the last tick found too small.
     pub(crate) starving: Mutex<Vec<StarvingCohort>>,
     pub(crate) advance: Option<Advance>,
+    /// Signs removals, for the reviews ledger with this origin.
+    pub(crate) staff: StaffKey,
+    pub(crate) reviews_origin: String,
 }
 
 /// Where the slot keys are.
@@ -208,9 +215,9 @@ impl<S: Store> Service<S> {
         );
         let ledgers = Ledgers::open(
             stores.own(Role::Ledgers)?,
-            LedgerConfig { key: secrets.reviews_ledger, policy: None },
-            LedgerConfig { key: secrets.openings_ledger, policy: None },
-            Vec::new(),
+            witnesses::ledger(secrets.reviews_ledger, &settings.witnesses)?,
+            witnesses::ledger(secrets.openings_ledger, &settings.witnesses)?,
+            settings.witnesses.into_iter().map(|witness| Arc::new(witness) as Arc<dyn Witness>).collect(),
         )?;
         let platform = Platform::open(
             stores,
@@ -239,6 +246,8 @@ impl<S: Store> Service<S> {
             tick_works: AtomicBool::new(true),
             starving: Mutex::default(),
             advance: settings.advance,
+            staff: secrets.staff,
+            reviews_origin: origin,
         })
     }
 
@@ -274,14 +283,18 @@ impl<S: Store> Service<S> {
         rule(self.in_flight.available_permits() > 0, "as many requests are under way as may be")
     }
 
-    /// Whether all three stores answer, the slot keys serve, and the last tick went through.
+    /// Whether all stores answer, the slot keys serve, and the last tick went through. A quorum of witnesses
+    /// that is missing is an alarm, and no reason to send devices elsewhere.
     pub(crate) fn is_working(&self) -> Result<(), Problem> {
         let rule = |holds: bool, why| if holds { Ok(()) } else { Err(Problem::not_ready(why)) };
         let nobody = Name::new("nobody")?;
         rule(self.tick_works.load(Ordering::SeqCst), "the last tick did not go through")?;
         rule(self.slot_keys.serve(self.environment.now()).is_ok(), "the slot keys do not serve")?;
         rule(self.platform.rating(&nobody).is_ok(), "the reviews' store does not answer")?;
-        rule(self.platform.manifests(&nobody, None, 1).is_ok(), "the orders' store does not answer")
+        rule(self.platform.manifests(&nobody, None, 1).is_ok(), "the orders' store does not answer")?;
+        let ledgers = self.platform.ledgers();
+        let answer = ledgers.is_some_and(|ledgers| ledgers.reviews().checkpoint().is_ok());
+        rule(answer, "the ledgers' store does not answer")
     }
 
     /// What is open, under way or waiting now.
@@ -320,6 +333,7 @@ impl<S: Store> Service<S> {
                 for failed in &report.failed {
                     tracing::error!(code = failed.code(), "stays due: {failed}");
                 }
+                report.ledgers.iter().for_each(tell_of);
                 Some(report)
             }
             Err(error) => {
@@ -345,6 +359,18 @@ impl<S: Store> Service<S> {
             // Its own process is told by itself.
             #[cfg(unix)]
             SlotKeysFrom::Beside(_) => Ok(()),
+        }
+    }
+}
+
+/// What failed with a ledger, and which witnesses do not cosign.
+fn tell_of(report: &LedgersReport) {
+    for (ledger, report) in [("reviews", &report.reviews), ("openings", &report.openings)] {
+        if let Some(error) = &report.failed {
+            tracing::error!(ledger, code = error.code(), "ledger: {error}");
+        }
+        for (witness, error) in report.publication.iter().flat_map(|publication| &publication.refusals) {
+            tracing::warn!(ledger, %witness, code = error.code(), "witness: {error}");
         }
     }
 }

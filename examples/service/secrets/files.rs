@@ -38,7 +38,7 @@ pub(super) fn is_there(path: &Path) -> Outcome<bool> {
 }
 
 /// Waits until nobody else has it.
-pub(super) fn lock(path: &Path) -> Outcome<File> {
+pub(crate) fn lock(path: &Path) -> Outcome<File> {
     let file = owner_only().create(true).truncate(false).open(path).map_err(about(path))?;
     file.lock().map_err(about(path))?;
     Ok(file)

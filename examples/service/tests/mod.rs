@@ -6,6 +6,7 @@ mod ending;
 mod http;
 #[cfg(all(feature = "postgres", unix))]
 mod instances;
+mod ledgers;
 pub(crate) mod openapi;
 mod path;
 #[cfg(all(feature = "postgres", unix))]
@@ -145,6 +146,7 @@ impl<S: Store> World<S> {
             beside: false,
             name,
             k: 2,
+            witnesses: Vec::new(),
             queue: bounds.queue,
             in_flight: bounds.in_flight,
             connections: bounds.connections,
@@ -235,11 +237,12 @@ impl<S: Store> World<S> {
         fs::read(self.directory.0.join("secrets/keys").join(name)).unwrap()
     }
 
-    /// Every row of all stores.
+    /// Every row of all stores but their marks, which go on whenever they are opened.
     pub(super) fn rows(&self) -> Vec<Row> {
         let all = |store: &Arc<S>| {
             Bucket::all()
                 .flat_map(|bucket| store.scan(bucket, &[], None, 10_000).unwrap())
+                .filter(|row| row.key != b"sm")
                 .collect::<Vec<_>>()
         };
         self.stores.iter().flat_map(all).collect()

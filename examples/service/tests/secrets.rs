@@ -274,7 +274,7 @@ fn a_secret_that_is_gone_or_not_whole_is_told_and_not_replaced() {
     drop(open(&secrets, &files(&shared.0)).unwrap());
     let whole = contents(&secrets);
     let kept: Vec<_> = whole.keys().filter(|path| path.starts_with(secrets.join("keys"))).collect();
-    assert_eq!(kept.len(), 8 + 1 + 3);
+    assert_eq!(kept.len(), 11 + 1 + 3);
     for path in kept {
         let bytes = fs::read(path).unwrap();
         let untouched = path.parent().unwrap().join("elsewhere");
