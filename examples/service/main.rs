@@ -52,6 +52,9 @@ mod telephony;
 #[cfg(test)]
 mod tests;
 mod witnesses;
+#[cfg(test)]
+#[path = "../shared/words.rs"]
+mod words;
 
 use clap::Parser;
 use endpoint::Side;

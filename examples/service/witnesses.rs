@@ -1,11 +1,14 @@
 //! Witnesses over HTTP, as `examples/witness.rs` serves: `POST PREFIX/add-checkpoint` (C2SP tlog-witness).
 
+use crate::hex::hex;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
 use hyper::header::{CONNECTION, HOST};
+use hyper::http::request::Builder;
 use hyper_util::rt::TokioIo;
+use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,8 +20,8 @@ use unjoin::ledger::{
 
 /// For a request and its answer, in seconds: less than a ledger waits for its quorum.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The longest answer: a line, or a size.
-const ANSWER: usize = 4096;
+/// The longest answer, in bytes: a checkpoint.
+const ANSWER: usize = 131_072;
 
 /// One witness, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +54,10 @@ impl FromStr for WitnessAt {
 
 /// How a ledger with this key runs. With witnesses a checkpoint is published once so many have cosigned it
 /// that two histories would need more than a third of them; with none as soon as it is signed.
-pub(crate) fn ledger(key: NoteKey, witnesses: &[WitnessAt]) -> Result<LedgerConfig, Box<dyn Error>> {
+pub(crate) fn ledger(
+    key: NoteKey,
+    witnesses: &[WitnessAt],
+) -> Result<LedgerConfig, Box<dyn Error + Send + Sync>> {
     let keys: Vec<WitnessPublicKey> = witnesses.iter().map(|witness| witness.key.clone()).collect();
     let count = keys.len();
     let faulty = count.saturating_sub(1) / 3;
@@ -63,17 +69,27 @@ pub(crate) fn ledger(key: NoteKey, witnesses: &[WitnessAt]) -> Result<LedgerConf
 }
 
 impl WitnessAt {
-    async fn ask(&self, body: Vec<u8>) -> Result<(u16, Bytes), Box<dyn Error + Send + Sync>> {
+    async fn ask(
+        &self,
+        request: Builder,
+        body: Vec<u8>,
+    ) -> Result<(u16, Bytes), Box<dyn Error + Send + Sync>> {
         let stream = TcpStream::connect(&self.address).await?;
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let request = Request::post(format!("{}/add-checkpoint", self.prefix))
-            .header(HOST, &self.address)
-            .header(CONNECTION, "close")
-            .body(Full::<Bytes>::from(body))?;
+        let request = request.header(HOST, &self.address).header(CONNECTION, "close");
+        let request = request.body(Full::<Bytes>::from(body))?;
         let answer = sender.send_request(request).await?;
         let status = answer.status().as_u16();
         Ok((status, Limited::new(answer.into_body(), ANSWER).collect().await?.to_bytes()))
+    }
+
+    /// On a thread of the caller's that may block.
+    fn answer(&self, request: Builder, body: Vec<u8>) -> Result<(u16, Bytes), WitnessError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| WitnessError::State(error.into()))?;
+        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, self.ask(request, body)).await });
+        asked.map_err(|_| WitnessError::Silent)?.map_err(WitnessError::State)
     }
 }
 
@@ -82,14 +98,9 @@ impl Witness for WitnessAt {
         &self.key
     }
 
-    /// On a thread of the ledger's own, so it may block.
     fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
-        let failed = |error: Box<dyn Error + Send + Sync>| WitnessError::State(error);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| failed(error.into()))?;
-        let asked =
-            runtime.block_on(async { tokio::time::timeout(PATIENCE, self.ask(request.to_bytes())).await });
-        let (status, body) = asked.map_err(|_| WitnessError::Silent)?.map_err(failed)?;
+        let post = Request::post(format!("{}/add-checkpoint", self.prefix));
+        let (status, body) = self.answer(post, request.to_bytes())?;
         let text = str::from_utf8(&body).map_err(|_| WitnessError::Malformed)?;
         match status {
             200 => text.trim_end_matches('\n').parse().map_err(|_| WitnessError::Malformed),
@@ -102,7 +113,16 @@ impl Witness for WitnessAt {
             }
             422 => Err(WitnessError::Inconsistent),
             503 => Err(WitnessError::Busy),
-            other => Err(failed(format!("the witness answers {other}").into())),
+            other => Err(WitnessError::State(format!("the witness answers {other}").into())),
+        }
+    }
+
+    fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+        let log = hex(&Sha256::digest(origin));
+        match self.answer(Request::get(format!("{}/{log}/checkpoint", self.prefix)), Vec::new())? {
+            (200, note) => Ok(Some(note.to_vec())),
+            (404, _) => Ok(None),
+            (other, _) => Err(WitnessError::State(format!("the witness answers {other}").into())),
         }
     }
 }

@@ -152,7 +152,9 @@ pub(crate) fn open(arguments: &OpenArguments, screen: &mut dyn Write) -> Outcome
     let view = DirectoryView::new(ledger);
     let logged = |entry: &[u8]| {
         let found = view.evidence_of(entry).at(ledger)?;
-        Ok::<_, Box<dyn std::error::Error>>(found.ok_or("an entry is not in the openings ledger yet")?)
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
+            found.ok_or("an entry is not in the openings ledger yet")?,
+        )
     };
     let releases = releases(&view, &presented, &evidence, openings.log()).at(ledger)?;
     let shares = shares.iter().map(|path| {
