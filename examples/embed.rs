@@ -48,7 +48,7 @@ fn whole_path(dir: &std::path::Path) -> Outcome<()> {
     let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
 
     // Once: two stores, the secrets, and your judgement of who counts towards a cohort's k.
-    let store = |name| Ok::<_, Box<dyn Error>>(Arc::new(RedbStore::create(dir.join(name))?));
+    let store = |name| RedbStore::create(dir.join(name)).at(dir.join(name)).map(Arc::new);
     let stores = [(Role::Orders, store("orders.redb")?), (Role::Reviews, store("reviews.redb")?)];
     let stores = Stores::create(&secrets.stores, stores, &mut SystemRng::new())?;
     let platform = Platform::open(

@@ -53,6 +53,7 @@ mod telephony;
 mod tests;
 mod witnesses;
 #[cfg(test)]
+#[allow(clippy::duplicate_mod, dead_code, reason = "for the device of the load example")]
 #[path = "../shared/words.rs"]
 mod words;
 
