@@ -8,7 +8,7 @@ use unjoin::opening::insecure_test_dealer;
 use unjoin::review::{DeskConfig, DeskError};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::Store;
-use unjoin::token::{EnrolmentContext, Grant, Offer, Receipt, Review, Scope};
+use unjoin::token::{EnrolmentContext, Grant, Offer, Presentation, Receipt, Review, Scope};
 use unjoin::wire::Message;
 use unjoin::{
     DAY, Environment, Grid, ManualClock, Pending, Platform, PlatformConfig, PlatformError, PlatformSecrets,
@@ -227,10 +227,15 @@ impl Scenario {
         token: &Token,
         wording: u8,
     ) -> Pending<Receipt, DeskError> {
-        let (rng, review) = (&mut SystemRng::new(), review(number, wording));
-        let wallet = wallet(order(number).customer);
-        let presentation = wallet.presentation(token, &review, rng).unwrap();
+        let (presentation, review) = self.presentation(number, token, wording);
         platform.submit(presentation, review)
+    }
+
+    /// What [`send`](Self::send) hands in.
+    pub(crate) fn presentation(&self, number: u64, token: &Token, wording: u8) -> (Presentation, Review) {
+        let review = review(number, wording);
+        let wallet = wallet(order(number).customer);
+        (wallet.presentation(token, &review, &mut SystemRng::new()).unwrap(), review)
     }
 }
 

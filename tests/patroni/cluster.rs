@@ -30,7 +30,7 @@ pub(crate) fn missing() -> Option<String> {
     let lacking: Vec<&str> = PROGRAMS.iter().filter(lacks).copied().collect();
     (!lacking.is_empty()).then(|| {
         format!(
-            "missing: {}. apt-get install patroni etcd-server haproxy pgbouncer postgresql python3-psycopg2 iproute2",
+            "missing: {}. apt-get install patroni etcd-server haproxy pgbouncer postgresql python3-psycopg2 python3-etcd iproute2",
             lacking.join(", ")
         )
     })
@@ -63,8 +63,8 @@ fn ip(within: Option<u32>, words: &str) {
 }
 
 impl Cluster {
-    pub(crate) fn start() -> Self {
-        let directory = std::env::temp_dir().join(format!("unjoin-patroni-{}", std::process::id()));
+    pub(crate) fn start(name: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("unjoin-patroni-{name}"));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir(&directory).unwrap();
         give(&directory);
@@ -138,7 +138,8 @@ impl Cluster {
             ["--initial-cluster", &all],
             ["--initial-cluster-state", state],
         ];
-        self.nodes[node].etcd = Some(self.spawn(&name, Some(node), "etcd", arguments.as_flattened()));
+        let arguments = [arguments.as_flattened(), &["--enable-v2"]].concat();
+        self.nodes[node].etcd = Some(self.spawn(&name, Some(node), "etcd", &arguments));
     }
 
     pub(crate) fn stop_etcd(&mut self, node: usize) {
@@ -158,7 +159,8 @@ impl Cluster {
 scope: unjoin
 name: p{node}
 restapi: {{listen: "{own}:8008", connect_address: "{own}:8008"}}
-etcd3: {{hosts: "{hosts}"}}
+# Over version 3 of etcd's interface, Patroni before 3.0.3 may overwrite the key of another leader.
+etcd: {{hosts: "{hosts}"}}
 bootstrap:
   dcs: {{ttl: 20, loop_wait: 5, retry_timeout: 5, maximum_lag_on_failover: 1048576, master_start_timeout: 0,
         synchronous_mode: true, postgresql: {{use_pg_rewind: true, parameters: {{max_connections: 60,
@@ -209,6 +211,11 @@ postgresql:
         }
     }
 
+    /// Between this node and everybody, without a word to anyone.
+    pub(crate) fn cut(&self, node: usize, cut: bool) {
+        ip(None, &format!("link set n{node} {}", if cut { "down" } else { "up" }));
+    }
+
     pub(crate) fn switch_over(&self, node: usize) {
         let told = ask(node, "POST /switchover", &format!(r#"{{"leader": "p{node}"}}"#)).unwrap_or_default();
         assert!(told.contains(" 200 "), "{told}");
@@ -227,6 +234,14 @@ postgresql:
         let ready =
             told.matches(r#""state": "running""#).count() + told.matches(r#""state": "streaming""#).count();
         ready >= members && told.contains("sync_standby")
+    }
+
+    /// Gives a member that is being rewound some time: cut from its source half-way, it does not come back.
+    pub(crate) fn settle(&self) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !self.has(NODES) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     pub(crate) fn wait_for(&self, members: usize) {

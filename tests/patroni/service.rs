@@ -30,9 +30,9 @@ pub(crate) const SEED: u64 = 31;
 const BEFORE: u64 = 120;
 const LIFE: u64 = DAY / 2;
 /// Between two rounds of decisions: what the figures can tell apart, and no more load than that.
-const PACE: Duration = Duration::from_millis(100);
+pub(crate) const PACE: Duration = Duration::from_millis(100);
 
-fn store(address: &str, name: &str, new: bool) -> Arc<PostgresStore> {
+pub(crate) fn store(address: &str, name: &str, new: bool) -> Arc<PostgresStore> {
     let mut config = PostgresConfig::new(address);
     name.clone_into(&mut config.schema);
     config.connections = 4;
