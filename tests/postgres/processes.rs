@@ -204,6 +204,10 @@ fn eight_processes_decide_everything_once() {
 
     let rest = [address.as_str(), prefix.as_str()];
     let with_window = [address.as_str(), prefix.as_str(), window.as_str()];
+    // Made before anybody opens them.
+    drop(Scenario::new(SEED).open(&stores(&address, &prefix), &Arc::new(ManualClock::new(day(0)))));
+    own(&store(&address, &prefix, "phones"), Role::Telephony);
+    own(&store(&address, &prefix, "ledgers"), Role::Ledgers);
     let mut platforms: Vec<Process> = (0..PLATFORMS).map(|n| Process::start("platform", n, &rest)).collect();
     let boards: Vec<Process> = (0..BOARDS).map(|n| Process::start("board", n, &with_window)).collect();
     let sequencers = vec![Process::start("sequencer", 0, &rest)];
