@@ -18,7 +18,7 @@ struct Machine {
 }
 
 struct Ends {
-    rows: MemoryStore,
+    rows: Arc<dyn Store>,
     machine: Arc<Machine>,
 }
 
@@ -50,9 +50,14 @@ type Image = Vec<Row>;
 
 impl World {
     fn new() -> Self {
+        Self::on([(); 3].map(|()| Arc::new(MemoryStore::new()) as Arc<dyn Store>))
+    }
+
+    fn on(engines: [Arc<dyn Store>; 3]) -> Self {
         let machine = Arc::new(Machine::default());
-        let store = || Arc::new(Ends { rows: MemoryStore::new(), machine: Arc::clone(&machine) });
-        Self { roster: Roster::generate(&mut SystemRng::new()), stores: [(); 3].map(|()| store()), machine }
+        let store = |rows| Arc::new(Ends { rows, machine: Arc::clone(&machine) });
+        let stores = engines.map(store);
+        Self { roster: Roster::generate(&mut SystemRng::new()), stores, machine }
     }
 
     fn all(&self) -> impl Iterator<Item = (Role, Arc<Ends>)> + '_ {
@@ -122,7 +127,7 @@ fn an_exchanged_strange_or_copied_store_is_named() {
     let swapped = StoreError::Swapped { expected: Role::Orders, found: Role::Reviews };
     assert_eq!(open(reviews, orders, rng).unwrap_err().to_string(), swapped.to_string());
     assert!(matches!(open(orders, &other.stores[1], rng), Err(StoreError::Foreign(Role::Reviews))));
-    let fresh = Arc::new(Ends { rows: MemoryStore::new(), machine: Arc::clone(&world.machine) });
+    let fresh = Arc::new(Ends { rows: Arc::new(MemoryStore::new()), machine: Arc::clone(&world.machine) });
     assert!(matches!(open(orders, &fresh, rng), Err(StoreError::Nobodys(Role::Reviews))));
     // A sister that was opened once is not left out unsaid.
     assert!(matches!(open(orders, reviews, rng), Ok(Err(StoreError::Unmarked(Role::Orders)))));
@@ -210,40 +215,100 @@ proptest! {
         ends in proptest::collection::vec(0usize..9, 1..6),
         back in proptest::array::uniform3(proptest::option::of(any::<prop::sample::Index>())),
     ) {
-        let world = World::new();
-        drop(world.create(PLENTY).unwrap());
-        let mut past: [Vec<Image>; 3] = [0, 1, 2].map(|place| vec![world.image(place)]);
-        for commits in ends {
-            // Never refused as long as nobody puts anything back.
-            match world.open(commits) {
-                Ok(_) => {}
-                Err(StoreError::Engine(_)) => {}
-                Err(error) => prop_assert!(false, "{}", error),
-            }
-            (0..3).for_each(|place| past[place].push(world.image(place)));
-        }
-        for (place, chosen) in back.iter().enumerate() {
-            if let Some(chosen) = chosen {
-                world.put_back(place, &past[place][chosen.index(past[place].len())]);
-            }
-        }
-        let [lead, sisters @ ..] = world.marks();
-        let next = Step::of(&lead).map(|step| step.to);
-        let fits = |sister: &MarkRow| sister.at == lead.at || Some(sister.at) == next;
-        match world.open(PLENTY) {
-            Ok(stores) => {
-                prop_assert!(sisters.iter().all(fits));
-                prop_assert!(stores.own(Role::Reviews).is_ok());
-                let [lead, sisters @ ..] = world.marks();
-                prop_assert!(sisters.iter().all(|sister| sister.at == lead.at) && lead.next.is_none());
-            }
-            Err(StoreError::Older(role)) => {
-                prop_assert!(!sisters.iter().all(fits));
-                let newest = sisters.iter().map(|sister| sister.at.number).max().unwrap_or(0);
-                prop_assert_eq!(role == Role::Orders, newest > next.unwrap_or(lead.at).number
-                    && sisters.iter().find(|sister| !fits(sister)).is_some_and(|first| first.at.number > lead.at.number));
-            }
-            Err(error) => prop_assert!(false, "{}", error),
+        put_back_at_random(&World::new(), ends, back)?;
+    }
+}
+
+/// The same on a file: the decisions over marks are each engine's own.
+#[cfg(feature = "redb")]
+mod on_redb {
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_put_back_is_noticed_and_nothing_else_refused(
+            ends in proptest::collection::vec(0usize..9, 1..4),
+            back in proptest::array::uniform3(proptest::option::of(any::<prop::sample::Index>())),
+        ) {
+            let directory = unjoin_test_util::Directory::new();
+            let file = |name: &str| crate::RedbStore::create(directory.file(name)).unwrap();
+            let engines = ["orders", "reviews", "telephony"].map(|name| Arc::new(file(name)) as Arc<dyn Store>);
+            put_back_at_random(&World::on(engines), ends, back)?;
         }
     }
+}
+
+/// And on a server.
+#[cfg(feature = "postgres")]
+mod on_postgres {
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_put_back_is_noticed_and_nothing_else_refused(
+            ends in proptest::collection::vec(0usize..9, 1..4),
+            back in proptest::array::uniform3(proptest::option::of(any::<prop::sample::Index>())),
+        ) {
+            let server = unjoin_test_util::postgres::Server::shared();
+            let store = || {
+                let mut config = crate::postgres::PostgresConfig::new(format!("{} dbname=postgres", server.address()));
+                config.schema = unjoin_test_util::postgres::fresh_schema();
+                crate::postgres::PostgresStore::create(config).unwrap()
+            };
+            let engines = [(); 3].map(|()| Arc::new(store()) as Arc<dyn Store>);
+            put_back_at_random(&World::on(engines), ends, back)?;
+        }
+    }
+}
+
+fn put_back_at_random(
+    world: &World,
+    ends: Vec<usize>,
+    back: [Option<prop::sample::Index>; 3],
+) -> Result<(), TestCaseError> {
+    drop(world.create(PLENTY).unwrap());
+    let mut past: [Vec<Image>; 3] = [0, 1, 2].map(|place| vec![world.image(place)]);
+    for commits in ends {
+        // Never refused as long as nobody puts anything back.
+        match world.open(commits) {
+            Ok(_) => {}
+            Err(StoreError::Engine(_)) => {}
+            Err(error) => prop_assert!(false, "{}", error),
+        }
+        (0..3).for_each(|place| past[place].push(world.image(place)));
+    }
+    for (place, chosen) in back.iter().enumerate() {
+        if let Some(chosen) = chosen {
+            world.put_back(place, &past[place][chosen.index(past[place].len())]);
+        }
+    }
+    let [lead, sisters @ ..] = world.marks();
+    let next = Step::of(&lead).map(|step| step.to);
+    let fits = |sister: &MarkRow| sister.at == lead.at || Some(sister.at) == next;
+    match world.open(PLENTY) {
+        Ok(stores) => {
+            prop_assert!(sisters.iter().all(fits));
+            prop_assert!(stores.own(Role::Reviews).is_ok());
+            let [lead, sisters @ ..] = world.marks();
+            prop_assert!(sisters.iter().all(|sister| sister.at == lead.at) && lead.next.is_none());
+        }
+        Err(StoreError::Older(role)) => {
+            prop_assert!(!sisters.iter().all(fits));
+            let newest = sisters.iter().map(|sister| sister.at.number).max().unwrap_or(0);
+            prop_assert_eq!(
+                role == Role::Orders,
+                newest > next.unwrap_or(lead.at).number
+                    && sisters
+                        .iter()
+                        .find(|sister| !fits(sister))
+                        .is_some_and(|first| first.at.number > lead.at.number)
+            );
+        }
+        Err(error) => prop_assert!(false, "{}", error),
+    }
+    Ok(())
 }
