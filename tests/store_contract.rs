@@ -15,8 +15,8 @@ use std::sync::Mutex;
 #[cfg(feature = "postgres")]
 use unjoin::store::postgres::PostgresConfig;
 use unjoin::store::{
-    Bucket, Commit, MAX_KEY, MemoryStore, Outcome, Precondition, Row, RowKey, Store, StoreError, Version,
-    Write, contract,
+    Bucket, Commit, MAX_KEY, MemoryStore, Outcome, Precondition, Row, RowKey, See, Store, StoreError,
+    Version, Write, contract,
 };
 use unjoin_test_util::Directory;
 
@@ -122,6 +122,18 @@ impl<S: Store> Store for Spread<S> {
         // A call with one that is too long is refused whole, before any server has seen it.
         commits.iter().try_for_each(Commit::check_lengths)?;
         self.each(commits, |commit| commit.bucket, |store, commits| store.commit(commits))
+    }
+
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        let mut rows = Vec::new();
+        for store in &self.0 {
+            store.snapshot(&mut |bucket, key, value| {
+                rows.push((bucket, key.to_vec(), value.to_vec()));
+                Ok(())
+            })?;
+        }
+        rows.sort();
+        rows.iter().try_for_each(|(bucket, key, value)| see(*bucket, key, value))
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {
@@ -386,9 +398,10 @@ enum Fault {
     DropsARowWhenItRewrites,
     DropsEmptyValues,
     ReadsInKeyOrder,
+    ShowsPagesOfSeveralMoments,
 }
 
-const FAULTS: [Fault; 16] = [
+const FAULTS: [Fault; 17] = [
     Fault::IgnoresPreconditions,
     Fault::WritesInSpiteOfAConflict,
     Fault::NamesTheLastKey,
@@ -405,6 +418,7 @@ const FAULTS: [Fault; 16] = [
     Fault::DropsARowWhenItRewrites,
     Fault::DropsEmptyValues,
     Fault::ReadsInKeyOrder,
+    Fault::ShowsPagesOfSeveralMoments,
 ];
 
 /// The memory store with one fault.
@@ -492,6 +506,20 @@ impl Store for Faulty {
             Fault::MixesBuckets => self.store.scan(Bucket::of(b"all"), prefix, after, limit),
             _ => self.store.scan(bucket, prefix, after, limit),
         }
+    }
+
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        if !matches!(self.fault, Fault::ShowsPagesOfSeveralMoments) {
+            return self.store.snapshot(see);
+        }
+        for bucket in Bucket::all() {
+            let mut after: Option<Vec<u8>> = None;
+            while let Some(row) = self.store.scan(bucket, b"", after.as_deref(), 1)?.pop() {
+                see(bucket, &row.key, &row.value)?;
+                after = Some(row.key);
+            }
+        }
+        Ok(())
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {

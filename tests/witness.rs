@@ -25,7 +25,7 @@ use unjoin::ledger::{
     WitnessError, WitnessPolicy, WitnessPublicKey, WitnessService, entry_id, tree,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
-use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Row, RowKey, Store, StoreError};
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Row, RowKey, See, Store, StoreError};
 use unjoin_test_util::{Directory, hex};
 
 /// Names a child's directory, which makes it a child.
@@ -430,6 +430,10 @@ impl Store for KilledAfterCommit {
         most: usize,
     ) -> Result<Vec<Row>, StoreError> {
         self.0.scan(bucket, prefix, after, most)
+    }
+
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        self.0.snapshot(see)
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {

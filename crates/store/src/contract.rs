@@ -28,7 +28,7 @@ use std::thread;
 /// # Panics
 /// When the engine breaks a property.
 pub fn check<S: Store>(fresh: impl Fn() -> S) {
-    let properties: [fn(&S); 17] = [
+    let properties: [fn(&S); 18] = [
         what_was_put_is_read_until_it_is_deleted,
         reads_answer_in_the_order_asked,
         absent_holds_only_where_no_row_is,
@@ -46,6 +46,7 @@ pub fn check<S: Store>(fresh: impl Fn() -> S) {
         concurrent_increments_are_never_lost,
         a_returned_commit_is_seen_by_every_thread,
         a_rewrite_changes_no_row,
+        a_snapshot_shows_every_row_as_of_one_moment,
     ];
     for property in properties {
         property(&fresh());
@@ -360,6 +361,68 @@ pub fn a_rewrite_changes_no_row<S: Store>(store: &S) {
     let bucket = Bucket::all().next().expect("there are buckets");
     let update = Commit::new(bucket).expect(&first.key, Some(&first.value)).delete(first.key.clone());
     assert_eq!(commit(store, update), Outcome::Committed);
+}
+
+/// Every row, in order, and of rows that are written one after the other never the later alone.
+///
+/// # Panics
+/// When the engine breaks it.
+pub fn a_snapshot_shows_every_row_as_of_one_moment<S: Store>(store: &S) {
+    const ROWS: u64 = 300;
+    let numbered = |n: u64| n.to_be_bytes().to_vec();
+    for bucket in [here(), elsewhere()] {
+        let fill = |n| Commit::new(bucket).put([b"m", numbered(n).as_slice()].concat(), numbered(n));
+        store.commit(&(0..ROWS).map(fill).collect::<Vec<_>>()).expect("a commit");
+    }
+    let snapshot = || {
+        let mut shown = Vec::new();
+        let mut see = |bucket: Bucket, key: &[u8], value: &[u8]| {
+            shown.push((RowKey { bucket, key: key.to_vec() }, value.to_vec()));
+            Ok(())
+        };
+        store.snapshot(&mut see).expect("a snapshot");
+        shown
+    };
+    let stored =
+        |bucket| all(store, bucket).into_iter().map(move |row| (RowKey { bucket, key: row.key }, row.value));
+    assert!(snapshot() == Bucket::all().flat_map(stored).collect::<Vec<_>>());
+    // The one that is written first stands last, and the other way round.
+    let (written, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // It ends by itself too, where an assertion fails.
+            for n in 1..5000 {
+                for key in [b"z", b"a", b"y"] {
+                    store.commit(&[Commit::new(here()).put(key.to_vec(), numbered(n))]).expect("a commit");
+                }
+                written.store(n, Ordering::SeqCst);
+                if done.load(Ordering::SeqCst) == 1 {
+                    break;
+                }
+            }
+        });
+        for _ in 0..20 {
+            let before = written.load(Ordering::SeqCst);
+            let shown = snapshot();
+            let value = |key: &[u8]| {
+                shown
+                    .iter()
+                    .find(|(at, _)| *at == self::at(here(), key))
+                    .map_or(0, |(_, value)| number(value))
+            };
+            let [first, second, third] = [b"z", b"a", b"y"].map(|key| value(key));
+            assert!(third >= before, "a row that was answered is missing");
+            assert!(first >= second && second >= third && first <= third.saturating_add(1));
+        }
+        done.store(1, Ordering::SeqCst);
+    });
+    let mut shown = 0;
+    let mut see = |_: Bucket, _: &[u8], _: &[u8]| {
+        shown += 1;
+        if shown == 2 { Err(StoreError::Contended) } else { Ok(()) }
+    };
+    assert!(matches!(store.snapshot(&mut see), Err(StoreError::Contended)));
+    assert_eq!(shown, 2, "it ends where it is told to");
 }
 
 fn here() -> Bucket {

@@ -14,6 +14,7 @@
 
 use super::decision::decide;
 use super::record::{Key, Record, read};
+use super::stores::{adopted_key, mark_key};
 use super::{Bucket, Store, StoreError};
 use core::fmt;
 use rand_core::CryptoRng;
@@ -282,19 +283,23 @@ pub fn make_alone<S: Store + ?Sized>(
     })
 }
 
-/// The step of a recovery that puts the store back into use: from the era `from` to the next, and no
-/// copy any more. Again: no effect.
+/// The step of a recovery that puts the store back into use: from the era `from` to the next, no copy any
+/// more, and with its sisters' mark if [`Stores`](super::Stores) has found it lost. Again: no effect.
 ///
 /// # Errors
 /// [`StoreError::Missing`] when the store has no identity, [`StoreError::Decision`] when its era is
 /// neither `from` nor the next.
 pub fn raise_era<S: Store + ?Sized>(store: &S, from: u32) -> Result<Identity, StoreError> {
     let next = from.checked_add(1).ok_or(StoreError::Decision("an era beyond the last"))?;
-    decide(store, identity_key(), |identity, change| {
-        let identity = identity.ok_or(StoreError::Missing("identity"))?;
+    decide(store, (identity_key(), adopted_key()), |(identity, adopted), change| {
+        let identity: Identity = identity.ok_or(StoreError::Missing("identity"))?;
         let raised = Identity { era: next, is_copy: false, ..identity.clone() };
         if identity.era == from {
             change.put(&identity_key(), &raised);
+            if let Some(mark) = adopted {
+                change.put(&mark_key(), &mark);
+                change.delete(&adopted_key());
+            }
         } else if identity != raised {
             return Err(StoreError::Decision("an era that is not the store's"));
         }

@@ -69,7 +69,7 @@ pub use self::queue::{Pending, QueueConfig, QueueError};
 pub use self::record::{Found, Key, MessageRow, Pages, Present, Reads, Record, read};
 #[cfg(feature = "redb")]
 pub use self::redb::RedbStore;
-pub use self::stores::{OwnStore, Step, Stores};
+pub use self::stores::{LostStores, OwnStore, Step, Stores};
 
 use self::identity::Role;
 use sha2::{Digest, Sha256};
@@ -101,6 +101,12 @@ impl Bucket {
     /// Every bucket, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..BUCKETS).map(Self)
+    }
+
+    /// The bucket of this number, below [`BUCKETS`].
+    #[cfg(feature = "redb")]
+    fn numbered(number: u16) -> Option<Self> {
+        (number < BUCKETS).then_some(Self(number))
     }
 
     /// Its number, below [`BUCKETS`].
@@ -257,6 +263,9 @@ pub enum Outcome {
     Conflict(Vec<u8>),
 }
 
+/// What a [snapshot](Store::snapshot) shows a row to: its bucket, key and value.
+pub type See<'a> = dyn FnMut(Bucket, &[u8], &[u8]) -> Result<(), StoreError> + Send + 'a;
+
 /// An engine.
 ///
 /// All methods may block on I/O and may be called from any thread. What is promised here is
@@ -292,6 +301,14 @@ pub trait Store: Send + Sync + 'static {
     /// applied then. After any other error any subset that respects each commit's atomicity may have been
     /// applied: ask again, the decision finds what it did.
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Shows every row to `see`, in the order of (bucket, key), all of them as of one moment after the
+    /// call began: what had been answered before is among them. Others read and write meanwhile; a
+    /// rewrite waits, or is waited for.
+    ///
+    /// # Errors
+    /// What `see` fails with; [`StoreError::Engine`]. Some rows may have been shown then.
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError>;
 
     /// Writes every row again in key order and deletes the old file or table, so that what
     /// lies on the disk is a function of the rows alone. No row changes; other calls may wait
@@ -441,6 +458,9 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         (**self).commit(commits)
+    }
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        (**self).snapshot(see)
     }
     fn rewrite(&self) -> Result<(), StoreError> {
         (**self).rewrite()

@@ -1,4 +1,4 @@
-use super::{BUCKETS, Bucket, Commit, Outcome, Row, RowKey, Store, StoreError, Write};
+use super::{BUCKETS, Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError, Write};
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -135,6 +135,15 @@ impl Store for MemoryStore {
             Ok(apply(rows.ok_or(StoreError::Corrupt("bucket"))?, commit))
         };
         commits.iter().map(apply_one).collect()
+    }
+
+    /// Others wait meanwhile.
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        let buckets = self.buckets();
+        let mut all = Bucket::all().zip(&*buckets);
+        all.try_for_each(|(bucket, rows)| {
+            rows.iter().try_for_each(|(key, value)| see(bucket, key.as_bytes(), value))
+        })
     }
 
     /// Nothing to do: there is no file, and the map has no order but the keys'.

@@ -9,8 +9,10 @@
 //! its file tells much about the order in which rows arrived; [`RedbStore::rewrite`] ends that:
 //! see [`copy_in_key_order`].
 
+mod copy;
+
 use super::identity::refuse_rows;
-use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, Store, StoreError, Write};
+use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, See, Store, StoreError, Write};
 use redb::backends::FileBackend;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, Table,
@@ -257,6 +259,19 @@ impl Store for RedbStore {
         })
     }
 
+    /// One read transaction.
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        self.serve(|database| {
+            let rows = database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
+            for row in rows.iter().map_err(engine)? {
+                let (at, value) = row.map_err(engine)?;
+                let (bucket, key) = split(at.value())?;
+                see(bucket, key, value.value())?;
+            }
+            Ok(())
+        })
+    }
+
     fn rewrite(&self) -> Result<(), StoreError> {
         let Some(path) = &self.path else {
             return Err(engine(io::Error::other("a store on a foreign backend cannot be rewritten")));
@@ -437,6 +452,13 @@ fn address(bucket: Bucket, key: &[u8]) -> Vec<u8> {
     address.extend_from_slice(&bucket.number().to_be_bytes());
     address.extend_from_slice(key);
     address
+}
+
+/// What [`address`] has put together.
+fn split(address: &[u8]) -> Result<(Bucket, &[u8]), StoreError> {
+    let (number, key) = address.split_first_chunk().ok_or(StoreError::Corrupt("key"))?;
+    let bucket = Bucket::numbered(u16::from_be_bytes(*number)).ok_or(StoreError::Corrupt("bucket"))?;
+    Ok((bucket, key))
 }
 
 fn engine(error: impl Into<redb::Error>) -> StoreError {

@@ -13,16 +13,25 @@
 use super::decision::decide;
 use super::identity::{self, Identity, Member, Role, Roster, identity_key, own_bucket, refuse_rows};
 use super::record::{Key, Record, read};
-use super::{Bucket, Commit, Outcome, Row, RowKey, Store, StoreError};
+use super::{Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError};
+#[cfg(feature = "redb")]
+use crate::RedbStore;
 use core::fmt;
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
+#[cfg(feature = "redb")]
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use unjoin_core::entry::StoreMarkEntry;
 use unjoin_core::secret::hmac_sha256;
 use unjoin_core::token::KeyRing;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
+
+mod recovery;
+
+pub use recovery::LostStores;
+pub(crate) use recovery::adopted_key;
 
 type Tag = [u8; 16];
 
@@ -48,7 +57,7 @@ impl Mark {
 
 /// What a store keeps of the marks. Only the lead store has more than its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct MarkRow {
+pub(crate) struct MarkRow {
     at: Mark,
     /// The lead store advances: the next mark's tag.
     next: Option<Tag>,
@@ -83,7 +92,7 @@ fn ids(from: &mut Reader<'_>) -> Result<Vec<[u8; 16]>, DecodeError> {
     (0..count).map(|_| from.array("id")).collect()
 }
 
-fn mark_key() -> Key<MarkRow> {
+pub(crate) fn mark_key() -> Key<MarkRow> {
     Key::new(own_bucket(), b"sm".to_vec())
 }
 
@@ -141,6 +150,7 @@ pub struct OwnStore<S> {
 const UNMARKED: u8 = 0;
 const SERVING: u8 = 1;
 const REPLACED: u8 = 2;
+const RECOVERING: u8 = 3;
 
 impl<S: Store> OwnStore<S> {
     /// What it is for.
@@ -154,13 +164,15 @@ impl<S: Store> OwnStore<S> {
         &self.store
     }
 
-    /// That it is for this.
+    /// That it is for this, and not opened for a recovery, which reads the ledgers alone.
     ///
     /// # Errors
-    /// [`StoreError::Swapped`].
+    /// [`StoreError::Swapped`], [`StoreError::Copy`].
     #[doc(hidden)]
     pub fn is_for(&self, expected: Role) -> Result<(), StoreError> {
+        let recovers = self.state.load(Ordering::Acquire) == RECOVERING && expected != Role::Ledgers;
         match self.own.role == expected {
+            true if recovers => Err(StoreError::Copy(expected)),
             true => Ok(()),
             false => Err(StoreError::Swapped { expected, found: self.own.role }),
         }
@@ -208,7 +220,7 @@ impl<S: Store> OwnStore<S> {
 
     fn serving(&self) -> Result<(), StoreError> {
         match self.state.load(Ordering::Acquire) {
-            SERVING => Ok(()),
+            SERVING | RECOVERING => Ok(()),
             REPLACED => Err(StoreError::Replaced(self.own.role)),
             _ => Err(StoreError::Unmarked(self.own.role)),
         }
@@ -231,6 +243,15 @@ impl<S: Store> OwnStore<S> {
     }
 
     fn checked(store: Arc<S>, expected: &Identity) -> Result<(Self, u32), StoreError> {
+        let (store, found) = Self::identified(store, expected, UNMARKED)?;
+        if found.is_copy {
+            return Err(StoreError::Copy(store.own.role));
+        }
+        Ok((store, found.era))
+    }
+
+    /// The store, if it is the one that is expected, whatever its era and mark.
+    fn identified(store: Arc<S>, expected: &Identity, state: u8) -> Result<(Self, Identity), StoreError> {
         let role = expected.own.role;
         let found = identity::of(&*store)?.ok_or(StoreError::Nobodys(role))?;
         if found.platform != expected.platform {
@@ -242,11 +263,8 @@ impl<S: Store> OwnStore<S> {
         if (found.own, &found.sisters) != (expected.own, &expected.sisters) {
             return Err(StoreError::Foreign(role));
         }
-        if found.is_copy {
-            return Err(StoreError::Copy(role));
-        }
         let first = Mark::first(&expected.platform);
-        Ok((Self { store, own: expected.own, first, state: AtomicU8::new(UNMARKED) }, found.era))
+        Ok((Self { store, own: expected.own, first, state: AtomicU8::new(state) }, found))
     }
 
     fn mark(&self) -> Result<MarkRow, StoreError> {
@@ -325,6 +343,10 @@ impl<S: Store> Store for OwnStore<S> {
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         self.serving().and_then(|()| self.store.commit(commits))
+    }
+
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        self.serving().and_then(|()| self.store.snapshot(see))
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {
@@ -450,6 +472,26 @@ impl<S: Store> Stores<S> {
                 return Ok(());
             }
         }
+    }
+
+    /// Copies every store of this process, while they are served, into a file of the embedded engine each:
+    /// `path_of` says where. Marks advance before and after; the ledgers come last, so that the copy of a
+    /// ledger has what the copies of the others have sent to it. Each is copied as [`RedbStore::copy`] does it.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is something at one of the paths; [`advance`](Self::advance)'s; the
+    /// engines'.
+    #[cfg(feature = "redb")]
+    pub fn copy_to(
+        &self,
+        path_of: impl Fn(Role) -> PathBuf,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), StoreError> {
+        self.advance(rng)?;
+        let mut own: Vec<_> = self.own.iter().collect();
+        own.sort_by_key(|own| own.own.role);
+        own.into_iter().try_for_each(|own| RedbStore::copy(&**own, path_of(own.own.role)))?;
+        self.advance(rng)
     }
 
     /// Looks whether every store of this process is still in step, and advances nothing: at every tick. In

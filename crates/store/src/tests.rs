@@ -84,6 +84,10 @@ impl Store for Troubled {
         }
     }
 
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        self.rows.snapshot(see)
+    }
+
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         self.commits.fetch_add(1, Ordering::SeqCst);
         match self.plan.lock().unwrap().pop_front() {

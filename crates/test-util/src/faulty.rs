@@ -1,7 +1,7 @@
 //! A store that fails, or lets something else happen, when it is told to; and a look at all rows.
 
 use std::sync::Mutex;
-use unjoin_store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, Store, StoreError};
+use unjoin_store::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, See, Store, StoreError};
 
 /// What a store is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +149,10 @@ impl<S: Store> Store for Faulty<S> {
             Some(Failure::Halfway) => self.rows.commit(&commits[..commits.len() / 2]),
             Some(Failure::Lost) | None => self.rows.commit(commits),
         })
+    }
+
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        self.rows.snapshot(see)
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {

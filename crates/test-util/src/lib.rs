@@ -47,11 +47,15 @@ macro_rules! reads_from {
         ) -> Result<Vec<$crate::Row>, $crate::StoreError> {
             self.$rows.scan(bucket, prefix, after, limit)
         }
+
+        fn snapshot(&self, see: &mut $crate::See<'_>) -> Result<(), $crate::StoreError> {
+            self.$rows.snapshot(see)
+        }
     };
 }
 
 #[doc(hidden)]
-pub use unjoin_store::{Bucket, Row, RowKey, StoreError};
+pub use unjoin_store::{Bucket, Row, RowKey, See, StoreError};
 
 use redb::StorageBackend;
 use std::path::Path;

@@ -15,6 +15,7 @@ mod plan;
 mod pool;
 mod schema;
 mod session;
+mod snapshot;
 mod statements;
 
 pub use self::error::PostgresError;
@@ -25,7 +26,7 @@ use self::error::Failure;
 use self::plan::{keys_of_rows, transactions};
 use self::pool::{Connection, Pool, Request, Shared};
 use self::statements::{Answer, read_only};
-use super::{Bucket, Commit, MAX_KEY, Outcome, Row, RowKey, Store, StoreError};
+use super::{Bucket, Commit, MAX_KEY, Outcome, Row, RowKey, See, Store, StoreError};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -262,6 +263,11 @@ impl Store for PostgresStore {
             }
             outcomes.into_iter().map(|outcome| outcome.ok_or(StoreError::Contended)).collect()
         })
+    }
+
+    /// One transaction of REPEATABLE READ, in pages.
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        snapshot::show(&self.pool, see)
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {

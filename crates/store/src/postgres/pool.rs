@@ -290,13 +290,27 @@ impl Pool {
         &self,
         work: impl FnOnce(Arc<Shared>) -> F,
     ) -> Result<T, StoreError> {
+        answer(&self.begin(work))
+    }
+
+    /// Has the store's thread run `work`, whose [`answer`] comes later.
+    pub(super) fn begin<T: Send + 'static, F: Future<Output = Result<T, StoreError>> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<Shared>) -> F,
+    ) -> Answered<T> {
         let (answer, answered) = mpsc::sync_channel(1);
         let work = work(Arc::clone(&self.shared));
         self.handle.spawn(async move {
             let _ = answer.send(work.await);
         });
-        answered.recv().unwrap_or_else(|_| Err(PostgresError::Stopped.into()))
+        answered
     }
+}
+
+pub(super) type Answered<T> = mpsc::Receiver<Result<T, StoreError>>;
+
+pub(super) fn answer<T>(answered: &Answered<T>) -> Result<T, StoreError> {
+    answered.recv().unwrap_or_else(|_| Err(PostgresError::Stopped.into()))
 }
 
 /// Ends the thread: whatever is still under way is cut off, like by a crash.

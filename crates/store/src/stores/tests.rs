@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
+mod recovery;
+
 use super::*;
 use crate::{MemoryStore, Write};
 use proptest::prelude::*;
@@ -34,6 +36,9 @@ impl Store for Ends {
             self.machine.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         left.map_err(|_| StoreError::engine("the machine ended"))?;
         self.rows.commit(commits)
+    }
+    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        self.rows.snapshot(see)
     }
     fn rewrite(&self) -> Result<(), StoreError> {
         self.rows.rewrite()

@@ -1,0 +1,186 @@
+//! A backup's copy: another store's rows, as of one moment, in a file that no service opens.
+
+use super::{
+    FileBackend, ROWS, ReadableTable as _, RedbStore, address, create_tables, database_error, engine,
+    open_backend, owner_only, remove_if_there, sync_directory_of, sync_whole,
+};
+use crate::identity::{Identity, identity_key};
+use crate::{Record, Store, StoreError};
+use std::fs;
+use std::path::Path;
+use unjoin_core::file;
+
+impl RedbStore {
+    /// Copies every row of `store`, of whatever engine, as of one moment into a new file at `path`, while
+    /// it is served. The copy says of itself that it is one: only a recovery opens it.
+    ///
+    /// It is written in key order under `path` with `.new` appended, and gets its name when all of it is on
+    /// the disk. So after a crash there is a whole copy or none; a left-over `.new` is overwritten.
+    ///
+    /// ```
+    /// # use unjoin_store::{MemoryStore, RedbStore, Store, StoreError, Stores, identity::{self, Role, Roster}};
+    /// # let rng = &mut unjoin_core::secret::SystemRng::new();
+    /// # let roster = Roster::alone(Role::Orders, rng);
+    /// # let store = std::sync::Arc::new(MemoryStore::new());
+    /// # let stores = Stores::create(&roster, [(Role::Orders, store.clone())], rng)?;
+    /// # let path = std::env::temp_dir().join(format!("unjoin copy {}", std::process::id()));
+    /// RedbStore::copy(&*store, &path)?;
+    /// let copy = RedbStore::open(&path)?;
+    /// assert!(identity::of(&copy)?.is_some_and(|identity| identity.is_copy));
+    /// # drop(copy);
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), StoreError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is something at `path`; [`StoreError::Missing`] when the store does
+    /// not say whose it is; the engines'.
+    pub fn copy<S: Store + ?Sized>(store: &S, path: impl AsRef<Path>) -> Result<(), StoreError> {
+        let path = path.as_ref();
+        if path.try_exists().map_err(engine)? {
+            return Err(StoreError::Exists);
+        }
+        let fresh_path = file::beside(path, ".new");
+        remove_if_there(&fresh_path).map_err(engine)?;
+        let file = owner_only().create_new(true).open(&fresh_path).map_err(engine)?;
+        let (mut fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+        create_tables(&fresh)?;
+        let transaction = fresh.begin_write().map_err(engine)?;
+        let mut rows = transaction.open_table(ROWS).map_err(engine)?;
+        store.snapshot(&mut |bucket, key, value| {
+            rows.insert(address(bucket, key).as_slice(), value).map_err(engine)?;
+            Ok(())
+        })?;
+        let own = identity_key();
+        let own_address = address(own.bucket(), own.bytes());
+        let identity = rows.get(own_address.as_slice()).map_err(engine)?.map(|row| row.value().to_vec());
+        let identity = Identity::from_value(&identity.ok_or(StoreError::Missing("identity"))?)?;
+        let copied = Identity { is_copy: true, ..identity }.to_value();
+        rows.insert(own_address.as_slice(), copied.as_slice()).map_err(engine)?;
+        drop(rows);
+        transaction.commit().map_err(engine)?;
+        fresh.compact().map_err(engine)?;
+        drop(fresh);
+        sync_whole(&fresh_path)?;
+        fs::rename(&fresh_path, path).map_err(engine)?;
+        sync_directory_of(path).map_err(engine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it panics")]
+
+    use super::*;
+    use crate::identity::{self, Role, Roster};
+    use crate::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, See, Stores};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use unjoin_core::secret::SystemRng;
+    use unjoin_test_util::Directory;
+
+    const ROLES: [Role; 3] = [Role::Orders, Role::Reviews, Role::Ledgers];
+
+    #[test]
+    fn what_was_answered_before_the_copy_began_is_in_it_and_no_service_opens_it() {
+        let (directory, rng) = (Directory::new(), &mut SystemRng::new());
+        let roster = Roster::generate(rng);
+        let path = |set: &str, role: Role| directory.file(&format!("{set} {role}.redb"));
+        let store = |role| Arc::new(RedbStore::create(path("own", role)).unwrap());
+        let stores = Stores::create(&roster, ROLES.map(|role| (role, store(role))), rng).unwrap();
+        let reviews = stores.own(Role::Reviews).unwrap();
+        let (bucket, answered, done) = (Bucket::of(b"b"), AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 1u64..100_000 {
+                    let receipt = Commit::new(bucket).put(n.to_be_bytes().to_vec(), vec![7; 600]);
+                    reviews.commit(&[receipt]).unwrap();
+                    answered.store(n, Ordering::SeqCst);
+                    if done.load(Ordering::SeqCst) == 1 {
+                        break;
+                    }
+                }
+            });
+            for copy in 0..5 {
+                let before = answered.load(Ordering::SeqCst);
+                stores.copy_to(|role| path(&format!("copy {copy}"), role), &mut SystemRng::new()).unwrap();
+                let copy = RedbStore::open(path(&format!("copy {copy}"), Role::Reviews)).unwrap();
+                let receipts = copy.scan(bucket, b"\0", None, usize::MAX).unwrap();
+                let numbers: Vec<u64> =
+                    receipts.iter().map(|row| u64::from_be_bytes(row.key[..].try_into().unwrap())).collect();
+                assert!(numbers.len() as u64 >= before);
+                assert!(numbers.iter().zip(1..).all(|(number, n)| *number == n), "one after the other");
+            }
+            done.store(1, Ordering::SeqCst);
+        });
+        let open = |role| (role, Arc::new(RedbStore::open(path("copy 4", role)).unwrap()));
+        let refused = Stores::open(&roster, ROLES.map(open), rng).map(drop);
+        assert!(matches!(refused, Err(StoreError::Copy(Role::Orders))), "{refused:?}");
+        assert!(matches!(stores.copy_to(|role| path("copy 4", role), rng), Err(StoreError::Exists)));
+        // All of them put back: a recovery finds all lost, and opens them.
+        let copies = Stores::open_for_recovery(&roster, ROLES.map(open), &[]).unwrap();
+        assert_eq!(copies.lost().len(), 3);
+        assert_eq!(copies.end().unwrap(), 2);
+        drop(Stores::open(&roster, ROLES.map(open), rng).unwrap());
+    }
+
+    /// Shows so many rows and fails.
+    struct Fails(MemoryStore, usize);
+
+    impl Store for Fails {
+        fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+            self.0.read(keys)
+        }
+        fn scan(
+            &self,
+            b: Bucket,
+            p: &[u8],
+            after: Option<&[u8]>,
+            most: usize,
+        ) -> Result<Vec<Row>, StoreError> {
+            self.0.scan(b, p, after, most)
+        }
+        fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+            let mut left = self.1;
+            self.0.snapshot(&mut |bucket, key, value| {
+                left = left.checked_sub(1).ok_or_else(|| StoreError::engine("the store failed"))?;
+                see(bucket, key, value)
+            })
+        }
+        fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+            self.0.commit(commits)
+        }
+        fn rewrite(&self) -> Result<(), StoreError> {
+            self.0.rewrite()
+        }
+    }
+
+    #[test]
+    fn a_copy_that_fails_at_any_row_has_no_name_and_the_next_one_is_whole() {
+        let (directory, rng) = (Directory::new(), &mut SystemRng::new());
+        let path = directory.file("orders.redb");
+        let store = Arc::new(MemoryStore::new());
+        drop(
+            Stores::create(&Roster::alone(Role::Orders, rng), [(Role::Orders, Arc::clone(&store))], rng)
+                .unwrap(),
+        );
+        let bare = RedbStore::copy(&MemoryStore::new(), &path);
+        assert!(matches!(bare, Err(StoreError::Missing("identity"))));
+        for rows in 0.. {
+            let fails = Fails(MemoryStore::new(), rows);
+            store
+                .snapshot(&mut |bucket, key, value| {
+                    fails.commit(&[Commit::new(bucket).put(key.to_vec(), value.to_vec())]).map(drop)
+                })
+                .unwrap();
+            assert!(!path.exists());
+            if RedbStore::copy(&fails, &path).is_ok() {
+                assert_eq!(rows, 2);
+                break;
+            }
+        }
+        let copy = RedbStore::open(&path).unwrap();
+        assert!(identity::of(&copy).unwrap().unwrap().is_copy);
+        assert!(!file::beside(&path, ".new").exists());
+    }
+}
