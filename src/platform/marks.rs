@@ -33,6 +33,18 @@ impl<S: Store> Platform<S> {
         Ok(self.stores.advance(&mut *self.environment.rng())?)
     }
 
+    /// Copies all its stores while it serves: [`Stores::copy_to`](unjoin_store::Stores::copy_to).
+    ///
+    /// # Errors
+    /// That call's.
+    #[cfg(feature = "redb")]
+    pub fn copy_to(
+        &self,
+        path_of: impl Fn(unjoin_store::identity::Role) -> std::path::PathBuf,
+    ) -> Result<(), PlatformError> {
+        Ok(self.stores.copy_to(path_of, &mut *self.environment.rng())?)
+    }
+
     /// Hourly, and into the ledger at each boundary.
     pub(super) fn keep_in_step(&self) -> Result<(), PlatformError> {
         let now = self.environment.now();
