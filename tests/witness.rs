@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -68,7 +68,8 @@ fn create(store: &Path, more: &[&str]) -> Result<(), String> {
 fn refusal(store: &Path) -> String {
     let log = log_key().public().to_string();
     let store = store.to_str().unwrap();
-    let arguments = ["witness", "serve", "--store", store, "--listen", "127.0.0.1:0", "--log", &log];
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
+    let arguments = ["witness", "serve", "--store", store, "--listen", &address, "--log", &log];
     program::run(program::Arguments::parse_from(arguments)).unwrap_err().to_string()
 }
 

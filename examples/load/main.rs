@@ -46,7 +46,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -62,10 +62,10 @@ use words::At;
 #[derive(Parser)]
 struct Arguments {
     /// The service's --listen.
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
     service: SocketAddr,
     /// The service's --internal.
-    #[arg(long, default_value = "127.0.0.1:8081")]
+    #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)))]
     internal: SocketAddr,
     /// What wallets pin: public-keys.json in the service's directory.
     #[arg(long)]

@@ -63,7 +63,7 @@ use secrets::{Secrets, TrusteesFrom};
 use service::{Advance, Service, Settings, Stores, housekeeping};
 use std::error::Error;
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -83,10 +83,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Parser)]
 struct Arguments {
     /// Where devices and readers are served.
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
     listen: SocketAddr,
     /// Where the platform's own services, switches and operators are served.
-    #[arg(long, default_value = "127.0.0.1:8081")]
+    #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)))]
     internal: SocketAddr,
     /// Serve --internal beyond the loopback interface: whoever reaches it learns real numbers.
     #[arg(long)]

@@ -357,7 +357,7 @@ async fn every_error_is_a_problem_document() {
 /// What stops a start is told in a sentence that names the address, or the path.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_taken_is_named() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap();
     let error = crate::bind("--listen", address).await.unwrap_err();
     assert!(error.contains(&address.to_string()) && error.contains("--listen"), "{error}");
