@@ -292,7 +292,7 @@ impl<S: Store> Issuer<S> {
     /// time that two ticks have said.
     ///
     /// # Errors
-    /// [`IssuerError::Clock`] when the clock stands more than [`CLOCK_LIMIT`](crate::CLOCK_LIMIT) from
+    /// [`IssuerError::Clock`] when the clock stands more than [`CLOCK_LIMIT`] from
     /// that of the last tick, after downtime too: nothing was done,
     /// [`confirm_clock`](Self::confirm_clock). Otherwise the store's. What needs an operator is in
     /// [`IssuerReport::failed`], and does not hold up the rest.

@@ -1,7 +1,7 @@
 //! What the library tells of its own work, with the feature `tracing`: numbers, and nobody's name.
 //!
 //! An event is a time, and the times at which reviews arrive are what the gang would join with the orders.
-//! So work is told in groups: what was done is held back until [`TOGETHER`] requests are, and is told at once.
+//! So work is told in groups: what was done is held back until `TOGETHER` requests are, and is told at once.
 //! Field names are those that `tracing-opentelemetry` makes metrics of.
 
 #[cfg(feature = "tracing")]

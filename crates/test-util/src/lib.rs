@@ -75,7 +75,7 @@ pub fn redb(path: impl AsRef<Path>) -> Result<RedbStore, StoreError> {
     }
 }
 
-/// As [`redb`], on a backend.
+/// As [`redb()`], on a backend.
 pub fn redb_on(backend: impl StorageBackend + Clone) -> Result<RedbStore, StoreError> {
     match RedbStore::create_on(backend.clone()) {
         Err(StoreError::Exists) => RedbStore::open_on(backend),
