@@ -16,15 +16,18 @@
 //! ```
 //! use std::sync::Arc;
 //! use unjoin::{Environment, Name, Platform, PlatformConfig, PlatformSecrets};
-//! use unjoin::{issuer::EveryoneOfStanding, secret::SystemRng, store::MemoryStore};
+//! use unjoin::{issuer::EveryoneOfStanding, secret::SystemRng};
+//! use unjoin::store::{MemoryStore, Stores, identity::Role};
 //! # let rng = &mut SystemRng::new();
 //! # let trustees = unjoin::opening::insecure_test_dealer(3, 5, rng)?.0;
 //! // `trustees` is the committee whose key ceremony is finished.
+//! let secrets = PlatformSecrets::generate(*trustees.key(), rng);
+//! // Once; from then on `Stores::open`, which tells a lost or exchanged store from the right one.
+//! let stores = [Role::Orders, Role::Reviews].map(|role| (role, Arc::new(MemoryStore::new())));
 //! let platform = Platform::open(
-//!     MemoryStore::new(), // of orders
-//!     MemoryStore::new(), // of reviews
+//!     Stores::create(&secrets.stores, stores, rng)?,
 //!     PlatformConfig::new(Name::new("shop.example")?),
-//!     PlatformSecrets::generate(*trustees.key(), rng),
+//!     secrets,
 //!     Arc::new(EveryoneOfStanding),
 //!     Environment::system(),
 //! )?;

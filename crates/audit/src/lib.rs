@@ -25,7 +25,7 @@
 //! # use unjoin_core::entry::{Ledger, PublishedEntry};
 //! # use unjoin_core::{Clock, DAY, Environment, Name, SystemClock, Timestamp};
 //! # use unjoin_core::secret::SystemRng;
-//! # use unjoin_store::MemoryStore;
+//! # use unjoin_store::{MemoryStore, Stores, identity::{Role, Roster}};
 //! # use unjoin_core::token::{AuthorKey, CohortManifest, PlatformKey, ReviewId, Scope};
 //! # use unjoin_core::wire::Message;
 //! # use unjoin_log::{Witness, WitnessService};
@@ -37,7 +37,9 @@
 //! # let witness: Arc<dyn Witness> =
 //! #     Arc::new(WitnessService::create(Arc::new(MemoryStore::new()), name, logs, Environment::system())?);
 //! # let policy = WitnessPolicy::new(key.public().clone(), vec![witness.public_key().clone()], 1, 0, 60)?;
-//! # let log = Log::open(Arc::new(MemoryStore::new()), Ledger::Reviews, key, Some(policy.clone()))?;
+//! # let roster = Roster::alone(Role::Ledgers, rng);
+//! # let stores = Stores::create(&roster, [(Role::Ledgers, Arc::new(MemoryStore::new()))], rng)?;
+//! # let log = Log::open(stores.own(Role::Ledgers)?, Ledger::Reviews, key, Some(policy.clone()))?;
 //! # let platform = PlatformKey::generate(rng).public();
 //! # let at = |day: u64| Timestamp::from_unix_seconds(day * DAY);
 //! # let scope = Scope::new([5; 32], Name::new("lamps.example")?, 1);

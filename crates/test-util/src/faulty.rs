@@ -170,6 +170,12 @@ pub fn dump(store: &(impl Store + ?Sized)) -> Vec<(Bucket, Row)> {
     all(store).into_iter().filter(|(_, row)| row.key != MARK).collect()
 }
 
+/// The rows that its service has written.
+pub fn written(store: &(impl Store + ?Sized)) -> Vec<(Bucket, Row)> {
+    let own = Bucket::of(b"the store itself");
+    dump(store).into_iter().filter(|(bucket, row)| *bucket != own || !row.key.starts_with(b"s")).collect()
+}
+
 /// The key of the mark, see `unjoin_store::identity`.
 const MARK: &[u8] = b"sm";
 

@@ -19,7 +19,7 @@ pub mod postgres;
 mod random;
 
 pub use directory::Directory;
-pub use faulty::{Call, Failure, Faulty, copy, dump, fill, holds_bytes};
+pub use faulty::{Call, Failure, Faulty, copy, dump, fill, holds_bytes, written};
 pub use random::{Draws, Seeded, mix, rank_correlation, shuffled};
 
 /// What a clock shows at `time` that is wrong by so many seconds.

@@ -222,7 +222,7 @@ fn the_description_has_every_path_and_method_and_no_other() {
 }
 
 /// The codes of the library that no request is answered with.
-const NEVER: [(&str, &str); 25] = [
+const NEVER: [(&str, &str); 27] = [
     ("issuer.config", "opening"),
     ("issuer.threads", "opening"),
     ("issuer.recovery", "recovering"),
@@ -246,6 +246,8 @@ const NEVER: [(&str, &str); 25] = [
     ("ledger.key", "opening"),
     ("ledger.entry_too_long", "bodies are shorter"),
     ("ledger.forked", "ticks"),
+    ("ledger.behind", "opening"),
+    ("ledger.unwitnessed", "opening"),
     ("platform.no_answer", "a bug"),
     ("service.other", "what the libraries below refuse"),
 ];

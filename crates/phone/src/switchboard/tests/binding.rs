@@ -53,7 +53,7 @@ fn an_end_is_mandatory_ahead_and_within_the_longest_life() {
     assert_eq!(code(bind(START)), "switchboard.end_passed");
     assert_eq!(code(bind(START.saturating_add(LIFE + 1))), "switchboard.end_too_far");
     assert_eq!(code(bind(Timestamp::from_unix_seconds(u64::MAX))), "switchboard.end_too_far");
-    assert_eq!(dump(&*exchange.store), []);
+    assert_eq!(written(&*exchange.store), []);
     assert!(bind(START.saturating_add(LIFE)).is_ok());
 }
 
@@ -88,7 +88,7 @@ fn a_party_that_is_a_pool_number_is_an_error() {
         let binding = Binding::merchant(order("m", "1"), parties, START.saturating_add(60));
         assert_eq!(code(exchange.bind(binding)), "switchboard.party_in_pool");
     }
-    assert_eq!(dump(&*exchange.store), []);
+    assert_eq!(written(&*exchange.store), []);
     // The number behind the pool's last is anybody's.
     let customer = PhoneNumber::new("+8617000000040").unwrap();
     let parties = Parties { hub: phone(MERCHANT), customer };
@@ -344,7 +344,7 @@ fn stored_rows_decode_strictly() {
     exchange.merchant(&of, MERCHANT, ANN, 600);
     exchange.courier(&of, 5, ANN, 600);
     exchange.board.cut_off(&name("m")).unwrap();
-    for (_, row) in dump(&*exchange.store) {
+    for (_, row) in written(&*exchange.store) {
         match &row.key[..2] {
             b"po" => {
                 strict::<OrderRow>(&row.value);

@@ -371,14 +371,10 @@ fn a_backup_that_is_restored_after_erasure_revives_nothing() {
     let exchange = Exchange::new();
     let of = order("m", "1");
     let Bound { number, not_after } = exchange.courier(&of, 5, ANN, 600);
-    let backup = dump(&*exchange.store);
+    let restored = copy(&*exchange.store);
     exchange.board.release(&of, Leg::Courier).unwrap();
     exchange.clock.set(not_after.saturating_add(SLOT + SKEW));
     exchange.board.tick().unwrap();
-    let restored = MemoryStore::new();
-    for (bucket, row) in backup {
-        restored.commit(&[unjoin_store::Commit::new(bucket).put(row.key, row.value)]).unwrap();
-    }
     exchange.keys.recover();
     let restored = Exchange::with(
         Arc::new(restored),
@@ -431,5 +427,5 @@ fn sweeping_deletes_what_is_over_and_changes_no_answer() {
         exchange.board.tick().unwrap(),
         SwitchboardReport { orders: 21, ..SwitchboardReport::default() }
     );
-    assert_eq!(dump(&*exchange.store), []);
+    assert_eq!(written(&*exchange.store), []);
 }

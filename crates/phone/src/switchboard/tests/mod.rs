@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use unjoin_core::secret::{SecretBytes, SystemRng};
 use unjoin_core::{ClockGuard, DAY, ManualClock};
 use unjoin_store::MemoryStore;
-use unjoin_test_util::dump;
+use unjoin_test_util::{copy, dump, written};
 
 /// What routing asks of the keys: how many index names, how many openings, of how many bytes.
 #[derive(Default)]
