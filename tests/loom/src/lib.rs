@@ -116,6 +116,7 @@ fn a_stop_ends_every_worker_and_drains_what_was_admitted() {
         assert_eq!(gate.admit(3).unwrap_err(), QueueError::Stopped);
         assert_eq!(pending.wait(), Ok(101));
         assert_eq!(workers.map(|worker| worker.join().unwrap()).iter().sum::<usize>(), 2);
+        assert_eq!(gate.waiting(), 0);
     });
 }
 
