@@ -95,32 +95,19 @@ pub(crate) fn table(platforms: &[Platform], source: Source, k: usize) -> String 
     let [all, bad, bad_late] = Group::EACH.map(Group::name);
 
     let mut text = String::new();
-    section(
-        &mut text,
-        &format!(
-            "The customer named first is the author (top-1), and the same as a multiple of 1/k, k = {k}"
-        ),
-        &["platform", all, bad, bad_late],
-        &per_group(&|group| attacked(&hit, group)),
-    );
-    section(
-        &mut text,
-        "The same when he must give every order one review at most (one-to-one assignment)",
-        &["platform", all, bad, bad_late],
-        &per_group(&|group| attacked(&|found| plus_minus(found.assigned), group)),
-    );
-    section(
-        &mut text,
-        "Linked with more than 90 % confidence, and how many of these rightly",
-        &["platform", all, bad, bad_late],
-        &per_group(&|group| attacked(&linked, group)),
-    );
-    section(
-        &mut text,
-        "Effective anonymity set (exp of the posterior's entropy): median / worst tenth",
-        &["platform", all, bad, bad_late],
-        &per_group(&|group| attacked(&anonymity, group)),
-    );
+    let first =
+        format!("The customer named first is the author (top-1), and the same as a multiple of 1/k, k = {k}");
+    let assigned = |found: &Found| plus_minus(found.assigned);
+    let tables: [(&str, &dyn Fn(&Found) -> String); 4] = [
+        (&first, &hit),
+        ("The same when he must give every order one review at most (one-to-one assignment)", &assigned),
+        ("Linked with more than 90 % confidence, and how many of these rightly", &linked),
+        ("Effective anonymity set (exp of the posterior's entropy): median / worst tenth", &anonymity),
+    ];
+    for (title, cell) in tables {
+        let rows = per_group(&|group| attacked(cell, group));
+        section(&mut text, title, &["platform", all, bad, bad_late], &rows);
+    }
     section(
         &mut text,
         "The price: reviews never published, and days from writing to publication",

@@ -46,6 +46,19 @@ pub(crate) struct Settings {
     pub feature_share: f64,
 }
 
+impl Settings {
+    /// For the chances of stars, whose features are few and weak.
+    pub(crate) const STARS: Self = Self {
+        trees: 60,
+        leaves: 10,
+        shrinkage: 0.1,
+        least_hessian: 10.0,
+        ridge: 4.0,
+        group_share: 0.7,
+        feature_share: 0.7,
+    };
+}
+
 pub(crate) struct Forest {
     trees: Vec<Vec<Node>>,
 }

@@ -21,24 +21,13 @@ const PAIR_SETTINGS: Settings = Settings {
     leaves: 24,
     shrinkage: 0.15,
     least_hessian: 8.0,
-    ridge: 4.0,
     group_share: 0.5,
-    feature_share: 0.7,
+    ..Settings::STARS
 };
 
 /// More trees than the links carry would learn single reviews by heart, and be surer than they are right.
 const LINKS_PER_TREE: usize = 50;
 const FEWEST_TREES: usize = 20;
-
-const STAR_SETTINGS: Settings = Settings {
-    trees: 60,
-    leaves: 10,
-    shrinkage: 0.1,
-    least_hessian: 10.0,
-    ridge: 4.0,
-    group_share: 0.7,
-    feature_share: 0.7,
-};
 
 /// Alternatives per training review: the nearest by the delay alone, and some of all others, so that the model also
 /// sees how unlikely the unlikely are.
@@ -280,7 +269,7 @@ impl StarChances {
             }
             choices.close_group(first + usize::from(review.stars) - 1);
         }
-        let forest = boost::fit(&choices, STAR_SETTINGS, seed);
+        let forest = boost::fit(&choices, Settings::STARS, seed);
         let mut row = Vec::with_capacity(STAR_WIDTH);
         let log_chance = facts
             .orders

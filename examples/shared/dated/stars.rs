@@ -12,16 +12,6 @@ use crate::{
 /// Models that are averaged: one alone depends on how its categories happen to be coded.
 pub(crate) const MODELS: usize = 4;
 
-const SETTINGS: Settings = Settings {
-    trees: 60,
-    leaves: 10,
-    shrinkage: 0.1,
-    least_hessian: 10.0,
-    ridge: 4.0,
-    group_share: 0.7,
-    feature_share: 0.7,
-};
-
 const ORDER_WIDTH: usize = 11;
 const WIDTH: usize = ORDER_WIDTH + 2;
 /// Reviews' worth of belief that a category is like all others.
@@ -66,7 +56,7 @@ impl StarModel {
             }
             choices.close_group(first + usize::from(order.stars.unwrap_or(1)) - 1);
         }
-        model.forest = Some(boost::fit(&choices, SETTINGS, random.next_u64()));
+        model.forest = Some(boost::fit(&choices, Settings::STARS, random.next_u64()));
         model
     }
 

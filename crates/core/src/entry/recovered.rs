@@ -1,8 +1,8 @@
 //! The entry of a recovery: a platform goes on from an older copy of a store, and says so.
 
-use super::signed::{SignedEntry, signed_fields};
+use super::signed::{SignedEntry, decode_grounds, signed_by_staff};
 use crate::serde_as_bytes;
-use crate::token::{StaffKey, StaffPublicKey, VerifyError};
+use crate::token::StaffKey;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// Which store was put back.
@@ -27,9 +27,6 @@ pub struct RecoveredEntry {
 }
 
 impl RecoveredEntry {
-    /// The most bytes that the grounds may have.
-    pub const MAX_GROUNDS: usize = 480;
-
     /// Signs a recovery of `store`, with which `era` begins (2 or more), for the reviews ledger with
     /// this origin. `last_mark` is the number of the last mark that the copy has; 0 if it has none.
     /// `None` if the era is the first one, or the grounds are empty or longer than
@@ -69,25 +66,6 @@ impl RecoveredEntry {
         self.last_mark
     }
 
-    /// On what grounds.
-    pub fn grounds(&self) -> &str {
-        &self.grounds
-    }
-
-    /// The key that it claims to be signed with, 32 bytes.
-    pub fn claimed_key(&self) -> &[u8; 32] {
-        &self.staff_key
-    }
-
-    /// Checks the signature, for the ledger with this origin.
-    ///
-    /// # Errors
-    /// [`VerifyError`] when it does not hold.
-    pub fn verify(&self, origin: &str) -> Result<(), VerifyError> {
-        let key = StaffPublicKey::from_bytes(&self.staff_key).ok_or(VerifyError)?;
-        self.check(key.verifier(), origin).map_err(|_| VerifyError)
-    }
-
     fn fields(&self, out: &mut Writer) {
         out.u8(self.store as u8);
         out.le32(self.era);
@@ -97,7 +75,7 @@ impl RecoveredEntry {
     }
 }
 
-signed_fields!(RecoveredEntry, "recovered");
+signed_by_staff!(RecoveredEntry, "recovered");
 
 impl Message for RecoveredEntry {
     const KIND: u8 = 54;
@@ -119,8 +97,7 @@ impl Message for RecoveredEntry {
             return Err(from.refuse(Rule::Value));
         }
         let last_mark = from.le64("last mark")?;
-        let grounds = from.bytes("grounds", 1, Self::MAX_GROUNDS)?;
-        let grounds = core::str::from_utf8(grounds).map_err(|_| from.refuse(Rule::Value))?.to_owned();
+        let grounds = decode_grounds(from)?;
         let (staff_key, signature) = (from.array("staff key")?, from.array("signature")?);
         Ok(Self { store, era, last_mark, grounds, staff_key, signature })
     }

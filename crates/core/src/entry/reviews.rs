@@ -4,7 +4,7 @@
 //! alone that the author, and nobody else, changed a review. Only that the first author key is the
 //! author's is checked elsewhere: by their device, against its receipt.
 
-use super::signed::{SignedEntry, signed_fields};
+use super::signed::{SignedEntry, decode_grounds, signed_by_staff, signed_fields};
 use crate::name::Name;
 use crate::serde_as_bytes;
 use crate::time::Timestamp;
@@ -76,9 +76,6 @@ pub struct StaffKeyEntry {
 }
 
 impl RemovedEntry {
-    /// The most bytes that the grounds may have.
-    pub const MAX_GROUNDS: usize = 480;
-
     /// Signs a removal: of the review whose digest in the listing is `review_digest`, on these
     /// `grounds` (1 to [`RemovedEntry::MAX_GROUNDS`] bytes), for the reviews ledger with this
     /// origin. `None` if the grounds are empty or longer.
@@ -109,25 +106,6 @@ impl RemovedEntry {
         &self.review_digest
     }
 
-    /// On what grounds.
-    pub fn grounds(&self) -> &str {
-        &self.grounds
-    }
-
-    /// The key that it claims to be signed with, 32 bytes.
-    pub fn claimed_key(&self) -> &[u8; 32] {
-        &self.staff_key
-    }
-
-    /// Checks the signature, for the ledger with this origin.
-    ///
-    /// # Errors
-    /// [`VerifyError`] when it does not hold.
-    pub fn verify(&self, origin: &str) -> Result<(), VerifyError> {
-        let key = StaffPublicKey::from_bytes(&self.staff_key).ok_or(VerifyError)?;
-        self.check(key.verifier(), origin).map_err(|_| VerifyError)
-    }
-
     fn fields(&self, out: &mut Writer) {
         out.raw(self.review_id.as_bytes());
         out.raw(&self.review_digest);
@@ -136,7 +114,7 @@ impl RemovedEntry {
     }
 }
 
-signed_fields!(RemovedEntry, "removal");
+signed_by_staff!(RemovedEntry, "removal");
 
 impl StaffKeyEntry {
     /// Signs the entry of a key, for the reviews ledger with this origin. `who` is how the host
@@ -253,8 +231,7 @@ impl Message for RemovedEntry {
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (review_id, review_digest) = (ReviewId(from.array("review id")?), from.array("review digest")?);
-        let grounds = from.bytes("grounds", 1, Self::MAX_GROUNDS)?;
-        let grounds = core::str::from_utf8(grounds).map_err(|_| from.refuse(Rule::Value))?.to_owned();
+        let grounds = decode_grounds(from)?;
         let (staff_key, signature) = (from.array("staff key")?, from.array("signature")?);
         Ok(Self { review_id, review_digest, grounds, staff_key, signature })
     }

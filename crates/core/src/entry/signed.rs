@@ -3,7 +3,7 @@
 
 use crate::describe_errors;
 use crate::signature::{Signer, Verifier};
-use crate::wire::Writer;
+use crate::wire::{DecodeError, Reader, Rule, Writer};
 
 /// An entry that carries a signature over all its other fields, which stand before it.
 pub(super) trait SignedEntry: Sized {
@@ -77,6 +77,49 @@ macro_rules! signed_entry {
     };
 }
 pub(super) use signed_entry;
+
+/// An entry on grounds, which a member of the platform's staff signed: its fields `grounds`,
+/// `staff_key` and `signature` are the last ones.
+macro_rules! signed_by_staff {
+    ($entry:ident, $label:literal) => {
+        crate::entry::signed::signed_fields!($entry, $label);
+
+        impl $entry {
+            /// The most bytes that the grounds may have.
+            pub const MAX_GROUNDS: usize = crate::entry::signed::MAX_GROUNDS;
+
+            /// On what grounds.
+            pub fn grounds(&self) -> &str {
+                &self.grounds
+            }
+
+            /// The key that it claims to be signed with, 32 bytes.
+            pub fn claimed_key(&self) -> &[u8; 32] {
+                &self.staff_key
+            }
+
+            /// Checks the signature, for the ledger with this origin.
+            ///
+            /// # Errors
+            /// [`VerifyError`](crate::token::VerifyError) when it does not hold.
+            pub fn verify(&self, origin: &str) -> Result<(), crate::token::VerifyError> {
+                let key = crate::token::StaffPublicKey::from_bytes(&self.staff_key);
+                let key = key.ok_or(crate::token::VerifyError)?;
+                crate::entry::signed::SignedEntry::check(self, key.verifier(), origin)
+                    .map_err(|_| crate::token::VerifyError)
+            }
+        }
+    };
+}
+pub(super) use signed_by_staff;
+
+/// The most bytes that the grounds of a member of staff may have.
+pub(super) const MAX_GROUNDS: usize = 480;
+
+pub(super) fn decode_grounds(from: &mut Reader<'_>) -> Result<String, DecodeError> {
+    let grounds = from.bytes("grounds", 1, MAX_GROUNDS)?;
+    Ok(core::str::from_utf8(grounds).map_err(|_| from.refuse(Rule::Value))?.to_owned())
+}
 
 /// The signature on an entry does not hold.
 #[doc(hidden)]

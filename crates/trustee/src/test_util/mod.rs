@@ -18,7 +18,7 @@ use unjoin_audit::History;
 use unjoin_core::entry::Ledger;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::{Environment, ManualClock};
-use unjoin_log::{Log, Witness, WitnessPolicy, WitnessService};
+use unjoin_log::{Log, NoteKey, Witness, WitnessPolicy, WitnessService};
 use unjoin_store::identity::{Role, Roster};
 use unjoin_store::{MemoryStore, OwnStore, Store, StoreError, Stores};
 
@@ -32,7 +32,7 @@ pub fn history_of(entries: &[Vec<u8>]) -> History {
     let witness: Arc<dyn Witness> = Arc::new(witness.unwrap());
     let witnesses = vec![witness.public_key().clone()];
     let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, 1).unwrap();
-    let log = Log::open(fresh(Role::Ledgers), Ledger::Openings, key, Some(policy.clone())).unwrap();
+    let log = fresh_log(key, Some(&policy));
     log.append(entries).unwrap();
     assert!(log.publish(&[witness]).unwrap().published);
     History::read(&log, &policy, None, world::START).unwrap()
@@ -47,6 +47,11 @@ pub fn own<S: Store>(store: &Arc<S>, role: Role) -> Arc<OwnStore<S>> {
         opened => opened,
     };
     opened.unwrap().own(role).unwrap()
+}
+
+/// A fresh log of openings.
+pub fn fresh_log(key: NoteKey, policy: Option<&WitnessPolicy>) -> Log<MemoryStore> {
+    Log::open(fresh(Role::Ledgers), Ledger::Openings, key, policy.cloned()).unwrap()
 }
 
 /// A fresh store in memory.

@@ -8,12 +8,11 @@ use crate::sealing::SEALED_SHARE;
 use crate::{SealedTrusteeSecrets, SignedCommittee, TrusteeSecrets};
 use proptest::prelude::*;
 use std::sync::LazyLock;
-use unjoin_core::entry::Ledger;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::token::{EscrowKeyCertificate, TrusteeKey, Trustees};
 use unjoin_core::wire::{Message, Rule};
 use unjoin_core::{PassphraseCost, PassphraseError};
-use unjoin_log::{KeyName, Log, LogView, NoteKey};
+use unjoin_log::{KeyName, LogView, NoteKey};
 
 /// A key ceremony and a refresh, with all that was said.
 struct Record {
@@ -176,13 +175,7 @@ fn a_committee_stands_by_its_own_trustees_signatures_only() {
 #[test]
 fn an_epochs_committee_is_an_entry_of_the_openings_ledger() {
     let key = NoteKey::generate(KeyName::new("shop.example/openings").unwrap(), &mut SystemRng::new());
-    let log = Log::open(
-        crate::test_util::fresh(unjoin_store::identity::Role::Ledgers),
-        Ledger::Openings,
-        key,
-        None,
-    )
-    .unwrap();
+    let log = crate::test_util::fresh_log(key, None);
     let entries = RECORD.signed.each_ref().map(Message::to_bytes);
     assert_eq!(log.append(&entries).unwrap(), [0, 1]);
     let read = log.entries(0, 2).unwrap();

@@ -8,7 +8,7 @@ use super::*;
 use crate::test_util::world::{OPENINGS, World, budgets, log_key, witness};
 use crate::warrant::PresentedWarrant;
 use crate::{DecryptionShare, SealedShare, combine};
-use unjoin_core::entry::{Ledger, WarrantAction};
+use unjoin_core::entry::WarrantAction;
 use unjoin_core::secret::SystemRng;
 use unjoin_log::{Log, Witness};
 use unjoin_store::MemoryStore;
@@ -46,13 +46,7 @@ pub(super) fn forked(world: &World, entries: &[Vec<u8>]) -> Log<MemoryStore> {
     let key = log_key(OPENINGS);
     let logs = vec![key.public().clone()];
     let policy = world.policy.openings.clone();
-    let log = Log::open(
-        crate::test_util::fresh(unjoin_store::identity::Role::Ledgers),
-        Ledger::Openings,
-        key,
-        Some(policy),
-    )
-    .unwrap();
+    let log = crate::test_util::fresh_log(key, Some(&policy));
     log.append(entries).unwrap();
     let environment = world.environment();
     let witnesses: Vec<_> =

@@ -3,11 +3,11 @@
 use super::*;
 use crate::test_util::world::{CONSUMERS, COURT, FRESHNESS, GROUNDS, OPENINGS, START, log_key, officers};
 use crate::warrant::{Excess, Warrant, WarrantError, WarrantTerms};
-use unjoin_core::entry::{Ledger, WarrantEntry};
+use unjoin_core::entry::WarrantEntry;
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY};
 use unjoin_log::tile::{TILE_WIDTH, TileId};
-use unjoin_log::{Log, LogView, NoteKey, PolicyError, ViewError};
+use unjoin_log::{LogView, NoteKey, PolicyError, ViewError};
 use unjoin_store::{Bucket, Row};
 
 /// A trustee that has followed the ledger, and its store as it is then.
@@ -415,13 +415,7 @@ fn witnesses_who_remember_cosign_no_second_history() {
     world.log(&[b"one".to_vec(), b"two".to_vec()]);
     let fresh = world.trustee(1, &Arc::new(MemoryStore::new()));
     let key = log_key(OPENINGS);
-    let log = Log::open(
-        crate::test_util::fresh(unjoin_store::identity::Role::Ledgers),
-        Ledger::Openings,
-        key,
-        None,
-    )
-    .unwrap();
+    let log = crate::test_util::fresh_log(key, None);
     log.append(&[b"other".to_vec(), b"history".to_vec(), b"longer".to_vec()]).unwrap();
     assert_eq!(log.publish(&world.witnesses).unwrap().refusals.len(), 4);
     // Even a trustee that has seen nothing yet does not believe it.
