@@ -277,8 +277,12 @@ fn of_manifests(finding: &ManifestFinding) -> String {
             format!("second-manifest entry {index} of {}", cohort(scope))
         }
         ManifestFinding::OffGrid { index } => format!("off-grid entry {index}"),
-        ManifestFinding::TooManyCohorts { merchant, closed_at, cohorts } => {
-            format!("too-many-cohorts {cohorts} of {} at {}", text(merchant), closed_at.as_unix_seconds())
+        ManifestFinding::TooManyCohorts { merchant, first_publication, cohorts } => {
+            format!(
+                "too-many-cohorts {cohorts} of {} at {}",
+                text(merchant),
+                first_publication.as_unix_seconds()
+            )
         }
         ManifestFinding::MoreCustomersThanOrders { merchant, at_least, orders } => {
             format!("more-customers {at_least} than orders {orders} of {}", text(merchant))

@@ -9,7 +9,7 @@
 //! least k customers *who look alike to the merchant* is closed, once for every one of its orders
 //! it is known when its last virtual number ends; its reviews appear after all of them have. A token is spent once, with a review: it shows that
 //! the author belongs to the cohort, not which member it is, and escrows the author to t of
-//! n trustees. The review service publishes a cohort's reviews at two boundaries only,
+//! n trustees. The review service publishes a cohort's reviews at its manifest's boundaries only,
 //! shuffled, with the boundary's date. Its author, and nobody else, edits or withdraws it: a
 //! signature under a key of that token's own, which everybody who reads the ledger can check.
 //!

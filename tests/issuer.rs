@@ -49,7 +49,6 @@ impl Platform {
             grid: Grid::Weekly,
             classes: vec![ClassPolicy { class: 0, k: CUSTOMERS.into() }],
             minimum_age: DAY,
-            window: 3,
             re_enrolment_interval: 30 * DAY,
             starving_after: 8 * WEEK,
             numbers_overdue_after: WEEK,

@@ -18,8 +18,8 @@ use unjoin::secret::SystemRng;
 use unjoin::token::{
     Accepted, ActionReceipt, AuthorAction, AuthorKey, CohortManifest, DoorAnswer, DoorMessage, DoorQuestion,
     Enrolment, EscrowKeyCertificate, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Presentation,
-    Receipt, ReceiptTerms, Review, ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest, StaffKey,
-    StateQuestion, TokenRequest, TrusteeKey, Trustees,
+    PublicationDates, Receipt, ReceiptTerms, Review, ReviewId, ReviewStanding, ReviewState, Scope,
+    SignedManifest, StaffKey, StateQuestion, TokenRequest, TrusteeKey, Trustees,
 };
 use unjoin::wire::Message;
 
@@ -143,10 +143,7 @@ fn the_table_of_kinds_is_the_codes() {
         scope: scope.clone(),
         escrow_id: *committee.key().id(),
         at_least: 10,
-        closed_at: time(1),
-        numbers_dead_at: time(1),
-        first_publication: time(2),
-        window_end: time(3),
+        publications: PublicationDates::new(&[time(2), time(3)]).unwrap(),
     };
     let short = Review::new(1, "", vec![]).unwrap();
     let long = Review::new(5, "x".repeat(Review::MAX_TEXT), vec![[3; 32]; Review::MAX_ATTACHMENTS]).unwrap();

@@ -197,7 +197,7 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
     let question = DoorQuestion::submission(scheduled.presentation, &review);
     let answer = platform.door(&DoorMessage::new(question).unwrap().to_bytes());
     assert_eq!((answer.status(), answer.body()), (200, &*receipt.to_bytes()));
-    let reports = pass(&platform, &clock, manifest.first_publication);
+    let reports = pass(&platform, &clock, manifest.publications.first());
     assert_eq!(reports.last().unwrap().batches[0].reviews.len(), 1);
     assert_eq!(platform.rating(&merchant).unwrap().counts, [1, 0, 0, 0, 0]);
     let withdrawal = author.act(token, &stands, AuthorRequest::Withdraw, clock.now(), rng).unwrap();

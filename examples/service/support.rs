@@ -65,8 +65,8 @@ async fn standing<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer 
     };
     Ok(json(&json!({
         "closed": dates.is_some(),
-        "first_publication": dates.map(|manifest| manifest.first_publication.as_unix_seconds()),
-        "window_end": dates.map(|manifest| manifest.window_end.as_unix_seconds()),
+        "first_publication": dates.map(|manifest| manifest.publications.first().as_unix_seconds()),
+        "window_end": dates.map(|manifest| manifest.publications.last().as_unix_seconds()),
     })))
 }
 

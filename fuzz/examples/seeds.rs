@@ -20,7 +20,7 @@ use unjoin::opening::warrant::{PresentedWarrant, Warrant, WarrantTerms};
 use unjoin::opening::{ReviewEvidence, SignedCommittee, TrusteeSecrets};
 use unjoin::secret::SecretBytes;
 use unjoin::token::{
-    Accepted, ActionReceipt, AuthorAction, CohortManifest, DoorAnswer, DoorMessage, DoorQuestion,
+    Accepted, ActionReceipt, AuthorAction, CohortManifest, PublicationDates, DoorAnswer, DoorMessage, DoorQuestion,
     OrderHandle, Receipt, ReceiptTerms, ReviewStanding, ReviewState, StaffKey, StateQuestion, TrusteeKey,
     Trustees,
 };
@@ -179,10 +179,7 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         scope: token.scope().clone(),
         escrow_id: *token.escrow_key().id(),
         at_least: 20,
-        closed_at: boundary,
-        numbers_dead_at: boundary,
-        first_publication: boundary.saturating_add(604_800),
-        window_end: boundary.saturating_add(2 * 604_800),
+        publications: PublicationDates::new(&[boundary.saturating_add(604_800), boundary.saturating_add(2 * 604_800)]).expect("rising"),
     };
     let terms = ReceiptTerms {
         review_id,

@@ -14,7 +14,7 @@ use super::{AccountTag, Core, Decision, IssuerError};
 use crate::clock::{self, ClockRow};
 use std::collections::HashSet;
 use unjoin_core::entry::Ledger;
-use unjoin_core::token::{CohortManifest, KeyRing, OrderHandle, Scope, SignedManifest};
+use unjoin_core::token::{CohortManifest, KeyRing, OrderHandle, PublicationDates, Scope, SignedManifest};
 use unjoin_core::wire::Message;
 use unjoin_core::{Name, Timestamp};
 use unjoin_log::outbox;
@@ -24,6 +24,9 @@ use unjoin_store::{
 
 /// The most rows that one scan returns.
 pub(super) const PAGE: usize = 512;
+/// Seconds from the tick that closes a cohort to its first publication, at the least: devices fetch
+/// manifests within ten hours, and send then.
+const UNTIL_FIRST_PUBLICATION: u64 = 20 * 3_600;
 /// Decisions are committed together once they hold this many writes.
 const WRITES: usize = 4096;
 
@@ -289,7 +292,7 @@ impl<S: Store> Walk<'_, S> {
             return Ok(());
         }
         let Some(manifest) = self.manifest(merchant, &cohort, members.numbers_dead_at) else { return Ok(()) };
-        let (entry, window) = (manifest.to_bytes(), WindowRow { ends: manifest.window_end });
+        let (entry, window) = (manifest.to_bytes(), WindowRow { ends: manifest.publications.last() });
         let signed = MessageRow(manifest.sign(&self.core.platform_key));
         let number = cohort.cohort;
         let grants = GrantsRow { grants: members.handles.len() as u64 };
@@ -346,24 +349,17 @@ impl<S: Store> Walk<'_, S> {
         })
     }
 
-    /// The manifest, if the cohort closes at the boundary. The ledger shows no time but
-    /// boundaries, so the last number's end stands in it as the last second before the
-    /// boundary that follows it: that moves no publication.
+    /// The manifest, if the cohort closes at the boundary.
     fn manifest(&self, merchant: &Name, cohort: &CohortRow, dead: Timestamp) -> Option<CohortManifest> {
-        let (closed_at, grid) = (self.boundary?, self.core.config.grid);
-        let first_publication = grid.next_after(closed_at.max(dead));
-        let window = grid.period().saturating_mul(self.core.config.window.into());
-        let window_end =
-            closed_at.saturating_add(window).max(first_publication.saturating_add(grid.period()));
+        self.boundary?;
+        let from = self.now.saturating_add(UNTIL_FIRST_PUBLICATION).saturating_sub(1);
         // A clock at the end of time leaves no room for the boundaries.
-        (closed_at < first_publication && first_publication < window_end).then(|| CohortManifest {
+        let publications = PublicationDates::starting(self.core.config.grid.next_after(from.max(dead)))?;
+        Some(CohortManifest {
             scope: cohort.scope(merchant),
             escrow_id: cohort.escrow_id,
             at_least: self.core.config.advertised(cohort.k),
-            closed_at,
-            numbers_dead_at: grid.next_after(dead).saturating_sub(1),
-            first_publication,
-            window_end,
+            publications,
         })
     }
 

@@ -17,8 +17,6 @@ pub struct IssuerConfig {
     /// How old a cohort must be before it may close, in seconds; it is counted from the end of
     /// the UTC day on which the cohort opened.
     pub minimum_age: u64,
-    /// How many boundaries after its closing a cohort's window ends: 2 or more.
-    pub window: u32,
     /// How long an account waits before it enrols another wallet, in seconds: one day or more,
     /// counted from the end of the UTC day of the last enrolment.
     pub re_enrolment_interval: u64,
@@ -44,7 +42,7 @@ pub struct ClassPolicy {
 
 impl IssuerConfig {
     /// The defaults: weekly boundaries, class 0 (on time) and class 1 (late, failed, refunded
-    /// or complained about) with k = 10, a minimum age of 7 days, a window of 8 boundaries,
+    /// or complained about) with k = 10, a minimum age of 7 days,
     /// re-enrolment after 30 days, cohorts reported as starving after 90 days and numbers as
     /// overdue 30 days after the order was due.
     pub fn new(name: Name) -> Self {
@@ -53,7 +51,6 @@ impl IssuerConfig {
             grid: Grid::Weekly,
             classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
             minimum_age: 7 * DAY,
-            window: 8,
             re_enrolment_interval: 30 * DAY,
             starving_after: 90 * DAY,
             numbers_overdue_after: 30 * DAY,
@@ -69,7 +66,6 @@ impl IssuerConfig {
             let twice = self.classes.iter().skip(at + 1).any(|other| other.class == policy.class);
             rule(!twice, "name every class once")?;
         }
-        rule(self.window >= 2, "the window needs 2 boundaries or more, since reviews are published at two")?;
         rule(self.re_enrolment_interval >= DAY, "re-enrolment needs an interval of one day or more")
     }
 

@@ -49,7 +49,6 @@
 //!         grid: Grid::Weekly,
 //!         classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
 //!         minimum_age: 7 * DAY,
-//!         window: 8,
 //!         re_enrolment_interval: 30 * DAY,
 //!         starving_after: 60 * DAY,
 //!         numbers_overdue_after: 14 * DAY,

@@ -110,7 +110,7 @@ fn close<S: Store>(store: &S, history: &History, platform_key: &PlatformKey) -> 
                     change.delete(&sealed);
                 }
                 change.put(&manifest_at, &MessageRow(manifest.clone().sign(platform_key)));
-                change.put(&window_key(merchant, cohort), &WindowRow { ends: manifest.window_end });
+                change.put(&window_key(merchant, cohort), &WindowRow { ends: manifest.publications.last() });
                 // The desk may not have it either; it takes one a second time for nothing.
                 change.put(&waiting_key(merchant, cohort), &Present);
                 Ok(1)

@@ -15,12 +15,12 @@ impl<S: Store> Core<S> {
 
     fn check<'a>(&self, signed: &'a SignedManifest) -> Result<&'a CohortManifest, DeskError> {
         let manifest = signed.verify(&self.platform.public()).map_err(|_| DeskError::ManifestRefused)?;
-        // One that was never on the wire may be out of order; only what decodes is stored.
+        // One that was never on the wire may promise nobody; only what decodes is stored.
         if CohortManifest::from_bytes(&manifest.to_bytes()).is_err() {
             return Err(DeskError::ManifestRefused);
         }
         let on_grid = |time| self.grid.at_or_before(time) == Some(time);
-        if !on_grid(manifest.first_publication) || !on_grid(manifest.window_end) {
+        if !manifest.publications.as_slice().iter().all(|date| on_grid(*date)) {
             return Err(DeskError::OffGrid);
         }
         let ring = self.ring();
@@ -49,19 +49,16 @@ impl<S: Store> Core<S> {
 /// A cohort's row, and the schedule of all that follows from its manifest.
 pub(super) fn put_cohort(config: &DeskConfig, manifest: &CohortManifest, change: &mut Change) {
     change.put(&rows::cohort(&manifest.scope), &CohortRow { manifest: manifest.clone(), sealed: 0 });
-    for (time, task) in [
-        (manifest.first_publication, Task::Publish),
-        (manifest.window_end, Task::Publish),
-        (erased_at(config, manifest), Task::Erase),
-        (pruned_at(config, manifest), Task::Prune),
-    ] {
+    let publications = manifest.publications.as_slice().iter().map(|date| (*date, Task::Publish));
+    let ends = [(erased_at(config, manifest), Task::Erase), (pruned_at(config, manifest), Task::Prune)];
+    for (time, task) in publications.chain(ends) {
         change.put(&Due { time, task, scope: manifest.scope.clone() }.key(), &Present);
     }
 }
 
 /// When a cohort's escrows are erased.
 pub(super) fn erased_at(config: &DeskConfig, manifest: &CohortManifest) -> Timestamp {
-    manifest.window_end.saturating_add(config.opening_window)
+    manifest.publications.last().saturating_add(config.opening_window)
 }
 
 /// When the rows of a cohort's spent tokens go.

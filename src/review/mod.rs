@@ -9,8 +9,7 @@
 //!    is spent, and a signed [`Receipt`] promises the publication. Until then the review is
 //!    *held*.
 //! 2. [`tick`](ReviewDesk::tick), at least once after every boundary of the grid, publishes:
-//!    a cohort at two boundaries only, in its manifest's words `first_publication` and
-//!    `window_end`.
+//!    a cohort at the boundaries of its manifest only.
 //! 3. [`act`](ReviewDesk::act): the author withdraws or edits. A held review is withdrawn at
 //!    once; everything visible waits for one of the next three boundaries, at random.
 //! 4. [`remove`](ReviewDesk::remove): the platform's staff takes a review out of the listing, and

@@ -255,7 +255,8 @@ fn seal(due: &Due) -> Decision<'_, CohortManifest, DeskError> {
     Decision::new(key.clone(), move |cohort: Option<CohortRow>, change| {
         let cohort = cohort.ok_or(StoreError::Corrupt(CohortRow::NAME))?;
         let manifest = cohort.manifest.clone();
-        let sealed = if due.time == manifest.first_publication { 1 } else { 2 };
+        let dates = manifest.publications.as_slice();
+        let sealed = dates.iter().filter(|date| **date <= due.time).count() as u8;
         if cohort.sealed < sealed {
             change.put(&key, &CohortRow { sealed, ..cohort });
         }

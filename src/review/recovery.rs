@@ -156,8 +156,7 @@ impl Said {
     fn manifest(&mut self, manifest: Option<CohortManifest>, grid: Grid) {
         let on_grid = |time| grid.at_or_before(time) == Some(time);
         if let Some(manifest) = manifest
-            && on_grid(manifest.first_publication)
-            && on_grid(manifest.window_end)
+            && manifest.publications.as_slice().iter().all(|date| on_grid(*date))
         {
             self.manifests.entry(manifest.scope.clone()).or_insert(manifest);
         }
@@ -184,7 +183,7 @@ impl Said {
     /// How many boundaries of a cohort are over.
     fn sealed(&self, manifest: &CohortManifest) -> u8 {
         let reached = self.reached.get(&manifest.scope).copied().unwrap_or(Timestamp::ZERO).max(self.time);
-        [manifest.first_publication, manifest.window_end].iter().filter(|end| **end <= reached).count() as u8
+        manifest.publications.as_slice().iter().filter(|end| **end <= reached).count() as u8
     }
 }
 
@@ -259,8 +258,7 @@ impl<S: Store> Work<'_, S> {
                     .put(&key, &CohortRow { manifest: row.manifest.clone(), sealed: sealed.max(row.sealed) });
             }
             // Nothing of the copy is published at a boundary that is over.
-            let ends = [row.manifest.first_publication, row.manifest.window_end];
-            for time in ends.into_iter().take(sealed.into()) {
+            for &time in row.manifest.publications.as_slice().iter().take(sealed.into()) {
                 change.delete(&Due { time, task: Task::Publish, scope: manifest.scope.clone() }.key());
             }
             Ok(is_new)
@@ -484,11 +482,10 @@ impl Review<'_> {
 
     /// A withdrawal while held whose boundary is over, and which the ledger does not have.
     fn log_later(&mut self, cohort: Option<&CohortRow>, change: &mut Change) {
-        let next = match cohort {
-            Some(CohortRow { sealed: 0, .. }) => return,
-            Some(CohortRow { sealed: 1, manifest }) => Some(manifest.window_end),
-            _ => None,
-        };
+        let next = cohort.and_then(|cohort| cohort.not_sealed().first().copied());
+        if next.is_some_and(|next| next <= self.spent.published_at) {
+            return;
+        }
         match (next, self.waiting.take()) {
             (Some(boundary), Some(waiting)) => {
                 (self.spent.published_at, self.spent.changed_at) = (boundary, boundary);

@@ -29,7 +29,7 @@ use super::spent::{EvidenceRow, HeldRow, SpentRow, WaitingRow};
 use crate::clock::ClockRow;
 use crate::recovery::RecoveryRow;
 use unjoin_core::entry::HeldWithdrawalEntry;
-use unjoin_core::token::{CohortManifest, Review, ReviewId, Scope};
+use unjoin_core::token::{CohortManifest, PublicationDates, Review, ReviewId, Scope};
 use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Bucket, Key, MessageRow, Pages, Present, Reads, Record, RowKey, Store, StoreError};
@@ -269,13 +269,13 @@ impl Due {
 
 // --- cohorts ----------------------------------------------------------------------------
 
-/// Both boundaries are sealed, and the rows of spent tokens gone that are not in the listing.
-pub(super) const PRUNED: u8 = 3;
+/// All boundaries are sealed, and the rows of spent tokens gone that are not in the listing.
+pub(super) const PRUNED: u8 = PublicationDates::MAX as u8 + 1;
 
 /// A closed cohort. It stays when everything else of the cohort is gone, and refuses its tokens.
 pub(super) struct CohortRow {
     pub(super) manifest: CohortManifest,
-    /// How many of the two boundaries are sealed: nothing is accepted for them any more.
+    /// How many of its boundaries are sealed: nothing is accepted for them any more.
     /// [`PRUNED`] once they are pruned, too.
     pub(super) sealed: u8,
 }
@@ -284,11 +284,12 @@ impl CohortRow {
     /// The boundary at which a review that is accepted now is published; `None` once the
     /// window is over. A sealed boundary is past, whatever this machine's clock says.
     pub(super) fn publication_after(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.sealed {
-            0 => self.manifest.publication_after(now),
-            1 => Some(self.manifest.window_end).filter(|end| now < *end),
-            _ => None,
-        }
+        self.not_sealed().iter().copied().find(|boundary| now < *boundary)
+    }
+
+    /// The boundaries that are not sealed.
+    pub(super) fn not_sealed(&self) -> &[Timestamp] {
+        self.manifest.publications.as_slice().get(self.sealed.into()..).unwrap_or_default()
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::secret::below;
 use unjoin_core::token::{
-    ActionKind, AuthorKey, AuthorStatement, CohortManifest, Grant, IssuerKey, Offer, OrderHandle, Review,
-    ReviewStanding,
+    ActionKind, AuthorKey, AuthorStatement, CohortManifest, Grant, IssuerKey, Offer, OrderHandle,
+    PublicationDates, Review, ReviewStanding,
 };
 use unjoin_core::wire::Message;
 use unjoin_store::queue::QueueConfig;
@@ -56,10 +56,11 @@ fn bench(reviewers: usize) -> Bench {
         scope: offer.scope.clone(),
         escrow_id: *pair.escrow_key.id(),
         at_least: 2,
-        closed_at,
-        numbers_dead_at: closed_at,
-        first_publication: Grid::Weekly.nth_after(closed_at, 2),
-        window_end: Grid::Weekly.nth_after(closed_at, 5),
+        publications: PublicationDates::new(&[
+            Grid::Weekly.nth_after(closed_at, 2),
+            Grid::Weekly.nth_after(closed_at, 5),
+        ])
+        .unwrap(),
     };
     let manifest = manifest.sign(&platform);
     let desk = ReviewDesk::open(

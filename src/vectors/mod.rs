@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `foundations` | generators, encodings, hashes, scopes, derivation, committees |
+//! | `manifests` | cohort manifests, of a second implementation that stands beside the vectors |
 //! | `messages` | every message made again byte for byte, and accepted |
 //! | `openings` | shares, combinations and same-author rounds |
 //! | `batches` | bad members found, and why each equation needs a weight of its own |
@@ -16,6 +17,7 @@
 mod batches;
 mod checks;
 mod foundations;
+mod manifests;
 mod messages;
 mod negative;
 mod openings;

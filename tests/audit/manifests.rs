@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use unjoin::audit::{CountedElsewhere, ManifestFinding, ManifestReport, audit_manifests};
 use unjoin::ledger::{Ledger, PublishedEntry, export};
-use unjoin::token::CohortManifest;
+use unjoin::token::{CohortManifest, PublicationDates};
 use unjoin::wire::Message;
 use unjoin::{Grid, Name, WEEK};
 use unjoin_test_util::{Directory, hex};
@@ -32,8 +32,8 @@ fn report(entries: &[Vec<u8>], counted: &CountedElsewhere) -> ManifestReport {
 
 #[test]
 fn crowds_are_added_up() {
-    let later =
-        CohortManifest { closed_at: BOUNDARY, first_publication: BOUNDARY.saturating_add(WEEK), ..cohort(3) };
+    let later = PublicationDates::starting(BOUNDARY.saturating_add(WEEK)).unwrap();
+    let later = CohortManifest { publications: later, ..cohort(3) };
     let chairs = CohortManifest { at_least: 3, ..manifest(scope("chairs.example", 1)) };
     let entries = [
         cohort(1).to_bytes(),
@@ -47,12 +47,12 @@ fn crowds_are_added_up() {
     let grants = BTreeMap::from([(cohort(1).scope, 5), (cohort(2).scope, 6)]);
     let report = report(&entries, &CountedElsewhere { orders, grants, ..counted() });
     assert_eq!(report.findings, []);
-    let closed = [
-        (lamps(), cohort(1).closed_at, 2),
-        (lamps(), BOUNDARY, 1),
-        (chairs.scope.merchant().clone(), chairs.closed_at, 1),
+    let first = [
+        (lamps(), BOUNDARY, 2),
+        (lamps(), BOUNDARY.saturating_add(WEEK), 1),
+        (chairs.scope.merchant().clone(), BOUNDARY, 1),
     ];
-    assert_eq!(report.closed, closed.map(|(merchant, at, count)| ((merchant, at), count)).into());
+    assert_eq!(report.first_published, first.map(|(merchant, at, count)| ((merchant, at), count)).into());
     assert_eq!(report.at_least, [(lamps(), 15), (chairs.scope.merchant().clone(), 3)].into());
     assert_eq!(report.published, [(cohort(1).scope, 2)].into());
 }
@@ -68,28 +68,27 @@ fn a_second_manifest_for_one_cohort_is_named() {
 
 #[test]
 fn a_date_off_the_grid_is_named() {
-    let second = |time: unjoin::Timestamp| time.saturating_add(1);
     let own = cohort(1);
-    for manifest in [
-        CohortManifest { closed_at: second(own.closed_at), ..own.clone() },
-        CohortManifest { first_publication: second(own.first_publication), ..own.clone() },
-        CohortManifest { window_end: second(own.window_end), ..own.clone() },
-    ] {
-        let report = report(&[manifest.to_bytes()], &counted());
+    let dates = own.publications.as_slice().to_vec();
+    for at in 0..dates.len() {
+        let mut dates = dates.clone();
+        dates[at] = dates[at].saturating_add(1);
+        let publications = PublicationDates::new(&dates).unwrap();
+        let report = report(&[CohortManifest { publications, ..own.clone() }.to_bytes()], &counted());
         assert_eq!(report.findings, [ManifestFinding::OffGrid { index: 0 }]);
     }
 }
 
 #[test]
 fn more_cohorts_at_once_than_classes_are_named() {
-    let entries: Vec<_> = (1..=3).map(|number| cohort(number).to_bytes()).collect();
+    let entries: Vec<_> = (1..=5).map(|number| cohort(number).to_bytes()).collect();
     let found = report(&entries, &counted()).findings;
-    let (merchant, closed_at) = (lamps(), cohort(1).closed_at);
-    assert_eq!(found, [ManifestFinding::TooManyCohorts { merchant, closed_at, cohorts: 3 }]);
+    let (merchant, first_publication) = (lamps(), BOUNDARY);
+    assert_eq!(found, [ManifestFinding::TooManyCohorts { merchant, first_publication, cohorts: 5 }]);
     assert_eq!(report(&entries, &CountedElsewhere { classes: 3, ..counted() }).findings, []);
     // Each issuing key has cohorts of its own.
-    let other = unjoin::token::Scope::new([9; 32], lamps(), 4);
-    let entries = [entries[0].clone(), entries[1].clone(), manifest(other).to_bytes()];
+    let other = unjoin::token::Scope::new([9; 32], lamps(), 6);
+    let entries = [&entries[..4], &[manifest(other).to_bytes()]].concat();
     assert_eq!(report(&entries, &counted()).findings, []);
 }
 

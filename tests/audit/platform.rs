@@ -226,7 +226,7 @@ fn devices_believe_the_ledger_and_the_audit_finds_what_an_insider_does() {
     assert_eq!(reviews_log.evidence_of(&other_manifest.to_bytes()).unwrap(), None);
     let receipts = [("late", 0), ("rude", 1)].map(|(text, number)| {
         let sent = shop.present(&customers[number], &review(text), &evidence, &shop.trust).unwrap();
-        assert_eq!(sent.publication, manifest.first_publication);
+        assert_eq!(sent.publication, manifest.publications.first());
         let receipt = shop.submit(sent.presentation.clone(), &review(text));
         sent.check_receipt(&receipt, &shop.trust, shop.clock.now()).unwrap();
         receipt
@@ -241,7 +241,7 @@ fn devices_believe_the_ledger_and_the_audit_finds_what_an_insider_does() {
         [0, 1].map(|number| shop.verdict(&history, &customers[number], &receipts[number]))
     };
     assert_eq!(verdicts(), [ReceiptVerdict::NotYetDue; 2]);
-    let publication = shop.tick(manifest.first_publication.saturating_add(GRACE));
+    let publication = shop.tick(manifest.publications.first().saturating_add(GRACE));
     assert_eq!(publication.batches[0].reviews.len(), 1);
     assert_eq!(verdicts(), [ReceiptVerdict::Kept, ReceiptVerdict::Unkept]);
 
@@ -255,7 +255,7 @@ fn devices_believe_the_ledger_and_the_audit_finds_what_an_insider_does() {
     assert_eq!(shop.findings(&shop.checkpoint(), &shop.shown()), std::slice::from_ref(&dropped));
     // And time does not heal it.
     let older = shop.checkpoint();
-    let _ = shop.tick(manifest.first_publication.saturating_add(DAY));
+    let _ = shop.tick(manifest.publications.first().saturating_add(DAY));
     assert_eq!(shop.findings(&older, &shop.shown()), [dropped]);
 }
 
@@ -337,7 +337,7 @@ proptest! {
         }).collect();
         let platform = shop.platform.public_key();
         // The first deeds are done to held reviews.
-        let mut time = manifest.first_publication.saturating_sub(WEEK / 2).saturating_add(60);
+        let mut time = manifest.publications.first().saturating_sub(WEEK / 2).saturating_add(60);
         for step in 0..deeds[0].len() + 8 {
             let older = shop.checkpoint();
             for (reviewer, deeds) in reviewers.iter_mut().zip(&deeds) {

@@ -10,7 +10,7 @@ use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::token::{
     ActionKind, ActionReceipt, AuthorAction, AuthorKey, AuthorStatement, CohortManifest, Digest, PlatformKey,
-    Receipt, ReceiptTerms, Review, ReviewId, Scope, StaffKey,
+    PublicationDates, Receipt, ReceiptTerms, Review, ReviewId, Scope, StaffKey,
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, ManualClock, Name, Timestamp, WEEK};
@@ -110,15 +110,11 @@ pub(crate) fn scope(merchant: &str, cohort: u64) -> Scope {
 
 /// A cohort that publishes at [`BOUNDARY`] and four weeks later.
 pub(crate) fn manifest(scope: Scope) -> CohortManifest {
-    let closed_at = BOUNDARY.saturating_sub(WEEK);
     CohortManifest {
         scope,
         escrow_id: [8; 32],
         at_least: 5,
-        closed_at,
-        numbers_dead_at: closed_at,
-        first_publication: BOUNDARY,
-        window_end: BOUNDARY.saturating_add(4 * WEEK),
+        publications: PublicationDates::new(&[BOUNDARY, BOUNDARY.saturating_add(4 * WEEK)]).unwrap(),
     }
 }
 

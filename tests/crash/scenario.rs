@@ -107,7 +107,6 @@ impl Scenario {
             grid: Grid::Daily,
             classes: vec![ClassPolicy { class: 0, k: 2 }, ClassPolicy { class: 1, k: 3 }],
             minimum_age: 0,
-            window: 3,
             re_enrolment_interval: 30 * DAY,
             starving_after: 100 * DAY,
             numbers_overdue_after: DAY,

@@ -10,7 +10,7 @@ use unjoin::ledger::{Ledger, PublishedEntry, waiting_entries};
 use unjoin::review::{DeskError, PublishedReview};
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Store};
-use unjoin::token::{CohortManifest, PlatformKey, ReviewState};
+use unjoin::token::{CohortManifest, PlatformKey, PublicationDates, ReviewState};
 use unjoin::wire::Message;
 use unjoin_test_util::{Call, Failure, Faulty, copy, dump, holds_bytes};
 
@@ -77,11 +77,10 @@ fn a_manifest_is_admitted_once_and_only_if_it_is_the_platforms() {
         world.refuses(code, || world.desk.admit(&manifest.sign(&keys().platform)));
     };
     refuses("desk.wrong_escrow", &|manifest| manifest.escrow_id = [1; 32]);
-    refuses("desk.off_grid", &|manifest| manifest.window_end = manifest.window_end.saturating_add(1));
-    refuses("desk.off_grid", &|manifest| {
-        manifest.first_publication = manifest.first_publication.saturating_add(1);
-    });
-    refuses("desk.manifest_refused", &|manifest| manifest.window_end = manifest.first_publication);
+    for dates in [[day(2), day(5).saturating_add(1)], [day(2).saturating_add(1), day(5)]] {
+        refuses("desk.off_grid", &|manifest| manifest.publications = PublicationDates::new(&dates).unwrap());
+    }
+    refuses("desk.manifest_refused", &|manifest| manifest.at_least = 0);
     refuses("desk.unknown_key", &|manifest| {
         manifest.scope = crate::world::scope_under(&fresh_ring(), "a", 2);
     });

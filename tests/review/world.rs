@@ -9,7 +9,8 @@ use unjoin::secret::SystemRng;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::token::{
     ActionReceipt, AuthorAction, CohortManifest, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey,
-    Receipt, Review, ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest, StaffKey, StateQuestion,
+    PublicationDates, Receipt, Review, ReviewId, ReviewStanding, ReviewState, Scope, SignedManifest,
+    StaffKey, StateQuestion,
 };
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
@@ -145,10 +146,7 @@ pub(crate) fn manifest(scope: &Scope, first: u64, end: u64) -> SignedManifest {
         scope: scope.clone(),
         escrow_id: *keys().ring.newest().escrow_key.id(),
         at_least: 2,
-        closed_at: day(first - 1),
-        numbers_dead_at: day(first - 1),
-        first_publication: day(first),
-        window_end: day(end),
+        publications: PublicationDates::new(&[day(first), day(end)]).unwrap(),
     };
     manifest.sign(&keys().platform)
 }

@@ -10,8 +10,8 @@ use unjoin::phone::{
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
-    CohortManifest, Grant, IssuerKey, Offer, OrderHandleKey, PlatformKey, Presentation, Review, Scope,
-    SignedManifest, TokenRequest,
+    CohortManifest, Grant, IssuerKey, Offer, OrderHandleKey, PlatformKey, Presentation, PublicationDates,
+    Review, Scope, SignedManifest, TokenRequest,
 };
 use unjoin::{DAY, Environment, ManualClock, Name, Timestamp, WEEK};
 use unjoin_test_util::Seeded;
@@ -116,10 +116,8 @@ impl Device {
             scope: self.offer.scope.clone(),
             escrow_id: *self.committee.key().id(),
             at_least: 5,
-            closed_at: at,
-            numbers_dead_at: at,
-            first_publication: at.saturating_add(WEEK),
-            window_end: at.saturating_add(4 * WEEK),
+            publications: PublicationDates::new(&[at.saturating_add(WEEK), at.saturating_add(4 * WEEK)])
+                .unwrap(),
         };
         manifest.sign(key)
     }

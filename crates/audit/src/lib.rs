@@ -26,7 +26,7 @@
 //! # use unjoin_core::{Clock, DAY, Environment, Name, SystemClock, Timestamp};
 //! # use unjoin_core::secret::SystemRng;
 //! # use unjoin_store::{MemoryStore, Stores, identity::{Role, Roster}};
-//! # use unjoin_core::token::{AuthorKey, CohortManifest, PlatformKey, ReviewId, Scope};
+//! # use unjoin_core::token::{AuthorKey, CohortManifest, PlatformKey, PublicationDates, ReviewId, Scope};
 //! # use unjoin_core::wire::Message;
 //! # use unjoin_log::{Witness, WitnessService};
 //! # use std::sync::Arc;
@@ -43,8 +43,8 @@
 //! # let platform = PlatformKey::generate(rng).public();
 //! # let at = |day: u64| Timestamp::from_unix_seconds(day * DAY);
 //! # let scope = Scope::new([5; 32], Name::new("lamps.example")?, 1);
-//! # let manifest = CohortManifest { scope: scope.clone(), escrow_id: [6; 32], at_least: 5, closed_at: at(1),
-//! #     numbers_dead_at: at(0), first_publication: at(2), window_end: at(9) };
+//! # let manifest = CohortManifest { scope: scope.clone(), escrow_id: [6; 32], at_least: 5,
+//! #     publications: PublicationDates::starting(at(2)).unwrap() };
 //! # let entry = PublishedEntry { scope, boundary: at(2), review_id: ReviewId([1; 32]), review_digest: [2; 32],
 //! #     presentation_hash: [3; 32], author_key: AuthorKey([4; 32]) };
 //! # log.append(&[manifest.to_bytes(), entry.to_bytes()])?;

@@ -25,8 +25,8 @@ pub struct CountedElsewhere {
 /// What the manifests of a ledger add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManifestReport {
-    /// How many cohorts of each merchant closed at each boundary.
-    pub closed: BTreeMap<(Name, Timestamp), usize>,
+    /// How many cohorts of each merchant are first published at each boundary.
+    pub first_published: BTreeMap<(Name, Timestamp), usize>,
     /// The sum over each merchant's cohorts of the customers that they promise at the least.
     pub at_least: BTreeMap<Name, u64>,
     /// How many reviews were published of each cohort.
@@ -52,12 +52,14 @@ pub enum ManifestFinding {
         /// The manifest's index.
         index: u64,
     },
-    /// More cohorts closed at once than a merchant has classes: a crowd was split.
+    /// More than two cohorts for each of a merchant's classes are first published at once: a crowd
+    /// was split. (One of a class is sealed at a boundary, and what a late tick seals is published
+    /// with what the next boundary does.)
     TooManyCohorts {
         /// The merchant.
         merchant: Name,
-        /// When they closed.
-        closed_at: Timestamp,
+        /// When they are first published.
+        first_publication: Timestamp,
         /// How many, under one issuing key.
         cohorts: usize,
     },
@@ -104,9 +106,8 @@ pub fn audit_manifests(history: &History, counted: &CountedElsewhere) -> Manifes
         match kind(entry) {
             Some(CohortManifest::KIND) => {
                 let Ok(manifest) = CohortManifest::from_bytes(entry) else { continue };
-                let (scope, closed_at) = (manifest.scope.clone(), manifest.closed_at);
-                let dates = [closed_at, manifest.first_publication, manifest.window_end];
-                if dates.iter().any(|date| counted.grid.at_or_before(*date) != Some(*date)) {
+                let (scope, dates) = (manifest.scope.clone(), manifest.publications);
+                if dates.as_slice().iter().any(|date| counted.grid.at_or_before(*date) != Some(*date)) {
                     report.findings.push(ManifestFinding::OffGrid { index });
                 }
                 if manifests.contains_key(&scope) {
@@ -114,8 +115,8 @@ pub fn audit_manifests(history: &History, counted: &CountedElsewhere) -> Manifes
                     continue;
                 }
                 let merchant = scope.merchant();
-                *report.closed.entry((merchant.clone(), closed_at)).or_default() += 1;
-                *of_key.entry((*scope.key_id(), merchant.clone(), closed_at)).or_default() += 1;
+                *report.first_published.entry((merchant.clone(), dates.first())).or_default() += 1;
+                *of_key.entry((*scope.key_id(), merchant.clone(), dates.first())).or_default() += 1;
                 *report.at_least.entry(merchant.clone()).or_default() += u64::from(manifest.at_least);
                 manifests.insert(scope, manifest);
             }
@@ -126,9 +127,10 @@ pub fn audit_manifests(history: &History, counted: &CountedElsewhere) -> Manifes
             _ => {}
         }
     }
-    let split = of_key.into_iter().filter(|(_, cohorts)| *cohorts > counted.classes);
-    report.findings.extend(split.map(|((_, merchant, closed_at), cohorts)| {
-        ManifestFinding::TooManyCohorts { merchant, closed_at, cohorts }
+    let most = counted.classes.saturating_mul(2);
+    let split = of_key.into_iter().filter(|(_, cohorts)| *cohorts > most);
+    report.findings.extend(split.map(|((_, merchant, first_publication), cohorts)| {
+        ManifestFinding::TooManyCohorts { merchant, first_publication, cohorts }
     }));
     for (merchant, orders) in &counted.orders {
         let (merchant, orders) = (merchant.clone(), *orders);

@@ -327,9 +327,10 @@ impl Audit<'_> {
     }
 
     fn published(&mut self, published: PublishedEntry) -> Result<(), Fault> {
-        let dated = self.manifests.get(&published.scope).is_some_and(|manifest| {
-            [manifest.first_publication, manifest.window_end].contains(&published.boundary)
-        });
+        let dated = self
+            .manifests
+            .get(&published.scope)
+            .is_some_and(|manifest| manifest.publications.as_slice().contains(&published.boundary));
         let record = self.records.entry(published.review_id).or_default();
         if record.published.is_some() || record.withdrawn_while_held {
             return Err(Fault::Entry);

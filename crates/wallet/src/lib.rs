@@ -25,7 +25,7 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use unjoin_core::Name;
-//! use unjoin_core::token::{CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Review, Scope};
+//! use unjoin_core::token::{CohortManifest, PublicationDates, EnrolmentContext, Grant, IssuerKey, Offer, OrderHandle, PlatformKey, Review, Scope};
 //! use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet, privacy_warnings};
 //! use unjoin_core::{Grid, Timestamp, WEEK};
 //! use unjoin_trustee::insecure_test_dealer;
@@ -58,20 +58,17 @@
 //! let token = wallet.finish(pending, &grant, rng)?;
 //!
 //! // Later: the cohort has closed, and the author writes.
-//! let closed_at = Timestamp::from_unix_seconds(4 * 86_400).saturating_add(2_600 * WEEK);
+//! let sealed_at = Timestamp::from_unix_seconds(4 * 86_400).saturating_add(2_600 * WEEK);
 //! let manifest = CohortManifest {
 //!     scope: token.scope().clone(),
 //!     escrow_id: *committee.key().id(),
 //!     at_least: 20,
-//!     closed_at,
-//!     numbers_dead_at: closed_at,
-//!     first_publication: closed_at.saturating_add(WEEK),
-//!     window_end: closed_at.saturating_add(4 * WEEK),
+//!     publications: PublicationDates::starting(sealed_at.saturating_add(WEEK)).ok_or("the end of time")?,
 //! };
 //! let evidence = ManifestEvidence::Signed(manifest.sign(&platform_key));
 //! let review = Review::new(1, "The lamp came broken.", vec![])?;
 //! assert!(privacy_warnings(&review, &[]).is_empty());
-//! let now = closed_at.saturating_add(3_600);
+//! let now = sealed_at.saturating_add(3_600);
 //! let scheduled = wallet.present(&token, &review, &evidence, &trust, now, rng)?;
 //! assert!(now <= scheduled.send_at && scheduled.send_at < scheduled.publication);
 //!

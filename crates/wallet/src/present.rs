@@ -5,7 +5,7 @@ use rand_core::CryptoRng;
 use unjoin_core::Timestamp;
 use unjoin_core::secret::below;
 use unjoin_core::token::{
-    Digest, Presentation, PresentationWitness, Receipt, Review, ReviewStanding, ReviewState,
+    Digest, Presentation, PresentationWitness, PublicationDates, Receipt, Review, ReviewStanding, ReviewState,
 };
 
 /// Seconds before a publication boundary in which no sending time is chosen: room for a slow
@@ -30,7 +30,7 @@ pub struct ScheduledPresentation {
     pub publication: Timestamp,
     review_digest: Digest,
     /// The boundaries of the manifest.
-    boundaries: [Timestamp; 2],
+    boundaries: PublicationDates,
 }
 
 impl ScheduledPresentation {
@@ -47,14 +47,13 @@ impl ScheduledPresentation {
         now: Timestamp,
     ) -> Result<ReviewState, WalletError> {
         let (terms, sent) = (receipt.terms(), &self.presentation);
-        let [_, last] = self.boundaries;
-        let latest = self.boundaries.into_iter().find(|boundary| now < *boundary).unwrap_or(last);
+        let latest = self.boundaries.after(now).unwrap_or(self.boundaries.last());
         let fits = terms.review_id == sent.review_id()
             && terms.review_digest == self.review_digest
             && terms.presentation_hash == sent.hash()
             && &terms.author_key == sent.author_key()
             && trust.accepts_era(terms.era)
-            && self.boundaries.contains(&terms.publish_by)
+            && self.boundaries.as_slice().contains(&terms.publish_by)
             && (self.publication..=latest.max(self.publication)).contains(&terms.publish_by);
         if !fits || receipt.verify(trust.platform_key()).is_err() {
             return Err(WalletError::Receipt);
@@ -100,7 +99,7 @@ impl Wallet {
         let order = &token.order;
         trust.check(&order.issuer_key, &order.escrow_key)?;
         let manifest = evidence.check(trust, &order.scope, &order.escrow_key)?;
-        let boundaries = [manifest.first_publication, manifest.window_end];
+        let boundaries = manifest.publications;
         let (publication, send_at) = sending_time(now, boundaries, rng).ok_or(WalletError::WindowOver)?;
         let presentation = self.presentation(token, review, rng)?;
         let review_digest = review.digest();
@@ -142,10 +141,11 @@ impl Wallet {
 /// nothing is left of the last span.
 fn sending_time(
     now: Timestamp,
-    [first, last]: [Timestamp; 2],
+    boundaries: PublicationDates,
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Option<(Timestamp, Timestamp)> {
-    let publication = if first.saturating_since(now) >= LEAST_SPAN { first } else { last };
+    let is_far = |boundary: &Timestamp| boundary.saturating_since(now) >= LEAST_SPAN;
+    let publication = boundaries.as_slice().iter().copied().find(is_far).unwrap_or(boundaries.last());
     let span = publication.saturating_since(now).saturating_sub(SENDING_MARGIN);
     (span > 0).then(|| (publication, now.saturating_add(below(span, rng))))
 }
@@ -165,7 +165,7 @@ mod tests {
             let start = Timestamp::from_unix_seconds(now);
             let first = Timestamp::from_unix_seconds(now.saturating_add_signed(first));
             let last = first.saturating_add(window);
-            match sending_time(start, [first, last], rng) {
+            match sending_time(start, PublicationDates::new(&[first, last]).unwrap(), rng) {
                 None => prop_assert!(last.saturating_since(start) <= SENDING_MARGIN),
                 Some((boundary, send_at)) => {
                     prop_assert!(start <= send_at && send_at < boundary.saturating_sub(SENDING_MARGIN));
@@ -190,7 +190,7 @@ mod tests {
         for _ in 0..draws {
             let now = Timestamp::from_unix_seconds(1_700_000_000);
             let first = now.saturating_add(span + SENDING_MARGIN);
-            let (_, send_at) = sending_time(now, [first, first.saturating_add(1)], rng).unwrap();
+            let (_, send_at) = sending_time(now, PublicationDates::new(&[first]).unwrap(), rng).unwrap();
             counts[(send_at.saturating_since(now) * parts as u64 / span) as usize] += 1;
         }
         let expected = f64::from(draws) / parts as f64;

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::token::{
     ActionReceipt, AuthorAction, AuthorKey, CohortManifest, Grant, IssuerKey, Offer, OrderHandle,
-    PlatformKey, Presentation, Receipt, ReceiptTerms, Review, ReviewId, ReviewStanding, ReviewState, Scope,
-    TokenRequest,
+    PlatformKey, Presentation, PublicationDates, Receipt, ReceiptTerms, Review, ReviewId, ReviewStanding,
+    ReviewState, Scope, TokenRequest,
 };
 use unjoin_core::wire::Message;
 use unjoin_core::{DAY, Timestamp, WEEK};
@@ -83,10 +83,7 @@ impl Shop {
             scope: self.offer(0).scope,
             escrow_id: *self.escrow_key.id(),
             at_least: 20,
-            closed_at: CLOSED,
-            numbers_dead_at: CLOSED,
-            first_publication: FIRST,
-            window_end: END,
+            publications: PublicationDates::new(&[FIRST, END]).unwrap(),
         }
     }
 
@@ -325,22 +322,18 @@ fn evidence_that_does_not_hold_for_the_token_is_refused() {
     let token = shop.token(1);
     let good = shop.manifest();
     let other_scope = Scope::new(*good.scope.key_id(), good.scope.merchant().clone(), 78);
+    let with = |dates: &[Timestamp]| {
+        let publications = PublicationDates::new(dates).unwrap();
+        CohortManifest { publications, ..good.clone() }
+    };
     let mut other_id = good.escrow_id;
     other_id[0] ^= 1;
     for (manifest, now, refusal) in [
         (CohortManifest { scope: other_scope, ..good.clone() }, CLOSED, WalletError::ManifestScope),
         (CohortManifest { escrow_id: other_id, ..good.clone() }, CLOSED, WalletError::ManifestEscrow),
         (CohortManifest { at_least: 19, ..good.clone() }, CLOSED, WalletError::CohortTooSmall),
-        (
-            CohortManifest { window_end: END.saturating_add(1), ..good.clone() },
-            CLOSED,
-            WalletError::ManifestOffGrid,
-        ),
-        (
-            CohortManifest { closed_at: CLOSED.saturating_sub(60), ..good.clone() },
-            CLOSED,
-            WalletError::ManifestOffGrid,
-        ),
+        (with(&[FIRST, END.saturating_add(1)]), CLOSED, WalletError::ManifestOffGrid),
+        (with(&[FIRST.saturating_sub(60), END]), CLOSED, WalletError::ManifestOffGrid),
         (good.clone(), END, WalletError::WindowOver),
         (good.clone(), END.saturating_add(1), WalletError::WindowOver),
     ] {

@@ -179,7 +179,7 @@ impl ManifestEvidence {
         if &manifest.escrow_id != escrow_key.id() {
             return Err(WalletError::ManifestEscrow);
         }
-        let dates = [manifest.closed_at, manifest.first_publication, manifest.window_end];
+        let dates = manifest.publications.as_slice();
         if dates.iter().any(|date| trust.grid.at_or_before(*date) != Some(*date)) {
             return Err(WalletError::ManifestOffGrid);
         }

@@ -212,7 +212,6 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let mut config = PlatformConfig::new(issuer_name.clone());
         config.issuer.grid = settings.grid;
         config.issuer.minimum_age = 7 * DAY;
-        config.issuer.window = u32::try_from(WINDOW_WEEKS * 7 * DAY / settings.grid.period())?;
         let classes = if settings.classes { 0..=1 } else { 0..=0 };
         config.issuer.classes = classes.map(|class| ClassPolicy { class, k: settings.k }).collect();
         let issuer_key = *secrets.keys.newest().issuer_key.public();

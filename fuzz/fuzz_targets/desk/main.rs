@@ -18,7 +18,7 @@ use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::store::MemoryStore;
 use unjoin::store::identity::Role;
 use unjoin::token::{
-    AuthorAction, CohortManifest, OrderHandle, PlatformPublicKey, Presentation, ReviewId, ReviewState, Scope,
+    AuthorAction, CohortManifest, PublicationDates, OrderHandle, PlatformPublicKey, Presentation, ReviewId, ReviewState, Scope,
     SignedManifest, StaffKey,
 };
 use unjoin::wire::Message;
@@ -174,10 +174,7 @@ fn manifest(cohort: usize, later: u64) -> SignedManifest {
         scope: KEYS.scope(0, merchant, number),
         escrow_id: *KEYS.pairs[0].escrow_key.id(),
         at_least: 2,
-        closed_at: day(first - 1),
-        numbers_dead_at: day(first - 1),
-        first_publication: day(first),
-        window_end: day(end + later),
+        publications: PublicationDates::new(&[day(first), day(end + later)]).expect("rising"),
     };
     manifest.sign(&KEYS.platform)
 }

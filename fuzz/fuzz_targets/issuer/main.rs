@@ -23,7 +23,7 @@ use unjoin::secret::SecretBytes;
 use unjoin::store::MemoryStore;
 use unjoin::store::identity::Role;
 use unjoin::token::{
-    Enrolment, EnrolmentContext, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, Scope,
+    Enrolment, EnrolmentContext, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, PublicationDates, Scope,
     TokenRequest,
 };
 use unjoin::wire::Message;
@@ -135,7 +135,6 @@ fn config() -> IssuerConfig {
         grid: Grid::Weekly,
         classes: CLASSES.map(|(class, k)| ClassPolicy { class, k }).to_vec(),
         minimum_age: 3 * DAY,
-        window: 4,
         re_enrolment_interval: 10 * DAY,
         starving_after: 5 * WEEK,
         numbers_overdue_after: 2 * WEEK,

@@ -3,6 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use unjoin_core::CLOCK_LIMIT;
+use unjoin_core::token::CohortManifest;
 use unjoin_store::Commit;
 use unjoin_test_util::shifted;
 
@@ -35,7 +36,8 @@ impl Shop<MemoryStore> {
         let manifests: Vec<_> = manifests.iter().map(read).collect();
         let scopes: Vec<Scope> = manifests.iter().map(|manifest| manifest.scope.clone()).collect();
         self.issuer.confirm_admitted(&scopes).unwrap();
-        let mut closed: Vec<Timestamp> = manifests.iter().map(|manifest| manifest.closed_at).collect();
+        let week_before = |manifest: &CohortManifest| manifest.publications.first().saturating_sub(WEEK);
+        let mut closed: Vec<Timestamp> = manifests.iter().map(week_before).collect();
         closed.dedup();
         closed
     }

@@ -35,10 +35,7 @@ fn a_manifest_says_at_least_k_and_boundaries_only() {
         scope: scope.clone(),
         escrow_id: *shop.ring.newest().escrow_key.id(),
         at_least: 2,
-        closed_at: boundary,
-        numbers_dead_at: boundary.saturating_sub(1),
-        first_publication: boundary.saturating_add(WEEK),
-        window_end: boundary.saturating_add(4 * WEEK),
+        publications: PublicationDates::starting(boundary.saturating_add(WEEK)).unwrap(),
     };
     assert_eq!(manifests(&shop), std::slice::from_ref(&expected));
     // Reported until it is confirmed; kept for ever.
@@ -69,9 +66,7 @@ fn a_number_that_ends_later_puts_the_publication_off() {
     }
     shop.clock.set(boundary);
     let [manifest] = manifests(&shop).try_into().unwrap();
-    assert_eq!(manifest.first_publication, dead_at.saturating_add(WEEK));
-    assert_eq!(manifest.window_end, manifest.first_publication.saturating_add(WEEK));
-    assert!(dead_at <= manifest.numbers_dead_at && manifest.numbers_dead_at < manifest.first_publication);
+    assert_eq!(manifest.publications.first(), dead_at.saturating_add(WEEK));
 }
 
 #[test]
@@ -149,7 +144,7 @@ fn a_sealed_cohort_gets_no_grants_and_closes_when_its_last_number_is_dead() {
     shop.pass(WEEK);
     let [manifest] = manifests(&shop).try_into().unwrap();
     assert_eq!(manifest.scope, *request.scope());
-    assert_eq!(manifest.closed_at, MONDAY.saturating_add(3 * WEEK));
+    assert_eq!(manifest.publications.first(), MONDAY.saturating_add(4 * WEEK));
 }
 
 #[test]
@@ -207,14 +202,14 @@ fn after_its_window_a_cohort_leaves_its_manifest_and_its_number_of_grants() {
     assert_eq!(["ic", "is", "ip"].map(rows_of), [0; 3]);
     assert_eq!(["io", "im"].map(rows_of), [4, 1]);
     // A lost answer is given again until the window ends.
-    shop.clock.set(manifest.window_end.saturating_sub(1));
+    shop.clock.set(manifest.publications.last().saturating_sub(1));
     shop.issuer.tick().unwrap();
     assert_eq!(shop.issuer.grants(&scope).unwrap(), Some(4));
     for (person, request) in &bought {
         assert_eq!(code(shop.grant(person, request)), "done");
         assert_eq!(shop.offer(person, &merchant, request.handle()).unwrap().scope, scope);
     }
-    shop.clock.set(manifest.window_end);
+    shop.clock.set(manifest.publications.last());
     shop.issuer.tick().unwrap();
     assert_eq!(["ic", "is", "ip", "ib", "ie"].map(rows_of), [0; 5]);
     let names = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).any(|part| part == what);

@@ -155,7 +155,7 @@ fn forgetting_a_cohort_is_resumed_wherever_the_store_fails() {
     assert!(full.issuer.core.grant(&jobs).into_iter().all(|answer| answer.is_ok()));
     full.pass(WEEK);
     let manifest = full.issuer.tick().unwrap().manifests.pop().unwrap();
-    full.clock.set(manifest.verify(&full.platform.public()).unwrap().window_end);
+    full.clock.set(manifest.verify(&full.platform.public()).unwrap().publications.last());
     let sound = full.copied(Faulty::in_memory());
     let before = sound.store.writes();
     assert!(sound.issuer.tick().unwrap().rewritten);

@@ -13,7 +13,7 @@ mod refusals;
 use super::*;
 use curve25519_dalek::scalar::Scalar;
 use unjoin_core::secret::{SecretScalar, SystemRng};
-use unjoin_core::token::{Enrolment, EnrolmentContext, IssuerKey, RequestWitness};
+use unjoin_core::token::{Enrolment, EnrolmentContext, IssuerKey, PublicationDates, RequestWitness};
 use unjoin_core::{DAY, Grid, ManualClock, Timestamp, WEEK};
 use unjoin_store::queue::QueueConfig;
 use unjoin_store::{Bucket, MemoryStore};
@@ -36,7 +36,6 @@ fn config() -> IssuerConfig {
         grid: Grid::Weekly,
         classes: vec![ClassPolicy { class: ON_TIME, k: 3 }, ClassPolicy { class: LATE, k: 2 }],
         minimum_age: 3 * DAY,
-        window: 4,
         re_enrolment_interval: 10 * DAY,
         starving_after: 5 * WEEK,
         numbers_overdue_after: 2 * WEEK,

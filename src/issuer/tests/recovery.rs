@@ -150,7 +150,7 @@ fn the_ledgers_manifests_close_their_cohorts() {
     assert_eq!(shop.issuer.grants(scope).unwrap(), None, "not known any more");
     assert!(shop.grant(&both[0], &first.1).is_ok());
     // When the window has ended its order says only that it was granted.
-    shop.pass(6 * WEEK);
+    shop.pass(9 * WEEK);
     let _ = shop.issuer.tick().unwrap();
     assert_eq!(code(shop.grant(&both[0], &first.1)), "issuer.window_over");
     assert_eq!(entries(&*shop.store, Ledger::Reviews).len(), 0, "no second manifest");

@@ -11,7 +11,7 @@ use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, Compared
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
-    Accepted, ActionReceipt, AuthorKey, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer,
+    Accepted, ActionReceipt, AuthorKey, CohortManifest, PublicationDates, EnrolmentContext, Grant, IssuerKey, Offer,
     OrderHandle, OrderHandleKey, PlatformKey, Presentation, PresentationCheck, Receipt, ReceiptTerms, Review,
     ReviewId, ReviewStanding, ReviewState, Scope, StaffKey, TokenRequest, TrusteeKey, binding_blind,
     verify_batch,
@@ -193,10 +193,7 @@ impl World {
             scope: self.offer.scope.clone(),
             escrow_id: *self.committee.key().id(),
             at_least: 20,
-            closed_at,
-            numbers_dead_at: closed_at,
-            first_publication: closed_at.saturating_add(WEEK),
-            window_end: closed_at.saturating_add(4 * WEEK),
+            publications: PublicationDates::new(&[closed_at.saturating_add(WEEK), closed_at.saturating_add(4 * WEEK)]).expect("rising"),
         };
         let signed = sent(manifest.sign(&self.platform_key));
         told(signed.verify(self.trust.platform_key()));

@@ -28,7 +28,7 @@ use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::store::identity::Roster;
 use unjoin::token::{
-    Accepted, CohortManifest, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey,
+    Accepted, CohortManifest, PublicationDates, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey,
     PresentationCheck, Review, ReviewId, ReviewStanding, ReviewState, StaffKey, TrusteeKey, Trustees,
     binding_blind, verify_batch,
 };
@@ -305,10 +305,7 @@ fn work() {
         scope: token.scope().clone(),
         escrow_id: *committee.key().id(),
         at_least: 20,
-        closed_at: now,
-        numbers_dead_at: now,
-        first_publication: boundary(1),
-        window_end: boundary(3),
+        publications: PublicationDates::new(&[boundary(1), boundary(3)]).expect("rising"),
     };
     let manifest = manifest.sign(&PlatformKey::from_secret_bytes(&platform_seed));
     platform.desk().admit(&manifest).expect("admitted");

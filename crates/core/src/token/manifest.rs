@@ -3,13 +3,68 @@
 
 use super::{PlatformKey, PlatformPublicKey, Scope, VerifyError};
 use crate::serde_as_bytes;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, WEEK};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
-/// Kind 10, 112 bytes and the merchant's name: a closed cohort.
+/// The boundaries at which a cohort's reviews are published: one to four of them, rising.
 ///
-/// Its boundaries are in order: `closed_at < first_publication < window_end`, and
-/// `numbers_dead_at < first_publication`.
+/// ```
+/// use unjoin_core::token::PublicationDates;
+/// use unjoin_core::{DAY, Timestamp};
+/// let monday = Timestamp::from_unix_seconds(4 * DAY);
+/// let dates = PublicationDates::starting(monday).ok_or("the clock is at the end of time")?;
+/// assert_eq!(dates.as_slice().len(), 4);
+/// assert_eq!(dates.after(monday), Some(monday.saturating_add(7 * DAY)));
+/// assert_eq!(dates.after(dates.last()), None);
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicationDates {
+    /// Zeros behind the last.
+    dates: [Timestamp; Self::MAX],
+    count: usize,
+}
+
+impl PublicationDates {
+    /// The most that a manifest names.
+    pub const MAX: usize = 4;
+
+    /// These dates; `None` unless they are one to [`MAX`](Self::MAX), each later than the one before.
+    pub fn new(dates: &[Timestamp]) -> Option<Self> {
+        let rising = dates.iter().zip(dates.iter().skip(1)).all(|(a, b)| a < b);
+        let mut own = Self { dates: [Timestamp::ZERO; Self::MAX], count: dates.len() };
+        own.dates.get_mut(..dates.len())?.copy_from_slice(dates);
+        (rising && !dates.is_empty()).then_some(own)
+    }
+
+    /// This date, and 7, 28 and 56 days after it; `None` at the end of time.
+    pub fn starting(first: Timestamp) -> Option<Self> {
+        Self::new(&[0, 1, 4, 8].map(|weeks| first.saturating_add(weeks * WEEK)))
+    }
+
+    /// All of them, the first first.
+    pub fn as_slice(&self) -> &[Timestamp] {
+        self.dates.get(..self.count).unwrap_or_default()
+    }
+
+    /// The first.
+    pub fn first(&self) -> Timestamp {
+        let [first, ..] = self.dates;
+        first
+    }
+
+    /// The last; from then on nothing is accepted for the cohort.
+    pub fn last(&self) -> Timestamp {
+        self.as_slice().last().copied().unwrap_or(Timestamp::ZERO)
+    }
+
+    /// The first that is later than `now`; `None` once all are over.
+    pub fn after(&self, now: Timestamp) -> Option<Timestamp> {
+        self.as_slice().iter().copied().find(|date| now < *date)
+    }
+}
+
+/// Kind 10, 81 bytes, the merchant's name and 8 bytes for each boundary: a closed cohort.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CohortManifest {
     /// The cohort's scope; its key id names X.
@@ -18,34 +73,15 @@ pub struct CohortManifest {
     pub escrow_id: [u8; 32],
     /// At least so many distinct customers of standing hold a token of the scope.
     pub at_least: u32,
-    /// The boundary at which the cohort closed.
-    pub closed_at: Timestamp,
-    /// When the last virtual number of any of its orders ended, for ever.
-    pub numbers_dead_at: Timestamp,
-    /// The first of the two boundaries at which its reviews are published.
-    pub first_publication: Timestamp,
-    /// The second and last; from then on nothing is accepted for the cohort.
-    pub window_end: Timestamp,
+    /// The boundaries at which its reviews are published.
+    pub publications: PublicationDates,
 }
 
 impl CohortManifest {
-    /// The boundary at which a review that is accepted at `now` is published; `None` once
-    /// the window is over.
-    pub fn publication_after(&self, now: Timestamp) -> Option<Timestamp> {
-        [self.first_publication, self.window_end].into_iter().find(|boundary| now < *boundary)
-    }
-
     /// Signs it with the platform's key.
     pub fn sign(self, key: &PlatformKey) -> SignedManifest {
         let signature = key.sign("manifest", &self.to_bytes());
         SignedManifest { manifest: self, signature }
-    }
-
-    fn is_ordered(&self) -> bool {
-        self.closed_at < self.first_publication
-            && self.numbers_dead_at < self.first_publication
-            && self.first_publication < self.window_end
-            && self.at_least > 0
     }
 }
 
@@ -57,28 +93,27 @@ impl Message for CohortManifest {
         self.scope.encode(out);
         out.raw(&self.escrow_id);
         out.le32(self.at_least);
-        for time in [self.closed_at, self.numbers_dead_at, self.first_publication, self.window_end] {
-            out.timestamp(time);
-        }
+        let dates = self.publications.as_slice();
+        // At most four.
+        out.u8(dates.len() as u8);
+        dates.iter().for_each(|date| out.timestamp(*date));
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let manifest = Self {
-            scope: Scope::decode(from)?,
-            escrow_id: from.array("escrow id")?,
-            at_least: from.le32("at least")?,
-            closed_at: from.timestamp("closed at")?,
-            numbers_dead_at: from.timestamp("numbers dead at")?,
-            first_publication: from.timestamp("first publication")?,
-            window_end: from.timestamp("window end")?,
-        };
-        if manifest.is_ordered() { Ok(manifest) } else { Err(from.refuse(Rule::Value)) }
+        let (scope, escrow_id) = (Scope::decode(from)?, from.array("escrow id")?);
+        let (at_least, count) = (from.le32("at least")?, from.u8("publications")?);
+        if at_least == 0 || usize::from(count) > PublicationDates::MAX {
+            return Err(from.refuse(Rule::Value));
+        }
+        let dates = (0..count).map(|_| from.timestamp("publication")).collect::<Result<Vec<_>, _>>()?;
+        let publications = PublicationDates::new(&dates).ok_or_else(|| from.refuse(Rule::Value))?;
+        Ok(Self { scope, escrow_id, at_least, publications })
     }
 }
 
 serde_as_bytes!(CohortManifest);
 
-/// Kind 11, 176 bytes and the merchant's name: a manifest with the platform's signature.
+/// Kind 11, 64 bytes more than the manifest: with the platform's signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedManifest {
     manifest: CohortManifest,

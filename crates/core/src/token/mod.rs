@@ -42,7 +42,7 @@ pub use enrolment::{binding_blind, binding_commitment};
 pub use grant::{Grant, GrantedTag};
 pub use key::{IssuerKey, IssuerPublicKey};
 pub use key_ring::{KeyPair, KeyRing, KeyRingError};
-pub use manifest::{CohortManifest, SignedManifest};
+pub use manifest::{CohortManifest, PublicationDates, SignedManifest};
 pub use offer::Offer;
 pub use presentation::{Presentation, PresentationCheck, verify_batch};
 pub use receipt::{ActionReceipt, Receipt, ReceiptTerms};

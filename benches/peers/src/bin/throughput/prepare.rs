@@ -14,7 +14,7 @@ use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::identity::Role;
 use unjoin::store::{Row, Store};
 use unjoin::token::{
-    CohortManifest, EnrolmentContext, Offer, Presentation, Review, Scope, SignedManifest, TokenRequest,
+    CohortManifest, PublicationDates, EnrolmentContext, Offer, Presentation, Review, Scope, SignedManifest, TokenRequest,
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, Environment, Grid, SystemClock, Timestamp, WEEK};
@@ -96,15 +96,11 @@ impl Shop {
     }
 
     fn manifest(&self, merchant: usize) -> SignedManifest {
-        let closed_at = self.publication.saturating_sub(WEEK);
         let manifest = CohortManifest {
             scope: self.scope(merchant),
             escrow_id: *self.world.pair().escrow_key.id(),
             at_least: 20,
-            closed_at,
-            numbers_dead_at: closed_at,
-            first_publication: self.publication,
-            window_end: self.publication.saturating_add(3 * WEEK),
+            publications: PublicationDates::new(&[self.publication, self.publication.saturating_add(3 * WEEK)]).expect("rising"),
         };
         manifest.sign(&self.world.platform)
     }
