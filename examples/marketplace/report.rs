@@ -63,6 +63,9 @@ fn learnt(platform: &Platform) -> String {
     text
 }
 
+/// How a group's figure is written.
+type Cell<'a> = &'a dyn Fn(&Found) -> String;
+
 /// The table. k is the cohort floor by which all platforms are measured, the naive ones too.
 pub(crate) fn table(platforms: &[Platform], source: Source, k: usize) -> String {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
@@ -73,7 +76,7 @@ pub(crate) fn table(platforms: &[Platform], source: Source, k: usize) -> String 
         let Rate { share, standard_error } = rate.times(100.0);
         format!("{share:.1} ± {} %", error(standard_error, 1))
     };
-    let attacked = |cell: &dyn Fn(&Found) -> String, group: &GroupMeasures| {
+    let attacked = |cell: Cell<'_>, group: &GroupMeasures| {
         group.found.as_ref().map_or_else(|| "none attacked".to_owned(), cell)
     };
     let hit = |group: &Found| {
@@ -98,7 +101,7 @@ pub(crate) fn table(platforms: &[Platform], source: Source, k: usize) -> String 
     let first =
         format!("The customer named first is the author (top-1), and the same as a multiple of 1/k, k = {k}");
     let assigned = |found: &Found| plus_minus(found.assigned);
-    let tables: [(&str, &dyn Fn(&Found) -> String); 4] = [
+    let tables: [(&str, Cell<'_>); 4] = [
         (&first, &hit),
         ("The same when he must give every order one review at most (one-to-one assignment)", &assigned),
         ("Linked with more than 90 % confidence, and how many of these rightly", &linked),
