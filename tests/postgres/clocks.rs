@@ -192,7 +192,9 @@ impl Cohorts {
         let buckets = Bucket::all();
         let entries =
             buckets.flat_map(|at| waiting_entries(orders, at, Ledger::Reviews, usize::MAX).unwrap());
+        // Beside manifests the marks of the stores wait here.
         let logged: Vec<(Name, u64)> = entries
+            .filter(|entry| entry.get(1) == Some(&CohortManifest::KIND))
             .map(|entry| CohortManifest::from_bytes(&entry).unwrap().scope)
             .map(|scope| (scope.merchant().clone(), scope.cohort()))
             .collect();
