@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use unjoin::Name;
 use unjoin::Timestamp;
 use unjoin::ledger::{
@@ -292,7 +292,8 @@ fn source(path: &str) -> String {
 fn tests_named(chapter: &str, mark: &str) -> usize {
     let table = chapter.split(&format!("<!-- {mark}:begin -->")).nth(1).unwrap();
     let table = table.split(&format!("<!-- {mark}:end -->")).next().unwrap();
-    let named: Vec<_> = table.split('`').filter_map(|code| code.split_once("::")).collect();
+    let code = table.split('`').skip(1).step_by(2);
+    let named: Vec<_> = code.filter_map(|code| code.split_once("::")).collect();
     let is_test = |source: &str, test: &str| {
         let marks = source.match_indices("#[test]").chain(source.match_indices("#[tokio::test"));
         marks.map(|(at, _)| source.get(at..).unwrap_or_default()).any(|rest| {
@@ -311,6 +312,37 @@ fn tests_named(chapter: &str, mark: &str) -> usize {
 fn every_test_that_a_claim_names_exists() {
     let named = tests_named(include_str!("../src/manual/threats.md"), "claims");
     assert!(named > 20, "the table of claims was not found");
+}
+
+/// Of the tables that say what shows a claim. A model's variants stand under its name.
+#[test]
+fn every_model_that_a_claim_names_exists_and_none_is_left_out() {
+    let chapter = include_str!("../src/manual/proofs.md");
+    assert!(tests_named(chapter, "proofs") > 15, "the table of proofs was not found");
+    let named = |chapter: &str| -> BTreeSet<String> {
+        let code = chapter.split('`').filter(|code| code.starts_with("formal/") && code.ends_with(".pv"));
+        code.map(str::to_owned).collect()
+    };
+    let models: BTreeSet<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/formal"))
+        .unwrap()
+        .map(|file| format!("formal/{}", file.unwrap().file_name().into_string().unwrap()))
+        .filter(|path| path.ends_with(".pv"))
+        .collect();
+    assert_eq!(named(chapter), models);
+    assert!(named(include_str!("../src/manual/threats.md")).is_subset(&models));
+    for model in &models {
+        let text = source(model);
+        assert!(
+            text.lines().any(|line| line.starts_with("   -  ")),
+            "{model} does not say what must be shown"
+        );
+        assert!(text.contains("(* in "), "{model} has no variant without one of its rules");
+    }
+    for row in chapter.lines().filter(|row| row.starts_with("| ") && row.contains("variant `")) {
+        let (model, rest) = row.split_once("`formal/").unwrap().1.split_once('`').unwrap();
+        let variant = rest.split("variant `").nth(1).unwrap().split('`').next().unwrap();
+        assert!(source(&format!("formal/{model}")).contains(&format!("(* in {variant}: ")), "{row}");
+    }
 }
 
 #[test]

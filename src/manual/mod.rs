@@ -10,6 +10,7 @@
 //! | [`same_author`] | whoever compares authors, or takes part in it |
 //! | [`wire`] | whoever reads or writes the messages |
 //! | [`threats`] | whoever decides whether this is enough for their case |
+//! | [`proofs`] | whoever asks what each of these promises rests on |
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
 //! | [`sizing`] | whoever buys the machines for it |
@@ -46,6 +47,10 @@ pub mod same_author {
 
 pub mod threats {
     #![doc = include_str!("threats.md")]
+}
+
+pub mod proofs {
+    #![doc = include_str!("proofs.md")]
 }
 
 pub mod refusals {
