@@ -123,16 +123,17 @@ pub(super) fn judge(
     if terms.only.is_some_and(|only| only != channel) {
         return Err(Reason::WrongChannel);
     }
-    if !may_call(entry.caller, terms, window.now()) {
-        return Err(Reason::ClosedDirection);
-    }
-    Ok(terms.not_after.saturating_since(window.now()))
+    let until = open_until(entry.caller, terms).filter(|until| window.now() < *until);
+    Ok(until.ok_or(Reason::ClosedDirection)?.saturating_since(window.now()))
 }
 
-fn may_call(caller: Side, terms: &Terms, now: Timestamp) -> bool {
+/// Until when this side may call the other: the number's end, or the ticket's that opens the
+/// direction if that is sooner. `None` if the direction is closed.
+fn open_until(caller: Side, terms: &Terms) -> Option<Timestamp> {
     match caller {
-        Side::Customer => terms.directions.customer_may_call(),
-        Side::Hub => terms.directions.hub_may_call() || now < terms.ticket_until,
+        Side::Customer => terms.directions.customer_may_call().then_some(terms.not_after),
+        Side::Hub if terms.directions.hub_may_call() => Some(terms.not_after),
+        Side::Hub => Some(terms.ticket_until.min(terms.not_after)),
     }
 }
 

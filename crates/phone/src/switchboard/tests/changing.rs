@@ -28,6 +28,23 @@ fn a_call_across_the_end_is_cut_by_its_longest_duration() {
 }
 
 #[test]
+fn a_merchants_call_ends_with_the_ticket_that_allowed_it() {
+    let exchange = Exchange::new();
+    let of = order("m", "1");
+    let Bound { number, .. } = exchange.merchant(&of, MERCHANT, ANN, 5000);
+    exchange.board.open_ticket(&of, START.saturating_add(60)).unwrap();
+    exchange.pass(59);
+    assert!(matches!(exchange.call(MERCHANT, number), Route::Connect { max_duration: 1, .. }));
+    // The customer's calls need no ticket; a ticket beyond the number's end prolongs nothing.
+    assert!(matches!(exchange.call(ANN, number), Route::Connect { max_duration: 3600, .. }));
+    exchange.pass(1);
+    assert_eq!(exchange.call(MERCHANT, number), Route::Refuse);
+    exchange.pass(4000);
+    exchange.board.open_ticket(&of, START.saturating_add(5400)).unwrap();
+    assert!(matches!(exchange.call(MERCHANT, number), Route::Connect { max_duration: 940, .. }));
+}
+
+#[test]
 fn a_clock_that_steps_back_revives_nothing() {
     let exchange = Exchange::new();
     let Bound { number, not_after } = exchange.courier(&order("m", "1"), 5, ANN, 600);
