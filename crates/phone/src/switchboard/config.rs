@@ -18,8 +18,8 @@ pub struct SwitchboardConfig {
     /// How well a caller's number must be attested: [`Attestation::Gateway`] or better. On a
     /// trusted trunk a caller whom nobody attests passes too.
     pub least_attestation: Attestation,
-    /// How long the record of an order that was never closed is kept after its last number is
-    /// dead, in seconds. (A closed order is remembered for ever, in 46 bytes.)
+    /// After how many seconds from its last number's death the record of an order that was never closed is shortened
+    /// to what tells whether it may be bound again: at most 54 bytes, for ever. (A closed order has 46.)
     pub retention: u64,
     /// This many misses on a number between two ticks raise an alarm.
     pub alarm_after: u32,

@@ -49,6 +49,8 @@ impl OrderRow {
         let live = match self.leg(leg) {
             LegState::Unbound => return LegStatus::Unbound,
             LegState::Ended => return LegStatus::Ended,
+            LegState::Over(generation) if *generation != merchant.generation => return LegStatus::CutOff,
+            LegState::Over(_) => return LegStatus::Expired,
             LegState::Live(live) => live,
         };
         let terms = &live.terms;

@@ -59,6 +59,17 @@ impl OrderRow {
         }
     }
 
+    /// What remains of it when all its numbers are long over: nothing of their terms, and nothing at all when no leg
+    /// was ever live. A leg that has ended is remembered, or it could be bound again.
+    pub(super) fn shortened(&self) -> Option<Self> {
+        let short = |leg: &LegState| match leg {
+            LegState::Live(live) => LegState::Over(live.terms.merchant_generation),
+            other => other.clone(),
+        };
+        let row = Self { merchant_leg: short(&self.merchant_leg), courier_leg: short(&self.courier_leg), ..self.clone() };
+        (row.merchant_leg != LegState::Unbound || row.courier_leg != LegState::Unbound).then_some(row)
+    }
+
     pub(super) fn leg_mut(&mut self, leg: Leg) -> &mut LegState {
         match leg {
             Leg::Merchant => &mut self.merchant_leg,
@@ -75,6 +86,9 @@ pub(super) enum LegState {
     Unbound,
     /// It was ended, and nothing of it is kept.
     Ended,
+    /// Its time is long over, and of it the merchant's generation alone is kept: whether the merchant was cut off
+    /// since decides whether it may be made anew.
+    Over(u32),
     /// Live, as long as clock, merchant and keys say so too.
     Live(LiveLeg),
 }
@@ -113,12 +127,17 @@ pub(super) type Attempt = [u8; 8];
 const UNBOUND: u8 = 0;
 const ENDED: u8 = 1;
 const LIVE: u8 = 2;
+const OVER: u8 = 3;
 
 impl LegState {
     fn encode(&self, out: &mut Writer) {
         let leg = match self {
             Self::Unbound => return out.u8(UNBOUND),
             Self::Ended => return out.u8(ENDED),
+            Self::Over(generation) => {
+                out.u8(OVER);
+                return out.le32(*generation);
+            }
             Self::Live(leg) => leg,
         };
         out.u8(LIVE);
@@ -143,6 +162,7 @@ impl LegState {
         match from.u8("state")? {
             UNBOUND => return Ok(Self::Unbound),
             ENDED => return Ok(Self::Ended),
+            OVER => return Ok(Self::Over(from.le32("merchant generation")?)),
             LIVE => {}
             _ => return Err(from.refuse(Rule::Value)),
         }

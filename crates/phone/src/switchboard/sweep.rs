@@ -20,7 +20,8 @@ const WALK: usize = 1 << 16;
 pub struct SwitchboardReport {
     /// Number of index rows of slots that are over, deleted.
     pub index_rows: u64,
-    /// How many records of orders went after their retention.
+    /// How many records of orders were shortened after their retention, or went because no number was ever live in
+    /// them.
     pub orders: u64,
     /// How many hubs' counters of earlier epochs went.
     pub hubs: u64,
@@ -43,7 +44,7 @@ pub(super) struct Walk {
     after: Option<Vec<u8>>,
 }
 
-/// Deletes an order's or a hub's row if it still is of no use when it is deleted: the answer is
+/// Deletes an order's or a hub's row, or puts what remains of it in its place, if that still is due then: the answer is
 /// whether it was.
 type Prune<'a> = Result<Decision<'a, bool, SwitchboardError>, SwitchboardError>;
 
@@ -104,7 +105,8 @@ impl<S: Store> Core<S> {
         let lives = move |leg: &LegState| matches!(leg, LegState::Live(live) if now < live.terms.not_after);
         let is_order_due = |order: &OrderRow| {
             let kept_until = order.dead_at.saturating_add(self.config.retention);
-            !order.closed && !lives(&order.merchant_leg) && !lives(&order.courier_leg) && now >= kept_until
+            let is_over = !lives(&order.merchant_leg) && !lives(&order.courier_leg) && now >= kept_until;
+            !order.closed && is_over && order.shortened().as_ref() != Some(order)
         };
         // A new epoch begins at 0 whatever the last one came to.
         let is_hub_due = |hub: &HubRow| hub.epoch.saturating_add(1) < self.pool.epoch_of(now);
@@ -117,9 +119,10 @@ impl<S: Store> Core<S> {
                 continue;
             };
             let rows = if walk.in_hubs {
-                self.look_at(bucket, HUBS, &mut walk.after, &is_hub_due, &mut due.hubs)?
+                self.look_at(bucket, HUBS, &mut walk.after, &is_hub_due, &|_| None, &mut due.hubs)?
             } else {
-                self.look_at(bucket, ORDERS, &mut walk.after, &is_order_due, &mut due.orders)?
+                let remains = &OrderRow::shortened;
+                self.look_at(bucket, ORDERS, &mut walk.after, &is_order_due, remains, &mut due.orders)?
             };
             if due.orders.len() + due.hubs.len() >= AT_ONCE {
                 self.prune(std::mem::take(&mut due), report)?;
@@ -141,13 +144,14 @@ impl<S: Store> Core<S> {
         prefix: &[u8; 2],
         after: &mut Option<Vec<u8>>,
         is_due: &'a impl Fn(&R) -> bool,
+        remains: &'a impl Fn(&R) -> Option<R>,
         due: &mut Vec<Prune<'a>>,
     ) -> Result<usize, SwitchboardError> {
         let mut pages = Pages::new(&*self.store, bucket, prefix.to_vec(), PAGE).after(after.clone());
         let page = pages.next()?.unwrap_or_default();
         for found in &page {
             if is_due(&found.row()?) {
-                due.push(Ok(prune(found.key.clone(), is_due)));
+                due.push(Ok(prune(found.key.clone(), is_due, remains)));
             }
         }
         if let Some(last) = page.last() {
@@ -169,12 +173,14 @@ impl<S: Store> Core<S> {
 fn prune<'a, R: Record + 'a>(
     at: Key<R>,
     is_due: &'a impl Fn(&R) -> bool,
+    remains: &'a impl Fn(&R) -> Option<R>,
 ) -> Decision<'a, bool, SwitchboardError> {
     Decision::new(at.clone(), move |row: Option<R>, change| {
-        let goes = row.is_some_and(|row| is_due(&row));
-        if goes {
-            change.delete(&at);
+        let Some(row) = row.filter(is_due) else { return Ok(false) };
+        match remains(&row) {
+            Some(rest) => change.put(&at, &rest),
+            None => change.delete(&at),
         }
-        Ok(goes)
+        Ok(true)
     })
 }

@@ -429,7 +429,7 @@ fn sweeping_deletes_what_is_over_and_changes_no_answer() {
     let rest =
         |room: &[u8]| dump(&*exchange.store).iter().filter(|(_, row)| row.key.starts_with(room)).count();
     assert_eq!((rest(b"pi"), rest(b"po"), rest(b"ph")), (0, 21, 21));
-    // Records outlive retries by far, and then go; counters go with their epoch.
+    // Records outlive retries by far, and are shortened then; counters go with their epoch.
     exchange.pass(2 * DAY);
     assert_eq!(
         exchange.board.tick().unwrap(),
@@ -442,7 +442,36 @@ fn sweeping_deletes_what_is_over_and_changes_no_answer() {
     exchange.pass(DAY);
     assert_eq!(
         exchange.board.tick().unwrap(),
-        SwitchboardReport { orders: 21, ..SwitchboardReport::default() }
+        SwitchboardReport { orders: 14, ..SwitchboardReport::default() },
+        "7 were released, and are short already"
     );
-    assert_eq!(written(&*exchange.store), []);
+    assert_eq!(exchange.board.tick().unwrap(), SwitchboardReport::default());
+    let rows = written(&*exchange.store);
+    assert!(rows.len() == 21 && rows.iter().all(|(_, row)| row.key.len() + row.value.len() <= 54));
+}
+
+#[test]
+fn what_was_ended_stays_so_however_long_ago_it_was() {
+    let exchange = Exchange::new();
+    let [released, before, cut, over] =
+        ["released", "before", "cut", "over"].map(|id| order(if id == "cut" { "c" } else { "m" }, id));
+    for of in [&released, &cut, &over] {
+        exchange.courier(of, 5, ANN, 600);
+    }
+    exchange.board.release(&released, Leg::Courier).unwrap();
+    exchange.board.release(&before, Leg::Courier).unwrap();
+    exchange.board.cut_off(&name("c")).unwrap();
+    for _ in 0..70 {
+        exchange.pass(DAY);
+        exchange.board.tick().unwrap();
+    }
+    let late = |of: &OrderRef| {
+        let end = exchange.now().saturating_add(600);
+        exchange.bind(Binding::courier(of.clone(), courier(5), parties(5, ANN), end))
+    };
+    for of in [&released, &before, &cut] {
+        assert_eq!(code(late(of)), "switchboard.ended", "{of:?}");
+    }
+    // Its time was over, and nobody ended it: an order may outlive its number.
+    late(&over).unwrap();
 }
