@@ -66,8 +66,12 @@ impl<S: Store> Core<S> {
         let open = self.prepare(open, &window);
         let open = self.insert(open, &window);
         // A fresh window: it is decided by the time and the keys of its own moment.
-        let window = self.window()?;
-        self.activate(open, &window);
+        let fresh = self.window()?;
+        // A party's rows were looked for in the slots of the old one. If a boundary has passed meanwhile, however long
+        // the store took, another may have given this number to a party in the slot that has come in view: begin again.
+        if fresh.slot_of(fresh.now()) == window.slot_of(window.now()) {
+            self.activate(open, &fresh);
+        }
         Ok(())
     }
 

@@ -275,6 +275,27 @@ fn a_party_that_gets_a_number_meanwhile_does_not_get_it_twice() {
 }
 
 #[test]
+fn a_bind_that_stalls_across_a_slots_boundary_gives_no_party_a_number_twice() {
+    for hub in 20..60 {
+        let (store, clock) = (Arc::new(Faulty::in_memory()), Arc::new(ManualClock::new(START)));
+        let exchange = Exchange::with(store, clock, Arc::new(TestKeys::new()), pool(4));
+        let other = exchange.again();
+        // The slot in which this ends is in nobody's view before the boundary.
+        let meanwhile = move || {
+            other.clock.set(START.saturating_add(SLOT));
+            let not_after = START.saturating_add(SLOT + LIFE);
+            let binding = Binding::courier(order("m", "2"), courier(hub), parties(hub, ANN), not_after);
+            other.bind(binding).unwrap();
+        };
+        exchange.store.before(Call::Commit, 1, meanwhile);
+        let bound = exchange.bind(binding(5, ANN, LIFE)).unwrap();
+        assert_eq!(exchange.reaches(ANN, bound.number), Some(phone(5)));
+        let numbers = (0..SLICES * 4).map(|x| VirtualNumber::from_integer(86_700_000_000_000_000 + x).unwrap());
+        assert_eq!(numbers.filter(|x| exchange.reaches(ANN, *x).is_some()).count(), 2);
+    }
+}
+
+#[test]
 fn threads_on_one_order_agree_on_its_number() {
     let exchange = Exchange::new();
     let instances = [exchange.again(), exchange.again()];
