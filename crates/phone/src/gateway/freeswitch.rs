@@ -126,17 +126,19 @@ impl FreeSwitch {
                     // Nothing of one leg's headers goes into the other.
                     ("sip_copy_custom_headers", "false"),
                     ("sip_copy_multipart", "false"),
-                    // The callee's failure ends the call, with no other extension in its place.
+                    // What the callee's side says of a failure stays there: the action behind the bridge is the
+                    // one refusal.
                     ("hangup_after_bridge", "true"),
-                    ("continue_on_fail", "false"),
+                    ("continue_on_fail", "true"),
                 ] {
                     action("set", &[variable, "=", value]);
                 }
                 action("sched_hangup", &["+", &max_duration.to_string(), " allotted_timeout"]);
                 action("bridge", &["sofia/gateway/", &self.gateway, "/", &callee]);
             }
-            Route::Refuse => action("respond", &["480 Temporarily Unavailable"]),
+            Route::Refuse => {}
         }
+        action("respond", &["480 Temporarily Unavailable"]);
         document.push_str("</condition>\n</extension>\n</context>\n</section>\n</document>\n");
         document
     }
