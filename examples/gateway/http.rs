@@ -66,26 +66,30 @@ async fn freeswitch<S: Store>(State(service): Shared<S>, body: Bytes) -> Respons
 }
 
 async fn twilio_call<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
-    answer_twilio(&service, &body, Channel::Voice, twilio::call).await
+    answer_twilio(&service, &body, Channel::Voice, |_, route| twilio::call(route)).await
 }
 
 async fn twilio_message<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
     let Ok(text) = twilio::text(&body) else { return unreadable() };
-    answer_twilio(&service, &body, Channel::Sms, |route| twilio::message(route, &text)).await
+    let passed = Arc::clone(&service);
+    answer_twilio(&service, &body, Channel::Sms, |id, route| match route {
+        // One that Twilio brings again was passed on before.
+        Route::Connect { .. } if !passed.messages.is_first(id) => twilio::message(&Route::Refuse, ""),
+        route => twilio::message(route, &text),
+    })
+    .await
 }
 
 async fn answer_twilio<S: Store, D: AsRef<str>>(
     service: &Arc<Service<S>>,
     body: &[u8],
     channel: Channel,
-    answer: impl FnOnce(&Route) -> D,
+    answer: impl FnOnce(&str, &Route) -> D,
 ) -> Response {
-    let Ok(question) = twilio::question(body, false) else { return unreadable() };
-    if question.channel() != channel {
-        return unreadable();
-    }
+    let trusted = service.trusted_twilio.contains(&channel);
+    let Ok(question) = twilio::question(body, channel, trusted) else { return unreadable() };
     let Some(route) = service.decide(&question).await else { return unavailable() };
-    document("text/xml", answer(&route).as_ref().as_bytes().to_vec())
+    document("text/xml", answer(question.id(), &route).as_ref().as_bytes().to_vec())
 }
 
 async fn health<S: Store>(State(service): Shared<S>) -> StatusCode {

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use unjoin::phone::Channel;
 use unjoin::secret::SystemRng;
 use unjoin::store::identity::{Role, Roster};
 use unjoin::store::{MemoryStore, OwnStore, RedbStore, Store, Stores};
@@ -66,9 +67,28 @@ struct Arguments {
     /// The Sofia gateway that FreeSWITCH calls out through.
     #[arg(long, default_value = "carrier")]
     sofia_gateway: String,
+    /// On which of Twilio's channels a sender whom nobody attests is taken at their number. Twilio attests no message,
+    /// so without `messages` none passes; whoever can forge a sender then writes in a party's name.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    twilio_trusts: Vec<TwilioChannel>,
     /// The first of 40,000 virtual numbers.
     #[arg(long, default_value = "+8617000000000")]
     first_number: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TwilioChannel {
+    Calls,
+    Messages,
+}
+
+impl From<&TwilioChannel> for Channel {
+    fn from(channel: &TwilioChannel) -> Self {
+        match channel {
+            TwilioChannel::Calls => Self::Voice,
+            TwilioChannel::Messages => Self::Sms,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -130,6 +150,7 @@ fn run<S: Store>(arguments: Arguments, store: Arc<OwnStore<S>>) -> Outcome<()> {
             directory: &arguments.directory,
             sofia_gateway: &arguments.sofia_gateway,
             first_number: &arguments.first_number,
+            trusted_twilio: arguments.twilio_trusts.iter().map(Channel::from).collect(),
         },
     )?);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use unjoin::Environment;
-use unjoin::phone::gateway::{FreeSwitch, Question};
+use unjoin::phone::gateway::{FreeSwitch, Once, Question};
 use unjoin::phone::{
-    Keeper, LocalKey, NumberingPlan, Pool, Route, RouteRequest, SlotConfig, SlotKeys, Switchboard,
+    Channel, Keeper, LocalKey, NumberingPlan, Pool, Route, RouteRequest, SlotConfig, SlotKeys, Switchboard,
     SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
@@ -27,6 +27,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) directory: &'a Path,
     pub(crate) sofia_gateway: &'a str,
     pub(crate) first_number: &'a str,
+    pub(crate) trusted_twilio: Vec<Channel>,
 }
 
 pub(crate) struct Service<S: Store> {
@@ -34,6 +35,10 @@ pub(crate) struct Service<S: Store> {
     pub(crate) plan: NumberingPlan,
     pub(crate) freeswitch: FreeSwitch,
     pub(crate) environment: Environment,
+    /// On which of Twilio's channels a sender whom nobody attests is believed.
+    pub(crate) trusted_twilio: Vec<Channel>,
+    /// The messages that were passed on.
+    pub(crate) messages: Once,
     keeper: Arc<Keeper>,
     waiting: Semaphore,
     /// Demonstration: answers about these numbers come late.
@@ -66,6 +71,8 @@ impl<S: Store> Service<S> {
             plan: NumberingPlan::new("86", "00", "0")?.unprefixed_national(),
             freeswitch: FreeSwitch::new(settings.sofia_gateway, false)?,
             environment,
+            trusted_twilio: settings.trusted_twilio,
+            messages: Once::new(),
             keeper,
             waiting: Semaphore::new(2 * DECISIONS_AT_ONCE),
             delays: Mutex::default(),

@@ -71,6 +71,7 @@ class Gateway:
             self.process = subprocess.Popen(
                 [program, "--listen", f"{LOOPBACK}:{self.http}", "--control", f"{LOOPBACK}:{self.control}",
                  "--kamailio", f"{LOOPBACK}:{evapi_port}", "--store", "redb", "--directory", str(directory),
+                 "--twilio-trusts", "messages",
                  *([] if (directory / "phones.redb").exists() else ["--create"])],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 

@@ -55,6 +55,7 @@
 mod form;
 mod freeswitch;
 mod json;
+mod message;
 pub mod twilio;
 mod xml;
 
@@ -62,6 +63,7 @@ mod xml;
 mod tests;
 
 pub use freeswitch::FreeSwitch;
+pub use message::Once;
 
 use super::{Attestation, Channel, NumberingPlan, Route, RouteRequest};
 use core::fmt;

@@ -330,7 +330,7 @@ fn twilio_asks_with_a_form() {
         ("CallSid=%2B8613811112222&From=1&To=2", GatewayError::Value("CallSid")),
         ("CallSid=CA1&CallSid=CA1&From=1&To=2", GatewayError::Twice("CallSid")),
     ] {
-        assert_eq!(twilio::question(form.as_bytes(), false).unwrap_err(), error, "{form}");
+        assert_eq!(twilio::question(form.as_bytes(), Channel::Voice, false).unwrap_err(), error, "{form}");
     }
 }
 
@@ -340,11 +340,20 @@ fn twilio_gets_these_documents() {
     assert_eq!(
         *twilio::call(&connect(600)),
         format!(
-            "{head}<Response><Dial answerOnBridge=\"true\" callerId=\"{X}\" timeLimit=\"600\"><Number>{COURIER}</Number></Dial></Response>\n"
+            "{head}<Response><Dial answerOnBridge=\"true\" callerId=\"{X}\" timeout=\"30\" timeLimit=\"565\"><Number>{COURIER}</Number></Dial></Response>\n"
         )
     );
     assert!(twilio::call(&connect(100_000)).contains("timeLimit=\"14400\""));
     assert_eq!(*twilio::call(&Route::Refuse), format!("{head}<Response><Reject/></Response>\n"));
+    // However long it rings it is over in time: Twilio rings five seconds longer than told, and counts from the answer.
+    for left in 1..200 {
+        let document = twilio::call(&connect(left)).to_string();
+        let told = |name| -> Option<u64> { document.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.parse().ok() };
+        match (told("timeout"), told("timeLimit")) {
+            (Some(ringing), Some(talking)) => assert!(ringing >= 5 && talking >= 1 && ringing + 5 + talking <= left),
+            _ => assert!(left <= 10 && document.contains("<Reject/>"), "{left} s: {document}"),
+        }
+    }
     assert_eq!(
         *twilio::message(&connect(1), "I'm <here> & \"there\""),
         format!(
@@ -355,6 +364,29 @@ fn twilio_gets_these_documents() {
     assert_eq!(*twilio::text(form).unwrap(), "I'm <here>");
     assert_eq!(twilio::text(b"MessageSid=SM1").unwrap_err(), GatewayError::Missing("Body"));
     assert_eq!(*twilio::message(&Route::Refuse, "anything"), format!("{head}<Response/>\n"));
+    // A picture without a text; words for whoever holds the number; more than a message can have.
+    for text in ["", "  ", "STOP", " stop. ", "Unsubscribe", "退订", "td"] {
+        assert_eq!(*twilio::message(&connect(1), text), format!("{head}<Response/>\n"), "{text}");
+    }
+    assert!(twilio::message(&connect(1), "Please stop at the gate").contains("<Message"));
+    assert_eq!(*twilio::text(b"MessageSid=SM1&Body=Basta&OptOutType=STOP").unwrap(), "");
+    let long = |letters: usize| format!("MessageSid=SM1&Body={}", "%E5%A5%BD".repeat(letters));
+    assert_eq!(twilio::text(long(1600).as_bytes()).unwrap().chars().count(), 1600);
+    assert_eq!(twilio::text(long(1601).as_bytes()).unwrap_err(), GatewayError::Value("Body"));
+}
+
+#[test]
+fn a_message_passes_once_in_bounded_memory() {
+    let once = Once::new();
+    for id in 0..Once::REMEMBERED {
+        assert!(once.is_first(&format!("SM{id}")));
+    }
+    let count = (0..Once::REMEMBERED).filter(|id| once.is_first(&format!("SM{id}"))).count();
+    assert_eq!(count, 0);
+    for id in Once::REMEMBERED..3 * Once::REMEMBERED {
+        once.is_first(&format!("SM{id}"));
+    }
+    assert!(once.is_first("SM0"), "forgotten");
 }
 
 #[test]
@@ -415,7 +447,7 @@ proptest! {
     fn any_bytes_are_an_answer_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = serde_json::from_slice::<Question>(&bytes);
         let _ = freeswitch().question(&bytes).map(|question| question.request(&china()));
-        let _ = twilio::question(&bytes, true).map(|question| question.request(&china()));
+        let _ = twilio::question(&bytes, Channel::Sms, true).map(|question| question.request(&china()));
     }
 
     #[test]

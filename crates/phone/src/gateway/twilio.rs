@@ -8,16 +8,18 @@
 //! form before asking here, and refuse without an answer what is not signed.
 //!
 //! ```
-//! use unjoin_phone::Route;
+//! use unjoin_phone::{Channel, Route};
 //! use unjoin_phone::gateway::twilio;
 //! let question = twilio::question(
 //!     b"CallSid=CA1&From=%2B8613811112222&To=%2B8617000000001&StirVerstat=TN-Validation-Passed-A",
+//!     Channel::Voice,
 //!     false,
 //! )?;
 //! assert!(twilio::call(&Route::Refuse).contains("<Response><Reject/></Response>"));
 //! # Ok::<(), unjoin_phone::gateway::GatewayError>(())
 //! ```
 
+use super::message::may_pass;
 use super::xml::{DECLARATION, escaped};
 use super::{Attestation, Channel, GatewayError, Question, Route, form};
 use zeroize::Zeroizing;
@@ -27,24 +29,41 @@ pub const MAX_BYTES: usize = 16_384;
 /// The longest call that TwiML can ask for, in seconds; a longer one is cut to it.
 pub const MAX_CALL: u64 = 14_400;
 
-/// Reads a call's or a message's form, which came in on a line that the host trusts or does not: see
-/// [`RouteRequest::trusted_trunk`](crate::RouteRequest::trusted_trunk). The question's id is the
-/// call's or the message's.
+/// The longest text of a message, in characters.
+pub const MAX_TEXT: usize = 1600;
+/// For how many seconds a callee's phone rings at most.
+pub const RINGING: u64 = 30;
+/// Twilio rings up to this many seconds longer than it is told.
+const RINGS_ON: u64 = 5;
+/// Twilio takes no shorter time of ringing.
+const LEAST_RINGING: u64 = 5;
+
+/// What Twilio presents for a caller without a number: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN, UNAVAILABLE and
+/// PRIVATE as they are typed on a telephone's keys.
+const NOBODY: [&str; 6] =
+    ["+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253", "+7748283"];
+
+/// Reads the form of a call, or of a message. What it comes for is the address that was asked at, so it is the host's to
+/// say; and so is whether it came in on a line that the host trusts, for each of the two: see
+/// [`RouteRequest::trusted_trunk`](crate::RouteRequest::trusted_trunk). **Twilio attests calls alone, and those of few
+/// countries**: without trust no message passes. Whoever can send a message under another's number then writes in that party's name.
+/// The question's id is the call's or the message's.
 ///
 /// # Errors
 /// [`GatewayError`]; answer with status 400 and nothing else.
-pub fn question(body: &[u8], trusted_trunk: bool) -> Result<Question, GatewayError> {
+pub fn question(body: &[u8], channel: Channel, trusted_trunk: bool) -> Result<Question, GatewayError> {
     let names = ["To", "From", "CallSid", "MessageSid", "StirVerstat"];
     let [dialled, caller, call, message, verdict] = form::fields(body, MAX_BYTES, names)?;
-    let (id, channel) = match (call, message) {
-        (Some(call), None) => (call, Channel::Voice),
-        (None, Some(message)) => (message, Channel::Sms),
-        (Some(_), Some(_)) => return Err(GatewayError::Value("CallSid")),
-        (None, None) => return Err(GatewayError::Missing("CallSid")),
+    let (id, name, other) = match channel {
+        Channel::Voice => (call, "CallSid", message),
+        Channel::Sms => (message, "MessageSid", call),
     };
-    if id.is_empty() || id.len() > Question::MAX_ID || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err(GatewayError::Value("CallSid"));
+    let id = id.ok_or(GatewayError::Missing(name))?;
+    let is_sid = (1..=Question::MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_sid || other.is_some() {
+        return Err(GatewayError::Value(name));
     }
+    let caller = caller.filter(|caller| !NOBODY.contains(&caller.as_str()));
     let passed = verdict.as_ref().and_then(|text| text.strip_prefix("TN-Validation-Passed-"));
     Ok(Question {
         id: id.to_string(),
@@ -61,51 +80,72 @@ pub fn question(body: &[u8], trusted_trunk: bool) -> Result<Question, GatewayErr
     })
 }
 
-/// The text of a message's form. Erased when dropped.
+/// The text of a message's form, at most [`MAX_TEXT`] characters. Empty when Twilio has taken it for a word of its opt-out. Erased
+/// when dropped.
 ///
 /// # Errors
 /// [`GatewayError`]; answer with status 400 and nothing else.
 pub fn text(body: &[u8]) -> Result<Zeroizing<String>, GatewayError> {
-    let [text] = form::fields(body, MAX_BYTES, ["Body"])?;
-    text.ok_or(GatewayError::Missing("Body"))
+    let [text, opt_out] = form::fields(body, MAX_BYTES, ["Body", "OptOutType"])?;
+    let text = text.ok_or(GatewayError::Missing("Body"))?;
+    if text.chars().count() > MAX_TEXT {
+        return Err(GatewayError::Value("Body"));
+    }
+    Ok(if opt_out.is_some() { Zeroizing::new(String::new()) } else { text })
 }
 
 /// What becomes of a call. Erased when dropped.
+///
+/// Twilio counts a call's time from the moment it is answered. So of the time that is left the longest ringing is taken
+/// off, and a call for which nothing remains is refused.
 pub fn call(route: &Route) -> Zeroizing<String> {
     let mut document = Zeroizing::new(String::with_capacity(256));
     document.push_str(DECLARATION);
-    match route {
-        Route::Connect { callee, show, max_duration } => {
+    match (route, times(route)) {
+        (Route::Connect { callee, show, .. }, Some((ringing, talking))) => {
             document.push_str("<Response><Dial answerOnBridge=\"true\" callerId=\"");
             document.push_str(&show.to_e164());
+            document.push_str("\" timeout=\"");
+            document.push_str(&ringing.to_string());
             document.push_str("\" timeLimit=\"");
-            document.push_str(&(*max_duration).min(MAX_CALL).to_string());
+            document.push_str(&talking.to_string());
             document.push_str("\"><Number>");
             document.push_str(&callee.to_e164());
             document.push_str("</Number></Dial></Response>\n");
         }
-        Route::Refuse => document.push_str("<Response><Reject/></Response>\n"),
+        _ => document.push_str("<Response><Reject/></Response>\n"),
     }
     document
 }
 
+/// For how many seconds a phone may ring, and a call last after that.
+fn times(route: &Route) -> Option<(u64, u64)> {
+    let Route::Connect { max_duration, .. } = route else { return None };
+    let ringing = (max_duration / 3).clamp(LEAST_RINGING, RINGING);
+    let talking = max_duration.checked_sub(ringing.saturating_add(RINGS_ON)).filter(|talking| *talking > 0)?;
+    Some((ringing, talking.min(MAX_CALL)))
+}
+
 /// What becomes of a message with this text: passed on, showing the virtual number, or
-/// dropped without a word. Erased when dropped.
+/// dropped without a word, as is one without a text (a picture, say) and one that asks the number to be silent (`STOP`).
+/// Erased when dropped.
+///
+/// Twilio asks again about a message whose answer it did not get: see [`Once`](super::Once).
 pub fn message(route: &Route, text: &str) -> Zeroizing<String> {
-    let text = escaped(text);
-    let mut document = Zeroizing::new(String::with_capacity(256 + text.len()));
+    let escaped = escaped(text);
+    let mut document = Zeroizing::new(String::with_capacity(256 + escaped.len()));
     document.push_str(DECLARATION);
     match route {
-        Route::Connect { callee, show, .. } => {
+        Route::Connect { callee, show, .. } if may_pass(text) => {
             document.push_str("<Response><Message to=\"");
             document.push_str(&callee.to_e164());
             document.push_str("\" from=\"");
             document.push_str(&show.to_e164());
             document.push_str("\"><Body>");
-            document.push_str(&text);
+            document.push_str(&escaped);
             document.push_str("</Body></Message></Response>\n");
         }
-        Route::Refuse => document.push_str("<Response/>\n"),
+        Route::Connect { .. } | Route::Refuse => document.push_str("<Response/>\n"),
     }
     document
 }
