@@ -6,7 +6,7 @@
 
 use unjoin_audit::{History, recoveries};
 use unjoin_core::entry::{Ledger, RecoveredEntry, RecoveredStore, StaffKeyEntry};
-use unjoin_core::token::{PlatformPublicKey, StaffKey};
+use unjoin_core::token::{PlatformPublicKey, SignError, StaffKey};
 use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Writer};
 use unjoin_core::{Timestamp, describe_errors};
 use unjoin_log::outbox;
@@ -100,8 +100,8 @@ pub(crate) fn begin<S: Store>(
             _ => {
                 let era = era.max(own).max(logged.unwrap_or(1)).checked_add(1).ok_or(RecoveryError::Eras)?;
                 let Recovery { key, grounds, last_mark } = *recovery;
-                let entry = RecoveredEntry::sign(key, origin, what, era, last_mark, grounds);
-                RecoveryRow { era, at, unfinished: Some(entry.ok_or(RecoveryError::Grounds)?) }
+                let entry = RecoveredEntry::sign(key, origin, what, era, last_mark, grounds)?;
+                RecoveryRow { era, at, unfinished: Some(entry) }
             }
         };
         change.put(key, &row);
@@ -139,6 +139,8 @@ pub enum RecoveryError {
     Grounds,
     /// No era is left.
     Eras,
+    /// A key that the host's key management holds did not sign.
+    Sign(SignError),
     /// The store did not answer.
     Store(StoreError),
 }
@@ -152,10 +154,21 @@ describe_errors!(RecoveryError {
         "say why, in 1 to {} bytes", RecoveredEntry::MAX_GROUNDS;
     Self::Eras => "recovery.eras", Operator, false,
         "the ledger holds the last era there is: begin another ledger under another name";
+    Self::Sign(source) => "recovery.signing", Operator, true, "{source}";
     Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
         "recovery.store", Operator, true, "{source}";
     Self::Store(source) => "recovery.store_unusable", Operator, false, "{source}";
 });
+
+/// An era is never the first one here, so what breaks a limit is the grounds.
+impl From<SignError> for RecoveryError {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Limits => Self::Grounds,
+            error => Self::Sign(error),
+        }
+    }
+}
 
 impl From<StoreError> for RecoveryError {
     fn from(error: StoreError) -> Self {

@@ -158,7 +158,7 @@ fn the_table_of_kinds_is_the_codes() {
     };
     let staff = |who: usize| {
         let who = Name::new(vec![b'w'; who]).unwrap();
-        StaffKeyEntry::sign(&platform_key, "reviews", &staff_key.public(), who).to_bytes()
+        StaffKeyEntry::sign(&platform_key, "reviews", &staff_key.public(), who).unwrap().to_bytes()
     };
     let terms = ReceiptTerms {
         review_id,
@@ -203,7 +203,7 @@ fn the_table_of_kinds_is_the_codes() {
     };
 
     let offer = offer.to_bytes();
-    let (plain, signed) = (manifest.to_bytes(), manifest.sign(&platform_key).to_bytes());
+    let (plain, signed) = (manifest.to_bytes(), manifest.sign(&platform_key).unwrap().to_bytes());
     let (one, all) = (ceremony(1), ceremony(Committee::MAX_TRUSTEES as u16));
     let code = [
         of_vectors::<Enrolment>(include_str!("vectors/enrolments.json")),
@@ -218,7 +218,7 @@ fn the_table_of_kinds_is_the_codes() {
         row::<CohortManifest>(&plain, &plain, merchant),
         row::<SignedManifest>(&signed, &signed, merchant),
         row::<Review>(&short.to_bytes(), &long.to_bytes(), 0),
-        fixed(&Receipt::sign(&platform_key, terms)),
+        fixed(&Receipt::sign(&platform_key, terms).unwrap()),
         row::<ComparisonShare>(&comparison(2), &comparison(64), 0),
         row::<PublishedEntry>(&published, &published, merchant),
         fixed(&ActionEntry { action: action.clone(), boundary: time(2) }),
@@ -254,7 +254,7 @@ fn the_table_of_kinds_is_the_codes() {
         fixed(&ComparedEntry::sign(&trustee_key, "openings", [6; 32], 1, 1, [7; 32]).unwrap()),
         fixed(&DisclosedEntry { warrant_digest: [6; 32], blind: [7; 32] }),
         row::<SealedShare>(&sealed(184), &sealed(2_202), 0),
-        fixed(&ActionReceipt::sign(&platform_key, &action, time(2), 1)),
+        fixed(&ActionReceipt::sign(&platform_key, &action, time(2), 1).unwrap()),
         fixed(&question),
         fixed(&ReviewState {
             review_id,

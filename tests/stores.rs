@@ -65,7 +65,7 @@ impl Shop {
             directory: Directory::new(),
             roster: secrets.stores,
             ring: secrets.keys,
-            platform_key: secrets.platform_key.to_secret_bytes(),
+            platform_key: secrets.platform_key.to_secret_bytes().unwrap(),
             master: *secrets.issuer_master.expose(),
             clock,
             witness: Arc::new(witness.unwrap()),
@@ -318,7 +318,7 @@ fn a_platform_opens_with_its_own_secrets_only() {
     let (rng, witnesses) = (&mut SystemRng::new(), [shop.witness.clone()]);
     let (ring, key) = (&shop.ring, &shop.platform_key);
     let other_ring = KeyRing::new(IssuerKey::generate(rng), ring.newest().escrow_key);
-    let other_key = PlatformKey::generate(rng).to_secret_bytes();
+    let other_key = PlatformKey::generate(rng).to_secret_bytes().unwrap();
     for (refused, secret) in [
         (shop.open_with(ring.clone(), key, [9; 32], &witnesses), "order handles"),
         (shop.open_with(ring.clone(), &other_key, shop.master, &witnesses), "platform key"),

@@ -17,7 +17,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use unjoin::ledger::RemovedEntry;
-use unjoin::review::PublishedReview;
+use unjoin::review::{DeskError, PublishedReview};
 use unjoin::store::Store;
 use unjoin::token::{ReviewId, Scope};
 use unjoin::wire::Message;
@@ -44,8 +44,10 @@ async fn remove<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
         Ok((scope, id, fields.array("digest")?, fields.text("grounds")?))
     })?;
     let origin = &service.reviews_origin;
-    let entry = RemovedEntry::sign(&service.staff, origin, id, digest, &grounds);
-    let entry = entry.ok_or_else(|| Problem::field("grounds"))?;
+    if !(1..=RemovedEntry::MAX_GROUNDS).contains(&grounds.len()) {
+        return Err(Problem::field("grounds"));
+    }
+    let entry = RemovedEntry::sign(&service.staff, origin, id, digest, &grounds).map_err(DeskError::Sign)?;
     let removed = move |service: &Service<S>| {
         Ok(service.platform.desk().remove(&scope, &entry, &service.reviews_origin)?)
     };

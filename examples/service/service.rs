@@ -212,7 +212,7 @@ impl<S: Store> Service<S> {
             &origin,
             &secrets.staff.public(),
             Name::new(STAFF)?,
-        );
+        )?;
         let ledgers = Ledgers::open(
             stores.own(Role::Ledgers)?,
             witnesses::ledger(secrets.reviews_ledger, &settings.witnesses)?,

@@ -95,8 +95,9 @@ pub(crate) struct OpenArguments {
 /// `officer`.
 pub(crate) fn officer(arguments: &OfficerArguments, screen: &mut dyn Write) -> Outcome<()> {
     let OfficerArguments { name, out } = arguments;
-    let key = NoteKey::generate(KeyName::new(name)?, &mut SystemRng::new());
-    let text = format!("{name} {}\n", hex(key.to_secret_bytes().expose()));
+    let seed = SecretBytes::random(&mut SystemRng::new());
+    let key = NoteKey::from_secret_bytes(KeyName::new(name)?, &seed);
+    let text = format!("{name} {}\n", hex(seed.expose()));
     write_secret(out, text.as_bytes())?;
     writeln!(screen, "officer {}", key.public())?;
     Ok(())
@@ -130,7 +131,7 @@ pub(crate) fn warrant(arguments: &WarrantArguments, screen: &mut dyn Write) -> O
     let presented = PresentedWarrant::new(warrant, &mut SystemRng::new());
     let openings = policy.ledger(Ledger::Openings, u64::MAX)?;
     let first = officers.first().ok_or("no officer signs")?;
-    let entry = presented.entry(openings.log().name(), first);
+    let entry = presented.entry(openings.log().name(), first)?;
     fs::create_dir_all(case).at(case)?;
     write_secret(&case.join("recipient.hex"), digits.as_bytes())?;
     write(&case.join("warrant.bin"), &presented.to_bytes(), screen)?;

@@ -212,9 +212,14 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         ReviewEvidence { presentation, accepted, review_digest, published: cosigned(published.to_bytes()) };
     let handle = OrderHandle([1; 16]);
     let door = |question| DoorMessage::new(question).expect("fits").to_bytes();
-    let receipt = Receipt::sign(&KEYS.platform, terms).to_bytes();
-    let opening =
-        opening(&warrant, warrant.entry(&origin, &officer).to_bytes(), &evidence, committee, &release);
+    let receipt = Receipt::sign(&KEYS.platform, terms).unwrap().to_bytes();
+    let opening = opening(
+        &warrant,
+        warrant.entry(&origin, &officer).unwrap().to_bytes(),
+        &evidence,
+        committee,
+        &release,
+    );
 
     let index = |index: u16| index.to_le_bytes().to_vec();
     let number = |number: u64| number.to_le_bytes().to_vec();
@@ -222,7 +227,7 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
     let plain = |kind: u8, body: Vec<Vec<u8>>| [vec![1, kind], body.concat()].concat();
     let made = [
         KEYS.offer(0, token.scope(), handle).to_bytes(),
-        manifest.clone().sign(&KEYS.platform).to_bytes(),
+        manifest.clone().sign(&KEYS.platform).unwrap().to_bytes(),
         manifest.to_bytes(),
         edited.to_bytes(),
         receipt.clone(),
@@ -230,7 +235,7 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         ActionEntry { action: act(AuthorRequest::Edit(&edited)), boundary }.to_bytes(),
         held.to_bytes(),
         removed.to_bytes(),
-        StaffKeyEntry::sign(&KEYS.platform, ORIGIN, &staff.public(), name("staff 3")).to_bytes(),
+        StaffKeyEntry::sign(&KEYS.platform, ORIGIN, &staff.public(), name("staff 3")).unwrap().to_bytes(),
         RecoveredEntry::sign(&staff, ORIGIN, RecoveredStore::Reviews, 2, 7, "the volume was lost")
             .expect("grounds")
             .to_bytes(),
@@ -239,7 +244,7 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         cosigned(published.to_bytes()).to_bytes(),
         door(DoorQuestion::State { scope: token.scope().clone(), question: question.clone() }),
         binding().to_bytes(),
-        warrant.entry(&origin, &officer).to_bytes(),
+        warrant.entry(&origin, &officer).unwrap().to_bytes(),
         release,
         RoundEntry::sign(officer.signer(), ORIGIN, commitment, 1, members).expect("a round").to_bytes(),
         BlindEntry::sign(&trustee, ORIGIN, commitment, 1, 2, [1; 32]).expect("in range").to_bytes(),
@@ -251,7 +256,7 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         // 136 bytes, sealed.
         plain(44, vec![index(1), digests(2), index(136 + SEALING), vec![9; usize::from(136 + SEALING)]]),
         opening,
-        ActionReceipt::sign(&KEYS.platform, &withdrawal, boundary, 1).to_bytes(),
+        ActionReceipt::sign(&KEYS.platform, &withdrawal, boundary, 1).unwrap().to_bytes(),
         question.to_bytes(),
         state.to_bytes(),
     ];

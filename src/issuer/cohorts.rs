@@ -293,7 +293,7 @@ impl<S: Store> Walk<'_, S> {
         }
         let Some(manifest) = self.manifest(merchant, &cohort, members.numbers_dead_at) else { return Ok(()) };
         let (entry, window) = (manifest.to_bytes(), WindowRow { ends: manifest.publications.last() });
-        let signed = MessageRow(manifest.sign(&self.core.platform_key));
+        let signed = MessageRow(manifest.sign(&self.core.platform_key)?);
         let number = cohort.cohort;
         let grants = GrantsRow { grants: members.handles.len() as u64 };
         let (manifest, waiting) = (manifest_key(merchant, number), waiting_key(merchant, number));

@@ -1,4 +1,5 @@
 use crate::recovery::RecoveryError;
+use unjoin_core::token::SignError;
 use unjoin_core::{ClockError, Timestamp, describe_errors};
 use unjoin_store::StoreError;
 use unjoin_store::queue::QueueError;
@@ -61,6 +62,8 @@ pub enum IssuerError {
     TimeOutOfRange,
     /// The clock stands too far from that of the last tick: nothing was closed.
     Clock(ClockError),
+    /// The host's key management did not sign a manifest: its cohort closes at a later tick, and the same boundary.
+    Sign(SignError),
     /// The queue did not take the request.
     Queue(QueueError),
     /// The store failed; a retry finds whatever was decided.
@@ -113,6 +116,7 @@ describe_errors!(IssuerError {
         "the time lies more than a year ahead: give seconds since 1970, UTC";
     Self::Clock(source @ ClockError::Behind { .. }) => "issuer.clock_behind", Operator, true, "{source}";
     Self::Clock(source) => "issuer.clock_ahead", Operator, false, "{source}";
+    Self::Sign(source) => "issuer.signing", Operator, true, "{source}";
     Self::Queue(source) => "issuer.queue", Operator, true, "{source}";
     Self::Store(StoreError::Corrupt(what)) => "issuer.store_corrupt", Operator, false,
         "{}", StoreError::Corrupt(what);
@@ -122,9 +126,9 @@ describe_errors!(IssuerError {
 });
 
 impl IssuerError {
-    /// [`StoreError::ends_the_tick`]; no other error does.
+    /// [`StoreError::ends_the_tick`], and a signature that is missing: the boundary is worked off when it is there.
     pub(crate) fn ends_the_tick(&self) -> bool {
-        matches!(self, Self::Store(error) if error.ends_the_tick())
+        matches!(self, Self::Sign(_)) || matches!(self, Self::Store(error) if error.ends_the_tick())
     }
 }
 
@@ -137,6 +141,12 @@ impl From<ClockError> for IssuerError {
 impl From<StoreError> for IssuerError {
     fn from(source: StoreError) -> Self {
         Self::Store(source)
+    }
+}
+
+impl From<SignError> for IssuerError {
+    fn from(source: SignError) -> Self {
+        Self::Sign(source)
     }
 }
 

@@ -46,7 +46,7 @@ impl<S: Store> Issuer<S> {
     ///
     /// # Errors
     /// [`RecoveryError::UnknownStaff`], [`RecoveryError::Grounds`], [`RecoveryError::Eras`]: nothing was
-    /// done. [`RecoveryError::Store`].
+    /// done. [`RecoveryError::Sign`], [`RecoveryError::Store`].
     pub fn recover(
         store: &S,
         history: &History,
@@ -109,7 +109,7 @@ fn close<S: Store>(store: &S, history: &History, platform_key: &PlatformKey) -> 
                 if waits.is_some() {
                     change.delete(&sealed);
                 }
-                change.put(&manifest_at, &MessageRow(manifest.clone().sign(platform_key)));
+                change.put(&manifest_at, &MessageRow(manifest.clone().sign(platform_key)?));
                 change.put(&window_key(merchant, cohort), &WindowRow { ends: manifest.publications.last() });
                 // The desk may not have it either; it takes one a second time for nothing.
                 change.put(&waiting_key(merchant, cohort), &Present);

@@ -70,27 +70,36 @@ impl PlatformConfig {
 /// | the platform key | [`PlatformKey::to_secret_bytes`], 32 | [`PlatformKey::from_secret_bytes`] |
 /// | the master key | [`SecretBytes::expose`], 32 | [`SecretBytes::new`] |
 ///
-/// A ledger's key is saved likewise ([`NoteKey::to_secret_bytes`](crate::ledger::NoteKey::to_secret_bytes)). No key works
-/// inside a hardware module yet: all are in the process's memory while it runs, and erased when it drops them. An issuing
-/// key could not move there whole, since proofs are made of its scalar itself.
+/// A ledger's key is saved likewise ([`NoteKey::to_secret_bytes`](crate::ledger::NoteKey::to_secret_bytes)).
+///
+/// **Key management.** What only signs can stay in a hardware module or a KMS, which the host makes known through
+/// [`Sign`](crate::token::Sign): the platform key, the staff's keys, the keys of ledgers, the keys of a requester's officers
+/// (`held_by` of each type). The issuing keys and the master key cannot, since no module computes in their group: seal
+/// their bytes under a [`KeyEncryptionKey`](crate::phone::KeyEncryptionKey) of the key management and open them at every start, as
+/// below. They are in the process's memory while it runs, and erased when it drops them. A witness's key never leaves its
+/// store, slot keys never leave their keeper's file, which is sealed so already.
 ///
 /// ```
 /// use unjoin::PlatformSecrets;
+/// use unjoin::phone::{KeyEncryptionKey, LocalKey};
 /// use unjoin::secret::{SecretBytes, SystemRng};
 /// use unjoin::token::{IssuerKey, KeyRing, PlatformKey};
 /// # let (committee, _) = unjoin::opening::insecure_test_dealer(2, 3, &mut SystemRng::new())?;
 /// # let escrow_key = *committee.key();
 /// let fresh = PlatformSecrets::generate(escrow_key, &mut SystemRng::new());
-/// // Once: to be sealed and kept.
-/// let issuing = fresh.keys.newest().issuer_key.to_secret_bytes();
-/// let platform = fresh.platform_key.to_secret_bytes();
-/// let master = SecretBytes::new(*fresh.issuer_master.expose());
+/// // The host's implementation for its key management; this one is a key in a file.
+/// let kms = LocalKey::new(SecretBytes::new([7; 32]));
+/// // Once: sealed, to be kept.
+/// let issuing = kms.seal(fresh.keys.newest().issuer_key.to_secret_bytes().expose())?;
+/// let platform = kms.seal(fresh.platform_key.to_secret_bytes().ok_or("held elsewhere")?.expose())?;
+/// let master = kms.seal(fresh.issuer_master.expose())?;
 /// // At every start:
+/// let issuing = SecretBytes::new(kms.open(&issuing)?.as_slice().try_into()?);
 /// let issuer_key = IssuerKey::from_secret_bytes(&issuing).ok_or("no issuing key")?;
 /// let secrets = PlatformSecrets {
 ///     keys: KeyRing::new(issuer_key, escrow_key),
-///     platform_key: PlatformKey::from_secret_bytes(&platform),
-///     issuer_master: master,
+///     platform_key: PlatformKey::from_secret_bytes(&SecretBytes::new(kms.open(&platform)?.as_slice().try_into()?)),
+///     issuer_master: SecretBytes::new(kms.open(&master)?.as_slice().try_into()?),
 ///     stores: fresh.stores.clone(),
 /// };
 /// assert_eq!(secrets.platform_key.public(), fresh.platform_key.public());
@@ -452,9 +461,10 @@ impl<S: Store> Platform<S> {
     fn work_off(&self) -> Result<TickReport, PlatformError> {
         self.keep_in_step()?;
         let mut failed = Vec::new();
-        // A clock that leapt stops issuer and desk; numbers and ledgers have times of their own.
+        // A clock that leapt stops issuer and desk; numbers and ledgers have times of their own. A manifest that
+        // nobody signs stops the issuer alone.
         let issued = match self.issuer.tick() {
-            Err(error @ IssuerError::Clock(_)) => {
+            Err(error @ (IssuerError::Clock(_) | IssuerError::Sign(_))) => {
                 failed.push(error.into());
                 IssuerReport::default()
             }

@@ -75,7 +75,7 @@ fn a_manifest_that_the_desk_refuses_is_reported_and_tried_again() {
     let rng = &mut SystemRng::new();
     let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
     let secrets = PlatformSecrets::generate(*trustees.key(), rng);
-    let key = Arc::new(PlatformKey::from_secret_bytes(&secrets.platform_key.to_secret_bytes()));
+    let key = Arc::new(PlatformKey::from_secret_bytes(&secrets.platform_key.to_secret_bytes().unwrap()));
     let mut platform = open_with(config, Arc::clone(&clock), secrets).unwrap();
     let merchant = name("lamps.example");
     buy(&platform, "ann", &merchant);

@@ -100,7 +100,7 @@ impl<S: Store> Step<'_, S> {
     ) -> Result<ActionReceipt, DeskError> {
         let said = self.action.statement();
         if spent.last_action == self.action.hash() {
-            return Ok(self.receipt(spent.changed_at));
+            return self.receipt(spent.changed_at);
         }
         if spent.state == State::Removed {
             return Err(DeskError::NotPublished);
@@ -117,7 +117,7 @@ impl<S: Store> Step<'_, S> {
         }
         let replacement = self.replacement(edited)?;
         if !matches!(spent.state, State::Held | State::Awaited) {
-            return Ok(self.on_published(spent, waiting, replacement, change));
+            return self.on_published(spent, waiting, replacement, change);
         }
         if is_edit {
             return Err(DeskError::Held);
@@ -136,7 +136,7 @@ impl<S: Store> Step<'_, S> {
         change.put(&self.keys.0, &taken_back.after(self.action, boundary));
         change.delete(&rows::held(self.scope, &said.review_id));
         self.wait(boundary, vec![], replacement, change);
-        Ok(self.receipt(boundary))
+        self.receipt(boundary)
     }
 
     /// An edit comes with the review that its digest names, a withdrawal with nothing.
@@ -158,7 +158,7 @@ impl<S: Store> Step<'_, S> {
         waiting: Option<WaitingRow>,
         replacement: WaitingChange,
         change: &mut Change,
-    ) -> ActionReceipt {
+    ) -> Result<ActionReceipt, DeskError> {
         let boundary = self.boundary(spent.changed_at.max(spent.published_at));
         // What waited is overtaken: logged with this one, but without effect.
         let overtaken = waiting.map_or_else(Vec::new, |replaced| {
@@ -200,7 +200,7 @@ impl<S: Store> Step<'_, S> {
         Due { time, task, scope: self.scope.clone() }.key()
     }
 
-    fn receipt(&self, boundary: Timestamp) -> ActionReceipt {
-        ActionReceipt::sign(&self.core.platform, self.action, boundary, self.core.era)
+    fn receipt(&self, boundary: Timestamp) -> Result<ActionReceipt, DeskError> {
+        Ok(ActionReceipt::sign(&self.core.platform, self.action, boundary, self.core.era)?)
     }
 }

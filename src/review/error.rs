@@ -1,4 +1,5 @@
 use crate::recovery::RecoveryError;
+use unjoin_core::token::SignError;
 use unjoin_core::wire::DecodeError;
 use unjoin_core::{ClockError, describe_errors};
 use unjoin_store::StoreError;
@@ -52,6 +53,8 @@ pub enum DeskError {
     Recovery(RecoveryError),
     /// The operating system refused a thread.
     Threads(std::io::Error),
+    /// The host's key management did not sign: nothing was accepted.
+    Sign(SignError),
     /// The queue did not answer.
     Queue(QueueError),
     /// The store did not answer.
@@ -93,6 +96,7 @@ describe_errors!(DeskError {
     Self::Clock(source) => "desk.clock_ahead", Operator, false, "{source}";
     Self::Recovery(source) => "desk.recovery", Operator, false, "{source}";
     Self::Threads(source) => "desk.threads", Operator, true, "the desk's threads did not start ({source})";
+    Self::Sign(source) => "desk.signing", Operator, true, "{source}";
     Self::Queue(source @ QueueError::Stopped) => "desk.stopped", Host, true, "{source}";
     Self::Queue(source) => "desk.queue", Operator, true, "{source}";
     Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
@@ -116,6 +120,12 @@ impl From<ClockError> for DeskError {
 impl From<StoreError> for DeskError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<SignError> for DeskError {
+    fn from(error: SignError) -> Self {
+        Self::Sign(error)
     }
 }
 

@@ -5,7 +5,7 @@ use super::rows::{decode_review, decode_slice};
 use unjoin_core::Timestamp;
 use unjoin_core::entry::HeldWithdrawalEntry;
 use unjoin_core::token::{
-    AuthorAction, AuthorKey, Digest, PlatformKey, Receipt, ReceiptTerms, Review, ReviewId,
+    AuthorAction, AuthorKey, Digest, PlatformKey, Receipt, ReceiptTerms, Review, ReviewId, SignError,
 };
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_store::{Record, StoreError};
@@ -86,7 +86,12 @@ impl SpentRow {
     }
 
     /// The receipt of the submission: the same whenever it is asked for in one era.
-    pub(super) fn receipt(&self, review_id: ReviewId, era: u32, platform: &PlatformKey) -> Receipt {
+    pub(super) fn receipt(
+        &self,
+        review_id: ReviewId,
+        era: u32,
+        platform: &PlatformKey,
+    ) -> Result<Receipt, SignError> {
         let terms = ReceiptTerms {
             review_id,
             review_digest: self.submitted,

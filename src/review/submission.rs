@@ -166,7 +166,7 @@ impl<S: Store> Core<S> {
                     spent
                 }
             };
-            Ok(spent.receipt(job.id, self.era, &self.platform))
+            Ok(spent.receipt(job.id, self.era, &self.platform)?)
         })
     }
 }

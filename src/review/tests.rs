@@ -62,7 +62,7 @@ fn bench(reviewers: usize) -> Bench {
         ])
         .unwrap(),
     };
-    let manifest = manifest.sign(&platform);
+    let manifest = manifest.sign(&platform).unwrap();
     let desk = ReviewDesk::open(
         unjoin_test_util::own(&store, unjoin_store::identity::Role::Reviews),
         Grid::Weekly,

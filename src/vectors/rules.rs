@@ -88,7 +88,7 @@ fn a_signature_whose_commitment_is_of_small_order_is_refused() {
 #[test]
 fn a_signature_stands_on_its_own_label_and_bytes_alone() {
     let key = PlatformKey::generate(&mut system());
-    let signature = key.sign("manifest", b"bytes");
+    let signature = key.sign("manifest", b"bytes").unwrap();
     assert!(key.public().verify("manifest", b"bytes", &signature).is_ok());
     assert!(key.public().verify("receipt", b"bytes", &signature).is_err());
     assert!(key.public().verify("manifest", b"byte", &signature).is_err());

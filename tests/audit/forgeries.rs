@@ -287,7 +287,7 @@ fn a_removal_in_a_colleagues_name_is_named_and_does_not_count() {
     }
     let (world, older) = world();
     let (own, who) = (PlatformKey::generate(&mut SystemRng::new()), Name::new("ann").unwrap());
-    let staff = StaffKeyEntry::sign(&own, ORIGIN, &stranger.public(), who).to_bytes();
+    let staff = StaffKeyEntry::sign(&own, ORIGIN, &stranger.public(), who).unwrap().to_bytes();
     log(&world, &[author.published().to_bytes(), staff, unknown]);
     let shown = PublishedSet::from([author.shown(0)]);
     assert_eq!(world.findings(&older, &shown), [5, 6].map(|index| Finding::Unsigned { index }));

@@ -57,7 +57,7 @@ impl World {
     }
 
     fn entry(&self, presented: &PresentedWarrant) -> Vec<u8> {
-        presented.entry(&origin(), &officers()[0]).to_bytes()
+        presented.entry(&origin(), &officers()[0]).unwrap().to_bytes()
     }
 
     fn released(&self, trustee: u16, sequence: u64, of: &(ReviewEvidence, PresentedWarrant)) -> Vec<u8> {

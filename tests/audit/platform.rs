@@ -64,7 +64,7 @@ impl Shop {
         let secrets = PlatformSecrets::generate(*trustees.key(), rng);
         let staff = StaffKey::generate(rng);
         let staff_entry =
-            StaffKeyEntry::sign(&secrets.platform_key, ORIGIN, &staff.public(), name("staff 3"));
+            StaffKeyEntry::sign(&secrets.platform_key, ORIGIN, &staff.public(), name("staff 3")).unwrap();
         let pair = secrets.keys.newest();
         let trust = TrustRoots::new(secrets.platform_key.public(), 2, unjoin::Grid::Weekly)
             .pin(*pair.issuer_key.public(), pair.escrow_key)

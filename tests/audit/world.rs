@@ -101,7 +101,7 @@ pub(crate) fn keys() -> &'static Keys {
 
 /// The entry of a key of the staff's.
 pub(crate) fn staff_key(key: &StaffKey, who: &str) -> Vec<u8> {
-    StaffKeyEntry::sign(&keys().platform, ORIGIN, &key.public(), Name::new(who).unwrap()).to_bytes()
+    StaffKeyEntry::sign(&keys().platform, ORIGIN, &key.public(), Name::new(who).unwrap()).unwrap().to_bytes()
 }
 
 pub(crate) fn scope(merchant: &str, cohort: u64) -> Scope {
@@ -157,7 +157,7 @@ impl Author {
             publish_by: BOUNDARY,
             era: 1,
         };
-        Receipt::sign(&keys().platform, terms)
+        Receipt::sign(&keys().platform, terms).unwrap()
     }
 
     pub(crate) fn published(&self) -> PublishedEntry {
@@ -222,5 +222,5 @@ pub(crate) fn logged(action: AuthorAction) -> Vec<u8> {
 }
 
 pub(crate) fn action_receipt(action: &AuthorAction) -> ActionReceipt {
-    ActionReceipt::sign(&keys().platform, action, BOUNDARY, 1)
+    ActionReceipt::sign(&keys().platform, action, BOUNDARY, 1).unwrap()
 }

@@ -378,7 +378,7 @@ impl Author {
 
 /// The entry that announces a warrant, signed by the court's first officer.
 pub(crate) fn entry_of(presented: &PresentedWarrant) -> WarrantEntry {
-    presented.entry(&KeyName::new(OPENINGS).unwrap(), &officers()[0])
+    presented.entry(&KeyName::new(OPENINGS).unwrap(), &officers()[0]).unwrap()
 }
 
 /// Signed by the first two officers, with a fresh blind.

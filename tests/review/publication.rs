@@ -74,7 +74,7 @@ fn a_manifest_is_admitted_once_and_only_if_it_is_the_platforms() {
         let signed = manifest(&crate::world::scope("a", 2), 2, 5);
         let mut manifest = signed.verify(&keys().platform.public()).unwrap().clone();
         change(&mut manifest);
-        world.refuses(code, || world.desk.admit(&manifest.sign(&keys().platform)));
+        world.refuses(code, || world.desk.admit(&manifest.sign(&keys().platform).unwrap()));
     };
     refuses("desk.wrong_escrow", &|manifest| manifest.escrow_id = [1; 32]);
     for dates in [[day(2), day(5).saturating_add(1)], [day(2).saturating_add(1), day(5)]] {
@@ -85,7 +85,7 @@ fn a_manifest_is_admitted_once_and_only_if_it_is_the_platforms() {
         manifest.scope = crate::world::scope_under(&fresh_ring(), "a", 2);
     });
     let forger = PlatformKey::generate(&mut SystemRng::new());
-    let forged = good.verify(&keys().platform.public()).unwrap().clone().sign(&forger);
+    let forged = good.verify(&keys().platform.public()).unwrap().clone().sign(&forger).unwrap();
     world.refuses("desk.manifest_refused", || world.desk.admit(&forged));
 }
 

@@ -148,7 +148,7 @@ pub(crate) fn manifest(scope: &Scope, first: u64, end: u64) -> SignedManifest {
         at_least: 2,
         publications: PublicationDates::new(&[day(first), day(end)]).unwrap(),
     };
-    manifest.sign(&keys().platform)
+    manifest.sign(&keys().platform).unwrap()
 }
 
 pub(crate) struct World<S: Store> {
@@ -197,7 +197,7 @@ impl<S: Store> World<S> {
         let desk = open(Arc::clone(&store), Arc::clone(&clock));
         let Keys { platform, staff, .. } = keys();
         desk.admit_staff(
-            &StaffKeyEntry::sign(platform, ORIGIN, &staff.public(), merchant("staff 3")),
+            &StaffKeyEntry::sign(platform, ORIGIN, &staff.public(), merchant("staff 3")).unwrap(),
             ORIGIN,
         )
         .unwrap();

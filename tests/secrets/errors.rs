@@ -222,7 +222,9 @@ fn no_error_of_the_review_service_repeats_its_input() {
     let staff = StaffKey::generate(rng);
     let removed = RemovedEntry::sign(&staff, ACCOUNT, state.review_id, [0; 32], PHONE).unwrap();
     errors.desk(desk.remove(scope, &removed, ACCOUNT));
-    errors.desk(desk.admit_staff(&StaffKeyEntry::sign(&key(), PHONE, &staff.public(), name(PHONE)), ACCOUNT));
+    errors.desk(
+        desk.admit_staff(&StaffKeyEntry::sign(&key(), PHONE, &staff.public(), name(PHONE)).unwrap(), ACCOUNT),
+    );
     desk.act(scope, &act(AuthorRequest::Withdraw), &[]).unwrap();
     errors.desk(desk.act(scope, &edit, &other.to_bytes()));
     let heard = desk.door(TEXT.as_bytes());
@@ -301,7 +303,7 @@ fn other_scope(device: &Device) -> SignedManifest {
     let signed = device.manifest(&device.platform_key);
     let mut manifest = signed.verify(&device.platform_key.public()).unwrap().clone();
     manifest.scope = Scope::new(*device.issuer_key.public().id(), name(MERCHANT), 10);
-    manifest.sign(&device.platform_key)
+    manifest.sign(&device.platform_key).unwrap()
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl Device {
             publications: PublicationDates::new(&[at.saturating_add(WEEK), at.saturating_add(4 * WEEK)])
                 .unwrap(),
         };
-        manifest.sign(key)
+        manifest.sign(key).unwrap()
     }
 
     /// `u`, `s`, `b`, `k`, and the author key's seed by the protocol's definition, not by the library's functions.

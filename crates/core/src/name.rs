@@ -182,7 +182,7 @@ mod tests {
         let small = "01".to_owned() + &"00".repeat(31);
         assert!(small.parse::<PlatformPublicKey>().is_err());
         assert!("ff".repeat(32).parse::<IssuerPublicKey>().is_err());
-        let again = PlatformKey::from_secret_bytes(&platform.to_secret_bytes());
+        let again = PlatformKey::from_secret_bytes(&platform.to_secret_bytes().unwrap());
         assert_eq!(again.public(), platform.public());
     }
 }

@@ -6,9 +6,147 @@
 //! message can be one, because a note's text has no control characters.
 
 use crate::algebra::transcript::push_frame;
+use crate::describe_errors;
 use crate::secret::SecretBytes;
 use core::fmt;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use std::sync::Arc;
+
+/// An Ed25519 key in the host's key management (an HSM, a KMS), which signs and never gives the key away.
+///
+/// [`PlatformKey`](crate::token::PlatformKey), [`StaffKey`](crate::token::StaffKey) and the keys of notes are made of one
+/// by `held_by`. Every signature is verified before it is used, so a fault in a module gets into no receipt and no ledger.
+/// Where one fails, what it was for is not done, and is done when it is asked for again.
+///
+/// It blocks: receipts are signed on the desk's workers, manifests in the issuer's tick, checkpoints where the ledger is
+/// published. It gives up after a time of its own, best within a second, and may be called from many threads at once.
+///
+/// ```
+/// use unjoin_core::secret::{SecretBytes, SystemRng};
+/// use unjoin_core::token::{PlatformKey, Sign, SignError};
+/// use std::sync::Arc;
+///
+/// /// What a vendor's library offers.
+/// trait Module: Send + Sync {
+///     fn public_key(&self, key: &str) -> Result<[u8; 32], String>;
+///     fn sign_ed25519(&self, key: &str, message: &[u8]) -> Result<[u8; 64], String>;
+/// }
+///
+/// struct InModule<M>(M, &'static str);
+///
+/// impl<M: Module> Sign for InModule<M> {
+///     fn public_key(&self) -> Result<[u8; 32], SignError> {
+///         self.0.public_key(self.1).map_err(|_| SignError::Unavailable)
+///     }
+///
+///     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+///         self.0.sign_ed25519(self.1, message).map_err(|_| SignError::Unavailable)
+///     }
+/// }
+/// # struct Vendor(ed25519_dalek::SigningKey);
+/// # impl Module for Vendor {
+/// #     fn public_key(&self, _: &str) -> Result<[u8; 32], String> { Ok(self.0.verifying_key().to_bytes()) }
+/// #     fn sign_ed25519(&self, _: &str, message: &[u8]) -> Result<[u8; 64], String> {
+/// #         Ok(ed25519_dalek::Signer::sign(&self.0, message).to_bytes())
+/// #     }
+/// # }
+/// # let vendor = Vendor(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+/// let platform_key = PlatformKey::held_by(Arc::new(InModule(vendor, "platform-key/1")))?;
+/// // It is in no backup of ours.
+/// assert!(platform_key.to_secret_bytes().is_none());
+/// # assert_eq!(platform_key.public(), PlatformKey::from_secret_bytes(&SecretBytes::new([7; 32])).public());
+/// # Ok::<(), SignError>(())
+/// ```
+pub trait Sign: Send + Sync {
+    /// The public half, 32 bytes: asked once, when the key is taken into use.
+    ///
+    /// # Errors
+    /// [`SignError::Unavailable`].
+    fn public_key(&self) -> Result<[u8; 32], SignError>;
+
+    /// The signature of RFC 8032 on the bare message (Ed25519, neither `ph` nor `ctx`): the same for the same message.
+    ///
+    /// # Errors
+    /// [`SignError::Unavailable`] when it cannot be done now.
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
+}
+
+/// Why nothing was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The host's key management does not answer or refuses: for implementations of [`Sign`].
+    Unavailable,
+    /// What it answered is no signature on the message under its key.
+    Wrong,
+    /// What it gave as its public key is none, or of small order.
+    NotAKey,
+    /// What was to be signed breaks the limits of its kind.
+    Limits,
+}
+
+describe_errors!(SignError {
+    Self::Unavailable => "signing.unavailable", Operator, true,
+        "the key management that holds the signing key did not sign, and nothing was done: see why, then try again";
+    Self::Wrong => "signing.wrong", Operator, true,
+        "the key management answered with a signature that does not hold under its key, and nothing was done: it has a \
+         fault, or signs with another key by now";
+    Self::NotAKey => "signing.not_a_key", Operator, false,
+        "the key management gives a public key that is none of Ed25519's: name the right key";
+    Self::Limits => "signing.limits", Host, false,
+        "a number, a text or a list is empty, too long or out of range for what was to be signed: nothing was signed";
+});
+
+/// A key of the host's: in this process, or in its key management.
+#[doc(hidden)]
+pub enum HostKey {
+    Here(Signer),
+    Held(Arc<dyn Sign>, Verifier),
+}
+
+impl HostKey {
+    /// The key of this RFC 8032 seed.
+    pub fn from_seed(seed: &SecretBytes<32>) -> Self {
+        Self::Here(Signer::from_seed(seed))
+    }
+
+    /// The key in a host's key management.
+    pub fn held_by(key: Arc<dyn Sign>) -> Result<Self, SignError> {
+        let public = Verifier::from_bytes(&key.public_key()?).ok_or(SignError::NotAKey)?;
+        Ok(Self::Held(key, public))
+    }
+
+    /// The seed, if it is here.
+    pub fn to_seed(&self) -> Option<SecretBytes<32>> {
+        match self {
+            Self::Here(signer) => Some(signer.to_seed()),
+            Self::Held(..) => None,
+        }
+    }
+
+    pub fn verifier(&self) -> Verifier {
+        match self {
+            Self::Here(signer) => signer.verifier(),
+            Self::Held(_, public) => *public,
+        }
+    }
+
+    /// Signs the bare bytes: for notes.
+    pub fn sign_bare(&self, bytes: &[u8]) -> Result<[u8; 64], SignError> {
+        match self {
+            Self::Here(signer) => Ok(signer.sign_bare(bytes)),
+            Self::Held(key, public) => {
+                let signature = key.sign(bytes)?;
+                if public.verify_bare(bytes, &signature) { Ok(signature) } else { Err(SignError::Wrong) }
+            }
+        }
+    }
+
+    /// Signs bytes under their label.
+    pub fn sign(&self, label: &str, bytes: &[u8]) -> Result<[u8; 64], SignError> {
+        self.sign_bare(&labelled(label, bytes))
+    }
+}
 
 /// A signing key; erased on drop.
 #[doc(hidden)]
@@ -113,6 +251,43 @@ mod tests {
         assert!(!key.verify("receiptb", b"ytes", &signature));
         assert!(!key.verify_bare(b"bytes", &signature));
         assert_eq!(format!("{signer:?}"), "Signer(..)");
+    }
+
+    /// A module that answers with this.
+    struct Module([u8; 32], Result<[u8; 64], SignError>);
+
+    impl Sign for Module {
+        fn public_key(&self) -> Result<[u8; 32], SignError> {
+            Ok(self.0)
+        }
+
+        fn sign(&self, _: &[u8]) -> Result<[u8; 64], SignError> {
+            self.1
+        }
+    }
+
+    #[test]
+    fn a_modules_signature_is_used_once_it_holds() {
+        let signer = Signer::from_seed(&SecretBytes::new([7; 32]));
+        let public = *signer.verifier().as_bytes();
+        let good = signer.sign("receipt", b"bytes");
+        let answers = |answer| HostKey::held_by(Arc::new(Module(public, answer))).unwrap();
+        let held = answers(Ok(good));
+        assert_eq!(held.sign("receipt", b"bytes"), Ok(good));
+        // The signature on something else, and every flipped bit.
+        assert_eq!(held.sign("manifest", b"bytes"), Err(SignError::Wrong));
+        for bit in 0..512 {
+            let mut faulty = good;
+            faulty[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(answers(Ok(faulty)).sign("receipt", b"bytes"), Err(SignError::Wrong), "{bit}");
+        }
+        let away = answers(Err(SignError::Unavailable));
+        assert_eq!(away.sign("receipt", b"bytes"), Err(SignError::Unavailable));
+        assert!(away.to_seed().is_none());
+        let mut one = [0; 32];
+        one[0] = 1;
+        let weak = HostKey::held_by(Arc::new(Module(one, Ok(good))));
+        assert_eq!(weak.err(), Some(SignError::NotAKey));
     }
 
     /// y = 3 and y = p + 3 are one point with a large order; only the first encoding is a key.

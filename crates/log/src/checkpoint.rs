@@ -78,7 +78,7 @@ impl SignedCheckpoint {
     /// Signs a log's state; the key's name is its origin. Signing is deterministic.
     ///
     /// # Errors
-    /// None that a valid key can cause.
+    /// [`NoteError::Sign`], from a key that the host's key management holds; no other.
     pub fn sign(size: u64, root: Hash, key: &NoteKey) -> Result<Self, NoteError> {
         let checkpoint = Checkpoint { origin: key.public().name().to_string(), size, root };
         let mut note = Note::new(checkpoint.to_text())?;

@@ -161,8 +161,8 @@ impl<S: Store> Log<S> {
     /// it was found to go on from the last one: there are never two roots for one size.
     ///
     /// # Errors
-    /// [`LogError::Forked`] when the store does not hold what was signed last;
-    /// [`LogError::Store`].
+    /// [`LogError::Forked`] when the store does not hold what was signed last; [`LogError::Note`] with
+    /// [`NoteError::Sign`] when the host's key management did not sign, and nothing was stored; [`LogError::Store`].
     pub fn sign(&self) -> Result<SignedCheckpoint, LogError> {
         let row = rows::signed(self.ledger);
         decide(&*self.store, row.clone(), |signed, change| {
@@ -451,6 +451,7 @@ describe_errors!(LogError {
     Self::Unwitnessed => "ledger.unwitnessed", Operator, true,
         "no witness says what it has seen of this ledger, so nobody knows whether these stores are an older copy: reach a \
          witness, or open without asking them if you are certain";
+    Self::Note(error @ NoteError::Sign(_)) => "ledger.signing", Operator, true, "{error}";
     Self::Note(error) => "ledger.note", Operator, false, "{error}";
     Self::Store(error) => "ledger.store", Operator, true, "{error}";
 });

@@ -14,8 +14,12 @@ use core::fmt;
 use core::str::FromStr;
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use unjoin_core::secret::SecretBytes;
-use unjoin_core::signature::{Signer, Verifier};
+#[cfg(any(feature = "store", test))]
+use unjoin_core::signature::Signer;
+use unjoin_core::signature::{HostKey, Verifier};
+use unjoin_core::token::{Sign, SignError};
 use unjoin_core::{Timestamp, describe_errors};
 
 /// The em dash and the space that a signature line begins with.
@@ -104,9 +108,9 @@ impl Note {
     /// Signs the text and appends the line.
     ///
     /// # Errors
-    /// [`NoteError::TooLong`], as [`Note::add`].
+    /// [`NoteError::TooLong`], as [`Note::add`]; [`NoteError::Sign`], from a key that the host's key management holds.
     pub fn sign(&mut self, key: &NoteKey) -> Result<(), NoteError> {
-        let signature = key.signer.sign_bare(self.text.as_bytes());
+        let signature = key.signer.sign_bare(self.text.as_bytes()).map_err(NoteError::Sign)?;
         self.add(key.public.named.line(&signature))
     }
 
@@ -334,17 +338,17 @@ impl fmt::Display for Named {
 /// A secret key for one type of signature. The types differ in nothing else, and are different so that a
 /// log's key is never taken for a witness's.
 macro_rules! secret_key {
-    ($vis:vis $secret:ident, $public:ident, $doc:literal) => {
+    ($vis:vis $secret:ident: $signer:ident, $public:ident, $doc:literal) => {
         #[doc = $doc]
         $vis struct $secret {
-            signer: Signer,
+            signer: $signer,
             public: $public,
         }
 
         impl $secret {
             /// The key of this RFC 8032 seed.
             $vis fn from_secret_bytes(name: KeyName, seed: &SecretBytes<32>) -> Self {
-                let signer = Signer::from_seed(seed);
+                let signer = $signer::from_seed(seed);
                 let public = $public { named: Named::new(name, $public::KIND, signer.verifier()) };
                 Self { signer, public }
             }
@@ -418,10 +422,10 @@ macro_rules! public_key {
 
 public_key!(NotePublicKey, ED25519, "Verifies the notes of a log or a requester.");
 public_key!(WitnessPublicKey, COSIGNATURE, "Verifies a witness's cosignatures.");
-secret_key!(pub NoteKey, NotePublicKey, "Signs notes: a log's checkpoints, a requester's warrants.");
+secret_key!(pub NoteKey: HostKey, NotePublicKey, "Signs notes: a log's checkpoints, a requester's warrants.");
 #[cfg(any(feature = "store", test))]
 secret_key!(
-    pub(super) WitnessKey,
+    pub(super) WitnessKey: Signer,
     WitnessPublicKey,
     "Cosigns checkpoints with a time. It lives in one witness's store: the signed bytes hold no name."
 );
@@ -432,15 +436,25 @@ impl NoteKey {
         Self::from_secret_bytes(name, &SecretBytes::random(rng))
     }
 
-    /// The seed, to be sealed and kept: [`from_secret_bytes`](Self::from_secret_bytes) makes the same key of it. A
-    /// witness's key has no such way out: it belongs to one witness's state.
-    pub fn to_secret_bytes(&self) -> SecretBytes<32> {
+    /// The key of this name that the host's key management holds.
+    ///
+    /// # Errors
+    /// [`SignError::Unavailable`], [`SignError::NotAKey`].
+    pub fn held_by(name: KeyName, key: Arc<dyn Sign>) -> Result<Self, SignError> {
+        let signer = HostKey::held_by(key)?;
+        let public = NotePublicKey { named: Named::new(name, NotePublicKey::KIND, signer.verifier()) };
+        Ok(Self { signer, public })
+    }
+
+    /// The seed, to be sealed and kept: [`from_secret_bytes`](Self::from_secret_bytes) makes the same key of it. `None`
+    /// if the host's key management holds it. A witness's key has no such way out: it belongs to one witness's state.
+    pub fn to_secret_bytes(&self) -> Option<SecretBytes<32>> {
         self.signer.to_seed()
     }
 
     /// What signs other things than notes: entries of a ledger, each under its label.
     #[doc(hidden)]
-    pub fn signer(&self) -> &Signer {
+    pub fn signer(&self) -> &HostKey {
         &self.signer
     }
 }
@@ -463,6 +477,8 @@ pub enum NoteError {
     Signature,
     /// Not a verification key of the type that is needed.
     Key,
+    /// The host's key management did not sign.
+    Sign(SignError),
 }
 
 describe_errors!(NoteError {
@@ -480,6 +496,7 @@ describe_errors!(NoteError {
         "a signature on the note does not verify: it was changed, or its signer misbehaves";
     Self::Key => "note.key", Operator, false,
         "not a verification key for this use: it looks like name+12345678+base64, of the right type";
+    Self::Sign(error) => "note.signing", Operator, true, "{error}";
 });
 
 #[cfg(test)]

@@ -65,7 +65,7 @@
 //!     at_least: 20,
 //!     publications: PublicationDates::starting(sealed_at.saturating_add(WEEK)).ok_or("the end of time")?,
 //! };
-//! let evidence = ManifestEvidence::Signed(manifest.sign(&platform_key));
+//! let evidence = ManifestEvidence::Signed(manifest.sign(&platform_key)?);
 //! let review = Review::new(1, "The lamp came broken.", vec![])?;
 //! assert!(privacy_warnings(&review, &[]).is_empty());
 //! let now = sealed_at.saturating_add(3_600);

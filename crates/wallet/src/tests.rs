@@ -88,7 +88,7 @@ impl Shop {
     }
 
     fn signed(&self, manifest: CohortManifest) -> ManifestEvidence {
-        ManifestEvidence::Signed(manifest.sign(&self.platform_key))
+        ManifestEvidence::Signed(manifest.sign(&self.platform_key).unwrap())
     }
 
     fn present(
@@ -341,7 +341,7 @@ fn evidence_that_does_not_hold_for_the_token_is_refused() {
         assert_eq!(shop.present(&token, &evidence, now).unwrap_err(), refusal);
     }
     let forger = PlatformKey::generate(&mut shop.rng);
-    let forged = ManifestEvidence::Signed(good.clone().sign(&forger));
+    let forged = ManifestEvidence::Signed(good.clone().sign(&forger).unwrap());
     assert_eq!(shop.present(&token, &forged, CLOSED).unwrap_err(), WalletError::ManifestSignature);
 
     let evidence = shop.signed(good);
@@ -497,7 +497,7 @@ fn a_receipt_that_says_anything_else_is_refused() {
         era: 1,
     };
     let check = |terms: ReceiptTerms, key: &PlatformKey, now| {
-        scheduled.check_receipt(&Receipt::sign(key, terms), &shop.trust, now)
+        scheduled.check_receipt(&Receipt::sign(key, terms).unwrap(), &shop.trust, now)
     };
     let state = check(good.clone(), &shop.platform_key, CLOSED).unwrap();
     assert_eq!((state.digest_in_force, state.published_at), (good.review_digest, FIRST));
@@ -520,7 +520,7 @@ fn a_receipt_that_says_anything_else_is_refused() {
     }
     // An older copy was put back since, and the device has seen so: no receipt is given for before.
     let trust = shop.trust.clone().in_era(3);
-    let of_era = |era| Receipt::sign(&shop.platform_key, ReceiptTerms { era, ..good.clone() });
+    let of_era = |era| Receipt::sign(&shop.platform_key, ReceiptTerms { era, ..good.clone() }).unwrap();
     let verdicts = [1, 2, 3, 4].map(|era| scheduled.check_receipt(&of_era(era), &trust, CLOSED).is_ok());
     assert_eq!(verdicts, [false, false, true, true]);
     let forger = PlatformKey::generate(&mut Seeded(1));
@@ -537,11 +537,11 @@ fn a_receipt_that_says_anything_else_is_refused() {
         (&other, &shop.platform_key, FIRST, false),
         (&action, &forger, FIRST, false),
     ] {
-        let receipt = ActionReceipt::sign(key, &signed.action, boundary, 1);
+        let receipt = ActionReceipt::sign(key, &signed.action, boundary, 1).unwrap();
         assert_eq!(action.check_receipt(&receipt, &shop.trust, CLOSED).is_ok(), fits);
     }
     let verdicts = [2, 3].map(|era| {
-        let receipt = ActionReceipt::sign(&shop.platform_key, &action.action, FIRST, era);
+        let receipt = ActionReceipt::sign(&shop.platform_key, &action.action, FIRST, era).unwrap();
         action.check_receipt(&receipt, &trust, CLOSED).is_ok()
     });
     assert_eq!(verdicts, [false, true]);

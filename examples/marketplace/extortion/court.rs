@@ -232,7 +232,7 @@ impl<'a, S: Store> Session<'a, S> {
         let mut warrant = Warrant::draft(terms)?;
         self.officers.iter().take(2).try_for_each(|officer| warrant.sign(officer))?;
         let presented = PresentedWarrant::new(warrant, &mut SystemRng::new());
-        self.log(&[presented.entry(self.origin(), self.officer()?).to_bytes()])?;
+        self.log(&[presented.entry(self.origin(), self.officer()?)?.to_bytes()])?;
         // As trustees do all the time: cooling-off begins when a trustee sees the entry.
         for trustee in &self.trustees {
             let _ = trustee.follow(self.openings())?;
@@ -349,7 +349,7 @@ impl<'a, S: Store> Session<'a, S> {
             let release = self.openings().evidence_of(entry)?.ok_or("a release is not logged")?;
             shares.push(ReleasedShare { share: self.recipient.open(sealed, presented.terms())?, release });
         }
-        let entry = presented.entry(self.origin(), self.officer()?);
+        let entry = presented.entry(self.origin(), self.officer()?)?;
         let logged = self.openings().evidence_of(&entry.to_bytes())?;
         Ok(Opening::combine(
             presented.clone(),

@@ -230,8 +230,8 @@ impl<S: Store> Insider<'_, S> {
             (StaffKey::generate(&mut SystemRng::new()), self.session.policy.reviews.log().name());
         let digest = review.review.digest();
         let removal =
-            RemovedEntry::sign(&own, origin.as_str(), review.review_id, digest, "an order of a court");
-        let mut removal = removal.ok_or("no grounds")?.to_bytes();
+            RemovedEntry::sign(&own, origin.as_str(), review.review_id, digest, "an order of a court")?;
+        let mut removal = removal.to_bytes();
         let from = removal.len() - 64 - 32;
         removal
             .get_mut(from..from + 32)

@@ -207,7 +207,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let colleague = StaffKey::generate(&mut SystemRng::new()).public();
         let origin = court.reviews_origin().to_owned();
         let staff =
-            StaffKeyEntry::sign(&secrets.platform_key, &origin, &colleague, Name::new("a colleague")?);
+            StaffKeyEntry::sign(&secrets.platform_key, &origin, &colleague, Name::new("a colleague")?)?;
         let issuer_name = Name::new("marketplace.example")?;
         let mut config = PlatformConfig::new(issuer_name.clone());
         config.issuer.grid = settings.grid;

@@ -222,13 +222,15 @@ fn the_description_has_every_path_and_method_and_no_other() {
 }
 
 /// The codes of the library that no request is answered with.
-const NEVER: [(&str, &str); 27] = [
+const NEVER: [(&str, &str); 30] = [
     ("issuer.config", "opening"),
     ("issuer.threads", "opening"),
     ("issuer.recovery", "recovering"),
     ("issuer.clock_ahead", "ticks"),
     ("issuer.clock_behind", "ticks"),
+    ("issuer.signing", "ticks"),
     ("desk.threads", "opening"),
+    ("desk.signing", "its keys are in the process"),
     ("desk.recovery", "recovering"),
     ("desk.clock_ahead", "ticks"),
     ("desk.clock_behind", "ticks"),
@@ -245,6 +247,7 @@ const NEVER: [(&str, &str); 27] = [
     ("ledger.policy", "opening"),
     ("ledger.key", "opening"),
     ("ledger.entry_too_long", "bodies are shorter"),
+    ("ledger.signing", "ticks"),
     ("ledger.forked", "ticks"),
     ("ledger.behind", "opening"),
     ("ledger.unwitnessed", "opening"),

@@ -176,7 +176,7 @@ fn manifest(cohort: usize, later: u64) -> SignedManifest {
         at_least: 2,
         publications: PublicationDates::new(&[day(first), day(end + later)]).expect("rising"),
     };
-    manifest.sign(&KEYS.platform)
+    manifest.sign(&KEYS.platform).unwrap()
 }
 
 struct Shop {
@@ -207,7 +207,8 @@ impl Shop {
         let (ring, platform) = (KEYS.ring_of(1), Arc::clone(&KEYS.platform));
         let store = own(&self.store, Role::Reviews);
         let desk = ReviewDesk::open(store, Grid::Daily, config, ring, platform, environment).unwrap();
-        let staff = StaffKeyEntry::sign(&KEYS.platform, ORIGIN, &STAFF.public(), merchant("staff 3"));
+        let staff =
+            StaffKeyEntry::sign(&KEYS.platform, ORIGIN, &STAFF.public(), merchant("staff 3")).unwrap();
         desk.admit_staff(&staff, ORIGIN).unwrap();
         self.desk = Some(desk);
     }

@@ -34,7 +34,7 @@ impl Public {
         let witness = Arc::new(witness);
         let log = Log::open(fresh(Role::Ledgers), Ledger::Reviews, key, Some(policy.clone())).unwrap();
         let staff = StaffKey::generate(rng);
-        let entry = StaffKeyEntry::sign(&shop.platform, ORIGIN, &staff.public(), name("ann"));
+        let entry = StaffKeyEntry::sign(&shop.platform, ORIGIN, &staff.public(), name("ann")).unwrap();
         log.append(&[entry.to_bytes()]).unwrap();
         Self { log, witness, policy, staff }
     }

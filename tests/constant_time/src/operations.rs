@@ -195,20 +195,23 @@ impl World {
             at_least: 20,
             publications: PublicationDates::new(&[closed_at.saturating_add(WEEK), closed_at.saturating_add(4 * WEEK)]).expect("rising"),
         };
-        let signed = sent(manifest.sign(&self.platform_key));
+        let signed = sent(manifest.sign(&self.platform_key).unwrap());
         told(signed.verify(self.trust.platform_key()));
         self.evidence = Some(ManifestEvidence::Signed(signed));
-        let receipt = sent(Receipt::sign(
-            &self.platform_key,
-            ReceiptTerms {
-                review_id: ReviewId([3; 32]),
-                review_digest: [4; 32],
-                presentation_hash: [5; 32],
-                author_key: AUTHOR_KEY,
-                publish_by: closed_at,
-                era: 1,
-            },
-        ));
+        let receipt = sent(
+            Receipt::sign(
+                &self.platform_key,
+                ReceiptTerms {
+                    review_id: ReviewId([3; 32]),
+                    review_digest: [4; 32],
+                    presentation_hash: [5; 32],
+                    author_key: AUTHOR_KEY,
+                    publish_by: closed_at,
+                    era: 1,
+                },
+            )
+            .unwrap(),
+        );
         told(receipt.verify(self.trust.platform_key()));
     }
 
@@ -216,7 +219,7 @@ impl World {
         let staff = StaffKey::from_secret_bytes(&SecretBytes::random(&mut self.secret_rng));
         let public = staff.public();
         mark_public(&public);
-        let entry = sent(StaffKeyEntry::sign(&self.platform_key, REVIEWS, &public, name("staff 3")));
+        let entry = sent(StaffKeyEntry::sign(&self.platform_key, REVIEWS, &public, name("staff 3")).unwrap());
         told(entry.verify(self.trust.platform_key(), REVIEWS));
         let removed = RemovedEntry::sign(&staff, REVIEWS, ReviewId([3; 32]), [4; 32], "spam");
         told(sent(removed.expect("grounds")).verify(REVIEWS));
@@ -284,7 +287,7 @@ impl World {
             let signed = answered(self.wallet.act(token, &state, request, now, &mut self.rng));
             let action = sent(signed.action);
             told(action.verify(shown.author_key(), &shown.review_id()));
-            let receipt = sent(ActionReceipt::sign(&self.platform_key, &action, now, 1));
+            let receipt = sent(ActionReceipt::sign(&self.platform_key, &action, now, 1).unwrap());
             told(receipt.verify(self.trust.platform_key()));
         }
         let question = sent(answered(self.wallet.ask_state(token, now, &mut self.secret_rng)));

@@ -307,7 +307,7 @@ fn work() {
         at_least: 20,
         publications: PublicationDates::new(&[boundary(1), boundary(3)]).expect("rising"),
     };
-    let manifest = manifest.sign(&PlatformKey::from_secret_bytes(&platform_seed));
+    let manifest = manifest.sign(&PlatformKey::from_secret_bytes(&platform_seed)).unwrap();
     platform.desk().admit(&manifest).expect("admitted");
     let receipt = platform.submit(presentation.clone(), review.clone()).wait().expect("accepted");
     let state = ReviewState {

@@ -10,7 +10,7 @@ use crate::algebra::Element;
 use crate::algebra::transcript::hash32;
 use crate::name::Name;
 use crate::serde_as_bytes;
-use crate::signature::Signer;
+use crate::signature::{HostKey, SignError};
 use crate::token::{ReviewId, binding_commitment};
 use crate::trustee_key::{MAX_TRUSTEES, TrusteeKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
@@ -80,21 +80,26 @@ impl WarrantEntry {
 
     /// Announces a warrant in the ledger with this origin: `commitment` is H32("warrant", warrant
     /// digest, blind), `requester` 1 to 64 bytes, and `tags` one for each review, in any
-    /// order. `None` if the name is too short or too long, or there are no tags, too many, or two alike.
+    /// order.
+    ///
+    /// # Errors
+    /// [`SignError`]: [`SignError::Limits`] when the name is too short or too long, or there are no tags, too many, or two alike.
     #[doc(hidden)]
     pub fn sign(
-        officer: &Signer,
+        officer: &HostKey,
         origin: &str,
         commitment: [u8; 32],
         requester: Vec<u8>,
         action: WarrantAction,
         mut tags: Vec<[u8; 32]>,
-    ) -> Option<Self> {
+    ) -> Result<Self, SignError> {
         tags.sort_unstable();
         let named = (1..=Self::MAX_REQUESTER).contains(&requester.len());
         let listed = (1..=Self::MAX_TAGS).contains(&tags.len()) && tags.is_sorted_by(|a, b| a < b);
-        let unsigned = Self { commitment, requester, action, tags, signature: [0; 64] };
-        (named && listed).then(|| unsigned.signed_by(officer, origin))
+        if !(named && listed) {
+            return Err(SignError::Limits);
+        }
+        Self { commitment, requester, action, tags, signature: [0; 64] }.signed_with(officer, origin)
     }
 
     /// H32("warrant", warrant digest, blind).
@@ -331,9 +336,9 @@ mod tests {
     }
 
     fn warrant(requester: &[u8], tags: &[[u8; 32]]) -> Option<WarrantEntry> {
-        let (key, tags) = (key(1), tags.to_vec());
+        let (officer, tags) = (HostKey::from_seed(key(1).seed()), tags.to_vec());
         let requester = requester.to_vec();
-        WarrantEntry::sign(key.signer(), "openings", [1; 32], requester, WarrantAction::Open, tags)
+        WarrantEntry::sign(&officer, "openings", [1; 32], requester, WarrantAction::Open, tags).ok()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::signed::{SignedEntry, decode_grounds, signed_by_staff};
 use crate::serde_as_bytes;
-use crate::token::StaffKey;
+use crate::token::{SignError, StaffKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// Which store was put back.
@@ -29,7 +29,9 @@ pub struct RecoveredEntry {
 impl RecoveredEntry {
     /// Signs a recovery of `store`, with which `era` begins (2 or more), for the reviews ledger with
     /// this origin. `last_mark` is the number of the last mark that the copy has; 0 if it has none.
-    /// `None` if the era is the first one, or the grounds are empty or longer than
+    ///
+    /// # Errors
+    /// [`SignError`]: [`SignError::Limits`] when the era is the first one, or the grounds are empty or longer than
     /// [`RecoveredEntry::MAX_GROUNDS`].
     pub fn sign(
         key: &StaffKey,
@@ -38,7 +40,10 @@ impl RecoveredEntry {
         era: u32,
         last_mark: u64,
         grounds: &str,
-    ) -> Option<Self> {
+    ) -> Result<Self, SignError> {
+        if era < 2 || !(1..=Self::MAX_GROUNDS).contains(&grounds.len()) {
+            return Err(SignError::Limits);
+        }
         let unsigned = Self {
             store,
             era,
@@ -47,8 +52,7 @@ impl RecoveredEntry {
             staff_key: *key.public().as_bytes(),
             signature: [0; 64],
         };
-        let fits = era > 1 && (1..=Self::MAX_GROUNDS).contains(&grounds.len());
-        fits.then(|| unsigned.signed_by(key.signer(), origin))
+        unsigned.signed_with(key.signer(), origin)
     }
 
     /// Which store was put back.

@@ -9,8 +9,8 @@ use crate::name::Name;
 use crate::serde_as_bytes;
 use crate::time::Timestamp;
 use crate::token::{
-    ActionKind, AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, Scope, StaffKey,
-    StaffPublicKey, VerifyError,
+    ActionKind, AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, Scope, SignError,
+    StaffKey, StaffPublicKey, VerifyError,
 };
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
@@ -78,14 +78,20 @@ pub struct StaffKeyEntry {
 impl RemovedEntry {
     /// Signs a removal: of the review whose digest in the listing is `review_digest`, on these
     /// `grounds` (1 to [`RemovedEntry::MAX_GROUNDS`] bytes), for the reviews ledger with this
-    /// origin. `None` if the grounds are empty or longer.
+    /// origin.
+    ///
+    /// # Errors
+    /// [`SignError`]: [`SignError::Limits`] when the grounds are empty or longer.
     pub fn sign(
         key: &StaffKey,
         origin: &str,
         review_id: ReviewId,
         review_digest: Digest,
         grounds: &str,
-    ) -> Option<Self> {
+    ) -> Result<Self, SignError> {
+        if !(1..=Self::MAX_GROUNDS).contains(&grounds.len()) {
+            return Err(SignError::Limits);
+        }
         let unsigned = Self {
             review_id,
             review_digest,
@@ -93,7 +99,7 @@ impl RemovedEntry {
             staff_key: *key.public().as_bytes(),
             signature: [0; 64],
         };
-        (1..=Self::MAX_GROUNDS).contains(&grounds.len()).then(|| unsigned.signed_by(key.signer(), origin))
+        unsigned.signed_with(key.signer(), origin)
     }
 
     /// The review.
@@ -119,9 +125,17 @@ signed_by_staff!(RemovedEntry, "removal");
 impl StaffKeyEntry {
     /// Signs the entry of a key, for the reviews ledger with this origin. `who` is how the host
     /// names its holder; it is public.
-    pub fn sign(platform: &PlatformKey, origin: &str, key: &StaffPublicKey, who: Name) -> Self {
+    ///
+    /// # Errors
+    /// [`SignError`], from a key that the host's key management holds.
+    pub fn sign(
+        platform: &PlatformKey,
+        origin: &str,
+        key: &StaffPublicKey,
+        who: Name,
+    ) -> Result<Self, SignError> {
         let unsigned = Self { staff_key: *key.as_bytes(), who, signature: [0; 64] };
-        unsigned.signed_by(platform.signer(), origin)
+        unsigned.signed_with(platform.signer(), origin)
     }
 
     /// The key, 32 bytes.

@@ -5,7 +5,7 @@ use super::openings::trustee;
 use super::signed::{SignedEntry, signed_entry};
 use crate::algebra::transcript::hash32;
 use crate::serde_as_bytes;
-use crate::signature::Signer;
+use crate::signature::{HostKey, SignError};
 use crate::trustee_key::{MAX_TRUSTEES, TrusteeKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
@@ -55,17 +55,21 @@ pub struct RoundEntry {
 
 impl RoundEntry {
     /// Fixes the members of a round, numbered from 1, under the warrant with this commitment.
-    /// `None` for round 0.
+    ///
+    /// # Errors
+    /// [`SignError`]: [`SignError::Limits`] when it is round 0.
     #[doc(hidden)]
     pub fn sign(
-        officer: &Signer,
+        officer: &HostKey,
         origin: &str,
         commitment: [u8; 32],
         round: u16,
         members: Members,
-    ) -> Option<Self> {
-        let unsigned = Self { commitment, round, members, signature: [0; 64] };
-        (round > 0).then(|| unsigned.signed_by(officer, origin))
+    ) -> Result<Self, SignError> {
+        if round == 0 {
+            return Err(SignError::Limits);
+        }
+        Self { commitment, round, members, signature: [0; 64] }.signed_with(officer, origin)
     }
 
     /// The warrant's commitment.
@@ -231,6 +235,10 @@ mod tests {
         TrusteeKey::from_secret_bytes(SecretBytes::new([seed; 32]))
     }
 
+    fn officer() -> HostKey {
+        HostKey::from_seed(key(1).seed())
+    }
+
     /// Reads as it was written, and no flipped bit keeps its signature.
     fn keeps_its_signature<M: Message + PartialEq + core::fmt::Debug>(
         entry: &M,
@@ -254,7 +262,7 @@ mod tests {
     #[test]
     fn an_entry_of_a_round_stands_in_one_ledger_and_under_one_key() {
         let members = Members::new([3, 1, 64]).unwrap();
-        let round = RoundEntry::sign(key(1).signer(), "openings", [1; 32], 2, members).unwrap();
+        let round = RoundEntry::sign(&officer(), "openings", [1; 32], 2, members).unwrap();
         keeps_its_signature(&round, |entry, key, origin| entry.verify(key, origin).is_ok());
         let blind = BlindEntry::sign(&key(1), "openings", [1; 32], 1, 3, [4; 32]).unwrap();
         keeps_its_signature(&blind, |entry, key, origin| entry.verify(key, origin).is_ok());
@@ -270,11 +278,11 @@ mod tests {
         let members = Members::new([64, 2, 2]).unwrap();
         assert_eq!((members.indices().collect::<Vec<_>>(), members.count()), (vec![2, 64], 2));
         assert!(!members.contains(0) && !members.contains(65));
-        assert!(RoundEntry::sign(key(1).signer(), "o", [1; 32], 0, members).is_none());
+        assert!(RoundEntry::sign(&officer(), "o", [1; 32], 0, members).is_err());
         for (round, trustee) in [(0, 1), (1, 0), (1, 65)] {
             assert!(BlindEntry::sign(&key(1), "o", [1; 32], round, trustee, [4; 32]).is_none());
         }
-        let entry = RoundEntry::sign(key(1).signer(), "o", [1; 32], 1, Members::new([1]).unwrap()).unwrap();
+        let entry = RoundEntry::sign(&officer(), "o", [1; 32], 1, Members::new([1]).unwrap()).unwrap();
         let blind = BlindEntry::sign(&key(1), "o", [1; 32], 1, 1, [4; 32]).unwrap();
         for at in [34, 36] {
             let (mut one, mut other) = (entry.to_bytes(), blind.to_bytes());

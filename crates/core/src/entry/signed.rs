@@ -2,7 +2,7 @@
 //! entry of one ledger counts in no other, whoever copies it there.
 
 use crate::describe_errors;
-use crate::signature::{Signer, Verifier};
+use crate::signature::{HostKey, SignError, Signer, Verifier};
 use crate::wire::{DecodeError, Reader, Rule, Writer};
 
 /// An entry that carries a signature over all its other fields, which stand before it.
@@ -25,6 +25,11 @@ pub(super) trait SignedEntry: Sized {
     fn signed_by(mut self, signer: &Signer, origin: &str) -> Self {
         self.set_signature(signer.sign(Self::LABEL, &self.signed_part(origin)));
         self
+    }
+
+    fn signed_with(mut self, key: &HostKey, origin: &str) -> Result<Self, SignError> {
+        self.set_signature(key.sign(Self::LABEL, &self.signed_part(origin))?);
+        Ok(self)
     }
 
     fn check(&self, verifier: &Verifier, origin: &str) -> Result<(), EntrySignatureError> {
@@ -140,21 +145,21 @@ mod tests {
     };
     use crate::name::Name;
     use crate::secret::SecretBytes;
-    use crate::signature::Signer;
+    use crate::signature::HostKey;
     use crate::token::{PlatformKey, ReviewId, StaffKey, TrusteeKey};
     use crate::wire::Message;
 
     #[test]
     fn signed_are_the_ledgers_origin_and_all_fields_of_an_entry() {
         let seed = || SecretBytes::new([7; 32]);
-        let (signer, trustee) = (Signer::from_seed(&seed()), TrusteeKey::from_secret_bytes(seed()));
+        let (signer, trustee) = (HostKey::from_seed(&seed()), TrusteeKey::from_secret_bytes(seed()));
         let platform = PlatformKey::from_secret_bytes(&seed());
         let staff = StaffKey::from_secret_bytes(&seed());
-        fn check<M: Message>(signer: &Signer, label: &str, entry: &M) {
+        fn check<M: Message>(signer: &HostKey, label: &str, entry: &M) {
             let bytes = entry.to_bytes();
             let (fields, signature) = bytes[2..].split_at(bytes.len() - 66);
             let part = [&[6, 0][..], b"ledger", fields].concat();
-            assert_eq!(signer.sign(label, &part)[..], *signature, "{label}");
+            assert_eq!(signer.sign(label, &part).unwrap()[..], *signature, "{label}");
         }
         let (commitment, id) = ([1; 32], ReviewId([2; 32]));
         let members = Members::new([1, 3]).unwrap();
@@ -165,7 +170,8 @@ mod tests {
         let blind = BlindEntry::sign(&trustee, "ledger", commitment, 1, 1, [3; 32]).unwrap();
         let compared = ComparedEntry::sign(&trustee, "ledger", commitment, 1, 1, [3; 32]).unwrap();
         let removed = RemovedEntry::sign(&staff, "ledger", id, [3; 32], "grounds").unwrap();
-        let admitted = StaffKeyEntry::sign(&platform, "ledger", &staff.public(), Name::new("staff").unwrap());
+        let admitted =
+            StaffKeyEntry::sign(&platform, "ledger", &staff.public(), Name::new("staff").unwrap()).unwrap();
         check(&signer, "warrant-entry", &warrant);
         check(&signer, "share-released", &share);
         check(&signer, "round-entry", &round);

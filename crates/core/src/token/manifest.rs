@@ -1,7 +1,7 @@
 //! The manifest of a closed cohort: what the issuer tells the desk, the wallets and the
 //! reviews ledger. It names no account and no order.
 
-use super::{PlatformKey, PlatformPublicKey, Scope, VerifyError};
+use super::{PlatformKey, PlatformPublicKey, Scope, SignError, VerifyError};
 use crate::serde_as_bytes;
 use crate::time::{Timestamp, WEEK};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
@@ -79,9 +79,12 @@ pub struct CohortManifest {
 
 impl CohortManifest {
     /// Signs it with the platform's key.
-    pub fn sign(self, key: &PlatformKey) -> SignedManifest {
-        let signature = key.sign("manifest", &self.to_bytes());
-        SignedManifest { manifest: self, signature }
+    ///
+    /// # Errors
+    /// [`SignError`], from a key that the host's key management holds.
+    pub fn sign(self, key: &PlatformKey) -> Result<SignedManifest, SignError> {
+        let signature = key.sign("manifest", &self.to_bytes())?;
+        Ok(SignedManifest { manifest: self, signature })
     }
 }
 

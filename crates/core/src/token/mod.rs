@@ -31,6 +31,7 @@ mod scope;
 mod signature;
 mod trustees;
 
+pub use crate::signature::{Sign, SignError};
 pub use accepted::Accepted;
 pub use author::{
     ActionKind, AuthorAction, AuthorKey, AuthorStatement, ReviewStanding, ReviewState, StateQuestion,

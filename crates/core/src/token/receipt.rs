@@ -1,6 +1,8 @@
 //! The review service's signed promises: to publish a review, and to log an action.
 
-use super::{AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, VerifyError};
+use super::{
+    AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, SignError, VerifyError,
+};
 use crate::serde_as_bytes;
 use crate::time::Timestamp;
 use crate::wire::{DecodeError, Message, Reader, Writer};
@@ -52,9 +54,12 @@ impl Receipt {
     const LABEL: &'static str = "receipt";
 
     /// Signs a receipt. Signing is deterministic: the same terms have the same bytes.
-    pub fn sign(key: &PlatformKey, terms: ReceiptTerms) -> Self {
-        let signature = key.sign(Self::LABEL, &terms.to_bytes());
-        Self { terms, signature }
+    ///
+    /// # Errors
+    /// [`SignError`], from a key that the host's key management holds.
+    pub fn sign(key: &PlatformKey, terms: ReceiptTerms) -> Result<Self, SignError> {
+        let signature = key.sign(Self::LABEL, &terms.to_bytes())?;
+        Ok(Self { terms, signature })
     }
 
     /// What it promises.
@@ -112,7 +117,15 @@ impl ActionReceipt {
 
     /// Signs the receipt of an action, whose entry stands in the ledger by `boundary`. `era` is that
     /// of the store that accepted it, as in [`ReceiptTerms`].
-    pub fn sign(key: &PlatformKey, action: &AuthorAction, boundary: Timestamp, era: u32) -> Self {
+    ///
+    /// # Errors
+    /// [`SignError`], from a key that the host's key management holds.
+    pub fn sign(
+        key: &PlatformKey,
+        action: &AuthorAction,
+        boundary: Timestamp,
+        era: u32,
+    ) -> Result<Self, SignError> {
         let said = action.statement();
         let mut receipt = Self {
             review_id: said.review_id,
@@ -122,8 +135,8 @@ impl ActionReceipt {
             era,
             signature: [0; 64],
         };
-        receipt.signature = key.sign(Self::LABEL, &receipt.signed_part());
-        receipt
+        receipt.signature = key.sign(Self::LABEL, &receipt.signed_part())?;
+        Ok(receipt)
     }
 
     /// The review.

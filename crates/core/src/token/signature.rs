@@ -3,14 +3,15 @@
 
 use super::{VerifyError, verdict};
 use crate::secret::SecretBytes;
-use crate::signature::{Signer, Verifier};
+use crate::signature::{HostKey, Sign, SignError, Verifier};
 use core::fmt;
 use rand_core::CryptoRng;
+use std::sync::Arc;
 
 macro_rules! key_pair {
     ($(#[$about:meta])* $key:ident, $(#[$about_public:meta])* $public:ident) => {
         $(#[$about])*
-        pub struct $key(Signer);
+        pub struct $key(HostKey);
 
         impl $key {
             /// A fresh key: 32 bytes from `rng`.
@@ -20,12 +21,20 @@ macro_rules! key_pair {
 
             /// The key of this RFC 8032 seed.
             pub fn from_secret_bytes(seed: &SecretBytes<32>) -> Self {
-                Self(Signer::from_seed(seed))
+                Self(HostKey::from_seed(seed))
+            }
+
+            /// The key that the host's key management holds.
+            ///
+            /// # Errors
+            /// [`SignError::Unavailable`], [`SignError::NotAKey`].
+            pub fn held_by(key: Arc<dyn Sign>) -> Result<Self, SignError> {
+                HostKey::held_by(key).map(Self)
             }
 
             /// The seed, to be sealed and kept: [`from_secret_bytes`](Self::from_secret_bytes) makes the same
-            /// key of it.
-            pub fn to_secret_bytes(&self) -> SecretBytes<32> {
+            /// key of it. `None` if the host's key management holds it.
+            pub fn to_secret_bytes(&self) -> Option<SecretBytes<32>> {
                 self.0.to_seed()
             }
 
@@ -34,12 +43,12 @@ macro_rules! key_pair {
                 $public(self.0.verifier())
             }
 
-            pub(crate) fn signer(&self) -> &Signer {
+            pub(crate) fn signer(&self) -> &HostKey {
                 &self.0
             }
 
             #[doc(hidden)]
-            pub fn sign(&self, label: &str, bytes: &[u8]) -> [u8; 64] {
+            pub fn sign(&self, label: &str, bytes: &[u8]) -> Result<[u8; 64], SignError> {
                 self.0.sign(label, bytes)
             }
         }

@@ -10,7 +10,7 @@ use core::fmt;
 use rand_core::CryptoRng;
 use std::collections::{BTreeMap, BTreeSet};
 use unjoin_core::entry::{BlindEntry, Members, RoundEntry, WarrantAction, blind_commitment};
-use unjoin_core::token::Trustees;
+use unjoin_core::token::{SignError, Trustees};
 use unjoin_core::wire::Message;
 use unjoin_log::{KeyName, NoteKey};
 
@@ -169,12 +169,10 @@ impl Comparison {
     /// the first round's charges.
     ///
     /// # Errors
-    /// [`SameAuthorError::NoRound`] for round 0.
-    pub fn entry(&self, round: &ComparisonRound, officer: &NoteKey) -> Result<RoundEntry, SameAuthorError> {
+    /// [`SignError`], from a key that the requester's key management holds.
+    pub fn entry(&self, round: &ComparisonRound, officer: &NoteKey) -> Result<RoundEntry, SignError> {
         let (origin, commitment) = (self.panel.origin.as_str(), self.presented.commitment());
-        let entry =
-            RoundEntry::sign(officer.signer(), origin, commitment, round.request.round, round.members);
-        entry.ok_or(SameAuthorError::NoRound)
+        RoundEntry::sign(officer.signer(), origin, commitment, round.request.round, round.members)
     }
 
     /// Takes the entries by which members commit to their blinds, each with the index of whom it

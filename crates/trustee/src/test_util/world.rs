@@ -359,12 +359,12 @@ impl World {
 
     /// The entry that announces a warrant, signed by the first officer of its requester.
     pub fn entry(&self, presented: &PresentedWarrant) -> Vec<u8> {
-        presented.entry(&key_name(OPENINGS), &officer_of(presented)).to_bytes()
+        presented.entry(&key_name(OPENINGS), &officer_of(presented)).unwrap().to_bytes()
     }
 
     /// The same for a comparison that is charged as openings.
     pub fn entry_as_opening(&self, presented: &PresentedWarrant) -> Vec<u8> {
-        presented.entry_as_opening(&key_name(OPENINGS), &officer_of(presented)).to_bytes()
+        presented.entry_as_opening(&key_name(OPENINGS), &officer_of(presented)).unwrap().to_bytes()
     }
 
     /// A warrant to open these reviews, its entry logged and published.

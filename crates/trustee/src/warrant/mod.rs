@@ -21,7 +21,7 @@ use core::fmt;
 use rand_core::CryptoRng;
 use unjoin_core::entry::{DisclosedEntry, WarrantAction, WarrantEntry, release_tag, warrant_commitment};
 use unjoin_core::serde_as_bytes;
-use unjoin_core::token::{Digest, ReviewId};
+use unjoin_core::token::{Digest, ReviewId, SignError};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_log::{KeyName, Note, NoteError, NoteKey};
 
@@ -60,7 +60,7 @@ use unjoin_log::{KeyName, Note, NoteError, NoteKey};
 ///
 /// // The ledger gets a commitment, trustees the warrant with its blind.
 /// let presented = PresentedWarrant::new(warrant, rng);
-/// let entry = presented.entry(&KeyName::new("openings.example")?, &officers[0]);
+/// let entry = presented.entry(&KeyName::new("openings.example")?, &officers[0])?;
 /// assert_eq!(entry.commitment(), &presented.commitment());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -191,25 +191,31 @@ impl PresentedWarrant {
 
     /// The entry that announces the warrant in the openings ledger with this origin, signed by one of its
     /// requester's officers.
-    pub fn entry(&self, origin: &KeyName, officer: &NoteKey) -> WarrantEntry {
+    ///
+    /// # Errors
+    /// [`SignError`], from a key that the requester's key management holds.
+    pub fn entry(&self, origin: &KeyName, officer: &NoteKey) -> Result<WarrantEntry, SignError> {
         self.entry_charged_as(self.terms().action(), origin, officer)
     }
 
     /// The same for a comparison that is charged as openings, because one of its reviews was opened
     /// before.
-    pub fn entry_as_opening(&self, origin: &KeyName, officer: &NoteKey) -> WarrantEntry {
+    ///
+    /// # Errors
+    /// As [`entry`](Self::entry).
+    pub fn entry_as_opening(&self, origin: &KeyName, officer: &NoteKey) -> Result<WarrantEntry, SignError> {
         self.entry_charged_as(WarrantAction::Open, origin, officer)
     }
 
-    #[allow(
-        clippy::expect_used,
-        reason = "terms have a name, and 1 to 64 different reviews: an entry's limits"
-    )]
-    fn entry_charged_as(&self, action: WarrantAction, origin: &KeyName, officer: &NoteKey) -> WarrantEntry {
+    /// Terms have a name, and 1 to 64 different reviews: they break no limit of an entry.
+    fn entry_charged_as(
+        &self,
+        action: WarrantAction,
+        origin: &KeyName,
+        officer: &NoteKey,
+    ) -> Result<WarrantEntry, SignError> {
         let (origin, requester) = (origin.as_str(), self.terms().requester().as_bytes().to_vec());
-        let entry =
-            WarrantEntry::sign(officer.signer(), origin, self.commitment(), requester, action, self.tags());
-        entry.expect("an entry's limits are those of the terms")
+        WarrantEntry::sign(officer.signer(), origin, self.commitment(), requester, action, self.tags())
     }
 
     /// Whether an entry announces this warrant, and is charged as it says or as an opening.

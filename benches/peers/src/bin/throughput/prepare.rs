@@ -102,7 +102,7 @@ impl Shop {
             at_least: 20,
             publications: PublicationDates::new(&[self.publication, self.publication.saturating_add(3 * WEEK)]).expect("rising"),
         };
-        manifest.sign(&self.world.platform)
+        manifest.sign(&self.world.platform).unwrap()
     }
 
     fn scope(&self, merchant: usize) -> Scope {
