@@ -51,7 +51,8 @@ fn live_until_killed(directory: &Path, seconds: u64) -> ! {
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(seconds)));
     let environment = Environment::new(clock, || Box::new(SystemRng::new()));
     let store = Arc::new(unjoin_test_util::redb(directory.join("rows")).unwrap());
-    let trustee = Trustee::open(store, sealed.open(PASSPHRASE).unwrap(), policy, environment).unwrap();
+    let secrets = sealed.open(PASSPHRASE).unwrap();
+    let trustee = Trustee::open(world::own(&secrets, &store), secrets, policy, environment).unwrap();
     let ledger = DirectoryView::new(directory.join("ledger"));
     let presented: PresentedWarrant = read(&directory.join("warrant"));
     let requests: Vec<_> = (0..REVIEWS)

@@ -3,7 +3,7 @@
 use super::show::{tell_terms, utc};
 use super::trust::hex;
 use super::words::{At, Outcome};
-use super::{Where, ask, read, read_warrant};
+use super::{Where, ask, own, read, read_warrant};
 use clap::Args;
 use std::fs;
 use std::io::Write;
@@ -50,7 +50,8 @@ pub(crate) fn answer(arguments: &AnswerArguments, screen: &mut dyn Write) -> Out
     let secrets = kept.unseal()?;
     let store = at.own.store(&secrets)?;
     // A copy tells all that the store would: whoever dries a run charges nothing.
-    let would = at.trustee(Arc::new(copy(&*store)?), secrets)?.answer(&request, &view)?;
+    let copied = own(Arc::new(copy(&*store)?), &secrets)?;
+    let would = at.trustee(copied, secrets)?.answer(&request, &view)?;
     tell(&would, *dry_run, screen)?;
     if *dry_run {
         writeln!(screen, "Nothing was written.")?;

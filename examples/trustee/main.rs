@@ -63,8 +63,8 @@ use unjoin::opening::service::Trustee;
 use unjoin::opening::warrant::PresentedWarrant;
 use unjoin::opening::{SealedTrusteeSecrets, TrusteeSecrets};
 use unjoin::secret::SystemRng;
-use unjoin::store::identity::{Role, Roster};
-use unjoin::store::{OwnStore, RedbStore, Store, Stores};
+use unjoin::store::identity::Role;
+use unjoin::store::{OwnStore, RedbStore, Store, StoreError, Stores};
 use unjoin::wire::Message;
 use unjoin::{Environment, PassphraseCost};
 use words::{At, Outcome};
@@ -142,29 +142,25 @@ pub(crate) struct StoreArguments {
     store: PathBuf,
 }
 
-type OwnRedb = OwnStore<RedbStore>;
-
 impl StoreArguments {
     fn secrets(&self) -> Outcome<Secrets> {
         Secrets::ask(self.secrets.clone(), self.passphrase_file.as_deref())
     }
 
     fn create(&self) -> Outcome<()> {
-        let roster = roster(&self.secrets()?.unseal()?);
+        let roster = self.secrets()?.unseal()?.roster();
         let store = Arc::new(RedbStore::create(&self.store).at(&self.store)?);
         Stores::create(&roster, [(Role::Trustee, store)], &mut SystemRng::new()).at(&self.store).map(drop)
     }
 
     /// The store, if it was made for this trustee.
-    fn store(&self, secrets: &TrusteeSecrets) -> Outcome<Arc<OwnRedb>> {
-        let store = [(Role::Trustee, Arc::new(RedbStore::open(&self.store).at(&self.store)?))];
-        let opened = Stores::open(&roster(secrets), store, &mut SystemRng::new());
-        opened.and_then(|opened| opened.own(Role::Trustee)).at(&self.store)
+    fn store(&self, secrets: &TrusteeSecrets) -> Outcome<Arc<OwnStore<RedbStore>>> {
+        own(Arc::new(RedbStore::open(&self.store).at(&self.store)?), secrets).at(&self.store)
     }
 }
 
-fn roster(secrets: &TrusteeSecrets) -> Roster {
-    Roster::of_key(Role::Trustee, secrets.public().as_bytes())
+fn own<S: Store>(store: Arc<S>, secrets: &TrusteeSecrets) -> std::result::Result<Arc<OwnStore<S>>, StoreError> {
+    Stores::open(&secrets.roster(), [(Role::Trustee, store)], &mut SystemRng::new())?.own(Role::Trustee)
 }
 
 /// The trustee's own files, and what it looks at.
@@ -190,14 +186,14 @@ impl Where {
     }
 
     /// The service over the trustee's store.
-    fn open(&self) -> Outcome<Trustee<OwnRedb>> {
+    fn open(&self) -> Outcome<Trustee<RedbStore>> {
         let secrets = self.own.secrets()?.unseal()?;
         let store = self.own.store(&secrets)?;
         self.trustee(store, secrets)
     }
 
     /// The service, over the trustee's store or a copy of it.
-    fn trustee<S: Store>(&self, store: Arc<S>, secrets: TrusteeSecrets) -> Outcome<Trustee<S>> {
+    fn trustee<S: Store>(&self, store: Arc<OwnStore<S>>, secrets: TrusteeSecrets) -> Outcome<Trustee<S>> {
         let (policy, trustees) = TrustFile::read(&self.policy)?.trustee_policy()?;
         if secrets.trustees().is_some_and(|with| *with != trustees) {
             return Err("the policy names other trustees than those who made this key".into());

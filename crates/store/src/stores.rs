@@ -178,6 +178,19 @@ impl<S: Store> OwnStore<S> {
         }
     }
 
+    /// That it is for this, and was made for whoever has this public key ([`Roster::of_key`]).
+    ///
+    /// # Errors
+    /// As [`is_for`](Self::is_for); [`StoreError::Foreign`].
+    #[doc(hidden)]
+    pub fn is_of_key(&self, expected: Role, key: &[u8; 32]) -> Result<(), StoreError> {
+        self.is_for(expected)?;
+        match Roster::of_key(expected, key).member(expected, 0) == Some(&self.own) {
+            true => Ok(()),
+            false => Err(StoreError::Foreign(expected)),
+        }
+    }
+
     /// That it was always opened with this secret, which the first opening binds. What is kept of it is
     /// an HMAC over the store's id under the secret, which has 32 bytes of entropy: it helps nobody
     /// to guess it, and is another one in every store.

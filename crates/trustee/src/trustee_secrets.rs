@@ -15,6 +15,7 @@ use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{TrusteeKey, TrusteePublicKey, Trustees};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_core::{PassphraseCost, PassphraseError};
+use unjoin_store::identity::{Role, Roster};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A share with what belongs to it.
@@ -96,6 +97,11 @@ impl TrusteeSecrets {
     /// The trustee's public key: what fellow trustees and wallets pin.
     pub fn public(&self) -> TrusteePublicKey {
         self.identity.public()
+    }
+
+    /// Which store is the trustee's: made of its public key, so there is nothing to keep.
+    pub fn roster(&self) -> Roster {
+        Roster::of_key(Role::Trustee, self.public().as_bytes())
     }
 
     /// The long-term key.

@@ -19,7 +19,7 @@ use unjoin::{
         warrant::{BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms},
     },
     secret::SystemRng,
-    store::{MemoryStore, OwnStore, Store},
+    store::{MemoryStore, OwnStore, Store, Stores, identity::Role},
     token::{IssuerPublicKey, ReviewId, Trustees},
     wire::Message,
 };
@@ -170,11 +170,12 @@ impl<'a, S: Store> Session<'a, S> {
             reviews: court.reviews,
             openings: court.openings,
         };
-        let open = |secrets| {
-            let store = Arc::new(MemoryStore::new());
-            Trustee::open(store, secrets, policy.clone(), environment.clone())
+        let open = |secrets: TrusteeSecrets| -> Result<_> {
+            let store = [(Role::Trustee, Arc::new(MemoryStore::new()))];
+            let stores = Stores::create(&secrets.roster(), store, &mut SystemRng::new())?;
+            Ok(Trustee::open(stores.own(Role::Trustee)?, secrets, policy.clone(), environment.clone())?)
         };
-        let trustees = court.secrets.into_iter().map(open).collect::<std::result::Result<_, _>>()?;
+        let trustees = court.secrets.into_iter().map(open).collect::<Result<_>>()?;
         let ledgers = platform.ledgers().ok_or("the platform has no ledgers")?;
         // Before it nobody's release counts.
         ledgers.openings().append(&[court.committee.to_bytes()])?;

@@ -33,7 +33,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use unjoin_core::Environment;
 use unjoin_core::token::{IssuerPublicKey, TrusteeKey};
 use unjoin_log::WitnessPolicy;
-use unjoin_store::Store;
+use unjoin_store::identity::Role;
+use unjoin_store::{OwnStore, Store};
 
 /// Whom and what a trustee believes, and how much it gives away.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ pub struct TrusteePolicy {
 /// Threads may share it. One process at a time should serve a store; two that do exceed no
 /// budget, but may waste some of it.
 pub struct Trustee<S: Store> {
-    store: Arc<S>,
+    store: Arc<OwnStore<S>>,
     identity: TrusteeKey,
     share: TrusteeShare,
     committee: Committee,
@@ -68,12 +69,28 @@ pub struct Trustee<S: Store> {
 
 impl<S: Store> Trustee<S> {
     /// Opens the service of a trustee whose key ceremony is finished. It answers with the share
-    /// of this epoch only; after a refresh open it again with the new secrets.
+    /// of this epoch only; after a refresh open it again with the new secrets. The store was made for this trustee's
+    /// key once ([`TrusteeSecrets::roster`]): one that is missing or another's is not taken for an unused budget.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use unjoin_core::secret::SystemRng;
+    /// use unjoin_store::{MemoryStore, Stores, identity::Role};
+    /// use unjoin_trustee::TrusteeSecrets;
+    /// let rng = &mut SystemRng::new();
+    /// let (secrets, store) = (TrusteeSecrets::generate(rng), Arc::new(MemoryStore::new()));
+    /// // Once; from then on, `Stores::open`.
+    /// let stores = Stores::create(&secrets.roster(), [(Role::Trustee, store)], rng)?;
+    /// let own = stores.own(Role::Trustee)?;
+    /// # let _ = own;
+    /// # Ok::<(), unjoin_store::StoreError>(())
+    /// ```
     ///
     /// # Errors
-    /// [`TrusteeError::NoShare`]; [`TrusteeError::Window`] when the budgets have no window.
+    /// [`TrusteeError::NoShare`]; [`TrusteeError::Window`] when the budgets have no window; [`TrusteeError::Store`] when the
+    /// store is for something else, or another trustee's.
     pub fn open(
-        store: Arc<S>,
+        store: Arc<OwnStore<S>>,
         secrets: TrusteeSecrets,
         policy: TrusteePolicy,
         environment: Environment,
@@ -82,6 +99,7 @@ impl<S: Store> Trustee<S> {
         if policy.budgets.window == 0 {
             return Err(TrusteeError::Window);
         }
+        store.is_of_key(Role::Trustee, identity.public().as_bytes())?;
         let rows = Rows::new(&identity, policy.openings.log());
         let (requesters, origin) = (policy.warrants.clone(), policy.openings.log().name().clone());
         let trust = RegisterTrust { trustees, requesters, origin };

@@ -21,7 +21,8 @@ use unjoin_core::token::{
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY, Environment, ManualClock, Name, PassphraseCost, Timestamp};
 use unjoin_log::{KeyName, Log, LogView, NoteKey, NotePublicKey, Witness, WitnessPolicy, WitnessService};
-use unjoin_store::{MemoryStore, Store};
+use unjoin_store::identity::Role;
+use unjoin_store::{MemoryStore, OwnStore, Store, StoreError, Stores};
 use unjoin_wallet::{TrustRoots, Wallet};
 
 pub const START: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
@@ -33,6 +34,17 @@ pub const COURT: &str = "court of trade";
 pub const CONSUMERS: &str = "consumers' bureau";
 pub const PASSPHRASE: &[u8] = b"pass";
 pub const GROUNDS: u16 = 7;
+
+/// A trustee's store: created by the first call, opened by later ones.
+pub fn own<S: Store>(secrets: &TrusteeSecrets, store: &Arc<S>) -> Arc<OwnStore<S>> {
+    let (roster, rng) = (secrets.roster(), &mut SystemRng::new());
+    let stores = || [(Role::Trustee, Arc::clone(store))];
+    let opened = match Stores::open(&roster, stores(), rng) {
+        Err(StoreError::Nobodys(_)) => Stores::create(&roster, stores(), rng),
+        opened => opened,
+    };
+    opened.unwrap().own(Role::Trustee).unwrap()
+}
 
 /// A published review.
 pub struct Written {
@@ -324,7 +336,8 @@ impl World {
     }
 
     pub fn trustee_with<S: Store>(&self, index: u16, store: &Arc<S>, policy: TrusteePolicy) -> Trustee<S> {
-        Trustee::open(Arc::clone(store), self.secrets(index), policy, self.environment()).unwrap()
+        let secrets = self.secrets(index);
+        Trustee::open(own(&secrets, store), secrets, policy, self.environment()).unwrap()
     }
 
     /// The services of all trustees, each with a store of its own.

@@ -1,7 +1,7 @@
 //! Stores that fail at any step, disks that are put back, trustees that start anew.
 
 use super::*;
-use crate::test_util::world::{OPENINGS, stolen_key};
+use crate::test_util::world::{OPENINGS, own, stolen_key};
 use crate::warrant::Excess;
 use std::collections::{BTreeMap, BTreeSet};
 use unjoin_core::Clock;
@@ -23,8 +23,12 @@ fn whichever_commit_fails_a_retry_gives_the_same_share_and_nothing_twice() {
         let world = World::new(1, 1, 2, budgets(1, 1, 1));
         let presented = world.warrant(&[0, 1]);
         let store = Arc::new(Faulty::in_memory());
+        let own = own(&world.secrets(1), &store);
+        let start = || {
+            Trustee::open(Arc::clone(&own), world.secrets(1), world.policy.clone(), world.environment()).unwrap()
+        };
         store.fail(number, failure);
-        let mut trustee = world.trustee(1, &store);
+        let mut trustee = start();
         let mut shares = Vec::new();
         for _ in 0..6 {
             match settle(&world, &trustee, &presented, 0) {
@@ -33,7 +37,7 @@ fn whichever_commit_fails_a_retry_gives_the_same_share_and_nothing_twice() {
                     struck.insert((number, failure));
                     // Killed and started again, every other time.
                     if number % 2 == 0 {
-                        trustee = world.trustee(1, &store);
+                        trustee = start();
                     }
                 }
                 Err(error) => panic!("{error}"),
@@ -275,12 +279,10 @@ fn a_corrupt_trustee_can_use_a_window_up_and_is_seen_to() {
 }
 
 #[test]
-fn one_trustees_store_serves_another_ledger_and_another_trustee_beside_it() {
+fn trustees_charge_their_own_stores() {
     let world = World::new(1, 2, 1, budgets(1, 1, 1));
     let presented = world.warrant(&[0]);
-    let store = Arc::new(MemoryStore::new());
-    let trustees = [world.trustee(1, &store), world.trustee(2, &store)];
-    for trustee in &trustees {
+    for trustee in &world.all_trustees() {
         assert!(matches!(settle(&world, trustee, &presented, 0), Ok(OpeningAnswer::Released(_))));
     }
     let sequences: Vec<_> = releases(&world).iter().map(|e| (e.trustee(), e.sequence())).collect();

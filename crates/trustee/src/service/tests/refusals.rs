@@ -1,14 +1,15 @@
 //! Every condition, refused with its own error and nothing written.
 
 use super::*;
-use crate::test_util::world::{CONSUMERS, COURT, FRESHNESS, GROUNDS, OPENINGS, START, log_key, officers};
+use crate::test_util::world::{CONSUMERS, COURT, FRESHNESS, GROUNDS, OPENINGS, START, log_key, officers, own};
 use crate::warrant::{Excess, Warrant, WarrantError, WarrantTerms};
 use unjoin_core::entry::WarrantEntry;
 use unjoin_core::wire::Message;
 use unjoin_core::{Clock, DAY};
 use unjoin_log::tile::{TILE_WIDTH, TileId};
 use unjoin_log::{LogView, NoteKey, PolicyError, ViewError};
-use unjoin_store::{Bucket, Row};
+use unjoin_store::identity::{Role, Roster};
+use unjoin_store::{Bucket, Row, StoreError, Stores};
 
 /// A trustee that has followed the ledger, and its store as it is then.
 struct Asked<'a> {
@@ -71,13 +72,49 @@ fn shown(world: &World) -> Shown {
 fn a_trustee_without_a_share_or_a_window_is_not_opened() {
     let world = World::new(1, 1, 0, budgets(1, 1, 1));
     let open = |secrets, policy| {
-        Trustee::open(Arc::new(MemoryStore::new()), secrets, policy, world.environment()).map(|_| ())
+        let store = own(&secrets, &Arc::new(MemoryStore::new()));
+        Trustee::open(store, secrets, policy, world.environment()).map(|_| ())
     };
     let bare = TrusteeSecrets::generate(&mut SystemRng::new());
     assert!(matches!(open(bare, world.policy.clone()), Err(TrusteeError::NoShare)));
     let mut policy = world.policy.clone();
     policy.budgets.window = 0;
     assert!(matches!(open(world.secrets(1), policy), Err(TrusteeError::Window)));
+}
+
+/// An empty store would have every budget again.
+#[test]
+fn a_store_that_is_not_this_trustees_is_no_unused_budget() {
+    let world = World::new(1, 2, 0, budgets(1, 1, 1));
+    let (rng, engine) = (&mut SystemRng::new(), || Arc::new(MemoryStore::new()));
+    let opens = |roster: &Roster, role, engine: &Arc<MemoryStore>, rng: &mut SystemRng| {
+        let stores = Stores::open(roster, [(role, Arc::clone(engine))], rng);
+        stores.and_then(|stores| stores.own(role)).map_err(TrusteeError::from).and_then(|store| {
+            Trustee::open(store, world.secrets(1), world.policy.clone(), world.environment()).map(drop)
+        })
+    };
+    let (first, second) = (world.secrets(1).roster(), world.secrets(2).roster());
+    let refused = |opened: Result<(), TrusteeError>| match opened {
+        Err(TrusteeError::Store(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    // Lost: an empty volume is nobody's.
+    let empty = opens(&first, Role::Trustee, &engine(), rng);
+    assert!(matches!(refused(empty), StoreError::Nobodys(Role::Trustee)));
+    // Swapped with the other trustee's, whichever secrets it was opened with.
+    let others = engine();
+    own(&world.secrets(2), &others);
+    assert!(matches!(refused(opens(&first, Role::Trustee, &others, rng)), StoreError::Foreign(Role::Trustee)));
+    assert!(matches!(refused(opens(&second, Role::Trustee, &others, rng)), StoreError::Foreign(Role::Trustee)));
+    // For something else.
+    let (ledgers, roster) = (engine(), Roster::of_key(Role::Ledgers, world.secrets(1).public().as_bytes()));
+    Stores::create(&roster, [(Role::Ledgers, Arc::clone(&ledgers))], rng).unwrap();
+    let swapped = refused(opens(&roster, Role::Ledgers, &ledgers, rng));
+    assert!(matches!(swapped, StoreError::Swapped { expected: Role::Trustee, found: Role::Ledgers }));
+    // Its own, whenever it is opened.
+    let engine = engine();
+    own(&world.secrets(1), &engine);
+    opens(&first, Role::Trustee, &engine, rng).unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Stores that fail at any step, and disks that are put back.
 
 use super::*;
+use crate::test_util::world::own;
 use rand_core::{CryptoRng, Rng};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -39,6 +40,7 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
         let world = World::new(1, 1, 2, budgets(9, 9, 9));
         let presented = warrant(&world, &[0, 1]);
         let store = Arc::new(Faulty::in_memory());
+        let own = own(&world.secrets(1), &store);
         store.fail(number, failure);
         let noted = Arc::new(Mutex::new(Vec::new()));
         let notes = noted.clone();
@@ -50,7 +52,7 @@ fn whichever_commit_fails_a_round_gives_one_share_and_its_factor_is_nowhere() {
             }))
         });
         let start = || {
-            let (store, policy) = (store.clone(), world.policy.clone());
+            let (store, policy) = (own.clone(), world.policy.clone());
             Trustee::open(store, world.secrets(1), policy, environment.clone()).unwrap()
         };
         log_round(&world, &presented, 1, [1]);

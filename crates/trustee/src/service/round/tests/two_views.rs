@@ -5,6 +5,7 @@
 use super::*;
 use crate::same_author::{composite, factor};
 use crate::service::tests::forked;
+use crate::test_util::world::own;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
 use unjoin_core::algebra::threshold;
@@ -155,7 +156,8 @@ fn a_member_of_another_epoch_takes_no_part() {
     appended(panel.ask(2, request));
     let policy = panel.world.policy.clone();
     let secrets = refreshed.into_iter().next().unwrap();
-    let new = Trustee::open(panel.stores[0].clone(), secrets, policy, panel.world.environment()).unwrap();
+    let store = own(&secrets, &panel.stores[0]);
+    let new = Trustee::open(store, secrets, policy, panel.world.environment()).unwrap();
     assert_eq!(refusal(new.blind(request, &panel.world.openings)), SameAuthorError::Epoch);
     appended(new.blind(&second, &panel.world.openings));
 }
