@@ -4,10 +4,10 @@ use crate::client::{Connection, Outcome};
 use crate::hex::{hex, unhex};
 use crate::words::At;
 use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use unjoin::algebra::Element;
 use unjoin::secret::SystemRng;
 use unjoin::token::{
     DoorMessage, DoorQuestion, EnrolmentContext, EscrowKeyCertificate, IssuerPublicKey, OrderHandle,
@@ -38,23 +38,16 @@ impl Pins {
 
     fn parse(file: &[u8], least_cohort: u32) -> Outcome<Self> {
         let file: Value = serde_json::from_slice(file)?;
-        let key =
-            |value: &Value| value.as_str().and_then(unhex::<32>).ok_or("a key has 64 hexadecimal digits");
-        let trustees = file["trustees"].as_array().ok_or("there are no trustees")?;
-        let trustees = trustees
-            .iter()
-            .map(|trustee| TrusteePublicKey::from_bytes(&key(trustee)?).ok_or("a trustee's key is none"));
-        let trustees = Trustees::new(trustees.collect::<Result<_, _>>()?)?;
+        let trustees: Vec<TrusteePublicKey> = Vec::deserialize(&file["trustees"])?;
+        let trustees = Trustees::new(trustees)?;
         let certificate: EscrowKeyCertificate = message(&file, "certificate")?;
-        let platform_key = PlatformPublicKey::from_bytes(&key(&file["platform_key"])?)
-            .ok_or("the platform's key is none")?;
-        let issuer_key = Element::from_bytes(&key(&file["issuer_key"])?).ok_or("the issuing key is none")?;
+        let platform_key = PlatformPublicKey::deserialize(&file["platform_key"])?;
         Ok(Self {
             issuer: Name::new(text(&file, "issuer")?)?,
             platform_key,
             trust: TrustRoots::new(platform_key, least_cohort, unjoin::Grid::Weekly)
                 .with_trustees(trustees, LEAST_THRESHOLD)
-                .pin_certified(IssuerPublicKey::new(issuer_key), &certificate)?,
+                .pin_certified(IssuerPublicKey::deserialize(&file["issuer_key"])?, &certificate)?,
         })
     }
 }
@@ -197,7 +190,7 @@ pub(crate) fn is_receipt(message: &[u8], pins: &Pins) -> bool {
 }
 
 pub(crate) fn handle_of(text: &str) -> Outcome<OrderHandle> {
-    Ok(unhex(text).map(OrderHandle).ok_or("a handle has 32 hexadecimal digits")?)
+    Ok(text.parse()?)
 }
 
 pub(crate) fn encoded(message: &impl Message) -> String {

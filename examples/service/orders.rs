@@ -103,7 +103,7 @@ async fn order_due<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer
         })
     })?;
     let handle = service.blocking(move |service| Ok(service.platform.order_due(report)?)).await?;
-    Ok(json(&json!({ "handle": hex(handle.as_bytes()) })))
+    Ok(json(&json!({ "handle": handle })))
 }
 
 /// `merchant`, `handle`, `at`: for an order whose numbers were another telephony's, or that had

@@ -4,7 +4,6 @@ use crate::answer::{Answer, json, public_json};
 use crate::arrival::Arrived;
 use crate::endpoint::Endpoint;
 use crate::fields::{Fields, Listing};
-use crate::hex::{hex, unhex};
 use crate::orders::PAGE;
 use crate::problem::Problem;
 use crate::service::Service;
@@ -13,11 +12,10 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use base64ct::{Base64UrlUnpadded, Encoding};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use unjoin::ledger::RemovedEntry;
-use unjoin::review::{DeskError, PublishedReview};
+use unjoin::review::DeskError;
 use unjoin::store::Store;
 use unjoin::token::{ReviewId, Scope};
 use unjoin::wire::Message;
@@ -72,33 +70,15 @@ fn review(fields: &mut Fields) -> Result<(Scope, ReviewId), Problem> {
 
 /// Answers `reviews`, in the order of their ids, which says nothing.
 async fn published<S: Store>(State(service): Shared<S>, Listing { merchant, after }: Listing) -> Answer {
-    let after = match after {
-        Some(id) => Some(unhex(&id).map(ReviewId).ok_or(Problem::field("id"))?),
-        None => None,
-    };
+    let after: Option<ReviewId> = after.map(|id| id.parse()).transpose().map_err(|_| Problem::field("id"))?;
     let found = service
         .blocking(move |service| Ok(service.platform.published(&merchant, after.as_ref(), PAGE)?))
         .await?;
-    Ok(public_json(&json!({ "reviews": found.iter().map(listed).collect::<Vec<_>>() })))
-}
-
-fn listed(found: &PublishedReview) -> Value {
-    let PublishedReview { review_id, scope, review, published_at, edited } = found;
-    json!({
-        "review_id": hex(review_id.as_bytes()),
-        "scope": Base64UrlUnpadded::encode_string(&scope.to_bytes()),
-        "cohort": hex(&scope.cohort().to_be_bytes()),
-        "digest": hex(&review.digest()),
-        "stars": review.stars(),
-        "text": review.text(),
-        "attachments": review.attachments().iter().map(|digest| hex(digest)).collect::<Vec<_>>(),
-        "published_at": published_at.as_unix_seconds(),
-        "edited": edited,
-    })
+    Ok(public_json(&json!({ "reviews": found })))
 }
 
 /// Answers `counts`, of one star to five, and `mean` (null without reviews).
 async fn rating<S: Store>(State(service): Shared<S>, Listing { merchant, .. }: Listing) -> Answer {
     let rating = service.blocking(move |service| Ok(service.platform.rating(&merchant)?)).await?;
-    Ok(public_json(&json!({ "counts": rating.counts, "mean": rating.mean() })))
+    Ok(public_json(&json!(rating)))
 }

@@ -24,7 +24,6 @@ pub(crate) use error::SecretsError;
 pub(crate) use escrow::TrusteesFrom;
 pub(crate) use files::{lock, make_directory};
 
-use crate::hex::hex;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use escrow::Escrow;
 use serde_json::json;
@@ -99,9 +98,9 @@ impl Secrets {
         let (reviews_ledger, openings_ledger) = (ledger("reviews")?, ledger("openings")?);
         let pins = json!({
             "issuer": String::from_utf8_lossy(issuer.as_bytes()),
-            "issuer_key": hex(issuer_key.public().element().as_bytes()),
-            "platform_key": hex(platform_key.public().as_bytes()),
-            "trustees": escrow.trustees.keys().iter().map(|key| hex(key.as_bytes())).collect::<Vec<_>>(),
+            "issuer_key": issuer_key.public(),
+            "platform_key": platform_key.public(),
+            "trustees": escrow.trustees.keys(),
             "certificate": Base64UrlUnpadded::encode_string(&escrow.certificate.to_bytes()),
             // Verification keys as witnesses and trust files take them: origin, hash and key.
             "ledgers": {

@@ -159,7 +159,10 @@ impl StoreArguments {
     }
 }
 
-fn own<S: Store>(store: Arc<S>, secrets: &TrusteeSecrets) -> std::result::Result<Arc<OwnStore<S>>, StoreError> {
+fn own<S: Store>(
+    store: Arc<S>,
+    secrets: &TrusteeSecrets,
+) -> std::result::Result<Arc<OwnStore<S>>, StoreError> {
     Stores::open(&secrets.roster(), [(Role::Trustee, store)], &mut SystemRng::new())?.own(Role::Trustee)
 }
 

@@ -14,6 +14,7 @@ use unjoin_core::entry::{HeldWithdrawalEntry, Ledger};
 use unjoin_core::secret::below;
 use unjoin_core::token::{Accepted, CohortManifest, Digest, KeyPair, Presentation, ReviewId, Scope};
 use unjoin_core::wire::Message;
+use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
 use unjoin_log::outbox;
 use unjoin_store::{Bucket, Change, Decision, Present, Record, Store, StoreError, decide, decide_all, read};
 
@@ -54,6 +55,18 @@ pub struct Batch {
     pub boundary: Timestamp,
     /// The reviews, shuffled.
     pub reviews: Vec<PublishedReview>,
+}
+
+/// An object of the fields.
+impl Serialize for Batch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Batch", 4)?;
+        object.serialize_field("scope", &self.scope)?;
+        object.serialize_field("at_least", &self.at_least)?;
+        object.serialize_field("boundary", &self.boundary)?;
+        object.serialize_field("reviews", &self.reviews)?;
+        object.end()
+    }
 }
 
 impl<S: Store> Core<S> {

@@ -5,6 +5,8 @@ use super::spent::read_message;
 use super::{Core, DeskError};
 use unjoin_core::entry::PublishedEntry;
 use unjoin_core::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
+use unjoin_core::wire::Hex;
+use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Found, Record, Store, StoreError, read};
 
@@ -23,11 +25,40 @@ pub struct PublishedReview {
     pub edited: bool,
 }
 
+/// An object: the fields, and in place of `review` its `digest`, `stars`, `text` and `attachments`; digests, and the
+/// `cohort` beside its scope (big-endian), are hexadecimal.
+impl Serialize for PublishedReview {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let attachments: Vec<_> = self.review.attachments().iter().map(|digest| Hex(digest)).collect();
+        let mut object = serializer.serialize_struct("PublishedReview", 9)?;
+        object.serialize_field("review_id", &self.review_id)?;
+        object.serialize_field("scope", &self.scope)?;
+        object.serialize_field("cohort", &Hex(&self.scope.cohort().to_be_bytes()))?;
+        object.serialize_field("digest", &Hex(&self.review.digest()))?;
+        object.serialize_field("stars", &self.review.stars())?;
+        object.serialize_field("text", self.review.text())?;
+        object.serialize_field("attachments", &attachments)?;
+        object.serialize_field("published_at", &self.published_at)?;
+        object.serialize_field("edited", &self.edited)?;
+        object.end()
+    }
+}
+
 /// A merchant's rating: how many of the published reviews have how many stars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rating {
     /// The number of reviews with one star, two stars, and so on.
     pub counts: [u64; 5],
+}
+
+/// An object: `counts`, and `mean`, which is none without reviews.
+impl Serialize for Rating {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Rating", 2)?;
+        object.serialize_field("counts", &self.counts)?;
+        object.serialize_field("mean", &self.mean())?;
+        object.end()
+    }
 }
 
 impl Rating {

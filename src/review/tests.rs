@@ -4,6 +4,7 @@ use super::rows::{CohortRow, ListedRow, RatingRow, RewrittenRow};
 use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingChange, WaitingRow};
 use super::submission::CLEAN_BATCHES;
 use super::*;
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
 use unjoin_core::secret::SystemRng;
@@ -245,4 +246,36 @@ fn every_question_of_an_author_costs_one_verification() {
     assert_eq!(bench.batch(false).0, [true]);
     assert_eq!((cost(&bad), cost(&action)), ((true, 1), (false, 1)));
     assert_eq!(cost(&bad), (true, 1), "it was withdrawn");
+}
+
+#[test]
+fn what_a_service_shows_has_one_json_form() {
+    let scope = Scope::new([0xab; 32], Name::new("lamps.example").unwrap(), 0x0123_4567_89ab_cdef);
+    let listed = PublishedReview {
+        review_id: ReviewId([0xcd; 32]),
+        scope: scope.clone(),
+        review: Review::new(2, "meh", vec![[0xef; 32]]).unwrap(),
+        published_at: Timestamp::from_unix_seconds(1_700_000_000),
+        edited: true,
+    };
+    let scope_json = serde_json::json!(Base64UrlUnpadded::encode_string(&scope.to_bytes()));
+    assert_eq!(serde_json::from_value::<Scope>(scope_json.clone()).unwrap(), scope);
+    let listed_json = serde_json::json!({
+        "review_id": "cd".repeat(32), "scope": scope_json, "cohort": "0123456789abcdef",
+        "digest": unjoin_test_util::hex(&listed.review.digest()), "stars": 2, "text": "meh",
+        "attachments": ["ef".repeat(32)], "published_at": 1_700_000_000, "edited": true,
+    });
+    assert_eq!(serde_json::json!(listed), listed_json);
+    let batch = Batch { scope, at_least: 3, boundary: listed.published_at, reviews: vec![listed] };
+    let batch_json = serde_json::json!({
+        "scope": scope_json, "at_least": 3, "boundary": 1_700_000_000, "reviews": [listed_json],
+    });
+    assert_eq!(serde_json::json!(batch), batch_json);
+    assert_eq!(
+        serde_json::json!(Rating { counts: [1, 0, 0, 0, 1] }),
+        serde_json::json!({
+            "counts": [1, 0, 0, 0, 1], "mean": 3.0,
+        })
+    );
+    assert_eq!(serde_json::json!(Rating::default())["mean"], serde_json::Value::Null);
 }

@@ -38,6 +38,8 @@ impl TrusteePublicKey {
     }
 }
 
+crate::text_as_hex!(TrusteePublicKey: 32, |bytes| Self::from_bytes(&bytes););
+
 /// A trustee's long-term signing key (Ed25519).
 pub struct TrusteeKey {
     signer: Signer,

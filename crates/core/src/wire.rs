@@ -361,6 +361,22 @@ macro_rules! serde_as_bytes {
 #[doc(hidden)]
 pub use serde;
 
+/// Bytes whose text is hexadecimal.
+#[doc(hidden)]
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl core::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl serde::Serialize for Hex<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A type of `N` public bytes as text: hexadecimal digits in lower case, by `Display`, `FromStr` and, in readable formats,
 /// serde; in others the bytes.
 #[doc(hidden)]
@@ -369,7 +385,7 @@ macro_rules! text_as_hex {
     ($($type:ty: $len:literal, $from:expr;)+) => {$(
         impl ::core::fmt::Display for $type {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                self.as_bytes().iter().try_for_each(|byte| ::core::write!(f, "{byte:02x}"))
+                ::core::fmt::Display::fmt(&$crate::wire::Hex(&self.as_bytes()[..]), f)
             }
         }
         impl ::core::str::FromStr for $type {

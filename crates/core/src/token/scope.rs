@@ -4,9 +4,10 @@ use super::key::IssuerPublicKey;
 use crate::algebra::transcript::{hash_to_scalar, hash32, push_frame};
 use crate::name::Name;
 use crate::secret::{SecretBytes, hmac_sha256};
-use crate::wire::{DecodeError, Reader, Writer};
+use crate::wire::{self, DecodeError, Reader, Writer};
 use core::fmt;
 use curve25519_dalek::scalar::Scalar;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A SHA-256 digest, or another 32-byte digest where a field says so.
 pub type Digest = [u8; 32];
@@ -22,7 +23,24 @@ pub struct Scope {
     cohort: u64,
 }
 
+/// Its bytes, as base64url without padding in readable formats: like a message's.
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        wire::serialize(&self.to_bytes(), serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = wire::deserialize(deserializer, Self::MAX_LEN)?;
+        Self::from_bytes(&bytes).map_err(D::Error::custom)
+    }
+}
+
 impl Scope {
+    /// The most bytes: a key id, a name behind its length, and the cohort.
+    const MAX_LEN: usize = 32 + 2 + Name::MAX_LEN + 8;
+
     /// The scope of `merchant`'s cohort `cohort` under an issuer key.
     pub fn new(key_id: [u8; 32], merchant: Name, cohort: u64) -> Self {
         Self { key_id, merchant, cohort }

@@ -25,7 +25,8 @@ fn whichever_commit_fails_a_retry_gives_the_same_share_and_nothing_twice() {
         let store = Arc::new(Faulty::in_memory());
         let own = own(&world.secrets(1), &store);
         let start = || {
-            Trustee::open(Arc::clone(&own), world.secrets(1), world.policy.clone(), world.environment()).unwrap()
+            Trustee::open(Arc::clone(&own), world.secrets(1), world.policy.clone(), world.environment())
+                .unwrap()
         };
         store.fail(number, failure);
         let mut trustee = start();

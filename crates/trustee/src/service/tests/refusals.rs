@@ -1,7 +1,9 @@
 //! Every condition, refused with its own error and nothing written.
 
 use super::*;
-use crate::test_util::world::{CONSUMERS, COURT, FRESHNESS, GROUNDS, OPENINGS, START, log_key, officers, own};
+use crate::test_util::world::{
+    CONSUMERS, COURT, FRESHNESS, GROUNDS, OPENINGS, START, log_key, officers, own,
+};
 use crate::warrant::{Excess, Warrant, WarrantError, WarrantTerms};
 use unjoin_core::entry::WarrantEntry;
 use unjoin_core::wire::Message;
@@ -104,8 +106,14 @@ fn a_store_that_is_not_this_trustees_is_no_unused_budget() {
     // Swapped with the other trustee's, whichever secrets it was opened with.
     let others = engine();
     own(&world.secrets(2), &others);
-    assert!(matches!(refused(opens(&first, Role::Trustee, &others, rng)), StoreError::Foreign(Role::Trustee)));
-    assert!(matches!(refused(opens(&second, Role::Trustee, &others, rng)), StoreError::Foreign(Role::Trustee)));
+    assert!(matches!(
+        refused(opens(&first, Role::Trustee, &others, rng)),
+        StoreError::Foreign(Role::Trustee)
+    ));
+    assert!(matches!(
+        refused(opens(&second, Role::Trustee, &others, rng)),
+        StoreError::Foreign(Role::Trustee)
+    ));
     // For something else.
     let (ledgers, roster) = (engine(), Roster::of_key(Role::Ledgers, world.secrets(1).public().as_bytes()));
     Stores::create(&roster, [(Role::Ledgers, Arc::clone(&ledgers))], rng).unwrap();
