@@ -3,9 +3,15 @@
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
+#[allow(dead_code, reason = "the service's")]
+#[path = "../examples/service/hex.rs"]
+mod hex;
 #[allow(dead_code, reason = "its main is the example's")]
 #[path = "../examples/witness.rs"]
 mod program;
+#[allow(dead_code, reason = "the service's")]
+#[path = "../examples/service/witnesses.rs"]
+mod witnesses;
 
 use clap::Parser as _;
 use std::collections::BTreeMap;
@@ -13,6 +19,7 @@ use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -21,12 +28,13 @@ use std::thread;
 use std::time::Duration;
 use unjoin::Environment;
 use unjoin::ledger::{
-    AddCheckpoint, KeyName, Ledger, Log, LogView, Note, NoteKey, SignatureLine, SignedCheckpoint, Witness,
-    WitnessError, WitnessPolicy, WitnessPublicKey, WitnessService, entry_id, tree,
+    AddCheckpoint, KeyName, Ledger, Log, LogView, Note, NoteKey, SignedCheckpoint, Witness, WitnessError,
+    WitnessPolicy, WitnessPublicKey, WitnessService, entry_id, tree,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Row, RowKey, See, Store, StoreError};
 use unjoin_test_util::{Directory, hex};
+use witnesses::WitnessAt;
 
 /// Names a child's directory, which makes it a child.
 const CHILD: &str = "UNJOIN_WITNESS_CHILD";
@@ -114,7 +122,8 @@ impl Running {
     }
 
     fn client(&self) -> Client {
-        Client { address: self.address.clone(), key: self.key.clone() }
+        let (address, key) = (self.address.clone(), &self.key);
+        Client { witness: format!("http://{address}={key}").parse().unwrap(), address }
     }
 }
 
@@ -129,7 +138,7 @@ impl Drop for Running {
 #[derive(Clone)]
 struct Client {
     address: String,
-    key: WitnessPublicKey,
+    witness: WitnessAt,
 }
 
 impl Client {
@@ -166,31 +175,12 @@ impl Client {
     }
 }
 
-impl Witness for Client {
-    fn public_key(&self) -> &WitnessPublicKey {
-        &self.key
-    }
+/// As a ledger asks it: the example service's own client.
+impl Deref for Client {
+    type Target = WitnessAt;
 
-    fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
-        let (status, body) =
-            self.post(&request.to_bytes()).map_err(|error| WitnessError::State(error.into()))?;
-        let body = String::from_utf8(body).unwrap();
-        match status {
-            200 => Ok(SignatureLine::parse_all(&body).unwrap().remove(0)),
-            409 => Err(WitnessError::Conflict { size: body.trim().parse().unwrap() }),
-            422 => Err(WitnessError::Inconsistent),
-            503 => Err(WitnessError::Busy),
-            status => Err(WitnessError::State(format!("status {status}").into())),
-        }
-    }
-
-    fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
-        let path = hex(&entry_id(origin.as_bytes()));
-        match self.get(&format!("/{path}/checkpoint")) {
-            (200, note) => Ok(Some(note)),
-            (404, _) => Ok(None),
-            (status, _) => Err(WitnessError::State(format!("status {status}").into())),
-        }
+    fn deref(&self) -> &WitnessAt {
+        &self.witness
     }
 }
 
@@ -290,10 +280,11 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     let path = directory.file("witness");
     fs::create_dir(&path).unwrap();
     let running = Running::start(&path);
-    let client = Arc::new(running.client());
-    let witness: Arc<dyn Witness> = client.clone();
+    let client = running.client();
+    let witness: Arc<dyn Witness> = Arc::new(client.witness.clone());
     let policy =
-        WitnessPolicy::new(log_key().public().clone(), vec![client.key.clone()], 1, 0, 3_600).unwrap();
+        WitnessPolicy::new(log_key().public().clone(), vec![client.public_key().clone()], 1, 0, 3_600)
+            .unwrap();
     let store = Arc::new(MemoryStore::new());
     let log = Log::open(
         unjoin_test_util::own(&store, unjoin::store::identity::Role::Ledgers),
@@ -330,6 +321,16 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     let thief = NoteKey::generate(KeyName::new("shop.example/reviews").unwrap(), &mut SystemRng::new());
     unsigned.checkpoint.sign(&thief).unwrap();
     assert_eq!(status(&unsigned.to_bytes()), 403);
+    let answer = |request: &AddCheckpoint| client.add_checkpoint(request).unwrap_err();
+    assert!(matches!(answer(&request(&log, 0, 5).0), WitnessError::Conflict { size: 3 }));
+    assert!(matches!(answer(&request(&log, 3, 5).0), WitnessError::Inconsistent));
+    assert!(matches!(answer(&unsigned), WitnessError::Unsigned));
+    let stranger = NoteKey::generate(KeyName::new("other.example/reviews").unwrap(), &mut SystemRng::new());
+    let checkpoint = SignedCheckpoint::sign(5, [7; 32], &stranger).unwrap().note().clone();
+    assert!(matches!(
+        answer(&AddCheckpoint { old_size: 0, path: vec![], checkpoint }),
+        WitnessError::UnknownLog
+    ));
     for (request, expected) in [
         ("POST /add-checkpoint HTTP/1.1\r\n\r\n", 400),
         ("POST /add-checkpoint HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", 413),
@@ -362,6 +363,9 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
     }
     let long = format!("GET /elsewhere HTTP/1.1\r\nCookie: {}\r\n\r\n", "a".repeat(100_000));
     assert_ne!(client.ask(long.as_bytes()).map_or(0, |(status, _)| status), 404);
+    drop(running);
+    assert!(matches!(answer(&request(&log, 3, 5).0), WitnessError::State(_)), "nobody is there");
+    assert!(matches!(client.last("shop.example/reviews"), Err(WitnessError::State(_))));
 }
 
 #[test]

@@ -14,8 +14,13 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde_json::json;
 use std::sync::Arc;
-use unjoin::ledger::{Ledger, Log, LogView, SignedCheckpoint, TileId};
+use unjoin::ledger::{
+    BlindEntry, ComparedEntry, DisclosedEntry, Ledger, Log, LogView, RoundEntry, ShareReleasedEntry,
+    SignedCheckpoint, TileId, WarrantEntry,
+};
+use unjoin::opening::SignedCommittee;
 use unjoin::store::Store;
+use unjoin::wire::Message;
 
 type Shared<S> = State<Arc<Service<S>>>;
 
@@ -112,12 +117,24 @@ fn tile_of(path: &str) -> Option<TileId> {
 /// Answers `index`. Idempotent. It counts once a checkpoint covers it, which the next tick publishes.
 async fn append<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let entry = body.0?.to_vec();
-    if entry.is_empty() {
+    if !is_of_outsiders(&entry) {
         return Err(Problem::entry());
     }
     let append = move |service: &Service<S>| Ok(log(service, Ledger::Openings)?.append(&[entry])?);
     let indices = service.blocking(append).await?;
     Ok(json(&json!({ "index": indices.first() })))
+}
+
+/// Whether requesters and trustees write such entries. The platform's own, the bindings of accounts, come from its
+/// stores alone: one that somebody else hands in would bind an account to a wallet that it never enrolled.
+fn is_of_outsiders(entry: &[u8]) -> bool {
+    WarrantEntry::from_bytes(entry).is_ok()
+        || ShareReleasedEntry::from_bytes(entry).is_ok()
+        || RoundEntry::from_bytes(entry).is_ok()
+        || BlindEntry::from_bytes(entry).is_ok()
+        || ComparedEntry::from_bytes(entry).is_ok()
+        || DisclosedEntry::from_bytes(entry).is_ok()
+        || SignedCommittee::from_bytes(entry).is_ok()
 }
 
 #[test]

@@ -191,7 +191,11 @@ impl Problem {
     }
 
     pub(crate) fn entry() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "service.entry", "an entry of a ledger is not empty")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "service.entry",
+            "only what requesters and trustees write is logged here: warrants, rounds, disclosures, announcements, committees",
+        )
     }
 
     fn of(code: &'static str, retryable: bool, audience: Audience, error: &dyn Display) -> Self {

@@ -56,9 +56,9 @@ macro_rules! for_every_kind {
 }
 
 /// The kinds' numbers.
-pub const KINDS: [u8; 44] = [
+pub const KINDS: [u8; 45] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 25, 26, 27, 28, 30,
-    31, 32, 33, 34, 35, 36, 41, 42, 43, 44, 45, 50, 51, 52, 53, 54,
+    31, 32, 33, 34, 35, 36, 41, 42, 43, 44, 45, 50, 51, 52, 53, 54, 55,
 ];
 
 /// The shortest sealed part of a backup or of a trustee's secrets: 16,384 bytes and a tag of 16.

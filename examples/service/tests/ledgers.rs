@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use unjoin::ledger::tile::decode_bundle;
 use unjoin::ledger::tree::{leaf_hash, root_of};
-use unjoin::ledger::{Log, LogView, PublishedEntry, RemovedEntry, SignedCheckpoint, StaffKeyEntry, TileId};
+use unjoin::ledger::{
+    BindingEntry, DisclosedEntry, Log, LogView, PublishedEntry, RemovedEntry, SignedCheckpoint,
+    StaffKeyEntry, TileId,
+};
 use unjoin::opening::ReviewEvidence;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::wire::Message;
@@ -125,16 +128,25 @@ async fn the_ledger_shows_what_is_published_and_removed_and_by_whom() {
     assert_eq!(refusal(&mut internal, "/reviews/remove", &unknown).await, "desk.unknown_review");
 
     // The openings ledger takes an entry once, and shows it with the next checkpoint.
-    let (path, entry) = ("/ledgers/openings/append", "an announcement");
+    let path = "/ledgers/openings/append";
+    let entry = DisclosedEntry { warrant_digest: [1; 32], blind: [2; 32] }.to_bytes();
     // Behind what was logged as both wallets were enrolled.
     for _ in 0..2 {
-        let answer = internal.post(path, None, entry).await.unwrap().object().unwrap();
+        let answer = internal.post(path, None, entry.clone()).await.unwrap().object().unwrap();
         assert_eq!(answer, json!({ "index": 2 }));
     }
-    assert_eq!(internal.post(path, None, "").await.unwrap().code().unwrap(), "service.entry");
+    // Nothing that the platform itself logs, be it well formed: a binding, a staff key, a removal, a manifest.
+    let openings = log(&world, "openings");
+    let [binding] = openings.entries(0, 1).unwrap().try_into().unwrap();
+    assert!(BindingEntry::from_bytes(&binding).is_ok());
+    let mut refused = shown.clone();
+    refused.extend([binding, Vec::new(), b"an announcement".to_vec(), entry[..entry.len() - 1].to_vec()]);
+    for refused in refused {
+        assert_eq!(internal.post(path, None, refused).await.unwrap().code().unwrap(), "service.entry");
+    }
+    assert_eq!(openings.size().unwrap(), 3);
     let _ = world.service.tick();
     assert_eq!(size(&mut devices, &world, "openings").await, 3);
-    let openings = log(&world, "openings");
-    assert_eq!(openings.entries(2, 3).unwrap(), [entry.as_bytes()]);
+    assert_eq!(openings.entries(2, 3).unwrap(), [entry]);
     world.end().await;
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
 use unjoin::issuer::IssuerError;
-use unjoin::ledger::{LogError, ViewError};
+use unjoin::ledger::{DisclosedEntry, LogError, ViewError};
 use unjoin::phone::SwitchboardError;
 use unjoin::review::DeskError;
 use unjoin::store::MemoryStore;
@@ -356,7 +356,8 @@ async fn every_operation_takes_and_answers_the_fields_described() {
     removal["digest"] = listed["reviews"][0]["digest"].clone();
     removal["grounds"] = json!("an insult");
     ask(&mut internal, "/reviews/remove", removal).await;
-    let logged = internal.post("/ledgers/openings/append", None, "an entry").await.unwrap().object().unwrap();
+    let entry = DisclosedEntry { warrant_digest: [1; 32], blind: [2; 32] }.to_bytes();
+    let logged = internal.post("/ledgers/openings/append", None, entry).await.unwrap().object().unwrap();
     assert_eq!(logged, json!({ "index": 4 }), "behind those of four enrolments");
     let person = json!({ "account": "ann" });
     let order = json!({ "account": "cat", "merchant": MERCHANT, "order_id": "order-of-cat" });
