@@ -39,13 +39,21 @@ impl<S: Store> Ledgers<S> {
         witnesses: Vec<Arc<dyn Witness>>,
     ) -> Result<Self, LogError> {
         let ledgers = Self::open_without_asking_witnesses(store, reviews, openings, witnesses)?;
-        ledgers.reviews.compare(&ledgers.witnesses)?;
-        ledgers.openings.compare(&ledgers.witnesses)?;
-        Ok(ledgers)
+        ledgers.ask_witnesses().map(|()| ledgers)
+    }
+
+    /// As [`open`](Self::open) does it, of ledgers that were opened without.
+    ///
+    /// # Errors
+    /// As for [`Log::compare`].
+    pub fn ask_witnesses(&self) -> Result<(), LogError> {
+        self.reviews.compare(&self.witnesses)?;
+        self.openings.compare(&self.witnesses)
     }
 
     /// As [`open`](Self::open), when no witness can be reached. **If all stores were put back together, spent
-    /// tokens are taken again**: only for an operator who is certain that they were not.
+    /// tokens are taken again**: only for an operator who is certain that they were not, and for a recovery
+    /// ([`Platform::recover`](crate::Platform::recover)), which asks the witnesses itself.
     ///
     /// # Errors
     /// As for [`open`](Self::open), but for what the witnesses say.

@@ -122,5 +122,5 @@ pub use unjoin_store::{self as store, Pending, QueueConfig, QueueError};
 #[doc(no_inline)]
 pub use unjoin_trustee as opening;
 
-pub use platform::{Platform, PlatformConfig, PlatformError, PlatformSecrets, TickReport};
+pub use platform::{Platform, PlatformConfig, PlatformError, PlatformRecovery, PlatformSecrets, TickReport};
 pub use recovery::{Recovery, RecoveryError};

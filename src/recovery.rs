@@ -4,12 +4,13 @@
 //! and the row's mark gone, in one commit. While the mark is there no service opens the store. Every step in
 //! between does nothing the second time, so a recovery that was interrupted is begun again.
 
-use unjoin_audit::{History, recoveries};
+use unjoin_audit::{AuditError, History, recoveries};
 use unjoin_core::entry::{Ledger, RecoveredEntry, RecoveredStore, StaffKeyEntry};
 use unjoin_core::token::{PlatformPublicKey, SignError, StaffKey};
 use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Writer};
 use unjoin_core::{Timestamp, describe_errors};
-use unjoin_log::outbox;
+use unjoin_log::{LogError, outbox};
+use unjoin_phone::SlotKeyError;
 use unjoin_store::{Key, Record, Store, StoreError, decide, identity, read};
 
 /// Who puts an older copy of a store back, and why: it stands in the ledger under their signature.
@@ -17,7 +18,7 @@ use unjoin_store::{Key, Record, Store, StoreError, decide, identity, read};
 /// ```
 /// use unjoin::{Recovery, secret::SystemRng, token::StaffKey};
 /// let key = StaffKey::generate(&mut SystemRng::new());
-/// let recovery = Recovery { key: &key, grounds: "the volume was lost on 3 March", last_mark: 4_711 };
+/// let recovery = Recovery { key: &key, grounds: "the volume was lost on 3 March", last_mark: 4_711, after_era: 1 };
 /// # let _ = recovery;
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,10 @@ pub struct Recovery<'a> {
     pub grounds: &'a str,
     /// The number of the last mark that the copy has; 0 if it has none.
     pub last_mark: u64,
+    /// The newest era that another store of the platform is in, recovered just now or not
+    /// ([`LostStores::newest_era_beside`](unjoin_store::LostStores::newest_era_beside)); 1 if there is none. No two
+    /// recoveries may begin one era: of the second nobody would know what it excuses.
+    pub after_era: u32,
 }
 
 /// What a store keeps of its last recovery. Without the row there was none.
@@ -75,6 +80,11 @@ pub(crate) fn era<S: Store>(
     }
 }
 
+/// Whether a recovery of this store was begun and has not ended.
+pub(crate) fn is_unfinished<S: Store>(store: &S, key: &Key<RecoveryRow>) -> Result<bool, StoreError> {
+    Ok(read(store, key)?.is_some_and(|row| row.unfinished.is_some()))
+}
+
 /// Begins a recovery, or goes on with one that was interrupted, which keeps its entry.
 pub(crate) fn begin<S: Store>(
     store: &S,
@@ -91,15 +101,19 @@ pub(crate) fn begin<S: Store>(
         return Err(RecoveryError::UnknownStaff);
     }
     let logged = recoveries(history, platform).into_values().map(|(_, entry)| entry.era()).max();
+    let latest = logged.unwrap_or(1).max(recovery.after_era);
     let now = now.max(history.newer().1.median_time);
     let own = identity::of(store)?.map_or(1, |identity| identity.era);
     decide(store, key.clone(), |row: Option<RecoveryRow>, change| {
         let (era, at) = row.as_ref().map_or((1, now), |row| (row.era, row.at.max(now)));
         let row = match row {
-            Some(row @ RecoveryRow { unfinished: Some(_), .. }) => RecoveryRow { at, ..row },
+            // Unless another store was recovered meanwhile: then its entry comes too late.
+            Some(row) if row.unfinished.as_ref().is_some_and(|entry| entry.era() > latest) => {
+                RecoveryRow { at, ..row }
+            }
             _ => {
-                let era = era.max(own).max(logged.unwrap_or(1)).checked_add(1).ok_or(RecoveryError::Eras)?;
-                let Recovery { key, grounds, last_mark } = *recovery;
+                let era = era.max(own).max(latest).checked_add(1).ok_or(RecoveryError::Eras)?;
+                let Recovery { key, grounds, last_mark, .. } = *recovery;
                 let entry = RecoveredEntry::sign(key, origin, what, era, last_mark, grounds)?;
                 RecoveryRow { era, at, unfinished: Some(entry) }
             }
@@ -141,6 +155,18 @@ pub enum RecoveryError {
     Eras,
     /// A key that the host's key management holds did not sign.
     Sign(SignError),
+    /// The platform's ledgers have no witnesses.
+    Unwitnessed,
+    /// Too few witnesses have cosigned what the ledger has now.
+    NoQuorum,
+    /// A ledger is not whole, or could not be opened.
+    Ledger(LogError),
+    /// The reviews ledger could not be read.
+    Audit(AuditError),
+    /// The switchboard's store was put back, and its slot keys are not at hand.
+    NoKeeper,
+    /// The slot keys could not be replaced.
+    SlotKeys(SlotKeyError),
     /// The store did not answer.
     Store(StoreError),
 }
@@ -155,6 +181,23 @@ describe_errors!(RecoveryError {
     Self::Eras => "recovery.eras", Operator, false,
         "the ledger holds the last era there is: begin another ledger under another name";
     Self::Sign(source) => "recovery.signing", Operator, true, "{source}";
+    Self::Unwitnessed => "recovery.unwitnessed", Operator, false,
+        "these ledgers have no witnesses, so nobody proves that they are whole: open them with some, which will take for the \
+         whole ledger what the store has now, if you are certain that the ledgers' store itself was not put back";
+    Self::NoQuorum => "recovery.no_quorum", Operator, true,
+        "too few witnesses have cosigned what the ledger has now: reach them, and run it again";
+    Self::Ledger(LogError::Behind { size, witnessed }) => "recovery.ledger_behind", Operator, false,
+        "the ledger's own store is an older copy: the witnesses have seen {witnessed} entries and it has {size}, and what it \
+         lacks is in no outbox any more. Put the newest ledgers' store in its place, or append what its export has, in its \
+         order. If no export has as many, this ledger is over: begin another under a new name, and say in both why";
+    Self::Ledger(source @ (LogError::Unwitnessed | LogError::Store(_))) =>
+        "recovery.ledger", Operator, true, "{source}";
+    Self::Ledger(source) => "recovery.ledger_unusable", Operator, false, "{source}";
+    Self::Audit(source) => "recovery.audit", Operator, false, "{source}";
+    Self::NoKeeper => "recovery.no_keeper", Operator, false,
+        "the telephony store was put back, and numbers that have ended would ring again: recover where the keeper of the \
+         slot keys is, which replaces them all";
+    Self::SlotKeys(source) => "recovery.slot_keys", Operator, true, "{source}";
     Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
         "recovery.store", Operator, true, "{source}";
     Self::Store(source) => "recovery.store_unusable", Operator, false, "{source}";
@@ -173,5 +216,23 @@ impl From<SignError> for RecoveryError {
 impl From<StoreError> for RecoveryError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<LogError> for RecoveryError {
+    fn from(error: LogError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<AuditError> for RecoveryError {
+    fn from(error: AuditError) -> Self {
+        Self::Audit(error)
+    }
+}
+
+impl From<SlotKeyError> for RecoveryError {
+    fn from(error: SlotKeyError) -> Self {
+        Self::SlotKeys(error)
     }
 }

@@ -10,14 +10,14 @@ use super::rows::{
     window_key,
 };
 use super::{Issuer, IssuerError};
-use crate::recovery::{Recovery, RecoveryError, begin, end};
+use crate::recovery::{Recovery, RecoveryError, begin, end, is_unfinished};
 use std::collections::BTreeMap;
 use unjoin_audit::{History, kind};
 use unjoin_core::Environment;
 use unjoin_core::entry::RecoveredStore;
 use unjoin_core::token::{CohortManifest, PlatformKey, Scope};
 use unjoin_core::wire::Message;
-use unjoin_store::{Bucket, Decision, Found, MessageRow, Pages, Present, Store, decide_all};
+use unjoin_store::{Bucket, Decision, Found, MessageRow, Pages, Present, Store, StoreError, decide_all};
 
 /// What a recovery of the issuer's store did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,11 @@ pub struct IssuerRecovery {
 }
 
 impl<S: Store> Issuer<S> {
+    /// Whether a recovery of this store was begun and has not ended.
+    pub(crate) fn is_in_recovery(store: &S) -> Result<bool, StoreError> {
+        is_unfinished(store, &recovery_key())
+    }
+
     /// Goes on from an older copy of an issuer's store that was put back. Orders that were due until now and
     /// have no record of a grant get no token, whoever asks ([`IssuerError::BeforeRecovery`]); no cohort that was
     /// open in the copy is offered again; the ledger's manifests close their cohorts. Then the store may

@@ -39,10 +39,12 @@ mod error;
 mod marks;
 #[cfg(feature = "tracing")]
 mod observed;
+mod recovery;
 #[cfg(test)]
 mod tests;
 
 pub use error::PlatformError;
+pub use recovery::PlatformRecovery;
 
 /// How a platform runs.
 #[derive(Clone, Debug)]
@@ -262,6 +264,11 @@ impl<S: Store> Platform<S> {
     /// The ledgers, if the platform has them: what readers, monitors and devices ask.
     pub fn ledgers(&self) -> Option<&Ledgers<S>> {
         self.ledgers.as_ref()
+    }
+
+    /// Where entries wait for the ledgers, in the order of [`Ledgers::tick`].
+    pub fn outboxes(&self) -> [&dyn Store; 2] {
+        [&*self.orders, &*self.reviews]
     }
 
     /// The order service, for its batched calls.
@@ -492,7 +499,7 @@ impl<S: Store> Platform<S> {
         failed.extend(published.failed.into_iter().map(PlatformError::from));
         let telephony = self.telephony.as_ref().map(Switchboard::tick).transpose()?;
         // Last, so that what was published just now is logged at once.
-        let ledgers = self.ledgers.as_ref().map(|ledgers| ledgers.tick(&[&*self.orders, &*self.reviews]));
+        let ledgers = self.ledgers.as_ref().map(|ledgers| ledgers.tick(&self.outboxes()));
         Ok(TickReport {
             manifests: issued.manifests,
             starving: issued.starving,

@@ -19,7 +19,7 @@ use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, RatingRow, Ta
 use super::spent::{EvidenceRow, NO_DIGEST, SpentRow, State, WaitingChange, WaitingRow};
 use super::submission::Job;
 use super::{Core, DeskConfig, DeskError, ReviewDesk};
-use crate::recovery::{Recovery, RecoveryError, begin, end};
+use crate::recovery::{Recovery, RecoveryError, begin, end, is_unfinished};
 use std::collections::{BTreeMap, BTreeSet};
 use unjoin_audit::{History, kind, removals};
 use unjoin_core::entry::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RecoveredStore, StaffKeyEntry};
@@ -47,6 +47,11 @@ pub struct DeskRecovery {
 }
 
 impl<S: Store> ReviewDesk<S> {
+    /// Whether a recovery of this store was begun and has not ended.
+    pub(crate) fn is_in_recovery(store: &S) -> Result<bool, StoreError> {
+        is_unfinished(store, &rows::recovery())
+    }
+
     /// Goes on from an older copy of a desk's store that was put back: brings it to what the reviews
     /// ledger says, marks every token that the ledger has as spent, and drops what an author may have
     /// taken back since the copy. Then the store may be opened, in a new era, and the recovery stands

@@ -97,6 +97,12 @@ impl<S: Store> Log<S> {
         self.key.public()
     }
 
+    /// What makes a checkpoint one that is published.
+    #[doc(hidden)]
+    pub fn policy(&self) -> Option<&WitnessPolicy> {
+        self.policy.as_ref()
+    }
+
     /// How many entries are durable.
     ///
     /// # Errors

@@ -58,7 +58,8 @@ fn recover<S: Store>(
     public: &Public,
     shop: &Shop<impl Store>,
 ) -> Result<IssuerRecovery, crate::RecoveryError> {
-    let recovery = crate::Recovery { key: &public.staff, grounds: "the volume was lost", last_mark: 7 };
+    let recovery =
+        crate::Recovery { key: &public.staff, grounds: "the volume was lost", last_mark: 7, after_era: 1 };
     Issuer::recover(store, history, &shop.platform, &recovery, &environment(&shop.clock))
 }
 

@@ -88,7 +88,8 @@ fn recover<S: Store>(
     public: &Public,
     clock: &Arc<ManualClock>,
 ) -> Result<DeskRecovery, RecoveryError> {
-    let recovery = Recovery { key: &keys().staff, grounds: "the volume was lost", last_mark: 3 };
+    let recovery =
+        Recovery { key: &keys().staff, grounds: "the volume was lost", last_mark: 3, after_era: 1 };
     let history = public.history(None);
     let environment = environment(clock);
     ReviewDesk::recover(store, Grid::Daily, &config(), &history, &keys_public(), &recovery, &environment)
@@ -402,7 +403,7 @@ fn a_recovery_is_signed_by_a_key_of_the_ledgers() {
     let Keys { staff, .. } = keys();
     let stranger = unjoin::token::StaffKey::generate(&mut SystemRng::new());
     let tries = |key, grounds: &str| {
-        let recovery = Recovery { key, grounds, last_mark: 0 };
+        let recovery = Recovery { key, grounds, last_mark: 0, after_era: 1 };
         let (history, environment) = (public.history(None), environment(&world.clock));
         let store = copy(&*world.store);
         let before = unjoin_test_util::dump(&store);

@@ -25,7 +25,9 @@ pub(crate) fn adopted_key() -> Key<MarkRow> {
 /// It comes from [`Stores::open_for_recovery`]. When each store that is lost has been recovered,
 /// [`end`](Self::end) brings all to one era and one mark, and [`Stores::open`] takes them.
 pub struct LostStores<S> {
-    own: Vec<Arc<OwnStore<S>>>,
+    found: Vec<Found<S>>,
+    /// What all shall have.
+    mark: Mark,
     /// Those that are lost, and the last mark that each has.
     lost: Vec<(Role, u64)>,
 }
@@ -46,33 +48,42 @@ impl<S: Store> Stores<S> {
         stores: impl IntoIterator<Item = (Role, Arc<S>)>,
         put_back: &[Role],
     ) -> Result<LostStores<S>, StoreError> {
-        let lead = *roster.lead().ok_or(StoreError::Decision("a roster without a store"))?;
-        let mut found = Vec::new();
-        for (role, store) in stores {
-            let (store, identity) = OwnStore::identified(store, &identity_of(roster, role)?, RECOVERING)?;
-            let row = store.mark()?;
-            let is_lost = identity.is_copy || put_back.contains(&role);
-            found.push(Found { is_lead: store.own == lead, store: Arc::new(store), row, is_lost });
-        }
+        let mut found = find(roster, stores, put_back)?;
         let mark = judge(&mut found)?;
-        let joined = joined(&found);
-        // Whoever is behind in a step that the lost lead store had begun takes it: it is known to nobody else.
-        let lead_is_lost = found.iter().any(|one| one.is_lead && one.is_lost);
-        for one in found.iter().filter(|one| lead_is_lost && !one.is_lost && is_next(one.row.at, mark)) {
-            decide(&*one.store.store, mark_key(), |row: Option<MarkRow>, change| {
-                let row = row.ok_or(StoreError::Nobodys(one.store.role()))?;
-                change.put(&mark_key(), &MarkRow { at: mark, ..row });
-                Ok::<_, StoreError>(())
-            })?;
-        }
-        let mut lost = Vec::new();
-        for one in found.iter().filter(|one| one.is_lost) {
-            let joined = if one.is_lead { joined.clone() } else { Vec::new() };
-            flag(&*one.store.store, &MarkRow { at: mark, next: None, joined, joining: Vec::new() })?;
-            lost.push((one.store.role(), one.row.at.number));
-        }
-        Ok(LostStores { own: found.into_iter().map(|one| one.store).collect(), lost })
+        let mut lost = LostStores { found, mark, lost: Vec::new() };
+        lost.flag()?;
+        Ok(lost)
     }
+
+    /// Which of these stores [`open_for_recovery`](Self::open_for_recovery) would find lost, and the number of the
+    /// last mark that each has. Nothing is written.
+    ///
+    /// # Errors
+    /// As for that.
+    pub fn find_lost(
+        roster: &Roster,
+        stores: impl IntoIterator<Item = (Role, Arc<S>)>,
+    ) -> Result<Vec<(Role, u64)>, StoreError> {
+        let mut found = find(roster, stores, &[])?;
+        judge(&mut found)?;
+        Ok(found.iter().filter(|one| one.is_lost).map(Found::last).collect())
+    }
+}
+
+/// The stores, each in its place.
+fn find<S: Store>(
+    roster: &Roster,
+    stores: impl IntoIterator<Item = (Role, Arc<S>)>,
+    put_back: &[Role],
+) -> Result<Vec<Found<S>>, StoreError> {
+    let lead = *roster.lead().ok_or(StoreError::Decision("a roster without a store"))?;
+    let one = |(role, store)| {
+        let (store, identity) = OwnStore::identified(store, &identity_of(roster, role)?, RECOVERING)?;
+        let row = store.mark()?;
+        let is_lost = identity.is_copy || put_back.contains(&role);
+        Ok(Found { is_lead: store.own == lead, store: Arc::new(store), row, is_lost })
+    };
+    stores.into_iter().map(one).collect()
 }
 
 struct Found<S> {
@@ -80,6 +91,16 @@ struct Found<S> {
     row: MarkRow,
     is_lead: bool,
     is_lost: bool,
+}
+
+impl<S: Store> Found<S> {
+    fn last(&self) -> (Role, u64) {
+        (self.store.role(), self.row.at.number)
+    }
+
+    fn identity(&self) -> Result<Identity, StoreError> {
+        identity::of(&*self.store.store)?.ok_or(StoreError::Nobodys(self.store.role()))
+    }
 }
 
 /// Finds those that are older, and the mark that all shall have.
@@ -108,8 +129,8 @@ fn judge<S: Store>(found: &mut [Found<S>]) -> Result<Mark, StoreError> {
             at == one.store.first && joined.as_ref().is_none_or(|ids| !ids.contains(&one.store.own.id));
         let is_behind = match &joined {
             Some(_) => at == mark,
-            // The step that was under way cannot be told from one that was missed.
-            None => is_next(at, last),
+            // A step that was under way cannot be told from one that was missed: lost, to be safe.
+            None => false,
         };
         if at != last && !is_behind && !is_new {
             if at.number >= mark.number {
@@ -154,14 +175,57 @@ impl<S: Store> LostStores<S> {
         &self.lost
     }
 
+    /// The number of the mark that all have when their recovery has ended.
+    pub fn mark(&self) -> u64 {
+        self.mark.number
+    }
+
+    /// All are lost when none of them has come as far as a mark that their ledger holds: they were put back
+    /// together, and agree with one another. Their marks go on after that one.
+    ///
+    /// # Errors
+    /// The engines'.
+    pub fn have_come_to(&mut self, logged: u64) -> Result<(), StoreError> {
+        if self.mark.number >= logged {
+            return Ok(());
+        }
+        self.mark.number = logged.checked_add(1).ok_or(StoreError::Decision("a mark beyond the last"))?;
+        self.found.iter_mut().for_each(|one| one.is_lost = true);
+        self.flag()
+    }
+
+    /// Every store that is lost says so.
+    fn flag(&mut self) -> Result<(), StoreError> {
+        let joined = joined(&self.found);
+        let at = self.mark;
+        for one in self.found.iter().filter(|one| one.is_lost) {
+            let joined = if one.is_lead { joined.clone() } else { Vec::new() };
+            flag(&*one.store.store, &MarkRow { at, next: None, joined, joining: Vec::new() })?;
+        }
+        self.lost = self.found.iter().filter(|one| one.is_lost).map(Found::last).collect();
+        Ok(())
+    }
+
+    /// The newest era that any other store than this one is in: its recovery's is later.
+    ///
+    /// # Errors
+    /// The engines'.
+    pub fn newest_era_beside(&self, role: Role) -> Result<u32, StoreError> {
+        let mut newest = 1;
+        for one in self.found.iter().filter(|one| one.store.role() != role) {
+            newest = one.identity()?.era.max(newest);
+        }
+        Ok(newest)
+    }
+
     /// The store for this, for its recovery alone, or for the ledgers that the recovery reads. No service opens
     /// on it.
     ///
     /// # Errors
     /// [`StoreError::Unmarked`] when it is not among these.
     pub fn own(&self, role: Role) -> Result<Arc<OwnStore<S>>, StoreError> {
-        let own = self.own.iter().find(|own| own.role() == role);
-        own.map(Arc::clone).ok_or(StoreError::Unmarked(role))
+        let one = self.found.iter().find(|one| one.store.role() == role);
+        one.map(|one| Arc::clone(&one.store)).ok_or(StoreError::Unmarked(role))
     }
 
     /// Brings all to one era, the newest that one of them is in, and to one mark: after every recovery. The answer
@@ -171,22 +235,24 @@ impl<S: Store> LostStores<S> {
     /// # Errors
     /// The engines'; run it all again.
     pub fn end(self) -> Result<u32, StoreError> {
-        let mut eras = Vec::new();
-        for own in &self.own {
-            let store = &*own.store;
-            eras.push(identity::of(store)?.ok_or(StoreError::Nobodys(own.role()))?.era);
+        let mut newest = 1;
+        for one in &self.found {
+            newest = one.identity()?.era.max(newest);
         }
         // A store without a recovery of its own ends being a copy by its next era.
-        let mut newest = eras.into_iter().max().unwrap_or(1);
-        for own in &self.own {
-            let identity = identity::of(&*own.store)?.ok_or(StoreError::Nobodys(own.role()))?;
+        for one in &self.found {
+            let identity = one.identity()?;
             if identity.is_copy && identity.era == newest {
                 newest = newest.checked_add(1).ok_or(StoreError::Decision("an era beyond the last"))?;
             }
         }
-        for own in &self.own {
-            while let Some(identity) = identity::of(&*own.store)?.filter(|identity| identity.era < newest) {
-                identity::raise_era(&*own.store, identity.era)?;
+        for one in &self.found {
+            loop {
+                let era = one.identity()?.era;
+                if era >= newest {
+                    break;
+                }
+                identity::raise_era(&*one.store.store, era)?;
             }
         }
         Ok(newest)

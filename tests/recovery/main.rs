@@ -1,0 +1,509 @@
+//! Older copies of a whole platform's stores are put back, and `Platform::recover` is the way back: with changed
+//! wallets on the other side, interrupted at every write, and with a ledger that is itself an older copy.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
+
+mod devices;
+mod world;
+
+use devices::Customer;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use unjoin::audit::{CountedElsewhere, Finding, PublishedSet, audit_manifests, audit_reviews, recoveries};
+use unjoin::ledger::{HeldWithdrawalEntry, LogView, PublishedEntry, RecoveredEntry, StoreMarkEntry};
+use unjoin::phone::{Keeper, LocalKey, SlotConfig, SlotKeys};
+use unjoin::secret::SecretBytes;
+use unjoin::store::Bucket;
+use unjoin::store::identity::Role;
+use unjoin::token::ReviewId;
+use unjoin::wire::Message;
+use unjoin::{Clock, DAY, Grid, Platform, RecoveryError};
+use unjoin_test_util::{Directory, Failure, Faulty, dump};
+use world::{Disks, ROLES, Shop, environment, merchant, tick};
+
+const PEOPLE: [&str; 4] = ["ann", "ben", "cat", "dan"];
+const BOTH: [Role; 2] = [Role::Orders, Role::Reviews];
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Report {
+        who: usize,
+    },
+    Dead {
+        who: usize,
+    },
+    Ask {
+        who: usize,
+        wallet: usize,
+        earlier: usize,
+    },
+    /// Another review than the device's first is a dishonest one's.
+    Submit {
+        who: usize,
+        words: usize,
+    },
+    Edit {
+        who: usize,
+        words: usize,
+    },
+    Withdraw {
+        who: usize,
+    },
+    Tick,
+    Pass {
+        hours: u64,
+    },
+}
+
+impl Event {
+    fn who(self) -> Option<usize> {
+        match self {
+            Self::Report { who } | Self::Dead { who } | Self::Ask { who, .. } => Some(who),
+            Self::Submit { who, .. } | Self::Edit { who, .. } | Self::Withdraw { who } => Some(who),
+            Self::Tick | Self::Pass { .. } => None,
+        }
+    }
+}
+
+fn events(most: usize) -> impl Strategy<Value = Vec<Event>> {
+    let who = || 0..PEOPLE.len();
+    let event = prop_oneof![
+        1 => who().prop_map(|who| Event::Report { who }),
+        1 => who().prop_map(|who| Event::Dead { who }),
+        3 => (who(), 0..2usize, 0..2usize).prop_map(|(who, wallet, earlier)| Event::Ask { who, wallet, earlier }),
+        5 => (who(), 0..3usize).prop_map(|(who, words)| Event::Submit { who, words }),
+        2 => (who(), 0..3usize).prop_map(|(who, words)| Event::Edit { who, words }),
+        3 => who().prop_map(|who| Event::Withdraw { who }),
+        4 => Just(Event::Tick),
+        4 => (1..60u64).prop_map(|hours| Event::Pass { hours }),
+    ];
+    prop::collection::vec(event, 0..most)
+}
+
+struct Life {
+    shop: Shop,
+    platform: Option<Platform<Faulty>>,
+    people: Vec<Customer>,
+}
+
+impl Life {
+    /// Everybody has an order that is due; so many have a token, and their cohort has closed.
+    fn new(granted: usize) -> Self {
+        let shop = Shop::new();
+        let platform = shop.open().unwrap();
+        let mut people: Vec<Customer> = PEOPLE.map(Customer::new).into();
+        for person in &mut people {
+            person.report(&shop, &platform);
+        }
+        for person in people.iter_mut().take(granted) {
+            person.ask(&shop, &platform, 0, 0);
+            person.numbers_dead(&platform);
+        }
+        let mut life = Self { shop, platform: Some(platform), people };
+        life.pass(15 * 24);
+        (0..3).for_each(|_| life.happen(Event::Tick));
+        life
+    }
+
+    fn platform(&self) -> &Platform<Faulty> {
+        self.platform.as_ref().unwrap()
+    }
+
+    fn pass(&self, hours: u64) {
+        self.shop.clock.set(self.shop.clock.now().saturating_add(hours * 3600));
+    }
+
+    fn happen(&mut self, event: Event) {
+        let (shop, platform) = (&self.shop, self.platform.as_ref().unwrap());
+        let mut whose = event.who().map(|who| &mut self.people[who]);
+        match (event, whose.as_mut()) {
+            (Event::Report { .. }, Some(person)) => person.report(shop, platform),
+            (Event::Dead { .. }, Some(person)) => person.numbers_dead(platform),
+            (Event::Ask { wallet, earlier, .. }, Some(person)) => person.ask(shop, platform, wallet, earlier),
+            (Event::Submit { words, .. }, Some(person)) => person.submit(platform, words),
+            (Event::Edit { words, .. }, Some(person)) => person.act(shop, platform, Some(words)),
+            (Event::Withdraw { .. }, Some(person)) => person.act(shop, platform, None),
+            (Event::Pass { hours }, _) => self.pass(hours),
+            _ => tick(platform),
+        }
+    }
+
+    /// A backup, with marks before and after.
+    fn back_up(&self) -> Disks {
+        self.platform().advance_marks().unwrap();
+        let copies = self.shop.disks.copy();
+        self.platform().advance_marks().unwrap();
+        copies
+    }
+
+    /// The service ends, stores are put back; nothing serves them, and a recovery does.
+    fn put_back(&mut self, older: &Disks, roles: &[Role]) -> unjoin::PlatformRecovery {
+        self.platform = None;
+        self.shop.put_back(older, roles);
+        assert_eq!(self.shop.open().map(drop).unwrap_err(), "store.older");
+        let report = self.shop.recover().unwrap();
+        assert_eq!(report.orders.is_some(), roles.contains(&Role::Orders));
+        assert_eq!(report.reviews.is_some(), roles.contains(&Role::Reviews));
+        self.platform = Some(self.shop.open().unwrap());
+        tick(self.platform());
+        report
+    }
+
+    /// What everybody can check.
+    fn check(&self) {
+        tick(self.platform());
+        let (history, key) = (self.shop.history(self.platform()), *self.platform().public_key());
+        for person in &self.people {
+            assert!(person.tokens() <= 1, "an order has {} tokens", person.tokens());
+        }
+        let listed = self.platform().published(&merchant(), None, 100).unwrap();
+        let shown: PublishedSet =
+            listed.iter().map(|one| (one.review_id, (merchant(), one.review.digest()))).collect();
+        for finding in audit_reviews(&history, &shown, &key, DAY) {
+            assert!(matches!(finding, Finding::Lost { .. }), "{finding:?}");
+        }
+        let settled: Vec<ReviewId> = history.entries().iter().filter_map(|entry| settles(entry)).collect();
+        assert_eq!(BTreeSet::from_iter(&settled).len(), settled.len(), "each token once");
+        let counted = CountedElsewhere {
+            grid: Grid::Daily,
+            classes: 16,
+            orders: BTreeMap::new(),
+            grants: BTreeMap::new(),
+        };
+        let found = audit_manifests(&history, &counted).findings;
+        assert!(found.is_empty(), "{found:?}");
+        let entries = history.entries().iter().filter(|entry| entry[1] == RecoveredEntry::KIND).count();
+        assert_eq!(recoveries(&history, &key).len(), entries, "each recovery counts");
+    }
+
+    /// Every boundary passes, one by one.
+    fn end(&mut self, era: u32) {
+        for _ in 0..45 {
+            self.pass(24);
+            tick(self.platform());
+        }
+        self.check();
+        for person in &self.people {
+            person.check_promises(&self.shop, self.platform(), era);
+        }
+    }
+}
+
+fn settles(entry: &[u8]) -> Option<ReviewId> {
+    match entry[1] {
+        PublishedEntry::KIND => Some(PublishedEntry::from_bytes(entry).unwrap().review_id),
+        HeldWithdrawalEntry::KIND => {
+            Some(HeldWithdrawalEntry::from_bytes(entry).unwrap().action.statement().review_id)
+        }
+        _ => None,
+    }
+}
+
+fn roles(chosen: usize) -> Vec<Role> {
+    BOTH.into_iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1).map(|(_, role)| role).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A backup of any moment, anything after it, any of its stores put back once or twice, honest and changed
+    /// devices; one of them sends nothing any more.
+    #[test]
+    fn whichever_stores_are_put_back_nothing_is_decided_twice(
+        granted in 2..5usize, before in events(12), gap in events(20), after in events(20),
+        first in 1..4usize, second in 0..4usize, honest: bool, silent in 0..PEOPLE.len(),
+    ) {
+        let mut life = Life::new(granted);
+        before.iter().for_each(|event| life.happen(*event));
+        let older = life.back_up();
+        gap.iter().for_each(|event| life.happen(*event));
+        let (took_back, id) = (life.people[silent].took_back, life.people[silent].id());
+        let mut era = 1;
+        for chosen in [first, second].map(roles).iter().filter(|chosen| !chosen.is_empty()) {
+            let report = life.put_back(&older, chosen);
+            prop_assert!(report.era > era);
+            if let Some(reviews) = report.reviews {
+                era = reviews.era;
+            }
+            life.check();
+            let platform = life.platform.as_ref().unwrap();
+            let others = life.people.iter_mut().enumerate().filter(|(who, _)| honest && *who != silent);
+            others.for_each(|(_, person)| person.send_again(platform));
+        }
+        let (shop, platform) = (&life.shop, life.platform.as_ref().unwrap());
+        life.people.iter_mut().for_each(|person| person.report(shop, platform));
+        after.iter().filter(|event| event.who() != Some(silent)).for_each(|event| life.happen(*event));
+        life.end(era);
+        let published = |entry: &Vec<u8>| {
+            PublishedEntry::from_bytes(entry).is_ok_and(|entry| Some(entry.review_id) == id)
+        };
+        let history = life.shop.history(life.platform());
+        prop_assert!(!took_back || !history.entries().iter().any(published));
+    }
+}
+
+/// One of everything that a recovery has to do with: published, edited, withdrawn held and later, granted and open.
+fn lived() -> (Life, Disks) {
+    let mut life = Life::new(3);
+    let submit = |who| Event::Submit { who, words: 0 };
+    for event in [submit(0), submit(1), Event::Pass { hours: 50 }, Event::Tick] {
+        life.happen(event);
+    }
+    life.happen(Event::Edit { who: 0, words: 1 });
+    let older = life.back_up();
+    life.happen(submit(2));
+    life.happen(Event::Withdraw { who: 2 });
+    life.happen(Event::Withdraw { who: 1 });
+    life.happen(Event::Ask { who: 3, wallet: 0, earlier: 0 });
+    life.happen(Event::Pass { hours: 80 });
+    life.happen(Event::Tick);
+    (life, older)
+}
+
+type Rows = Vec<(Bucket, Vec<u8>, Vec<u8>)>;
+
+/// All rows of both stores that are no random mark, and the ledger's entries, once what waits is in it.
+fn outcome(shop: &Shop) -> (Vec<Rows>, Vec<Vec<u8>>) {
+    let platform = shop.open().unwrap();
+    tick(&platform);
+    let rows = |role| {
+        let kept = dump(&shop.store(role).rows).into_iter().filter(|(_, row)| row.key != b"rm");
+        kept.map(|(bucket, row)| (bucket, row.key, row.value)).collect()
+    };
+    let log = platform.ledgers().unwrap().reviews();
+    let entries = log.entries(0, log.size().unwrap()).unwrap();
+    let entries = entries.into_iter().filter(|entry| entry[1] != StoreMarkEntry::KIND);
+    (BOTH.map(rows).into(), entries.collect())
+}
+
+/// Every subset of the stores, every write, every way to fail.
+#[test]
+fn a_recovery_that_is_interrupted_at_any_write_ends_as_one_that_was_not() {
+    let (Life { mut shop, platform, .. }, older) = lived();
+    drop(platform);
+    let newest = shop.disks.copy();
+    let mut writes_in_all = 0;
+    for chosen in 1..4 {
+        let put_back = |shop: &mut Shop| {
+            shop.disks = newest.copy();
+            shop.put_back(&older, &roles(chosen));
+        };
+        put_back(&mut shop);
+        let report = shop.recover().unwrap();
+        let expected_era = 1 + roles(chosen).len() as u32;
+        assert_eq!(report.era, expected_era);
+        let writes = ROLES.map(|role| shop.store(role).writes());
+        let expected = outcome(&shop);
+        for (place, writes) in writes.into_iter().enumerate() {
+            writes_in_all += writes;
+            for after in 0..writes {
+                for failure in Failure::ALL {
+                    put_back(&mut shop);
+                    let cut = shop.disks.stores[place].clone();
+                    cut.fail(after, failure);
+                    let whose = (chosen, ROLES[place], after, failure);
+                    if shop.recover().is_ok() {
+                        // A witness's answer was stored for the next time only.
+                        assert!(!cut.failed(), "{whose:?}");
+                        continue;
+                    }
+                    assert!(cut.failed(), "{whose:?}");
+                    assert_eq!(shop.recover().unwrap().era, expected_era, "{whose:?}");
+                    assert!(outcome(&shop) == expected, "{whose:?}");
+                }
+            }
+        }
+    }
+    assert!(writes_in_all > 30, "{writes_in_all}");
+}
+
+#[test]
+fn stores_of_which_none_is_lost_stay_as_they_are() {
+    let (Life { shop, platform, .. }, _) = lived();
+    drop(platform);
+    let before = BOTH.map(|role| dump(&shop.store(role).rows));
+    let report = shop.recover().unwrap();
+    assert_eq!((report.era, report.orders, report.reviews, report.telephony), (1, None, None, false));
+    assert!(BOTH.map(|role| dump(&shop.store(role).rows)) == before);
+    drop(shop.open().unwrap());
+}
+
+/// A raw copy that is younger than the last mark is told by nobody but whoever put it there.
+#[test]
+fn a_store_that_no_mark_tells_is_named() {
+    let (Life { mut shop, platform, .. }, _) = lived();
+    let younger = shop.disks.copy();
+    drop(platform);
+    shop.put_back(&younger, &[Role::Reviews]);
+    let report = shop.recover_with(&[Role::Reviews], None, |_| Ok(())).unwrap();
+    assert_eq!((report.era, report.orders, report.reviews.map(|reviews| reviews.era)), (2, None, Some(2)));
+    drop(shop.open().unwrap());
+}
+
+/// Orders put back, the recovery begun; then the desk's, too: each has an era of its own, in the ledger's order.
+#[test]
+fn a_store_that_is_lost_within_a_recovery_has_an_era_of_its_own() {
+    for (first, then) in [(Role::Reviews, Role::Orders), (Role::Orders, Role::Reviews)] {
+        for after in 0..12 {
+            let (mut life, older) = lived();
+            life.platform = None;
+            life.shop.put_back(&older, &[first]);
+            let cut = life.shop.store(first).clone();
+            cut.fail(after, Failure::Lost);
+            let is_ended = life.shop.recover().is_ok();
+            assert_ne!(cut.failed(), is_ended);
+            life.shop.put_back(&older, &[then]);
+            life.shop.recover().unwrap();
+            life.platform = Some(life.shop.open().unwrap());
+            life.check();
+            let entries = life.shop.history(life.platform());
+            let found = recoveries(&entries, life.platform().public_key()).len();
+            assert_eq!(found, 2, "{first} {after}");
+            if is_ended {
+                break;
+            }
+        }
+    }
+}
+
+/// Every store from one backup: they agree with one another, and the witnesses have seen more than their ledger.
+#[test]
+fn a_ledger_that_is_behind_its_witnesses_recovers_nothing_until_its_export_is_appended() {
+    let (mut life, older) = lived();
+    let log = life.platform().ledgers().unwrap().reviews();
+    let export = ["reviews", "openings"].map(|name| {
+        let ledgers = life.platform().ledgers().unwrap();
+        let log = if name == "reviews" { ledgers.reviews() } else { ledgers.openings() };
+        log.entries(0, log.size().unwrap()).unwrap()
+    });
+    let newest = log.size().unwrap();
+    let id = life.people[1].id().unwrap();
+    life.platform = None;
+    life.shop.put_back(&older, &ROLES);
+    assert_eq!(life.shop.open().map(drop).unwrap_err(), "ledger.behind");
+    let error = life.shop.recover().unwrap_err();
+    let words = error.to_string();
+    assert_eq!((error.code(), error.is_retryable()), ("recovery.ledger_behind", false), "{words}");
+    assert!(words.contains(&format!("have seen {newest} entries")), "{words}");
+    assert!(words.contains("append what its export has"), "{words}");
+    // A ledger that is newer than the backup's, and not whole, is none either.
+    let some = |ledgers: &unjoin::ledger::Ledgers<Faulty>| {
+        Ok(ledgers.reviews().append(&export[0][..export[0].len() - 1]).map(drop)?)
+    };
+    let error = life.shop.recover_with(&[], None, some).unwrap_err();
+    assert_eq!(error.code(), "recovery.ledger_behind");
+    let all = |ledgers: &unjoin::ledger::Ledgers<Faulty>| {
+        ledgers.reviews().append(&export[0])?;
+        Ok(ledgers.openings().append(&export[1]).map(drop)?)
+    };
+    let error = life.shop.recover_with(&[], None, all).unwrap_err();
+    assert_eq!(error.code(), "recovery.no_keeper", "the telephony store was put back, too");
+    let keeper = Keepers::new(&life.shop);
+    let report = life.shop.recover_with(&[], Some(&keeper.keeper), all).unwrap();
+    assert!(report.orders.is_some() && report.reviews.is_some() && report.telephony);
+    life.platform = Some(life.shop.open().unwrap());
+    life.check();
+    // What was withdrawn after the backup stays so.
+    let listed = life.platform().published(&merchant(), None, 100).unwrap();
+    assert!(listed.iter().all(|shown| shown.review_id != id));
+    life.happen(Event::Submit { who: 1, words: 0 });
+    life.happen(Event::Submit { who: 2, words: 2 });
+    life.happen(Event::Ask { who: 3, wallet: 1, earlier: 0 });
+    life.end(report.reviews.unwrap().era);
+    // The stores go on as one platform: a later loss of one is one store's.
+    let later = life.back_up();
+    life.pass(30);
+    tick(life.platform());
+    let report = life.put_back(&later, &[Role::Orders]);
+    assert!(report.reviews.is_none());
+}
+
+/// The ledgers' store is lost, and made again from its export.
+#[test]
+fn ledgers_that_are_made_again_from_their_export_are_taken_up() {
+    let (mut life, _) = lived();
+    let ledgers = life.platform().ledgers().unwrap();
+    let entries = |log: &dyn LogView, size| log.entries(0, size).unwrap();
+    let (reviews, openings) = (ledgers.reviews(), ledgers.openings());
+    let export = [entries(reviews, reviews.size().unwrap()), entries(openings, openings.size().unwrap())];
+    life.platform = None;
+    life.shop.make_anew(Role::Ledgers).unwrap();
+    assert_eq!(life.shop.recover().unwrap_err().code(), "recovery.ledger_behind");
+    let report = life.shop.recover_with(&[], None, |ledgers| {
+        ledgers.reviews().append(&export[0])?;
+        Ok(ledgers.openings().append(&export[1]).map(drop)?)
+    });
+    let report = report.unwrap();
+    assert_eq!((report.orders, report.reviews), (None, None), "the others were whole");
+    life.platform = Some(life.shop.open().unwrap());
+    life.check();
+}
+
+#[test]
+fn a_ledger_without_witnesses_proves_nothing() {
+    let (mut life, older) = lived();
+    life.platform = None;
+    life.shop.put_back(&older, &[Role::Reviews]);
+    let error = life.shop.recover_unwitnessed().unwrap_err();
+    assert!(matches!(error, RecoveryError::Unwitnessed));
+    assert_eq!(life.shop.open().map(drop).unwrap_err(), "store.copy", "and it stays closed");
+}
+
+struct Keepers {
+    keeper: Keeper,
+    _directory: Directory,
+}
+
+impl Keepers {
+    fn new(shop: &Shop) -> Self {
+        let directory = Directory::new();
+        let slots = SlotConfig::new(5400, 4, 30).unwrap();
+        let key = LocalKey::new(SecretBytes::new([3; 32]));
+        let path = directory.file("slot-keys");
+        let keeper = Keeper::create_or_open(path, key, slots, &environment(&shop.clock)).unwrap();
+        Self { keeper, _directory: directory }
+    }
+
+    fn generation(&self, shop: &Shop) -> u32 {
+        self.keeper.window(shop.clock.now()).unwrap().generation()
+    }
+}
+
+/// Wherever the recovery is interrupted, the slot keys are replaced once: each time costs an epoch of quarantine.
+#[test]
+fn a_switchboard_that_was_put_back_gets_new_slot_keys_once() {
+    let (mut life, older) = lived();
+    life.platform = None;
+    life.shop.put_back(&older, &[Role::Telephony]);
+    let error = life.shop.recover().unwrap_err();
+    assert_eq!(error.code(), "recovery.no_keeper");
+    assert!(error.to_string().contains("would ring again"), "{error}");
+    let flagged = life.shop.disks.copy();
+    for after in 0..4 {
+        life.shop.disks = flagged.copy();
+        let keepers = Keepers::new(&life.shop);
+        let generation = keepers.generation(&life.shop);
+        let store = life.shop.store(Role::Telephony);
+        store.fail(after, Failure::Lost);
+        let first = life.shop.recover_with(&[], Some(&keepers.keeper), |_| Ok(()));
+        let is_whole = first.is_ok();
+        let second =
+            first.or_else(|_| life.shop.recover_with(&[], Some(&keepers.keeper), |_| Ok(()))).unwrap();
+        assert_eq!((second.telephony || after == 2, second.era), (true, 2), "{after}");
+        assert_eq!(keepers.generation(&life.shop), generation + 1, "{after}");
+        drop(life.shop.open().unwrap());
+        if is_whole {
+            assert_eq!(after, 3);
+            break;
+        }
+    }
+    // Another recovery, of a later copy, replaces them again.
+    let keepers = Keepers::new(&life.shop);
+    let generation = keepers.generation(&life.shop);
+    life.platform = Some(life.shop.open().unwrap());
+    let later = life.back_up();
+    life.platform = None;
+    life.shop.put_back(&later, &[Role::Telephony]);
+    assert!(life.shop.recover_with(&[], Some(&keepers.keeper), |_| Ok(())).unwrap().telephony);
+    assert_eq!(keepers.generation(&life.shop), generation + 1);
+}
