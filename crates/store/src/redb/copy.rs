@@ -1,11 +1,12 @@
 //! A backup's copy: another store's rows, as of one moment, in a file that no service opens.
 
+use super::refuse_rows;
 use super::{
     FileBackend, ROWS, ReadableTable as _, RedbStore, address, create_tables, database_error, engine,
     open_backend, owner_only, remove_if_there, sync_directory_of, sync_whole,
 };
 use crate::identity::{Identity, identity_key};
-use crate::{Record, Store, StoreError};
+use crate::{Commit, Outcome, Record, Store, StoreError};
 use std::fs;
 use std::path::Path;
 use unjoin_core::file;
@@ -65,6 +66,42 @@ impl RedbStore {
         fs::rename(&fresh_path, path).map_err(engine)?;
         sync_directory_of(path).map_err(engine)
     }
+
+    /// Writes every row of this copy into a store of whatever engine that has none: from a file back into
+    /// PostgreSQL. It is a copy there, too, which only a recovery opens. What it says of itself comes last, so that
+    /// a store of which this was interrupted is nobody's: empty it, and begin again.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the store has rows; [`StoreError::Missing`] when this does not say whose it
+    /// is; the engines'.
+    pub fn fill<S: Store + ?Sized>(&self, to: &S) -> Result<(), StoreError> {
+        const TOGETHER: usize = 256;
+        refuse_rows(to)?;
+        let (own, mut identity, mut waiting) = (identity_key(), None, Vec::new());
+        let write = |commits: &mut Vec<Commit>| match to
+            .commit(commits)?
+            .iter()
+            .all(|one| *one == Outcome::Committed)
+        {
+            true => {
+                commits.clear();
+                Ok(())
+            }
+            false => Err(StoreError::Contended),
+        };
+        self.snapshot(&mut |bucket, key, value| {
+            if bucket == own.bucket() && key == own.bytes() {
+                identity = Some(Identity::from_value(value)?);
+                return Ok(());
+            }
+            waiting.push(Commit::new(bucket).expect(key, None).put(key.to_vec(), value.to_vec()));
+            if waiting.len() < TOGETHER { Ok(()) } else { write(&mut waiting) }
+        })?;
+        write(&mut waiting)?;
+        let copied = Identity { is_copy: true, ..identity.ok_or(StoreError::Missing("identity"))? };
+        let last = Commit::new(own.bucket()).expect(own.bytes(), None);
+        write(&mut vec![last.put(own.bytes().to_vec(), copied.to_value())])
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::identity::{self, Role, Roster};
-    use crate::{Bucket, Commit, MemoryStore, Outcome, Row, RowKey, See, Stores};
+    use crate::{Bucket, MemoryStore, Row, RowKey, See, Stores};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
     use unjoin_core::secret::SystemRng;
@@ -122,6 +159,35 @@ mod tests {
         assert_eq!(copies.lost().len(), 3);
         assert_eq!(copies.end().unwrap(), 2);
         drop(Stores::open(&roster, ROLES.map(open), rng).unwrap());
+    }
+
+    #[test]
+    fn a_copy_goes_back_into_an_empty_store_of_another_engine_and_is_a_copy_there() {
+        let (directory, rng) = (Directory::new(), &mut SystemRng::new());
+        let (roster, path) = (Roster::generate(rng), directory.file("orders.redb"));
+        let store = Arc::new(MemoryStore::new());
+        let stores = Stores::create(&roster, [(Role::Orders, Arc::clone(&store))], rng).unwrap();
+        let orders = stores.own(Role::Orders).unwrap();
+        for n in 0..700u32 {
+            let bucket = Bucket::of(&n.to_le_bytes());
+            orders.commit(&[Commit::new(bucket).put(n.to_be_bytes().to_vec(), vec![7; 60])]).unwrap();
+        }
+        RedbStore::copy(&*orders, &path).unwrap();
+        let copy = RedbStore::open(&path).unwrap();
+        let back = Arc::new(MemoryStore::new());
+        copy.fill(&*back).unwrap();
+        let rows = |store: &dyn Store| {
+            let rows = |bucket| store.scan(bucket, b"", None, usize::MAX).unwrap();
+            Bucket::all().map(rows).map(|rows| rows.into_iter().map(|row| (row.key, row.value)).collect())
+        };
+        let all = |store: &dyn Store| rows(store).collect::<Vec<Vec<_>>>();
+        assert!(all(&*back) == all(&copy));
+        let refused = Stores::open(&roster, [(Role::Orders, Arc::clone(&back))], rng).map(drop);
+        assert!(matches!(refused, Err(StoreError::Copy(Role::Orders))));
+        assert!(matches!(copy.fill(&*back), Err(StoreError::Exists)), "it has rows");
+        let lost = Stores::open_for_recovery(&roster, [(Role::Orders, Arc::clone(&back))], &[]).unwrap();
+        assert_eq!(lost.end().unwrap(), 2);
+        drop(Stores::open(&roster, [(Role::Orders, back)], rng).unwrap());
     }
 
     /// Shows so many rows and fails.
