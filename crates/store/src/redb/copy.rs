@@ -176,11 +176,11 @@ mod tests {
         let copy = RedbStore::open(&path).unwrap();
         let back = Arc::new(MemoryStore::new());
         copy.fill(&*back).unwrap();
-        let rows = |store: &dyn Store| {
+        let all = |store: &dyn Store| {
             let rows = |bucket| store.scan(bucket, b"", None, usize::MAX).unwrap();
-            Bucket::all().map(rows).map(|rows| rows.into_iter().map(|row| (row.key, row.value)).collect())
+            let rows = Bucket::all().flat_map(rows);
+            rows.map(|row| (row.key, row.value)).collect::<Vec<_>>()
         };
-        let all = |store: &dyn Store| rows(store).collect::<Vec<Vec<_>>>();
         assert!(all(&*back) == all(&copy));
         let refused = Stores::open(&roster, [(Role::Orders, Arc::clone(&back))], rng).map(drop);
         assert!(matches!(refused, Err(StoreError::Copy(Role::Orders))));

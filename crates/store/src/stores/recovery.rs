@@ -6,7 +6,7 @@
 //! that mark. So each step finds what those before it did, and a recovery that was interrupted anywhere is
 //! run again from the beginning, with the same stores found lost but for those that are whole by then.
 
-use super::{Mark, MarkRow, OwnStore, RECOVERING, Stores, identity_of, mark_key};
+use super::{Mark, MarkRow, OwnStore, RECOVERING, Stores, identity_of};
 use crate::decision::decide;
 use crate::identity::{self, Identity, Role, Roster, identity_key, own_bucket};
 use crate::record::Key;
