@@ -78,6 +78,7 @@ endpoints! {
     Evidence: "review_evidence", Internal, POST, "/reviews/evidence";
     LogOpening: "log_opening", Internal, POST, "/ledgers/openings/append";
     Starving: "starving", Internal, GET, "/cohorts/starving";
+    BackUp: "back_up", Internal, POST, "/backup";
     AdvanceClock: "advance_clock", Internal, POST, "/clock/advance";
     Live: "live", Internal, GET, "/health/live";
     Ready: "ready", Internal, GET, "/health/ready";
@@ -94,6 +95,11 @@ impl Endpoint {
     /// What supervisors ask, also of a service that has too much to do, or ends.
     pub(crate) fn is_for_supervisors(self) -> bool {
         matches!(self, Self::Live | Self::Ready | Self::Metrics | Self::Description)
+    }
+
+    /// What takes as long as there is to copy: nobody gives up on it.
+    pub(crate) fn takes_its_time(self) -> bool {
+        self == Self::BackUp
     }
 
     /// The most bytes of a body.

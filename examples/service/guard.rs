@@ -89,6 +89,9 @@ async fn admit<S: Store>(
             return Err(Problem::too_large());
         }
     }
+    if endpoint.takes_its_time() {
+        return Ok(next.run(request).await);
+    }
     tokio::time::timeout(service.patience, next.run(request)).await.map_err(|_| Problem::timeout())
 }
 

@@ -6,6 +6,9 @@
 //!     --store "postgres:host=/run/postgresql dbname=unjoin" --trustees CEREMONY
 //! ```
 //!
+//! Three commands come behind the options: `backup DIR` copies all stores of a service that runs, `check` holds stores,
+//! ledgers and keys of one that does not against one another, and `recover --grounds TEXT` goes on from older copies.
+//!
 //! * `--listen`: what devices and readers ask. In front of it stands what ends TLS, authenticates
 //!   sessions (and says whose they are in the header `unjoin-account`, which it takes from nobody),
 //!   limits rates, and keeps no address of whoever posts a review.
@@ -18,8 +21,10 @@
 
 mod answer;
 mod arrival;
+mod backup;
 #[path = "../shared/ceremony.rs"]
 mod ceremony;
+mod check;
 // The other side, for the tests.
 #[cfg(test)]
 #[path = "../load/client.rs"]
@@ -41,6 +46,7 @@ mod orders;
 #[path = "../shared/pool.rs"]
 mod pool;
 mod problem;
+mod recover;
 mod reviews;
 mod secrets;
 mod serve;
@@ -57,14 +63,15 @@ mod witnesses;
 #[path = "../shared/words.rs"]
 mod words;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use endpoint::Side;
+use recover::{Recover, Shop};
 use secrets::{Secrets, TrusteesFrom};
 use service::{Advance, Service, Settings, Stores, housekeeping};
 use std::error::Error;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,7 +79,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use unjoin::secret::SystemRng;
-use unjoin::store::{RedbStore, Store};
+use unjoin::store::{RedbStore, Store, StoreError};
 use unjoin::{Clock, DAY, Environment, Name, QueueConfig, SystemClock, Timestamp};
 use witnesses::WitnessAt;
 
@@ -82,6 +89,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// The order service, the review service and telephony over HTTP.
 #[derive(Parser)]
 struct Arguments {
+    /// Without one it serves.
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Where devices and readers are served.
     #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
     listen: SocketAddr,
@@ -160,6 +170,16 @@ struct Arguments {
     confirm_clock: bool,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Copies all stores of the service at --internal into a new directory on its machine, while it serves.
+    Backup { directory: PathBuf },
+    /// Holds stores, ledgers and keys against one another while nothing serves them. Mends nothing.
+    Check,
+    /// Goes on from older copies that lie where the stores are looked for.
+    Recover(Recover),
+}
+
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(std::io::stderr).init();
     match start(Arguments::parse()) {
@@ -171,8 +191,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Opens the stores that `--store` names: the one place that knows the engines.
+/// Does what is asked for; of the stores that `--store` names this is the one place that knows the engines.
 fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
+    if let Some(Command::Backup { directory }) = &arguments.command {
+        return backup::ask(arguments.internal, directory);
+    }
     if !arguments.beyond_loopback && !arguments.internal.ip().is_loopback() {
         return Err("--internal is beyond loopback: whoever reaches it learns real numbers".into());
     }
@@ -181,6 +204,24 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         None => std::env::var("UNJOIN_STORE").map_err(|_| "say --store, or set UNJOIN_STORE")?,
     };
     let name = Name::new(&arguments.name)?;
+    let recovers = match &arguments.command {
+        Some(Command::Recover(how)) => Some(how),
+        Some(Command::Check) => {
+            let Some(("redb", stores)) = store.split_once(':') else {
+                return Err("check reads files: make a backup, which is files, and check that".into());
+            };
+            return check::check(Path::new(stores), arguments.shop(name));
+        }
+        _ => None,
+    };
+    let keys = arguments.directory.join("keys");
+    if recovers.is_some() && !keys.exists() {
+        return Err(format!(
+            "{}: the keys are not there, and without them the stores are of no use: put them back",
+            keys.display()
+        )
+        .into());
+    }
     let trustees = match &arguments.trustees {
         Some(directory) => TrusteesFrom::Files(directory.clone()),
         None if arguments.demo_trustees => TrusteesFrom::Demonstration,
@@ -190,15 +231,17 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     secrets::make_directory(&arguments.directory)?;
     let alone = secrets::lock(&arguments.directory.join("start"))?;
     // A platform whose secrets are there has its stores: one that is not found is lost, and not new.
-    let creates = arguments.create || !arguments.directory.join("keys").exists();
+    let creates = arguments.create || !keys.exists();
     let secrets = Secrets::create_or_open(&arguments.directory, &name, &trustees)?;
+    let is_made = |name: &str| creates || recover::is_new(recovers, name);
     match store.split_once(':') {
         Some(("redb", directory)) => {
             let directory = PathBuf::from(directory);
             secrets::make_directory(&directory)?;
             let open = |name: &str| {
                 let path = directory.join(format!("{name}.redb"));
-                if creates { RedbStore::create(&path) } else { RedbStore::open(&path) }
+                let opened = if is_made(name) { RedbStore::create(&path) } else { RedbStore::open(&path) };
+                opened.map_err(|error| format!("{}: {error}", path.display()))
             };
             run(&arguments, name, secrets, creates, Stores::each(open)?, alone)
         }
@@ -209,7 +252,9 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
             let open = |name: &str| {
                 let mut config = PostgresConfig::new(connection);
                 config.schema = format!("unjoin_{name}");
-                if creates { PostgresStore::create(config) } else { PostgresStore::open(config) }
+                let opened =
+                    if is_made(name) { PostgresStore::create(config) } else { PostgresStore::open(config) };
+                opened.map_err(|error| format!("schema unjoin_{name}: {error}"))
             };
             run(&arguments, name, secrets, creates, Stores::each(open)?, alone)
         }
@@ -221,6 +266,28 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     }
 }
 
+impl Arguments {
+    fn clock(&self) -> Arc<Moved> {
+        Arc::new(Moved { behind: self.days_behind.saturating_mul(DAY), ahead: AtomicU64::new(0) })
+    }
+
+    /// For what is done while nothing is served.
+    fn shop(&self, name: Name) -> Shop<'_> {
+        Shop {
+            directory: &self.directory,
+            name,
+            k: self.k,
+            witnesses: &self.witnesses,
+            confirm_clock: self.confirm_clock,
+            environment: environment(self.clock()),
+        }
+    }
+}
+
+fn environment(clock: Arc<Moved>) -> Environment {
+    Environment::new(clock, || Box::new(SystemRng::new()))
+}
+
 fn run<S: Store>(
     arguments: &Arguments,
     name: Name,
@@ -229,8 +296,10 @@ fn run<S: Store>(
     stores: Stores<S>,
     alone: File,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let clock =
-        Arc::new(Moved { behind: arguments.days_behind.saturating_mul(DAY), ahead: AtomicU64::new(0) });
+    if let Some(Command::Recover(how)) = &arguments.command {
+        return recover::recover(stores, secrets, how, arguments.shop(name));
+    }
+    let clock = arguments.clock();
     let moved = Arc::clone(&clock);
     let advance = move |seconds| {
         moved.ahead.fetch_add(seconds, Ordering::SeqCst);
@@ -247,9 +316,15 @@ fn run<S: Store>(
         patience: Duration::from_secs(arguments.patience),
         advance: arguments.demo_clock.then(|| Box::new(advance) as Advance),
     };
-    let environment = Environment::new(clock, || Box::new(SystemRng::new()));
+    let environment = environment(clock);
     let roster = &secrets.platform.stores;
-    let stores = if creates { stores.create(roster)? } else { stores.open(roster)? };
+    let stores = if creates { stores.create(roster) } else { stores.open(roster) };
+    let stores = stores.map_err(|error| match error {
+        StoreError::Copy(_) | StoreError::Older(_) | StoreError::Foreign(_) => {
+            format!("{error}. {}", recover::WAY_BACK)
+        }
+        error => error.to_string(),
+    })?;
     drop(alone);
     let service = Arc::new(Service::open(stores, secrets, settings, environment)?);
     if arguments.confirm_clock {

@@ -73,6 +73,12 @@ impl Problem {
         )
     }
 
+    /// Why there is no backup: a sentence with the path.
+    pub(crate) fn backup(why: String) -> Self {
+        let code = "service.backup";
+        Self { status: StatusCode::CONFLICT, code, detail: why.into(), retryable: false }
+    }
+
     /// Why requests had better go elsewhere.
     pub(crate) fn not_ready(why: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "service.not_ready", why)

@@ -22,7 +22,7 @@ mod files;
 
 pub(crate) use error::SecretsError;
 pub(crate) use escrow::TrusteesFrom;
-pub(crate) use files::{lock, make_directory};
+pub(crate) use files::{lock, make_directory, rename};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use escrow::Escrow;
@@ -80,6 +80,21 @@ impl Secrets {
         if !files::is_there(&keys)? {
             make(directory, &keys, issuer, trustees)?;
         }
+        let (secrets, pins) = Self::read(directory, issuer, trustees)?;
+        files::replace(&directory.join("public-keys.json"), pins.as_bytes())?;
+        Ok(secrets)
+    }
+
+    /// The directory's secrets, and what wallets pin of them. Nothing is written.
+    ///
+    /// # Errors
+    /// [`SecretsError`].
+    pub(crate) fn read(
+        directory: &Path,
+        issuer: &Name,
+        trustees: &TrusteesFrom,
+    ) -> Result<(Self, String), Box<dyn Error + Send + Sync>> {
+        let keys = directory.join("keys");
         files::refuse_open(&keys)?;
         let escrow = Escrow::kept(&keys, trustees)?;
         let name = keys.join("name");
@@ -122,8 +137,7 @@ impl Secrets {
             openings_ledger,
             staff: StaffKey::from_secret_bytes(&kept(&keys, "staff-key")?),
         };
-        files::replace(&directory.join("public-keys.json"), format!("{pins:#}\n").as_bytes())?;
-        Ok(secrets)
+        Ok((secrets, format!("{pins:#}\n")))
     }
 }
 

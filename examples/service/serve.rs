@@ -6,7 +6,7 @@ use crate::arrival::arrive;
 use crate::connection::Bounded;
 use crate::endpoint::Side;
 use crate::service::Service;
-use crate::{door, ledgers, operations, orders, problem::Problem, reviews, support, telephony};
+use crate::{backup, door, ledgers, operations, orders, problem::Problem, reviews, support, telephony};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
@@ -78,6 +78,7 @@ fn routes<S: Store>(service: &Arc<Service<S>>, side: Side) -> Router {
             .merge(reviews::internal_routes(service))
             .merge(ledgers::internal_routes(service))
             .merge(support::routes(service))
+            .merge(backup::routes(service))
             .merge(operations::routes(service)),
     };
     routes

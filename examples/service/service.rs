@@ -31,6 +31,16 @@ pub(crate) const BLOCKING_THREADS: usize = 16;
 /// So many such calls may be under way or wait for a thread.
 const BLOCKING_CALLS: usize = 256;
 
+/// The file or the schema of the store for this.
+pub(crate) fn name_of(role: Role) -> &'static str {
+    match role {
+        Role::Orders => "orders",
+        Role::Reviews => "reviews",
+        Role::Telephony => "phones",
+        _ => "ledgers",
+    }
+}
+
 /// How everybody reads in the ledger who removes reviews.
 const STAFF: &str = "moderation";
 
@@ -44,7 +54,7 @@ pub(crate) struct Stores<S> {
 }
 
 impl<S: Store> Stores<S> {
-    pub(crate) fn each(engine: impl Fn(&str) -> Result<S, StoreError>) -> Result<Self, StoreError> {
+    pub(crate) fn each<E>(engine: impl Fn(&str) -> Result<S, E>) -> Result<Self, E> {
         Ok(Self {
             orders: engine("orders")?,
             reviews: engine("reviews")?,
@@ -53,7 +63,7 @@ impl<S: Store> Stores<S> {
         })
     }
 
-    fn by_role(self) -> [(Role, Arc<S>); 4] {
+    pub(crate) fn by_role(self) -> [(Role, Arc<S>); 4] {
         let Self { orders, reviews, phones, ledgers } = self;
         [
             (Role::Orders, orders),
@@ -96,6 +106,25 @@ pub(crate) struct Settings<'a> {
     pub(crate) advance: Option<Advance>,
 }
 
+/// How the platform runs.
+pub(crate) fn platform_config(name: Name, k: u32, queue: QueueConfig) -> PlatformConfig {
+    let mut config = PlatformConfig::new(name);
+    config.issuer.classes = [0, 1].map(|class| ClassPolicy { class, k }).to_vec();
+    (config.issuer.queue, config.desk.queue) = (queue, queue);
+    config
+}
+
+/// The keeper of the slot keys, whose file is in this directory.
+pub(crate) fn keeper(
+    directory: &Path,
+    encryption: LocalKey,
+    environment: &Environment,
+) -> Result<Keeper, SlotKeyError> {
+    // Four slots; clocks agree within half a minute.
+    let slots = SlotConfig::new(MAX_LIFE, 4, 30)?;
+    Keeper::create_or_open(directory.join("slot-keys"), encryption, slots, environment)
+}
+
 /// Has a clock go on by so many seconds.
 pub(crate) type Advance = Box<dyn Fn(u64) + Send + Sync>;
 
@@ -120,6 +149,8 @@ pub(crate) struct Service<S: Store> {
     /// What the last tick found too small.
     pub(crate) starving: Mutex<Vec<StarvingCohort>>,
     pub(crate) advance: Option<Advance>,
+    /// Held while a backup is made.
+    pub(crate) backing_up: Mutex<()>,
     /// Signs removals, for the reviews ledger with this origin.
     pub(crate) staff: StaffKey,
     pub(crate) reviews_origin: String,
@@ -151,10 +182,7 @@ impl SlotKeysFrom {
             #[cfg(not(unix))]
             return Err("--beside needs sockets in the file system".into());
         }
-        // Four slots; clocks agree within half a minute.
-        let slots = SlotConfig::new(MAX_LIFE, 4, 30)?;
-        let keeper = Keeper::create_or_open(directory.join("slot-keys"), encryption, slots, environment)?;
-        let keeper = Arc::new(keeper);
+        let keeper = Arc::new(keeper(directory, encryption, environment)?);
         #[cfg(unix)]
         let sharing = crate::slot_keys::Sharing::start(directory, Arc::clone(&keeper), environment.clone())
             .inspect_err(|error| tracing::warn!("nobody can serve --beside: {error}"));
@@ -196,9 +224,7 @@ impl<S: Store> Service<S> {
         environment: Environment,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let slot_keys = SlotKeysFrom::open(&settings, secrets.slot_key_encryption, &environment)?;
-        let mut config = PlatformConfig::new(settings.name);
-        config.issuer.classes = [0, 1].map(|class| ClassPolicy { class, k: settings.k }).to_vec();
-        (config.issuer.queue, config.desk.queue) = (settings.queue, settings.queue);
+        let config = platform_config(settings.name, settings.k, settings.queue);
         let switchboard = Switchboard::open(
             stores.own(Role::Telephony)?,
             SwitchboardConfig { queue: settings.queue, ..SwitchboardConfig::new(MAX_LIFE) },
@@ -246,6 +272,7 @@ impl<S: Store> Service<S> {
             tick_works: AtomicBool::new(true),
             starving: Mutex::default(),
             advance: settings.advance,
+            backing_up: Mutex::default(),
             staff: secrets.staff,
             reviews_origin: origin,
         })

@@ -75,7 +75,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Outcome<()> {
 }
 
 /// Gives what is finished its name.
-pub(super) fn rename(fresh: &Path, path: &Path) -> Outcome<()> {
+pub(crate) fn rename(fresh: &Path, path: &Path) -> Outcome<()> {
     fs::rename(fresh, path).map_err(about(path))?;
     path.parent().map_or(Ok(()), sync_directory)
 }

@@ -1,6 +1,8 @@
 //! The service over HTTP on loopback, by a clock that stands where it is set.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
+#[cfg(unix)]
+mod backup;
 mod door;
 mod ending;
 mod http;

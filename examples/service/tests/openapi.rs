@@ -378,6 +378,8 @@ async fn every_operation_takes_and_answers_the_fields_described() {
     assert_eq!(now, world.clock.now().as_unix_seconds());
     let starving = internal.get("/cohorts/starving").await.unwrap().object().unwrap();
     assert_eq!(starving["cohorts"][0]["merchant"], "ovens.example");
+    let copies = super::Directory::new();
+    ask(&mut internal, "/backup", json!({ "directory": copies.0.join("today") })).await;
     for path in ["/health/live", "/health/ready", "/metrics", "/openapi.json"] {
         assert_eq!(internal.get(path).await.unwrap().code(), None, "{path}");
     }

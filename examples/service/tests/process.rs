@@ -27,7 +27,10 @@ const CHILD: &str = "UNJOIN_SERVICE_CHILD";
 pub(super) fn has_served() -> bool {
     let Ok(arguments) = env::var(CHILD) else { return false };
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    start(Arguments::parse_from(["service"].into_iter().chain(arguments.lines()))).unwrap();
+    if let Err(error) = start(Arguments::parse_from(["service"].into_iter().chain(arguments.lines()))) {
+        eprintln!("service: {error}");
+        std::process::exit(1);
+    }
     true
 }
 
@@ -73,6 +76,27 @@ impl Process {
         };
         let (public, internal) = (address("devices on "), address("internal on "));
         Self { child, public, internal, output }
+    }
+
+    /// The program as a child that runs one of its commands, or does not get as far as to serve. The directory's secrets, and
+    /// this store, are its.
+    pub(super) fn command(test: &str, directory: &Path, store: &str, more: &[&str]) -> Command {
+        let secrets = directory.join("secrets");
+        let own = ["--directory", secrets.to_str().unwrap(), "--drain", "0"];
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args(["--exact", test, "--nocapture"])
+            .env(CHILD, [&own[..], more].concat().join("\n"))
+            .env("UNJOIN_STORE", store)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// SIGKILL.
+    pub(super) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Asks it to end.
