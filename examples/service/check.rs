@@ -51,7 +51,7 @@ impl Report {
                 println!("Nothing is wrong.");
                 Ok(())
             }
-            wrong => Err(format!("{wrong} of this is wrong; nothing was changed").into()),
+            wrong => Err(format!("{wrong} of these sentences say what is wrong; nothing was changed").into()),
         }
     }
 }
@@ -159,10 +159,11 @@ fn together(
     match Stores::find_lost(&roster, found.clone()) {
         Ok(lost) if lost.is_empty() => report.says("The stores are in step with one another."),
         Ok(lost) if is_backup => {
-            let (least, most) =
-                (lost.iter().map(|(_, mark)| *mark).min(), lost.iter().map(|(_, mark)| *mark).max());
-            let marks = format!("marks {} to {}", least.unwrap_or(0), most.unwrap_or(0));
-            report.says(format!("They are a backup's, of {marks}: `recover` opens them, and nothing else."));
+            let marks: BTreeSet<String> = lost.iter().map(|(_, mark)| mark.to_string()).collect();
+            let marks = marks.into_iter().collect::<Vec<_>>().join(" and ");
+            report.says(format!(
+                "They are a backup's, of mark {marks}: `recover` opens them, and nothing else."
+            ));
         }
         Ok(lost) => {
             for (role, mark) in lost {

@@ -148,7 +148,7 @@ pub(crate) fn recover<S: Store>(
         );
     }
     match (report.orders, report.reviews, report.telephony) {
-        (None, None, false) => println!("Nothing else was lost."),
+        (None, None, false) => println!("There was nothing to recover."),
         _ => println!("Say publicly what was lost: the recovery stands in the ledger after the next tick."),
     }
     println!("All stores are in era {}. Start the service, with --confirm-clock.", report.era);
@@ -182,7 +182,7 @@ fn append<S: Store>(log: &Log<S>, export: &Path) -> Outcome<()> {
         log.append(&view.entries(from, to).map_err(|error| at(&error))?)?;
     }
     println!(
-        "{}: {} entries of {size} were not there, and are appended.",
+        "{}: {} of {size} entries were not there, and are appended.",
         export.display(),
         log.size()? - before
     );

@@ -13,6 +13,7 @@
 //! | [`proofs`] | whoever asks what each of these promises rests on |
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
+//! | [`backup`] | whoever copies its stores, or puts a copy back |
 //! | [`sizing`] | whoever buys the machines for it |
 //! | [`publication`] | whoever chooses k, C, hold and classes, or asks what they cost |
 //! | [`ledger`] | whoever reads, witnesses or audits the ledgers, or runs them |
@@ -59,6 +60,10 @@ pub mod refusals {
 
 pub mod operating {
     #![doc = include_str!("operating.md")]
+}
+
+pub mod backup {
+    #![doc = include_str!("backup.md")]
 }
 
 pub mod sizing {

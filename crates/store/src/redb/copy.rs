@@ -163,6 +163,18 @@ mod tests {
 
     #[test]
     fn a_copy_goes_back_into_an_empty_store_of_another_engine_and_is_a_copy_there() {
+        goes_back_into(Arc::new(MemoryStore::new()));
+        #[cfg(feature = "postgres")]
+        {
+            use crate::postgres::{PostgresConfig, PostgresStore};
+            let server = unjoin_test_util::postgres::Server::shared();
+            let mut config = PostgresConfig::new(format!("{} dbname=postgres", server.address()));
+            config.schema = unjoin_test_util::postgres::fresh_schema();
+            goes_back_into(Arc::new(PostgresStore::create(config).unwrap()));
+        }
+    }
+
+    fn goes_back_into<S: Store>(back: Arc<S>) {
         let (directory, rng) = (Directory::new(), &mut SystemRng::new());
         let (roster, path) = (Roster::generate(rng), directory.file("orders.redb"));
         let store = Arc::new(MemoryStore::new());
@@ -174,7 +186,6 @@ mod tests {
         }
         RedbStore::copy(&*orders, &path).unwrap();
         let copy = RedbStore::open(&path).unwrap();
-        let back = Arc::new(MemoryStore::new());
         copy.fill(&*back).unwrap();
         let all = |store: &dyn Store| {
             let rows = |bucket| store.scan(bucket, b"", None, usize::MAX).unwrap();
