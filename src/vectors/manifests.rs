@@ -22,7 +22,7 @@ fn manifests_are_made_again_byte_for_byte() {
             publications: PublicationDates::new(&dates).unwrap(),
         };
         assert_eq!(manifest.to_bytes(), bytes(&case["wire"]));
-        let signed = manifest.clone().sign(&key);
+        let signed = manifest.clone().sign(&key).unwrap();
         assert_eq!(signed.to_bytes(), bytes(&case["signed_wire"]));
         assert_eq!(message::<CohortManifest>(&case["wire"]), manifest);
         assert_eq!(message::<SignedManifest>(&case["signed_wire"]).verify(&key.public()), Ok(&manifest));

@@ -92,10 +92,10 @@ impl Customer {
         let asked = self.wallets[wallet].request(&issuer, &merchant(), handle, &offer, &trust, rng);
         let Ok((pending, request)) = asked else { return };
         let commitment = *request.commitment().as_bytes();
-        if let Ok(grant) = platform.grant(self.account.clone(), request).wait() {
-            if self.commitments.insert(commitment) {
-                self.tokens.push((wallet, self.wallets[wallet].finish(pending, &grant, rng).unwrap()));
-            }
+        if let Ok(grant) = platform.grant(self.account.clone(), request).wait()
+            && self.commitments.insert(commitment)
+        {
+            self.tokens.push((wallet, self.wallets[wallet].finish(pending, &grant, rng).unwrap()));
         }
     }
 

@@ -78,7 +78,7 @@ impl Shop {
         let shop = Self {
             roster: secrets.stores,
             ring: secrets.keys,
-            platform_key: secrets.platform_key.to_secret_bytes(),
+            platform_key: secrets.platform_key.to_secret_bytes().unwrap(),
             staff: SecretBytes::random(rng),
             clock,
             disks: Disks { stores, witness },
@@ -87,7 +87,7 @@ impl Shop {
         let platform = shop.open().unwrap();
         let key = shop.platform_key();
         let entry = StaffKeyEntry::sign(&key, &origin("reviews"), &shop.staff().public(), name("ann"));
-        platform.desk().admit_staff(&entry, &origin("reviews")).unwrap();
+        platform.desk().admit_staff(&entry.unwrap(), &origin("reviews")).unwrap();
         tick(&platform);
         shop
     }

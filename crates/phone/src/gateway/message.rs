@@ -16,7 +16,7 @@ const OPT_OUT: [&str; 14] = [
 pub(super) fn may_pass(text: &str) -> bool {
     let word = text.trim_matches(|letter: char| letter.is_whitespace() || ".!\"'。！".contains(letter));
     let asks = |opt_out: &&str| word.len() == opt_out.len() && word.eq_ignore_ascii_case(opt_out);
-    !word.is_empty() && !OPT_OUT.iter().any(|opt_out| asks(&opt_out))
+    !word.is_empty() && !OPT_OUT.iter().any(asks)
 }
 
 /// Which messages were passed on, so that none is passed on twice: whoever brings messages brings one again when the answer was lost.
