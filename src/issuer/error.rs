@@ -62,7 +62,7 @@ pub enum IssuerError {
     TimeOutOfRange,
     /// The clock stands too far from that of the last tick: nothing was closed.
     Clock(ClockError),
-    /// The host's key management did not sign a manifest: its cohort closes at a later tick, and the same boundary.
+    /// The host's key management did not sign a manifest: the boundary is worked off by the next tick that gets one.
     Sign(SignError),
     /// The queue did not take the request.
     Queue(QueueError),
