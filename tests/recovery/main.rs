@@ -9,16 +9,24 @@ mod world;
 use devices::Customer;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+#[cfg(feature = "redb")]
+use std::sync::Arc;
 use unjoin::audit::{CountedElsewhere, Finding, PublishedSet, audit_manifests, audit_reviews, recoveries};
 use unjoin::ledger::{HeldWithdrawalEntry, LogView, PublishedEntry, RecoveredEntry, StoreMarkEntry};
 use unjoin::phone::{Keeper, LocalKey, SlotConfig, SlotKeys};
 use unjoin::secret::SecretBytes;
 use unjoin::store::Bucket;
 use unjoin::store::identity::Role;
+#[cfg(feature = "redb")]
+use unjoin::store::{MemoryStore, RedbStore};
 use unjoin::token::ReviewId;
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Grid, Platform, RecoveryError};
+#[cfg(feature = "redb")]
+use unjoin_test_util::disk::{Disk, Fault, Power};
 use unjoin_test_util::{Directory, Failure, Faulty, dump};
+#[cfg(feature = "redb")]
+use unjoin_test_util::{Seeded, copy, fill, redb_on};
 use world::{Disks, ROLES, Shop, environment, merchant, tick};
 
 const PEOPLE: [&str; 4] = ["ann", "ben", "cat", "dan"];
@@ -315,6 +323,56 @@ fn a_recovery_that_is_interrupted_at_any_write_ends_as_one_that_was_not() {
         }
     }
     assert!(writes_in_all > 30, "{writes_in_all}");
+}
+
+/// The same on files, by a power loss at any write of any of them.
+#[cfg(feature = "redb")]
+#[test]
+fn a_power_loss_at_any_write_of_a_recovery_is_made_good_by_the_next() {
+    let (Life { mut shop, platform, .. }, older) = lived();
+    drop(platform);
+    shop.put_back(&older, &BOTH);
+    let images = shop.disks.stores.each_ref().map(|store| {
+        let disk = Disk::holding(Vec::new(), &Power::default());
+        drop(fill(redb_on(disk.clone()).unwrap(), &store.rows));
+        disk.after_power_loss(|| true)
+    });
+    let on = |images: &[Vec<u8>; 4], power: &Power| {
+        images.each_ref().map(|image| Disk::holding(image.clone(), power))
+    };
+    let stores = |disks: &[Disk; 4]| -> Result<[Arc<RedbStore>; 4], RecoveryError> {
+        let mut opened = disks.iter().map(|disk| RedbStore::open_on(disk.clone()).map(Arc::new));
+        let mut next = || opened.next().unwrap();
+        Ok([next()?, next()?, next()?, next()?])
+    };
+    let recover = |disks: &[Disk; 4], witness: &Arc<MemoryStore>| {
+        stores(disks).and_then(|stores| shop.recover_on(stores, witness, &[], None, |_| Ok(())))
+    };
+    let witness = || Arc::new(copy(&*shop.disks.witness));
+    let power = Power::default();
+    let disks = on(&images, &power);
+    assert_eq!(recover(&disks, &witness()).unwrap().era, 3);
+    let (operations, mut cuts) = (power.operations(), 0);
+    let draw = &mut Seeded(operations);
+    for at in 0..operations {
+        let (power, witness) = (Power::with(Fault { at, of_a_sync: false, cuts_the_power: true }), witness());
+        let disks = on(&images, &power);
+        cuts += u64::from(recover(&disks, &witness).is_err());
+        let left = disks.map(|disk| disk.after_power_loss(|| draw.below(2) == 0));
+        let disks = on(&left, &Power::default());
+        recover(&disks, &witness).unwrap();
+        let platform = shop.open_on(stores(&disks).unwrap(), &witness).unwrap();
+        // Without the rewrite, which needs a file.
+        let logged = platform.ledgers().unwrap().tick(&platform.outboxes());
+        assert!(logged.reviews.failed.is_none(), "{at}");
+        let history = shop.history(&platform);
+        let eras = recoveries(&history, platform.public_key()).into_values().map(|(_, entry)| entry.era());
+        assert_eq!(eras.collect::<Vec<_>>(), [2, 3], "{at}");
+        let settled: Vec<ReviewId> = history.entries().iter().filter_map(|entry| settles(entry)).collect();
+        assert_eq!(BTreeSet::from_iter(&settled).len(), settled.len(), "{at}");
+    }
+    // The last writes are those of closing.
+    assert!(operations > 100 && cuts > operations / 2, "{cuts} of {operations}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use unjoin::opening::insecure_test_dealer;
 use unjoin::phone::Keeper;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::identity::{Role, Roster};
-use unjoin::store::{MemoryStore, StoreError, Stores};
+use unjoin::store::{MemoryStore, Store, StoreError, Stores};
 use unjoin::token::{KeyRing, PlatformKey, StaffKey};
 use unjoin::{
     Clock, DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformRecovery,
@@ -109,8 +109,12 @@ impl Shop {
     }
 
     fn witness(&self) -> Arc<dyn Witness> {
+        self.witness_on(&self.disks.witness)
+    }
+
+    fn witness_on(&self, store: &Arc<MemoryStore>) -> Arc<dyn Witness> {
         let logs = ["reviews", "openings"].map(|ledger| log_key(ledger).public().clone()).to_vec();
-        let witness = WitnessService::open(Arc::clone(&self.disks.witness), logs, environment(&self.clock));
+        let witness = WitnessService::open(Arc::clone(store), logs, environment(&self.clock));
         Arc::new(witness.unwrap())
     }
 
@@ -134,11 +138,19 @@ impl Shop {
 
     /// As its service starts.
     pub(crate) fn open(&self) -> Result<Platform<Faulty>, String> {
-        let stores = Stores::open(&self.roster, self.all(), &mut SystemRng::new())
+        self.open_on(self.disks.stores.clone(), &self.disks.witness)
+    }
+
+    pub(crate) fn open_on<S: Store>(
+        &self,
+        stores: [Arc<S>; 4],
+        witness: &Arc<MemoryStore>,
+    ) -> Result<Platform<S>, String> {
+        let stores = Stores::open(&self.roster, ROLES.into_iter().zip(stores), &mut SystemRng::new())
             .map_err(|error| error.code().to_owned())?;
         let (reviews, openings) = (self.ledger("reviews", true), self.ledger("openings", true));
         let own = stores.own(Role::Ledgers).map_err(|error| error.code().to_owned())?;
-        let ledgers = Ledgers::open(own, reviews, openings, vec![self.witness()])
+        let ledgers = Ledgers::open(own, reviews, openings, vec![self.witness_on(witness)])
             .map_err(|error| error.code().to_owned())?;
         let secrets = PlatformSecrets {
             keys: self.ring.clone(),
@@ -163,10 +175,21 @@ impl Shop {
         keeper: Option<&Keeper>,
         mend: impl FnOnce(&Ledgers<Faulty>) -> Result<(), RecoveryError>,
     ) -> Result<PlatformRecovery, RecoveryError> {
-        let lost = Stores::open_for_recovery(&self.roster, self.all(), put_back)?;
+        self.recover_on(self.disks.stores.clone(), &self.disks.witness, put_back, keeper, mend)
+    }
+
+    pub(crate) fn recover_on<S: Store>(
+        &self,
+        stores: [Arc<S>; 4],
+        witness: &Arc<MemoryStore>,
+        put_back: &[Role],
+        keeper: Option<&Keeper>,
+        mend: impl FnOnce(&Ledgers<S>) -> Result<(), RecoveryError>,
+    ) -> Result<PlatformRecovery, RecoveryError> {
+        let lost = Stores::open_for_recovery(&self.roster, ROLES.into_iter().zip(stores), put_back)?;
         let (reviews, openings) = (self.ledger("reviews", true), self.ledger("openings", true));
-        let own = lost.own(Role::Ledgers)?;
-        let ledgers = Ledgers::open_without_asking_witnesses(own, reviews, openings, vec![self.witness()])?;
+        let (own, witness) = (lost.own(Role::Ledgers)?, self.witness_on(witness));
+        let ledgers = Ledgers::open_without_asking_witnesses(own, reviews, openings, vec![witness])?;
         mend(&ledgers)?;
         let (key, staff) = (self.platform_key(), self.staff());
         let by = (&staff, "the volume was lost");
@@ -201,7 +224,7 @@ impl Shop {
         Ok(())
     }
 
-    pub(crate) fn history(&self, platform: &Platform<Faulty>) -> History {
+    pub(crate) fn history<S: Store>(&self, platform: &Platform<S>) -> History {
         let log = platform.ledgers().unwrap().reviews();
         History::read(log, &self.policy("reviews"), None, self.clock.now()).unwrap()
     }
