@@ -9,6 +9,7 @@ use unjoin::token::{
     ActionReceipt, AuthorAction, EnrolmentContext, Offer, Presentation, Receipt, Review, ReviewId,
     ReviewStanding,
 };
+use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Grid, Name, Platform};
 use unjoin_test_util::Faulty;
 use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
@@ -131,7 +132,6 @@ impl Customer {
         let new = new.map(words);
         let request = new.as_ref().map_or(AuthorRequest::Withdraw, AuthorRequest::Edit);
         let Ok(scheduled) = wallet.act(token, &state, request, now, rng) else { return };
-        use unjoin::wire::Message;
         let edited = new.map(|new| new.to_bytes()).unwrap_or_default();
         let is_held = state.standing == ReviewStanding::Held;
         if self.say(platform, scheduled.action, edited.clone()) {
