@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod country;
 pub mod gateway;
 mod number;
 mod pool;
@@ -32,6 +33,7 @@ mod switchboard;
 #[doc(hidden)]
 pub mod test_util;
 
+pub use country::{Callees, Country, NumberKind};
 pub use number::{NumberError, NumberingPlan, PhoneNumber, VirtualNumber};
 #[doc(hidden)]
 pub use pool::Draw;

@@ -3,6 +3,7 @@
 //! Both are kept as the integer of their digits, country code first. Since no country code
 //! begins with 0, the integer determines the digits.
 
+use super::Country;
 use core::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use unjoin_core::describe_errors;
@@ -170,7 +171,8 @@ fn canonical(mut number: u64) -> String {
 /// How numbers are written in one country, and on one trunk: brings a dialled or presented
 /// number into canonical form.
 ///
-/// It knows prefixes, not numbers: whether a number is assigned is for the telephone network.
+/// It knows prefixes, and of some countries how many digits a number has ([`Country`]): what cannot be one of theirs is refused, since it
+/// would be taken for somebody else's. Whether a number is assigned is for the telephone network.
 ///
 /// ```
 /// use unjoin_phone::NumberingPlan;
@@ -187,6 +189,8 @@ pub struct NumberingPlan {
     international_prefix: String,
     trunk_prefix: String,
     unprefixed: Unprefixed,
+    /// Those whose numbers are checked.
+    countries: Vec<Country>,
 }
 
 /// What a number without any prefix is.
@@ -226,7 +230,16 @@ impl NumberingPlan {
             international_prefix: international_prefix.to_owned(),
             trunk_prefix: trunk_prefix.to_owned(),
             unprefixed: Unprefixed::Refused,
+            countries: Country::table().collect(),
         })
+    }
+
+    /// Checks numbers of this country too, in the place of what the table has of it.
+    #[must_use]
+    pub fn with_country(mut self, country: Country) -> Self {
+        self.countries.retain(|other| other.code != country.code);
+        self.countries.push(country);
+        self
     }
 
     /// A number without any prefix is national: `13800138000`.
@@ -247,7 +260,34 @@ impl NumberingPlan {
     /// # Errors
     /// [`NumberError`] says what is wrong, and never repeats the input.
     pub fn party(&self, text: &str) -> Result<PhoneNumber, NumberError> {
-        PhoneNumber::new(&self.canonical(text)?)
+        let canonical = self.canonical(text)?;
+        let number = PhoneNumber::new(&canonical)?;
+        match self.country_of(&canonical) {
+            Some((country, national)) if !country.digits.contains(&national.len()) => Err(NumberError::Length),
+            _ => Ok(number),
+        }
+    }
+
+    /// The country of a canonical number, if it is known, and the national number.
+    fn country_of<'a>(&self, canonical: &'a str) -> Option<(&Country, &'a str)> {
+        let digits = canonical.strip_prefix('+')?;
+        self.countries.iter().find_map(|country| Some((country, digits.strip_prefix(country.code.as_str())?)))
+    }
+
+    /// The digits behind the country code: as people there write the number. Of a country that the plan does not know, the
+    /// last nine.
+    pub(crate) fn national_digits(&self, number: &PhoneNumber) -> Zeroizing<String> {
+        let canonical = number.to_e164();
+        let digits = canonical.strip_prefix('+').unwrap_or_default();
+        let own = digits.strip_prefix(self.country_code.as_str());
+        let national = own.or_else(|| Some(self.country_of(&canonical)?.1));
+        let last = || digits.get(digits.len().saturating_sub(9)..).unwrap_or(digits);
+        Zeroizing::new(national.unwrap_or_else(last).to_owned())
+    }
+
+    /// Whether a local number in this context (RFC 3966) is one of this plan's country.
+    pub(crate) fn is_context(&self, context: &str) -> bool {
+        context.strip_prefix('+') == Some(self.country_code.as_str())
     }
 
     /// The virtual number that `text` stands for.
@@ -297,7 +337,11 @@ impl NumberingPlan {
                 Unprefixed::Refused => return Err(NumberError::NoPrefix),
             },
         }
-        Ok(canonical)
+        // "+86 0138..": the network drops the prefix, and it would be another number here.
+        let has_trunk = self.country_of(&canonical).is_some_and(|(country, national)| {
+            !country.trunk_prefix.is_empty() && national.starts_with(country.trunk_prefix.as_str())
+        });
+        if has_trunk { Err(NumberError::TrunkPrefix) } else { Ok(canonical) }
     }
 }
 
@@ -318,6 +362,8 @@ pub enum NumberError {
     Length,
     /// Neither `+` nor a prefix of the plan, where the plan takes no bare numbers.
     NoPrefix,
+    /// A national number's prefix behind a country code.
+    TrunkPrefix,
     /// The numbering plan itself is not one.
     Plan,
 }
@@ -329,9 +375,11 @@ describe_errors!(NumberError {
     Self::LeadingZero => "number.leading_zero", Device, false,
         "no country code begins with 0: leave out prefixes, or read the number with a numbering plan";
     Self::Length => "number.length", Device, false,
-        "a real number has 7 to 15 digits, a virtual one 7 to 17, country code included";
+        "a real number has 7 to 15 digits and as many as its country's numbers have, a virtual one 7 to 17, country code included";
     Self::NoPrefix => "number.no_prefix", Device, false,
         "the number has no prefix that tells national from international: write it with + and country code";
+    Self::TrunkPrefix => "number.trunk_prefix", Device, false,
+        "the number has a country code and the prefix of national numbers behind it: leave out the prefix";
     Self::Plan => "number.plan", Host, false,
         "a numbering plan has a country code of 1 to 3 digits that does not begin with 0, and prefixes of 1 to 5 digits that differ";
 });
@@ -420,6 +468,36 @@ mod tests {
         for text in ["+1 212 555 0100", "1 (212) 555-0100", "212.555.0100", "011 1 212 555 0100"] {
             assert_eq!(us.party(text).unwrap().to_e164().as_str(), "+12125550100", "{text}");
         }
+    }
+
+    #[test]
+    fn what_would_be_somebody_elses_number_is_refused() {
+        let plan = |code: &str, abroad: &str, home: &str| {
+            NumberingPlan::new(code, abroad, home).unwrap().unprefixed_national()
+        };
+        for (plan, text, error) in [
+            // The country code without its +, and the prefix behind it.
+            (plan("86", "00", "0"), "8613800138000", NumberError::Length),
+            (plan("49", "00", "0"), "4915112345678", NumberError::Length),
+            (plan("39", "00", ""), "390612345678", NumberError::Length),
+            (plan("86", "00", "0"), "+86 013800138000", NumberError::TrunkPrefix),
+            (plan("86", "00", "0"), "+44 07400123456", NumberError::TrunkPrefix),
+            (plan("86", "00", "0"), "0044 07400123456", NumberError::TrunkPrefix),
+            // Services; Mexico's former 1, Argentina's 15, a carrier in Brazil.
+            (plan("86", "00", "0"), "10086", NumberError::Length),
+            (plan("86", "00", "0"), "95588", NumberError::Length),
+            (plan("86", "00", "0"), "+52 1 55 1234 5678", NumberError::Length),
+            (plan("54", "00", "0"), "011 15 2345 6789", NumberError::Length),
+            (plan("55", "00", "0"), "0 21 11 91234 5678", NumberError::Length),
+        ] {
+            assert_eq!(plan.party(text).unwrap_err(), error, "{text}");
+        }
+        let error = plan("86", "00", "0").virtual_number("+86 0 17000000001").unwrap_err();
+        assert_eq!(error, NumberError::TrunkPrefix, "a pool's number in disguise");
+        // Italy dials its 0 from abroad too; a country that the host knows better.
+        assert_eq!(*plan("39", "00", "").party("06 1234 5678").unwrap().to_e164(), "+390612345678");
+        let more = Country { digits: 5..=11, ..Country::known("86").unwrap() };
+        assert!(plan("86", "00", "0").with_country(more).party("10086").is_ok());
     }
 
     #[test]

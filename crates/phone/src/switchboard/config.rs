@@ -1,7 +1,7 @@
 //! What the host decides about a switchboard.
 
 use super::SwitchboardError;
-use crate::Attestation;
+use crate::{Attestation, Callees};
 use unjoin_core::DAY;
 use unjoin_store::queue::QueueConfig;
 
@@ -18,6 +18,8 @@ pub struct SwitchboardConfig {
     /// How well a caller's number must be attested: [`Attestation::Gateway`] or better. On a
     /// trusted trunk a caller whom nobody attests passes too.
     pub least_attestation: Attestation,
+    /// Who may be a party: called through the host's lines, at its cost. Asked when a number is made, and for every call.
+    pub callees: Callees,
     /// After how many seconds from its last number's death the record of an order that was never closed is shortened
     /// to what tells whether it may be bound again: at most 54 bytes, for ever. (A closed order has 46.)
     pub retention: u64,
@@ -29,12 +31,13 @@ pub struct SwitchboardConfig {
 
 impl SwitchboardConfig {
     /// The defaults: a total life of `max_total_life` seconds, calls of an hour at most, full
-    /// attestation, 30 days of retention, an alarm after 20 misses, and the queue's default.
+    /// attestation, subscribers of the countries that are known, 30 days of retention, an alarm after 20 misses, and the queue's default.
     pub fn new(max_total_life: u64) -> Self {
         Self {
             max_total_life,
             longest_call: 3600,
             least_attestation: Attestation::Full,
+            callees: Callees::known(),
             retention: 30 * DAY,
             alarm_after: 20,
             queue: QueueConfig::default(),

@@ -69,6 +69,8 @@ refusals! {
     WrongChannel => wrong_channel;
     /// This party may not call the other.
     ClosedDirection => closed_direction;
+    /// The callee's number is none that may be called, by the present configuration.
+    CalleeBarred => callee_barred;
 }
 
 /// How many counts there are, whatever is dialled: 48 KiB.

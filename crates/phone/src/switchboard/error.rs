@@ -17,6 +17,8 @@ pub enum SwitchboardError {
     SameParty,
     /// A party's phone is itself a number of the pool.
     PartyInPool,
+    /// A party's phone is none that may be called.
+    CalleeBarred,
     /// A merchant may call the customer by a ticket only.
     MerchantDirection,
     /// The end, or a ticket's end, has passed.
@@ -67,6 +69,8 @@ describe_errors!(SwitchboardError {
         "both parties have one phone: there is nothing to bind";
     Self::PartyInPool => "switchboard.party_in_pool", Host, false,
         "a party's phone is a virtual number of the pool: give the real one";
+    Self::CalleeBarred => "switchboard.callee_barred", Host, false,
+        "a party's phone is a service or in a country that is not called: give another, or allow its country in the configuration";
     Self::MerchantDirection => "switchboard.merchant_direction", Host, false,
         "a merchant may call the customer by a ticket only: bind from customer to merchant, and open a ticket";
     Self::EndPassed => "switchboard.end_passed", Host, false, "the end has passed: give one that lies ahead";

@@ -202,7 +202,7 @@ impl<S: Store> Switchboard<S> {
     /// [`CutOff`](SwitchboardError::CutOff), [`Pool`](SwitchboardError::Pool) when the hub has
     /// used up its slice, and those of keys and store. After a store's error the number may be
     /// live all the same: ask again. At once come [`SameParty`](SwitchboardError::SameParty),
-    /// [`PartyInPool`](SwitchboardError::PartyInPool),
+    /// [`PartyInPool`](SwitchboardError::PartyInPool), [`CalleeBarred`](SwitchboardError::CalleeBarred),
     /// [`MerchantDirection`](SwitchboardError::MerchantDirection), and
     /// [`Queue`](SwitchboardError::Queue) when the queue is full or stopped.
     pub fn bind(&self, binding: Binding) -> Pending<Bound, SwitchboardError> {
@@ -375,6 +375,9 @@ impl<S: Store> Core<S> {
         }
         if [&parties.hub, &parties.customer].into_iter().any(|party| self.pool.contains_party(party)) {
             return Err(SwitchboardError::PartyInPool);
+        }
+        if ![&parties.hub, &parties.customer].into_iter().all(|party| self.config.callees.allow(party)) {
+            return Err(SwitchboardError::CalleeBarred);
         }
         let leg = if courier.is_some() { Leg::Courier } else { Leg::Merchant };
         let hub = courier.unwrap_or_else(|| order.merchant.clone());

@@ -74,7 +74,9 @@ impl<S: Store> Core<S> {
             (None, None, _) if probe.found.is_none() => Err(Reason::Unknown),
             (None, None, _) | (None, _, Err(_)) => Err(Reason::Unreadable),
             (None, Some(entry), Ok((order, merchant))) => {
-                judge(&entry, &order, merchant, request.dialled, request.channel, window)
+                let left = judge(&entry, &order, merchant, request.dialled, request.channel, window);
+                let is_allowed = self.config.callees.allow(&entry.callee);
+                left.and_then(|left| is_allowed.then_some(left).ok_or(Reason::CalleeBarred))
                     .map(|left| (entry.callee, left))
             }
         })

@@ -68,6 +68,28 @@ fn a_party_bound_to_itself_is_an_error() {
 }
 
 #[test]
+fn a_party_that_would_cost_the_host_is_barred_and_stays_so() {
+    let exchange = Exchange::new();
+    for service in ["+8610086", "+864008101117", "+88213000000", "+447012345678"] {
+        let service = PhoneNumber::new(service).unwrap();
+        for parties in [
+            Parties { hub: service.clone(), customer: phone(11) },
+            Parties { hub: phone(5), customer: service.clone() },
+        ] {
+            let end = START.saturating_add(600);
+            let barred = exchange.bind(Binding::courier(order("m", "1"), courier(5), parties.clone(), end));
+            assert_eq!(code(barred), "switchboard.callee_barred");
+        }
+    }
+    // What was bound before a country was barred rings no more.
+    let bound = exchange.courier(&order("m", "2"), 5, 11, 600);
+    let strict = exchange.configured(SwitchboardConfig { callees: Callees::none(), ..config() });
+    assert_eq!(strict.route(&request(5, bound.number)).unwrap(), Route::Refuse);
+    assert_eq!(strict.counts().callee_barred, 1);
+    assert_eq!(exchange.reaches(5, bound.number), Some(phone(11)));
+}
+
+#[test]
 fn a_party_that_is_a_pool_number_is_an_error() {
     // A pool of numbers that are as long as real ones.
     let first = VirtualNumber::new("+8617000000000").unwrap();

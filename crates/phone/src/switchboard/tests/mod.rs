@@ -12,7 +12,7 @@ use crate::test_util::model::TOTAL_LIFE;
 use crate::test_util::{
     self, LIFE, SKEW, SLOT, START, code, courier, name, order, parties, phone, pool_config, request, slots,
 };
-use crate::{Attestation, Channel, NumberRange, PoolConfig, PoolRange, Slot, SlotKeyError};
+use crate::{Attestation, Callees, Channel, NumberRange, PoolConfig, PoolRange, Slot, SlotKeyError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use unjoin_core::secret::{SecretBytes, SystemRng};
@@ -145,6 +145,14 @@ impl<S: Store> Exchange<S> {
     /// Another instance on the same store, with the same keeper's keys.
     fn again(&self) -> Self {
         Self::with(self.store.clone(), self.clock.clone(), self.keys.clone(), self.pool.clone())
+    }
+
+    /// Another instance on the same store, with another configuration.
+    fn configured(&self, config: SwitchboardConfig) -> Switchboard<S> {
+        let clock = self.clock.clone();
+        let environment = Environment::new(clock, || Box::new(SystemRng::new()));
+        let store = unjoin_test_util::own(&self.store, unjoin_store::identity::Role::Telephony);
+        Switchboard::open(store, config, self.pool.clone(), self.keys.clone(), environment).unwrap()
     }
 
     fn now(&self) -> Timestamp {

@@ -109,9 +109,10 @@ fn a_withheld_caller_is_refused_even_if_nobodys_number_were_bound() {
     let nobody = PhoneNumber::from_integer(NOBODY).unwrap();
     let parties = Parties { hub: nobody, customer: phone(ANN) };
     let binding = Binding::courier(order("m", "1"), courier(5), parties, START.saturating_add(60));
-    let Bound { number, .. } = exchange.bind(binding).unwrap();
+    let board = exchange.configured(SwitchboardConfig { callees: Callees::any(), ..config() });
+    let Bound { number, .. } = board.bind(binding).wait().unwrap();
     let asked = RouteRequest { caller: None, ..request(0, number) };
-    assert_eq!(exchange.ask(&asked), Route::Refuse);
+    assert_eq!(board.route(&asked).unwrap(), Route::Refuse);
 }
 
 #[test]
