@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use unjoin::phone::gateway::Question;
+use unjoin::phone::gateway::sip;
 use unjoin::store::Store;
 
 /// How often this side speaks.
@@ -87,13 +87,13 @@ async fn session<S: Store>(
             Err(_) => break Err(ErrorKind::TimedOut.into()),
         };
         // What is no question is the answer to a word.
-        let Ok(question) = serde_json::from_slice::<Question>(&payload) else { continue };
+        let Ok(question) = sip::question(&payload) else { continue };
         let (service, answers) = (Arc::clone(service), answers.clone());
         tokio::spawn(async move {
             let Some(route) = service.decide(&question).await else { return };
-            if let Ok(answer) = serde_json::to_vec(&question.answer(&route)) {
-                let _ = answers.try_send(answer);
-            }
+            let request = question.request(&service.plan);
+            let answer = sip::answer(&question, request.as_ref(), &route, &service.plan);
+            let _ = answers.try_send(answer.as_bytes().to_vec());
         });
     };
     // Answers that are under way are written before the writer ends.
@@ -125,7 +125,7 @@ async fn next_or_stopped(
     .await
 }
 
-/// `length:payload,` one after the other; a payload is no longer than a question.
+/// `length:payload,` one after the other; a payload is no longer than a question can be.
 struct Netstrings {
     from: OwnedReadHalf,
     buffer: Vec<u8>,
@@ -154,14 +154,14 @@ impl Netstrings {
 /// The payload at the beginning of `bytes` and the length of its netstring, if all of it is
 /// there.
 fn first_netstring(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Error> {
-    const DIGITS: usize = 4;
+    const DIGITS: usize = 5;
     let Some(colon) = bytes.iter().take(DIGITS + 1).position(|byte| *byte == b':') else {
         let is_begun = bytes.len() <= DIGITS && bytes.iter().all(u8::is_ascii_digit);
         return if is_begun { Ok(None) } else { Err(ErrorKind::InvalidData.into()) };
     };
     let digits = std::str::from_utf8(&bytes[..colon]).map_err(|_| ErrorKind::InvalidData)?;
     let length: usize = digits.parse().map_err(|_| ErrorKind::InvalidData)?;
-    if length > Question::MAX_BYTES {
+    if length > sip::MAX_BYTES {
         return Err(ErrorKind::InvalidData.into());
     }
     let end = colon + 1 + length;
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_no_netstring_is_an_error() {
-        for wrong in [&b"x"[..], b":", b"-1:", b"5:hello.", b"1025:", b"99999", b"12345:", b"1 :x,"] {
+        for wrong in [&b"x"[..], b":", b"-1:", b"5:hello.", b"16385:", b"999999", b"123456:", b"1 :x,"] {
             assert!(first_netstring(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
         }
     }

@@ -126,6 +126,10 @@ class Kamailio:
                 "TRUNK_ADDRESS": LOOPBACK,
                 "TRUNK_TARGET": f"{LOOPBACK}:{self.called}",
                 "TRUNK_TRUST": "untrusted",
+                "ATTESTATION_HEADER": "Attestation-Info",
+                "VERDICT_WITHOUT_LEVEL": "full",
+                "PRIVATE_CALLERS": "withheld",
+                "EARLY_MEDIA": "stopped",
                 "GATEWAY_LISTEN": f"{LOOPBACK}:{self.evapi}",
                 "GATEWAY_ADDRESS": LOOPBACK,
             }.items()))

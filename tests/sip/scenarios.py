@@ -5,6 +5,7 @@ names, Contact, identity headers, User-Agent, Subject, reason phrases, and the o
 the SDP. Whatever of it arrives at the other side is a leak.
 """
 
+import base64
 import xml.sax.saxutils
 
 SDP = """v=0
@@ -16,9 +17,25 @@ e={own}@phone.example
 p={own}
 c=IN IP4 [media_ip]
 t=0 0
-m=audio [media_port] RTP/AVP 0
+m=audio [media_port] RTP/AVP 0 101
+i={spaced}
 a=rtpmap:0 PCMU/8000
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+a=ssrc:1 cname:{spaced}@phone
+a=ssrc:2 cname:{base64}
+a=x-owner:{escaped}
+a=sendrecv
 """
+
+
+def told(text, own):
+    """`text` with the number that a phone writes into it, as phones do: plain, with separators, encoded."""
+    digits = own[-11:]
+    spaced = f"{digits[:3]}-{digits[3:7]}-{digits[7:]}"
+    return text.format(own=own, spaced=spaced, base64=base64.b64encode(f"sip:{own}".encode()).decode(),
+                       escaped="".join(f"%{ord(digit):02X}" for digit in digits))
+
 
 # What a phone or its network adds to requests and replies.
 TELLTALE = """User-Agent: phone {own}
@@ -32,6 +49,10 @@ Subject: {own}
 Organization: {own}
 Warning: 399 carrier.example "{own}"
 Reason: SIP;cause=200;text="{own}"
+Supported: timer, x-{spaced}
+Session-Expires: 1800;x={spaced}
+Accept: application/x-{spaced}
+Allow: INVITE, ACK, BYE, X{spaced}
 """
 
 CONTACT = 'Contact: "{own}" <sip:{own}@[local_ip]:[local_port]>;+sip.instance="<urn:tel:{own}>"\n'
@@ -98,13 +119,13 @@ class Caller:
             + ("[routes]\n" if routes else "")
             + f"Call-ID: {self.call_id}\nCSeq: {number} {method}\nMax-Forwards: 70\n"
         )
-        headers += CONTACT.format(own=self.written) + TELLTALE.format(own=self.written)
+        headers += CONTACT.format(own=self.written) + told(TELLTALE, self.written)
         return headers + (self.extra if vouched else "")
 
     def invite(self):
         headers = self._headers(
             "INVITE", 1, f"sip:{self.dialled}@[remote_ip]:[remote_port]", to_tag=False, vouched=True, routes=False)
-        self.steps.append(_send(_with_body(headers, self.body.format(own=self.written), self.kind)))
+        self.steps.append(_send(_with_body(headers, told(self.body, self.written), self.kind)))
         self.steps.append(_receive("100", timeout=5000))
         return self
 
@@ -131,7 +152,7 @@ class Caller:
 
     def request(self, method, number, code=200, body="", kind="application/sdp", acknowledge=False):
         headers = self._headers(method, number, "[next_url]")
-        self.steps.append(_send(_with_body(headers, body.format(own=self.written), kind)))
+        self.steps.append(_send(_with_body(headers, told(body, self.written), kind)))
         self.steps.append(_receive("100", optional="true"))
         self.steps.append(_receive(str(code), timeout=5000))
         if acknowledge:
@@ -173,9 +194,9 @@ def _reply(status, own, body="", *, first, tag="[pid]T[call_number]"):
         + "\n[last_Call-ID:]\n[last_CSeq:]\n[last_Record-Route:]\n"
         + CONTACT.format(own=own)
         + f'P-Asserted-Identity: "{own}" <sip:{own}@carrier.example>\nServer: phone {own}\n'
-        + TELLTALE.format(own=own)
+        + told(TELLTALE, own)
     )
-    return _with_body(reply, body.format(own=own))
+    return _with_body(reply, told(body, own))
 
 
 class Callee:
@@ -233,11 +254,11 @@ class Callee:
             "Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]\n"
             f"From: [$2];tag={self.tag}\nTo: [$1]\n[routes]\nCall-ID: [call_id]\n"
             f"CSeq: {number} {method}\nMax-Forwards: 70\n"
-            + CONTACT.format(own=self.own) + TELLTALE.format(own=self.own)
+            + CONTACT.format(own=self.own) + told(TELLTALE, self.own)
         )
 
     def request(self, method, number, code=200, body="", acknowledge=False):
-        self.steps.append(_send(_with_body(self._headers(method, number), body.format(own=self.own))))
+        self.steps.append(_send(_with_body(self._headers(method, number), told(body, self.own))))
         self.steps.append(_receive("100", optional="true"))
         self.steps.append(_receive(str(code), timeout=5000))
         if acknowledge:

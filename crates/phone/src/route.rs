@@ -43,6 +43,18 @@ pub enum Attestation {
     Full,
 }
 
+impl Attestation {
+    /// By SHAKEN's letter; nothing for every other.
+    pub(crate) fn of_level(letter: &str) -> Self {
+        match letter {
+            "A" => Self::Full,
+            "B" => Self::Partial,
+            "C" => Self::Gateway,
+            _ => Self::None,
+        }
+    }
+}
+
 /// What to do with a call or a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {

@@ -1,7 +1,7 @@
 //! FreeSWITCH: `mod_xml_curl` posts the call's variables and takes a dialplan.
 
 use super::xml::{DECLARATION, escaped};
-use super::{Attestation, Channel, GatewayError, Question, Route, form};
+use super::{Address, Attestation, Channel, GatewayError, Question, Route, form};
 use zeroize::Zeroizing;
 
 /// The encoder for FreeSWITCH's `mod_xml_curl`, bound to `dialplan`.
@@ -80,8 +80,8 @@ impl FreeSwitch {
         };
         Ok(Question {
             id: context.to_string(),
-            caller: caller.filter(|_| !is_hidden),
-            dialled: dialled.ok_or(GatewayError::Missing(DESTINATION))?,
+            callers: caller.filter(|_| !is_hidden).map(Address::here).into_iter().collect(),
+            dialled: Address::here(dialled.ok_or(GatewayError::Missing(DESTINATION))?),
             channel: Channel::Voice,
             attestation: match attestation.as_ref().map(|text| text.as_str()) {
                 Some("full") => Attestation::Full,

@@ -3,7 +3,7 @@
 //! Every visitor answers whatever it does not take with a fixed text: serde's own errors repeat
 //! the value, and the value may be a phone number.
 
-use super::{Attestation, Channel, Question, Route};
+use super::{Address, Attestation, Channel, Question, Route};
 use core::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
@@ -23,6 +23,12 @@ impl<'de> Deserialize<'de> for Question {
         // Not `deserialize_map`: a format's own error for something else would repeat it.
         deserializer.deserialize_any(Object)
     }
+}
+
+/// Whether a question may have this id.
+pub(super) fn fits_id(id: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte);
+    (1..=Question::MAX_ID).contains(&id.len()) && id.bytes().all(fits)
 }
 
 const NOT_A_QUESTION: &str = "a question is an object";
@@ -65,14 +71,13 @@ impl<'de> Visitor<'de> for Object {
             slot.ok_or_else(|| missing(field))?.ok_or_else(|| wrong(field))
         };
         let id = text(id, "id")?;
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte);
-        if id.is_empty() || id.len() > Question::MAX_ID || !id.bytes().all(fits) {
+        if !fits_id(&id) {
             return Err(wrong("id"));
         }
         Ok(Question {
             id: id.to_string(),
-            caller: caller.ok_or_else(|| missing("caller"))?,
-            dialled: text(dialled, "dialled")?,
+            callers: caller.ok_or_else(|| missing("caller"))?.map(Address::here).into_iter().collect(),
+            dialled: Address::here(text(dialled, "dialled")?),
             channel: match text(channel, "channel")?.as_str() {
                 "voice" => Channel::Voice,
                 "sms" => Channel::Sms,

@@ -12,8 +12,8 @@ const OPT_OUT: [&str; 14] = [
     "ARRET", "TD", "退订",
 ];
 
-/// Whether a text is one for the other party: not empty, and no word of an opt-out.
-pub(super) fn may_pass(text: &str) -> bool {
+/// Whether a text is one for the other party: not empty, and no word of an opt-out (`STOP`, say).
+pub fn may_pass(text: &str) -> bool {
     let word = text.trim_matches(|letter: char| letter.is_whitespace() || ".!\"'。！".contains(letter));
     let asks = |opt_out: &&str| word.len() == opt_out.len() && word.eq_ignore_ascii_case(opt_out);
     !word.is_empty() && !OPT_OUT.iter().any(asks)

@@ -6,7 +6,8 @@
 //!
 //! | switch | asks with | is answered with |
 //! |---|---|---|
-//! | Kamailio, or anything of the host's | [`Question`], JSON | [`Question::answer`], JSON |
+//! | anything of the host's | [`Question`], JSON | [`Question::answer`], JSON |
+//! | Kamailio, any SIP proxy | [`sip::question`], a form with the headers | [`sip::answer`], JSON |
 //! | FreeSWITCH, `mod_xml_curl` | [`FreeSwitch::question`], a form | [`FreeSwitch::document`], XML |
 //! | Twilio | [`twilio::question`], [`twilio::text`], a form | [`twilio::call`], [`twilio::message`]: TwiML |
 //!
@@ -56,6 +57,7 @@ mod form;
 mod freeswitch;
 mod json;
 mod message;
+pub mod sip;
 pub mod twilio;
 mod xml;
 
@@ -63,7 +65,7 @@ mod xml;
 mod tests;
 
 pub use freeswitch::FreeSwitch;
-pub use message::Once;
+pub use message::{Once, may_pass};
 
 use super::{Attestation, Channel, NumberingPlan, Route, RouteRequest};
 use core::fmt;
@@ -87,8 +89,9 @@ use zeroize::Zeroizing;
 /// Bound the text before it is parsed, by [`Question::MAX_BYTES`].
 pub struct Question {
     id: String,
-    caller: Option<Zeroizing<String>>,
-    dialled: Zeroizing<String>,
+    /// All that name the caller. None if withheld.
+    callers: Vec<Address>,
+    dialled: Address,
     channel: Channel,
     attestation: Attestation,
     trusted_trunk: bool,
@@ -117,9 +120,13 @@ impl Question {
     /// The plan brings `+86`, `0086` and `0` into one form. A caller's number that it cannot
     /// read counts as withheld.
     pub fn request(&self, plan: &NumberingPlan) -> Option<RouteRequest> {
-        let readable = |text: &&Zeroizing<String>| text.len() <= Self::MAX_NUMBER;
-        let dialled = plan.virtual_number(Some(&self.dialled).filter(readable)?).ok()?;
-        let caller = self.caller.as_ref().filter(readable).and_then(|text| plan.party(text).ok());
+        let dialled = plan.virtual_number(self.dialled.readable(plan)?).ok()?;
+        let party = |address: &Address| plan.party(address.readable(plan)?).ok();
+        let (first, others) = self.callers.split_first().unzip();
+        // One that cannot be read, or is another's, says that they are not one subscriber's.
+        let caller = first.and_then(party).filter(|caller| {
+            others.into_iter().flatten().all(|other| party(other).as_ref() == Some(caller))
+        });
         let Self { channel, attestation, trusted_trunk, .. } = *self;
         Some(RouteRequest { caller, dialled, channel, attestation, trusted_trunk })
     }
@@ -136,6 +143,27 @@ impl Question {
     /// | `max_duration` | seconds from now, the ringing included, after which the call must end |
     pub fn answer<'a>(&'a self, route: &'a Route) -> impl Serialize + 'a {
         json::Answer { id: &self.id, route }
+    }
+}
+
+/// A subscriber as a trunk writes it. Erased when dropped.
+#[derive(Default)]
+struct Address {
+    text: Zeroizing<String>,
+    /// Where a number without `+` belongs (RFC 3966, `phone-context`); `None` if it says nothing: here.
+    context: Option<Zeroizing<String>>,
+}
+
+impl Address {
+    fn here(text: Zeroizing<String>) -> Self {
+        Self { text, context: None }
+    }
+
+    /// Its text, if it has the length of one, and is no number of another place.
+    fn readable(&self, plan: &NumberingPlan) -> Option<&str> {
+        let context = self.context.as_ref().map(|context| context.as_str());
+        let is_here = self.text.starts_with('+') || context.is_none_or(|context| plan.is_context(context));
+        (is_here && self.text.len() <= Question::MAX_NUMBER).then_some(self.text.as_str())
     }
 }
 

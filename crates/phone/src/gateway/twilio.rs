@@ -21,7 +21,7 @@
 
 use super::message::may_pass;
 use super::xml::{DECLARATION, escaped};
-use super::{Attestation, Channel, GatewayError, Question, Route, form};
+use super::{Address, Attestation, Channel, GatewayError, Question, Route, form};
 use zeroize::Zeroizing;
 
 /// The longest form, in bytes.
@@ -67,14 +67,12 @@ pub fn question(body: &[u8], channel: Channel, trusted_trunk: bool) -> Result<Qu
     let passed = verdict.as_ref().and_then(|text| text.strip_prefix("TN-Validation-Passed-"));
     Ok(Question {
         id: id.to_string(),
-        caller,
-        dialled: dialled.ok_or(GatewayError::Missing("To"))?,
+        callers: caller.map(Address::here).into_iter().collect(),
+        dialled: Address::here(dialled.ok_or(GatewayError::Missing("To"))?),
         channel,
         attestation: match passed.map(|level| level.split('-').next().unwrap_or_default()) {
-            Some("A") => Attestation::Full,
-            Some("B") => Attestation::Partial,
-            Some("C") => Attestation::Gateway,
-            Some(_) | None => Attestation::None,
+            Some(level) => Attestation::of_level(level),
+            None => Attestation::None,
         },
         trusted_trunk,
     })
