@@ -181,6 +181,7 @@ impl Metrics {
             ("expired", calls.expired),
             ("wrong_channel", calls.wrong_channel),
             ("closed_direction", calls.closed_direction),
+            ("callee_barred", calls.callee_barred),
         ] {
             // Two pages at once do not count a call twice: the lock is held.
             let shown = self.routes.get_or_create(&Found { what });

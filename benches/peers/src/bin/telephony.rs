@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unjoin::phone::{
-    Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
+    Attestation, Binding, Callees, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
     PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
@@ -125,7 +125,7 @@ impl<S: Store> Exchange<S> {
         let store = Arc::new(store);
         let switchboard = Switchboard::open(
             own(&store, Role::Telephony),
-            SwitchboardConfig::new(LIFE),
+            SwitchboardConfig { callees: Callees::any(), ..SwitchboardConfig::new(LIFE) },
             pool,
             Arc::new(keeper),
             environment,

@@ -16,6 +16,7 @@ mod keeper;
 mod window;
 
 pub use encryption::{KeyEncryptionKey, LocalKey};
+pub(crate) use keeper::LATE;
 pub use keeper::{Keeper, Predecessor};
 pub use window::SlotKeyWindow;
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// The only format of a window on its way to another process.
 const FORMAT: u8 = 1;
-const HEADER: usize = 1 + 8 + 8 + 8 + 8 + 1 + 8 + 4 + 4;
+const HEADER: usize = 1 + 8 + 8 + 8 + 8 + 8 + 1 + 8 + 4 + 4;
 
 /// What a process that routes and binds holds in memory: the present slot and those that
 /// follow, each with its key, as of one moment.
@@ -25,6 +25,7 @@ pub struct SlotKeyWindow {
     pool_shift: u32,
     lease_end: Timestamp,
     settled: Timestamp,
+    oldest: Timestamp,
     /// The present slot's key and those of the slots after it, in order.
     keys: Vec<Arc<SlotKey>>,
 }
@@ -38,13 +39,14 @@ impl SlotKeyWindow {
         pool_shift: u32,
         keys: Vec<Arc<SlotKey>>,
     ) -> Self {
-        Self { now, config, generation, pool_shift, lease_end: now, settled: now, keys }
+        let oldest = config.dead_at(config.slot_of(now));
+        Self { now, config, generation, pool_shift, lease_end: now, settled: now, oldest, keys }
     }
 
-    /// The same with the last time that the keeper's file lets be served, and the time by which
-    /// it deletes.
-    pub(super) fn leased(self, lease_end: Timestamp, settled: Timestamp) -> Self {
-        Self { lease_end: lease_end.max(self.now), settled, ..self }
+    /// The same with the last time that the keeper's file lets be served, the time by which
+    /// it deletes, and when the oldest key that it has is due to be deleted.
+    pub(super) fn leased(self, lease_end: Timestamp, settled: Timestamp, oldest: Timestamp) -> Self {
+        Self { lease_end: lease_end.max(self.now), settled, oldest, ..self }
     }
 
     /// The time to decide by: the clock's, or the latest that was ever served if the clock
@@ -65,6 +67,16 @@ impl SlotKeyWindow {
         self.settled
     }
 
+    /// Whether every key that was due by then is gone from the keeper's file.
+    pub(crate) fn has_erased(&self, due: Timestamp) -> bool {
+        due < self.oldest
+    }
+
+    /// For how many seconds a key has been due that is still there: a few, until the keeper's second rotation.
+    pub(crate) fn erasure_lag(&self) -> u64 {
+        self.now.saturating_since(self.oldest)
+    }
+
     /// The same keys at a later time; at this window's time if `now` is earlier. `None` after the
     /// lease or the slot: ask the keeper. For [`SlotKeys`](super::SlotKeys) in another process, which keeps the
     /// window it got last and nothing older, and adds to that one's time what has passed on a steady clock
@@ -78,7 +90,7 @@ impl SlotKeyWindow {
     }
 
     /// The window for another process, keys included: `1 || le64(now) || le64(lease end) ||
-    /// le64(settled) || le64(longest life) || slots (1) || le64(skew) || le32(generation) || le32(pool shift)`, then 32 bytes
+    /// le64(settled) || le64(oldest key's due) || le64(longest life) || slots (1) || le64(skew) || le32(generation) || le32(pool shift)`, then 32 bytes
     /// for each slot's key. It goes over a channel that is encrypted and authenticated both
     /// ways, and is never stored.
     pub fn export(&self) -> Zeroizing<Vec<u8>> {
@@ -87,6 +99,7 @@ impl SlotKeyWindow {
         out.timestamp(self.now);
         out.timestamp(self.lease_end);
         out.timestamp(self.settled);
+        out.timestamp(self.oldest);
         out.le64(self.config.max_life());
         out.u8(self.config.slots());
         out.le64(self.config.skew());
@@ -110,7 +123,7 @@ impl SlotKeyWindow {
             return Err(from.refuse(Rule::Version));
         }
         let (now, lease_end) = (from.timestamp("now")?, from.timestamp("lease end")?);
-        let settled = from.timestamp("settled")?;
+        let (settled, oldest) = (from.timestamp("settled")?, from.timestamp("oldest key's due")?);
         let (max_life, slots, skew) = (from.le64("longest life")?, from.u8("slots")?, from.le64("skew")?);
         let config = SlotConfig::new(max_life, slots, skew).map_err(|_| from.refuse(Rule::Value))?;
         let (generation, pool_shift) = (from.le32("generation")?, from.le32("pool shift")?);
@@ -120,7 +133,7 @@ impl SlotKeyWindow {
             keys.push(Arc::new(SlotKey::new(SecretBytes::new(*key))));
         }
         from.end()?;
-        Ok(Self { now, config, generation, pool_shift, lease_end, settled, keys })
+        Ok(Self { now, config, generation, pool_shift, lease_end, settled, oldest, keys })
     }
 
     /// How time is cut.

@@ -7,6 +7,7 @@ use super::legs::{IndexRows, check_end, or_default};
 use super::rows::{Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, merchant_key};
 use super::{Core, SwitchboardError};
 use crate::SlotKeyWindow;
+use crate::slot_keys::LATE;
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Change, Decision, Store, StoreError, decide, decide_all, read};
 
@@ -145,7 +146,15 @@ impl<S: Store> Core<S> {
                 Ok(dead_at)
             }))
         };
-        decide_all(&*self.store, orders.iter().map(close).collect())
+        let closed = decide_all(&*self.store, orders.iter().map(close).collect());
+        // They are closed, whatever comes of this; but nobody may rely on a time at which a key is still there.
+        let window = self.window();
+        let answer = |closed: Result<Timestamp, SwitchboardError>| {
+            let (dead_at, window) = (closed?, window.as_ref().map_err(Clone::clone)?);
+            let is_due = dead_at <= window.now() && !window.has_erased(dead_at);
+            if is_due || window.erasure_lag() >= LATE { Err(SwitchboardError::NotErased) } else { Ok(dead_at) }
+        };
+        closed.into_iter().map(answer).collect()
     }
 
     /// Ends everything that a merchant has, by one write: what is bound names a generation, and

@@ -49,6 +49,8 @@ pub enum SwitchboardError {
     CutOff,
     /// The slot keys were replaced since the number was made: it rings no more.
     KeysReplaced,
+    /// The order's numbers are closed, and the keeper has not deleted yet what it should have.
+    NotErased,
     /// This process has older slot keys than others have.
     KeysBehind,
     /// The pool has no number for this business.
@@ -93,6 +95,8 @@ describe_errors!(SwitchboardError {
         "the merchant was cut off meanwhile: ask again if it is to have numbers all the same";
     Self::KeysReplaced => "switchboard.keys_replaced", Host, false,
         "the slot keys were replaced after a recovery, which ended the number: bind it again";
+    Self::NotErased => "switchboard.not_erased", Operator, true,
+        "the order's numbers are closed, but slot keys that are due are still there: see why the keeper does not rotate, and close again";
     Self::KeysBehind => "switchboard.keys_behind", Operator, true,
         "this process has slot keys of before a recovery: give it the present ones";
     Self::Pool(source @ PoolError::Exhausted { .. }) => "switchboard.pool_exhausted", Operator, true, "{source}";

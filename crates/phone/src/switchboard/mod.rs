@@ -313,7 +313,9 @@ impl<S: Store> Switchboard<S> {
     /// for ever. An order that never had a number is frozen too.
     ///
     /// # Errors
-    /// Those of the store; of the keys, for an order that never had a number.
+    /// [`SwitchboardError::NotErased`] while slot keys that should be gone are still there, and those of the keys: the orders
+    /// are closed then, but for some that never had a number, and nothing may rely on when they are dead. Ask again. Those of
+    /// the store.
     pub fn close_orders(&self, orders: &[OrderRef]) -> Vec<Result<Timestamp, SwitchboardError>> {
         self.core.close_orders(orders)
     }

@@ -28,6 +28,9 @@ pub struct SwitchboardReport {
     /// By how many seconds time stands ahead of this instance's clock, because the clock stepped
     /// back or another's is ahead: live numbers end so much early. Alert at a few seconds.
     pub clock_lead: u64,
+    /// For how many seconds a slot key has been due that the keeper still has. Alert at a minute: from then on closing answers that
+    /// nothing is erased.
+    pub erasure_lag: u64,
     /// Numbers that were dialled in vain conspicuously often since the tick before, on this
     /// instance, and how often. Numbers that share a place in the table are counted together; the
     /// one that was dialled last stands for them.
@@ -61,6 +64,7 @@ impl<S: Store> Core<S> {
         let alarms = self.miss_counters.take(self.config.alarm_after);
         let clock_lead = window.now().saturating_since(self.environment.now());
         let mut report = SwitchboardReport { alarms, clock_lead, ..Default::default() };
+        report.erasure_lag = window.erasure_lag();
         report.index_rows = self.sweep_index(&window)?;
         self.walk(&window, &mut report)?;
         Ok(report)

@@ -22,6 +22,8 @@ pub(super) trait Files: Send + Sync + 'static {
     fn sync_names(&self) -> io::Result<()>;
     /// Overwrites what the key file was before the renaming, as far as the disk lets it.
     fn erase_replaced(&self) -> io::Result<()>;
+    /// Writes the key file where it stands, durably: a crash in between leaves neither the old nor the new content.
+    fn overwrite(&self, bytes: &[u8]) -> io::Result<()>;
     /// Erases and removes a fresh file that a crash left.
     fn remove_fresh(&self) -> io::Result<()>;
     /// The counters beside the key file, which outlive it: not secret.
@@ -101,6 +103,14 @@ impl Files for Directory {
     fn erase_replaced(&self) -> io::Result<()> {
         let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner).take();
         replaced.map_or(Ok(()), |mut file| overwrite(&mut file))
+    }
+
+    fn overwrite(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = owner_only().open(&self.path)?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        file.sync_all()?;
+        self.erase_replaced()
     }
 
     fn remove_fresh(&self) -> io::Result<()> {

@@ -8,6 +8,8 @@
 mod files;
 mod state;
 
+pub(crate) use state::LATE;
+
 use super::{KeyEncryptionKey, SlotConfig, SlotKeyError, SlotKeyWindow, SlotKeys};
 use core::fmt;
 use files::{Directory, Files, replace};
@@ -125,7 +127,8 @@ impl Keeper {
     /// Deletes the keys that are due, makes those that the longest life now reaches, and moves the
     /// stored mark ahead when half of its minute is over. A key is deleted when two rotations in
     /// sequence have said that its slot and the skew are over: so one that a wrong clock has said
-    /// alone destroys nothing.
+    /// alone destroys nothing. One that has been due for a minute is overwritten in the file itself when no fresh file can be
+    /// written.
     ///
     /// # Errors
     /// [`SlotKeyError::Clock`] when the clock stands more than
@@ -148,7 +151,14 @@ impl Keeper {
     /// Replaces the file by what it says from `now` on; the caller is the one who writes.
     fn advance(&self, now: Timestamp, clock: Timestamp, guard: ClockGuard) -> Result<(), SlotKeyError> {
         let next = self.held().state.at(now, clock, guard, &mut *self.setup.environment.rng());
-        self.store(&next)?;
+        match self.store(&next) {
+            // No room for a fresh file, say. A key that was promised to be gone outweighs that a crash in the middle of
+            // this loses them all.
+            Err(SlotKeyError::File(_)) if self.held().state.is_late(guard.settled(), clock) => {
+                self.setup.files.overwrite(&self.sealed(&next)?)?;
+            }
+            stored => stored?,
+        }
         self.held().take(next, now, guard);
         Ok(())
     }
@@ -196,9 +206,14 @@ impl Keeper {
     }
 
     fn store(&self, state: &State) -> Result<(), SlotKeyError> {
+        Ok(replace(&*self.setup.files, &self.sealed(state)?)?)
+    }
+
+    /// The file's bytes.
+    fn sealed(&self, state: &State) -> Result<Vec<u8>, SlotKeyError> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&self.setup.encryption.seal(&state.to_bytes())?);
-        Ok(replace(&*self.setup.files, &bytes)?)
+        Ok(bytes)
     }
 
     /// A poisoned lock is taken over: what it guards is replaced in single assignments.

@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 /// restart the time begins at the mark: bindings may end so much early then, never late.
 pub(super) const LEASE: u64 = 60;
 
+/// For how many seconds a key that is due may still be there before something is wrong: two rotations come sooner.
+pub(crate) const LATE: u64 = 60;
+
 /// The only format.
 const FORMAT: u8 = 1;
 const HEADER: usize = 1 + 8 + 1 + 4 + 4 + 8 + 8 + 1;
@@ -115,7 +118,17 @@ impl State {
         let keys = self.config.reached(now).map(|slot| self.keys.get(&slot).cloned());
         let keys = keys.collect::<Option<Vec<_>>>()?;
         let window = SlotKeyWindow::new(now, self.config, self.generation, self.pool_shift, keys);
-        Some(window.leased(self.mark, guard.settled()))
+        Some(window.leased(self.mark, guard.settled(), self.oldest()?))
+    }
+
+    /// When the oldest key that is there is due to be deleted.
+    fn oldest(&self) -> Option<Timestamp> {
+        self.keys.first_key_value().map(|(slot, _)| self.config.dead_at(*slot))
+    }
+
+    /// Whether a key is there that is over by the settled time, and was due [`LATE`] before `now`.
+    pub(super) fn is_late(&self, settled: Timestamp, now: Timestamp) -> bool {
+        self.oldest().is_some_and(|due| due <= settled && now.saturating_since(due) >= LATE)
     }
 
     #[cfg(test)]

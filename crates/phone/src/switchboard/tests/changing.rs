@@ -73,13 +73,17 @@ fn a_clock_far_ahead_refuses_service_and_destroys_nothing() {
     let extended = exchange.extend(&of, Leg::Courier, parties(5, ANN), not_after.saturating_add(60));
     assert_eq!(code(extended), "switchboard.keys");
     assert_eq!(dump(&*exchange.store), before);
-    // Ending works without any time.
+    // Ending works without any time; but nobody says then when it is dead.
     exchange.board.release(&of, Leg::Courier).unwrap();
-    assert!(exchange.close(&of) > START);
-    let never = exchange.board.close_orders(&[order("m", "2")]).pop().unwrap();
-    assert_eq!(code(never), "switchboard.keys");
+    for of in [&of, &order("m", "2")] {
+        let closed = exchange.board.close_orders(std::slice::from_ref(of)).pop().unwrap();
+        assert_eq!(code(closed), "switchboard.keys");
+    }
     exchange.clock.set(START);
     assert_eq!(exchange.reaches(ANN, number), None);
+    let again = exchange.bind(Binding::courier(of.clone(), courier(5), parties(5, ANN), not_after));
+    assert_eq!(code(again), "switchboard.order_closed", "it was closed all the same");
+    assert!(exchange.close(&of) > START);
 }
 
 #[test]

@@ -219,3 +219,42 @@ fn a_clock_that_leapt_clears_nothing_away_and_the_number_rings_again() {
         let _ = fs::remove_file(format!("{}{name}", path.display()));
     }
 }
+
+#[test]
+fn nothing_is_said_to_be_dead_whose_key_is_still_there() {
+    let path = std::env::temp_dir().join(format!("unjoin-late-{}", std::process::id()));
+    let clock = Arc::new(ManualClock::doubtful(START));
+    let keeper = Arc::new(keeper(&path, &clock));
+    let store = Arc::new(unjoin_store::MemoryStore::new());
+    let own = unjoin_test_util::own(&store, unjoin_store::identity::Role::Telephony);
+    let board = Switchboard::open(own, config(), pool(EACH), keeper.clone(), environment(&clock)).unwrap();
+    let [early, late] = ["1", "2"].map(|id| order("m", id));
+    for (of, life) in [(&early, 600), (&late, LIFE)] {
+        let end = START.saturating_add(life);
+        board.bind(Binding::courier(of.clone(), courier(17), parties(17, 4711), end)).wait().unwrap();
+    }
+    let close = |of: &OrderRef| board.close_orders(std::slice::from_ref(of)).pop().unwrap();
+    let dead_at = START.saturating_add(SLOT + SKEW);
+    assert_eq!(close(&early).unwrap(), dead_at);
+    // It is time, and the keeper has not rotated, but for what the clock may leap.
+    let mut last = START;
+    while last < dead_at.saturating_sub(unjoin_core::CLOCK_LIMIT) {
+        last = last.saturating_add(unjoin_core::CLOCK_LIMIT);
+        keeper.rotate(last).unwrap();
+    }
+    clock.set(dead_at);
+    assert_eq!(code(close(&early)), "switchboard.not_erased");
+    assert!(close(&late).unwrap() > dead_at, "what lies ahead is still to come");
+    clock.set(dead_at.saturating_add(60));
+    for of in [&early, &late] {
+        assert_eq!(code(close(of)), "switchboard.not_erased", "the keeper does not delete");
+    }
+    assert_eq!(board.tick().unwrap().erasure_lag, 60);
+    rotate(&keeper, &clock);
+    assert_eq!(close(&early).unwrap(), dead_at);
+    assert!(close(&late).is_ok() && board.tick().unwrap().erasure_lag == 0);
+    drop((board, keeper));
+    for name in ["", ".lock", ".counters"] {
+        let _ = fs::remove_file(format!("{}{name}", path.display()));
+    }
+}

@@ -39,6 +39,7 @@ struct Platter {
     counters: Vec<u8>,
     steps: usize,
     fail: Option<(usize, Failure)>,
+    full: bool,
 }
 
 /// Which content has a name.
@@ -63,6 +64,11 @@ impl Disk {
     pub(super) fn fail(&self, step: usize, failure: Failure) {
         let mut platter = self.lock();
         platter.fail = Some((platter.steps + step, failure));
+    }
+
+    /// There is room for no further file, or there is again.
+    pub(super) fn fill(&self, full: bool) {
+        self.lock().full = full;
     }
 
     /// No step fails any more; whether one did.
@@ -128,6 +134,9 @@ impl Files for Disk {
 
     fn write_fresh(&self, bytes: &[u8]) -> io::Result<()> {
         self.step(|platter, failure| {
+            if platter.full {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             let written = if matches!(failure, Failure::Half) { bytes.len() / 2 } else { bytes.len() };
             platter.contents.push(Content { bytes: bytes[..written].to_vec(), synced: false });
             platter.now.fresh = Some(platter.contents.len() - 1);
@@ -164,6 +173,14 @@ impl Files for Disk {
             if let Some(replaced) = platter.replaced.take() {
                 platter.contents[replaced].bytes.fill(0);
             }
+            Ok(())
+        })
+    }
+
+    fn overwrite(&self, bytes: &[u8]) -> io::Result<()> {
+        self.step(|platter, _| {
+            let main = platter.now.main.ok_or(io::ErrorKind::NotFound)?;
+            platter.contents[main].bytes = bytes.to_vec();
             Ok(())
         })
     }

@@ -263,6 +263,35 @@ fn no_block_of_the_disk_holds_a_key_whose_slot_is_over() {
 }
 
 #[test]
+fn a_key_that_is_late_is_overwritten_where_it_stands_when_there_is_no_room() {
+    let disk = Disk::default();
+    let keeper = open(&disk, at(0)).unwrap();
+    let early = keys(&keeper.window(at(0)).unwrap())[0];
+    let due = SLOT + SKEW;
+    pass(&keeper, at(due - 1));
+    keeper.rotate(at(due)).unwrap();
+    disk.fill(true);
+    // Less than a minute late: a file that is whole is worth the wait.
+    for now in [due + 1, due + 30, due + 59] {
+        assert!(matches!(keeper.rotate(at(now)), Err(SlotKeyError::File(_))));
+        assert!(stored(&disk).contains(&early));
+    }
+    keeper.rotate(at(due + 60)).unwrap();
+    assert!(!stored(&disk).contains(&early));
+    // The disk has no copy of it anywhere, and the keeper goes on.
+    for bytes in disk.everything() {
+        let plain = bytes.strip_prefix(MAGIC).and_then(|sealed| key().open(sealed).ok());
+        let state = plain.and_then(|plain| State::from_bytes(&plain, config()).ok());
+        assert!(state.is_none_or(|state| state.keys().all(|(slot, _)| slot != early.0)));
+    }
+    assert_eq!(keeper.window(at(due + 62)).unwrap().now(), at(due + 62));
+    disk.fill(false);
+    keeper.rotate(at(due + 70)).unwrap();
+    drop(keeper);
+    assert!(open(&disk, at(due + 80)).is_ok());
+}
+
+#[test]
 fn recovery_replaces_every_key_and_shifts_the_pool() {
     let disk = Disk::default();
     let keeper = open(&disk, at(0)).unwrap();
