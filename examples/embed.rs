@@ -2,7 +2,7 @@
 //!
 //! The platform's part is what an embedding writes; the device's part runs in the shopper's
 //! app. A review appears only in a cohort, so one order alone publishes nothing; and a cohort takes
-//! its time to close, so the clock is moved on here.
+//! its time to fill, so the clock is moved on here.
 
 #[path = "shared/ceremony.rs"]
 mod ceremony;
@@ -10,15 +10,15 @@ mod ceremony;
 mod words;
 
 use std::{process::ExitCode, sync::Arc};
-use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport};
+use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{RedbStore, Stores, identity::Role};
 use unjoin::token::{DoorMessage, DoorQuestion, EnrolmentContext, Receipt, Review};
 use unjoin::wire::Message;
 use unjoin::{
-    DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, Timestamp,
+    Clock, DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, Timestamp,
 };
-use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet};
+use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet, asking_time};
 use words::{At, Outcome};
 
 /// As many as a cohort needs, unless a configuration says otherwise.
@@ -60,12 +60,16 @@ fn whole_path(dir: &std::path::Path) -> Outcome<()> {
     )?;
 
     // What the app ships: the keys that a device pins, and the least that it is content with.
-    let trust = TrustRoots::new(*platform.public_key(), CUSTOMERS, Grid::Weekly)
+    let trust = TrustRoots::new(*platform.public_key(), CUSTOMERS, Grid::Daily)
         .with_trustees(trustees, 3)
         .pin_certified(issuer_key, &certificate)?;
     let (issuer, merchant) = (Name::new("shop.example")?, Name::new("lamps.example")?);
 
-    let mut devices = Vec::new();
+    // Once per merchant that you know from before: of a busy one no cohort waits for a month.
+    let past = PastOrders { merchant: merchant.clone(), class: 0, counts: vec![6_000] };
+    platform.issuer().introduce(&[past]).into_iter().collect::<Result<(), _>>()?;
+
+    let mut orders = Vec::new();
     for number in 1..=CUSTOMERS {
         // The device: one seed.
         let wallet = Wallet::generate(rng);
@@ -74,40 +78,55 @@ fn whole_path(dir: &std::path::Path) -> Outcome<()> {
         let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
         let enrolment = wallet.enrol(context, rng)?;
 
-        // Once per device, over the nonce of the session that is logged in.
+        // Once per device, over the nonce of the session that is logged in; and once per order, when it is due.
         platform.enrol(account.clone(), nonce, enrolment)?;
 
         let (order_id, class) = (format!("A-{number}").into_bytes(), 0);
         let (account_of, merchant_of) = (account.clone(), merchant.clone());
         let order = OrderReport { order_id, account: account_of, merchant: merchant_of, class, due_at };
 
-        // Once per order, when it is due: report it, offer a scope, grant the device's request.
         let handle = platform.order_due(order)?;
+        orders.push((wallet, account, handle));
+    }
+
+    // When an order's virtual numbers have ended, for ever: a day later here. It says when to wake the device.
+    let at = due_at.saturating_add(DAY);
+    clock.set(at);
+    let mut devices = Vec::new();
+    for (wallet, account, handle) in orders {
+        let eligible = platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at })?;
+        devices.push((asking_time(eligible, rng), wallet, account, handle));
+    }
+    devices.sort_by_key(|(asks_at, ..)| *asks_at);
+    let mut tokens = Vec::new();
+    for (asks_at, wallet, account, handle) in devices {
+        clock.set(asks_at);
+        // Once per order, when its device asks: offer a scope, grant the device's request.
         let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
         let (pending, request) = wallet.request(&issuer, &merchant, handle, &offer, &trust, rng)?;
         let grant = platform.grant(account, request).wait()?;
         let token = wallet.finish(pending, &grant, rng)?;
-
-        // When the order's virtual numbers have ended, for ever.
-        let at = due_at.saturating_add(3 * DAY);
-        platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at })?;
-        devices.push((wallet, token));
+        tokens.push((wallet, token));
     }
 
-    clock.set(due_at.saturating_add(15 * DAY));
-    // Every few minutes: seal and close cohorts, publish at the boundaries, apply edits.
-    let report = platform.tick()?;
-    println!("{} cohort closed, of {CUSTOMERS} customers", report.manifests.len());
+    let sealed_at = loop {
+        clock.set(Grid::Daily.next_after(clock.now()));
+        // Every few minutes: seal cohorts, publish at the boundaries, apply edits.
+        let report = platform.tick()?;
+        if !report.manifests.is_empty() {
+            println!("{} cohort sealed, of {CUSTOMERS} customers", report.manifests.len());
+            break clock.now();
+        }
+    };
 
     // For everybody who asks: what a device needs before it sends a review.
     let manifests = platform.manifests(&merchant, None, 100)?;
 
-    let (wallet, token) = devices.first().ok_or("nobody bought anything")?;
+    let (wallet, token) = tokens.first().ok_or("nobody bought anything")?;
     let own = manifests.into_iter().find(|manifest| manifest.claimed_scope() == token.scope());
-    let evidence = ManifestEvidence::Signed(own.ok_or("the cohort is not closed")?);
+    let evidence = ManifestEvidence::Signed(own.ok_or("the cohort is not sealed")?);
     let review = Review::new(1, "The lamp came broken.", vec![])?;
-    let now = due_at.saturating_add(15 * DAY);
-    let scheduled = wallet.present(token, &review, &evidence, &trust, now, rng)?;
+    let scheduled = wallet.present(token, &review, &evidence, &trust, sealed_at, rng)?;
     let question = DoorQuestion::submission(scheduled.presentation.clone(), &review);
     let message = DoorMessage::new(question).ok_or("it does not fit")?.to_bytes();
     clock.set(scheduled.send_at);

@@ -7,7 +7,7 @@ use unjoin::Name;
 use unjoin::algebra::EscrowKey;
 use unjoin::issuer::{
     ClassPolicy, EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead,
-    OfferRequest, OrderReport,
+    OfferRequest, OrderReport, PastOrders,
 };
 use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::{SecretBytes, SystemRng};
@@ -48,7 +48,7 @@ impl Platform {
             name: name("issuer"),
             grid: Grid::Weekly,
             classes: vec![ClassPolicy { class: 0, k: CUSTOMERS.into() }],
-            minimum_age: DAY,
+            hold: 0,
             re_enrolment_interval: 30 * DAY,
             starving_after: 8 * WEEK,
             numbers_overdue_after: WEEK,
@@ -104,6 +104,13 @@ fn open_for_business<S: Store>(issuer: &Issuer<S>, merchant: &Name) -> Vec<Order
         .collect();
     let handles: Vec<OrderHandle> = issuer.report_orders(&reports).into_iter().map(Result::unwrap).collect();
     assert!((0..).zip(&handles).all(|(customer, handle)| issuer.handle(merchant, &[customer]) == *handle));
+    let past = PastOrders { merchant: merchant.clone(), class: 0, counts: vec![6_000] };
+    assert!(issuer.introduce(&[past]).iter().all(Result::is_ok));
+    let dead: Vec<NumbersDead> = handles
+        .iter()
+        .map(|handle| NumbersDead { merchant: merchant.clone(), handle: *handle, at: MONDAY })
+        .collect();
+    assert!(issuer.numbers_dead(&dead).iter().all(|eligible| *eligible.as_ref().unwrap() == MONDAY));
     handles
 }
 
@@ -118,7 +125,7 @@ fn offer<S: Store>(
 }
 
 /// `open` opens the same store every time, empty at first.
-fn tokens_are_granted_once_and_their_cohort_closes<S: Store>(open: impl Fn() -> S) {
+fn tokens_are_granted_once_and_their_cohort_is_sealed<S: Store>(open: impl Fn() -> S) {
     let (platform, merchant, rng) = (Platform::new(), name("merchant"), &mut SystemRng::new());
     let trust = platform.trust();
     let issuer = platform.open(open());
@@ -135,15 +142,6 @@ fn tokens_are_granted_once_and_their_cohort_closes<S: Store>(open: impl Fn() -> 
     }
     drop(issuer);
     let issuer = platform.open(open());
-    let dead: Vec<NumbersDead> = handles
-        .iter()
-        .map(|handle| NumbersDead {
-            merchant: merchant.clone(),
-            handle: *handle,
-            at: MONDAY.saturating_add(DAY),
-        })
-        .collect();
-    assert!(issuer.numbers_dead(&dead).iter().all(Result::is_ok));
     assert!(issuer.tick().unwrap().manifests.is_empty());
     platform.clock.set(MONDAY.saturating_add(WEEK));
     let [manifest] = issuer.tick().unwrap().manifests.try_into().unwrap();
@@ -171,15 +169,15 @@ fn tokens_are_granted_once_and_their_cohort_closes<S: Store>(open: impl Fn() -> 
 }
 
 #[test]
-fn tokens_are_granted_once_and_their_cohort_closes_in_memory() {
+fn tokens_are_granted_once_and_their_cohort_is_sealed_in_memory() {
     let store = Arc::new(MemoryStore::new());
-    tokens_are_granted_once_and_their_cohort_closes(|| store.clone());
+    tokens_are_granted_once_and_their_cohort_is_sealed(|| store.clone());
 }
 
 #[cfg(feature = "redb")]
 #[test]
-fn tokens_are_granted_once_and_their_cohort_closes_on_disk() {
+fn tokens_are_granted_once_and_their_cohort_is_sealed_on_disk() {
     let directory = unjoin_test_util::Directory::new();
     let path = directory.file("issuer.redb");
-    tokens_are_granted_once_and_their_cohort_closes(|| unjoin_test_util::redb(&path).unwrap());
+    tokens_are_granted_once_and_their_cohort_is_sealed(|| unjoin_test_util::redb(&path).unwrap());
 }

@@ -49,7 +49,10 @@ fn row<M: Message>(shortest: &[u8], longest: &[u8], merchant: usize) -> (u8, (St
     let bytes = match (shortest.len(), longest.len(), merchant) {
         (least, most, 0) if least == most => grouped(least),
         (least, most, 0) => format!("{} to {}", grouped(least), grouped(most)),
-        (least, _, merchant) => format!("{} + m", grouped(least - merchant)),
+        (least, most, merchant) if least == most => format!("{} + m", grouped(least - merchant)),
+        (least, most, merchant) => {
+            format!("{} to {} + m", grouped(least - merchant), grouped(most - merchant))
+        }
     };
     (M::KIND, (name, bytes))
 }
@@ -203,7 +206,12 @@ fn the_table_of_kinds_is_the_codes() {
     };
 
     let offer = offer.to_bytes();
-    let (plain, signed) = (manifest.to_bytes(), manifest.sign(&platform_key).unwrap().to_bytes());
+    let manifests = [vec![time(1)], vec![time(1), time(2), time(3), time(4)]].map(|dates| {
+        let manifest =
+            CohortManifest { publications: PublicationDates::new(&dates).unwrap(), ..manifest.clone() };
+        (manifest.to_bytes(), manifest.sign(&platform_key).unwrap().to_bytes())
+    });
+    let [(plain, signed), (plain_of_four, signed_of_four)] = manifests;
     let (one, all) = (ceremony(1), ceremony(Committee::MAX_TRUSTEES as u16));
     let code = [
         of_vectors::<Enrolment>(include_str!("vectors/enrolments.json")),
@@ -215,8 +223,8 @@ fn the_table_of_kinds_is_the_codes() {
         row::<Blind>(&blind(2), &blind(64), 0),
         of_vectors::<Accepted>(include_str!("vectors/accepted.json")),
         row::<Offer>(&offer, &offer, merchant),
-        row::<CohortManifest>(&plain, &plain, merchant),
-        row::<SignedManifest>(&signed, &signed, merchant),
+        row::<CohortManifest>(&plain, &plain_of_four, merchant),
+        row::<SignedManifest>(&signed, &signed_of_four, merchant),
         row::<Review>(&short.to_bytes(), &long.to_bytes(), 0),
         fixed(&Receipt::sign(&platform_key, terms).unwrap()),
         row::<ComparisonShare>(&comparison(2), &comparison(64), 0),

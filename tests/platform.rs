@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helper fails the test")]
 
 use std::sync::Arc;
-use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::phone::{
     Attestation, Binding, Channel, OrderRef, Parties, PhoneNumber, Route, RouteRequest, Switchboard,
@@ -36,16 +36,21 @@ fn open(environment: &Environment) -> Platform<MemoryStore> {
     let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
     let mut config = PlatformConfig::new(name("shop.example"));
     config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
+    config.issuer.hold = 0;
     let secrets = PlatformSecrets::generate(*trustees.key(), rng);
     let standing = Arc::new(EveryoneOfStanding);
-    Platform::open(
+    let platform = Platform::open(
         unjoin_test_util::fresh_platform_stores(&secrets.stores),
         config,
         secrets,
         standing,
         environment.clone(),
     )
-    .unwrap()
+    .unwrap();
+    // Two customers of a merchant that was busy before are a crowd on the third day.
+    let past = PastOrders { merchant: name("lamps.example"), class: 0, counts: vec![6_000] };
+    assert!(platform.issuer().introduce(&[past]).pop().unwrap().is_ok());
+    platform
 }
 
 fn switchboard(directory: &Directory, environment: &Environment) -> Switchboard<MemoryStore> {
@@ -88,53 +93,57 @@ impl Customer {
         Self { account, wallet, phone: PhoneNumber::new(phone).unwrap() }
     }
 
-    fn order(&self, merchant: &Name) -> OrderRef {
-        OrderRef { merchant: merchant.clone(), order: self.account.clone() }
+    fn order(&self, platform: &Platform<MemoryStore>, merchant: &Name) -> OrderRef {
+        platform.order_ref(merchant, self.account.as_bytes())
     }
 
-    /// The order was delivered: reported, and its token is in the wallet.
-    fn delivered(&self, platform: &Platform<MemoryStore>, merchant: &Name) -> (OrderHandle, Token) {
+    /// The order was delivered: reported.
+    fn delivered(&self, platform: &Platform<MemoryStore>, merchant: &Name) -> OrderHandle {
         let order_id = self.account.as_bytes().to_vec();
         let account = self.account.clone();
-        let order = OrderReport {
-            order_id,
-            account: account.clone(),
-            merchant: merchant.clone(),
-            class: 0,
-            due_at: MONDAY,
-        };
-        let handle = platform.order_due(order).unwrap();
+        let order = OrderReport { order_id, account, merchant: merchant.clone(), class: 0, due_at: MONDAY };
+        platform.order_due(order).unwrap()
+    }
+
+    /// The order is eligible: its token is in the wallet.
+    fn token(&self, platform: &Platform<MemoryStore>, merchant: &Name, handle: OrderHandle) -> Token {
+        let account = self.account.clone();
         let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
         let (trust, rng) = (trust(platform), &mut SystemRng::new());
         let (pending, request) =
             self.wallet.request(&name("shop.example"), merchant, handle, &offer, &trust, rng).unwrap();
         let grant = platform.grant(account, request).wait().unwrap();
-        (handle, self.wallet.finish(pending, &grant, rng).unwrap())
+        self.wallet.finish(pending, &grant, rng).unwrap()
     }
 }
 
 /// What a device pins: the platform's key, and its newest pair of keys.
 fn trust(platform: &Platform<MemoryStore>) -> TrustRoots {
     let pair = platform.issuer().keys().newest().clone();
-    TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Weekly)
+    TrustRoots::new(*platform.public_key(), 2, unjoin::Grid::Daily)
         .pin(*pair.issuer_key.public(), pair.escrow_key)
         .unwrap()
 }
 
-/// Two customers with a token each, in a cohort that has closed.
-fn closed_cohort(
+/// Two customers with a token each, in a cohort that is sealed.
+fn sealed_cohort(
     platform: &Platform<MemoryStore>,
     clock: &ManualClock,
     merchant: &Name,
 ) -> [(Customer, Token); 2] {
     let members = [("ann", "+8613911112222"), ("ben", "+8613933334444")].map(|(account, phone)| {
         let customer = Customer::enrolled(platform, account, phone);
-        let (handle, token) = customer.delivered(platform, merchant);
-        platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
+        let handle = customer.delivered(platform, merchant);
+        let dead = NumbersDead { merchant: merchant.clone(), handle, at: MONDAY };
+        assert_eq!(platform.numbers_dead(dead).unwrap(), MONDAY);
+        let token = customer.token(platform, merchant, handle);
         (customer, token)
     });
-    clock.set(MONDAY.saturating_add(15 * DAY));
-    assert_eq!(platform.tick().unwrap().manifests.len(), 1);
+    let sealed = (1..=3).map(|day| {
+        clock.set(MONDAY.saturating_add(day * DAY));
+        platform.tick().unwrap().manifests.len()
+    });
+    assert_eq!(sealed.collect::<Vec<_>>(), [0, 0, 1]);
     members
 }
 
@@ -150,7 +159,7 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
     let hub = PhoneNumber::new("+8613800138000").unwrap();
     let mut held = Vec::new();
     for customer in &customers {
-        let order = customer.order(&merchant);
+        let order = customer.order(&platform, &merchant);
         let parties = Parties { hub: hub.clone(), customer: customer.phone.clone() };
         let not_after = MONDAY.saturating_add(LIFE / 2);
         let binding = Binding::courier(order.clone(), name("courier 5"), parties, not_after);
@@ -167,23 +176,36 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
         };
         assert!(matches!(call(bound.number), Route::Connect { callee, .. } if callee == hub));
 
-        // Delivered: the number ends, and the cohort learns from when on it is dead.
-        let (handle, token) = customer.delivered(&platform, &merchant);
-        let dead_at = platform.close_order(&order, handle).unwrap();
-        assert_eq!(platform.close_order(&order, handle).unwrap(), dead_at);
+        // Under another name a tick would not find the order's numbers.
+        let own_name = OrderRef { order: customer.account.clone(), ..order.clone() };
+        assert_eq!(platform.close_order(&own_name).unwrap_err().code(), "platform.order_name");
+        // Delivered: the number ends, and the order is eligible once it is dead.
+        let handle = customer.delivered(&platform, &merchant);
+        let eligible = platform.close_order(&order).unwrap();
+        assert_eq!(platform.close_order(&order).unwrap(), eligible);
         assert!(matches!(call(bound.number), Route::Refuse));
-        held.push(token);
+        held.push((handle, eligible));
     }
+    let eligible = held.iter().map(|(_, eligible)| *eligible).max().unwrap();
+    let mut reports = pass(&platform, &clock, eligible);
+    let held: Vec<Token> = customers
+        .iter()
+        .zip(held)
+        .map(|(customer, (handle, _))| customer.token(&platform, &merchant, handle))
+        .collect();
 
-    let reports = pass(&platform, &clock, MONDAY.saturating_add(15 * DAY));
-    let closed: Vec<_> = reports.into_iter().flat_map(|report| report.manifests).collect();
+    while platform.manifests(&merchant, None, 10).unwrap().is_empty() {
+        reports.extend(pass(&platform, &clock, clock.now().saturating_add(LIFE)));
+        assert!(clock.now() < MONDAY.saturating_add(5 * DAY));
+    }
+    let sealed: Vec<_> = reports.into_iter().flat_map(|report| report.manifests).collect();
     let manifests = platform.manifests(&merchant, None, 10).unwrap();
-    assert_eq!((&manifests, manifests.len()), (&closed, 1));
+    assert_eq!((&manifests, manifests.len()), (&sealed, 1));
     let manifest = manifests[0].verify(platform.public_key()).unwrap();
     let cohort = manifest.scope.cohort();
     assert!(platform.manifests(&merchant, Some(cohort), 10).unwrap().is_empty());
 
-    // One of them writes; the review appears at its boundary and goes at one of the next three.
+    // One of them writes; the review appears at its boundary and goes on one of the next three Mondays.
     let (author, token, rng) = (&customers[0].wallet, &held[0], &mut SystemRng::new());
     let review = Review::new(1, "broken", vec![]).unwrap();
     let trust = trust(&platform);
@@ -217,7 +239,7 @@ fn new_keys_are_those_of_both_services() {
     let after = before.with(IssuerKey::generate(rng), before.newest().escrow_key).unwrap();
     platform.set_keys(after.clone()).unwrap();
     let newest = *after.newest().issuer_key.public();
-    let [(customer, token), _] = closed_cohort(&platform, &clock, &merchant);
+    let [(customer, token), _] = sealed_cohort(&platform, &clock, &merchant);
     // The desk verifies what the issuer granted under the new key.
     let review = Review::new(5, "bright", vec![]).unwrap();
     let presentation = customer.wallet.presentation(&token, &review, rng).unwrap();
@@ -230,14 +252,46 @@ fn what_a_platform_was_opened_without_says_so_and_whose_matter_it_is() {
     let clock = Arc::new(ManualClock::new(MONDAY));
     let platform = open(&environment(&clock));
     let merchant = name("lamps.example");
-    let [(customer, token), _] = closed_cohort(&platform, &clock, &merchant);
+    let [(customer, token), _] = sealed_cohort(&platform, &clock, &merchant);
     let review = Review::new(5, "bright", vec![]).unwrap();
     let presentation = customer.wallet.presentation(&token, &review, &mut SystemRng::new()).unwrap();
-    let no_number = platform.close_order(&customer.order(&merchant), token.handle()).unwrap_err();
+    let no_number = platform.close_order(&customer.order(&platform, &merchant)).unwrap_err();
     let receipt = platform.submit(presentation.clone(), review).wait().unwrap();
     let no_ledger = platform.evidence(presentation.scope(), &receipt.terms().review_id).unwrap_err();
     for (error, code) in [(no_number, "platform.no_telephony"), (no_ledger, "platform.no_ledgers")] {
         assert_eq!((error.code(), error.audience(), error.is_retryable()), (code, Audience::Host, false));
         assert!(error.to_string().contains("open it with"), "{error}");
     }
+}
+
+/// Nobody closed the order: 30 days after it was due the tick has telephony end its numbers, and then it is
+/// eligible like any other.
+#[test]
+fn a_tick_ends_the_numbers_of_an_order_that_nobody_closed() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let (environment, directory) = (environment(&clock), Directory::new());
+    let platform = open(&environment).with_telephony(switchboard(&directory, &environment));
+    let merchant = name("lamps.example");
+    let customer = Customer::enrolled(&platform, "ann", "+8613911112222");
+    let handle = customer.delivered(&platform, &merchant);
+    let order = customer.order(&platform, &merchant);
+    let offer = || platform.offer(customer.account.clone(), merchant.clone(), handle);
+    let _ = pass(&platform, &clock, MONDAY.saturating_add(30 * DAY - 60));
+    assert_eq!(offer().unwrap_err().code(), "issuer.not_eligible");
+    let parties =
+        Parties { hub: PhoneNumber::new("+8613800138000").unwrap(), customer: customer.phone.clone() };
+    let binding = Binding::merchant(order.clone(), parties, clock.now().saturating_add(LIFE / 2));
+    platform.bind(binding.clone()).unwrap().wait().unwrap();
+    // Two ticks: the second finds nothing that is overdue.
+    clock.set(MONDAY.saturating_add(30 * DAY));
+    for _ in 0..2 {
+        let report = platform.tick().unwrap();
+        assert!(report.numbers_overdue.is_empty() && report.failed.is_empty());
+    }
+    assert!(platform.bind(binding).unwrap().wait().is_err(), "frozen");
+    let eligible = platform.close_order(&order).unwrap();
+    assert!(eligible > clock.now());
+    assert_eq!(offer().unwrap_err().code(), "issuer.not_eligible");
+    let _ = pass(&platform, &clock, eligible);
+    assert!(offer().is_ok());
 }

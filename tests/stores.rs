@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
 use unjoin::ledger::{
     KeyName, LedgerConfig, Ledgers, LogView, NoteKey, StoreMarkEntry, Witness, WitnessPolicy, WitnessService,
     entry_id,
@@ -126,6 +126,7 @@ impl Shop {
         let mut config = PlatformConfig::new(name("shop.example"));
         config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
         config.issuer.re_enrolment_interval = DAY;
+        (config.issuer.grid, config.issuer.hold) = (unjoin::Grid::Weekly, 0);
         let standing = Arc::new(EveryoneOfStanding);
         let platform = Platform::open(stores, config, secrets, standing, environment(&self.clock));
         let platform = platform.map_err(|error| (error.code(), error.to_string()))?;
@@ -181,6 +182,8 @@ impl Customer {
             due_at: MONDAY,
         };
         let handle = platform.order_due(order).unwrap();
+        let dead = NumbersDead { merchant: merchant(), handle, at: MONDAY };
+        platform.numbers_dead(dead).unwrap();
         Self { account, wallet, handle }
     }
 
@@ -223,15 +226,19 @@ fn merchant() -> Name {
 /// which asks for the same order, and a second review under the same token.
 fn history(shop: &Shop) -> (Customer, Presentation) {
     let platform = shop.open().unwrap();
+    // Two customers of a merchant that was busy before are a crowd after two weeks.
+    let past = PastOrders { merchant: merchant(), class: 0, counts: vec![6_000] };
+    assert!(platform.issuer().introduce(&[past]).pop().unwrap().is_ok());
     let [(customer, (pending, grant)), _] = ["ann", "ben"].map(|account| {
         let customer = Customer::new(&platform, account);
         let granted = customer.asks(shop, &platform).unwrap();
-        let dead = NumbersDead { merchant: merchant(), handle: customer.handle, at: MONDAY };
-        platform.numbers_dead(dead).unwrap();
         (customer, granted)
     });
-    shop.clock.set(MONDAY.saturating_add(15 * DAY));
-    assert_eq!(platform.tick().unwrap().manifests.len(), 1);
+    let sealed = [8, 15].map(|day| {
+        shop.clock.set(MONDAY.saturating_add(day * DAY));
+        platform.tick().unwrap().manifests.len()
+    });
+    assert_eq!(sealed, [0, 1]);
     let rng = &mut SystemRng::new();
     let token = customer.wallet.finish(pending, &grant, rng).unwrap();
     let first = customer.wallet.presentation(&token, &review("first"), rng).unwrap();

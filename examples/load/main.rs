@@ -2,20 +2,20 @@
 //!
 //! ```text
 //! service="cargo run --release --example service -- --directory DIRECTORY --store redb:DIRECTORY"
-//! $service --demo-trustees --days-behind 15 & SERVICE=$!
+//! $service --demo-trustees --hold-hours 0 --days-behind 2 & SERVICE=$!
 //! cargo run --release --example load -- --pins DIRECTORY/public-keys.json --prepare FILE
 //! kill $SERVICE; wait
 //! $service --confirm-clock &
 //! cargo run --release --example load -- --pins DIRECTORY/public-keys.json --send FILE [--rate 1500]
 //! ```
 //!
-//! A review is sent under its cohort's manifest, and a cohort closes after a fortnight. So there are two
-//! runs, each on a start of the service:
+//! A review is sent under its cohort's manifest, and a cohort is sealed at midnight at the soonest. So there are
+//! two runs, each on a start of the service:
 //!
-//! 1. `--prepare` on a service that is fifteen `--days-behind`: for orders of
+//! 1. `--prepare` on a service that is two `--days-behind`, without a hold: for orders of
 //!    `examples/data/orders.csv.gz` a customer enrols a wallet, the order is reported, its token is asked
 //!    for, and the review is presented. What is to be sent goes into the file.
-//! 2. `--send` on the next start of it, which has closed the cohorts: see `drive`. Every answer that
+//! 2. `--send` on the next start of it, which has sealed the cohorts: see `drive`. Every answer that
 //!    counts is a receipt whose signature holds.
 
 mod client;
@@ -92,7 +92,8 @@ struct Arguments {
     /// its next when it has its answer.
     #[arg(long)]
     rate: Option<f64>,
-    /// The service's --k: so many customers, at least, buy where one does, or no cohort would close.
+    /// The service's --k: three times as many customers, at least, buy where one does, or no cohort would be
+    /// sealed in a day.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     least_cohort: u32,
     /// Fails unless so many reviews a second went through.
@@ -203,7 +204,7 @@ async fn read(arguments: &Arguments) -> Outcome<Vec<Bytes>> {
         let manifests = device::manifests(&mut service, &merchant).await?;
         let closed: BTreeSet<u64> = manifests.iter().map(|found| found.claimed_scope().cohort()).collect();
         if !closed.is_superset(&cohorts) {
-            return Err("a cohort has not closed: start the service anew, no days behind".into());
+            return Err("a cohort is not sealed: start the service anew, no days behind".into());
         }
     }
     Ok(messages.iter().map(|message| sender::request(message)).collect())
@@ -223,7 +224,7 @@ async fn prepare(arguments: &Arguments, pins: &Arc<Pins>) -> Outcome<Vec<Vec<u8>
         next: AtomicUsize::new(0),
         bar: progress("enrolling, granting, presenting", arguments.reviews),
         reviews: arguments.reviews,
-        crowd: arguments.least_cohort as usize,
+        crowd: 3 * arguments.least_cohort as usize,
         pins: Arc::clone(pins),
     };
     let run = Arc::new(run);
@@ -287,6 +288,7 @@ impl Preparation {
             class: first.late_or_failed().into(),
             due_at: u64::try_from(order.due_at())?,
         };
+        device::introduce(internal, report.merchant, report.class).await?;
         let handle = device::report(internal, &device.account, &report).await?;
         let dead = Timestamp::from_unix_seconds(report.due_at);
         device::without_numbers(internal, report.merchant, &handle, dead).await?;

@@ -2,7 +2,8 @@
 //!
 //! Every order gets a number between merchant and customer when it is placed, and a ticket opens
 //! it to the merchant at once: the worst case, since an honest merchant needs a ticket only now
-//! and then. A number lives nine days; an order that takes longer gets another. The gang has the
+//! and then. A number lives a day, and an order that goes on gets another, so that its numbers are dead soon
+//! after it was closed and before it is eligible for a token. The gang has the
 //! merchant's login, so it has exported every number that the portal ever showed, and rings from
 //! the merchant's own phone.
 
@@ -27,8 +28,8 @@ use unjoin::{
 use crate::data::Order;
 
 /// How long a number lives, in seconds.
-const LIFE: u64 = 9 * DAY;
-/// How many slots of keys: each three days long here.
+const LIFE: u64 = DAY;
+/// How many slots of keys: each eight hours long here.
 const SLOTS: u8 = 4;
 /// How far apart the machines' clocks may be, in seconds.
 const SKEW: u64 = 30;
@@ -43,7 +44,7 @@ const QUARANTINE: u64 = 700 * DAY;
 /// The pool's first number, under Brazil's toll-free prefix.
 const FIRST_NUMBER: &str = "+558000000000";
 /// An order's numbers are closed so long after its delivery, in seconds.
-const NUMBERS_LIVE_ON: i64 = 3 * DAY as i64;
+const NUMBERS_LIVE_ON: i64 = DAY as i64;
 /// How many bindings wait for their answers at once.
 const IN_FLIGHT: usize = 1024;
 

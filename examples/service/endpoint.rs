@@ -66,6 +66,8 @@ endpoints! {
     Rating: "rating", Devices, GET, "/reviews/rating/{merchant}";
     Checkpoint: "ledger_checkpoint", Devices, GET, "/ledgers/{ledger}/checkpoint";
     Tile: "ledger_tile", Devices, GET, "/ledgers/{ledger}/tile/{level}/{*index}";
+    Introduce: "introduce_merchant", Internal, POST, "/merchants/introduce";
+    CloseMerchant: "close_merchant", Internal, POST, "/merchants/close";
     OrderDue: "order_due", Internal, POST, "/orders/due";
     NumbersDead: "numbers_dead", Internal, POST, "/orders/numbers-dead";
     Bind: "bind", Internal, POST, "/phones/bind";

@@ -132,6 +132,10 @@ struct Arguments {
     /// The fewest customers whose reviews appear together.
     #[arg(long, default_value_t = 10)]
     k: u32,
+    /// Hours from the end of an order's numbers until its token can be asked for: they hide how long after
+    /// its order a review was written.
+    #[arg(long, default_value_t = 48)]
+    hold_hours: u64,
     /// A witness of both ledgers, URL=KEY, as examples/witness serves it; may be given more than once.
     /// Checkpoints are published once most have cosigned them. Without any nothing keeps the platform
     /// from showing two histories, and no trustee can answer.
@@ -309,6 +313,7 @@ fn run<S: Store>(
         beside: arguments.beside,
         name,
         k: arguments.k,
+        hold: arguments.hold_hours.saturating_mul(3_600),
         witnesses: arguments.witnesses.clone(),
         queue: QueueConfig { capacity: arguments.queue, ..QueueConfig::default() },
         in_flight: arguments.in_flight,

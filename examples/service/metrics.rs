@@ -119,6 +119,7 @@ impl Metrics {
         for (what, count) in [
             ("failed", report.failed.len()),
             ("starving", report.starving.len()),
+            ("outrun", report.outrun.len()),
             ("numbers_overdue", report.numbers_overdue.len()),
             ("dialled_in_vain", alarms),
         ] {

@@ -15,7 +15,7 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use serde_json::json;
 use std::sync::Arc;
-use unjoin::issuer::{NumbersDead, OrderReport};
+use unjoin::issuer::{NumbersDead, OrderReport, PastOrders};
 use unjoin::store::Store;
 use unjoin::token::{Enrolment, OrderHandle, TokenRequest};
 
@@ -37,6 +37,8 @@ pub(crate) fn device_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<S
 /// What the platform reports.
 pub(crate) fn internal_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
     Router::new()
+        .merge(Endpoint::Introduce.at(service, post(introduce::<S>)))
+        .merge(Endpoint::CloseMerchant.at(service, post(close_merchant::<S>)))
         .merge(Endpoint::OrderDue.at(service, post(order_due::<S>)))
         .merge(Endpoint::NumbersDead.at(service, post(numbers_dead::<S>)))
 }
@@ -91,6 +93,38 @@ async fn manifests<S: Store>(State(service): Shared<S>, Listing { merchant, afte
     Ok(public_json(&json!({ "manifests": found.iter().map(encoded).collect::<Vec<_>>() })))
 }
 
+/// `merchant`, `class`, `count`: so many customers a merchant that is new here had in 60 days before.
+async fn introduce<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+    let past = Fields::read(body, |fields| {
+        let count = u32::try_from(fields.number("count")?).map_err(|_| Problem::field("count"))?;
+        let (merchant, class) = (fields.name("merchant")?, class(fields)?);
+        Ok(PastOrders { merchant, class, counts: vec![count] })
+    })?;
+    let told = move |service: &Service<S>| {
+        service
+            .platform
+            .issuer()
+            .introduce(&[past])
+            .into_iter()
+            .collect::<Result<(), _>>()
+            .map_err(Problem::from)
+    };
+    service.blocking(told).await?;
+    Ok(json(&json!({})))
+}
+
+/// `merchant`, which closed for good; answers `ended`, so many cohorts.
+async fn close_merchant<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+    let merchant = Fields::read(body, |fields| fields.name("merchant"))?;
+    let ended =
+        service.blocking(move |service| Ok(service.platform.issuer().close_merchant(&merchant)?)).await?;
+    Ok(json(&json!({ "ended": ended })))
+}
+
+fn class(fields: &mut Fields) -> Result<u8, Problem> {
+    u8::try_from(fields.number("class")?).map_err(|_| Problem::field("class"))
+}
+
 /// `order_id`, `account`, `merchant`, `class`, `due_at`; answers `handle`, which the device is told.
 async fn order_due<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let report = Fields::read(body, |fields| {
@@ -98,7 +132,7 @@ async fn order_due<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer
             order_id: fields.text("order_id")?.into_bytes(),
             account: fields.name("account")?,
             merchant: fields.name("merchant")?,
-            class: u8::try_from(fields.number("class")?).map_err(|_| Problem::field("class"))?,
+            class: class(fields)?,
             due_at: fields.timestamp("due_at")?,
         })
     })?;
@@ -107,7 +141,7 @@ async fn order_due<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer
 }
 
 /// `merchant`, `handle`, `at`: for an order whose numbers were another telephony's, or that had
-/// none.
+/// none. Answers `eligible_at`.
 async fn numbers_dead<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let report = Fields::read(body, |fields| {
         Ok(NumbersDead {
@@ -116,6 +150,6 @@ async fn numbers_dead<S: Store>(State(service): Shared<S>, body: Arrived) -> Ans
             at: fields.timestamp("at")?,
         })
     })?;
-    service.blocking(move |service| Ok(service.platform.numbers_dead(report)?)).await?;
-    Ok(json(&json!({})))
+    let at = service.blocking(move |service| Ok(service.platform.numbers_dead(report)?)).await?;
+    Ok(json(&json!({ "eligible_at": at.as_unix_seconds() })))
 }

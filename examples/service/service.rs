@@ -93,6 +93,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) name: Name,
     /// The least cohort, in customers.
     pub(crate) k: u32,
+    /// Seconds from the end of an order's numbers until its token can be asked for.
+    pub(crate) hold: u64,
     /// Of both ledgers.
     pub(crate) witnesses: Vec<WitnessAt>,
     pub(crate) queue: QueueConfig,
@@ -224,7 +226,8 @@ impl<S: Store> Service<S> {
         environment: Environment,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let slot_keys = SlotKeysFrom::open(&settings, secrets.slot_key_encryption, &environment)?;
-        let config = platform_config(settings.name, settings.k, settings.queue);
+        let mut config = platform_config(settings.name, settings.k, settings.queue);
+        config.issuer.hold = settings.hold;
         let switchboard = Switchboard::open(
             stores.own(Role::Telephony)?,
             SwitchboardConfig { queue: settings.queue, ..SwitchboardConfig::new(MAX_LIFE) },
@@ -351,9 +354,10 @@ impl<S: Store> Service<S> {
                 self.metrics.ticked(self.environment.now(), &report);
                 self.starving.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&report.starving);
                 tracing::info!(
-                    closed = report.manifests.len(),
+                    sealed = report.manifests.len(),
                     published = report.batches.len(),
                     starving = report.starving.len(),
+                    outrun = report.outrun.len(),
                     numbers_overdue = report.numbers_overdue.len(),
                     "tick"
                 );

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use unjoin::phone::gateway::Question;
 use unjoin::phone::{Binding, NumberingPlan, OrderRef, Parties, PhoneNumber, Route};
 use unjoin::store::Store;
-use unjoin::token::OrderHandle;
 
 type Shared<S> = State<Arc<Service<S>>>;
 
@@ -28,8 +27,10 @@ pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<
         .merge(Endpoint::CloseOrder.at(service, post(close_order::<S>)))
 }
 
-fn order(fields: &mut Fields) -> Result<OrderRef, Problem> {
-    Ok(OrderRef { merchant: fields.name("merchant")?, order: fields.name("order")? })
+/// The order as telephony names it: by its handle.
+fn order<S: Store>(service: &Service<S>, fields: &mut Fields) -> Result<OrderRef, Problem> {
+    let (merchant, order) = (fields.name("merchant")?, fields.text("order")?);
+    Ok(service.platform.order_ref(&merchant, order.as_bytes()))
 }
 
 fn party(plan: &NumberingPlan, fields: &mut Fields, field: &'static str) -> Result<PhoneNumber, Problem> {
@@ -41,7 +42,7 @@ fn party(plan: &NumberingPlan, fields: &mut Fields, field: &'static str) -> Resu
 async fn bind<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let plan = &service.plan;
     let binding = Fields::read(body, |fields| {
-        let order = order(fields)?;
+        let order = order(&service, fields)?;
         let parties =
             Parties { hub: party(plan, fields, "hub")?, customer: party(plan, fields, "customer")? };
         let not_after = fields.timestamp("not_after")?;
@@ -78,11 +79,10 @@ async fn decide<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     Ok((headers, answer.map_err(|_| Problem::lost())?).into_response())
 }
 
-/// `merchant`, `order`, `handle`: ends and freezes the order's numbers, and tells its cohort.
-/// Answers `dead_at`.
+/// `merchant`, `order`: ends and freezes the order's numbers, if it had any. Answers `eligible_at`: from when on
+/// its token can be asked for.
 async fn close_order<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
-    let (order, handle) =
-        Fields::read(body, |fields| Ok((order(fields)?, fields.array("handle").map(OrderHandle)?)))?;
-    let at = service.blocking(move |service| Ok(service.platform.close_order(&order, handle)?)).await?;
-    Ok(json(&json!({ "dead_at": at.as_unix_seconds() })))
+    let order = Fields::read(body, |fields| order(&service, fields))?;
+    let at = service.blocking(move |service| Ok(service.platform.close_order(&order)?)).await?;
+    Ok(json(&json!({ "eligible_at": at.as_unix_seconds() })))
 }

@@ -1,22 +1,24 @@
-//! Cohorts: sealed and closed at boundaries, never below k.
+//! Cohorts: sealed at boundaries, never below k.
 //!
-//! Why scanning first and deciding later is sound: an open cohort's count only grows, so what a
+//! Why scanning first and deciding later is sound: an open cohort's crowd only grows, so what a
 //! scan counted still holds when the cohort is sealed, on the condition that its row is as
 //! read. Sealing takes away the row that every grant rests on, so a sealed cohort's members
-//! are fixed; and an order's numbers end once, so what a later scan found dead stays dead.
+//! are fixed.
 
+use super::rate::RateRow;
 use super::rows::{
-    CohortRow, Granted, GrantsRow, MemberRow, OPEN_COHORTS, OPEN_WINDOWS, OrderRow, SEALED_COHORTS, TickRow,
-    WAITING_MANIFESTS, WindowRow, clock_key, cohort_of, grants_key, handle_of, manifest_key, manifest_of,
-    manifests_prefix, members_prefix, merchant_of, order_key, sealed_key, tick_key, waiting_key, window_key,
+    CohortRow, ENDLESS, Granted, GrantsRow, MemberRow, OPEN_COHORTS, OrderRow, SET_ASIDE, TickRow,
+    WAITING_MANIFESTS, WINDOWS, WindowRow, clock_key, cohort_of, endless_of, grants_key, manifest_key,
+    manifest_of, manifests_prefix, members_prefix, merchant_of, order_key, rate_key, tick_key, waiting_key,
+    window_key,
 };
-use super::{AccountTag, Core, Decision, IssuerError};
+use super::{Core, Decision, IssuerError};
 use crate::clock::{self, ClockRow};
-use std::collections::HashSet;
+use std::sync::Arc;
 use unjoin_core::entry::Ledger;
-use unjoin_core::token::{CohortManifest, KeyRing, OrderHandle, PublicationDates, Scope, SignedManifest};
+use unjoin_core::token::{CohortManifest, KeyRing, OrderHandle, PublicationDates, Scope, SignError, SignedManifest};
 use unjoin_core::wire::Message;
-use unjoin_core::{Name, Timestamp};
+use unjoin_core::{DAY, Name, Timestamp};
 use unjoin_log::outbox;
 use unjoin_store::{
     Bucket, Change, Found, Key, MessageRow, OwnStore, Pages, Present, Record, Store, StoreError, decide, read,
@@ -24,22 +26,30 @@ use unjoin_store::{
 
 /// The most rows that one scan returns.
 pub(super) const PAGE: usize = 512;
-/// Seconds from the tick that closes a cohort to its first publication, at the least: devices fetch
+/// Seconds from the tick that seals a cohort to its first publication, at the least: devices fetch
 /// manifests within ten hours, and send then.
 const UNTIL_FIRST_PUBLICATION: u64 = 20 * 3_600;
+/// The age in seconds at which a cohort that was never sealed is ended; counted from the end of the UTC
+/// day on which it opened.
+const ENDED_AFTER: u64 = 400 * DAY;
 /// Decisions are committed together once they hold this many writes.
 const WRITES: usize = 4096;
 
 /// What a tick found.
 #[derive(Debug, Default)]
 pub struct IssuerReport {
-    /// The manifests of closed cohorts that were not yet
+    /// The manifests of sealed cohorts that were not yet
     /// [confirmed](super::Issuer::confirm_admitted) to be with the desk.
     pub manifests: Vec<SignedManifest>,
     /// Cohorts that are past the configured age and below their k.
     pub starving: Vec<StarvingCohort>,
-    /// Granted orders of sealed cohorts whose numbers are overdue: the host closes them and
-    /// reports their end, or the cohort never closes.
+    /// Cohorts that had far more customers, at the boundary that this tick worked off, than their
+    /// merchant's past explains. Told once a boundary.
+    pub outrun: Vec<OutrunCohort>,
+    /// How many cohorts were ended without a manifest, 400 days after they opened.
+    pub ended: usize,
+    /// Orders whose numbers are overdue: telephony ends them, and their end is reported. Until then they
+    /// get no token.
     pub numbers_overdue: Vec<(Name, OrderHandle)>,
     /// Whether the store was rewritten: with every boundary that is worked off.
     pub rewritten: bool,
@@ -48,8 +58,8 @@ pub struct IssuerReport {
     pub failed: Vec<IssuerError>,
 }
 
-/// A cohort that has waited long for its crowd. It is never published below k: the host can
-/// merge classes for later orders, or tell the reviewers.
+/// A cohort that has waited long for its crowd. It is never published below k, and ended without a
+/// manifest after 400 days: the host can merge classes for later orders, or tell the reviewers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StarvingCohort {
     /// The merchant.
@@ -66,18 +76,38 @@ pub struct StarvingCohort {
     pub open: bool,
 }
 
+/// A cohort that fills so fast that somebody may be filling it with bought orders, to be left with the
+/// reviews of the few others: over twice as fast as the slowest of its merchant's last three
+/// periods of 60 days, and three standard deviations. It is sealed as any other is: look
+/// at its accounts before its first publication.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutrunCohort {
+    /// The merchant.
+    pub merchant: Name,
+    /// The outcome class.
+    pub class: u8,
+    /// The cohort's number.
+    pub cohort: u64,
+    /// How many distinct accounts of standing hold a token of it.
+    pub of_standing: u32,
+    /// How many the past would have brought in that time.
+    pub expected: f64,
+}
+
 impl<S: Store> Core<S> {
     pub(super) fn tick(&self) -> Result<IssuerReport, IssuerError> {
         let now = clock::tick::<_, IssuerError>(&*self.store, &clock_key(), &self.environment)?;
         let done = read(&*self.store, &tick_key())?.map(|row| row.boundary);
         let boundary = self.config.grid.at_or_before(now).filter(|b| done.is_none_or(|done| done < *b));
         let report = IssuerReport::default();
-        let mut walk = Walk { core: self, now, boundary, report, decisions: Vec::new(), writes: 0 };
-        Bucket::all().try_for_each(|bucket| walk.open_cohorts(bucket))?;
-        walk.commit()?;
-        Bucket::all().try_for_each(|bucket| walk.sealed_cohorts(bucket))?;
-        walk.commit()?;
+        let mut walk =
+            Walk { core: self, ring: self.ring(), now, boundary, report, decisions: Vec::new(), writes: 0 };
+        for namespace in [OPEN_COHORTS, SET_ASIDE] {
+            Bucket::all().try_for_each(|bucket| walk.cohorts(bucket, namespace))?;
+            walk.commit()?;
+        }
         Bucket::all().try_for_each(|bucket| walk.waiting_manifests(bucket))?;
+        Bucket::all().try_for_each(|bucket| walk.overdue(bucket))?;
         if let Some(boundary) = boundary {
             Bucket::all().try_for_each(|bucket| walk.ended_windows(bucket, boundary))?;
         }
@@ -132,12 +162,25 @@ impl<S: Store> Core<S> {
         Ok(row.map(|row| row.0).filter(|manifest| manifest.claimed_scope() == scope))
     }
 
+    /// Those whose members are forgotten, and the members that are still there.
     pub(super) fn grants(&self, scope: &Scope) -> Result<Option<u64>, IssuerError> {
         let (merchant, cohort) = (scope.merchant(), scope.cohort());
-        let (manifest, grants) =
-            read(&*self.store, &(manifest_key(merchant, cohort), grants_key(merchant, cohort)))?;
-        let is_its = manifest.is_some_and(|manifest| manifest.0.claimed_scope() == scope);
-        Ok(grants.filter(|_| is_its).map(|row| row.grants))
+        let (manifest_at, grants_at) = (manifest_key(merchant, cohort), grants_key(merchant, cohort));
+        let (manifest, forgotten) = read(&*self.store, &(manifest_at, grants_at.clone()))?;
+        if !manifest.is_some_and(|manifest| manifest.0.claimed_scope() == scope) {
+            return Ok(None);
+        }
+        let Some(forgotten) = forgotten else { return Ok(None) };
+        let mut grants = forgotten.grants;
+        let mut pages = self.pages(members_prefix(merchant, cohort), PAGE);
+        while let Some(page) = pages.next()? {
+            grants = grants.saturating_add(page.len() as u64);
+        }
+        // A tick that was forgetting some meanwhile: they were counted twice, or not at all.
+        if read(&*self.store, &grants_at)? != Some(forgotten) {
+            return Err(StoreError::Contended.into());
+        }
+        Ok(Some(grants))
     }
 
     pub(super) fn manifests_of(
@@ -151,169 +194,155 @@ impl<S: Store> Core<S> {
         page.into_iter().flatten().take(limit).map(|found| Ok(found.row()?.0)).collect()
     }
 
-    fn pages<R: Record>(&self, prefix: Key<R>, page: usize) -> Pages<'_, OwnStore<S>, R> {
+    pub(super) fn pages<R: Record>(&self, prefix: Key<R>, page: usize) -> Pages<'_, OwnStore<S>, R> {
         Pages::new(&*self.store, prefix.bucket(), prefix.bytes().to_vec(), page)
     }
 }
 
-/// One tick's walk over all cohorts that have not closed.
+/// One tick's walk over all cohorts that are not sealed.
 struct Walk<'a, S: Store> {
     core: &'a Core<S>,
+    ring: Arc<KeyRing>,
     now: Timestamp,
-    /// The boundary to work off; `None` if that was done: nothing seals or closes then.
+    /// The boundary to work off; `None` if that was done: nothing is sealed then.
     boundary: Option<Timestamp>,
     report: IssuerReport,
     /// Decided and not yet committed: the cohorts of many merchants share a durable commit.
-    decisions: Vec<Result<Decision<'static, ()>, IssuerError>>,
+    decisions: Vec<Result<Decision<'a, Told>, IssuerError>>,
     writes: usize,
 }
 
-/// What a walk over a sealed cohort's members found.
-struct Members {
-    of_standing: HashSet<AccountTag>,
-    /// All members, of standing or not.
-    handles: Vec<OrderHandle>,
-    /// Those whose numbers have not been reported dead, with the due time.
-    ringing: Vec<(OrderHandle, Timestamp)>,
-    /// The latest end of the others' numbers.
-    numbers_dead_at: Timestamp,
+/// What became of a cohort.
+#[derive(Default)]
+struct Told {
+    outrun: Option<OutrunCohort>,
+    starving: Option<StarvingCohort>,
+    ended: usize,
 }
 
-fn count(accounts: &HashSet<AccountTag>) -> u32 {
-    u32::try_from(accounts.len()).unwrap_or(u32::MAX)
+/// Who holds a token of a cohort.
+#[derive(Clone, Copy)]
+struct Crowd {
+    grants: u32,
+    of_standing: u32,
 }
 
-impl<S: Store> Walk<'_, S> {
-    /// Writes what follows from a cohort, unless another instance has decided on it since it was
-    /// found.
-    fn decide(
-        &mut self,
-        (key, found): (Key<CohortRow>, CohortRow),
-        writes: usize,
-        mut write: impl FnMut(&mut Change) + 'static,
-    ) -> Result<(), IssuerError> {
-        self.writes += writes;
-        self.decisions.push(Ok(Decision::new(key, move |row, change| {
-            if row.as_ref() == Some(&found) {
-                write(change);
+/// Ends a cohort without a manifest: at the boundary its members are forgotten.
+pub(super) fn end(key: &Key<CohortRow>, merchant: &Name, cohort: u64, ends: Timestamp, change: &mut Change) {
+    change.delete(key);
+    change.put(&window_key(merchant, cohort), &WindowRow { ends });
+}
+
+impl<'a, S: Store> Walk<'a, S> {
+    fn commit(&mut self) -> Result<(), IssuerError> {
+        self.writes = 0;
+        let decisions = std::mem::take(&mut self.decisions);
+        for decided in self.core.decide(decisions.into_iter()) {
+            match decided {
+                Ok(told) => {
+                    self.report.outrun.extend(told.outrun);
+                    self.report.starving.extend(told.starving);
+                    self.report.ended += told.ended;
+                }
+                Err(error) => self.fail(error)?,
             }
-            Ok(())
+        }
+        Ok(())
+    }
+
+    /// A failed store ends the tick; anything else is an operator's, and of one cohort.
+    fn fail(&mut self, error: IssuerError) -> Result<(), IssuerError> {
+        if error.ends_the_tick() {
+            return Err(error);
+        }
+        self.report.failed.push(error);
+        Ok(())
+    }
+
+    fn cohorts(&mut self, bucket: Bucket, namespace: &[u8; 2]) -> Result<(), IssuerError> {
+        let mut pages = Pages::<_, CohortRow>::new(&*self.core.store, bucket, namespace.to_vec(), PAGE);
+        while let Some(page) = pages.next()? {
+            for found in page {
+                if let Err(error) = self.cohort(&found, namespace == OPEN_COHORTS) {
+                    self.fail(error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a cohort at the boundary, and seals it if it has its crowd; reports one that starves.
+    fn cohort(&mut self, found: &Found<CohortRow>, is_open: bool) -> Result<(), IssuerError> {
+        let (merchant, cohort) = (merchant_of(&found.key)?, found.row()?);
+        let starves = cohort.opened_by.saturating_add(self.core.config.starving_after) <= self.now;
+        if self.boundary.is_none() && !starves {
+            return Ok(());
+        }
+        let crowd = self.crowd(&merchant, &cohort)?;
+        let key_id = &cohort.key_id;
+        let open = is_open && (self.ring.find(key_id).is_none() || self.ring.may_issue(key_id));
+        let CohortRow { class, k, .. } = cohort;
+        let starving = (starves && crowd.of_standing < k).then(|| StarvingCohort {
+            merchant: merchant.clone(),
+            class,
+            cohort: cohort.cohort,
+            of_standing: crowd.of_standing,
+            k,
+            open,
+        });
+        let Some(boundary) = self.boundary else {
+            self.report.starving.extend(starving);
+            return Ok(());
+        };
+        let turn = Turn { core: self.core, key: found.key.clone(), merchant, cohort, crowd, open, boundary };
+        let reads = (found.key.clone(), rate_key(&turn.merchant, class));
+        let now = self.now;
+        self.writes += 6;
+        self.decisions.push(Ok(Decision::new(reads, move |(row, rate), change| {
+            // Another instance has decided on it since it was found.
+            if row.as_ref() != Some(&turn.cohort) {
+                return Ok(Told::default());
+            }
+            Ok(Told { starving: starving.clone(), ..turn.take(rate, now, change)? })
         })));
         if self.writes >= WRITES { self.commit() } else { Ok(()) }
     }
 
-    fn commit(&mut self) -> Result<(), IssuerError> {
-        self.writes = 0;
-        let decisions = std::mem::take(&mut self.decisions);
-        let decided = self.core.decide(decisions.into_iter());
-        decided.into_iter().try_for_each(|decided| self.note(decided))
-    }
-
-    /// A failed store ends the tick; anything else is an operator's, and of one cohort.
-    fn note(&mut self, done: Result<(), IssuerError>) -> Result<(), IssuerError> {
-        match done {
-            Err(error) if !error.ends_the_tick() => {
-                self.report.failed.push(error);
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    fn open_cohorts(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
-        let ring = self.core.ring();
-        let mut pages = Pages::<_, CohortRow>::new(&*self.core.store, bucket, OPEN_COHORTS.to_vec(), PAGE);
+    fn crowd(&self, merchant: &Name, cohort: &CohortRow) -> Result<Crowd, StoreError> {
+        let mut crowd = Crowd { grants: 0, of_standing: 0 };
+        let mut pages = self.core.pages(members_prefix(merchant, cohort.cohort), PAGE);
         while let Some(page) = pages.next()? {
             for found in page {
-                let done = self.open_cohort(&found, &ring);
-                self.note(done)?;
+                crowd.grants = crowd.grants.saturating_add(1);
+                crowd.of_standing = crowd.of_standing.saturating_add(found.row()?.of_standing.into());
             }
         }
-        Ok(())
+        Ok(crowd)
     }
 
-    /// Seals a cohort that has its crowd at the boundary.
-    fn open_cohort(&mut self, found: &Found<CohortRow>, ring: &KeyRing) -> Result<(), IssuerError> {
-        let (merchant, cohort) = (merchant_of(&found.key)?, found.row()?);
-        let retired = ring.find(&cohort.key_id).is_some() && !ring.may_issue(&cohort.key_id);
-        let (old_enough, starving) = (self.old_enough(&cohort), self.past_starving_age(&cohort));
-        if !retired && !old_enough && !starving {
-            return Ok(());
-        }
-        let of_standing = self.distinct_of_standing(&merchant, &cohort)?;
-        // A retired key's cohort takes no grants either, whatever its count.
-        if old_enough && of_standing >= cohort.k || retired && self.boundary.is_some() {
-            let (open, sealed) = (found.key.clone(), sealed_key(&merchant, cohort.cohort));
-            self.decide((open.clone(), cohort.clone()), 2, move |change| {
-                change.delete(&open);
-                change.put(&sealed, &cohort);
-            })?;
-        } else if starving && of_standing < cohort.k {
-            self.starves(&merchant, &cohort, of_standing, !retired);
-        }
-        Ok(())
-    }
-
-    fn sealed_cohorts(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
-        let mut pages = Pages::<_, CohortRow>::new(&*self.core.store, bucket, SEALED_COHORTS.to_vec(), PAGE);
+    /// In the order of their due times.
+    fn overdue(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
+        let after = self.core.config.numbers_overdue_after;
+        let mut pages = Pages::<_, Present>::new(&*self.core.store, bucket, ENDLESS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
             for found in page {
-                let done = self.sealed_cohort(&found);
-                self.note(done)?;
+                let (due_at, merchant, handle) = endless_of(&found.key)?;
+                if due_at.saturating_add(after) > self.now {
+                    return Ok(());
+                }
+                self.report.numbers_overdue.push((merchant, handle));
             }
         }
         Ok(())
-    }
-
-    /// Reports on a cohort that takes no more grants, and closes it if the boundary may.
-    fn sealed_cohort(&mut self, found: &Found<CohortRow>) -> Result<(), IssuerError> {
-        let (sealed, cohort) = (found.key.clone(), found.row()?);
-        let merchant = &merchant_of(&sealed)?;
-        let members = self.members(merchant, &cohort)?;
-        let found = (sealed.clone(), cohort.clone());
-        if members.handles.is_empty() {
-            // Set aside before its first grant: nobody holds a token of it, nobody ever will.
-            return match self.boundary {
-                Some(_) => self.decide(found, 1, move |change| change.delete(&sealed)),
-                None => Ok(()),
-            };
-        }
-        let of_standing = count(&members.of_standing);
-        if of_standing < cohort.k {
-            self.starves(merchant, &cohort, of_standing, false);
-            return Ok(());
-        }
-        for (handle, due_at) in &members.ringing {
-            if due_at.saturating_add(self.core.config.numbers_overdue_after) <= self.now {
-                self.report.numbers_overdue.push((merchant.clone(), *handle));
-            }
-        }
-        if !members.ringing.is_empty() || !self.old_enough(&cohort) {
-            return Ok(());
-        }
-        let Some(manifest) = self.manifest(merchant, &cohort, members.numbers_dead_at) else { return Ok(()) };
-        let (entry, window) = (manifest.to_bytes(), WindowRow { ends: manifest.publications.last() });
-        let signed = MessageRow(manifest.sign(&self.core.platform_key)?);
-        let number = cohort.cohort;
-        let grants = GrantsRow { grants: members.handles.len() as u64 };
-        let (manifest, waiting) = (manifest_key(merchant, number), waiting_key(merchant, number));
-        let (window_at, grants_at) = (window_key(merchant, number), grants_key(merchant, number));
-        self.decide(found, 6, move |change| {
-            change.delete(&sealed);
-            change.put(&manifest, &signed);
-            change.put(&waiting, &Present);
-            change.put(&window_at, &window);
-            change.put(&grants_at, &grants);
-            outbox::put(change, Ledger::Reviews, entry.clone());
-        })
     }
 
     fn ended_windows(&mut self, bucket: Bucket, boundary: Timestamp) -> Result<(), IssuerError> {
-        let mut pages = Pages::<_, WindowRow>::new(&*self.core.store, bucket, OPEN_WINDOWS.to_vec(), PAGE);
+        let mut pages = Pages::<_, WindowRow>::new(&*self.core.store, bucket, WINDOWS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
             for found in page {
-                let done = self.ended_window(&found, boundary);
-                self.note(done)?;
+                if let Err(error) = self.ended_window(&found, boundary) {
+                    self.fail(error)?;
+                }
             }
         }
         Ok(())
@@ -327,17 +356,30 @@ impl<S: Store> Walk<'_, S> {
             return Ok(());
         }
         let (merchant, cohort) = (merchant_of(&found.key)?, cohort_of(&found.key)?);
+        let grants_at = grants_key(&merchant, cohort);
         let mut pages = self.core.pages(members_prefix(&merchant, cohort), PAGE);
         while let Some(page) = pages.next()? {
-            let members: Vec<Key<MemberRow>> = page.into_iter().map(|member| member.key).collect();
-            let orders = members.iter().map(|key| Ok(order_key(&merchant, handle_of(key)?)));
+            let members: Vec<Key<MemberRow>> = page.iter().map(|member| member.key.clone()).collect();
+            let orders = page.iter().map(|member| Ok(order_key(&merchant, member.row()?.handle)));
             let orders: Vec<Key<OrderRow>> = orders.collect::<Result<_, StoreError>>()?;
-            decide(&*self.core.store, orders.clone(), |rows, change| {
-                for (key, order) in orders.iter().zip(rows) {
+            let reads = (orders.clone(), members.clone(), grants_at.clone());
+            decide(&*self.core.store, reads, |(rows, there, grants), change| {
+                let mut forgotten = 0u64;
+                for ((order_at, order), (member_at, member)) in
+                    orders.iter().zip(rows).zip(members.iter().zip(there))
+                {
+                    // Another tick was faster.
+                    if member.is_none() {
+                        continue;
+                    }
                     let order = order.ok_or(StoreError::Corrupt(MemberRow::NAME))?;
-                    change.put(key, &OrderRow { grant: Some(Granted::Over), ..order });
+                    change.put(order_at, &OrderRow { grant: Some(Granted::Over), ..order });
+                    change.delete(member_at);
+                    forgotten += 1;
                 }
-                members.iter().for_each(|member| change.delete(member));
+                if let Some(GrantsRow { grants }) = grants {
+                    change.put(&grants_at, &GrantsRow { grants: grants.saturating_add(forgotten) });
+                }
                 Ok::<_, IssuerError>(())
             })?;
         }
@@ -346,20 +388,6 @@ impl<S: Store> Walk<'_, S> {
                 change.delete(&found.key);
             }
             Ok(())
-        })
-    }
-
-    /// The manifest, if the cohort closes at the boundary.
-    fn manifest(&self, merchant: &Name, cohort: &CohortRow, dead: Timestamp) -> Option<CohortManifest> {
-        self.boundary?;
-        let from = self.now.saturating_add(UNTIL_FIRST_PUBLICATION).saturating_sub(1);
-        // A clock at the end of time leaves no room for the boundaries.
-        let publications = PublicationDates::starting(self.core.config.grid.next_after(from.max(dead)))?;
-        Some(CohortManifest {
-            scope: cohort.scope(merchant),
-            escrow_id: cohort.escrow_id,
-            at_least: self.core.config.advertised(cohort.k),
-            publications,
         })
     }
 
@@ -374,75 +402,92 @@ impl<S: Store> Walk<'_, S> {
             for manifest in self.core.decide(looks) {
                 match manifest {
                     Ok(manifest) => self.report.manifests.push(manifest),
-                    Err(error) => self.note(Err(error))?,
+                    Err(error) => self.fail(error)?,
                 }
             }
         }
         Ok(())
     }
+}
 
-    /// Whether there is a boundary to work off and the cohort's minimum age had passed at it.
-    fn old_enough(&self, cohort: &CohortRow) -> bool {
-        let from = cohort.opened_by.saturating_add(self.core.config.minimum_age);
-        self.boundary.is_some_and(|boundary| from <= boundary)
-    }
+/// A cohort at a boundary that is worked off.
+struct Turn<'a, S> {
+    core: &'a Core<S>,
+    key: Key<CohortRow>,
+    merchant: Name,
+    cohort: CohortRow,
+    crowd: Crowd,
+    /// Whether it takes grants.
+    open: bool,
+    boundary: Timestamp,
+}
 
-    fn past_starving_age(&self, cohort: &CohortRow) -> bool {
-        cohort.opened_by.saturating_add(self.core.config.starving_after) <= self.now
-    }
-
-    fn starves(&mut self, merchant: &Name, cohort: &CohortRow, of_standing: u32, open: bool) {
-        let CohortRow { class, cohort, k, .. } = *cohort;
-        let merchant = merchant.clone();
-        self.report.starving.push(StarvingCohort { merchant, class, cohort, of_standing, k, open });
-    }
-
-    /// How many distinct accounts of standing an open cohort has; stops at its k.
-    fn distinct_of_standing(&self, merchant: &Name, cohort: &CohortRow) -> Result<u32, StoreError> {
-        let mut accounts = HashSet::new();
-        let mut pages = self.core.pages(members_prefix(merchant, cohort.cohort), PAGE);
-        while let Some(page) = pages.next()? {
-            for found in page {
-                let member = found.row()?;
-                if member.of_standing {
-                    accounts.insert(member.account);
-                }
-            }
-            if count(&accounts) >= cohort.k {
-                break;
-            }
+impl<S: Store> Turn<'_, S> {
+    /// `cohort` is as it was read. Each boundary counts once, whoever works it off, and how many there
+    /// were in between is nothing to it: a clock that leaps makes no cohort older than a day.
+    fn take(
+        &self,
+        rate: Option<RateRow>,
+        now: Timestamp,
+        change: &mut Change,
+    ) -> Result<Told, SignError> {
+        let Self { core, key, merchant, cohort, crowd, boundary, .. } = self;
+        let (mut row, mut told) = (cohort.clone(), Told::default());
+        let mut rate = rate.unwrap_or_else(|| RateRow::starting(*boundary, Vec::new()));
+        let is_counted = row.aged_at == *boundary;
+        if !is_counted {
+            rate.count(crowd.of_standing.saturating_sub(row.counted), *boundary);
+            change.put(&rate_key(merchant, row.class), &rate);
+            row.counted = crowd.of_standing;
         }
-        Ok(count(&accounts))
+        if !is_counted && crowd.of_standing > 0 {
+            let since = u32::try_from(core.config.grid.period() / DAY).unwrap_or(u32::MAX);
+            row.age = if row.age == 0 { 1 } else { row.age.saturating_add(since) };
+            row.aged_at = *boundary;
+            told.outrun = rate.outrun_by(crowd.of_standing, row.age).map(|expected| OutrunCohort {
+                merchant: merchant.clone(),
+                class: row.class,
+                cohort: row.cohort,
+                of_standing: crowd.of_standing,
+                expected,
+            });
+        }
+        if crowd.grants == 0 && !self.open {
+            // Set aside before its first grant: nobody holds a token of it, nobody ever will.
+            change.delete(key);
+        } else if rate.seals(row.k, crowd.of_standing, row.age)
+            && let Some(manifest) = self.manifest(&row, now)
+        {
+            self.seal(manifest, change)?;
+        } else if row.opened_by.saturating_add(ENDED_AFTER) <= *boundary {
+            end(key, merchant, row.cohort, *boundary, change);
+            told.ended = 1;
+        } else if row != *cohort {
+            change.put(key, &row);
+        }
+        Ok(told)
     }
 
-    /// All members of a sealed cohort, with what their orders say of their numbers.
-    fn members(&self, merchant: &Name, cohort: &CohortRow) -> Result<Members, StoreError> {
-        let mut members = Members {
-            of_standing: HashSet::new(),
-            handles: Vec::new(),
-            ringing: Vec::new(),
-            numbers_dead_at: Timestamp::ZERO,
-        };
-        let mut pages = self.core.pages(members_prefix(merchant, cohort.cohort), PAGE);
-        while let Some(page) = pages.next()? {
-            let from = members.handles.len();
-            for found in page {
-                let member = found.row()?;
-                members.handles.push(handle_of(&found.key)?);
-                if member.of_standing {
-                    members.of_standing.insert(member.account);
-                }
-            }
-            let handles = members.handles.iter().skip(from);
-            let keys: Vec<_> = handles.clone().map(|handle| order_key(merchant, *handle)).collect();
-            for (handle, order) in handles.zip(read(&*self.core.store, &keys)?) {
-                let order = order.ok_or(StoreError::Corrupt("cohort member"))?;
-                match order.numbers_dead_at {
-                    Some(at) => members.numbers_dead_at = members.numbers_dead_at.max(at),
-                    None => members.ringing.push((*handle, order.due_at)),
-                }
-            }
-        }
-        Ok(members)
+    /// None at the end of time, which leaves no room for the boundaries.
+    fn manifest(&self, cohort: &CohortRow, now: Timestamp) -> Option<CohortManifest> {
+        let from = now.saturating_add(UNTIL_FIRST_PUBLICATION).saturating_sub(1);
+        Some(CohortManifest {
+            scope: cohort.scope(&self.merchant),
+            escrow_id: cohort.escrow_id,
+            at_least: self.core.config.advertised(cohort.k),
+            publications: PublicationDates::starting(self.core.config.grid.next_after(from))?,
+        })
+    }
+
+    fn seal(&self, manifest: CohortManifest, change: &mut Change) -> Result<(), SignError> {
+        let (merchant, cohort) = (&self.merchant, self.cohort.cohort);
+        change.delete(&self.key);
+        outbox::put(change, Ledger::Reviews, manifest.to_bytes());
+        change.put(&window_key(merchant, cohort), &WindowRow { ends: manifest.publications.last() });
+        change.put(&grants_key(merchant, cohort), &GrantsRow { grants: 0 });
+        change.put(&waiting_key(merchant, cohort), &Present);
+        let signed = manifest.sign(&self.core.platform_key)?;
+        change.put(&manifest_key(merchant, cohort), &MessageRow(signed));
+        Ok(())
     }
 }

@@ -10,21 +10,22 @@ use unjoin_store::queue::QueueConfig;
 pub struct IssuerConfig {
     /// The issuer's name, which every enrolment is bound to.
     pub name: Name,
-    /// The boundaries at which cohorts close and reviews are published.
+    /// The boundaries at which cohorts are sealed and reviews are published.
     pub grid: Grid,
     /// The outcome classes in use: 1 to 256, each once.
     pub classes: Vec<ClassPolicy>,
-    /// How old a cohort must be before it may close, in seconds; it is counted from the end of
-    /// the UTC day on which the cohort opened.
-    pub minimum_age: u64,
+    /// How long after the end of its numbers was reported an order has a token to ask for, in seconds. It
+    /// hides how long after its order a review was written: 2 days where reviews take days to be
+    /// written, 1 day for food.
+    pub hold: u64,
     /// How long an account waits before it enrols another wallet, in seconds: one day or more,
     /// counted from the end of the UTC day of the last enrolment.
     pub re_enrolment_interval: u64,
-    /// The age in seconds, counted as for `minimum_age`, from which a cohort that has not
-    /// reached its k is reported.
+    /// The age in seconds from which a cohort that has not reached its k is reported; counted from the end of
+    /// the UTC day on which the cohort opened.
     pub starving_after: u64,
-    /// How long after an order's due time its numbers may stay alive, in seconds, before they
-    /// are reported for the host to close.
+    /// How long after an order's due time its numbers may stay alive, in seconds: then they are reported, for
+    /// telephony to end them.
     pub numbers_overdue_after: u64,
     /// The bounds of the queue of token requests.
     pub queue: QueueConfig,
@@ -41,16 +42,15 @@ pub struct ClassPolicy {
 }
 
 impl IssuerConfig {
-    /// The defaults: weekly boundaries, class 0 (on time) and class 1 (late, failed, refunded
-    /// or complained about) with k = 10, a minimum age of 7 days,
-    /// re-enrolment after 30 days, cohorts reported as starving after 90 days and numbers as
-    /// overdue 30 days after the order was due.
+    /// The defaults: daily boundaries, class 0 (on time) and class 1 (late, failed, or complained
+    /// about) with k = 10, a hold of 2 days, re-enrolment after 30 days, cohorts reported as starving
+    /// after 90 days and numbers as overdue 30 days after the order was due.
     pub fn new(name: Name) -> Self {
         Self {
             name,
-            grid: Grid::Weekly,
+            grid: Grid::Daily,
             classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
-            minimum_age: 7 * DAY,
+            hold: 2 * DAY,
             re_enrolment_interval: 30 * DAY,
             starving_after: 90 * DAY,
             numbers_overdue_after: 30 * DAY,

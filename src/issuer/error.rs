@@ -20,8 +20,13 @@ pub enum IssuerError {
     OrderOfAnotherAccount,
     /// The order was reported before it was due.
     NotDue,
-    /// The order was reported before, with another account, class or due time.
+    /// The order was reported before, with another account or due time, or with another class that is
+    /// frozen.
     OrderDiffers,
+    /// The order's numbers have not ended, or not long enough ago.
+    NotEligible,
+    /// The account has another order in the cohort that gathers now.
+    Later,
     /// The host's order id has 0 bytes or too many.
     OrderIdLength {
         /// The bytes that were given.
@@ -29,6 +34,10 @@ pub enum IssuerError {
     },
     /// The outcome class is not in use.
     UnknownClass,
+    /// Something is known of the merchant's class already.
+    MerchantKnown,
+    /// More past counts than are kept.
+    TooManyCounts,
     /// The scope is of another class, or was never on offer.
     WrongScope,
     /// The key ring has no key with this id.
@@ -82,12 +91,20 @@ describe_errors!(IssuerError {
     Self::NotDue => "issuer.not_due", Host, true, "report the order once it is due";
     Self::OrderDiffers => "issuer.order_differs", Host, false,
         "the order was reported with other facts, which are frozen: report the same again or nothing";
+    Self::NotEligible => "issuer.not_eligible", Device, true,
+        "the order's numbers have not ended, or not long enough ago: wait until the application wakes you";
+    Self::Later => "issuer.later", Device, true,
+        "the account has another order in the cohort that gathers now: ask again once that cohort has its manifest";
     Self::OrderIdLength { length } => "issuer.order_id_length", Host, false,
         "an order id has 1 to {} bytes, not {length}: hash longer ones", super::MAX_ORDER_ID;
     Self::UnknownClass => "issuer.unknown_class", Host, false,
         "the outcome class is not in use: add it to the configuration";
     Self::WrongScope => "issuer.wrong_scope", Device, false,
         "the scope was never on offer for this order: ask for its offer";
+    Self::MerchantKnown => "issuer.merchant_known", Host, false,
+        "the merchant's class has been counted already: a past is stated before its first order is granted";
+    Self::TooManyCounts => "issuer.too_many_counts", Host, false,
+        "a past has the counts of {} periods of 60 days at most: state the latest", super::rate::PERIODS;
     Self::UnknownKey => "issuer.unknown_key", Operator, true,
         "the key ring lacks a key that is in use: keep retired keys in the ring, and hand every instance the same";
     Self::RetiredKey => "issuer.retired_key", Device, false,

@@ -7,12 +7,12 @@
 use super::orders::owned;
 use super::rows::{
     AccountRow, CohortRow, Granted, GrantedPair, MemberRow, OrderRow, account_key, manifest_key, member_key,
-    open_key, order_key, sealed_key,
+    open_key, order_key, set_aside_key,
 };
 use super::{AccountTag, Core, Decision, IssuerError};
-use unjoin_core::Name;
 use unjoin_core::algebra::Element;
 use unjoin_core::token::{Grant, KeyRing, TokenRequest, verify_requests};
+use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Store, read};
 
 /// A request with the account that is logged in.
@@ -43,12 +43,12 @@ impl<S: Store> Core<S> {
     /// Answers a batch, one result each.
     pub(super) fn grant(&self, jobs: &[GrantJob]) -> Vec<Result<Grant, IssuerError>> {
         let ring = self.ring();
-        let mut known = self.look_up(jobs, &ring);
+        let (mut known, now) = (self.look_up(jobs, &ring), self.now());
         self.check_proofs(jobs, &mut known);
         let decisions = jobs.iter().zip(known).map(|(job, known)| {
-            let known = known?;
+            let (known, now) = (known?, now.clone()?);
             let of_standing = !known.granted && self.standing.of_standing(&job.account, job.merchant());
-            Ok(self.grant_order(&job.request, known, of_standing, &ring))
+            Ok(self.grant_order(&job.request, known, of_standing, now, &ring))
         });
         let decided = self.decide(decisions);
         let mut rng = self.environment.rng();
@@ -120,7 +120,7 @@ impl<S: Store> Core<S> {
             return error;
         }
         let (merchant, cohort) = (job.merchant(), job.request.scope().cohort());
-        match read(&*self.store, &(sealed_key(merchant, cohort), manifest_key(merchant, cohort))) {
+        match read(&*self.store, &(set_aside_key(merchant, cohort), manifest_key(merchant, cohort))) {
             Ok((None, None)) => IssuerError::WrongScope,
             Ok(_) => error,
             Err(failure) => failure.into(),
@@ -136,20 +136,25 @@ impl<S: Store> Core<S> {
         request: &TokenRequest,
         known: Known,
         of_standing: bool,
+        now: Timestamp,
         ring: &'a KeyRing,
     ) -> Decision<'a, ()> {
-        let (scope, handle, account) = (request.scope(), request.handle(), known.account);
+        let (scope, handle, account, class) = (request.scope(), request.handle(), known.account, known.class);
         let (merchant, cohort, key_id) = (scope.merchant(), scope.cohort(), *scope.key_id());
         let pair = GrantedPair::of(request);
-        let (order_at, open_at) = (order_key(merchant, handle), open_key(merchant, known.class));
-        let member_at = member_key(merchant, cohort, handle);
-        Decision::new((order_at.clone(), open_at), move |(order, open): (_, Option<CohortRow>), change| {
+        let (order_at, open_at) = (order_key(merchant, handle), open_key(merchant, class));
+        let member_at = member_key(merchant, cohort, account);
+        let reads = (order_at.clone(), open_at, member_at.clone());
+        Decision::new(reads, move |(order, open, member): (_, Option<CohortRow>, _), change| {
             let order = owned(order, account)?;
             match &order.grant {
                 Some(Granted::Pair(granted)) if *granted == pair => return Ok(()),
                 Some(Granted::Pair(_)) => return Err(IssuerError::AlreadyGranted),
                 Some(Granted::Over) => return Err(IssuerError::WindowOver),
-                None => self.refuse_before_recovery(order.due_at)?,
+                None => {
+                    self.refuse_before_recovery(order.due_at)?;
+                    order.may_be_granted(class, now)?;
+                }
             }
             if !ring.may_issue(&key_id) {
                 return Err(IssuerError::RetiredKey);
@@ -157,8 +162,11 @@ impl<S: Store> Core<S> {
             if open.is_none_or(|row| (row.key_id, row.cohort) != (key_id, cohort)) {
                 return Err(IssuerError::CohortClosed);
             }
+            if member.is_some() {
+                return Err(IssuerError::Later);
+            }
             change.put(&order_at, &OrderRow { grant: Some(Granted::Pair(pair.clone())), ..order });
-            change.put(&member_at, &MemberRow { account, of_standing });
+            change.put(&member_at, &MemberRow { handle, of_standing });
             Ok(())
         })
     }

@@ -1,4 +1,4 @@
-//! The order side's service: it knows accounts and orders, grants tokens blindly, and closes
+//! The order side's service: it knows accounts and orders, grants tokens blindly, and seals
 //! cohorts. It never sees a review.
 //!
 //! | file | protocol |
@@ -6,30 +6,37 @@
 //! | `directory` | step 1: which wallet key is whose, and the logged commitment to it |
 //! | `orders` | due orders, the end of their numbers, and the scope on offer for each |
 //! | `grants` | step 3: one (scope, C) per order, durable before the answer |
-//! | `cohorts` | cohorts seal and close at boundaries, never below k; manifests |
+//! | `rate` | how fast a merchant's class fills, and what follows from it |
+//! | `cohorts` | cohorts are sealed at boundaries, never below k; manifests |
+//! | `merchants` | a merchant's past, and its end |
 //!
-//! # When a cohort closes
-//! A cohort takes grants while it is *open*. At the first boundary at which at least k distinct
-//! accounts of standing hold a token of it and its minimum age has passed it is **sealed**: no
-//! further grants, so its orders are fixed. It **closes**, with a manifest, at the first
-//! boundary at or after that at which all its orders' numbers have been reported dead. Were it
-//! to stay open until then, a busy merchant's cohort would never close: there is always an
-//! order younger than its numbers' end. No setting closes a cohort below its k.
+//! # When an order has a token
+//! Once it is **eligible**: its virtual numbers are dead, their end was reported, and the hold has
+//! passed since the report. Then its class is frozen, and no sooner is it offered anything: so
+//! no cohort waits for a number of another's order. An account has one order in a cohort;
+//! its next one of that class hears [`IssuerError::Later`] until the cohort is sealed.
+//!
+//! # When a cohort is sealed
+//! At the first boundary at which at least k distinct accounts of standing hold a token of it, and at
+//! which it is old enough, and crowd times age is large enough, for how fast the merchant's
+//! class has filled in the past. Then it takes no further grants and has its manifest. Its age is
+//! counted in boundaries that were worked off, from the first that found a grant of standing. No
+//! setting seals a cohort below its k; one that is not sealed within 400 days is ended without a
+//! manifest, and so is that of a shop that closes ([`Issuer::close_merchant`]).
 //!
 //! A boundary is worked off once, by the first [`Issuer::tick`] that completes after it: in
-//! between nothing seals or closes, so the moment of a closing says nothing about the moment
+//! between nothing is sealed, so the moment of a sealing says nothing about the moment
 //! of a grant.
 //!
 //! # Which key
-//! Cohorts open under the key ring's newest key. A retired key's open cohort takes no more
-//! grants; it closes like a sealed one if it had reached its k, and is reported as starving
-//! for ever otherwise. **Keep retired keys in the ring**: lost answers are given again under
-//! them.
+//! Cohorts open under the key ring's newest key, and fill under it while it is not retired. A retired
+//! key's open cohort takes no more grants; it is sealed if it has its crowd. **Keep retired keys in the
+//! ring**: lost answers are given again under them.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::sync::Arc;
-//! use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, Issuer, IssuerConfig, OfferRequest, OrderReport};
+//! use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, Issuer, IssuerConfig, NumbersDead, OfferRequest, OrderReport};
 //! use unjoin::opening::insecure_test_dealer;
 //! use unjoin::secret::{SecretBytes, SystemRng};
 //! use unjoin::store::{MemoryStore, Stores, identity::{Role, Roster}};
@@ -46,9 +53,9 @@
 //!     stores.own(Role::Orders)?,
 //!     IssuerConfig {
 //!         name: Name::new("shop.example")?,
-//!         grid: Grid::Weekly,
+//!         grid: Grid::Daily,
 //!         classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
-//!         minimum_age: 7 * DAY,
+//!         hold: 2 * DAY,
 //!         re_enrolment_interval: 30 * DAY,
 //!         starving_after: 60 * DAY,
 //!         numbers_overdue_after: 14 * DAY,
@@ -70,9 +77,13 @@
 //!     due_at: Timestamp::from_unix_seconds(1_500_000_000),
 //! };
 //! for handle in issuer.report_orders(&[delivered]) {
-//!     let request = OfferRequest { account: account.clone(), merchant: merchant.clone(), handle: handle? };
+//!     let handle = handle?;
+//!     // Telephony has ended its numbers: in two days it is eligible.
+//!     let at = Timestamp::from_unix_seconds(1_500_000_000);
+//!     issuer.numbers_dead(&[NumbersDead { merchant: merchant.clone(), handle, at }]);
+//!     let request = OfferRequest { account: account.clone(), merchant: merchant.clone(), handle };
 //!     for offer in issuer.offers(&[request]) {
-//!         assert_eq!(offer?.scope.merchant(), &merchant);
+//!         assert!(offer.is_err_and(|error| error.is_retryable()));
 //!     }
 //! }
 //! assert!(issuer.tick()?.manifests.is_empty());
@@ -84,16 +95,19 @@ mod config;
 mod directory;
 mod error;
 mod grants;
+mod merchants;
 mod orders;
+mod rate;
 mod recovery;
 mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use cohorts::{IssuerReport, StarvingCohort};
+pub use cohorts::{IssuerReport, OutrunCohort, StarvingCohort};
 pub use config::{ClassPolicy, EveryoneOfStanding, IssuerConfig, StandingPolicy};
 pub use directory::{BoundAccount, EnrolmentSubmission};
 pub use error::IssuerError;
+pub use merchants::PastOrders;
 pub use orders::{MAX_ORDER_ID, NumbersDead, OfferRequest, OrderReport};
 pub use recovery::IssuerRecovery;
 pub use rows::MAX_WALLET_KEYS;
@@ -229,7 +243,26 @@ impl<S: Store> Issuer<S> {
         self.core.erase_account(account)
     }
 
-    /// Takes due orders; one result each, the order's handle. Idempotent.
+    /// Takes what is known of merchants that are new here; one result each. Idempotent, but only until
+    /// something was counted: a past is stated once.
+    ///
+    /// # Errors
+    /// [`IssuerError::MerchantKnown`], [`IssuerError::UnknownClass`], [`IssuerError::TooManyCounts`], or the store's.
+    pub fn introduce(&self, past: &[PastOrders]) -> Vec<Result<(), IssuerError>> {
+        self.core.introduce(past)
+    }
+
+    /// Ends the cohorts of a merchant that closed for good, without a manifest; the answer is how many.
+    /// What their orders were granted is forgotten at the next boundary. Idempotent.
+    ///
+    /// # Errors
+    /// The store's; ask again then.
+    pub fn close_merchant(&self, merchant: &Name) -> Result<usize, IssuerError> {
+        self.core.close_merchant(merchant)
+    }
+
+    /// Takes due orders; one result each, the order's handle. Idempotent; until an order is eligible it
+    /// may be reported again with another class.
     ///
     /// # Errors
     /// [`IssuerError::NotDue`], [`IssuerError::TimeOutOfRange`] (over a year ahead),
@@ -245,11 +278,11 @@ impl<S: Store> Issuer<S> {
     }
 
     /// The scope on offer for each order; one result each. An order once granted is offered
-    /// its granted scope until its window ends; any other the open cohort's of its merchant and class,
-    /// which is opened if there is none.
+    /// its granted scope until that cohort's last boundary; any other that is eligible the open cohort's of
+    /// its merchant and class, which is opened if there is none.
     ///
     /// # Errors
-    /// [`IssuerError::WindowOver`], [`IssuerError::BeforeRecovery`], [`IssuerError::UnknownOrder`],
+    /// [`IssuerError::NotEligible`], [`IssuerError::Later`], [`IssuerError::WindowOver`], [`IssuerError::BeforeRecovery`], [`IssuerError::UnknownOrder`],
     /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::UnknownClass`], [`IssuerError::UnknownKey`], or the store's.
     pub fn offers(&self, requests: &[OfferRequest]) -> Vec<Result<Offer, IssuerError>> {
         self.core.offers(requests)
@@ -257,12 +290,12 @@ impl<S: Store> Issuer<S> {
 
     /// Step 3: asks for a token, for the account that is logged in, at the merchant of the
     /// request's scope. The answer comes when (scope, C) is durable; asked again, it has the same
-    /// `(A, e)`, whichever wallet the account has by then, until the cohort's window ends.
+    /// `(A, e)`, whichever wallet the account has by then, until the cohort's last boundary.
     ///
     /// The answer's errors: [`IssuerError::UnknownOrder`],
     /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::NotEnrolled`],
     /// [`IssuerError::ProofRefused`], [`IssuerError::AlreadyGranted`], [`IssuerError::WindowOver`],
-    /// [`IssuerError::BeforeRecovery`],
+    /// [`IssuerError::BeforeRecovery`], [`IssuerError::NotEligible`], [`IssuerError::Later`],
     /// [`IssuerError::WrongScope`], [`IssuerError::UnknownKey`], [`IssuerError::RetiredKey`],
     /// [`IssuerError::CohortClosed`], and the store's. When the key was retired or the cohort
     /// closed, the device takes the order's next offer. [`IssuerError::Queue`] when the queue is
@@ -276,13 +309,15 @@ impl<S: Store> Issuer<S> {
         self.queue.waiting()
     }
 
-    /// Takes the times at which orders' numbers ended, or will end, for ever; one result each.
-    /// Idempotent. A time ahead is the end of a slot that nothing can prolong.
+    /// Takes the times at which orders' numbers ended, or will end, for ever; one result each: from when on
+    /// the order is eligible, and its wallet to be woken at a random time within a day. Idempotent. A time
+    /// ahead is the end of a slot that nothing can prolong. Orders that had no numbers are reported at the
+    /// moment at which those of others are.
     ///
     /// # Errors
     /// [`IssuerError::UnknownOrder`], [`IssuerError::NumbersDeadDiffers`],
     /// [`IssuerError::TimeOutOfRange`] (over a year ahead), or the store's.
-    pub fn numbers_dead(&self, reports: &[NumbersDead]) -> Vec<Result<(), IssuerError>> {
+    pub fn numbers_dead(&self, reports: &[NumbersDead]) -> Vec<Result<Timestamp, IssuerError>> {
         self.core.numbers_dead(reports)
     }
 
@@ -319,7 +354,7 @@ impl<S: Store> Issuer<S> {
         self.core.confirm_admitted(scopes)
     }
 
-    /// The manifest of a cohort; `None` while it has not closed.
+    /// The manifest of a cohort; `None` while it is not sealed.
     ///
     /// # Errors
     /// The store's.
@@ -327,7 +362,7 @@ impl<S: Store> Issuer<S> {
         self.core.manifest(scope)
     }
 
-    /// How many tokens of a cohort were granted; `None` while it has not closed. For an auditor who looks
+    /// How many tokens of a cohort were granted; `None` while it is not sealed. For an auditor who looks
     /// into the order service, and nobody else: more published reviews than grants are minted tokens,
     /// of somebody who has the issuing key
     /// ([`CountedElsewhere::grants`](unjoin_audit::CountedElsewhere::grants)).

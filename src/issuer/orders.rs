@@ -1,12 +1,15 @@
-//! Due orders: what the host reports of them, and which scope each is offered.
+//! Due orders: what the host reports of them, when they are eligible, and which scope each is offered.
 
 use super::directory::next_midnight;
-use super::rows::{CohortRow, Granted, OrderRow, manifest_key, open_key, order_key, sealed_key};
+use super::rows::{
+    CohortRow, Ended, Granted, MemberRow, OrderRow, endless_key, manifest_key, member_key, open_key,
+    order_key, set_aside_key,
+};
 use super::{AccountTag, Core, Decision, IssuerError};
 use unjoin_core::Name;
 use unjoin_core::token::{KeyRing, Offer, OrderHandle, OrderHandleKey, Scope};
 use unjoin_core::{DAY, Timestamp};
-use unjoin_store::{Store, StoreError};
+use unjoin_store::{Present, Store, StoreError, read};
 
 /// The most bytes that a host's order id may have.
 pub const MAX_ORDER_ID: usize = 256;
@@ -23,7 +26,8 @@ pub struct OrderReport {
     pub account: Name,
     /// The merchant.
     pub merchant: Name,
-    /// The outcome class, frozen from now on.
+    /// The outcome class. It may be reported anew until the order is eligible, if the order failed after
+    /// all or the *customer* complained; what the merchant does alone moves no order.
     pub class: u8,
     /// When it became due; not in the future.
     pub due_at: Timestamp,
@@ -73,47 +77,64 @@ impl<S: Store> Core<S> {
             }
             let handle = OrderHandleKey::derive(&self.master, merchant).handle(order_id);
             let account = self.tag(account, merchant);
-            let new =
-                OrderRow { account, class: *class, due_at: *due_at, numbers_dead_at: None, grant: None };
-            let key = order_key(merchant, handle);
+            let new = OrderRow { account, class: *class, due_at: *due_at, ended: None, grant: None };
+            let (key, endless) = (order_key(merchant, handle), endless_key(*due_at, merchant, handle));
             Ok(Decision::new(key.clone(), move |old: Option<OrderRow>, change| {
-                if let Some(old) = old {
-                    let same = (old.account, old.class, old.due_at) == (new.account, new.class, new.due_at);
-                    return if same { Ok(handle) } else { Err(IssuerError::OrderDiffers) };
+                if let Some(old) = &old {
+                    let is_frozen = old.grant.is_some() || old.is_eligible(now);
+                    if (old.account, old.due_at) != (new.account, new.due_at)
+                        || old.class != new.class && is_frozen
+                    {
+                        return Err(IssuerError::OrderDiffers);
+                    }
+                    if old.class == new.class {
+                        return Ok(handle);
+                    }
                 }
                 if new.due_at > now {
                     return Err(IssuerError::NotDue);
                 }
                 self.config.k(new.class).ok_or(IssuerError::UnknownClass)?;
-                change.put(&key, &new);
+                match old {
+                    Some(old) => change.put(&key, &OrderRow { class: new.class, ..old }),
+                    None => {
+                        change.put(&key, &new);
+                        change.put(&endless, &Present);
+                    }
+                }
                 Ok(handle)
             }))
         };
         self.decide(reports.iter().map(decision))
     }
 
-    pub(super) fn numbers_dead(&self, reports: &[NumbersDead]) -> Vec<Result<(), IssuerError>> {
-        let latest = self.environment.now().saturating_add(AHEAD);
+    /// The hold is counted from the report: a time that is dated back shortens nothing.
+    pub(super) fn numbers_dead(&self, reports: &[NumbersDead]) -> Vec<Result<Timestamp, IssuerError>> {
+        let (latest, now) = (self.environment.now().saturating_add(AHEAD), self.now());
         let decision = |&NumbersDead { ref merchant, handle, at }: &NumbersDead| {
             if at > latest {
                 return Err(IssuerError::TimeOutOfRange);
             }
-            let key = order_key(merchant, handle);
+            let (key, merchant) = (order_key(merchant, handle), merchant.clone());
+            let eligible_at = at.max(now.clone()?.saturating_add(self.config.hold));
             Ok(Decision::new(key.clone(), move |order: Option<OrderRow>, change| {
                 let order = order.ok_or(IssuerError::UnknownOrder)?;
-                match order.numbers_dead_at {
-                    Some(before) if before == at => {}
+                match order.ended {
+                    Some(before) if before.dead_at == at => return Ok(before.eligible_at),
                     Some(_) => return Err(IssuerError::NumbersDeadDiffers),
-                    None => change.put(&key, &OrderRow { numbers_dead_at: Some(at), ..order }),
+                    None => {}
                 }
-                Ok(())
+                change.delete(&endless_key(order.due_at, &merchant, handle));
+                let ended = Some(Ended { dead_at: at, eligible_at });
+                change.put(&key, &OrderRow { ended, ..order });
+                Ok(eligible_at)
             }))
         };
         self.decide(reports.iter().map(decision))
     }
 
     pub(super) fn offers(&self, requests: &[OfferRequest]) -> Vec<Result<Offer, IssuerError>> {
-        let (ring, mut rng) = (self.ring(), self.environment.rng());
+        let (ring, mut rng, now) = (self.ring(), self.environment.rng(), self.now());
         let class = |asked: &OfferRequest| {
             let account = self.tag(&asked.account, &asked.merchant);
             let key = order_key(&asked.merchant, asked.handle);
@@ -124,28 +145,40 @@ impl<S: Store> Core<S> {
             let (account, class) = known?;
             let mut number = [0; 8];
             rng.fill_bytes(&mut number);
-            Ok(self.offer(asked, account, class, u64::from_le_bytes(number), &ring))
+            let asker = Asker { account, class, now: now.clone()? };
+            Ok(self.offer(asked, asker, u64::from_le_bytes(number), &ring))
         });
-        self.decide(decisions)
+        let offers = requests.iter().zip(self.decide(decisions));
+        offers.map(|(asked, offered)| self.unless_later(asked, offered?)).collect()
     }
 
-    /// The class is frozen with the order, so the cohort's row can be named before the order is
-    /// read again. `number` is the cohort's, if one is opened.
+    /// The offer, unless the account has another order in that cohort. What counts is what the grant
+    /// finds; here the device is told before it makes a proof.
+    fn unless_later(&self, asked: &OfferRequest, offer: Offer) -> Result<Offer, IssuerError> {
+        let account = self.tag(&asked.account, &asked.merchant);
+        let member = read(&*self.store, &member_key(&asked.merchant, offer.scope.cohort(), account))?;
+        match member {
+            Some(MemberRow { handle, .. }) if handle != asked.handle => Err(IssuerError::Later),
+            _ => Ok(offer),
+        }
+    }
+
+    /// `number` is the cohort's, if one is opened.
     fn offer<'a>(
         &'a self,
         OfferRequest { merchant, handle, .. }: &'a OfferRequest,
-        account: AccountTag,
-        class: u8,
+        Asker { account, class, now }: Asker,
         number: u64,
         ring: &'a KeyRing,
     ) -> Decision<'a, Offer> {
         let open_at = open_key(merchant, class);
-        let in_use = (sealed_key(merchant, number), manifest_key(merchant, number));
+        let in_use = (set_aside_key(merchant, number), manifest_key(merchant, number));
         let reads = (order_key(merchant, *handle), open_at.clone(), in_use);
         Decision::new(reads, move |(order, open, in_use), change| {
             let order = owned(order, account)?;
             if order.grant.is_none() {
                 self.refuse_before_recovery(order.due_at)?;
+                order.may_be_granted(class, now)?;
             }
             let (key_id, cohort) = match (order.grant, open) {
                 (Some(Granted::Over), _) => return Err(IssuerError::WindowOver),
@@ -162,7 +195,7 @@ impl<S: Store> Core<S> {
                     change.put(&open_at, &row);
                     // One that a retired key leaves behind is set aside.
                     if let Some(retired) = retired {
-                        change.put(&sealed_key(merchant, retired.cohort), &retired);
+                        change.put(&set_aside_key(merchant, retired.cohort), &retired);
                     }
                     (row.key_id, row.cohort)
                 }
@@ -187,7 +220,34 @@ impl<S: Store> Core<S> {
             class,
             k: self.config.k(class).ok_or(IssuerError::UnknownClass)?,
             opened_by: next_midnight(self.now()?),
+            age: 0,
+            aged_at: Timestamp::ZERO,
+            counted: 0,
         })
+    }
+}
+
+/// Who asks, and what is known of the order.
+#[derive(Clone, Copy)]
+struct Asker {
+    account: AccountTag,
+    class: u8,
+    now: Timestamp,
+}
+
+impl OrderRow {
+    /// Whether its numbers are dead and were ended long enough ago. From then on its class is frozen.
+    fn is_eligible(&self, now: Timestamp) -> bool {
+        self.ended.is_some_and(|ended| ended.eligible_at <= now)
+    }
+
+    /// Refuses an order that is not eligible. `class` is what was read of it before: it cannot have
+    /// changed if it was frozen then.
+    pub(super) fn may_be_granted(&self, class: u8, now: Timestamp) -> Result<(), IssuerError> {
+        if !self.is_eligible(now) {
+            return Err(IssuerError::NotEligible);
+        }
+        if self.class == class { Ok(()) } else { Err(StoreError::Contended.into()) }
     }
 }
 

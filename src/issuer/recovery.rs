@@ -6,7 +6,7 @@
 
 use super::cohorts::PAGE;
 use super::rows::{
-    CohortRow, OPEN_COHORTS, WindowRow, manifest_key, merchant_of, recovery_key, sealed_key, waiting_key,
+    CohortRow, OPEN_COHORTS, WindowRow, manifest_key, merchant_of, recovery_key, set_aside_key, waiting_key,
     window_key,
 };
 use super::{Issuer, IssuerError};
@@ -24,7 +24,7 @@ use unjoin_store::{Bucket, Decision, Found, MessageRow, Pages, Present, Store, S
 pub struct IssuerRecovery {
     /// The era that it began.
     pub era: u32,
-    /// How many cohorts were open in the copy. They take no grants any more, and close like a retired key's.
+    /// How many cohorts were open in the copy. They take no grants any more, and are sealed or starve as they are.
     pub set_aside: usize,
     /// How many cohorts the ledger has a manifest of that the copy had not closed, or did not know.
     pub closed: usize,
@@ -81,7 +81,7 @@ fn set_aside<S: Store>(store: &S, bucket: Bucket) -> Result<usize, RecoveryError
             Ok(Decision::new(open.clone(), move |row: Option<CohortRow>, change| {
                 let Some(cohort) = row else { return Ok::<_, RecoveryError>(0) };
                 change.delete(&open);
-                change.put(&sealed_key(&merchant, cohort.cohort), &cohort);
+                change.put(&set_aside_key(&merchant, cohort.cohort), &cohort);
                 Ok(1)
             }))
         });
@@ -106,13 +106,13 @@ fn close<S: Store>(store: &S, history: &History, platform_key: &PlatformKey) -> 
     for manifests in manifests.chunks(PAGE) {
         let decisions = manifests.iter().map(|manifest| {
             let (merchant, cohort) = (manifest.scope.merchant(), manifest.scope.cohort());
-            let (manifest_at, sealed) = (manifest_key(merchant, cohort), sealed_key(merchant, cohort));
-            Ok(Decision::new((manifest_at.clone(), sealed.clone()), move |(known, waits), change| {
+            let (manifest_at, left) = (manifest_key(merchant, cohort), set_aside_key(merchant, cohort));
+            Ok(Decision::new((manifest_at.clone(), left.clone()), move |(known, waits), change| {
                 if known.is_some() {
                     return Ok::<_, RecoveryError>(0);
                 }
                 if waits.is_some() {
-                    change.delete(&sealed);
+                    change.delete(&left);
                 }
                 change.put(&manifest_at, &MessageRow(manifest.clone().sign(platform_key)?));
                 change.put(&window_key(merchant, cohort), &WindowRow { ends: manifest.publications.last() });

@@ -5,12 +5,14 @@
 //! |---|---|---|---|
 //! | `iw` U | U | account, or nobody | a U belongs to one account, ever |
 //! | `ia` account | account | its wallet keys, the last enrolment's day | requests, openings |
-//! | `io` merchant, handle | merchant | account tag, class, due time, numbers' end, (scope, C) | one grant per order |
+//! | `io` merchant, handle | merchant | account tag, class, due time, numbers' end, when eligible, (scope, C) | one grant per order |
+//! | `in` due time (be64), merchant, handle | merchant | nothing | orders whose numbers have not ended |
 //! | `ic` merchant, class | merchant | the open cohort | offers, grants |
-//! | `is` merchant, cohort | merchant | a cohort that takes no more grants and has not closed | tick |
-//! | `ib` merchant, cohort, handle | merchant | account tag, of standing | the count; deleted when the window ends |
-//! | `ie` merchant, cohort | merchant | the window's end | what its orders were granted is forgotten then |
-//! | `ig` merchant, cohort | merchant | how many tokens were granted, once it closed | auditors |
+//! | `is` merchant, cohort | merchant | a cohort that takes no more grants and is not sealed | tick |
+//! | `ib` merchant, cohort, account tag | merchant | handle, of standing | one order of an account in a cohort; the count |
+//! | `ie` merchant, cohort | merchant | the last boundary | its members, and what their orders were granted, are forgotten then |
+//! | `ig` merchant, cohort | merchant | how many of the forgotten tokens there were | auditors |
+//! | `ir` merchant, class | merchant | counted grants of 60 days, present and past | when cohorts seal |
 //! | `im` merchant, cohort | merchant | the signed manifest | desk, wallets, merchant |
 //! | `ip` merchant, cohort | merchant | nothing | its manifest has not been handed over |
 //! | `it` | fixed | the last boundary that was worked off | tick |
@@ -22,6 +24,7 @@
 //! for or granted; when a cohort opened, except for the day.
 
 use super::AccountTag;
+use super::rate::RateRow;
 use crate::clock::ClockRow;
 use crate::recovery::RecoveryRow;
 use unjoin_core::algebra::Element;
@@ -83,11 +86,20 @@ pub(super) struct OrderRow {
     pub(super) account: AccountTag,
     pub(super) class: u8,
     pub(super) due_at: Timestamp,
-    pub(super) numbers_dead_at: Option<Timestamp>,
+    pub(super) ended: Option<Ended>,
     pub(super) grant: Option<Granted>,
 }
 
-/// A cohort that has not closed.
+/// The end of an order's numbers, as it was reported.
+#[derive(Clone, Copy)]
+pub(super) struct Ended {
+    /// From when on none of them rings.
+    pub(super) dead_at: Timestamp,
+    /// From when on the order has a token to ask for.
+    pub(super) eligible_at: Timestamp,
+}
+
+/// A cohort that is not sealed.
 #[derive(Clone, PartialEq)]
 pub(super) struct CohortRow {
     pub(super) key_id: [u8; 32],
@@ -98,6 +110,12 @@ pub(super) struct CohortRow {
     pub(super) k: u32,
     /// 00:00 UTC after its opening.
     pub(super) opened_by: Timestamp,
+    /// In days, since the first boundary that found a grant of standing.
+    pub(super) age: u32,
+    /// The boundary that it was last counted at.
+    pub(super) aged_at: Timestamp,
+    /// How many customers of standing there were then.
+    pub(super) counted: u32,
 }
 
 impl CohortRow {
@@ -106,18 +124,19 @@ impl CohortRow {
     }
 }
 
-/// One granted order of a cohort.
+/// The one granted order of an account in a cohort.
 pub(super) struct MemberRow {
-    pub(super) account: AccountTag,
+    pub(super) handle: OrderHandle,
     pub(super) of_standing: bool,
 }
 
-/// A closed cohort whose orders still say what they were granted.
+/// A cohort that is over at a boundary, and whose orders say until then what they were granted.
 pub(super) struct WindowRow {
     pub(super) ends: Timestamp,
 }
 
-/// How many tokens of a closed cohort were granted.
+/// How many tokens of a sealed cohort were granted, beside those of the members that are still there.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct GrantsRow {
     pub(super) grants: u64,
 }
@@ -170,9 +189,10 @@ impl Record for OrderRow {
         out.raw(&self.account.0);
         out.u8(self.class);
         out.timestamp(self.due_at);
-        out.u8(self.numbers_dead_at.is_some().into());
-        if let Some(at) = self.numbers_dead_at {
-            out.timestamp(at);
+        out.u8(self.ended.is_some().into());
+        if let Some(Ended { dead_at, eligible_at }) = self.ended {
+            out.timestamp(dead_at);
+            out.timestamp(eligible_at);
         }
         match &self.grant {
             None => out.u8(0),
@@ -189,8 +209,11 @@ impl Record for OrderRow {
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let account = AccountTag(from.array("account")?);
         let (class, due_at) = (from.u8("class")?, from.timestamp("due at")?);
-        let numbers_dead_at =
-            if from.bool("numbers dead")? { Some(from.timestamp("numbers dead at")?) } else { None };
+        let ended = if from.bool("ended")? {
+            Some(Ended { dead_at: from.timestamp("dead at")?, eligible_at: from.timestamp("eligible at")? })
+        } else {
+            None
+        };
         let grant = match from.u8("granted")? {
             0 => None,
             1 => {
@@ -200,7 +223,7 @@ impl Record for OrderRow {
             2 => Some(Granted::Over),
             _ => return Err(from.refuse(Rule::Value)),
         };
-        Ok(Self { account, class, due_at, numbers_dead_at, grant })
+        Ok(Self { account, class, due_at, ended, grant })
     }
 }
 
@@ -214,6 +237,9 @@ impl Record for CohortRow {
         out.u8(self.class);
         out.le32(self.k);
         out.timestamp(self.opened_by);
+        out.le32(self.age);
+        out.timestamp(self.aged_at);
+        out.le32(self.counted);
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -224,6 +250,9 @@ impl Record for CohortRow {
             class: from.u8("class")?,
             k: from.le32("k")?,
             opened_by: from.timestamp("opened by")?,
+            age: from.le32("age")?,
+            aged_at: from.timestamp("aged at")?,
+            counted: from.le32("counted")?,
         })
     }
 }
@@ -232,12 +261,12 @@ impl Record for MemberRow {
     const NAME: &'static str = "cohort member";
 
     fn encode(&self, out: &mut Writer) {
-        out.raw(&self.account.0);
+        out.raw(self.handle.as_bytes());
         out.u8(self.of_standing.into());
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { account: AccountTag(from.array("account")?), of_standing: from.bool("of standing")? })
+        Ok(Self { handle: OrderHandle(from.array("handle")?), of_standing: from.bool("of standing")? })
     }
 }
 
@@ -279,9 +308,10 @@ impl Record for TickRow {
 
 /// The namespaces whose rows a scan walks.
 pub(super) const OPEN_COHORTS: &[u8; 2] = b"ic";
-pub(super) const SEALED_COHORTS: &[u8; 2] = b"is";
+pub(super) const SET_ASIDE: &[u8; 2] = b"is";
 pub(super) const WAITING_MANIFESTS: &[u8; 2] = b"ip";
-pub(super) const OPEN_WINDOWS: &[u8; 2] = b"ie";
+pub(super) const WINDOWS: &[u8; 2] = b"ie";
+pub(super) const ENDLESS: &[u8; 2] = b"in";
 const MANIFESTS: &[u8; 2] = b"im";
 const MEMBERS: &[u8; 2] = b"ib";
 
@@ -307,8 +337,40 @@ pub(super) fn open_key(merchant: &Name, class: u8) -> Key<CohortRow> {
     of_merchant(OPEN_COHORTS, merchant, &[&[class]])
 }
 
-pub(super) fn sealed_key(merchant: &Name, cohort: u64) -> Key<CohortRow> {
-    of_merchant(SEALED_COHORTS, merchant, &[&cohort.to_le_bytes()])
+pub(super) fn set_aside_key(merchant: &Name, cohort: u64) -> Key<CohortRow> {
+    of_merchant(SET_ASIDE, merchant, &[&cohort.to_le_bytes()])
+}
+
+/// What the keys of all cohorts of a merchant begin with that are not sealed.
+pub(super) fn cohorts_prefixes(merchant: &Name) -> [Key<CohortRow>; 2] {
+    [OPEN_COHORTS, SET_ASIDE].map(|namespace| of_merchant(namespace, merchant, &[]))
+}
+
+pub(super) fn rate_key(merchant: &Name, class: u8) -> Key<RateRow> {
+    of_merchant(b"ir", merchant, &[&[class]])
+}
+
+/// An order whose numbers have not ended, in the order of the due times.
+pub(super) fn endless_key(due_at: Timestamp, merchant: &Name, handle: OrderHandle) -> Key<Present> {
+    let mut key = Writer::new();
+    key.raw(ENDLESS);
+    key.raw(&due_at.as_unix_seconds().to_be_bytes());
+    merchant.encode(&mut key);
+    key.raw(handle.as_bytes());
+    Key::new(bucket(b'm', merchant.as_bytes()), key.finish())
+}
+
+/// The due time, merchant and order of such a key.
+pub(super) fn endless_of(key: &Key<Present>) -> Result<(Timestamp, Name, OrderHandle), StoreError> {
+    let mut from = Reader::new(key.bytes(), "key of an order whose numbers have not ended");
+    let decoded = (|| {
+        let _namespace: [u8; 2] = from.array("namespace")?;
+        let due_at = Timestamp::from_unix_seconds(u64::from_be_bytes(from.array("due at")?));
+        let (merchant, handle) = (Name::decode(&mut from, "merchant")?, from.array("handle")?);
+        from.end()?;
+        Ok::<_, DecodeError>((due_at, merchant, OrderHandle(handle)))
+    })();
+    decoded.map_err(|_| StoreError::Corrupt("key of an order whose numbers have not ended"))
 }
 
 pub(super) fn manifest_key(merchant: &Name, cohort: u64) -> Key<MessageRow<SignedManifest>> {
@@ -320,15 +382,15 @@ pub(super) fn waiting_key(merchant: &Name, cohort: u64) -> Key<Present> {
 }
 
 pub(super) fn window_key(merchant: &Name, cohort: u64) -> Key<WindowRow> {
-    of_merchant(OPEN_WINDOWS, merchant, &[&cohort.to_le_bytes()])
+    of_merchant(WINDOWS, merchant, &[&cohort.to_le_bytes()])
 }
 
 pub(super) fn grants_key(merchant: &Name, cohort: u64) -> Key<GrantsRow> {
     of_merchant(b"ig", merchant, &[&cohort.to_le_bytes()])
 }
 
-pub(super) fn member_key(merchant: &Name, cohort: u64, handle: OrderHandle) -> Key<MemberRow> {
-    of_merchant(MEMBERS, merchant, &[&cohort.to_le_bytes(), handle.as_bytes()])
+pub(super) fn member_key(merchant: &Name, cohort: u64, account: AccountTag) -> Key<MemberRow> {
+    of_merchant(MEMBERS, merchant, &[&cohort.to_le_bytes(), &account.0])
 }
 
 /// What all members' keys of a cohort begin with.
@@ -376,14 +438,6 @@ pub(super) fn cohort_of<R>(key: &Key<R>) -> Result<u64, StoreError> {
     match key.bytes().last_chunk() {
         Some(cohort) => Ok(u64::from_le_bytes(*cohort)),
         None => Err(StoreError::Corrupt("cohort's key")),
-    }
-}
-
-/// The order that a member's key ends with.
-pub(super) fn handle_of(key: &Key<MemberRow>) -> Result<OrderHandle, StoreError> {
-    match key.bytes().last_chunk() {
-        Some(handle) => Ok(OrderHandle(*handle)),
-        None => Err(StoreError::Corrupt("member's key")),
     }
 }
 

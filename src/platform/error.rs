@@ -14,6 +14,8 @@ pub enum PlatformError {
     NoTelephony,
     /// The platform was opened without ledgers.
     NoLedgers,
+    /// Numbers are bound, and orders closed, under the order's handle.
+    OrderName,
     /// A service gave no answer to a call: a bug of this crate.
     NoAnswer,
     /// A store's, or that of all stores together.
@@ -34,6 +36,7 @@ impl PlatformError {
     pub const CODES: &'static [(&'static str, Audience, bool)] = &[
         ("platform.no_telephony", Audience::Host, false),
         ("platform.no_ledgers", Audience::Host, false),
+        ("platform.order_name", Audience::Host, false),
         ("platform.no_answer", Audience::Operator, false),
     ];
 
@@ -42,6 +45,7 @@ impl PlatformError {
         match self {
             Self::NoTelephony => "platform.no_telephony",
             Self::NoLedgers => "platform.no_ledgers",
+            Self::OrderName => "platform.order_name",
             Self::NoAnswer => "platform.no_answer",
             Self::Store(error) => error.code(),
             Self::Issuer(error) => error.code(),
@@ -54,7 +58,7 @@ impl PlatformError {
     /// Whether the same call may succeed later without being changed.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::NoTelephony | Self::NoLedgers | Self::NoAnswer => false,
+            Self::NoTelephony | Self::NoLedgers | Self::OrderName | Self::NoAnswer => false,
             Self::Store(error) => error.is_retryable(),
             Self::Issuer(error) => error.is_retryable(),
             Self::Desk(error) => error.is_retryable(),
@@ -66,7 +70,7 @@ impl PlatformError {
     /// Who can do something about it.
     pub fn audience(&self) -> Audience {
         match self {
-            Self::NoTelephony | Self::NoLedgers => Audience::Host,
+            Self::NoTelephony | Self::NoLedgers | Self::OrderName => Audience::Host,
             Self::NoAnswer => Audience::Operator,
             Self::Store(error) => error.audience(),
             Self::Issuer(error) => error.audience(),
@@ -84,6 +88,10 @@ impl fmt::Display for PlatformError {
                 f.write_str("this platform has no telephony: open it with a switchboard, or ask yours")
             }
             Self::NoLedgers => f.write_str("this platform has no ledgers: open it with them, or ask yours"),
+            Self::OrderName => f.write_str(
+                "a tick ends the numbers of an order that nobody closes, and knows its handle alone: bind and close \
+                 under the name that Platform::order_ref gives",
+            ),
             Self::NoAnswer => f.write_str("a service gave no answer: report this as a bug"),
             Self::Store(error) => error.fmt(f),
             Self::Issuer(error) => error.fmt(f),

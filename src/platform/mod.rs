@@ -7,7 +7,7 @@
 
 use crate::issuer::{
     EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, IssuerReport, NumbersDead, OfferRequest,
-    OrderReport, StandingPolicy, StarvingCohort,
+    OrderReport, OutrunCohort, StandingPolicy, StarvingCohort,
 };
 use crate::ledgers::{Ledgers, LedgersReport};
 use crate::review::{
@@ -328,20 +328,29 @@ impl<S: Store> Platform<S> {
         self.issuer.grant(account, request)
     }
 
-    /// Reports that every virtual number of an order is dead from `report.at` on, for ever.
+    /// Reports that every virtual number of an order is dead from `report.at` on, for ever. The answer is from
+    /// when on the order is eligible for a token: its wallet is woken at a random time of the day after.
     ///
     /// # Errors
     /// As [`Issuer::numbers_dead`].
-    pub fn numbers_dead(&self, report: NumbersDead) -> Result<(), PlatformError> {
+    pub fn numbers_dead(&self, report: NumbersDead) -> Result<Timestamp, PlatformError> {
         Ok(first(self.issuer.numbers_dead(&[report]))??)
+    }
+
+    /// How telephony names an order: by its handle. So it has no order id, and a tick can end the numbers of an
+    /// order that nobody closed.
+    pub fn order_ref(&self, merchant: &Name, order_id: &[u8]) -> OrderRef {
+        OrderRef { merchant: merchant.clone(), order: self.issuer.handle(merchant, order_id).into() }
     }
 
     /// Makes a virtual number between two parties of an order; await the answer or `.wait()` for
     /// it. See [`Switchboard::bind`].
     ///
     /// # Errors
-    /// [`PlatformError::NoTelephony`].
+    /// [`PlatformError::NoTelephony`]; [`PlatformError::OrderName`] when the order is not named as
+    /// [`order_ref`](Self::order_ref) does.
     pub fn bind(&self, binding: Binding) -> Result<Pending<Bound, SwitchboardError>, PlatformError> {
+        handle_of(&binding.order)?;
         Ok(self.telephony()?.bind(binding))
     }
 
@@ -353,17 +362,55 @@ impl<S: Store> Platform<S> {
         Ok(self.telephony()?.route(request)?)
     }
 
-    /// Ends and freezes the virtual numbers of an order that was reported due, and tells its
-    /// cohort from when on they are dead: that time, which may lie ahead. Idempotent, with the
-    /// same answer; a crash between the two leaves the numbers ended and the cohort waiting.
+    /// Ends and freezes the virtual numbers of an order that was reported due, if it had any, and tells the
+    /// order service from when on they are dead, which may lie ahead. The answer is from when on the order
+    /// is eligible, as of [`numbers_dead`](Self::numbers_dead). Idempotent, with the same answer; after a
+    /// crash between the two call it again. By default one day after the order's end; a tick does it 30 days
+    /// after the order was due.
     ///
     /// # Errors
     /// As [`Switchboard::close_orders`] and [`Issuer::numbers_dead`];
-    /// [`PlatformError::NoTelephony`].
-    pub fn close_order(&self, order: &OrderRef, handle: OrderHandle) -> Result<Timestamp, PlatformError> {
+    /// [`PlatformError::NoTelephony`], [`PlatformError::OrderName`].
+    pub fn close_order(&self, order: &OrderRef) -> Result<Timestamp, PlatformError> {
+        let handle = handle_of(order)?;
         let at = first(self.telephony()?.close_orders(core::slice::from_ref(order)))??;
-        self.numbers_dead(NumbersDead { merchant: order.merchant.clone(), handle, at })?;
-        Ok(at)
+        self.numbers_dead(NumbersDead { merchant: order.merchant.clone(), handle, at })
+    }
+
+    /// Has telephony end the numbers that are overdue, and reports them; the answer is those that stay. A
+    /// crash in between repeats it.
+    fn end_overdue(
+        &self,
+        overdue: Vec<(Name, OrderHandle)>,
+        failed: &mut Vec<PlatformError>,
+    ) -> Result<Vec<(Name, OrderHandle)>, PlatformError> {
+        let Some(telephony) = &self.telephony else { return Ok(overdue) };
+        let of = |(merchant, handle): &(Name, OrderHandle)| OrderRef {
+            merchant: merchant.clone(),
+            order: (*handle).into(),
+        };
+        let ended = telephony.close_orders(&overdue.iter().map(of).collect::<Vec<_>>());
+        let (mut dead, mut stay) = (Vec::new(), Vec::new());
+        for ((merchant, handle), ended) in overdue.into_iter().zip(ended) {
+            match ended {
+                Ok(at) => dead.push(NumbersDead { merchant, handle, at }),
+                Err(error) => {
+                    failed.push(error.into());
+                    stay.push((merchant, handle));
+                }
+            }
+        }
+        for (dead, told) in dead.iter().zip(self.issuer.numbers_dead(&dead)) {
+            match told {
+                Ok(_) => {}
+                Err(error) if error.ends_the_tick() => return Err(error.into()),
+                Err(error) => {
+                    failed.push(error.into());
+                    stay.push((dead.merchant.clone(), dead.handle));
+                }
+            }
+        }
+        Ok(stay)
     }
 
     /// The manifests of a merchant's closed cohorts, for devices that wait for one: at most
@@ -447,7 +494,7 @@ impl<S: Store> Platform<S> {
         }))
     }
 
-    /// Does whatever has fallen due: seals and closes cohorts, hands their manifests to the
+    /// Does whatever has fallen due: ends numbers that are overdue, seals cohorts, hands their manifests to the
     /// desk, publishes, applies edits, erases escrows, rewrites, sweeps dead numbers, takes
     /// entries into the ledgers and publishes their checkpoints. Call it every minute or so;
     /// it is resumable after a crash at any point, and does nothing twice.
@@ -478,6 +525,7 @@ impl<S: Store> Platform<S> {
             issued => issued?,
         };
         failed.extend(issued.failed.into_iter().map(PlatformError::from));
+        let numbers_overdue = self.end_overdue(issued.numbers_overdue, &mut failed)?;
         // Admitted before they are confirmed: a crash in between repeats the admission, which
         // is idempotent. One that the desk refuses stays with the issuer and is tried again.
         let mut admitted: Vec<Scope> = Vec::with_capacity(issued.manifests.len());
@@ -503,7 +551,8 @@ impl<S: Store> Platform<S> {
         Ok(TickReport {
             manifests: issued.manifests,
             starving: issued.starving,
-            numbers_overdue: issued.numbers_overdue,
+            outrun: issued.outrun,
+            numbers_overdue,
             batches: published.batches,
             telephony,
             failed,
@@ -532,12 +581,15 @@ impl<S: Store> fmt::Debug for Platform<S> {
 #[derive(Debug)]
 #[must_use = "what failed needs an operator"]
 pub struct TickReport {
-    /// Cohorts that closed: fetch these for devices that wait.
+    /// Cohorts that were sealed: fetch these for devices that wait.
     pub manifests: Vec<SignedManifest>,
     /// Cohorts that stay too small.
     pub starving: Vec<StarvingCohort>,
-    /// Orders whose numbers should be dead by now and were not reported so: close them by
-    /// force, their cohorts wait for them.
+    /// Cohorts that had far more customers, at the boundary that was worked off, than their merchant's past
+    /// explains: somebody may be buying orders.
+    pub outrun: Vec<OutrunCohort>,
+    /// Orders whose numbers should be dead by now and were not reported so. With telephony, those that it
+    /// could not end; without it, end them: they get no token before.
     pub numbers_overdue: Vec<(Name, OrderHandle)>,
     /// What was published.
     pub batches: Vec<Batch>,
@@ -550,6 +602,12 @@ pub struct TickReport {
     /// What became of the ledgers; `None` if the platform has none. A ledger that fails, or finds
     /// no quorum, holds up nothing else.
     pub ledgers: Option<LedgersReport>,
+}
+
+/// The handle that names an order at the switchboard.
+fn handle_of(order: &OrderRef) -> Result<OrderHandle, PlatformError> {
+    let handle = order.order.as_bytes().try_into().map_err(|_| PlatformError::OrderName)?;
+    Ok(OrderHandle(handle))
 }
 
 /// The answer to a call about one item.

@@ -18,17 +18,19 @@ pub(super) fn ticked(outcome: &Result<TickReport, PlatformError>, took: Duration
         tracing::error!(target: "unjoin", { "error.type" = code, monotonic_counter.unjoin.tick.failed = 1u64 }, "stays due");
     }
     let seconds = took.as_secs_f64();
-    let closed = report.manifests.len() as u64;
+    let sealed = report.manifests.len() as u64;
     let published: usize = report.batches.iter().map(|batch| batch.reviews.len()).sum();
     let published = published as u64;
     let sequenced = |ledgers: &LedgersReport| ledgers.reviews.sequenced + ledgers.openings.sequenced;
     let sequenced = report.ledgers.as_ref().map_or(0, sequenced);
     let (starving, overdue) = (report.starving.len() as u64, report.numbers_overdue.len() as u64);
+    let outrun = report.outrun.len() as u64;
     tracing::info!(
         target: "unjoin",
         {
             histogram.unjoin.tick.duration = seconds,
-            monotonic_counter.unjoin.cohorts.closed = closed,
+            monotonic_counter.unjoin.cohorts.sealed = sealed,
+            monotonic_counter.unjoin.cohorts.outrun = outrun,
             monotonic_counter.unjoin.reviews.published = published,
             monotonic_counter.unjoin.ledger.entries = sequenced,
             gauge.unjoin.cohorts.starving = starving,

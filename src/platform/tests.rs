@@ -1,7 +1,7 @@
 //! Facade and services together: what a tick reports.
 
 use super::*;
-use crate::issuer::{ClassPolicy, EveryoneOfStanding};
+use crate::issuer::{ClassPolicy, EveryoneOfStanding, PastOrders};
 use unjoin_core::secret::SystemRng;
 use unjoin_core::token::EnrolmentContext;
 use unjoin_core::{DAY, ManualClock, Timestamp};
@@ -18,7 +18,18 @@ fn name(text: &str) -> Name {
 fn config() -> PlatformConfig {
     let mut config = PlatformConfig::new(name("shop.example"));
     config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
+    config.issuer.hold = 0;
     config
+}
+
+/// Days pass until two customers of a merchant that was busy before are a crowd.
+fn until_sealed(clock: &ManualClock, platform: &Platform<MemoryStore>) {
+    for day in 1..=3 {
+        clock.set(MONDAY.saturating_add(day * DAY));
+        if day < 3 {
+            assert!(platform.tick().unwrap().manifests.is_empty());
+        }
+    }
 }
 
 fn open(config: PlatformConfig, clock: Arc<ManualClock>) -> Result<Platform<MemoryStore>, PlatformError> {
@@ -56,7 +67,10 @@ fn buy(platform: &Platform<MemoryStore>, account: &str, merchant: &Name) {
         class: 0,
         due_at: MONDAY,
     };
+    let past = PastOrders { merchant: merchant.clone(), class: 0, counts: vec![6_000] };
+    assert!(platform.issuer().introduce(&[past]).pop().unwrap().is_ok());
     let handle = platform.order_due(order).unwrap();
+    platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
     let offer = platform.offer(account.clone(), merchant.clone(), handle).unwrap();
     let trust = TrustRoots::new(*platform.public_key(), 2, unjoin_core::Grid::Weekly)
         .pin(offer.issuer_key, offer.escrow_key)
@@ -64,7 +78,6 @@ fn buy(platform: &Platform<MemoryStore>, account: &str, merchant: &Name) {
     let (_, request) =
         wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
     platform.grant(account, request).wait().unwrap();
-    platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY }).unwrap();
 }
 
 #[test]
@@ -80,7 +93,7 @@ fn a_manifest_that_the_desk_refuses_is_reported_and_tried_again() {
     let merchant = name("lamps.example");
     buy(&platform, "ann", &merchant);
     buy(&platform, "ben", &merchant);
-    clock.set(MONDAY.saturating_add(15 * DAY));
+    until_sealed(&clock, &platform);
     // A desk that was opened by itself, with another grid than the issuer's.
     let other = ReviewDesk::open(
         Arc::clone(&platform.reviews),
@@ -109,7 +122,7 @@ fn a_ring_without_the_newest_key_is_refused_and_the_old_one_stays() {
     let merchant = name("lamps.example");
     buy(&platform, "ann", &merchant);
     buy(&platform, "ben", &merchant);
-    clock.set(MONDAY.saturating_add(15 * DAY));
+    until_sealed(&clock, &platform);
     let ring = platform.issuer().keys();
     let rng = &mut SystemRng::new();
     let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();

@@ -17,8 +17,9 @@ use unjoin_core::wire::Message;
 use unjoin_core::{Grid, Timestamp};
 use unjoin_store::{Change, Key, Present, Record, Store, StoreError, decide, read};
 
-/// The number of coming boundaries from which that of an edit or a withdrawal is drawn.
-const NEXT_BOUNDARIES: u64 = 3;
+/// The number of coming Mondays from which that of an edit or a withdrawal is drawn. Whatever the grid: on
+/// a daily one whoever presses one suspect a day and watches the listing would know which gave in.
+const NEXT_MONDAYS: u64 = 3;
 /// The most actions that a review may have. The last of them can only be a withdrawal.
 const MAX_ACTIONS: u64 = 16;
 
@@ -159,7 +160,7 @@ impl<S: Store> Step<'_, S> {
         replacement: WaitingChange,
         change: &mut Change,
     ) -> Result<ActionReceipt, DeskError> {
-        let boundary = self.boundary(spent.changed_at.max(spent.published_at));
+        let boundary = self.monday(spent.changed_at.max(spent.published_at));
         // What waited is overtaken: logged with this one, but without effect.
         let overtaken = waiting.map_or_else(Vec::new, |replaced| {
             change.delete(&self.due(replaced.boundary));
@@ -182,17 +183,16 @@ impl<S: Store> Step<'_, S> {
         change.put(&self.keys.1, &WaitingRow { boundary, actions, change: replacement });
     }
 
-    /// One of the next three boundaries, but none before `before`: the one that a replaced action waited
-    /// for, or that of what is changed. Nothing is dated before that, whichever clock dated it.
-    fn boundary(&self, before: Timestamp) -> Timestamp {
-        let (grid, now) = (self.core.grid, self.now);
-        let mut open: Vec<Timestamp> =
-            (1..=NEXT_BOUNDARIES).map(|count| grid.nth_after(now, count)).collect();
-        open.retain(|boundary| *boundary >= before);
-        // Empty only if this clock is behind the one that dated the last change.
-        let Ok(count @ 1..) = u64::try_from(open.len()) else { return before };
+    /// One of the next three Mondays, but none before `before`: the one that a replaced action waited
+    /// for, or the boundary of what is changed. Nothing is dated before that, whichever clock dated it.
+    fn monday(&self, before: Timestamp) -> Timestamp {
+        let mondays = (1..=NEXT_MONDAYS).map(|count| Grid::Weekly.nth_after(self.now, count));
+        let open: Vec<Timestamp> = mondays.filter(|monday| *monday >= before).collect();
+        // None only if this clock is behind the one that dated the last change.
+        let first = Grid::Weekly.next_after(before.saturating_sub(1));
+        let Ok(count @ 1..) = u64::try_from(open.len()) else { return first };
         let drawn = usize::try_from(below(count, &mut *self.core.rng())).unwrap_or_default();
-        open.get(drawn).copied().unwrap_or(before)
+        open.get(drawn).copied().unwrap_or(first)
     }
 
     fn due(&self, time: Timestamp) -> Key<Present> {

@@ -11,7 +11,7 @@
 //! 2. [`tick`](ReviewDesk::tick), at least once after every boundary of the grid, publishes:
 //!    a cohort at the boundaries of its manifest only.
 //! 3. [`act`](ReviewDesk::act): the author withdraws or edits. A held review is withdrawn at
-//!    once; everything visible waits for one of the next three boundaries, at random.
+//!    once; a published one changes on one of the next three Mondays, at random, whatever the grid.
 //! 4. [`remove`](ReviewDesk::remove): the platform's staff takes a review out of the listing, and
 //!    the ledger says who did, and why, under their signature.
 //! 5. [`evidence`](ReviewDesk::evidence): what trustees need to open a review, until the
@@ -245,8 +245,8 @@ impl<S: Store> ReviewDesk<S> {
     ///
     /// The action's sequence is the last accepted one plus 1, and its previous digest the last
     /// accepted one: an accepted edit counts while it waits for its boundary. A held review
-    /// can only be withdrawn, at once. A published one changes at a random one of the next
-    /// three boundaries, as long as it is listed; a later accepted action replaces one that still
+    /// can only be withdrawn, at once. A published one changes on a random one of the next
+    /// three Mondays, as long as it is listed; a later accepted action replaces one that still
     /// waits, and never takes effect before the boundary that the replaced one had. Every accepted
     /// action is logged. After an accepted withdrawal nothing is accepted. A review has at most 16
     /// actions; the last of them can only be a withdrawal.

@@ -8,7 +8,7 @@ use unjoin::audit::{
     CountedElsewhere, Finding, History, PublishedSet, ReceiptVerdict, action_verdict, audit_manifests,
     audit_reviews, receipt_verdict,
 };
-use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
 use unjoin::ledger::{LedgerConfig, Ledgers, LogView, RemovedEntry, StaffKeyEntry, Witness, WitnessPolicy};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::SystemRng;
@@ -71,6 +71,7 @@ impl Shop {
             .unwrap();
         let mut config = PlatformConfig::new(name("shop.example"));
         config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
+        (config.issuer.grid, config.issuer.hold) = (unjoin::Grid::Weekly, 0);
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let reviews = Shared::default();
         let platform = Platform::open(
@@ -97,6 +98,9 @@ impl Shop {
         );
         let platform = platform.unwrap().with_ledgers(ledgers.unwrap());
         platform.desk().admit_staff(&staff_entry, ORIGIN).unwrap();
+        // Two customers of a merchant that was busy before are a crowd after two weeks.
+        let past = PastOrders { merchant: name("lamps.example"), class: 0, counts: vec![6_000] };
+        assert!(platform.issuer().introduce(&[past]).pop().unwrap().is_ok());
         let without_ledger = trust.clone();
         let trust = trust.require_ledger(policy.clone());
         Self {
@@ -120,12 +124,12 @@ impl Shop {
         let (order_id, merchant) = (account.as_bytes().to_vec(), self.merchant.clone());
         let order = OrderReport { order_id, account: account.clone(), merchant, class: 0, due_at: monday() };
         let handle = self.platform.order_due(order).unwrap();
+        let dead = NumbersDead { merchant: self.merchant.clone(), handle, at: monday() };
+        self.platform.numbers_dead(dead).unwrap();
         let offer = self.platform.offer(account.clone(), self.merchant.clone(), handle).unwrap();
         let (pending, request) =
             wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
         let grant = self.platform.grant(account, request).wait().unwrap();
-        let dead = NumbersDead { merchant: self.merchant.clone(), handle, at: monday() };
-        self.platform.numbers_dead(dead).unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
         Customer { wallet, token }
     }
@@ -146,8 +150,9 @@ impl Shop {
         self.platform.submit(presentation, review.clone()).wait().unwrap()
     }
 
-    /// The manifest of the one cohort, closed after two weeks, as a device believes it.
+    /// The manifest of the one cohort, sealed after two weeks, as a device believes it.
     fn close(&self) -> (SignedManifest, CohortManifest, ManifestEvidence) {
+        assert!(self.tick(monday().saturating_add(8 * DAY)).manifests.is_empty());
         let closing = self.tick(monday().saturating_add(15 * DAY));
         let signed = closing.manifests[0].clone();
         let manifest = signed.verify(self.platform.public_key()).unwrap().clone();

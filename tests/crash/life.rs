@@ -43,7 +43,7 @@ pub(crate) fn live<S: Store>(
         [Ok(one), Ok(other)] => [one, other],
         [Err(error), _] | [_, Err(error)] => return assert_store_failed(&error),
     };
-    if let Err(error) = scenario.enrol(&platforms[0]) {
+    if let Err(error) = scenario.begin(&platforms[0]) {
         return assert_store_failed(&error);
     }
     let (next, late) = (AtomicU64::new(birth.first_order), Mutex::new(birth.late));

@@ -138,7 +138,7 @@ impl Record {
     /// and a sample of the earlier ones.
     pub(crate) fn check<S: Store>(&mut self, scenario: &Scenario, stores: &[Arc<S>; 2], draw: &mut Seeded) {
         let platform = scenario.open(stores, &Arc::new(ManualClock::new(day(self.day))));
-        scenario.enrol(&platform).unwrap();
+        scenario.begin(&platform).unwrap();
         // The interrupted tick is taken up before or after the rest.
         if draw.below(2) == 0 {
             self.announce(tick(&platform).unwrap());

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 use unjoin::Name;
-use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, IssuerConfig, IssuerError, NumbersDead, OrderReport};
+use unjoin::issuer::{
+    ClassPolicy, EveryoneOfStanding, IssuerConfig, IssuerError, NumbersDead, OrderReport, PastOrders,
+};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::review::{DeskConfig, DeskError};
 use unjoin::secret::{SecretBytes, SystemRng};
@@ -17,7 +19,6 @@ use unjoin::{
 use unjoin_test_util::Seeded;
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
-const CUSTOMERS: u64 = 6;
 const MERCHANTS: u64 = 3;
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
 
@@ -35,7 +36,6 @@ pub(crate) struct Scenario {
 /// An order, which its number determines.
 struct Order {
     id: Vec<u8>,
-    customer: u64,
     account: Name,
     merchant: Name,
     class: u8,
@@ -51,8 +51,11 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn wallet(customer: u64) -> Wallet {
-    Wallet::from_seed(SecretBytes::new([customer as u8; 32]))
+/// Of the order's customer: each has one order, since an account has one in a cohort.
+fn wallet(number: u64) -> Wallet {
+    let mut seed = [7; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    Wallet::from_seed(SecretBytes::new(seed))
 }
 
 /// `(A, e)`: the bytes of a grant without its header and its proof, which is fresh every time.
@@ -62,11 +65,10 @@ fn pair(grant: &Grant) -> Vec<u8> {
 
 fn order(number: u64) -> Order {
     let mut draw = Seeded(number ^ 0x0dde_0000_0000_0000);
-    let (customer, merchant) = (draw.below(CUSTOMERS), draw.below(MERCHANTS));
+    let merchant = draw.below(MERCHANTS);
     Order {
         id: number.to_be_bytes().to_vec(),
-        customer,
-        account: name(&format!("account {customer}")),
+        account: name(&format!("account {number}")),
         merchant: name(&format!("merchant {merchant}")),
         class: draw.below(2) as u8,
     }
@@ -106,7 +108,7 @@ impl Scenario {
             name: self.issuer.clone(),
             grid: Grid::Daily,
             classes: vec![ClassPolicy { class: 0, k: 2 }, ClassPolicy { class: 1, k: 3 }],
-            minimum_age: 0,
+            hold: 0,
             re_enrolment_interval: 30 * DAY,
             starving_after: 100 * DAY,
             numbers_overdue_after: DAY,
@@ -130,15 +132,26 @@ impl Scenario {
         )
     }
 
-    /// Enrols every customer, or finds them enrolled.
-    pub(crate) fn enrol<S: Store>(&self, platform: &Platform<S>) -> Result<(), PlatformError> {
-        for customer in 0..CUSTOMERS {
-            let (account, nonce) = (name(&format!("account {customer}")), [1; 32]);
-            let context = EnrolmentContext { issuer: &self.issuer, account: &account, nonce: &nonce };
-            let enrolment = wallet(customer).enrol(context, &mut SystemRng::new()).unwrap();
-            platform.enrol(account, nonce, enrolment)?;
+    /// Says of every merchant that it was busy before, unless more is known by now.
+    pub(crate) fn begin<S: Store>(&self, platform: &Platform<S>) -> Result<(), PlatformError> {
+        let past = merchants()
+            .flat_map(|merchant| [0, 1].map(|class| (merchant.clone(), class)))
+            .map(|(merchant, class)| PastOrders { merchant, class, counts: vec![6_000] });
+        for answer in platform.issuer().introduce(&past.collect::<Vec<_>>()) {
+            match answer {
+                Ok(()) | Err(IssuerError::MerchantKnown) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
+    }
+
+    /// Enrols an order's customer, or finds them enrolled.
+    fn enrol<S: Store>(&self, platform: &Platform<S>, number: u64) -> Result<(), PlatformError> {
+        let (account, nonce) = (order(number).account, [1; 32]);
+        let context = EnrolmentContext { issuer: &self.issuer, account: &account, nonce: &nonce };
+        let enrolment = wallet(number).enrol(context, &mut SystemRng::new()).unwrap();
+        platform.enrol(account, nonce, enrolment)
     }
 
     /// Reports an order and gets its token, for the first time or again.
@@ -147,7 +160,8 @@ impl Scenario {
         platform: &Platform<S>,
         number: u64,
     ) -> Result<Granted, PlatformError> {
-        let (Order { id, customer, account, merchant, class }, rng) = (order(number), &mut SystemRng::new());
+        let (Order { id, account, merchant, class }, rng) = (order(number), &mut SystemRng::new());
+        self.enrol(platform, number)?;
         let report = OrderReport {
             order_id: id,
             account: account.clone(),
@@ -159,12 +173,12 @@ impl Scenario {
         platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: MONDAY })?;
         loop {
             let offer = platform.offer(account.clone(), merchant.clone(), handle)?;
-            let (pending, request) = wallet(customer)
+            let (pending, request) = wallet(number)
                 .request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng)
                 .unwrap();
             match platform.grant(account.clone(), request).wait() {
                 Ok(grant) => {
-                    let token = wallet(customer).finish(pending, &grant, rng).unwrap();
+                    let token = wallet(number).finish(pending, &grant, rng).unwrap();
                     return Ok(Granted { token, pair: pair(&grant) });
                 }
                 // Its boundary came between the offer and the request.
@@ -182,17 +196,17 @@ impl Scenario {
         number: u64,
         expected: &[u8],
     ) -> Option<Token> {
-        let (Order { id, customer, merchant, .. }, rng) = (order(number), &mut SystemRng::new());
+        let (Order { id, merchant, .. }, rng) = (order(number), &mut SystemRng::new());
         let (keys, handle) = (platform.issuer().keys(), platform.issuer().handle(&merchant, &id));
         platform.manifests(&merchant, None, usize::MAX).unwrap().into_iter().find_map(|manifest| {
             let scope = manifest.claimed_scope().clone();
             let key = keys.find(scope.key_id())?;
             let issuer_key = *key.issuer_key.public();
             let offer = Offer { handle, scope: scope.clone(), issuer_key, escrow_key: key.escrow_key };
-            let asked = wallet(customer).request(&self.issuer, &merchant, handle, &offer, &self.trust, rng);
+            let asked = wallet(number).request(&self.issuer, &merchant, handle, &offer, &self.trust, rng);
             let (pending, request) = asked.ok()?;
             let grant = Grant::issue(&key.issuer_key, &scope, request.commitment(), rng).ok()?;
-            (pair(&grant) == expected).then(|| wallet(customer).finish(pending, &grant, rng).unwrap())
+            (pair(&grant) == expected).then(|| wallet(number).finish(pending, &grant, rng).unwrap())
         })
     }
 
@@ -204,7 +218,7 @@ impl Scenario {
         number: u64,
         token: &Token,
     ) -> IssuerError {
-        let (Order { customer, account, merchant, .. }, rng) = (order(number), &mut SystemRng::new());
+        let (Order { account, merchant, .. }, rng) = (order(number), &mut SystemRng::new());
         let granted = token.scope();
         let offer = Offer {
             handle: token.handle(),
@@ -212,7 +226,7 @@ impl Scenario {
             issuer_key: *token.issuer_key(),
             escrow_key: *token.escrow_key(),
         };
-        let (_, request) = wallet(customer)
+        let (_, request) = wallet(number)
             .request(&self.issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng)
             .unwrap();
         platform.grant(account, request).wait().unwrap_err()
@@ -233,7 +247,7 @@ impl Scenario {
     /// What [`send`](Self::send) hands in.
     pub(crate) fn presentation(&self, number: u64, token: &Token, wording: u8) -> (Presentation, Review) {
         let review = review(number, wording);
-        let wallet = wallet(order(number).customer);
+        let wallet = wallet(number);
         (wallet.presentation(token, &review, &mut SystemRng::new()).unwrap(), review)
     }
 }

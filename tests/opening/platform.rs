@@ -3,7 +3,7 @@
 
 use crate::world::{OPENINGS, World, entry_of, name, present};
 use std::sync::Arc;
-use unjoin::issuer::{BoundAccount, ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
+use unjoin::issuer::{BoundAccount, ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
 use unjoin::ledger::{
     BindingEntry, KeyName, LedgerConfig, Ledgers, LogView, NoteKey, ShareReleasedEntry, WarrantAction,
     Witness, WitnessPolicy, WitnessService,
@@ -46,6 +46,7 @@ impl Shop {
             .unwrap();
         let mut config = PlatformConfig::new(name("shop.example"));
         config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
+        (config.issuer.grid, config.issuer.hold) = (unjoin::Grid::Weekly, 0);
         let stores = || Shared::default();
         let standing = Arc::new(EveryoneOfStanding);
         let platform = Platform::open(
@@ -93,12 +94,15 @@ impl Shop {
             due_at: monday(),
         };
         let handle = self.platform.order_due(order).unwrap();
+        // Two customers of a merchant that was busy before are a crowd after two weeks.
+        let past = PastOrders { merchant: merchant.clone(), class: 0, counts: vec![6_000] };
+        assert!(self.platform.issuer().introduce(&[past]).pop().unwrap().is_ok());
+        self.platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at: monday() }).unwrap();
         let offer = self.platform.offer(account.clone(), merchant.clone(), handle).unwrap();
         let (pending, request) =
             wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &self.trust, rng).unwrap();
         let grant = self.platform.grant(account, request).wait().unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
-        self.platform.numbers_dead(NumbersDead { merchant, handle, at: monday() }).unwrap();
         (wallet, token)
     }
 
@@ -124,7 +128,7 @@ fn a_review_of_a_whole_platform_is_opened_to_its_account_and_anybody_can_check_i
     let (world, rng) = (World::new(), &mut SystemRng::new());
     let shop = Shop::new(&world, true);
     let [ann, ben] = ["ann", "ben"].map(|account| shop.customer(account));
-    shop.tick(monday().saturating_add(2 * WEEK + 1));
+    (1..3).for_each(|week| shop.tick(monday().saturating_add(week * WEEK + 1)));
     let [presentation, _] = [&ann, &ben].map(|customer| shop.submit(customer));
     let (scope, id) = (presentation.scope().clone(), presentation.review_id());
     assert_eq!(shop.platform.evidence(&scope, &id).unwrap(), None, "nothing before publication");

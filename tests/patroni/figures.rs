@@ -24,7 +24,7 @@ pub(crate) fn throughput(ways: &[(&str, &str)]) {
         let stores = ["orders", "reviews"].map(|role| store(address, &format!("figures_{role}_{at}"), true));
         let (scenario, clock) = (Scenario::new(SEED), Arc::new(ManualClock::new(day(0))));
         let platform = scenario.open(&stores, &clock);
-        scenario.enrol(&platform).unwrap();
+        scenario.begin(&platform).unwrap();
         let (granted, tokens) = each(|number| scenario.obtain(&platform, number).unwrap().token);
         clock.set(day(1));
         tick(&platform).unwrap();

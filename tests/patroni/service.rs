@@ -95,7 +95,7 @@ pub(crate) fn be_a_child(address: &str) -> ! {
         Switchboard::open(own(&phones(address, false), Role::Telephony), config, pool(), keeper, environment)
             .unwrap();
 
-    scenario.enrol(&platform).unwrap();
+    scenario.begin(&platform).unwrap();
     let obtain = |number| {
         say(&Line::Asking(number).to_text());
         let granted = insist(

@@ -215,7 +215,7 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
             Instance { number, platform: scenario.open(&open(), &clock), clock }
         })
         .collect();
-    scenario.enrol(&instances[1].platform).unwrap();
+    scenario.begin(&instances[1].platform).unwrap();
     let stores = open();
     let (mut lines, mut batches, mut refused) = (Vec::new(), HashMap::new(), BTreeSet::new());
     let (mut held, mut latest) = (Cohorts::default(), day(0));

@@ -62,7 +62,7 @@ fn every_answered_decision_survives_the_primary() {
     let stores = ["orders", "reviews"].map(|name| store(servers, name));
     let (scenario, clock) = (Scenario::new(SEED), Arc::new(ManualClock::new(day(0))));
     let platform: Platform<Arc<PostgresStore>> = scenario.open(&stores, &clock);
-    scenario.enrol(&platform).unwrap();
+    scenario.begin(&platform).unwrap();
     let mut record = Record::default();
     let mut granted = Vec::new();
     for number in 0..ORDERS {

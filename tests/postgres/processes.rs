@@ -57,7 +57,7 @@ fn platform(child: u64, address: &str, prefix: &str) {
     let (scenario, clock) =
         (Scenario::new(SEED), Arc::new(ManualClock::new(day(0).saturating_add(child * 200))));
     let platform = scenario.open(&stores(address, prefix), &clock);
-    scenario.enrol(&platform).unwrap();
+    scenario.begin(&platform).unwrap();
     let begin = |today| {
         clock.set(day(today).saturating_add(child * 200));
         say(&Line::Day(today).to_text());

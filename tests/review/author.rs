@@ -1,4 +1,4 @@
-//! What authors do: recognised by the signature of their key, at boundaries to come.
+//! What authors do: recognised by the signature of their key, on Mondays to come.
 
 use crate::world::{Author, World, day, keys, manifest, open, review, scope, submit_one};
 use std::collections::BTreeSet;
@@ -59,7 +59,7 @@ fn a_held_review_is_withdrawn_at_once_and_its_content_is_gone() {
 }
 
 #[test]
-fn changes_take_effect_at_each_of_the_next_three_boundaries_and_never_else() {
+fn changes_take_effect_on_each_of_the_next_three_mondays_and_never_else() {
     const AUTHORS: usize = 40;
     let (world, scope) = (World::in_memory(), scope("a", 1));
     world.desk.admit(&manifest(&scope, 1, 50)).unwrap();
@@ -75,8 +75,8 @@ fn changes_take_effect_at_each_of_the_next_three_boundaries_and_never_else() {
         };
         expected.push(answer.unwrap().boundary());
     }
-    assert_eq!(BTreeSet::from_iter(&expected), BTreeSet::from([&day(2), &day(3), &day(4)]));
-    for number in 1..6 {
+    assert_eq!(BTreeSet::from_iter(&expected), BTreeSet::from([&day(7), &day(14), &day(21)]));
+    for number in 1..23 {
         world.clock.set(day(number + 1).saturating_sub(1));
         let _ = world.desk.tick().unwrap();
         let listing = world.listing("a");
@@ -108,14 +108,14 @@ fn an_edit_is_logged_when_it_takes_effect_and_continues_what_was_accepted() {
     // It must continue the accepted edit, although that still waits.
     let stale = author.edit(&state, &third);
     world.refuses("desk.out_of_sequence", || world.act(&author, &stale, Some(&third)));
-    let _ = world.tick_at(5);
+    let _ = world.tick_at(21);
     assert_eq!(world.listing("a")[0].review, second);
     assert_eq!(world.counts("a"), [0, 0, 1, 0, 0]);
     let entry = ActionEntry { action: first_edit.clone(), boundary: answer.boundary() };
     assert!(logged(&world, &scope).contains(&entry.to_bytes()));
     let state = state.after(&first_edit);
     world.act(&author, &author.edit(&state, &third), Some(&third)).unwrap();
-    let _ = world.tick_at(9);
+    let _ = world.tick_at(42);
     assert_eq!(world.listing("a")[0].review, third);
     // The first submission is still answered with its receipt.
     let first = review(1, "bad");
@@ -132,9 +132,9 @@ fn a_later_action_replaces_a_waiting_one_never_overtakes_it_and_both_are_logged(
         let waits = world.act(&author, &first_edit, Some(&second)).unwrap().boundary();
         let withdrawal = author.withdrawal(&state.clone().after(&first_edit));
         let answer = world.act(&author, &withdrawal, None).unwrap();
-        assert!(waits <= answer.boundary() && answer.boundary() <= day(4));
+        assert!(waits <= answer.boundary() && answer.boundary() <= day(21));
         assert_eq!(answer.sequence(), 2);
-        for number in 2..6 {
+        for number in 2..22 {
             let report = world.tick_at(number);
             assert_eq!(report.edits, 0, "it was replaced");
             assert_eq!(report.withdrawals, usize::from(day(number) == answer.boundary()));
@@ -158,7 +158,7 @@ fn an_edit_to_the_digest_in_force_voids_what_waits() {
     world.act(&author, &edit, Some(&second)).unwrap();
     let null = author.edit(&state.after(&edit), &new);
     world.act(&author, &null, Some(&new)).unwrap();
-    let _ = world.tick_at(8);
+    let _ = world.tick_at(21);
     assert_eq!(world.listing("a")[0].review, new);
 }
 
@@ -174,7 +174,7 @@ fn after_a_withdrawal_nothing_is_accepted_but_the_escrow_stays() {
         assert_eq!(world.act(&author, &action, None).unwrap(), answer);
     };
     refused();
-    let _ = world.tick_at(4);
+    let _ = world.tick_at(21);
     refused();
     let first = review(1, "bad");
     world.refuses("desk.withdrawn", || world.submit(author.submission(&first)));
@@ -301,10 +301,10 @@ fn an_author_can_act_as_long_as_the_review_is_listed() {
     let new = review(2, "less bad");
     let edit = author.edit(&state, &new);
     world.act(&author, &edit, Some(&new)).unwrap();
-    let _ = world.tick_at(2_009);
+    let _ = world.tick_at(2_021);
     assert_eq!(world.listing("a")[0].review, new);
     world.act(&author, &author.withdrawal(&state.after(&edit)), None).unwrap();
-    let _ = world.tick_at(2_019);
+    let _ = world.tick_at(2_042);
     assert_eq!(world.listing("a"), []);
 }
 
@@ -352,11 +352,11 @@ fn no_change_is_dated_before_what_it_changes_whatever_the_clock_says() {
     world.go_to(20);
     let state = state.after(&edit);
     let (edit, on_day_20) = act(&state, &second);
-    let _ = world.tick_at(24);
+    let _ = world.tick_at(35);
     assert_eq!(world.listing("a")[0].review, second);
     world.go_to(2);
     let (_, on_day_2) = act(&state.after(&edit), &first);
     assert_eq!(on_day_2.boundary(), on_day_20.boundary());
-    let _ = world.tick_at(24);
+    let _ = world.tick_at(35);
     assert_eq!(world.listing("a")[0].review, first);
 }

@@ -6,7 +6,7 @@ use unjoin::review::{DeskError, DeskReport, ReviewDesk};
 use unjoin::store::Store;
 use unjoin::token::{ActionReceipt, AuthorAction, Receipt, Review, ReviewId, ReviewStanding, ReviewState};
 use unjoin::wire::Message;
-use unjoin::{DAY, Timestamp};
+use unjoin::{DAY, Timestamp, WEEK};
 
 pub(crate) const AUTHORS: usize = EACH * COHORTS.len();
 
@@ -76,6 +76,11 @@ fn boundaries(cohort: usize) -> [Timestamp; 2] {
 
 fn midnight_after(time: Timestamp) -> Timestamp {
     Timestamp::from_unix_seconds((time.as_unix_seconds() / DAY + 1) * DAY)
+}
+
+/// Day 0 is one.
+fn monday_after(time: Timestamp) -> Timestamp {
+    day(0).saturating_add((time.saturating_since(day(0)) / WEEK + 1) * WEEK)
 }
 
 fn merchant_of(who: usize) -> usize {
@@ -281,8 +286,8 @@ impl Model {
         match &mut self.states[who] {
             State::Settled(settled) => {
                 let boundary = answer.boundary();
-                let next = midnight_after(self.now);
-                assert!([0, 1, 2].map(|days| next.saturating_add(days * DAY)).contains(&boundary));
+                let next = monday_after(self.now);
+                assert!([0, 1, 2].map(|weeks| next.saturating_add(weeks * WEEK)).contains(&boundary));
                 assert!(settled.waiting.is_none_or(|(replaced, _)| replaced <= boundary));
                 settled.sequence += 1;
                 settled.in_force = edited;

@@ -1,4 +1,4 @@
-//! Whole cohorts, at two boundaries each, once.
+//! Whole cohorts, at the boundaries of their manifests, once.
 
 use crate::world::{
     Author, World, day, fresh_ring, keys, manifest, merchant, open, review, rotate_away, scope, submit_one,
@@ -20,7 +20,7 @@ fn entries<S: Store>(store: &S) -> BTreeSet<Vec<u8>> {
 }
 
 #[test]
-fn a_cohort_is_published_after_its_manifest_at_its_two_boundaries_only() {
+fn a_cohort_is_published_after_its_manifest_at_its_boundaries_only() {
     let world = World::in_memory();
     let scope = scope("a", 1);
     world.desk.admit(&manifest(&scope, 5, 8)).unwrap();
@@ -45,6 +45,25 @@ fn a_cohort_is_published_after_its_manifest_at_its_two_boundaries_only() {
     assert!(world.listing("a").iter().all(|shown| [day(5), day(8)].contains(&shown.published_at)));
     assert_eq!(world.counts("a"), [3, 0, 0, 0, 0]);
     assert!(world.tick_at(30).batches.is_empty());
+}
+
+#[test]
+fn each_of_four_boundaries_takes_what_came_before_it() {
+    let (world, scope) = (World::in_memory(), scope("a", 1));
+    let signed = manifest(&scope, 1, 2);
+    let publications = PublicationDates::starting(day(3)).unwrap();
+    let manifest = signed.verify(&keys().platform.public()).unwrap().clone();
+    world.desk.admit(&CohortManifest { publications, ..manifest }.sign(&keys().platform)).unwrap();
+    for (number, boundary) in [3, 10, 31, 59].into_iter().enumerate() {
+        world.go_to(boundary - 1);
+        let (_, state) = submit_one(&world, &scope, "words");
+        assert_eq!(state.published_at, day(boundary));
+        assert!(world.desk.tick().unwrap().batches.is_empty());
+        let report = world.tick_at(boundary);
+        assert_eq!((report.batches[0].boundary, report.batches[0].reviews.len()), (day(boundary), 1));
+        assert_eq!(world.listing("a").len(), number + 1);
+    }
+    world.refuses("desk.window_over", || world.submit(Author::new(&scope).submission(&review(1, "x"))));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn no_error_of_the_order_service_repeats_its_input() {
         )
     };
     errors.issuer(open(IssuerConfig { classes: vec![], ..IssuerConfig::new(name(ACCOUNT)) }));
-    let issuer = open(IssuerConfig::new(name("issuer"))).unwrap();
+    let issuer = open(IssuerConfig { hold: 0, ..IssuerConfig::new(name("issuer")) }).unwrap();
     let rng = &mut SystemRng::new();
     let (account, merchant) = (name(ACCOUNT), name(MERCHANT));
     let enrol = |wallet: &Wallet, account: &Name, said: &Name| {
@@ -127,9 +127,15 @@ fn no_error_of_the_order_service_repeats_its_input() {
     errors.issuer(report(ORDER, &account, 77, day(0)));
     errors.issuer(report(ORDER, &account, 0, day(3)));
     let handle = report(ORDER, &account, 0, day(0)).unwrap();
-    errors.issuer(report(ORDER, &account, 1, day(0)));
     errors.issuer(offer(&account, OrderHandle([0; 16])));
     errors.issuer(offer(&name(PHONE), handle));
+    errors.issuer(offer(&account, handle));
+    let dead =
+        |at| issuer.numbers_dead(&[NumbersDead { merchant: merchant.clone(), handle, at }]).pop().unwrap();
+    errors.issuer(dead(clock.now().saturating_add(400 * DAY)));
+    dead(day(0)).unwrap();
+    errors.issuer(dead(day(1)));
+    errors.issuer(report(ORDER, &account, 1, day(0)));
 
     let offered = offer(&account, handle).unwrap();
     let mut asking = Device::new();
@@ -153,12 +159,7 @@ fn no_error_of_the_order_service_repeats_its_input() {
     asking.offer.scope = Scope::new(*asking.offer.scope.key_id(), merchant.clone(), 12345);
     errors.issuer(grant(&account, asking.request().1));
 
-    let dead =
-        |at| issuer.numbers_dead(&[NumbersDead { merchant: merchant.clone(), handle, at }]).pop().unwrap();
-    errors.issuer(dead(clock.now().saturating_add(400 * DAY)));
-    dead(day(0)).unwrap();
-    errors.issuer(dead(day(1)));
-    assert!(errors.kinds() >= 14);
+    assert!(errors.kinds() >= 15);
 }
 
 #[test]

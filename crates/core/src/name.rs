@@ -69,6 +69,13 @@ impl fmt::Debug for Name {
     }
 }
 
+/// The 16 bytes: how telephony names an order.
+impl From<crate::token::OrderHandle> for Name {
+    fn from(handle: crate::token::OrderHandle) -> Self {
+        Self(handle.0.to_vec())
+    }
+}
+
 impl core::str::FromStr for Name {
     type Err = NameError;
 

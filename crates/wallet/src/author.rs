@@ -1,6 +1,6 @@
 //! What the author of a review, and nobody else, can do afterwards.
 
-use super::present::SENDING_MARGIN;
+use super::times::SENDING_MARGIN;
 use super::{ReviewRight, TrustRoots, Wallet, WalletError};
 use rand_core::CryptoRng;
 use unjoin_core::secret::below;
@@ -48,7 +48,8 @@ pub struct ScheduledAction {
 
 impl ScheduledAction {
     /// Checks the receipt of the action: the platform's signature, the action, an era that has not
-    /// ended, and a boundary that the review service may choose as of `now`.
+    /// ended, and a boundary that the review service may choose as of `now`: that of a held review, or one of the
+    /// next three Mondays.
     ///
     /// # Errors
     /// [`WalletError::Receipt`] when it does not fit. Keep it: it is evidence.
@@ -59,11 +60,10 @@ impl ScheduledAction {
         now: Timestamp,
     ) -> Result<(), WalletError> {
         let boundary = receipt.boundary();
-        let on_grid = trust.grid().at_or_before(boundary) == Some(boundary);
-        let may_be = self.held_until == Some(boundary) || boundary <= trust.grid().nth_after(now, 3);
+        let monday = Grid::Weekly.at_or_before(boundary) == Some(boundary);
+        let soon = boundary <= Grid::Weekly.nth_after(now, 3);
         let fits = receipt.action_hash() == &self.action.hash()
-            && on_grid
-            && may_be
+            && (self.held_until == Some(boundary) || monday && soon)
             && trust.accepts_era(receipt.era());
         if fits && receipt.verify(trust.platform_key()).is_ok() { Ok(()) } else { Err(WalletError::Receipt) }
     }

@@ -6,9 +6,9 @@
 //! | step | call | sent |
 //! |---|---|---|
 //! | bind the wallet to the account, once | [`Wallet::enrol`] | [`Enrolment`] |
-//! | ask for a token for **every** due order | [`Wallet::request`] | [`TokenRequest`](unjoin_core::token::TokenRequest) |
+//! | ask for a token for **every** order, at its [`asking_time`] | [`Wallet::request`] | [`TokenRequest`](unjoin_core::token::TokenRequest) |
 //! | check the grant | [`Wallet::finish`] | nothing |
-//! | present it with a review, once its cohort is closed | [`Wallet::present`] | [`Presentation`](unjoin_core::token::Presentation) and review, at a random time |
+//! | present it with a review, once its cohort is sealed | [`Wallet::present`] | [`Presentation`](unjoin_core::token::Presentation) and review, at a random time |
 //! | check its receipt | [`ScheduledPresentation::check_receipt`] | nothing |
 //! | edit, withdraw | [`Wallet::act`] | [`AuthorAction`](unjoin_core::token::AuthorAction), at a random time |
 //! | keep a copy | [`Wallet::seal_backup`] | [`SealedBackup`] |
@@ -44,7 +44,7 @@
 //! let enrolment = wallet.enrol(context, rng)?;
 //! enrolment.verify(context, rng)?; // the host
 //!
-//! // For every due order: offer, request, grant.
+//! // For every order once it is eligible: offer, request, grant.
 //! let offer = Offer {
 //!     handle: OrderHandle([1; 16]),
 //!     scope: Scope::new(*issuer_key.public().id(), Name::new("merchant-1")?, 0x5eed),
@@ -57,7 +57,7 @@
 //! let grant = Grant::issue(&issuer_key, request.scope(), request.commitment(), rng)?;
 //! let token = wallet.finish(pending, &grant, rng)?;
 //!
-//! // Later: the cohort has closed, and the author writes.
+//! // Later: the cohort is sealed, and the author writes.
 //! let sealed_at = Timestamp::from_unix_seconds(4 * 86_400).saturating_add(2_600 * WEEK);
 //! let manifest = CohortManifest {
 //!     scope: token.scope().clone(),
@@ -91,14 +91,16 @@ mod present;
 mod privacy;
 #[cfg(test)]
 mod tests;
+mod times;
 mod trust;
 
 pub use author::{AuthorRequest, ScheduledAction};
 pub use backup::{SealedBackup, open_backup};
 pub use error::WalletError;
 pub use order::{PendingToken, ReviewRight, Token};
-pub use present::{SENDING_MARGIN, ScheduledPresentation};
+pub use present::ScheduledPresentation;
 pub use privacy::{PrivacyWarning, PrivacyWarningKind, privacy_warnings};
+pub use times::{SENDING_MARGIN, asking_time, fetching_time, making_up_time};
 pub use trust::{ManifestEvidence, TrustRoots};
 /// The machine's generator.
 #[cfg(feature = "system")]

@@ -118,11 +118,11 @@ impl fmt::Debug for Token {
 }
 
 impl Wallet {
-    /// Asks for a token for a due order, blindly: the request shows the order and the scope,
+    /// Asks for a token for an eligible order, blindly: the request shows the order and the scope,
     /// never the serial. Everything but the proof's randomness comes from the seed, so
     /// asking again gets the same token.
     ///
-    /// Ask for every due order, in the background and at a random delay, whether there will
+    /// Ask for every order, in the background and at its [`asking_time`](crate::asking_time), whether there will
     /// be a review or not: a wallet that asks only when it complains gives itself away.
     ///
     /// `issuer` is the name under which the wallet is enrolled; `merchant` and `handle` are those

@@ -1,20 +1,12 @@
 //! Presenting a token with a review, under the manifest of its cohort: there is no earlier door.
 
+use super::times::sending_time;
 use super::{ManifestEvidence, Token, TrustRoots, Wallet, WalletError, derive};
 use rand_core::CryptoRng;
 use unjoin_core::Timestamp;
-use unjoin_core::secret::below;
 use unjoin_core::token::{
     Digest, Presentation, PresentationWitness, PublicationDates, Receipt, Review, ReviewStanding, ReviewState,
 };
-
-/// Seconds before a publication boundary in which no sending time is chosen: room for a slow
-/// network and for a clock that is a little wrong.
-pub const SENDING_MARGIN: u64 = 600;
-
-/// With less than this left before a boundary, in seconds, a review waits for the next one: a
-/// short span would tell when it was written.
-const LEAST_SPAN: u64 = 12 * 3_600;
 
 /// A presentation, and when to send it. The device keeps it until it has the receipt, and sends
 /// the same bytes at every retry.
@@ -34,6 +26,21 @@ pub struct ScheduledPresentation {
 }
 
 impl ScheduledPresentation {
+    /// The same presentation at a new time, for one that was not sent in time: the device was off. Overdue,
+    /// it is never sent at once, which would tell that the device woke.
+    ///
+    /// # Errors
+    /// [`WalletError::WindowOver`] when nothing is left before the last publication.
+    pub fn at_another_time(
+        &self,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Self, WalletError> {
+        let (publication, send_at) =
+            sending_time(now, &self.boundaries, rng).ok_or(WalletError::WindowOver)?;
+        Ok(Self { publication, send_at, ..self.clone() })
+    }
+
     /// Checks the receipt against what was sent: the platform's signature, the review, the
     /// presentation, the author key in it, an era that has not ended, and a boundary of the manifest, at
     /// the latest the next one as of `now`. The answer is where the review stands.
@@ -69,12 +76,12 @@ impl ScheduledPresentation {
 }
 
 impl Wallet {
-    /// Presents the token with a review once its cohort is closed and large enough.
+    /// Presents the token with a review once its cohort is sealed and large enough.
     ///
-    /// `send_at` is uniformly random from `now` (the device's clock) up to [`SENDING_MARGIN`]
-    /// seconds before the next publication boundary, or before the last one where less than twelve
-    /// hours are left. Draw it once and keep it over restarts. Send then, over a connection that
-    /// carries no session of the account.
+    /// `send_at` is uniformly random over what is left, at `now` (the device's clock), of the last 20
+    /// hours before the first publication, or of the last five days before a later one, up to
+    /// [`SENDING_MARGIN`](crate::SENDING_MARGIN) seconds before it. Draw it once and keep it over restarts. Send
+    /// then, over a connection that carries no session of the account.
     ///
     /// Presenting again draws a fresh randomizer; the two share the scope, the serial and the
     /// escrow, and the desk takes one review of them.
@@ -100,7 +107,7 @@ impl Wallet {
         trust.check(&order.issuer_key, &order.escrow_key)?;
         let manifest = evidence.check(trust, &order.scope, &order.escrow_key)?;
         let boundaries = manifest.publications;
-        let (publication, send_at) = sending_time(now, boundaries, rng).ok_or(WalletError::WindowOver)?;
+        let (publication, send_at) = sending_time(now, &boundaries, rng).ok_or(WalletError::WindowOver)?;
         let presentation = self.presentation(token, review, rng)?;
         let review_digest = review.digest();
         Ok(ScheduledPresentation { presentation, send_at, publication, review_digest, boundaries })
@@ -134,77 +141,5 @@ impl Wallet {
         };
         Presentation::prove(&witness, order.scope.clone(), &order.issuer_key, &order.escrow_key, &digest, rng)
             .ok_or(WalletError::Degenerate)
-    }
-}
-
-/// The boundary to aim at, and a time uniform over `now .. boundary - SENDING_MARGIN`; `None` if
-/// nothing is left of the last span.
-fn sending_time(
-    now: Timestamp,
-    boundaries: PublicationDates,
-    rng: &mut (impl CryptoRng + ?Sized),
-) -> Option<(Timestamp, Timestamp)> {
-    let is_far = |boundary: &Timestamp| boundary.saturating_since(now) >= LEAST_SPAN;
-    let publication = boundaries.as_slice().iter().copied().find(is_far).unwrap_or(boundaries.last());
-    let span = publication.saturating_since(now).saturating_sub(SENDING_MARGIN);
-    (span > 0).then(|| (publication, now.saturating_add(below(span, rng))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use unjoin_test_util::Seeded;
-
-    proptest! {
-        #[test]
-        fn a_sending_time_lies_between_now_and_the_margin(
-            seed in any::<u64>(), now in 10_000_000u64..1 << 40, first in -100_000i64..1_000_000, window in 1u64..3_000_000,
-        ) {
-            let rng = &mut Seeded(seed);
-            let start = Timestamp::from_unix_seconds(now);
-            let first = Timestamp::from_unix_seconds(now.saturating_add_signed(first));
-            let last = first.saturating_add(window);
-            match sending_time(start, PublicationDates::new(&[first, last]).unwrap(), rng) {
-                None => prop_assert!(last.saturating_since(start) <= SENDING_MARGIN),
-                Some((boundary, send_at)) => {
-                    prop_assert!(start <= send_at && send_at < boundary.saturating_sub(SENDING_MARGIN));
-                    // Never a short span before the first: that would tell when it was written.
-                    prop_assert!(boundary == last || first.saturating_since(start) >= LEAST_SPAN);
-                }
-            }
-        }
-
-        #[test]
-        fn a_draw_is_below_its_bound(seed in any::<u64>(), bound in 1u64..) {
-            prop_assert!(below(bound, &mut Seeded(seed)) < bound);
-        }
-    }
-
-    /// Chi-square over 16 equal parts: 15 degrees of freedom, 44.3 is the 0.01 % point.
-    #[test]
-    fn sending_times_are_spread_evenly() {
-        let rng = &mut Seeded(16);
-        let (draws, parts, span) = (16_000, 16, 600_000);
-        let mut counts = vec![0u32; parts];
-        for _ in 0..draws {
-            let now = Timestamp::from_unix_seconds(1_700_000_000);
-            let first = now.saturating_add(span + SENDING_MARGIN);
-            let (_, send_at) = sending_time(now, PublicationDates::new(&[first]).unwrap(), rng).unwrap();
-            counts[(send_at.saturating_since(now) * parts as u64 / span) as usize] += 1;
-        }
-        let expected = f64::from(draws) / parts as f64;
-        let chi_square: f64 = counts.iter().map(|n| (f64::from(*n) - expected).powi(2) / expected).sum();
-        assert!(chi_square < 44.3, "{chi_square}: {counts:?}");
-    }
-
-    /// A bound of 3/4 of the range: taking the remainder alone would hit the first third twice
-    /// as often.
-    #[test]
-    fn a_large_bound_is_not_biased() {
-        let rng = &mut Seeded(17);
-        let bound = 3 << 62;
-        let low = (0..9_000).filter(|_| below(bound, rng) < bound / 3).count();
-        assert!((2_700..3_300).contains(&low), "{low}");
     }
 }

@@ -175,22 +175,28 @@ proptest! {
         let (token, now) = (shop.token(1), CLOSED.saturating_add(at));
         let evidence = shop.signed(shop.manifest());
         let scheduled = shop.present(&token, &evidence, now).unwrap();
-        // Half a day before a boundary a review waits for the next one.
-        let first = FIRST.saturating_since(now) >= DAY / 2;
-        prop_assert_eq!(scheduled.publication, if first { FIRST } else { END });
-        prop_assert!(now <= scheduled.send_at && scheduled.send_at < scheduled.publication);
+        let is_first = FIRST.saturating_since(now) > SENDING_MARGIN;
+        let (publication, span) = if is_first { (FIRST, 20 * 3_600) } else { (END, 5 * DAY) };
+        prop_assert_eq!(scheduled.publication, publication);
+        let from = now.max(publication.saturating_sub(span));
+        prop_assert!(from <= scheduled.send_at && scheduled.send_at < publication);
+        // The device was off: the same bytes, for the next boundary.
+        let again = scheduled.at_another_time(FIRST, &mut shop.rng).unwrap();
+        prop_assert_eq!(again.publication, END);
+        prop_assert_eq!(again.presentation.to_bytes(), scheduled.presentation.to_bytes());
+        prop_assert_eq!(scheduled.at_another_time(END, &mut shop.rng).unwrap_err(), WalletError::WindowOver);
         prop_assert!(shop.verifies(&scheduled.presentation, &review()));
     }
 }
 
 #[test]
-fn sending_times_reach_every_quarter_of_the_wait() {
+fn sending_times_reach_every_quarter_of_their_span() {
     let mut shop = Shop::new(4);
     let (token, evidence) = (shop.token(1), shop.signed(shop.manifest()));
     let mut quarters = HashSet::new();
     for _ in 0..40 {
         let send_at = shop.present(&token, &evidence, CLOSED).unwrap().send_at;
-        quarters.insert(send_at.saturating_since(CLOSED) / (WEEK / 4));
+        quarters.insert(send_at.saturating_since(FIRST.saturating_sub(20 * 3_600)) / (5 * 3_600));
     }
     assert_eq!(quarters.len(), 4);
 }

@@ -3,6 +3,7 @@
 use super::{DAY, IN_FLIGHT, Marketplace, Result, label, timestamp};
 use crate::extortion::{Gang, TakenBack};
 use rayon::prelude::*;
+use std::collections::HashSet;
 use std::time::Instant;
 use unjoin::issuer::{EnrolmentSubmission, IssuerError, OfferRequest, OrderReport};
 use unjoin::review::Submission;
@@ -41,7 +42,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
         Ok(())
     }
 
-    /// Reports the orders that are due, and has every device ask for its token.
+    /// Reports the orders that are due.
     pub(super) fn deliver(&mut self, due: &[usize]) -> Result<()> {
         if due.is_empty() {
             return Ok(());
@@ -60,18 +61,45 @@ impl<'a, S: Store> Marketplace<'a, S> {
                 })
             })
             .collect();
-        let reports = reports?;
-        let mut asking = Vec::with_capacity(due.len());
-        for ((report, &order), handle) in reports.iter().zip(due).zip(issuer.report_orders(&reports)) {
-            let handle = handle?;
-            self.handles[order] = Some(handle);
-            asking.push(OfferRequest {
-                account: report.account.clone(),
-                merchant: report.merchant.clone(),
-                handle,
-            });
+        for (&order, handle) in due.iter().zip(issuer.report_orders(&reports?)) {
+            self.handles[order] = Some(handle?);
         }
-        let offers = issuer.offers(&asking).into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
+        Ok(())
+    }
+
+    /// Has the devices of these orders ask for their tokens; the answer is those that got one. A customer with
+    /// another order in the cohort that gathers asks again once it is sealed.
+    pub(super) fn ask(&mut self, asked: &[usize]) -> Result<Vec<usize>> {
+        let issuer = self.platform.issuer();
+        let asking: Result<Vec<OfferRequest>> = asked
+            .iter()
+            .map(|&index| {
+                let order = &self.orders[index];
+                Ok(OfferRequest {
+                    account: Name::new(&order.customer)?,
+                    merchant: Name::new(&order.merchant)?,
+                    handle: self.handles[index].ok_or("an order that was not reported")?,
+                })
+            })
+            .collect();
+        let asking = asking?;
+        let answers = issuer.offers(&asking);
+        let mut one_each = HashSet::new();
+        let (mut due, mut asking_now, mut offers) = (Vec::new(), Vec::new(), Vec::new());
+        for ((&order, asking), offer) in asked.iter().zip(asking).zip(answers) {
+            match offer {
+                // Of two that ask at once one has a token and the other hears so at its grant.
+                Ok(offer) if one_each.insert((asking.account.clone(), offer.scope.clone())) => {
+                    due.push(order);
+                    asking_now.push(asking);
+                    offers.push(offer);
+                }
+                Ok(_) | Err(IssuerError::Later) => {
+                    self.later.entry(asking.merchant).or_default().push(order);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         for offer in &offers {
             let number = self.labels.len() as u64;
             self.labels.entry(offer.scope.clone()).or_insert_with(|| label(number, self.seed));
@@ -94,7 +122,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let started = Instant::now();
         let mut pending = Vec::with_capacity(due.len());
         let mut answers = Vec::with_capacity(due.len());
-        for ((pending_token, request), asked) in requests?.into_iter().zip(&asking) {
+        for ((pending_token, request), asked) in requests?.into_iter().zip(&asking_now) {
             let answer = issuer.grant(asked.account.clone(), request);
             pending.push((pending_token, answer));
             if pending.len() == IN_FLIGHT {
@@ -116,7 +144,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             self.members.entry(token.scope().clone()).or_default().push(order);
             self.devices[order].token = Some(token);
         }
-        Ok(())
+        Ok(due)
     }
 
     /// Presents written reviews through the recommended door, or has them wait for their

@@ -32,7 +32,7 @@ use unjoin::{
         StaffPublicKey,
     },
 };
-use unjoin_wallet::{Token, TrustRoots, Wallet};
+use unjoin_wallet::{Token, TrustRoots, Wallet, asking_time};
 
 use crate::{
     data::{Exports, Order, PortalOrder, PublishedReview},
@@ -41,7 +41,7 @@ use crate::{
     words::At,
 };
 
-/// The redemption window in boundaries of the weekly grid; as many weeks on the daily one.
+/// So many weeks from the first publication of a cohort to its last.
 const WINDOW_WEEKS: u64 = 8;
 /// How many requests are put into a service's queue before their answers are awaited.
 const IN_FLIGHT: usize = 1024;
@@ -167,6 +167,10 @@ struct Marketplace<'a, S: Store> {
     devices: Vec<Device>,
     handles: Vec<Option<OrderHandle>>,
     numbers: Numbers<'a>,
+    /// Orders by the day on which their devices ask for the token.
+    asking: BTreeMap<u64, Vec<usize>>,
+    /// Orders of customers with another one in the cohort that gathers, by merchant.
+    later: HashMap<Name, Vec<usize>>,
     /// The orders of each scope, once they have a token of it.
     members: HashMap<Scope, Vec<usize>>,
     /// Written reviews whose cohort has no manifest yet.
@@ -211,7 +215,6 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let issuer_name = Name::new("marketplace.example")?;
         let mut config = PlatformConfig::new(issuer_name.clone());
         config.issuer.grid = settings.grid;
-        config.issuer.minimum_age = 7 * DAY;
         let classes = if settings.classes { 0..=1 } else { 0..=0 };
         config.issuer.classes = classes.map(|class| ClassPolicy { class, k: settings.k }).collect();
         let issuer_key = *secrets.keys.newest().issuer_key.public();
@@ -243,6 +246,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
             devices: orders.iter().map(|_| Device::default()).collect(),
             handles: vec![None; orders.len()],
             numbers: Numbers::new(orders),
+            asking: BTreeMap::new(),
+            later: HashMap::new(),
             members: HashMap::new(),
             waiting: HashMap::new(),
             manifests: HashMap::new(),
@@ -270,7 +275,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             return Ok(Outcome { exports: Exports::default(), figures: self.figures, act: None });
         };
         // After the last event every open window gets the time to end.
-        let last = last + (WINDOW_WEEKS + 4) * 7;
+        let last = last + (WINDOW_WEEKS + 6) * 7;
         let none = Vec::new();
         for day in first..=last {
             let midnight = Timestamp::from_unix_seconds(day * DAY);
@@ -284,12 +289,14 @@ impl<'a, S: Store> Marketplace<'a, S> {
             self.enrol(due)?;
             self.deliver(due)?;
             self.kill_numbers(dying.get(&day).unwrap_or(&none))?;
+            let asked = self.asking.remove(&day).unwrap_or_default();
+            let granted = self.ask(&asked)?;
             for &order in written {
                 self.devices[order].written = true;
             }
-            // A review that was written before its order was due waits for its token.
+            // A review that was written before its order had a token waits for it.
             let mut ready = written.clone();
-            ready.extend(due.iter().filter(|&&order| self.devices[order].written));
+            ready.extend(granted.into_iter().filter(|&order| self.devices[order].written));
             ready.sort_unstable();
             ready.dedup();
             self.present(&ready)?;
@@ -319,6 +326,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let mut ready = Vec::new();
         for manifest in report.manifests {
             let scope = manifest.claimed_scope().clone();
+            let later = self.later.remove(scope.merchant()).unwrap_or_default();
+            self.will_ask(later, now);
             ready.extend(self.waiting.remove(&scope).unwrap_or_default());
             self.manifests.insert(scope, manifest);
         }
@@ -368,21 +377,33 @@ impl<'a, S: Store> Marketplace<'a, S> {
         Ok(())
     }
 
-    /// Closes the orders' numbers, and tells their cohorts when they are dead.
+    /// Closes the orders' numbers, and tells the order service when they are dead; the host wakes each
+    /// device at its time.
     fn kill_numbers(&mut self, dying: &[usize]) -> Result<()> {
         let started = Instant::now();
         let dead = self.numbers.close(self.platform.telephony()?, dying)?;
         self.figures.telephony += started.elapsed();
-        let reports: Result<Vec<NumbersDead>> = dying
-            .iter()
-            .zip(dead)
-            .filter_map(|(&order, at)| self.handles[order].map(|handle| (&self.orders[order], handle, at)))
-            .map(|(order, handle, at)| Ok(NumbersDead { merchant: Name::new(&order.merchant)?, handle, at }))
-            .collect();
-        for answer in self.platform.issuer().numbers_dead(&reports?) {
-            answer?;
+        let (mut orders, mut reports) = (Vec::new(), Vec::new());
+        for (&order, at) in dying.iter().zip(dead) {
+            if let Some(handle) = self.handles[order] {
+                let merchant = Name::new(&self.orders[order].merchant)?;
+                orders.push(order);
+                reports.push(NumbersDead { merchant, handle, at });
+            }
+        }
+        for (order, eligible) in orders.into_iter().zip(self.platform.issuer().numbers_dead(&reports)) {
+            self.will_ask(vec![order], eligible?);
         }
         Ok(())
+    }
+
+    /// Each device draws its time, once.
+    fn will_ask(&mut self, orders: Vec<usize>, from: Timestamp) {
+        for order in orders {
+            // What happens on a day happens in its last second.
+            let day = asking_time(from, &mut SystemRng::new()).as_unix_seconds() / DAY;
+            self.asking.entry(day).or_default().push(order);
+        }
     }
 
     /// The second act, and the attacker's tables: with the orders of the story, which the

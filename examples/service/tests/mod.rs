@@ -22,7 +22,6 @@ mod secrets;
 use crate::client::Connection;
 use crate::device::{Device, Order, Pins, manifests, report, without_numbers};
 use crate::endpoint::Side;
-use crate::hex::hex;
 use crate::secrets::{Secrets, TrusteesFrom};
 use crate::serve::serve;
 use crate::service::{Service, Settings, Stores};
@@ -38,6 +37,7 @@ use std::{env, fs};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use unjoin::issuer::PastOrders;
 use unjoin::secret::SystemRng;
 use unjoin::store::StoreError;
 use unjoin::store::{Bucket, Row, Store};
@@ -148,6 +148,7 @@ impl<S: Store> World<S> {
             beside: false,
             name,
             k: 2,
+            hold: 0,
             witnesses: Vec::new(),
             queue: bounds.queue,
             in_flight: bounds.in_flight,
@@ -168,6 +169,9 @@ impl<S: Store> World<S> {
         };
         let service = Service::open(stores_of.unwrap(), secrets, settings, environment).unwrap();
         let service = Arc::new(service);
+        // It was busy before: two customers are a crowd on the third day, and more sooner.
+        let past = PastOrders { merchant: Name::new(MERCHANT).unwrap(), class: 0, counts: vec![6_000] };
+        let _ = service.platform.issuer().introduce(&[past]);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let mut addresses = Vec::new();
@@ -189,41 +193,49 @@ impl<S: Store> World<S> {
         Connection::to(self.internal)
     }
 
-    /// A customer with a token for an order of this merchant's.
-    pub(super) async fn buy(&self, account: &str, merchant: &str) -> (Device, Token) {
+    /// A customer with an order of this merchant's that is due: its handle.
+    pub(super) async fn order(&self, account: &str, merchant: &str) -> (Device, String) {
         let device = Device::new(account.to_owned());
-        let mut connection = self.connect();
-        device.enrol(&mut connection, &self.pins).await.unwrap();
+        device.enrol(&mut self.connect(), &self.pins).await.unwrap();
         let id = format!("order-of-{account}");
         let order = Order { id: &id, merchant, class: 0, due_at: MONDAY.as_unix_seconds() };
         let handle = report(&mut self.connect_internal(), account, &order).await.unwrap();
-        let token = device.token(&mut connection, &self.pins, merchant, &handle).await.unwrap();
+        (device, handle)
+    }
+
+    /// The token of an order that is eligible.
+    pub(super) async fn token(&self, device: &Device, merchant: &str, handle: &str) -> Token {
+        device.token(&mut self.connect(), &self.pins, merchant, handle).await.unwrap()
+    }
+
+    /// A customer with a token for an order of this merchant's, which had no numbers.
+    pub(super) async fn buy(&self, account: &str, merchant: &str) -> (Device, Token) {
+        let (device, handle) = self.order(account, merchant).await;
+        without_numbers(&mut self.connect_internal(), merchant, &handle, MONDAY).await.unwrap();
+        let token = self.token(&device, merchant, &handle).await;
         (device, token)
     }
 
-    /// Customers, two at least, with tokens of one cohort, which has closed.
+    /// Customers, two at least, with tokens of one cohort, which is sealed.
     pub(super) async fn closed<const N: usize>(&self, accounts: [&str; N]) -> [(Device, Token); N] {
         let mut customers = Vec::new();
         for account in accounts {
             customers.push(self.buy(account, MERCHANT).await);
-            let order = format!("order-of-{account}");
-            let handle = self.handle(&order);
-            without_numbers(&mut self.connect_internal(), MERCHANT, &handle, MONDAY).await.unwrap();
         }
         self.close().await;
         customers.try_into().ok().unwrap()
     }
 
-    /// The handle of an order, as the platform's services write it.
-    pub(super) fn handle(&self, order: &str) -> String {
-        let handle = self.service.platform.issuer().handle(&Name::new(MERCHANT).unwrap(), order.as_bytes());
-        hex(handle.as_bytes())
-    }
-
-    /// A fortnight later the cohort closes: its manifest, as devices find it.
+    /// A fortnight later the cohort is sealed, or a day before if it is larger: its manifest, as devices find it.
     pub(super) async fn close(&self) -> SignedManifest {
-        self.go_to(FORTNIGHT_LATER);
-        assert_eq!(self.service.tick().unwrap().manifests.len(), 1);
+        let mut sealed = 0;
+        for before in [2, 1, 0] {
+            if sealed == 0 {
+                self.go_to(FORTNIGHT_LATER.saturating_sub(before * DAY));
+                sealed = self.service.tick().unwrap().manifests.len();
+            }
+        }
+        assert_eq!(sealed, 1);
         let found = manifests(&mut self.connect(), MERCHANT).await.unwrap();
         let [manifest] = found.try_into().unwrap();
         manifest

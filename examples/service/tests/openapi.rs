@@ -6,7 +6,7 @@
 
 use super::path::{SHOP_PHONE, ask};
 use super::{MERCHANT, MONDAY, World, ask_door, submission};
-use crate::device::text;
+use crate::device::{introduce, text};
 use crate::endpoint::{Endpoint, Side};
 use crate::hex::hex;
 use crate::problem::status_of;
@@ -24,7 +24,7 @@ use unjoin::review::DeskError;
 use unjoin::store::MemoryStore;
 use unjoin::token::DoorAnswer;
 use unjoin::wire::{DecodeError, Message};
-use unjoin::{Clock, DAY, NameError, PlatformError, WEEK};
+use unjoin::{Clock, DAY, NameError, PlatformError, Timestamp, WEEK};
 
 static DESCRIPTION: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(crate::operations::DESCRIPTION).unwrap());
@@ -222,10 +222,11 @@ fn the_description_has_every_path_and_method_and_no_other() {
 }
 
 /// The codes of the library that no request is answered with.
-const NEVER: [(&str, &str); 30] = [
+const NEVER: [(&str, &str); 31] = [
     ("issuer.config", "opening"),
     ("issuer.threads", "opening"),
     ("issuer.recovery", "recovering"),
+    ("issuer.too_many_counts", "it states one"),
     ("issuer.clock_ahead", "ticks"),
     ("issuer.clock_behind", "ticks"),
     ("issuer.signing", "ticks"),
@@ -243,6 +244,7 @@ const NEVER: [(&str, &str); 30] = [
     ("switchboard.superseded", "replacing"),
     ("switchboard.kept_closed", "tickets"),
     ("platform.no_telephony", "it has telephony"),
+    ("platform.order_name", "it names orders itself"),
     ("platform.no_ledgers", "it has ledgers"),
     ("ledger.policy", "opening"),
     ("ledger.key", "opening"),
@@ -309,7 +311,7 @@ fn the_description_has_every_code_with_its_status_and_no_other() {
 async fn every_operation_takes_and_answers_the_fields_described() {
     let world = World::start(MemoryStore::new, Default::default()).await;
     let (mut devices, mut internal) = (world.connect(), world.connect_internal());
-    let mut customers = Vec::new();
+    let (mut orders, mut eligible) = (Vec::new(), 0);
     for (account, phone) in [("ann", "+8613911112222"), ("ben", "+8613933334444")] {
         let order = format!("order-of-{account}");
         let bind = json!({
@@ -324,15 +326,24 @@ async fn every_operation_takes_and_answers_the_fields_described() {
             });
             ask(&mut internal, "/phones/route", question).await;
         }
-        customers.push(world.buy(account, MERCHANT).await);
-        let close = json!({ "merchant": MERCHANT, "order": order, "handle": world.handle(&order) });
-        ask(&mut internal, "/phones/close-order", close).await;
+        let (device, handle) = world.order(account, MERCHANT).await;
+        let close = json!({ "merchant": MERCHANT, "order": order });
+        let closed = ask(&mut internal, "/phones/close-order", close).await;
+        eligible = eligible.max(closed["eligible_at"].as_u64().unwrap());
+        orders.push((device, handle));
     }
+    introduce(&mut internal, "ovens.example", 0).await.unwrap();
     let courier = json!({
         "merchant": MERCHANT, "order": "another", "leg": "courier", "courier": "carl", "hub": SHOP_PHONE,
         "customer": "+8613911112222", "not_after": MONDAY.as_unix_seconds() + 3600,
     });
     ask(&mut internal, "/phones/bind", courier).await;
+    world.go_to(Timestamp::from_unix_seconds(eligible));
+    let mut customers = Vec::new();
+    for (device, handle) in orders {
+        let token = world.token(&device, MERCHANT, &handle).await;
+        customers.push((device, token));
+    }
     world.closed(["cat", "dan"]).await;
     let (ann, token) = &customers[0];
     ask_door(&mut devices, submission(ann, token, "It came broken.")).await.unwrap();
@@ -380,6 +391,8 @@ async fn every_operation_takes_and_answers_the_fields_described() {
     assert_eq!(starving["cohorts"][0]["merchant"], "ovens.example");
     let copies = super::Directory::new();
     ask(&mut internal, "/backup", json!({ "directory": copies.0.join("today") })).await;
+    let closed = ask(&mut internal, "/merchants/close", json!({ "merchant": "ovens.example" })).await;
+    assert_eq!(closed, json!({ "ended": 1 }));
     for path in ["/health/live", "/health/ready", "/metrics", "/openapi.json"] {
         assert_eq!(internal.get(path).await.unwrap().code(), None, "{path}");
     }

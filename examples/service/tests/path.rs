@@ -12,7 +12,7 @@ use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
 use unjoin::token::{ActionReceipt, DoorQuestion, Receipt, Review, ReviewStanding, ReviewState};
 use unjoin::wire::Message;
-use unjoin::{Clock, DAY, WEEK};
+use unjoin::{Clock, DAY, Timestamp, WEEK};
 use unjoin_wallet::{AuthorRequest, ManifestEvidence};
 
 pub(super) const SHOP_PHONE: &str = "+8613800138000";
@@ -31,7 +31,7 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     let (mut devices, mut internal) = (world.connect(), world.connect_internal());
     // Everything that names somebody, or something of somebody's.
     let mut names = vec![MERCHANT.to_owned(), SHOP_PHONE[1..].to_owned()];
-    let mut customers = Vec::new();
+    let (mut orders, mut eligible) = (Vec::new(), 0);
     for (account, phone) in [("ann-account", "+8613911112222"), ("ben-account", "+8613933334444")] {
         PhoneNumber::new(phone).unwrap();
         let order = format!("order-of-{account}");
@@ -56,12 +56,24 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
         .await;
         assert_eq!((&route["route"], &route["callee"]), (&json!("connect"), &json!(SHOP_PHONE)));
 
-        let (device, token) = world.buy(account, MERCHANT).await;
-        let handle = world.handle(&order);
-        let body = json!({ "merchant": MERCHANT, "order": order, "handle": handle });
+        let (device, handle) = world.order(account, MERCHANT).await;
+        let body = json!({ "merchant": MERCHANT, "order": order });
         let closed = ask(&mut internal, "/phones/close-order", body.clone()).await;
         assert_eq!(ask(&mut internal, "/phones/close-order", body).await, closed);
-        names.extend([account.to_owned(), order, phone[1..].to_owned(), number[1..].to_owned(), handle]);
+        eligible = eligible.max(closed["eligible_at"].as_u64().unwrap());
+        names.extend([
+            account.to_owned(),
+            order,
+            phone[1..].to_owned(),
+            number[1..].to_owned(),
+            handle.clone(),
+        ]);
+        orders.push((device, handle));
+    }
+    world.go_to(Timestamp::from_unix_seconds(eligible));
+    let mut customers = Vec::new();
+    for (device, handle) in orders {
+        let token = world.token(&device, MERCHANT, &handle).await;
         customers.push((device, token));
     }
     let [ann, ben] = customers.try_into().ok().unwrap();
@@ -139,7 +151,7 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     counts(r#"unjoin_request_seconds_count{endpoint="grant",code="ok"} 2"#);
     counts(r#"unjoin_request_seconds_count{endpoint="bind",code="ok"} 2"#);
     counts(r#"unjoin_calls_total{what="connected"} 2"#);
-    counts(r#"unjoin_ticks_total{what="ok"} 3"#);
+    counts(r#"unjoin_ticks_total{what="ok"} 5"#);
     // Secrets, and what the run used of them.
     for secret in ["issuer-key", "platform-key", "issuer-master", "pool-key", "slot-key-encryption", "nonces"]
     {

@@ -6,11 +6,11 @@ use super::{Bounds, Directory, FORTNIGHT_LATER, MERCHANT, MONDAY, World, ask_doo
 use crate::device::{Device, Order, report, submission};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use unjoin::ManualClock;
 use unjoin::secret::SystemRng;
 use unjoin::store::postgres::PostgresStore;
 use unjoin::token::{Receipt, Review};
 use unjoin::wire::Message;
+use unjoin::{ManualClock, Timestamp};
 use unjoin_wallet::ManifestEvidence;
 
 use server::{Server, fresh_schema};
@@ -58,7 +58,7 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
     let pins = std::fs::read(place.directory.0.join("secrets/public-keys.json")).unwrap();
     let (mut devices, mut internal) = (world.connect(), world.connect_internal());
 
-    // A number for the first order; both orders are delivered, and their tokens granted.
+    // A number for the first order; both orders are delivered.
     let bind = json!({
         "merchant": MERCHANT, "order": "order-of-ann", "leg": "merchant", "hub": SHOP_PHONE,
         "customer": PHONE, "not_after": MONDAY.as_unix_seconds() + 3600,
@@ -66,8 +66,8 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
     let bound = ask(&mut internal, "/phones/bind", bind.clone()).await;
     let routed = ask(&mut internal, "/phones/route", question(PHONE, &bound["number"])).await;
     assert_eq!((&routed["route"], &routed["callee"]), (&json!("connect"), &json!(SHOP_PHONE)));
-    let (ann, ann_token) = world.buy("ann", MERCHANT).await;
-    let (ben, ben_token) = world.buy("ben", MERCHANT).await;
+    let (ann, ann_handle) = world.order("ann", MERCHANT).await;
+    let (ben, ben_handle) = world.order("ben", MERCHANT).await;
     // A nonce outlives the process that gave it.
     let cat = Device::new("cat".to_owned());
     let nonce = cat.nonce(&mut devices).await.unwrap();
@@ -83,21 +83,18 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
         assert_eq!(again[field], routed[field]);
     }
     assert_eq!(ask(&mut internal, "/phones/bind", bind).await, bound);
-    let mut orders = Vec::new();
-    for (device, token) in [(&ann, &ann_token), (&ben, &ben_token)] {
+    let mut closed = Vec::new();
+    for (device, handle) in [(&ann, &ann_handle), (&ben, &ben_handle)] {
         let id = format!("order-of-{}", device.account);
         let order = Order { id: &id, merchant: MERCHANT, class: 0, due_at: MONDAY.as_unix_seconds() };
-        let handle = report(&mut internal, &device.account, &order).await.unwrap();
-        let granted = device.token(&mut devices, &world.pins, MERCHANT, &handle).await.unwrap();
-        assert_eq!(granted.scope(), token.scope());
-        orders.push((id, handle, granted));
-    }
-    let mut closed = Vec::new();
-    for (order, handle, _) in &orders {
-        let body = json!({ "merchant": MERCHANT, "order": order, "handle": handle });
+        assert_eq!(&report(&mut internal, &device.account, &order).await.unwrap(), handle);
+        let body = json!({ "merchant": MERCHANT, "order": id });
         closed.push((body.clone(), ask(&mut internal, "/phones/close-order", body).await));
     }
-
+    let eligible = closed.iter().map(|(_, answer)| answer["eligible_at"].as_u64().unwrap()).max();
+    world.go_to(Timestamp::from_unix_seconds(eligible.unwrap()));
+    let ann_token = world.token(&ann, MERCHANT, &ann_handle).await;
+    let ben_token = world.token(&ben, MERCHANT, &ben_handle).await;
     // The cohort closes, and the first review comes for its manifest.
     let evidence = ManifestEvidence::Signed(world.close().await);
     let (trust, rng) = (&world.pins.trust, &mut SystemRng::new());
@@ -111,8 +108,8 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
     let receipt = ask_door(&mut devices, broken.clone()).await.unwrap();
     let told = Receipt::from_bytes(&receipt).unwrap();
     scheduled.check_receipt(&told, trust, FORTNIGHT_LATER).unwrap();
-    let (another, _) = present(&ann, &orders[0].2, 1, "Another.");
-    let (shines, scheduled) = present(&ben, &orders[1].2, 5, "It shines.");
+    let (another, _) = present(&ann, &ann_token, 1, "Another.");
+    let (shines, scheduled) = present(&ben, &ben_token, 5, "It shines.");
     world.end_wholly().await;
 
     // What was acknowledged is known to the next; the second review comes, and both are published.

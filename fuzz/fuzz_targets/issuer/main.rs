@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use unjoin::Name;
 use unjoin::issuer::{
     ClassPolicy, EnrolmentSubmission, Issuer, IssuerConfig, IssuerError, IssuerReport, NumbersDead,
-    OfferRequest, OrderReport, StandingPolicy,
+    OfferRequest, OrderReport, PastOrders, StandingPolicy,
 };
 use unjoin::secret::SecretBytes;
 use unjoin::store::MemoryStore;
@@ -113,6 +113,11 @@ static WALLET: LazyLock<Vec<Wallet>> = LazyLock::new(|| (0..WALLETS).map(wallet)
 /// The first rows of every history: all accounts but the last enrolled, most orders reported.
 static START: LazyLock<(Arc<MemoryStore>, Model)> = LazyLock::new(|| {
     let (mut shop, mut model) = (Shop::new(&MemoryStore::new()), Model::default());
+    let past = MERCHANTS.into_iter().flat_map(|merchant| {
+        CLASSES.map(|(class, _)| PastOrders { merchant: name(merchant), class, counts: vec![6000; 3] })
+    });
+    let told = shop.issuer().introduce(&past.collect::<Vec<_>>());
+    assert!(told.into_iter().all(|answer| answer.is_ok()));
     for account in 0..5 {
         step(&mut shop, &mut model, &Op::Enrol { account, wallet: 0, stolen: false });
     }
@@ -134,7 +139,7 @@ fn config() -> IssuerConfig {
         name: issuer(),
         grid: Grid::Weekly,
         classes: CLASSES.map(|(class, k)| ClassPolicy { class, k }).to_vec(),
-        minimum_age: 3 * DAY,
+        hold: 0,
         re_enrolment_interval: 10 * DAY,
         starving_after: 5 * WEEK,
         numbers_overdue_after: 2 * WEEK,
@@ -251,7 +256,7 @@ fn ask(shop: &Shop, model: &mut Model, id: Id, account: usize, wallet: u8, scope
     let pair = shop.pair_of(scope);
     let request = request(pair, wallet, scope, handle(id));
     let asked = shop.issuer().grant(name(ACCOUNTS[account]), request.clone());
-    let expected = model.grant(id, (account, wallet), 0, scope);
+    let expected = model.grant(id, (account, wallet), 0, scope, shop.now);
     match asked.wait() {
         Ok(grant) => {
             assert_eq!(expected, "done");
@@ -355,7 +360,7 @@ fn step(shop: &mut Shop, model: &mut Model, op: &Op) {
         Op::Hours(hours) => shop.pass(u64::from(hours) * 3600),
         Op::Weeks(weeks) => shop.pass(u64::from(weeks % 4) * WEEK),
         Op::Confirm => {
-            let scopes: Vec<Scope> = model.closed.iter().cloned().collect();
+            let scopes: Vec<Scope> = model.sealed.iter().cloned().collect();
             shop.issuer().confirm_admitted(&scopes).unwrap();
             model.confirmed.extend(scopes);
         }

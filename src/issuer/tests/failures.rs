@@ -21,10 +21,10 @@ fn a_lost_answer_is_found_again_wherever_the_store_fails() {
             retried(|| shop.enrol(&ann));
             let report = shop.order(&ann, &merchant, ON_TIME, "1");
             let handle = retried(|| shop.issuer.report_orders(std::slice::from_ref(&report)).pop().unwrap());
+            retried(|| shop.numbers_dead(&merchant, handle, MONDAY));
             let scope = retried(|| shop.offer(&ann, &merchant, handle)).scope;
             let request = ann.request(handle, &scope, 1);
             let grant = retried(|| shop.grant(&ann, &request));
-            retried(|| shop.numbers_dead(&merchant, handle, MONDAY));
             let failed = shop.store.failed();
             assert!(ann.holds(&shop.ring, &request, &grant));
             assert_eq!(tag(&shop.grant(&ann, &request).unwrap()), tag(&grant));
@@ -33,7 +33,7 @@ fn a_lost_answer_is_found_again_wherever_the_store_fails() {
             let BoundAccount { account, blind } = shop.issuer.account_of(&ann.wallet_key).unwrap().unwrap();
             let logged = BindingEntry::new(&account, &ann.wallet_key, &blind);
             assert_eq!(entries(&*shop.store, Ledger::Openings), [logged.to_bytes()]);
-            // Claim, binding, report, cohort, grant, numbers: then no failure is left.
+            // Claim, binding, report, numbers, cohort, grant: then no failure is left.
             if !failed {
                 assert_eq!(after, 6);
                 break;
@@ -78,11 +78,14 @@ fn an_erasure_is_resumed_wherever_the_store_fails() {
     }
 }
 
+/// So many that a cohort of them is sealed at its first boundary: crowd × age is three times k.
+const CROWD: [&str; 6] = ["ann", "ben", "cid", "dan", "eva", "fay"];
+
 /// A shop one second before a boundary that has much to do: several merchants, cohorts to
-/// seal, to close, to set aside and to drop.
+/// seal, to age and to drop.
 fn before_a_busy_boundary() -> Shop<MemoryStore> {
     let mut shop = Shop::new();
-    let customers = people(["ann", "ben", "cid"]);
+    let customers = people(CROWD);
     customers.iter().for_each(|person| shop.enrol(person).unwrap());
     let retired = *shop.ring.newest().issuer_key.public().id();
     for (number, old_key) in (0..8).map(|number| (number, number < 3)) {
@@ -91,13 +94,12 @@ fn before_a_busy_boundary() -> Shop<MemoryStore> {
             let rotated = shop.ring.with(key, escrow).unwrap().retire(&retired).unwrap();
             shop.use_ring(rotated);
         }
-        let merchant = name(&format!("merchant {number}"));
-        let buyers = if old_key { number } else { 2 + number % 2 };
+        let merchant = format!("merchant {number}");
+        shop.introduce([&*merchant]);
+        let merchant = name(&merchant);
+        let buyers = if old_key { [0, 1, 6][number] } else { [6, 2][number / 7] };
         for (order, person) in customers.iter().take(buyers).enumerate() {
-            let (handle, _) = shop.buy(person, &merchant, LATE, &order.to_string());
-            if number != 7 || order > 0 {
-                shop.numbers_dead(&merchant, handle, MONDAY).unwrap();
-            }
+            shop.buy(person, &merchant, LATE, &order.to_string());
         }
         let handle = shop.report(&customers[0], &merchant, ON_TIME, "unasked");
         shop.offer(&customers[0], &merchant, handle).unwrap();
@@ -121,7 +123,7 @@ fn a_tick_is_resumed_wherever_the_store_fails() {
     let expected = tick(&sound).unwrap();
     let calls = sound.store.writes() - before;
     assert_eq!(expected.0.len(), 5, "merchant 2, full under the retired key, and merchants 3 to 6");
-    assert!(calls >= 3, "sealing, closing and the boundary's mark: {calls}");
+    assert!(calls >= 3, "sealing, the rewrite and the boundary's mark: {calls}");
     let rows = dump(&*sound.store);
     for failure in Failure::ALL {
         for after in 0..calls {
@@ -142,19 +144,20 @@ fn a_tick_is_resumed_wherever_the_store_fails() {
 fn forgetting_a_cohort_is_resumed_wherever_the_store_fails() {
     const ORDERS: usize = 515;
     let full = Shop::new();
-    let (merchant, customers) = (name("m"), people(["ann", "ben", "cid"]));
-    customers.iter().for_each(|person| full.enrol(person).unwrap());
+    let merchant = name("m");
+    let customers: Vec<Person> = (0..ORDERS).map(|number| Person::new(&number.to_string())).collect();
+    let enrolments: Vec<_> = customers.iter().map(Person::enrolment).collect();
+    assert!(full.issuer.enrol(&enrolments).into_iter().all(|answer| answer.is_ok()));
     let mut jobs = Vec::new();
-    for order in 0..ORDERS {
-        let person = &customers[order % 3];
+    for (order, person) in customers.iter().enumerate() {
         let handle = full.report(person, &merchant, LATE, &order.to_string());
-        full.numbers_dead(&merchant, handle, MONDAY).unwrap();
         let scope = full.offer(person, &merchant, handle).unwrap().scope;
         jobs.push(GrantJob { account: person.account.clone(), request: person.request(handle, &scope, 1) });
     }
     assert!(full.issuer.core.grant(&jobs).into_iter().all(|answer| answer.is_ok()));
     full.pass(WEEK);
     let manifest = full.issuer.tick().unwrap().manifests.pop().unwrap();
+    assert_eq!(full.issuer.grants(manifest.claimed_scope()).unwrap(), Some(ORDERS as u64));
     full.clock.set(manifest.verify(&full.platform.public()).unwrap().publications.last());
     let sound = full.copied(Faulty::in_memory());
     let before = sound.store.writes();
@@ -163,6 +166,7 @@ fn forgetting_a_cohort_is_resumed_wherever_the_store_fails() {
     assert_eq!(calls, 5, "two pages, the window's row, the rewrite, the boundary's mark");
     let rows = dump(&*sound.store);
     assert!(!rows.iter().any(|(_, row)| row.key.starts_with(b"ib") || row.key.starts_with(b"ie")));
+    assert_eq!(sound.issuer.grants(manifest.claimed_scope()).unwrap(), Some(ORDERS as u64));
     for failure in Failure::ALL {
         for after in 0..calls {
             let shop = full.copied(Faulty::in_memory());
@@ -177,74 +181,70 @@ fn forgetting_a_cohort_is_resumed_wherever_the_store_fails() {
     }
 }
 
-/// A shop where all but one of a class's k have their token, and the last asks.
+/// A shop with a crowd that is sealed at the next boundary, and one more who asks.
 fn before_the_last_grant() -> (Shop<Faulty>, Person, TokenRequest) {
     let shop = Shop::on(Faulty::in_memory());
-    let [ann, ben, cid] = people(["ann", "ben", "cid"]);
-    for person in [&ann, &ben, &cid] {
+    let last = Person::new("last");
+    shop.enrol(&last).unwrap();
+    for (order, person) in people(CROWD).iter().enumerate() {
         shop.enrol(person).unwrap();
+        shop.buy(person, &name("m"), LATE, &order.to_string());
     }
-    for (person, order) in [(&ann, "1"), (&ben, "2")] {
-        let (handle, _) = shop.buy(person, &name("m"), LATE, order);
-        shop.numbers_dead(&name("m"), handle, MONDAY).unwrap();
-    }
-    let handle = shop.report(&cid, &name("m"), LATE, "3");
-    let scope = shop.offer(&cid, &name("m"), handle).unwrap().scope;
-    let request = cid.request(handle, &scope, 1);
-    (shop, cid, request)
+    let handle = shop.report(&last, &name("m"), LATE, "last");
+    let scope = shop.offer(&last, &name("m"), handle).unwrap().scope;
+    let request = last.request(handle, &scope, 1);
+    (shop, last, request)
 }
 
 #[test]
 fn a_cohort_that_seals_while_a_grant_is_decided_does_not_take_it() {
-    let (shop, cid, request) = before_the_last_grant();
+    let (shop, last, request) = before_the_last_grant();
     let beside = shop.again();
     shop.store.before(Call::Commit, 0, move || {
         beside.pass(WEEK);
         assert_eq!(beside.issuer.tick().unwrap().manifests.len(), 1);
     });
-    assert_eq!(code(shop.grant(&cid, &request)), "issuer.cohort_closed");
-    let next = shop.offer(&cid, &name("m"), request.handle()).unwrap().scope;
+    assert_eq!(code(shop.grant(&last, &request)), "issuer.cohort_closed");
+    let next = shop.offer(&last, &name("m"), request.handle()).unwrap().scope;
     assert_ne!(next, *request.scope());
-    assert_eq!(code(shop.grant(&cid, &cid.request(request.handle(), &next, 1))), "done");
+    assert_eq!(code(shop.grant(&last, &last.request(request.handle(), &next, 1))), "done");
 }
 
 #[test]
-fn a_grant_while_a_cohort_is_sealed_puts_the_sealing_off_or_is_in_it() {
-    let (shop, cid, request) = before_the_last_grant();
+fn a_grant_while_a_cohort_is_sealed_is_in_it() {
+    let (shop, last, request) = before_the_last_grant();
     shop.pass(WEEK);
     let (beside, asked) = (shop.again(), request.clone());
-    shop.store.before(Call::Commit, 0, move || assert_eq!(code(beside.grant(&cid, &asked)), "done"));
-    // The third order's numbers still ring: the manifest must wait for them.
-    assert!(shop.issuer.tick().unwrap().manifests.is_empty());
-    shop.numbers_dead(&name("m"), request.handle(), shop.now()).unwrap();
-    shop.pass(WEEK);
+    shop.store.before(Call::Commit, 0, move || assert_eq!(code(beside.grant(&last, &asked)), "done"));
     assert_eq!(shop.issuer.tick().unwrap().manifests.len(), 1);
+    assert_eq!(shop.issuer.grants(request.scope()).unwrap(), Some(CROWD.len() as u64 + 1));
 }
 
 #[test]
 fn another_grant_in_between_wins() {
-    let (shop, cid, request) = before_the_last_grant();
+    let (shop, last, request) = before_the_last_grant();
     let beside = shop.again();
-    let other = cid.request(request.handle(), request.scope(), 2);
-    let twin = Person::new("cid");
+    let other = last.request(request.handle(), request.scope(), 2);
+    let twin = Person::new("last");
     let first = other.clone();
     shop.store.before(Call::Commit, 0, move || assert_eq!(code(beside.grant(&twin, &first)), "done"));
-    assert_eq!(code(shop.grant(&cid, &request)), "issuer.already_granted");
-    assert_eq!(code(shop.grant(&cid, &other)), "done");
+    assert_eq!(code(shop.grant(&last, &request)), "issuer.already_granted");
+    assert_eq!(code(shop.grant(&last, &other)), "done");
 }
 
 #[test]
-fn the_end_of_numbers_in_between_is_not_lost() {
-    let (shop, cid, request) = before_the_last_grant();
-    let (beside, handle) = (shop.again(), request.handle());
-    shop.store.before(Call::Commit, 0, move || beside.numbers_dead(&name("m"), handle, MONDAY).unwrap());
-    assert_eq!(code(shop.grant(&cid, &request)), "done");
-    assert_eq!(
-        code(shop.numbers_dead(&name("m"), handle, shop.now().saturating_add(1))),
-        "issuer.numbers_dead_differs"
-    );
-    shop.pass(WEEK);
-    assert_eq!(shop.issuer.tick().unwrap().manifests.len(), 1);
+fn a_class_that_is_reported_in_between_is_not_lost() {
+    let shop = Shop::on(Faulty::in_memory());
+    let (ann, merchant) = (Person::new("ann"), name("m"));
+    let handle = shop.report_ringing(&ann, &merchant, ON_TIME, "1");
+    let (beside, late) = (shop.again(), shop.order(&ann, &merchant, LATE, "1"));
+    shop.store.before(Call::Commit, 0, move || {
+        assert!(beside.issuer.report_orders(&[late]).pop().unwrap().is_ok());
+    });
+    shop.numbers_dead(&merchant, handle, MONDAY).unwrap();
+    let same = shop.report(&Person::new("ben"), &merchant, LATE, "2");
+    let scope = shop.offer(&Person::new("ben"), &merchant, same).unwrap().scope;
+    assert_eq!(shop.offer(&ann, &merchant, handle).unwrap().scope, scope);
 }
 
 #[test]
@@ -271,12 +271,8 @@ fn another_account_that_claims_the_wallet_in_between_keeps_it() {
 }
 
 #[test]
-fn two_instances_close_a_cohort_once() {
-    let (shop, cid, request) = before_the_last_grant();
-    shop.grant(&cid, &request).unwrap();
-    shop.pass(WEEK);
-    assert!(shop.issuer.tick().unwrap().manifests.is_empty());
-    shop.numbers_dead(&name("m"), request.handle(), MONDAY).unwrap();
+fn two_instances_seal_a_cohort_once() {
+    let (shop, _, request) = before_the_last_grant();
     shop.pass(WEEK);
     let (beside, scope) = (shop.again(), request.scope().clone());
     shop.store.before(Call::Commit, 0, move || {

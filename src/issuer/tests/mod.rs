@@ -35,7 +35,7 @@ fn config() -> IssuerConfig {
         name: name("issuer"),
         grid: Grid::Weekly,
         classes: vec![ClassPolicy { class: ON_TIME, k: 3 }, ClassPolicy { class: LATE, k: 2 }],
-        minimum_age: 3 * DAY,
+        hold: 0,
         re_enrolment_interval: 10 * DAY,
         starving_after: 5 * WEEK,
         numbers_overdue_after: 2 * WEEK,
@@ -78,10 +78,15 @@ impl Shop<MemoryStore> {
     }
 }
 
+/// Merchants whose past every shop knows.
+const KNOWN: [&str; 2] = ["m", "mm"];
+
 impl<S: Store> Shop<S> {
     fn on(store: S) -> Self {
         let platform = Arc::new(PlatformKey::generate(&mut SystemRng::new()));
-        Self::with(Arc::new(store), Arc::new(ManualClock::new(MONDAY)), new_ring(), platform)
+        let shop = Self::with(Arc::new(store), Arc::new(ManualClock::new(MONDAY)), new_ring(), platform);
+        shop.introduce(KNOWN);
+        shop
     }
 
     fn with(store: Arc<S>, clock: Arc<ManualClock>, ring: KeyRing, platform: Arc<PlatformKey>) -> Self {
@@ -96,6 +101,20 @@ impl<S: Store> Shop<S> {
             environment,
         );
         Self { store, clock, ring, platform, issuer: issuer.unwrap() }
+    }
+
+    /// An issuer on the same store with another configuration.
+    fn with_config(&self, config: IssuerConfig) -> Issuer<S> {
+        let issuer = Issuer::open(
+            unjoin_test_util::own(&self.store, unjoin_store::identity::Role::Orders),
+            config,
+            self.ring.clone(),
+            SecretBytes::new([5; 32]),
+            self.platform.clone(),
+            Arc::new(NotTheTilde),
+            Environment::new(self.clock.clone(), || Box::new(SystemRng::new())),
+        );
+        issuer.unwrap()
     }
 
     /// Another instance on the same store: after a restart, or beside this one.
@@ -127,9 +146,36 @@ impl<S: Store> Shop<S> {
         self.issuer.enrol(&[person.enrolment()]).pop().unwrap()
     }
 
+    /// An order that is eligible at once: its numbers ended when it was due, and the hold is zero here.
     fn report(&self, person: &Person, merchant: &Name, class: u8, order: &str) -> OrderHandle {
+        let handle = self.report_ringing(person, merchant, class, order);
+        self.numbers_dead(merchant, handle, MONDAY).unwrap();
+        handle
+    }
+
+    fn report_ringing(&self, person: &Person, merchant: &Name, class: u8, order: &str) -> OrderHandle {
         let report = self.order(person, merchant, class, order);
         self.issuer.report_orders(&[report]).pop().unwrap().unwrap()
+    }
+
+    /// Merchants with so good a past that a cohort seals as soon as crowd × age is three times its k.
+    fn introduce<const N: usize>(&self, merchants: [&str; N]) {
+        let past = merchants.map(name).into_iter().flat_map(|merchant| {
+            [ON_TIME, LATE].map(|class| PastOrders {
+                merchant: merchant.clone(),
+                class,
+                counts: vec![6000; 3],
+            })
+        });
+        let answers = self.issuer.introduce(&past.collect::<Vec<_>>());
+        assert!(answers.into_iter().all(|answer| answer.is_ok()));
+    }
+
+    /// Two boundaries: at the second a cohort of that past that has its k is sealed.
+    fn until_sealed(&self) {
+        self.pass(WEEK);
+        assert!(self.issuer.tick().unwrap().manifests.is_empty(), "sealed at its first boundary");
+        self.pass(WEEK);
     }
 
     fn order(&self, person: &Person, merchant: &Name, class: u8, order: &str) -> OrderReport {
@@ -151,7 +197,13 @@ impl<S: Store> Shop<S> {
         self.issuer.grant(person.account.clone(), request.clone()).wait()
     }
 
-    fn numbers_dead(&self, merchant: &Name, handle: OrderHandle, at: Timestamp) -> Result<(), IssuerError> {
+    /// From when on the order is eligible.
+    fn numbers_dead(
+        &self,
+        merchant: &Name,
+        handle: OrderHandle,
+        at: Timestamp,
+    ) -> Result<Timestamp, IssuerError> {
         self.issuer.numbers_dead(&[NumbersDead { merchant: merchant.clone(), handle, at }]).pop().unwrap()
     }
 

@@ -18,7 +18,8 @@ pub(crate) struct Order {
     pub(crate) account: usize,
     class: usize,
     due: Timestamp,
-    pub(crate) dead: Option<Timestamp>,
+    /// When its numbers are dead, and from when on it is eligible.
+    pub(crate) ended: Option<(Timestamp, Timestamp)>,
     /// Where, to which wallet, with which of its commitments.
     pub(crate) grant: Option<(Scope, u8, u64)>,
 }
@@ -26,9 +27,11 @@ pub(crate) struct Order {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Open,
+    /// It takes no grants and is not sealed.
+    Aside,
     Sealed,
-    Closed,
-    Dropped,
+    /// Without a manifest.
+    Ended,
 }
 
 #[derive(Clone)]
@@ -38,6 +41,10 @@ struct Cohort {
     /// The midnight after its opening.
     opened_by: Timestamp,
     state: State,
+    /// In days.
+    age: u64,
+    /// How many customers of standing were counted in it.
+    counted: usize,
 }
 
 #[derive(Clone, Default)]
@@ -51,9 +58,11 @@ pub(crate) struct Model {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) retired: BTreeSet<[u8; 32]>,
     tags: BTreeMap<Id, Vec<u8>>,
-    pub(crate) closed: BTreeSet<Scope>,
+    pub(crate) sealed: BTreeSet<Scope>,
     pub(crate) confirmed: BTreeSet<Scope>,
     windows: BTreeMap<Scope, Timestamp>,
+    /// Of each merchant and class, what was counted at each boundary.
+    counted: BTreeMap<(usize, usize), Vec<(Timestamp, usize)>>,
     /// The cohorts whose windows have ended.
     over: BTreeSet<Scope>,
     worked_off: Option<Timestamp>,
@@ -74,6 +83,12 @@ fn merchant_number(merchant: &Name) -> usize {
 
 pub(crate) fn handle((merchant, order): Id) -> OrderHandle {
     OrderHandleKey::derive(&SecretBytes::new([5; 32]), &name(MERCHANTS[merchant])).handle(&[order])
+}
+
+impl Order {
+    fn is_eligible(&self, now: Timestamp) -> bool {
+        self.ended.is_some_and(|(_, eligible)| eligible <= now)
+    }
 }
 
 impl Model {
@@ -107,11 +122,13 @@ impl Model {
     ) -> &'static str {
         match self.orders.get(&id) {
             _ if due > now.saturating_add(366 * DAY) => "issuer.time_out_of_range",
-            Some(old) if (old.account, old.class, old.due) == (account, class, due) => "done",
-            Some(_) => "issuer.order_differs",
+            Some(old) if (old.account, old.due) != (account, due) => "issuer.order_differs",
+            Some(old) if old.class == class => "done",
+            Some(old) if old.is_eligible(now) => "issuer.order_differs",
             None if due > now => "issuer.not_due",
-            None => {
-                self.orders.insert(id, Order { account, class, due, dead: None, grant: None });
+            _ => {
+                let new = Order { account, class, due, ended: None, grant: None };
+                self.orders.entry(id).or_insert(new).class = class;
                 "done"
             }
         }
@@ -121,9 +138,9 @@ impl Model {
         match self.orders.get_mut(&id) {
             _ if at > now.saturating_add(366 * DAY) => "issuer.time_out_of_range",
             None => "issuer.unknown_order",
-            Some(Order { dead: Some(said), .. }) if *said != at => "issuer.numbers_dead_differs",
+            Some(Order { ended: Some((said, _)), .. }) if *said != at => "issuer.numbers_dead_differs",
             Some(order) => {
-                order.dead = Some(at);
+                order.ended.get_or_insert((at, at.max(now)));
                 "done"
             }
         }
@@ -131,7 +148,7 @@ impl Model {
 
     /// The orders of a merchant whose numbers may still ring.
     pub(crate) fn ringing(&self, merchant: usize) -> Vec<Id> {
-        let ringing = self.orders.iter().filter(|(id, order)| id.0 == merchant && order.dead.is_none());
+        let ringing = self.orders.iter().filter(|(id, order)| id.0 == merchant && order.ended.is_none());
         ringing.map(|(id, _)| *id).collect()
     }
 
@@ -152,6 +169,13 @@ impl Model {
         if order.grant.as_ref().is_some_and(|(granted, ..)| self.over.contains(granted)) {
             return assert_eq!(code(answer), "issuer.window_over");
         }
+        if order.grant.is_none() && !order.is_eligible(now) {
+            return assert_eq!(code(answer), "issuer.not_eligible");
+        }
+        let open = self.open(id.0, order.class).filter(|open| !self.retired.contains(open.key_id()));
+        if order.grant.is_none() && open.is_some_and(|open| self.is_member(account, &open)) {
+            return assert_eq!(code(answer), "issuer.later");
+        }
         let offer = answer.unwrap();
         assert_eq!(offer.handle, handle(id));
         assert!(offer.scope.is_of(&offer.issuer_key));
@@ -160,18 +184,33 @@ impl Model {
             return assert_eq!(&scope, granted);
         }
         let class = order.class;
-        let is_open =
-            |cohort: &Cohort| cohort.state == State::Open && (cohort.merchant, cohort.class) == (id.0, class);
-        let open = self.cohorts.iter().find(|(_, cohort)| is_open(cohort)).map(|(scope, _)| scope.clone());
-        match open {
+        match self.open(id.0, class) {
             Some(open) if !self.retired.contains(open.key_id()) => return assert_eq!(scope, open),
-            Some(left) => self.cohorts.get_mut(&left).unwrap().state = State::Sealed,
+            Some(left) => self.cohorts.get_mut(&left).unwrap().state = State::Aside,
             None => {}
         }
         assert_eq!(*scope.key_id(), newest);
-        let cohort = Cohort { merchant: id.0, class, opened_by: midnight_after(now), state: State::Open };
+        let cohort = Cohort {
+            merchant: id.0,
+            class,
+            opened_by: midnight_after(now),
+            state: State::Open,
+            age: 0,
+            counted: 0,
+        };
         assert!(self.cohorts.insert(scope.clone(), cohort).is_none(), "a number was used twice");
         self.scopes.push(scope);
+    }
+
+    fn open(&self, merchant: usize, class: usize) -> Option<Scope> {
+        let is_open = |cohort: &Cohort| {
+            cohort.state == State::Open && (cohort.merchant, cohort.class) == (merchant, class)
+        };
+        self.cohorts.iter().find(|(_, cohort)| is_open(cohort)).map(|(scope, _)| scope.clone())
+    }
+
+    fn is_member(&self, account: usize, scope: &Scope) -> bool {
+        self.members(scope).any(|(_, order)| order.account == account)
     }
 
     pub(crate) fn grant(
@@ -180,12 +219,13 @@ impl Model {
         (account, wallet): (usize, u8),
         variant: u64,
         scope: &Scope,
+        now: Timestamp,
     ) -> &'static str {
         // A handle is one merchant's: at another's there is no such order.
         if scope.merchant() != &name(MERCHANTS[id.0]) {
             return "issuer.unknown_order";
         }
-        let Some(order) = self.orders.get_mut(&id) else { return "issuer.unknown_order" };
+        let Some(order) = self.orders.get(&id) else { return "issuer.unknown_order" };
         if order.account != account {
             return "issuer.order_of_another_account";
         }
@@ -205,6 +245,7 @@ impl Model {
             Some(_) if is_over => return "issuer.window_over",
             Some(granted) if *granted == asked => return "done",
             Some(_) => return "issuer.already_granted",
+            None if !order.is_eligible(now) => return "issuer.not_eligible",
             None => {}
         }
         if self.retired.contains(scope.key_id()) {
@@ -213,10 +254,13 @@ impl Model {
         let cohort = &self.cohorts[scope];
         match cohort.state {
             State::Open if cohort.class == order.class => {}
-            State::Open | State::Dropped => return "issuer.wrong_scope",
-            State::Sealed | State::Closed => return "issuer.cohort_closed",
+            State::Open | State::Ended => return "issuer.wrong_scope",
+            State::Aside | State::Sealed => return "issuer.cohort_closed",
         }
-        order.grant = Some(asked);
+        if self.is_member(account, scope) {
+            return "issuer.later";
+        }
+        self.orders.get_mut(&id).unwrap().grant = Some(asked);
         "done"
     }
 
@@ -235,47 +279,67 @@ impl Model {
         accounts.filter(|account| !ACCOUNTS[*account].starts_with('~')).collect::<BTreeSet<_>>().len()
     }
 
+    /// Counted grants of 60 days: the least of the last three periods that are complete at a boundary. Three
+    /// of 6,000 were stated on the first day.
+    fn slowest(&self, class: (usize, usize), boundary: Timestamp) -> usize {
+        const PERIOD: u64 = 60 * DAY;
+        let complete = boundary.saturating_sub(1).saturating_since(MONDAY) / PERIOD;
+        let events = self.counted.get(&class).map(Vec::as_slice).unwrap_or_default();
+        let period_of = |at: Timestamp| at.saturating_sub(1).saturating_since(MONDAY) / PERIOD;
+        let of = |period: u64| {
+            events
+                .iter()
+                .filter(|(at, _)| period_of(*at) == period)
+                .map(|(_, counted)| counted)
+                .sum::<usize>()
+        };
+        let stated = [6000; 3].into_iter().chain((0..complete).map(of));
+        stated.rev().take(3).min().unwrap()
+    }
+
+    fn seals(&self, cohort: &Cohort, crowd: usize, boundary: Timestamp) -> bool {
+        let (_, k) = CLASSES[cohort.class];
+        let (r, k) = (self.slowest((cohort.merchant, cohort.class), boundary) as f64 / 60.0, f64::from(k));
+        let (age, order_days) = (cohort.age as f64, crowd as f64 * cohort.age as f64);
+        crowd as f64 >= k
+            && age >= 30f64.min(5.0 / r) - 1e-9
+            && order_days >= 300f64.min((3.0 * k).max(300.0 / r)) - 1e-9
+    }
+
     /// Works off the boundary, and checks what the tick reported.
     pub(crate) fn ticked(&mut self, report: &IssuerReport, platform: &PlatformKey, now: Timestamp) {
         let boundary = Timestamp::from_unix_seconds(now.as_unix_seconds() - since_boundary(now));
         let fresh = self.worked_off.is_none_or(|done| done < boundary);
         self.worked_off = Some(boundary);
-        let (mut starving, mut overdue, mut changes) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
-        for (scope, cohort) in &self.cohorts {
+        let mut starving = BTreeSet::new();
+        for (scope, mut cohort) in self.cohorts.clone() {
+            if !matches!(cohort.state, State::Open | State::Aside) {
+                continue;
+            }
             let (class, k) = CLASSES[cohort.class];
-            let (count, members) = (self.of_standing(scope), self.members(scope).collect::<Vec<_>>());
-            let mut state = cohort.state;
-            let old = fresh && cohort.opened_by.saturating_add(3 * DAY) <= boundary;
-            if state == State::Open
-                && fresh
-                && (old && count >= k as usize || self.retired.contains(scope.key_id()))
-            {
-                state = State::Sealed;
+            let (crowd, grants) = (self.of_standing(&scope), self.members(&scope).count());
+            if cohort.opened_by.saturating_add(5 * WEEK) <= now && crowd < k as usize {
+                starving.insert((cohort.merchant, scope.cohort(), class, crowd as u32));
             }
-            let hungry = count < k as usize
-                && (cohort.opened_by.saturating_add(5 * WEEK) <= now || state == State::Sealed);
-            match state {
-                State::Sealed if members.is_empty() && fresh => state = State::Dropped,
-                State::Sealed if members.is_empty() => {}
-                State::Open | State::Sealed if hungry => {
-                    starving.insert((cohort.merchant, scope.cohort(), class, count as u32));
-                }
-                State::Sealed => {
-                    let late =
-                        |order: &Order| order.dead.is_none() && order.due.saturating_add(2 * WEEK) <= now;
-                    overdue.extend(
-                        members.iter().filter(|(_, order)| late(order)).map(|(id, _)| (id.0, handle(*id))),
-                    );
-                    if old && members.iter().all(|(_, order)| order.dead.is_some()) {
-                        state = State::Closed;
-                    }
-                }
-                _ => {}
+            if !fresh {
+                continue;
             }
-            changes.push((scope.clone(), state));
-        }
-        for (scope, state) in changes {
-            self.cohorts.get_mut(&scope).unwrap().state = state;
+            let counted = self.counted.entry((cohort.merchant, cohort.class)).or_default();
+            counted.push((boundary, crowd - cohort.counted));
+            cohort.counted = crowd;
+            if crowd > 0 {
+                cohort.age += if cohort.age == 0 { 1 } else { 7 };
+            }
+            let takes_grants = cohort.state == State::Open && !self.retired.contains(scope.key_id());
+            if grants == 0 && !takes_grants {
+                cohort.state = State::Ended;
+            } else if self.seals(&cohort, crowd, boundary) {
+                cohort.state = State::Sealed;
+            } else if cohort.opened_by.saturating_add(400 * DAY) <= boundary {
+                cohort.state = State::Ended;
+                self.windows.insert(scope.clone(), boundary);
+            }
+            self.cohorts.insert(scope, cohort);
         }
         let found: BTreeSet<_> = report
             .starving
@@ -283,9 +347,11 @@ impl Model {
             .map(|s| (merchant_number(&s.merchant), s.cohort, s.class, s.of_standing))
             .collect();
         assert_eq!(found, starving);
+        let late = |order: &Order| order.ended.is_none() && order.due.saturating_add(2 * WEEK) <= now;
+        let overdue = self.orders.iter().filter(|(_, order)| late(order)).map(|(id, _)| (id.0, handle(*id)));
         let found: BTreeSet<_> =
             report.numbers_overdue.iter().map(|(name, handle)| (merchant_number(name), *handle)).collect();
-        assert_eq!(found, overdue);
+        assert_eq!(found, overdue.collect());
         self.manifests(report, platform, fresh.then_some(boundary));
         self.over
             .extend(self.windows.iter().filter(|(_, end)| **end <= boundary).map(|(scope, _)| scope.clone()));
@@ -297,24 +363,32 @@ impl Model {
             let manifest = signed.verify(&platform.public()).unwrap();
             let cohort = &self.cohorts[&manifest.scope];
             let least = CLASSES.map(|(_, k)| k).into_iter().min().unwrap();
-            assert_eq!((cohort.state, manifest.at_least), (State::Closed, least), "the class shows");
+            assert_eq!((cohort.state, manifest.at_least), (State::Sealed, least), "the class shows");
             let (_, k) = CLASSES[cohort.class];
-            assert!(self.of_standing(&manifest.scope) >= k as usize, "closed below k");
+            assert!(self.of_standing(&manifest.scope) >= k as usize, "sealed below k");
             let first = manifest.publications.first();
-            if self.closed.insert(manifest.scope.clone()) {
-                assert!(boundary.is_some(), "closed between boundaries");
+            if self.sealed.insert(manifest.scope.clone()) {
+                assert!(boundary.is_some(), "sealed between boundaries");
             }
             assert_eq!(manifest.publications, PublicationDates::starting(first).unwrap());
             assert_eq!(since_boundary(first), 0);
-            let last = self.members(&manifest.scope).map(|(_, order)| order.dead.unwrap()).max().unwrap();
-            assert!(last < first, "published while a number may ring");
+            for (_, order) in self.members(&manifest.scope) {
+                assert!(order.ended.unwrap().0 < first, "published while a number may ring");
+            }
+            let accounts = self.members(&manifest.scope).map(|(_, order)| order.account);
+            let accounts: Vec<usize> = accounts.collect();
+            assert_eq!(
+                accounts.iter().collect::<BTreeSet<_>>().len(),
+                accounts.len(),
+                "an account is in twice"
+            );
             self.windows.insert(manifest.scope.clone(), manifest.publications.last());
             reported.insert(manifest.scope.clone());
         }
-        let closed =
-            self.cohorts.iter().filter(|(_, cohort)| cohort.state == State::Closed).map(|(scope, _)| scope);
+        let sealed =
+            self.cohorts.iter().filter(|(_, cohort)| cohort.state == State::Sealed).map(|(scope, _)| scope);
         let expected: BTreeSet<_> =
-            closed.filter(|scope| !self.confirmed.contains(*scope)).cloned().collect();
+            sealed.filter(|scope| !self.confirmed.contains(*scope)).cloned().collect();
         assert_eq!(reported, expected);
     }
 }

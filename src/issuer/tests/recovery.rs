@@ -117,6 +117,7 @@ fn no_order_gets_a_second_token_after_an_older_copy_was_put_back() {
     shop.pass(WEEK);
     let later = OrderReport { due_at: shop.now(), ..shop.order(&ben, &merchant, ON_TIME, "5") };
     let handle = shop.issuer.report_orders(&[later]).pop().unwrap().unwrap();
+    shop.numbers_dead(&merchant, handle, shop.now()).unwrap();
     let offer = shop.offer(&ben, &merchant, handle).unwrap();
     assert_ne!(offer.scope, *kept_request.scope());
     assert_eq!(code(shop.grant(&ben, &ben.request(handle, kept_request.scope(), 3))), "issuer.cohort_closed");
@@ -133,14 +134,12 @@ fn the_ledgers_manifests_close_their_cohorts() {
     let both = people(["ann", "ben"]);
     let buy = |person: &Person| {
         shop.enrol(person).unwrap();
-        let bought = shop.buy(person, &merchant, LATE, &String::from_utf8_lossy(person.account.as_bytes()));
-        shop.numbers_dead(&merchant, bought.0, shop.now()).unwrap();
-        bought
+        shop.buy(person, &merchant, LATE, &String::from_utf8_lossy(person.account.as_bytes()))
     };
     let first = buy(&both[0]);
     let older = copy(&*shop.store);
     buy(&both[1]);
-    shop.pass(2 * WEEK);
+    shop.until_sealed();
     let closed = shop.issuer.tick().unwrap().manifests;
     assert_eq!(closed.len(), 1);
     let (shop, report) = put_back(shop, older, &public);
@@ -186,14 +185,12 @@ fn a_recovery_that_is_interrupted_at_any_write_ends_as_one_that_was_not() {
     for person in &both {
         shop.enrol(person).unwrap();
         for merchant in &merchants {
-            let (handle, _) =
-                shop.buy(person, merchant, LATE, &String::from_utf8_lossy(person.account.as_bytes()));
-            shop.numbers_dead(merchant, handle, shop.now()).unwrap();
+            shop.buy(person, merchant, LATE, &String::from_utf8_lossy(person.account.as_bytes()));
         }
     }
     shop.buy(&both[0], &merchants[0], ON_TIME, "open");
     let older = copy(&*shop.store);
-    shop.pass(2 * WEEK);
+    shop.until_sealed();
     assert_eq!(shop.issuer.tick().unwrap().manifests.len(), 2);
     let history = public.publish(&*shop.store, shop.now());
     let whole = Faulty::new(copy(&older));

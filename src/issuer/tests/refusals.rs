@@ -56,6 +56,8 @@ fn a_refused_offer_changes_nothing() {
     refused(&shop, "issuer.order_of_another_account", || shop.offer(&ben, &merchant, handle));
     refused(&shop, "issuer.unknown_order", || shop.offer(&ann, &name("mm"), handle));
     refused(&shop, "issuer.unknown_order", || shop.offer(&ann, &merchant, OrderHandle([0; 16])));
+    let ringing = shop.report_ringing(&ann, &merchant, ON_TIME, "2");
+    refused(&shop, "issuer.not_eligible", || shop.offer(&ann, &merchant, ringing));
     // A ring that lags behind another instance's must not set that one's cohort aside, nor be taken anew.
     let mut beside = shop.again();
     let (key, escrow) = new_key();
@@ -69,13 +71,13 @@ fn a_refused_offer_changes_nothing() {
 #[test]
 fn a_refused_request_changes_nothing() {
     let mut shop = Shop::new();
-    let [ann, ben, eve] = people(["ann", "ben", "eve"]);
+    let [ann, ben, cid, eve] = people(["ann", "ben", "cid", "eve"]);
     let (merchant, other) = (name("m"), name("mm"));
-    for person in [&ann, &ben] {
+    for person in [&ann, &ben, &cid] {
         shop.enrol(person).unwrap();
     }
     let (granted, request) = shop.buy(&ann, &merchant, ON_TIME, "1");
-    let handle = shop.report(&ann, &merchant, ON_TIME, "2");
+    let handle = shop.report(&cid, &merchant, ON_TIME, "2");
     let late = shop.report(&ben, &merchant, LATE, "3");
     let elsewhere = shop.report(&ann, &other, ON_TIME, "4");
     let unenrolled = shop.report(&eve, &merchant, ON_TIME, "5");
@@ -89,20 +91,24 @@ fn a_refused_request_changes_nothing() {
     ask("issuer.already_granted", &ann, ann.request(granted, &late_scope, 1));
     ask("issuer.order_of_another_account", &ben, ben.request(handle, &scope, 1));
     ask("issuer.unknown_order", &ann, ann.request(OrderHandle([0; 16]), &scope, 1));
-    ask("issuer.unknown_order", &ann, ann.request(handle, &other_scope, 1));
+    ask("issuer.unknown_order", &cid, cid.request(handle, &other_scope, 1));
     ask("issuer.not_enrolled", &eve, eve.request(unenrolled, &scope, 1));
-    ask("issuer.proof_refused", &ann, Person::with("ann", 2).request(handle, &scope, 1));
+    ask("issuer.proof_refused", &cid, Person::with("cid", 2).request(handle, &scope, 1));
+    let ringing = shop.report_ringing(&cid, &merchant, ON_TIME, "6");
+    ask("issuer.not_eligible", &cid, cid.request(ringing, &scope, 1));
+    let second = shop.report(&ann, &merchant, ON_TIME, "7");
+    ask("issuer.later", &ann, ann.request(second, &scope, 1));
     let never = |key_id| Scope::new(key_id, merchant.clone(), 1);
-    ask("issuer.unknown_key", &ann, ann.request(handle, &never([0; 32]), 1));
-    ask("issuer.wrong_scope", &ann, ann.request(handle, &never(*scope.key_id()), 1));
-    ask("issuer.wrong_scope", &ann, ann.request(handle, &late_scope, 1));
+    ask("issuer.unknown_key", &cid, cid.request(handle, &never([0; 32]), 1));
+    ask("issuer.wrong_scope", &cid, cid.request(handle, &never(*scope.key_id()), 1));
+    ask("issuer.wrong_scope", &cid, cid.request(handle, &late_scope, 1));
     let (key, escrow) = new_key();
     let retired = shop.ring.with(key, escrow).unwrap().retire(scope.key_id()).unwrap();
     shop.use_ring(retired);
-    let ask = |expected, request: TokenRequest| refused(&shop, expected, || shop.grant(&ann, &request));
-    ask("issuer.retired_key", ann.request(handle, &scope, 1));
-    shop.offer(&ann, &merchant, handle).unwrap();
-    ask("issuer.retired_key", ann.request(handle, &scope, 1));
+    let ask = |expected, request: TokenRequest| refused(&shop, expected, || shop.grant(&cid, &request));
+    ask("issuer.retired_key", cid.request(handle, &scope, 1));
+    shop.offer(&cid, &merchant, handle).unwrap();
+    ask("issuer.retired_key", cid.request(handle, &scope, 1));
 }
 
 #[test]
@@ -110,7 +116,7 @@ fn a_refused_end_of_numbers_changes_nothing() {
     let shop = Shop::new();
     let ann = Person::new("ann");
     let merchant = name("m");
-    let handle = shop.report(&ann, &merchant, ON_TIME, "1");
+    let handle = shop.report_ringing(&ann, &merchant, ON_TIME, "1");
     let year = MONDAY.saturating_add(366 * DAY);
     let dead = |expected, handle, at| {
         refused(&shop, expected, || shop.numbers_dead(&merchant, handle, at));
@@ -121,6 +127,27 @@ fn a_refused_end_of_numbers_changes_nothing() {
     shop.numbers_dead(&merchant, handle, year).unwrap();
     dead("issuer.numbers_dead_differs", handle, year.saturating_sub(1));
     dead("done", handle, year);
+}
+
+#[test]
+fn a_past_is_stated_once() {
+    let shop = Shop::new();
+    let state = |merchant: &str, class, counts: &[u32]| {
+        let past = PastOrders { merchant: name(merchant), class, counts: counts.to_vec() };
+        shop.issuer.introduce(&[past]).pop().unwrap()
+    };
+    assert_eq!(code(state("new", LATE, &[9, 8])), "done");
+    refused(&shop, "done", || state("new", LATE, &[9, 8]));
+    refused(&shop, "issuer.merchant_known", || state("new", LATE, &[9]));
+    refused(&shop, "issuer.unknown_class", || state("new", 99, &[9]));
+    refused(&shop, "issuer.too_many_counts", || state("new", ON_TIME, &[1, 2, 3, 4]));
+    // Once something was counted, it is too late for that, too.
+    let ann = Person::new("ann");
+    shop.enrol(&ann).unwrap();
+    shop.buy(&ann, &name("new"), LATE, "1");
+    shop.pass(WEEK);
+    shop.issuer.tick().unwrap();
+    refused(&shop, "issuer.merchant_known", || state("new", LATE, &[9, 8]));
 }
 
 #[test]
@@ -206,10 +233,9 @@ fn an_account_has_so_many_wallets_and_no_more() {
 
 #[test]
 fn a_row_of_another_format_or_with_a_doubtful_flag_is_refused() {
-    use super::super::AccountTag;
     use super::super::rows::MemberRow;
     use unjoin_store::{Record, StoreError};
-    let mut value = MemberRow { account: AccountTag([7; 16]), of_standing: true }.to_value();
+    let mut value = MemberRow { handle: OrderHandle([7; 16]), of_standing: true }.to_value();
     assert!(MemberRow::from_value(&value).is_ok());
     for flag in 2..=255 {
         *value.last_mut().unwrap() = flag;

@@ -261,7 +261,7 @@ fn live(before: &[Event], gap: &[Event], after: &[Event], (honest, twice): (bool
     life.check();
     // Every boundary passes, one by one.
     let today = life.world.clock.now().saturating_since(day(0)) / DAY;
-    for number in today + 1..today + 16 {
+    for number in today + 1..today + 30 {
         life.world.clock.set(day(number).saturating_add(1));
         life.happen(Event::Tick);
         life.happen(Event::Publish);

@@ -7,9 +7,9 @@ use unjoin_test_util::{Failure, Faulty, dump, fill, own};
 /// A copy of everything that a recovery has to do with, and the ledger beside it.
 fn copied() -> (MemoryStore, Public, Arc<ManualClock>) {
     let (world, scopes) = (World::in_memory(), [scope("a", 1), scope("a", 2), scope("b", 3)]);
-    let cohorts = [(scopes[0].clone(), 2, 9), (scopes[1].clone(), 2, 9), (scopes[2].clone(), 3, 9)];
+    let cohorts = [(scopes[0].clone(), 2, 30), (scopes[1].clone(), 2, 30), (scopes[2].clone(), 3, 30)];
     let public = Public::new(&world.clock, &cohorts);
-    world.desk.admit(&manifest(&scopes[0], 2, 9)).unwrap();
+    world.desk.admit(&manifest(&scopes[0], 2, 30)).unwrap();
     let send = |scope: &Scope, stars| {
         let author = Author::new(scope);
         let state = submitted(&world.submit(author.submission(&review(stars, "some words"))).unwrap());
@@ -22,13 +22,13 @@ fn copied() -> (MemoryStore, Public, Arc<ManualClock>) {
     let new = review(5, "other words");
     world.act(&listed.0, &listed.0.edit(&listed.1, &new), Some(&new)).unwrap();
     let older = copy(&*world.store);
-    world.desk.admit_all(&[manifest(&scopes[1], 3, 9), manifest(&scopes[2], 3, 9)]);
+    world.desk.admit_all(&[manifest(&scopes[1], 3, 30), manifest(&scopes[2], 3, 30)]);
     world.act(&edited.0, &edited.0.edit(&edited.1, &new), Some(&new)).unwrap();
     world.act(&withdrawn.0, &withdrawn.0.withdrawal(&withdrawn.1), None).unwrap();
     let gone = send(&scopes[2], 2);
     world.act(&gone.0, &gone.0.withdrawal(&gone.1), None).unwrap();
     let _ = (send(&scopes[2], 4), held, logged);
-    let _ = world.tick_at(6);
+    let _ = world.tick_at(21);
     public.publish(&*world.store);
     (older, public, world.clock)
 }

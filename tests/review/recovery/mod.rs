@@ -314,7 +314,7 @@ fn a_listed_review_is_brought_to_what_the_ledger_says() {
     let withdrawal = withdrawn.0.withdrawal(&states[1]);
     world.act(&withdrawn.0, &withdrawal, None).unwrap();
     world.remove(&scope, &removed.0.id(), "an order of the court").unwrap();
-    let _ = world.tick_at(6);
+    let _ = world.tick_at(21);
     public.publish(&*world.store);
 
     let (world, report) = put_back(world, older, &public);
@@ -332,7 +332,7 @@ fn a_listed_review_is_brought_to_what_the_ledger_says() {
     }
     // The first words of an edited review are not in force: they bring nothing back.
     world.submit(edited.1.clone()).unwrap();
-    let _ = world.tick_at(7);
+    let _ = world.tick_at(22);
     assert_eq!(world.listing("a").len(), 1);
     // Old actions are retries; what continues them is new.
     assert_eq!(world.act(&edited.0, &edit, Some(&new)).unwrap().sequence(), 1);
@@ -340,7 +340,7 @@ fn a_listed_review_is_brought_to_what_the_ledger_says() {
     assert_eq!((state.last_sequence, state.digest_in_force), (1, new.digest()));
     let null_edit = edited.0.edit(&state, &new);
     world.act(&edited.0, &null_edit, Some(&new)).unwrap();
-    let _ = world.tick_at(10);
+    let _ = world.tick_at(43);
     assert_eq!(world.listing("a").len(), 2);
     assert_eq!(world.counts("a"), [0, 0, 0, 1, 1]);
     world.remove(&scope, &edited.0.id(), "the staff's key is in the ledger").unwrap();
@@ -363,13 +363,13 @@ fn changes_that_wait_in_the_copy_go_and_are_repeated_unchanged() {
     world.act(&ann, &cancel, Some(&words)).unwrap();
     let (world, report) = put_back(world, older, &public);
     assert_eq!((report.changes, report.unlisted, report.held), (1, 0, 0));
-    let _ = world.tick_at(6);
+    let _ = world.tick_at(21);
     assert_eq!(world.listing("a")[0].review, words, "not under pressure");
     world.refuses("desk.out_of_sequence", || world.act(&ann, &cancel, Some(&words)));
     let again = world.act(&ann, &edit, Some(&new)).unwrap();
     assert!(again.era() == 2 && again.boundary() > waits.boundary());
     world.act(&ann, &cancel, Some(&words)).unwrap();
-    let _ = world.tick_at(9);
+    let _ = world.tick_at(42);
     public.publish(&*world.store);
     assert_eq!(world.listing("a")[0].review, words);
     assert_eq!(audit_reviews(&public.history(None), &shown(&world), &keys_public(), DAY), []);

@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 use unjoin::Name;
-use unjoin::issuer::{EveryoneOfStanding, OrderReport};
+use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport};
 use unjoin::ledger::Members;
 use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Round, Step};
 use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonShare};
@@ -241,9 +241,11 @@ fn work() {
     let roster = Roster::generate(rng);
     let [orders, reviews] = [MemoryStore::new(), MemoryStore::new()].map(Arc::new);
     let stores = platform_stores(&roster, &orders, &reviews).expect("are created");
+    let mut config = PlatformConfig::new(name("shop"));
+    config.issuer.hold = 0;
     let platform = Platform::open(
         stores,
-        PlatformConfig::new(name("shop")),
+        config,
         PlatformSecrets {
             keys: keys.clone(),
             platform_key: PlatformKey::from_secret_bytes(&platform_seed),
@@ -273,7 +275,9 @@ fn work() {
         class: 0,
         due_at: Timestamp::from_unix_seconds(1_500_000_000),
     };
+    let at = order.due_at;
     let handle = platform.order_due(order).expect("due");
+    platform.numbers_dead(NumbersDead { merchant: merchant.clone(), handle, at }).expect("ended");
     let offer = platform.offer(account.clone(), merchant.clone(), handle).expect("offered");
     let scope = offer.scope.to_bytes();
     let y = committee.key().element().as_bytes();

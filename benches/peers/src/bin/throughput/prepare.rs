@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use unjoin::Name;
 use unjoin::issuer::{
-    EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, OfferRequest, OrderReport,
+    EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport,
 };
 use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
@@ -135,7 +135,7 @@ impl Shop {
         let World { ring, platform, issuer, .. } = &self.world;
         Issuer::open(
             own(&store, Role::Orders),
-            IssuerConfig::new(issuer.clone()),
+            IssuerConfig { hold: 0, ..IssuerConfig::new(issuer.clone()) },
             ring.clone(),
             SecretBytes::random(&mut SystemRng::new()),
             Arc::clone(platform),
@@ -184,6 +184,13 @@ impl Shop {
                     OfferRequest { account, merchant, handle: handle.expect("the order is due") }
                 })
                 .collect();
+            let dead = |OfferRequest { merchant, handle, .. }: &OfferRequest| NumbersDead {
+                merchant: merchant.clone(),
+                handle: *handle,
+                at: DUE_AT,
+            };
+            let ended = issuer.numbers_dead(&offers.iter().map(dead).collect::<Vec<_>>());
+            assert!(ended.iter().all(Result::is_ok), "every order is eligible");
             let request = |(offer, number): (Result<Offer, IssuerError>, &usize)| {
                 let account = number % ACCOUNTS;
                 let (rng, trust) = (&mut SystemRng::new(), &self.world.trust);
