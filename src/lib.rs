@@ -3,11 +3,10 @@
 //!
 //! # The story
 //!
-//! A shopper's device enrols a wallet key with the order service. For every order that is
-//! due it asks, blindly, for a token of the cohort on offer; the order service grants one
+//! A shopper's device enrols a wallet key with the order service. For every order whose virtual
+//! numbers have ended it asks, blindly, for a token of the cohort on offer; the order service grants one
 //! per order and learns nothing that could recognise it. At a fixed boundary a cohort of at
-//! least k customers *who look alike to the merchant* is closed, once for every one of its orders
-//! it is known when its last virtual number ends; its reviews appear after all of them have. A token is spent once, with a review: it shows that
+//! least k customers *who look alike to the merchant* is sealed. A token is spent once, with a review: it shows that
 //! the author belongs to the cohort, not which member it is, and escrows the author to t of
 //! n trustees. The review service publishes a cohort's reviews at its manifest's boundaries only,
 //! shuffled, with the boundary's date. Its author, and nobody else, edits or withdraws it: a
@@ -31,7 +30,7 @@
 //!     Arc::new(EveryoneOfStanding),
 //!     Environment::system(),
 //! )?;
-//! // A timer calls it: cohorts close, and reviews appear, at fixed boundaries.
+//! // A timer calls it: cohorts are sealed, and reviews appear, at fixed boundaries.
 //! assert!(platform.tick()?.manifests.is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -166,7 +166,7 @@ pub(crate) async fn until_ticked(internal: &mut Connection) -> Outcome<()> {
     }
 }
 
-/// The manifests of a merchant's closed cohorts.
+/// The manifests of a merchant's sealed cohorts.
 pub(crate) async fn manifests(service: &mut Connection, merchant: &str) -> Outcome<Vec<SignedManifest>> {
     let (mut found, mut path) = (Vec::new(), format!("/manifests/{merchant}"));
     loop {

@@ -55,7 +55,7 @@ struct Options {
     /// The fewest look-alike customers whose reviews appear together.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
     k: u32,
-    /// How often cohorts close and reviews appear.
+    /// How often cohorts are sealed and reviews appear.
     #[arg(long, value_enum, default_value_t = Batch::Week)]
     batch: Batch,
     /// Whether late or failed orders gather in cohorts of their own.

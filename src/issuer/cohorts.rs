@@ -16,7 +16,9 @@ use super::{Core, Decision, IssuerError};
 use crate::clock::{self, ClockRow};
 use std::sync::Arc;
 use unjoin_core::entry::Ledger;
-use unjoin_core::token::{CohortManifest, KeyRing, OrderHandle, PublicationDates, Scope, SignError, SignedManifest};
+use unjoin_core::token::{
+    CohortManifest, KeyRing, OrderHandle, PublicationDates, Scope, SignError, SignedManifest,
+};
 use unjoin_core::wire::Message;
 use unjoin_core::{DAY, Name, Timestamp};
 use unjoin_log::outbox;
@@ -425,12 +427,7 @@ struct Turn<'a, S> {
 impl<S: Store> Turn<'_, S> {
     /// `cohort` is as it was read. Each boundary counts once, whoever works it off, and how many there
     /// were in between is nothing to it: a clock that leaps makes no cohort older than a day.
-    fn take(
-        &self,
-        rate: Option<RateRow>,
-        now: Timestamp,
-        change: &mut Change,
-    ) -> Result<Told, SignError> {
+    fn take(&self, rate: Option<RateRow>, now: Timestamp, change: &mut Change) -> Result<Told, SignError> {
         let Self { core, key, merchant, cohort, crowd, boundary, .. } = self;
         let (mut row, mut told) = (cohort.clone(), Told::default());
         let mut rate = rate.unwrap_or_else(|| RateRow::starting(*boundary, Vec::new()));

@@ -69,7 +69,7 @@ pub enum IssuerError {
     NumbersDeadDiffers,
     /// The time lies too far ahead to be meant.
     TimeOutOfRange,
-    /// The clock stands too far from that of the last tick: nothing was closed.
+    /// The clock stands too far from that of the last tick: nothing was sealed.
     Clock(ClockError),
     /// The host's key management did not sign a manifest: the boundary is worked off by the next tick that gets one.
     Sign(SignError),

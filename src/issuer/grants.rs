@@ -114,7 +114,7 @@ impl<S: Store> Core<S> {
         }
     }
 
-    /// Tells a device whose cohort closed from one that asks for what it was never offered.
+    /// Tells a device whose cohort is sealed from one that asks for what it was never offered.
     fn closed_or_never_offered(&self, job: &GrantJob, error: IssuerError) -> IssuerError {
         if !matches!(error, IssuerError::CohortClosed) {
             return error;

@@ -297,8 +297,8 @@ impl<S: Store> Issuer<S> {
     /// [`IssuerError::ProofRefused`], [`IssuerError::AlreadyGranted`], [`IssuerError::WindowOver`],
     /// [`IssuerError::BeforeRecovery`], [`IssuerError::NotEligible`], [`IssuerError::Later`],
     /// [`IssuerError::WrongScope`], [`IssuerError::UnknownKey`], [`IssuerError::RetiredKey`],
-    /// [`IssuerError::CohortClosed`], and the store's. When the key was retired or the cohort
-    /// closed, the device takes the order's next offer. [`IssuerError::Queue`] when the queue is
+    /// [`IssuerError::CohortClosed`], and the store's. When the key was retired or the cohort is
+    /// sealed, the device takes the order's next offer. [`IssuerError::Queue`] when the queue is
     /// full or the service stops.
     pub fn grant(&self, account: Name, request: TokenRequest) -> Pending<Grant, IssuerError> {
         self.queue.submit(GrantJob { account, request })
@@ -337,7 +337,7 @@ impl<S: Store> Issuer<S> {
     /// Takes `now` for the time, though it stands far from the last tick: after downtime, or when the
     /// clock was wrong before. Look at another clock first: this is the first of the two ticks, so the
     /// next one works off the last boundary before `now`. With an earlier time the way back from a wrong one that was believed: cohorts that
-    /// have closed stay closed under their dates, the others close at the boundaries from `now` on.
+    /// were sealed stay so under their dates, the others are sealed at the boundaries from `now` on.
     ///
     /// # Errors
     /// The store's.

@@ -2,7 +2,7 @@
 //!
 //! Granting again would be unsafe even under the same scope, since a changed wallet asks with another
 //! commitment and has two tokens. So an order that may have been granted gets nothing, no crowd that may
-//! have been counted is offered again, and what the ledger says is closed is closed.
+//! have been counted is offered again, and what the ledger says is sealed is sealed.
 
 use super::cohorts::PAGE;
 use super::rows::{
@@ -26,7 +26,7 @@ pub struct IssuerRecovery {
     pub era: u32,
     /// How many cohorts were open in the copy. They take no grants any more, and are sealed or starve as they are.
     pub set_aside: usize,
-    /// How many cohorts the ledger has a manifest of that the copy had not closed, or did not know.
+    /// How many cohorts the ledger has a manifest of that the copy had not sealed, or did not know.
     pub closed: usize,
 }
 

@@ -413,7 +413,7 @@ impl<S: Store> Platform<S> {
         Ok(stay)
     }
 
-    /// The manifests of a merchant's closed cohorts, for devices that wait for one: at most
+    /// The manifests of a merchant's sealed cohorts, for devices that wait for one: at most
     /// `limit`, after that of the cohort `after` if given.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The manifests of closed cohorts.
+//! The manifests of sealed cohorts.
 
 use super::rows::{self, CohortRow, Due, Task};
 use super::{Core, DeskConfig, DeskError};

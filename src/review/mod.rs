@@ -2,7 +2,7 @@
 //! cohorts at fixed boundaries, and lets their authors, whom it does not know, change them.
 //!
 //! The desk never learns accounts, orders or outcome classes. What it is told are the
-//! manifests of closed cohorts ([`ReviewDesk::admit`]); what it keeps has neither arrival
+//! manifests of sealed cohorts ([`ReviewDesk::admit`]); what it keeps has neither arrival
 //! times nor an order of arrival.
 //!
 //! 1. [`submit`](ReviewDesk::submit): a presentation and its review are verified, the token
@@ -169,7 +169,7 @@ impl<S: Store> ReviewDesk<S> {
         self.queue.waiting()
     }
 
-    /// Admits a closed cohort: from now on its reviews have boundaries. Again with the same
+    /// Admits a sealed cohort: from now on its reviews have boundaries. Again with the same
     /// manifest: no effect.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ impl<S: Store> ReviewDesk<S> {
         self.admit_all(std::slice::from_ref(manifest)).pop().unwrap_or(Err(DeskError::ManifestRefused))
     }
 
-    /// Admits many closed cohorts with one durable commit; one answer for each, in order.
+    /// Admits many sealed cohorts with one durable commit; one answer for each, in order.
     ///
     /// # Errors
     /// As [`ReviewDesk::admit`], each for itself.

@@ -272,7 +272,7 @@ impl Due {
 /// All boundaries are sealed, and the rows of spent tokens gone that are not in the listing.
 pub(super) const PRUNED: u8 = PublicationDates::MAX as u8 + 1;
 
-/// A closed cohort. It stays when everything else of the cohort is gone, and refuses its tokens.
+/// A sealed cohort. It stays when everything else of the cohort is gone, and refuses its tokens.
 pub(super) struct CohortRow {
     pub(super) manifest: CohortManifest,
     /// How many of its boundaries are sealed: nothing is accepted for them any more.

@@ -87,7 +87,7 @@ pub const WEEK: u64 = 7 * DAY;
 /// 1970-01-05T00:00:00Z, the first Monday.
 const FIRST_MONDAY: u64 = 4 * DAY;
 
-/// The fixed grid of boundaries at which cohorts close, reviews are published and ratings
+/// The fixed grid of boundaries at which cohorts are sealed, reviews are published and ratings
 /// change: every day at 00:00 UTC, or every Monday at 00:00 UTC.
 ///
 /// ```

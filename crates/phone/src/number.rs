@@ -263,7 +263,9 @@ impl NumberingPlan {
         let canonical = self.canonical(text)?;
         let number = PhoneNumber::new(&canonical)?;
         match self.country_of(&canonical) {
-            Some((country, national)) if !country.digits.contains(&national.len()) => Err(NumberError::Length),
+            Some((country, national)) if !country.digits.contains(&national.len()) => {
+                Err(NumberError::Length)
+            }
             _ => Ok(number),
         }
     }

@@ -1,4 +1,4 @@
-//! What the device pins, and what it takes as proof that a cohort is closed.
+//! What the device pins, and what it takes as proof that a cohort is sealed.
 
 use super::WalletError;
 use unjoin_core::Grid;
@@ -136,7 +136,7 @@ impl TrustRoots {
     }
 }
 
-/// What shows the device that a token's cohort is closed and how large it is at least.
+/// What shows the device that a token's cohort is sealed and how large it is at least.
 ///
 /// The platform can sign a manifest for one device alone. One that stands in the ledger under
 /// a cosigned checkpoint is the same for everybody, and the platform alone cannot make it: see

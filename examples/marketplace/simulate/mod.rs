@@ -79,7 +79,7 @@ pub(crate) struct Figures {
     pub(crate) customers: usize,
     pub(crate) grants: usize,
     pub(crate) granting: Duration,
-    pub(crate) cohorts_closed: usize,
+    pub(crate) cohorts_sealed: usize,
     pub(crate) cohorts_starving: usize,
     pub(crate) submitted: usize,
     pub(crate) submitting: Duration,
@@ -101,7 +101,7 @@ impl Figures {
         let made_up = cast.orders().len() - orders.len();
         format!(
             "{} orders of {} customers, {reviewed} of them reviewed; and {made_up} orders of the extortion story.\n\
-             {} tokens granted ({:.0}/s), {} cohorts closed, {} still below their floor.\n\
+             {} tokens granted ({:.0}/s), {} cohorts sealed, {} still below their floor.\n\
              {} reviews submitted ({:.0}/s) and {} published, {} written after their window; \
              presentations of at most {} bytes.\n\
              Ticking at {} boundaries took {:.1} s; binding, closing and ringing {:.1} s.\n\n{}",
@@ -109,7 +109,7 @@ impl Figures {
             self.customers,
             self.grants,
             rate(self.grants, self.granting),
-            self.cohorts_closed,
+            self.cohorts_sealed,
             self.cohorts_starving,
             self.submitted,
             rate(self.submitted, self.submitting),
@@ -336,7 +336,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
     }
 
     fn record(&mut self, report: &TickReport) -> Result<()> {
-        self.figures.cohorts_closed += report.manifests.len();
+        self.figures.cohorts_sealed += report.manifests.len();
         self.figures.cohorts_starving = report.starving.len();
         for batch in &report.batches {
             let mut authors = Vec::with_capacity(batch.reviews.len());

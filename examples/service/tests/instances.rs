@@ -5,7 +5,8 @@ use super::process::{BEHIND, Process, has_served};
 use super::{Directory, MERCHANT, ask_door, submission};
 use crate::client::Connection;
 use crate::device::{
-    Device, Order, Pins, encoded, handle_of, is_receipt, message, report, until_ticked, without_numbers,
+    Device, Order, Pins, encoded, handle_of, introduce, is_receipt, message, report, until_ticked,
+    without_numbers,
 };
 use crate::tests::path::ask;
 use hyper::body::Bytes;
@@ -86,7 +87,7 @@ fn two_processes_on_one_database_decide_as_one() {
     one.end();
     other.end();
 
-    // The cohort closes: two others take the reviews.
+    // The cohort is sealed: two others take the reviews.
     let one = start("one-later", &["--confirm-clock"]);
     let other = start("other-later", &["--beside"]);
     let (mut at_one, mut at_other) = (Reached::of(&one), Reached::of(&other));
@@ -114,6 +115,7 @@ fn two_processes_on_one_database_decide_as_one() {
 /// Customers with the tokens that both have granted.
 async fn granted_as_one(one: &mut Reached, other: &mut Reached, pins: &Pins) -> Vec<(Device, Token)> {
     const DUE: u64 = 1_500_000_000;
+    introduce(&mut one.internal, MERCHANT, 0).await.unwrap();
     let mut customers = Vec::new();
     for number in 0..CUSTOMERS {
         let device = Device::new(format!("customer-{number}"));

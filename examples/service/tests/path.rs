@@ -84,7 +84,7 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     assert_eq!(ask_door(&mut devices, early).await.unwrap_err(), "desk.no_manifest");
     assert_eq!(world.rows(), before);
 
-    // The cohort closes: both have waited for its manifest.
+    // The cohort is sealed: both have waited for its manifest.
     let manifest = world.close().await;
     let cohort = hex(&manifest.claimed_scope().cohort().to_be_bytes());
     let next = devices.get(&format!("/manifests/{MERCHANT}/after/{cohort}")).await.unwrap().object().unwrap();

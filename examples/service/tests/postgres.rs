@@ -95,7 +95,7 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
     world.go_to(Timestamp::from_unix_seconds(eligible.unwrap()));
     let ann_token = world.token(&ann, MERCHANT, &ann_handle).await;
     let ben_token = world.token(&ben, MERCHANT, &ben_handle).await;
-    // The cohort closes, and the first review comes for its manifest.
+    // The cohort is sealed, and the first review comes for its manifest.
     let evidence = ManifestEvidence::Signed(world.close().await);
     let (trust, rng) = (&world.pins.trust, &mut SystemRng::new());
     let mut present = |device: &Device, token, stars, text| {

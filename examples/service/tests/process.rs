@@ -3,7 +3,7 @@
 
 use super::MERCHANT;
 use crate::client::Connection;
-use crate::device::{Device, Order, Pins, report, without_numbers};
+use crate::device::{Device, Order, Pins, introduce, report, without_numbers};
 use crate::{Arguments, start};
 use clap::Parser;
 use std::io::{BufRead, BufReader, Read};
@@ -15,7 +15,7 @@ use unjoin::Timestamp;
 use unjoin_wallet::Token;
 
 /// So that what such a start has granted is closed by the next one, whose clock is right.
-pub(super) const BEHIND: [&str; 4] = ["--k", "2", "--days-behind", "15"];
+pub(super) const BEHIND: [&str; 6] = ["--k", "2", "--hold-hours", "0", "--days-behind", "15"];
 /// When the orders were due.
 const DUE: u64 = 1_500_000_000;
 
@@ -119,11 +119,12 @@ impl Process {
     }
 }
 
-/// A customer with a token for an order that has no number.
+/// A customer with a token for an order that has no number. Six of them are sealed at their first boundary.
 pub(super) async fn buy(process: &Process, pins: &Pins, account: &str) -> (Device, Token) {
     let (mut devices, mut internal) = (Connection::to(process.public), Connection::to(process.internal));
     let device = Device::new(account.to_owned());
     device.enrol(&mut devices, pins).await.unwrap();
+    introduce(&mut internal, MERCHANT, 0).await.unwrap();
     let id = format!("order-of-{account}");
     let order = Order { id: &id, merchant: MERCHANT, class: 0, due_at: DUE };
     let handle = report(&mut internal, account, &order).await.unwrap();

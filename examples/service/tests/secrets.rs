@@ -110,7 +110,9 @@ fn a_service_takes_the_key_of_a_ceremony_and_keeps_it() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let review = runtime.block_on(async {
         let (device, token) = buy(&process, &pins, "ann").await;
-        let _ = buy(&process, &pins, "ben").await;
+        for account in ["ben", "cid", "dan", "eva", "fay"] {
+            let _ = buy(&process, &pins, account).await;
+        }
         submission(&device, &token, "It came broken.")
     });
     process.end();

@@ -1,4 +1,4 @@
-//! The manifest of a closed cohort: what the issuer tells the desk, the wallets and the
+//! The manifest of a sealed cohort: what the issuer tells the desk, the wallets and the
 //! reviews ledger. It names no account and no order.
 
 use super::{PlatformKey, PlatformPublicKey, Scope, SignError, VerifyError};
@@ -64,7 +64,7 @@ impl PublicationDates {
     }
 }
 
-/// Kind 10, 81 bytes, the merchant's name and 8 bytes for each boundary: a closed cohort.
+/// Kind 10, 81 bytes, the merchant's name and 8 bytes for each boundary: a sealed cohort.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CohortManifest {
     /// The cohort's scope; its key id names X.

@@ -12,7 +12,7 @@
 //! 6. [`AuthorAction`]: the author edits or withdraws the review, signed with the token's own key.
 //!
 //! Around them stand what both sides show each other: the [`Offer`] for a due order, the
-//! [`CohortManifest`] of a closed cohort, the [`Review`] and the desk's [`Receipt`].
+//! [`CohortManifest`] of a sealed cohort, the [`Review`] and the desk's [`Receipt`].
 
 mod accepted;
 mod author;

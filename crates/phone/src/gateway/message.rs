@@ -8,8 +8,20 @@ use std::sync::{Mutex, PoisonError};
 /// Words that ask whoever has the number to be silent. They are for the number's holder, the host, and not for the other party,
 /// whom they would tell that this party wants to hear no more.
 const OPT_OUT: [&str; 14] = [
-    "STOP", "STOPALL", "STOP ALL", "UNSUBSCRIBE", "OPTOUT", "OPT OUT", "OPT-OUT", "REVOKE", "QUIT", "CANCEL", "END",
-    "ARRET", "TD", "退订",
+    "STOP",
+    "STOPALL",
+    "STOP ALL",
+    "UNSUBSCRIBE",
+    "OPTOUT",
+    "OPT OUT",
+    "OPT-OUT",
+    "REVOKE",
+    "QUIT",
+    "CANCEL",
+    "END",
+    "ARRET",
+    "TD",
+    "退订",
 ];
 
 /// Whether a text is one for the other party: not empty, and no word of an opt-out (`STOP`, say).

@@ -303,22 +303,28 @@ fn twilio_asks_with_a_form() {
         ("TN-Validation-Passed-AB", Attestation::None),
     ] {
         let form = format!("CallSid=CA0123&From=%2B8613811112222&To=%2B8617000000001&StirVerstat={verdict}");
-        let request = twilio::question(form.as_bytes(), Channel::Voice, false).unwrap().request(&china()).unwrap();
+        let request =
+            twilio::question(form.as_bytes(), Channel::Voice, false).unwrap().request(&china()).unwrap();
         assert_eq!(request.attestation, attestation, "{verdict}");
         assert_eq!((presented(&request).as_deref(), request.channel), (Some(CUSTOMER), Channel::Voice));
     }
     // What Twilio sends for a message. It has no verdict, so it is the host's trust alone by which it passes.
-    let message = b"ToCountry=CN&SmsMessageSid=SM1&NumMedia=0&SmsSid=SM1&SmsStatus=received&Body=I+am+downstairs\
+    let message =
+        b"ToCountry=CN&SmsMessageSid=SM1&NumMedia=0&SmsSid=SM1&SmsStatus=received&Body=I+am+downstairs\
         &FromCountry=CN&To=%2B8617000000001&NumSegments=1&MessageSid=SM1&AccountSid=AC1&From=%2B8613811112222\
         &ApiVersion=2010-04-01";
     for trusted in [false, true] {
         let request = twilio::question(message, Channel::Sms, trusted).unwrap().request(&china()).unwrap();
-        assert_eq!((presented(&request).as_deref(), request.attestation), (Some(CUSTOMER), Attestation::None));
+        assert_eq!(
+            (presented(&request).as_deref(), request.attestation),
+            (Some(CUSTOMER), Attestation::None)
+        );
         assert_eq!((request.channel, request.trusted_trunk), (Channel::Sms, trusted));
     }
     for nobody in ["anonymous", "%2B266696687", "%2B7378742833", "%2B86282452253"] {
         let form = format!("CallSid=CA1&From={nobody}&To=%2B8617000000001");
-        let request = twilio::question(form.as_bytes(), Channel::Voice, true).unwrap().request(&china()).unwrap();
+        let request =
+            twilio::question(form.as_bytes(), Channel::Voice, true).unwrap().request(&china()).unwrap();
         assert_eq!(presented(&request), None, "{nobody}");
     }
     let error = twilio::question(message, Channel::Voice, false).unwrap_err();
@@ -348,9 +354,13 @@ fn twilio_gets_these_documents() {
     // However long it rings it is over in time: Twilio rings five seconds longer than told, and counts from the answer.
     for left in 1..200 {
         let document = twilio::call(&connect(left)).to_string();
-        let told = |name| -> Option<u64> { document.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.parse().ok() };
+        let told = |name| -> Option<u64> {
+            document.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.parse().ok()
+        };
         match (told("timeout"), told("timeLimit")) {
-            (Some(ringing), Some(talking)) => assert!(ringing >= 5 && talking >= 1 && ringing + 5 + talking <= left),
+            (Some(ringing), Some(talking)) => {
+                assert!(ringing >= 5 && talking >= 1 && ringing + 5 + talking <= left)
+            }
             _ => assert!(left <= 10 && document.contains("<Reject/>"), "{left} s: {document}"),
         }
     }

@@ -40,8 +40,7 @@ const LEAST_RINGING: u64 = 5;
 
 /// What Twilio presents for a caller without a number: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN, UNAVAILABLE and
 /// PRIVATE as they are typed on a telephone's keys.
-const NOBODY: [&str; 6] =
-    ["+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253", "+7748283"];
+const NOBODY: [&str; 6] = ["+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253", "+7748283"];
 
 /// Reads the form of a call, or of a message. What it comes for is the address that was asked at, so it is the host's to
 /// say; and so is whether it came in on a line that the host trusts, for each of the two: see
@@ -59,7 +58,8 @@ pub fn question(body: &[u8], channel: Channel, trusted_trunk: bool) -> Result<Qu
         Channel::Sms => (message, "MessageSid", call),
     };
     let id = id.ok_or(GatewayError::Missing(name))?;
-    let is_sid = (1..=Question::MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_sid =
+        (1..=Question::MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !is_sid || other.is_some() {
         return Err(GatewayError::Value(name));
     }
@@ -120,7 +120,8 @@ pub fn call(route: &Route) -> Zeroizing<String> {
 fn times(route: &Route) -> Option<(u64, u64)> {
     let Route::Connect { max_duration, .. } = route else { return None };
     let ringing = (max_duration / 3).clamp(LEAST_RINGING, RINGING);
-    let talking = max_duration.checked_sub(ringing.saturating_add(RINGS_ON)).filter(|talking| *talking > 0)?;
+    let talking =
+        max_duration.checked_sub(ringing.saturating_add(RINGS_ON)).filter(|talking| *talking > 0)?;
     Some((ringing, talking.min(MAX_CALL)))
 }
 

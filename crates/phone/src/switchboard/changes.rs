@@ -152,7 +152,11 @@ impl<S: Store> Core<S> {
         let answer = |closed: Result<Timestamp, SwitchboardError>| {
             let (dead_at, window) = (closed?, window.as_ref().map_err(Clone::clone)?);
             let is_due = dead_at <= window.now() && !window.has_erased(dead_at);
-            if is_due || window.erasure_lag() >= LATE { Err(SwitchboardError::NotErased) } else { Ok(dead_at) }
+            if is_due || window.erasure_lag() >= LATE {
+                Err(SwitchboardError::NotErased)
+            } else {
+                Ok(dead_at)
+            }
         };
         closed.into_iter().map(answer).collect()
     }

@@ -66,7 +66,11 @@ impl OrderRow {
             LegState::Live(live) => LegState::Over(live.terms.merchant_generation),
             other => other.clone(),
         };
-        let row = Self { merchant_leg: short(&self.merchant_leg), courier_leg: short(&self.courier_leg), ..self.clone() };
+        let row = Self {
+            merchant_leg: short(&self.merchant_leg),
+            courier_leg: short(&self.courier_leg),
+            ..self.clone()
+        };
         (row.merchant_leg != LegState::Unbound || row.courier_leg != LegState::Unbound).then_some(row)
     }
 

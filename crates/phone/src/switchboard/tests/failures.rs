@@ -290,7 +290,8 @@ fn a_bind_that_stalls_across_a_slots_boundary_gives_no_party_a_number_twice() {
         exchange.store.before(Call::Commit, 1, meanwhile);
         let bound = exchange.bind(binding(5, ANN, LIFE)).unwrap();
         assert_eq!(exchange.reaches(ANN, bound.number), Some(phone(5)));
-        let numbers = (0..SLICES * 4).map(|x| VirtualNumber::from_integer(86_700_000_000_000_000 + x).unwrap());
+        let numbers =
+            (0..SLICES * 4).map(|x| VirtualNumber::from_integer(86_700_000_000_000_000 + x).unwrap());
         assert_eq!(numbers.filter(|x| exchange.reaches(ANN, *x).is_some()).count(), 2);
     }
 }
