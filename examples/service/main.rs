@@ -160,8 +160,8 @@ struct Arguments {
     /// connection after its next answer, until a balancer has noticed.
     #[arg(long, default_value_t = 5)]
     drain: u64,
-    /// FOR DEMONSTRATIONS: the clock is so many days behind. What a start fifteen days behind has granted
-    /// is closed by the next start, and its reviews can be sent at once.
+    /// FOR DEMONSTRATIONS: the clock is so many days behind. What a start two days behind has granted
+    /// is sealed by the next start, and its reviews can be sent at once.
     #[arg(long, default_value_t = 0)]
     days_behind: u64,
     /// FOR DEMONSTRATIONS: POST /clock/advance moves the clock on, so that a review appears while one
