@@ -169,7 +169,7 @@ impl<S: Store> Core<S> {
         let (merchant, cohort) = (scope.merchant(), scope.cohort());
         let (manifest_at, grants_at) = (manifest_key(merchant, cohort), grants_key(merchant, cohort));
         let (manifest, forgotten) = read(&*self.store, &(manifest_at, grants_at.clone()))?;
-        if !manifest.is_some_and(|manifest| manifest.0.claimed_scope() == scope) {
+        if manifest.is_none_or(|manifest| manifest.0.claimed_scope() != scope) {
             return Ok(None);
         }
         let Some(forgotten) = forgotten else { return Ok(None) };

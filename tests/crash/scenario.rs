@@ -161,7 +161,6 @@ impl Scenario {
         number: u64,
     ) -> Result<Granted, PlatformError> {
         let (Order { id, account, merchant, class }, rng) = (order(number), &mut SystemRng::new());
-        self.enrol(platform, number)?;
         let report = OrderReport {
             order_id: id,
             account: account.clone(),
@@ -183,6 +182,8 @@ impl Scenario {
                 }
                 // Its boundary came between the offer and the request.
                 Err(IssuerError::CohortClosed) => {}
+                // The customer's first order, and their only one.
+                Err(IssuerError::NotEnrolled) => self.enrol(platform, number)?,
                 Err(error) => return Err(error.into()),
             }
         }
