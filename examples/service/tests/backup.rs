@@ -77,6 +77,7 @@ fn witness(runtime: &Runtime, secrets: &Path) -> String {
 /// A platform in a directory, and all that its tests do with it.
 struct Shop {
     test: &'static str,
+    store: String,
     directory: Directory,
     runtime: Runtime,
     witness: Option<String>,
@@ -85,15 +86,13 @@ struct Shop {
 impl Shop {
     fn new(test: &'static str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        Self { test, directory: Directory::new(), runtime, witness: None }
+        let directory = Directory::new();
+        let store = format!("redb:{}", directory.0.join("stores").display());
+        Self { test, store, directory, runtime, witness: None }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
         self.directory.0.join(name)
-    }
-
-    fn store(&self) -> String {
-        format!("redb:{}", self.path("stores").display())
     }
 
     fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
@@ -103,7 +102,7 @@ impl Shop {
 
     fn start(&self, more: &[&str]) -> Process {
         let more = self.arguments(&[&["--confirm-clock"], more].concat());
-        let process = Process::start(self.test, &self.directory.0, &self.store(), "log", &more);
+        let process = Process::start(self.test, &self.directory.0, &self.store, "log", &more);
         self.runtime.block_on(until_ticked(&mut Connection::to(process.internal))).unwrap();
         process
     }
@@ -119,7 +118,7 @@ impl Shop {
     }
 
     fn run(&self, more: &[&str]) -> (bool, String) {
-        self.run_on(&self.store(), more)
+        self.run_on(&self.store, more)
     }
 
     fn succeeds(&self, more: &[&str]) -> String {
@@ -333,7 +332,7 @@ fn a_backup_and_a_recovery_that_were_killed_are_done_again() {
         let internal = process.internal.to_string();
         let arguments = shop.arguments(&["--internal", &internal, "backup", to.to_str().unwrap()]);
         let mut asking =
-            Process::command(shop.test, &shop.directory.0, &shop.store(), &arguments).spawn().unwrap();
+            Process::command(shop.test, &shop.directory.0, &shop.store, &arguments).spawn().unwrap();
         while !part.join(file).exists() && !to.exists() {
             std::thread::yield_now();
         }
@@ -358,7 +357,7 @@ fn a_backup_and_a_recovery_that_were_killed_are_done_again() {
     for most in [1, 10, 20, 30, 40, 60, 80, 100] {
         shop.put_back("yesterday", &["orders", "reviews"]);
         let all = shop.arguments(&arguments);
-        let mut child = Process::command(shop.test, &shop.directory.0, &shop.store(), &all).spawn().unwrap();
+        let mut child = Process::command(shop.test, &shop.directory.0, &shop.store, &all).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         assert!(lines.any(|line| line.contains("The reviews store is an older copy")));
         // Nothing is waited for: the moment is what is random.
@@ -455,4 +454,36 @@ fn check_finds_what_does_not_belong_together_and_changes_nothing() {
     process.end();
     whole.witness = None;
     assert!(whole.succeeds(&["check"]).contains("No --witness is named"));
+}
+
+#[cfg(feature = "postgres")]
+const SCHEMA: &str = "tests::backup::a_copy_goes_back_into_a_schema_that_was_lost";
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_copy_goes_back_into_a_schema_that_was_lost() {
+    if has_served() {
+        return;
+    }
+    let server = super::postgres::server::Server::shared();
+    server.sql("CREATE DATABASE restored");
+    let mut shop = Shop::new(SCHEMA);
+    shop.store = format!("postgres:{} dbname=restored", server.address());
+    let [ann, ben, _] = shop.live();
+    let said = shop.fails(&["check"]);
+    assert!(said.contains("make a backup, which is files"), "{said}");
+    let database = format!("{} dbname=restored", server.address());
+    let drop = ["-X", "-q", "-d", &database, "-c", "DROP SCHEMA unjoin_reviews CASCADE"];
+    assert!(std::process::Command::new("psql").args(drop).output().unwrap().status.success());
+    let said = shop.fails(&[]);
+    assert!(said.contains("schema unjoin_reviews: the store's") && said.contains("is missing"), "{said}");
+    let yesterday = shop.path("yesterday");
+    let again = ["--anew", "reviews", "--from", yesterday.to_str().unwrap()];
+    let said = shop.succeeds(&[&["--confirm-clock"][..], &GROUNDS, &again].concat());
+    assert!(said.contains("The reviews store is recovered, in era 2. 2 published reviews"), "{said}");
+    let process = shop.start(&[]);
+    for (device, token) in [&ann, &ben] {
+        assert_eq!(shop.ask(&process, submission(device, token, "Splendid!")), Err("desk.spent".to_owned()));
+    }
+    process.end();
 }
