@@ -100,13 +100,16 @@ impl<S: Store> Step<'_, S> {
         change: &mut Change,
     ) -> Result<ActionReceipt, DeskError> {
         let said = self.action.statement();
-        if spent.last_action == self.action.hash() {
+        // What took effect stands in the ledger, where anybody can copy it: it is answered alike, whatever
+        // was accepted since and waits. After a withdrawal nothing is.
+        let (withdrawn, waits) = (spent.in_force == NO_DIGEST, waiting.is_some());
+        if (withdrawn || waits) && spent.last_action == self.action.hash() {
             return self.receipt(spent.changed_at);
         }
         if spent.state == State::Removed {
             return Err(DeskError::NotPublished);
         }
-        if spent.in_force == NO_DIGEST {
+        if withdrawn && (!waits || said.sequence >= spent.sequence) {
             return Err(DeskError::Withdrawn);
         }
         if !said.continues(spent.sequence, &spent.in_force) {

@@ -241,7 +241,8 @@ impl<S: Store> ReviewDesk<S> {
         self.core.confirm_clock(now)
     }
 
-    /// The author withdraws or edits a review. The identical action again gets the same receipt.
+    /// The author withdraws or edits a review. The identical action again gets the same receipt, an edit until it
+    /// takes effect: from then on the ledger shows it to everybody.
     ///
     /// The action's sequence is the last accepted one plus 1, and its previous digest the last
     /// accepted one: an accepted edit counts while it waits for its boundary. A held review

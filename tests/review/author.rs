@@ -268,6 +268,32 @@ fn an_outsider_hears_one_refusal_before_and_after_an_author_gives_in() {
     assert_eq!(hear(&listed_state), one, "a withdrawal waits");
 }
 
+/// Everybody can copy an edit out of the ledger, and ask with it.
+#[test]
+fn a_logged_edit_that_is_sent_again_does_not_tell_who_gave_in() {
+    let (new, newer) = (review(3, "softer"), review(5, "wonderful"));
+    for withdraws in [true, false] {
+        let (world, _, author, state) = published();
+        let edit = author.edit(&state, &new);
+        let receipt = world.act(&author, &edit, Some(&new)).unwrap();
+        assert_eq!(world.act(&author, &edit, Some(&new)).unwrap(), receipt, "nobody else has it yet");
+        for number in 2..6 {
+            let _ = world.tick_at(number);
+        }
+        let copied =
+            || [None, Some(&new)].map(|text| world.act(&author, &edit, text).map_err(|error| error.code()));
+        let before = copied();
+        assert_eq!(before, [Err("desk.out_of_sequence"), Err("desk.out_of_sequence")]);
+        let state = state.after(&edit);
+        if withdraws {
+            world.act(&author, &author.withdrawal(&state), None).unwrap();
+        } else {
+            world.act(&author, &author.edit(&state, &newer), Some(&newer)).unwrap();
+        }
+        assert_eq!(copied(), before);
+    }
+}
+
 /// With the scope and the serial out of a dump: garbage at the door for submissions, too, is
 /// answered alike until the boundary at which everybody learns it.
 #[test]
