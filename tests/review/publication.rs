@@ -53,7 +53,7 @@ fn each_of_four_boundaries_takes_what_came_before_it() {
     let signed = manifest(&scope, 1, 2);
     let publications = PublicationDates::starting(day(3)).unwrap();
     let manifest = signed.verify(&keys().platform.public()).unwrap().clone();
-    world.desk.admit(&CohortManifest { publications, ..manifest }.sign(&keys().platform)).unwrap();
+    world.desk.admit(&CohortManifest { publications, ..manifest }.sign(&keys().platform).unwrap()).unwrap();
     for (number, boundary) in [3, 10, 31, 59].into_iter().enumerate() {
         world.go_to(boundary - 1);
         let (_, state) = submit_one(&world, &scope, "words");
