@@ -19,7 +19,8 @@ use unjoin::{
     DAY, Environment, Name, Timestamp,
     phone::{
         Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
-        PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
+        PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, SwitchboardError,
+        VirtualNumber,
     },
     secret::{SecretBytes, SystemRng},
     store::Store,
@@ -147,6 +148,7 @@ impl Calls {
 /// The orders' numbers as the portal shows them.
 pub(crate) struct Numbers<'a> {
     orders: &'a [Order],
+    refs: Vec<OrderRef>,
     /// Every number that the portal ever showed for an order.
     exported: Vec<Vec<VirtualNumber>>,
     /// The orders whose present number ends on a day.
@@ -156,9 +158,17 @@ pub(crate) struct Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    pub(crate) fn new(orders: &'a [Order]) -> Self {
+    /// `refs`: how the platform names the orders.
+    pub(crate) fn new(orders: &'a [Order], refs: Vec<OrderRef>) -> Self {
         let exported = vec![Vec::new(); orders.len()];
-        Self { orders, exported, ending: BTreeMap::new(), closed: HashSet::new(), calls: Calls::default() }
+        Self {
+            orders,
+            refs,
+            exported,
+            ending: BTreeMap::new(),
+            closed: HashSet::new(),
+            calls: Calls::default(),
+        }
     }
 
     /// Gives a number to each order that was placed on `day`, and another one to each whose number
@@ -178,13 +188,19 @@ impl<'a> Numbers<'a> {
             let mut pending = Vec::with_capacity(wanting.len());
             let mut opened = Vec::with_capacity(wanting.len());
             for &order in wanting {
-                let of = self.order_ref(order)?;
-                let parties = self.parties(order)?;
-                pending.push((order, switchboard.bind(Binding::merchant(of.clone(), parties, not_after))));
-                opened.push(of);
+                let (of, parties) = (self.order_ref(order), self.parties(order)?);
+                pending.push((order, switchboard.bind(Binding::merchant(of, parties, not_after))));
             }
             for (order, bound) in pending {
-                let bound = bound.wait()?;
+                let bound = match bound.wait() {
+                    // The platform has ended the numbers of an order that is long overdue.
+                    Err(SwitchboardError::OrderClosed) => {
+                        self.closed.insert(order);
+                        continue;
+                    }
+                    bound => bound?,
+                };
+                opened.push(self.order_ref(order));
                 self.exported[order].push(bound.number);
                 self.calls.numbers += 1;
                 let ends = bound.not_after.as_unix_seconds() / DAY;
@@ -204,7 +220,7 @@ impl<'a> Numbers<'a> {
         switchboard: &Switchboard<S>,
         orders: &[usize],
     ) -> Result<Vec<Timestamp>> {
-        let refs = orders.iter().map(|&order| self.order_ref(order)).collect::<Result<Vec<_>>>()?;
+        let refs = orders.iter().map(|&order| self.order_ref(order)).collect::<Vec<_>>();
         self.closed.extend(orders);
         Ok(switchboard.close_orders(&refs).into_iter().collect::<std::result::Result<_, _>>()?)
     }
@@ -275,9 +291,8 @@ impl<'a> Numbers<'a> {
         Ok(ringing)
     }
 
-    fn order_ref(&self, order: usize) -> Result<OrderRef> {
-        let order = &self.orders[order];
-        Ok(OrderRef { merchant: Name::new(&order.merchant)?, order: Name::new(&order.order_id)? })
+    fn order_ref(&self, order: usize) -> OrderRef {
+        self.refs[order].clone()
     }
 
     /// Phones are made up, one for each merchant and customer; the set holds none.

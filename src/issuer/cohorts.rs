@@ -430,11 +430,14 @@ impl<S: Store> Turn<'_, S> {
     fn take(&self, rate: Option<RateRow>, now: Timestamp, change: &mut Change) -> Result<Told, SignError> {
         let Self { core, key, merchant, cohort, crowd, boundary, .. } = self;
         let (mut row, mut told) = (cohort.clone(), Told::default());
+        let known = rate.clone();
         let mut rate = rate.unwrap_or_else(|| RateRow::starting(*boundary, Vec::new()));
         let is_counted = row.aged_at == *boundary;
         if !is_counted {
             rate.count(crowd.of_standing.saturating_sub(row.counted), *boundary);
-            change.put(&rate_key(merchant, row.class), &rate);
+            if known.as_ref() != Some(&rate) {
+                change.put(&rate_key(merchant, row.class), &rate);
+            }
             row.counted = crowd.of_standing;
         }
         if !is_counted && crowd.of_standing > 0 {

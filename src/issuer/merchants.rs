@@ -31,12 +31,13 @@ impl<S: Store> Core<S> {
             let since = self.config.grid.at_or_before(now.clone()?).unwrap_or(Timestamp::ZERO);
             let (key, stated) = (rate_key(merchant, *class), RateRow::starting(since, counts.clone()));
             Ok(Decision::new(key.clone(), move |row: Option<RateRow>, change| match row {
-                None => {
+                Some(row) if row.current == 0 && row.past == stated.past => Ok(()),
+                Some(row) if row.current > 0 || !row.past.is_empty() => Err(IssuerError::MerchantKnown),
+                // Nothing is known yet, though a cohort may be open.
+                _ => {
                     change.put(&key, &stated);
                     Ok(())
                 }
-                Some(row) if row.current == 0 && row.past == stated.past => Ok(()),
-                Some(_) => Err(IssuerError::MerchantKnown),
             }))
         };
         self.decide(past.iter().map(decision))

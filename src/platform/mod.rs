@@ -245,7 +245,8 @@ impl<S: Store> Platform<S> {
         self
     }
 
-    /// The telephony service, for its batched calls and for what the facade does not pass on.
+    /// The telephony service, for its batched calls and for what the facade does not pass on. Name orders there
+    /// as [`order_ref`](Self::order_ref) does: a tick ends overdue numbers under that name.
     ///
     /// # Errors
     /// [`PlatformError::NoTelephony`] without one.

@@ -268,6 +268,8 @@ fn clocks_that_differ_by_hours_and_days_decide_everything_once() {
         Line::Granted(of, pair) if *of == number => Some(pair),
         _ => None,
     });
+    instances[1].platform.issuer().tick().unwrap();
+    refused.insert(told(scenario.obtain(&instances[1].platform, number)).map(drop).unwrap_err());
     let token = scenario.token_of(&instances[1].platform, number, granted.unwrap()).unwrap();
     for instance in &instances {
         lines.push(Line::Sending(number, wording));

@@ -231,6 +231,9 @@ impl<'a, S: Store> Marketplace<'a, S> {
             orders.iter().map(|order| (order.customer.as_str(), wallet(&order.customer, settings.seed)));
         let wallets: HashMap<&str, Wallet> = wallets.collect();
         let figures = Figures { customers: cast.customers(), ..Figures::default() };
+        let named =
+            |order: &Order| Ok(platform.order_ref(&Name::new(&order.merchant)?, order.order_id.as_bytes()));
+        let refs = orders.iter().map(named).collect::<Result<_>>()?;
         Ok(Self {
             cast,
             orders,
@@ -245,7 +248,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             enrolled: HashMap::new(),
             devices: orders.iter().map(|_| Device::default()).collect(),
             handles: vec![None; orders.len()],
-            numbers: Numbers::new(orders),
+            numbers: Numbers::new(orders, refs),
             asking: BTreeMap::new(),
             later: HashMap::new(),
             members: HashMap::new(),
@@ -380,10 +383,11 @@ impl<'a, S: Store> Marketplace<'a, S> {
     /// Closes the orders' numbers, and tells the order service when they are dead; the host wakes each
     /// device at its time.
     fn kill_numbers(&mut self, dying: &[usize]) -> Result<()> {
+        use unjoin::Clock;
         let started = Instant::now();
         let dead = self.numbers.close(self.platform.telephony()?, dying)?;
         self.figures.telephony += started.elapsed();
-        let (mut orders, mut reports) = (Vec::new(), Vec::new());
+        let (now, mut orders, mut reports) = (self.clock.now(), Vec::new(), Vec::new());
         for (&order, at) in dying.iter().zip(dead) {
             if let Some(handle) = self.handles[order] {
                 let merchant = Name::new(&self.orders[order].merchant)?;
@@ -392,7 +396,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
             }
         }
         for (order, eligible) in orders.into_iter().zip(self.platform.issuer().numbers_dead(&reports)) {
-            self.will_ask(vec![order], eligible?);
+            // That of an order whose numbers the platform has ended before may be over.
+            self.will_ask(vec![order], eligible?.max(now));
         }
         Ok(())
     }
