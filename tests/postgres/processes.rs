@@ -288,5 +288,5 @@ fn eight_processes_decide_everything_once() {
     assert_eq!(reviews.sequence(&[reviews_store]).unwrap(), waiting as u64);
     openings.sequence(&[orders]).unwrap();
     assert_eq!(checked_entries(&reviews).len(), entries.len() + waiting);
-    assert_eq!(openings.size().unwrap(), 6, "one binding a customer");
+    assert_eq!(openings.size().unwrap(), ORDERS, "one binding a customer, who has one order");
 }
