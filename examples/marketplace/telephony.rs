@@ -16,7 +16,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use unjoin::{
-    DAY, Environment, Name, Timestamp,
+    DAY, Environment, Timestamp,
     phone::{
         Attestation, Binding, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
         PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, SwitchboardError,
