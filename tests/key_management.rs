@@ -4,7 +4,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport};
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
 use unjoin::ledger::{KeyName, LedgerConfig, Ledgers, LogView, NoteKey};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::review::Submission;
@@ -12,13 +12,17 @@ use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{MemoryStore, identity::Role};
 use unjoin::token::{EnrolmentContext, PlatformKey, PublicationDates, Review, Sign, SignError};
 use unjoin::{
-    DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, Timestamp, WEEK,
+    DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, Timestamp,
 };
 use unjoin_core::signature::Signer;
 use unjoin_test_util::{fresh, fresh_platform_stores};
 use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
 
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
+
+fn after(days: u64, hours: u64) -> Timestamp {
+    MONDAY.saturating_add(days * DAY + hours * 3_600)
+}
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -90,11 +94,15 @@ impl Shop {
         };
         let mut config = PlatformConfig::new(name("shop.example"));
         config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
+        config.issuer.hold = 0;
         let clock = Arc::new(ManualClock::new(MONDAY));
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let stores = fresh_platform_stores(&secrets.stores);
         let platform =
             Platform::open(stores, config, secrets, Arc::new(EveryoneOfStanding), environment).unwrap();
+        // Two customers of a merchant that was busy before are a crowd on the third day.
+        let past = PastOrders { merchant: Self::merchant(), class: 0, counts: vec![6_000] };
+        assert!(platform.issuer().introduce(&[past]).pop().unwrap().is_ok());
         let ledger = |of| {
             let name = KeyName::new(format!("shop.example/{of}")).unwrap();
             LedgerConfig { key: NoteKey::held_by(name, ledgers.clone()).unwrap(), policy: None }
@@ -108,7 +116,7 @@ impl Shop {
         name("lamps.example")
     }
 
-    /// A customer with a granted order, whose numbers are dead.
+    /// A customer with a granted order, which had no numbers.
     fn customer(&self, account: &str) -> Customer {
         let (rng, issuer, account) = (&mut SystemRng::new(), name("shop.example"), name(account));
         let wallet = Wallet::generate(rng);
@@ -123,29 +131,33 @@ impl Shop {
             due_at: MONDAY,
         };
         let handle = self.platform.order_due(order).unwrap();
+        self.platform.numbers_dead(NumbersDead { merchant: Self::merchant(), handle, at: MONDAY }).unwrap();
         let offer = self.platform.offer(account.clone(), Self::merchant(), handle).unwrap();
-        let trust = TrustRoots::new(*self.platform.public_key(), 2, Grid::Weekly)
+        let trust = TrustRoots::new(*self.platform.public_key(), 2, Grid::Daily)
             .pin(offer.issuer_key, offer.escrow_key)
             .unwrap();
         let (pending, request) =
             wallet.request(&issuer, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
         let grant = self.platform.grant(account, request).wait().unwrap();
         let token = wallet.finish(pending, &grant, rng).unwrap();
-        self.platform.numbers_dead(NumbersDead { merchant: Self::merchant(), handle, at: MONDAY }).unwrap();
         Customer { wallet, token }
     }
 
-    /// Two customers whose cohort can close: the clock stands behind a boundary.
+    /// Two customers whose cohort the next tick seals.
     fn with_a_crowd() -> (Self, Customer) {
         let shop = Self::new();
         let ann = shop.customer("ann");
         shop.customer("ben");
-        shop.clock.set(MONDAY.saturating_add(2 * WEEK + DAY));
+        for day in 1..3 {
+            shop.clock.set(after(day, 0));
+            assert_eq!(shop.codes_of_a_tick(), (0, vec![]));
+        }
+        shop.clock.set(after(3, 0));
         (shop, ann)
     }
 
-    /// When the reviews of the cohort that a tick closes appear.
-    fn closes(&self) -> PublicationDates {
+    /// When the reviews of the cohort that a tick seals appear.
+    fn seals(&self) -> PublicationDates {
         let report = self.platform.tick().unwrap();
         assert!(report.failed.is_empty(), "{:?}", report.failed);
         report.manifests.first().unwrap().verify(self.platform.public_key()).unwrap().publications
@@ -176,12 +188,13 @@ fn a_boundary_waits_for_the_signature_of_its_manifests() {
         let (shop, _ann) = Shop::with_a_crowd();
         shop.module.becomes(fault());
         assert_eq!(shop.codes_of_a_tick(), (0, vec!["issuer.signing"]));
-        shop.clock.set(MONDAY.saturating_add(2 * WEEK + 3 * DAY));
+        shop.clock.set(after(4, 0));
         assert_eq!(shop.codes_of_a_tick(), (0, vec!["issuer.signing"]));
         shop.module.becomes(Mood::Signs);
-        // As if the module had never been away.
+        // Devices have as long as if the module had never been away.
         let (undisturbed, _ben) = Shop::with_a_crowd();
-        assert_eq!(shop.closes(), undisturbed.closes());
+        let starting = |day| PublicationDates::starting(after(day, 0)).unwrap();
+        assert_eq!([undisturbed.seals(), shop.seals()], [starting(4), starting(5)]);
     }
 }
 
@@ -205,8 +218,8 @@ fn without_its_receipt_nothing_is_accepted() {
         // What was accepted is accepted, and gets its receipt again when that can be signed.
         shop.module.becomes(fault());
         assert_eq!(submit(words.clone()), Err(failed));
-        let ask = |day: u64| {
-            shop.clock.set(MONDAY.saturating_add(2 * WEEK + day * DAY));
+        let ask = |hour: u64| {
+            shop.clock.set(after(3, hour));
             let question =
                 ann.wallet.ask_state(&ann.token, unjoin::Clock::now(&*shop.clock), &mut SystemRng::new());
             shop.platform.desk().state(ann.token.scope(), &question.unwrap()).unwrap()
@@ -237,7 +250,7 @@ fn a_ledger_shows_its_last_checkpoint_until_the_next_is_signed() {
         });
         shop.customer("eve");
         shop.customer("kim");
-        shop.clock.set(MONDAY.saturating_add(5 * WEEK));
+        shop.clock.set(after(4, 0));
         shop.ledgers.becomes(fault());
         assert_eq!((codes(&shop), shown()), (Some(("ledger.signing", true)), before.clone()));
         shop.ledgers.becomes(Mood::Signs);

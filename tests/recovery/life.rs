@@ -78,7 +78,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// Everybody has an order that is due; so many have a token, and their cohort has closed.
+    /// Everybody has an order that is due; so many have a token, and their cohort is sealed.
     pub(crate) fn new(granted: usize) -> Self {
         let shop = Shop::new();
         let platform = shop.open().unwrap();
@@ -87,12 +87,16 @@ impl Life {
             person.report(&shop, &platform);
         }
         for person in people.iter_mut().take(granted) {
-            person.ask(&shop, &platform, 0, 0);
             person.numbers_dead(&platform);
+            person.ask(&shop, &platform, 0, 0);
+            assert_eq!(person.tokens(), 1);
         }
         let mut life = Self { shop, platform: Some(platform), people };
-        life.pass(15 * 24);
-        (0..3).for_each(|_| life.happen(Event::Tick));
+        for _ in 0..3 {
+            life.pass(24);
+            life.happen(Event::Tick);
+        }
+        assert_eq!(life.platform().manifests(&merchant(), None, 10).unwrap().len(), 1);
         life
     }
 
@@ -169,7 +173,7 @@ impl Life {
 
     /// Every boundary passes, one by one.
     pub(crate) fn end(&mut self, era: u32) {
-        for _ in 0..45 {
+        for _ in 0..70 {
             self.pass(24);
             tick(self.platform());
         }
@@ -206,7 +210,9 @@ pub(crate) fn lived() -> (Life, Disks) {
     life.happen(submit(2));
     life.happen(Event::Withdraw { who: 2 });
     life.happen(Event::Withdraw { who: 1 });
+    life.happen(Event::Dead { who: 3 });
     life.happen(Event::Ask { who: 3, wallet: 0, earlier: 0 });
+    assert_eq!(life.people[3].tokens(), 1);
     life.happen(Event::Pass { hours: 80 });
     life.happen(Event::Tick);
     (life, older)

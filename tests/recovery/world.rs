@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use unjoin::audit::History;
-use unjoin::issuer::{ClassPolicy, EveryoneOfStanding};
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, PastOrders};
 use unjoin::ledger::{
     KeyName, LedgerConfig, Ledgers, NoteKey, StaffKeyEntry, Witness, WitnessPolicy, WitnessService,
 };
@@ -13,8 +13,8 @@ use unjoin::store::identity::{Role, Roster};
 use unjoin::store::{MemoryStore, Store, StoreError, Stores};
 use unjoin::token::{KeyRing, PlatformKey, StaffKey};
 use unjoin::{
-    Clock, DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformRecovery,
-    PlatformSecrets, RecoveryError, Timestamp,
+    Clock, DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformRecovery, PlatformSecrets,
+    RecoveryError, Timestamp,
 };
 use unjoin_test_util::{Faulty, copy};
 
@@ -85,6 +85,9 @@ impl Shop {
         };
         Stores::create(&shop.roster, shop.all(), rng).unwrap();
         let platform = shop.open().unwrap();
+        // Two customers of a merchant that was busy before are a crowd on the third day.
+        let past = PastOrders { merchant: merchant(), class: 0, counts: vec![6_000] };
+        assert!(platform.issuer().introduce(&[past]).pop().unwrap().is_ok());
         let key = shop.platform_key();
         let entry = StaffKeyEntry::sign(&key, &origin("reviews"), &shop.staff().public(), name("ann"));
         platform.desk().admit_staff(&entry.unwrap(), &origin("reviews")).unwrap();
@@ -131,7 +134,7 @@ impl Shop {
     pub(crate) fn config(&self) -> PlatformConfig {
         let mut config = PlatformConfig::new(name("shop.example"));
         config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
-        config.issuer.grid = Grid::Daily;
+        config.issuer.hold = 0;
         config.issuer.re_enrolment_interval = DAY;
         config
     }

@@ -262,8 +262,8 @@ impl<S: Store> Log<S> {
     /// Asks all witnesses for their last checkpoint, which this log must go on from: before anything is served
     /// on stores that may have been put back, for all of them together nobody else remembers. One answer is
     /// enough; one that is older than what the same witness is known to have cosigned is none. A witness
-    /// cannot make a log look old, since what it shows is signed by the log. It waits as
-    /// [`publish`](Self::publish) does.
+    /// cannot make a log look old, since what it shows is signed by the log. All are
+    /// waited for, as long as [`publish`](Self::publish) waits for a quorum at most.
     ///
     /// A log without policy and witnesses has nobody to ask.
     ///
@@ -292,8 +292,8 @@ impl<S: Store> Log<S> {
                 continue;
             }
             shown.map_or(Ok(()), |shown| self.goes_on_from(&shown))?;
+            // The others are waited for: the one that is slow may have seen more.
             is_witnessed = true;
-            round.quorum_is_there();
         }
         if is_witnessed { Ok(()) } else { Err(LogError::Unwitnessed) }
     }
