@@ -97,7 +97,7 @@ impl Shop {
 
     fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         let witness = self.witness.iter().flat_map(|witness| ["--witness", witness]);
-        ["--k", "2"].into_iter().chain(witness).chain(more.iter().copied()).collect()
+        ["--k", "2", "--hold-hours", "0"].into_iter().chain(witness).chain(more.iter().copied()).collect()
     }
 
     fn start(&self, more: &[&str]) -> Process {
@@ -195,9 +195,12 @@ impl Shop {
     fn live(&mut self) -> [(Device, Token); 3] {
         let process = self.start(&["--demo-trustees", "--days-behind", "40"]);
         let pins = self.pins();
-        let [ann, ben] = self
-            .runtime
-            .block_on(async { [buy(&process, &pins, "ann").await, buy(&process, &pins, "ben").await] });
+        let [ann, ben] = self.runtime.block_on(async {
+            for silent in ["eve", "fay", "gus", "hal"] {
+                buy(&process, &pins, silent).await;
+            }
+            [buy(&process, &pins, "ann").await, buy(&process, &pins, "ben").await]
+        });
         process.end();
         self.witness = Some(witness(&self.runtime, &self.path("secrets")));
         let process = self.start(&["--days-behind", "25"]);
