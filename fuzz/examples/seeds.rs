@@ -20,9 +20,9 @@ use unjoin::opening::warrant::{PresentedWarrant, Warrant, WarrantTerms};
 use unjoin::opening::{ReviewEvidence, SignedCommittee, TrusteeSecrets};
 use unjoin::secret::SecretBytes;
 use unjoin::token::{
-    Accepted, ActionReceipt, AuthorAction, CohortManifest, PublicationDates, DoorAnswer, DoorMessage, DoorQuestion,
-    OrderHandle, Receipt, ReceiptTerms, ReviewStanding, ReviewState, StaffKey, StateQuestion, TrusteeKey,
-    Trustees,
+    Accepted, ActionReceipt, AuthorAction, CohortManifest, DoorAnswer, DoorMessage, DoorQuestion,
+    OrderHandle, PublicationDates, Receipt, ReceiptTerms, ReviewStanding, ReviewState, StaffKey,
+    StateQuestion, TrusteeKey, Trustees,
 };
 use unjoin::wire::Message;
 use unjoin::{PassphraseCost, Timestamp};
@@ -179,7 +179,11 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         scope: token.scope().clone(),
         escrow_id: *token.escrow_key().id(),
         at_least: 20,
-        publications: PublicationDates::new(&[boundary.saturating_add(604_800), boundary.saturating_add(2 * 604_800)]).expect("rising"),
+        publications: PublicationDates::new(&[
+            boundary.saturating_add(604_800),
+            boundary.saturating_add(2 * 604_800),
+        ])
+        .expect("rising"),
     };
     let terms = ReceiptTerms {
         review_id,

@@ -18,8 +18,8 @@ use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::store::MemoryStore;
 use unjoin::store::identity::Role;
 use unjoin::token::{
-    AuthorAction, CohortManifest, PublicationDates, OrderHandle, PlatformPublicKey, Presentation, ReviewId, ReviewState, Scope,
-    SignedManifest, StaffKey,
+    AuthorAction, CohortManifest, OrderHandle, PlatformPublicKey, Presentation, PublicationDates, ReviewId,
+    ReviewState, Scope, SignedManifest, StaffKey,
 };
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};

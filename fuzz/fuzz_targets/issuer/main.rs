@@ -23,8 +23,8 @@ use unjoin::secret::SecretBytes;
 use unjoin::store::MemoryStore;
 use unjoin::store::identity::Role;
 use unjoin::token::{
-    Enrolment, EnrolmentContext, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, PublicationDates, Scope,
-    TokenRequest,
+    Enrolment, EnrolmentContext, KeyRing, Offer, OrderHandle, OrderHandleKey, PlatformKey, PublicationDates,
+    Scope, TokenRequest,
 };
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp, WEEK};

@@ -11,10 +11,10 @@ use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, Compared
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
-    Accepted, ActionReceipt, AuthorKey, CohortManifest, PublicationDates, EnrolmentContext, Grant, IssuerKey, Offer,
-    OrderHandle, OrderHandleKey, PlatformKey, Presentation, PresentationCheck, Receipt, ReceiptTerms, Review,
-    ReviewId, ReviewStanding, ReviewState, Scope, StaffKey, TokenRequest, TrusteeKey, binding_blind,
-    verify_batch,
+    Accepted, ActionReceipt, AuthorKey, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer,
+    OrderHandle, OrderHandleKey, PlatformKey, Presentation, PresentationCheck, PublicationDates, Receipt,
+    ReceiptTerms, Review, ReviewId, ReviewStanding, ReviewState, Scope, StaffKey, TokenRequest, TrusteeKey,
+    binding_blind, verify_batch,
 };
 use unjoin::wire::Message;
 use unjoin::{PassphraseCost, Timestamp, WEEK};
@@ -193,7 +193,11 @@ impl World {
             scope: self.offer.scope.clone(),
             escrow_id: *self.committee.key().id(),
             at_least: 20,
-            publications: PublicationDates::new(&[closed_at.saturating_add(WEEK), closed_at.saturating_add(4 * WEEK)]).expect("rising"),
+            publications: PublicationDates::new(&[
+                closed_at.saturating_add(WEEK),
+                closed_at.saturating_add(4 * WEEK),
+            ])
+            .expect("rising"),
         };
         let signed = sent(manifest.sign(&self.platform_key).unwrap());
         told(signed.verify(self.trust.platform_key()));

@@ -28,9 +28,9 @@ use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::store::identity::Roster;
 use unjoin::token::{
-    Accepted, CohortManifest, PublicationDates, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey,
-    PresentationCheck, Review, ReviewId, ReviewStanding, ReviewState, StaffKey, TrusteeKey, Trustees,
-    binding_blind, verify_batch,
+    Accepted, CohortManifest, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey,
+    PresentationCheck, PublicationDates, Review, ReviewId, ReviewStanding, ReviewState, StaffKey, TrusteeKey,
+    Trustees, binding_blind, verify_batch,
 };
 use unjoin::wire::Message;
 use unjoin::{

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unjoin::phone::{
-    Attestation, Binding, Callees, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool,
-    PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
+    Attestation, Binding, Callees, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber,
+    Pool, PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::identity::Role;

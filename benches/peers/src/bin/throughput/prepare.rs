@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use unjoin::Name;
 use unjoin::issuer::{
-    EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest, OrderReport,
+    EnrolmentSubmission, EveryoneOfStanding, Issuer, IssuerConfig, IssuerError, NumbersDead, OfferRequest,
+    OrderReport,
 };
 use unjoin::review::{DeskConfig, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::identity::Role;
 use unjoin::store::{Row, Store};
 use unjoin::token::{
-    CohortManifest, PublicationDates, EnrolmentContext, Offer, Presentation, Review, Scope, SignedManifest, TokenRequest,
+    CohortManifest, EnrolmentContext, Offer, Presentation, PublicationDates, Review, Scope, SignedManifest,
+    TokenRequest,
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, Environment, Grid, SystemClock, Timestamp, WEEK};
@@ -100,7 +102,11 @@ impl Shop {
             scope: self.scope(merchant),
             escrow_id: *self.world.pair().escrow_key.id(),
             at_least: 20,
-            publications: PublicationDates::new(&[self.publication, self.publication.saturating_add(3 * WEEK)]).expect("rising"),
+            publications: PublicationDates::new(&[
+                self.publication,
+                self.publication.saturating_add(3 * WEEK),
+            ])
+            .expect("rising"),
         };
         manifest.sign(&self.world.platform).unwrap()
     }
