@@ -2,7 +2,7 @@
 
 use crate::world::{checked_entries, entry, log_key, name, open};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use unjoin::ledger::{
@@ -388,6 +388,44 @@ impl Witness for Shows {
 
     fn last(&self, _: &str) -> Result<Option<Vec<u8>>, WitnessError> {
         Ok(self.1.clone())
+    }
+}
+
+/// A witness that answers long after the others, and then is known to have done so.
+struct Slow(Arc<dyn Witness>, AtomicBool);
+
+impl Witness for Slow {
+    fn public_key(&self) -> &WitnessPublicKey {
+        self.0.public_key()
+    }
+
+    fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+        self.0.add_checkpoint(request)
+    }
+
+    fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+        (0..10_000).for_each(|_| std::thread::yield_now());
+        self.1.store(true, Ordering::SeqCst);
+        self.0.last(origin)
+    }
+}
+
+#[test]
+fn a_log_that_is_behind_one_witness_still_waits_for_the_others() {
+    let crowd = Crowd::new(2);
+    let (policy, store) = (crowd.policy(2, 0), Arc::new(MemoryStore::new()));
+    let older = Arc::new(unjoin_test_util::copy(&*store));
+    let log = open(&store, Some(policy.clone()));
+    log.append(&[entry(0)]).unwrap();
+    let _ = log.publish(&crowd.witnesses()).unwrap();
+    let [first, second] = <[Arc<dyn Witness>; 2]>::try_from(crowd.witnesses()).ok().unwrap();
+    let put_back = open(&older, Some(policy)).waiting(FOR_EVER, Duration::ZERO);
+    // Asked again and again, a witness that was left behind would be passed over.
+    for _ in 0..5 {
+        let slow = Arc::new(Slow(Arc::clone(&second), AtomicBool::new(false)));
+        let asked = [Arc::clone(&first), slow.clone()];
+        assert_eq!(put_back.compare(&asked).unwrap_err().code(), "ledger.behind");
+        assert!(slow.1.load(Ordering::SeqCst), "it was not waited for");
     }
 }
 

@@ -280,7 +280,9 @@ impl<S: Store> Log<S> {
             let origin = self.public_key().name().as_str().to_owned();
             round.ask(number, witness, move |witness| witness.last(&origin));
         }
-        let mut is_witnessed = false;
+        let (mut is_witnessed, mut refused) = (false, None);
+        // All are waited for: one that is slow may have seen more, and one that is left behind could not be
+        // asked again before it answers.
         while let Some((number, answer)) = round.next() {
             let (Ok(shown), Some(witness)) = (answer, witnesses.get(number)) else { continue };
             let shown = shown.map(|note| SignedCheckpoint::parse(&note, self.public_key())).transpose();
@@ -291,11 +293,14 @@ impl<S: Store> Log<S> {
             if shown.as_ref().map_or(0, SignedCheckpoint::size) < known {
                 continue;
             }
-            shown.map_or(Ok(()), |shown| self.goes_on_from(&shown))?;
-            // The others are waited for: the one that is slow may have seen more.
+            refused = shown.and_then(|shown| self.goes_on_from(&shown).err()).or(refused);
             is_witnessed = true;
         }
-        if is_witnessed { Ok(()) } else { Err(LogError::Unwitnessed) }
+        match refused {
+            Some(error) => Err(error),
+            None if is_witnessed => Ok(()),
+            None => Err(LogError::Unwitnessed),
+        }
     }
 
     fn goes_on_from(&self, seen: &SignedCheckpoint) -> Result<(), LogError> {
