@@ -21,8 +21,10 @@ const SEED: u64 = 6;
 /// A store on a foreign backend has no file to rewrite.
 type OnDisk = Faulty<RedbStore>;
 
+/// Stores that [`Lives::begin`] has created. A try to create them again would close what it has opened, and a fault
+/// that strikes then reaches nobody: the life would meet none.
 fn open(disks: &[Disk; 2]) -> Result<[Arc<OnDisk>; 2], StoreError> {
-    let [orders, reviews] = disks.each_ref().map(|disk| unjoin_test_util::redb_on(disk.clone()));
+    let [orders, reviews] = disks.each_ref().map(|disk| RedbStore::open_on(disk.clone()));
     Ok([orders?, reviews?].map(|store| Arc::new(Faulty::new(store).rewritten(false))))
 }
 
@@ -38,7 +40,7 @@ impl Lives {
     fn begin(seed: u64) -> Self {
         // A store whose creation did not finish may be refused, and holds nothing: begin after it.
         let disks = [(); 2].map(|()| Disk::holding(Vec::new(), &Power::default()));
-        drop(open(&disks).unwrap());
+        disks.iter().for_each(|disk| drop(RedbStore::create_on(disk.clone()).unwrap()));
         let images = disks.map(|disk| disk.after_power_loss(|| true));
         let (scenario, draw) = (Scenario::new(seed), Seeded(seed ^ 0xdead));
         Self { scenario, record: Record::default(), draw, images }
@@ -146,10 +148,7 @@ fn a_store_that_answers_too_early_is_noticed() {
         let open = |disks: &[Disk; 2]| {
             let [orders, reviews] = disks.each_ref().map(|disk| {
                 let seldom = || SyncsSeldom { disk: disk.clone(), does, asked: AtomicU64::new(0) };
-                match RedbStore::create_on(seldom()) {
-                    Err(StoreError::Exists) => RedbStore::open_on(seldom()),
-                    created => created,
-                }
+                RedbStore::open_on(seldom())
             });
             Ok([orders?, reviews?].map(|store| Arc::new(Faulty::new(store).rewritten(false))))
         };
