@@ -18,7 +18,7 @@ use unjoin::store::{
     Bucket, Commit, MAX_KEY, MemoryStore, Outcome, Precondition, Row, RowKey, See, Store, StoreError,
     Version, Write, contract,
 };
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, Spread};
 
 #[test]
 fn memory_passes_the_contract() {
@@ -68,76 +68,6 @@ fn postgres_keeps_everything_when_it_is_reopened() {
     let server = server::Server::shared();
     for way in postgres_ways(&server) {
         contract::check_reopening(|| unjoin_test_util::postgres::store_of(way.clone()).unwrap());
-    }
-}
-
-/// Buckets spread over several stores, each on a server of its own: every commit is one bucket's, and so one
-/// server's. As the manual shows it under "Shards".
-struct Spread<S>(Vec<S>);
-
-impl<S: Store> Spread<S> {
-    fn of(&self, bucket: Bucket) -> usize {
-        usize::from(bucket.number()) % self.0.len()
-    }
-
-    /// Each server's share, answered in the order of the call.
-    fn each<T: Clone, A>(
-        &self,
-        asked: &[T],
-        bucket: impl Fn(&T) -> Bucket,
-        ask: impl Fn(&S, &[T]) -> Result<Vec<A>, StoreError>,
-    ) -> Result<Vec<A>, StoreError> {
-        let mut answers: Vec<Option<A>> = asked.iter().map(|_| None).collect();
-        for (number, store) in self.0.iter().enumerate() {
-            let places: Vec<usize> =
-                (0..asked.len()).filter(|at| self.of(bucket(&asked[*at])) == number).collect();
-            if places.is_empty() {
-                continue;
-            }
-            let share: Vec<T> = places.iter().map(|at| asked[*at].clone()).collect();
-            for (at, answer) in places.into_iter().zip(ask(store, &share)?) {
-                answers[at] = Some(answer);
-            }
-        }
-        Ok(answers.into_iter().map(Option::unwrap).collect())
-    }
-}
-
-impl<S: Store> Store for Spread<S> {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.each(keys, |key| key.bucket, |store, keys| store.read(keys))
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.0[self.of(bucket)].scan(bucket, prefix, after, limit)
-    }
-
-    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        // A call with one that is too long is refused whole, before any server has seen it.
-        commits.iter().try_for_each(Commit::check_lengths)?;
-        self.each(commits, |commit| commit.bucket, |store, commits| store.commit(commits))
-    }
-
-    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
-        let mut rows = Vec::new();
-        for store in &self.0 {
-            store.snapshot(&mut |bucket, key, value| {
-                rows.push((bucket, key.to_vec(), value.to_vec()));
-                Ok(())
-            })?;
-        }
-        rows.sort();
-        rows.iter().try_for_each(|(bucket, key, value)| see(*bucket, key, value))
-    }
-
-    fn rewrite(&self) -> Result<(), StoreError> {
-        self.0.iter().try_for_each(Store::rewrite)
     }
 }
 

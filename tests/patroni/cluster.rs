@@ -13,6 +13,8 @@ use unjoin::store::postgres::{PostgresConfig, PostgresStore};
 use unjoin_test_util::postgres::{give, unprivileged};
 
 pub(crate) const NODES: usize = 3;
+/// Clusters on those nodes, each with a PostgreSQL a node. The second is started when it is asked for.
+pub(crate) const CLUSTERS: usize = 2;
 /// Where HAProxy and PgBouncer listen, and the tests' own processes stand.
 pub(crate) const OWN: &str = "10.77.0.254";
 const PROGRAMS: [&str; 7] = ["etcd", "patroni", "haproxy", "pgbouncer", "ip", "nsenter", "unshare"];
@@ -40,7 +42,8 @@ struct Node {
     /// Holds the namespace.
     space: Child,
     etcd: Option<Child>,
-    patroni: Option<Child>,
+    /// Of each cluster.
+    patroni: [Option<Child>; CLUSTERS],
 }
 
 pub(crate) struct Cluster {
@@ -85,20 +88,24 @@ impl Cluster {
             ip(Some(process), "link set lo up");
             ip(Some(process), &format!("addr add {}/24 dev e0", address(node)));
             ip(Some(process), "link set e0 up");
-            Node { space, etcd: None, patroni: None }
+            Node { space, etcd: None, patroni: Default::default() }
         });
         let mut cluster = Self { nodes: nodes.collect(), directory, around: vec![] };
         (0..NODES).for_each(|node| cluster.start_etcd(node));
-        for node in 0..NODES {
-            cluster.configure(node);
-            cluster.start_patroni(node);
-            if node == 0 {
-                cluster.wait("a first primary", |cluster| cluster.leader().is_some());
-            }
-        }
-        cluster.wait_for(NODES);
+        cluster.start_cluster(0);
         cluster.start_around();
         cluster
+    }
+
+    pub(crate) fn start_cluster(&mut self, number: usize) {
+        for node in 0..NODES {
+            self.configure(number, node);
+            self.start_patroni_of(number, node);
+            if node == 0 {
+                self.wait("a first primary", |cluster| cluster.leader_of(number).is_some());
+            }
+        }
+        self.wait("a primary with its standbys", |cluster| cluster.has(number, NODES));
     }
 
     fn log(&self, name: &str) -> Stdio {
@@ -146,8 +153,9 @@ impl Cluster {
         end(&mut self.nodes[node].etcd);
     }
 
-    fn configure(&self, node: usize) {
-        let (own, directory) = (address(node), self.directory.display());
+    fn configure(&self, number: usize, node: usize) {
+        let (own, directory, of) = (address(node), self.directory.display(), place(number, node));
+        let (port, api) = (5432 + number, 8008 + number);
         let hosts: Vec<String> = (0..NODES).map(|n| format!("{}:2379", address(n))).collect();
         let hosts = hosts.join(",");
         let programs = unprivileged("initdb", false);
@@ -156,9 +164,9 @@ impl Cluster {
         let programs = initdb.parent().unwrap().display();
         let text = format!(
             r#"
-scope: unjoin
+scope: unjoin{number}
 name: p{node}
-restapi: {{listen: "{own}:8008", connect_address: "{own}:8008"}}
+restapi: {{listen: "{own}:{api}", connect_address: "{own}:{api}"}}
 # Over version 3 of etcd's interface, Patroni before 3.0.3 may overwrite the key of another leader.
 etcd: {{hosts: "{hosts}"}}
 bootstrap:
@@ -168,36 +176,43 @@ bootstrap:
   initdb: [{{encoding: UTF8}}, data-checksums, {{auth-local: trust}}, {{auth-host: trust}}]
   pg_hba: [host all all 10.77.0.0/24 trust, host replication all 10.77.0.0/24 trust, local all all trust]
 postgresql:
-  listen: {own}:5432
-  connect_address: {own}:5432
-  data_dir: {directory}/pg{node}
+  listen: {own}:{port}
+  connect_address: {own}:{port}
+  data_dir: {directory}/pg{of}
   bin_dir: {programs}
-  pgpass: {directory}/pgpass{node}
+  pgpass: {directory}/pgpass{of}
   authentication: {{superuser: {{username: postgres}}, replication: {{username: replicator}}, rewind: {{username: postgres}}}}
-  parameters: {{unix_socket_directories: "{directory}/socket{node}"}}
+  parameters: {{unix_socket_directories: "{directory}/socket{of}"}}
 "#
         );
-        let socket = self.directory.join(format!("socket{node}"));
+        let socket = self.directory.join(format!("socket{of}"));
         fs::create_dir(&socket).unwrap();
         give(&socket);
-        let file = self.directory.join(format!("p{node}.yml"));
+        let file = self.directory.join(format!("p{of}.yml"));
         fs::write(&file, text).unwrap();
         give(&file);
     }
 
     pub(crate) fn start_patroni(&mut self, node: usize) {
-        let file = self.directory.join(format!("p{node}.yml")).display().to_string();
-        self.nodes[node].patroni = Some(self.spawn(&format!("p{node}"), Some(node), "patroni", &[&file]));
+        self.start_patroni_of(0, node);
     }
 
-    /// The end of a node but for its etcd.
+    fn start_patroni_of(&mut self, number: usize, node: usize) {
+        let of = place(number, node);
+        let file = self.directory.join(format!("p{of}.yml")).display().to_string();
+        let started = self.spawn(&format!("p{of}"), Some(node), "patroni", &[&file]);
+        self.nodes[node].patroni[number] = Some(started);
+    }
+
+    /// The end of a node of the first cluster but for its etcd.
     pub(crate) fn lose(&mut self, node: usize) {
-        end(&mut self.nodes[node].patroni);
+        end(&mut self.nodes[node].patroni[0]);
         self.kill_postmaster(node);
     }
 
+    /// Of the first cluster.
     pub(crate) fn kill_postmaster(&self, node: usize) {
-        let file = self.directory.join(format!("pg{node}/postmaster.pid"));
+        let file = self.directory.join(format!("pg{}/postmaster.pid", place(0, node)));
         let text = fs::read_to_string(file).unwrap();
         kill(text.lines().next().unwrap());
     }
@@ -217,18 +232,25 @@ postgresql:
     }
 
     pub(crate) fn switch_over(&self, node: usize) {
-        let told = ask(node, "POST /switchover", &format!(r#"{{"leader": "p{node}"}}"#)).unwrap_or_default();
+        let told =
+            ask(0, node, "POST /switchover", &format!(r#"{{"leader": "p{node}"}}"#)).unwrap_or_default();
         assert!(told.contains(" 200 "), "{told}");
     }
 
-    /// Who holds the leader's key and serves.
+    /// Who holds the first cluster's leader's key and serves.
     pub(crate) fn leader(&self) -> Option<usize> {
-        (0..NODES).find(|node| ask(*node, "GET /primary", "").is_some_and(|told| told.contains(" 200 ")))
+        self.leader_of(0)
+    }
+
+    pub(crate) fn leader_of(&self, number: usize) -> Option<usize> {
+        let is_primary = |told: String| told.contains(" 200 ");
+        (0..NODES).find(|node| ask(number, *node, "GET /primary", "").is_some_and(is_primary))
     }
 
     /// With this many members, one of them a synchronous standby. A member that has to be rewound may take minutes.
-    fn has(&self, members: usize) -> bool {
-        let Some(told) = self.leader().and_then(|leader| ask(leader, "GET /cluster", "")) else {
+    fn has(&self, number: usize, members: usize) -> bool {
+        let Some(told) = self.leader_of(number).and_then(|leader| ask(number, leader, "GET /cluster", ""))
+        else {
             return false;
         };
         let ready =
@@ -239,13 +261,13 @@ postgresql:
     /// Gives a member that is being rewound some time: cut from its source half-way, it does not come back.
     pub(crate) fn settle(&self) {
         let until = Instant::now() + Duration::from_secs(20);
-        while !self.has(NODES) && Instant::now() < until {
+        while !self.has(0, NODES) && Instant::now() < until {
             thread::sleep(Duration::from_millis(100));
         }
     }
 
     pub(crate) fn wait_for(&self, members: usize) {
-        self.wait("a primary with its standbys", |cluster| cluster.has(members));
+        self.wait("a primary with its standbys", |cluster| cluster.has(0, members));
     }
 
     pub(crate) fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
@@ -253,7 +275,7 @@ postgresql:
         while !holds(self) {
             if Instant::now() > until {
                 let logs = (0..NODES).map(|node| {
-                    let log = self.directory.join(format!("p{node}.log"));
+                    let log = self.directory.join(format!("p{}.log", place(0, node)));
                     let text = fs::read_to_string(log).unwrap_or_default();
                     text.lines().rev().take(12).collect::<Vec<_>>().join("\n")
                 });
@@ -303,13 +325,15 @@ postgresql:
 impl Drop for Cluster {
     fn drop(&mut self) {
         for node in 0..NODES {
-            end(&mut self.nodes[node].patroni);
             end(&mut self.nodes[node].etcd);
-            let file = self.directory.join(format!("pg{node}/postmaster.pid"));
-            if let Some(first) =
-                fs::read_to_string(file).ok().and_then(|text| Some(text.lines().next()?.to_owned()))
-            {
-                kill(&first);
+            for number in 0..CLUSTERS {
+                end(&mut self.nodes[node].patroni[number]);
+                let file = self.directory.join(format!("pg{}/postmaster.pid", place(number, node)));
+                if let Some(first) =
+                    fs::read_to_string(file).ok().and_then(|text| Some(text.lines().next()?.to_owned()))
+                {
+                    kill(&first);
+                }
             }
             let _ = self.nodes[node].space.kill();
         }
@@ -331,10 +355,15 @@ fn end(child: &mut Option<Child>) {
     }
 }
 
+/// In the names of files.
+fn place(number: usize, node: usize) -> String {
+    format!("{number}-{node}")
+}
+
 /// What the node's Patroni answers, if it does within a second.
-fn ask(node: usize, what: &str, body: &str) -> Option<String> {
+fn ask(number: usize, node: usize, what: &str, body: &str) -> Option<String> {
     let limit = Duration::from_secs(if body.is_empty() { 1 } else { 30 });
-    let place = format!("{}:8008", address(node)).parse().unwrap();
+    let place = format!("{}:{}", address(node), 8008 + number).parse().unwrap();
     let mut stream = TcpStream::connect_timeout(&place, Duration::from_millis(300)).ok()?;
     stream.set_read_timeout(Some(limit)).ok()?;
     write!(

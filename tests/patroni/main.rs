@@ -22,6 +22,7 @@ mod record;
 #[path = "../crash/scenario.rs"]
 mod scenario;
 mod service;
+mod two;
 
 use crate::cluster::{Cluster, NODES, OWN, address};
 use crate::ledger_world::{checked_entries, entry};
@@ -45,9 +46,11 @@ const INSIDE: &str = "UNJOIN_PATRONI_INSIDE";
 /// How often the figures ask for a primary.
 const SHARP: Duration = Duration::from_millis(10);
 
-fn directly() -> String {
+/// To this cluster's primary, wherever it is.
+fn directly(number: usize) -> String {
     let hosts: Vec<String> = (0..NODES).map(address).collect();
-    format!("host={} port=5432 user=postgres dbname=postgres connect_timeout=2", hosts.join(","))
+    let port = 5432 + number;
+    format!("host={} port={port} user=postgres dbname=postgres connect_timeout=2", hosts.join(","))
 }
 
 fn through_poolers() -> String {
@@ -95,7 +98,7 @@ fn acknowledged_is_never_lost_and_nothing_is_decided_twice() {
     let mut cluster = Cluster::start(&outside);
     println!("the cluster is up in {}", cluster.directory().display());
     let single = Arc::new(Server::start(&[]));
-    let ways = [through_poolers(), directly(), format!("{} dbname=postgres", single.address())];
+    let ways = [through_poolers(), directly(0), format!("{} dbname=postgres", single.address())];
     figures::throughput(&[
         ("PostgreSQL alone", &ways[2]),
         ("Patroni, three hosts", &ways[1]),
@@ -144,6 +147,8 @@ fn acknowledged_is_never_lost_and_nothing_is_decided_twice() {
     assert_eq!(all.iter().filter(|said| said.2 == "done").count(), WAYS.len(), "a process ended by itself");
     check(&all, |of| of < 2, &ways[1]);
     check(&all, |of| of == 2, &ways[2]);
+    drop(processes);
+    two::one_fails_over_while_the_other_serves(&mut cluster);
 }
 
 fn faults(cluster: &mut Cluster, single: &Arc<Server>, all: &Mutex<Vec<Said>>) {

@@ -17,10 +17,12 @@ pub mod kill;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod random;
+mod spread;
 
 pub use directory::Directory;
 pub use faulty::{Call, Failure, Faulty, copy, dump, fill, holds_bytes, written};
 pub use random::{Draws, Seeded, mix, rank_correlation, shuffled};
+pub use spread::Spread;
 
 /// What a clock shows at `time` that is wrong by so many seconds.
 pub fn shifted(time: Timestamp, seconds: i64) -> Timestamp {
