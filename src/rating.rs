@@ -82,7 +82,7 @@ pub struct StarSums {
 }
 
 impl StarSums {
-    /// The sums with one more review of so many stars.
+    /// The sums with one more review of this many stars.
     #[must_use]
     pub fn with(self, stars: u8) -> Self {
         let stars = u64::from(stars);
@@ -218,7 +218,7 @@ impl Market {
 
 /// Orders whose classes are the market's, added to those of each shop.
 const ADDED_ORDERS: f64 = 2.0;
-/// The standard normal distribution has nine tenths within so many standard deviations.
+/// The standard normal distribution has nine tenths within this many standard deviations.
 const NINE_TENTHS: f64 = 1.644_853_626_951_472_2;
 
 /// One record a class, with at least as many orders as reviews.

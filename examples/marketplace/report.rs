@@ -30,11 +30,11 @@ pub(crate) enum Source {
     Own,
 }
 
-/// What whoever quotes the figures must quote with them: first of the bundled orders alone, then of all.
+/// What must be quoted with the figures: first of the bundled orders alone, then of all.
 const OLIST: &str = "Orders, delays and stars are real: a 10 % sample of Olist's public set (Brazil, 2016 to 2018). Merchants are not:\n\
     ten sellers of neighbouring size are bundled into one merchant, a constructed grouping, since in a sample shops look\n\
-    ten times too small. Everybody is taken to be of standing, which makes cohorts fill as fast as they can.\n";
-const ALWAYS: &str = "He names the customer with the largest chance. 1/k is an average over authors and no bound for a single review;\n\
+    ten times too small. Every account counts as a person's, which makes cohorts fill as fast as they can.\n";
+const ALWAYS: &str = "The attacker names the customer with the largest chance. 1/k is an average over authors and no bound for a single review;\n\
     cohorts larger than k bring top-1 below it. \"± ?\": the data say nothing of the error (fewer than five clusters, or\n\
     all hit or none). Never published: cohort too small, or written after its window.\n";
 
@@ -57,7 +57,7 @@ fn learnt(platform: &Platform) -> String {
     };
     if links < 2_000 {
         text.push_str(
-            "\nWith so few links he is a beginner: one who knows other platforms does better. Take these figures as the least.",
+            "\nWith so few links this attacker is a beginner: one who knows other platforms does better. Take these figures as the least.",
         );
     }
     text
@@ -103,7 +103,7 @@ pub(crate) fn table(platforms: &[Platform], source: Source, k: usize) -> String 
     let assigned = |found: &Found| plus_minus(found.assigned);
     let tables: [(&str, Cell<'_>); 4] = [
         (&first, &hit),
-        ("The same when he must give every order one review at most (one-to-one assignment)", &assigned),
+        ("The same when every order gets at most one review (one-to-one assignment)", &assigned),
         ("Linked with more than 90 % confidence, and how many of these rightly", &linked),
         ("Effective anonymity set (exp of the posterior's entropy): median / worst tenth", &anonymity),
     ];
@@ -173,17 +173,23 @@ const INK: RGBColor = RGBColor(38, 43, 51);
 const FAINT: RGBColor = RGBColor(222, 226, 231);
 const COLOURS: [RGBColor; 5] = [
     RGBColor(197, 72, 66),
-    RGBColor(232, 155, 76),
     RGBColor(42, 122, 155),
+    RGBColor(232, 155, 76),
     RGBColor(116, 142, 84),
     RGBColor(124, 101, 160),
 ];
 const CAPTIONS: [&str; 3] = ["all reviews", "1-2 stars", "1-2 stars, late or failed"];
 
-/// Draws the comparison as an SVG file, complete under a temporary name before it gets its own.
-pub(crate) fn draw(path: &Path, platforms: &[Platform], source: Source, k: usize) -> io::Result<()> {
+/// What [`INK`] and [`FAINT`] become on a dark page. There is no ground: the page shows through.
+const DARK: &str = "<style>@media (prefers-color-scheme:dark){[fill=\"#262B33\"]{fill:#e8e6df}\
+    [stroke=\"#262B33\"]{stroke:#e8e6df}[stroke=\"#DEE2E7\"]{stroke:#3f454d}}</style>";
+
+/// Draws the comparison as an SVG file, for light and dark pages, complete under a temporary name before it gets
+/// its own. Of the naive platforms it takes the first: to show the day alone changes little.
+pub(crate) fn draw(path: &Path, platforms: [&Platform; 2], source: Source, k: usize) -> io::Result<()> {
     let mut picture = String::new();
     paint(&mut picture, platforms, source, k).map_err(|error| io::Error::other(error.to_string()))?;
+    let picture = picture.replacen('>', &format!(">{DARK}"), 1);
     let temporary = path.with_extension("svg.unfinished");
     fs::write(&temporary, picture).and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
@@ -193,9 +199,9 @@ pub(crate) fn draw(path: &Path, platforms: &[Platform], source: Source, k: usize
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Painted = Result<(), DrawingAreaErrorKind<io::Error>>;
 
-fn paint(picture: &mut String, platforms: &[Platform], source: Source, k: usize) -> Painted {
+fn paint(picture: &mut String, platforms: [&Platform; 2], source: Source, k: usize) -> Painted {
+    let [_, ours] = platforms;
     let canvas = SVGBackend::with_string(picture, (WIDTH as u32, HEIGHT as u32)).into_drawing_area();
-    canvas.fill(&WHITE)?;
     label(
         &canvas,
         "Who wrote this review? What a merchant's own order list tells",
@@ -207,23 +213,29 @@ fn paint(picture: &mut String, platforms: &[Platform], source: Source, k: usize)
         "Share of reviews whose author the join attack names first, with standard errors; dashed: 1/k, k = {k}"
     );
     label(&canvas, &subtitle, (70, 60), 16, HPos::Left)?;
-    legend(&canvas, platforms, 91)?;
+    legend(&canvas, &platforms, 91)?;
 
     let top_one =
         Panel { left: 70, right: WIDTH - 40, top: 140, bottom: 440, highest: 100.0, step: 20.0, unit: " %" };
-    let bars = |value: &dyn Fn(&GroupMeasures) -> Option<Rate>| -> Vec<Vec<Option<Rate>>> {
-        (0..CAPTIONS.len())
-            .map(|group| platforms.iter().map(|platform| value(&platform.measures.groups[group])).collect())
-            .collect()
-    };
-    let top_ones = bars(&|group| group.found.map(|found| found.top_one.times(100.0)));
+    let top_ones: Vec<Vec<Option<Rate>>> = (0..CAPTIONS.len())
+        .map(|group| {
+            let found = platforms.iter().map(|platform| platform.measures.groups[group].found);
+            found.map(|found| found.map(|found| found.top_one.times(100.0))).collect()
+        })
+        .collect();
     top_one.axis(&canvas)?;
-    top_one.bars(&canvas, &CAPTIONS, &top_ones)?;
+    top_one.bars(&canvas, &CAPTIONS, &top_ones, &COLOURS)?;
     top_one.line(&canvas, 100.0 / k as f64, "1/k")?;
 
     label(&canvas, "The price: share never published", (70, 528), 18, HPos::Left)?;
-    let lost =
-        bars(&|group| group.unpublished.map(|share| Rate { share: share * 100.0, standard_error: None }));
+    // A naive platform has no such price.
+    let bar = |share: f64| vec![Some(Rate { share, standard_error: None })];
+    let lost: Vec<Vec<Option<Rate>>> = ours
+        .measures
+        .groups
+        .iter()
+        .map(|group| group.unpublished.map_or_else(|| vec![None], |share| bar(share * 100.0)))
+        .collect();
     let unpublished = Panel {
         left: 70,
         right: 610,
@@ -234,22 +246,13 @@ fn paint(picture: &mut String, platforms: &[Platform], source: Source, k: usize)
         unit: " %",
     };
     unpublished.axis(&canvas)?;
-    unpublished.bars(&canvas, &CAPTIONS, &lost)?;
+    unpublished.bars(&canvas, &CAPTIONS, &lost, &COLOURS[1..])?;
 
     label(&canvas, "The price: days from writing to publication", (690, 528), 18, HPos::Left)?;
-    let delay = |part: fn(&crate::attack::Delay) -> f64| -> Vec<Option<Rate>> {
-        platforms
-            .iter()
-            .map(|platform| {
-                platform
-                    .measures
-                    .delay
-                    .as_ref()
-                    .map(|delay| Rate { share: part(delay), standard_error: None })
-            })
-            .collect()
+    let days: Vec<Vec<Option<Rate>>> = match &ours.measures.delay {
+        Some(delay) => vec![bar(delay.median), bar(delay.ninetieth)],
+        None => vec![vec![None], vec![None]],
     };
-    let days = vec![delay(|delay| delay.median), delay(|delay| delay.ninetieth)];
     let waiting = Panel {
         left: 690,
         right: WIDTH - 40,
@@ -260,10 +263,10 @@ fn paint(picture: &mut String, platforms: &[Platform], source: Source, k: usize)
         unit: "",
     };
     waiting.axis(&canvas)?;
-    waiting.bars(&canvas, &["median", "90th percentile"], &days)?;
+    waiting.bars(&canvas, &["median", "90th percentile"], &days, &COLOURS[1..])?;
 
     let caveat = "Real orders, delays and stars (Olist, 10 % sample); merchants are bundles of ten sellers, a constructed \
-                  grouping; everybody is of standing.";
+                  grouping; every account counts as a person's.";
     if source == Source::Olist {
         label(&canvas, caveat, (70, 774), 14, HPos::Left)?;
     }
@@ -271,7 +274,7 @@ fn paint(picture: &mut String, platforms: &[Platform], source: Source, k: usize)
 }
 
 /// The platforms' colours, in one line, or in more where the names are long.
-fn legend(canvas: &Canvas<'_>, platforms: &[Platform], top: i32) -> Painted {
+fn legend(canvas: &Canvas<'_>, platforms: &[&Platform], top: i32) -> Painted {
     let (mut left, mut top) = (70, top);
     for (platform, colour) in platforms.iter().zip(COLOURS.iter().cycle()) {
         let width = 60 + 8 * platform.name.chars().count() as i32;
@@ -326,13 +329,19 @@ impl Panel {
     }
 
     /// One cluster of bars per caption, one bar per platform.
-    fn bars(&self, canvas: &Canvas<'_>, captions: &[&str], clusters: &[Vec<Option<Rate>>]) -> Painted {
+    fn bars(
+        &self,
+        canvas: &Canvas<'_>,
+        captions: &[&str],
+        clusters: &[Vec<Option<Rate>>],
+        colours: &[RGBColor],
+    ) -> Painted {
         let cluster_width = (self.right - self.left) / captions.len() as i32;
         for (cluster, (caption, bars)) in captions.iter().zip(clusters).enumerate() {
             let start = self.left + cluster as i32 * cluster_width;
             let width = (cluster_width * 3 / 4 / bars.len().max(1) as i32).min(70);
             let mut left = start + (cluster_width - width * bars.len() as i32) / 2;
-            for (bar, colour) in bars.iter().zip(COLOURS.iter().cycle()) {
+            for (bar, colour) in bars.iter().zip(colours.iter().cycle()) {
                 let Some(Rate { share, standard_error }) = *bar else {
                     left += width;
                     continue;

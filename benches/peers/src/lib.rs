@@ -4,7 +4,6 @@
 //! table (`cargo run --release`) run the same closures. Common steps go from the bytes that
 //! were received to the bytes that are sent, in every scheme.
 
-pub mod chart;
 pub mod drive;
 pub mod machine;
 pub mod measure;

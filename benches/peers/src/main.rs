@@ -1,21 +1,13 @@
-//! Measures every step of unjoin and of its peers in one run: one table, and one picture.
+//! Measures every step of unjoin and of its peers in one run, as one table.
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
-use std::fs;
-use std::path::PathBuf;
 use unjoin_benches::measure::{Effort, Step, measure};
-use unjoin_benches::{chart, report, steps};
+use unjoin_benches::{report, steps};
 
 #[derive(Parser)]
 struct Arguments {
-    /// Prints the table and draws the picture; that is all there is, so it may be left out.
-    #[arg(long)]
-    table: bool,
-    /// Where the picture goes [default: docs/speed.svg, or nowhere with --quick].
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
     /// Runs everything once: shows that it runs, measures nothing.
     #[arg(long)]
     quick: bool,
@@ -32,11 +24,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     progress.finish_and_clear();
     let reference = figures.remove(0).micros;
     println!("{}\n{}", report::table(&figures, reference), report::floor(&figures));
-    let picture = arguments.svg.or((!arguments.quick).then(|| "docs/speed.svg".into()));
-    if let Some(path) = picture {
-        fs::write(&path, chart::svg(&figures, reference)?)
-            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
-    }
     Ok(())
 }
 

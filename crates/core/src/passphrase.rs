@@ -42,7 +42,7 @@ impl PassphraseCost {
     /// it protects little.
     pub const LEAST: Self = Self { memory_kib: Self::MIN_MEMORY_KIB, passes: 1, lanes: 1 };
 
-    /// So much memory in KiB, so many passes, so many lanes.
+    /// Memory in KiB, passes and lanes.
     ///
     /// # Errors
     /// [`PassphraseError::Cost`] when one is out of its bounds.

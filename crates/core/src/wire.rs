@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
         elements.try_into().map_err(|_| self.refuse(Rule::Truncated))
     }
 
-    /// So many elements: each takes six times its bytes, so no room is made for what is not there.
+    /// This many elements: each takes six times its bytes, so no room is made for what is not there.
     #[doc(hidden)]
     pub fn element_list(&mut self, field: &'static str, count: u16) -> Result<Vec<Element>, DecodeError> {
         self.field = field;

@@ -104,9 +104,9 @@ pub trait LogView {
     }
 }
 
-/// A page has at most so many entries.
+/// A page has at most this many entries.
 const PAGE: usize = 8192;
-/// No bundle is added to a page that has so many bytes.
+/// No bundle is added to a page that already has this many bytes.
 const PAGE_BYTES: usize = 1 << 22;
 
 /// All entries in `range`, in order, page by page. A page is asked for bundle by bundle and has at most

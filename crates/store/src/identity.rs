@@ -120,7 +120,7 @@ impl Roster {
         Self::with_parts(1, rng)
     }
 
-    /// As [`generate`](Self::generate), for a platform whose buckets lie in so many stores a role.
+    /// As [`generate`](Self::generate), for a platform whose buckets lie in this many stores a role.
     pub fn with_parts(parts: u8, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         let members = PLATFORM.iter().flat_map(|role| (0..parts).map(|part| (*role, part)));
         Self::of(members.collect(), rng)

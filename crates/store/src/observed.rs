@@ -30,7 +30,7 @@ impl Work {
         Self { name, held: Mutex::new(Vec::new()) }
     }
 
-    /// Does a batch of so many requests.
+    /// Does a batch of this many requests.
     pub fn timed<T>(&self, requests: usize, work: impl FnOnce() -> T) -> T {
         let since = Instant::now();
         let done = work();
@@ -61,7 +61,7 @@ impl Work {
         Self {}
     }
 
-    /// Does a batch of so many requests.
+    /// Does a batch of this many requests.
     pub fn timed<T>(&self, _: usize, work: impl FnOnce() -> T) -> T {
         work()
     }

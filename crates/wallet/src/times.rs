@@ -11,9 +11,9 @@ const HOUR: u64 = 3_600;
 /// Seconds before a publication boundary in which no sending time is chosen: room for a slow
 /// network and for a clock that is a little wrong.
 pub const SENDING_MARGIN: u64 = 600;
-/// Reviews are sent in so many seconds before the first publication of their cohort.
+/// Reviews are sent within this many seconds before the first publication of their cohort.
 const BEFORE_THE_FIRST: u64 = 20 * HOUR;
-/// And in so many before a later one.
+/// And within this many before a later one.
 const BEFORE_A_LATER: u64 = 5 * DAY;
 
 /// When to ask for an order's token: uniform over the 24 hours from when the order is eligible. The host

@@ -1,5 +1,5 @@
 //! Step 3: the issuer's MAC on the blinded commitment, with a proof that the one public `X`
-//! made it: nobody can be tagged by a key of his own.
+//! made it: nobody can be tagged by a key of their own.
 
 use super::{IssuerKey, IssuerPublicKey, Scope, VerifyError, verdict};
 use crate::algebra::proof::{Base, Equation, Proof, Statement, prove, verify};

@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 
 /// The public half of an issuing key: `X = x * G` and its id, `H32("issuer-key", X)`.
 /// One X for everybody: wallets pin it or find it in the ledger, so that nobody can be
-/// tagged by a key of his own.
+/// tagged by a key of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IssuerPublicKey {
     element: Element,

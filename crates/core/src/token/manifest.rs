@@ -71,7 +71,7 @@ pub struct CohortManifest {
     pub scope: Scope,
     /// The escrow id that belongs to X.
     pub escrow_id: [u8; 32],
-    /// At least so many distinct customers of standing hold a token of the scope.
+    /// At least this many distinct customers of standing hold a token of the scope.
     pub at_least: u32,
     /// The boundaries at which its reviews are published.
     pub publications: PublicationDates,

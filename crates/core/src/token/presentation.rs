@@ -297,7 +297,7 @@ mod tests {
     use crate::secret::{SecretScalar, SystemRng};
     use crate::token::GrantedTag;
 
-    /// An author who binds another id than that of the key he encrypts to: every equation holds.
+    /// An author who binds another id than that of the key they encrypt to: every equation holds.
     #[test]
     fn an_escrow_id_that_is_not_the_keys_is_refused() {
         let rng = &mut SystemRng::new();
