@@ -69,6 +69,13 @@ mod tests;
 use std::collections::BTreeMap;
 
 /// Sums over published reviews: what the review service tells of a scope.
+///
+/// ```
+/// use unjoin::rating::StarSums;
+/// let today: StarSums = [5, 4, 1].into_iter().collect();
+/// let all = today.merged(StarSums::default().with(5));
+/// assert_eq!((all.count, all.sum, all.squares, all.bad), (4, 15, 67, 1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StarSums {
     /// How many reviews.

@@ -32,6 +32,14 @@ pub struct IssuerConfig {
 }
 
 /// One outcome class: what the merchant could see go right or wrong with an order.
+///
+/// ```
+/// use unjoin::{Name, PlatformConfig, issuer::ClassPolicy};
+/// let mut config = PlatformConfig::new(Name::new("shop.example")?);
+/// // 0: on time. 1: late, failed or complained about.
+/// config.issuer.classes = vec![ClassPolicy { class: 0, k: 15 }, ClassPolicy { class: 1, k: 15 }];
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassPolicy {
     /// Its number, chosen by the host.
@@ -90,6 +98,23 @@ impl IssuerConfig {
 ///
 /// It is asked once for each grant, on the issuer's worker thread, and the answer is stored:
 /// answer from memory or fast.
+///
+/// ```
+/// use std::collections::HashSet;
+/// use unjoin::{Name, issuer::StandingPolicy};
+/// /// Accounts with a paid, unrefunded history, as the host's own job finds them.
+/// struct Regulars(HashSet<Name>);
+///
+/// impl StandingPolicy for Regulars {
+///     fn of_standing(&self, account: &Name, _merchant: &Name) -> bool {
+///         self.0.contains(account)
+///     }
+/// }
+/// let (known, stranger, shop) = (Name::new("ann")?, Name::new("bob")?, Name::new("lamps.example")?);
+/// let policy = Regulars(HashSet::from([known.clone()]));
+/// assert!(policy.of_standing(&known, &shop) && !policy.of_standing(&stranger, &shop));
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 pub trait StandingPolicy: Send + Sync + 'static {
     /// Whether `account`'s grant at `merchant` counts.
     fn of_standing(&self, account: &Name, merchant: &Name) -> bool;

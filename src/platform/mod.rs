@@ -47,6 +47,16 @@ pub use error::PlatformError;
 pub use recovery::PlatformRecovery;
 
 /// How a platform runs.
+///
+/// ```
+/// use unjoin::{DAY, Grid, Name, PlatformConfig};
+/// let mut config = PlatformConfig::new(Name::new("shop.example")?);
+/// // Mondays, and four days after the numbers ended: reviews hide better, and wait longer.
+/// config.issuer.grid = Grid::Weekly;
+/// config.issuer.hold = 4 * DAY;
+/// config.desk.opening_window = 365 * DAY;
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PlatformConfig {
     /// The order side, and the grid of both.

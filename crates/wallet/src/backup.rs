@@ -81,6 +81,21 @@ impl Wallet {
     /// [`WalletError::BackupSize`] for more than [`SealedBackup::MAX_TOKENS`] tokens;
     /// [`WalletError::AnotherWallet`] when one is another wallet's;
     /// [`WalletError::BackupMemory`] when there is too little memory for the cost.
+    ///
+    /// ```
+    /// # use unjoin_core::{Name, PassphraseCost, secret::SystemRng, wire::Message};
+    /// # use unjoin_wallet::{SealedBackup, Wallet, open_backup};
+    /// let rng = &mut SystemRng::new();
+    /// let wallet = Wallet::generate(rng);
+    /// // In an app: `PassphraseCost::default()`, which makes each guess far dearer.
+    /// let backup = wallet.seal_backup(&[], b"correct horse", PassphraseCost::LEAST, rng)?;
+    /// let backup = SealedBackup::from_bytes(&backup.to_bytes())?;
+    /// let (restored, tokens) = open_backup(&backup, b"correct horse")?;
+    /// let shop = Name::new("shop.example")?;
+    /// assert_eq!(restored.wallet_key(&shop)?, wallet.wallet_key(&shop)?);
+    /// assert!(tokens.is_empty() && open_backup(&backup, b"wrong").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn seal_backup(
         &self,
         tokens: &[Token],

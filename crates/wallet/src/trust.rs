@@ -15,6 +15,15 @@ use unjoin_log::{CosignedEntry, WitnessPolicy};
 ///
 /// One key for everybody is what keeps a platform from tagging a wallet by a key of its own:
 /// never fill this from an [`Offer`](unjoin_core::token::Offer).
+///
+/// ```
+/// use unjoin_core::{Grid, secret::SystemRng, token::PlatformKey};
+/// use unjoin_wallet::TrustRoots;
+/// # let platform_key = PlatformKey::generate(&mut SystemRng::new()).public();
+/// // `platform_key` is shipped with the app. A cohort of fewer than ten customers is refused.
+/// let trust = TrustRoots::new(platform_key, 10, Grid::Daily);
+/// assert_eq!(trust.least_cohort(), 10);
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrustRoots {
     platform_key: PlatformPublicKey,
