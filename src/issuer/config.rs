@@ -21,8 +21,8 @@ pub struct IssuerConfig {
     /// How long an account waits before it enrols another wallet, in seconds: one day or more,
     /// counted from the end of the UTC day of the last enrolment.
     pub re_enrolment_interval: u64,
-    /// The age in seconds from which a cohort that has not reached its k is reported; counted from the end of
-    /// the UTC day on which the cohort opened.
+    /// The age in seconds from which a cohort that has not reached its k is reported. It is counted
+    /// from the end of the UTC day on which the cohort opened.
     pub starving_after: u64,
     /// How long after an order's due time its numbers may stay alive, in seconds: then they are reported, for
     /// telephony to end them.
@@ -50,9 +50,9 @@ pub struct ClassPolicy {
 }
 
 impl IssuerConfig {
-    /// The defaults: daily boundaries, class 0 (on time) and class 1 (late, failed, or complained
-    /// about) with k = 10, a hold of 2 days, re-enrolment after 30 days, cohorts reported as starving
-    /// after 90 days and numbers as overdue 30 days after the order was due.
+    /// The defaults: daily boundaries, and a hold of 2 days. Class 0 (on time) and class 1 (late,
+    /// failed, or complained about), both with k = 10. Re-enrolment after 30 days. Cohorts are reported
+    /// as starving after 90 days, numbers as overdue 30 days after the order was due.
     pub fn new(name: Name) -> Self {
         Self {
             name,

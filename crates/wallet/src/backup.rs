@@ -25,10 +25,10 @@ const FORMAT: u8 = 1;
 
 /// Kind 14: a wallet's seed and its tokens, sealed under a passphrase.
 ///
-/// Bytes after version and kind: `le32(memory in KiB) || le32(passes) || le32(lanes) ||
-/// salt (16) || nonce (24) || le32(length) || sealed part`; everything before the sealed part
-/// is its associated data. The sealed part is a multiple of 16,384 bytes and the 16 of the
-/// tag, so that its length tells the number of tokens to within fifty only.
+/// Bytes after version and kind: `le32(memory in KiB) || le32(passes) || le32(lanes) || salt (16) ||
+/// nonce (24) || le32(length) || sealed part`; everything before the sealed part is its associated
+/// data. The sealed part is a multiple of 16,384 bytes, and the 16 of the tag. So its length tells the
+/// number of tokens to within fifty only.
 ///
 /// A weak passphrase can be guessed by whoever holds this.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,8 +73,8 @@ impl Wallet {
     /// not normalised here; an application that takes text settles its form (NFKC in UTF-8)
     /// so that another keyboard opens the backup too.
     ///
-    /// The seed alone lets a wallet ask again for every token; the tokens are in it so that
-    /// they can be spent, and their reviews edited, without the issuer.
+    /// The seed alone lets a wallet ask again for every token. The tokens are in it so that they can be
+    /// spent, and their reviews edited, without the issuer.
     ///
     /// # Errors
     /// [`WalletError::BackupPassphrase`] when the passphrase is empty;

@@ -123,9 +123,9 @@ pub struct Wallet {
 }
 
 impl Wallet {
-    /// A wallet with a fresh seed: 32 bytes from `rng`. It leaves the wallet in a sealed
-    /// backup alone; an application that keeps the seed itself (in a key store, as words)
-    /// makes it and calls [`Wallet::from_seed`].
+    /// A wallet with a fresh seed: 32 bytes from `rng`. It leaves the wallet only in a sealed backup.
+    /// An application that keeps the seed itself (in a key store, as words) makes the seed and calls
+    /// [`Wallet::from_seed`].
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         Self::from_seed(SecretBytes::random(rng))
     }

@@ -9,9 +9,9 @@ use unjoin_core::token::{
 use unjoin_core::wire::Message;
 use unjoin_log::{CosignedEntry, WitnessPolicy};
 
-/// What the device pins, shipped with the application: the issuer keys, each with the one
-/// escrow key that belongs to it for its whole life; the platform's public key; the least
-/// cohort that the wallet accepts; the grid of the platform's boundaries.
+/// What the device pins, shipped with the application. The issuer keys, each with the one escrow key
+/// that belongs to it for its whole life. The platform's public key, the least cohort that the wallet
+/// accepts, and the grid of the platform's boundaries.
 ///
 /// One key for everybody is what keeps a platform from tagging a wallet by a key of its own:
 /// never fill this from an [`Offer`](unjoin_core::token::Offer).
