@@ -17,12 +17,12 @@
 //! its next one of that class hears [`IssuerError::Later`] until the cohort is sealed.
 //!
 //! # When a cohort is sealed
-//! At the first boundary at which at least k distinct accounts of standing hold a token of it, and at
-//! which two more things are large enough: its age, and its crowd times its age. How large depends on
-//! how fast the merchant's class has filled in the past. Then it takes no further grants and has its
-//! manifest. Its age is counted in boundaries that were worked off, from the first that found a grant
-//! of standing. No setting seals a cohort below its k. One that is not sealed within 400 days is ended
-//! without a manifest. So is that of a shop that closes ([`Issuer::close_merchant`]).
+//! At the first boundary at which at least k distinct accounts of standing hold a token of it. Two more
+//! things must be large enough: its age, and its crowd times its age. How large depends on how fast the
+//! merchant's class has filled in the past. Then it takes no further grants and has its manifest. Its
+//! age is counted in boundaries that were worked off, from the first that found a grant of standing. No
+//! setting seals a cohort below its k. One that is not sealed within 400 days is ended without a
+//! manifest. So is that of a shop that closes ([`Issuer::close_merchant`]).
 //!
 //! A boundary is worked off once, by the first [`Issuer::tick`] that completes after it: in
 //! between nothing is sealed, so the moment of a sealing says nothing about the moment

@@ -17,16 +17,14 @@
 //! 5. [`evidence`](ReviewDesk::evidence): what trustees need to open a review, until the
 //!    opening window ends and the escrows are erased.
 //!
-//! **What is stored.** A token's serial stays spent, whatever becomes of its review, until it
-//! could not be presented any more: then its row is pruned, and the row of its cohort, which
-//! stays for ever, refuses it by its window.
-//! While a review is listed, its author can change it, whether or not the escrow was erased.
-//! Withdrawing a held review deletes its content and its escrow in the same commit. The escrow
-//! of a published review outlives its withdrawal and its removal, so that an author cannot
-//! escape the trustees by selling the withdrawal. The bytes that a deletion leaves in the
-//! engine's file, and the order in which rows arrived, go with the next [`Store::rewrite`],
-//! which the tick runs after every boundary; write-ahead logs and backups are the operator's
-//! part.
+//! **What is stored.** A token's serial stays spent, whatever becomes of its review, until it could not
+//! be presented any more: then its row is pruned, and the row of its cohort, which stays for ever,
+//! refuses it by its window. While a review is listed, its author can change it, whether or not the
+//! escrow was erased. Withdrawing a held review deletes its content and its escrow in the same commit.
+//! The escrow of a published review outlives its withdrawal and its removal, so that an author cannot
+//! escape the trustees by selling the withdrawal. The bytes that a deletion leaves in the engine's
+//! file, and the order in which rows arrived, go with the next [`Store::rewrite`], which the tick runs
+//! after every boundary. Write-ahead logs and backups are the operator's part.
 //!
 //! **Several desks** may work on one store, and clocks may disagree: every decision rests on
 //! rows. A boundary is *sealed* in the cohort's row before anything is published at it, and

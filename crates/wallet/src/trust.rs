@@ -162,8 +162,8 @@ pub enum ManifestEvidence {
 }
 
 impl ManifestEvidence {
-    /// The manifest, once it is shown to be the platform's, of this scope, under this escrow key,
-    /// with dates of the pinned grid, and large enough.
+    /// The manifest, once it is shown to be the platform's, of this scope and escrow key, large enough,
+    /// and with dates of the pinned grid.
     pub(super) fn check(
         &self,
         trust: &TrustRoots,
