@@ -1,4 +1,4 @@
-//! The shortest whole path: ten orders, their tokens, a cohort, a review.
+//! The shortest whole path: two orders, their tokens, a cohort, a review that everybody sees.
 //!
 //! The platform's part is what an embedding writes; the device's part runs in the shopper's
 //! app. A review appears only in a cohort, so one order alone publishes nothing; and a cohort takes
@@ -10,7 +10,7 @@ mod ceremony;
 mod words;
 
 use std::{process::ExitCode, sync::Arc};
-use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
+use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{RedbStore, Stores, identity::Role};
 use unjoin::token::{DoorMessage, DoorQuestion, EnrolmentContext, Receipt, Review};
@@ -21,8 +21,8 @@ use unjoin::{
 use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet, asking_time};
 use words::{At, Outcome};
 
-/// As many as a cohort needs, unless a configuration says otherwise.
-const CUSTOMERS: u32 = 10;
+/// As many as a cohort needs here. On a platform: ten or more.
+const CUSTOMERS: u32 = 2;
 
 fn main() -> ExitCode {
     words::end(run())
@@ -51,13 +51,9 @@ fn whole_path(dir: &std::path::Path) -> Outcome<()> {
     let store = |name| RedbStore::create(dir.join(name)).at(dir.join(name)).map(Arc::new);
     let stores = [(Role::Orders, store("orders.redb")?), (Role::Reviews, store("reviews.redb")?)];
     let stores = Stores::create(&secrets.stores, stores, &mut SystemRng::new())?;
-    let platform = Platform::open(
-        stores,
-        PlatformConfig::new(Name::new("shop.example")?),
-        secrets,
-        Arc::new(EveryoneOfStanding),
-        environment,
-    )?;
+    let mut config = PlatformConfig::new(Name::new("shop.example")?);
+    config.issuer.classes = vec![ClassPolicy { class: 0, k: CUSTOMERS }];
+    let platform = Platform::open(stores, config, secrets, Arc::new(EveryoneOfStanding), environment)?;
 
     // What the app ships: the keys that a device pins, and the least that it is content with.
     let trust = TrustRoots::new(*platform.public_key(), CUSTOMERS, Grid::Daily)
@@ -114,7 +110,7 @@ fn whole_path(dir: &std::path::Path) -> Outcome<()> {
         // Every few minutes: seal cohorts, publish at the boundaries, apply edits.
         let report = platform.tick()?;
         if !report.manifests.is_empty() {
-            println!("{} cohort sealed, of {CUSTOMERS} customers", report.manifests.len());
+            println!("{} cohort sealed, of at least {CUSTOMERS} customers", report.manifests.len());
             break clock.now();
         }
     };
@@ -139,6 +135,10 @@ fn whole_path(dir: &std::path::Path) -> Outcome<()> {
     println!("a review accepted, with a signed receipt that names no order");
     clock.set(scheduled.publication);
     let _ = platform.tick()?;
-    println!("{} review published", platform.published(&merchant, None, 10)?.len());
+
+    // From the boundary on, for everybody: what was published.
+    for shown in platform.published(&merchant, None, 100)? {
+        println!("{}: {} of 5 stars, {:?}", shown.published_at, shown.review.stars(), shown.review.text());
+    }
     Ok(())
 }

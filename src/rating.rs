@@ -1,10 +1,11 @@
 //! The rating of a shop: what all of its customers think, estimated from the reviews that have appeared.
 //!
-//! The published reviews flatter: orders that went wrong are few at most shops, their cohorts fill slowly, and their
-//! reviews are missing. But they are missing *by class*, and the shop's own record says how many orders each class
-//! had. So the reviews of each class speak for the orders of that class (post-stratification), and where a shop has
-//! few of them, those of the other shops help (Fay and Herriot, "Estimates of income for small places", 1979;
-//! Prasad and Rao, "The estimation of the mean squared error of small-area estimators", 1990).
+//! The published reviews flatter: orders that went wrong are few at most shops, their cohorts fill
+//! slowly, and their reviews are missing. But they are missing *by class*, and the shop's own record
+//! says how many orders each class had. So the reviews of each class speak for the orders of that class
+//! (post-stratification). Where a shop has few of them, those of the other shops help. Sources: Fay and
+//! Herriot, "Estimates of income for small places", 1979. Prasad and Rao, "The estimation of the mean
+//! squared error of small-area estimators", 1990.
 //!
 //! It is a pure function of counts and sums. It sees no order and no review, and gives what the published reviews
 //! and the shares of the classes give already.
@@ -20,8 +21,9 @@
 //! V = (1 − B)·τ² + (1 − B)²·var(μ).
 //! ```
 //!
-//! A published review counts as it is. An order without one counts as m of its class. To the shop's N orders two
-//! are added whose classes are the market's, so that a shop with few orders is not held for a shop without bad ones:
+//! A published review counts as it is. An order without one counts as m of its class. Two orders whose
+//! classes are the market's are added to the shop's N. So a shop with few orders is not taken for a
+//! shop without bad ones:
 //!
 //! ```text
 //! rating = (Σ of all published stars + Σ over classes of u·m) / (N + 2),    u = orders + 2·(market's share) − n,
@@ -44,8 +46,8 @@
 //! | a shop without orders | the market's rating, weighed by the market's classes |
 //! | more reviews than orders of a class | there were as many orders as reviews |
 //!
-//! A shop that treats its late customers worse than others do, and of which no late review is published, gets the
-//! market's mean of late orders: it is not heard in that part, and the interval says so.
+//! A shop may treat its late customers worse than others do, and have no published late review. Then it
+//! gets the market's mean of late orders, and the interval says how uncertain that is.
 //!
 //! ```
 //! use unjoin::rating::{ClassRecord, Market, StarSums};
@@ -69,6 +71,13 @@ mod tests;
 use std::collections::BTreeMap;
 
 /// Sums over published reviews: what the review service tells of a scope.
+///
+/// ```
+/// use unjoin::rating::StarSums;
+/// let today: StarSums = [5, 4, 1].into_iter().collect();
+/// let all = today.merged(StarSums::default().with(5));
+/// assert_eq!((all.count, all.sum, all.squares, all.bad), (4, 15, 67, 1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StarSums {
     /// How many reviews.

@@ -31,8 +31,8 @@ pub(super) const PAGE: usize = 512;
 /// Seconds from the tick that seals a cohort to its first publication, at the least: devices fetch
 /// manifests within ten hours, and send then.
 const UNTIL_FIRST_PUBLICATION: u64 = 20 * 3_600;
-/// The age in seconds at which a cohort that was never sealed is ended; counted from the end of the UTC
-/// day on which it opened.
+/// The age in seconds at which a cohort that was never sealed is ended. It is counted from the end of
+/// the UTC day on which it opened.
 const ENDED_AFTER: u64 = 400 * DAY;
 /// Decisions are committed together once they hold this many writes.
 const WRITES: usize = 4096;

@@ -21,8 +21,8 @@ pub struct IssuerConfig {
     /// How long an account waits before it enrols another wallet, in seconds: one day or more,
     /// counted from the end of the UTC day of the last enrolment.
     pub re_enrolment_interval: u64,
-    /// The age in seconds from which a cohort that has not reached its k is reported; counted from the end of
-    /// the UTC day on which the cohort opened.
+    /// The age in seconds from which a cohort that has not reached its k is reported. It is counted
+    /// from the end of the UTC day on which the cohort opened.
     pub starving_after: u64,
     /// How long after an order's due time its numbers may stay alive, in seconds: then they are reported, for
     /// telephony to end them.
@@ -32,6 +32,14 @@ pub struct IssuerConfig {
 }
 
 /// One outcome class: what the merchant could see go right or wrong with an order.
+///
+/// ```
+/// use unjoin::{Name, PlatformConfig, issuer::ClassPolicy};
+/// let mut config = PlatformConfig::new(Name::new("shop.example")?);
+/// // 0: on time. 1: late, failed or complained about.
+/// config.issuer.classes = vec![ClassPolicy { class: 0, k: 15 }, ClassPolicy { class: 1, k: 15 }];
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassPolicy {
     /// Its number, chosen by the host.
@@ -42,9 +50,9 @@ pub struct ClassPolicy {
 }
 
 impl IssuerConfig {
-    /// The defaults: daily boundaries, class 0 (on time) and class 1 (late, failed, or complained
-    /// about) with k = 10, a hold of 2 days, re-enrolment after 30 days, cohorts reported as starving
-    /// after 90 days and numbers as overdue 30 days after the order was due.
+    /// The defaults: daily boundaries, and a hold of 2 days. Class 0 (on time) and class 1 (late,
+    /// failed, or complained about), both with k = 10. Re-enrolment after 30 days. Cohorts are reported
+    /// as starving after 90 days, numbers as overdue 30 days after the order was due.
     pub fn new(name: Name) -> Self {
         Self {
             name,
@@ -90,6 +98,23 @@ impl IssuerConfig {
 ///
 /// It is asked once for each grant, on the issuer's worker thread, and the answer is stored:
 /// answer from memory or fast.
+///
+/// ```
+/// use std::collections::HashSet;
+/// use unjoin::{Name, issuer::StandingPolicy};
+/// /// Accounts with a paid, unrefunded history, as the host's own job finds them.
+/// struct Regulars(HashSet<Name>);
+///
+/// impl StandingPolicy for Regulars {
+///     fn of_standing(&self, account: &Name, _merchant: &Name) -> bool {
+///         self.0.contains(account)
+///     }
+/// }
+/// let (known, stranger, shop) = (Name::new("ann")?, Name::new("bob")?, Name::new("lamps.example")?);
+/// let policy = Regulars(HashSet::from([known.clone()]));
+/// assert!(policy.of_standing(&known, &shop) && !policy.of_standing(&stranger, &shop));
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 pub trait StandingPolicy: Send + Sync + 'static {
     /// Whether `account`'s grant at `merchant` counts.
     fn of_standing(&self, account: &Name, merchant: &Name) -> bool;

@@ -17,12 +17,12 @@
 //! its next one of that class hears [`IssuerError::Later`] until the cohort is sealed.
 //!
 //! # When a cohort is sealed
-//! At the first boundary at which at least k distinct accounts of standing hold a token of it, and at
-//! which it is old enough, and crowd times age is large enough, for how fast the merchant's
-//! class has filled in the past. Then it takes no further grants and has its manifest. Its age is
-//! counted in boundaries that were worked off, from the first that found a grant of standing. No
-//! setting seals a cohort below its k; one that is not sealed within 400 days is ended without a
-//! manifest, and so is that of a shop that closes ([`Issuer::close_merchant`]).
+//! At the first boundary at which at least k distinct accounts of standing hold a token of it. Two more
+//! things must be large enough: its age, and its crowd times its age. How large depends on how fast the
+//! merchant's class has filled in the past. Then it takes no further grants and has its manifest. Its
+//! age is counted in boundaries that were worked off, from the first that found a grant of standing. No
+//! setting seals a cohort below its k. One that is not sealed within 400 days is ended without a
+//! manifest. So is that of a shop that closes ([`Issuer::close_merchant`]).
 //!
 //! A boundary is worked off once, by the first [`Issuer::tick`] that completes after it: in
 //! between nothing is sealed, so the moment of a sealing says nothing about the moment
@@ -206,9 +206,9 @@ impl<S: Store> Issuer<S> {
     /// It need not remember which nonces were used: taken again, an enrolment makes a key the account's
     /// that is the account's already, and another key takes a day at least.
     ///
-    /// A key that was claimed but not bound, by a crash in between, is refused until the same
-    /// enrolment is asked again; of two first enrolments of one account at once the loser's key
-    /// stays claimed by that account.
+    /// A key that was claimed but not bound, by a crash in between, is refused until the same enrolment
+    /// is asked again. Of two first enrolments of one account at once, the loser's key stays claimed by
+    /// that account.
     ///
     /// # Errors
     /// [`IssuerError::ProofRefused`], [`IssuerError::WalletKeyTaken`],
@@ -277,9 +277,9 @@ impl<S: Store> Issuer<S> {
         OrderHandleKey::derive(&self.core.master, merchant).handle(order_id)
     }
 
-    /// The scope on offer for each order; one result each. An order once granted is offered
-    /// its granted scope until that cohort's last boundary; any other that is eligible the open cohort's of
-    /// its merchant and class, which is opened if there is none.
+    /// The scope on offer for each order; one result each. A granted order is offered its granted scope
+    /// until that cohort's last boundary. Any other eligible order is offered the open cohort of its
+    /// merchant and class, which is opened if there is none.
     ///
     /// # Errors
     /// [`IssuerError::NotEligible`], [`IssuerError::Later`], [`IssuerError::WindowOver`], [`IssuerError::BeforeRecovery`], [`IssuerError::UnknownOrder`],
@@ -288,9 +288,9 @@ impl<S: Store> Issuer<S> {
         self.core.offers(requests)
     }
 
-    /// Step 3: asks for a token, for the account that is logged in, at the merchant of the
-    /// request's scope. The answer comes when (scope, C) is durable; asked again, it has the same
-    /// `(A, e)`, whichever wallet the account has by then, until the cohort's last boundary.
+    /// Step 3: asks for a token, for the account that is logged in, at the merchant of the request's
+    /// scope. The answer comes when (scope, C) is durable. Asked again, it has the same `(A, e)` until
+    /// the cohort's last boundary, whichever wallet the account has by then.
     ///
     /// The answer's errors: [`IssuerError::UnknownOrder`],
     /// [`IssuerError::OrderOfAnotherAccount`], [`IssuerError::NotEnrolled`],

@@ -26,8 +26,8 @@ pub struct OrderReport {
     pub account: Name,
     /// The merchant.
     pub merchant: Name,
-    /// The outcome class. It may be reported anew until the order is eligible, if the order failed after
-    /// all or the *customer* complained; what the merchant does alone moves no order.
+    /// The outcome class. It may be reported again until the order is eligible, if the order failed
+    /// after all or the *customer* complained. What the merchant does alone moves no order.
     pub class: u8,
     /// When it became due; not in the future.
     pub due_at: Timestamp,

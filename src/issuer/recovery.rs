@@ -1,8 +1,8 @@
 //! After an older copy of the store was put back: which orders were granted a token since is not known any more.
 //!
 //! Granting again would be unsafe even under the same scope, since a changed wallet asks with another
-//! commitment and has two tokens. So an order that may have been granted gets nothing, no crowd that may
-//! have been counted is offered again, and what the ledger says is sealed is sealed.
+//! commitment and has two tokens. So an order that may have been granted gets nothing, and no crowd
+//! that may have been counted is offered again. What the ledger says is sealed is sealed.
 
 use super::cohorts::PAGE;
 use super::rows::{
@@ -36,11 +36,11 @@ impl<S: Store> Issuer<S> {
         is_unfinished(store, &recovery_key())
     }
 
-    /// Goes on from an older copy of an issuer's store that was put back. Orders that were due until now and
-    /// have no record of a grant get no token, whoever asks ([`IssuerError::BeforeRecovery`]); no cohort that was
-    /// open in the copy is offered again; the ledger's manifests close their cohorts. Then the store may
-    /// be opened, in a new era, and the recovery stands in its outbox for the ledger. Devices whose
-    /// enrolment is lost enrol again: the same wallet makes the same entry.
+    /// Goes on from an older copy of an issuer's store that was put back. Orders that were due until
+    /// now and have no record of a grant get no token, whoever asks ([`IssuerError::BeforeRecovery`]).
+    /// No cohort that was open in the copy is offered again. The ledger's manifests close their
+    /// cohorts. Then the store may be opened, in a new era, and the recovery stands in its outbox for
+    /// the ledger. Devices whose enrolment is lost enrol again: the same wallet makes the same entry.
     ///
     /// `history` is the reviews ledger as the witnesses have it: first let the ledger take in what waits
     /// in the outboxes of all copies and publish, then read it, with the witnesses' own last checkpoint

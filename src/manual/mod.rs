@@ -1,29 +1,43 @@
-//! The manual: what the protocol is, byte by byte; what it promises and what not; how to run
-//! it; and why it is as it is. Prose only.
+//! The manual: the idea, how to embed and run it, what it promises and what not, every byte of it, and why it is as it
+//! is. Prose only, in the order in which it is needed.
 //!
-//! | chapter | for |
+//! | chapter | for those who |
 //! |---|---|
-//! | [`protocol`] | whoever checks the mathematics or writes a second implementation |
-//! | [`ceremony`] | whoever is a trustee, or makes the escrow key with them |
-//! | [`warrants`] | whoever asks the trustees, answers, or checks an opening |
-//! | [`openings`] | whoever runs a trustee's service, sets budgets, or doubts them |
-//! | [`same_author`] | whoever compares authors, or takes part in it |
-//! | [`wire`] | whoever reads or writes the messages |
-//! | [`threats`] | whoever decides whether this is enough for their case |
-//! | [`proofs`] | whoever asks what each of these promises rests on |
-//! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
-//! | [`operating`] | whoever runs it |
-//! | [`backup`] | whoever copies its stores, or puts a copy back |
-//! | [`sizing`] | whoever buys the machines for it |
-//! | [`publication`] | whoever chooses k, C, hold and classes, or asks what they cost |
-//! | [`ledger`] | whoever reads, witnesses or audits the ledgers, or runs them |
-//! | [`stored`] | whoever runs, audits or replaces the store |
-//! | `postgres` (with that feature) | whoever runs the store on PostgreSQL |
-//! | [`phones`] | whoever binds or routes virtual numbers, or sizes a pool of them |
-//! | [`decisions`] | whoever wants to change something that cannot be changed later |
+//! | [`idea`] | have a minute |
+//! | [`embedding`] | put it into a platform |
+//! | [`phones`] | bind or route virtual numbers, or size a pool of them |
+//! | [`publication`] | choose k, C, hold and classes, or ask what they cost |
+//! | [`ceremony`] | are trustees, or make the escrow key with them |
+//! | [`warrants`] | ask the trustees, answer, or check an opening |
+//! | [`openings`] | run a trustee's service, set budgets, or doubt them |
+//! | [`same_author`] | compare authors, or take part in it |
+//! | [`operating`] | run it |
+//! | [`backup`] | copy its stores, or put a copy back |
+//! | [`sizing`] | buy the machines for it |
+//! | `postgres` (with that feature) | run the store on PostgreSQL |
+//! | [`protocol`] | check the mathematics or write a second implementation |
+//! | [`wire`] | read or write the messages |
+//! | [`ledger`] | read, witness or audit the ledgers, or run them |
+//! | [`stored`] | audit or replace the store |
+//! | [`threats`] | decide whether this is enough for their case |
+//! | [`proofs`] | ask what each of these promises rests on |
+//! | [`refusals`] | check that a rule is really kept: each with its test |
+//! | [`decisions`] | want to change something that cannot be changed later |
 
-pub mod protocol {
-    #![doc = include_str!("protocol.md")]
+pub mod idea {
+    #![doc = include_str!("idea.md")]
+}
+
+pub mod embedding {
+    #![doc = include_str!("embedding.md")]
+}
+
+pub mod phones {
+    #![doc = include_str!("phones.md")]
+}
+
+pub mod publication {
+    #![doc = include_str!("publication.md")]
 }
 
 pub mod ceremony {
@@ -38,24 +52,8 @@ pub mod openings {
     #![doc = include_str!("openings.md")]
 }
 
-pub mod wire {
-    #![doc = include_str!("wire.md")]
-}
-
 pub mod same_author {
     #![doc = include_str!("same_author.md")]
-}
-
-pub mod threats {
-    #![doc = include_str!("threats.md")]
-}
-
-pub mod proofs {
-    #![doc = include_str!("proofs.md")]
-}
-
-pub mod refusals {
-    #![doc = include_str!("refusals.md")]
 }
 
 pub mod operating {
@@ -70,25 +68,37 @@ pub mod sizing {
     #![doc = include_str!("sizing.md")]
 }
 
-pub mod publication {
-    #![doc = include_str!("publication.md")]
-}
-
-pub mod stored {
-    #![doc = include_str!("stored.md")]
-}
-
 #[cfg(feature = "postgres")]
 pub mod postgres {
     #![doc = include_str!("postgres.md")]
+}
+
+pub mod protocol {
+    #![doc = include_str!("protocol.md")]
+}
+
+pub mod wire {
+    #![doc = include_str!("wire.md")]
 }
 
 pub mod ledger {
     #![doc = include_str!("ledger.md")]
 }
 
-pub mod phones {
-    #![doc = include_str!("phones.md")]
+pub mod stored {
+    #![doc = include_str!("stored.md")]
+}
+
+pub mod threats {
+    #![doc = include_str!("threats.md")]
+}
+
+pub mod proofs {
+    #![doc = include_str!("proofs.md")]
+}
+
+pub mod refusals {
+    #![doc = include_str!("refusals.md")]
 }
 
 pub mod decisions {

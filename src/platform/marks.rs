@@ -58,8 +58,8 @@ impl<S: Store> Platform<S> {
         self.log_mark(now)
     }
 
-    /// At each boundary the reviews ledger grows by a mark, so that its witnesses have seen a larger one than
-    /// any older copy holds, even if nothing else was logged meanwhile.
+    /// At each boundary the reviews ledger grows by a mark. So its witnesses have seen a larger one
+    /// than any older copy holds, even if nothing else was logged meanwhile.
     fn log_mark(&self, now: Timestamp) -> Result<(), PlatformError> {
         let (Some(boundary), Some(mark)) = (self.grid.at_or_before(now), self.stores.mark()) else {
             return Ok(());

@@ -47,6 +47,16 @@ pub use error::PlatformError;
 pub use recovery::PlatformRecovery;
 
 /// How a platform runs.
+///
+/// ```
+/// use unjoin::{DAY, Grid, Name, PlatformConfig};
+/// let mut config = PlatformConfig::new(Name::new("shop.example")?);
+/// // Mondays, and four days after the numbers ended: reviews hide better, and wait longer.
+/// config.issuer.grid = Grid::Weekly;
+/// config.issuer.hold = 4 * DAY;
+/// config.desk.opening_window = 365 * DAY;
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PlatformConfig {
     /// The order side, and the grid of both.
@@ -363,11 +373,11 @@ impl<S: Store> Platform<S> {
         Ok(self.telephony()?.route(request)?)
     }
 
-    /// Ends and freezes the virtual numbers of an order that was reported due, if it had any, and tells the
-    /// order service from when on they are dead, which may lie ahead. The answer is from when on the order
-    /// is eligible, as of [`numbers_dead`](Self::numbers_dead). Idempotent, with the same answer; after a
-    /// crash between the two call it again. By default one day after the order's end; a tick does it 30 days
-    /// after the order was due.
+    /// Ends and freezes the virtual numbers of an order that was reported due, if it had any. Tells the
+    /// order service from when on they are dead, which may be in the future. The answer is the time
+    /// from which the order is eligible, as for [`numbers_dead`](Self::numbers_dead). Idempotent, with
+    /// the same answer; after a crash in between call it again. By default one day after the order's
+    /// end; a tick does it 30 days after the order was due.
     ///
     /// # Errors
     /// As [`Switchboard::close_orders`] and [`Issuer::numbers_dead`];
@@ -495,10 +505,10 @@ impl<S: Store> Platform<S> {
         }))
     }
 
-    /// Does whatever has fallen due: ends numbers that are overdue, seals cohorts, hands their manifests to the
-    /// desk, publishes, applies edits, erases escrows, rewrites, sweeps dead numbers, takes
-    /// entries into the ledgers and publishes their checkpoints. Call it every minute or so;
-    /// it is resumable after a crash at any point, and does nothing twice.
+    /// Does what has fallen due: ends overdue numbers, seals cohorts, hands their manifests to the
+    /// review service, publishes, applies edits, and erases escrows. Then it rewrites the stores,
+    /// sweeps dead numbers, takes entries into the ledgers and publishes their checkpoints. Call it
+    /// every minute or so. After a crash at any point the next call goes on; nothing is done twice.
     ///
     /// # Errors
     /// The stores'; what was done stays done. What needs an operator is in
@@ -596,9 +606,9 @@ pub struct TickReport {
     pub batches: Vec<Batch>,
     /// What telephony cleared away and noticed; `None` without telephony.
     pub telephony: Option<SwitchboardReport>,
-    /// What issuer and desk could not do and try again: everything, while their clock stands far from
-    /// that of the last tick ([`Platform::confirm_clock`]); a manifest that the desk refuses, a key that
-    /// is missing from its ring, a row that does not decode.
+    /// What issuer and review service could not do and try again: everything, while their clock is far
+    /// from that of the last tick ([`Platform::confirm_clock`]). Or a manifest that is refused, a key
+    /// that is missing from a ring, a row that does not decode.
     pub failed: Vec<PlatformError>,
     /// What became of the ledgers; `None` if the platform has none. A ledger that fails, or finds
     /// no quorum, holds up nothing else.

@@ -32,8 +32,8 @@ pub enum DeskError {
     Held,
     /// The review was withdrawn; its token stays spent.
     Withdrawn,
-    /// An edit came without its new review or with one of another digest, a withdrawal came with
-    /// a review, or a removal names other words than those in the listing.
+    /// An edit came without its new review or with one of another digest. A withdrawal came with a
+    /// review. Or a removal names other words than those in the listing.
     DigestMismatch,
     /// What came to the door is no question.
     Malformed(DecodeError),

@@ -17,16 +17,14 @@
 //! 5. [`evidence`](ReviewDesk::evidence): what trustees need to open a review, until the
 //!    opening window ends and the escrows are erased.
 //!
-//! **What is stored.** A token's serial stays spent, whatever becomes of its review, until it
-//! could not be presented any more: then its row is pruned, and the row of its cohort, which
-//! stays for ever, refuses it by its window.
-//! While a review is listed, its author can change it, whether or not the escrow was erased.
-//! Withdrawing a held review deletes its content and its escrow in the same commit. The escrow
-//! of a published review outlives its withdrawal and its removal, so that an author cannot
-//! escape the trustees by selling the withdrawal. The bytes that a deletion leaves in the
-//! engine's file, and the order in which rows arrived, go with the next [`Store::rewrite`],
-//! which the tick runs after every boundary; write-ahead logs and backups are the operator's
-//! part.
+//! **What is stored.** A token's serial stays spent, whatever becomes of its review, until it could not
+//! be presented any more: then its row is pruned, and the row of its cohort, which stays for ever,
+//! refuses it by its window. While a review is listed, its author can change it, whether or not the
+//! escrow was erased. Withdrawing a held review deletes its content and its escrow in the same commit.
+//! The escrow of a published review outlives its withdrawal and its removal, so that an author cannot
+//! escape the trustees by selling the withdrawal. The bytes that a deletion leaves in the engine's
+//! file, and the order in which rows arrived, go with the next [`Store::rewrite`], which the tick runs
+//! after every boundary. Write-ahead logs and backups are the operator's part.
 //!
 //! **Several desks** may work on one store, and clocks may disagree: every decision rests on
 //! rows. A boundary is *sealed* in the cohort's row before anything is published at it, and
@@ -188,8 +186,9 @@ impl<S: Store> ReviewDesk<S> {
         self.core.admit(manifests)
     }
 
-    /// Takes in a review under its cohort's manifest. The answer is a receipt once the review is durably held; the
-    /// identical review again gets the same receipt, also after a restart or a lost answer.
+    /// Takes in a review under its cohort's manifest. The answer is a receipt once the review is
+    /// durably held. The identical review gets the same receipt again, also after a restart or a lost
+    /// answer.
     ///
     /// "Identical" is the same review digest. The first presentation that was accepted is
     /// kept, and named in the receipt; later ones are only verified. Until its boundary a review
@@ -244,13 +243,12 @@ impl<S: Store> ReviewDesk<S> {
     /// The author withdraws or edits a review. The identical action again gets the same receipt, an edit until it
     /// takes effect: from then on the ledger shows it to everybody.
     ///
-    /// The action's sequence is the last accepted one plus 1, and its previous digest the last
-    /// accepted one: an accepted edit counts while it waits for its boundary. A held review
-    /// can only be withdrawn, at once. A published one changes on a random one of the next
-    /// three Mondays, as long as it is listed; a later accepted action replaces one that still
-    /// waits, and never takes effect before the boundary that the replaced one had. Every accepted
-    /// action is logged. After an accepted withdrawal nothing is accepted. A review has at most 16
-    /// actions; the last of them can only be a withdrawal.
+    /// The action's sequence is the last accepted one plus 1, and its previous digest the last accepted
+    /// one: an accepted edit counts while it waits for its boundary. A held review can only be
+    /// withdrawn, at once. A published one changes on a random one of the next three Mondays, while it
+    /// is listed. A later accepted action replaces one that still waits. It never takes effect before
+    /// the boundary of the replaced one. Every accepted action is logged. After an accepted withdrawal
+    /// nothing is accepted. A review has at most 16 actions; the last of them can only be a withdrawal.
     ///
     /// `edited` is the bytes of the new [`Review`](unjoin_core::token::Review), whose digest is the
     /// action's new digest; empty for a withdrawal. Each call verifies one signature: bounding the
@@ -288,9 +286,8 @@ impl<S: Store> ReviewDesk<S> {
         door::answer(self, message)
     }
 
-    /// Admits a key of the platform's staff, or of a court, to sign removals; `entry` goes to the
-    /// reviews ledger with this `origin`, and is signed by the platform's key for it. Again: no
-    /// effect.
+    /// Admits a key of the platform's staff, or of a court, to sign removals. The platform's key has
+    /// signed `entry` for the reviews ledger with this `origin`, and the entry goes there. Idempotent.
     ///
     /// # Errors
     /// [`DeskError::Refused`], [`DeskError::Store`].
@@ -298,10 +295,10 @@ impl<S: Store> ReviewDesk<S> {
         self.core.admit_staff(entry, origin)
     }
 
-    /// Takes a published review out of the listing at once; the signed entry, which says who did,
-    /// and on what grounds, goes to the reviews ledger with this `origin` in the same commit. The
-    /// rating changes at the next boundary. What waited with the review is dropped. Idempotent: the
-    /// first call's grounds stand.
+    /// Takes a published review out of the listing at once. The signed entry says who did, and on what
+    /// grounds. It goes to the reviews ledger with this `origin` in the same commit. The rating changes
+    /// at the next boundary. What waited with the review is dropped. Idempotent: the first call's
+    /// grounds stand.
     ///
     /// # Errors
     /// [`DeskError::UnknownStaff`], [`DeskError::UnknownReview`], [`DeskError::NotPublished`]

@@ -1,8 +1,8 @@
 //! Retention: what remains of a cohort after its retry window.
 //!
-//! The rows of spent tokens go whose reviews are not in the listing; the cohort's own row stays,
-//! some 200 bytes, so that its tokens are refused by their window for ever. While a review is
-//! listed its row stays, and its author can act.
+//! The rows of spent tokens go whose reviews are not in the listing. The cohort's own row stays, some
+//! 200 bytes, so that its tokens are refused by their window for ever. While a review is listed its row
+//! stays, and its author can act.
 
 use super::rows::{self, CohortRow, Due, PRUNED};
 use super::spent::{EvidenceRow, SpentRow, State, WaitingRow};

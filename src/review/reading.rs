@@ -45,6 +45,14 @@ impl Serialize for PublishedReview {
 }
 
 /// A merchant's rating: how many of the published reviews have how many stars.
+///
+/// ```
+/// use unjoin::review::Rating;
+/// // Two reviews of one star, six of five.
+/// let rating = Rating { counts: [2, 0, 0, 0, 6] };
+/// assert_eq!((rating.total(), rating.mean()), (8, Some(4.0)));
+/// assert_eq!(Rating::default().mean(), None);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rating {
     /// The number of reviews with one star, two stars, and so on.

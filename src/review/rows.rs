@@ -369,9 +369,8 @@ impl Record for RatingRow {
 
 // --- rewriting --------------------------------------------------------------------------
 
-/// This bucket changed since the store was last rewritten. The bytes are fresh each time, so
-/// that a rewrite can tell whether something changed while it ran; they say nothing else, and
-/// have no format.
+/// This bucket changed since the store was last rewritten. The bytes are fresh each time, so that a
+/// rewrite can tell whether something changed while it ran. They say nothing else, and have no format.
 #[derive(PartialEq, Eq)]
 pub(super) struct MarkRow(pub(super) Vec<u8>);
 

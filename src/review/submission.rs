@@ -183,8 +183,8 @@ fn check<'a>(job: &'a Job, pair: &'a KeyPair) -> PresentationCheck<'a> {
 /// Verifies batches of presentations, and remembers whether bad ones have been coming.
 ///
 /// A batch that fails has cost its own check and one of each member. An attacker who puts one bad
-/// presentation into every batch would double the work for ever; so after a failure members
-/// are checked singly at once, until [`CLEAN_BATCHES`] in a row held nothing bad.
+/// presentation into every batch would double the work for ever. So after a failure members are checked
+/// singly at once, until [`CLEAN_BATCHES`] in a row held nothing bad.
 #[derive(Default)]
 pub(super) struct Verifier {
     /// How many clean batches are missing until batches are trusted again.

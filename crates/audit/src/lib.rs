@@ -79,8 +79,8 @@ use unjoin_core::{Timestamp, describe_errors};
 use unjoin_log::tree::{Frontier, leaf_hash};
 use unjoin_log::{LogView, PolicyError, Quorum, SignedCheckpoint, ViewError, WitnessPolicy, each_page};
 
-/// All entries of a ledger up to a checkpoint that a quorum has cosigned, found to be what its
-/// root says, and to go on from an older one.
+/// All entries of a ledger up to a checkpoint that a quorum has cosigned. They have its root, and go on
+/// from an older one.
 #[derive(Clone, Debug)]
 pub struct History {
     entries: Vec<Vec<u8>>,

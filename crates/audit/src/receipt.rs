@@ -92,8 +92,8 @@ pub fn receipt_verdict(
 /// Whether the receipt of an action is kept: the ledger has that very action, or, after its
 /// acceptance, the removal of the review, which ended what waited.
 ///
-/// An action that the author's next one overtook is logged with that one, at its boundary, and is
-/// not due before; until then the desk clears itself with the next action, which the author signed.
+/// An action that the author's next one overtook is logged with that one, at its boundary, and is not
+/// due before. Until then the desk clears itself with the next action, which the author signed.
 ///
 /// # Errors
 /// [`ReceiptError`] when the receipt is not the platform's, or is of another action.

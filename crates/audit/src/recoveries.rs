@@ -7,13 +7,13 @@ use unjoin_core::token::PlatformPublicKey;
 use unjoin_core::wire::Message;
 use unjoin_core::{Name, Timestamp};
 
-/// The recoveries that a reviews ledger holds, by the index of their entries, each with the name of
-/// who signed it. **Look at every one**: what the review service had promised and not logged before it
-/// is excused by it ([`ReceiptVerdict::Lost`](super::ReceiptVerdict::Lost)), and so is a review that it
-/// no longer shows ([`Finding::Lost`](super::Finding::Lost)).
+/// The recoveries that a reviews ledger holds, by the index of their entries, each with the name of who
+/// signed it. **Look at every one**: it excuses what the review service had promised and not logged
+/// before ([`ReceiptVerdict::Lost`](super::ReceiptVerdict::Lost)). It also excuses a review that is no
+/// longer shown ([`Finding::Lost`](super::Finding::Lost)).
 ///
-/// Eras rise. One with an invalid signature, or with an era that is not later than all before it, is
-/// a finding of [`audit_reviews`](super::audit_reviews), counts for nothing, and is not listed.
+/// Eras rise. One with an invalid signature, or with an era that is not later than all before it,
+/// counts for nothing and is not listed. It is a finding of [`audit_reviews`](super::audit_reviews).
 pub fn recoveries(history: &History, platform: &PlatformPublicKey) -> BTreeMap<u64, (Name, RecoveredEntry)> {
     let (staff, origin) = (StaffKeys::of(history, platform), &history.newer().0.checkpoint().origin);
     let (mut recoveries, mut latest) = (BTreeMap::new(), 1);

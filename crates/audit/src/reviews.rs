@@ -88,9 +88,9 @@ pub enum Finding {
     },
 }
 
-/// Names every review that is shown as the ledger never had it from the older checkpoint to the
-/// newer, by id, and every entry that does not fit. Nothing else is named: a change that was
-/// logged between the two may or may not be shown yet.
+/// Names every review that is shown as the ledger never had it from the older checkpoint to the newer,
+/// by id. Names every entry that does not fit. Nothing else is named: a change that was logged between
+/// the two may or may not be shown yet.
 ///
 /// `platform` is the key that signs the staff's; `grace` is how many seconds after its boundary an
 /// entry must be logged: a day where nothing else was agreed.

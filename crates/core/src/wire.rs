@@ -1,9 +1,9 @@
 //! The bytes of every message: `[version u8 = 1][kind u8][body]`.
 //!
-//! Fields stand in a fixed order; variable fields are le16-length-prefixed with named
-//! limits and checked before anything is allocated; trailing bytes, non-canonical encodings,
-//! the identity and unknown versions are refused, never negotiated. Decoding then encoding
-//! gives the same bytes. The table of kinds is in the wire manual.
+//! Fields are in a fixed order. Variable fields have a le16 length and a named limit, which is checked
+//! before anything is allocated. Trailing bytes, non-canonical encodings, the identity and unknown
+//! versions are refused, never negotiated. Decoding then encoding gives the same bytes. The table of
+//! kinds is in the wire manual.
 //!
 //! ```
 //! use unjoin_core::wire::{Message, Rule};

@@ -23,8 +23,8 @@ const CHECKPOINT: &str = "checkpoint";
 /// Locked by the export that is under way; an empty file, which stays.
 const LOCK: &str = ".export.lock";
 
-/// Brings a directory up to the published checkpoint of a log, and returns which entries it
-/// shows that it did not show before; nothing happens before there is a checkpoint.
+/// Brings a directory up to the published checkpoint of a log, and returns which entries it shows that
+/// it did not show before. Nothing happens before there is a checkpoint.
 ///
 /// Files appear whole or not at all, and the checkpoint when all the others are durable, so that what it
 /// promises is there. An export that was interrupted is simply begun again. Two at once wait for each other.

@@ -1,13 +1,12 @@
 //! Public logs that cannot be rewritten unseen. A platform has two, its *ledgers*: what was
 //! published, edited, withdrawn and removed; and what was asked of the trustees.
 //!
-//! The services write entries, in their final bytes, into an outbox, in the commit of the
-//! decision that each records. A sequencer appends them to the log's Merkle tree
-//! (RFC 6962), which is kept as tiles; signs a [`Checkpoint`] once they are durable; and has
-//! [`Witness`]es cosign it. A reader of a log believes a checkpoint that a quorum of a
-//! [`WitnessPolicy`] has cosigned, an [`InclusionProof`] under it, and a [`ConsistencyProof`]
-//! from the last one. The formats are those of the C2SP specifications signed-note,
-//! tlog-checkpoint, tlog-cosignature, tlog-witness and tlog-tiles.
+//! The services write entries, in their final bytes, into an outbox, in the commit of the decision that
+//! each records. A sequencer appends them to the log's Merkle tree (RFC 6962), which is kept as tiles.
+//! It signs a [`Checkpoint`] once they are durable, and has [`Witness`]es cosign it. A reader of a log
+//! believes a checkpoint that a quorum of a [`WitnessPolicy`] has cosigned. With it come an
+//! [`InclusionProof`] under it and a [`ConsistencyProof`] from the last one. The formats are those of
+//! the C2SP specifications signed-note, tlog-checkpoint, tlog-cosignature, tlog-witness and tlog-tiles.
 //!
 //! All but the stateful services is pure, and is there for the reviewer's device too. What the
 //! entries say is told in [`entry`](unjoin_core::entry).

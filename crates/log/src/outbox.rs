@@ -1,8 +1,8 @@
 //! The outbox: entries in their final bytes, written by the decision that they record, in
 //! the same commit, and waiting for the sequencer.
 //!
-//! A row's key is the entry's id, so the outbox keeps no order of arrival and an entry
-//! that is written again by a retry stays one entry.
+//! A row's key is the entry's id. So the outbox keeps no order of arrival, and an entry that a retry
+//! writes again stays one entry.
 
 use super::rows::Entry;
 use unjoin_core::entry::{Ledger, entry_id};

@@ -1,8 +1,8 @@
 //! Tiles: how a tree is stored and published (C2SP tlog-tiles).
 //!
-//! A tile of level L holds the roots of up to 256 neighbouring perfect subtrees of 256^L leaves
-//! each; the levels in between are hashed again when a proof needs them. Full tiles never
-//! change. Beside the hash tiles stand bundles of up to 256 entries.
+//! A tile of level L holds the roots of up to 256 neighbouring perfect subtrees of 256^L leaves each.
+//! The levels in between are hashed again when a proof needs them. Full tiles never change. Beside the
+//! hash tiles stand bundles of up to 256 entries.
 
 use super::proof::{ConsistencyProof, InclusionProof};
 use super::tree::{self, Hash};

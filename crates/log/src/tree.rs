@@ -1,10 +1,10 @@
 //! The Merkle tree of RFC 6962, section 2.1 (RFC 9162, section 2.1), with SHA-256: hashes,
 //! roots, and what proofs are made of and checked with.
 //!
-//! Nothing here knows how hashes are stored: a *node* (level, index) is the root of the perfect
-//! subtree over the leaves `index·2^level .. (index + 1)·2^level`, and the maker of a
-//! proof looks nodes up. Every hash that a proof names is the root of a range of leaves that begins
-//! at a multiple of its width rounded up to a power of two; such a range falls into nodes.
+//! Nothing here knows how hashes are stored: a *node* (level, index) is the root of the perfect subtree
+//! over the leaves `index·2^level .. (index + 1)·2^level`, and the maker of a proof looks nodes up.
+//! Every hash that a proof names is the root of a range of leaves that begins at a multiple of its
+//! width rounded up to a power of two. Such a range falls into nodes.
 
 use sha2::{Digest, Sha256};
 

@@ -10,10 +10,10 @@ use unjoin_core::describe_errors;
 /// Cosigns checkpoints when asked: in this process, or behind HTTP.
 ///
 /// [`Log::publish`](super::Log::publish) asks each witness in a thread of its own. It waits at most 30
-/// seconds for a quorum, and then at most 2 for the others; who has not answered by then is
+/// seconds for a quorum, and then at most 2 for the others. Who has not answered by then is
 /// [`WitnessError::Silent`], its late answer is dropped, and it is not asked again before it has
-/// answered. So one that hangs costs one thread, and holds nothing up; give a client timeouts all
-/// the same, or it is not asked until the process ends.
+/// answered. So one that hangs costs one thread, and holds nothing up. Give a client timeouts all the
+/// same, or it is not asked until the process ends.
 pub trait Witness: Send + Sync + 'static {
     /// Its key, which policies name.
     fn public_key(&self) -> &WitnessPublicKey;

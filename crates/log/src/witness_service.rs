@@ -1,8 +1,8 @@
 //! A witness with a store and a clock: in a process of its own, or in a test.
 //!
-//! It keeps one checkpoint of each log. That one is the precondition under which the next one takes
-//! its place, durably, before the cosignature leaves; so after any crash it never cosigns two roots
-//! for one size, nor a size smaller than one that it has cosigned.
+//! It keeps one checkpoint of each log. That one is the precondition under which the next one takes its
+//! place, durably, before the cosignature leaves. So after any crash it never cosigns two roots for one
+//! size, nor a size smaller than one that it has cosigned.
 //!
 //! Its key lies in the same store. So the key is where its memory is, or it is nowhere: a witness that has
 //! lost its memory has nothing to sign with.

@@ -108,10 +108,10 @@ pub struct Decision<'a, A, E> {
 }
 
 impl<'a, A, E: From<StoreError>> Decision<'a, A, E> {
-    /// `decide` is given what the rows hold. What it writes is committed only if all of them are
-    /// still as they were read; otherwise it is called again with fresh rows, so it must keep
-    /// nothing of an earlier call. Its answer holds once the change is durable; if it writes
-    /// nothing, at once. An error writes nothing.
+    /// `decide` is given what the rows hold. What it writes is committed only if all of them are still
+    /// as they were read. Otherwise it is called again with fresh rows, so it must keep nothing of an
+    /// earlier call. Its answer holds once the change is durable; if it writes nothing, at once. An
+    /// error writes nothing.
     pub fn new<R: Reads + 'a>(
         reads: R,
         mut decide: impl FnMut(R::Rows, &mut Change) -> Result<A, E> + 'a,

@@ -9,8 +9,8 @@
 //!
 //! A platform draws the ids of all its stores first, in a [`Roster`] that lies with its secrets. Each
 //! store is then made with an [`Identity`] out of it: whose it is, what it is for, and which its
-//! sisters are. So an exchanged, a strange or an empty store is told from the right one by what it
-//! holds, whatever file, schema or server it came from. Nothing here counts or dates rows.
+//! sisters are. So an exchanged, foreign or empty store differs from the right one by what it holds,
+//! whatever file, schema or server it came from. Nothing here counts or dates rows.
 
 use super::decision::decide;
 use super::record::{Key, Record, read};

@@ -1,33 +1,31 @@
 //! Where decisions are kept: a small trait that any engine can serve.
 //!
-//! Rows live in [`Bucket`]s, one of a fixed number. A decision is one [`Commit`]:
-//! preconditions and writes within one bucket, atomic by itself and independent of its
-//! neighbours in a call; [`Store::commit`] returns when all of them are durable, which is
-//! group commit for free. An engine runs no closure, and nothing relies on an absent *range*.
+//! Rows live in [`Bucket`]s, one of a fixed number. A decision is one [`Commit`]: preconditions and
+//! writes within one bucket. Each commit of a call is atomic by itself and independent of the others.
+//! [`Store::commit`] returns when all of them are durable, which is group commit for free. An engine
+//! runs no closure, and nothing relies on an absent *range*.
 //!
-//! **Rows have types.** A [`Key`] says which [`Record`] lies at it. [`decide`] reads rows and
-//! commits what follows from them; every row that was read is a precondition, and if one has
-//! changed meanwhile the decision is taken again.
+//! **Rows have types.** A [`Key`] says which [`Record`] lies at it. [`decide`] reads rows and commits
+//! what follows from them. Every row that was read is a precondition. If one has changed meanwhile, the
+//! decision is taken again.
 //!
-//! **Versions are content.** A row's [`Version`] is a digest of its value: no counter and
-//! no time is kept with a row, so nothing tells in which order rows were written, and a
-//! caller knows the version that its own write will have. Two equal values are the same
-//! state to every decision, so an "ABA" change between a read and a commit is harmless.
+//! **Versions are content.** A row's [`Version`] is a digest of its value. No counter and no time is
+//! kept with a row, so nothing tells in which order rows were written. A caller knows the version that
+//! its own write will have. Two equal values are the same state to every decision, so an "ABA" change
+//! between a read and a commit is harmless.
 //!
-//! **A commit's effect is its idempotency key.** A commit may have succeeded unseen (a lost
-//! answer). Every decision of this crate writes a row under a key that the request itself
-//! determines (an order, a serial, an account) and first reads that row: asked again, it
-//! finds its own effect and gives the same answer. Stored commit identifiers would be a
-//! second record of every arrival, to be pruned by time; this needs none.
+//! **A commit's effect is its idempotency key.** A commit may have succeeded unseen (a lost answer).
+//! Every decision writes a row under a key that the request itself determines: an order, a serial, an
+//! account. It reads that row first. Asked again, it finds its own effect and gives the same answer.
+//! Stored commit identifiers would be a second record of every arrival; this needs none.
 //!
-//! **Physical order.** [`Store::rewrite`] writes every row again in key order and deletes what
-//! was there before, so that after a publication boundary the engine's own files or tables
-//! do not tell in which order rows arrived either.
+//! **Physical order.** [`Store::rewrite`] writes every row again in key order and deletes what was
+//! there before. So after a publication boundary the engine's own files or tables do not tell in which
+//! order rows arrived.
 //!
-//! **Engines.** [`MemoryStore`] for tests and simulations and `RedbStore` (feature `redb`) for
-//! one file owned by one process, and `postgres::PostgresStore` (feature `postgres`) for a server
-//! that many processes share. An engine of your own implements [`Store`] and passes
-//! [`contract`].
+//! **Engines.** [`MemoryStore`] is for tests and simulations. `RedbStore` (feature `redb`) is one file
+//! owned by one process. `postgres::PostgresStore` (feature `postgres`) is a server that many processes
+//! share. An engine of your own implements [`Store`] and passes [`contract`].
 //!
 //! ```
 //! use unjoin_store::{Bucket, Commit, MemoryStore, Outcome, RowKey, Store};
@@ -310,9 +308,8 @@ pub trait Store: Send + Sync + 'static {
     /// What `see` fails with; [`StoreError::Engine`]. Some rows may have been shown then.
     fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError>;
 
-    /// Writes every row again in key order and deletes the old file or table, so that what
-    /// lies on the disk is a function of the rows alone. No row changes; other calls may wait
-    /// meanwhile.
+    /// Writes every row again in key order and deletes the old file or table. Then what is on the disk
+    /// is a function of the rows alone. No row changes; other calls may wait meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Engine`]; every row is still there, but their order may still show.

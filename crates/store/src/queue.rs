@@ -1,11 +1,11 @@
 //! A bounded queue that decides many requests with one commit.
 //!
-//! A durable commit costs a sync of the disk, whether it carries one decision or hundreds; a
-//! proof verified in a batch costs less than one verified alone. So each service puts its
-//! requests through a [`GroupQueue`]: a few worker threads take whatever is waiting, call the
-//! service's work once for all of it, and complete each request's [`Pending`] handle. There are
-//! no timers: a lone request is taken at once, and batches grow by themselves while the workers
-//! are busy. With two workers one batch is verified while another is synced.
+//! A durable commit costs a sync of the disk, whether it carries one decision or hundreds. A proof
+//! verified in a batch costs less than one verified alone. So each service puts its requests through a
+//! [`GroupQueue`]: a few worker threads take whatever is waiting, call the service's work once for all
+//! of it, and complete each request's [`Pending`] handle. There are no timers: a lone request is taken
+//! at once, and batches grow by themselves while the workers are busy. With two workers one batch is
+//! verified while another is synced.
 //!
 //! The bound is what an overloaded service needs: it refuses ([`QueueError::Full`]) at once
 //! instead of answering everyone late. A refusal, too, comes through the [`Pending`] handle, so
@@ -84,9 +84,8 @@ impl<J: Send + 'static, R: Send + 'static> GroupQueue<J, R> {
     /// Starts the workers. `work` is given at most `max_batch` jobs, in the order of admission,
     /// and returns one result for each, in the same order.
     ///
-    /// If it panics, or returns another number of results (so that no result can be matched to
-    /// its job with certainty), that batch is answered with [`QueueError::Lost`] and the worker
-    /// goes on.
+    /// If it panics, or returns another number of results, no result can be matched to its job with
+    /// certainty. That batch is answered with [`QueueError::Lost`] and the worker goes on.
     ///
     /// # Errors
     /// When the operating system refuses a thread.

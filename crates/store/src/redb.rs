@@ -5,9 +5,9 @@
 //! table "rows":  bucket (u16 be) key -> value
 //! ```
 //!
-//! A commit is durable (fsync) before it is answered. redb orders pages by their allocation, so
-//! its file tells much about the order in which rows arrived; [`RedbStore::rewrite`] ends that:
-//! see [`copy_in_key_order`].
+//! A commit is durable (fsync) before it is answered. redb orders pages by their allocation, so its
+//! file tells much about the order in which rows arrived; [`RedbStore::rewrite`] ends that: see
+//! [`copy_in_key_order`].
 
 mod copy;
 

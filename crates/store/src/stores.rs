@@ -7,8 +7,8 @@
 //! hour, never because of a request, and hold nothing about rows: a series of them tells nobody when
 //! anything arrived.
 //!
-//! What no mark tells: a raw copy that is younger than the last mark; a copy one mark old, put back into
-//! a crash while marks advanced; all stores put back together, which the ledgers' witnesses tell.
+//! What no mark tells: a raw copy that is younger than the last mark. A copy one mark old, put back
+//! into a crash while marks advanced. All stores put back together, which the ledgers' witnesses tell.
 
 use super::decision::decide;
 use super::identity::{self, Identity, Member, Role, Roster, identity_key, own_bucket, refuse_rows};
@@ -417,9 +417,10 @@ impl<S: Store> Stores<S> {
         Self::open(roster, stores, rng)
     }
 
-    /// Opens stores that were created, and makes none. When the lead store (the orders') is among them, and
-    /// no sister that was ever opened is missing, their marks advance and they can be served. Otherwise they
-    /// can once this process has [followed](Self::follow) the lead store's step, or the others have.
+    /// Opens stores that were created, and makes none. Marks advance, and the stores can be served, if
+    /// the lead store (the orders') is among them and no sister that was ever opened is missing.
+    /// Otherwise they can once this process has [followed](Self::follow) the lead store's step, or the
+    /// others have.
     ///
     /// # Errors
     /// [`StoreError::Nobodys`], [`StoreError::Swapped`], [`StoreError::Foreign`], [`StoreError::Copy`],
@@ -487,9 +488,10 @@ impl<S: Store> Stores<S> {
         }
     }
 
-    /// Copies every store of this process, while they are served, into a file of the embedded engine each:
-    /// `path_of` says where. Marks advance before and after; the ledgers come last, so that the copy of a
-    /// ledger has what the copies of the others have sent to it. Each is copied as [`RedbStore::copy`] does it.
+    /// Copies every store of this process, while they are served, into a file of the embedded engine
+    /// each: `path_of` says where. Marks advance before and after. The ledgers come last, so that the
+    /// copy of a ledger has what the copies of the others have sent to it. Each is copied as
+    /// [`RedbStore::copy`] does it.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when there is something at one of the paths; [`advance`](Self::advance)'s; the

@@ -70,11 +70,11 @@ pub enum OpeningFinding {
 /// `trustees` and `policy` are what the trustees have published: by whom they are asked, and their
 /// budgets. `embargo` is the number of seconds within which a warrant must be disclosed.
 ///
-/// A warrant is overdue if it was logged by the older checkpoint, has had `embargo` seconds from
-/// that checkpoint's time to the newer one's, and is not disclosed. It is named no earlier than that; with
-/// checkpoints that are kept often, hardly later. A budget is held against the releases between the two
-/// checkpoints, and only if these are at most a window apart: what exceeds it then exceeds it by every
-/// clock.
+/// A warrant is overdue if it was logged by the older checkpoint and is not disclosed. From that
+/// checkpoint's time to the newer one's at least `embargo` seconds must have passed. It is named no
+/// earlier than that; with checkpoints that are kept often, hardly later. A budget is held against the
+/// releases between the two checkpoints, and only if these are at most a window apart: what exceeds it
+/// then exceeds it by every clock.
 ///
 /// ```
 /// # use unjoin_audit::History;

@@ -1,11 +1,11 @@
 //! Opening a review's author under due process.
 //!
-//! In the order of the process: the trustees make their key and refresh its shares ([`ceremony`]),
-//! and each keeps [`TrusteeSecrets`]; a requester presents a [`warrant`] with [`ReviewEvidence`],
-//! which shows the trustees which review it is about; a trustee's [`service`] answers it with a
-//! sealed [`DecryptionShare`], within budgets that are counted in the openings ledger; the shares
-//! make an [`Opening`], which convinces everybody else. Which reviews have one author is answered
-//! by a round among the trustees, which names nobody ([`same_author`]).
+//! In the order of the process: the trustees make their key and refresh its shares ([`ceremony`]), and
+//! each keeps [`TrusteeSecrets`]. A requester presents a [`warrant`] with [`ReviewEvidence`], which
+//! shows the trustees which review it is about. A trustee's [`service`] answers it with a sealed
+//! [`DecryptionShare`], within budgets that are counted in the openings ledger. The shares make an
+//! [`Opening`], which convinces everybody else. Which reviews have one author is answered by a round
+//! among the trustees, which names nobody ([`same_author`]).
 //!
 //! [`insecure_test_dealer`] shortens tests; no platform may use it.
 

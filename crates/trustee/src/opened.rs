@@ -90,9 +90,9 @@ impl Opening {
     /// The most committees, one for each share epoch from 1 to the shares'.
     pub const MAX_COMMITTEES: usize = 256;
 
-    /// Combines the shares of one review. `logged` is the warrant's entry under a checkpoint of
-    /// a time at which the warrant was valid; `committees` are those of all share epochs from
-    /// the first to the shares'. More than t shares may be given; t are kept.
+    /// Combines the shares of one review. `logged` is the warrant's entry under a checkpoint of a time
+    /// at which the warrant was valid. `committees` are those of all share epochs from the first to the
+    /// shares'. More than t shares may be given; t are kept.
     ///
     /// The parts are checked as [`verify`](Self::verify) checks them.
     ///
@@ -141,11 +141,11 @@ impl Opening {
         &self.shares
     }
 
-    /// The author, once everything is shown to hold: the warrant's signatures and its entry in
-    /// the openings ledger, at a time at which it was valid; that it names this review; the
-    /// review's publication, its token and its escrow; the committees; the shares; that each share's
-    /// trustee announced it in the openings ledger, behind the warrant; and the account, if it is there and
-    /// was bound before the warrant was logged. No clock is asked.
+    /// The author, once everything is shown to hold: the warrant's signatures and its entry in the
+    /// openings ledger, at a time at which it was valid. That it names this review. The review's
+    /// publication, its token and its escrow. The committees and the shares. That each share's trustee
+    /// announced it in the openings ledger, behind the warrant. And the account, if it is there and was
+    /// bound before the warrant was logged. No clock is asked.
     ///
     /// Three things are a matter of the whole ledger, and [`audit_openings`](super::audit::audit_openings) tells them:
     /// whether the budgets had room, whether the shares' trustees are of a committee that was logged before,

@@ -39,8 +39,8 @@ impl AuthorRequest<'_> {
 pub struct ScheduledAction {
     /// What to send, with the new review if it is an edit.
     pub action: AuthorAction,
-    /// When to send it: a random time within a day. Do not offer a way to send it at once; an
-    /// author who is pressed on the phone must not be able to act while being pressed.
+    /// When to send it: a random time within a day. Do not offer a way to send it at once: an author
+    /// must not be able to act while being pressed on the phone.
     pub send_at: Timestamp,
     /// The boundary of a review that was still held.
     held_until: Option<Timestamp>,

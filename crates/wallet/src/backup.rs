@@ -25,10 +25,10 @@ const FORMAT: u8 = 1;
 
 /// Kind 14: a wallet's seed and its tokens, sealed under a passphrase.
 ///
-/// Bytes after version and kind: `le32(memory in KiB) || le32(passes) || le32(lanes) ||
-/// salt (16) || nonce (24) || le32(length) || sealed part`; everything before the sealed part
-/// is its associated data. The sealed part is a multiple of 16,384 bytes and the 16 of the
-/// tag, so that its length tells the number of tokens to within fifty only.
+/// Bytes after version and kind: `le32(memory in KiB) || le32(passes) || le32(lanes) || salt (16) ||
+/// nonce (24) || le32(length) || sealed part`; everything before the sealed part is its associated
+/// data. The sealed part is a multiple of 16,384 bytes, and the 16 of the tag. So its length tells the
+/// number of tokens to within fifty only.
 ///
 /// A weak passphrase can be guessed by whoever holds this.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,14 +73,29 @@ impl Wallet {
     /// not normalised here; an application that takes text settles its form (NFKC in UTF-8)
     /// so that another keyboard opens the backup too.
     ///
-    /// The seed alone lets a wallet ask again for every token; the tokens are in it so that
-    /// they can be spent, and their reviews edited, without the issuer.
+    /// The seed alone lets a wallet ask again for every token. The tokens are in it so that they can be
+    /// spent, and their reviews edited, without the issuer.
     ///
     /// # Errors
     /// [`WalletError::BackupPassphrase`] when the passphrase is empty;
     /// [`WalletError::BackupSize`] for more than [`SealedBackup::MAX_TOKENS`] tokens;
     /// [`WalletError::AnotherWallet`] when one is another wallet's;
     /// [`WalletError::BackupMemory`] when there is too little memory for the cost.
+    ///
+    /// ```
+    /// # use unjoin_core::{Name, PassphraseCost, secret::SystemRng, wire::Message};
+    /// # use unjoin_wallet::{SealedBackup, Wallet, open_backup};
+    /// let rng = &mut SystemRng::new();
+    /// let wallet = Wallet::generate(rng);
+    /// // In an app: `PassphraseCost::default()`, which makes each guess far dearer.
+    /// let backup = wallet.seal_backup(&[], b"correct horse", PassphraseCost::LEAST, rng)?;
+    /// let backup = SealedBackup::from_bytes(&backup.to_bytes())?;
+    /// let (restored, tokens) = open_backup(&backup, b"correct horse")?;
+    /// let shop = Name::new("shop.example")?;
+    /// assert_eq!(restored.wallet_key(&shop)?, wallet.wallet_key(&shop)?);
+    /// assert!(tokens.is_empty() && open_backup(&backup, b"wrong").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn seal_backup(
         &self,
         tokens: &[Token],

@@ -123,15 +123,27 @@ pub struct Wallet {
 }
 
 impl Wallet {
-    /// A wallet with a fresh seed: 32 bytes from `rng`. It leaves the wallet in a sealed
-    /// backup alone; an application that keeps the seed itself (in a key store, as words)
-    /// makes it and calls [`Wallet::from_seed`].
+    /// A wallet with a fresh seed: 32 bytes from `rng`. It leaves the wallet only in a sealed backup.
+    /// An application that keeps the seed itself (in a key store, as words) makes the seed and calls
+    /// [`Wallet::from_seed`].
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         Self::from_seed(SecretBytes::random(rng))
     }
 
     /// The wallet of this seed: 32 bytes from a cryptographic generator, never a passphrase.
     /// It can ask again for every token that the seed's wallet was granted.
+    ///
+    /// ```
+    /// # use unjoin_core::{Name, secret::{SecretBytes, SystemRng}};
+    /// # use unjoin_wallet::Wallet;
+    /// let seed = *SecretBytes::<32>::random(&mut SystemRng::new()).expose();
+    /// let (wallet, again) = (Wallet::from_seed(SecretBytes::new(seed)), Wallet::from_seed(SecretBytes::new(seed)));
+    /// // One seed gives one key with an issuer, and keys with two issuers cannot be linked.
+    /// let shop = Name::new("shop.example")?;
+    /// assert_eq!(wallet.wallet_key(&shop)?, again.wallet_key(&shop)?);
+    /// assert_ne!(wallet.wallet_key(&shop)?, wallet.wallet_key(&Name::new("other.example")?)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_seed(seed: SecretBytes<32>) -> Self {
         Self { seed }
     }
@@ -149,6 +161,18 @@ impl Wallet {
     ///
     /// # Errors
     /// [`WalletError::Degenerate`] in the negligible case that `U` is the identity.
+    ///
+    /// ```
+    /// # use unjoin_core::{Name, secret::SystemRng, token::EnrolmentContext};
+    /// # use unjoin_wallet::Wallet;
+    /// let rng = &mut SystemRng::new();
+    /// let (issuer, account) = (Name::new("shop.example")?, Name::new("account-1")?);
+    /// // The host gives the nonce, fresh for the session that is logged in.
+    /// let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[7; 32] };
+    /// let enrolment = Wallet::generate(rng).enrol(context, rng)?;
+    /// assert!(enrolment.verify(context, rng).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn enrol(
         &self,
         context: EnrolmentContext<'_>,

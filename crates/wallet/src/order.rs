@@ -38,9 +38,9 @@ pub struct Token {
 
 /// A token, or the request for one: either way the seed gives the review's id and its author's key.
 ///
-/// A device that was restored from its seed after the window of an order's cohort gets no grant any
-/// more, and needs none to act as the author: it makes the request from an [`Offer`] of its own, with
-/// the scope of each manifest of the merchant in turn, until a listed review has the id.
+/// A device that was restored from its seed after the window of an order's cohort gets no grant. It
+/// needs none to act as the author. It makes the request from an [`Offer`] of its own. It tries the
+/// scope of one manifest of the merchant after another, until a listed review has the id.
 pub trait ReviewRight: sealed::OfOrder {}
 
 impl ReviewRight for Token {}

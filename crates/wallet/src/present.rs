@@ -41,9 +41,9 @@ impl ScheduledPresentation {
         Ok(Self { publication, send_at, ..self.clone() })
     }
 
-    /// Checks the receipt against what was sent: the platform's signature, the review, the
-    /// presentation, the author key in it, an era that has not ended, and a boundary of the manifest, at
-    /// the latest the next one as of `now`. The answer is where the review stands.
+    /// Checks the receipt against what was sent: the platform's signature, the review, the presentation
+    /// and the author key in it. Its era must not have ended. Its boundary must be one of the manifest,
+    /// at the latest the next one as of `now`. The answer is the state that the review has by it.
     ///
     /// # Errors
     /// [`WalletError::Receipt`] when it does not fit. Keep both: they are evidence.
@@ -78,13 +78,13 @@ impl ScheduledPresentation {
 impl Wallet {
     /// Presents the token with a review once its cohort is sealed and large enough.
     ///
-    /// `send_at` is uniformly random over what is left, at `now` (the device's clock), of the last 20
-    /// hours before the first publication, or of the last five days before a later one, up to
-    /// [`SENDING_MARGIN`](crate::SENDING_MARGIN) seconds before it. Draw it once and keep it over restarts. Send
-    /// then, over a connection that carries no session of the account.
+    /// `send_at` is uniformly random over the last 20 hours before the first publication, or the last
+    /// five days before a later one. Of these only what is left at `now` (the device's clock) counts,
+    /// up to [`SENDING_MARGIN`](crate::SENDING_MARGIN) seconds before the publication. Draw it once and
+    /// keep it over restarts. Send then, over a connection that carries no session of the account.
     ///
-    /// Presenting again draws a fresh randomizer; the two share the scope, the serial and the
-    /// escrow, and the desk takes one review of them.
+    /// Presenting again draws a fresh randomizer; the two share the scope, the serial and the escrow,
+    /// and the review service takes one review of them.
     ///
     /// # Errors
     /// [`WalletError::AnotherWallet`] when the token is another wallet's;

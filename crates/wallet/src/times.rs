@@ -20,6 +20,13 @@ const BEFORE_A_LATER: u64 = 5 * DAY;
 /// wakes the device silently; every order is asked for, whether there will be a review or not.
 ///
 /// Ask again at such a time, from the manifest's appearance, when the answer was `issuer.later`.
+///
+/// ```
+/// use unjoin_core::{DAY, Timestamp, secret::SystemRng};
+/// let eligible_at = Timestamp::from_unix_seconds(1_700_000_000);
+/// let asks_at = unjoin_wallet::asking_time(eligible_at, &mut SystemRng::new());
+/// assert!(asks_at >= eligible_at && asks_at < eligible_at.saturating_add(DAY));
+/// ```
 pub fn asking_time(eligible_at: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Timestamp {
     eligible_at.saturating_add(below(DAY, rng))
 }
@@ -33,6 +40,13 @@ pub fn making_up_time(now: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Ti
 /// When to fetch the manifests of a boundary: uniform over the ten hours after it. Once a day at
 /// most, and those of all merchants or of a large part of them: whoever asks for one shop's was its
 /// customer.
+///
+/// ```
+/// use unjoin_core::{Grid, Timestamp, secret::SystemRng};
+/// let boundary = Grid::Daily.next_after(Timestamp::from_unix_seconds(1_700_000_000));
+/// let fetches_at = unjoin_wallet::fetching_time(boundary, &mut SystemRng::new());
+/// assert!(fetches_at.saturating_since(boundary) < 10 * 3_600);
+/// ```
 pub fn fetching_time(boundary: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Timestamp {
     boundary.saturating_add(below(10 * HOUR, rng))
 }

@@ -9,12 +9,21 @@ use unjoin_core::token::{
 use unjoin_core::wire::Message;
 use unjoin_log::{CosignedEntry, WitnessPolicy};
 
-/// What the device pins, shipped with the application: the issuer keys, each with the one
-/// escrow key that belongs to it for its whole life; the platform's public key; the least
-/// cohort that the wallet accepts; the grid of the platform's boundaries.
+/// What the device pins, shipped with the application. The issuer keys, each with the one escrow key
+/// that belongs to it for its whole life. The platform's public key, the least cohort that the wallet
+/// accepts, and the grid of the platform's boundaries.
 ///
 /// One key for everybody is what keeps a platform from tagging a wallet by a key of its own:
 /// never fill this from an [`Offer`](unjoin_core::token::Offer).
+///
+/// ```
+/// use unjoin_core::{Grid, secret::SystemRng, token::PlatformKey};
+/// use unjoin_wallet::TrustRoots;
+/// # let platform_key = PlatformKey::generate(&mut SystemRng::new()).public();
+/// // `platform_key` is shipped with the app. A cohort of fewer than ten customers is refused.
+/// let trust = TrustRoots::new(platform_key, 10, Grid::Daily);
+/// assert_eq!(trust.least_cohort(), 10);
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrustRoots {
     platform_key: PlatformPublicKey,
@@ -153,8 +162,8 @@ pub enum ManifestEvidence {
 }
 
 impl ManifestEvidence {
-    /// The manifest, once it is shown to be the platform's, of this scope, under this escrow key,
-    /// with dates of the pinned grid, and large enough.
+    /// The manifest, once it is shown to be the platform's, of this scope and escrow key, large enough,
+    /// and with dates of the pinned grid.
     pub(super) fn check(
         &self,
         trust: &TrustRoots,

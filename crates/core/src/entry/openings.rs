@@ -61,7 +61,7 @@ impl BindingEntry {
 
 /// Kind 25, 136 to 2,215 bytes: a warrant was presented.
 ///
-/// One of the requester's officers signs it, so nobody uses up another requester's budget, and no
+/// One of the requester's officers signs it. So nobody uses up another requester's budget, and no
 /// cooling-off runs for a text that nobody has signed yet. A tag that it does not list counts nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarrantEntry {

@@ -1,5 +1,5 @@
-//! Step 1: a device proves that it knows the secret behind its wallet key `U`, over the
-//! host's nonce, so that the host can bind `U` to the account that is logged in.
+//! Step 1: a device proves that it knows the secret behind its wallet key `U`, over the host's nonce.
+//! So the host can bind `U` to the account that is logged in.
 
 use super::{VerifyError, verdict};
 use crate::algebra::proof::{Equation, Proof, Statement, verify};

@@ -13,9 +13,9 @@
 //! | verdict | which shares it heard; that its own are good, or a complaint | the complaint, by opening what was sealed |
 //! | signature | its signature on the committee and the transcript | that all signed the same |
 //!
-//! A refresh is the same with f(0) = 0, left out of the commitments; the new shares are added
-//! to the old ones, so the key stays, and shares of two epochs do not fit together. It takes effect
-//! when its committee stands in the openings ledger, for all members at once
+//! A refresh is the same with f(0) = 0, left out of the commitments. The new shares are added to the
+//! old ones, so the key stays, and shares of two epochs do not fit together. It takes effect when its
+//! committee stands in the openings ledger, for all members at once
 //! ([`TrusteeSecrets::commit`](super::TrusteeSecrets::commit)).
 
 mod error;

@@ -113,8 +113,8 @@ pub struct ComparisonRound {
 }
 
 impl Comparison {
-    /// Begins with the evidence of all reviews of a warrant, in any order, the present panel,
-    /// and the indices of the trustees who have charged all of them, or will with the first round.
+    /// Begins with the evidence of all reviews of a warrant, in any order, and the present panel.
+    /// `willing` are the indices of the trustees who have charged all of them, or will with the first round.
     ///
     /// The evidence is not verified here: each trustee does.
     ///

@@ -1,9 +1,9 @@
 //! Which of some reviews have one author? Answered by t trustees without unmasking anybody.
 //!
-//! Each review's escrow `(E1, E2)` encrypts its author's wallet key `U` to the trustees. Every member of a
-//! set multiplies all of them by a factor of its own and proves it ([`Blind`]). The members' blinds,
-//! weighed and summed, encrypt `z*U` under a `z` that nobody knows; shares that are bound to this
-//! round decrypt those sums and nothing else. Equal results are one author; what they are says
+//! Each review's escrow `(E1, E2)` encrypts its author's wallet key `U` to the trustees. Every member
+//! of a set multiplies all of them by a factor of its own and proves it ([`Blind`]). The members'
+//! blinds, weighed and summed, encrypt `z*U` under a `z` that nobody knows. Shares that are bound to
+//! this round decrypt those sums and nothing else. Equal results are one author; what they are says
 //! nothing, since a `U` cannot be tried against them.
 //!
 //! A [`Comparison`] drives a round over all reviews of a warrant; each member answers by

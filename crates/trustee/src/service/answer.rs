@@ -44,10 +44,10 @@ pub enum OpeningAnswer {
 }
 
 impl<S: Store> Trustee<S> {
-    /// Answers for one review of a warrant, once every condition holds. Checked in this order:
-    /// the ledger ([`follow`](Self::follow)); the warrant's signatures, scope and times, at the
-    /// witnesses' time; that it names the review; the evidence; that the warrant's entry is in
-    /// the ledger as it says; its cooling-off; the budgets.
+    /// Answers for one review of a warrant, once every condition holds. Checked in this order: the
+    /// ledger ([`follow`](Self::follow)), then the warrant's signatures, scope and times, at the
+    /// witnesses' time. Then that it names the review, the evidence, and that the warrant's entry is in
+    /// the ledger as it says. Then its cooling-off and the budgets.
     ///
     /// # Errors
     /// Each condition has its own [`TrusteeError`]. On an error nothing is stored, except the

@@ -159,8 +159,8 @@ impl<S: Store> Trustee<S> {
     /// sequence numbers below 2^63, and tags. For a trustee whose store was lost or put back, once it is
     /// certain that nobody else has its key. Returns how many there were.
     ///
-    /// A review that was taken over is judged by its old entry, as if it had been decided at the
-    /// last checkpoint before that which is known; where none is, the whole ledger counts.
+    /// A review that was taken over is judged by its old entry, as if it had been decided at the last
+    /// checkpoint before that which is known. Where none is, the whole ledger counts.
     ///
     /// # Errors
     /// As [`follow`](Self::follow).

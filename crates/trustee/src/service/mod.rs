@@ -6,9 +6,9 @@
 //! warrant, evidence --answer--> Released(share) the entry's place in the ledger is within budget
 //! ```
 //!
-//! The budgets are counted in the ledger, up to the trustee's own entry and not beyond, so that
-//! all honest trustees judge one entry alike and none can be hurried past a limit. The manual's
-//! chapter on openings has the proof of the bound.
+//! The budgets are counted in the ledger, up to the trustee's own entry and not beyond. So all honest
+//! trustees judge one entry alike, and none can be hurried past a limit. The manual's chapter on
+//! openings has the proof of the bound.
 
 mod answer;
 mod error;

@@ -29,8 +29,9 @@ const SHARE: usize = 512;
 /// The openings ledger up to some size.
 ///
 /// What counts is objective. A warrant counts with the first entry of its commitment that one of its
-/// requester's keys signed. A release counts if its trustee signed it, its warrant stood before it and lists
-/// its tag, its trustee signed the newest committee before it, and it is its trustee's first for its tag.
+/// requester's keys signed. A release counts if its trustee signed it, and its warrant was there before
+/// it and lists its tag. Its trustee must have signed the newest committee before it. And it must be
+/// its trustee's first for its tag.
 #[derive(Clone)]
 pub struct OpeningsRegister {
     trust: RegisterTrust,
@@ -318,8 +319,8 @@ impl OpeningsRegister {
     /// The verdict on a trustee's entry that stands at `index`: a function of the entries up to
     /// it, the marks and the claim.
     ///
-    /// Counted are the different reviews with a release up to there that is charged as the
-    /// warrant's entry says, and whose time is after `claim.since` less the window.
+    /// Counted are the different reviews with a release up to there, charged as the warrant's entry
+    /// says. Its time must be after `claim.since` less the window.
     ///
     /// # Errors
     /// [`Excess`]: the entry is void, nothing is released for it. It stays counted.

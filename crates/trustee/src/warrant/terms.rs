@@ -46,10 +46,10 @@ impl WarrantTerms {
 
     /// Terms of these parts; the reviews may come in any order.
     ///
-    /// `case` is the requester's reference, 1 to 128 bytes of printable text; `requester` the
-    /// public name; `grounds` a code that the trustees have published; `valid` the first and the
-    /// last second in which trustees may answer; `recipient` the X25519 public key that shares
-    /// are sealed to, a [`RecipientKey`](crate::RecipientKey)'s.
+    /// `case` is the requester's reference, 1 to 128 bytes of printable text. `requester` is the public
+    /// name, `grounds` a code that the trustees have published. `valid` is the first and the last
+    /// second in which trustees may answer. `recipient` is the X25519 public key that shares are sealed
+    /// to, a [`RecipientKey`](crate::RecipientKey)'s.
     ///
     /// # Errors
     /// [`WarrantError`] names the part that is out of its limits.
