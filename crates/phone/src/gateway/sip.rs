@@ -24,9 +24,7 @@
 //! From too. Of all levels that are named the lowest counts; headers that contradict each other vouch for nothing.
 
 use super::json::fits_id;
-use super::{
-    Address, Attestation, Channel, GatewayError, NumberingPlan, Question, Route, RouteRequest, form,
-};
+use super::{Address, Attestation, Channel, GatewayError, NumberingPlan, Question, Route, RouteRequest, form};
 use zeroize::Zeroizing;
 
 /// The longest question, in bytes.
@@ -38,16 +36,7 @@ pub const MAX_BYTES: usize = 16_384;
 /// [`GatewayError`]; end the call, and say nothing else.
 pub fn question(body: &[u8]) -> Result<Question, GatewayError> {
     let names = [
-        "id",
-        "channel",
-        "dialled",
-        "asserted",
-        "from",
-        "attestation",
-        "privacy",
-        "trunk",
-        "passed",
-        "private",
+        "id", "channel", "dialled", "asserted", "from", "attestation", "privacy", "trunk", "passed", "private",
     ];
     let [id, channel, dialled, asserted, from, attestation, privacy, trunk, passed, private] =
         form::fields(body, MAX_BYTES, names)?;
@@ -56,15 +45,9 @@ pub fn question(body: &[u8]) -> Result<Question, GatewayError> {
         return Err(GatewayError::Value("id"));
     }
     let [dialled, asserted, from, attestation, privacy] = [
-        (dialled, "dialled"),
-        (asserted, "asserted"),
-        (from, "from"),
-        (attestation, "attestation"),
-        (privacy, "privacy"),
+        (dialled, "dialled"), (asserted, "asserted"), (from, "from"), (attestation, "attestation"), (privacy, "privacy"),
     ]
-    .map(|(field, name)| {
-        field.map(|digits| from_hexadecimal(&digits).ok_or(GatewayError::Value(name))).transpose()
-    });
+    .map(|(field, name)| field.map(|digits| from_hexadecimal(&digits).ok_or(GatewayError::Value(name))).transpose());
     let word = |text: &Option<Zeroizing<String>>, name| {
         text.as_ref().map(|text| text.to_string()).ok_or(GatewayError::Missing(name))
     };
@@ -290,8 +273,7 @@ fn attested(identities: &[Uri<'_>], written: &[Uri<'_>], header: &str, passed: A
 /// Whether any of the values asks that the caller is not told: all but `none`, and those that are for other things.
 fn asks_for_privacy(header: &str) -> bool {
     let values = header.split([',', ';']).map(str::trim).filter(|value| !value.is_empty());
-    let other =
-        |value: &str| ["none", "history", "session"].iter().any(|name| value.eq_ignore_ascii_case(name));
+    let other = |value: &str| ["none", "history", "session"].iter().any(|name| value.eq_ignore_ascii_case(name));
     values.into_iter().any(|value| !other(value))
 }
 
@@ -310,11 +292,8 @@ mod tests {
     fn asked(fields: &[(&str, &str)]) -> RouteRequest {
         let given = |name: &str| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| *value);
         let dialled = encoded(given("dialled").unwrap_or("sip:+8617000000001@p.example"));
-        let (passed, private) =
-            (given("passed").unwrap_or("gateway"), given("private").unwrap_or("withheld"));
-        let mut form = format!(
-            "id=1:-2&channel=voice&trunk=untrusted&passed={passed}&private={private}&dialled={dialled}"
-        );
+        let (passed, private) = (given("passed").unwrap_or("gateway"), given("private").unwrap_or("withheld"));
+        let mut form = format!("id=1:-2&channel=voice&trunk=untrusted&passed={passed}&private={private}&dialled={dialled}");
         for name in ["asserted", "from", "attestation", "privacy"] {
             if let Some(value) = given(name) {
                 form += &format!("&{name}={}", encoded(value));
@@ -344,11 +323,7 @@ mod tests {
             assert_eq!(caller(asserted).as_deref(), Some(CUSTOMER), "{asserted}");
         }
         for asserted in [
-            "",
-            ",",
-            "<sip:alice@c.example>",
-            "<sip:anonymous@anonymous.invalid>",
-            "mailto:+8613811112222",
+            "", ",", "<sip:alice@c.example>", "<sip:anonymous@anonymous.invalid>", "mailto:+8613811112222",
             // A subscriber of another country, and of somebody's own exchange.
             "<tel:13811112222;phone-context=+1>",
             "<sip:13811112222;phone-context=+1@c.example;user=phone>",
@@ -368,8 +343,7 @@ mod tests {
     fn a_verdict_that_is_not_passed_outranks_everything() {
         let level = |verstat: &str, header: &str, from: &str, passed: &str| {
             let asserted = format!("<sip:+8613811112222;{verstat}@c.example;user=phone>");
-            asked(&[("asserted", &asserted), ("attestation", header), ("from", from), ("passed", passed)])
-                .attestation
+            asked(&[("asserted", &asserted), ("attestation", header), ("from", from), ("passed", passed)]).attestation
         };
         for (verstat, header, from, passed, expected) in [
             ("x=1", "A", "", "none", Attestation::Full),
@@ -388,13 +362,7 @@ mod tests {
             ("verstat=TN-Validation-Passed-A", "", "", "none", Attestation::Full),
             ("verstat=TN-Validation-Passed-B", "A", "", "none", Attestation::Partial),
             ("verstat=TN-Validation-Passed-A", "C", "", "none", Attestation::Gateway),
-            (
-                "verstat=TN-Validation-Passed-A",
-                "A",
-                "<sip:a;verstat=TN-Validation-Failed@b>",
-                "full",
-                Attestation::None,
-            ),
+            ("verstat=TN-Validation-Passed-A", "A", "<sip:a;verstat=TN-Validation-Failed@b>", "full", Attestation::None),
             // From is the phone's: what passed there vouches for nobody.
             ("x=1", "", "<sip:a;verstat=TN-Validation-Passed-A@b>", "full", Attestation::None),
             ("x=1", "A", "\"never ends", "full", Attestation::None),
