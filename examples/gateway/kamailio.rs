@@ -22,6 +22,8 @@ use unjoin::store::Store;
 const WORD: Duration = Duration::from_secs(1);
 /// How long Kamailio may say nothing. It answers every word.
 const SILENCE: Duration = Duration::from_secs(3);
+/// How often calls are looked for that nothing allows any more.
+const ENDING: Duration = Duration::from_millis(500);
 /// What is spoken. It has no id, so it is an answer to nothing.
 const ALIVE: &[u8] = b"{\"alive\":true}";
 
@@ -77,6 +79,16 @@ async fn session<S: Store>(
             tokio::time::sleep(WORD).await;
         }
     });
+    let (ending, board) = (answers.clone(), Arc::clone(service));
+    // Every half second, so that a call is over within two of whatever ended it.
+    let ender = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(ENDING).await;
+            for call in board.calls_to_end().await {
+                let _ = ending.try_send(format!("{{\"end\":\"{call}\"}}").into_bytes());
+            }
+        }
+    });
     let mut questions = Netstrings::new(reading);
     let outcome = loop {
         let stop = stopped.clone();
@@ -86,6 +98,10 @@ async fn session<S: Store>(
             Ok(Err(error)) => break Err(error),
             Err(_) => break Err(ErrorKind::TimedOut.into()),
         };
+        if let Some((call, progress)) = sip::progress(&payload) {
+            service.switchboard.call_told(call, progress);
+            continue;
+        }
         // What is no question is the answer to a word.
         let Ok(question) = sip::question(&payload) else { continue };
         let (service, answers) = (Arc::clone(service), answers.clone());
@@ -98,6 +114,7 @@ async fn session<S: Store>(
     };
     // Answers that are under way are written before the writer ends.
     speaker.abort();
+    ender.abort();
     drop(answers);
     if outcome.is_ok() {
         let _ = timeout(SILENCE, writer).await;

@@ -24,6 +24,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 import xml.etree.ElementTree
@@ -197,6 +198,63 @@ def a_merchant_is_cut_off_at_once(bench):
         Callee(MERCHANT).rings().answers().hears("BYE"), "before")
     bench.gateway.tell("/kill", merchant="merchant-8")
     bench.dial(Caller(CUSTOMER, number).invite().refused(480), "after")
+
+
+def a_call_ends_within_two_seconds_of_what_allowed_it(bench):
+    """While they talk both sides get a BYE; while it rings the callee gets a CANCEL, and the caller the one refusal."""
+    courier = dict(merchant=ANY_MERCHANT, leg="courier")
+    for order in ("order-22", "order-23"):
+        for rings in (False, True):
+            name = order + ("r" if rings else "")
+            number = bench.gateway.bind(name, "courier", "courier-" + name, COURIER, CUSTOMER)
+            ended = []
+
+            def end(name=name, what=order):
+                time.sleep(1)
+                if what == "order-22":
+                    bench.gateway.tell("/release", order=name, **courier)
+                else:
+                    bench.gateway.tell("/close", merchant=ANY_MERCHANT, order=name)
+                ended.append(time.monotonic())
+
+            thread = threading.Thread(target=end)
+            thread.start()
+            if rings:
+                bench.call(Caller(CUSTOMER, number).invite().refused(480), Callee(COURIER).rings().is_cancelled(), name)
+            else:
+                bench.call(Caller(CUSTOMER, number).invite().answered().hears("BYE"),
+                           Callee(COURIER).rings().answers().hears("BYE"), name)
+            over = time.monotonic()
+            thread.join()
+            require(over - ended[0] <= 2, f"{name}: over {over - ended[0]:.1f} s later")
+    number = bench.gateway.bind("order-24", "merchant", "merchant-24", MERCHANT, CUSTOMER)
+    bench.gateway.tell("/ticket", merchant="merchant-24", order="order-24", seconds=3)
+    begun = time.monotonic()
+    bench.call(Caller(MERCHANT, number).invite().answered().hears("BYE"),
+               Callee(CUSTOMER).rings().answers().hears("BYE"), "a ticket that ends")
+    require(time.monotonic() - begun <= 5, "a merchant's call went on beyond the ticket")
+    thread = threading.Timer(1, lambda: bench.gateway.tell("/kill", merchant="merchant-24"))
+    thread.start()
+    bench.call(Caller(CUSTOMER, number).invite().answered().hears("BYE"),
+               Callee(MERCHANT).rings().answers().hears("BYE"), "a merchant who is cut off")
+    thread.join()
+
+
+def a_number_carries_few_calls_at_once(bench):
+    number = bench.gateway.bind("order-25", "courier", "courier-25", COURIER, CUSTOMER)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as callee:
+        callee.bind((LOOPBACK, bench.kamailio.called))
+        callee.settimeout(1)
+        for _ in range(12):
+            bench.kamailio.send(f"INVITE sip:{number}@platform.example SIP/2.0",
+                                f"P-Asserted-Identity: <sip:{CUSTOMER}@carrier.example>\r\nAttestation-Info: A\r\n", wait=0.02)
+        calls = set()
+        with contextlib.suppress(TimeoutError):
+            while True:
+                message = callee.recv(65535)
+                if message.startswith(b"INVITE"):
+                    calls.add(re.search(rb"(?m)^Call-ID: (.*)$", message).group(1))
+        require(len(calls) == 4, f"{len(calls)} of 12 calls at once")
 
 
 def a_call_ends_with_its_binding(bench):
@@ -446,6 +504,8 @@ CASES = [
     every_refusal_is_the_same,
     a_merchant_is_cut_off_at_once,
     a_call_ends_with_its_binding,
+    a_call_ends_within_two_seconds_of_what_allowed_it,
+    a_number_carries_few_calls_at_once,
     a_slow_answer_delays_no_other_call,
     a_call_given_up_before_the_answer_reaches_nobody,
     what_goes_wrong_at_the_callee_tells_nothing,
