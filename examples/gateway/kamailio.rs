@@ -15,7 +15,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use unjoin::phone::gateway::sip;
+use unjoin::phone::gateway::{may_pass, sip};
+use unjoin::phone::{Channel, Route};
 use unjoin::store::Store;
 
 /// How often this side speaks.
@@ -106,8 +107,18 @@ async fn session<S: Store>(
         let Ok(question) = sip::question(&payload) else { continue };
         let (service, answers) = (Arc::clone(service), answers.clone());
         tokio::spawn(async move {
-            let Some(route) = service.decide(&question).await else { return };
+            let Some(mut route) = service.decide(&question).await else { return };
             let request = question.request(&service.plan);
+            if question.channel() == Channel::Sms && matches!(route, Route::Connect { .. }) {
+                let Some([text, name]) = sip::text(&payload) else { return };
+                if !may_pass(&text) {
+                    route = Route::Refuse;
+                } else if !service.messages.is_first(&name) {
+                    let done = format!("{{\"id\":\"{}\",\"route\":\"done\"}}", question.id());
+                    let _ = answers.try_send(done.into_bytes());
+                    return;
+                }
+            }
             let answer = sip::answer(&question, request.as_ref(), &route, &service.plan);
             let _ = answers.try_send(answer.as_bytes().to_vec());
         });

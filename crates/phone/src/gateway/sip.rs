@@ -14,6 +14,7 @@
 //! | `privacy` | all Privacy headers; may be missing |
 //! | `trunk` | `trusted` or `untrusted`: the host's word about the line |
 //! | `passed` | what a `verstat` that passed without a level counts as: `full`, `partial`, `gateway` or `none` |
+//! | `text`, `message` | of a message: its text, and its name; see [`text`] |
 //! | `private` | `served` or `withheld`: callers who ask for privacy. They are shown to nobody either way |
 //!
 //! **Who calls** is what the trunk asserts, never what the phone says. Identities without a number (a name in a home network) are
@@ -24,7 +25,9 @@
 //! From too. Of all levels that are named the lowest counts; headers that contradict each other vouch for nothing.
 
 use super::json::fits_id;
-use super::{Address, Attestation, Channel, GatewayError, NumberingPlan, Question, Route, RouteRequest, form};
+use super::{
+    Address, Attestation, Channel, GatewayError, NumberingPlan, Question, Route, RouteRequest, form,
+};
 use crate::{CallEnd, CallId, CallProgress};
 use zeroize::Zeroizing;
 
@@ -37,7 +40,16 @@ pub const MAX_BYTES: usize = 16_384;
 /// [`GatewayError`]; end the call, and say nothing else.
 pub fn question(body: &[u8]) -> Result<Question, GatewayError> {
     let names = [
-        "id", "channel", "dialled", "asserted", "from", "attestation", "privacy", "trunk", "passed", "private",
+        "id",
+        "channel",
+        "dialled",
+        "asserted",
+        "from",
+        "attestation",
+        "privacy",
+        "trunk",
+        "passed",
+        "private",
     ];
     let [id, channel, dialled, asserted, from, attestation, privacy, trunk, passed, private] =
         form::fields(body, MAX_BYTES, names)?;
@@ -46,9 +58,15 @@ pub fn question(body: &[u8]) -> Result<Question, GatewayError> {
         return Err(GatewayError::Value("id"));
     }
     let [dialled, asserted, from, attestation, privacy] = [
-        (dialled, "dialled"), (asserted, "asserted"), (from, "from"), (attestation, "attestation"), (privacy, "privacy"),
+        (dialled, "dialled"),
+        (asserted, "asserted"),
+        (from, "from"),
+        (attestation, "attestation"),
+        (privacy, "privacy"),
     ]
-    .map(|(field, name)| field.map(|digits| from_hexadecimal(&digits).ok_or(GatewayError::Value(name))).transpose());
+    .map(|(field, name)| {
+        field.map(|digits| from_hexadecimal(&digits).ok_or(GatewayError::Value(name))).transpose()
+    });
     let word = |text: &Option<Zeroizing<String>>, name| {
         text.as_ref().map(|text| text.to_string()).ok_or(GatewayError::Missing(name))
     };
@@ -145,6 +163,13 @@ pub fn answer(
     }
     out.push('}');
     out
+}
+
+/// A message's text, and what names it when it comes again: the fields `text` and `message` of a question, in hexadecimal. Erased when
+/// dropped; `None` unless both are there.
+pub fn text(body: &[u8]) -> Option<[Zeroizing<String>; 2]> {
+    let [text, message] = form::fields(body, MAX_BYTES, ["text", "message"]).ok()?;
+    Some([from_hexadecimal(&text?)?, from_hexadecimal(&message?)?])
 }
 
 /// What a proxy says of a call: a form with `call`, the name that the answer gave it; `progress` (`ringing`, `answered` or `ended`);
@@ -293,7 +318,8 @@ fn attested(identities: &[Uri<'_>], written: &[Uri<'_>], header: &str, passed: A
 /// Whether any of the values asks that the caller is not told: all but `none`, and those that are for other things.
 fn asks_for_privacy(header: &str) -> bool {
     let values = header.split([',', ';']).map(str::trim).filter(|value| !value.is_empty());
-    let other = |value: &str| ["none", "history", "session"].iter().any(|name| value.eq_ignore_ascii_case(name));
+    let other =
+        |value: &str| ["none", "history", "session"].iter().any(|name| value.eq_ignore_ascii_case(name));
     values.into_iter().any(|value| !other(value))
 }
 
@@ -312,8 +338,11 @@ mod tests {
     fn asked(fields: &[(&str, &str)]) -> RouteRequest {
         let given = |name: &str| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| *value);
         let dialled = encoded(given("dialled").unwrap_or("sip:+8617000000001@p.example"));
-        let (passed, private) = (given("passed").unwrap_or("gateway"), given("private").unwrap_or("withheld"));
-        let mut form = format!("id=1:-2&channel=voice&trunk=untrusted&passed={passed}&private={private}&dialled={dialled}");
+        let (passed, private) =
+            (given("passed").unwrap_or("gateway"), given("private").unwrap_or("withheld"));
+        let mut form = format!(
+            "id=1:-2&channel=voice&trunk=untrusted&passed={passed}&private={private}&dialled={dialled}"
+        );
         for name in ["asserted", "from", "attestation", "privacy"] {
             if let Some(value) = given(name) {
                 form += &format!("&{name}={}", encoded(value));
@@ -343,7 +372,11 @@ mod tests {
             assert_eq!(caller(asserted).as_deref(), Some(CUSTOMER), "{asserted}");
         }
         for asserted in [
-            "", ",", "<sip:alice@c.example>", "<sip:anonymous@anonymous.invalid>", "mailto:+8613811112222",
+            "",
+            ",",
+            "<sip:alice@c.example>",
+            "<sip:anonymous@anonymous.invalid>",
+            "mailto:+8613811112222",
             // A subscriber of another country, and of somebody's own exchange.
             "<tel:13811112222;phone-context=+1>",
             "<sip:13811112222;phone-context=+1@c.example;user=phone>",
@@ -363,7 +396,8 @@ mod tests {
     fn a_verdict_that_is_not_passed_outranks_everything() {
         let level = |verstat: &str, header: &str, from: &str, passed: &str| {
             let asserted = format!("<sip:+8613811112222;{verstat}@c.example;user=phone>");
-            asked(&[("asserted", &asserted), ("attestation", header), ("from", from), ("passed", passed)]).attestation
+            asked(&[("asserted", &asserted), ("attestation", header), ("from", from), ("passed", passed)])
+                .attestation
         };
         for (verstat, header, from, passed, expected) in [
             ("x=1", "A", "", "none", Attestation::Full),
@@ -382,7 +416,13 @@ mod tests {
             ("verstat=TN-Validation-Passed-A", "", "", "none", Attestation::Full),
             ("verstat=TN-Validation-Passed-B", "A", "", "none", Attestation::Partial),
             ("verstat=TN-Validation-Passed-A", "C", "", "none", Attestation::Gateway),
-            ("verstat=TN-Validation-Passed-A", "A", "<sip:a;verstat=TN-Validation-Failed@b>", "full", Attestation::None),
+            (
+                "verstat=TN-Validation-Passed-A",
+                "A",
+                "<sip:a;verstat=TN-Validation-Failed@b>",
+                "full",
+                Attestation::None,
+            ),
             // From is the phone's: what passed there vouches for nobody.
             ("x=1", "", "<sip:a;verstat=TN-Validation-Passed-A@b>", "full", Attestation::None),
             ("x=1", "A", "\"never ends", "full", Attestation::None),
@@ -420,7 +460,9 @@ mod tests {
         ] {
             assert_eq!(told(rest), Some((call, expected)), "{rest}");
         }
-        assert!(told("").is_none() && progress(b"call=1&progress=ended").is_none() && progress(b"{}").is_none());
+        assert!(
+            told("").is_none() && progress(b"call=1&progress=ended").is_none() && progress(b"{}").is_none()
+        );
     }
 
     proptest! {
