@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 use unjoin::Environment;
 use unjoin::phone::gateway::{FreeSwitch, Once, Question};
 use unjoin::phone::{
-    CallId, Channel, Keeper, LocalKey, NumberingPlan, Pool, Route, RouteRequest, SlotConfig, SlotKeys, Switchboard,
-    SwitchboardConfig, VirtualNumber,
+    CallId, Channel, Keeper, LocalKey, NumberingPlan, Pool, Route, RouteRequest, SlotConfig, SlotKeys,
+    Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{OwnStore, Store};

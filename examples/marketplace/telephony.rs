@@ -75,7 +75,11 @@ pub(crate) fn open<S: Store>(
     };
     let pool = Arc::new(Pool::new(pool, &SecretBytes::random(rng))?);
     // The scenes ask whether a number rings far more often than people call.
-    let config = SwitchboardConfig { calls_at_once: usize::MAX, calls_per_hour: u32::MAX, ..SwitchboardConfig::new(LIFE) };
+    let config = SwitchboardConfig {
+        calls_at_once: usize::MAX,
+        calls_per_hour: u32::MAX,
+        ..SwitchboardConfig::new(LIFE)
+    };
     Ok(Switchboard::open(store, config, pool, Arc::new(keeper), environment)?)
 }
 

@@ -127,9 +127,9 @@ impl Question {
         let party = |address: &Address| plan.party(address.readable(plan)?).ok();
         let (first, others) = self.callers.split_first().unzip();
         // One that cannot be read, or is another's, says that they are not one subscriber's.
-        let caller = first.and_then(party).filter(|caller| {
-            others.into_iter().flatten().all(|other| party(other).as_ref() == Some(caller))
-        });
+        let caller = first
+            .and_then(party)
+            .filter(|caller| others.into_iter().flatten().all(|other| party(other).as_ref() == Some(caller)));
         let Self { channel, attestation, trusted_trunk, .. } = *self;
         Some(RouteRequest { caller, dialled, channel, attestation, trusted_trunk })
     }

@@ -64,7 +64,10 @@ impl SwitchboardConfig {
             self.least_attestation > Attestation::None,
             "an attestation: callers whom nobody attests pass on trusted trunks only",
         )?;
-        rule(self.calls_at_once > 0 && self.calls_per_hour > 0, "one call at once, and one an hour, or more")?;
+        rule(
+            self.calls_at_once > 0 && self.calls_per_hour > 0,
+            "one call at once, and one an hour, or more",
+        )?;
         rule(self.alarm_after > 0, "an alarm after one miss or more")
     }
 }

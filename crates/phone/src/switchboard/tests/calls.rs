@@ -36,7 +36,15 @@ fn a_call_ends_with_what_allowed_it() {
         act(&exchange, &of(what), number);
         let mut named = ending();
         named.sort();
-        assert_eq!(named, { let mut calls = calls; calls.sort(); calls }, "{what}");
+        assert_eq!(
+            named,
+            {
+                let mut calls = calls;
+                calls.sort();
+                calls
+            },
+            "{what}"
+        );
         // Named again until the gateway has done it.
         board.call_told(calls[0], CallProgress::Ended(CallEnd::Completed));
         assert_eq!(ending(), [calls[1]]);
@@ -55,7 +63,9 @@ fn a_call_ends_with_what_allowed_it() {
     exchange.pass(3600 + 120);
     assert_eq!(ending(), []);
     assert_eq!(CallId::from_hex(&customers.to_string()), Some(customers));
-    assert!(kept != customers && CallId::from_hex("00").is_none() && CallId::from_hex(&"+".repeat(32)).is_none());
+    assert!(
+        kept != customers && CallId::from_hex("00").is_none() && CallId::from_hex(&"+".repeat(32)).is_none()
+    );
 }
 
 #[test]
@@ -132,14 +142,22 @@ fn a_host_hears_what_became_of_calls_of_the_merchants_it_names_alone() {
     let heard: Vec<CallEvent> = (0..4).map(|_| events.recv().unwrap()).collect();
     let quarter = START.saturating_add(900);
     let event = |caller, progress, seconds| CallEvent {
-        order: OrderTag::of(&asked), leg: Leg::Courier, caller, quarter, progress, seconds,
+        order: OrderTag::of(&asked),
+        leg: Leg::Courier,
+        caller,
+        quarter,
+        progress,
+        seconds,
     };
-    assert_eq!(heard, [
-        event(Side::Customer, CallProgress::Ringing, 0),
-        event(Side::Customer, CallProgress::Answered, 0),
-        event(Side::Customer, CallProgress::Ended(CallEnd::Completed), 120),
-        event(Side::Hub, CallProgress::Ended(CallEnd::Busy), 0),
-    ]);
+    assert_eq!(
+        heard,
+        [
+            event(Side::Customer, CallProgress::Ringing, 0),
+            event(Side::Customer, CallProgress::Answered, 0),
+            event(Side::Customer, CallProgress::Ended(CallEnd::Completed), 120),
+            event(Side::Hub, CallProgress::Ended(CallEnd::Busy), 0),
+        ]
+    );
     assert!(events.try_recv().is_err());
 }
 

@@ -104,7 +104,13 @@ fn config() -> SwitchboardConfig {
     let queue = unjoin_store::queue::QueueConfig { capacity: 256, max_batch: 16, workers: 2 };
     // As many calls as a test likes.
     let (calls_at_once, calls_per_hour) = (usize::MAX, u32::MAX);
-    SwitchboardConfig { alarm_after: 3, queue, calls_at_once, calls_per_hour, ..SwitchboardConfig::new(TOTAL_LIFE) }
+    SwitchboardConfig {
+        alarm_after: 3,
+        queue,
+        calls_at_once,
+        calls_per_hour,
+        ..SwitchboardConfig::new(TOTAL_LIFE)
+    }
 }
 
 /// A switchboard whose clock stands where it is set.
