@@ -454,7 +454,8 @@ def other_switches_get_their_documents(bench):
                 "trunk": "untrusted"}
     status, answer = bench.gateway.post("/route", json.dumps(question))
     answer = json.loads(answer)
-    longest = answer.pop("max_duration", 0)
+    longest, call = answer.pop("max_duration", 0), answer.pop("call", "")
+    require(re.fullmatch("[0-9a-f]{32}", call), "the call's name")
     require(status == 200 and 590 <= longest <= 600, f"{status}, at most {longest} s")
     require(answer == {"id": "q-1", "route": "connect", "callee": COURIER, "show": number}, "the answer in JSON")
 
