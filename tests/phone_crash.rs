@@ -52,8 +52,18 @@ fn open(directory: &Path, life: u64) -> Switchboard<RedbStore> {
     let keeper = keeper(directory.join("keys"), LIFE, &environment);
     let store = Arc::new(unjoin_test_util::redb(directory.join("rows")).unwrap());
     let pool = pool(pool_config(4, 100_000, LIFE));
-    Switchboard::open(own(&store, Role::Telephony), SwitchboardConfig::new(LIFE), pool, keeper, environment)
-        .unwrap()
+    Switchboard::open(
+        own(&store, Role::Telephony),
+        SwitchboardConfig {
+            calls_at_once: usize::MAX,
+            calls_per_hour: u32::MAX,
+            ..SwitchboardConfig::new(LIFE)
+        },
+        pool,
+        keeper,
+        environment,
+    )
+    .unwrap()
 }
 
 /// What happens to an order, in this order; most of it to some only.

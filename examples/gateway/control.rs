@@ -25,6 +25,7 @@ pub(crate) fn routes<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/bind", command::<S>(bind))
         .route("/ticket", command::<S>(ticket))
         .route("/release", command::<S>(release))
+        .route("/close", command::<S>(close))
         .route("/kill", command::<S>(kill))
         .route("/delay", command::<S>(delay))
         .layer(DefaultBodyLimit::max(1024))
@@ -70,6 +71,13 @@ fn ticket<S: Store>(service: &Service<S>, of: &Value) -> Answer {
 /// `merchant`, `order`, `leg`.
 fn release<S: Store>(service: &Service<S>, of: &Value) -> Answer {
     service.switchboard.release(&order(of)?, leg(of)?).map_err(|error| error.code().to_owned())?;
+    Ok(json!({}))
+}
+
+/// `merchant`, `order`: all its numbers end.
+fn close<S: Store>(service: &Service<S>, of: &Value) -> Answer {
+    let closed = service.switchboard.close_orders(&[order(of)?]).pop();
+    closed.transpose().map_err(|error| error.code().to_owned())?;
     Ok(json!({}))
 }
 

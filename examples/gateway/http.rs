@@ -8,6 +8,10 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -16,18 +20,32 @@ use unjoin::phone::gateway::{FreeSwitch, Question, twilio};
 use unjoin::phone::{Channel, Route};
 use unjoin::store::Store;
 
-/// From the request's head to the answer, a slow sender included. Shorter than any switch's
+/// For a request's head, and from there to the answer, a slow sender included. Shorter than any switch's
 /// own patience.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Serves until `stopped`, and then what is under way.
+/// Serves until `stopped`, and then what is under way. A connection that sends no request's head in time is closed.
 pub(crate) async fn serve(listener: TcpListener, routes: Router, mut stopped: watch::Receiver<bool>) {
-    let until = async move {
-        let _ = stopped.changed().await;
-    };
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(until).await {
-        eprintln!("http: {error}");
+    let routes = TowerToHyperService::new(routes);
+    let graceful = GracefulShutdown::new();
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    loop {
+        let accepted = tokio::select! {
+            _ = stopped.changed() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), routes.clone()));
+        tokio::spawn(async move {
+            // A peer that breaks off is no news.
+            let _ = connection.await;
+        });
     }
+    graceful.shutdown().await;
 }
 
 pub(crate) fn routes<S: Store>(service: Arc<Service<S>>) -> Router {

@@ -15,13 +15,16 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use unjoin::phone::gateway::sip;
+use unjoin::phone::gateway::{may_pass, sip};
+use unjoin::phone::{Channel, Route};
 use unjoin::store::Store;
 
 /// How often this side speaks.
 const WORD: Duration = Duration::from_secs(1);
 /// How long Kamailio may say nothing. It answers every word.
 const SILENCE: Duration = Duration::from_secs(3);
+/// How often calls are looked for that nothing allows any more.
+const ENDING: Duration = Duration::from_millis(500);
 /// What is spoken. It has no id, so it is an answer to nothing.
 const ALIVE: &[u8] = b"{\"alive\":true}";
 
@@ -77,6 +80,16 @@ async fn session<S: Store>(
             tokio::time::sleep(WORD).await;
         }
     });
+    let (ending, board) = (answers.clone(), Arc::clone(service));
+    // Every half second, so that a call is over within two of whatever ended it.
+    let ender = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(ENDING).await;
+            for call in board.calls_to_end().await {
+                let _ = ending.try_send(format!("{{\"end\":\"{call}\"}}").into_bytes());
+            }
+        }
+    });
     let mut questions = Netstrings::new(reading);
     let outcome = loop {
         let stop = stopped.clone();
@@ -86,18 +99,33 @@ async fn session<S: Store>(
             Ok(Err(error)) => break Err(error),
             Err(_) => break Err(ErrorKind::TimedOut.into()),
         };
+        if let Some((call, progress)) = sip::progress(&payload) {
+            service.switchboard.call_told(call, progress);
+            continue;
+        }
         // What is no question is the answer to a word.
         let Ok(question) = sip::question(&payload) else { continue };
         let (service, answers) = (Arc::clone(service), answers.clone());
         tokio::spawn(async move {
-            let Some(route) = service.decide(&question).await else { return };
+            let Some(mut route) = service.decide(&question).await else { return };
             let request = question.request(&service.plan);
+            if question.channel() == Channel::Sms && matches!(route, Route::Connect { .. }) {
+                let Some([text, name]) = sip::text(&payload) else { return };
+                if !may_pass(&text) {
+                    route = Route::Refuse;
+                } else if !service.messages.is_first(&name) {
+                    let done = format!("{{\"id\":\"{}\",\"route\":\"done\"}}", question.id());
+                    let _ = answers.try_send(done.into_bytes());
+                    return;
+                }
+            }
             let answer = sip::answer(&question, request.as_ref(), &route, &service.plan);
             let _ = answers.try_send(answer.as_bytes().to_vec());
         });
     };
     // Answers that are under way are written before the writer ends.
     speaker.abort();
+    ender.abort();
     drop(answers);
     if outcome.is_ok() {
         let _ = timeout(SILENCE, writer).await;

@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 use unjoin::Environment;
 use unjoin::phone::gateway::{FreeSwitch, Once, Question};
 use unjoin::phone::{
-    Channel, Keeper, LocalKey, NumberingPlan, Pool, Route, RouteRequest, SlotConfig, SlotKeys, Switchboard,
-    SwitchboardConfig, VirtualNumber,
+    CallId, Channel, Keeper, LocalKey, NumberingPlan, Pool, Route, RouteRequest, SlotConfig, SlotKeys,
+    Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{OwnStore, Store};
@@ -102,6 +102,20 @@ impl<S: Store> Service<S> {
         })
     }
 
+    /// The calls that are to end. None when that cannot be said now: it is asked again soon.
+    pub(crate) async fn calls_to_end(self: &Arc<Self>) -> Vec<CallId> {
+        let service = Arc::clone(self);
+        let asked = spawn_blocking(move || service.switchboard.calls_to_end()).await;
+        match asked {
+            Ok(Ok(calls)) => calls,
+            Ok(Err(error)) => {
+                eprintln!("calls that must end: {}", error.code());
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn is_healthy(&self) -> bool {
         self.keeper.window(self.environment.now()).is_ok()
     }
@@ -129,7 +143,9 @@ impl<S: Store> Service<S> {
             + counts.cut_off
             + counts.expired
             + counts.wrong_channel
-            + counts.closed_direction;
+            + counts.closed_direction
+            + counts.callee_barred
+            + counts.too_many;
         format!("{} put through, {refused} refused", counts.connected)
     }
 }

@@ -183,6 +183,7 @@ impl Metrics {
             ("wrong_channel", calls.wrong_channel),
             ("closed_direction", calls.closed_direction),
             ("callee_barred", calls.callee_barred),
+            ("too_many", calls.too_many),
         ] {
             // Two pages at once do not count a call twice: the lock is held.
             let shown = self.routes.get_or_create(&Found { what });

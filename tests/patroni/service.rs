@@ -90,7 +90,11 @@ pub(crate) fn be_a_child(address: &str) -> ! {
     let slots = SlotConfig::new(LIFE, 4, 30).unwrap();
     let key = LocalKey::new(SecretBytes::new([9; 32]));
     let keeper = Arc::new(Keeper::create_or_open(directory.file("keys"), key, slots, &environment).unwrap());
-    let config = SwitchboardConfig::new(LIFE);
+    let config = SwitchboardConfig {
+        calls_at_once: usize::MAX,
+        calls_per_hour: u32::MAX,
+        ..SwitchboardConfig::new(LIFE)
+    };
     let board =
         Switchboard::open(own(&phones(address, false), Role::Telephony), config, pool(), keeper, environment)
             .unwrap();

@@ -353,7 +353,11 @@ fn switchboards_whose_clocks_differ_give_no_number_twice() {
             let own = Arc::new(ManualClock::new(shifted(time.now(), skew)));
             let (keeper, time, last) = (Arc::clone(&keeper), Arc::clone(&time), Mutex::new(None));
             let keys = Arc::new(Remote { keeper, time, age, last });
-            let config = SwitchboardConfig::new(LIFE);
+            let config = SwitchboardConfig {
+                calls_at_once: usize::MAX,
+                calls_per_hour: u32::MAX,
+                ..SwitchboardConfig::new(LIFE)
+            };
             let store = store(&server, &schema);
             Switchboard::open(
                 unjoin_test_util::own(&store, Role::Telephony),

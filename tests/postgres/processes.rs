@@ -106,7 +106,14 @@ fn switchboard(child: u64, address: &str, prefix: &str, window: &str) {
     let keys = Arc::new(Handed(bytes));
     let environment = Environment::new(Arc::new(ManualClock::new(day(0))), || Box::new(SystemRng::new()));
     let store = store(address, prefix, "phones");
-    let (config, pool) = (SwitchboardConfig::new(LIFE), pool(pool_config(4, 1000, LIFE)));
+    let (config, pool) = (
+        SwitchboardConfig {
+            calls_at_once: usize::MAX,
+            calls_per_hour: u32::MAX,
+            ..SwitchboardConfig::new(LIFE)
+        },
+        pool(pool_config(4, 1000, LIFE)),
+    );
     let board = Switchboard::open(own(&store, Role::Telephony), config, pool, keys, environment).unwrap();
     for number in shuffled(BINDINGS, child) {
         let hub = number % HUBS;

@@ -146,8 +146,8 @@ class Kamailio:
         require(self.process.poll() is None, f"Kamailio ended:\n{self.log.read_text()}")
         return self.send(f"OPTIONS sip:{LOOPBACK} SIP/2.0", wait=0.2) is not None
 
-    def send(self, first_line, extra="", wait=2.0, headers=None):
-        """One datagram of our own making, and the datagram that comes back."""
+    def send(self, first_line, extra="", wait=2.0, headers=None, body=""):
+        """One datagram of our own making, and the final reply that comes back."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
             phone.bind((LOOPBACK, 0))
             phone.settimeout(wait)
@@ -156,12 +156,15 @@ class Kamailio:
             headers = headers or (
                 f"Via: SIP/2.0/UDP {LOOPBACK}:{port};branch=z9hG4bK{port}{time.monotonic_ns()}\r\n"
                 f"From: <sip:probe@carrier.example>;tag=1\r\nTo: <sip:x@platform.example>{{tag}}\r\n"
-                f"Call-ID: {port}-{time.monotonic_ns()}\r\nCSeq: 1 {method}\r\nMax-Forwards: 70\r\n")
+                f"Call-ID: {port}-{time.monotonic_ns()}\r\nCSeq: 1 {method}\r\nMax-Forwards: 70\r\n"
+                f"Contact: <sip:probe@{LOOPBACK}:{port}>\r\n")
             tag = ";tag=2" if "in-dialog" in extra else ""
-            message = f"{first_line}\r\n{headers.format(tag=tag, port=port)}{extra}Content-Length: 0\r\n\r\n"
+            message = f"{first_line}\r\n{headers.format(tag=tag, port=port)}{extra}Content-Length: {len(body.encode())}\r\n\r\n{body}"
             phone.sendto(message.encode(), (LOOPBACK, self.port))
             try:
-                return phone.recv(65535)
+                while (reply := phone.recv(65535)).startswith(b"SIP/2.0 100 "):
+                    pass
+                return reply
             except (TimeoutError, ConnectionRefusedError):
                 return None
 

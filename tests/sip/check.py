@@ -24,6 +24,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 import xml.etree.ElementTree
@@ -199,6 +200,102 @@ def a_merchant_is_cut_off_at_once(bench):
     bench.dial(Caller(CUSTOMER, number).invite().refused(480), "after")
 
 
+def a_call_ends_within_two_seconds_of_what_allowed_it(bench):
+    """While they talk both sides get a BYE; while it rings the callee gets a CANCEL, and the caller the one refusal."""
+    courier = dict(merchant=ANY_MERCHANT, leg="courier")
+    for order in ("order-22", "order-23"):
+        for rings in (False, True):
+            name = order + ("r" if rings else "")
+            number = bench.gateway.bind(name, "courier", "courier-" + name, COURIER, CUSTOMER)
+            ended = []
+
+            def end(name=name, what=order):
+                time.sleep(1)
+                if what == "order-22":
+                    bench.gateway.tell("/release", order=name, **courier)
+                else:
+                    bench.gateway.tell("/close", merchant=ANY_MERCHANT, order=name)
+                ended.append(time.monotonic())
+
+            thread = threading.Thread(target=end)
+            thread.start()
+            if rings:
+                bench.call(Caller(CUSTOMER, number).invite().refused(480), Callee(COURIER).rings().is_cancelled(), name)
+            else:
+                bench.call(Caller(CUSTOMER, number).invite().answered().hears("BYE"),
+                           Callee(COURIER).rings().answers().hears("BYE"), name)
+            over = time.monotonic()
+            thread.join()
+            require(over - ended[0] <= 2, f"{name}: over {over - ended[0]:.1f} s later")
+    number = bench.gateway.bind("order-24", "merchant", "merchant-24", MERCHANT, CUSTOMER)
+    bench.gateway.tell("/ticket", merchant="merchant-24", order="order-24", seconds=3)
+    begun = time.monotonic()
+    bench.call(Caller(MERCHANT, number).invite().answered().hears("BYE"),
+               Callee(CUSTOMER).rings().answers().hears("BYE"), "a ticket that ends")
+    require(time.monotonic() - begun <= 5, "a merchant's call went on beyond the ticket")
+    thread = threading.Timer(1, lambda: bench.gateway.tell("/kill", merchant="merchant-24"))
+    thread.start()
+    bench.call(Caller(CUSTOMER, number).invite().answered().hears("BYE"),
+               Callee(MERCHANT).rings().answers().hears("BYE"), "a merchant who is cut off")
+    thread.join()
+
+
+def a_text_arrives_once_and_nothing_else_of_it(bench):
+    number = bench.gateway.bind("order-26", "courier", "courier-26", COURIER, CUSTOMER)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as callee:
+        callee.bind((LOOPBACK, bench.kamailio.called))
+        callee.settimeout(1)
+
+        def arrived():
+            with contextlib.suppress(TimeoutError):
+                message, sender = callee.recvfrom(65535)
+                kept = [line for line in message.decode().split("\r\n")
+                        if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")]
+                reply = "\r\n".join(["SIP/2.0 200 " + COURIER, *kept]) + ";tag=9\r\nContent-Length: 0\r\n\r\n"
+                callee.sendto(reply.encode(), sender)
+                return message
+            return None
+
+        def sent(text, call_id, kind="text/plain", asserted=CUSTOMER):
+            headers = (
+                f"Via: SIP/2.0/UDP {LOOPBACK}:{{port}};branch=z9hG4bK{time.monotonic_ns()}\r\n"
+                f"From: <sip:{CUSTOMER}@carrier.example>;tag=1\r\nTo: <sip:{number}@platform.example>\r\n"
+                f"Call-ID: {call_id}\r\nCSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\nSubject: {CUSTOMER}\r\n"
+                f"P-Asserted-Identity: <sip:{asserted}@carrier.example>\r\nAttestation-Info: A\r\n"
+                f"Content-Type: {kind}\r\n")
+            answer = bench.kamailio.send(f"MESSAGE sip:{number}@platform.example SIP/2.0", headers=headers, body=text)
+            bench.search([answer], [COURIER], "a text, at the sender")
+            return answer.split()[1].decode()
+
+        text = "好" * 300
+        require(sent(text, f"{CUSTOMER}-1") == "202", "a text was refused")
+        message = arrived()
+        require(message and message.decode().endswith(text), "the text did not arrive whole")
+        bench.search([message], [CUSTOMER], "a text, at the callee")
+        require(number.encode() in message, "it does not show the number")
+        require(sent(text, f"{CUSTOMER}-1") == "202" and arrived() is None, "a text arrived twice")
+        for what, (words, more) in {"an opt-out": ("stop", {}), "a stranger": ("hello", {"asserted": STRANGER}),
+                                    "parts of a text": ("x", {"kind": "application/vnd.3gpp.sms"})}.items():
+            require(sent(words, what.replace(" ", ""), **more) == "480" and arrived() is None, what)
+
+
+def a_number_carries_few_calls_at_once(bench):
+    number = bench.gateway.bind("order-25", "courier", "courier-25", COURIER, CUSTOMER)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as callee:
+        callee.bind((LOOPBACK, bench.kamailio.called))
+        callee.settimeout(1)
+        for _ in range(12):
+            bench.kamailio.send(f"INVITE sip:{number}@platform.example SIP/2.0",
+                                f"P-Asserted-Identity: <sip:{CUSTOMER}@carrier.example>\r\nAttestation-Info: A\r\n", wait=0.02)
+        calls = set()
+        with contextlib.suppress(TimeoutError):
+            while True:
+                message = callee.recv(65535)
+                if message.startswith(b"INVITE"):
+                    calls.add(re.search(rb"(?m)^Call-ID: (.*)$", message).group(1))
+        require(len(calls) == 4, f"{len(calls)} of 12 calls at once")
+
+
 def a_call_ends_with_its_binding(bench):
     """However long it rang, and though a re-INVITE comes in between; both sides are told without a leak."""
     number = bench.gateway.bind("order-9", "courier", "courier-9", COURIER, CUSTOMER, seconds=5)
@@ -357,7 +454,8 @@ def other_switches_get_their_documents(bench):
                 "trunk": "untrusted"}
     status, answer = bench.gateway.post("/route", json.dumps(question))
     answer = json.loads(answer)
-    longest = answer.pop("max_duration", 0)
+    longest, call = answer.pop("max_duration", 0), answer.pop("call", "")
+    require(re.fullmatch("[0-9a-f]{32}", call), "the call's name")
     require(status == 200 and 590 <= longest <= 600, f"{status}, at most {longest} s")
     require(answer == {"id": "q-1", "route": "connect", "callee": COURIER, "show": number}, "the answer in JSON")
 
@@ -412,6 +510,19 @@ def other_switches_get_their_documents(bench):
         require(status == expected and not leaks.find(answer, CUSTOMER), f"{path} answered {status} to what it cannot read")
 
 
+def whoever_connects_and_says_nothing_is_cut_off(bench):
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection((LOOPBACK, bench.gateway.http))) for _ in range(50)]
+        idle[0].sendall(b"POST /route HTTP/1.1\r\nHost:")
+        time.sleep(3)
+        for connection in idle:
+            connection.settimeout(0.5)
+            with contextlib.suppress(ConnectionResetError):
+                while connection.recv(4096):
+                    pass
+    require(bench.gateway.is_healthy(), "the gateway does not answer")
+
+
 def no_log_has_a_number(bench):
     for log in (bench.kamailio.log, bench.gateway.log):
         text = log.read_bytes()
@@ -446,6 +557,9 @@ CASES = [
     every_refusal_is_the_same,
     a_merchant_is_cut_off_at_once,
     a_call_ends_with_its_binding,
+    a_call_ends_within_two_seconds_of_what_allowed_it,
+    a_number_carries_few_calls_at_once,
+    a_text_arrives_once_and_nothing_else_of_it,
     a_slow_answer_delays_no_other_call,
     a_call_given_up_before_the_answer_reaches_nobody,
     what_goes_wrong_at_the_callee_tells_nothing,
@@ -453,6 +567,7 @@ CASES = [
     a_late_reply_is_not_forwarded,
     what_a_proxy_cannot_rewrite_stops_the_call,
     other_switches_get_their_documents,
+    whoever_connects_and_says_nothing_is_cut_off,
     without_the_gateway_there_is_no_call,
     no_log_has_a_number,
 ]

@@ -46,6 +46,7 @@ pub use slot_keys::{
 #[doc(hidden)]
 pub use slot_keys::{Slot, SlotKey};
 pub use switchboard::{
-    Binding, Bound, Directions, Leg, OrderRef, Parties, RouteCounts, Switchboard, SwitchboardConfig,
-    SwitchboardError, SwitchboardReport,
+    Binding, Bound, CallEnd, CallEvent, CallEvents, CallId, CallProgress, Directions, Leg, OrderRef,
+    OrderTag, Parties, RouteCounts, Side, Switchboard, SwitchboardConfig, SwitchboardError,
+    SwitchboardReport,
 };

@@ -1,6 +1,7 @@
 //! What a gateway asks for each call or message, and what it is told.
 
-use super::{PhoneNumber, VirtualNumber};
+use super::{CallId, PhoneNumber, VirtualNumber};
+use unjoin_core::Timestamp;
 
 /// Somebody dials a virtual number.
 #[derive(Clone, Debug)]
@@ -66,6 +67,11 @@ pub enum Route {
         show: VirtualNumber,
         /// For at most this many seconds; 1 or more.
         max_duration: u64,
+        /// When it must end at the latest: now and that many seconds.
+        ends_at: Timestamp,
+        /// By which name it is told to end before: see
+        /// [`Switchboard::calls_to_end`](crate::Switchboard::calls_to_end).
+        call: CallId,
     },
     /// Do not, and do nothing else in its place: no announcement that tells a reason, no other
     /// callee. There is one refusal for all reasons.

@@ -112,9 +112,11 @@ impl FreeSwitch {
             document.push_str("\"/>\n");
         };
         match route {
-            Route::Connect { callee, show, max_duration } => {
+            Route::Connect { callee, show, max_duration, call, .. } => {
                 let (callee, show) = (callee.to_e164(), show.to_e164());
                 for (variable, value) in [
+                    // By this name it is told to end: "hupall normal_clearing unjoin_call NAME".
+                    ("unjoin_call", call.to_string().as_str()),
                     // What the callee sees.
                     ("effective_caller_id_number", show.as_str()),
                     ("effective_caller_id_name", show.as_str()),

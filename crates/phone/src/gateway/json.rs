@@ -166,13 +166,14 @@ pub(super) struct Answer<'a> {
 impl Serialize for Answer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.route {
-            Route::Connect { callee, show, max_duration } => {
-                let mut answer = serializer.serialize_struct("Answer", 5)?;
+            Route::Connect { callee, show, max_duration, call, .. } => {
+                let mut answer = serializer.serialize_struct("Answer", 6)?;
                 answer.serialize_field("id", self.id)?;
                 answer.serialize_field("route", "connect")?;
                 answer.serialize_field("callee", callee.to_e164().as_str())?;
                 answer.serialize_field("show", &show.to_e164())?;
                 answer.serialize_field("max_duration", max_duration)?;
+                answer.serialize_field("call", &call.to_string())?;
                 answer.end()
             }
             Route::Refuse => {

@@ -29,7 +29,8 @@
 //! fields, and bring a compiler of macros into every build.
 //!
 //! ```
-//! use unjoin_phone::{NumberingPlan, PhoneNumber, Route, VirtualNumber};
+//! use unjoin_core::Timestamp;
+//! use unjoin_phone::{CallId, NumberingPlan, PhoneNumber, Route, VirtualNumber};
 //! use unjoin_phone::gateway::Question;
 //!
 //! let question: Question = serde_json::from_str(
@@ -45,10 +46,12 @@
 //!     callee: PhoneNumber::new("+8613933334444")?,
 //!     show: VirtualNumber::new("+8617000000001")?,
 //!     max_duration: 600,
+//!     ends_at: Timestamp::from_unix_seconds(1_800_000_600),
+//!     call: CallId::from_hex("00112233445566778899aabbccddeeff").expect("32 digits"),
 //! };
 //! assert_eq!(
 //!     serde_json::to_string(&question.answer(&route))?,
-//!     r#"{"id":"7:42","route":"connect","callee":"+8613933334444","show":"+8617000000001","max_duration":600}"#,
+//!     r#"{"id":"7:42","route":"connect","callee":"+8613933334444","show":"+8617000000001","max_duration":600,"call":"00112233445566778899aabbccddeeff"}"#,
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -141,6 +144,7 @@ impl Question {
     /// | `callee` | whom to connect: `+` and 7 to 15 digits |
     /// | `show` | what to show the callee as the caller: `+` and 7 to 17 digits |
     /// | `max_duration` | seconds from now, the ringing included, after which the call must end |
+    /// | `call` | the call's name, by which it is told to end before: 32 hexadecimal digits |
     pub fn answer<'a>(&'a self, route: &'a Route) -> impl Serialize + 'a {
         json::Answer { id: &self.id, route }
     }

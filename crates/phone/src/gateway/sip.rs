@@ -14,6 +14,7 @@
 //! | `privacy` | all Privacy headers; may be missing |
 //! | `trunk` | `trusted` or `untrusted`: the host's word about the line |
 //! | `passed` | what a `verstat` that passed without a level counts as: `full`, `partial`, `gateway` or `none` |
+//! | `text`, `message` | of a message: its text, and its name; see [`text`] |
 //! | `private` | `served` or `withheld`: callers who ask for privacy. They are shown to nobody either way |
 //!
 //! **Who calls** is what the trunk asserts, never what the phone says. Identities without a number (a name in a home network) are
@@ -27,6 +28,7 @@ use super::json::fits_id;
 use super::{
     Address, Attestation, Channel, GatewayError, NumberingPlan, Question, Route, RouteRequest, form,
 };
+use crate::{CallEnd, CallId, CallProgress};
 use zeroize::Zeroizing;
 
 /// The longest question, in bytes.
@@ -148,8 +150,9 @@ pub fn answer(
     };
     field("id", &question.id, true);
     match (route, request.and_then(|request| request.caller.as_ref())) {
-        (Route::Connect { callee, show, max_duration, .. }, Some(caller)) => {
+        (Route::Connect { callee, show, max_duration, call, .. }, Some(caller)) => {
             field("route", "connect", true);
+            field("call", &call.to_string(), true);
             field("callee", &callee.to_e164(), true);
             field("show", &show.to_e164(), true);
             field("max_duration", &max_duration.to_string(), false);
@@ -160,6 +163,31 @@ pub fn answer(
     }
     out.push('}');
     out
+}
+
+/// A message's text, and what names it when it comes again: the fields `text` and `message` of a question, in hexadecimal. Erased when
+/// dropped; `None` unless both are there.
+pub fn text(body: &[u8]) -> Option<[Zeroizing<String>; 2]> {
+    let [text, message] = form::fields(body, MAX_BYTES, ["text", "message"]).ok()?;
+    Some([from_hexadecimal(&text?)?, from_hexadecimal(&message?)?])
+}
+
+/// What a proxy says of a call: a form with `call`, the name that the answer gave it; `progress` (`ringing`, `answered` or `ended`);
+/// and with `ended`, if nobody had picked up, `status`: the response that ended it. `None` if it is none.
+pub fn progress(body: &[u8]) -> Option<(CallId, CallProgress)> {
+    let [call, progress, status] = form::fields(body, MAX_BYTES, ["call", "progress", "status"]).ok()?;
+    let progress = match progress?.as_str() {
+        "ringing" => CallProgress::Ringing,
+        "answered" => CallProgress::Answered,
+        "ended" => CallProgress::Ended(match status.as_ref().map(|status| status.as_str()) {
+            None => CallEnd::Completed,
+            Some("486" | "600" | "603") => CallEnd::Busy,
+            Some("408" | "480" | "487") => CallEnd::NoAnswer,
+            Some(_) => CallEnd::Failed,
+        }),
+        _ => return None,
+    };
+    Some((CallId::from_hex(&call?)?, progress))
 }
 
 /// A SIP or tel URI, as far as it may name a subscriber.
@@ -416,6 +444,25 @@ mod tests {
         for privacy in ["", "none", "history", "none,session"] {
             assert!(!hidden(privacy, "withheld"), "{privacy}");
         }
+    }
+
+    #[test]
+    fn a_proxy_says_what_becomes_of_a_call() {
+        let call = CallId::from_hex("00112233445566778899aabbccddeeff").unwrap();
+        let told = |rest: &str| progress(format!("call={call}&progress={rest}").as_bytes());
+        for (rest, expected) in [
+            ("ringing", CallProgress::Ringing),
+            ("answered", CallProgress::Answered),
+            ("ended", CallProgress::Ended(CallEnd::Completed)),
+            ("ended&status=486", CallProgress::Ended(CallEnd::Busy)),
+            ("ended&status=487", CallProgress::Ended(CallEnd::NoAnswer)),
+            ("ended&status=404", CallProgress::Ended(CallEnd::Failed)),
+        ] {
+            assert_eq!(told(rest), Some((call, expected)), "{rest}");
+        }
+        assert!(
+            told("").is_none() && progress(b"call=1&progress=ended").is_none() && progress(b"{}").is_none()
+        );
     }
 
     proptest! {

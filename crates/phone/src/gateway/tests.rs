@@ -16,6 +16,8 @@ fn connect(max_duration: u64) -> Route {
         callee: PhoneNumber::new(COURIER).unwrap(),
         show: VirtualNumber::new(X).unwrap(),
         max_duration,
+        ends_at: unjoin_core::Timestamp::from_unix_seconds(1_800_000_000),
+        call: crate::CallId::from_hex("00112233445566778899aabbccddeeff").unwrap(),
     }
 }
 
@@ -175,7 +177,7 @@ fn answers_in_json_are_these_bytes() {
     let answer = |route: &Route| serde_json::to_string(&question.answer(route)).unwrap();
     assert_eq!(
         answer(&connect(600)),
-        r#"{"id":"7:-42","route":"connect","callee":"+8613933334444","show":"+8617000000001","max_duration":600}"#
+        r#"{"id":"7:-42","route":"connect","callee":"+8613933334444","show":"+8617000000001","max_duration":600,"call":"00112233445566778899aabbccddeeff"}"#
     );
     assert_eq!(answer(&Route::Refuse), r#"{"id":"7:-42","route":"refuse"}"#);
 }
@@ -265,7 +267,8 @@ fn freeswitch_gets_these_documents() {
     assert_eq!(
         *freeswitch().document(&question, &connect(600)),
         plan(
-            r#"<action application="set" data="effective_caller_id_number=+8617000000001"/>
+            r#"<action application="set" data="unjoin_call=00112233445566778899aabbccddeeff"/>
+<action application="set" data="effective_caller_id_number=+8617000000001"/>
 <action application="set" data="effective_caller_id_name=+8617000000001"/>
 <action application="set" data="sip_cid_type=pid"/>
 <action application="set" data="effective_callee_id_number=+8617000000001"/>

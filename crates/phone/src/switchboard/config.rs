@@ -20,6 +20,12 @@ pub struct SwitchboardConfig {
     pub least_attestation: Attestation,
     /// Who may be a party: called through the host's lines, at its cost. Asked when a number is made, and for every call.
     pub callees: Callees,
+    /// How many calls one number may carry at the same time. A gateway that does not say when calls end
+    /// ([`Switchboard::call_told`](super::Switchboard::call_told)) is taken to have each for two minutes.
+    pub calls_at_once: usize,
+    /// How many calls and messages a leg's own parties may put through in an hour, together. A stranger's attempts
+    /// count nowhere: whoever forges a caller would block that caller.
+    pub calls_per_hour: u32,
     /// After how many seconds from its last number's death the record of an order that was never closed is shortened
     /// to what tells whether it may be bound again: at most 54 bytes, for ever. (A closed order has 46.)
     pub retention: u64,
@@ -31,13 +37,15 @@ pub struct SwitchboardConfig {
 
 impl SwitchboardConfig {
     /// The defaults: a total life of `max_total_life` seconds, calls of an hour at most, full
-    /// attestation, subscribers of the countries that are known, 30 days of retention, an alarm after 20 misses, and the queue's default.
+    /// attestation, subscribers of the countries that are known, four calls at once on a number and 60 an hour, 30 days of retention, an alarm after 20 misses, and the queue's default.
     pub fn new(max_total_life: u64) -> Self {
         Self {
             max_total_life,
             longest_call: 3600,
             least_attestation: Attestation::Full,
             callees: Callees::known(),
+            calls_at_once: 4,
+            calls_per_hour: 60,
             retention: 30 * DAY,
             alarm_after: 20,
             queue: QueueConfig::default(),
@@ -55,6 +63,10 @@ impl SwitchboardConfig {
         rule(
             self.least_attestation > Attestation::None,
             "an attestation: callers whom nobody attests pass on trusted trunks only",
+        )?;
+        rule(
+            self.calls_at_once > 0 && self.calls_per_hour > 0,
+            "one call at once, and one an hour, or more",
         )?;
         rule(self.alarm_after > 0, "an alarm after one miss or more")
     }

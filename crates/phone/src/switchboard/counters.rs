@@ -71,6 +71,8 @@ refusals! {
     ClosedDirection => closed_direction;
     /// The callee's number is none that may be called, by the present configuration.
     CalleeBarred => callee_barred;
+    /// The number carries as many calls as it may, or the leg has had its calls of the hour.
+    TooMany => too_many;
 }
 
 /// How many counts there are, whatever is dialled: 48 KiB.

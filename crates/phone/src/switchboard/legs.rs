@@ -3,6 +3,7 @@
 
 use super::SwitchboardError;
 use super::binding::{Bound, Leg, Parties};
+use super::calls::Claim;
 use super::counters::Reason;
 use super::rows::{
     Attempt, Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Side, Terms, index_key,
@@ -101,13 +102,13 @@ impl LiveLeg {
 }
 
 /// Whether the order's and the merchant's record confirm what an index row says, and for how
-/// many seconds from now.
+/// many seconds from now. Without a channel: of a call that runs.
 pub(super) fn judge(
-    entry: &Entry,
+    entry: &Claim,
     order: &OrderRow,
     merchant: MerchantRow,
     dialled: VirtualNumber,
-    channel: Channel,
+    channel: Option<Channel>,
     window: &SlotKeyWindow,
 ) -> Result<u64, Reason> {
     // Of another attempt than the row's nothing is said, whatever became of it.
@@ -122,7 +123,7 @@ pub(super) fn judge(
         LegStatus::Expired => return Err(Reason::Expired),
         LegStatus::KeysReplaced | LegStatus::KeysBehind => return Err(Reason::KeysReplaced),
     };
-    if terms.only.is_some_and(|only| only != channel) {
+    if channel.is_some_and(|channel| terms.only.is_some_and(|only| only != channel)) {
         return Err(Reason::WrongChannel);
     }
     let until = open_until(entry.caller, terms).filter(|until| window.now() < *until);

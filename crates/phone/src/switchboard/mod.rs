@@ -28,6 +28,7 @@
 
 mod bind;
 mod binding;
+mod calls;
 mod changes;
 mod config;
 mod counters;
@@ -42,9 +43,11 @@ mod sweep;
 mod tests;
 
 pub use binding::{Binding, Bound, Directions, Leg, OrderRef, Parties};
+pub use calls::{CallEnd, CallEvent, CallEvents, CallId, CallProgress, OrderTag};
 pub use config::SwitchboardConfig;
 pub use counters::RouteCounts;
 pub use error::SwitchboardError;
+pub use rows::Side;
 pub use sweep::SwitchboardReport;
 
 use self::changes::Extension;
@@ -132,6 +135,7 @@ struct Core<S> {
     environment: Environment,
     miss_counters: MissCounters,
     route_counters: RouteCounters,
+    calls: calls::Calls,
     walk: Mutex<Walk>,
     /// In the place of callers who show no number.
     nobody: PhoneNumber,
@@ -172,6 +176,7 @@ impl<S: Store> Switchboard<S> {
             environment,
             miss_counters: MissCounters::new(),
             route_counters: RouteCounters::default(),
+            calls: calls::Calls::new(),
             walk: Mutex::default(),
             nobody,
             no_order: OrderRow::default().to_value(),
@@ -237,13 +242,38 @@ impl<S: Store> Switchboard<S> {
     }
 
     /// Decides one call or message: see [`RouteRequest`]. It calls nothing but the keys and the
-    /// store, twice, and changes nothing.
+    /// store, twice, and changes nothing there; a call that is put through is remembered in memory.
     ///
     /// # Errors
     /// [`SwitchboardError::Keys`] and [`SwitchboardError::Store`]: the gateway refuses then, as
     /// it does for [`Route::Refuse`].
     pub fn route(&self, request: &RouteRequest) -> Result<Route, SwitchboardError> {
         self.core.route(request)
+    }
+
+    /// The calls that this instance has put through and that nothing allows any more: their number was released or replaced, their
+    /// order closed, their merchant cut off, the ticket that opened them is over. **Ask every second, and end them**; each is named
+    /// again until [`call_told`](Self::call_told) says that it has ended.
+    ///
+    /// # Errors
+    /// Those of keys and store. Ask again.
+    pub fn calls_to_end(&self) -> Result<Vec<CallId>, SwitchboardError> {
+        self.core.calls_to_end()
+    }
+
+    /// What a gateway says of a call that this instance has put through. Nothing happens for another.
+    pub fn call_told(&self, call: CallId, progress: CallProgress) {
+        self.core.calls.told(call, progress, self.core.environment.now());
+    }
+
+    /// Tells a host what became of calls, for the merchants that it names: for nobody without it. Once; a second host hears nothing.
+    ///
+    /// # Errors
+    /// [`SwitchboardError::Threads`].
+    pub fn with_events(self, events: impl CallEvents) -> Result<Self, SwitchboardError> {
+        let set = self.core.calls.set_events(Arc::new(events));
+        set.map_err(|error| SwitchboardError::Threads(error.into()))?;
+        Ok(self)
     }
 
     /// Gives a live leg a later end, within the number's total life. Calls extend nothing;

@@ -9,6 +9,7 @@
 //! Only then is anything decided. A caller who is refused for what they are (withheld,
 //! badly attested) goes the same way under a number that nobody has. The reason goes to a counter.
 
+use super::calls::{CallId, Claim};
 use super::counters::Reason;
 use super::legs::judge;
 use super::rows::{Entry, IndexRow, MerchantRow, OrderId, OrderRow, index_key};
@@ -30,9 +31,17 @@ impl<S: Store> Core<S> {
     pub(super) fn route(&self, request: &RouteRequest) -> Result<Route, SwitchboardError> {
         let window = self.window()?;
         let (route, reason) = match self.callee(request, &window)? {
-            Ok((callee, left)) => {
+            Ok((claim, callee, left)) => {
                 let max_duration = left.min(self.config.longest_call);
-                (Route::Connect { callee, show: request.dialled, max_duration }, None)
+                let (now, call) = (window.now(), CallId::random(&mut *self.rng()));
+                let ends_at = now.saturating_add(max_duration);
+                let asked = (claim, request.dialled, request.channel);
+                match self.calls.begin(asked, (now, ends_at), &self.config, call) {
+                    Ok(()) => {
+                        (Route::Connect { callee, show: request.dialled, max_duration, ends_at, call }, None)
+                    }
+                    Err(reason) => (Route::Refuse, Some(reason)),
+                }
             }
             Err(reason) => (Route::Refuse, Some(reason)),
         };
@@ -43,12 +52,12 @@ impl<S: Store> Core<S> {
         Ok(route)
     }
 
-    /// Whom the caller reaches, and for how many seconds.
+    /// By what the caller reaches whom, and for how many seconds.
     fn callee(
         &self,
         request: &RouteRequest,
         window: &SlotKeyWindow,
-    ) -> Result<Result<(PhoneNumber, u64), Reason>, SwitchboardError> {
+    ) -> Result<Result<(Claim, PhoneNumber, u64), Reason>, SwitchboardError> {
         let (caller, objection) = match &request.caller {
             None => (&self.nobody, Some(Reason::Withheld)),
             Some(_) if !self.trusts(request) => (&self.nobody, Some(Reason::BadlyAttested)),
@@ -74,10 +83,11 @@ impl<S: Store> Core<S> {
             (None, None, _) if probe.found.is_none() => Err(Reason::Unknown),
             (None, None, _) | (None, _, Err(_)) => Err(Reason::Unreadable),
             (None, Some(entry), Ok((order, merchant))) => {
-                let left = judge(&entry, &order, merchant, request.dialled, request.channel, window);
+                let (claim, channel) = (Claim::of(&entry), Some(request.channel));
+                let left = judge(&claim, &order, merchant, request.dialled, channel, window);
                 let is_allowed = self.config.callees.allow(&entry.callee);
                 left.and_then(|left| is_allowed.then_some(left).ok_or(Reason::CalleeBarred))
-                    .map(|left| (entry.callee, left))
+                    .map(|left| (claim, entry.callee, left))
             }
         })
     }

@@ -269,9 +269,10 @@ impl Record for HubRow {
 
 /// Which of a leg's two parties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub enum Side {
     /// The merchant or the courier.
     Hub,
+    /// The customer.
     Customer,
 }
 
@@ -390,6 +391,10 @@ impl OrderId {
             merchant: hash32("phone-merchant", &[merchant]),
             order: hash32("phone-order", &[merchant, order]),
         }
+    }
+
+    pub(super) fn is_of(&self, merchant: &Name) -> bool {
+        self.merchant == hash32("phone-merchant", &[merchant.as_bytes()])
     }
 
     pub(super) fn order_key(&self) -> Key<OrderRow> {

@@ -31,6 +31,8 @@ pub struct SwitchboardReport {
     /// For how many seconds a slot key has been due that the keeper still has. Alert at a minute: from then on closing answers that
     /// nothing is erased.
     pub erasure_lag: u64,
+    /// How many events of calls were dropped by this instance so far, because the host did not take them.
+    pub dropped_events: u64,
     /// Numbers that were dialled in vain conspicuously often since the tick before, on this
     /// instance, and how often. Numbers that share a place in the table are counted together; the
     /// one that was dialled last stands for them.
@@ -64,6 +66,7 @@ impl<S: Store> Core<S> {
         let alarms = self.miss_counters.take(self.config.alarm_after);
         let clock_lead = window.now().saturating_since(self.environment.now());
         let mut report = SwitchboardReport { alarms, clock_lead, ..Default::default() };
+        report.dropped_events = self.calls.dropped();
         report.erasure_lag = window.erasure_lag();
         report.index_rows = self.sweep_index(&window)?;
         self.walk(&window, &mut report)?;

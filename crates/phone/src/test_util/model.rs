@@ -368,7 +368,7 @@ impl Model {
     /// Every phone dials every number that ever was.
     pub fn check<S: Store>(&mut self, board: &Switchboard<S>, now: Timestamp) {
         let reaches = |caller, number| match board.route(&request(caller, number)).unwrap() {
-            Route::Connect { callee, show, max_duration } => {
+            Route::Connect { callee, show, max_duration, .. } => {
                 assert!(show == number && max_duration >= 1);
                 Some(callee)
             }

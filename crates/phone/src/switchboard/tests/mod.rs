@@ -1,6 +1,7 @@
 //! The switchboard against its rules.
 
 mod binding;
+mod calls;
 mod changing;
 mod erasure;
 mod failures;
@@ -101,7 +102,15 @@ fn pool(each: u64) -> Arc<Pool> {
 
 fn config() -> SwitchboardConfig {
     let queue = unjoin_store::queue::QueueConfig { capacity: 256, max_batch: 16, workers: 2 };
-    SwitchboardConfig { alarm_after: 3, queue, ..SwitchboardConfig::new(TOTAL_LIFE) }
+    // As many calls as a test likes.
+    let (calls_at_once, calls_per_hour) = (usize::MAX, u32::MAX);
+    SwitchboardConfig {
+        alarm_after: 3,
+        queue,
+        calls_at_once,
+        calls_per_hour,
+        ..SwitchboardConfig::new(TOTAL_LIFE)
+    }
 }
 
 /// A switchboard whose clock stands where it is set.
@@ -212,7 +221,7 @@ impl<S: Store> Exchange<S> {
     /// Whom a call reaches.
     fn reaches(&self, caller: u64, dialled: VirtualNumber) -> Option<PhoneNumber> {
         match self.call(caller, dialled) {
-            Route::Connect { callee, show, max_duration } => {
+            Route::Connect { callee, show, max_duration, .. } => {
                 assert!(show == dialled && max_duration >= 1);
                 Some(callee)
             }

@@ -1,0 +1,341 @@
+//! Calls that were put through and may still run: so that they end when what allowed them ends, so that one number does not
+//! carry many, and so that a host may hear what became of them.
+//!
+//! In the memory of the instance that put them through, without a phone. A call is forgotten when the gateway says that it is
+//! over, and at the latest when its time is up.
+
+use super::binding::{Leg, OrderRef};
+use super::counters::Reason;
+use super::legs::{judge, or_default};
+use super::rows::{Attempt, Entry, OrderId, Side};
+use super::{Core, SwitchboardConfig, SwitchboardError};
+use crate::{Channel, SlotKeyWindow, VirtualNumber};
+use rand_core::CryptoRng;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use unjoin_core::{Name, Timestamp};
+use unjoin_store::{Decision, Store, decide_all};
+
+/// At most so many calls are remembered: 12 MiB. Beyond it calls are refused.
+const CALLS: usize = 100_000;
+/// At most so many legs' hours are remembered. Beyond it the earliest go, and with them what they have used up.
+const HOURS: usize = 100_000;
+/// A call of which the gateway has said nothing is taken to ring no longer than this, in seconds.
+const RINGING: u64 = 120;
+const HOUR: u64 = 3600;
+/// So many events wait for the host at most.
+const EVENTS: usize = 1024;
+
+/// A call's name: 16 random bytes, by which a gateway is told to end it. There is no party in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId([u8; 16]);
+
+impl CallId {
+    pub(crate) fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+
+    /// The name that [`Display`](fmt::Display) wrote: 32 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            let at = at.checked_mul(2)?;
+            *byte = u8::from_str_radix(text.get(at..at.checked_add(2)?)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallId({self})")
+    }
+}
+
+/// What a gateway says of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallProgress {
+    /// The callee's phone rings.
+    Ringing,
+    /// Somebody picked it up.
+    Answered,
+    /// It is over.
+    Ended(CallEnd),
+}
+
+/// Why a call is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallEnd {
+    /// A side hung up, or its time was up.
+    Completed,
+    /// The callee was busy, or declined.
+    Busy,
+    /// Nobody picked it up, or the caller gave up.
+    NoAnswer,
+    /// The callee's network did not put it through.
+    Failed,
+}
+
+/// What became of a call, without a phone, a number or a call's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallEvent {
+    /// Of which order.
+    pub order: OrderTag,
+    /// Between whom.
+    pub leg: Leg,
+    /// Who called.
+    pub caller: Side,
+    /// The beginning of the quarter of an hour in which it happened.
+    pub quarter: Timestamp,
+    /// What happened.
+    pub progress: CallProgress,
+    /// For how long they talked, in seconds, rounded up to 10, 30, 60, 120, 300, 600, 1,800 or 3,600 and to whole hours beyond;
+    /// 0 if nobody picked it up, and before the end.
+    pub seconds: u64,
+}
+
+/// What stands for an order in a [`CallEvent`]: the host compares it with those of its own orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OrderTag(OrderId);
+
+impl OrderTag {
+    /// This order's.
+    pub fn of(order: &OrderRef) -> Self {
+        Self(OrderId::of(order))
+    }
+
+    /// Whether the order is this merchant's.
+    pub fn is_of(&self, merchant: &Name) -> bool {
+        self.0.is_of(merchant)
+    }
+}
+
+/// Where a host hears what became of calls. Nothing is kept for a merchant for whom it does not ask: *who was called when* is
+/// what an order's own merchant could hold against a review, see the manual.
+pub trait CallEvents: Send + Sync + 'static {
+    /// Whether events of this order's merchant are wanted. Say no unless the merchant needs them.
+    fn wants(&self, order: &OrderTag) -> bool;
+
+    /// Takes an event, on a thread of its own. What comes while 1,024 wait is dropped.
+    fn take(&self, event: CallEvent);
+}
+
+/// A call that was put through.
+struct Running {
+    claim: Claim,
+    number: VirtualNumber,
+    ends_at: Timestamp,
+    begun: Timestamp,
+    answered: Option<Timestamp>,
+}
+
+/// What an index row said of a call, but for its callee.
+#[derive(Clone, Copy)]
+pub(super) struct Claim {
+    pub(super) order: OrderId,
+    pub(super) leg: Leg,
+    pub(super) caller: Side,
+    pub(super) attempt: Attempt,
+}
+
+impl Claim {
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self { order: entry.order, leg: entry.leg, caller: entry.caller, attempt: entry.attempt }
+    }
+}
+
+/// What a leg has used of its hour.
+struct Hour {
+    since: Timestamp,
+    used: u32,
+}
+
+#[derive(Default)]
+struct Held {
+    running: HashMap<CallId, Running>,
+    numbers: HashMap<VirtualNumber, Vec<CallId>>,
+    hours: HashMap<([u8; 32], Leg), Hour>,
+}
+
+impl Held {
+    /// The switch has ended those whose time is up; a gateway that did not say so is not waited for.
+    fn forget(&mut self, now: Timestamp) {
+        let Self { running, numbers, .. } = self;
+        running.retain(|_, call| now < call.ends_at.saturating_add(RINGING));
+        numbers.retain(|_, calls| {
+            calls.retain(|id| running.contains_key(id));
+            !calls.is_empty()
+        });
+    }
+
+    fn forget_on(&mut self, number: VirtualNumber) {
+        let Self { running, numbers, .. } = self;
+        let left = numbers.get_mut(&number).map_or(0, |calls| {
+            calls.retain(|id| running.contains_key(id));
+            calls.len()
+        });
+        if left == 0 {
+            numbers.remove(&number);
+        }
+    }
+}
+
+pub(super) struct Calls {
+    held: Mutex<Held>,
+    events: OnceLock<(Arc<dyn CallEvents>, SyncSender<CallEvent>)>,
+    dropped: AtomicU64,
+}
+
+impl Calls {
+    pub(super) fn new() -> Self {
+        Self { held: Mutex::default(), events: OnceLock::new(), dropped: AtomicU64::new(0) }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a call or message that all else allows, if the limits do.
+    pub(super) fn begin(
+        &self,
+        (claim, number, channel): (Claim, VirtualNumber, Channel),
+        (now, ends_at): (Timestamp, Timestamp),
+        config: &SwitchboardConfig,
+        id: CallId,
+    ) -> Result<(), Reason> {
+        let mut held = self.held();
+        if channel == Channel::Voice {
+            if held.running.len() >= CALLS {
+                held.forget(now);
+            }
+            let counts = |call: &&Running| {
+                let rings = now < call.begun.saturating_add(RINGING);
+                now < call.ends_at && (call.answered.is_some() || rings)
+            };
+            let on_number = held.numbers.get(&number).into_iter().flatten();
+            let at_once = on_number.filter_map(|id| held.running.get(id)).filter(counts).count();
+            if at_once >= config.calls_at_once || held.running.len() >= CALLS {
+                return Err(Reason::TooMany);
+            }
+        }
+        if held.hours.len() >= HOURS {
+            held.hours.retain(|_, hour| now.saturating_since(hour.since) < HOUR);
+            if held.hours.len() >= HOURS {
+                held.hours.clear();
+            }
+        }
+        let hour = held.hours.entry((claim.order.order, claim.leg)).or_insert(Hour { since: now, used: 0 });
+        if now.saturating_since(hour.since) >= HOUR {
+            *hour = Hour { since: now, used: 0 };
+        }
+        if hour.used >= config.calls_per_hour {
+            return Err(Reason::TooMany);
+        }
+        hour.used = hour.used.saturating_add(1);
+        if channel == Channel::Voice {
+            held.running.insert(id, Running { claim, number, ends_at, begun: now, answered: None });
+            held.numbers.entry(number).or_default().push(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_events(&self, events: Arc<dyn CallEvents>) -> Result<(), std::io::Error> {
+        let (sender, waiting) = sync_channel::<CallEvent>(EVENTS);
+        let host = Arc::clone(&events);
+        std::thread::Builder::new().name("call events".to_owned()).spawn(move || {
+            for event in waiting {
+                host.take(event);
+            }
+        })?;
+        let _ = self.events.set((events, sender));
+        Ok(())
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// What the gateway says of a call; nothing of one that is not known.
+    pub(super) fn told(&self, id: CallId, progress: CallProgress, now: Timestamp) {
+        let mut held = self.held();
+        let (claim, seconds) = match (progress, held.running.get_mut(&id)) {
+            (_, None) => return,
+            (CallProgress::Ringing, Some(call)) => (call.claim, 0),
+            (CallProgress::Answered, Some(call)) => {
+                call.answered.get_or_insert(now);
+                (call.claim, 0)
+            }
+            (CallProgress::Ended(_), Some(call)) => {
+                let seconds = call.answered.map_or(0, |answered| now.saturating_since(answered).max(1));
+                let (claim, number) = (call.claim, call.number);
+                held.running.remove(&id);
+                held.forget_on(number);
+                (claim, in_steps(seconds))
+            }
+        };
+        drop(held);
+        let order = OrderTag(claim.order);
+        let Some((host, sender)) = self.events.get().filter(|(host, _)| host.wants(&order)) else { return };
+        let _ = host;
+        let quarter = now.as_unix_seconds().saturating_sub(now.as_unix_seconds() % 900);
+        let quarter = Timestamp::from_unix_seconds(quarter);
+        let event = CallEvent { order, leg: claim.leg, caller: claim.caller, quarter, progress, seconds };
+        if sender.try_send(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Rounded up, so that a length tells no call from another.
+fn in_steps(seconds: u64) -> u64 {
+    let steps = [0, 10, 30, 60, 120, 300, 600, 1800, 3600];
+    steps.into_iter().find(|step| seconds <= *step).unwrap_or(seconds.div_ceil(HOUR).saturating_mul(HOUR))
+}
+
+impl<S: Store> Core<S> {
+    /// Those of the calls put through that nothing allows any more. They are named again until the gateway says that they have ended.
+    pub(super) fn calls_to_end(&self) -> Result<Vec<CallId>, SwitchboardError> {
+        let window = self.window()?;
+        let now = window.now();
+        let running: Vec<(CallId, Claim, VirtualNumber)> = {
+            let mut held = self.calls.held();
+            held.forget(now);
+            held.running.iter().map(|(id, call)| (*id, call.claim, call.number)).collect()
+        };
+        let window: &SlotKeyWindow = &window;
+        let is_allowed = |(_, claim, number): &(CallId, Claim, VirtualNumber)| {
+            let (claim, number) = (*claim, *number);
+            Ok(Decision::new(claim.order.records(), move |rows, _: &mut _| {
+                let (order, merchant) = or_default(rows);
+                Ok(judge(&claim, &order, merchant, number, None, window).is_ok())
+            }))
+        };
+        let answers = decide_all(&*self.store, running.iter().map(is_allowed).collect());
+        let mut ending = Vec::new();
+        for ((id, ..), allowed) in running.iter().zip(answers) {
+            match allowed {
+                Ok(true) => {}
+                Ok(false) => ending.push(*id),
+                // What cannot be read allows nothing.
+                Err(SwitchboardError::Store(unjoin_store::StoreError::Corrupt(_))) => ending.push(*id),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ending)
+    }
+}
