@@ -65,13 +65,15 @@
 //!            `---------- unjoin-core ------------'
 //! ```
 //!
+//! Beside them stands `unjoin-door` on the log: the anonymous door over Oblivious HTTP, for apps and gateways.
+//!
 //! [`Platform`] ties the order service and the review service together; start there.
 //! [`manual`] holds the protocol, the wire and stored formats, the threat model with the
 //! test behind each claim, and the operating guide.
 //!
 //! # Out of scope
 //!
-//! Network metadata at the door, what a review's own words give away, and the honesty of
+//! Network metadata where no relay stands before the door, what a review's own words give away, and the honesty of
 //! the issuer's count are the host's; the threat model says so in full. The construction has had
 //! no external audit.
 //!

@@ -14,6 +14,7 @@
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
 //! | [`operating`] | whoever runs it |
 //! | [`backup`] | whoever copies its stores, or puts a copy back |
+//! | [`door`] | whoever runs relay or gateway, or writes the app that asks them |
 //! | [`sizing`] | whoever buys the machines for it |
 //! | [`publication`] | whoever chooses k, C, hold and classes, or asks what they cost |
 //! | [`ledger`] | whoever reads, witnesses or audits the ledgers, or runs them |
@@ -56,6 +57,10 @@ pub mod proofs {
 
 pub mod refusals {
     #![doc = include_str!("refusals.md")]
+}
+
+pub mod door {
+    #![doc = include_str!("door.md")]
 }
 
 pub mod operating {
