@@ -161,7 +161,7 @@ impl Gate {
             let key = GatewayKey::from_secret_bytes((number % 256) as u8, secret);
             let (id, public) = key.public();
             let entry = DoorKeyEntry::sign(&self.platform_key, origin, id, public, bits, valid.clone());
-            entries.extend(entry);
+            entries.push(entry?);
             keys.push((key, valid));
         }
         ledger.append(&entries.iter().map(Message::to_bytes).collect::<Vec<_>>())?;

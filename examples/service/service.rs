@@ -248,7 +248,12 @@ impl<S: Store> Service<S> {
             settings.door_host,
             config.issuer.grid,
             settings.shard_bits,
-            PlatformKey::from_secret_bytes(&secrets.platform.platform_key.to_secret_bytes()),
+            secrets
+                .platform
+                .platform_key
+                .to_secret_bytes()
+                .map(|key| PlatformKey::from_secret_bytes(&key))
+                .ok_or("the platform's key is not in this process: the gateway cannot sign with it")?,
         )?;
         let origin = secrets.reviews_ledger.public().name().to_string();
         let staff = StaffKeyEntry::sign(

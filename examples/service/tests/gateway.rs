@@ -17,7 +17,7 @@ use unjoin::secret::SystemRng;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::token::{CohortManifest, DoorAnswer, DoorMessage, DoorQuestion, Receipt};
 use unjoin::wire::Message;
-use unjoin::{DAY, Name, Timestamp, WEEK};
+use unjoin::{DAY, Name, Timestamp};
 use unjoin_door::{ANSWER_LENGTH, BundlePiece, KeyConfig, request_length, seal};
 use unjoin_test_util::Faulty;
 
@@ -153,7 +153,7 @@ async fn a_question_is_opened_once_and_a_key_serves_to_its_end() {
     let way = Way::to(&world).await;
     let refused = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap()["code"].clone();
     let key = newest(&world, MONDAY);
-    assert_eq!((key.from(), key.until()), (MONDAY, MONDAY.saturating_add(2 * WEEK)));
+    assert_eq!((key.from(), key.until()), (MONDAY, MONDAY.saturating_add(2 * DAY)));
     let message = DoorMessage::from_bytes(&bundle(MONDAY, 0, 0)).unwrap();
     let sealed =
         |key: &DoorKeyEntry| seal(&KeyConfig::from(key), HOST, &message, &mut SystemRng::new()).unwrap().0;
@@ -172,13 +172,13 @@ async fn a_question_is_opened_once_and_a_key_serves_to_its_end() {
     changed[0] ^= 0x80;
     assert_eq!(refused(&way.post(0, &changed).await.2), "door.unknown_key");
 
-    // A week later there is another key beside it; two weeks later it has ended, and its file is gone.
+    // A day later there is another key beside it; two days later it has ended, and its file is gone.
     let file = |key: &DoorKeyEntry| {
         world.directory.0.join("secrets/door").join(key.from().as_unix_seconds().to_string()).exists()
     };
     let mut keys = vec![key];
-    for week in 1..4 {
-        let now = MONDAY.saturating_add(week * WEEK);
+    for day in 1..4 {
+        let now = MONDAY.saturating_add(day * DAY);
         world.go_to(now);
         assert!(world.service.tick().unwrap().failed.is_empty());
         keys.push(newest(&world, now));
@@ -196,7 +196,7 @@ async fn a_question_is_opened_once_and_a_key_serves_to_its_end() {
     let publics: BTreeSet<_> = keys.iter().map(|key| *key.public_key()).collect();
     assert_eq!(publics.len(), 4, "each key is drawn for itself");
 
-    // What stands in the ledger: each of them once, a week before it begins.
+    // What stands in the ledger: each of them once, a day before it begins.
     let shown = world.connect().get("/door/keys").await.unwrap().object().unwrap();
     let shown: Vec<_> = shown["keys"]
         .as_array()
@@ -229,11 +229,11 @@ async fn keys_outlive_a_restart_and_a_lost_one_is_never_made_anew() {
     std::fs::remove_dir_all(directory.0.join("secrets/door")).unwrap();
     let world = open().await;
     assert!(world.service.gateway.entries().is_empty());
-    // The first that was not logged yet begins two weeks later.
-    let later = MONDAY.saturating_add(WEEK);
+    // The first that was not logged yet begins two days later.
+    let later = MONDAY.saturating_add(DAY);
     world.go_to(later);
     assert!(world.service.tick().unwrap().failed.is_empty());
-    assert_eq!(world.service.gateway.entries()[0].from(), MONDAY.saturating_add(2 * WEEK));
+    assert_eq!(world.service.gateway.entries()[0].from(), MONDAY.saturating_add(2 * DAY));
     world.end().await;
 }
 

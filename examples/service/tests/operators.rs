@@ -9,6 +9,7 @@ use crate::hex::hex;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
+use unjoin::Name;
 use unjoin::secret::SystemRng;
 use unjoin::store::{Bucket, MemoryStore, Store};
 use unjoin::token::DoorMessage;
@@ -115,7 +116,8 @@ fn account(number: u32) -> String {
 }
 
 fn handle<S: Store>(world: &World<S>, number: u32) -> String {
-    world.handle(&format!("order-of-{}", account(number)))
+    let (merchant, id) = (Name::new(MERCHANT).unwrap(), format!("order-of-{}", account(number)));
+    world.service.platform.issuer().handle(&merchant, id.as_bytes()).to_string()
 }
 
 /// Every row of a store but its mark, which is the same in all of them.

@@ -2,7 +2,7 @@
 
 use super::signed::{SignedEntry as _, signed_fields};
 use crate::serde_as_bytes;
-use crate::token::{PlatformKey, PlatformPublicKey, VerifyError};
+use crate::token::{PlatformKey, PlatformPublicKey, SignError, VerifyError};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 use crate::{Grid, Timestamp};
 
@@ -42,8 +42,11 @@ impl DoorKeyEntry {
     /// Bundles are cut into 2^16 shards at most.
     pub const MAX_SHARD_BITS: u8 = 16;
 
-    /// Signs the entry of an X25519 key, for the reviews ledger with this origin; `None` if it never
-    /// holds, or has more shard bits than [`MAX_SHARD_BITS`](Self::MAX_SHARD_BITS).
+    /// Signs the entry of an X25519 key, for the reviews ledger with this origin.
+    ///
+    /// # Errors
+    /// [`SignError::Limits`] if it never holds, or has more shard bits than
+    /// [`MAX_SHARD_BITS`](Self::MAX_SHARD_BITS); others from a key that the host's key management holds.
     pub fn sign(
         platform: &PlatformKey,
         origin: &str,
@@ -51,10 +54,13 @@ impl DoorKeyEntry {
         public_key: [u8; 32],
         shard_bits: u8,
         valid: core::ops::Range<Timestamp>,
-    ) -> Option<Self> {
+    ) -> Result<Self, SignError> {
         let (from, until) = (valid.start, valid.end);
         let unsigned = Self { key_id, public_key, shard_bits, from, until, signature: [0; 64] };
-        unsigned.is_well_formed().then(|| unsigned.signed_by(platform.signer(), origin))
+        if !unsigned.is_well_formed() {
+            return Err(SignError::Limits);
+        }
+        unsigned.signed_with(platform.signer(), origin)
     }
 
     /// The key's id, which requests name.

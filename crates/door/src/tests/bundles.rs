@@ -50,7 +50,7 @@ fn fetch(bundles: &mut Bundles, world: &World, boundary: Timestamp, shard: u16) 
 fn every_shard_has_what_is_its_own_in_as_many_pieces_as_any_other() {
     let (world, mut bundles) = (World::new(), Bundles::new(4));
     let key = world.entry(4, 0..2).to_bytes();
-    world.publish(&[key.clone()], NOW);
+    world.publish(std::slice::from_ref(&key), NOW);
     assert_eq!(bundles.piece(&world.log, BITS, NOW, 0, 0).unwrap(), None, "nothing is published yet");
     let entries: Vec<_> =
         (0..40).flat_map(|at| [manifest(at, NOW), published(at, NOW), manifest(at, END)]).collect();

@@ -113,7 +113,7 @@ fn a_key_that_is_not_everybodys_is_refused() {
     assert_eq!(refused(&world.logged(b"no key"), NOW), DoorError::NoKeyEntry);
     let ended = world.entry(3, 0..1).to_bytes();
     let over = NOW.saturating_add(WEEK);
-    world.publish(&[ended.clone()], over);
+    world.publish(std::slice::from_ref(&ended), over);
     assert_eq!(refused(&world.logged(&ended), over), DoorError::KeyEnded);
 
     // Logged, and not the platform's, or with a date of its own.
