@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
-pub(crate) use measure::{Delay, Found, Group, GroupMeasures, Measures, Rate, measure};
+pub(crate) use measure::{Found, Group, GroupMeasures, Measures, Rate, measure};
 
 pub(crate) use split::{Known, Learnt, TooFew};
 
