@@ -85,7 +85,7 @@ impl<S: Store> Ledgers<S> {
     }
 
     /// Takes what waits in the outboxes of these stores into the ledgers, and publishes a
-    /// checkpoint of each. The orders' store comes first: a manifest stands before what is
+    /// checkpoint of each. The orders' store comes first: a manifest is before what is
     /// published under it. What fails with one ledger holds up neither the other nor the
     /// caller; call it again.
     pub fn tick(&self, sources: &[&dyn Store]) -> LedgersReport {

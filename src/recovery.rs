@@ -13,7 +13,7 @@ use unjoin_log::{LogError, outbox};
 use unjoin_phone::SlotKeyError;
 use unjoin_store::{Key, Record, Store, StoreError, decide, identity, read};
 
-/// Who puts an older copy of a store back, and why: it stands in the ledger under their signature.
+/// Who puts an older copy of a store back, and why: it is in the ledger under their signature.
 ///
 /// ```
 /// use unjoin::{Recovery, secret::SystemRng, token::StaffKey};
@@ -23,7 +23,7 @@ use unjoin_store::{Key, Record, Store, StoreError, decide, identity, read};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Recovery<'a> {
-    /// A key of the staff's that stands in the reviews ledger.
+    /// A key of the staff's that is in the reviews ledger.
     pub key: &'a StaffKey,
     /// 1 to [`RecoveredEntry::MAX_GROUNDS`] bytes, public.
     pub grounds: &'a str,
@@ -147,7 +147,7 @@ pub(crate) fn end<S: Store>(store: &S, key: &Key<RecoveryRow>, era: u32) -> Resu
 pub enum RecoveryError {
     /// A recovery was begun and not ended.
     Unfinished,
-    /// The key stands in no entry of the ledger that the platform's key signed.
+    /// The key is in no entry of the ledger that the platform's key signed.
     UnknownStaff,
     /// The grounds are empty or too long.
     Grounds,

@@ -351,7 +351,7 @@ impl<'a, S: Store> Walk<'a, S> {
     }
 
     /// Once nothing can be published with a cohort's tokens, its orders keep that they were granted
-    /// one and not of which cohort: whoever copies the store then finds no crowds. A crash leaves the
+    /// one and not of which cohort: anybody who copies the store then finds no crowds. A crash leaves the
     /// window's row, and the next tick goes on with the members that are left.
     fn ended_window(&self, found: &Found<WindowRow>, boundary: Timestamp) -> Result<(), IssuerError> {
         if found.row()?.ends > boundary {
@@ -425,7 +425,7 @@ struct Turn<'a, S> {
 }
 
 impl<S: Store> Turn<'_, S> {
-    /// `cohort` is as it was read. Each boundary counts once, whoever works it off, and how many there
+    /// `cohort` is as it was read. Each boundary counts once, no matter who works it off, and how many there
     /// were in between is nothing to it: a clock that leaps makes no cohort older than a day.
     fn take(&self, rate: Option<RateRow>, now: Timestamp, change: &mut Change) -> Result<Told, SignError> {
         let Self { core, key, merchant, cohort, crowd, boundary, .. } = self;

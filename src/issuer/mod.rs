@@ -374,7 +374,7 @@ impl<S: Store> Issuer<S> {
     }
 
     /// At most `limit` manifests of a merchant, after that of the cohort `after` if given
-    /// (exclusive): whoever holds the merchant's orders can check their sum. They stand in the
+    /// (exclusive): anybody who holds the merchant's orders can check their sum. They are in the
     /// order of their cohort numbers' bytes, the lowest first; the numbers are random, and tell
     /// no order of closing.
     ///

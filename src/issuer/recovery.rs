@@ -37,9 +37,9 @@ impl<S: Store> Issuer<S> {
     }
 
     /// Goes on from an older copy of an issuer's store that was put back. Orders that were due until
-    /// now and have no record of a grant get no token, whoever asks ([`IssuerError::BeforeRecovery`]).
+    /// now and have no record of a grant get no token, no matter who asks ([`IssuerError::BeforeRecovery`]).
     /// No cohort that was open in the copy is offered again. The ledger's manifests close their
-    /// cohorts. Then the store may be opened, in a new era, and the recovery stands in its outbox for
+    /// cohorts. Then the store may be opened, in a new era, and the recovery is in its outbox for
     /// the ledger. Devices whose enrolment is lost enrol again: the same wallet makes the same entry.
     ///
     /// `history` is the reviews ledger as the witnesses have it: first let the ledger take in what waits

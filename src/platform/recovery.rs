@@ -38,7 +38,7 @@ pub struct PlatformRecovery {
 }
 
 impl<S: Store> Platform<S> {
-    /// Goes on after stores of the platform were put back as they were earlier, or made anew: recovers each that is lost
+    /// Goes on after stores of the platform were put back as they were earlier, or made again: recovers each that is lost
     /// and each whose recovery was interrupted, and brings all to one era. Then
     /// [`Stores::open`](unjoin_store::Stores::open) takes them.
     ///
@@ -49,8 +49,8 @@ impl<S: Store> Platform<S> {
     /// ([`RecoveryError::Ledger`]), and nothing is recovered from it. That all stores were put back together
     /// is told by the marks in the ledger.
     ///
-    /// `by` is a key of the staff's that stands in the reviews ledger, and the grounds, 1 to
-    /// [`RecoveredEntry::MAX_GROUNDS`](unjoin_core::entry::RecoveredEntry::MAX_GROUNDS) bytes: they stand in the
+    /// `by` is a key of the staff's that is in the reviews ledger, and the grounds, 1 to
+    /// [`RecoveredEntry::MAX_GROUNDS`](unjoin_core::entry::RecoveredEntry::MAX_GROUNDS) bytes: they are in the
     /// ledger for good, beside what each recovery excuses. `keeper` is needed when the switchboard's store is lost.
     ///
     /// It may be interrupted anywhere: begin again with `open_for_recovery`, and it ends as it would have. Run on stores

@@ -1,6 +1,6 @@
 //! The author's actions: recognised by the signature of the review's author key, never by a name.
 //!
-//! The signature is checked before anything that depends on the review is told. Whoever cannot
+//! The signature is checked before anything that depends on the review is told. Anybody who cannot
 //! sign hears one refusal after the same read and the same work, whether the review is held,
 //! withdrawn, waiting to be, or was never there: otherwise a gang that rings its suspects would
 //! hear from the answers which one has given in.
@@ -18,7 +18,7 @@ use unjoin_core::{Grid, Timestamp};
 use unjoin_store::{Change, Key, Present, Record, Store, StoreError, decide, read};
 
 /// The number of coming Mondays from which that of an edit or a withdrawal is drawn. Whatever the grid: on
-/// a daily one whoever presses one suspect a day and watches the listing would know which gave in.
+/// a daily one anybody who presses one suspect a day and watches the listing would know which gave in.
 const NEXT_MONDAYS: u64 = 3;
 /// The most actions that a review may have. The last of them can only be a withdrawal.
 const MAX_ACTIONS: u64 = 16;

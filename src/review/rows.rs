@@ -2,7 +2,7 @@
 //! The rows of a spent token are in `spent`.
 //!
 //! Every key begins with the namespace `r` and a letter; everything of a merchant lies in the
-//! merchant's bucket. `scope` and `merchant` stand in their canonical bytes, which are
+//! merchant's bucket. `scope` and `merchant` are in their canonical bytes, which are
 //! prefix-free.
 //!
 //! ```text

@@ -1,5 +1,5 @@
-//! What stands in a vector, and in a line of the messages exchanged with another implementation.
-//! A field that is missing or is none of its kind is the mistake of whoever wrote it: a panic,
+//! What is in a vector, and in a line of the messages exchanged with another implementation.
+//! A field that is missing or is none of its kind is its writer's mistake: a panic,
 //! never a refusal.
 
 use curve25519_dalek::scalar::Scalar;

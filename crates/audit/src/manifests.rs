@@ -39,7 +39,7 @@ pub struct ManifestReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ManifestFinding {
-    /// A cohort has a second manifest, which says something else: whoever sees only one of them
+    /// A cohort has a second manifest, which says something else: anybody who sees only one of them
     /// is in a crowd of their own.
     SecondManifest {
         /// The cohort.

@@ -7,7 +7,7 @@ use unjoin_core::entry::{RecoveredEntry, RemovedEntry, StaffKeyEntry};
 use unjoin_core::token::PlatformPublicKey;
 use unjoin_core::wire::Message;
 
-/// The keys of the platform's staff and of courts that stand in a reviews ledger, each in an entry
+/// The keys of the platform's staff and of courts that are in a reviews ledger, each in an entry
 /// that the platform's key signed.
 pub(crate) struct StaffKeys(BTreeMap<[u8; 32], Name>);
 

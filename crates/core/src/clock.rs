@@ -7,7 +7,7 @@ use crate::wire::{DecodeError, Reader, Writer};
 /// How far a service's time goes on at once, in seconds: 10 minutes.
 ///
 /// Ticks come every minute, so a restart or a takeover stays within it. Devices leave as much before a
-/// boundary. And it is less than the shortest slot of the slot keys. Whoever was stopped for longer
+/// boundary. And it is less than the shortest slot of the slot keys. Anybody who was stopped for longer
 /// looks like somebody whose clock leapt: only a second opinion tells the two apart, so the clock is
 /// held until it is confirmed.
 pub const CLOCK_LIMIT: u64 = 600;

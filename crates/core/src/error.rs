@@ -17,7 +17,7 @@ pub enum Audience {
     Device,
     /// The service that embeds this crate: a call was wrong or came at a wrong time.
     Host,
-    /// Whoever runs the service: storage, keys, capacity.
+    /// Anybody who runs the service: storage, keys, capacity.
     Operator,
 }
 

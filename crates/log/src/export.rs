@@ -162,7 +162,7 @@ pub enum ExportError {
     /// The directory shows a log of another name or key, or its file `checkpoint` is something else.
     OtherLog(PathBuf),
     /// The directory shows entries that this log has not, or others in their places: one of the two was rolled
-    /// back or begun anew.
+    /// back or begun again.
     OtherHistory(PathBuf),
     /// This file or directory cannot be read or written.
     Files(PathBuf, io::Error),

@@ -130,8 +130,8 @@ impl<S: Store> Log<S> {
 
     /// Moves everything that waits in the outboxes of these stores into the log, and returns
     /// how many entries that were. What was written to an earlier store before it was to a later
-    /// one stands before it in the log: manifests before the reviews of their cohorts. Else the
-    /// entries of a group stand in the order of their ids, which are hashes: the order of arrival
+    /// one is before it in the log: manifests before the reviews of their cohorts. Else the
+    /// entries of a group are in the order of their ids, which are hashes: the order of arrival
     /// is told by nothing but which calls fell into which group.
     ///
     /// # Errors

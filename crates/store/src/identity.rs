@@ -131,7 +131,7 @@ impl Roster {
         Self::of(vec![(role, 0)], rng)
     }
 
-    /// As [`alone`](Self::alone), for the store of whoever has this public key: made of it alone, so there is nothing to
+    /// As [`alone`](Self::alone), for the store of anybody who has this public key: made of it alone, so there is nothing to
     /// keep.
     pub fn of_key(role: Role, key: &[u8; 32]) -> Self {
         let mut id = [0; 16];

@@ -41,7 +41,7 @@ const CACHE_BYTES: usize = 128 << 20;
 /// [`commit`](Store::commit) returns after the file has been synced; one call is one sync, however
 /// many commits it carries.
 ///
-/// After an I/O error the next call opens the file anew. A file that was not closed in good order,
+/// After an I/O error the next call opens the file again. A file that was not closed in good order,
 /// by a crash or such an error, is repaired and then copied like in a rewrite: what the system
 /// shows of a file after a sync has failed need not be on the disk, and no later sync brings it
 /// there. So opening it takes as long as a rewrite, and as much room.
@@ -55,7 +55,7 @@ const CACHE_BYTES: usize = 128 << 20;
 ///
 /// So the file's directory must be the one that a volume is mounted at, or lie below it. A file that is
 /// itself a mount point (one file bound into a container) cannot be renamed over, and is refused with
-/// [`StoreError::MountPoint`]: to write it anew in its own place would leave no whole store after a crash.
+/// [`StoreError::MountPoint`]: to write it again in its own place would leave no whole store after a crash.
 ///
 /// ```no_run
 /// use unjoin_store::{RedbStore, Store};
@@ -64,9 +64,9 @@ const CACHE_BYTES: usize = 128 << 20;
 /// # Ok::<(), unjoin_store::StoreError>(())
 /// ```
 pub struct RedbStore {
-    /// `None` after an I/O error, when the file could not be opened anew yet.
+    /// `None` after an I/O error, when the file could not be opened again yet.
     database: RwLock<Option<Database>>,
-    /// Whether the next call must open the file anew. Set under the shared lock at least, so that
+    /// Whether the next call must open the file again. Set under the shared lock at least, so that
     /// it always means the database that is in use; cleared under the exclusive lock.
     failed: AtomicBool,
     /// Absolute and free of symbolic links; `None` for a foreign backend.
@@ -110,7 +110,7 @@ impl RedbStore {
     /// Locking is the backend's part.
     ///
     /// [`rewrite`](Store::rewrite) always fails on it: there is no file to replace. Nor can the
-    /// store open it anew: after an I/O error everything fails with [`StoreError::Closed`]. Whoever
+    /// store open it again: after an I/O error everything fails with [`StoreError::Closed`]. Whoever
     /// opens it again makes sure that nothing of what the failed sync was to write, and did not,
     /// is still shown.
     ///
@@ -146,7 +146,7 @@ impl RedbStore {
         Self { database: RwLock::new(Some(database)), failed: AtomicBool::new(false), path }
     }
 
-    /// Lets `work` use the database, which is opened anew first if the call before had an I/O error.
+    /// Lets `work` use the database, which is opened again first if the call before had an I/O error.
     fn serve<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if self.failed.load(Ordering::Acquire) {
             self.open_anew()?;
@@ -475,7 +475,7 @@ fn missing(error: io::Error) -> StoreError {
     }
 }
 
-/// Whether redb serves nothing after this error until the file is opened anew.
+/// Whether redb serves nothing after this error until the file is opened again.
 fn is_of_the_disk(source: &(dyn std::error::Error + 'static)) -> bool {
     use redb::Error::{DatabaseClosed, Io, LockPoisoned, PreviousIo};
     matches!(source.downcast_ref(), Some(Io(_) | PreviousIo | DatabaseClosed | LockPoisoned(_)))

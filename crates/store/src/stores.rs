@@ -178,7 +178,7 @@ impl<S: Store> OwnStore<S> {
         }
     }
 
-    /// That it is for this, and was made for whoever has this public key ([`Roster::of_key`]).
+    /// That it is for this, and was made for anybody who has this public key ([`Roster::of_key`]).
     ///
     /// # Errors
     /// As [`is_for`](Self::is_for); [`StoreError::Foreign`].

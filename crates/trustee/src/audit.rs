@@ -34,7 +34,7 @@ pub enum OpeningFinding {
         trustee: u16,
     },
     /// A trustee announced a release for which nothing may be released. Two trustees who decide at
-    /// the same moment can meet this honestly; whoever has the share was given it against the rules.
+    /// the same moment can meet this honestly; anybody who has the share was given it against the rules.
     Void {
         /// The index of the release.
         index: u64,

@@ -115,7 +115,7 @@ serde_as_bytes!(ReviewEvidence);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EvidenceRefusal {
-    /// The entry is not shown to stand in the reviews ledger.
+    /// The entry is not shown to be in the reviews ledger.
     Ledger(PolicyError),
     /// The entry is not the publication of a review with this presentation and digest.
     OtherEntry,

@@ -227,7 +227,7 @@ fn announced(
 }
 
 impl AccountBinding {
-    /// The account, if the entry stands before the warrant's: what is logged after it names nobody.
+    /// The account, if the entry is before the warrant's: what is logged after it names nobody.
     fn verify(
         &self,
         wallet_key: &Element,
@@ -342,7 +342,7 @@ serde_as_bytes!(Opening);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpeningError {
-    /// An entry is not shown to stand in the openings ledger.
+    /// An entry is not shown to be in the openings ledger.
     Log(PolicyError),
     /// The entry announces another warrant.
     OtherEntry,

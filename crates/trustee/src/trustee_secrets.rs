@@ -137,7 +137,7 @@ impl TrusteeSecrets {
 
     /// Takes part in a ceremony. Compare the plan's digest with the other trustees first, and
     /// the keys in it with those that they gave you. `threshold` is the t that was agreed among
-    /// them: whoever wrote the plan might have written another, and with t = 1 each member holds
+    /// them: anybody who wrote the plan might have written another, and with t = 1 each member holds
     /// the whole key.
     ///
     /// # Errors
@@ -215,7 +215,7 @@ impl TrusteeSecrets {
     /// openings ledger under a cosigned checkpoint. The old share and the secrets of every refresh of it are
     /// erased; the file must be replaced, too, and its old copies destroyed.
     ///
-    /// The ledger's first committee of an epoch counts, for everybody, whoever finished or abandoned what. So
+    /// The ledger's first committee of an epoch counts, for everybody, no matter who finished or abandoned what. So
     /// whatever messages were lost, never do two honest members end with shares of two epochs.
     ///
     /// # Errors
@@ -409,7 +409,7 @@ fn decode_ceremony(from: &mut Reader<'_>, identity: &TrusteeKey) -> Result<Parti
 const FORMAT: u8 = 1;
 
 /// Kind 36: a trustee's secrets, sealed under a passphrase (Argon2id, XChaCha20-Poly1305). A
-/// weak passphrase can be guessed by whoever holds this.
+/// weak passphrase can be guessed by anybody who holds this.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedTrusteeSecrets(Sealed);
 

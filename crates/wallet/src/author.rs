@@ -73,7 +73,7 @@ impl Wallet {
     /// Signs an edit or a withdrawal of the token's review, from where the review stands.
     ///
     /// `state` is that of its receipt, after the actions that were accepted since; a device that
-    /// was restored from its seed asks for it ([`ask_state`](Self::ask_state)). Whoever sees the
+    /// was restored from its seed asks for it ([`ask_state`](Self::ask_state)). Anybody who sees the
     /// action learns that the author of this review made it, and nothing else. It works as long as
     /// the review is listed.
     ///

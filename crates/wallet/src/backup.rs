@@ -30,7 +30,7 @@ const FORMAT: u8 = 1;
 /// data. The sealed part is a multiple of 16,384 bytes, and the 16 of the tag. So its length tells the
 /// number of tokens to within fifty only.
 ///
-/// A weak passphrase can be guessed by whoever holds this.
+/// A weak passphrase can be guessed by anybody who holds this.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedBackup(Sealed);
 

@@ -29,7 +29,7 @@ pub enum WalletError {
     AnotherWallet,
     /// The manifest does not bear the platform's signature.
     ManifestSignature,
-    /// The manifest is not shown to stand in the ledger.
+    /// The manifest is not shown to be in the ledger.
     ManifestNotLogged,
     /// No ledger is pinned to check the evidence with.
     LedgerNotPinned,

@@ -116,7 +116,7 @@ use unjoin_core::token::{Enrolment, EnrolmentContext};
 
 /// A wallet: one 32-byte seed, from which everything else is derived.
 ///
-/// Whoever has the seed can show which reviews are this wallet's, past ones included: keep
+/// Anybody who has the seed can show which reviews are this wallet's, past ones included: keep
 /// it in the device's key store, and elsewhere only in a [`SealedBackup`].
 pub struct Wallet {
     seed: SecretBytes<32>,

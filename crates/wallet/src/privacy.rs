@@ -24,7 +24,7 @@ pub enum PrivacyWarningKind {
     WebAddress,
     /// Files: photographs show rooms, labels and hands, and carry places and times inside.
     Attachments,
-    /// A file of an earlier review: everybody sees its digest, and whoever sees both reviews knows that
+    /// A file of an earlier review: everybody sees its digest, and anybody who sees both reviews knows that
     /// one person wrote them. What is left is the few who are in both crowds.
     RepeatedAttachment,
 }

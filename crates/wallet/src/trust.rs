@@ -53,7 +53,7 @@ impl TrustRoots {
     }
 
     /// Pins the reviews ledger and its witnesses. From then on the platform's signature on a
-    /// manifest is not enough: it must stand in the ledger, where everybody sees the same ones,
+    /// manifest is not enough: it must be in the ledger, where everybody sees the same ones,
     /// and a merchant can compare their sum with its orders.
     #[must_use]
     pub fn require_ledger(mut self, policy: WitnessPolicy) -> Self {
@@ -147,7 +147,7 @@ impl TrustRoots {
 
 /// What shows the device that a token's cohort is sealed and how large it is at least.
 ///
-/// The platform can sign a manifest for one device alone. One that stands in the ledger under
+/// The platform can sign a manifest for one device alone. One that is in the ledger under
 /// a cosigned checkpoint is the same for everybody, and the platform alone cannot make it: see
 /// [`TrustRoots::require_ledger`].
 #[derive(Clone, Debug)]

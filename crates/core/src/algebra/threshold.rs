@@ -15,7 +15,7 @@ pub fn evaluate(coefficients: &[Scalar], index: u16) -> Scalar {
     coefficients.iter().rev().fold(Scalar::ZERO, |sum, coefficient| sum * at + coefficient)
 }
 
-/// The value at `index` of the polynomial whose coefficients stand in the exponent, constant
+/// The value at `index` of the polynomial whose coefficients are in the exponent, constant
 /// coefficient first. Public data, in variable time.
 #[doc(hidden)]
 pub fn evaluate_in_exponent(coefficients: &[RistrettoPoint], index: u16) -> RistrettoPoint {

@@ -14,7 +14,7 @@ use crate::token::{
 };
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
-/// Kind 16, 180 bytes and the merchant's name: a review was published. Its manifest stands before
+/// Kind 16, 180 bytes and the merchant's name: a review was published. Its manifest is before
 /// it in the ledger, and the boundary is one of the manifest's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedEntry {
@@ -56,7 +56,7 @@ pub struct HeldWithdrawalEntry {
     pub boundary: Timestamp,
 }
 
-/// Kind 19, at most 644 bytes: the platform removed a review, signed by the key of whoever did it.
+/// Kind 19, at most 644 bytes: the platform removed a review, signed by the key of the person who did it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedEntry {
     review_id: ReviewId,

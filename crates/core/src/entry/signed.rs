@@ -1,11 +1,11 @@
 //! Signatures on entries: over the ledger's origin and the entry's fields, under the entry's label. So an
-//! entry of one ledger counts in no other, whoever copies it there.
+//! entry of one ledger counts in no other, no matter who copies it there.
 
 use crate::describe_errors;
 use crate::signature::{HostKey, SignError, Signer, Verifier};
 use crate::wire::{DecodeError, Reader, Rule, Writer};
 
-/// An entry that carries a signature over all its other fields, which stand before it.
+/// An entry that carries a signature over all its other fields, which are before it.
 pub(super) trait SignedEntry: Sized {
     const LABEL: &'static str;
 

@@ -12,7 +12,7 @@ use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// The public half of a token's author key: 32 bytes, opaque until a signature is checked.
 ///
-/// Whoever presents a token chooses them, so they may be no key at all; then no action is ever
+/// Anybody who presents a token chooses them, so they may be no key at all; then no action is ever
 /// accepted. Two reviews with the same bytes are no evidence of one author: anybody may copy them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuthorKey(pub [u8; 32]);

@@ -115,7 +115,7 @@ pub struct ActionReceipt {
 impl ActionReceipt {
     const LABEL: &'static str = "action-receipt";
 
-    /// Signs the receipt of an action, whose entry stands in the ledger by `boundary`. `era` is that
+    /// Signs the receipt of an action, whose entry is in the ledger by `boundary`. `era` is that
     /// of the store that accepted it, as in [`ReceiptTerms`].
     ///
     /// # Errors

@@ -97,6 +97,6 @@ key_pair!(
 key_pair!(
     /// The signing key of one of the platform's staff, or of a court, who may remove reviews.
     StaffKey,
-    /// The public half of a [`StaffKey`], which stands in the reviews ledger: 32 bytes.
+    /// The public half of a [`StaffKey`], which is in the reviews ledger: 32 bytes.
     StaffPublicKey
 );

@@ -72,7 +72,7 @@ pub struct CommitteeStatement {
 }
 
 impl CommitteeStatement {
-    /// What stands before the bytes that are signed.
+    /// What is before the bytes that are signed.
     #[doc(hidden)]
     pub const LABEL: &'static str = "committee";
 

@@ -1,7 +1,7 @@
 //! A call of commits as one transaction.
 //!
 //! Rows that are there are locked in key order and judged as they are then. A row that is absent cannot
-//! be locked, so inserting it is its lock: whoever inserts the same key waits for the end of this
+//! be locked, so inserting it is its lock: anybody who inserts the same key waits for the end of this
 //! transaction. An insertion that finds the key taken has lost: the whole begins again. So every key
 //! that an applied commit names is held from before it is judged, or is found unchanged after, until
 //! the end: strict two-phase locking, whatever the isolation level.

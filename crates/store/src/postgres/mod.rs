@@ -49,7 +49,7 @@ pub enum Isolation {
 #[derive(Clone)]
 pub struct PostgresConfig {
     /// A connection string in libpq's form: `host=... user=... password=... dbname=...`, or a
-    /// `postgresql://` URL. Several hosts may stand in it; the first that accepts writes is used.
+    /// `postgresql://` URL. Several hosts may be in it; the first that accepts writes is used.
     /// It may hold a password, and is never printed.
     pub connection: String,
     /// The schema of the store's tables. Two stores need two: issuer and
@@ -64,7 +64,7 @@ pub struct PostgresConfig {
     pub one_bucket_each: bool,
     /// The most that one statement may take on the server, waiting for locks included.
     pub statement_timeout: Duration,
-    /// The most that writing all rows anew may take; statements of others wait meanwhile, within
+    /// The most that writing all rows again may take; statements of others wait meanwhile, within
     /// their own limit.
     pub rewrite_timeout: Duration,
     /// The most that a call waits for a connection to become free.

@@ -1,5 +1,5 @@
 //! The tables: their layout's number, the steps from one layout to the next, and writing all rows
-//! anew.
+//! again.
 
 use super::error::{Failure, PostgresError};
 use super::pool::{Connection, GRACE, Request, Shared};
@@ -167,7 +167,7 @@ async fn is_postgresql(client: &Client) -> Result<bool, tokio_postgres::Error> {
     Ok(version.is_some_and(|version| version.starts_with("PostgreSQL")))
 }
 
-/// Every row anew, in key order.
+/// Every row again, in key order.
 ///
 /// A fresh table, filled by one transaction: all its rows bear that transaction's number, lie in
 /// key order, and its index is built over them at once. `CLUSTER` and `VACUUM FULL` would keep the

@@ -5,7 +5,7 @@ use super::pool::{Connection, Pool, Request, Shared, answer};
 use super::{Bucket, MAX_KEY, Row, See, StoreError};
 use tokio::sync::mpsc::{Sender, channel};
 
-/// Rows of one reading, and so many readings ahead of whoever takes them.
+/// Rows of one reading, and how many readings ahead of their reader.
 const PAGE: i64 = 64;
 const AHEAD: usize = 4;
 

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
-/// A statement's name, as it stands in a comment before it, and its text; `{rows}` is the table.
+/// A statement's name, as it is in a comment before it, and its text; `{rows}` is the table.
 pub(super) type Named = (&'static str, &'static str);
 
 /// The rows of a decision, before it is taken, and of every other reading.

@@ -10,7 +10,7 @@
 //! * every [`Promise`] answers its slot exactly once: `fulfil` consumes it, and dropping it
 //!   unfulfilled answers [`QueueError::Lost`], so no path leaves a handle waiting;
 //! * whenever jobs wait and a worker sleeps in `gather`, a notification is on its way: `admit`
-//!   sends one after adding, and whoever takes less than everything sends the next.
+//!   sends one after adding, and anybody who takes less than everything sends the next.
 
 use super::QueueError;
 use super::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

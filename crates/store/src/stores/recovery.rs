@@ -19,7 +19,7 @@ pub(crate) fn adopted_key() -> Key<MarkRow> {
     Key::new(own_bucket(), b"sr".to_vec())
 }
 
-/// The stores of a platform of which some are lost: put back as they were earlier, or made anew. None of
+/// The stores of a platform of which some are lost: put back as they were earlier, or made again. None of
 /// them serves; recoveries work on them.
 ///
 /// It comes from [`Stores::open_for_recovery`]. When each store that is lost has been recovered,

@@ -15,7 +15,7 @@
 //!
 //! A refresh is the same with f(0) = 0, left out of the commitments. The new shares are added to the
 //! old ones, so the key stays, and shares of two epochs do not fit together. It takes effect when its
-//! committee stands in the openings ledger, for all members at once
+//! committee is in the openings ledger, for all members at once
 //! ([`TrusteeSecrets::commit`](super::TrusteeSecrets::commit)).
 
 mod error;

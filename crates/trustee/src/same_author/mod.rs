@@ -47,7 +47,7 @@ pub struct RoundRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an entry that is not logged compares nothing"]
 pub enum RoundAnswer {
-    /// This entry must stand in the openings ledger, under a published checkpoint: append it,
+    /// This entry must be in the openings ledger, under a published checkpoint: append it,
     /// and ask again then. Always the same bytes.
     Append(Vec<u8>),
     /// The entry is there; those of these members are not. Ask again when they are.
@@ -55,7 +55,7 @@ pub enum RoundAnswer {
     /// The blind, now that all members are bound to theirs.
     Reveal(Blind),
     /// The share, sealed to the warrant's recipient. Asked again it is the same share, sealed
-    /// anew.
+    /// again.
     Released(SealedShare),
 }
 

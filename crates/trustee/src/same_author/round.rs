@@ -43,7 +43,7 @@ impl CheckedRound {
     /// factor.
     ///
     /// The factors hash the whole round, so a member who shows others another blind changes what
-    /// everybody's count for. With plain sums whoever showed two members two blinds of their own would learn the
+    /// everybody's count for. With plain sums anybody who showed two members two blinds of their own would learn the
     /// difference of two results, which they know a multiple of: every wallet key of the round.
     ///
     /// # Errors

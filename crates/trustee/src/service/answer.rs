@@ -27,7 +27,7 @@ pub struct OpeningRequest {
 #[must_use = "an entry that is not logged opens nothing"]
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum OpeningAnswer {
-    /// This entry must stand in the openings ledger, under a published checkpoint: append it,
+    /// This entry must be in the openings ledger, under a published checkpoint: append it,
     /// and ask again then. Always the same bytes.
     Append(Vec<u8>),
     /// The warrant's cooling-off is not over: ask again then.
@@ -36,7 +36,7 @@ pub enum OpeningAnswer {
         until: Timestamp,
     },
     /// The share, sealed to the warrant's recipient. Asked again it is the same share, sealed
-    /// anew.
+    /// again.
     Released(SealedShare),
     /// Charged, under a warrant that compares authors: the round can be run once all its reviews
     /// are.

@@ -23,7 +23,7 @@ use unjoin_log::NotePublicKey;
 use unjoin_log::tree::{Hash, empty_root};
 use unjoin_store::{Bucket, Key, Pages, Present, Record, Store, StoreError};
 
-/// What stands before a review's id under the long-term key.
+/// What is before a review's id under the long-term key.
 const REVIEW: &[u8] = b"unjoin/v1 trustee review";
 
 /// The addresses of one trustee's rows.

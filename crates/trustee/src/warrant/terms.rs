@@ -212,7 +212,7 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// What stands behind a line's name.
+/// What is behind a line's name.
 fn value<'a>(line: Option<&'a str>, name: &'static str) -> Result<&'a str, WarrantError> {
     let rest = line.and_then(|line| line.strip_prefix(name)).and_then(|rest| rest.strip_prefix(' '));
     rest.ok_or(WarrantError::Line(name))
