@@ -10,6 +10,7 @@ mod http;
 mod instances;
 mod ledgers;
 pub(crate) mod openapi;
+mod openings;
 mod path;
 #[cfg(all(feature = "postgres", unix))]
 mod postgres;
