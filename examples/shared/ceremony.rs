@@ -11,24 +11,29 @@ pub(crate) fn play(
     threshold: u16,
     count: u16,
 ) -> Result<(Trustees, EscrowKeyCertificate), Box<dyn Error + Send + Sync>> {
+    let secrets = hold(threshold, count)?;
+    let one = secrets.first().ok_or("there are no trustees")?;
+    let trustees = one.trustees().ok_or("the ceremony did not finish")?.clone();
+    let certificate = one.committee().and_then(SignedCommittee::certificate);
+    Ok((trustees, certificate.ok_or("the committee is not signed by all")?))
+}
+
+/// All trustees with their shares, for a test that opens.
+pub(crate) fn hold(threshold: u16, count: u16) -> Result<Vec<TrusteeSecrets>, Box<dyn Error + Send + Sync>> {
     let rng = &mut SystemRng::new();
     let mut secrets: Vec<_> = (0..count).map(|_| TrusteeSecrets::generate(rng)).collect();
     let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect())?;
-    let plan = CeremonyPlan::key_generation(threshold, trustees.clone(), rng)?;
+    let plan = CeremonyPlan::key_generation(threshold, trustees, rng)?;
     for trustee in &mut secrets {
         trustee.join(plan.clone(), threshold, rng)?;
     }
     let mut messages = Vec::new();
-    loop {
-        for trustee in &mut secrets {
-            match trustee.next(&messages, rng)? {
-                Step::Publish(message) => messages.push(message),
-                Step::Finished(signed) => {
-                    let certificate = SignedCommittee::certificate(&signed);
-                    return Ok((trustees, certificate.ok_or("the committee is not signed by all")?));
-                }
-                _ => {}
+    while secrets.iter().any(|trustee| trustee.plan().is_some()) {
+        for trustee in secrets.iter_mut().filter(|trustee| trustee.plan().is_some()) {
+            if let Step::Publish(message) = trustee.next(&messages, rng)? {
+                messages.push(message);
             }
         }
     }
+    Ok(secrets)
 }

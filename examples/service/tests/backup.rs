@@ -2,77 +2,25 @@
 //! kills in the middle of it; and what `check` finds.
 
 use super::process::{Process, buy, has_served};
+use super::witness::Elsewhere;
 use super::{Directory, MERCHANT, ask_door, submission};
 use crate::client::Connection;
 use crate::device::{Device, Order, Pins, is_receipt, report, until_ticked};
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path as UrlPath, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use serde_json::Value;
+use hyper::body::Bytes;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use unjoin::Environment;
 use unjoin::ledger::tile::decode_bundle;
 use unjoin::ledger::{
-    AddCheckpoint, KeyName, NotePublicKey, PublishedEntry, RecoveredEntry, RecoveredStore, SignedCheckpoint,
-    TileId, Witness, WitnessError, WitnessService, entry_id,
+    NotePublicKey, PublishedEntry, RecoveredEntry, RecoveredStore, SignedCheckpoint, TileId,
 };
-use unjoin::store::MemoryStore;
 use unjoin::wire::Message;
 use unjoin_test_util::Seeded;
 use unjoin_wallet::Token;
 
 const NAMES: [&str; 4] = ["orders", "reviews", "phones", "ledgers"];
 const GROUNDS: [&str; 3] = ["recover", "--grounds", "the volume was lost"];
-
-/// A witness that other people run.
-struct Elsewhere {
-    service: WitnessService<MemoryStore>,
-    logs: Vec<NotePublicKey>,
-}
-
-async fn cosign(State(witness): State<Arc<Elsewhere>>, body: Bytes) -> Response {
-    let asked = AddCheckpoint::parse(&body).and_then(|request| witness.service.add_checkpoint(&request));
-    match asked {
-        Ok(line) => format!("{line}\n").into_response(),
-        Err(WitnessError::Conflict { size }) => (StatusCode::CONFLICT, format!("{size}\n")).into_response(),
-        Err(error) => StatusCode::from_u16(error.status()).unwrap().into_response(),
-    }
-}
-
-async fn last(State(witness): State<Arc<Elsewhere>>, UrlPath(hash): UrlPath<String>) -> Response {
-    let is_it = |log: &&NotePublicKey| crate::hex::hex(&entry_id(log.name().as_str().as_bytes())) == hash;
-    let origin = witness.logs.iter().find(is_it).unwrap().name().to_string();
-    match witness.service.last(&origin).unwrap() {
-        Some(note) => note.into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-/// Serves as long as the runtime; URL=KEY.
-fn witness(runtime: &Runtime, secrets: &Path) -> String {
-    let pins: Value = serde_json::from_slice(&fs::read(secrets.join("public-keys.json")).unwrap()).unwrap();
-    let log = |name: &str| pins["ledgers"][name].as_str().unwrap().parse().unwrap();
-    let logs = vec![log("reviews"), log("openings")];
-    let (store, name) = (Arc::new(MemoryStore::new()), KeyName::new("witness.example").unwrap());
-    let service = WitnessService::create(store, name, logs.clone(), Environment::system()).unwrap();
-    let key = service.public_key().to_string();
-    let routes = Router::new()
-        .route("/add-checkpoint", post(cosign))
-        .route("/{origin}/checkpoint", get(last))
-        .with_state(Arc::new(Elsewhere { service, logs }));
-    let listener = runtime.block_on(TcpListener::bind("[::1]:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    runtime.spawn(async move { axum::serve(listener, routes).await });
-    format!("http://{address}={key}")
-}
 
 /// A platform in a directory, and all that its tests do with it.
 struct Shop {
@@ -154,7 +102,7 @@ impl Shop {
     fn export(&self, process: &Process) -> Vec<Vec<u8>> {
         let mut entries = Vec::new();
         for ledger in ["reviews", "openings"] {
-            let pins: Value =
+            let pins: serde_json::Value =
                 serde_json::from_slice(&fs::read(self.path("secrets/public-keys.json")).unwrap()).unwrap();
             let key: NotePublicKey = pins["ledgers"][ledger].as_str().unwrap().parse().unwrap();
             let fetch = |path: String| {
@@ -202,7 +150,9 @@ impl Shop {
             [buy(&process, &pins, "ann").await, buy(&process, &pins, "ben").await]
         });
         process.end();
-        self.witness = Some(witness(&self.runtime, &self.path("secrets")));
+        let secrets = self.path("secrets");
+        let witness = Elsewhere::serve(&secrets, Environment::system());
+        self.witness = Some(self.runtime.block_on(witness).at.clone());
         let process = self.start(&["--days-behind", "25"]);
         assert!(is_receipt(
             &self.ask(&process, submission(&ann.0, &ann.1, "It came broken.")).unwrap(),

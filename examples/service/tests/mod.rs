@@ -11,6 +11,7 @@ mod http;
 mod instances;
 mod ledgers;
 pub(crate) mod openapi;
+mod openings;
 mod operators;
 mod path;
 #[cfg(all(feature = "postgres", unix))]
@@ -20,6 +21,7 @@ mod process;
 mod refusals;
 #[cfg(unix)]
 mod secrets;
+mod witness;
 
 use crate::client::Connection;
 use crate::device::{Device, Order, Pins, manifests, report, without_numbers};
@@ -27,6 +29,7 @@ use crate::endpoint::Side;
 use crate::secrets::{Secrets, TrusteesFrom};
 use crate::serve::serve;
 use crate::service::{Service, Settings, Stores};
+use crate::witnesses::WitnessAt;
 use hyper::body::Bytes;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -99,18 +102,20 @@ impl Drop for Directory {
     }
 }
 
-/// How a service under test is bounded.
+/// How a service under test is bounded, and who witnesses its ledgers.
 pub(super) struct Bounds {
     pub(super) queue: QueueConfig,
     pub(super) in_flight: usize,
     pub(super) connections: usize,
     pub(super) patience: Duration,
+    pub(super) witnesses: Vec<WitnessAt>,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
         let patience = Duration::from_secs(60);
-        Self { queue: QueueConfig::default(), in_flight: 1024, connections: 1000, patience }
+        let (queue, witnesses) = (QueueConfig::default(), Vec::new());
+        Self { queue, in_flight: 1024, connections: 1000, patience, witnesses }
     }
 }
 
@@ -133,7 +138,7 @@ impl<S: Store> World<S> {
         Self::open(Arc::new(Directory::new()), clock, [store(), store(), store(), store()], bounds).await
     }
 
-    /// A service with the secrets of this directory.
+    /// A service with the secrets of this directory, or a demonstration's if it has none.
     pub(super) async fn open(
         directory: Arc<Directory>,
         clock: Arc<ManualClock>,
@@ -147,7 +152,9 @@ impl<S: Store> World<S> {
         let [orders, reviews, phones, ledgers] = stores.clone();
         let name = Name::new("shop.example").unwrap();
         let kept = directory.0.join("secrets");
-        let secrets = Secrets::create_or_open(&kept, &name, &TrusteesFrom::Demonstration).unwrap();
+        let is_made = kept.join("keys").exists();
+        let trustees = if is_made { TrusteesFrom::Kept } else { TrusteesFrom::Demonstration };
+        let secrets = Secrets::create_or_open(&kept, &name, &trustees).unwrap();
         let settings = Settings {
             directory: &kept,
             beside: false,
@@ -156,7 +163,7 @@ impl<S: Store> World<S> {
             shard_bits: 0,
             k: 2,
             hold: 0,
-            witnesses: Vec::new(),
+            witnesses: bounds.witnesses,
             queue: bounds.queue,
             in_flight: bounds.in_flight,
             connections: bounds.connections,
