@@ -10,8 +10,9 @@ use crate::issuer::{
     OrderReport, OutrunCohort, StandingPolicy, StarvingCohort,
 };
 use crate::ledgers::{Ledgers, LedgersReport};
+use crate::rating::Rating;
 use crate::review::{
-    Batch, DeskConfig, DeskError, DeskReport, PublishedReview, Rating, ReviewDesk, Submission,
+    Batch, DeskConfig, DeskError, DeskReport, Histogram, PublishedReview, ReviewDesk, Submission,
 };
 use core::fmt;
 use rand_core::CryptoRng;
@@ -465,12 +466,23 @@ impl<S: Store> Platform<S> {
         Ok(self.desk.published(merchant, after, limit)?)
     }
 
-    /// A merchant's rating, as of the last boundary.
+    /// What all customers of a merchant think, as of the last boundary: stars and the share of one or two stars,
+    /// each with its 90 % interval. It weighs the published reviews of each outcome class by the merchant's orders
+    /// of that class; see [`rating`](crate::rating) and [`Issuer::rate`].
     ///
     /// # Errors
-    /// As [`ReviewDesk::rating`].
+    /// As [`Issuer::rating`].
     pub fn rating(&self, merchant: &Name) -> Result<Rating, PlatformError> {
-        Ok(self.desk.rating(merchant)?)
+        Ok(self.issuer.rating(merchant)?)
+    }
+
+    /// How many published reviews of a merchant have how many stars, as of the last boundary. Its mean
+    /// flatters, since what is missing is the bad: show the [`rating`](Self::rating).
+    ///
+    /// # Errors
+    /// As [`ReviewDesk::histogram`].
+    pub fn histogram(&self, merchant: &Name) -> Result<Histogram, PlatformError> {
+        Ok(self.desk.histogram(merchant)?)
     }
 
     /// What trustees need to answer a warrant on a published review, whether it is still shown or
@@ -496,7 +508,7 @@ impl<S: Store> Platform<S> {
     }
 
     /// Does whatever has fallen due: ends numbers that are overdue, seals cohorts, hands their manifests to the
-    /// desk, publishes, applies edits, erases escrows, rewrites, sweeps dead numbers, takes
+    /// desk, publishes, applies edits, rates, erases escrows, rewrites, sweeps dead numbers, takes
     /// entries into the ledgers and publishes their checkpoints. Call it every minute or so;
     /// it is resumable after a crash at any point, and does nothing twice.
     ///
@@ -543,7 +555,15 @@ impl<S: Store> Platform<S> {
                 failed.push(error.into());
                 DeskReport::default()
             }
-            published => published?,
+            published => {
+                let published = published?;
+                // After what this boundary publishes.
+                match self.issuer.rate(self.desk.star_sums().map(|sums| sums.map_err(PlatformError::from))) {
+                    Err(error) if error.ends_the_tick() => return Err(error),
+                    rated => failed.extend(rated.err()),
+                }
+                published
+            }
         };
         failed.extend(published.failed.into_iter().map(PlatformError::from));
         let telephony = self.telephony.as_ref().map(Switchboard::tick).transpose()?;
