@@ -270,7 +270,7 @@ fn a_slow_module_holds_up_what_it_signs_and_nothing_else() {
     was_asked.recv().unwrap();
     // Orders are reported, granted and read meanwhile, and ratings shown.
     shop.customer("eve");
-    assert_eq!(shop.platform.rating(&Shop::merchant()).unwrap().counts, [0; 5]);
+    assert_eq!(shop.platform.histogram(&Shop::merchant()).unwrap().counts, [0; 5]);
     go.send(()).unwrap();
     let receipt = receipt.wait().unwrap();
     receipt.verify(shop.platform.public_key()).unwrap();

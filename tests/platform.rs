@@ -228,13 +228,13 @@ fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
     assert_eq!((answer.status(), answer.body()), (200, &*receipt.to_bytes()));
     let reports = pass(&platform, &clock, manifest.publications.first());
     assert_eq!(reports.last().unwrap().batches[0].reviews.len(), 1);
-    assert_eq!(platform.rating(&merchant).unwrap().counts, [1, 0, 0, 0, 0]);
+    assert_eq!(platform.histogram(&merchant).unwrap().counts, [1, 0, 0, 0, 0]);
     let withdrawal = author.act(token, &stands, AuthorRequest::Withdraw, clock.now(), rng).unwrap();
     let acted = platform.act(&scope, &withdrawal.action, &[]).unwrap();
     withdrawal.check_receipt(&acted, &trust, clock.now()).unwrap();
     assert_eq!((acted.review_id(), acted.sequence()), (&receipt.terms().review_id, 1));
     let _ = pass(&platform, &clock, acted.boundary());
-    assert_eq!(platform.rating(&merchant).unwrap().counts, [0; 5]);
+    assert_eq!(platform.histogram(&merchant).unwrap().counts, [0; 5]);
 }
 
 #[test]

@@ -66,6 +66,7 @@ endpoints! {
     Published: "published", Devices, GET,
         "/reviews/published/{merchant}" "/reviews/published/{merchant}/after/{id}";
     Rating: "rating", Devices, GET, "/reviews/rating/{merchant}";
+    Histogram: "histogram", Devices, GET, "/reviews/histogram/{merchant}";
     Checkpoint: "ledger_checkpoint", Devices, GET, "/ledgers/{ledger}/checkpoint";
     Tile: "ledger_tile", Devices, GET, "/ledgers/{ledger}/tile/{level}/{*index}";
     Introduce: "introduce_merchant", Internal, POST, "/merchants/introduce";

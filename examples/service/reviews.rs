@@ -26,6 +26,7 @@ pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<
     Router::new()
         .merge(Endpoint::Published.at(service, get(published::<S>)))
         .merge(Endpoint::Rating.at(service, get(rating::<S>)))
+        .merge(Endpoint::Histogram.at(service, get(histogram::<S>)))
 }
 
 pub(crate) fn internal_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
@@ -78,6 +79,12 @@ async fn published<S: Store>(State(service): Shared<S>, Listing { merchant, afte
 }
 
 /// Answers `counts`, of one star to five, and `mean` (null without reviews).
+async fn histogram<S: Store>(State(service): Shared<S>, Listing { merchant, .. }: Listing) -> Answer {
+    let histogram = service.blocking(move |service| Ok(service.platform.histogram(&merchant)?)).await?;
+    Ok(public_json(&json!(histogram)))
+}
+
+/// Answers `stars` and `bad_share`, each as a `value` with the ends of its interval, `low` and `high`.
 async fn rating<S: Store>(State(service): Shared<S>, Listing { merchant, .. }: Listing) -> Answer {
     let rating = service.blocking(move |service| Ok(service.platform.rating(&merchant)?)).await?;
     Ok(public_json(&json!(rating)))

@@ -342,7 +342,7 @@ impl<S: Store> Service<S> {
         let nobody = Name::new("nobody")?;
         rule(self.tick_works.load(Ordering::SeqCst), "the last tick did not go through")?;
         rule(self.slot_keys.serve(self.environment.now()).is_ok(), "the slot keys do not serve")?;
-        rule(self.platform.rating(&nobody).is_ok(), "the reviews' store does not answer")?;
+        rule(self.platform.histogram(&nobody).is_ok(), "the reviews' store does not answer")?;
         rule(self.platform.manifests(&nobody, None, 1).is_ok(), "the orders' store does not answer")?;
         let ledgers = self.platform.ledgers();
         let answer = ledgers.is_some_and(|ledgers| ledgers.reviews().checkpoint().is_ok());

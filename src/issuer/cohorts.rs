@@ -7,10 +7,10 @@
 
 use super::rate::RateRow;
 use super::rows::{
-    CohortRow, ENDLESS, Granted, GrantsRow, MemberRow, OPEN_COHORTS, OrderRow, SET_ASIDE, TickRow,
-    WAITING_MANIFESTS, WINDOWS, WindowRow, clock_key, cohort_of, endless_of, grants_key, manifest_key,
-    manifest_of, manifests_prefix, members_prefix, merchant_of, order_key, rate_key, tick_key, waiting_key,
-    window_key,
+    ClassRow, CohortRow, ENDLESS, Granted, GrantsRow, MemberRow, OPEN_COHORTS, OrderRow, SET_ASIDE, TickRow,
+    WAITING_MANIFESTS, WINDOWS, WindowRow, class_key, clock_key, cohort_of, endless_of, grants_key,
+    manifest_key, manifest_of, manifests_prefix, members_prefix, merchant_of, order_key, rate_key, tick_key,
+    waiting_key, window_key,
 };
 use super::{Core, Decision, IssuerError};
 use crate::clock::{self, ClockRow};
@@ -112,6 +112,8 @@ impl<S: Store> Core<S> {
         Bucket::all().try_for_each(|bucket| walk.overdue(bucket))?;
         if let Some(boundary) = boundary {
             Bucket::all().try_for_each(|bucket| walk.ended_windows(bucket, boundary))?;
+            let failed = &mut walk.report.failed;
+            Bucket::all().try_for_each(|bucket| self.count_orders(bucket, boundary, failed))?;
         }
         let mut report = walk.report;
         if let Some(boundary) = boundary {
@@ -299,7 +301,7 @@ impl<'a, S: Store> Walk<'a, S> {
         let turn = Turn { core: self.core, key: found.key.clone(), merchant, cohort, crowd, open, boundary };
         let reads = (found.key.clone(), rate_key(&turn.merchant, class));
         let now = self.now;
-        self.writes += 6;
+        self.writes += 7;
         self.decisions.push(Ok(Decision::new(reads, move |(row, rate), change| {
             // Another instance has decided on it since it was found.
             if row.as_ref() != Some(&turn.cohort) {
@@ -481,9 +483,11 @@ impl<S: Store> Turn<'_, S> {
 
     fn seal(&self, manifest: CohortManifest, change: &mut Change) -> Result<(), SignError> {
         let (merchant, cohort) = (&self.merchant, self.cohort.cohort);
+        let until = manifest.publications.last();
         change.delete(&self.key);
         outbox::put(change, Ledger::Reviews, manifest.to_bytes());
-        change.put(&window_key(merchant, cohort), &WindowRow { ends: manifest.publications.last() });
+        change.put(&window_key(merchant, cohort), &WindowRow { ends: until });
+        change.put(&class_key(merchant, cohort), &ClassRow { class: self.cohort.class, until });
         change.put(&grants_key(merchant, cohort), &GrantsRow { grants: 0 });
         change.put(&waiting_key(merchant, cohort), &Present);
         let signed = manifest.sign(&self.core.platform_key)?;

@@ -8,6 +8,7 @@
 //! | `grants` | step 3: one (scope, C) per order, durable before the answer |
 //! | `rate` | how fast a merchant's class fills, and what follows from it |
 //! | `cohorts` | cohorts are sealed at boundaries, never below k; manifests |
+//! | `ratings` | what all customers of a shop think, worked out at boundaries |
 //! | `merchants` | a merchant's past, and its end |
 //!
 //! # When an order has a token
@@ -98,6 +99,7 @@ mod grants;
 mod merchants;
 mod orders;
 mod rate;
+mod ratings;
 mod recovery;
 mod rows;
 #[cfg(test)]
@@ -113,6 +115,7 @@ pub use recovery::IssuerRecovery;
 pub use rows::MAX_WALLET_KEYS;
 
 use crate::clock;
+use crate::rating::{Rating, StarSums};
 use core::fmt;
 use grants::GrantJob;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -352,6 +355,35 @@ impl<S: Store> Issuer<S> {
     /// The store's.
     pub fn confirm_admitted(&self, scopes: &[Scope]) -> Result<(), IssuerError> {
         self.core.confirm_admitted(scopes)
+    }
+
+    /// Rates every shop as of the boundary that the last tick worked off, by [`rating`](crate::rating): weighs
+    /// `published`, what [`ReviewDesk::star_sums`](crate::review::ReviewDesk::star_sums) gives after the desk's
+    /// tick, by the orders of each class. An order counts from the boundary on at which it is eligible. The
+    /// answer is whether there was a boundary to rate at; otherwise `published` is not looked at.
+    ///
+    /// The order side weighs because it knows which class a cohort is of; nothing of that goes to the desk. The
+    /// reviews of a cohort whose class a recovery lost are left out.
+    ///
+    /// It reads a row for each class of each shop and one for each cohort with a review in the listing. Resumable:
+    /// after a crash or an error call it again.
+    ///
+    /// # Errors
+    /// The store's, and those of `published`.
+    pub fn rate<E: From<IssuerError>>(
+        &self,
+        published: impl IntoIterator<Item = Result<(Scope, StarSums), E>>,
+    ) -> Result<bool, E> {
+        self.core.rate(published)
+    }
+
+    /// What all customers of a shop think, as of the last boundary that was rated: stars and share of one or two
+    /// stars in thousandths, each with its 90 % interval. That of a shop without orders is the market's.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn rating(&self, merchant: &Name) -> Result<Rating, IssuerError> {
+        self.core.rating(merchant)
     }
 
     /// The manifest of a cohort; `None` while it is not sealed.

@@ -3,7 +3,7 @@
 use super::directory::next_midnight;
 use super::rows::{
     CohortRow, Ended, Granted, MemberRow, OrderRow, endless_key, manifest_key, member_key, open_key,
-    order_key, set_aside_key,
+    order_key, set_aside_key, uncounted_key,
 };
 use super::{AccountTag, Core, Decision, IssuerError};
 use unjoin_core::Name;
@@ -125,6 +125,7 @@ impl<S: Store> Core<S> {
                     None => {}
                 }
                 change.delete(&endless_key(order.due_at, &merchant, handle));
+                change.put(&uncounted_key(&merchant, handle), &Present);
                 let ended = Some(Ended { dead_at: at, eligible_at });
                 change.put(&key, &OrderRow { ended, ..order });
                 Ok(eligible_at)
@@ -237,7 +238,7 @@ struct Asker {
 
 impl OrderRow {
     /// Whether its numbers are dead and were ended long enough ago. From then on its class is frozen.
-    fn is_eligible(&self, now: Timestamp) -> bool {
+    pub(super) fn is_eligible(&self, now: Timestamp) -> bool {
         self.ended.is_some_and(|ended| ended.eligible_at <= now)
     }
 

@@ -6,8 +6,8 @@
 
 use super::cohorts::PAGE;
 use super::rows::{
-    CohortRow, OPEN_COHORTS, WindowRow, manifest_key, merchant_of, recovery_key, set_aside_key, waiting_key,
-    window_key,
+    ClassRow, CohortRow, OPEN_COHORTS, WindowRow, class_key, manifest_key, merchant_of, recovery_key,
+    set_aside_key, waiting_key, window_key,
 };
 use super::{Issuer, IssuerError};
 use crate::recovery::{Recovery, RecoveryError, begin, end, is_unfinished};
@@ -111,11 +111,13 @@ fn close<S: Store>(store: &S, history: &History, platform_key: &PlatformKey) -> 
                 if known.is_some() {
                     return Ok::<_, RecoveryError>(0);
                 }
-                if waits.is_some() {
+                let until = manifest.publications.last();
+                if let Some(CohortRow { class, .. }) = waits {
                     change.delete(&left);
+                    change.put(&class_key(merchant, cohort), &ClassRow { class, until });
                 }
                 change.put(&manifest_at, &MessageRow(manifest.clone().sign(platform_key)?));
-                change.put(&window_key(merchant, cohort), &WindowRow { ends: manifest.publications.last() });
+                change.put(&window_key(merchant, cohort), &WindowRow { ends: until });
                 // The desk may not have it either; it takes one a second time for nothing.
                 change.put(&waiting_key(merchant, cohort), &Present);
                 Ok(1)

@@ -15,6 +15,11 @@
 //! | `ir` merchant, class | merchant | counted grants of 60 days, present and past | when cohorts seal |
 //! | `im` merchant, cohort | merchant | the signed manifest | desk, wallets, merchant |
 //! | `ip` merchant, cohort | merchant | nothing | its manifest has not been handed over |
+//! | `iu` merchant, handle | merchant | nothing | orders that are not counted yet: their class may not be frozen |
+//! | `id` merchant, class | merchant | how many orders there were | ratings |
+//! | `ix` merchant, cohort | merchant | a sealed cohort's class, its last boundary | ratings |
+//! | `ij` merchant | merchant | the rating | everybody |
+//! | `iq` | fixed | the boundary of the last ratings, the rating of a shop without orders | ratings |
 //! | `it` | fixed | the last boundary that was worked off | tick |
 //! | `ik` | fixed | when the last ticks were | tick, what is dated |
 //! | `iv` | fixed | the last recovery | offers, grants: orders that were due before it |
@@ -26,6 +31,7 @@
 use super::AccountTag;
 use super::rate::RateRow;
 use crate::clock::ClockRow;
+use crate::rating::{Estimate, Rating};
 use crate::recovery::RecoveryRow;
 use unjoin_core::algebra::Element;
 use unjoin_core::token::{OrderHandle, Scope, SignedManifest, TokenRequest};
@@ -144,6 +150,52 @@ pub(super) struct GrantsRow {
 /// The last boundary that was worked off.
 pub(super) struct TickRow {
     pub(super) boundary: Timestamp,
+}
+
+/// How many orders a shop had of a class.
+pub(super) struct OrderCountRow {
+    pub(super) orders: u64,
+}
+
+/// What a sealed cohort was of, while a review of it is listed.
+pub(super) struct ClassRow {
+    pub(super) class: u8,
+    /// Its last boundary: until then reviews may come.
+    pub(super) until: Timestamp,
+}
+
+/// A rating in thousandths, which tell less of a shop's orders than all the digits would: of the stars and of the
+/// share of bad reviews, each the estimate and the ends of its interval.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct RatingRow {
+    thousandths: [u16; 6],
+}
+
+impl RatingRow {
+    pub(super) fn of(Rating { stars, bad_share }: &Rating) -> Self {
+        let parts = [stars, bad_share].map(|of| [of.value, of.low, of.high]);
+        let mut thousandths = [0; 6];
+        // At most 5000; the conversion saturates.
+        let rounded = parts.as_flattened().iter().map(|part| (part * 1_000.0).round() as u16);
+        thousandths.iter_mut().zip(rounded).for_each(|(to, from)| *to = from);
+        Self { thousandths }
+    }
+
+    pub(super) fn rating(self) -> Rating {
+        let [value, low, high, bad, least, most] = self.thousandths.map(|part| f64::from(part) / 1_000.0);
+        Rating {
+            stars: Estimate { value, low, high },
+            bad_share: Estimate { value: bad, low: least, high: most },
+        }
+    }
+}
+
+/// The last ratings.
+#[derive(Clone, Copy)]
+pub(super) struct RatedRow {
+    pub(super) boundary: Timestamp,
+    /// That of a shop without orders.
+    pub(super) rating: RatingRow,
 }
 
 impl Record for OwnerRow {
@@ -306,12 +358,69 @@ impl Record for TickRow {
     }
 }
 
+impl Record for OrderCountRow {
+    const NAME: &'static str = "number of orders";
+
+    fn encode(&self, out: &mut Writer) {
+        out.le64(self.orders);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { orders: from.le64("orders")? })
+    }
+}
+
+impl Record for ClassRow {
+    const NAME: &'static str = "cohort's class";
+
+    fn encode(&self, out: &mut Writer) {
+        out.u8(self.class);
+        out.timestamp(self.until);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { class: from.u8("class")?, until: from.timestamp("until")? })
+    }
+}
+
+impl Record for RatingRow {
+    const NAME: &'static str = "rating";
+
+    fn encode(&self, out: &mut Writer) {
+        self.thousandths.iter().for_each(|part| out.le16(*part));
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut thousandths = [0; 6];
+        for part in &mut thousandths {
+            *part = from.le16("rating")?;
+        }
+        Ok(Self { thousandths })
+    }
+}
+
+impl Record for RatedRow {
+    const NAME: &'static str = "last ratings";
+
+    fn encode(&self, out: &mut Writer) {
+        out.timestamp(self.boundary);
+        self.rating.encode(out);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { boundary: from.timestamp("boundary")?, rating: RatingRow::decode(from)? })
+    }
+}
+
 /// The namespaces whose rows a scan walks.
 pub(super) const OPEN_COHORTS: &[u8; 2] = b"ic";
 pub(super) const SET_ASIDE: &[u8; 2] = b"is";
 pub(super) const WAITING_MANIFESTS: &[u8; 2] = b"ip";
 pub(super) const WINDOWS: &[u8; 2] = b"ie";
 pub(super) const ENDLESS: &[u8; 2] = b"in";
+pub(super) const UNCOUNTED: &[u8; 2] = b"iu";
+pub(super) const ORDER_COUNTS: &[u8; 2] = b"id";
+pub(super) const CLASSES: &[u8; 2] = b"ix";
 const MANIFESTS: &[u8; 2] = b"im";
 const MEMBERS: &[u8; 2] = b"ib";
 
@@ -373,6 +482,35 @@ pub(super) fn endless_of(key: &Key<Present>) -> Result<(Timestamp, Name, OrderHa
     decoded.map_err(|_| StoreError::Corrupt("key of an order whose numbers have not ended"))
 }
 
+/// An order that is not counted yet.
+pub(super) fn uncounted_key(merchant: &Name, handle: OrderHandle) -> Key<Present> {
+    of_merchant(UNCOUNTED, merchant, &[handle.as_bytes()])
+}
+
+/// The merchant and order of such a key.
+pub(super) fn uncounted_of(key: &Key<Present>) -> Result<(Name, OrderHandle), StoreError> {
+    let handle =
+        key.bytes().last_chunk().ok_or(StoreError::Corrupt("key of an order that is not counted"))?;
+    Ok((merchant_of(key)?, OrderHandle(*handle)))
+}
+
+pub(super) fn order_count_key(merchant: &Name, class: u8) -> Key<OrderCountRow> {
+    of_merchant(ORDER_COUNTS, merchant, &[&[class]])
+}
+
+/// The class that its key ends with.
+pub(super) fn class_of(key: &Key<OrderCountRow>) -> Result<u8, StoreError> {
+    key.bytes().last().copied().ok_or(StoreError::Corrupt("class's key"))
+}
+
+pub(super) fn class_key(merchant: &Name, cohort: u64) -> Key<ClassRow> {
+    of_merchant(CLASSES, merchant, &[&cohort.to_le_bytes()])
+}
+
+pub(super) fn rating_key(merchant: &Name) -> Key<RatingRow> {
+    of_merchant(b"ij", merchant, &[])
+}
+
 pub(super) fn manifest_key(merchant: &Name, cohort: u64) -> Key<MessageRow<SignedManifest>> {
     of_merchant(MANIFESTS, merchant, &[&cohort.to_le_bytes()])
 }
@@ -405,6 +543,11 @@ pub(super) fn manifests_prefix(merchant: &Name) -> Key<MessageRow<SignedManifest
 
 pub(super) fn tick_key() -> Key<TickRow> {
     Key::new(bucket(b't', b""), b"it".to_vec())
+}
+
+/// In the bucket of [`tick_key`].
+pub(super) fn rated_key() -> Key<RatedRow> {
+    Key::new(bucket(b't', b""), b"iq".to_vec())
 }
 
 /// In the bucket of [`tick_key`].

@@ -67,6 +67,15 @@ impl PlatformError {
         }
     }
 
+    /// A failed store ends a tick; anything else is an operator's and stays due.
+    pub(super) fn ends_the_tick(&self) -> bool {
+        match self {
+            Self::Issuer(error) => error.ends_the_tick(),
+            Self::Desk(error) => error.ends_the_tick(),
+            _ => false,
+        }
+    }
+
     /// Who can do something about it.
     pub fn audience(&self) -> Audience {
         match self {

@@ -10,8 +10,9 @@ use crate::issuer::{
     OrderReport, OutrunCohort, StandingPolicy, StarvingCohort,
 };
 use crate::ledgers::{Ledgers, LedgersReport};
+use crate::rating::Rating;
 use crate::review::{
-    Batch, DeskConfig, DeskError, DeskReport, PublishedReview, Rating, ReviewDesk, Submission,
+    Batch, DeskConfig, DeskError, DeskReport, Histogram, PublishedReview, ReviewDesk, Submission,
 };
 use core::fmt;
 use rand_core::CryptoRng;
@@ -475,12 +476,23 @@ impl<S: Store> Platform<S> {
         Ok(self.desk.published(merchant, after, limit)?)
     }
 
-    /// A merchant's rating, as of the last boundary.
+    /// What all customers of a merchant think, as of the last boundary: stars and the share of one or two stars,
+    /// each with its 90 % interval. It weighs the published reviews of each outcome class by the merchant's orders
+    /// of that class; see [`rating`](crate::rating) and [`Issuer::rate`].
     ///
     /// # Errors
-    /// As [`ReviewDesk::rating`].
+    /// As [`Issuer::rating`].
     pub fn rating(&self, merchant: &Name) -> Result<Rating, PlatformError> {
-        Ok(self.desk.rating(merchant)?)
+        Ok(self.issuer.rating(merchant)?)
+    }
+
+    /// How many published reviews of a merchant have how many stars, as of the last boundary. Its mean
+    /// flatters, since what is missing is the bad: show the [`rating`](Self::rating).
+    ///
+    /// # Errors
+    /// As [`ReviewDesk::histogram`].
+    pub fn histogram(&self, merchant: &Name) -> Result<Histogram, PlatformError> {
+        Ok(self.desk.histogram(merchant)?)
     }
 
     /// What trustees need to answer a warrant on a published review, whether it is still shown or
@@ -506,7 +518,7 @@ impl<S: Store> Platform<S> {
     }
 
     /// Does what has fallen due: ends overdue numbers, seals cohorts, hands their manifests to the
-    /// review service, publishes, applies edits, and erases escrows. Then it rewrites the stores,
+    /// review service, publishes, applies edits, rates, and erases escrows. Then it rewrites the stores,
     /// sweeps dead numbers, takes entries into the ledgers and publishes their checkpoints. Call it
     /// every minute or so. After a crash at any point the next call goes on; nothing is done twice.
     ///
@@ -553,7 +565,15 @@ impl<S: Store> Platform<S> {
                 failed.push(error.into());
                 DeskReport::default()
             }
-            published => published?,
+            published => {
+                let published = published?;
+                // After what this boundary publishes.
+                match self.issuer.rate(self.desk.star_sums().map(|sums| sums.map_err(PlatformError::from))) {
+                    Err(error) if error.ends_the_tick() => return Err(error),
+                    rated => failed.extend(rated.err()),
+                }
+                published
+            }
         };
         failed.extend(published.failed.into_iter().map(PlatformError::from));
         let telephony = self.telephony.as_ref().map(Switchboard::tick).transpose()?;

@@ -112,7 +112,7 @@ fn a_manifest_that_the_desk_refuses_is_reported_and_tried_again() {
     platform.desk = right;
     assert_eq!(platform.tick().unwrap().manifests.len(), 1);
     let report = platform.tick().unwrap();
-    assert!(report.manifests.is_empty() && report.failed.is_empty());
+    assert!(report.manifests.is_empty() && report.failed.is_empty(), "{:?}", report.failed);
 }
 
 #[test]
@@ -131,5 +131,5 @@ fn a_ring_without_the_newest_key_is_refused_and_the_old_one_stays() {
     platform.desk().set_keys((*ring).clone()).unwrap();
     assert_eq!(platform.tick().unwrap().manifests.len(), 1);
     let report = platform.tick().unwrap();
-    assert!(report.manifests.is_empty() && report.failed.is_empty());
+    assert!(report.manifests.is_empty() && report.failed.is_empty(), "{:?}", report.failed);
 }

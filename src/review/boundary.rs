@@ -1,8 +1,8 @@
 //! What else happens at boundaries: edits, withdrawals and removals that waited, and the
 //! erasure of escrows.
 
-use super::reading::Rating;
-use super::rows::{self, CohortRow, Due, ListedRow, PRUNED, RatingRow, Task};
+use super::histogram::Histograms;
+use super::rows::{self, CohortRow, Due, ListedRow, PRUNED, Task};
 use super::spent::{EvidenceRow, SpentRow, State, WaitingChange, WaitingRow};
 use super::{Core, DeskError};
 use std::collections::BTreeSet;
@@ -34,12 +34,12 @@ impl<S: Store> Core<S> {
         };
         let keys: Vec<Keys> = due.iter().filter_map(of_each).collect();
         let scopes: BTreeSet<&Scope> = due.iter().map(|due| &due.scope).collect();
-        let (cohort_keys, rating_key): (Vec<_>, _) =
-            (scopes.iter().map(|scope| rows::cohort(scope)).collect(), rows::rating(merchant));
-        let reads = (rating_key.clone(), keys.clone(), cohort_keys);
-        decide(&*self.store, reads, |(rating, rows, cohorts), change| {
+        let (cohort_keys, counted): (Vec<_>, _) =
+            (scopes.iter().map(|scope| rows::cohort(scope)).collect(), Histograms::keys(&scopes));
+        let reads = (counted.clone(), keys.clone(), cohort_keys);
+        decide(&*self.store, reads, |(histograms, rows, cohorts), change| {
             let mut applied = Applied::default();
-            let RatingRow(mut rating) = rating.unwrap_or_default();
+            let mut histograms = Histograms::new(&counted, histograms);
             let mut changed = false;
             for ((due, keys), rows) in due.iter().zip(&keys).zip(rows) {
                 // An absent row of the schedule: another tick has done it.
@@ -49,7 +49,8 @@ impl<S: Store> Core<S> {
                 change.delete(&keys.3);
                 changed = true;
                 let listing = Listing { scope: &due.scope, key: &keys.2, spent: &spent, listed };
-                let effect = Effect { rating: &mut rating, applied: &mut applied, change: &mut *change };
+                let effect =
+                    Effect { histograms: &mut histograms, applied: &mut applied, change: &mut *change };
                 let is_listed = effect.take(waiting, listing)?;
                 if is_listed {
                     if spent.state == State::Unlisted {
@@ -68,7 +69,7 @@ impl<S: Store> Core<S> {
                 }
             }
             if changed {
-                change.put(&rating_key, &RatingRow(rating));
+                histograms.write(change);
                 self.mark(change);
             }
             Ok(applied)
@@ -114,7 +115,7 @@ struct Listing<'a> {
 
 /// One change that takes effect, and all that it touches.
 struct Effect<'a> {
-    rating: &'a mut Rating,
+    histograms: &'a mut Histograms,
     applied: &'a mut Applied,
     change: &'a mut Change,
 }
@@ -130,7 +131,9 @@ impl Effect<'_> {
             outbox::put(self.change, Ledger::Reviews, ActionEntry { action, boundary }.to_bytes());
         }
         let replacement = match waiting {
-            WaitingChange::Uncount(stars) => return self.rating.uncount(stars).map(|()| false),
+            WaitingChange::Uncount(stars) => {
+                return self.histograms.uncount(scope, stars).map(|()| false);
+            }
             WaitingChange::Withdraw => {
                 self.applied.withdrawals += 1;
                 None
@@ -144,14 +147,14 @@ impl Effect<'_> {
         };
         match (spent.state, &listed) {
             (State::Unlisted, None) => {}
-            (State::Published, Some(listed)) => self.rating.uncount(listed.review.stars())?,
+            (State::Published, Some(listed)) => self.histograms.uncount(scope, listed.review.stars())?,
             _ => return Err(StoreError::Corrupt(ListedRow::NAME)),
         }
         let Some((review, edited)) = replacement else {
             self.change.delete(key);
             return Ok(false);
         };
-        self.rating.count(review.stars())?;
+        self.histograms.count(scope, review.stars())?;
         let published_at = spent.published_at;
         self.change.put(key, &ListedRow { scope: scope.clone(), published_at, edited, review });
         Ok(true)

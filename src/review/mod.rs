@@ -51,7 +51,7 @@
 //! let desk = ReviewDesk::open(store, grid, config, keys, platform, Environment::system())?;
 //! // desk.submit(submission).wait()? gives a receipt; a timer calls tick.
 //! assert!(desk.tick()?.batches.is_empty());
-//! assert_eq!(desk.rating(&Name::new("merchant 17")?)?.mean(), None);
+//! assert_eq!(desk.histogram(&Name::new("merchant 17")?)?.mean(), None);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -61,6 +61,7 @@ mod boundary;
 mod config;
 mod door;
 mod error;
+mod histogram;
 mod pruning;
 mod publication;
 mod reading;
@@ -75,13 +76,15 @@ mod tests;
 
 pub use config::DeskConfig;
 pub use error::DeskError;
+pub use histogram::Histogram;
 pub use publication::{Batch, DeskReport};
-pub use reading::{AcceptedReview, PublishedReview, Rating};
+pub use reading::{AcceptedReview, PublishedReview};
 pub use recovery::DeskRecovery;
 pub use submission::Submission;
 
 use self::submission::{Job, Verifier};
 use crate::clock;
+use crate::rating::StarSums;
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -211,7 +214,7 @@ impl<S: Store> ReviewDesk<S> {
     }
 
     /// Does everything that has become due: publishes cohorts at their boundaries, applies
-    /// edits and withdrawals, updates ratings, erases escrows, and rewrites the store after
+    /// edits and withdrawals, counts the listing, erases escrows, and rewrites the store after
     /// every boundary. Call it soon after every boundary; any more often is harmless. It may be
     /// interrupted at any point and called by several processes: nothing happens twice.
     ///
@@ -296,8 +299,8 @@ impl<S: Store> ReviewDesk<S> {
     }
 
     /// Takes a published review out of the listing at once. The signed entry says who did, and on what
-    /// grounds. It goes to the reviews ledger with this `origin` in the same commit. The rating changes
-    /// at the next boundary. What waited with the review is dropped. Idempotent: the first call's
+    /// grounds. It goes to the reviews ledger with this `origin` in the same commit. The histogram
+    /// changes at the next boundary. What waited with the review is dropped. Idempotent: the first call's
     /// grounds stand.
     ///
     /// # Errors
@@ -322,12 +325,23 @@ impl<S: Store> ReviewDesk<S> {
         self.core.published(merchant, after, limit)
     }
 
-    /// A merchant's rating, which changes at boundaries only.
+    /// How many published reviews of a merchant have how many stars. It changes at boundaries only, and
+    /// flatters.
     ///
     /// # Errors
     /// [`DeskError::Store`].
-    pub fn rating(&self, merchant: &Name) -> Result<Rating, DeskError> {
-        self.core.rating(merchant)
+    pub fn histogram(&self, merchant: &Name) -> Result<Histogram, DeskError> {
+        self.core.histogram(merchant)
+    }
+
+    /// The sums of what is published, of each cohort that has something in the listing: what
+    /// [`Issuer::rate`](crate::issuer::Issuer::rate) weighs. They change at boundaries only, and say nothing
+    /// that the listing does not show.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`], in place of what could not be read.
+    pub fn star_sums(&self) -> impl Iterator<Item = Result<(Scope, StarSums), DeskError>> + '_ {
+        self.core.star_sums()
     }
 
     /// What trustees need to open a review that was published; `None` when there is none such

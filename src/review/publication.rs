@@ -3,11 +3,13 @@
 //! The schedule's rows are the only memory of what remains to be done. Each is deleted in
 //! the commit that does it, so that a tick may end anywhere: the next one goes on.
 
+use super::histogram::Histograms;
 use super::reading::{AcceptedReview, PublishedReview};
-use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, RatingRow, RewrittenRow, Task};
+use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, RewrittenRow, Task};
 use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingRow, read_message};
 use super::{Core, DeskError};
 use crate::clock::{self, ClockRow};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{HeldWithdrawalEntry, Ledger};
@@ -291,21 +293,21 @@ struct Publication<'a, S> {
 impl<'a, S: Store> Publication<'a, S> {
     fn into_decision(self) -> Decision<'a, Option<Batch>, DeskError> {
         let (due, scope) = (self.due.key(), &self.due.scope);
-        let rating_key = rows::rating(scope.merchant());
+        let counted = Histograms::keys(&BTreeSet::from([scope]));
         let of_each = |id| (rows::spent(scope, id), rows::held(scope, id), rows::waiting(scope, id));
         let keys: Vec<_> = self.ids.iter().map(of_each).collect();
-        Decision::new((due.clone(), rating_key.clone(), keys.clone()), move |rows, change| {
-            let (Some(Present), rating, reviews) = rows else {
+        Decision::new((due.clone(), counted.clone(), keys.clone()), move |rows, change| {
+            let (Some(Present), histograms, reviews) = rows else {
                 // Another tick has done it.
                 return Ok(None);
             };
             change.delete(&due);
-            let RatingRow(mut rating) = rating.unwrap_or_default();
+            let mut histograms = Histograms::new(&counted, histograms);
             let mut published = Vec::new();
             for ((id, keys), rows) in self.ids.iter().zip(&keys).zip(reviews) {
                 match rows {
                     (Some(spent), Some(held), None) if spent.state == State::Held => {
-                        rating.count(held.review.stars())?;
+                        histograms.count(scope, held.review.stars())?;
                         change.put(&keys.0, &SpentRow { state: State::Published, ..spent });
                         change.delete(&keys.1);
                         published.push(self.publish(*id, spent.submitted, held, change)?);
@@ -318,9 +320,7 @@ impl<'a, S: Store> Publication<'a, S> {
                     _ => return Err(StoreError::Corrupt(SpentRow::NAME).into()),
                 }
             }
-            if !published.is_empty() {
-                change.put(&rating_key, &RatingRow(rating));
-            }
+            histograms.write(change);
             if !self.ids.is_empty() {
                 self.core.mark(change);
             }

@@ -1,14 +1,16 @@
 //! What everybody may read, and what trustees get.
 
-use super::rows::{self, ListedRow, RatingRow};
+use super::histogram::{Histogram, HistogramRow};
+use super::rows::{self, ListedRow};
 use super::spent::read_message;
 use super::{Core, DeskError};
+use crate::rating::StarSums;
 use unjoin_core::entry::PublishedEntry;
 use unjoin_core::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
 use unjoin_core::wire::Hex;
 use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
 use unjoin_core::{Name, Timestamp};
-use unjoin_store::{Found, Record, Store, StoreError, read};
+use unjoin_store::{Bucket, Found, Store, read};
 
 /// A review in the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,59 +46,6 @@ impl Serialize for PublishedReview {
     }
 }
 
-/// A merchant's rating: how many of the published reviews have how many stars.
-///
-/// ```
-/// use unjoin::review::Rating;
-/// // Two reviews of one star, six of five.
-/// let rating = Rating { counts: [2, 0, 0, 0, 6] };
-/// assert_eq!((rating.total(), rating.mean()), (8, Some(4.0)));
-/// assert_eq!(Rating::default().mean(), None);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rating {
-    /// The number of reviews with one star, two stars, and so on.
-    pub counts: [u64; 5],
-}
-
-/// An object: `counts`, and `mean`, which is none without reviews.
-impl Serialize for Rating {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Rating", 2)?;
-        object.serialize_field("counts", &self.counts)?;
-        object.serialize_field("mean", &self.mean())?;
-        object.end()
-    }
-}
-
-impl Rating {
-    /// The number of reviews.
-    pub fn total(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// The mean number of stars; `None` without reviews.
-    pub fn mean(&self) -> Option<f64> {
-        let stars: u64 = (1..).zip(self.counts).map(|(stars, count)| stars * count).sum();
-        (self.total() > 0).then(|| stars as f64 / self.total() as f64)
-    }
-
-    pub(super) fn count(&mut self, stars: u8) -> Result<(), StoreError> {
-        self.change(stars, |count| count.checked_add(1))
-    }
-
-    pub(super) fn uncount(&mut self, stars: u8) -> Result<(), StoreError> {
-        self.change(stars, |count| count.checked_sub(1))
-    }
-
-    fn change(&mut self, stars: u8, by: impl Fn(u64) -> Option<u64>) -> Result<(), StoreError> {
-        let count = usize::from(stars).checked_sub(1).and_then(|at| self.counts.get_mut(at));
-        let count = count.ok_or(StoreError::Corrupt(RatingRow::NAME))?;
-        *count = by(*count).ok_or(StoreError::Corrupt(RatingRow::NAME))?;
-        Ok(())
-    }
-}
-
 /// What the desk keeps of a published review for due process, until the opening window ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedReview {
@@ -124,6 +73,10 @@ impl AcceptedReview {
     }
 }
 
+fn sums_of(found: &Found<HistogramRow>) -> Result<(Scope, StarSums), DeskError> {
+    Ok((rows::histogram_of(&found.key)?, found.row()?.0.sums()))
+}
+
 impl<S: Store> Core<S> {
     pub(super) fn published(
         &self,
@@ -137,8 +90,19 @@ impl<S: Store> Core<S> {
         page.iter().take(limit).map(published).collect()
     }
 
-    pub(super) fn rating(&self, merchant: &Name) -> Result<Rating, DeskError> {
-        Ok(read(&*self.store, &rows::rating(merchant))?.unwrap_or_default().0)
+    pub(super) fn histogram(&self, merchant: &Name) -> Result<Histogram, DeskError> {
+        Ok(read(&*self.store, &rows::histogram(merchant))?.unwrap_or_default().0)
+    }
+
+    pub(super) fn star_sums(&self) -> impl Iterator<Item = Result<(Scope, StarSums), DeskError>> + '_ {
+        Bucket::all().flat_map(|bucket| {
+            let mut pages = rows::cohort_histograms(&*self.store, bucket);
+            let pages = std::iter::from_fn(move || pages.next().transpose());
+            pages.flat_map(|page| match page {
+                Ok(page) => page.iter().map(sums_of).collect(),
+                Err(error) => vec![Err(error.into())],
+            })
+        })
     }
 
     pub(super) fn evidence(

@@ -14,8 +14,8 @@
 //! | a withdrawal while held, for a boundary that is sealed | nothing | logged at the next boundary |
 
 use super::admission::{erased_at, pruned_at, put_cohort};
-use super::reading::Rating;
-use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, RatingRow, Task};
+use super::histogram::Histograms;
+use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, Task};
 use super::spent::{EvidenceRow, NO_DIGEST, SpentRow, State, WaitingChange, WaitingRow};
 use super::submission::Job;
 use super::{Core, DeskConfig, DeskError, ReviewDesk};
@@ -25,7 +25,7 @@ use unjoin_audit::{History, kind, removals};
 use unjoin_core::entry::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RecoveredStore, StaffKeyEntry};
 use unjoin_core::token::{Accepted, ActionKind, CohortManifest, KeyPair, PlatformPublicKey, ReviewId, Scope};
 use unjoin_core::wire::Message;
-use unjoin_core::{Environment, Grid, Name, Timestamp};
+use unjoin_core::{Environment, Grid, Timestamp};
 use unjoin_store::{
     Bucket, Change, Decision, Found, Key, MessageRow, Present, Record, Store, StoreError, decide, decide_all,
 };
@@ -285,35 +285,24 @@ impl<S: Store> Work<'_, S> {
     }
 
     fn page(&mut self, reviews: &[(Scope, ReviewId)]) -> Result<(), RecoveryError> {
-        let merchants: Vec<&Name> =
-            reviews.iter().map(|(scope, _)| scope.merchant()).collect::<BTreeSet<_>>().into_iter().collect();
-        let scopes: Vec<&Scope> =
-            reviews.iter().map(|(scope, _)| scope).collect::<BTreeSet<_>>().into_iter().collect();
-        let ratings: Vec<Key<RatingRow>> = merchants.iter().map(|merchant| rows::rating(merchant)).collect();
+        let scopes: BTreeSet<&Scope> = reviews.iter().map(|(scope, _)| scope).collect();
+        let counted = Histograms::keys(&scopes);
         let cohorts: Vec<Key<CohortRow>> = scopes.iter().map(|scope| rows::cohort(scope)).collect();
         let keys: Vec<Keys> = reviews.iter().map(|(scope, id)| keys_of(scope, id)).collect();
         let said = self.said;
-        let report = decide(self.store, (ratings.clone(), cohorts, keys.clone()), |rows, change| {
-            let (rated, cohorts, rows) = rows;
-            let before: Vec<Rating> = rated.into_iter().map(|row| row.unwrap_or_default().0).collect();
-            let mut after = before.clone();
+        let report = decide(self.store, (counted.clone(), cohorts, keys.clone()), |rows, change| {
+            let (histograms, cohorts, rows) = rows;
+            let mut histograms = Histograms::new(&counted, histograms);
             let mut report = DeskRecovery::default();
             let mut changed = false;
             for (((scope, id), keys), rows) in reviews.iter().zip(&keys).zip(rows) {
-                let rating = merchants.iter().position(|merchant| *merchant == scope.merchant());
-                let rating =
-                    rating.and_then(|at| after.get_mut(at)).ok_or(StoreError::Corrupt(RatingRow::NAME))?;
                 let cohort = scopes.iter().position(|known| *known == scope);
                 let cohort = cohort.and_then(|at| cohorts.get(at)).and_then(Option::as_ref);
                 let (Some(spent), held, waiting, listed) = rows else { continue };
                 let review = Review { scope, id, keys, spent, waiting, listed, is_held: held.is_some() };
-                changed |= review.settle(said, cohort, rating, &mut report, change)?;
+                changed |= review.settle(said, cohort, &mut histograms, &mut report, change)?;
             }
-            for ((key, before), after) in ratings.iter().zip(&before).zip(&after) {
-                if before != after {
-                    change.put(key, &RatingRow(*after));
-                }
-            }
+            histograms.write(change);
             if changed {
                 let mut fresh = vec![0; 16];
                 self.environment.rng().fill_bytes(&mut fresh);
@@ -397,7 +386,7 @@ impl Review<'_> {
         mut self,
         said: &Said,
         cohort: Option<&CohortRow>,
-        rating: &mut Rating,
+        histograms: &mut Histograms,
         report: &mut DeskRecovery,
         change: &mut Change,
     ) -> Result<bool, StoreError> {
@@ -412,7 +401,7 @@ impl Review<'_> {
         self.drop_what_waits(report, change);
         let logged = said.published.get(self.id).filter(|(scope, _)| scope == self.scope);
         if let Some((_, logged)) = logged {
-            self.take(logged, rating, report, change)?;
+            self.take(logged, histograms, report, change)?;
         } else if let State::Awaited | State::TakenBack = self.spent.state {
             if let Some(logged) = said.withdrawn.get(self.id) {
                 self.end_waiting(change);
@@ -456,7 +445,7 @@ impl Review<'_> {
     fn take(
         &mut self,
         logged: &SpentRow,
-        rating: &mut Rating,
+        histograms: &mut Histograms,
         report: &mut DeskRecovery,
         change: &mut Change,
     ) -> Result<(), StoreError> {
@@ -477,7 +466,7 @@ impl Review<'_> {
             }
         }
         if let Some(listed) = self.listed.take() {
-            rating.uncount(listed.review.stars())?;
+            histograms.uncount(self.scope, listed.review.stars())?;
             change.delete(&self.keys.3);
         }
         report.unlisted += usize::from(logged.state == State::Unlisted);

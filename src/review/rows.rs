@@ -14,9 +14,10 @@
 //! r k key                           a key of the staff's, which may sign removals
 //! r l merchant id                   a published review
 //! r m                               this bucket changed since the store was last rewritten
+//! r o scope                         how many published reviews of a cohort have how many stars
 //! r p                               (one bucket) the boundary after which it was rewritten
 //! r r scope id                      a token that is spent
-//! r s merchant                      a merchant's rating
+//! r s merchant                      how many published reviews of a merchant have how many stars
 //! r v                               (one bucket) the last recovery
 //! r w scope id                      what happens to a review at a boundary
 //! r x id                            a review that the ledger knows to be withdrawn, of a cohort that it does not tell
@@ -24,7 +25,8 @@
 //!
 //! No row of a review holds a time but boundaries, and no order of arrival.
 
-use super::reading::{PublishedReview, Rating};
+use super::histogram::HistogramRow;
+use super::reading::PublishedReview;
 use super::spent::{EvidenceRow, HeldRow, SpentRow, WaitingRow};
 use crate::clock::ClockRow;
 use crate::recovery::RecoveryRow;
@@ -155,8 +157,29 @@ pub(super) fn listing_of<'a, S: Store>(
     pages(store, &of_merchant(b'l', merchant, None), page)
 }
 
-pub(super) fn rating(merchant: &Name) -> Key<RatingRow> {
+pub(super) fn histogram(merchant: &Name) -> Key<HistogramRow> {
     of_merchant(b's', merchant, None)
+}
+
+pub(super) fn cohort_histogram(scope: &Scope) -> Key<HistogramRow> {
+    of_scope(b'o', scope, None)
+}
+
+/// The cohorts' histograms of a bucket.
+pub(super) fn cohort_histograms<S: Store>(store: &S, bucket: Bucket) -> Pages<'_, S, HistogramRow> {
+    Pages::new(store, bucket, key(b'o', |_| ()), CHUNK)
+}
+
+/// The cohort of its histogram's key.
+pub(super) fn histogram_of(key: &Key<HistogramRow>) -> Result<Scope, StoreError> {
+    let mut from = Reader::new(key.bytes(), "histogram's key");
+    let decoded = (|| {
+        let _namespace_and_letter: [u8; 2] = from.array("namespace")?;
+        let scope = Scope::decode(&mut from)?;
+        from.end()?;
+        Ok::<_, DecodeError>(scope)
+    })();
+    decoded.map_err(|_| StoreError::Corrupt("histogram's key"))
 }
 
 pub(super) fn mark(bucket: Bucket) -> Key<MarkRow> {
@@ -344,26 +367,6 @@ impl Record for ListedRow {
             edited: from.bool("edited")?,
             review: decode_review(from)?,
         })
-    }
-}
-
-/// A merchant's rating; an absent row counts nothing.
-#[derive(Default)]
-pub(super) struct RatingRow(pub(super) Rating);
-
-impl Record for RatingRow {
-    const NAME: &'static str = "rating";
-
-    fn encode(&self, out: &mut Writer) {
-        self.0.counts.iter().for_each(|count| out.le64(*count));
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut counts = [0; 5];
-        for count in &mut counts {
-            *count = from.le64("count")?;
-        }
-        Ok(Self(Rating { counts }))
     }
 }
 

@@ -198,7 +198,7 @@ pub(super) enum WaitingChange {
     Withdraw,
     /// The words of a published review came back.
     Relist(Review),
-    /// The review was removed from the listing; the rating still counts its stars.
+    /// The review was removed from the listing; the histogram still counts its stars.
     Uncount(u8),
 }
 

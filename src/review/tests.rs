@@ -1,6 +1,7 @@
 //! What only the inside shows: the stored encodings, and how much a bad batch costs.
 
-use super::rows::{CohortRow, ListedRow, RatingRow, RewrittenRow};
+use super::histogram::{Histogram, HistogramRow};
+use super::rows::{CohortRow, ListedRow, RewrittenRow};
 use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingChange, WaitingRow};
 use super::submission::CLEAN_BATCHES;
 use super::*;
@@ -141,7 +142,7 @@ proptest! {
         let mut value = vec![1, state];
         value.extend(&bytes);
         prop_assert!(!strict::<SpentRow>(&value) && !strict::<CohortRow>(&value));
-        prop_assert!(!strict::<ListedRow>(&value) && !strict::<RatingRow>(&value));
+        prop_assert!(!strict::<ListedRow>(&value) && !strict::<HistogramRow>(&value));
         prop_assert!(!strict::<RewrittenRow>(&value));
         let _ = rows::Due::from_key(&value);
     }
@@ -272,10 +273,10 @@ fn what_a_service_shows_has_one_json_form() {
     });
     assert_eq!(serde_json::json!(batch), batch_json);
     assert_eq!(
-        serde_json::json!(Rating { counts: [1, 0, 0, 0, 1] }),
+        serde_json::json!(Histogram { counts: [1, 0, 0, 0, 1] }),
         serde_json::json!({
             "counts": [1, 0, 0, 0, 1], "mean": 3.0,
         })
     );
-    assert_eq!(serde_json::json!(Rating::default())["mean"], serde_json::Value::Null);
+    assert_eq!(serde_json::json!(Histogram::default())["mean"], serde_json::Value::Null);
 }

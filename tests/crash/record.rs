@@ -250,7 +250,7 @@ impl Record {
                 assert_eq!((shown.review, shown.published_at), (review(number, wording), boundary));
                 assert_eq!(logged.get(&shown.review_id), Some(&boundary));
             }
-            assert_eq!(platform.rating(&merchant).unwrap().counts, counts);
+            assert_eq!(platform.histogram(&merchant).unwrap().counts, counts);
         }
         assert_eq!((listed, logged.len()), (expected.len(), expected.len()), "a review is lost or too many");
         assert!(self.announced.iter().all(|id| logged.contains_key(id)), "a published review is gone");

@@ -346,7 +346,7 @@ impl Model {
             }
             expected.sort_by_key(|(id, ..)| *id);
             assert_eq!(shown.collect::<Vec<_>>(), expected);
-            assert_eq!(desk.rating(name).unwrap().counts, self.counts[number]);
+            assert_eq!(desk.histogram(name).unwrap().counts, self.counts[number]);
         }
         for (who, state) in self.states.iter().enumerate() {
             let evidence = desk.evidence(scope_of(who), &id(who)).unwrap();

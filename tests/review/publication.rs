@@ -269,7 +269,7 @@ fn desks_that_tick_together_publish_once() {
     });
     assert_eq!(reports.iter().map(|report| report.batches.len()).sum::<usize>(), 2);
     assert_eq!(reports.iter().map(|report| report.edits).sum::<usize>(), 1);
-    assert_eq!(desks[0].rating(&merchant("a")).unwrap().counts, [3, 0, 0, 0, 1]);
+    assert_eq!(desks[0].histogram(&merchant("a")).unwrap().counts, [3, 0, 0, 0, 1]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The platform's removals: at once in the listing, at a boundary in the rating, for ever in
+//! The platform's removals: at once in the listing, at a boundary in the histogram, for ever in
 //! the ledger.
 
 use crate::world::{ORIGIN, World, day, keys, manifest, review, scope, submit_one};
@@ -39,7 +39,7 @@ fn a_removed_review_is_gone_at_once_and_counted_until_the_boundary() {
     world.desk.remove(&scope, &sign(staff, ORIGIN, [9; 32]), ORIGIN).unwrap();
     assert_eq!(dump(&*world.store), after, "again changes nothing");
     assert_eq!(world.listing("a").len(), 1);
-    assert_eq!(world.counts("a"), [2, 0, 0, 0, 0], "ratings change at boundaries only");
+    assert_eq!(world.counts("a"), [2, 0, 0, 0, 0], "histograms change at boundaries only");
     let entry = sign(staff, ORIGIN, listed);
     let bucket = Bucket::of(scope.merchant().as_bytes());
     let logged = waiting_entries(&*world.store, bucket, Ledger::Reviews, 100).unwrap();

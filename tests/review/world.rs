@@ -249,7 +249,7 @@ impl<S: Store> World<S> {
     }
 
     pub(crate) fn counts(&self, name: &str) -> [u64; 5] {
-        self.desk.rating(&merchant(name)).unwrap().counts
+        self.desk.histogram(&merchant(name)).unwrap().counts
     }
 
     /// Runs what must be refused with this code, and checks that nothing has changed.

@@ -66,6 +66,7 @@ impl Gang {
         let mut seen: Vec<Vec<u8>> =
             self.questions.iter().map(|question| platform.door(question).to_bytes()).collect();
         seen.push(format!("{:?}", platform.rating(&self.merchant)?).into_bytes());
+        seen.push(format!("{:?}", platform.histogram(&self.merchant)?).into_bytes());
         for review in platform.published(&self.merchant, None, usize::MAX)? {
             seen.push(review.review_id.as_bytes().to_vec());
         }

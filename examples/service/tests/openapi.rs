@@ -368,6 +368,7 @@ async fn every_operation_takes_and_answers_the_fields_described() {
     for path in [
         format!("/reviews/published/{MERCHANT}/after/{id}"),
         format!("/reviews/rating/{MERCHANT}"),
+        format!("/reviews/histogram/{MERCHANT}"),
         format!("/manifests/{MERCHANT}/after/{cohort}"),
     ] {
         assert_eq!(devices.get(&path).await.unwrap().code(), None, "{path}");

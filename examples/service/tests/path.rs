@@ -21,8 +21,17 @@ pub(super) async fn ask(connection: &mut Connection, path: &str, body: Value) ->
     connection.post(path, None, body.to_string()).await.unwrap().object().unwrap()
 }
 
-pub(super) async fn rating(connection: &mut Connection) -> Value {
-    connection.get(&format!("/reviews/rating/{MERCHANT}")).await.unwrap().object().unwrap()
+pub(super) async fn histogram(connection: &mut Connection) -> Value {
+    connection.get(&format!("/reviews/histogram/{MERCHANT}")).await.unwrap().object().unwrap()
+}
+
+/// The stars that all customers would give.
+async fn rating(connection: &mut Connection) -> f64 {
+    let rating = connection.get(&format!("/reviews/rating/{MERCHANT}")).await.unwrap().object().unwrap();
+    let [low, value, high] = ["low", "value", "high"].map(|part| rating["stars"][part].as_f64().unwrap());
+    assert!(low < value && value < high, "{rating}");
+    assert!(rating["bad_share"]["value"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)));
+    value
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +116,8 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     }
     let [(state, publication), (_, other)] = held.try_into().ok().unwrap();
     assert_eq!(publication, other);
-    assert_eq!(rating(&mut devices).await["mean"], Value::Null);
+    assert_eq!(histogram(&mut devices).await["mean"], Value::Null);
+    let before = rating(&mut devices).await;
 
     // Both appear together.
     let now = publication.saturating_add(60);
@@ -118,7 +128,8 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     let reviews = listing["reviews"].as_array().unwrap();
     assert_eq!(reviews.len(), 2);
     assert_eq!(reviews[0]["published_at"], reviews[1]["published_at"]);
-    assert_eq!(rating(&mut devices).await, json!({ "counts": [1, 0, 0, 0, 1], "mean": 3.0 }));
+    assert_eq!(histogram(&mut devices).await, json!({ "counts": [1, 0, 0, 0, 1], "mean": 3.0 }));
+    assert_eq!([before, rating(&mut devices).await], [3.0, 3.0]);
     let first = reviews[0]["review_id"].as_str().unwrap();
     let rest = devices.get(&format!("{path}/after/{first}")).await.unwrap().object().unwrap();
     assert_eq!(rest["reviews"].as_array().unwrap().as_slice(), &reviews[1..]);
@@ -144,7 +155,8 @@ async fn two_customers_review_and_leave_no_name_in_metrics_or_logs() {
     assert_eq!(stands.standing, ReviewStanding::Published);
     world.go_to(publication.saturating_add(4 * WEEK));
     assert!(world.service.tick().unwrap().failed.is_empty());
-    assert_eq!(rating(&mut devices).await["counts"], json!([0, 0, 0, 1, 1]));
+    assert_eq!(histogram(&mut devices).await["counts"], json!([0, 0, 0, 1, 1]));
+    assert!(rating(&mut devices).await > 3.5);
 
     let page = world.metrics().await;
     let counts = |line: &str| assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");

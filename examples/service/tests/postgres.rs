@@ -1,7 +1,7 @@
 //! The whole path on a PostgreSQL server, through restarts of the service on the same database and
 //! secrets.
 
-use super::path::{SHOP_PHONE, ask, rating};
+use super::path::{SHOP_PHONE, ask, histogram};
 use super::{Bounds, Directory, FORTNIGHT_LATER, MERCHANT, MONDAY, World, ask_door};
 use crate::device::{Device, Order, report, submission};
 use serde_json::{Value, json};
@@ -124,7 +124,7 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
     assert_eq!(world.service.tick().unwrap().batches.len(), 1);
     let listing = devices.get(&format!("/reviews/published/{MERCHANT}")).await.unwrap();
     assert_eq!(listing.object().unwrap()["reviews"].as_array().unwrap().len(), 2);
-    let rated = rating(&mut devices).await;
+    let rated = histogram(&mut devices).await;
     assert_eq!(rated, json!({ "counts": [1, 0, 0, 0, 1], "mean": 3.0 }));
     let rows = world.rows();
     world.end_wholly().await;
@@ -133,7 +133,7 @@ async fn a_service_on_postgresql_finds_everything_again_after_a_restart() {
     let (mut devices, mut internal) = (world.connect(), world.connect_internal());
     assert_eq!(world.rows(), rows);
     assert_eq!(devices.get(&format!("/reviews/published/{MERCHANT}")).await.unwrap().body, listing.body);
-    assert_eq!(rating(&mut devices).await, rated);
+    assert_eq!(histogram(&mut devices).await, rated);
     for (body, answer) in closed {
         assert_eq!(ask(&mut internal, "/phones/close-order", body).await, answer);
     }

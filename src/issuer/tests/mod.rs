@@ -7,6 +7,7 @@ mod directory;
 mod failures;
 mod grants;
 mod machine;
+mod ratings;
 mod recovery;
 mod refusals;
 
