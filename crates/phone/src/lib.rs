@@ -37,7 +37,7 @@ pub use country::{Callees, Country, NumberKind};
 pub use number::{NumberError, NumberingPlan, PhoneNumber, VirtualNumber};
 #[doc(hidden)]
 pub use pool::Draw;
-pub use pool::{NumberRange, Pool, PoolConfig, PoolError, PoolRange};
+pub use pool::{NumberRange, Pool, PoolConfig, PoolError, PoolRange, Pools};
 pub use route::{Attestation, Channel, Route, RouteRequest};
 pub use sizing::{Demand, PoolSize};
 pub use slot_keys::{

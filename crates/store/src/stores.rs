@@ -199,8 +199,17 @@ impl<S: Store> OwnStore<S> {
     /// [`StoreError::Secret`]; the engine's.
     #[doc(hidden)]
     pub fn bind(&self, name: &'static str, secret: &[u8; 32]) -> Result<(), StoreError> {
+        self.bind_of(name, b"", secret)
+    }
+
+    /// The same for one of several of this name, which `of` tells apart.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    #[doc(hidden)]
+    pub fn bind_of(&self, name: &'static str, of: &[u8], secret: &[u8; 32]) -> Result<(), StoreError> {
         let check = Id32(hmac_sha256(secret, &[b"unjoin store check", &self.own.id, name.as_bytes()]));
-        let key = Key::<Id32>::new(own_bucket(), [b"sc", name.as_bytes()].concat());
+        let key = Key::<Id32>::new(own_bucket(), [b"sc", name.as_bytes(), of].concat());
         decide(self, key.clone(), |kept, change| match kept {
             Some(kept) if kept == check => Ok(()),
             Some(_) => Err(StoreError::Secret { role: self.own.role, secret: name }),

@@ -224,7 +224,7 @@ fn the_description_has_every_path_and_method_and_no_other() {
 }
 
 /// The codes of the library that no request is answered with.
-const NEVER: [(&str, &str); 42] = [
+const NEVER: [(&str, &str); 43] = [
     ("issuer.config", "opening"),
     ("issuer.threads", "opening"),
     ("issuer.recovery", "recovering"),
@@ -244,6 +244,7 @@ const NEVER: [(&str, &str); 42] = [
     ("switchboard.threads", "opening"),
     ("switchboard.merchant_direction", "tickets"),
     ("switchboard.superseded", "replacing"),
+    ("switchboard.unknown_pool", "it has one"),
     ("switchboard.kept_closed", "tickets"),
     ("platform.no_telephony", "it has telephony"),
     ("platform.order_name", "it names orders itself"),

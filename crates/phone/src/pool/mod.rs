@@ -10,8 +10,11 @@
 mod change;
 mod config;
 mod permutation;
+mod several;
 
 pub use config::{NumberRange, PoolConfig, PoolRange};
+pub(crate) use several::Labelled;
+pub use several::Pools;
 
 use super::number::{PhoneNumber, VirtualNumber};
 use config::{Span, joined, overlap, within};
@@ -134,6 +137,11 @@ impl Pool {
     /// Whether a virtual number is the pool's, in service or not.
     pub fn contains(&self, number: VirtualNumber) -> bool {
         within(&self.listed, number.as_integer())
+    }
+
+    /// Whether a number of this pool is listed in the other too.
+    fn shares_numbers(&self, other: &Pool) -> bool {
+        other.listed.iter().any(|span| overlap(&self.listed, *span) > 0)
     }
 
     /// Whether a party's number is one of the pool's, in constant time for one pool.

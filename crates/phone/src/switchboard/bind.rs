@@ -34,6 +34,37 @@ struct Task<'a> {
     /// before a merchant was cut off does not outlive that.
     generation: Option<u32>,
     answer: Option<Answer>,
+    /// Which of the job's pools it draws from.
+    at: usize,
+    /// What the pool that was asked for would need, once it is used up.
+    exhausted: Option<SwitchboardError>,
+}
+
+/// A hub in one of its pools: what draws by one counter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Drawer<'a> {
+    pool: usize,
+    hub: &'a Name,
+}
+
+impl<'a> Task<'a> {
+    fn drawer(&self) -> Drawer<'a> {
+        Drawer { pool: self.job.pools.get(self.at).copied().unwrap_or_default(), hub: &self.job.hub }
+    }
+
+    /// Goes on with the next pool if this one is used up; otherwise the error is the answer, and names the pool that was
+    /// asked for.
+    fn fall_back(&mut self, error: SwitchboardError) {
+        if !matches!(error, SwitchboardError::PoolExhausted { .. }) {
+            self.answer = Some(Err(error));
+            return;
+        }
+        let error = self.exhausted.get_or_insert(error).clone();
+        self.at = self.at.saturating_add(1);
+        if self.at >= self.job.pools.len() {
+            self.answer = Some(Err(error));
+        }
+    }
 }
 
 /// The tasks that go on to the next step, each with what it has so far. A step answers the rest,
@@ -43,7 +74,7 @@ type Open<'t, 'a, T> = Vec<(&'t mut Task<'a>, T)>;
 impl<S: Store> Core<S> {
     /// Decides a batch: one result for each job, in order.
     pub(super) fn make(&self, jobs: &[Job]) -> Vec<Answer> {
-        let task = |job| Task { job, generation: None, answer: None };
+        let task = |job| Task { job, generation: None, answer: None, at: 0, exhausted: None };
         let mut tasks: Vec<Task<'_>> = jobs.iter().map(task).collect();
         for _ in 0..ROUNDS {
             let open: Vec<&mut Task<'_>> = tasks.iter_mut().filter(|task| task.answer.is_none()).collect();
@@ -107,23 +138,32 @@ impl<S: Store> Core<S> {
         planned
     }
 
-    /// A hub that has nothing left is told before anything is written.
+    /// A hub that has nothing left, in no pool, is told before anything is written.
     fn refuse_exhausted<'t, 'a>(
         &self,
         mut open: Open<'t, 'a, Terms>,
         window: &SlotKeyWindow,
     ) -> Open<'t, 'a, Terms> {
-        let hubs = by_hub(&mut open);
-        let look = hubs.iter().map(|(hub, _)| {
-            let take = move |row, _: &mut _| Ok(take_numbers(hub, row, 1, &self.pool, window)?.0);
-            Ok(Decision::new(hub_key(&self.pool.hub_tag(hub)), take))
-        });
-        let left = decide_all(&*self.store, look.collect());
-        for ((task, _), left) in open.iter_mut().zip(shared_out(&hubs, left)) {
-            task.answer = left.err().map(Err);
+        loop {
+            let hubs = by_hub(&mut open);
+            let look = hubs.iter().map(|(Drawer { pool, hub }, _)| {
+                let labelled = self.pools.at(*pool);
+                let take = move |row, _: &mut _| Ok(take_numbers(hub, row, 1, labelled, window)?.0);
+                Ok(Decision::new(hub_key(&labelled.pool.hub_tag(hub)), take))
+            });
+            let left = decide_all(&*self.store, look.collect());
+            let mut are_left = true;
+            for ((task, _), left) in open.iter_mut().zip(shared_out(&hubs, left)) {
+                if let Err(error) = left {
+                    task.fall_back(error);
+                    are_left = false;
+                }
+            }
+            open.retain(|(task, _)| task.answer.is_none());
+            if are_left || open.is_empty() {
+                return open;
+            }
         }
-        open.retain(|(task, _)| task.answer.is_none());
-        open
     }
 
     /// Step 1.
@@ -133,7 +173,7 @@ impl<S: Store> Core<S> {
         window: &SlotKeyWindow,
     ) -> Open<'t, 'a, Making<'a>> {
         let hubs = by_hub(&mut open);
-        let draws = hubs.iter().map(|(hub, wanted)| Ok(self.draw(hub, *wanted, window)));
+        let draws = hubs.iter().map(|(drawer, wanted)| Ok(self.draw(*drawer, *wanted, window)));
         let reservations = open.iter().map(|(task, terms)| {
             let (at, dead_at) = (task.job.order.order_key(), window.dead_at(window.slot_of(terms.not_after)));
             Ok(Decision::new(at.clone(), move |order, change| {
@@ -189,18 +229,22 @@ impl<S: Store> Core<S> {
 
     fn redraw<'t, 'a>(
         &self,
-        mut taken: Open<'t, 'a, Making<'a>>,
+        taken: Open<'t, 'a, Making<'a>>,
         window: &SlotKeyWindow,
     ) -> Open<'t, 'a, Making<'a>> {
-        let draws = taken.iter().map(|(task, _)| Ok(self.draw(&task.job.hub, 1, window))).collect();
-        for ((task, making), drawn) in taken.iter_mut().zip(decide_all(&*self.store, draws)) {
+        let draws = taken.iter().map(|(task, _)| Ok(self.draw(task.drawer(), 1, window))).collect();
+        let mut again = Vec::new();
+        for ((task, mut making), drawn) in taken.into_iter().zip(decide_all(&*self.store, draws)) {
             match drawn {
-                Ok(numbers) => making.number = numbers.first().copied().unwrap_or(making.number),
-                Err(error) => task.answer = Some(Err(error)),
+                Ok(numbers) => {
+                    making.number = numbers.first().copied().unwrap_or(making.number);
+                    again.push((task, making));
+                }
+                // With another pool it begins again.
+                Err(error) => task.fall_back(error),
             }
         }
-        taken.retain(|(task, _)| task.answer.is_none());
-        taken
+        again
     }
 
     /// Step 3. A task that was overtaken stays unanswered.
@@ -219,13 +263,14 @@ impl<S: Store> Core<S> {
     /// Takes `wanted` numbers for a hub, or fewer if there are no more, but one at least.
     fn draw<'d>(
         &'d self,
-        hub: &'d Name,
+        Drawer { pool, hub }: Drawer<'d>,
         wanted: usize,
         window: &'d SlotKeyWindow,
     ) -> Decision<'d, Vec<VirtualNumber>, SwitchboardError> {
-        let at = hub_key(&self.pool.hub_tag(hub));
+        let labelled = self.pools.at(pool);
+        let at = hub_key(&labelled.pool.hub_tag(hub));
         Decision::new(at.clone(), move |row, change| {
-            let (numbers, next) = take_numbers(hub, row, wanted, &self.pool, window)?;
+            let (numbers, next) = take_numbers(hub, row, wanted, labelled, window)?;
             change.put(&at, &next);
             Ok(numbers)
         })
@@ -277,14 +322,14 @@ fn insert_rows<'d>(
     }))
 }
 
-/// Sorts the tasks by hub: each hub, and how many tasks it has.
-fn by_hub<'a, T>(open: &mut Open<'_, 'a, T>) -> Vec<(&'a Name, usize)> {
-    open.sort_by_key(|(task, _)| &task.job.hub);
-    let mut hubs: Vec<(&Name, usize)> = Vec::new();
+/// Sorts the tasks by pool and hub: each of them, and how many tasks it has.
+fn by_hub<'a, T>(open: &mut Open<'_, 'a, T>) -> Vec<(Drawer<'a>, usize)> {
+    open.sort_by_key(|(task, _)| task.drawer());
+    let mut hubs: Vec<(Drawer<'_>, usize)> = Vec::new();
     for (task, _) in open {
         match hubs.last_mut() {
-            Some((hub, tasks)) if *hub == &task.job.hub => *tasks += 1,
-            _ => hubs.push((&task.job.hub, 1)),
+            Some((drawer, tasks)) if *drawer == task.drawer() => *tasks += 1,
+            _ => hubs.push((task.drawer(), 1)),
         }
     }
     hubs
@@ -292,10 +337,10 @@ fn by_hub<'a, T>(open: &mut Open<'_, 'a, T>) -> Vec<(&'a Name, usize)> {
 
 /// What each hub drew, given to its tasks in order; `None` for those for whom nothing is left.
 fn shared_out(
-    hubs: &[(&Name, usize)],
+    hubs: &[(Drawer<'_>, usize)],
     drawn: Vec<Result<Vec<VirtualNumber>, SwitchboardError>>,
 ) -> Vec<Result<Option<VirtualNumber>, SwitchboardError>> {
-    let of_hub = |((_, tasks), drawn): (&(&Name, usize), Result<Vec<VirtualNumber>, _>)| {
+    let of_hub = |((_, tasks), drawn): (&(Drawer<'_>, usize), Result<Vec<VirtualNumber>, _>)| {
         (0..*tasks)
             .map(move |at| drawn.as_ref().map(|numbers| numbers.get(at).copied()).map_err(Clone::clone))
     };

@@ -56,13 +56,16 @@ pub struct Binding {
     /// On a merchant's leg: no ticket ever opens it. For customers who hold a review token of
     /// an earlier order.
     pub keep_merchant_closed: bool,
+    /// From which of the switchboard's [`Pools`](crate::Pools) the number is drawn, by its label; `None` for the first.
+    pub pool: Option<String>,
 }
 
 impl Binding {
     /// Between merchant and customer: the customer may call and write.
     pub fn merchant(order: OrderRef, parties: Parties, not_after: Timestamp) -> Self {
         let directions = Directions::FromCustomer;
-        Self { order, courier: None, parties, not_after, directions, only: None, keep_merchant_closed: false }
+        let (courier, only, pool) = (None, None, None);
+        Self { order, courier, parties, not_after, directions, only, keep_merchant_closed: false, pool }
     }
 
     /// Between a courier and the customer: both may call and write.

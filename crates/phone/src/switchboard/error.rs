@@ -53,7 +53,16 @@ pub enum SwitchboardError {
     NotErased,
     /// This process has older slot keys than others have.
     KeysBehind,
-    /// The pool has no number for this business.
+    /// No pool has this label.
+    UnknownPool,
+    /// The business has used up its slices: of the pool that was asked for, and of its fallbacks.
+    PoolExhausted {
+        /// The label of the pool that was asked for.
+        pool: String,
+        /// What it would need.
+        source: PoolError,
+    },
+    /// A pool cannot be used.
     Pool(PoolError),
     /// There are no slot keys.
     Keys(SlotKeyError),
@@ -99,7 +108,9 @@ describe_errors!(SwitchboardError {
         "the order's numbers are closed, but slot keys that are due are still there: see why the keeper does not rotate, and close again";
     Self::KeysBehind => "switchboard.keys_behind", Operator, true,
         "this process has slot keys of before a recovery: give it the present ones";
-    Self::Pool(source @ PoolError::Exhausted { .. }) => "switchboard.pool_exhausted", Operator, true, "{source}";
+    Self::UnknownPool => "switchboard.unknown_pool", Host, false,
+        "the switchboard has no pool of this label: name one that it was opened with";
+    Self::PoolExhausted { pool, source } => "switchboard.pool_exhausted", Operator, true, "pool {pool}: {source}";
     Self::Pool(source) => "switchboard.pool", Operator, false, "{source}";
     Self::Keys(
         source @ (SlotKeyError::Clock(ClockError::Behind { .. })

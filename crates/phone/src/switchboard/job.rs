@@ -5,7 +5,8 @@ use super::SwitchboardError;
 use super::binding::{Bound, Leg, Parties};
 use super::legs::{IndexRows, LegStatus, check_end};
 use super::rows::{Attempt, HubRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Terms};
-use crate::{Pool, SlotKeyWindow, VirtualNumber};
+use crate::pool::Labelled;
+use crate::{Pool, PoolError, SlotKeyWindow, VirtualNumber};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Change, Key};
 
@@ -17,6 +18,8 @@ pub(super) struct Job {
     pub(super) hub: Name,
     pub(super) parties: Parties,
     pub(super) purpose: Purpose,
+    /// The pools to draw from, the later ones when the earlier are used up.
+    pub(super) pools: Vec<usize>,
 }
 
 pub(super) enum Purpose {
@@ -81,7 +84,7 @@ pub(super) fn take_numbers(
     hub: &Name,
     row: Option<HubRow>,
     wanted: usize,
-    pool: &Pool,
+    Labelled { label, pool, .. }: &Labelled,
     window: &SlotKeyWindow,
 ) -> Result<(Vec<VirtualNumber>, HubRow), SwitchboardError> {
     let mut next = begin(row, pool, window)?;
@@ -91,6 +94,9 @@ pub(super) fn take_numbers(
             Ok(drawn) => {
                 numbers.push(drawn.number);
                 next.counter = drawn.next;
+            }
+            Err(source @ PoolError::Exhausted { .. }) if numbers.is_empty() => {
+                return Err(SwitchboardError::PoolExhausted { pool: label.clone(), source });
             }
             Err(error) if numbers.is_empty() => return Err(error.into()),
             Err(_) => break,

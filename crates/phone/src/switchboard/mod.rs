@@ -55,7 +55,7 @@ use self::counters::{MissCounters, RouteCounters};
 use self::job::{Job, Purpose};
 use self::rows::{Entry, IndexRow, OrderId, OrderRow, Terms};
 use self::sweep::Walk;
-use super::{PhoneNumber, Pool, Route, RouteRequest, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
+use super::{PhoneNumber, Pools, Route, RouteRequest, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -66,7 +66,7 @@ use unjoin_store::queue::{GroupQueue, Pending};
 use unjoin_store::{OwnStore, Record, Store};
 
 /// The telephony service. All methods may be called from any thread, and several instances may
-/// share a store; they need the same pool and the same keeper's keys. They block on the store,
+/// share a store; they need the same pools and the same keeper's keys. They block on the store,
 /// [`bind`](Self::bind) and [`replace`](Self::replace) apart.
 ///
 /// Dropping it decides what was submitted and then ends its threads.
@@ -130,7 +130,7 @@ pub struct Switchboard<S: Store> {
 struct Core<S> {
     store: Arc<OwnStore<S>>,
     config: SwitchboardConfig,
-    pool: Arc<Pool>,
+    pools: Pools,
     slot_keys: Arc<dyn SlotKeys>,
     environment: Environment,
     miss_counters: MissCounters,
@@ -150,28 +150,31 @@ const NOBODY: u64 = 999_999_999_999_999;
 
 impl<S: Store> Switchboard<S> {
     /// Opens the switchboard on a store that is empty or was one's before, and starts its
-    /// workers.
+    /// workers. One pool (`Arc<Pool>`), or several ([`Pools`]).
     ///
     /// # Errors
     /// [`SwitchboardError::Config`], [`SwitchboardError::Threads`]; [`SwitchboardError::Store`] when the
-    /// store is for something else, or belongs to another pool key.
+    /// store is for something else, or a pool's label was opened with another key before.
     pub fn open(
         store: Arc<OwnStore<S>>,
         config: SwitchboardConfig,
-        pool: Arc<Pool>,
+        pools: impl Into<Pools>,
         slot_keys: Arc<dyn SlotKeys>,
         environment: Environment,
     ) -> Result<Self, SwitchboardError> {
-        config.check(pool.config().max_life)?;
+        let pools = pools.into();
+        config.check(pools.max_life())?;
         store.is_for(Role::Telephony)?;
-        store.bind("pool key", pool.check())?;
+        for labelled in pools.all() {
+            store.bind_of("pool key", labelled.label.as_bytes(), labelled.pool.check())?;
+        }
         let nobody =
             PhoneNumber::from_integer(NOBODY).ok_or(SwitchboardError::Config("a number of nobody"))?;
         let bounds = config.queue;
         let core = Arc::new(Core {
             store,
             config,
-            pool,
+            pools,
             slot_keys,
             environment,
             miss_counters: MissCounters::new(),
@@ -204,10 +207,11 @@ impl<S: Store> Switchboard<S> {
     /// The answer's errors: [`DifferentParties`](SwitchboardError::DifferentParties),
     /// [`Ended`](SwitchboardError::Ended), [`OrderClosed`](SwitchboardError::OrderClosed),
     /// [`EndPassed`](SwitchboardError::EndPassed), [`EndTooFar`](SwitchboardError::EndTooFar),
-    /// [`CutOff`](SwitchboardError::CutOff), [`Pool`](SwitchboardError::Pool) when the hub has
-    /// used up its slice, and those of keys and store. After a store's error the number may be
+    /// [`CutOff`](SwitchboardError::CutOff), [`PoolExhausted`](SwitchboardError::PoolExhausted) when the hub has
+    /// used up its slice and those of the fallbacks, and those of keys and store. After a store's error the number may be
     /// live all the same: ask again. At once come [`SameParty`](SwitchboardError::SameParty),
     /// [`PartyInPool`](SwitchboardError::PartyInPool), [`CalleeBarred`](SwitchboardError::CalleeBarred),
+    /// [`UnknownPool`](SwitchboardError::UnknownPool),
     /// [`MerchantDirection`](SwitchboardError::MerchantDirection), and
     /// [`Queue`](SwitchboardError::Queue) when the queue is full or stopped.
     pub fn bind(&self, binding: Binding) -> Pending<Bound, SwitchboardError> {
@@ -215,8 +219,8 @@ impl<S: Store> Switchboard<S> {
     }
 
     /// Makes the leg's number anew between other parties: the old number ends and the new one
-    /// rings by one write: the courier changed, or a phone was wrong. End, directions, channels
-    /// and ticket are taken over. The old parties' calls that are going on are the gateway's to end.
+    /// rings by one write: the courier changed, or a phone was wrong. End, directions, channels,
+    /// ticket and pool are taken over. The old parties' calls that are going on are the gateway's to end.
     ///
     /// `courier` and `parties` are the leg's from now on; no courier means the merchant's leg.
     /// `replaces` is the number that goes: it names what is replaced, so that a replacement that
@@ -228,7 +232,7 @@ impl<S: Store> Switchboard<S> {
     /// third number by now, [`UnknownBinding`](SwitchboardError::UnknownBinding),
     /// [`Ended`](SwitchboardError::Ended), [`OrderClosed`](SwitchboardError::OrderClosed),
     /// [`KeysReplaced`](SwitchboardError::KeysReplaced), [`CutOff`](SwitchboardError::CutOff),
-    /// [`Pool`](SwitchboardError::Pool), and those of keys and store. The old number rings on
+    /// [`PoolExhausted`](SwitchboardError::PoolExhausted), and those of keys and store. The old number rings on
     /// then, if it did. At once come those of [`bind`](Self::bind).
     pub fn replace(
         &self,
@@ -237,7 +241,8 @@ impl<S: Store> Switchboard<S> {
         parties: Parties,
         replaces: VirtualNumber,
     ) -> Pending<Bound, SwitchboardError> {
-        let job = self.core.job(order, courier, parties, Purpose::Replace(replaces));
+        let purpose = (Purpose::Replace(replaces), self.core.pools.chain_of(replaces));
+        let job = self.core.job(order, courier, parties, purpose);
         job.map_or_else(Pending::refused, |job| self.queue.submit(job))
     }
 
@@ -377,7 +382,8 @@ impl<S: Store> Switchboard<S> {
 
 impl<S: Store> Core<S> {
     fn binding(&self, binding: Binding) -> Result<Job, SwitchboardError> {
-        let Binding { order, courier, parties, not_after, directions, only, keep_merchant_closed } = binding;
+        let Binding { order, courier, parties, not_after, directions, only, keep_merchant_closed, pool } =
+            binding;
         if courier.is_none() && directions.hub_may_call() {
             return Err(SwitchboardError::MerchantDirection);
         }
@@ -392,7 +398,8 @@ impl<S: Store> Core<S> {
             key_generation: 0,
             merchant_generation: 0,
         };
-        self.job(&order, courier, parties, Purpose::Bind(terms))
+        let pools = self.pools.chain(pool.as_deref()).ok_or(SwitchboardError::UnknownPool)?;
+        self.job(&order, courier, parties, (Purpose::Bind(terms), pools))
     }
 
     fn job(
@@ -400,12 +407,12 @@ impl<S: Store> Core<S> {
         order: &OrderRef,
         courier: Option<Name>,
         parties: Parties,
-        purpose: Purpose,
+        (purpose, pools): (Purpose, Vec<usize>),
     ) -> Result<Job, SwitchboardError> {
         if parties.hub == parties.customer {
             return Err(SwitchboardError::SameParty);
         }
-        if [&parties.hub, &parties.customer].into_iter().any(|party| self.pool.contains_party(party)) {
+        if [&parties.hub, &parties.customer].into_iter().any(|party| self.pools.contains_party(party)) {
             return Err(SwitchboardError::PartyInPool);
         }
         if ![&parties.hub, &parties.customer].into_iter().all(|party| self.config.callees.allow(party)) {
@@ -413,7 +420,7 @@ impl<S: Store> Core<S> {
         }
         let leg = if courier.is_some() { Leg::Courier } else { Leg::Merchant };
         let hub = courier.unwrap_or_else(|| order.merchant.clone());
-        Ok(Job { order: OrderId::of(order), leg, hub, parties, purpose })
+        Ok(Job { order: OrderId::of(order), leg, hub, parties, purpose, pools })
     }
 
     /// The keys and the time to decide by.

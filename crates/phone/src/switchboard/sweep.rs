@@ -115,8 +115,8 @@ impl<S: Store> Core<S> {
             let is_over = !lives(&order.merchant_leg) && !lives(&order.courier_leg) && now >= kept_until;
             !order.closed && is_over && order.shortened().as_ref() != Some(order)
         };
-        // A new epoch begins at 0 whatever the last one came to.
-        let is_hub_due = |hub: &HubRow| hub.epoch.saturating_add(1) < self.pool.epoch_of(now);
+        // A new epoch begins at 0 whatever the last one came to; all pools have epochs of one length.
+        let is_hub_due = |hub: &HubRow| hub.epoch.saturating_add(1) < self.pools.at(0).pool.epoch_of(now);
         let mut walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner);
         let (buckets, mut seen, mut turned) = (Bucket::all().count(), 0, 0);
         let mut due = Due::default();

@@ -6,6 +6,7 @@ mod changing;
 mod erasure;
 mod failures;
 mod machine;
+mod pools;
 mod routing;
 
 use super::*;
@@ -13,7 +14,7 @@ use crate::test_util::model::TOTAL_LIFE;
 use crate::test_util::{
     self, LIFE, SKEW, SLOT, START, code, courier, name, order, parties, phone, pool_config, request, slots,
 };
-use crate::{Attestation, Callees, Channel, NumberRange, PoolConfig, PoolRange, Slot, SlotKeyError};
+use crate::{Attestation, Callees, Channel, NumberRange, Pool, PoolConfig, PoolRange, Slot, SlotKeyError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use unjoin_core::secret::{SecretBytes, SystemRng};
