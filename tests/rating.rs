@@ -9,7 +9,6 @@ use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, 
 use unjoin::opening::insecure_test_dealer;
 use unjoin::rating::{ClassRecord, Market, Rating};
 use unjoin::secret::SystemRng;
-use unjoin::store::identity::Role;
 use unjoin::store::{MemoryStore, RedbStore, Store};
 use unjoin::token::{EnrolmentContext, Review};
 use unjoin::{
