@@ -33,7 +33,7 @@ use unjoin_core::{Name, PassphraseCost, Timestamp};
 /// are kept half an hour apart. **The app tells [`account_used`](Self::account_used) of its own requests under the
 /// account**, best when it comes to the foreground.
 ///
-/// What passes the door is sent within a quarter of an hour of its time, or at another time hours later, never because the
+/// What passes the door is sent within ten minutes of its time, or at another time hours later, never because the
 /// device woke: when an app is opened, somebody knows. So an app needs background tasks. One that only runs
 /// while somebody looks at it (a page in a browser) sends reviews only if it is left open.
 ///
@@ -359,7 +359,7 @@ impl Device {
         match wish {
             // What was never sent needs no edit.
             Wish::Edit(review) if !order.was_sent() => {
-                (order.review, order.wish) = (Some(review), None);
+                (order.review, order.wish, order.gone) = (Some(review), None, None);
                 return order.present(wallet, trust, rng);
             }
             wish => order.wish = Some(wish),

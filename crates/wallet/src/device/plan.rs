@@ -3,7 +3,7 @@
 use super::order::{Acting, Order, Right, Wish};
 use super::{Action, Asked, Device, InFlight, Request, Task};
 use crate::times::{acting_time, sending_time};
-use crate::{asking_time, fetching_time, making_up_time};
+use crate::{SENDING_MARGIN, asking_time, fetching_time, making_up_time};
 use rand_core::CryptoRng;
 use unjoin_core::secret::below;
 use unjoin_core::token::{DoorMessage, DoorQuestion, EnrolmentContext, Review};
@@ -14,8 +14,9 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 /// Seconds between what passes the door and whatever else is sent.
 pub(super) const APART: u64 = 30 * MINUTE;
-/// What passes the door is sent within so many seconds of its time, or at another time.
-pub(super) const PUNCTUAL: u64 = 15 * MINUTE;
+/// What passes the door is sent within so many seconds of its time, or at another time. A review that is sent so late
+/// is still sent before its boundary.
+pub(super) const PUNCTUAL: u64 = SENDING_MARGIN;
 /// What is not answered within so many seconds is lost.
 pub(super) const ANSWERED_WITHIN: u64 = 10 * MINUTE;
 /// A clock that went back by more was set.
@@ -83,7 +84,7 @@ impl Device {
     }
 
     /// What is not due, with its time; and when answers count as lost.
-    fn coming(&self) -> Vec<Action> {
+    pub(super) fn coming(&self) -> Vec<Action> {
         let needed = self.needs().into_iter().filter_map(|(place, _)| self.at(place));
         let flights = self.places().into_iter().filter_map(|place| self.task(place)?.in_flight.as_ref());
         let lost = flights.map(|flight| flight.since.saturating_add(ANSWERED_WITHIN));
@@ -279,6 +280,8 @@ impl Device {
         }
         for order in &mut self.orders {
             order.since = Timestamp::ZERO;
+            // A question of another date was refused as if there were no review.
+            order.asks_state |= self.restored && order.state.is_none();
         }
         for place in self.places() {
             if self.task(place).is_some_and(|task| task.in_flight.is_some()) {

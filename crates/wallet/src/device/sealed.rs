@@ -72,7 +72,7 @@ impl Device {
         Self::decode(&plain, trust).map_err(|_| WalletError::DeviceOpen)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         // Room for everything, so that the seed is written once.
         let most = 512 + self.orders.iter().map(Order::room).sum::<usize>();
         let mut out = Writer::with_capacity(most);
@@ -91,7 +91,7 @@ impl Device {
         out.finish()
     }
 
-    fn decode(plain: &[u8], trust: TrustRoots) -> Result<Self, DecodeError> {
+    pub(super) fn decode(plain: &[u8], trust: TrustRoots) -> Result<Self, DecodeError> {
         let mut from = Reader::new(plain, "device");
         let from = &mut from;
         let mut seed = from.array("seed")?;
