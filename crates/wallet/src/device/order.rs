@@ -41,7 +41,10 @@ pub(super) struct Order {
 pub(super) enum Right {
     /// To be asked for: `later` since another order of the customer's is in the cohort that gathers, `made_up` at a
     /// time that was drawn again.
-    Missing { later: bool, made_up: bool },
+    Missing {
+        later: bool,
+        made_up: bool,
+    },
     /// The offer came. This is not kept over a restart.
     Asked(PendingToken, TokenRequest),
     Held(Token),
@@ -50,7 +53,7 @@ pub(super) enum Right {
 }
 
 pub(super) struct Sending {
-    /// With the first boundary that it was sent for.
+    /// For the manifest's first boundary, which a desk whose clock is behind this one may give.
     pub(super) scheduled: ScheduledPresentation,
     /// The boundary that it is sent for next.
     pub(super) aim: Timestamp,
@@ -187,7 +190,7 @@ impl Order {
         let scheduled = ScheduledPresentation {
             presentation: wallet.presentation(token, review, rng)?,
             send_at: aim,
-            publication: aim,
+            publication: first,
             review_digest: review.digest(),
             boundaries,
         };

@@ -45,6 +45,10 @@ impl Device {
     /// most one in half an hour passes the door.
     pub fn next(&mut self, now: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Vec<Action> {
         self.notice(now);
+        for order in self.orders.iter_mut().filter(|order| order.sending.is_none() && order.gone.is_none()) {
+            // Refused where a key is no longer pinned: there may be a newer app next time.
+            let _ = order.present(&self.wallet, &self.trust, rng);
+        }
         let is_late = |flight: &InFlight| now >= flight.since.saturating_add(ANSWERED_WITHIN);
         for place in self.places() {
             if self.task(place).is_some_and(|task| task.in_flight.as_ref().is_some_and(is_late)) {
@@ -236,7 +240,9 @@ impl Device {
                     let wish = order.wish.take()?;
                     let state = order.state.as_ref()?;
                     // A withdrawn review takes nothing more: the wish is over.
-                    let action = self.wallet.act(token, state, wish.request(), now, rng).ok()?;
+                    let mut action = self.wallet.act(token, state, wish.request(), now, rng).ok()?;
+                    // By another clock than this one the review may still be held.
+                    action.held_until = Some(state.published_at);
                     order.acting = Some(Acting { action, review: wish.into_review() });
                 }
                 let acting = order.acting.as_ref()?;
@@ -252,9 +258,7 @@ impl Device {
                     order.task = Task::default();
                     return None;
                 }
-                if !sending.sent {
-                    (sending.sent, sending.scheduled.publication) = (true, sending.aim);
-                }
+                sending.sent = true;
                 let review = order.review.as_ref()?;
                 DoorQuestion::submission(sending.scheduled.presentation.clone(), review)
             }

@@ -257,9 +257,7 @@ impl Order {
                 self.asks_state = true;
                 self.task.succeed();
             }
-            (Asked::Action, "desk.too_many_actions")
-                if self.action_kind() == Some(ActionKind::Edit) =>
-            {
+            (Asked::Action, "desk.too_many_actions") if self.action_kind() == Some(ActionKind::Edit) => {
                 self.acting = None;
                 self.task.succeed();
             }

@@ -12,8 +12,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::AeadInOut, aead::KeyInit
 use rand_core::CryptoRng;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
-    ActionReceipt, AuthorAction, CohortManifest, OrderHandle, Presentation, PublicationDates, Receipt, Review,
-    ReviewState,
+    ActionReceipt, AuthorAction, CohortManifest, OrderHandle, Presentation, PublicationDates, Receipt,
+    Review, ReviewState,
 };
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, VERSION, Writer};
 use unjoin_core::{Name, Timestamp};
@@ -141,7 +141,8 @@ impl Task {
 impl Order {
     /// The most bytes that it takes.
     fn room(&self) -> usize {
-        let reviews = [self.review.is_some(), self.wish.is_some(), self.acting.is_some(), self.waiting.is_some()];
+        let reviews =
+            [self.review.is_some(), self.wish.is_some(), self.acting.is_some(), self.waiting.is_some()];
         2_048 + reviews.iter().filter(|there| **there).count() * (Review::MAX_TEXT + 1_024)
     }
 
@@ -172,7 +173,6 @@ impl Order {
             let dates = sending.scheduled.boundaries;
             out.u8(dates.as_slice().len() as u8);
             dates.as_slice().iter().for_each(|date| out.timestamp(*date));
-            out.timestamp(sending.scheduled.publication);
             out.timestamp(sending.aim);
             out.u8(sending.sent.into());
         });
@@ -180,10 +180,13 @@ impl Order {
         part(out, self.state.as_ref());
         out.u8(self.asks_state.into());
         option(out, self.wish.as_ref(), |out, wish| {
-            part(out, match wish {
-                Wish::Edit(review) => Some(review),
-                Wish::Withdraw => None,
-            });
+            part(
+                out,
+                match wish {
+                    Wish::Edit(review) => Some(review),
+                    Wish::Withdraw => None,
+                },
+            );
         });
         option(out, self.acting.as_ref(), |out, acting| {
             part(out, Some(&acting.action.action));
@@ -244,7 +247,7 @@ fn read_sending(from: &mut Reader<'_>) -> Result<Sending, DecodeError> {
     let count = from.u8("dates")?;
     let dates = (0..count).map(|_| from.timestamp("date")).collect::<Result<Vec<_>, _>>()?;
     let boundaries = PublicationDates::new(&dates).ok_or_else(|| from.refuse(Rule::Value))?;
-    let (publication, aim) = (from.timestamp("publication")?, from.timestamp("aim")?);
+    let (publication, aim) = (boundaries.first(), from.timestamp("aim")?);
     let scheduled =
         ScheduledPresentation { presentation, send_at: aim, publication, review_digest, boundaries };
     Ok(Sending { scheduled, aim, sent: from.bool("sent")? })

@@ -10,8 +10,8 @@ use unjoin_core::algebra::EscrowKey;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
     ActionReceipt, AuthorAction, AuthorKey, CohortManifest, Digest, DoorAnswer, DoorMessage, DoorQuestion,
-    EnrolmentContext, Grant, IssuerKey, Offer, PlatformKey, PublicationDates, Receipt, ReceiptTerms, ReviewId,
-    ReviewStanding, ReviewState, Scope,
+    EnrolmentContext, Grant, IssuerKey, Offer, PlatformKey, PublicationDates, Receipt, ReceiptTerms,
+    ReviewId, ReviewStanding, ReviewState, Scope,
 };
 use unjoin_core::wire::Message;
 use unjoin_core::{DAY, Grid, WEEK};
@@ -137,10 +137,7 @@ impl World {
             Request::Door(message) => {
                 let message = DoorMessage::from_bytes(message).unwrap();
                 let asked = self.ask(message.into_question(), now);
-                let answer = asked.map_or_else(
-                    |code| DoorAnswer::refused(400, code),
-                    DoorAnswer::accepted,
-                );
+                let answer = asked.map_or_else(|code| DoorAnswer::refused(400, code), DoorAnswer::accepted);
                 Reply::Answer(answer.to_bytes())
             }
         }
@@ -190,8 +187,7 @@ impl World {
                     published_at: publish_by,
                 };
                 let author_key = *presentation.author_key();
-                let kept =
-                    Kept { author_key, receipt, first_digest: digest, state, actions: Vec::new() };
+                let kept = Kept { author_key, receipt, first_digest: digest, state, actions: Vec::new() };
                 let kept = self.reviews.entry(id.0).or_insert(kept);
                 Ok(kept.receipt.to_bytes())
             }

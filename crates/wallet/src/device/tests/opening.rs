@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::device::plan::APART;
-use unjoin_core::secret::below;
 use unjoin_core::secret::SecretBytes as Bytes;
+use unjoin_core::secret::below;
 
 const HOUR: u64 = 3_600;
 const MINUTE: u64 = 60;
@@ -76,6 +76,12 @@ fn live(habit: Habit, seed: u64, days: u64) -> Sent {
         if open_at(now) == Some(now) {
             device.account_used(now);
             sent.account.push(now);
+            // While it is open its owner changes their mind, often.
+            for number in 0..2 {
+                if below(2, rng) == 0 {
+                    device.edit_review(order(number).1, review(below(9, rng) as u8), now, rng).unwrap();
+                }
+            }
         }
         let actions = device.next(now, rng);
         for action in actions.iter().filter(|action| action.request.is_some()) {
@@ -84,9 +90,11 @@ fn live(habit: Habit, seed: u64, days: u64) -> Sent {
             let reply = world.answer(request, now);
             device.handle(action.number, reply, now, rng).unwrap();
         }
-        // The process ends, and another begins.
-        device = Device::open(&device.seal(&key, rng), &key, world.trust()).unwrap();
         let answered = actions.iter().any(|action| action.request.is_some());
+        if answered {
+            // The process ends, and another begins.
+            device = Device::open(&device.seal(&key, rng), &key, world.trust()).unwrap();
+        }
         let coming = actions.iter().filter(|action| action.request.is_none()).map(|action| action.at).min();
         if answered || background.is_none_or(|at| at <= now) {
             let at = if answered { Some(now) } else { coming };
@@ -111,9 +119,9 @@ fn share_after(times: &[Timestamp], account: &[Timestamp], from: u64, to: u64) -
 
 #[test]
 fn what_passes_the_door_is_sent_at_no_time_that_an_opened_app_explains() {
-    let days = 50;
+    let days = 40;
     for habit in [Habit::Clockwork, Habit::Busy] {
-        let phones: Vec<Sent> = (0..24).map(|seed| live(habit, seed, days)).collect();
+        let phones: Vec<Sent> = (0..16).map(|seed| live(habit, seed, days)).collect();
         let mut expected = 0.0;
         let (mut early, mut all) = (0.0, 0.0);
         for phone in &phones {
@@ -121,7 +129,13 @@ fn what_passes_the_door_is_sent_at_no_time_that_an_opened_app_explains() {
                 let near = |at: &Timestamp| *at <= *time && time.saturating_since(*at) < APART;
                 assert!(!phone.account.iter().any(near), "{habit:?}: beside the account");
             }
-            assert!(phone.door.iter().zip(phone.door.iter().skip(1)).all(|(a, b)| b.saturating_since(*a) >= APART));
+            assert!(
+                phone
+                    .door
+                    .iter()
+                    .zip(phone.door.iter().skip(1))
+                    .all(|(a, b)| b.saturating_since(*a) >= APART)
+            );
             // The half hour after the closed one: a device that waited for its end would send then.
             let (from, to) = (APART, 2 * APART);
             early += share_after(&phone.door, &phone.account, from, to) * phone.door.len() as f64;
@@ -133,8 +147,10 @@ fn what_passes_the_door_is_sent_at_no_time_that_an_opened_app_explains() {
             expected += share_after(&minutes, &phone.account, from, to) * phone.door.len() as f64;
         }
         let submitted = phones.iter().filter(|phone| phone.submitted).count();
-        println!("{habit:?}: {all} through the door, {early} in the half hour after the closed one, {expected:.1} expected; {submitted} of 24 sent");
-        assert!(all > 400.0 && submitted >= 20, "{habit:?}: {all}, {submitted}");
+        println!(
+            "{habit:?}: {all} through the door, {early} in the half hour after the closed one, {expected:.1} expected; {submitted} of 16 sent"
+        );
+        assert!(all > 400.0 && submitted >= 12, "{habit:?}: {all}, {submitted}");
         // Three standard deviations of what is independent.
         assert!(early < expected + 3.0 * expected.sqrt(), "{habit:?}: {early} of {expected}");
     }

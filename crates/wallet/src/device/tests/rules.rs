@@ -32,8 +32,7 @@ fn a_blob_gives_the_device_back_and_every_other_is_refused() {
     assert_eq!(blob.len(), 42 + 16_384);
     assert_ne!(blob, device.seal(&key, rng));
     assert_eq!(format!("{device:?}"), "Device(..)");
-    let refused =
-        |blob: &[u8], key: &SecretBytes<32>| Device::open(blob, key, world.trust()).unwrap_err();
+    let refused = |blob: &[u8], key: &SecretBytes<32>| Device::open(blob, key, world.trust()).unwrap_err();
     assert_eq!(refused(&blob, &SecretBytes::random(rng)), WalletError::DeviceOpen);
     for at in (0..64).chain((64..blob.len()).step_by(97)) {
         let mut changed = blob.clone();
@@ -54,15 +53,13 @@ fn no_sealed_part_makes_opening_panic() {
     device.edit_review(order(0).1, review(7), day(5), rng).unwrap();
     let plain = device.encode();
     for at in 0..plain.len() {
-        for bit in [0, 3, 7] {
-            let mut changed = plain.clone();
-            changed[at] ^= 1 << bit;
-            if let Ok(opened) = Device::decode(&changed, world.trust()) {
-                // Strict: one form of each state.
-                assert_eq!(opened.encode(), changed, "{at}.{bit}");
-            }
+        let mut changed = plain.clone();
+        changed[at] ^= 1 << (at % 8);
+        if let Ok(opened) = Device::decode(&changed, world.trust()) {
+            // Strict: one form of each state.
+            assert_eq!(opened.encode(), changed, "{at}");
         }
-        assert!(at == 0 || Device::decode(&plain[..at], world.trust()).is_err());
+        assert!(Device::decode(&plain[..at], world.trust()).is_err());
     }
 }
 
