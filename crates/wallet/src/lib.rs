@@ -3,6 +3,9 @@
 //! Pure: no clock, no network, no store, no threads; the application brings the time,
 //! randomness and the messages. Builds alone, without the platform's services.
 //!
+//! An app embeds a [`Device`]: it does all of this by itself, at the times that it should be done, and
+//! is kept in one sealed blob. What it is made of:
+//!
 //! | step | call | sent |
 //! |---|---|---|
 //! | bind the wallet to the account, once | [`Wallet::enrol`] | [`Enrolment`] |
@@ -67,7 +70,7 @@
 //! };
 //! let evidence = ManifestEvidence::Signed(manifest.sign(&platform_key)?);
 //! let review = Review::new(1, "The lamp came broken.", vec![])?;
-//! assert!(privacy_warnings(&review, &[]).is_empty());
+//! assert!(privacy_warnings(&review, &[], &[]).is_empty());
 //! let now = sealed_at.saturating_add(3_600);
 //! let scheduled = wallet.present(&token, &review, &evidence, &trust, now, rng)?;
 //! assert!(now <= scheduled.send_at && scheduled.send_at < scheduled.publication);
@@ -85,6 +88,7 @@ mod author;
 mod backup;
 #[doc(hidden)]
 pub mod derive;
+mod device;
 mod error;
 mod order;
 mod present;
@@ -96,6 +100,7 @@ mod trust;
 
 pub use author::{AuthorRequest, ScheduledAction};
 pub use backup::{SealedBackup, open_backup};
+pub use device::{Action, Device, Draft, Reply, Request, ReviewStage, ReviewStatus};
 pub use error::WalletError;
 pub use order::{PendingToken, ReviewRight, Token};
 pub use present::ScheduledPresentation;
