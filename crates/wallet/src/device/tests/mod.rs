@@ -156,6 +156,7 @@ impl World {
 
     fn ask(&mut self, question: DoorQuestion, now: Timestamp) -> Result<Vec<u8>, &'static str> {
         match question {
+            DoorQuestion::Bundle { .. } => panic!("manifests are the app's to fetch"),
             DoorQuestion::Submission { presentation, review } => {
                 let review = Review::from_bytes(&review).unwrap();
                 let digest = review.digest();
