@@ -3,6 +3,7 @@
 
 #[cfg(unix)]
 mod backup;
+mod court;
 mod door;
 mod ending;
 mod gateway;

@@ -1,261 +1,28 @@
-//! An opening from the evidence to the disclosure, by what requesters and trustees reach: HTTP.
+//! An opening and a comparison from the evidence to the disclosure, by what requesters and trustees reach: HTTP.
 
-use super::witness::Elsewhere;
-use super::{Bounds, Directory, FORTNIGHT_LATER, MERCHANT, MONDAY, World, ask_door, log, submission};
-use crate::ceremony::hold;
-use crate::client::Connection;
+use super::court::{CASE, COOLING_OFF, COURT, Case, EMBARGO, Shown, name, officers};
+use super::log;
 use crate::hex::hex;
-use crate::secrets::{Secrets, TrusteesFrom};
-use serde::Deserialize as _;
-use serde_json::{Value, json};
-use std::fs;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::runtime::Handle;
-use tokio::task::block_in_place;
-use unjoin::audit::{History, OpeningFinding, audit_openings};
+use unjoin::Clock;
+use unjoin::audit::OpeningFinding;
 use unjoin::issuer::BoundAccount;
-use unjoin::ledger::{
-    BindingEntry, CosignedEntry, DisclosedEntry, KeyName, LogView, NoteKey, TileId, ViewError, WarrantAction,
-    WitnessPolicy, entry_id,
-};
-use unjoin::opening::service::{OpeningAnswer, OpeningRequest, Trustee, TrusteePolicy};
-use unjoin::opening::warrant::{
-    BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms,
-};
-use unjoin::opening::{
-    AccountBinding, Opening, OpeningTrust, RecipientKey, ReleasedShare, ReviewEvidence, SignedCommittee,
-};
-use unjoin::secret::{SecretBytes, SystemRng};
-use unjoin::store::identity::Role;
-use unjoin::store::{MemoryStore, Stores};
-use unjoin::token::{IssuerPublicKey, Trustees};
+use unjoin::ledger::{BindingEntry, DisclosedEntry, LogView, WarrantAction, entry_id};
+use unjoin::opening::same_author::{Comparison, ComparisonPanel, RoundAnswer};
+use unjoin::opening::service::{OpeningAnswer, OpeningRequest};
+use unjoin::opening::{AccountBinding, Opening, OpeningTrust, ReleasedShare};
+use unjoin::secret::SystemRng;
 use unjoin::wire::Message;
-use unjoin::{Clock, DAY, Environment, ManualClock, Name, WEEK};
 
-const COURT: &str = "court.example";
-const CASE: &str = "Az. 41 Js 12/26";
-const GROUNDS: u16 = 3;
-const COOLING_OFF: u64 = 3600;
-const WINDOW: u64 = 4 * WEEK;
-const EMBARGO: u64 = 2 * WEEK;
 /// So many entries of others', for a ledger of more than one tile.
 const OTHERS: u64 = 300;
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-/// Both must sign.
-fn officers() -> [NoteKey; 2] {
-    [1, 2].map(|number| {
-        let key = KeyName::new(format!("{COURT}/officer{number}")).unwrap();
-        NoteKey::from_secret_bytes(key, &SecretBytes::new([number; 32]))
-    })
-}
-
-/// The openings ledger as everybody reads it: its checkpoint and its tiles.
-struct Shown {
-    public: SocketAddr,
-    /// A bit of each bundle is another one.
-    is_spoilt: bool,
-}
-
-impl Shown {
-    fn get(&self, what: &str) -> Result<Option<Vec<u8>>, ViewError> {
-        let path = format!("/ledgers/openings/{what}");
-        let asked = async { Connection::to(self.public).get(&path).await };
-        let answer = block_in_place(|| Handle::current().block_on(asked)).map_err(ViewError::Source)?;
-        match answer.code().as_deref() {
-            None => Ok(Some(answer.body.to_vec())),
-            Some("service.not_shown") => Ok(None),
-            Some(other) => Err(ViewError::Source(other.into())),
-        }
-    }
-}
-
-impl LogView for Shown {
-    fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
-        self.get("checkpoint")
-    }
-
-    fn tile(&self, id: TileId) -> Result<Option<Vec<u8>>, ViewError> {
-        let mut tile = self.get(&id.path())?;
-        if self.is_spoilt && id.level.is_none() {
-            *tile.as_mut().unwrap().last_mut().unwrap() ^= 1;
-        }
-        Ok(tile)
-    }
-}
-
-/// A platform with a witness, two of its three trustees open, and a court asks.
-struct Case {
-    world: World<MemoryStore>,
-    witness: Arc<Elsewhere>,
-    trustees: Vec<Trustee<MemoryStore>>,
-    keys: Trustees,
-    committee: SignedCommittee,
-    policy: TrusteePolicy,
-    recipient: RecipientKey,
-}
-
-impl Case {
-    async fn open() -> Self {
-        let (directory, clock) = (Arc::new(Directory::new()), Arc::new(ManualClock::doubtful(MONDAY)));
-        let (ceremony, kept) = (directory.0.join("ceremony"), directory.0.join("secrets"));
-        let secrets = hold(2, 3).unwrap();
-        let (keys, committee) =
-            (secrets[0].trustees().unwrap().clone(), secrets[0].committee().unwrap().clone());
-        fs::create_dir(&ceremony).unwrap();
-        fs::write(ceremony.join("certificate.bin"), committee.certificate().unwrap().to_bytes()).unwrap();
-        for (number, key) in (1..).zip(keys.keys()) {
-            fs::write(ceremony.join(format!("key-{number}.hex")), hex(key.as_bytes())).unwrap();
-        }
-        Secrets::create_or_open(&kept, &name("shop.example"), &TrusteesFrom::Files(ceremony)).unwrap();
-        let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
-        let witness = Elsewhere::serve(&kept, environment.clone()).await;
-        let bounds = Bounds { witnesses: vec![witness.at.parse().unwrap()], ..Bounds::default() };
-        let stores = [(); 4].map(|()| MemoryStore::new());
-        let world = World::open(directory, clock, stores, bounds).await;
-
-        // What the platform publishes of its keys, and the trustees' agreement.
-        let pins: Value = serde_json::from_slice(&fs::read(kept.join("public-keys.json")).unwrap()).unwrap();
-        let ledger = |which: &str| {
-            let log = pins["ledgers"][which].as_str().unwrap().parse().unwrap();
-            WitnessPolicy::new(log, vec![witness.key()], 1, 0, 3600).unwrap()
-        };
-        let court = Requester {
-            name: name(COURT),
-            keys: officers().map(|officer| officer.public().clone()).to_vec(),
-            needed: 2,
-            actions: vec![WarrantAction::Open],
-            grounds: vec![GROUNDS],
-        };
-        let one = Limit { all: 1, own: 1, requester: 1 };
-        let policy = TrusteePolicy {
-            issuers: vec![IssuerPublicKey::deserialize(&pins["issuer_key"]).unwrap()],
-            warrants: WarrantPolicy::new(vec![court]).unwrap(),
-            budgets: BudgetPolicy { window: WINDOW, cooling_off: COOLING_OFF, opening: one, comparison: one },
-            reviews: ledger("reviews"),
-            openings: ledger("openings"),
-        };
-        let trustees = secrets.into_iter().map(|secrets| {
-            let engine = [(Role::Trustee, Arc::new(MemoryStore::new()))];
-            let stores = Stores::create(&secrets.roster(), engine, &mut SystemRng::new()).unwrap();
-            let own = stores.own(Role::Trustee).unwrap();
-            Trustee::open(own, secrets, policy.clone(), environment.clone()).unwrap()
-        });
-        let (trustees, recipient) = (trustees.collect(), RecipientKey::generate(&mut SystemRng::new()));
-        Self { world, witness, trustees, keys, committee, policy, recipient }
-    }
-
-    /// The ledger.
-    fn shown(&self) -> Shown {
-        Shown { public: self.world.public, is_spoilt: false }
-    }
-
-    /// So many seconds later, when what is due was done.
-    fn tick(&self, later: u64) {
-        self.world.go_to(self.world.clock.now().saturating_add(later));
-        let _ = self.world.service.tick().unwrap();
-    }
-
-    /// Has it logged, and once more as if the answer had been lost: where it is.
-    async fn log(&self, entry: &[u8]) -> u64 {
-        let (mut internal, mut places) = (self.world.connect_internal(), Vec::new());
-        for _ in 0..2 {
-            let answer = internal.post("/ledgers/openings/append", None, entry.to_vec()).await.unwrap();
-            places.push(answer.object().unwrap()["index"].as_u64().unwrap());
-        }
-        assert_eq!(places[0], places[1]);
-        places[0]
-    }
-
-    /// What the platform hands out about a listed review, always the same.
-    async fn evidence(&self, listed: &Value) -> ReviewEvidence {
-        let which = json!({ "scope": listed["scope"], "review_id": listed["review_id"] }).to_string();
-        let mut internal = self.world.connect_internal();
-        let [one, again] = [
-            internal.post("/reviews/evidence", None, which.clone()).await.unwrap(),
-            internal.post("/reviews/evidence", None, which).await.unwrap(),
-        ];
-        assert_eq!(one.body, again.body);
-        ReviewEvidence::from_bytes(&one.body).unwrap()
-    }
-
-    /// The court asks for this review's author.
-    fn warrant(&self, review: &ReviewEvidence) -> PresentedWarrant {
-        let now = self.world.clock.now();
-        let (valid, recipient) = (now..=now.saturating_add(WEEK), *self.recipient.public());
-        let reviews = vec![review.presentation.review_id()];
-        let terms =
-            WarrantTerms::new(CASE, name(COURT), WarrantAction::Open, GROUNDS, valid, recipient, reviews);
-        let mut warrant = Warrant::draft(terms.unwrap()).unwrap();
-        officers().iter().for_each(|officer| warrant.sign(officer).unwrap());
-        PresentedWarrant::new(warrant, &mut SystemRng::new())
-    }
-
-    fn entry(&self, warrant: &PresentedWarrant) -> Vec<u8> {
-        warrant.entry(self.policy.openings.log().name(), &officers()[0]).unwrap().to_bytes()
-    }
-
-    /// What a trustee answers; the same when it is asked again.
-    fn answer(&self, trustee: usize, request: &OpeningRequest) -> OpeningAnswer {
-        let ask = || self.trustees[trustee].answer(request, &self.shown()).unwrap();
-        match (ask(), ask()) {
-            (OpeningAnswer::Released(one), OpeningAnswer::Released(again)) => {
-                let terms = request.presented.terms();
-                let [first, second] = [&one, &again].map(|sealed| self.recipient.open(sealed, terms));
-                assert_eq!(first.unwrap().element(), second.unwrap().element());
-                OpeningAnswer::Released(again)
-            }
-            (one, again) => {
-                assert_eq!(one, again);
-                one
-            }
-        }
-    }
-
-    /// Why no trustee answers.
-    fn refusal(&self, request: &OpeningRequest) -> &'static str {
-        let refused = |trustee: &Trustee<MemoryStore>| trustee.answer(request, &self.shown()).unwrap_err();
-        let codes: Vec<_> = self.trustees.iter().map(|trustee| refused(trustee).code()).collect();
-        assert!(codes.iter().all(|code| *code == codes[0]), "{codes:?}");
-        codes[0]
-    }
-
-    /// An entry under the checkpoint that is published now.
-    fn logged(&self, entry: &[u8]) -> CosignedEntry {
-        self.shown().evidence_of(entry).unwrap().unwrap()
-    }
-
-    fn findings(&self, older: &[u8]) -> Vec<OpeningFinding> {
-        let now = self.world.clock.now();
-        let history = History::read(&self.shown(), &self.policy.openings, Some(older), now).unwrap();
-        audit_openings(&history, &self.keys, &self.policy, EMBARGO)
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_court_opens_one_review_over_http_and_everybody_can_check_it() {
     let case = Case::open().await;
     let world = &case.world;
-    let authors = world.closed(["opened-account", "unopened-account"]).await;
     let texts = ["They will regret this.", "They were most kind."];
-    for ((device, token), text) in authors.iter().zip(texts) {
-        ask_door(&mut world.connect(), submission(device, token, text)).await.unwrap();
-    }
-    world.go_to(FORTNIGHT_LATER.saturating_add(WEEK + DAY));
-    case.tick(0);
-    let path = format!("/reviews/published/{MERCHANT}");
-    let listing = world.connect().get(&path).await.unwrap().object().unwrap();
-    let mut evidence = Vec::new();
-    for text in texts {
-        let mut reviews = listing["reviews"].as_array().unwrap().iter();
-        evidence.push(case.evidence(reviews.find(|listed| listed["text"] == text).unwrap()).await);
-    }
-    case.log(&case.committee.to_bytes()).await;
+    let (authors, evidence) = case.published(["opened-account", "unopened-account"], texts).await;
     for number in 0..OTHERS {
         let warrant_digest = entry_id(&number.to_be_bytes());
         case.log(&DisclosedEntry { warrant_digest, blind: [1; 32] }.to_bytes()).await;
@@ -263,7 +30,8 @@ async fn a_court_opens_one_review_over_http_and_everybody_can_check_it() {
     case.tick(60);
 
     // A warrant counts once everybody can see that it is there, and has had its time.
-    let warrants = [case.warrant(&evidence[0]), case.warrant(&evidence[1])];
+    let warrants =
+        [0, 1].map(|review| case.warrant(WarrantAction::Open, std::slice::from_ref(&evidence[review])));
     let asked = |warrant: usize, review: usize| OpeningRequest {
         presented: warrants[warrant].clone(),
         review: evidence[review].clone(),
@@ -332,7 +100,7 @@ async fn a_court_opens_one_review_over_http_and_everybody_can_check_it() {
     let opening =
         Opening::combine(warrant, logged, review, committees, released.collect(), &trust, rng).unwrap();
     let found = opening.verify(&trust, rng).unwrap().wallet_key;
-    let [(opened, _), (unopened, _)] = &authors;
+    let [opened, unopened] = &authors;
     assert_eq!(found, opened.wallet.wallet_key(&world.pins.issuer).unwrap());
     let BoundAccount { account, blind } =
         world.service.platform.issuer().account_of(&found).unwrap().unwrap();
@@ -371,5 +139,95 @@ async fn a_court_opens_one_review_over_http_and_everybody_can_check_it() {
         assert!(!page.contains(name), "the metrics hold {name}");
         assert!(!log.contains(name), "the log holds {name}");
     }
+    case.world.end().await;
+}
+
+/// What is answered, and answered again.
+fn twice<T: PartialEq + std::fmt::Debug>(ask: impl Fn() -> T) -> T {
+    let answer = ask();
+    assert_eq!(ask(), answer);
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trustees_compare_two_reviews_over_http_and_name_nobody() {
+    let case = Case::open().await;
+    let (_, evidence) =
+        case.published(["compared-one", "compared-two"], ["One of two.", "Two of two."]).await;
+    let warrant = case.warrant(WarrantAction::SameAuthor, &evidence);
+    case.log(&case.entry(&warrant)).await;
+    case.tick(60);
+    let older = case.shown().checkpoint().unwrap().unwrap();
+    let asked = evidence.clone().map(|review| OpeningRequest { presented: warrant.clone(), review });
+    // The first and the third of three.
+    let members = [0, 2];
+    let until = case.world.clock.now().saturating_add(COOLING_OFF);
+    for member in members {
+        assert_eq!(case.answer(member, &asked[0]), OpeningAnswer::Wait { until });
+    }
+    case.tick(COOLING_OFF);
+    for (member, request) in members.iter().flat_map(|member| asked.iter().map(move |asked| (*member, asked)))
+    {
+        let OpeningAnswer::Append(entry) = case.answer(member, request) else {
+            panic!("it is charged first")
+        };
+        case.log(&entry).await;
+    }
+    case.tick(60);
+    for (member, request) in members.iter().flat_map(|member| asked.iter().map(move |asked| (*member, asked)))
+    {
+        assert_eq!(case.answer(member, request), OpeningAnswer::Charged);
+    }
+
+    let (committee, origin) = (case.committee.committee().clone(), case.policy.openings.log().name().clone());
+    let panel = ComparisonPanel { committee, trustees: case.keys.clone(), origin };
+    let comparison = Comparison::new(warrant.clone(), evidence.to_vec(), panel, [1, 3]);
+    let (mut comparison, rng) = (comparison.unwrap(), &mut SystemRng::new());
+    let round = comparison.next_round().unwrap();
+    let ask_blind = |member: usize| case.trustees[member].blind(&round.request, &case.shown());
+    assert_eq!(ask_blind(0).unwrap_err().code(), "trustee.round_early");
+    case.log(&comparison.entry(&round, &officers()[0]).unwrap().to_bytes()).await;
+    assert_eq!(ask_blind(0).unwrap_err().code(), "trustee.round_early", "no checkpoint covers it");
+    case.tick(60);
+    let entry_of = |answer| match answer {
+        RoundAnswer::Append(entry) => entry,
+        other => panic!("{other:?}"),
+    };
+    let entries = members.map(|member| entry_of(twice(|| ask_blind(member).unwrap())));
+    case.log(&entries[0]).await;
+    case.tick(60);
+    assert_eq!(twice(|| ask_blind(0).unwrap()), RoundAnswer::Awaiting(vec![3]));
+    case.log(&entries[1]).await;
+    case.tick(60);
+    let of_members = [1, 3];
+    let _ = comparison.take_entries(&of_members.into_iter().zip(entries).collect::<Vec<_>>()).unwrap();
+    let blinds = members.map(|member| match twice(|| ask_blind(member).unwrap()) {
+        RoundAnswer::Reveal(blind) => blind,
+        other => panic!("{other:?}"),
+    });
+    let blinds = of_members.into_iter().zip(blinds).collect::<Vec<_>>();
+    let blinds = comparison.take_blinds(&blinds, rng).unwrap();
+    let compare =
+        |member: usize| case.trustees[member].compare(&round.request, &blinds, &case.shown()).unwrap();
+    for member in members {
+        case.log(&entry_of(twice(|| compare(member)))).await;
+    }
+    case.tick(60);
+    let shares = members.map(|member| match (compare(member), compare(member)) {
+        (RoundAnswer::Released(_), RoundAnswer::Released(again)) => again,
+        other => panic!("{other:?}"),
+    });
+    let shares = of_members.into_iter().zip(shares).collect::<Vec<_>>();
+    let classes = comparison.take_shares(&shares, &case.recipient, rng).unwrap();
+    let mut alone: Vec<_> = evidence.iter().map(|review| vec![review.presentation.review_id()]).collect();
+    alone.sort();
+    assert_eq!((classes.authors, classes.nobody), (alone, Vec::new()));
+
+    // Both reviews are charged as compared, once, and nothing as opened.
+    let status = case.trustees[1].status(Some(&name(COURT)), &case.shown()).unwrap();
+    assert_eq!((status.openings.all, status.comparisons.all, status.comparisons.requester), (0, 2, 2));
+    case.log(&warrant.disclosure().to_bytes()).await;
+    case.tick(EMBARGO);
+    assert_eq!(case.findings(&older), []);
     case.world.end().await;
 }
