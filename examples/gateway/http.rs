@@ -84,7 +84,8 @@ async fn freeswitch<S: Store>(State(service): Shared<S>, body: Bytes) -> Respons
 }
 
 async fn twilio_call<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {
-    answer_twilio(&service, &body, Channel::Voice, |_, route| twilio::call(route)).await
+    let audio = service.audio;
+    answer_twilio(&service, &body, Channel::Voice, |_, route| twilio::call(route, audio)).await
 }
 
 async fn twilio_message<S: Store>(State(service): Shared<S>, body: Bytes) -> Response {

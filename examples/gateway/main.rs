@@ -35,6 +35,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use unjoin::phone::Channel;
+use unjoin::phone::gateway::Audio;
 use unjoin::secret::SystemRng;
 use unjoin::store::identity::{Role, Roster};
 use unjoin::store::{MemoryStore, OwnStore, RedbStore, Store, Stores};
@@ -71,6 +72,10 @@ struct Arguments {
     /// so without `messages` none passes; whoever can forge a sender then writes in a party's name.
     #[arg(long, value_enum, value_delimiter = ',')]
     twilio_trusts: Vec<TwilioChannel>,
+    /// The language in which FreeSWITCH and Twilio tell callers that a number cannot be reached: `de`, `en`, `es`, `it`, `pt` or `zh`.
+    /// Without one they are refused by a signal alone.
+    #[arg(long, value_parser = audio)]
+    language: Option<Audio>,
     /// The first of 40,000 virtual numbers.
     #[arg(long, default_value = "+8617000000000")]
     first_number: String,
@@ -97,6 +102,10 @@ enum StoreKind {
     Memory,
     /// One file.
     Redb,
+}
+
+fn audio(language: &str) -> Result<Audio, &'static str> {
+    Audio::of(language).ok_or("de, en, es, it, pt or zh")
 }
 
 fn main() -> ExitCode {
@@ -151,6 +160,7 @@ fn run<S: Store>(arguments: Arguments, store: Arc<OwnStore<S>>) -> Outcome<()> {
             sofia_gateway: &arguments.sofia_gateway,
             first_number: &arguments.first_number,
             trusted_twilio: arguments.twilio_trusts.iter().map(Channel::from).collect(),
+            audio: arguments.language,
         },
     )?);
     let runtime = tokio::runtime::Builder::new_multi_thread()

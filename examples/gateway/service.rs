@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use unjoin::Environment;
-use unjoin::phone::gateway::{FreeSwitch, Once, Question};
+use unjoin::phone::gateway::{Audio, FreeSwitch, Once, Question};
 use unjoin::phone::{
     CallId, Channel, Keeper, LocalKey, NumberingPlan, Pool, Route, RouteRequest, SlotConfig, SlotKeys,
     Switchboard, SwitchboardConfig, VirtualNumber,
@@ -28,6 +28,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) sofia_gateway: &'a str,
     pub(crate) first_number: &'a str,
     pub(crate) trusted_twilio: Vec<Channel>,
+    pub(crate) audio: Option<Audio>,
 }
 
 pub(crate) struct Service<S: Store> {
@@ -37,6 +38,8 @@ pub(crate) struct Service<S: Store> {
     pub(crate) environment: Environment,
     /// On which of Twilio's channels a sender whom nobody attests is believed.
     pub(crate) trusted_twilio: Vec<Channel>,
+    /// What callers hear while a phone rings, and when they are refused.
+    pub(crate) audio: Option<Audio>,
     /// The messages that were passed on.
     pub(crate) messages: Once,
     keeper: Arc<Keeper>,
@@ -69,9 +72,13 @@ impl<S: Store> Service<S> {
         Ok(Self {
             switchboard,
             plan: NumberingPlan::new("86", "00", "0")?.unprefixed_national(),
-            freeswitch: FreeSwitch::new(settings.sofia_gateway, false)?,
+            freeswitch: match settings.audio {
+                None => FreeSwitch::new(settings.sofia_gateway, false)?,
+                Some(audio) => FreeSwitch::new(settings.sofia_gateway, false)?.with_audio(audio),
+            },
             environment,
             trusted_twilio: settings.trusted_twilio,
+            audio: settings.audio,
             messages: Once::new(),
             keeper,
             waiting: Semaphore::new(2 * DECISIONS_AT_ONCE),

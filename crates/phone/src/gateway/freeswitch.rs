@@ -1,7 +1,7 @@
 //! FreeSWITCH: `mod_xml_curl` posts the call's variables and takes a dialplan.
 
 use super::xml::{DECLARATION, escaped};
-use super::{Address, Attestation, Channel, GatewayError, Question, Route, form};
+use super::{Address, Attestation, Audio, Channel, GatewayError, Question, Route, form};
 use zeroize::Zeroizing;
 
 /// The encoder for FreeSWITCH's `mod_xml_curl`, bound to `dialplan`.
@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 pub struct FreeSwitch {
     gateway: String,
     trusted_trunk: bool,
+    audio: Option<Audio>,
 }
 
 const DESTINATION: &str = "Caller-Destination-Number";
@@ -58,7 +59,13 @@ impl FreeSwitch {
         if gateway.is_empty() || gateway.len() > 64 || !gateway.bytes().all(fits) {
             return Err(GatewayError::Config("a Sofia gateway's name of letters, digits, '-', '_' and '.'"));
         }
-        Ok(Self { gateway: gateway.to_owned(), trusted_trunk })
+        Ok(Self { gateway: gateway.to_owned(), trusted_trunk, audio: None })
+    }
+
+    /// Callers hear its tone while a phone rings, and its prompt in place of silence when they are refused, before the 480.
+    #[must_use]
+    pub fn with_audio(self, audio: Audio) -> Self {
+        Self { audio: Some(audio), ..self }
     }
 
     /// Reads the form that `mod_xml_curl` posts for a dialplan. The question's id is the
@@ -135,10 +142,20 @@ impl FreeSwitch {
                 ] {
                     action("set", &[variable, "=", value]);
                 }
+                if let Some(audio) = self.audio {
+                    // The tone is ours: what the callee's network plays may speak the callee's number.
+                    action("set", &["ignore_early_media=true"]);
+                    action("set", &["ringback=", audio.freeswitch_tone()]);
+                }
                 action("sched_hangup", &["+", &max_duration.to_string(), " allotted_timeout"]);
                 action("bridge", &["sofia/gateway/", &self.gateway, "/", &callee]);
             }
             Route::Refuse => {}
+        }
+        if let Some(audio) = self.audio {
+            // Before the answer, so that the caller does not pay.
+            action("pre_answer", &[]);
+            action("playback", &[&audio.file()]);
         }
         action("respond", &["480 Temporarily Unavailable"]);
         document.push_str("</condition>\n</extension>\n</context>\n</section>\n</document>\n");

@@ -56,6 +56,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod audio;
 mod form;
 mod freeswitch;
 mod json;
@@ -67,6 +68,7 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
+pub use audio::Audio;
 pub use freeswitch::FreeSwitch;
 pub use message::{Once, may_pass};
 

@@ -344,19 +344,52 @@ fn twilio_asks_with_a_form() {
 }
 
 #[test]
+fn every_refusal_is_one_prompt_and_the_tone_is_not_the_callees() {
+    for language in ["de", "en", "es", "it", "pt", "zh"] {
+        let audio = Audio::of(language).unwrap();
+        let switch = freeswitch().with_audio(audio);
+        let question = switch.question(FORM.as_bytes()).unwrap();
+        let refused = switch.document(&question, &Route::Refuse).to_string();
+        let prompt = format!(
+            "<action application=\"pre_answer\" data=\"\"/>\n<action application=\"playback\" data=\"unjoin-refused.{language}.wav\"/>\n\
+             <action application=\"respond\" data=\"480 Temporarily Unavailable\"/>\n"
+        );
+        assert_eq!(refused, plan(&prompt));
+        // What fails behind the bridge is told by the same words.
+        let connected = switch.document(&question, &connect(600)).to_string();
+        let (before, after) = connected.split_once("+8613933334444\"/>\n").unwrap();
+        assert!(after.starts_with(&prompt), "{after}");
+        let tone = before.find("ringback=%(").unwrap();
+        assert!(
+            before.find("ignore_early_media=true").unwrap() < tone
+                && tone < before.find("\"bridge\"").unwrap()
+        );
+
+        let refused = twilio::call(&Route::Refuse, Some(audio)).to_string();
+        assert!(
+            refused.contains("<Say language=\"")
+                && refused.contains(audio.words())
+                && refused.contains("<Hangup/>")
+        );
+        assert_eq!(*twilio::call(&connect(5), Some(audio)), refused, "no time is left");
+        assert!(twilio::call(&connect(600), Some(audio)).contains(" ringTone=\""));
+    }
+}
+
+#[test]
 fn twilio_gets_these_documents() {
     let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
     assert_eq!(
-        *twilio::call(&connect(600)),
+        *twilio::call(&connect(600), None),
         format!(
             "{head}<Response><Dial answerOnBridge=\"true\" callerId=\"{X}\" timeout=\"30\" timeLimit=\"565\"><Number>{COURIER}</Number></Dial></Response>\n"
         )
     );
-    assert!(twilio::call(&connect(100_000)).contains("timeLimit=\"14400\""));
-    assert_eq!(*twilio::call(&Route::Refuse), format!("{head}<Response><Reject/></Response>\n"));
+    assert!(twilio::call(&connect(100_000), None).contains("timeLimit=\"14400\""));
+    assert_eq!(*twilio::call(&Route::Refuse, None), format!("{head}<Response><Reject/></Response>\n"));
     // However long it rings it is over in time: Twilio rings five seconds longer than told, and counts from the answer.
     for left in 1..200 {
-        let document = twilio::call(&connect(left)).to_string();
+        let document = twilio::call(&connect(left), None).to_string();
         let told = |name| -> Option<u64> {
             document.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.parse().ok()
         };

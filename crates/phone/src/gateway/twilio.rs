@@ -15,13 +15,13 @@
 //!     Channel::Voice,
 //!     false,
 //! )?;
-//! assert!(twilio::call(&Route::Refuse).contains("<Response><Reject/></Response>"));
+//! assert!(twilio::call(&Route::Refuse, None).contains("<Response><Reject/></Response>"));
 //! # Ok::<(), unjoin_phone::gateway::GatewayError>(())
 //! ```
 
 use super::message::may_pass;
 use super::xml::{DECLARATION, escaped};
-use super::{Address, Attestation, Channel, GatewayError, Question, Route, form};
+use super::{Address, Attestation, Audio, Channel, GatewayError, Question, Route, form};
 use zeroize::Zeroizing;
 
 /// The longest form, in bytes.
@@ -96,8 +96,10 @@ pub fn text(body: &[u8]) -> Result<Zeroizing<String>, GatewayError> {
 ///
 /// Twilio counts a call's time from the moment it is answered. So of the time that is left the longest ringing is taken
 /// off, and a call for which nothing remains is refused.
-pub fn call(route: &Route) -> Zeroizing<String> {
-    let mut document = Zeroizing::new(String::with_capacity(256));
+///
+/// With audio the caller hears its tone while the phone rings, and its prompt for every refusal: Twilio answers the call for that.
+pub fn call(route: &Route, audio: Option<Audio>) -> Zeroizing<String> {
+    let mut document = Zeroizing::new(String::with_capacity(512));
     document.push_str(DECLARATION);
     match (route, times(route)) {
         (Route::Connect { callee, show, .. }, Some((ringing, talking))) => {
@@ -107,11 +109,24 @@ pub fn call(route: &Route) -> Zeroizing<String> {
             document.push_str(&ringing.to_string());
             document.push_str("\" timeLimit=\"");
             document.push_str(&talking.to_string());
+            if let Some(audio) = audio {
+                document.push_str("\" ringTone=\"");
+                document.push_str(audio.twilio_tone());
+            }
             document.push_str("\"><Number>");
             document.push_str(&callee.to_e164());
             document.push_str("</Number></Dial></Response>\n");
         }
-        _ => document.push_str("<Response><Reject/></Response>\n"),
+        _ => match audio {
+            None => document.push_str("<Response><Reject/></Response>\n"),
+            Some(audio) => {
+                document.push_str("<Response><Say language=\"");
+                document.push_str(audio.twilio_language());
+                document.push_str("\">");
+                document.push_str(audio.words());
+                document.push_str("</Say><Hangup/></Response>\n");
+            }
+        },
     }
     document
 }
