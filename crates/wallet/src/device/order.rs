@@ -5,7 +5,7 @@ use crate::present::ScheduledPresentation;
 use crate::{AuthorRequest, PendingToken, ScheduledAction, Token, TrustRoots, Wallet, WalletError};
 use rand_core::CryptoRng;
 use unjoin_core::token::{
-    ActionKind, ActionReceipt, CohortManifest, OrderHandle, Receipt, Review, ReviewState, TokenRequest,
+    ActionKind, ActionReceipt, CohortManifest, Offer, OrderHandle, Receipt, Review, ReviewState, TokenRequest,
 };
 use unjoin_core::{Grid, Name, Timestamp};
 
@@ -38,6 +38,7 @@ pub(super) struct Order {
 }
 
 /// The right to a review.
+#[allow(clippy::large_enum_variant, reason = "almost all of them are held")]
 pub(super) enum Right {
     /// To be asked for: `later` since another order of the customer's is in the cohort that gathers, `made_up` at a
     /// time that was drawn again.
@@ -45,8 +46,11 @@ pub(super) enum Right {
         later: bool,
         made_up: bool,
     },
-    /// The offer came. This is not kept over a restart.
-    Asked(PendingToken, TokenRequest),
+    /// The offer came. The request is made again after a restart.
+    Offered {
+        offer: Offer,
+        asked: Option<(PendingToken, TokenRequest)>,
+    },
     Held(Token),
     /// There will be none.
     Refused,
@@ -145,7 +149,7 @@ impl Order {
     pub(super) fn need(&self, enrolled: bool) -> Option<Asked> {
         match &self.right {
             Right::Missing { .. } => enrolled.then_some(Asked::Offer),
-            Right::Asked(..) => Some(Asked::Grant),
+            Right::Offered { .. } => Some(Asked::Grant),
             Right::Refused => None,
             Right::Held(_) if self.asks_state => Some(Asked::State),
             Right::Held(_) if self.state.is_some() => {

@@ -222,11 +222,23 @@ impl Device {
             (Place::Order(index), _) => index,
         };
         let order = self.orders.get_mut(index)?;
-        let token = match &order.right {
+        let token = match &mut order.right {
             Right::Missing { .. } => {
                 return Some(Request::Offer { merchant: order.merchant.clone(), handle: order.handle });
             }
-            Right::Asked(_, request) => return Some(Request::Grant(request.clone())),
+            Right::Offered { offer, asked } => {
+                if asked.is_none() {
+                    let (merchant, handle) = (&order.merchant, order.handle);
+                    *asked =
+                        self.wallet.request(&self.issuer, merchant, handle, offer, &self.trust, rng).ok();
+                }
+                let request = asked.as_ref().map(|(_, request)| Request::Grant(request.clone()));
+                if request.is_none() {
+                    order.right = Right::Missing { later: false, made_up: true };
+                    order.task.fail();
+                }
+                return request;
+            }
             Right::Refused => return None,
             Right::Held(token) => token,
         };
@@ -306,7 +318,7 @@ impl Device {
             Place::Order(index) => {
                 // The offer is asked for again: it may have changed.
                 if let Some(order) = self.orders.get_mut(index)
-                    && let Right::Asked(..) = order.right
+                    && let Right::Offered { .. } = order.right
                 {
                     order.right = Right::Missing { later: false, made_up: true };
                 }

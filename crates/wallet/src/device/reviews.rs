@@ -2,7 +2,7 @@
 
 use super::order::{Order, Right};
 use super::{Asked, Device};
-use crate::{PrivacyWarning, WalletError, privacy_warnings};
+use crate::{PrivacyWarning, SENDING_MARGIN, WalletError, privacy_warnings};
 use core::fmt;
 use unjoin_core::Timestamp;
 use unjoin_core::token::{OrderHandle, Receipt, Review, ReviewStanding};
@@ -93,7 +93,8 @@ impl Device {
         Ok(Draft {
             warnings: privacy_warnings(review, &[], known),
             crowd: manifest.map(|manifest| manifest.at_least),
-            appears: manifest.and_then(|manifest| manifest.publications.after(now)),
+            appears: manifest
+                .and_then(|manifest| manifest.publications.after(now.saturating_add(SENDING_MARGIN))),
         })
     }
 
@@ -132,12 +133,8 @@ impl Order {
         let over = self.manifest.as_ref().is_some_and(|manifest| manifest.publications.last() <= now);
         match (&self.right, &self.review, &self.sending) {
             (Right::Refused, ..) => ReviewStage::Refused,
-            // It was sent, and the answer is still to come.
-            (_, Some(_), Some(sending)) if sending.sent && !over => {
-                ReviewStage::Appears(sending.aim.max(now))
-            }
-            _ if over => ReviewStage::Over,
             (_, Some(_), Some(sending)) if now < sending.aim => ReviewStage::Appears(sending.aim),
+            _ if over => ReviewStage::Over,
             (_, Some(_), _) => ReviewStage::Waiting,
             (Right::Held(_), None, _) if self.need(true) == Some(Asked::State) => ReviewStage::Asking,
             (Right::Held(_), None, _) => ReviewStage::Open,

@@ -81,6 +81,7 @@ impl Device {
         self.account.encode(&mut out);
         out.u8(self.restored.into());
         out.u8(self.enrolment.done.into());
+        option(&mut out, self.enrolment.nonce.as_ref(), |out, nonce| out.raw(nonce));
         self.enrolment.task.encode(&mut out);
         self.fetch.encode(&mut out);
         time(&mut out, self.account_at);
@@ -99,7 +100,9 @@ impl Device {
         seed.zeroize();
         let (issuer, account) = (Name::decode(from, "issuer")?, Name::decode(from, "account")?);
         let restored = from.bool("restored")?;
-        let enrolment = Enrolling { done: from.bool("enrolled")?, nonce: None, task: Task::decode(from)? };
+        let done = from.bool("enrolled")?;
+        let nonce = read_option(from, |from| from.array("nonce"))?;
+        let enrolment = Enrolling { done, nonce, task: Task::decode(from)? };
         let fetch = Task::decode(from)?;
         let (account_at, door_at, latest) = (read_time(from)?, read_time(from)?, from.timestamp("latest")?);
         let count = usize::from(from.le16("orders")?);
@@ -157,8 +160,10 @@ impl Order {
                 out.u8((*later).into());
                 out.u8((*made_up).into());
             }
-            // The offer is asked for again.
-            Right::Asked(..) => [0, 0, 1].into_iter().for_each(|byte| out.u8(byte)),
+            Right::Offered { offer, .. } => {
+                out.u8(3);
+                part(out, Some(offer));
+            }
             Right::Held(token) => {
                 out.u8(1);
                 encode_token(token, out);
@@ -211,6 +216,7 @@ impl Order {
             0 => Right::Missing { later: from.bool("later")?, made_up: from.bool("made up")? },
             1 => Right::Held(decode_token(wallet, from)?),
             2 => Right::Refused,
+            3 => Right::Offered { offer: needed(from)?, asked: None },
             _ => return Err(from.refuse(Rule::Value)),
         };
         Ok(Self {
