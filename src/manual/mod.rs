@@ -12,6 +12,7 @@
 //! | [`threats`] | whoever decides whether this is enough for their case |
 //! | [`proofs`] | whoever asks what each of these promises rests on |
 //! | [`refusals`] | whoever checks that a rule is really kept: each with its test |
+//! | [`device`] | whoever builds the app |
 //! | [`operating`] | whoever runs it |
 //! | [`backup`] | whoever copies its stores, or puts a copy back |
 //! | [`door`] | whoever runs relay or gateway, or writes the app that asks them |
@@ -57,6 +58,10 @@ pub mod proofs {
 
 pub mod refusals {
     #![doc = include_str!("refusals.md")]
+}
+
+pub mod device {
+    #![doc = include_str!("device.md")]
 }
 
 pub mod door {
