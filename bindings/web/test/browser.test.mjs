@@ -41,6 +41,9 @@ await fetch("/result", { method: "POST", body: JSON.stringify(result) });
 
 const TYPES = { js: "text/javascript", mjs: "text/javascript", wasm: "application/wasm" };
 
+/// The relay is on another domain, which Chromium is told to find here: a policy cannot name an IPv6 address.
+const relay = platform => `http://relay.example:${platform.addresses.relay.split(":").pop()}`;
+
 /// Serves page and package, and passes on what goes to the service: one origin, as a platform has it.
 function serve(platform, done) {
   const answer = async (request, body) => {
@@ -49,7 +52,7 @@ function serve(platform, done) {
       case "": return { type: "text/html", body: PAGE };
       case "page.mjs": return { type: TYPES.mjs, body: SCRIPT };
       case "about": {
-        return { body: JSON.stringify({ relay: `http://${platform.addresses.relay}`, witness: platform.witness }) };
+        return { body: JSON.stringify({ relay: relay(platform), witness: platform.witness }) };
       }
       case "file": return { body: JSON.stringify(await platform.file(path)) };
       case "package": return { type: TYPES[path.split(".").pop()], body: await readFile(join(BUILT, path)) };
@@ -62,8 +65,7 @@ function serve(platform, done) {
     }
     return { status: 404, body: "" };
   };
-  const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' "
-    + `http://${platform.addresses.relay}`;
+  const policy = `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ${relay(platform)}`;
   const server = createServer(async (request, response) => {
     const parts = [];
     for await (const part of request) parts.push(part);
@@ -79,7 +81,7 @@ test("a round in Chromium, through a relay of another origin", { timeout: 300_00
   const result = new Promise(resolve => { done = resolve; });
   const server = await serve(platform, done);
   const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", `--user-data-dir=${profile}`];
+    "--disable-background-networking", "--host-resolver-rules=MAP relay.example [::1]", "--disable-component-update", `--user-data-dir=${profile}`];
   const browser = spawn(CHROMIUM, [...flags, `http://[::1]:${server.address().port}/`], { stdio: "ignore" });
   const ended = new Promise(resolve => browser.once("exit", resolve));
   try {
