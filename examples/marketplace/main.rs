@@ -6,7 +6,7 @@
 //! review table names the author of a review, and draws it. An extortion ring is among the
 //! customers: a second act finds it, opens one of its reviews, and prints who learnt what.
 //!
-//! `--attack DIR` runs the attack alone on a host's own `orders.csv` and `published.csv`.
+//! `--orders-per-day 10,30,100` shows what the rules come to at shops of that size. `--attack DIR` runs the attack alone on a host's own `orders.csv` and `published.csv`.
 
 #![forbid(unsafe_code)]
 
@@ -16,12 +16,33 @@ mod attack;
 mod attack_tests;
 #[path = "../shared/boost.rs"]
 mod boost;
+mod by_date;
 mod calendar;
 mod data;
+#[path = "../shared/dated/mod.rs"]
+#[allow(dead_code, reason = "shared with the planner, which also warns")]
+mod dated;
 mod extortion;
+#[path = "../shared/measures.rs"]
+#[allow(dead_code, clippy::indexing_slicing, reason = "shared with the planner, which also draws")]
+mod measures;
+#[cfg(test)]
+#[path = "../shared/pairs.rs"]
+#[allow(dead_code, clippy::indexing_slicing, reason = "shared with the planner, which attacks with it")]
+mod pairs;
+mod policies;
+#[path = "../shared/publication/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with the planner, which plays more policies")]
+mod publication;
 mod random;
+#[path = "../shared/ratings.rs"]
+#[allow(clippy::indexing_slicing, reason = "shared with the planner, which allows it")]
+mod ratings;
 mod report;
 mod simulate;
+#[path = "../shared/table.rs"]
+#[allow(dead_code, clippy::indexing_slicing, reason = "shared with the planner, which also recommends")]
+mod table;
 mod telephony;
 #[path = "../shared/words.rs"]
 mod words;
@@ -37,7 +58,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use unjoin::{DAY, Grid};
 
 use crate::{
+    attack::Attack,
     data::{Exports, Order, PortalOrder, PublishedReview},
+    dated::Knowledge,
     extortion::Cast,
     simulate::Settings,
     words::At,
@@ -56,7 +79,7 @@ struct Options {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
     k: u32,
     /// How often cohorts are sealed and reviews appear.
-    #[arg(long, value_enum, default_value_t = Batch::Week)]
+    #[arg(long, value_enum, default_value_t = Batch::Day)]
     batch: Batch,
     /// Whether late or failed orders gather in cohorts of their own.
     #[arg(long, value_enum, default_value_t = Switch::On)]
@@ -70,6 +93,10 @@ struct Options {
     /// Seeds the wallets and the attack.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Show instead what the rules come to at shops of so many orders a day, made of the table's rows: durations in
+    /// hours, one order in ten late, one customer in twenty reviewing.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    orders_per_day: Vec<f64>,
     /// Only attack the orders.csv and published.csv in DIR.
     #[arg(long, value_name = "DIR")]
     attack: Option<PathBuf>,
@@ -99,6 +126,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match &options.attack {
         Some(dir) => attack_tables(dir, &options),
+        None if !options.orders_per_day.is_empty() => shops(&options),
         None => main_job(&options),
     };
     words::end(outcome)
@@ -135,10 +163,20 @@ fn main_job(options: &Options) -> Result<()> {
 
     let k = options.k as usize;
     let bar = progress("attacking three platforms", "steps");
-    bar.set_length(3 * attack::STEPS);
+    bar.set_length(3 * attack::STEPS + dated::STEPS);
+    let knowledge = Knowledge::learn(orders, orders, options.seed, &|| bar.inc(1));
     let attacked = |name: &str, exports: &Exports| {
         let attack = attack::attack(exports, options.seed, &|steps| bar.inc(steps));
-        let measures = attack::measure(exports, attack.as_ref().ok(), Some(orders), k);
+        let measured = |attack: &Attack| attack::measure(exports, Some(attack), Some(orders), k);
+        let measures = match &attack {
+            // Of a naive platform the first attack knows the very time.
+            Ok(first) if exports.published.iter().any(|review| review.cohort.is_some()) => {
+                let second = by_date::attack(&knowledge, orders, exports, first, options.seed);
+                measured(first).or_stronger(&measured(&second))
+            }
+            Ok(first) => measured(first),
+            Err(_) => attack::measure(exports, None, Some(orders), k),
+        };
         report::Platform::new(name, attack.map(|attack| attack.learnt), measures)
     };
     let platforms = [
@@ -155,6 +193,10 @@ fn main_job(options: &Options) -> Result<()> {
     let [naive, _, ours] = &platforms;
     report::draw(&picture, [naive, ours], source, k).at(picture)?;
     println!("{}", report::table(&platforms, source, k));
+    println!(
+        "Of each group the stronger of two attacks: by pairs, and by stars and date. One-to-one: by pairs.\n"
+    );
+    println!("{}", policies::report(orders, &knowledge, k, options.seed));
     println!("{}", outcome.figures.summary(&cast));
     match &outcome.act {
         Some(act) => println!("\n{act}"),
@@ -166,6 +208,22 @@ fn main_job(options: &Options) -> Result<()> {
         (started.elapsed() - replayed).as_secs_f64(),
         options.out.display()
     );
+    Ok(())
+}
+
+/// What the rules come to at shops of a given size.
+fn shops(options: &Options) -> Result<()> {
+    let source = data::read_orders(&options.orders)?;
+    let bar = progress("learning", "models");
+    bar.set_length(dated::STEPS * options.orders_per_day.len() as u64);
+    let mut text = String::new();
+    for &rate in &options.orders_per_day {
+        let shown = policies::of_shops(&source, rate, options.k as usize, options.seed, &|| bar.inc(1))?;
+        text.push_str(&shown);
+        text.push('\n');
+    }
+    bar.finish_and_clear();
+    println!("{text}");
     Ok(())
 }
 

@@ -30,6 +30,8 @@ pub(crate) fn report(source: &[Order], k: usize, seed: u64) -> String {
     text.push_str(&pressers(k));
     text.push('\n');
     text.push_str(&regulars(source, k, seed));
+    text.push('\n');
+    text.push_str(&late_askers(k, seed));
     text
 }
 
@@ -219,4 +221,59 @@ fn regulars(source: &[Order], k: usize, seed: u64) -> String {
     let rows =
         vec![row("every order of an account", false), row("one order of an account in a cohort", true)];
     aligned(title, &["policy", "right"], rows)
+}
+
+const COHORTS: usize = 20_000;
+const REVIEW_SHARE: f64 = 0.05;
+
+/// Wallets that were not woken in time, and when they ask for their token.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Late {
+    /// When their owner begins a review. Whoever never writes has no token.
+    ToWrite,
+    /// At a random time, whether their owner writes or not.
+    AtRandom,
+}
+
+/// How often whoever knows which of the n customers of a cohort asked late names the author, as a multiple of 1/n, if
+/// one customer in twenty reviews: he names somebody who asked late, if there is one.
+pub(crate) fn guess_who_asked_late(late: Late, share: f64, n: usize, seed: u64) -> f64 {
+    let mut random = SplitMix64::new(seed);
+    // Of the customers of a cohort.
+    let asked_late = match late {
+        Late::ToWrite => share * REVIEW_SHARE / (1.0 - share + share * REVIEW_SHARE),
+        Late::AtRandom => share,
+    };
+    let (mut right, mut reviews) = (0.0, 0.0);
+    for _ in 0..COHORTS {
+        let (mut lates, mut authors, mut late_authors) = (0.0, 0.0, 0.0);
+        for _ in 0..n {
+            let is_late = random.unit() < asked_late;
+            let writes = is_late && late == Late::ToWrite || random.unit() < REVIEW_SHARE;
+            lates += f64::from(u8::from(is_late));
+            authors += f64::from(u8::from(writes));
+            late_authors += f64::from(u8::from(is_late && writes));
+        }
+        reviews += authors;
+        // For each review one of those that he would name, each as likely as another.
+        right += if lates > 0.0 { late_authors / lates } else { authors / n as f64 };
+    }
+    right / reviews * n as f64
+}
+
+fn late_askers(k: usize, seed: u64) -> String {
+    let row = |name: &str, late| {
+        let right =
+            [0.05, 0.2, 0.5].map(|share| format!("{:.2}", guess_who_asked_late(late, share, k, seed)));
+        std::iter::once(name.to_owned()).chain(right).collect()
+    };
+    let title = format!(
+        "Naming a customer who asked late for his token: how often right, in units of 1/{k}, of a cohort of {k}, one in \
+         twenty reviewing"
+    );
+    let rows = vec![
+        row("they ask when a review is begun", Late::ToWrite),
+        row("they ask at a random time, written or not", Late::AtRandom),
+    ];
+    aligned(&title, &["policy", "5 % late", "20 %", "50 %"], rows)
 }

@@ -31,14 +31,18 @@ mod data;
 #[path = "../shared/dated/mod.rs"]
 mod dated;
 mod gangs;
+#[path = "../shared/measures.rs"]
 mod measures;
+#[path = "../shared/pairs.rs"]
 mod pairs;
 mod picture;
 #[path = "../shared/publication/mod.rs"]
 mod publication;
 #[path = "../marketplace/random.rs"]
 mod random;
+#[path = "../shared/ratings.rs"]
 mod ratings;
+#[path = "../shared/table.rs"]
 mod table;
 #[cfg(test)]
 mod tests;
@@ -55,8 +59,8 @@ use crate::{
     calendar::DAY,
     data::Order,
     dated::Knowledge,
-    measures::Outcome,
     publication::{Classes, Density, Entry, Policy, Resampled, Sealing},
+    table::Row,
     words::At,
 };
 
@@ -117,13 +121,6 @@ enum Class {
 }
 
 type Result<T> = words::Outcome<T>;
-
-/// A policy and what it comes to.
-pub(crate) struct Row {
-    pub name: String,
-    pub policy: Policy,
-    pub outcome: Outcome,
-}
 
 fn main() -> ExitCode {
     words::end(run(&Options::parse()))

@@ -266,6 +266,15 @@ fn a_regular_is_no_likelier_the_author_than_anybody() {
     assert!(warnings::regulars(&orders) > 0.2 && warnings::regulars(bundled()) < 0.05);
 }
 
+#[test]
+fn who_asked_late_is_no_likelier_the_author_if_wallets_ask_whether_their_owners_write_or_not() {
+    for share in [0.05, 0.2, 0.5] {
+        let right = |late| gangs::guess_who_asked_late(late, share, 10, 1);
+        assert!((right(gangs::Late::AtRandom) - 1.0).abs() < 0.1, "{share}");
+        assert!(right(gangs::Late::ToWrite) > 1.2, "{share}");
+    }
+}
+
 struct Scratch(PathBuf);
 
 impl Scratch {

@@ -16,6 +16,19 @@ pub(crate) fn attack(
     seed: u64,
     step: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<Named>, String> {
+    let (exports, authors) = exports(orders, cohorts);
+    let links = attack::attack(&exports, seed, step).map_err(|error| error.to_string())?.links;
+    let named = authors.into_iter().zip(links).map(|(order, link)| Named {
+        order,
+        correct: link.correct,
+        confidence: link.confidence,
+        anonymity_set: link.anonymity_set,
+    });
+    Ok(named.collect())
+}
+
+/// The attacker's tables, and the order that each published review is of.
+pub(crate) fn exports(orders: &[Order], cohorts: &[Cohort]) -> (Exports, Vec<usize>) {
     let members = |(number, cohort): (usize, &Cohort)| -> Vec<(usize, String)> {
         cohort.members.iter().map(|&order| (order, number.to_string())).collect()
     };
@@ -41,12 +54,5 @@ pub(crate) fn attack(
             .collect(),
         published,
     };
-    let links = attack::attack(&exports, seed, step).map_err(|error| error.to_string())?.links;
-    let named = authors.into_iter().zip(links).map(|(order, link)| Named {
-        order,
-        correct: link.correct,
-        confidence: link.confidence,
-        anonymity_set: link.anonymity_set,
-    });
-    Ok(named.collect())
+    (exports, authors)
 }

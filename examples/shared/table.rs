@@ -3,11 +3,18 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use crate::{
-    Row,
     calendar::DAY,
     data::Order,
-    measures::{Measures, Size},
+    measures::{Measures, Outcome, Size},
+    publication::Policy,
 };
+
+/// A policy and what it comes to.
+pub(crate) struct Row {
+    pub name: String,
+    pub policy: Policy,
+    pub outcome: Outcome,
+}
 
 /// The row with the least loss among those that hide enough, and of those the one whose reviews appear soonest.
 /// `at_most` are the shares of all reviews and of the bad ones whose authors may be named first.

@@ -92,6 +92,31 @@ pub(crate) struct Measures {
     pub delay: Option<Delay>,
 }
 
+impl Measures {
+    /// Of the same reviews, under two attacks: for each group what the stronger one finds.
+    pub(crate) fn or_stronger(mut self, other: &Self) -> Self {
+        for (own, other) in self.groups.iter_mut().zip(&other.groups) {
+            if let (Some(own), Some(other)) = (&mut own.found, &other.found) {
+                own.take_stronger(other);
+            }
+        }
+        self
+    }
+}
+
+impl Found {
+    fn take_stronger(&mut self, other: &Self) {
+        if other.top_one.share > self.top_one.share {
+            (self.top_one, self.multiple) = (other.top_one, other.multiple);
+        }
+        if other.linked > self.linked {
+            (self.linked, self.linked_precision) = (other.linked, other.linked_precision);
+        }
+        self.anonymity_median = self.anonymity_median.min(other.anonymity_median);
+        self.anonymity_tenth = self.anonymity_tenth.min(other.anonymity_tenth);
+    }
+}
+
 /// Above this chance a review counts as linked.
 const LINKED: f64 = 0.9;
 
