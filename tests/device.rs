@@ -189,7 +189,7 @@ fn phones_take_their_orders_from_eligible_to_a_withdrawn_review() {
         [ReviewStage::Appears(first), ReviewStage::Open]
     );
     let crowd = phones[0].with(&world, |device, _| {
-        let draft = device.draft_review(handles[0], &review, &[], world.clock.now()).unwrap();
+        let draft = device.draft_review(handles[0], &review, &[], first.saturating_sub(3_600)).unwrap();
         assert!(device.reviews(world.clock.now())[0].receipt.is_some());
         (draft.crowd, draft.appears)
     });

@@ -153,7 +153,7 @@ impl Device {
             now.saturating_add(HOUR + below(hours * HOUR, rng))
         };
         let account_later = |rng: &mut _| {
-            let pause = (15 * MINUTE << failed.saturating_sub(1).min(7)).min(DAY / 2);
+            let pause = ((15 * MINUTE) << failed.saturating_sub(1).min(7)).min(DAY / 2);
             now.saturating_add(pause + below(pause, rng))
         };
         let drawn = match asked {
