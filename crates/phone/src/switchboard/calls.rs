@@ -21,7 +21,7 @@ use unjoin_store::{Decision, Store, decide_all};
 
 /// At most so many calls are remembered: 12 MiB. Beyond it calls are refused.
 const CALLS: usize = 100_000;
-/// At most so many legs' hours are remembered. Beyond it the earliest go, and with them what they have used up.
+/// At most so many legs' hours are remembered. Beyond it those that are over go, and all if none is, with what they have used up.
 const HOURS: usize = 100_000;
 /// A call of which the gateway has said nothing is taken to ring no longer than this, in seconds.
 const RINGING: u64 = 120;
