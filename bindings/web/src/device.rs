@@ -37,7 +37,9 @@ export interface Action {
 
 /** Something in a review that may tell who wrote it: `text.slice(start, end)`. */
 export interface Warning {
-  kind: string;
+  kind:
+    | "email-address" | "long-number" | "web-address" | "attachments" | "repeated-attachment"
+    | "day" | "date" | "time" | "address" | "personal-name" | "order-detail" | "other";
   start: number;
   end: number;
 }
@@ -313,6 +315,12 @@ fn kind(kind: PrivacyWarningKind) -> &'static str {
         PrivacyWarningKind::WebAddress => "web-address",
         PrivacyWarningKind::Attachments => "attachments",
         PrivacyWarningKind::RepeatedAttachment => "repeated-attachment",
+        PrivacyWarningKind::Day => "day",
+        PrivacyWarningKind::Date => "date",
+        PrivacyWarningKind::Time => "time",
+        PrivacyWarningKind::Address => "address",
+        PrivacyWarningKind::PersonalName => "personal-name",
+        PrivacyWarningKind::OrderDetail => "order-detail",
         _ => "other",
     }
 }

@@ -2,9 +2,11 @@
 
 use super::transcript::hash_to_group;
 use core::fmt;
+#[cfg(feature = "tables")]
+use curve25519_dalek::ristretto::RistrettoBasepointTable;
 use curve25519_dalek::{
-    constants::{RISTRETTO_BASEPOINT_POINT, RISTRETTO_BASEPOINT_TABLE},
-    ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint},
+    constants::RISTRETTO_BASEPOINT_POINT,
+    ristretto::{CompressedRistretto, RistrettoPoint},
     scalar::Scalar,
     traits::IsIdentity,
 };
@@ -108,49 +110,65 @@ impl Generator {
 
     #[doc(hidden)]
     pub fn point(self) -> &'static RistrettoPoint {
-        match self {
-            Self::G => &RISTRETTO_BASEPOINT_POINT,
-            Self::G0 => &FIXED.g0.0,
-            Self::Gu => &FIXED.gu.0,
-            Self::Gs => &FIXED.gs.0,
-            Self::Gb => &FIXED.gb.0,
-            Self::Gm => &FIXED.gm.0,
-        }
+        &self.base().point
     }
 
     /// `scalar` times this generator, in constant time.
     #[doc(hidden)]
     #[allow(clippy::should_implement_trait, reason = "its factor is borrowed")]
     pub fn mul(self, scalar: &Scalar) -> RistrettoPoint {
-        let table = match self {
-            Self::G => RISTRETTO_BASEPOINT_TABLE,
-            Self::G0 => &FIXED.g0.1,
-            Self::Gu => &FIXED.gu.1,
-            Self::Gs => &FIXED.gs.1,
-            Self::Gb => &FIXED.gb.1,
-            Self::Gm => &FIXED.gm.1,
-        };
-        table * scalar
+        #[cfg(feature = "tables")]
+        return &self.base().table * scalar;
+        #[cfg(not(feature = "tables"))]
+        return self.point() * scalar;
+    }
+
+    fn base(self) -> &'static Base {
+        match self {
+            Self::G => &FIXED.g,
+            Self::G0 => &FIXED.g0,
+            Self::Gu => &FIXED.gu,
+            Self::Gs => &FIXED.gs,
+            Self::Gb => &FIXED.gb,
+            Self::Gm => &FIXED.gm,
+        }
     }
 }
 
-type Fixed = (RistrettoPoint, RistrettoBasepointTable);
+/// A fixed base, and for services a table of its multiples: 30 kB each, which a device loads for nothing.
+struct Base {
+    point: RistrettoPoint,
+    #[cfg(feature = "tables")]
+    table: RistrettoBasepointTable,
+}
+
+impl Base {
+    fn new(point: RistrettoPoint) -> Self {
+        Self {
+            point,
+            #[cfg(feature = "tables")]
+            table: RistrettoBasepointTable::create(&point),
+        }
+    }
+}
 
 struct FixedBases {
-    g0: Fixed,
-    gu: Fixed,
-    gs: Fixed,
-    gb: Fixed,
-    gm: Fixed,
+    g: Base,
+    g0: Base,
+    gu: Base,
+    gs: Base,
+    gb: Base,
+    gm: Base,
 }
 
 static FIXED: LazyLock<FixedBases> = LazyLock::new(|| {
     let base = |name: &str| {
         let point = hash_to_group("generator", &[name.as_bytes()]);
         debug_assert!(!point.is_identity());
-        (point, RistrettoBasepointTable::create(&point))
+        Base::new(point)
     };
-    FixedBases { g0: base("0"), gu: base("u"), gs: base("s"), gb: base("b"), gm: base("m") }
+    let g = Base::new(RISTRETTO_BASEPOINT_POINT);
+    FixedBases { g, g0: base("0"), gu: base("u"), gs: base("s"), gb: base("b"), gm: base("m") }
 });
 
 #[cfg(test)]
