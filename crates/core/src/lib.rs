@@ -16,7 +16,8 @@
 //!
 //! # Features
 //!
-//! `system`: the machine's clock and generator, for services. `passphrase`: sealing under a
+//! `system`: the machine's clock and generator, for services; it links ring, and so C.
+//! `generator`: the generator alone, in pure Rust, for devices. `passphrase`: sealing under a
 //! passphrase (Argon2id). `internals`: for the other crates of unjoin alone; what it shows
 //! changes without notice.
 

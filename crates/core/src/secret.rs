@@ -108,10 +108,10 @@ pub fn below(bound: u64, rng: &mut (impl CryptoRng + ?Sized)) -> u64 {
     }
 }
 
-#[cfg(feature = "system")]
+#[cfg(any(feature = "generator", feature = "system"))]
 pub use system::SystemRng;
 
-#[cfg(feature = "system")]
+#[cfg(any(feature = "generator", feature = "system"))]
 mod system {
     use core::convert::Infallible;
     use rand_core::utils::next_word_via_fill;
@@ -150,12 +150,24 @@ mod system {
 
         #[allow(clippy::expect_used)]
         fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-            getrandom::fill(bytes).expect("the operating system refused randomness");
+            fill(bytes).expect("the operating system refused randomness");
             Ok(())
         }
     }
 
     impl TryCryptoRng for SystemRng {}
+
+    /// Services ask through ring, whose cipher they link.
+    #[cfg(feature = "system")]
+    fn fill(bytes: &mut [u8]) -> Result<(), ring::error::Unspecified> {
+        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), bytes)
+    }
+
+    /// Devices link no C.
+    #[cfg(not(feature = "system"))]
+    fn fill(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+        getrandom::fill(bytes)
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use unjoin::Name;
 use unjoin::ledger::{BindingEntry, BlindEntry, Members, RemovedEntry, ShareReleasedEntry, StaffKeyEntry};
 use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonShare};
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
+use unjoin::phone::{KeyEncryptionKey, LocalKey};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{
     Accepted, ActionReceipt, AuthorKey, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer,
@@ -50,6 +51,7 @@ pub fn run() -> ExitCode {
     checked("trustee: sign entries", &mut || world.sign_entries());
     checked("issuer: bind a wallet key to an account", &mut || world.bind());
     checked("platform: order handles", &mut || world.handles());
+    checked("keeper: seal the slot key file", &mut seal_slot_keys);
 
     println!("{errors} errors in all");
     if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -367,6 +369,12 @@ impl World {
         let key = OrderHandleKey::derive(&master, &name("merchant-1"));
         assert!(is_secret(key.handle(b"order-1").as_bytes()));
     }
+}
+
+/// With ring's cipher, as a slot's rows are. The file is not secret.
+fn seal_slot_keys() {
+    let sealed = answered(LocalKey::new(marked([4; 32])).seal(&[1; 81]));
+    assert!(is_secret(&sealed), "not made of anything marked");
 }
 
 /// Shares of a marked key. The dealer checks its public points against each other before it

@@ -1,6 +1,6 @@
 //! The key that the slot key file is sealed under: the host's.
 
-use super::{SlotKeyError, open, seal};
+use super::{SlotKeyError, leaving_nothing, open, seal};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use core::fmt;
 use std::path::Path;
@@ -126,11 +126,11 @@ fn nibble(digit: u8) -> u16 {
 
 impl KeyEncryptionKey for LocalKey {
     fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, SlotKeyError> {
-        Ok(seal(&self.0, LABEL, plaintext, &mut SystemRng::new()))
+        Ok(leaving_nothing(|| seal(&self.0, LABEL, plaintext, &mut SystemRng::new())))
     }
 
     fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SlotKeyError> {
-        open(&self.0, LABEL, sealed).ok_or(SlotKeyError::EncryptionRefused)
+        leaving_nothing(|| open(&self.0, LABEL, sealed)).ok_or(SlotKeyError::EncryptionRefused)
     }
 }
 

@@ -21,9 +21,9 @@ pub use keeper::{Keeper, Predecessor};
 pub use window::SlotKeyWindow;
 
 use super::number::{PhoneNumber, VirtualNumber};
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use rand_core::CryptoRng;
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use std::hint::black_box;
 use std::sync::Arc;
 use unjoin_core::secret::{SecretBytes, hmac_sha256};
 use unjoin_core::{ClockError, Timestamp, describe_errors};
@@ -180,8 +180,10 @@ impl SlotKey {
     /// A row's name tells nothing without the slot's key; with it a range of phone numbers can
     /// be tried, since there are so few of them. That is why the key is deleted.
     pub(crate) fn index(&self, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
-        let party = Zeroizing::new(party.as_integer().to_le_bytes());
-        hmac_sha256(self.indexing.expose(), &[party.as_slice(), &number.as_integer().to_le_bytes()])
+        leaving_nothing(|| {
+            let party = Zeroizing::new(party.as_integer().to_le_bytes());
+            hmac_sha256(self.indexing.expose(), &[party.as_slice(), &number.as_integer().to_le_bytes()])
+        })
     }
 
     /// `nonce (12) || ciphertext || tag (16)` of `plaintext`, bound to the row's name.
@@ -194,20 +196,49 @@ impl SlotKey {
         plaintext: &[u8],
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Vec<u8> {
-        let key = SecretBytes::new(hmac_sha256(self.sealing.expose(), &[index]));
-        seal(&key, index, plaintext, rng)
+        leaving_nothing(|| {
+            let key = SecretBytes::new(hmac_sha256(self.sealing.expose(), &[index]));
+            seal(&key, index, plaintext, rng)
+        })
     }
 
     /// What [`SlotKey::seal`] sealed under this key for this row; `None` for anything else,
     /// after the same work if it has the same length.
     pub(crate) fn open(&self, index: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let key = SecretBytes::new(hmac_sha256(self.sealing.expose(), &[index]));
-        open(&key, index, sealed)
+        leaving_nothing(|| {
+            let key = SecretBytes::new(hmac_sha256(self.sealing.expose(), &[index]));
+            open(&key, index, sealed)
+        })
     }
 }
 
-const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
+
+/// Runs `work`, then overwrites the stack below: ciphers and hashes leave copies of their keys
+/// there, ring's as well as RustCrypto's. Those would outlive a slot in a thread that rests.
+///
+/// Neither of the two calls may be inlined, so that the second stands where the first stood.
+fn leaving_nothing<T>(work: impl FnOnce() -> T) -> T {
+    let done = beneath(work);
+    overwrite_the_stack();
+    done
+}
+
+#[inline(never)]
+fn beneath<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+/// A cipher and what it calls reach about 3 KiB deep, and 6 KiB where nothing is optimized.
+#[inline(never)]
+fn overwrite_the_stack() {
+    black_box(&mut [0u64; 1024]);
+}
+
+/// The cipher under `key`, for one call: ring erases no key, so none of its types is kept.
+fn cipher(key: &SecretBytes<32>) -> Option<LessSafeKey> {
+    UnboundKey::new(&CHACHA20_POLY1305, key.expose()).ok().map(LessSafeKey::new)
+}
 
 /// ChaCha20-Poly1305 (RFC 8439): `nonce (12) || ciphertext || tag (16)`.
 ///
@@ -223,12 +254,12 @@ pub(super) fn seal(
     let mut sealed = Vec::with_capacity(NONCE_LEN + plaintext.len() + TAG_LEN);
     sealed.extend_from_slice(&nonce);
     sealed.extend_from_slice(plaintext);
-    let cipher = ChaCha20Poly1305::new(key.expose().into());
-    let tag = sealed
-        .get_mut(NONCE_LEN..)
-        .and_then(|text| cipher.encrypt_inout_detached(&Nonce::from(nonce), associated, text.into()).ok());
+    let tag = cipher(key).zip(sealed.get_mut(NONCE_LEN..)).and_then(|(cipher, text)| {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        cipher.seal_in_place_separate_tag(nonce, Aad::from(associated), text).ok()
+    });
     match tag {
-        Some(tag) => sealed.extend_from_slice(&tag),
+        Some(tag) => sealed.extend_from_slice(tag.as_ref()),
         // Texts of 256 GiB are refused. Never leave a plaintext behind.
         None => sealed = Vec::new(),
     }
@@ -239,8 +270,9 @@ pub(super) fn seal(
 pub(super) fn open(key: &SecretBytes<32>, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>()?;
     let mut text = Zeroizing::new(text.to_vec());
-    let cipher = ChaCha20Poly1305::new(key.expose().into());
-    cipher.decrypt_in_place(&Nonce::from(*nonce), associated, &mut *text).ok()?;
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let length = cipher(key)?.open_in_place(nonce, Aad::from(associated), &mut text).ok()?.len();
+    text.truncate(length);
     Some(text)
 }
 

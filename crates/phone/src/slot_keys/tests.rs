@@ -88,6 +88,104 @@ fn a_rows_name_is_the_hmac_of_both_numbers_in_fixed_places() {
     );
 }
 
+/// RFC 8439, 2.8.2, by its own nonce.
+#[test]
+fn a_value_is_sealed_as_the_rfc_says() {
+    let key = SecretBytes::new(std::array::from_fn(|at| 0x80 + at as u8));
+    let associated = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
+    let text = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the \
+        future, sunscreen would be it.";
+    let mut sealed = vec![7, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
+    let expected = "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b1a71de0a\
+        9e060b2905d6a5b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc3ff4def08e4b7a9de576d265\
+        86cec64b61161ae10b594f09e26a7e902ecbd0600691";
+    sealed.extend(
+        (0..expected.len()).step_by(2).map(|at| u8::from_str_radix(&expected[at..at + 2], 16).unwrap()),
+    );
+    assert_eq!(**open(&key, &associated, &sealed).unwrap(), *text);
+    struct Nonce<'a>(&'a [u8]);
+    impl rand_core::TryRng for Nonce<'_> {
+        type Error = std::convert::Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            unreachable!("a nonce is bytes")
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            unreachable!("a nonce is bytes")
+        }
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.copy_from_slice(self.0);
+            Ok(())
+        }
+    }
+    impl rand_core::TryCryptoRng for Nonce<'_> {}
+    assert_eq!(seal(&key, &associated, text, &mut Nonce(&sealed[..12])), sealed);
+}
+
+/// What stands below this frame after `work`, as another thread reads it.
+#[cfg(target_os = "linux")]
+fn stack_after(work: impl FnOnce() + Send) -> Vec<u8> {
+    use std::io::{Read, Seek, SeekFrom};
+    use std::sync::mpsc::channel;
+    const DEPTH: u64 = 64 * 1024;
+    let ((here, at), (done, read)) = (channel(), channel::<()>());
+    std::thread::scope(|threads| {
+        threads.spawn(move || {
+            let mark = 0u8;
+            work();
+            here.send(&raw const mark as u64).unwrap();
+            let _ = read.recv();
+        });
+        let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
+        memory.seek(SeekFrom::Start(at.recv().unwrap() - DEPTH)).unwrap();
+        let mut stack = vec![0; DEPTH as usize];
+        memory.read_exact(&mut stack).unwrap();
+        drop(done);
+        stack
+    })
+}
+
+/// How often `stack` holds half of a key, as it is, as HMAC pads it, or as the state after its pad.
+#[cfg(target_os = "linux")]
+fn found(stack: &[u8], keys: &[&[u8; 32]]) -> usize {
+    use sha2::block_api::compress256;
+    const START: [u32; 8] =
+        [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+    let mut parts = HashSet::new();
+    for key in keys {
+        for with in [0x36, 0x5c] {
+            let mut state = START;
+            compress256(&mut state, &[std::array::from_fn(|at| key.get(at).copied().unwrap_or(0) ^ with)]);
+            parts.insert(state[..4].iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>());
+            parts.insert(state[4..].iter().flat_map(|word| word.to_le_bytes()).collect());
+        }
+        for with in [0, 0x36, 0x5c] {
+            parts.extend(key.chunks(16).map(|half| half.iter().map(|byte| byte ^ with).collect()));
+        }
+    }
+    stack.windows(16).filter(|window| parts.contains(*window)).count()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_of_a_key_is_left_on_the_stack() {
+    let rng = &mut SystemRng::new();
+    let key = Box::new(SlotKey::random(rng));
+    let (party, number) = (number(8_613_800_138_000), x(86_700_123_456_789_012));
+    let index = Box::new(key.index(&party, number));
+    let row = Box::new(hmac(key.sealing.expose(), &*index));
+    let sealed = key.seal(&index, &[1; 60], rng);
+    let keys = [key.indexing.expose(), key.sealing.expose(), &row];
+    let left = |work: &(dyn Fn() + Sync)| found(&stack_after(work), &keys);
+    assert_eq!(left(&|| _ = black_box(key.index(&party, number))), 0);
+    assert_eq!(left(&|| drop(black_box(key.seal(&index, &[1; 60], &mut SystemRng::new())))), 0);
+    assert_eq!(left(&|| assert!(key.open(&index, &sealed).is_some())), 0);
+    assert_eq!(left(&|| assert!(key.open(&index, &sealed[1..]).is_none())), 0);
+    // This would find what is not overwritten.
+    let row = Box::new(SecretBytes::new(*row));
+    assert_ne!(left(&|| drop(black_box(seal(&row, &*index, &[1; 60], &mut SystemRng::new())))), 0);
+    assert_ne!(left(&|| _ = black_box(hmac_sha256(key.indexing.expose(), &[&*index]))), 0);
+}
+
 #[test]
 fn slots_that_break_a_rule_are_refused() {
     let refused = |max_life, slots, skew| {
