@@ -65,13 +65,15 @@
 //!            `---------- unjoin-core ------------'
 //! ```
 //!
+//! Beside them stands `unjoin-door` on the log: the anonymous door over Oblivious HTTP, for apps and gateways.
+//!
 //! [`Platform`] ties the order service and the review service together; start there.
 //! [`manual`] begins with the [idea](manual::idea); it holds the protocol, the wire and stored formats, the threat model with the
 //! test behind each claim, and the operating guide.
 //!
 //! # Out of scope
 //!
-//! The host is responsible for network metadata at the door, for what a review's own words give away,
+//! The host is responsible for network metadata where there is no relay, for what a review's own words give away,
 //! and for an honest count. The threat model says so in full. The construction has had no external
 //! audit.
 //!

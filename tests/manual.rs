@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use unjoin::Name;
 use unjoin::Timestamp;
 use unjoin::ledger::{
-    ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, DisclosedEntry, HeldWithdrawalEntry,
-    InclusionProof, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry,
-    ShareReleasedEntry, StaffKeyEntry, StoreMarkEntry, WarrantEntry, tree,
+    ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, DisclosedEntry, DoorKeyEntry,
+    HeldWithdrawalEntry, InclusionProof, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry,
+    RoundEntry, ShareReleasedEntry, StaffKeyEntry, StoreMarkEntry, WarrantEntry, tree,
 };
 use unjoin::opening::ceremony::CeremonyPlan;
 use unjoin::opening::same_author::{Blind, ComparisonShare};
@@ -22,6 +22,7 @@ use unjoin::token::{
     SignedManifest, StaffKey, StateQuestion, TokenRequest, TrusteeKey, Trustees,
 };
 use unjoin::wire::Message;
+use unjoin_door::BundlePiece;
 
 /// kind -> (type, bytes), as the manual's table has it; free kinds are left out.
 fn manual() -> BTreeMap<u8, (String, String)> {
@@ -201,6 +202,9 @@ fn the_table_of_kinds_is_the_codes() {
         let elements = element.repeat(usize::from(count + 2));
         [&[1, 15, 1, 0, 1, 0, 0, 0][..], &count.to_le_bytes(), &elements, &[0; 32]].concat()
     };
+    let piece = |length: usize| {
+        [&[1, 57][..], &[7; 32], &[0, 0, 1, 0], &(length as u16).to_le_bytes(), &vec![7; length]].concat()
+    };
     let sealed = |length: u16| {
         [&[1, 44, 1, 0][..], &[7; 64], &length.to_le_bytes(), &vec![7; usize::from(length)]].concat()
     };
@@ -239,6 +243,8 @@ fn the_table_of_kinds_is_the_codes() {
         row::<RemovedEntry>(&removed(1), &removed(RemovedEntry::MAX_GROUNDS), 0),
         fixed(&DoorMessage::new(asked).unwrap()),
         fixed(&DoorAnswer::accepted(vec![])),
+        fixed(&DoorKeyEntry::sign(&platform_key, "log", 1, [2; 32], 0, time(1)..time(2)).unwrap()),
+        row::<BundlePiece>(&piece(1), &piece(BundlePiece::MAX_BYTES), 0),
         fixed(&BindingEntry { wallet_key_hash: [5; 32], commitment: [6; 32] }),
         row::<CeremonyPlan>(&one[0], &all[0], 0),
         row::<SignedCommittee>(&one[1], &all[1], 0),

@@ -8,6 +8,7 @@
 //! the time that a request waits for a caller is its own: nothing is left out.
 
 use crate::client::{Answered, Outcome};
+use crate::prepared::Prepared;
 use crate::sender::Sender;
 use hyper::body::Bytes;
 use indicatif::ProgressBar;
@@ -38,7 +39,7 @@ pub(crate) fn due(number: usize, rate: f64) -> Duration {
 /// Sends each request once.
 pub(crate) async fn drive(
     address: SocketAddr,
-    requests: Arc<Vec<Bytes>>,
+    requests: Arc<Vec<Prepared>>,
     callers: usize,
     rate: Option<f64>,
     bar: &ProgressBar,
@@ -63,7 +64,7 @@ pub(crate) async fn drive(
 
 async fn call(
     address: SocketAddr,
-    requests: Arc<Vec<Bytes>>,
+    requests: Arc<Vec<Prepared>>,
     next: Arc<AtomicUsize>,
     rate: Option<f64>,
     start: Instant,
@@ -81,7 +82,7 @@ async fn call(
             }
             None => Instant::now(),
         };
-        let answered = sender.send(request).await;
+        let answered = sender.send(&request.request).await.and_then(|answered| request.open(answered));
         let latency = since.elapsed();
         run.count(answered, latency);
         run.spent = start.elapsed();
@@ -128,7 +129,6 @@ impl Run {
 mod tests {
     use super::*;
     use crate::client::Connection;
-    use crate::sender::request;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use unjoin::token::DoorAnswer;
@@ -179,7 +179,7 @@ mod tests {
                 stream.write_all(&answer).await.unwrap();
             }
         });
-        let requests = Arc::new(vec![request(b"{}"); REQUESTS]);
+        let requests = Arc::new((0..REQUESTS).map(|_| Prepared::direct(b"{}")).collect());
         let run = drive(address, requests, 1, Some(RATE), &ProgressBar::hidden()).await;
         server.await.unwrap();
         assert!(run.errors.is_empty());
@@ -193,7 +193,14 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         assert!(Connection::to(address).get("/").await.is_err());
-        let run = drive(address, Arc::new(vec![Bytes::new(); 3]), 2, None, &ProgressBar::hidden()).await;
+        let run = drive(
+            address,
+            Arc::new((0..3).map(|_| Prepared::direct(b"")).collect()),
+            2,
+            None,
+            &ProgressBar::hidden(),
+        )
+        .await;
         assert_eq!((run.latencies.len(), run.errors.values().sum::<usize>()), (0, 3));
     }
 }

@@ -30,6 +30,7 @@ mod device;
 mod drive;
 #[path = "../service/hex.rs"]
 mod hex;
+mod prepared;
 #[allow(dead_code)]
 #[path = "../marketplace/random.rs"]
 mod random;
@@ -43,8 +44,8 @@ use device::{Device, Pins};
 use drive::Run;
 use hex::hex;
 use hyper::StatusCode;
-use hyper::body::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
+use prepared::{Door, Prepared, RelayAt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -79,6 +80,12 @@ struct Arguments {
     /// Sends the reviews of this file, each once: a part of them with --reviews and --skip.
     #[arg(long)]
     send: Option<PathBuf>,
+    /// Sends through this relay, ADDRESS/PATH, in place of the service's own door.
+    #[arg(long, requires = "send", requires = "door_keys")]
+    relay: Option<RelayAt>,
+    /// Whom to seal to: door-keys.json in the service's directory.
+    #[arg(long)]
+    door_keys: Option<PathBuf>,
     /// Leaves out so many reviews of the file.
     #[arg(long, default_value_t = 0, conflicts_with = "prepare")]
     skip: usize,
@@ -133,7 +140,8 @@ async fn run(arguments: Arguments) -> Outcome<()> {
     let requests = Arc::new(read(&arguments).await?);
     let callers = usize::from(arguments.callers);
     let bar = progress("sending the reviews", requests.len());
-    let run = drive::drive(arguments.service, Arc::clone(&requests), callers, arguments.rate, &bar).await;
+    let to = arguments.relay.as_ref().map_or(arguments.service, |relay| relay.address);
+    let run = drive::drive(to, Arc::clone(&requests), callers, arguments.rate, &bar).await;
     bar.finish();
     print(&run, arguments.rate, callers);
     let unsigned = run.receipts.iter().filter(|receipt| !device::is_receipt(receipt, &pins)).count();
@@ -179,7 +187,7 @@ fn print(run: &Run, rate: Option<f64>, callers: usize) {
 }
 
 /// The requests to send, once each of their cohorts has its manifest.
-async fn read(arguments: &Arguments) -> Outcome<Vec<Bytes>> {
+async fn read(arguments: &Arguments) -> Outcome<Vec<Prepared>> {
     let path = arguments.send.as_ref().ok_or("--send names the file")?;
     let file = std::fs::read(path).at(path)?;
     let (messages, rest) = file.as_chunks::<{ DoorMessage::LENGTH }>();
@@ -207,7 +215,11 @@ async fn read(arguments: &Arguments) -> Outcome<Vec<Bytes>> {
             return Err("a cohort is not sealed: start the service anew, no days behind".into());
         }
     }
-    Ok(messages.iter().map(|message| sender::request(message)).collect())
+    let (Some(relay), Some(keys)) = (&arguments.relay, &arguments.door_keys) else {
+        return Ok(messages.iter().map(|message| Prepared::direct(message)).collect());
+    };
+    let door = Door::read(keys)?;
+    messages.iter().map(|message| Prepared::sealed(message, &door, relay)).collect()
 }
 
 /// The messages to send, in a random order: nobody sends reviews in the order of the orders.

@@ -11,14 +11,6 @@ use tokio::net::TcpStream;
 /// The most bytes of an answer.
 const MOST: usize = 1 << 20;
 
-/// The whole request that asks the door with this message.
-pub(crate) fn request(message: &[u8]) -> Bytes {
-    let length = message.len();
-    let head = "POST /door HTTP/1.1\r\nhost: service.example\r\ncontent-type: application/octet-stream\r\n";
-    let head = format!("{head}content-length: {length}\r\n\r\n");
-    [head.as_bytes(), message].concat().into()
-}
-
 pub(crate) struct Sender {
     address: SocketAddr,
     stream: Option<TcpStream>,
@@ -96,6 +88,7 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prepared::post;
     use tokio::net::TcpListener;
 
     /// Gives these answers, a piece at a time, to as many connections; each is closed after its own.
@@ -123,7 +116,7 @@ mod tests {
         for _ in 1..whole.len() {
             // The connection before this was closed: another is made.
             sender.stream = None;
-            let answered = sender.send(&request(b"{}")).await.unwrap();
+            let answered = sender.send(&post("/door", "text/plain", b"{}")).await.unwrap();
             assert_eq!((answered.status.as_u16(), &answered.body[..]), (503, &b"{\"a\"}"[..]));
         }
     }
@@ -138,7 +131,7 @@ mod tests {
         ];
         let mut sender = Sender::to(serving(answers.map(|answer| vec![answer]).to_vec()).await);
         for _ in answers {
-            assert!(sender.send(&request(b"{}")).await.is_err());
+            assert!(sender.send(&post("/door", "text/plain", b"{}")).await.is_err());
         }
     }
 }

@@ -29,8 +29,13 @@ async fn door<S: Store>(State(service): State<Arc<Service<S>>>, method: Method, 
     if method != Method::POST {
         return Err(Problem::method());
     }
-    let message = DoorMessage::from_bytes(&body.0?).map_err(DeskError::Malformed)?;
-    let accepted = match message.into_question() {
+    Ok(written(&DoorAnswer::accepted(answer(&service, &body.0?).await?)))
+}
+
+/// What the door has to say to this message.
+pub(crate) async fn answer<S: Store>(service: &Arc<Service<S>>, message: &[u8]) -> Result<Vec<u8>, Problem> {
+    let message = DoorMessage::from_bytes(message).map_err(DeskError::Malformed)?;
+    Ok(match message.into_question() {
         DoorQuestion::Submission { presentation, review } => {
             let review = Review::from_bytes(&review).map_err(DeskError::Malformed)?;
             service.platform.submit(presentation, review).await?.to_bytes()
@@ -43,19 +48,26 @@ async fn door<S: Store>(State(service): State<Arc<Service<S>>>, method: Method, 
             let ask = move |service: &Service<S>| Ok(service.platform.desk().state(&scope, &question)?);
             service.blocking(ask).await?.to_bytes()
         }
-    };
-    Ok(written(&DoorAnswer::accepted(accepted)))
+        DoorQuestion::Bundle { boundary, shard, piece } => {
+            let asked = (boundary, shard, piece);
+            service.blocking(move |service| service.bundle(asked)).await?.to_bytes()
+        }
+    })
 }
 
-/// What leaves: an error becomes an answer like any other. 503 within it, as
-/// [`DeskError::door_answer`] has it: the same question may be sent again.
+/// How the door says an error: 503 where the same question may be sent again, as
+/// [`DeskError::door_answer`] has it.
+pub(crate) fn refused(Code { code, retryable }: Code) -> DoorAnswer {
+    DoorAnswer::refused(if retryable { 503 } else { 400 }, code)
+}
+
+/// What leaves: an error becomes an answer like any other.
 pub(crate) fn sealed(response: Response) -> Response {
     if response.status() == StatusCode::OK {
         return response;
     }
     let other = Code { code: "service.other", retryable: false };
-    let Code { code, retryable } = response.extensions().get().copied().unwrap_or(other);
-    written(&DoorAnswer::refused(if retryable { 503 } else { 400 }, code))
+    written(&refused(response.extensions().get().copied().unwrap_or(other)))
 }
 
 fn written(answer: &DoorAnswer) -> Response {

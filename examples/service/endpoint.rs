@@ -61,6 +61,8 @@ endpoints! {
     Grant: "grant", Devices, POST, "/orders/grant";
     Manifests: "manifests", Devices, GET, "/manifests/{merchant}" "/manifests/{merchant}/after/{cohort}";
     Door: "door", Devices, POST, "/door";
+    Gateway: "gateway", Devices, POST, "/gateway";
+    DoorKeys: "door_keys", Devices, GET, "/door/keys";
     Published: "published", Devices, GET,
         "/reviews/published/{merchant}" "/reviews/published/{merchant}/after/{id}";
     Rating: "rating", Devices, GET, "/reviews/rating/{merchant}";
@@ -91,7 +93,7 @@ endpoints! {
 impl Endpoint {
     /// What authors do, or prepare: no session comes with it, and nobody learns when it came.
     pub(crate) fn is_about_reviews(self) -> bool {
-        matches!(self, Self::Door | Self::Manifests)
+        matches!(self, Self::Door | Self::DoorKeys | Self::Gateway | Self::Manifests)
     }
 
     /// What supervisors ask, also of a service that has too much to do, or ends.
@@ -109,7 +111,7 @@ impl Endpoint {
         match self {
             Self::Door => DoorMessage::LENGTH,
             Self::Route => Question::MAX_BYTES,
-            Self::LogOpening => MOST,
+            Self::LogOpening | Self::Gateway => MOST,
             _ => 4 * 1024,
         }
     }

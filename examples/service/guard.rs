@@ -64,7 +64,14 @@ async fn pass<S: Store>(State(guard): State<Guard<S>>, request: Request, next: N
         None => "service.other",
     };
     service.metrics.answered(endpoint, code, status.is_server_error(), since.elapsed());
-    if endpoint == Endpoint::Door { door::sealed(response) } else { response }
+    match endpoint {
+        Endpoint::Door => door::sealed(response),
+        Endpoint::Gateway => {
+            service.gateway.step().await;
+            response
+        }
+        _ => response,
+    }
 }
 
 async fn admit<S: Store>(
@@ -92,7 +99,9 @@ async fn admit<S: Store>(
     if endpoint.takes_its_time() {
         return Ok(next.run(request).await);
     }
-    tokio::time::timeout(service.patience, next.run(request)).await.map_err(|_| Problem::timeout())
+    // The gateway itself answers in time what it has opened: only it can seal that.
+    let patience = if endpoint == Endpoint::Gateway { service.patience * 2 } else { service.patience };
+    tokio::time::timeout(patience, next.run(request)).await.map_err(|_| Problem::timeout())
 }
 
 /// An account beside a review is what nobody must be able to write down: such a request is a

@@ -36,9 +36,14 @@ mod device;
 mod door;
 mod endpoint;
 mod fields;
+mod gateway;
 mod guard;
 mod hex;
 mod ledgers;
+// The relay in front, for the tests.
+#[cfg(test)]
+#[path = "../relay/limits.rs"]
+mod limits;
 mod metrics;
 mod nonces;
 mod operations;
@@ -47,6 +52,9 @@ mod orders;
 mod pool;
 mod problem;
 mod recover;
+#[cfg(test)]
+#[path = "../relay/relay.rs"]
+mod relay;
 mod reviews;
 mod secrets;
 mod serve;
@@ -57,6 +65,9 @@ mod support;
 mod telephony;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[path = "../relay/upstream.rs"]
+mod upstream;
 mod witnesses;
 #[cfg(test)]
 #[allow(clippy::duplicate_mod, dead_code, reason = "for the device of the load example")]
@@ -129,6 +140,13 @@ struct Arguments {
     /// The platform's name, which wallets derive their keys from: it never changes.
     #[arg(long, default_value = "shop.example")]
     name: String,
+    /// The name in requests at the door, which apps ship beside its keys. The platform's, unless it is said.
+    #[arg(long)]
+    door_host: Option<String>,
+    /// Bundles of manifests are cut by so many bits of a hash: as many as leave 1,000 merchants in each, and none
+    /// below 2,000 merchants. Keys of the door that are made from now on say so.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=16))]
+    shard_bits: u8,
     /// The fewest customers whose reviews appear together.
     #[arg(long, default_value_t = 10)]
     k: u32,
@@ -311,6 +329,8 @@ fn run<S: Store>(
     let settings = Settings {
         directory: &arguments.directory,
         beside: arguments.beside,
+        door_host: arguments.door_host.clone().unwrap_or_else(|| arguments.name.clone()),
+        shard_bits: arguments.shard_bits,
         name,
         k: arguments.k,
         hold: arguments.hold_hours.saturating_mul(3_600),

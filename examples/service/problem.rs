@@ -13,6 +13,7 @@ use unjoin::phone::SwitchboardError;
 use unjoin::review::DeskError;
 use unjoin::wire::DecodeError;
 use unjoin::{Audience, NameError, PlatformError, QueueError};
+use unjoin_door::DoorError;
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -204,6 +205,11 @@ impl Problem {
         )
     }
 
+    /// Which error it is.
+    pub(crate) fn code(&self) -> Code {
+        Code { code: self.code, retryable: self.retryable }
+    }
+
     fn of(code: &'static str, retryable: bool, audience: Audience, error: &dyn Display) -> Self {
         let status = status_of(code, audience, retryable);
         if !status.is_server_error() {
@@ -224,6 +230,8 @@ impl Problem {
 pub(crate) fn status_of(code: &str, audience: Audience, retryable: bool) -> StatusCode {
     match (code, audience) {
         ("wire.decode" | "name", _) => StatusCode::BAD_REQUEST,
+        // What cannot be opened is no request.
+        (code, _) if code.starts_with("door.") => StatusCode::BAD_REQUEST,
         ("issuer.unknown_order" | "desk.unknown_review" | "switchboard.unknown_binding", _) => {
             StatusCode::NOT_FOUND
         }
@@ -269,7 +277,8 @@ of_the_library!(
     DecodeError,
     NameError,
     ViewError,
-    LogError
+    LogError,
+    DoorError
 );
 
 impl IntoResponse for Problem {

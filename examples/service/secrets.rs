@@ -8,6 +8,7 @@
 //!     name, issuer-key, platform-key, issuer-master, pool-key, slot-key-encryption, nonces, stores,
 //!     reviews-ledger-key, openings-ledger-key, staff-key
 //!     trustees/        certificate.bin, key-1.hex and on; demo-trustees/ for a demonstration's
+//! door/                keys of the door, each until its end; door-keys.json, what an app ships of them
 //! slot-keys            the keeper's (with .lock and, while it is replaced, .fresh)
 //! slot-keys.socket     where other processes on this machine ask the keeper
 //! ```
@@ -16,10 +17,12 @@
 //! key that seals the slot keys in another place than their file, and no trustee's share anywhere
 //! near. What is here shows what there is, and that a restart finds the same.
 
+mod door;
 mod error;
 mod escrow;
 mod files;
 
+pub(crate) use door::DoorKeyFiles;
 pub(crate) use error::SecretsError;
 pub(crate) use escrow::TrusteesFrom;
 pub(crate) use files::{lock, make_directory, rename};

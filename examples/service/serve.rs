@@ -6,7 +6,9 @@ use crate::arrival::arrive;
 use crate::connection::Bounded;
 use crate::endpoint::Side;
 use crate::service::Service;
-use crate::{backup, door, ledgers, operations, orders, problem::Problem, reviews, support, telephony};
+use crate::{
+    backup, door, gateway, ledgers, operations, orders, problem::Problem, reviews, support, telephony,
+};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
@@ -71,6 +73,7 @@ fn routes<S: Store>(service: &Arc<Service<S>>, side: Side) -> Router {
     let routes = match side {
         Side::Devices => {
             let routes = orders::device_routes(service).merge(door::routes(service));
+            let routes = routes.merge(gateway::routes(service));
             routes.merge(reviews::routes(service)).merge(ledgers::routes(service))
         }
         Side::Internal => orders::internal_routes(service)

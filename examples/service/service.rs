@@ -1,6 +1,7 @@
 //! The library's services with what stands around them.
 
 use crate::endpoint::Side;
+use crate::gateway::Gate;
 use crate::metrics::{Metrics, TOGETHER};
 use crate::nonces::Nonces;
 use crate::pool::{self, MAX_LIFE};
@@ -23,8 +24,9 @@ use unjoin::phone::{
 use unjoin::secret::SystemRng;
 use unjoin::store::identity::{Role, Roster};
 use unjoin::store::{Store, StoreError, Stores as PlatformStores};
-use unjoin::token::StaffKey;
+use unjoin::token::{PlatformKey, StaffKey};
 use unjoin::{Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport, Timestamp};
+use unjoin_door::BundlePiece;
 
 /// Threads for calls that wait for a store.
 pub(crate) const BLOCKING_THREADS: usize = 16;
@@ -91,6 +93,10 @@ pub(crate) struct Settings<'a> {
     /// Another process has that file: it is asked.
     pub(crate) beside: bool,
     pub(crate) name: Name,
+    /// The host that requests at the door name.
+    pub(crate) door_host: String,
+    /// For new keys of the door.
+    pub(crate) shard_bits: u8,
     /// The least cohort, in customers.
     pub(crate) k: u32,
     /// Seconds from the end of an order's numbers until its token can be asked for.
@@ -156,6 +162,8 @@ pub(crate) struct Service<S: Store> {
     /// Signs removals, for the reviews ledger with this origin.
     pub(crate) staff: StaffKey,
     pub(crate) reviews_origin: String,
+    /// Opens what comes over a relay.
+    pub(crate) gateway: Gate,
 }
 
 /// Where the slot keys are.
@@ -235,6 +243,18 @@ impl<S: Store> Service<S> {
             slot_keys.shared(),
             environment.clone(),
         )?;
+        let gateway = Gate::open(
+            settings.directory,
+            settings.door_host,
+            config.issuer.grid,
+            settings.shard_bits,
+            secrets
+                .platform
+                .platform_key
+                .to_secret_bytes()
+                .map(|key| PlatformKey::from_secret_bytes(&key))
+                .ok_or("the platform's key is not in this process: the gateway cannot sign with it")?,
+        )?;
         let origin = secrets.reviews_ledger.public().name().to_string();
         let staff = StaffKeyEntry::sign(
             &secrets.platform.platform_key,
@@ -258,6 +278,7 @@ impl<S: Store> Service<S> {
         )?;
         // Once, in the ledger for good; at every later start it is there.
         platform.desk().admit_staff(&staff, &origin)?;
+        gateway.rotate(ledgers.reviews(), environment.now(), false)?;
         Ok(Self {
             platform: platform.with_telephony(switchboard).with_ledgers(ledgers),
             environment,
@@ -278,6 +299,7 @@ impl<S: Store> Service<S> {
             backing_up: Mutex::default(),
             staff: secrets.staff,
             reviews_origin: origin,
+            gateway,
         })
     }
 
@@ -351,6 +373,9 @@ impl<S: Store> Service<S> {
         self.tick_works.store(works, Ordering::SeqCst);
         match outcome {
             Ok(report) => {
+                if works {
+                    self.rotate_door();
+                }
                 self.metrics.ticked(self.environment.now(), &report);
                 self.starving.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&report.starving);
                 tracing::info!(
@@ -379,6 +404,20 @@ impl<S: Store> Service<S> {
         if let Err(error) = self.slot_keys.rotate(self.environment.now()) {
             tracing::error!(code = error.code(), "slot keys: {error}");
         }
+    }
+
+    /// Makes, logs and erases keys of the door in time.
+    fn rotate_door(&self) {
+        let Some(ledgers) = self.platform.ledgers() else { return };
+        if let Err(error) = self.gateway.rotate(ledgers.reviews(), self.environment.now(), true) {
+            tracing::error!("keys of the door: {error}");
+        }
+    }
+
+    /// A piece of a bundle: boundary, shard and piece.
+    pub(crate) fn bundle(&self, asked: (Timestamp, u16, u16)) -> Result<BundlePiece, Problem> {
+        let ledgers = self.platform.ledgers().ok_or_else(Problem::lost)?;
+        self.gateway.bundle(ledgers.reviews(), self.environment.now(), asked)
     }
 
     /// After downtime, or a jump of the clock: issuer, desk and slot keys go on at its time.

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use unjoin::ledger::{
-    ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, HeldWithdrawalEntry, InclusionProof,
-    KeyName, Members, NoteKey, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry,
-    ShareReleasedEntry, StaffKeyEntry, StoreMarkEntry, WarrantAction,
+    ActionEntry, BindingEntry, BlindEntry, ComparedEntry, CosignedEntry, DoorKeyEntry, HeldWithdrawalEntry,
+    InclusionProof, KeyName, Members, NoteKey, PublishedEntry, RecoveredEntry, RecoveredStore, RemovedEntry,
+    RoundEntry, ShareReleasedEntry, StaffKeyEntry, StoreMarkEntry, WarrantAction,
 };
 use unjoin::opening::ceremony::{CeremonyMessage, CeremonyPlan, Step};
 use unjoin::opening::warrant::{PresentedWarrant, Warrant, WarrantTerms};
@@ -244,6 +244,17 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
             .expect("grounds")
             .to_bytes(),
         StoreMarkEntry::new(&[1; 32], 7, &[2; 16]).to_bytes(),
+        DoorKeyEntry::sign(
+            &KEYS.platform,
+            ORIGIN,
+            7,
+            [1; 32],
+            3,
+            boundary..boundary.saturating_add(1_209_600),
+        )
+        .expect("it holds for a while")
+        .to_bytes(),
+        plain(57, vec![digests(1), index(1), index(2), index(300), vec![9; 300]]),
         plain(20, vec![number(5), number(13), digests(4)]),
         cosigned(published.to_bytes()).to_bytes(),
         door(DoorQuestion::State { scope: token.scope().clone(), question: question.clone() }),
@@ -265,6 +276,8 @@ fn messages(committee: &SignedCommittee) -> Vec<(String, Vec<u8>)> {
         state.to_bytes(),
     ];
     let mut seeds: Vec<_> = made.into_iter().map(|bytes| seed(bytes[1], "9", bytes)).collect();
+    let bundle = DoorQuestion::Bundle { boundary, shard: 3, piece: 1 };
+    seeds.push(seed(DoorMessage::KIND, "8", door(bundle)));
     seeds.push(seed(DoorAnswer::KIND, "8", DoorAnswer::refused(404, "desk.unknown_review").to_bytes()));
     seeds
 }

@@ -34,6 +34,8 @@ macro_rules! for_every_kind {
         $do!(unjoin::ledger::StaffKeyEntry);
         $do!(unjoin::ledger::RecoveredEntry);
         $do!(unjoin::ledger::StoreMarkEntry);
+        $do!(unjoin::ledger::DoorKeyEntry);
+        $do!(unjoin_door::BundlePiece);
         $do!(unjoin::ledger::InclusionProof);
         $do!(unjoin::ledger::CosignedEntry);
         $do!(unjoin::ledger::BindingEntry);

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`idea`] | have a minute |
 //! | [`embedding`] | put it into a platform |
+//! | [`door`] | run relay or gateway, or write the app that asks them |
 //! | [`phones`] | bind or route virtual numbers, or size a pool of them |
 //! | [`publication`] | choose k, C, hold and classes, or ask what they cost |
 //! | [`ceremony`] | are trustees, or make the escrow key with them |
@@ -30,6 +31,10 @@ pub mod idea {
 
 pub mod embedding {
     #![doc = include_str!("embedding.md")]
+}
+
+pub mod door {
+    #![doc = include_str!("door.md")]
 }
 
 pub mod phones {

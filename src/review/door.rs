@@ -18,6 +18,8 @@ fn ask<S: Store>(desk: &ReviewDesk<S>, message: &[u8]) -> Result<Vec<u8>, DeskEr
         }
         DoorQuestion::Action { scope, action, review } => desk.act(&scope, &action, &review)?.to_bytes(),
         DoorQuestion::State { scope, question } => desk.state(&scope, &question)?.to_bytes(),
+        // Made of the ledger, which the desk does not have: whoever serves the door answers them.
+        DoorQuestion::Bundle { .. } => return Err(DeskError::NoBundle),
     })
 }
 

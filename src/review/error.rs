@@ -35,6 +35,8 @@ pub enum DeskError {
     /// An edit came without its new review or with one of another digest. A withdrawal came with a
     /// review. Or a removal names other words than those in the listing.
     DigestMismatch,
+    /// There is no such bundle, or it is not the desk's to show: bundles are made of the ledger.
+    NoBundle,
     /// What came to the door is no question.
     Malformed(DecodeError),
     /// The manifest's signature does not hold, or its boundaries are out of order.
@@ -82,6 +84,8 @@ describe_errors!(DeskError {
     Self::Withdrawn => "desk.withdrawn", Device, false, "the review was withdrawn and its token is spent";
     Self::DigestMismatch => "desk.digest_mismatch", Device, false,
         "an edit comes with the review that it names, a withdrawal with none, a removal names what is listed";
+    Self::NoBundle => "desk.no_bundle", Device, true,
+        "there is no such bundle, or not yet: ask again later";
     Self::Malformed(error) => "desk.malformed", Device, false, "{error}";
     Self::ManifestRefused => "desk.manifest_refused", Host, false,
         "the manifest is not one that the platform's key has signed";

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{
-    ActionEntry, BindingEntry, HeldWithdrawalEntry, PublishedEntry, RecoveredEntry, RecoveredStore,
-    RemovedEntry, StaffKeyEntry, StoreMarkEntry,
+    ActionEntry, BindingEntry, DoorKeyEntry, HeldWithdrawalEntry, PublishedEntry, RecoveredEntry,
+    RecoveredStore, RemovedEntry, StaffKeyEntry, StoreMarkEntry,
 };
 use unjoin_core::signature::Signer;
 use unjoin_core::token::{
@@ -245,6 +245,11 @@ proptest! {
 
         let asked = DoorMessage::new(DoorQuestion::State { scope: offer.scope, question }).unwrap();
         prop_assert_eq!(DoorMessage::from_bytes(&asked.to_bytes()), Ok(asked));
+        let asked = DoorQuestion::Bundle { boundary: date, shard: status, piece: status.rotate_left(3) };
+        let asked = DoorMessage::new(asked).unwrap();
+        let wire = asked.to_bytes();
+        prop_assert_eq!(DoorMessage::from_bytes(&wire), Ok(asked));
+        prop_assert!(DoorMessage::from_bytes(&[&wire[..3], &[13, 0], &wire[5..]].concat()).is_err());
         let standings = [ReviewStanding::Held, ReviewStanding::Published, ReviewStanding::Withdrawn, ReviewStanding::Removed];
         let state = ReviewState {
             review_id, last_sequence: time, digest_in_force: fresh, standing: standings[standing], published_at: date,
@@ -331,7 +336,7 @@ proptest! {
             decode::<Receipt>, decode::<ActionReceipt>, decode::<StateQuestion>, decode::<ReviewState>,
             decode::<DoorMessage>, decode::<DoorAnswer>, decode::<PublishedEntry>, decode::<ActionEntry>,
             decode::<HeldWithdrawalEntry>, decode::<RemovedEntry>, decode::<StaffKeyEntry>, decode::<BindingEntry>,
-            decode::<RecoveredEntry>, decode::<StoreMarkEntry>,
+            decode::<RecoveredEntry>, decode::<StoreMarkEntry>, decode::<DoorKeyEntry>,
         ] {
             decode(&bytes);
         }

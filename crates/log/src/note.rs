@@ -169,7 +169,8 @@ impl Note {
     }
 
     /// Drops the lines of signature types that nobody here reads.
-    pub(super) fn keep_known_types(&mut self) {
+    #[doc(hidden)]
+    pub fn keep_known_types(&mut self) {
         self.lines.retain(|line| matches!(line.signature.len(), 64 | 72));
     }
 

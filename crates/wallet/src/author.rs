@@ -1,14 +1,13 @@
 //! What the author of a review, and nobody else, can do afterwards.
 
-use super::times::SENDING_MARGIN;
+use super::times::acting_time;
 use super::{ReviewRight, TrustRoots, Wallet, WalletError};
 use rand_core::CryptoRng;
-use unjoin_core::secret::below;
 use unjoin_core::token::{
     ActionKind, ActionReceipt, AuthorAction, AuthorStatement, Digest, Review, ReviewId, ReviewState,
     StateQuestion,
 };
-use unjoin_core::{DAY, Grid, Timestamp};
+use unjoin_core::{Grid, Timestamp};
 
 /// What the author wants.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +42,7 @@ pub struct ScheduledAction {
     /// must not be able to act while being pressed on the phone.
     pub send_at: Timestamp,
     /// The boundary of a review that was still held.
-    held_until: Option<Timestamp>,
+    pub(super) held_until: Option<Timestamp>,
 }
 
 impl ScheduledAction {
@@ -108,15 +107,7 @@ impl Wallet {
         let statement = AuthorStatement { kind, review_id, sequence, previous_digest, new_digest };
         let action =
             AuthorAction::sign(&secrets.author_signer(), statement).ok_or(WalletError::Degenerate)?;
-        let span = state.published_at.saturating_since(now).saturating_sub(SENDING_MARGIN).min(DAY);
-        let held = state.published_at > now;
-        let in_time = held && kind == ActionKind::Withdraw && span > 0;
-        let (from, span) = match (held, in_time) {
-            (true, true) => (now, span),
-            (true, false) => (state.published_at, DAY),
-            (false, _) => (now, DAY),
-        };
-        let send_at = from.saturating_add(below(span, rng));
+        let (send_at, in_time) = acting_time(now, state.published_at, kind, rng);
         Ok(ScheduledAction { action, send_at, held_until: in_time.then_some(state.published_at) })
     }
 

@@ -103,6 +103,16 @@ impl Wallet {
         cost: PassphraseCost,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<SealedBackup, WalletError> {
+        self.seal_tokens(&tokens.iter().collect::<Vec<_>>(), passphrase, cost, rng)
+    }
+
+    pub(super) fn seal_tokens(
+        &self,
+        tokens: &[&Token],
+        passphrase: &[u8],
+        cost: PassphraseCost,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<SealedBackup, WalletError> {
         if tokens.len() > SealedBackup::MAX_TOKENS {
             return Err(WalletError::BackupSize);
         }
@@ -138,22 +148,24 @@ impl From<PassphraseError> for WalletError {
 }
 
 /// The sealed part before sealing, padded, with room for the tag.
-fn encode(seed: &SecretBytes<32>, tokens: &[Token]) -> Zeroizing<Vec<u8>> {
+fn encode(seed: &SecretBytes<32>, tokens: &[&Token]) -> Zeroizing<Vec<u8>> {
     let padded = (PLAIN_HEADER + tokens.len() * MAX_TOKEN).next_multiple_of(PADDING);
     let mut out = Writer::with_capacity(padded + TAG);
     out.u8(FORMAT);
     out.raw(seed.expose());
     out.le32(tokens.len() as u32);
-    for Token { order, granted } in tokens {
-        out.raw(order.handle.as_bytes());
-        order.issuer.encode(&mut out);
-        order.scope.encode(&mut out);
-        out.elements(&[*order.issuer_key.element(), *order.escrow_key.element(), granted.tag]);
-        out.scalars(&[granted.exponent]);
-    }
+    tokens.iter().for_each(|token| encode_token(token, &mut out));
     let mut plain = Zeroizing::new(out.finish());
     plain.resize(padded, 0);
     plain
+}
+
+pub(super) fn encode_token(Token { order, granted }: &Token, out: &mut Writer) {
+    out.raw(order.handle.as_bytes());
+    order.issuer.encode(out);
+    order.scope.encode(out);
+    out.elements(&[*order.issuer_key.element(), *order.escrow_key.element(), granted.tag]);
+    out.scalars(&[granted.exponent]);
 }
 
 fn decode(plain: &[u8]) -> Result<(Wallet, Vec<Token>), DecodeError> {
@@ -179,7 +191,7 @@ fn decode(plain: &[u8]) -> Result<(Wallet, Vec<Token>), DecodeError> {
 }
 
 /// `U` and `B` are made again from the seed, so that a token can only be this wallet's.
-fn decode_token(wallet: &Wallet, from: &mut Reader<'_>) -> Result<Token, DecodeError> {
+pub(super) fn decode_token(wallet: &Wallet, from: &mut Reader<'_>) -> Result<Token, DecodeError> {
     let handle = OrderHandle(from.array("order handle")?);
     let issuer = Name::decode(from, "issuer")?;
     let scope = Scope::decode(from)?;
@@ -347,7 +359,7 @@ mod tests {
     fn what_stands_in_the_sealed_part_decodes_strictly() {
         let mut shop = Shop::new(1);
         let token = shop.token(0);
-        let plain = encode(&shop.wallet.seed, &[token]).to_vec();
+        let plain = encode(&shop.wallet.seed, &[&token]).to_vec();
         let rule = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut plain = plain.clone();
             change(&mut plain);

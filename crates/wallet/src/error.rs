@@ -1,6 +1,7 @@
 //! Why the wallet refuses.
 
 use super::SealedBackup;
+use unjoin_core::wire::DecodeError;
 use unjoin_core::{PassphraseCost, describe_errors};
 
 /// Why the wallet refuses. Nothing was sent, spent or changed.
@@ -61,6 +62,24 @@ pub enum WalletError {
     BackupMemory,
     /// The backup does not open: a wrong passphrase, or bytes that were changed.
     BackupOpen,
+    /// The device's sealed state does not open: another key, or bytes that were changed.
+    DeviceOpen,
+    /// The device's sealed state is of a version that this application does not know.
+    DeviceVersion,
+    /// The device holds as many orders as it can.
+    TooManyOrders,
+    /// The device does not know the order.
+    UnknownOrder,
+    /// The order has no review that could be withdrawn or edited.
+    NoReview,
+    /// The review was sent already: it is changed by an edit.
+    Sent,
+    /// Reviews with attachments cannot be sent without their author being seen.
+    Attachments,
+    /// The answer is to nothing that is under way.
+    NotAsked,
+    /// The answer is not what was asked for.
+    Answer(DecodeError),
 }
 
 describe_errors!(WalletError {
@@ -120,4 +139,19 @@ describe_errors!(WalletError {
         "too little memory for this backup's cost: free some, or choose a lower cost when sealing";
     Self::BackupOpen => "wallet.backup_open", Device, false,
         "the backup does not open: check the passphrase, or use another copy";
+    Self::DeviceOpen => "wallet.device_open", Device, false,
+        "the device's state does not open: check the key, or restore the device from its seed";
+    Self::DeviceVersion => "wallet.device_version", Device, false,
+        "the device's state is of a newer version: update the application";
+    Self::TooManyOrders => "wallet.too_many_orders", Device, false,
+        "a device holds at most {} orders: forget those whose reviews are settled", SealedBackup::MAX_TOKENS;
+    Self::UnknownOrder => "wallet.unknown_order", Device, false,
+        "the device does not know this order: tell it once the order is eligible";
+    Self::NoReview => "wallet.no_review", Device, false, "there is no review of this order: write one first";
+    Self::Sent => "wallet.sent", Device, false, "the review was sent already: edit it";
+    Self::Attachments => "wallet.attachments", Device, false,
+        "a review with attachments cannot be sent yet: leave them out";
+    Self::NotAsked => "wallet.not_asked", Device, false,
+        "this answers nothing that is under way, or came twice: nothing changed";
+    Self::Answer(error) => "wallet.answer", Device, true, "the answer is not what was asked for: {error}";
 });

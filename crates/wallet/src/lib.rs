@@ -67,7 +67,7 @@
 //! };
 //! let evidence = ManifestEvidence::Signed(manifest.sign(&platform_key)?);
 //! let review = Review::new(1, "The lamp came broken.", vec![])?;
-//! assert!(privacy_warnings(&review, &[]).is_empty());
+//! assert!(privacy_warnings(&review, &[], &[]).is_empty());
 //! let now = sealed_at.saturating_add(3_600);
 //! let scheduled = wallet.present(&token, &review, &evidence, &trust, now, rng)?;
 //! assert!(now <= scheduled.send_at && scheduled.send_at < scheduled.publication);
@@ -85,6 +85,7 @@ mod author;
 mod backup;
 #[doc(hidden)]
 pub mod derive;
+mod device;
 mod error;
 mod order;
 mod present;
@@ -96,6 +97,7 @@ mod trust;
 
 pub use author::{AuthorRequest, ScheduledAction};
 pub use backup::{SealedBackup, open_backup};
+pub use device::{Action, Device, Draft, Reply, Request, ReviewStage, ReviewStatus};
 pub use error::WalletError;
 pub use order::{PendingToken, ReviewRight, Token};
 pub use present::ScheduledPresentation;

@@ -20,9 +20,9 @@ pub struct ScheduledPresentation {
     pub send_at: Timestamp,
     /// The boundary at which the review is published if it arrives before.
     pub publication: Timestamp,
-    review_digest: Digest,
+    pub(super) review_digest: Digest,
     /// The boundaries of the manifest.
-    boundaries: PublicationDates,
+    pub(super) boundaries: PublicationDates,
 }
 
 impl ScheduledPresentation {

@@ -44,12 +44,13 @@ const LONG_NUMBER: usize = 6;
 /// use unjoin_core::token::Review;
 /// use unjoin_wallet::{PrivacyWarningKind, privacy_warnings};
 /// let review = Review::new(1, "Order 2231-9874 never came.", vec![])?;
-/// let warnings = privacy_warnings(&review, &[]);
+/// let warnings = privacy_warnings(&review, &[], &[]);
 /// assert_eq!(warnings[0].kind, PrivacyWarningKind::LongNumber);
 /// assert_eq!(&review.text()[warnings[0].place.clone()], "2231-9874");
 /// # Ok::<(), unjoin_core::token::ReviewError>(())
 /// ```
-pub fn privacy_warnings(review: &Review, earlier: &[Digest]) -> Vec<PrivacyWarning> {
+pub fn privacy_warnings(review: &Review, earlier: &[Digest], known: &[&str]) -> Vec<PrivacyWarning> {
+    let _ = known;
     let text = review.text();
     let mut warnings = long_numbers(text);
     let mut start = 0;
@@ -117,7 +118,7 @@ mod tests {
 
     fn found(text: &str) -> Vec<(PrivacyWarningKind, String)> {
         let review = Review::new(1, text, vec![]).unwrap();
-        privacy_warnings(&review, &[]).into_iter().map(|w| (w.kind, text[w.place].to_owned())).collect()
+        privacy_warnings(&review, &[], &[]).into_iter().map(|w| (w.kind, text[w.place].to_owned())).collect()
     }
 
     #[test]
@@ -133,9 +134,9 @@ mod tests {
         }
         let review = Review::new(1, "", vec![[7; 32]]).unwrap();
         let warning = |kind| PrivacyWarning { kind, place: 0..0 };
-        assert_eq!(privacy_warnings(&review, &[[8; 32]]), [warning(Attachments)]);
+        assert_eq!(privacy_warnings(&review, &[[8; 32]], &[]), [warning(Attachments)]);
         let both = [warning(Attachments), warning(RepeatedAttachment)];
-        assert_eq!(privacy_warnings(&review, &[[8; 32], [7; 32]]), both);
+        assert_eq!(privacy_warnings(&review, &[[8; 32], [7; 32]], &[]), both);
     }
 
     #[test]
@@ -151,7 +152,7 @@ mod tests {
         #[test]
         fn every_place_is_a_passage_of_the_text(text in ".{0,200}") {
             let review = Review::new(3, text.clone(), vec![]).unwrap();
-            for warning in privacy_warnings(&review, &[]) {
+            for warning in privacy_warnings(&review, &[], &[]) {
                 prop_assert!(!text[warning.place].is_empty());
             }
         }

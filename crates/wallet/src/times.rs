@@ -3,7 +3,7 @@
 
 use rand_core::CryptoRng;
 use unjoin_core::secret::below;
-use unjoin_core::token::PublicationDates;
+use unjoin_core::token::{ActionKind, PublicationDates};
 use unjoin_core::{DAY, Timestamp};
 
 /// Seconds of an hour.
@@ -65,6 +65,21 @@ pub(super) fn sending_time(
         let left = boundary.saturating_sub(SENDING_MARGIN).saturating_since(from);
         (left > 0).then(|| (*boundary, from.saturating_add(below(left, rng))))
     })
+}
+
+/// When to send an author's action that may be sent from `from` on, and whether that is before the boundary
+/// of a review that is still held: uniform over a day. A withdrawal of a held review comes before its boundary where
+/// that is far enough; whatever else is asked of a held review comes after.
+pub(super) fn acting_time(
+    from: Timestamp,
+    published_at: Timestamp,
+    kind: ActionKind,
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> (Timestamp, bool) {
+    let span = published_at.saturating_since(from).saturating_sub(SENDING_MARGIN).min(DAY);
+    let in_time = kind == ActionKind::Withdraw && span > 0;
+    let (from, span) = if in_time { (from, span) } else { (from.max(published_at), DAY) };
+    (from.saturating_add(below(span, rng)), in_time)
 }
 
 #[cfg(test)]

@@ -74,6 +74,16 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Outcome<()> {
     rename(&fresh, path)
 }
 
+/// Writes over a file's bytes, in their place, as far as the file system does that.
+pub(super) fn overwrite(path: &Path, bytes: &[u8]) -> Outcome<()> {
+    let written = || {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    written().map_err(about(path))
+}
+
 /// Gives what is finished its name.
 pub(crate) fn rename(fresh: &Path, path: &Path) -> Outcome<()> {
     fs::rename(fresh, path).map_err(about(path))?;

@@ -5,11 +5,13 @@
 mod backup;
 mod door;
 mod ending;
+mod gateway;
 mod http;
 #[cfg(all(feature = "postgres", unix))]
 mod instances;
 mod ledgers;
 pub(crate) mod openapi;
+mod operators;
 mod path;
 #[cfg(all(feature = "postgres", unix))]
 mod postgres;
@@ -51,6 +53,9 @@ pub(super) const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800)
 
 /// Old enough for a cohort that was opened on that Monday to close.
 pub(super) const FORTNIGHT_LATER: Timestamp = MONDAY.saturating_add(15 * DAY);
+
+/// Whom requests at the door name.
+pub(super) const HOST: &str = "door.example";
 
 pub(super) const MERCHANT: &str = "lamps.example";
 
@@ -147,6 +152,8 @@ impl<S: Store> World<S> {
             directory: &kept,
             beside: false,
             name,
+            door_host: HOST.to_owned(),
+            shard_bits: 0,
             k: 2,
             hold: 0,
             witnesses: Vec::new(),

@@ -21,10 +21,12 @@ use unjoin::issuer::IssuerError;
 use unjoin::ledger::{DisclosedEntry, LogError, ViewError};
 use unjoin::phone::SwitchboardError;
 use unjoin::review::DeskError;
+use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
-use unjoin::token::DoorAnswer;
+use unjoin::token::{DoorAnswer, DoorMessage, DoorQuestion};
 use unjoin::wire::{DecodeError, Message};
 use unjoin::{Clock, DAY, NameError, PlatformError, Timestamp, WEEK};
+use unjoin_door::{DoorError, KeyConfig, seal};
 
 static DESCRIPTION: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(crate::operations::DESCRIPTION).unwrap());
@@ -222,7 +224,7 @@ fn the_description_has_every_path_and_method_and_no_other() {
 }
 
 /// The codes of the library that no request is answered with.
-const NEVER: [(&str, &str); 32] = [
+const NEVER: [(&str, &str); 42] = [
     ("issuer.config", "opening"),
     ("issuer.threads", "opening"),
     ("issuer.recovery", "recovering"),
@@ -254,6 +256,16 @@ const NEVER: [(&str, &str); 32] = [
     ("ledger.behind", "opening"),
     ("ledger.unwitnessed", "opening"),
     ("platform.no_answer", "a bug"),
+    ("door.config", "devices"),
+    ("door.authority", "opening"),
+    ("door.answer", "devices"),
+    ("door.no_key_entry", "devices"),
+    ("door.not_logged", "devices"),
+    ("door.key_signature", "devices"),
+    ("door.key_off_grid", "devices"),
+    ("door.key_ended", "devices"),
+    ("door.too_many_keys", "devices"),
+    ("door.bundle", "devices"),
     ("service.other", "what the libraries below refuse"),
 ];
 
@@ -272,6 +284,7 @@ fn the_description_has_every_code_with_its_status_and_no_other() {
         NameError::CODES,
         ViewError::CODES,
         LogError::CODES,
+        DoorError::CODES,
     ];
     for (code, audience, retryable) in errors.into_iter().flatten() {
         let status = status_of(code, *audience, *retryable).as_u16();
@@ -359,6 +372,12 @@ async fn every_operation_takes_and_answers_the_fields_described() {
     ] {
         assert_eq!(devices.get(&path).await.unwrap().code(), None, "{path}");
     }
+    let key = KeyConfig::from(&super::gateway::newest(&world, world.clock.now()));
+    let asked = DoorQuestion::Bundle { boundary: MONDAY, shard: 0, piece: 0 };
+    let (sealed, _) =
+        seal(&key, super::HOST, &DoorMessage::new(asked).unwrap(), &mut SystemRng::new()).unwrap();
+    assert_eq!(devices.post("/gateway", None, sealed).await.unwrap().code(), None);
+    assert_eq!(devices.get("/door/keys").await.unwrap().code(), None);
     let size = super::ledgers::size(&mut devices, &world, "reviews").await;
     devices.get(&format!("/ledgers/reviews/tile/entries/000.p/{size}")).await.unwrap();
     let of_ann = json!({ "scope": listed["reviews"][0]["scope"], "review_id": id });

@@ -28,15 +28,16 @@ use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::store::identity::Roster;
 use unjoin::token::{
-    Accepted, CohortManifest, EnrolmentContext, IssuerKey, KeyRing, OrderHandleKey, PlatformKey,
-    PresentationCheck, PublicationDates, Review, ReviewId, ReviewStanding, ReviewState, StaffKey, TrusteeKey,
-    Trustees, binding_blind, verify_batch,
+    Accepted, CohortManifest, DoorAnswer, DoorMessage, DoorQuestion, EnrolmentContext, IssuerKey, KeyRing,
+    OrderHandleKey, PlatformKey, PresentationCheck, PublicationDates, Review, ReviewId, ReviewStanding,
+    ReviewState, StaffKey, TrusteeKey, Trustees, binding_blind, verify_batch,
 };
 use unjoin::wire::Message;
 use unjoin::{
     CLOCK_LIMIT, Clock, Environment, Grid, ManualClock, PassphraseCost, Platform, PlatformConfig,
     PlatformSecrets, Timestamp,
 };
+use unjoin_door::{Gateway, GatewayKey, seal};
 use unjoin_test_util::{Draws, platform_stores};
 use unjoin_trustee::test_util::history_of;
 use unjoin_wallet::{AuthorRequest, TrustRoots, Wallet, open_backup};
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     leaks += step("wallet, issuer, desk and trustee at work", work);
     leaks += step("trustees make a key and refresh it", ceremony);
     leaks += step("the keeper of the slot keys at work", keep);
+    leaks += step("a key of the door, from its making to its end", door);
     match heap::living_with_a_secret() {
         0 => println!("nothing that lives at the end holds a secret"),
         living => {
@@ -183,6 +185,32 @@ fn keep() {
     keeper.recover(clock.now()).expect("recovers");
     drop(keeper);
     std::fs::remove_dir_all(&directory).expect("removed");
+}
+
+/// Keys that are served, one of them twice, until they end one after another.
+fn door() {
+    let (now, rng) = (Timestamp::from_unix_seconds(1_700_000_000), &mut SystemRng::new());
+    let key = GatewayKey::generate(1, &mut watching());
+    let (config, valid) = (*key.config(), now..now.saturating_add(60));
+    let mut gateway = Gateway::new("door.example", 16).unwrap();
+    // Served already: dropped.
+    let again = GatewayKey::from_secret_bytes(1, key.to_secret_bytes());
+    for key in [key, again] {
+        gateway.serve(key, valid.clone());
+    }
+    for (id, life) in (2..9).zip(61..) {
+        gateway.serve(GatewayKey::generate(id, &mut watching()), now..now.saturating_add(life));
+    }
+    let question = DoorQuestion::Bundle { boundary: now, shard: 0, piece: 0 };
+    let question = DoorMessage::new(question).unwrap();
+    let (sealed, waiting) = seal(&config, "door.example", &question, rng).unwrap();
+    let (_, reply) = gateway.open(&sealed, now).unwrap();
+    let answer = DoorAnswer::refused(503, "desk.no_bundle");
+    assert_eq!(waiting.open(&reply.seal(&answer, rng)).unwrap(), answer);
+    for life in 60..64 {
+        gateway.forget_ended(now.saturating_add(life));
+    }
+    assert!(gateway.open(&sealed, now).is_err());
 }
 
 fn issuer_key() -> IssuerKey {

@@ -1,6 +1,7 @@
 //! What the two ledgers hold: messages of their own kinds that name no account, no order and no
 //! time but boundaries. How a log keeps them is not told here.
 
+mod door;
 mod mark;
 mod openings;
 mod recovered;
@@ -8,6 +9,7 @@ mod reviews;
 mod rounds;
 mod signed;
 
+pub use door::DoorKeyEntry;
 pub use mark::StoreMarkEntry;
 pub use openings::{BindingEntry, DisclosedEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
 #[doc(hidden)]
@@ -24,7 +26,8 @@ use sha2::{Digest, Sha256};
 /// Which ledger an entry belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ledger {
-    /// Manifests, published digests, the authors' actions, removals and the keys that sign them, recoveries and marks of the stores.
+    /// Manifests, published digests, the authors' actions, removals and the keys that sign them, recoveries and marks of the stores,
+    /// keys of the anonymous door.
     Reviews = 1,
     /// Bindings, warrants, shares, rounds, openings and committees.
     Openings = 2,

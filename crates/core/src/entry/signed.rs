@@ -139,9 +139,10 @@ describe_errors!(EntrySignatureError {
 
 #[cfg(test)]
 mod tests {
+    use crate::Timestamp;
     use crate::entry::{
-        BlindEntry, ComparedEntry, Members, RecoveredEntry, RecoveredStore, RemovedEntry, RoundEntry,
-        ShareReleasedEntry, StaffKeyEntry, WarrantAction, WarrantEntry,
+        BlindEntry, ComparedEntry, DoorKeyEntry, Members, RecoveredEntry, RecoveredStore, RemovedEntry,
+        RoundEntry, ShareReleasedEntry, StaffKeyEntry, WarrantAction, WarrantEntry,
     };
     use crate::name::Name;
     use crate::secret::SecretBytes;
@@ -182,5 +183,8 @@ mod tests {
             RecoveredEntry::sign(&staff, "ledger", RecoveredStore::Reviews, 2, 7, "grounds").unwrap();
         check(&signer, "recovered", &recovered);
         check(&signer, "staff-key", &admitted);
+        let valid = Timestamp::ZERO..Timestamp::from_unix_seconds(1);
+        let door = DoorKeyEntry::sign(&platform, "ledger", 1, [3; 32], 4, valid).unwrap();
+        check(&signer, "door-key", &door);
     }
 }

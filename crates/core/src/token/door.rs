@@ -3,6 +3,7 @@
 //! A length would tell which question was asked, and the length of a review which review it was.
 
 use super::{ActionKind, AuthorAction, Presentation, Review, Scope, StateQuestion};
+use crate::Timestamp;
 use crate::serde_as_bytes;
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
@@ -35,6 +36,18 @@ pub enum DoorQuestion {
         scope: Scope,
         /// What its author signed.
         question: StateQuestion,
+    },
+    /// 4: a piece of what the reviews ledger holds of a boundary about many merchants: manifests that are
+    /// first published then, and what was published.
+    ///
+    /// Who asks for one merchant's tells where they bought; a bundle tells one of a thousand.
+    Bundle {
+        /// The boundary.
+        boundary: Timestamp,
+        /// Which shard of the bundles.
+        shard: u16,
+        /// Which piece of it, from 0.
+        piece: u16,
     },
 }
 
@@ -80,7 +93,7 @@ impl DoorQuestion {
             Self::Action { action, review, .. } => {
                 (action.statement().kind == ActionKind::Withdraw) == review.is_empty()
             }
-            Self::State { .. } => true,
+            Self::State { .. } | Self::Bundle { .. } => true,
         }
     }
 
@@ -102,6 +115,14 @@ impl DoorQuestion {
                 out.u8(3);
                 out.bytes(&scope.to_bytes());
                 out.bytes(&question.to_bytes());
+            }
+            Self::Bundle { boundary, shard, piece } => {
+                let mut part = Writer::new();
+                part.timestamp(*boundary);
+                part.le16(*shard);
+                part.le16(*piece);
+                out.u8(4);
+                out.bytes(&part.finish());
             }
         }
         out.finish()
@@ -134,6 +155,13 @@ impl Message for DoorMessage {
                 scope: Scope::from_bytes(part(from)?)?,
                 question: StateQuestion::from_bytes(part(from)?)?,
             },
+            4 => {
+                let mut part = Reader::new(part(from)?, Self::NAME);
+                let (boundary, shard) = (part.timestamp("boundary")?, part.le16("shard")?);
+                let piece = part.le16("piece")?;
+                part.end()?;
+                DoorQuestion::Bundle { boundary, shard, piece }
+            }
             _ => return Err(from.refuse(Rule::Value)),
         };
         if !question.is_well_formed() {

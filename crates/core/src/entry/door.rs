@@ -1,0 +1,148 @@
+//! The entry of a key of the anonymous door: what makes it one and the same for everybody.
+
+use super::signed::{SignedEntry as _, signed_fields};
+use crate::serde_as_bytes;
+use crate::token::{PlatformKey, PlatformPublicKey, SignError, VerifyError};
+use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::{Grid, Timestamp};
+
+/// Kind 56, 116 bytes: what devices encapsulate their questions to (RFC 9458) from one boundary to another, and into
+/// how many shards its bundles are cut.
+///
+/// Whoever gives each device a key of its own knows each device again. So a key counts when everybody sees
+/// it: standing in the reviews ledger, under a cosigned checkpoint, at most
+/// [`MAX_AT_ONCE`](Self::MAX_AT_ONCE) at a time. The platform's signature keeps others from adding keys,
+/// and is no reason to believe one.
+///
+/// ```
+/// # use unjoin_core::{Grid, Timestamp, WEEK};
+/// # use unjoin_core::entry::DoorKeyEntry;
+/// # use unjoin_core::token::PlatformKey;
+/// # use unjoin_core::secret::SecretBytes;
+/// # let platform_key = PlatformKey::from_secret_bytes(&SecretBytes::new([7; 32]));
+/// let monday = Grid::Weekly.next_after(Timestamp::from_unix_seconds(1_700_000_000));
+/// let until = Grid::Weekly.nth_after(monday, 2);
+/// let entry = DoorKeyEntry::sign(&platform_key, "shop.example/reviews", 9, [4; 32], 0, monday..until).unwrap();
+/// assert!(entry.verify(&platform_key.public(), "shop.example/reviews").is_ok());
+/// assert!(entry.is_on(Grid::Weekly) && entry.holds_at(monday.saturating_add(WEEK)) && !entry.holds_at(until));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorKeyEntry {
+    key_id: u8,
+    public_key: [u8; 32],
+    shard_bits: u8,
+    from: Timestamp,
+    until: Timestamp,
+    signature: [u8; 64],
+}
+
+impl DoorKeyEntry {
+    /// So many keys hold at once, at most: the present one, and the one before or after it.
+    pub const MAX_AT_ONCE: usize = 2;
+    /// Bundles are cut into 2^16 shards at most.
+    pub const MAX_SHARD_BITS: u8 = 16;
+
+    /// Signs the entry of an X25519 key, for the reviews ledger with this origin.
+    ///
+    /// # Errors
+    /// [`SignError::Limits`] if it never holds, or has more shard bits than
+    /// [`MAX_SHARD_BITS`](Self::MAX_SHARD_BITS); others from a key that the host's key management holds.
+    pub fn sign(
+        platform: &PlatformKey,
+        origin: &str,
+        key_id: u8,
+        public_key: [u8; 32],
+        shard_bits: u8,
+        valid: core::ops::Range<Timestamp>,
+    ) -> Result<Self, SignError> {
+        let (from, until) = (valid.start, valid.end);
+        let unsigned = Self { key_id, public_key, shard_bits, from, until, signature: [0; 64] };
+        if !unsigned.is_well_formed() {
+            return Err(SignError::Limits);
+        }
+        unsigned.signed_with(platform.signer(), origin)
+    }
+
+    /// The key's id, which requests name.
+    pub fn key_id(&self) -> u8 {
+        self.key_id
+    }
+
+    /// The X25519 public key, 32 bytes.
+    pub fn public_key(&self) -> &[u8; 32] {
+        &self.public_key
+    }
+
+    /// Bundles are cut by so many leading bits of a hash.
+    pub fn shard_bits(&self) -> u8 {
+        self.shard_bits
+    }
+
+    /// The boundary from which it holds.
+    pub fn from(&self) -> Timestamp {
+        self.from
+    }
+
+    /// The boundary at which it has ended.
+    pub fn until(&self) -> Timestamp {
+        self.until
+    }
+
+    /// Whether the key holds at this time.
+    #[must_use]
+    pub fn holds_at(&self, time: Timestamp) -> bool {
+        self.from <= time && time < self.until
+    }
+
+    /// Whether it holds between two boundaries of this grid: a date of its own is a mark.
+    #[must_use]
+    pub fn is_on(&self, grid: Grid) -> bool {
+        [self.from, self.until].into_iter().all(|date| grid.at_or_before(date) == Some(date))
+    }
+
+    /// Checks the signature, for the ledger with this origin.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when it does not hold.
+    pub fn verify(&self, platform: &PlatformPublicKey, origin: &str) -> Result<(), VerifyError> {
+        self.check(platform.verifier(), origin).map_err(|_| VerifyError)
+    }
+
+    fn is_well_formed(&self) -> bool {
+        self.from < self.until && self.shard_bits <= Self::MAX_SHARD_BITS
+    }
+
+    fn fields(&self, out: &mut Writer) {
+        out.u8(self.key_id);
+        out.raw(&self.public_key);
+        out.u8(self.shard_bits);
+        out.timestamp(self.from);
+        out.timestamp(self.until);
+    }
+}
+
+signed_fields!(DoorKeyEntry, "door-key");
+
+impl Message for DoorKeyEntry {
+    const KIND: u8 = 56;
+    const NAME: &'static str = "door key entry";
+
+    fn encode_body(&self, out: &mut Writer) {
+        self.fields(out);
+        out.raw(&self.signature);
+    }
+
+    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let entry = Self {
+            key_id: from.u8("key id")?,
+            public_key: from.array("public key")?,
+            shard_bits: from.u8("shard bits")?,
+            from: from.timestamp("from")?,
+            until: from.timestamp("until")?,
+            signature: from.array("signature")?,
+        };
+        if entry.is_well_formed() { Ok(entry) } else { Err(from.refuse(Rule::Value)) }
+    }
+}
+
+serde_as_bytes!(DoorKeyEntry);

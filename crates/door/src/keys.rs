@@ -1,0 +1,89 @@
+//! Whose word a key is: the app's, or that of the ledger which everybody sees.
+
+use crate::{DoorError, KeyConfig};
+use unjoin_core::entry::DoorKeyEntry;
+use unjoin_core::token::PlatformPublicKey;
+use unjoin_core::wire::Message;
+use unjoin_core::{Grid, Timestamp};
+use unjoin_log::{CosignedEntry, WitnessPolicy};
+
+/// The keys of a door that a device believes.
+///
+/// An insider who gives each device a key of its own reads in every question whose it is. So a key counts when
+/// the app holds it, as everybody's does, or when it stands in the reviews ledger under a checkpoint that a quorum
+/// of witnesses has cosigned of late; the platform's signature alone is neither. The ledger may show two keys at
+/// once, and a device takes the newest. Nor does it take one from a connection of its account's: which of two it
+/// was given would be a mark.
+#[derive(Clone, Debug)]
+pub struct DoorKeys {
+    platform: PlatformPublicKey,
+    ledger: WitnessPolicy,
+    grid: Grid,
+    /// In the order in which they begin.
+    entries: Vec<DoorKeyEntry>,
+}
+
+impl DoorKeys {
+    /// No keys yet; of a platform with this key and this grid, whose reviews ledger is believed under this
+    /// policy.
+    pub fn new(platform: PlatformPublicKey, ledger: WitnessPolicy, grid: Grid) -> Self {
+        Self { platform, ledger, grid, entries: Vec::new() }
+    }
+
+    /// Takes a key that the app holds, or that was admitted before and kept.
+    ///
+    /// # Errors
+    /// [`DoorError::KeySignature`], [`DoorError::KeyOffGrid`], [`DoorError::TooManyKeys`].
+    pub fn pin(&mut self, entry: DoorKeyEntry) -> Result<(), DoorError> {
+        let origin = self.ledger.log().name().as_str();
+        entry.verify(&self.platform, origin).map_err(|_| DoorError::KeySignature)?;
+        if !entry.is_on(self.grid) {
+            return Err(DoorError::KeyOffGrid);
+        }
+        if self.entries.contains(&entry) {
+            return Ok(());
+        }
+        let mut entries = self.entries.clone();
+        entries.push(entry);
+        entries.sort_by_key(DoorKeyEntry::from);
+        // So many hold at once at the beginning of one of them, if ever.
+        let at = |time| entries.iter().filter(|entry| entry.holds_at(time)).count();
+        if entries.iter().any(|entry| at(entry.from()) > DoorKeyEntry::MAX_AT_ONCE) {
+            return Err(DoorError::TooManyKeys);
+        }
+        self.entries = entries;
+        Ok(())
+    }
+
+    /// Takes a key that stands in the ledger, with the evidence for it; those that have ended go.
+    ///
+    /// # Errors
+    /// [`DoorError::NotLogged`], also when the checkpoint is not of this time; [`DoorError::NoKeyEntry`];
+    /// [`DoorError::KeyEnded`]; as for [`pin`](Self::pin).
+    pub fn admit(&mut self, evidence: &CosignedEntry, now: Timestamp) -> Result<(), DoorError> {
+        let logged = evidence.verify_under(&self.ledger)?;
+        self.ledger.fresh_quorum(&logged.checkpoint, now)?;
+        let entry = DoorKeyEntry::from_bytes(logged.entry).map_err(|_| DoorError::NoKeyEntry)?;
+        if entry.until() <= now {
+            return Err(DoorError::KeyEnded);
+        }
+        self.entries.retain(|entry| now < entry.until());
+        self.pin(entry)
+    }
+
+    /// The newest key that holds now, with how bundles are cut; `None` when all have ended: read the ledger, as
+    /// everybody may, without the account's session.
+    pub fn newest(&self, now: Timestamp) -> Option<&DoorKeyEntry> {
+        self.entries.iter().rfind(|entry| entry.holds_at(now))
+    }
+
+    /// As [`newest`](Self::newest), to [`seal`](crate::seal) to.
+    pub fn config(&self, now: Timestamp) -> Option<KeyConfig> {
+        self.newest(now).map(KeyConfig::from)
+    }
+
+    /// All of them, for the device to keep.
+    pub fn entries(&self) -> &[DoorKeyEntry] {
+        &self.entries
+    }
+}

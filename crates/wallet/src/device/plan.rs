@@ -1,0 +1,352 @@
+//! What is due, and when the rest is.
+
+use super::order::{Acting, Order, Right, Wish};
+use super::{Action, Asked, Device, InFlight, Request, Task};
+use crate::times::{acting_time, sending_time};
+use crate::{asking_time, fetching_time, making_up_time};
+use rand_core::CryptoRng;
+use unjoin_core::secret::below;
+use unjoin_core::token::{DoorMessage, DoorQuestion, EnrolmentContext, Review};
+use unjoin_core::wire::Message;
+use unjoin_core::{DAY, Timestamp};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+/// Seconds between what passes the door and whatever else is sent.
+pub(super) const APART: u64 = 30 * MINUTE;
+/// What passes the door is sent within so many seconds of its time, or at another time.
+pub(super) const PUNCTUAL: u64 = 15 * MINUTE;
+/// What is not answered within so many seconds is lost.
+pub(super) const ANSWERED_WITHIN: u64 = 10 * MINUTE;
+/// A clock that went back by more was set.
+const CLOCK_SET: u64 = HOUR;
+
+/// Where a task is kept.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    Enrolment,
+    Fetch,
+    Order(usize),
+}
+
+impl Asked {
+    fn carries_account(self) -> bool {
+        matches!(self, Self::Nonce | Self::Enrolment | Self::Offer | Self::Grant)
+    }
+}
+
+impl Device {
+    /// What to send now, and when to ask again: sorted by time, what is due first, each with its earliest time.
+    ///
+    /// Seal and store the device, then send what is due, each once, whatever becomes of it; tell
+    /// [`handle`](Self::handle) of every answer. What is not answered in ten minutes, or over a restart, counts as lost
+    /// and is sent again later, in the same bytes where it matters. At most one request an order is under way, and at
+    /// most one in half an hour passes the door.
+    pub fn next(&mut self, now: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Vec<Action> {
+        self.notice(now);
+        let is_late = |flight: &InFlight| now >= flight.since.saturating_add(ANSWERED_WITHIN);
+        for place in self.places() {
+            if self.task(place).is_some_and(|task| task.in_flight.as_ref().is_some_and(is_late)) {
+                self.lose(place);
+            }
+        }
+        let mut needs = self.needs();
+        for &(place, asked) in &needs {
+            if self.task(place).is_some_and(|task| task.at.is_none()) {
+                self.draw(place, asked, false, now, rng);
+            }
+        }
+        needs.sort_by_key(|(place, _)| self.at(*place));
+        let mut actions = Vec::new();
+        // The door first: it has deadlines, and what carries the account would close it.
+        let (account, door): (Vec<_>, Vec<_>) =
+            needs.into_iter().partition(|(_, asked)| asked.carries_account());
+        for (place, asked) in door.into_iter().chain(account) {
+            let Some(at) = self.at(place).filter(|at| *at <= now) else { continue };
+            if self.must_wait(place, asked, at, now, rng) {
+                continue;
+            }
+            if let Some(request) = self.request(place, asked, now, rng) {
+                let number = (rng.next_u32()).max(1);
+                if let Some(task) = self.task_mut(place) {
+                    task.in_flight = Some(InFlight { number, since: now, asked });
+                    task.at = None;
+                }
+                let last = if asked.carries_account() { &mut self.account_at } else { &mut self.door_at };
+                *last = Some(now);
+                actions.push(Action { number, at, request: Some(request) });
+            }
+        }
+        actions.extend(self.coming());
+        actions.sort_by_key(|action| (action.request.is_none(), action.at));
+        actions
+    }
+
+    /// What is not due, with its time; and when answers count as lost.
+    fn coming(&self) -> Vec<Action> {
+        let needed = self.needs().into_iter().filter_map(|(place, _)| self.at(place));
+        let flights = self.places().into_iter().filter_map(|place| self.task(place)?.in_flight.as_ref());
+        let lost = flights.map(|flight| flight.since.saturating_add(ANSWERED_WITHIN));
+        needed.chain(lost).map(|at| Action { number: 0, at, request: None }).collect()
+    }
+
+    /// Puts off what must not be sent at `now`, though its time has come.
+    fn must_wait(
+        &mut self,
+        place: Place,
+        asked: Asked,
+        at: Timestamp,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> bool {
+        let near = |last: Option<Timestamp>| last.is_some_and(|last| now.saturating_since(last) < APART);
+        if !asked.carries_account() {
+            let free = !near(self.account_at) && !near(self.door_at);
+            let punctual = now.saturating_since(at) <= PUNCTUAL;
+            if !(free && punctual) {
+                self.draw(place, asked, true, now, rng);
+            }
+            return !(free && punctual);
+        }
+        if let Some(door) = self.door_at.filter(|_| near(self.door_at)) {
+            let at = door.saturating_add(APART + below(HOUR, rng));
+            if let Some(task) = self.task_mut(place) {
+                task.at = Some(at);
+            }
+            return true;
+        }
+        // An order's time that was missed is made up once; after that the first waking is as good as any: that an account
+        // is online tells nothing of a review.
+        let Place::Order(index) = place else { return false };
+        match self.orders.get_mut(index) {
+            Some(Order { right: Right::Missing { made_up, .. }, task, .. })
+                if !*made_up && now.saturating_since(at) > PUNCTUAL =>
+            {
+                (*made_up, task.at) = (true, Some(making_up_time(now, rng)));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Draws the task's time. `missed` when one was not kept; then, and after a failure, it lies at least an hour ahead
+    /// for what passes the door, or at least half an hour where else nothing is left.
+    fn draw(
+        &mut self,
+        place: Place,
+        asked: Asked,
+        missed: bool,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) {
+        let grid = self.trust.grid();
+        let failed = self.task(place).map_or(0, |task| task.failed);
+        let again = missed || failed > 0;
+        // The fifth failure and those after it wait for up to a day.
+        let hours_later = |rng: &mut _| {
+            let hours = if failed > 4 { 23 } else { 5 };
+            now.saturating_add(HOUR + below(hours * HOUR, rng))
+        };
+        let account_later = |rng: &mut _| {
+            let pause = (15 * MINUTE << failed.saturating_sub(1).min(7)).min(DAY / 2);
+            now.saturating_add(pause + below(pause, rng))
+        };
+        let drawn = match asked {
+            Asked::Nonce | Asked::Enrolment | Asked::Grant if !again => Some(now),
+            Asked::Offer if !again => Some(asking_time(now, rng)),
+            Asked::Nonce | Asked::Enrolment | Asked::Grant | Asked::Offer => Some(account_later(rng)),
+            Asked::Manifests if !again => Some(fetching_time(grid.next_after(now), rng)),
+            Asked::State if !again => Some(now.saturating_add(HOUR + below(DAY, rng))),
+            Asked::Manifests | Asked::State => Some(hours_later(rng)),
+            Asked::Submission => self.sending_time(place, again, now, rng),
+            Asked::Action => self.action_time(place, again, now, rng),
+        };
+        if let Some(task) = self.task_mut(place) {
+            task.at = drawn;
+        }
+    }
+
+    fn sending_time(
+        &mut self,
+        place: Place,
+        again: bool,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Option<Timestamp> {
+        let Place::Order(index) = place else { return None };
+        let sending = self.orders.get_mut(index)?.sending.as_mut()?;
+        let ahead = if again { HOUR } else { 0 };
+        let dates = &sending.scheduled.boundaries;
+        let (aim, at) = sending_time(now.saturating_add(ahead), dates, rng)
+            .or_else(|| sending_time(now.saturating_add(if again { APART } else { 0 }), dates, rng))?;
+        sending.aim = aim;
+        Some(at)
+    }
+
+    fn action_time(
+        &self,
+        place: Place,
+        again: bool,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Option<Timestamp> {
+        let Place::Order(index) = place else { return None };
+        let order = self.orders.get(index)?;
+        let (state, kind) = (order.state.as_ref()?, order.action_kind()?);
+        let from = now.saturating_add(if again { HOUR } else { 0 });
+        Some(acting_time(from, state.published_at, kind, rng).0)
+    }
+
+    /// Makes what is sent. `None` if there is nothing to send after all.
+    fn request(
+        &mut self,
+        place: Place,
+        asked: Asked,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Option<Request> {
+        let index = match (place, asked) {
+            (Place::Fetch, _) => return Some(Request::Manifests { since: self.manifests_since(now) }),
+            (Place::Enrolment, Asked::Enrolment) => {
+                let nonce = self.enrolment.nonce?;
+                let context =
+                    EnrolmentContext { issuer: &self.issuer, account: &self.account, nonce: &nonce };
+                return Some(Request::Enrol { nonce, enrolment: self.wallet.enrol(context, rng).ok()? });
+            }
+            (Place::Enrolment, _) => return Some(Request::Nonce),
+            (Place::Order(index), _) => index,
+        };
+        let order = self.orders.get_mut(index)?;
+        let token = match &order.right {
+            Right::Missing { .. } => {
+                return Some(Request::Offer { merchant: order.merchant.clone(), handle: order.handle });
+            }
+            Right::Asked(_, request) => return Some(Request::Grant(request.clone())),
+            Right::Refused => return None,
+            Right::Held(token) => token,
+        };
+        let scope = token.scope().clone();
+        let question = match asked {
+            Asked::State => {
+                DoorQuestion::State { scope, question: self.wallet.ask_state(token, now, rng).ok()? }
+            }
+            Asked::Action => {
+                if order.acting.is_none() {
+                    let wish = order.wish.take()?;
+                    let state = order.state.as_ref()?;
+                    // A withdrawn review takes nothing more: the wish is over.
+                    let action = self.wallet.act(token, state, wish.request(), now, rng).ok()?;
+                    order.acting = Some(Acting { action, review: wish.into_review() });
+                }
+                let acting = order.acting.as_ref()?;
+                let review = acting.review.as_ref().map(Review::to_bytes).unwrap_or_default();
+                DoorQuestion::Action { scope, action: acting.action.action.clone(), review }
+            }
+            _ => {
+                let sending = order.sending.as_mut()?;
+                if !sending.sent && matches!(order.wish, Some(Wish::Withdraw)) {
+                    // Taken back before it was sent: nothing is, and nothing shows that before the boundary.
+                    order.gone = Some(sending.aim);
+                    (order.sending, order.wish) = (None, None);
+                    order.task = Task::default();
+                    return None;
+                }
+                if !sending.sent {
+                    (sending.sent, sending.scheduled.publication) = (true, sending.aim);
+                }
+                let review = order.review.as_ref()?;
+                DoorQuestion::submission(sending.scheduled.presentation.clone(), review)
+            }
+        };
+        Some(Request::Door(DoorMessage::new(question)?.to_bytes()))
+    }
+
+    /// The earliest boundary whose manifests are of use.
+    fn manifests_since(&self, now: Timestamp) -> Timestamp {
+        let since = self.orders.iter().filter(|order| order.waits_for_manifest()).map(|order| order.since);
+        since.min().unwrap_or(now).min(now)
+    }
+
+    /// Takes note of the time. A clock that was set back makes all times wrong.
+    pub(super) fn notice(&mut self, now: Timestamp) {
+        if now.saturating_add(CLOCK_SET) >= self.latest {
+            self.latest = self.latest.max(now);
+            return;
+        }
+        self.latest = now;
+        for last in [&mut self.account_at, &mut self.door_at] {
+            *last = last.map(|last| last.min(now));
+        }
+        for order in &mut self.orders {
+            order.since = Timestamp::ZERO;
+        }
+        for place in self.places() {
+            if self.task(place).is_some_and(|task| task.in_flight.is_some()) {
+                self.lose(place);
+            } else if let Some(task) = self.task_mut(place) {
+                task.at = None;
+            }
+        }
+    }
+
+    /// What is in flight was not answered.
+    pub(super) fn lose(&mut self, place: Place) {
+        if let Some(task) = self.task_mut(place) {
+            task.fail();
+        }
+        match place {
+            Place::Enrolment => self.enrolment.nonce = None,
+            Place::Order(index) => {
+                // The offer is asked for again: it may have changed.
+                if let Some(order) = self.orders.get_mut(index)
+                    && let Right::Asked(..) = order.right
+                {
+                    order.right = Right::Missing { later: false, made_up: true };
+                }
+            }
+            Place::Fetch => {}
+        }
+    }
+
+    pub(super) fn places(&self) -> Vec<Place> {
+        let orders = (0..self.orders.len()).map(Place::Order);
+        [Place::Enrolment, Place::Fetch].into_iter().chain(orders).collect()
+    }
+
+    /// What is to be asked, where nothing is in flight.
+    fn needs(&self) -> Vec<(Place, Asked)> {
+        let idle = |place: &Place| self.task(*place).is_some_and(|task| task.in_flight.is_none());
+        let need = |place| Some((place, self.need(place)?));
+        self.places().into_iter().filter(idle).filter_map(need).collect()
+    }
+
+    fn need(&self, place: Place) -> Option<Asked> {
+        match place {
+            Place::Enrolment if self.enrolment.done => None,
+            Place::Enrolment if self.enrolment.nonce.is_some() => Some(Asked::Enrolment),
+            Place::Enrolment => Some(Asked::Nonce),
+            Place::Fetch => self.orders.iter().any(Order::waits_for_manifest).then_some(Asked::Manifests),
+            Place::Order(index) => self.orders.get(index)?.need(self.enrolment.done),
+        }
+    }
+
+    fn at(&self, place: Place) -> Option<Timestamp> {
+        self.task(place)?.at
+    }
+
+    pub(super) fn task(&self, place: Place) -> Option<&Task> {
+        match place {
+            Place::Enrolment => Some(&self.enrolment.task),
+            Place::Fetch => Some(&self.fetch),
+            Place::Order(index) => self.orders.get(index).map(|order| &order.task),
+        }
+    }
+
+    pub(super) fn task_mut(&mut self, place: Place) -> Option<&mut Task> {
+        match place {
+            Place::Enrolment => Some(&mut self.enrolment.task),
+            Place::Fetch => Some(&mut self.fetch),
+            Place::Order(index) => self.orders.get_mut(index).map(|order| &mut order.task),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What the answers do.
+
+use super::order::{Change, Order, Right};
+use super::plan::Place;
+use super::{Asked, Device, Reply};
+use crate::{ManifestEvidence, WalletError, asking_time, making_up_time};
+use rand_core::CryptoRng;
+use unjoin_core::token::{
+    ActionKind, ActionReceipt, CohortManifest, DoorAnswer, Grant, Offer, Receipt, ReviewState, Scope,
+};
+use unjoin_core::wire::{DecodeError, Message, Rule};
+use unjoin_core::{DAY, Timestamp};
+
+/// With these an order gets no token, whenever it asks.
+const NO_TOKEN: [&str; 5] = [
+    "issuer.already_granted",
+    "issuer.before_recovery",
+    "issuer.order_of_another_account",
+    "issuer.retired_key",
+    "issuer.window_over",
+];
+/// So many refusals of an action, in a row, end it.
+const REFUSALS: u8 = 8;
+
+impl Device {
+    /// Takes what became of the action of this number. A refusal or a lost answer is no error: it is sent again, or not, as
+    /// it should be.
+    ///
+    /// # Errors
+    /// [`WalletError::NotAsked`] when nothing of this number is in flight (a duplicate, or too late): nothing changed.
+    /// [`WalletError::Answer`] when these bytes are no answer to it; what the wallet refuses in an offer, a grant, a
+    /// manifest or a receipt, as [`Wallet`](crate::Wallet) has it. Then it is asked again later; a receipt that does not
+    /// fit is evidence, so keep the answer.
+    pub fn handle(
+        &mut self,
+        number: u32,
+        reply: Reply,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), WalletError> {
+        self.notice(now);
+        let asked_there = |place: &Place| {
+            let flight = self.task(*place)?.in_flight.as_ref()?;
+            (flight.number == number).then_some((*place, flight.asked))
+        };
+        let found = self.places().iter().find_map(asked_there);
+        let (place, asked) = found.ok_or(WalletError::NotAsked)?;
+        // What does not go well below has failed.
+        if let Some(task) = self.task_mut(place) {
+            task.fail();
+        }
+        let answered = match reply {
+            Reply::Lost => {
+                self.lose_answered(place);
+                Ok(())
+            }
+            Reply::Refused(code) => {
+                self.refused(place, asked, &code, now, rng);
+                Ok(())
+            }
+            Reply::Manifests(manifests) if asked == Asked::Manifests => self.manifests(&manifests, now, rng),
+            Reply::Manifests(_) => Err(not("manifests")),
+            Reply::Answer(bytes) => self.answered(place, asked, &bytes, now, rng),
+        };
+        if answered.is_err() {
+            self.lose_answered(place);
+        }
+        answered
+    }
+
+    /// As `lose`, where the failure is counted already.
+    fn lose_answered(&mut self, place: Place) {
+        let failed = self.task(place).map_or(0, |task| task.failed);
+        self.lose(place);
+        if let Some(task) = self.task_mut(place) {
+            task.failed = failed;
+        }
+    }
+
+    fn answered(
+        &mut self,
+        place: Place,
+        asked: Asked,
+        bytes: &[u8],
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), WalletError> {
+        let Place::Order(index) = place else {
+            match asked {
+                Asked::Nonce => {
+                    self.enrolment.nonce = Some(bytes.try_into().map_err(|_| not("nonce"))?);
+                }
+                Asked::Enrolment if bytes.is_empty() => {
+                    (self.enrolment.done, self.enrolment.nonce) = (true, None);
+                }
+                Asked::Enrolment => return Err(not("enrolment's answer")),
+                _ => return Err(not("list of manifests")),
+            }
+            self.enrolment.task.succeed();
+            return Ok(());
+        };
+        let order = self.orders.get_mut(index).ok_or(WalletError::UnknownOrder)?;
+        match (asked, &order.right) {
+            (Asked::Offer, _) => {
+                let offer = Offer::from_bytes(bytes).map_err(WalletError::Answer)?;
+                let (pending, request) = self.wallet.request(
+                    &self.issuer,
+                    &order.merchant,
+                    order.handle,
+                    &offer,
+                    &self.trust,
+                    rng,
+                )?;
+                order.right = Right::Asked(pending, request);
+                order.task.succeed();
+                Ok(())
+            }
+            (Asked::Grant, _) => {
+                let grant = Grant::from_bytes(bytes).map_err(WalletError::Answer)?;
+                let missing = Right::Missing { later: false, made_up: true };
+                let Right::Asked(pending, _) = core::mem::replace(&mut order.right, missing) else {
+                    return Err(WalletError::NotAsked);
+                };
+                order.right = Right::Held(self.wallet.finish(pending, &grant, rng)?);
+                order.task.succeed();
+                Ok(())
+            }
+            _ => self.passed_the_door(index, asked, bytes, now),
+        }
+    }
+
+    fn passed_the_door(
+        &mut self,
+        index: usize,
+        asked: Asked,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<(), WalletError> {
+        let answer = DoorAnswer::from_bytes(bytes).map_err(WalletError::Answer)?;
+        let order = self.orders.get_mut(index).ok_or(WalletError::UnknownOrder)?;
+        if answer.status() != 200 {
+            let code = core::str::from_utf8(answer.body()).map_err(|_| not("error"))?;
+            order.refused_at_the_door(asked, code);
+            return Ok(());
+        }
+        let body = answer.body();
+        match asked {
+            Asked::Submission => {
+                let receipt = Receipt::from_bytes(body).map_err(WalletError::Answer)?;
+                let sending = order.sending.as_ref().ok_or(WalletError::NotAsked)?;
+                order.state = Some(sending.scheduled.check_receipt(&receipt, &self.trust, now)?);
+                (order.receipt, order.sending) = (Some(receipt), None);
+            }
+            Asked::Action => {
+                let receipt = ActionReceipt::from_bytes(body).map_err(WalletError::Answer)?;
+                let acting = order.acting.as_ref().ok_or(WalletError::NotAsked)?;
+                acting.action.check_receipt(&receipt, &self.trust, now)?;
+                order.settle(now);
+                if let (Some(acting), Some(state)) = (order.acting.take(), order.state.take()) {
+                    order.state = Some(state.after(&acting.action.action));
+                    let (boundary, review) = (receipt.boundary(), acting.review);
+                    order.waiting = Some(Change { boundary, review, receipt: Some(receipt) });
+                }
+            }
+            Asked::State => {
+                let state = ReviewState::from_bytes(body).map_err(WalletError::Answer)?;
+                let token = order.token().ok_or(WalletError::NotAsked)?;
+                if state.review_id != self.wallet.review_id(token)? {
+                    return Err(WalletError::AnotherReview);
+                }
+                order.adopt(state, now);
+            }
+            _ => return Err(not("answer of the door")),
+        }
+        order.task.succeed();
+        Ok(())
+    }
+
+    fn manifests(
+        &mut self,
+        manifests: &[ManifestEvidence],
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), WalletError> {
+        let mut outcome = Ok(());
+        for evidence in manifests {
+            let Some(scope) = claimed_scope(evidence) else {
+                outcome = outcome.and(Err(WalletError::ManifestNotLogged));
+                continue;
+            };
+            for order in self.orders.iter_mut().filter(|order| order.waits_for_manifest()) {
+                let taken = match &order.right {
+                    Right::Held(token) if token.scope() == &scope => {
+                        evidence.check(&self.trust, &scope, token.escrow_key()).and_then(|manifest| {
+                            order.manifest = Some(manifest);
+                            order.present(&self.wallet, &self.trust, rng)
+                        })
+                    }
+                    // The cohort that its customer was in is sealed, perhaps: the next one has room.
+                    Right::Missing { later: true, .. } if &order.merchant == scope.merchant() => {
+                        order.right = Right::Missing { later: false, made_up: false };
+                        order.task.at = Some(asking_time(now, rng));
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                };
+                outcome = outcome.and(taken);
+            }
+        }
+        // One that does not hold is no reason to fetch all of them again before the next boundary.
+        self.fetch.succeed();
+        outcome
+    }
+
+    fn refused(
+        &mut self,
+        place: Place,
+        asked: Asked,
+        code: &str,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) {
+        let Place::Order(index) = place else {
+            self.lose_answered(place);
+            return;
+        };
+        let Some(order) = self.orders.get_mut(index) else { return };
+        match asked {
+            Asked::Offer | Asked::Grant if NO_TOKEN.contains(&code) => order.right = Right::Refused,
+            Asked::Offer | Asked::Grant => {
+                let later = code == "issuer.later";
+                order.right = Right::Missing { later, made_up: true };
+                if later {
+                    order.task.succeed();
+                    order.task.at = Some(making_up_time(now.saturating_add(DAY), rng));
+                }
+                if code == "issuer.not_enrolled" {
+                    self.enrolment.done = false;
+                }
+            }
+            // The door's refusals are answers; others are failures on the way to it.
+            _ => {}
+        }
+    }
+}
+
+impl Order {
+    fn refused_at_the_door(&mut self, asked: Asked, code: &str) {
+        match (asked, code) {
+            // No such review, or not in this state: what is not there needs no asking.
+            (Asked::State, "desk.refused" | "desk.unknown_review") => {
+                self.asks_state = false;
+                self.task.succeed();
+            }
+            (Asked::Submission, "desk.spent" | "desk.withdrawn")
+            | (Asked::Action, "desk.out_of_sequence" | "desk.withdrawn") => {
+                self.asks_state = true;
+                self.task.succeed();
+            }
+            (Asked::Action, "desk.too_many_actions")
+                if self.action_kind() == Some(ActionKind::Edit) =>
+            {
+                self.acting = None;
+                self.task.succeed();
+            }
+            (Asked::Action, "desk.refused") if self.task.failed >= REFUSALS => {
+                (self.acting, self.wish) = (None, None);
+                self.task.succeed();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The scope that a manifest claims to be of.
+fn claimed_scope(evidence: &ManifestEvidence) -> Option<Scope> {
+    match evidence {
+        ManifestEvidence::Signed(manifest) => Some(manifest.claimed_scope().clone()),
+        ManifestEvidence::Cosigned(entry) => {
+            CohortManifest::from_bytes(entry.claimed_entry()).ok().map(|manifest| manifest.scope)
+        }
+    }
+}
+
+/// What came is not this.
+fn not(message: &'static str) -> WalletError {
+    WalletError::Answer(DecodeError { message, field: "answer", rule: Rule::Kind })
+}

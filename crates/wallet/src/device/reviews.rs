@@ -1,0 +1,145 @@
+//! What the author is shown.
+
+use super::order::{Order, Right};
+use super::{Asked, Device};
+use crate::{PrivacyWarning, WalletError, privacy_warnings};
+use core::fmt;
+use unjoin_core::Timestamp;
+use unjoin_core::token::{OrderHandle, Receipt, Review, ReviewStanding};
+
+/// What to show the author before a review is written for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// What may tell who wrote it.
+    pub warnings: Vec<PrivacyWarning>,
+    /// At least so many other customers, and the author, can have written it; `None` before the cohort is sealed.
+    pub crowd: Option<u32>,
+    /// When it appears if it is written now; `None` before the cohort is sealed, or when its time is over.
+    pub appears: Option<Timestamp>,
+}
+
+/// An order, and where its review stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewStatus {
+    /// The order.
+    pub handle: OrderHandle,
+    /// Where its review stands.
+    pub stage: ReviewStage,
+    /// The review in the words that are in force; `None` without one, or when this device does not know them.
+    pub review: Option<Review>,
+    /// The review service's promise: evidence, if the review does not appear.
+    pub receipt: Option<Receipt>,
+}
+
+/// Where a review stands. An edit or a withdrawal shows once it has taken effect, and in nothing before.
+///
+/// `Display` has English words for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReviewStage {
+    /// There is no token yet, and no review.
+    Asking,
+    /// A review can be written.
+    Open,
+    /// Written: it waits for its token, or for the cohort to be sealed.
+    Waiting,
+    /// It appears at this boundary, with those of others, and nobody but its author can keep it from that.
+    Appears(Timestamp),
+    /// It has appeared, at this boundary.
+    Appeared(Timestamp),
+    /// Its author took it back.
+    Withdrawn,
+    /// The platform took it out of the listing.
+    Removed,
+    /// The time to review is over; nothing was sent.
+    Over,
+    /// The order gets no token.
+    Refused,
+}
+
+impl fmt::Display for ReviewStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let date = |time: &Timestamp| time.to_string().split('T').next().unwrap_or_default().to_owned();
+        match self {
+            Self::Asking => f.write_str("can be reviewed; the right to it is on its way"),
+            Self::Open => f.write_str("can be reviewed"),
+            Self::Waiting => f.write_str("waits until enough others can write, too"),
+            Self::Appears(at) => write!(f, "appears on {}, together with others", date(at)),
+            Self::Appeared(at) => write!(f, "appeared on {}", date(at)),
+            Self::Withdrawn => f.write_str("withdrawn"),
+            Self::Removed => f.write_str("removed by the platform"),
+            Self::Over => f.write_str("was not sent: the time to review is over"),
+            Self::Refused => f.write_str("cannot be reviewed"),
+        }
+    }
+}
+
+impl Device {
+    /// Looks at a review before it is written: what in it may tell who wrote it, how large the crowd is that it hides in, and
+    /// when it appears. `known` are words that the shop connects with this order: the names of its items, its number, the
+    /// customer's name and street. They are looked for, and kept nowhere.
+    ///
+    /// # Errors
+    /// [`WalletError::UnknownOrder`].
+    pub fn draft_review(
+        &self,
+        handle: OrderHandle,
+        review: &Review,
+        known: &[&str],
+        now: Timestamp,
+    ) -> Result<Draft, WalletError> {
+        let order = self.orders.iter().find(|order| order.handle == handle);
+        let manifest = order.ok_or(WalletError::UnknownOrder)?.manifest.as_ref();
+        Ok(Draft {
+            warnings: privacy_warnings(review, &[], known),
+            crowd: manifest.map(|manifest| manifest.at_least),
+            appears: manifest.and_then(|manifest| manifest.publications.after(now)),
+        })
+    }
+
+    /// All orders, in the order in which they were told, and where their reviews stand.
+    pub fn reviews(&self, now: Timestamp) -> Vec<ReviewStatus> {
+        self.orders.iter().map(|order| order.status(now)).collect()
+    }
+}
+
+impl Order {
+    fn status(&self, now: Timestamp) -> ReviewStatus {
+        let stage = self.stage(now);
+        let review = match &self.waiting {
+            Some(change) if change.boundary <= now => change.review.clone(),
+            _ => self.review.clone(),
+        };
+        let review = review.filter(|_| stage != ReviewStage::Withdrawn);
+        ReviewStatus { handle: self.handle, stage, review, receipt: self.receipt.clone() }
+    }
+
+    fn stage(&self, now: Timestamp) -> ReviewStage {
+        let taken_back = self.waiting.as_ref().is_some_and(|it| it.review.is_none() && it.boundary <= now);
+        if self.withdrawn || taken_back || self.gone.is_some_and(|boundary| boundary <= now) {
+            return ReviewStage::Withdrawn;
+        }
+        if let Some(boundary) = self.gone {
+            return ReviewStage::Appears(boundary);
+        }
+        if let Some(state) = &self.state {
+            return match state.standing {
+                ReviewStanding::Removed => ReviewStage::Removed,
+                _ if state.published_at <= now => ReviewStage::Appeared(state.published_at),
+                _ => ReviewStage::Appears(state.published_at),
+            };
+        }
+        let over = self.manifest.as_ref().is_some_and(|manifest| manifest.publications.last() <= now);
+        match (&self.right, &self.review, &self.sending) {
+            (Right::Refused, ..) => ReviewStage::Refused,
+            // It was sent, and the answer is still to come.
+            (_, Some(_), Some(sending)) if sending.sent && !over => ReviewStage::Appears(sending.aim.max(now)),
+            _ if over => ReviewStage::Over,
+            (_, Some(_), Some(sending)) if now < sending.aim => ReviewStage::Appears(sending.aim),
+            (_, Some(_), _) => ReviewStage::Waiting,
+            (Right::Held(_), None, _) if self.need(true) == Some(Asked::State) => ReviewStage::Asking,
+            (Right::Held(_), None, _) => ReviewStage::Open,
+            _ => ReviewStage::Asking,
+        }
+    }
+}
