@@ -66,8 +66,7 @@ impl World {
 
     fn phone(&self, account: &str) -> Phone {
         let rng = &mut SystemRng::new();
-        let device =
-            Device::create(Wallet::generate(rng), name("shop.example"), name(account), self.trust());
+        let device = Device::create(Wallet::generate(rng), name("shop.example"), name(account), self.trust());
         let key = SecretBytes::random(rng);
         Phone { account: name(account), blob: device.seal(&key, rng), key }
     }
@@ -152,8 +151,7 @@ impl Phone {
             self.blob = device.seal(&self.key, rng);
             let coming = actions.iter().filter(|action| action.request.is_none()).map(|action| action.at);
             let coming = coming.min().unwrap_or(now.saturating_add(DAY));
-            let due: Vec<Action> =
-                actions.into_iter().filter(|action| action.request.is_some()).collect();
+            let due: Vec<Action> = actions.into_iter().filter(|action| action.request.is_some()).collect();
             if due.is_empty() {
                 return coming;
             }
@@ -186,10 +184,10 @@ fn phones_take_their_orders_from_eligible_to_a_withdrawn_review() {
     // Tokens in the first day; sealed at the third boundary; the manifest is fetched, and the review sent.
     world.pass(&mut phones, MONDAY.saturating_add(4 * DAY - 1));
     let first = MONDAY.saturating_add(4 * DAY);
-    assert_eq!(phones.each_mut().map(|phone| phone.stage(&world)), [
-        ReviewStage::Appears(first),
-        ReviewStage::Open
-    ]);
+    assert_eq!(
+        phones.each_mut().map(|phone| phone.stage(&world)),
+        [ReviewStage::Appears(first), ReviewStage::Open]
+    );
     let crowd = phones[0].with(&world, |device, _| {
         let draft = device.draft_review(handles[0], &review, &[], world.clock.now()).unwrap();
         assert!(device.reviews(world.clock.now())[0].receipt.is_some());

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`idea`] | have a minute |
 //! | [`embedding`] | put it into a platform |
+//! | [`device`] | build the app |
 //! | [`door`] | run relay or gateway, or write the app that asks them |
 //! | [`phones`] | bind or route virtual numbers, or size a pool of them |
 //! | [`publication`] | choose k, C, hold and classes, or ask what they cost |
@@ -31,6 +32,10 @@ pub mod idea {
 
 pub mod embedding {
     #![doc = include_str!("embedding.md")]
+}
+
+pub mod device {
+    #![doc = include_str!("device.md")]
 }
 
 pub mod door {

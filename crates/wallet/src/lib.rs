@@ -3,6 +3,9 @@
 //! Pure: no clock, no network, no store, no threads; the application brings the time,
 //! randomness and the messages. Builds alone, without the platform's services.
 //!
+//! An app embeds a [`Device`]: it does all of this by itself, at the times that it should be done, and
+//! is kept in one sealed blob. What it is made of:
+//!
 //! | step | call | sent |
 //! |---|---|---|
 //! | bind the wallet to the account, once | [`Wallet::enrol`] | [`Enrolment`] |

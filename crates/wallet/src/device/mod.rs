@@ -33,7 +33,7 @@ use unjoin_core::{Name, PassphraseCost, Timestamp};
 /// are kept half an hour apart. **The app tells [`account_used`](Self::account_used) of its own requests under the
 /// account**, best when it comes to the foreground.
 ///
-/// What passes the door is sent within a quarter of an hour of its time, or at another time hours later, never because the
+/// What passes the door is sent within ten minutes of its time, or at another time an hour later or more, never because the
 /// device woke: when an app is opened, somebody knows. So an app needs background tasks. One that only runs
 /// while somebody looks at it (a page in a browser) sends reviews only if it is left open.
 ///
@@ -68,8 +68,7 @@ use unjoin_core::{Name, PassphraseCost, Timestamp};
 /// // Stored before anything is sent, under the keystore's key; opened after a restart.
 /// let key = SecretBytes::random(rng);
 /// let blob = device.seal(&key, rng);
-/// # let number = actions.iter().find(|action| action.request.is_some()).map(|action| action.number).ok_or("")?;
-/// device.handle(number, Reply::Answer(vec![9; 32]), now, rng)?; // the nonce came
+/// device.handle(actions[0].number, Reply::Answer(vec![9; 32]), now, rng)?; // the nonce came
 /// assert!(matches!(device.next(now, rng)[0].request, Some(Request::Enrol { .. })));
 /// let again = Device::open(&blob, &key, trust)?;
 /// assert_eq!(again.reviews(now)[0].stage.to_string(), "waits until enough others can write, too");
@@ -359,7 +358,7 @@ impl Device {
         match wish {
             // What was never sent needs no edit.
             Wish::Edit(review) if !order.was_sent() => {
-                (order.review, order.wish) = (Some(review), None);
+                (order.review, order.wish, order.gone) = (Some(review), None, None);
                 return order.present(wallet, trust, rng);
             }
             wish => order.wish = Some(wish),

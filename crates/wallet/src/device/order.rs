@@ -5,7 +5,7 @@ use crate::present::ScheduledPresentation;
 use crate::{AuthorRequest, PendingToken, ScheduledAction, Token, TrustRoots, Wallet, WalletError};
 use rand_core::CryptoRng;
 use unjoin_core::token::{
-    ActionKind, ActionReceipt, CohortManifest, OrderHandle, Receipt, Review, ReviewState, TokenRequest,
+    ActionKind, ActionReceipt, CohortManifest, Offer, OrderHandle, Receipt, Review, ReviewState, TokenRequest,
 };
 use unjoin_core::{Grid, Name, Timestamp};
 
@@ -38,19 +38,26 @@ pub(super) struct Order {
 }
 
 /// The right to a review.
+#[allow(clippy::large_enum_variant, reason = "almost all of them are held")]
 pub(super) enum Right {
     /// To be asked for: `later` since another order of the customer's is in the cohort that gathers, `made_up` at a
     /// time that was drawn again.
-    Missing { later: bool, made_up: bool },
-    /// The offer came. This is not kept over a restart.
-    Asked(PendingToken, TokenRequest),
+    Missing {
+        later: bool,
+        made_up: bool,
+    },
+    /// The offer came. The request is made again after a restart.
+    Offered {
+        offer: Offer,
+        asked: Option<(PendingToken, TokenRequest)>,
+    },
     Held(Token),
     /// There will be none.
     Refused,
 }
 
 pub(super) struct Sending {
-    /// With the first boundary that it was sent for.
+    /// For the manifest's first boundary, which a desk whose clock is behind this one may give.
     pub(super) scheduled: ScheduledPresentation,
     /// The boundary that it is sent for next.
     pub(super) aim: Timestamp,
@@ -142,7 +149,7 @@ impl Order {
     pub(super) fn need(&self, enrolled: bool) -> Option<Asked> {
         match &self.right {
             Right::Missing { .. } => enrolled.then_some(Asked::Offer),
-            Right::Asked(..) => Some(Asked::Grant),
+            Right::Offered { .. } => Some(Asked::Grant),
             Right::Refused => None,
             Right::Held(_) if self.asks_state => Some(Asked::State),
             Right::Held(_) if self.state.is_some() => {
@@ -187,7 +194,7 @@ impl Order {
         let scheduled = ScheduledPresentation {
             presentation: wallet.presentation(token, review, rng)?,
             send_at: aim,
-            publication: aim,
+            publication: first,
             review_digest: review.digest(),
             boundaries,
         };

@@ -3,7 +3,7 @@
 use super::order::{Acting, Order, Right, Wish};
 use super::{Action, Asked, Device, InFlight, Request, Task};
 use crate::times::{acting_time, sending_time};
-use crate::{asking_time, fetching_time, making_up_time};
+use crate::{SENDING_MARGIN, asking_time, fetching_time, making_up_time};
 use rand_core::CryptoRng;
 use unjoin_core::secret::below;
 use unjoin_core::token::{DoorMessage, DoorQuestion, EnrolmentContext, Review};
@@ -14,8 +14,9 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 /// Seconds between what passes the door and whatever else is sent.
 pub(super) const APART: u64 = 30 * MINUTE;
-/// What passes the door is sent within so many seconds of its time, or at another time.
-pub(super) const PUNCTUAL: u64 = 15 * MINUTE;
+/// What passes the door is sent within so many seconds of its time, or at another time. A review that is sent so late
+/// is still sent before its boundary.
+pub(super) const PUNCTUAL: u64 = SENDING_MARGIN;
 /// What is not answered within so many seconds is lost.
 pub(super) const ANSWERED_WITHIN: u64 = 10 * MINUTE;
 /// A clock that went back by more was set.
@@ -44,6 +45,10 @@ impl Device {
     /// most one in half an hour passes the door.
     pub fn next(&mut self, now: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Vec<Action> {
         self.notice(now);
+        for order in self.orders.iter_mut().filter(|order| order.sending.is_none() && order.gone.is_none()) {
+            // Refused where a key is no longer pinned: there may be a newer app next time.
+            let _ = order.present(&self.wallet, &self.trust, rng);
+        }
         let is_late = |flight: &InFlight| now >= flight.since.saturating_add(ANSWERED_WITHIN);
         for place in self.places() {
             if self.task(place).is_some_and(|task| task.in_flight.as_ref().is_some_and(is_late)) {
@@ -83,7 +88,7 @@ impl Device {
     }
 
     /// What is not due, with its time; and when answers count as lost.
-    fn coming(&self) -> Vec<Action> {
+    pub(super) fn coming(&self) -> Vec<Action> {
         let needed = self.needs().into_iter().filter_map(|(place, _)| self.at(place));
         let flights = self.places().into_iter().filter_map(|place| self.task(place)?.in_flight.as_ref());
         let lost = flights.map(|flight| flight.since.saturating_add(ANSWERED_WITHIN));
@@ -217,11 +222,23 @@ impl Device {
             (Place::Order(index), _) => index,
         };
         let order = self.orders.get_mut(index)?;
-        let token = match &order.right {
+        let token = match &mut order.right {
             Right::Missing { .. } => {
                 return Some(Request::Offer { merchant: order.merchant.clone(), handle: order.handle });
             }
-            Right::Asked(_, request) => return Some(Request::Grant(request.clone())),
+            Right::Offered { offer, asked } => {
+                if asked.is_none() {
+                    let (merchant, handle) = (&order.merchant, order.handle);
+                    *asked =
+                        self.wallet.request(&self.issuer, merchant, handle, offer, &self.trust, rng).ok();
+                }
+                let request = asked.as_ref().map(|(_, request)| Request::Grant(request.clone()));
+                if request.is_none() {
+                    order.right = Right::Missing { later: false, made_up: true };
+                    order.task.fail();
+                }
+                return request;
+            }
             Right::Refused => return None,
             Right::Held(token) => token,
         };
@@ -235,7 +252,9 @@ impl Device {
                     let wish = order.wish.take()?;
                     let state = order.state.as_ref()?;
                     // A withdrawn review takes nothing more: the wish is over.
-                    let action = self.wallet.act(token, state, wish.request(), now, rng).ok()?;
+                    let mut action = self.wallet.act(token, state, wish.request(), now, rng).ok()?;
+                    // By another clock than this one the review may still be held.
+                    action.held_until = Some(state.published_at);
                     order.acting = Some(Acting { action, review: wish.into_review() });
                 }
                 let acting = order.acting.as_ref()?;
@@ -251,9 +270,7 @@ impl Device {
                     order.task = Task::default();
                     return None;
                 }
-                if !sending.sent {
-                    (sending.sent, sending.scheduled.publication) = (true, sending.aim);
-                }
+                sending.sent = true;
                 let review = order.review.as_ref()?;
                 DoorQuestion::submission(sending.scheduled.presentation.clone(), review)
             }
@@ -279,6 +296,8 @@ impl Device {
         }
         for order in &mut self.orders {
             order.since = Timestamp::ZERO;
+            // A question of another date was refused as if there were no review.
+            order.asks_state |= self.restored && order.state.is_none();
         }
         for place in self.places() {
             if self.task(place).is_some_and(|task| task.in_flight.is_some()) {
@@ -299,7 +318,7 @@ impl Device {
             Place::Order(index) => {
                 // The offer is asked for again: it may have changed.
                 if let Some(order) = self.orders.get_mut(index)
-                    && let Right::Asked(..) = order.right
+                    && let Right::Offered { .. } = order.right
                 {
                     order.right = Right::Missing { later: false, made_up: true };
                 }

@@ -103,7 +103,7 @@ impl Device {
         match (asked, &order.right) {
             (Asked::Offer, _) => {
                 let offer = Offer::from_bytes(bytes).map_err(WalletError::Answer)?;
-                let (pending, request) = self.wallet.request(
+                let asked = self.wallet.request(
                     &self.issuer,
                     &order.merchant,
                     order.handle,
@@ -111,14 +111,16 @@ impl Device {
                     &self.trust,
                     rng,
                 )?;
-                order.right = Right::Asked(pending, request);
+                order.right = Right::Offered { offer, asked: Some(asked) };
                 order.task.succeed();
                 Ok(())
             }
             (Asked::Grant, _) => {
                 let grant = Grant::from_bytes(bytes).map_err(WalletError::Answer)?;
                 let missing = Right::Missing { later: false, made_up: true };
-                let Right::Asked(pending, _) = core::mem::replace(&mut order.right, missing) else {
+                let Right::Offered { asked: Some((pending, _)), .. } =
+                    core::mem::replace(&mut order.right, missing)
+                else {
                     return Err(WalletError::NotAsked);
                 };
                 order.right = Right::Held(self.wallet.finish(pending, &grant, rng)?);
@@ -257,9 +259,7 @@ impl Order {
                 self.asks_state = true;
                 self.task.succeed();
             }
-            (Asked::Action, "desk.too_many_actions")
-                if self.action_kind() == Some(ActionKind::Edit) =>
-            {
+            (Asked::Action, "desk.too_many_actions") if self.action_kind() == Some(ActionKind::Edit) => {
                 self.acting = None;
                 self.task.succeed();
             }

@@ -133,7 +133,9 @@ impl Order {
         match (&self.right, &self.review, &self.sending) {
             (Right::Refused, ..) => ReviewStage::Refused,
             // It was sent, and the answer is still to come.
-            (_, Some(_), Some(sending)) if sending.sent && !over => ReviewStage::Appears(sending.aim.max(now)),
+            (_, Some(_), Some(sending)) if sending.sent && !over => {
+                ReviewStage::Appears(sending.aim.max(now))
+            }
             _ if over => ReviewStage::Over,
             (_, Some(_), Some(sending)) if now < sending.aim => ReviewStage::Appears(sending.aim),
             (_, Some(_), _) => ReviewStage::Waiting,

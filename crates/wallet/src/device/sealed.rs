@@ -12,8 +12,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::AeadInOut, aead::KeyInit
 use rand_core::CryptoRng;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
-    ActionReceipt, AuthorAction, CohortManifest, OrderHandle, Presentation, PublicationDates, Receipt, Review,
-    ReviewState,
+    ActionReceipt, AuthorAction, CohortManifest, OrderHandle, Presentation, PublicationDates, Receipt,
+    Review, ReviewState,
 };
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, VERSION, Writer};
 use unjoin_core::{Name, Timestamp};
@@ -72,7 +72,7 @@ impl Device {
         Self::decode(&plain, trust).map_err(|_| WalletError::DeviceOpen)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         // Room for everything, so that the seed is written once.
         let most = 512 + self.orders.iter().map(Order::room).sum::<usize>();
         let mut out = Writer::with_capacity(most);
@@ -81,6 +81,7 @@ impl Device {
         self.account.encode(&mut out);
         out.u8(self.restored.into());
         out.u8(self.enrolment.done.into());
+        option(&mut out, self.enrolment.nonce.as_ref(), |out, nonce| out.raw(nonce));
         self.enrolment.task.encode(&mut out);
         self.fetch.encode(&mut out);
         time(&mut out, self.account_at);
@@ -91,7 +92,7 @@ impl Device {
         out.finish()
     }
 
-    fn decode(plain: &[u8], trust: TrustRoots) -> Result<Self, DecodeError> {
+    pub(super) fn decode(plain: &[u8], trust: TrustRoots) -> Result<Self, DecodeError> {
         let mut from = Reader::new(plain, "device");
         let from = &mut from;
         let mut seed = from.array("seed")?;
@@ -99,7 +100,9 @@ impl Device {
         seed.zeroize();
         let (issuer, account) = (Name::decode(from, "issuer")?, Name::decode(from, "account")?);
         let restored = from.bool("restored")?;
-        let enrolment = Enrolling { done: from.bool("enrolled")?, nonce: None, task: Task::decode(from)? };
+        let done = from.bool("enrolled")?;
+        let nonce = read_option(from, |from| from.array("nonce"))?;
+        let enrolment = Enrolling { done, nonce, task: Task::decode(from)? };
         let fetch = Task::decode(from)?;
         let (account_at, door_at, latest) = (read_time(from)?, read_time(from)?, from.timestamp("latest")?);
         let count = usize::from(from.le16("orders")?);
@@ -141,7 +144,8 @@ impl Task {
 impl Order {
     /// The most bytes that it takes.
     fn room(&self) -> usize {
-        let reviews = [self.review.is_some(), self.wish.is_some(), self.acting.is_some(), self.waiting.is_some()];
+        let reviews =
+            [self.review.is_some(), self.wish.is_some(), self.acting.is_some(), self.waiting.is_some()];
         2_048 + reviews.iter().filter(|there| **there).count() * (Review::MAX_TEXT + 1_024)
     }
 
@@ -156,8 +160,10 @@ impl Order {
                 out.u8((*later).into());
                 out.u8((*made_up).into());
             }
-            // The offer is asked for again.
-            Right::Asked(..) => [0, 0, 1].into_iter().for_each(|byte| out.u8(byte)),
+            Right::Offered { offer, .. } => {
+                out.u8(3);
+                part(out, Some(offer));
+            }
             Right::Held(token) => {
                 out.u8(1);
                 encode_token(token, out);
@@ -172,7 +178,6 @@ impl Order {
             let dates = sending.scheduled.boundaries;
             out.u8(dates.as_slice().len() as u8);
             dates.as_slice().iter().for_each(|date| out.timestamp(*date));
-            out.timestamp(sending.scheduled.publication);
             out.timestamp(sending.aim);
             out.u8(sending.sent.into());
         });
@@ -180,10 +185,13 @@ impl Order {
         part(out, self.state.as_ref());
         out.u8(self.asks_state.into());
         option(out, self.wish.as_ref(), |out, wish| {
-            part(out, match wish {
-                Wish::Edit(review) => Some(review),
-                Wish::Withdraw => None,
-            });
+            part(
+                out,
+                match wish {
+                    Wish::Edit(review) => Some(review),
+                    Wish::Withdraw => None,
+                },
+            );
         });
         option(out, self.acting.as_ref(), |out, acting| {
             part(out, Some(&acting.action.action));
@@ -208,6 +216,7 @@ impl Order {
             0 => Right::Missing { later: from.bool("later")?, made_up: from.bool("made up")? },
             1 => Right::Held(decode_token(wallet, from)?),
             2 => Right::Refused,
+            3 => Right::Offered { offer: needed(from)?, asked: None },
             _ => return Err(from.refuse(Rule::Value)),
         };
         Ok(Self {
@@ -244,7 +253,7 @@ fn read_sending(from: &mut Reader<'_>) -> Result<Sending, DecodeError> {
     let count = from.u8("dates")?;
     let dates = (0..count).map(|_| from.timestamp("date")).collect::<Result<Vec<_>, _>>()?;
     let boundaries = PublicationDates::new(&dates).ok_or_else(|| from.refuse(Rule::Value))?;
-    let (publication, aim) = (from.timestamp("publication")?, from.timestamp("aim")?);
+    let (publication, aim) = (boundaries.first(), from.timestamp("aim")?);
     let scheduled =
         ScheduledPresentation { presentation, send_at: aim, publication, review_digest, boundaries };
     Ok(Sending { scheduled, aim, sent: from.bool("sent")? })
