@@ -342,5 +342,5 @@ fn whatever_happens_each_order_has_one_token_and_one_review_at_an_allowed_time()
     let [steps, sent, kept] = [steps, sent, kept].map(AtomicU64::into_inner);
     println!("{CASES} cases, {steps} steps; {sent} passed the door amid it all, {kept} reviews in the end");
     // It is about something.
-    assert!(sent > u64::from(CASES) && kept > u64::from(CASES));
+    assert!(sent > u64::from(CASES) / 4 && kept > u64::from(CASES));
 }
