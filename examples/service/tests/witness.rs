@@ -1,5 +1,10 @@
 //! A witness that other people run, over HTTP.
 
+#[cfg(unix)]
+use super::{
+    Directory,
+    process::{Process, has_served},
+};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path as UrlPath, State};
@@ -72,4 +77,32 @@ async fn last(State(witness): State<Arc<Elsewhere>>, UrlPath(hash): UrlPath<Stri
         Some(note) => note.into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// A witness is set up with keys that the first start makes.
+#[cfg(unix)]
+#[test]
+fn a_first_start_makes_the_keys_for_a_witness_and_serves_once_it_answers() {
+    const TEST: &str =
+        "tests::witness::a_first_start_makes_the_keys_for_a_witness_and_serves_once_it_answers";
+    if has_served() {
+        return;
+    }
+    let directory = Directory::new();
+    let (secrets, store) =
+        (directory.0.join("secrets"), format!("redb:{}", directory.0.join("stores").display()));
+    let (engine, name) = (Arc::new(MemoryStore::new()), KeyName::new("witness.example").unwrap());
+    let known = WitnessService::create(engine, name, Vec::new(), Environment::system()).unwrap();
+    // Nobody listens there.
+    let away = format!("http://[::1]:1={}", known.public_key());
+    let first = ["--demo-trustees", "--witness", &away];
+    let refused = Process::command(TEST, &directory.0, &store, &first).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("no witness says what it has seen"), "{said}");
+    let pins = fs::read(secrets.join("public-keys.json")).unwrap();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let witness = runtime.block_on(Elsewhere::serve(&secrets, Environment::system()));
+    Process::start(TEST, &directory.0, &store, "log", &["--witness", &witness.at]).end();
+    assert_eq!(fs::read(secrets.join("public-keys.json")).unwrap(), pins);
 }
