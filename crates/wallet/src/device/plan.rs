@@ -163,7 +163,11 @@ impl Device {
             Asked::Manifests if !again => Some(fetching_time(grid.next_after(now), rng)),
             Asked::State if !again => Some(now.saturating_add(HOUR + below(DAY, rng))),
             Asked::Manifests | Asked::State => Some(hours_later(rng)),
-            Asked::Submission => self.sending_time(place, again, now, rng),
+            Asked::Submission => match self.sending_time(place, again, now, rng) {
+                // Too late to send it again: perhaps it arrived, and the answer was lost.
+                None if failed < 30 && self.asks_after_a_lost_answer(place) => Some(hours_later(rng)),
+                at => at,
+            },
             Asked::Action => self.action_time(place, again, now, rng),
         };
         if let Some(task) = self.task_mut(place) {
@@ -186,6 +190,13 @@ impl Device {
             .or_else(|| sending_time(now.saturating_add(if again { APART } else { 0 }), dates, rng))?;
         sending.aim = aim;
         Some(at)
+    }
+
+    fn asks_after_a_lost_answer(&mut self, place: Place) -> bool {
+        let Place::Order(index) = place else { return false };
+        let Some(order) = self.orders.get_mut(index) else { return false };
+        order.asks_state = order.was_sent();
+        order.asks_state
     }
 
     fn action_time(

@@ -252,7 +252,9 @@ impl Order {
             // No such review, or not in this state: what is not there needs no asking.
             (Asked::State, "desk.refused" | "desk.unknown_review") => {
                 self.asks_state = false;
-                self.task.succeed();
+                if !self.was_sent() {
+                    self.task.succeed();
+                }
             }
             (Asked::Submission, "desk.spent" | "desk.withdrawn")
             | (Asked::Action, "desk.out_of_sequence" | "desk.withdrawn") => {
