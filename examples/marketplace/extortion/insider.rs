@@ -122,7 +122,7 @@ impl<S: Store> Insider<'_, S> {
         let mut text = String::new();
         writeln!(
             text,
-            "   The audit of {} reviews found no fault before; now it names what he did, and nothing else:\n   \
+            "   The audit of {} reviews found no fault before; now it names what they did, and nothing else:\n   \
              - deletes {}: each dropped, without withdrawal or removal\n   \
              - logs a withdrawal of one, and deletes it: not signed by its author; dropped\n   \
              - logs an edit of one, to five stars: not signed by its author; altered\n   \
