@@ -118,7 +118,12 @@ impl Run {
         // As every process does within a minute.
         keeper.rotate(now).unwrap();
         let queue = QueueConfig { capacity: 64, max_batch: 16, workers: 1 };
-        let config = SwitchboardConfig { queue, calls_at_once: usize::MAX, calls_per_hour: u32::MAX, ..SwitchboardConfig::new(TOTAL_LIFE) };
+        let config = SwitchboardConfig {
+            queue,
+            calls_at_once: usize::MAX,
+            calls_per_hour: u32::MAX,
+            ..SwitchboardConfig::new(TOTAL_LIFE)
+        };
         let (store, pool) = (own(&self.store, Role::Telephony), self.pool.clone());
         let switchboard = Switchboard::open(store, config, pool, keeper.clone(), environment).unwrap();
         self.process = Some((keeper, switchboard));

@@ -125,7 +125,12 @@ impl<S: Store> Exchange<S> {
         let store = Arc::new(store);
         let switchboard = Switchboard::open(
             own(&store, Role::Telephony),
-            SwitchboardConfig { calls_at_once: usize::MAX, calls_per_hour: u32::MAX, callees: Callees::any(), ..SwitchboardConfig::new(LIFE) },
+            SwitchboardConfig {
+                calls_at_once: usize::MAX,
+                calls_per_hour: u32::MAX,
+                callees: Callees::any(),
+                ..SwitchboardConfig::new(LIFE)
+            },
             pool,
             Arc::new(keeper),
             environment,
