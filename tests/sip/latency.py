@@ -90,6 +90,8 @@ def measure(program, directory, rate, seconds):
             server.settimeout(5)
             while True:
                 connection, _ = server.accept()
+                # A question leaves at its time, whether the one before was acknowledged or not.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 switch = Switch(connection)
                 try:
                     began = time.perf_counter()
