@@ -7,10 +7,8 @@
 mod heap;
 
 use curve25519_dalek::scalar::Scalar;
-use rand_core::utils::next_word_via_fill;
-use rand_core::{Rng, TryCryptoRng, TryRng};
+use rand_core::Rng;
 use sha2::{Digest, Sha512};
-use std::convert::Infallible;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -120,7 +118,7 @@ fn types() {
     dropped("Wallet", Wallet::from_seed(SecretBytes::new(fresh())));
     dropped("IssuerKey", issuer_key());
     let mut rng = Recorded::default();
-    let (committee, shares) = insecure_test_dealer(2, 3, &mut rng).expect("2 of 3");
+    let (committee, shares) = insecure_test_dealer(2, 3, &mut rng.rng()).expect("2 of 3");
     rng.watch_shares();
     let element = *committee.key().element();
     let escrow = unjoin::algebra::Escrow { e1: element, e2: element };
@@ -230,7 +228,7 @@ fn blinding_factor(
 ) -> BlindingFactor {
     let compared = ComparedReviews::new(reviews.to_vec()).expect("in order");
     let mut drawn = Recorded::default();
-    let factor = BlindingFactor::derive(share, &DIGEST, round, &compared, &mut drawn);
+    let factor = BlindingFactor::derive(share, &DIGEST, round, &compared, &mut drawn.rng());
     let fresh: &[u8; 32] = drawn.given[..32].try_into().expect("32 bytes");
     heap::watch(fresh);
     let (round, epoch) = (round.to_le_bytes(), share.epoch().to_le_bytes());
@@ -257,7 +255,7 @@ fn work() {
         SecretBytes::new(bytes)
     };
     let mut dealt = Recorded::default();
-    let (committee, shares) = insecure_test_dealer(2, 3, &mut dealt).expect("2 of 3");
+    let (committee, shares) = insecure_test_dealer(2, 3, &mut dealt.rng()).expect("2 of 3");
     dealt.watch_shares();
     said("deal");
 
@@ -386,7 +384,7 @@ fn compare(committee: &Committee, shares: &[TrusteeShare], escrow: unjoin::algeb
 fn ceremony() {
     let rng = &mut SystemRng::new();
     let mut drawn = [Recorded::default(), Recorded::default()];
-    let mut trustees = drawn.each_mut().map(TrusteeSecrets::generate);
+    let mut trustees = drawn.each_mut().map(|drawn| TrusteeSecrets::generate(&mut drawn.rng()));
     let keys = Trustees::new(trustees.each_ref().map(TrusteeSecrets::public).into()).expect("two keys");
     let mut held = [Scalar::ZERO; 2];
     let mut ledger = Vec::new();
@@ -397,7 +395,7 @@ fn ceremony() {
         };
         let plan = plan.expect("a plan");
         for (trustee, drawn) in trustees.iter_mut().zip(&mut drawn) {
-            trustee.join(plan.clone(), plan.threshold(), drawn).expect("joins");
+            trustee.join(plan.clone(), plan.threshold(), &mut drawn.rng()).expect("joins");
             let seeds = &drawn.given[..drawn.length];
             heap::watch(seeds[32 * epoch..].try_into().expect("the ceremony's"));
             if epoch == 1 {
@@ -502,6 +500,14 @@ impl Default for Recorded {
 }
 
 impl Recorded {
+    fn rng(&mut self) -> Draws<impl FnMut(&mut [u8])> {
+        Draws(|bytes: &mut [u8]| {
+            SystemRng::new().fill_bytes(bytes);
+            self.given[self.length..][..bytes.len()].copy_from_slice(bytes);
+            self.length += bytes.len();
+        })
+    }
+
     /// The scalar made of the 64 bytes at `position * 64`.
     fn scalar(&self, position: usize) -> Scalar {
         let wide = self.given[position * 64..][..64].try_into().expect("64 bytes");
@@ -518,23 +524,3 @@ impl Recorded {
     }
 }
 
-impl TryRng for Recorded {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        SystemRng::new().fill_bytes(bytes);
-        self.given[self.length..][..bytes.len()].copy_from_slice(bytes);
-        self.length += bytes.len();
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Recorded {}
