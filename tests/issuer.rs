@@ -11,9 +11,11 @@ use unjoin::issuer::{
 };
 use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::identity::Role;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::token::{EnrolmentContext, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey, Review};
 use unjoin::{Clock, DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp, WEEK};
+use unjoin_test_util::own;
 use unjoin_wallet::{ManifestEvidence, TrustRoots, Wallet};
 
 const MONDAY: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
@@ -55,7 +57,7 @@ impl Platform {
             queue: QueueConfig::default(),
         };
         Issuer::open(
-            unjoin_test_util::own(&Arc::new(store), unjoin::store::identity::Role::Orders),
+            own(&Arc::new(store), Role::Orders),
             config,
             self.ring.clone(),
             SecretBytes::new([8; 32]),

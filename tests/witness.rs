@@ -32,8 +32,9 @@ use unjoin::ledger::{
     WitnessPolicy, WitnessPublicKey, WitnessService, entry_id, tree,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::identity::Role;
 use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Row, RowKey, See, Store, StoreError};
-use unjoin_test_util::{Directory, hex};
+use unjoin_test_util::{Directory, fresh, hex, own};
 use witnesses::WitnessAt;
 
 /// Names a child's directory, which makes it a child.
@@ -186,13 +187,7 @@ impl Deref for Client {
 
 /// One of two histories that begin alike.
 fn history(fork: u8) -> Log<MemoryStore> {
-    let log = Log::open(
-        unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
-        Ledger::Reviews,
-        log_key(),
-        None,
-    )
-    .unwrap();
+    let log = Log::open(fresh(Role::Ledgers), Ledger::Reviews, log_key(), None).unwrap();
     let entry = |at: u16| [if at < 20 { 0 } else { fork }, at as u8, (at >> 8) as u8].to_vec();
     log.append(&(0..2_000).map(entry).collect::<Vec<_>>()).unwrap();
     log
@@ -286,13 +281,8 @@ fn a_ledger_is_published_through_a_witness_in_another_process() {
         WitnessPolicy::new(log_key().public().clone(), vec![client.public_key().clone()], 1, 0, 3_600)
             .unwrap();
     let store = Arc::new(MemoryStore::new());
-    let log = Log::open(
-        unjoin_test_util::own(&store, unjoin::store::identity::Role::Ledgers),
-        Ledger::Reviews,
-        log_key(),
-        Some(policy.clone()),
-    )
-    .unwrap();
+    let log =
+        Log::open(own(&store, Role::Ledgers), Ledger::Reviews, log_key(), Some(policy.clone())).unwrap();
     for entry in 0..3u8 {
         log.append(&[vec![1, entry]]).unwrap();
         assert!(log.publish(std::slice::from_ref(&witness)).unwrap().published);

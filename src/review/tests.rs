@@ -15,8 +15,10 @@ use unjoin_core::token::{
     PublicationDates, Review, ReviewStanding,
 };
 use unjoin_core::wire::Message;
+use unjoin_store::identity::Role;
 use unjoin_store::queue::QueueConfig;
 use unjoin_store::{MemoryStore, Record};
+use unjoin_test_util::own;
 use unjoin_trustee::insecure_test_dealer;
 use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
 
@@ -66,7 +68,7 @@ fn bench(reviewers: usize) -> Bench {
     };
     let manifest = manifest.sign(&platform).unwrap();
     let desk = ReviewDesk::open(
-        unjoin_test_util::own(&store, unjoin_store::identity::Role::Reviews),
+        own(&store, Role::Reviews),
         Grid::Weekly,
         config,
         keys,

@@ -13,10 +13,11 @@ use unjoin::ledger::{
     ActionEntry, Ledger, Log, LogView, PolicyError, PublishedEntry, SignedCheckpoint, ViewError, export, tree,
 };
 use unjoin::store::MemoryStore;
+use unjoin::store::identity::Role;
 use unjoin::token::{Review, ReviewId};
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY};
-use unjoin_test_util::{Directory, hex};
+use unjoin_test_util::{Directory, fresh, hex};
 
 fn id(number: u64) -> ReviewId {
     Author::new(number).id()
@@ -216,13 +217,7 @@ fn a_ledger_is_read_that_is_published_cosigned_and_fresh() {
     let read = |ledger: &dyn LogView, older: Option<&[u8]>, now| {
         History::read(ledger, &world.policy, older, now).map(drop)
     };
-    let empty = Log::open(
-        unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
-        Ledger::Reviews,
-        log_key("log"),
-        None,
-    )
-    .unwrap();
+    let empty = Log::open(fresh(Role::Ledgers), Ledger::Reviews, log_key("log"), None).unwrap();
     assert!(matches!(read(&empty, None, at(0)), Err(AuditError::Unpublished)));
     let unwitnessed = SignedCheckpoint::sign(0, tree::empty_root(), &log_key("log")).unwrap();
     let older = world.publish(&[published(1)]);

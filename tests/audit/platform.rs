@@ -12,6 +12,7 @@ use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, 
 use unjoin::ledger::{LedgerConfig, Ledgers, LogView, RemovedEntry, StaffKeyEntry, Witness, WitnessPolicy};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::SystemRng;
+use unjoin::store::identity::Role;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::{
     ActionReceipt, AuthorAction, CohortManifest, EnrolmentContext, Presentation, Receipt, Review, ReviewId,
@@ -22,6 +23,7 @@ use unjoin::{
     Clock, DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, TickReport,
     Timestamp, WEEK,
 };
+use unjoin_test_util::own;
 use unjoin_wallet::{
     AuthorRequest, ManifestEvidence, ScheduledPresentation, Token, TrustRoots, Wallet, WalletError,
 };
@@ -91,7 +93,7 @@ impl Shop {
         let keys = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), keys, 1, 0, 60).unwrap();
         let ledgers = Ledgers::open(
-            unjoin_test_util::own(&Arc::new(Shared::default()), unjoin::store::identity::Role::Ledgers),
+            own(&Arc::new(Shared::default()), Role::Ledgers),
             LedgerConfig { key, policy: Some(policy.clone()) },
             LedgerConfig { key: log_key("shop.example/openings"), policy: None },
             vec![Arc::new(witness)],

@@ -8,6 +8,7 @@ use unjoin::ledger::{
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
+use unjoin::store::identity::Role;
 use unjoin::token::{
     ActionKind, ActionReceipt, AuthorAction, AuthorKey, AuthorStatement, CohortManifest, Digest, PlatformKey,
     PublicationDates, Receipt, ReceiptTerms, Review, ReviewId, Scope, StaffKey,
@@ -15,6 +16,7 @@ use unjoin::token::{
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, ManualClock, Name, Timestamp, WEEK};
 use unjoin_core::signature::Signer;
+use unjoin_test_util::fresh;
 
 /// The boundary at which everything is published: a Monday.
 pub(crate) const BOUNDARY: Timestamp = Timestamp::from_unix_seconds(1_700_438_400);
@@ -51,13 +53,7 @@ impl World {
         let key = log_key(ORIGIN);
         let keys = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), keys, 1, 0, 60).unwrap();
-        let log = Log::open(
-            unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
-            ledger,
-            key,
-            Some(policy.clone()),
-        )
-        .unwrap();
+        let log = Log::open(fresh(Role::Ledgers), ledger, key, Some(policy.clone())).unwrap();
         Self { log, witness, clock, policy }
     }
 

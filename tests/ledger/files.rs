@@ -9,8 +9,9 @@ use unjoin::ledger::{
     DirectoryView, Ledger, Log, LogView, NoteKey, SignedCheckpoint, TileId, ViewError, entry_id, export, tree,
 };
 use unjoin::secret::SecretBytes;
+use unjoin::store::identity::Role;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
-use unjoin_test_util::Directory;
+use unjoin_test_util::{Directory, own};
 
 /// Reads a number of tiles before it fails.
 struct Tired<'a>(&'a dyn LogView, std::cell::Cell<usize>);
@@ -108,13 +109,7 @@ fn a_ledger_opens_with_the_key_that_signed_it_and_no_other() {
     assert!(log.publish(&[]).unwrap().published);
     let open_with = |name_: &str, seed: u8| {
         let key = NoteKey::from_secret_bytes(name(name_), &SecretBytes::new([seed; 32]));
-        Log::open(
-            unjoin_test_util::own(&store, unjoin::store::identity::Role::Ledgers),
-            Ledger::Reviews,
-            key,
-            None,
-        )
-        .map(|log| log.size().unwrap())
+        Log::open(own(&store, Role::Ledgers), Ledger::Reviews, key, None).map(|log| log.size().unwrap())
     };
     assert_eq!(open_with("shop.example/reviews", 1).unwrap(), 1);
     for (name, seed) in [("shop.example/reviews", 2), ("shop.example/others", 1)] {

@@ -4,8 +4,9 @@ use crate::world::{LEDGER, checked_entries, entry, log_key, open, put_into_outbo
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use unjoin::ledger::{Ledger, Log, LogView, entry_id};
+use unjoin::store::identity::Role;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
-use unjoin_test_util::{Call, Faulty};
+use unjoin_test_util::{Call, Faulty, own};
 
 #[test]
 fn two_sequencers_never_fork() {
@@ -110,13 +111,7 @@ fn what_was_written_to_an_earlier_store_first_stands_first() {
 #[test]
 fn the_two_ledgers_share_a_store_and_nothing_else() {
     let store = Arc::new(MemoryStore::new());
-    let openings = Log::open(
-        unjoin_test_util::own(&store, unjoin::store::identity::Role::Ledgers),
-        Ledger::Openings,
-        log_key(),
-        None,
-    )
-    .unwrap();
+    let openings = Log::open(own(&store, Role::Ledgers), Ledger::Openings, log_key(), None).unwrap();
     let reviews = open(&store, None);
     assert_eq!(openings.append(&[entry(1)]).unwrap(), [0]);
     assert_eq!(reviews.append(&[entry(2), entry(1)]).unwrap(), [0, 1]);

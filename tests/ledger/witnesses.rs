@@ -10,9 +10,10 @@ use unjoin::ledger::{
     WitnessPublicKey, WitnessService, export,
 };
 use unjoin::secret::SystemRng;
+use unjoin::store::identity::Role;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::{Environment, ManualClock, Timestamp};
-use unjoin_test_util::{Directory, Failure, Faulty};
+use unjoin_test_util::{Directory, Failure, Faulty, fresh};
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix_seconds(1_700_000_000 + seconds)
@@ -303,7 +304,7 @@ fn a_policy_of_another_ledger_is_refused() {
     let other = unjoin::ledger::NoteKey::generate(name("other"), &mut SystemRng::new());
     let policy = WitnessPolicy::new(other.public().clone(), keys, 1, 0, 60).unwrap();
     let opened = unjoin::ledger::Log::open(
-        unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
+        fresh(Role::Ledgers),
         unjoin::ledger::Ledger::Reviews,
         log_key(),
         Some(policy),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use unjoin::ledger::{KeyName, Ledger, Log, LogView, NoteKey, WitnessPolicy, entry_id, tree};
 use unjoin::secret::SecretBytes;
+use unjoin::store::identity::Role;
 use unjoin::store::{Bucket, Commit, Store};
+use unjoin_test_util::own;
 
 pub(crate) const LEDGER: Ledger = Ledger::Reviews;
 
@@ -16,8 +18,7 @@ pub(crate) fn log_key() -> NoteKey {
 }
 
 pub(crate) fn open<S: Store>(store: &Arc<S>, policy: Option<WitnessPolicy>) -> Log<S> {
-    Log::open(unjoin_test_util::own(store, unjoin::store::identity::Role::Ledgers), LEDGER, log_key(), policy)
-        .unwrap()
+    Log::open(own(store, Role::Ledgers), LEDGER, log_key(), policy).unwrap()
 }
 
 /// As a service does it, in the commit of its decision.

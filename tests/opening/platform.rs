@@ -12,12 +12,14 @@ use unjoin::opening::warrant::WarrantTerms;
 use unjoin::opening::{AccountBinding, DecryptionShare, Opening, OpeningTrust, ReleasedShare};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
+use unjoin::store::identity::Role;
 use unjoin::token::{EnrolmentContext, Presentation, Review};
 use unjoin::wire::Message;
 use unjoin::{
     DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformError, PlatformSecrets, Timestamp,
     WEEK,
 };
+use unjoin_test_util::own;
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 type Shared = Arc<MemoryStore>;
@@ -71,7 +73,7 @@ impl Shop {
         });
         let [first, second] = keys();
         let ledgers = Ledgers::open(
-            unjoin_test_util::own(&Arc::new(Shared::default()), unjoin::store::identity::Role::Ledgers),
+            own(&Arc::new(Shared::default()), Role::Ledgers),
             LedgerConfig { key: first, policy: Some(reviews.clone()) },
             LedgerConfig { key: second, policy: Some(openings.clone()) },
             vec![Arc::new(witness)],

@@ -15,13 +15,14 @@ use unjoin::opening::{
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::MemoryStore;
+use unjoin::store::identity::Role;
 use unjoin::token::{
     Accepted, AuthorKey, Grant, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Presentation,
     Review, ReviewId, Scope, Trustees,
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, Environment, ManualClock, Name, Timestamp};
-use unjoin_test_util::hex;
+use unjoin_test_util::{fresh, hex};
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
 pub(crate) const START: u64 = 1_700_000_000;
@@ -67,13 +68,7 @@ impl Logged {
     fn new(ledger: Ledger, key: NoteKey, witness: &dyn Witness) -> Self {
         let witnesses = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, 60).unwrap();
-        let log = Log::open(
-            unjoin_test_util::fresh(unjoin::store::identity::Role::Ledgers),
-            ledger,
-            key,
-            Some(policy.clone()),
-        )
-        .unwrap();
+        let log = Log::open(fresh(Role::Ledgers), ledger, key, Some(policy.clone())).unwrap();
         Self { log, policy }
     }
 }

@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use unjoin::ledger::{Ledger, Log, LogView};
+use unjoin::store::identity::Role;
 use unjoin::store::postgres::{PostgresConfig, PostgresStore};
 use unjoin::store::{Bucket, Commit, Outcome, Store};
 use unjoin::{ManualClock, Platform};
-use unjoin_test_util::Seeded;
+use unjoin_test_util::{Seeded, own};
 
 const ORDERS: u64 = 96;
 const CALLERS: usize = 8;
@@ -75,13 +76,8 @@ fn every_answered_decision_survives_the_primary() {
     clock.set(day(1));
     record.note(Line::Day(1));
     record.note(Line::Ticked(crate::life::tick(&platform).unwrap()));
-    let log = Log::open(
-        unjoin_test_util::own(&store(servers, "ledgers"), unjoin::store::identity::Role::Ledgers),
-        Ledger::Openings,
-        log_key(),
-        None,
-    )
-    .unwrap();
+    let log =
+        Log::open(own(&store(servers, "ledgers"), Role::Ledgers), Ledger::Openings, log_key(), None).unwrap();
     log.append(&[entry(0)]).unwrap();
     let before = log.sign().unwrap();
 

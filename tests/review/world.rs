@@ -6,6 +6,7 @@ use unjoin::ledger::{RemovedEntry, StaffKeyEntry};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::review::{DeskConfig, DeskError, DeskReport, PublishedReview, ReviewDesk, Submission};
 use unjoin::secret::SystemRng;
+use unjoin::store::identity::Role;
 use unjoin::store::{MemoryStore, Store};
 use unjoin::token::{
     ActionReceipt, AuthorAction, CohortManifest, Grant, IssuerKey, KeyRing, Offer, OrderHandle, PlatformKey,
@@ -14,7 +15,7 @@ use unjoin::token::{
 };
 use unjoin::wire::Message;
 use unjoin::{DAY, Environment, Grid, ManualClock, QueueConfig, Timestamp};
-use unjoin_test_util::dump;
+use unjoin_test_util::{dump, own};
 use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
 
 pub(crate) const OPENING_WINDOW_DAYS: u64 = 4;
@@ -170,7 +171,7 @@ pub(crate) fn open_in<S: Store>(store: Arc<S>, environment: Environment) -> Revi
     };
     let Keys { ring, platform, .. } = keys();
     ReviewDesk::open(
-        unjoin_test_util::own(&store, unjoin::store::identity::Role::Reviews),
+        own(&store, Role::Reviews),
         Grid::Daily,
         config,
         ring.clone(),

@@ -20,6 +20,7 @@ use unjoin::phone::{
 };
 use unjoin::review::{DeskConfig, DeskError, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::store::identity::Role;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::{
     AuthorAction, EnrolmentContext, IssuerKey, KeyRing, OrderHandle, PlatformKey, Presentation, Receipt,
@@ -27,6 +28,7 @@ use unjoin::token::{
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, Grid, ManualClock, Name, PassphraseCost, PlatformError, QueueConfig};
+use unjoin_test_util::fresh;
 use unjoin_wallet::{AuthorRequest, ManifestEvidence, TrustRoots, Wallet, open_backup};
 
 /// Everything that an error could tell of what it was given.
@@ -93,7 +95,7 @@ fn no_error_of_the_order_service_repeats_its_input() {
     let ring = KeyRing::new(issuer_key().0, *device.committee.key());
     let open = |config| {
         Issuer::open(
-            unjoin_test_util::fresh(unjoin::store::identity::Role::Orders),
+            fresh(Role::Orders),
             config,
             ring.clone(),
             SecretBytes::new(MASTER),
@@ -169,7 +171,7 @@ fn no_error_of_the_review_service_repeats_its_input() {
     let clock = Arc::new(ManualClock::new(day(1).saturating_add(60)));
     let open = |ring, key| {
         ReviewDesk::open(
-            unjoin_test_util::fresh(unjoin::store::identity::Role::Reviews),
+            fresh(Role::Reviews),
             Grid::Weekly,
             DeskConfig { queue: QueueConfig::default(), ..DeskConfig::default() },
             ring,

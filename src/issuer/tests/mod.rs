@@ -16,9 +16,10 @@ use curve25519_dalek::scalar::Scalar;
 use unjoin_core::secret::{SecretScalar, SystemRng};
 use unjoin_core::token::{Enrolment, EnrolmentContext, IssuerKey, PublicationDates, RequestWitness};
 use unjoin_core::{DAY, Grid, ManualClock, Timestamp, WEEK};
+use unjoin_store::identity::Role;
 use unjoin_store::queue::QueueConfig;
 use unjoin_store::{Bucket, MemoryStore};
-use unjoin_test_util::{dump, fill};
+use unjoin_test_util::{dump, fill, own};
 use unjoin_trustee::insecure_test_dealer;
 
 /// A Monday, 00:00 UTC.
@@ -93,7 +94,7 @@ impl<S: Store> Shop<S> {
     fn with(store: Arc<S>, clock: Arc<ManualClock>, ring: KeyRing, platform: Arc<PlatformKey>) -> Self {
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let issuer = Issuer::open(
-            unjoin_test_util::own(&store, unjoin_store::identity::Role::Orders),
+            own(&store, Role::Orders),
             config(),
             ring.clone(),
             SecretBytes::new([5; 32]),
@@ -107,7 +108,7 @@ impl<S: Store> Shop<S> {
     /// An issuer on the same store with another configuration.
     fn with_config(&self, config: IssuerConfig) -> Issuer<S> {
         let issuer = Issuer::open(
-            unjoin_test_util::own(&self.store, unjoin_store::identity::Role::Orders),
+            own(&self.store, Role::Orders),
             config,
             self.ring.clone(),
             SecretBytes::new([5; 32]),

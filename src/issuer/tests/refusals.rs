@@ -1,4 +1,6 @@
 use super::*;
+use unjoin_store::identity::Role;
+use unjoin_test_util::own;
 
 /// Runs `call`, which must be refused with `expected` and leave every row as it was.
 fn refused<S: Store, T>(shop: &Shop<S>, expected: &str, call: impl FnOnce() -> Result<T, IssuerError>) {
@@ -180,7 +182,7 @@ fn a_full_queue_refuses_at_once() {
     let (go_on, told) = std::sync::mpsc::channel();
     let queue = QueueConfig { capacity: 1, max_batch: 1, workers: 1 };
     let slow = Issuer::open(
-        unjoin_test_util::own(&shop.store, unjoin_store::identity::Role::Orders),
+        own(&shop.store, Role::Orders),
         IssuerConfig { queue, ..config() },
         shop.ring.clone(),
         SecretBytes::new([5; 32]),
@@ -258,7 +260,7 @@ fn an_order_of_a_class_that_is_no_longer_in_use_gets_no_offer() {
     let environment = Environment::new(shop.clock.clone(), || Box::new(SystemRng::new()));
     let master = SecretBytes::new([5; 32]);
     let issuer = Issuer::open(
-        unjoin_test_util::own(&store, unjoin_store::identity::Role::Orders),
+        own(&store, Role::Orders),
         narrower,
         ring,
         master,

@@ -13,6 +13,7 @@ use unjoin_log::{
 };
 use unjoin_store::MemoryStore;
 use unjoin_store::identity::Role;
+use unjoin_test_util::fresh;
 
 pub(super) const ORIGIN: &str = "shop.example/reviews";
 
@@ -35,7 +36,7 @@ impl World {
         let witness = Arc::new(WitnessService::create(store, name, logs, environment).unwrap());
         let witnesses = vec![witness.public_key().clone()];
         let policy = WitnessPolicy::new(key.public().clone(), witnesses, 1, 0, DAY).unwrap();
-        let store = unjoin_test_util::fresh(Role::Ledgers);
+        let store = fresh(Role::Ledgers);
         let log = Log::open(store, Ledger::Reviews, key, Some(policy.clone())).unwrap();
         let platform = PlatformKey::from_secret_bytes(&SecretBytes::new([1; 32]));
         Self { platform, log, witness, policy, clock }
