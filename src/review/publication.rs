@@ -4,17 +4,16 @@
 //! the commit that does it, so that a tick may end anywhere: the next one goes on.
 
 use super::histogram::Histograms;
-use super::reading::{AcceptedReview, PublishedReview};
+use super::reading::PublishedReview;
 use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, RewrittenRow, Task};
-use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingRow, read_message};
+use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingRow};
 use super::{Core, DeskError};
 use crate::clock::{self, ClockRow};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{HeldWithdrawalEntry, Ledger};
 use unjoin_core::secret::below;
-use unjoin_core::token::{Accepted, CohortManifest, Digest, KeyPair, Presentation, ReviewId, Scope};
+use unjoin_core::token::{CohortManifest, ReviewId, Scope};
 use unjoin_core::wire::Message;
 use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
 use unjoin_log::outbox;
@@ -180,9 +179,10 @@ impl<S: Store> Core<S> {
         Ok(())
     }
 
-    /// Finds what a cohort holds for a boundary that is sealed.
+    /// Finds what a cohort holds for a boundary that is sealed. Under a key that the ring lacks nothing is
+    /// published: it could not be opened.
     fn gather<'a>(&'a self, due: &'a Due, manifest: CohortManifest) -> Result<Publication<'a, S>, DeskError> {
-        let pair = Arc::clone(self.ring().find(due.scope.key_id()).ok_or(DeskError::UnknownKey)?);
+        self.ring().find(due.scope.key_id()).ok_or(DeskError::UnknownKey)?;
         let mut ids = Vec::new();
         let mut pages = rows::spent_of(&*self.store, &due.scope);
         while let Some(page) = pages.next()? {
@@ -194,7 +194,7 @@ impl<S: Store> Core<S> {
                 }
             }
         }
-        Ok(Publication { core: self, due, at_least: manifest.at_least, pair, ids })
+        Ok(Publication { core: self, due, at_least: manifest.at_least, ids })
     }
 
     /// Marks the bucket as changed, so that the tick rewrites the store.
@@ -284,7 +284,6 @@ struct Publication<'a, S> {
     core: &'a Core<S>,
     due: &'a Due,
     at_least: u32,
-    pair: Arc<KeyPair>,
     /// The reviews that are held, or were taken back, for this boundary: in the order of
     /// their ids.
     ids: Vec<ReviewId>,
@@ -308,9 +307,9 @@ impl<'a, S: Store> Publication<'a, S> {
                 match rows {
                     (Some(spent), Some(held), None) if spent.state == State::Held => {
                         histograms.count(scope, held.review.stars())?;
+                        published.push(self.publish(*id, &spent, held, change));
                         change.put(&keys.0, &SpentRow { state: State::Published, ..spent });
                         change.delete(&keys.1);
-                        published.push(self.publish(*id, spent.submitted, held, change)?);
                     }
                     (Some(spent), None, Some(waiting)) if spent.state == State::TakenBack => {
                         self.log_taken_back(&spent, waiting, change);
@@ -335,24 +334,16 @@ impl<'a, S: Store> Publication<'a, S> {
         })
     }
 
-    fn publish(
-        &self,
-        id: ReviewId,
-        review_digest: Digest,
-        held: HeldRow,
-        change: &mut Change,
-    ) -> Result<PublishedReview, DeskError> {
+    /// No group operation: the token's row says what the entry commits to. The presentation is kept as
+    /// it came, and proved when evidence is asked for.
+    fn publish(&self, id: ReviewId, spent: &SpentRow, held: HeldRow, change: &mut Change) -> PublishedReview {
         let (scope, published_at) = (&self.due.scope, self.due.time);
-        let presentation: Presentation = read_message(&held.presentation)?;
-        let accepted =
-            Accepted::prove(&self.pair.issuer_key, &presentation, &review_digest, &mut *self.core.rng());
-        let evidence = EvidenceRow { presentation: held.presentation, accepted: accepted.to_bytes() };
-        let kept = AcceptedReview { presentation, accepted, review_digest, published_at };
+        let evidence = EvidenceRow { presentation: held.presentation };
         let listed = ListedRow { scope: scope.clone(), published_at, edited: false, review: held.review };
         change.put(&rows::evidence(scope, &id), &evidence);
         change.put(&rows::listed(scope.merchant(), &id), &listed);
-        outbox::put(change, Ledger::Reviews, kept.entry().to_bytes());
-        Ok(listed.into_published(id))
+        outbox::put(change, Ledger::Reviews, spent.entry(scope.clone(), id).to_bytes());
+        listed.into_published(id)
     }
 
     fn log_taken_back(&self, spent: &SpentRow, waiting: WaitingRow, change: &mut Change) {

@@ -2,15 +2,15 @@
 
 use super::histogram::{Histogram, HistogramRow};
 use super::rows::{self, ListedRow};
-use super::spent::read_message;
+use super::spent::EvidenceRow;
 use super::{Core, DeskError};
 use crate::rating::StarSums;
 use unjoin_core::entry::PublishedEntry;
 use unjoin_core::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
-use unjoin_core::wire::Hex;
 use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
+use unjoin_core::wire::{Hex, Message};
 use unjoin_core::{Name, Timestamp};
-use unjoin_store::{Bucket, Found, Store, read};
+use unjoin_store::{Bucket, Found, Record, Store, StoreError, read};
 
 /// A review in the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,8 @@ impl Serialize for PublishedReview {
 pub struct AcceptedReview {
     /// The presentation; the published entry holds its hash.
     pub presentation: Presentation,
-    /// The desk's proof that the presentation's tag was valid; see [`Accepted::verify`].
+    /// The desk's proof that the presentation's tag was valid; see [`Accepted::verify`]. Made afresh each
+    /// time that it is asked for.
     pub accepted: Accepted,
     /// The digest of the review as it was first submitted, which both are bound to.
     pub review_digest: Digest,
@@ -105,6 +106,9 @@ impl<S: Store> Core<S> {
         })
     }
 
+    /// The proof is made here and never stored: so a copy of the store does not tell which reviews were
+    /// asked for. It tells `x * A'` of whatever `A'` it is made for, which would be a forged token. Hence the
+    /// presentation is verified first: a row that something else wrote gets no proof.
     pub(super) fn evidence(
         &self,
         scope: &Scope,
@@ -112,11 +116,13 @@ impl<S: Store> Core<S> {
     ) -> Result<Option<AcceptedReview>, DeskError> {
         let keys = (rows::spent(scope, review_id), rows::evidence(scope, review_id));
         let (Some(spent), Some(evidence)) = read(&*self.store, &keys)? else { return Ok(None) };
-        Ok(Some(AcceptedReview {
-            presentation: read_message(&evidence.presentation)?,
-            accepted: read_message(&evidence.accepted)?,
-            review_digest: spent.submitted,
-            published_at: spent.published_at,
-        }))
+        let ring = self.ring();
+        let pair = ring.find(scope.key_id()).ok_or(DeskError::UnknownKey)?;
+        let corrupt = || StoreError::Corrupt(EvidenceRow::NAME);
+        let presentation = Presentation::from_bytes(&evidence.presentation).map_err(|_| corrupt())?;
+        let (key, review_digest, rng) = (&pair.issuer_key, spent.submitted, &mut *self.rng());
+        presentation.verify(key, &pair.escrow_key, &review_digest, rng).map_err(|_| corrupt())?;
+        let accepted = Accepted::prove(key, &presentation, &review_digest, rng);
+        Ok(Some(AcceptedReview { presentation, accepted, review_digest, published_at: spent.published_at }))
     }
 }

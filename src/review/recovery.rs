@@ -23,7 +23,7 @@ use crate::recovery::{Recovery, RecoveryError, begin, end, is_unfinished};
 use std::collections::{BTreeMap, BTreeSet};
 use unjoin_audit::{History, kind, removals};
 use unjoin_core::entry::{ActionEntry, HeldWithdrawalEntry, PublishedEntry, RecoveredStore, StaffKeyEntry};
-use unjoin_core::token::{Accepted, ActionKind, CohortManifest, KeyPair, PlatformPublicKey, ReviewId, Scope};
+use unjoin_core::token::{ActionKind, CohortManifest, PlatformPublicKey, ReviewId, Scope};
 use unjoin_core::wire::Message;
 use unjoin_core::{Environment, Grid, Timestamp};
 use unjoin_store::{
@@ -501,7 +501,7 @@ impl Review<'_> {
 impl<S: Store> Core<S> {
     /// Takes the words of a published review that the listing lacks; they show at the next boundary. The
     /// very presentation that the ledger names brings its evidence back.
-    pub(super) fn relist(&self, job: &Job, pair: &KeyPair) -> Result<(), DeskError> {
+    pub(super) fn relist(&self, job: &Job) -> Result<(), DeskError> {
         let (presentation, id) = (&job.submission.presentation, &job.id);
         let scope = presentation.scope();
         let keys = (rows::spent(scope, id), rows::waiting(scope, id), rows::evidence(scope, id));
@@ -517,10 +517,7 @@ impl<S: Store> Core<S> {
             |((spent, waiting, evidence), erasure), change| {
                 let Some(spent) = spent.filter(|spent| spent.state == State::Unlisted) else { return Ok(()) };
                 if evidence.is_none() && erasure.is_some() && presentation.hash() == spent.presentation_hash {
-                    let accepted =
-                        Accepted::prove(&pair.issuer_key, presentation, &spent.submitted, &mut *self.rng());
-                    let (presentation, accepted) = (presentation.to_bytes(), accepted.to_bytes());
-                    change.put(&keys.2, &EvidenceRow { presentation, accepted });
+                    change.put(&keys.2, &EvidenceRow { presentation: presentation.to_bytes() });
                 }
                 if waiting.is_none() && spent.in_force == spent.submitted {
                     let relisted = WaitingChange::Relist(job.submission.review.clone());

@@ -3,12 +3,12 @@
 
 use super::rows::{decode_review, decode_slice};
 use unjoin_core::Timestamp;
-use unjoin_core::entry::HeldWithdrawalEntry;
+use unjoin_core::entry::{HeldWithdrawalEntry, PublishedEntry};
 use unjoin_core::token::{
-    AuthorAction, AuthorKey, Digest, PlatformKey, Receipt, ReceiptTerms, Review, ReviewId, SignError,
+    AuthorAction, AuthorKey, Digest, PlatformKey, Receipt, ReceiptTerms, Review, ReviewId, Scope, SignError,
 };
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
-use unjoin_store::{Record, StoreError};
+use unjoin_store::Record;
 
 /// A spent token: all that a submission and an author's action are decided by. It has the same
 /// size and is read alike whatever became of the review, so that neither tells an outsider.
@@ -83,6 +83,18 @@ impl SpentRow {
         let said = action.statement();
         let (sequence, in_force) = (said.sequence, said.new_digest);
         Self { sequence, in_force, last_action: action.hash(), changed_at, ..self }
+    }
+
+    /// What the ledger says of its publication.
+    pub(super) fn entry(&self, scope: Scope, review_id: ReviewId) -> PublishedEntry {
+        PublishedEntry {
+            scope,
+            boundary: self.published_at,
+            review_id,
+            review_digest: self.submitted,
+            presentation_hash: self.presentation_hash,
+            author_key: self.author_key,
+        }
     }
 
     /// The receipt of the submission: the same whenever it is asked for in one era.
@@ -164,10 +176,10 @@ impl Record for HeldRow {
     }
 }
 
-/// What trustees open, the bytes of both messages: until it is erased.
+/// What trustees open: until it is erased.
 pub(super) struct EvidenceRow {
+    /// The message's bytes.
     pub(super) presentation: Vec<u8>,
-    pub(super) accepted: Vec<u8>,
 }
 
 impl Record for EvidenceRow {
@@ -175,11 +187,10 @@ impl Record for EvidenceRow {
 
     fn encode(&self, out: &mut Writer) {
         out.bytes(&self.presentation);
-        out.bytes(&self.accepted);
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { presentation: decode_slice(from)?.to_vec(), accepted: decode_slice(from)?.to_vec() })
+        Ok(Self { presentation: decode_slice(from)?.to_vec() })
     }
 }
 
@@ -244,9 +255,4 @@ impl Record for WaitingRow {
         };
         Ok(Self { boundary, actions, change })
     }
-}
-
-/// Reads a message that a row holds.
-pub(super) fn read_message<M: Message>(bytes: &[u8]) -> Result<M, StoreError> {
-    M::from_bytes(bytes).map_err(|_| StoreError::Corrupt(M::NAME))
 }

@@ -98,12 +98,12 @@ impl<S: Store> Core<S> {
         let checks: Vec<PresentationCheck<'_>> = open.collect();
         let mut verdicts = self.verifier.verify(&checks, &mut *self.rng()).into_iter();
         let spends = jobs.iter().zip(checked).map(|(job, checked)| {
-            let Checked { pair, is_unlisted } = checked?;
+            let Checked { is_unlisted, .. } = checked?;
             if verdicts.next() != Some(true) {
                 return Err(DeskError::Refused);
             }
             if is_unlisted {
-                self.relist(job, pair)?;
+                self.relist(job)?;
             }
             Ok(self.spend(job, now.clone()?))
         });

@@ -11,13 +11,13 @@ use std::sync::atomic::Ordering;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::secret::below;
 use unjoin_core::token::{
-    ActionKind, AuthorKey, AuthorStatement, CohortManifest, Grant, IssuerKey, Offer, OrderHandle,
+    ActionKind, AuthorKey, AuthorStatement, CohortManifest, Digest, Grant, IssuerKey, Offer, OrderHandle,
     PublicationDates, Review, ReviewStanding,
 };
 use unjoin_core::wire::Message;
 use unjoin_store::identity::Role;
 use unjoin_store::queue::QueueConfig;
-use unjoin_store::{MemoryStore, Record};
+use unjoin_store::{MemoryStore, Record, decide};
 use unjoin_test_util::own;
 use unjoin_trustee::insecure_test_dealer;
 use unjoin_wallet::{AuthorRequest, Token, TrustRoots, Wallet};
@@ -187,7 +187,7 @@ fn every_shape_of_a_review_s_rows_round_trips() {
     }
     assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
     round_trips(&HeldRow { review: review.clone(), presentation: vec![5; 500] }, false);
-    round_trips(&EvidenceRow { presentation: vec![1], accepted: vec![2] }, false);
+    round_trips(&EvidenceRow { presentation: vec![1] }, false);
     let edit = WaitingChange::Edit(review.clone());
     for change in [edit, WaitingChange::Withdraw, WaitingChange::Uncount(4), WaitingChange::Relist(review)] {
         for count in [0, 1, 16] {
@@ -249,6 +249,49 @@ fn every_question_of_an_author_costs_one_verification() {
     assert_eq!(bench.batch(false).0, [true]);
     assert_eq!((cost(&bad), cost(&action)), ((true, 1), (false, 1)));
     assert_eq!(cost(&bad), (true, 1), "it was withdrawn");
+}
+
+/// A proof tells `x * A'`, which is a token for whoever chose `A'`. So a row that the desk did not write,
+/// with a tag that was never issued, gets none.
+#[test]
+fn evidence_that_something_else_wrote_gets_no_proof() {
+    let bench = bench(2);
+    let core = &bench.desk.core;
+    let review = Review::new(2, "meh", vec![]).unwrap();
+    let [(wallet, token), (other_wallet, other_token)] = &bench.reviewers[..] else { unreachable!() };
+    let rng = &mut SystemRng::new();
+    let valid = wallet.presentation(token, &review, rng).unwrap();
+    let other = other_wallet.presentation(other_token, &review, rng).unwrap().to_bytes();
+    // Behind version, kind, scope and escrow id: A' and its image.
+    let tag = 2 + valid.scope().to_bytes().len() + 32;
+    let forged = |from: std::ops::Range<usize>| {
+        let mut bytes = valid.to_bytes();
+        bytes[from.clone()].copy_from_slice(&other[from]);
+        bytes
+    };
+    let asked = |presentation: Vec<u8>, digest: Digest| {
+        let (scope, id) = (token.scope(), valid.review_id());
+        let spent = SpentRow::held(digest, [0; 32], *valid.author_key(), Timestamp::ZERO);
+        let keys = (rows::spent(scope, &id), rows::evidence(scope, &id));
+        decide(&*core.store, keys.clone(), |_, change| {
+            change.put(&keys.0, &SpentRow { state: State::Published, ..spent.clone() });
+            change.put(&keys.1, &EvidenceRow { presentation: presentation.clone() });
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+        bench.desk.evidence(scope, &id)
+    };
+    assert!(asked(valid.to_bytes(), review.digest()).unwrap().is_some());
+    let refused = [
+        asked(forged(tag..tag + 32), review.digest()),
+        asked(forged(tag + 32..tag + 64), review.digest()),
+        asked(forged(tag..tag + 64), review.digest()),
+        asked(valid.to_bytes(), [9; 32]),
+        asked(vec![7], review.digest()),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(DeskError::Store(StoreError::Corrupt("evidence")))), "{refused:?}");
+    }
 }
 
 #[test]

@@ -170,6 +170,37 @@ fn the_ledger_and_the_trustees_get_what_was_published() {
     assert_eq!(world.listing("a").len(), 1, "the review stays");
 }
 
+/// Publication makes no proof: what can be proved is proved on demand, with the issuing key, as long as the
+/// escrow is there. Whoever has a copy of the store does not see that it was.
+#[test]
+fn a_published_review_is_proved_when_it_is_asked_for_as_long_as_the_key_is_there() {
+    let world = World::in_memory();
+    let scope = scope("a", 1);
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let (author, _) = submit_one(&world, &scope, "cold soup");
+    let _ = world.tick_at(2);
+    let before = dump(&*world.store);
+    let ask = || world.desk.evidence(&scope, &author.id());
+    let [one, again] = [ask(), ask()].map(|kept| kept.unwrap().unwrap());
+    assert_eq!(dump(&*world.store), before, "that it was asked for left something");
+    assert_ne!(one.accepted, again.accepted, "each proof is a fresh one");
+    let pair = keys().ring.newest();
+    let (key, escrow_key) = (pair.issuer_key.public(), &pair.escrow_key);
+    for kept in [&one, &again] {
+        let rng = &mut SystemRng::new();
+        kept.accepted.verify(key, escrow_key, &kept.presentation, &kept.review_digest, rng).unwrap();
+    }
+    assert_eq!((&one.presentation, one.entry()), (&again.presentation, again.entry()));
+
+    let both = rotate_away(&world.desk);
+    world.refuses("desk.unknown_key", ask);
+    world.desk.set_keys(both).unwrap();
+    assert_eq!(ask().unwrap().unwrap().presentation, one.presentation);
+    // With its escrow it goes for good.
+    let _ = world.tick_at(9);
+    assert_eq!(ask().unwrap(), None);
+}
+
 #[test]
 fn a_missing_key_holds_up_its_own_cohorts_only() {
     let world = World::in_memory();

@@ -9,6 +9,7 @@
 #[allow(dead_code, reason = "other benches use the rest")]
 mod fill;
 mod prepare;
+mod publication;
 
 use clap::Parser;
 use prepare::{Encoded, Orders, Shop};
@@ -38,8 +39,8 @@ struct Arguments {
     /// Where the stores' files go; default: the system's directory for such files.
     #[arg(long)]
     directory: Option<PathBuf>,
-    /// Only the reviews, or only the grants: for a profiler.
-    #[arg(long, value_parser = ["reviews", "grants"])]
+    /// Only the reviews, only their publication, or only the grants: for a profiler.
+    #[arg(long, value_parser = ["reviews", "publication", "grants"])]
     only: Option<String>,
 }
 
@@ -63,6 +64,9 @@ fn run(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>> {
     let wants = |kind: &str| arguments.only.as_deref().is_none_or(|only| only == kind);
     if wants("reviews") {
         reviews(arguments, directory)?;
+    }
+    if wants("publication") {
+        publication::publication(arguments.count, directory)?;
     }
     if wants("grants") {
         grants(arguments, directory)?;

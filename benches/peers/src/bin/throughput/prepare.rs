@@ -80,8 +80,17 @@ impl Shop {
         &self.merchants
     }
 
+    /// The boundary at which all reviews are published.
+    pub(crate) fn publication(&self) -> Timestamp {
+        self.publication
+    }
+
     /// A desk that every merchant's cohort is admitted to.
     pub(crate) fn desk<S: Store>(&self, store: Arc<S>) -> ReviewDesk<S> {
+        self.desk_by(store, Environment::system())
+    }
+
+    pub(crate) fn desk_by<S: Store>(&self, store: Arc<S>, environment: Environment) -> ReviewDesk<S> {
         let World { ring, platform, .. } = &self.world;
         let desk = ReviewDesk::open(
             own(&store, Role::Reviews),
@@ -89,7 +98,7 @@ impl Shop {
             DeskConfig::default(),
             ring.clone(),
             Arc::clone(platform),
-            Environment::system(),
+            environment,
         )
         .expect("threads start");
         let manifests: Vec<_> = (0..MERCHANTS).map(|merchant| self.manifest(merchant)).collect();
