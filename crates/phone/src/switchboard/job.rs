@@ -88,9 +88,10 @@ pub(super) fn take_numbers(
     window: &SlotKeyWindow,
 ) -> Result<(Vec<VirtualNumber>, HubRow), SwitchboardError> {
     let mut next = begin(row, pool, window)?;
+    let order = pool.order(hub, next.epoch, next.shift);
     let mut numbers = Vec::with_capacity(wanted);
     for _ in 0..wanted {
-        match pool.draw(hub, next.epoch, next.shift, next.counter) {
+        match order.draw(next.counter) {
             Ok(drawn) => {
                 numbers.push(drawn.number);
                 next.counter = drawn.next;

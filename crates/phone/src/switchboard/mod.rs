@@ -55,7 +55,7 @@ use self::counters::{MissCounters, RouteCounters};
 use self::job::{Job, Purpose};
 use self::rows::{Entry, IndexRow, OrderId, OrderRow, Terms};
 use self::sweep::Walk;
-use super::{PhoneNumber, Pools, Route, RouteRequest, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
+use super::{PhoneNumber, Pools, Route, RouteRequest, Slot, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -432,11 +432,17 @@ impl<S: Store> Core<S> {
         self.environment.rng()
     }
 
-    /// One probe's name: counted in tests.
-    fn index(&self, key: &SlotKey, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
+    /// The names of a call's probes: counted in tests.
+    fn names<'w>(
+        &self,
+        window: &'w SlotKeyWindow,
+        party: &PhoneNumber,
+        number: VirtualNumber,
+    ) -> Vec<(Slot, &'w SlotKey, [u8; 32])> {
+        let names = window.names(party, number);
         #[cfg(test)]
-        self.work.count_index();
-        key.index(party, number)
+        self.work.count_names(names.len());
+        names
     }
 
     /// One opening: counted in tests.

@@ -398,16 +398,14 @@ impl OrderId {
     }
 
     pub(super) fn order_key(&self) -> Key<OrderRow> {
-        Key::new(bucket(b'm', &self.merchant), key(ORDERS, &[&self.order]))
-    }
-
-    pub(super) fn merchant_key(&self) -> Key<MerchantRow> {
-        Key::new(bucket(b'm', &self.merchant), key(MERCHANTS, &[&self.merchant]))
+        self.records().0
     }
 
     /// The two records that say what becomes of the order's numbers.
     pub(super) fn records(&self) -> (Key<OrderRow>, Key<MerchantRow>) {
-        (self.order_key(), self.merchant_key())
+        let bucket = bucket(b'm', &self.merchant);
+        let (order, merchant) = (key(ORDERS, &[&self.order]), key(MERCHANTS, &[&self.merchant]));
+        (Key::new(bucket, order), Key::new(bucket, merchant))
     }
 }
 
@@ -420,10 +418,19 @@ pub(super) fn hub_key(tag: &[u8; 32]) -> Key<HubRow> {
     Key::new(bucket(b'h', tag), key(HUBS, &[tag]))
 }
 
-/// The row under a virtual number, for a caller whose name in this slot `index` is.
-pub(super) fn index_key(number: VirtualNumber, slot_end: Timestamp, index: &[u8; 32]) -> Key<IndexRow> {
-    let bucket = bucket(b'x', &number.as_integer().to_be_bytes());
-    Key::new(bucket, key(INDEX, &[&slot_end.as_unix_seconds().to_be_bytes(), index]))
+/// Where the rows under a virtual number lie.
+#[derive(Clone, Copy)]
+pub(super) struct Under(Bucket);
+
+impl Under {
+    pub(super) fn of(number: VirtualNumber) -> Self {
+        Self(bucket(b'x', &number.as_integer().to_be_bytes()))
+    }
+
+    /// The row of a caller whose name in this slot `index` is.
+    pub(super) fn key(self, slot_end: Timestamp, index: &[u8; 32]) -> Key<IndexRow> {
+        Key::new(self.0, key(INDEX, &[&slot_end.as_unix_seconds().to_be_bytes(), index]))
+    }
 }
 
 /// The end of the slot that stands in an index row's key.
