@@ -175,6 +175,27 @@ impl<'a> IndexRows<'a> {
         self.named(key).map(|(index, _)| under.key(window.end_of(slot), &index)).into()
     }
 
+    /// Where they would lie in every slot of the window, and they themselves in `slot`; `None` if the window does not
+    /// show that one.
+    pub(super) fn insertion(
+        &self,
+        slot: Slot,
+        window: &SlotKeyWindow,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Option<(Vec<Key<IndexRow>>, [(Key<IndexRow>, IndexRow); 2])> {
+        let under = Under::of(self.number);
+        let (mut everywhere, mut sealed) = (Vec::new(), None);
+        for (each, key) in window.slots() {
+            let named =
+                self.named(key).map(|(index, entry)| (under.key(window.end_of(each), &index), index, entry));
+            everywhere.extend(named.iter().map(|(at, ..)| at.clone()));
+            if each == slot {
+                sealed = Some(named.map(|(at, index, entry)| (at, IndexRow::seal(entry, key, &index, rng))));
+            }
+        }
+        Some((everywhere, sealed?))
+    }
+
     /// They themselves in `slot`.
     pub(super) fn seal(
         &self,

@@ -12,8 +12,8 @@
 //! # The flow
 //!
 //! 1. [`bind`](Switchboard::bind): a number is drawn for the business side, index rows are
-//!    written, the leg is made live. A crash anywhere leaves it refused; asked again, it is
-//!    made with another number.
+//!    written, the leg is made live, all by one call to the store. A crash anywhere leaves it
+//!    refused; asked again, it is made with another number.
 //! 2. [`route`](Switchboard::route): for each call, always the same work, one refusal.
 //! 3. [`extend`](Switchboard::extend), [`replace`](Switchboard::replace),
 //!    [`open_ticket`](Switchboard::open_ticket), [`release`](Switchboard::release) while the
@@ -30,6 +30,7 @@ mod bind;
 mod binding;
 mod calls;
 mod changes;
+mod claims;
 mod config;
 mod counters;
 mod error;
@@ -136,6 +137,7 @@ struct Core<S> {
     miss_counters: MissCounters,
     route_counters: RouteCounters,
     calls: calls::Calls,
+    claims: claims::Claims,
     walk: Mutex<Walk>,
     /// In the place of callers who show no number.
     nobody: PhoneNumber,
@@ -180,6 +182,7 @@ impl<S: Store> Switchboard<S> {
             miss_counters: MissCounters::new(),
             route_counters: RouteCounters::default(),
             calls: calls::Calls::new(),
+            claims: claims::Claims::default(),
             walk: Mutex::default(),
             nobody,
             no_order: OrderRow::default().to_value(),

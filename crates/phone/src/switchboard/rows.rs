@@ -6,6 +6,7 @@
 //! | `po` order id | merchant | whether closed, when its last number is dead, its two legs | every decision |
 //! | `pm` merchant id | merchant | generation; no row while it is 0 | cutting a merchant off |
 //! | `ph` hub tag | hub tag | epoch, pool shift, counter | no number twice |
+//! | `pf` | X | key generation, how far the view of slots reached in which numbers were made in this bucket | no party has a number twice |
 //! | `pi` slot's end (be64), index | X | sealed: callee, merchant, order, leg, side, attempt | routing |
 //!
 //! The slot's end in an index row's key lets the sweeper delete whole slots. It is a time, so
@@ -16,7 +17,7 @@
 //! a leg has ended; calls.
 
 use super::binding::{Directions, Leg, OrderRef};
-use crate::{Channel, PhoneNumber, SlotKey, VirtualNumber};
+use crate::{Channel, PhoneNumber, SlotKey, SlotKeyWindow, VirtualNumber};
 use rand_core::CryptoRng;
 use unjoin_core::algebra::transcript::hash32;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
@@ -29,6 +30,7 @@ pub(super) const ORDERS: &[u8; 2] = b"po";
 pub(super) const MERCHANTS: &[u8; 2] = b"pm";
 pub(super) const HUBS: &[u8; 2] = b"ph";
 pub(super) const INDEX: &[u8; 2] = b"pi";
+const REACH: &[u8; 2] = b"pf";
 
 // --- the order and its legs ---------------------------------------------------------------
 
@@ -265,6 +267,40 @@ impl Record for HubRow {
     }
 }
 
+/// How far the view of slots reached in which numbers were made in a bucket: the end of its last slot,
+/// under one set of slot keys. A later set knows nothing of the rows of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ReachRow {
+    generation: u32,
+    until: Timestamp,
+}
+
+impl ReachRow {
+    pub(super) fn of(window: &SlotKeyWindow) -> Self {
+        let last = window.slots().last().map_or(window.now(), |(slot, _)| window.end_of(slot));
+        Self { generation: window.generation(), until: last }
+    }
+
+    /// From when on a view under the same keys reaches so far.
+    pub(super) fn since(self, window: &SlotKeyWindow) -> Timestamp {
+        let config = window.config();
+        self.until.saturating_sub(u64::from(config.slots()).saturating_mul(config.slot_seconds()))
+    }
+}
+
+impl Record for ReachRow {
+    const NAME: &'static str = "reach of numbers";
+
+    fn encode(&self, out: &mut Writer) {
+        out.le32(self.generation);
+        out.timestamp(self.until);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { generation: from.le32("generation")?, until: from.timestamp("until")? })
+    }
+}
+
 // --- the index ------------------------------------------------------------------------------
 
 /// Which of a leg's two parties.
@@ -425,6 +461,15 @@ pub(super) struct Under(Bucket);
 impl Under {
     pub(super) fn of(number: VirtualNumber) -> Self {
         Self(bucket(b'x', &number.as_integer().to_be_bytes()))
+    }
+
+    pub(super) fn bucket(self) -> Bucket {
+        self.0
+    }
+
+    /// How far views reached here.
+    pub(super) fn reach_key(self) -> Key<ReachRow> {
+        Key::new(self.0, REACH.to_vec())
     }
 
     /// The row of a caller whose name in this slot `index` is.
