@@ -140,8 +140,9 @@ fn of_two_clusters_one_fails_over_while_the_other_serves() {
 const KEYS: [&[u8]; 8] = [b"", b"a", b"a\0", b"ab", b"b", b"b\xff", b"\xff", b"\xff\xff"];
 const VALUES: [&[u8]; 4] = [b"", b"one", b"two", &[7; 600]];
 
-/// A commit: bucket, preconditions (key, expectation), writes (key, value or deletion).
-type Spec = (usize, Vec<(usize, Expect)>, Vec<(usize, Option<usize>)>);
+/// A commit: bucket, preconditions (key, expectation), writes (key, value or deletion), and earlier ones of its call
+/// that it hangs on.
+type Spec = (usize, Vec<(usize, Expect)>, Vec<(usize, Option<usize>)>, Vec<usize>);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -172,6 +173,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         0usize..2,
         prop::collection::vec((key.clone(), expect), 0..4),
         prop::collection::vec((key.clone(), prop::option::weighted(0.7, value)), 0..5),
+        prop::collection::vec(0usize..5, 0..3),
     );
     let step = prop_oneof![
         8 => prop::collection::vec(commit, 0..5).prop_map(Step::Commit),
@@ -220,8 +222,13 @@ fn agrees_with_a_map<S: Store>(mut store: S, reopen: impl Fn(S) -> S, steps: Vec
     for step in steps {
         match step {
             Step::Commit(specs) => {
-                let commits: Vec<_> = specs.into_iter().map(|spec| to_commit(&model, spec)).collect();
-                let expected: Vec<_> = commits.iter().map(|commit| model.apply(commit)).collect();
+                let commits = (0..).zip(specs).map(|(place, spec)| to_commit(&model, place, spec));
+                let commits: Vec<_> = commits.collect();
+                let mut expected: Vec<Outcome> = Vec::new();
+                for commit in &commits {
+                    let all = commit.after.iter().all(|earlier| expected[*earlier] == Outcome::Committed);
+                    expected.push(if all { model.apply(commit) } else { Outcome::NotReached });
+                }
                 assert_eq!(store.commit(&commits).unwrap(), expected);
             }
             Step::Scan(bucket, prefix, after, limit) => {
@@ -248,8 +255,9 @@ fn agrees_with_a_map<S: Store>(mut store: S, reopen: impl Fn(S) -> S, steps: Vec
     }
 }
 
-fn to_commit(model: &Model, (bucket, expectations, writes): Spec) -> Commit {
+fn to_commit(model: &Model, place: usize, (bucket, expectations, writes, after): Spec) -> Commit {
     let mut commit = Commit::new(buckets()[bucket]);
+    commit.after = after.into_iter().filter(|earlier| *earlier < place).collect();
     for (key, expect) in expectations {
         let key = KEYS[key];
         let read = match expect {
@@ -329,9 +337,11 @@ enum Fault {
     DropsEmptyValues,
     ReadsInKeyOrder,
     ShowsPagesOfSeveralMoments,
+    IgnoresWhatACommitHangsOn,
+    LooksOneCommitBackOnly,
 }
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 19] = [
     Fault::IgnoresPreconditions,
     Fault::WritesInSpiteOfAConflict,
     Fault::NamesTheLastKey,
@@ -349,6 +359,8 @@ const FAULTS: [Fault; 17] = [
     Fault::DropsEmptyValues,
     Fault::ReadsInKeyOrder,
     Fault::ShowsPagesOfSeveralMoments,
+    Fault::IgnoresWhatACommitHangsOn,
+    Fault::LooksOneCommitBackOnly,
 ];
 
 /// The memory store with one fault.
@@ -359,7 +371,20 @@ struct Faulty {
 }
 
 impl Faulty {
-    fn one(&self, commit: &Commit) -> Result<Outcome, StoreError> {
+    /// One commit after those with these outcomes.
+    fn one(&self, commit: &Commit, before: &[Outcome]) -> Result<Outcome, StoreError> {
+        let is_reached = match self.fault {
+            Fault::IgnoresWhatACommitHangsOn => true,
+            // What hangs on one that was not reached is judged as if that had been applied.
+            Fault::LooksOneCommitBackOnly => {
+                commit.after.iter().all(|earlier| !matches!(before[*earlier], Outcome::Conflict(_)))
+            }
+            _ => commit.is_reached(before),
+        };
+        if !is_reached {
+            return Ok(Outcome::NotReached);
+        }
+        let commit = &Commit { after: Vec::new(), ..commit.clone() };
         let commit = match self.fault {
             Fault::MixesBuckets => &Commit { bucket: Bucket::of(b"all"), ..commit.clone() },
             _ => commit,
@@ -454,6 +479,7 @@ impl Store for Faulty {
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         match self.fault {
+            // Commit by commit, below.
             Fault::AppliesWhatPrecedesTheTooLong => {}
             Fault::TruncatesLongKeys => {
                 let mut commits = commits.to_vec();
@@ -463,17 +489,17 @@ impl Store for Faulty {
                 }
                 return self.store.commit(&commits);
             }
-            _ => commits.iter().try_for_each(Commit::check_lengths)?,
+            _ => Commit::check_call(commits)?,
         }
         match self.fault {
             Fault::JudgesByTheStateBeforeTheCall => {
-                let before = |commit: &Commit| {
-                    let judged = Commit { writes: Vec::new(), ..commit.clone() };
-                    self.store.commit(&[judged]).map(|mut outcomes| outcomes.remove(0))
-                };
-                let outcomes: Vec<_> = commits.iter().map(before).collect::<Result<_, _>>()?;
+                let mut outcomes = Vec::new();
+                for commit in commits {
+                    outcomes.push(self.one(&Commit { writes: Vec::new(), ..commit.clone() }, &outcomes)?);
+                }
                 for (commit, _) in commits.iter().zip(&outcomes).filter(|(_, o)| **o == Outcome::Committed) {
-                    self.store.commit(&[Commit { preconditions: Vec::new(), ..commit.clone() }])?;
+                    let commit = Commit { preconditions: Vec::new(), after: Vec::new(), ..commit.clone() };
+                    self.store.commit(&[commit])?;
                 }
                 Ok(outcomes)
             }
@@ -482,7 +508,7 @@ impl Store for Faulty {
                 for commit in commits {
                     match outcomes.last() {
                         Some(conflict @ Outcome::Conflict(_)) => outcomes.push(conflict.clone()),
-                        _ => outcomes.push(self.one(commit)?),
+                        _ => outcomes.push(self.one(commit, &outcomes)?),
                     }
                 }
                 Ok(outcomes)
@@ -493,7 +519,13 @@ impl Store for Faulty {
                 self.store.commit(&before)?;
                 Ok(vec![Outcome::Committed; commits.len()])
             }
-            _ => commits.iter().map(|commit| self.one(commit)).collect(),
+            _ => {
+                let mut outcomes = Vec::new();
+                for commit in commits {
+                    outcomes.push(self.one(commit, &outcomes)?);
+                }
+                Ok(outcomes)
+            }
         }
     }
 

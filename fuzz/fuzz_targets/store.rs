@@ -74,6 +74,8 @@ struct Decision {
     bucket: u8,
     guards: Vec<Guard>,
     changes: Vec<Change>,
+    /// What it hangs on, as steps back from its own place.
+    after: Vec<u8>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -90,7 +92,7 @@ fn bucket(number: u8) -> Bucket {
     Bucket::all().nth([0, 1, 255][usize::from(number % 3)]).unwrap()
 }
 
-fn commit(rows: &Rows, decision: &Decision) -> Commit {
+fn commit(rows: &Rows, place: usize, decision: &Decision) -> Commit {
     let bucket = bucket(decision.bucket);
     let preconditions = decision.guards.iter().map(|guard| match guard {
         Guard::Absent(key) => Precondition::Absent(key.bytes()),
@@ -104,7 +106,9 @@ fn commit(rows: &Rows, decision: &Decision) -> Commit {
         Change::Put(key, value) => Write::Put(key.bytes(), value.bytes()),
         Change::Delete(key) => Write::Delete(key.bytes()),
     });
-    Commit { bucket, preconditions: preconditions.collect(), writes: writes.collect() }
+    // Those before the first of the call do not exist.
+    let after = decision.after.iter().filter_map(|back| place.checked_sub(1 + usize::from(back % 8)));
+    Commit { bucket, preconditions: preconditions.collect(), writes: writes.collect(), after: after.collect() }
 }
 
 fn too_long(commit: &Commit) -> bool {
@@ -123,7 +127,11 @@ fn apply(rows: &mut Rows, commits: &[Commit]) -> Option<Vec<Outcome>> {
     if commits.iter().any(too_long) {
         return None;
     }
-    let outcome = |commit: &Commit| {
+    let mut outcomes = Vec::new();
+    let mut outcome = |commit: &Commit, outcomes: &[Outcome]| {
+        if commit.after.iter().any(|earlier| outcomes[*earlier] != Outcome::Committed) {
+            return Outcome::NotReached;
+        }
         let at = |key: &[u8]| (commit.bucket.number(), key.to_vec());
         for guard in &commit.preconditions {
             let (key, holds) = match guard {
@@ -144,7 +152,11 @@ fn apply(rows: &mut Rows, commits: &[Commit]) -> Option<Vec<Outcome>> {
         }
         Outcome::Committed
     };
-    Some(commits.iter().map(outcome).collect())
+    for commit in commits {
+        let next = outcome(commit, &outcomes);
+        outcomes.push(next);
+    }
+    Some(outcomes)
 }
 
 fn scan(rows: &Rows, bucket: Bucket, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<Row> {
@@ -159,7 +171,7 @@ fn check(stores: &[&dyn Store], rows: &mut Rows, op: &Op) {
     match op {
         Op::Commit(decisions) => {
             let commits: Vec<Commit> =
-                decisions.iter().take(8).map(|decision| commit(rows, decision)).collect();
+                (0..8).zip(decisions).map(|(place, decision)| commit(rows, place, decision)).collect();
             let expected = apply(rows, &commits);
             for store in stores {
                 match (store.commit(&commits), &expected) {

@@ -85,14 +85,38 @@ impl fmt::Debug for SecretScalar {
     }
 }
 
-/// HMAC-SHA-256 (RFC 2104) of `parts`, one after the other: their lengths must be fixed, or
-/// framed by the caller.
+/// A key of HMAC-SHA-256 (RFC 2104), kept as the two hash states that it begins with: two of four
+/// compressions are saved at each use.
+///
+/// The states are as secret as the key, and erased on drop.
+#[doc(hidden)]
+pub struct MacKey(Option<Hmac<Sha256>>);
+
+impl MacKey {
+    /// Prepares `key`; the caller erases its own copy.
+    pub fn new(key: &[u8; 32]) -> Self {
+        // HMAC takes keys of any length: there is no error.
+        Self(Hmac::new_from_slice(key).ok())
+    }
+
+    /// The code of `parts`, one after the other: their lengths must be fixed, or framed by the caller.
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let Some(mut mac) = self.0.clone() else { return [0; 32] };
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey(..)")
+    }
+}
+
+/// HMAC-SHA-256 (RFC 2104) of `parts` under a key that is used once: see [`MacKey`].
 #[doc(hidden)]
 pub fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    // HMAC takes keys of any length; the fallback can not be reached.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
+    MacKey::new(key).mac(parts)
 }
 
 /// A number below `bound`, which is not 0, without bias: numbers above the largest multiple
@@ -179,6 +203,20 @@ mod tests {
         let bytes = SecretBytes::new([0xa7; 32]);
         let scalar = SecretScalar::new(Scalar::from(0xa7a7u64));
         assert_eq!(format!("{bytes:?} {scalar:?}"), "SecretBytes<32>(..) SecretScalar(..)");
+    }
+
+    #[test]
+    fn a_prepared_key_gives_the_same_codes_at_each_use() {
+        // RFC 4231's second case, whose key of 4 bytes HMAC fills up with zeros.
+        let mut jefe = [0; 32];
+        jefe[..4].copy_from_slice(b"Jefe");
+        let key = MacKey::new(&jefe);
+        let expected = [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e];
+        for parts in [&[&b"what do ya want for nothing?"[..]][..], &[b"what do ya ", b"want for nothing?"]] {
+            assert_eq!(key.mac(parts)[..8], expected);
+            assert_eq!(key.mac(parts), hmac_sha256(&jefe, parts));
+        }
+        assert_eq!(format!("{key:?}"), "MacKey(..)");
     }
 
     #[test]

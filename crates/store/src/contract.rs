@@ -28,7 +28,7 @@ use std::thread;
 /// # Panics
 /// When the engine breaks a property.
 pub fn check<S: Store>(fresh: impl Fn() -> S) {
-    let properties: [fn(&S); 18] = [
+    let properties: [fn(&S); 20] = [
         what_was_put_is_read_until_it_is_deleted,
         reads_answer_in_the_order_asked,
         absent_holds_only_where_no_row_is,
@@ -36,6 +36,8 @@ pub fn check<S: Store>(fresh: impl Fn() -> S) {
         a_conflict_names_the_first_failing_key_and_changes_nothing,
         a_conflict_skips_its_own_commit_only,
         commits_of_one_call_see_their_predecessors,
+        what_hangs_on_a_refused_commit_is_not_applied,
+        a_call_whose_commits_hang_on_later_ones_is_refused_whole,
         of_two_writes_on_one_key_the_later_stands,
         a_repeated_decision_conflicts_and_changes_nothing,
         scans_are_sorted_and_bounded,
@@ -178,6 +180,53 @@ pub fn commits_of_one_call_see_their_predecessors<S: Store>(store: &S) {
     let expected = [yes.clone(), no.clone(), yes.clone(), no, yes.clone(), yes];
     assert_eq!(store.commit(&call).expect("commit"), expected);
     assert_eq!(row(store, b"key"), Some(b"one".to_vec()));
+}
+
+/// A commit that hangs on others applies only if all of them do, whatever buckets they are in; what
+/// hangs on it then does not either. What hangs on nothing that was refused applies.
+pub fn what_hangs_on_a_refused_commit_is_not_applied<S: Store>(store: &S) {
+    let away = |key: &[u8]| Commit::new(elsewhere()).put(key.to_vec(), b"yes".to_vec());
+    let fails = away(b"1").expect(b"missing", Some(b"x"));
+    let call = [
+        put(b"0", b"yes"),
+        fails,
+        away(b"2").after(0),
+        put(b"3", b"no").after(0).after(1),
+        away(b"4").after(3),
+        put(b"5", b"yes").after(0).after(2).expect(b"3", None),
+        put(b"6", b"no").after(5).after(4),
+        // Sees what its predecessor left, and hangs on it.
+        put(b"0", b"again").after(5).expect(b"0", Some(b"yes")),
+        put(b"8", b"no").after(0).expect(b"0", Some(b"yes")),
+        away(b"9").after(8),
+    ];
+    let yes = Outcome::Committed;
+    let expected = [
+        yes.clone(),
+        conflict(b"missing"),
+        yes.clone(),
+        Outcome::NotReached,
+        Outcome::NotReached,
+        yes.clone(),
+        Outcome::NotReached,
+        yes,
+        conflict(b"0"),
+        Outcome::NotReached,
+    ];
+    assert_eq!(store.commit(&call).expect("commit"), expected);
+    let rows = |bucket| all(store, bucket).into_iter().map(|row| (row.key, row.value)).collect::<Vec<_>>();
+    let row = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
+    assert_eq!(rows(here()), [row(b"0", b"again"), row(b"5", b"yes")]);
+    assert_eq!(rows(elsewhere()), [row(b"2", b"yes")]);
+}
+
+/// On itself, a later one or none: nothing of the call applies.
+pub fn a_call_whose_commits_hang_on_later_ones_is_refused_whole<S: Store>(store: &S) {
+    for place in [1, 2, 3, usize::MAX] {
+        let answer = store.commit(&[put(b"before", b""), put(b"key", b"").after(place), put(b"after", b"")]);
+        assert!(matches!(answer, Err(StoreError::Decision(_))), "{answer:?}");
+        assert_eq!(all(store, here()), [], "nothing was applied");
+    }
 }
 
 /// Writes of one commit apply in order.

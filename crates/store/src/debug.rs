@@ -61,6 +61,7 @@ impl Debug for Outcome {
         match self {
             Self::Committed => f.write_str("Committed"),
             Self::Conflict(key) => lengths(f.debug_tuple("Conflict"), &[key]),
+            Self::NotReached => f.write_str("NotReached"),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Where decisions are kept: a small trait that any engine can serve.
 //!
 //! Rows live in [`Bucket`]s, one of a fixed number. A decision is one [`Commit`]: preconditions and
-//! writes within one bucket. Each commit of a call is atomic by itself and independent of the others.
+//! writes within one bucket. Each commit of a call is atomic by itself. It is independent of the others,
+//! or hangs on earlier ones: if one of those is refused, so is it.
 //! [`Store::commit`] returns when all of them are durable, which is group commit for free. An engine
 //! runs no closure, and nothing relies on an absent *range*.
 //!
@@ -43,6 +44,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod call;
 pub mod contract;
 mod debug;
 mod decision;
@@ -61,6 +63,7 @@ mod stores;
 #[cfg(test)]
 mod tests;
 
+pub use self::call::commit_in_parts;
 pub use self::decision::{Change, Decision, decide, decide_all};
 pub use self::memory::MemoryStore;
 pub use self::queue::{Pending, QueueConfig, QueueError};
@@ -201,12 +204,15 @@ pub struct Commit {
     pub preconditions: Vec<Precondition>,
     /// What changes.
     pub writes: Vec<Write>,
+    /// Earlier commits of the same call, by their places in it from 0: this one is applied only if all
+    /// of them are.
+    pub after: Vec<usize>,
 }
 
 impl Commit {
     /// An empty decision in `bucket`.
     pub fn new(bucket: Bucket) -> Self {
-        Self { bucket, preconditions: Vec::new(), writes: Vec::new() }
+        Self { bucket, preconditions: Vec::new(), writes: Vec::new(), after: Vec::new() }
     }
 
     /// Applies only if the row is as it was read: `None` for absent.
@@ -233,8 +239,14 @@ impl Commit {
         self
     }
 
-    /// Whether every key and value keeps to [`MAX_KEY`] and [`MAX_VALUE`]; engines ask before
-    /// they apply anything of a call.
+    /// Hangs on the commit at the place `earlier` of the same call: see [`Commit::after`](#structfield.after).
+    #[must_use]
+    pub fn after(mut self, earlier: usize) -> Self {
+        self.after.push(earlier);
+        self
+    }
+
+    /// Whether every key and value keeps to [`MAX_KEY`] and [`MAX_VALUE`].
     ///
     /// # Errors
     /// [`StoreError::TooLong`].
@@ -259,6 +271,8 @@ pub enum Outcome {
     Committed,
     /// Not applied: the first precondition, in order, that did not hold is on this key.
     Conflict(Vec<u8>),
+    /// Not applied, nor judged: a commit that it hangs on was not applied.
+    NotReached,
 }
 
 /// What a [snapshot](Store::snapshot) shows a row to: its bucket, key and value.
@@ -292,12 +306,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies `commits` in order, each atomic by itself, and returns when all are durable: one
     /// outcome for each, in order. Each sees what its predecessors in the call left; a conflict
-    /// skips that commit only.
+    /// skips that commit, and those that hang on it.
     ///
     /// # Errors
-    /// [`StoreError::TooLong`] when any key or value of any commit is too long; nothing was
-    /// applied then. After any other error any subset that respects each commit's atomicity may have been
-    /// applied: ask again, the decision finds what it did.
+    /// Those of [`Commit::check_call`]; nothing was applied then. After any other error any of the
+    /// commits may have been applied, each as a whole, and none without those that it hangs on: ask
+    /// again, the decision finds what it did.
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError>;
 
     /// Shows every row to `see`, in the order of (bucket, key), all of them as of one moment after the

@@ -128,13 +128,16 @@ impl Store for MemoryStore {
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        commits.iter().try_for_each(Commit::check_lengths)?;
+        Commit::check_call(commits)?;
         let mut buckets = self.buckets.write().unwrap_or_else(PoisonError::into_inner);
-        let apply_one = |commit: &Commit| {
+        let mut outcomes = Vec::with_capacity(commits.len());
+        for commit in commits {
             let rows = buckets.get_mut(usize::from(commit.bucket.number()));
-            Ok(apply(rows.ok_or(StoreError::Corrupt("bucket"))?, commit))
-        };
-        commits.iter().map(apply_one).collect()
+            let rows = rows.ok_or(StoreError::Corrupt("bucket"))?;
+            let is_reached = commit.is_reached(&outcomes);
+            outcomes.push(if is_reached { apply(rows, commit) } else { Outcome::NotReached });
+        }
+        Ok(outcomes)
     }
 
     /// Others wait meanwhile.

@@ -237,13 +237,16 @@ impl Store for RedbStore {
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        commits.iter().try_for_each(Commit::check_lengths)?;
+        Commit::check_call(commits)?;
         self.serve(|database| {
             let mut transaction = database.begin_write().map_err(engine)?;
             transaction.set_durability(Durability::Immediate).map_err(engine)?;
             let mut rows = transaction.open_table(ROWS).map_err(engine)?;
-            let outcomes: Vec<Outcome> =
-                commits.iter().map(|commit| apply(&mut rows, commit)).collect::<Result<_, _>>()?;
+            let mut outcomes = Vec::with_capacity(commits.len());
+            for commit in commits {
+                let is_reached = commit.is_reached(&outcomes);
+                outcomes.push(if is_reached { apply(&mut rows, commit)? } else { Outcome::NotReached });
+            }
             drop(rows);
             // Write transactions run one after the other, each durable before the next begins: what
             // a conflict saw is on the disk already, and a call that changed nothing needs no sync.

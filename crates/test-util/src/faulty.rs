@@ -19,6 +19,8 @@ pub enum Failure {
     Before,
     /// The first half of the call's commits are applied.
     Halfway,
+    /// Everything is applied but the call's last commits, so many.
+    Without(usize),
     /// Everything is applied and the answer is lost.
     Lost,
 }
@@ -147,6 +149,7 @@ impl<S: Store> Store for Faulty<S> {
         self.write(|failure| match failure {
             Some(Failure::Before) => Ok(Vec::new()),
             Some(Failure::Halfway) => self.rows.commit(&commits[..commits.len() / 2]),
+            Some(Failure::Without(last)) => self.rows.commit(&commits[..commits.len().saturating_sub(last)]),
             Some(Failure::Lost) | None => self.rows.commit(commits),
         })
     }
@@ -158,7 +161,7 @@ impl<S: Store> Store for Faulty<S> {
     fn rewrite(&self) -> Result<(), StoreError> {
         self.begin(Call::Rewrite);
         self.write(|failure| match failure {
-            Some(Failure::Before | Failure::Halfway) => Ok(()),
+            Some(Failure::Before | Failure::Halfway | Failure::Without(_)) => Ok(()),
             _ if self.keeps_order => Ok(()),
             Some(Failure::Lost) | None => self.rows.rewrite(),
         })

@@ -1,6 +1,6 @@
 //! One store over several.
 
-use unjoin_store::{Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError};
+use unjoin_store::{Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError, commit_in_parts};
 
 /// Buckets spread over several stores, each on a server of its own: every commit is one bucket's, and so one
 /// server's. As the manual shows it under "Shards".
@@ -51,9 +51,7 @@ impl<S: Store> Store for Spread<S> {
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        // A call with one that is too long is refused whole, before any server has seen it.
-        commits.iter().try_for_each(Commit::check_lengths)?;
-        self.each(commits, |commit| commit.bucket, |store, commits| store.commit(commits))
+        commit_in_parts(commits, |bucket| self.of(bucket), |part, commits| self.0[part].commit(commits))
     }
 
     fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use unjoin::ledger::{BindingEntry, BlindEntry, Members, RemovedEntry, ShareRelea
 use unjoin::opening::same_author::{Blind, BlindingFactor, CheckedRound, ComparedReviews, ComparisonShare};
 use unjoin::opening::{Committee, DecryptionShare, ShareContext, TrusteeShare, insecure_test_dealer};
 use unjoin::phone::{KeyEncryptionKey, LocalKey};
-use unjoin::secret::{SecretBytes, SystemRng};
+use unjoin::secret::{MacKey, SecretBytes, SystemRng};
 use unjoin::token::{
     Accepted, ActionReceipt, AuthorKey, CohortManifest, EnrolmentContext, Grant, IssuerKey, Offer,
     OrderHandle, OrderHandleKey, PlatformKey, Presentation, PresentationCheck, PublicationDates, Receipt,
@@ -52,6 +52,7 @@ pub fn run() -> ExitCode {
     checked("issuer: bind a wallet key to an account", &mut || world.bind());
     checked("platform: order handles", &mut || world.handles());
     checked("keeper: seal the slot key file", &mut seal_slot_keys);
+    checked("telephony: name rows under a prepared key", &mut name_rows);
 
     println!("{errors} errors in all");
     if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -375,6 +376,14 @@ impl World {
 fn seal_slot_keys() {
     let sealed = answered(LocalKey::new(marked([4; 32])).seal(&[1; 81]));
     assert!(is_secret(&sealed), "not made of anything marked");
+}
+
+/// As a slot's key names its rows. A name is stored, and public.
+fn name_rows() {
+    let key = MacKey::new(marked([5; 32]).expose());
+    for number in 1..4u64 {
+        assert!(is_secret(&key.mac(&[&number.to_le_bytes(), &[6; 8]])), "not made of anything marked");
+    }
 }
 
 /// Shares of a marked key. The dealer checks its public points against each other before it

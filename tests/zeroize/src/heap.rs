@@ -10,7 +10,7 @@ struct Watched;
 
 /// Half of a 32-byte secret is found as well as all of it.
 const PART: usize = 16;
-const MOST_PARTS: usize = 256;
+const MOST_PARTS: usize = 1024;
 /// How many blocks can live at once.
 const MOST_BLOCKS: usize = 1 << 16;
 

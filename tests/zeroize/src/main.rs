@@ -8,6 +8,7 @@ mod heap;
 
 use curve25519_dalek::scalar::Scalar;
 use rand_core::Rng;
+use sha2::block_api::compress256;
 use sha2::{Digest, Sha512};
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ use unjoin::opening::{
     insecure_test_dealer,
 };
 use unjoin::phone::{Keeper, LocalKey, PhoneNumber, SlotConfig, SlotKeyWindow, SlotKeys};
-use unjoin::secret::{SecretBytes, SecretScalar, SystemRng};
+use unjoin::secret::{MacKey, SecretBytes, SecretScalar, SystemRng};
 use unjoin::store::MemoryStore;
 use unjoin::store::identity::Roster;
 use unjoin::token::{
@@ -135,6 +136,13 @@ fn types() {
     };
     dropped("PlatformSecrets", secrets);
     dropped("LocalKey", LocalKey::new(SecretBytes::new(fresh())));
+    // Its states alone are looked for: while it lives they are found.
+    let mut bytes = [0; 32];
+    SystemRng::new().fill_bytes(&mut bytes);
+    [0x36, 0x5c].map(|pad| heap::watch(&state_after(&bytes, pad)));
+    let prepared = black_box(Box::new(MacKey::new(&bytes)));
+    assert_eq!(heap::living_with_a_secret(), 1, "the states of a prepared key are found");
+    dropped("MacKey", prepared);
     let mut number = [0; 8];
     SystemRng::new().fill_bytes(&mut number);
     let digits = 100_000_000_000_000 + u64::from_le_bytes(number) % 800_000_000_000_000;
@@ -155,13 +163,36 @@ fn watching() -> Draws<fn(&mut [u8])> {
     })
 }
 
+/// One that watches, of every slot's key that it gives, what is kept ready for use as well: the states in which
+/// HMAC begins under the two keys that are derived from it.
+fn watching_slots() -> Draws<fn(&mut [u8])> {
+    Draws(|bytes| {
+        SystemRng::new().fill_bytes(bytes);
+        let Ok(key) = <&[u8; 32]>::try_from(&*bytes) else { return };
+        heap::watch(key);
+        for label in [&b"unjoin/phone/slot/index/1"[..], b"unjoin/phone/slot/seal/1"] {
+            let derived = MacKey::new(key).mac(&[label]);
+            heap::watch(&derived);
+            [0x36, 0x5c].map(|pad| heap::watch(&state_after(&derived, pad)));
+        }
+    })
+}
+
+/// SHA-256's state after one block, of a key and this pad (RFC 2104), as it lies in memory.
+fn state_after(key: &[u8; 32], pad: u8) -> [u8; 32] {
+    let mut state =
+        [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+    compress256(&mut state, &[std::array::from_fn(|at| key.get(at).copied().unwrap_or(0) ^ pad)]);
+    std::array::from_fn(|at| state[at / 4].to_ne_bytes()[at % 4])
+}
+
 /// A key file that is made, opened, rotated past all its slots and recovered.
 fn keep() {
     let directory = std::env::temp_dir().join(format!("unjoin-zeroize-{}", std::process::id()));
     std::fs::create_dir(&directory).expect("a directory of its own");
     let start = 1_800_000_000;
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(start)));
-    let environment = Environment::new(clock.clone(), || Box::new(watching()));
+    let environment = Environment::new(clock.clone(), || Box::new(watching_slots()));
     let mut encryption = [0; 32];
     SystemRng::new().fill_bytes(&mut encryption);
     heap::watch(&encryption);

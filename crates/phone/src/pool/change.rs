@@ -54,7 +54,7 @@ impl Pool {
             next,
             same_division: self.slices.len() == next.slices.len()
                 && self.config.epoch_seconds == next.config.epoch_seconds
-                && bool::from(self.ordering.ct_eq(&next.ordering)),
+                && bool::from(self.check.ct_eq(&next.check)),
             now,
             epoch: self.epoch_of(now),
         };

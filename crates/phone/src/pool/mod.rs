@@ -21,7 +21,7 @@ use config::{Span, joined, overlap, within};
 use core::fmt;
 use permutation::Permutation;
 use subtle::{Choice, ConstantTimeGreater};
-use unjoin_core::secret::{SecretBytes, hmac_sha256};
+use unjoin_core::secret::{MacKey, SecretBytes};
 use unjoin_core::{Name, Timestamp, describe_errors};
 
 /// A number that was drawn, and the counter to store before it is used.
@@ -41,9 +41,9 @@ pub struct Pool {
     /// Everything listed, sorted, neighbours joined.
     listed: Vec<Span>,
     withdrawn: Vec<Span>,
-    placing: SecretBytes<32>,
-    ordering: SecretBytes<32>,
-    tagging: SecretBytes<32>,
+    placing: MacKey,
+    ordering: MacKey,
+    tagging: MacKey,
     check: SecretBytes<32>,
 }
 
@@ -63,15 +63,17 @@ impl Pool {
     /// [`PoolError::Config`] with the rule that does not hold.
     pub fn new(config: PoolConfig, key: &SecretBytes<32>) -> Result<Self, PoolError> {
         config.check()?;
-        let derive = |label: &[u8]| SecretBytes::new(hmac_sha256(key.expose(), &[label]));
+        let key = MacKey::new(key.expose());
+        let derive = |label: &[u8]| SecretBytes::new(key.mac(&[label]));
+        let prepared = |label| MacKey::new(derive(label).expose());
         let slices = config.slices.iter().map(|ranges| phases(ranges)).collect();
         let pool = Self {
             slices,
             listed: joined(config.listed()),
             withdrawn: joined(config.withdrawn.iter()),
-            placing: derive(b"unjoin/phone/pool/slice/1"),
-            ordering: derive(b"unjoin/phone/pool/order/1"),
-            tagging: derive(b"unjoin/phone/pool/hub/1"),
+            placing: prepared(b"unjoin/phone/pool/slice/1"),
+            ordering: prepared(b"unjoin/phone/pool/order/1"),
+            tagging: prepared(b"unjoin/phone/pool/hub/1"),
             check: derive(b"unjoin/phone/pool/check/1"),
             config,
         };
@@ -98,7 +100,7 @@ impl Pool {
     /// The slice that `hub` draws from in `epoch`, from 0; `shift` is that of the slot keys.
     pub(crate) fn slice_of(&self, hub: &Name, epoch: u64, shift: u32) -> usize {
         let count = (self.slices.len() as u64).max(1);
-        let [a, b, c, d, e, f, g, h, ..] = hmac_sha256(self.placing.expose(), &[hub.as_bytes()]);
+        let [a, b, c, d, e, f, g, h, ..] = self.placing.mac(&[hub.as_bytes()]);
         let place = u64::from_le_bytes([a, b, c, d, e, f, g, h]) % count;
         let slice = (u128::from(epoch) + u128::from(shift) + u128::from(place)) % u128::from(count);
         slice as usize
@@ -106,7 +108,7 @@ impl Pool {
 
     /// What stands for the hub in the name of its counter's row.
     pub(crate) fn hub_tag(&self, hub: &Name) -> [u8; 32] {
-        hmac_sha256(self.tagging.expose(), &[hub.as_bytes()])
+        self.tagging.mac(&[hub.as_bytes()])
     }
 
     /// The number that `counter` stands for in `hub`'s order of `epoch`, and the counter after
@@ -117,21 +119,15 @@ impl Pool {
     /// [`PoolError::Exhausted`] when the slice is used up. There is no fallback.
     #[doc(hidden)]
     pub fn draw(&self, hub: &Name, epoch: u64, shift: u32, counter: u64) -> Result<Draw, PoolError> {
+        self.order(hub, epoch, shift).draw(counter)
+    }
+
+    /// `hub`'s order of `epoch`, from which any number of draws are made.
+    pub(crate) fn order(&self, hub: &Name, epoch: u64, shift: u32) -> Order<'_> {
         let phase = self.phase(self.slice_of(hub, epoch, shift), epoch);
         let size = phase.map_or(0, |phase| phase.size);
-        let key = hmac_sha256(self.ordering.expose(), &[&epoch.to_le_bytes(), hub.as_bytes()]);
-        let order = Permutation::new(SecretBytes::new(key), size);
-        for at in counter..size {
-            let number = phase.and_then(|phase| phase.number(order.apply(at)));
-            if let Some(number) = number.filter(|number| !within(&self.withdrawn, number.as_integer())) {
-                return Ok(Draw { number, next: at.saturating_add(1) });
-            }
-        }
-        let slices = self.slices.len() as u64;
-        Err(PoolError::Exhausted {
-            slice: size,
-            needed: size.max(counter).saturating_add(1).saturating_mul(slices),
-        })
+        let key = SecretBytes::new(self.ordering.mac(&[&epoch.to_le_bytes(), hub.as_bytes()]));
+        Order { pool: self, phase, permutation: Permutation::new(&key, size), size }
     }
 
     /// Whether a virtual number is the pool's, in service or not.
@@ -170,6 +166,29 @@ impl Pool {
             }
         }
         Ok(())
+    }
+}
+
+/// A hub's order of an epoch.
+pub(crate) struct Order<'a> {
+    pool: &'a Pool,
+    phase: Option<&'a Phase>,
+    permutation: Permutation,
+    size: u64,
+}
+
+impl Order<'_> {
+    /// See [`Pool::draw`].
+    pub(crate) fn draw(&self, counter: u64) -> Result<Draw, PoolError> {
+        for at in counter..self.size {
+            let number = self.phase.and_then(|phase| phase.number(self.permutation.apply(at)));
+            if let Some(number) = number.filter(|number| !within(&self.pool.withdrawn, number.as_integer())) {
+                return Ok(Draw { number, next: at.saturating_add(1) });
+            }
+        }
+        let slices = self.pool.slices.len() as u64;
+        let needed = self.size.max(counter).saturating_add(1).saturating_mul(slices);
+        Err(PoolError::Exhausted { slice: self.size, needed })
     }
 }
 

@@ -5,13 +5,13 @@
 //! HMAC-SHA-256 as the round function. The pairs are a little more than `size`; what falls outside is
 //! permuted again until it falls inside ("cycle walking"), which keeps it a permutation.
 
-use unjoin_core::secret::{SecretBytes, hmac_sha256};
+use unjoin_core::secret::{MacKey, SecretBytes};
 
 /// Even, so that both halves are back in their places at the end.
 const ROUNDS: u8 = 10;
 
 pub(super) struct Permutation {
-    key: SecretBytes<32>,
+    key: MacKey,
     size: u64,
     /// Pairs are one number below `left` and one below `right`; `left * right >= size`.
     left: u64,
@@ -20,10 +20,10 @@ pub(super) struct Permutation {
 
 impl Permutation {
     /// `size` is at most 2^62.
-    pub(super) fn new(key: SecretBytes<32>, size: u64) -> Self {
+    pub(super) fn new(key: &SecretBytes<32>, size: u64) -> Self {
         let root = size.isqrt().max(1);
         let left = if root.saturating_mul(root) < size { root.saturating_add(1) } else { root };
-        Self { key, size, left, right: size.div_ceil(left).max(1) }
+        Self { key: MacKey::new(key.expose()), size, left, right: size.div_ceil(left).max(1) }
     }
 
     /// Where `at`, which is below the size, goes.
@@ -41,8 +41,7 @@ impl Permutation {
         let (mut left, mut right) = (at / self.right, at % self.right);
         let (mut modulus, mut other) = (self.left, self.right);
         for round in 0..ROUNDS {
-            let [a, b, c, d, e, f, g, h, ..] =
-                hmac_sha256(self.key.expose(), &[&[round], &right.to_le_bytes()]);
+            let [a, b, c, d, e, f, g, h, ..] = self.key.mac(&[&[round], &right.to_le_bytes()]);
             let mixed = u64::from_le_bytes([a, b, c, d, e, f, g, h]) % modulus;
             (left, right) = (right, (left + mixed) % modulus);
             (modulus, other) = (other, modulus);
@@ -59,7 +58,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_size_is_permuted(size in 1u64..3000, key: [u8; 32]) {
-            let order = Permutation::new(SecretBytes::new(key), size);
+            let order = Permutation::new(&SecretBytes::new(key), size);
             let mut seen = vec![false; size as usize];
             for at in 0..size {
                 let to = order.apply(at);
@@ -71,7 +70,7 @@ mod tests {
     #[test]
     fn another_key_is_another_order() {
         let order = |key| {
-            let order = Permutation::new(SecretBytes::new([key; 32]), 1000);
+            let order = Permutation::new(&SecretBytes::new([key; 32]), 1000);
             (0..1000).map(|at| order.apply(at)).collect::<Vec<_>>()
         };
         let (one, other) = (order(1), order(2));

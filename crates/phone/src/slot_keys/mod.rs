@@ -25,7 +25,7 @@ use rand_core::CryptoRng;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use std::hint::black_box;
 use std::sync::Arc;
-use unjoin_core::secret::{SecretBytes, hmac_sha256};
+use unjoin_core::secret::{MacKey, SecretBytes};
 use unjoin_core::{ClockError, Timestamp, describe_errors};
 use zeroize::Zeroizing;
 
@@ -147,22 +147,27 @@ impl SlotConfig {
     }
 }
 
-/// The key of one slot: 32 random bytes, and the two keys derived from them.
+/// The key of one slot: 32 random bytes, and the two keys derived from them, ready for use.
 ///
-/// Not `Clone` and not serializable; erased when the last window that shares it is dropped.
+/// Not `Clone` and not serializable; erased when the last window that shares it is dropped, with what
+/// was made ready.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct SlotKey {
     random: SecretBytes<32>,
-    indexing: SecretBytes<32>,
-    sealing: SecretBytes<32>,
+    indexing: MacKey,
+    sealing: MacKey,
 }
 
 impl SlotKey {
     pub(crate) fn new(random: SecretBytes<32>) -> Self {
-        let derive = |label: &[u8]| SecretBytes::new(hmac_sha256(random.expose(), &[label]));
-        let (indexing, sealing) = (derive(b"unjoin/phone/slot/index/1"), derive(b"unjoin/phone/slot/seal/1"));
-        Self { random, indexing, sealing }
+        leaving_nothing(|| {
+            let key = MacKey::new(random.expose());
+            let derive = |label: &[u8]| MacKey::new(SecretBytes::new(key.mac(&[label])).expose());
+            let (indexing, sealing) =
+                (derive(b"unjoin/phone/slot/index/1"), derive(b"unjoin/phone/slot/seal/1"));
+            Self { random, indexing, sealing }
+        })
     }
 
     pub(crate) fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
@@ -174,16 +179,23 @@ impl SlotKey {
         self.random.expose()
     }
 
+    /// The names of the parties' rows under `number`.
+    pub(crate) fn names<const N: usize>(
+        &self,
+        parties: [&PhoneNumber; N],
+        number: VirtualNumber,
+    ) -> [[u8; 32]; N] {
+        leaving_nothing(|| parties.map(|party| self.name(party, number)))
+    }
+
     /// The name of the row through which `party` reaches somebody over `number`:
     /// `HMAC-SHA-256(indexing key, le64(party's digits) || le64(number's digits))`.
     ///
     /// A row's name tells nothing without the slot's key; with it a range of phone numbers can
     /// be tried, since there are so few of them. That is why the key is deleted.
-    pub(crate) fn index(&self, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
-        leaving_nothing(|| {
-            let party = Zeroizing::new(party.as_integer().to_le_bytes());
-            hmac_sha256(self.indexing.expose(), &[party.as_slice(), &number.as_integer().to_le_bytes()])
-        })
+    fn name(&self, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
+        let party = Zeroizing::new(party.as_integer().to_le_bytes());
+        self.indexing.mac(&[party.as_slice(), &number.as_integer().to_le_bytes()])
     }
 
     /// `nonce (12) || ciphertext || tag (16)` of `plaintext`, bound to the row's name.
@@ -197,7 +209,7 @@ impl SlotKey {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Vec<u8> {
         leaving_nothing(|| {
-            let key = SecretBytes::new(hmac_sha256(self.sealing.expose(), &[index]));
+            let key = SecretBytes::new(self.sealing.mac(&[index]));
             seal(&key, index, plaintext, rng)
         })
     }
@@ -206,7 +218,7 @@ impl SlotKey {
     /// after the same work if it has the same length.
     pub(crate) fn open(&self, index: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         leaving_nothing(|| {
-            let key = SecretBytes::new(hmac_sha256(self.sealing.expose(), &[index]));
+            let key = SecretBytes::new(self.sealing.mac(&[index]));
             open(&key, index, sealed)
         })
     }

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::collections::HashSet;
-use unjoin_core::secret::SystemRng;
+use unjoin_core::secret::{SystemRng, hmac_sha256};
 
 fn number(digits: u64) -> PhoneNumber {
     PhoneNumber::from_integer(digits).unwrap()
@@ -61,6 +61,11 @@ fn a_row_that_is_written_again_gets_another_nonce() {
     assert_eq!(nonces.len(), 1_000);
 }
 
+fn name_of(key: &SlotKey, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
+    let [name] = key.names([party], number);
+    name
+}
+
 /// HMAC-SHA-256 by another hand: RFC 2104 over the hash alone.
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     use sha2::{Digest, Sha256};
@@ -74,18 +79,14 @@ fn a_rows_name_is_the_hmac_of_both_numbers_in_fixed_places() {
     let key = SlotKey::new(SecretBytes::new([9; 32]));
     let indexing = hmac(&[9; 32], b"unjoin/phone/slot/index/1");
     let message = [8_613_800_138_000u64.to_le_bytes(), 86_700_123_456_789_012u64.to_le_bytes()].concat();
-    let name = key.index(&number(8_613_800_138_000), x(86_700_123_456_789_012));
+    let of = |party, dialled| name_of(&key, &number(party), x(dialled));
+    let name = of(8_613_800_138_000, 86_700_123_456_789_012);
     assert_eq!(name, hmac(&indexing, &message));
-    assert_ne!(name, key.index(&number(8_613_800_138_001), x(86_700_123_456_789_012)));
-    assert_ne!(name, key.index(&number(8_613_800_138_000), x(86_700_123_456_789_013)));
-    assert_ne!(
-        key.index(&number(8_613_800_138_000), x(8_613_800_138_001)),
-        key.index(&number(8_613_800_138_001), x(8_613_800_138_000)),
-    );
-    assert_ne!(
-        name,
-        SlotKey::new(SecretBytes::new([8; 32])).index(&number(8_613_800_138_000), x(86_700_123_456_789_012))
-    );
+    assert_ne!(name, of(8_613_800_138_001, 86_700_123_456_789_012));
+    assert_ne!(name, of(8_613_800_138_000, 86_700_123_456_789_013));
+    assert_ne!(of(8_613_800_138_000, 8_613_800_138_001), of(8_613_800_138_001, 8_613_800_138_000));
+    let other = SlotKey::new(SecretBytes::new([8; 32]));
+    assert_ne!(name, name_of(&other, &number(8_613_800_138_000), x(86_700_123_456_789_012)));
 }
 
 /// RFC 8439, 2.8.2, by its own nonce.
@@ -171,19 +172,22 @@ fn nothing_of_a_key_is_left_on_the_stack() {
     let rng = &mut SystemRng::new();
     let key = Box::new(SlotKey::random(rng));
     let (party, number) = (number(8_613_800_138_000), x(86_700_123_456_789_012));
-    let index = Box::new(key.index(&party, number));
-    let row = Box::new(hmac(key.sealing.expose(), &*index));
+    let index = Box::new(name_of(&key, &party, number));
+    let derived = |label: &[u8]| Box::new(hmac(key.expose(), label));
+    let (indexing, sealing) = (derived(b"unjoin/phone/slot/index/1"), derived(b"unjoin/phone/slot/seal/1"));
+    let row = Box::new(hmac(&*sealing, &*index));
     let sealed = key.seal(&index, &[1; 60], rng);
-    let keys = [key.indexing.expose(), key.sealing.expose(), &row];
+    let keys = [key.expose(), &*indexing, &*sealing, &row];
     let left = |work: &(dyn Fn() + Sync)| found(&stack_after(work), &keys);
-    assert_eq!(left(&|| _ = black_box(key.index(&party, number))), 0);
+    assert_eq!(left(&|| _ = black_box(name_of(&key, &party, number))), 0);
     assert_eq!(left(&|| drop(black_box(key.seal(&index, &[1; 60], &mut SystemRng::new())))), 0);
     assert_eq!(left(&|| assert!(key.open(&index, &sealed).is_some())), 0);
     assert_eq!(left(&|| assert!(key.open(&index, &sealed[1..]).is_none())), 0);
     // This would find what is not overwritten.
     let row = Box::new(SecretBytes::new(*row));
     assert_ne!(left(&|| drop(black_box(seal(&row, &*index, &[1; 60], &mut SystemRng::new())))), 0);
-    assert_ne!(left(&|| _ = black_box(hmac_sha256(key.indexing.expose(), &[&*index]))), 0);
+    assert_ne!(left(&|| _ = black_box(key.indexing.mac(&[&*index]))), 0);
+    assert_ne!(left(&|| _ = black_box(hmac_sha256(&indexing, &[&*index]))), 0);
 }
 
 #[test]

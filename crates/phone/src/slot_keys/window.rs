@@ -1,6 +1,7 @@
 //! The keys that one moment needs, in memory.
 
-use super::{Slot, SlotConfig, SlotKey, SlotKeyError};
+use super::{Slot, SlotConfig, SlotKey, SlotKeyError, leaving_nothing};
+use crate::{PhoneNumber, VirtualNumber};
 use core::fmt;
 use std::sync::Arc;
 use unjoin_core::Timestamp;
@@ -163,6 +164,15 @@ impl SlotKeyWindow {
     #[doc(hidden)]
     pub fn slots(&self) -> impl Iterator<Item = (Slot, &SlotKey)> {
         self.config.reached(self.now).zip(self.keys.iter().map(Arc::as_ref))
+    }
+
+    /// The name of `party`'s row under `number` in each of the slots, with its slot and key.
+    pub(crate) fn names(
+        &self,
+        party: &PhoneNumber,
+        number: VirtualNumber,
+    ) -> Vec<(Slot, &SlotKey, [u8; 32])> {
+        leaving_nothing(|| self.slots().map(|(slot, key)| (slot, key, key.name(party, number))).collect())
     }
 
     /// The key of `slot`; `None` if it is over, or further ahead than the longest life.

@@ -1,31 +1,56 @@
-//! Making a number, for many jobs at once: each step is one call to the store for all of them.
+//! Making a number, for many jobs at once: one durable write of the store for all of them.
 //!
-//! 0. **Look**: the order's, the merchant's and the hub's record. What is live, ended or closed
-//!    is answered, and costs no number.
-//! 1. **Prepare**, two commits: the hub's counter advances, and the order's record says until
-//!    when rows of this order may be readable.
-//! 2. **Insert** both index rows under the number, sealed, with the attempt's random name. If
-//!    a party has that number already, the next one is drawn.
-//! 3. **Activate**: the order's record names number and attempt. From here on calls go through.
+//! 1. **Look**: the order's, the merchant's and the hub's record. What is live, ended or closed
+//!    is answered, and costs no number. A number is drawn.
+//! 2. **Write**, in one call of commits that hang on each other:
+//!    - the hub's counter advances;
+//!    - the order's record says until when rows of this order may be readable;
+//!    - on both hang the index rows under the number, sealed, with the attempt's random name. They
+//!      are refused if a party has that number already, and the next one is drawn;
+//!    - on these hangs the order's record that names number and attempt. From here on calls go
+//!      through.
 //!
-//! Whatever ends an attempt before it is active leaves rows that no record names: they refuse,
-//! and go with their slot. Attempts never mix, since each has a name of its own: of several at
-//! once the first to be active wins, and the others find it and compare parties.
+//! An engine that stops in the middle has applied a part in which nothing stands without what it
+//! hangs on: rows that no record names. They refuse, and go with their slot. Attempts never mix,
+//! since each has a name of its own: of several at once the first to be active wins, and the others
+//! find it and compare parties.
+//!
+//! **No party has a number twice.** Its rows are looked for in every slot that the window shows. A
+//! write that is late, however late, might miss one that was made meanwhile in a slot which came in
+//! view only then. So the bucket of a number says how far the views reached in which numbers were
+//! made there (its *reach*), and rows go in only while that is the writer's own view. Who finds that
+//! another's reaches further goes on from that other's time.
 
 use super::binding::{Bound, Leg, Parties};
-use super::job::{Job, Making, Plan, reserve, take_numbers};
-use super::legs::{IndexRows, or_default};
-use super::rows::{Attempt, IndexRow, LiveLeg, OrderId, Terms, hub_key};
+use super::claims::Claimed;
+use super::job::{Job, Plan, take_numbers};
+use super::legs::IndexRows;
+use super::rows::{
+    Attempt, HubRow, INDEX, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, ReachRow, Terms,
+    Under, hub_key,
+};
 use super::{Core, SwitchboardError};
+use crate::pool::Labelled;
 use crate::{SlotKeyWindow, VirtualNumber};
-use rand_core::CryptoRng;
-use unjoin_core::Name;
-use unjoin_store::{Decision, Record, Store, StoreError, decide_all, read};
+use std::collections::{BTreeMap, BTreeSet};
+use unjoin_core::{Name, Timestamp};
+use unjoin_store::{Bucket, Commit, Key, Outcome, Record, RowKey, Store, StoreError, read};
 
 /// How often a job may be overtaken by others before the caller is told.
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 64;
+
+/// How often one tries whose keys others are ahead of.
+const TRIES_BEHIND: usize = 3;
 
 type Answer = Result<Bound, SwitchboardError>;
+
+/// How far views reached in a bucket.
+enum Reach {
+    /// As far as one's own, by the end of the call; and the row's value then.
+    Own(Vec<u8>),
+    /// Further. It came so at this time, or later.
+    Ahead(Timestamp),
+}
 
 /// A job on its way to its answer.
 struct Task<'a> {
@@ -36,52 +61,90 @@ struct Task<'a> {
     answer: Option<Answer>,
     /// Which of the job's pools it draws from.
     at: usize,
+    /// What stands for the hub in that pool.
+    tag: [u8; 32],
     /// What the pool that was asked for would need, once it is used up.
     exhausted: Option<SwitchboardError>,
+    /// In how many rounds more others may be first.
+    left: usize,
+    /// What the caller is told then.
+    hindrance: SwitchboardError,
 }
 
-/// A hub in one of its pools: what draws by one counter.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Drawer<'a> {
-    pool: usize,
-    hub: &'a Name,
-}
+/// What draws by one counter: the place of a pool, and the hub's tag in it.
+type Drawer = (usize, [u8; 32]);
 
 impl<'a> Task<'a> {
-    fn drawer(&self) -> Drawer<'a> {
-        Drawer { pool: self.job.pools.get(self.at).copied().unwrap_or_default(), hub: &self.job.hub }
+    fn pool(&self) -> usize {
+        self.job.pools.get(self.at).copied().unwrap_or_default()
     }
 
-    /// Goes on with the next pool if this one is used up; otherwise the error is the answer, and names the pool that was
-    /// asked for.
-    fn fall_back(&mut self, error: SwitchboardError) {
-        if !matches!(error, SwitchboardError::PoolExhausted { .. }) {
-            self.answer = Some(Err(error));
-            return;
-        }
-        let error = self.exhausted.get_or_insert(error).clone();
-        self.at = self.at.saturating_add(1);
-        if self.at >= self.job.pools.len() {
-            self.answer = Some(Err(error));
+    fn drawer(&self) -> Drawer {
+        (self.pool(), self.tag)
+    }
+
+    /// What nobody else may decide meanwhile.
+    fn claimed(&self) -> [Claimed; 2] {
+        [self.job.order.order, self.tag]
+    }
+
+    fn fail(&mut self, error: impl Into<SwitchboardError>) {
+        self.answer = Some(Err(error.into()));
+    }
+
+    /// Begins again, if it may.
+    fn overtaken(&mut self) {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.answer = Some(Err(self.hindrance.clone()));
         }
     }
 }
 
-/// The tasks that go on to the next step, each with what it has so far. A step answers the rest,
-/// but for those who were overtaken: they begin again.
-type Open<'t, 'a, T> = Vec<(&'t mut Task<'a>, T)>;
+/// A task whose leg is to be made, with what was read for it.
+struct Planned<'t, 'a> {
+    task: &'t mut Task<'a>,
+    terms: Terms,
+    order: OrderRow,
+    /// The values that it was decided by.
+    order_value: Option<Vec<u8>>,
+    merchant_value: Option<Vec<u8>>,
+}
+
+/// What a hub draws in a round.
+struct Drawn {
+    at: Key<HubRow>,
+    read: Option<Vec<u8>>,
+    next: HubRow,
+    numbers: std::vec::IntoIter<VirtualNumber>,
+}
+
+/// A task with its number.
+struct Making<'t, 'a> {
+    planned: Planned<'t, 'a>,
+    number: VirtualNumber,
+    under: Under,
+}
+
+/// Where a task's commits stand in the call, and what it is answered when they are applied.
+struct Placed<'t, 'a> {
+    task: &'t mut Task<'a>,
+    rows: usize,
+    flip: usize,
+    bound: Bound,
+}
 
 impl<S: Store> Core<S> {
     /// Decides a batch: one result for each job, in order.
     pub(super) fn make(&self, jobs: &[Job]) -> Vec<Answer> {
-        let task = |job| Task { job, generation: None, answer: None, at: 0, exhausted: None };
-        let mut tasks: Vec<Task<'_>> = jobs.iter().map(task).collect();
-        for _ in 0..ROUNDS {
+        let mut tasks: Vec<Task<'_>> = jobs.iter().map(|job| self.task(job)).collect();
+        let mut not_before = Timestamp::ZERO;
+        loop {
             let open: Vec<&mut Task<'_>> = tasks.iter_mut().filter(|task| task.answer.is_none()).collect();
             if open.is_empty() {
                 break;
             }
-            if let Err(error) = self.round(open) {
+            if let Err(error) = self.round(open, &mut not_before) {
                 for task in &mut tasks {
                     task.answer.get_or_insert_with(|| Err(error.clone()));
                 }
@@ -90,190 +153,263 @@ impl<S: Store> Core<S> {
         tasks.into_iter().map(|task| task.answer.unwrap_or(Err(StoreError::Contended.into()))).collect()
     }
 
-    fn round(&self, open: Vec<&mut Task<'_>>) -> Result<(), SwitchboardError> {
-        let window = self.window()?;
-        let open = self.look(open, &window);
-        let open = self.refuse_exhausted(open, &window);
-        let open = self.prepare(open, &window);
-        let open = self.insert(open, &window);
-        // A fresh window: it is decided by the time and the keys of its own moment.
-        let fresh = self.window()?;
-        // A party's rows were looked for in the slots of the old one. If a boundary has passed meanwhile, however long
-        // the store took, another may have given this number to a party in the slot that has come in view: begin again.
-        if fresh.slot_of(fresh.now()) == window.slot_of(window.now()) {
-            self.activate(open, &fresh);
+    fn task<'a>(&self, job: &'a Job) -> Task<'a> {
+        let hindrance = StoreError::Contended.into();
+        let (generation, answer, exhausted) = (None, None, None);
+        let mut task =
+            Task { job, generation, answer, at: 0, tag: [0; 32], exhausted, left: ROUNDS, hindrance };
+        task.tag = self.tag(&task);
+        task
+    }
+
+    fn tag(&self, task: &Task<'_>) -> [u8; 32] {
+        self.pools.at(task.pool()).pool.hub_tag(&task.job.hub)
+    }
+
+    /// `not_before`: what another's reach says of the time.
+    fn round(&self, open: Vec<&mut Task<'_>>, not_before: &mut Timestamp) -> Result<(), SwitchboardError> {
+        let claimed: Vec<_> = open.iter().map(|task| task.claimed()).collect();
+        let (claim, free) = self.claims.claim(&claimed);
+        let open = open.into_iter().zip(free).filter_map(|(task, is_free)| is_free.then_some(task)).collect();
+        let window = self.slot_keys.window(self.environment.now().max(*not_before))?;
+        let (planned, hubs) = self.look(open, &window)?;
+        let (making, drawn) = self.draw(planned, hubs, &window);
+        let (commits, placed) = self.compose(making, drawn, &window, not_before)?;
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let outcomes = self.store.commit(&commits)?;
+        drop(claim);
+        // Numbers that were made under keys which are gone by now are dead: they are made again.
+        let is_current = self.window()?.generation() == window.generation();
+        for Placed { task, rows, flip, bound } in placed {
+            match (outcomes.get(flip), outcomes.get(rows)) {
+                (Some(Outcome::Committed), _) if is_current => task.answer = Some(Ok(bound)),
+                // A party has that number. The hub has gone on, so this ends: with another number, or with none left.
+                (_, Some(Outcome::Conflict(key))) if key.starts_with(INDEX) => {}
+                _ => task.overtaken(),
+            }
         }
         Ok(())
     }
 
-    /// Step 0.
-    fn look<'t, 'a>(&self, open: Vec<&'t mut Task<'a>>, window: &SlotKeyWindow) -> Open<'t, 'a, Terms> {
-        let look = |task: &&mut Task<'a>| {
-            let (job, first) = (task.job, task.generation);
-            Ok(Decision::new(job.order.records(), move |rows, _| {
-                let (order, merchant) = or_default(rows);
-                if first.is_some_and(|first| first != merchant.generation) {
+    /// Reads what is decided by. What is left is to be made, with the hubs' rows.
+    fn look<'t, 'a>(
+        &self,
+        open: Vec<&'t mut Task<'a>>,
+        window: &SlotKeyWindow,
+    ) -> Result<(Vec<Planned<'t, 'a>>, BTreeMap<Drawer, Option<Vec<u8>>>), SwitchboardError> {
+        let mut keys: Vec<RowKey> = Vec::with_capacity(open.len().saturating_mul(3));
+        for task in &open {
+            let (order, merchant) = task.job.order.records();
+            keys.extend([order.at().clone(), merchant.at().clone()]);
+        }
+        let drawers: BTreeSet<Drawer> = open.iter().map(|task| task.drawer()).collect();
+        keys.extend(drawers.iter().map(|(_, tag)| hub_key(tag).at().clone()));
+        let mut values = self.store.read(&keys)?.into_iter();
+        let (mut planned, mut legs) = (Vec::new(), BTreeSet::new());
+        for task in open {
+            let (order, merchant) = (values.next().flatten(), values.next().flatten());
+            // Of two for one leg the second looks again when the first is made.
+            if legs.insert((task.job.order.order, task.job.leg == Leg::Courier)) {
+                planned.extend(self.plan(task, order, merchant, window));
+            }
+        }
+        Ok((planned, drawers.into_iter().zip(values).collect()))
+    }
+
+    /// A task whose leg is to be made; the others are answered.
+    fn plan<'t, 'a>(
+        &self,
+        task: &'t mut Task<'a>,
+        order_value: Option<Vec<u8>>,
+        merchant_value: Option<Vec<u8>>,
+        window: &SlotKeyWindow,
+    ) -> Option<Planned<'t, 'a>> {
+        let job = task.job;
+        let order = or_default::<OrderRow>(order_value.as_deref());
+        let merchant = or_default::<MerchantRow>(merchant_value.as_deref());
+        let planned = order
+            .and_then(|order| Ok((order, merchant?)))
+            .map_err(SwitchboardError::from)
+            .and_then(|(order, merchant)| {
+                if task.generation.is_some_and(|first| first != merchant.generation) {
                     return Err(SwitchboardError::CutOff);
                 }
-                job.plan(&order, merchant, window, self.config.max_total_life)
-            }))
-        };
-        let plans = decide_all(&*self.store, open.iter().map(look).collect());
-        let mut planned = Vec::new();
-        for (task, plan) in open.into_iter().zip(plans) {
-            match plan {
-                Ok(Plan::Make(terms)) => {
-                    task.generation.get_or_insert(terms.merchant_generation);
-                    planned.push((task, terms));
-                }
-                Ok(Plan::Compare(live)) => {
-                    let job = task.job;
-                    let same = self.is_between(&live, job.order, job.leg, &job.parties, window);
-                    task.answer =
-                        Some(same.and_then(|same| same.then(|| live.bound()).ok_or(job.mismatch())));
-                }
-                Err(error) => task.answer = Some(Err(error)),
-            }
-        }
-        planned
-    }
-
-    /// A hub that has nothing left, in no pool, is told before anything is written.
-    fn refuse_exhausted<'t, 'a>(
-        &self,
-        mut open: Open<'t, 'a, Terms>,
-        window: &SlotKeyWindow,
-    ) -> Open<'t, 'a, Terms> {
-        loop {
-            let hubs = by_hub(&mut open);
-            let look = hubs.iter().map(|(Drawer { pool, hub }, _)| {
-                let labelled = self.pools.at(*pool);
-                let take = move |row, _: &mut _| Ok(take_numbers(hub, row, 1, labelled, window)?.0);
-                Ok(Decision::new(hub_key(&labelled.pool.hub_tag(hub)), take))
+                let plan = job.plan(&order, merchant, window, self.config.max_total_life)?;
+                Ok((order, plan))
             });
-            let left = decide_all(&*self.store, look.collect());
-            let mut are_left = true;
-            for ((task, _), left) in open.iter_mut().zip(shared_out(&hubs, left)) {
-                if let Err(error) = left {
-                    task.fall_back(error);
-                    are_left = false;
-                }
+        match planned {
+            Ok((order, Plan::Make(terms))) => {
+                task.generation.get_or_insert(terms.merchant_generation);
+                return Some(Planned { task, terms, order, order_value, merchant_value });
             }
-            open.retain(|(task, _)| task.answer.is_none());
-            if are_left || open.is_empty() {
-                return open;
+            Ok((_, Plan::Compare(live))) => {
+                let same = self.is_between(&live, job.order, job.leg, &job.parties, window);
+                task.answer = Some(same.and_then(|same| same.then(|| live.bound()).ok_or(job.mismatch())));
             }
+            Err(error) => task.fail(error),
         }
+        None
     }
 
-    /// Step 1.
-    fn prepare<'t, 'a>(
+    /// Takes a number for each, or as many as its hub has left. A hub that has none left in this pool is told, or
+    /// goes on with the next pool, before anything is written.
+    fn draw<'t, 'a>(
         &self,
-        mut open: Open<'t, 'a, Terms>,
+        planned: Vec<Planned<'t, 'a>>,
+        mut hubs: BTreeMap<Drawer, Option<Vec<u8>>>,
         window: &SlotKeyWindow,
-    ) -> Open<'t, 'a, Making<'a>> {
-        let hubs = by_hub(&mut open);
-        let draws = hubs.iter().map(|(drawer, wanted)| Ok(self.draw(*drawer, *wanted, window)));
-        let reservations = open.iter().map(|(task, terms)| {
-            let (at, dead_at) = (task.job.order.order_key(), window.dead_at(window.slot_of(terms.not_after)));
-            Ok(Decision::new(at.clone(), move |order, change| {
-                reserve(&at, order, dead_at, change).map(|()| Vec::new())
-            }))
-        });
-        let mut prepared = decide_all(&*self.store, draws.chain(reservations).collect()).into_iter();
-        let drawn = prepared.by_ref().take(hubs.len()).map(|drawn| match drawn {
-            Ok(_) | Err(SwitchboardError::Store(_)) => drawn,
-            // A hub that has nothing left by now is looked at again in the next round.
-            Err(_) => Ok(Vec::new()),
-        });
-        let drawn = shared_out(&hubs, drawn.collect());
-        let mut rng = self.rng();
-        let mut makings = Vec::new();
-        for (((task, terms), drawn), reserved) in open.into_iter().zip(drawn).zip(prepared) {
-            match reserved.and(drawn) {
-                Ok(Some(number)) => {
-                    let mut attempt = Attempt::default();
-                    rng.fill_bytes(&mut attempt);
-                    let making = Making { job: task.job, terms, attempt, number };
-                    makings.push((task, making));
-                }
-                Ok(None) => {}
-                Err(error) => task.answer = Some(Err(error)),
-            }
+    ) -> (Vec<Making<'t, 'a>>, BTreeMap<Drawer, Drawn>) {
+        let mut of_drawer: BTreeMap<Drawer, Vec<Planned<'t, 'a>>> = BTreeMap::new();
+        for planned in planned {
+            of_drawer.entry(planned.task.drawer()).or_default().push(planned);
         }
-        makings
+        let (mut making, mut all) = (Vec::new(), BTreeMap::new());
+        for (drawer, planned) in of_drawer {
+            let (labelled, wanted) = (self.pools.at(drawer.0), planned.len());
+            let Some(first) = planned.first() else { continue };
+            let drawn =
+                hubs.remove(&drawer).ok_or(StoreError::Corrupt("read")).map_err(SwitchboardError::from);
+            let hub = &first.task.job.hub;
+            let mut drawn = match drawn.and_then(|read| take(hub, &drawer, read, wanted, labelled, window)) {
+                Ok(drawn) => drawn,
+                Err(error) => {
+                    planned.into_iter().for_each(|each| self.fall_back(each.task, &error));
+                    continue;
+                }
+            };
+            // Those who get none look again in the next round.
+            for planned in planned {
+                match drawn.numbers.next() {
+                    Some(number) => making.push(Making { planned, number, under: Under::of(number) }),
+                    None => planned.task.overtaken(),
+                }
+            }
+            all.insert(drawer, drawn);
+        }
+        (making, all)
     }
 
-    /// Step 2, with further numbers for those whose number a party has already.
-    fn insert<'t, 'a>(
+    /// Goes on with the next pool if this one is used up; otherwise the error is the answer, and names the pool that was
+    /// asked for.
+    fn fall_back(&self, task: &mut Task<'_>, error: &SwitchboardError) {
+        if !matches!(error, SwitchboardError::PoolExhausted { .. }) {
+            task.fail(error.clone());
+            return;
+        }
+        let error = task.exhausted.get_or_insert_with(|| error.clone()).clone();
+        task.at = task.at.saturating_add(1);
+        match task.at < task.job.pools.len() {
+            true => task.tag = self.tag(task),
+            false => task.fail(error),
+        }
+    }
+
+    /// The call that makes them all.
+    fn compose<'t, 'a>(
         &self,
-        mut waiting: Open<'t, 'a, Making<'a>>,
+        making: Vec<Making<'t, 'a>>,
+        drawn: BTreeMap<Drawer, Drawn>,
         window: &SlotKeyWindow,
-    ) -> Open<'t, 'a, Making<'a>> {
-        let mut inserted = Vec::new();
-        while !waiting.is_empty() {
-            let mut rng = self.rng();
-            let inserts = waiting.iter().map(|(_, making)| insert_rows(making, window, &mut *rng)).collect();
-            let mut taken = Vec::new();
-            for ((task, making), done) in waiting.into_iter().zip(decide_all(&*self.store, inserts)) {
-                match done {
-                    Ok(true) => inserted.push((task, making)),
-                    Ok(false) => taken.push((task, making)),
-                    Err(error) => task.answer = Some(Err(error)),
-                }
-            }
-            waiting = self.redraw(taken, window);
+        not_before: &mut Timestamp,
+    ) -> Result<(Vec<Commit>, Vec<Placed<'t, 'a>>), SwitchboardError> {
+        let mut commits = Vec::new();
+        let mut counters: BTreeMap<Drawer, usize> = BTreeMap::new();
+        for (drawer, Drawn { at, read, next, .. }) in drawn {
+            counters.insert(drawer, commits.len());
+            commits.push(put(Commit::new(at.bucket()).expect(at.bytes(), read.as_deref()), &at, &next));
         }
-        inserted
+        let reaches = self.reaches(&making, window, &mut commits)?;
+        let mut orders: BTreeMap<[u8; 32], (OrderRow, Option<Vec<u8>>)> = BTreeMap::new();
+        let (mut rng, mut placed) = (self.rng(), Vec::new());
+        for Making { planned, number, under } in making {
+            let Planned { task, terms, order, order_value, merchant_value } = planned;
+            let reach = match reaches.get(&under.bucket()) {
+                Some(Ok(Reach::Own(value))) => value,
+                Some(Ok(Reach::Ahead(since))) => {
+                    // With that time it is one's own, or one's keys are older than another's. Each try costs a number.
+                    *not_before = (*since).max(*not_before);
+                    task.hindrance = SwitchboardError::KeysBehind;
+                    task.left = task.left.min(TRIES_BEHIND);
+                    task.overtaken();
+                    continue;
+                }
+                Some(Err(error)) => {
+                    task.fail(error.clone());
+                    continue;
+                }
+                None => continue,
+            };
+            let (job, mut attempt) = (task.job, Attempt::default());
+            rng.fill_bytes(&mut attempt);
+            let rows = IndexRows::new(job.order, job.leg, &job.parties, number, attempt);
+            let slot = window.slot_of(terms.not_after);
+            let Some((everywhere, sealed)) = rows.insertion(slot, window, &mut *rng) else {
+                task.fail(SwitchboardError::KeysBehind);
+                continue;
+            };
+            // An order's other leg may be made in the same call: it stands on what this one leaves.
+            let (order, value) = orders.entry(job.order.order).or_insert((order, order_value));
+            let (order_at, merchant_at) = job.order.records();
+            let mut inserted = Commit::new(under.bucket());
+            inserted.after.extend(counters.get(&task.drawer()));
+            if order.dead_at < window.dead_at(slot) {
+                let covering = Commit::new(order_at.bucket()).expect(order_at.bytes(), value.as_deref());
+                order.dead_at = window.dead_at(slot);
+                inserted.after.push(commits.len());
+                commits.push(put(covering, &order_at, order));
+                *value = Some(order.to_value());
+            }
+            for at in everywhere {
+                inserted = inserted.expect(at.bytes(), None);
+            }
+            inserted = inserted.expect(under.reach_key().bytes(), Some(reach));
+            for (at, row) in &sealed {
+                inserted = put(inserted, at, row);
+            }
+            commits.push(inserted);
+            let live = LiveLeg { number, attempt, terms };
+            let bound = live.bound();
+            *order.leg_mut(job.leg) = LegState::Live(live);
+            let flip = Commit::new(order_at.bucket())
+                .expect(order_at.bytes(), value.as_deref())
+                .expect(merchant_at.bytes(), merchant_value.as_deref())
+                .after(commits.len().saturating_sub(1));
+            *value = Some(order.to_value());
+            commits.push(put(flip, &order_at, order));
+            let flip = commits.len().saturating_sub(1);
+            placed.push(Placed { task, rows: flip.saturating_sub(1), flip, bound });
+        }
+        Ok((commits, placed))
     }
 
-    fn redraw<'t, 'a>(
+    /// For each bucket of a number the reach, by which rows go in there: this window's, written in the same call where it
+    /// is not there yet.
+    fn reaches(
         &self,
-        taken: Open<'t, 'a, Making<'a>>,
+        making: &[Making<'_, '_>],
         window: &SlotKeyWindow,
-    ) -> Open<'t, 'a, Making<'a>> {
-        let draws = taken.iter().map(|(task, _)| Ok(self.draw(task.drawer(), 1, window))).collect();
-        let mut again = Vec::new();
-        for ((task, mut making), drawn) in taken.into_iter().zip(decide_all(&*self.store, draws)) {
-            match drawn {
-                Ok(numbers) => {
-                    making.number = numbers.first().copied().unwrap_or(making.number);
-                    again.push((task, making));
-                }
-                // With another pool it begins again.
-                Err(error) => task.fall_back(error),
+        commits: &mut Vec<Commit>,
+    ) -> Result<BTreeMap<Bucket, Result<Reach, StoreError>>, SwitchboardError> {
+        let places: BTreeMap<Bucket, Under> =
+            making.iter().map(|making| (making.under.bucket(), making.under)).collect();
+        let keys: Vec<Key<ReachRow>> = places.values().map(|under| under.reach_key()).collect();
+        let values = self.store.read(&keys.iter().map(|at| at.at().clone()).collect::<Vec<_>>())?;
+        let own = ReachRow::of(window);
+        let mut reaches = BTreeMap::new();
+        for (at, value) in keys.iter().zip(values) {
+            let found = value.as_deref().map(ReachRow::from_value).transpose();
+            if matches!(&found, Ok(found) if found.is_none_or(|found| found < own)) {
+                commits.push(put(Commit::new(at.bucket()).expect(at.bytes(), value.as_deref()), at, &own));
             }
+            let reach = found.map(|found| match found.filter(|found| *found > own) {
+                Some(ahead) => Reach::Ahead(ahead.since(window)),
+                None => Reach::Own(own.to_value()),
+            });
+            reaches.insert(at.bucket(), reach);
         }
-        again
-    }
-
-    /// Step 3. A task that was overtaken stays unanswered.
-    fn activate(&self, open: Open<'_, '_, Making<'_>>, window: &SlotKeyWindow) {
-        let activate = open.iter().map(|(task, making)| {
-            Ok(Decision::new(task.job.order.records(), |rows, change| {
-                making.activate(or_default(rows), window, self.config.max_total_life, change)
-            }))
-        });
-        let activated = decide_all(&*self.store, activate.collect());
-        for ((task, _), activated) in open.into_iter().zip(activated) {
-            task.answer = activated.transpose();
-        }
-    }
-
-    /// Takes `wanted` numbers for a hub, or fewer if there are no more, but one at least.
-    fn draw<'d>(
-        &'d self,
-        Drawer { pool, hub }: Drawer<'d>,
-        wanted: usize,
-        window: &'d SlotKeyWindow,
-    ) -> Decision<'d, Vec<VirtualNumber>, SwitchboardError> {
-        let labelled = self.pools.at(pool);
-        let at = hub_key(&labelled.pool.hub_tag(hub));
-        Decision::new(at.clone(), move |row, change| {
-            let (numbers, next) = take_numbers(hub, row, wanted, labelled, window)?;
-            change.put(&at, &next);
-            Ok(numbers)
-        })
+        Ok(reaches)
     }
 
     /// Whether a live leg is between these parties: whether both have their index rows, and
@@ -301,48 +437,25 @@ impl<S: Store> Core<S> {
     }
 }
 
-/// Inserts both index rows of an attempt, if neither party has this number yet: neither of
-/// them, in any slot of the window. Otherwise the answer is `false`: another is to be drawn.
-fn insert_rows<'d>(
-    making: &Making<'_>,
+/// Takes numbers for a hub from where its row stands.
+fn take(
+    hub: &Name,
+    (_, tag): &Drawer,
+    read: Option<Vec<u8>>,
+    wanted: usize,
+    labelled: &Labelled,
     window: &SlotKeyWindow,
-    rng: &mut (impl CryptoRng + ?Sized),
-) -> Result<Decision<'d, bool, SwitchboardError>, SwitchboardError> {
-    let rows = making.rows();
-    let everywhere: Vec<_> = window.slots().map(|(slot, key)| rows.keys(slot, key, window)).collect();
-    let slot = window.slot_of(making.terms.not_after);
-    let key = window.key(slot).ok_or(SwitchboardError::KeysBehind)?;
-    let rows = rows.seal(slot, key, window, rng);
-    Ok(Decision::new(everywhere, move |found, change| {
-        let is_free = found.iter().flatten().all(Option::is_none);
-        if is_free {
-            rows.iter().for_each(|(at, row)| change.put(at, row));
-        }
-        Ok(is_free)
-    }))
+) -> Result<Drawn, SwitchboardError> {
+    let row = read.as_deref().map(HubRow::from_value).transpose()?;
+    let (numbers, next) = take_numbers(hub, row, wanted, labelled, window)?;
+    Ok(Drawn { at: hub_key(tag), read, next, numbers: numbers.into_iter() })
 }
 
-/// Sorts the tasks by pool and hub: each of them, and how many tasks it has.
-fn by_hub<'a, T>(open: &mut Open<'_, 'a, T>) -> Vec<(Drawer<'a>, usize)> {
-    open.sort_by_key(|(task, _)| task.drawer());
-    let mut hubs: Vec<(Drawer<'_>, usize)> = Vec::new();
-    for (task, _) in open {
-        match hubs.last_mut() {
-            Some((drawer, tasks)) if *drawer == task.drawer() => *tasks += 1,
-            _ => hubs.push((task.drawer(), 1)),
-        }
-    }
-    hubs
+fn put<R: Record>(commit: Commit, at: &Key<R>, row: &R) -> Commit {
+    commit.put(at.bytes().to_vec(), row.to_value())
 }
 
-/// What each hub drew, given to its tasks in order; `None` for those for whom nothing is left.
-fn shared_out(
-    hubs: &[(Drawer<'_>, usize)],
-    drawn: Vec<Result<Vec<VirtualNumber>, SwitchboardError>>,
-) -> Vec<Result<Option<VirtualNumber>, SwitchboardError>> {
-    let of_hub = |((_, tasks), drawn): (&(Drawer<'_>, usize), Result<Vec<VirtualNumber>, _>)| {
-        (0..*tasks)
-            .map(move |at| drawn.as_ref().map(|numbers| numbers.get(at).copied()).map_err(Clone::clone))
-    };
-    hubs.iter().zip(drawn).flat_map(of_hub).collect()
+/// What a value says; what is not there says nothing yet.
+fn or_default<R: Record + Default>(value: Option<&[u8]>) -> Result<R, StoreError> {
+    value.map_or_else(|| Ok(R::default()), R::from_value)
 }

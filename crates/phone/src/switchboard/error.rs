@@ -107,7 +107,7 @@ describe_errors!(SwitchboardError {
     Self::NotErased => "switchboard.not_erased", Operator, true,
         "the order's numbers are closed, but slot keys that are due are still there: see why the keeper does not rotate, and close again";
     Self::KeysBehind => "switchboard.keys_behind", Operator, true,
-        "this process has slot keys of before a recovery: give it the present ones";
+        "this process has slot keys of before a recovery, or sees fewer slots than another does: give it the present keys, and see its clock";
     Self::UnknownPool => "switchboard.unknown_pool", Host, false,
         "the switchboard has no pool of this label: name one that it was opened with";
     Self::PoolExhausted { pool, source } => "switchboard.pool_exhausted", Operator, true, "pool {pool}: {source}";

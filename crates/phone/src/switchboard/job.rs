@@ -2,9 +2,9 @@
 //! written in the same commit.
 
 use super::SwitchboardError;
-use super::binding::{Bound, Leg, Parties};
-use super::legs::{IndexRows, LegStatus, check_end};
-use super::rows::{Attempt, HubRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Terms};
+use super::binding::{Leg, Parties};
+use super::legs::{LegStatus, check_end};
+use super::rows::{HubRow, LiveLeg, MerchantRow, OrderId, OrderRow, Terms};
 use crate::pool::Labelled;
 use crate::{Pool, PoolError, SlotKeyWindow, VirtualNumber};
 use unjoin_core::{Name, Timestamp};
@@ -88,9 +88,10 @@ pub(super) fn take_numbers(
     window: &SlotKeyWindow,
 ) -> Result<(Vec<VirtualNumber>, HubRow), SwitchboardError> {
     let mut next = begin(row, pool, window)?;
+    let order = pool.order(hub, next.epoch, next.shift);
     let mut numbers = Vec::with_capacity(wanted);
     for _ in 0..wanted {
-        match pool.draw(hub, next.epoch, next.shift, next.counter) {
+        match order.draw(next.counter) {
             Ok(drawn) => {
                 numbers.push(drawn.number);
                 next.counter = drawn.next;
@@ -133,51 +134,4 @@ pub(super) fn reserve(
         change.put(at, &OrderRow { dead_at, ..order });
     }
     Ok(())
-}
-
-/// An attempt to make a number for a job.
-pub(super) struct Making<'a> {
-    pub(super) job: &'a Job,
-    /// On which the number is made, and for which its index rows are.
-    pub(super) terms: Terms,
-    pub(super) attempt: Attempt,
-    pub(super) number: VirtualNumber,
-}
-
-impl<'a> Making<'a> {
-    pub(super) fn rows(&self) -> IndexRows<'a> {
-        IndexRows::new(self.job.order, self.job.leg, &self.job.parties, self.number, self.attempt)
-    }
-
-    pub(super) fn dead_at(&self, window: &SlotKeyWindow) -> Timestamp {
-        window.dead_at(window.slot_of(self.terms.not_after))
-    }
-
-    /// The one write that counts: makes the leg live with the number, which the index rows name
-    /// already. `None` if something changed meanwhile: look again.
-    pub(super) fn activate(
-        &self,
-        (mut order, merchant): (OrderRow, MerchantRow),
-        window: &SlotKeyWindow,
-        max_total_life: u64,
-        change: &mut Change,
-    ) -> Result<Option<Bound>, SwitchboardError> {
-        let (job, made_for) = (self.job, &self.terms);
-        if merchant.generation != made_for.merchant_generation {
-            return Err(SwitchboardError::CutOff);
-        }
-        let Plan::Make(terms) = job.plan(&order, merchant, window, max_total_life)? else { return Ok(None) };
-        // The rows lie in the slot of one end and under the keys of one generation.
-        let same_rows = terms.not_after == made_for.not_after
-            && terms.key_generation == made_for.key_generation
-            && order.dead_at >= self.dead_at(window);
-        if !same_rows {
-            return Ok(None);
-        }
-        let live = LiveLeg { number: self.number, attempt: self.attempt, terms };
-        let bound = live.bound();
-        *order.leg_mut(job.leg) = LegState::Live(live);
-        change.put(&job.order.order_key(), &order);
-        Ok(Some(bound))
-    }
 }

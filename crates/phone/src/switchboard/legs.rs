@@ -6,7 +6,7 @@ use super::binding::{Bound, Leg, Parties};
 use super::calls::Claim;
 use super::counters::Reason;
 use super::rows::{
-    Attempt, Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Side, Terms, index_key,
+    Attempt, Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Side, Terms, Under,
 };
 use crate::{Channel, PhoneNumber, Slot, SlotKey, SlotKeyWindow, VirtualNumber};
 use rand_core::CryptoRng;
@@ -164,12 +164,36 @@ impl<'a> IndexRows<'a> {
 
     /// Their names under a slot's key, each with what the row says.
     pub(super) fn named(&self, key: &SlotKey) -> [([u8; 32], &Entry); 2] {
-        self.rows.each_ref().map(|(party, entry)| (key.index(party, self.number), entry))
+        let [(hub, of_hub), (customer, of_customer)] = &self.rows;
+        let [name_of_hub, name_of_customer] = key.names([hub, customer], self.number);
+        [(name_of_hub, of_hub), (name_of_customer, of_customer)]
     }
 
     /// Where they lie in `slot`.
     pub(super) fn keys(&self, slot: Slot, key: &SlotKey, window: &SlotKeyWindow) -> Vec<Key<IndexRow>> {
-        self.named(key).map(|(index, _)| index_key(self.number, window.end_of(slot), &index)).into()
+        let under = Under::of(self.number);
+        self.named(key).map(|(index, _)| under.key(window.end_of(slot), &index)).into()
+    }
+
+    /// Where they would lie in every slot of the window, and they themselves in `slot`; `None` if the window does not
+    /// show that one.
+    pub(super) fn insertion(
+        &self,
+        slot: Slot,
+        window: &SlotKeyWindow,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Option<(Vec<Key<IndexRow>>, [(Key<IndexRow>, IndexRow); 2])> {
+        let under = Under::of(self.number);
+        let (mut everywhere, mut sealed) = (Vec::new(), None);
+        for (each, key) in window.slots() {
+            let named =
+                self.named(key).map(|(index, entry)| (under.key(window.end_of(each), &index), index, entry));
+            everywhere.extend(named.iter().map(|(at, ..)| at.clone()));
+            if each == slot {
+                sealed = Some(named.map(|(at, index, entry)| (at, IndexRow::seal(entry, key, &index, rng))));
+            }
+        }
+        Some((everywhere, sealed?))
     }
 
     /// They themselves in `slot`.
@@ -180,9 +204,10 @@ impl<'a> IndexRows<'a> {
         window: &SlotKeyWindow,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> [(Key<IndexRow>, IndexRow); 2] {
+        let under = Under::of(self.number);
         self.named(key).map(|(index, entry)| {
             let row = IndexRow::seal(entry, key, &index, rng);
-            (index_key(self.number, window.end_of(slot), &index), row)
+            (under.key(window.end_of(slot), &index), row)
         })
     }
 }

@@ -12,8 +12,8 @@
 //! # The flow
 //!
 //! 1. [`bind`](Switchboard::bind): a number is drawn for the business side, index rows are
-//!    written, the leg is made live. A crash anywhere leaves it refused; asked again, it is
-//!    made with another number.
+//!    written, the leg is made live, all by one call to the store. A crash anywhere leaves it
+//!    refused; asked again, it is made with another number.
 //! 2. [`route`](Switchboard::route): for each call, always the same work, one refusal.
 //! 3. [`extend`](Switchboard::extend), [`replace`](Switchboard::replace),
 //!    [`open_ticket`](Switchboard::open_ticket), [`release`](Switchboard::release) while the
@@ -30,6 +30,7 @@ mod bind;
 mod binding;
 mod calls;
 mod changes;
+mod claims;
 mod config;
 mod counters;
 mod error;
@@ -55,7 +56,7 @@ use self::counters::{MissCounters, RouteCounters};
 use self::job::{Job, Purpose};
 use self::rows::{Entry, IndexRow, OrderId, OrderRow, Terms};
 use self::sweep::Walk;
-use super::{PhoneNumber, Pools, Route, RouteRequest, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
+use super::{PhoneNumber, Pools, Route, RouteRequest, Slot, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
 use rand_core::CryptoRng;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -136,6 +137,7 @@ struct Core<S> {
     miss_counters: MissCounters,
     route_counters: RouteCounters,
     calls: calls::Calls,
+    claims: claims::Claims,
     walk: Mutex<Walk>,
     /// In the place of callers who show no number.
     nobody: PhoneNumber,
@@ -180,6 +182,7 @@ impl<S: Store> Switchboard<S> {
             miss_counters: MissCounters::new(),
             route_counters: RouteCounters::default(),
             calls: calls::Calls::new(),
+            claims: claims::Claims::default(),
             walk: Mutex::default(),
             nobody,
             no_order: OrderRow::default().to_value(),
@@ -432,11 +435,17 @@ impl<S: Store> Core<S> {
         self.environment.rng()
     }
 
-    /// One probe's name: counted in tests.
-    fn index(&self, key: &SlotKey, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
+    /// The names of a call's probes: counted in tests.
+    fn names<'w>(
+        &self,
+        window: &'w SlotKeyWindow,
+        party: &PhoneNumber,
+        number: VirtualNumber,
+    ) -> Vec<(Slot, &'w SlotKey, [u8; 32])> {
+        let names = window.names(party, number);
         #[cfg(test)]
-        self.work.count_index();
-        key.index(party, number)
+        self.work.count_names(names.len());
+        names
     }
 
     /// One opening: counted in tests.

@@ -12,7 +12,7 @@
 use super::calls::{CallId, Claim};
 use super::counters::Reason;
 use super::legs::judge;
-use super::rows::{Entry, IndexRow, MerchantRow, OrderId, OrderRow, index_key};
+use super::rows::{Entry, IndexRow, MerchantRow, OrderId, OrderRow, Under};
 use super::{Core, SwitchboardError};
 use crate::{Attestation, PhoneNumber, Route, RouteRequest, SlotKey, SlotKeyWindow, VirtualNumber};
 use unjoin_store::{Record, Store, StoreError, read};
@@ -109,9 +109,9 @@ impl<S: Store> Core<S> {
         dialled: VirtualNumber,
         window: &'w SlotKeyWindow,
     ) -> Result<Probe<'w>, SwitchboardError> {
-        let probes = window.slots().map(|(slot, key)| (slot, key, self.index(key, caller, dialled)));
-        let probes: Vec<_> = probes.collect();
-        let at = |(slot, _, index): &_| index_key(dialled, window.end_of(*slot), index);
+        let probes = self.names(window, caller, dialled);
+        let under = Under::of(dialled);
+        let at = |(slot, _, index): &_| under.key(window.end_of(*slot), index);
         let rows = read(&*self.store, &probes.iter().map(at).collect::<Vec<_>>())?;
         let (Some((_, key, first)), Some((_, _, last))) = (probes.first(), probes.last()) else {
             return Err(SwitchboardError::KeysBehind);

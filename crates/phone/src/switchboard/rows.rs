@@ -6,6 +6,7 @@
 //! | `po` order id | merchant | whether closed, when its last number is dead, its two legs | every decision |
 //! | `pm` merchant id | merchant | generation; no row while it is 0 | cutting a merchant off |
 //! | `ph` hub tag | hub tag | epoch, pool shift, counter | no number twice |
+//! | `pf` | X | key generation, how far the view of slots reached in which numbers were made in this bucket | no party has a number twice |
 //! | `pi` slot's end (be64), index | X | sealed: callee, merchant, order, leg, side, attempt | routing |
 //!
 //! The slot's end in an index row's key lets the sweeper delete whole slots. It is a time, so
@@ -16,7 +17,7 @@
 //! a leg has ended; calls.
 
 use super::binding::{Directions, Leg, OrderRef};
-use crate::{Channel, PhoneNumber, SlotKey, VirtualNumber};
+use crate::{Channel, PhoneNumber, SlotKey, SlotKeyWindow, VirtualNumber};
 use rand_core::CryptoRng;
 use unjoin_core::algebra::transcript::hash32;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
@@ -29,6 +30,7 @@ pub(super) const ORDERS: &[u8; 2] = b"po";
 pub(super) const MERCHANTS: &[u8; 2] = b"pm";
 pub(super) const HUBS: &[u8; 2] = b"ph";
 pub(super) const INDEX: &[u8; 2] = b"pi";
+const REACH: &[u8; 2] = b"pf";
 
 // --- the order and its legs ---------------------------------------------------------------
 
@@ -265,6 +267,40 @@ impl Record for HubRow {
     }
 }
 
+/// How far the view of slots reached in which numbers were made in a bucket: the end of its last slot,
+/// under one set of slot keys. A later set knows nothing of the rows of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ReachRow {
+    generation: u32,
+    until: Timestamp,
+}
+
+impl ReachRow {
+    pub(super) fn of(window: &SlotKeyWindow) -> Self {
+        let last = window.slots().last().map_or(window.now(), |(slot, _)| window.end_of(slot));
+        Self { generation: window.generation(), until: last }
+    }
+
+    /// From when on a view under the same keys reaches so far.
+    pub(super) fn since(self, window: &SlotKeyWindow) -> Timestamp {
+        let config = window.config();
+        self.until.saturating_sub(u64::from(config.slots()).saturating_mul(config.slot_seconds()))
+    }
+}
+
+impl Record for ReachRow {
+    const NAME: &'static str = "reach of numbers";
+
+    fn encode(&self, out: &mut Writer) {
+        out.le32(self.generation);
+        out.timestamp(self.until);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { generation: from.le32("generation")?, until: from.timestamp("until")? })
+    }
+}
+
 // --- the index ------------------------------------------------------------------------------
 
 /// Which of a leg's two parties.
@@ -398,16 +434,14 @@ impl OrderId {
     }
 
     pub(super) fn order_key(&self) -> Key<OrderRow> {
-        Key::new(bucket(b'm', &self.merchant), key(ORDERS, &[&self.order]))
-    }
-
-    pub(super) fn merchant_key(&self) -> Key<MerchantRow> {
-        Key::new(bucket(b'm', &self.merchant), key(MERCHANTS, &[&self.merchant]))
+        self.records().0
     }
 
     /// The two records that say what becomes of the order's numbers.
     pub(super) fn records(&self) -> (Key<OrderRow>, Key<MerchantRow>) {
-        (self.order_key(), self.merchant_key())
+        let bucket = bucket(b'm', &self.merchant);
+        let (order, merchant) = (key(ORDERS, &[&self.order]), key(MERCHANTS, &[&self.merchant]));
+        (Key::new(bucket, order), Key::new(bucket, merchant))
     }
 }
 
@@ -420,10 +454,28 @@ pub(super) fn hub_key(tag: &[u8; 32]) -> Key<HubRow> {
     Key::new(bucket(b'h', tag), key(HUBS, &[tag]))
 }
 
-/// The row under a virtual number, for a caller whose name in this slot `index` is.
-pub(super) fn index_key(number: VirtualNumber, slot_end: Timestamp, index: &[u8; 32]) -> Key<IndexRow> {
-    let bucket = bucket(b'x', &number.as_integer().to_be_bytes());
-    Key::new(bucket, key(INDEX, &[&slot_end.as_unix_seconds().to_be_bytes(), index]))
+/// Where the rows under a virtual number lie.
+#[derive(Clone, Copy)]
+pub(super) struct Under(Bucket);
+
+impl Under {
+    pub(super) fn of(number: VirtualNumber) -> Self {
+        Self(bucket(b'x', &number.as_integer().to_be_bytes()))
+    }
+
+    pub(super) fn bucket(self) -> Bucket {
+        self.0
+    }
+
+    /// How far views reached here.
+    pub(super) fn reach_key(self) -> Key<ReachRow> {
+        Key::new(self.0, REACH.to_vec())
+    }
+
+    /// The row of a caller whose name in this slot `index` is.
+    pub(super) fn key(self, slot_end: Timestamp, index: &[u8; 32]) -> Key<IndexRow> {
+        Key::new(self.0, key(INDEX, &[&slot_end.as_unix_seconds().to_be_bytes(), index]))
+    }
 }
 
 /// The end of the slot that stands in an index row's key.

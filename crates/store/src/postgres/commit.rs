@@ -18,9 +18,9 @@ use super::statements::{Answer, pipelined};
 use crate::{Bucket, Commit, Outcome, Row};
 use std::collections::BTreeMap;
 
-/// Commits that share a transaction.
+/// Commits that share a transaction, each with its place in the call.
 pub(super) struct Transaction<'a> {
-    pub(super) commits: Vec<&'a Commit>,
+    pub(super) commits: Vec<(usize, &'a Commit)>,
 }
 
 impl Request for Transaction<'_> {
@@ -62,7 +62,7 @@ fn unknown() -> Failure {
 impl Transaction<'_> {
     /// Everything but COMMIT.
     async fn prepare(&self, connection: &Connection, shared: &Shared) -> Result<Vec<Outcome>, Failure> {
-        let keys = keys_of_commits(self.commits.iter().copied());
+        let keys = keys_of_commits(self.commits.iter().map(|(_, commit)| *commit));
         let by_bucket: Vec<(Bucket, Vec<&[u8]>)> =
             keys.into_iter().map(|(bucket, keys)| (bucket, keys.into_iter().collect())).collect();
         let rows = lock(connection, shared, &by_bucket).await?;

@@ -26,6 +26,7 @@ use self::error::Failure;
 use self::plan::{keys_of_rows, transactions};
 use self::pool::{Connection, Pool, Request, Shared};
 use self::statements::{Answer, read_only};
+use super::call::{reached, settle};
 use super::{Bucket, Commit, MAX_KEY, Outcome, Row, RowKey, See, Store, StoreError};
 use std::collections::HashMap;
 use std::fmt;
@@ -237,29 +238,26 @@ impl Store for PostgresStore {
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
-        commits.iter().try_for_each(Commit::check_lengths)?;
-        let groups = transactions(commits, self.one_bucket_each);
+        Commit::check_call(commits)?;
+        let stages = transactions(commits, self.one_bucket_each);
         let commits: Arc<[Commit]> = commits.into();
-        let concurrent = self.one_bucket_each;
         self.pool.run(move |shared| async move {
             let mut outcomes: Vec<Option<Outcome>> = commits.iter().map(|_| None).collect();
-            let mut under_way = Vec::new();
-            for group in groups {
-                let (shared, commits) = (Arc::clone(&shared), Arc::clone(&commits));
-                let served = tokio::spawn(async move {
-                    let own = group.iter().filter_map(|place| commits.get(*place)).collect();
-                    let answer = shared.serve(&Transaction { commits: own }).await?;
-                    Ok::<_, StoreError>((group, answer))
-                });
-                if concurrent {
-                    under_way.push(served);
-                } else {
-                    // What comes later in the call must find what came before it.
+            // What comes later in the call must find what came before it.
+            for stage in stages {
+                let mut under_way = Vec::new();
+                for places in stage.into_values() {
+                    let group = reached(&commits, places, &mut outcomes);
+                    let (shared, commits) = (Arc::clone(&shared), Arc::clone(&commits));
+                    under_way.push(tokio::spawn(async move {
+                        let own = group.iter().filter_map(|place| Some((*place, commits.get(*place)?)));
+                        let answer = shared.serve(&Transaction { commits: own.collect() }).await?;
+                        Ok::<_, StoreError>((group, answer))
+                    }));
+                }
+                for served in under_way {
                     place(&mut outcomes, served.await)?;
                 }
-            }
-            for served in under_way {
-                place(&mut outcomes, served.await)?;
             }
             outcomes.into_iter().map(|outcome| outcome.ok_or(StoreError::Contended)).collect()
         })
@@ -279,11 +277,7 @@ type Served = Result<Result<(Vec<usize>, Vec<Outcome>), StoreError>, tokio::task
 
 fn place(outcomes: &mut [Option<Outcome>], served: Served) -> Result<(), StoreError> {
     let (places, answers) = served.map_err(|_| PostgresError::Stopped)??;
-    for (place, answer) in places.into_iter().zip(answers) {
-        if let Some(outcome) = outcomes.get_mut(place) {
-            *outcome = Some(answer);
-        }
-    }
+    places.into_iter().zip(answers).for_each(|(place, answer)| settle(outcomes, place, answer));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What a call locks and writes: the part of a commit that needs no server.
 
+use crate::call::stages;
 use crate::{Bucket, Commit, Outcome, Precondition, RowKey, Write};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -39,23 +40,31 @@ pub(super) struct Changes<'a> {
     pub(super) delete: Vec<&'a [u8]>,
 }
 
-/// The outcomes of `commits`, applied in order to `found`, and what is to be written for it.
+/// The outcomes of `commits`, applied in order to `found`, and what is to be written for it. Each
+/// comes with its place in the call; what it hangs on and is not among them was applied before.
 ///
 /// Every key that an applied commit names is in `found`, and so locked, or is inserted: nobody
 /// else can have read or changed it in between, which makes the whole serializable.
 pub(super) fn evaluate<'a>(
-    commits: impl IntoIterator<Item = &'a Commit>,
+    commits: impl IntoIterator<Item = (usize, &'a Commit)>,
     found: &'a Found<'a>,
 ) -> (Vec<Outcome>, BTreeMap<Bucket, Changes<'a>>) {
     let mut state: HashMap<(Bucket, &[u8]), Option<&[u8]>> = HashMap::new();
     let mut named = Keys::new();
     let mut outcomes = Vec::new();
-    for commit in commits {
+    let mut refused = BTreeSet::new();
+    for (place, commit) in commits {
+        if commit.after.iter().any(|earlier| refused.contains(earlier)) {
+            refused.insert(place);
+            outcomes.push(Outcome::NotReached);
+            continue;
+        }
         let row = |key: &'a [u8]| match state.get(&(commit.bucket, key)) {
             Some(value) => *value,
             None => found.get(&(commit.bucket, key)).map(Vec::as_slice),
         };
         if let Some(failed) = commit.preconditions.iter().find(|of| !of.holds(row(of.key()))) {
+            refused.insert(place);
             outcomes.push(Outcome::Conflict(failed.key().to_vec()));
             continue;
         }
@@ -95,32 +104,13 @@ pub(super) fn evaluate<'a>(
 /// Bytes that one transaction may carry, if it carries more than one commit.
 const TRANSACTION_BYTES: usize = 16 << 20;
 
-/// Which commits share a transaction, by their places in the call and in its order: one bucket's
-/// only, or as many as fit.
-pub(super) fn transactions(commits: &[Commit], one_bucket_each: bool) -> Vec<Vec<usize>> {
-    let mut done = Vec::new();
-    let mut open = BTreeMap::<Option<Bucket>, (usize, Vec<usize>)>::new();
-    for (place, commit) in commits.iter().enumerate() {
-        let (bytes, group) = open.entry(one_bucket_each.then_some(commit.bucket)).or_default();
-        let more = bytes_of(commit);
-        if bytes.saturating_add(more) > TRANSACTION_BYTES && !group.is_empty() {
-            done.push(std::mem::take(group));
-            *bytes = 0;
-        }
-        *bytes = bytes.saturating_add(more);
-        group.push(place);
-    }
-    done.extend(open.into_values().map(|(_, group)| group).filter(|group| !group.is_empty()));
-    done
-}
-
-fn bytes_of(commit: &Commit) -> usize {
-    let keys = commit.preconditions.iter().map(|of| of.key().len());
-    let writes = commit.writes.iter().map(|write| match write {
-        Write::Put(key, value) => key.len().saturating_add(value.len()),
-        Write::Delete(key) => key.len(),
-    });
-    keys.chain(writes).fold(0, usize::saturating_add)
+/// Which commits share a transaction: one bucket's only, or as many as fit. The transactions of a stage
+/// may run at the same time, the stages one after the other.
+pub(super) fn transactions(
+    commits: &[Commit],
+    one_bucket_each: bool,
+) -> Vec<BTreeMap<Option<Bucket>, Vec<usize>>> {
+    stages(commits, |bucket| one_bucket_each.then_some(bucket), TRANSACTION_BYTES)
 }
 
 #[cfg(test)]
@@ -140,7 +130,7 @@ mod tests {
             Commit::new(bucket()).expect(b"never", Some(b"x")).put(b"nor this".to_vec(), vec![]),
         ];
         let found = Found::new();
-        let (outcomes, changes) = evaluate(&commits, &found);
+        let (outcomes, changes) = evaluate((0..).zip(&commits), &found);
         assert!(matches!(&outcomes[..], [Outcome::Committed, Outcome::Committed, Outcome::Conflict(_)]));
         let own = &changes[&bucket()];
         let inserted: Vec<&[u8]> = own.insert.iter().map(|(key, _)| *key).collect();
@@ -156,7 +146,7 @@ mod tests {
             Commit::new(bucket()).expect(b"key", Some(b"same")).put(b"key".to_vec(), b"other".to_vec()),
             Commit::new(bucket()).put(b"key".to_vec(), b"same".to_vec()),
         ];
-        let (_, changes) = evaluate(&commits, &found);
+        let (_, changes) = evaluate((0..).zip(&commits), &found);
         assert_eq!(changes[&bucket()], Changes::default());
     }
 
@@ -165,11 +155,12 @@ mod tests {
         let big = |owner: &[u8]| Commit::new(Bucket::of(owner)).put(vec![], vec![0; 1 << 20]);
         let commits: Vec<Commit> = (0..40u8).map(|i| big(&[i % 2])).collect();
         for one_bucket_each in [false, true] {
-            let groups = transactions(&commits, one_bucket_each);
+            let stages = transactions(&commits, one_bucket_each);
+            let groups: Vec<Vec<usize>> = stages.into_iter().flat_map(BTreeMap::into_values).collect();
             let mut places: Vec<usize> = groups.concat();
             for group in &groups {
                 assert!(group.is_sorted());
-                assert!(group.iter().map(|at| bytes_of(&commits[*at])).sum::<usize>() <= TRANSACTION_BYTES);
+                assert!(group.len() <= TRANSACTION_BYTES >> 20);
                 let buckets: BTreeSet<Bucket> = group.iter().map(|at| commits[*at].bucket).collect();
                 assert!(!one_bucket_each || buckets.len() == 1);
             }
@@ -180,6 +171,34 @@ mod tests {
             places.sort_unstable();
             assert_eq!(places, (0..40).collect::<Vec<_>>());
         }
-        assert_eq!(transactions(&[], true), Vec::<Vec<usize>>::new());
+        assert_eq!(transactions(&[], true), []);
+    }
+
+    /// Of three buckets: a draw and a cover beside each other, then what hangs on both, then what hangs on that.
+    #[test]
+    fn what_hangs_on_another_buckets_commit_comes_in_a_later_transaction() {
+        let [hub, order, number] = [b"hub", b"ord", b"num"].map(|owner| Bucket::of(owner));
+        let of = |bucket| Commit::new(bucket).put(vec![], vec![]);
+        let commits = [of(hub), of(order), of(number).after(0).after(1), of(order).after(2), of(hub)];
+        let stages: Vec<Vec<Vec<usize>>> =
+            transactions(&commits, true).into_iter().map(|stage| stage.into_values().collect()).collect();
+        let mut first = stages[0].clone();
+        first.sort();
+        assert_eq!(first, [vec![0, 4], vec![1]]);
+        assert_eq!(stages[1..], [vec![vec![2]], vec![vec![3]]]);
+        assert_eq!(transactions(&commits, false), [BTreeMap::from([(None, vec![0, 1, 2, 3, 4])])]);
+    }
+
+    #[test]
+    fn what_hangs_on_a_refused_commit_is_refused_with_it() {
+        let refused = Commit::new(bucket()).expect(b"key", Some(b"x"));
+        let put = |key: &[u8]| Commit::new(Bucket::of(key)).put(key.to_vec(), vec![]);
+        let commits = [put(b"0"), refused, put(b"2").after(0), put(b"3").after(1), put(b"4").after(3)];
+        let found = Found::new();
+        let (outcomes, changes) = evaluate((0..).zip(&commits), &found);
+        let committed: Vec<bool> = outcomes.iter().map(|one| *one == Outcome::Committed).collect();
+        assert_eq!(committed, [true, false, true, false, false]);
+        assert_eq!(outcomes[3..], [Outcome::NotReached, Outcome::NotReached]);
+        assert_eq!(changes.values().flat_map(|own| &own.insert).count(), 2);
     }
 }

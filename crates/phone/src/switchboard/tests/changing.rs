@@ -450,7 +450,9 @@ fn sweeping_deletes_what_is_over_and_changes_no_answer() {
         "7 were released, and are short already"
     );
     assert_eq!(exchange.board.tick().unwrap(), SwitchboardReport::default());
-    let rows = written(&*exchange.store);
+    // How far views reached stays: one row a bucket at most.
+    let rows: Vec<_> =
+        written(&*exchange.store).into_iter().filter(|(_, row)| !row.key.starts_with(b"pf")).collect();
     assert!(rows.len() == 21 && rows.iter().all(|(_, row)| row.key.len() + row.value.len() <= 54));
 }
 

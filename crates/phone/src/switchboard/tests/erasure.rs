@@ -83,7 +83,7 @@ fn attack(
         for number in 0..PHONES {
             for x in 0..SLICES * EACH {
                 let x = VirtualNumber::from_integer(86_700_000_000_000_000 + x).unwrap();
-                if names.contains(&key.index(&phone(number), x)) {
+                if names.contains(&key.names([&phone(number)], x)[0]) {
                     found.insert((number, x));
                 }
             }

@@ -25,14 +25,14 @@ use unjoin_test_util::{copy, dump, written};
 /// What routing asks of the keys: how many index names, how many openings, of how many bytes.
 #[derive(Default)]
 pub(super) struct Work {
-    indices: AtomicUsize,
+    names: AtomicUsize,
     opens: AtomicUsize,
     opened_bytes: AtomicUsize,
 }
 
 impl Work {
-    pub(super) fn count_index(&self) {
-        self.indices.fetch_add(1, Ordering::SeqCst);
+    pub(super) fn count_names(&self, names: usize) {
+        self.names.fetch_add(names, Ordering::SeqCst);
     }
 
     pub(super) fn count_open(&self, length: usize) {
@@ -41,7 +41,7 @@ impl Work {
     }
 
     fn take(&self) -> [usize; 3] {
-        [&self.indices, &self.opens, &self.opened_bytes].map(|count| count.swap(0, Ordering::SeqCst))
+        [&self.names, &self.opens, &self.opened_bytes].map(|count| count.swap(0, Ordering::SeqCst))
     }
 }
 

@@ -32,7 +32,7 @@ fn causes(exchange: &Exchange<Faulty>) -> Vec<Cause> {
     exchange.close(&order("m", "closed"));
     // Other bytes under the index of Ann's row, of the same length.
     for (slot, key) in exchange.keys.stolen() {
-        let at = rows::index_key(damaged, slots().end_of(slot), &key.index(&phone(ANN), damaged));
+        let at = rows::Under::of(damaged).key(slots().end_of(slot), &key.names([&phone(ANN)], damaged)[0]);
         if let [Some(value)] = &mut exchange.store.read(&[at.at().clone()]).unwrap()[..] {
             value[40] ^= 1;
             let write = Commit::new(at.bucket()).put(at.bytes().to_vec(), std::mem::take(value));
