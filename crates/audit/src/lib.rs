@@ -81,6 +81,22 @@ use unjoin_log::{LogView, PolicyError, Quorum, SignedCheckpoint, ViewError, Witn
 
 /// All entries of a ledger up to a checkpoint that a quorum has cosigned. They have its root, and go on
 /// from an older one.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::Clock;
+/// use unjoin_audit::History;
+/// # let shop = Shop::open();
+/// # let ledger = shop.ledger(&shop.accepted());
+/// # let (log, policy, now) = (&ledger.log, &ledger.policy, ledger.clock.now());
+/// let history = History::read(log, policy, None, now)?;
+/// let (checkpoint, quorum) = history.newer();
+/// assert_eq!((history.entries().len() as u64, quorum.witnesses), (checkpoint.size(), 1));
+/// // Kept, it is the older one of the next audit.
+/// let kept = checkpoint.to_bytes();
+/// assert!(History::read(log, policy, Some(&kept), now).is_ok());
+/// # Ok::<(), unjoin_audit::AuditError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct History {
     entries: Vec<Vec<u8>>,
@@ -171,6 +187,18 @@ impl History {
 }
 
 /// Why a ledger could not be audited, or need not be: it is no ledger any more.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::{Clock, DAY};
+/// use unjoin_audit::{AuditError, History};
+/// # let shop = Shop::open();
+/// # let ledger = shop.ledger(&shop.accepted());
+/// # let (log, policy, tomorrow) = (&ledger.log, &ledger.policy, ledger.clock.now().saturating_add(DAY));
+/// // The ledger has stopped: whatever its copy says is not of today.
+/// let error = History::read(log, policy, None, tomorrow).unwrap_err();
+/// assert!(matches!(error, AuditError::Policy(unjoin_log::PolicyError::Stale)));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AuditError {

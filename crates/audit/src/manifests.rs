@@ -9,6 +9,23 @@ use unjoin_core::{Grid, Name, Timestamp};
 
 /// What the auditor knows from elsewhere: from merchants' books, or a look into the order service.
 /// What is not in a map is not judged.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use std::collections::BTreeMap;
+/// use unjoin_audit::{CountedElsewhere, audit_manifests};
+/// use unjoin_core::{Grid, Name};
+/// # let shop = Shop::open();
+/// # let history = shop.ledger(&shop.accepted()).history();
+/// let counted = CountedElsewhere {
+///     grid: Grid::Weekly,
+///     classes: 1,
+///     orders: BTreeMap::from([(Name::new("lamps")?, 417)]),
+///     grants: BTreeMap::new(), // nobody has looked into the order service
+/// };
+/// assert!(audit_manifests(&history, &counted).findings.is_empty());
+/// # Ok::<(), unjoin_core::NameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct CountedElsewhere {
     /// The grid of the platform's boundaries.
@@ -23,6 +40,22 @@ pub struct CountedElsewhere {
 }
 
 /// What the manifests of a ledger add up to.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use std::collections::BTreeMap;
+/// # use unjoin_audit::{CountedElsewhere, audit_manifests};
+/// # use unjoin_core::{Grid, Name};
+/// # let shop = Shop::open();
+/// # let history = shop.ledger(&shop.accepted()).history();
+/// # let counted = CountedElsewhere { grid: Grid::Weekly, classes: 1, orders: BTreeMap::new(), grants: BTreeMap::new() };
+/// # let lamps = Name::new("lamps")?;
+/// let report = audit_manifests(&history, &counted);
+/// // The merchant compares the sum with its orders.
+/// assert_eq!(report.at_least[&lamps], 20);
+/// assert_eq!(report.published.values().sum::<u64>(), 1);
+/// # Ok::<(), unjoin_core::NameError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManifestReport {
     /// How many cohorts of each merchant are first published at each boundary.
@@ -36,6 +69,23 @@ pub struct ManifestReport {
 }
 
 /// Something that a manifest says and that cannot be.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use std::collections::BTreeMap;
+/// # use unjoin_audit::{CountedElsewhere, audit_manifests};
+/// # use unjoin_core::{Grid, Name};
+/// use unjoin_audit::ManifestFinding;
+/// # let shop = Shop::open();
+/// # let history = shop.ledger(&shop.accepted()).history();
+/// # let merchant = Name::new("lamps")?;
+/// # let orders = BTreeMap::from([(merchant.clone(), 12)]);
+/// # let counted = CountedElsewhere { grid: Grid::Weekly, classes: 1, orders, grants: BTreeMap::new() };
+/// // The manifest promises a crowd of twenty to a merchant that had twelve orders.
+/// let found = audit_manifests(&history, &counted).findings;
+/// assert_eq!(found, [ManifestFinding::MoreCustomersThanOrders { merchant, at_least: 20, orders: 12 }]);
+/// # Ok::<(), unjoin_core::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ManifestFinding {
@@ -98,6 +148,23 @@ pub enum ManifestFinding {
 ///
 /// These checks are necessary, and not enough: real crowds are larger than the promised floors,
 /// so a few false customers hide in the difference.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use std::collections::BTreeMap;
+/// use unjoin_audit::{CountedElsewhere, ManifestFinding, audit_manifests};
+/// use unjoin_core::Grid;
+/// # let shop = Shop::open();
+/// # let history = shop.ledger(&shop.accepted()).history();
+/// # let scope = shop.offer().scope;
+/// let grants = BTreeMap::from([(scope.clone(), 21)]);
+/// let counted = CountedElsewhere { grid: Grid::Weekly, classes: 1, orders: BTreeMap::new(), grants };
+/// assert!(audit_manifests(&history, &counted).findings.is_empty());
+/// // Nineteen tokens make no crowd of twenty.
+/// let counted = CountedElsewhere { grants: BTreeMap::from([(scope.clone(), 19)]), ..counted };
+/// let promised = ManifestFinding::FewerGrantsThanPromised { scope, at_least: 20, grants: 19 };
+/// assert_eq!(audit_manifests(&history, &counted).findings, [promised]);
+/// ```
 pub fn audit_manifests(history: &History, counted: &CountedElsewhere) -> ManifestReport {
     let mut report = ManifestReport::default();
     let mut manifests: BTreeMap<Scope, CohortManifest> = BTreeMap::new();

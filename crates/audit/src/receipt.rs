@@ -9,6 +9,21 @@ use unjoin_core::wire::Message;
 use unjoin_core::{Timestamp, describe_errors};
 
 /// Whether the review service kept what its receipt says.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::Shop};
+/// # use unjoin_core::{DAY, wire::Message};
+/// use unjoin_audit::{ReceiptVerdict, receipt_verdict};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (receipt, scope, platform) = (&accepted.receipt, accepted.token.scope(), shop.platform_key.public());
+/// # let at = |time| SmallLedger::of_reviews(&[shop.manifest().to_bytes()], time).history();
+/// # let (due, late) = (receipt.terms().publish_by, receipt.terms().publish_by.saturating_add(2 * DAY));
+/// // The review is in neither of the two ledgers.
+/// let verdict = |history| receipt_verdict(&history, receipt, scope, &platform, DAY);
+/// assert_eq!(verdict(at(due)), Ok(ReceiptVerdict::NotYetDue));
+/// assert_eq!(verdict(at(late)), Ok(ReceiptVerdict::Unkept));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReceiptVerdict {
@@ -56,6 +71,18 @@ impl ReceiptVerdict {
 ///
 /// # Errors
 /// [`ReceiptError`] when the receipt is not the platform's.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::DAY;
+/// use unjoin_audit::{ReceiptVerdict, receipt_verdict};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (history, platform) = (shop.ledger(&accepted).history(), shop.platform_key.public());
+/// # let (receipt, scope) = (&accepted.receipt, accepted.token.scope());
+/// // The author's device, with the receipt that it kept.
+/// assert_eq!(receipt_verdict(&history, receipt, scope, &platform, DAY), Ok(ReceiptVerdict::Kept));
+/// ```
 pub fn receipt_verdict(
     history: &History,
     receipt: &Receipt,
@@ -97,6 +124,22 @@ pub fn receipt_verdict(
 ///
 /// # Errors
 /// [`ReceiptError`] when the receipt is not the platform's, or is of another action.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::{DAY, entry::ActionEntry, token::ActionReceipt, wire::Message};
+/// use unjoin_audit::{ReceiptVerdict, action_verdict};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (ledger, action) = (shop.ledger(&accepted), shop.withdrawal(&accepted));
+/// # let (boundary, platform) = (accepted.state.published_at, shop.platform_key.public());
+/// let receipt = ActionReceipt::sign(&shop.platform_key, &action, boundary, 1)?;
+/// let verdict = |history| action_verdict(&history, &receipt, &action, &platform, DAY);
+/// assert_eq!(verdict(ledger.history()), Ok(ReceiptVerdict::NotYetDue));
+/// ledger.publish(&[ActionEntry { action: action.clone(), boundary }.to_bytes()]);
+/// assert_eq!(verdict(ledger.history()), Ok(ReceiptVerdict::Kept));
+/// # Ok::<(), unjoin_core::token::SignError>(())
+/// ```
 pub fn action_verdict(
     history: &History,
     receipt: &ActionReceipt,
@@ -144,6 +187,17 @@ fn overtaken_at(history: &History, action: &AuthorAction) -> Option<Timestamp> {
 
 /// A receipt that proves nothing: it does not bear the platform's signature, or is of another
 /// action.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::DAY;
+/// use unjoin_audit::{ReceiptError, receipt_verdict};
+/// # let (shop, other) = (Shop::open(), Shop::open());
+/// # let accepted = shop.accepted();
+/// # let (history, receipt, scope) = (shop.ledger(&accepted).history(), accepted.receipt, accepted.token.scope().clone());
+/// let another_platform = other.platform_key.public();
+/// assert_eq!(receipt_verdict(&history, &receipt, &scope, &another_platform, DAY), Err(ReceiptError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptError;
 

@@ -14,6 +14,23 @@ use unjoin_core::{Name, Timestamp};
 ///
 /// Eras rise. One with an invalid signature, or with an era that is not later than all before it,
 /// counts for nothing and is not listed. It is a finding of [`audit_reviews`](super::audit_reviews).
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::{SEALED, Shop};
+/// # use unjoin_trustee::test_util::SmallLedger;
+/// # use unjoin_core::entry::{RecoveredEntry, RecoveredStore, StaffKeyEntry};
+/// # use unjoin_core::{Name, secret::SystemRng, token::StaffKey, wire::Message};
+/// use unjoin_audit::recoveries;
+/// # let (shop, operator, who) = (Shop::open(), StaffKey::generate(&mut SystemRng::new()), Name::new("operations")?);
+/// # let origin = "shop.example/reviews";
+/// # let staff = StaffKeyEntry::sign(&shop.platform_key, origin, &operator.public(), who.clone())?;
+/// # let recovered = RecoveredEntry::sign(&operator, origin, RecoveredStore::Reviews, 2, 0, "disk lost")?;
+/// # let history = SmallLedger::of_reviews(&[staff.to_bytes(), recovered.to_bytes()], SEALED).history();
+/// let found = recoveries(&history, &shop.platform_key.public());
+/// let (by, entry) = &found[&1]; // the second entry of the ledger
+/// assert_eq!((by, entry.grounds(), entry.era()), (&who, "disk lost", 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn recoveries(history: &History, platform: &PlatformPublicKey) -> BTreeMap<u64, (Name, RecoveredEntry)> {
     let (staff, origin) = (StaffKeys::of(history, platform), &history.newer().0.checkpoint().origin);
     let (mut recoveries, mut latest) = (BTreeMap::new(), 1);

@@ -14,9 +14,33 @@ use unjoin_core::wire::Message;
 
 /// The reviews that a platform shows, read between the two checkpoints: of each id the merchant
 /// under whom it is shown and the digest.
+///
+/// ```
+/// use unjoin_audit::PublishedSet;
+/// use unjoin_core::{Name, token::{Review, ReviewId}};
+/// let (id, review) = (ReviewId([1; 32]), Review::new(1, "The lamp came broken.", vec![])?);
+/// // Of what the merchant's page shows.
+/// let shown = PublishedSet::from([(id, (Name::new("lamps")?, review.digest()))]);
+/// assert!(shown.contains_key(&id));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type PublishedSet = BTreeMap<ReviewId, (Name, Digest)>;
 
 /// Something that the ledger and what is shown do not agree on.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::DAY;
+/// use unjoin_audit::{Finding, PublishedSet, audit_reviews};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (history, platform) = (shop.ledger(&accepted).history(), shop.platform_key.public());
+/// # let (review_id, merchant, logged) = (accepted.state.review_id, shop.offer().scope.merchant().clone(), accepted.review.digest());
+/// // Somebody has put other words into the author's mouth.
+/// let shown = PublishedSet::from([(review_id, (merchant, [9; 32]))]);
+/// let found = audit_reviews(&history, &shown, &platform, DAY);
+/// assert_eq!(found, [Finding::Altered { review_id, logged, shown: [9; 32] }]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Finding {
@@ -94,6 +118,21 @@ pub enum Finding {
 ///
 /// `platform` is the key that signs the staff's; `grace` is how many seconds after its boundary an
 /// entry must be logged: a day where nothing else was agreed.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::DAY;
+/// use unjoin_audit::{Finding, PublishedSet, audit_reviews};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (history, platform) = (shop.ledger(&accepted).history(), shop.platform_key.public());
+/// # let (review_id, merchant, digest) = (accepted.state.review_id, shop.offer().scope.merchant().clone(), accepted.review.digest());
+/// let shown = PublishedSet::from([(review_id, (merchant, digest))]);
+/// assert!(audit_reviews(&history, &shown, &platform, DAY).is_empty());
+/// // It is gone, and nobody has signed for it.
+/// let found = audit_reviews(&history, &PublishedSet::new(), &platform, DAY);
+/// assert_eq!(found, [Finding::Dropped { review_id }]);
+/// ```
 pub fn audit_reviews(
     history: &History,
     shown: &PublishedSet,

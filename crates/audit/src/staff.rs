@@ -40,6 +40,21 @@ impl StaffKeys {
 /// The removals that a ledger holds, by the name of who signed them: a thousand in one colleague's
 /// name are seen at a glance. Those with an invalid signature are findings of
 /// [`audit_reviews`](super::audit_reviews), and not listed.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::{SEALED, Shop}};
+/// # use unjoin_core::entry::{RemovedEntry, StaffKeyEntry};
+/// # use unjoin_core::{Name, secret::SystemRng, token::{ReviewId, StaffKey}, wire::Message};
+/// use unjoin_audit::removals;
+/// # let (shop, judge, court) = (Shop::open(), StaffKey::generate(&mut SystemRng::new()), Name::new("court of trade")?);
+/// # let origin = "shop.example/reviews";
+/// # let staff = StaffKeyEntry::sign(&shop.platform_key, origin, &judge.public(), court.clone())?;
+/// # let removed = RemovedEntry::sign(&judge, origin, ReviewId([1; 32]), [2; 32], "order 17/23")?;
+/// # let history = SmallLedger::of_reviews(&[staff.to_bytes(), removed.to_bytes()], SEALED).history();
+/// let by = removals(&history, &shop.platform_key.public());
+/// assert_eq!((by[&court].len(), by[&court][0].grounds()), (1, "order 17/23"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn removals(history: &History, platform: &PlatformPublicKey) -> BTreeMap<Name, Vec<RemovedEntry>> {
     let (staff, origin) = (StaffKeys::of(history, platform), &history.newer().0.checkpoint().origin);
     let mut removals: BTreeMap<Name, Vec<RemovedEntry>> = BTreeMap::new();

@@ -13,6 +13,14 @@ use crate::wire::{DecodeError, Reader, Writer};
 pub const CLOCK_LIMIT: u64 = 600;
 
 /// The clock stands too far from the latest time that was believed. Nothing was done.
+///
+/// ```
+/// use unjoin_core::{ClockError, error::Audience};
+/// let error = ClockError::Ahead { seconds: 86_400 };
+/// // Somebody looks at another clock first; waiting does not help.
+/// assert_eq!((error.code(), error.audience()), ("clock_ahead", Audience::Operator));
+/// assert!(!error.is_retryable() && ClockError::Behind { seconds: 700 }.is_retryable());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClockError {

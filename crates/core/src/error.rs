@@ -10,6 +10,13 @@
 //!   order, a phone number, a token or a key.
 
 /// Who can do something about an error.
+///
+/// ```
+/// use unjoin_core::{Name, error::Audience};
+/// let error = Name::new("").unwrap_err();
+/// // Whom a log's alarm should wake.
+/// assert_eq!((error.audience(), error.code()), (Audience::Host, "name"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Audience {

@@ -8,6 +8,15 @@ use core::fmt;
 ///
 /// Compared byte by byte, never normalised. `Debug` prints its length alone, since it may
 /// be somebody's account.
+///
+/// ```
+/// use unjoin_core::Name;
+/// let account = Name::new("account-7")?;
+/// assert_eq!(account.as_bytes(), b"account-7");
+/// assert_eq!(format!("{account:?}"), "Name(9 bytes)");
+/// assert_ne!(account, Name::new("Account-7")?);
+/// # Ok::<(), unjoin_core::NameError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Vec<u8>);
 
@@ -127,6 +136,11 @@ impl<'de> serde::Deserialize<'de> for Name {
 }
 
 /// A name with no bytes or with too many.
+///
+/// ```
+/// use unjoin_core::{Name, NameError};
+/// assert_eq!(Name::new([7; 65]), Err(NameError { length: 65 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameError {
     /// The bytes that were given.

@@ -12,6 +12,14 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroize;
 
 /// `N` secret bytes.
+///
+/// ```
+/// use unjoin_core::secret::{SecretBytes, SystemRng};
+/// let seed = SecretBytes::<32>::random(&mut SystemRng::new());
+/// assert_eq!(format!("{seed:?}"), "SecretBytes<32>(..)");
+/// let copy = SecretBytes::new(*seed.expose());
+/// assert_eq!(copy.expose(), seed.expose());
+/// ```
 pub struct SecretBytes<const N: usize>([u8; N]);
 
 impl<const N: usize> SecretBytes<N> {
@@ -145,6 +153,13 @@ mod system {
     ///
     /// # Panics
     /// When the operating system refuses randomness: there is no safe way to go on.
+    ///
+    /// ```
+    /// use unjoin_core::secret::{SecretBytes, SystemRng};
+    /// let rng = &mut SystemRng::new();
+    /// let (one, other) = (SecretBytes::<32>::random(rng), SecretBytes::<32>::random(rng));
+    /// assert_ne!(one.expose(), other.expose());
+    /// ```
     #[derive(Clone, Debug)]
     pub struct SystemRng(());
 

@@ -152,6 +152,21 @@ mod clock {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     /// Where a service takes its time from.
+    ///
+    /// ```
+    /// use unjoin_core::{Clock, SystemClock, Timestamp};
+    ///
+    /// /// The host's own judgement: the machine's clock is a minute slow.
+    /// struct Corrected;
+    ///
+    /// impl Clock for Corrected {
+    ///     fn now(&self) -> Timestamp {
+    ///         SystemClock.now().saturating_add(60)
+    ///     }
+    /// }
+    ///
+    /// assert!(Corrected.now() > SystemClock.now() && !Corrected.is_simulated());
+    /// ```
     pub trait Clock: Send + Sync + 'static {
         /// The present time.
         fn now(&self) -> Timestamp;
@@ -174,6 +189,13 @@ mod clock {
     }
 
     /// The machine's clock.
+    ///
+    /// ```
+    /// use unjoin_core::{Clock, SystemClock};
+    /// let (before, after) = (SystemClock.now(), SystemClock.now());
+    /// // In whole seconds, and no more certain than the machine: services hold its leaps.
+    /// assert!(after.saturating_since(before) < 60 && !SystemClock.is_simulated());
+    /// ```
     #[derive(Clone, Copy, Debug, Default)]
     pub struct SystemClock;
 
@@ -185,6 +207,14 @@ mod clock {
     }
 
     /// A clock that stands where it was set: simulations, replays and tests.
+    ///
+    /// ```
+    /// use unjoin_core::{Clock, DAY, ManualClock, Timestamp};
+    /// let clock = ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000));
+    /// clock.set(clock.now().saturating_add(DAY));
+    /// assert_eq!(clock.now().to_string(), "2023-11-15T22:13:20Z");
+    /// assert!(clock.is_simulated() && !ManualClock::doubtful(clock.now()).is_simulated());
+    /// ```
     #[derive(Debug)]
     pub struct ManualClock {
         now: AtomicU64,

@@ -12,6 +12,13 @@ use {
 pub(crate) const MAX_TRUSTEES: u16 = 64;
 
 /// A trustee's public key, which wallets and fellow trustees pin: 32 bytes.
+///
+/// ```
+/// use unjoin_core::{secret::SystemRng, token::{TrusteeKey, TrusteePublicKey}};
+/// let key = TrusteeKey::generate(&mut SystemRng::new()).public();
+/// assert_eq!(TrusteePublicKey::from_bytes(key.as_bytes()), Some(key));
+/// assert_eq!(key.to_string().parse(), Ok(key));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrusteePublicKey(Verifier);
 
@@ -41,6 +48,13 @@ impl TrusteePublicKey {
 crate::text_as_hex!(TrusteePublicKey: 32, |bytes| Self::from_bytes(&bytes););
 
 /// A trustee's long-term signing key (Ed25519).
+///
+/// ```
+/// use unjoin_core::{secret::SecretBytes, token::TrusteeKey};
+/// let key = TrusteeKey::from_secret_bytes(SecretBytes::new([7; 32]));
+/// assert_eq!(format!("{key:?}"), "TrusteeKey(..)");
+/// assert_eq!(key.public(), TrusteeKey::from_secret_bytes(SecretBytes::new([7; 32])).public());
+/// ```
 pub struct TrusteeKey {
     signer: Signer,
     seed: SecretBytes<32>,

@@ -23,6 +23,15 @@ use curve25519_dalek::scalar::Scalar;
 pub const VERSION: u8 = 1;
 
 /// A message that has a kind of its own.
+///
+/// ```
+/// use unjoin_core::{token::Review, wire::{Message, VERSION}};
+/// let review = Review::new(2, "Late.", vec![])?;
+/// let bytes = review.to_bytes();
+/// assert_eq!(bytes[..2], [VERSION, Review::KIND]);
+/// assert_eq!(Review::from_bytes(&bytes)?, review);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Message: Sized {
     /// Its number in the table of kinds.
     const KIND: u8;
@@ -67,6 +76,12 @@ pub trait Message: Sized {
 }
 
 /// The rule that some bytes break.
+///
+/// ```
+/// use unjoin_core::{token::Review, wire::{Message, Rule}};
+/// let broken = |bytes: &[u8]| Review::from_bytes(bytes).unwrap_err().rule;
+/// assert_eq!((broken(&[1]), broken(&[1, 13]), broken(&[1, 12])), (Rule::Truncated, Rule::Kind, Rule::Truncated));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rule {
@@ -89,6 +104,14 @@ pub enum Rule {
 }
 
 /// Bytes that are no message: which message, which field, which rule.
+///
+/// ```
+/// use unjoin_core::{token::Review, wire::{DecodeError, Message, Rule}};
+/// let mut bytes = Review::new(5, "Fine.", vec![]).unwrap().to_bytes();
+/// bytes.push(0);
+/// let DecodeError { message, rule, .. } = Review::from_bytes(&bytes).unwrap_err();
+/// assert_eq!((message, rule), ("review", Rule::Trailing));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     /// The message's name.
@@ -421,6 +444,11 @@ macro_rules! text_as_hex {
 }
 
 /// Text that is not the hexadecimal form of what is read.
+///
+/// ```
+/// use unjoin_core::{token::ReviewId, wire::HexError};
+/// assert_eq!("AB".repeat(32).parse::<ReviewId>(), Err(HexError { digits: 64 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HexError {
     /// The digits that it has.

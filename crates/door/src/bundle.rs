@@ -18,6 +18,23 @@ use unjoin_core::{Name, Timestamp, serde_as_bytes};
 use unjoin_log::{Checkpoint, CosignedEntry, InclusionProof, LogView, Note, ViewError, each_page};
 
 /// Kind 57, 41 to 8,186 bytes: a piece of a bundle.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::Name;
+/// use unjoin_door::{BundlePiece, Bundles};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (ledger, boundary) = (shop.ledger(&accepted), accepted.sent.publication);
+/// // A device asks for the shard that its merchant is in, one of thousands there.
+/// let shard = BundlePiece::shard_of_merchant(&Name::new("lamps")?, 0);
+/// let piece = Bundles::new(4).piece(&ledger.log, 0, boundary, shard, 0)?.ok_or("no such piece")?;
+/// assert_eq!(piece.of(), 1);
+/// let entries = BundlePiece::join(&[piece])?;
+/// // Each is believed once the witnesses have seen it.
+/// assert!(entries.iter().all(|entry| entry.verify(&ledger.policy).is_ok()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundlePiece {
     bundle: [u8; 32],
@@ -122,6 +139,19 @@ fn leading(top: u16, bits: u8) -> u16 {
 /// Of every entry that a boundary has it keeps sixteen bytes, and of the last boundaries the bundles. Older ones it does
 /// not show: whoever asked for one after another would have it make them all the time. What they held stands in the
 /// ledger.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::{SEALED, Shop};
+/// use unjoin_door::Bundles;
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (ledger, boundary) = (shop.ledger(&accepted), accepted.sent.publication);
+/// let mut bundles = Bundles::new(4);
+/// assert!(bundles.piece(&ledger.log, 0, boundary, 0, 0)?.is_some());
+/// // Nothing was first published then.
+/// assert!(bundles.piece(&ledger.log, 0, SEALED, 0, 0)?.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Bundles {
     kept: usize,

@@ -13,6 +13,16 @@ use unjoin_core::secret::SecretBytes;
 ///
 /// On its own it is nobody's word. A device takes one that is in its app, or that stands in the ledger: see
 /// [`DoorKeys`](crate::DoorKeys).
+///
+/// ```
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_door::{GatewayKey, KeyConfig};
+/// let config = *GatewayKey::generate(9, &mut SystemRng::new()).config();
+/// // As other Oblivious HTTP takes it: RFC 9458, section 3.
+/// let list = KeyConfig::to_list(&[config]);
+/// assert_eq!(KeyConfig::from_list(&list)?, [config]);
+/// # Ok::<(), unjoin_door::DoorError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyConfig {
     pub(crate) id: u8,
@@ -90,6 +100,15 @@ fn prefixed<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], DoorError> {
 
 /// A gateway's secret key; erased on drop. Whoever keeps one past its end can open what was recorded on the
 /// way to it.
+///
+/// ```
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_door::GatewayKey;
+/// let key = GatewayKey::generate(9, &mut SystemRng::new());
+/// let again = GatewayKey::from_secret_bytes(9, key.to_secret_bytes());
+/// assert_eq!(again.config(), key.config());
+/// assert_eq!((key.public().0, format!("{key:?}")), (9, "GatewayKey(..)".into()));
+/// ```
 pub struct GatewayKey {
     pub(crate) config: KeyConfig,
     pub(crate) secret: SecretBytes<32>,

@@ -20,6 +20,19 @@ pub const ANSWER_LENGTH: usize = http::ANSWER_LENGTH + ohttp::ANSWER_OVERHEAD;
 ///
 /// # Errors
 /// [`DoorError::Authority`].
+///
+/// ```
+/// # use unjoin_core::{Timestamp, secret::SystemRng, token::{DoorMessage, DoorQuestion}};
+/// # use unjoin_door::GatewayKey;
+/// use unjoin_door::{request_length, seal};
+/// # let (rng, boundary) = (&mut SystemRng::new(), Timestamp::from_unix_seconds(1_700_438_400));
+/// # let key = GatewayKey::generate(9, rng);
+/// # let question = DoorMessage::new(DoorQuestion::Bundle { boundary, shard: 0, piece: 0 }).unwrap();
+/// // What a relay may refuse by, without reading.
+/// let (sealed, _) = seal(key.config(), "desk.example", &question, rng)?;
+/// assert_eq!(sealed.len(), request_length("desk.example")?);
+/// # Ok::<(), unjoin_door::DoorError>(())
+/// ```
 pub fn request_length(authority: &str) -> Result<usize, DoorError> {
     Ok(Authority::new(authority)?.request_length() + ohttp::QUESTION_OVERHEAD)
 }
@@ -33,6 +46,21 @@ pub fn request_length(authority: &str) -> Result<usize, DoorError> {
 ///
 /// # Errors
 /// [`DoorError::Authority`]; [`DoorError::Config`] when nothing can be sealed to this key.
+///
+/// ```
+/// # use unjoin_core::{Timestamp, secret::SystemRng, token::{DoorMessage, DoorQuestion}};
+/// # use unjoin_door::GatewayKey;
+/// use unjoin_door::seal;
+/// # let (rng, boundary) = (&mut SystemRng::new(), Timestamp::from_unix_seconds(1_700_438_400));
+/// # let key = GatewayKey::generate(9, rng);
+/// # let config = key.config();
+/// let question = DoorMessage::new(DoorQuestion::Bundle { boundary, shard: 0, piece: 0 }).ok_or("too long")?;
+/// let (sealed, _waiting) = seal(config, "desk.example", &question, rng)?;
+/// // A retry shares nothing with it.
+/// let (again, _waiting) = seal(config, "desk.example", &question, rng)?;
+/// assert_ne!(sealed, again);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn seal(
     key: &KeyConfig,
     authority: &str,
@@ -45,6 +73,23 @@ pub fn seal(
 }
 
 /// What a device keeps for the answer to one question; erased on drop.
+///
+/// ```
+/// # use unjoin_core::{Timestamp, secret::SystemRng, token::{DoorAnswer, DoorMessage, DoorQuestion}};
+/// # use unjoin_door::{Gateway, GatewayKey, seal};
+/// # let (rng, now) = (&mut SystemRng::new(), Timestamp::from_unix_seconds(1_700_438_400));
+/// # let (key, mut gateway) = (GatewayKey::generate(9, rng), Gateway::new("desk.example", 1 << 20)?);
+/// # let config = *key.config();
+/// # gateway.serve(key, now..now.saturating_add(unjoin_core::WEEK));
+/// # let question = DoorMessage::new(DoorQuestion::Bundle { boundary: now, shard: 0, piece: 0 }).unwrap();
+/// let (sealed, waiting) = seal(&config, "desk.example", &question, rng)?;
+/// # let (_, reply) = gateway.open(&sealed, now)?;
+/// # let answer = reply.seal(&DoorAnswer::refused(503, "desk.no_bundle"), rng);
+/// // Of the answer the relay sees the length alone.
+/// let answer = waiting.open(&answer)?;
+/// assert_eq!((answer.status(), answer.body()), (503, &b"desk.no_bundle"[..]));
+/// # Ok::<(), unjoin_door::DoorError>(())
+/// ```
 pub struct Waiting(pub(crate) Shared);
 
 impl Waiting {

@@ -4,6 +4,16 @@ use unjoin_core::describe_errors;
 use unjoin_log::PolicyError;
 
 /// Why something was not sealed, opened or believed.
+///
+/// ```
+/// use unjoin_core::{Timestamp, error::Audience};
+/// use unjoin_door::{DoorError, Gateway};
+/// let (gateway, now) = (Gateway::new("desk.example", 1 << 20)?, Timestamp::from_unix_seconds(1_700_000_000));
+/// let error = gateway.open(b"too short", now).unwrap_err();
+/// assert_eq!((error.code(), error.audience()), ("door.length", Audience::Device));
+/// assert_eq!(error, DoorError::Length);
+/// # Ok::<(), DoorError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DoorError {

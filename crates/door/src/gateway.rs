@@ -14,6 +14,26 @@ use unjoin_core::token::DoorAnswer;
 use unjoin_core::wire::Message;
 
 /// The keys of a gateway that have not ended, each with what it has opened.
+///
+/// ```
+/// # use unjoin_core::{Timestamp, WEEK, secret::SystemRng, token::{DoorMessage, DoorQuestion}};
+/// # use unjoin_door::{DoorError, GatewayKey, seal};
+/// use unjoin_door::Gateway;
+/// # let (rng, now) = (&mut SystemRng::new(), Timestamp::from_unix_seconds(1_700_438_400));
+/// # let key = GatewayKey::generate(9, rng);
+/// # let (config, ended) = (*key.config(), now.saturating_add(WEEK));
+/// # let question = DoorMessage::new(DoorQuestion::Bundle { boundary: now, shard: 0, piece: 0 }).unwrap();
+/// let mut gateway = Gateway::new("desk.example", 1 << 20)?;
+/// gateway.serve(key, now..ended);
+/// assert_eq!(gateway.configs(now), [config]);
+/// // Each question is opened once, and none when its key has ended.
+/// let (sealed, _waiting) = seal(&config, "desk.example", &question, rng)?;
+/// assert!(gateway.open(&sealed, now).is_ok());
+/// assert_eq!(gateway.open(&sealed, now).unwrap_err(), DoorError::Replayed);
+/// gateway.forget_ended(ended);
+/// assert_eq!(gateway.open(&sealed, now).unwrap_err(), DoorError::UnknownKey);
+/// # Ok::<(), DoorError>(())
+/// ```
 pub struct Gateway {
     authority: Authority,
     keys: Vec<Served>,
@@ -129,6 +149,21 @@ impl fmt::Debug for Gateway {
 }
 
 /// What seals the answer to one question; erased on drop.
+///
+/// ```
+/// # use unjoin_core::{Timestamp, WEEK, secret::SystemRng, token::{DoorAnswer, DoorMessage, DoorQuestion}};
+/// # use unjoin_door::{Gateway, GatewayKey, seal};
+/// # let (rng, now) = (&mut SystemRng::new(), Timestamp::from_unix_seconds(1_700_438_400));
+/// # let (key, mut gateway) = (GatewayKey::generate(9, rng), Gateway::new("desk.example", 1 << 20)?);
+/// # let question = DoorMessage::new(DoorQuestion::Bundle { boundary: now, shard: 0, piece: 0 }).unwrap();
+/// # let (sealed, _waiting) = seal(key.config(), "desk.example", &question, rng)?;
+/// # gateway.serve(key, now..now.saturating_add(WEEK));
+/// let (message, reply) = gateway.open(&sealed, now)?;
+/// assert_eq!(message.len(), DoorMessage::LENGTH);
+/// let answer = reply.seal(&DoorAnswer::refused(409, "desk.spent"), rng);
+/// assert_eq!(answer.len(), unjoin_door::ANSWER_LENGTH);
+/// # Ok::<(), unjoin_door::DoorError>(())
+/// ```
 pub struct Reply(Shared);
 
 impl Reply {

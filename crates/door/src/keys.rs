@@ -14,6 +14,26 @@ use unjoin_log::{CosignedEntry, WitnessPolicy};
 /// of witnesses has cosigned of late; the platform's signature alone is neither. The ledger may show two keys at
 /// once, and a device takes the newest. Nor does it take one from a connection of its account's: which of two it
 /// was given would be a mark.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// # use unjoin_core::{WEEK, secret::SystemRng, token::PlatformKey};
+/// use unjoin_core::{Grid, entry::DoorKeyEntry, wire::Message};
+/// use unjoin_door::{DoorKeys, GatewayKey};
+/// # let rng = &mut SystemRng::new();
+/// # let (platform, key, now) = (PlatformKey::generate(rng), GatewayKey::generate(9, rng), SEALED);
+/// # let (id, public) = key.public();
+/// # let entry = DoorKeyEntry::sign(&platform, "shop.example/reviews", id, public, 0, now..now.saturating_add(4 * WEEK))?;
+/// # let ledger = SmallLedger::of_reviews(&[entry.to_bytes()], now);
+/// # let evidence = unjoin_log::LogView::evidence_of(&ledger.log, &entry.to_bytes())?.unwrap();
+/// let mut keys = DoorKeys::new(platform.public(), ledger.policy, Grid::Weekly);
+/// assert_eq!(keys.config(now), None);
+/// keys.admit(&evidence, now)?;
+/// // Now there is a key to seal to, everybody's.
+/// assert_eq!(keys.config(now), Some(*key.config()));
+/// assert_eq!(keys.newest(now).map(DoorKeyEntry::key_id), Some(9));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DoorKeys {
     platform: PlatformPublicKey,

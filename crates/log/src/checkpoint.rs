@@ -18,6 +18,15 @@ use base64ct::{Base64, Encoding};
 use unjoin_core::Timestamp;
 
 /// A log's state: this many entries under this root.
+///
+/// ```
+/// use unjoin_log::Checkpoint;
+/// let checkpoint = Checkpoint { origin: "shop.example/reviews".into(), size: 417, root: [0; 32] };
+/// let text = checkpoint.to_text();
+/// assert_eq!(text, format!("shop.example/reviews\n417\n{}=\n", "A".repeat(43)));
+/// assert_eq!(Checkpoint::parse_text(&text)?, checkpoint);
+/// # Ok::<(), unjoin_log::NoteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Which log: the name of its key.
@@ -68,6 +77,17 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// A checkpoint with the signature of its log, which is checked, and all other lines, which are not.
+///
+/// ```
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_log::{KeyName, NoteKey, SignedCheckpoint};
+/// let key = NoteKey::generate(KeyName::new("shop.example/reviews")?, &mut SystemRng::new());
+/// let signed = SignedCheckpoint::sign(417, [7; 32], &key)?;
+/// // A reader, who has the log's key; whether to believe it is the policy's matter.
+/// let read = SignedCheckpoint::parse(&signed.to_bytes(), key.public())?;
+/// assert_eq!((read.size(), read.root(), read.checkpoint().origin.as_str()), (417, &[7; 32], "shop.example/reviews"));
+/// # Ok::<(), unjoin_log::NoteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCheckpoint {
     checkpoint: Checkpoint,

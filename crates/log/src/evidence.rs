@@ -9,6 +9,18 @@ use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// Kind 22: an entry, the proof of its place, and the cosigned checkpoint that the proof is
 /// under. At most 51,158 bytes.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// use unjoin_core::wire::Message;
+/// use unjoin_log::{CosignedEntry, LogView};
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec(), b"two".to_vec()], SEALED);
+/// let evidence = ledger.log.evidence_of(b"two")?.ok_or("not in the log")?;
+/// // It travels by itself: whoever pins the witnesses needs no connection to the log.
+/// let evidence = CosignedEntry::from_bytes(&evidence.to_bytes())?;
+/// assert_eq!(evidence.verify(&ledger.policy)?, b"two");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CosignedEntry {
     proof: InclusionProof,
@@ -58,6 +70,17 @@ impl CosignedEntry {
 }
 
 /// An entry that is in a log.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// use unjoin_log::{LogView, Logged};
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec(), b"two".to_vec()], SEALED);
+/// # let evidence = ledger.log.evidence_of(b"two")?.unwrap();
+/// let Logged { entry, index, checkpoint, quorum } = evidence.verify_under(&ledger.policy)?;
+/// assert_eq!((entry, index, checkpoint.size()), (&b"two"[..], 1, 2));
+/// assert_eq!((quorum.witnesses, quorum.median_time), (1, SEALED));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged<'a> {
     /// Its bytes.

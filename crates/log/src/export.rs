@@ -33,6 +33,19 @@ const LOCK: &str = ".export.lock";
 ///
 /// # Errors
 /// [`ExportError`]; the directory shows what it did.
+///
+/// ```
+/// # use unjoin_test_util::Directory;
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// use unjoin_log::export;
+/// # let (ledger, directory) = (SmallLedger::of_reviews(&[b"one".to_vec()], SEALED), Directory::new());
+/// # let path = &directory.file("log");
+/// assert_eq!(export(&ledger.log, path)?, 0..1);
+/// ledger.publish(&[b"two".to_vec(), b"three".to_vec()]);
+/// assert_eq!(export(&ledger.log, path)?, 1..3);
+/// assert!(path.join("checkpoint").exists());
+/// # Ok::<(), unjoin_log::ExportError>(())
+/// ```
 pub fn export(log: &dyn LogView, directory: &Path) -> Result<Range<u64>, ExportError> {
     export_to(log, directory, &mut Files)
 }
@@ -156,6 +169,19 @@ impl Disk for Files {
 }
 
 /// Why a log was not exported.
+///
+/// ```
+/// # use unjoin_test_util::Directory;
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// use unjoin_log::{ExportError, export};
+/// # let [one, other] = [b"one", b"two"].map(|entry| SmallLedger::of_reviews(&[entry.to_vec()], SEALED));
+/// # let directory = Directory::new();
+/// # let path = &directory.file("log");
+/// export(&one.log, path)?;
+/// // A log of the same name and key that was begun anew: nothing is written over.
+/// assert!(matches!(export(&other.log, path), Err(ExportError::OtherHistory(_))));
+/// # Ok::<(), ExportError>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ExportError {
@@ -189,6 +215,20 @@ impl From<ViewError> for ExportError {
 }
 
 /// An exported log, read from its directory.
+///
+/// ```
+/// # use unjoin_test_util::Directory;
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// use unjoin_log::{DirectoryView, LogView, export};
+/// # let (ledger, directory) = (SmallLedger::of_reviews(&[b"one".to_vec()], SEALED), Directory::new());
+/// # let path = &directory.file("log");
+/// export(&ledger.log, path)?;
+/// // What a web server shows of it is enough for every reader.
+/// let copy = DirectoryView::new(path);
+/// assert_eq!(copy.checkpoint()?, ledger.log.checkpoint()?);
+/// assert_eq!(copy.entries(0, 1)?, [b"one".to_vec()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DirectoryView {
     directory: PathBuf,

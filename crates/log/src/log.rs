@@ -408,6 +408,17 @@ impl<S: Store> fmt::Debug for Log<S> {
 }
 
 /// What became of a checkpoint.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+/// # ledger.log.append(&[b"two".to_vec()])?;
+/// // No witness could be reached: readers go on seeing the checkpoint before.
+/// let publication = ledger.log.publish(&[])?;
+/// assert!(!publication.published && publication.refusals.is_empty());
+/// assert_eq!(publication.checkpoint.size(), 2);
+/// # Ok::<(), unjoin_log::LogError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "without its quorum a checkpoint is not shown to readers"]
 pub struct Publication {
@@ -421,6 +432,17 @@ pub struct Publication {
 }
 
 /// Why a log did not append, sign or publish.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// use unjoin_log::{Log, LogError};
+/// use unjoin_store::MemoryStore;
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+/// let too_long = vec![0; Log::<MemoryStore>::MAX_ENTRY + 1];
+/// assert!(matches!(ledger.log.append(&[too_long]), Err(LogError::EntryTooLong)));
+/// assert_eq!(ledger.log.size()?, 1);
+/// # Ok::<(), LogError>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LogError {

@@ -29,6 +29,18 @@ const ED25519: u8 = 1;
 const COSIGNATURE: u8 = 4;
 
 /// A note with its signature lines, as it was read or made.
+///
+/// ```
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_log::{KeyName, Note, NoteKey};
+/// let [one, other] = ["one", "other"].map(|name| NoteKey::generate(KeyName::new(name).unwrap(), &mut SystemRng::new()));
+/// let mut note = Note::new("What is agreed.\n")?;
+/// note.sign(&one)?;
+/// let read = Note::parse(&note.to_bytes())?;
+/// assert!(read.is_signed_by(one.public())? && !read.is_signed_by(other.public())?);
+/// assert_eq!((read.text(), read.lines().len()), ("What is agreed.\n", 1));
+/// # Ok::<(), unjoin_log::NoteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     text: String,
@@ -200,6 +212,18 @@ fn cosigned(text: &str, seconds: u64) -> Vec<u8> {
 }
 
 /// One signature line.
+///
+/// ```
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_log::{KeyName, Note, NoteKey, SignatureLine};
+/// let key = NoteKey::generate(KeyName::new("shop.example/reviews")?, &mut SystemRng::new());
+/// let mut note = Note::new("What is agreed.\n")?;
+/// note.sign(&key)?;
+/// let line = note.lines()[0].to_string();
+/// assert!(line.starts_with("\u{2014} shop.example/reviews "));
+/// assert_eq!(line.parse::<SignatureLine>()?.name(), key.public().name());
+/// # Ok::<(), unjoin_log::NoteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureLine {
     name: KeyName,
@@ -256,6 +280,14 @@ impl fmt::Display for SignatureLine {
 
 /// A key's name: 1 to 255 bytes of UTF-8 without white space, control characters and `+`;
 /// a URL without its scheme, such as `reviews.shop.example/log`, is best.
+///
+/// ```
+/// use unjoin_log::{KeyName, NoteError};
+/// assert_eq!(KeyName::new("shop.example/reviews")?.as_str(), "shop.example/reviews");
+/// // A space would end the name in a signature line.
+/// assert_eq!(KeyName::new("the shop"), Err(NoteError::Malformed));
+/// # Ok::<(), NoteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyName(String);
 
@@ -339,8 +371,8 @@ impl fmt::Display for Named {
 /// A secret key for one type of signature. The types differ in nothing else, and are different so that a
 /// log's key is never taken for a witness's.
 macro_rules! secret_key {
-    ($vis:vis $secret:ident: $signer:ident, $public:ident, $doc:literal) => {
-        #[doc = $doc]
+    ($(#[$about:meta])* $vis:vis $secret:ident: $signer:ident, $public:ident) => {
+        $(#[$about])*
         $vis struct $secret {
             signer: $signer,
             public: $public,
@@ -370,10 +402,8 @@ macro_rules! secret_key {
 
 /// The public half of one.
 macro_rules! public_key {
-    ($public:ident, $kind:expr, $doc:literal) => {
-        #[doc = $doc]
-        ///
-        /// As text, `<name>+<key id in hex>+<base64>`: a "vkey".
+    ($(#[$about:meta])* $public:ident, $kind:expr) => {
+        $(#[$about])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $public {
             named: Named,
@@ -421,14 +451,59 @@ macro_rules! public_key {
     };
 }
 
-public_key!(NotePublicKey, ED25519, "Verifies the notes of a log or a requester.");
-public_key!(WitnessPublicKey, COSIGNATURE, "Verifies a witness's cosignatures.");
-secret_key!(pub NoteKey: HostKey, NotePublicKey, "Signs notes: a log's checkpoints, a requester's warrants.");
+public_key!(
+    /// Verifies the notes of a log or a requester.
+    ///
+    /// As text, `<name>+<key id in hex>+<base64>`: a "vkey".
+    ///
+    /// ```
+    /// use unjoin_core::secret::SystemRng;
+    /// use unjoin_log::{KeyName, NoteKey, NotePublicKey};
+    /// let key = NoteKey::generate(KeyName::new("shop.example/reviews")?, &mut SystemRng::new());
+    /// // As signed-note has it: name, key id and key.
+    /// let text = key.public().to_string();
+    /// assert!(text.starts_with("shop.example/reviews+"));
+    /// assert_eq!(&text.parse::<NotePublicKey>()?, key.public());
+    /// # Ok::<(), unjoin_log::NoteError>(())
+    /// ```
+    NotePublicKey, ED25519
+);
+public_key!(
+    /// Verifies a witness's cosignatures.
+    ///
+    /// As text, `<name>+<key id in hex>+<base64>`: a "vkey".
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+    /// # use unjoin_log::{LogView, Note, WitnessPublicKey};
+    /// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+    /// # let key: WitnessPublicKey = ledger.witness.public_key().to_string().parse()?;
+    /// let note = Note::parse(&ledger.log.checkpoint()?.ok_or("nothing published")?)?;
+    /// // A cosignature holds its time.
+    /// assert_eq!(note.cosigned_at(&key)?, Some(SEALED));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    WitnessPublicKey, COSIGNATURE
+);
+secret_key!(
+    /// Signs notes: a log's checkpoints, a requester's warrants.
+    ///
+    /// ```
+    /// use unjoin_core::secret::SystemRng;
+    /// use unjoin_log::{KeyName, NoteKey};
+    /// let name = KeyName::new("shop.example/reviews")?;
+    /// let key = NoteKey::generate(name.clone(), &mut SystemRng::new());
+    /// // Sealed and kept, and made again of it at the next start.
+    /// let seed = key.to_secret_bytes().ok_or("in a module")?;
+    /// assert_eq!(NoteKey::from_secret_bytes(name, &seed).public(), key.public());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub NoteKey: HostKey, NotePublicKey
+);
 #[cfg(any(feature = "store", test))]
 secret_key!(
-    pub(super) WitnessKey: Signer,
-    WitnessPublicKey,
-    "Cosigns checkpoints with a time. It lives in one witness's store: the signed bytes hold no name."
+    /// Cosigns checkpoints with a time. It lives in one witness's store: the signed bytes hold no name.
+    pub(super) WitnessKey: Signer, WitnessPublicKey
 );
 
 impl NoteKey {
@@ -461,6 +536,12 @@ impl NoteKey {
 }
 
 /// What is wrong with a note, or with a key for notes.
+///
+/// ```
+/// use unjoin_log::{Note, NoteError};
+/// assert_eq!(Note::new("no newline at its end"), Err(NoteError::Malformed));
+/// assert!(Note::parse(b"signed by nobody\n").is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoteError {

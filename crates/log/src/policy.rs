@@ -12,6 +12,22 @@ use super::proof::ProofError;
 use unjoin_core::{Timestamp, describe_errors};
 
 /// A log's key, its witnesses, and how many must have cosigned how recently.
+///
+/// ```
+/// # use unjoin_core::secret::SystemRng;
+/// # use unjoin_log::{KeyName, NoteKey, WitnessPublicKey};
+/// use unjoin_log::WitnessPolicy;
+/// # let key = |name: String| NoteKey::generate(KeyName::new(name).unwrap(), &mut SystemRng::new()).public().clone();
+/// # let log = key("shop.example/reviews".into());
+/// # let witness = |at| { let key = key(format!("witness/{at}")); WitnessPublicKey::from_bytes(key.name().clone(), key.as_bytes()).unwrap() };
+/// # let witnesses: Vec<_> = (1..=4).map(witness).collect();
+/// // Of four witnesses one may lie: three must have cosigned, within ten minutes.
+/// let policy = WitnessPolicy::new(log.clone(), witnesses.clone(), 3, 1, 600)?;
+/// assert_eq!((policy.log(), policy.witnesses().len()), (&log, 4));
+/// // Two quorums of two need not share an honest one.
+/// assert!(WitnessPolicy::new(log, witnesses, 2, 1, 600).is_err());
+/// # Ok::<(), unjoin_log::PolicyError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct WitnessPolicy {
     log: NotePublicKey,
@@ -21,6 +37,16 @@ pub struct WitnessPolicy {
 }
 
 /// What a quorum says of a checkpoint.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// # use unjoin_log::LogView;
+/// use unjoin_log::Quorum;
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+/// let (_, quorum) = ledger.policy.read(&ledger.log.checkpoint()?.ok_or("nothing published")?)?;
+/// assert_eq!(quorum, Quorum { witnesses: 1, median_time: SEALED });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quorum {
     /// How many witnesses count.
@@ -139,6 +165,20 @@ impl WitnessPolicy {
 }
 
 /// Why a checkpoint, or an entry under it, is not believed, or a policy is none.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// # use unjoin_core::DAY;
+/// # use unjoin_log::LogView;
+/// use unjoin_log::{PolicyError, WitnessPolicy};
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+/// # let (policy, checkpoint) = (ledger.policy, ledger.log.checkpoint()?.unwrap());
+/// assert_eq!(policy.read_fresh(&checkpoint, SEALED.saturating_add(DAY)).unwrap_err(), PolicyError::Stale);
+/// // One witness of one, who may lie: that is no quorum.
+/// let (log, witnesses) = (policy.log().clone(), policy.witnesses().to_vec());
+/// assert_eq!(WitnessPolicy::new(log, witnesses, 1, 1, 600).unwrap_err(), PolicyError::Quorum);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {

@@ -10,6 +10,18 @@ use unjoin_core::{describe_errors, serde_as_bytes};
 /// Kind 20, 18 bytes and 32 for each hash: an entry is at an index of a tree.
 ///
 /// At most 62 hashes; 20 of them at a million entries.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// use unjoin_log::LogView;
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec(), b"two".to_vec()], SEALED);
+/// let (checkpoint, _) = ledger.policy.read(&ledger.log.checkpoint()?.ok_or("nothing published")?)?;
+/// let proof = ledger.log.inclusion(1, checkpoint.size())?;
+/// assert_eq!((proof.index(), proof.size(), proof.path().len()), (1, 2, 1));
+/// assert!(proof.verify(b"two", checkpoint.root()).is_ok());
+/// assert!(proof.verify(b"one", checkpoint.root()).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InclusionProof {
     index: u64,
@@ -96,6 +108,22 @@ impl Message for InclusionProof {
 /// One tree is the beginning of another: what witnesses are sent beside a checkpoint.
 ///
 /// At most 63 hashes; none when the old tree is empty or the sizes are equal.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// # use unjoin_log::SignedCheckpoint;
+/// use unjoin_log::LogView;
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+/// # let read = |note: Option<Vec<u8>>| SignedCheckpoint::parse(&note.unwrap(), ledger.log.public_key());
+/// let old = read(ledger.log.checkpoint()?)?;
+/// ledger.publish(&[b"two".to_vec()]);
+/// let new = read(ledger.log.checkpoint()?)?;
+/// // The larger log begins with the smaller one, and not the other way round.
+/// let proof = ledger.log.consistency(old.size(), new.size())?;
+/// assert!(proof.verify(old.root(), new.root()).is_ok());
+/// assert!(proof.verify(new.root(), old.root()).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsistencyProof {
     old_size: u64,
@@ -158,6 +186,13 @@ impl ConsistencyProof {
 serde_as_bytes!(InclusionProof);
 
 /// A proof about a log does not hold.
+///
+/// ```
+/// use unjoin_log::{InclusionProof, ProofError};
+/// // Of a log of one entry: no hash is needed, and its root is the entry's leaf.
+/// let proof = InclusionProof::from_parts(0, 1, vec![]).unwrap();
+/// assert_eq!(proof.verify(b"an entry", &[0; 32]), Err(ProofError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProofError;
 

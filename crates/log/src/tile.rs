@@ -16,6 +16,14 @@ const TILE_HEIGHT: u32 = 8;
 pub const MAX_ENTRY: usize = 65_535;
 
 /// Which tile: of hashes, or a bundle of entries.
+///
+/// ```
+/// use unjoin_log::TileId;
+/// // The 300th hash of the lowest level, in a log of 300 entries, and a full bundle of entries.
+/// assert_eq!(TileId { level: Some(0), index: 1, width: 44 }.path(), "tile/0/001.p/44");
+/// let bundle = TileId { level: None, index: 1_234, width: 256 };
+/// assert!(bundle.is_full() && bundle.path() == "tile/entries/x001/234");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TileId {
     /// The level of a hash tile, from 0; `None` for a bundle of entries.

@@ -15,6 +15,32 @@ use unjoin_core::entry::entry_id;
 ///
 /// Nothing that it answers is believed: a checkpoint is read through a
 /// [`WitnessPolicy`](super::WitnessPolicy), and entries and proofs are checked against its root.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// use unjoin_log::{LogView, TileId, ViewError};
+/// # use std::collections::HashMap;
+///
+/// /// A copy that somebody has fetched: files by their paths in C2SP tlog-tiles.
+/// struct Fetched(HashMap<String, Vec<u8>>);
+///
+/// impl LogView for Fetched {
+///     fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError> {
+///         Ok(self.0.get("checkpoint").cloned())
+///     }
+///
+///     fn tile(&self, id: TileId) -> Result<Option<Vec<u8>>, ViewError> {
+///         Ok(self.0.get(&id.path()).cloned())
+///     }
+/// }
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+/// # let id = TileId { level: None, index: 0, width: 1 };
+/// # let files = [("checkpoint".to_owned(), ledger.log.checkpoint()?.unwrap()), (id.path(), ledger.log.tile(id)?.unwrap())];
+/// # let copy = Fetched(files.into());
+///
+/// assert_eq!(copy.entries(0, 1)?, [b"one".to_vec()]);
+/// # Ok::<(), ViewError>(())
+/// ```
 pub trait LogView {
     /// The last checkpoint that is published, a signed note; `None` before the first.
     ///
@@ -139,6 +165,18 @@ pub fn each_page<E: From<ViewError>>(
 }
 
 /// Why a log could not be read.
+///
+/// ```
+/// # use unjoin_test_util::Directory;
+/// use unjoin_log::{DirectoryView, LogView, ViewError};
+/// # let directory = Directory::new();
+/// // A directory that shows nothing yet has no entry to give.
+/// let empty = DirectoryView::new(directory.file("log"));
+/// assert!(empty.checkpoint()?.is_none());
+/// let error = empty.entries(0, 1).unwrap_err();
+/// assert!(matches!(error, ViewError::Missing) && error.is_retryable());
+/// # Ok::<(), ViewError>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ViewError {

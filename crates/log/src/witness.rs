@@ -14,6 +14,33 @@ use unjoin_core::describe_errors;
 /// [`WitnessError::Silent`], its late answer is dropped, and it is not asked again before it has
 /// answered. So one that hangs costs one thread, and holds nothing up. Give a client timeouts all the
 /// same, or it is not asked until the process ends.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// # use std::sync::Arc;
+/// use unjoin_log::{AddCheckpoint, SignatureLine, Witness, WitnessError, WitnessPublicKey};
+///
+/// /// Another witness, whose refusals are told.
+/// struct Told(Arc<dyn Witness>);
+///
+/// impl Witness for Told {
+///     fn public_key(&self) -> &WitnessPublicKey {
+///         self.0.public_key()
+///     }
+///     fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+///         self.0.add_checkpoint(request).inspect_err(|error| eprintln!("{}: {error}", error.code()))
+///     }
+///     fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+///         self.0.last(origin)
+///     }
+/// }
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+/// # ledger.log.append(&[b"two".to_vec()])?;
+///
+/// let witness = Told(ledger.witness);
+/// assert!(ledger.log.publish(&[Arc::new(witness)])?.published);
+/// # Ok::<(), unjoin_log::LogError>(())
+/// ```
 pub trait Witness: Send + Sync + 'static {
     /// Its key, which policies name.
     fn public_key(&self) -> &WitnessPublicKey;
@@ -36,6 +63,20 @@ pub trait Witness: Send + Sync + 'static {
 
 /// What a witness is sent: a checkpoint, and the proof that it goes on from the last one that
 /// the witness cosigned. The body of `POST <prefix>/add-checkpoint`.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// # use unjoin_log::{LogView, Note};
+/// use unjoin_log::AddCheckpoint;
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+/// # let checkpoint = Note::parse(&ledger.log.checkpoint()?.unwrap())?;
+/// // To a witness that has seen nothing yet: no proof is needed.
+/// let request = AddCheckpoint { old_size: 0, path: vec![], checkpoint };
+/// let body = request.to_bytes();
+/// assert!(body.starts_with(b"old 0\n\nshop.example/reviews\n1\n"));
+/// assert_eq!(AddCheckpoint::parse(&body)?, request);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddCheckpoint {
     /// The size that the proof begins at.
@@ -82,6 +123,19 @@ impl AddCheckpoint {
 }
 
 /// Why a witness does not cosign.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+/// # use unjoin_log::{LogView, Note};
+/// use unjoin_log::{AddCheckpoint, WitnessError};
+/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+/// # let checkpoint = Note::parse(&ledger.log.checkpoint()?.unwrap())?;
+/// // It has cosigned one entry, and is shown the checkpoint as if it had seen none.
+/// let error = ledger.witness.add_checkpoint(&AddCheckpoint { old_size: 0, path: vec![], checkpoint }).unwrap_err();
+/// assert!(matches!(error, WitnessError::Conflict { size: 1 }));
+/// assert_eq!((error.status(), error.code()), (409, "witness.conflict"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WitnessError {

@@ -27,6 +27,11 @@ use std::thread;
 ///
 /// # Panics
 /// When the engine breaks a property.
+///
+/// ```
+/// use unjoin_store::{MemoryStore, contract};
+/// contract::check(MemoryStore::new);
+/// ```
 pub fn check<S: Store>(fresh: impl Fn() -> S) {
     let properties: [fn(&S); 20] = [
         what_was_put_is_read_until_it_is_deleted,
@@ -60,6 +65,18 @@ pub fn check<S: Store>(fresh: impl Fn() -> S) {
 ///
 /// # Panics
 /// When the engine loses or invents a row.
+///
+/// ```
+/// # use unjoin_test_util::Directory;
+/// use unjoin_store::{RedbStore, StoreError, contract};
+/// # let directory = Directory::new();
+/// # let path = directory.file("store.redb");
+/// // Each call opens the one file, and the first makes it.
+/// contract::check_reopening(|| match RedbStore::open(&path) {
+///     Err(StoreError::Missing(_)) => RedbStore::create(&path).unwrap(),
+///     opened => opened.unwrap(),
+/// });
+/// ```
 pub fn check_reopening<S: Store>(open: impl Fn() -> S) {
     let keys: Vec<Vec<u8>> = (0..50u8).map(|i| vec![i; usize::from(i)]).collect();
     let rows = |from: usize| -> Vec<Row> {

@@ -28,6 +28,25 @@ use core::fmt;
 const ROUNDS: usize = 256;
 
 /// What a decision writes. All of its rows lie in the bucket of the rows that it read.
+///
+/// ```
+/// use unjoin_store::{Bucket, Key, MemoryStore, StoreError, decide, read};
+/// # use unjoin_core::wire::{DecodeError, Reader, Writer};
+/// # struct Orders(u64);
+/// # impl unjoin_store::Record for Orders {
+/// #     const NAME: &'static str = "orders";
+/// #     fn encode(&self, out: &mut Writer) { out.le64(self.0) }
+/// #     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> { from.le64("orders").map(Self) }
+/// # }
+/// let (store, key) = (MemoryStore::new(), Key::<Orders>::new(Bucket::of(b"merchant 17"), b"n".to_vec()));
+/// decide(&store, key.clone(), |orders, change| {
+///     change.put(&key, &Orders(orders.map_or(0, |Orders(n)| n) + 1));
+///     assert_eq!((change.writes(), change.bucket()), (1, key.bucket()));
+///     Ok::<_, StoreError>(())
+/// })?;
+/// assert!(matches!(read(&store, &key)?, Some(Orders(1))));
+/// # Ok::<(), StoreError>(())
+/// ```
 pub struct Change {
     bucket: Bucket,
     writes: Vec<Write>,
@@ -102,6 +121,17 @@ impl fmt::Debug for Change {
 type Decide<'a, A, E> = dyn FnMut(&[Option<Vec<u8>>], &mut Change) -> Result<A, E> + 'a;
 
 /// A decision that is to be taken: the rows it reads, and what follows from them.
+///
+/// ```
+/// use unjoin_store::{Bucket, Decision, Key, MemoryStore, Present, StoreError, decide_all};
+/// let (store, key) = (MemoryStore::new(), Key::<Present>::new(Bucket::of(b"merchant 17"), b"serial".to_vec()));
+/// let spend = Decision::new(key.clone(), |spent, change| {
+///     change.put(&key, &Present);
+///     Ok::<_, StoreError>(spent.is_none())
+/// });
+/// let answers = decide_all(&store, vec![Ok(spend)]);
+/// assert!(matches!(answers[..], [Ok(true)]));
+/// ```
 pub struct Decision<'a, A, E> {
     keys: Vec<RowKey>,
     decide: Box<Decide<'a, A, E>>,
@@ -131,6 +161,22 @@ impl<'a, A, E: From<StoreError>> Decision<'a, A, E> {
 ///
 /// Of the decisions that write one row, each round takes one: at most 256 of them fit into a call,
 /// and those beyond are [`StoreError::Contended`].
+///
+/// ```
+/// use unjoin_store::{Bucket, Decision, Key, MemoryStore, Present, StoreError, decide_all};
+/// let store = MemoryStore::new();
+/// let spend = |serial: &[u8]| {
+///     let key = Key::<Present>::new(Bucket::of(b"merchant 17"), serial.to_vec());
+///     Ok(Decision::new(key.clone(), move |spent, change| {
+///         change.put(&key, &Present);
+///         Ok::<_, StoreError>(spent.is_none())
+///     }))
+/// };
+/// // The second of one serial finds what the first did; both others share the first one's durable write.
+/// let answers: Result<Vec<bool>, _> = decide_all(&store, vec![spend(b"1"), spend(b"1"), spend(b"2")]).into_iter().collect();
+/// assert_eq!(answers?, [true, false, true]);
+/// # Ok::<(), StoreError>(())
+/// ```
 pub fn decide_all<S: Store + ?Sized, A, E: From<StoreError>>(
     store: &S,
     decisions: Vec<Result<Decision<'_, A, E>, E>>,
@@ -157,6 +203,21 @@ pub fn decide_all<S: Store + ?Sized, A, E: From<StoreError>>(
 ///
 /// # Errors
 /// The decision's own, or the store's.
+///
+/// ```
+/// use unjoin_store::{Bucket, Key, MemoryStore, Present, StoreError, decide, read};
+/// let store = MemoryStore::new();
+/// let [order, grant] = ["order", "grant"].map(|row| Key::<Present>::new(Bucket::of(b"merchant 17"), row.into()));
+/// // Two rows are read, and one is written if both are as they were.
+/// let refused = decide(&store, (order, grant.clone()), |(order, _granted), change| {
+///     order.ok_or(StoreError::Missing("order"))?;
+///     change.put(&grant, &Present);
+///     Ok(())
+/// });
+/// assert!(matches!(refused, Err(StoreError::Missing(_))));
+/// assert!(read(&store, &grant)?.is_none());
+/// # Ok::<(), StoreError>(())
+/// ```
 pub fn decide<S: Store + ?Sized, R: Reads, A, E: From<StoreError>>(
     store: &S,
     reads: R,

@@ -22,6 +22,19 @@ use sha2::{Digest, Sha256};
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 
 /// What a store is for.
+///
+/// ```
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_store::{MemoryStore, StoreError, Stores, identity::{Role, Roster}};
+/// # use std::sync::Arc;
+/// # let rng = &mut SystemRng::new();
+/// # let (roster, [orders, reviews]) = (Roster::generate(rng), [(); 2].map(|()| Arc::new(MemoryStore::new())));
+/// Stores::create(&roster, [(Role::Orders, orders.clone()), (Role::Reviews, reviews.clone())], rng)?;
+/// // Two paths of the configuration were exchanged.
+/// let error = Stores::open(&roster, [(Role::Orders, reviews), (Role::Reviews, orders)], rng).unwrap_err();
+/// assert!(matches!(error, StoreError::Swapped { .. }));
+/// # Ok::<(), StoreError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Role {
@@ -77,6 +90,19 @@ impl fmt::Display for Role {
 }
 
 /// One of the stores that belong together.
+///
+/// ```
+/// # use unjoin_core::secret::SystemRng;
+/// # use unjoin_store::{MemoryStore, Stores, identity::{self, Role, Roster}};
+/// # use std::sync::Arc;
+/// # let (rng, store) = (&mut SystemRng::new(), Arc::new(MemoryStore::new()));
+/// # Stores::create(&Roster::generate(rng), [(Role::Orders, store.clone())], rng)?;
+/// let identity = identity::of(&*store)?.ok_or("nobody's")?;
+/// assert_eq!((identity.own.role, identity.own.part), (Role::Orders, 0));
+/// // Its sisters, made or not: reviews, telephony, ledgers.
+/// assert!(identity.sisters.iter().all(|sister| sister.id != identity.own.id));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     /// What it is for.
@@ -208,6 +234,18 @@ fn decode_members(from: &mut Reader<'_>) -> Result<Vec<Member>, DecodeError> {
 }
 
 /// What a store says about itself.
+///
+/// ```
+/// # use unjoin_core::secret::SystemRng;
+/// # use unjoin_store::{MemoryStore, Stores, identity::{self, Role, Roster}};
+/// # use std::sync::Arc;
+/// # let (rng, store) = (&mut SystemRng::new(), Arc::new(MemoryStore::new()));
+/// # Stores::create(&Roster::alone(Role::Trustee, rng), [(Role::Trustee, store.clone())], rng)?;
+/// let identity = identity::of(&*store)?.ok_or("nobody's")?;
+/// assert_eq!((identity.own.role, identity.era, identity.is_copy), (Role::Trustee, 1, false));
+/// assert!(identity.sisters.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The platform's id.
@@ -255,6 +293,13 @@ pub(crate) fn identity_key() -> Key<Identity> {
 ///
 /// # Errors
 /// The engine's; [`StoreError::Corrupt`].
+///
+/// ```
+/// use unjoin_store::{MemoryStore, identity};
+/// // A fresh store says nothing about itself, and is nobody's.
+/// assert_eq!(identity::of(&MemoryStore::new())?, None);
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 pub fn of<S: Store + ?Sized>(store: &S) -> Result<Option<Identity>, StoreError> {
     read(store, &identity_key())
 }
@@ -289,6 +334,23 @@ pub fn make_alone<S: Store + ?Sized>(
 /// # Errors
 /// [`StoreError::Missing`] when the store has no identity, [`StoreError::Decision`] when its era is
 /// neither `from` nor the next.
+///
+/// ```
+/// # use unjoin_core::secret::SystemRng;
+/// # use unjoin_store::{MemoryStore, Stores, identity::{Role, Roster}};
+/// use unjoin_store::identity;
+/// # use std::sync::Arc;
+/// # let (rng, store) = (&mut SystemRng::new(), Arc::new(MemoryStore::new()));
+/// # Stores::create(&Roster::alone(Role::Trustee, rng), [(Role::Trustee, store.clone())], rng)?;
+/// // The last step of a recovery, which may be repeated.
+/// for _ in 0..2 {
+///     let identity = identity::raise_era(&*store, 1)?;
+///     assert_eq!((identity.era, identity.is_copy), (2, false));
+/// }
+/// // From another era it is another recovery's.
+/// assert!(identity::raise_era(&*store, 4).is_err());
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 pub fn raise_era<S: Store + ?Sized>(store: &S, from: u32) -> Result<Identity, StoreError> {
     let next = from.checked_add(1).ok_or(StoreError::Decision("an era beyond the last"))?;
     decide(store, (identity_key(), adopted_key()), |(identity, adopted), change| {

@@ -88,6 +88,13 @@ pub const MAX_VALUE: usize = 1 << 20;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// A partition: what shares a bucket can change in one commit.
+///
+/// ```
+/// use unjoin_store::{BUCKETS, Bucket};
+/// let (one, again) = (Bucket::of(b"merchant 17"), Bucket::of(b"merchant 17"));
+/// assert!(one == again && one.number() < BUCKETS);
+/// assert_eq!(Bucket::all().count(), usize::from(BUCKETS));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bucket(u16);
 
@@ -117,6 +124,13 @@ impl Bucket {
 }
 
 /// One row's address.
+///
+/// ```
+/// use unjoin_store::{Bucket, MemoryStore, RowKey, Store};
+/// let key = RowKey { bucket: Bucket::of(b"merchant 17"), key: b"row".to_vec() };
+/// assert_eq!(MemoryStore::new().read(&[key])?, [None]);
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey {
     /// The partition it lies in.
@@ -126,6 +140,15 @@ pub struct RowKey {
 }
 
 /// A row that a scan found.
+///
+/// ```
+/// use unjoin_store::{Bucket, Commit, MemoryStore, Row, Store};
+/// let (store, bucket) = (MemoryStore::new(), Bucket::of(b"merchant 17"));
+/// store.commit(&[Commit::new(bucket).put(b"a1".to_vec(), b"one".to_vec())])?;
+/// let rows = store.scan(bucket, b"a", None, 10)?;
+/// assert!(rows == [Row { key: b"a1".to_vec(), value: b"one".to_vec() }]);
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Row {
     /// The key within its bucket.
@@ -135,6 +158,13 @@ pub struct Row {
 }
 
 /// What a row held: the first 16 bytes of SHA-256 of its value.
+///
+/// ```
+/// use unjoin_store::{Precondition, Version};
+/// let read = Version::of(b"one");
+/// let unchanged = Precondition::At(b"row".to_vec(), read);
+/// assert!(unchanged.holds(Some(b"one")) && !unchanged.holds(Some(b"two")));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version([u8; 16]);
 
@@ -150,6 +180,13 @@ impl Version {
 }
 
 /// What must hold for a commit to be applied.
+///
+/// ```
+/// use unjoin_store::Precondition;
+/// let fresh = Precondition::Absent(b"serial".to_vec());
+/// assert_eq!(fresh.key(), b"serial");
+/// assert!(fresh.holds(None) && !fresh.holds(Some(b"spent")));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Precondition {
     /// No row has this key.
@@ -177,6 +214,13 @@ impl Precondition {
 }
 
 /// A change of one row.
+///
+/// ```
+/// use unjoin_store::{Bucket, Commit, Write};
+/// let commit = Commit::new(Bucket::of(b"merchant 17")).put(b"serial".to_vec(), b"spent".to_vec());
+/// assert!(matches!(&commit.writes[..], [Write::Put(key, _)] if key == b"serial"));
+/// assert_eq!(Write::Delete(b"serial".to_vec()).key(), b"serial");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Write {
     /// Inserts or replaces a row.
@@ -196,6 +240,16 @@ impl Write {
 
 /// One decision: all of it or nothing. Its writes apply in order: of two on one key the later
 /// counts.
+///
+/// ```
+/// use unjoin_store::{Bucket, Commit, MemoryStore, Outcome, Store};
+/// let (store, serial) = (MemoryStore::new(), b"serial".to_vec());
+/// // Applied only if nobody has spent it before.
+/// let spend = Commit::new(Bucket::of(b"merchant 17")).expect(&serial, None).put(serial.clone(), b"spent".to_vec());
+/// let outcomes = store.commit(&[spend.clone(), spend])?;
+/// assert!(outcomes == [Outcome::Committed, Outcome::Conflict(serial)]);
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// The partition that all its keys lie in.
@@ -265,6 +319,14 @@ impl Commit {
 }
 
 /// What became of one commit.
+///
+/// ```
+/// use unjoin_store::{Bucket, Commit, MemoryStore, Outcome, Store};
+/// let unread = Commit::new(Bucket::of(b"merchant 17")).expect(b"order", Some(b"open"));
+/// let outcomes = MemoryStore::new().commit(&[unread])?;
+/// assert!(matches!(&outcomes[..], [Outcome::Conflict(key)] if key == b"order"));
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Applied and durable.
@@ -276,12 +338,39 @@ pub enum Outcome {
 }
 
 /// What a [snapshot](Store::snapshot) shows a row to: its bucket, key and value.
+///
+/// ```
+/// use unjoin_store::{Bucket, Commit, MemoryStore, Store};
+/// let store = MemoryStore::new();
+/// store.commit(&[Commit::new(Bucket::of(b"merchant 17")).put(b"row".to_vec(), b"one".to_vec())])?;
+/// let mut bytes = 0;
+/// store.snapshot(&mut |_bucket, key, value| {
+///     bytes += key.len() + value.len();
+///     Ok(())
+/// })?;
+/// assert_eq!(bytes, 6);
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 pub type See<'a> = dyn FnMut(Bucket, &[u8], &[u8]) -> Result<(), StoreError> + Send + 'a;
 
 /// An engine.
 ///
 /// All methods may block on I/O and may be called from any thread. What is promised here is
 /// checked by [`contract`].
+///
+/// ```
+/// use unjoin_store::{Bucket, Commit, MemoryStore, RowKey, Store};
+///
+/// /// Any engine will do: services know no other interface.
+/// fn is_there(store: &impl Store, key: &RowKey) -> bool {
+///     store.read(std::slice::from_ref(key)).is_ok_and(|rows| rows[0].is_some())
+/// }
+///
+/// let (store, bucket) = (MemoryStore::new(), Bucket::of(b"merchant 17"));
+/// store.commit(&[Commit::new(bucket).put(b"row".to_vec(), b"one".to_vec())])?;
+/// assert!(is_there(&store, &RowKey { bucket, key: b"row".to_vec() }));
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 pub trait Store: Send + Sync + 'static {
     /// The rows at `keys`, in order. Linearizable row by row: a commit that has returned is
     /// seen. Rows of different keys need not come from one instant. A key that is too long to
@@ -331,6 +420,13 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// Why an engine did not answer.
+///
+/// ```
+/// use unjoin_store::{Bucket, Commit, MAX_KEY, MemoryStore, Store, StoreError};
+/// let too_long = Commit::new(Bucket::of(b"merchant 17")).put(vec![0; MAX_KEY + 1], vec![]);
+/// let error = MemoryStore::new().commit(&[too_long]).unwrap_err();
+/// assert!(matches!(error, StoreError::TooLong) && !error.is_retryable());
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StoreError {

@@ -68,6 +68,14 @@ impl Borrow<[u8]> for Key {
 }
 
 /// A store in this process's memory: tests, simulations and first steps. Nothing outlives it.
+///
+/// ```
+/// use unjoin_store::{Bucket, Commit, MemoryStore, Store};
+/// let (store, bucket) = (MemoryStore::new(), Bucket::of(b"merchant 17"));
+/// store.commit(&[Commit::new(bucket).put(b"row".to_vec(), b"one".to_vec())])?;
+/// assert_eq!(store.scan(bucket, b"", None, 10)?.len(), 1);
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 pub struct MemoryStore {
     /// By the buckets' numbers.
     buckets: RwLock<Vec<Rows>>,

@@ -9,6 +9,26 @@ use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 const FORMAT: u8 = 1;
 
 /// What a row's value says, with one strict encoding behind the format byte.
+///
+/// ```
+/// use unjoin_core::wire::{DecodeError, Reader, Writer};
+/// use unjoin_store::Record;
+///
+/// struct Orders(u64);
+///
+/// impl Record for Orders {
+///     const NAME: &'static str = "orders";
+///     fn encode(&self, out: &mut Writer) {
+///         out.le64(self.0);
+///     }
+///     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+///         from.le64("orders").map(Self)
+///     }
+/// }
+///
+/// assert!(matches!(Orders::from_value(&Orders(417).to_value()), Ok(Orders(417))));
+/// assert!(Orders::from_value(b"anything else").is_err());
+/// ```
 pub trait Record: Sized {
     /// What it is called in [`StoreError::Corrupt`].
     const NAME: &'static str;
@@ -85,6 +105,13 @@ impl<M: Message> Record for MessageRow<M> {
 }
 
 /// The address of a row that holds an `R`.
+///
+/// ```
+/// use unjoin_store::{Bucket, Key, Present};
+/// let key: Key<Present> = Key::new(Bucket::of(b"merchant 17"), b"serial".to_vec());
+/// assert_eq!((key.bucket(), key.bytes()), (Bucket::of(b"merchant 17"), &b"serial"[..]));
+/// assert_eq!(key.at().key, b"serial");
+/// ```
 pub struct Key<R> {
     at: RowKey,
     row: PhantomData<fn() -> R>,
@@ -200,6 +227,15 @@ reads_of_tuples! { A B; A B C; A B C D; }
 ///
 /// # Errors
 /// The engine's, or [`StoreError::Corrupt`].
+///
+/// ```
+/// use unjoin_store::{Bucket, Key, MemoryStore, Present, read};
+/// let key = |row: &str| Key::<Present>::new(Bucket::of(b"merchant 17"), row.into());
+/// // Several at once, in the shape in which they are asked for.
+/// let (order, serials) = read(&MemoryStore::new(), &(key("order"), vec![key("1"), key("2")]))?;
+/// assert!(order.is_none() && serials.len() == 2);
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 pub fn read<S: Store + ?Sized, R: Reads>(store: &S, reads: &R) -> Result<R::Rows, StoreError> {
     let mut keys = Vec::new();
     reads.append_to(&mut keys);

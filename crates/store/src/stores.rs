@@ -98,6 +98,21 @@ pub(crate) fn mark_key() -> Key<MarkRow> {
 
 /// A step from one mark to the next: what the process of the lead store sends to those of its sisters.
 /// It names nothing but stores.
+///
+/// ```
+/// # use unjoin_core::secret::SystemRng;
+/// # use unjoin_store::{MemoryStore, Stores, identity::{Role, Roster}};
+/// use unjoin_store::Step;
+/// # use std::sync::Arc;
+/// # let rng = &mut SystemRng::new();
+/// # let stores = Stores::create(&Roster::generate(rng), [(Role::Orders, Arc::new(MemoryStore::new()))], rng)?;
+/// // The lead store's process begins it, sends it to those of the sisters, and finishes it when all have followed.
+/// let step = stores.begin(rng)?;
+/// let sent = step.to_bytes();
+/// assert_eq!((Step::from_bytes(&sent)?, sent.len()), (step.clone(), 41));
+/// stores.finish(&step)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     from: Mark,
@@ -140,6 +155,19 @@ impl Step {
 /// are opened on. It comes from [`Stores`] alone.
 ///
 /// Before it is in step, and from when it was found exchanged, every call fails.
+///
+/// ```
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_store::{MemoryStore, Stores, identity::{Role, Roster}};
+/// # use std::sync::Arc;
+/// # let (rng, engine) = (&mut SystemRng::new(), Arc::new(MemoryStore::new()));
+/// let roster = Roster::alone(Role::Telephony, rng);
+/// let stores = Stores::create(&roster, [(Role::Telephony, engine)], rng)?;
+/// // What a switchboard takes; an order service refuses it.
+/// assert_eq!(stores.own(Role::Telephony)?.role(), Role::Telephony);
+/// assert!(stores.own(Role::Orders).is_err());
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 pub struct OwnStore<S> {
     store: Arc<S>,
     own: Member,

@@ -10,6 +10,21 @@ use unjoin_core::token::{
 use unjoin_core::{Grid, Timestamp};
 
 /// What the author wants.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_core::token::{ActionKind, Review};
+/// use unjoin_wallet::AuthorRequest;
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let accepted = shop.accepted();
+/// # let (wallet, token, state, now) = (&shop.wallet, &accepted.token, &accepted.state, accepted.sent.send_at);
+/// let kinder = Review::new(3, "They sent another lamp.", vec![])?;
+/// let edit = wallet.act(token, state, AuthorRequest::Edit(&kinder), now, rng)?;
+/// let said = edit.action.statement();
+/// assert_eq!((said.kind, said.new_digest), (ActionKind::Edit, kinder.digest()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum AuthorRequest<'a> {
     /// Replace the review by this one. One with the digest in force changes nothing: it voids an
@@ -33,6 +48,23 @@ impl AuthorRequest<'_> {
 /// Store it before sending, repeat it unchanged until there is a receipt, and sign no other with
 /// its sequence number. Keep both until the ledger shows the action, and show neither: whoever
 /// presses an author must not be able to see that they acted.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_core::token::ActionReceipt;
+/// use unjoin_wallet::AuthorRequest;
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let accepted = shop.accepted();
+/// # let (token, state, now) = (&accepted.token, &accepted.state, accepted.sent.send_at);
+/// let scheduled = shop.wallet.act(token, state, AuthorRequest::Withdraw, now, rng)?;
+/// // Not at once; and before the boundary, so that the review never appears.
+/// assert!(now <= scheduled.send_at && scheduled.send_at < state.published_at);
+/// // What the review service answers.
+/// let receipt = ActionReceipt::sign(&shop.platform_key, &scheduled.action, state.published_at, 1)?;
+/// scheduled.check_receipt(&receipt, &shop.trust, scheduled.send_at)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ScheduledAction {
@@ -117,6 +149,18 @@ impl Wallet {
     ///
     /// # Errors
     /// [`WalletError::AnotherWallet`] when the token is another wallet's.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::shop::Shop;
+    /// # use unjoin_core::secret::SystemRng;
+    /// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+    /// # let accepted = shop.accepted();
+    /// # let (token, now) = (&accepted.token, accepted.sent.send_at);
+    /// let question = shop.wallet.ask_state(token, now, rng)?;
+    /// assert_eq!(question.review_id(), &shop.wallet.review_id(token)?);
+    /// assert!(question.date() <= now && now.saturating_since(question.date()) < unjoin_core::DAY);
+    /// # Ok::<(), unjoin_wallet::WalletError>(())
+    /// ```
     pub fn ask_state(
         &self,
         right: &impl ReviewRight,

@@ -31,6 +31,17 @@ const FORMAT: u8 = 1;
 /// number of tokens to within fifty only.
 ///
 /// A weak passphrase can be guessed by anybody who holds this.
+///
+/// ```
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_core::{PassphraseCost, wire::Message};
+/// use unjoin_wallet::{SealedBackup, Wallet};
+/// let (wallet, rng) = (Wallet::generate(&mut SystemRng::new()), &mut SystemRng::new());
+/// let bytes = wallet.seal_backup(&[], b"correct horse", PassphraseCost::LEAST, rng)?.to_bytes();
+/// // Whoever opens it sees first what a guess costs.
+/// assert_eq!(SealedBackup::from_bytes(&bytes)?.cost(), PassphraseCost::LEAST);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedBackup(Sealed);
 
@@ -130,6 +141,19 @@ impl Wallet {
 /// # Errors
 /// [`WalletError::BackupOpen`] when the passphrase is wrong or anything was changed: which of
 /// them is not told; [`WalletError::BackupMemory`] when there is too little memory.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::{PassphraseCost, secret::SystemRng};
+/// use unjoin_wallet::{WalletError, open_backup};
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let backup = shop.wallet.seal_backup(&[shop.token()], b"correct horse", PassphraseCost::LEAST, rng)?;
+/// let (wallet, tokens) = open_backup(&backup, b"correct horse")?;
+/// assert_eq!(tokens.len(), 1);
+/// assert!(wallet.review_id(&tokens[0]).is_ok());
+/// assert_eq!(open_backup(&backup, b"wrong horse").unwrap_err(), WalletError::BackupOpen);
+/// # Ok::<(), WalletError>(())
+/// ```
 pub fn open_backup(backup: &SealedBackup, passphrase: &[u8]) -> Result<(Wallet, Vec<Token>), WalletError> {
     let plain = backup.0.open(SealedBackup::KIND, passphrase)?;
     decode(&plain).map_err(|_| WalletError::BackupOpen)

@@ -5,6 +5,19 @@ use unjoin_core::wire::DecodeError;
 use unjoin_core::{PassphraseCost, describe_errors};
 
 /// Why the wallet refuses. Nothing was sent, spent or changed.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{error::Audience, secret::SystemRng};
+/// use unjoin_wallet::WalletError;
+/// # let (shop, other) = (Shop::open(), Shop::open());
+/// # let (offer, rng) = (other.offer(), &mut SystemRng::new());
+/// # let (issuer, merchant) = (&shop.name, offer.scope.merchant());
+/// // A key that the app does not pin: perhaps one that was made for this device alone.
+/// let refused = shop.wallet.request(issuer, merchant, offer.handle, &offer, &shop.trust, rng);
+/// let error = refused.map(|_| ()).unwrap_err();
+/// assert_eq!((error, error.audience()), (WalletError::IssuerKeyNotPinned, Audience::Device));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WalletError {

@@ -123,6 +123,16 @@ use unjoin_core::token::{Enrolment, EnrolmentContext};
 ///
 /// Anybody who has the seed can show which reviews are this wallet's, past ones included: keep
 /// it in the device's key store, and elsewhere only in a [`SealedBackup`].
+///
+/// ```
+/// use unjoin_core::{Name, secret::SystemRng};
+/// use unjoin_wallet::Wallet;
+/// let wallet = Wallet::generate(&mut SystemRng::new());
+/// // What the order service knows it by; the seed never leaves it in the clear.
+/// let key = wallet.wallet_key(&Name::new("orders.example")?)?;
+/// assert_eq!((key.as_bytes().len(), format!("{wallet:?}")), (32, "Wallet(..)".into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Wallet {
     seed: SecretBytes<32>,
 }

@@ -23,6 +23,20 @@ pub struct OrderContext {
 
 /// A request under way: what the device keeps until the grant arrives. It holds no secret,
 /// and losing it loses nothing: the same request can be made again from the offer.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::{secret::SystemRng, token::Grant};
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let offer = shop.offer();
+/// # let (pending, request) = shop.request();
+/// # let grant = Grant::issue(&shop.issuer_key, request.scope(), request.commitment(), rng)?;
+/// // Kept from the request until the grant, which it takes.
+/// assert_eq!((pending.handle(), pending.scope()), (offer.handle, &offer.scope));
+/// let token = shop.wallet.finish(pending, &grant, rng)?;
+/// assert_eq!(token.handle(), offer.handle);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct PendingToken {
     pub(super) order: OrderContext,
     commitment: Element,
@@ -31,6 +45,17 @@ pub struct PendingToken {
 /// A token: the right to one review of one order. Its secrets are derived again from the
 /// wallet's seed at each use. What it holds links an order to a wallet key, so it leaves the
 /// device in a [`SealedBackup`](super::SealedBackup) alone.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # let shop = Shop::open();
+/// let token = shop.token();
+/// assert_eq!(token.scope().merchant().as_str(), Some("lamps"));
+/// assert_eq!((token.issuer_key(), token.escrow_key()), (shop.issuer_key.public(), &shop.escrow_key));
+/// // Derived again from the seed: asked for twice it is the same right to one review.
+/// assert_eq!(shop.wallet.review_id(&token)?, shop.wallet.review_id(&shop.token())?);
+/// # Ok::<(), unjoin_wallet::WalletError>(())
+/// ```
 pub struct Token {
     pub(super) order: OrderContext,
     pub(super) granted: GrantedTag,
@@ -41,6 +66,20 @@ pub struct Token {
 /// A device that was restored from its seed after the window of an order's cohort gets no grant. It
 /// needs none to act as the author. It makes the request from an [`Offer`] of its own. It tries the
 /// scope of one manifest of the merchant after another, until a listed review has the id.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_wallet::{ReviewRight, Wallet};
+/// # let shop = Shop::open();
+/// # let (pending, _) = shop.request();
+/// fn is_mine(wallet: &Wallet, right: &impl ReviewRight) -> bool {
+///     wallet.review_id(right).is_ok()
+/// }
+///
+/// // The request for a token tells the review's id as well as the token.
+/// assert!(is_mine(&shop.wallet, &pending) && is_mine(&shop.wallet, &shop.token()));
+/// assert!(!is_mine(&Shop::open().wallet, &pending));
+/// ```
 pub trait ReviewRight: sealed::OfOrder {}
 
 impl ReviewRight for Token {}

@@ -10,6 +10,21 @@ use unjoin_core::token::{
 
 /// A presentation, and when to send it. The device keeps it until it has the receipt, and sends
 /// the same bytes at every retry.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::{SEALED, Shop};
+/// # use unjoin_core::{WEEK, secret::SystemRng};
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let (token, review, evidence) = (shop.token(), Shop::review(), shop.evidence());
+/// let sent = shop.wallet.present(&token, &review, &evidence, &shop.trust, SEALED, rng)?;
+/// assert!(SEALED <= sent.send_at && sent.send_at < sent.publication);
+/// // The device was off: the same bytes, for the next boundary.
+/// let late = sent.at_another_time(sent.publication, rng)?;
+/// assert!(late.presentation == sent.presentation && late.send_at > sent.publication);
+/// // After the last boundary it is too late.
+/// assert!(sent.at_another_time(SEALED.saturating_add(10 * WEEK), rng).is_err());
+/// # Ok::<(), unjoin_wallet::WalletError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ScheduledPresentation {
@@ -47,6 +62,20 @@ impl ScheduledPresentation {
     ///
     /// # Errors
     /// [`WalletError::Receipt`] when it does not fit. Keep both: they are evidence.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::shop::Shop;
+    /// use unjoin_core::token::ReviewStanding;
+    /// # let shop = Shop::open();
+    /// # let accepted = shop.accepted();
+    /// # let (sent, receipt) = (accepted.sent, accepted.receipt);
+    /// let state = sent.check_receipt(&receipt, &shop.trust, sent.send_at)?;
+    /// assert_eq!((state.standing, state.published_at), (ReviewStanding::Held, sent.publication));
+    /// // After a recovery the device hears of era 2; a receipt of the first is worth nothing then.
+    /// let trust = shop.trust.in_era(2);
+    /// assert!(sent.check_receipt(&receipt, &trust, sent.send_at).is_err());
+    /// # Ok::<(), unjoin_wallet::WalletError>(())
+    /// ```
     pub fn check_receipt(
         &self,
         receipt: &Receipt,

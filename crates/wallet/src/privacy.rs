@@ -6,6 +6,16 @@ use core::ops::Range;
 use unjoin_core::token::{Digest, Review};
 
 /// Something in a review that may tell who wrote it.
+///
+/// ```
+/// use unjoin_core::token::Review;
+/// use unjoin_wallet::{PrivacyWarningKind, privacy_warnings};
+/// let review = Review::new(1, "Ask anna@example.org how it went.", vec![])?;
+/// let warning = &privacy_warnings(&review, &[], &[])[0];
+/// assert_eq!(warning.kind, PrivacyWarningKind::EmailAddress);
+/// assert_eq!(&review.text()[warning.place.clone()], "anna@example.org");
+/// # Ok::<(), unjoin_core::token::ReviewError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivacyWarning {
     /// What it looks like.
@@ -15,6 +25,18 @@ pub struct PrivacyWarning {
 }
 
 /// What a passage looks like.
+///
+/// ```
+/// use unjoin_core::token::Review;
+/// use unjoin_wallet::{PrivacyWarningKind, privacy_warnings};
+/// let review = Review::new(1, "It broke on Friday.", vec![])?;
+/// let tells = privacy_warnings(&review, &[], &[]).iter().any(|warning| match warning.kind {
+///     PrivacyWarningKind::Day | PrivacyWarningKind::Date | PrivacyWarningKind::Time => true,
+///     _ => false,
+/// });
+/// assert!(tells);
+/// # Ok::<(), unjoin_core::token::ReviewError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PrivacyWarningKind {

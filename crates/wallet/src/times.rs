@@ -33,6 +33,13 @@ pub fn asking_time(eligible_at: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) 
 
 /// When to ask for what was missed, since the device was off: uniform over the seven days from `now`. Never
 /// because a review is begun or the app was opened: that would tell who writes.
+///
+/// ```
+/// use unjoin_core::{Timestamp, WEEK, secret::SystemRng};
+/// let woke = Timestamp::from_unix_seconds(1_700_000_000);
+/// let asks_at = unjoin_wallet::making_up_time(woke, &mut SystemRng::new());
+/// assert!(woke <= asks_at && asks_at.saturating_since(woke) < WEEK);
+/// ```
 pub fn making_up_time(now: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Timestamp {
     now.saturating_add(below(7 * DAY, rng))
 }

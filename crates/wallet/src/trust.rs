@@ -150,6 +150,23 @@ impl TrustRoots {
 /// The platform can sign a manifest for one device alone. One that is in the ledger under
 /// a cosigned checkpoint is the same for everybody, and the platform alone cannot make it: see
 /// [`TrustRoots::require_ledger`].
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::{SEALED, Shop};
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_wallet::ManifestEvidence;
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let (token, review) = (shop.token(), Shop::review());
+/// # let small = unjoin_core::token::CohortManifest { at_least: 3, ..shop.manifest() };
+/// # let [large, small] = [shop.manifest(), small].map(|manifest| manifest.sign(&shop.platform_key).unwrap());
+/// let present = |manifest, rng: &mut SystemRng| {
+///     let evidence = ManifestEvidence::Signed(manifest);
+///     shop.wallet.present(&token, &review, &evidence, &shop.trust, SEALED, rng).map(|_| ())
+/// };
+/// assert!(present(large, rng).is_ok());
+/// // The app pins cohorts of twenty: among three nobody is hidden.
+/// assert_eq!(present(small, rng).unwrap_err().code(), "wallet.cohort_too_small");
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ManifestEvidence {

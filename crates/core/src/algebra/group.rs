@@ -16,6 +16,16 @@ use std::sync::LazyLock;
 /// section 4.3). Public data: compared in variable time.
 ///
 /// The encoding is kept beside the point, so that hashing never compresses again.
+///
+/// ```
+/// # use unjoin_core::{secret::SystemRng, token::IssuerKey};
+/// use unjoin_core::algebra::Element;
+/// let key = IssuerKey::generate(&mut SystemRng::new());
+/// let element = key.public().element();
+/// assert_eq!(Element::from_bytes(element.as_bytes()).as_ref(), Some(element));
+/// // One encoding for one element, and none for the identity.
+/// assert!(Element::from_bytes(&[0; 32]).is_none() && Element::from_bytes(&[0xff; 32]).is_none());
+/// ```
 #[derive(Clone, Copy, Eq)]
 pub struct Element {
     point: RistrettoPoint,

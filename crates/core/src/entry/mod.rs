@@ -24,6 +24,12 @@ pub use signed::EntrySignatureError;
 use sha2::{Digest, Sha256};
 
 /// Which ledger an entry belongs to.
+///
+/// ```
+/// use unjoin_core::entry::Ledger;
+/// // In one store each ledger's rows stand behind its number.
+/// assert_eq!((Ledger::Reviews as u8, Ledger::Openings as u8), (1, 2));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ledger {
     /// Manifests, published digests, the authors' actions, removals and the keys that sign them, recoveries and marks of the stores,

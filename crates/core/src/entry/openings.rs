@@ -16,6 +16,16 @@ use crate::trustee_key::{MAX_TRUSTEES, TrusteeKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// What a warrant asks for, as its entry says; the codes of the share proof's action.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_core::entry::WarrantAction;
+/// # let world = World::new(1, 1, 2, budgets(9, 9, 9));
+/// let terms = world.terms(WarrantAction::SameAuthor, &[0, 1]);
+/// assert_eq!(terms.action(), WarrantAction::SameAuthor);
+/// // The code that the entry holds.
+/// assert_eq!(WarrantAction::Open as u8, 2);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum WarrantAction {
@@ -40,6 +50,18 @@ pub fn release_tag(warrant_digest: &[u8; 32], blind: &[u8; 32], review_id: &Revi
 /// Kind 24, 66 bytes: a hiding commitment to the binding of a wallet key to an account.
 ///
 /// Of several with one wallet key the first counts, for openings under warrants logged after it.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{Name, entry::BindingEntry};
+/// # let shop = Shop::open();
+/// let (account, key) = (Name::new("account-7")?, shop.wallet.wallet_key(&shop.name)?);
+/// let (entry, again) = (BindingEntry::new(&account, &key, &[1; 32]), BindingEntry::new(&account, &key, &[2; 32]));
+/// // Of one wallet key; and without the blind nobody sees whose.
+/// assert_eq!(entry.wallet_key_hash, again.wallet_key_hash);
+/// assert_ne!(entry.commitment, again.commitment);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindingEntry {
     /// H32("binding-key", U): two entries with the same are of one wallet key. Only who has `U` knows of
@@ -63,6 +85,18 @@ impl BindingEntry {
 ///
 /// One of the requester's officers signs it. So nobody uses up another requester's budget, and no
 /// cooling-off runs for a text that nobody has signed yet. A tag that it does not list counts nowhere.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_core::{entry::{WarrantAction, WarrantEntry}, wire::Message};
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let logged = world.entry(&world.warrant(&[0]));
+/// // What the ledger tells of a warrant: who asks for what, of how many reviews, and not which.
+/// let entry = WarrantEntry::from_bytes(&logged)?;
+/// assert_eq!((entry.requester(), entry.action()), (&b"court of trade"[..], WarrantAction::Open));
+/// assert!(entry.tags().len() == 1 && !entry.lists(world.id(0).as_bytes()));
+/// # Ok::<(), unjoin_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarrantEntry {
     commitment: [u8; 32],
@@ -187,6 +221,16 @@ impl Message for WarrantEntry {
 
 /// Kind 26, 140 bytes: a trustee is about to release one share. Its place in the ledger is
 /// what the budgets count.
+///
+/// ```
+/// use unjoin_core::{entry::ShareReleasedEntry, secret::SystemRng, token::TrusteeKey};
+/// let key = TrusteeKey::generate(&mut SystemRng::new());
+/// let (commitment, tag) = ([1; 32], [2; 32]);
+/// // Trustee 3 is about to release its first share.
+/// let entry = ShareReleasedEntry::sign(&key, "openings.example", 3, 1, commitment, tag).unwrap();
+/// assert_eq!((entry.trustee(), entry.sequence(), entry.tag()), (3, 1, &tag));
+/// assert!(ShareReleasedEntry::sign(&key, "openings.example", 65, 1, commitment, tag).is_none());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareReleasedEntry {
     trustee: u16,
@@ -270,6 +314,19 @@ impl Message for ShareReleasedEntry {
 
 /// Kind 30, 66 bytes: a warrant's blind, after its embargo. From now on everybody can find
 /// the tags of a review under it, an author those of its own reviews.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_core::{entry::WarrantEntry, wire::Message};
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let warrant = world.warrant(&[0]);
+/// # let announced = WarrantEntry::from_bytes(&world.entry(&warrant))?;
+/// // After the embargo an author finds that a warrant named the review.
+/// let disclosed = warrant.disclosure();
+/// assert_eq!(disclosed.commitment(), *announced.commitment());
+/// assert!(announced.lists(&disclosed.tag_of(&world.id(0))));
+/// # Ok::<(), unjoin_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisclosedEntry {
     /// SHA-256 of the warrant's signed text.

@@ -6,6 +6,15 @@ use crate::token::{SignError, StaffKey};
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// Which store was put back.
+///
+/// ```
+/// # use unjoin_core::{secret::SystemRng, token::StaffKey};
+/// use unjoin_core::entry::{RecoveredEntry, RecoveredStore};
+/// # let (operator, origin) = (StaffKey::generate(&mut SystemRng::new()), "shop.example/reviews");
+/// let entry = RecoveredEntry::sign(&operator, origin, RecoveredStore::Orders, 2, 0, "disk lost")?;
+/// assert_eq!(entry.store(), RecoveredStore::Orders);
+/// # Ok::<(), unjoin_core::token::SignError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecoveredStore {
     /// The order service's.
@@ -16,6 +25,17 @@ pub enum RecoveredStore {
 
 /// Kind 54, at most 593 bytes: an older copy of a store was put back, and a new era begins. It is
 /// signed by the key of whoever of the platform's staff did it.
+///
+/// ```
+/// use unjoin_core::entry::{RecoveredEntry, RecoveredStore};
+/// use unjoin_core::{secret::SystemRng, token::StaffKey};
+/// let (operator, origin) = (StaffKey::generate(&mut SystemRng::new()), "shop.example/reviews");
+/// let entry = RecoveredEntry::sign(&operator, origin, RecoveredStore::Reviews, 2, 417, "disk lost")?;
+/// assert!(entry.verify(origin).is_ok());
+/// // Receipts of era 1 are excused, and what was done after mark 417 may be lost.
+/// assert_eq!((entry.era(), entry.last_mark()), (2, 417));
+/// # Ok::<(), unjoin_core::token::SignError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveredEntry {
     store: RecoveredStore,

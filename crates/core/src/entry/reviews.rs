@@ -16,6 +16,24 @@ use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// Kind 16, 180 bytes and the merchant's name: a review was published. Its manifest is before
 /// it in the ledger, and the boundary is one of the manifest's.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{entry::PublishedEntry, wire::Message};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// // The receipt promised all of it.
+/// let (promised, scope) = (accepted.receipt.terms(), accepted.token.scope());
+/// let entry = PublishedEntry {
+///     scope: scope.clone(),
+///     boundary: promised.publish_by,
+///     review_id: promised.review_id,
+///     review_digest: promised.review_digest,
+///     presentation_hash: promised.presentation_hash,
+///     author_key: promised.author_key,
+/// };
+/// assert_eq!(entry.to_bytes().len(), 180 + scope.merchant().as_bytes().len());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedEntry {
     /// The cohort that it was published with.
@@ -34,6 +52,20 @@ pub struct PublishedEntry {
 
 /// Kind 17, 181 bytes: what the author of a published review asked for, edit or withdrawal.
 /// Every accepted action is logged: one that a later one overtook, at that one's boundary.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{entry::ActionEntry, wire::Message};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let action = shop.withdrawal(&accepted);
+/// let entry = ActionEntry { action, boundary: accepted.state.published_at };
+/// let read = ActionEntry::from_bytes(&entry.to_bytes())?;
+/// // Everybody who has the author key of the published entry checks that its author did it.
+/// let (review, author) = (accepted.state.review_id, accepted.sent.presentation.author_key());
+/// assert!(read.action.verify(author, &review).is_ok());
+/// # Ok::<(), unjoin_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionEntry {
     /// The signed action.
@@ -44,6 +76,23 @@ pub struct ActionEntry {
 
 /// Kind 18, 245 bytes: the author took a review back while it was held. It names no scope: a
 /// merchant would learn that one of its k customers has given in.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{entry::HeldWithdrawalEntry, wire::Message};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let action = shop.withdrawal(&accepted);
+/// let presentation = &accepted.sent.presentation;
+/// let entry = HeldWithdrawalEntry {
+///     action,
+///     author_key: *presentation.author_key(),
+///     presentation_hash: presentation.hash(),
+///     boundary: accepted.state.published_at,
+/// };
+/// assert_eq!(entry.to_bytes().len(), 245);
+/// assert!(entry.action.verify(&entry.author_key, &presentation.review_id()).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldWithdrawalEntry {
     /// The signed withdrawal, whose sequence number is 1.
@@ -57,6 +106,16 @@ pub struct HeldWithdrawalEntry {
 }
 
 /// Kind 19, at most 644 bytes: the platform removed a review, signed by the key of the person who did it.
+///
+/// ```
+/// use unjoin_core::{entry::RemovedEntry, secret::SystemRng, token::{ReviewId, StaffKey}};
+/// let judge = StaffKey::generate(&mut SystemRng::new());
+/// let (review, digest) = (ReviewId([1; 32]), [2; 32]);
+/// let entry = RemovedEntry::sign(&judge, "shop.example/reviews", review, digest, "court order 17/23")?;
+/// assert!(entry.verify("shop.example/reviews").is_ok() && entry.verify("other.example").is_err());
+/// assert_eq!((entry.grounds(), entry.claimed_key()), ("court order 17/23", judge.public().as_bytes()));
+/// # Ok::<(), unjoin_core::token::SignError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedEntry {
     review_id: ReviewId,
@@ -68,6 +127,17 @@ pub struct RemovedEntry {
 
 /// Kind 53, at most 164 bytes: a key of the platform's staff, or of a court, that may sign
 /// removals. Signed by the platform's key; the first entry of a key counts.
+///
+/// ```
+/// use unjoin_core::{Name, entry::StaffKeyEntry, secret::SystemRng, token::{PlatformKey, StaffKey}};
+/// let rng = &mut SystemRng::new();
+/// let (platform, judge) = (PlatformKey::generate(rng), StaffKey::generate(rng));
+/// let who = Name::new("court of trade")?;
+/// let entry = StaffKeyEntry::sign(&platform, "shop.example/reviews", &judge.public(), who.clone())?;
+/// assert!(entry.verify(&platform.public(), "shop.example/reviews").is_ok());
+/// assert_eq!((entry.who(), entry.staff_key()), (&who, judge.public().as_bytes()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaffKeyEntry {
     staff_key: [u8; 32],

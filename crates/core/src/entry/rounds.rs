@@ -16,6 +16,14 @@ pub fn blind_commitment(warrant_digest: &[u8; 32], message: &[u8]) -> [u8; 32] {
 }
 
 /// A set of trustees, not empty: bit i - 1 is the trustee with index i.
+///
+/// ```
+/// use unjoin_core::entry::Members;
+/// let members = Members::new([5, 1, 2]).unwrap();
+/// assert_eq!(members.indices().collect::<Vec<_>>(), [1, 2, 5]);
+/// assert!(members.contains(5) && !members.contains(3) && members.count() == 3);
+/// assert!(Members::new([]).is_none() && Members::new([65]).is_none());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Members(u64);
 
@@ -45,6 +53,20 @@ impl Members {
 
 /// Kind 27, 108 bytes: who takes part in a round of the same-author test, signed by one of the
 /// requester's officers.
+///
+/// ```
+/// # use unjoin_core::entry::{Members, RoundEntry};
+/// # use unjoin_core::{secret::SecretBytes, signature::HostKey};
+/// use unjoin_core::wire::Message;
+/// # // An officer signs it: `RoundRequest::entry` of unjoin-trustee.
+/// # let officer = HostKey::from_seed(&SecretBytes::new([7; 32]));
+/// # let (origin, warrant, members) = ("openings.example", [1; 32], Members::new([1, 2, 5]).unwrap());
+/// # let signed = RoundEntry::sign(&officer, origin, warrant, 1, members)?.to_bytes();
+/// let entry = RoundEntry::from_bytes(&signed)?;
+/// assert_eq!((entry.commitment(), entry.round(), entry.members()), (&warrant, 1, members));
+/// assert_eq!(signed.len(), 108);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoundEntry {
     commitment: [u8; 32],
@@ -199,6 +221,14 @@ macro_rules! member_entry {
 
 member_entry!(
     /// Kind 28, 134 bytes: a member commits to its blind for a round.
+    ///
+    /// ```
+    /// use unjoin_core::{entry::BlindEntry, secret::SystemRng, token::TrusteeKey};
+    /// let key = TrusteeKey::generate(&mut SystemRng::new());
+    /// let (warrant, blind) = ([1; 32], [2; 32]);
+    /// let entry = BlindEntry::sign(&key, "openings.example", warrant, 1, 5, blind).unwrap();
+    /// assert_eq!((entry.round(), entry.trustee(), entry.blind()), (1, 5, &blind));
+    /// ```
     BlindEntry,
     28,
     "blind entry",
@@ -208,6 +238,15 @@ member_entry!(
 );
 member_entry!(
     /// Kind 41, 134 bytes: a member is about to release its share of a round.
+    ///
+    /// ```
+    /// use unjoin_core::{entry::ComparedEntry, secret::SystemRng, token::TrusteeKey};
+    /// let key = TrusteeKey::generate(&mut SystemRng::new());
+    /// let (warrant, round_id) = ([1; 32], [3; 32]);
+    /// let entry = ComparedEntry::sign(&key, "openings.example", warrant, 1, 5, round_id).unwrap();
+    /// assert_eq!((entry.commitment(), entry.round_id()), (&warrant, &round_id));
+    /// assert!(ComparedEntry::sign(&key, "openings.example", warrant, 0, 5, round_id).is_none());
+    /// ```
     ComparedEntry,
     41,
     "compared entry",

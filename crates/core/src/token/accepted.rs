@@ -9,6 +9,19 @@ use crate::wire::{DecodeError, Message, Reader, Writer};
 use rand_core::CryptoRng;
 
 /// Kind 8, 98 bytes: the proof of `X = x*G`, `A_bar = x*A'`, bound to the review.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{secret::SystemRng, token::Accepted};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (key, escrow_key) = (&shop.issuer_key, &shop.escrow_key);
+/// # let (presentation, digest, rng) = (accepted.sent.presentation, accepted.review.digest(), &mut SystemRng::new());
+/// let proof = Accepted::prove(key, &presentation, &digest, rng);
+/// // A trustee has the public half alone.
+/// assert!(proof.verify(key.public(), escrow_key, &presentation, &digest, rng).is_ok());
+/// assert!(proof.verify_alone(key.public(), &presentation, &[0; 32], rng).is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     proof: Proof<2, 1>,

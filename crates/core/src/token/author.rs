@@ -14,6 +14,18 @@ use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 ///
 /// Anybody who presents a token chooses them, so they may be no key at all; then no action is ever
 /// accepted. Two reviews with the same bytes are no evidence of one author: anybody may copy them.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let action = shop.withdrawal(&accepted);
+/// use unjoin_core::token::AuthorKey;
+/// let (author, review) = (accepted.sent.presentation.author_key(), accepted.state.review_id);
+/// assert!(action.verify(author, &review).is_ok());
+/// // Bytes that are no key accept nothing.
+/// assert!(action.verify(&AuthorKey([0xff; 32]), &review).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuthorKey(pub [u8; 32]);
 
@@ -38,6 +50,18 @@ impl AuthorKey {
 }
 
 /// What the author asks for.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # let shop = Shop::open();
+/// # let action = shop.withdrawal(&shop.accepted());
+/// use unjoin_core::token::ActionKind;
+/// let takes_it_back = match action.statement().kind {
+///     ActionKind::Withdraw => true,
+///     ActionKind::Edit => false,
+/// };
+/// assert!(takes_it_back);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionKind {
     /// Takes the review back; nothing follows it.
@@ -47,6 +71,20 @@ pub enum ActionKind {
 }
 
 /// What an author's action says, checked against what the review service keeps.
+///
+/// ```
+/// use unjoin_core::token::{ActionKind, AuthorStatement, ReviewId};
+/// let (in_force, new_digest) = ([1; 32], [2; 32]);
+/// let edit = AuthorStatement {
+///     kind: ActionKind::Edit,
+///     review_id: ReviewId([9; 32]),
+///     sequence: 3,
+///     previous_digest: in_force,
+///     new_digest,
+/// };
+/// // The third action on these words; not on others, and not twice.
+/// assert!(edit.continues(2, &in_force) && !edit.continues(2, &new_digest) && !edit.continues(3, &in_force));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthorStatement {
     /// What is asked for.
@@ -89,6 +127,20 @@ impl AuthorStatement {
 
 /// Kind 5, 171 bytes: an [`AuthorStatement`] with the signature of the token's author key
 /// (Ed25519, RFC 8032, strict and without cofactor).
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{token::AuthorAction, wire::Message};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (sent, state) = (shop.withdrawal(&accepted).to_bytes(), accepted.state);
+/// # let author = *accepted.sent.presentation.author_key();
+/// // The review service: is it the author's, about this review, and the next one?
+/// let action = AuthorAction::from_bytes(&sent)?;
+/// assert!(action.verify(&author, &state.review_id).is_ok());
+/// assert!(action.statement().continues(state.last_sequence, &state.digest_in_force));
+/// # Ok::<(), unjoin_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorAction {
     statement: AuthorStatement,
@@ -175,6 +227,19 @@ impl Message for AuthorAction {
 ///
 /// Signed by the author key over 32 fresh bytes, and answered on its date alone: a copy of it is
 /// worth nothing the day after.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::{SEALED, Shop};
+/// # use unjoin_core::secret::SystemRng;
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// let question = shop.wallet.ask_state(&accepted.token, SEALED, &mut SystemRng::new())?;
+/// // The review service looks the author key up by the review's id, and answers on that date alone.
+/// assert_eq!(question.review_id(), &accepted.state.review_id);
+/// assert!(question.verify(accepted.sent.presentation.author_key()).is_ok());
+/// assert_eq!(question.date(), SEALED);
+/// # Ok::<(), unjoin_wallet::WalletError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateQuestion {
     review_id: ReviewId,
@@ -243,6 +308,15 @@ impl Message for StateQuestion {
 }
 
 /// What became of a review.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::token::ReviewStanding;
+/// # let shop = Shop::open();
+/// # let (state, withdrawal) = { let accepted = shop.accepted(); (accepted.state.clone(), shop.withdrawal(&accepted)) };
+/// assert_eq!(state.standing, ReviewStanding::Held);
+/// assert_eq!(state.after(&withdrawal).standing, ReviewStanding::Withdrawn);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReviewStanding {
     /// Accepted, and not published yet.
@@ -256,6 +330,18 @@ pub enum ReviewStanding {
 }
 
 /// Kind 52, 83 bytes: where a review stands; the answer to a [`StateQuestion`].
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let withdrawal = shop.withdrawal(&accepted);
+/// // What the device keeps from the receipt on, and after each action that was accepted.
+/// let state = accepted.state;
+/// assert_eq!((state.last_sequence, state.digest_in_force), (0, accepted.review.digest()));
+/// let state = state.after(&withdrawal);
+/// assert_eq!((state.last_sequence, state.digest_in_force), (1, [0; 32]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewState {
     /// The review.

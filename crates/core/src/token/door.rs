@@ -11,6 +11,19 @@ use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 ///
 /// Reviews are their bytes, undecoded: what is wrong with the text of an edit is said only
 /// after the author's signature held.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{Grid, Timestamp, token::{DoorMessage, DoorQuestion}, wire::Message};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// let review = DoorQuestion::submission(accepted.sent.presentation.clone(), &accepted.review);
+/// let boundary = Grid::Daily.next_after(Timestamp::from_unix_seconds(1_700_000_000));
+/// let bundle = DoorQuestion::Bundle { boundary, shard: 0, piece: 0 };
+/// // Nobody on the way sees which of the two it is.
+/// let lengths = [review, bundle].map(|question| DoorMessage::new(question).unwrap().to_bytes().len());
+/// assert_eq!(lengths, [DoorMessage::LENGTH; 2]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "one is held at a time, never many")]
 pub enum DoorQuestion {
@@ -52,6 +65,18 @@ pub enum DoorQuestion {
 }
 
 /// Kind 23, always 6,144 bytes: a [`DoorQuestion`] and zeros.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{token::{DoorMessage, DoorQuestion}, wire::Message};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (scope, action) = (accepted.token.scope().clone(), shop.withdrawal(&accepted));
+/// let withdrawal = DoorQuestion::Action { scope, action, review: vec![] };
+/// let message = DoorMessage::new(withdrawal.clone()).ok_or("too long, or a review too many")?;
+/// assert_eq!(DoorMessage::from_bytes(&message.to_bytes())?.into_question(), withdrawal);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoorMessage {
     question: DoorQuestion,
@@ -174,6 +199,14 @@ impl Message for DoorMessage {
 }
 
 /// Kind 31, always 8,192 bytes: what the door answers, errors included.
+///
+/// ```
+/// use unjoin_core::{token::DoorAnswer, wire::Message};
+/// let answer = DoorAnswer::refused(409, "desk.spent");
+/// // An error is as long as a receipt.
+/// assert_eq!(answer.to_bytes().len(), DoorAnswer::LENGTH);
+/// assert_eq!((answer.status(), answer.body()), (409, &b"desk.spent"[..]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoorAnswer {
     status: u16,

@@ -12,6 +12,15 @@ use crate::wire::{DecodeError, Message, Reader, Writer};
 use rand_core::CryptoRng;
 
 /// Whom a wallet key is enrolled with, and for which account: bound by the proof.
+///
+/// ```
+/// use unjoin_core::{Name, token::EnrolmentContext};
+/// let (issuer, account) = (Name::new("orders.example")?, Name::new("account-7")?);
+/// // Both sides take the account from the session, and the nonce from what the host sent.
+/// let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[9; 32] };
+/// assert_eq!(context.account.as_str(), Some("account-7"));
+/// # Ok::<(), unjoin_core::NameError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct EnrolmentContext<'a> {
     /// The issuer's name.
@@ -24,6 +33,19 @@ pub struct EnrolmentContext<'a> {
 }
 
 /// Kind 1, 98 bytes: `U` and the proof of its secret.
+///
+/// ```
+/// # use unjoin_wallet::Wallet;
+/// use unjoin_core::{Name, secret::SystemRng, token::EnrolmentContext};
+/// let (issuer, account) = (Name::new("orders.example")?, Name::new("account-7")?);
+/// let (rng, other) = (&mut SystemRng::new(), Name::new("account-8")?);
+/// let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &[9; 32] };
+/// let enrolment = Wallet::generate(rng).enrol(context, rng)?;
+/// assert!(enrolment.verify(context, rng).is_ok());
+/// // Of no use under another account.
+/// assert!(enrolment.verify(EnrolmentContext { account: &other, ..context }, rng).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enrolment {
     wallet_key: Element,

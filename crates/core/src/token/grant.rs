@@ -10,6 +10,20 @@ use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 use rand_core::CryptoRng;
 
 /// Kind 3, 162 bytes: the tag `(A, e)` and the proof that `A = (x + e)^-1 * B`.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{secret::SystemRng, token::{Grant, IssuerKey}};
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let (_, request) = shop.request();
+/// // The issuer sees the order and a commitment, and no serial.
+/// let (scope, commitment) = (request.scope(), request.commitment());
+/// let grant = Grant::issue(&shop.issuer_key, scope, commitment, rng)?;
+/// assert!(grant.verify(shop.issuer_key.public(), scope, commitment, rng).is_ok());
+/// // A key of one's own for somebody is found out.
+/// assert!(grant.verify(IssuerKey::generate(rng).public(), scope, commitment, rng).is_err());
+/// # Ok::<(), unjoin_core::token::VerifyError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     tag: Element,

@@ -10,6 +10,14 @@ use zeroize::Zeroize;
 /// The public half of an issuing key: `X = x * G` and its id, `H32("issuer-key", X)`.
 /// One X for everybody: wallets pin it or find it in the ledger, so that nobody can be
 /// tagged by a key of their own.
+///
+/// ```
+/// use unjoin_core::{secret::SystemRng, token::{IssuerKey, IssuerPublicKey}};
+/// let key = *IssuerKey::generate(&mut SystemRng::new()).public();
+/// // Its text, for a configuration: 64 hexadecimal digits.
+/// assert_eq!(key.to_string().parse(), Ok(key));
+/// assert_eq!(IssuerPublicKey::new(*key.element()).id(), key.id());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IssuerPublicKey {
     element: Element,
@@ -41,6 +49,16 @@ impl IssuerPublicKey {
 crate::text_as_hex!(IssuerPublicKey: 32, |bytes| Element::from_bytes(&bytes).map(Self::new););
 
 /// An issuing key: the secret scalar x and a separate 32-byte PRF key, with the public half.
+///
+/// ```
+/// use unjoin_core::{secret::SystemRng, token::IssuerKey};
+/// let key = IssuerKey::generate(&mut SystemRng::new());
+/// // Sealed by the host's key management, and opened at the next start.
+/// let secret = key.to_secret_bytes();
+/// let again = IssuerKey::from_secret_bytes(&secret).ok_or("no issuing key's bytes")?;
+/// assert_eq!(again.public(), key.public());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug)]
 pub struct IssuerKey {
     x: SecretScalar,

@@ -7,6 +7,16 @@ use crate::describe_errors;
 use std::sync::Arc;
 
 /// An issuing key with the escrow key that belongs to it for its whole life.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::token::KeyRing;
+/// # let Shop { issuer_key, escrow_key, .. } = Shop::open();
+/// let ring = KeyRing::new(issuer_key, escrow_key);
+/// let pair = ring.newest();
+/// assert_eq!(pair.escrow_key, escrow_key);
+/// assert!(ring.may_issue(pair.issuer_key.public().id()));
+/// ```
 #[derive(Debug)]
 pub struct KeyPair {
     /// The issuing key.
@@ -97,6 +107,15 @@ impl KeyRing {
 }
 
 /// Why a key ring was not made.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::token::{KeyRing, KeyRingError};
+/// # let Shop { issuer_key, escrow_key, .. } = Shop::open();
+/// let ring = KeyRing::new(issuer_key, escrow_key);
+/// let newest = *ring.newest().issuer_key.public().id();
+/// assert_eq!(ring.retire(&newest).unwrap_err(), KeyRingError::NewestKey);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyRingError {

@@ -65,6 +65,23 @@ impl PublicationDates {
 }
 
 /// Kind 10, 81 bytes, the merchant's name and 8 bytes for each boundary: a sealed cohort.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{Grid, Timestamp, token::{CohortManifest, PublicationDates}};
+/// # let shop = Shop::open();
+/// # let (scope, escrow_key) = (shop.offer().scope, shop.escrow_key);
+/// let monday = Grid::Weekly.next_after(Timestamp::from_unix_seconds(1_700_000_000));
+/// let manifest = CohortManifest {
+///     scope,
+///     escrow_id: *escrow_key.id(),
+///     at_least: 20,
+///     publications: PublicationDates::starting(monday).unwrap(),
+/// };
+/// let signed = manifest.clone().sign(&shop.platform_key)?;
+/// assert_eq!(signed.verify(&shop.platform_key.public()), Ok(&manifest));
+/// # Ok::<(), unjoin_core::token::SignError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CohortManifest {
     /// The cohort's scope; its key id names X.
@@ -117,6 +134,19 @@ impl Message for CohortManifest {
 serde_as_bytes!(CohortManifest);
 
 /// Kind 11, 64 bytes more than the manifest: with the platform's signature.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::{secret::SystemRng, token::PlatformKey};
+/// # let shop = Shop::open();
+/// # let (signed, pinned) = (shop.manifest().sign(&shop.platform_key)?, shop.platform_key.public());
+/// # let mine = shop.token();
+/// // The device picks its cohort's, and believes it once the signature holds.
+/// assert_eq!(signed.claimed_scope(), mine.scope());
+/// assert_eq!(signed.verify(&pinned).map(|manifest| manifest.at_least), Ok(20));
+/// assert!(signed.verify(&PlatformKey::generate(&mut SystemRng::new()).public()).is_err());
+/// # Ok::<(), unjoin_core::token::SignError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedManifest {
     manifest: CohortManifest,

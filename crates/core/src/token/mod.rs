@@ -69,6 +69,17 @@ use crate::describe_errors;
 
 /// A proof or a tag does not hold. Says nothing more: which check failed is nobody's
 /// business but a debugger's.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_core::token::VerifyError;
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let presentation = shop.accepted().sent.presentation;
+/// let other_words = [0; 32];
+/// let refused = presentation.verify(&shop.issuer_key, &shop.escrow_key, &other_words, rng);
+/// assert_eq!(refused, Err(VerifyError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyError;
 

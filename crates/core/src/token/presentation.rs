@@ -22,6 +22,22 @@ use rand_core::CryptoRng;
 
 /// Kind 4, 524 bytes and the merchant's name: a randomized token bound to a review's digest,
 /// with its serial, the escrow of its author, and the key that the author acts with later.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{secret::SystemRng, token::Presentation, wire::Message};
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let accepted = shop.accepted();
+/// # let (bytes, review) = (accepted.sent.presentation.to_bytes(), accepted.review);
+/// // The review service learns the cohort, and that the token was not spent before.
+/// let presentation = Presentation::from_bytes(&bytes)?;
+/// presentation.verify(&shop.issuer_key, &shop.escrow_key, &review.digest(), rng)?;
+/// assert_eq!(presentation.scope(), accepted.token.scope());
+/// assert_eq!(presentation.escrow_id(), shop.escrow_key.id());
+/// // It is bound to the words that were sent with it.
+/// assert!(presentation.verify(&shop.issuer_key, &shop.escrow_key, &[0; 32], rng).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presentation {
     scope: Scope,
@@ -217,6 +233,23 @@ pub struct PresentationCheck<'a> {
 /// # Errors
 /// The positions of the bad members, in order, when the batch does not hold: it then checks
 /// every member alone.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{secret::SystemRng, token::{PresentationCheck, verify_batch}};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// let (digest, another) = (accepted.review.digest(), [0; 32]);
+/// let check = PresentationCheck {
+///     presentation: &accepted.sent.presentation,
+///     key: &shop.issuer_key,
+///     escrow_key: &shop.escrow_key,
+///     review_digest: &digest,
+/// };
+/// // The second is not for the words that came with it: it alone is named.
+/// let batch = [check, PresentationCheck { review_digest: &another, ..check }];
+/// assert_eq!(verify_batch(&batch, &mut SystemRng::new()), Err(vec![1]));
+/// ```
 pub fn verify_batch(
     checks: &[PresentationCheck<'_>],
     rng: &mut (impl CryptoRng + ?Sized),

@@ -8,6 +8,16 @@ use crate::time::Timestamp;
 use crate::wire::{DecodeError, Message, Reader, Writer};
 
 /// What a [`Receipt`] promises.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// let (sent, promised) = (&accepted.sent.presentation, accepted.receipt.terms());
+/// assert_eq!(promised.review_id, sent.review_id());
+/// assert_eq!(promised.presentation_hash, sent.hash());
+/// assert_eq!((promised.publish_by, promised.era), (accepted.sent.publication, 1));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptTerms {
     /// The review.
@@ -44,6 +54,19 @@ impl ReceiptTerms {
 /// Kind 13, 206 bytes: the review service has accepted this review and publishes it by a boundary.
 ///
 /// One that drops a held review, or logs another author key with it, is caught with it.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{token::Receipt, wire::Message};
+/// # let shop = Shop::open();
+/// # let (pinned, bytes) = (shop.platform_key.public(), shop.accepted().receipt.to_bytes());
+/// let receipt = Receipt::from_bytes(&bytes)?;
+/// assert!(receipt.verify(&pinned).is_ok());
+/// // For another review it does not hold.
+/// let other = Receipt::from_bytes(&[&bytes[..2], &[0; 32], &bytes[34..]].concat())?;
+/// assert!(other.verify(&pinned).is_err());
+/// # Ok::<(), unjoin_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     terms: ReceiptTerms,
@@ -102,6 +125,21 @@ impl Message for Receipt {
 ///
 /// One that says "done" and drops a withdrawal is caught with it. It stays inside the device
 /// until that boundary, so that nobody can ask to see it.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::token::ActionReceipt;
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let action = shop.withdrawal(&accepted);
+/// // The withdrawal of a held review is logged when the review would have been published.
+/// let boundary = accepted.state.published_at;
+/// let receipt = ActionReceipt::sign(&shop.platform_key, &action, boundary, 1)?;
+/// assert!(receipt.verify(&shop.platform_key.public()).is_ok());
+/// assert_eq!((receipt.action_hash(), receipt.sequence()), (&action.hash(), 1));
+/// assert_eq!((receipt.review_id(), receipt.boundary(), receipt.era()), (&accepted.state.review_id, boundary, 1));
+/// # Ok::<(), unjoin_core::token::SignError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionReceipt {
     review_id: ReviewId,

@@ -10,6 +10,18 @@ use rand_core::CryptoRng;
 
 /// Kind 2, 252 bytes and the merchant's name: the order, the scope on offer, and
 /// `C = u*G_u + s*G_s + b*G_b` with a proof that it holds the enrolled `u`.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::{secret::SystemRng, token::TokenRequest, wire::Message};
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let (bytes, offer, enrolled) = (shop.request().1.to_bytes(), shop.offer(), shop.wallet.wallet_key(&shop.name)?);
+/// // The issuer: is it for what was offered, by the wallet that the account enrolled?
+/// let request = TokenRequest::from_bytes(&bytes)?;
+/// assert_eq!((request.handle(), request.scope()), (offer.handle, &offer.scope));
+/// assert!(request.verify(&enrolled, rng).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRequest {
     handle: OrderHandle,

@@ -98,6 +98,12 @@ impl Message for Review {
 serde_as_bytes!(Review);
 
 /// Why something is no review.
+///
+/// ```
+/// use unjoin_core::token::{Review, ReviewError};
+/// assert_eq!(Review::new(6, "Too good to be true.", vec![]), Err(ReviewError::Stars));
+/// assert_eq!(Review::new(1, "x".repeat(4_097), vec![]), Err(ReviewError::Text));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReviewError {

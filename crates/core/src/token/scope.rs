@@ -10,12 +10,30 @@ use curve25519_dalek::scalar::Scalar;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A SHA-256 digest, or another 32-byte digest where a field says so.
+///
+/// ```
+/// use unjoin_core::token::{Digest, Review};
+/// let digest: Digest = Review::new(4, "Fine.", vec![])?.digest();
+/// assert_ne!(digest, Review::new(5, "Fine.", vec![])?.digest());
+/// # Ok::<(), unjoin_core::token::ReviewError>(())
+/// ```
 pub type Digest = [u8; 32];
 
 /// The public scope of a token: which issuer key, which merchant, which cohort.
 ///
 /// Bytes: `issuer key id (32) || le16(len merchant) || merchant || le64(cohort)`, 43 to 106
 /// of them.
+///
+/// ```
+/// # use unjoin_core::{secret::SystemRng, token::IssuerKey};
+/// use unjoin_core::{Name, token::Scope};
+/// let key = *IssuerKey::generate(&mut SystemRng::new()).public();
+/// let scope = Scope::new(*key.id(), Name::new("lamps")?, 0x5eed);
+/// assert!(scope.is_of(&key));
+/// assert_eq!((scope.merchant().as_str(), scope.cohort()), (Some("lamps"), 0x5eed));
+/// assert_eq!(Scope::from_bytes(&scope.to_bytes())?, scope);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
     key_id: [u8; 32],
@@ -116,6 +134,13 @@ impl fmt::Debug for Scope {
 ///
 /// It is a collision-free function of (scope, serial), so what is stored under it is stored
 /// once per token.
+///
+/// ```
+/// use unjoin_core::token::ReviewId;
+/// let id = ReviewId([0xab; 32]);
+/// assert_eq!(id.to_string(), "ab".repeat(32));
+/// assert_eq!("ab".repeat(32).parse(), Ok(id));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReviewId(pub [u8; 32]);
 
@@ -134,6 +159,15 @@ impl ReviewId {
 
 /// What a device, a log or a portal sees instead of the host's order id: the first 16 bytes
 /// of HMAC-SHA-256 of the order id under a key of that merchant.
+///
+/// ```
+/// use unjoin_core::{Name, token::OrderHandle};
+/// let handle: OrderHandle = "00112233445566778899aabbccddeeff".parse()?;
+/// assert_eq!(handle.as_bytes()[..4], [0x00, 0x11, 0x22, 0x33]);
+/// // Telephony knows the order by the same bytes.
+/// assert_eq!(Name::from(handle).as_bytes(), handle.as_bytes());
+/// # Ok::<(), unjoin_core::wire::HexError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderHandle(pub [u8; 16]);
 

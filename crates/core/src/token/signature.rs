@@ -90,13 +90,45 @@ macro_rules! key_pair {
 
 key_pair!(
     /// The platform's signing key.
+    ///
+    /// ```
+    /// use unjoin_core::{secret::SystemRng, token::PlatformKey};
+    /// let key = PlatformKey::generate(&mut SystemRng::new());
+    /// // The seed is sealed and kept; wallets pin the public half.
+    /// let seed = key.to_secret_bytes().ok_or("in a module")?;
+    /// assert_eq!(PlatformKey::from_secret_bytes(&seed).public(), key.public());
+    /// assert_eq!(format!("{key:?}"), "PlatformKey(..)");
+    /// # Ok::<(), &str>(())
+    /// ```
     PlatformKey,
     /// The platform's public key, which wallets pin: 32 bytes.
+    ///
+    /// ```
+    /// use unjoin_core::{secret::SystemRng, token::{PlatformKey, PlatformPublicKey}};
+    /// let key = PlatformKey::generate(&mut SystemRng::new()).public();
+    /// assert_eq!(PlatformPublicKey::from_bytes(key.as_bytes()), Some(key));
+    /// // Of small order: no key.
+    /// assert!(PlatformPublicKey::from_bytes(&[0; 32]).is_none());
+    /// ```
     PlatformPublicKey
 );
 key_pair!(
     /// The signing key of one of the platform's staff, or of a court, who may remove reviews.
+    ///
+    /// ```
+    /// use unjoin_core::{secret::SystemRng, token::StaffKey};
+    /// let key = StaffKey::generate(&mut SystemRng::new());
+    /// let seed = key.to_secret_bytes().ok_or("in a module")?;
+    /// assert_eq!(StaffKey::from_secret_bytes(&seed).public(), key.public());
+    /// # Ok::<(), &str>(())
+    /// ```
     StaffKey,
     /// The public half of a [`StaffKey`], which is in the reviews ledger: 32 bytes.
+    ///
+    /// ```
+    /// use unjoin_core::{secret::SystemRng, token::{StaffKey, StaffPublicKey}};
+    /// let key = StaffKey::generate(&mut SystemRng::new()).public();
+    /// assert_eq!(key.to_string().parse::<StaffPublicKey>(), Ok(key));
+    /// ```
     StaffPublicKey
 );

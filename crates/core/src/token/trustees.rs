@@ -10,6 +10,16 @@ use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// The n trustees' public keys, trustee 1 first: 1 to 64 different ones. Pinned by wallets
 /// and by every trustee.
+///
+/// ```
+/// use unjoin_core::{secret::SystemRng, token::{TrusteeKey, Trustees}};
+/// let rng = &mut SystemRng::new();
+/// let keys: Vec<_> = (0..5).map(|_| TrusteeKey::generate(rng).public()).collect();
+/// let trustees = Trustees::new(keys.clone())?;
+/// assert_eq!((trustees.count(), trustees.key(1), trustees.key(6)), (5, keys.first(), None));
+/// assert_eq!(trustees.index_of(&keys[4]), Some(5));
+/// # Ok::<(), unjoin_core::token::TrusteesError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trustees(Vec<TrusteePublicKey>);
 
@@ -51,6 +61,12 @@ impl Trustees {
 }
 
 /// Not 1 to 64 different keys.
+///
+/// ```
+/// use unjoin_core::{secret::SystemRng, token::{TrusteeKey, Trustees, TrusteesError}};
+/// let key = TrusteeKey::generate(&mut SystemRng::new()).public();
+/// assert_eq!(Trustees::new(vec![key, key]), Err(TrusteesError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrusteesError;
 
@@ -98,6 +114,19 @@ impl CommitteeStatement {
 /// ceremony. By it, and by nothing else, a wallet that pins the trustees accepts `Y`.
 ///
 /// It outlives every refresh: `Y`, t and n stay.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_core::{token::EscrowKeyCertificate, wire::Message};
+/// # let world = World::new(1, 2, 0, budgets(9, 9, 9));
+/// # let (pinned, signed) = (&world.trustees, world.secrets(1).committee().unwrap().clone());
+/// # let bytes = signed.certificate().unwrap().to_bytes();
+/// // A wallet pins the trustees' keys, and takes the escrow key that all of them signed.
+/// let certificate = EscrowKeyCertificate::from_bytes(&bytes)?;
+/// assert_eq!(certificate.verify(pinned).as_ref(), Ok(signed.committee().key()));
+/// assert_eq!((certificate.threshold(), bytes.len()), (1, 102 + 2 * 64));
+/// # Ok::<(), unjoin_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EscrowKeyCertificate {
     threshold: u16,

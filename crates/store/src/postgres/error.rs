@@ -9,6 +9,18 @@ use unjoin_core::describe_errors;
 ///
 /// A server's own messages may quote keys and values; only its five-character condition code
 /// (SQLSTATE) is taken over.
+///
+/// ```
+/// use unjoin_store::StoreError;
+/// use unjoin_store::postgres::PostgresError;
+/// /// Whether to ask again: the decision finds what it did.
+/// fn may_have_committed(error: &StoreError) -> bool {
+///     let StoreError::Engine(source) = error else { return false };
+///     matches!(source.downcast_ref(), Some(PostgresError::CommitUnknown))
+/// }
+///
+/// assert!(may_have_committed(&StoreError::Engine(std::sync::Arc::new(PostgresError::CommitUnknown))));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PostgresError {

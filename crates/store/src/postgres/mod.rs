@@ -37,6 +37,13 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{NoTls, Socket};
 
 /// The isolation level of commits.
+///
+/// ```
+/// use unjoin_store::postgres::{Isolation, PostgresConfig};
+/// let mut config = PostgresConfig::new("host=db1 user=desk dbname=reviews");
+/// assert_eq!(config.isolation, Isolation::ReadCommitted);
+/// config.isolation = Isolation::Serializable; // for a server that must have it
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Isolation {
@@ -47,6 +54,15 @@ pub enum Isolation {
 }
 
 /// Where the server is, and how it is used.
+///
+/// ```
+/// use unjoin_store::postgres::PostgresConfig;
+/// let mut config = PostgresConfig::new("host=db1,db2 user=desk password=secret dbname=reviews");
+/// config.connections = 16;
+/// config.schema = "desk".to_owned();
+/// // It may be written into a log.
+/// assert!(!format!("{config:?}").contains("secret"));
+/// ```
 #[derive(Clone)]
 pub struct PostgresConfig {
     /// A connection string in libpq's form: `host=... user=... password=... dbname=...`, or a

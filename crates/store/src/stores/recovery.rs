@@ -24,6 +24,21 @@ pub(crate) fn adopted_key() -> Key<MarkRow> {
 ///
 /// It comes from [`Stores::open_for_recovery`]. When each store that is lost has been recovered,
 /// [`end`](Self::end) brings all to one era and one mark, and [`Stores::open`] takes them.
+///
+/// ```
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_store::{MemoryStore, Stores, identity::{Role, Roster}};
+/// # use std::sync::Arc;
+/// # let (rng, store) = (&mut SystemRng::new(), Arc::new(MemoryStore::new()));
+/// # let roster = Roster::alone(Role::Telephony, rng);
+/// # drop(Stores::create(&roster, [(Role::Telephony, store.clone())], rng)?);
+/// // An operator has put the file of last night back, and says so.
+/// let lost = Stores::open_for_recovery(&roster, [(Role::Telephony, store.clone())], &[Role::Telephony])?;
+/// assert_eq!(lost.lost().len(), 1);
+/// // Until its recovery has ended nobody opens it.
+/// assert!(Stores::open(&roster, [(Role::Telephony, store)], rng).is_err());
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 pub struct LostStores<S> {
     found: Vec<Found<S>>,
     /// What all shall have.

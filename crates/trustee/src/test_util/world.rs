@@ -2,12 +2,16 @@
 //! their witnesses, requesters with their warrants. Made of nothing but the public interface, so
 //! that whatever is built on the crate can take this file.
 
-use crate::ceremony::{CeremonyError, CeremonyPlan, Step};
-use crate::service::{OpeningRequest, Trustee, TrusteePolicy};
+use crate::ceremony::{CeremonyError, CeremonyMessage, CeremonyPlan, Step};
+use crate::same_author::{Comparison, ComparisonPanel};
+use crate::service::{OpeningAnswer, OpeningRequest, Trustee, TrusteePolicy};
 use crate::warrant::{
     BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms,
 };
-use crate::{RecipientKey, ReviewEvidence, SealedTrusteeSecrets, SignedCommittee, TrusteeSecrets};
+use crate::{
+    Committee, Opening, OpeningTrust, RecipientKey, ReleasedShare, ReviewEvidence, SealedTrusteeSecrets,
+    SignedCommittee, TrusteeSecrets,
+};
 use rand_core::{TryCryptoRng, TryRng};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -15,7 +19,7 @@ use unjoin_core::algebra::Element;
 use unjoin_core::entry::{Ledger, PublishedEntry, WarrantAction};
 use unjoin_core::secret::{SecretBytes, SystemRng};
 use unjoin_core::token::{
-    Accepted, Grant, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Review, ReviewId, Scope,
+    Accepted, IssuerKey, IssuerPublicKey, Offer, OrderHandle, PlatformKey, Review, ReviewId, Scope,
     TrusteeKey, Trustees,
 };
 use unjoin_core::wire::Message;
@@ -141,18 +145,41 @@ pub fn stolen_key(index: u16) -> TrusteeKey {
     TrusteeKey::generate(&mut Constant(200 + index as u8))
 }
 
-/// A ceremony in one process, with long-term keys that are always the same.
-fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
-    let rng = &mut SystemRng::new();
+/// Trustees' secrets without a share, with long-term keys that are always the same.
+fn strangers(count: u16) -> (Vec<TrusteeSecrets>, Trustees) {
     let generate = |index: u16| TrusteeSecrets::generate(&mut Constant(200 + index as u8));
-    let mut secrets: Vec<_> = (1..=count).map(generate).collect();
+    let secrets: Vec<_> = (1..=count).map(generate).collect();
     let trustees = Trustees::new(secrets.iter().map(TrusteeSecrets::public).collect()).unwrap();
-    run(&mut secrets, CeremonyPlan::key_generation(threshold, trustees, rng).unwrap());
+    (secrets, trustees)
+}
+
+/// A ceremony in one process.
+fn ceremony(threshold: u16, count: u16) -> Vec<TrusteeSecrets> {
+    let (mut secrets, trustees) = strangers(count);
+    run(&mut secrets, CeremonyPlan::key_generation(threshold, trustees, &mut SystemRng::new()).unwrap());
     secrets
 }
 
+/// What everybody has seen of a ceremony that is finished.
+pub fn seen_ceremony(threshold: u16, count: u16) -> (CeremonyPlan, Vec<CeremonyMessage>, SignedCommittee) {
+    let (mut secrets, trustees) = strangers(count);
+    let plan = CeremonyPlan::key_generation(threshold, trustees, &mut SystemRng::new()).unwrap();
+    let (messages, signed) = run(&mut secrets, plan.clone());
+    (plan, messages, signed)
+}
+
+/// The same of a refresh after it, whose messages nobody has logged: its plan, and the committee before.
+pub fn seen_refresh(threshold: u16, count: u16) -> (CeremonyPlan, Committee, Vec<CeremonyMessage>) {
+    let (mut secrets, rng) = (ceremony(threshold, count), &mut SystemRng::new());
+    let previous = secrets[0].committee().unwrap().committee().clone();
+    let (trustees, members) = (secrets[0].trustees().unwrap().clone(), (1..=count).collect());
+    let plan = CeremonyPlan::refresh(&previous, trustees, members, rng).unwrap();
+    let messages = run(&mut secrets, plan.clone()).0;
+    (plan, previous, messages)
+}
+
 /// A whole ceremony among these. A refresh waits for its committee to be logged.
-fn run(secrets: &mut [TrusteeSecrets], plan: CeremonyPlan) -> SignedCommittee {
+fn run(secrets: &mut [TrusteeSecrets], plan: CeremonyPlan) -> (Vec<CeremonyMessage>, SignedCommittee) {
     let rng = &mut SystemRng::new();
     for trustee in secrets.iter_mut() {
         trustee.join(plan.clone(), plan.threshold(), rng).unwrap();
@@ -170,7 +197,7 @@ fn run(secrets: &mut [TrusteeSecrets], plan: CeremonyPlan) -> SignedCommittee {
             }
         }
     }
-    finished.swap_remove(0)
+    (messages, finished.swap_remove(0))
 }
 
 fn requester(text: &str) -> Requester {
@@ -208,8 +235,7 @@ fn witnesses(environment: &Environment) -> Vec<Arc<dyn Witness>> {
 
 /// An empty ledger.
 fn open(ledger: Ledger, policy: &WitnessPolicy) -> Log<MemoryStore> {
-    let key = log_key(policy.log().name().as_str());
-    Log::open(super::fresh(unjoin_store::identity::Role::Ledgers), ledger, key, Some(policy.clone())).unwrap()
+    super::fresh_log_of(ledger, log_key(policy.log().name().as_str()), Some(policy))
 }
 
 impl World {
@@ -258,10 +284,7 @@ impl World {
                 issuer_key: *self.issuer.public(),
                 escrow_key,
             };
-            let (pending, request) =
-                wallet.request(&shop, offer.scope.merchant(), offer.handle, &offer, &trust, rng).unwrap();
-            let grant = Grant::issue(&self.issuer, request.scope(), request.commitment(), rng).unwrap();
-            let token = wallet.finish(pending, &grant, rng).unwrap();
+            let token = super::shop::token_of(wallet, &shop, &self.issuer, &offer, &trust);
             let review = Review::new(1, format!("cold, {at}"), vec![]).unwrap();
             let presentation = wallet.presentation(&token, &review, rng).unwrap();
             let accepted = Accepted::prove(&self.issuer, &presentation, &review.digest(), rng);
@@ -325,7 +348,7 @@ impl World {
         let (members, rng) = ((1..=self.trustees.count()).collect(), &mut SystemRng::new());
         let plan = CeremonyPlan::refresh(&committee, self.trustees.clone(), members, rng).unwrap();
         let before = secrets[0].committee().unwrap().to_bytes();
-        let history = super::history_of(&[before, run(&mut secrets, plan).to_bytes()]);
+        let history = super::history_of(&[before, run(&mut secrets, plan).1.to_bytes()]);
         secrets.iter_mut().for_each(|secrets| secrets.commit(&history).unwrap());
         secrets
     }
@@ -389,6 +412,85 @@ impl World {
 
     pub fn request(&self, presented: &PresentedWarrant, review: usize) -> OpeningRequest {
         OpeningRequest { presented: presented.clone(), review: self.written[review].evidence.clone() }
+    }
+
+    /// What this trustee answers for a review of a logged warrant, once its own entry is logged.
+    pub fn answer<S: Store>(
+        &self,
+        trustee: &Trustee<S>,
+        presented: &PresentedWarrant,
+        review: usize,
+    ) -> OpeningAnswer {
+        let request = self.request(presented, review);
+        match trustee.answer(&request, &self.openings).unwrap() {
+            OpeningAnswer::Append(entry) => {
+                self.log(&[entry]);
+                trustee.answer(&request, &self.openings).unwrap()
+            }
+            other => other,
+        }
+    }
+
+    /// Whom a reader of an opening believes.
+    pub fn trust(&self) -> OpeningTrust<'_> {
+        OpeningTrust {
+            issuers: &self.policy.issuers,
+            trustees: &self.trustees,
+            requesters: &self.policy.warrants,
+            reviews: &self.policy.reviews,
+            openings: &self.policy.openings,
+        }
+    }
+
+    /// This trustee's share of an opening, with its entry in the ledger.
+    pub fn released<S: Store>(
+        &self,
+        trustee: &Trustee<S>,
+        presented: &PresentedWarrant,
+        review: usize,
+    ) -> ReleasedShare {
+        let first = trustee.answer(&self.request(presented, review), &self.openings).unwrap();
+        let OpeningAnswer::Append(entry) = first else { panic!("{first:?}") };
+        self.log(&[entry.clone()]);
+        let answer = self.answer(trustee, presented, review);
+        let OpeningAnswer::Released(sealed) = answer else { panic!("{answer:?}") };
+        let release = self.openings.evidence_of(&entry).unwrap().unwrap();
+        ReleasedShare { share: self.recipient.open(&sealed, presented.terms()).unwrap(), release }
+    }
+
+    /// The opening of a review under a logged warrant, by the first t trustees.
+    pub fn opening(&self, presented: &PresentedWarrant, review: usize) -> Opening {
+        let committee = self.secrets(1).committee().unwrap().clone();
+        let trustees = self.all_trustees().into_iter().take(committee.committee().threshold().into());
+        let shares = trustees.map(|trustee| self.released(&trustee, presented, review)).collect();
+        let logged = self.openings.evidence_of(&self.entry(presented)).unwrap().unwrap();
+        let (warrant, evidence) = (presented.clone(), self.written[review].evidence.clone());
+        let rng = &mut SystemRng::new();
+        Opening::combine(warrant, logged, evidence, vec![committee], shares, &self.trust(), rng).unwrap()
+    }
+
+    pub fn panel(&self) -> ComparisonPanel {
+        let committee = self.secrets(1).committee().unwrap().committee().clone();
+        ComparisonPanel { committee, trustees: self.trustees.clone(), origin: key_name(OPENINGS) }
+    }
+
+    /// A warrant that compares all reviews, logged, and charged by these trustees.
+    pub fn compared<S: Store>(&self, trustees: &[Trustee<S>]) -> PresentedWarrant {
+        let all: Vec<usize> = (0..self.written.len()).collect();
+        let presented = self.sign(self.terms(WarrantAction::SameAuthor, &all));
+        self.log(&[self.entry(&presented)]);
+        for (trustee, review) in trustees.iter().flat_map(|trustee| all.iter().map(move |at| (trustee, *at)))
+        {
+            assert_eq!(self.answer(trustee, &presented, review), OpeningAnswer::Charged);
+        }
+        presented
+    }
+
+    /// The comparison that it asks for.
+    pub fn comparison<S: Store>(&self, presented: &PresentedWarrant, trustees: &[Trustee<S>]) -> Comparison {
+        let evidence = self.written.iter().map(|written| written.evidence.clone()).collect();
+        let willing: Vec<u16> = trustees.iter().map(Trustee::index).collect();
+        Comparison::new(presented.clone(), evidence, self.panel(), willing).unwrap()
     }
 
     /// Appends to the openings ledger and publishes it, one second later.

@@ -140,6 +140,23 @@ impl Task {
 }
 
 /// Something to send, now or later.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::{SEALED, Shop};
+/// # use unjoin_core::{Name, secret::SystemRng};
+/// # use unjoin_wallet::Device;
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let mut device = Device::create(shop.wallet, shop.name, Name::new("account-7")?, shop.trust);
+/// # device.order_eligible(Name::new("lamps")?, unjoin_core::token::OrderHandle([1; 16]), SEALED, rng)?;
+/// let now = SEALED;
+/// for action in device.next(now, rng) {
+///     match action.request {
+///         Some(_) => assert!(action.number > 0 && action.at <= now), // send it once, and give `handle` the reply
+///         None => assert!(action.number == 0 && action.at > now),    // wake the app then
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Action {
     /// Names it in [`Device::handle`]; 0 for one that is not due.
@@ -151,6 +168,16 @@ pub struct Action {
 }
 
 /// What an app sends. How the messages travel is the platform's matter; a [`Reply`] says what came back.
+///
+/// ```
+/// # use unjoin_core::Timestamp;
+/// use unjoin_wallet::Request;
+/// let boundary = Timestamp::from_unix_seconds(1_700_438_400);
+/// // Two connections: one with the session of the account, one without anything that tells whose it is.
+/// assert!(Request::Nonce.carries_account());
+/// assert!(!Request::Manifests { since: boundary }.carries_account());
+/// assert!(!Request::Door(vec![0; 6_144]).carries_account());
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "few are held at a time")]
@@ -192,6 +219,21 @@ impl Request {
 }
 
 /// What became of a request.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::{SEALED, Shop};
+/// # use unjoin_core::{Name, secret::SystemRng};
+/// use unjoin_wallet::{Device, Reply};
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let mut device = Device::create(shop.wallet, shop.name, Name::new("account-7")?, shop.trust);
+/// # device.order_eligible(Name::new("lamps")?, unjoin_core::token::OrderHandle([1; 16]), SEALED, rng)?;
+/// let asked = device.next(SEALED, rng)[0].number;
+/// // The connection broke: the device asks again, later.
+/// device.handle(asked, Reply::Lost, SEALED, rng)?;
+/// let again = &device.next(SEALED, rng)[0];
+/// assert!(again.request.is_none() && again.at > SEALED);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reply {

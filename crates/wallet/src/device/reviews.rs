@@ -8,6 +8,21 @@ use unjoin_core::Timestamp;
 use unjoin_core::token::{OrderHandle, Receipt, Review, ReviewStanding};
 
 /// What to show the author before a review is written for good.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::{SEALED, Shop};
+/// # use unjoin_core::{Name, secret::SystemRng, token::{OrderHandle, Review}};
+/// # use unjoin_wallet::Device;
+/// # let (shop, handle) = (Shop::open(), OrderHandle([1; 16]));
+/// # let mut device = Device::create(shop.wallet, shop.name, Name::new("account-7")?, shop.trust);
+/// # device.order_eligible(Name::new("lamps")?, handle, SEALED, &mut SystemRng::new())?;
+/// let review = Review::new(1, "Call me: 0170 1234567.", vec![])?;
+/// let draft = device.draft_review(handle, &review, &[], SEALED)?;
+/// assert_eq!(draft.warnings.len(), 1);
+/// // The cohort is not sealed yet: how large the crowd is, and when it appears, is not known.
+/// assert_eq!((draft.crowd, draft.appears), (None, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// What may tell who wrote it.
@@ -19,6 +34,21 @@ pub struct Draft {
 }
 
 /// An order, and where its review stands.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::{SEALED, Shop};
+/// # use unjoin_core::{Name, secret::SystemRng, token::OrderHandle};
+/// # use unjoin_wallet::{Device, ReviewStage};
+/// # let (shop, rng, handle) = (Shop::open(), &mut SystemRng::new(), OrderHandle([1; 16]));
+/// # let mut device = Device::create(shop.wallet, shop.name, Name::new("account-7")?, shop.trust);
+/// # device.order_eligible(Name::new("lamps")?, handle, SEALED, rng)?;
+/// # let review = Shop::review();
+/// device.write_review(handle, review.clone(), SEALED, rng)?;
+/// let status = &device.reviews(SEALED)[0];
+/// assert_eq!((status.handle, status.stage), (handle, ReviewStage::Waiting));
+/// assert_eq!((&status.review, &status.receipt), (&Some(review), &None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewStatus {
     /// The order.
@@ -34,6 +64,18 @@ pub struct ReviewStatus {
 /// Where a review stands. An edit or a withdrawal shows once it has taken effect, and in nothing before.
 ///
 /// `Display` has English words for each.
+///
+/// ```
+/// use unjoin_core::Timestamp;
+/// use unjoin_wallet::ReviewStage;
+/// let shown = |stage: ReviewStage| match stage {
+///     ReviewStage::Appeared(since) => format!("public since {since}"),
+///     other => other.to_string(), // English words
+/// };
+/// let monday = Timestamp::from_unix_seconds(1_700_438_400);
+/// assert_eq!(shown(ReviewStage::Appeared(monday)), "public since 2023-11-20T00:00:00Z");
+/// assert_eq!(shown(ReviewStage::Waiting), "waits until enough others can write, too");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReviewStage {
