@@ -28,7 +28,10 @@ mod backup;
 mod ceremony;
 mod check;
 // The other side, for the demonstration and the tests.
-#[cfg_attr(not(test), allow(dead_code, reason = "the demonstration hands the door's answers to devices unopened"))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the demonstration hands the door's answers to devices unopened")
+)]
 #[path = "../load/client.rs"]
 mod client;
 mod connection;

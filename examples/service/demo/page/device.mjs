@@ -55,7 +55,7 @@ export class Device {
       device.free();
       // The words are kept until they are written down: a page that is loaded again in between shows them again.
       const words = phrase === undefined ? await phraseOf(seed) : null;
-      await this.phones.write(this.phone, { blob, key, words, skew: 0, offline: false, doorKeys: [], told: {} });
+      await this.phones.write(this.phone, { blob, key, words, skew: 0, offline: false, doorKeys: [], told: {}, lost: null });
     });
     return true;
   }
@@ -64,24 +64,29 @@ export class Device {
     return alone(this.phone, () => this.phones.lose(this.phone));
   }
 
-  /** Opens the device of the record, has it do something, and stores it before anything else is done with it. */
-  async with(work, record) {
-    const device = this.web.Device.open(record.blob, record.key, this.trust);
-    try {
-      const done = work(device, this.now(record));
-      record.blob = device.seal(record.key);
-      await this.phones.write(this.phone, record);
-      return done;
-    } finally {
-      device.free();
-    }
+  open(record) {
+    return this.web.Device.open(record.blob, record.key, this.trust);
+  }
+
+  /** What the device is now takes the place of what it was, before anything else is done with it. */
+  async keep(device, record) {
+    record.blob = device.seal(record.key);
+    await this.phones.write(this.phone, record);
   }
 
   /** The phone's owner does something; undefined if there is no such phone. */
   act(work) {
     return alone(this.phone, async () => {
       const record = await this.phones.read(this.phone);
-      return record && this.with((device, now) => work(device, now), record);
+      if (!record) return undefined;
+      const device = this.open(record);
+      try {
+        const done = work(device, this.now(record));
+        await this.keep(device, record);
+        return done;
+      } finally {
+        device.free();
+      }
     });
   }
 
@@ -97,17 +102,17 @@ export class Device {
   async show() {
     const record = await this.phones.read(this.phone);
     if (!record) return undefined;
-    const device = this.web.Device.open(record.blob, record.key, this.trust), now = this.now(record);
+    const device = this.open(record), now = this.now(record);
     const reviews = device.reviews(now);
     device.free();
-    return { words: record.words, skew: record.skew, offline: record.offline, lost: record.lost ?? null, reviews };
+    return { words: record.words, skew: record.skew, offline: record.offline, lost: record.lost, reviews };
   }
 
   /** Warnings, crowd and date for what is being written. */
   async draft(handle, stars, text, known) {
     const record = await this.phones.read(this.phone);
     if (!record) return undefined;
-    const device = this.web.Device.open(record.blob, record.key, this.trust);
+    const device = this.open(record);
     try {
       return device.draftReview(handle, stars, text, known, this.now(record));
     } finally {
@@ -115,49 +120,60 @@ export class Device {
     }
   }
 
-  /** Does all that is due; when to wake again, by the demonstration's clock. */
+  /** Does all that is due; when to wake again, by the demonstration's clock. What was sent is answered to the device that sent
+      it: one that is opened from the blob takes all that was under way for lost, and sends it again at another time. */
   wake() {
     return alone(this.phone, async () => {
       const record = await this.phones.read(this.phone);
       if (!record) return Infinity;
-      await this.tellOrders(record);
-      const lost = record.lost ?? null;
-      let why = null;
-      for (;;) {
-        const actions = await this.with((device, now) => device.next(now), record);
-        const due = actions.filter(action => action.request);
-        if (due.length === 0) {
-          if (why !== lost) await this.phones.write(this.phone, Object.assign(record, { lost: why }));
-          return Math.min(Infinity, ...actions.map(action => action.at)) - record.skew;
-        }
-        for (const action of due) {
-          let came;
-          try {
-            came = await this.send(action.request, record);
-          } catch (error) {
-            why = error?.code === "clock" ? "clock" : "network";
+      const device = this.open(record);
+      try {
+        await this.tellOrders(device, record);
+        for (;;) {
+          const actions = device.next(this.now(record)), due = actions.filter(action => action.request);
+          await this.keep(device, record);
+          if (due.length === 0) return Math.min(Infinity, ...actions.map(action => action.at)) - record.skew;
+          for (const action of due) {
+            await this.passOn(device, action, record);
+            await this.keep(device, record);
           }
-          await this.with((device, now) => {
-            try {
-              tell(device, action.number, came, now);
-            } catch {
-              // What cannot be read is no answer; the device has counted it as lost.
-              why ??= "network";
-            }
-          }, record);
         }
+      } finally {
+        device.free();
       }
     });
   }
 
   /** The host tells its app which orders can get a token: all of them, and again when cohorts were sealed. */
-  async tellOrders(record) {
+  async tellOrders(device, record) {
     if (record.offline) return;
     const { orders, sealed } = await json(`/demo/phones/${this.phone}/orders`);
-    const fresh = orders.filter(({ handle, eligible_at: at }) => at !== null && at <= this.about.now && record.told[handle] !== sealed);
-    if (fresh.length === 0) return;
-    for (const { handle } of fresh) record.told[handle] = sealed;
-    await this.with((device, now) => fresh.forEach(({ handle }) => device.orderEligible(this.about.merchant, handle, now)), record);
+    for (const { handle, eligible_at: at } of orders) {
+      if (at === null || at > this.about.now || record.told[handle] === sealed) continue;
+      device.orderEligible(this.about.merchant, handle, this.now(record));
+      record.told[handle] = sealed;
+    }
+  }
+
+  /** Sends what the device asks for, and tells it what came of that. What went wrong is kept until something goes right. */
+  async passOn(device, { number, request }, record) {
+    let came;
+    try {
+      came = await this.send(request, record);
+      record.lost = null;
+    } catch (error) {
+      record.lost = error?.code === "clock" ? "clock" : "network";
+    }
+    const now = this.now(record);
+    try {
+      if (!came) device.handleLost(number, now);
+      else if (came.code) device.handleRefused(number, came.code, now);
+      else if (came.manifests) device.handleManifests(number, came.manifests, now);
+      else device.handle(number, came.answer, now);
+    } catch {
+      // What cannot be read is no answer: the device has counted it as lost.
+      record.lost = "network";
+    }
   }
 
   async send(asked, record) {
@@ -226,11 +242,4 @@ export class Device {
       throw Object.assign(new Error(error.message), { code: "clock" });
     }
   }
-}
-
-function tell(device, number, came, now) {
-  if (!came) device.handleLost(number, now);
-  else if (came.code) device.handleRefused(number, came.code, now);
-  else if (came.manifests) device.handleManifests(number, came.manifests, now);
-  else device.handle(number, came.answer, now);
 }

@@ -48,7 +48,7 @@ test("from order to publication, an opening and a withdrawal, with a reload afte
   await tab.click(`#ring-${id}`);
   assert.match(await tab.said(), /the customer’s phone rings/);
   await tab.see("phones");
-  assert.match(await tab.text(`#${order}`), /The shop has rung once/);
+  assert.match(await tab.text(`#${order}`), /The driver has rung once/);
   await tab.until("the number's end", async () => /is dead/.test(await tab.text(`#${order}`)));
   await tab.reload();
   await tab.see("portal");
