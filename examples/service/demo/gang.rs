@@ -43,12 +43,14 @@ impl Dump {
         members
     }
 
-    /// How many values both databases have, beside what names a cohort, which is public.
+    /// How many values both databases have, beside what names a cohort, which is public, and the time of the last tick.
     fn in_both(&self, listed: &[PublishedReview]) -> usize {
         let windows = |bytes: &[u8]| bytes.windows(WINDOW).map(<[u8]>::to_vec).collect::<HashSet<_>>();
         let of_rows = |rows: &[Row]| {
-            let parts =
-                rows.iter().filter(|row| !row.key.starts_with(b"s")).flat_map(|row| [&row.key, &row.value]);
+            let parts = rows
+                .iter()
+                .filter(|row| ![&b"s"[..], b"ik", b"rb"].iter().any(|common| row.key.starts_with(common)))
+                .flat_map(|row| [&row.key, &row.value]);
             parts.flat_map(|part| windows(part)).collect::<HashSet<_>>()
         };
         let public: HashSet<_> = self

@@ -2,7 +2,7 @@
 
 use super::customer::Customer;
 use crate::client::{Connection, Outcome};
-use crate::device::{Order as Reported, Pins, handle_of, introduce, report, text};
+use crate::device::{Order as Reported, Pins, handle_of, manifests, report, text};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,13 +28,16 @@ const OTHERS: [(&str, &str); 9] = [
     ("account-11", "Kofi Mensah"),
     ("account-12", "赵敏"),
 ];
-/// What some of them think of what they bought.
-const OPINIONS: [(u8, &str); 5] = [
+/// What some of them think of what they bought, once each: so that it is known which is whose.
+const OPINIONS: [(u8, &str); 8] = [
     (5, "Bright, and well packed."),
     (4, "灯光柔和，安装简单。"),
     (2, "The switch is loose. It works if you hold it."),
     (5, "Just as in the pictures."),
     (3, "还可以，比想象的小一点。"),
+    (4, "Warm light, and the cable is long enough."),
+    (1, "罩子是歪的，客服没有回复。"),
+    (5, "My grandmother reads again."),
 ];
 /// Kinds of things that the shop sells; the page has their names.
 const ITEMS: usize = 6;
@@ -42,7 +45,9 @@ const ITEMS: usize = 6;
 const DELIVERY: u64 = 40 * 60;
 const NUMBER: u64 = 60 * 60;
 /// Whoever orders is not alone: others do, unless they did in so many seconds before.
-const WAVE: u64 = 5 * DAY;
+const WAVE: u64 = DAY;
+/// So many customers the shop had in 60 days before: 20 a day, so a crowd is sealed once its members times its days are 15.
+const BEFORE: u64 = 1_200;
 
 /// An order as the shop's portal, and so whoever stole its password, has it.
 pub(super) struct Order {
@@ -55,8 +60,8 @@ pub(super) struct Order {
     pub(super) number_ends: Timestamp,
     pub(super) handle: Option<String>,
     pub(super) eligible_at: Option<Timestamp>,
-    /// The device of one of the others was told.
-    is_announced: bool,
+    /// How many cohorts were sealed when the device of one of the others was told that it can get a token.
+    announced: Option<usize>,
     pub(super) rang: u32,
 }
 
@@ -77,6 +82,7 @@ pub(super) struct Shop {
     pub(super) orders: Vec<Order>,
     pub(super) naive: Vec<Naive>,
     last_wave: Option<Timestamp>,
+    opinions: std::slice::Iter<'static, (u8, &'static str)>,
 }
 
 impl Shop {
@@ -91,9 +97,10 @@ impl Shop {
         let customers = customers.collect::<Outcome<_>>()?;
         let (devices, internal) = (Connection::to(devices), Connection::to(internal));
         let (orders, naive) = (Vec::new(), Vec::new());
-        let mut shop = Self { clock, devices, internal, customers, orders, naive, last_wave: None };
-        // It was busy before: nine customers are a crowd on the first day, three on the third.
-        introduce(&mut shop.internal, MERCHANT, 0).await?;
+        let (last_wave, opinions) = (None, OPINIONS.iter());
+        let mut shop = Self { clock, devices, internal, customers, orders, naive, last_wave, opinions };
+        let before = json!({ "merchant": MERCHANT, "class": 0, "count": BEFORE });
+        shop.ask("/merchants/introduce", before).await?;
         shop.move_by(0).await?;
         shop.wake().await?;
         Ok(shop)
@@ -147,7 +154,7 @@ impl Shop {
             number_ends: Timestamp::from_unix_seconds(number_ends),
             handle: None,
             eligible_at: None,
-            is_announced: false,
+            announced: None,
             rang: 0,
         });
         Ok(())
@@ -188,7 +195,7 @@ impl Shop {
             next = match (&order.handle, order.eligible_at) {
                 (None, _) => next.min(order.placed.saturating_add(DELIVERY)),
                 (_, None) => next.min(order.placed.saturating_add(NUMBER)),
-                (_, Some(at)) if !order.is_announced => next.min(at),
+                (_, Some(at)) if order.announced.is_none() => next.min(at),
                 _ => next,
             };
         }
@@ -219,20 +226,23 @@ impl Shop {
                 order.eligible_at = Some(Timestamp::from_unix_seconds(at));
             }
         }
+        // Again when a cohort was sealed: whose account was in it with another order is in none now.
+        let sealed = manifests(&mut self.devices, MERCHANT).await?.len();
         for (count, order) in self.orders.iter_mut().enumerate() {
             let (Some(handle), Some(at)) = (&order.handle, order.eligible_at) else { continue };
-            if order.is_announced || now < at {
+            if now < at || order.announced == Some(sealed) {
                 continue;
             }
-            order.is_announced = true;
-            has_news = true;
+            let is_first = order.announced.replace(sealed).is_none();
+            has_news |= is_first;
             let mut customers = self.customers.iter_mut();
             let Some((customer, wakes)) = customers.find(|(known, _)| known.account() == order.account)
             else {
                 continue;
             };
             // Every second one writes.
-            let opinion = OPINIONS.get(count / 2 % OPINIONS.len()).filter(|_| count.is_multiple_of(2));
+            let writes = is_first && count.is_multiple_of(2);
+            let opinion = if writes { self.opinions.next() } else { None };
             let review = opinion.map(|(stars, text)| Review::new(*stars, *text, vec![])).transpose()?;
             customer.eligible(handle_of(handle)?, review, now)?;
             *wakes = now;

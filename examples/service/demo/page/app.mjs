@@ -93,7 +93,7 @@ function story() {
 async function standing() {
   const phones = await Promise.all(page.phones.map(async ({ device }) => {
     const [own, { orders }] = await Promise.all([device.show(), json(`/demo/phones/${device.phone}/orders`)]);
-    return [own?.reviews.map(({ handle, stage, at }) => [handle, stage, at]), orders.map(order => [order.handle, order.eligible_at, order.eligible_at <= page.about.now])];
+    return [own?.reviews.map(({ handle, stage, at, receipt }) => [handle, stage, at, Boolean(receipt)]), orders.map(order => [order.handle, order.eligible_at, order.eligible_at <= page.about.now])];
   }));
   const { reviews } = await json(`/reviews/published/${page.about.merchant}`);
   return JSON.stringify([phones, reviews.map(review => [review.review_id, review.digest])]);

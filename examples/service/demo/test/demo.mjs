@@ -22,7 +22,7 @@ export async function demo(environment = {}) {
   const child = spawn(join(EXAMPLES, "service"), ["--demo", "--listen", LISTEN], { stdio: ["ignore", "pipe", "ignore"], env: { ...process.env, ...environment } });
   const addresses = {};
   for await (const line of createInterface({ input: child.stdout })) {
-    const [, what, address] = /^(\S+) on (http:\/\/[\d.:]+)/.exec(line) ?? [];
+    const [, what, address] = /^(\S+) on (http:\/\/[\d.]+:\d+)/.exec(line) ?? [];
     if (what) addresses[what] = address;
     if (what === "page") break;
   }

@@ -25,7 +25,10 @@ after(async () => {
   await running?.end();
 });
 
-/** A phone that was lost, one that is new, and one whose owner writes. */
+/** Each profile is another phone of the same account; on one day only so many are enrolled, and the rest wait. */
+const LATER = /status of 409/;
+
+/** One phone whose words are to be written down, one with an order, and one that is not set up. */
 async function furnished(options) {
   const profile = await Profile.open(browser, running, options), tab = await profile.tab();
   await tab.click("#phone-0-begin");
@@ -56,7 +59,7 @@ for (const [language, locale] of [["en", "en-GB"], ["zh", "zh-CN"]]) {
       });
       assert.deepEqual(wide, [0], view);
     }
-    await profile.close();
+    await profile.close(LATER);
   });
 }
 
@@ -94,7 +97,7 @@ test("everything has a name, a place and a language", async () => {
   assert.equal(await tab.text("#title"), "办案人员的视图");
   await tab.reload();
   assert.equal(await tab.page.getAttribute("html", "lang"), "zh", "the choice is remembered");
-  await profile.close();
+  await profile.close(LATER);
 });
 
 for (const colorScheme of ["light", "dark"]) {
@@ -130,7 +133,7 @@ for (const colorScheme of ["light", "dark"]) {
       assert.deepEqual(faint, [], view);
       assert.ok(seen > 20, `${view}: ${seen} texts`);
     }
-    await profile.close();
+    await profile.close(LATER);
   });
 }
 
@@ -167,7 +170,7 @@ test("the keyboard reaches everything in the order in which it stands, and one s
   await page.waitForFunction(() => /Ordered/.test(document.getElementById("said").textContent));
   await tab.settled();
   assert.equal(await page.evaluate(() => document.activeElement.id), "phone-1-order");
-  await profile.close();
+  await profile.close(LATER);
 });
 
 test("the policy lets nothing be loaded, run or sent that does not belong to the page", async () => {
@@ -175,8 +178,7 @@ test("the policy lets nothing be loaded, run or sent that does not belong to the
   const policy = await (await fetch(running.page)).headers.get("content-security-policy");
   assert.match(policy, /^default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; /);
   assert.ok(!policy.includes("'unsafe-inline'") && !policy.includes("'unsafe-eval'"));
-  await profile.context.storageState();
-  assert.deepEqual(profile.wrongs, [], "the page itself");
+  assert.deepEqual(profile.wrongs.filter(wrong => !LATER.test(wrong)), [], "the page itself");
   await tab.page.evaluate(async () => {
     const script = document.createElement("script");
     try { script.textContent = "window.ran = true"; } catch { window.refusedText = true; }
@@ -190,7 +192,7 @@ test("the policy lets nothing be loaded, run or sent that does not belong to the
   assert.deepEqual([ran, text, html], [undefined, true, true]);
   const directives = profile.wrongs.filter(wrong => wrong.startsWith("policy: ")).map(wrong => wrong.split(" ")[1]);
   for (const directive of ["connect-src", "style-src-attr", "require-trusted-types-for"]) assert.ok(directives.includes(directive), `${directive}: ${directives}`);
-  await profile.close(/policy|Policy|TrustedScript|TrustedHTML/);
+  await profile.close(LATER, /policy|Policy|TrustedScript|TrustedHTML/);
 });
 
 test("pictures", { skip: !SCREENSHOTS && "set UNJOIN_SCREENSHOTS" }, async () => {
