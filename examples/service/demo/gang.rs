@@ -11,6 +11,8 @@ use unjoin::store::{Bucket, MemoryStore, Row, Store, StoreError};
 
 /// So long a value that stands in two databases joins them.
 const WINDOW: usize = 16;
+/// Whoever has so many bytes of a name has the name.
+const PART: usize = 12;
 
 /// The databases, copied.
 pub(super) struct Dump {
@@ -43,15 +45,17 @@ impl Dump {
         members
     }
 
-    /// How many values both databases have, beside what names a cohort, which is public, and the time of the last tick.
+    /// How many values both databases have, beside what names a shop and a cohort, which is public, and
+    /// the time of the last tick.
     fn in_both(&self, listed: &[PublishedReview]) -> usize {
-        let windows = |bytes: &[u8]| bytes.windows(WINDOW).map(<[u8]>::to_vec).collect::<HashSet<_>>();
+        let windows =
+            |bytes: &[u8], long: usize| bytes.windows(long).map(<[u8]>::to_vec).collect::<HashSet<_>>();
         let of_rows = |rows: &[Row]| {
             let parts = rows
                 .iter()
                 .filter(|row| ![&b"s"[..], b"ik", b"rb"].iter().any(|common| row.key.starts_with(common)))
                 .flat_map(|row| [&row.key, &row.value]);
-            parts.flat_map(|part| windows(part)).collect::<HashSet<_>>()
+            parts.flat_map(|part| windows(part, WINDOW)).collect::<HashSet<_>>()
         };
         let public: HashSet<_> = self
             .orders
@@ -59,12 +63,13 @@ impl Dump {
             .filter(|row| row.key.starts_with(b"im"))
             .map(|row| row.value.clone())
             .chain(listed.iter().map(|review| review.scope.to_bytes()))
-            .flat_map(|value| windows(&value))
+            .flat_map(|value| windows(&value, PART))
             .collect();
         let zeros = |window: &[u8]| window.iter().filter(|byte| **byte == 0).count();
+        let names = |window: &[u8]| window.windows(PART).any(|part| public.contains(part));
         let (orders, reviews) = (of_rows(&self.orders), of_rows(&self.reviews));
         let both = orders.intersection(&reviews);
-        both.filter(|window| !public.contains(*window) && zeros(window) < WINDOW / 2).count()
+        both.filter(|window| !names(window) && zeros(window) < WINDOW / 2).count()
     }
 
     /// The join: of each review the customers who can have written it.

@@ -86,6 +86,10 @@ impl Officer {
         openings(service)?.append(&[self.court.entry(&case.request.presented)?])?;
         case.is_logged = true;
         let _ = service.tick();
+        // As trustees do by the hour: the cooling-off begins with the first checkpoint that they see it under.
+        for trustee in &self.court.trustees {
+            trustee.follow(openings(service)?)?;
+        }
         Ok(())
     }
 

@@ -74,7 +74,7 @@ export const TEXTS = {
 
     gangTitle: "The gang’s desk", gangText: "The shop’s password, and copies of all databases with all keys. The gang wants to know whom to phone.",
     gangRows: (orders, reviews, phones) => `Copied: ${orders} rows about orders, ${reviews} about reviews, ${phones} about numbers.`,
-    gangBoth: count => count === 0 ? "No value of 16 bytes stands in both orders and reviews, but for the crowd’s public name and the time of the last tick." : `${count} values of 16 bytes stand in both orders and reviews.`,
+    gangBoth: count => count === 0 ? "No value of 16 bytes stands in both orders and reviews, but for the names of shop and crowd, and the time of the last tick." : `${count} values of 16 bytes stand in both orders and reviews.`,
     gangBindings: count => count === 0 ? "No number leads to a phone any more: the keys of dead numbers are gone." : `${count} sealed rows of live numbers.`,
     colReview: "Review", colGuess: "With unjoin: the best guess", colNaive: "A platform that keeps the order beside the review",
     guess: (name, order, of, percent) => `${name} (${order})? One of ${of} who look alike: ${percent} %.`,
@@ -167,7 +167,7 @@ export const TEXTS = {
 
     gangTitle: "团伙的桌面", gangText: "商家的密码，加上全部数据库的副本和全部钥匙。团伙想知道该给谁打电话。",
     gangRows: (orders, reviews, phones) => `已复制：订单 ${orders} 行，评价 ${reviews} 行，号码 ${phones} 行。`,
-    gangBoth: count => count === 0 ? "除了人群的公开名称和上次走时的时间，没有任何 16 字节的值同时出现在订单和评价里。" : `有 ${count} 个 16 字节的值同时出现在订单和评价里。`,
+    gangBoth: count => count === 0 ? "除了商家和人群的名称、以及上次走时的时间，没有任何 16 字节的值同时出现在订单和评价里。" : `有 ${count} 个 16 字节的值同时出现在订单和评价里。`,
     gangBindings: count => count === 0 ? "没有号码还能通向任何手机：失效号码的钥匙已销毁。" : `有效号码有 ${count} 行密封记录。`,
     colReview: "评价", colGuess: "用 unjoin：最好的猜测", colNaive: "把订单存在评价旁边的平台",
     guess: (name, order, of, percent) => `${name}（${order}）？${of} 位看起来一样的顾客之一：${percent} %。`,

@@ -127,7 +127,7 @@ test("from order to publication, an opening and a withdrawal, with a reload afte
   await tab.click("#hour");
   await tab.click("#hour");
   await tab.click("#ask-1");
-  assert.equal(await page.locator(".said code", { hasText: "trustee.budget" }).count(), 3);
+  assert.equal(await page.locator(".said code", { hasText: "trustee.budget" }).count(), 3, await tab.text(".cases"));
   assert.equal(await page.locator(".opened").count(), 1);
 
   // The phone is lost, and its words bring it back.
