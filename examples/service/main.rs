@@ -6,6 +6,8 @@
 //!     --store "postgres:host=/run/postgresql dbname=unjoin" --trustees CEREMONY
 //! ```
 //!
+//! `service --demo` needs nothing else: it serves a page in which all of this can be clicked.
+//!
 //! Three commands come behind the options: `backup DIR` copies all stores of a service that runs, `check` holds stores,
 //! ledgers and keys of one that does not against one another, and `recover --grounds TEXT` goes on from older copies.
 //!
@@ -25,12 +27,19 @@ mod backup;
 #[path = "../shared/ceremony.rs"]
 mod ceremony;
 mod check;
-// The other side, for the tests.
-#[cfg(test)]
+// The other side, for the demonstration and the tests.
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the demonstration hands the door's answers to devices unopened")
+)]
 #[path = "../load/client.rs"]
 mod client;
 mod connection;
-#[cfg(test)]
+mod demo;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the demonstration's customers have a device that says when")
+)]
 #[path = "../load/device.rs"]
 mod device;
 mod door;
@@ -40,8 +49,7 @@ mod gateway;
 mod guard;
 mod hex;
 mod ledgers;
-// The relay in front, for the tests.
-#[cfg(test)]
+// The relay in front, for the demonstration and the tests.
 #[path = "../relay/limits.rs"]
 mod limits;
 mod metrics;
@@ -52,7 +60,6 @@ mod orders;
 mod pool;
 mod problem;
 mod recover;
-#[cfg(test)]
 #[path = "../relay/relay.rs"]
 mod relay;
 mod reviews;
@@ -65,11 +72,9 @@ mod support;
 mod telephony;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
 #[path = "../relay/upstream.rs"]
 mod upstream;
 mod witnesses;
-#[cfg(test)]
 #[allow(clippy::duplicate_mod, dead_code, reason = "for the device of the load example")]
 #[path = "../shared/words.rs"]
 mod words;
@@ -100,6 +105,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// The order service, the review service and telephony over HTTP.
 #[derive(Parser)]
 struct Arguments {
+    /// A page at --listen, on loopback, with a shop, its customers' phones, a gang and an officer, by a clock that is
+    /// moved by hand. Needs nothing and keeps nothing.
+    #[arg(long, conflicts_with_all = ["store", "directory", "internal", "witnesses"])]
+    demo: bool,
     /// Without one it serves.
     #[command(subcommand)]
     command: Option<Command>,
@@ -119,8 +128,8 @@ struct Arguments {
     /// For the DEMONSTRATION'S SECRETS, made at the first start, and the public keys that wallets pin.
     /// A real platform keeps issuing and signing keys in its key management, and the key of the slot
     /// keys apart from them: never beside a database.
-    #[arg(long)]
-    directory: PathBuf,
+    #[arg(long, required_unless_present = "demo")]
+    directory: Option<PathBuf>,
     /// First start: the directory of the trustees' ceremony (certificate.bin, key-1.hex and on), as
     /// examples/trustee makes it.
     #[arg(long, conflicts_with = "demo_trustees")]
@@ -215,6 +224,7 @@ fn main() -> ExitCode {
 
 /// Does what is asked for; of the stores that `--store` names this is the one place that knows the engines.
 fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Some(kept) = arguments.directory.as_deref() else { return demo::run(arguments.listen) };
     if let Some(Command::Backup { directory }) = &arguments.command {
         return backup::ask(arguments.internal, directory);
     }
@@ -232,11 +242,11 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
             let Some(("redb", stores)) = store.split_once(':') else {
                 return Err("check reads files: make a backup, which is files, and check that".into());
             };
-            return check::check(Path::new(stores), arguments.shop(name));
+            return check::check(Path::new(stores), arguments.shop(kept, name));
         }
         _ => None,
     };
-    let keys = arguments.directory.join("keys");
+    let keys = kept.join("keys");
     if recovers.is_some() && !keys.exists() {
         return Err(format!(
             "{}: the keys are not there, and without them the stores are of no use: put them back",
@@ -250,11 +260,11 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         None => TrusteesFrom::Kept,
     };
     // Of several that start at the same time one makes the stores, and the others find them.
-    secrets::make_directory(&arguments.directory)?;
-    let alone = secrets::lock(&arguments.directory.join("start"))?;
+    secrets::make_directory(kept)?;
+    let alone = secrets::lock(&kept.join("start"))?;
     // A platform whose secrets are there has its stores: one that is not found is lost, and not new.
     let creates = arguments.create || !keys.exists();
-    let secrets = Secrets::create_or_open(&arguments.directory, &name, &trustees)?;
+    let secrets = Secrets::create_or_open(kept, &name, &trustees)?;
     let is_made = |name: &str| creates || recover::is_new(recovers, name);
     match store.split_once(':') {
         Some(("redb", directory)) => {
@@ -265,7 +275,7 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
                 let opened = if is_made(name) { RedbStore::create(&path) } else { RedbStore::open(&path) };
                 opened.map_err(|error| format!("{}: {error}", path.display()))
             };
-            run(&arguments, name, secrets, creates, Stores::each(open)?, alone)
+            run(&arguments, kept, name, secrets, creates, Stores::each(open)?, alone)
         }
         #[cfg(feature = "postgres")]
         Some(("postgres", connection)) => {
@@ -278,7 +288,7 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
                     if is_made(name) { PostgresStore::create(config) } else { PostgresStore::open(config) };
                 opened.map_err(|error| format!("schema unjoin_{name}: {error}"))
             };
-            run(&arguments, name, secrets, creates, Stores::each(open)?, alone)
+            run(&arguments, kept, name, secrets, creates, Stores::each(open)?, alone)
         }
         #[cfg(not(feature = "postgres"))]
         Some(("postgres", _)) => {
@@ -294,9 +304,9 @@ impl Arguments {
     }
 
     /// For what is done while nothing is served.
-    fn shop(&self, name: Name) -> Shop<'_> {
+    fn shop<'a>(&'a self, directory: &'a Path, name: Name) -> Shop<'a> {
         Shop {
-            directory: &self.directory,
+            directory,
             name,
             k: self.k,
             witnesses: &self.witnesses,
@@ -312,6 +322,7 @@ fn environment(clock: Arc<Moved>) -> Environment {
 
 fn run<S: Store>(
     arguments: &Arguments,
+    directory: &Path,
     name: Name,
     secrets: Secrets,
     creates: bool,
@@ -319,7 +330,7 @@ fn run<S: Store>(
     alone: File,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     if let Some(Command::Recover(how)) = &arguments.command {
-        return recover::recover(stores, secrets, how, arguments.shop(name));
+        return recover::recover(stores, secrets, how, arguments.shop(directory, name));
     }
     let clock = arguments.clock();
     let moved = Arc::clone(&clock);
@@ -327,7 +338,7 @@ fn run<S: Store>(
         moved.ahead.fetch_add(seconds, Ordering::SeqCst);
     };
     let settings = Settings {
-        directory: &arguments.directory,
+        directory,
         beside: arguments.beside,
         door_host: arguments.door_host.clone().unwrap_or_else(|| arguments.name.clone()),
         shard_bits: arguments.shard_bits,

@@ -69,7 +69,7 @@ impl Drop for Place {
     }
 }
 
-fn routes<S: Store>(service: &Arc<Service<S>>, side: Side) -> Router {
+pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>, side: Side) -> Router {
     let routes = match side {
         Side::Devices => {
             let routes = orders::device_routes(service).merge(door::routes(service));

@@ -2,9 +2,9 @@
 //! kills in the middle of it; and what `check` finds.
 
 use super::process::{Process, buy, has_served};
-use super::witness::Elsewhere;
 use super::{Directory, MERCHANT, ask_door, submission};
 use crate::client::Connection;
+use crate::demo::witness::Elsewhere;
 use crate::device::{Device, Order, Pins, is_receipt, report, until_ticked};
 use hyper::body::Bytes;
 use std::fs;
@@ -152,7 +152,7 @@ impl Shop {
         process.end();
         let secrets = self.path("secrets");
         let witness = Elsewhere::serve(&secrets, Environment::system());
-        self.witness = Some(self.runtime.block_on(witness).at.clone());
+        self.witness = Some(self.runtime.block_on(witness).unwrap().at.clone());
         let process = self.start(&["--days-behind", "25"]);
         assert!(is_receipt(
             &self.ask(&process, submission(&ann.0, &ann.1, "It came broken.")).unwrap(),

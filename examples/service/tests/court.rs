@@ -1,14 +1,12 @@
 //! A platform with a witness, trustees who hold their shares, and a court that asks them: each by what it reaches over
 //! HTTP.
 
-use super::witness::Elsewhere;
 use super::{Bounds, Directory, FORTNIGHT_LATER, MERCHANT, MONDAY, World, ask_door, submission};
 use crate::ceremony::hold;
 use crate::client::Connection;
+use crate::demo::court::{Court, first_start};
+use crate::demo::witness::Elsewhere;
 use crate::device::Device;
-use crate::hex::hex;
-use crate::secrets::{Secrets, TrusteesFrom};
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
@@ -16,37 +14,19 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use unjoin::audit::{History, OpeningFinding, audit_openings};
-use unjoin::ledger::{
-    CosignedEntry, KeyName, LogView, NoteKey, TileId, ViewError, WarrantAction, WitnessPolicy,
-};
-use unjoin::opening::service::{OpeningAnswer, OpeningRequest, Trustee, TrusteePolicy};
-use unjoin::opening::warrant::{
-    BudgetPolicy, Limit, PresentedWarrant, Requester, Warrant, WarrantPolicy, WarrantTerms,
-};
-use unjoin::opening::{RecipientKey, ReviewEvidence, SignedCommittee};
-use unjoin::secret::{SecretBytes, SystemRng};
-use unjoin::store::identity::Role;
-use unjoin::store::{MemoryStore, Stores};
-use unjoin::token::{IssuerPublicKey, Trustees};
+use unjoin::ledger::{CosignedEntry, LogView, TileId, ViewError, WarrantAction};
+use unjoin::opening::ReviewEvidence;
+use unjoin::opening::service::{OpeningAnswer, OpeningRequest, Trustee};
+use unjoin::opening::warrant::PresentedWarrant;
+use unjoin::secret::SystemRng;
+use unjoin::store::MemoryStore;
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, ManualClock, Name, WEEK};
 
-pub(super) const COURT: &str = "court.example";
-pub(super) const CASE: &str = "Az. 41 Js 12/26";
-const GROUNDS: u16 = 3;
-pub(super) const COOLING_OFF: u64 = 3600;
 pub(super) const EMBARGO: u64 = 2 * WEEK;
 
 pub(super) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
-}
-
-/// Both must sign.
-pub(super) fn officers() -> [NoteKey; 2] {
-    [1, 2].map(|number| {
-        let key = KeyName::new(format!("{COURT}/officer{number}")).unwrap();
-        NoteKey::from_secret_bytes(key, &SecretBytes::new([number; 32]))
-    })
 }
 
 /// The openings ledger as everybody reads it: its checkpoint and its tiles.
@@ -87,66 +67,25 @@ impl LogView for Shown {
 pub(super) struct Case {
     pub(super) world: World<MemoryStore>,
     pub(super) witness: Arc<Elsewhere>,
-    pub(super) trustees: Vec<Trustee<MemoryStore>>,
-    pub(super) keys: Trustees,
-    pub(super) committee: SignedCommittee,
-    pub(super) policy: TrusteePolicy,
-    pub(super) recipient: RecipientKey,
+    pub(super) court: Court,
 }
 
 impl Case {
     pub(super) async fn open() -> Self {
         let (directory, clock) = (Arc::new(Directory::new()), Arc::new(ManualClock::doubtful(MONDAY)));
-        let (ceremony, kept) = (directory.0.join("ceremony"), directory.0.join("secrets"));
+        let kept = directory.0.join("secrets");
         let secrets = hold(2, 3).unwrap();
-        let (keys, committee) =
-            (secrets[0].trustees().unwrap().clone(), secrets[0].committee().unwrap().clone());
-        fs::create_dir(&ceremony).unwrap();
-        fs::write(ceremony.join("certificate.bin"), committee.certificate().unwrap().to_bytes()).unwrap();
-        for (number, key) in (1..).zip(keys.keys()) {
-            fs::write(ceremony.join(format!("key-{number}.hex")), hex(key.as_bytes())).unwrap();
-        }
-        Secrets::create_or_open(&kept, &name("shop.example"), &TrusteesFrom::Files(ceremony)).unwrap();
+        first_start(&secrets, &directory.0.join("ceremony"), &kept, &name("shop.example")).unwrap();
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
-        let witness = Elsewhere::serve(&kept, environment.clone()).await;
+        let witness = Elsewhere::serve(&kept, environment.clone()).await.unwrap();
         let bounds = Bounds { witnesses: vec![witness.at.parse().unwrap()], ..Bounds::default() };
         let stores = [(); 4].map(|()| MemoryStore::new());
         let world = World::open(directory, clock, stores, bounds).await;
 
         // What the platform publishes of its keys, and the trustees' agreement.
         let pins: Value = serde_json::from_slice(&fs::read(kept.join("public-keys.json")).unwrap()).unwrap();
-        let ledger = |which: &str| {
-            let log = pins["ledgers"][which].as_str().unwrap().parse().unwrap();
-            WitnessPolicy::new(log, vec![witness.key()], 1, 0, 3600).unwrap()
-        };
-        let court = Requester {
-            name: name(COURT),
-            keys: officers().map(|officer| officer.public().clone()).to_vec(),
-            needed: 2,
-            actions: vec![WarrantAction::Open, WarrantAction::SameAuthor],
-            grounds: vec![GROUNDS],
-        };
-        let limit = |count| Limit { all: count, own: count, requester: count };
-        let policy = TrusteePolicy {
-            issuers: vec![IssuerPublicKey::deserialize(&pins["issuer_key"]).unwrap()],
-            warrants: WarrantPolicy::new(vec![court]).unwrap(),
-            budgets: BudgetPolicy {
-                window: 4 * WEEK,
-                cooling_off: COOLING_OFF,
-                opening: limit(1),
-                comparison: limit(2),
-            },
-            reviews: ledger("reviews"),
-            openings: ledger("openings"),
-        };
-        let trustees = secrets.into_iter().map(|secrets| {
-            let engine = [(Role::Trustee, Arc::new(MemoryStore::new()))];
-            let stores = Stores::create(&secrets.roster(), engine, &mut SystemRng::new()).unwrap();
-            let own = stores.own(Role::Trustee).unwrap();
-            Trustee::open(own, secrets, policy.clone(), environment.clone()).unwrap()
-        });
-        let (trustees, recipient) = (trustees.collect(), RecipientKey::generate(&mut SystemRng::new()));
-        Self { world, witness, trustees, keys, committee, policy, recipient }
+        let court = Court::open(secrets, &pins, &witness.key(), &environment).unwrap();
+        Self { world, witness, court }
     }
 
     /// The ledger.
@@ -200,32 +139,27 @@ impl Case {
         let listing = self.world.connect().get(&path).await.unwrap().object().unwrap();
         let reviews = listing["reviews"].as_array().unwrap();
         let [one, two] = texts.map(|text| reviews.iter().find(|listed| listed["text"] == text).unwrap());
-        self.log(&self.committee.to_bytes()).await;
+        self.log(&self.court.committee.to_bytes()).await;
         (customers.map(|(device, _)| device), [self.evidence(one).await, self.evidence(two).await])
     }
 
     /// The court asks who wrote these, or whether it was one.
     pub(super) fn warrant(&self, action: WarrantAction, reviews: &[ReviewEvidence]) -> PresentedWarrant {
-        let now = self.world.clock.now();
-        let (valid, recipient) = (now..=now.saturating_add(WEEK), *self.recipient.public());
         let reviews = reviews.iter().map(|review| review.presentation.review_id()).collect();
-        let terms = WarrantTerms::new(CASE, name(COURT), action, GROUNDS, valid, recipient, reviews);
-        let mut warrant = Warrant::draft(terms.unwrap()).unwrap();
-        officers().iter().for_each(|officer| warrant.sign(officer).unwrap());
-        PresentedWarrant::new(warrant, &mut SystemRng::new())
+        self.court.warrant(action, reviews, self.world.clock.now()).unwrap()
     }
 
     pub(super) fn entry(&self, warrant: &PresentedWarrant) -> Vec<u8> {
-        warrant.entry(self.policy.openings.log().name(), &officers()[0]).unwrap().to_bytes()
+        self.court.entry(warrant).unwrap()
     }
 
     /// What a trustee answers; the same when it is asked again.
     pub(super) fn answer(&self, trustee: usize, request: &OpeningRequest) -> OpeningAnswer {
-        let ask = || self.trustees[trustee].answer(request, &self.shown()).unwrap();
+        let ask = || self.court.trustees[trustee].answer(request, &self.shown()).unwrap();
         match (ask(), ask()) {
             (OpeningAnswer::Released(one), OpeningAnswer::Released(again)) => {
                 let terms = request.presented.terms();
-                let [first, second] = [&one, &again].map(|sealed| self.recipient.open(sealed, terms));
+                let [first, second] = [&one, &again].map(|sealed| self.court.recipient.open(sealed, terms));
                 assert_eq!(first.unwrap().element(), second.unwrap().element());
                 OpeningAnswer::Released(again)
             }
@@ -239,7 +173,7 @@ impl Case {
     /// Why no trustee answers.
     pub(super) fn refusal(&self, request: &OpeningRequest) -> &'static str {
         let refused = |trustee: &Trustee<MemoryStore>| trustee.answer(request, &self.shown()).unwrap_err();
-        let codes: Vec<_> = self.trustees.iter().map(|trustee| refused(trustee).code()).collect();
+        let codes: Vec<_> = self.court.trustees.iter().map(|trustee| refused(trustee).code()).collect();
         assert!(codes.iter().all(|code| *code == codes[0]), "{codes:?}");
         codes[0]
     }
@@ -251,7 +185,7 @@ impl Case {
 
     pub(super) fn findings(&self, older: &[u8]) -> Vec<OpeningFinding> {
         let now = self.world.clock.now();
-        let history = History::read(&self.shown(), &self.policy.openings, Some(older), now).unwrap();
-        audit_openings(&history, &self.keys, &self.policy, EMBARGO)
+        let history = History::read(&self.shown(), &self.court.policy.openings, Some(older), now).unwrap();
+        audit_openings(&history, &self.court.keys, &self.court.policy, EMBARGO)
     }
 }

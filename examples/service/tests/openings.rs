@@ -1,7 +1,8 @@
 //! An opening and a comparison from the evidence to the disclosure, by what requesters and trustees reach: HTTP.
 
-use super::court::{CASE, COOLING_OFF, COURT, Case, EMBARGO, Shown, name, officers};
+use super::court::{Case, EMBARGO, Shown, name};
 use super::log;
+use crate::demo::court::{CASE, COOLING_OFF, COURT, officers};
 use crate::hex::hex;
 use std::sync::atomic::Ordering;
 use unjoin::Clock;
@@ -47,7 +48,7 @@ async fn a_court_opens_one_review_over_http_and_everybody_can_check_it() {
     case.witness.is_busy.store(false, Ordering::SeqCst);
     case.tick(60);
     let spoilt = Shown { is_spoilt: true, ..case.shown() };
-    assert_eq!(case.trustees[0].answer(&request, &spoilt).unwrap_err().code(), "trustee.view");
+    assert_eq!(case.court.trustees[0].answer(&request, &spoilt).unwrap_err().code(), "trustee.view");
     let until = world.clock.now().saturating_add(COOLING_OFF);
     for trustee in 0..3 {
         assert_eq!(case.answer(trustee, &request), OpeningAnswer::Wait { until });
@@ -69,11 +70,11 @@ async fn a_court_opens_one_review_over_http_and_everybody_can_check_it() {
     assert_eq!(case.answer(0, &request), OpeningAnswer::Append(announced[0].clone()));
     case.tick(60);
     let shares = [0, 2].map(|trustee| match case.answer(trustee, &request) {
-        OpeningAnswer::Released(sealed) => case.recipient.open(&sealed, warrants[0].terms()).unwrap(),
+        OpeningAnswer::Released(sealed) => case.court.recipient.open(&sealed, warrants[0].terms()).unwrap(),
         other => panic!("{other:?}"),
     });
     // It is one opening, and as many as there may be in this window.
-    for trustee in &case.trustees {
+    for trustee in &case.court.trustees {
         let status = trustee.status(Some(&name(COURT)), &case.shown()).unwrap();
         let own = u32::from(trustee.index() != 2);
         let used = status.openings;
@@ -87,16 +88,16 @@ async fn a_court_opens_one_review_over_http_and_everybody_can_check_it() {
     // The court puts it together, and whoever gets it sees whose review it is.
     let rng = &mut SystemRng::new();
     let trust = OpeningTrust {
-        issuers: &case.policy.issuers,
-        trustees: &case.keys,
-        requesters: &case.policy.warrants,
-        reviews: &case.policy.reviews,
-        openings: &case.policy.openings,
+        issuers: &case.court.policy.issuers,
+        trustees: &case.court.keys,
+        requesters: &case.court.policy.warrants,
+        reviews: &case.court.policy.reviews,
+        openings: &case.court.policy.openings,
     };
     let released = shares.into_iter().zip(&announced);
     let released = released.map(|(share, entry)| ReleasedShare { share, release: case.logged(entry) });
     let (warrant, review) = (warrants[0].clone(), evidence[0].clone());
-    let (logged, committees) = (case.logged(&entry), vec![case.committee.clone()]);
+    let (logged, committees) = (case.logged(&entry), vec![case.court.committee.clone()]);
     let opening =
         Opening::combine(warrant, logged, review, committees, released.collect(), &trust, rng).unwrap();
     let found = opening.verify(&trust, rng).unwrap().wallet_key;
@@ -179,14 +180,15 @@ async fn trustees_compare_two_reviews_over_http_and_name_nobody() {
         assert_eq!(case.answer(member, request), OpeningAnswer::Charged);
     }
 
-    let (committee, origin) = (case.committee.committee().clone(), case.policy.openings.log().name().clone());
-    let panel = ComparisonPanel { committee, trustees: case.keys.clone(), origin };
+    let (committee, origin) =
+        (case.court.committee.committee().clone(), case.court.policy.openings.log().name().clone());
+    let panel = ComparisonPanel { committee, trustees: case.court.keys.clone(), origin };
     let comparison = Comparison::new(warrant.clone(), evidence.to_vec(), panel, [1, 3]);
     let (mut comparison, rng) = (comparison.unwrap(), &mut SystemRng::new());
     let round = comparison.next_round().unwrap();
-    let ask_blind = |member: usize| case.trustees[member].blind(&round.request, &case.shown());
+    let ask_blind = |member: usize| case.court.trustees[member].blind(&round.request, &case.shown());
     assert_eq!(ask_blind(0).unwrap_err().code(), "trustee.round_early");
-    case.log(&comparison.entry(&round, &officers()[0]).unwrap().to_bytes()).await;
+    case.log(&comparison.entry(&round, &officers().unwrap()[0]).unwrap().to_bytes()).await;
     assert_eq!(ask_blind(0).unwrap_err().code(), "trustee.round_early", "no checkpoint covers it");
     case.tick(60);
     let entry_of = |answer| match answer {
@@ -208,7 +210,7 @@ async fn trustees_compare_two_reviews_over_http_and_name_nobody() {
     let blinds = of_members.into_iter().zip(blinds).collect::<Vec<_>>();
     let blinds = comparison.take_blinds(&blinds, rng).unwrap();
     let compare =
-        |member: usize| case.trustees[member].compare(&round.request, &blinds, &case.shown()).unwrap();
+        |member: usize| case.court.trustees[member].compare(&round.request, &blinds, &case.shown()).unwrap();
     for member in members {
         case.log(&entry_of(twice(|| compare(member)))).await;
     }
@@ -218,13 +220,13 @@ async fn trustees_compare_two_reviews_over_http_and_name_nobody() {
         other => panic!("{other:?}"),
     });
     let shares = of_members.into_iter().zip(shares).collect::<Vec<_>>();
-    let classes = comparison.take_shares(&shares, &case.recipient, rng).unwrap();
+    let classes = comparison.take_shares(&shares, &case.court.recipient, rng).unwrap();
     let mut alone: Vec<_> = evidence.iter().map(|review| vec![review.presentation.review_id()]).collect();
     alone.sort();
     assert_eq!((classes.authors, classes.nobody), (alone, Vec::new()));
 
     // Both reviews are charged as compared, once, and nothing as opened.
-    let status = case.trustees[1].status(Some(&name(COURT)), &case.shown()).unwrap();
+    let status = case.court.trustees[1].status(Some(&name(COURT)), &case.shown()).unwrap();
     assert_eq!((status.openings.all, status.comparisons.all, status.comparisons.requester), (0, 2, 2));
     case.log(&warrant.disclosure().to_bytes()).await;
     case.tick(EMBARGO);
