@@ -74,6 +74,9 @@ struct Task<'a> {
 /// What draws by one counter: the place of a pool, and the hub's tag in it.
 type Drawer = (usize, [u8; 32]);
 
+/// The hubs' rows as they were read.
+type Counters = BTreeMap<Drawer, Option<Vec<u8>>>;
+
 impl<'a> Task<'a> {
     fn pool(&self) -> usize {
         self.job.pools.get(self.at).copied().unwrap_or_default()
@@ -198,7 +201,7 @@ impl<S: Store> Core<S> {
         &self,
         open: Vec<&'t mut Task<'a>>,
         window: &SlotKeyWindow,
-    ) -> Result<(Vec<Planned<'t, 'a>>, BTreeMap<Drawer, Option<Vec<u8>>>), SwitchboardError> {
+    ) -> Result<(Vec<Planned<'t, 'a>>, Counters), SwitchboardError> {
         let mut keys: Vec<RowKey> = Vec::with_capacity(open.len().saturating_mul(3));
         for task in &open {
             let (order, merchant) = task.job.order.records();

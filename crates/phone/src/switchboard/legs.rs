@@ -14,6 +14,9 @@ use std::cmp::Ordering;
 use unjoin_core::Timestamp;
 use unjoin_store::Key;
 
+/// Both index rows of a leg, each with where it lies.
+pub(super) type SealedRows = [(Key<IndexRow>, IndexRow); 2];
+
 /// What a leg is at a moment.
 pub(super) enum LegStatus<'a> {
     /// It was never live.
@@ -182,7 +185,7 @@ impl<'a> IndexRows<'a> {
         slot: Slot,
         window: &SlotKeyWindow,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Option<(Vec<Key<IndexRow>>, [(Key<IndexRow>, IndexRow); 2])> {
+    ) -> Option<(Vec<Key<IndexRow>>, SealedRows)> {
         let under = Under::of(self.number);
         let (mut everywhere, mut sealed) = (Vec::new(), None);
         for (each, key) in window.slots() {

@@ -9,7 +9,7 @@ use unjoin_core::{Clock, Environment, ManualClock, Timestamp};
 use unjoin_log::{KeyName, Log, Witness, WitnessPolicy, WitnessService};
 use unjoin_store::MemoryStore;
 
-pub const REVIEWS: &str = "shop.example/reviews";
+const REVIEWS: &str = "shop.example/reviews";
 
 pub struct SmallLedger {
     pub log: Log<MemoryStore>,

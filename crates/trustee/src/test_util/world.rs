@@ -451,7 +451,7 @@ impl World {
     ) -> ReleasedShare {
         let first = trustee.answer(&self.request(presented, review), &self.openings).unwrap();
         let OpeningAnswer::Append(entry) = first else { panic!("{first:?}") };
-        self.log(&[entry.clone()]);
+        self.log(std::slice::from_ref(&entry));
         let answer = self.answer(trustee, presented, review);
         let OpeningAnswer::Released(sealed) = answer else { panic!("{answer:?}") };
         let release = self.openings.evidence_of(&entry).unwrap().unwrap();
