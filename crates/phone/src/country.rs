@@ -7,6 +7,20 @@ use super::PhoneNumber;
 use core::ops::RangeInclusive;
 
 /// The ordinary subscribers of a country code.
+///
+/// ```
+/// use unjoin_phone::Country;
+/// // A country that the table lacks, by its national plan.
+/// let iceland = Country {
+///     code: "354".into(),
+///     trunk_prefix: "".into(),
+///     digits: 7..=7,
+///     mobile: ["6", "7", "8"].map(String::from).into(),
+///     geographic: ["4", "5"].map(String::from).into(),
+///     services: vec!["800".into()],
+/// };
+/// assert!(Country::known("354").is_none() && iceland.digits.contains(&7));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Country {
     /// 1 to 3 digits.
@@ -103,6 +117,18 @@ impl Country {
 }
 
 /// What a subscriber's number is.
+///
+/// ```
+/// use unjoin_phone::{Country, NumberKind};
+/// /// What a shop's own form says beside a number.
+/// fn hint(kind: NumberKind) -> &'static str {
+///     match kind {
+///         NumberKind::Mobile => "messages arrive",
+///         NumberKind::Geographic => "calls only, perhaps",
+///     }
+/// }
+/// assert_eq!(hint(NumberKind::Mobile), "messages arrive");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberKind {
     /// A mobile phone's.

@@ -351,6 +351,12 @@ impl NumberingPlan {
 const MAX_DIALLED: usize = 5 + VirtualNumber::MAX_DIGITS;
 
 /// What is wrong with a text that should be a number. None of them repeats the text.
+///
+/// ```
+/// use unjoin_phone::{NumberError, PhoneNumber};
+/// assert_eq!(PhoneNumber::new("013800138000"), Err(NumberError::NotInternational));
+/// assert_eq!(PhoneNumber::new("+86 138 0013 8000"), Err(NumberError::Character));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NumberError {

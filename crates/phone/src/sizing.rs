@@ -12,6 +12,19 @@ use unjoin_core::DAY;
 const HOUR: u64 = 3_600;
 
 /// What a pool has to serve.
+///
+/// ```
+/// use unjoin_core::DAY;
+/// use unjoin_phone::Demand;
+/// let demand = Demand {
+///     orders_per_day: 2_000, peak_share: 0.12, bindings_per_order: 2, largest_hub_per_day: 100,
+///     life: 3_600, max_life: 2 * DAY, epoch_seconds: DAY, quarantine: 7 * DAY, spare_recoveries: 1,
+///     pairs_per_number: 100, live_per_customer: 2,
+/// };
+/// // A slice a day, until the quarantine of the longest life is over.
+/// assert!(demand.size()?.slices >= 9);
+/// # Ok::<(), unjoin_phone::PoolError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Demand {
     /// Orders a day.
@@ -39,6 +52,19 @@ pub struct Demand {
 }
 
 /// The pool that a [`Demand`] asks for.
+///
+/// ```
+/// # use unjoin_core::DAY;
+/// # let demand = unjoin_phone::Demand {
+/// #     orders_per_day: 2_000, peak_share: 0.12, bindings_per_order: 2, largest_hub_per_day: 100,
+/// #     life: 3_600, max_life: 2 * DAY, epoch_seconds: DAY, quarantine: 7 * DAY, spare_recoveries: 1,
+/// #     pairs_per_number: 100, live_per_customer: 2,
+/// # };
+/// let size = demand.size()?;
+/// assert_eq!(size.pool, size.slices * size.slice);
+/// assert!(size.slice >= size.largest_hub && size.quarantine >= 7 * DAY);
+/// # Ok::<(), unjoin_phone::PoolError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PoolSize {
     /// Bindings alive at a time in the busiest hour.

@@ -16,6 +16,19 @@ use unjoin_core::wire::Message;
 const PAGE: usize = 8_192;
 
 /// Something that the openings ledger shows to be wrong. A trustee is named only for what they signed.
+///
+/// ```
+/// # use unjoin_trustee::test_util::{history_of, world::{World, budgets, stolen_key}};
+/// # use unjoin_core::{DAY, entry::ShareReleasedEntry, wire::Message};
+/// use unjoin_trustee::audit::{OpeningFinding, audit_openings};
+/// # let world = World::new(1, 1, 0, budgets(9, 9, 9));
+/// # let release = ShareReleasedEntry::sign(&stolen_key(1), "openings.example", 1, 1, [1; 32], [2; 32]).unwrap();
+/// # let committee = world.secrets(1).committee().unwrap().to_bytes();
+/// # let history = history_of(&[committee, release.to_bytes()]);
+/// // A trustee has announced a share for a warrant that nobody has seen.
+/// let found = audit_openings(&history, &world.trustees, &world.policy, 90 * DAY);
+/// assert_eq!(found, [OpeningFinding::WithoutWarrant { index: 1, trustee: 1 }]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpeningFinding {
@@ -77,14 +90,14 @@ pub enum OpeningFinding {
 /// then exceeds it by every clock.
 ///
 /// ```
-/// # use unjoin_audit::History;
-/// # use unjoin_core::{DAY, token::Trustees};
-/// # use unjoin_trustee::audit::{OpeningFinding, audit_openings};
-/// # use unjoin_trustee::service::TrusteePolicy;
-/// fn is_told_in_time(history: &History, trustees: &Trustees, policy: &TrusteePolicy) -> bool {
-///     let found = audit_openings(history, trustees, policy, 90 * DAY);
-///     !found.iter().any(|one| matches!(one, OpeningFinding::Overdue { .. }))
-/// }
+/// # use unjoin_trustee::test_util::{history_of, world::{World, budgets}};
+/// # use unjoin_core::{DAY, wire::Message};
+/// use unjoin_trustee::audit::audit_openings;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let committee = world.secrets(1).committee().unwrap().to_bytes();
+/// # let history = history_of(&[committee, world.entry(&world.warrant(&[0]))]);
+/// // A warrant was logged, and its embargo is not over.
+/// assert!(audit_openings(&history, &world.trustees, &world.policy, 90 * DAY).is_empty());
 /// ```
 pub fn audit_openings(
     history: &History,

@@ -12,6 +12,15 @@ use unjoin_core::token::{
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// One trustee's share `y_i` of the escrow key, in one share epoch.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(2, 3, 0, budgets(9, 9, 9));
+/// # let secrets = world.secrets(2);
+/// let share = secrets.share().ok_or("the ceremony is not finished")?;
+/// assert_eq!((share.index(), share.epoch()), (2, 1));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug)]
 pub struct TrusteeShare {
     index: u16,
@@ -44,6 +53,17 @@ impl TrusteeShare {
 /// The public side of a t-of-n sharing of the escrow key: the verification shares
 /// `Y_1 .. Y_n` of one epoch. A value of this type is consistent: the shares lie on one
 /// polynomial of degree exactly t - 1 with `Y` at zero.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(2, 3, 0, budgets(9, 9, 9));
+/// # let committee = world.panel().committee;
+/// use unjoin_trustee::Committee;
+/// let shares = committee.verification_shares().to_vec();
+/// assert_eq!((committee.threshold(), committee.trustees(), shares.len()), (2, 3, 3));
+/// // The same shares are of no sharing in which one alone opens.
+/// assert!(Committee::new(1, 1, *committee.key(), shares).is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committee {
     threshold: u16,
@@ -121,6 +141,19 @@ impl Committee {
 /// both; the entry of an epoch in the openings ledger.
 ///
 /// The first epoch is signed by all n trustees, a later one by at least t of them.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(2, 3, 0, budgets(9, 9, 9));
+/// # let signed = world.secrets(1).committee().unwrap().clone();
+/// // A reader of the ledger, who has the trustees' long-term keys.
+/// assert!(signed.verify_first(&world.trustees).is_ok());
+/// assert_eq!(signed.signers().collect::<Vec<_>>(), [1, 2, 3]);
+/// // What wallets take of it.
+/// let certificate = signed.certificate().ok_or("not the first epoch's")?;
+/// assert_eq!(certificate.threshold(), 2);
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCommittee {
     committee: Committee,

@@ -13,6 +13,19 @@ use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
 
 /// Kind 43, 691 to 51,872 bytes: a review's presentation, the desk's proof that its tag was
 /// valid, and its published entry in the reviews ledger, which commits to both.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_core::{secret::SystemRng, wire::Message};
+/// use unjoin_trustee::ReviewEvidence;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (bytes, trust, committee) = (world.written[0].evidence.to_bytes(), world.trust(), world.panel().committee);
+/// // A trustee, who has no secret of the review service.
+/// let evidence = ReviewEvidence::from_bytes(&bytes)?;
+/// let shown = evidence.verify(trust.issuers, committee.key(), trust.reviews, &mut SystemRng::new())?;
+/// assert_eq!(shown.review_id(), &evidence.presentation.review_id());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewEvidence {
     /// The presentation that the review was accepted with.
@@ -112,6 +125,17 @@ impl Message for ReviewEvidence {
 serde_as_bytes!(ReviewEvidence);
 
 /// Why evidence shows nothing of a review.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_trustee::EvidenceRefusal;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (trust, committee) = (world.trust(), world.panel().committee);
+/// let no_issuer = [];
+/// let refused = world.written[0].evidence.verify(&no_issuer, committee.key(), trust.reviews, &mut SystemRng::new());
+/// assert_eq!(refused.err(), Some(EvidenceRefusal::Issuer));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EvidenceRefusal {

@@ -15,6 +15,18 @@ use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
 
 /// Whom the verifier of an opening believes.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_trustee::OpeningTrust;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (opening, trust) = (world.opening(&world.warrant(&[0]), 0), world.trust());
+/// assert!(opening.verify(&trust, &mut SystemRng::new()).is_ok());
+/// // Who does not believe the issuing key believes no opening of its reviews.
+/// let stranger = OpeningTrust { issuers: &[], ..trust };
+/// assert!(opening.verify(&stranger, &mut SystemRng::new()).is_err());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct OpeningTrust<'a> {
     /// The issuing keys under which tokens were issued.
@@ -30,6 +42,18 @@ pub struct OpeningTrust<'a> {
 }
 
 /// The author of a review. `Debug` prints nothing of it.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_core::secret::SystemRng;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (opening, trust) = (world.opening(&world.warrant(&[0]), 0), world.trust());
+/// let author = opening.verify(&trust, &mut SystemRng::new())?;
+/// assert_eq!(author.wallet_key, world.written[0].author);
+/// // Without a binding the wallet key is all; and no log repeats it.
+/// assert_eq!((author.account.is_none(), format!("{author:?}").as_str()), (true, "Author(..)"));
+/// # Ok::<(), unjoin_trustee::OpeningError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Author {
     /// The wallet key `U`.
@@ -46,6 +70,23 @@ impl fmt::Debug for Author {
 
 /// Whose wallet key it is, as the issuer's directory has it: shown by the entry that the
 /// enrolment left in the openings ledger.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_core::{Name, entry::BindingEntry, secret::SystemRng, wire::Message};
+/// # use unjoin_log::LogView;
+/// use unjoin_trustee::AccountBinding;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (account, blind) = (Name::new("account-7")?, [5; 32]);
+/// # let logged = BindingEntry::new(&account, &world.written[0].author, &blind).to_bytes();
+/// # world.log(&[logged.clone()]);
+/// # let opening = world.opening(&world.warrant(&[0]), 0);
+/// # let entry = world.openings.evidence_of(&logged)?.unwrap();
+/// // The issuer's directory says whose wallet key it is, and shows the entry that the enrolment left.
+/// let opening = opening.with_binding(AccountBinding { account: account.clone(), blind, entry });
+/// assert_eq!(opening.verify(&world.trust(), &mut SystemRng::new())?.account, Some(account));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccountBinding {
     /// The account.
@@ -63,6 +104,17 @@ impl fmt::Debug for AccountBinding {
 }
 
 /// A trustee's share with the entry that it stands for: the trustee was charged before the share left it.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(2, 3, 1, budgets(9, 9, 9));
+/// # let opening = world.opening(&world.warrant(&[0]), 0);
+/// // Each share of an opening stands with the entry by which its trustee was charged.
+/// for released in opening.shares() {
+///     assert!(released.release.verify(&world.policy.openings).is_ok());
+/// }
+/// assert_eq!(opening.shares().iter().map(|released| released.share.index()).collect::<Vec<_>>(), [1, 2]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleasedShare {
     /// The share.
@@ -76,6 +128,20 @@ pub struct ReleasedShare {
 /// shares that show it. It does not hold the author: the reader derives that from the shares.
 ///
 /// `Debug` prints nothing of it.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_core::{secret::SystemRng, wire::Message};
+/// use unjoin_trustee::Opening;
+/// # let world = World::new(2, 3, 1, budgets(9, 9, 9));
+/// # let (bytes, trust) = (world.opening(&world.warrant(&[0]), 0).to_bytes(), world.trust());
+/// // A court that was sent it, and believes no officer's word.
+/// let opening = Opening::from_bytes(&bytes)?;
+/// assert!(opening.warrant().terms().names(&world.id(0)));
+/// let author = opening.verify(&trust, &mut SystemRng::new())?;
+/// assert_eq!(author.wallet_key, world.written[0].author);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Opening {
     warrant: PresentedWarrant,
@@ -339,6 +405,19 @@ fn some<T>(
 serde_as_bytes!(Opening);
 
 /// Why shares open nothing, or an opening does not convince.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_core::secret::SystemRng;
+/// use unjoin_trustee::{Opening, OpeningError};
+/// # let world = World::new(2, 3, 1, budgets(9, 9, 9));
+/// # let (warrant, review) = (world.warrant(&[0]), world.written[0].evidence.clone());
+/// # let (logged, committee) = (unjoin_log::LogView::evidence_of(&world.openings, &world.entry(&warrant))?.unwrap(), world.secrets(1).committee().unwrap().clone());
+/// let none_yet = vec![];
+/// let refused = Opening::combine(warrant, logged, review, vec![committee], none_yet, &world.trust(), &mut SystemRng::new());
+/// assert_eq!(refused.unwrap_err(), OpeningError::TooFew);
+/// # Ok::<(), unjoin_log::ViewError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpeningError {

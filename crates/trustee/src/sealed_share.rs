@@ -92,6 +92,19 @@ impl fmt::Debug for RecipientKey {
 
 /// Kind 44, 254 to 2,272 bytes: a trustee's [`DecryptionShare`] or [`ComparisonShare`], sealed to the
 /// warrant's recipient.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_trustee::{RecipientKey, service::OpeningAnswer};
+/// # use unjoin_core::secret::SystemRng;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let warrant = world.warrant(&[0]);
+/// # let OpeningAnswer::Released(sealed) = world.answer(&world.all_trustees()[0], &warrant, 0) else { panic!() };
+/// // Outside it says whose it is, and for which warrant; the warrant's recipient opens it, and nobody else.
+/// assert_eq!((sealed.index(), sealed.commitment()), (1, &warrant.commitment()));
+/// assert!(world.recipient.open(&sealed, warrant.terms()).is_ok());
+/// assert!(RecipientKey::generate(&mut SystemRng::new()).open(&sealed, warrant.terms()).is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedShare {
     index: u16,

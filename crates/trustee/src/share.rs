@@ -23,6 +23,19 @@ pub struct ShareContext {
 }
 
 /// Kind 6, 136 bytes: one trustee's decryption share with its proof.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(2, 3, 1, budgets(9, 9, 9));
+/// # let warrant = world.warrant(&[0]);
+/// # let trustees = world.all_trustees();
+/// # let review = world.written[0].evidence.verify(world.trust().issuers, world.panel().committee.key(), world.trust().reviews, &mut unjoin_core::secret::SystemRng::new()).unwrap();
+/// # let (context, committee) = (review.share_context(warrant.terms()), world.panel().committee);
+/// let share = world.released(&trustees[2], &warrant, 0).share;
+/// assert_eq!((share.index(), share.epoch()), (3, 1));
+/// // Everybody can check it against the committee.
+/// assert!(share.verify(&committee, &context, &mut unjoin_core::secret::SystemRng::new()).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecryptionShare {
     index: u16,

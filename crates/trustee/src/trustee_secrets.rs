@@ -410,6 +410,18 @@ const FORMAT: u8 = 1;
 
 /// Kind 36: a trustee's secrets, sealed under a passphrase (Argon2id, XChaCha20-Poly1305). A
 /// weak passphrase can be guessed by anybody who holds this.
+///
+/// ```
+/// use unjoin_core::{PassphraseCost, secret::SystemRng, wire::Message};
+/// use unjoin_trustee::{SealedTrusteeSecrets, TrusteeSecrets};
+/// let (secrets, rng) = (TrusteeSecrets::generate(&mut SystemRng::new()), &mut SystemRng::new());
+/// // In service: `PassphraseCost::default()`, which makes each guess far dearer.
+/// let bytes = secrets.seal(b"correct horse", PassphraseCost::LEAST, rng)?.to_bytes();
+/// let sealed = SealedTrusteeSecrets::from_bytes(&bytes)?;
+/// assert_eq!(sealed.open(b"correct horse")?.public(), secrets.public());
+/// assert!(sealed.open(b"wrong horse").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedTrusteeSecrets(Sealed);
 

@@ -25,6 +25,11 @@ const OPT_OUT: [&str; 14] = [
 ];
 
 /// Whether a text is one for the other party: not empty, and no word of an opt-out (`STOP`, say).
+///
+/// ```
+/// use unjoin_phone::gateway::may_pass;
+/// assert!(may_pass("I stop at the gate.") && !may_pass(" Stop. ") && !may_pass(""));
+/// ```
 pub fn may_pass(text: &str) -> bool {
     let word = text.trim_matches(|letter: char| letter.is_whitespace() || ".!\"'。！".contains(letter));
     let asks = |opt_out: &&str| word.len() == opt_out.len() && word.eq_ignore_ascii_case(opt_out);

@@ -92,6 +92,18 @@ use zeroize::Zeroizing;
 /// | `trunk` | `trusted` or `untrusted`: the host's word about the line, never the caller's |
 ///
 /// Bound the text before it is parsed, by [`Question::MAX_BYTES`].
+///
+/// ```
+/// use unjoin_phone::{Channel, NumberingPlan, Route, gateway::Question};
+/// let question: Question = serde_json::from_str(
+///     r#"{"id": "7:42", "caller": null, "dialled": "0170 0000 0001",
+///         "channel": "sms", "attestation": "none", "trunk": "trusted"}"#,
+/// )?;
+/// let request = question.request(&NumberingPlan::new("86", "00", "0")?).ok_or("no number was dialled")?;
+/// assert!(request.caller.is_none() && question.channel() == Channel::Sms);
+/// assert_eq!(serde_json::to_string(&question.answer(&Route::Refuse))?, r#"{"id":"7:42","route":"refuse"}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Question {
     id: String,
     /// All that name the caller. None if withheld.
@@ -180,6 +192,13 @@ impl fmt::Debug for Question {
 }
 
 /// Why a question cannot be understood. None of them repeats a part of it.
+///
+/// ```
+/// use unjoin_phone::Channel;
+/// use unjoin_phone::gateway::{GatewayError, twilio};
+/// let error = twilio::question(b"CallSid=CA1", Channel::Voice, false).unwrap_err();
+/// assert_eq!(error, GatewayError::Missing("To"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GatewayError {

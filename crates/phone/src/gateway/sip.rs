@@ -38,6 +38,19 @@ pub const MAX_BYTES: usize = 16_384;
 ///
 /// # Errors
 /// [`GatewayError`]; end the call, and say nothing else.
+///
+/// ```
+/// use unjoin_phone::gateway::sip;
+/// # let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+/// # let (dialled, asserted) = (hex("sip:+8617000000001@shop.example"), hex("<sip:+8613811112222@carrier.example>"));
+/// let body = format!(
+///     "id=7:42&channel=voice&dialled={dialled}&asserted={asserted}&attestation={}\
+///      &trunk=untrusted&passed=none&private=served", hex("A"),
+/// );
+/// let question = sip::question(body.as_bytes())?;
+/// assert_eq!(question.id(), "7:42");
+/// # Ok::<(), unjoin_phone::gateway::GatewayError>(())
+/// ```
 pub fn question(body: &[u8]) -> Result<Question, GatewayError> {
     let names = [
         "id",
@@ -131,6 +144,19 @@ fn from_hexadecimal(digits: &str) -> Option<Zeroizing<String>> {
 /// | `show` | what to show the callee as the caller: `+` and 7 to 17 digits |
 /// | `max_duration` | seconds from now, the ringing included, after which the call must end |
 /// | `hide_caller`, `hide_callee` | the digits of each by which no message to the other may tell them: those behind the country code |
+///
+/// ```
+/// # use unjoin_phone::{NumberingPlan, Route, gateway::Question};
+/// use unjoin_phone::gateway::sip;
+/// # let question: Question = serde_json::from_str(
+/// #     r#"{"id": "7:42", "caller": null, "dialled": "0170 0000 0001", "channel": "sms", "attestation": "none", "trunk": "trusted"}"#,
+/// # )?;
+/// # let plan = NumberingPlan::new("86", "00", "0")?;
+/// let request = question.request(&plan);
+/// let answer = sip::answer(&question, request.as_ref(), &Route::Refuse, &plan);
+/// assert_eq!(answer.as_str(), r#"{"id":"7:42","route":"refuse"}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn answer(
     question: &Question,
     request: Option<&RouteRequest>,
@@ -167,6 +193,14 @@ pub fn answer(
 
 /// A message's text, and what names it when it comes again: the fields `text` and `message` of a question, in hexadecimal. Erased when
 /// dropped; `None` unless both are there.
+///
+/// ```
+/// use unjoin_phone::gateway::sip;
+/// // "Hi" under the name "M1".
+/// let [text, message] = sip::text(b"text=4869&message=4d31").ok_or("no message")?;
+/// assert_eq!((text.as_str(), message.as_str()), ("Hi", "M1"));
+/// # Ok::<(), &str>(())
+/// ```
 pub fn text(body: &[u8]) -> Option<[Zeroizing<String>; 2]> {
     let [text, message] = form::fields(body, MAX_BYTES, ["text", "message"]).ok()?;
     Some([from_hexadecimal(&text?)?, from_hexadecimal(&message?)?])
@@ -174,6 +208,15 @@ pub fn text(body: &[u8]) -> Option<[Zeroizing<String>; 2]> {
 
 /// What a proxy says of a call: a form with `call`, the name that the answer gave it; `progress` (`ringing`, `answered` or `ended`);
 /// and with `ended`, if nobody had picked up, `status`: the response that ended it. `None` if it is none.
+///
+/// ```
+/// use unjoin_phone::{CallEnd, CallProgress, gateway::sip};
+/// let told = b"call=00112233445566778899aabbccddeeff&progress=ended&status=487";
+/// let (call, progress) = sip::progress(told).ok_or("nothing that a proxy says")?;
+/// assert_eq!(call.to_string(), "00112233445566778899aabbccddeeff");
+/// assert_eq!(progress, CallProgress::Ended(CallEnd::NoAnswer));
+/// # Ok::<(), &str>(())
+/// ```
 pub fn progress(body: &[u8]) -> Option<(CallId, CallProgress)> {
     let [call, progress, status] = form::fields(body, MAX_BYTES, ["call", "progress", "status"]).ok()?;
     let progress = match progress?.as_str() {

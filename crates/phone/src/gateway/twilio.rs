@@ -50,6 +50,16 @@ const NOBODY: [&str; 6] = ["+266696687", "+7378742833", "+2562533", "+8656696", 
 ///
 /// # Errors
 /// [`GatewayError`]; answer with status 400 and nothing else.
+///
+/// ```
+/// use unjoin_phone::{Attestation, Channel, NumberingPlan, gateway::twilio};
+/// let form = b"MessageSid=SM1&From=%2B8613811112222&To=%2B8617000000001";
+/// let question = twilio::question(form, Channel::Sms, true)?;
+/// let request = question.request(&NumberingPlan::new("86", "00", "0")?).ok_or("no number")?;
+/// // Nobody attests messages: this one passes on the host's trust in the line, or not at all.
+/// assert!(request.attestation == Attestation::None && request.trusted_trunk);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn question(body: &[u8], channel: Channel, trusted_trunk: bool) -> Result<Question, GatewayError> {
     let names = ["To", "From", "CallSid", "MessageSid", "StirVerstat"];
     let [dialled, caller, call, message, verdict] = form::fields(body, MAX_BYTES, names)?;
@@ -83,6 +93,13 @@ pub fn question(body: &[u8], channel: Channel, trusted_trunk: bool) -> Result<Qu
 ///
 /// # Errors
 /// [`GatewayError`]; answer with status 400 and nothing else.
+///
+/// ```
+/// use unjoin_phone::gateway::twilio;
+/// assert_eq!(twilio::text(b"Body=I+am+at+the+door.")?.as_str(), "I am at the door.");
+/// assert!(twilio::text(b"Body=STOP&OptOutType=STOP")?.is_empty());
+/// # Ok::<(), unjoin_phone::gateway::GatewayError>(())
+/// ```
 pub fn text(body: &[u8]) -> Result<Zeroizing<String>, GatewayError> {
     let [text, opt_out] = form::fields(body, MAX_BYTES, ["Body", "OptOutType"])?;
     let text = text.ok_or(GatewayError::Missing("Body"))?;
@@ -98,6 +115,24 @@ pub fn text(body: &[u8]) -> Result<Zeroizing<String>, GatewayError> {
 /// off, and a call for which nothing remains is refused.
 ///
 /// With audio the caller hears its tone while the phone rings, and its prompt for every refusal: Twilio answers the call for that.
+///
+/// ```
+/// # use unjoin_core::Timestamp;
+/// # use unjoin_phone::{CallId, PhoneNumber, VirtualNumber};
+/// use unjoin_phone::{Route, gateway::twilio};
+/// let route = Route::Connect {
+///     callee: PhoneNumber::new("+8613933334444")?,
+///     show: VirtualNumber::new("+8617000000001")?,
+///     max_duration: 600,
+/// #   ends_at: Timestamp::from_unix_seconds(1_800_000_600),
+/// #   call: CallId::from_hex("00112233445566778899aabbccddeeff").unwrap(),
+/// };
+/// let document = twilio::call(&route, None);
+/// // Ringing for half a minute, and the rest of the ten.
+/// assert!(document.contains("timeout=\"30\" timeLimit=\"565\""));
+/// assert!(document.contains("callerId=\"+8617000000001\""));
+/// # Ok::<(), unjoin_phone::NumberError>(())
+/// ```
 pub fn call(route: &Route, audio: Option<Audio>) -> Zeroizing<String> {
     let mut document = Zeroizing::new(String::with_capacity(512));
     document.push_str(DECLARATION);
@@ -145,6 +180,12 @@ fn times(route: &Route) -> Option<(u64, u64)> {
 /// Erased when dropped.
 ///
 /// Twilio asks again about a message whose answer it did not get: see [`Once`](super::Once).
+///
+/// ```
+/// use unjoin_phone::{Route, gateway::twilio};
+/// // Dropped without a word: the sender does not learn why.
+/// assert!(twilio::message(&Route::Refuse, "Are you there?").contains("<Response/>"));
+/// ```
 pub fn message(route: &Route, text: &str) -> Zeroizing<String> {
     let escaped = escaped(text);
     let mut document = Zeroizing::new(String::with_capacity(256 + escaped.len()));

@@ -6,6 +6,15 @@ use core::fmt;
 use unjoin_core::Timestamp;
 
 /// Consecutive virtual numbers of the same length.
+///
+/// ```
+/// use unjoin_phone::{NumberRange, VirtualNumber};
+/// let range = NumberRange::new(VirtualNumber::new("+86700000000000000")?, 80_000)?;
+/// assert_eq!((range.first().to_e164().as_str(), range.count()), ("+86700000000000000", 80_000));
+/// // The last would have a digit more.
+/// assert!(NumberRange::new(VirtualNumber::new("+99999999")?, 2).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NumberRange {
     first: VirtualNumber,
@@ -77,6 +86,15 @@ impl fmt::Debug for NumberRange {
 
 /// A range in a slice, and the epochs in which it is drawn from. It is routed as long as it is
 /// listed.
+///
+/// ```
+/// use unjoin_phone::{NumberRange, PoolRange, VirtualNumber};
+/// let numbers = NumberRange::new(VirtualNumber::new("+86700000000000000")?, 10_000)?;
+/// let mut range = PoolRange::in_service(numbers);
+/// assert_eq!((range.drawn_from, range.drawn_until), (0, None));
+/// range.drawn_until = Some(20_000); // drained from this epoch on, and routed as long as it is listed
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolRange {
     /// The numbers.
@@ -100,6 +118,25 @@ impl PoolRange {
 }
 
 /// What a pool consists of. The same in every process that binds.
+///
+/// ```
+/// use unjoin_core::{DAY, secret::SecretBytes};
+/// use unjoin_phone::{NumberRange, Pool, PoolConfig, VirtualNumber};
+/// let config = PoolConfig {
+///     epoch_seconds: DAY,
+///     max_life: 4 * 3600,
+///     quarantine: 5 * DAY,
+///     spare_recoveries: 1,
+///     largest_hub: 8_000,
+///     slices: NumberRange::new(VirtualNumber::new("+86700000000000000")?, 80_000)?.slices(8),
+///     withdrawn: vec![],
+///     resting: vec![],
+/// };
+/// assert!(Pool::new(config.clone(), &SecretBytes::new([7; 32])).is_ok());
+/// // Too few slices: a business would see a number again within the five days.
+/// assert!(Pool::new(PoolConfig { quarantine: 30 * DAY, ..config }, &SecretBytes::new([7; 32])).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
     /// The length of an epoch, in seconds. An epoch's number is its Unix time divided by that.

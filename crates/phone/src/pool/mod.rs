@@ -35,6 +35,18 @@ pub struct Draw {
 }
 
 /// The virtual numbers, their slices, and the key that orders them.
+///
+/// ```
+/// # use unjoin_phone::test_util::{LIFE, pool_config};
+/// use unjoin_core::secret::{SecretBytes, SystemRng};
+/// use unjoin_phone::{Pool, VirtualNumber};
+/// # let config = pool_config(4, 100, LIFE);
+/// let key = SecretBytes::random(&mut SystemRng::new()); // kept with the host's secrets, for the pool's life
+/// let pool = Pool::new(config, &key)?;
+/// assert!(pool.contains(VirtualNumber::new("+86700000000000000")?));
+/// assert!(!pool.contains(VirtualNumber::new("+8613800138000")?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Pool {
     config: PoolConfig,
     slices: Vec<Vec<Phase>>,
@@ -232,6 +244,17 @@ fn phases(ranges: &[PoolRange]) -> Vec<Phase> {
 }
 
 /// Why there is no number.
+///
+/// ```
+/// # use unjoin_phone::test_util::{LIFE, pool_config};
+/// use unjoin_core::secret::SecretBytes;
+/// use unjoin_phone::{Pool, PoolConfig, PoolError};
+/// # let config = pool_config(4, 100, LIFE);
+/// let one_slice = PoolConfig { slices: vec![config.slices[0].clone()], ..config };
+/// let error = Pool::new(one_slice, &SecretBytes::new([7; 32])).err().ok_or("a pool")?;
+/// assert!(matches!(error, PoolError::Config(_)));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {

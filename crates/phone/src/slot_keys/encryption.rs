@@ -12,6 +12,28 @@ use zeroize::Zeroizing;
 ///
 /// The plaintext is below 4 KiB. It is sealed about once a minute while calls are served, and
 /// opened once at each start.
+///
+/// ```
+/// use unjoin_phone::{KeyEncryptionKey, SlotKeyError};
+/// # use unjoin_phone::LocalKey;
+/// # use unjoin_core::secret::SecretBytes;
+///
+/// /// A key in the host's key management, which may be away.
+/// struct Remote<K>(K, bool);
+///
+/// impl<K: KeyEncryptionKey> KeyEncryptionKey for Remote<K> {
+///     fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, SlotKeyError> {
+///         if self.1 { self.0.seal(plaintext) } else { Err(SlotKeyError::EncryptionUnavailable) }
+///     }
+///     fn open(&self, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, SlotKeyError> {
+///         if self.1 { self.0.open(sealed) } else { Err(SlotKeyError::EncryptionUnavailable) }
+///     }
+/// }
+///
+/// let key = Remote(LocalKey::new(SecretBytes::new([9; 32])), true);
+/// assert_eq!(key.open(&key.seal(b"slot keys")?)?.as_slice(), b"slot keys");
+/// # Ok::<(), SlotKeyError>(())
+/// ```
 pub trait KeyEncryptionKey: Send + Sync + 'static {
     /// `plaintext`, sealed and authenticated; a fresh nonce each time.
     ///

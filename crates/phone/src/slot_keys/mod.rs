@@ -290,6 +290,29 @@ pub(super) fn open(key: &SecretBytes<32>, associated: &[u8], sealed: &[u8]) -> O
 
 /// Where a switchboard gets its keys: the [`Keeper`] in its own process, or the host's way to
 /// the process that has it.
+///
+/// ```
+/// # use unjoin_phone::test_util::{LIFE, START, environment, keeper};
+/// use std::sync::Arc;
+/// use unjoin_core::Timestamp;
+/// use unjoin_phone::{SlotKeyError, SlotKeyWindow, SlotKeys};
+///
+/// /// The way to the process that has the keeper, here a function.
+/// struct Asked<F>(F);
+///
+/// impl<F: Fn(Timestamp) -> Option<Vec<u8>> + Send + Sync + 'static> SlotKeys for Asked<F> {
+///     fn window(&self, now: Timestamp) -> Result<Arc<SlotKeyWindow>, SlotKeyError> {
+///         let bytes = (self.0)(now).ok_or(SlotKeyError::Unreachable)?;
+///         SlotKeyWindow::import(&bytes).map(Arc::new)
+///     }
+/// }
+/// # let directory = unjoin_test_util::Directory::new();
+/// # let keeper = keeper(directory.file("slot-keys"), LIFE, &environment());
+///
+/// let asked = Asked(move |now| keeper.window(now).ok().map(|window| window.export().to_vec()));
+/// assert_eq!(asked.window(START)?.now(), START);
+/// # Ok::<(), SlotKeyError>(())
+/// ```
 pub trait SlotKeys: Send + Sync + 'static {
     /// The window at `now`, which is what the caller's clock says. The window's own
     /// [`now`](SlotKeyWindow::now) is what to decide by.
@@ -306,6 +329,14 @@ impl<K: SlotKeys + ?Sized> SlotKeys for Arc<K> {
 }
 
 /// Why there are no slot keys. Nothing has changed then, and no key was destroyed.
+///
+/// ```
+/// use unjoin_phone::{SlotConfig, SlotKeyError};
+/// // Slots of twelve minutes.
+/// let error = SlotConfig::new(36 * 60, 4, 30).unwrap_err();
+/// assert!(matches!(error, SlotKeyError::Config(_)));
+/// assert_eq!(error.code(), "slot_keys.config");
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SlotKeyError {

@@ -19,6 +19,20 @@ const HEADER: usize = 1 + 8 + 8 + 8 + 8 + 8 + 1 + 8 + 4 + 4;
 /// Take a fresh window from [`SlotKeys`](super::SlotKeys) for each call or batch of calls and drop it
 /// afterwards: a key is erased from memory only when the last window that shares it is
 /// dropped, so a window that is kept keeps the keys of slots that have ended.
+///
+/// ```
+/// # use unjoin_phone::test_util::{LIFE, START, environment, keeper};
+/// use unjoin_phone::{SlotKeyWindow, SlotKeys};
+/// # let directory = unjoin_test_util::Directory::new();
+/// # let keeper = keeper(directory.file("slot-keys"), LIFE, &environment());
+/// let window = keeper.window(START)?;
+/// // To another process, over a connection that nobody else reads.
+/// let there = SlotKeyWindow::import(&window.export())?;
+/// assert_eq!((there.now(), there.generation(), there.config()), (START, 1, window.config()));
+/// // It serves for a minute at most without asking again.
+/// assert!(there.lease_end() <= START.saturating_add(60));
+/// # Ok::<(), unjoin_phone::SlotKeyError>(())
+/// ```
 pub struct SlotKeyWindow {
     now: Timestamp,
     config: SlotConfig,

@@ -30,6 +30,14 @@ const HOUR: u64 = 3600;
 const EVENTS: usize = 1024;
 
 /// A call's name: 16 random bytes, by which a gateway is told to end it. There is no party in it.
+///
+/// ```
+/// use unjoin_phone::CallId;
+/// let call = CallId::from_hex("00112233445566778899aabbccddeeff").ok_or("not 32 digits")?;
+/// assert_eq!(call.to_string(), "00112233445566778899aabbccddeeff");
+/// assert!(CallId::from_hex("0011").is_none());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId([u8; 16]);
 
@@ -67,6 +75,22 @@ impl fmt::Debug for CallId {
 }
 
 /// What a gateway says of a call.
+///
+/// ```
+/// # use unjoin_phone::test_util::{LIFE, START, order, parties, request, switchboard};
+/// use unjoin_phone::{Binding, CallEnd, CallProgress, Route};
+/// # let directory = unjoin_test_util::Directory::new();
+/// # let board = switchboard(directory.file("slot-keys"));
+/// # let binding = Binding::merchant(order("merchant 17", "order 4711"), parties(1, 2), START.saturating_add(LIFE));
+/// # let number = board.bind(binding).wait()?.number;
+/// let Route::Connect { call, .. } = board.route(&request(2, number))? else { panic!("the customer may call") };
+/// // What the gateway tells as it happens; from the end on nothing of the call is kept.
+/// for progress in [CallProgress::Ringing, CallProgress::Answered, CallProgress::Ended(CallEnd::Completed)] {
+///     board.call_told(call, progress);
+/// }
+/// assert!(board.calls_to_end()?.is_empty());
+/// # Ok::<(), unjoin_phone::SwitchboardError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallProgress {
     /// The callee's phone rings.
@@ -78,6 +102,15 @@ pub enum CallProgress {
 }
 
 /// Why a call is over.
+///
+/// ```
+/// use unjoin_phone::gateway::sip;
+/// use unjoin_phone::{CallEnd, CallProgress};
+/// let told = b"call=00112233445566778899aabbccddeeff&progress=ended&status=486";
+/// let (_, progress) = sip::progress(told).ok_or("nothing that a proxy says")?;
+/// assert_eq!(progress, CallProgress::Ended(CallEnd::Busy));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallEnd {
     /// A side hung up, or its time was up.
@@ -91,6 +124,29 @@ pub enum CallEnd {
 }
 
 /// What became of a call, without a phone, a number or a call's name.
+///
+/// ```
+/// # use unjoin_phone::test_util::{LIFE, START, order, parties, request, switchboard};
+/// # use unjoin_phone::{Binding, CallEvent, CallEvents, CallProgress, OrderTag, Route};
+/// use unjoin_phone::{Leg, Side};
+/// # struct Told(std::sync::mpsc::Sender<CallEvent>);
+/// # impl CallEvents for Told {
+/// #     fn wants(&self, _: &OrderTag) -> bool { true }
+/// #     fn take(&self, event: CallEvent) { let _ = self.0.send(event); }
+/// # }
+/// # let (directory, order) = (unjoin_test_util::Directory::new(), order("merchant 17", "order 4711"));
+/// # let (sender, events) = std::sync::mpsc::channel();
+/// # let board = switchboard(directory.file("slot-keys")).with_events(Told(sender))?;
+/// # let binding = Binding::merchant(order.clone(), parties(1, 2), START.saturating_add(LIFE));
+/// # let number = board.bind(binding).wait()?.number;
+/// # let Route::Connect { call, .. } = board.route(&request(2, number))? else { panic!("the customer may call") };
+/// # board.call_told(call, CallProgress::Ringing);
+/// # let event = events.recv()?;
+/// // The customer's phone called, in this quarter of an hour; nobody has picked up yet.
+/// assert_eq!((event.leg, event.caller, event.quarter), (Leg::Merchant, Side::Customer, START));
+/// assert_eq!((event.order, event.seconds), (OrderTag::of(&order), 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallEvent {
@@ -110,6 +166,15 @@ pub struct CallEvent {
 }
 
 /// What stands for an order in a [`CallEvent`]: the host compares it with those of its own orders.
+///
+/// ```
+/// use unjoin_core::Name;
+/// use unjoin_phone::{OrderRef, OrderTag};
+/// let merchant = Name::new("merchant 17")?;
+/// let tag = OrderTag::of(&OrderRef { merchant: merchant.clone(), order: Name::new("order 4711")? });
+/// assert!(tag.is_of(&merchant) && !tag.is_of(&Name::new("merchant 18")?));
+/// # Ok::<(), unjoin_core::NameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OrderTag(OrderId);
 
@@ -127,6 +192,33 @@ impl OrderTag {
 
 /// Where a host hears what became of calls. Nothing is kept for a merchant for whom it does not ask: *who was called when* is
 /// what an order's own merchant could hold against a review, see the manual.
+///
+/// ```
+/// # use unjoin_phone::test_util::{LIFE, START, name, order, parties, request, switchboard};
+/// use std::sync::mpsc::{Sender, channel};
+/// use unjoin_phone::{Binding, CallEvent, CallEvents, CallProgress, OrderTag, Route};
+///
+/// struct Told(Sender<CallEvent>);
+///
+/// impl CallEvents for Told {
+///     fn wants(&self, order: &OrderTag) -> bool {
+///         order.is_of(&name("merchant 17")) // a merchant who needs them
+///     }
+///     fn take(&self, event: CallEvent) {
+///         let _ = self.0.send(event);
+///     }
+/// }
+/// # let directory = unjoin_test_util::Directory::new();
+/// # let binding = Binding::merchant(order("merchant 17", "order 4711"), parties(1, 2), START.saturating_add(LIFE));
+///
+/// let (sender, events) = channel();
+/// let board = switchboard(directory.file("slot-keys")).with_events(Told(sender))?;
+/// # let number = board.bind(binding).wait()?.number;
+/// # let Route::Connect { call, .. } = board.route(&request(2, number))? else { panic!("the customer may call") };
+/// board.call_told(call, CallProgress::Ringing);
+/// assert_eq!(events.recv()?.progress, CallProgress::Ringing);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait CallEvents: Send + Sync + 'static {
     /// Whether events of this order's merchant are wanted. Say no unless the merchant needs them.
     fn wants(&self, order: &OrderTag) -> bool;

@@ -7,6 +7,14 @@ use unjoin_store::queue::QueueConfig;
 
 /// How a [`Switchboard`](super::Switchboard) works: fixed while it is open, free to change at a
 /// restart. The longest life is the slot keys'.
+///
+/// ```
+/// use unjoin_phone::{Attestation, SwitchboardConfig};
+/// let mut config = SwitchboardConfig::new(4 * 3600);
+/// config.longest_call = 15 * 60;
+/// config.least_attestation = Attestation::Partial;
+/// assert_eq!((config.calls_at_once, config.calls_per_hour), (4, 60));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SwitchboardConfig {
     /// How long after it was made a number may end at the latest, all extensions included, in

@@ -15,6 +15,21 @@ macro_rules! refusals {
         pub(super) enum Reason { $($(#[$text])+ $reason,)+ }
 
         /// How calls and messages were decided since the switchboard was opened, by reason.
+        ///
+        /// ```
+        /// # use unjoin_phone::test_util::{LIFE, START, order, parties, request, switchboard};
+        /// use unjoin_phone::Binding;
+        /// # let directory = unjoin_test_util::Directory::new();
+        /// # let board = switchboard(directory.file("slot-keys"));
+        /// # let binding = Binding::merchant(order("merchant 17", "order 4711"), parties(1, 2), START.saturating_add(LIFE));
+        /// # let number = board.bind(binding).wait()?.number;
+        /// for caller in [1, 2, 3] {
+        ///     board.route(&request(caller, number))?; // merchant, customer, stranger
+        /// }
+        /// let counts = board.counts();
+        /// assert_eq!((counts.connected, counts.closed_direction, counts.unknown), (1, 1, 1));
+        /// # Ok::<(), unjoin_phone::SwitchboardError>(())
+        /// ```
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct RouteCounts {

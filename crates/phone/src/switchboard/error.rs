@@ -6,6 +6,18 @@ use unjoin_store::queue::QueueError;
 
 /// Why the switchboard did not do what it was asked. Nothing rings that did not before, and
 /// nothing is bound.
+///
+/// ```
+/// # use unjoin_phone::test_util::{LIFE, START, order, parties, switchboard};
+/// use unjoin_core::error::Audience;
+/// use unjoin_phone::{Binding, SwitchboardError};
+/// # let directory = unjoin_test_util::Directory::new();
+/// # let (board, parties) = (switchboard(directory.file("slot-keys")), parties(1, 2));
+/// let too_long = START.saturating_add(LIFE + 1);
+/// let error = board.bind(Binding::merchant(order("merchant 17", "order 4711"), parties, too_long)).wait().unwrap_err();
+/// assert!(matches!(error, SwitchboardError::EndTooFar { max_life: LIFE }));
+/// assert_eq!((error.audience(), error.is_retryable()), (Audience::Host, false));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SwitchboardError {

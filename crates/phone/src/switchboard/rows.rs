@@ -304,6 +304,19 @@ impl Record for ReachRow {
 // --- the index ------------------------------------------------------------------------------
 
 /// Which of a leg's two parties.
+///
+/// ```
+/// use unjoin_phone::{Directions, Side};
+/// /// Whether this side may call.
+/// fn may_call(directions: Directions, side: Side) -> bool {
+///     match directions {
+///         Directions::Both => true,
+///         Directions::FromCustomer => side == Side::Customer,
+///         Directions::FromHub => side == Side::Hub,
+///     }
+/// }
+/// assert!(may_call(Directions::FromCustomer, Side::Customer) && !may_call(Directions::FromCustomer, Side::Hub));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The merchant or the courier.

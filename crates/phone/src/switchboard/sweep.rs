@@ -15,6 +15,17 @@ const AT_ONCE: usize = 8192;
 const WALK: usize = 1 << 16;
 
 /// What a [`tick`](super::Switchboard::tick) did and saw.
+///
+/// ```
+/// # use unjoin_phone::test_util::switchboard;
+/// # let directory = unjoin_test_util::Directory::new();
+/// # let board = switchboard(directory.file("slot-keys"));
+/// let report = board.tick()?;
+/// // Alert at a few seconds, and at a minute.
+/// assert!(report.clock_lead < 5 && report.erasure_lag < 60);
+/// assert!(report.alarms.is_empty());
+/// # Ok::<(), unjoin_phone::SwitchboardError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SwitchboardReport {

@@ -13,12 +13,14 @@ pub mod model;
 
 use crate::{
     Attestation, Channel, Keeper, LocalKey, NumberRange, OrderRef, Parties, PhoneNumber, Pool, PoolConfig,
-    RouteRequest, SlotConfig, SwitchboardError, VirtualNumber,
+    RouteRequest, SlotConfig, Switchboard, SwitchboardConfig, SwitchboardError, VirtualNumber,
 };
 use std::path::Path;
 use std::sync::Arc;
-use unjoin_core::secret::SecretBytes;
-use unjoin_core::{DAY, Environment, Name, Timestamp};
+use unjoin_core::secret::{SecretBytes, SystemRng};
+use unjoin_core::{DAY, Environment, ManualClock, Name, Timestamp};
+use unjoin_store::identity::{Role, Roster};
+use unjoin_store::{MemoryStore, Stores};
 
 /// 2018-01-01, 00:00 UTC: the beginning of an epoch and of a slot.
 pub const START: Timestamp = Timestamp::from_unix_seconds(1_514_764_800);
@@ -93,4 +95,19 @@ pub fn pool(config: PoolConfig) -> Arc<Pool> {
 pub fn keeper(path: impl AsRef<Path>, max_life: u64, environment: &Environment) -> Arc<Keeper> {
     let (key, slots) = (LocalKey::new(SecretBytes::new([9; 32])), SlotConfig::new(max_life, 4, SKEW));
     Arc::new(Keeper::create_or_open(path, key, slots.unwrap(), environment).unwrap())
+}
+
+/// At the beginning, where the clock stands.
+pub fn environment() -> Environment {
+    Environment::new(Arc::new(ManualClock::new(START)), || Box::new(SystemRng::new()))
+}
+
+/// What examples ask: four slices of 100 numbers, a store in memory, slot keys in a file there.
+pub fn switchboard(path: impl AsRef<Path>) -> Switchboard<MemoryStore> {
+    let (environment, rng) = (environment(), &mut SystemRng::new());
+    let roster = Roster::alone(Role::Telephony, rng);
+    let stores = Stores::create(&roster, [(Role::Telephony, Arc::new(MemoryStore::new()))], rng).unwrap();
+    let (store, config) = (stores.own(Role::Telephony).unwrap(), SwitchboardConfig::new(LIFE));
+    let (pool, keeper) = (pool(pool_config(4, 100, LIFE)), keeper(path, LIFE, &environment));
+    Switchboard::open(store, config, pool, keeper, environment).unwrap()
 }

@@ -5,6 +5,18 @@ use unjoin_core::describe_errors;
 
 /// What a trustee did wrong, provably: the plan and the messages are the proof, and
 /// [`observe`](super::observe) comes to the same result for everybody.
+///
+/// ```
+/// use unjoin_trustee::ceremony::{CeremonyError, Fault};
+/// /// Who is left out of the next plan.
+/// fn culprits(error: &CeremonyError) -> Vec<u16> {
+///     match error {
+///         CeremonyError::Culprits(faults) => faults.iter().map(|(index, _)| *index).collect(),
+///         _ => vec![],
+///     }
+/// }
+/// assert_eq!(culprits(&CeremonyError::Culprits(vec![(2, Fault::Share(3))])), [2]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fault {
@@ -29,6 +41,14 @@ pub enum Fault {
 /// One trustee heard something else of another than we did: one of the two lies. Put the two
 /// trustees' copies of the messages together: two different signed messages convict their
 /// sender, and a reporter who can show none has lied.
+///
+/// ```
+/// use unjoin_trustee::ceremony::{CeremonyError, Disagreement, Round};
+/// // Trustee 3 heard another commitment of trustee 1 than the others did: one of the two lies.
+/// let differs = Disagreement { round: Round::Commitment, reporter: 3, about: Some(1) };
+/// let error = CeremonyError::Disagreement(vec![differs]);
+/// assert_eq!((error.code(), error.is_retryable()), ("ceremony.disagreement", false));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Disagreement {
     /// The round of the message that differs.
@@ -41,6 +61,14 @@ pub struct Disagreement {
 
 /// Why there is no such plan or committee, or a ceremony does not go on. No key comes of that one:
 /// begin again with another plan.
+///
+/// ```
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_trustee::{TrusteeSecrets, ceremony::CeremonyError};
+/// let rng = &mut SystemRng::new();
+/// let idle = TrusteeSecrets::generate(rng).next(&[], rng);
+/// assert_eq!(idle.unwrap_err(), CeremonyError::Idle);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CeremonyError {

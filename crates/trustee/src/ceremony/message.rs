@@ -11,6 +11,16 @@ use unjoin_core::token::{TrusteeKey, Trustees};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// The rounds, in order.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::seen_ceremony;
+/// use unjoin_trustee::ceremony::Round;
+/// # let (_, messages, _) = seen_ceremony(2, 3);
+/// // Every member speaks once in each.
+/// let spoken = |round| messages.iter().filter(|message| message.round() == round).count();
+/// let rounds = [Round::Join, Round::Commitment, Round::Shares, Round::Verdict, Round::Signature];
+/// assert_eq!(rounds.map(spoken), [3; 5]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Round {
@@ -27,6 +37,18 @@ pub enum Round {
 }
 
 /// Kind 33: one trustee's message of one round of a ceremony, signed with their long-term key.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::seen_ceremony;
+/// use unjoin_core::wire::Message;
+/// use unjoin_trustee::ceremony::{CeremonyMessage, Round};
+/// # let (_, messages, _) = seen_ceremony(2, 3);
+/// # let bytes = messages[0].to_bytes();
+/// // From a directory, a mailbox or a stick.
+/// let message = CeremonyMessage::from_bytes(&bytes)?;
+/// assert_eq!((message.index(), message.round()), (1, Round::Join));
+/// # Ok::<(), unjoin_core::wire::DecodeError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct CeremonyMessage {
     /// The plan's digest for a join, and the session's id afterwards.

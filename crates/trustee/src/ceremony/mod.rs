@@ -47,6 +47,18 @@ use rounds::{Ground, Halt, join};
 /// # Errors
 /// [`CeremonyError::Culprits`], [`CeremonyError::Disagreement`], [`CeremonyError::Plan`] when
 /// `previous` is not what the plan refreshes, [`CeremonyError::Degenerate`].
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::seen_ceremony;
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_trustee::ceremony::observe;
+/// # let (plan, messages, signed) = seen_ceremony(2, 3);
+/// // Anybody who has the plan and the messages comes to what the members came to.
+/// assert_eq!(observe(&plan, None, &messages, &mut SystemRng::new())?, Some(signed));
+/// let but_one = &messages[..messages.len() - 1];
+/// assert_eq!(observe(&plan, None, but_one, &mut SystemRng::new())?, None);
+/// # Ok::<(), unjoin_trustee::ceremony::CeremonyError>(())
+/// ```
 pub fn observe(
     plan: &CeremonyPlan,
     previous: Option<&Committee>,
@@ -63,6 +75,19 @@ pub fn observe(
 ///
 /// # Errors
 /// As [`observe`].
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::seen_refresh;
+/// use unjoin_core::secret::SystemRng;
+/// use unjoin_trustee::ceremony::{conclude, observe};
+/// # let (plan, previous, messages) = seen_refresh(2, 3);
+/// // The last member's signature is missing: two of three are enough for a refresh.
+/// let but_one = &messages[..messages.len() - 1];
+/// assert_eq!(observe(&plan, Some(&previous), but_one, &mut SystemRng::new())?, None);
+/// let signed = conclude(&plan, &previous, but_one, &mut SystemRng::new())?.ok_or("too few")?;
+/// assert_eq!((signed.signers().count(), signed.committee().epoch()), (2, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn conclude(
     plan: &CeremonyPlan,
     previous: &Committee,

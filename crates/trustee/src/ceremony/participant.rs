@@ -15,6 +15,20 @@ use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{CommitteeStatement, TrusteeKey};
 
 /// What a trustee has to do next.
+///
+/// ```
+/// # use unjoin_core::{secret::SystemRng, token::Trustees};
+/// # use unjoin_trustee::{TrusteeSecrets, ceremony::{CeremonyPlan, Round}};
+/// use unjoin_trustee::ceremony::Step;
+/// # let rng = &mut SystemRng::new();
+/// # let [mut secrets, other] = [(); 2].map(|()| TrusteeSecrets::generate(rng));
+/// # let trustees = Trustees::new(vec![secrets.public(), other.public()])?;
+/// # secrets.join(CeremonyPlan::key_generation(2, trustees, rng)?, 2, rng)?;
+/// let Step::Publish(message) = secrets.next(&[], rng)? else { panic!("the first word is its own") };
+/// let waits = secrets.next(&[message], rng)?;
+/// assert!(matches!(waits, Step::Wait { round: Round::Join, missing } if missing == [2]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Step {

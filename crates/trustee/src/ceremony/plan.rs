@@ -12,6 +12,18 @@ use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 /// [`digest`](Self::digest) with the others' by voice or on paper before joining.
 ///
 /// A plan is used once: its 32 random bytes make it different from every other.
+///
+/// ```
+/// use unjoin_core::{secret::SystemRng, token::Trustees};
+/// use unjoin_trustee::{TrusteeSecrets, ceremony::CeremonyPlan};
+/// let rng = &mut SystemRng::new();
+/// let keys = (0..5).map(|_| TrusteeSecrets::generate(rng).public()).collect();
+/// let plan = CeremonyPlan::key_generation(3, Trustees::new(keys)?, rng)?;
+/// assert_eq!((plan.threshold(), plan.members(), plan.is_refresh()), (3, &[1, 2, 3, 4, 5][..], false));
+/// // Read out to each other before anybody joins.
+/// assert_eq!(plan.digest().len(), 32);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CeremonyPlan {
     epoch: u32,

@@ -15,6 +15,18 @@ use unjoin_core::token::{Digest, ReviewId, VerifyError, verdict};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 
 /// The reviews that are compared, with their escrows under one key: 2 to 64, rising by id.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_trustee::same_author::{ComparedReviews, SameAuthorError};
+/// # let world = World::new(1, 1, 2, budgets(9, 9, 9));
+/// # let of = |review: usize| (world.id(review), *world.written[review].evidence.presentation.escrow());
+/// let mut reviews = vec![of(0), of(1)];
+/// reviews.sort_by_key(|(id, _)| *id);
+/// assert_eq!(ComparedReviews::new(reviews)?.ids().count(), 2);
+/// assert_eq!(ComparedReviews::new(vec![of(0)]), Err(SameAuthorError::Reviews));
+/// # Ok::<(), SameAuthorError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComparedReviews(Vec<(ReviewId, Escrow)>);
 
@@ -91,6 +103,25 @@ impl BlindingFactor {
 }
 
 /// Kind 7, 264 to 4,232 bytes: a member's blinded escrows of all reviews, with their proof.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets, officer_of};
+/// # use unjoin_trustee::same_author::RoundAnswer;
+/// # use unjoin_core::wire::Message;
+/// # let world = World::new(1, 1, 2, budgets(9, 9, 9));
+/// # let trustees = world.all_trustees();
+/// # let presented = world.compared(&trustees);
+/// # let mut comparison = world.comparison(&presented, &trustees);
+/// # let round = comparison.next_round()?;
+/// # world.log(&[comparison.entry(&round, &officer_of(&presented))?.to_bytes()]);
+/// # let RoundAnswer::Append(entry) = trustees[0].blind(&round.request, &world.openings)? else { panic!() };
+/// # world.log(&[entry]);
+/// # let RoundAnswer::Reveal(blind) = trustees[0].blind(&round.request, &world.openings)? else { panic!() };
+/// // Of this member, for this round; for two reviews it has the least length.
+/// assert_eq!((blind.index(), blind.round()), (1, 1));
+/// assert_eq!(blind.to_bytes().len(), 264);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blind {
     index: u16,

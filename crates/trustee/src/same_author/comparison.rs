@@ -18,24 +18,18 @@ use unjoin_log::{KeyName, NoteKey};
 /// them.
 ///
 /// ```
-/// # use unjoin_log::{Log, NoteKey};
-/// # use unjoin_trustee::same_author::{AuthorClasses, Comparison, ComparisonPanel, RoundAnswer, SameAuthorError};
-/// # use unjoin_trustee::{RecipientKey, ReviewEvidence};
-/// # use unjoin_trustee::service::Trustee;
-/// # use unjoin_trustee::warrant::PresentedWarrant;
-/// # use unjoin_core::secret::SystemRng;
-/// # use unjoin_core::wire::Message;
-/// # use unjoin_store::MemoryStore;
-/// # fn example(
-/// #     presented: PresentedWarrant, evidence: Vec<ReviewEvidence>, panel: ComparisonPanel, officer: &NoteKey,
-/// #     trustees: &[Trustee<MemoryStore>], ledger: &Log<MemoryStore>, recipient: &RecipientKey,
-/// #     log: impl Fn(&[Vec<u8>]),
-/// # ) -> Result<AuthorClasses, Box<dyn std::error::Error>> {
+/// # use unjoin_trustee::test_util::world::{World, budgets, officer_of};
+/// # use unjoin_core::{secret::SystemRng, wire::Message};
+/// use unjoin_trustee::same_author::{Comparison, RoundAnswer, SameAuthorError};
+/// # let world = World::new(2, 3, 2, budgets(9, 9, 9));
+/// # let (trustees, ledger, recipient, panel) = (world.all_trustees(), &world.openings, &world.recipient, world.panel());
+/// # let (presented, log) = (world.compared(&trustees), |entries: &[Vec<u8>]| world.log(entries));
+/// # let (evidence, officer) = (world.written.iter().map(|one| one.evidence.clone()).collect(), officer_of(&presented));
 /// let willing = trustees.iter().map(|trustee| trustee.index());
 /// let mut comparison = Comparison::new(presented, evidence, panel, willing)?;
-/// loop {
+/// let classes = loop {
 ///     let round = comparison.next_round()?;
-///     log(&[comparison.entry(&round, officer)?.to_bytes()]);
+///     log(&[comparison.entry(&round, &officer)?.to_bytes()]);
 ///     let members = || trustees.iter().filter(|trustee| round.members.contains(trustee.index()));
 ///     let mut entries = Vec::new();
 ///     for member in members() {
@@ -67,9 +61,10 @@ use unjoin_log::{KeyName, NoteKey};
 ///             shares.push((member.index(), share));
 ///         }
 ///     }
-///     return Ok(comparison.take_shares(&shares, recipient, &mut SystemRng::new())?);
-/// }
-/// # }
+///     break comparison.take_shares(&shares, recipient, &mut SystemRng::new())?;
+/// };
+/// assert_eq!(classes.authors.len(), 2); // two reviews, by two authors
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Comparison {
     presented: PresentedWarrant,
@@ -84,6 +79,20 @@ pub struct Comparison {
 }
 
 /// Who may be asked, and in which ledger.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_trustee::same_author::{Comparison, ComparisonPanel, SameAuthorError};
+/// # let world = World::new(2, 3, 2, budgets(9, 9, 9));
+/// # let trustees = world.all_trustees();
+/// # let presented = world.compared(&trustees);
+/// # let evidence = world.written.iter().map(|written| written.evidence.clone()).collect();
+/// # let ComparisonPanel { committee, trustees, origin } = world.panel();
+/// let panel = ComparisonPanel { committee, trustees, origin };
+/// // Two of three must take part.
+/// let refused = Comparison::new(presented, evidence, panel, [3]);
+/// assert_eq!(refused.map(|_| ()), Err(SameAuthorError::TooFew));
+/// ```
 #[derive(Clone, Debug)]
 pub struct ComparisonPanel {
     /// The newest committee.
@@ -104,6 +113,19 @@ struct Current {
 }
 
 /// A round to be run.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(2, 3, 2, budgets(9, 9, 9));
+/// # let trustees = world.all_trustees();
+/// # let mut comparison = world.comparison(&world.compared(&trustees), &trustees);
+/// assert_eq!(comparison.next_round()?.members.count(), 3);
+/// // Trustee 2 does not answer: the next round has another number, and goes without them.
+/// comparison.give_up(&[2]);
+/// let round = comparison.next_round()?;
+/// assert_eq!((round.request.round, round.members.indices().collect::<Vec<_>>()), (2, vec![1, 3]));
+/// # Ok::<(), unjoin_trustee::same_author::SameAuthorError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ComparisonRound {
     /// What each member is asked.

@@ -3,6 +3,17 @@
 use unjoin_core::describe_errors;
 
 /// Why reviews cannot be compared, a trustee does not take part in a round, or a round has no answer.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_trustee::same_author::{Comparison, SameAuthorError};
+/// # let world = World::new(1, 1, 2, budgets(9, 9, 9));
+/// # let evidence: Vec<_> = world.written.iter().map(|written| written.evidence.clone()).collect();
+/// // A warrant to open names somebody; it compares nobody.
+/// let to_open = world.warrant(&[0, 1]);
+/// let refused = Comparison::new(to_open, evidence, world.panel(), [1]);
+/// assert_eq!(refused.map(|_| ()), Err(SameAuthorError::Action));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SameAuthorError {

@@ -32,6 +32,18 @@ use super::{ReviewEvidence, SealedShare};
 use unjoin_core::token::ReviewId;
 
 /// A round of a warrant that compares authors.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(1, 1, 2, budgets(9, 9, 9));
+/// # let trustees = world.all_trustees();
+/// # let mut comparison = world.comparison(&world.compared(&trustees), &trustees);
+/// let request = comparison.next_round()?.request;
+/// assert_eq!((request.round, request.reviews.len()), (1, 2));
+/// // The evidence of exactly the warrant's reviews.
+/// assert!(request.reviews.iter().all(|review| request.presented.terms().names(&review.presentation.review_id())));
+/// # Ok::<(), unjoin_trustee::same_author::SameAuthorError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RoundRequest {
     /// The warrant with its blind.
@@ -43,6 +55,24 @@ pub struct RoundRequest {
 }
 
 /// What a member of a round answers. Asked again it goes on from where it was.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets, officer_of};
+/// # use unjoin_core::wire::Message;
+/// use unjoin_trustee::same_author::RoundAnswer;
+/// # let world = World::new(1, 1, 2, budgets(9, 9, 9));
+/// # let (trustees, ledger) = (world.all_trustees(), &world.openings);
+/// # let presented = world.compared(&trustees);
+/// # let mut comparison = world.comparison(&presented, &trustees);
+/// # let round = comparison.next_round()?;
+/// # world.log(&[comparison.entry(&round, &officer_of(&presented))?.to_bytes()]);
+/// # let trustee = &trustees[0];
+/// // A member is bound to its blind in the ledger, and shows it then.
+/// let RoundAnswer::Append(entry) = trustee.blind(&round.request, ledger)? else { panic!("not bound yet") };
+/// world.log(&[entry]);
+/// assert!(matches!(trustee.blind(&round.request, ledger)?, RoundAnswer::Reveal(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[allow(clippy::large_enum_variant, reason = "one is held at a time")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an entry that is not logged compares nothing"]
@@ -60,6 +90,15 @@ pub enum RoundAnswer {
 }
 
 /// The reviews of a comparison by author. It names nobody.
+///
+/// ```
+/// use unjoin_core::token::ReviewId;
+/// use unjoin_trustee::same_author::AuthorClasses;
+/// let [a, b, c] = [1, 2, 3].map(|id| ReviewId([id; 32]));
+/// let classes = AuthorClasses { authors: vec![vec![a, c], vec![b]], nobody: vec![] };
+/// // Two authors: one wrote two of the three. Who they are is not told.
+/// assert!(classes.authors.iter().any(|author| author.contains(&a) && author.contains(&c)));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthorClasses {
     /// The reviews of each author, rising by id; the author of the smallest id first.

@@ -168,6 +168,28 @@ pub(crate) fn factor(round_id: &[u8; 32], index: u16) -> Scalar {
 }
 
 /// Kind 15, 170 to 2,154 bytes: one member's share of a round, for all its reviews.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets, officer_of};
+/// # use unjoin_trustee::same_author::RoundAnswer;
+/// # use unjoin_core::wire::Message;
+/// # let world = World::new(1, 1, 2, budgets(9, 9, 9));
+/// # let (trustees, ledger) = (world.all_trustees(), &world.openings);
+/// # let presented = world.compared(&trustees);
+/// # let mut comparison = world.comparison(&presented, &trustees);
+/// # let (round, trustee) = (comparison.next_round()?, &trustees[0]);
+/// # world.log(&[comparison.entry(&round, &officer_of(&presented))?.to_bytes()]);
+/// # let RoundAnswer::Append(entry) = trustee.blind(&round.request, ledger)? else { panic!() };
+/// # world.log(&[entry]);
+/// # let RoundAnswer::Reveal(blind) = trustee.blind(&round.request, ledger)? else { panic!() };
+/// # let RoundAnswer::Append(entry) = trustee.compare(&round.request, &[blind.clone()], ledger)? else { panic!() };
+/// # world.log(&[entry]);
+/// # let RoundAnswer::Released(sealed) = trustee.compare(&round.request, &[blind], ledger)? else { panic!() };
+/// // The recipient's side of a member's last answer.
+/// let share = world.recipient.open_comparison(&sealed, presented.terms())?;
+/// assert_eq!((share.index(), share.to_bytes().len()), (1, 170));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComparisonShare {
     index: u16,

@@ -14,6 +14,16 @@ use unjoin_log::LogView;
 use unjoin_store::{Key, Present, Record, Store, StoreError, decide, read};
 
 /// What a trustee is asked for: one review of a warrant. Ask for each review of the warrant.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_trustee::service::{OpeningRequest, TrusteeError};
+/// # let world = World::new(1, 1, 2, budgets(9, 9, 9));
+/// # let (trustee, warrant) = (&world.all_trustees()[0], world.warrant(&[0]));
+/// # let another_review = world.written[1].evidence.clone();
+/// let request = OpeningRequest { presented: warrant, review: another_review };
+/// assert!(matches!(trustee.answer(&request, &world.openings), Err(TrusteeError::NotNamed)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct OpeningRequest {
     /// The warrant with its blind.
@@ -23,6 +33,20 @@ pub struct OpeningRequest {
 }
 
 /// What a trustee answers. Asked again it goes on from where it was.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_trustee::service::OpeningAnswer;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (trustee, request) = (&world.all_trustees()[0], world.request(&world.warrant(&[0]), 0));
+/// // The trustee is charged in the ledger first; then the share leaves it.
+/// match trustee.answer(&request, &world.openings)? {
+///     OpeningAnswer::Append(entry) => world.log(&[entry]),
+///     other => panic!("{other:?}"),
+/// }
+/// assert!(matches!(trustee.answer(&request, &world.openings)?, OpeningAnswer::Released(_)));
+/// # Ok::<(), unjoin_trustee::service::TrusteeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an entry that is not logged opens nothing"]
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]

@@ -9,6 +9,18 @@ use unjoin_log::{PolicyError, ViewError};
 use unjoin_store::StoreError;
 
 /// Why a trustee could not be set up, did not follow the ledger, or did not answer.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_core::entry::WarrantAction;
+/// use unjoin_trustee::service::TrusteeError;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (trustee, presented) = (&world.all_trustees()[0], world.sign(world.terms(WarrantAction::Open, &[0])));
+/// # world.publish();
+/// // Signed by two officers, and in no ledger: nobody would ever hear of it.
+/// let error = trustee.answer(&world.request(&presented, 0), &world.openings).unwrap_err();
+/// assert!(matches!(error, TrusteeError::NotLogged));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TrusteeError {

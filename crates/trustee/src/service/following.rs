@@ -19,6 +19,18 @@ const OWN: usize = 512;
 const NUMBERS: u64 = 1 << 63;
 
 /// How far a trustee has followed the ledger.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let trustee = &world.all_trustees()[0];
+/// # world.warrant(&[0]);
+/// let followed = trustee.follow(&world.openings)?;
+/// // The committee and a warrant; and the witnesses' time, which is the present here.
+/// assert_eq!(followed.size, 2);
+/// assert!(followed.time >= unjoin_trustee::test_util::world::START);
+/// # Ok::<(), unjoin_trustee::service::TrusteeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Followed {
     /// The published checkpoint's size.

@@ -37,6 +37,17 @@ use unjoin_store::identity::Role;
 use unjoin_store::{OwnStore, Store};
 
 /// Whom and what a trustee believes, and how much it gives away.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_trustee::warrant::Limit;
+/// use unjoin_trustee::service::TrusteePolicy;
+/// # let world = World::new(1, 1, 0, budgets(9, 8, 7));
+/// # let TrusteePolicy { issuers, warrants, budgets, reviews, openings } = world.policy.clone();
+/// let policy = TrusteePolicy { issuers, warrants, budgets, reviews, openings };
+/// assert_eq!(policy.budgets.opening, Limit { all: 9, own: 8, requester: 7 });
+/// assert_ne!(policy.reviews.log(), policy.openings.log());
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrusteePolicy {
     /// The issuer keys whose reviews it opens.
@@ -55,6 +66,22 @@ pub struct TrusteePolicy {
 ///
 /// Threads may share it. One process at a time should serve a store; two that do exceed no
 /// budget, but may waste some of it.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets, own};
+/// # use std::sync::Arc;
+/// # use unjoin_store::MemoryStore;
+/// use unjoin_trustee::service::{OpeningAnswer, Trustee};
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (secrets, policy, environment) = (world.secrets(1), world.policy.clone(), world.environment());
+/// # let store = own(&secrets, &Arc::new(MemoryStore::new()));
+/// # let request = world.request(&world.warrant(&[0]), 0);
+/// let trustee = Trustee::open(store, secrets, policy, environment)?;
+/// assert_eq!(trustee.index(), 1);
+/// // It answers a warrant that is in the ledger, at first with what must be there, too.
+/// assert!(matches!(trustee.answer(&request, &world.openings)?, OpeningAnswer::Append(_)));
+/// # Ok::<(), unjoin_trustee::service::TrusteeError>(())
+/// ```
 pub struct Trustee<S: Store> {
     store: Arc<OwnStore<S>>,
     identity: TrusteeKey,

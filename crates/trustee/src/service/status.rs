@@ -8,6 +8,17 @@ use unjoin_log::LogView;
 use unjoin_store::Store;
 
 /// Where a trustee stands.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (trustee, request) = (&world.all_trustees()[0], world.request(&world.warrant(&[0]), 0));
+/// # let _ = trustee.answer(&request, &world.openings)?;
+/// let status = trustee.status(None, &world.openings)?;
+/// // One release was decided, and its entry is not in the ledger yet.
+/// assert_eq!((status.epoch, status.pending, status.openings.all), (1, 1, 0));
+/// # Ok::<(), unjoin_trustee::service::TrusteeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The openings ledger, as far as it was followed.
@@ -23,6 +34,20 @@ pub struct Status {
 }
 
 /// What is charged to a budget in the window that ends now, as the ledger tells it.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{COURT, World, budgets};
+/// # use unjoin_core::Name;
+/// # let world = World::new(1, 1, 1, budgets(9, 8, 7));
+/// # let trustee = &world.all_trustees()[0];
+/// # let _ = world.answer(trustee, &world.warrant(&[0]), 0);
+/// # let court = Name::new(COURT).unwrap();
+/// let used = trustee.status(Some(&court), &world.openings)?.openings;
+/// assert_eq!((used.all, used.own, used.requester), (1, 1, 1));
+/// // What the court may still have in this window, if nobody is faster.
+/// assert_eq!(used.limit.requester - used.requester, 6);
+/// # Ok::<(), unjoin_trustee::service::TrusteeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     /// By all trustees together.

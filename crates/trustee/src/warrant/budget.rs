@@ -7,6 +7,13 @@ use unjoin_core::entry::WarrantAction;
 use unjoin_core::{Timestamp, describe_errors};
 
 /// How many different reviews may be charged in one window.
+///
+/// ```
+/// use unjoin_trustee::warrant::Limit;
+/// // A week's: twenty by all trustees, of which one trustee gives five, and one requester gets ten.
+/// let limit = Limit { all: 20, own: 5, requester: 10 };
+/// assert!(limit.own <= limit.requester && limit.requester <= limit.all);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// B: by all trustees of the list together. A review that several trustees answer for counts once.
@@ -19,6 +26,18 @@ pub struct Limit {
 
 /// A trustee's budgets. All trustees of a key should have the same. They hold for one list of trustees, whatever
 /// keys it has made; the releases of another list in the same ledger are not counted.
+///
+/// ```
+/// use unjoin_core::{DAY, entry::WarrantAction};
+/// use unjoin_trustee::warrant::{BudgetPolicy, Limit};
+/// let budgets = BudgetPolicy {
+///     window: 7 * DAY,
+///     cooling_off: 2 * DAY,
+///     opening: Limit { all: 20, own: 20, requester: 10 },
+///     comparison: Limit { all: 200, own: 200, requester: 100 },
+/// };
+/// assert_eq!(budgets.limit(WarrantAction::SameAuthor).all, 200);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetPolicy {
     /// The length of the sliding window, in seconds; not zero.
@@ -56,6 +75,17 @@ pub struct Claim {
 }
 
 /// Which budget a release would exceed, or has exceeded.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// use unjoin_trustee::{service::TrusteeError, warrant::Excess};
+/// # let world = World::new(1, 1, 2, budgets(9, 1, 9));
+/// # let (trustee, warrant) = (&world.all_trustees()[0], world.warrant(&[0, 1]));
+/// # let _ = world.answer(trustee, &warrant, 0);
+/// // One review a week by this trustee, and it was opened.
+/// let refused = trustee.answer(&world.request(&warrant, 1), &world.openings);
+/// assert!(matches!(refused, Err(TrusteeError::Budget(Excess::Own(1)))));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Excess {

@@ -4,6 +4,16 @@ use unjoin_core::{Timestamp, describe_errors};
 use unjoin_log::NoteError;
 
 /// Why something is no warrant, some requesters are no policy, or a policy refuses a warrant.
+///
+/// ```
+/// use unjoin_trustee::warrant::{WarrantError, WarrantPolicy};
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(1, 1, 0, budgets(9, 9, 9));
+/// # let court = world.policy.warrants.requesters()[0].clone();
+/// // Twice the same requester.
+/// let refused = WarrantPolicy::new(vec![court.clone(), court]);
+/// assert_eq!(refused.map(|_| ()), Err(WarrantError::Names));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarrantError {

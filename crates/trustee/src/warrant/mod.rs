@@ -138,6 +138,19 @@ impl fmt::Debug for Warrant {
 
 /// Kind 42, at most 16,420 bytes: a warrant with the blind of its commitment, as trustees are
 /// shown it. `Debug` prints neither the blind nor the reviews.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_core::{entry::WarrantAction, secret::SystemRng};
+/// use unjoin_trustee::warrant::PresentedWarrant;
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let warrant = world.sign(world.terms(WarrantAction::Open, &[0])).warrant().clone();
+/// let presented = PresentedWarrant::new(warrant.clone(), &mut SystemRng::new());
+/// // Without the blind nobody finds the review by its tag; with it everybody does.
+/// assert_eq!(presented.tags(), [presented.tag(&world.id(0))]);
+/// let again = PresentedWarrant::with_blind(warrant, *presented.blind());
+/// assert_eq!(again.commitment(), presented.commitment());
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct PresentedWarrant {
     warrant: Warrant,

@@ -6,6 +6,15 @@ use unjoin_core::{Name, Timestamp};
 use unjoin_log::NotePublicKey;
 
 /// One requester: a court, an authority, the platform's own ombudsman.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # let world = World::new(1, 1, 0, budgets(9, 9, 9));
+/// let court = &world.policy.warrants.requesters()[0];
+/// assert_eq!(court.name.as_str(), Some("court of trade"));
+/// // Both of its officers must sign.
+/// assert_eq!((court.keys.len(), court.needed), (2, 2));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Requester {
     /// The name in its warrants and in the openings ledger.
@@ -27,6 +36,20 @@ impl Requester {
 }
 
 /// The requesters that trustees answer.
+///
+/// ```
+/// # use unjoin_trustee::test_util::world::{World, budgets};
+/// # use unjoin_core::{Clock, entry::WarrantAction};
+/// use unjoin_trustee::warrant::{Warrant, WarrantError};
+/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+/// # let (policy, now) = (&world.policy.warrants, world.clock.now());
+/// # let terms = world.terms(WarrantAction::Open, &[0]);
+/// let unsigned = Warrant::draft(terms.clone())?;
+/// assert_eq!(policy.check(&unsigned, now), Err(WarrantError::TooFewSignatures { signed: 0, needed: 2 }));
+/// let signed = world.sign(terms);
+/// assert_eq!(policy.check(signed.warrant(), now), Ok(()));
+/// # Ok::<(), WarrantError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct WarrantPolicy {
     requesters: Vec<Requester>,

@@ -27,6 +27,19 @@ use unjoin_core::{Name, Timestamp};
 const HEADER: &str = "unjoin/v1 warrant";
 
 /// What a warrant says. `Debug` prints neither the case nor the reviews.
+///
+/// ```
+/// # use unjoin_core::{DAY, Name, Timestamp, secret::SystemRng, token::ReviewId};
+/// # use unjoin_trustee::RecipientKey;
+/// use unjoin_core::entry::WarrantAction;
+/// use unjoin_trustee::warrant::WarrantTerms;
+/// # let (court, recipient) = (Name::new("court of trade")?, RecipientKey::generate(&mut SystemRng::new()));
+/// # let (from, review) = (Timestamp::from_unix_seconds(1_700_000_000), ReviewId([1; 32]));
+/// let valid = from..=from.saturating_add(30 * DAY);
+/// let terms = WarrantTerms::new("case 17/23", court, WarrantAction::Open, 7, valid, *recipient.public(), vec![review])?;
+/// assert!(terms.names(&review) && terms.text().starts_with("unjoin/v1 warrant\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct WarrantTerms {
     case: String,

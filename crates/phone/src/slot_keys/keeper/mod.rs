@@ -66,6 +66,18 @@ struct Held {
 }
 
 /// The counters of a key file that is lost, for the one that follows it.
+///
+/// ```
+/// # use unjoin_phone::test_util::{LIFE, environment, keeper};
+/// use unjoin_phone::{Keeper, Predecessor};
+/// # let directory = unjoin_test_util::Directory::new();
+/// # let path = directory.file("slot-keys");
+/// # drop(keeper(&path, LIFE, &environment()));
+/// // The counters lie beside the file, for the one that follows it when it is lost.
+/// let counters = Keeper::predecessor(&path)?;
+/// assert_eq!(counters, Some(Predecessor { generation: 1, pool_shift: 0 }));
+/// # Ok::<(), unjoin_phone::SlotKeyError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Predecessor {
     /// Its keys' generation.
