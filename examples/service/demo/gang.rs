@@ -76,17 +76,21 @@ impl Dump {
     pub(super) fn joined(&self, orders: &[Order], naive: &[Naive], listed: &[PublishedReview]) -> Value {
         let members = self.members();
         let of_handle = |handle: &String| orders.iter().find(|order| order.handle.as_ref() == Some(handle));
+        // How many of each crowd were guessed already.
+        let mut guessed: BTreeMap<u64, usize> = BTreeMap::new();
         let reviews = listed.iter().map(|review| {
             let handles = members.get(&review.scope.cohort());
             let mut candidates: Vec<&Order> = handles.into_iter().flatten().filter_map(of_handle).collect();
             candidates.sort_by_key(|order| &order.id);
             // Each order of a cohort was granted one token, the tokens look alike, and all reviews of a cohort appear
-            // together: nothing that was kept prefers one. So the first is as good a guess as any.
+            // together: nothing that was kept prefers one. So any guess is as good as another, but that nobody has two.
             let count = handles.map_or(0, Vec::len);
             let (stars, text) = (u64::from(review.review.stars()), review.review.text());
             let wrote = naive.iter().rfind(|row| row.stars == stars && row.text == text);
             let truth = wrote.and_then(|row| orders.iter().find(|order| order.id == row.order));
-            let guess = candidates.first().copied();
+            let place = guessed.entry(review.scope.cohort()).or_default();
+            let guess = candidates.get(*place).copied();
+            *place += 1;
             let shown = |order: &Order| json!({ "order": order.id, "customer": order.customer });
             json!({
                 "id": review.review_id,

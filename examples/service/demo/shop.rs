@@ -173,16 +173,16 @@ impl Shop {
         Ok(is_connected)
     }
 
-    /// Moves the clock to that time, and does on the way what falls due, each at its time. With `stops` it ends at the first
-    /// boundary, or when something became of an order.
-    pub(super) async fn go_to(&mut self, time: Timestamp, stops: bool) -> Outcome<()> {
+    /// Moves the clock towards that time, and does on the way what falls due, each at its time. It stops at a boundary, and
+    /// when something became of an order: the phones in the page may have something to do then.
+    pub(super) async fn go_to(&mut self, time: Timestamp) -> Outcome<()> {
         loop {
             let next = self.next().min(time);
             let is_boundary = Grid::Daily.at_or_before(next) == Some(next);
             self.move_by(next.saturating_since(self.now())).await?;
             let has_news = self.deliver().await?;
             self.wake().await?;
-            if next >= time || (stops && (is_boundary || has_news)) {
+            if next >= time || is_boundary || has_news {
                 return Ok(());
             }
         }

@@ -184,19 +184,17 @@ async fn state(State(demo): Shared) -> Answer {
 #[derive(Deserialize)]
 struct Until {
     to: u64,
-    /// Already when something happens.
-    stops: bool,
 }
 
 async fn clock(State(demo): Shared, body: Bytes) -> Answer {
-    let Until { to, stops } = read(&body)?;
+    let Until { to } = read(&body)?;
     let mut shop = demo.shop.lock().await;
     let (now, to) = (shop.now(), Timestamp::from_unix_seconds(to));
     if to > now.saturating_add(FARTHEST) {
         return Err("the clock is moved by 40 days at most".into());
     }
     // Two tabs that move it agree on the later time.
-    shop.go_to(to.max(now), stops).await?;
+    shop.go_to(to.max(now)).await?;
     Ok(answered(&json!({ "now": shop.now().as_unix_seconds() })))
 }
 

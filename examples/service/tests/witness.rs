@@ -7,7 +7,7 @@ use crate::demo::witness::Elsewhere;
 use std::fs;
 use std::sync::Arc;
 use unjoin::Environment;
-use unjoin::ledger::{KeyName, Witness as _, WitnessService};
+use unjoin::ledger::{KeyName, Witness, WitnessService};
 use unjoin::store::MemoryStore;
 
 /// A witness is set up with keys that the first start makes.

@@ -110,7 +110,8 @@ function goOn(seconds, untilEvent) {
         const wakes = await Promise.all(page.phones.map(({ device }) => device.wake()));
         of("now").textContent = long(page.about.now);
         if (page.about.now >= target || (untilEvent && await standing() !== before)) break;
-        const { now, why } = await json("/demo/clock", { to: Math.min(target, Math.max(page.about.now + 1, Math.ceil(Math.min(...wakes)))), stops: Boolean(untilEvent) });
+        const next = Math.max(page.about.now + 1, Math.ceil(Math.min(...wakes)));
+        const { now, why } = await json("/demo/clock", { to: Math.min(target, next) });
         if (why) throw new Error(why);
         page.about.now = now;
       }

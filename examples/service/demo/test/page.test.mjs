@@ -196,9 +196,9 @@ test("the policy lets nothing be loaded, run or sent that does not belong to the
 });
 
 test("pictures", { skip: !SCREENSHOTS && "set UNJOIN_SCREENSHOTS" }, async () => {
-  const dark = { colorScheme: "dark", locale: "zh-CN", viewport: { width: 390, height: 780 }, deviceScaleFactor: 1.5 };
+  const dark = { colorScheme: "dark", locale: "zh-CN", viewport: { width: 390, height: 760 }, deviceScaleFactor: 1.25 };
   const profile = await Profile.open(browser, running, dark), tab = await profile.tab("gang");
   await tab.settled();
-  await tab.page.screenshot({ path: `${SCREENSHOTS}/gang-zh.png` });
+  await tab.page.screenshot({ path: `${SCREENSHOTS}/demo-gang-zh.png` });
   await profile.close();
 });

@@ -26,7 +26,13 @@ test("from order to publication, an opening and a withdrawal, with a reload afte
   const { running, profile, tab } = await begin();
   const { page } = tab;
   t.after(() => running.end());
-  const picture = async name => SCREENSHOTS && page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
+  const picture = async name => {
+    if (!SCREENSHOTS) return;
+    await page.setViewportSize({ width: 1120, height: 720 });
+    await page.evaluate(() => { document.activeElement.blur(); document.querySelector("#story")?.removeAttribute("open"); });
+    await page.mouse.move(0, 0);
+    await page.screenshot({ path: `${SCREENSHOTS}/demo-${name}.png` });
+  };
 
   // A phone; its words are there until they were written down.
   await tab.click("#phone-0-begin");
@@ -99,6 +105,8 @@ test("from order to publication, an opening and a withdrawal, with a reload afte
   assert.equal(percent, (100 / Number(of)).toFixed(1));
   assert.equal(await row.locator("td:nth-child(2) details li").count(), Number(of), "all of them are known to the portal");
   assert.match(await row.locator("td:nth-child(2) details").textContent(), /Ann Chen/);
+  const guesses = await page.locator("tbody td:nth-child(2) > p:first-child").allTextContents();
+  assert.equal(new Set(guesses).size, listed, "an order has one review at most");
   assert.match(await row.locator("td:nth-child(3)").textContent(), /^Ann Chen \(.*100 %/);
   assert.match(await tab.text(".facts"), /No value of 16 bytes stands in both/);
   assert.match(await tab.text(".facts"), /No number leads to a phone/);
