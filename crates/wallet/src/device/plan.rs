@@ -66,7 +66,7 @@ impl Device {
                 self.draw(place, asked, false, now, rng);
             }
         }
-        needs.sort_by_key(|(place, _)| self.at(*place));
+        needs = by_time(needs, |(place, _)| self.at(*place).map_or(0, Timestamp::as_unix_seconds));
         let mut actions = Vec::new();
         // The door first: it has deadlines, and what carries the account would close it.
         let (account, door): (Vec<_>, Vec<_>) =
@@ -87,8 +87,8 @@ impl Device {
                 actions.push(Action { number, at, request: Some(request) });
             }
         }
-        actions.extend(self.coming());
-        actions.sort_by_key(|action| (action.request.is_none(), action.at));
+        actions = by_time(actions, |action| action.at.as_unix_seconds());
+        actions.extend(by_time(self.coming(), |action| action.at.as_unix_seconds()));
         actions
     }
 
@@ -414,6 +414,22 @@ impl Device {
             Place::Order(index) => self.orders.get_mut(index).map(|order| &mut order.task),
         }
     }
+}
+
+/// Sorts by a time. What is sorted is numbers, whatever the items are: each kind of item that is sorted itself is kilobytes
+/// in every app.
+fn by_time<T>(items: Vec<T>, time: impl Fn(&T) -> u64) -> Vec<T> {
+    let places = in_order(items.iter().map(time).collect());
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    places.into_iter().filter_map(|place| items.get_mut(place)?.take()).collect()
+}
+
+/// The places of these numbers in rising order, equal ones in their own.
+#[inline(never)]
+fn in_order(numbers: Vec<u64>) -> Vec<usize> {
+    let mut places: Vec<(u64, usize)> = numbers.into_iter().zip(0..).collect();
+    places.sort_unstable();
+    places.into_iter().map(|(_, place)| place).collect()
 }
 
 /// An order of this wallet in a cohort that its merchant had, under the keys that are pinned for it.

@@ -207,7 +207,7 @@ impl Device {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(), WalletError> {
         let mut outcome = Ok(());
-        // Where a review of before may be, by the end of its cohort.
+        // Where a review of before may be, in the order in which cohorts end.
         let mut cohorts: Vec<(Timestamp, Scope)> = Vec::new();
         for evidence in manifests {
             let Some(scope) = claimed_scope(evidence) else {
@@ -222,7 +222,9 @@ impl Device {
             {
                 let checked = evidence.check(&self.trust, &scope, escrow_key);
                 outcome = outcome.and(checked.map(|manifest| {
-                    cohorts.push((manifest.publications.last(), scope.clone()));
+                    let end = manifest.publications.last();
+                    let at = cohorts.partition_point(|(before, _)| *before <= end);
+                    cohorts.insert(at, (end, scope.clone()));
                 }));
             }
             for order in self.orders.iter_mut().filter(|order| order.waits_for_manifest()) {
@@ -244,7 +246,6 @@ impl Device {
                 outcome = outcome.and(taken);
             }
         }
-        cohorts.sort_by_key(|(end, _)| *end);
         for order in self.orders.iter_mut().filter(|order| matches!(order.right, Right::Lapsed(None))) {
             let own = cohorts.iter().filter(|(_, scope)| scope.merchant() == &order.merchant);
             let newest = own.rev().take(TRIES).map(|(_, scope)| scope.clone());
