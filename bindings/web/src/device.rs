@@ -6,10 +6,12 @@ use crate::trust::Trust;
 use js_sys::{Array, Object, Uint8Array};
 use unjoin_core::Name;
 use unjoin_core::secret::{SecretBytes, SystemRng};
-use unjoin_core::token::{OrderHandle, Review, SignedManifest};
+use unjoin_core::token::{OrderHandle, Review};
 use unjoin_core::wire::Message;
 use unjoin_log::CosignedEntry;
-use unjoin_wallet::{ManifestEvidence, PrivacyWarningKind, Reply, Request, ReviewStage, Wallet};
+use unjoin_wallet::{
+    ManifestEvidence, PrivacyWarningKind, Reply, Request, ReviewPromise, ReviewStage, Wallet,
+};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -22,6 +24,11 @@ export type DeviceRequest =
   | { carriesAccount: true; kind: "grant"; request: Uint8Array }
   /** All manifests of boundaries from `since` on, as bundles: answered by `handleManifests`. */
   | { carriesAccount: false; kind: "manifests"; since: number }
+  /**
+   * The bundle of this boundary that holds this merchant, whose name goes nowhere: answered by `handlePublished`. Asked only
+   * once the ledger is required.
+   */
+  | { carriesAccount: false; kind: "published"; boundary: number; merchant: string }
   /** For `Door.seal`: answered by `handle` with the `message` of what `SealedQuestion.open` gives. */
   | { carriesAccount: false; kind: "door"; message: Uint8Array };
 
@@ -60,10 +67,16 @@ export interface ReviewStatus {
   at?: number;
   /** The stage in English words. */
   words: string;
+  /** The stage in Chinese words. */
+  wordsZh: string;
   stars?: number;
   text?: string;
   /** The review service's promise: evidence, if the review does not appear. */
   receipt?: Uint8Array;
+  /** Whether the promise was kept, once the ledger was read for it: to show, `promiseWords` or `promiseWordsZh`. */
+  promise?: "kept" | "missing" | "changed";
+  promiseWords?: string;
+  promiseWordsZh?: string;
 }
 "#;
 
@@ -89,8 +102,13 @@ impl Device {
 
     /// The device of a seed that had one before, when its blob is gone. Tell it all orders that are or were eligible.
     pub fn restore(seed: &[u8], issuer: &str, account: &str, trust: &Trust) -> Outcome<Device> {
-        let (wallet, issuer, account) = (wallet(seed)?, Name::new(issuer)?, Name::new(account)?);
-        Ok(Self(unjoin_wallet::Device::restore(wallet, issuer, account, trust.roots.clone())))
+        restored(wallet(seed)?, issuer, account, trust)
+    }
+
+    /// The same from the `recoveryCode` that its owner wrote down.
+    #[wasm_bindgen(js_name = restoreCode)]
+    pub fn restore_code(code: &str, issuer: &str, account: &str, trust: &Trust) -> Outcome<Device> {
+        restored(Wallet::from_recovery_code(code)?, issuer, account, trust)
     }
 
     /// Opens what `seal` made, under the same key.
@@ -103,6 +121,12 @@ impl Device {
     pub fn seal(&self, key: &[u8]) -> Outcome<Vec<u8>> {
         let key = SecretBytes::new(array(key, "the key")?);
         Ok(self.0.seal(&key, &mut SystemRng::new()))
+    }
+
+    /// The seed as its owner writes it down: 14 groups of 4 letters and digits. Who has it can restore the device.
+    #[wasm_bindgen(js_name = recoveryCode)]
+    pub fn recovery_code(&self) -> String {
+        self.0.recovery_code().to_string()
     }
 
     /// A request went under the account which this device does not know of: nothing passes the door in the half hour
@@ -148,15 +172,17 @@ impl Device {
     /// Takes the manifests that were asked for: of a bundle, or signed by the platform where no ledger is required.
     #[wasm_bindgen(js_name = handleManifests)]
     pub fn handle_manifests(&mut self, number: u32, manifests: Vec<Uint8Array>, now: f64) -> Outcome<()> {
-        let read = |bytes: &Uint8Array| {
-            let bytes = bytes.to_vec();
-            match SignedManifest::from_bytes(&bytes) {
-                Ok(manifest) => Ok(ManifestEvidence::Signed(manifest)),
-                Err(_) => CosignedEntry::from_bytes(&bytes).map(ManifestEvidence::Cosigned),
-            }
-        };
+        let read = |bytes: &Uint8Array| ManifestEvidence::from_bytes(&bytes.to_vec());
         let manifests = manifests.iter().map(read).collect::<Result<_, _>>()?;
         self.reply(number, Reply::Manifests(manifests), now)
+    }
+
+    /// Takes all that the bundle holds which was asked for: manifests, keys and others.
+    #[wasm_bindgen(js_name = handlePublished)]
+    pub fn handle_published(&mut self, number: u32, entries: Vec<Uint8Array>, now: f64) -> Outcome<()> {
+        let read = |bytes: &Uint8Array| CosignedEntry::from_bytes(&bytes.to_vec());
+        let entries = entries.iter().map(read).collect::<Result<_, _>>()?;
+        self.reply(number, Reply::Published(entries), now)
     }
 
     /// The service refused it, by this code of its problem document.
@@ -236,6 +262,7 @@ impl Device {
                 ("handle", status.handle.to_string().into()),
                 ("stage", stage.into()),
                 ("words", status.stage.to_string().into()),
+                ("wordsZh", status.stage.in_chinese().into()),
             ]);
             if let Some(at) = at {
                 set(&shown, "at", seconds(at));
@@ -247,6 +274,11 @@ impl Device {
             if let Some(receipt) = &status.receipt {
                 set(&shown, "receipt", bytes(receipt.to_bytes()));
             }
+            if let Some(kept) = status.promise {
+                set(&shown, "promise", promise(kept));
+                set(&shown, "promiseWords", kept.to_string());
+                set(&shown, "promiseWordsZh", kept.in_chinese());
+            }
             shown
         };
         Ok(self.0.reviews(time(now)?).iter().map(object_of).collect())
@@ -255,6 +287,11 @@ impl Device {
 
 fn wallet(seed: &[u8]) -> Outcome<Wallet> {
     Ok(Wallet::from_seed(SecretBytes::new(array(seed, "the seed")?)))
+}
+
+fn restored(wallet: Wallet, issuer: &str, account: &str, trust: &Trust) -> Outcome<Device> {
+    let (issuer, account) = (Name::new(issuer)?, Name::new(account)?);
+    Ok(Device(unjoin_wallet::Device::restore(wallet, issuer, account, trust.roots.clone())))
 }
 
 fn order(handle: &str) -> Outcome<OrderHandle> {
@@ -283,6 +320,11 @@ fn request_object(request: &Request) -> Object {
             set(&shown, "since", seconds(*since));
             "manifests"
         }
+        Request::Published { boundary, merchant } => {
+            set(&shown, "boundary", seconds(*boundary));
+            set(&shown, "merchant", merchant.as_str().unwrap_or_default());
+            "published"
+        }
         Request::Door(message) => {
             set(&shown, "message", bytes(message));
             "door"
@@ -305,6 +347,15 @@ fn stage(stage: ReviewStage) -> (&'static str, Option<unjoin_core::Timestamp>) {
         ReviewStage::Over => ("over", None),
         ReviewStage::Refused => ("refused", None),
         _ => ("unknown", None),
+    }
+}
+
+fn promise(promise: ReviewPromise) -> &'static str {
+    match promise {
+        ReviewPromise::Kept => "kept",
+        ReviewPromise::Missing => "missing",
+        ReviewPromise::Changed => "changed",
+        _ => "unknown",
     }
 }
 

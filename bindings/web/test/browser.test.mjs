@@ -7,14 +7,15 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { BUILT, start } from "./platform.mjs";
+import { start } from "../../round/platform.mjs";
+import { BUILT } from "./package.mjs";
 
 const CHROMIUM = process.env.UNJOIN_CHROMIUM ?? "chromium";
 const PAGE = `<!doctype html><html lang="en"><title>round</title><script type="module" src="/page.mjs"></script>`;
 const SCRIPT = `
 import * as web from "/package/unjoin_web.js";
-import { Round } from "/test/round.mjs";
-import { Shop } from "/test/shop.mjs";
+import { Round } from "/round/round.mjs";
+import { Shop } from "/round/shop.mjs";
 const json = async path => (await fetch(path)).json();
 const { relay, witness } = await json("/about");
 async function post(where, path, body, headers) {
@@ -56,7 +57,7 @@ function serve(platform, done) {
       }
       case "file": return { body: JSON.stringify(await platform.file(path)) };
       case "package": return { type: TYPES[path.split(".").pop()], body: await readFile(join(BUILT, path)) };
-      case "test": return { type: TYPES.mjs, body: await readFile(new URL(path, import.meta.url)) };
+      case "round": return { type: TYPES.mjs, body: await readFile(new URL(`../../round/${path}`, import.meta.url)) };
       case "devices": case "internal": {
         const account = request.headers["unjoin-account"], headers = account ? { "unjoin-account": account } : {};
         return platform.post(first, `/${path}`, request.method === "GET" ? undefined : body, headers);

@@ -68,7 +68,7 @@ mod reviews;
 mod staff;
 
 pub use manifests::{CountedElsewhere, ManifestFinding, ManifestReport, audit_manifests};
-pub use receipt::{ReceiptError, ReceiptVerdict, action_verdict, receipt_verdict};
+pub use receipt::{ReceiptError, ReceiptVerdict, action_verdict, is_as_promised, receipt_verdict};
 pub use recoveries::recoveries;
 pub use reviews::{Finding, PublishedSet, audit_reviews};
 pub use staff::removals;

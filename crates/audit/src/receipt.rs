@@ -93,14 +93,8 @@ pub fn receipt_verdict(
     receipt.verify(platform).map_err(|_| ReceiptError)?;
     let terms = receipt.terms();
     let settles = |entry: &Vec<u8>| match kind(entry) {
-        Some(PublishedEntry::KIND) => PublishedEntry::from_bytes(entry).is_ok_and(|published| {
-            published.review_id == terms.review_id
-                && published.review_digest == terms.review_digest
-                && published.presentation_hash == terms.presentation_hash
-                && published.author_key == terms.author_key
-                && &published.scope == scope
-                && published.boundary <= terms.publish_by
-        }),
+        Some(PublishedEntry::KIND) => PublishedEntry::from_bytes(entry)
+            .is_ok_and(|published| is_as_promised(&published, receipt, scope)),
         Some(HeldWithdrawalEntry::KIND) => HeldWithdrawalEntry::from_bytes(entry).is_ok_and(|withdrawn| {
             withdrawn.presentation_hash == terms.presentation_hash
                 && withdrawn.author_key == terms.author_key
@@ -114,6 +108,18 @@ pub fn receipt_verdict(
         return Ok(ReceiptVerdict::Kept);
     }
     Ok(ReceiptVerdict::unsettled(history, platform, terms.era, terms.publish_by, grace))
+}
+
+/// Whether this is the publication that the receipt promises, for the author's token of this scope. Whether the
+/// entry is in the ledger is another question.
+pub fn is_as_promised(published: &PublishedEntry, receipt: &Receipt, scope: &Scope) -> bool {
+    let terms = receipt.terms();
+    published.review_id == terms.review_id
+        && published.review_digest == terms.review_digest
+        && published.presentation_hash == terms.presentation_hash
+        && published.author_key == terms.author_key
+        && &published.scope == scope
+        && published.boundary <= terms.publish_by
 }
 
 /// Whether the receipt of an action is kept: the ledger has that very action, or, after its

@@ -64,8 +64,8 @@ impl DoorKeys {
             return Ok(());
         }
         let mut entries = self.entries.clone();
-        entries.push(entry);
-        entries.sort_by_key(DoorKeyEntry::from);
+        let at = entries.partition_point(|held| held.from() <= entry.from());
+        entries.insert(at, entry);
         // So many hold at once at the beginning of one of them, if ever.
         let at = |time| entries.iter().filter(|entry| entry.holds_at(time)).count();
         if entries.iter().any(|entry| at(entry.from()) > DoorKeyEntry::MAX_AT_ONCE) {

@@ -91,6 +91,10 @@ pub enum WalletError {
     Attachments,
     /// The answer is to nothing that is under way.
     NotAsked,
+    /// What a bundle holds is not shown to be in the ledger as it was after the boundary.
+    NotLogged,
+    /// The recovery code is none, or was copied with a mistake.
+    RecoveryCode,
     /// The answer is not what was asked for.
     Answer(DecodeError),
 }
@@ -166,5 +170,9 @@ describe_errors!(WalletError {
         "a review with attachments cannot be sent yet: leave them out";
     Self::NotAsked => "wallet.not_asked", Device, false,
         "this answers nothing that is under way, or came twice: nothing changed";
+    Self::NotLogged => "wallet.not_logged", Device, true,
+        "the bundle is not under a checkpoint of the pinned ledger from after its boundary: fetch it again, later";
+    Self::RecoveryCode => "wallet.recovery_code", Device, false,
+        "this is not a recovery code: it has 14 groups of 4 letters and digits; look for a mistake in copying";
     Self::Answer(error) => "wallet.answer", Device, true, "the answer is not what was asked for: {error}";
 });

@@ -93,6 +93,7 @@ mod error;
 mod order;
 mod present;
 mod privacy;
+mod recovery;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -100,7 +101,7 @@ mod trust;
 
 pub use author::{AuthorRequest, ScheduledAction};
 pub use backup::{SealedBackup, open_backup};
-pub use device::{Action, Device, Draft, Reply, Request, ReviewStage, ReviewStatus};
+pub use device::{Action, Device, Draft, Reply, Request, ReviewPromise, ReviewStage, ReviewStatus};
 pub use error::WalletError;
 pub use order::{PendingToken, ReviewRight, Token};
 pub use present::ScheduledPresentation;

@@ -84,12 +84,19 @@ pub trait ReviewRight: sealed::OfOrder {}
 
 impl ReviewRight for Token {}
 impl ReviewRight for PendingToken {}
+impl ReviewRight for OrderContext {}
 
 mod sealed {
     use super::{OrderContext, PendingToken, Token};
 
     pub trait OfOrder {
         fn order(&self) -> &OrderContext;
+    }
+
+    impl OfOrder for OrderContext {
+        fn order(&self) -> &OrderContext {
+            self
+        }
     }
 
     impl OfOrder for Token {

@@ -103,9 +103,10 @@ pub fn privacy_warnings(review: &Review, earlier: &[Digest], known: &[&str]) -> 
     if review.attachments().iter().any(|digest| earlier.contains(digest)) {
         warnings.push(PrivacyWarning { kind: PrivacyWarningKind::RepeatedAttachment, place: end });
     }
-    let passages = passages::passages(text, known);
-    warnings.extend(passages.into_iter().map(|(kind, place)| PrivacyWarning { kind, place }));
-    warnings.sort_by_key(|warning| warning.place.start);
+    for (kind, place) in passages::passages(text, known) {
+        let at = warnings.partition_point(|before| before.place.start <= place.start);
+        warnings.insert(at, PrivacyWarning { kind, place });
+    }
     // Those of one kind that touch are one.
     let mut shown: Vec<PrivacyWarning> = Vec::new();
     for warning in warnings {

@@ -6,7 +6,7 @@ use unjoin_core::algebra::EscrowKey;
 use unjoin_core::token::{
     CohortManifest, EscrowKeyCertificate, IssuerPublicKey, PlatformPublicKey, Scope, SignedManifest, Trustees,
 };
-use unjoin_core::wire::Message;
+use unjoin_core::wire::{DecodeError, Message};
 use unjoin_log::{CosignedEntry, WitnessPolicy};
 
 /// What the device pins, shipped with the application. The issuer keys, each with the one escrow key
@@ -134,6 +134,16 @@ impl TrustRoots {
         self.keys.iter().find(|(pinned, _)| pinned == issuer_key).map(|(_, escrow_key)| escrow_key)
     }
 
+    /// The pinned ledger.
+    pub(crate) fn ledger(&self) -> Option<&WitnessPolicy> {
+        self.ledger.as_ref()
+    }
+
+    /// The pinned pair whose issuer key this scope is of.
+    pub(crate) fn pair_of(&self, scope: &Scope) -> Option<&(IssuerPublicKey, EscrowKey)> {
+        self.keys.iter().find(|(issuer_key, _)| scope.is_of(issuer_key))
+    }
+
     /// Refuses a pair of keys that is not pinned as a pair.
     pub(super) fn check(
         &self,
@@ -179,6 +189,17 @@ pub enum ManifestEvidence {
 }
 
 impl ManifestEvidence {
+    /// Either form, from its bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when they are of neither.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match SignedManifest::from_bytes(bytes) {
+            Ok(manifest) => Ok(Self::Signed(manifest)),
+            Err(_) => CosignedEntry::from_bytes(bytes).map(Self::Cosigned),
+        }
+    }
+
     /// The manifest, once it is shown to be the platform's, of this scope and escrow key, large enough,
     /// and with dates of the pinned grid.
     pub(super) fn check(

@@ -22,9 +22,11 @@ use crate::{ManifestEvidence, SealedBackup, Token, TrustRoots, Wallet, WalletErr
 use core::fmt;
 use order::{Order, Right, Wish};
 use rand_core::CryptoRng;
-pub use reviews::{Draft, ReviewStage, ReviewStatus};
+pub use reviews::{Draft, ReviewPromise, ReviewStage, ReviewStatus};
 use unjoin_core::token::{Enrolment, OrderHandle, Review, TokenRequest};
 use unjoin_core::{Name, PassphraseCost, Timestamp};
+use unjoin_log::CosignedEntry;
+use zeroize::Zeroizing;
 
 /// A shopper's device: wallet, trust roots, orders, and what is under way.
 ///
@@ -126,6 +128,7 @@ enum Asked {
     Submission,
     Action,
     State,
+    Published,
 }
 
 impl Task {
@@ -203,8 +206,18 @@ pub enum Request {
     /// Without the account: all manifests whose cohorts were sealed at the boundary `since` or later, in bundles that are the
     /// same for everybody, never of one merchant alone. Answered by [`Reply::Manifests`].
     Manifests {
-        /// Those before are of no use here.
+        /// Those before are of no use here. For a device that was restored from its seed it is the beginning of time: what
+        /// no bundle has any more stands in the ledger's own files.
         since: Timestamp,
+    },
+    /// Without the account: the bundle of this boundary that holds what was published of this merchant's reviews, the same
+    /// for everybody. The merchant's name says which shard it is, and goes nowhere. Asked only where a ledger is pinned,
+    /// once for each order, whether there is a review or not. Answered by [`Reply::Published`].
+    Published {
+        /// Of which boundary.
+        boundary: Timestamp,
+        /// In whose shard.
+        merchant: Name,
     },
     /// Without the account, through the anonymous door: the bytes of a
     /// [`DoorMessage`](unjoin_core::token::DoorMessage). Answered by a [`DoorAnswer`](unjoin_core::token::DoorAnswer).
@@ -241,6 +254,8 @@ pub enum Reply {
     Answer(Vec<u8>),
     /// The manifests.
     Manifests(Vec<ManifestEvidence>),
+    /// All entries of the bundle, keys of the door and all: one without an entry says nothing.
+    Published(Vec<CosignedEntry>),
     /// An error of the service, by its code.
     Refused(String),
     /// No answer, or none that could be read.
@@ -270,8 +285,9 @@ impl Device {
     }
 
     /// A device of a wallet that had one before, when there is no blob: from the seed, or from a backup. Tell it all
-    /// orders that are or were eligible: it asks for their tokens again, and where their reviews stand. What is lost are the
-    /// words of reviews that were not sent, and tokens of cohorts whose time is over.
+    /// orders that are or were eligible: it asks for their tokens again, and where their reviews stand. Where the time to get a
+    /// token is over, it tries the cohorts of the merchant's manifests until the review service knows a review of the order: that
+    /// one can be withdrawn and edited. What is lost are the words of reviews, and tokens of cohorts whose time is over.
     pub fn restore(wallet: Wallet, issuer: Name, account: Name, trust: TrustRoots) -> Self {
         Self { restored: true, ..Self::create(wallet, issuer, account, trust) }
     }
@@ -410,6 +426,12 @@ impl Device {
             order.task = Task::default();
         }
         Ok(())
+    }
+
+    /// The wallet's seed as a person writes it down: [`Wallet::from_recovery_code`](crate::Wallet::from_recovery_code) gives the wallet for
+    /// [`restore`](Self::restore).
+    pub fn recovery_code(&self) -> Zeroizing<String> {
+        self.wallet.recovery_code()
     }
 
     /// A backup of the wallet and its tokens under a passphrase, for another machine: [`open_backup`](crate::open_backup)

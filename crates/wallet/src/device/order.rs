@@ -1,11 +1,14 @@
 //! One order, from being eligible to the last edit of its review.
 
+use super::plan::LOOKS;
 use super::{Asked, Task};
+use crate::order::OrderContext;
 use crate::present::ScheduledPresentation;
 use crate::{AuthorRequest, PendingToken, ScheduledAction, Token, TrustRoots, Wallet, WalletError};
 use rand_core::CryptoRng;
 use unjoin_core::token::{
-    ActionKind, ActionReceipt, CohortManifest, Offer, OrderHandle, Receipt, Review, ReviewState, TokenRequest,
+    ActionKind, ActionReceipt, CohortManifest, Offer, OrderHandle, Receipt, Review, ReviewState, Scope,
+    TokenRequest,
 };
 use unjoin_core::{Grid, Name, Timestamp};
 
@@ -35,6 +38,19 @@ pub(super) struct Order {
     /// A review that was taken back before it was sent, and goes on being shown until this boundary.
     pub(super) gone: Option<Timestamp>,
     pub(super) withdrawn: bool,
+    pub(super) looked: Looked,
+}
+
+/// What was found when the bundle was read that holds, or would hold, the order's review.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looked {
+    NotYet,
+    /// There was nothing to look for: those who wrote nothing read it, too.
+    ForNothing,
+    Found,
+    /// Under the review's id stands something else.
+    FoundChanged,
+    Missing,
 }
 
 /// The right to a review.
@@ -52,6 +68,11 @@ pub(super) enum Right {
         asked: Option<(PendingToken, TokenRequest)>,
     },
     Held(Token),
+    /// There will be none, since the time to ask is over. The wallet may have had one before it was restored: there the
+    /// review is under one of these scopes, the likeliest last; `None` before the merchant's manifests were read.
+    Lapsed(Option<Vec<Scope>>),
+    /// A review stands there; what its author can do takes no token.
+    Authored(OrderContext),
     /// There will be none.
     Refused,
 }
@@ -130,6 +151,7 @@ impl Order {
             waiting: None,
             gone: None,
             withdrawn: false,
+            looked: Looked::NotYet,
         }
     }
 
@@ -140,22 +162,46 @@ impl Order {
         }
     }
 
+    /// The scope of the right to a review.
+    pub(super) fn scope(&self) -> Option<&Scope> {
+        match &self.right {
+            Right::Held(token) => Some(token.scope()),
+            Right::Authored(context) => Some(&context.scope),
+            _ => None,
+        }
+    }
+
+    /// The boundary whose bundle is to be read: that at which the review was promised to appear, or the first at which it
+    /// could have.
+    pub(super) fn looks_at(&self) -> Option<Timestamp> {
+        if self.looked != Looked::NotYet || self.task.failed > LOOKS {
+            return None;
+        }
+        let first = self.manifest.as_ref().map(|manifest| manifest.publications.first());
+        self.receipt.as_ref().map(|receipt| receipt.terms().publish_by).or(first)
+    }
+
     /// Whether the desk may have a review of this order.
     pub(super) fn was_sent(&self) -> bool {
         self.state.is_some() || self.sending.as_ref().is_some_and(|sending| sending.sent)
     }
 
-    /// What is to be asked next.
-    pub(super) fn need(&self, enrolled: bool) -> Option<Asked> {
+    /// What is to be asked next; `reads` where there is a ledger to be read.
+    pub(super) fn need(&self, enrolled: bool, reads: bool) -> Option<Asked> {
         match &self.right {
             Right::Missing { .. } => enrolled.then_some(Asked::Offer),
             Right::Offered { .. } => Some(Asked::Grant),
             Right::Refused => None,
-            Right::Held(_) if self.asks_state => Some(Asked::State),
-            Right::Held(_) if self.state.is_some() => {
-                (self.acting.is_some() || self.wish.is_some()).then_some(Asked::Action)
+            Right::Lapsed(scopes) => scopes.as_ref().map(|_| Asked::State),
+            Right::Held(_) | Right::Authored(_) if self.asks_state => Some(Asked::State),
+            Right::Held(_) | Right::Authored(_)
+                if self.state.is_some() && (self.acting.is_some() || self.wish.is_some()) =>
+            {
+                Some(Asked::Action)
             }
-            Right::Held(_) => self.sending.is_some().then_some(Asked::Submission),
+            Right::Held(_) if self.state.is_none() && self.sending.is_some() => Some(Asked::Submission),
+            Right::Held(_) | Right::Authored(_) if reads => self.looks_at().map(|_| Asked::Published),
+            Right::Held(_) | Right::Authored(_) => None,
         }
     }
 
@@ -167,9 +213,10 @@ impl Order {
 
     /// Whether it waits for a manifest: its own cohort's, or any of its merchant.
     pub(super) fn waits_for_manifest(&self) -> bool {
-        match self.right {
+        match &self.right {
             Right::Held(_) => self.manifest.is_none(),
-            Right::Missing { later, .. } => later,
+            Right::Missing { later, .. } => *later,
+            Right::Lapsed(None) => true,
             _ => false,
         }
     }
@@ -203,6 +250,17 @@ impl Order {
         }
         self.sending = Some(Sending { scheduled, aim, sent: false });
         Ok(())
+    }
+
+    /// No review is under the scope that was tried.
+    pub(super) fn try_next(&mut self) {
+        if let Right::Lapsed(Some(scopes)) = &mut self.right {
+            scopes.pop();
+            if scopes.is_empty() {
+                self.right = Right::Refused;
+            }
+        }
+        self.task.succeed();
     }
 
     /// Takes the state that was told.

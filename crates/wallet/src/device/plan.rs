@@ -2,13 +2,14 @@
 
 use super::order::{Acting, Order, Right, Wish};
 use super::{Action, Asked, Device, InFlight, Request, Task};
+use crate::order::OrderContext;
 use crate::times::{acting_time, sending_time};
-use crate::{SENDING_MARGIN, asking_time, fetching_time, making_up_time};
+use crate::{SENDING_MARGIN, TrustRoots, Wallet, asking_time, fetching_time, making_up_time};
 use rand_core::CryptoRng;
 use unjoin_core::secret::below;
-use unjoin_core::token::{DoorMessage, DoorQuestion, EnrolmentContext, Review};
+use unjoin_core::token::{DoorMessage, DoorQuestion, EnrolmentContext, OrderHandle, Review, Scope};
 use unjoin_core::wire::Message;
-use unjoin_core::{DAY, Timestamp};
+use unjoin_core::{DAY, Name, Timestamp};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -19,6 +20,10 @@ pub(super) const APART: u64 = 30 * MINUTE;
 pub(super) const PUNCTUAL: u64 = SENDING_MARGIN;
 /// What is not answered within so many seconds is lost.
 pub(super) const ANSWERED_WITHIN: u64 = 10 * MINUTE;
+/// So many seconds after a boundary the ledger shows what was published at it, under its witnesses' checkpoint.
+pub(super) const LOGGED_WITHIN: u64 = 2 * HOUR;
+/// After so many failures a bundle is not asked for again: gateways keep the last ones only.
+pub(super) const LOOKS: u8 = 12;
 /// A clock that went back by more was set.
 const CLOCK_SET: u64 = HOUR;
 
@@ -61,7 +66,7 @@ impl Device {
                 self.draw(place, asked, false, now, rng);
             }
         }
-        needs.sort_by_key(|(place, _)| self.at(*place));
+        needs = by_time(needs, |(place, _)| self.at(*place).map_or(0, Timestamp::as_unix_seconds));
         let mut actions = Vec::new();
         // The door first: it has deadlines, and what carries the account would close it.
         let (account, door): (Vec<_>, Vec<_>) =
@@ -82,8 +87,8 @@ impl Device {
                 actions.push(Action { number, at, request: Some(request) });
             }
         }
-        actions.extend(self.coming());
-        actions.sort_by_key(|action| (action.request.is_none(), action.at));
+        actions = by_time(actions, |action| action.at.as_unix_seconds());
+        actions.extend(by_time(self.coming(), |action| action.at.as_unix_seconds()));
         actions
     }
 
@@ -169,6 +174,11 @@ impl Device {
                 at => at,
             },
             Asked::Action => self.action_time(place, again, now, rng),
+            Asked::Published if !again => self.boundary_to_read(place).map(|boundary| {
+                let from = now.max(boundary.saturating_add(LOGGED_WITHIN));
+                from.saturating_add(below(20 * HOUR, rng))
+            }),
+            Asked::Published => Some(hours_later(rng)),
         };
         if let Some(task) = self.task_mut(place) {
             task.at = drawn;
@@ -197,6 +207,11 @@ impl Device {
         let Some(order) = self.orders.get_mut(index) else { return false };
         order.asks_state = order.was_sent();
         order.asks_state
+    }
+
+    fn boundary_to_read(&self, place: Place) -> Option<Timestamp> {
+        let Place::Order(index) = place else { return None };
+        self.orders.get(index)?.looks_at()
     }
 
     fn action_time(
@@ -251,9 +266,27 @@ impl Device {
                 return request;
             }
             Right::Refused => return None,
-            Right::Held(token) => token,
+            Right::Lapsed(scopes) => {
+                // The last that is of a pinned key; with none left there is no right.
+                let scope = scopes.as_ref().and_then(|scopes| scopes.last());
+                let tried = scope
+                    .and_then(|scope| context(&self.wallet, &self.issuer, &self.trust, scope, order.handle));
+                let Some(tried) = tried else {
+                    order.try_next();
+                    return None;
+                };
+                let question = self.wallet.ask_state(&tried, now, rng).ok()?;
+                let question = DoorQuestion::State { scope: tried.scope, question };
+                return Some(Request::Door(DoorMessage::new(question)?.to_bytes()));
+            }
+            Right::Held(token) => &token.order,
+            Right::Authored(context) => &*context,
         };
-        let scope = token.scope().clone();
+        if asked == Asked::Published {
+            let boundary = order.looks_at()?;
+            return Some(Request::Published { boundary, merchant: order.merchant.clone() });
+        }
+        let scope = token.scope.clone();
         let question = match asked {
             Asked::State => {
                 DoorQuestion::State { scope, question: self.wallet.ask_state(token, now, rng).ok()? }
@@ -356,7 +389,9 @@ impl Device {
             Place::Enrolment if self.enrolment.nonce.is_some() => Some(Asked::Enrolment),
             Place::Enrolment => Some(Asked::Nonce),
             Place::Fetch => self.orders.iter().any(Order::waits_for_manifest).then_some(Asked::Manifests),
-            Place::Order(index) => self.orders.get(index)?.need(self.enrolment.done),
+            Place::Order(index) => {
+                self.orders.get(index)?.need(self.enrolment.done, self.trust.ledger().is_some())
+            }
         }
     }
 
@@ -379,4 +414,40 @@ impl Device {
             Place::Order(index) => self.orders.get_mut(index).map(|order| &mut order.task),
         }
     }
+}
+
+/// Sorts by a time. What is sorted is numbers, whatever the items are: each kind of item that is sorted itself is kilobytes
+/// in every app.
+fn by_time<T>(items: Vec<T>, time: impl Fn(&T) -> u64) -> Vec<T> {
+    let places = in_order(items.iter().map(time).collect());
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    places.into_iter().filter_map(|place| items.get_mut(place)?.take()).collect()
+}
+
+/// The places of these numbers in rising order, equal ones in their own.
+#[inline(never)]
+fn in_order(numbers: Vec<u64>) -> Vec<usize> {
+    let mut places: Vec<(u64, usize)> = numbers.into_iter().zip(0..).collect();
+    places.sort_unstable();
+    places.into_iter().map(|(_, place)| place).collect()
+}
+
+/// An order of this wallet in a cohort that its merchant had, under the keys that are pinned for it.
+pub(super) fn context(
+    wallet: &Wallet,
+    issuer: &Name,
+    trust: &TrustRoots,
+    scope: &Scope,
+    handle: OrderHandle,
+) -> Option<OrderContext> {
+    let (issuer_key, escrow_key) = *trust.pair_of(scope)?;
+    let wallet_key = wallet.wallet_key(issuer).ok()?;
+    Some(OrderContext {
+        issuer: issuer.clone(),
+        wallet_key,
+        handle,
+        scope: scope.clone(),
+        issuer_key,
+        escrow_key,
+    })
 }

@@ -1,15 +1,18 @@
 //! What the answers do.
 
-use super::order::{Change, Order, Right};
-use super::plan::Place;
+use super::order::{Change, Looked, Order, Right};
+use super::plan::{LOGGED_WITHIN, Place, context};
 use super::{Asked, Device, Reply};
 use crate::{ManifestEvidence, WalletError, asking_time, making_up_time};
 use rand_core::CryptoRng;
+use unjoin_audit::is_as_promised;
+use unjoin_core::entry::PublishedEntry;
 use unjoin_core::token::{
     ActionKind, ActionReceipt, CohortManifest, DoorAnswer, Grant, Offer, Receipt, ReviewState, Scope,
 };
 use unjoin_core::wire::{DecodeError, Message, Rule};
 use unjoin_core::{DAY, Timestamp};
+use unjoin_log::CosignedEntry;
 
 /// With these an order gets no token, whenever it asks.
 const NO_TOKEN: [&str; 5] = [
@@ -19,6 +22,10 @@ const NO_TOKEN: [&str; 5] = [
     "issuer.retired_key",
     "issuer.window_over",
 ];
+/// Of these, the ones after which there may be a review all the same, of the wallet as it was before it was restored.
+const LAPSED: [&str; 3] = ["issuer.before_recovery", "issuer.retired_key", "issuer.window_over"];
+/// The most cohorts that are tried for a review.
+const TRIES: usize = 32;
 /// So many refusals of an action, in a row, end it.
 const REFUSALS: u8 = 8;
 
@@ -59,7 +66,8 @@ impl Device {
                 Ok(())
             }
             Reply::Manifests(manifests) if asked == Asked::Manifests => self.manifests(&manifests, now, rng),
-            Reply::Manifests(_) => Err(not("manifests")),
+            Reply::Published(entries) if asked == Asked::Published => self.published(place, &entries),
+            Reply::Manifests(_) | Reply::Published(_) => Err(not("bundle")),
             Reply::Answer(bytes) => self.answered(place, asked, &bytes, now, rng),
         };
         if answered.is_err() {
@@ -151,7 +159,7 @@ impl Device {
                 let receipt = Receipt::from_bytes(body).map_err(WalletError::Answer)?;
                 let sending = order.sending.as_ref().ok_or(WalletError::NotAsked)?;
                 order.state = Some(sending.scheduled.check_receipt(&receipt, &self.trust, now)?);
-                (order.receipt, order.sending) = (Some(receipt), None);
+                (order.receipt, order.sending, order.looked) = (Some(receipt), None, Looked::NotYet);
             }
             Asked::Action => {
                 let receipt = ActionReceipt::from_bytes(body).map_err(WalletError::Answer)?;
@@ -166,9 +174,23 @@ impl Device {
             }
             Asked::State => {
                 let state = ReviewState::from_bytes(body).map_err(WalletError::Answer)?;
-                let token = order.token().ok_or(WalletError::NotAsked)?;
-                if state.review_id != self.wallet.review_id(token)? {
+                let tried = match &order.right {
+                    Right::Lapsed(Some(scopes)) => scopes.last(),
+                    _ => None,
+                };
+                let tried = tried
+                    .and_then(|scope| context(&self.wallet, &self.issuer, &self.trust, scope, order.handle));
+                let right = match (&tried, &order.right) {
+                    (Some(tried), _) => tried,
+                    (None, Right::Held(token)) => &token.order,
+                    (None, Right::Authored(context)) => context,
+                    _ => return Err(WalletError::NotAsked),
+                };
+                if state.review_id != self.wallet.review_id(right)? {
                     return Err(WalletError::AnotherReview);
+                }
+                if let Some(tried) = tried {
+                    order.right = Right::Authored(tried);
                 }
                 order.adopt(state, now);
             }
@@ -185,11 +207,26 @@ impl Device {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(), WalletError> {
         let mut outcome = Ok(());
+        // Where a review of before may be, in the order in which cohorts end.
+        let mut cohorts: Vec<(Timestamp, Scope)> = Vec::new();
         for evidence in manifests {
             let Some(scope) = claimed_scope(evidence) else {
                 outcome = outcome.and(Err(WalletError::ManifestNotLogged));
                 continue;
             };
+            let lapsed = |order: &Order| {
+                matches!(order.right, Right::Lapsed(None)) && &order.merchant == scope.merchant()
+            };
+            if let Some((_, escrow_key)) = self.trust.pair_of(&scope)
+                && self.orders.iter().any(lapsed)
+            {
+                let checked = evidence.check(&self.trust, &scope, escrow_key);
+                outcome = outcome.and(checked.map(|manifest| {
+                    let end = manifest.publications.last();
+                    let at = cohorts.partition_point(|(before, _)| *before <= end);
+                    cohorts.insert(at, (end, scope.clone()));
+                }));
+            }
             for order in self.orders.iter_mut().filter(|order| order.waits_for_manifest()) {
                 let taken = match &order.right {
                     Right::Held(token) if token.scope() == &scope => {
@@ -209,9 +246,56 @@ impl Device {
                 outcome = outcome.and(taken);
             }
         }
+        for order in self.orders.iter_mut().filter(|order| matches!(order.right, Right::Lapsed(None))) {
+            let own = cohorts.iter().filter(|(_, scope)| scope.merchant() == &order.merchant);
+            let newest = own.rev().take(TRIES).map(|(_, scope)| scope.clone());
+            let mut scopes: Vec<Scope> = newest.collect();
+            // A list without manifests says nothing.
+            if !manifests.is_empty() {
+                scopes.reverse();
+                order.right = if scopes.is_empty() { Right::Refused } else { Right::Lapsed(Some(scopes)) };
+                order.task.succeed();
+            }
+        }
         // One that does not hold is no reason to fetch all of them again before the next boundary.
         self.fetch.succeed();
         outcome
+    }
+
+    /// Looks for what was promised in all that the ledger shows of its boundary.
+    fn published(&mut self, place: Place, entries: &[CosignedEntry]) -> Result<(), WalletError> {
+        let Place::Order(index) = place else { return Err(WalletError::NotAsked) };
+        let policy = self.trust.ledger().ok_or(WalletError::LedgerNotPinned)?;
+        let order = self.orders.get_mut(index).ok_or(WalletError::UnknownOrder)?;
+        let boundary = order.receipt.as_ref().map(|receipt| receipt.terms().publish_by);
+        let boundary = boundary.or(order.manifest.as_ref().map(|manifest| manifest.publications.first()));
+        let from = boundary.ok_or(WalletError::NotAsked)?.saturating_add(LOGGED_WITHIN);
+        // Of a time at which what was promised must be there; the witnesses' clock says so.
+        let is_whole = |entry: &CosignedEntry| {
+            entry.verify_under(policy).is_ok_and(|logged| logged.quorum.median_time >= from)
+        };
+        if !entries.first().is_some_and(is_whole) {
+            return Err(WalletError::NotLogged);
+        }
+        let mut found = Looked::ForNothing;
+        if let (Some(receipt), Some(scope)) = (&order.receipt, order.scope()) {
+            // Taken back while it was held, it does not appear.
+            let taken_back = order.withdrawn || order.waiting.as_ref().is_some_and(|it| it.review.is_none());
+            found = if taken_back { Looked::ForNothing } else { Looked::Missing };
+            for entry in entries {
+                let Ok(published) = PublishedEntry::from_bytes(entry.claimed_entry()) else { continue };
+                if published.review_id != receipt.terms().review_id {
+                    continue;
+                }
+                entry.verify(policy).map_err(|_| WalletError::NotLogged)?;
+                let is_kept = is_as_promised(&published, receipt, scope);
+                found = if is_kept { Looked::Found } else { Looked::FoundChanged };
+                break;
+            }
+        }
+        order.looked = found;
+        order.task.succeed();
+        Ok(())
     }
 
     fn refused(
@@ -228,6 +312,10 @@ impl Device {
         };
         let Some(order) = self.orders.get_mut(index) else { return };
         match asked {
+            Asked::Offer | Asked::Grant if self.restored && LAPSED.contains(&code) => {
+                order.right = Right::Lapsed(None);
+                order.task.succeed();
+            }
             Asked::Offer | Asked::Grant if NO_TOKEN.contains(&code) => order.right = Right::Refused,
             Asked::Offer | Asked::Grant => {
                 let later = code == "issuer.later";
@@ -250,6 +338,11 @@ impl Order {
     fn refused_at_the_door(&mut self, asked: Asked, code: &str) {
         match (asked, code) {
             // No such review, or not in this state: what is not there needs no asking.
+            (Asked::State, "desk.refused" | "desk.unknown_review")
+                if matches!(self.right, Right::Lapsed(_)) =>
+            {
+                self.try_next();
+            }
             (Asked::State, "desk.refused" | "desk.unknown_review") => {
                 self.asks_state = false;
                 if !self.was_sent() {

@@ -1,6 +1,6 @@
 //! What the author is shown.
 
-use super::order::{Order, Right};
+use super::order::{Looked, Order, Right};
 use super::{Asked, Device};
 use crate::{PrivacyWarning, SENDING_MARGIN, WalletError, privacy_warnings};
 use core::fmt;
@@ -59,6 +59,49 @@ pub struct ReviewStatus {
     pub review: Option<Review>,
     /// The review service's promise: evidence, if the review does not appear.
     pub receipt: Option<Receipt>,
+    /// Whether the promise was kept, once the ledger was read for it.
+    pub promise: Option<ReviewPromise>,
+}
+
+/// What the ledger shows of a review that was promised to appear: what the device found by itself, in what is the same for
+/// everybody.
+///
+/// `Display` has English words for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReviewPromise {
+    /// It stands there as it was promised.
+    Kept,
+    /// It was not among what the ledger showed of its boundary. The receipt is evidence: who reads the whole ledger can
+    /// tell whether it was broken.
+    Missing,
+    /// Something else stands there under its id. Ledger and receipt are evidence.
+    Changed,
+}
+
+impl fmt::Display for ReviewPromise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "published, and in the ledger",
+            Self::Missing => {
+                "promised, and not in the ledger: keep this receipt, and show it to one of the platform's auditors"
+            }
+            Self::Changed => {
+                "in the ledger with other words: keep this receipt, and show it to one of the platform's auditors"
+            }
+        })
+    }
+}
+
+impl ReviewPromise {
+    /// The Chinese words.
+    pub fn in_chinese(self) -> &'static str {
+        match self {
+            Self::Kept => "已发布，并已记入公开账本",
+            Self::Missing => "平台承诺发布，但账本中没有：请保留此回执，并出示给该平台的审计方",
+            Self::Changed => "账本中的内容与所写不符：请保留此回执，并出示给该平台的审计方",
+        }
+    }
 }
 
 /// Where a review stands. An edit or a withdrawal shows once it has taken effect, and in nothing before.
@@ -101,19 +144,40 @@ pub enum ReviewStage {
 
 impl fmt::Display for ReviewStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let date = |time: &Timestamp| time.to_string().split('T').next().unwrap_or_default().to_owned();
         match self {
             Self::Asking => f.write_str("can be reviewed; the right to it is on its way"),
             Self::Open => f.write_str("can be reviewed"),
             Self::Waiting => f.write_str("waits until enough others can write, too"),
-            Self::Appears(at) => write!(f, "appears on {}, together with others", date(at)),
-            Self::Appeared(at) => write!(f, "appeared on {}", date(at)),
+            Self::Appears(at) => write!(f, "appears on {}, together with others", date(*at)),
+            Self::Appeared(at) => write!(f, "appeared on {}", date(*at)),
             Self::Withdrawn => f.write_str("withdrawn"),
             Self::Removed => f.write_str("removed by the platform"),
             Self::Over => f.write_str("was not sent: the time to review is over"),
             Self::Refused => f.write_str("cannot be reviewed"),
         }
     }
+}
+
+impl ReviewStage {
+    /// The Chinese words.
+    pub fn in_chinese(self) -> String {
+        let words = match self {
+            Self::Asking => "可以评价，评价权正在领取",
+            Self::Open => "可以评价",
+            Self::Waiting => "等待足够多的人也可以评价",
+            Self::Appears(at) => return format!("将于 {} 与其他评价一同公布", date(at)),
+            Self::Appeared(at) => return format!("已于 {} 公布", date(at)),
+            Self::Withdrawn => "已撤回",
+            Self::Removed => "已被平台移除",
+            Self::Over => "未发送：评价期已过",
+            Self::Refused => "无法评价",
+        };
+        words.to_owned()
+    }
+}
+
+fn date(time: Timestamp) -> String {
+    time.to_string().split('T').next().unwrap_or_default().to_owned()
 }
 
 impl Device {
@@ -154,7 +218,13 @@ impl Order {
             _ => self.review.clone(),
         };
         let review = review.filter(|_| stage != ReviewStage::Withdrawn);
-        ReviewStatus { handle: self.handle, stage, review, receipt: self.receipt.clone() }
+        let promise = match self.looked {
+            Looked::NotYet | Looked::ForNothing => None,
+            Looked::Found => Some(ReviewPromise::Kept),
+            Looked::FoundChanged => Some(ReviewPromise::Changed),
+            Looked::Missing => Some(ReviewPromise::Missing),
+        };
+        ReviewStatus { handle: self.handle, stage, review, receipt: self.receipt.clone(), promise }
     }
 
     fn stage(&self, now: Timestamp) -> ReviewStage {
@@ -174,11 +244,11 @@ impl Order {
         }
         let over = self.manifest.as_ref().is_some_and(|manifest| manifest.publications.last() <= now);
         match (&self.right, &self.review, &self.sending) {
-            (Right::Refused, ..) => ReviewStage::Refused,
+            (Right::Refused | Right::Lapsed(_), ..) => ReviewStage::Refused,
             (_, Some(_), Some(sending)) if now < sending.aim => ReviewStage::Appears(sending.aim),
             _ if over => ReviewStage::Over,
             (_, Some(_), _) => ReviewStage::Waiting,
-            (Right::Held(_), None, _) if self.need(true) == Some(Asked::State) => ReviewStage::Asking,
+            (Right::Held(_), None, _) if self.need(true, false) == Some(Asked::State) => ReviewStage::Asking,
             (Right::Held(_), None, _) => ReviewStage::Open,
             _ => ReviewStage::Asking,
         }

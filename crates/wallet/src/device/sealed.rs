@@ -3,17 +3,19 @@
 //! `[version 1][60] || nonce (24) || sealed part`: XChaCha20-Poly1305, with version and kind as associated data. The
 //! sealed part is padded to a power of two of at least 16,384 bytes, and 16 of the tag.
 
-use super::order::{Acting, Change, Order, Right, Sending, Wish};
+use super::order::{Acting, Change, Looked, Order, Right, Sending, Wish};
 use super::{Device, Enrolling, Task};
 use crate::backup::{decode_token, encode_token};
+use crate::order::OrderContext;
 use crate::present::ScheduledPresentation;
 use crate::{ScheduledAction, TrustRoots, Wallet, WalletError};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::AeadInOut, aead::KeyInit};
 use rand_core::CryptoRng;
+use unjoin_core::algebra::EscrowKey;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
-    ActionReceipt, AuthorAction, CohortManifest, OrderHandle, Presentation, PublicationDates, Receipt,
-    Review, ReviewState,
+    ActionReceipt, AuthorAction, CohortManifest, IssuerPublicKey, OrderHandle, Presentation,
+    PublicationDates, Receipt, Review, ReviewState, Scope,
 };
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, VERSION, Writer};
 use unjoin_core::{Name, Timestamp};
@@ -109,7 +111,7 @@ impl Device {
         if count > Self::MAX_ORDERS {
             return Err(from.refuse(Rule::Length));
         }
-        let orders = (0..count).map(|_| Order::decode(&wallet, from)).collect::<Result<_, _>>()?;
+        let orders = (0..count).map(|_| Order::decode(&wallet, &issuer, from)).collect::<Result<_, _>>()?;
         if from.rest("padding").iter().any(|byte| *byte != 0) {
             return Err(from.refuse(Rule::Trailing));
         }
@@ -146,7 +148,11 @@ impl Order {
     fn room(&self) -> usize {
         let reviews =
             [self.review.is_some(), self.wish.is_some(), self.acting.is_some(), self.waiting.is_some()];
-        2_048 + reviews.iter().filter(|there| **there).count() * (Review::MAX_TEXT + 1_024)
+        let scopes = match &self.right {
+            Right::Lapsed(Some(scopes)) => scopes.len() * 128,
+            _ => 0,
+        };
+        2_048 + scopes + reviews.iter().filter(|there| **there).count() * (Review::MAX_TEXT + 1_024)
     }
 
     fn encode(&self, out: &mut Writer) {
@@ -169,6 +175,18 @@ impl Order {
                 encode_token(token, out);
             }
             Right::Refused => out.u8(2),
+            Right::Lapsed(scopes) => {
+                out.u8(4);
+                option(out, scopes.as_ref(), |out, scopes| {
+                    out.u8(scopes.len() as u8);
+                    scopes.iter().for_each(|scope| scope.encode(out));
+                });
+            }
+            Right::Authored(context) => {
+                out.u8(5);
+                context.scope.encode(out);
+                out.elements(&[*context.issuer_key.element(), *context.escrow_key.element()]);
+            }
         }
         part(out, self.manifest.as_ref());
         part(out, self.review.as_ref());
@@ -206,9 +224,16 @@ impl Order {
         });
         time(out, self.gone);
         out.u8(self.withdrawn.into());
+        out.u8(match self.looked {
+            Looked::NotYet => 0,
+            Looked::ForNothing => 1,
+            Looked::Found => 2,
+            Looked::FoundChanged => 3,
+            Looked::Missing => 4,
+        });
     }
 
-    fn decode(wallet: &Wallet, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode(wallet: &Wallet, issuer: &Name, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let merchant = Name::decode(from, "merchant")?;
         let (handle, since) = (OrderHandle(from.array("order handle")?), from.timestamp("since")?);
         let task = Task::decode(from)?;
@@ -217,6 +242,18 @@ impl Order {
             1 => Right::Held(decode_token(wallet, from)?),
             2 => Right::Refused,
             3 => Right::Offered { offer: needed(from)?, asked: None },
+            4 => Right::Lapsed(read_option(from, |from| {
+                let count = from.u8("scopes")?;
+                (0..count).map(|_| Scope::decode(from)).collect()
+            })?),
+            5 => {
+                let scope = Scope::decode(from)?;
+                let issuer_key = IssuerPublicKey::new(from.element("X")?);
+                let escrow_key = EscrowKey::new(from.element("Y")?);
+                let wallet_key = wallet.wallet_key(issuer).map_err(|_| from.refuse(Rule::Element))?;
+                let issuer = issuer.clone();
+                Right::Authored(OrderContext { issuer, wallet_key, handle, scope, issuer_key, escrow_key })
+            }
             _ => return Err(from.refuse(Rule::Value)),
         };
         Ok(Self {
@@ -244,6 +281,14 @@ impl Order {
             })?,
             gone: read_time(from)?,
             withdrawn: from.bool("withdrawn")?,
+            looked: match from.u8("looked")? {
+                0 => Looked::NotYet,
+                1 => Looked::ForNothing,
+                2 => Looked::Found,
+                3 => Looked::FoundChanged,
+                4 => Looked::Missing,
+                _ => return Err(from.refuse(Rule::Value)),
+            },
         })
     }
 }

@@ -1,10 +1,12 @@
 //! Devices against a platform that is nothing but its keys and what it was sent.
 
+mod ledger;
 mod model;
 mod opening;
 mod rules;
 
 use super::*;
+use ledger::{Insider, Ledger};
 use std::collections::BTreeMap;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::secret::SecretBytes;
@@ -42,9 +44,17 @@ struct World {
     reviews: BTreeMap<[u8; 32], Kept>,
     /// When each merchant's first cohort is sealed; from then on one a week.
     sealed: Timestamp,
+    /// Where manifests and publications stand; without one the platform signs manifests.
+    ledger: Option<Ledger>,
+    insider: Insider,
+    /// No order gets a token any more.
+    is_over: bool,
 }
 
 struct Kept {
+    scope: Scope,
+    /// It was not withdrawn while it was held.
+    appears: bool,
     author_key: AuthorKey,
     receipt: Receipt,
     first_digest: Digest,
@@ -64,13 +74,31 @@ impl World {
         let escrow_key = EscrowKey::new(*IssuerKey::generate(&mut rng).public().element());
         let platform_key = PlatformKey::generate(&mut rng);
         let (granted, reviews) = (BTreeMap::new(), BTreeMap::new());
-        Self { rng, issuer_key, escrow_key, platform_key, enrolled: false, granted, reviews, sealed: day(3) }
+        let (ledger, insider) = (None, Insider::Honest);
+        let (enrolled, sealed, is_over) = (false, day(3), false);
+        Self {
+            rng,
+            issuer_key,
+            escrow_key,
+            platform_key,
+            enrolled,
+            granted,
+            reviews,
+            sealed,
+            ledger,
+            insider,
+            is_over,
+        }
     }
 
     fn trust(&self) -> TrustRoots {
-        TrustRoots::new(self.platform_key.public(), 20, Grid::Daily)
+        let trust = TrustRoots::new(self.platform_key.public(), 20, Grid::Daily)
             .pin(*self.issuer_key.public(), self.escrow_key)
-            .unwrap()
+            .unwrap();
+        match &self.ledger {
+            Some(ledger) => trust.require_ledger(ledger.policy.clone()),
+            None => trust,
+        }
     }
 
     fn device(&mut self) -> Device {
@@ -93,13 +121,20 @@ impl World {
         let cohorts = (0..MERCHANTS).flat_map(|number| (0..80).map(move |cohort| (number, cohort)));
         let scopes = cohorts.map(|(number, cohort)| self.scope(&order(number).0, cohort));
         let there = scopes.filter(|scope| (since..=now).contains(&self.sealed_at(scope)));
-        let signed = there.map(|scope| {
+        let manifests = there.map(|scope| {
             let publications = self.dates(&scope);
             let escrow_id = *self.escrow_key.id();
-            let manifest = CohortManifest { scope, escrow_id, at_least: 20, publications };
-            ManifestEvidence::Signed(manifest.sign(&self.platform_key).unwrap())
+            CohortManifest { scope, escrow_id, at_least: 20, publications }
         });
-        signed.collect()
+        match &self.ledger {
+            Some(ledger) => {
+                let entries: Vec<_> = manifests.map(|manifest| manifest.to_bytes()).collect();
+                ledger.evidence(&entries, now).into_iter().map(ManifestEvidence::Cosigned).collect()
+            }
+            None => manifests
+                .map(|manifest| ManifestEvidence::Signed(manifest.sign(&self.platform_key).unwrap()))
+                .collect(),
+        }
     }
 
     fn answer(&mut self, request: &Request, now: Timestamp) -> Reply {
@@ -112,6 +147,7 @@ impl World {
                 self.enrolled = true;
                 Reply::Answer(Vec::new())
             }
+            Request::Offer { .. } if self.is_over => Reply::Refused("issuer.window_over".into()),
             Request::Offer { merchant, handle } => match self.scope_for(merchant, *handle, now) {
                 None => Reply::Refused("issuer.later".into()),
                 Some(scope) => {
@@ -134,6 +170,7 @@ impl World {
                 Reply::Answer(grant.unwrap().to_bytes())
             }
             Request::Manifests { since } => Reply::Manifests(self.manifests(*since, now)),
+            Request::Published { boundary, .. } => Reply::Published(self.bundle(*boundary, now)),
             Request::Door(message) => {
                 let message = DoorMessage::from_bytes(message).unwrap();
                 let asked = self.ask(message.into_question(), now);
@@ -188,7 +225,8 @@ impl World {
                     published_at: publish_by,
                 };
                 let author_key = *presentation.author_key();
-                let kept = Kept { author_key, receipt, first_digest: digest, state, actions: Vec::new() };
+                let (scope, appears, actions) = (presentation.scope().clone(), true, Vec::new());
+                let kept = Kept { scope, appears, author_key, receipt, first_digest: digest, state, actions };
                 let kept = self.reviews.entry(id.0).or_insert(kept);
                 Ok(kept.receipt.to_bytes())
             }
@@ -208,6 +246,7 @@ impl World {
                     return Err("desk.held");
                 }
                 let boundary = if held { kept.state.published_at } else { Grid::Weekly.nth_after(now, 2) };
+                kept.appears &= !(held && withdraws);
                 let receipt = ActionReceipt::sign(&self.platform_key, &action, boundary, 1).unwrap();
                 kept.state = kept.state.clone().after(&action);
                 kept.actions.push((action, receipt.clone()));

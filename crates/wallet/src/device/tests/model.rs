@@ -87,8 +87,8 @@ struct Model {
 }
 
 impl Model {
-    fn new(seed: u64) -> Self {
-        let mut world = World::new(seed);
+    fn new(seed: u64, with_ledger: bool) -> Self {
+        let mut world = if with_ledger { World::with_ledger(seed) } else { World::new(seed) };
         let (device, mut rng) = (world.device(), Seeded(seed ^ 1));
         let key = SecretBytes::random(&mut rng);
         let blob = device.seal(&key, &mut rng);
@@ -179,7 +179,8 @@ impl Model {
         let outcome = self.device.handle(number, reply.clone(), self.now(), &mut self.rng);
         if let Err(error) = outcome {
             // Late, or the clock had been set; nothing that the platform is to blame for.
-            let allowed = matches!(error, WalletError::NotAsked | WalletError::Receipt);
+            let allowed =
+                matches!(error, WalletError::NotAsked | WalletError::Receipt | WalletError::NotLogged);
             assert!(allowed, "{error:?}");
         }
         self.answered.push((number, reply));
@@ -293,6 +294,10 @@ impl Model {
                 "lost: {:?} of {number}",
                 status.stage
             );
+            // What was promised was looked for, and found.
+            let is_there = self.world.reviews.get(&id.0).is_some_and(|kept| kept.appears);
+            let was_read = self.world.ledger.is_some() && status.receipt.is_some() && is_there;
+            assert_eq!(status.promise, was_read.then_some(ReviewPromise::Kept));
             if kept.is_some() {
                 assert_eq!(status.review.as_ref().map(Review::digest), kept);
             }
@@ -315,9 +320,9 @@ fn whatever_happens_each_order_has_one_token_and_one_review_at_an_allowed_time()
     };
     let [steps, sent, kept] = [const { AtomicU64::new(0) }; 3];
     let outcome = TestRunner::new(config).run(
-        &(any::<u64>(), any::<bool>(), prop::collection::vec(op(), 20..200)),
-        |(seed, begun, ops)| {
-            let mut model = Model::new(seed);
+        &(any::<u64>(), any::<bool>(), any::<bool>(), prop::collection::vec(op(), 20..200)),
+        |(seed, begun, with_ledger, ops)| {
+            let mut model = Model::new(seed, with_ledger);
             for number in 0..ORDERS {
                 model.run(Op::Eligible(number), false);
             }

@@ -57,7 +57,7 @@ fn run_at(habit: Habit, at: Timestamp, now: Timestamp, rng: &mut Seeded) -> Opti
 }
 
 fn live(habit: Habit, seed: u64, days: u64) -> Sent {
-    let (mut world, rng) = (World::new(seed), &mut Seeded(seed ^ 0x0be7));
+    let (mut world, rng) = (World::with_ledger(seed), &mut Seeded(seed ^ 0x0be7));
     let mut device = world.device();
     let key = Bytes::random(rng);
     let mut sent = Sent { account: Vec::new(), door: Vec::new(), submitted: false };

@@ -3,10 +3,9 @@
 use super::*;
 
 /// A device whose two orders have tokens, the first a review.
-fn with_tokens(seed: u64) -> (World, Device) {
-    let mut world = World::new(seed);
+pub(super) fn with_tokens(mut world: World) -> (World, Device) {
     let mut device = world.device();
-    let rng = &mut Seeded(seed);
+    let rng = &mut Seeded(1);
     for number in 0..2 {
         let (merchant, handle) = order(number);
         device.order_eligible(merchant, handle, START, rng).unwrap();
@@ -16,14 +15,14 @@ fn with_tokens(seed: u64) -> (World, Device) {
     (world, device)
 }
 
-fn stage(device: &Device, number: u8, now: Timestamp) -> ReviewStage {
+pub(super) fn stage(device: &Device, number: u8, now: Timestamp) -> ReviewStage {
     let handle = order(number).1;
     device.reviews(now).into_iter().find(|status| status.handle == handle).unwrap().stage
 }
 
 #[test]
 fn a_blob_gives_the_device_back_and_every_other_is_refused() {
-    let (world, device) = with_tokens(1);
+    let (world, device) = with_tokens(World::new(1));
     let rng = &mut Seeded(2);
     let key = SecretBytes::random(rng);
     let blob = device.seal(&key, rng);
@@ -47,7 +46,7 @@ fn a_blob_gives_the_device_back_and_every_other_is_refused() {
 
 #[test]
 fn no_sealed_part_makes_opening_panic() {
-    let (mut world, mut device) = with_tokens(3);
+    let (mut world, mut device) = with_tokens(World::new(3));
     let rng = &mut Seeded(4);
     calm(&mut world, &mut device, day(2), day(5));
     device.edit_review(order(0).1, review(7), day(5), rng).unwrap();
@@ -65,7 +64,7 @@ fn no_sealed_part_makes_opening_panic() {
 
 #[test]
 fn a_waiting_edit_or_withdrawal_shows_in_nothing() {
-    let (mut world, mut device) = with_tokens(5);
+    let (mut world, mut device) = with_tokens(World::new(5));
     let rng = &mut Seeded(6);
     let appears = day(4);
     calm(&mut world, &mut device, day(2), day(4).saturating_sub(60));
@@ -87,7 +86,7 @@ fn a_waiting_edit_or_withdrawal_shows_in_nothing() {
 
 #[test]
 fn a_review_that_is_taken_back_before_it_was_sent_is_never_sent_and_shows_that_late() {
-    let (mut world, mut device) = with_tokens(7);
+    let (mut world, mut device) = with_tokens(World::new(7));
     let rng = &mut Seeded(8);
     assert_eq!(stage(&device, 0, day(2)), ReviewStage::Waiting);
     device.withdraw_review(order(0).1, day(2), rng).unwrap();
@@ -106,7 +105,7 @@ fn a_review_that_is_taken_back_before_it_was_sent_is_never_sent_and_shows_that_l
 
 #[test]
 fn a_device_that_was_restored_from_its_seed_finds_its_review_and_withdraws_it() {
-    let (mut world, mut device) = with_tokens(9);
+    let (mut world, mut device) = with_tokens(World::new(9));
     let rng = &mut Seeded(10);
     calm(&mut world, &mut device, day(2), day(6));
     let id = review_id(&device, 0).unwrap();
@@ -127,8 +126,40 @@ fn a_device_that_was_restored_from_its_seed_finds_its_review_and_withdraws_it() 
 }
 
 #[test]
+fn after_the_window_a_restored_device_finds_its_review_among_its_merchants_cohorts() {
+    for mut world in [World::new(17), World::with_ledger(17)] {
+        let rng = &mut Seeded(18);
+        let mut device;
+        (world, device) = with_tokens(world);
+        calm(&mut world, &mut device, day(2), day(6));
+        let id = review_id(&device, 0).unwrap();
+        let code = device.recovery_code();
+        drop(device);
+        // Tokens are granted no more, and of each merchant there are ten cohorts.
+        let now = day(70);
+        world.is_over = true;
+        let wallet = Wallet::from_recovery_code(&code).unwrap();
+        let mut device = Device::restore(wallet, name("issuer"), name("ann"), world.trust());
+        for number in 0..2 {
+            let (merchant, handle) = order(number);
+            device.order_eligible(merchant, handle, now, rng).unwrap();
+        }
+        calm(&mut world, &mut device, now, day(100));
+        assert_eq!(stage(&device, 0, day(100)), ReviewStage::Appeared(day(4)));
+        // The order without a review has nothing to be found.
+        assert_eq!(stage(&device, 1, day(100)), ReviewStage::Refused);
+        // It is kept as any other, and acts.
+        let key = SecretBytes::random(rng);
+        let mut device = Device::open(&device.seal(&key, rng), &key, world.trust()).unwrap();
+        device.withdraw_review(order(0).1, day(100), rng).unwrap();
+        calm(&mut world, &mut device, day(100), day(102));
+        assert_eq!(world.reviews[&id.0].state.standing, ReviewStanding::Withdrawn);
+    }
+}
+
+#[test]
 fn an_order_whose_customer_is_in_the_cohort_waits_for_the_next() {
-    let (mut world, mut device) = with_tokens(11);
+    let (mut world, mut device) = with_tokens(World::new(11));
     let rng = &mut Seeded(12);
     // Of the first merchant, too.
     let (merchant, handle) = order(2);

@@ -1,27 +1,20 @@
-// examples/service and examples/relay in processes of their own.
+// examples/service and examples/relay in processes of their own, with a clock that is moved and a witness of the ledgers.
 //
-// UNJOIN_WEB: where the package was built. UNJOIN_EXAMPLES: where the examples were.
+// UNJOIN_EXAMPLES: where the examples were built.
 
 import { spawn } from "node:child_process";
-import { createHash, generateKeyPairSync } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { Witness } from "./witness.mjs";
 
-function fail(text) {
+export function fail(text) {
   throw new Error(text);
 }
 
-export const BUILT = process.env.UNJOIN_WEB ?? fail("set UNJOIN_WEB to the directory of the package");
 const EXAMPLES = process.env.UNJOIN_EXAMPLES ?? fail("set UNJOIN_EXAMPLES to the directory of the examples");
-
-export async function load() {
-  const module = await import(join(BUILT, "unjoin_web.js"));
-  await module.default({ module_or_path: await readFile(join(BUILT, "unjoin_web_bg.wasm")) });
-  return module;
-}
 
 /// A program, once it has said this address: "NAME on ADDRESS".
 async function program(name, last, ...more) {
@@ -38,24 +31,20 @@ async function program(name, last, ...more) {
   return { addresses, end };
 }
 
-/// The verification key of a witness, as C2SP writes it: whose ledger is pinned needs one, and this one is never asked.
-function witness() {
-  const name = "witness.example", key = generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "der" });
-  const typed = Buffer.concat([Buffer.from([4]), key.subarray(-32)]);
-  const id = createHash("sha256").update(`${name}\n`).update(typed).digest("hex").slice(0, 8);
-  return `${name}+${id}+${typed.toString("base64")}`;
-}
-
 export async function start() {
-  const directory = await mkdtemp(join(tmpdir(), "unjoin-web-")), secrets = join(directory, "secrets");
+  const directory = await mkdtemp(join(tmpdir(), "unjoin-round-")), secrets = join(directory, "secrets");
+  // So far the shop's clock is ahead.
+  let ahead = 0;
+  const witness = await Witness.serve(() => Date.now() / 1000 + ahead);
   const service = await program("service", "internal", "--listen", "[::1]:0", "--internal", "[::1]:0", "--drain", "0",
     "--demo-trustees", "--demo-clock", "--k", "2", "--hold-hours", "0", "--directory", secrets,
-    "--store", `redb:${join(directory, "stores")}`);
+    "--store", `redb:${join(directory, "stores")}`, "--witness", witness.at);
   const gateway = `/shop=http://${service.addresses.devices}/gateway`;
-  const relay = await program("relay", "relay", "--listen", "[::1]:0", "--gateway", gateway);
+  const relay = await program("relay", "relay", "--listen", "[::1]:0", "--gateway", gateway, "--per-minute", "60000");
   const addresses = { ...service.addresses, ...relay.addresses };
 
   const post = (where, path, body, headers = {}) => new Promise((resolve, reject) => {
+    if (path === "/clock/advance") ahead += JSON.parse(body).seconds;
     const { hostname, port } = new URL(`http://${addresses[where]}`), method = body === undefined ? "GET" : "POST";
     const to = { host: hostname.replace(/^\[|\]$/g, ""), port, path, method, headers };
     const sent = request(to, answer => {
@@ -70,7 +59,8 @@ export async function start() {
   const end = async () => {
     await relay.end();
     await service.end();
+    await witness.end();
     await rm(directory, { recursive: true });
   };
-  return { addresses, post, file, witness: witness(), end };
+  return { addresses, post, file, witness: witness.key, end };
 }
