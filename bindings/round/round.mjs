@@ -103,11 +103,12 @@ export class Round {
       await unjoin.Device.restoreCode(this.code.toLowerCase(), issuer, account, trust),
     ];
     if (this.backup) devices.push(await unjoin.Device.restoreBackup(this.backup, PASSPHRASE, issuer, account, trust));
-    for (const device of devices) {
-      await device.orderEligible(MERCHANT, this.handle, shop.now);
-      const customer = { account, key: seed(), device };
-      await this.until([customer], async () => (await customer.device.reviews(shop.now))[0].stage === "withdrawn");
-    }
+    const customers = devices.map(device => ({ account, key: seed(), device }));
+    for (const { device } of customers) await device.orderEligible(MERCHANT, this.handle, shop.now);
+    await this.until(customers, async () => {
+      const reviews = await Promise.all(customers.map(({ device }) => device.reviews(shop.now)));
+      return reviews.every(([{ stage }]) => stage === "withdrawn");
+    });
   }
 
   /// The medians.

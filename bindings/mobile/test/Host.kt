@@ -171,7 +171,7 @@ private fun shown(value: Any?): Any? = when (value) {
 }
 
 fun main() {
-    for (line in generateSequence(::readLine)) {
+    for (line in generateSequence(::readlnOrNull)) {
         val parts = line.split(' ')
         val said = try {
             val call = run(parts[0], Given(parts.drop(1)))
