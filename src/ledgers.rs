@@ -7,6 +7,16 @@ use unjoin_log::{Log, LogError, NoteKey, Publication, Witness, WitnessPolicy};
 use unjoin_store::{OwnStore, Store};
 
 /// How one ledger runs.
+///
+/// ```
+/// # use unjoin::secret::SystemRng;
+/// use unjoin::ledger::{KeyName, LedgerConfig, NoteKey};
+/// let key = NoteKey::generate(KeyName::new("shop.example/reviews")?, &mut SystemRng::new());
+/// // For first steps: with no witnesses nothing keeps the platform from showing two histories.
+/// let config = LedgerConfig { key, policy: None };
+/// assert_eq!(config.key.public().name().as_str(), "shop.example/reviews");
+/// # Ok::<(), unjoin::ledger::NoteError>(())
+/// ```
 #[derive(Debug)]
 pub struct LedgerConfig {
     /// Signs its checkpoints; its name is the ledger's origin.
@@ -18,6 +28,21 @@ pub struct LedgerConfig {
 
 /// The reviews ledger and the openings ledger, in a store of their own: everything in it is
 /// public, or will be.
+///
+/// ```
+/// # use unjoin_trustee::test_util::fresh;
+/// # use unjoin::{secret::SystemRng, store::identity::Role};
+/// # use unjoin::ledger::{KeyName, LedgerConfig, LogView, NoteKey};
+/// use unjoin::ledger::Ledgers;
+/// # let config = |name| LedgerConfig { key: NoteKey::generate(KeyName::new(name).unwrap(), &mut SystemRng::new()), policy: None };
+/// # let (store, reviews, openings) = (fresh(Role::Ledgers), config("shop.example/reviews"), config("shop.example/openings"));
+/// # let witnesses = vec![];
+/// let ledgers = Ledgers::open_without_asking_witnesses(store, reviews, openings, witnesses)?;
+/// let report = ledgers.tick(&[]);
+/// assert!(report.reviews.failed.is_none() && report.openings.failed.is_none());
+/// assert_eq!((ledgers.reviews().size()?, ledgers.openings().size()?), (0, 0));
+/// # Ok::<(), unjoin::ledger::LogError>(())
+/// ```
 pub struct Ledgers<S: Store> {
     reviews: Log<S>,
     openings: Log<S>,
@@ -112,6 +137,19 @@ impl<S: Store> fmt::Debug for Ledgers<S> {
 }
 
 /// What became of both ledgers.
+///
+/// ```
+/// use unjoin::ledger::{LedgerReport, LedgersReport};
+/// /// Whether an operator must look at once: a witness refuses, or nothing goes on.
+/// fn is_alarm(report: &LedgersReport) -> bool {
+///     let bad = |one: &LedgerReport| {
+///         one.failed.is_some() || one.publication.as_ref().is_some_and(|shown| !shown.refusals.is_empty())
+///     };
+///     bad(&report.reviews) || bad(&report.openings)
+/// }
+/// # let quiet = || LedgerReport { sequenced: 0, publication: None, failed: None };
+/// assert!(!is_alarm(&LedgersReport { reviews: quiet(), openings: quiet() }));
+/// ```
 #[derive(Debug)]
 #[must_use = "what failed, and what witnesses refuse, needs an operator"]
 pub struct LedgersReport {
@@ -122,6 +160,13 @@ pub struct LedgersReport {
 }
 
 /// What became of one ledger.
+///
+/// ```
+/// use unjoin::ledger::{LedgerReport, LogError};
+/// let report = LedgerReport { sequenced: 0, publication: None, failed: Some(LogError::Unwitnessed) };
+/// // Tried again at the next tick, once a witness can be reached.
+/// assert!(report.failed.is_some_and(|error| error.is_retryable()));
+/// ```
 #[derive(Debug)]
 pub struct LedgerReport {
     /// How many entries were taken out of outboxes.

@@ -118,6 +118,12 @@ impl FromIterator<u8> for StarSums {
 }
 
 /// What is known of one shop in one class.
+///
+/// ```
+/// use unjoin::rating::{ClassRecord, StarSums};
+/// let on_time = ClassRecord { class: 0, orders: 60, published: [5, 5, 4].into_iter().collect() };
+/// assert_eq!(on_time.published, StarSums { count: 3, sum: 14, squares: 66, bad: 0 });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassRecord {
     /// The outcome class.
@@ -129,6 +135,13 @@ pub struct ClassRecord {
 }
 
 /// An estimate and its 90 % interval.
+///
+/// ```
+/// use unjoin::rating::Market;
+/// // Nothing is known of anybody: the estimate says so by its interval.
+/// let stars = Market::default().rating(&[]).stars;
+/// assert!(stars.low < stars.value && stars.value < stars.high);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// The estimate.
@@ -140,6 +153,14 @@ pub struct Estimate {
 }
 
 /// What all customers of a shop think, as far as it can be known.
+///
+/// ```
+/// use unjoin::rating::{ClassRecord, Market};
+/// let shop = [ClassRecord { class: 0, orders: 60, published: [1, 2, 5, 5].into_iter().collect() }];
+/// let rating = Market::new([&shop[..]]).rating(&shop);
+/// // From 1 to 5, and from 0 to 1.
+/// assert!((1.0..=5.0).contains(&rating.stars.value) && (0.0..=1.0).contains(&rating.bad_share.value));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rating {
     /// The mean of the stars, from 1 to 5.
@@ -170,6 +191,14 @@ impl Serialize for Rating {
 }
 
 /// What the published reviews of all shops tell of each class.
+///
+/// ```
+/// use unjoin::rating::{ClassRecord, Market};
+/// let record = |class, orders, stars: &[u8]| ClassRecord { class, orders, published: stars.iter().copied().collect() };
+/// let (good, bad) = ([record(0, 60, &[5; 50])], [record(0, 60, &[1; 50])]);
+/// let market = Market::new([&good[..], &bad]);
+/// assert!(market.rating(&good).stars.value > market.rating(&bad).stars.value);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Market {
     classes: BTreeMap<u8, Class>,

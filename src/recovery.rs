@@ -142,6 +142,13 @@ pub(crate) fn end<S: Store>(store: &S, key: &Key<RecoveryRow>, era: u32) -> Resu
 }
 
 /// Why a store was not recovered, or not opened.
+///
+/// ```
+/// use unjoin::{Audience, RecoveryError};
+/// // A service finds a store whose recovery was begun, and does not open.
+/// let error = RecoveryError::Unfinished;
+/// assert_eq!((error.code(), error.audience()), ("recovery.unfinished", Audience::Operator));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RecoveryError {

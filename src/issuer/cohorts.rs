@@ -38,6 +38,15 @@ const ENDED_AFTER: u64 = 400 * DAY;
 const WRITES: usize = 4096;
 
 /// What a tick found.
+///
+/// ```
+/// use unjoin::issuer::IssuerReport;
+/// /// Whether somebody has to look.
+/// fn needs_somebody(report: &IssuerReport) -> bool {
+///     !report.outrun.is_empty() || !report.failed.is_empty() || !report.numbers_overdue.is_empty()
+/// }
+/// assert!(!needs_somebody(&IssuerReport::default()));
+/// ```
 #[derive(Debug, Default)]
 pub struct IssuerReport {
     /// The manifests of sealed cohorts that were not yet
@@ -62,6 +71,14 @@ pub struct IssuerReport {
 
 /// A cohort that has waited long for its crowd. It is never published below k, and ended without a
 /// manifest after 400 days: the host can merge classes for later orders, or tell the reviewers.
+///
+/// ```
+/// use unjoin::{Name, issuer::StarvingCohort};
+/// let starving = StarvingCohort { merchant: Name::new("lamps")?, class: 1, cohort: 77, of_standing: 4, k: 10, open: true };
+/// // Six customers more, or the few are never published.
+/// assert_eq!(starving.k - starving.of_standing, 6);
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StarvingCohort {
     /// The merchant.
@@ -82,6 +99,14 @@ pub struct StarvingCohort {
 /// reviews of the few others: over twice as fast as the slowest of its merchant's last three
 /// periods of 60 days, and three standard deviations. It is sealed as any other is: look
 /// at its accounts before its first publication.
+///
+/// ```
+/// use unjoin::{Name, issuer::OutrunCohort};
+/// let outrun = OutrunCohort { merchant: Name::new("lamps")?, class: 0, cohort: 77, of_standing: 60, expected: 11.5 };
+/// // Five times what its past explains: look at its accounts before its first publication.
+/// assert!(f64::from(outrun.of_standing) > 5.0 * outrun.expected);
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutrunCohort {
     /// The merchant.

@@ -6,6 +6,14 @@ use unjoin_store::queue::QueueConfig;
 
 /// How an [`Issuer`](super::Issuer) works: fixed while it is open. Everything but the name and
 /// the grid may change at a restart; a cohort keeps the k that it was opened with.
+///
+/// ```
+/// use unjoin::{DAY, Grid, Name, issuer::IssuerConfig};
+/// let mut config = IssuerConfig::new(Name::new("shop.example")?);
+/// assert_eq!((config.grid, config.hold, config.classes[0].k), (Grid::Daily, 2 * DAY, 10));
+/// config.hold = DAY; // food is reviewed sooner
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct IssuerConfig {
     /// The issuer's name, which every enrolment is bound to.
@@ -125,6 +133,13 @@ pub trait StandingPolicy: Send + Sync + 'static {
 /// This gives up the defence against bought crowds: a merchant that opens k - 1 accounts and
 /// places k - 1 orders knows which review is the stranger's. For simulations, and for platforms
 /// whose accounts are dear to get by themselves.
+///
+/// ```
+/// use unjoin::{Name, issuer::{EveryoneOfStanding, StandingPolicy}};
+/// let (account, merchant) = (Name::new("opened a minute ago")?, Name::new("lamps")?);
+/// assert!(EveryoneOfStanding.of_standing(&account, &merchant));
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EveryoneOfStanding;
 

@@ -17,6 +17,19 @@ use unjoin_log::outbox;
 use unjoin_store::{Store, StoreError, decide, read};
 
 /// An enrolment with what it must be bound to.
+///
+/// ```
+/// # use unjoin_wallet::Wallet;
+/// # use unjoin::{Name, secret::SystemRng, token::EnrolmentContext};
+/// use unjoin::issuer::EnrolmentSubmission;
+/// # let (rng, issuer, account, nonce) = (&mut SystemRng::new(), Name::new("shop.example")?, Name::new("account-7")?, [9; 32]);
+/// # let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
+/// # let sent = Wallet::generate(rng).enrol(context, rng)?;
+/// // The account and the nonce are the session's; the device sends the rest.
+/// let submission = EnrolmentSubmission { account: account.clone(), nonce, enrolment: sent };
+/// assert!(submission.enrolment.verify(context, rng).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct EnrolmentSubmission {
     /// The account that is logged in.
@@ -28,6 +41,14 @@ pub struct EnrolmentSubmission {
 }
 
 /// Whose a wallet key is, with what opens the logged commitment to it.
+///
+/// ```
+/// use unjoin::{Name, issuer::BoundAccount};
+/// let bound = BoundAccount { account: Name::new("account-7")?, blind: [5; 32] };
+/// // It answers one opening, and goes into no log.
+/// assert_eq!(format!("{bound:?}"), "BoundAccount(..)");
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 pub struct BoundAccount {
     /// The account.
     pub account: Name,

@@ -5,6 +5,14 @@ use unjoin_store::StoreError;
 use unjoin_store::queue::QueueError;
 
 /// Why the issuer did not do what it was asked. Nothing was changed, unless it says otherwise.
+///
+/// ```
+/// use unjoin::{Audience, issuer::IssuerError};
+/// // The device asks again, later, and nobody is woken.
+/// let error = IssuerError::Later;
+/// assert_eq!((error.code(), error.audience()), ("issuer.later", Audience::Device));
+/// assert!(error.is_retryable());
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum IssuerError {

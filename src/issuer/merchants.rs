@@ -9,6 +9,14 @@ use unjoin_store::{Store, decide};
 
 /// What is known of a merchant's class before its first order is granted: without it cohorts wait for 30
 /// days and 300 order-days until 60 days have been counted.
+///
+/// ```
+/// use unjoin::{Name, issuer::PastOrders};
+/// // Three periods of 60 days, the latest first; the least counts, so a busy season helps nobody.
+/// let past = PastOrders { merchant: Name::new("lamps")?, class: 0, counts: vec![6_200, 9_800, 6_000] };
+/// assert_eq!(past.counts.iter().min(), Some(&6_000));
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PastOrders {
     /// The merchant.

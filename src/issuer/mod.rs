@@ -133,6 +133,24 @@ use unjoin_store::{OwnStore, Store, StoreError, decide_all};
 
 /// The order side's service. Every method may be called from any thread, and several instances
 /// may share a store; all of them need the same configuration, ring and keys.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use unjoin_trustee::test_util::{fresh, shop::Shop};
+/// # use unjoin::issuer::EveryoneOfStanding;
+/// # use unjoin::secret::{SecretBytes, SystemRng};
+/// # use unjoin::store::identity::Role;
+/// # use unjoin::token::KeyRing;
+/// use unjoin::{Environment, Name, issuer::{Issuer, IssuerConfig}};
+/// # let Shop { issuer_key, escrow_key, platform_key, .. } = Shop::open();
+/// # let (store, keys, master) = (fresh(Role::Orders), KeyRing::new(issuer_key, escrow_key), SecretBytes::random(&mut SystemRng::new()));
+/// # let (platform_key, standing, environment) = (Arc::new(platform_key), Arc::new(EveryoneOfStanding), Environment::system());
+/// let config = IssuerConfig::new(Name::new("shop.example")?);
+/// let issuer = Issuer::open(store, config, keys, master, platform_key, standing, environment)?;
+/// // Nothing to seal yet.
+/// assert!(issuer.tick()?.manifests.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Issuer<S: Store> {
     core: Arc<Core<S>>,
     queue: GroupQueue<GrantJob, Result<Grant, IssuerError>>,

@@ -18,6 +18,19 @@ pub const MAX_ORDER_ID: usize = 256;
 const AHEAD: u64 = 366 * DAY;
 
 /// An order that is due: delivered, or the end of the promised day has passed.
+///
+/// ```
+/// use unjoin::{Name, Timestamp, issuer::OrderReport};
+/// let report = OrderReport {
+///     order_id: b"A-4711".to_vec(), // nobody but the host ever sees it
+///     account: Name::new("account-7")?,
+///     merchant: Name::new("lamps")?,
+///     class: 0,
+///     due_at: Timestamp::from_unix_seconds(1_700_000_000),
+/// };
+/// assert_eq!(format!("{report:?}"), "OrderReport(..)");
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone)]
 pub struct OrderReport {
     /// The host's order id: 1 to [`MAX_ORDER_ID`] bytes. Not stored.
@@ -41,6 +54,14 @@ impl core::fmt::Debug for OrderReport {
 }
 
 /// An order whose scope is asked for.
+///
+/// ```
+/// use unjoin::{Name, issuer::OfferRequest, token::OrderHandle};
+/// let handle: OrderHandle = "00112233445566778899aabbccddeeff".parse()?;
+/// let request = OfferRequest { account: Name::new("account-7")?, merchant: Name::new("lamps")?, handle };
+/// assert_eq!(request.handle, handle);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct OfferRequest {
     /// The account that is logged in.
@@ -52,6 +73,15 @@ pub struct OfferRequest {
 }
 
 /// The end of an order's virtual numbers.
+///
+/// ```
+/// use unjoin::{Name, Timestamp, issuer::NumbersDead, token::OrderHandle};
+/// // From midnight on nobody who had the order's numbers reaches its customer.
+/// let at = Timestamp::from_unix_seconds(1_700_438_400);
+/// let ended = NumbersDead { merchant: Name::new("lamps")?, handle: OrderHandle([1; 16]), at };
+/// assert_eq!(ended.at.to_string(), "2023-11-20T00:00:00Z");
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct NumbersDead {
     /// The merchant.

@@ -20,6 +20,13 @@ use unjoin_core::wire::Message;
 use unjoin_store::{Bucket, Decision, Found, MessageRow, Pages, Present, Store, StoreError, decide_all};
 
 /// What a recovery of the issuer's store did.
+///
+/// ```
+/// use unjoin::{PlatformRecovery, issuer::IssuerRecovery};
+/// let done = PlatformRecovery { orders: Some(IssuerRecovery { era: 2, set_aside: 3, closed: 1 }), ..Default::default() };
+/// // Three crowds take no grants any more.
+/// assert_eq!(done.orders.map(|orders| orders.set_aside), Some(3));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IssuerRecovery {
     /// The era that it began.

@@ -7,6 +7,14 @@ use unjoin_phone::SwitchboardError;
 use unjoin_store::StoreError;
 
 /// An error of one of the services.
+///
+/// ```
+/// use unjoin::{Audience, PlatformError};
+/// // What the host's own code does about it.
+/// let error = PlatformError::NoTelephony;
+/// assert_eq!((error.code(), error.audience()), ("platform.no_telephony", Audience::Host));
+/// assert!(!error.is_retryable());
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PlatformError {

@@ -609,6 +609,24 @@ impl<S: Store> fmt::Debug for Platform<S> {
 }
 
 /// What a tick did, and what it found that the host should see to.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use unjoin::{Environment, Name, Platform, PlatformConfig, PlatformSecrets};
+/// # use unjoin::{issuer::EveryoneOfStanding, secret::SystemRng};
+/// # use unjoin::store::{MemoryStore, Stores, identity::Role};
+/// # let rng = &mut SystemRng::new();
+/// # let secrets = PlatformSecrets::generate(*unjoin::opening::insecure_test_dealer(3, 5, rng)?.0.key(), rng);
+/// # let stores = [Role::Orders, Role::Reviews].map(|role| (role, Arc::new(MemoryStore::new())));
+/// # let (stores, config) = (Stores::create(&secrets.stores, stores, rng)?, PlatformConfig::new(Name::new("shop.example")?));
+/// # let platform = Platform::open(stores, config, secrets, Arc::new(EveryoneOfStanding), Environment::system())?;
+/// let report = platform.tick()?;
+/// for error in &report.failed {
+///     eprintln!("{}: {error}", error.code()); // tried again at the next tick
+/// }
+/// assert!(report.batches.is_empty() && report.telephony.is_none() && report.ledgers.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "what failed needs an operator"]
 pub struct TickReport {

@@ -25,6 +25,18 @@ use unjoin_store::identity::Role;
 use unjoin_store::{Bucket, Key, LostStores, Record, Store, StoreError, decide};
 
 /// What a recovery of a platform did.
+///
+/// ```
+/// use unjoin::PlatformRecovery;
+/// /// What the operator is told after it.
+/// fn to_do(done: &PlatformRecovery) -> Vec<&'static str> {
+///     let dead = done.telephony.then_some("bind the live orders again");
+///     let lost = done.reviews.filter(|desk| desk.unlisted > 0).map(|_| "reviews are missing until devices send them again");
+///     dead.into_iter().chain(lost).collect()
+/// }
+/// // On stores of which none was lost nothing is done.
+/// assert!(to_do(&PlatformRecovery::default()).is_empty());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlatformRecovery {
     /// The era that all stores are in now.

@@ -7,6 +7,13 @@ use unjoin_store::queue::QueueError;
 
 /// Why the desk did not do what it was asked. Nothing has changed then, except where the
 /// error says that it is not known.
+///
+/// ```
+/// use unjoin::{Audience, review::DeskError};
+/// // What passes the door: a code, and nothing of the review.
+/// let error = DeskError::Spent;
+/// assert_eq!((error.code(), error.audience(), error.is_retryable()), ("desk.spent", Audience::Device, false));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DeskError {

@@ -103,6 +103,25 @@ use unjoin_store::{OwnStore, Store, StoreError};
 /// store, [`submit`](Self::submit) apart.
 ///
 /// Dropping it decides what was submitted and then ends its threads.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use unjoin_trustee::test_util::{fresh, shop::Shop};
+/// # use unjoin::store::identity::Role;
+/// # use unjoin::token::KeyRing;
+/// # use unjoin::review::DeskConfig;
+/// use unjoin::{Environment, Grid, review::{DeskError, ReviewDesk, Submission}};
+/// # let shop = Shop::open();
+/// # let held = shop.accepted();
+/// # let (presentation, review) = (held.sent.presentation, held.review);
+/// # let (store, keys) = (fresh(Role::Reviews), KeyRing::new(shop.issuer_key, shop.escrow_key));
+/// # let (platform_key, environment) = (Arc::new(shop.platform_key), Environment::system());
+/// let desk = ReviewDesk::open(store, Grid::Weekly, DeskConfig::default(), keys, platform_key, environment)?;
+/// // No manifest of the cohort was admitted: nobody knows how many could have written it.
+/// let refused = desk.submit(Submission { presentation, review }).wait();
+/// assert!(matches!(refused, Err(DeskError::NoManifest)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct ReviewDesk<S: Store> {
     core: Arc<Core<S>>,
     queue: GroupQueue<Job, Result<Receipt, DeskError>>,

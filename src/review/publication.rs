@@ -25,6 +25,14 @@ const DUE_AT_ONCE: usize = 1024;
 const HELD_AT_ONCE: usize = 4096;
 
 /// What a tick has done.
+///
+/// ```
+/// use unjoin::review::DeskReport;
+/// let report = DeskReport::default();
+/// // What a failed item holds up is itself alone.
+/// let reviews: usize = report.batches.iter().map(|batch| batch.reviews.len()).sum();
+/// assert_eq!((reviews, report.failed.len()), (0, 0));
+/// ```
 #[derive(Debug, Default)]
 #[must_use = "what failed needs an operator"]
 pub struct DeskReport {
@@ -46,6 +54,17 @@ pub struct DeskReport {
 }
 
 /// What was published of one cohort at one boundary.
+///
+/// ```
+/// # use unjoin::{Name, token::Scope};
+/// use unjoin::{Grid, Timestamp, review::Batch};
+/// # let scope = Scope::new([2; 32], Name::new("lamps")?, 77);
+/// let boundary = Grid::Daily.next_after(Timestamp::from_unix_seconds(1_700_000_000));
+/// let batch = Batch { scope, at_least: 20, boundary, reviews: vec![] };
+/// // All of them bear the one date.
+/// assert!(batch.reviews.iter().all(|review| review.published_at == batch.boundary));
+/// # Ok::<(), unjoin::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The cohort.

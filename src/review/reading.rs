@@ -13,6 +13,19 @@ use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Bucket, Found, Record, Store, StoreError, read};
 
 /// A review in the listing.
+///
+/// ```
+/// # use unjoin::{Name, Timestamp, token::{ReviewId, Scope}};
+/// use unjoin::{review::PublishedReview, token::Review};
+/// # let (review_id, scope) = (ReviewId([1; 32]), Scope::new([2; 32], Name::new("lamps")?, 77));
+/// # let published_at = Timestamp::from_unix_seconds(1_700_438_400);
+/// let review = Review::new(1, "The lamp came broken.", vec![])?;
+/// let shown = PublishedReview { review_id, scope, review, published_at, edited: false };
+/// // As the host's pages get it: a date and no time, and no name.
+/// let json = serde_json::to_value(&shown)?;
+/// assert_eq!((json["stars"].as_u64(), json["published_at"].as_u64()), (Some(1), Some(1_700_438_400)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedReview {
     /// Its id.
@@ -47,6 +60,21 @@ impl Serialize for PublishedReview {
 }
 
 /// What the desk keeps of a published review for due process, until the opening window ends.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin::{secret::SystemRng, token::Accepted};
+/// use unjoin::review::AcceptedReview;
+/// # let (shop, rng) = (Shop::open(), &mut SystemRng::new());
+/// # let held = shop.accepted();
+/// # let (review_digest, published_at) = (held.review.digest(), held.sent.publication);
+/// # let presentation = held.sent.presentation.clone();
+/// # let accepted = Accepted::prove(&shop.issuer_key, &presentation, &review_digest, rng);
+/// let kept = AcceptedReview { presentation, accepted, review_digest, published_at };
+/// // What a trustee is shown of it: the proof holds, and the ledger has its entry.
+/// assert!(kept.accepted.verify_alone(shop.issuer_key.public(), &kept.presentation, &review_digest, rng).is_ok());
+/// assert_eq!(kept.entry(), held.published());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedReview {
     /// The presentation; the published entry holds its hash.

@@ -31,6 +31,13 @@ use unjoin_store::{
 };
 
 /// What a recovery of the desk's store did.
+///
+/// ```
+/// use unjoin::review::DeskRecovery;
+/// let done = DeskRecovery { era: 2, held: 3, unlisted: 5, ..Default::default() };
+/// // Eight reviews come back when their authors' devices send them again.
+/// assert_eq!(done.held + done.unlisted, 8);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeskRecovery {
     /// The era that it began; receipts carry it from now on.

@@ -13,6 +13,19 @@ use unjoin_core::wire::Message;
 use unjoin_store::{Decision, Key, MessageRow, Store, StoreError, decide_all, read};
 
 /// A review with the token that it spends.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # use unjoin::secret::SystemRng;
+/// use unjoin::review::Submission;
+/// # let shop = Shop::open();
+/// # let held = shop.accepted();
+/// # let (presentation, review) = (held.sent.presentation, held.review);
+/// let submission = Submission { presentation, review };
+/// // The token is spent with these words.
+/// let (digest, rng) = (submission.review.digest(), &mut SystemRng::new());
+/// assert!(submission.presentation.verify(&shop.issuer_key, &shop.escrow_key, &digest, rng).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission {
     /// Bound to the review's digest.
