@@ -108,7 +108,12 @@ fn commit(rows: &Rows, place: usize, decision: &Decision) -> Commit {
     });
     // Those before the first of the call do not exist.
     let after = decision.after.iter().filter_map(|back| place.checked_sub(1 + usize::from(back % 8)));
-    Commit { bucket, preconditions: preconditions.collect(), writes: writes.collect(), after: after.collect() }
+    Commit {
+        bucket,
+        preconditions: preconditions.collect(),
+        writes: writes.collect(),
+        after: after.collect(),
+    }
 }
 
 fn too_long(commit: &Commit) -> bool {
