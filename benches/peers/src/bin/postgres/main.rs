@@ -9,6 +9,7 @@
 mod fill;
 mod growth;
 #[path = "../throughput/prepare.rs"]
+#[allow(dead_code, reason = "not all of it is used here")]
 mod prepare;
 use unjoin_test_util::postgres as server;
 
