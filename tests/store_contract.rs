@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(feature = "postgres")]
 use unjoin::store::postgres::PostgresConfig;
 use unjoin::store::{
@@ -368,9 +369,22 @@ struct Faulty {
     fault: Fault,
     store: MemoryStore,
     late: Mutex<Vec<Commit>>,
+    /// Calls of `commit` so far.
+    calls: AtomicU64,
 }
 
 impl Faulty {
+    /// Lets others commit three times, if there is anybody who does.
+    fn wait_for_others(&self) {
+        let until = self.calls.load(Ordering::SeqCst) + 3;
+        for _ in 0..10_000 {
+            if self.calls.load(Ordering::SeqCst) >= until {
+                break;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// One commit after those with these outcomes.
     fn one(&self, commit: &Commit, before: &[Outcome]) -> Result<Outcome, StoreError> {
         let is_reached = match self.fault {
@@ -471,13 +485,16 @@ impl Store for Faulty {
             let mut after: Option<Vec<u8>> = None;
             while let Some(row) = self.store.scan(bucket, b"", after.as_deref(), 1)?.pop() {
                 see(bucket, &row.key, &row.value)?;
-                after = Some(row.key);
+                if after.replace(row.key).is_none() {
+                    self.wait_for_others();
+                }
             }
         }
         Ok(())
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         match self.fault {
             // Commit by commit, below.
             Fault::AppliesWhatPrecedesTheTooLong => {}
@@ -544,7 +561,8 @@ impl Store for Faulty {
 #[test]
 fn no_engine_with_a_fault_passes_the_contract() {
     for fault in FAULTS {
-        let faulty = || Faulty { fault, store: MemoryStore::new(), late: Mutex::default() };
+        let faulty =
+            || Faulty { fault, store: MemoryStore::new(), late: Mutex::default(), calls: AtomicU64::new(0) };
         assert!(catch_unwind(|| contract::check(faulty)).is_err(), "{fault:?} passed");
     }
 }
