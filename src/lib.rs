@@ -1,17 +1,6 @@
 //! **unjoin**: anonymous reviews whose author a merchant can only guess: one customer in k. The token
 //! behind a review cannot be traced to its order, even with all tables and keys of the platform.
 //!
-//! # The story
-//!
-//! A shopper's device enrols a wallet key with the order service. For every order whose virtual numbers
-//! have ended it asks, blindly, for a token of the cohort on offer. The order service grants one per
-//! order, and learns nothing that could recognise it. At a fixed boundary a cohort of at least k
-//! customers *who look alike to the merchant* is sealed. A token is spent once, with a review: it shows
-//! that the author belongs to the cohort, not which member it is, and escrows the author to t of n
-//! trustees. The review service publishes a cohort's reviews at its manifest's boundaries only,
-//! shuffled, with the boundary's date. Its author, and nobody else, edits or withdraws it: a signature
-//! under a key of that token's own, which everybody who reads the ledger can check.
-//!
 //! ```
 //! use std::sync::Arc;
 //! use unjoin::{Environment, Name, Platform, PlatformConfig, PlatformSecrets};
@@ -34,6 +23,17 @@
 //! assert!(platform.tick()?.manifests.is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # The story
+//!
+//! A shopper's device enrols a wallet key with the order service. For every order whose virtual numbers
+//! have ended it asks, blindly, for a token of the cohort on offer. The order service grants one per
+//! order, and learns nothing that could recognise it. At a fixed boundary a cohort of at least k
+//! customers *who look alike to the merchant* is sealed. A token is spent once, with a review. It shows
+//! that the author belongs to the cohort, not which member it is, and escrows the author to t of n
+//! trustees. The review service publishes a cohort's reviews at its manifest's boundaries only,
+//! shuffled, with the boundary's date. Its author, and nobody else, edits or withdraws it, by a
+//! signature under a key of that token's own. Everybody who reads the ledger can check it.
 //!
 //! # Who knows what
 //!
@@ -67,14 +67,14 @@
 //!
 //! Beside them stands `unjoin-door` on the log: the anonymous door over Oblivious HTTP, for apps and gateways.
 //!
-//! [`Platform`] ties the order service and the review service together; start there.
-//! [`manual`] begins with the [idea](manual::idea); it holds the protocol, the wire and stored formats, the threat model with the
-//! test behind each claim, and the operating guide.
+//! [`Platform`] ties the order service and the review service together; start there. [`manual`] begins with the
+//! [idea](manual::idea). It holds the protocol, the wire and stored formats, the threat model with the test behind
+//! each claim, and the operating guide.
 //!
 //! # Out of scope
 //!
-//! The host is responsible for network metadata where no relay stands before the door, for what a review's own words give away,
-//! and for an honest count. The threat model says so in full. The construction has had no external
+//! The host is responsible for network metadata where no relay stands before the door. It also answers for what a review's
+//! own words give away, and for an honest count. The threat model says so in full. The construction has had no external
 //! audit.
 //!
 //! # Features

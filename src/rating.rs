@@ -12,9 +12,9 @@
 //!
 //! # The estimate
 //!
-//! In class c, stars of shop s scatter around the shop's own mean with variance σ², and the shops' means around the
-//! market's mean μ with variance τ². All three come from the published reviews of all shops, by the method of moments.
-//! With n published reviews of mean y the shop's mean is taken to be
+//! In class c, stars of shop s scatter around the shop's own mean with variance σ². The shops' means scatter around
+//! the market's mean μ with variance τ². All three come from the published reviews of all shops, by the method of
+//! moments. With n published reviews of mean y the shop's mean is taken to be
 //!
 //! ```text
 //! m = μ + B·(y − μ),    B = n·τ² / (n·τ² + σ²),

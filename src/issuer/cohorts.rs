@@ -96,9 +96,9 @@ pub struct StarvingCohort {
 }
 
 /// A cohort that fills so fast that somebody may be filling it with bought orders, to be left with the
-/// reviews of the few others: over twice as fast as the slowest of its merchant's last three
-/// periods of 60 days, and three standard deviations. It is sealed as any other is: look
-/// at its accounts before its first publication.
+/// reviews of the few others. That is over twice as fast as the slowest of its merchant's last three
+/// periods of 60 days, and three standard deviations. It is sealed as any other is: look at its
+/// accounts before its first publication.
 ///
 /// ```
 /// use unjoin::{Name, issuer::OutrunCohort};

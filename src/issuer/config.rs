@@ -85,7 +85,7 @@ impl IssuerConfig {
         rule(self.re_enrolment_interval >= DAY, "re-enrolment needs an interval of one day or more")
     }
 
-    /// What a manifest says of a cohort with this k: no more than the least k of all classes, or it
+    /// What a manifest says of a cohort with this k: no more than the least k of all classes. More
     /// would tell everybody which orders were late.
     pub(super) fn advertised(&self, k: u32) -> u32 {
         self.classes.iter().map(|policy| policy.k).fold(k, u32::min)
@@ -130,9 +130,9 @@ pub trait StandingPolicy: Send + Sync + 'static {
 
 /// Counts every account.
 ///
-/// This gives up the defence against bought crowds: a merchant that opens k - 1 accounts and
-/// places k - 1 orders knows which review is the stranger's. For simulations, and for platforms
-/// whose accounts are dear to get by themselves.
+/// This gives up the defence against bought crowds. A merchant that opens k - 1 accounts and places
+/// k - 1 orders knows which review is the stranger's. For simulations, and for platforms whose
+/// accounts are dear to get by themselves.
 ///
 /// ```
 /// use unjoin::{Name, issuer::{EveryoneOfStanding, StandingPolicy}};

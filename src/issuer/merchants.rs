@@ -7,7 +7,7 @@ use super::{Core, Decision, IssuerError};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Store, decide};
 
-/// What is known of a merchant's class before its first order is granted: without it cohorts wait for 30
+/// What is known of a merchant's class before its first order is granted. Without it cohorts wait for 30
 /// days and 300 order-days until 60 days have been counted.
 ///
 /// ```

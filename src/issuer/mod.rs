@@ -170,7 +170,7 @@ struct Core<S> {
 }
 
 impl<S: Store> Issuer<S> {
-    /// Opens the service on a store. `master` is kept for the life of the store: order handles, the
+    /// Opens the service on a store. `master` is kept for the life of the store. Order handles, the
     /// tags of accounts and the blinds of bindings are made from it, and with another every order is
     /// unknown. `platform_key` signs manifests.
     ///

@@ -50,7 +50,7 @@ impl<S: Store> Issuer<S> {
     /// the ledger. Devices whose enrolment is lost enrol again: the same wallet makes the same entry.
     ///
     /// `history` is the reviews ledger as the witnesses have it: first let the ledger take in what waits
-    /// in the outboxes of all copies and publish, then read it, with the witnesses' own last checkpoint
+    /// in the outboxes of all copies, and publish. Then read it, with the witnesses' own last checkpoint
     /// as the older one. `platform_key` signs the manifests, which come out as they were.
     ///
     /// It may be interrupted anywhere: run it again. Until it has ended the store is opened by nobody

@@ -1,4 +1,4 @@
-//! The review side's service: it accepts reviews under spent tokens, publishes them in whole
+//! The review side's service. It accepts reviews under spent tokens, publishes them in whole
 //! cohorts at fixed boundaries, and lets their authors, whom it does not know, change them.
 //!
 //! The desk never learns accounts, orders or outcome classes. What it is told are the
@@ -22,8 +22,8 @@
 //! refuses it by its window. While a review is listed, its author can change it, whether or not the
 //! escrow was erased. Withdrawing a held review deletes its content and its escrow in the same commit.
 //! The escrow of a published review outlives its withdrawal and its removal, so that an author cannot
-//! escape the trustees by selling the withdrawal. The bytes that a deletion leaves in the engine's
-//! file, and the order in which rows arrived, go with the next [`Store::rewrite`], which the tick runs
+//! escape the trustees by selling the withdrawal. The bytes that a deletion leaves in the engine's file
+//! go with the next [`Store::rewrite`], and so does the order in which rows arrived. The tick runs it
 //! after every boundary. Write-ahead logs and backups are the operator's part.
 //!
 //! **Several desks** may work on one store, and clocks may disagree: every decision rests on
@@ -237,8 +237,8 @@ impl<S: Store> ReviewDesk<S> {
     /// every boundary. Call it soon after every boundary; any more often is harmless. It may be
     /// interrupted at any point and called by several processes: nothing happens twice.
     ///
-    /// What is published is told in a [`Batch`] at most once: after a failure between a
-    /// commit and its answer the listing has the reviews, and no later report tells of them.
+    /// What is published is told in a [`Batch`] at most once. After a failure between a commit and
+    /// its answer the listing has the reviews, and no later report tells of them.
     ///
     /// Tick every minute: what is done is what was due at the latest time that two ticks have said.
     ///

@@ -60,12 +60,12 @@ impl<S: Store> ReviewDesk<S> {
     }
 
     /// Goes on from an older copy of a desk's store that was put back: brings it to what the reviews
-    /// ledger says, marks every token that the ledger has as spent, and drops what an author may have
-    /// taken back since the copy. Then the store may be opened, in a new era, and the recovery stands
-    /// in its outbox for the ledger.
+    /// ledger says, and marks every token that the ledger has as spent. What an author may have taken
+    /// back since the copy is dropped. Then the store may be opened, in a new era, and the recovery
+    /// stands in its outbox for the ledger.
     ///
     /// `history` is the reviews ledger as the witnesses have it: first let the ledger take in what waits
-    /// in the outboxes of all copies and publish, then read it, with the witnesses' own last checkpoint
+    /// in the outboxes of all copies, and publish. Then read it, with the witnesses' own last checkpoint
     /// as the older one. `platform` verifies the keys of the staff. Grid and configuration are the
     /// desk's.
     ///

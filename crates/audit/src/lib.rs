@@ -105,7 +105,7 @@ pub struct History {
 }
 
 impl History {
-    /// Reads and checks a ledger up to its published checkpoint, which must be as fresh at `now` as
+    /// Reads and checks a ledger up to its published checkpoint. That must be as fresh at `now` as
     /// the policy asks for: a ledger that has stopped proves nothing of today. `older` is a
     /// checkpoint that the auditor has kept, with its cosignatures, of whatever age.
     ///

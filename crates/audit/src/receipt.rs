@@ -35,7 +35,7 @@ pub enum ReceiptVerdict {
     /// It is, and the entry is missing, later, or in other words: receipt, checkpoint and entries
     /// prove it.
     Unkept,
-    /// The era in which it was given has ended, and the ledger does not have what was promised: an
+    /// The era in which it was given has ended, and the ledger does not have what was promised. An
     /// older copy of the reviews' store was put back. Send the same again, unchanged.
     Lost {
         /// The index of the recovery's entry: see [`recoveries`](super::recoveries).
@@ -63,11 +63,11 @@ impl ReceiptVerdict {
 /// Whether a receipt is kept, as of the history's newer checkpoint. `grace` is how many seconds
 /// after the boundary the entry must be logged: a few ticks.
 ///
-/// The entry must say all that the receipt says: id, digest, presentation and author key, and
-/// `scope`, that of the author's token: the review id is a hash of it and the serial. A
-/// withdrawal while held must be signed with that key and name that presentation. So an insider
-/// who logs another author key, to act with it later, or publishes under another merchant, is
-/// caught by the author's device.
+/// The entry must say all that the receipt says: id, digest, presentation and author key. It must
+/// also say `scope`, that of the author's token: the review id is a hash of it and the serial. A
+/// withdrawal while held must be signed with that key and name that presentation. So an insider who
+/// logs another author key, to act with it later, or publishes under another merchant, is caught by
+/// the author's device.
 ///
 /// # Errors
 /// [`ReceiptError`] when the receipt is not the platform's.
@@ -112,6 +112,19 @@ pub fn receipt_verdict(
 
 /// Whether this is the publication that the receipt promises, for the author's token of this scope. Whether the
 /// entry is in the ledger is another question.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_audit::is_as_promised;
+/// use unjoin_core::{entry::PublishedEntry, token::AuthorKey};
+/// # let shop = Shop::open();
+/// # let accepted = shop.accepted();
+/// # let (published, receipt, scope) = (accepted.published(), &accepted.receipt, accepted.token.scope());
+/// assert!(is_as_promised(&published, receipt, scope));
+/// // An insider who logs a key of their own, to act with it later.
+/// let changed = PublishedEntry { author_key: AuthorKey([7; 32]), ..published };
+/// assert!(!is_as_promised(&changed, receipt, scope));
+/// ```
 pub fn is_as_promised(published: &PublishedEntry, receipt: &Receipt, scope: &Scope) -> bool {
     let terms = receipt.terms();
     published.review_id == terms.review_id

@@ -8,7 +8,7 @@ use crate::wire::{DecodeError, Reader, Writer};
 ///
 /// Ticks come every minute, so a restart or a takeover stays within it. Devices leave as much before a
 /// boundary. And it is less than the shortest slot of the slot keys. Anybody who was stopped for longer
-/// looks like somebody whose clock leapt: only a second opinion tells the two apart, so the clock is
+/// looks like somebody whose clock leapt. Only a second opinion tells the two apart, so the clock is
 /// held until it is confirmed.
 pub const CLOCK_LIMIT: u64 = 600;
 

@@ -183,6 +183,12 @@ impl Sealed {
 }
 
 /// Why something is not sealed, or does not open.
+///
+/// ```
+/// use unjoin_core::{PassphraseCost, PassphraseError};
+/// // A file that would take all memory of whoever opens it.
+/// assert_eq!(PassphraseCost::new(u32::MAX, 1, 1), Err(PassphraseError::Cost));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PassphraseError {
     /// The cost is out of its bounds.

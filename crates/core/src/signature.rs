@@ -72,6 +72,14 @@ pub trait Sign: Send + Sync {
 }
 
 /// Why nothing was signed.
+///
+/// ```
+/// use unjoin_core::{entry::RemovedEntry, secret::SystemRng, token::{ReviewId, SignError, StaffKey}};
+/// let judge = StaffKey::generate(&mut SystemRng::new());
+/// // A removal says on what grounds.
+/// let silent = RemovedEntry::sign(&judge, "shop.example/reviews", ReviewId([1; 32]), [2; 32], "");
+/// assert_eq!(silent, Err(SignError::Limits));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignError {

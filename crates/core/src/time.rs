@@ -88,7 +88,7 @@ pub const WEEK: u64 = 7 * DAY;
 const FIRST_MONDAY: u64 = 4 * DAY;
 
 /// The fixed grid of boundaries at which cohorts are sealed, reviews are published and ratings
-/// change: every day at 00:00 UTC, or every Monday at 00:00 UTC.
+/// change. They are at 00:00 UTC of every day, or of every Monday.
 ///
 /// ```
 /// use unjoin_core::{Grid, Timestamp};

@@ -37,8 +37,8 @@ pub fn request_length(authority: &str) -> Result<usize, DoorError> {
     Ok(Authority::new(authority)?.request_length() + ohttp::QUESTION_OVERHEAD)
 }
 
-/// Seals a question for the door of this host: the body of a `POST` to a relay, with the type [`REQUEST_TYPE`],
-/// and what the device keeps until the answer.
+/// Seals a question for the door of this host. The answer is the body of a `POST` to a relay, with the type
+/// [`REQUEST_TYPE`], and what the device keeps meanwhile.
 ///
 /// `authority` is the host's name, without a scheme, and stands in the app as the keys do. Two calls share
 /// nothing, so a retry is sealed anew and sent over a connection of its own: what is sent twice unchanged is

@@ -9,11 +9,11 @@ use unjoin_log::{CosignedEntry, WitnessPolicy};
 
 /// The keys of a door that a device believes.
 ///
-/// An insider who gives each device a key of its own reads in every question whose it is. So a key counts when
-/// the app holds it, as everybody's does, or when it stands in the reviews ledger under a checkpoint that a quorum
-/// of witnesses has cosigned of late; the platform's signature alone is neither. The ledger may show two keys at
-/// once, and a device takes the newest. Nor does it take one from a connection of its account's: which of two it
-/// was given would be a mark.
+/// An insider who gives each device a key of its own reads in every question whose it is. So a key counts when the
+/// app holds it, as everybody's does. It also counts when it stands in the reviews ledger under a checkpoint that
+/// a quorum of witnesses has cosigned of late. The platform's signature alone is neither. The ledger may show two
+/// keys at once, and a device takes the newest. Nor does it take one from a connection of its account's: which of
+/// two it was given would be a mark.
 ///
 /// ```
 /// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};

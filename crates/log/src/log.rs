@@ -61,9 +61,9 @@ impl<S: Store> Log<S> {
     /// The longest entry, in bytes.
     pub const MAX_ENTRY: usize = MAX_ENTRY;
 
-    /// Opens a log; its key's name is its origin. With a policy a checkpoint is published
-    /// once a quorum has cosigned it, without one as soon as it is signed: then nothing keeps
-    /// the platform from showing two histories.
+    /// Opens a log; its key's name is its origin. With a policy a checkpoint is published once a
+    /// quorum has cosigned it. Without one it is as soon as it is signed: then nothing keeps the
+    /// platform from showing two histories.
     ///
     /// # Errors
     /// [`LogError::Policy`] when the policy is of another log; [`LogError::Key`] when the store's log was signed
@@ -198,8 +198,8 @@ impl<S: Store> Log<S> {
     /// if the policy's quorum is reached. Call it again when nothing was appended, too: the
     /// cosignatures' times are what shows readers that they are not kept in the past.
     ///
-    /// A witness that hangs holds this up for 2 seconds once a quorum is there, for 30 without one,
-    /// and not again as long as it hangs: see [`Witness`].
+    /// A witness that hangs holds this up for 2 seconds once a quorum is there, and for 30 without
+    /// one. As long as it hangs it does so no second time: see [`Witness`].
     ///
     /// # Errors
     /// As [`sign`](Self::sign). What a witness refuses is in the report.

@@ -9,6 +9,14 @@
 use sha2::{Digest, Sha256};
 
 /// A SHA-256 digest: 32 bytes.
+///
+/// ```
+/// use unjoin_log::{Checkpoint, Hash};
+/// let root: Hash = [7; 32];
+/// let checkpoint = Checkpoint { origin: "shop.example/reviews".into(), size: 1, root };
+/// assert_eq!(Checkpoint::parse_text(&checkpoint.to_text())?.root, root);
+/// # Ok::<(), unjoin_log::NoteError>(())
+/// ```
 pub type Hash = [u8; 32];
 
 /// The most leaves that a tree may have: keeps all sums within 64 bits.

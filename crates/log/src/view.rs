@@ -182,7 +182,7 @@ pub fn each_page<E: From<ViewError>>(
 pub enum ViewError {
     /// An entry or a tile that the sizes promise is not there.
     Missing,
-    /// A tile or a bundle of this copy of the log does not decode, or its entries do not have the
+    /// A tile or a bundle of this copy of the log does not decode. Or its entries do not have the
     /// root of the copy's own checkpoint. That says nothing about the log itself.
     Malformed,
     /// The way to the log failed.

@@ -137,8 +137,8 @@ pub enum NumberKind {
     Geographic,
 }
 
-/// Which numbers may be parties, so be called through the host's lines: a call that is put through to a service or to an
-/// expensive place is paid by the host.
+/// Which numbers may be parties, so be called through the host's lines. A call that is put through to a service or to
+/// an expensive place is paid by the host.
 ///
 /// ```
 /// use unjoin_phone::{Callees, Country, NumberKind, PhoneNumber};

@@ -5,8 +5,8 @@
 //!
 //! * The **keeper** ([`Keeper`]) owns the file of slot keys, outside the database. It makes a
 //!   key for each slot of time and deletes it soon after the slot.
-//! * The **pool** ([`Pool`]) says which virtual numbers there are, and which of them a business
-//!   may draw next, so that it sees none of them twice in a long time.
+//! * The **pool** ([`Pool`]) says which virtual numbers there are, and which of them a business may
+//!   draw next. So it sees none of them twice in a long time.
 //! * The **switchboard** ([`Switchboard`]) makes numbers between two parties of an order, puts
 //!   calls through, and ends both.
 //! * The [**gateway**](gateway) is how a telephone switch asks for a route and reads the answer.

@@ -33,9 +33,9 @@ pub struct RouteRequest {
     pub channel: Channel,
     /// Who vouches for the caller's number.
     pub attestation: Attestation,
-    /// Whether the host trusts the line to present true numbers by itself: a direct
-    /// interconnection with a carrier that checks them, say. On a trusted line a caller whom nobody
-    /// attests is taken at their number, so a caller who can spoof there can pose as a party.
+    /// Whether the host trusts the line to present true numbers by itself: a direct interconnection
+    /// with a carrier that checks them, say. On a trusted line a caller whom nobody attests is
+    /// taken at their number. So a caller who can spoof there can pose as a party.
     pub trusted_trunk: bool,
 }
 

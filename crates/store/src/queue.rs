@@ -32,6 +32,13 @@ use std::thread::{self, JoinHandle};
 use unjoin_core::describe_errors;
 
 /// How a service's queue is bounded. A 0 counts as 1.
+///
+/// ```
+/// use unjoin_store::QueueConfig;
+/// // A service of few callers: what waits longer is told to ask again.
+/// let config = QueueConfig { capacity: 256, ..QueueConfig::default() };
+/// assert_eq!((config.max_batch, config.workers), (256, 2));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
     /// The most requests that may wait; those that a worker has taken no longer count.
@@ -50,6 +57,13 @@ impl Default for QueueConfig {
 }
 
 /// Why a request was not decided, or not known to be.
+///
+/// ```
+/// use unjoin_store::QueueError;
+/// // All of them may be asked again, and no decision is made twice.
+/// let errors = [QueueError::Full, QueueError::Stopped, QueueError::Lost];
+/// assert!(errors.iter().all(QueueError::is_retryable));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueError {

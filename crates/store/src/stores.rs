@@ -455,7 +455,7 @@ impl<S: Store> Stores<S> {
     }
 
     /// Opens stores that were created, and makes none. Marks advance, and the stores can be served, if
-    /// the lead store (the orders') is among them and no sister that was ever opened is missing.
+    /// the lead store (the orders') is among them. No sister that was ever opened may be missing.
     /// Otherwise they can once this process has [followed](Self::follow) the lead store's step, or the
     /// others have.
     ///

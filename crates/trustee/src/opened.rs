@@ -214,8 +214,8 @@ impl Opening {
     /// bound before the warrant was logged. No clock is asked.
     ///
     /// Three things are a matter of the whole ledger, and [`audit_openings`](super::audit::audit_openings) tells them:
-    /// whether the budgets had room, whether the shares' trustees are of a committee that was logged before,
-    /// and whether an earlier entry binds the same wallet key.
+    /// whether the budgets had room; whether the shares' trustees are of a committee that was logged before; and
+    /// whether an earlier entry binds the same wallet key.
     ///
     /// # Errors
     /// [`OpeningError`] names the first part that does not hold.

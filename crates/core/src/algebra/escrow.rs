@@ -9,6 +9,16 @@ use {
 
 /// The trustees' public key `Y` with its escrow id, `H32("escrow-key", Y)`, which names the
 /// key ceremony and survives every refresh of the shares.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// use unjoin_core::algebra::EscrowKey;
+/// # let shop = Shop::open();
+/// # let key = shop.escrow_key;
+/// // Its id stands in every manifest and presentation under it.
+/// assert_eq!(EscrowKey::new(*key.element()).id(), key.id());
+/// assert_eq!(shop.manifest().escrow_id, *key.id());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EscrowKey {
     element: Element,
@@ -34,6 +44,14 @@ impl EscrowKey {
 
 /// `(E1, E2)`: opens to the author's wallet key, given t trustees. Never published, and
 /// erased after the opening window.
+///
+/// ```
+/// # use unjoin_trustee::test_util::shop::Shop;
+/// # let shop = Shop::open();
+/// # let (one, again) = (shop.accepted(), shop.accepted());
+/// // Presented again, a token shows the same escrow: nobody gets a second one to compare it with.
+/// assert_eq!(one.sent.presentation.escrow(), again.sent.presentation.escrow());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Escrow {
     /// `k * G`.

@@ -241,8 +241,8 @@ pub struct ShareReleasedEntry {
 }
 
 impl ShareReleasedEntry {
-    /// Signs the intent of a trustee (index 1 to 64) to release its `sequence`-th share, counted
-    /// from 1, for a warrant and a review, in the ledger with this origin. `None` if either number is out of
+    /// Signs the intent of a trustee (index 1 to 64) to release a share for a warrant and a review, in the
+    /// ledger with this origin. It is its `sequence`-th, counted from 1. `None` if either number is out of
     /// range. Signing is deterministic: the same intent is the same entry.
     pub fn sign(
         key: &TrusteeKey,

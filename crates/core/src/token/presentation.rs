@@ -20,8 +20,8 @@ use curve25519_dalek::{
 };
 use rand_core::CryptoRng;
 
-/// Kind 4, 524 bytes and the merchant's name: a randomized token bound to a review's digest,
-/// with its serial, the escrow of its author, and the key that the author acts with later.
+/// Kind 4, 524 bytes and the merchant's name: a randomized token bound to a review's digest. With
+/// it are its serial, the escrow of its author, and the key that the author acts with later.
 ///
 /// ```
 /// # use unjoin_trustee::test_util::shop::Shop;

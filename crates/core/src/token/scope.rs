@@ -157,7 +157,7 @@ impl ReviewId {
     }
 }
 
-/// What a device, a log or a portal sees instead of the host's order id: the first 16 bytes
+/// What a device, a log or a portal sees instead of the host's order id. It is the first 16 bytes
 /// of HMAC-SHA-256 of the order id under a key of that merchant.
 ///
 /// ```

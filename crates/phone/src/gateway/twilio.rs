@@ -175,9 +175,9 @@ fn times(route: &Route) -> Option<(u64, u64)> {
     Some((ringing, talking.min(MAX_CALL)))
 }
 
-/// What becomes of a message with this text: passed on, showing the virtual number, or
-/// dropped without a word, as is one without a text (a picture, say) and one that asks the number to be silent (`STOP`).
-/// Erased when dropped.
+/// What becomes of a message with this text: passed on, showing the virtual number, or dropped without a word. One
+/// without a text (a picture, say) is dropped, and one that asks the number to be silent (`STOP`). Erased when
+/// dropped.
 ///
 /// Twilio asks again about a message whose answer it did not get: see [`Once`](super::Once).
 ///

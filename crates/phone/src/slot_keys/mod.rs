@@ -77,8 +77,8 @@ impl SlotConfig {
     /// How many seconds clocks may differ unless the host says otherwise.
     pub const DEFAULT_SKEW: u64 = 30;
 
-    /// The longest life of a binding in seconds, how many slots it reaches over, and by how
-    /// many seconds the clocks of those who hold keys may differ.
+    /// The longest life of a binding in seconds, and how many slots it reaches over. `skew` is by
+    /// how many seconds the clocks of those who hold keys may differ.
     ///
     /// # Errors
     /// [`SlotKeyError::Config`] unless there are 2 to [`SlotConfig::MAX_SLOTS`] slots, the longest

@@ -17,8 +17,8 @@ const HEADER: usize = 1 + 8 + 8 + 8 + 8 + 8 + 1 + 8 + 4 + 4;
 /// follow, each with its key, as of one moment.
 ///
 /// Take a fresh window from [`SlotKeys`](super::SlotKeys) for each call or batch of calls and drop it
-/// afterwards: a key is erased from memory only when the last window that shares it is
-/// dropped, so a window that is kept keeps the keys of slots that have ended.
+/// afterwards: a key is erased from memory only when the last window that shares it is dropped. So a
+/// window that is kept keeps the keys of slots that have ended.
 ///
 /// ```
 /// # use unjoin_phone::test_util::{LIFE, START, environment, keeper};

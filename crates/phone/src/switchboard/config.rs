@@ -34,8 +34,9 @@ pub struct SwitchboardConfig {
     /// How many calls and messages a leg's own parties may put through in an hour, together. A stranger's attempts
     /// count nowhere: whoever forges a caller would block that caller.
     pub calls_per_hour: u32,
-    /// After how many seconds from its last number's death the record of an order that was never closed is shortened
-    /// to what tells whether it may be bound again: at most 54 bytes, for ever. (A closed order has 46.)
+    /// After how many seconds from its last number's death the record of an order that was never closed is
+    /// shortened. What is left tells whether it may be bound again: at most 54 bytes, for ever. (A closed order has
+    /// 46.)
     pub retention: u64,
     /// This many misses on a number between two ticks raise an alarm.
     pub alarm_after: u32,
@@ -44,8 +45,9 @@ pub struct SwitchboardConfig {
 }
 
 impl SwitchboardConfig {
-    /// The defaults: a total life of `max_total_life` seconds, calls of an hour at most, full
-    /// attestation, subscribers of the countries that are known, four calls at once on a number and 60 an hour, 30 days of retention, an alarm after 20 misses, and the queue's default.
+    /// The defaults: a total life of `max_total_life` seconds, calls of an hour at most, full attestation, and
+    /// subscribers of the countries that are known. Four calls at once on a number, and 60 an hour. 30 days of
+    /// retention, an alarm after 20 misses, and the queue's default.
     pub fn new(max_total_life: u64) -> Self {
         Self {
             max_total_life,

@@ -117,6 +117,17 @@ impl<J, T, E> Gate<J, Result<T, E>> {
 ///
 /// # Panics
 /// Polling it again after it has answered panics, as futures do.
+///
+/// ```
+/// # use unjoin_store::{QueueConfig, QueueError, queue::GroupQueue};
+/// use unjoin_store::Pending;
+/// # let double = |jobs: Vec<u32>| jobs.into_iter().map(|job| Ok(2 * job)).collect();
+/// # let queue: GroupQueue<u32, Result<u32, QueueError>> = GroupQueue::start(QueueConfig::default(), double)?;
+/// let [one, other]: [Pending<u32, QueueError>; 2] = [queue.submit(20), queue.submit(21)];
+/// // Both are under way; each is waited for.
+/// assert_eq!((one.wait()?, other.wait()?), (40, 42));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "the request is decided all the same, but its answer is lost"]
 pub struct Pending<T, E> {
     slot: Arc<Slot<Result<T, E>>>,

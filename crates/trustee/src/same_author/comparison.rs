@@ -223,8 +223,8 @@ impl Comparison {
         if culprits.is_empty() { Ok(good) } else { Err(self.blame(culprits)) }
     }
 
-    /// Takes what the members revealed, each blind with the index of whom it came from, and
-    /// returns the blinds for the members, whose entries and shares are asked for with them.
+    /// Takes what the members revealed, each blind with the index of whom it came from. Returns the
+    /// blinds for the members, whose entries and shares are asked for with them.
     ///
     /// # Errors
     /// [`SameAuthorError::Culprits`] names every member whose blind does not hold, is not the one

@@ -35,9 +35,9 @@ use zeroize::Zeroizing;
 /// are kept half an hour apart. **The app tells [`account_used`](Self::account_used) of its own requests under the
 /// account**, best when it comes to the foreground.
 ///
-/// What passes the door is sent within ten minutes of its time, or at another time an hour later or more, never because the
-/// device woke: when an app is opened, somebody knows. So an app needs background tasks. One that only runs
-/// while somebody looks at it (a page in a browser) sends reviews only if it is left open.
+/// What passes the door is sent within ten minutes of its time, or at another time an hour later or more. It is never
+/// sent because the device woke: when an app is opened, somebody knows. So an app needs background tasks. One that
+/// only runs while somebody looks at it (a page in a browser) sends reviews only if it is left open.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -368,8 +368,8 @@ impl Device {
         order.present(wallet, trust, rng)
     }
 
-    /// Edits the order's review. It is sent at a random time within a day, or once the review has appeared, and shows in no
-    /// state before it has taken effect. One that waits already, and was not sent, is replaced.
+    /// Edits the order's review. It is sent at a random time within a day, or once the review has appeared. It shows
+    /// in no state before it has taken effect. One that waits already, and was not sent, is replaced.
     ///
     /// # Errors
     /// [`WalletError::UnknownOrder`]; [`WalletError::NoReview`]; [`WalletError::Attachments`].

@@ -45,9 +45,9 @@ impl Device {
     /// What to send now, and when to ask again: sorted by time, what is due first, each with its earliest time.
     ///
     /// Seal and store the device, then send what is due, each once, whatever becomes of it; tell
-    /// [`handle`](Self::handle) of every answer. What is not answered in ten minutes, or over a restart, counts as lost
-    /// and is sent again later, in the same bytes where it matters. At most one request an order is under way, and at
-    /// most one in half an hour passes the door.
+    /// [`handle`](Self::handle) of every answer. What is not answered in ten minutes, or over a restart, counts as
+    /// lost. It is sent again later, in the same bytes where it matters. At most one request an order is under way,
+    /// and at most one in half an hour passes the door.
     pub fn next(&mut self, now: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Vec<Action> {
         self.notice(now);
         for order in self.orders.iter_mut().filter(|order| order.sending.is_none() && order.gone.is_none()) {

@@ -67,6 +67,13 @@ pub struct ReviewStatus {
 /// everybody.
 ///
 /// `Display` has English words for each.
+///
+/// ```
+/// use unjoin_wallet::ReviewPromise;
+/// // What an app shows beside a review whose receipt it has.
+/// assert_eq!(ReviewPromise::Kept.to_string(), "published, and in the ledger");
+/// assert!(ReviewPromise::Missing.to_string().contains("keep this receipt"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReviewPromise {

@@ -136,11 +136,10 @@ impl Keeper {
         Ok(Predecessor::from_text(&Directory::lock(path.as_ref())?.read_counters()?))
     }
 
-    /// Deletes the keys that are due, makes those that the longest life now reaches, and moves the
-    /// stored mark ahead when half of its minute is over. A key is deleted when two rotations in
-    /// sequence have said that its slot and the skew are over: so one that a wrong clock has said
-    /// alone destroys nothing. One that has been due for a minute is overwritten in the file itself when no fresh file can be
-    /// written.
+    /// Deletes the keys that are due, and makes those that the longest life now reaches. Moves the stored mark ahead
+    /// when half of its minute is over. A key is deleted when two rotations in sequence have said that its slot and
+    /// the skew are over: so one that a wrong clock has said alone destroys nothing. One that has been due for a
+    /// minute is overwritten in the file itself when no fresh file can be written.
     ///
     /// # Errors
     /// [`SlotKeyError::Clock`] when the clock stands more than
