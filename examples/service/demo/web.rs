@@ -68,7 +68,6 @@ files! {
     "/phone.mjs" "phone.mjs" "text/javascript; charset=utf-8";
     "/device.mjs" "device.mjs" "text/javascript; charset=utf-8";
     "/ledger.mjs" "ledger.mjs" "text/javascript; charset=utf-8";
-    "/phrase.mjs" "phrase.mjs" "text/javascript; charset=utf-8";
     "/store.mjs" "store.mjs" "text/javascript; charset=utf-8";
     "/html.mjs" "html.mjs" "text/javascript; charset=utf-8";
     "/words.mjs" "words.mjs" "text/javascript; charset=utf-8";

@@ -2,7 +2,6 @@
 // its blob. No element of the page is touched here.
 
 import { alone } from "./store.mjs";
-import { phraseOf, seedOf } from "./phrase.mjs";
 
 const DAY = 86_400;
 /** A door's question and its answer are these, whatever is asked. */
@@ -43,21 +42,25 @@ export class Device {
     return this.about.now + record.skew;
   }
 
-  /** A new phone, or one of a phrase that had another before; false for what is no phrase. */
-  async setUp(phrase) {
-    const seed = phrase === undefined ? random() : await seedOf(phrase);
-    if (!seed) return false;
-    await alone(this.phone, async () => {
-      if (await this.phones.read(this.phone)) return;
-      const make = phrase === undefined ? this.web.Device.create : this.web.Device.restore;
-      const device = make(seed, this.about.pins.issuer, this.account, this.trust), key = random();
-      const blob = device.seal(key);
+  /** A new phone, or one of a code that had another before; false for what is no code. */
+  setUp(code) {
+    return alone(this.phone, async () => {
+      if (await this.phones.read(this.phone)) return true;
+      const { Device } = this.web, { issuer } = this.about.pins;
+      let device;
+      try {
+        device = code === undefined ? Device.create(random(), issuer, this.account, this.trust)
+          : Device.restoreCode(code, issuer, this.account, this.trust);
+      } catch {
+        return false;
+      }
+      const key = random(), blob = device.seal(key);
       device.free();
-      // The words are kept until they are written down: a page that is loaded again in between shows them again.
-      const words = phrase === undefined ? await phraseOf(seed) : null;
-      await this.phones.write(this.phone, { blob, key, words, skew: 0, offline: false, doorKeys: [], told: {}, lost: null });
+      // A page that is loaded again before the code was written down shows it again.
+      const isWritten = code !== undefined;
+      await this.phones.write(this.phone, { blob, key, isWritten, skew: 0, offline: false, doorKeys: [], told: {}, lost: null });
+      return true;
     });
-    return true;
   }
 
   lose() {
@@ -103,9 +106,9 @@ export class Device {
     const record = await this.phones.read(this.phone);
     if (!record) return undefined;
     const device = this.open(record), now = this.now(record);
-    const reviews = device.reviews(now);
+    const reviews = device.reviews(now), code = record.isWritten ? null : device.recoveryCode();
     device.free();
-    return { words: record.words, skew: record.skew, offline: record.offline, lost: record.lost, reviews };
+    return { code, skew: record.skew, offline: record.offline, lost: record.lost, reviews };
   }
 
   /** Warnings, crowd and date for what is being written. */
@@ -169,6 +172,7 @@ export class Device {
       if (!came) device.handleLost(number, now);
       else if (came.code) device.handleRefused(number, came.code, now);
       else if (came.manifests) device.handleManifests(number, came.manifests, now);
+      else if (came.entries) device.handlePublished(number, came.entries, now);
       else device.handle(number, came.answer, now);
     } catch {
       // What cannot be read is no answer: the device has counted it as lost.
@@ -192,6 +196,10 @@ export class Device {
       }
       case "grant": return came(await orders("grant", { request: base64(asked.request) }), answer => bytes(answer.grant));
       case "manifests": return { manifests: await this.manifests(asked.since, record) };
+      case "published": {
+        const { manifests, keys, others } = await this.bundle(asked.boundary, record);
+        return { entries: [...manifests, ...keys, ...others] };
+      }
       case "door": return { answer: (await this.ask(asked.message, record)).message };
     }
     throw new Error(`a device asks for ${asked.kind}`);
@@ -201,17 +209,22 @@ export class Device {
   async manifests(since, record) {
     const now = this.now(record), boundary = now - now % DAY, manifests = [];
     for (let at = Math.max(since, boundary - SHOWN * DAY); at <= boundary + 2 * DAY; at += DAY) {
-      const pieces = [];
-      for (let piece = 0, of = 1; piece < of; piece += 1) {
-        const { status, body } = await this.ask(this.web.bundleQuestion(at, 0, piece), record);
-        // Of this boundary the ledger holds nothing.
-        if (status !== 200) break;
-        of = this.web.piecesOfBundle(body);
-        pieces.push(body);
-      }
-      if (pieces.length > 0) manifests.push(...this.web.joinBundle(pieces).manifests);
+      manifests.push(...(await this.bundle(at, record)).manifests);
     }
     return manifests;
+  }
+
+  /** What the ledger holds of a boundary, in as many pieces as it has. Here all shops are in one shard. */
+  async bundle(boundary, record) {
+    const pieces = [];
+    for (let piece = 0, of = 1; piece < of; piece += 1) {
+      const { status, body } = await this.ask(this.web.bundleQuestion(boundary, 0, piece), record);
+      // It holds nothing.
+      if (status !== 200) return { manifests: [], keys: [], others: [] };
+      of = this.web.piecesOfBundle(body);
+      pieces.push(body);
+    }
+    return this.web.joinBundle(pieces);
   }
 
   /** Sealed to the gateway, through the relay, and opened. */

@@ -2,7 +2,7 @@
 
 import { el, put, stars } from "./html.mjs";
 import { json } from "./device.mjs";
-import { hour, long, t, time } from "./words.mjs";
+import { current, hour, long, t, time } from "./words.mjs";
 
 /** What of an order the device does not know, and the words that the shop connects with it. */
 const known = (order, name) => [t("item", order.item), order.id, name, ...name.split(" ")];
@@ -33,12 +33,12 @@ export class PhoneView {
   }
 
   empty() {
-    const field = el("textarea", { id: `${this.id}-phrase`, rows: 3, autocomplete: "off", spellcheck: "false" });
+    const field = el("textarea", { id: `${this.id}-typed`, rows: 3, autocomplete: "off", spellcheck: "false" });
     const wrong = el("p", { class: "error", id: `${this.id}-wrong`, role: "alert" });
     field.setAttribute("aria-describedby", wrong.id);
     const restore = this.does(async () => {
       if (await this.device.setUp(field.value)) return this.device.wake();
-      wrong.textContent = t("noPhrase");
+      wrong.textContent = t("noCode");
       field.focus();
       return false;
     }, () => t("restored"));
@@ -50,19 +50,19 @@ export class PhoneView {
       el("button", { type: "button", id: `${this.id}-begin`, class: "main", onclick: begin }, t("setUp")),
       el("details", { id: `${this.id}-restore` }, el("summary", {}, t("restore")),
         el("form", { onsubmit: event => { event.preventDefault(); restore(); } },
-          el("label", { for: field.id }, t("phrase")), field, wrong, el("button", { id: `${this.id}-again` }, t("restore")))),
+          el("label", { for: field.id }, t("code")), field, wrong, el("button", { id: `${this.id}-again` }, t("restore")))),
     ];
   }
 
-  inUse({ words, skew, offline, lost, reviews }, orders) {
-    const written = this.does(() => this.device.change({ words: null }));
+  inUse({ code, skew, offline, lost, reviews }, orders) {
+    const written = this.does(() => this.device.change({ isWritten: true }));
     const order = this.does(async () => {
       await this.device.act((device, now) => device.accountUsed(now));
       await this.post(`/demo/phones/${this.device.phone}/orders`, {});
     }, () => t("isOrdered"));
     const newest = [...orders].reverse();
     return [
-      words && el("div", { class: "phrase" }, el("p", {}, t("writeDown")), el("p", { class: "words", lang: "zxx", id: `${this.id}-words` }, words),
+      code && el("div", { class: "code" }, el("p", {}, t("writeDown")), el("p", { class: "groups", lang: "zxx", id: `${this.id}-code` }, code),
         el("button", { type: "button", id: `${this.id}-written`, onclick: written }, t("written"))),
       lost && el("p", { class: "error" }, t("lostWhy")[lost]),
       el("button", { type: "button", id: `${this.id}-order`, class: newest.length ? "" : "main", disabled: offline, onclick: order }, t("order")),
@@ -113,7 +113,8 @@ export class PhoneView {
     return [
       review.text === undefined ? el("p", { class: "small" }, t("forgotten"))
         : el("blockquote", {}, stars(review.stars), el("p", {}, review.text)),
-      review.receipt && el("p", { class: "small" }, t("receipt")),
+      review.promise ? el("p", { class: review.promise === "kept" ? "good" : "error" }, review[current() === "zh" ? "promiseWordsZh" : "promiseWords"])
+        : review.receipt && el("p", { class: "small" }, t("receipt")),
       isLive && el("div", { class: "buttons" },
         el("button", { type: "button", id: `${id}-edit`, onclick: open({ stars: review.stars ?? 3, text: review.text ?? "" }) }, t("edit")),
         el("button", { type: "button", id: `${id}-withdraw`, onclick: ask }, t("withdraw"))),

@@ -28,7 +28,7 @@ after(async () => {
 /** Each profile is another phone of the same account; on one day only so many are enrolled, and the rest wait. */
 const LATER = /status of 409/;
 
-/** One phone whose words are to be written down, one with an order, and one that is not set up. */
+/** One phone whose code is to be written down, one with an order, and one that is not set up. */
 async function furnished(options) {
   const profile = await Profile.open(browser, running, options), tab = await profile.tab();
   await tab.click("#phone-0-begin");

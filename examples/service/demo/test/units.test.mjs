@@ -1,39 +1,9 @@
-// What needs no browser: phrases, the ledger's hashes and paths, both languages.
+// What needs no browser: the ledger's hashes and paths, both languages.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bundlePath, hex, rootOf } from "../page/ledger.mjs";
-import { phraseOf, seedOf } from "../page/phrase.mjs";
 import { TEXTS, languages } from "../page/words.mjs";
-
-const random = () => crypto.getRandomValues(new Uint8Array(32));
-
-test("a phrase gives its seed back, however it is written down", async () => {
-  // The example of the proposal for proquints.
-  const example = new Uint8Array(32);
-  example.set([127, 0, 0, 1]);
-  assert.match(await phraseOf(example), /^lusab babad( babab){14} [a-z]{5}$/);
-  for (let round = 0; round < 50; round += 1) {
-    const seed = random(), phrase = await phraseOf(seed);
-    assert.equal(phrase.split(" ").length, 17);
-    assert.deepEqual(await seedOf(phrase), seed);
-    assert.deepEqual(await seedOf(`  ${phrase.toUpperCase().replaceAll(" ", "-\n")} `), seed);
-  }
-});
-
-test("a phrase with another letter, a missing word or one too many is none", async () => {
-  const phrase = await phraseOf(random()), words = phrase.split(" ");
-  for (let at = 0; at < phrase.length; at += 1) {
-    if (phrase[at] === " ") continue;
-    for (const other of "abdiouz") {
-      const changed = phrase.slice(0, at) + other + phrase.slice(at + 1);
-      if (changed !== phrase) assert.equal(await seedOf(changed), undefined, `letter ${at}`);
-    }
-  }
-  for (const wrong of ["", "lusab", words.slice(1).join(" "), [...words, words[0]].join(" "), words.toReversed().join(" ")]) {
-    assert.equal(await seedOf(wrong), undefined);
-  }
-});
 
 test("roots are those of RFC 6962", async () => {
   const leaves = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
