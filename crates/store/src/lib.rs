@@ -412,7 +412,8 @@ pub trait Store: Send + Sync + 'static {
     fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError>;
 
     /// Writes every row again in key order and deletes the old file or table. Then what is on the disk
-    /// is a function of the rows alone. No row changes; other calls may wait meanwhile.
+    /// is a function of the rows alone. No row changes; other calls may wait meanwhile. Afterwards an
+    /// engine may answer sooner where no row is: a service whose refusals must not differ by that calls it never.
     ///
     /// # Errors
     /// [`StoreError::Engine`]; every row is still there, but their order may still show.

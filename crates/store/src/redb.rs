@@ -1,36 +1,26 @@
 //! The embedded engine: one file, owned by one process, through the `redb` crate.
 //!
-//! ```text
-//! table "meta":  "schema"            -> u32, SCHEMA_VERSION
-//! table "rows":  bucket (u16 be) key -> value
-//! ```
-//!
 //! A commit is durable (fsync) before it is answered. redb orders pages by their allocation, so its
 //! file tells much about the order in which rows arrived; [`RedbStore::rewrite`] ends that: see
-//! [`copy_in_key_order`].
+//! [`copy_in_key_order`]. What lies in the file is in [`tables`].
 
 mod copy;
+mod filter;
+mod tables;
 
+use self::tables::{Copying, Tables, has_tables};
 use super::identity::refuse_rows;
 use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, See, Store, StoreError, Write};
 use redb::backends::FileBackend;
-use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, Table,
-    TableDefinition, TableError,
-};
+use redb::{Builder, Database, DatabaseError, StorageBackend};
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use unjoin_core::file;
 use unjoin_core::file::{owner_only, remove_if_there, sync_directory_of};
-
-const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
-const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
-const SCHEMA: &str = "schema";
 
 /// The most memory that redb's page cache takes. The same for every file: how a large
 /// transaction spills from the cache must not depend on anything but the rows.
@@ -65,7 +55,7 @@ const CACHE_BYTES: usize = 128 << 20;
 /// ```
 pub struct RedbStore {
     /// `None` after an I/O error, when the file could not be opened again yet.
-    database: RwLock<Option<Database>>,
+    tables: RwLock<Option<Tables>>,
     /// Whether the next call must open the file again. Set under the shared lock at least, so that
     /// it always means the database that is in use; cleared under the exclusive lock.
     failed: AtomicBool,
@@ -85,8 +75,8 @@ impl RedbStore {
         let path = fs::canonicalize(path).map_err(engine)?;
         refuse_mount_point(&path)?;
         let is_begun = file.metadata().map_err(engine)?.len() > 0;
-        let database = if is_begun { open_file(&path)? } else { begin_file(&path, file)? };
-        let store = Self::of(database, Some(path));
+        let tables = if is_begun { open_file(&path)? } else { begin_file(&path, file)? };
+        let store = Self::of(tables, Some(path));
         refuse_rows(&store)?;
         Ok(store)
     }
@@ -119,12 +109,9 @@ impl RedbStore {
     pub fn create_on(backend: impl StorageBackend) -> Result<Self, StoreError> {
         let (database, _) = open_backend(backend)?;
         // A backend without any table is one on which creation did not end.
-        if has_tables(&database)? {
-            check_tables(&database)?;
-        } else {
-            create_tables(&database)?;
-        }
-        let store = Self::of(database, None);
+        let is_begun = has_tables(&database)?;
+        let tables = if is_begun { Tables::open(database)? } else { Tables::create(database)? };
+        let store = Self::of(tables, None);
         refuse_rows(&store)?;
         Ok(store)
     }
@@ -138,23 +125,22 @@ impl RedbStore {
             return Err(StoreError::Missing("content"));
         }
         let (database, _) = open_backend(backend)?;
-        check_tables(&database)?;
-        Ok(Self::of(database, None))
+        Ok(Self::of(Tables::open(database)?, None))
     }
 
-    fn of(database: Database, path: Option<PathBuf>) -> Self {
-        Self { database: RwLock::new(Some(database)), failed: AtomicBool::new(false), path }
+    fn of(tables: Tables, path: Option<PathBuf>) -> Self {
+        Self { tables: RwLock::new(Some(tables)), failed: AtomicBool::new(false), path }
     }
 
-    /// Lets `work` use the database, which is opened again first if the call before had an I/O error.
-    fn serve<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Lets `work` use the file, which is opened again first if the call before had an I/O error.
+    fn serve<T>(&self, work: impl FnOnce(&Tables) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if self.failed.load(Ordering::Acquire) {
             self.open_anew()?;
         }
-        let database = self.shared();
+        let tables = self.shared();
         // Another call may have found since that the file cannot be opened.
-        let database = database.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
-        work(database).map_err(|error| match error {
+        let tables = tables.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
+        work(tables).map_err(|error| match error {
             StoreError::Engine(source) if is_of_the_disk(&*source) => {
                 self.failed.store(true, Ordering::Release);
                 if self.path.is_some() { StoreError::Engine(source) } else { StoreError::Closed(source) }
@@ -168,24 +154,24 @@ impl RedbStore {
         let Some(path) = &self.path else {
             return Err(StoreError::closed(redb::Error::PreviousIo));
         };
-        let mut database = self.exclusive();
+        let mut tables = self.exclusive();
         if self.failed.load(Ordering::Acquire) {
             // The file's lock is with the old one.
-            *database = None;
-            *database = Some(open_file(path)?);
+            *tables = None;
+            *tables = Some(open_file(path)?);
             self.failed.store(false, Ordering::Release);
         }
         Ok(())
     }
 
-    /// A poisoned lock is taken over: the database is replaced in one assignment only, and redb
+    /// A poisoned lock is taken over: the tables are replaced in one assignment only, and redb
     /// guards its own state.
-    fn shared(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> RwLockReadGuard<'_, Option<Tables>> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn exclusive(&self) -> RwLockWriteGuard<'_, Option<Database>> {
-        self.database.write().unwrap_or_else(PoisonError::into_inner)
+    fn exclusive(&self) -> RwLockWriteGuard<'_, Option<Tables>> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -198,14 +184,7 @@ impl fmt::Debug for RedbStore {
 
 impl Store for RedbStore {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.serve(|database| {
-            let rows = database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
-            let read = |at: &RowKey| {
-                let row = rows.get(address(at.bucket, &at.key).as_slice()).map_err(engine)?;
-                Ok(row.map(|value| value.value().to_vec()))
-            };
-            keys.iter().map(read).collect()
-        })
+        self.serve(|tables| tables.read(keys))
     }
 
     fn scan(
@@ -215,64 +194,16 @@ impl Store for RedbStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        self.serve(|database| {
-            let rows = database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
-            let prefix = address(bucket, prefix);
-            let after = after.map(|key| address(bucket, key));
-            let start = match &after {
-                Some(after) if *after >= prefix => Bound::Excluded(after.as_slice()),
-                _ => Bound::Included(prefix.as_slice()),
-            };
-            let mut found = Vec::new();
-            for row in rows.range::<&[u8]>((start, Bound::Unbounded)).map_err(engine)?.take(limit) {
-                let (at, value) = row.map_err(engine)?;
-                if !at.value().starts_with(&prefix) {
-                    break;
-                }
-                let key = at.value().get(BUCKET_BYTES..).ok_or(StoreError::Corrupt("key"))?;
-                found.push(Row { key: key.to_vec(), value: value.value().to_vec() });
-            }
-            Ok(found)
-        })
+        self.serve(|tables| tables.scan(bucket, prefix, after, limit))
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         Commit::check_call(commits)?;
-        self.serve(|database| {
-            let mut transaction = database.begin_write().map_err(engine)?;
-            transaction.set_durability(Durability::Immediate).map_err(engine)?;
-            let mut rows = transaction.open_table(ROWS).map_err(engine)?;
-            let mut outcomes = Vec::with_capacity(commits.len());
-            for commit in commits {
-                let is_reached = commit.is_reached(&outcomes);
-                outcomes.push(if is_reached { apply(&mut rows, commit)? } else { Outcome::NotReached });
-            }
-            drop(rows);
-            // Write transactions run one after the other, each durable before the next begins: what
-            // a conflict saw is on the disk already, and a call that changed nothing needs no sync.
-            let changes = |(commit, outcome): (&Commit, &Outcome)| {
-                *outcome == Outcome::Committed && !commit.writes.is_empty()
-            };
-            if commits.iter().zip(&outcomes).any(changes) {
-                transaction.commit().map_err(engine)?;
-            } else {
-                transaction.abort().map_err(engine)?;
-            }
-            Ok(outcomes)
-        })
+        self.serve(|tables| tables.commit(commits))
     }
 
-    /// One read transaction.
     fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
-        self.serve(|database| {
-            let rows = database.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
-            for row in rows.iter().map_err(engine)? {
-                let (at, value) = row.map_err(engine)?;
-                let (bucket, key) = split(at.value())?;
-                see(bucket, key, value.value())?;
-            }
-            Ok(())
-        })
+        self.serve(|tables| tables.snapshot(see))
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {
@@ -283,11 +214,11 @@ impl Store for RedbStore {
             // The file is copied then, but its order may be an older copy's.
             self.open_anew()?;
         }
-        let mut database = self.exclusive();
-        let old = database.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
+        let mut tables = self.exclusive();
+        let old = tables.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
         // From here the old file has no name: the new one is in use, whatever happens. It was
         // never closed, so its lock was held before the name was its.
-        *database = Some(replace_file(old, path)?);
+        *tables = Some(replace_file(old, path, Copying::Rewrite)?);
         // While the name is not known to be on the disk, a power loss could bring the old file
         // back: nothing is served before the file has been opened anew.
         sync_directory_of(path).map_err(|error| {
@@ -297,51 +228,32 @@ impl Store for RedbStore {
     }
 }
 
-/// Checks all preconditions before the first write, so a conflict leaves nothing to undo.
-fn apply(rows: &mut Table<'_, &[u8], &[u8]>, commit: &Commit) -> Result<Outcome, StoreError> {
-    for precondition in &commit.preconditions {
-        let at = address(commit.bucket, precondition.key());
-        let row = rows.get(at.as_slice()).map_err(engine)?;
-        if !precondition.holds(row.as_ref().map(|value| value.value())) {
-            return Ok(Outcome::Conflict(precondition.key().to_vec()));
-        }
-    }
-    for write in &commit.writes {
-        let at = address(commit.bucket, write.key());
-        match write {
-            Write::Put(_, value) => rows.insert(at.as_slice(), value.as_slice()).map_err(engine)?,
-            Write::Delete(_) => rows.remove(at.as_slice()).map_err(engine)?,
-        };
-    }
-    Ok(Outcome::Committed)
-}
-
 /// Opens the store at `path`.
-fn open_file(path: &Path) -> Result<Database, StoreError> {
+fn open_file(path: &Path) -> Result<Tables, StoreError> {
     let file = owner_only().open(path).map_err(missing)?;
     let opened = file.metadata().map_err(engine)?;
     if opened.len() == 0 {
         return Err(StoreError::Missing("content"));
     }
-    let (mut database, repaired) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+    let (database, repaired) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
     // Between our opening the file and redb's locking it, its owner may have renamed a
     // fresh file over it and let the old one go: then the lock is on a file without a name.
     if !same_file(&opened, &fs::metadata(path).map_err(engine)?) {
         return Err(StoreError::InUse);
     }
-    check_tables(&database)?;
+    let mut tables = Tables::open(database)?;
     remove_if_there(&fresh_path(path)).map_err(engine)?;
     if repaired {
-        database = replace_file(&database, path)?;
+        tables = replace_file(&tables, path, Copying::AsTheyAre)?;
     }
     sync_directory_of(path).map_err(engine)?;
-    Ok(database)
+    Ok(tables)
 }
 
 /// A store without rows in the place of `empty`, the empty file at `path`, whose lock keeps others
 /// from doing the same. The name goes to a store that is whole and on the disk: an interrupted
 /// creation leaves the empty file.
-fn begin_file(path: &Path, empty: File) -> Result<Database, StoreError> {
+fn begin_file(path: &Path, empty: File) -> Result<Tables, StoreError> {
     match empty.try_lock() {
         Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
         locked => locked.map_err(|error| engine(io::Error::from(error)))?,
@@ -351,18 +263,18 @@ fn begin_file(path: &Path, empty: File) -> Result<Database, StoreError> {
         return Err(StoreError::InUse);
     }
     let fresh_path = fresh_path(path);
-    let database = fresh_database(path, &fresh_path)?;
+    let tables = fresh_tables(path, &fresh_path)?;
     sync_whole(&fresh_path)?;
     fs::rename(&fresh_path, path).map_err(engine)?;
     sync_directory_of(path).map_err(engine)?;
     drop(empty);
-    Ok(database)
+    Ok(tables)
 }
 
 /// Puts a copy of `old` in the place of its file. The directory is still to be synced.
-fn replace_file(old: &Database, path: &Path) -> Result<Database, StoreError> {
+fn replace_file(old: &Tables, path: &Path, copying: Copying) -> Result<Tables, StoreError> {
     let fresh_path = fresh_path(path);
-    let renamed = copy_in_key_order(old, path, &fresh_path)
+    let renamed = copy_in_key_order(old, path, &fresh_path, copying)
         .and_then(|fresh| fs::rename(&fresh_path, path).map(|()| fresh).map_err(not_renamed));
     if renamed.is_err() {
         // The next rewrite or opening removes what this cannot.
@@ -371,36 +283,31 @@ fn replace_file(old: &Database, path: &Path) -> Result<Database, StoreError> {
     renamed
 }
 
-/// A fresh, synced, open database at `fresh_path` with every row of `old`.
+/// A fresh, synced, open file at `fresh_path` with every row of `old`.
 ///
-/// Its bytes are a function of the rows alone: a new file, one transaction that inserts in key
-/// order, on one thread and with a fixed cache; redb allocates pages without randomness or time
-/// and numbers transactions from the file's creation.
-fn copy_in_key_order(old: &Database, path: &Path, fresh_path: &Path) -> Result<Database, StoreError> {
-    let mut fresh = fresh_database(path, fresh_path)?;
-    let rows = old.begin_read().map_err(engine)?.open_table(ROWS).map_err(engine)?;
-    let transaction = fresh.begin_write().map_err(engine)?;
-    let mut copy = transaction.open_table(ROWS).map_err(engine)?;
-    for row in rows.iter().map_err(engine)? {
-        let (at, value) = row.map_err(engine)?;
-        copy.insert(at.value(), value.value()).map_err(engine)?;
-    }
-    drop(copy);
-    transaction.commit().map_err(engine)?;
-    fresh.compact().map_err(engine)?;
+/// After a [`Copying::Rewrite`] its bytes are a function of the rows alone: a new file, one transaction that
+/// inserts in key order, on one thread and with a fixed cache; redb allocates pages without randomness or time
+/// and numbers transactions from the file's creation. Otherwise they tell, besides, which rows are recent.
+fn copy_in_key_order(
+    old: &Tables,
+    path: &Path,
+    fresh_path: &Path,
+    copying: Copying,
+) -> Result<Tables, StoreError> {
+    let mut fresh = fresh_tables(path, fresh_path)?;
+    old.copy_into(&mut fresh, copying)?;
     sync_whole(fresh_path)?;
     Ok(fresh)
 }
 
 /// A store without rows in a file of its own at `fresh_path`, with the mode of the file at `path`.
-fn fresh_database(path: &Path, fresh_path: &Path) -> Result<Database, StoreError> {
+fn fresh_tables(path: &Path, fresh_path: &Path) -> Result<Tables, StoreError> {
     remove_if_there(fresh_path).map_err(engine)?;
     let file = owner_only().create_new(true).open(fresh_path).map_err(engine)?;
     let permissions = fs::metadata(path).map_err(engine)?.permissions();
     file.set_permissions(permissions).map_err(engine)?;
     let (fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
-    create_tables(&fresh)?;
-    Ok(fresh)
+    Tables::create(fresh)
 }
 
 /// redb syncs data; the length, the mode and the times follow here.
@@ -418,50 +325,6 @@ fn open_backend(backend: impl StorageBackend) -> Result<(Database, bool), StoreE
         .create_with_backend(backend)
         .map_err(database_error)?;
     Ok((database, repaired.load(Ordering::Relaxed)))
-}
-
-fn has_tables(database: &Database) -> Result<bool, StoreError> {
-    Ok(database.begin_read().map_err(engine)?.list_tables().map_err(engine)?.next().is_some())
-}
-
-fn check_tables(database: &Database) -> Result<(), StoreError> {
-    if !has_tables(database)? {
-        return Err(StoreError::Missing("set of tables"));
-    }
-    let meta = match database.begin_read().map_err(engine)?.open_table(META) {
-        Ok(meta) => meta,
-        Err(TableError::TableDoesNotExist(_)) => return Err(StoreError::Corrupt("layout number")),
-        Err(error) => return Err(engine(error)),
-    };
-    let found = meta.get(SCHEMA).map_err(engine)?.ok_or(StoreError::Corrupt("layout number"))?.value();
-    if found != SCHEMA_VERSION {
-        return Err(StoreError::Schema { found, expected: SCHEMA_VERSION });
-    }
-    Ok(())
-}
-
-fn create_tables(database: &Database) -> Result<(), StoreError> {
-    let transaction = database.begin_write().map_err(engine)?;
-    transaction.open_table(META).map_err(engine)?.insert(SCHEMA, SCHEMA_VERSION).map_err(engine)?;
-    transaction.open_table(ROWS).map_err(engine)?;
-    transaction.commit().map_err(engine)
-}
-
-const BUCKET_BYTES: usize = 2;
-
-/// Big-endian, so that the table's order is that of (bucket, key).
-fn address(bucket: Bucket, key: &[u8]) -> Vec<u8> {
-    let mut address = Vec::with_capacity(BUCKET_BYTES.saturating_add(key.len()));
-    address.extend_from_slice(&bucket.number().to_be_bytes());
-    address.extend_from_slice(key);
-    address
-}
-
-/// What [`address`] has put together.
-fn split(address: &[u8]) -> Result<(Bucket, &[u8]), StoreError> {
-    let (number, key) = address.split_first_chunk().ok_or(StoreError::Corrupt("key"))?;
-    let bucket = Bucket::numbered(u16::from_be_bytes(*number)).ok_or(StoreError::Corrupt("bucket"))?;
-    Ok((bucket, key))
 }
 
 fn engine(error: impl Into<redb::Error>) -> StoreError {

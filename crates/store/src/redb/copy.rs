@@ -2,8 +2,8 @@
 
 use super::refuse_rows;
 use super::{
-    FileBackend, ROWS, ReadableTable as _, RedbStore, address, create_tables, database_error, engine,
-    open_backend, owner_only, remove_if_there, sync_directory_of, sync_whole,
+    FileBackend, RedbStore, Tables, database_error, engine, open_backend, owner_only, remove_if_there,
+    sync_directory_of, sync_whole,
 };
 use crate::identity::{Identity, identity_key};
 use crate::{Commit, Outcome, Record, Store, StoreError};
@@ -44,23 +44,13 @@ impl RedbStore {
         let fresh_path = file::beside(path, ".new");
         remove_if_there(&fresh_path).map_err(engine)?;
         let file = owner_only().create_new(true).open(&fresh_path).map_err(engine)?;
-        let (mut fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
-        create_tables(&fresh)?;
-        let transaction = fresh.begin_write().map_err(engine)?;
-        let mut rows = transaction.open_table(ROWS).map_err(engine)?;
-        store.snapshot(&mut |bucket, key, value| {
-            rows.insert(address(bucket, key).as_slice(), value).map_err(engine)?;
-            Ok(())
-        })?;
-        let own = identity_key();
-        let own_address = address(own.bucket(), own.bytes());
-        let identity = rows.get(own_address.as_slice()).map_err(engine)?.map(|row| row.value().to_vec());
-        let identity = Identity::from_value(&identity.ok_or(StoreError::Missing("identity"))?)?;
-        let copied = Identity { is_copy: true, ..identity }.to_value();
-        rows.insert(own_address.as_slice(), copied.as_slice()).map_err(engine)?;
-        drop(rows);
-        transaction.commit().map_err(engine)?;
-        fresh.compact().map_err(engine)?;
+        let (fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+        let mut fresh = Tables::create(fresh)?;
+        let copied = |identity: &[u8]| {
+            let identity = Identity::from_value(identity)?;
+            Ok(Identity { is_copy: true, ..identity }.to_value())
+        };
+        fresh.fill(|see| store.snapshot(see), identity_key().at(), copied)?;
         drop(fresh);
         sync_whole(&fresh_path)?;
         fs::rename(&fresh_path, path).map_err(engine)?;

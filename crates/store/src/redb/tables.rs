@@ -1,0 +1,422 @@
+//! The tables that a store's rows lie in.
+//!
+//! ```text
+//! table "meta":     "schema"           -> u32, SCHEMA_VERSION
+//! table "recent":   bucket (u16 be) key -> 1, value: a row; or 0: no row, whatever "settled" has
+//! table "settled":  bucket (u16 be) key -> value
+//! table "filter":   u32                 -> a part of the filter over the keys of "settled"
+//! ```
+//!
+//! Commits write to "recent" alone. A rewrite merges both into the "settled" of a fresh file, in key order, and
+//! leaves "recent" empty. So a commit meets a small tree, however many rows there are, and a fresh key touches no
+//! page of the large one: the [`Filter`] says that it is not there.
+//!
+//! **What a read takes.** A settled row takes the same whether it was changed since or not: both tables are asked.
+//! It takes longer than a row that is absent, or that came since. A service whose refusals must not differ by that
+//! never rewrites its store (the switchboard): then nothing is settled, and all are looked up in one tree. Hence
+//! no copy but a rewrite settles anything.
+
+use super::filter::{Filter, hash};
+use super::{Bucket, Commit, Outcome, RowKey, SCHEMA_VERSION, See, StoreError, Write, engine};
+use crate::Row;
+use redb::{
+    AccessGuard, Database, Durability, Range, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, Table, TableDefinition, TableError, WriteTransaction,
+};
+use std::cmp::Ordering;
+use std::ops::Bound;
+
+type Bytes = &'static [u8];
+
+const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
+const SCHEMA: &str = "schema";
+const RECENT: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("recent");
+const SETTLED: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("settled");
+const FILTER: TableDefinition<'_, u32, Bytes> = TableDefinition::new("filter");
+
+/// Bytes of the filter that lie in one row.
+const PART: usize = 1 << 16;
+
+/// An open file with rows.
+pub(super) struct Tables {
+    database: Database,
+    /// Over "settled", which no open file changes.
+    filter: Filter,
+    /// How often "settled" was asked for a row.
+    #[cfg(test)]
+    looks: std::sync::atomic::AtomicUsize,
+}
+
+/// What becomes of the rows in a copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copying {
+    /// All of them are settled.
+    Rewrite,
+    /// They stay in the tables that they are in.
+    AsTheyAre,
+}
+
+#[cfg(test)]
+mod tests;
+
+impl Tables {
+    /// A database that has none yet.
+    pub(super) fn create(database: Database) -> Result<Self, StoreError> {
+        let transaction = database.begin_write().map_err(engine)?;
+        transaction.open_table(META).map_err(engine)?.insert(SCHEMA, SCHEMA_VERSION).map_err(engine)?;
+        for table in [RECENT, SETTLED] {
+            transaction.open_table(table).map_err(engine)?;
+        }
+        transaction.open_table(FILTER).map_err(engine)?;
+        transaction.commit().map_err(engine)?;
+        Ok(Self::of(database, Filter::default()))
+    }
+
+    pub(super) fn open(database: Database) -> Result<Self, StoreError> {
+        if !has_tables(&database)? {
+            return Err(StoreError::Missing("set of tables"));
+        }
+        let read = database.begin_read().map_err(engine)?;
+        let meta = read.open_table(META).map_err(|error| absent(error, "layout number"))?;
+        let found = meta.get(SCHEMA).map_err(engine)?.ok_or(StoreError::Corrupt("layout number"))?.value();
+        if found != SCHEMA_VERSION {
+            return Err(StoreError::Schema { found, expected: SCHEMA_VERSION });
+        }
+        read.open_table(RECENT).map_err(|error| absent(error, "table of rows"))?;
+        let settled = read.open_table(SETTLED).map_err(|error| absent(error, "table of rows"))?;
+        let parts = read.open_table(FILTER).map_err(|error| absent(error, "filter"))?;
+        let mut bytes = Vec::new();
+        for part in parts.iter().map_err(engine)? {
+            bytes.extend_from_slice(part.map_err(engine)?.1.value());
+        }
+        // Denying a serial that is spent would spend it again: a filter of other rows is none.
+        let filter = Filter::from_bytes(&bytes, settled.len().map_err(engine)?);
+        let filter = filter.ok_or(StoreError::Corrupt("filter"))?;
+        Ok(Self::of(database, filter))
+    }
+
+    fn of(database: Database, filter: Filter) -> Self {
+        Self {
+            database,
+            filter,
+            #[cfg(test)]
+            looks: Default::default(),
+        }
+    }
+
+    pub(super) fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let recent = self.recent()?;
+        let mut settled = Settled::of(self);
+        let read = |at: &RowKey| {
+            let at = address(at.bucket, &at.key);
+            let new = recent.get(at.as_slice()).map_err(engine)?;
+            // Also where the recent one counts: what a read takes must not tell whether a row was changed.
+            let old = settled.get(&at)?;
+            match new {
+                Some(row) => Ok(row_of(row.value())?.map(<[u8]>::to_vec)),
+                None => Ok(old.map(|row| row.value().to_vec())),
+            }
+        };
+        keys.iter().map(read).collect()
+    }
+
+    pub(super) fn scan(
+        &self,
+        bucket: Bucket,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let prefix = address(bucket, prefix);
+        let after = after.map(|key| address(bucket, key));
+        let start = match &after {
+            Some(after) if *after >= prefix => Bound::Excluded(after.as_slice()),
+            _ => Bound::Included(prefix.as_slice()),
+        };
+        let mut found = Vec::new();
+        if limit == 0 {
+            return Ok(found);
+        }
+        self.rows_from(start, |at, value| {
+            if !at.starts_with(&prefix) {
+                return Ok(false);
+            }
+            let key = at.get(BUCKET_BYTES..).ok_or(StoreError::Corrupt("key"))?;
+            found.push(Row { key: key.to_vec(), value: value.to_vec() });
+            Ok(found.len() < limit)
+        })?;
+        Ok(found)
+    }
+
+    pub(super) fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
+        self.rows_from(Bound::Unbounded, |at, value| {
+            let (bucket, key) = split(at)?;
+            see(bucket, key, value).map(|()| true)
+        })
+    }
+
+    pub(super) fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        let mut transaction = self.database.begin_write().map_err(engine)?;
+        transaction.set_durability(Durability::Immediate).map_err(engine)?;
+        let recent = transaction.open_table(RECENT).map_err(engine)?;
+        let mut rows = Changing { recent, settled: Settled::of(self) };
+        let mut outcomes = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let is_reached = commit.is_reached(&outcomes);
+            outcomes.push(if is_reached { rows.apply(commit)? } else { Outcome::NotReached });
+        }
+        drop(rows);
+        // Write transactions run one after the other, each durable before the next begins: what
+        // a conflict saw is on the disk already, and a call that changed nothing needs no sync.
+        let changes = |(commit, outcome): (&Commit, &Outcome)| {
+            *outcome == Outcome::Committed && !commit.writes.is_empty()
+        };
+        if commits.iter().zip(&outcomes).any(changes) {
+            transaction.commit().map_err(engine)?;
+        } else {
+            transaction.abort().map_err(engine)?;
+        }
+        Ok(outcomes)
+    }
+
+    /// Writes every row into the tables of a new database, in key order and in one transaction.
+    pub(super) fn copy_into(&self, fresh: &mut Self, copying: Copying) -> Result<(), StoreError> {
+        let transaction = fresh.database.begin_write().map_err(engine)?;
+        let mut copy = Copy::into(&transaction)?;
+        match copying {
+            Copying::Rewrite => {
+                self.rows_from(Bound::Unbounded, |at, value| copy.settle(at, value).map(|()| true))?;
+            }
+            Copying::AsTheyAre => {
+                for row in self.settled()?.iter().map_err(engine)? {
+                    let (at, value) = row.map_err(engine)?;
+                    copy.settle(at.value(), value.value())?;
+                }
+                for row in self.recent()?.iter().map_err(engine)? {
+                    let (at, value) = row.map_err(engine)?;
+                    copy.recent.insert(at.value(), value.value()).map_err(engine)?;
+                }
+            }
+        }
+        let filter = copy.end(&transaction)?;
+        transaction.commit().map_err(engine)?;
+        fresh.filter = filter;
+        fresh.compact()
+    }
+
+    /// Writes what `rows` shows into the tables of this new database, in one transaction, and settles nothing.
+    /// `change` makes another value of the row at `own`, which must be there.
+    pub(super) fn fill(
+        &mut self,
+        rows: impl FnOnce(&mut See<'_>) -> Result<(), StoreError>,
+        own: &RowKey,
+        change: impl FnOnce(&[u8]) -> Result<Vec<u8>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write().map_err(engine)?;
+        let mut recent = transaction.open_table(RECENT).map_err(engine)?;
+        rows(&mut |bucket, key, value| insert(&mut recent, &address(bucket, key), value))?;
+        let at = address(own.bucket, &own.key);
+        let found = recent.get(at.as_slice()).map_err(engine)?.map(|row| row.value().to_vec());
+        let found = found.as_deref().map(row_of).transpose()?.flatten();
+        let changed = change(found.ok_or(StoreError::Missing("identity"))?)?;
+        insert(&mut recent, &at, &changed)?;
+        drop(recent);
+        transaction.commit().map_err(engine)?;
+        self.compact()
+    }
+
+    fn compact(&mut self) -> Result<(), StoreError> {
+        self.database.compact().map(drop).map_err(engine)
+    }
+
+    fn recent(&self) -> Result<ReadOnlyTable<Bytes, Bytes>, StoreError> {
+        self.database.begin_read().map_err(engine)?.open_table(RECENT).map_err(engine)
+    }
+
+    fn settled(&self) -> Result<ReadOnlyTable<Bytes, Bytes>, StoreError> {
+        self.database.begin_read().map_err(engine)?.open_table(SETTLED).map_err(engine)
+    }
+
+    /// Shows every row from `start` on, in the order of addresses, while `see` answers that it wants more. As of
+    /// one moment: "settled" does not change.
+    fn rows_from(
+        &self,
+        start: Bound<&[u8]>,
+        mut see: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let range = (start, Bound::Unbounded);
+        let (recent, settled) = (self.recent()?, self.settled()?);
+        let mut recent = recent.range::<&[u8]>(range).map_err(engine)?;
+        let mut settled = settled.range::<&[u8]>(range).map_err(engine)?;
+        let (mut new, mut old) = (next(&mut recent)?, next(&mut settled)?);
+        loop {
+            let order = match (&new, &old) {
+                (None, None) => return Ok(()),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((new, _)), Some((old, _))) => new.value().cmp(old.value()),
+            };
+            // Of two rows at one address the recent one counts.
+            let shown = match if order == Ordering::Greater { &old } else { &new } {
+                Some((at, row)) if order == Ordering::Greater => Some((at.value(), row.value())),
+                Some((at, row)) => row_of(row.value())?.map(|row| (at.value(), row)),
+                None => None,
+            };
+            if let Some((at, value)) = shown
+                && !see(at, value)?
+            {
+                return Ok(());
+            }
+            if order != Ordering::Greater {
+                new = next(&mut recent)?;
+            }
+            if order != Ordering::Less {
+                old = next(&mut settled)?;
+            }
+        }
+    }
+}
+
+pub(super) fn has_tables(database: &Database) -> Result<bool, StoreError> {
+    Ok(database.begin_read().map_err(engine)?.list_tables().map_err(engine)?.next().is_some())
+}
+
+fn absent(error: TableError, what: &'static str) -> StoreError {
+    match error {
+        TableError::TableDoesNotExist(_) => StoreError::Corrupt(what),
+        error => engine(error),
+    }
+}
+
+type Found<'a> = (AccessGuard<'a, Bytes>, AccessGuard<'a, Bytes>);
+
+fn next<'a>(rows: &mut Range<'a, Bytes, Bytes>) -> Result<Option<Found<'a>>, StoreError> {
+    rows.next().transpose().map_err(engine)
+}
+
+/// What "settled" holds, opened when the filter cannot say.
+struct Settled<'a> {
+    tables: &'a Tables,
+    open: Option<ReadOnlyTable<Bytes, Bytes>>,
+}
+
+impl<'a> Settled<'a> {
+    fn of(tables: &'a Tables) -> Self {
+        Self { tables, open: None }
+    }
+
+    fn get(&mut self, at: &[u8]) -> Result<Option<AccessGuard<'static, Bytes>>, StoreError> {
+        if !self.tables.filter.may_hold(at) {
+            return Ok(None);
+        }
+        #[cfg(test)]
+        self.tables.looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.tables.settled()?,
+        };
+        self.open.insert(open).get(at).map_err(engine)
+    }
+}
+
+/// A transaction that writes.
+struct Changing<'t, 'a> {
+    recent: Table<'t, Bytes, Bytes>,
+    settled: Settled<'a>,
+}
+
+impl Changing<'_, '_> {
+    /// Checks all preconditions before the first write, so a conflict leaves nothing to undo.
+    fn apply(&mut self, commit: &Commit) -> Result<Outcome, StoreError> {
+        for precondition in &commit.preconditions {
+            let at = address(commit.bucket, precondition.key());
+            let holds = match self.recent.get(at.as_slice()).map_err(engine)? {
+                Some(row) => precondition.holds(row_of(row.value())?),
+                None => precondition.holds(self.settled.get(&at)?.as_ref().map(|row| row.value())),
+            };
+            if !holds {
+                return Ok(Outcome::Conflict(precondition.key().to_vec()));
+            }
+        }
+        for write in &commit.writes {
+            let at = address(commit.bucket, write.key());
+            match write {
+                Write::Put(_, value) => insert(&mut self.recent, &at, value)?,
+                // Only a row that may be settled leaves a mark.
+                Write::Delete(_) if self.settled.tables.filter.may_hold(&at) => {
+                    self.recent.insert(at.as_slice(), GONE).map_err(engine)?;
+                }
+                Write::Delete(_) => drop(self.recent.remove(at.as_slice()).map_err(engine)?),
+            }
+        }
+        Ok(Outcome::Committed)
+    }
+}
+
+/// The tables of a copy while they are written.
+struct Copy<'t> {
+    recent: Table<'t, Bytes, Bytes>,
+    settled: Table<'t, Bytes, Bytes>,
+    hashes: Vec<u64>,
+}
+
+impl<'t> Copy<'t> {
+    fn into(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        let open = |table| transaction.open_table(table).map_err(engine);
+        Ok(Self { recent: open(RECENT)?, settled: open(SETTLED)?, hashes: Vec::new() })
+    }
+
+    fn settle(&mut self, at: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.settled.insert(at, value).map_err(engine)?;
+        self.hashes.push(hash(at));
+        Ok(())
+    }
+
+    /// Writes the filter.
+    fn end(self, transaction: &WriteTransaction) -> Result<Filter, StoreError> {
+        let filter = Filter::of(&self.hashes);
+        let mut parts = transaction.open_table(FILTER).map_err(engine)?;
+        for (number, part) in (0u32..).zip(filter.to_bytes().chunks(PART)) {
+            parts.insert(number, part).map_err(engine)?;
+        }
+        Ok(filter)
+    }
+}
+
+/// In "recent": there is no such row.
+const GONE: &[u8] = &[0];
+/// In "recent", before a row's value.
+const ROW: u8 = 1;
+
+fn insert(recent: &mut Table<'_, Bytes, Bytes>, at: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    let mut row = Vec::with_capacity(value.len().saturating_add(1));
+    row.push(ROW);
+    row.extend_from_slice(value);
+    recent.insert(at, row.as_slice()).map(drop).map_err(engine)
+}
+
+/// What an entry of "recent" says.
+fn row_of(entry: &[u8]) -> Result<Option<&[u8]>, StoreError> {
+    match entry.split_first() {
+        Some((&ROW, value)) => Ok(Some(value)),
+        _ if entry == GONE => Ok(None),
+        _ => Err(StoreError::Corrupt("row")),
+    }
+}
+
+const BUCKET_BYTES: usize = 2;
+
+/// Big-endian, so that a table's order is that of (bucket, key).
+fn address(bucket: Bucket, key: &[u8]) -> Vec<u8> {
+    let mut address = Vec::with_capacity(BUCKET_BYTES.saturating_add(key.len()));
+    address.extend_from_slice(&bucket.number().to_be_bytes());
+    address.extend_from_slice(key);
+    address
+}
+
+/// What [`address`] has put together.
+fn split(address: &[u8]) -> Result<(Bucket, &[u8]), StoreError> {
+    let (number, key) = address.split_first_chunk().ok_or(StoreError::Corrupt("key"))?;
+    let bucket = Bucket::numbered(u16::from_be_bytes(*number)).ok_or(StoreError::Corrupt("bucket"))?;
+    Ok((bucket, key))
+}
