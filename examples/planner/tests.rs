@@ -212,26 +212,52 @@ fn the_attack_beats_guessing_and_the_quick_policy_is_the_weakest() {
     let size = quantile(&[quick.median_cohort], 0.5);
     assert!(quick.groups[0].linked.share > 1.2 / size, "{quick:?}");
     assert!(quick.groups[0].linked.share > 1.2 * ours.groups[0].linked.share, "{quick:?} {ours:?}");
-    assert!(ours.groups[0].sure == 0.0, "{ours:?}");
+    assert!(ours.groups[0].sure < 0.5 * quick.groups[0].sure, "{quick:?} {ours:?}");
 }
 
-/// A weak attack proves nothing: it must see the old policies as they were seen when the rules were chosen.
+/// A weak attack proves nothing: it must see the old policies as they were seen when the rules were chosen. There an
+/// order was late from the start of the promised day on, not from its end.
 #[test]
 fn the_attack_is_as_strong_as_it_was_when_the_rules_were_chosen() {
+    let orders: Vec<Order> = bundled()
+        .iter()
+        .map(|order| Order { estimated_at: order.estimated_at - DAY, ..order.clone() })
+        .collect();
+    let knowledge = Knowledge::learn(&orders, &orders, 1, &|| {});
+    let [weekly, daily] = [Policy::weekly(10), Policy::daily_without_hold(10)]
+        .map(|policy| linked(&orders, &knowledge, &policy).0);
+    assert!(weekly[0] >= 0.95 && weekly[1] >= 1.5 && weekly[2] >= 1.2, "{weekly:?}");
+    assert!(daily[0] >= 1.45 && daily[1] >= 1.9 && daily[2] >= 1.5, "{daily:?}");
+}
+
+#[test]
+fn the_rules_hide_more_than_a_daily_grid_without_hold() {
     let knowledge = Knowledge::learn(bundled(), bundled(), 1, &|| {});
-    let linked = |policy: &Policy| {
-        let cohorts = publication::play(bundled(), policy, 1);
-        let named = knowledge.attack(bundled(), &cohorts, 1);
-        let groups = measures::measure(bundled(), &cohorts, &named).groups;
-        assert_eq!(named.len(), groups[0].published);
-        (groups.map(|group| group.linked.share * policy.k as f64), groups[0].sure)
-    };
+    let linked = |policy: &Policy| linked(bundled(), &knowledge, policy);
     let (weekly, _) = linked(&Policy::weekly(10));
     assert!(weekly[0] >= 0.95 && weekly[1] >= 1.4 && weekly[2] >= 1.0, "{weekly:?}");
     let (daily, sure) = linked(&Policy::daily_without_hold(10));
-    assert!(daily[0] >= 1.45 && daily[1] >= 1.9 && daily[2] >= 1.1 && sure > 0.0, "{daily:?}");
-    let (rules, sure) = linked(&Policy::protocol(10));
-    assert!(rules[0] <= 1.15 && rules[1] <= 1.85 && rules[2] <= 1.4 && sure == 0.0, "{rules:?}");
+    assert!(daily[0] >= 1.45 && daily[1] >= 1.9 && daily[2] >= 1.1 && sure > 0.005, "{daily:?}");
+    // Of 8,443 reviews one is named with a chance of more than nine tenths: of .906.
+    let rules = Policy::protocol(10);
+    let (hidden, sure) = linked(&rules);
+    assert!(
+        hidden[0] <= 1.15 && hidden[1] <= 1.85 && hidden[2] <= 1.4 && sure < 0.000_5,
+        "{hidden:?} {sure}"
+    );
+    let Entry::Dead { embargo, draw, .. } = rules.entry else { panic!("{rules:?}") };
+    let patient = Policy { entry: Entry::Dead { embargo, hold: 4 * DAY, draw }, ..rules };
+    let (hidden, sure) = linked(&patient);
+    assert!(hidden[0] <= 1.1 && hidden[1] <= 1.8 && hidden[2] <= 1.4 && sure == 0.0, "{hidden:?} {sure}");
+}
+
+/// In units of 1/k, and the share of those that are named with more than nine tenths.
+fn linked(orders: &[Order], knowledge: &Knowledge, policy: &Policy) -> ([f64; 3], f64) {
+    let cohorts = publication::play(orders, policy, 1);
+    let named = knowledge.attack(orders, &cohorts, 1);
+    let groups = measures::measure(orders, &cohorts, &named).groups;
+    assert_eq!(named.len(), groups[0].published);
+    (groups.map(|group| group.linked.share * policy.k as f64), groups[0].sure)
 }
 
 #[test]

@@ -8,19 +8,67 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 /// Edges of each row, as (column, log weight).
 pub(crate) type Edges = Vec<Vec<(usize, f64)>>;
 
+/// Rounds of the approximations.
+pub(crate) const ROUNDS: usize = 40;
+
 /// The chance of each edge under all one-to-one matchings at once, each weighted by the product of its edges. Orders
 /// without a review are matched with dummy reviews that prefer no order. Rows of the result sum to one, edge by edge
 /// as in `edges`.
 ///
-/// Exact chances need permanents. Belief propagation makes too much of the competition, down to certainty in small
-/// pools; Sinkhorn's scaling makes too little of it; the exact value lies between (Chertkov and Yedidia,
-/// "Approximating the permanent with fractional belief propagation"). This takes the middle.
+/// Exact chances need permanents, which pools of at most [`MOST_EXACT`] orders allow. In larger ones belief propagation
+/// makes too much of the competition, down to certainty, and Sinkhorn's scaling makes too little of it; the exact
+/// value lies between (Chertkov and Yedidia, "Approximating the permanent with fractional belief propagation"). There
+/// this takes the middle.
 pub(crate) fn posteriors(edges: &Edges, columns: usize, rounds: usize) -> Vec<Vec<f64>> {
     let weights: Vec<Vec<f64>> = edges.iter().map(|row| exponentiate(row)).collect();
+    if columns <= MOST_EXACT
+        && let Some(exact) = marginals(edges, &weights, columns)
+    {
+        return exact;
+    }
     let propagated = propagate(edges, &weights, columns, rounds);
     let scaled = scale(edges, &weights, columns, rounds);
     let middle = |(high, low): (&f64, &f64)| (high + low) / 2.0;
     propagated.iter().zip(&scaled).map(|(high, low)| high.iter().zip(low).map(middle).collect()).collect()
+}
+
+/// The sets of so many orders are counted in a millisecond.
+const MOST_EXACT: usize = 16;
+
+/// The chances themselves, by sums over all sets of columns: the first rows take a set, the others take what is left.
+/// `None`: there is no matching of all rows.
+fn marginals(edges: &Edges, weights: &[Vec<f64>], columns: usize) -> Option<Vec<Vec<f64>>> {
+    let sets = 1usize << columns;
+    let row_after = |set: usize| set.count_ones() as usize;
+    // Of a set: the weight of all ways in which the first rows take it.
+    let mut taken = vec![0.0f64; sets];
+    taken[0] = 1.0;
+    for set in 0..sets {
+        let Some(row) = edges.get(row_after(set)) else { continue };
+        for (&(column, _), weight) in row.iter().zip(&weights[row_after(set)]) {
+            if set >> column & 1 == 0 {
+                taken[set | 1 << column] += taken[set] * weight;
+            }
+        }
+    }
+    // Of a set: the weight of all ways in which the rows that are left take columns outside.
+    let mut left = vec![0.0f64; sets];
+    let mut chances: Vec<Vec<f64>> = edges.iter().map(|row| vec![0.0; row.len()]).collect();
+    for set in (0..sets).rev() {
+        let number = row_after(set);
+        if number == edges.len() {
+            left[set] = 1.0;
+        }
+        let (Some(row), Some(chances)) = (edges.get(number), chances.get_mut(number)) else { continue };
+        for ((&(column, _), weight), chance) in row.iter().zip(&weights[number]).zip(chances) {
+            if set >> column & 1 == 0 {
+                let ways = weight * left[set | 1 << column];
+                left[set] += ways;
+                *chance += taken[set] * ways;
+            }
+        }
+    }
+    (left[0] > 0.0).then(|| chances.into_iter().map(|row| normalize(row.into_iter())).collect())
 }
 
 /// Belief propagation: the Bethe approximation of the permanent.
@@ -279,23 +327,51 @@ mod tests {
         assert_eq!(best_matching(&edges, 1), [None, Some(0), None]);
     }
 
+    /// The chances of each row's columns under all matchings.
+    fn tried(edges: &Edges, columns: usize) -> Vec<Vec<f64>> {
+        let all = every_matching(edges.len(), columns);
+        let total: f64 = all.iter().map(|matching| weight(edges, matching).exp()).sum();
+        let chance = |row: usize, column: usize| {
+            let with = all.iter().filter(|matching| matching[row] == column);
+            with.map(|matching| weight(edges, matching).exp()).sum::<f64>() / total
+        };
+        (0..edges.len()).map(|row| (0..columns).map(|column| chance(row, column)).collect()).collect()
+    }
+
+    fn farthest(found: &[Vec<f64>], expected: &[Vec<f64>]) -> f64 {
+        let apart = found.iter().flatten().zip(expected.iter().flatten());
+        apart.map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max)
+    }
+
     #[test]
-    fn posteriors_sum_to_one_and_stay_near_the_exact_marginals() {
+    fn posteriors_of_small_pools_are_those_of_trying_all_matchings() {
+        let mut generator = SplitMix64::new(12);
+        for (rows, columns) in [(3, 3), (5, 5), (4, 6), (1, 4), (6, 7)] {
+            let edges = random_pool(&mut generator, rows, columns);
+            let (found, expected) = (posteriors(&edges, columns, 100), tried(&edges, columns));
+            assert!(farthest(&found, &expected) < 1e-9, "{rows}x{columns}: {found:?} {expected:?}");
+        }
+        // What no edge joins is no matching; the second row has one column only.
+        let edges = vec![vec![(0, 0.3), (1, -0.2)], vec![(1, 0.0)]];
+        assert_eq!(posteriors(&edges, 3, 100), [[1.0, 0.0].to_vec(), [1.0].to_vec()]);
+    }
+
+    #[test]
+    fn posteriors_of_large_pools_sum_to_one_and_lie_near_the_exact_ones() {
         let mut generator = SplitMix64::new(12);
         for (rows, columns) in [(3, 3), (5, 5), (4, 6), (1, 4)] {
             let edges = random_pool(&mut generator, rows, columns);
-            let found = posteriors(&edges, columns, 100);
-
-            let all = every_matching(rows, columns);
-            let total: f64 = all.iter().map(|matching| weight(&edges, matching).exp()).sum();
-            for (row, chances) in found.iter().enumerate() {
-                assert!((chances.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-                for (column, chance) in chances.iter().enumerate() {
-                    let with = all.iter().filter(|matching| matching[row] == column);
-                    let exact = with.map(|matching| weight(&edges, matching).exp()).sum::<f64>() / total;
-                    assert!((chance - exact).abs() < 0.15, "{rows}x{columns}: {chance} is not near {exact}");
-                }
-            }
+            // Columns that nobody wants make the pool large.
+            let wide: Edges = edges
+                .iter()
+                .map(|row| {
+                    row.iter().copied().chain((columns..MOST_EXACT + 1).map(|far| (far, -40.0))).collect()
+                })
+                .collect();
+            let found = posteriors(&wide, MOST_EXACT + 1, 100);
+            assert!(found.iter().all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-9));
+            let found: Vec<Vec<f64>> = found.into_iter().map(|row| row[..columns].to_vec()).collect();
+            assert!(farthest(&found, &tried(&edges, columns)) < 0.15, "{rows}x{columns}: {found:?}");
         }
     }
 }

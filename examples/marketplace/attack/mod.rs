@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
+pub(crate) use assignment::{ROUNDS, posteriors};
 pub(crate) use measure::{Found, Group, GroupMeasures, Measures, Rate, measure};
 
 pub(crate) use split::{Known, Learnt, TooFew};
@@ -56,7 +57,6 @@ pub(crate) struct Attack {
     pub learnt: Learnt,
 }
 
-const ROUNDS: usize = 40;
 /// Chances too small to be worth an edge in the assignment.
 const NEGLIGIBLE: f64 = 1e-4;
 
@@ -164,7 +164,7 @@ fn attack_pool(facts: &Facts, weigh: impl Fn(usize) -> Vec<(usize, f64)>, pool: 
         .map(|&review| weigh(review))
         .map(|row| row.into_iter().map(|(order, weight)| (column_of[&order], weight)).collect())
         .collect();
-    let chances = assignment::posteriors(&weighed, pool.orders.len(), ROUNDS);
+    let chances = posteriors(&weighed, pool.orders.len(), ROUNDS);
     let likely: assignment::Edges = weighed
         .iter()
         .zip(&chances)

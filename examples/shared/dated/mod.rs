@@ -6,8 +6,8 @@
 //! 1. he learns which stars which order earns, and how long after an order is due its review is written, from the
 //!    true links of all *other* merchants ([`stars`], [`law`]);
 //! 2. he weighs each order of the cohort by P(stars | order) · P(appears at that boundary | order);
-//! 3. he lets the reviews of a cohort compete for its orders, since an order has one review at most (Sinkhorn's
-//!    scaling), and names the customer with the largest chance.
+//! 3. he lets the reviews of a cohort compete for its orders, since an order has one review at most
+//!    ([`posteriors`]), and names the customer with the largest chance.
 //!
 //! It is the stronger attack where reviews appear soon. Where they wait long, the date tells little.
 
@@ -17,7 +17,6 @@
 )]
 
 mod law;
-mod scaling;
 mod stars;
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +24,12 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 
 use self::{law::Law, stars::StarModel};
-use crate::{data::Order, publication::Cohort, random::SplitMix64};
+use crate::{
+    attack::{ROUNDS, posteriors},
+    data::Order,
+    publication::Cohort,
+    random::SplitMix64,
+};
 
 const FOLDS: usize = 5;
 
@@ -71,7 +75,8 @@ impl Knowledge {
                 let models: Vec<StarModel> = (0..stars::MODELS)
                     .into_par_iter()
                     .map(|model| {
-                        let seed = SplitMix64::new(seed ^ (own * stars::MODELS + model) as u64).next_u64();
+                        // Seeds that are near each other must not share models.
+                        let seed = SplitMix64::new(seed).next_u64() ^ (own * stars::MODELS + model) as u64;
                         let model = StarModel::train(&training, seed);
                         step();
                         model
@@ -112,20 +117,20 @@ impl Knowledge {
         let (mut members, mut reviews) = (cohort.members.clone(), cohort.published.clone());
         random.shuffle(&mut members);
         random.shuffle(&mut reviews);
-        let weights: Vec<Vec<f64>> = reviews
+        let edges: Vec<Vec<(usize, f64)>> = reviews
             .iter()
             .map(|&(truth, boundary)| {
                 let stars = usize::from(orders[truth].stars.unwrap_or(1)) - 1;
                 let from = boundary.checked_sub(1).map(|earlier| cohort.boundaries[earlier]);
-                let weight = |&order: &usize| {
+                let weigh = |(column, &order): (usize, &usize)| {
                     let law = &self.laws[self.fold_of[order]];
                     let written = law.chance(&orders[order], from, cohort.boundaries[boundary]);
-                    f64::from(self.log_stars[order][stars]).exp() * written
+                    (column, f64::from(self.log_stars[order][stars]) + written.ln())
                 };
-                members.iter().map(weight).collect()
+                members.iter().enumerate().map(weigh).collect()
             })
             .collect();
-        let chances = scaling::scale(weights, members.len());
+        let chances = posteriors(&edges, members.len(), ROUNDS);
         reviews.iter().zip(chances).map(|(&(truth, _), row)| name(orders, &members, truth, &row)).collect()
     }
 }

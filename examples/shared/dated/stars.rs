@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Models that are averaged: one alone depends on how its categories happen to be coded.
-pub(crate) const MODELS: usize = 4;
+pub(crate) const MODELS: usize = 8;
 
 const ORDER_WIDTH: usize = 11;
 const WIDTH: usize = ORDER_WIDTH + 2;
