@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    attack::{Attack, Link},
-    data::{Exports, Order, PublishedReview},
+    attack::{Attack, Link, TooFew},
+    data::{Exports, Order, PortalOrder, PublishedReview},
     dated::{Knowledge, Named},
     publication::Cohort,
 };
@@ -37,6 +37,49 @@ pub(crate) fn attack(
         )
     };
     Attack { links: exports.published.iter().zip(&first.links).map(link).collect(), learnt: first.learnt }
+}
+
+/// What a report of both attacks says.
+pub(crate) const STRONGER: &str =
+    "Of each group the stronger of two attacks: by pairs, and by stars and date. One-to-one: by pairs.";
+
+/// A host's orders with what is known of their reviews. `Err` says what the attack lacks.
+pub(crate) fn orders(exports: &Exports) -> Result<Vec<Order>, String> {
+    if exports.published.iter().all(|review| review.cohort.is_none()) {
+        return Err("the reviews name no cohort, so the attack by stars and date has no boundaries to go by"
+            .to_owned());
+    }
+    let written = exports.published.iter().filter(|review| review.truth_written_at.is_some()).count();
+    if written < TooFew::LEAST {
+        return Err(format!(
+            "the attack by stars and date learns how long customers take from when reviews were written: the column \
+             truth_written_at of published.csv, of at least {} reviews, where this table has {written}",
+            TooFew::LEAST
+        ));
+    }
+    let reviews: HashMap<&str, &PublishedReview> =
+        exports.published.iter().map(|review| (review.truth_order_id.as_str(), review)).collect();
+    let order = |order: &PortalOrder| {
+        let review = reviews.get(order.order_id.as_str());
+        Order {
+            order_id: order.order_id.clone(),
+            merchant: order.merchant.clone(),
+            customer: order.customer.clone(),
+            purchased_at: order.purchased_at,
+            delivered_at: order.delivered_at,
+            estimated_at: order.estimated_at,
+            status: order.status.clone(),
+            category: order.category.clone(),
+            price: order.price,
+            freight: order.freight,
+            items: order.items,
+            // A portal shows none, and neither attack asks.
+            state: String::new(),
+            stars: review.map(|review| review.stars),
+            reviewed_at: review.and_then(|review| review.truth_written_at),
+        }
+    };
+    Ok(exports.orders.iter().map(order).collect())
 }
 
 /// The cohorts as everybody sees them: their orders, the dates at which reviews of them appeared, and the reviews.
@@ -126,5 +169,33 @@ mod tests {
         let right = dates.groups[0].found.unwrap().top_one.share;
         assert!(right > 1.2 * blind / exports.published.len() as f64, "{dates:?}");
         assert_eq!(second.links.len(), exports.published.len());
+    }
+
+    #[test]
+    fn a_host_reads_of_both_attacks_or_what_the_second_lacks() {
+        let dir = std::env::temp_dir().join(format!("marketplace-{}-both", std::process::id()));
+        let mut orders = crate::data::read_orders(Path::new(crate::BUNDLED)).unwrap();
+        let orders: Vec<Order> = orders.drain(4_578..5_739).collect();
+        let seen = publication::play(&orders, &Policy::daily_without_hold(10), 1);
+        let (exports, _) = pairs::exports(&orders, &seen);
+        let report = |exports: &Exports| {
+            crate::data::write_exports(&dir, exports, 1).unwrap();
+            crate::attack_report(&dir, 1, 10).unwrap()
+        };
+        let both = report(&exports);
+        assert!(both.contains(STRONGER) && !both.contains("By pairs alone"), "{both}");
+        // A host's table without the column is attacked by pairs alone.
+        let mut silent = exports.clone();
+        silent.published.iter_mut().for_each(|review| review.truth_written_at = None);
+        let pairs = report(&silent);
+        assert!(
+            pairs.contains("By pairs alone") && pairs.contains("truth_written_at of published.csv"),
+            "{pairs}"
+        );
+        assert!(both.lines().nth(2) != pairs.lines().nth(2), "{both}");
+        let mut whole = exports.clone();
+        whole.published.iter_mut().for_each(|review| review.cohort = None);
+        assert!(report(&whole).contains("name no cohort"));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

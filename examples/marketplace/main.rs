@@ -62,6 +62,7 @@ use crate::{
     data::{Exports, Order, PortalOrder, PublishedReview},
     dated::Knowledge,
     extortion::Cast,
+    report::Shown,
     simulate::Settings,
     words::At,
 };
@@ -190,13 +191,15 @@ fn main_job(options: &Options) -> Result<()> {
     let source =
         if options.orders == Path::new(BUNDLED) { report::Source::Olist } else { report::Source::Own };
     let picture = options.out.join("report.svg");
+    // Of the naive platforms the first: to show the day alone changes little.
     let [naive, _, ours] = &platforms;
-    report::draw(&picture, [naive, ours], source, k).at(picture)?;
+    let (compared, former) = policies::report(orders, &knowledge, k, options.seed);
+    let shown =
+        [Shown::at_once(naive), Shown::played("the former rules, weekly", &former), Shown::priced(ours)];
+    report::draw(&picture, &shown, source, k).at(picture)?;
     println!("{}", report::table(&platforms, source, k));
-    println!(
-        "Of each group the stronger of two attacks: by pairs, and by stars and date. One-to-one: by pairs.\n"
-    );
-    println!("{}", policies::report(orders, &knowledge, k, options.seed));
+    println!("{}\n", by_date::STRONGER);
+    println!("{compared}");
     println!("{}", outcome.figures.summary(&cast));
     match &outcome.act {
         Some(act) => println!("\n{act}"),
@@ -236,13 +239,24 @@ fn attack_tables(dir: &Path, options: &Options) -> Result<()> {
 fn attack_report(dir: &Path, seed: u64, k: usize) -> Result<String> {
     let exports = data::read_exports(dir)?;
     let bar = progress("attacking", "steps");
-    bar.set_length(attack::STEPS);
-    let attack = attack::attack(&exports, seed, &|steps| bar.inc(steps));
+    let orders = by_date::orders(&exports);
+    bar.set_length(attack::STEPS + orders.as_ref().map_or(0, |_| dated::STEPS));
+    let attack = attack::attack(&exports, seed, &|steps| bar.inc(steps)).map_err(|refused| {
+        bar.finish_and_clear();
+        format!("{}: {refused}", dir.display())
+    })?;
+    let measured = |attack: &Attack| attack::measure(&exports, Some(attack), None, k);
+    let (measures, said) = match orders {
+        Ok(orders) => {
+            let knowledge = Knowledge::learn(&orders, &orders, seed, &|| bar.inc(1));
+            let second = by_date::attack(&knowledge, &orders, &exports, &attack, seed);
+            (measured(&attack).or_stronger(&measured(&second)), by_date::STRONGER.to_owned())
+        }
+        Err(lacking) => (measured(&attack), format!("By pairs alone: {lacking}.")),
+    };
     bar.finish_and_clear();
-    let attack = attack.map_err(|refused| format!("{}: {refused}", dir.display()))?;
-    let measures = attack::measure(&exports, Some(&attack), None, k);
     let platforms = [report::Platform::new("these tables", Ok(attack.learnt), measures)];
-    Ok(report::table(&platforms, report::Source::Own, k))
+    Ok(format!("{}\n{said}\n", report::table(&platforms, report::Source::Own, k)))
 }
 
 /// A platform that shows every review at once, with its time as `shown` says.
@@ -260,6 +274,7 @@ fn naive(orders: &[Order], shown: impl Fn(i64) -> i64) -> Exports {
                     published_at: shown(time),
                     stars,
                     truth_order_id: order.order_id.clone(),
+                    truth_written_at: Some(time),
                 })
             })
             .collect(),

@@ -5,14 +5,14 @@ use crate::{
     Result,
     data::Order,
     dated::Knowledge,
-    measures,
+    measures::{self, Outcome},
     publication::{self, Density, Policy, Resampled},
     ratings,
     table::{self, Row},
 };
 
-/// On the orders as they are.
-pub(crate) fn report(orders: &[Order], knowledge: &Knowledge, k: usize, seed: u64) -> String {
+/// On the orders as they are; and what the former rules came to.
+pub(crate) fn report(orders: &[Order], knowledge: &Knowledge, k: usize, seed: u64) -> (String, Outcome) {
     compared(orders, orders, knowledge, Policy::protocol(k), seed)
 }
 
@@ -32,10 +32,16 @@ pub(crate) fn of_shops(
         .ok_or("too few reviewed orders, on time and late, to make shops of")?;
     let knowledge = Knowledge::learn(&known, &orders, seed, step);
     let head = table::head(&orders, Some(orders_per_day));
-    Ok(format!("{head}\n{}", compared(&orders, &opinions, &knowledge, Policy::fast(k), seed)))
+    Ok(format!("{head}\n{}", compared(&orders, &opinions, &knowledge, Policy::fast(k), seed).0))
 }
 
-fn compared(orders: &[Order], opinions: &[Order], knowledge: &Knowledge, rules: Policy, seed: u64) -> String {
+fn compared(
+    orders: &[Order],
+    opinions: &[Order],
+    knowledge: &Knowledge,
+    rules: Policy,
+    seed: u64,
+) -> (String, Outcome) {
     let policies =
         [("weekly, cohorts wait for their last number", Policy::weekly(rules.k)), ("the rules", rules)];
     let rows = policies.map(|(name, policy)| {
@@ -44,5 +50,11 @@ fn compared(orders: &[Order], opinions: &[Order], knowledge: &Knowledge, rules: 
         Row { name: name.to_owned(), policy, outcome: measures::measure(orders, &cohorts, &named) }
     });
     let title = "The former rules beside those of today, played without cryptography; linked by stars and date, in units of 1/k";
-    format!("{}\n{}", table::policies(title, &rows, None), ratings::report(orders, opinions, &rules, seed))
+    let text = format!(
+        "{}\n{}",
+        table::policies(title, &rows, None),
+        ratings::report(orders, opinions, &rules, seed)
+    );
+    let [former, _] = rows;
+    (text, former.outcome)
 }

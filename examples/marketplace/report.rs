@@ -7,7 +7,10 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use crate::attack::{Found, Group, GroupMeasures, Known, Learnt, Measures, Rate, TooFew};
+use crate::{
+    attack::{Found, Group, GroupMeasures, Known, Learnt, Measures, Rate, TooFew},
+    measures::{self, Outcome},
+};
 
 pub(crate) struct Platform {
     name: String,
@@ -18,6 +21,45 @@ pub(crate) struct Platform {
 impl Platform {
     pub(crate) fn new(name: &str, learnt: Result<Learnt, TooFew>, measures: Measures) -> Self {
         Self { name: name.to_owned(), learnt, measures }
+    }
+}
+
+/// What the picture shows of a platform.
+pub(crate) struct Shown {
+    name: String,
+    /// Of all, bad, and bad reviews of late orders, in percent: whose author is named first.
+    top_one: [Option<Rate>; 3],
+    /// Of the same, in percent. Nothing if the platform shows every review at once.
+    unpublished: [Option<f64>; 3],
+    /// Days from writing to publication: median and 90th percentile.
+    delay: Option<[f64; 2]>,
+}
+
+impl Shown {
+    /// A platform that shows every review at once: it has no such price.
+    pub(crate) fn at_once(platform: &Platform) -> Self {
+        Self { unpublished: [None; 3], delay: None, ..Self::priced(platform) }
+    }
+
+    pub(crate) fn priced(platform: &Platform) -> Self {
+        let groups = &platform.measures.groups;
+        Self {
+            name: platform.name.clone(),
+            top_one: groups.each_ref().map(|group| group.found.map(|found| found.top_one.times(100.0))),
+            unpublished: groups.each_ref().map(|group| group.unpublished.map(|share| share * 100.0)),
+            delay: platform.measures.delay.as_ref().map(|delay| [delay.median, delay.ninetieth]),
+        }
+    }
+
+    /// A policy that was played without cryptography.
+    pub(crate) fn played(name: &str, outcome: &Outcome) -> Self {
+        let rate = |linked: measures::Rate| Rate { share: linked.share, standard_error: Some(linked.error) };
+        Self {
+            name: name.to_owned(),
+            top_one: outcome.groups.map(|group| Some(rate(group.linked).times(100.0))),
+            unpublished: outcome.groups.map(|group| Some(group.unpublished() * 100.0)),
+            delay: Some(outcome.groups[0].delay),
+        }
     }
 }
 
@@ -171,13 +213,7 @@ const WIDTH: i32 = 1_080;
 const HEIGHT: i32 = 800;
 const INK: RGBColor = RGBColor(38, 43, 51);
 const FAINT: RGBColor = RGBColor(222, 226, 231);
-const COLOURS: [RGBColor; 5] = [
-    RGBColor(197, 72, 66),
-    RGBColor(42, 122, 155),
-    RGBColor(232, 155, 76),
-    RGBColor(116, 142, 84),
-    RGBColor(124, 101, 160),
-];
+const COLOURS: [RGBColor; 3] = [RGBColor(197, 72, 66), RGBColor(232, 155, 76), RGBColor(42, 122, 155)];
 const CAPTIONS: [&str; 3] = ["all reviews", "1-2 stars", "1-2 stars, late or failed"];
 
 /// What [`INK`] and [`FAINT`] become on a dark page. There is no ground: the page shows through.
@@ -185,8 +221,8 @@ const DARK: &str = "<style>@media (prefers-color-scheme:dark){[fill=\"#262B33\"]
     [stroke=\"#262B33\"]{stroke:#e8e6df}[stroke=\"#DEE2E7\"]{stroke:#3f454d}}</style>";
 
 /// Draws the comparison as an SVG file, for light and dark pages, complete under a temporary name before it gets
-/// its own. Of the naive platforms it takes the first: to show the day alone changes little.
-pub(crate) fn draw(path: &Path, platforms: [&Platform; 2], source: Source, k: usize) -> io::Result<()> {
+/// its own. `platforms` are a naive one, the former rules and those of today.
+pub(crate) fn draw(path: &Path, platforms: &[Shown; 3], source: Source, k: usize) -> io::Result<()> {
     let mut picture = String::new();
     paint(&mut picture, platforms, source, k).map_err(|error| io::Error::other(error.to_string()))?;
     let picture = picture.replacen('>', &format!(">{DARK}"), 1);
@@ -199,8 +235,8 @@ pub(crate) fn draw(path: &Path, platforms: [&Platform; 2], source: Source, k: us
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Painted = Result<(), DrawingAreaErrorKind<io::Error>>;
 
-fn paint(picture: &mut String, platforms: [&Platform; 2], source: Source, k: usize) -> Painted {
-    let [_, ours] = platforms;
+fn paint(picture: &mut String, platforms: &[Shown; 3], source: Source, k: usize) -> Painted {
+    let [_, with_price @ ..] = platforms;
     let canvas = SVGBackend::with_string(picture, (WIDTH as u32, HEIGHT as u32)).into_drawing_area();
     label(
         &canvas,
@@ -213,15 +249,14 @@ fn paint(picture: &mut String, platforms: [&Platform; 2], source: Source, k: usi
         "Share of reviews whose author the join attack names first, with standard errors; dashed: 1/k, k = {k}"
     );
     label(&canvas, &subtitle, (70, 60), 16, HPos::Left)?;
-    legend(&canvas, &platforms, 91)?;
+    legend(&canvas, platforms, 91)?;
 
     let top_one =
         Panel { left: 70, right: WIDTH - 40, top: 140, bottom: 440, highest: 100.0, step: 20.0, unit: " %" };
-    let top_ones: Vec<Vec<Option<Rate>>> = (0..CAPTIONS.len())
-        .map(|group| {
-            let found = platforms.iter().map(|platform| platform.measures.groups[group].found);
-            found.map(|found| found.map(|found| found.top_one.times(100.0))).collect()
-        })
+    let groups = 0..CAPTIONS.len();
+    let top_ones: Vec<Vec<Option<Rate>>> = groups
+        .clone()
+        .map(|group| platforms.iter().map(|platform| platform.top_one[group]).collect())
         .collect();
     top_one.axis(&canvas)?;
     top_one.bars(&canvas, &CAPTIONS, &top_ones, &COLOURS)?;
@@ -229,12 +264,9 @@ fn paint(picture: &mut String, platforms: [&Platform; 2], source: Source, k: usi
 
     label(&canvas, "The price: share never published", (70, 528), 18, HPos::Left)?;
     // A naive platform has no such price.
-    let bar = |share: f64| vec![Some(Rate { share, standard_error: None })];
-    let lost: Vec<Vec<Option<Rate>>> = ours
-        .measures
-        .groups
-        .iter()
-        .map(|group| group.unpublished.map_or_else(|| vec![None], |share| bar(share * 100.0)))
+    let bar = |share: f64| Rate { share, standard_error: None };
+    let lost: Vec<Vec<Option<Rate>>> = groups
+        .map(|group| with_price.iter().map(|platform| platform.unpublished[group].map(bar)).collect())
         .collect();
     let unpublished = Panel {
         left: 70,
@@ -249,10 +281,9 @@ fn paint(picture: &mut String, platforms: [&Platform; 2], source: Source, k: usi
     unpublished.bars(&canvas, &CAPTIONS, &lost, &COLOURS[1..])?;
 
     label(&canvas, "The price: days from writing to publication", (690, 528), 18, HPos::Left)?;
-    let days: Vec<Vec<Option<Rate>>> = match &ours.measures.delay {
-        Some(delay) => vec![bar(delay.median), bar(delay.ninetieth)],
-        None => vec![vec![None], vec![None]],
-    };
+    let days: Vec<Vec<Option<Rate>>> = (0..2)
+        .map(|part| with_price.iter().map(|platform| platform.delay.map(|days| bar(days[part]))).collect())
+        .collect();
     let waiting = Panel {
         left: 690,
         right: WIDTH - 40,
@@ -274,7 +305,7 @@ fn paint(picture: &mut String, platforms: [&Platform; 2], source: Source, k: usi
 }
 
 /// The platforms' colours, in one line, or in more where the names are long.
-fn legend(canvas: &Canvas<'_>, platforms: &[&Platform], top: i32) -> Painted {
+fn legend(canvas: &Canvas<'_>, platforms: &[Shown], top: i32) -> Painted {
     let (mut left, mut top) = (70, top);
     for (platform, colour) in platforms.iter().zip(COLOURS.iter().cycle()) {
         let width = 60 + 8 * platform.name.chars().count() as i32;

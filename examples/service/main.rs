@@ -163,6 +163,10 @@ struct Arguments {
     /// its order a review was written.
     #[arg(long, default_value_t = 48)]
     hold_hours: u64,
+    /// The customers of a cohort times its days at which it is large enough: 100 or more, and 100 is enough
+    /// where every shop has ten orders a day or more.
+    #[arg(long, default_value_t = 300)]
+    order_days: u32,
     /// A witness of both ledgers, URL=KEY, as examples/witness serves it; may be given more than once.
     /// Checkpoints are published once most have cosigned them. Without any nothing keeps the platform
     /// from showing two histories, and no trustee can answer.
@@ -345,6 +349,7 @@ fn run<S: Store>(
         name,
         k: arguments.k,
         hold: arguments.hold_hours.saturating_mul(3_600),
+        order_days: arguments.order_days,
         witnesses: arguments.witnesses.clone(),
         queue: QueueConfig { capacity: arguments.queue, ..QueueConfig::default() },
         in_flight: arguments.in_flight,

@@ -101,6 +101,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) k: u32,
     /// Seconds from the end of an order's numbers until its token can be asked for.
     pub(crate) hold: u64,
+    /// The customers of a cohort times its days at which it is large enough.
+    pub(crate) order_days: u32,
     /// Of both ledgers.
     pub(crate) witnesses: Vec<WitnessAt>,
     pub(crate) queue: QueueConfig,
@@ -236,6 +238,7 @@ impl<S: Store> Service<S> {
         let slot_keys = SlotKeysFrom::open(&settings, secrets.slot_key_encryption, &environment)?;
         let mut config = platform_config(settings.name, settings.k, settings.queue);
         config.issuer.hold = settings.hold;
+        config.issuer.order_days = settings.order_days;
         let switchboard = Switchboard::open(
             stores.own(Role::Telephony)?,
             SwitchboardConfig { queue: settings.queue, ..SwitchboardConfig::new(MAX_LIFE) },

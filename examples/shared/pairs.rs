@@ -43,6 +43,7 @@ pub(crate) fn exports(orders: &[Order], cohorts: &[Cohort]) -> (Exports, Vec<usi
                 published_at: cohort.boundaries[boundary],
                 stars: order.stars.unwrap_or(1),
                 truth_order_id: order.order_id.clone(),
+                truth_written_at: order.reviewed_at,
             });
             authors.push(author);
         }

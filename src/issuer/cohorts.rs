@@ -482,7 +482,7 @@ impl<S: Store> Turn<'_, S> {
         if crowd.grants == 0 && !self.open {
             // Set aside before its first grant: nobody holds a token of it, nobody ever will.
             change.delete(key);
-        } else if rate.seals(row.k, crowd.of_standing, row.age)
+        } else if rate.seals(core.config.order_days, row.k, crowd.of_standing, row.age)
             && let Some(manifest) = self.manifest(&row, now)
         {
             self.seal(manifest, change)?;

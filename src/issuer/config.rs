@@ -26,6 +26,10 @@ pub struct IssuerConfig {
     /// hides how long after its order a review was written: 2 days where reviews take days to be
     /// written, 1 day for food.
     pub hold: u64,
+    /// The customers of a cohort times its days at which it is large enough, whatever its past: 100 or
+    /// more. 300, or 100 where every shop has ten orders a day or more. A larger number hides better
+    /// and costs days, above all those of late orders.
+    pub order_days: u32,
     /// How long an account waits before it enrols another wallet, in seconds: one day or more,
     /// counted from the end of the UTC day of the last enrolment.
     pub re_enrolment_interval: u64,
@@ -58,7 +62,7 @@ pub struct ClassPolicy {
 }
 
 impl IssuerConfig {
-    /// The defaults: daily boundaries, and a hold of 2 days. Class 0 (on time) and class 1 (late,
+    /// The defaults: daily boundaries, a hold of 2 days, and 300 order-days. Class 0 (on time) and class 1 (late,
     /// failed, or complained about), both with k = 10. Re-enrolment after 30 days. Cohorts are reported
     /// as starving after 90 days, numbers as overdue 30 days after the order was due.
     pub fn new(name: Name) -> Self {
@@ -67,6 +71,7 @@ impl IssuerConfig {
             grid: Grid::Daily,
             classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
             hold: 2 * DAY,
+            order_days: 300,
             re_enrolment_interval: 30 * DAY,
             starving_after: 90 * DAY,
             numbers_overdue_after: 30 * DAY,
@@ -82,6 +87,7 @@ impl IssuerConfig {
             let twice = self.classes.iter().skip(at + 1).any(|other| other.class == policy.class);
             rule(!twice, "name every class once")?;
         }
+        rule(self.order_days >= 100, "order_days needs 100 or more: less was never measured")?;
         rule(self.re_enrolment_interval >= DAY, "re-enrolment needs an interval of one day or more")
     }
 

@@ -13,8 +13,6 @@ const PERIOD: u64 = 60 * DAY;
 pub(super) const PERIODS: usize = 3;
 /// The age in days at which any cohort is old enough.
 const OLD_ENOUGH: u64 = 30;
-/// The product of crowd and age in days at which any cohort is large enough.
-const ORDER_DAYS: u64 = 300;
 
 /// What was counted of a merchant and class.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,15 +59,15 @@ impl RateRow {
 
     /// Whether a cohort of `crowd` customers is sealed at the age of `age` days: with `r` counted
     /// grants a day it is at least `k` and `min(30, 5 / r)` days old, and crowd × age is
-    /// at least `min(300, max(3 k, 300 / r))`.
-    pub(super) fn seals(&self, k: u32, crowd: u32, age: u32) -> bool {
-        let (k, crowd, age) = (u64::from(k), u64::from(crowd), u64::from(age));
+    /// at least `min(enough, max(3 k, enough / r))`.
+    pub(super) fn seals(&self, enough: u32, k: u32, crowd: u32, age: u32) -> bool {
+        let [enough, k, crowd, age] = [enough, k, crowd, age].map(u64::from);
         let (counted, days) = (self.slowest().unwrap_or(0), PERIOD / DAY);
         let order_days = crowd.saturating_mul(age);
         let is_old = age >= OLD_ENOUGH || age.saturating_mul(counted) >= 5 * days;
-        let is_large = order_days >= ORDER_DAYS
+        let is_large = order_days >= enough
             || order_days >= k.saturating_mul(3)
-                && order_days.saturating_mul(counted) >= ORDER_DAYS.saturating_mul(days);
+                && order_days.saturating_mul(counted) >= enough.saturating_mul(days);
         crowd >= k && is_old && is_large
     }
 
@@ -118,26 +116,28 @@ mod tests {
 
     #[test]
     fn without_a_past_a_cohort_waits_for_thirty_days_and_three_hundred_order_days() {
-        assert!(!rate(&[]).seals(10, 10, 29));
-        assert!(rate(&[]).seals(10, 10, 30));
-        assert!(!rate(&[]).seals(10, 1000, 29) && rate(&[]).seals(10, 1000, 30));
-        assert!(!rate(&[]).seals(2, 2, 149) && rate(&[]).seals(2, 2, 150));
-        assert!(!rate(&[]).seals(10, 9, 400), "below k");
+        assert!(!rate(&[]).seals(300, 10, 10, 29));
+        assert!(rate(&[]).seals(300, 10, 10, 30));
+        assert!(!rate(&[]).seals(300, 10, 1000, 29) && rate(&[]).seals(300, 10, 1000, 30));
+        assert!(!rate(&[]).seals(300, 2, 2, 149) && rate(&[]).seals(300, 2, 2, 150));
+        assert!(!rate(&[]).seals(300, 10, 9, 400), "below k");
         // A period in which nothing was counted is no better.
-        assert!(!rate(&[0]).seals(10, 10, 29) && rate(&[0]).seals(10, 10, 30));
+        assert!(!rate(&[0]).seals(300, 10, 10, 29) && rate(&[0]).seals(300, 10, 10, 30));
     }
 
     #[test]
     fn the_slowest_period_sets_age_and_order_days() {
         // One a day: 5 days, 300 order-days.
-        assert!(!rate(&[60]).seals(10, 100, 4) && rate(&[60]).seals(10, 60, 5));
-        assert!(!rate(&[60]).seals(10, 17, 17) && rate(&[60]).seals(10, 18, 17));
-        assert!(!rate(&[6000, 60, 6000]).seals(10, 100, 4));
+        assert!(!rate(&[60]).seals(300, 10, 100, 4) && rate(&[60]).seals(300, 10, 60, 5));
+        assert!(!rate(&[60]).seals(300, 10, 17, 17) && rate(&[60]).seals(300, 10, 18, 17));
+        assert!(!rate(&[6000, 60, 6000]).seals(300, 10, 100, 4));
         // Ten a day: one day, 30 order-days. A hundred: still 3 k.
-        assert!(!rate(&[600]).seals(10, 29, 1) && rate(&[600]).seals(10, 30, 1));
-        assert!(!rate(&[6000]).seals(10, 29, 1) && rate(&[6000]).seals(10, 30, 1));
+        assert!(!rate(&[600]).seals(300, 10, 29, 1) && rate(&[600]).seals(300, 10, 30, 1));
+        assert!(!rate(&[6000]).seals(300, 10, 29, 1) && rate(&[6000]).seals(300, 10, 30, 1));
+        // With a hundred order-days one a day needs a third of that.
+        assert!(!rate(&[60]).seals(100, 10, 19, 5) && rate(&[60]).seals(100, 10, 20, 5));
         // No k makes more than 300 of it.
-        assert!(rate(&[6000]).seals(200, 300, 1) && !rate(&[6000]).seals(200, 299, 1));
+        assert!(rate(&[6000]).seals(300, 200, 300, 1) && !rate(&[6000]).seals(300, 200, 299, 1));
     }
 
     #[test]
@@ -155,12 +155,13 @@ mod tests {
         #[test]
         fn sealing_follows_the_rule(
             past in prop::collection::vec(0u32..3000, 0..=PERIODS), k in 2u32..200, crowd in 0u32..400, age in 0u32..40,
+            enough in 100u32..400,
         ) {
             let r = past.iter().min().map_or(0.0, |counted| f64::from(*counted) / 60.0);
-            let (a, c) = (30f64.min(5.0 / r), 300f64.min((3.0 * f64::from(k)).max(300.0 / r)));
+            let (a, c) = (30f64.min(5.0 / r), f64::from(enough).min((3.0 * f64::from(k)).max(f64::from(enough) / r)));
             let (n, days) = (f64::from(crowd), f64::from(age));
             let expected = crowd >= k && days >= a - 1e-9 && n * days >= c - 1e-9;
-            prop_assert_eq!(rate(&past).seals(k, crowd, age), expected);
+            prop_assert_eq!(rate(&past).seals(enough, k, crowd, age), expected);
         }
 
         /// Whatever the ticks, a period has what was counted in it, and bought orders raise

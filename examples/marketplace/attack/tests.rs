@@ -39,6 +39,7 @@ fn naive_platform() -> Exports {
                 published_at: delivered_at + DAY + generator.below(DAY as usize) as i64,
                 stars: if order.late_or_failed() { 1 } else { 5 },
                 truth_order_id: order.order_id.clone(),
+                truth_written_at: None,
             });
             exports.orders.push(order);
         }

@@ -39,7 +39,7 @@ pub(crate) fn write_exports(dir: &Path, exports: &Exports, seed: u64) -> Result<
         })
     })?;
     let published = Unfinished::write(dir.join("published.csv"), |table| {
-        table.write_record(PUBLISHED_COLUMNS)?;
+        table.write_record(PUBLISHED_COLUMNS.iter().chain([&WRITTEN]))?;
         shuffled.iter().try_for_each(|review| {
             let moment = if days_only { format_date } else { format_moment };
             table.write_record([
@@ -48,6 +48,7 @@ pub(crate) fn write_exports(dir: &Path, exports: &Exports, seed: u64) -> Result<
                 &moment(review.published_at),
                 &review.stars.to_string(),
                 &review.truth_order_id,
+                &review.truth_written_at.map(format_moment).unwrap_or_default(),
             ])
         })
     })?;
@@ -58,7 +59,7 @@ pub(crate) fn write_exports(dir: &Path, exports: &Exports, seed: u64) -> Result<
 /// Reads `orders.csv` and `published.csv` of a directory: those written here, or a host's own.
 pub(crate) fn read_exports(dir: &Path) -> Result<Exports, DataError> {
     let mut line_of = HashMap::new();
-    let orders = read_rows(&dir.join("orders.csv"), &EXPORTED_ORDER_COLUMNS, |row| {
+    let orders = read_rows(&dir.join("orders.csv"), &EXPORTED_ORDER_COLUMNS, &[], |row| {
         let order = PortalOrder {
             order_id: row.unique("order_id", &mut line_of)?,
             merchant: row.text("merchant")?,
@@ -80,13 +81,14 @@ pub(crate) fn read_exports(dir: &Path) -> Result<Exports, DataError> {
     let order_of: HashMap<&str, &PortalOrder> =
         orders.iter().map(|order| (order.order_id.as_str(), order)).collect();
     let mut line_of = HashMap::new();
-    let published = read_rows(&dir.join("published.csv"), &PUBLISHED_COLUMNS, |row| {
+    let published = read_rows(&dir.join("published.csv"), &PUBLISHED_COLUMNS, &[WRITTEN], |row| {
         let review = PublishedReview {
             merchant: row.text("merchant")?,
             cohort: row.optional("cohort", Row::text)?,
             published_at: row.moment("published_at")?,
             stars: row.stars("stars")?,
             truth_order_id: row.unique("truth_order_id", &mut line_of)?,
+            truth_written_at: row.optional(WRITTEN, Row::moment)?,
         };
         let Some(order) = order_of.get(review.truth_order_id.as_str()) else {
             return Err(row.error(format!("truth_order_id {} is not in orders.csv", review.truth_order_id)));
@@ -99,6 +101,9 @@ pub(crate) fn read_exports(dir: &Path) -> Result<Exports, DataError> {
         }
         if review.published_at.div_euclid(DAY) < order.purchased_at.div_euclid(DAY) {
             return Err(row.error("published_at is before the order's purchased_at".to_owned()));
+        }
+        if review.truth_written_at.is_some_and(|written| written > review.published_at + DAY) {
+            return Err(row.error("truth_written_at is after published_at".to_owned()));
         }
         Ok(review)
     })?;
@@ -120,6 +125,8 @@ const EXPORTED_ORDER_COLUMNS: [&str; 12] = [
     "items",
 ];
 const PUBLISHED_COLUMNS: [&str; 5] = ["merchant", "cohort", "published_at", "stars", "truth_order_id"];
+/// What a host need not have.
+const WRITTEN: &str = "truth_written_at";
 
 /// A bare date where the moment is a midnight, as in the source; a host's own odd moment is kept as it is.
 fn promised_day(estimated_at: i64) -> String {
@@ -149,6 +156,7 @@ mod tests {
             published_at,
             stars: 5,
             truth_order_id: order.order_id.clone(),
+            truth_written_at: order.reviewed_at,
         };
         for offset in [0, 1] {
             let mut exports = Exports {
@@ -177,6 +185,7 @@ mod tests {
                 published_at: 18_000 * DAY,
                 stars: 1,
                 truth_order_id: "z".to_owned(),
+                truth_written_at: None,
             }],
         };
         write_exports(&scratch.0, &exports, 7).unwrap();

@@ -100,6 +100,9 @@ pub(crate) struct PublishedReview {
     pub published_at: i64,
     pub stars: u8,
     pub truth_order_id: String,
+    /// When it was written, if that is known: from other merchants' reviews an attacker learns how long customers
+    /// take.
+    pub truth_written_at: Option<i64>,
 }
 
 /// The attacker's two tables.
@@ -116,7 +119,7 @@ fn late_or_failed(delivered_at: Option<i64>, estimated_at: i64) -> bool {
 /// Reads orders with their reviews from a `.csv` or `.csv.gz` file.
 pub(crate) fn read_orders(path: &Path) -> Result<Vec<Order>, DataError> {
     let mut line_of = HashMap::new();
-    read_rows(path, &ORDER_COLUMNS, |row| {
+    read_rows(path, &ORDER_COLUMNS, &[], |row| {
         let order = Order {
             order_id: row.unique("order_id", &mut line_of)?,
             merchant: row.text("merchant")?,

@@ -185,17 +185,21 @@ const LEAVE_EMPTY: &str = "a row without this time leaves the field empty or is 
 /// A time farther from the middle of all is a placeholder or a slip, and would be taken for centuries of trade.
 const FARTHEST: i64 = 20 * 365 * DAY;
 
+/// Reads the rows of a table that has all of `columns`, and perhaps some of `optional`: where it lacks one, the
+/// fields are empty.
 pub(super) fn read_rows<T>(
     path: &Path,
     columns: &[&'static str],
+    optional: &[&'static str],
     mut read: impl FnMut(&Row<'_>) -> Result<T, BadRow>,
 ) -> Result<Vec<T>, DataError> {
     let mut reader = ReaderBuilder::new().from_reader(plain(path)?);
     let header = reader.headers().map_err(|error| whole_file(path, error))?.clone();
     let mut column = HashMap::new();
+    let place = |name: &str| header.iter().position(|present| present.trim_start_matches('\u{feff}') == name);
+    column.extend(optional.iter().filter_map(|&name| Some((name, place(name)?))));
     for &name in columns {
-        let index = header.iter().position(|present| present.trim_start_matches('\u{feff}') == name);
-        let index = index.ok_or_else(|| match separator(&header, columns) {
+        let index = place(name).ok_or_else(|| match separator(&header, columns) {
             Some(found) => DataError::Separator { path: path.to_owned(), found },
             None => DataError::Column { path: path.to_owned(), column: name },
         })?;

@@ -357,6 +357,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
                     published_at: batch.boundary.as_unix_seconds() as i64,
                     stars: review.review.stars(),
                     truth_order_id: order.order_id.clone(),
+                    truth_written_at: order.reviewed_at,
                 });
             }
             let started = Instant::now();

@@ -164,6 +164,7 @@ impl<S: Store> World<S> {
             shard_bits: 0,
             k: 2,
             hold: 0,
+            order_days: 300,
             witnesses: bounds.witnesses,
             queue: bounds.queue,
             in_flight: bounds.in_flight,

@@ -113,10 +113,12 @@ impl Policy {
         }
     }
 
-    /// The protocol's, as a marketplace of fast orders sets it: the day after an order's end its token can be granted.
+    /// The protocol's, as a marketplace sets it whose shops have ten fast orders a day or more: the day after an
+    /// order's end its token can be granted, and late orders, of which there are few, wait for fewer order-days.
     pub(crate) fn fast(k: usize) -> Self {
         Self {
             entry: Entry::Dead { embargo: 6 * HOUR, hold: DAY, draw: true },
+            sealing: Sealing::ByRate { c: 100.0 },
             states_rates: true,
             ..Self::protocol(k)
         }

@@ -150,23 +150,15 @@ fn a_busy_merchant_fills_the_next_cohort() {
     assert_ne!(next.scope(), request.scope());
 }
 
-#[test]
-fn a_merchant_without_a_past_gets_one_by_being_counted() {
+/// The days after which the cohorts of a new merchant are sealed that sells one order a day.
+fn ages_of_cohorts(order_days: u32) -> Vec<u32> {
     let shop = Shop::new();
-    let daily = shop.with_config(IssuerConfig { grid: Grid::Daily, ..config() });
+    let daily = shop.with_config(IssuerConfig { grid: Grid::Daily, order_days, ..config() });
     let merchant = name("new");
-    let mut customers = 0;
-    let mut buy = |count: u32| {
-        for _ in 0..count {
-            customers += 1;
-            let [person] = enrolled(&shop, [&*format!("customer {customers}")]);
-            shop.buy(&person, &merchant, LATE, &customers.to_string());
-        }
-    };
-    let mut ages = Vec::new();
-    let mut opened = 0;
+    let (mut ages, mut opened) = (Vec::new(), 0);
     for day in 1..=130 {
-        buy(1);
+        let [person] = enrolled(&shop, [&*format!("customer {day}")]);
+        shop.buy(&person, &merchant, LATE, &day.to_string());
         shop.pass(DAY);
         for manifest in daily.tick().unwrap().manifests {
             ages.push(day - opened);
@@ -174,8 +166,18 @@ fn a_merchant_without_a_past_gets_one_by_being_counted() {
             daily.confirm_admitted(&[manifest.claimed_scope().clone()]).unwrap();
         }
     }
+    ages
+}
+
+#[test]
+fn a_merchant_without_a_past_gets_one_by_being_counted() {
     // One a day. Without a past 30 days; with 60 in 60 days crowd × age reaches 300 at 18 × 18.
-    assert_eq!(ages, [30, 30, 18, 18, 18]);
+    assert_eq!(ages_of_cohorts(300), [30, 30, 18, 18, 18]);
+}
+
+#[test]
+fn a_host_that_asks_for_fewer_order_days_waits_less() {
+    assert_eq!(ages_of_cohorts(100), [30, 30, 10, 10, 10, 10, 10, 10, 10]);
 }
 
 /// Bought orders that fill a cohort at once are sealed no sooner than the past allows, and are told of.

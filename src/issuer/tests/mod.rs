@@ -38,6 +38,7 @@ fn config() -> IssuerConfig {
         grid: Grid::Weekly,
         classes: vec![ClassPolicy { class: ON_TIME, k: 3 }, ClassPolicy { class: LATE, k: 2 }],
         hold: 0,
+        order_days: 300,
         re_enrolment_interval: 10 * DAY,
         starving_after: 5 * WEEK,
         numbers_overdue_after: 2 * WEEK,

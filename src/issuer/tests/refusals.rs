@@ -159,6 +159,7 @@ fn a_configuration_that_breaks_a_rule_is_refused() {
         |config| config.classes.push(ClassPolicy { class: 9, k: 1 }),
         |config| config.classes.push(ClassPolicy { class: 9, k: 0 }),
         |config| config.classes.push(ClassPolicy { class: LATE, k: 5 }),
+        |config| config.order_days = 99,
         |config| config.re_enrolment_interval = DAY - 1,
     ];
     assert!(config().check().is_ok());
