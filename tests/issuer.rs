@@ -51,6 +51,7 @@ impl Platform {
             grid: Grid::Weekly,
             classes: vec![ClassPolicy { class: 0, k: CUSTOMERS.into() }],
             hold: 0,
+            order_days: 300,
             re_enrolment_interval: 30 * DAY,
             starving_after: 8 * WEEK,
             numbers_overdue_after: WEEK,

@@ -109,6 +109,7 @@ impl Scenario {
             grid: Grid::Daily,
             classes: vec![ClassPolicy { class: 0, k: 2 }, ClassPolicy { class: 1, k: 3 }],
             hold: 0,
+            order_days: 300,
             re_enrolment_interval: 30 * DAY,
             starving_after: 100 * DAY,
             numbers_overdue_after: DAY,

@@ -138,6 +138,7 @@ async fn serve_until_told(listen: SocketAddr, directory: &Path) -> Outcome<()> {
         shard_bits: 0,
         k: K,
         hold: HOLD,
+        order_days: 300,
         witnesses: vec![witness.at.parse()?],
         queue: QueueConfig::default(),
         in_flight: 1_024,

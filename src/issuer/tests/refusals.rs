@@ -154,7 +154,7 @@ fn a_past_is_stated_once() {
 
 #[test]
 fn a_configuration_that_breaks_a_rule_is_refused() {
-    let bad: [fn(&mut IssuerConfig); 5] = [
+    let bad: [fn(&mut IssuerConfig); 6] = [
         |config| config.classes.clear(),
         |config| config.classes.push(ClassPolicy { class: 9, k: 1 }),
         |config| config.classes.push(ClassPolicy { class: 9, k: 0 }),
