@@ -9,11 +9,11 @@
 //! ```
 //!
 //! # Panics
-//! Both functions panic when the engine breaks a property, or returns an error: the panic's place is
+//! Both functions panic when the engine breaks a property, or returns an error. The panic's place is
 //! in the function that is named after the property. Neither belongs into a service.
 //!
-//! What a suite cannot see, and an engine still owes: that a commit is on the disk when it is
-//! answered, and that [`Store::rewrite`] leaves no trace of the order of arrival.
+//! A suite cannot see two things that an engine still owes. A commit is on the disk when it is
+//! answered; and [`Store::rewrite`] leaves no trace of the order of arrival.
 
 #![allow(clippy::expect_used, reason = "it asserts: a failure is its only way to answer")]
 
