@@ -236,15 +236,7 @@ fn paint(picture: &mut String, platforms: [&Platform; 2], source: Source, k: usi
         .iter()
         .map(|group| group.unpublished.map_or_else(|| vec![None], |share| bar(share * 100.0)))
         .collect();
-    let unpublished = Panel {
-        left: 70,
-        right: 610,
-        top: 560,
-        bottom: 720,
-        highest: ceiling(&lost, 20.0),
-        step: 20.0,
-        unit: " %",
-    };
+    let unpublished = Panel::below((70, 610), &lost, 20.0, " %");
     unpublished.axis(&canvas)?;
     unpublished.bars(&canvas, &CAPTIONS, &lost, &COLOURS[1..])?;
 
@@ -253,15 +245,7 @@ fn paint(picture: &mut String, platforms: [&Platform; 2], source: Source, k: usi
         Some(delay) => vec![bar(delay.median), bar(delay.ninetieth)],
         None => vec![vec![None], vec![None]],
     };
-    let waiting = Panel {
-        left: 690,
-        right: WIDTH - 40,
-        top: 560,
-        bottom: 720,
-        highest: ceiling(&days, 30.0),
-        step: 30.0,
-        unit: "",
-    };
+    let waiting = Panel::below((690, WIDTH - 40), &days, 30.0, "");
     waiting.axis(&canvas)?;
     waiting.bars(&canvas, &["median", "90th percentile"], &days, &COLOURS[1..])?;
 
@@ -311,6 +295,11 @@ struct Panel {
 }
 
 impl Panel {
+    /// One of the two at the picture's foot.
+    fn below((left, right): (i32, i32), values: &[Vec<Option<Rate>>], step: f64, unit: &'static str) -> Self {
+        Self { left, right, top: 560, bottom: 720, highest: ceiling(values, step), step, unit }
+    }
+
     fn height(&self, value: f64) -> i32 {
         let part = (value / self.highest).clamp(0.0, 1.0);
         self.bottom - (part * f64::from(self.bottom - self.top)).round() as i32
