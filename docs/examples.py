@@ -14,8 +14,6 @@ import sys
 KINDS = ("struct", "enum", "union", "trait", "type_alias", "function", "macro", "proc_macro")
 # A block that is compiled: one of text, say, is none.
 COMPILED = re.compile(r"^\s*```(rust|no_run|should_panic|compile_fail|edition\d+|,|\s)*$")
-# Each is one property of `check`, whose example runs them all.
-SHOWN_BY_ANOTHER = re.compile(r"^unjoin_store::contract::(?!check)")
 
 
 def has_example(item):
@@ -68,7 +66,7 @@ class Crate:
                     self.visit(child, path if "use" in below["inner"] else path + [below["name"]])
         elif kind in KINDS:
             name = "::".join(path)
-            if not has_example(item) and not SHOWN_BY_ANOTHER.match(name):
+            if not has_example(item):
                 self.items.append((name, place(item)))
             for block in inner.get("impls", []) if isinstance(inner, dict) else []:
                 self.visit_impl(self.item(block), name)

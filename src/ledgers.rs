@@ -51,7 +51,7 @@ pub struct Ledgers<S: Store> {
 
 impl<S: Store> Ledgers<S> {
     /// Opens both ledgers; the witnesses cosign both. They are asked for what they have seen of each first, so open
-    /// the ledgers before anything is served: that all stores of a platform were put back together, nobody
+    /// the ledgers before anything is served. That all stores of a platform were put back together, nobody
     /// else can tell.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl<S: Store> Ledgers<S> {
     }
 
     /// As [`open`](Self::open), when no witness can be reached. **If all stores were put back together, spent
-    /// tokens are taken again**: only for an operator who is certain that they were not, and for a recovery
+    /// tokens are taken again**. It is only for an operator who is certain that they were not, and for a recovery
     /// ([`Platform::recover`](crate::Platform::recover)), which asks the witnesses itself.
     ///
     /// # Errors

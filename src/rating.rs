@@ -35,7 +35,7 @@
 //!
 //! # Where there is little to go by
 //!
-//! Total ignorance is a uniform distribution over the scale: from one to five stars a mean of 3 and a variance of 4/3
+//! Total ignorance is a uniform distribution over the scale. From one to five stars that is a mean of 3 and a variance of 4/3
 //! between shops; for one review, a variance of 2. (For the share: 1/2, 1/12, 1/4.)
 //!
 //! | nothing published | the rating is that of ignorance, and so is its interval |

@@ -10,6 +10,9 @@ mod hex;
 #[path = "../examples/witness.rs"]
 mod program;
 #[allow(dead_code, reason = "the service's")]
+#[path = "../examples/shared/url.rs"]
+mod url;
+#[allow(dead_code, reason = "the service's")]
 #[path = "../examples/service/witnesses.rs"]
 mod witnesses;
 

@@ -268,19 +268,12 @@ fn paint(picture: &mut String, platforms: &[Shown; 3], source: Source, k: usize)
     let lost: Vec<Vec<Option<Rate>>> = groups
         .map(|group| with_price.iter().map(|platform| platform.unpublished[group].map(bar)).collect())
         .collect();
-    let unpublished = Panel {
-        left: 70,
-        right: 610,
-        top: 560,
-        bottom: 720,
-        highest: ceiling(&lost, 20.0),
-        step: 20.0,
-        unit: " %",
-    };
+    let unpublished = Panel::below((70, 610), &lost, 20.0, " %");
     unpublished.axis(&canvas)?;
     unpublished.bars(&canvas, &CAPTIONS, &lost, &COLOURS[1..])?;
 
     label(&canvas, "The price: days from writing to publication", (690, 528), 18, HPos::Left)?;
+<<<<<<< HEAD
     let days: Vec<Vec<Option<Rate>>> = (0..2)
         .map(|part| with_price.iter().map(|platform| platform.delay.map(|days| bar(days[part]))).collect())
         .collect();
@@ -293,6 +286,13 @@ fn paint(picture: &mut String, platforms: &[Shown; 3], source: Source, k: usize)
         step: 30.0,
         unit: "",
     };
+=======
+    let days: Vec<Vec<Option<Rate>>> = match &ours.measures.delay {
+        Some(delay) => vec![bar(delay.median), bar(delay.ninetieth)],
+        None => vec![vec![None], vec![None]],
+    };
+    let waiting = Panel::below((690, WIDTH - 40), &days, 30.0, "");
+>>>>>>> words
     waiting.axis(&canvas)?;
     waiting.bars(&canvas, &["median", "90th percentile"], &days, &COLOURS[1..])?;
 
@@ -342,6 +342,11 @@ struct Panel {
 }
 
 impl Panel {
+    /// One of the two at the picture's foot.
+    fn below((left, right): (i32, i32), values: &[Vec<Option<Rate>>], step: f64, unit: &'static str) -> Self {
+        Self { left, right, top: 560, bottom: 720, highest: ceiling(values, step), step, unit }
+    }
+
     fn height(&self, value: f64) -> i32 {
         let part = (value / self.highest).clamp(0.0, 1.0);
         self.bottom - (part * f64::from(self.bottom - self.top)).round() as i32

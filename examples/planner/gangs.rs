@@ -205,7 +205,7 @@ pub(crate) fn shops_with_regulars(source: &[Order], seed: u64) -> Option<Vec<Ord
     let mut random = SplitMix64::new(!seed);
     for order in &mut orders {
         if random.unit() < 0.5 {
-            order.customer = format!("{} {}", order.merchant, REGULARS.powf(random.unit()) as usize);
+            order.purchase.customer = format!("{} {}", order.merchant, REGULARS.powf(random.unit()) as usize);
         }
     }
     Some(orders)

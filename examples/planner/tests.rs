@@ -60,7 +60,7 @@ fn every_cohort_keeps_the_rules() {
     let mut orders = bundled().to_vec();
     // Regulars: one order in four is by one of three customers.
     for (index, order) in orders.iter_mut().enumerate().filter(|(index, _)| index % 4 == 0) {
-        order.customer = format!("regular {}", index / 4 % 3);
+        order.purchase.customer = format!("regular {}", index / 4 % 3);
     }
     for k in [2, 10, 25] {
         for policy in [Policy::protocol(k), Policy::fast(k), Policy::weekly(k), Policy::daily_without_hold(k)]

@@ -14,10 +14,14 @@
 #![forbid(unsafe_code)]
 
 mod limits;
+#[path = "../shared/program.rs"]
+mod program;
 mod relay;
 #[cfg(test)]
 mod tests;
 mod upstream;
+#[path = "../shared/url.rs"]
+mod url;
 
 use clap::Parser;
 use relay::{Relay, Settings};
@@ -61,14 +65,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(std::io::stderr).init();
-    match start(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("relay: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("relay", || start(Arguments::parse()))
 }
 
 fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -82,7 +79,7 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         patience: Duration::from_secs(arguments.patience),
     };
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let end = end_is_asked()?;
+        let end = program::end_is_asked()?;
         let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
             format!("cannot listen on {} ({error}): give --listen another address", arguments.listen)
         })?;
@@ -94,24 +91,5 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         let _ = serving.await;
         println!("ended");
         Ok(())
-    })
-}
-
-#[cfg(unix)]
-fn end_is_asked() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn end_is_asked() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
     })
 }

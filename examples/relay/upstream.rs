@@ -1,6 +1,7 @@
 //! The gateways, and the connections to them, which all clients share: a connection of somebody's own would say
 //! which questions are theirs.
 
+use crate::url::Url;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -20,10 +21,7 @@ const ANSWER: usize = 16 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gateway {
     pub(crate) path: String,
-    /// HOST:PORT
-    address: String,
-    host: String,
-    resource: String,
+    at: Url,
 }
 
 /// PATH=URL, as the command line has it.
@@ -37,13 +35,13 @@ impl FromStr for Gateway {
         {
             return Err("the path begins with / and has letters, digits, / - _ .".into());
         }
-        let rest = url.strip_prefix("http://").ok_or(
-            "the URL begins with http://: for a gateway behind TLS, a proxy on this machine speaks it",
-        )?;
-        let (host, resource) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let address = if has_port { host.to_owned() } else { format!("{host}:80") };
-        Ok(Self { path: path.to_owned(), address, host: host.to_owned(), resource: resource.to_owned() })
+        Ok(Self { path: path.to_owned(), at: url.parse()? })
+    }
+}
+
+impl Gateway {
+    fn resource(&self) -> &str {
+        if self.at.path.is_empty() { "/" } else { &self.at.path }
     }
 }
 
@@ -77,8 +75,8 @@ impl Upstream {
     /// seals its retries anew. So a connection that turns out to be closed is replaced before anything is sent.
     pub(crate) async fn post(&self, kind: &'static str, body: Bytes) -> Fallible<Answered> {
         let mut sender = self.connection().await?;
-        let request = Request::post(&self.gateway.resource)
-            .header(HOST, &self.gateway.host)
+        let request = Request::post(self.gateway.resource())
+            .header(HOST, &self.gateway.at.host)
             .header(CONTENT_TYPE, kind)
             .body(Full::new(body))?;
         let (parts, body) = sender.send_request(request).await?.into_parts();
@@ -96,7 +94,7 @@ impl Upstream {
                 return Ok(sender);
             }
         }
-        let stream = TcpStream::connect(&self.gateway.address).await?;
+        let stream = TcpStream::connect(&self.gateway.at.address).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
@@ -122,10 +120,11 @@ fn a_gateway_is_a_path_and_a_url() {
     let expected = ("/shop", "gateway.example:8080", "gateway.example:8080", "/gateway");
     let found = gateway
         .as_ref()
-        .map(|gateway| (&*gateway.path, &*gateway.address, &*gateway.host, &*gateway.resource));
+        .map(|gateway| (&*gateway.path, &*gateway.at.address, &*gateway.at.host, gateway.resource()));
     assert_eq!(found, Some(expected));
     assert_eq!(
-        parsed("/=http://g.example").map(|gateway| (gateway.address, gateway.resource)),
+        parsed("/=http://g.example")
+            .map(|gateway| (gateway.at.address.clone(), gateway.resource().to_owned())),
         Ok(("g.example:80".into(), "/".into()))
     );
     for other in ["", "/shop", "shop=http://g.example", "/a?b=http://g.example", "/shop=https://g.example"] {

@@ -59,6 +59,8 @@ mod orders;
 #[path = "../shared/pool.rs"]
 mod pool;
 mod problem;
+#[path = "../shared/program.rs"]
+mod program;
 mod recover;
 #[path = "../relay/relay.rs"]
 mod relay;
@@ -74,6 +76,8 @@ mod telephony;
 mod tests;
 #[path = "../relay/upstream.rs"]
 mod upstream;
+#[path = "../shared/url.rs"]
+mod url;
 mod witnesses;
 #[allow(clippy::duplicate_mod, dead_code, reason = "for the device of the load example")]
 #[path = "../shared/words.rs"]
@@ -216,14 +220,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(std::io::stderr).init();
-    match start(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("service: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("service", || start(Arguments::parse()))
 }
 
 /// Does what is asked for; of the stores that `--store` names this is the one place that knows the engines.
@@ -402,7 +399,7 @@ async fn serve_until_told<S: Store>(
     service: &Arc<Service<S>>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     // Before anybody can know the addresses, and send a signal to whom they belong to.
-    let end = end_is_asked()?;
+    let end = program::end_is_asked()?;
     let (stop, stopped) = watch::channel(false);
     let public = bind("--listen", arguments.listen).await?;
     let internal = bind("--internal", arguments.internal).await?;
@@ -436,24 +433,4 @@ async fn serve_until_told<S: Store>(
 async fn bind(option: &str, address: SocketAddr) -> Result<TcpListener, String> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|error| format!("cannot listen on {address} ({error}): give {option} another address"))
-}
-
-#[cfg(unix)]
-fn end_is_asked() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn end_is_asked() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
 }

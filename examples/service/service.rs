@@ -25,7 +25,9 @@ use unjoin::secret::SystemRng;
 use unjoin::store::identity::{Role, Roster};
 use unjoin::store::{Store, StoreError, Stores as PlatformStores};
 use unjoin::token::{PlatformKey, StaffKey};
-use unjoin::{Environment, Name, Platform, PlatformConfig, QueueConfig, TickReport, Timestamp};
+use unjoin::{
+    Clock, Environment, ManualClock, Name, Platform, PlatformConfig, QueueConfig, TickReport, Timestamp,
+};
 use unjoin_door::BundlePiece;
 
 /// Threads for calls that wait for a store.
@@ -114,6 +116,33 @@ pub(crate) struct Settings<'a> {
     pub(crate) patience: Duration,
     /// Moves a demonstration's clock.
     pub(crate) advance: Option<Advance>,
+}
+
+impl<'a> Settings<'a> {
+    /// Of a service that has its directory to itself, and a clock that is moved: for demonstrations and tests.
+    pub(crate) fn by_hand(
+        directory: &'a Path,
+        name: Name,
+        door_host: &str,
+        clock: &Arc<ManualClock>,
+    ) -> Self {
+        let clock = Arc::clone(clock);
+        Self {
+            directory,
+            beside: false,
+            name,
+            door_host: door_host.to_owned(),
+            shard_bits: 0,
+            k: 2,
+            hold: 0,
+            witnesses: Vec::new(),
+            queue: QueueConfig::default(),
+            in_flight: 1_024,
+            connections: 1_000,
+            patience: Duration::from_secs(30),
+            advance: Some(Box::new(move |seconds| clock.set(clock.now().saturating_add(seconds)))),
+        }
+    }
 }
 
 /// How the platform runs.

@@ -1,6 +1,7 @@
 //! Witnesses over HTTP, as `examples/witness.rs` serves: `POST PREFIX/add-checkpoint` (C2SP tlog-witness).
 
 use crate::hex::hex;
+use crate::url::Url;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
@@ -26,9 +27,7 @@ const ANSWER: usize = 131_072;
 /// One witness, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WitnessAt {
-    /// HOST:PORT
-    address: String,
-    prefix: String,
+    at: Url,
     key: WitnessPublicKey,
 }
 
@@ -38,17 +37,9 @@ impl FromStr for WitnessAt {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (url, key) = text.split_once('=').ok_or("a witness is URL=KEY")?;
-        let rest = url.strip_prefix("http://").ok_or(
-            "the URL begins with http://: for a witness behind TLS, a proxy on this machine speaks it",
-        )?;
-        let (address, prefix) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let address = if address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-            address.to_owned()
-        } else {
-            format!("{address}:80")
-        };
+        let at = url.parse()?;
         let key = key.parse().map_err(|_| "the key is not a witness's verification key")?;
-        Ok(Self { address, prefix: prefix.trim_end_matches('/').to_owned(), key })
+        Ok(Self { at, key })
     }
 }
 
@@ -69,15 +60,19 @@ pub(crate) fn ledger(
 }
 
 impl WitnessAt {
+    fn prefix(&self) -> &str {
+        self.at.path.trim_end_matches('/')
+    }
+
     async fn ask(
         &self,
         request: Builder,
         body: Vec<u8>,
     ) -> Result<(u16, Bytes), Box<dyn Error + Send + Sync>> {
-        let stream = TcpStream::connect(&self.address).await?;
+        let stream = TcpStream::connect(&self.at.address).await?;
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let request = request.header(HOST, &self.address).header(CONNECTION, "close");
+        let request = request.header(HOST, &self.at.address).header(CONNECTION, "close");
         let request = request.body(Full::<Bytes>::from(body))?;
         let answer = sender.send_request(request).await?;
         let status = answer.status().as_u16();
@@ -99,7 +94,7 @@ impl Witness for WitnessAt {
     }
 
     fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
-        let post = Request::post(format!("{}/add-checkpoint", self.prefix));
+        let post = Request::post(format!("{}/add-checkpoint", self.prefix()));
         let (status, body) = self.answer(post, request.to_bytes())?;
         let text = str::from_utf8(&body).map_err(|_| WitnessError::Malformed)?;
         match status {
@@ -119,7 +114,7 @@ impl Witness for WitnessAt {
 
     fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
         let log = hex(&Sha256::digest(origin));
-        match self.answer(Request::get(format!("{}/{log}/checkpoint", self.prefix)), Vec::new())? {
+        match self.answer(Request::get(format!("{}/{log}/checkpoint", self.prefix())), Vec::new())? {
             (200, note) => Ok(Some(note.to_vec())),
             (404, _) => Ok(None),
             (other, _) => Err(WitnessError::State(format!("the witness answers {other}").into())),

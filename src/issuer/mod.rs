@@ -25,7 +25,7 @@
 //! setting seals a cohort below its k. One that is not sealed within 400 days is ended without a
 //! manifest. So is that of a shop that closes ([`Issuer::close_merchant`]).
 //!
-//! A boundary is worked off once, by the first [`Issuer::tick`] that completes after it: in
+//! A boundary is worked off once, by the first [`Issuer::tick`] that completes after it. In
 //! between nothing is sealed, so the moment of a sealing says nothing about the moment
 //! of a grant.
 //!
@@ -224,7 +224,7 @@ impl<S: Store> Issuer<S> {
 
     /// Step 1: binds each wallet key to the account that is logged in; one result each.
     /// Idempotent. The host tells the account, and that it gave it this nonce within the last minutes.
-    /// It need not remember which nonces were used: taken again, an enrolment makes a key the account's
+    /// It need not remember which nonces were used. Taken again, an enrolment makes a key the account's
     /// that is the account's already, and another key takes a day at least.
     ///
     /// A key that was claimed but not bound, by a crash in between, is refused until the same enrolment
@@ -330,7 +330,7 @@ impl<S: Store> Issuer<S> {
         self.queue.waiting()
     }
 
-    /// Takes the times at which orders' numbers ended, or will end, for ever; one result each: from when on
+    /// Takes the times at which orders' numbers ended, or will end, for ever. One result each: from when on
     /// the order is eligible, and its wallet to be woken at a random time within a day. Idempotent. A time
     /// ahead is the end of a slot that nothing can prolong. Orders that had no numbers are reported at the
     /// moment at which those of others are.
@@ -395,8 +395,8 @@ impl<S: Store> Issuer<S> {
         self.core.rate(published)
     }
 
-    /// What all customers of a shop think, as of the last boundary that was rated: stars and share of one or two
-    /// stars in thousandths, each with its 90 % interval. That of a shop without orders is the market's.
+    /// What all customers of a shop think, as of the last boundary that was rated. Its stars and its share of one or two
+    /// stars, in thousandths, each with a 90 % interval. That of a shop without orders is the market's.
     ///
     /// # Errors
     /// The store's.
@@ -413,7 +413,7 @@ impl<S: Store> Issuer<S> {
     }
 
     /// How many tokens of a cohort were granted; `None` while it is not sealed. For an auditor who looks
-    /// into the order service, and nobody else: more published reviews than grants are minted tokens,
+    /// into the order service, and nobody else. More published reviews than grants are minted tokens,
     /// of somebody who has the issuing key
     /// ([`CountedElsewhere::grants`](unjoin_audit::CountedElsewhere::grants)).
     ///

@@ -86,8 +86,8 @@ impl PlatformConfig {
 /// A ledger's key is saved likewise ([`NoteKey::to_secret_bytes`](crate::ledger::NoteKey::to_secret_bytes)).
 ///
 /// **Key management.** What only signs can stay in a hardware module or a KMS, which the host makes known through
-/// [`Sign`](crate::token::Sign): the platform key, the staff's keys, the keys of ledgers, the keys of a requester's officers
-/// (`held_by` of each type). The issuing keys and the master key cannot, since no module computes in their group: seal
+/// [`Sign`](crate::token::Sign). These are the platform key, the staff's keys, the keys of ledgers, the keys of a requester's officers
+/// (`held_by` of each type). The issuing keys and the master key cannot, since no module computes in their group. Seal
 /// their bytes under a [`KeyEncryptionKey`](crate::phone::KeyEncryptionKey) of the key management and open them at every start, as
 /// below. They are in the process's memory while it runs, and erased when it drops them. A witness's key never leaves its
 /// store, slot keys never leave their keeper's file, which is sealed so already.

@@ -50,7 +50,7 @@ pub struct PlatformRecovery {
 }
 
 impl<S: Store> Platform<S> {
-    /// Goes on after stores of the platform were put back as they were earlier, or made again: recovers each that is lost
+    /// Goes on after stores of the platform were put back as they were earlier, or made again. Recovers each that is lost
     /// and each whose recovery was interrupted, and brings all to one era. Then
     /// [`Stores::open`](unjoin_store::Stores::open) takes them.
     ///

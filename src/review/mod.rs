@@ -18,7 +18,7 @@
 //!    opening window ends and the escrows are erased.
 //!
 //! **What is stored.** A token's serial stays spent, whatever becomes of its review, until it could not
-//! be presented any more: then its row is pruned, and the row of its cohort, which stays for ever,
+//! be presented any more. Then its row is pruned; the row of its cohort, which stays for ever,
 //! refuses it by its window. While a review is listed, its author can change it, whether or not the
 //! escrow was erased. Withdrawing a held review deletes its content and its escrow in the same commit.
 //! The escrow of a published review outlives its withdrawal and its removal, so that an author cannot
@@ -171,7 +171,7 @@ impl<S: Store> ReviewDesk<S> {
     }
 
     /// Replaces the key ring from the next decision on. Retired keys go on verifying while
-    /// they are in the ring; a key may leave it once the escrows of the last cohort under it are erased:
+    /// they are in the ring. A key may leave it once the escrows of the last cohort under it are erased:
     /// until then [`evidence`](Self::evidence) needs it. No ring without the newest key is taken any more.
     ///
     /// # Errors
@@ -252,7 +252,7 @@ impl<S: Store> ReviewDesk<S> {
     }
 
     /// Takes `now` for the time, though it stands far from the last tick: after downtime, or when the
-    /// clock was wrong before. Look at another clock first: this is the first of the two ticks, so the
+    /// clock was wrong before. Look at another clock first. This is the first of the two ticks, so the
     /// next one does everything that is due by `now`, erasing and pruning included. With an earlier time the way back from a
     /// wrong one that was believed: nothing is undone, but time goes on from there.
     ///

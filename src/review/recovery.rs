@@ -59,7 +59,7 @@ impl<S: Store> ReviewDesk<S> {
         is_unfinished(store, &rows::recovery())
     }
 
-    /// Goes on from an older copy of a desk's store that was put back: brings it to what the reviews
+    /// Goes on from an older copy of a desk's store that was put back. Brings it to what the reviews
     /// ledger says, and marks every token that the ledger has as spent. What an author may have taken
     /// back since the copy is dropped. Then the store may be opened, in a new era, and the recovery
     /// stands in its outbox for the ledger.

@@ -1,8 +1,9 @@
 //! A bribed insider, and what the audit finds.
 
 use crate::program::{Arguments, run};
-use crate::world::{Author, BOUNDARY, ORIGIN, World, at, keys, log_key, logged, manifest, scope, staff_key};
-use clap::Parser as _;
+use crate::world::{
+    Author, BOUNDARY, ORIGIN, World, at, audit_of, keys, log_key, logged, manifest, scope, staff_key,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -53,22 +54,9 @@ fn arguments(directory: &Path, published: &Path) -> Arguments {
 }
 
 fn arguments_at(seconds: u64, directory: &Path, published: &Path) -> Arguments {
-    let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-    Arguments::parse_from([
-        "audit",
-        "--trust",
-        &file("trust"),
-        "--ledger",
-        &file("ledger"),
-        "--older",
-        &file("older"),
-        "--published",
-        published.to_str().unwrap(),
-        "--platform",
-        &hex(keys().platform.public().as_bytes()),
-        "--at",
-        &at(seconds).as_unix_seconds().to_string(),
-    ])
+    let platform = hex(keys().platform.public().as_bytes());
+    let of_reviews = ["--published", published.to_str().unwrap(), "--platform", &platform];
+    audit_of(directory, at(seconds), &of_reviews)
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! rules; and nobody for what they did not sign.
 
 use crate::court::{OPENINGS, World, at, officers};
-use crate::program::{Arguments, run};
-use clap::Parser as _;
+use crate::program::run;
+use crate::world::audit_of;
 use std::fs;
 use unjoin::audit::{History, OpeningFinding, audit_openings};
 use unjoin::ledger::{BindingEntry, BlindEntry, KeyName, LogView, ShareReleasedEntry, WarrantAction, export};
@@ -106,19 +106,7 @@ fn a_disclosure_is_overdue_when_the_embargo_has_passed_between_two_checkpoints()
     );
     fs::write(file("trust"), crate::court::trust(&world) + &budgets).unwrap();
     export(&world.openings.log, &directory.file("ledger")).unwrap();
-    let findings = run(&Arguments::parse_from([
-        "audit",
-        "--trust",
-        &file("trust"),
-        "--ledger",
-        &file("ledger"),
-        "--older",
-        &file("older"),
-        "--embargo",
-        "1000",
-        "--at",
-        &at(EMBARGO).as_unix_seconds().to_string(),
-    ]));
+    let findings = run(&audit_of(&directory.file(""), at(EMBARGO), &["--embargo", "1000"]));
     let findings = findings.unwrap().findings;
     assert!(matches!(&findings[..], [line] if line.starts_with("overdue ")), "{findings:?}");
 

@@ -1,6 +1,7 @@
 //! A whole platform with its ledgers: devices that believe the ledger only, receipts, and an
 //! insider with access to the review store.
 
+use crate::court::weekly_shop;
 use crate::world::{log_key, witness};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use unjoin::audit::{
     CountedElsewhere, Finding, History, PublishedSet, ReceiptVerdict, action_verdict, audit_manifests,
     audit_reviews, receipt_verdict,
 };
-use unjoin::issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
+use unjoin::issuer::{EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
 use unjoin::ledger::{LedgerConfig, Ledgers, LogView, RemovedEntry, StaffKeyEntry, Witness, WitnessPolicy};
 use unjoin::opening::insecure_test_dealer;
 use unjoin::secret::SystemRng;
@@ -20,8 +21,7 @@ use unjoin::token::{
 };
 use unjoin::wire::Message;
 use unjoin::{
-    Clock, DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, TickReport,
-    Timestamp, WEEK,
+    Clock, DAY, Environment, Grid, ManualClock, Name, Platform, PlatformSecrets, TickReport, Timestamp, WEEK,
 };
 use unjoin_test_util::own;
 use unjoin_wallet::{
@@ -67,13 +67,7 @@ impl Shop {
         let staff = StaffKey::generate(rng);
         let staff_entry =
             StaffKeyEntry::sign(&secrets.platform_key, ORIGIN, &staff.public(), name("staff 3")).unwrap();
-        let pair = secrets.keys.newest();
-        let trust = TrustRoots::new(secrets.platform_key.public(), 2, unjoin::Grid::Weekly)
-            .pin(*pair.issuer_key.public(), pair.escrow_key)
-            .unwrap();
-        let mut config = PlatformConfig::new(name("shop.example"));
-        config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
-        (config.issuer.grid, config.issuer.hold) = (unjoin::Grid::Weekly, 0);
+        let (trust, config) = weekly_shop(&secrets);
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let reviews = Shared::default();
         let platform = Platform::open(

@@ -1,5 +1,8 @@
 //! A ledger with one witness whose clock the test sets, and what is logged in it.
 
+use crate::program::Arguments;
+use clap::Parser as _;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use unjoin::audit::{Finding, History, PublishedSet, audit_reviews};
 use unjoin::ledger::{
@@ -28,6 +31,15 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
 
 pub(crate) fn log_key(name: &str) -> NoteKey {
     NoteKey::from_secret_bytes(KeyName::new(name).unwrap(), &SecretBytes::new([1; 32]))
+}
+
+/// The audit of the ledger in this directory since its older checkpoint, by whom its trust file names.
+pub(crate) fn audit_of(directory: &Path, at: Timestamp, more: &[&str]) -> Arguments {
+    let [trust, ledger, older] = ["trust", "ledger", "older"].map(|name| directory.join(name));
+    let [trust, ledger, older] = [&trust, &ledger, &older].map(|path| path.to_str().unwrap());
+    let at = at.as_unix_seconds().to_string();
+    let common = ["audit", "--trust", trust, "--ledger", ledger, "--older", older, "--at", &at];
+    Arguments::parse_from([&common[..], more].concat())
 }
 
 pub(crate) struct World {

@@ -10,9 +10,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
 mod kill;
-mod life;
-mod line;
 mod power;
-mod record;
-mod scenario;
+mod shared;
 mod too_early;
+
+use shared::{life, line, record, scenario};

@@ -1,9 +1,9 @@
 //! From an order to a named account: a whole platform, its ledgers, and trustees after a real
 //! ceremony.
 
-use crate::world::{OPENINGS, World, entry_of, name, present};
+use crate::world::{OPENINGS, World, entry_of, name, present, weekly_shop};
 use std::sync::Arc;
-use unjoin::issuer::{BoundAccount, ClassPolicy, EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
+use unjoin::issuer::{BoundAccount, EveryoneOfStanding, NumbersDead, OrderReport, PastOrders};
 use unjoin::ledger::{
     BindingEntry, KeyName, LedgerConfig, Ledgers, LogView, NoteKey, ShareReleasedEntry, WarrantAction,
     Witness, WitnessPolicy, WitnessService,
@@ -16,8 +16,7 @@ use unjoin::store::identity::Role;
 use unjoin::token::{EnrolmentContext, Presentation, Review};
 use unjoin::wire::Message;
 use unjoin::{
-    DAY, Environment, ManualClock, Name, Platform, PlatformConfig, PlatformError, PlatformSecrets, Timestamp,
-    WEEK,
+    DAY, Environment, ManualClock, Name, Platform, PlatformError, PlatformSecrets, Timestamp, WEEK,
 };
 use unjoin_test_util::own;
 use unjoin_wallet::{Token, TrustRoots, Wallet};
@@ -42,13 +41,7 @@ impl Shop {
         let clock = Arc::new(ManualClock::new(monday()));
         let environment = || Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let secrets = PlatformSecrets::generate(*world.committees[0].committee().key(), rng);
-        let pair = secrets.keys.newest();
-        let trust = TrustRoots::new(secrets.platform_key.public(), 2, unjoin::Grid::Weekly)
-            .pin(*pair.issuer_key.public(), pair.escrow_key)
-            .unwrap();
-        let mut config = PlatformConfig::new(name("shop.example"));
-        config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
-        (config.issuer.grid, config.issuer.hold) = (unjoin::Grid::Weekly, 0);
+        let (trust, config) = weekly_shop(&secrets);
         let stores = || Shared::default();
         let standing = Arc::new(EveryoneOfStanding);
         let platform = Platform::open(

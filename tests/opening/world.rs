@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use unjoin::audit::History;
+use unjoin::issuer::ClassPolicy;
 use unjoin::ledger::{
     BindingEntry, CosignedEntry, KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry, ShareReleasedEntry,
     WarrantAction, WarrantEntry, Witness, WitnessPolicy, WitnessService,
@@ -21,7 +22,7 @@ use unjoin::token::{
     Review, ReviewId, Scope, Trustees,
 };
 use unjoin::wire::Message;
-use unjoin::{Clock, Environment, ManualClock, Name, Timestamp};
+use unjoin::{Clock, Environment, ManualClock, Name, PlatformConfig, PlatformSecrets, Timestamp};
 use unjoin_test_util::{fresh, hex};
 use unjoin_wallet::{Token, TrustRoots, Wallet};
 
@@ -41,6 +42,18 @@ pub(crate) fn name(text: &str) -> Name {
 
 pub(crate) fn key(text: &str, seed: u8) -> NoteKey {
     NoteKey::from_secret_bytes(KeyName::new(text).unwrap(), &SecretBytes::new([seed; 32]))
+}
+
+/// A shop of which two customers are a crowd, by the week, whose numbers are dead at once; and what its devices pin.
+pub(crate) fn weekly_shop(secrets: &PlatformSecrets) -> (TrustRoots, PlatformConfig) {
+    let pair = secrets.keys.newest();
+    let trust = TrustRoots::new(secrets.platform_key.public(), 2, unjoin::Grid::Weekly)
+        .pin(*pair.issuer_key.public(), pair.escrow_key)
+        .unwrap();
+    let mut config = PlatformConfig::new(name("shop.example"));
+    config.issuer.classes = vec![ClassPolicy { class: 0, k: 2 }];
+    (config.issuer.grid, config.issuer.hold) = (unjoin::Grid::Weekly, 0);
+    (trust, config)
 }
 
 /// The court's officers, of whom two must sign.

@@ -7,24 +7,18 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it panics")]
 
 mod cluster;
+#[path = "../crash/shared/mod.rs"]
+#[allow(dead_code, reason = "not all of it is used here")]
+mod crash;
 mod figures;
 #[path = "../ledger/world.rs"]
 #[allow(dead_code, reason = "not all of it is used here")]
 mod ledger_world;
-#[path = "../crash/life.rs"]
-#[allow(dead_code, reason = "not all of it is used here")]
-mod life;
-#[path = "../crash/line.rs"]
-mod line;
-#[path = "../crash/record.rs"]
-#[allow(dead_code, reason = "not all of it is used here")]
-mod record;
-#[path = "../crash/scenario.rs"]
-mod scenario;
 mod service;
 mod two;
 
 use crate::cluster::{Cluster, NODES, OWN, address};
+use crate::crash::{life, line, record, scenario};
 use crate::ledger_world::{checked_entries, entry};
 use crate::line::Line;
 use crate::record::Record;

@@ -6,23 +6,17 @@
 
 mod chaos;
 mod clocks;
+#[path = "../crash/shared/mod.rs"]
+#[allow(dead_code, reason = "not all of it is used here")]
+mod crash;
 mod engine;
 mod failover;
 mod heap;
 #[path = "../ledger/world.rs"]
 #[allow(dead_code, reason = "not all of it is used here")]
 mod ledger_world;
-#[path = "../crash/life.rs"]
-#[allow(dead_code, reason = "not all of it is used here")]
-mod life;
-#[path = "../crash/line.rs"]
-mod line;
 mod poolers;
 mod processes;
-#[path = "../crash/record.rs"]
-#[allow(dead_code, reason = "not all of it is used here")]
-mod record;
 mod refusals;
-#[path = "../crash/scenario.rs"]
-mod scenario;
+use crash::{life, line, record, scenario};
 use unjoin_test_util::postgres as server;

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
 use unjoin::token::ReviewId;
 use unjoin::{CLOCK_LIMIT, DAY, ManualClock, Timestamp};
-use unjoin_test_util::{dump, shifted};
+use unjoin_test_util::{Believed, ClockEvent, Leap, dump, shifted};
 
 const YEAR: u64 = 365 * DAY;
 
@@ -164,17 +164,11 @@ static AUTHORS: LazyLock<Vec<Author>> = LazyLock::new(|| {
     COHORTS.iter().flat_map(|cohort| (0..EACH).map(move |_| Author::new(&of(cohort)))).collect()
 });
 
+/// This author submits.
 #[derive(Clone, Debug)]
-enum Event {
-    /// Time goes on.
-    Pass(u64),
-    /// The clock is wrong by so many seconds until the next event of this kind.
-    Skew(i64),
-    Tick,
-    /// Somebody who has looked at another clock confirms the right time.
-    Confirm,
-    Submit(usize),
-}
+struct Submit(usize);
+
+type Event = ClockEvent<Submit>;
 
 fn event() -> impl Strategy<Value = Event> {
     let limit = CLOCK_LIMIT as i64;
@@ -189,14 +183,13 @@ fn event() -> impl Strategy<Value = Event> {
         4 => skew.prop_map(Event::Skew),
         8 => Just(Event::Tick),
         3 => Just(Event::Confirm),
-        3 => (0..EACH * COHORTS.len()).prop_map(Event::Submit),
+        3 => (0..EACH * COHORTS.len()).prop_map(|who| Event::Ask(Submit(who))),
     ]
 }
 
 /// What the desk should believe and do, from what every tick said.
 struct Reference {
-    /// The times that were believed, each at least the one before.
-    believed: Vec<Timestamp>,
+    believed: Believed,
     /// The latest time until which everything was done.
     done: Timestamp,
     /// The boundary of each accepted review.
@@ -204,29 +197,18 @@ struct Reference {
 }
 
 impl Reference {
-    fn latest(&self) -> Timestamp {
-        self.believed[self.believed.len() - 1]
-    }
-
     /// The code of a tick's answer.
     fn tick(&mut self, now: Timestamp) -> &'static str {
-        let latest = self.latest();
-        if now > latest.saturating_add(CLOCK_LIMIT) {
-            return "desk.clock_ahead";
+        match self.believed.tick(now) {
+            Err(Leap::Ahead) => return "desk.clock_ahead",
+            Err(Leap::Behind) => return "desk.clock_behind",
+            Ok(()) => self.done = self.done.max(self.believed.settled()),
         }
-        if now < latest.saturating_sub(CLOCK_LIMIT) {
-            return "desk.clock_behind";
-        }
-        if now >= latest {
-            self.believed.push(now);
-        }
-        self.done = self.done.max(self.believed[self.believed.len() - 2]);
         "done"
     }
 
     fn confirm(&mut self, now: Timestamp) {
-        let before = self.believed[self.believed.len() - 2];
-        self.believed = vec![before.min(now), now];
+        self.believed.confirm(now);
     }
 
     fn submit(&mut self, who: usize, now: Timestamp) -> Result<Timestamp, &'static str> {
@@ -234,7 +216,8 @@ impl Reference {
             return Ok(*boundary);
         }
         let (_, _, first, end) = COHORTS[who / EACH];
-        let now = now.clamp(self.latest(), self.latest().saturating_add(CLOCK_LIMIT)).max(self.done);
+        let latest = self.believed.latest();
+        let now = now.clamp(latest, latest.saturating_add(CLOCK_LIMIT)).max(self.done);
         let boundary = [day(first), day(end)].into_iter().find(|boundary| now < *boundary);
         let boundary = boundary.ok_or("desk.window_over")?;
         self.boundaries.insert(who, boundary);
@@ -252,7 +235,7 @@ proptest! {
             world.desk.admit(&manifest(&scope(name, number), first, end)).unwrap();
         }
         let mut reference = Reference {
-            believed: vec![Timestamp::ZERO, start],
+            believed: Believed::new(Timestamp::ZERO, start),
             done: Timestamp::ZERO,
             boundaries: BTreeMap::new(),
         };
@@ -283,7 +266,7 @@ proptest! {
                     world.desk.confirm_clock(right).unwrap();
                     reference.confirm(right);
                 }
-                Event::Submit(who) => {
+                Event::Ask(Submit(who)) => {
                     let answer = world.submit(AUTHORS[who].submission(&review(3, "same")));
                     let answer = answer.map(|receipt| receipt.terms().publish_by).map_err(|error| error.code());
                     prop_assert_eq!(answer, reference.submit(who, now));

@@ -135,8 +135,8 @@ pub fn is_as_promised(published: &PublishedEntry, receipt: &Receipt, scope: &Sco
         && published.boundary <= terms.publish_by
 }
 
-/// Whether the receipt of an action is kept: the ledger has that very action, or, after its
-/// acceptance, the removal of the review, which ended what waited.
+/// Whether the receipt of an action is kept. Either the ledger has that very action. Or it has a later
+/// removal of the review, which ended what waited.
 ///
 /// An action that the author's next one overtook is logged with that one, at its boundary, and is not
 /// due before. Until then the desk clears itself with the next action, which the author signed.

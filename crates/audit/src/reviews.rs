@@ -87,8 +87,8 @@ pub enum Finding {
         /// The first number that is missing or does not fit.
         sequence: u64,
     },
-    /// An action that the review's author key did not sign; a removal by a key that is none of the
-    /// staff's, or a recovery; a staff key that the platform did not sign.
+    /// An action that the review's author key did not sign. Or a removal, or a recovery, by a key that is
+    /// none of the staff's. Or a staff key that the platform did not sign.
     Unsigned {
         /// The entry's index.
         index: u64,
@@ -104,7 +104,7 @@ pub enum Finding {
         /// The entry's index.
         index: u64,
     },
-    /// An entry that is none of this ledger's, or contradicts one before it: a second publication
+    /// An entry that is none of this ledger's, or contradicts one before it. That is a second publication
     /// of a review, a second action with one number, an era that has begun before.
     Entry {
         /// Its index.

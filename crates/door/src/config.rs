@@ -53,7 +53,7 @@ impl KeyConfig {
         list
     }
 
-    /// Those of a published list that have the one suite, in order: what other KEMs or algorithms a gateway
+    /// Those of a published list that have the one suite, in order. What other KEMs or algorithms a gateway
     /// offers is passed over, as the RFC asks.
     ///
     /// # Errors

@@ -130,8 +130,8 @@ impl<S: Store> Log<S> {
 
     /// Moves everything that waits in the outboxes of these stores into the log, and returns
     /// how many entries that were. What was written to an earlier store before it was to a later
-    /// one is before it in the log: manifests before the reviews of their cohorts. Else the
-    /// entries of a group are in the order of their ids, which are hashes: the order of arrival
+    /// one is before it in the log. So manifests are before the reviews of their cohorts. Else the
+    /// entries of a group are in the order of their ids, which are hashes. The order of arrival
     /// is told by nothing but which calls fell into which group.
     ///
     /// # Errors
@@ -259,8 +259,8 @@ impl<S: Store> Log<S> {
         Ok(Publication { checkpoint, published, refusals })
     }
 
-    /// Asks all witnesses for their last checkpoint, which this log must go on from: before anything is served
-    /// on stores that may have been put back, for all of them together nobody else remembers. One answer is
+    /// Asks all witnesses for their last checkpoint, which this log must go on from. Do it before anything is
+    /// served on stores that may have been put back: nobody else remembers for all of them together. One answer is
     /// enough; one that is older than what the same witness is known to have cosigned is none. A witness
     /// cannot make a log look old, since what it shows is signed by the log. All are
     /// waited for, as long as [`publish`](Self::publish) waits for a quorum at most.

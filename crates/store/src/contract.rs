@@ -9,11 +9,11 @@
 //! ```
 //!
 //! # Panics
-//! Every function here panics when the engine breaks the property it is named after, or returns
-//! an error. None belongs into a service.
+//! Both functions panic when the engine breaks a property, or returns an error. The panic's place is
+//! in the function that is named after the property. Neither belongs into a service.
 //!
-//! What a suite cannot see, and an engine still owes: that a commit is on the disk when it is
-//! answered, and that [`Store::rewrite`] leaves no trace of the order of arrival.
+//! A suite cannot see two things that an engine still owes. A commit is on the disk when it is
+//! answered; and [`Store::rewrite`] leaves no trace of the order of arrival.
 
 #![allow(clippy::expect_used, reason = "it asserts: a failure is its only way to answer")]
 
@@ -106,7 +106,7 @@ pub fn check_reopening<S: Store>(open: impl Fn() -> S) {
 }
 
 /// A put is read back, a second one replaces it, a deletion ends it; deleting nothing is no error.
-pub fn what_was_put_is_read_until_it_is_deleted<S: Store>(store: &S) {
+fn what_was_put_is_read_until_it_is_deleted<S: Store>(store: &S) {
     for key in [&b"key"[..], b"", &[0], &[0xff; 3]] {
         assert_eq!(row(store, key), None);
         for value in [&b"one"[..], b"two", b""] {
@@ -123,7 +123,7 @@ pub fn what_was_put_is_read_until_it_is_deleted<S: Store>(store: &S) {
 }
 
 /// One answer for each key asked, in order, repetitions and absences included.
-pub fn reads_answer_in_the_order_asked<S: Store>(store: &S) {
+fn reads_answer_in_the_order_asked<S: Store>(store: &S) {
     commit(store, put(b"a", b"1").put(b"b".to_vec(), b"2".to_vec()));
     let keys = [&b"b"[..], b"?", b"a", b"b", &[7; MAX_KEY + 1]].map(|key| at(here(), key));
     let found = store.read(&keys).expect("read");
@@ -132,7 +132,7 @@ pub fn reads_answer_in_the_order_asked<S: Store>(store: &S) {
 }
 
 /// `Absent` holds before a put and after a deletion, not in between.
-pub fn absent_holds_only_where_no_row_is<S: Store>(store: &S) {
+fn absent_holds_only_where_no_row_is<S: Store>(store: &S) {
     let insert = put(b"key", b"value").expect(b"key", None);
     assert_eq!(commit(store, insert.clone()), Outcome::Committed);
     assert_eq!(commit(store, insert.clone()), conflict(b"key"));
@@ -141,7 +141,7 @@ pub fn absent_holds_only_where_no_row_is<S: Store>(store: &S) {
 }
 
 /// `At` fails on another value and on no row; it holds again once the same value is back.
-pub fn a_version_holds_only_while_the_value_stands<S: Store>(store: &S) {
+fn a_version_holds_only_while_the_value_stands<S: Store>(store: &S) {
     let guarded = |read: &[u8]| put(b"other", b"written").expect(b"key", Some(read));
     assert_eq!(commit(store, guarded(b"one")), conflict(b"key"));
     commit(store, put(b"key", b"one"));
@@ -157,7 +157,7 @@ pub fn a_version_holds_only_while_the_value_stands<S: Store>(store: &S) {
 }
 
 /// The first precondition that fails, in the order given, is the one named; no write applies.
-pub fn a_conflict_names_the_first_failing_key_and_changes_nothing<S: Store>(store: &S) {
+fn a_conflict_names_the_first_failing_key_and_changes_nothing<S: Store>(store: &S) {
     commit(store, put(b"there", b"value"));
     let decision = put(b"new", b"value")
         .delete(b"there".to_vec())
@@ -171,7 +171,7 @@ pub fn a_conflict_names_the_first_failing_key_and_changes_nothing<S: Store>(stor
 }
 
 /// Neighbours of a conflict in the same call apply, whatever their bucket.
-pub fn a_conflict_skips_its_own_commit_only<S: Store>(store: &S) {
+fn a_conflict_skips_its_own_commit_only<S: Store>(store: &S) {
     let fails = |key: &[u8]| put(key, b"no").expect(b"missing", Some(b"x"));
     let elsewhere = Commit::new(elsewhere()).put(b"3".to_vec(), b"yes".to_vec());
     let call = [fails(b"0"), put(b"1", b"yes"), fails(b"2"), elsewhere, fails(b"4")];
@@ -183,7 +183,7 @@ pub fn a_conflict_skips_its_own_commit_only<S: Store>(store: &S) {
 }
 
 /// In one call a commit's preconditions are judged by what the commits before it left.
-pub fn commits_of_one_call_see_their_predecessors<S: Store>(store: &S) {
+fn commits_of_one_call_see_their_predecessors<S: Store>(store: &S) {
     let first = put(b"key", b"one").expect(b"key", None);
     let call = [
         first.clone(),
@@ -201,7 +201,7 @@ pub fn commits_of_one_call_see_their_predecessors<S: Store>(store: &S) {
 
 /// A commit that hangs on others applies only if all of them do, whatever buckets they are in; what
 /// hangs on it then does not either. What hangs on nothing that was refused applies.
-pub fn what_hangs_on_a_refused_commit_is_not_applied<S: Store>(store: &S) {
+fn what_hangs_on_a_refused_commit_is_not_applied<S: Store>(store: &S) {
     let away = |key: &[u8]| Commit::new(elsewhere()).put(key.to_vec(), b"yes".to_vec());
     let fails = away(b"1").expect(b"missing", Some(b"x"));
     let call = [
@@ -238,7 +238,7 @@ pub fn what_hangs_on_a_refused_commit_is_not_applied<S: Store>(store: &S) {
 }
 
 /// On itself, a later one or none: nothing of the call applies.
-pub fn a_call_whose_commits_hang_on_later_ones_is_refused_whole<S: Store>(store: &S) {
+fn a_call_whose_commits_hang_on_later_ones_is_refused_whole<S: Store>(store: &S) {
     for place in [1, 2, 3, usize::MAX] {
         let answer = store.commit(&[put(b"before", b""), put(b"key", b"").after(place), put(b"after", b"")]);
         assert!(matches!(answer, Err(StoreError::Decision(_))), "{answer:?}");
@@ -247,7 +247,7 @@ pub fn a_call_whose_commits_hang_on_later_ones_is_refused_whole<S: Store>(store:
 }
 
 /// Writes of one commit apply in order.
-pub fn of_two_writes_on_one_key_the_later_stands<S: Store>(store: &S) {
+fn of_two_writes_on_one_key_the_later_stands<S: Store>(store: &S) {
     commit(store, put(b"key", b"one").put(b"key".to_vec(), b"two".to_vec()));
     assert_eq!(row(store, b"key"), Some(b"two".to_vec()));
     commit(store, put(b"key", b"three").delete(b"key".to_vec()));
@@ -258,7 +258,7 @@ pub fn of_two_writes_on_one_key_the_later_stands<S: Store>(store: &S) {
 
 /// A decision that expects the absence of a row it writes takes effect once, however often it is
 /// asked: across calls and within one.
-pub fn a_repeated_decision_conflicts_and_changes_nothing<S: Store>(store: &S) {
+fn a_repeated_decision_conflicts_and_changes_nothing<S: Store>(store: &S) {
     commit(store, put(b"count", b"0"));
     let decision = put(b"done", b"").expect(b"done", None).expect(b"count", Some(b"0"));
     let decision = decision.put(b"count".to_vec(), b"1".to_vec());
@@ -274,7 +274,7 @@ pub fn a_repeated_decision_conflicts_and_changes_nothing<S: Store>(store: &S) {
 
 /// Rows come in the order of their keys' bytes, after `after`, at most `limit`: so a walk in
 /// steps of any size meets every row once.
-pub fn scans_are_sorted_and_bounded<S: Store>(store: &S) {
+fn scans_are_sorted_and_bounded<S: Store>(store: &S) {
     let keys: [&[u8]; 8] = [b"", &[0], &[0, 0], b"a", b"a\0", b"ab", b"b", &[0xff]];
     for key in keys.iter().rev() {
         commit(store, put(key, key));
@@ -303,7 +303,7 @@ pub fn scans_are_sorted_and_bounded<S: Store>(store: &S) {
 
 /// Only keys that begin with the prefix, at the edges too: an empty prefix, prefixes of 0xff
 /// bytes (which have no successor of their length), and `after` on either side of the prefix.
-pub fn scans_keep_to_their_prefix<S: Store>(store: &S) {
+fn scans_keep_to_their_prefix<S: Store>(store: &S) {
     let keys: [&[u8]; 9] =
         [b"", b"a", b"a\0", b"a\xff", b"a\xff\xff", b"b", b"\xfe\xff", b"\xff", b"\xff\xff\x01"];
     for key in keys {
@@ -324,7 +324,7 @@ pub fn scans_keep_to_their_prefix<S: Store>(store: &S) {
 }
 
 /// The same key in two buckets is two rows, for reads, scans, preconditions and deletions.
-pub fn buckets_do_not_see_each_other<S: Store>(store: &S) {
+fn buckets_do_not_see_each_other<S: Store>(store: &S) {
     for bucket in Bucket::all() {
         let value = bucket.number().to_be_bytes().to_vec();
         let insert = Commit::new(bucket).expect(b"key", None).put(b"key".to_vec(), value);
@@ -341,7 +341,7 @@ pub fn buckets_do_not_see_each_other<S: Store>(store: &S) {
 }
 
 /// One key or value beyond its limit, in any commit and any place, and nothing of the call applies.
-pub fn what_is_too_long_is_refused_with_its_whole_call<S: Store>(store: &S) {
+fn what_is_too_long_is_refused_with_its_whole_call<S: Store>(store: &S) {
     let long = vec![b'k'; MAX_KEY + 1];
     let too_long = [
         put(&long, b""),
@@ -358,7 +358,7 @@ pub fn what_is_too_long_is_refused_with_its_whole_call<S: Store>(store: &S) {
 }
 
 /// Keys of [`MAX_KEY`] bytes and values of [`MAX_VALUE`] are stored whole.
-pub fn the_longest_rows_fit<S: Store>(store: &S) {
+fn the_longest_rows_fit<S: Store>(store: &S) {
     let (key, value) = (vec![0xff; MAX_KEY], vec![0xa5; MAX_VALUE]);
     assert_eq!(commit(store, put(&key, &value).expect(&key, None)), Outcome::Committed);
     assert_eq!(row(store, &key).as_ref(), Some(&value));
@@ -367,7 +367,7 @@ pub fn the_longest_rows_fit<S: Store>(store: &S) {
 }
 
 /// Threads that add one to a row by read, precondition and retry together add up exactly.
-pub fn concurrent_increments_are_never_lost<S: Store>(store: &S) {
+fn concurrent_increments_are_never_lost<S: Store>(store: &S) {
     const THREADS: u64 = 4;
     const EACH: u64 = 20;
     let increment = || {
@@ -384,7 +384,7 @@ pub fn concurrent_increments_are_never_lost<S: Store>(store: &S) {
 }
 
 /// Once a commit has returned, a read that begins later, on any thread, sees it or a later one.
-pub fn a_returned_commit_is_seen_by_every_thread<S: Store>(store: &S) {
+fn a_returned_commit_is_seen_by_every_thread<S: Store>(store: &S) {
     const LAST: u64 = 50;
     let returned = AtomicU64::new(0);
     thread::scope(|scope| {
@@ -410,7 +410,7 @@ pub fn a_returned_commit_is_seen_by_every_thread<S: Store>(store: &S) {
 }
 
 /// All rows of all buckets are the same before and after, and versions read before still hold.
-pub fn a_rewrite_changes_no_row<S: Store>(store: &S) {
+fn a_rewrite_changes_no_row<S: Store>(store: &S) {
     store.rewrite().expect("rewriting an empty store");
     for (i, bucket) in (0u32..).zip(Bucket::all()) {
         let bytes = |salt: u32| salt.wrapping_mul(0x9e37_79b9).wrapping_add(i).to_be_bytes().to_vec();
@@ -442,7 +442,7 @@ impl Drop for Ends<'_> {
 ///
 /// # Panics
 /// When the engine breaks it.
-pub fn a_snapshot_shows_every_row_as_of_one_moment<S: Store>(store: &S) {
+fn a_snapshot_shows_every_row_as_of_one_moment<S: Store>(store: &S) {
     const ROWS: u64 = 300;
     let numbered = |n: u64| n.to_be_bytes().to_vec();
     for bucket in [here(), elsewhere()] {

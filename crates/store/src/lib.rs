@@ -399,8 +399,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of [`Commit::check_call`]; nothing was applied then. After any other error any of the
-    /// commits may have been applied, each as a whole, and none without those that it hangs on: ask
-    /// again, the decision finds what it did.
+    /// commits may have been applied, each as a whole, and none without those that it hangs on. Ask
+    /// again: the decision finds what it did.
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError>;
 
     /// Shows every row to `see`, in the order of (bucket, key), all of them as of one moment after the

@@ -1,15 +1,8 @@
 //! What the tests of several crates share: no part of any published crate.
 
 #![allow(missing_docs, reason = "each test says what it uses it for")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test's helper fails the test"
-)]
 
-use unjoin_core::Timestamp;
-
+mod clock;
 mod directory;
 pub mod disk;
 mod faulty;
@@ -19,18 +12,11 @@ pub mod postgres;
 mod random;
 mod spread;
 
+pub use clock::{Believed, ClockEvent, Leap, shifted};
 pub use directory::Directory;
 pub use faulty::{Call, Failure, Faulty, copy, dump, fill, holds_bytes, written};
 pub use random::{Draws, Seeded, mix, rank_correlation, shuffled};
 pub use spread::Spread;
-
-/// What a clock shows at `time` that is wrong by so many seconds.
-pub fn shifted(time: Timestamp, seconds: i64) -> Timestamp {
-    match seconds < 0 {
-        true => time.saturating_sub(seconds.unsigned_abs()),
-        false => time.saturating_add(seconds.unsigned_abs()),
-    }
-}
 
 /// For a store that is another one as far as reading goes: its reads and scans are those of `$rows`.
 #[macro_export]

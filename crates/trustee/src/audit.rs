@@ -56,7 +56,7 @@ pub enum OpeningFinding {
         /// The rule.
         excess: Excess,
     },
-    /// A trustee signed two different entries where there is place for one: two releases of one number, two
+    /// A trustee signed two different entries where there is place for one. These are two releases of one number, two
     /// commitments to their blind of a round, or two ids of it. Somebody else signs with their key, or an old
     /// copy of their store was put back.
     Repeated {
@@ -70,7 +70,7 @@ pub enum OpeningFinding {
         /// The index of the later entry.
         index: u64,
     },
-    /// An entry that counts for nothing, since it is not signed by whom it must be: a warrant or a
+    /// An entry that counts for nothing, since it is not signed by whom it must be. That is a warrant or a
     /// round by an officer, a release or a commitment by its trustee, a committee by those whom it follows.
     Unsigned {
         /// The index of the entry.
@@ -86,7 +86,7 @@ pub enum OpeningFinding {
 /// A warrant is overdue if it was logged by the older checkpoint and is not disclosed. From that
 /// checkpoint's time to the newer one's at least `embargo` seconds must have passed. It is named no
 /// earlier than that; with checkpoints that are kept often, hardly later. A budget is held against the
-/// releases between the two checkpoints, and only if these are at most a window apart: what exceeds it
+/// releases between the two checkpoints, and only if these are at most a window apart. What exceeds it
 /// then exceeds it by every clock.
 ///
 /// ```

@@ -11,7 +11,7 @@ use unjoin_core::token::{Accepted, Digest, IssuerPublicKey, Presentation, Review
 use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
 use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
 
-/// Kind 43, 691 to 51,872 bytes: a review's presentation, the desk's proof that its tag was
+/// Kind 43, 691 to 51,872 bytes. It has a review's presentation, the desk's proof that its tag was
 /// valid, and its published entry in the reviews ledger, which commits to both.
 ///
 /// ```

@@ -137,7 +137,7 @@ impl TrusteeSecrets {
 
     /// Takes part in a ceremony. Compare the plan's digest with the other trustees first, and
     /// the keys in it with those that they gave you. `threshold` is the t that was agreed among
-    /// them: anybody who wrote the plan might have written another, and with t = 1 each member holds
+    /// them. Anybody who wrote the plan might have written another, and with t = 1 each member holds
     /// the whole key.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl TrusteeSecrets {
     /// The next step of the ceremony under way, given all its messages so far: in any order,
     /// repeated, and with others among them.
     ///
-    /// Before a published message leaves, the secrets are sealed and the file replaced: a
+    /// Before a published message leaves, the secrets are sealed and the file replaced. A
     /// trustee who forgot what they said might say something else, and convict themselves. A new
     /// key's share is there when its ceremony is finished, and the ceremony's secrets are erased. In a refresh nothing is
     /// replaced before [`commit`](Self::commit).
@@ -444,7 +444,7 @@ impl SealedTrusteeSecrets {
     /// Replaces the file at `path` whole or not at all: written beside it, synced, renamed; then
     /// the old one is overwritten.
     ///
-    /// The old file's blocks may stay on the disk all the same, until they are used again: keep the
+    /// The old file's blocks may stay on the disk all the same, until they are used again. Keep the
     /// file on an encrypted disk, or on a stick that is destroyed after the refresh.
     ///
     /// # Errors

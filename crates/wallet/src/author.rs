@@ -79,8 +79,8 @@ pub struct ScheduledAction {
 
 impl ScheduledAction {
     /// Checks the receipt of the action: the platform's signature, the action, an era that has not
-    /// ended, and a boundary that the review service may choose as of `now`: that of a held review, or one of the
-    /// next three Mondays.
+    /// ended, and a boundary that the review service may choose as of `now`. That is the boundary of a held review,
+    /// or one of the next three Mondays.
     ///
     /// # Errors
     /// [`WalletError::Receipt`] when it does not fit. Keep it: it is evidence.
@@ -109,7 +109,7 @@ impl Wallet {
     /// the review is listed.
     ///
     /// `send_at` is uniformly random within a day of `now`. A review that is still held can be
-    /// withdrawn only: before its boundary where that is far enough, so that it never appears; an
+    /// withdrawn only: before its boundary where that is far enough, so that it never appears. An
     /// edit of it is sent within the day after the boundary.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! Pure: no clock, no network, no store, no threads; the application brings the time,
 //! randomness and the messages. Builds alone, without the platform's services.
 //!
-//! An app embeds a [`Device`]: it does all of this by itself, at the times that it should be done, and
+//! An app embeds a [`Device`]. It does all of this by itself, at the times that it should be done, and
 //! is kept in one sealed blob. What it is made of:
 //!
 //! | step | call | sent |
@@ -122,7 +122,7 @@ use unjoin_core::token::{Enrolment, EnrolmentContext};
 
 /// A wallet: one 32-byte seed, from which everything else is derived.
 ///
-/// Anybody who has the seed can show which reviews are this wallet's, past ones included: keep
+/// Anybody who has the seed can show which reviews are this wallet's, past ones included. Keep
 /// it in the device's key store, and elsewhere only in a [`SealedBackup`].
 ///
 /// ```

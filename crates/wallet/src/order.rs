@@ -169,7 +169,7 @@ impl Wallet {
     /// asking again gets the same token.
     ///
     /// Ask for every order, in the background and at its [`asking_time`](crate::asking_time), whether there will
-    /// be a review or not: a wallet that asks only when it complains gives itself away.
+    /// be a review or not. A wallet that asks only when it complains gives itself away.
     ///
     /// `issuer` is the name under which the wallet is enrolled; `merchant` and `handle` are those
     /// of the order that the application asked about.

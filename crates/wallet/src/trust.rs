@@ -46,14 +46,14 @@ impl TrustRoots {
     }
 
     /// Pins the trustees' keys as well, and the least number of them who must be needed to open a
-    /// review: an escrow key is then accepted by the trustees' certificate only.
+    /// review. An escrow key is then accepted by the trustees' certificate only.
     #[must_use]
     pub fn with_trustees(self, trustees: Trustees, least_threshold: u16) -> Self {
         Self { trustees: Some((trustees, least_threshold)), ..self }
     }
 
     /// Pins the reviews ledger and its witnesses. From then on the platform's signature on a
-    /// manifest is not enough: it must be in the ledger, where everybody sees the same ones,
+    /// manifest is not enough. It must be in the ledger, where everybody sees the same ones,
     /// and a merchant can compare their sum with its orders.
     #[must_use]
     pub fn require_ledger(mut self, policy: WitnessPolicy) -> Self {
@@ -61,8 +61,8 @@ impl TrustRoots {
         self
     }
 
-    /// Refuses receipts of eras before this one, which the newest recovery of the reviews' store that
-    /// the device has found in the ledger began: they would be excused before they were given.
+    /// Refuses receipts of eras before this one. It began with the newest recovery of the reviews' store that
+    /// the device has found in the ledger. Earlier receipts would be excused before they were given.
     #[must_use]
     pub fn in_era(self, era: u32) -> Self {
         Self { era, ..self }

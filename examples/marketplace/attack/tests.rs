@@ -3,7 +3,7 @@ use std::{collections::HashMap, path::Path};
 use crate::{
     attack::*,
     calendar::DAY,
-    data::{self, Exports, PortalOrder, PublishedReview},
+    data::{self, Exports, PortalOrder, PublishedReview, Purchase},
     random::SplitMix64,
 };
 
@@ -19,10 +19,9 @@ fn naive_platform() -> Exports {
         for day in 0..30 {
             let purchased_at = (17_000 + day) * DAY + generator.below(80_000) as i64;
             let delivered_at = purchased_at + (3 + generator.below(9) as i64) * DAY;
-            let order = PortalOrder {
+            let purchase = Purchase {
                 order_id: format!("{merchant}-{day}"),
                 merchant: merchant.to_string(),
-                cohort: None,
                 customer: format!("customer {merchant}-{day}"),
                 purchased_at,
                 delivered_at: Some(delivered_at),
@@ -33,6 +32,7 @@ fn naive_platform() -> Exports {
                 freight: 5.0,
                 items: 1,
             };
+            let order = PortalOrder { purchase, cohort: None };
             exports.published.push(PublishedReview {
                 merchant: order.merchant.clone(),
                 cohort: None,
@@ -155,8 +155,8 @@ fn one_shop_among_ten_that_has_most_of_the_reviews_is_not_attacked_from_the_rest
     let large = exports.published[0].merchant.clone();
     for number in 0..300 {
         let mut order = exports.orders[0].clone();
-        order.order_id = format!("more-{number}");
-        order.merchant = large.clone();
+        order.purchase.order_id = format!("more-{number}");
+        order.purchase.merchant = large.clone();
         exports
             .published
             .push(PublishedReview { truth_order_id: order.order_id.clone(), ..exports.published[0].clone() });

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs, path::Path};
 
 use super::{
-    DataError, Exports, PortalOrder, PublishedReview,
+    DataError, Exports, PortalOrder, PublishedReview, purchase,
     table::{Row, Unfinished, read_rows},
 };
 use crate::{
@@ -59,6 +59,7 @@ pub(crate) fn write_exports(dir: &Path, exports: &Exports, seed: u64) -> Result<
 /// Reads `orders.csv` and `published.csv` of a directory: those written here, or a host's own.
 pub(crate) fn read_exports(dir: &Path) -> Result<Exports, DataError> {
     let mut line_of = HashMap::new();
+<<<<<<< HEAD
     let orders = read_rows(&dir.join("orders.csv"), &EXPORTED_ORDER_COLUMNS, &[], |row| {
         let order = PortalOrder {
             order_id: row.unique("order_id", &mut line_of)?,
@@ -76,6 +77,11 @@ pub(crate) fn read_exports(dir: &Path) -> Result<Exports, DataError> {
         };
         row.delivery_follows_purchase(order.purchased_at, order.delivered_at)?;
         Ok(order)
+=======
+    let orders = read_rows(&dir.join("orders.csv"), &EXPORTED_ORDER_COLUMNS, |row| {
+        let purchase = purchase(row, &mut line_of)?;
+        Ok(PortalOrder { purchase, cohort: row.optional("cohort", Row::text)? })
+>>>>>>> words
     })?;
 
     let order_of: HashMap<&str, &PortalOrder> =

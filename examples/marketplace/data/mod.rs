@@ -6,17 +6,17 @@
 mod exports;
 mod table;
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, ops::Deref, path::Path};
 
-use self::table::{Row, read_rows};
+use self::table::{BadRow, Row, read_rows};
 pub(crate) use self::{
     exports::{read_exports, write_exports},
     table::DataError,
 };
 
-/// One order with the review its customer really wrote, if any.
+/// What a merchant sees of an order, whatever the platform.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Order {
+pub(crate) struct Purchase {
     pub order_id: String,
     pub merchant: String,
     pub customer: String,
@@ -30,17 +30,33 @@ pub(crate) struct Order {
     pub price: f64,
     pub freight: f64,
     pub items: u32,
+}
+
+impl Purchase {
+    /// Delivered after the end of the promised day, or never: what the merchant could see go wrong.
+    pub(crate) fn late_or_failed(&self) -> bool {
+        self.delivered_at.is_none_or(|delivered| delivered > self.estimated_at)
+    }
+}
+
+/// One order with the review its customer really wrote, if any.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Order {
+    pub purchase: Purchase,
     pub state: String,
     pub stars: Option<u8>,
     pub reviewed_at: Option<i64>,
 }
 
-impl Order {
-    /// Delivered after the end of the promised day, or never: what the merchant could see go wrong.
-    pub(crate) fn late_or_failed(&self) -> bool {
-        late_or_failed(self.delivered_at, self.estimated_at)
-    }
+impl Deref for Order {
+    type Target = Purchase;
 
+    fn deref(&self) -> &Purchase {
+        &self.purchase
+    }
+}
+
+impl Order {
     /// When the outcome class is frozen and a token may be granted: at delivery, or at the end of the promised day
     /// if that comes first.
     pub(crate) fn due_at(&self) -> i64 {
@@ -54,40 +70,21 @@ impl Order {
 /// an order whose cohort never published.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PortalOrder {
-    pub order_id: String,
-    pub merchant: String,
+    pub purchase: Purchase,
     pub cohort: Option<String>,
-    pub customer: String,
-    pub purchased_at: i64,
-    pub delivered_at: Option<i64>,
-    pub estimated_at: i64,
-    pub status: String,
-    pub category: String,
-    pub price: f64,
-    pub freight: f64,
-    pub items: u32,
+}
+
+impl Deref for PortalOrder {
+    type Target = Purchase;
+
+    fn deref(&self) -> &Purchase {
+        &self.purchase
+    }
 }
 
 impl PortalOrder {
     pub(crate) fn new(order: &Order, cohort: Option<String>) -> Self {
-        Self {
-            order_id: order.order_id.clone(),
-            merchant: order.merchant.clone(),
-            cohort,
-            customer: order.customer.clone(),
-            purchased_at: order.purchased_at,
-            delivered_at: order.delivered_at,
-            estimated_at: order.estimated_at,
-            status: order.status.clone(),
-            category: order.category.clone(),
-            price: order.price,
-            freight: order.freight,
-            items: order.items,
-        }
-    }
-
-    pub(crate) fn late_or_failed(&self) -> bool {
-        late_or_failed(self.delivered_at, self.estimated_at)
+        Self { purchase: order.purchase.clone(), cohort }
     }
 }
 
@@ -112,8 +109,23 @@ pub(crate) struct Exports {
     pub published: Vec<PublishedReview>,
 }
 
-fn late_or_failed(delivered_at: Option<i64>, estimated_at: i64) -> bool {
-    delivered_at.is_none_or(|delivered| delivered > estimated_at)
+/// Reads the columns that every table of orders has.
+fn purchase(row: &Row<'_>, line_of: &mut HashMap<String, u64>) -> Result<Purchase, BadRow> {
+    let purchase = Purchase {
+        order_id: row.unique("order_id", line_of)?,
+        merchant: row.text("merchant")?,
+        customer: row.text("customer")?,
+        purchased_at: row.moment("purchased_at")?,
+        delivered_at: row.optional("delivered_at", Row::moment)?,
+        estimated_at: row.end_of_day("estimated_at")?,
+        status: row.text("status")?,
+        category: row.field("category").to_owned(),
+        price: row.amount("price")?,
+        freight: row.amount("freight")?,
+        items: row.whole("items")?,
+    };
+    row.delivery_follows_purchase(purchase.purchased_at, purchase.delivered_at)?;
+    Ok(purchase)
 }
 
 /// Reads orders with their reviews from a `.csv` or `.csv.gz` file.
@@ -121,22 +133,11 @@ pub(crate) fn read_orders(path: &Path) -> Result<Vec<Order>, DataError> {
     let mut line_of = HashMap::new();
     read_rows(path, &ORDER_COLUMNS, &[], |row| {
         let order = Order {
-            order_id: row.unique("order_id", &mut line_of)?,
-            merchant: row.text("merchant")?,
-            customer: row.text("customer")?,
-            purchased_at: row.moment("purchased_at")?,
-            delivered_at: row.optional("delivered_at", Row::moment)?,
-            estimated_at: row.end_of_day("estimated_at")?,
-            status: row.text("status")?,
-            category: row.field("category").to_owned(),
-            price: row.amount("price")?,
-            freight: row.amount("freight")?,
-            items: row.whole("items")?,
+            purchase: purchase(row, &mut line_of)?,
             state: row.field("state").to_owned(),
             stars: row.optional("stars", Row::stars)?,
             reviewed_at: row.optional("reviewed_at", Row::moment)?,
         };
-        row.delivery_follows_purchase(order.purchased_at, order.delivered_at)?;
         match (order.stars, order.reviewed_at) {
             (None, Some(_)) => Err(row.error("reviewed_at without stars".to_owned())),
             (Some(_), None) => Err(row.error("stars without reviewed_at".to_owned())),
@@ -335,7 +336,10 @@ mod tests {
         let late = GOOD.replace("a,m", "b,m").replace("2017-02-20", "2017-01-19");
         let lost = late.replace("b,m", "c,m").replace("2017-01-20 15:44:38", "");
         let orders = scratch.orders(&format!("{GOOD}{late}{lost}")).unwrap();
-        assert_eq!(orders.iter().map(Order::late_or_failed).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(
+            orders.iter().map(|order| order.late_or_failed()).collect::<Vec<_>>(),
+            [false, true, true]
+        );
         assert_eq!(format_moment(orders[0].due_at()), "2017-01-20 15:44:38");
         assert_eq!(format_moment(orders[1].due_at()), "2017-01-20 00:00:00");
         assert_eq!(format_moment(orders[2].due_at()), "2017-01-20 00:00:00");

@@ -21,7 +21,7 @@ pub(crate) use self::{
     court::Court,
     gang::{Gang, TakenBack},
 };
-use crate::data::Order;
+use crate::data::{Order, Purchase};
 
 /// How many shops the ring blackmails.
 const SHOPS: usize = 5;
@@ -110,7 +110,7 @@ impl Cast {
 /// An order that came on the day it was promised for or before, and a bad review two days later.
 fn bad_order(shop: &str, customer: &str, due: i64) -> Order {
     let day = DAY as i64;
-    Order {
+    let purchase = Purchase {
         order_id: format!("{shop}-{customer}"),
         merchant: shop.to_owned(),
         customer: customer.to_owned(),
@@ -122,10 +122,8 @@ fn bad_order(shop: &str, customer: &str, due: i64) -> Order {
         price: 49.9,
         freight: 15.0,
         items: 1,
-        state: String::new(),
-        stars: Some(1),
-        reviewed_at: Some(due + 2 * day),
-    }
+    };
+    Order { purchase, state: String::new(), stars: Some(1), reviewed_at: Some(due + 2 * day) }
 }
 
 #[cfg(test)]

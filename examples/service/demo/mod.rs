@@ -16,13 +16,14 @@ mod shop;
 mod web;
 pub(crate) mod witness;
 
+use crate::bind;
 use crate::ceremony::hold;
 use crate::device::Pins;
 use crate::endpoint::Side;
+use crate::program::end_is_asked;
 use crate::relay::{self, Relay};
 use crate::serve::{routes, serve};
 use crate::service::{BLOCKING_THREADS, Service, Settings, Stores};
-use crate::{bind, end_is_asked};
 use axum::Router;
 use court::{Court, first_start};
 use hyper_util::service::TowerToHyperService;
@@ -40,7 +41,7 @@ use tokio::sync::{Mutex, watch};
 use unjoin::ledger::WitnessPublicKey;
 use unjoin::secret::SystemRng;
 use unjoin::store::MemoryStore;
-use unjoin::{Clock, DAY, Environment, ManualClock, Name, QueueConfig, Timestamp};
+use unjoin::{DAY, Environment, ManualClock, Name, Timestamp};
 use web::Addresses;
 use witness::Elsewhere;
 
@@ -129,22 +130,12 @@ async fn serve_until_told(listen: SocketAddr, directory: &Path) -> Outcome<()> {
     let witness = Elsewhere::serve(&kept, environment.clone()).await?;
 
     let stores = [(); 4].map(|()| Arc::new(MemoryStore::new()));
-    let moved = Arc::clone(&clock);
     let settings = Settings {
-        directory: &kept,
-        beside: false,
-        name,
-        door_host: HOST.to_owned(),
-        shard_bits: 0,
         k: K,
         hold: HOLD,
         order_days: 300,
         witnesses: vec![witness.at.parse()?],
-        queue: QueueConfig::default(),
-        in_flight: 1_024,
-        connections: 1_000,
-        patience: Duration::from_secs(30),
-        advance: Some(Box::new(move |seconds| moved.set(moved.now().saturating_add(seconds)))),
+        ..Settings::by_hand(&kept, name, HOST, &clock)
     };
     let [orders, reviews, phones, ledgers] = stores.clone();
     let opened = Stores { orders, reviews, phones, ledgers }.create(&secrets.platform.stores)?;

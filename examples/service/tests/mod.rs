@@ -48,7 +48,7 @@ use unjoin::secret::SystemRng;
 use unjoin::store::StoreError;
 use unjoin::store::{Bucket, Row, Store};
 use unjoin::token::{Review, SignedManifest};
-use unjoin::{Clock, DAY, Environment, ManualClock, Name, QueueConfig, Timestamp};
+use unjoin::{DAY, Environment, ManualClock, Name, QueueConfig, Timestamp};
 use unjoin_test_util::{Call, Faulty};
 use unjoin_wallet::Token;
 
@@ -147,7 +147,6 @@ impl<S: Store> World<S> {
         bounds: Bounds,
     ) -> Self {
         LazyLock::force(&LOG);
-        let moved = clock.clone();
         let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
         let stores = stores.map(Arc::new);
         let [orders, reviews, phones, ledgers] = stores.clone();
@@ -157,6 +156,7 @@ impl<S: Store> World<S> {
         let trustees = if is_made { TrusteesFrom::Kept } else { TrusteesFrom::Demonstration };
         let secrets = Secrets::create_or_open(&kept, &name, &trustees).unwrap();
         let settings = Settings {
+<<<<<<< HEAD
             directory: &kept,
             beside: false,
             name,
@@ -165,12 +165,14 @@ impl<S: Store> World<S> {
             k: 2,
             hold: 0,
             order_days: 300,
+=======
+>>>>>>> words
             witnesses: bounds.witnesses,
             queue: bounds.queue,
             in_flight: bounds.in_flight,
             connections: bounds.connections,
             patience: bounds.patience,
-            advance: Some(Box::new(move |seconds| moved.set(moved.now().saturating_add(seconds)))),
+            ..Settings::by_hand(&kept, name, HOST, &clock)
         };
         let roster = &secrets.platform.stores;
         let open = || Stores {

@@ -56,8 +56,8 @@ pub(crate) fn resample(source: &[Order], density: Density, seed: u64) -> Option<
             let row = &of_kind[random.below(of_kind.len())];
             let shift = first + random.below(days) as i64 * DAY - row.purchased_at.div_euclid(DAY) * DAY;
             let mut order = shifted(row, shift);
-            order.order_id = format!("{shop}-{number}");
-            order.customer = order.order_id.clone();
+            order.purchase.order_id = format!("{shop}-{number}");
+            order.purchase.customer = order.order_id.clone();
             opinions.push(order.clone());
             if random.unit() >= density.review_share {
                 (order.stars, order.reviewed_at) = (None, None);
@@ -73,12 +73,10 @@ pub(crate) fn resample(source: &[Order], density: Density, seed: u64) -> Option<
 fn faster(order: &Order, shop: usize) -> Order {
     let start = order.purchased_at;
     let hours = |moment: i64| start + (moment - start) / DAYS_TO_HOURS;
-    let mut fast = Order {
-        merchant: format!("shop {shop}"),
-        delivered_at: order.delivered_at.map(hours),
-        estimated_at: hours(order.estimated_at),
-        ..order.clone()
-    };
+    let mut fast = order.clone();
+    fast.purchase.merchant = format!("shop {shop}");
+    fast.purchase.delivered_at = order.delivered_at.map(hours);
+    fast.purchase.estimated_at = hours(order.estimated_at);
     let wrote = |written: i64| (fast.due_at() + (written - order.due_at()) / WRITTEN_FASTER).max(start);
     fast.reviewed_at = order.reviewed_at.map(wrote);
     fast
@@ -86,11 +84,10 @@ fn faster(order: &Order, shop: usize) -> Order {
 
 fn shifted(order: &Order, seconds: i64) -> Order {
     let later = |moment: i64| moment + seconds;
-    Order {
-        purchased_at: later(order.purchased_at),
-        delivered_at: order.delivered_at.map(later),
-        estimated_at: later(order.estimated_at),
-        reviewed_at: order.reviewed_at.map(later),
-        ..order.clone()
-    }
+    let mut moved = order.clone();
+    moved.purchase.purchased_at = later(order.purchased_at);
+    moved.purchase.delivered_at = order.delivered_at.map(later);
+    moved.purchase.estimated_at = later(order.estimated_at);
+    moved.reviewed_at = order.reviewed_at.map(later);
+    moved
 }

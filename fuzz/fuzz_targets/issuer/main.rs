@@ -140,6 +140,7 @@ fn config() -> IssuerConfig {
         grid: Grid::Weekly,
         classes: CLASSES.map(|(class, k)| ClassPolicy { class, k }).to_vec(),
         hold: 0,
+        order_days: 300,
         re_enrolment_interval: 10 * DAY,
         starving_after: 5 * WEEK,
         numbers_overdue_after: 2 * WEEK,

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use unjoin_core::CLOCK_LIMIT;
 use unjoin_core::token::CohortManifest;
 use unjoin_store::Commit;
-use unjoin_test_util::shifted;
+use unjoin_test_util::{Believed, ClockEvent, Leap, shifted};
 
 const YEAR: u64 = 365 * DAY;
 
@@ -161,18 +161,11 @@ fn a_row_that_does_not_decode_stops_its_own_cohort_only() {
 
 // --- any sequence --------------------------------------------------------------------------------
 
+/// A crowd for a cohort.
 #[derive(Clone, Debug)]
-enum Event {
-    /// Time goes on.
-    Pass(u64),
-    /// The clock is wrong by so many seconds until the next event of this kind.
-    Skew(i64),
-    Tick,
-    /// Somebody who has looked at another clock confirms the right time.
-    Confirm,
-    /// A crowd for a cohort.
-    Crowd,
-}
+struct Crowd;
+
+type Event = ClockEvent<Crowd>;
 
 fn event() -> impl Strategy<Value = Event> {
     let (limit, year) = (CLOCK_LIMIT as i64, YEAR as i64);
@@ -187,14 +180,13 @@ fn event() -> impl Strategy<Value = Event> {
         4 => skew.prop_map(Event::Skew),
         10 => Just(Event::Tick),
         4 => Just(Event::Confirm),
-        2 => Just(Event::Crowd),
+        2 => Just(Event::Ask(Crowd)),
     ]
 }
 
 /// What the issuer should believe and close, from what every tick said.
 struct Reference {
-    /// The times that were believed, each at least the one before.
-    believed: Vec<Timestamp>,
+    believed: Believed,
     /// The last boundary that was worked off.
     boundary: Option<Timestamp>,
     /// Whether a crowd waits.
@@ -202,23 +194,13 @@ struct Reference {
 }
 
 impl Reference {
-    fn latest(&self) -> Timestamp {
-        self.believed[self.believed.len() - 1]
-    }
-
     /// When the crowd's cohort was sealed, if it was; or a code.
     fn tick(&mut self, now: Timestamp) -> Result<Option<Timestamp>, &'static str> {
-        let latest = self.latest();
-        if now > latest.saturating_add(CLOCK_LIMIT) {
-            return Err("issuer.clock_ahead");
-        }
-        if now < latest.saturating_sub(CLOCK_LIMIT) {
-            return Err("issuer.clock_behind");
-        }
-        if now >= latest {
-            self.believed.push(now);
-        }
-        let boundary = Grid::Weekly.at_or_before(self.believed[self.believed.len() - 2]);
+        self.believed.tick(now).map_err(|leap| match leap {
+            Leap::Ahead => "issuer.clock_ahead",
+            Leap::Behind => "issuer.clock_behind",
+        })?;
+        let boundary = Grid::Weekly.at_or_before(self.believed.settled());
         let Some(boundary) = boundary.filter(|boundary| self.boundary.is_none_or(|done| done < *boundary))
         else {
             return Ok(None);
@@ -228,8 +210,7 @@ impl Reference {
     }
 
     fn confirm(&mut self, now: Timestamp) {
-        let before = self.believed[self.believed.len() - 2];
-        self.believed = vec![before.min(now), now];
+        self.believed.confirm(now);
         let last = Grid::Weekly.at_or_before(now);
         self.boundary = self.boundary.and_then(|done| last.map(|last| done.min(last)));
     }
@@ -242,7 +223,7 @@ proptest! {
         let shop = shop();
         shop.enrol_all();
         let boundary = Some(MONDAY);
-        let mut reference = Reference { believed: vec![MONDAY, MONDAY], boundary, crowd: false };
+        let mut reference = Reference { believed: Believed::new(MONDAY, MONDAY), boundary, crowd: false };
         let (mut right, mut skew) = (MONDAY, 0);
         for (number, event) in events.into_iter().enumerate() {
             let now = shifted(right, skew);
@@ -270,7 +251,7 @@ proptest! {
                     shop.issuer.confirm_clock(right).unwrap();
                     reference.confirm(right);
                 }
-                Event::Crowd => {
+                Event::Ask(Crowd) => {
                     // An order that is due by a clock that stands a year behind is reported when it is right.
                     if now >= MONDAY {
                         shop.crowd("m", &number.to_string());

@@ -250,6 +250,7 @@ pub struct PresentationCheck<'a> {
 /// let batch = [check, PresentationCheck { review_digest: &another, ..check }];
 /// assert_eq!(verify_batch(&batch, &mut SystemRng::new()), Err(vec![1]));
 /// ```
+#[doc(hidden)]
 pub fn verify_batch(
     checks: &[PresentationCheck<'_>],
     rng: &mut (impl CryptoRng + ?Sized),

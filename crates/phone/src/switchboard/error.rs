@@ -63,7 +63,7 @@ pub enum SwitchboardError {
     KeysReplaced,
     /// The order's numbers are closed, and the keeper has not deleted yet what it should have.
     NotErased,
-    /// This process has older slot keys than others have.
+    /// This process has older slot keys than others have, or its clock is behind and it sees fewer slots.
     KeysBehind,
     /// No pool has this label.
     UnknownPool,

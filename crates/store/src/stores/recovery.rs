@@ -49,7 +49,7 @@ pub struct LostStores<S> {
 
 impl<S: Store> Stores<S> {
     /// Opens stores for a recovery, and nothing else: all that the platform has, each in its place. A store is lost
-    /// when it is a backup's copy, when it is older than its sisters, or when it is named in `put_back`: a raw copy
+    /// when it is a backup's copy, when it is older than its sisters, or when it is named in `put_back`. A raw copy
     /// that is younger than the last mark is told by nobody else. It is marked as a copy until its recovery
     /// ends.
     ///
@@ -195,7 +195,7 @@ impl<S: Store> LostStores<S> {
         self.mark.number
     }
 
-    /// All are lost when none of them has come as far as a mark that their ledger holds: they were put back
+    /// All are lost when none of them has come as far as a mark that their ledger holds. They were put back
     /// together, and agree with one another. Their marks go on after that one.
     ///
     /// # Errors
@@ -244,7 +244,7 @@ impl<S: Store> LostStores<S> {
     }
 
     /// Brings all to one era, the newest that one of them is in, and to one mark: after every recovery. The answer
-    /// is the era. A store that is still lost is so no more, as it is: what has no recovery of its own (the
+    /// is the era. A store that is still lost is so no more, as it is. What has no recovery of its own (the
     /// switchboard's, the ledgers') is the caller's to judge.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ use super::{Committee, SignedCommittee};
 use rand_core::CryptoRng;
 use rounds::{Ground, Halt, join};
 
-/// What anybody makes of a ceremony's messages, without a secret: the signed committee once it
+/// What anybody makes of a ceremony's messages, without a secret. It is the signed committee once it
 /// is finished, `None` while messages are missing, and otherwise who is to blame. `previous`
 /// is the committee that a refresh starts from.
 ///

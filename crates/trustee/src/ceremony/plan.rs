@@ -56,11 +56,11 @@ impl CeremonyPlan {
         Ok(plan)
     }
 
-    /// The plan of a refresh of `committee` among `members` (rising indices, at least t): the
+    /// The plan of a refresh of `committee` among `members` (rising indices, at least t). The
     /// key, t and n stay, the shares are new, the epoch is the next one.
     ///
     /// Who is left out gets no new share and can answer no more, until the trustees make a new
-    /// key: leave out only who is gone or was named a culprit.
+    /// key. Leave out only who is gone or was named a culprit.
     ///
     /// # Errors
     /// [`CeremonyError::Threshold`] for t = 1, where each share is the key and nothing is left to

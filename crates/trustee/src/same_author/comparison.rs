@@ -228,7 +228,7 @@ impl Comparison {
     ///
     /// # Errors
     /// [`SameAuthorError::Culprits`] names every member whose blind does not hold, is not the one
-    /// it committed to, or is not there: the round is given up, and the next one goes without
+    /// it committed to, or is not there. The round is given up, and the next one goes without
     /// them. [`SameAuthorError::Cancelled`] when the blinds cancel: the round is given up.
     /// [`SameAuthorError::NoRound`] when none was begun.
     pub fn take_blinds(

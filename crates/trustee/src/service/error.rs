@@ -36,7 +36,7 @@ pub enum TrusteeError {
     View(ViewError),
     /// It shows fewer entries than this trustee has seen.
     Behind,
-    /// A quorum has cosigned a history that does not go on from what this trustee has seen: another root
+    /// A quorum has cosigned a history that does not go on from what this trustee has seen. It has another root
     /// for the same size, or entries that have the new root and not the old one.
     Forked,
     /// It holds releases of this trustee that its own disk knows nothing of.

@@ -136,7 +136,7 @@ impl<S: Store> Trustee<S> {
 
     /// Takes an older checkpoint for a mark: that its entries were in the ledger at its quorum's
     /// median time. Without it an entry counts as logged when this trustee first saw it, which is
-    /// on the safe side: a warrant's cooling-off ends later, and a release leaves the window later.
+    /// on the safe side. A warrant's cooling-off ends later, and a release leaves the window later.
     ///
     /// # Errors
     /// [`TrusteeError::Checkpoint`] when no quorum has cosigned it; [`TrusteeError::Behind`] when it

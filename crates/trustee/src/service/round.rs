@@ -65,8 +65,8 @@ impl<S: Store> Trustee<S> {
         }
     }
 
-    /// Releases this trustee's one share of a round, given the blinds of all its members: each is the
-    /// one that was committed to and holds, this trustee's own is among them, and they do not cancel.
+    /// Releases this trustee's one share of a round, given the blinds of all its members. Each is the
+    /// one that was committed to, and holds. This trustee's own is among them, and they do not cancel.
     /// The round is marked as used before anything leaves, and the share leaves once the ledger holds
     /// for which blinds it does. Asked again with the same blinds it is the same share, sealed again.
     ///

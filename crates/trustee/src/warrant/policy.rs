@@ -20,7 +20,7 @@ pub struct Requester {
     /// The name in its warrants and in the openings ledger.
     pub name: Name,
     /// The keys of its officers, 1 to [`Requester::MAX_KEYS`]. A key that is taken out takes with it, from what is
-    /// counted, the warrants that it announced: take it out a budget's window after its last one.
+    /// counted, the warrants that it announced. Take it out a budget's window after its last one.
     pub keys: Vec<NotePublicKey>,
     /// How many of them must sign.
     pub needed: usize,

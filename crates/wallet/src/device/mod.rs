@@ -206,7 +206,7 @@ pub enum Request {
     /// Without the account: all manifests whose cohorts were sealed at the boundary `since` or later, in bundles that are the
     /// same for everybody, never of one merchant alone. Answered by [`Reply::Manifests`].
     Manifests {
-        /// Those before are of no use here. For a device that was restored from its seed it is the beginning of time: what
+        /// Those before are of no use here. For a device that was restored from its seed it is the beginning of time. What
         /// no bundle has any more stands in the ledger's own files.
         since: Timestamp,
     },
@@ -286,7 +286,7 @@ impl Device {
 
     /// A device of a wallet that had one before, when there is no blob: from the seed, or from a backup. Tell it all
     /// orders that are or were eligible: it asks for their tokens again, and where their reviews stand. Where the time to get a
-    /// token is over, it tries the cohorts of the merchant's manifests until the review service knows a review of the order: that
+    /// token is over, it tries the cohorts of the merchant's manifests until the review service knows a review of the order. That
     /// one can be withdrawn and edited. What is lost are the words of reviews, and tokens of cohorts whose time is over.
     pub fn restore(wallet: Wallet, issuer: Name, account: Name, trust: TrustRoots) -> Self {
         Self { restored: true, ..Self::create(wallet, issuer, account, trust) }
@@ -299,8 +299,8 @@ impl Device {
         self.account_at = Some(now);
     }
 
-    /// The order is eligible for a token. Tell it for **every** order, when the host wakes the app for it; again when it is
-    /// woken again, which changes nothing once there is a token.
+    /// The order is eligible for a token. Tell it for **every** order, when the host wakes the app for it. Tell it again when the
+    /// app is woken again, which changes nothing once there is a token.
     ///
     /// # Errors
     /// [`WalletError::TooManyOrders`].
@@ -387,7 +387,7 @@ impl Device {
     }
 
     /// Withdraws the order's review, for good. It is sent at a random time within a day, and shows in no state before it
-    /// has taken effect: whoever presses the author can not see that they gave in, or that they did not.
+    /// has taken effect. Whoever presses the author can not see that they gave in, or that they did not.
     ///
     /// # Errors
     /// [`WalletError::UnknownOrder`]; [`WalletError::NoReview`].

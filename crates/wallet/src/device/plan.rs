@@ -127,8 +127,7 @@ impl Device {
         }
         // An order's time that was missed is made up once; after that the first waking is as good as any: that an account
         // is online tells nothing of a review.
-        let Place::Order(index) = place else { return false };
-        match self.orders.get_mut(index) {
+        match self.order_mut(place) {
             Some(Order { right: Right::Missing { made_up, .. }, task, .. })
                 if !*made_up && now.saturating_since(at) > PUNCTUAL =>
             {
@@ -192,8 +191,7 @@ impl Device {
         now: Timestamp,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Option<Timestamp> {
-        let Place::Order(index) = place else { return None };
-        let sending = self.orders.get_mut(index)?.sending.as_mut()?;
+        let sending = self.order_mut(place)?.sending.as_mut()?;
         let ahead = if again { HOUR } else { 0 };
         let dates = &sending.scheduled.boundaries;
         let (aim, at) = sending_time(now.saturating_add(ahead), dates, rng)
@@ -203,15 +201,13 @@ impl Device {
     }
 
     fn asks_after_a_lost_answer(&mut self, place: Place) -> bool {
-        let Place::Order(index) = place else { return false };
-        let Some(order) = self.orders.get_mut(index) else { return false };
+        let Some(order) = self.order_mut(place) else { return false };
         order.asks_state = order.was_sent();
         order.asks_state
     }
 
     fn boundary_to_read(&self, place: Place) -> Option<Timestamp> {
-        let Place::Order(index) = place else { return None };
-        self.orders.get(index)?.looks_at()
+        self.order(place)?.looks_at()
     }
 
     fn action_time(
@@ -221,8 +217,7 @@ impl Device {
         now: Timestamp,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Option<Timestamp> {
-        let Place::Order(index) = place else { return None };
-        let order = self.orders.get(index)?;
+        let order = self.order(place)?;
         let (state, kind) = (order.state.as_ref()?, order.action_kind()?);
         let from = now.saturating_add(if again { HOUR } else { 0 });
         Some(acting_time(from, state.published_at, kind, rng).0)
@@ -359,9 +354,9 @@ impl Device {
         }
         match place {
             Place::Enrolment => self.enrolment.nonce = None,
-            Place::Order(index) => {
+            Place::Order(_) => {
                 // The offer is asked for again: it may have changed.
-                if let Some(order) = self.orders.get_mut(index)
+                if let Some(order) = self.order_mut(place)
                     && let Right::Offered { .. } = order.right
                 {
                     order.right = Right::Missing { later: false, made_up: true };
@@ -389,9 +384,7 @@ impl Device {
             Place::Enrolment if self.enrolment.nonce.is_some() => Some(Asked::Enrolment),
             Place::Enrolment => Some(Asked::Nonce),
             Place::Fetch => self.orders.iter().any(Order::waits_for_manifest).then_some(Asked::Manifests),
-            Place::Order(index) => {
-                self.orders.get(index)?.need(self.enrolment.done, self.trust.ledger().is_some())
-            }
+            Place::Order(_) => self.order(place)?.need(self.enrolment.done, self.trust.ledger().is_some()),
         }
     }
 
@@ -399,11 +392,21 @@ impl Device {
         self.task(place)?.at
     }
 
+    fn order(&self, place: Place) -> Option<&Order> {
+        let Place::Order(index) = place else { return None };
+        self.orders.get(index)
+    }
+
+    fn order_mut(&mut self, place: Place) -> Option<&mut Order> {
+        let Place::Order(index) = place else { return None };
+        self.orders.get_mut(index)
+    }
+
     pub(super) fn task(&self, place: Place) -> Option<&Task> {
         match place {
             Place::Enrolment => Some(&self.enrolment.task),
             Place::Fetch => Some(&self.fetch),
-            Place::Order(index) => self.orders.get(index).map(|order| &order.task),
+            Place::Order(_) => self.order(place).map(|order| &order.task),
         }
     }
 
@@ -411,7 +414,7 @@ impl Device {
         match place {
             Place::Enrolment => Some(&mut self.enrolment.task),
             Place::Fetch => Some(&mut self.fetch),
-            Place::Order(index) => self.orders.get_mut(index).map(|order| &mut order.task),
+            Place::Order(_) => self.order_mut(place).map(|order| &mut order.task),
         }
     }
 }

@@ -188,8 +188,8 @@ fn date(time: Timestamp) -> String {
 }
 
 impl Device {
-    /// Looks at a review before it is written: what in it may tell who wrote it, how large the crowd is that it hides in, and
-    /// when it appears. `known` are words that the shop connects with this order: the names of its items, its number, the
+    /// Looks at a review before it is written: what in it may tell who wrote it, how large its crowd is, and when it
+    /// appears. `known` are words that the shop connects with this order: the names of its items, its number, the
     /// customer's name and street. They are looked for, and kept nowhere.
     ///
     /// # Errors

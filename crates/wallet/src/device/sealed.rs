@@ -31,8 +31,8 @@ const PART: usize = u16::MAX as usize;
 
 impl Device {
     /// The whole device under a key of the platform's keystore: 32 bytes from a generator. Store it in place of the one
-    /// before, atomically, after each call that changes the device and before sending what was due: each
-    /// blob is whole, and with the one before nothing is lost that was not sent since.
+    /// before, atomically, after each call that changes the device and before sending what was due. Each
+    /// blob is whole; with the one before nothing is lost that was not sent since.
     ///
     /// Its length is 42 bytes and a power of two, of at least 16,384: it tells the number of orders to within a factor of
     /// two.
