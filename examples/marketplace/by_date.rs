@@ -62,17 +62,7 @@ pub(crate) fn orders(exports: &Exports) -> Result<Vec<Order>, String> {
     let order = |order: &PortalOrder| {
         let review = reviews.get(order.order_id.as_str());
         Order {
-            order_id: order.order_id.clone(),
-            merchant: order.merchant.clone(),
-            customer: order.customer.clone(),
-            purchased_at: order.purchased_at,
-            delivered_at: order.delivered_at,
-            estimated_at: order.estimated_at,
-            status: order.status.clone(),
-            category: order.category.clone(),
-            price: order.price,
-            freight: order.freight,
-            items: order.items,
+            purchase: order.purchase.clone(),
             // A portal shows none, and neither attack asks.
             state: String::new(),
             stars: review.map(|review| review.stars),

@@ -273,26 +273,10 @@ fn paint(picture: &mut String, platforms: &[Shown; 3], source: Source, k: usize)
     unpublished.bars(&canvas, &CAPTIONS, &lost, &COLOURS[1..])?;
 
     label(&canvas, "The price: days from writing to publication", (690, 528), 18, HPos::Left)?;
-<<<<<<< HEAD
     let days: Vec<Vec<Option<Rate>>> = (0..2)
         .map(|part| with_price.iter().map(|platform| platform.delay.map(|days| bar(days[part]))).collect())
         .collect();
-    let waiting = Panel {
-        left: 690,
-        right: WIDTH - 40,
-        top: 560,
-        bottom: 720,
-        highest: ceiling(&days, 30.0),
-        step: 30.0,
-        unit: "",
-    };
-=======
-    let days: Vec<Vec<Option<Rate>>> = match &ours.measures.delay {
-        Some(delay) => vec![bar(delay.median), bar(delay.ninetieth)],
-        None => vec![vec![None], vec![None]],
-    };
     let waiting = Panel::below((690, WIDTH - 40), &days, 30.0, "");
->>>>>>> words
     waiting.axis(&canvas)?;
     waiting.bars(&canvas, &["median", "90th percentile"], &days, &COLOURS[1..])?;
 

@@ -221,7 +221,11 @@ fn the_attack_beats_guessing_and_the_quick_policy_is_the_weakest() {
 fn the_attack_is_as_strong_as_it_was_when_the_rules_were_chosen() {
     let orders: Vec<Order> = bundled()
         .iter()
-        .map(|order| Order { estimated_at: order.estimated_at - DAY, ..order.clone() })
+        .cloned()
+        .map(|mut order| {
+            order.purchase.estimated_at -= DAY;
+            order
+        })
         .collect();
     let knowledge = Knowledge::learn(&orders, &orders, 1, &|| {});
     let [weekly, daily] = [Policy::weekly(10), Policy::daily_without_hold(10)]

@@ -135,6 +135,7 @@ impl<'a> Settings<'a> {
             shard_bits: 0,
             k: 2,
             hold: 0,
+            order_days: 300,
             witnesses: Vec::new(),
             queue: QueueConfig::default(),
             in_flight: 1_024,

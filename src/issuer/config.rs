@@ -26,15 +26,11 @@ pub struct IssuerConfig {
     /// hides how long after its order a review was written: 2 days where reviews take days to be
     /// written, 1 day for food.
     pub hold: u64,
-<<<<<<< HEAD
     /// The customers of a cohort times its days at which it is large enough, whatever its past: 100 or
     /// more. 300, or 100 where every shop has ten orders a day or more. A larger number hides better
     /// and costs days, above all those of late orders.
     pub order_days: u32,
-    /// How long an account waits before it enrols another wallet, in seconds: one day or more,
-=======
     /// How long an account waits before it enrols another wallet, in seconds. One day or more,
->>>>>>> words
     /// counted from the end of the UTC day of the last enrolment.
     pub re_enrolment_interval: u64,
     /// The age in seconds from which a cohort that has not reached its k is reported. It is counted

@@ -59,29 +59,9 @@ pub(crate) fn write_exports(dir: &Path, exports: &Exports, seed: u64) -> Result<
 /// Reads `orders.csv` and `published.csv` of a directory: those written here, or a host's own.
 pub(crate) fn read_exports(dir: &Path) -> Result<Exports, DataError> {
     let mut line_of = HashMap::new();
-<<<<<<< HEAD
     let orders = read_rows(&dir.join("orders.csv"), &EXPORTED_ORDER_COLUMNS, &[], |row| {
-        let order = PortalOrder {
-            order_id: row.unique("order_id", &mut line_of)?,
-            merchant: row.text("merchant")?,
-            cohort: row.optional("cohort", Row::text)?,
-            customer: row.text("customer")?,
-            purchased_at: row.moment("purchased_at")?,
-            delivered_at: row.optional("delivered_at", Row::moment)?,
-            estimated_at: row.end_of_day("estimated_at")?,
-            status: row.text("status")?,
-            category: row.field("category").to_owned(),
-            price: row.amount("price")?,
-            freight: row.amount("freight")?,
-            items: row.whole("items")?,
-        };
-        row.delivery_follows_purchase(order.purchased_at, order.delivered_at)?;
-        Ok(order)
-=======
-    let orders = read_rows(&dir.join("orders.csv"), &EXPORTED_ORDER_COLUMNS, |row| {
         let purchase = purchase(row, &mut line_of)?;
         Ok(PortalOrder { purchase, cohort: row.optional("cohort", Row::text)? })
->>>>>>> words
     })?;
 
     let order_of: HashMap<&str, &PortalOrder> =

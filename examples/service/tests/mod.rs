@@ -156,17 +156,6 @@ impl<S: Store> World<S> {
         let trustees = if is_made { TrusteesFrom::Kept } else { TrusteesFrom::Demonstration };
         let secrets = Secrets::create_or_open(&kept, &name, &trustees).unwrap();
         let settings = Settings {
-<<<<<<< HEAD
-            directory: &kept,
-            beside: false,
-            name,
-            door_host: HOST.to_owned(),
-            shard_bits: 0,
-            k: 2,
-            hold: 0,
-            order_days: 300,
-=======
->>>>>>> words
             witnesses: bounds.witnesses,
             queue: bounds.queue,
             in_flight: bounds.in_flight,
