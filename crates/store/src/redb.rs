@@ -47,7 +47,7 @@ const CACHE_BYTES: usize = 128 << 20;
 /// [`StoreError::MountPoint`]: to write it again in its own place would leave no whole store after a crash.
 ///
 /// The page cache takes 128 MiB of memory at most, or what [`open_with_cache`](Self::open_with_cache) is told.
-/// A switchboard reads rows from all over its file: give it a cache as large as that file (0.5 KiB a live number).
+/// A switchboard reads rows from all over its file: give it a cache as large as that file (about 1 KiB a live number).
 ///
 /// ```no_run
 /// use unjoin_store::{RedbStore, Store};
@@ -79,6 +79,15 @@ impl RedbStore {
     }
 
     /// As [`create`](Self::create), with a page cache of at most so many bytes of memory.
+    ///
+    /// ```
+    /// # use unjoin_store::RedbStore;
+    /// # let path = std::env::temp_dir().join(format!("unjoin cache {}", std::process::id()));
+    /// let store = RedbStore::create_with_cache(&path, 16 << 20)?;
+    /// # drop(store);
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), unjoin_store::StoreError>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`create`](Self::create).
