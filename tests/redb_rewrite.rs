@@ -149,19 +149,32 @@ fn the_order_in_the_file_is_that_of_arrival_before_and_independent_of_it_after()
 }
 
 #[test]
-fn a_deleted_row_leaves_no_byte_behind() {
+fn a_deleted_or_replaced_row_leaves_no_byte_behind() {
     const ROWS: u64 = 300;
     let directory = Directory::new();
     let path = directory.file("store");
     let store = open(&path);
     fill(&store, &shuffled(ROWS, 5), 600, 10);
-    let gone: Vec<u64> = (0..ROWS).filter(|i| i % 3 == 0).collect();
-    commit(&store, &gone.iter().map(|i| Commit::new(bucket(*i)).delete(key(*i))).collect::<Vec<_>>());
-    assert!(order_in_file(&path, ROWS).iter().any(|i| gone.contains(i)), "a deletion alone erases nothing");
-    store.rewrite().unwrap();
-    let found = order_in_file(&path, ROWS);
-    assert!(!found.iter().any(|i| gone.contains(i)));
-    assert_eq!(found.len(), ROWS as usize - gone.len());
+    for round in 0..3 {
+        let gone: Vec<u64> = (0..ROWS).filter(|i| i % 3 == round).collect();
+        let change = |i: &u64| match i % 2 {
+            0 => Commit::new(bucket(*i)).delete(key(*i)),
+            _ => Commit::new(bucket(*i)).put(key(*i), b"short".to_vec()),
+        };
+        commit(&store, &gone.iter().map(change).collect::<Vec<_>>());
+        assert!(order_in_file(&path, ROWS).iter().any(|i| gone.contains(i)), "that alone erases nothing");
+        store.rewrite().unwrap();
+        let found = order_in_file(&path, ROWS);
+        assert!(!found.iter().any(|i| i % 3 <= round));
+        assert_eq!(found.len() as u64, ROWS / 3 * (2 - round));
+    }
+    // Only what was replaced is there, and every trace of the rest, marks of deletion included, is gone.
+    assert_eq!(all(&store).iter().flatten().count() as u64, ROWS / 2);
+    let fresh = open(directory.file("fresh"));
+    let short = |i: u64| Commit::new(bucket(i)).put(key(i), b"short".to_vec());
+    commit(&fresh, &(0..ROWS).filter(|i| i % 2 == 1).map(short).collect::<Vec<_>>());
+    fresh.rewrite().unwrap();
+    assert!(fs::read(&path).unwrap() == fs::read(directory.file("fresh")).unwrap());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A power loss at any write of creating, opening and marking stores, and kills at random moments: what was
+//! A power loss at any write of creating, opening and marking stores, and kills at random moments, rewrites included: what was
 //! answered is there, and every state opens, or is one in which creation goes on.
 
 #![cfg(feature = "redb")]
@@ -203,4 +203,90 @@ fn stores_killed_at_any_moment_open_or_are_created_on() {
         answered.append(&mut rows);
     }
     assert!(answered.len() > 20, "{}", answered.len());
+}
+
+/// A row that lies in the file for long, so that a rewrite takes long enough to be hit.
+fn old_row(number: u32) -> Commit {
+    let RowKey { bucket, key } = row(1 << 31 | number);
+    Commit::new(bucket).put(key, vec![7; 600])
+}
+
+/// How long a row lasts, in rows that come after it.
+const LAST: u32 = 7;
+
+/// Each row is written once, a later one deletes it, and rewrites come in between.
+fn live_with_rewrites(told: &str) -> ! {
+    let (path, first) = told.split_once('|').unwrap();
+    let (store, mut number): (_, u32) = (unjoin_test_util::redb(path).unwrap(), first.parse().unwrap());
+    if number == 0 {
+        store.commit(&(0..2_000).map(old_row).collect::<Vec<_>>()).unwrap();
+    }
+    loop {
+        for _ in 0..5 {
+            let RowKey { bucket, key } = row(number);
+            let commit = Commit::new(bucket).expect(&key, None).put(key, b"spent".to_vec());
+            let gone = row(number.wrapping_sub(LAST)).key;
+            assert_eq!(store.commit(&[commit.delete(gone)]).unwrap(), [Outcome::Committed]);
+            kill::say(&number.to_string());
+            number += 1;
+        }
+        kill::say("rewrites");
+        store.rewrite().unwrap();
+        kill::say("rewritten");
+    }
+}
+
+#[test]
+fn a_store_killed_at_any_moment_of_a_rewrite_has_what_was_answered_and_nothing_that_was_deleted() {
+    const TEST: &str =
+        "a_store_killed_at_any_moment_of_a_rewrite_has_what_was_answered_and_nothing_that_was_deleted";
+    if let Some(told) = kill::told() {
+        live_with_rewrites(&told);
+    }
+    let (directory, draw) = (Directory::new(), &mut Seeded(12));
+    let (path, mut next, mut answered, mut in_rewrites) = (directory.file("rows"), 0u32, BTreeSet::new(), 0);
+    let kills = kill::kills(12);
+    for _ in 0..kills {
+        let (mut rewrites, delay) = (draw.below(3), Duration::from_micros(draw.below(60_000)));
+        let told = format!("{}|{next}", path.to_str().unwrap());
+        let said = kill::live_until_killed(TEST, told, |line| {
+            let now = line == "rewrites" && rewrites == 0;
+            rewrites = rewrites.saturating_sub(u64::from(line == "rewrites"));
+            now.then_some(delay)
+        });
+        in_rewrites += u32::from(said.last().is_some_and(|line| line == "rewrites"));
+        answered.extend(said.iter().filter_map(|line| line.parse::<u32>().ok()));
+        let last = *answered.last().unwrap();
+        let store = RedbStore::open(&path).unwrap();
+        assert!(!directory.file("rows.rewrite").exists());
+        let mut shown = BTreeSet::new();
+        store
+            .snapshot(&mut |_, key, _| {
+                shown.insert(key.to_vec());
+                Ok(())
+            })
+            .unwrap();
+        for number in &answered {
+            let RowKey { bucket, key } = row(*number);
+            let is_there = store.read(&[row(*number)]).unwrap()[0].is_some();
+            assert_eq!(shown.contains(&key), is_there);
+            // The next one may have taken effect unanswered, and deleted the oldest.
+            if number + LAST != last + 1 {
+                assert_eq!(is_there, number + LAST > last, "{number} of {last}");
+            }
+            if is_there {
+                let again = Commit::new(bucket).expect(&key, None).put(key.clone(), b"again".to_vec());
+                assert_eq!(store.commit(&[again]).unwrap(), [Outcome::Conflict(key)], "spent twice");
+            }
+        }
+        let mut old = (0..2_000).map(|number| row(1 << 31 | number).key);
+        assert!(old.all(|key| shown.contains(&key)));
+        // What was under way may be there.
+        next = last + 1;
+        if store.read(&[row(next)]).unwrap()[0].is_some() {
+            answered.insert(next);
+            next += 1;
+        }
+    }
+    assert!(u64::from(in_rewrites) > kills / 4, "{in_rewrites} of {kills}");
 }

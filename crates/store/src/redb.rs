@@ -22,8 +22,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use unjoin_core::file;
 use unjoin_core::file::{owner_only, remove_if_there, sync_directory_of};
 
-/// The most memory that redb's page cache takes. The same for every file: how a large
-/// transaction spills from the cache must not depend on anything but the rows.
+/// The most memory that redb's page cache takes, unless the host says otherwise.
 const CACHE_BYTES: usize = 128 << 20;
 
 /// A store in one file, owned by one process: the embedded default.
@@ -39,13 +38,16 @@ const CACHE_BYTES: usize = 128 << 20;
 /// [`rewrite`](Store::rewrite) copies every row in key order into a fresh file beside the store's
 /// (its name with `.rewrite` appended), syncs it, renames it over the old one and syncs the
 /// directory; reads and commits wait meanwhile (one to three seconds for 10^5 rows of 600 bytes). The
-/// disk must have room for both files, the memory for two page caches of 128 MiB. A crash at any
+/// disk must have room for both files, the memory for two page caches. A crash at any
 /// step leaves a whole store under the store's name, and the next opening removes a left-over
 /// fresh file. Blocks that the old file occupied are freed, not overwritten.
 ///
 /// So the file's directory must be the one that a volume is mounted at, or lie below it. A file that is
 /// itself a mount point (one file bound into a container) cannot be renamed over, and is refused with
 /// [`StoreError::MountPoint`]: to write it again in its own place would leave no whole store after a crash.
+///
+/// The page cache takes 128 MiB of memory at most, or what [`open_with_cache`](Self::open_with_cache) is told.
+/// A switchboard reads rows from all over its file: give it a cache as large as that file (about 1 KiB a live number).
 ///
 /// ```no_run
 /// use unjoin_store::{RedbStore, Store};
@@ -59,6 +61,9 @@ pub struct RedbStore {
     /// Whether the next call must open the file again. Set under the shared lock at least, so that
     /// it always means the database that is in use; cleared under the exclusive lock.
     failed: AtomicBool,
+    /// The same for every file of this store: how a large transaction spills from the cache, and so what a
+    /// rewrite leaves, must not depend on anything but the rows and what the host set.
+    cache_bytes: usize,
     /// Absolute and free of symbolic links; `None` for a foreign backend.
     path: Option<PathBuf>,
 }
@@ -70,13 +75,31 @@ impl RedbStore {
     /// # Errors
     /// [`StoreError::Exists`] when it holds rows already; otherwise as for [`open`](Self::open).
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::create_with_cache(path, CACHE_BYTES)
+    }
+
+    /// As [`create`](Self::create), with a page cache of at most so many bytes of memory.
+    ///
+    /// ```
+    /// # use unjoin_store::RedbStore;
+    /// # let path = std::env::temp_dir().join(format!("unjoin cache {}", std::process::id()));
+    /// let store = RedbStore::create_with_cache(&path, 16 << 20)?;
+    /// # drop(store);
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), unjoin_store::StoreError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub fn create_with_cache(path: impl AsRef<Path>, cache_bytes: usize) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let file = owner_only().create(true).truncate(false).open(path).map_err(engine)?;
         let path = fs::canonicalize(path).map_err(engine)?;
         refuse_mount_point(&path)?;
         let is_begun = file.metadata().map_err(engine)?.len() > 0;
-        let tables = if is_begun { open_file(&path)? } else { begin_file(&path, file)? };
-        let store = Self::of(tables, Some(path));
+        let tables =
+            if is_begun { open_file(&path, cache_bytes)? } else { begin_file(&path, file, cache_bytes)? };
+        let store = Self::of(tables, Some(path), cache_bytes);
         refuse_rows(&store)?;
         Ok(store)
     }
@@ -91,9 +114,25 @@ impl RedbStore {
     /// [`StoreError::Corrupt`] when it is a redb file of something else;
     /// [`StoreError::Engine`] when the file cannot be opened, read or repaired.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with_cache(path, CACHE_BYTES)
+    }
+
+    /// As [`open`](Self::open), with a page cache of at most so many bytes of memory. It is the host's to
+    /// choose at each opening, and stands nowhere in the file.
+    ///
+    /// ```no_run
+    /// use unjoin_store::RedbStore;
+    /// // A million live numbers.
+    /// let telephony = RedbStore::open_with_cache("/var/lib/telephony/numbers.redb", 1 << 30)?;
+    /// # Ok::<(), unjoin_store::StoreError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with_cache(path: impl AsRef<Path>, cache_bytes: usize) -> Result<Self, StoreError> {
         let path = fs::canonicalize(path).map_err(missing)?;
         refuse_mount_point(&path)?;
-        Ok(Self::of(open_file(&path)?, Some(path)))
+        Ok(Self::of(open_file(&path, cache_bytes)?, Some(path), cache_bytes))
     }
 
     /// Makes a store on a backend of the caller's: tests that inject faults, or a block device.
@@ -107,11 +146,11 @@ impl RedbStore {
     /// # Errors
     /// As for [`create`](Self::create).
     pub fn create_on(backend: impl StorageBackend) -> Result<Self, StoreError> {
-        let (database, _) = open_backend(backend)?;
+        let (database, _) = open_backend(backend, CACHE_BYTES)?;
         // A backend without any table is one on which creation did not end.
         let is_begun = has_tables(&database)?;
         let tables = if is_begun { Tables::open(database)? } else { Tables::create(database)? };
-        let store = Self::of(tables, None);
+        let store = Self::of(tables, None, CACHE_BYTES);
         refuse_rows(&store)?;
         Ok(store)
     }
@@ -124,12 +163,12 @@ impl RedbStore {
         if backend.len().map_err(engine)? == 0 {
             return Err(StoreError::Missing("content"));
         }
-        let (database, _) = open_backend(backend)?;
-        Ok(Self::of(Tables::open(database)?, None))
+        let (database, _) = open_backend(backend, CACHE_BYTES)?;
+        Ok(Self::of(Tables::open(database)?, None, CACHE_BYTES))
     }
 
-    fn of(tables: Tables, path: Option<PathBuf>) -> Self {
-        Self { tables: RwLock::new(Some(tables)), failed: AtomicBool::new(false), path }
+    fn of(tables: Tables, path: Option<PathBuf>, cache_bytes: usize) -> Self {
+        Self { tables: RwLock::new(Some(tables)), failed: AtomicBool::new(false), cache_bytes, path }
     }
 
     /// Lets `work` use the file, which is opened again first if the call before had an I/O error.
@@ -158,7 +197,7 @@ impl RedbStore {
         if self.failed.load(Ordering::Acquire) {
             // The file's lock is with the old one.
             *tables = None;
-            *tables = Some(open_file(path)?);
+            *tables = Some(open_file(path, self.cache_bytes)?);
             self.failed.store(false, Ordering::Release);
         }
         Ok(())
@@ -218,7 +257,7 @@ impl Store for RedbStore {
         let old = tables.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
         // From here the old file has no name: the new one is in use, whatever happens. It was
         // never closed, so its lock was held before the name was its.
-        *tables = Some(replace_file(old, path, Copying::Rewrite)?);
+        *tables = Some(replace_file(old, path, Copying::Rewrite, self.cache_bytes)?);
         // While the name is not known to be on the disk, a power loss could bring the old file
         // back: nothing is served before the file has been opened anew.
         sync_directory_of(path).map_err(|error| {
@@ -229,13 +268,13 @@ impl Store for RedbStore {
 }
 
 /// Opens the store at `path`.
-fn open_file(path: &Path) -> Result<Tables, StoreError> {
+fn open_file(path: &Path, cache_bytes: usize) -> Result<Tables, StoreError> {
     let file = owner_only().open(path).map_err(missing)?;
     let opened = file.metadata().map_err(engine)?;
     if opened.len() == 0 {
         return Err(StoreError::Missing("content"));
     }
-    let (database, repaired) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+    let (database, repaired) = open_backend(FileBackend::new(file).map_err(database_error)?, cache_bytes)?;
     // Between our opening the file and redb's locking it, its owner may have renamed a
     // fresh file over it and let the old one go: then the lock is on a file without a name.
     if !same_file(&opened, &fs::metadata(path).map_err(engine)?) {
@@ -244,7 +283,7 @@ fn open_file(path: &Path) -> Result<Tables, StoreError> {
     let mut tables = Tables::open(database)?;
     remove_if_there(&fresh_path(path)).map_err(engine)?;
     if repaired {
-        tables = replace_file(&tables, path, Copying::AsTheyAre)?;
+        tables = replace_file(&tables, path, Copying::AsTheyAre, cache_bytes)?;
     }
     sync_directory_of(path).map_err(engine)?;
     Ok(tables)
@@ -253,7 +292,7 @@ fn open_file(path: &Path) -> Result<Tables, StoreError> {
 /// A store without rows in the place of `empty`, the empty file at `path`, whose lock keeps others
 /// from doing the same. The name goes to a store that is whole and on the disk: an interrupted
 /// creation leaves the empty file.
-fn begin_file(path: &Path, empty: File) -> Result<Tables, StoreError> {
+fn begin_file(path: &Path, empty: File, cache_bytes: usize) -> Result<Tables, StoreError> {
     match empty.try_lock() {
         Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
         locked => locked.map_err(|error| engine(io::Error::from(error)))?,
@@ -263,7 +302,7 @@ fn begin_file(path: &Path, empty: File) -> Result<Tables, StoreError> {
         return Err(StoreError::InUse);
     }
     let fresh_path = fresh_path(path);
-    let tables = fresh_tables(path, &fresh_path)?;
+    let tables = fresh_tables(path, &fresh_path, cache_bytes)?;
     sync_whole(&fresh_path)?;
     fs::rename(&fresh_path, path).map_err(engine)?;
     sync_directory_of(path).map_err(engine)?;
@@ -272,9 +311,14 @@ fn begin_file(path: &Path, empty: File) -> Result<Tables, StoreError> {
 }
 
 /// Puts a copy of `old` in the place of its file. The directory is still to be synced.
-fn replace_file(old: &Tables, path: &Path, copying: Copying) -> Result<Tables, StoreError> {
+fn replace_file(
+    old: &Tables,
+    path: &Path,
+    copying: Copying,
+    cache_bytes: usize,
+) -> Result<Tables, StoreError> {
     let fresh_path = fresh_path(path);
-    let renamed = copy_in_key_order(old, path, &fresh_path, copying)
+    let renamed = copy_in_key_order(old, path, &fresh_path, copying, cache_bytes)
         .and_then(|fresh| fs::rename(&fresh_path, path).map(|()| fresh).map_err(not_renamed));
     if renamed.is_err() {
         // The next rewrite or opening removes what this cannot.
@@ -285,28 +329,29 @@ fn replace_file(old: &Tables, path: &Path, copying: Copying) -> Result<Tables, S
 
 /// A fresh, synced, open file at `fresh_path` with every row of `old`.
 ///
-/// After a [`Copying::Rewrite`] its bytes are a function of the rows alone: a new file, one transaction that
-/// inserts in key order, on one thread and with a fixed cache; redb allocates pages without randomness or time
+/// After a [`Copying::Rewrite`] its bytes are a function of the rows and the cache's size alone: a new file, one
+/// transaction that inserts in key order, on one thread; redb allocates pages without randomness or time
 /// and numbers transactions from the file's creation. Otherwise they tell, besides, which rows are recent.
 fn copy_in_key_order(
     old: &Tables,
     path: &Path,
     fresh_path: &Path,
     copying: Copying,
+    cache_bytes: usize,
 ) -> Result<Tables, StoreError> {
-    let mut fresh = fresh_tables(path, fresh_path)?;
+    let mut fresh = fresh_tables(path, fresh_path, cache_bytes)?;
     old.copy_into(&mut fresh, copying)?;
     sync_whole(fresh_path)?;
     Ok(fresh)
 }
 
 /// A store without rows in a file of its own at `fresh_path`, with the mode of the file at `path`.
-fn fresh_tables(path: &Path, fresh_path: &Path) -> Result<Tables, StoreError> {
+fn fresh_tables(path: &Path, fresh_path: &Path, cache_bytes: usize) -> Result<Tables, StoreError> {
     remove_if_there(fresh_path).map_err(engine)?;
     let file = owner_only().create_new(true).open(fresh_path).map_err(engine)?;
     let permissions = fs::metadata(path).map_err(engine)?.permissions();
     file.set_permissions(permissions).map_err(engine)?;
-    let (fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+    let (fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?, cache_bytes)?;
     Tables::create(fresh)
 }
 
@@ -316,11 +361,11 @@ fn sync_whole(path: &Path) -> Result<(), StoreError> {
 }
 
 /// The database, and whether it had not been closed in good order.
-fn open_backend(backend: impl StorageBackend) -> Result<(Database, bool), StoreError> {
+fn open_backend(backend: impl StorageBackend, cache_bytes: usize) -> Result<(Database, bool), StoreError> {
     let repaired = Arc::new(AtomicBool::new(false));
     let repairs = Arc::clone(&repaired);
     let database = Builder::new()
-        .set_cache_size(CACHE_BYTES)
+        .set_cache_size(cache_bytes)
         .set_repair_callback(move |_| repairs.store(true, Ordering::Relaxed))
         .create_with_backend(backend)
         .map_err(database_error)?;

@@ -50,6 +50,9 @@ struct Arguments {
     /// Bindings for each number of callers.
     #[arg(long, default_value_t = 5_000)]
     bindings: usize,
+    /// MiB of memory that redb's page cache takes at most.
+    #[arg(long, default_value_t = 1024)]
+    cache: usize,
     /// Where the stores' files go; default: the system's directory for such files.
     #[arg(long)]
     directory: Option<PathBuf>,
@@ -76,9 +79,9 @@ fn run(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>> {
         let exchange = Exchange::new(arguments, live, MemoryStore::new(), &directory.join("keys-memory"))?;
         exchange.calls(arguments.calls)?;
         drop(exchange);
-        println!("\nredb, {live} live numbers");
+        println!("\nredb, {live} live numbers, page cache of {} MiB", arguments.cache);
         let path = directory.join("telephony.redb");
-        let store = RedbStore::create(&path)?;
+        let store = RedbStore::create_with_cache(&path, arguments.cache << 20)?;
         let exchange = Exchange::new(arguments, live, store, &directory.join("keys-redb"))?;
         exchange.calls(arguments.calls)?;
         exchange.size()?;

@@ -2,8 +2,8 @@
 
 use super::refuse_rows;
 use super::{
-    FileBackend, RedbStore, Tables, database_error, engine, open_backend, owner_only, remove_if_there,
-    sync_directory_of, sync_whole,
+    CACHE_BYTES, FileBackend, RedbStore, Tables, database_error, engine, open_backend, owner_only,
+    remove_if_there, sync_directory_of, sync_whole,
 };
 use crate::identity::{Identity, identity_key};
 use crate::{Commit, Outcome, Record, Store, StoreError};
@@ -44,7 +44,7 @@ impl RedbStore {
         let fresh_path = file::beside(path, ".new");
         remove_if_there(&fresh_path).map_err(engine)?;
         let file = owner_only().create_new(true).open(&fresh_path).map_err(engine)?;
-        let (fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?)?;
+        let (fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?, CACHE_BYTES)?;
         let mut fresh = Tables::create(fresh)?;
         let copied = |identity: &[u8]| {
             let identity = Identity::from_value(identity)?;
