@@ -57,6 +57,7 @@
 //!         grid: Grid::Daily,
 //!         classes: vec![ClassPolicy { class: 0, k: 10 }, ClassPolicy { class: 1, k: 10 }],
 //!         hold: 2 * DAY,
+//!         order_days: 300,
 //!         re_enrolment_interval: 30 * DAY,
 //!         starving_after: 60 * DAY,
 //!         numbers_overdue_after: 14 * DAY,
