@@ -85,6 +85,10 @@ struct Arguments {
     /// The first of 40,000 virtual numbers.
     #[arg(long, default_value = "+8617000000000")]
     first_number: String,
+    /// One more pool, by place or carrier: `LABEL,FIRST NUMBER,COUNT` and the labels of its fallbacks in their order, commas between
+    /// them; `numbers` is the label of the first. May be given again.
+    #[arg(long, value_parser = service::NamedPool::parse)]
+    pool: Vec<service::NamedPool>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -165,6 +169,7 @@ fn run<S: Store>(arguments: Arguments, store: Arc<OwnStore<S>>) -> Outcome<()> {
             directory: &arguments.directory,
             sofia_gateway: &arguments.sofia_gateway,
             first_number: &arguments.first_number,
+            more_pools: &arguments.pool,
             trusted_twilio: arguments.twilio_trusts.iter().map(Channel::from).collect(),
             audio: arguments.language,
         },

@@ -82,7 +82,7 @@ def sealed(who, challenge, nonce, secret=SECRET):
 class Gateway:
     """The example, with its demonstration control."""
 
-    def __init__(self, program, directory, evapi_port):
+    def __init__(self, program, directory, evapi_port, *more):
         self.http = free_port(socket.SOCK_STREAM)
         self.control = free_port(socket.SOCK_STREAM)
         self.log = directory / "gateway.log"
@@ -90,7 +90,7 @@ class Gateway:
             self.process = subprocess.Popen(
                 [program, "--listen", f"{LOOPBACK}:{self.http}", "--control", f"{LOOPBACK}:{self.control}",
                  "--kamailio", f"{LOOPBACK}:{evapi_port}", "--kamailio-secret", str(write_secret(directory)), "--store", "redb", "--directory", str(directory),
-                 "--twilio-trusts", "messages",
+                 "--twilio-trusts", "messages", "--pool", "Beijing,+861069000000,8,numbers", "--pool", "alone,+861068000000,4", *more,
                  *([] if (directory / "phones.redb").exists() else ["--create"])],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
@@ -121,9 +121,9 @@ class Gateway:
         require(status == 200, f"{path} was answered {status}: {answer.decode(errors='replace')}")
         return json.loads(answer)
 
-    def bind(self, order, leg, hub_name, hub, customer, seconds=600):
+    def bind(self, order, leg, hub_name, hub, customer, seconds=600, **more):
         """A number on a leg of an order of the merchant `hub_name`, or of any merchant on a courier's leg."""
-        merchant, more = (hub_name, {}) if leg == "merchant" else (ANY_MERCHANT, {"courier": hub_name})
+        merchant, more = (hub_name, more) if leg == "merchant" else (ANY_MERCHANT, more | {"courier": hub_name})
         return self.tell("/bind", merchant=merchant, order=order, leg=leg, hub=hub, customer=customer,
                          seconds=seconds, **more)["number"]
 

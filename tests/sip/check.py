@@ -462,6 +462,23 @@ def without_the_gateway_there_is_no_call(bench):
         Callee(COURIER).rings().answers().hears("BYE"), "after a restart")
 
 
+def a_number_comes_from_the_pool_that_is_named_or_its_fallback(bench):
+    def bind(order, pool):
+        return bench.gateway.bind(order, "courier", "courier-28", COURIER, CUSTOMER, pool=pool)
+
+    numbers = [bind(f"order-28-{at}", "Beijing") for at in range(3)]
+    # Two in a slice, and then the fallback's.
+    require([number[:6] for number in numbers] == ["+86106", "+86106", "+86170"], f"{numbers}")
+    bench.call(Caller(CUSTOMER, numbers[0]).invite().answered().bye(2),
+               Callee(COURIER).rings().answers().hears("BYE"), "a number of a city")
+    require(bind("order-29-1", "alone").startswith("+861068"), "another pool's number")
+    for pool, code in (("alone", "pool_exhausted"), ("Shanghai", "unknown_pool")):
+        try:
+            raise AssertionError(bind(f"order-29-{pool}", pool))
+        except Failure as failure:
+            require(code in str(failure), f"{pool}: {failure}")
+
+
 def said(link, message=None):
     """What comes on a link after this was said: its payloads, until it is closed or silent."""
     if message is not None:
@@ -633,6 +650,7 @@ CASES = [
     what_a_proxy_cannot_rewrite_stops_the_call,
     other_switches_get_their_documents,
     whoever_connects_and_says_nothing_is_cut_off,
+    a_number_comes_from_the_pool_that_is_named_or_its_fallback,
     whoever_has_not_the_secret_of_the_link_hears_no_caller,
     without_the_gateway_there_is_no_call,
     no_log_has_a_number,
