@@ -77,7 +77,7 @@ pub struct PostgresConfig {
     /// The isolation level of commits.
     pub isolation: Isolation,
     /// A transaction for each bucket of a call, at the same time, instead of one for all: for a
-    /// table that is distributed by bucket, where a transaction over two shards costs more than two.
+    /// server that spreads its rows, where a transaction over two places costs more than two.
     pub one_bucket_each: bool,
     /// The most that one statement may take on the server, waiting for locks included.
     pub statement_timeout: Duration,
