@@ -48,15 +48,18 @@ fn command<S: Store>(run: fn(&Service<S>, &Value) -> Answer) -> MethodRouter<Arc
 }
 
 /// `merchant`, `order`, `leg` (`merchant` or `courier`), `hub` and `customer` (phones),
-/// `courier` (a name, on its leg), `seconds`: how long it lives. Answers `number`.
+/// `courier` (a name, on its leg), `seconds`: how long it lives; `pool`, the
+/// label of one that is not the first. Answers `number`.
 fn bind<S: Store>(service: &Service<S>, of: &Value) -> Answer {
     let phone = |field| service.plan.party(text(of, field)?).map_err(|error| error.code().to_owned());
     let parties = Parties { hub: phone("hub")?, customer: phone("customer")? };
     let end = later(service, of)?;
+    let pool = of.get("pool").map(|_| text(of, "pool").map(str::to_owned)).transpose()?;
     let binding = match leg(of)? {
         Leg::Merchant => Binding::merchant(order(of)?, parties, end),
         Leg::Courier => Binding::courier(order(of)?, name(of, "courier")?, parties, end),
     };
+    let binding = Binding { pool, ..binding };
     let bound = service.switchboard.bind(binding).wait().map_err(|error| error.code().to_owned())?;
     Ok(json!({"number": bound.number.to_e164()}))
 }

@@ -1,10 +1,13 @@
 //! Kamailio's evapi: a connection on which questions come and answers go, as netstrings.
 //!
+//! Before anything else both sides prove that they have the secret of the link ([`crate::link`]).
+//!
 //! A question waits in Kamailio as a suspended transaction, not as a process. Both sides watch
 //! each other: this side speaks every second, and Kamailio takes a second time without a word as
 //! "there is nobody"; Kamailio answers each such word, and this side connects anew when it does
 //! not. A question that cannot be answered gets no answer, and Kamailio gives the call up.
 
+use crate::link::LinkSecret;
 use crate::service::Service;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
@@ -12,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use unjoin::phone::gateway::{may_pass, sip};
@@ -31,6 +34,7 @@ const ALIVE: &[u8] = b"{\"alive\":true}";
 /// Keeps a connection to Kamailio until `stopped`.
 pub(crate) async fn speak<S: Store>(
     address: SocketAddr,
+    secret: LinkSecret,
     service: Arc<Service<S>>,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -40,7 +44,7 @@ pub(crate) async fn speak<S: Store>(
             Ok(Ok(stream)) => {
                 println!("connected to Kamailio");
                 was_connected = true;
-                if let Err(error) = session(stream, &service, &mut stopped).await {
+                if let Err(error) = session(stream, &secret, &service, &mut stopped).await {
                     println!("connection to Kamailio lost: {}", error.kind());
                 }
             }
@@ -57,21 +61,21 @@ pub(crate) async fn speak<S: Store>(
 /// One connection, to its end.
 async fn session<S: Store>(
     stream: TcpStream,
+    secret: &LinkSecret,
     service: &Arc<Service<S>>,
     stopped: &mut watch::Receiver<bool>,
 ) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let (reading, mut writing) = stream.into_split();
+    let mut questions = Netstrings::new(reading);
+    proven(&mut questions, &mut writing, secret).await?;
     // Full when Kamailio does not read: then answers are dropped, and their calls given up.
     let (answers, mut waiting) = mpsc::channel::<Vec<u8>>(256);
     let words = answers.clone();
     // Whole netstrings only: Kamailio loses one that it gets in parts.
     let writer = tokio::spawn(async move {
         while let Some(payload) = waiting.recv().await {
-            let mut netstring = format!("{}:", payload.len()).into_bytes();
-            netstring.extend_from_slice(&payload);
-            netstring.push(b',');
-            writing.write_all(&netstring).await?;
+            writing.write_all(&netstring(&payload)).await?;
         }
         writing.shutdown().await
     });
@@ -90,7 +94,6 @@ async fn session<S: Store>(
             }
         }
     });
-    let mut questions = Netstrings::new(reading);
     let outcome = loop {
         let stop = stopped.clone();
         let payload = match timeout(SILENCE, next_or_stopped(&mut questions, stop)).await {
@@ -133,6 +136,26 @@ async fn session<S: Store>(
         writer.abort();
     }
     outcome
+}
+
+/// Both sides have proven that they have the secret; an error if the other one has not, in time.
+async fn proven(
+    heard: &mut Netstrings,
+    writing: &mut OwnedWriteHalf,
+    secret: &LinkSecret,
+) -> Result<(), Error> {
+    let next = timeout(SILENCE, heard.next()).await.map_err(|_| ErrorKind::TimedOut)??;
+    let hello = secret.hello(&next).ok_or(ErrorKind::PermissionDenied)?;
+    writing.write_all(&netstring(&hello.message)).await?;
+    let next = timeout(SILENCE, heard.next()).await.map_err(|_| ErrorKind::TimedOut)??;
+    if hello.is_answered_by(&next) { Ok(()) } else { Err(ErrorKind::PermissionDenied.into()) }
+}
+
+fn netstring(payload: &[u8]) -> Vec<u8> {
+    let mut netstring = format!("{}:", payload.len()).into_bytes();
+    netstring.extend_from_slice(payload);
+    netstring.push(b',');
+    netstring
 }
 
 /// The next netstring; `None` when the end is asked for.

@@ -2,7 +2,7 @@
 //! library.
 //!
 //! ```text
-//! cargo run --release --example gateway -- --directory DIRECTORY --create [--kamailio ADDRESS:PORT]
+//! cargo run --release --example gateway -- --directory DIRECTORY --create [--kamailio ADDRESS:PORT --kamailio-secret secret.cfg]
 //! ```
 //!
 //! * `--listen`: HTTP for whatever asks in JSON (`POST /route`), FreeSWITCH's `mod_xml_curl`
@@ -19,6 +19,7 @@
 mod control;
 mod http;
 mod kamailio;
+mod link;
 #[path = "../shared/pool.rs"]
 mod pool;
 mod service;
@@ -26,6 +27,7 @@ mod service;
 mod words;
 
 use clap::{Parser, ValueEnum};
+use link::LinkSecret;
 use service::{Service, Settings};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,7 +54,11 @@ struct Arguments {
     beyond_loopback: bool,
     /// Kamailio's evapi.
     #[arg(long)]
+    #[arg(long, requires = "kamailio_secret")]
     kamailio: Option<SocketAddr>,
+    /// The secret of the link to Kamailio: `secret.cfg`, which Kamailio includes.
+    #[arg(long)]
+    kamailio_secret: Option<PathBuf>,
     /// Where the demonstration's control is served; loopback only.
     #[arg(long)]
     control: Option<SocketAddr>,
@@ -79,6 +85,10 @@ struct Arguments {
     /// The first of 40,000 virtual numbers.
     #[arg(long, default_value = "+8617000000000")]
     first_number: String,
+    /// One more pool, by place or carrier: `LABEL,FIRST NUMBER,COUNT` and the labels of its fallbacks in their order, commas between
+    /// them; `numbers` is the label of the first. May be given again.
+    #[arg(long, value_parser = service::NamedPool::parse)]
+    pool: Vec<service::NamedPool>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -159,6 +169,7 @@ fn run<S: Store>(arguments: Arguments, store: Arc<OwnStore<S>>) -> Outcome<()> {
             directory: &arguments.directory,
             sofia_gateway: &arguments.sofia_gateway,
             first_number: &arguments.first_number,
+            more_pools: &arguments.pool,
             trusted_twilio: arguments.twilio_trusts.iter().map(Channel::from).collect(),
             audio: arguments.language,
         },
@@ -191,8 +202,9 @@ async fn serve<S: Store>(arguments: &Arguments, service: &Arc<Service<S>>) -> Ou
             stopped.clone(),
         )));
     }
-    if let Some(address) = arguments.kamailio {
-        tasks.push(tokio::spawn(kamailio::speak(address, Arc::clone(service), stopped.clone())));
+    if let (Some(address), Some(path)) = (arguments.kamailio, &arguments.kamailio_secret) {
+        let secret = LinkSecret::read(path).at(path)?;
+        tasks.push(tokio::spawn(kamailio::speak(address, secret, Arc::clone(service), stopped.clone())));
     }
 
     end_is_asked().await?;

@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 use unjoin::Environment;
 use unjoin::phone::gateway::{Audio, FreeSwitch, Once, Question};
 use unjoin::phone::{
-    CallId, Channel, Keeper, LocalKey, NumberingPlan, Pool, Route, RouteRequest, SlotConfig, SlotKeys,
-    Switchboard, SwitchboardConfig, VirtualNumber,
+    CallId, Channel, Keeper, LocalKey, NumberRange, NumberingPlan, Pool, PoolConfig, Pools, Route,
+    RouteRequest, SlotConfig, SlotKeys, Switchboard, SwitchboardConfig, VirtualNumber,
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::{OwnStore, Store};
@@ -27,8 +27,53 @@ pub(crate) struct Settings<'a> {
     pub(crate) directory: &'a Path,
     pub(crate) sofia_gateway: &'a str,
     pub(crate) first_number: &'a str,
+    pub(crate) more_pools: &'a [NamedPool],
     pub(crate) trusted_twilio: Vec<Channel>,
     pub(crate) audio: Option<Audio>,
+}
+
+/// A pool beside the first.
+#[derive(Clone)]
+pub(crate) struct NamedPool {
+    label: String,
+    first_number: String,
+    count: u64,
+    fallbacks: Vec<String>,
+}
+
+impl NamedPool {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut parts = text.split(',').map(str::to_owned);
+        let (Some(label), Some(first_number), Some(count)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err("LABEL,FIRST NUMBER,COUNT");
+        };
+        // It names the file of the pool's key.
+        if label.is_empty() || !label.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err("a label is letters and digits");
+        }
+        let count = count.parse().map_err(|_| "a count is a whole number")?;
+        if count < 4 {
+            return Err("four numbers at least: a pool has four slices");
+        }
+        Ok(Self { label, first_number, count, fallbacks: parts.collect() })
+    }
+}
+
+fn pools(settings: &Settings<'_>) -> Outcome<Pools> {
+    // A platform keeps these in its key management; here they are files.
+    let key = |name: &str| kept_key(&settings.directory.join(name)).map(SecretBytes::new);
+    let first = Pool::new(pool::config(settings.first_number)?, &key("demonstration-pool-key")?)?;
+    let mut pools = Pools::new("numbers", Arc::new(first));
+    for named in settings.more_pools {
+        let NamedPool { label, first_number, count, fallbacks } = named;
+        let slices = NumberRange::new(VirtualNumber::new(first_number)?, *count)?.slices(4);
+        let config = PoolConfig { slices, largest_hub: count / 4, ..pool::config(settings.first_number)? };
+        let pool = Pool::new(config, &key(&format!("demonstration-pool-key-{label}"))?)?;
+        let fallbacks: Vec<&str> = fallbacks.iter().map(String::as_str).collect();
+        pools = pools.and(label, Arc::new(pool), &fallbacks)?;
+    }
+    Ok(pools)
 }
 
 pub(crate) struct Service<S: Store> {
@@ -52,20 +97,18 @@ impl<S: Store> Service<S> {
     pub(crate) fn open(store: Arc<OwnStore<S>>, settings: Settings<'_>) -> Outcome<Self> {
         let environment = Environment::system();
         let directory = settings.directory;
-        // A platform keeps these two in its key management; here they are files.
+        let pools = pools(&settings)?;
         let key_encryption =
             LocalKey::new(SecretBytes::new(kept_key(&directory.join("demonstration-key-encryption"))?));
-        let pool_key = SecretBytes::new(kept_key(&directory.join("demonstration-pool-key"))?);
         // Four slots; clocks agree within half a minute.
         let slots = SlotConfig::new(MAX_LIFE, 4, 30)?;
         let file = directory.join("slot-keys");
         let keeper = Keeper::create_or_open(&file, key_encryption, slots, &environment).at(&file)?;
         let keeper = Arc::new(keeper);
-        let pool = Pool::new(pool::config(settings.first_number)?, &pool_key)?;
         let switchboard = Switchboard::open(
             store,
             SwitchboardConfig::new(MAX_LIFE),
-            Arc::new(pool),
+            pools,
             Arc::clone(&keeper) as Arc<dyn SlotKeys>,
             environment.clone(),
         )?;

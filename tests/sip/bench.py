@@ -1,11 +1,13 @@
 """Kamailio, the gateway example and sipp's phones, started and stopped; and calls between them."""
 
+import hashlib
 import http.client
 import ipaddress
 import itertools
 import json
 import pathlib
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -23,6 +25,7 @@ COURIER = "+8613933334444"
 MERCHANT = "+8613755556666"
 STRANGER = "+8613577778888"
 ANY_MERCHANT = "merchant-0"
+SECRET = secrets.token_hex(32)
 PEOPLE = [CUSTOMER, OTHER_CUSTOMER, COURIER, MERCHANT, STRANGER]
 
 
@@ -60,18 +63,34 @@ def until(condition, seconds, what):
         time.sleep(0.02)
 
 
+def write_secret(directory, digits=SECRET):
+    """What both ends of the link have, as Kamailio includes it and the gateway reads it."""
+    path = directory / "secret.cfg"
+    path.write_text(f'#!substdef "!GATEWAY_SECRET!{digits}!g"\n')
+    path.chmod(0o600)
+    return path
+
+
+def sealed(who, challenge, nonce, secret=SECRET):
+    """A proof of one end of the link."""
+    def digest(text):
+        return hashlib.sha256(f"{secret} {text}".encode()).hexdigest()
+
+    return digest(digest(f"{who} {challenge} {nonce}"))
+
+
 class Gateway:
     """The example, with its demonstration control."""
 
-    def __init__(self, program, directory, evapi_port):
+    def __init__(self, program, directory, evapi_port, *more):
         self.http = free_port(socket.SOCK_STREAM)
         self.control = free_port(socket.SOCK_STREAM)
         self.log = directory / "gateway.log"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [program, "--listen", f"{LOOPBACK}:{self.http}", "--control", f"{LOOPBACK}:{self.control}",
-                 "--kamailio", f"{LOOPBACK}:{evapi_port}", "--store", "redb", "--directory", str(directory),
-                 "--twilio-trusts", "messages",
+                 "--kamailio", f"{LOOPBACK}:{evapi_port}", "--kamailio-secret", str(write_secret(directory)), "--store", "redb", "--directory", str(directory),
+                 "--twilio-trusts", "messages", "--pool", "Beijing,+861069000000,8,numbers", "--pool", "alone,+861068000000,4", *more,
                  *([] if (directory / "phones.redb").exists() else ["--create"])],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
@@ -102,9 +121,9 @@ class Gateway:
         require(status == 200, f"{path} was answered {status}: {answer.decode(errors='replace')}")
         return json.loads(answer)
 
-    def bind(self, order, leg, hub_name, hub, customer, seconds=600):
+    def bind(self, order, leg, hub_name, hub, customer, seconds=600, **more):
         """A number on a leg of an order of the merchant `hub_name`, or of any merchant on a courier's leg."""
-        merchant, more = (hub_name, {}) if leg == "merchant" else (ANY_MERCHANT, {"courier": hub_name})
+        merchant, more = (hub_name, more) if leg == "merchant" else (ANY_MERCHANT, more | {"courier": hub_name})
         return self.tell("/bind", merchant=merchant, order=order, leg=leg, hub=hub, customer=customer,
                          seconds=seconds, **more)["number"]
 
@@ -119,6 +138,7 @@ class Kamailio:
         self.called = free_port()
         text = change(CONFIGURATION.read_text())
         (directory / "kamailio.cfg").write_text(text)
+        write_secret(directory)
         (directory / "site.cfg").write_text(
             "".join(f'#!substdef "!{name}!{value}!g"\n' for name, value in {
                 "SIP_LISTEN": f"udp:{LOOPBACK}:{self.port}",

@@ -32,7 +32,7 @@ import xml.etree.ElementTree
 import leaks
 from bench import (
     ANY_MERCHANT, COURIER, CUSTOMER, LOOPBACK, MERCHANT, OTHER_CUSTOMER, PEOPLE, STRANGER, Bench, Failure, Gateway,
-    Phone, final, first_line, free_port, in_use, received, require, stop, unnamed, until)
+    Phone, final, first_line, free_port, in_use, received, require, sealed, stop, unnamed, until)
 from scenarios import SDP, Callee, Caller
 
 # The cases. Each says in its name what holds.
@@ -462,6 +462,73 @@ def without_the_gateway_there_is_no_call(bench):
         Callee(COURIER).rings().answers().hears("BYE"), "after a restart")
 
 
+def a_number_comes_from_the_pool_that_is_named_or_its_fallback(bench):
+    def bind(order, pool):
+        return bench.gateway.bind(order, "courier", "courier-28", COURIER, CUSTOMER, pool=pool)
+
+    numbers = [bind(f"order-28-{at}", "Beijing") for at in range(3)]
+    # Two in a slice, and then the fallback's.
+    require([number[:6] for number in numbers] == ["+86106", "+86106", "+86170"], f"{numbers}")
+    bench.call(Caller(CUSTOMER, numbers[0]).invite().answered().bye(2),
+               Callee(COURIER).rings().answers().hears("BYE"), "a number of a city")
+    require(bind("order-29-1", "alone").startswith("+861068"), "another pool's number")
+    for pool, code in (("alone", "pool_exhausted"), ("Shanghai", "unknown_pool")):
+        try:
+            raise AssertionError(bind(f"order-29-{pool}", pool))
+        except Failure as failure:
+            require(code in str(failure), f"{pool}: {failure}")
+
+
+def said(link, message=None):
+    """What comes on a link after this was said: its payloads, until it is closed or silent."""
+    if message is not None:
+        link.sendall(f"{len(message)}:{message},".encode())
+    received = b""
+    with contextlib.suppress(TimeoutError, ConnectionResetError):
+        while part := link.recv(65535):
+            received += part
+    return received.decode()
+
+
+def whoever_has_not_the_secret_of_the_link_hears_no_caller(bench):
+    """A process that opens evapi and speaks as the gateway does gets no question; one in Kamailio's place gets no answer."""
+    number = bench.gateway.bind("order-27", "courier", "courier-27", COURIER, CUSTOMER)
+    alive, nonce = json.dumps({"alive": True}), "ab" * 32
+    for what in ("alive", "no proof", "another secret", "a proof of another challenge", "the proxy's own proof"):
+        with socket.create_connection((LOOPBACK, bench.kamailio.evapi)) as link:
+            link.settimeout(0.5)
+            challenge = re.search("challenge=([0-9a-f]{64})", said(link)).group(1)
+            proof = {"no proof": "", "another secret": sealed("gateway", challenge, nonce, "0" * 64),
+                     "a proof of another challenge": sealed("gateway", nonce, nonce),
+                     "the proxy's own proof": sealed("proxy", challenge, nonce)}.get(what)
+            heard = said(link, alive if proof is None else json.dumps({"nonce": nonce, "proof": proof}))
+            # It was closed; whatever is said all the same, the next call's question goes to the gateway.
+            with contextlib.suppress(OSError):
+                heard += said(link, alive)
+            bench.call(Caller(CUSTOMER, number).invite().answered().bye(2),
+                       Callee(COURIER).rings().answers().hears("BYE"), what)
+            with contextlib.suppress(OSError):
+                heard += said(link)
+            require(heard == "", f"{what}: heard {heard[:80]}")
+    with socket.create_server((LOOPBACK, 0)) as impostor:
+        directory = bench.directory / "impostor"
+        directory.mkdir()
+        gateway = Gateway(bench.program, directory, impostor.getsockname()[1])
+        try:
+            link, _ = impostor.accept()
+            with link:
+                link.settimeout(0.5)
+                heard = said(link, f"challenge={nonce}")
+                require('"proof"' in heard, "no hello")
+                theirs = re.search('"nonce":"([0-9a-f]{64})"', heard).group(1)
+                wrong = sealed("proxy", nonce, theirs, "0" * 64)
+                require(said(link, f"proof={wrong}") == "", "a proxy without the secret was spoken to")
+                with contextlib.suppress(OSError):
+                    require(said(link, "id=1:1&channel=voice") == "", "and was answered")
+        finally:
+            stop(gateway.process)
+
+
 def other_switches_get_their_documents(bench):
     """HTTP: JSON, FreeSWITCH and TwiML are read by other parsers than ours; one refusal, and errors that say nothing."""
     number = bench.gateway.bind("order-16", "courier", "courier-16", COURIER, CUSTOMER)
@@ -583,6 +650,8 @@ CASES = [
     what_a_proxy_cannot_rewrite_stops_the_call,
     other_switches_get_their_documents,
     whoever_connects_and_says_nothing_is_cut_off,
+    a_number_comes_from_the_pool_that_is_named_or_its_fallback,
+    whoever_has_not_the_secret_of_the_link_hears_no_caller,
     without_the_gateway_there_is_no_call,
     no_log_has_a_number,
 ]

@@ -18,10 +18,11 @@ import sys
 import tempfile
 import time
 
-from bench import LOOPBACK, STRANGER, Failure, Gateway, require, stop
+from bench import LOOPBACK, STRANGER, Failure, Gateway, require, sealed, stop
 
 # A leg has at most 60 calls an hour, so the calls are spread.
 CALLS_OF_A_LEG = 40
+CHALLENGE = "ab" * 32
 
 
 def netstring(payload):
@@ -73,6 +74,8 @@ class Switch:
                 if answer["route"] == "connect":
                     self.connected += 1
                     self.send(netstring(f"call={answer['call']}&progress=ended&status=487".encode()))
+            elif "nonce" in answer:
+                self.send(netstring(f"proof={sealed('proxy', CHALLENGE, answer['nonce'])}".encode()))
             elif "alive" in answer:
                 self.send(netstring(b'{"alive":true}'))
 
@@ -94,6 +97,7 @@ def measure(program, directory, rate, seconds):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 switch = Switch(connection)
                 try:
+                    switch.send(netstring(f"challenge={CHALLENGE}".encode()))
                     began = time.perf_counter()
                     while time.perf_counter() - began < 2:
                         switch.hear(0.2)

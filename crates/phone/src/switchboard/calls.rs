@@ -8,10 +8,10 @@ use super::binding::{Leg, OrderRef};
 use super::counters::Reason;
 use super::legs::{judge, or_default};
 use super::rows::{Attempt, Entry, OrderId, Side};
+use super::running::Held;
 use super::{Core, SwitchboardConfig, SwitchboardError};
 use crate::{Channel, SlotKeyWindow, VirtualNumber};
 use rand_core::CryptoRng;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -19,12 +19,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Decision, Store, decide_all};
 
-/// At most so many calls are remembered: 12 MiB. Beyond it calls are refused.
-const CALLS: usize = 100_000;
-/// At most so many legs' hours are remembered. Beyond it those that are over go, and all if none is, with what they have used up.
-const HOURS: usize = 100_000;
-/// A call of which the gateway has said nothing is taken to ring no longer than this, in seconds.
-const RINGING: u64 = 120;
 const HOUR: u64 = 3600;
 /// So many events wait for the host at most.
 const EVENTS: usize = 1024;
@@ -227,15 +221,6 @@ pub trait CallEvents: Send + Sync + 'static {
     fn take(&self, event: CallEvent);
 }
 
-/// A call that was put through.
-struct Running {
-    claim: Claim,
-    number: VirtualNumber,
-    ends_at: Timestamp,
-    begun: Timestamp,
-    answered: Option<Timestamp>,
-}
-
 /// What an index row said of a call, but for its callee.
 #[derive(Clone, Copy)]
 pub(super) struct Claim {
@@ -248,42 +233,6 @@ pub(super) struct Claim {
 impl Claim {
     pub(super) fn of(entry: &Entry) -> Self {
         Self { order: entry.order, leg: entry.leg, caller: entry.caller, attempt: entry.attempt }
-    }
-}
-
-/// What a leg has used of its hour.
-struct Hour {
-    since: Timestamp,
-    used: u32,
-}
-
-#[derive(Default)]
-struct Held {
-    running: HashMap<CallId, Running>,
-    numbers: HashMap<VirtualNumber, Vec<CallId>>,
-    hours: HashMap<([u8; 32], Leg), Hour>,
-}
-
-impl Held {
-    /// The switch has ended those whose time is up; a gateway that did not say so is not waited for.
-    fn forget(&mut self, now: Timestamp) {
-        let Self { running, numbers, .. } = self;
-        running.retain(|_, call| now < call.ends_at.saturating_add(RINGING));
-        numbers.retain(|_, calls| {
-            calls.retain(|id| running.contains_key(id));
-            !calls.is_empty()
-        });
-    }
-
-    fn forget_on(&mut self, number: VirtualNumber) {
-        let Self { running, numbers, .. } = self;
-        let left = numbers.get_mut(&number).map_or(0, |calls| {
-            calls.retain(|id| running.contains_key(id));
-            calls.len()
-        });
-        if left == 0 {
-            numbers.remove(&number);
-        }
     }
 }
 
@@ -302,48 +251,15 @@ impl Calls {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a call or message that all else allows, if the limits do.
+    /// Notes a call or message that all else allows, now and until when, if the limits do.
     pub(super) fn begin(
         &self,
-        (claim, number, channel): (Claim, VirtualNumber, Channel),
-        (now, ends_at): (Timestamp, Timestamp),
+        asked: (Claim, VirtualNumber, Channel),
+        at: (Timestamp, Timestamp),
         config: &SwitchboardConfig,
         id: CallId,
     ) -> Result<(), Reason> {
-        let mut held = self.held();
-        if channel == Channel::Voice {
-            if held.running.len() >= CALLS {
-                held.forget(now);
-            }
-            let counts = |call: &&Running| {
-                let rings = now < call.begun.saturating_add(RINGING);
-                now < call.ends_at && (call.answered.is_some() || rings)
-            };
-            let on_number = held.numbers.get(&number).into_iter().flatten();
-            let at_once = on_number.filter_map(|id| held.running.get(id)).filter(counts).count();
-            if at_once >= config.calls_at_once || held.running.len() >= CALLS {
-                return Err(Reason::TooMany);
-            }
-        }
-        if held.hours.len() >= HOURS {
-            held.hours.retain(|_, hour| now.saturating_since(hour.since) < HOUR);
-            if held.hours.len() >= HOURS {
-                held.hours.clear();
-            }
-        }
-        let hour = held.hours.entry((claim.order.order, claim.leg)).or_insert(Hour { since: now, used: 0 });
-        if now.saturating_since(hour.since) >= HOUR {
-            *hour = Hour { since: now, used: 0 };
-        }
-        if hour.used >= config.calls_per_hour {
-            return Err(Reason::TooMany);
-        }
-        hour.used = hour.used.saturating_add(1);
-        if channel == Channel::Voice {
-            held.running.insert(id, Running { claim, number, ends_at, begun: now, answered: None });
-            held.numbers.entry(number).or_default().push(id);
-        }
-        Ok(())
+        self.held().begin(asked, at, config, id)
     }
 
     pub(super) fn set_events(&self, events: Arc<dyn CallEvents>) -> Result<(), std::io::Error> {
@@ -365,19 +281,15 @@ impl Calls {
     /// What the gateway says of a call; nothing of one that is not known.
     pub(super) fn told(&self, id: CallId, progress: CallProgress, now: Timestamp) {
         let mut held = self.held();
-        let (claim, seconds) = match (progress, held.running.get_mut(&id)) {
-            (_, None) => return,
-            (CallProgress::Ringing, Some(call)) => (call.claim, 0),
-            (CallProgress::Answered, Some(call)) => {
-                call.answered.get_or_insert(now);
-                (call.claim, 0)
+        let Some(claim) = held.of(id) else { return };
+        let seconds = match progress {
+            CallProgress::Ringing => 0,
+            CallProgress::Answered => {
+                held.answered(id, now);
+                0
             }
-            (CallProgress::Ended(_), Some(call)) => {
-                let seconds = call.answered.map_or(0, |answered| now.saturating_since(answered).max(1));
-                let (claim, number) = (call.claim, call.number);
-                held.running.remove(&id);
-                held.forget_on(number);
-                (claim, in_steps(seconds))
+            CallProgress::Ended(_) => {
+                in_steps(held.ended(id).map_or(0, |answered| now.saturating_since(answered).max(1)))
             }
         };
         drop(held);
@@ -407,7 +319,7 @@ impl<S: Store> Core<S> {
         let running: Vec<(CallId, Claim, VirtualNumber)> = {
             let mut held = self.calls.held();
             held.forget(now);
-            held.running.iter().map(|(id, call)| (*id, call.claim, call.number)).collect()
+            held.running()
         };
         let window: &SlotKeyWindow = &window;
         let is_allowed = |(_, claim, number): &(CallId, Claim, VirtualNumber)| {

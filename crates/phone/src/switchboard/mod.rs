@@ -38,6 +38,7 @@ mod job;
 mod legs;
 mod routing;
 mod rows;
+mod running;
 mod sweep;
 
 #[cfg(test)]

@@ -1,26 +1,32 @@
 //! A call of commits as one transaction.
 //!
 //! Rows that are there are locked in key order and judged as they are then. A row that is absent cannot
-//! be locked, so inserting it is its lock: anybody who inserts the same key waits for the end of this
-//! transaction. An insertion that finds the key taken has lost: the whole begins again. So every key
-//! that an applied commit names is held from before it is judged, or is found unchanged after, until
-//! the end: strict two-phase locking, whatever the isolation level.
+//! be locked, so an advisory lock stands for it: a transaction that inserts it holds that alone, one that rests on its
+//! absence holds it together with others, and then looks again. A row that has come in between has won: the whole
+//! begins again. So every key that an applied commit names is held from before it is judged, or is found unchanged
+//! after, until the end: strict two-phase locking, whatever the isolation level.
 //!
-//! No two transactions wait for each other: all lock rows in the order of (bucket, key), and only
-//! then insert, in the same order; who inserts waits for inserters only.
+//! The server has a fixed number of places for such locks. A transaction that needs many, or finds none free, takes
+//! one on the whole store instead, which all others hold together.
+//!
+//! No two transactions wait for each other: all take the store's lock first, then those of rows in the order of
+//! (bucket, key), and only then those of absent rows, in the order of their numbers. Who inserts waits for nobody.
 
 use super::Isolation;
 use super::error::{Failure, PostgresError};
 use super::plan::{Changes, Found, evaluate, keys_of_commits};
 use super::pool::{Connection, Request, Shared};
 use super::session::Session;
-use super::statements::{Answer, pipelined};
-use crate::{Bucket, Commit, Outcome, Row};
-use std::collections::BTreeMap;
+use super::statements::{Answer, At, Values, pipelined};
+use crate::{Commit, Outcome, StoreError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_postgres::error::SqlState;
 
 /// Commits that share a transaction, each with its place in the call.
 pub(super) struct Transaction<'a> {
-    pub(super) commits: Vec<(usize, &'a Commit)>,
+    commits: Vec<(usize, &'a Commit)>,
+    /// Whether it holds the whole store: it has found that it needs more locks than it may have.
+    is_alone: AtomicBool,
 }
 
 impl Request for Transaction<'_> {
@@ -31,6 +37,7 @@ impl Request for Transaction<'_> {
         let outcomes = match shared.within(session, self.prepare(connection, shared)).await? {
             Ok(outcomes) => outcomes,
             Err(failure) => {
+                let failure = self.or_alone(failure);
                 // A connection that cannot roll back is not used again, and has rolled back.
                 return match shared.within(session, session.client.batch_execute("ROLLBACK")).await {
                     Ok(Ok(())) => Err(failure),
@@ -59,88 +66,104 @@ fn unknown() -> Failure {
     Failure::Final(PostgresError::CommitUnknown.into())
 }
 
-impl Transaction<'_> {
+impl<'a> Transaction<'a> {
+    pub(super) fn of(commits: Vec<(usize, &'a Commit)>) -> Self {
+        Self { commits, is_alone: AtomicBool::new(false) }
+    }
+
+    /// Where the server has no place for another lock, the whole store is held from now on.
+    fn or_alone(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Final(error)
+                if is_out_of_locks(&error) && !self.is_alone.swap(true, Ordering::Relaxed) =>
+            {
+                Failure::Again
+            }
+            other => other,
+        }
+    }
+
     /// Everything but COMMIT.
     async fn prepare(&self, connection: &Connection, shared: &Shared) -> Result<Vec<Outcome>, Failure> {
-        let keys = keys_of_commits(self.commits.iter().map(|(_, commit)| *commit));
-        let by_bucket: Vec<(Bucket, Vec<&[u8]>)> =
-            keys.into_iter().map(|(bucket, keys)| (bucket, keys.into_iter().collect())).collect();
-        let rows = lock(connection, shared, &by_bucket).await?;
-        let mut found = Found::new();
-        for ((bucket, keys), rows) in by_bucket.iter().zip(rows) {
-            for Row { key, value } in rows {
-                // The server returns what was asked for.
-                if let Some(key) = keys.iter().find(|asked| **asked == key.as_slice()) {
-                    found.insert((*bucket, *key), value);
-                }
-            }
-        }
+        let keys: Vec<At<'_>> =
+            keys_of_commits(self.commits.iter().map(|(_, commit)| *commit)).into_iter().collect();
+        let is_alone = self.is_alone.load(Ordering::Relaxed);
+        let values = lock(connection, &begin(shared, is_alone), &keys).await?;
+        let rows = keys.into_iter().zip(values);
+        let found: Found<'_> = rows.filter_map(|(at, value)| Some((at, value?))).collect();
         let (outcomes, changes) = evaluate(self.commits.iter().copied(), &found);
-        write(connection, &changes).await?;
+        let mut locks = Vec::new();
+        if !is_alone {
+            if changes.held() > connection.session.most_held {
+                self.is_alone.store(true, Ordering::Relaxed);
+                return Err(Failure::Again);
+            }
+            locks = changes.locks(shared.lock);
+        }
+        write(connection, &locks, &changes).await?;
         Ok(outcomes)
     }
 }
 
-/// Begins, proves the session, and locks what is there, in key order: one round trip.
-async fn lock(
-    connection: &Connection,
-    shared: &Shared,
-    by_bucket: &[(Bucket, Vec<&[u8]>)],
-) -> Result<Vec<Vec<Row>>, Failure> {
-    let Connection { session, statements } = connection;
-    let begin = begin(shared);
-    let mut requests: Vec<Answer<'_, Vec<Row>>> = vec![Box::pin(async {
-        session.begin(&begin).await?;
-        Ok(Vec::new())
-    })];
-    for (bucket, keys) in by_bucket {
-        if !keys.is_empty() {
-            requests.push(Box::pin(statements.lock(&session.client, *bucket, keys)));
-        }
-    }
-    let mut answers = pipelined(requests).await.into_iter();
-    if let Some(begun) = answers.next() {
-        begun?;
-    }
-    by_bucket
-        .iter()
-        .map(|(_, keys)| match keys.is_empty() {
-            true => Ok(Vec::new()),
-            false => Ok(answers.next().transpose()?.unwrap_or_default()),
-        })
-        .collect()
+fn is_out_of_locks(error: &StoreError) -> bool {
+    let StoreError::Engine(source) = error else { return false };
+    let out = SqlState::OUT_OF_MEMORY.code();
+    matches!(source.downcast_ref(), Some(PostgresError::Resources(code)) if code == out)
 }
 
-/// Under SERIALIZABLE a snapshot from before a rewrite would show the fresh table as empty: the
-/// table is locked before there is a snapshot.
-fn begin(shared: &Shared) -> String {
-    match shared.isolation {
-        Isolation::ReadCommitted => "/* unjoin commit */ BEGIN ISOLATION LEVEL READ COMMITTED".to_owned(),
-        Isolation::Serializable => format!(
-            "/* unjoin commit */ BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE {} IN ROW EXCLUSIVE MODE",
-            shared.rows
-        ),
-    }
+/// Begins, proves the session, and locks what is there, in key order: one round trip.
+async fn lock(connection: &Connection, begin: &str, keys: &[At<'_>]) -> Result<Values, Failure> {
+    let Connection { session, statements } = connection;
+    let begun = async {
+        session.begin(begin).await?;
+        Ok(Values::new())
+    };
+    let requests: Vec<Answer<'_, Values>> =
+        vec![Box::pin(begun), Box::pin(statements.lock(&session.client, keys))];
+    let answers: Vec<Values> = pipelined(requests).await.into_iter().collect::<Result<_, _>>()?;
+    Ok(answers.into_iter().flatten().collect())
+}
+
+/// The store's lock, before all others. Under SERIALIZABLE a snapshot from before a rewrite would show the fresh table
+/// as empty: the table is locked before there is a snapshot.
+fn begin(shared: &Shared, is_alone: bool) -> String {
+    let level = match shared.isolation {
+        Isolation::ReadCommitted => "READ COMMITTED".to_owned(),
+        Isolation::Serializable => format!("SERIALIZABLE; LOCK TABLE {} IN ROW EXCLUSIVE MODE", shared.rows),
+    };
+    let way = if is_alone { "" } else { "_shared" };
+    format!(
+        "/* unjoin commit */ BEGIN ISOLATION LEVEL {level}; SELECT pg_advisory_xact_lock{way}({})",
+        shared.lock
+    )
 }
 
 /// Writes, and finds whether every row was as it was judged: one round trip.
-async fn write(connection: &Connection, changes: &BTreeMap<Bucket, Changes<'_>>) -> Result<(), Failure> {
+async fn write(connection: &Connection, locks: &[(i64, bool)], changes: &Changes<'_>) -> Result<(), Failure> {
     let Connection { session: Session { client, .. }, statements } = connection;
+    let Changes { insert, absent, replace, delete } = changes;
     let mut requests: Vec<Answer<'_, u64>> = Vec::new();
     let mut expected = Vec::new();
-    for (bucket, Changes { insert, replace, delete }) in changes {
-        if !insert.is_empty() {
-            requests.push(Box::pin(statements.insert(client, *bucket, insert)));
-            expected.push(insert.len());
-        }
-        if !replace.is_empty() {
-            requests.push(Box::pin(statements.replace(client, *bucket, replace)));
-            expected.push(replace.len());
-        }
-        if !delete.is_empty() {
-            requests.push(Box::pin(statements.delete(client, *bucket, delete)));
-            expected.push(delete.len());
-        }
+    if !locks.is_empty() {
+        requests.push(Box::pin(statements.hold(client, locks)));
+        expected.push(0);
+    }
+    // What has come since is seen only by a statement that begins when the locks are held.
+    if !absent.is_empty() {
+        requests.push(Box::pin(statements.come(client, absent)));
+        expected.push(0);
+    }
+    if !insert.is_empty() {
+        requests.push(Box::pin(statements.insert(client, insert)));
+        expected.push(insert.len());
+    }
+    if !replace.is_empty() {
+        requests.push(Box::pin(statements.replace(client, replace)));
+        expected.push(replace.len());
+    }
+    for (bucket, keys) in delete {
+        requests.push(Box::pin(statements.delete(client, *bucket, keys)));
+        expected.push(keys.len());
     }
     for (answer, expected) in pipelined(requests).await.into_iter().zip(expected) {
         if answer? != expected as u64 {

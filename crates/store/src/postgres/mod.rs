@@ -25,7 +25,7 @@ use self::commit::Transaction;
 use self::error::Failure;
 use self::plan::{keys_of_rows, transactions};
 use self::pool::{Connection, Pool, Request, Shared};
-use self::statements::{Answer, read_only};
+use self::statements::{At, read_only};
 use super::call::{reached, settle};
 use super::{Bucket, Commit, MAX_KEY, Outcome, Row, RowKey, See, Store, StoreError};
 use std::collections::HashMap;
@@ -77,7 +77,7 @@ pub struct PostgresConfig {
     /// The isolation level of commits.
     pub isolation: Isolation,
     /// A transaction for each bucket of a call, at the same time, instead of one for all: for a
-    /// table that is distributed by bucket, where a transaction over two shards costs more than two.
+    /// server that spreads its rows, where a transaction over two places costs more than two.
     pub one_bucket_each: bool,
     /// The most that one statement may take on the server, waiting for locks included.
     pub statement_timeout: Duration,
@@ -267,7 +267,7 @@ impl Store for PostgresStore {
                     let (shared, commits) = (Arc::clone(&shared), Arc::clone(&commits));
                     under_way.push(tokio::spawn(async move {
                         let own = group.iter().filter_map(|place| Some((*place, commits.get(*place)?)));
-                        let answer = shared.serve(&Transaction { commits: own.collect() }).await?;
+                        let answer = shared.serve(&Transaction::of(own.collect())).await?;
                         Ok::<_, StoreError>((group, answer))
                     }));
                 }
@@ -317,20 +317,11 @@ impl Request for Read {
 
     async fn serve(&self, connection: &Connection, shared: &Shared) -> Result<Self::Answer, Failure> {
         let Connection { session, statements } = connection;
-        let by_bucket: Vec<(Bucket, Vec<&[u8]>)> = keys_of_rows(&self.0)
-            .into_iter()
-            .map(|(bucket, keys)| (bucket, keys.into_iter().collect()))
-            .collect();
-        let requests: Vec<Answer<'_, Vec<Row>>> = by_bucket
-            .iter()
-            .map(|(bucket, keys)| Box::pin(statements.read(&session.client, *bucket, keys)) as Answer<'_, _>)
-            .collect();
-        let answers = shared.within(session, read_only(session, requests)).await??;
-        let mut found = HashMap::new();
-        for ((bucket, _), rows) in by_bucket.iter().zip(answers) {
-            found.extend(rows.into_iter().map(|row| ((*bucket, row.key), row.value)));
-        }
-        Ok(self.0.iter().map(|at| found.get(&(at.bucket, at.key.clone())).cloned()).collect())
+        let keys: Vec<At<'_>> = keys_of_rows(&self.0).into_iter().collect();
+        let read = read_only(session, statements.read(&session.client, &keys));
+        let values = shared.within(session, read).await??;
+        let found: HashMap<At<'_>, Option<Vec<u8>>> = keys.into_iter().zip(values).collect();
+        Ok(self.0.iter().map(|at| found.get(&(at.bucket, at.key.as_slice())).cloned().flatten()).collect())
     }
 }
 
@@ -347,7 +338,6 @@ impl Request for Scan {
     async fn serve(&self, connection: &Connection, shared: &Shared) -> Result<Self::Answer, Failure> {
         let Connection { session, statements } = connection;
         let scan = statements.scan(&session.client, self.bucket, &self.from, &self.end, self.limit);
-        let answers = shared.within(session, read_only(session, vec![Box::pin(scan)])).await??;
-        Ok(answers.into_iter().flatten().collect())
+        Ok(shared.within(session, read_only(session, scan)).await??)
     }
 }

@@ -1,55 +1,91 @@
 //! What a call locks and writes: the part of a commit that needs no server.
 
+use super::statements::{At, Entry};
 use crate::call::stages;
-use crate::{Bucket, Commit, Outcome, Precondition, RowKey, Write};
+use crate::{Bucket, Commit, Outcome, RowKey, Write};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Keys by bucket; both in order, which is the order of all locks.
-pub(super) type Keys<'a> = BTreeMap<Bucket, BTreeSet<&'a [u8]>>;
+/// Keys in order, which is the order of all row locks.
+pub(super) type Keys<'a> = BTreeSet<At<'a>>;
 
 /// What the rows held when they were locked. Absent rows are not in it.
-pub(super) type Found<'a> = HashMap<(Bucket, &'a [u8]), Vec<u8>>;
+pub(super) type Found<'a> = HashMap<At<'a>, Vec<u8>>;
 
 pub(super) fn keys_of_commits<'a>(commits: impl IntoIterator<Item = &'a Commit>) -> Keys<'a> {
     let mut keys = Keys::new();
     for commit in commits {
-        let own = keys.entry(commit.bucket).or_default();
-        own.extend(commit.preconditions.iter().map(Precondition::key));
-        own.extend(commit.writes.iter().map(Write::key));
+        keys.extend(commit.preconditions.iter().map(|of| (commit.bucket, of.key())));
+        keys.extend(commit.writes.iter().map(|write| (commit.bucket, write.key())));
     }
     keys
 }
 
 pub(super) fn keys_of_rows(rows: &[RowKey]) -> Keys<'_> {
-    let mut keys = Keys::new();
-    for at in rows {
-        keys.entry(at.bucket).or_default().insert(&at.key);
-    }
-    keys
+    rows.iter().map(|at| (at.bucket, at.key.as_slice())).collect()
 }
 
-/// One bucket's writes; each list in the keys' order.
+/// What is written, and what must stay; each list in the order of (bucket, key).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes<'a> {
-    /// Rows that were absent: inserting them is what locks them. Those that stay absent are
-    /// inserted too, and deleted.
-    pub(super) insert: Vec<(&'a [u8], &'a [u8])>,
+    /// Rows that were absent.
+    pub(super) insert: Vec<Entry<'a>>,
+    /// Rows that were absent, and must stay so.
+    pub(super) absent: Vec<At<'a>>,
     /// Locked rows that get another value.
-    pub(super) replace: Vec<(&'a [u8], &'a [u8])>,
-    /// Locked or inserted rows that end.
-    pub(super) delete: Vec<&'a [u8]>,
+    pub(super) replace: Vec<Entry<'a>>,
+    /// Locked rows that end.
+    pub(super) delete: BTreeMap<Bucket, Vec<&'a [u8]>>,
+}
+
+impl Changes<'_> {
+    /// How many absent rows are to be held.
+    pub(super) fn held(&self) -> usize {
+        self.insert.len().saturating_add(self.absent.len())
+    }
+
+    /// The advisory locks of the absent rows, in the order of their numbers, which is the order of all of them: held
+    /// alone for a row that is inserted, together with others for one that stays absent. `store` sets the locks of one
+    /// store apart from another's.
+    pub(super) fn locks(&self, store: i64) -> Vec<(i64, bool)> {
+        let alone = self.insert.iter().map(|(bucket, key, _)| (lock_of_row(store, *bucket, key), true));
+        let shared = self.absent.iter().map(|(bucket, key)| (lock_of_row(store, *bucket, key), false));
+        let mut locks = BTreeMap::new();
+        for (lock, is_alone) in alone.chain(shared) {
+            // Two keys of one number: the stricter is enough for both.
+            *locks.entry(lock).or_default() |= is_alone;
+        }
+        locks.into_iter().collect()
+    }
+}
+
+/// The number of an absent row's lock. Two rows of one number wait for each other for nothing.
+fn lock_of_row(store: i64, bucket: Bucket, key: &[u8]) -> i64 {
+    lock_number(&[&store.to_be_bytes(), &bucket.number().to_be_bytes(), key])
+}
+
+/// The number of the lock of a whole store, by its schema: all of a database share one space of numbers.
+pub(super) fn lock_of_store(schema: &str) -> i64 {
+    lock_number(&[b"unjoin store ", schema.as_bytes()])
+}
+
+fn lock_number(parts: &[&[u8]]) -> i64 {
+    let mut digest = Sha256::new();
+    parts.iter().for_each(|part| digest.update(part));
+    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = digest.finalize().into();
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// The outcomes of `commits`, applied in order to `found`, and what is to be written for it. Each
 /// comes with its place in the call; what it hangs on and is not among them was applied before.
 ///
-/// Every key that an applied commit names is in `found`, and so locked, or is inserted: nobody
-/// else can have read or changed it in between, which makes the whole serializable.
+/// Every key that an applied commit names is in `found`, and so locked, or is held as an absent one: nobody
+/// else can change it in between, which makes the whole serializable.
 pub(super) fn evaluate<'a>(
     commits: impl IntoIterator<Item = (usize, &'a Commit)>,
     found: &'a Found<'a>,
-) -> (Vec<Outcome>, BTreeMap<Bucket, Changes<'a>>) {
-    let mut state: HashMap<(Bucket, &[u8]), Option<&[u8]>> = HashMap::new();
+) -> (Vec<Outcome>, Changes<'a>) {
+    let mut state: HashMap<At<'_>, Option<&[u8]>> = HashMap::new();
     let mut named = Keys::new();
     let mut outcomes = Vec::new();
     let mut refused = BTreeSet::new();
@@ -68,10 +104,9 @@ pub(super) fn evaluate<'a>(
             outcomes.push(Outcome::Conflict(failed.key().to_vec()));
             continue;
         }
-        let own = named.entry(commit.bucket).or_default();
-        own.extend(commit.preconditions.iter().map(Precondition::key));
+        named.extend(commit.preconditions.iter().map(|of| (commit.bucket, of.key())));
         for write in &commit.writes {
-            own.insert(write.key());
+            named.insert((commit.bucket, write.key()));
             let value = match write {
                 Write::Put(_, value) => Some(value.as_slice()),
                 Write::Delete(_) => None,
@@ -80,22 +115,17 @@ pub(super) fn evaluate<'a>(
         }
         outcomes.push(Outcome::Committed);
     }
-    let mut changes = BTreeMap::<Bucket, Changes<'a>>::new();
-    for (bucket, keys) in named {
-        let own = changes.entry(bucket).or_default();
-        for key in keys {
-            let before = found.get(&(bucket, key)).map(Vec::as_slice);
-            let after = state.get(&(bucket, key)).copied().unwrap_or(before);
-            match (before, after) {
-                (None, Some(value)) => own.insert.push((key, value)),
-                (None, None) => {
-                    own.insert.push((key, b""));
-                    own.delete.push(key);
-                }
-                (Some(before), Some(after)) if before != after => own.replace.push((key, after)),
-                (Some(_), Some(_)) => {}
-                (Some(_), None) => own.delete.push(key),
-            }
+    let mut changes = Changes::default();
+    for at in named {
+        let (bucket, key) = at;
+        let before = found.get(&at).map(Vec::as_slice);
+        let after = state.get(&at).copied().unwrap_or(before);
+        match (before, after) {
+            (None, Some(value)) => changes.insert.push((bucket, key, value)),
+            (None, None) => changes.absent.push(at),
+            (Some(before), Some(after)) if before != after => changes.replace.push((bucket, key, after)),
+            (Some(_), Some(_)) => {}
+            (Some(_), None) => changes.delete.entry(bucket).or_default().push(key),
         }
     }
     (outcomes, changes)
@@ -123,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_absent_key_of_an_applied_commit_is_inserted() {
+    fn every_absent_key_of_an_applied_commit_is_held() {
         let commits = [
             Commit::new(bucket()).expect(b"only expected", None).put(b"put".to_vec(), b"1".to_vec()),
             Commit::new(bucket()).delete(b"deleted".to_vec()),
@@ -132,11 +162,22 @@ mod tests {
         let found = Found::new();
         let (outcomes, changes) = evaluate((0..).zip(&commits), &found);
         assert!(matches!(&outcomes[..], [Outcome::Committed, Outcome::Committed, Outcome::Conflict(_)]));
-        let own = &changes[&bucket()];
-        let inserted: Vec<&[u8]> = own.insert.iter().map(|(key, _)| *key).collect();
-        assert_eq!(inserted, [&b"deleted"[..], b"only expected", b"put"]);
-        assert_eq!(own.delete, [&b"deleted"[..], b"only expected"]);
-        assert_eq!(own.replace, []);
+        assert_eq!(changes.insert, [(bucket(), &b"put"[..], &b"1"[..])]);
+        assert_eq!(changes.absent, [(bucket(), &b"deleted"[..]), (bucket(), b"only expected")]);
+        assert_eq!((changes.held(), changes.replace.len(), changes.delete.len()), (3, 0, 0));
+        let locks = changes.locks(7);
+        assert!(locks.is_sorted());
+        let alone = locks.iter().filter(|(_, is_alone)| *is_alone).map(|(lock, _)| *lock);
+        assert_eq!(alone.collect::<Vec<_>>(), [lock_of_row(7, bucket(), b"put")]);
+        assert_eq!(locks.len(), 3);
+    }
+
+    /// Two processes that compute them apart must find the same.
+    #[test]
+    fn a_locks_number_is_fixed_and_another_stores_is_another() {
+        assert_eq!(lock_of_store("desk"), 7_428_759_557_754_593_267);
+        assert_ne!(lock_of_store("desk"), lock_of_store("issuer"));
+        assert_ne!(lock_of_row(1, bucket(), b"key"), lock_of_row(2, bucket(), b"key"));
     }
 
     #[test]
@@ -147,7 +188,7 @@ mod tests {
             Commit::new(bucket()).put(b"key".to_vec(), b"same".to_vec()),
         ];
         let (_, changes) = evaluate((0..).zip(&commits), &found);
-        assert_eq!(changes[&bucket()], Changes::default());
+        assert_eq!(changes, Changes::default());
     }
 
     #[test]
@@ -199,6 +240,6 @@ mod tests {
         let committed: Vec<bool> = outcomes.iter().map(|one| *one == Outcome::Committed).collect();
         assert_eq!(committed, [true, false, true, false, false]);
         assert_eq!(outcomes[3..], [Outcome::NotReached, Outcome::NotReached]);
-        assert_eq!(changes.values().flat_map(|own| &own.insert).count(), 2);
+        assert_eq!(changes.insert.len(), 2);
     }
 }

@@ -5,6 +5,7 @@
 //! handed to it, and callers wait as for any other blocking call.
 
 use super::error::{Failure, PostgresError, connecting};
+use super::plan::lock_of_store;
 use super::session::Session;
 use super::statements::{Statements, schema_name};
 use super::{Isolation, PostgresConfig, address, schema};
@@ -55,6 +56,8 @@ pub(super) struct Shared {
     /// The table's quoted name with its schema, and the schema's.
     pub(super) rows: String,
     pub(super) schema: String,
+    /// The number of the lock of the whole store.
+    pub(super) lock: i64,
     pub(super) isolation: Isolation,
     statement_timeout: Duration,
     pub(super) rewrite_timeout: Duration,
@@ -263,6 +266,7 @@ impl Pool {
             reached: AtomicUsize::new(0),
             looked: AsyncMutex::default(),
             rows: format!("{schema}.rows"),
+            lock: lock_of_store(&config.schema),
             schema,
             isolation: config.isolation,
             statement_timeout: config.statement_timeout,

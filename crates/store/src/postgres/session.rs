@@ -18,6 +18,9 @@ use unjoin_core::secret::{SystemRng, below};
 /// How long an opening waits for the second session that it looks with.
 const SECOND: Duration = Duration::from_secs(2);
 
+/// Places for locks where the server does not tell: those of its defaults.
+const PLACES: usize = 6400;
+
 /// A connection, and what its session is known by.
 pub(super) struct Session {
     pub(super) client: Client,
@@ -26,6 +29,9 @@ pub(super) struct Session {
     word: String,
     /// The server's process that began all others: which server this is, until it restarts.
     pub(super) server: String,
+    /// The most absent rows that one transaction holds one by one: an eighth of the places that the server has for
+    /// locks, which all sessions share.
+    pub(super) most_held: usize,
     warned: Arc<AtomicBool>,
 }
 
@@ -39,17 +45,18 @@ impl Session {
         let word = format!("{:016x}", below(u64::MAX, &mut SystemRng::new()));
         let sql = format!(
             "{settings}; SELECT set_config('unjoin.session', '{word}', false), pg_backend_pid(), \
-             pg_postmaster_start_time()"
+             pg_postmaster_start_time(), \
+             current_setting('max_locks_per_transaction', true)::int8 * current_setting('max_connections', true)::int8"
         );
-        let [_, process, server] = last_row(&client, &sql).await?;
-        Ok(Self { client, process, word, server, warned })
+        let [_, process, server, places] = last_row(&client, &sql).await?;
+        let most_held = places.parse().unwrap_or(PLACES) / 8;
+        Ok(Self { client, process, word, server, most_held, warned })
     }
 
     /// Begins a transaction with these statements, and proves that it is in this session.
     pub(super) async fn begin(&self, statements: &str) -> Result<(), PostgresError> {
-        let sql =
-            format!("{statements}; SELECT current_setting('unjoin.session', true), pg_backend_pid(), ''");
-        let [word, process, _] = last_row(&self.client, &sql).await?;
+        let sql = format!("{statements}; SELECT current_setting('unjoin.session', true), pg_backend_pid()");
+        let [word, process] = last_row(&self.client, &sql).await?;
         if (&word, &process) == (&self.word, &self.process) { Ok(()) } else { Err(PostgresError::Pooler) }
     }
 
@@ -69,15 +76,18 @@ impl Session {
     }
 }
 
-/// The last row that the statements answer, which has three columns.
-async fn last_row(client: &Client, sql: &str) -> Result<[String; 3], PostgresError> {
+/// The first columns of the last row that the statements answer.
+async fn last_row<const COLUMNS: usize>(
+    client: &Client,
+    sql: &str,
+) -> Result<[String; COLUMNS], PostgresError> {
     let answers = client.simple_query(sql).await?;
     let row = answers.iter().rev().find_map(|answer| match answer {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
     let column = |row: &SimpleQueryRow, at| row.try_get(at).ok().flatten().unwrap_or_default().to_owned();
-    row.map(|row| [0, 1, 2].map(|at| column(row, at))).ok_or(PostgresError::Protocol)
+    row.map(|row| std::array::from_fn(|at| column(row, at))).ok_or(PostgresError::Protocol)
 }
 
 /// A session, proved beside a second one.

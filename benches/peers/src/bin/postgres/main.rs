@@ -2,8 +2,9 @@
 //!
 //! Counted as by the bench `throughput`: a review when it was decoded from bytes, verified, spent and held, and
 //! the server's log was synced; a grant likewise. The server is a private one with its own settings, reached over
-//! its socket; its processor time is not in the figures, which are the callers' process's. With `--growth`: how the
-//! figures change as old rows pile up.
+//! its socket. The processor time of each request is told for the callers' process, and for the server beside it. Both
+//! engines take the same reviews, one after the other, as often as `--rounds` says. With `--growth`: how the figures
+//! change as old rows pile up.
 
 #[path = "../throughput/fill.rs"]
 mod fill;
@@ -25,7 +26,6 @@ use unjoin_benches::drive::{Load, bar, drive, print_load};
 use unjoin_benches::machine;
 
 const IN_FLIGHT: usize = 16;
-const CALLERS: [usize; 3] = [1, 8, 64];
 
 /// Measures durable reviews and grants a second on both stores.
 #[derive(Parser)]
@@ -39,6 +39,12 @@ struct Arguments {
     /// Only the reviews, or only the grants.
     #[arg(long, value_parser = ["reviews", "grants"])]
     only: Option<String>,
+    /// How many callers there are, for each measurement.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64])]
+    callers: Vec<usize>,
+    /// How often each measurement is made.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
     /// Only PostgreSQL: for a profiler.
     #[arg(long)]
     postgres_only: bool,
@@ -73,14 +79,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     // `--quick` shows that everything runs.
     for kind in kinds.into_iter().filter(|_| !arguments.growth) {
         println!("\ndurable {kind}, from bytes to synced log or file, {IN_FLIGHT} in flight for each caller");
-        for callers in CALLERS {
+        let shop = Shop::new();
+        let reviews = match kind {
+            "reviews" => presented(&shop, arguments.count),
+            _ => Vec::new(),
+        };
+        for (callers, _) in
+            arguments.callers.iter().flat_map(|own| (0..arguments.rounds).map(move |at| (*own, at)))
+        {
+            let measured = Measured { server: &server, shop: &shop, count: arguments.count, callers };
             if !arguments.postgres_only {
                 let path = server.temporary("store.redb");
-                let store = RedbStore::create(&path)?;
-                measure(kind, arguments.count, "redb", callers, store);
+                measured.on("redb", RedbStore::create(&path)?, &reviews);
                 std::fs::remove_file(path)?;
             }
-            measure(kind, arguments.count, "PostgreSQL", callers, server.store());
+            measured.on("PostgreSQL", server.store(), &reviews);
             server.sql("CHECKPOINT");
         }
     }
@@ -88,20 +101,44 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn measure<S: Store>(kind: &str, count: usize, engine: &str, callers: usize, store: S) {
-    let (shop, store) = (Shop::new(), Arc::new(store));
-    let load = match kind {
-        "reviews" => reviews(&shop, store, count, callers),
-        _ => grants(&shop, store, count, callers),
-    };
-    print_load(&format!("{engine:>10}, {callers:>2} callers"), &load);
+struct Measured<'a> {
+    server: &'a Server,
+    shop: &'a Shop,
+    count: usize,
+    callers: usize,
 }
 
-fn reviews<S: Store>(shop: &Shop, store: Arc<S>, count: usize, callers: usize) -> Load {
+impl Measured<'_> {
+    /// These reviews, or as many grants where there are none.
+    fn on<S: Store>(&self, engine: &str, store: S, reviews: &[Encoded]) {
+        let (store, name) = (Arc::new(store), format!("{engine:>10}, {:>2} callers", self.callers));
+        match reviews {
+            [] => {
+                let issuer = self.shop.issuer(store);
+                let progress = bar("asking for tokens", self.count);
+                let Orders { accounts, requests } = self.shop.requests(&issuer, self.count, &progress);
+                progress.finish_and_clear();
+                self.print(&name, || grant(&issuer, &accounts, &requests, self.callers));
+            }
+            reviews => self.print(&name, || submit(self.shop, store, reviews, self.callers)),
+        }
+    }
+
+    fn print(&self, name: &str, run: impl FnOnce() -> Load) {
+        let before = self.server.processor();
+        let load = run();
+        let server = (self.server.processor() - before).as_secs_f64() * 1e6 / load.decided as f64;
+        print_load(name, &load);
+        let callers = load.processor.as_secs_f64() * 1e6 / load.decided as f64;
+        println!("{:>24} us of processor each, {server:.0} of them the server's", (callers + server).round());
+    }
+}
+
+fn presented(shop: &Shop, count: usize) -> Vec<Encoded> {
     let progress = bar("presenting reviews", count);
-    let prepared: Vec<Encoded> = shop.reviews(count, &progress);
+    let prepared = shop.reviews(count, &progress);
     progress.finish_and_clear();
-    submit(shop, store, &prepared, callers)
+    prepared
 }
 
 /// Submits all of `reviews` to a desk of its own on this store.
@@ -116,14 +153,6 @@ fn submit<S: Store>(shop: &Shop, store: Arc<S>, reviews: &[Encoded], callers: us
             pending.wait().expect("every review is accepted");
         },
     )
-}
-
-fn grants<S: Store>(shop: &Shop, store: Arc<S>, count: usize, callers: usize) -> Load {
-    let issuer = shop.issuer(store);
-    let progress = bar("asking for tokens", count);
-    let Orders { accounts, requests } = shop.requests(&issuer, count, &progress);
-    progress.finish_and_clear();
-    grant(&issuer, &accounts, &requests, callers)
 }
 
 /// Has all of `requests` granted.

@@ -1,0 +1,327 @@
+//! What runs, and what was used of an hour: each in the order in which it is over, so that nothing is looked through and
+//! forgetting touches only what is over.
+
+use super::SwitchboardConfig;
+use super::binding::Leg;
+use super::calls::{CallId, Claim};
+use super::counters::Reason;
+use crate::{Channel, VirtualNumber};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use unjoin_core::Timestamp;
+
+/// At most so many calls are remembered. Beyond it calls are refused.
+const CALLS: usize = 100_000;
+/// At most so many legs' hours are remembered. Beyond it the oldest goes, with what it has used up.
+const HOURS: usize = 100_000;
+/// A call of which the gateway has said nothing is taken to ring no longer than this, in seconds.
+const RINGING: u64 = 120;
+const HOUR: u64 = 3600;
+
+/// A call that was put through.
+struct Running {
+    claim: Claim,
+    number: VirtualNumber,
+    ends_at: Timestamp,
+    answered: Option<Timestamp>,
+    /// Whether it is one of those that its number carries at once.
+    counts: bool,
+    /// When it is looked at next: it counts no longer then, or is forgotten.
+    due: Timestamp,
+}
+
+/// An order's digest, and one of its legs.
+type LegId = ([u8; 32], Leg);
+
+/// What a leg has used of its hour.
+struct Hour {
+    since: Timestamp,
+    used: u32,
+}
+
+#[derive(Default)]
+pub(super) struct Held {
+    running: HashMap<CallId, Running>,
+    /// Every running call once, by when it is due.
+    due: BTreeSet<(Timestamp, CallId)>,
+    /// How many calls count on a number: one or more.
+    at_once: HashMap<VirtualNumber, usize>,
+    hours: HashMap<LegId, Hour>,
+    /// The hours, by when they began. One whose leg has a later hour stands for nothing.
+    begun: VecDeque<(Timestamp, LegId)>,
+    /// How many entries were looked at because of their time.
+    #[cfg(test)]
+    touched: usize,
+}
+
+impl Held {
+    /// Notes a call or message that all else allows, if the limits do.
+    pub(super) fn begin(
+        &mut self,
+        (claim, number, channel): (Claim, VirtualNumber, Channel),
+        (now, ends_at): (Timestamp, Timestamp),
+        config: &SwitchboardConfig,
+        id: CallId,
+    ) -> Result<(), Reason> {
+        self.forget(now);
+        if channel == Channel::Voice {
+            let at_once = self.at_once.get(&number).copied().unwrap_or(0);
+            if at_once >= config.calls_at_once || self.running.len() >= CALLS {
+                return Err(Reason::TooMany);
+            }
+        }
+        self.use_hour((claim.order.order, claim.leg), now, config.calls_per_hour)?;
+        if channel == Channel::Voice {
+            let due = now.saturating_add(RINGING).min(ends_at);
+            self.running.insert(id, Running { claim, number, ends_at, answered: None, counts: true, due });
+            self.due.insert((due, id));
+            self.count(number);
+        }
+        Ok(())
+    }
+
+    fn use_hour(&mut self, leg: LegId, now: Timestamp, most: u32) -> Result<(), Reason> {
+        if let Some(hour) = self.hours.get_mut(&leg).filter(|hour| now.saturating_since(hour.since) < HOUR) {
+            if hour.used >= most {
+                return Err(Reason::TooMany);
+            }
+            hour.used = hour.used.saturating_add(1);
+            return Ok(());
+        }
+        while self.begun.len() >= HOURS {
+            self.forget_hour();
+        }
+        self.hours.insert(leg, Hour { since: now, used: 1 });
+        self.begun.push_back((now, leg));
+        Ok(())
+    }
+
+    /// The switch has ended those whose time is up; a gateway that did not say so is not waited for.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        while let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
+            self.touch();
+            self.due.remove(&(due, id));
+            let Some(call) = self.running.get_mut(&id) else { continue };
+            let (number, counted) = (call.number, std::mem::replace(&mut call.counts, false));
+            // Until then the gateway is told to end it.
+            call.due = call.ends_at.saturating_add(RINGING);
+            if now < call.due {
+                self.due.insert((call.due, id));
+            } else {
+                self.running.remove(&id);
+            }
+            if counted {
+                self.uncount(number);
+            }
+        }
+        while self.begun.front().is_some_and(|(since, _)| now.saturating_since(*since) >= HOUR) {
+            self.forget_hour();
+        }
+    }
+
+    fn forget_hour(&mut self) {
+        self.touch();
+        let Some((since, leg)) = self.begun.pop_front() else { return };
+        if self.hours.get(&leg).is_some_and(|hour| hour.since == since) {
+            self.hours.remove(&leg);
+        }
+    }
+
+    /// Whose a call is; `None` if it is not known.
+    pub(super) fn of(&self, id: CallId) -> Option<Claim> {
+        self.running.get(&id).map(|call| call.claim)
+    }
+
+    /// It counts until it ends from now on.
+    pub(super) fn answered(&mut self, id: CallId, now: Timestamp) {
+        let Some(call) = self.running.get_mut(&id) else { return };
+        if call.answered.is_some() {
+            return;
+        }
+        call.answered = Some(now);
+        if now < call.ends_at {
+            let (was_due, number) = (call.due, call.number);
+            let counted = std::mem::replace(&mut call.counts, true);
+            call.due = call.ends_at;
+            self.due.remove(&(was_due, id));
+            self.due.insert((call.due, id));
+            if !counted {
+                self.count(number);
+            }
+        }
+    }
+
+    /// When it was picked up, if it was. Nothing of it is kept.
+    pub(super) fn ended(&mut self, id: CallId) -> Option<Timestamp> {
+        let call = self.running.remove(&id)?;
+        self.due.remove(&(call.due, id));
+        if call.counts {
+            self.uncount(call.number);
+        }
+        call.answered
+    }
+
+    /// All that may still run.
+    pub(super) fn running(&self) -> Vec<(CallId, Claim, VirtualNumber)> {
+        self.running.iter().map(|(id, call)| (*id, call.claim, call.number)).collect()
+    }
+
+    fn count(&mut self, number: VirtualNumber) {
+        let at_once = self.at_once.entry(number).or_default();
+        *at_once = at_once.saturating_add(1);
+    }
+
+    fn uncount(&mut self, number: VirtualNumber) {
+        let Some(at_once) = self.at_once.get_mut(&number) else { return };
+        *at_once = at_once.saturating_sub(1);
+        if *at_once == 0 {
+            self.at_once.remove(&number);
+        }
+    }
+
+    /// Counted in tests.
+    fn touch(&mut self) {
+        #[cfg(test)]
+        {
+            self.touched = self.touched.saturating_add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::{OrderId, Side};
+    use super::*;
+    use std::mem::size_of;
+
+    const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    fn config() -> SwitchboardConfig {
+        SwitchboardConfig::new(3600)
+    }
+
+    fn id(of: u64) -> CallId {
+        CallId::from_hex(&format!("{of:032x}")).unwrap()
+    }
+
+    /// A call of a leg and a number of its own, `after` seconds from the start, for `longest` seconds.
+    fn begin(held: &mut Held, of: u64, after: u64, longest: u64) -> Result<(), Reason> {
+        let mut order = [0; 32];
+        order[..8].copy_from_slice(&of.to_le_bytes());
+        let order = OrderId { merchant: [0; 32], order };
+        let claim = Claim { order, leg: Leg::Courier, caller: Side::Hub, attempt: [7; 8] };
+        let number = VirtualNumber::new(&format!("+8617{of:09}")).unwrap();
+        let now = START.saturating_add(after);
+        let ends_at = now.saturating_add(longest);
+        held.begin((claim, number, Channel::Voice), (now, ends_at), &config(), id(of))
+    }
+
+    fn touched(held: &mut Held) -> usize {
+        std::mem::take(&mut held.touched)
+    }
+
+    #[test]
+    fn with_all_places_taken_a_call_looks_at_nothing_but_what_is_over() {
+        let mut held = Held::default();
+        let all = CALLS as u64;
+        for of in 0..all {
+            // Each ends a second after the one before, but for those of the same second.
+            assert_eq!(begin(&mut held, of, 0, 1000 + of / 1000), Ok(()));
+        }
+        assert_eq!(touched(&mut held), 0);
+        for of in all..all + 1000 {
+            assert_eq!(begin(&mut held, of, 1, 1000), Err(Reason::TooMany));
+        }
+        assert_eq!(touched(&mut held), 0);
+        // They ring no longer, and are looked at once for it; then nothing is.
+        assert_eq!(begin(&mut held, all, RINGING, 1000), Err(Reason::TooMany));
+        assert_eq!(touched(&mut held), CALLS);
+        assert_eq!(begin(&mut held, all, 1000 + RINGING - 1, 1000), Err(Reason::TooMany));
+        assert_eq!(touched(&mut held), 0);
+        // The first thousand are over.
+        assert_eq!(begin(&mut held, all, 1000 + RINGING, 1000), Ok(()));
+        // And the oldest hour with them, for the new one.
+        assert_eq!((touched(&mut held), held.running.len()), (1000 + 1, CALLS - 1000 + 1));
+        // One that the gateway says is over makes room for one, without a look at any other.
+        for of in all + 1..all + 1000 {
+            assert_eq!(begin(&mut held, of, 1000 + RINGING, 1000), Ok(()));
+        }
+        touched(&mut held);
+        assert_eq!(held.ended(id(all)), None);
+        assert_eq!(begin(&mut held, all, 1000 + RINGING, 1000), Ok(()));
+        assert_eq!((touched(&mut held), held.running.len(), held.due.len()), (0, CALLS, CALLS));
+    }
+
+    #[test]
+    fn with_all_hours_taken_the_oldest_goes_and_no_other_is_looked_at() {
+        let mut held = Held::default();
+        let all = HOURS as u64;
+        for of in 0..all {
+            assert_eq!(begin(&mut held, of, of / 1000, 1000), Ok(()));
+            assert_eq!(held.ended(id(of)), None);
+        }
+        for of in all..all + 10 {
+            assert_eq!(begin(&mut held, of, 200, 1000), Ok(()));
+            assert_eq!(held.ended(id(of)), None);
+            assert_eq!((touched(&mut held), held.hours.len(), held.begun.len()), (1, HOURS, HOURS));
+        }
+        // What is over goes when it is over: the other 990 of the first second, and no more.
+        assert_eq!(begin(&mut held, 0, HOUR, 1000), Ok(()));
+        assert_eq!((touched(&mut held), held.hours.len()), (990, HOURS - 990 + 1));
+    }
+
+    #[test]
+    fn an_hour_of_a_clock_that_was_a_little_ahead_ends_in_its_own_time() {
+        let mut held = Held::default();
+        assert_eq!(begin(&mut held, 1, 5, 60), Ok(()));
+        assert_eq!(begin(&mut held, 2, 0, 60), Ok(()));
+        for _ in 1..config().calls_per_hour {
+            let _ = held.ended(id(2));
+            assert_eq!(begin(&mut held, 2, 1, 60), Ok(()));
+        }
+        let _ = held.ended(id(2));
+        assert_eq!(begin(&mut held, 2, HOUR - 1, 60), Err(Reason::TooMany));
+        // The first hour is not over yet, and this one is.
+        assert_eq!(begin(&mut held, 2, HOUR, 60), Ok(()));
+        // What stood for the former one takes nothing away.
+        assert_eq!(begin(&mut held, 3, HOUR + 5, 60), Ok(()));
+        assert_eq!((held.hours.len(), held.begun.len()), (2, 2));
+    }
+
+    #[test]
+    fn what_counts_on_a_number_is_what_runs_there() {
+        let mut held = Held::default();
+        let on = |held: &Held| held.at_once.values().sum::<usize>();
+        for of in 0..4 {
+            assert_eq!(begin(&mut held, of, 0, 600), Ok(()));
+        }
+        held.answered(id(0), START.saturating_add(5));
+        held.forget(START.saturating_add(RINGING));
+        assert_eq!(on(&held), 1);
+        // Picked up late: it counts again, until it ends.
+        held.answered(id(1), START.saturating_add(RINGING + 1));
+        assert_eq!(on(&held), 2);
+        held.forget(START.saturating_add(599));
+        assert_eq!(on(&held), 2);
+        held.forget(START.saturating_add(600));
+        assert_eq!((on(&held), held.running.len()), (0, 4));
+        // Picked up too late: nothing counts, and it is forgotten all the same.
+        held.answered(id(2), START.saturating_add(601));
+        assert_eq!(held.ended(id(0)), Some(START.saturating_add(5)));
+        held.forget(START.saturating_add(600 + RINGING));
+        assert_eq!((on(&held), held.running.len(), held.due.len()), (0, 0, 0));
+    }
+
+    /// What a table of so many may take: places are a power of two, an eighth of them empty; nodes of a tree are half full.
+    #[test]
+    fn the_memory_is_bounded_as_the_manual_says() {
+        let map = |most: usize, each: usize| (most * 8 / 7).next_power_of_two() * (each + 1);
+        let tree = |most: usize, each: usize| most * each * 2;
+        let queue = |most: usize, each: usize| most.next_power_of_two() * each;
+        let all = map(CALLS, size_of::<(CallId, Running)>())
+            + tree(CALLS, size_of::<(Timestamp, CallId)>())
+            + map(CALLS, size_of::<(VirtualNumber, usize)>())
+            + map(HOURS, size_of::<(LegId, Hour)>())
+            + queue(HOURS, size_of::<(Timestamp, LegId)>());
+        assert!(all <= 42 << 20, "{all} bytes");
+    }
+}
