@@ -147,8 +147,13 @@ pub(crate) async fn without_numbers(
     at: Timestamp,
 ) -> Outcome<()> {
     let body = json!({ "merchant": merchant, "handle": handle, "at": at.as_unix_seconds() });
-    internal.post("/orders/numbers-dead", None, body.to_string()).await?.object()?;
-    Ok(())
+    let answer = internal.post("/orders/numbers-dead", None, body.to_string()).await?;
+    // The orders are years old: a tick ends what is overdue, and may be first.
+    if answer.code().as_deref() == Some("issuer.numbers_dead_differs") {
+        Ok(())
+    } else {
+        answer.object().map(drop)
+    }
 }
 
 /// Returns when a tick has gone through: a start's first one closes what is due, and hands it to the desk.

@@ -133,3 +133,24 @@ fn a_ring_without_the_newest_key_is_refused_and_the_old_one_stays() {
     let report = platform.tick().unwrap();
     assert!(report.manifests.is_empty() && report.failed.is_empty(), "{:?}", report.failed);
 }
+
+#[test]
+fn an_order_whose_host_reports_its_end_during_a_tick_stays_for_none() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let platform = open(config(), Arc::clone(&clock)).unwrap();
+    let (merchant, account) = (name("lamps.example"), name("ann"));
+    buy(&platform, "ann", &merchant);
+    let order = OrderReport {
+        order_id: account.as_bytes().to_vec(),
+        account,
+        merchant: merchant.clone(),
+        class: 0,
+        due_at: MONDAY,
+    };
+    let handle = platform.order_due(order).unwrap();
+    // What the tick read as overdue before; telephony says another time than the host did.
+    clock.set(MONDAY.saturating_add(DAY));
+    let mut failed = Vec::new();
+    assert_eq!(platform.end_overdue(vec![(merchant, handle)], &mut failed).unwrap(), vec![]);
+    assert!(failed.is_empty(), "{failed:?}");
+}
