@@ -286,9 +286,61 @@ def a_text_arrives_once_and_nothing_else_of_it(bench):
         require(number.encode() in message, "it does not show the number")
         again = (sent(text, f"{CUSTOMER}-1"), arrived())
         require(again == ("202", None), f"a text arrived twice: {again}")
-        for what, (words, more) in {"an opt-out": ("stop", {}), "a stranger": ("hello", {"asserted": STRANGER}),
+        for what, (words, more) in {"an opt-out": ("stop", {}), "more than a message can have": ("x" * 1301, {}), "a stranger": ("hello", {"asserted": STRANGER}),
                                     "parts of a text": ("x", {"kind": "application/vnd.3gpp.sms"})}.items():
             require(sent(words, what.replace(" ", ""), **more) == "480" and arrived() is None, what)
+
+
+def what_a_network_plays_before_the_answer_is_stopped(bench):
+    """A provisional reply arrives without its session, so that nobody hears the announcement; with site.cfg's other word it
+    arrives with one, and the answer's session arrives either way."""
+    def sessions(of):
+        number = of.gateway.bind("order-30", "courier", "courier-30", COURIER, CUSTOMER)
+        came_back, _ = of.call(
+            Caller(CUSTOMER, number).invite().progressed().answered().bye(2),
+            Callee(COURIER).plays().answers().hears("BYE"), "early media")
+        return {status: any(b"m=audio" in message for message in came_back if message.startswith(f"SIP/2.0 {status} ".encode()))
+                for status in (183, 200)}
+
+    require(sessions(bench) == {183: False, 200: True}, "early media passed")
+    directory = bench.directory / "early"
+    directory.mkdir()
+    passing = Bench(bench.program, directory, lambda text: text.replace("early_media=s:EARLY_MEDIA", "early_media=s:passed"))
+    try:
+        require(sessions(passing) == {183: True, 200: True}, "early media that was asked for did not pass")
+        bench.found += passing.found
+    finally:
+        passing.close()
+
+
+def a_phone_that_diverts_to_the_number_is_no_endless_loop(bench):
+    """The trunk asserts whoever diverts, so X rings the other party, who diverts too: it ends at the number's calls at once. A trunk
+    that asserts the number itself is refused at the first turn."""
+    number = bench.gateway.bind("order-31", "courier", "courier-31", COURIER, CUSTOMER)
+
+    def dials(asserted, wait=0.5):
+        answer = bench.kamailio.send(
+            f"INVITE sip:{number}@platform.example SIP/2.0",
+            f"P-Asserted-Identity: <sip:{asserted}@carrier.example>\r\nAttestation-Info: A\r\n", wait=wait)
+        return answer and int(answer.split()[1])
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as network:
+        network.bind((LOOPBACK, bench.kamailio.called))
+        network.settimeout(1)
+        require(dials(number) == 480, "the number itself as its caller")
+        require(dials(CUSTOMER) is None, "the customer's call was answered")
+        rung, last, calls = [], None, {}
+        with contextlib.suppress(TimeoutError):
+            while len(rung) < 20:
+                message, sender = network.recvfrom(65535)
+                call = re.search(rb"(?m)^Call-ID: (.*)$", message).group(1)
+                if message.startswith(b"INVITE") and call not in calls:
+                    calls[call] = (message, sender)
+                    rung.append(re.match(r"INVITE sip:([^@]*)@", message.decode()).group(1))
+                    last = dials(rung[-1])
+        for message, sender in calls.values():
+            network.sendto(replied("486 Busy Here", message), sender)
+        require((rung, last) == ([COURIER, CUSTOMER] * 2, 480), f"it rang {rung}, and then {last}")
 
 
 def a_number_carries_few_calls_at_once(bench):
@@ -572,6 +624,10 @@ def other_switches_get_their_documents(bench):
                          ("an opt-out", {"Body": "Stop", "MessageSid": "SM3"})):
         _, answer = bench.gateway.post("/twilio/message", urllib.parse.urlencode(message | change), form)
         require(len(xml.etree.ElementTree.fromstring(answer)) == 0, f"a message was sent: {what}")
+    for length, status in ((1600, 200), (1601, 400)):
+        answer = bench.gateway.post(
+            "/twilio/message", urllib.parse.urlencode(message | {"Body": "好" * length, "MessageSid": f"SM{length}"}), form)
+        require((answer[0], b"<Message" in answer[1]) == (status, status == 200), f"{length} characters: {answer[0]}")
 
     refusals = {
         path: {bench.gateway.post(path, encode(fields | change), kind)[1] for change in changes}
@@ -640,7 +696,9 @@ CASES = [
     a_merchant_is_cut_off_at_once,
     a_call_ends_with_its_binding,
     a_call_ends_within_two_seconds_of_what_allowed_it,
+    what_a_network_plays_before_the_answer_is_stopped,
     a_number_carries_few_calls_at_once,
+    a_phone_that_diverts_to_the_number_is_no_endless_loop,
     a_text_arrives_once_and_nothing_else_of_it,
     a_slow_answer_delays_no_other_call,
     a_call_given_up_before_the_answer_reaches_nobody,
