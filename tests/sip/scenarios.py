@@ -225,8 +225,10 @@ class Callee:
         return self
 
     def plays(self):
-        """The callee's network speaks before anybody answers: a provisional reply with a session of its own."""
-        self.steps.append(_send(_reply(f"183 {self.own}", self.own, SDP, first=True, tag=self.tag), retransmit=False))
+        """The callee's network speaks before anybody answers: a provisional reply with a session of its own, and a type that tells."""
+        reply = _reply(f"183 {self.own}", self.own, SDP, first=True, tag=self.tag)
+        typed = told('Content-Type: application/sdp;x="{spaced}"', self.own)
+        self.steps.append(_send(reply.replace("Content-Type: application/sdp", typed), retransmit=False))
         return self
 
     def answers(self):
