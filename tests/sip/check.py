@@ -124,6 +124,36 @@ def what_a_type_says_besides_does_not_pass(bench):
         require(told and b"Content-Type" not in told[0] and told[0].endswith(b"\n\n"), f"of {kind} came {told}")
 
 
+def a_body_whose_length_is_not_told_does_not_pass(bench):
+    """Over UDP a body is what follows, whatever Content-Length says or if nothing does. The number is in it in forms that the last
+    gate does not see."""
+    number = bench.gateway.bind("order-32", "courier", "courier-32", COURIER, CUSTOMER)
+
+    def untold(scenario, length):
+        plain = re.compile("(?m)^(s=|i=|u=|e=|p=|a=ssrc:1|o=).*\n")
+        scenario.steps = [plain.sub("", step.replace("Content-Length: [len]\n", length)) if "[len]" in step else step
+                          for step in scenario.steps]
+        return scenario
+
+    for whose, length in (("reply", ""), ("reply", "Content-Length: 0\n"), ("request", ""), ("request", "Content-Length: 0\n")):
+        calling, called = Caller(CUSTOMER, number).invite().ringing(), Callee(COURIER).rings().answers()
+        callee = Phone(bench.kamailio, untold(called, length) if whose == "reply" else called, bench.kamailio.called)
+        until(lambda: in_use(bench.kamailio.called), 5, "the called phone's port")
+        caller = Phone(bench.kamailio, untold(calling, length) if whose == "request" else calling, bench.kamailio.calling,
+                       f"{LOOPBACK}:{bench.kamailio.port}")
+        time.sleep(1.5)
+        stop(caller.process)
+        stop(callee.process)
+        at_caller, at_callee = received(caller.trace), received(callee.trace)
+        bench.search(at_caller, [COURIER], f"a {whose} without its length, at the caller")
+        bench.search(at_callee, [CUSTOMER], f"a {whose} without its length, at the callee")
+        if whose == "reply":
+            require(any(message.startswith(b"SIP/2.0 180 ") for message in at_caller), "it did not ring")
+            require(not any(message.startswith(b"SIP/2.0 200 ") for message in at_caller), "such a reply passed")
+        else:
+            require(not at_callee, "such a request passed")
+
+
 def a_party_whose_last_digits_are_the_numbers_is_called_like_others(bench):
     """The last gate looks for a hidden number whole, and not in the virtual one."""
     number = bench.gateway.bind("order-21", "courier", "courier-twin", COURIER, CUSTOMER)
@@ -701,6 +731,7 @@ CASES = [
     numbers_are_read_in_every_prefix_form,
     who_calls_and_how_far_it_is_vouched_for_is_what_the_trunk_says,
     what_a_type_says_besides_does_not_pass,
+    a_body_whose_length_is_not_told_does_not_pass,
     a_party_whose_last_digits_are_the_numbers_is_called_like_others,
     a_merchant_is_refused_until_a_ticket_opens_it,
     every_refusal_is_the_same,
