@@ -338,7 +338,7 @@ impl<S: Store> Core<S> {
         let calls = {
             let mut held = self.calls.held();
             held.told(parts.into_iter().zip(endings).collect(), window.generation());
-            held.to_judge()
+            held.unjudged()
         };
         let window: &SlotKeyWindow = &window;
         let left = |(_, claim, number): &(CallId, Claim, VirtualNumber)| {

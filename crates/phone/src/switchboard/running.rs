@@ -217,7 +217,7 @@ impl Held {
     }
 
     /// The calls of which it is to be found out whether anything allows them.
-    pub(super) fn to_judge(&mut self) -> Vec<(CallId, Claim, VirtualNumber)> {
+    pub(super) fn unjudged(&mut self) -> Vec<(CallId, Claim, VirtualNumber)> {
         let calls = self.to_judge.iter().filter_map(|id| Some((*id, self.running.get(id)?)));
         let calls: Vec<_> = calls.map(|(id, call)| (id, call.claim, call.number)).collect();
         calls.iter().for_each(|_| self.touch());
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(held.parts().len(), 16);
         let judge = |held: &mut Held, told, generation, until| {
             held.told(told, generation);
-            let calls = held.to_judge();
+            let calls = held.unjudged();
             calls.iter().for_each(|(id, ..)| held.judged(*id, until));
             (calls.len(), touched(held))
         };
