@@ -324,8 +324,18 @@ fn tests_named(chapter: &str, mark: &str) -> usize {
 
 #[test]
 fn every_test_that_a_claim_names_exists() {
-    let named = tests_named(include_str!("../src/manual/threats.md"), "claims");
+    let threats = include_str!("../src/manual/threats.md");
+    let named = tests_named(threats, "claims");
     assert!(named > 20, "the table of claims was not found");
+    // Cases of the check on a SIP path are functions, named with spaces.
+    let check = source("tests/sip/check.py");
+    let cases: Vec<&str> = threats
+        .split("`tests/sip/check.py`, case \"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let is_case = |case: &&str| check.contains(&format!("    {},\n", case.replace(' ', "_")));
+    assert!(cases.len() > 1 && cases.iter().all(is_case), "cases that are not there: {cases:?}");
 }
 
 /// Of the tables that say what shows a claim. A model's variants stand under its name.

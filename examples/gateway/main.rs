@@ -68,6 +68,9 @@ struct Arguments {
     /// Make the store first: once. Without it one that is missing is an error, and never a new one.
     #[arg(long)]
     create: bool,
+    /// MiB of memory that redb's page cache takes at most. A million live numbers want 1,024.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    cache_mib: u32,
     /// For the slot key file, the demonstration's keys and the database.
     #[arg(long)]
     directory: PathBuf,
@@ -140,11 +143,14 @@ fn begin(arguments: Arguments) -> Outcome<()> {
         StoreKind::Redb => {
             let roster = roster(&arguments)?;
             let path = arguments.directory.join("phones.redb");
+            let cache = (arguments.cache_mib as usize) << 20;
             let stores = if arguments.create {
-                let store = [(Role::Telephony, Arc::new(RedbStore::create(&path).at(&path)?))];
+                let store =
+                    [(Role::Telephony, Arc::new(RedbStore::create_with_cache(&path, cache).at(&path)?))];
                 Stores::create(&roster, store, &mut SystemRng::new())
             } else {
-                let store = [(Role::Telephony, Arc::new(RedbStore::open(&path).at(&path)?))];
+                let store =
+                    [(Role::Telephony, Arc::new(RedbStore::open_with_cache(&path, cache).at(&path)?))];
                 Stores::open(&roster, store, &mut SystemRng::new())
             };
             run(arguments, stores.at(&path)?.own(Role::Telephony)?)

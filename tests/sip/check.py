@@ -113,6 +113,45 @@ def what_a_type_says_besides_does_not_pass(bench):
     bench.call(
         Caller(CUSTOMER, number, kind='application/sdp;x="138-1111-2222"').invite().answered().bye(2),
         Callee(COURIER).rings().answers().hears("BYE"), "a type with a parameter")
+    # Of a body that does not pass nothing is left, its type neither; nor of one of a type that passes, if no line of it does.
+    for kind, body in (('application/x-note;x="138-1111-2222"', "call {own}"), ("application/isup", "packed 31181111222"),
+                       ('application/dtmf-relay;x="138-1111-2222"', "call {own}"), ("application/sdp", "i={own}"),
+                       ("text/plain", "call {own}"), ("multipart/mixed;boundary=a", "--a\n\n{own}\n--a--")):
+        _, came_in = bench.call(
+            Caller(CUSTOMER, number).invite().answered().request("INFO", 2, body=body, kind=kind).bye(3),
+            Callee(COURIER).rings().answers().hears("INFO").hears("BYE"), f"a body of {kind}")
+        told = [message for message in came_in if message.startswith(b"INFO")]
+        require(told and b"Content-Type" not in told[0] and told[0].endswith(b"\n\n"), f"of {kind} came {told}")
+
+
+def a_body_whose_length_is_not_told_does_not_pass(bench):
+    """Over UDP a body is what follows, whatever Content-Length says or if nothing does. The number is in it in forms that the last
+    gate does not see."""
+    number = bench.gateway.bind("order-32", "courier", "courier-32", COURIER, CUSTOMER)
+
+    def untold(scenario, length):
+        plain = re.compile("(?m)^(s=|i=|u=|e=|p=|a=ssrc:1|o=).*\n")
+        scenario.steps = [plain.sub("", step.replace("Content-Length: [len]\n", length)) if "[len]" in step else step
+                          for step in scenario.steps]
+        return scenario
+
+    for whose, length in (("reply", ""), ("reply", "Content-Length: 0\n"), ("request", ""), ("request", "Content-Length: 0\n")):
+        calling, called = Caller(CUSTOMER, number).invite().ringing(), Callee(COURIER).rings().answers()
+        callee = Phone(bench.kamailio, untold(called, length) if whose == "reply" else called, bench.kamailio.called)
+        until(lambda: in_use(bench.kamailio.called), 5, "the called phone's port")
+        caller = Phone(bench.kamailio, untold(calling, length) if whose == "request" else calling, bench.kamailio.calling,
+                       f"{LOOPBACK}:{bench.kamailio.port}")
+        time.sleep(1.5)
+        stop(caller.process)
+        stop(callee.process)
+        at_caller, at_callee = received(caller.trace), received(callee.trace)
+        bench.search(at_caller, [COURIER], f"a {whose} without its length, at the caller")
+        bench.search(at_callee, [CUSTOMER], f"a {whose} without its length, at the callee")
+        if whose == "reply":
+            require(any(message.startswith(b"SIP/2.0 180 ") for message in at_caller), "it did not ring")
+            require(not any(message.startswith(b"SIP/2.0 200 ") for message in at_caller), "such a reply passed")
+        else:
+            require(not at_callee, "such a request passed")
 
 
 def a_party_whose_last_digits_are_the_numbers_is_called_like_others(bench):
@@ -286,9 +325,63 @@ def a_text_arrives_once_and_nothing_else_of_it(bench):
         require(number.encode() in message, "it does not show the number")
         again = (sent(text, f"{CUSTOMER}-1"), arrived())
         require(again == ("202", None), f"a text arrived twice: {again}")
-        for what, (words, more) in {"an opt-out": ("stop", {}), "a stranger": ("hello", {"asserted": STRANGER}),
+        for what, (words, more) in {"an opt-out": ("stop", {}), "more than a message can have": ("x" * 1301, {}), "a stranger": ("hello", {"asserted": STRANGER}),
                                     "parts of a text": ("x", {"kind": "application/vnd.3gpp.sms"})}.items():
             require(sent(words, what.replace(" ", ""), **more) == "480" and arrived() is None, what)
+
+
+def what_a_network_plays_before_the_answer_is_stopped(bench):
+    """A provisional reply arrives without its session, so that nobody hears the announcement; with site.cfg's other word it
+    arrives with one, and the answer's session arrives either way."""
+    def sessions(of):
+        number = of.gateway.bind("order-30", "courier", "courier-30", COURIER, CUSTOMER)
+        came_back, _ = of.call(
+            Caller(CUSTOMER, number).invite().progressed().answered().bye(2),
+            Callee(COURIER).plays().answers().hears("BYE"), "early media")
+        return {status: any(b"m=audio" in message for message in came_back if message.startswith(f"SIP/2.0 {status} ".encode()))
+                for status in (183, 200)}
+
+    found = sessions(bench)
+    require(found == {183: False, 200: True}, f"early media passed: {found}")
+    directory = bench.directory / "early"
+    directory.mkdir()
+    passing = Bench(bench.program, directory, lambda text: text.replace("early_media=s:EARLY_MEDIA", "early_media=s:passed"))
+    try:
+        found = sessions(passing)
+        require(found == {183: True, 200: True}, f"early media that was asked for did not pass: {found}")
+        bench.found += passing.found
+    finally:
+        passing.close()
+
+
+def a_phone_that_diverts_to_the_number_is_no_endless_loop(bench):
+    """The trunk asserts whoever diverts, so X rings the other party, who diverts too: it ends at the number's calls at once. A trunk
+    that asserts the number itself is refused at the first turn."""
+    number = bench.gateway.bind("order-31", "courier", "courier-31", COURIER, CUSTOMER)
+
+    def dials(asserted, wait=0.5):
+        answer = bench.kamailio.send(
+            f"INVITE sip:{number}@platform.example SIP/2.0",
+            f"P-Asserted-Identity: <sip:{asserted}@carrier.example>\r\nAttestation-Info: A\r\n", wait=wait)
+        return answer and int(answer.split()[1])
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as network:
+        network.bind((LOOPBACK, bench.kamailio.called))
+        network.settimeout(1)
+        require(dials(number) == 480, "the number itself as its caller")
+        require(dials(CUSTOMER) is None, "the customer's call was answered")
+        rung, last, calls = [], None, {}
+        with contextlib.suppress(TimeoutError):
+            while len(rung) < 20:
+                message, sender = network.recvfrom(65535)
+                call = re.search(rb"(?m)^Call-ID: (.*)$", message).group(1)
+                if message.startswith(b"INVITE") and call not in calls:
+                    calls[call] = (message, sender)
+                    rung.append(re.match(r"INVITE sip:([^@]*)@", message.decode()).group(1))
+                    last = dials(rung[-1])
+        for message, sender in calls.values():
+            network.sendto(replied("486 Busy Here", message), sender)
+        require((rung, last) == ([COURIER, CUSTOMER] * 2, 480), f"it rang {rung}, and then {last}")
 
 
 def a_number_carries_few_calls_at_once(bench):
@@ -572,6 +665,10 @@ def other_switches_get_their_documents(bench):
                          ("an opt-out", {"Body": "Stop", "MessageSid": "SM3"})):
         _, answer = bench.gateway.post("/twilio/message", urllib.parse.urlencode(message | change), form)
         require(len(xml.etree.ElementTree.fromstring(answer)) == 0, f"a message was sent: {what}")
+    for length, status in ((1600, 200), (1601, 400)):
+        answer = bench.gateway.post(
+            "/twilio/message", urllib.parse.urlencode(message | {"Body": "好" * length, "MessageSid": f"SM{length}"}), form)
+        require((answer[0], b"<Message" in answer[1]) == (status, status == 200), f"{length} characters: {answer[0]}")
 
     refusals = {
         path: {bench.gateway.post(path, encode(fields | change), kind)[1] for change in changes}
@@ -634,13 +731,16 @@ CASES = [
     numbers_are_read_in_every_prefix_form,
     who_calls_and_how_far_it_is_vouched_for_is_what_the_trunk_says,
     what_a_type_says_besides_does_not_pass,
+    a_body_whose_length_is_not_told_does_not_pass,
     a_party_whose_last_digits_are_the_numbers_is_called_like_others,
     a_merchant_is_refused_until_a_ticket_opens_it,
     every_refusal_is_the_same,
     a_merchant_is_cut_off_at_once,
     a_call_ends_with_its_binding,
     a_call_ends_within_two_seconds_of_what_allowed_it,
+    what_a_network_plays_before_the_answer_is_stopped,
     a_number_carries_few_calls_at_once,
+    a_phone_that_diverts_to_the_number_is_no_endless_loop,
     a_text_arrives_once_and_nothing_else_of_it,
     a_slow_answer_delays_no_other_call,
     a_call_given_up_before_the_answer_reaches_nobody,

@@ -133,6 +133,10 @@ class Caller:
         self.steps.append(_receive("180", timeout=5000))
         return self
 
+    def progressed(self):
+        self.steps.append(_receive("183", timeout=5000))
+        return self
+
     def answered(self):
         self.steps.append(_receive("180", optional="true"))
         self.steps.append(_receive("200", rrs="true", timeout=8000))
@@ -218,6 +222,13 @@ class Callee:
         self.steps.append(_send(_reply(f"180 {self.own} rings", self.own, first=True, tag=self.tag), retransmit=False))
         if milliseconds:
             self.steps.append(pause(milliseconds))
+        return self
+
+    def plays(self):
+        """The callee's network speaks before anybody answers: a provisional reply with a session of its own, and a type that tells."""
+        reply = _reply(f"183 {self.own}", self.own, SDP, first=True, tag=self.tag)
+        typed = told('Content-Type: application/sdp;x="{spaced}"', self.own)
+        self.steps.append(_send(reply.replace("Content-Type: application/sdp", typed), retransmit=False))
         return self
 
     def answers(self):

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{PhoneNumber, VirtualNumber};
+use crate::{Callees, PhoneNumber, VirtualNumber};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -329,7 +329,14 @@ fn twilio_asks_with_a_form() {
         let request =
             twilio::question(form.as_bytes(), Channel::Voice, true).unwrap().request(&china()).unwrap();
         assert_eq!(presented(&request), None, "{nobody}");
+        let form = form.replace("CallSid", "MessageSid");
+        let request =
+            twilio::question(form.as_bytes(), Channel::Sms, true).unwrap().request(&china()).unwrap();
+        assert_eq!(presented(&request), None, "{nobody}, a message");
     }
+    // Nor is it a party: its form is a number's of a country that nobody named.
+    let lesotho = PhoneNumber::new("+266696687").unwrap();
+    assert!(!Callees::known().allow(&lesotho) && Callees::any().allow(&lesotho));
     let error = twilio::question(message, Channel::Voice, false).unwrap_err();
     assert_eq!(error, GatewayError::Missing("CallSid"));
     for (form, error) in [

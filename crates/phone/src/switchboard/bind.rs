@@ -23,7 +23,7 @@
 
 use super::binding::{Bound, Leg, Parties};
 use super::claims::Claimed;
-use super::job::{Job, Plan, take_numbers};
+use super::job::{Job, Plan, Purpose, take_numbers};
 use super::legs::IndexRows;
 use super::rows::{
     Attempt, HubRow, INDEX, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, ReachRow, Terms,
@@ -325,7 +325,7 @@ impl<S: Store> Core<S> {
         }
         let reaches = self.reaches(&making, window, &mut commits)?;
         let mut orders: BTreeMap<[u8; 32], (OrderRow, Option<Vec<u8>>)> = BTreeMap::new();
-        let (mut rng, mut placed) = (self.rng(), Vec::new());
+        let (mut rng, mut placed, ending) = (self.rng(), Vec::new(), self.ending());
         for Making { planned, number, under } in making {
             let Planned { task, terms, order, order_value, merchant_value } = planned;
             let reach = match reaches.get(&under.bucket()) {
@@ -375,10 +375,13 @@ impl<S: Store> Core<S> {
             let live = LiveLeg { number, attempt, terms };
             let bound = live.bound();
             *order.leg_mut(job.leg) = LegState::Live(live);
-            let flip = Commit::new(order_at.bucket())
+            let mut flip = Commit::new(order_at.bucket())
                 .expect(order_at.bytes(), value.as_deref())
                 .expect(merchant_at.bytes(), merchant_value.as_deref())
                 .after(commits.len().saturating_sub(1));
+            if matches!(job.purpose, Purpose::Replace(_)) {
+                flip = put(flip, &job.order.part().key(), &ending);
+            }
             *value = Some(order.to_value());
             commits.push(put(flip, &order_at, order));
             let flip = commits.len().saturating_sub(1);

@@ -36,6 +36,9 @@ const EVENTS: usize = 1024;
 pub struct CallId([u8; 16]);
 
 impl CallId {
+    pub(super) const FIRST: Self = Self([0; 16]);
+    pub(super) const LAST: Self = Self([255; 16]);
+
     pub(crate) fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
@@ -238,13 +241,20 @@ impl Claim {
 
 pub(super) struct Calls {
     held: Mutex<Held>,
+    /// Who asks which calls are to end. One at a time: what one has read late must not stand for what another was told.
+    asking: Mutex<()>,
     events: OnceLock<(Arc<dyn CallEvents>, SyncSender<CallEvent>)>,
     dropped: AtomicU64,
 }
 
 impl Calls {
     pub(super) fn new() -> Self {
-        Self { held: Mutex::default(), events: OnceLock::new(), dropped: AtomicU64::new(0) }
+        Self {
+            held: Mutex::default(),
+            asking: Mutex::default(),
+            events: OnceLock::new(),
+            dropped: AtomicU64::new(0),
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -314,32 +324,40 @@ fn in_steps(seconds: u64) -> u64 {
 impl<S: Store> Core<S> {
     /// Those of the calls put through that nothing allows any more. They are named again until the gateway says that they have ended.
     pub(super) fn calls_to_end(&self) -> Result<Vec<CallId>, SwitchboardError> {
+        let _one = self.calls.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let window = self.window()?;
         let now = window.now();
-        let running: Vec<(CallId, Claim, VirtualNumber)> = {
+        let parts = {
             let mut held = self.calls.held();
             held.forget(now);
-            held.running()
+            held.parts()
+        };
+        // Before the records: what ends after this is told the next time.
+        let endings =
+            self.store.read(&parts.iter().map(|part| part.key().at().clone()).collect::<Vec<_>>())?;
+        let calls = {
+            let mut held = self.calls.held();
+            held.told(parts.into_iter().zip(endings).collect(), window.generation());
+            held.unjudged()
         };
         let window: &SlotKeyWindow = &window;
-        let is_allowed = |(_, claim, number): &(CallId, Claim, VirtualNumber)| {
+        let left = |(_, claim, number): &(CallId, Claim, VirtualNumber)| {
             let (claim, number) = (*claim, *number);
             Ok(Decision::new(claim.order.records(), move |rows, _: &mut _| {
                 let (order, merchant) = or_default(rows);
-                Ok(judge(&claim, &order, merchant, number, None, window).is_ok())
+                Ok(judge(&claim, &order, merchant, number, None, window).ok())
             }))
         };
-        let answers = decide_all(&*self.store, running.iter().map(is_allowed).collect());
-        let mut ending = Vec::new();
-        for ((id, ..), allowed) in running.iter().zip(answers) {
-            match allowed {
-                Ok(true) => {}
-                Ok(false) => ending.push(*id),
+        let answers = decide_all(&*self.store, calls.iter().map(left).collect());
+        let mut held = self.calls.held();
+        for ((id, ..), left) in calls.iter().zip(answers) {
+            match left {
+                Ok(left) => held.judged(*id, left.map(|left| now.saturating_add(left))),
                 // What cannot be read allows nothing.
-                Err(SwitchboardError::Store(unjoin_store::StoreError::Corrupt(_))) => ending.push(*id),
+                Err(SwitchboardError::Store(unjoin_store::StoreError::Corrupt(_))) => held.judged(*id, None),
                 Err(error) => return Err(error),
             }
         }
-        Ok(ending)
+        Ok(held.to_end())
     }
 }

@@ -4,7 +4,9 @@
 use super::binding::{Bound, Leg, OrderRef, Parties};
 use super::job::reserve;
 use super::legs::{IndexRows, check_end, or_default};
-use super::rows::{Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, merchant_key};
+use super::rows::{
+    EndingRow, Entry, IndexRow, LegState, LiveLeg, MerchantRow, OrderId, OrderRow, Part, merchant_key,
+};
 use super::{Core, SwitchboardError};
 use crate::SlotKeyWindow;
 use crate::slot_keys::LATE;
@@ -89,7 +91,8 @@ impl<S: Store> Core<S> {
     /// Ends a leg. One that was never bound ends before it begins, so that a binding that comes
     /// late finds it ended.
     pub(super) fn release(&self, order: &OrderRef, leg: Leg) -> Result<(), SwitchboardError> {
-        let (at, otherwise) = (OrderId::of(order).order_key(), self.dead_without_numbers());
+        let (id, otherwise, ending) = (OrderId::of(order), self.dead_without_numbers(), self.ending());
+        let at = id.order_key();
         decide(&*self.store, at.clone(), |order, change| {
             let mut order = order.unwrap_or_default();
             if order.closed || *order.leg(leg) == LegState::Ended {
@@ -99,6 +102,7 @@ impl<S: Store> Core<S> {
             order.dead_at = dead_at(&order, &otherwise)?;
             *order.leg_mut(leg) = LegState::Ended;
             change.put(&at, &order);
+            change.put(&id.part().key(), &ending);
             Ok(())
         })
     }
@@ -123,9 +127,12 @@ impl<S: Store> Core<S> {
             Ok(window) => window,
             Err(error) => return orders.iter().map(|_| Err(error.clone())).collect(),
         };
+        let ending = self.ending();
         let set = |order: &&OrderRef| {
             let id = OrderId::of(order);
-            Ok(Decision::new(id.records(), move |rows, change| set_ticket(id, rows, until, window, change)))
+            Ok(Decision::new(id.records(), move |rows, change| {
+                set_ticket(id, rows, (until, ending), window, change)
+            }))
         };
         decide_all(&*self.store, orders.iter().map(set).collect())
     }
@@ -133,9 +140,10 @@ impl<S: Store> Core<S> {
     /// Ends and freezes orders' numbers. What remains of each is that, and since when they are
     /// dead.
     pub(super) fn close_orders(&self, orders: &[OrderRef]) -> Vec<Result<Timestamp, SwitchboardError>> {
-        let otherwise = &self.dead_without_numbers();
+        let (otherwise, ending) = (&self.dead_without_numbers(), self.ending());
         let close = |order: &OrderRef| {
-            let at = OrderId::of(order).order_key();
+            let id = OrderId::of(order);
+            let at = id.order_key();
             Ok(Decision::new(at.clone(), move |order: Option<OrderRow>, change| {
                 let order = order.unwrap_or_default();
                 if order.closed {
@@ -143,6 +151,7 @@ impl<S: Store> Core<S> {
                 }
                 let dead_at = dead_at(&order, otherwise)?;
                 change.put(&at, &OrderRow { closed: true, dead_at, ..OrderRow::default() });
+                change.put(&id.part().key(), &ending);
                 Ok(dead_at)
             }))
         };
@@ -165,12 +174,18 @@ impl<S: Store> Core<S> {
     /// that is another's now. Asked again it ends what was bound in between as well, which is
     /// what the caller who asks again wants.
     pub(super) fn cut_off(&self, merchant: &Name) -> Result<(), SwitchboardError> {
-        let at = merchant_key(merchant);
+        let (at, ending) = (merchant_key(merchant), self.ending());
         decide(&*self.store, at.clone(), |row, change| {
             let MerchantRow { generation } = row.unwrap_or_default();
             change.put(&at, &MerchantRow { generation: generation.wrapping_add(1) });
+            Part::all_of(merchant).for_each(|part| change.put(&part.key(), &ending));
             Ok(())
         })
+    }
+
+    /// What tells those who have calls there that something has ended.
+    pub(super) fn ending(&self) -> EndingRow {
+        EndingRow::random(&mut *self.rng())
     }
 }
 
@@ -212,7 +227,7 @@ fn prolong(
 fn set_ticket(
     id: OrderId,
     rows: (Option<OrderRow>, Option<MerchantRow>),
-    until: Option<Timestamp>,
+    (until, ending): (Option<Timestamp>, EndingRow),
     window: &SlotKeyWindow,
     change: &mut Change,
 ) -> Result<(), SwitchboardError> {
@@ -227,6 +242,9 @@ fn set_ticket(
     }
     let until = until.unwrap_or(Timestamp::ZERO);
     if live.terms.ticket_until != until {
+        if until < live.terms.ticket_until {
+            change.put(&id.part().key(), &ending);
+        }
         live.terms.ticket_until = until;
         order.merchant_leg = LegState::Live(live);
         change.put(&id.order_key(), &order);

@@ -261,8 +261,9 @@ impl<S: Store> Switchboard<S> {
     }
 
     /// The calls that this instance has put through and that nothing allows any more: their number was released or replaced, their
-    /// order closed, their merchant cut off, the ticket that opened them is over. **Ask every second, and end them**; each is named
-    /// again until [`call_told`](Self::call_told) says that it has ended.
+    /// order closed, their merchant cut off, the ticket that opened them or their longest duration is over. **Ask every second, and end
+    /// them**; each is named again until [`call_told`](Self::call_told) says that it has ended. It reads what has begun and ended since
+    /// the last time, by whichever process, and one row for each of the 4,096 parts of all orders that has a call.
     ///
     /// # Errors
     /// Those of keys and store. Ask again.

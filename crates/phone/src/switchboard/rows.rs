@@ -5,6 +5,7 @@
 //! |---|---|---|---|
 //! | `po` order id | merchant | whether closed, when its last number is dead, its two legs | every decision |
 //! | `pm` merchant id | merchant | generation; no row while it is 0 | cutting a merchant off |
+//! | `pe` part (1 byte) | merchant | 8 random bytes, others whenever something of an order of this part ends | ending calls |
 //! | `ph` hub tag | hub tag | epoch, pool shift, counter | no number twice |
 //! | `pf` | X | key generation, how far the view of slots reached in which numbers were made in this bucket | no party has a number twice |
 //! | `pi` slot's end (be64), index | X | sealed: callee, merchant, order, leg, side, attempt | routing |
@@ -31,6 +32,9 @@ pub(super) const MERCHANTS: &[u8; 2] = b"pm";
 pub(super) const HUBS: &[u8; 2] = b"ph";
 pub(super) const INDEX: &[u8; 2] = b"pi";
 const REACH: &[u8; 2] = b"pf";
+const ENDINGS: &[u8; 2] = b"pe";
+/// Into so many parts the orders of a bucket are divided.
+const PARTS: u8 = 16;
 
 // --- the order and its legs ---------------------------------------------------------------
 
@@ -244,6 +248,32 @@ impl Record for MerchantRow {
     }
 }
 
+/// Tells that something of an order of a [`Part`] has ended: the number was released or replaced, the order closed, a ticket closed
+/// or made shorter, the merchant cut off. Written with what ends it, by the same commit, and never read for that: who has calls there
+/// sees that the row is another, and looks at their orders. It counts nothing, and says neither what nor when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EndingRow([u8; 8]);
+
+impl EndingRow {
+    pub(super) fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        let mut bytes = [0; 8];
+        rng.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl Record for EndingRow {
+    const NAME: &'static str = "ending";
+
+    fn encode(&self, out: &mut Writer) {
+        out.raw(&self.0);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(from.array("ending")?))
+    }
+}
+
 /// How far a hub has drawn from its present slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HubRow {
@@ -450,6 +480,12 @@ impl OrderId {
         self.records().0
     }
 
+    /// Where it is told that something of the order has ended.
+    pub(super) fn part(&self) -> Part {
+        let [first, ..] = self.order;
+        Part { bucket: bucket(b'm', &self.merchant), number: first % PARTS }
+    }
+
     /// The two records that say what becomes of the order's numbers.
     pub(super) fn records(&self) -> (Key<OrderRow>, Key<MerchantRow>) {
         let bucket = bucket(b'm', &self.merchant);
@@ -461,6 +497,25 @@ impl OrderId {
 pub(super) fn merchant_key(merchant: &Name) -> Key<MerchantRow> {
     let merchant = hash32("phone-merchant", &[merchant.as_bytes()]);
     Key::new(bucket(b'm', &merchant), key(MERCHANTS, &[&merchant]))
+}
+
+/// One of the 4,096 parts of all orders; a merchant's lie in 16, of one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Part {
+    bucket: Bucket,
+    number: u8,
+}
+
+impl Part {
+    /// Those of a merchant's orders.
+    pub(super) fn all_of(merchant: &Name) -> impl Iterator<Item = Self> {
+        let bucket = merchant_key(merchant).bucket();
+        (0..PARTS).map(move |number| Self { bucket, number })
+    }
+
+    pub(super) fn key(self) -> Key<EndingRow> {
+        Key::new(self.bucket, key(ENDINGS, &[&[self.number]]))
+    }
 }
 
 pub(super) fn hub_key(tag: &[u8; 32]) -> Key<HubRow> {

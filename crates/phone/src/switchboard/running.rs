@@ -1,12 +1,17 @@
 //! What runs, and what was used of an hour: each in the order in which it is over, so that nothing is looked through and
 //! forgetting touches only what is over.
+//!
+//! Whether a call is allowed any more is asked once after it began, and again when the store tells that something has ended in the
+//! part in which its order lies. So what is asked grows with what begins and ends, and not with what runs.
 
 use super::SwitchboardConfig;
 use super::binding::Leg;
 use super::calls::{CallId, Claim};
 use super::counters::Reason;
+use super::rows::Part;
 use crate::{Channel, VirtualNumber};
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use unjoin_core::Timestamp;
 
 /// At most so many calls are remembered. Beyond it calls are refused.
@@ -43,12 +48,22 @@ pub(super) struct Held {
     running: HashMap<CallId, Running>,
     /// Every running call once, by when it is due.
     due: BTreeSet<(Timestamp, CallId)>,
+    /// Every running call once, by the part in which its order lies.
+    parts: BTreeSet<(Part, CallId)>,
+    /// What told of endings in a part when its calls were last to be judged.
+    seen: HashMap<Part, Option<Vec<u8>>>,
+    /// The generation of slot keys under which they were.
+    generation: u32,
+    /// The running calls of which it is not known whether anything allows them.
+    to_judge: BTreeSet<CallId>,
+    /// The running calls that nothing allows.
+    to_end: BTreeSet<CallId>,
     /// How many calls count on a number: one or more.
     at_once: HashMap<VirtualNumber, usize>,
     hours: HashMap<LegId, Hour>,
     /// The hours, by when they began. One whose leg has a later hour stands for nothing.
     begun: VecDeque<(Timestamp, LegId)>,
-    /// How many entries were looked at because of their time.
+    /// How many entries were looked at because of their time, or because of what was told.
     #[cfg(test)]
     touched: usize,
 }
@@ -74,6 +89,9 @@ impl Held {
             let due = now.saturating_add(RINGING).min(ends_at);
             self.running.insert(id, Running { claim, number, ends_at, answered: None, counts: true, due });
             self.due.insert((due, id));
+            self.parts.insert((claim.order.part(), id));
+            // Something may have ended while it was decided.
+            self.to_judge.insert(id);
             self.count(number);
         }
         Ok(())
@@ -102,12 +120,18 @@ impl Held {
             self.due.remove(&(due, id));
             let Some(call) = self.running.get_mut(&id) else { continue };
             let (number, counted) = (call.number, std::mem::replace(&mut call.counts, false));
-            // Until then the gateway is told to end it.
-            call.due = call.ends_at.saturating_add(RINGING);
+            // From its end on the gateway is told to end it, for so long.
+            let is_over = now >= call.ends_at;
+            call.due = if is_over { call.ends_at.saturating_add(RINGING) } else { call.ends_at };
             if now < call.due {
                 self.due.insert((call.due, id));
+                if is_over {
+                    self.to_end.insert(id);
+                }
             } else {
+                let part = call.claim.order.part();
                 self.running.remove(&id);
+                self.leave(part, id);
             }
             if counted {
                 self.uncount(number);
@@ -154,15 +178,72 @@ impl Held {
     pub(super) fn ended(&mut self, id: CallId) -> Option<Timestamp> {
         let call = self.running.remove(&id)?;
         self.due.remove(&(call.due, id));
+        self.leave(call.claim.order.part(), id);
         if call.counts {
             self.uncount(call.number);
         }
         call.answered
     }
 
-    /// All that may still run.
-    pub(super) fn running(&self) -> Vec<(CallId, Claim, VirtualNumber)> {
-        self.running.iter().map(|(id, call)| (*id, call.claim, call.number)).collect()
+    fn leave(&mut self, part: Part, id: CallId) {
+        self.parts.remove(&(part, id));
+        self.to_judge.remove(&id);
+        self.to_end.remove(&id);
+    }
+
+    /// The parts in which the orders of what runs lie.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let (mut parts, mut after) = (Vec::new(), Bound::Unbounded);
+        while let Some((part, _)) = self.parts.range((after, Bound::Unbounded)).next() {
+            parts.push(*part);
+            after = Bound::Excluded((*part, CallId::LAST));
+        }
+        parts
+    }
+
+    /// What tells of endings now, and under which keys: the calls where it is not as it was are to be judged.
+    pub(super) fn told(&mut self, endings: Vec<(Part, Option<Vec<u8>>)>, generation: u32) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.seen.clear();
+        }
+        for (part, ending) in endings {
+            if self.seen.get(&part) != Some(&ending) {
+                self.seen.insert(part, ending);
+                let calls = self.parts.range((part, CallId::FIRST)..=(part, CallId::LAST));
+                self.to_judge.extend(calls.map(|(_, id)| *id));
+            }
+        }
+    }
+
+    /// The calls of which it is to be found out whether anything allows them.
+    pub(super) fn unjudged(&mut self) -> Vec<(CallId, Claim, VirtualNumber)> {
+        let calls = self.to_judge.iter().filter_map(|id| Some((*id, self.running.get(id)?)));
+        let calls: Vec<_> = calls.map(|(id, call)| (id, call.claim, call.number)).collect();
+        calls.iter().for_each(|_| self.touch());
+        calls
+    }
+
+    /// Until when a call is allowed: it ends then, if not sooner. `None`: nothing allows it.
+    pub(super) fn judged(&mut self, id: CallId, until: Option<Timestamp>) {
+        self.to_judge.remove(&id);
+        let Some(call) = self.running.get_mut(&id) else { return };
+        let Some(until) = until else {
+            self.to_end.insert(id);
+            return;
+        };
+        if until < call.ends_at {
+            call.ends_at = until;
+            let (was_due, due) = (call.due, call.due.min(until));
+            call.due = due;
+            self.due.remove(&(was_due, id));
+            self.due.insert((due, id));
+        }
+    }
+
+    /// The calls that nothing allows any more.
+    pub(super) fn to_end(&self) -> Vec<CallId> {
+        self.to_end.iter().copied().collect()
     }
 
     fn count(&mut self, number: VirtualNumber) {
@@ -235,6 +316,9 @@ mod tests {
         // They ring no longer, and are looked at once for it; then nothing is.
         assert_eq!(begin(&mut held, all, RINGING, 1000), Err(Reason::TooMany));
         assert_eq!(touched(&mut held), CALLS);
+        // And once when their time is up.
+        assert_eq!(begin(&mut held, all, 1000 + RINGING - 1, 1000), Err(Reason::TooMany));
+        assert_eq!((touched(&mut held), held.to_end.len()), (CALLS, CALLS));
         assert_eq!(begin(&mut held, all, 1000 + RINGING - 1, 1000), Err(Reason::TooMany));
         assert_eq!(touched(&mut held), 0);
         // The first thousand are over.
@@ -309,6 +393,51 @@ mod tests {
         assert_eq!(held.ended(id(0)), Some(START.saturating_add(5)));
         held.forget(START.saturating_add(600 + RINGING));
         assert_eq!((on(&held), held.running.len(), held.due.len()), (0, 0, 0));
+        assert_eq!((held.parts.len(), held.to_judge.len(), held.to_end.len()), (0, 0, 0));
+    }
+
+    /// What told of endings in every part that has calls: as it was, but in those of these calls.
+    fn told(held: &Held, of: &[u64]) -> Vec<(Part, Option<Vec<u8>>)> {
+        let ended: Vec<Part> = of.iter().map(|of| held.of(id(*of)).unwrap().order.part()).collect();
+        held.parts().into_iter().map(|part| (part, ended.contains(&part).then(|| vec![1; 8]))).collect()
+    }
+
+    #[test]
+    fn a_call_is_judged_once_and_then_when_something_ends_where_its_order_lies() {
+        let mut held = Held::default();
+        let all = 16_000;
+        (0..all).for_each(|of| begin(&mut held, of, 0, 3000).unwrap());
+        // All lie in one bucket here, so in sixteen parts.
+        assert_eq!(held.parts().len(), 16);
+        let judge = |held: &mut Held, told, generation, until| {
+            held.told(told, generation);
+            let calls = held.unjudged();
+            calls.iter().for_each(|(id, ..)| held.judged(*id, until));
+            (calls.len(), touched(held))
+        };
+        let long = Some(START.saturating_add(3000));
+        let quiet = told(&held, &[]);
+        assert_eq!(judge(&mut held, quiet.clone(), 1, long), (16_000, 16_000));
+        for _ in 0..3 {
+            assert_eq!(judge(&mut held, quiet.clone(), 1, long), (0, 0));
+        }
+        // One order ended: those of its part are looked at, once.
+        let ending = told(&held, &[7]);
+        assert_eq!(judge(&mut held, ending.clone(), 1, None), (1000, 1000));
+        assert_eq!(judge(&mut held, ending.clone(), 1, None), (0, 0));
+        assert_eq!(held.to_end().len(), 1000);
+        assert_eq!(held.ended(id(7)), None);
+        assert_eq!(held.to_end().len(), 999);
+        // Other keys: all are.
+        assert_eq!(judge(&mut held, ending, 2, long), (15_999, 15_999));
+        // What may last shorter than it was told ends then.
+        let other = told(&held, &[8]);
+        held.to_end.clear();
+        assert_eq!(judge(&mut held, other, 2, Some(START.saturating_add(500))), (1999, 1999));
+        held.forget(START.saturating_add(499));
+        assert_eq!(held.to_end().len(), 0);
+        held.forget(START.saturating_add(500));
+        assert_eq!(held.to_end().len(), 1999);
     }
 
     /// What a table of so many may take: places are a power of two, an eighth of them empty; nodes of a tree are half full.
@@ -319,9 +448,12 @@ mod tests {
         let queue = |most: usize, each: usize| most.next_power_of_two() * each;
         let all = map(CALLS, size_of::<(CallId, Running)>())
             + tree(CALLS, size_of::<(Timestamp, CallId)>())
+            + tree(CALLS, size_of::<(Part, CallId)>())
+            + 2 * tree(CALLS, size_of::<CallId>())
+            + map(4096, size_of::<(Part, Option<Vec<u8>>)>() + 32)
             + map(CALLS, size_of::<(VirtualNumber, usize)>())
             + map(HOURS, size_of::<(LegId, Hour)>())
             + queue(HOURS, size_of::<(Timestamp, LegId)>());
-        assert!(all <= 42 << 20, "{all} bytes");
+        assert!(all <= 53 << 20, "{all} bytes");
     }
 }

@@ -351,7 +351,7 @@ fn a_configuration_that_breaks_a_rule_is_refused() {
 
 #[test]
 fn stored_rows_decode_strictly() {
-    use super::super::rows::{HubRow, MerchantRow, ReachRow, slot_end_of};
+    use super::super::rows::{EndingRow, HubRow, MerchantRow, ReachRow, slot_end_of};
     fn strict<T: Record + PartialEq + std::fmt::Debug>(value: &[u8]) {
         let row = T::from_value(value).unwrap();
         assert_eq!(row.to_value(), value);
@@ -379,6 +379,7 @@ fn stored_rows_decode_strictly() {
             }
             b"pm" => strict::<MerchantRow>(&row.value),
             b"ph" => strict::<HubRow>(&row.value),
+            b"pe" => strict::<EndingRow>(&row.value),
             b"pf" => strict::<ReachRow>(&row.value),
             _ => {
                 assert_eq!(row.value.len(), Entry::SEALED_LENGTH);

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use unjoin_test_util::Faulty;
 
 const MERCHANT: u64 = 1;
 const ANN: u64 = 11;
@@ -66,6 +67,66 @@ fn a_call_ends_with_what_allowed_it() {
     assert!(
         kept != customers && CallId::from_hex("00").is_none() && CallId::from_hex(&"+".repeat(32)).is_none()
     );
+}
+
+/// What runs costs nothing; what ends costs the calls of the part of all orders in which it lies.
+#[test]
+fn asking_which_calls_end_reads_what_has_ended_and_not_what_runs() {
+    let exchange = Exchange::on(Faulty::in_memory());
+    let of = |at: u64| order(&format!("m{at}"), "1");
+    let part = |at: u64| rows::OrderId::of(&of(at)).part();
+    let all = 0..120;
+    let calls: Vec<CallId> = all
+        .clone()
+        .map(|at| {
+            let number = exchange.courier(&of(at), 100 + at, 1000 + at, 600).number;
+            put_through(&exchange.board, 100 + at, number).unwrap()
+        })
+        .collect();
+    let parts = all.clone().map(part).collect::<std::collections::BTreeSet<_>>().len();
+    let ask = || {
+        let before = exchange.store.reads().len();
+        let mut named = exchange.board.calls_to_end().unwrap();
+        named.sort();
+        let rows: usize = exchange.store.reads()[before..].iter().map(Vec::len).sum();
+        (named, rows - parts)
+    };
+    // Each once after it began, by the order's and the merchant's record.
+    assert_eq!(ask(), (vec![], 2 * calls.len()));
+    for _ in 0..3 {
+        assert_eq!(ask(), (vec![], 0));
+    }
+    // Whoever ends it.
+    exchange.again().board.release(&of(7), Leg::Courier).unwrap();
+    let beside = all.clone().filter(|at| part(*at) == part(7)).count();
+    assert!(beside < calls.len() / 4, "{beside} in one part");
+    assert_eq!(ask(), (vec![calls[7]], 2 * beside));
+    assert_eq!(ask(), (vec![calls[7]], 0), "named again, and not looked at");
+    // What ends nothing is not told.
+    let later = exchange.now().saturating_add(700);
+    exchange.extend(&of(8), Leg::Courier, parties(108, 1008), later).unwrap();
+    exchange.board.release(&of(7), Leg::Courier).unwrap();
+    exchange.merchant(&order("m8", "2"), 1, ANN, LIFE);
+    assert_eq!(ask(), (vec![calls[7]], 0));
+    // Other keys allow nothing of what was before.
+    exchange.keys.recover();
+    assert_eq!(ask().0.len(), calls.len());
+}
+
+#[test]
+fn a_ticket_that_is_made_shorter_ends_the_call_at_its_new_end() {
+    let exchange = Exchange::new();
+    let of = order("m", "1");
+    let Bound { number, .. } = exchange.merchant(&of, MERCHANT, ANN, LIFE);
+    exchange.board.open_ticket(&of, START.saturating_add(1000)).unwrap();
+    let call = put_through(&exchange.board, MERCHANT, number).unwrap();
+    exchange.board.call_told(call, CallProgress::Answered);
+    exchange.board.open_ticket(&of, START.saturating_add(500)).unwrap();
+    assert_eq!(exchange.board.calls_to_end().unwrap(), []);
+    exchange.pass(499);
+    assert_eq!(exchange.board.calls_to_end().unwrap(), []);
+    exchange.pass(1);
+    assert_eq!(exchange.board.calls_to_end().unwrap(), [call]);
 }
 
 #[test]
