@@ -66,7 +66,7 @@ impl<S: Store> WitnessService<S> {
     }
 
     /// As [`create`](Self::create), with a key from elsewhere. **If this key ever cosigned a checkpoint of one of
-    /// these logs, this witness may cosign a fork of it**: nobody knows but its old store. Destroy the seed
+    /// these logs, this witness may cosign a fork of it**. Nobody knows but its old store. Destroy the seed
     /// afterwards.
     ///
     /// # Errors

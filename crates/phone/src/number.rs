@@ -171,7 +171,7 @@ fn canonical(mut number: u64) -> String {
 /// How numbers are written in one country, and on one trunk: brings a dialled or presented
 /// number into canonical form.
 ///
-/// It knows prefixes, and of some countries how many digits a number has ([`Country`]): what cannot be one of theirs is refused, since it
+/// It knows prefixes, and of some countries how many digits a number has ([`Country`]). What cannot be one of theirs is refused, since it
 /// would be taken for somebody else's. Whether a number is assigned is for the telephone network.
 ///
 /// ```

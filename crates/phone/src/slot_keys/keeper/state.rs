@@ -87,17 +87,6 @@ impl State {
         Self { mark, floor: guard.floor(), keys, ..*self }
     }
 
-    /// The same after all keys were replaced.
-    pub(super) fn recovered(
-        &self,
-        now: Timestamp,
-        clock: Timestamp,
-        guard: ClockGuard,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Self {
-        self.without_keys(1).at(now, clock, guard, rng)
-    }
-
     /// The same without its mark: somebody has said that `now` is the time.
     pub(super) fn set_to(&self, now: Timestamp) -> Self {
         Self { mark: now, keys: self.keys.clone(), ..*self }
