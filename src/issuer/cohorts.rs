@@ -1,6 +1,6 @@
 //! Cohorts: sealed at boundaries, never below k.
 //!
-//! Why scanning first and deciding later is sound: an open cohort's crowd only grows, so what a
+//! Why scanning first and deciding later is sound. An open cohort's crowd only grows, so what a
 //! scan counted still holds when the cohort is sealed, on the condition that its row is as
 //! read. Sealing takes away the row that every grant rests on, so a sealed cohort's members
 //! are fixed.

@@ -88,7 +88,7 @@ impl fmt::Debug for PhoneNumber {
 /// A virtual number: E.164, or a national service number with its country code; 7 to 17 digits.
 ///
 /// (China's privacy numbers behind 700 have 15 national digits: 17 with the country code.)
-/// The holder of an order sees its virtual number, so it is no secret; but beside an order or
+/// The holder of an order sees its virtual number, so it is no secret. But beside an order or
 /// a time it says which business it served, so `Debug` prints nothing of it.
 ///
 /// ```

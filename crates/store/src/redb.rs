@@ -329,8 +329,8 @@ fn replace_file(
 
 /// A fresh, synced, open file at `fresh_path` with every row of `old`.
 ///
-/// After a [`Copying::Rewrite`] its bytes are a function of the rows and the cache's size alone: a new file, one
-/// transaction that inserts in key order, on one thread; redb allocates pages without randomness or time
+/// After a [`Copying::Rewrite`] its bytes are a function of the rows and the cache's size alone. It is a new file, one
+/// transaction that inserts in key order, on one thread. Redb allocates pages without randomness or time
 /// and numbers transactions from the file's creation. Otherwise they tell, besides, which rows are recent.
 fn copy_in_key_order(
     old: &Tables,

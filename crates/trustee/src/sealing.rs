@@ -1,4 +1,4 @@
-//! Shares on their way, those of a ceremony to its members and those of a warrant to its recipient:
+//! Shares on their way, those of a ceremony to its members and those of a warrant to its recipient.
 //! HPKE (RFC 9180) in base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
 //! ChaCha20-Poly1305. Who sealed a share is shown by what stands around it, never by this.
 

@@ -1,5 +1,5 @@
 //! A trustee's answer for one escrow: `D_i = y_i * E1`, with the proof that `y_i` is the
-//! secret behind `Y_i`; and what opens: any t valid shares of one epoch give
+//! secret behind `Y_i`. What opens: any t valid shares of one epoch give
 //! `y*E1 = sum of lambda_i * D_i`, and the author `U = E2 - y*E1`.
 
 use super::{Committee, OpeningError, TrusteeShare};

@@ -206,7 +206,7 @@ pub fn text(body: &[u8]) -> Option<[Zeroizing<String>; 2]> {
     Some([from_hexadecimal(&text?)?, from_hexadecimal(&message?)?])
 }
 
-/// What a proxy says of a call: a form with `call`, the name that the answer gave it; `progress` (`ringing`, `answered` or `ended`);
+/// What a proxy says of a call: a form with `call`, the name that the answer gave it. Also `progress` (`ringing`, `answered` or `ended`);
 /// and with `ended`, if nobody had picked up, `status`: the response that ended it. `None` if it is none.
 ///
 /// ```

@@ -5,7 +5,7 @@
 //! row's name is an HMAC of caller and virtual number, its value is sealed. The keys are
 //! independent and random, made no more than the longest life ahead and deleted at the slot's
 //! end and skew. So old pages, logs and backups of the database hold ciphertext whose keys are
-//! gone, and a copy of today's keys opens nothing that ends after the slot in which one longest
+//! gone. A copy of today's keys opens nothing that ends after the slot in which one longest
 //! life from today lies.
 //!
 //! One [`Keeper`] owns the file of keys. A switchboard gets them as a [`SlotKeyWindow`] through

@@ -63,7 +63,7 @@ pub struct BlindingFactor(SecretScalar);
 
 impl BlindingFactor {
     /// A fresh factor: 32 bytes from `rng`, hashed with the member's share, so that neither a
-    /// generator that somebody can predict nor a stolen share alone tells it; and with what it is for, so
+    /// generator that somebody can predict nor a stolen share alone tells it. It is hashed with what it is for, so
     /// that a generator that repeats itself gives no two rounds one factor.
     pub fn derive(
         share: &TrusteeShare,

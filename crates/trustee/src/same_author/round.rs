@@ -44,7 +44,7 @@ impl CheckedRound {
     ///
     /// The factors hash the whole round, so a member who shows others another blind changes what
     /// everybody's count for. With plain sums anybody who showed two members two blinds of their own would learn the
-    /// difference of two results, which they know a multiple of: every wallet key of the round.
+    /// difference of two results, which they know a multiple of. That is every wallet key of the round.
     ///
     /// # Errors
     /// [`SameAuthorError::Members`] when the set has fewer than t members or a stranger, or the

@@ -1,5 +1,5 @@
 //! A trustee's rows: room `t`. The owner is the trustee's long-term key with the ledger it
-//! follows, so one store can serve several trustees or ledgers, and all escrow keys of one
+//! follows. So one store can serve several trustees or ledgers, and all escrow keys of one
 //! trustee count their sequence together.
 //!
 //! ```text

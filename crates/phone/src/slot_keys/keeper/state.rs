@@ -63,7 +63,7 @@ impl State {
     }
 
     /// What the file says from `now` on: the keys of slots that ended a skew before the settled time
-    /// are gone, those that the longest life now reaches are there and none beyond, and the mark is a
+    /// are gone. Those that the longest life now reaches are there and none beyond, and the mark is a
     /// lease ahead of the clock. `now` is the time served; were the mark a lease ahead of that, every
     /// restart would move it on.
     pub(super) fn at(
