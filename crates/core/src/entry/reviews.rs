@@ -305,19 +305,6 @@ impl Message for RemovedEntry {
     }
 }
 
-impl Message for StaffKeyEntry {
-    const KIND: u8 = 53;
-    const NAME: &'static str = "staff key entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.fields(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (staff_key, who) = (from.array("staff key")?, Name::decode(from, "who")?);
-        Ok(Self { staff_key, who, signature: from.array("signature")? })
-    }
-}
+message!(StaffKeyEntry = 53, "staff key entry": staff_key as "staff key", who as "who", signature as "signature");
 
 serde_as_bytes!(PublishedEntry, ActionEntry, HeldWithdrawalEntry, RemovedEntry, StaffKeyEntry);
