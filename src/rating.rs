@@ -366,7 +366,7 @@ struct Spread {
 }
 
 impl Spread {
-    /// By the method of moments: what the reviews scatter around their shops' means gives σ², and what these means
+    /// By the method of moments: what the reviews scatter around their shops' means gives σ². What these means
     /// scatter more than σ² explains gives τ².
     fn learn(samples: impl Iterator<Item = Sample>, scale: Scale) -> Self {
         let samples: Vec<Sample> = samples.filter(|sample| sample.count > 0.0).collect();

@@ -1,6 +1,6 @@
 //! The way back after an older copy of a store was put back: what both services share.
 //!
-//! A recovery begins with a row that holds its signed entry, and ends with that entry in the outbox
+//! A recovery begins with a row that holds its signed entry. It ends with that entry in the outbox
 //! and the row's mark gone, in one commit. While the mark is there no service opens the store. Every step in
 //! between does nothing the second time, so a recovery that was interrupted is begun again.
 
@@ -123,7 +123,7 @@ pub(crate) fn begin<S: Store>(
     })
 }
 
-/// Ends it: the store says that it is in the new era and no copy, the entry is on its way into the ledger, and
+/// Ends it: the store says that it is in the new era and no copy. The entry is on its way into the ledger, and
 /// the store may be opened.
 pub(crate) fn end<S: Store>(store: &S, key: &Key<RecoveryRow>, era: u32) -> Result<(), RecoveryError> {
     // A store that nothing tells whose it is has its recovery's row alone.

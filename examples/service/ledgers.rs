@@ -5,7 +5,7 @@ use crate::answer::{Answer, json};
 use crate::arrival::Arrived;
 use crate::endpoint::Endpoint;
 use crate::problem::Problem;
-use crate::service::Service;
+use crate::service::{Service, Shared};
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::header;
@@ -21,8 +21,6 @@ use unjoin::ledger::{
 use unjoin::opening::SignedCommittee;
 use unjoin::store::Store;
 use unjoin::wire::Message;
-
-type Shared<S> = State<Arc<Service<S>>>;
 
 /// A checkpoint is as old as the last tick; readers who hurry see the next one soon.
 const CHECKPOINT_CACHE: &str = "public, max-age=5";

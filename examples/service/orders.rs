@@ -8,7 +8,7 @@ use crate::fields::{Fields, Listing, encoded};
 use crate::guard::account;
 use crate::hex::{hex, unhex};
 use crate::problem::Problem;
-use crate::service::Service;
+use crate::service::{Service, Shared};
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -21,8 +21,6 @@ use unjoin::token::{Enrolment, OrderHandle, TokenRequest};
 
 /// So many manifests, or reviews, are given at once.
 pub(crate) const PAGE: usize = 100;
-
-type Shared<S> = State<Arc<Service<S>>>;
 
 /// What devices ask for.
 pub(crate) fn device_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {

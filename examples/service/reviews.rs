@@ -6,7 +6,7 @@ use crate::endpoint::Endpoint;
 use crate::fields::{Fields, Listing};
 use crate::orders::PAGE;
 use crate::problem::Problem;
-use crate::service::Service;
+use crate::service::{Service, Shared};
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
@@ -19,8 +19,6 @@ use unjoin::review::DeskError;
 use unjoin::store::Store;
 use unjoin::token::{ReviewId, Scope};
 use unjoin::wire::Message;
-
-type Shared<S> = State<Arc<Service<S>>>;
 
 pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
     Router::new()

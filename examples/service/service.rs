@@ -9,6 +9,7 @@ use crate::problem::Problem;
 use crate::secrets::Secrets;
 use crate::serve::Connections;
 use crate::witnesses::{self, WitnessAt};
+use axum::extract::State;
 use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -167,6 +168,9 @@ pub(crate) fn keeper(
 
 /// Has a clock go on by so many seconds.
 pub(crate) type Advance = Box<dyn Fn(u64) + Send + Sync>;
+
+/// The service, as its handlers get it.
+pub(crate) type Shared<S> = State<Arc<Service<S>>>;
 
 pub(crate) struct Service<S: Store> {
     pub(crate) platform: Platform<S>,

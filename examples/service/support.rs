@@ -9,7 +9,7 @@ use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::hex::hex;
 use crate::problem::Problem;
-use crate::service::Service;
+use crate::service::{Service, Shared};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
@@ -19,8 +19,6 @@ use std::sync::PoisonError;
 use unjoin::DAY;
 use unjoin::issuer::StarvingCohort;
 use unjoin::store::Store;
-
-type Shared<S> = State<Arc<Service<S>>>;
 
 pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
     Router::new()

@@ -6,7 +6,7 @@ use crate::arrival::Arrived;
 use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::problem::Problem;
-use crate::service::Service;
+use crate::service::{Service, Shared};
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
@@ -17,8 +17,6 @@ use std::sync::Arc;
 use unjoin::phone::gateway::Question;
 use unjoin::phone::{Binding, NumberingPlan, OrderRef, Parties, PhoneNumber, Route};
 use unjoin::store::Store;
-
-type Shared<S> = State<Arc<Service<S>>>;
 
 pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
     Router::new()

@@ -60,12 +60,12 @@ impl Board {
     }
 
     pub(crate) fn plan(&self, epoch: u32) -> Outcome<Option<CeremonyPlan>> {
-        let path = self.directory.join(format!("plan-{epoch}.bin"));
-        if path.exists() {
-            Ok(Some(CeremonyPlan::from_bytes(&super::read(&path)?).at(&path)?))
-        } else {
-            Ok(None)
-        }
+        self.read_if_there(format!("plan-{epoch}.bin"))
+    }
+
+    fn read_if_there<M: Message>(&self, name: String) -> Outcome<Option<M>> {
+        let path = self.directory.join(name);
+        if path.exists() { Ok(Some(M::from_bytes(&super::read(&path)?).at(&path)?)) } else { Ok(None) }
     }
 
     /// Named by what they hold, so that copies of many directories go into one.
@@ -100,12 +100,7 @@ impl Board {
     }
 
     pub(crate) fn committee(&self, epoch: u32) -> Outcome<Option<SignedCommittee>> {
-        let path = self.directory.join(format!("committee-{epoch}.bin"));
-        if path.exists() {
-            Ok(Some(SignedCommittee::from_bytes(&super::read(&path)?).at(&path)?))
-        } else {
-            Ok(None)
-        }
+        self.read_if_there(format!("committee-{epoch}.bin"))
     }
 
     /// Following each epoch's signatures from the first.

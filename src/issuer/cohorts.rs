@@ -1,6 +1,6 @@
 //! Cohorts: sealed at boundaries, never below k.
 //!
-//! Why scanning first and deciding later is sound: an open cohort's crowd only grows, so what a
+//! Why scanning first and deciding later is sound. An open cohort's crowd only grows, so what a
 //! scan counted still holds when the cohort is sealed, on the condition that its row is as
 //! read. Sealing takes away the row that every grant rests on, so a sealed cohort's members
 //! are fixed.
@@ -70,7 +70,7 @@ pub struct IssuerReport {
 }
 
 /// A cohort that has waited long for its crowd. It is never published below k, and ended without a
-/// manifest after 400 days: the host can merge classes for later orders, or tell the reviewers.
+/// manifest after 400 days. The host can merge classes for later orders, or tell the reviewers.
 ///
 /// ```
 /// use unjoin::{Name, issuer::StarvingCohort};
@@ -378,7 +378,7 @@ impl<'a, S: Store> Walk<'a, S> {
     }
 
     /// Once nothing can be published with a cohort's tokens, its orders keep that they were granted
-    /// one and not of which cohort: anybody who copies the store then finds no crowds. A crash leaves the
+    /// one and not of which cohort. Anybody who copies the store then finds no crowds. A crash leaves the
     /// window's row, and the next tick goes on with the members that are left.
     fn ended_window(&self, found: &Found<WindowRow>, boundary: Timestamp) -> Result<(), IssuerError> {
         if found.row()?.ends > boundary {
@@ -453,7 +453,7 @@ struct Turn<'a, S> {
 
 impl<S: Store> Turn<'_, S> {
     /// `cohort` is as it was read. Each boundary counts once, no matter who works it off, and how many there
-    /// were in between is nothing to it: a clock that leaps makes no cohort older than a day.
+    /// were in between is nothing to it. A clock that leaps makes no cohort older than a day.
     fn take(&self, rate: Option<RateRow>, now: Timestamp, change: &mut Change) -> Result<Told, SignError> {
         let Self { core, key, merchant, cohort, crowd, boundary, .. } = self;
         let (mut row, mut told) = (cohort.clone(), Told::default());

@@ -1,7 +1,7 @@
 //! The directory: which wallet key is whose.
 //!
 //! A wallet key and an account lie in two buckets, so a binding takes two commits. The key is
-//! claimed first: a crash in between leaves a key that is bound to nobody yet and can be bound
+//! claimed first. A crash in between leaves a key that is bound to nobody yet and can be bound
 //! to no other account, and the retry completes it.
 
 use super::rows::{AccountRow, MAX_WALLET_KEYS, OwnerRow, account_key, owner_key};

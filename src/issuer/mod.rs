@@ -358,7 +358,7 @@ impl<S: Store> Issuer<S> {
 
     /// Takes `now` for the time, though it stands far from the last tick: after downtime, or when the
     /// clock was wrong before. Look at another clock first: this is the first of the two ticks, so the
-    /// next one works off the last boundary before `now`. With an earlier time the way back from a wrong one that was believed: cohorts that
+    /// next one works off the last boundary before `now`. With an earlier time the way back from a wrong one that was believed. Cohorts that
     /// were sealed stay so under their dates, the others are sealed at the boundaries from `now` on.
     ///
     /// # Errors
@@ -376,7 +376,7 @@ impl<S: Store> Issuer<S> {
         self.core.confirm_admitted(scopes)
     }
 
-    /// Rates every shop as of the boundary that the last tick worked off, by [`rating`](crate::rating): weighs
+    /// Rates every shop as of the boundary that the last tick worked off, by [`rating`](crate::rating). Weighs
     /// `published`, what [`ReviewDesk::star_sums`](crate::review::ReviewDesk::star_sums) gives after the desk's
     /// tick, by the orders of each class. An order counts from the boundary on at which it is eligible. The
     /// answer is whether there was a boundary to rate at; otherwise `published` is not looked at.
@@ -425,7 +425,7 @@ impl<S: Store> Issuer<S> {
     }
 
     /// At most `limit` manifests of a merchant, after that of the cohort `after` if given
-    /// (exclusive): anybody who holds the merchant's orders can check their sum. They are in the
+    /// (exclusive). Anybody who holds the merchant's orders can check their sum. They are in the
     /// order of their cohort numbers' bytes, the lowest first; the numbers are random, and tell
     /// no order of closing.
     ///

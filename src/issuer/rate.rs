@@ -57,7 +57,7 @@ impl RateRow {
         self.past.iter().min().map(|counted| u64::from(*counted))
     }
 
-    /// Whether a cohort of `crowd` customers is sealed at the age of `age` days: with `r` counted
+    /// Whether a cohort of `crowd` customers is sealed at the age of `age` days. With `r` counted
     /// grants a day it is at least `k` and `min(30, 5 / r)` days old, and crowd × age is
     /// at least `min(enough, max(3 k, enough / r))`.
     pub(super) fn seals(&self, enough: u32, k: u32, crowd: u32, age: u32) -> bool {

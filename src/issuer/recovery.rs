@@ -49,7 +49,7 @@ impl<S: Store> Issuer<S> {
     /// cohorts. Then the store may be opened, in a new era, and the recovery is in its outbox for
     /// the ledger. Devices whose enrolment is lost enrol again: the same wallet makes the same entry.
     ///
-    /// `history` is the reviews ledger as the witnesses have it: first let the ledger take in what waits
+    /// `history` is the reviews ledger as the witnesses have it. First let the ledger take in what waits
     /// in the outboxes of all copies, and publish. Then read it, with the witnesses' own last checkpoint
     /// as the older one. `platform_key` signs the manifests, which come out as they were.
     ///

@@ -37,7 +37,7 @@ use unjoin_core::algebra::Element;
 use unjoin_core::token::{OrderHandle, Scope, SignedManifest, TokenRequest};
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
-use unjoin_store::{Bucket, Key, MessageRow, Present, Record, StoreError};
+use unjoin_store::{Bucket, Key, MessageRow, Present, Record, StoreError, record};
 
 /// The most wallet keys that one account may have in its life: the row stays below the store's
 /// limit.
@@ -198,21 +198,7 @@ pub(super) struct RatedRow {
     pub(super) rating: RatingRow,
 }
 
-impl Record for OwnerRow {
-    const NAME: &'static str = "wallet key's owner";
-
-    fn encode(&self, out: &mut Writer) {
-        out.u8(self.account.is_some().into());
-        if let Some(account) = &self.account {
-            account.encode(out);
-        }
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let account = if from.bool("owned")? { Some(Name::decode(from, "account")?) } else { None };
-        Ok(Self { account })
-    }
-}
+record!(OwnerRow, "wallet key's owner": account);
 
 impl Record for AccountRow {
     const NAME: &'static str = "account";
@@ -279,109 +265,19 @@ impl Record for OrderRow {
     }
 }
 
-impl Record for CohortRow {
-    const NAME: &'static str = "cohort";
+record!(CohortRow, "cohort": key_id, escrow_id, cohort, class, k, opened_by, age, aged_at, counted);
 
-    fn encode(&self, out: &mut Writer) {
-        out.raw(&self.key_id);
-        out.raw(&self.escrow_id);
-        out.le64(self.cohort);
-        out.u8(self.class);
-        out.le32(self.k);
-        out.timestamp(self.opened_by);
-        out.le32(self.age);
-        out.timestamp(self.aged_at);
-        out.le32(self.counted);
-    }
+record!(MemberRow, "cohort member": handle, of_standing);
 
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            key_id: from.array("key id")?,
-            escrow_id: from.array("escrow id")?,
-            cohort: from.le64("cohort")?,
-            class: from.u8("class")?,
-            k: from.le32("k")?,
-            opened_by: from.timestamp("opened by")?,
-            age: from.le32("age")?,
-            aged_at: from.timestamp("aged at")?,
-            counted: from.le32("counted")?,
-        })
-    }
-}
+record!(WindowRow, "window's end": ends);
 
-impl Record for MemberRow {
-    const NAME: &'static str = "cohort member";
+record!(GrantsRow, "number of grants": grants);
 
-    fn encode(&self, out: &mut Writer) {
-        out.raw(self.handle.as_bytes());
-        out.u8(self.of_standing.into());
-    }
+record!(TickRow, "last boundary": boundary);
 
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { handle: OrderHandle(from.array("handle")?), of_standing: from.bool("of standing")? })
-    }
-}
+record!(OrderCountRow, "number of orders": orders);
 
-impl Record for WindowRow {
-    const NAME: &'static str = "window's end";
-
-    fn encode(&self, out: &mut Writer) {
-        out.timestamp(self.ends);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { ends: from.timestamp("window's end")? })
-    }
-}
-
-impl Record for GrantsRow {
-    const NAME: &'static str = "number of grants";
-
-    fn encode(&self, out: &mut Writer) {
-        out.le64(self.grants);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { grants: from.le64("grants")? })
-    }
-}
-
-impl Record for TickRow {
-    const NAME: &'static str = "last boundary";
-
-    fn encode(&self, out: &mut Writer) {
-        out.timestamp(self.boundary);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { boundary: from.timestamp("boundary")? })
-    }
-}
-
-impl Record for OrderCountRow {
-    const NAME: &'static str = "number of orders";
-
-    fn encode(&self, out: &mut Writer) {
-        out.le64(self.orders);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { orders: from.le64("orders")? })
-    }
-}
-
-impl Record for ClassRow {
-    const NAME: &'static str = "cohort's class";
-
-    fn encode(&self, out: &mut Writer) {
-        out.u8(self.class);
-        out.timestamp(self.until);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { class: from.u8("class")?, until: from.timestamp("until")? })
-    }
-}
+record!(ClassRow, "cohort's class": class, until);
 
 impl Record for RatingRow {
     const NAME: &'static str = "rating";

@@ -4,25 +4,15 @@ use super::{Platform, PlatformError};
 use std::sync::atomic::Ordering;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::Ledger;
-use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
+use unjoin_core::wire::Message;
 use unjoin_log::outbox;
-use unjoin_store::{Bucket, Key, Record, Store, StoreError, decide};
+use unjoin_store::{Bucket, Key, Store, StoreError, decide, record};
 
 /// The boundary at which a mark was logged last.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct LoggedAt(Timestamp);
 
-impl Record for LoggedAt {
-    const NAME: &'static str = "boundary of the last mark";
-
-    fn encode(&self, out: &mut Writer) {
-        out.timestamp(self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        from.timestamp("boundary").map(Self)
-    }
-}
+record!(LoggedAt, "boundary of the last mark": 0);
 
 impl<S: Store> Platform<S> {
     /// The stores' marks go on: before a copy of the stores is made, and after.

@@ -124,7 +124,7 @@ pub struct PlatformSecrets {
     pub keys: KeyRing,
     /// Signs manifests and receipts; wallets pin its public half.
     pub platform_key: PlatformKey,
-    /// The issuer's master key, kept for the life of its store: order handles, the tags of accounts and the
+    /// The issuer's master key, kept for the life of its store. Order handles, the tags of accounts and the
     /// blinds of bindings are made from it.
     pub issuer_master: SecretBytes<32>,
     /// Which stores are the platform's: kept with the secrets before any of them is made. No secret.

@@ -17,12 +17,12 @@ use crate::review::{DeskRecovery, ReviewDesk};
 use unjoin_audit::History;
 use unjoin_core::entry::StoreMarkEntry;
 use unjoin_core::token::{PlatformKey, StaffKey};
-use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
+use unjoin_core::wire::Message;
 use unjoin_core::{Environment, Timestamp};
 use unjoin_log::LogView;
 use unjoin_phone::{Keeper, SlotKeys};
 use unjoin_store::identity::Role;
-use unjoin_store::{Bucket, Key, LostStores, Record, Store, StoreError, decide};
+use unjoin_store::{Bucket, Key, LostStores, Store, StoreError, decide, record};
 
 /// What a recovery of a platform did.
 ///
@@ -62,7 +62,7 @@ impl<S: Store> Platform<S> {
     /// is told by the marks in the ledger.
     ///
     /// `by` is a key of the staff's that is in the reviews ledger, and the grounds, 1 to
-    /// [`RecoveredEntry::MAX_GROUNDS`](unjoin_core::entry::RecoveredEntry::MAX_GROUNDS) bytes: they are in the
+    /// [`RecoveredEntry::MAX_GROUNDS`](unjoin_core::entry::RecoveredEntry::MAX_GROUNDS) bytes. They are in the
     /// ledger for good, beside what each recovery excuses. `keeper` is needed when the switchboard's store is lost.
     ///
     /// It may be interrupted anywhere: begin again with `open_for_recovery`, and it ends as it would have. Run on stores
@@ -123,7 +123,7 @@ impl<S: Store> Platform<S> {
     }
 }
 
-/// The reviews ledger with all that waits for it, as a quorum of its witnesses has it: they cosign nothing that does
+/// The reviews ledger with all that waits for it, as a quorum of its witnesses has it. They cosign nothing that does
 /// not go on from what they have seen.
 fn read<S: Store>(
     ledgers: &Ledgers<S>,
@@ -148,25 +148,14 @@ fn read<S: Store>(
 }
 
 /// The generation of slot keys that a recovery of the switchboard's store ends, and the mark that this recovery gives to
-/// all stores: another recovery's row says nothing.
+/// all stores. Another recovery's row says nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct PutBackInto {
     mark: u64,
     generation: u32,
 }
 
-impl Record for PutBackInto {
-    const NAME: &'static str = "generation that ends";
-
-    fn encode(&self, out: &mut Writer) {
-        out.le64(self.mark);
-        out.le32(self.generation);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { mark: from.le64("mark")?, generation: from.le32("generation")? })
-    }
-}
+record!(PutBackInto, "generation that ends": mark, generation);
 
 /// Once for each recovery, however often that is interrupted: every replacement costs an epoch of the quarantine.
 fn replace_slot_keys<S: Store>(

@@ -2,7 +2,7 @@
 //!
 //! The signature is checked before anything that depends on the review is told. Anybody who cannot
 //! sign hears one refusal after the same read and the same work, whether the review is held,
-//! withdrawn, waiting to be, or was never there: otherwise a gang that rings its suspects would
+//! withdrawn, waiting to be, or was never there. Otherwise a gang that rings its suspects would
 //! hear from the answers which one has given in.
 
 use super::rows::{self, CohortRow, Due, IfNeeded, Task};

@@ -266,7 +266,7 @@ impl<S: Store> ReviewDesk<S> {
     /// takes effect: from then on the ledger shows it to everybody.
     ///
     /// The action's sequence is the last accepted one plus 1, and its previous digest the last accepted
-    /// one: an accepted edit counts while it waits for its boundary. A held review can only be
+    /// one. An accepted edit counts while it waits for its boundary. A held review can only be
     /// withdrawn, at once. A published one changes on a random one of the next three Mondays, while it
     /// is listed. A later accepted action replaces one that still waits. It never takes effect before
     /// the boundary of the replaced one. Every accepted action is logged. After an accepted withdrawal

@@ -160,7 +160,7 @@ impl<S: Store> Core<S> {
     /// Publishes what each cohort holds for its boundary, each in a commit of its own; the
     /// commits share their durable writes.
     ///
-    /// First the boundaries are sealed, in commits of their own: from then on nothing is
+    /// First the boundaries are sealed, in commits of their own. From then on nothing is
     /// accepted for them, so that the scans find all of it. A crash in between leaves the
     /// task due and everything held.
     fn publish(&self, due: Vec<&Due>, report: &mut DeskReport) -> Result<(), DeskError> {
@@ -232,7 +232,7 @@ impl<S: Store> Core<S> {
     }
 
     /// Rewrites the store once after every boundary, and again if a late tick changed any
-    /// bucket since: so held rows, too, lie in the order of their arrival until the next
+    /// bucket since. So held rows, too, lie in the order of their arrival until the next
     /// boundary at the longest. What remembers that it is to be done changes only after the
     /// rewrite: a crash before that is made good by the next tick.
     fn rewrite_if_due(&self, now: Timestamp) -> Result<bool, DeskError> {

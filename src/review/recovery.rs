@@ -64,7 +64,7 @@ impl<S: Store> ReviewDesk<S> {
     /// back since the copy is dropped. Then the store may be opened, in a new era, and the recovery
     /// stands in its outbox for the ledger.
     ///
-    /// `history` is the reviews ledger as the witnesses have it: first let the ledger take in what waits
+    /// `history` is the reviews ledger as the witnesses have it. First let the ledger take in what waits
     /// in the outboxes of all copies, and publish. Then read it, with the witnesses' own last checkpoint
     /// as the older one. `platform` verifies the keys of the staff. Grid and configuration are the
     /// desk's.

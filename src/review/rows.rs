@@ -34,7 +34,9 @@ use unjoin_core::entry::HeldWithdrawalEntry;
 use unjoin_core::token::{CohortManifest, PublicationDates, Review, ReviewId, Scope};
 use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
-use unjoin_store::{Bucket, Key, MessageRow, Pages, Present, Reads, Record, RowKey, Store, StoreError};
+use unjoin_store::{
+    Bucket, Key, MessageRow, Pages, Present, Reads, Record, RowKey, Store, StoreError, record,
+};
 
 const NAMESPACE: u8 = b'r';
 
@@ -401,17 +403,7 @@ impl Record for MarkRow {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct RewrittenRow(pub(super) Timestamp);
 
-impl Record for RewrittenRow {
-    const NAME: &'static str = "last rewrite";
-
-    fn encode(&self, out: &mut Writer) {
-        out.timestamp(self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(from.timestamp("boundary")?))
-    }
-}
+record!(RewrittenRow, "last rewrite": 0);
 
 // --- parts of values --------------------------------------------------------------------
 

@@ -4,11 +4,12 @@
 use super::rows::{decode_review, decode_slice};
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{HeldWithdrawalEntry, PublishedEntry};
+use unjoin_core::one_byte;
 use unjoin_core::token::{
     AuthorAction, AuthorKey, Digest, PlatformKey, Receipt, ReceiptTerms, Review, ReviewId, Scope, SignError,
 };
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
-use unjoin_store::Record;
+use unjoin_store::{Record, record};
 
 /// A spent token: all that a submission and an author's action are decided by. It has the same
 /// size and is read alike whatever became of the review, so that neither tells an outsider.
@@ -47,6 +48,8 @@ pub(super) enum State {
     /// Published, as the ledger says, but in words that an older copy that was put back does not have.
     Unlisted = 7,
 }
+
+one_byte!(State: Held, TakenBack, Published, Withdrawn, Removed, Awaited, Unlisted);
 
 /// What is in force after a withdrawal.
 pub(super) const NO_DIGEST: Digest = [0; 32];
@@ -116,44 +119,8 @@ impl SpentRow {
     }
 }
 
-impl Record for SpentRow {
-    const NAME: &'static str = "spent token";
-
-    fn encode(&self, out: &mut Writer) {
-        out.u8(self.state as u8);
-        out.raw(&self.submitted);
-        out.raw(&self.presentation_hash);
-        out.raw(self.author_key.as_bytes());
-        out.timestamp(self.published_at);
-        out.le64(self.sequence);
-        out.raw(&self.in_force);
-        out.raw(&self.last_action);
-        out.timestamp(self.changed_at);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            state: match from.u8("state")? {
-                1 => State::Held,
-                2 => State::TakenBack,
-                3 => State::Published,
-                4 => State::Withdrawn,
-                5 => State::Removed,
-                6 => State::Awaited,
-                7 => State::Unlisted,
-                _ => return Err(from.refuse(Rule::Value)),
-            },
-            submitted: from.array("submitted digest")?,
-            presentation_hash: from.array("presentation hash")?,
-            author_key: AuthorKey(from.array("author key")?),
-            published_at: from.timestamp("published at")?,
-            sequence: from.le64("sequence")?,
-            in_force: from.array("digest in force")?,
-            last_action: from.array("last action")?,
-            changed_at: from.timestamp("changed at")?,
-        })
-    }
-}
+record!(SpentRow, "spent token":
+    state, submitted, presentation_hash, author_key, published_at, sequence, in_force, last_action, changed_at);
 
 /// The words of a held review, and the presentation that was verified when it was accepted: gone
 /// with its publication or its withdrawal.

@@ -116,7 +116,7 @@ pub enum Finding {
 /// by id. Names every entry that does not fit. Nothing else is named: a change that was logged between
 /// the two may or may not be shown yet.
 ///
-/// `platform` is the key that signs the staff's; `grace` is how many seconds after its boundary an
+/// `platform` is the key that signs the staff's. `grace` is how many seconds after its boundary an
 /// entry must be logged: a day where nothing else was agreed.
 ///
 /// ```
@@ -256,7 +256,7 @@ struct Audit<'a> {
     findings: Vec<Finding>,
 }
 
-/// What the entries so far say of a review. It does not depend on their order: within a group
+/// What the entries so far say of a review. It does not depend on their order. Within a group
 /// that is the order of their hashes, and a late tick publishes and edits in one group.
 #[derive(Default)]
 struct Record {

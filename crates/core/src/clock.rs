@@ -162,7 +162,7 @@ mod tests {
 
     proptest! {
         /// Whatever the clocks say: the floor goes on by no more than the limit a tick and never
-        /// back, and nothing is settled that fewer than two ticks have said.
+        /// back. Nothing is settled that fewer than two ticks have said.
         #[test]
         fn any_clocks_are_bounded(clocks in proptest::collection::vec(0..3 * CLOCK_LIMIT, 1..40)) {
             let mut guard = ClockGuard::starting(at(CLOCK_LIMIT));

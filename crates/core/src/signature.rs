@@ -311,7 +311,7 @@ mod tests {
     }
 
     /// S·B = R + k·A is asked as it stands. Multiplied by the cofactor 8 it would hold for every signature
-    /// under a key with a part of small order, so two readers could differ on what an author signed.
+    /// under a key with a part of small order. So two readers could differ on what an author signed.
     #[test]
     fn a_signature_under_a_key_of_mixed_order_holds_without_the_cofactor_or_not_at_all() {
         use curve25519_dalek::{EdwardsPoint, Scalar, constants::EIGHT_TORSION};

@@ -14,6 +14,10 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
+mod fields;
+
+pub use fields::Field;
+
 use crate::algebra::{Element, decode_scalar};
 use crate::describe_errors;
 use crate::time::Timestamp;
@@ -317,6 +321,11 @@ impl Writer {
     }
 
     #[doc(hidden)]
+    pub fn bool(&mut self, value: bool) {
+        self.u8(value.into());
+    }
+
+    #[doc(hidden)]
     pub fn le16(&mut self, value: u16) {
         self.raw(&value.to_le_bytes());
     }
@@ -351,8 +360,18 @@ impl Writer {
     }
 
     #[doc(hidden)]
+    pub fn element(&mut self, element: Element) {
+        self.raw(element.as_bytes());
+    }
+
+    #[doc(hidden)]
     pub fn elements(&mut self, elements: &[Element]) {
         elements.iter().for_each(|element| self.raw(element.as_bytes()));
+    }
+
+    #[doc(hidden)]
+    pub fn scalar(&mut self, scalar: Scalar) {
+        self.raw(scalar.as_bytes());
     }
 
     #[doc(hidden)]

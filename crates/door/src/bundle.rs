@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use unjoin_core::algebra::transcript::hash32;
 use unjoin_core::entry::{ActionEntry, DoorKeyEntry, HeldWithdrawalEntry, PublishedEntry};
-use unjoin_core::token::{CohortManifest, DoorAnswer, ReviewId};
+use unjoin_core::token::{CohortManifest, DoorAnswer};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp, serde_as_bytes};
 use unjoin_log::{Checkpoint, CosignedEntry, InclusionProof, LogView, Note, ViewError, each_page};
@@ -55,11 +55,6 @@ impl BundlePiece {
     /// Which shard holds the manifests and the published reviews of a merchant.
     pub fn shard_of_merchant(merchant: &Name, bits: u8) -> u16 {
         shard(merchant.as_bytes(), bits)
-    }
-
-    /// Which shard holds what became of a review: its author's edits and withdrawals, which name no merchant.
-    pub fn shard_of_review(review: &ReviewId, bits: u8) -> u16 {
-        shard(review.as_bytes(), bits)
     }
 
     /// The entries of a bundle from all its pieces, in their order. **Unchecked**: each is believed once it is held
@@ -235,7 +230,7 @@ impl Bundles {
         }
     }
 
-    /// A piece of a shard of what the ledger got at this boundary, cut by so many bits; `None` if there is
+    /// A piece of a shard of what the ledger got at this boundary, cut by so many bits. `None` if there is
     /// none, or not yet.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ struct Served {
 /// The encapsulated keys of what was opened, in memory alone: on a disk they would be a list of arrivals.
 ///
 /// When the younger half is full the older one is forgotten. A filter that is full and refuses would let
-/// anybody close the door for a key's life; what is forgotten can be played again, and whatever passes the door is
+/// anybody close the door for a key's life. What is forgotten can be played again, and whatever passes the door is
 /// answered the same again.
 #[derive(Default)]
 struct Opened {

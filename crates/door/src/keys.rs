@@ -91,7 +91,7 @@ impl DoorKeys {
         self.pin(entry)
     }
 
-    /// The newest key that holds now, with how bundles are cut; `None` when all have ended: read the ledger, as
+    /// The newest key that holds now, with how bundles are cut. `None` when all have ended: read the ledger, as
     /// everybody may, without the account's session.
     pub fn newest(&self, now: Timestamp) -> Option<&DoorKeyEntry> {
         self.entries.iter().rfind(|entry| entry.holds_at(now))

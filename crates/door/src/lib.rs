@@ -11,7 +11,7 @@
 //! | gateway | [`Gateway`]: opens each question once, seals every answer by [`Reply::seal`] |
 //!
 //! What passes is a [`DoorMessage`](unjoin_core::token::DoorMessage) of 6,144 bytes one way, and a
-//! [`DoorAnswer`](unjoin_core::token::DoorAnswer) of 8,192 the other, errors included: one method, one path, one set of
+//! [`DoorAnswer`](unjoin_core::token::DoorAnswer) of 8,192 the other, errors included. There is one method, one path, one set of
 //! headers (binary HTTP, RFC 9292), one length for all that can be asked. Offers and grants carry an account and never
 //! come here. What many devices need, manifests and what was published, they fetch as bundles
 //! ([`BundlePiece`]) that name no merchant.

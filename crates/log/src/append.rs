@@ -1,7 +1,7 @@
 //! Appending a group of entries: one commit, all of it or nothing.
 //!
 //! The head row is a precondition of every append and changes with it, so of two sequencers
-//! one finds it changed and begins again: a log never forks in its store.
+//! one finds it changed and begins again. A log never forks in its store.
 
 use super::rows::{self, Entry, Index, Tile};
 use super::tile::TILE_WIDTH;

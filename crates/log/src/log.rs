@@ -164,7 +164,7 @@ impl<S: Store> Log<S> {
     }
 
     /// The signed checkpoint of all that is durable. It is stored before it is answered, once
-    /// it was found to go on from the last one: there are never two roots for one size.
+    /// it was found to go on from the last one. There are never two roots for one size.
     ///
     /// # Errors
     /// [`LogError::Forked`] when the store does not hold what was signed last; [`LogError::Note`] with

@@ -2,7 +2,7 @@
 //!
 //! A log that shows different histories to different readers needs the help of witnesses for it. With w
 //! witnesses of which at most f lie or are stolen, two quorums of q >= floor((w + f) / 2) + 1 share at
-//! least one honest witness, and that one never cosigns two histories. So two readers never believe two
+//! least one honest witness. That one never cosigns two histories. So two readers never believe two
 //! histories. With q > 2f, too, the median of a quorum's times lies between the times of honest
 //! witnesses.
 

@@ -18,7 +18,7 @@ use super::tree::{Frontier, Hash};
 use unjoin_core::entry::{Ledger, entry_id};
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
-use unjoin_store::{Bucket, Key, Record, StoreError};
+use unjoin_store::{Bucket, Key, Record, StoreError, record};
 
 pub(super) fn bucket(ledger: Ledger) -> Bucket {
     Bucket::of(&[b'l', ledger as u8])
@@ -126,17 +126,7 @@ impl Record for Tile {
 /// Where an entry is.
 pub(super) struct Index(pub(super) u64);
 
-impl Record for Index {
-    const NAME: &'static str = "ledger index";
-
-    fn encode(&self, out: &mut Writer) {
-        out.le64(self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(from.le64("index")?))
-    }
-}
+record!(Index, "ledger index": 0);
 
 /// A checkpoint's note; whose it is, is checked by those who read it.
 pub(super) struct StoredNote(pub(super) Vec<u8>);

@@ -65,7 +65,7 @@ fn width_of_tile(level: u8, index: u64, size: u64) -> u16 {
 }
 
 /// The hash tiles and bundles that a tree of `size` has and one of `old_size` has not, or not
-/// as wide; the lowest levels first, bundles before hashes.
+/// as wide. The lowest levels first, bundles before hashes.
 pub fn tiles_since(old_size: u64, size: u64) -> impl Iterator<Item = TileId> {
     let levels = (0..8u8).take_while(move |level| width_of_level(*level, size) > 0);
     let of_level = move |stored: u8, level: Option<u8>| {

@@ -48,7 +48,7 @@ pub trait LogView {
     /// [`ViewError::Source`].
     fn checkpoint(&self) -> Result<Option<Vec<u8>>, ViewError>;
 
-    /// The bytes of a hash tile or a bundle of entries, cut to the width that is asked for;
+    /// The bytes of a hash tile or a bundle of entries, cut to the width that is asked for.
     /// `None` if there is none of that width.
     ///
     /// # Errors

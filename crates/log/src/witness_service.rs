@@ -21,7 +21,7 @@ use unjoin_store::identity::{self, Role};
 use unjoin_store::{Bucket, Store, StoreError, decide, read};
 
 /// Cosigns the checkpoints of some logs, each after its predecessor. Its store holds its key and the last
-/// checkpoint of each log that it cosigned, and must never be restored from a backup: see the manual.
+/// checkpoint of each log that it cosigned. It must never be restored from a backup: see the manual.
 ///
 /// ```
 /// use unjoin_core::{Environment, secret::SystemRng};
@@ -66,7 +66,7 @@ impl<S: Store> WitnessService<S> {
     }
 
     /// As [`create`](Self::create), with a key from elsewhere. **If this key ever cosigned a checkpoint of one of
-    /// these logs, this witness may cosign a fork of it**: nobody knows but its old store. Destroy the seed
+    /// these logs, this witness may cosign a fork of it**. Nobody knows but its old store. Destroy the seed
     /// afterwards.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use core::ops::RangeInclusive;
 pub struct Country {
     /// 1 to 3 digits.
     pub code: String,
-    /// What is dialled before a national number within the country and is no part of it; empty where there is none, or
+    /// What is dialled before a national number within the country and is no part of it. Empty where there is none, or
     /// where it is dialled from abroad too.
     pub trunk_prefix: String,
     /// How many digits a national number has.

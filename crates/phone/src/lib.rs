@@ -15,7 +15,7 @@
 //!
 //! A binding is stored under the key of the slot in which it ends. Its number is drawn from the
 //! pool's slice of the day for the business in question. A call is looked up under the keys of
-//! the present slot and those that follow; what ended is refused by the clock, at once, and from
+//! the present slot and those that follow. What ended is refused by the clock, at once, and from
 //! the end of its slot and the skew nobody can read it any more.
 
 #![forbid(unsafe_code)]

@@ -88,7 +88,7 @@ impl fmt::Debug for PhoneNumber {
 /// A virtual number: E.164, or a national service number with its country code; 7 to 17 digits.
 ///
 /// (China's privacy numbers behind 700 have 15 national digits: 17 with the country code.)
-/// The holder of an order sees its virtual number, so it is no secret; but beside an order or
+/// The holder of an order sees its virtual number, so it is no secret. But beside an order or
 /// a time it says which business it served, so `Debug` prints nothing of it.
 ///
 /// ```
@@ -171,7 +171,7 @@ fn canonical(mut number: u64) -> String {
 /// How numbers are written in one country, and on one trunk: brings a dialled or presented
 /// number into canonical form.
 ///
-/// It knows prefixes, and of some countries how many digits a number has ([`Country`]): what cannot be one of theirs is refused, since it
+/// It knows prefixes, and of some countries how many digits a number has ([`Country`]). What cannot be one of theirs is refused, since it
 /// would be taken for somebody else's. Whether a number is assigned is for the telephone network.
 ///
 /// ```

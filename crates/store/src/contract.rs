@@ -199,7 +199,7 @@ fn commits_of_one_call_see_their_predecessors<S: Store>(store: &S) {
     assert_eq!(row(store, b"key"), Some(b"one".to_vec()));
 }
 
-/// A commit that hangs on others applies only if all of them do, whatever buckets they are in; what
+/// A commit that hangs on others applies only if all of them do, whatever buckets they are in. What
 /// hangs on it then does not either. What hangs on nothing that was refused applies.
 fn what_hangs_on_a_refused_commit_is_not_applied<S: Store>(store: &S) {
     let away = |key: &[u8]| Commit::new(elsewhere()).put(key.to_vec(), b"yes".to_vec());
@@ -272,7 +272,7 @@ fn a_repeated_decision_conflicts_and_changes_nothing<S: Store>(store: &S) {
     assert_eq!(all(store, here()), after);
 }
 
-/// Rows come in the order of their keys' bytes, after `after`, at most `limit`: so a walk in
+/// Rows come in the order of their keys' bytes, after `after`, at most `limit`. So a walk in
 /// steps of any size meets every row once.
 fn scans_are_sorted_and_bounded<S: Store>(store: &S) {
     let keys: [&[u8]; 8] = [b"", &[0], &[0, 0], b"a", b"a\0", b"ab", b"b", &[0xff]];

@@ -1,4 +1,4 @@
-//! The one commit path: a decision reads rows, and writes what follows from them, in one commit
+//! The one commit path. A decision reads rows, and writes what follows from them, in one commit
 //! whose preconditions are exactly the rows that were read.
 //!
 //! ```

@@ -404,7 +404,7 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError>;
 
     /// Shows every row to `see`, in the order of (bucket, key), all of them as of one moment after the
-    /// call began: what had been answered before is among them. Others read and write meanwhile; a
+    /// call began. What had been answered before is among them. Others read and write meanwhile; a
     /// rewrite waits, or is waited for.
     ///
     /// # Errors

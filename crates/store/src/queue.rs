@@ -2,7 +2,7 @@
 //!
 //! A durable commit costs a sync of the disk, whether it carries one decision or hundreds. A proof
 //! verified in a batch costs less than one verified alone. So each service puts its requests through a
-//! [`GroupQueue`]: a few worker threads take whatever is waiting, call the service's work once for all
+//! [`GroupQueue`]. A few worker threads take whatever is waiting, call the service's work once for all
 //! of it, and complete each request's [`Pending`] handle. There are no timers: a lone request is taken
 //! at once, and batches grow by themselves while the workers are busy. With two workers one batch is
 //! verified while another is synced.

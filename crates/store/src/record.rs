@@ -64,6 +64,27 @@ pub trait Record: Sized {
     }
 }
 
+/// A row that is its fields, one after the other.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! record {
+    ($row:ident, $name:literal: $($field:tt),+) => {
+        impl $crate::Record for $row {
+            const NAME: &'static str = $name;
+
+            fn encode(&self, out: &mut ::unjoin_core::wire::Writer) {
+                $(::unjoin_core::wire::Field::put(&self.$field, out);)+
+            }
+
+            fn decode(
+                from: &mut ::unjoin_core::wire::Reader<'_>,
+            ) -> Result<Self, ::unjoin_core::wire::DecodeError> {
+                Ok(Self { $($field: ::unjoin_core::wire::Field::get(from, stringify!($field))?),+ })
+            }
+        }
+    };
+}
+
 /// A row that says everything by its key.
 #[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq)]

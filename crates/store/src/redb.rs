@@ -31,20 +31,20 @@ const CACHE_BYTES: usize = 128 << 20;
 /// many commits it carries.
 ///
 /// After an I/O error the next call opens the file again. A file that was not closed in good order,
-/// by a crash or such an error, is repaired and then copied like in a rewrite: what the system
+/// by a crash or such an error, is repaired and then copied like in a rewrite. What the system
 /// shows of a file after a sync has failed need not be on the disk, and no later sync brings it
 /// there. So opening it takes as long as a rewrite, and as much room.
 ///
 /// [`rewrite`](Store::rewrite) copies every row in key order into a fresh file beside the store's
 /// (its name with `.rewrite` appended), syncs it, renames it over the old one and syncs the
-/// directory; reads and commits wait meanwhile (one to three seconds for 10^5 rows of 600 bytes). The
+/// directory. Reads and commits wait meanwhile (one to three seconds for 10^5 rows of 600 bytes). The
 /// disk must have room for both files, the memory for two page caches. A crash at any
 /// step leaves a whole store under the store's name, and the next opening removes a left-over
 /// fresh file. Blocks that the old file occupied are freed, not overwritten.
 ///
 /// So the file's directory must be the one that a volume is mounted at, or lie below it. A file that is
 /// itself a mount point (one file bound into a container) cannot be renamed over, and is refused with
-/// [`StoreError::MountPoint`]: to write it again in its own place would leave no whole store after a crash.
+/// [`StoreError::MountPoint`]. To write it again in its own place would leave no whole store after a crash.
 ///
 /// The page cache takes 128 MiB of memory at most, or what [`open_with_cache`](Self::open_with_cache) is told.
 /// A switchboard reads rows from all over its file: give it a cache as large as that file (about 1 KiB a live number).
@@ -329,8 +329,8 @@ fn replace_file(
 
 /// A fresh, synced, open file at `fresh_path` with every row of `old`.
 ///
-/// After a [`Copying::Rewrite`] its bytes are a function of the rows and the cache's size alone: a new file, one
-/// transaction that inserts in key order, on one thread; redb allocates pages without randomness or time
+/// After a [`Copying::Rewrite`] its bytes are a function of the rows and the cache's size alone. It is a new file, one
+/// transaction that inserts in key order, on one thread. Redb allocates pages without randomness or time
 /// and numbers transactions from the file's creation. Otherwise they tell, besides, which rows are recent.
 fn copy_in_key_order(
     old: &Tables,
@@ -399,7 +399,7 @@ fn database_error(error: DatabaseError) -> StoreError {
     }
 }
 
-/// Both lie in one directory: what separates them is a mount that came after the opening, or on a
+/// Both lie in one directory. What separates them is a mount that came after the opening, or on a
 /// system that does not list its mounts.
 fn not_renamed(error: io::Error) -> StoreError {
     match error.kind() {

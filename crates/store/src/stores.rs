@@ -4,7 +4,7 @@
 //! Each store has one row with a number and 16 random bytes. The lead store's goes on first and names
 //! the next one, its sisters follow, then it settles. So a store that is older than its sisters, or
 //! has another past, has another mark. Marks advance at every opening, around a backup and at the full
-//! hour, never because of a request, and hold nothing about rows: a series of them tells nobody when
+//! hour, never because of a request, and hold nothing about rows. A series of them tells nobody when
 //! anything arrived.
 //!
 //! What no mark tells: a raw copy that is younger than the last mark. A copy one mark old, put back
@@ -16,6 +16,7 @@ use super::record::{Key, Record, read};
 use super::{Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError};
 #[cfg(feature = "redb")]
 use crate::RedbStore;
+use crate::record;
 use core::fmt;
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
@@ -220,7 +221,7 @@ impl<S: Store> OwnStore<S> {
     }
 
     /// That it was always opened with this secret, which the first opening binds. What is kept of it is
-    /// an HMAC over the store's id under the secret, which has 32 bytes of entropy: it helps nobody
+    /// an HMAC over the store's id under the secret, which has 32 bytes of entropy. It helps nobody
     /// to guess it, and is another one in every store.
     ///
     /// # Errors
@@ -364,17 +365,7 @@ impl<S: Store> OwnStore<S> {
 #[derive(Clone, PartialEq, Eq)]
 struct Id32([u8; 32]);
 
-impl Record for Id32 {
-    const NAME: &'static str = "check value";
-
-    fn encode(&self, out: &mut Writer) {
-        out.raw(&self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        from.array("bytes").map(Self)
-    }
-}
+record!(Id32, "check value": 0);
 
 impl<S: Store> Store for OwnStore<S> {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {

@@ -1,4 +1,4 @@
-//! The committee: who holds the trustees' key now, and how many must answer; and the form of it that
+//! The committee: who holds the trustees' key now, and how many must answer. And the form of it that
 //! the trustees sign, which the openings ledger holds of every epoch.
 
 use super::ceremony::CeremonyError;

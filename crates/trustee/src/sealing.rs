@@ -1,4 +1,4 @@
-//! Shares on their way, those of a ceremony to its members and those of a warrant to its recipient:
+//! Shares on their way, those of a ceremony to its members and those of a warrant to its recipient.
 //! HPKE (RFC 9180) in base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
 //! ChaCha20-Poly1305. Who sealed a share is shown by what stands around it, never by this.
 
@@ -116,13 +116,13 @@ pub(super) fn info(label: &str, context: &[u8; 32]) -> Vec<u8> {
 ///
 /// Every member has a key of its own for each ceremony, derived from its secret seed and the
 /// plan. So a recorded ceremony cannot be opened with any long-term key, and a complaint can
-/// reveal the key's secret: nothing but this session's shares was ever sealed to it, and a
+/// reveal the key's secret. Nothing but this session's shares was ever sealed to it, and a
 /// session with a complaint makes no key.
 pub(super) const SEALED_SHARE: usize = OVERHEAD + 32;
 
 const CEREMONY: &str = "ceremony-share";
 
-/// Opens a share of a ceremony; `None` if it was not sealed to this key for this session and these two
+/// Opens a share of a ceremony. `None` if it was not sealed to this key for this session and these two
 /// members, or is no scalar. Everybody who has the secret comes to the same result.
 pub(super) fn open_share(
     secret: &RecipientSecret,

@@ -1,5 +1,5 @@
 //! A trustee's answer for one escrow: `D_i = y_i * E1`, with the proof that `y_i` is the
-//! secret behind `Y_i`; and what opens: any t valid shares of one epoch give
+//! secret behind `Y_i`. What opens: any t valid shares of one epoch give
 //! `y*E1 = sum of lambda_i * D_i`, and the author `U = E2 - y*E1`.
 
 use super::{Committee, OpeningError, TrusteeShare};
@@ -9,7 +9,7 @@ use unjoin_core::algebra::{Element, Escrow, Generator, threshold};
 use unjoin_core::entry::WarrantAction;
 use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{Digest, ReviewId, VerifyError};
-use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
 
 /// What a share is about; bound by its proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,8 +191,7 @@ impl Message for DecryptionShare {
         out.le16(self.index);
         out.le32(self.epoch);
         out.elements(&[self.share]);
-        out.elements(&self.proof.commitments);
-        out.scalars(&self.proof.responses);
+        self.proof.put(out);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -200,7 +199,7 @@ impl Message for DecryptionShare {
             index: trustee_index(from)?,
             epoch: share_epoch(from)?,
             share: from.element("D")?,
-            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
+            proof: Field::get(from, "proof")?,
         })
     }
 }

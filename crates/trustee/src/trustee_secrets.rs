@@ -237,7 +237,7 @@ impl TrusteeSecrets {
 
     /// Forgets the ceremony under way and erases its secrets; a share of before stays.
     ///
-    /// A refresh with which this trustee was content may still be completed by the others: what it
+    /// A refresh with which this trustee was content may still be completed by the others. What it
     /// leads to is kept until the ledger has decided. A new key is not abandoned once this trustee has
     /// signed it, since the others may have finished with that. What is missing then is a
     /// message that somebody has; give [`next`](Self::next) all copies together, at any later time.

@@ -26,7 +26,7 @@ const FORMAT: u8 = 1;
 /// Kind 14: a wallet's seed and its tokens, sealed under a passphrase.
 ///
 /// Bytes after version and kind: `le32(memory in KiB) || le32(passes) || le32(lanes) || salt (16) ||
-/// nonce (24) || le32(length) || sealed part`; everything before the sealed part is its associated
+/// nonce (24) || le32(length) || sealed part`. Everything before the sealed part is its associated
 /// data. The sealed part is a multiple of 16,384 bytes, and the 16 of the tag. So its length tells the
 /// number of tokens to within fifty only.
 ///

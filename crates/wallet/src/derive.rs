@@ -1,5 +1,5 @@
 //! Everything a wallet uses comes from its 32-byte seed, but for proof nonces and the
-//! randomizer of a presentation: a wallet restored from its seed asks again and gets the
+//! randomizer of a presentation. A wallet restored from its seed asks again and gets the
 //! same token.
 
 use curve25519_dalek::scalar::Scalar;
@@ -69,8 +69,8 @@ pub fn order(
     }
 }
 
-/// `r = H2S("wallet/r", seed, 32 fresh bytes, scope, s, review digest)`, again if zero:
-/// fresh for every presentation, and no weaker than the seed if the generator fails.
+/// `r = H2S("wallet/r", seed, 32 fresh bytes, scope, s, review digest)`, again if zero.
+/// Fresh for every presentation, and no weaker than the seed if the generator fails.
 pub fn randomizer(
     seed: &SecretBytes<32>,
     scope: &Scope,

@@ -74,7 +74,7 @@ const LONG_NUMBER: usize = 6;
 /// A help and nothing more: it finds patterns, not meaning. A name, an exact complaint, a
 /// time or a habit of writing identifies as well, and no program sees that. An empty answer
 /// does not say that the review is safe. English and Chinese are looked at. `earlier` are the attachments of the reviews
-/// that this device has sent before; `known` is what the shop connects with the order: names of items, the order's
+/// that this device has sent before. `known` is what the shop connects with the order: names of items, the order's
 /// number, the customer's name and street.
 ///
 /// ```

@@ -45,7 +45,7 @@ pub fn making_up_time(now: Timestamp, rng: &mut (impl CryptoRng + ?Sized)) -> Ti
 }
 
 /// When to fetch the manifests of a boundary: uniform over the ten hours after it. Once a day at
-/// most, and those of all merchants or of a large part of them: anybody who asks for one shop's was its
+/// most, and those of all merchants or of a large part of them. Anybody who asks for one shop's was its
 /// customer.
 ///
 /// ```

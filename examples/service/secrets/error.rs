@@ -40,68 +40,29 @@ pub(crate) enum SecretsError {
 
 impl fmt::Display for SecretsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoTrustees => f.write_str(
+        let (path, fault) = match self {
+            Self::NoTrustees => return f.write_str(
                 "the first start needs --trustees with the directory of the trustees' ceremony, or --demo-trustees to try it out",
             ),
-            Self::Real(path) => write!(
-                f,
-                "{} has the key of real trustees: leave --demo-trustees out, or take another --directory",
-                path.display()
-            ),
-            Self::Demonstration(path) => write!(
-                f,
-                "{} has a demonstration's key, which nobody can open with, and a key stays: take another --directory, with stores of its own",
-                path.display()
-            ),
-            Self::OtherTrustees(path) => write!(
-                f,
-                "{} is not the certificate that this directory's issuing key belongs to: leave --trustees out, or take another --directory",
-                path.display()
-            ),
-            Self::OtherName(path) => write!(
-                f,
-                "{} has another name than --name, and wallets derive their keys from it: give the old one",
-                path.display()
-            ),
-            Self::NotInCeremony(path) => write!(
-                f,
-                "{} is missing: --trustees takes the directory of a ceremony that is finished, with certificate.bin and the keys of all trustees",
-                path.display()
-            ),
-            Self::NoCertificate(path) => write!(
-                f,
-                "{} is no certificate of an escrow key, or not whole: copy it again from a trustee who has finished",
-                path.display()
-            ),
-            Self::NoTrusteeKey(path) => write!(
-                f,
-                "{} is no trustee's public key of 64 hexadecimal digits, or not whole: copy it again from this trustee",
-                path.display()
-            ),
-            Self::NoTrusteesAtAll(path, error) => write!(f, "the keys in {}: {error}", path.display()),
-            Self::Foreign(path) => write!(
-                f,
-                "{} is not signed by all the trustees whose keys lie beside it: copy certificate and keys of one ceremony, and compare the keys with the trustees in person",
-                path.display()
-            ),
-            Self::Lost(path) => write!(
-                f,
-                "{} is gone: put back what was there; a new one would not fit what is stored",
-                path.display()
-            ),
-            Self::Damaged(path) => write!(
-                f,
-                "{} is not whole: put back what was there; a new one would not fit what is stored",
-                path.display()
-            ),
-            Self::Open(path) => write!(
+            Self::NoTrusteesAtAll(path, error) => return write!(f, "the keys in {}: {error}", path.display()),
+            Self::File(path, error) => return write!(f, "{}: {error}", path.display()),
+            Self::Open(path) => return write!(
                 f,
                 "{} is open to others than its owner: find out who could read it, then chmod go= {0}",
                 path.display()
             ),
-            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
-        }
+            Self::Real(path) => (path, "has the key of real trustees: leave --demo-trustees out, or take another --directory"),
+            Self::Demonstration(path) => (path, "has a demonstration's key, which nobody can open with, and a key stays: take another --directory, with stores of its own"),
+            Self::OtherTrustees(path) => (path, "is not the certificate that this directory's issuing key belongs to: leave --trustees out, or take another --directory"),
+            Self::OtherName(path) => (path, "has another name than --name, and wallets derive their keys from it: give the old one"),
+            Self::NotInCeremony(path) => (path, "is missing: --trustees takes the directory of a ceremony that is finished, with certificate.bin and the keys of all trustees"),
+            Self::NoCertificate(path) => (path, "is no certificate of an escrow key, or not whole: copy it again from a trustee who has finished"),
+            Self::NoTrusteeKey(path) => (path, "is no trustee's public key of 64 hexadecimal digits, or not whole: copy it again from this trustee"),
+            Self::Foreign(path) => (path, "is not signed by all the trustees whose keys lie beside it: copy certificate and keys of one ceremony, and compare the keys with the trustees in person"),
+            Self::Lost(path) => (path, "is gone: put back what was there; a new one would not fit what is stored"),
+            Self::Damaged(path) => (path, "is not whole: put back what was there; a new one would not fit what is stored"),
+        };
+        write!(f, "{} {fault}", path.display())
     }
 }
 

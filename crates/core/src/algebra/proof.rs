@@ -231,7 +231,7 @@ fn secret_sum<const Z: usize>(equation: &Equation, secrets: &[Scalar; Z]) -> Ris
 
 /// Collects equations to be checked in one multi-scalar multiplication.
 ///
-/// Weights are drawn as members are added, so every member must be fixed by then: a member
+/// Weights are drawn as members are added, so every member must be fixed by then. A member
 /// cannot be chosen in the knowledge of a weight.
 #[doc(hidden)]
 pub struct BatchVerifier<'a, R: CryptoRng + ?Sized> {

@@ -26,7 +26,7 @@ pub fn evaluate_in_exponent(coefficients: &[RistrettoPoint], index: u16) -> Rist
 }
 
 /// Numerator and denominator of the Lagrange coefficient of `index` for interpolation at `at`
-/// over `indices`, which are distinct and hold `index`: the denominator is not zero. Public data.
+/// over `indices`, which are distinct and hold `index`. The denominator is not zero. Public data.
 fn lagrange_parts(indices: &[u16], index: u16, at: u16) -> (Scalar, Scalar) {
     let own = Scalar::from(index);
     let at = Scalar::from(at);

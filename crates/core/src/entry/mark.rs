@@ -1,8 +1,7 @@
 //! The entry of a mark: how far a platform's stores had come at a boundary.
 
 use crate::algebra::transcript::hash32;
-use crate::serde_as_bytes;
-use crate::wire::{DecodeError, Message, Reader, Writer};
+use crate::{message, serde_as_bytes};
 
 /// Kind 55, 42 bytes: a mark of the platform's stores, logged at a boundary.
 ///
@@ -36,18 +35,6 @@ impl StoreMarkEntry {
     }
 }
 
-impl Message for StoreMarkEntry {
-    const KIND: u8 = 55;
-    const NAME: &'static str = "store mark entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.le64(self.number);
-        out.raw(&self.commitment);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { number: from.le64("number")?, commitment: from.array("commitment")? })
-    }
-}
+message!(StoreMarkEntry = 55, "store mark entry": number as "number", commitment as "commitment");
 
 serde_as_bytes!(StoreMarkEntry);

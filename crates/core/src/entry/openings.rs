@@ -9,11 +9,11 @@ use super::signed::{SignedEntry, signed_entry};
 use crate::algebra::Element;
 use crate::algebra::transcript::hash32;
 use crate::name::Name;
-use crate::serde_as_bytes;
 use crate::signature::{HostKey, SignError};
 use crate::token::{ReviewId, binding_commitment};
 use crate::trustee_key::{MAX_TRUSTEES, TrusteeKey};
-use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
+use crate::{message, one_byte, serde_as_bytes};
 
 /// What a warrant asks for, as its entry says; the codes of the share proof's action.
 ///
@@ -34,6 +34,8 @@ pub enum WarrantAction {
     /// Who wrote a review.
     Open = 2,
 }
+
+one_byte!(WarrantAction: SameAuthor, Open);
 
 /// H32("warrant", warrant digest, blind): what the ledger holds of a warrant. The digest is
 /// SHA-256 of the signed text, the blind 32 random bytes.
@@ -172,19 +174,7 @@ impl WarrantEntry {
 
 signed_entry!(WarrantEntry, "warrant-entry");
 
-impl Message for BindingEntry {
-    const KIND: u8 = 24;
-    const NAME: &'static str = "binding entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.wallet_key_hash);
-        out.raw(&self.commitment);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { wallet_key_hash: from.array("hash of U")?, commitment: from.array("commitment")? })
-    }
-}
+message!(BindingEntry = 24, "binding entry": wallet_key_hash as "hash of U", commitment as "commitment");
 
 impl Message for WarrantEntry {
     const KIND: u8 = 25;
@@ -198,11 +188,7 @@ impl Message for WarrantEntry {
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let commitment = from.array("commitment")?;
         let requester = from.bytes("requester", 1, Self::MAX_REQUESTER)?.to_vec();
-        let action = match from.u8("action")? {
-            1 => WarrantAction::SameAuthor,
-            2 => WarrantAction::Open,
-            _ => return Err(from.refuse(Rule::Value)),
-        };
+        let action = WarrantAction::get(from, "action")?;
         let count = usize::from(from.le16("tags")?);
         if !(1..=Self::MAX_TAGS).contains(&count) {
             return Err(from.refuse(Rule::Length));
@@ -347,19 +333,7 @@ impl DisclosedEntry {
     }
 }
 
-impl Message for DisclosedEntry {
-    const KIND: u8 = 30;
-    const NAME: &'static str = "disclosed entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.warrant_digest);
-        out.raw(&self.blind);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { warrant_digest: from.array("warrant digest")?, blind: from.array("blind")? })
-    }
-}
+message!(DisclosedEntry = 30, "disclosed entry": warrant_digest as "warrant digest", blind as "blind");
 
 serde_as_bytes!(BindingEntry, WarrantEntry, ShareReleasedEntry, DisclosedEntry);
 

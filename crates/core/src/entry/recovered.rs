@@ -1,9 +1,9 @@
 //! The entry of a recovery: a platform goes on from an older copy of a store, and says so.
 
 use super::signed::{SignedEntry, decode_grounds, signed_by_staff};
-use crate::serde_as_bytes;
 use crate::token::{SignError, StaffKey};
-use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
+use crate::{one_byte, serde_as_bytes};
 
 /// Which store was put back.
 ///
@@ -22,6 +22,8 @@ pub enum RecoveredStore {
     /// The review service's: what was promised in an earlier era, and is not in the ledger, is lost.
     Reviews = 2,
 }
+
+one_byte!(RecoveredStore: Orders, Reviews);
 
 /// Kind 54, at most 593 bytes: an older copy of a store was put back, and a new era begins. It is
 /// signed by the key of whoever of the platform's staff did it.
@@ -111,11 +113,7 @@ impl Message for RecoveredEntry {
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let store = match from.u8("store")? {
-            1 => RecoveredStore::Orders,
-            2 => RecoveredStore::Reviews,
-            _ => return Err(from.refuse(Rule::Value)),
-        };
+        let store = RecoveredStore::get(from, "store")?;
         let era = from.le32("era")?;
         if era < 2 {
             return Err(from.refuse(Rule::Value));

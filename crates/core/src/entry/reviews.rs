@@ -1,18 +1,18 @@
 //! Entries of the reviews ledger. The manifest of a cohort (kind 10) is one too, as it is.
 //!
-//! What an author did stands here in full, with the signature: anybody can check with the ledger
+//! What an author did stands here in full, with the signature. Anybody can check with the ledger
 //! alone that the author, and nobody else, changed a review. Only that the first author key is the
 //! author's is checked elsewhere: by their device, against its receipt.
 
 use super::signed::{SignedEntry, decode_grounds, signed_by_staff, signed_fields};
 use crate::name::Name;
-use crate::serde_as_bytes;
 use crate::time::Timestamp;
 use crate::token::{
     ActionKind, AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, Scope, SignError,
     StaffKey, StaffPublicKey, VerifyError,
 };
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::{message, serde_as_bytes};
 
 /// Kind 16, 180 bytes and the merchant's name: a review was published. Its manifest is before
 /// it in the ledger, and the boundary is one of the manifest's.
@@ -234,30 +234,14 @@ impl StaffKeyEntry {
 
 signed_fields!(StaffKeyEntry, "staff-key");
 
-impl Message for PublishedEntry {
-    const KIND: u8 = 16;
-    const NAME: &'static str = "published entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.scope.encode(out);
-        out.timestamp(self.boundary);
-        out.raw(self.review_id.as_bytes());
-        out.raw(&self.review_digest);
-        out.raw(&self.presentation_hash);
-        out.raw(self.author_key.as_bytes());
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            scope: Scope::decode(from)?,
-            boundary: from.timestamp("boundary")?,
-            review_id: ReviewId(from.array("review id")?),
-            review_digest: from.array("review digest")?,
-            presentation_hash: from.array("presentation hash")?,
-            author_key: AuthorKey(from.array("author key")?),
-        })
-    }
-}
+message!(PublishedEntry = 16, "published entry":
+    scope as "scope",
+    boundary as "boundary",
+    review_id as "review id",
+    review_digest as "review digest",
+    presentation_hash as "presentation hash",
+    author_key as "author key",
+);
 
 impl Message for ActionEntry {
     const KIND: u8 = 17;
@@ -321,19 +305,6 @@ impl Message for RemovedEntry {
     }
 }
 
-impl Message for StaffKeyEntry {
-    const KIND: u8 = 53;
-    const NAME: &'static str = "staff key entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.fields(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (staff_key, who) = (from.array("staff key")?, Name::decode(from, "who")?);
-        Ok(Self { staff_key, who, signature: from.array("signature")? })
-    }
-}
+message!(StaffKeyEntry = 53, "staff key entry": staff_key as "staff key", who as "who", signature as "signature");
 
 serde_as_bytes!(PublishedEntry, ActionEntry, HeldWithdrawalEntry, RemovedEntry, StaffKeyEntry);

@@ -4,8 +4,7 @@
 use super::{Digest, IssuerKey, IssuerPublicKey, Presentation, VerifyError, verdict};
 use crate::algebra::proof::{BatchVerifier, Equation, Proof, Statement, prove};
 use crate::algebra::{EscrowKey, Generator};
-use crate::serde_as_bytes;
-use crate::wire::{DecodeError, Message, Reader, Writer};
+use crate::{message, serde_as_bytes};
 use rand_core::CryptoRng;
 
 /// Kind 8, 98 bytes: the proof of `X = x*G`, `A_bar = x*A'`, bound to the review.
@@ -90,18 +89,6 @@ fn statement(key: &IssuerPublicKey, presentation: &Presentation, review_digest: 
         .equation(Equation::of(*presentation.image()).plus(0, *presentation.tag()))
 }
 
-impl Message for Accepted {
-    const KIND: u8 = 8;
-    const NAME: &'static str = "accepted proof";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.elements(&self.proof.commitments);
-        out.scalars(&self.proof.responses);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? } })
-    }
-}
+message!(Accepted = 8, "accepted proof": proof as "proof");
 
 serde_as_bytes!(Accepted);

@@ -5,10 +5,10 @@
 //! checked by everybody who reads the ledger, are of no use against the escrow, and outlive it.
 
 use super::{Digest, ReviewId, VerifyError, verdict};
-use crate::serde_as_bytes;
 use crate::signature::{Signer, Verifier};
 use crate::time::Timestamp;
-use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
+use crate::{message, one_byte, serde_as_bytes};
 
 /// The public half of a token's author key: 32 bytes, opaque until a signature is checked.
 ///
@@ -69,6 +69,8 @@ pub enum ActionKind {
     /// Replaces it by one with another digest; by the same digest, it voids what waits.
     Edit = 2,
 }
+
+one_byte!(ActionKind: Withdraw, Edit);
 
 /// What an author's action says, checked against what the review service keeps.
 ///
@@ -204,13 +206,8 @@ impl Message for AuthorAction {
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let kind = match from.u8("action")? {
-            1 => ActionKind::Withdraw,
-            2 => ActionKind::Edit,
-            _ => return Err(from.refuse(Rule::Value)),
-        };
         let statement = AuthorStatement {
-            kind,
+            kind: Field::get(from, "action")?,
             review_id: ReviewId(from.array("review id")?),
             sequence: from.le64("sequence")?,
             previous_digest: from.array("previous digest")?,
@@ -286,26 +283,8 @@ impl StateQuestion {
     }
 }
 
-impl Message for StateQuestion {
-    const KIND: u8 = 51;
-    const NAME: &'static str = "state question";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(self.review_id.as_bytes());
-        out.timestamp(self.date);
-        out.raw(&self.fresh);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            review_id: ReviewId(from.array("review id")?),
-            date: from.timestamp("date")?,
-            fresh: from.array("fresh")?,
-            signature: from.array("signature")?,
-        })
-    }
-}
+message!(StateQuestion = 51, "state question":
+    review_id as "review id", date as "date", fresh as "fresh", signature as "signature");
 
 /// What became of a review.
 ///
@@ -328,6 +307,8 @@ pub enum ReviewStanding {
     /// Taken out of the listing by the platform.
     Removed = 4,
 }
+
+one_byte!(ReviewStanding: Held, Published, Withdrawn, Removed);
 
 /// Kind 52, 83 bytes: where a review stands; the answer to a [`StateQuestion`].
 ///
@@ -369,33 +350,12 @@ impl ReviewState {
     }
 }
 
-impl Message for ReviewState {
-    const KIND: u8 = 52;
-    const NAME: &'static str = "review state";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(self.review_id.as_bytes());
-        out.le64(self.last_sequence);
-        out.raw(&self.digest_in_force);
-        out.u8(self.standing as u8);
-        out.timestamp(self.published_at);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            review_id: ReviewId(from.array("review id")?),
-            last_sequence: from.le64("last sequence")?,
-            digest_in_force: from.array("digest in force")?,
-            standing: match from.u8("standing")? {
-                1 => ReviewStanding::Held,
-                2 => ReviewStanding::Published,
-                3 => ReviewStanding::Withdrawn,
-                4 => ReviewStanding::Removed,
-                _ => return Err(from.refuse(Rule::Value)),
-            },
-            published_at: from.timestamp("published at")?,
-        })
-    }
-}
+message!(ReviewState = 52, "review state":
+    review_id as "review id",
+    last_sequence as "last sequence",
+    digest_in_force as "digest in force",
+    standing as "standing",
+    published_at as "published at",
+);
 
 serde_as_bytes!(AuthorAction, StateQuestion, ReviewState);

@@ -87,7 +87,7 @@ impl DoorMessage {
     pub const LENGTH: usize = 6_144;
     const BODY: usize = Self::LENGTH - 2;
 
-    /// The message of a question, which one with a [`Review`] always fits; `None` if it does not
+    /// The message of a question, which one with a [`Review`] always fits. `None` if it does not
     /// fit, or if it lacks a review or has one too many.
     pub fn new(question: DoorQuestion) -> Option<Self> {
         let fits = question.is_well_formed() && question.encode().len() <= Self::BODY;

@@ -7,8 +7,7 @@ use crate::algebra::transcript::{hash32, push_frame};
 use crate::algebra::{Element, Generator};
 use crate::name::Name;
 use crate::secret::{SecretBytes, hmac_sha256};
-use crate::serde_as_bytes;
-use crate::wire::{DecodeError, Message, Reader, Writer};
+use crate::{message, serde_as_bytes};
 use rand_core::CryptoRng;
 
 /// Whom a wallet key is enrolled with, and for which account: bound by the proof.
@@ -92,23 +91,7 @@ fn statement(wallet_key: &Element, context: EnrolmentContext<'_>) -> Statement {
         .equation(Equation::of(*wallet_key).plus(0, Generator::Gu))
 }
 
-impl Message for Enrolment {
-    const KIND: u8 = 1;
-    const NAME: &'static str = "enrolment";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.elements(&[self.wallet_key]);
-        out.elements(&self.proof.commitments);
-        out.scalars(&self.proof.responses);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            wallet_key: from.element("U")?,
-            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
-        })
-    }
-}
+message!(Enrolment = 1, "enrolment": wallet_key as "U", proof as "proof");
 
 serde_as_bytes!(Enrolment);
 

@@ -1,11 +1,10 @@
 //! Step 3: the issuer's MAC on the blinded commitment, with a proof that the one public `X`
-//! made it: nobody can be tagged by a key of their own.
+//! made it. Nobody can be tagged by a key of their own.
 
 use super::{IssuerKey, IssuerPublicKey, Scope, VerifyError, verdict};
 use crate::algebra::proof::{Base, Equation, Proof, Statement, prove, verify};
 use crate::algebra::{Element, Generator, mac};
-use crate::serde_as_bytes;
-use crate::wire::{DecodeError, Message, Reader, Writer};
+use crate::{message, serde_as_bytes};
 use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 use rand_core::CryptoRng;
 
@@ -112,24 +111,6 @@ fn statement(
         .equation(Equation::new().known(Scalar::ONE, Base::Point(*base)).known(-exponent, *tag).plus(0, *tag))
 }
 
-impl Message for Grant {
-    const KIND: u8 = 3;
-    const NAME: &'static str = "grant";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.elements(&[self.tag]);
-        out.scalars(&[self.exponent]);
-        out.elements(&self.proof.commitments);
-        out.scalars(&self.proof.responses);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            tag: from.element("A")?,
-            exponent: from.scalar("e")?,
-            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
-        })
-    }
-}
+message!(Grant = 3, "grant": tag as "A", exponent as "e", proof as "proof");
 
 serde_as_bytes!(Grant);

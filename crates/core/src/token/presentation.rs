@@ -12,7 +12,7 @@ use super::{AuthorKey, Digest, IssuerKey, IssuerPublicKey, ReviewId, Scope, Veri
 use crate::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement};
 use crate::algebra::{Element, Escrow, EscrowKey, Generator};
 use crate::serde_as_bytes;
-use crate::wire::{DecodeError, Message, Reader, Writer};
+use crate::wire::{DecodeError, Field, Message, Reader, Writer};
 use curve25519_dalek::{
     ristretto::RistrettoPoint,
     scalar::Scalar,
@@ -302,8 +302,7 @@ impl Message for Presentation {
         out.elements(&[self.tag, self.image, self.escrow.e1, self.escrow.e2]);
         out.scalars(&[self.serial]);
         out.raw(self.author_key.as_bytes());
-        out.elements(&self.proof.commitments);
-        out.scalars(&self.proof.responses);
+        self.proof.put(out);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -315,7 +314,7 @@ impl Message for Presentation {
             escrow: Escrow { e1: from.element("E1")?, e2: from.element("E2")? },
             serial: from.scalar("s")?,
             author_key: AuthorKey(from.array("author key")?),
-            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
+            proof: Field::get(from, "proof")?,
         })
     }
 }

@@ -3,9 +3,9 @@
 use super::{
     AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, SignError, VerifyError,
 };
-use crate::serde_as_bytes;
 use crate::time::Timestamp;
 use crate::wire::{DecodeError, Message, Reader, Writer};
+use crate::{message, serde_as_bytes};
 
 /// What a [`Receipt`] promises.
 ///
@@ -222,25 +222,13 @@ impl ActionReceipt {
     }
 }
 
-impl Message for ActionReceipt {
-    const KIND: u8 = 50;
-    const NAME: &'static str = "action receipt";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.signed_part());
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            review_id: ReviewId(from.array("review id")?),
-            sequence: from.le64("sequence")?,
-            action_hash: from.array("action hash")?,
-            boundary: from.timestamp("boundary")?,
-            era: from.le32("era")?,
-            signature: from.array("signature")?,
-        })
-    }
-}
+message!(ActionReceipt = 50, "action receipt":
+    review_id as "review id",
+    sequence as "sequence",
+    action_hash as "action hash",
+    boundary as "boundary",
+    era as "era",
+    signature as "signature",
+);
 
 serde_as_bytes!(Receipt, ActionReceipt);

@@ -4,8 +4,7 @@
 use super::{OrderHandle, Scope, VerifyError, verdict};
 use crate::algebra::proof::{BatchVerifier, Equation, Proof, Statement};
 use crate::algebra::{Element, Generator};
-use crate::serde_as_bytes;
-use crate::wire::{DecodeError, Message, Reader, Writer};
+use crate::{message, serde_as_bytes};
 use rand_core::CryptoRng;
 
 /// Kind 2, 252 bytes and the merchant's name: the order, the scope on offer, and
@@ -123,26 +122,7 @@ fn statement(handle: OrderHandle, scope: &Scope, wallet_key: &Element, commitmen
         )
 }
 
-impl Message for TokenRequest {
-    const KIND: u8 = 2;
-    const NAME: &'static str = "token request";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(self.handle.as_bytes());
-        self.scope.encode(out);
-        out.elements(&[self.commitment]);
-        out.elements(&self.proof.commitments);
-        out.scalars(&self.proof.responses);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            handle: OrderHandle(from.array("order handle")?),
-            scope: Scope::decode(from)?,
-            commitment: from.element("C")?,
-            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
-        })
-    }
-}
+message!(TokenRequest = 2, "token request":
+    handle as "order handle", scope as "scope", commitment as "C", proof as "proof");
 
 serde_as_bytes!(TokenRequest);

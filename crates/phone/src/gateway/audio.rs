@@ -1,7 +1,7 @@
 //! What a caller hears besides the other party.
 
 /// A wait tone while a phone rings, and one prompt for every refusal, in a language. The prompt says that the number cannot be
-/// reached and not why: a stranger who dials, a party whose number has ended and a callee who is busy hear the same.
+/// reached and not why. A stranger who dials, a party whose number has ended and a callee who is busy hear the same.
 ///
 /// Whoever hears a prompt pays for a call. Without audio a refusal is a signal, and the caller's network plays what it plays.
 ///

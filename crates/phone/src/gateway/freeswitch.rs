@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 /// none if it is not there.
 ///
 /// FreeSWITCH is a back-to-back user agent: the callee's leg is a new call. What it would carry
-/// over from one to the other is switched off in the document; in the SIP profile the host sets
+/// over from one to the other is switched off in the document. In the SIP profile the host sets
 /// `pass-callee-id` and `send-display-update` to `false` and `manage-shared-appearance` off.
-/// The document always routes or ends the call: `mod_xml_curl` looks into the files of the
+/// The document always routes or ends the call. `mod_xml_curl` looks into the files of the
 /// machine for whatever it gets no document for, so let the context exist nowhere else.
 ///
 /// ```

@@ -1,6 +1,6 @@
 //! Questions and answers as serde values, for JSON.
 //!
-//! Every visitor answers whatever it does not take with a fixed text: serde's own errors repeat
+//! Every visitor answers whatever it does not take with a fixed text. Serde's own errors repeat
 //! the value, and the value may be a phone number.
 
 use super::{Address, Attestation, Channel, Question, Route};

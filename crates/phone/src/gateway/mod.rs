@@ -25,7 +25,7 @@
 //! what it signs (Twilio: `X-Twilio-Signature`).
 //!
 //! JSON is read and written through serde, so the host picks the library. The implementations
-//! are by hand: a derived one would repeat the input in its errors, take duplicate or unknown
+//! are by hand. A derived one would repeat the input in its errors, take duplicate or unknown
 //! fields, and bring a compiler of macros into every build.
 //!
 //! ```

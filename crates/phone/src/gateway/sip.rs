@@ -1,4 +1,4 @@
-//! SIP, for a proxy that asks with the headers as they came: who the caller is, and how far that is vouched for, is
+//! SIP, for a proxy that asks with the headers as they came. Who the caller is, and how far that is vouched for, is
 //! read here and not in a proxy's script.
 //!
 //! A question is a form, with headers and URIs in hexadecimal:
@@ -19,7 +19,7 @@
 //!
 //! **Who calls** is what the trunk asserts, never what the phone says. Identities without a number (a name in a home network) are
 //! passed over; two different numbers are none. A number without `+` in the context of another country or of a private
-//! network (`phone-context`) is none: it is another subscriber's than the same digits here.
+//! network (`phone-context`) is none. It is another subscriber's than the same digits here.
 //!
 //! **How far it is vouched for**: a `verstat` of any identity that is not `TN-Validation-Passed` outranks everything, one in
 //! From too. Of all levels that are named the lowest counts; headers that contradict each other vouch for nothing.
@@ -206,7 +206,7 @@ pub fn text(body: &[u8]) -> Option<[Zeroizing<String>; 2]> {
     Some([from_hexadecimal(&text?)?, from_hexadecimal(&message?)?])
 }
 
-/// What a proxy says of a call: a form with `call`, the name that the answer gave it; `progress` (`ringing`, `answered` or `ended`);
+/// What a proxy says of a call: a form with `call`, the name that the answer gave it. Also `progress` (`ringing`, `answered` or `ended`);
 /// and with `ended`, if nobody had picked up, `status`: the response that ended it. `None` if it is none.
 ///
 /// ```

@@ -4,7 +4,7 @@
 //! (`TN-Validation-Passed-A`, `-B` or `-C`, with or without more after it; anything else
 //! attests nothing).
 //!
-//! A webhook can be called by anybody: check `X-Twilio-Signature` over the address and the
+//! A webhook can be called by anybody. Check `X-Twilio-Signature` over the address and the
 //! form before asking here, and refuse without an answer what is not signed.
 //!
 //! ```

@@ -18,7 +18,7 @@ impl Pool {
     /// * It goes to another slice only when it has not been drawn for the longest life and the
     ///   quarantine.
     /// * With another number of slices, another length of epochs or another key, all numbers in
-    ///   slices are new; the earlier ones go on as `resting` from now.
+    ///   slices are new. The earlier ones go on as `resting` from now.
     ///
     /// ```
     /// # use unjoin_phone::{NumberRange, Pool, PoolConfig, PoolRange, VirtualNumber};

@@ -146,7 +146,7 @@ pub struct PoolConfig {
     /// For how many seconds after its binding has ended a hub must not see a number again.
     pub quarantine: u64,
     /// How many times slot keys may be recovered within G epochs without cutting into the
-    /// quarantine: each shifts every hub by a slice, and so takes one epoch off.
+    /// quarantine. Each shifts every hub by a slice, and so takes one epoch off.
     pub spare_recoveries: u32,
     /// The most numbers that one hub needs in one epoch: every slice must have as many.
     pub largest_hub: u64,

@@ -4,7 +4,7 @@
 //! in each epoch from one slice only: slice `(epoch + shift + HMAC(pool key, hub)) mod G`, in
 //! the order of a permutation that is keyed for hub and epoch, by a counter in the hub's own
 //! record. So within an epoch it never draws a number twice, and it comes back to a slice after
-//! G epochs: nothing has to be remembered about who had which number, and the quarantine stores
+//! G epochs. Nothing has to be remembered about who had which number, and the quarantine stores
 //! nothing about anybody. What a slice consists of changes at the boundary of an epoch only.
 
 mod change;
@@ -69,7 +69,7 @@ struct Phase {
 
 impl Pool {
     /// A pool under a key of 32 random bytes. The key is the host's to keep: as long as it is the
-    /// same, no hub meets a number too early; with the key one can tell which numbers a hub gets.
+    /// same, no hub meets a number too early. With the key one can tell which numbers a hub gets.
     ///
     /// # Errors
     /// [`PoolError::Config`] with the rule that does not hold.

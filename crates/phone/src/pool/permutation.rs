@@ -1,7 +1,7 @@
 //! A keyed permutation of the first `size` integers.
 //!
 //! A Feistel network over pairs (Black and Rogaway, "Ciphers with arbitrary finite domains",
-//! the generalized-Feistel construction): ten rounds as in NIST SP 800-38G's FF1, with
+//! the generalized-Feistel construction). Ten rounds as in NIST SP 800-38G's FF1, with
 //! HMAC-SHA-256 as the round function. The pairs are a little more than `size`; what falls outside is
 //! permuted again until it falls inside ("cycle walking"), which keeps it a permutation.
 

@@ -5,12 +5,12 @@ use crate::{PhoneNumber, VirtualNumber};
 use core::fmt;
 use std::sync::Arc;
 
-/// The pools of a switchboard, each under a label of the host's: *Beijing*, *carrier 2*. A binding names one; when its business
+/// The pools of a switchboard, each under a label of the host's: *Beijing*, *carrier 2*. A binding names one. When its business
 /// has used up its slice there, the pools that were named as fallbacks are tried in their order, and no others.
 ///
-/// Each pool has a key, a size and a division of its own: [`Demand`](crate::Demand) says for each what the bindings of its label
+/// Each pool has a key, a size and a division of its own. [`Demand`](crate::Demand) says for each what the bindings of its label
 /// need, those that fall back to it included. The quarantine holds in each. A number goes from one pool to another as it goes
-/// from slice to slice: it is taken off the list when it was not drawn for the longest life, and added when the quarantine is over too.
+/// from slice to slice. It is taken off the list when it was not drawn for the longest life, and added when the quarantine is over too.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! The keys that stored bindings are found and opened with: one for each slot of time, gone
 //! soon after it.
 //!
-//! Time is cut into slots. A binding is stored under the key of the slot in which it ends: the
+//! Time is cut into slots. A binding is stored under the key of the slot in which it ends. The
 //! row's name is an HMAC of caller and virtual number, its value is sealed. The keys are
 //! independent and random, made no more than the longest life ahead and deleted at the slot's
 //! end and skew. So old pages, logs and backups of the database hold ciphertext whose keys are
-//! gone, and a copy of today's keys opens nothing that ends after the slot in which one longest
+//! gone. A copy of today's keys opens nothing that ends after the slot in which one longest
 //! life from today lies.
 //!
 //! One [`Keeper`] owns the file of keys. A switchboard gets them as a [`SlotKeyWindow`] through
@@ -72,10 +72,6 @@ impl SlotConfig {
     pub const MAX_SLOTS: u8 = 32;
     /// The longest life there can be, in seconds: longer-lived bindings do not belong here.
     pub const MAX_LIFE: u64 = 366 * 86_400;
-    /// How many slots there are unless the host says otherwise.
-    pub const DEFAULT_SLOTS: u8 = 4;
-    /// How many seconds clocks may differ unless the host says otherwise.
-    pub const DEFAULT_SKEW: u64 = 30;
 
     /// The longest life of a binding in seconds, and how many slots it reaches over. `skew` is by
     /// how many seconds the clocks of those who hold keys may differ.
@@ -191,7 +187,7 @@ impl SlotKey {
     /// The name of the row through which `party` reaches somebody over `number`:
     /// `HMAC-SHA-256(indexing key, le64(party's digits) || le64(number's digits))`.
     ///
-    /// A row's name tells nothing without the slot's key; with it a range of phone numbers can
+    /// A row's name tells nothing without the slot's key. With it a range of phone numbers can
     /// be tried, since there are so few of them. That is why the key is deleted.
     fn name(&self, party: &PhoneNumber, number: VirtualNumber) -> [u8; 32] {
         let party = Zeroizing::new(party.as_integer().to_le_bytes());
@@ -200,7 +196,7 @@ impl SlotKey {
 
     /// `nonce (12) || ciphertext || tag (16)` of `plaintext`, bound to the row's name.
     ///
-    /// ChaCha20-Poly1305 under `HMAC-SHA-256(sealing key, index)`: a key for each row, so that
+    /// ChaCha20-Poly1305 under `HMAC-SHA-256(sealing key, index)`. A key for each row, so that
     /// the random nonces of 12 bytes need only differ among the values that one row ever has.
     pub(crate) fn seal(
         &self,

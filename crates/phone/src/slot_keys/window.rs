@@ -17,7 +17,7 @@ const HEADER: usize = 1 + 8 + 8 + 8 + 8 + 8 + 1 + 8 + 4 + 4;
 /// follow, each with its key, as of one moment.
 ///
 /// Take a fresh window from [`SlotKeys`](super::SlotKeys) for each call or batch of calls and drop it
-/// afterwards: a key is erased from memory only when the last window that shares it is dropped. So a
+/// afterwards. A key is erased from memory only when the last window that shares it is dropped. So a
 /// window that is kept keeps the keys of slots that have ended.
 ///
 /// ```
@@ -76,7 +76,7 @@ impl SlotKeyWindow {
         self.lease_end
     }
 
-    /// What was over by then may be cleared away: two of the keeper's rotations in sequence have said
+    /// What was over by then may be cleared away. Two of the keeper's rotations in sequence have said
     /// this time, and it has deleted its keys.
     pub(crate) fn settled(&self) -> Timestamp {
         self.settled

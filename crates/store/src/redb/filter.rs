@@ -2,8 +2,8 @@
 //!
 //! It spares the look-up of a key that is not there, and errs on one side only: a key of the table is never
 //! denied. How often it errs, once in some 120 absent keys, follows from its size.
-//! Whoever picks keys on purpose so that it errs gains a look-up, which is what every key cost without it:
-//! so its hash has no secret, and the filter is a function of the keys alone.
+//! Whoever picks keys on purpose so that it errs gains a look-up, which is what every key cost without it.
+//! So its hash has no secret, and the filter is a function of the keys alone.
 
 /// Bits for each key.
 const BITS: usize = 10;

@@ -9,11 +9,11 @@
 //!
 //! Commits write to "recent" alone. A rewrite merges both into the "settled" of a fresh file, in key order, and
 //! leaves "recent" empty. So a commit meets a small tree, however many rows there are, and a fresh key touches no
-//! page of the large one: the [`Filter`] says that it is not there.
+//! page of the large one. The [`Filter`] says that it is not there.
 //!
 //! **What a read takes.** A settled row takes the same whether it was changed since or not: both tables are asked.
 //! It takes longer than a row that is absent, or that came since. A service whose refusals must not differ by that
-//! never rewrites its store (the switchboard): then nothing is settled, and all are looked up in one tree. Hence
+//! never rewrites its store (the switchboard). Then nothing is settled, and all are looked up in one tree. Hence
 //! no copy but a rewrite settles anything.
 
 use super::filter::{Filter, hash};

@@ -1,9 +1,9 @@
 //! The way back after a store of a platform was lost, or put back older: which it is, and how all are
 //! brought to one era and one mark.
 //!
-//! A store that is to be recovered says so first: it is a copy from then on, which nothing opens, and it keeps
+//! A store that is to be recovered says so first. It is a copy from then on, which nothing opens, and it keeps
 //! the mark that it will have. The commit that ends its recovery raises its era, makes it no copy, and gives it
-//! that mark. So each step finds what those before it did, and a recovery that was interrupted anywhere is
+//! that mark. So each step finds what those before it did. A recovery that was interrupted anywhere is
 //! run again from the beginning, with the same stores found lost but for those that are whole by then.
 
 use super::{Mark, MarkRow, OwnStore, RECOVERING, Stores, identity_of};

@@ -76,7 +76,7 @@ pub enum CeremonyError {
     Culprits(Vec<(u16, Fault)>),
     /// Members heard different things.
     Disagreement(Vec<Disagreement>),
-    /// A message of our own is there that we did not write: somebody else has our key, or an
+    /// A message of our own is there that we did not write. Somebody else has our key, or an
     /// older copy of our secrets was used.
     Impersonated(Round),
     /// The plan names another committee, or the trustee is not a member of it.

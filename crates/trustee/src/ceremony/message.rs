@@ -58,7 +58,7 @@ pub struct CeremonyMessage {
     signature: [u8; 64],
 }
 
-/// What a message says, by round. No variant is much larger than another: the room that a small
+/// What a message says, by round. No variant is much larger than another. The room that a small
 /// one leaves in a list of messages is filled with whatever the stack held, secrets included.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Content {

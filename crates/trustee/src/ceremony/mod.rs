@@ -1,5 +1,5 @@
-//! How n trustees make the escrow key, any t of whom open, and how they refresh its shares:
-//! no dealer, and nobody ever holds the key.
+//! How n trustees make the escrow key, any t of whom open, and how they refresh its shares.
+//! No dealer, and nobody ever holds the key.
 //!
 //! Distributed key generation after Pedersen (EUROCRYPT 1991), with the proofs of possession of
 //! Komlo and Goldberg (FROST, SAC 2020, figure 1). It runs over any channel that carries bytes: a

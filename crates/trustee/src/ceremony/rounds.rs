@@ -276,7 +276,7 @@ impl<'a> Complaints<'a> {
     ///
     /// A complaint is the secret of the complainer's key of this ceremony, with which
     /// everybody opens every share that was sealed to it. Opening is a function of public
-    /// bytes from there on: it cannot make an honest sender's share look bad, and a complainer
+    /// bytes from there on. It cannot make an honest sender's share look bad, and a complainer
     /// without cause has only shown its own shares of a key that will never be.
     pub(super) fn advance(self) -> Result<Signing<'a>, Halt> {
         let RoundOne { ground, session, recipients } = &self.two.one;

@@ -1,4 +1,4 @@
-//! A member's secrets in a ceremony: all of them are derived from one seed and the session, so that
+//! A member's secrets in a ceremony. All of them are derived from one seed and the session, so that
 //! a trustee who starts again after a crash says the same again, and two sessions share nothing.
 
 use super::message::Content;

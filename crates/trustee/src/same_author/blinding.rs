@@ -12,7 +12,7 @@ use unjoin_core::algebra::{Element, Escrow, Generator};
 use unjoin_core::secret::{SecretBytes, SecretScalar};
 use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{Digest, ReviewId, VerifyError, verdict};
-use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
 
 /// The reviews that are compared, with their escrows under one key: 2 to 64, rising by id.
 ///
@@ -63,7 +63,7 @@ pub struct BlindingFactor(SecretScalar);
 
 impl BlindingFactor {
     /// A fresh factor: 32 bytes from `rng`, hashed with the member's share, so that neither a
-    /// generator that somebody can predict nor a stolen share alone tells it; and with what it is for, so
+    /// generator that somebody can predict nor a stolen share alone tells it. It is hashed with what it is for, so
     /// that a generator that repeats itself gives no two rounds one factor.
     pub fn derive(
         share: &TrusteeShare,
@@ -238,8 +238,7 @@ impl Message for Blind {
         out.le16(self.blinded.len() as u16);
         out.elements(&[self.z]);
         self.blinded.iter().for_each(|blinded| out.elements(blinded));
-        out.elements(&self.proof.commitments);
-        out.scalars(&self.proof.responses);
+        self.proof.put(out);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -252,13 +251,7 @@ impl Message for Blind {
         let z = from.element("Z")?;
         let all = from.element_list("V", count.saturating_mul(2))?;
         let (pairs, _) = all.as_chunks();
-        Ok(Self {
-            index,
-            round,
-            z,
-            blinded: pairs.to_vec(),
-            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
-        })
+        Ok(Self { index, round, z, blinded: pairs.to_vec(), proof: Field::get(from, "proof")? })
     }
 }
 

@@ -14,7 +14,7 @@ use unjoin_core::algebra::{Element, Generator, threshold};
 use unjoin_core::entry::Members;
 use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{Digest, ReviewId, VerifyError, verdict};
-use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
+use unjoin_core::wire::{DecodeError, Field, Message, Reader, Writer};
 use zeroize::Zeroize;
 
 /// What a member's share of a round is about; bound by its proof.
@@ -44,7 +44,7 @@ impl CheckedRound {
     ///
     /// The factors hash the whole round, so a member who shows others another blind changes what
     /// everybody's count for. With plain sums anybody who showed two members two blinds of their own would learn the
-    /// difference of two results, which they know a multiple of: every wallet key of the round.
+    /// difference of two results, which they know a multiple of. That is every wallet key of the round.
     ///
     /// # Errors
     /// [`SameAuthorError::Members`] when the set has fewer than t members or a stranger, or the
@@ -278,8 +278,7 @@ impl Message for ComparisonShare {
         out.le32(self.epoch);
         out.le16(self.decrypted.len() as u16);
         out.elements(&self.decrypted);
-        out.elements(&self.proof.commitments);
-        out.scalars(&self.proof.responses);
+        self.proof.put(out);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -289,7 +288,7 @@ impl Message for ComparisonShare {
             index,
             epoch,
             decrypted: from.element_list("D", count)?,
-            proof: Proof { commitments: from.elements("T")?, responses: from.scalars("z")? },
+            proof: Field::get(from, "proof")?,
         })
     }
 }

@@ -123,7 +123,7 @@ impl<S: Store> Trustee<S> {
         self.follow_locked(ledger).map(|following| following.followed())
     }
 
-    /// Follows the ledger, and keeps the lock: what is decided under it is decided at this
+    /// Follows the ledger, and keeps the lock. What is decided under it is decided at this
     /// checkpoint, and all of this trustee's own entries in it were held against the store.
     pub(super) fn follow_locked(
         &self,
@@ -298,7 +298,7 @@ impl<S: Store> Trustee<S> {
 
 /// What is wrong when a ledger's entries do not have both roots, that of the last checkpoint seen
 /// and that of the published one. Only entries that do have the newer root say anything about the
-/// ledger, and what was folded before came perhaps from another copy: all are read again.
+/// ledger, and what was folded before came perhaps from another copy. All are read again.
 fn what_differs(
     (old_size, old_root): (u64, Hash),
     checkpoint: &SignedCheckpoint,

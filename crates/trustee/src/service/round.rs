@@ -184,7 +184,7 @@ impl<S: Store> Trustee<S> {
         })
     }
 
-    /// Marks a round as used for this id, in place of the trustee's blind; `own` is the blind that
+    /// Marks a round as used for this id, in place of the trustee's blind. `own` is the blind that
     /// goes for it among those of the round.
     fn mark_used(&self, key: &Key<Part>, own: &Blind, round_id: [u8; 32]) -> Result<(), TrusteeError> {
         decide(&*self.store, key.clone(), |part, change| match part {

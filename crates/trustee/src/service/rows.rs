@@ -1,5 +1,5 @@
 //! A trustee's rows: room `t`. The owner is the trustee's long-term key with the ledger it
-//! follows, so one store can serve several trustees or ledgers, and all escrow keys of one
+//! follows. So one store can serve several trustees or ledgers, and all escrow keys of one
 //! trustee count their sequence together.
 //!
 //! ```text
@@ -21,7 +21,7 @@ use unjoin_core::token::{ReviewId, TrusteeKey};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
 use unjoin_log::NotePublicKey;
 use unjoin_log::tree::{Hash, empty_root};
-use unjoin_store::{Bucket, Key, Pages, Present, Record, Store, StoreError};
+use unjoin_store::{Bucket, Key, Pages, Present, Record, Store, StoreError, record};
 
 /// What is before a review's id under the long-term key.
 const REVIEW: &[u8] = b"unjoin/v1 trustee review";
@@ -141,17 +141,7 @@ impl Record for State {
 /// When a checkpoint of the size in the key had been seen by a quorum of witnesses.
 pub(super) struct Mark(pub(super) Timestamp);
 
-impl Record for Mark {
-    const NAME: &'static str = "trustee mark";
-
-    fn encode(&self, out: &mut Writer) {
-        out.timestamp(self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        from.timestamp("time").map(Self)
-    }
-}
+record!(Mark, "trustee mark": 0);
 
 /// A release that was decided, under its tag.
 #[derive(Clone, Copy)]

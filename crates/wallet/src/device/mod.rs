@@ -8,7 +8,7 @@
 //! 3. The app calls `next` again at the earliest time that it was told, from a background task.
 //!
 //! Every order is announced once it is eligible ([`Device::order_eligible`]), whether there will be a review or
-//! not; everything after that happens by itself, spread over hours.
+//! not. Everything after that happens by itself, spread over hours.
 
 mod order;
 mod plan;
@@ -364,8 +364,7 @@ impl Device {
         if order.was_sent() {
             return Err(WalletError::Sent);
         }
-        (order.review, order.wish, order.gone) = (Some(review), None, None);
-        order.present(wallet, trust, rng)
+        order.write(review, wallet, trust, rng)
     }
 
     /// Edits the order's review. It is sent at a random time within a day, or once the review has appeared. It shows
@@ -415,10 +414,7 @@ impl Device {
         }
         match wish {
             // What was never sent needs no edit.
-            Wish::Edit(review) if !order.was_sent() => {
-                (order.review, order.wish, order.gone) = (Some(review), None, None);
-                return order.present(wallet, trust, rng);
-            }
+            Wish::Edit(review) if !order.was_sent() => return order.write(review, wallet, trust, rng),
             wish => order.wish = Some(wish),
         }
         // The time is drawn once the one before is settled.

@@ -68,7 +68,7 @@ pub(super) enum Right {
         asked: Option<(PendingToken, TokenRequest)>,
     },
     Held(Token),
-    /// There will be none, since the time to ask is over. The wallet may have had one before it was restored: there the
+    /// There will be none, since the time to ask is over. The wallet may have had one before it was restored. There the
     /// review is under one of these scopes, the likeliest last; `None` before the merchant's manifests were read.
     Lapsed(Option<Vec<Scope>>),
     /// A review stands there; what its author can do takes no token.
@@ -219,6 +219,18 @@ impl Order {
             Right::Lapsed(None) => true,
             _ => false,
         }
+    }
+
+    /// Takes the words of a review that was never sent, in the place of those before, and presents it.
+    pub(super) fn write(
+        &mut self,
+        review: Review,
+        wallet: &Wallet,
+        trust: &TrustRoots,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), WalletError> {
+        (self.review, self.wish, self.gone) = (Some(review), None, None);
+        self.present(wallet, trust, rng)
     }
 
     /// Presents the review, once token and manifest are there. The time of a presentation that it replaces stays.

@@ -138,7 +138,7 @@ impl Device {
         }
     }
 
-    /// Draws the task's time. `missed` when one was not kept; then, and after a failure, it lies at least an hour ahead
+    /// Draws the task's time. `missed` when one was not kept. Then, and after a failure, it lies at least an hour ahead
     /// for what passes the door, or at least half an hour where else nothing is left.
     fn draw(
         &mut self,

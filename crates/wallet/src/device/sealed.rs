@@ -34,7 +34,7 @@ impl Device {
     /// before, atomically, after each call that changes the device and before sending what was due. Each
     /// blob is whole; with the one before nothing is lost that was not sent since.
     ///
-    /// Its length is 42 bytes and a power of two, of at least 16,384: it tells the number of orders to within a factor of
+    /// Its length is 42 bytes and a power of two, of at least 16,384. It tells the number of orders to within a factor of
     /// two.
     pub fn seal(&self, key: &SecretBytes<32>, rng: &mut (impl CryptoRng + ?Sized)) -> Vec<u8> {
         let mut plain = Zeroizing::new(self.encode());

@@ -2,7 +2,7 @@
 //! go back.
 //!
 //! Everything it serves is on the disk first. A time is served only up to the stored mark, which
-//! runs a minute ahead; so after a crash time goes on where it could have been, and what has
+//! runs a minute ahead. So after a crash time goes on where it could have been, and what has
 //! expired stays expired, wherever the clock stands.
 
 mod files;
@@ -25,12 +25,12 @@ const MAGIC: &[u8] = b"unjoin slot keys\x01";
 ///
 /// The file lies outside the database and its backups, on a disk that keeps no snapshots, sealed
 /// under the host's [`KeyEncryptionKey`]. It is replaced whole (fresh file, sync, rename, sync of
-/// the directory), is readable by its owner only, and has one keeper at a time: the lock is on a
+/// the directory), is readable by its owner only, and has one keeper at a time. The lock is on a
 /// file beside it (`.lock` appended to its name) that is never removed.
 ///
 /// As a [`SlotKeys`] it answers from memory, and writes the file about once a minute and at the
-/// slots' boundaries. Call [`rotate`](Self::rotate) every few seconds from the host's scheduler, by its clock:
-/// it alone moves time on and deletes keys, and no call waits for the disk. Questions pass their own
+/// slots' boundaries. Call [`rotate`](Self::rotate) every few seconds from the host's scheduler, by its clock.
+/// It alone moves time on and deletes keys, and no call waits for the disk. Questions pass their own
 /// clocks, and are refused when those stand more than [`CLOCK_LIMIT`](unjoin_core::CLOCK_LIMIT) from the
 /// last rotation.
 ///
@@ -110,7 +110,7 @@ impl Keeper {
     }
 
     /// Creates the key file that follows one that is lost, damaged, or sealed under a key that is
-    /// gone: as after [`recover`](Self::recover), no earlier binding can be routed, and every
+    /// gone. As after [`recover`](Self::recover), no earlier binding can be routed, and every
     /// hub draws from its next slice. Move what is left of the old file away first, for good.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl Keeper {
 
     /// Deletes the keys that are due, and makes those that the longest life now reaches. Moves the stored mark ahead
     /// when half of its minute is over. A key is deleted when two rotations in sequence have said that its slot and
-    /// the skew are over: so one that a wrong clock has said alone destroys nothing. One that has been due for a
+    /// the skew are over. So one that a wrong clock has said alone destroys nothing. One that has been due for a
     /// minute is overwritten in the file itself when no fresh file can be written.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl Keeper {
     }
 
     /// Replaces every slot key, after the database was restored from a backup or failed over to
-    /// a copy that may lack the latest writes: no binding made before can be routed, and the
+    /// a copy that may lack the latest writes. No binding made before can be routed, and the
     /// hosts bind again. The generation and the pool shift rise by one, so that counters that
     /// went back with the database draw no number twice.
     ///
@@ -186,7 +186,8 @@ impl Keeper {
         let _writing = self.writing();
         let (clock, guard) = (now, self.held().rotated(now)?);
         let now = self.held().served.max(now);
-        let next = self.held().state.recovered(now, clock, guard, &mut *self.setup.environment.rng());
+        let next =
+            self.held().state.without_keys(1).at(now, clock, guard, &mut *self.setup.environment.rng());
         // The counters first: they must never be behind the file.
         self.setup.files.write_counters(Predecessor::of(&next).to_text().as_bytes())?;
         self.store(&next)?;
@@ -198,7 +199,7 @@ impl Keeper {
     /// when the clock was wrong before. Look at another clock first. It counts as the first of the two
     /// rotations that a key's deletion needs.
     ///
-    /// With an earlier time the way back from a wrong one that was confirmed: what was deleted stays
+    /// With an earlier time the way back from a wrong one that was confirmed. What was deleted stays
     /// so, and numbers bound into those slots must be bound again; every other live number rings
     /// again.
     ///

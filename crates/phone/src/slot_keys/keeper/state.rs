@@ -63,7 +63,7 @@ impl State {
     }
 
     /// What the file says from `now` on: the keys of slots that ended a skew before the settled time
-    /// are gone, those that the longest life now reaches are there and none beyond, and the mark is a
+    /// are gone. Those that the longest life now reaches are there and none beyond, and the mark is a
     /// lease ahead of the clock. `now` is the time served; were the mark a lease ahead of that, every
     /// restart would move it on.
     pub(super) fn at(
@@ -85,17 +85,6 @@ impl State {
         }
         let mark = clock.saturating_add(LEASE).max(self.mark).max(now);
         Self { mark, floor: guard.floor(), keys, ..*self }
-    }
-
-    /// The same after all keys were replaced.
-    pub(super) fn recovered(
-        &self,
-        now: Timestamp,
-        clock: Timestamp,
-        guard: ClockGuard,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Self {
-        self.without_keys(1).at(now, clock, guard, rng)
     }
 
     /// The same without its mark: somebody has said that `now` is the time.
