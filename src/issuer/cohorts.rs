@@ -35,7 +35,7 @@ const UNTIL_FIRST_PUBLICATION: u64 = 20 * 3_600;
 /// the UTC day on which it opened.
 const ENDED_AFTER: u64 = 400 * DAY;
 /// Decisions are committed together once they hold this many writes.
-const WRITES: usize = 4096;
+pub(super) const WRITES: usize = 4096;
 
 /// What a tick found.
 ///
@@ -136,9 +136,8 @@ impl<S: Store> Core<S> {
         Bucket::all().try_for_each(|bucket| walk.waiting_manifests(bucket))?;
         Bucket::all().try_for_each(|bucket| walk.overdue(bucket))?;
         if let Some(boundary) = boundary {
-            Bucket::all().try_for_each(|bucket| walk.ended_windows(bucket, boundary))?;
-            let failed = &mut walk.report.failed;
-            Bucket::all().try_for_each(|bucket| self.count_orders(bucket, boundary, failed))?;
+            walk.ended_windows(boundary)?;
+            self.count_orders(boundary, &mut walk.report.failed)?;
         }
         let mut report = walk.report;
         if let Some(boundary) = boundary {
@@ -365,34 +364,91 @@ impl<'a, S: Store> Walk<'a, S> {
         Ok(())
     }
 
-    fn ended_windows(&mut self, bucket: Bucket, boundary: Timestamp) -> Result<(), IssuerError> {
-        let mut pages = Pages::<_, WindowRow>::new(&*self.core.store, bucket, WINDOWS.to_vec(), PAGE);
-        while let Some(page) = pages.next()? {
-            for found in page {
-                if let Err(error) = self.ended_window(&found, boundary) {
-                    self.fail(error)?;
+    /// Once nothing can be published with a cohort's tokens, its orders keep that they were granted
+    /// one and not of which cohort: anybody who copies the store then finds no crowds. The cohorts of all merchants
+    /// share their durable commits. A window's row goes after its members: a crash before that leaves it, and the
+    /// next tick goes on with the members that are left.
+    fn ended_windows(&mut self, boundary: Timestamp) -> Result<(), IssuerError> {
+        let mut ended = Vec::new();
+        for bucket in Bucket::all() {
+            let mut pages = Pages::<_, WindowRow>::new(&*self.core.store, bucket, WINDOWS.to_vec(), PAGE);
+            while let Some(page) = pages.next()? {
+                for found in page {
+                    match found.row() {
+                        Ok(window) if window.ends <= boundary => ended.push(found.key),
+                        Ok(_) => {}
+                        Err(error) => self.fail(error.into())?,
+                    }
                 }
             }
+        }
+        for keys in ended.chunks(PAGE) {
+            self.forget_members(keys)?;
         }
         Ok(())
     }
 
-    /// Once nothing can be published with a cohort's tokens, its orders keep that they were granted
-    /// one and not of which cohort: anybody who copies the store then finds no crowds. A crash leaves the
-    /// window's row, and the next tick goes on with the members that are left.
-    fn ended_window(&self, found: &Found<WindowRow>, boundary: Timestamp) -> Result<(), IssuerError> {
-        if found.row()?.ends > boundary {
-            return Ok(());
+    fn forget_members(&mut self, windows: &[Key<WindowRow>]) -> Result<(), IssuerError> {
+        // Of each window whether nothing failed.
+        let mut forgotten = vec![true; windows.len()];
+        let (mut decisions, mut of, mut writes) = (Vec::new(), Vec::new(), 0);
+        for (number, window) in windows.iter().enumerate() {
+            match self.forgetting(window) {
+                Ok(pages) => {
+                    for (members, decision) in pages {
+                        of.push(number);
+                        writes += 2 * members + 1;
+                        decisions.push(Ok(decision));
+                    }
+                }
+                Err(error) => {
+                    self.fail(error)?;
+                    forgotten[number] = false;
+                }
+            }
+            if writes >= WRITES || number + 1 == windows.len() {
+                writes = 0;
+                let decided = self.core.decide(std::mem::take(&mut decisions).into_iter());
+                for (number, decided) in std::mem::take(&mut of).into_iter().zip(decided) {
+                    if let Err(error) = decided {
+                        self.fail(error)?;
+                        forgotten[number] = false;
+                    }
+                }
+            }
         }
-        let (merchant, cohort) = (merchant_of(&found.key)?, cohort_of(&found.key)?);
+        let over = windows.iter().zip(forgotten).filter(|(_, forgotten)| *forgotten);
+        let ends = over.map(|(key, _)| {
+            Ok(Decision::new(key.clone(), move |row: Option<WindowRow>, change| {
+                if row.is_some() {
+                    change.delete(key);
+                }
+                Ok(())
+            }))
+        });
+        for ended in self.core.decide(ends) {
+            ended.or_else(|error| self.fail(error))?;
+        }
+        Ok(())
+    }
+
+    /// A decision for each page of a cohort's members, and how many there are on it.
+    fn forgetting(
+        &self,
+        window: &Key<WindowRow>,
+    ) -> Result<Vec<(usize, Decision<'static, ()>)>, IssuerError> {
+        let (merchant, cohort) = (merchant_of(window)?, cohort_of(window)?);
         let grants_at = grants_key(&merchant, cohort);
-        let mut pages = self.core.pages(members_prefix(&merchant, cohort), PAGE);
+        let (mut decisions, mut pages) =
+            (Vec::new(), self.core.pages(members_prefix(&merchant, cohort), PAGE));
         while let Some(page) = pages.next()? {
             let members: Vec<Key<MemberRow>> = page.iter().map(|member| member.key.clone()).collect();
             let orders = page.iter().map(|member| Ok(order_key(&merchant, member.row()?.handle)));
             let orders: Vec<Key<OrderRow>> = orders.collect::<Result<_, StoreError>>()?;
-            let reads = (orders.clone(), members.clone(), grants_at.clone());
-            decide(&*self.core.store, reads, |(rows, there, grants), change| {
+            let count = members.len();
+            let (reads, grants_at) =
+                ((orders.clone(), members.clone(), grants_at.clone()), grants_at.clone());
+            let forget = Decision::new(reads, move |(rows, there, grants), change| {
                 let mut forgotten = 0u64;
                 for ((order_at, order), (member_at, member)) in
                     orders.iter().zip(rows).zip(members.iter().zip(there))
@@ -409,15 +465,11 @@ impl<'a, S: Store> Walk<'a, S> {
                 if let Some(GrantsRow { grants }) = grants {
                     change.put(&grants_at, &GrantsRow { grants: grants.saturating_add(forgotten) });
                 }
-                Ok::<_, IssuerError>(())
-            })?;
+                Ok(())
+            });
+            decisions.push((count, forget));
         }
-        decide(&*self.core.store, found.key.clone(), |row: Option<WindowRow>, change| {
-            if row.is_some() {
-                change.delete(&found.key);
-            }
-            Ok(())
-        })
+        Ok(decisions)
     }
 
     fn waiting_manifests(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
