@@ -7,10 +7,9 @@
 
 use super::rate::RateRow;
 use super::rows::{
-    ClassRow, CohortRow, ENDLESS, Granted, GrantsRow, MemberRow, OPEN_COHORTS, OrderRow, SET_ASIDE, TickRow,
-    WAITING_MANIFESTS, WINDOWS, WindowRow, class_key, clock_key, cohort_of, endless_of, grants_key,
-    manifest_key, manifest_of, manifests_prefix, members_prefix, merchant_of, order_key, rate_key, tick_key,
-    waiting_key, window_key,
+    ClassRow, CohortRow, ENDLESS, GrantsRow, OPEN_COHORTS, SET_ASIDE, TickRow, WAITING_MANIFESTS, WindowRow,
+    class_key, clock_key, endless_of, grants_key, manifest_key, manifest_of, manifests_prefix,
+    members_prefix, merchant_of, rate_key, tick_key, waiting_key, window_key,
 };
 use super::{Core, Decision, IssuerError};
 use crate::clock::{self, ClockRow};
@@ -136,7 +135,7 @@ impl<S: Store> Core<S> {
         Bucket::all().try_for_each(|bucket| walk.waiting_manifests(bucket))?;
         Bucket::all().try_for_each(|bucket| walk.overdue(bucket))?;
         if let Some(boundary) = boundary {
-            walk.ended_windows(boundary)?;
+            self.end_windows(boundary, &mut walk.report.failed)?;
             self.count_orders(boundary, &mut walk.report.failed)?;
         }
         let mut report = walk.report;
@@ -272,18 +271,9 @@ impl<'a, S: Store> Walk<'a, S> {
                     self.report.starving.extend(told.starving);
                     self.report.ended += told.ended;
                 }
-                Err(error) => self.fail(error)?,
+                Err(error) => error.noted_in(&mut self.report.failed)?,
             }
         }
-        Ok(())
-    }
-
-    /// A failed store ends the tick; anything else is an operator's, and of one cohort.
-    fn fail(&mut self, error: IssuerError) -> Result<(), IssuerError> {
-        if error.ends_the_tick() {
-            return Err(error);
-        }
-        self.report.failed.push(error);
         Ok(())
     }
 
@@ -292,7 +282,7 @@ impl<'a, S: Store> Walk<'a, S> {
         while let Some(page) = pages.next()? {
             for found in page {
                 if let Err(error) = self.cohort(&found, namespace == OPEN_COHORTS) {
-                    self.fail(error)?;
+                    error.noted_in(&mut self.report.failed)?;
                 }
             }
         }
@@ -364,114 +354,6 @@ impl<'a, S: Store> Walk<'a, S> {
         Ok(())
     }
 
-    /// Once nothing can be published with a cohort's tokens, its orders keep that they were granted
-    /// one and not of which cohort: anybody who copies the store then finds no crowds. The cohorts of all merchants
-    /// share their durable commits. A window's row goes after its members: a crash before that leaves it, and the
-    /// next tick goes on with the members that are left.
-    fn ended_windows(&mut self, boundary: Timestamp) -> Result<(), IssuerError> {
-        let mut ended = Vec::new();
-        for bucket in Bucket::all() {
-            let mut pages = Pages::<_, WindowRow>::new(&*self.core.store, bucket, WINDOWS.to_vec(), PAGE);
-            while let Some(page) = pages.next()? {
-                for found in page {
-                    match found.row() {
-                        Ok(window) if window.ends <= boundary => ended.push(found.key),
-                        Ok(_) => {}
-                        Err(error) => self.fail(error.into())?,
-                    }
-                }
-            }
-        }
-        for keys in ended.chunks(PAGE) {
-            self.forget_members(keys)?;
-        }
-        Ok(())
-    }
-
-    fn forget_members(&mut self, windows: &[Key<WindowRow>]) -> Result<(), IssuerError> {
-        // Of each window whether nothing failed.
-        let mut forgotten = vec![true; windows.len()];
-        let (mut decisions, mut of, mut writes) = (Vec::new(), Vec::new(), 0);
-        for (number, window) in windows.iter().enumerate() {
-            match self.forgetting(window) {
-                Ok(pages) => {
-                    for (members, decision) in pages {
-                        of.push(number);
-                        writes += 2 * members + 1;
-                        decisions.push(Ok(decision));
-                    }
-                }
-                Err(error) => {
-                    self.fail(error)?;
-                    forgotten[number] = false;
-                }
-            }
-            if writes >= WRITES || number + 1 == windows.len() {
-                writes = 0;
-                let decided = self.core.decide(std::mem::take(&mut decisions).into_iter());
-                for (number, decided) in std::mem::take(&mut of).into_iter().zip(decided) {
-                    if let Err(error) = decided {
-                        self.fail(error)?;
-                        forgotten[number] = false;
-                    }
-                }
-            }
-        }
-        let over = windows.iter().zip(forgotten).filter(|(_, forgotten)| *forgotten);
-        let ends = over.map(|(key, _)| {
-            Ok(Decision::new(key.clone(), move |row: Option<WindowRow>, change| {
-                if row.is_some() {
-                    change.delete(key);
-                }
-                Ok(())
-            }))
-        });
-        for ended in self.core.decide(ends) {
-            ended.or_else(|error| self.fail(error))?;
-        }
-        Ok(())
-    }
-
-    /// A decision for each page of a cohort's members, and how many there are on it.
-    fn forgetting(
-        &self,
-        window: &Key<WindowRow>,
-    ) -> Result<Vec<(usize, Decision<'static, ()>)>, IssuerError> {
-        let (merchant, cohort) = (merchant_of(window)?, cohort_of(window)?);
-        let grants_at = grants_key(&merchant, cohort);
-        let (mut decisions, mut pages) =
-            (Vec::new(), self.core.pages(members_prefix(&merchant, cohort), PAGE));
-        while let Some(page) = pages.next()? {
-            let members: Vec<Key<MemberRow>> = page.iter().map(|member| member.key.clone()).collect();
-            let orders = page.iter().map(|member| Ok(order_key(&merchant, member.row()?.handle)));
-            let orders: Vec<Key<OrderRow>> = orders.collect::<Result<_, StoreError>>()?;
-            let count = members.len();
-            let (reads, grants_at) =
-                ((orders.clone(), members.clone(), grants_at.clone()), grants_at.clone());
-            let forget = Decision::new(reads, move |(rows, there, grants), change| {
-                let mut forgotten = 0u64;
-                for ((order_at, order), (member_at, member)) in
-                    orders.iter().zip(rows).zip(members.iter().zip(there))
-                {
-                    // Another tick was faster.
-                    if member.is_none() {
-                        continue;
-                    }
-                    let order = order.ok_or(StoreError::Corrupt(MemberRow::NAME))?;
-                    change.put(order_at, &OrderRow { grant: Some(Granted::Over), ..order });
-                    change.delete(member_at);
-                    forgotten += 1;
-                }
-                if let Some(GrantsRow { grants }) = grants {
-                    change.put(&grants_at, &GrantsRow { grants: grants.saturating_add(forgotten) });
-                }
-                Ok(())
-            });
-            decisions.push((count, forget));
-        }
-        Ok(decisions)
-    }
-
     fn waiting_manifests(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
         let mut pages = Pages::new(&*self.core.store, bucket, WAITING_MANIFESTS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
@@ -483,7 +365,7 @@ impl<'a, S: Store> Walk<'a, S> {
             for manifest in self.core.decide(looks) {
                 match manifest {
                     Ok(manifest) => self.report.manifests.push(manifest),
-                    Err(error) => self.fail(error)?,
+                    Err(error) => error.noted_in(&mut self.report.failed)?,
                 }
             }
         }

@@ -38,8 +38,7 @@ impl<S: Store> Core<S> {
                 let found: Vec<_> = page.iter().map(|found| &found.key).zip(orders).collect();
                 for of_merchant in found.chunk_by(|(_, (a, _)), (_, (b, _))| a == b) {
                     match self.count_orders_of(of_merchant, boundary) {
-                        Err(error) if error.ends_the_tick() => return Err(error),
-                        Err(error) => failed.push(error),
+                        Err(error) => error.noted_in(failed)?,
                         Ok(counted) => decisions.extend(counted.map(Ok)),
                     }
                 }
@@ -58,13 +57,8 @@ impl<S: Store> Core<S> {
         decisions: Vec<Result<Decision<'_, ()>, IssuerError>>,
         failed: &mut Vec<IssuerError>,
     ) -> Result<(), IssuerError> {
-        for counted in self.decide(decisions.into_iter()) {
-            match counted {
-                Err(error) if error.ends_the_tick() => return Err(error),
-                counted => failed.extend(counted.err()),
-            }
-        }
-        Ok(())
+        let counted = self.decide(decisions.into_iter());
+        counted.into_iter().filter_map(Result::err).try_for_each(|error| error.noted_in(failed))
     }
 
     /// The orders are one merchant's. None, if nothing of them is to be counted.
