@@ -7,10 +7,9 @@
 
 use super::rate::RateRow;
 use super::rows::{
-    ClassRow, CohortRow, ENDLESS, Granted, GrantsRow, MemberRow, OPEN_COHORTS, OrderRow, SET_ASIDE, TickRow,
-    WAITING_MANIFESTS, WINDOWS, WindowRow, class_key, clock_key, cohort_of, endless_of, grants_key,
-    manifest_key, manifest_of, manifests_prefix, members_prefix, merchant_of, order_key, rate_key, tick_key,
-    waiting_key, window_key,
+    ClassRow, CohortRow, ENDLESS, GrantsRow, OPEN_COHORTS, SET_ASIDE, TickRow, WAITING_MANIFESTS, WindowRow,
+    class_key, clock_key, endless_of, grants_key, manifest_key, manifest_of, manifests_prefix,
+    members_prefix, merchant_of, rate_key, tick_key, waiting_key, window_key,
 };
 use super::{Core, Decision, IssuerError};
 use crate::clock::{self, ClockRow};
@@ -35,7 +34,7 @@ const UNTIL_FIRST_PUBLICATION: u64 = 20 * 3_600;
 /// the UTC day on which it opened.
 const ENDED_AFTER: u64 = 400 * DAY;
 /// Decisions are committed together once they hold this many writes.
-const WRITES: usize = 4096;
+pub(super) const WRITES: usize = 4096;
 
 /// What a tick found.
 ///
@@ -136,9 +135,8 @@ impl<S: Store> Core<S> {
         Bucket::all().try_for_each(|bucket| walk.waiting_manifests(bucket))?;
         Bucket::all().try_for_each(|bucket| walk.overdue(bucket))?;
         if let Some(boundary) = boundary {
-            Bucket::all().try_for_each(|bucket| walk.ended_windows(bucket, boundary))?;
-            let failed = &mut walk.report.failed;
-            Bucket::all().try_for_each(|bucket| self.count_orders(bucket, boundary, failed))?;
+            self.end_windows(boundary, &mut walk.report.failed)?;
+            self.count_orders(boundary, &mut walk.report.failed)?;
         }
         let mut report = walk.report;
         if let Some(boundary) = boundary {
@@ -273,18 +271,9 @@ impl<'a, S: Store> Walk<'a, S> {
                     self.report.starving.extend(told.starving);
                     self.report.ended += told.ended;
                 }
-                Err(error) => self.fail(error)?,
+                Err(error) => error.noted_in(&mut self.report.failed)?,
             }
         }
-        Ok(())
-    }
-
-    /// A failed store ends the tick; anything else is an operator's, and of one cohort.
-    fn fail(&mut self, error: IssuerError) -> Result<(), IssuerError> {
-        if error.ends_the_tick() {
-            return Err(error);
-        }
-        self.report.failed.push(error);
         Ok(())
     }
 
@@ -293,7 +282,7 @@ impl<'a, S: Store> Walk<'a, S> {
         while let Some(page) = pages.next()? {
             for found in page {
                 if let Err(error) = self.cohort(&found, namespace == OPEN_COHORTS) {
-                    self.fail(error)?;
+                    error.noted_in(&mut self.report.failed)?;
                 }
             }
         }
@@ -365,61 +354,6 @@ impl<'a, S: Store> Walk<'a, S> {
         Ok(())
     }
 
-    fn ended_windows(&mut self, bucket: Bucket, boundary: Timestamp) -> Result<(), IssuerError> {
-        let mut pages = Pages::<_, WindowRow>::new(&*self.core.store, bucket, WINDOWS.to_vec(), PAGE);
-        while let Some(page) = pages.next()? {
-            for found in page {
-                if let Err(error) = self.ended_window(&found, boundary) {
-                    self.fail(error)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Once nothing can be published with a cohort's tokens, its orders keep that they were granted
-    /// one and not of which cohort. Anybody who copies the store then finds no crowds. A crash leaves the
-    /// window's row, and the next tick goes on with the members that are left.
-    fn ended_window(&self, found: &Found<WindowRow>, boundary: Timestamp) -> Result<(), IssuerError> {
-        if found.row()?.ends > boundary {
-            return Ok(());
-        }
-        let (merchant, cohort) = (merchant_of(&found.key)?, cohort_of(&found.key)?);
-        let grants_at = grants_key(&merchant, cohort);
-        let mut pages = self.core.pages(members_prefix(&merchant, cohort), PAGE);
-        while let Some(page) = pages.next()? {
-            let members: Vec<Key<MemberRow>> = page.iter().map(|member| member.key.clone()).collect();
-            let orders = page.iter().map(|member| Ok(order_key(&merchant, member.row()?.handle)));
-            let orders: Vec<Key<OrderRow>> = orders.collect::<Result<_, StoreError>>()?;
-            let reads = (orders.clone(), members.clone(), grants_at.clone());
-            decide(&*self.core.store, reads, |(rows, there, grants), change| {
-                let mut forgotten = 0u64;
-                for ((order_at, order), (member_at, member)) in
-                    orders.iter().zip(rows).zip(members.iter().zip(there))
-                {
-                    // Another tick was faster.
-                    if member.is_none() {
-                        continue;
-                    }
-                    let order = order.ok_or(StoreError::Corrupt(MemberRow::NAME))?;
-                    change.put(order_at, &OrderRow { grant: Some(Granted::Over), ..order });
-                    change.delete(member_at);
-                    forgotten += 1;
-                }
-                if let Some(GrantsRow { grants }) = grants {
-                    change.put(&grants_at, &GrantsRow { grants: grants.saturating_add(forgotten) });
-                }
-                Ok::<_, IssuerError>(())
-            })?;
-        }
-        decide(&*self.core.store, found.key.clone(), |row: Option<WindowRow>, change| {
-            if row.is_some() {
-                change.delete(&found.key);
-            }
-            Ok(())
-        })
-    }
-
     fn waiting_manifests(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
         let mut pages = Pages::new(&*self.core.store, bucket, WAITING_MANIFESTS.to_vec(), PAGE);
         while let Some(page) = pages.next()? {
@@ -431,7 +365,7 @@ impl<'a, S: Store> Walk<'a, S> {
             for manifest in self.core.decide(looks) {
                 match manifest {
                     Ok(manifest) => self.report.manifests.push(manifest),
-                    Err(error) => self.fail(error)?,
+                    Err(error) => error.noted_in(&mut self.report.failed)?,
                 }
             }
         }

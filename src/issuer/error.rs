@@ -155,6 +155,15 @@ impl IssuerError {
     pub(crate) fn ends_the_tick(&self) -> bool {
         matches!(self, Self::Sign(_)) || matches!(self, Self::Store(error) if error.ends_the_tick())
     }
+
+    /// A failed store ends the tick; anything else is an operator's, and of one cohort or shop.
+    pub(super) fn noted_in(self, failed: &mut Vec<Self>) -> Result<(), Self> {
+        if self.ends_the_tick() {
+            return Err(self);
+        }
+        failed.push(self);
+        Ok(())
+    }
 }
 
 impl From<ClockError> for IssuerError {

@@ -105,6 +105,7 @@ mod recovery;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 pub use cohorts::{IssuerReport, OutrunCohort, StarvingCohort};
 pub use config::{ClassPolicy, EveryoneOfStanding, IssuerConfig, StandingPolicy};

@@ -4,7 +4,7 @@
 //! and nothing goes back. All of it is worked out anew at every boundary from rows that a crash leaves
 //! as they are.
 
-use super::cohorts::PAGE;
+use super::cohorts::{PAGE, WRITES};
 use super::rows::{
     CLASSES, ClassRow, ORDER_COUNTS, OrderCountRow, OrderRow, RatedRow, RatingRow, UNCOUNTED, class_key,
     class_of, cohort_of, merchant_of, order_count_key, order_key, rated_key, rating_key, tick_key,
@@ -22,35 +22,52 @@ type Shops = BTreeMap<Name, Vec<ClassRecord>>;
 
 impl<S: Store> Core<S> {
     /// Counts the orders whose class is frozen since the last boundary. An order is counted once: its row here
-    /// goes in the commit that counts it.
+    /// goes in the commit that counts it. The shops share their durable commits.
     pub(super) fn count_orders(
         &self,
-        bucket: Bucket,
         boundary: Timestamp,
         failed: &mut Vec<IssuerError>,
     ) -> Result<(), IssuerError> {
-        let mut pages = Pages::<_, Present>::new(&*self.store, bucket, UNCOUNTED.to_vec(), PAGE);
-        while let Some(page) = pages.next()? {
-            let orders: Vec<(Name, OrderHandle)> =
-                page.iter().map(|found| uncounted_of(&found.key)).collect::<Result<_, StoreError>>()?;
-            let found: Vec<_> = page.iter().map(|found| &found.key).zip(orders).collect();
-            for of_merchant in found.chunk_by(|(_, (a, _)), (_, (b, _))| a == b) {
-                match self.count_orders_of(of_merchant, boundary) {
-                    Err(error) if error.ends_the_tick() => return Err(error),
-                    counted => failed.extend(counted.err()),
+        let mut decisions = Vec::new();
+        let mut waiting = 0;
+        for bucket in Bucket::all() {
+            let mut pages = Pages::<_, Present>::new(&*self.store, bucket, UNCOUNTED.to_vec(), PAGE);
+            while let Some(page) = pages.next()? {
+                let orders: Vec<(Name, OrderHandle)> =
+                    page.iter().map(|found| uncounted_of(&found.key)).collect::<Result<_, StoreError>>()?;
+                let found: Vec<_> = page.iter().map(|found| &found.key).zip(orders).collect();
+                for of_merchant in found.chunk_by(|(_, (a, _)), (_, (b, _))| a == b) {
+                    match self.count_orders_of(of_merchant, boundary) {
+                        Err(error) => error.noted_in(failed)?,
+                        Ok(counted) => decisions.extend(counted.map(Ok)),
+                    }
+                }
+                waiting += page.len();
+                if waiting >= WRITES {
+                    waiting = 0;
+                    self.count_together(std::mem::take(&mut decisions), failed)?;
                 }
             }
         }
-        Ok(())
+        self.count_together(decisions, failed)
     }
 
-    /// The orders are one merchant's.
+    fn count_together(
+        &self,
+        decisions: Vec<Result<Decision<'_, ()>, IssuerError>>,
+        failed: &mut Vec<IssuerError>,
+    ) -> Result<(), IssuerError> {
+        let counted = self.decide(decisions.into_iter());
+        counted.into_iter().filter_map(Result::err).try_for_each(|error| error.noted_in(failed))
+    }
+
+    /// The orders are one merchant's. None, if nothing of them is to be counted.
     fn count_orders_of(
         &self,
         found: &[(&Key<Present>, (Name, OrderHandle))],
         boundary: Timestamp,
-    ) -> Result<(), IssuerError> {
-        let Some((_, (merchant, _))) = found.first() else { return Ok(()) };
+    ) -> Result<Option<Decision<'static, ()>>, IssuerError> {
+        let Some((_, (merchant, _))) = found.first() else { return Ok(None) };
         let orders: Vec<_> = found.iter().map(|(_, (_, handle))| order_key(merchant, *handle)).collect();
         let mut frozen: Vec<(Key<Present>, u8)> = Vec::new();
         for ((key, _), order) in found.iter().zip(read(&*self.store, &orders)?) {
@@ -60,12 +77,13 @@ impl<S: Store> Core<S> {
             }
         }
         if frozen.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let classes: BTreeSet<u8> = frozen.iter().map(|(_, class)| *class).collect();
         let counts: Vec<_> = classes.iter().map(|class| order_count_key(merchant, *class)).collect();
         let uncounted: Vec<_> = frozen.iter().map(|(key, _)| key.clone()).collect();
-        decide(&*self.store, (uncounted, counts.clone()), |(there, rows), change| {
+        let reads = (uncounted, counts.clone());
+        Ok(Some(Decision::new(reads, move |(there, rows), change| {
             let mut added: BTreeMap<u8, u64> = BTreeMap::new();
             // An absent row: another tick was faster.
             for ((key, class), _) in frozen.iter().zip(there).filter(|(_, there)| there.is_some()) {
@@ -79,7 +97,7 @@ impl<S: Store> Core<S> {
                 }
             }
             Ok(())
-        })
+        })))
     }
 
     pub(super) fn rate<E: From<IssuerError>>(

@@ -9,5 +9,6 @@ pub mod machine;
 pub mod measure;
 pub mod peers;
 pub mod report;
+pub mod slow;
 pub mod steps;
 pub mod world;

@@ -6,8 +6,10 @@
 
 mod copy;
 mod filter;
+mod syncs;
 mod tables;
 
+use self::syncs::{Switched, Syncs};
 use self::tables::{Copying, Tables, has_tables};
 use super::identity::refuse_rows;
 use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, See, Store, StoreError, Write};
@@ -146,10 +148,12 @@ impl RedbStore {
     /// # Errors
     /// As for [`create`](Self::create).
     pub fn create_on(backend: impl StorageBackend) -> Result<Self, StoreError> {
-        let (database, _) = open_backend(backend, CACHE_BYTES)?;
+        let syncs = Syncs::default();
+        let (database, _) = open_backend(backend, &syncs, CACHE_BYTES)?;
         // A backend without any table is one on which creation did not end.
         let is_begun = has_tables(&database)?;
-        let tables = if is_begun { Tables::open(database)? } else { Tables::create(database)? };
+        let make = if is_begun { Tables::open } else { Tables::create };
+        let tables = make(database, syncs)?;
         let store = Self::of(tables, None, CACHE_BYTES);
         refuse_rows(&store)?;
         Ok(store)
@@ -163,8 +167,9 @@ impl RedbStore {
         if backend.len().map_err(engine)? == 0 {
             return Err(StoreError::Missing("content"));
         }
-        let (database, _) = open_backend(backend, CACHE_BYTES)?;
-        Ok(Self::of(Tables::open(database)?, None, CACHE_BYTES))
+        let syncs = Syncs::default();
+        let (database, _) = open_backend(backend, &syncs, CACHE_BYTES)?;
+        Ok(Self::of(Tables::open(database, syncs)?, None, CACHE_BYTES))
     }
 
     fn of(tables: Tables, path: Option<PathBuf>, cache_bytes: usize) -> Self {
@@ -257,13 +262,18 @@ impl Store for RedbStore {
         let old = tables.as_ref().ok_or_else(|| engine(redb::Error::PreviousIo))?;
         // From here the old file has no name: the new one is in use, whatever happens. It was
         // never closed, so its lock was held before the name was its.
-        *tables = Some(replace_file(old, path, Copying::Rewrite, self.cache_bytes)?);
+        let fresh = replace_file(old, path, Copying::Rewrite, self.cache_bytes)?;
+        let old = tables.replace(fresh);
         // While the name is not known to be on the disk, a power loss could bring the old file
         // back: nothing is served before the file has been opened anew.
         sync_directory_of(path).map_err(|error| {
             self.failed.store(true, Ordering::Release);
             engine(error)
-        })
+        })?;
+        if let Some(old) = old.filter(|_| cfg!(unix)) {
+            old.syncs.wait();
+        }
+        Ok(())
     }
 }
 
@@ -274,13 +284,14 @@ fn open_file(path: &Path, cache_bytes: usize) -> Result<Tables, StoreError> {
     if opened.len() == 0 {
         return Err(StoreError::Missing("content"));
     }
-    let (database, repaired) = open_backend(FileBackend::new(file).map_err(database_error)?, cache_bytes)?;
+    let (file, syncs) = (FileBackend::new(file).map_err(database_error)?, Syncs::default());
+    let (database, repaired) = open_backend(file, &syncs, cache_bytes)?;
     // Between our opening the file and redb's locking it, its owner may have renamed a
     // fresh file over it and let the old one go: then the lock is on a file without a name.
     if !same_file(&opened, &fs::metadata(path).map_err(engine)?) {
         return Err(StoreError::InUse);
     }
-    let mut tables = Tables::open(database)?;
+    let mut tables = Tables::open(database, syncs)?;
     remove_if_there(&fresh_path(path)).map_err(engine)?;
     if repaired {
         tables = replace_file(&tables, path, Copying::AsTheyAre, cache_bytes)?;
@@ -303,6 +314,7 @@ fn begin_file(path: &Path, empty: File, cache_bytes: usize) -> Result<Tables, St
     }
     let fresh_path = fresh_path(path);
     let tables = fresh_tables(path, &fresh_path, cache_bytes)?;
+    tables.syncs.resume();
     sync_whole(&fresh_path)?;
     fs::rename(&fresh_path, path).map_err(engine)?;
     sync_directory_of(path).map_err(engine)?;
@@ -341,33 +353,40 @@ fn copy_in_key_order(
 ) -> Result<Tables, StoreError> {
     let mut fresh = fresh_tables(path, fresh_path, cache_bytes)?;
     old.copy_into(&mut fresh, copying)?;
+    fresh.syncs.resume();
     sync_whole(fresh_path)?;
     Ok(fresh)
 }
 
-/// A store without rows in a file of its own at `fresh_path`, with the mode of the file at `path`.
+/// A store without rows in a file of its own at `fresh_path`, with the mode of the file at `path`. Its syncs
+/// wait.
 fn fresh_tables(path: &Path, fresh_path: &Path, cache_bytes: usize) -> Result<Tables, StoreError> {
     remove_if_there(fresh_path).map_err(engine)?;
     let file = owner_only().create_new(true).open(fresh_path).map_err(engine)?;
     let permissions = fs::metadata(path).map_err(engine)?.permissions();
     file.set_permissions(permissions).map_err(engine)?;
-    let (fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?, cache_bytes)?;
-    Tables::create(fresh)
+    let (file, syncs) = (FileBackend::new(file).map_err(database_error)?, Syncs::waiting());
+    let (fresh, _) = open_backend(file, &syncs, cache_bytes)?;
+    Tables::create(fresh, syncs)
 }
 
-/// redb syncs data; the length, the mode and the times follow here.
+/// Brings all of a file to the disk, with its length, mode and times.
 fn sync_whole(path: &Path) -> Result<(), StoreError> {
     OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all()).map_err(engine)
 }
 
 /// The database, and whether it had not been closed in good order.
-fn open_backend(backend: impl StorageBackend, cache_bytes: usize) -> Result<(Database, bool), StoreError> {
+fn open_backend(
+    backend: impl StorageBackend,
+    syncs: &Syncs,
+    cache_bytes: usize,
+) -> Result<(Database, bool), StoreError> {
     let repaired = Arc::new(AtomicBool::new(false));
     let repairs = Arc::clone(&repaired);
     let database = Builder::new()
         .set_cache_size(cache_bytes)
         .set_repair_callback(move |_| repairs.store(true, Ordering::Relaxed))
-        .create_with_backend(backend)
+        .create_with_backend(Switched { backend, syncs: syncs.clone() })
         .map_err(database_error)?;
     Ok((database, repaired.load(Ordering::Relaxed)))
 }
@@ -462,7 +481,36 @@ fn same_file(_: &Metadata, _: &Metadata) -> bool {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it panics")]
+
     use super::*;
+    use unjoin_test_util::Directory;
+
+    #[test]
+    fn a_rewrite_syncs_no_file_that_a_crash_cannot_bring_back_and_every_commit_does() {
+        let directory = Directory::new();
+        let store = RedbStore::create(directory.file("rows.redb")).unwrap();
+        let syncs = || store.shared().as_ref().unwrap().syncs.clone();
+        let done = |syncs: &Syncs| syncs.done.load(Ordering::Relaxed);
+        let put = |n: u8| Commit::new(Bucket::of(b"merchant 17")).put(vec![n], vec![n; 9]);
+        store.commit(&[put(0)]).unwrap();
+        for round in 1..5 {
+            let old = syncs();
+            let before = done(&old);
+            store.rewrite().unwrap();
+            let fresh = syncs();
+            // It was compacted, and is closed: both of them many syncs without the switch.
+            assert_eq!((done(&old), done(&fresh)), (before, 0));
+            // One that makes room in the file syncs that as well.
+            for (n, most) in [(round, 2), (round + 100, 4)] {
+                let before = done(&fresh);
+                store.commit(&[put(n)]).unwrap();
+                assert!((before + 1..=most).contains(&done(&fresh)));
+            }
+        }
+        let rows = store.scan(Bucket::of(b"merchant 17"), b"", None, 99).unwrap();
+        assert_eq!(rows.len(), 9);
+    }
 
     #[test]
     fn mount_points_are_read_as_they_are_listed() {

@@ -163,3 +163,41 @@ fn wherever_the_store_fails_orders_count_once_and_every_shop_is_rated() {
     }
     assert!(writes > 10, "{writes}");
 }
+
+/// The calls that write of each of twelve ticks, a week apart: a cohort of each shop is sealed, and its window ends.
+fn writes_of_ticks(shops: usize) -> Vec<usize> {
+    let shop = Shop::on(Faulty::in_memory());
+    let people = people(["ann", "ben"]);
+    people.iter().for_each(|person| shop.enrol(person).unwrap());
+    let merchants: Vec<Name> = (0..shops).map(|number| name(&format!("shop-{number}"))).collect();
+    for merchant in &merchants {
+        shop.introduce([core::str::from_utf8(merchant.as_bytes()).unwrap()]);
+        people
+            .iter()
+            .zip(["1", "2"])
+            .for_each(|(person, order)| drop(shop.buy(person, merchant, LATE, order)));
+    }
+    let tick = |_| {
+        shop.pass(WEEK);
+        let before = shop.store.writes();
+        let manifests = shop.issuer.tick().unwrap().manifests;
+        let scopes: Vec<Scope> = manifests.iter().map(|manifest| manifest.claimed_scope().clone()).collect();
+        shop.issuer.confirm_admitted(&scopes).unwrap();
+        shop.store.writes() - before
+    };
+    let writes = (0..12).map(tick).collect();
+    assert!(merchants.iter().all(|merchant| counts(&shop, merchant) == [(LATE, 2)]));
+    let rows_of = |namespace: &[u8; 2]| {
+        Bucket::all().map(|bucket| shop.store.scan(bucket, namespace, None, 99).unwrap().len()).sum::<usize>()
+    };
+    assert_eq!((rows_of(rows::CLASSES), rows_of(rows::WINDOWS)), (shops, 0), "sealed, and over");
+    writes
+}
+
+#[test]
+fn ticks_write_as_often_for_many_shops_as_for_one() {
+    let of_one = writes_of_ticks(1);
+    assert_eq!(writes_of_ticks(20), of_one);
+    // The rewrite and the boundary's row, and what there is to do.
+    assert!(of_one.iter().all(|writes| (2..=6).contains(writes)), "{of_one:?}");
+}

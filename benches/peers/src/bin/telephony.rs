@@ -10,6 +10,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use unjoin::phone::{
     Attestation, Binding, CallEnd, CallProgress, Callees, Channel, Keeper, LocalKey, NumberRange, OrderRef,
     Parties, PhoneNumber, Pool, PoolConfig, Route, RouteRequest, SlotConfig, Switchboard, SwitchboardConfig,
@@ -21,6 +22,7 @@ use unjoin::store::{Bucket, MemoryStore, RedbStore, Store};
 use unjoin::{Clock, DAY, Environment, ManualClock, Name, SystemClock, Timestamp};
 use unjoin_benches::drive::{bar, drive, print_load};
 use unjoin_benches::machine;
+use unjoin_benches::slow::SlowSync;
 use unjoin_test_util::own;
 
 /// A number lives so long, in seconds.
@@ -54,6 +56,12 @@ struct Arguments {
     /// MiB of memory that redb's page cache takes at most.
     #[arg(long, default_value_t = 1024)]
     cache: usize,
+    /// Milliseconds that every sync of redb takes longer, while no other commit runs. Filling is slowed as well.
+    #[arg(long, default_value_t = 0)]
+    sync_ms: u64,
+    /// Leaves the store in memory out.
+    #[arg(long)]
+    redb_only: bool,
     /// Where the stores' files go; default: the system's directory for such files.
     #[arg(long)]
     directory: Option<PathBuf>,
@@ -76,13 +84,16 @@ fn run(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>> {
     let sync = machine::sync_micros(directory, if arguments.quick { 5 } else { 200 });
     println!("write of 4 KiB and fdatasync: {sync:.0} us (median)");
     for &live in &arguments.live {
-        println!("\nmemory, {live} live numbers");
-        let exchange = Exchange::new(arguments, live, MemoryStore::new(), &directory.join("keys-memory"))?;
-        exchange.calls(arguments.calls)?;
-        drop(exchange);
+        if !arguments.redb_only {
+            println!("\nmemory, {live} live numbers");
+            let exchange =
+                Exchange::new(arguments, live, MemoryStore::new(), &directory.join("keys-memory"))?;
+            exchange.calls(arguments.calls)?;
+        }
         println!("\nredb, {live} live numbers, page cache of {} MiB", arguments.cache);
         let path = directory.join("telephony.redb");
         let store = RedbStore::create_with_cache(&path, arguments.cache << 20)?;
+        let store = SlowSync::new(store, Duration::from_millis(arguments.sync_ms));
         let exchange = Exchange::new(arguments, live, store, &directory.join("keys-redb"))?;
         exchange.calls(arguments.calls)?;
         exchange.size()?;

@@ -2,7 +2,7 @@
 
 use super::refuse_rows;
 use super::{
-    CACHE_BYTES, FileBackend, RedbStore, Tables, database_error, engine, open_backend, owner_only,
+    CACHE_BYTES, FileBackend, RedbStore, Syncs, Tables, database_error, engine, open_backend, owner_only,
     remove_if_there, sync_directory_of, sync_whole,
 };
 use crate::identity::{Identity, identity_key};
@@ -44,8 +44,9 @@ impl RedbStore {
         let fresh_path = file::beside(path, ".new");
         remove_if_there(&fresh_path).map_err(engine)?;
         let file = owner_only().create_new(true).open(&fresh_path).map_err(engine)?;
-        let (fresh, _) = open_backend(FileBackend::new(file).map_err(database_error)?, CACHE_BYTES)?;
-        let mut fresh = Tables::create(fresh)?;
+        let (file, syncs) = (FileBackend::new(file).map_err(database_error)?, Syncs::waiting());
+        let (fresh, _) = open_backend(file, &syncs, CACHE_BYTES)?;
+        let mut fresh = Tables::create(fresh, syncs)?;
         let copied = |identity: &[u8]| {
             let identity = Identity::from_value(identity)?;
             Ok(Identity { is_copy: true, ..identity }.to_value())

@@ -17,6 +17,7 @@
 //! no copy but a rewrite settles anything.
 
 use super::filter::{Filter, hash};
+use super::syncs::Syncs;
 use super::{Bucket, Commit, Outcome, RowKey, SCHEMA_VERSION, See, StoreError, Write, engine};
 use crate::Row;
 use redb::{
@@ -42,6 +43,8 @@ pub(super) struct Tables {
     database: Database,
     /// Over "settled", which no open file changes.
     filter: Filter,
+    /// Of the file.
+    pub(super) syncs: Syncs,
     /// How often "settled" was asked for a row.
     #[cfg(test)]
     looks: std::sync::atomic::AtomicUsize,
@@ -61,7 +64,7 @@ mod tests;
 
 impl Tables {
     /// A database that has none yet.
-    pub(super) fn create(database: Database) -> Result<Self, StoreError> {
+    pub(super) fn create(database: Database, syncs: Syncs) -> Result<Self, StoreError> {
         let transaction = database.begin_write().map_err(engine)?;
         transaction.open_table(META).map_err(engine)?.insert(SCHEMA, SCHEMA_VERSION).map_err(engine)?;
         for table in [RECENT, SETTLED] {
@@ -69,10 +72,10 @@ impl Tables {
         }
         transaction.open_table(FILTER).map_err(engine)?;
         transaction.commit().map_err(engine)?;
-        Ok(Self::of(database, Filter::default()))
+        Ok(Self::of(database, Filter::default(), syncs))
     }
 
-    pub(super) fn open(database: Database) -> Result<Self, StoreError> {
+    pub(super) fn open(database: Database, syncs: Syncs) -> Result<Self, StoreError> {
         if !has_tables(&database)? {
             return Err(StoreError::Missing("set of tables"));
         }
@@ -92,13 +95,14 @@ impl Tables {
         // Denying a serial that is spent would spend it again: a filter of other rows is none.
         let filter = Filter::from_bytes(&bytes, settled.len().map_err(engine)?);
         let filter = filter.ok_or(StoreError::Corrupt("filter"))?;
-        Ok(Self::of(database, filter))
+        Ok(Self::of(database, filter, syncs))
     }
 
-    fn of(database: Database, filter: Filter) -> Self {
+    fn of(database: Database, filter: Filter, syncs: Syncs) -> Self {
         Self {
             database,
             filter,
+            syncs,
             #[cfg(test)]
             looks: Default::default(),
         }

@@ -13,7 +13,7 @@ fn database() -> Database {
 }
 
 fn tables() -> Tables {
-    Tables::create(database()).unwrap()
+    Tables::create(database(), Syncs::default()).unwrap()
 }
 
 fn copied(old: &Tables, copying: Copying) -> Tables {
@@ -24,7 +24,7 @@ fn copied(old: &Tables, copying: Copying) -> Tables {
 
 /// As a process that starts again finds them.
 fn opened_again(tables: Tables) -> Tables {
-    Tables::open(tables.database).unwrap()
+    Tables::open(tables.database, Syncs::default()).unwrap()
 }
 
 fn lengths(tables: &Tables) -> (u64, u64) {
@@ -170,7 +170,7 @@ fn a_file_whose_filter_is_of_other_rows_is_refused() {
         let transaction = database.begin_write().unwrap();
         change(&transaction);
         transaction.commit().unwrap();
-        Tables::open(database).map(drop)
+        Tables::open(database, Syncs::default()).map(drop)
     };
     assert!(spoil(&|_| ()).is_ok());
     let refused = [
