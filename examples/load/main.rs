@@ -19,21 +19,11 @@
 //!    counts is a receipt whose signature holds.
 
 mod client;
-// The orders are read as the marketplace reads them.
-#[allow(dead_code)]
-#[path = "../marketplace/calendar.rs"]
-mod calendar;
-#[allow(dead_code, unused_imports)]
-#[path = "../marketplace/data/mod.rs"]
-mod data;
 mod device;
 mod drive;
 #[path = "../service/hex.rs"]
 mod hex;
 mod prepared;
-#[allow(dead_code)]
-#[path = "../marketplace/random.rs"]
-mod random;
 mod sender;
 #[path = "../shared/words.rs"]
 mod words;
@@ -57,6 +47,7 @@ use unjoin::Timestamp;
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{DoorMessage, DoorQuestion, Review};
 use unjoin::wire::Message;
+use unjoin_linkage::{data, random};
 use words::At;
 
 /// Drives the example service and takes the time.
@@ -72,7 +63,7 @@ struct Arguments {
     #[arg(long)]
     pins: PathBuf,
     /// Orders with their reviews, .csv or .csv.gz.
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/orders.csv.gz"))]
+    #[arg(long, default_value = data::BUNDLED)]
     orders: PathBuf,
     /// Prepares the reviews, and writes them into this file.
     #[arg(long, conflicts_with = "send", required_unless_present = "send")]

@@ -105,9 +105,11 @@ fn cohorts(orders: &[Order], exports: &Exports) -> Vec<Cohort> {
 mod tests {
     use std::path::Path;
 
+    use unjoin_linkage::pairs;
+
     use super::*;
     use crate::{
-        attack, pairs,
+        attack,
         publication::{self, Policy},
     };
 
@@ -136,7 +138,7 @@ mod tests {
 
     #[test]
     fn both_attacks_see_the_same_tables_and_the_stronger_one_is_reported() {
-        let mut orders = crate::data::read_orders(Path::new(crate::BUNDLED)).unwrap();
+        let mut orders = crate::data::read_orders(Path::new(crate::data::BUNDLED)).unwrap();
         // Eight merchants of middling size.
         let orders: Vec<Order> = orders.drain(4_578..5_739).collect();
         let seen = publication::play(&orders, &Policy::daily_without_hold(10), 1);
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn a_host_reads_of_both_attacks_or_what_the_second_lacks() {
         let dir = std::env::temp_dir().join(format!("marketplace-{}-both", std::process::id()));
-        let mut orders = crate::data::read_orders(Path::new(crate::BUNDLED)).unwrap();
+        let mut orders = crate::data::read_orders(Path::new(crate::data::BUNDLED)).unwrap();
         let orders: Vec<Order> = orders.drain(4_578..5_739).collect();
         let seen = publication::play(&orders, &Policy::daily_without_hold(10), 1);
         let (exports, _) = pairs::exports(&orders, &seen);

@@ -10,39 +10,14 @@
 
 #![forbid(unsafe_code)]
 
-mod attack;
-#[cfg(test)]
-#[path = "attack/tests.rs"]
-mod attack_tests;
-#[path = "../shared/boost.rs"]
-mod boost;
 mod by_date;
-mod calendar;
-mod data;
-#[path = "../shared/dated/mod.rs"]
-#[allow(dead_code, reason = "shared with the planner, which also warns")]
-mod dated;
 mod extortion;
-#[path = "../shared/measures.rs"]
-#[allow(dead_code, clippy::indexing_slicing, reason = "shared with the planner, which also draws")]
-mod measures;
-#[cfg(test)]
-#[path = "../shared/pairs.rs"]
-#[allow(dead_code, clippy::indexing_slicing, reason = "shared with the planner, which attacks with it")]
-mod pairs;
 mod policies;
-#[path = "../shared/publication/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with the planner, which plays more policies")]
-mod publication;
-mod random;
 #[path = "../shared/ratings.rs"]
 #[allow(clippy::indexing_slicing, reason = "shared with the planner, which allows it")]
 mod ratings;
 mod report;
 mod simulate;
-#[path = "../shared/table.rs"]
-#[allow(dead_code, clippy::indexing_slicing, reason = "shared with the planner, which also recommends")]
-mod table;
 mod telephony;
 #[path = "../shared/words.rs"]
 mod words;
@@ -56,25 +31,19 @@ use std::{
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use unjoin::{DAY, Grid};
+use unjoin_linkage::{attack, calendar, data, dated, measures, publication, table};
 
 use crate::{
-    attack::Attack,
-    data::{Exports, Order, PortalOrder, PublishedReview},
-    dated::Knowledge,
-    extortion::Cast,
-    report::Shown,
-    simulate::Settings,
+    attack::Attack, data::Exports, dated::Knowledge, extortion::Cast, report::Shown, simulate::Settings,
     words::At,
 };
-
-const BUNDLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/orders.csv.gz");
 
 /// Replays real orders through unjoin and attacks the result.
 #[derive(Parser)]
 #[command(version, about)]
 struct Options {
     /// Orders with their reviews, .csv or .csv.gz.
-    #[arg(long, value_name = "FILE", default_value = BUNDLED)]
+    #[arg(long, value_name = "FILE", default_value = data::BUNDLED)]
     orders: PathBuf,
     /// The fewest look-alike customers whose reviews appear together.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -181,15 +150,15 @@ fn main_job(options: &Options) -> Result<()> {
         report::Platform::new(name, attack.map(|attack| attack.learnt), measures)
     };
     let platforms = [
-        attacked("naive, exact review time", &naive(orders, |time| time)),
-        attacked("naive, day only", &naive(orders, |time| time - time.rem_euclid(DAY as i64))),
+        attacked("naive, exact review time", &Exports::naive(orders, |time| time)),
+        attacked("naive, day only", &Exports::naive(orders, |time| time - time.rem_euclid(DAY as i64))),
         attacked(&ours(options), &outcome.exports),
     ];
     bar.finish();
 
     data::write_exports(&options.out, &outcome.exports, options.seed)?;
     let source =
-        if options.orders == Path::new(BUNDLED) { report::Source::Olist } else { report::Source::Own };
+        if options.orders == Path::new(data::BUNDLED) { report::Source::Olist } else { report::Source::Own };
     let picture = options.out.join("report.svg");
     // Of the naive platforms the first: to show the day alone changes little.
     let [naive, _, ours] = &platforms;
@@ -259,28 +228,6 @@ fn attack_report(dir: &Path, seed: u64, k: usize) -> Result<String> {
     Ok(format!("{}\n{said}\n", report::table(&platforms, report::Source::Own, k)))
 }
 
-/// A platform that shows every review at once, with its time as `shown` says.
-fn naive(orders: &[Order], shown: impl Fn(i64) -> i64) -> Exports {
-    let reviewed = |order: &Order| order.stars.zip(order.reviewed_at);
-    Exports {
-        orders: orders.iter().map(|order| PortalOrder::new(order, None)).collect(),
-        published: orders
-            .iter()
-            .filter_map(|order| {
-                let (stars, time) = reviewed(order)?;
-                Some(PublishedReview {
-                    merchant: order.merchant.clone(),
-                    cohort: None,
-                    published_at: shown(time),
-                    stars,
-                    truth_order_id: order.order_id.clone(),
-                    truth_written_at: Some(time),
-                })
-            })
-            .collect(),
-    }
-}
-
 fn ours(options: &Options) -> String {
     let batch = match options.batch {
         Batch::Day => "daily",
@@ -310,10 +257,10 @@ mod tests {
     /// The report on these shops' orders on a naive platform, by way of the files that a host would give.
     fn report(name: &str, merchants: &[&str], keep: impl Fn(usize) -> bool) -> Result<String> {
         let dir = std::env::temp_dir().join(format!("marketplace-{}-{name}", std::process::id()));
-        let mut orders = data::read_orders(Path::new(BUNDLED))?;
+        let mut orders = data::read_orders(Path::new(data::BUNDLED))?;
         orders.retain(|order| merchants.contains(&order.merchant.as_str()));
         orders.truncate(150);
-        let mut exports = naive(&orders, |time| time);
+        let mut exports = Exports::naive(&orders, |time| time);
         let mut place = 0..;
         exports.published.retain(|_| place.next().is_some_and(&keep));
         data::write_exports(&dir, &exports, 1)?;

@@ -17,33 +17,9 @@
     reason = "every index is made here, from a table that the reader has checked"
 )]
 
-#[path = "../marketplace/attack/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with the main job, which also shows assignments")]
-mod attack;
-#[path = "../shared/boost.rs"]
-mod boost;
-#[path = "../marketplace/calendar.rs"]
-#[allow(dead_code, reason = "shared with the main job, which also writes dates")]
-mod calendar;
-#[path = "../marketplace/data/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with the main job, which also writes tables")]
-mod data;
-#[path = "../shared/dated/mod.rs"]
-mod dated;
-mod gangs;
-#[path = "../shared/measures.rs"]
-mod measures;
-#[path = "../shared/pairs.rs"]
-mod pairs;
 mod picture;
-#[path = "../shared/publication/mod.rs"]
-mod publication;
-#[path = "../marketplace/random.rs"]
-mod random;
 #[path = "../shared/ratings.rs"]
 mod ratings;
-#[path = "../shared/table.rs"]
-mod table;
 #[cfg(test)]
 mod tests;
 mod warnings;
@@ -54,6 +30,7 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use unjoin_linkage::{attack, calendar, data, dated, gangs, measures, pairs, publication, table};
 
 use crate::{
     calendar::DAY,
@@ -69,7 +46,7 @@ use crate::{
 #[command(version, about)]
 struct Options {
     /// Orders with their reviews, .csv or .csv.gz.
-    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/orders.csv.gz"))]
+    #[arg(long, value_name = "FILE", default_value = data::BUNDLED)]
     orders: PathBuf,
     /// The fewest customers of a cohort.
     #[arg(long, value_delimiter = ',', default_values_t = [10, 20], value_parser = clap::value_parser!(u16).range(2..=1000))]

@@ -103,19 +103,6 @@ fn a_cohort_is_sealed_by_its_customers_times_its_days() {
 }
 
 #[test]
-fn the_rate_is_the_lowest_of_three_periods() {
-    let period = 60 * DAY;
-    let mut rate = publication::Rate::new(0, None);
-    for (number, count) in [120, 60, 600, 240].into_iter().enumerate() {
-        assert_eq!(rate.at(period * number as i64), [None, Some(2.0), Some(1.0), Some(1.0)][number]);
-        (0..count).for_each(|grant| rate.count(period * number as i64 + grant));
-    }
-    assert_eq!(rate.at(4 * period), Some(1.0));
-    assert_eq!(rate.at(5 * period), Some(0.0));
-    assert_eq!(publication::Rate::new(0, Some(0.3)).at(10), Some(0.3));
-}
-
-#[test]
 fn the_rating_comes_near_what_was_submitted_and_its_interval_holds_it() {
     let policy = Policy::protocol(10);
     let cohorts = publication::play(bundled(), &policy, 1);
@@ -146,7 +133,7 @@ fn the_rating_comes_near_what_was_submitted_and_its_interval_holds_it() {
 fn the_interval_holds_what_the_silent_customers_think_too() {
     let policy = Policy::protocol(10);
     let now = calendar::parse_moment("2018-08-08").unwrap();
-    let mut random = random::SplitMix64::new(5);
+    let mut random = unjoin_linkage::random::SplitMix64::new(5);
     let samples: Vec<[ratings::Accuracy; 3]> = (0..12)
         .map(|_| {
             let mut orders = bundled().to_vec();

@@ -1,7 +1,9 @@
 //! Civil dates of the proleptic Gregorian calendar and seconds since 1970-01-01 00:00 UTC, for the years 0 to 9999.
 
-pub(crate) const DAY: i64 = 86_400;
-pub(crate) const DATE_LENGTH: usize = "2017-01-31".len();
+/// Seconds.
+pub const DAY: i64 = 86_400;
+/// Characters of a date.
+pub const DATE_LENGTH: usize = "2017-01-31".len();
 
 /// Days since 1970-01-01. Years are counted from March, so that the leap day is the last of its year; 400 of them are
 /// 146,097 days.
@@ -30,7 +32,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 /// `YYYY-MM-DD`, or the same with ` HH:MM:SS` or `THH:MM:SS`, perhaps a fraction of the second, which is dropped, and
 /// perhaps a zone: `Z`, `+00`, `-03:00` or `+0530`, as ISO 8601 and PostgreSQL write them. Without a zone it is UTC.
 /// `None` for anything else, days that no calendar has included.
-pub(crate) fn parse_moment(text: &str) -> Option<i64> {
+pub fn parse_moment(text: &str) -> Option<i64> {
     let (date, time) = match text.split_at_checked(DATE_LENGTH)? {
         (date, "") => (date, None),
         (date, rest) => (date, Some(rest.strip_prefix([' ', 'T'])?)),
@@ -83,12 +85,14 @@ fn numbers<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> O
     parts.next().is_none().then_some(read)
 }
 
-pub(crate) fn format_date(moment: i64) -> String {
+/// The date as `2017-01-31`, of seconds since 1970 (UTC).
+pub fn format_date(moment: i64) -> String {
     let (year, month, day) = civil_from_days(moment.div_euclid(DAY));
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-pub(crate) fn format_moment(moment: i64) -> String {
+/// Date and time as `2017-01-31 12:00:00`, of seconds since 1970 (UTC).
+pub fn format_moment(moment: i64) -> String {
     let second = moment.rem_euclid(DAY);
     format!("{} {:02}:{:02}:{:02}", format_date(moment), second / 3_600, second / 60 % 60, second % 60)
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What it says of each published review.
-pub(crate) fn attack(
+pub fn attack(
     orders: &[Order],
     cohorts: &[Cohort],
     seed: u64,
@@ -28,7 +28,7 @@ pub(crate) fn attack(
 }
 
 /// The attacker's tables, and the order that each published review is of.
-pub(crate) fn exports(orders: &[Order], cohorts: &[Cohort]) -> (Exports, Vec<usize>) {
+pub fn exports(orders: &[Order], cohorts: &[Cohort]) -> (Exports, Vec<usize>) {
     let members = |(number, cohort): (usize, &Cohort)| -> Vec<(usize, String)> {
         cohort.members.iter().map(|&order| (order, number.to_string())).collect()
     };

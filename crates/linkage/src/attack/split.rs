@@ -10,7 +10,7 @@ pub(super) const MOST_MODELS: usize = FOLDS * FOLDS;
 
 /// Whose true links the attacker knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub enum Known {
     /// Those of all merchants of other folds.
     OtherMerchants,
     /// Those of all reviews of other folds, of the attacked merchant too.
@@ -19,7 +19,8 @@ pub(crate) enum Known {
 
 /// What the attacker's models were trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Learnt {
+pub struct Learnt {
+    /// Whose links were known.
     pub known: Known,
     /// The links that the model with the fewest was trained on.
     pub links: usize,
@@ -27,14 +28,15 @@ pub(crate) struct Learnt {
 
 /// There are too few published reviews to learn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooFew {
+pub struct TooFew {
+    /// How many reviews there are.
     pub published: usize,
 }
 
 impl TooFew {
     /// With fewer reviews the models stay near what they start from, and the attack finds little whether or not
     /// there is something to find.
-    pub(crate) const LEAST: usize = 100;
+    pub const LEAST: usize = 100;
 
     pub(super) fn check(exports: &Exports) -> Result<(), Self> {
         let published = exports.published.len();

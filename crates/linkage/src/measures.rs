@@ -6,14 +6,18 @@ use crate::{calendar::DAY, data::Order, dated::Named, publication::Cohort};
 
 /// Whose reviews are counted. A one-star review of a late order is the one that a gang goes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
+pub enum Group {
+    /// Every review.
     All,
+    /// One or two stars.
     Bad,
+    /// One or two stars, of an order that came late or failed.
     BadLate,
 }
 
 impl Group {
-    pub(crate) const EACH: [Self; 3] = [Self::All, Self::Bad, Self::BadLate];
+    /// All groups, the largest first.
+    pub const EACH: [Self; 3] = [Self::All, Self::Bad, Self::BadLate];
 
     fn holds(self, order: &Order) -> bool {
         let is_bad = order.stars.is_some_and(|stars| stars <= 2);
@@ -27,16 +31,21 @@ impl Group {
 
 /// Sizes of shops, by their orders in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Size {
+pub enum Size {
+    /// Under 60 orders.
     Small,
+    /// 60 to 300 orders.
     Middling,
+    /// Over 300 orders.
     Large,
 }
 
 impl Size {
-    pub(crate) const EACH: [Self; 3] = [Self::Small, Self::Middling, Self::Large];
+    /// All sizes, the smallest first.
+    pub const EACH: [Self; 3] = [Self::Small, Self::Middling, Self::Large];
 
-    pub(crate) fn name(self) -> &'static str {
+    /// As reports call it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Small => "under 60 orders",
             Self::Middling => "60 to 300 orders",
@@ -56,14 +65,19 @@ impl Size {
 /// A share and its standard error. Reviews of one merchant are attacked together, so it is that of a ratio over
 /// merchants.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Rate {
+pub struct Rate {
+    /// From 0 to 1, or in units of 1/k.
     pub share: f64,
+    /// Its standard error.
     pub error: f64,
 }
 
+/// What a policy costs a group of reviews, and what it hides.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Measures {
+pub struct Measures {
+    /// Reviews that customers wrote.
     pub written: usize,
+    /// Reviews that appeared.
     pub published: usize,
     /// Of the published, whose author the attack names first.
     pub linked: Rate,
@@ -76,23 +90,28 @@ pub(crate) struct Measures {
 }
 
 impl Measures {
-    pub(crate) fn unpublished(&self) -> f64 {
+    /// The share that never appeared.
+    pub fn unpublished(&self) -> f64 {
         if self.written == 0 { 0.0 } else { 1.0 - self.published as f64 / self.written as f64 }
     }
 }
 
 /// What one policy comes to.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Outcome {
+pub struct Outcome {
+    /// In the order of the groups.
     pub groups: [Measures; 3],
+    /// The same for shops of each size.
     pub by_size: [[Measures; 3]; 3],
+    /// How many were sealed.
     pub cohorts: usize,
+    /// Customers of the median cohort.
     pub median_cohort: f64,
 }
 
 impl Outcome {
     /// The same policy under two attacks: for each group what the stronger one sees.
-    pub(crate) fn or_stronger(mut self, other: &Self) -> Self {
+    pub fn or_stronger(mut self, other: &Self) -> Self {
         let own = self.groups.iter_mut().chain(self.by_size.iter_mut().flatten());
         for (own, other) in own.zip(other.groups.iter().chain(other.by_size.iter().flatten())) {
             if other.linked.share > own.linked.share {
@@ -108,7 +127,7 @@ impl Outcome {
 const SURE: f64 = 0.9;
 
 /// `named` is what the attack says of the published reviews of the cohorts, in any order.
-pub(crate) fn measure(orders: &[Order], cohorts: &[Cohort], named: &[Named]) -> Outcome {
+pub fn measure(orders: &[Order], cohorts: &[Cohort], named: &[Named]) -> Outcome {
     let mut of_shop: HashMap<&str, usize> = HashMap::new();
     orders.iter().for_each(|order| *of_shop.entry(&order.merchant).or_default() += 1);
     let size = |order: &Order| Size::of(of_shop[order.merchant.as_str()]);
@@ -187,7 +206,7 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
 }
 
 /// Linear between the two nearest ranks; nothing has the quantile 0.
-pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
+pub fn quantile(sorted: &[f64], part: f64) -> f64 {
     let position = part * sorted.len().saturating_sub(1) as f64;
     let at = |rank: f64| sorted.get(rank as usize).copied().unwrap_or_default();
     let (low, high) = (at(position.floor()), at(position.ceil()));

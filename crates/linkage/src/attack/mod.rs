@@ -21,15 +21,17 @@ mod features;
 mod measure;
 mod model;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
-pub(crate) use assignment::{ROUNDS, posteriors};
-pub(crate) use measure::{Found, Group, GroupMeasures, Measures, Rate, measure};
+pub use assignment::{ROUNDS, posteriors};
+pub use measure::{Found, Group, GroupMeasures, Measures, Rate, measure};
 
-pub(crate) use split::{Known, Learnt, TooFew};
+pub use split::{Known, Learnt, TooFew};
 
 use self::{
     features::Facts,
@@ -40,7 +42,7 @@ use crate::{data::Exports, random::SplitMix64};
 
 /// What the attack says about one published review; index as in `Exports::published`.
 #[derive(Clone, Debug)]
-pub(crate) struct Link {
+pub struct Link {
     /// The customer with the largest chance is the author.
     pub correct: bool,
     /// The customer to whom the best one-to-one assignment gives the review is the author.
@@ -52,8 +54,10 @@ pub(crate) struct Link {
 }
 
 /// The links, index as in `Exports::published`, and what the attacker learnt them from.
-pub(crate) struct Attack {
+pub struct Attack {
+    /// One for each published review, in their order.
     pub links: Vec<Link>,
+    /// What the models were trained on.
     pub learnt: Learnt,
 }
 
@@ -61,10 +65,10 @@ pub(crate) struct Attack {
 const NEGLIGIBLE: f64 = 1e-4;
 
 /// The steps of one attack.
-pub(crate) const STEPS: u64 = split::MOST_MODELS as u64 + 1;
+pub const STEPS: u64 = split::MOST_MODELS as u64 + 1;
 
 /// Attacks every published review. `step` is called from any thread with the number of steps just done, of [`STEPS`].
-pub(crate) fn attack(exports: &Exports, seed: u64, step: &(dyn Fn(u64) + Sync)) -> Result<Attack, TooFew> {
+pub fn attack(exports: &Exports, seed: u64, step: &(dyn Fn(u64) + Sync)) -> Result<Attack, TooFew> {
     TooFew::check(exports)?;
     let facts = Facts::new(exports);
     // The order in which reviews are given must tell nothing, not even where chances tie.

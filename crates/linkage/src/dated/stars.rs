@@ -10,14 +10,14 @@ use crate::{
 };
 
 /// Models that are averaged: one alone depends on how its categories happen to be coded.
-pub(crate) const MODELS: usize = 8;
+pub(super) const MODELS: usize = 8;
 
 const ORDER_WIDTH: usize = 11;
 const WIDTH: usize = ORDER_WIDTH + 2;
 /// Reviews' worth of belief that a category is like all others.
 const PULL: f32 = 20.0;
 
-pub(crate) struct StarModel {
+pub(super) struct StarModel {
     forest: Option<Forest>,
     category_mean: HashMap<String, f32>,
     mean: f32,
@@ -26,7 +26,7 @@ pub(crate) struct StarModel {
 
 impl StarModel {
     /// Each model codes categories by the stars of another half of the reviews.
-    pub(crate) fn train(training: &[&Order], seed: u64) -> Self {
+    pub(super) fn train(training: &[&Order], seed: u64) -> Self {
         let mut random = SplitMix64::new(seed);
         let mut sums: HashMap<&str, (f32, f32)> = HashMap::new();
         let mut frequency = [1.0f32; 5];
@@ -79,7 +79,7 @@ impl StarModel {
 }
 
 /// The log of the mean of all models' chances.
-pub(crate) fn average(models: &[StarModel], order: &Order) -> [f32; 5] {
+pub(super) fn average(models: &[StarModel], order: &Order) -> [f32; 5] {
     let mut mean = [0.0f32; 5];
     for model in models {
         for (mean, chance) in mean.iter_mut().zip(model.chances(order)) {

@@ -12,15 +12,18 @@ const WRITTEN_FASTER: i64 = 4;
 /// Orders that a table has about.
 const ORDERS: f64 = 30_000.0;
 
+/// How busy the shops are that are made.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Density {
+pub struct Density {
     /// Orders a day and shop.
     pub orders_per_day: f64,
     /// How many customers review.
     pub review_share: f64,
 }
 
-pub(crate) struct Resampled {
+/// Shops that were made of the rows of others.
+pub struct Resampled {
+    /// The orders of all of them.
     pub orders: Vec<Order>,
     /// The same orders, as if every customer reviewed.
     pub opinions: Vec<Order>,
@@ -29,7 +32,7 @@ pub(crate) struct Resampled {
 }
 
 /// `None`: the table has no reviewed order of one of the two kinds for each of three shops.
-pub(crate) fn resample(source: &[Order], density: Density, seed: u64) -> Option<Resampled> {
+pub fn resample(source: &[Order], density: Density, seed: u64) -> Option<Resampled> {
     let mut random = SplitMix64::new(seed);
     let shops = (ORDERS / (100.0 * density.orders_per_day)).round().clamp(3.0, 16.0) as usize;
     let days = (ORDERS / (shops as f64 * density.orders_per_day)).ceil().clamp(60.0, 365.0) as usize;

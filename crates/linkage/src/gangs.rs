@@ -16,7 +16,8 @@ const RATES: [f64; 3] = [0.025, 0.1, 0.5];
 const BOUGHT: [usize; 3] = [9, 40, 100];
 const VICTIMS: usize = 4_000;
 
-pub(crate) fn report(source: &[Order], k: usize, seed: u64) -> String {
+/// The tables of all gangs, as text; for cohorts of `k` customers.
+pub fn report(source: &[Order], k: usize, seed: u64) -> String {
     let rules = Policy::protocol(k);
     let mut text = floods(
         &[
@@ -67,7 +68,7 @@ fn sealed_at(policy: &Policy, accounts: usize, rate: f64, since: i64, from: i64,
 
 /// How often the victim is the only honest customer of its cohort, if the gang's orders come at once: they open an
 /// empty cohort at the boundary before the victim joins.
-pub(crate) fn alone_at_once(policy: &Policy, rate: f64, bought: usize, seed: u64) -> f64 {
+pub fn alone_at_once(policy: &Policy, rate: f64, bought: usize, seed: u64) -> f64 {
     let joins = arrivals(rate, &mut SplitMix64::new(seed));
     let alone = joins.windows(3).filter(|near| {
         let opened = policy.boundary_after(near[1]) - policy.period;
@@ -78,7 +79,7 @@ pub(crate) fn alone_at_once(policy: &Policy, rate: f64, bought: usize, seed: u64
 
 /// The same for a gang that knows all honest joining times ahead. It fills the open cohort right after the customer
 /// before the victim, opens the next one with the same accounts, lets it age, and fills it when the victim has joined.
-pub(crate) fn alone_by_calendar(policy: &Policy, rate: f64, bought: usize, seed: u64) -> f64 {
+pub fn alone_by_calendar(policy: &Policy, rate: f64, bought: usize, seed: u64) -> f64 {
     let joins = arrivals(rate, &mut SplitMix64::new(seed));
     // The open cohort of honest customers: since when, and how many.
     let mut open: Option<(i64, usize)> = None;
@@ -127,12 +128,12 @@ fn floods(policies: &[(&str, Policy)], seed: u64) -> String {
 type Effect = fn(pressed: i64) -> Vec<(i64, f64)>;
 
 /// The device sends it within a day of the pressing, which is at noon: half of the times before midnight.
-pub(crate) fn at_midnight(pressed: i64) -> Vec<(i64, f64)> {
+pub fn at_midnight(pressed: i64) -> Vec<(i64, f64)> {
     vec![(pressed + 1, 0.5), (pressed + 2, 0.5)]
 }
 
 /// At one of the three Mondays after the sending; day 0 is a Monday.
-pub(crate) fn on_a_monday(pressed: i64) -> Vec<(i64, f64)> {
+pub fn on_a_monday(pressed: i64) -> Vec<(i64, f64)> {
     let monday = |sent: i64| sent - sent.rem_euclid(7) + 7;
     let sent = [pressed, pressed + 1];
     sent.iter().flat_map(|&sent| (0..3).map(move |week| (monday(sent) + 7 * week, 1.0 / 6.0))).collect()
@@ -140,7 +141,7 @@ pub(crate) fn on_a_monday(pressed: i64) -> Vec<(i64, f64)> {
 
 /// How often the presser is right who presses one suspect after the other and names the likeliest when the review
 /// vanishes, on average over the weekday on which he begins.
-pub(crate) fn presser(effect: Effect, suspects: i64, days_between: i64) -> f64 {
+pub fn presser(effect: Effect, suspects: i64, days_between: i64) -> f64 {
     let mut right = 0.0;
     for start in 0..7 {
         let mut best: BTreeMap<i64, f64> = BTreeMap::new();
@@ -178,7 +179,7 @@ fn pressers(k: usize) -> String {
 const REGULARS: f64 = 40.0;
 
 /// "It was the regular": right how often, as a multiple of one in so many customers of the cohort.
-pub(crate) fn guess_the_regular(orders: &[Order], policy: &Policy, seed: u64) -> f64 {
+pub fn guess_the_regular(orders: &[Order], policy: &Policy, seed: u64) -> f64 {
     let (mut right, mut blind) = (0.0, 0.0);
     for cohort in publication::play(orders, policy, seed) {
         let mut of_customer: BTreeMap<&str, usize> = BTreeMap::new();
@@ -199,7 +200,7 @@ pub(crate) fn guess_the_regular(orders: &[Order], policy: &Policy, seed: u64) ->
 }
 
 /// Shops of ten orders a day with regulars; `None` if the table has too few rows for them.
-pub(crate) fn shops_with_regulars(source: &[Order], seed: u64) -> Option<Vec<Order>> {
+pub fn shops_with_regulars(source: &[Order], seed: u64) -> Option<Vec<Order>> {
     let mut orders =
         publication::resample(source, Density { orders_per_day: 10.0, review_share: 0.05 }, seed)?.orders;
     let mut random = SplitMix64::new(!seed);
@@ -228,7 +229,7 @@ const REVIEW_SHARE: f64 = 0.05;
 
 /// Wallets that were not woken in time, and when they ask for their token.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Late {
+pub enum Late {
     /// When their owner begins a review. Whoever never writes has no token.
     ToWrite,
     /// At a random time, whether their owner writes or not.
@@ -237,7 +238,7 @@ pub(crate) enum Late {
 
 /// How often whoever knows which of the n customers of a cohort asked late names the author, as a multiple of 1/n, if
 /// one customer in twenty reviews: he names somebody who asked late, if there is one.
-pub(crate) fn guess_who_asked_late(late: Late, share: f64, n: usize, seed: u64) -> f64 {
+pub fn guess_who_asked_late(late: Late, share: f64, n: usize, seed: u64) -> f64 {
     let mut random = SplitMix64::new(seed);
     // Of the customers of a cohort.
     let asked_late = match late {

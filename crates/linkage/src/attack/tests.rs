@@ -87,7 +87,7 @@ fn the_same_seed_gives_the_same_links_in_whatever_order_reviews_come() {
 
 /// The bundled orders of the busiest merchants, at most so many of each, on a platform that shows every review at once.
 fn busiest(merchants: usize, most: usize) -> Exports {
-    let orders = data::read_orders(Path::new(crate::BUNDLED)).unwrap();
+    let orders = data::read_orders(Path::new(data::BUNDLED)).unwrap();
     let mut count: HashMap<String, usize> = HashMap::new();
     orders.iter().for_each(|order| *count.entry(order.merchant.clone()).or_default() += 1);
     let mut names: Vec<&String> = count.keys().collect();
@@ -101,7 +101,7 @@ fn busiest(merchants: usize, most: usize) -> Exports {
         *taken += 1;
         *taken <= most
     });
-    crate::naive(&kept, |time| time)
+    Exports::naive(&kept, |time| time)
 }
 
 fn hits(links: &[Link]) -> f64 {

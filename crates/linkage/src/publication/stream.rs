@@ -10,7 +10,7 @@ use crate::{calendar::DAY, random::SplitMix64};
 
 /// An order of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Arrival {
+pub(super) struct Arrival {
     pub eligible_at: i64,
     pub order: usize,
     pub account: usize,
@@ -19,12 +19,12 @@ pub(crate) struct Arrival {
 
 /// A cohort that was sealed, and the boundary at which its manifest is written.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Sealed {
+pub(super) struct Sealed {
     pub at: i64,
     pub members: Vec<usize>,
 }
 
-pub(crate) struct Stream<'a> {
+pub(super) struct Stream<'a> {
     policy: &'a Policy,
     /// By the time at which the wallet asks.
     asking: BinaryHeap<Reverse<(i64, Arrival)>>,
@@ -44,7 +44,7 @@ struct Open {
 }
 
 /// The cohorts that get a manifest.
-pub(crate) fn cohorts(policy: &Policy, arrivals: Vec<Arrival>, random: &mut SplitMix64) -> Vec<Sealed> {
+pub(super) fn cohorts(policy: &Policy, arrivals: Vec<Arrival>, random: &mut SplitMix64) -> Vec<Sealed> {
     let times = || arrivals.iter().map(|arrival| arrival.eligible_at);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Vec::new() };
     let days = ((last - first) as f64 / DAY as f64).max(1.0);
@@ -136,7 +136,7 @@ impl Stream<'_> {
 }
 
 /// Counted grants of a merchant and class in periods of 60 days: counts, no list.
-pub(crate) struct Rate {
+pub(super) struct Rate {
     named_at: i64,
     counts: Vec<u32>,
     /// What the host said when it named the merchant.
@@ -144,7 +144,7 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    pub(crate) fn new(named_at: i64, stated: Option<f64>) -> Self {
+    pub(super) fn new(named_at: i64, stated: Option<f64>) -> Self {
         Self { named_at, counts: Vec::new(), stated }
     }
 
@@ -152,7 +152,7 @@ impl Rate {
         ((at - self.named_at).max(0) / PERIOD_OF_COUNTS) as usize
     }
 
-    pub(crate) fn count(&mut self, at: i64) {
+    pub(super) fn count(&mut self, at: i64) {
         let period = self.period(at);
         if self.counts.len() <= period {
             self.counts.resize(period + 1, 0);
@@ -162,11 +162,29 @@ impl Rate {
 
     /// Grants a day: the lowest of the last completed periods; before the first is complete what was stated, if
     /// anything.
-    pub(crate) fn at(&self, now: i64) -> Option<f64> {
+    pub(super) fn at(&self, now: i64) -> Option<f64> {
         let completed = self.period(now);
         let counts = (completed.saturating_sub(PERIODS_LOOKED_AT)..completed)
             .map(|period| self.counts.get(period).copied().unwrap_or(0));
         let lowest = counts.min().map(|count| f64::from(count) / (PERIOD_OF_COUNTS / DAY) as f64);
         lowest.or(self.stated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_the_lowest_of_three_periods() {
+        let period = 60 * DAY;
+        let mut rate = Rate::new(0, None);
+        for (number, count) in [120, 60, 600, 240].into_iter().enumerate() {
+            assert_eq!(rate.at(period * number as i64), [None, Some(2.0), Some(1.0), Some(1.0)][number]);
+            (0..count).for_each(|grant| rate.count(period * number as i64 + grant));
+        }
+        assert_eq!(rate.at(4 * period), Some(1.0));
+        assert_eq!(rate.at(5 * period), Some(0.0));
+        assert_eq!(Rate::new(0, Some(0.3)).at(10), Some(0.3));
     }
 }

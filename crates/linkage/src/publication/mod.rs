@@ -14,17 +14,15 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-pub(crate) use policy::{Classes, Entry, Policy, Sealing};
-pub(crate) use resample::{Density, Resampled, resample};
-#[cfg(test)]
-pub(crate) use stream::Rate;
-
 use self::stream::{Arrival, Sealed};
 use crate::{data::Order, random::SplitMix64};
+pub use policy::{Classes, Entry, Policy, Sealing};
+pub use resample::{Density, Resampled, resample};
 
 /// A cohort with a manifest.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Cohort {
+pub struct Cohort {
+    /// The class whose orders gather here.
     pub class: u8,
     /// Its orders, as indices in the table.
     pub members: Vec<usize>,
@@ -35,7 +33,7 @@ pub(crate) struct Cohort {
 }
 
 /// Plays a policy over a table. `seed` is that of the wallets' draws.
-pub(crate) fn play(orders: &[Order], policy: &Policy, seed: u64) -> Vec<Cohort> {
+pub fn play(orders: &[Order], policy: &Policy, seed: u64) -> Vec<Cohort> {
     let mut streams: BTreeMap<(&str, u8), Vec<usize>> = BTreeMap::new();
     let mut accounts: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, order) in orders.iter().enumerate() {

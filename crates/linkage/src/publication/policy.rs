@@ -6,7 +6,7 @@ const HOUR: i64 = 3_600;
 
 /// Which orders gather together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Classes {
+pub enum Classes {
     /// All of a merchant's orders.
     One,
     /// Late or failed orders apart from the others.
@@ -16,7 +16,8 @@ pub(crate) enum Classes {
 }
 
 impl Classes {
-    pub(crate) fn of(self, order: &Order) -> u8 {
+    /// The class of an order.
+    pub fn of(self, order: &Order) -> u8 {
         match self {
             Self::One => 0,
             Self::Late | Self::LateAndItems if order.late_or_failed() => 1,
@@ -25,7 +26,8 @@ impl Classes {
         }
     }
 
-    pub(crate) fn each(self) -> &'static [(u8, &'static str)] {
+    /// All classes, with their names.
+    pub fn each(self) -> &'static [(u8, &'static str)] {
         match self {
             Self::One => &[(0, "all orders")],
             Self::Late => &[(0, "on time"), (1, "late or failed")],
@@ -35,7 +37,8 @@ impl Classes {
         }
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// As tables call it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::One => "none",
             Self::Late => "late",
@@ -46,14 +49,18 @@ impl Classes {
 
 /// When an order joins a cohort.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Entry {
+pub enum Entry {
     /// When it is due. The cohort then waits until the numbers of *all* its orders are dead: so long after the end
     /// of each.
-    Due { numbers_live_on: i64 },
+    Due {
+        /// Seconds.
+        numbers_live_on: i64,
+    },
     /// When its own numbers are dead and `hold` has passed.
     Dead {
-        /// From the order's end to its numbers' death.
+        /// From the order's end to its numbers' death, in seconds.
         embargo: i64,
+        /// From that death to the order's joining, in seconds.
         hold: i64,
         /// Whether the wallet asks at a random time within the next 24 hours, or at once.
         draw: bool,
@@ -62,19 +69,27 @@ pub(crate) enum Entry {
 
 /// When a cohort that has its k customers is sealed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Sealing {
+pub enum Sealing {
     /// When it has been open for so long.
     Age(f64),
     /// The protocol's rule: a = min(30, 5/r) days and C = min(c, max(3k, c/r)) order-days, where r is the rate of
     /// the class in its past.
-    ByRate { c: f64 },
+    ByRate {
+        /// The most order-days.
+        c: f64,
+    },
 }
 
+/// When reviews appear.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Policy {
+pub struct Policy {
+    /// The fewest customers of a cohort.
     pub k: usize,
+    /// Which orders gather apart.
     pub classes: Classes,
+    /// When an order joins a cohort.
     pub entry: Entry,
+    /// When a cohort is full.
     pub sealing: Sealing,
     /// Whether an account has at most one order in a cohort.
     pub once_per_account: bool,
@@ -91,14 +106,14 @@ pub(crate) struct Policy {
 }
 
 /// From due on, numbers are ended at the latest after so long.
-pub(crate) const FORCED_AFTER: i64 = 30 * DAY;
+pub(super) const FORCED_AFTER: i64 = 30 * DAY;
 /// Counts of grants are kept for periods of so long.
-pub(crate) const PERIOD_OF_COUNTS: i64 = 60 * DAY;
-pub(crate) const PERIODS_LOOKED_AT: usize = 3;
+pub(super) const PERIOD_OF_COUNTS: i64 = 60 * DAY;
+pub(super) const PERIODS_LOOKED_AT: usize = 3;
 
 impl Policy {
     /// The rules of the protocol.
-    pub(crate) fn protocol(k: usize) -> Self {
+    pub fn protocol(k: usize) -> Self {
         Self {
             k,
             classes: Classes::Late,
@@ -115,7 +130,7 @@ impl Policy {
 
     /// The protocol's, as a marketplace sets it whose shops have ten fast orders a day or more: the day after an
     /// order's end its token can be granted, and late orders, of which there are few, wait for fewer order-days.
-    pub(crate) fn fast(k: usize) -> Self {
+    pub fn fast(k: usize) -> Self {
         Self {
             entry: Entry::Dead { embargo: 6 * HOUR, hold: DAY, draw: true },
             sealing: Sealing::ByRate { c: 100.0 },
@@ -125,7 +140,7 @@ impl Policy {
     }
 
     /// Weekly, an order joins when it is due, and a cohort waits for the last number of any of its orders.
-    pub(crate) fn weekly(k: usize) -> Self {
+    pub fn weekly(k: usize) -> Self {
         Self {
             k,
             classes: Classes::Late,
@@ -141,7 +156,7 @@ impl Policy {
     }
 
     /// Every midnight a cohort that has its k customers is published: nothing hides the delay of writing.
-    pub(crate) fn daily_without_hold(k: usize) -> Self {
+    pub fn daily_without_hold(k: usize) -> Self {
         Self {
             entry: Entry::Dead { embargo: DAY, hold: 0, draw: false },
             sealing: Sealing::Age(0.0),
@@ -152,7 +167,7 @@ impl Policy {
     }
 
     /// When the numbers of the order are dead.
-    pub(crate) fn numbers_die_at(&self, order: &Order) -> i64 {
+    pub fn numbers_die_at(&self, order: &Order) -> i64 {
         let due = order.due_at();
         let end = order.delivered_at.unwrap_or(due).max(due);
         match self.entry {
@@ -162,7 +177,7 @@ impl Policy {
     }
 
     /// When a token of the order may be granted.
-    pub(crate) fn eligible_at(&self, order: &Order) -> i64 {
+    pub fn eligible_at(&self, order: &Order) -> i64 {
         match self.entry {
             Entry::Due { .. } => order.due_at(),
             Entry::Dead { hold, .. } => self.numbers_die_at(order) + hold,
@@ -171,7 +186,7 @@ impl Policy {
 
     /// Whether a cohort of so many accounts and so many days is sealed. `rate` is the class's in its past, in grants
     /// a day.
-    pub(crate) fn seals(&self, accounts: usize, age: f64, rate: Option<f64>) -> bool {
+    pub fn seals(&self, accounts: usize, age: f64, rate: Option<f64>) -> bool {
         let (k, n) = (self.k as f64, accounts as f64);
         let (least_age, order_days) = match self.sealing {
             Sealing::Age(days) => (days, 0.0),
@@ -184,7 +199,7 @@ impl Policy {
     }
 
     /// The first boundary after a moment.
-    pub(crate) fn boundary_after(&self, moment: i64) -> i64 {
+    pub fn boundary_after(&self, moment: i64) -> i64 {
         moment - moment.rem_euclid(self.period) + self.period
     }
 }

@@ -16,17 +16,38 @@ use flate2::bufread::GzDecoder;
 
 use crate::calendar::{DATE_LENGTH, DAY, format_date, parse_moment};
 
+/// Why a table was not read or written.
 #[derive(Debug)]
 #[non_exhaustive]
-pub(crate) enum DataError {
+pub enum DataError {
     /// The file could not be opened, read, written or renamed.
-    File { path: PathBuf, source: io::Error },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The header lacks a column.
-    Column { path: PathBuf, column: &'static str },
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        column: &'static str,
+    },
     /// The columns are not separated by commas.
-    Separator { path: PathBuf, found: char },
+    Separator {
+        /// The file.
+        path: PathBuf,
+        /// What separates them.
+        found: char,
+    },
     /// Rows break rules: the first [`SHOWN`] of them.
-    Rows { path: PathBuf, rows: Vec<BadRow> },
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// The rows.
+        rows: Vec<BadRow>,
+    },
 }
 
 /// As many bad rows are named at once as one screen shows.
@@ -34,7 +55,7 @@ const SHOWN: usize = 20;
 
 /// A row that breaks a rule.
 #[derive(Debug)]
-pub(crate) struct BadRow {
+pub struct BadRow {
     pub line: u64,
     pub rule: String,
 }

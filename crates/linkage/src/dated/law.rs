@@ -3,7 +3,7 @@
 use crate::{calendar::DAY, data::Order};
 
 /// Delays of writing, sorted, for each kind of order.
-pub(crate) struct Law {
+pub(super) struct Law {
     delays: Vec<Vec<i64>>,
 }
 
@@ -26,7 +26,7 @@ fn kind(order: &Order) -> usize {
 }
 
 impl Law {
-    pub(crate) fn learn(training: &[&Order]) -> Self {
+    pub(super) fn learn(training: &[&Order]) -> Self {
         let mut delays = vec![Vec::new(); KINDS];
         for order in training {
             if let Some(written) = order.reviewed_at {
@@ -38,7 +38,7 @@ impl Law {
     }
 
     /// The chance that the review of the order is written before `until`, and not before `from`.
-    pub(crate) fn chance(&self, order: &Order, from: Option<i64>, until: i64) -> f64 {
+    pub(super) fn chance(&self, order: &Order, from: Option<i64>, until: i64) -> f64 {
         let due = order.due_at();
         let delays = &self.delays[kind(order)];
         let before = |moment: i64| delays.partition_point(|&delay| delay < moment - due);

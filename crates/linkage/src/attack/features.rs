@@ -12,13 +12,13 @@ const DAYS: f64 = DAY as f64;
 
 /// How precisely the platform tells when a review appeared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Precision {
+pub(super) enum Precision {
     Exact,
     Day,
 }
 
 impl Precision {
-    pub(crate) fn of(published: &[PublishedReview]) -> Self {
+    pub(super) fn of(published: &[PublishedReview]) -> Self {
         if published.iter().all(|review| review.published_at.rem_euclid(DAY) == 0) {
             Self::Day
         } else {
@@ -28,7 +28,7 @@ impl Precision {
 }
 
 /// An order in the attacker's terms.
-pub(crate) struct OrderFacts {
+pub(super) struct OrderFacts {
     pub customer: usize,
     pub late_or_failed: bool,
     pub purchased_at: f64,
@@ -43,7 +43,7 @@ pub(crate) struct OrderFacts {
     pub values: [f32; ORDER_WIDTH],
 }
 
-pub(crate) struct ReviewFacts {
+pub(super) struct ReviewFacts {
     pub merchant: usize,
     pub stars: u8,
     pub seen_at: f64,
@@ -53,7 +53,7 @@ pub(crate) struct ReviewFacts {
 }
 
 /// Both tables with names replaced by indices.
-pub(crate) struct Facts {
+pub(super) struct Facts {
     pub orders: Vec<OrderFacts>,
     pub reviews: Vec<ReviewFacts>,
     pub merchants: usize,
@@ -61,7 +61,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn new(exports: &Exports) -> Self {
+    pub(super) fn new(exports: &Exports) -> Self {
         // In the order of their names, so that the order of the rows does not matter.
         let mut merchants = Index::default();
         let names: BTreeSet<&str> = exports.published.iter().map(|review| review.merchant.as_str()).collect();
@@ -128,7 +128,7 @@ fn to_the_minute(moment: i64) -> f64 {
     (moment - moment.rem_euclid(60)) as f64
 }
 
-pub(crate) const ORDER_WIDTH: usize = 11;
+pub(super) const ORDER_WIDTH: usize = 11;
 
 fn order_facts(order: &PortalOrder, purchases: u32) -> OrderFacts {
     let purchased_at = to_the_minute(order.purchased_at);
@@ -173,12 +173,12 @@ fn weekday(moment: f64) -> f32 {
     (moment / DAYS).floor().rem_euclid(7.0) as f32
 }
 
-pub(crate) const PAIR_WIDTH: usize = ORDER_WIDTH + 13;
+pub(super) const PAIR_WIDTH: usize = ORDER_WIDTH + 13;
 
 /// What a model trained on other merchants adds to a pair: how likely the delay, how likely the stars, and how
 /// content customers of the order's category are.
 #[derive(Clone, Copy)]
-pub(crate) struct Prior {
+pub(super) struct Prior {
     pub delay: f32,
     pub stars: f32,
     pub category: f32,
@@ -186,13 +186,13 @@ pub(crate) struct Prior {
 
 /// Where the order stands among the candidates of the review.
 #[derive(Clone, Copy)]
-pub(crate) struct Standing {
+pub(super) struct Standing {
     pub candidates: usize,
     /// The part of the candidates that were due before this order.
     pub rank: f32,
 }
 
-pub(crate) fn pair(
+pub(super) fn pair(
     review: &ReviewFacts,
     order: &OrderFacts,
     prior: Prior,

@@ -10,15 +10,18 @@ use crate::{
 };
 
 /// A policy and what it comes to.
-pub(crate) struct Row {
+pub struct Row {
+    /// As the table calls the policy.
     pub name: String,
+    /// What was played.
     pub policy: Policy,
+    /// What came out.
     pub outcome: Outcome,
 }
 
 /// The row with the least loss among those that hide enough, and of those the one whose reviews appear soonest.
 /// `at_most` are the shares of all reviews and of the bad ones whose authors may be named first.
-pub(crate) fn recommended(rows: &[Row], at_most: [f64; 2]) -> Option<usize> {
+pub fn recommended(rows: &[Row], at_most: [f64; 2]) -> Option<usize> {
     let hides = |row: &&Row| {
         let [all, bad, _] = &row.outcome.groups;
         all.published > 0
@@ -37,7 +40,7 @@ pub(crate) fn recommended(rows: &[Row], at_most: [f64; 2]) -> Option<usize> {
 }
 
 /// What the figures are of.
-pub(crate) fn head(orders: &[Order], orders_per_day: Option<f64>) -> String {
+pub fn head(orders: &[Order], orders_per_day: Option<f64>) -> String {
     let shops: BTreeSet<&str> = orders.iter().map(|order| order.merchant.as_str()).collect();
     let reviews = orders.iter().filter(|order| order.reviewed_at.is_some()).count();
     let first = orders.iter().map(|order| order.purchased_at).min().unwrap_or_default();
@@ -56,7 +59,8 @@ pub(crate) fn head(orders: &[Order], orders_per_day: Option<f64>) -> String {
     )
 }
 
-pub(crate) fn policies(title: &str, rows: &[Row], recommended: Option<usize>) -> String {
+/// One line a policy; the recommended one is marked.
+pub fn policies(title: &str, rows: &[Row], recommended: Option<usize>) -> String {
     let header = [
         "",
         "policy",
@@ -95,7 +99,7 @@ pub(crate) fn policies(title: &str, rows: &[Row], recommended: Option<usize>) ->
 }
 
 /// The recommended row, for small and large shops.
-pub(crate) fn by_size(row: &Row) -> String {
+pub fn by_size(row: &Row) -> String {
     let header = [
         "shops of",
         "reviews",
@@ -128,7 +132,7 @@ fn linked(measures: &Measures, k: f64) -> String {
 }
 
 /// A title, a header and rows; names are set left, figures right.
-pub(crate) fn aligned(title: &str, header: &[&str], rows: Vec<Vec<String>>) -> String {
+pub fn aligned(title: &str, header: &[&str], rows: Vec<Vec<String>>) -> String {
     let header: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
     let mut text = format!("{title}\n");
     let width = |column: usize| {

@@ -37,7 +37,7 @@ const FOLDS: usize = 5;
 type StarsOf = Vec<(usize, [f32; 5])>;
 
 /// What the attacker learnt of each order of a table: for every merchant from all others.
-pub(crate) struct Knowledge {
+pub struct Knowledge {
     /// Log-chances of one to five stars.
     log_stars: Vec<[f32; 5]>,
     laws: Vec<Law>,
@@ -46,7 +46,7 @@ pub(crate) struct Knowledge {
 
 /// What he says of one published review.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Named {
+pub struct Named {
     /// The order that it is of: the truth.
     pub order: usize,
     /// The customer with the largest chance is the author.
@@ -58,12 +58,12 @@ pub(crate) struct Named {
 }
 
 /// Calls of `step` in [`Knowledge::learn`].
-pub(crate) const STEPS: u64 = (FOLDS * stars::MODELS) as u64;
+pub const STEPS: u64 = (FOLDS * stars::MODELS) as u64;
 
 impl Knowledge {
     /// Learns from `known`, orders with their true reviews, what to expect of `attacked`: for each merchant from the
     /// orders of other merchants alone.
-    pub(crate) fn learn(known: &[Order], attacked: &[Order], seed: u64, step: &(dyn Fn() + Sync)) -> Self {
+    pub fn learn(known: &[Order], attacked: &[Order], seed: u64, step: &(dyn Fn() + Sync)) -> Self {
         let folds = Folds::new(known.iter().chain(attacked));
         let fold = |order: &Order| folds.of(order);
         let fold_of: Vec<usize> = attacked.iter().map(fold).collect();
@@ -97,12 +97,12 @@ impl Knowledge {
     }
 
     /// The chance of one or two stars that he gives to an order.
-    pub(crate) fn chance_of_bad(&self, order: usize) -> f64 {
+    pub fn chance_of_bad(&self, order: usize) -> f64 {
         self.log_stars[order][..2].iter().map(|&log| f64::from(log).exp()).sum()
     }
 
     /// Names the author of every published review.
-    pub(crate) fn attack(&self, orders: &[Order], cohorts: &[Cohort], seed: u64) -> Vec<Named> {
+    pub fn attack(&self, orders: &[Order], cohorts: &[Cohort], seed: u64) -> Vec<Named> {
         let pools: Vec<(usize, &Cohort)> = cohorts.iter().enumerate().collect();
         pools
             .into_par_iter()

@@ -13,7 +13,7 @@ use crate::{
 
 /// Writes `orders.csv` and `published.csv`, the reviews in a seeded random order. Each file is complete under a
 /// temporary name before either is renamed, so no half-written table is ever found under its own name.
-pub(crate) fn write_exports(dir: &Path, exports: &Exports, seed: u64) -> Result<(), DataError> {
+pub fn write_exports(dir: &Path, exports: &Exports, seed: u64) -> Result<(), DataError> {
     fs::create_dir_all(dir).map_err(|source| DataError::File { path: dir.to_owned(), source })?;
     let mut shuffled: Vec<&PublishedReview> = exports.published.iter().collect();
     SplitMix64::new(seed).shuffle(&mut shuffled);
@@ -57,7 +57,7 @@ pub(crate) fn write_exports(dir: &Path, exports: &Exports, seed: u64) -> Result<
 }
 
 /// Reads `orders.csv` and `published.csv` of a directory: those written here, or a host's own.
-pub(crate) fn read_exports(dir: &Path) -> Result<Exports, DataError> {
+pub fn read_exports(dir: &Path) -> Result<Exports, DataError> {
     let mut line_of = HashMap::new();
     let orders = read_rows(&dir.join("orders.csv"), &EXPORTED_ORDER_COLUMNS, &[], |row| {
         let purchase = purchase(row, &mut line_of)?;

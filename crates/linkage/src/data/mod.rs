@@ -9,42 +9,58 @@ mod table;
 use std::{collections::HashMap, ops::Deref, path::Path};
 
 use self::table::{BadRow, Row, read_rows};
-pub(crate) use self::{
+pub use self::{
     exports::{read_exports, write_exports},
     table::DataError,
 };
 
+/// Ten thousand real orders: `examples/data/NOTICE.md` says whose.
+pub const BUNDLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/orders.csv.gz");
+
 /// What a merchant sees of an order, whatever the platform.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Purchase {
+pub struct Purchase {
+    /// As the table names it.
     pub order_id: String,
+    /// The shop.
     pub merchant: String,
+    /// Who bought.
     pub customer: String,
+    /// Seconds since 1970.
     pub purchased_at: i64,
     /// `None`: never delivered.
     pub delivered_at: Option<i64>,
     /// The midnight that ends the promised day.
     pub estimated_at: i64,
+    /// As the table has it: `delivered`, `canceled` and so on.
     pub status: String,
+    /// Of the first item.
     pub category: String,
+    /// Of all items.
     pub price: f64,
+    /// Of all items.
     pub freight: f64,
+    /// How many.
     pub items: u32,
 }
 
 impl Purchase {
     /// Delivered after the end of the promised day, or never: what the merchant could see go wrong.
-    pub(crate) fn late_or_failed(&self) -> bool {
+    pub fn late_or_failed(&self) -> bool {
         self.delivered_at.is_none_or(|delivered| delivered > self.estimated_at)
     }
 }
 
 /// One order with the review its customer really wrote, if any.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Order {
+pub struct Order {
+    /// What the shop knows.
     pub purchase: Purchase,
+    /// Where the customer lives.
     pub state: String,
+    /// 1 to 5, of the customers that wrote.
     pub stars: Option<u8>,
+    /// Seconds since 1970: when they wrote.
     pub reviewed_at: Option<i64>,
 }
 
@@ -59,7 +75,7 @@ impl Deref for Order {
 impl Order {
     /// When the outcome class is frozen and a token may be granted: at delivery, or at the end of the promised day
     /// if that comes first.
-    pub(crate) fn due_at(&self) -> i64 {
+    pub fn due_at(&self) -> i64 {
         self.delivered_at
             .map_or(self.estimated_at, |delivered| delivered.min(self.estimated_at))
             .max(self.purchased_at)
@@ -69,8 +85,10 @@ impl Order {
 /// What the merchant's portal shows of an order: no stars, no state. `cohort` is `None` on a naive platform and for
 /// an order whose cohort never published.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PortalOrder {
+pub struct PortalOrder {
+    /// What the shop knows.
     pub purchase: Purchase,
+    /// The cohort, where the platform shows one.
     pub cohort: Option<String>,
 }
 
@@ -83,19 +101,24 @@ impl Deref for PortalOrder {
 }
 
 impl PortalOrder {
-    pub(crate) fn new(order: &Order, cohort: Option<String>) -> Self {
+    /// What the portal shows of an order.
+    pub fn new(order: &Order, cohort: Option<String>) -> Self {
         Self { purchase: order.purchase.clone(), cohort }
     }
 }
 
 /// A published review and, for scoring and for links of other merchants, the order it really belongs to.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PublishedReview {
+pub struct PublishedReview {
+    /// The shop.
     pub merchant: String,
     /// `None` on a naive platform: every order of the merchant is a candidate.
     pub cohort: Option<String>,
+    /// Seconds since 1970.
     pub published_at: i64,
+    /// 1 to 5.
     pub stars: u8,
+    /// The order behind it, for the score alone.
     pub truth_order_id: String,
     /// When it was written, if that is known: from other merchants' reviews an attacker learns how long customers
     /// take.
@@ -104,9 +127,32 @@ pub(crate) struct PublishedReview {
 
 /// The attacker's two tables.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Exports {
+pub struct Exports {
+    /// What the portal shows.
     pub orders: Vec<PortalOrder>,
+    /// What everybody sees.
     pub published: Vec<PublishedReview>,
+}
+
+impl Exports {
+    /// A platform that shows every review at once, with its time as `shown` says.
+    pub fn naive(orders: &[Order], shown: impl Fn(i64) -> i64) -> Self {
+        let published = orders.iter().filter_map(|order| {
+            let (stars, time) = order.stars.zip(order.reviewed_at)?;
+            Some(PublishedReview {
+                merchant: order.merchant.clone(),
+                cohort: None,
+                published_at: shown(time),
+                stars,
+                truth_order_id: order.order_id.clone(),
+                truth_written_at: Some(time),
+            })
+        });
+        Self {
+            orders: orders.iter().map(|order| PortalOrder::new(order, None)).collect(),
+            published: published.collect(),
+        }
+    }
 }
 
 /// Reads the columns that every table of orders has.
@@ -129,7 +175,7 @@ fn purchase(row: &Row<'_>, line_of: &mut HashMap<String, u64>) -> Result<Purchas
 }
 
 /// Reads orders with their reviews from a `.csv` or `.csv.gz` file.
-pub(crate) fn read_orders(path: &Path) -> Result<Vec<Order>, DataError> {
+pub fn read_orders(path: &Path) -> Result<Vec<Order>, DataError> {
     let mut line_of = HashMap::new();
     read_rows(path, &ORDER_COLUMNS, &[], |row| {
         let order = Order {

@@ -10,16 +10,21 @@ use crate::{
 
 /// Whose reviews are counted. A one-star review of a late order is the one that a gang goes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
+pub enum Group {
+    /// Every review.
     All,
+    /// One or two stars.
     Bad,
+    /// One or two stars, of an order that came late or failed.
     BadOfLateOrFailed,
 }
 
 impl Group {
-    pub(crate) const EACH: [Self; 3] = [Self::All, Self::Bad, Self::BadOfLateOrFailed];
+    /// All groups, the largest first.
+    pub const EACH: [Self; 3] = [Self::All, Self::Bad, Self::BadOfLateOrFailed];
 
-    pub(crate) fn name(self) -> &'static str {
+    /// As reports call it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::All => "all reviews",
             Self::Bad => "1-2 stars",
@@ -40,21 +45,25 @@ impl Group {
 /// clusters, not of so many independent reviews: merchants, or four weeks of a merchant where there are few merchants.
 /// The error is `None` where the data say nothing of it: with fewer than [`FEWEST_CLUSTERS`], or where all hit or none.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Rate {
+pub struct Rate {
+    /// From 0 to 1.
     pub share: f64,
+    /// Clustered by pool; `None` where the data say nothing of it.
     pub standard_error: Option<f64>,
 }
 
 impl Rate {
-    pub(crate) fn times(self, factor: f64) -> Self {
+    /// Share and error in units of 1/`factor`.
+    pub fn times(self, factor: f64) -> Self {
         Self { share: self.share * factor, standard_error: self.standard_error.map(|error| error * factor) }
     }
 }
 
 const FEWEST_CLUSTERS: usize = 5;
 
+/// What an attack reached on one group.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct GroupMeasures {
+pub struct GroupMeasures {
     /// `None` if no review of the group was attacked.
     pub found: Option<Found>,
     /// Share of the written reviews that never appear; `None` if only the exports are known.
@@ -63,7 +72,7 @@ pub(crate) struct GroupMeasures {
 
 /// What the attack found among the published reviews of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Found {
+pub struct Found {
     /// The customer named first is the author.
     pub top_one: Rate,
     /// The customer whom the best one-to-one assignment names is the author.
@@ -72,29 +81,33 @@ pub(crate) struct Found {
     pub multiple: Rate,
     /// Reviews for which the attacker's own chance is above nine in ten, and how many of these he has right.
     pub linked: f64,
+    /// How often the attack is right of those that it is sure of.
     pub linked_precision: Option<f64>,
     /// Effective number of equally likely authors: median, and the value below which the worst tenth lies.
     pub anonymity_median: f64,
+    /// Nine of ten reviews hide among at least so many.
     pub anonymity_tenth: f64,
 }
 
 /// From the writing of a review to its publication, in days.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Delay {
+pub struct Delay {
     pub median: f64,
     pub ninetieth: f64,
 }
 
+/// What an attack reached on all groups.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Measures {
+pub struct Measures {
     /// In the order of [`Group::EACH`].
     pub groups: [GroupMeasures; 3],
+    /// From writing to publication, where the times of writing are known.
     pub delay: Option<Delay>,
 }
 
 impl Measures {
     /// Of the same reviews, under two attacks: for each group what the stronger one finds.
-    pub(crate) fn or_stronger(mut self, other: &Self) -> Self {
+    pub fn or_stronger(mut self, other: &Self) -> Self {
         for (own, other) in self.groups.iter_mut().zip(&other.groups) {
             if let (Some(own), Some(other)) = (&mut own.found, &other.found) {
                 own.take_stronger(other);
@@ -123,12 +136,7 @@ const LINKED: f64 = 0.9;
 /// `attack` is that on these exports, if there were enough reviews for one; `written` are the orders with all reviews
 /// that customers wrote, where they are known; k is the cohort floor, of the platform or of the one it is compared
 /// with.
-pub(crate) fn measure(
-    exports: &Exports,
-    attack: Option<&Attack>,
-    written: Option<&[Order]>,
-    k: usize,
-) -> Measures {
+pub fn measure(exports: &Exports, attack: Option<&Attack>, written: Option<&[Order]>, k: usize) -> Measures {
     let order_of: HashMap<&str, &PortalOrder> =
         exports.orders.iter().map(|order| (order.order_id.as_str(), order)).collect();
     let weeks = attack.is_some_and(|attack| attack.learnt.known == Known::OtherReviews);

@@ -8,9 +8,9 @@ use crate::{
 };
 
 /// The orders that may be behind a review, as indices in the order of their due times.
-pub(crate) type Candidates = Vec<usize>;
+pub(super) type Candidates = Vec<usize>;
 
-pub(crate) struct Model {
+pub(super) struct Model {
     delays: Delays,
     stars: StarChances,
     pairs: Forest,
@@ -39,7 +39,7 @@ const KEPT: usize = 64;
 
 impl Model {
     /// `training` names the reviews whose links are known; no other link is looked at. `half_of` cuts them in two.
-    pub(crate) fn train(
+    pub(super) fn train(
         facts: &Facts,
         candidates: impl Fn(usize) -> Candidates,
         training: &[usize],
@@ -81,7 +81,7 @@ impl Model {
 }
 
 /// The likeliest candidates with their log-likelihoods, up to a constant of the review, each by the model for it.
-pub(crate) fn weigh<'m>(
+pub(super) fn weigh<'m>(
     facts: &Facts,
     model_for: impl Fn(usize) -> &'m Model,
     review: &ReviewFacts,

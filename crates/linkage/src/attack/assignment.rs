@@ -6,10 +6,10 @@
 use std::{cmp::Ordering, collections::BinaryHeap};
 
 /// Edges of each row, as (column, log weight).
-pub(crate) type Edges = Vec<Vec<(usize, f64)>>;
+pub(super) type Edges = Vec<Vec<(usize, f64)>>;
 
 /// Rounds of the approximations.
-pub(crate) const ROUNDS: usize = 40;
+pub const ROUNDS: usize = 40;
 
 /// The chance of each edge under all one-to-one matchings at once, each weighted by the product of its edges. Orders
 /// without a review are matched with dummy reviews that prefer no order. Rows of the result sum to one, edge by edge
@@ -19,7 +19,7 @@ pub(crate) const ROUNDS: usize = 40;
 /// makes too much of the competition, down to certainty, and Sinkhorn's scaling makes too little of it; the exact
 /// value lies between (Chertkov and Yedidia, "Approximating the permanent with fractional belief propagation"). There
 /// this takes the middle.
-pub(crate) fn posteriors(edges: &Edges, columns: usize, rounds: usize) -> Vec<Vec<f64>> {
+pub fn posteriors(edges: &Edges, columns: usize, rounds: usize) -> Vec<Vec<f64>> {
     let weights: Vec<Vec<f64>> = edges.iter().map(|row| exponentiate(row)).collect();
     if columns <= MOST_EXACT
         && let Some(exact) = marginals(edges, &weights, columns)
@@ -167,7 +167,7 @@ fn normalize(values: impl Iterator<Item = f64>) -> Vec<f64> {
 
 /// The column chosen for each row so that no column is taken twice and the sum of the log weights is the largest
 /// possible, by shortest augmenting paths. A row for which no column is left gets `None`.
-pub(crate) fn best_matching(edges: &Edges, columns: usize) -> Vec<Option<usize>> {
+pub(super) fn best_matching(edges: &Edges, columns: usize) -> Vec<Option<usize>> {
     // Every row also has a column of its own, so dear that it is used only where there is no other way.
     let costs: Vec<f64> = edges.iter().flatten().map(|&(_, log_weight)| -log_weight).collect();
     let spread = costs.iter().copied().fold(0.0, f64::max) - costs.iter().copied().fold(0.0, f64::min);
