@@ -92,6 +92,28 @@ pub const HEADER: usize = 2 + 3 * 4 + SALT + NONCE + 4;
 
 /// The body of a message that is sealed under a passphrase: `le32(memory in KiB) ||
 /// le32(passes) || le32(lanes) || salt (16) || nonce (24) || le32(length) || sealed part`.
+/// Seals `plain` with XChaCha20-Poly1305. False for what no message is long enough for: more than 256 GiB.
+#[doc(hidden)]
+#[must_use]
+pub fn seal_in_place(key: &SecretBytes<32>, nonce: &[u8; NONCE], header: &[u8], plain: &mut Vec<u8>) -> bool {
+    XChaCha20Poly1305::new(key.expose().into()).encrypt_in_place(&XNonce::from(*nonce), header, plain).is_ok()
+}
+
+/// Opens what [`seal_in_place`] sealed. False for another key, nonce or header, and for bytes that were changed: then
+/// the buffer is to be dropped.
+#[doc(hidden)]
+#[must_use]
+pub fn open_in_place(
+    key: &SecretBytes<32>,
+    nonce: &[u8; NONCE],
+    header: &[u8],
+    sealed: &mut Vec<u8>,
+) -> bool {
+    XChaCha20Poly1305::new(key.expose().into())
+        .decrypt_in_place(&XNonce::from(*nonce), header, sealed)
+        .is_ok()
+}
+
 #[derive(Clone, PartialEq, Eq)]
 #[doc(hidden)]
 pub struct Sealed {
@@ -122,9 +144,9 @@ impl Sealed {
         let key = cost.key(passphrase, &salt)?;
         let mut sealed = Self { cost, salt, nonce, sealed: Vec::new() };
         let header = sealed.header(kind, plain.len() + TAG);
-        XChaCha20Poly1305::new(key.expose().into())
-            .encrypt_in_place(&XNonce::from(nonce), &header, &mut *plain)
-            .map_err(|_| PassphraseError::Size)?;
+        if !seal_in_place(&key, &nonce, &header, &mut plain) {
+            return Err(PassphraseError::Size);
+        }
         sealed.sealed = core::mem::take(&mut *plain);
         Ok(sealed)
     }
@@ -138,10 +160,8 @@ impl Sealed {
     #[doc(hidden)]
     pub fn open_with(&self, kind: u8, key: &SecretBytes<32>) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
         let mut plain = Zeroizing::new(self.sealed.clone());
-        XChaCha20Poly1305::new(key.expose().into())
-            .decrypt_in_place(&XNonce::from(self.nonce), &self.header(kind, self.sealed.len()), &mut *plain)
-            .map_err(|_| PassphraseError::Open)?;
-        Ok(plain)
+        let opened = open_in_place(key, &self.nonce, &self.header(kind, self.sealed.len()), &mut plain);
+        if opened { Ok(plain) } else { Err(PassphraseError::Open) }
     }
 
     /// Everything before the sealed part, which is `length` bytes long.

@@ -9,9 +9,9 @@ use crate::backup::{decode_token, encode_token};
 use crate::order::OrderContext;
 use crate::present::ScheduledPresentation;
 use crate::{ScheduledAction, TrustRoots, Wallet, WalletError};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce, aead::AeadInOut, aead::KeyInit};
 use rand_core::CryptoRng;
 use unjoin_core::algebra::EscrowKey;
+use unjoin_core::passphrase::{NONCE, TAG, open_in_place, seal_in_place};
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::token::{
     ActionReceipt, AuthorAction, CohortManifest, IssuerPublicKey, OrderHandle, Presentation,
@@ -23,8 +23,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 const KIND: u8 = 60;
 const HEADER: usize = 2;
-const NONCE: usize = 24;
-const TAG: usize = 16;
 const LEAST: usize = 16_384;
 /// The most bytes of one of the parts.
 const PART: usize = u16::MAX as usize;
@@ -46,9 +44,8 @@ impl Device {
         sealed.resize(padded, 0);
         let mut nonce = [0; NONCE];
         rng.fill_bytes(&mut nonce);
-        let cipher = XChaCha20Poly1305::new(key.expose().into());
         // It fails for lengths beyond any device's; an empty part opens nowhere.
-        if cipher.encrypt_in_place(&XNonce::from(nonce), &[VERSION, KIND], &mut *sealed).is_err() {
+        if !seal_in_place(key, &nonce, &[VERSION, KIND], &mut sealed) {
             sealed.clear();
         }
         [&[VERSION, KIND][..], &nonce, &sealed].concat()
@@ -68,9 +65,9 @@ impl Device {
         }
         let (nonce, rest) = rest.split_first_chunk::<NONCE>().ok_or(WalletError::DeviceOpen)?;
         let mut plain = Zeroizing::new(rest.to_vec());
-        XChaCha20Poly1305::new(key.expose().into())
-            .decrypt_in_place(&XNonce::from(*nonce), header, &mut *plain)
-            .map_err(|_| WalletError::DeviceOpen)?;
+        if !open_in_place(key, nonce, header, &mut plain) {
+            return Err(WalletError::DeviceOpen);
+        }
         Self::decode(&plain, trust).map_err(|_| WalletError::DeviceOpen)
     }
 
