@@ -22,6 +22,7 @@
 use super::observed::Work;
 use super::{Bucket, Commit, Key, Outcome, Reads, Record, RowKey, Store, StoreError, Write};
 use core::fmt;
+use std::collections::HashSet;
 
 /// How often one decision may find that a row changed under it before the caller is told.
 /// Each round decides at least one of the decisions that contend for a row.
@@ -50,7 +51,7 @@ const ROUNDS: usize = 256;
 pub struct Change {
     bucket: Bucket,
     writes: Vec<Write>,
-    guards: Option<Vec<RowKey>>,
+    guards: Option<HashSet<RowKey>>,
     is_misplaced: bool,
 }
 
@@ -68,7 +69,7 @@ impl Change {
     /// The opt-out: of the rows that were read, only those named here are preconditions. For
     /// decisions in which one row changes whenever any of the others does.
     pub fn guarded_by<R>(&mut self, key: &Key<R>) {
-        self.guards.get_or_insert_default().push(key.at().clone());
+        self.guards.get_or_insert_default().insert(key.at().clone());
     }
 
     /// The bucket of the rows that were read, in which all that is written lies.
@@ -91,8 +92,11 @@ impl Change {
         if self.is_misplaced || keys.iter().any(|key| key.bucket != self.bucket) {
             return Err(StoreError::Decision("rows of two buckets"));
         }
-        if !self.guards.iter().flatten().all(|guard| keys.contains(guard)) {
-            return Err(StoreError::Decision("a guard that was not read"));
+        if let Some(guards) = &self.guards {
+            let read: HashSet<&RowKey> = keys.iter().collect();
+            if !guards.iter().all(|guard| read.contains(guard)) {
+                return Err(StoreError::Decision("a guard that was not read"));
+            }
         }
         if self.writes.is_empty() {
             return Ok(None);
@@ -245,30 +249,36 @@ fn round<S: Store + ?Sized, A, E: From<StoreError>>(
     store: &S,
     slots: &mut [Slot<'_, A, E>],
 ) -> Result<(), StoreError> {
-    let open = slots.iter().filter_map(|slot| match slot {
-        Slot::Open(decision) => Some(&decision.keys),
-        Slot::Taken(_) => None,
-    });
-    let keys: Vec<RowKey> = open.flatten().cloned().collect();
+    // Keys are many, and go to the store as they are: only who must decide again gets its own back.
+    let (mut keys, mut counts) = (Vec::new(), Vec::new());
+    for slot in slots.iter_mut() {
+        if let Slot::Open(decision) = slot {
+            counts.push(decision.keys.len());
+            keys.append(&mut decision.keys);
+        }
+    }
     let rows = store.read(&keys)?;
-    let mut rest = rows.as_slice();
+    let (mut rest, mut rest_of_keys) = (rows.as_slice(), keys.as_slice());
     let (mut commits, mut pending) = (Vec::new(), Vec::new());
-    for slot in slots {
+    let open = slots.iter_mut().filter(|slot| matches!(slot, Slot::Open(_)));
+    for (slot, count) in open.zip(counts) {
         let Slot::Open(decision) = slot else { continue };
-        let Some((own, tail)) = rest.split_at_checked(decision.keys.len()) else {
+        let (Some((own, tail)), Some((keys, tail_of_keys))) =
+            (rest.split_at_checked(count), rest_of_keys.split_at_checked(count))
+        else {
             return Err(StoreError::Corrupt("read"));
         };
-        rest = tail;
+        (rest, rest_of_keys) = (tail, tail_of_keys);
         // What reads nothing has no bucket, and may write nothing.
-        let bucket = decision.keys.first().map_or(Bucket::of(b""), |first| first.bucket);
+        let bucket = keys.first().map_or_else(|| Bucket::of(b""), |first| first.bucket);
         let mut change = Change { bucket, writes: Vec::new(), guards: None, is_misplaced: false };
         let decided = (decision.decide)(own, &mut change)
-            .and_then(|answer| Ok((change.into_commit(&decision.keys, own)?, answer)));
+            .and_then(|answer| Ok((change.into_commit(keys, own)?, answer)));
         match decided {
             Ok((None, answer)) => *slot = Slot::Taken(Ok(answer)),
             Ok((Some(commit), answer)) => {
                 commits.push(commit);
-                pending.push((slot, answer));
+                pending.push((slot, keys, answer));
             }
             Err(error) => *slot = Slot::Taken(Err(error)),
         }
@@ -278,9 +288,10 @@ fn round<S: Store + ?Sized, A, E: From<StoreError>>(
     }
     static COMMITS: Work = Work::new("commits");
     let outcomes = COMMITS.timed(commits.len(), || store.commit(&commits))?;
-    for (outcome, (slot, answer)) in outcomes.into_iter().zip(pending) {
-        if outcome == Outcome::Committed {
-            *slot = Slot::Taken(Ok(answer));
+    for (outcome, (slot, keys, answer)) in outcomes.into_iter().zip(pending) {
+        match slot {
+            Slot::Open(decision) if outcome != Outcome::Committed => decision.keys = keys.to_vec(),
+            _ => *slot = Slot::Taken(Ok(answer)),
         }
     }
     Ok(())
