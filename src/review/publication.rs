@@ -224,7 +224,7 @@ impl<S: Store> Core<S> {
                 }
                 match spent.state {
                     State::Held => held.push((rows::id_of(&found.key)?, found.key)),
-                    State::TakenBack => taken_back.push((rows::id_of(&found.key)?, found.key)),
+                    State::TakenBack => taken_back.push(found.key),
                     _ => {}
                 }
             }
@@ -322,18 +322,15 @@ enum Published {
     Others,
 }
 
-/// A review's id, and where its token's row is.
-type Gathered = (ReviewId, Key<SpentRow>);
-
 /// Publishes everything that a sealed boundary holds, in one commit.
 struct Publication<'a, S> {
     core: &'a Core<S>,
     due: &'a Due,
     at_least: u32,
-    /// The reviews that are held for this boundary, in the order of their ids.
-    held: Vec<Gathered>,
-    /// Those that were taken back while they were.
-    taken_back: Vec<Gathered>,
+    /// The reviews that are held for this boundary, in the order of their ids, and where their tokens' rows are.
+    held: Vec<(ReviewId, Key<SpentRow>)>,
+    /// The tokens' rows of those that were taken back while they were.
+    taken_back: Vec<Key<SpentRow>>,
 }
 
 impl<'a, S: Store> Publication<'a, S> {
@@ -346,8 +343,8 @@ impl<'a, S: Store> Publication<'a, S> {
     fn into_decision(self) -> Decision<'a, Published, DeskError> {
         let (due, scope) = (self.due.key(), &self.due.scope);
         let counted = Histograms::keys(&BTreeSet::from([scope]));
-        let held = self.held.iter().map(|(id, spent)| (spent.clone(), rows::sent(scope, id))).collect();
-        let taken_back = self.taken_back.iter().map(|(id, spent)| (spent.clone(), rows::waiting(scope, id)));
+        let held = self.held.iter().map(|(_, spent)| (spent.clone(), rows::sent_with(spent))).collect();
+        let taken_back = self.taken_back.iter().map(|spent| (spent.clone(), rows::waiting_with(spent)));
         let keys: (Vec<_>, Vec<_>) = (held, taken_back.collect());
         let reads = (due.clone(), counted.clone(), keys.0.clone(), keys.1.clone());
         Decision::new(reads, move |(scheduled, histograms, held, taken_back), change| {

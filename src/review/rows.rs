@@ -90,6 +90,23 @@ pub(super) fn waiting(scope: &Scope, id: &ReviewId) -> Key<WaitingRow> {
     of_scope(b'w', scope, Some(id))
 }
 
+/// What was sent with a token, by where its row is.
+pub(super) fn sent_with(spent: &Key<SpentRow>) -> Key<SentRow> {
+    beside(b'e', spent)
+}
+
+/// What waits with a token's review, by where its row is.
+pub(super) fn waiting_with(spent: &Key<SpentRow>) -> Key<WaitingRow> {
+    beside(b'w', spent)
+}
+
+/// The row of another letter for the same review.
+fn beside<R>(letter: u8, spent: &Key<SpentRow>) -> Key<R> {
+    let mut key = spent.bytes().to_vec();
+    key.iter_mut().skip(1).take(1).for_each(|was| *was = letter);
+    Key::new(spent.bucket(), key)
+}
+
 /// All spent tokens of a cohort, in the order of their reviews' ids.
 pub(super) fn spent_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, SpentRow> {
     pages(store, &of_scope(b'r', scope, None), CHUNK)

@@ -304,6 +304,26 @@ fn desks_that_tick_together_publish_once() {
     assert_eq!(desks[0].histogram(&merchant("a")).unwrap().counts, [3, 0, 0, 0, 1]);
 }
 
+#[test]
+fn a_publication_reads_each_row_once_and_rests_on_the_tokens_rows_alone() {
+    let (world, scope) = (World::on(Faulty::in_memory()), scope("a", 1));
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    for _ in 0..3 {
+        let _ = submit_one(&world, &scope, "x");
+    }
+    let (reads, commits) = (world.store.reads().len(), world.store.commits().len());
+    assert_eq!(world.tick_at(2).batches[0].reviews.len(), 3);
+    let read = world.store.reads()[reads..].concat();
+    let begins = |key: &[u8], with: &[u8]| usize::from(key.starts_with(with));
+    let count = |with| read.iter().map(|at| begins(&at.key, with)).sum::<usize>();
+    assert_eq!([b"rr", b"re", b"rw"].map(|with| count(with)), [3, 3, 0]);
+    let commits = &world.store.commits()[commits..];
+    let lists = |commit: &&Commit| commit.writes.iter().any(|write| write.key().starts_with(b"rl"));
+    let published = commits.iter().find(lists).unwrap();
+    let rests_on = |with| published.preconditions.iter().map(|on| begins(on.key(), with)).sum::<usize>();
+    assert_eq!([b"rr", b"re"].map(|with| rests_on(with)), [3, 0]);
+}
+
 /// Before any call that the publishing tick makes of its store.
 #[test]
 fn what_is_taken_back_while_its_cohort_is_published_is_in_no_batch() {

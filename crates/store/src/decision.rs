@@ -22,7 +22,6 @@
 use super::observed::Work;
 use super::{Bucket, Commit, Key, Outcome, Reads, Record, RowKey, Store, StoreError, Write};
 use core::fmt;
-use std::collections::HashSet;
 
 /// How often one decision may find that a row changed under it before the caller is told.
 /// Each round decides at least one of the decisions that contend for a row.
@@ -51,7 +50,7 @@ const ROUNDS: usize = 256;
 pub struct Change {
     bucket: Bucket,
     writes: Vec<Write>,
-    guards: Option<HashSet<RowKey>>,
+    guards: Option<Vec<RowKey>>,
     is_misplaced: bool,
 }
 
@@ -69,7 +68,7 @@ impl Change {
     /// The opt-out: of the rows that were read, only those named here are preconditions. For
     /// decisions in which one row changes whenever any of the others does.
     pub fn guarded_by<R>(&mut self, key: &Key<R>) {
-        self.guards.get_or_insert_default().insert(key.at().clone());
+        self.guards.get_or_insert_default().push(key.at().clone());
     }
 
     /// The bucket of the rows that were read, in which all that is written lies.
@@ -87,26 +86,37 @@ impl Change {
         self.writes.push(write);
     }
 
+    /// Which of the rows that were read are preconditions: all of them, or the guards.
+    fn preconditions(&self, keys: &[RowKey]) -> Result<Vec<bool>, StoreError> {
+        let Some(guards) = &self.guards else { return Ok(vec![true; keys.len()]) };
+        let mut guards: Vec<(&RowKey, bool)> = guards.iter().map(|guard| (guard, false)).collect();
+        guards.sort_unstable();
+        guards.dedup();
+        let is_guard = |key: &RowKey| {
+            let found = guards.binary_search_by(|(guard, _)| (*guard).cmp(key)).ok();
+            found.and_then(|at| guards.get_mut(at)).map(|(_, was_read)| *was_read = true).is_some()
+        };
+        let are: Vec<bool> = keys.iter().map(is_guard).collect();
+        match guards.iter().all(|(_, was_read)| *was_read) {
+            true => Ok(are),
+            false => Err(StoreError::Decision("a guard that was not read")),
+        }
+    }
+
     /// The commit, if anything is written. What one decision got wrong refuses that one alone.
     fn into_commit(self, keys: &[RowKey], read: &[Option<Vec<u8>>]) -> Result<Option<Commit>, StoreError> {
         if self.is_misplaced || keys.iter().any(|key| key.bucket != self.bucket) {
             return Err(StoreError::Decision("rows of two buckets"));
         }
-        if let Some(guards) = &self.guards {
-            let read: HashSet<&RowKey> = keys.iter().collect();
-            if !guards.iter().all(|guard| read.contains(guard)) {
-                return Err(StoreError::Decision("a guard that was not read"));
-            }
-        }
+        let is_precondition = self.preconditions(keys)?;
         if self.writes.is_empty() {
             return Ok(None);
         }
         if keys.is_empty() {
             return Err(StoreError::Decision("rows to write and none that was read"));
         }
-        let is_guard = |key: &RowKey| self.guards.as_ref().is_none_or(|guards| guards.contains(key));
         let mut commit = Commit::new(self.bucket);
-        for (key, value) in keys.iter().zip(read).filter(|(key, _)| is_guard(key)) {
+        for ((key, value), _) in keys.iter().zip(read).zip(is_precondition).filter(|(_, is)| *is) {
             commit = commit.expect(&key.key, value.as_deref());
         }
         commit.writes = self.writes;
