@@ -138,7 +138,7 @@ impl<S: Store> Step<'_, S> {
         };
         let taken_back = SpentRow { state: State::TakenBack, published_at: boundary, ..spent };
         change.put(&self.keys.0, &taken_back.after(self.action, boundary));
-        change.delete(&rows::held(self.scope, &said.review_id));
+        change.delete(&rows::sent(self.scope, &said.review_id));
         self.wait(boundary, vec![], replacement, change);
         self.receipt(boundary)
     }

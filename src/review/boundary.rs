@@ -3,7 +3,7 @@
 
 use super::histogram::Histograms;
 use super::rows::{self, CohortRow, Due, ListedRow, PRUNED, Task};
-use super::spent::{EvidenceRow, SpentRow, State, WaitingChange, WaitingRow};
+use super::spent::{SentRow, SpentRow, State, WaitingChange, WaitingRow};
 use super::{Core, DeskError};
 use std::collections::BTreeSet;
 use unjoin_core::entry::{ActionEntry, Ledger};
@@ -79,16 +79,20 @@ impl<S: Store> Core<S> {
     /// Erases the escrows of a cohort; `false` while something of it is still held, because
     /// its publication failed. A crash leaves the task due and the rest of the rows as they were.
     pub(super) fn erase(&self, due: &Due) -> Result<bool, DeskError> {
-        let mut pages = rows::evidence_of(&*self.store, &due.scope);
+        let mut pages = rows::sent_of(&*self.store, &due.scope);
+        let mut none_is_held = true;
         while let Some(page) = pages.next()? {
-            let keys: Vec<Key<EvidenceRow>> = page.into_iter().map(|found| found.key).collect();
-            decide(&*self.store, keys.clone(), |rows, change| {
-                let there = keys.iter().zip(&rows).filter(|(_, row)| row.is_some());
-                there.for_each(|(key, _)| change.delete(key));
-                Ok::<_, StoreError>(())
+            let keys: Vec<Key<SentRow>> = page.into_iter().map(|found| found.key).collect();
+            none_is_held &= decide(&*self.store, keys.clone(), |rows, change| {
+                let (held, published): (Vec<_>, Vec<_>) = keys
+                    .iter()
+                    .zip(rows)
+                    .filter_map(|(key, row)| row.map(|row| (key, row)))
+                    .partition(|(_, row)| row.held.is_some());
+                published.iter().for_each(|(key, _)| change.delete(key));
+                Ok::<_, StoreError>(held.is_empty())
             })?;
         }
-        let none_is_held = rows::held_of(&*self.store, &due.scope).next()?.is_none_or(|page| page.is_empty());
         Ok(none_is_held && self.end_erasure(due)?)
     }
 
@@ -154,7 +158,7 @@ impl Effect<'_> {
             self.change.delete(key);
             return Ok(false);
         };
-        self.histograms.count(scope, review.stars())?;
+        self.histograms.count(scope, &[review.stars()])?;
         let published_at = spent.published_at;
         self.change.put(key, &ListedRow { scope: scope.clone(), published_at, edited, review });
         Ok(true)

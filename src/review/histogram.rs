@@ -114,20 +114,20 @@ impl Histograms {
         Self(keys.iter().map(|key| key.at().clone()).zip(rows.into_iter().map(counted)).collect())
     }
 
-    /// A review is listed.
-    pub(super) fn count(&mut self, scope: &Scope, stars: u8) -> Result<(), StoreError> {
+    /// Reviews of a cohort are listed, which have these stars.
+    pub(super) fn count(&mut self, scope: &Scope, stars: &[u8]) -> Result<(), StoreError> {
         self.change(scope, stars, |count| count.checked_add(1))
     }
 
     /// A review is listed no more.
     pub(super) fn uncount(&mut self, scope: &Scope, stars: u8) -> Result<(), StoreError> {
-        self.change(scope, stars, |count| count.checked_sub(1))
+        self.change(scope, &[stars], |count| count.checked_sub(1))
     }
 
-    fn change(&mut self, scope: &Scope, stars: u8, by: fn(u64) -> Option<u64>) -> Result<(), StoreError> {
+    fn change(&mut self, scope: &Scope, stars: &[u8], by: fn(u64) -> Option<u64>) -> Result<(), StoreError> {
         for key in [rows::histogram(scope.merchant()), rows::cohort_histogram(scope)] {
             let counted = self.0.get_mut(key.at()).ok_or(StoreError::Corrupt(HistogramRow::NAME))?;
-            counted.after.change(stars, by)?;
+            stars.iter().try_for_each(|stars| counted.after.change(*stars, by))?;
         }
         Ok(())
     }

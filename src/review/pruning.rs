@@ -5,12 +5,12 @@
 //! stays, and its author can act.
 
 use super::rows::{self, CohortRow, Due, PRUNED};
-use super::spent::{EvidenceRow, SpentRow, State, WaitingRow};
+use super::spent::{SentRow, SpentRow, State, WaitingRow};
 use super::{Core, DeskError};
 use unjoin_store::{Change, Key, Record, Store, StoreError, decide};
 
-/// The keys of a spent token's row, its evidence and what waits.
-type Keys = (Key<SpentRow>, Key<EvidenceRow>, Key<WaitingRow>);
+/// The keys of a spent token's row, of what was sent with it and what waits.
+type Keys = (Key<SpentRow>, Key<SentRow>, Key<WaitingRow>);
 
 impl<S: Store> Core<S> {
     /// Prunes the spent tokens of a cohort, page by page; `false` while something of it still has
@@ -23,7 +23,7 @@ impl<S: Store> Core<S> {
             let mut keys: Vec<Keys> = Vec::new();
             for found in page {
                 let id = rows::id_of(&found.key)?;
-                keys.push((found.key, rows::evidence(&due.scope, &id), rows::waiting(&due.scope, &id)));
+                keys.push((found.key, rows::sent(&due.scope, &id), rows::waiting(&due.scope, &id)));
             }
             all_gone &= decide(&*self.store, keys.clone(), |rows, change| {
                 Ok::<_, StoreError>(delete_what_is_over(&keys, &rows, change))
@@ -49,18 +49,18 @@ impl<S: Store> Core<S> {
 }
 
 /// The rows of [`Keys`].
-type Rows = (Option<SpentRow>, Option<EvidenceRow>, Option<WaitingRow>);
+type Rows = (Option<SpentRow>, Option<SentRow>, Option<WaitingRow>);
 
 /// Deletes those rows that are over; the answer is whether nothing is left to be deleted later. Rows
 /// that are kept are no preconditions: a later tick looks at them again. Nor are the other two of
 /// one that is deleted: nothing can be added to a review that is over.
 fn delete_what_is_over(keys: &[Keys], rows: &[Rows], change: &mut Change) -> bool {
     let mut all = true;
-    for ((key, ..), (spent, evidence, waiting)) in keys.iter().zip(rows) {
+    for ((key, ..), (spent, sent, waiting)) in keys.iter().zip(rows) {
         match spent.as_ref().map(|spent| spent.state) {
             None | Some(State::Published | State::Unlisted) => {}
             Some(State::Withdrawn | State::Removed | State::Awaited)
-                if evidence.is_none() && waiting.is_none() =>
+                if sent.is_none() && waiting.is_none() =>
             {
                 change.guarded_by(key);
                 change.delete(key);

@@ -6,18 +6,19 @@
 use super::histogram::Histograms;
 use super::reading::PublishedReview;
 use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, RewrittenRow, Task};
-use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingRow};
+use super::spent::{SentRow, SpentRow, State, WaitingRow};
 use super::{Core, DeskError};
 use crate::clock::{self, ClockRow};
 use std::collections::BTreeSet;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{HeldWithdrawalEntry, Ledger};
-use unjoin_core::secret::below;
-use unjoin_core::token::{CohortManifest, ReviewId, Scope};
+use unjoin_core::token::{CohortManifest, Review, ReviewId, Scope};
 use unjoin_core::wire::Message;
 use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
 use unjoin_log::outbox;
-use unjoin_store::{Bucket, Change, Decision, Present, Record, Store, StoreError, decide, decide_all, read};
+use unjoin_store::{
+    Bucket, Change, Decision, Key, Present, Record, Store, StoreError, decide, decide_all, read,
+};
 
 /// The schedule is worked off in parts of about this many rows.
 const DUE_AT_ONCE: usize = 1024;
@@ -168,9 +169,9 @@ impl<S: Store> Core<S> {
         let mut publications = Vec::new();
         let mut held = 0;
         for (due, manifest) in due.into_iter().zip(seals) {
-            match manifest.and_then(|manifest| self.gather(due, manifest)) {
+            match manifest.and_then(|manifest| self.gather(due, manifest.at_least)) {
                 Ok(publication) => {
-                    held += publication.ids.len();
+                    held += publication.reviews();
                     publications.push(publication);
                 }
                 Err(error) => report.fail(error)?,
@@ -183,16 +184,27 @@ impl<S: Store> Core<S> {
         self.publish_gathered(publications, report)
     }
 
-    fn publish_gathered(
-        &self,
-        publications: Vec<Publication<'_, S>>,
+    /// A cohort of which an author took something back since it was gathered is gathered again. That ends: each
+    /// time there is one less to take back.
+    fn publish_gathered<'a>(
+        &'a self,
+        mut publications: Vec<Publication<'a, S>>,
         report: &mut DeskReport,
     ) -> Result<(), DeskError> {
-        let decisions = publications.into_iter().map(|publication| Ok(publication.into_decision()));
-        for published in decide_all(&*self.store, decisions.collect()) {
-            match published {
-                Ok(batch) => report.batches.extend(batch),
-                Err(error) => report.fail(error)?,
+        while !publications.is_empty() {
+            let cohorts: Vec<(&'a Due, u32)> =
+                publications.iter().map(|each| (each.due, each.at_least)).collect();
+            let decisions = publications.drain(..).map(|publication| Ok(publication.into_decision()));
+            let published = decide_all(&*self.store, decisions.collect());
+            for ((due, at_least), published) in cohorts.into_iter().zip(published) {
+                match published {
+                    Ok(Published::Done(batch)) => report.batches.extend(batch),
+                    Ok(Published::Others) => match self.gather(due, at_least) {
+                        Ok(publication) => publications.push(publication),
+                        Err(error) => report.fail(error)?,
+                    },
+                    Err(error) => report.fail(error)?,
+                }
             }
         }
         Ok(())
@@ -200,20 +212,24 @@ impl<S: Store> Core<S> {
 
     /// Finds what a cohort holds for a boundary that is sealed. Under a key that the ring lacks nothing is
     /// published: it could not be opened.
-    fn gather<'a>(&'a self, due: &'a Due, manifest: CohortManifest) -> Result<Publication<'a, S>, DeskError> {
+    fn gather<'a>(&'a self, due: &'a Due, at_least: u32) -> Result<Publication<'a, S>, DeskError> {
         self.ring().find(due.scope.key_id()).ok_or(DeskError::UnknownKey)?;
-        let mut ids = Vec::new();
+        let (mut held, mut taken_back) = (Vec::new(), Vec::new());
         let mut pages = rows::spent_of(&*self.store, &due.scope);
         while let Some(page) = pages.next()? {
             for found in page {
                 let spent = found.row()?;
-                let is_held = matches!(spent.state, State::Held | State::TakenBack);
-                if is_held && spent.published_at == due.time {
-                    ids.push(rows::id_of(&found.key)?);
+                if spent.published_at != due.time {
+                    continue;
+                }
+                match spent.state {
+                    State::Held => held.push((rows::id_of(&found.key)?, found.key)),
+                    State::TakenBack => taken_back.push(found.key),
+                    _ => {}
                 }
             }
         }
-        Ok(Publication { core: self, due, at_least: manifest.at_least, ids })
+        Ok(Publication { core: self, due, at_least, held, taken_back })
     }
 
     /// Marks the bucket as changed, so that the tick rewrites the store.
@@ -298,68 +314,101 @@ fn seal(due: &Due) -> Decision<'_, CohortManifest, DeskError> {
     })
 }
 
+/// What became of a cohort's publication.
+enum Published {
+    /// What was published, unless it is nothing.
+    Done(Option<Batch>),
+    /// Nothing: other reviews are held by now than were gathered.
+    Others,
+}
+
 /// Publishes everything that a sealed boundary holds, in one commit.
 struct Publication<'a, S> {
     core: &'a Core<S>,
     due: &'a Due,
     at_least: u32,
-    /// The reviews that are held, or were taken back, for this boundary: in the order of
-    /// their ids.
-    ids: Vec<ReviewId>,
+    /// The reviews that are held for this boundary, in the order of their ids, and where their tokens' rows are.
+    held: Vec<(ReviewId, Key<SpentRow>)>,
+    /// The tokens' rows of those that were taken back while they were.
+    taken_back: Vec<Key<SpentRow>>,
 }
 
 impl<'a, S: Store> Publication<'a, S> {
-    fn into_decision(self) -> Decision<'a, Option<Batch>, DeskError> {
+    fn reviews(&self) -> usize {
+        self.held.len().saturating_add(self.taken_back.len())
+    }
+
+    /// Each review's rows are read once. What was sent and what waits changes with the token's row alone, so that
+    /// one is the precondition.
+    fn into_decision(self) -> Decision<'a, Published, DeskError> {
         let (due, scope) = (self.due.key(), &self.due.scope);
         let counted = Histograms::keys(&BTreeSet::from([scope]));
-        let of_each = |id| (rows::spent(scope, id), rows::held(scope, id), rows::waiting(scope, id));
-        let keys: Vec<_> = self.ids.iter().map(of_each).collect();
-        Decision::new((due.clone(), counted.clone(), keys.clone()), move |rows, change| {
-            let (Some(Present), histograms, reviews) = rows else {
+        let held = self.held.iter().map(|(_, spent)| (spent.clone(), rows::sent_with(spent))).collect();
+        let taken_back = self.taken_back.iter().map(|spent| (spent.clone(), rows::waiting_with(spent)));
+        let keys: (Vec<_>, Vec<_>) = (held, taken_back.collect());
+        let reads = (due.clone(), counted.clone(), keys.0.clone(), keys.1.clone());
+        Decision::new(reads, move |(scheduled, histograms, held, taken_back), change| {
+            let Some(Present) = scheduled else {
                 // Another tick has done it.
-                return Ok(None);
+                return Ok(Published::Done(None));
             };
+            let corrupt = || DeskError::from(StoreError::Corrupt(SpentRow::NAME));
+            let is_taken_back = |(spent, _): &(Option<SpentRow>, _)| {
+                spent.as_ref().is_some_and(|spent| spent.state == State::TakenBack)
+            };
+            if held.iter().any(is_taken_back) {
+                return Ok(Published::Others);
+            }
+            change.guarded_by(&due);
+            counted.iter().for_each(|key| change.guarded_by(key));
             change.delete(&due);
             let mut histograms = Histograms::new(&counted, histograms);
-            let mut published = Vec::new();
-            for ((id, keys), rows) in self.ids.iter().zip(&keys).zip(reviews) {
-                match rows {
-                    (Some(spent), Some(held), None) if spent.state == State::Held => {
-                        histograms.count(scope, held.review.stars())?;
-                        published.push(self.publish(*id, &spent, held, change));
-                        change.put(&keys.0, &SpentRow { state: State::Published, ..spent });
-                        change.delete(&keys.1);
-                    }
-                    (Some(spent), None, Some(waiting)) if spent.state == State::TakenBack => {
-                        self.log_taken_back(&spent, waiting, change);
-                        change.put(&keys.0, &SpentRow { state: State::Withdrawn, ..spent });
-                        change.delete(&keys.2);
-                    }
-                    _ => return Err(StoreError::Corrupt(SpentRow::NAME).into()),
+            let mut published = Vec::with_capacity(held.len());
+            for (((id, _), (spent_at, sent_at)), rows) in self.held.iter().zip(&keys.0).zip(held) {
+                let (Some(spent), Some(SentRow { presentation, held: Some(review) })) = rows else {
+                    return Err(corrupt());
+                };
+                if spent.state != State::Held {
+                    return Err(corrupt());
                 }
+                published.push(self.list(*id, &spent, review, change));
+                change.guarded_by(spent_at);
+                change.put(spent_at, &SpentRow { state: State::Published, ..spent });
+                change.put(sent_at, &SentRow { presentation, held: None });
             }
+            for ((spent_at, waiting_at), rows) in keys.1.iter().zip(taken_back) {
+                let (Some(spent), Some(waiting)) = rows else {
+                    return Err(corrupt());
+                };
+                if spent.state != State::TakenBack {
+                    return Err(corrupt());
+                }
+                self.log_taken_back(&spent, waiting, change);
+                change.guarded_by(spent_at);
+                change.put(spent_at, &SpentRow { state: State::Withdrawn, ..spent });
+                change.delete(waiting_at);
+            }
+            let stars: Vec<u8> = published.iter().map(|shown| shown.review.stars()).collect();
+            histograms.count(scope, &stars)?;
             histograms.write(change);
-            if !self.ids.is_empty() {
+            if self.reviews() > 0 {
                 self.core.mark(change);
             }
-            self.shuffle(&mut published);
             let batch = Batch {
                 scope: self.due.scope.clone(),
                 at_least: self.at_least,
                 boundary: self.due.time,
-                reviews: published,
+                reviews: self.shuffled(published),
             };
-            Ok(Some(batch).filter(|batch| !batch.reviews.is_empty()))
+            Ok(Published::Done(Some(batch).filter(|batch| !batch.reviews.is_empty())))
         })
     }
 
-    /// No group operation: the token's row says what the entry commits to. The presentation is kept as
-    /// it came, and proved when evidence is asked for.
-    fn publish(&self, id: ReviewId, spent: &SpentRow, held: HeldRow, change: &mut Change) -> PublishedReview {
+    /// No group operation: the token's row says what the entry commits to. The presentation stays as
+    /// it came, and is proved when evidence is asked for.
+    fn list(&self, id: ReviewId, spent: &SpentRow, review: Review, change: &mut Change) -> PublishedReview {
         let (scope, published_at) = (&self.due.scope, self.due.time);
-        let evidence = EvidenceRow { presentation: held.presentation };
-        let listed = ListedRow { scope: scope.clone(), published_at, edited: false, review: held.review };
-        change.put(&rows::evidence(scope, &id), &evidence);
+        let listed = ListedRow { scope: scope.clone(), published_at, edited: false, review };
         change.put(&rows::listed(scope.merchant(), &id), &listed);
         outbox::put(change, Ledger::Reviews, spent.entry(scope.clone(), id).to_bytes());
         listed.into_published(id)
@@ -377,12 +426,13 @@ impl<'a, S: Store> Publication<'a, S> {
         }
     }
 
-    /// Fisher and Yates.
-    fn shuffle(&self, reviews: &mut [PublishedReview]) {
-        let mut rng = self.core.rng();
-        for last in (1..reviews.len()).rev() {
-            let other = usize::try_from(below(last as u64 + 1, &mut *rng)).unwrap_or(last);
-            reviews.swap(last, other);
-        }
+    /// By random keys, all of one draw: two of 128 bits that are the same are not met with.
+    fn shuffled(&self, reviews: Vec<PublishedReview>) -> Vec<PublishedReview> {
+        let mut keys = vec![0; reviews.len().saturating_mul(16)];
+        self.core.rng().fill_bytes(&mut keys);
+        let (keys, _) = keys.as_chunks::<16>();
+        let mut keyed: Vec<([u8; 16], PublishedReview)> = keys.iter().copied().zip(reviews).collect();
+        keyed.sort_unstable_by_key(|(key, _)| *key);
+        keyed.into_iter().map(|(_, review)| review).collect()
     }
 }

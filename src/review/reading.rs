@@ -2,7 +2,7 @@
 
 use super::histogram::{Histogram, HistogramRow};
 use super::rows::{self, ListedRow};
-use super::spent::EvidenceRow;
+use super::spent::SentRow;
 use super::{Core, DeskError};
 use crate::rating::StarSums;
 use unjoin_core::entry::PublishedEntry;
@@ -142,12 +142,13 @@ impl<S: Store> Core<S> {
         scope: &Scope,
         review_id: &ReviewId,
     ) -> Result<Option<AcceptedReview>, DeskError> {
-        let keys = (rows::spent(scope, review_id), rows::evidence(scope, review_id));
-        let (Some(spent), Some(evidence)) = read(&*self.store, &keys)? else { return Ok(None) };
+        let keys = (rows::spent(scope, review_id), rows::sent(scope, review_id));
+        let (Some(spent), Some(sent)) = read(&*self.store, &keys)? else { return Ok(None) };
+        let Some(evidence) = sent.evidence() else { return Ok(None) };
         let ring = self.ring();
         let pair = ring.find(scope.key_id()).ok_or(DeskError::UnknownKey)?;
-        let corrupt = || StoreError::Corrupt(EvidenceRow::NAME);
-        let presentation = Presentation::from_bytes(&evidence.presentation).map_err(|_| corrupt())?;
+        let corrupt = || StoreError::Corrupt(SentRow::NAME);
+        let presentation = Presentation::from_bytes(&evidence).map_err(|_| corrupt())?;
         let (key, review_digest, rng) = (&pair.issuer_key, spent.submitted, &mut *self.rng());
         presentation.verify(key, &pair.escrow_key, &review_digest, rng).map_err(|_| corrupt())?;
         let accepted = Accepted::prove(key, &presentation, &review_digest, rng);

@@ -16,7 +16,7 @@
 use super::admission::{erased_at, pruned_at, put_cohort};
 use super::histogram::Histograms;
 use super::rows::{self, CHUNK, CohortRow, Due, ListedRow, MarkRow, Task};
-use super::spent::{EvidenceRow, NO_DIGEST, SpentRow, State, WaitingChange, WaitingRow};
+use super::spent::{NO_DIGEST, SentRow, SpentRow, State, WaitingChange, WaitingRow};
 use super::submission::Job;
 use super::{Core, DeskConfig, DeskError, ReviewDesk};
 use crate::recovery::{Recovery, RecoveryError, begin, end, is_unfinished};
@@ -229,7 +229,7 @@ struct Work<'a, S> {
 }
 
 /// The keys of a review that the copy has.
-type Keys = (Key<SpentRow>, Key<super::spent::HeldRow>, Key<WaitingRow>, Key<ListedRow>);
+type Keys = (Key<SpentRow>, Key<SentRow>, Key<WaitingRow>, Key<ListedRow>);
 
 impl<S: Store> Work<'_, S> {
     /// Admits the staff's keys that the copy does not know.
@@ -305,8 +305,9 @@ impl<S: Store> Work<'_, S> {
             for (((scope, id), keys), rows) in reviews.iter().zip(&keys).zip(rows) {
                 let cohort = scopes.iter().position(|known| *known == scope);
                 let cohort = cohort.and_then(|at| cohorts.get(at)).and_then(Option::as_ref);
-                let (Some(spent), held, waiting, listed) = rows else { continue };
-                let review = Review { scope, id, keys, spent, waiting, listed, is_held: held.is_some() };
+                let (Some(spent), sent, waiting, listed) = rows else { continue };
+                let is_held = sent.is_some_and(|sent| sent.held.is_some());
+                let review = Review { scope, id, keys, spent, waiting, listed, is_held };
                 changed |= review.settle(said, cohort, &mut histograms, &mut report, change)?;
             }
             histograms.write(change);
@@ -370,7 +371,7 @@ impl<S: Store> Work<'_, S> {
 fn keys_of(scope: &Scope, id: &ReviewId) -> Keys {
     (
         rows::spent(scope, id),
-        rows::held(scope, id),
+        rows::sent(scope, id),
         rows::waiting(scope, id),
         rows::listed(scope.merchant(), id),
     )
@@ -511,7 +512,7 @@ impl<S: Store> Core<S> {
     pub(super) fn relist(&self, job: &Job) -> Result<(), DeskError> {
         let (presentation, id) = (&job.submission.presentation, &job.id);
         let scope = presentation.scope();
-        let keys = (rows::spent(scope, id), rows::waiting(scope, id), rows::evidence(scope, id));
+        let keys = (rows::spent(scope, id), rows::waiting(scope, id), rows::sent(scope, id));
         let boundary = self.grid.next_after(self.now()?);
         let cohort = decide(&*self.store, rows::cohort(scope), |row: Option<CohortRow>, _| {
             row.ok_or(StoreError::Corrupt(CohortRow::NAME))
@@ -521,10 +522,10 @@ impl<S: Store> Core<S> {
         decide(
             &*self.store,
             (keys.clone(), erasure.key()),
-            |((spent, waiting, evidence), erasure), change| {
+            |((spent, waiting, sent), erasure), change| {
                 let Some(spent) = spent.filter(|spent| spent.state == State::Unlisted) else { return Ok(()) };
-                if evidence.is_none() && erasure.is_some() && presentation.hash() == spent.presentation_hash {
-                    change.put(&keys.2, &EvidenceRow { presentation: presentation.to_bytes() });
+                if sent.is_none() && erasure.is_some() && presentation.hash() == spent.presentation_hash {
+                    change.put(&keys.2, &SentRow { presentation: presentation.to_bytes(), held: None });
                 }
                 if waiting.is_none() && spent.in_force == spent.submitted {
                     let relisted = WaitingChange::Relist(job.submission.review.clone());

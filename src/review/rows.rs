@@ -9,8 +9,7 @@
 //! r c scope                         a cohort: its manifest, and which boundaries are sealed
 //! r b                               (one bucket) when the last ticks were
 //! r d time (be64) task scope [id]   what is due at a boundary
-//! r e scope id                      what trustees open of a published review
-//! r h scope id                      a held review
+//! r e scope id                      what was sent with a token: what trustees open; while it is held, the review too
 //! r k key                           a key of the staff's, which may sign removals
 //! r l merchant id                   a published review
 //! r m                               this bucket changed since the store was last rewritten
@@ -27,7 +26,7 @@
 
 use super::histogram::HistogramRow;
 use super::reading::PublishedReview;
-use super::spent::{EvidenceRow, HeldRow, SpentRow, WaitingRow};
+use super::spent::{SentRow, SpentRow, WaitingRow};
 use crate::clock::ClockRow;
 use crate::recovery::RecoveryRow;
 use unjoin_core::entry::HeldWithdrawalEntry;
@@ -83,11 +82,7 @@ pub(super) fn spent(scope: &Scope, id: &ReviewId) -> Key<SpentRow> {
     of_scope(b'r', scope, Some(id))
 }
 
-pub(super) fn held(scope: &Scope, id: &ReviewId) -> Key<HeldRow> {
-    of_scope(b'h', scope, Some(id))
-}
-
-pub(super) fn evidence(scope: &Scope, id: &ReviewId) -> Key<EvidenceRow> {
+pub(super) fn sent(scope: &Scope, id: &ReviewId) -> Key<SentRow> {
     of_scope(b'e', scope, Some(id))
 }
 
@@ -95,19 +90,31 @@ pub(super) fn waiting(scope: &Scope, id: &ReviewId) -> Key<WaitingRow> {
     of_scope(b'w', scope, Some(id))
 }
 
+/// What was sent with a token, by where its row is.
+pub(super) fn sent_with(spent: &Key<SpentRow>) -> Key<SentRow> {
+    beside(b'e', spent)
+}
+
+/// What waits with a token's review, by where its row is.
+pub(super) fn waiting_with(spent: &Key<SpentRow>) -> Key<WaitingRow> {
+    beside(b'w', spent)
+}
+
+/// The row of another letter for the same review.
+fn beside<R>(letter: u8, spent: &Key<SpentRow>) -> Key<R> {
+    let mut key = spent.bytes().to_vec();
+    key.iter_mut().skip(1).take(1).for_each(|was| *was = letter);
+    Key::new(spent.bucket(), key)
+}
+
 /// All spent tokens of a cohort, in the order of their reviews' ids.
 pub(super) fn spent_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, SpentRow> {
     pages(store, &of_scope(b'r', scope, None), CHUNK)
 }
 
-/// All evidence of a cohort.
-pub(super) fn evidence_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, EvidenceRow> {
+/// What was sent in a cohort, as far as it was not erased.
+pub(super) fn sent_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, SentRow> {
     pages(store, &of_scope(b'e', scope, None), CHUNK)
-}
-
-/// All held reviews of a cohort.
-pub(super) fn held_of<'a, S: Store>(store: &'a S, scope: &Scope) -> Pages<'a, S, HeldRow> {
-    pages(store, &of_scope(b'h', scope, None), CHUNK)
 }
 
 /// All spent tokens of a bucket.

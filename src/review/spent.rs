@@ -1,5 +1,5 @@
 //! The rows of a spent token: what stays of it, which has one size whatever happens, and apart from
-//! it the words, the evidence and what waits.
+//! it what was sent with it and what waits.
 
 use super::rows::{decode_review, decode_slice};
 use unjoin_core::Timestamp;
@@ -122,42 +122,39 @@ impl SpentRow {
 record!(SpentRow, "spent token":
     state, submitted, presentation_hash, author_key, published_at, sequence, in_force, last_action, changed_at);
 
-/// The words of a held review, and the presentation that was verified when it was accepted: gone
-/// with its publication or its withdrawal.
-pub(super) struct HeldRow {
-    pub(super) review: Review,
+/// What was sent with a token: the presentation that was verified when it was accepted, which trustees
+/// open, until it is erased; and, while the review is held, its words. Its publication takes the words out, in
+/// the same place.
+pub(super) struct SentRow {
     /// The message's bytes.
     pub(super) presentation: Vec<u8>,
+    /// `None` once it is published.
+    pub(super) held: Option<Review>,
 }
 
-impl Record for HeldRow {
-    const NAME: &'static str = "held review";
-
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(&self.review.to_bytes());
-        out.bytes(&self.presentation);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { review: decode_review(from)?, presentation: decode_slice(from)?.to_vec() })
+impl SentRow {
+    /// What trustees open: nothing before the publication.
+    pub(super) fn evidence(self) -> Option<Vec<u8>> {
+        self.held.is_none().then_some(self.presentation)
     }
 }
 
-/// What trustees open: until it is erased.
-pub(super) struct EvidenceRow {
-    /// The message's bytes.
-    pub(super) presentation: Vec<u8>,
-}
-
-impl Record for EvidenceRow {
+impl Record for SentRow {
     const NAME: &'static str = "evidence";
 
     fn encode(&self, out: &mut Writer) {
+        out.u8(self.held.is_some().into());
         out.bytes(&self.presentation);
+        if let Some(review) = &self.held {
+            out.bytes(&review.to_bytes());
+        }
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { presentation: decode_slice(from)?.to_vec() })
+        let is_held = from.bool("held")?;
+        let presentation = decode_slice(from)?.to_vec();
+        let held = is_held.then(|| decode_review(from)).transpose()?;
+        Ok(Self { presentation, held })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The queue's work: cheap checks first, then one batch of proofs, then one durable commit.
 
 use super::rows::{self, CohortRow, IfNeeded};
-use super::spent::{HeldRow, SpentRow, State};
+use super::spent::{SentRow, SpentRow, State};
 use super::{Core, DeskError};
 use rand_core::CryptoRng;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -171,10 +171,10 @@ impl<S: Store> Core<S> {
                 Status::Accepted(spent) => spent,
                 Status::New(publish_at) => {
                     let Submission { presentation, review } = &job.submission;
-                    let held = HeldRow { review: review.clone(), presentation: presentation.to_bytes() };
+                    let sent = SentRow { presentation: presentation.to_bytes(), held: Some(review.clone()) };
                     let (hash, author_key) = (presentation.hash(), *presentation.author_key());
                     let spent = SpentRow::held(job.digest, hash, author_key, publish_at);
-                    change.put(&rows::held(presentation.scope(), &job.id), &held);
+                    change.put(&rows::sent(presentation.scope(), &job.id), &sent);
                     change.put(&key, &spent);
                     spent
                 }

@@ -2,7 +2,7 @@
 
 use super::histogram::{Histogram, HistogramRow};
 use super::rows::{CohortRow, ListedRow, RewrittenRow};
-use super::spent::{EvidenceRow, HeldRow, SpentRow, State, WaitingChange, WaitingRow};
+use super::spent::{SentRow, SpentRow, State, WaitingChange, WaitingRow};
 use super::submission::CLEAN_BATCHES;
 use super::*;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
@@ -186,8 +186,9 @@ fn every_shape_of_a_review_s_rows_round_trips() {
         }
     }
     assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
-    round_trips(&HeldRow { review: review.clone(), presentation: vec![5; 500] }, false);
-    round_trips(&EvidenceRow { presentation: vec![1] }, false);
+    for held in [None, Some(review.clone())] {
+        round_trips(&SentRow { presentation: vec![5; 500], held }, true);
+    }
     let edit = WaitingChange::Edit(review.clone());
     for change in [edit, WaitingChange::Withdraw, WaitingChange::Uncount(4), WaitingChange::Relist(review)] {
         for count in [0, 1, 16] {
@@ -272,10 +273,10 @@ fn evidence_that_something_else_wrote_gets_no_proof() {
     let asked = |presentation: Vec<u8>, digest: Digest| {
         let (scope, id) = (token.scope(), valid.review_id());
         let spent = SpentRow::held(digest, [0; 32], *valid.author_key(), Timestamp::ZERO);
-        let keys = (rows::spent(scope, &id), rows::evidence(scope, &id));
+        let keys = (rows::spent(scope, &id), rows::sent(scope, &id));
         decide(&*core.store, keys.clone(), |_, change| {
             change.put(&keys.0, &SpentRow { state: State::Published, ..spent.clone() });
-            change.put(&keys.1, &EvidenceRow { presentation: presentation.clone() });
+            change.put(&keys.1, &SentRow { presentation: presentation.clone(), held: None });
             Ok::<_, StoreError>(())
         })
         .unwrap();

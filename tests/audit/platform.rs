@@ -236,7 +236,7 @@ fn devices_believe_the_ledger_and_the_audit_finds_what_an_insider_does() {
     // An insider drops ben's review while it is held.
     let older = shop.checkpoint();
     shop.delete_rows(b"rr", receipts[1].terms().review_id);
-    shop.delete_rows(b"rh", receipts[1].terms().review_id);
+    shop.delete_rows(b"re", receipts[1].terms().review_id);
     let verdicts = || {
         let history = shop.history(Some(&older));
         [0, 1].map(|number| shop.verdict(&history, &customers[number], &receipts[number]))

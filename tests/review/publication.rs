@@ -2,14 +2,15 @@
 
 use crate::world::{
     Author, World, day, fresh_ring, keys, manifest, merchant, open, review, rotate_away, scope, submit_one,
+    submitted,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use unjoin::ManualClock;
-use unjoin::ledger::{Ledger, PublishedEntry, waiting_entries};
+use unjoin::ledger::{HeldWithdrawalEntry, Ledger, PublishedEntry, waiting_entries};
 use unjoin::review::{DeskError, PublishedReview};
 use unjoin::secret::SystemRng;
-use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, Store};
+use unjoin::store::{BUCKETS, Bucket, Commit, MemoryStore, Outcome, Store};
 use unjoin::token::{CohortManifest, PlatformKey, PublicationDates, ReviewState};
 use unjoin::wire::Message;
 use unjoin_test_util::{Call, Failure, Faulty, copy, dump, holds_bytes};
@@ -301,6 +302,70 @@ fn desks_that_tick_together_publish_once() {
     assert_eq!(reports.iter().map(|report| report.batches.len()).sum::<usize>(), 2);
     assert_eq!(reports.iter().map(|report| report.edits).sum::<usize>(), 1);
     assert_eq!(desks[0].histogram(&merchant("a")).unwrap().counts, [3, 0, 0, 0, 1]);
+}
+
+#[test]
+fn a_publication_reads_each_row_once_and_rests_on_the_tokens_rows_alone() {
+    let (world, scope) = (World::on(Faulty::in_memory()), scope("a", 1));
+    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    for _ in 0..3 {
+        let _ = submit_one(&world, &scope, "x");
+    }
+    let (reads, commits) = (world.store.reads().len(), world.store.commits().len());
+    assert_eq!(world.tick_at(2).batches[0].reviews.len(), 3);
+    let read = world.store.reads()[reads..].concat();
+    let begins = |key: &[u8], with: &[u8]| usize::from(key.starts_with(with));
+    let count = |with| read.iter().map(|at| begins(&at.key, with)).sum::<usize>();
+    assert_eq!([b"rr", b"re", b"rw"].map(|with| count(with)), [3, 3, 0]);
+    let commits = &world.store.commits()[commits..];
+    let lists = |commit: &&Commit| commit.writes.iter().any(|write| write.key().starts_with(b"rl"));
+    let published = commits.iter().find(lists).unwrap();
+    let rests_on = |with| published.preconditions.iter().map(|on| begins(on.key(), with)).sum::<usize>();
+    assert_eq!([b"rr", b"re"].map(|with| rests_on(with)), [3, 0]);
+}
+
+/// Before any call that the publishing tick makes of its store.
+#[test]
+fn what_is_taken_back_while_its_cohort_is_published_is_in_no_batch() {
+    let schedules = usize::from(BUCKETS);
+    let moments = [(Call::Read, 0..8), (Call::Commit, 0..6), (Call::Scan, schedules..schedules + 2)];
+    let (mut before, mut afterwards) = (0, 0);
+    for (call, after) in moments.into_iter().flat_map(|(call, after)| after.map(move |after| (call, after))) {
+        let (rows, scope) = (Arc::new(MemoryStore::new()), scope("a", 1));
+        let other = open(Arc::clone(&rows), Arc::new(ManualClock::new(day(1))));
+        other.admit(&manifest(&scope, 2, 5)).unwrap();
+        let submit = || {
+            let author = Author::new(&scope);
+            let receipt = other.submit(author.submission(&review(3, "x"))).wait().unwrap();
+            (author, submitted(&receipt))
+        };
+        let [(author, state), ..] = [submit(), submit(), submit()];
+        let (action, id, of) = (author.withdrawal(&state), author.id(), scope.clone());
+        let store = Arc::new(Faulty::new(Arc::clone(&rows)));
+        let desk = open(Arc::clone(&store), Arc::new(ManualClock::new(day(2))));
+        let (tell, told) = std::sync::mpsc::channel();
+        store.before(call, after, move || {
+            let was_held = other.published(of.merchant(), None, 9).unwrap().is_empty();
+            other.act(&of, &action, &[]).unwrap();
+            tell.send(was_held).unwrap();
+        });
+        let report = desk.tick().unwrap();
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+        let Ok(was_held) = told.try_recv() else { continue };
+        *if was_held { &mut before } else { &mut afterwards } += 1;
+        let [batch] = &report.batches[..] else { panic!("one batch") };
+        let listed: BTreeSet<_> = batch.reviews.iter().map(|shown| shown.review_id).collect();
+        assert_eq!((listed.len(), listed.contains(&id)), (3 - usize::from(was_held), !was_held));
+        let listing = desk.published(scope.merchant(), None, 9).unwrap();
+        assert_eq!(listing.iter().map(|shown| shown.review_id).collect::<BTreeSet<_>>(), listed);
+        assert_eq!(desk.histogram(scope.merchant()).unwrap().counts, [0, 0, listed.len() as u64, 0, 0]);
+        assert_eq!(desk.evidence(&scope, &id).unwrap().is_some(), !was_held);
+        let logged = entries(&*rows);
+        let of_kind = |kind| logged.iter().filter(|entry| entry[1] == kind).count();
+        let logged = (of_kind(PublishedEntry::KIND), of_kind(HeldWithdrawalEntry::KIND));
+        assert_eq!(logged, (listed.len(), usize::from(was_held)));
+    }
+    assert!(before >= 5 && afterwards >= 1, "{before} before the publication, {afterwards} afterwards");
 }
 
 #[test]

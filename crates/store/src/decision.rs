@@ -86,23 +86,37 @@ impl Change {
         self.writes.push(write);
     }
 
+    /// Which of the rows that were read are preconditions: all of them, or the guards.
+    fn preconditions(&self, keys: &[RowKey]) -> Result<Vec<bool>, StoreError> {
+        let Some(guards) = &self.guards else { return Ok(vec![true; keys.len()]) };
+        let mut guards: Vec<(&RowKey, bool)> = guards.iter().map(|guard| (guard, false)).collect();
+        guards.sort_unstable();
+        guards.dedup();
+        let is_guard = |key: &RowKey| {
+            let found = guards.binary_search_by(|(guard, _)| (*guard).cmp(key)).ok();
+            found.and_then(|at| guards.get_mut(at)).map(|(_, was_read)| *was_read = true).is_some()
+        };
+        let are: Vec<bool> = keys.iter().map(is_guard).collect();
+        match guards.iter().all(|(_, was_read)| *was_read) {
+            true => Ok(are),
+            false => Err(StoreError::Decision("a guard that was not read")),
+        }
+    }
+
     /// The commit, if anything is written. What one decision got wrong refuses that one alone.
     fn into_commit(self, keys: &[RowKey], read: &[Option<Vec<u8>>]) -> Result<Option<Commit>, StoreError> {
         if self.is_misplaced || keys.iter().any(|key| key.bucket != self.bucket) {
             return Err(StoreError::Decision("rows of two buckets"));
         }
-        if !self.guards.iter().flatten().all(|guard| keys.contains(guard)) {
-            return Err(StoreError::Decision("a guard that was not read"));
-        }
+        let is_precondition = self.preconditions(keys)?;
         if self.writes.is_empty() {
             return Ok(None);
         }
         if keys.is_empty() {
             return Err(StoreError::Decision("rows to write and none that was read"));
         }
-        let is_guard = |key: &RowKey| self.guards.as_ref().is_none_or(|guards| guards.contains(key));
         let mut commit = Commit::new(self.bucket);
-        for (key, value) in keys.iter().zip(read).filter(|(key, _)| is_guard(key)) {
+        for ((key, value), _) in keys.iter().zip(read).zip(is_precondition).filter(|(_, is)| *is) {
             commit = commit.expect(&key.key, value.as_deref());
         }
         commit.writes = self.writes;
@@ -245,30 +259,36 @@ fn round<S: Store + ?Sized, A, E: From<StoreError>>(
     store: &S,
     slots: &mut [Slot<'_, A, E>],
 ) -> Result<(), StoreError> {
-    let open = slots.iter().filter_map(|slot| match slot {
-        Slot::Open(decision) => Some(&decision.keys),
-        Slot::Taken(_) => None,
-    });
-    let keys: Vec<RowKey> = open.flatten().cloned().collect();
+    // Keys are many, and go to the store as they are: only who must decide again gets its own back.
+    let (mut keys, mut counts) = (Vec::new(), Vec::new());
+    for slot in slots.iter_mut() {
+        if let Slot::Open(decision) = slot {
+            counts.push(decision.keys.len());
+            keys.append(&mut decision.keys);
+        }
+    }
     let rows = store.read(&keys)?;
-    let mut rest = rows.as_slice();
+    let (mut rest, mut rest_of_keys) = (rows.as_slice(), keys.as_slice());
     let (mut commits, mut pending) = (Vec::new(), Vec::new());
-    for slot in slots {
+    let open = slots.iter_mut().filter(|slot| matches!(slot, Slot::Open(_)));
+    for (slot, count) in open.zip(counts) {
         let Slot::Open(decision) = slot else { continue };
-        let Some((own, tail)) = rest.split_at_checked(decision.keys.len()) else {
+        let (Some((own, tail)), Some((keys, tail_of_keys))) =
+            (rest.split_at_checked(count), rest_of_keys.split_at_checked(count))
+        else {
             return Err(StoreError::Corrupt("read"));
         };
-        rest = tail;
+        (rest, rest_of_keys) = (tail, tail_of_keys);
         // What reads nothing has no bucket, and may write nothing.
-        let bucket = decision.keys.first().map_or(Bucket::of(b""), |first| first.bucket);
+        let bucket = keys.first().map_or_else(|| Bucket::of(b""), |first| first.bucket);
         let mut change = Change { bucket, writes: Vec::new(), guards: None, is_misplaced: false };
         let decided = (decision.decide)(own, &mut change)
-            .and_then(|answer| Ok((change.into_commit(&decision.keys, own)?, answer)));
+            .and_then(|answer| Ok((change.into_commit(keys, own)?, answer)));
         match decided {
             Ok((None, answer)) => *slot = Slot::Taken(Ok(answer)),
             Ok((Some(commit), answer)) => {
                 commits.push(commit);
-                pending.push((slot, answer));
+                pending.push((slot, keys, answer));
             }
             Err(error) => *slot = Slot::Taken(Err(error)),
         }
@@ -278,9 +298,10 @@ fn round<S: Store + ?Sized, A, E: From<StoreError>>(
     }
     static COMMITS: Work = Work::new("commits");
     let outcomes = COMMITS.timed(commits.len(), || store.commit(&commits))?;
-    for (outcome, (slot, answer)) in outcomes.into_iter().zip(pending) {
-        if outcome == Outcome::Committed {
-            *slot = Slot::Taken(Ok(answer));
+    for (outcome, (slot, keys, answer)) in outcomes.into_iter().zip(pending) {
+        match slot {
+            Slot::Open(decision) if outcome != Outcome::Committed => decision.keys = keys.to_vec(),
+            _ => *slot = Slot::Taken(Ok(answer)),
         }
     }
     Ok(())

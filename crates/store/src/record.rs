@@ -44,7 +44,7 @@ pub trait Record: Sized {
 
     /// The whole value.
     fn to_value(&self) -> Vec<u8> {
-        let mut out = Writer::new();
+        let mut out = Writer::with_capacity(512);
         out.u8(FORMAT);
         self.encode(&mut out);
         out.finish()

@@ -22,7 +22,7 @@
 //! another's reaches further goes on from that other's time.
 
 use super::binding::{Bound, Leg, Parties};
-use super::claims::Claimed;
+use super::claims::{Claim, Claimed};
 use super::job::{Job, Plan, Purpose, take_numbers};
 use super::legs::IndexRows;
 use super::rows::{
@@ -172,12 +172,15 @@ impl<S: Store> Core<S> {
     /// `not_before`: what another's reach says of the time.
     fn round(&self, open: Vec<&mut Task<'_>>, not_before: &mut Timestamp) -> Result<(), SwitchboardError> {
         let claimed: Vec<_> = open.iter().map(|task| task.claimed()).collect();
-        let (claim, free) = self.claims.claim(&claimed);
+        let (mut claim, free) = self.claims.claim(&claimed);
         let open = open.into_iter().zip(free).filter_map(|(task, is_free)| is_free.then_some(task)).collect();
         let window = self.slot_keys.window(self.environment.now().max(*not_before))?;
         let (planned, hubs) = self.look(open, &window)?;
-        let (making, drawn) = self.draw(planned, hubs, &window);
-        let (commits, placed) = self.compose(making, drawn, &window, not_before)?;
+        let (making, drawn) = self.draw(planned, hubs, &claim, &window);
+        claim.pass_on(drawn.iter().map(|((_, tag), drawn)| (*tag, drawn.next.to_value())));
+        let composed = self.compose(making, drawn, &window, not_before);
+        claim.wait_for_expected();
+        let (commits, placed) = composed?;
         if commits.is_empty() {
             return Ok(());
         }
@@ -262,6 +265,7 @@ impl<S: Store> Core<S> {
         &self,
         planned: Vec<Planned<'t, 'a>>,
         mut hubs: BTreeMap<Drawer, Option<Vec<u8>>>,
+        claim: &Claim<'_>,
         window: &SlotKeyWindow,
     ) -> (Vec<Making<'t, 'a>>, BTreeMap<Drawer, Drawn>) {
         let mut of_drawer: BTreeMap<Drawer, Vec<Planned<'t, 'a>>> = BTreeMap::new();
@@ -274,9 +278,16 @@ impl<S: Store> Core<S> {
             let Some(first) = planned.first() else { continue };
             let drawn =
                 hubs.remove(&drawer).ok_or(StoreError::Corrupt("read")).map_err(SwitchboardError::from);
+            let expected = claim.expected(&drawer.1);
+            let drawn = drawn.map(|read| expected.map(<[u8]>::to_vec).or(read));
             let hub = &first.task.job.hub;
             let mut drawn = match drawn.and_then(|read| take(hub, &drawer, read, wanted, labelled, window)) {
                 Ok(drawn) => drawn,
+                // What is only expected is no reason to refuse: they look again when it is known.
+                Err(_) if expected.is_some() => {
+                    planned.into_iter().for_each(|each| each.task.overtaken());
+                    continue;
+                }
                 Err(error) => {
                     planned.into_iter().for_each(|each| self.fall_back(each.task, &error));
                     continue;

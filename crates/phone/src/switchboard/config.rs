@@ -47,7 +47,7 @@ pub struct SwitchboardConfig {
 impl SwitchboardConfig {
     /// The defaults: a total life of `max_total_life` seconds, calls of an hour at most, full attestation, and
     /// subscribers of the countries that are known. Four calls at once on a number, and 60 an hour. 30 days of
-    /// retention, an alarm after 20 misses, and the queue's default.
+    /// retention, an alarm after 20 misses, and the queue's default but for batches of 512.
     pub fn new(max_total_life: u64) -> Self {
         Self {
             max_total_life,
@@ -58,7 +58,7 @@ impl SwitchboardConfig {
             calls_per_hour: 60,
             retention: 30 * DAY,
             alarm_after: 20,
-            queue: QueueConfig::default(),
+            queue: QueueConfig { max_batch: 512, ..QueueConfig::default() },
         }
     }
 

@@ -163,7 +163,7 @@ impl Tables {
         let mut transaction = self.database.begin_write().map_err(engine)?;
         transaction.set_durability(Durability::Immediate).map_err(engine)?;
         let recent = transaction.open_table(RECENT).map_err(engine)?;
-        let mut rows = Changing { recent, settled: Settled::of(self) };
+        let mut rows = Changing { recent, settled: Settled::of(self), buffers: Buffers::default() };
         let mut outcomes = Vec::with_capacity(commits.len());
         for commit in commits {
             let is_reached = commit.is_reached(&outcomes);
@@ -327,30 +327,56 @@ impl<'a> Settled<'a> {
 struct Changing<'t, 'a> {
     recent: Table<'t, Bytes, Bytes>,
     settled: Settled<'a>,
+    buffers: Buffers,
+}
+
+/// An address and an entry of "recent", each in the memory of the one before.
+#[derive(Default)]
+struct Buffers {
+    at: Vec<u8>,
+    entry: Vec<u8>,
+}
+
+impl Buffers {
+    fn address(&mut self, bucket: Bucket, key: &[u8]) -> &[u8] {
+        self.at.clear();
+        extend_by_address(&mut self.at, bucket, key);
+        &self.at
+    }
+
+    fn entry(&mut self, value: &[u8]) -> (&[u8], &[u8]) {
+        self.entry.clear();
+        self.entry.push(ROW);
+        self.entry.extend_from_slice(value);
+        (&self.at, &self.entry)
+    }
 }
 
 impl Changing<'_, '_> {
     /// Checks all preconditions before the first write, so a conflict leaves nothing to undo.
     fn apply(&mut self, commit: &Commit) -> Result<Outcome, StoreError> {
         for precondition in &commit.preconditions {
-            let at = address(commit.bucket, precondition.key());
-            let holds = match self.recent.get(at.as_slice()).map_err(engine)? {
+            let at = self.buffers.address(commit.bucket, precondition.key());
+            let holds = match self.recent.get(at).map_err(engine)? {
                 Some(row) => precondition.holds(row_of(row.value())?),
-                None => precondition.holds(self.settled.get(&at)?.as_ref().map(|row| row.value())),
+                None => precondition.holds(self.settled.get(at)?.as_ref().map(|row| row.value())),
             };
             if !holds {
                 return Ok(Outcome::Conflict(precondition.key().to_vec()));
             }
         }
         for write in &commit.writes {
-            let at = address(commit.bucket, write.key());
+            let at = self.buffers.address(commit.bucket, write.key());
             match write {
-                Write::Put(_, value) => insert(&mut self.recent, &at, value)?,
-                // Only a row that may be settled leaves a mark.
-                Write::Delete(_) if self.settled.tables.filter.may_hold(&at) => {
-                    self.recent.insert(at.as_slice(), GONE).map_err(engine)?;
+                Write::Put(_, value) => {
+                    let (at, entry) = self.buffers.entry(value);
+                    self.recent.insert(at, entry).map_err(engine)?;
                 }
-                Write::Delete(_) => drop(self.recent.remove(at.as_slice()).map_err(engine)?),
+                // Only a row that may be settled leaves a mark.
+                Write::Delete(_) if self.settled.tables.filter.may_hold(at) => {
+                    self.recent.insert(at, GONE).map_err(engine)?;
+                }
+                Write::Delete(_) => drop(self.recent.remove(at).map_err(engine)?),
             }
         }
         Ok(Outcome::Committed)
@@ -393,10 +419,7 @@ const GONE: &[u8] = &[0];
 const ROW: u8 = 1;
 
 fn insert(recent: &mut Table<'_, Bytes, Bytes>, at: &[u8], value: &[u8]) -> Result<(), StoreError> {
-    let mut row = Vec::with_capacity(value.len().saturating_add(1));
-    row.push(ROW);
-    row.extend_from_slice(value);
-    recent.insert(at, row.as_slice()).map(drop).map_err(engine)
+    recent.insert(at, [[ROW].as_slice(), value].concat().as_slice()).map(drop).map_err(engine)
 }
 
 /// What an entry of "recent" says.
@@ -413,9 +436,13 @@ const BUCKET_BYTES: usize = 2;
 /// Big-endian, so that a table's order is that of (bucket, key).
 fn address(bucket: Bucket, key: &[u8]) -> Vec<u8> {
     let mut address = Vec::with_capacity(BUCKET_BYTES.saturating_add(key.len()));
-    address.extend_from_slice(&bucket.number().to_be_bytes());
-    address.extend_from_slice(key);
+    extend_by_address(&mut address, bucket, key);
     address
+}
+
+fn extend_by_address(bytes: &mut Vec<u8>, bucket: Bucket, key: &[u8]) {
+    bytes.extend_from_slice(&bucket.number().to_be_bytes());
+    bytes.extend_from_slice(key);
 }
 
 /// What [`address`] has put together.

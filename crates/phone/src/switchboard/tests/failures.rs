@@ -434,3 +434,64 @@ fn a_damaged_row_stops_its_own_decisions_and_no_neighbours() {
     }
     assert_eq!(code(exchange.board.release(&order("m", "2"), Leg::Courier)), "switchboard.store_corrupt");
 }
+
+/// Two orders of one courier, the second asked for while the first one's number is being written. What is told to
+/// both, and how many writes it took.
+fn one_behind_the_other(
+    drawn_before: u64,
+    failure: Option<Failure>,
+) -> ([Result<Bound, SwitchboardError>; 2], usize) {
+    let exchange = Arc::new(flaky());
+    let binding = |id: u64| {
+        let end = START.saturating_add(600);
+        Binding::courier(order("m", &id.to_string()), courier(5), parties(5, 100 + id), end)
+    };
+    for id in 0..drawn_before {
+        exchange.bind(binding(10 + id)).unwrap();
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let (behind, second) = (Arc::clone(&exchange), binding(2));
+    exchange.store.before(Call::Commit, 0, move || {
+        let reads = behind.store.reads().len();
+        tell.send(behind.board.bind(second)).unwrap();
+        // It reads what it decides by, though what it goes on from is not written.
+        let began = std::time::Instant::now();
+        while behind.store.reads().len() == reads && began.elapsed().as_secs() < 20 {
+            thread::yield_now();
+        }
+        assert!(behind.store.reads().len() > reads, "it waited for the first");
+    });
+    if let Some(failure) = failure {
+        exchange.store.fail(0, failure);
+    }
+    let before = exchange.store.count(Call::Commit);
+    let first = exchange.bind(binding(1));
+    let second = told.recv().unwrap().wait();
+    ([first, second], exchange.store.count(Call::Commit) - before)
+}
+
+#[test]
+fn a_hub_s_next_number_is_made_ready_while_the_one_before_is_written() {
+    let ([first, second], writes) = one_behind_the_other(0, None);
+    assert_ne!(first.unwrap().number, second.unwrap().number);
+    assert_eq!(writes, 2, "what it went on from came true");
+}
+
+#[test]
+fn whoever_goes_on_from_what_is_never_written_begins_again() {
+    for drawn_before in [0, 7] {
+        let ([first, second], writes) = one_behind_the_other(drawn_before, Some(Failure::Before));
+        assert_eq!(code(first), "switchboard.store");
+        // Though the first would have taken the last one.
+        assert!(second.is_ok(), "{drawn_before}: {second:?}");
+        assert!(writes > 1);
+    }
+}
+
+#[test]
+fn the_last_number_of_a_slice_is_the_first_one_s() {
+    let ([first, second], writes) = one_behind_the_other(7, None);
+    assert!(first.is_ok());
+    assert_eq!(code(second), "switchboard.pool_exhausted");
+    assert_eq!(writes, 1);
+}
