@@ -143,17 +143,6 @@ impl<S: Store> Store for Faulty<S> {
         self.rows.scan(bucket, prefix, after, limit)
     }
 
-    fn scan_all(
-        &self,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
-        self.begin(Call::Scan);
-        self.rows.scan_all(prefix, before, after, limit)
-    }
-
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         self.commits.lock().unwrap().extend_from_slice(commits);
         self.begin(Call::Commit);
