@@ -330,6 +330,8 @@ enum Fault {
     ScansFromAfterInclusively,
     ScansBeyondThePrefix,
     ScansOneTooMany,
+    ScansAllBeyondTheEnd,
+    ScansAllFromEachBucketsBeginning,
     MixesBuckets,
     AppliesWhatPrecedesTheTooLong,
     TruncatesLongKeys,
@@ -342,7 +344,7 @@ enum Fault {
     LooksOneCommitBackOnly,
 }
 
-const FAULTS: [Fault; 19] = [
+const FAULTS: [Fault; 21] = [
     Fault::IgnoresPreconditions,
     Fault::WritesInSpiteOfAConflict,
     Fault::NamesTheLastKey,
@@ -352,6 +354,8 @@ const FAULTS: [Fault; 19] = [
     Fault::ScansFromAfterInclusively,
     Fault::ScansBeyondThePrefix,
     Fault::ScansOneTooMany,
+    Fault::ScansAllBeyondTheEnd,
+    Fault::ScansAllFromEachBucketsBeginning,
     Fault::MixesBuckets,
     Fault::AppliesWhatPrecedesTheTooLong,
     Fault::TruncatesLongKeys,
@@ -474,6 +478,23 @@ impl Store for Faulty {
             Fault::ScansOneTooMany => self.store.scan(bucket, prefix, after, limit.saturating_add(1)),
             Fault::MixesBuckets => self.store.scan(Bucket::of(b"all"), prefix, after, limit),
             _ => self.store.scan(bucket, prefix, after, limit),
+        }
+    }
+
+    fn scan_all(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        let beginning = after.map(|after| RowKey { bucket: after.bucket, key: Vec::new() });
+        match self.fault {
+            Fault::ScansAllBeyondTheEnd => self.store.scan_all(prefix, None, after, limit),
+            Fault::ScansAllFromEachBucketsBeginning => {
+                self.store.scan_all(prefix, before, beginning.as_ref(), limit)
+            }
+            _ => self.store.scan_all(prefix, before, after, limit),
         }
     }
 

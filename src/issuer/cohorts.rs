@@ -8,7 +8,7 @@
 use super::rate::RateRow;
 use super::rows::{
     ClassRow, CohortRow, ENDLESS, GrantsRow, OPEN_COHORTS, SET_ASIDE, TickRow, WAITING_MANIFESTS, WindowRow,
-    class_key, clock_key, endless_of, grants_key, manifest_key, manifest_of, manifests_prefix,
+    class_key, clock_key, endless_after, endless_of, grants_key, manifest_key, manifest_of, manifests_prefix,
     members_prefix, merchant_of, rate_key, tick_key, waiting_key, window_key,
 };
 use super::{Core, Decision, IssuerError};
@@ -22,7 +22,7 @@ use unjoin_core::wire::Message;
 use unjoin_core::{DAY, Name, Timestamp};
 use unjoin_log::outbox;
 use unjoin_store::{
-    Bucket, Change, Found, Key, MessageRow, OwnStore, Pages, Present, Record, Store, StoreError, decide, read,
+    Change, Found, Key, MessageRow, OwnStore, Pages, Present, Record, Store, StoreError, decide, read,
 };
 
 /// The most rows that one scan returns.
@@ -121,7 +121,8 @@ pub struct OutrunCohort {
 }
 
 impl<S: Store> Core<S> {
-    pub(super) fn tick(&self) -> Result<IssuerReport, IssuerError> {
+    /// A tick but for its end; and the boundary that it works off, if one was due.
+    pub(super) fn begin_tick(&self) -> Result<(IssuerReport, Option<Timestamp>), IssuerError> {
         let now = clock::tick::<_, IssuerError>(&*self.store, &clock_key(), &self.environment)?;
         let done = read(&*self.store, &tick_key())?.map(|row| row.boundary);
         let boundary = self.config.grid.at_or_before(now).filter(|b| done.is_none_or(|done| done < *b));
@@ -129,30 +130,29 @@ impl<S: Store> Core<S> {
         let mut walk =
             Walk { core: self, ring: self.ring(), now, boundary, report, decisions: Vec::new(), writes: 0 };
         for namespace in [OPEN_COHORTS, SET_ASIDE] {
-            Bucket::all().try_for_each(|bucket| walk.cohorts(bucket, namespace))?;
+            walk.cohorts(namespace)?;
             walk.commit()?;
         }
-        Bucket::all().try_for_each(|bucket| walk.waiting_manifests(bucket))?;
-        Bucket::all().try_for_each(|bucket| walk.overdue(bucket))?;
+        walk.waiting_manifests()?;
+        walk.overdue()?;
         if let Some(boundary) = boundary {
             self.end_windows(boundary, &mut walk.report.failed)?;
             self.count_orders(boundary, &mut walk.report.failed)?;
         }
-        let mut report = walk.report;
-        if let Some(boundary) = boundary {
-            // Until now the store's files may tell when tokens were granted, and what is forgotten. A crash
-            // before the boundary's row is made good by the next tick.
-            self.store.rewrite()?;
-            report.rewritten = true;
-            decide(&*self.store, tick_key(), |row, change| {
-                // Another instance that was faster has done the same.
-                if row.is_none_or(|row| row.boundary < boundary) {
-                    change.put(&tick_key(), &TickRow { boundary });
-                }
-                Ok::<_, IssuerError>(())
-            })?;
-        }
-        Ok(report)
+        Ok((walk.report, boundary))
+    }
+
+    /// Until now the store's files may tell when tokens were granted, and what is forgotten. A crash before the
+    /// boundary's row is made good by the next tick.
+    pub(super) fn end_tick(&self, boundary: Timestamp) -> Result<(), IssuerError> {
+        self.store.rewrite()?;
+        decide(&*self.store, tick_key(), |row, change| {
+            // Another instance that was faster has done the same.
+            if row.is_none_or(|row| row.boundary < boundary) {
+                change.put(&tick_key(), &TickRow { boundary });
+            }
+            Ok::<_, IssuerError>(())
+        })
     }
 
     pub(super) fn confirm_clock(&self, now: Timestamp) -> Result<(), IssuerError> {
@@ -216,13 +216,18 @@ impl<S: Store> Core<S> {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<SignedManifest>, IssuerError> {
-        let after = after.map(|cohort| manifest_key(merchant, cohort).bytes().to_vec());
+        let after = after.map(|cohort| manifest_key(merchant, cohort).at().clone());
         let page = self.pages(manifests_prefix(merchant), limit).after(after).next()?;
         page.into_iter().flatten().take(limit).map(|found| Ok(found.row()?.0)).collect()
     }
 
     pub(super) fn pages<R: Record>(&self, prefix: Key<R>, page: usize) -> Pages<'_, OwnStore<S>, R> {
         Pages::new(&*self.store, prefix.bucket(), prefix.bytes().to_vec(), page)
+    }
+
+    /// Every row of a namespace.
+    pub(super) fn pages_of_all<R: Record>(&self, namespace: &[u8; 2]) -> Pages<'_, OwnStore<S>, R> {
+        Pages::of_all(&*self.store, namespace.to_vec(), PAGE)
     }
 }
 
@@ -277,8 +282,8 @@ impl<'a, S: Store> Walk<'a, S> {
         Ok(())
     }
 
-    fn cohorts(&mut self, bucket: Bucket, namespace: &[u8; 2]) -> Result<(), IssuerError> {
-        let mut pages = Pages::<_, CohortRow>::new(&*self.core.store, bucket, namespace.to_vec(), PAGE);
+    fn cohorts(&mut self, namespace: &[u8; 2]) -> Result<(), IssuerError> {
+        let mut pages = self.core.pages_of_all::<CohortRow>(namespace);
         while let Some(page) = pages.next()? {
             for found in page {
                 if let Err(error) = self.cohort(&found, namespace == OPEN_COHORTS) {
@@ -338,24 +343,22 @@ impl<'a, S: Store> Walk<'a, S> {
         Ok(crowd)
     }
 
-    /// In the order of their due times.
-    fn overdue(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
+    fn overdue(&mut self) -> Result<(), IssuerError> {
         let after = self.core.config.numbers_overdue_after;
-        let mut pages = Pages::<_, Present>::new(&*self.core.store, bucket, ENDLESS.to_vec(), PAGE);
+        let Some(due_by) = self.now.as_unix_seconds().checked_sub(after) else { return Ok(()) };
+        let due_by = Timestamp::from_unix_seconds(due_by);
+        let mut pages = self.core.pages_of_all::<Present>(ENDLESS).before(endless_after(due_by));
         while let Some(page) = pages.next()? {
             for found in page {
-                let (due_at, merchant, handle) = endless_of(&found.key)?;
-                if due_at.saturating_add(after) > self.now {
-                    return Ok(());
-                }
+                let (merchant, handle) = endless_of(&found.key)?;
                 self.report.numbers_overdue.push((merchant, handle));
             }
         }
         Ok(())
     }
 
-    fn waiting_manifests(&mut self, bucket: Bucket) -> Result<(), IssuerError> {
-        let mut pages = Pages::new(&*self.core.store, bucket, WAITING_MANIFESTS.to_vec(), PAGE);
+    fn waiting_manifests(&mut self) -> Result<(), IssuerError> {
+        let mut pages = self.core.pages_of_all(WAITING_MANIFESTS);
         while let Some(page) = pages.next()? {
             let looks = page.iter().map(|found| {
                 Ok(Decision::new(manifest_of(&found.key)?, |row: Option<MessageRow<SignedManifest>>, _| {

@@ -354,7 +354,21 @@ impl<S: Store> Issuer<S> {
     /// [`confirm_clock`](Self::confirm_clock). Otherwise the store's. What needs an operator is in
     /// [`IssuerReport::failed`], and does not hold up the rest.
     pub fn tick(&self) -> Result<IssuerReport, IssuerError> {
-        self.core.tick()
+        let (mut report, boundary) = self.begin_tick()?;
+        if let Some(boundary) = boundary {
+            self.end_tick(boundary)?;
+            report.rewritten = true;
+        }
+        Ok(report)
+    }
+
+    /// As [`tick`](Self::tick), but for the rewrite, which [`end_tick`](Self::end_tick) does if a boundary is told.
+    pub(crate) fn begin_tick(&self) -> Result<(IssuerReport, Option<Timestamp>), IssuerError> {
+        self.core.begin_tick()
+    }
+
+    pub(crate) fn end_tick(&self, boundary: Timestamp) -> Result<(), IssuerError> {
+        self.core.end_tick(boundary)
     }
 
     /// Takes `now` for the time, though it stands far from the last tick: after downtime, or when the

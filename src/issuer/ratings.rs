@@ -15,7 +15,7 @@ use crate::rating::{ClassRecord, Market, Rating, StarSums};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use unjoin_core::token::{OrderHandle, Scope};
 use unjoin_core::{Name, Timestamp};
-use unjoin_store::{Bucket, Found, Key, Pages, Present, Record, Store, StoreError, decide, read};
+use unjoin_store::{Found, Key, Present, Record, Store, StoreError, decide, read};
 
 /// What is known of each shop.
 type Shops = BTreeMap<Name, Vec<ClassRecord>>;
@@ -30,23 +30,21 @@ impl<S: Store> Core<S> {
     ) -> Result<(), IssuerError> {
         let mut decisions = Vec::new();
         let mut waiting = 0;
-        for bucket in Bucket::all() {
-            let mut pages = Pages::<_, Present>::new(&*self.store, bucket, UNCOUNTED.to_vec(), PAGE);
-            while let Some(page) = pages.next()? {
-                let orders: Vec<(Name, OrderHandle)> =
-                    page.iter().map(|found| uncounted_of(&found.key)).collect::<Result<_, StoreError>>()?;
-                let found: Vec<_> = page.iter().map(|found| &found.key).zip(orders).collect();
-                for of_merchant in found.chunk_by(|(_, (a, _)), (_, (b, _))| a == b) {
-                    match self.count_orders_of(of_merchant, boundary) {
-                        Err(error) => error.noted_in(failed)?,
-                        Ok(counted) => decisions.extend(counted.map(Ok)),
-                    }
+        let mut pages = self.pages_of_all::<Present>(UNCOUNTED);
+        while let Some(page) = pages.next()? {
+            let orders: Vec<(Name, OrderHandle)> =
+                page.iter().map(|found| uncounted_of(&found.key)).collect::<Result<_, StoreError>>()?;
+            let found: Vec<_> = page.iter().map(|found| &found.key).zip(orders).collect();
+            for of_merchant in found.chunk_by(|(_, (a, _)), (_, (b, _))| a == b) {
+                match self.count_orders_of(of_merchant, boundary) {
+                    Err(error) => error.noted_in(failed)?,
+                    Ok(counted) => decisions.extend(counted.map(Ok)),
                 }
-                waiting += page.len();
-                if waiting >= WRITES {
-                    waiting = 0;
-                    self.count_together(std::mem::take(&mut decisions), failed)?;
-                }
+            }
+            waiting += page.len();
+            if waiting >= WRITES {
+                waiting = 0;
+                self.count_together(std::mem::take(&mut decisions), failed)?;
             }
         }
         self.count_together(decisions, failed)
@@ -147,11 +145,9 @@ impl<S: Store> Core<S> {
         namespace: &[u8; 2],
         mut each: impl FnMut(&Found<R>) -> Result<(), IssuerError>,
     ) -> Result<(), IssuerError> {
-        for bucket in Bucket::all() {
-            let mut pages = Pages::<_, R>::new(&*self.store, bucket, namespace.to_vec(), PAGE);
-            while let Some(page) = pages.next()? {
-                page.iter().try_for_each(&mut each)?;
-            }
+        let mut pages = self.pages_of_all::<R>(namespace);
+        while let Some(page) = pages.next()? {
+            page.iter().try_for_each(&mut each)?;
         }
         Ok(())
     }

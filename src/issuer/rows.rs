@@ -365,15 +365,20 @@ pub(super) fn endless_key(due_at: Timestamp, merchant: &Name, handle: OrderHandl
     Key::new(bucket(b'm', merchant.as_bytes()), key.finish())
 }
 
-/// The due time, merchant and order of such a key.
-pub(super) fn endless_of(key: &Key<Present>) -> Result<(Timestamp, Name, OrderHandle), StoreError> {
+/// What comes after the keys of all such orders that were due by then.
+pub(super) fn endless_after(due_by: Timestamp) -> Vec<u8> {
+    [ENDLESS.as_slice(), &due_by.saturating_add(1).as_unix_seconds().to_be_bytes()].concat()
+}
+
+/// The merchant and order of such a key.
+pub(super) fn endless_of(key: &Key<Present>) -> Result<(Name, OrderHandle), StoreError> {
     let mut from = Reader::new(key.bytes(), "key of an order whose numbers have not ended");
     let decoded = (|| {
         let _namespace: [u8; 2] = from.array("namespace")?;
-        let due_at = Timestamp::from_unix_seconds(u64::from_be_bytes(from.array("due at")?));
+        let _due_at: [u8; 8] = from.array("due at")?;
         let (merchant, handle) = (Name::decode(&mut from, "merchant")?, from.array("handle")?);
         from.end()?;
-        Ok::<_, DecodeError>((due_at, merchant, OrderHandle(handle)))
+        Ok::<_, DecodeError>((merchant, OrderHandle(handle)))
     })();
     decoded.map_err(|_| StoreError::Corrupt("key of an order whose numbers have not ended"))
 }

@@ -12,7 +12,7 @@ use super::rows::{
 use super::{Core, Decision, IssuerError};
 use std::collections::BTreeSet;
 use unjoin_core::Timestamp;
-use unjoin_store::{Bucket, Key, Pages, Record, Store, StoreError};
+use unjoin_store::{Key, Record, Store, StoreError};
 
 impl<S: Store> Core<S> {
     /// Ends those windows that are over by `boundary`. The cohorts of all merchants share their durable commits.
@@ -22,15 +22,13 @@ impl<S: Store> Core<S> {
         failed: &mut Vec<IssuerError>,
     ) -> Result<(), IssuerError> {
         let mut ended = Vec::new();
-        for bucket in Bucket::all() {
-            let mut pages = Pages::<_, WindowRow>::new(&*self.store, bucket, WINDOWS.to_vec(), PAGE);
-            while let Some(page) = pages.next()? {
-                for found in page {
-                    match found.row() {
-                        Ok(window) if window.ends <= boundary => ended.push(found.key),
-                        Ok(_) => {}
-                        Err(error) => IssuerError::from(error).noted_in(failed)?,
-                    }
+        let mut pages = self.pages_of_all::<WindowRow>(WINDOWS);
+        while let Some(page) = pages.next()? {
+            for found in page {
+                match found.row() {
+                    Ok(window) if window.ends <= boundary => ended.push(found.key),
+                    Ok(_) => {}
+                    Err(error) => IssuerError::from(error).noted_in(failed)?,
                 }
             }
         }

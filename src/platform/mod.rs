@@ -541,55 +541,72 @@ impl<S: Store> Platform<S> {
         let mut failed = Vec::new();
         // A clock that leapt stops issuer and desk; numbers and ledgers have times of their own. A manifest that
         // nobody signs stops the issuer alone.
-        let issued = match self.issuer.tick() {
+        let (issued, boundary) = match self.issuer.begin_tick() {
             Err(error @ (IssuerError::Clock(_) | IssuerError::Sign(_))) => {
                 failed.push(error.into());
-                IssuerReport::default()
+                (IssuerReport::default(), None)
             }
-            issued => issued?,
+            begun => begun?,
         };
-        failed.extend(issued.failed.into_iter().map(PlatformError::from));
-        let numbers_overdue = self.end_overdue(issued.numbers_overdue, &mut failed)?;
-        // Admitted before they are confirmed: a crash in between repeats the admission, which
-        // is idempotent. One that the desk refuses stays with the issuer and is tried again.
-        let mut admitted: Vec<Scope> = Vec::with_capacity(issued.manifests.len());
-        for (manifest, answer) in issued.manifests.iter().zip(self.desk.admit_all(&issued.manifests)) {
-            match answer {
-                Ok(()) => admitted.push(manifest.claimed_scope().clone()),
-                Err(error) if error.ends_the_tick() => return Err(error.into()),
-                Err(error) => failed.push(error.into()),
+        let IssuerReport { manifests, starving, outrun, numbers_overdue, failed: unissued, .. } = issued;
+        failed.extend(unissued.into_iter().map(PlatformError::from));
+        // A rewrite takes long: meanwhile the desk does its part, on a store of its own.
+        let (ended, done) = beside(boundary.map(|boundary| move || self.issuer.end_tick(boundary)), || {
+            self.work_off_reviews(&manifests, numbers_overdue, &mut failed)
+        });
+        ended.transpose()?;
+        let Reviewed { numbers_overdue, admitted, published } = done?;
+        self.issuer.confirm_admitted(&admitted)?;
+        if published.is_some() {
+            // After what this boundary publishes.
+            match self.issuer.rate(self.desk.star_sums().map(|sums| sums.map_err(PlatformError::from))) {
+                Err(error) if error.ends_the_tick() => return Err(error),
+                rated => failed.extend(rated.err()),
             }
         }
-        self.issuer.confirm_admitted(&admitted)?;
-        let published = match self.desk.tick() {
-            Err(error @ DeskError::Clock(_)) => {
-                failed.push(error.into());
-                DeskReport::default()
-            }
-            published => {
-                let published = published?;
-                // After what this boundary publishes.
-                match self.issuer.rate(self.desk.star_sums().map(|sums| sums.map_err(PlatformError::from))) {
-                    Err(error) if error.ends_the_tick() => return Err(error),
-                    rated => failed.extend(rated.err()),
-                }
-                published
-            }
-        };
+        let published = published.unwrap_or_default();
         failed.extend(published.failed.into_iter().map(PlatformError::from));
         let telephony = self.telephony.as_ref().map(Switchboard::tick).transpose()?;
         // Last, so that what was published just now is logged at once.
         let ledgers = self.ledgers.as_ref().map(|ledgers| ledgers.tick(&self.outboxes()));
         Ok(TickReport {
-            manifests: issued.manifests,
-            starving: issued.starving,
-            outrun: issued.outrun,
+            manifests,
+            starving,
+            outrun,
             numbers_overdue,
             batches: published.batches,
             telephony,
             failed,
             ledgers,
         })
+    }
+
+    /// Hands over what the order side has sealed, and has the desk tick. A manifest is admitted before it is
+    /// confirmed: a crash in between repeats the admission, which is idempotent. One that the desk refuses stays
+    /// with the issuer and is tried again.
+    fn work_off_reviews(
+        &self,
+        manifests: &[SignedManifest],
+        overdue: Vec<(Name, OrderHandle)>,
+        failed: &mut Vec<PlatformError>,
+    ) -> Result<Reviewed, PlatformError> {
+        let numbers_overdue = self.end_overdue(overdue, failed)?;
+        let mut admitted = Vec::with_capacity(manifests.len());
+        for (manifest, answer) in manifests.iter().zip(self.desk.admit_all(manifests)) {
+            match answer {
+                Ok(()) => admitted.push(manifest.claimed_scope().clone()),
+                Err(error) if error.ends_the_tick() => return Err(error.into()),
+                Err(error) => failed.push(error.into()),
+            }
+        }
+        let published = match self.desk.tick() {
+            Err(error @ DeskError::Clock(_)) => {
+                failed.push(error.into());
+                None
+            }
+            published => Some(published?),
+        };
+        Ok(Reviewed { numbers_overdue, admitted, published })
     }
 
     /// [`Issuer::confirm_clock`] and [`ReviewDesk::confirm_clock`]: call it with the present time when
@@ -607,6 +624,31 @@ impl<S: Store> fmt::Debug for Platform<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Platform(..)")
     }
+}
+
+/// What a tick did beside the end of the order side's.
+struct Reviewed {
+    numbers_overdue: Vec<(Name, OrderHandle)>,
+    admitted: Vec<Scope>,
+    /// `None`: the desk's clock stands.
+    published: Option<DeskReport>,
+}
+
+/// Does both at once, or one after the other where the system gives no thread. Whatever comes of one, the other is done.
+fn beside<A: Send, B>(
+    one: Option<impl Fn() -> A + Send + Sync>,
+    other: impl FnOnce() -> B,
+) -> (Option<A>, B) {
+    let Some(one) = one else { return (None, other()) };
+    std::thread::scope(|scope| {
+        let begun = std::thread::Builder::new().name("unjoin-orders".to_owned()).spawn_scoped(scope, &one);
+        let other = other();
+        let one = match begun {
+            Ok(begun) => begun.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked)),
+            Err(_) => one(),
+        };
+        (Some(one), other)
+    })
 }
 
 /// What a tick did, and what it found that the host should see to.

@@ -2,10 +2,14 @@
 
 use super::*;
 use crate::issuer::{ClassPolicy, EveryoneOfStanding, PastOrders};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::token::EnrolmentContext;
 use unjoin_core::{DAY, ManualClock, Timestamp};
-use unjoin_store::MemoryStore;
+use unjoin_store::{Commit, MemoryStore, Outcome, StoreError};
+use unjoin_test_util::reads_from;
 use unjoin_trustee::insecure_test_dealer;
 use unjoin_wallet::{TrustRoots, Wallet};
 
@@ -53,7 +57,7 @@ fn open_with(
 }
 
 /// One customer with one granted order, whose numbers are dead.
-fn buy(platform: &Platform<MemoryStore>, account: &str, merchant: &Name) {
+fn buy<S: Store>(platform: &Platform<S>, account: &str, merchant: &Name) {
     let (rng, issuer, account) = (&mut SystemRng::new(), name("shop.example"), name(account));
     let wallet = Wallet::generate(rng);
     let nonce = [1; 32];
@@ -154,4 +158,88 @@ fn an_order_whose_host_reports_its_end_during_a_tick_stays_for_none() {
     let mut failed = Vec::new();
     assert_eq!(platform.end_overdue(vec![(merchant, handle)], &mut failed).unwrap(), vec![]);
     assert!(failed.is_empty(), "{failed:?}");
+}
+
+/// A store whose rewrite ends when a sister's has begun, and which may fail to write.
+struct Meets {
+    rows: MemoryStore,
+    rewriting: Arc<(Mutex<usize>, Condvar)>,
+    fails: Arc<AtomicBool>,
+}
+
+impl Store for Meets {
+    reads_from!(rows);
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        // The store's own rows, which say how far it has come, are not the desk's.
+        let is_desks =
+            commits.iter().flat_map(|commit| &commit.writes).any(|write| write.key().starts_with(b"r"));
+        match self.fails.load(Ordering::SeqCst) && is_desks {
+            true => Err(StoreError::engine("told to fail")),
+            false => self.rows.commit(commits),
+        }
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        let (rewriting, changed) = &*self.rewriting;
+        let mut begun = rewriting.lock().unwrap();
+        *begun += 1;
+        changed.notify_all();
+        let wait = changed.wait_timeout_while(begun, Duration::from_secs(60), |begun| *begun < 2).unwrap();
+        if wait.1.timed_out() { Err(StoreError::engine("alone")) } else { Ok(()) }
+    }
+}
+
+type Sisters = (Platform<Meets>, Arc<(Mutex<usize>, Condvar)>, Arc<AtomicBool>);
+
+/// The flag has the reviews' store fail.
+fn sisters(clock: &Arc<ManualClock>) -> Sisters {
+    let rng = &mut SystemRng::new();
+    let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
+    let secrets = PlatformSecrets::generate(*trustees.key(), rng);
+    let (rewriting, fails) = (Arc::<(Mutex<usize>, Condvar)>::default(), Arc::<AtomicBool>::default());
+    let store = |role| {
+        let fails = if role == Role::Reviews { Arc::clone(&fails) } else { Arc::default() };
+        (role, Arc::new(Meets { rows: MemoryStore::new(), rewriting: Arc::clone(&rewriting), fails }))
+    };
+    let stores = Stores::create(&secrets.stores, [Role::Orders, Role::Reviews].map(store), rng).unwrap();
+    let environment = Environment::new(clock.clone(), || Box::new(SystemRng::new()));
+    let platform =
+        Platform::open(stores, config(), secrets, Arc::new(EveryoneOfStanding), environment).unwrap();
+    (platform, rewriting, fails)
+}
+
+#[test]
+fn a_tick_rewrites_both_stores_side_by_side() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let (platform, rewriting, _) = sisters(&clock);
+    assert!(platform.tick().unwrap().failed.is_empty());
+    assert_eq!(*rewriting.0.lock().unwrap(), 2);
+    // The boundary is worked off.
+    assert!(platform.tick().unwrap().failed.is_empty());
+    assert_eq!(*rewriting.0.lock().unwrap(), 2);
+}
+
+#[test]
+fn a_review_store_that_fails_holds_up_no_end_of_the_order_sides_tick() {
+    let clock = Arc::new(ManualClock::new(MONDAY));
+    let (platform, rewriting, fails) = sisters(&clock);
+    let merchant = name("lamps.example");
+    // Manifests are to be handed over, which the desk's store does not take.
+    let buyers = ["ann", "ben"];
+    *rewriting.0.lock().unwrap() = 2;
+    buyers.iter().for_each(|buyer| buy(&platform, buyer, &merchant));
+    for day in 1..=2 {
+        clock.set(MONDAY.saturating_add(day * DAY));
+        assert!(platform.tick().unwrap().manifests.is_empty());
+    }
+    let before = *rewriting.0.lock().unwrap();
+    fails.store(true, Ordering::SeqCst);
+    clock.set(MONDAY.saturating_add(3 * DAY));
+    assert!(matches!(platform.tick(), Err(PlatformError::Desk(_))));
+    assert_eq!(*rewriting.0.lock().unwrap(), before + 1);
+    // What was sealed is still to be handed over, and is once the store is back.
+    fails.store(false, Ordering::SeqCst);
+    assert_eq!(platform.tick().unwrap().manifests.len(), 1);
+    assert!(platform.tick().unwrap().manifests.is_empty());
 }

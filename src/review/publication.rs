@@ -95,24 +95,16 @@ impl<S: Store> Core<S> {
         let now = clock::tick::<_, DeskError>(&*self.store, &rows::clock(), &self.environment)?;
         let mut report = DeskReport::default();
         let mut due = Vec::new();
-        for bucket in Bucket::all() {
-            let mut pages = rows::schedule_of(&*self.store, bucket);
-            while let Some(page) = pages.next()? {
-                let mut complete = false;
-                for found in &page {
-                    match Due::from_key(found.key.bytes()) {
-                        // The schedule is in the order of its times.
-                        Ok(found) if found.time > now => complete = true,
-                        Ok(found) => due.push(found),
-                        Err(error) => report.fail(error.into())?,
-                    }
+        let mut pages = rows::due_by(&*self.store, now);
+        while let Some(page) = pages.next()? {
+            for found in &page {
+                match Due::from_key(found.key.bytes()) {
+                    Ok(found) => due.push(found),
+                    Err(error) => report.fail(error.into())?,
                 }
-                if due.len() >= DUE_AT_ONCE {
-                    self.do_due(&std::mem::take(&mut due), &mut report)?;
-                }
-                if complete {
-                    break;
-                }
+            }
+            if due.len() >= DUE_AT_ONCE {
+                self.do_due(&std::mem::take(&mut due), &mut report)?;
             }
         }
         self.do_due(&due, &mut report)?;

@@ -10,7 +10,7 @@ use unjoin_core::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope
 use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
 use unjoin_core::wire::{Hex, Message};
 use unjoin_core::{Name, Timestamp};
-use unjoin_store::{Bucket, Found, Record, Store, StoreError, read};
+use unjoin_store::{Found, Record, Store, StoreError, read};
 
 /// A review in the listing.
 ///
@@ -113,7 +113,7 @@ impl<S: Store> Core<S> {
         after: Option<&ReviewId>,
         limit: usize,
     ) -> Result<Vec<PublishedReview>, DeskError> {
-        let after = after.map(|id| rows::listed(merchant, id).bytes().to_vec());
+        let after = after.map(|id| rows::listed(merchant, id).at().clone());
         let page = rows::listing_of(&*self.store, merchant, limit).after(after).next()?.unwrap_or_default();
         let published = |found: &Found<ListedRow>| Ok(found.row()?.into_published(rows::id_of(&found.key)?));
         page.iter().take(limit).map(published).collect()
@@ -124,13 +124,11 @@ impl<S: Store> Core<S> {
     }
 
     pub(super) fn star_sums(&self) -> impl Iterator<Item = Result<(Scope, StarSums), DeskError>> + '_ {
-        Bucket::all().flat_map(|bucket| {
-            let mut pages = rows::cohort_histograms(&*self.store, bucket);
-            let pages = std::iter::from_fn(move || pages.next().transpose());
-            pages.flat_map(|page| match page {
-                Ok(page) => page.iter().map(sums_of).collect(),
-                Err(error) => vec![Err(error.into())],
-            })
+        let mut pages = rows::cohort_histograms(&*self.store);
+        let pages = std::iter::from_fn(move || pages.next().transpose());
+        pages.flat_map(|page| match page {
+            Ok(page) => page.iter().map(sums_of).collect(),
+            Err(error) => vec![Err(error.into())],
         })
     }
 

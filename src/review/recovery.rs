@@ -519,22 +519,18 @@ impl<S: Store> Core<S> {
         })?;
         let erasure =
             Due { time: erased_at(&self.config, &cohort.manifest), task: Task::Erase, scope: scope.clone() };
-        decide(
-            &*self.store,
-            (keys.clone(), erasure.key()),
-            |((spent, waiting, sent), erasure), change| {
-                let Some(spent) = spent.filter(|spent| spent.state == State::Unlisted) else { return Ok(()) };
-                if sent.is_none() && erasure.is_some() && presentation.hash() == spent.presentation_hash {
-                    change.put(&keys.2, &SentRow { presentation: presentation.to_bytes(), held: None });
-                }
-                if waiting.is_none() && spent.in_force == spent.submitted {
-                    let relisted = WaitingChange::Relist(job.submission.review.clone());
-                    change.put(&keys.1, &WaitingRow { boundary, actions: vec![], change: relisted });
-                    let due = Due { time: boundary, task: Task::Apply(*id), scope: scope.clone() };
-                    change.put(&due.key(), &Present);
-                }
-                Ok(())
-            },
-        )
+        decide(&*self.store, (keys.clone(), erasure.key()), |((spent, waiting, sent), erasure), change| {
+            let Some(spent) = spent.filter(|spent| spent.state == State::Unlisted) else { return Ok(()) };
+            if sent.is_none() && erasure.is_some() && presentation.hash() == spent.presentation_hash {
+                change.put(&keys.2, &SentRow { presentation: presentation.to_bytes(), held: None });
+            }
+            if waiting.is_none() && spent.in_force == spent.submitted {
+                let relisted = WaitingChange::Relist(job.submission.review.clone());
+                change.put(&keys.1, &WaitingRow { boundary, actions: vec![], change: relisted });
+                let due = Due { time: boundary, task: Task::Apply(*id), scope: scope.clone() };
+                change.put(&due.key(), &Present);
+            }
+            Ok(())
+        })
     }
 }

@@ -174,9 +174,9 @@ pub(super) fn cohort_histogram(scope: &Scope) -> Key<HistogramRow> {
     of_scope(b'o', scope, None)
 }
 
-/// The cohorts' histograms of a bucket.
-pub(super) fn cohort_histograms<S: Store>(store: &S, bucket: Bucket) -> Pages<'_, S, HistogramRow> {
-    Pages::new(store, bucket, key(b'o', |_| ()), CHUNK)
+/// All cohorts' histograms.
+pub(super) fn cohort_histograms<S: Store>(store: &S) -> Pages<'_, S, HistogramRow> {
+    Pages::of_all(store, key(b'o', |_| ()), CHUNK)
 }
 
 /// The cohort of its histogram's key.
@@ -255,9 +255,10 @@ pub(super) struct Due {
     pub(super) scope: Scope,
 }
 
-/// The schedule of one bucket, in the order of its times.
-pub(super) fn schedule_of<S: Store>(store: &S, bucket: Bucket) -> Pages<'_, S, Present> {
-    Pages::new(store, bucket, key(b'd', |_| ()), CHUNK)
+/// What is due by then: bucket by bucket, each in the order of its times.
+pub(super) fn due_by<S: Store>(store: &S, time: Timestamp) -> Pages<'_, S, Present> {
+    let after = time.saturating_add(1).as_unix_seconds().to_be_bytes();
+    Pages::of_all(store, key(b'd', |_| ()), CHUNK).before(key(b'd', |out| out.raw(&after)))
 }
 
 impl Due {

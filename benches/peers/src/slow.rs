@@ -34,6 +34,16 @@ impl<S: Store> Store for SlowSync<S> {
         self.store.scan(bucket, prefix, after, limit)
     }
 
+    fn scan_all(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        self.store.scan_all(prefix, before, after, limit)
+    }
+
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let outcomes = self.store.commit(commits)?;

@@ -142,8 +142,8 @@ impl<S: Store> Log<S> {
         let mut moved = 0;
         loop {
             let (mut entries, mut found) = (BTreeMap::new(), Vec::new());
-            for rows in outbox::waiting(*source, self.ledger, GROUP) {
-                let rows = rows?;
+            let waiting = outbox::waiting(*source, self.ledger, GROUP)?;
+            for rows in waiting.chunk_by(|a, b| a.key.bucket() == b.key.bucket()) {
                 let Some(first) = rows.first() else { continue };
                 let gone = Commit::new(first.key.bucket());
                 found.push(rows.iter().fold(gone, |gone, row| gone.delete(row.key.bytes().to_vec())));
@@ -383,7 +383,7 @@ impl<S: Store> LogView for Log<S> {
         let before = from.checked_sub(1).map(|before| rows::entry(self.ledger, before));
         let (bucket, prefix) = (rows::bucket(self.ledger), rows::entries(self.ledger));
         let mut pages = Pages::<_, Entry>::new(&*self.store, bucket, prefix, wanted.min(PAGE))
-            .after(before.map(|before| before.bytes().to_vec()));
+            .after(before.map(|before| before.at().clone()));
         let mut entries = Vec::new();
         while entries.len() < wanted
             && let Some(page) = pages.next()?

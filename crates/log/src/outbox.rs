@@ -36,19 +36,11 @@ pub fn waiting_entries<S: Store + ?Sized>(
     Ok(rows.into_iter().map(|row| row.value).collect())
 }
 
-/// What waits in a store, at most `limit` entries in all: not empty, one bucket at a time.
+/// What waits in a store, at most `limit` entries, in the order of their buckets.
 pub(super) fn waiting(
     store: &dyn Store,
     ledger: Ledger,
     limit: usize,
-) -> impl Iterator<Item = Result<Vec<Found<Entry>>, StoreError>> {
-    let mut left = limit;
-    Bucket::all().filter_map(move |bucket| {
-        if left == 0 {
-            return None;
-        }
-        let found = Pages::new(store, bucket, prefix(ledger).to_vec(), left).next();
-        left = left.saturating_sub(found.as_ref().ok().and_then(Option::as_ref).map_or(0, Vec::len));
-        found.transpose()
-    })
+) -> Result<Vec<Found<Entry>>, StoreError> {
+    Ok(Pages::of_all(store, prefix(ledger).to_vec(), limit).next()?.unwrap_or_default())
 }

@@ -33,7 +33,7 @@ use std::thread;
 /// contract::check(MemoryStore::new);
 /// ```
 pub fn check<S: Store>(fresh: impl Fn() -> S) {
-    let properties: [fn(&S); 20] = [
+    let properties: [fn(&S); 21] = [
         what_was_put_is_read_until_it_is_deleted,
         reads_answer_in_the_order_asked,
         absent_holds_only_where_no_row_is,
@@ -52,6 +52,7 @@ pub fn check<S: Store>(fresh: impl Fn() -> S) {
         the_longest_rows_fit,
         concurrent_increments_are_never_lost,
         a_returned_commit_is_seen_by_every_thread,
+        a_scan_of_all_buckets_is_a_scan_of_each,
         a_rewrite_changes_no_row,
         a_snapshot_shows_every_row_as_of_one_moment,
     ];
@@ -320,6 +321,55 @@ fn scans_keep_to_their_prefix<S: Store>(store: &S) {
             let found = scan(store, here(), prefix, Some(after), 100);
             assert_eq!(found, expected, "prefix {prefix:?}, after {after:?}");
         }
+    }
+}
+
+/// In the order of the buckets, from any row on, up to any key and any number, before and after a rewrite.
+fn a_scan_of_all_buckets_is_a_scan_of_each<S: Store>(store: &S) {
+    let keys: [&[u8]; 7] = [b"a", b"bb", b"bb\0", b"bb\x03", b"bb\xff\xff", b"c", b"\xff"];
+    for (i, bucket) in (0usize..).zip(Bucket::all()).filter(|(i, _)| i % 9 == 0 || *i == 255) {
+        let kept = keys.iter().enumerate().filter(|(at, _)| (i + at) % 4 != 1);
+        commit(
+            store,
+            kept.fold(Commit::new(bucket), |filled, (_, key)| filled.put(key.to_vec(), key.to_vec())),
+        );
+    }
+    for round in 0..2 {
+        for (prefix, before) in
+            [(&b""[..], None), (b"bb", None), (b"bb", Some(&b"bb\x03"[..])), (b"\xff", Some(b"\xff"))]
+        {
+            let of_each: Vec<(Bucket, Row)> = Bucket::all()
+                .flat_map(|bucket| {
+                    let rows = store.scan(bucket, prefix, None, usize::MAX).expect("scan").into_iter();
+                    rows.filter(|row| before.is_none_or(|before| row.key.as_slice() < before))
+                        .map(move |row| (bucket, row))
+                })
+                .collect();
+            let scan = |after: Option<&RowKey>, limit| {
+                store.scan_all(prefix, before, after, limit).expect("a scan of all buckets")
+            };
+            assert!(scan(None, usize::MAX) == of_each, "prefix {prefix:?}, round {round}");
+            assert!(scan(None, 0).is_empty());
+            for (place, (bucket, row)) in of_each.iter().enumerate().step_by(5) {
+                let after = RowKey { bucket: *bucket, key: row.key.clone() };
+                let rest = of_each.get(place + 1..).expect("what comes after a row");
+                for limit in [1, 3, usize::MAX] {
+                    let first = rest.get(..limit.min(rest.len())).expect("so many at most");
+                    assert!(
+                        scan(Some(&after), limit) == first,
+                        "prefix {prefix:?}, after {after:?}, {limit}"
+                    );
+                }
+            }
+            // After what is no row: in a bucket without any, and before and behind all keys of one that has some.
+            for (bucket, key) in [(here(), &b""[..]), (elsewhere(), b"zz"), (here(), &[0xff; MAX_KEY])] {
+                let after = RowKey { bucket, key: key.to_vec() };
+                let rest =
+                    of_each.iter().filter(|(bucket, row)| (*bucket, &row.key) > (after.bucket, &after.key));
+                assert!(scan(Some(&after), usize::MAX).iter().eq(rest), "prefix {prefix:?}, after {after:?}");
+            }
+        }
+        store.rewrite().expect("rewrite");
     }
 }
 

@@ -393,6 +393,34 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError>;
 
+    /// What a tick looks for, in one call: at most `limit` rows of all buckets whose keys begin with `prefix`, and
+    /// come before the key `before` if given. They are in the order of (bucket, key), after the row at `after` if given
+    /// (exclusive), which need not be stored nor begin with `prefix`.
+    ///
+    /// An engine that does not say how scans each bucket.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] when the engine or its disk failed.
+    fn scan_all(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        let mut found = Vec::new();
+        for (bucket, after) in buckets_after(after) {
+            let left = limit.saturating_sub(found.len());
+            if left == 0 {
+                break;
+            }
+            let rows = self.scan(bucket, prefix, after, left)?.into_iter();
+            let rows = rows.take_while(|row| before.is_none_or(|before| row.key.as_slice() < before));
+            found.extend(rows.map(|row| (bucket, row)));
+        }
+        Ok(found)
+    }
+
     /// Applies `commits` in order, each atomic by itself, and returns when all are durable: one
     /// outcome for each, in order. Each sees what its predecessors in the call left; a conflict
     /// skips that commit, and those that hang on it.
@@ -418,6 +446,14 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Engine`]; every row is still there, but their order may still show.
     fn rewrite(&self) -> Result<(), StoreError>;
+}
+
+/// The buckets that rows after a given one lie in, each with the key after which its own begin.
+fn buckets_after(after: Option<&RowKey>) -> impl Iterator<Item = (Bucket, Option<&[u8]>)> {
+    let from = after.map_or(0, |after| after.bucket.0);
+    (from..BUCKETS).map(Bucket).map(move |bucket| {
+        (bucket, after.filter(|after| after.bucket == bucket).map(|after| after.key.as_slice()))
+    })
 }
 
 /// Why an engine did not answer.
@@ -563,6 +599,15 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
         (**self).scan(bucket, prefix, after, limit)
+    }
+    fn scan_all(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        (**self).scan_all(prefix, before, after, limit)
     }
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         (**self).commit(commits)

@@ -1,4 +1,4 @@
-use super::{BUCKETS, Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError, Write};
+use super::{BUCKETS, Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError, Write, buckets_after};
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -121,18 +121,26 @@ impl Store for MemoryStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let start = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
-        };
         let buckets = self.buckets();
         let rows = buckets.get(usize::from(bucket.number())).into_iter();
-        let found = rows
-            .flat_map(|rows| rows.range::<[u8], _>((start, Bound::Unbounded)))
-            .take_while(|(key, _)| key.as_bytes().starts_with(prefix))
-            .take(limit)
-            .map(|(key, value)| Row { key: key.as_bytes().to_vec(), value: value.clone() });
-        Ok(found.collect())
+        Ok(rows.flat_map(|rows| begin_with(rows, prefix, after)).take(limit).collect())
+    }
+
+    fn scan_all(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        let buckets = self.buckets();
+        let found = buckets_after(after).flat_map(|(bucket, after)| {
+            let rows = buckets.get(usize::from(bucket.number())).into_iter();
+            rows.flat_map(move |rows| begin_with(rows, prefix, after))
+                .take_while(move |row| before.is_none_or(|before| row.key.as_slice() < before))
+                .map(move |row| (bucket, row))
+        });
+        Ok(found.take(limit).collect())
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
@@ -161,6 +169,21 @@ impl Store for MemoryStore {
     fn rewrite(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// Those whose keys begin with `prefix`, after the key `after`.
+fn begin_with<'a>(
+    rows: &'a Rows,
+    prefix: &'a [u8],
+    after: Option<&'a [u8]>,
+) -> impl Iterator<Item = Row> + 'a {
+    let start = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    rows.range::<[u8], _>((start, Bound::Unbounded))
+        .take_while(move |(key, _)| key.as_bytes().starts_with(prefix))
+        .map(|(key, value)| Row { key: key.as_bytes().to_vec(), value: value.clone() })
 }
 
 fn apply(rows: &mut Rows, commit: &Commit) -> Outcome {

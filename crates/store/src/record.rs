@@ -281,27 +281,41 @@ impl<R: Record> Found<R> {
     }
 }
 
-/// The rows of one bucket whose keys begin with a prefix, page by page, in key order.
+/// The rows whose keys begin with a prefix, of one bucket or of all, page by page, in the order of (bucket, key).
 #[doc(hidden)]
 pub struct Pages<'a, S: ?Sized, R> {
     store: &'a S,
-    bucket: Bucket,
+    bucket: Option<Bucket>,
     prefix: Vec<u8>,
-    after: Option<Vec<u8>>,
+    before: Option<Vec<u8>>,
+    after: Option<RowKey>,
     page: usize,
     done: bool,
     row: PhantomData<fn() -> R>,
 }
 
 impl<'a, S: Store + ?Sized, R> Pages<'a, S, R> {
-    /// From the first row on, at most `page` at a time.
+    /// Of one bucket, from the first row on, at most `page` at a time.
     pub fn new(store: &'a S, bucket: Bucket, prefix: Vec<u8>, page: usize) -> Self {
-        Self { store, bucket, prefix, after: None, page: page.max(1), done: false, row: PhantomData }
+        Self { bucket: Some(bucket), ..Self::of_all(store, prefix, page) }
     }
 
-    /// From behind the key `after` on, which need not be stored.
+    /// Of all buckets.
+    pub fn of_all(store: &'a S, prefix: Vec<u8>, page: usize) -> Self {
+        let (bucket, before, after, page) = (None, None, None, page.max(1));
+        Self { store, bucket, prefix, before, after, page, done: false, row: PhantomData }
+    }
+
+    /// Of all buckets, and only those that come before the key `before` in their bucket.
     #[must_use]
-    pub fn after(mut self, after: Option<Vec<u8>>) -> Self {
+    pub fn before(mut self, before: Vec<u8>) -> Self {
+        self.before = Some(before);
+        self
+    }
+
+    /// From behind the row at `after` on, which need not be stored.
+    #[must_use]
+    pub fn after(mut self, after: Option<RowKey>) -> Self {
         self.after = after;
         self
     }
@@ -315,13 +329,22 @@ impl<'a, S: Store + ?Sized, R> Pages<'a, S, R> {
         if self.done {
             return Ok(None);
         }
-        let rows = self.store.scan(self.bucket, &self.prefix, self.after.as_deref(), self.page)?;
+        let rows: Vec<(Bucket, Row)> = match self.bucket {
+            Some(bucket) => {
+                let after = self.after.as_ref().map(|after| after.key.as_slice());
+                let rows = self.store.scan(bucket, &self.prefix, after, self.page)?;
+                rows.into_iter().map(|row| (bucket, row)).collect()
+            }
+            None => {
+                self.store.scan_all(&self.prefix, self.before.as_deref(), self.after.as_ref(), self.page)?
+            }
+        };
         self.done = rows.len() < self.page;
         match rows.last() {
-            Some(last) => self.after = Some(last.key.clone()),
+            Some((bucket, last)) => self.after = Some(RowKey { bucket: *bucket, key: last.key.clone() }),
             None => return Ok(None),
         }
-        let found = |Row { key, value }| Found { key: Key::new(self.bucket, key), value };
+        let found = |(bucket, Row { key, value })| Found { key: Key::new(bucket, key), value };
         Ok(Some(rows.into_iter().map(found).collect()))
     }
 }

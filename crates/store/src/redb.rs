@@ -6,6 +6,7 @@
 
 mod copy;
 mod filter;
+mod kinds;
 mod syncs;
 mod tables;
 
@@ -238,7 +239,19 @@ impl Store for RedbStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        self.serve(|tables| tables.scan(bucket, prefix, after, limit))
+        let after = after.map(|key| RowKey { bucket, key: key.to_vec() });
+        let found = self.serve(|tables| tables.scan(Some(bucket), prefix, None, after.as_ref(), limit))?;
+        Ok(found.into_iter().map(|(_, row)| row).collect())
+    }
+
+    fn scan_all(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        self.serve(|tables| tables.scan(None, prefix, before, after, limit))
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {

@@ -382,6 +382,16 @@ impl<S: Store> Store for OwnStore<S> {
         self.serving().and_then(|()| self.store.scan(bucket, prefix, after, limit))
     }
 
+    fn scan_all(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        self.serving().and_then(|()| self.store.scan_all(prefix, before, after, limit))
+    }
+
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         self.serving().and_then(|()| self.store.commit(commits))
     }

@@ -269,7 +269,8 @@ proptest! {
         for other in [here(b"o"), here(b"q"), Key::new(Bucket::of(b"elsewhere"), b"px".to_vec())] {
             store.rows.commit(&[changed(&other, Some(999))]).unwrap();
         }
-        let mut pages = Pages::<_, Count>::new(&store, bucket(), b"p".to_vec(), page).after(after.clone());
+        let from = after.clone().map(|key| RowKey { bucket: bucket(), key });
+        let mut pages = Pages::<_, Count>::new(&store, bucket(), b"p".to_vec(), page).after(from);
         let (mut found, mut failures) = (Vec::new(), 0);
         loop {
             if failures < failing {

@@ -36,6 +36,16 @@ macro_rules! reads_from {
             self.$rows.scan(bucket, prefix, after, limit)
         }
 
+        fn scan_all(
+            &self,
+            prefix: &[u8],
+            before: Option<&[u8]>,
+            after: Option<&$crate::RowKey>,
+            limit: usize,
+        ) -> Result<Vec<($crate::Bucket, $crate::Row)>, $crate::StoreError> {
+            self.$rows.scan_all(prefix, before, after, limit)
+        }
+
         fn snapshot(&self, see: &mut $crate::See<'_>) -> Result<(), $crate::StoreError> {
             self.$rows.snapshot(see)
         }

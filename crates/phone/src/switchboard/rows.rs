@@ -546,6 +546,11 @@ impl Under {
     }
 }
 
+/// What comes after the keys of all index rows whose slots had ended by then.
+pub(super) fn index_after(ended_by: Timestamp) -> Vec<u8> {
+    key(INDEX, &[&ended_by.saturating_add(1).as_unix_seconds().to_be_bytes()])
+}
+
 /// The end of the slot that stands in an index row's key.
 pub(super) fn slot_end_of(key: &[u8]) -> Result<Timestamp, StoreError> {
     let end = key.get(INDEX.len()..).and_then(|rest| rest.first_chunk());

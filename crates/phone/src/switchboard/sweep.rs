@@ -1,10 +1,11 @@
 //! Clearing away: nothing that is refused or unreadable waits for it.
 
-use super::rows::{HUBS, HubRow, INDEX, IndexRow, LegState, ORDERS, OrderRow, slot_end_of};
+use super::rows::{HUBS, HubRow, INDEX, IndexRow, LegState, ORDERS, OrderRow, index_after, slot_end_of};
 use super::{Core, SwitchboardError};
 use crate::{SlotKeyWindow, VirtualNumber};
 use std::sync::PoisonError;
-use unjoin_store::{Bucket, Commit, Decision, Key, Pages, Record, Store, decide_all};
+use unjoin_core::Timestamp;
+use unjoin_store::{Commit, Decision, Key, Pages, Record, RowKey, Store, decide_all};
 
 /// At most this many rows are looked at in one call to the store.
 const PAGE: usize = 512;
@@ -54,10 +55,9 @@ pub struct SwitchboardReport {
 /// again, which is no harm.
 #[derive(Default)]
 pub(super) struct Walk {
-    bucket: u16,
-    /// Whether the bucket's orders are done, and its hubs' turn has come.
+    /// Whether the orders are done, and the hubs' turn has come.
     in_hubs: bool,
-    after: Option<Vec<u8>>,
+    after: Option<RowKey>,
 }
 
 /// Deletes an order's or a hub's row, or puts what remains of it in its place, if that still is due then: the answer is
@@ -84,40 +84,37 @@ impl<S: Store> Core<S> {
         Ok(report)
     }
 
-    /// Deletes each bucket's index rows up to the first whose key may still be there. They lie
-    /// in the order of their slots. Nothing is read to decide it: when a row is over stands in
-    /// its name.
+    /// Deletes the index rows whose keys are gone. They lie in the order of their slots. Nothing is read to decide
+    /// it: when a row is over stands in its name.
     fn sweep_index(&self, window: &SlotKeyWindow) -> Result<u64, SwitchboardError> {
+        let ended_by = window.settled().as_unix_seconds().checked_sub(window.config().skew());
+        let Some(ended_by) = ended_by.map(Timestamp::from_unix_seconds) else { return Ok(0) };
+        let mut pages = Pages::<_, IndexRow>::of_all(&*self.store, INDEX.to_vec(), PAGE);
+        pages = pages.before(index_after(ended_by));
         let (mut deleted, mut waiting, mut commits) = (0u64, 0, Vec::new());
-        for bucket in Bucket::all() {
-            let mut pages = Pages::<_, IndexRow>::new(&*self.store, bucket, INDEX.to_vec(), PAGE);
-            let mut is_over = true;
-            while is_over && let Some(page) = pages.next()? {
-                let mut commit = Commit::new(bucket);
-                for row in page {
-                    let end = slot_end_of(row.key.bytes())?;
-                    is_over = window.settled() >= end.saturating_add(window.config().skew());
-                    if !is_over {
-                        break;
-                    }
-                    commit = commit.delete(row.key.bytes().to_vec());
+        while let Some(page) = pages.next()? {
+            for rows in page.chunk_by(|a, b| a.key.bucket() == b.key.bucket()) {
+                let Some(first) = rows.first() else { continue };
+                let mut gone = Commit::new(first.key.bucket());
+                for row in rows {
+                    slot_end_of(row.key.bytes())?;
+                    gone = gone.delete(row.key.bytes().to_vec());
                 }
-                waiting += commit.writes.len();
-                commits.push(commit);
-                if waiting >= AT_ONCE {
-                    self.store.commit(&std::mem::take(&mut commits))?;
-                    deleted = deleted.saturating_add(std::mem::take(&mut waiting) as u64);
-                }
+                commits.push(gone);
+            }
+            waiting += page.len();
+            if waiting >= AT_ONCE {
+                self.store.commit(&std::mem::take(&mut commits))?;
+                deleted = deleted.saturating_add(std::mem::take(&mut waiting) as u64);
             }
         }
-        commits.retain(|commit| !commit.writes.is_empty());
         if !commits.is_empty() {
             self.store.commit(&commits)?;
         }
         Ok(deleted.saturating_add(waiting as u64))
     }
 
-    /// Goes on through the orders and hubs of all buckets, for [`WALK`] rows or once around.
+    /// Goes on through the orders and then the hubs, for [`WALK`] rows or once around.
     fn walk(&self, window: &SlotKeyWindow, report: &mut SwitchboardReport) -> Result<(), SwitchboardError> {
         let now = window.settled();
         let lives = move |leg: &LegState| matches!(leg, LegState::Live(live) if now < live.terms.not_after);
@@ -129,27 +126,23 @@ impl<S: Store> Core<S> {
         // A new epoch begins at 0 whatever the last one came to; all pools have epochs of one length.
         let is_hub_due = |hub: &HubRow| hub.epoch.saturating_add(1) < self.pools.at(0).pool.epoch_of(now);
         let mut walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner);
-        let (buckets, mut seen, mut turned) = (Bucket::all().count(), 0, 0);
+        // What lies before the place where this begins comes last.
+        let (mut seen, mut turns) = (0, if walk.after.is_none() { 2 } else { 3 });
         let mut due = Due::default();
-        while seen < WALK && turned <= 2 * buckets {
-            let Some(bucket) = Bucket::all().nth(walk.bucket.into()) else {
-                *walk = Walk::default();
-                continue;
-            };
+        while seen < WALK && turns > 0 {
             let rows = if walk.in_hubs {
-                self.look_at(bucket, HUBS, &mut walk.after, &is_hub_due, &|_| None, &mut due.hubs)?
+                self.look_at(HUBS, &mut walk.after, &is_hub_due, &|_| None, &mut due.hubs)?
             } else {
                 let remains = &OrderRow::shortened;
-                self.look_at(bucket, ORDERS, &mut walk.after, &is_order_due, remains, &mut due.orders)?
+                self.look_at(ORDERS, &mut walk.after, &is_order_due, remains, &mut due.orders)?
             };
             if due.orders.len() + due.hubs.len() >= AT_ONCE {
                 self.prune(std::mem::take(&mut due), report)?;
             }
             seen += rows;
             if rows < PAGE {
-                turned += 1;
-                let bucket = walk.bucket + u16::from(walk.in_hubs);
-                *walk = Walk { bucket, in_hubs: !walk.in_hubs, after: None };
+                turns -= 1;
+                *walk = Walk { in_hubs: !walk.in_hubs, after: None };
             }
         }
         self.prune(due, report)
@@ -158,14 +151,13 @@ impl<S: Store> Core<S> {
     /// Looks at one page of rows behind `after`, which goes on: how many there were.
     fn look_at<'a, R: Record + 'a>(
         &self,
-        bucket: Bucket,
         prefix: &[u8; 2],
-        after: &mut Option<Vec<u8>>,
+        after: &mut Option<RowKey>,
         is_due: &'a impl Fn(&R) -> bool,
         remains: &'a impl Fn(&R) -> Option<R>,
         due: &mut Vec<Prune<'a>>,
     ) -> Result<usize, SwitchboardError> {
-        let mut pages = Pages::new(&*self.store, bucket, prefix.to_vec(), PAGE).after(after.clone());
+        let mut pages = Pages::of_all(&*self.store, prefix.to_vec(), PAGE).after(after.clone());
         let page = pages.next()?.unwrap_or_default();
         for found in &page {
             if is_due(&found.row()?) {
@@ -173,7 +165,7 @@ impl<S: Store> Core<S> {
             }
         }
         if let Some(last) = page.last() {
-            *after = Some(last.key.bytes().to_vec());
+            *after = Some(last.key.at().clone());
         }
         Ok(page.len())
     }

@@ -17,12 +17,13 @@
 //! no copy but a rewrite settles anything.
 
 use super::filter::{Filter, hash};
+use super::kinds::Kinds;
 use super::syncs::Syncs;
 use super::{Bucket, Commit, Outcome, RowKey, SCHEMA_VERSION, See, StoreError, Write, engine};
-use crate::Row;
+use crate::{Row, buckets_after};
 use redb::{
-    AccessGuard, Database, Durability, Range, ReadOnlyTable, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, Table, TableDefinition, TableError, WriteTransaction,
+    AccessGuard, Database, Durability, Range, ReadOnlyTable, ReadTransaction, ReadableDatabase,
+    ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableError, WriteTransaction,
 };
 use std::cmp::Ordering;
 use std::ops::Bound;
@@ -43,11 +44,19 @@ pub(super) struct Tables {
     database: Database,
     /// Over "settled", which no open file changes.
     filter: Filter,
+    /// Over both tables.
+    kinds: Kinds,
     /// Of the file.
     pub(super) syncs: Syncs,
     /// How often "settled" was asked for a row.
     #[cfg(test)]
     looks: std::sync::atomic::AtomicUsize,
+    /// How many buckets were looked into by scans.
+    #[cfg(test)]
+    visits: std::sync::atomic::AtomicUsize,
+    /// How often a transaction began to read.
+    #[cfg(test)]
+    transactions: std::sync::atomic::AtomicUsize,
 }
 
 /// What becomes of the rows in a copy.
@@ -95,22 +104,30 @@ impl Tables {
         // Denying a serial that is spent would spend it again: a filter of other rows is none.
         let filter = Filter::from_bytes(&bytes, settled.len().map_err(engine)?);
         let filter = filter.ok_or(StoreError::Corrupt("filter"))?;
-        Ok(Self::of(database, filter, syncs))
+        let tables = Self::of(database, filter, syncs);
+        tables.find_kinds()?;
+        Ok(tables)
     }
 
     fn of(database: Database, filter: Filter, syncs: Syncs) -> Self {
         Self {
             database,
             filter,
+            kinds: Kinds::default(),
             syncs,
             #[cfg(test)]
             looks: Default::default(),
+            #[cfg(test)]
+            visits: Default::default(),
+            #[cfg(test)]
+            transactions: Default::default(),
         }
     }
 
     pub(super) fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let recent = self.recent()?;
-        let mut settled = Settled::of(self);
+        let transaction = self.begin_read()?;
+        let recent = open(&transaction, RECENT)?;
+        let mut settled = Settled::of(self, Some(&transaction));
         let read = |at: &RowKey| {
             let at = address(at.bucket, &at.key);
             let new = recent.get(at.as_slice()).map_err(engine)?;
@@ -124,36 +141,46 @@ impl Tables {
         keys.iter().map(read).collect()
     }
 
+    /// Of one bucket or of all; as of one moment.
     pub(super) fn scan(
         &self,
-        bucket: Bucket,
+        only: Option<Bucket>,
         prefix: &[u8],
-        after: Option<&[u8]>,
+        before: Option<&[u8]>,
+        after: Option<&RowKey>,
         limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        let prefix = address(bucket, prefix);
-        let after = after.map(|key| address(bucket, key));
-        let start = match &after {
-            Some(after) if *after >= prefix => Bound::Excluded(after.as_slice()),
-            _ => Bound::Included(prefix.as_slice()),
-        };
-        let mut found = Vec::new();
-        if limit == 0 {
-            return Ok(found);
-        }
-        self.rows_from(start, |at, value| {
-            if !at.starts_with(&prefix) {
-                return Ok(false);
+    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        let may_have = self.kinds.of(prefix);
+        let (both, mut found) = (self.both()?, Vec::new());
+        for (bucket, after) in buckets_after(after) {
+            if only.is_some_and(|only| only != bucket) || !may_have(bucket) {
+                continue;
             }
-            let key = at.get(BUCKET_BYTES..).ok_or(StoreError::Corrupt("key"))?;
-            found.push(Row { key: key.to_vec(), value: value.to_vec() });
-            Ok(found.len() < limit)
-        })?;
+            if found.len() >= limit {
+                break;
+            }
+            #[cfg(test)]
+            self.visits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let (prefix, before) = (address(bucket, prefix), before.map(|before| address(bucket, before)));
+            let after = after.map(|key| address(bucket, key));
+            let start = match &after {
+                Some(after) if *after >= prefix => Bound::Excluded(after.as_slice()),
+                _ => Bound::Included(prefix.as_slice()),
+            };
+            both.rows_from(start, |at, value| {
+                if !at.starts_with(&prefix) || before.as_ref().is_some_and(|before| at >= before.as_slice()) {
+                    return Ok(false);
+                }
+                let key = at.get(BUCKET_BYTES..).ok_or(StoreError::Corrupt("key"))?;
+                found.push((bucket, Row { key: key.to_vec(), value: value.to_vec() }));
+                Ok(found.len() < limit)
+            })?;
+        }
         Ok(found)
     }
 
     pub(super) fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
-        self.rows_from(Bound::Unbounded, |at, value| {
+        self.both()?.rows_from(Bound::Unbounded, |at, value| {
             let (bucket, key) = split(at)?;
             see(bucket, key, value).map(|()| true)
         })
@@ -163,7 +190,7 @@ impl Tables {
         let mut transaction = self.database.begin_write().map_err(engine)?;
         transaction.set_durability(Durability::Immediate).map_err(engine)?;
         let recent = transaction.open_table(RECENT).map_err(engine)?;
-        let mut rows = Changing { recent, settled: Settled::of(self), buffers: Buffers::default() };
+        let mut rows = Changing { recent, settled: Settled::of(self, None), buffers: Buffers::default() };
         let mut outcomes = Vec::with_capacity(commits.len());
         for commit in commits {
             let is_reached = commit.is_reached(&outcomes);
@@ -186,25 +213,30 @@ impl Tables {
     /// Writes every row into the tables of a new database, in key order and in one transaction.
     pub(super) fn copy_into(&self, fresh: &mut Self, copying: Copying) -> Result<(), StoreError> {
         let transaction = fresh.database.begin_write().map_err(engine)?;
-        let mut copy = Copy::into(&transaction)?;
-        match copying {
-            Copying::Rewrite => {
-                self.rows_from(Bound::Unbounded, |at, value| copy.settle(at, value).map(|()| true))?;
+        let (both, kinds, mut hashes) = (self.both()?, Kinds::default(), Vec::new());
+        append(&transaction, SETTLED, &kinds, |put| {
+            let settle = |at: &[u8], value: &[u8]| {
+                hashes.push(hash(at));
+                put(at, value).map(|()| true)
+            };
+            match copying {
+                Copying::Rewrite => both.rows_from(Bound::Unbounded, settle),
+                Copying::AsTheyAre => each(&both.settled, settle),
             }
-            Copying::AsTheyAre => {
-                for row in self.settled()?.iter().map_err(engine)? {
-                    let (at, value) = row.map_err(engine)?;
-                    copy.settle(at.value(), value.value())?;
-                }
-                for row in self.recent()?.iter().map_err(engine)? {
-                    let (at, value) = row.map_err(engine)?;
-                    copy.recent.insert(at.value(), value.value()).map_err(engine)?;
-                }
-            }
+        })?;
+        if copying == Copying::AsTheyAre {
+            append(&transaction, RECENT, &kinds, |put| {
+                each(&both.recent, |at, entry| put(at, entry).map(|()| true))
+            })?;
         }
-        let filter = copy.end(&transaction)?;
+        let filter = Filter::of(&hashes);
+        let mut parts = transaction.open_table(FILTER).map_err(engine)?;
+        for (number, part) in (0u32..).zip(filter.to_bytes().chunks(PART)) {
+            parts.insert(number, part).map_err(engine)?;
+        }
+        drop(parts);
         transaction.commit().map_err(engine)?;
-        fresh.filter = filter;
+        (fresh.filter, fresh.kinds) = (filter, kinds);
         fresh.compact()
     }
 
@@ -218,7 +250,11 @@ impl Tables {
     ) -> Result<(), StoreError> {
         let transaction = self.database.begin_write().map_err(engine)?;
         let mut recent = transaction.open_table(RECENT).map_err(engine)?;
-        rows(&mut |bucket, key, value| insert(&mut recent, &address(bucket, key), value))?;
+        rows(&mut |bucket, key, value| {
+            let at = address(bucket, key);
+            self.kinds.add(&at);
+            insert(&mut recent, &at, value)
+        })?;
         let at = address(own.bucket, &own.key);
         let found = recent.get(at.as_slice()).map_err(engine)?.map(|row| row.value().to_vec());
         let found = found.as_deref().map(row_of).transpose()?.flatten();
@@ -229,29 +265,61 @@ impl Tables {
         self.compact()
     }
 
+    /// From one kind's first row to the next's: not every row is looked at.
+    fn find_kinds(&self) -> Result<(), StoreError> {
+        let Both { recent, settled } = self.both()?;
+        for table in [recent, settled] {
+            let mut from = Bound::Unbounded;
+            loop {
+                let start = from.as_ref().map(Vec::as_slice);
+                let mut rows = table.range::<&[u8]>((start, Bound::Unbounded)).map_err(engine)?;
+                let Some((at, _)) = next(&mut rows)? else { break };
+                let at = at.value();
+                self.kinds.add(at);
+                // Behind all that begins like this one.
+                from = match at.first_chunk().map(|kind| u32::from_be_bytes(*kind).checked_add(1)) {
+                    Some(Some(next)) => Bound::Included(next.to_be_bytes().to_vec()),
+                    Some(None) => break,
+                    None => Bound::Excluded(at.to_vec()),
+                };
+            }
+        }
+        Ok(())
+    }
+
     fn compact(&mut self) -> Result<(), StoreError> {
         self.database.compact().map(drop).map_err(engine)
     }
 
-    fn recent(&self) -> Result<ReadOnlyTable<Bytes, Bytes>, StoreError> {
-        self.database.begin_read().map_err(engine)?.open_table(RECENT).map_err(engine)
+    fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
+        #[cfg(test)]
+        self.transactions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.database.begin_read().map_err(engine)
     }
 
-    fn settled(&self) -> Result<ReadOnlyTable<Bytes, Bytes>, StoreError> {
-        self.database.begin_read().map_err(engine)?.open_table(SETTLED).map_err(engine)
+    /// As of one moment.
+    fn both(&self) -> Result<Both, StoreError> {
+        let transaction = self.begin_read()?;
+        Ok(Both { recent: open(&transaction, RECENT)?, settled: open(&transaction, SETTLED)? })
     }
+}
 
-    /// Shows every row from `start` on, in the order of addresses, while `see` answers that it wants more. As of
-    /// one moment: "settled" does not change.
+/// Both tables, as one transaction sees them.
+struct Both {
+    recent: ReadOnlyTable<Bytes, Bytes>,
+    settled: ReadOnlyTable<Bytes, Bytes>,
+}
+
+impl Both {
+    /// Shows every row from `start` on, in the order of addresses, while `see` answers that it wants more.
     fn rows_from(
         &self,
         start: Bound<&[u8]>,
         mut see: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         let range = (start, Bound::Unbounded);
-        let (recent, settled) = (self.recent()?, self.settled()?);
-        let mut recent = recent.range::<&[u8]>(range).map_err(engine)?;
-        let mut settled = settled.range::<&[u8]>(range).map_err(engine)?;
+        let mut recent = self.recent.range::<&[u8]>(range).map_err(engine)?;
+        let mut settled = self.settled.range::<&[u8]>(range).map_err(engine)?;
         let (mut new, mut old) = (next(&mut recent)?, next(&mut settled)?);
         loop {
             let order = match (&new, &old) {
@@ -285,6 +353,53 @@ pub(super) fn has_tables(database: &Database) -> Result<bool, StoreError> {
     Ok(database.begin_read().map_err(engine)?.list_tables().map_err(engine)?.next().is_some())
 }
 
+fn open(
+    transaction: &ReadTransaction,
+    table: TableDefinition<'_, Bytes, Bytes>,
+) -> Result<ReadOnlyTable<Bytes, Bytes>, StoreError> {
+    transaction.open_table(table).map_err(engine)
+}
+
+/// Shows the entries of one table while `see` wants more.
+fn each(
+    table: &ReadOnlyTable<Bytes, Bytes>,
+    mut see: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    let mut entries = table.range::<&[u8]>(..).map_err(engine)?;
+    while let Some((at, value)) = next(&mut entries)? {
+        if !see(at.value(), value.value())? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Takes one entry.
+type PutOne<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
+
+/// Fills a table that is empty with entries in the order of their keys. They are put behind one another into full
+/// pages; to look up the place of each leaves every page half empty, and takes several times as long.
+fn append(
+    transaction: &WriteTransaction,
+    table: TableDefinition<'_, Bytes, Bytes>,
+    kinds: &Kinds,
+    entries: impl FnOnce(&mut PutOne<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(table).map_err(engine)?;
+    let mut end = table.upper_bound_mut(Bound::<&[u8]>::Unbounded).map_err(engine)?;
+    let mut last: Option<[u8; 4]> = None;
+    entries(&mut |at, value| {
+        // Those of one bucket and kind follow each other.
+        let kind = at.first_chunk().copied();
+        if kind != last {
+            kinds.add(at);
+            last = kind;
+        }
+        end.insert_before(at, value).map_err(engine)
+    })?;
+    end.close().map_err(engine)
+}
+
 fn absent(error: TableError, what: &'static str) -> StoreError {
     match error {
         TableError::TableDoesNotExist(_) => StoreError::Corrupt(what),
@@ -301,12 +416,14 @@ fn next<'a>(rows: &mut Range<'a, Bytes, Bytes>) -> Result<Option<Found<'a>>, Sto
 /// What "settled" holds, opened when the filter cannot say.
 struct Settled<'a> {
     tables: &'a Tables,
+    /// The transaction that reads besides, if one does.
+    transaction: Option<&'a ReadTransaction>,
     open: Option<ReadOnlyTable<Bytes, Bytes>>,
 }
 
 impl<'a> Settled<'a> {
-    fn of(tables: &'a Tables) -> Self {
-        Self { tables, open: None }
+    fn of(tables: &'a Tables, transaction: Option<&'a ReadTransaction>) -> Self {
+        Self { tables, transaction, open: None }
     }
 
     fn get(&mut self, at: &[u8]) -> Result<Option<AccessGuard<'static, Bytes>>, StoreError> {
@@ -315,9 +432,10 @@ impl<'a> Settled<'a> {
         }
         #[cfg(test)]
         self.tables.looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => self.tables.settled()?,
+        let open = match (self.open.take(), self.transaction) {
+            (Some(open), _) => open,
+            (None, Some(transaction)) => open(transaction, SETTLED)?,
+            (None, None) => open(&self.tables.begin_read()?, SETTLED)?,
         };
         self.open.insert(open).get(at).map_err(engine)
     }
@@ -369,6 +487,8 @@ impl Changing<'_, '_> {
             let at = self.buffers.address(commit.bucket, write.key());
             match write {
                 Write::Put(_, value) => {
+                    // Before anybody can see the row.
+                    self.settled.tables.kinds.add(at);
                     let (at, entry) = self.buffers.entry(value);
                     self.recent.insert(at, entry).map_err(engine)?;
                 }
@@ -380,36 +500,6 @@ impl Changing<'_, '_> {
             }
         }
         Ok(Outcome::Committed)
-    }
-}
-
-/// The tables of a copy while they are written.
-struct Copy<'t> {
-    recent: Table<'t, Bytes, Bytes>,
-    settled: Table<'t, Bytes, Bytes>,
-    hashes: Vec<u64>,
-}
-
-impl<'t> Copy<'t> {
-    fn into(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
-        let open = |table| transaction.open_table(table).map_err(engine);
-        Ok(Self { recent: open(RECENT)?, settled: open(SETTLED)?, hashes: Vec::new() })
-    }
-
-    fn settle(&mut self, at: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.settled.insert(at, value).map_err(engine)?;
-        self.hashes.push(hash(at));
-        Ok(())
-    }
-
-    /// Writes the filter.
-    fn end(self, transaction: &WriteTransaction) -> Result<Filter, StoreError> {
-        let filter = Filter::of(&self.hashes);
-        let mut parts = transaction.open_table(FILTER).map_err(engine)?;
-        for (number, part) in (0u32..).zip(filter.to_bytes().chunks(PART)) {
-            parts.insert(number, part).map_err(engine)?;
-        }
-        Ok(filter)
     }
 }
 
@@ -431,7 +521,7 @@ fn row_of(entry: &[u8]) -> Result<Option<&[u8]>, StoreError> {
     }
 }
 
-const BUCKET_BYTES: usize = 2;
+pub(super) const BUCKET_BYTES: usize = 2;
 
 /// Big-endian, so that a table's order is that of (bucket, key).
 fn address(bucket: Bucket, key: &[u8]) -> Vec<u8> {

@@ -28,7 +28,8 @@ fn opened_again(tables: Tables) -> Tables {
 }
 
 fn lengths(tables: &Tables) -> (u64, u64) {
-    (tables.recent().unwrap().len().unwrap(), tables.settled().unwrap().len().unwrap())
+    let Both { recent, settled } = tables.both().unwrap();
+    (recent.len().unwrap(), settled.len().unwrap())
 }
 
 fn bucket() -> Bucket {
@@ -99,7 +100,9 @@ proptest! {
             let all: Vec<RowKey> = (0..12).map(|key| at(&[key])).collect();
             prop_assert!(tables.read(&all).unwrap() == plain.read(&all).unwrap());
             for (after, limit) in [(None, usize::MAX), (Some(&[after][..]), limit)] {
-                let found = tables.scan(bucket(), b"", after, limit).unwrap();
+                let from = after.map(at);
+                let found = tables.scan(Some(bucket()), b"", None, from.as_ref(), limit).unwrap();
+                let found: Vec<Row> = found.into_iter().map(|(_, row)| row).collect();
                 prop_assert!(found == plain.scan(bucket(), b"", after, limit).unwrap());
             }
             let mut shown = Vec::new();
@@ -158,6 +161,77 @@ fn hardly_a_fresh_row_asks_the_settled_ones() {
     let looks = tables.looks.load(std::sync::atomic::Ordering::Relaxed);
     assert!(looks < 40, "{looks} of 2,000");
     assert_eq!(lengths(&tables), (1_000, 5_000));
+}
+
+/// A tick looks for what is due in all buckets, at several places.
+#[test]
+fn a_read_is_one_transaction_and_so_is_a_scan_of_all_buckets() {
+    let tables = tables();
+    let put = |bucket| Commit::new(bucket).put(b"due".to_vec(), b"row".to_vec());
+    tables.commit(&Bucket::all().map(put).collect::<Vec<_>>()).unwrap();
+    let tables = copied(&tables, Copying::Rewrite);
+    let begun = || tables.transactions.load(std::sync::atomic::Ordering::Relaxed);
+    let before = begun();
+    assert_eq!(tables.scan(None, b"d", None, None, usize::MAX).unwrap().len(), 256);
+    assert_eq!(begun(), before + 1);
+    let keys: Vec<RowKey> = Bucket::all().map(|bucket| RowKey { bucket, key: b"due".to_vec() }).collect();
+    assert!(tables.read(&keys).unwrap().iter().all(Option::is_some));
+    assert_eq!(begun(), before + 2);
+}
+
+/// However the rows came there, and whatever was there before.
+#[test]
+fn a_scan_of_all_buckets_looks_only_where_rows_of_its_kind_may_be() {
+    let at = |n: usize| Bucket::all().nth(n).unwrap();
+    let looks = |tables: &Tables, prefix: &[u8]| {
+        let before = tables.visits.load(std::sync::atomic::Ordering::Relaxed);
+        let rows = tables.scan(None, prefix, None, None, usize::MAX).unwrap().len();
+        (rows, tables.visits.load(std::sync::atomic::Ordering::Relaxed) - before)
+    };
+    let mut tables = tables();
+    assert_eq!(looks(&tables, b"ab"), (0, 0));
+    let other = Bucket::all()
+        .map(|bucket| Commit::new(bucket).put(b"ac".to_vec(), b"row".to_vec()).put(vec![b'a'], vec![]));
+    tables.commit(&other.collect::<Vec<_>>()).unwrap();
+    let put = |n| {
+        Commit::new(at(n)).put(b"ab first".to_vec(), b"row".to_vec()).put(b"ab".to_vec(), b"row".to_vec())
+    };
+    tables.commit(&[put(0), put(64), put(255)]).unwrap();
+    let next: [fn(Tables) -> Tables; 4] = [
+        opened_again,
+        |tables| copied(&tables, Copying::AsTheyAre),
+        |tables| copied(&tables, Copying::Rewrite),
+        opened_again,
+    ];
+    for step in next {
+        assert_eq!(looks(&tables, b"ab"), (6, 3));
+        assert_eq!(looks(&tables, b"ab f"), (3, 3));
+        assert_eq!((looks(&tables, b"ac"), looks(&tables, b"ad")), ((256, 256), (0, 0)));
+        // A shorter prefix is of more than one kind.
+        assert_eq!(looks(&tables, b"a"), (518, 256));
+        tables = step(tables);
+    }
+    // One that comes is found at once; one that has gone is looked for until the next rewrite.
+    let gone = Commit::new(at(64)).delete(b"ab".to_vec()).delete(b"ab first".to_vec());
+    tables.commit(&[put(7), gone]).unwrap();
+    assert_eq!(looks(&tables, b"ab"), (6, 4));
+    assert_eq!(looks(&copied(&tables, Copying::Rewrite), b"ab"), (6, 3));
+}
+
+/// Half-empty ones would double what each rewrite writes.
+#[test]
+fn a_rewrite_fills_its_pages() {
+    let tables = tables();
+    let commits: Vec<Commit> = (0u32..20_000)
+        .map(|number| {
+            let of = number.wrapping_mul(0x9e37_79b9).to_be_bytes();
+            Commit::new(Bucket::of(&of)).put(of.repeat(16), of.repeat(32))
+        })
+        .collect();
+    tables.commit(&commits).unwrap();
+    let settled = copied(&tables, Copying::Rewrite).both().unwrap().settled.stats().unwrap();
+    // A row has 66 and 128 bytes: 20 of them fit into a page of 4,096.
+    assert!(settled.leaf_pages() <= 1_020, "{} pages", settled.leaf_pages());
 }
 
 /// It would deny what is there: a serial could be spent again.
