@@ -12,36 +12,35 @@ use crate::wire::{DecodeError, Reader, Writer};
 /// held until it is confirmed.
 pub const CLOCK_LIMIT: u64 = 600;
 
-/// The clock stands too far from the latest time that was believed. Nothing was done.
-///
-/// ```
-/// use unjoin_core::{ClockError, error::Audience};
-/// let error = ClockError::Ahead { seconds: 86_400 };
-/// // Somebody looks at another clock first; waiting does not help.
-/// assert_eq!((error.code(), error.audience()), ("clock_ahead", Audience::Operator));
-/// assert!(!error.is_retryable() && ClockError::Behind { seconds: 700 }.is_retryable());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClockError {
-    /// More than [`CLOCK_LIMIT`] after it.
-    Ahead {
-        /// Seconds from the latest time that was believed to the clock.
-        seconds: u64,
-    },
-    /// More than [`CLOCK_LIMIT`] before it.
-    Behind {
-        /// Seconds from the clock to the latest time that was believed.
-        seconds: u64,
-    },
+describe_errors! {
+    /// The clock stands too far from the latest time that was believed. Nothing was done.
+    ///
+    /// ```
+    /// use unjoin_core::{ClockError, error::Audience};
+    /// let error = ClockError::Ahead { seconds: 86_400 };
+    /// // Somebody looks at another clock first; waiting does not help.
+    /// assert_eq!((error.code(), error.audience()), ("clock_ahead", Audience::Operator));
+    /// assert!(!error.is_retryable() && ClockError::Behind { seconds: 700 }.is_retryable());
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum ClockError {
+        /// More than [`CLOCK_LIMIT`] after it.
+        Ahead {
+            /// Seconds from the latest time that was believed to the clock.
+            seconds: u64,
+        } => "clock_ahead", Operator, false,
+            "the clock stands {seconds} s after the latest time believed: look at another clock, and if it is \
+             right, confirm it";
+        /// More than [`CLOCK_LIMIT`] before it.
+        Behind {
+            /// Seconds from the clock to the latest time that was believed.
+            seconds: u64,
+        } => "clock_behind", Operator, true,
+            "the clock stands {seconds} s before the latest time believed: set it right, or confirm it if that \
+             time was wrong";
+    }
 }
-
-describe_errors!(ClockError {
-    Self::Ahead { seconds } => "clock_ahead", Operator, false,
-        "the clock stands {seconds} s after the latest time believed: look at another clock, and if it is right, confirm it";
-    Self::Behind { seconds } => "clock_behind", Operator, true,
-        "the clock stands {seconds} s before the latest time believed: set it right, or confirm it if that time was wrong";
-});
 
 /// What is known of the time: the latest that was believed (the floor), and the latest that
 /// two ticks in sequence have said, by which alone anything is erased.

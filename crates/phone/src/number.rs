@@ -350,47 +350,41 @@ impl NumberingPlan {
 /// The longest prefix and the longest number.
 const MAX_DIALLED: usize = 5 + VirtualNumber::MAX_DIGITS;
 
-/// What is wrong with a text that should be a number. None of them repeats the text.
-///
-/// ```
-/// use unjoin_phone::{NumberError, PhoneNumber};
-/// assert_eq!(PhoneNumber::new("013800138000"), Err(NumberError::NotInternational));
-/// assert_eq!(PhoneNumber::new("+86 138 0013 8000"), Err(NumberError::Character));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NumberError {
-    /// No `+` in front.
-    NotInternational,
-    /// Something other than a digit.
-    Character,
-    /// A 0 where a country code should begin.
-    LeadingZero,
-    /// Too few or too many digits.
-    Length,
-    /// Neither `+` nor a prefix of the plan, where the plan takes no bare numbers.
-    NoPrefix,
-    /// A national number's prefix behind a country code.
-    TrunkPrefix,
-    /// The numbering plan itself is not one.
-    Plan,
+describe_errors! {
+    /// What is wrong with a text that should be a number. None of them repeats the text.
+    ///
+    /// ```
+    /// use unjoin_phone::{NumberError, PhoneNumber};
+    /// assert_eq!(PhoneNumber::new("013800138000"), Err(NumberError::NotInternational));
+    /// assert_eq!(PhoneNumber::new("+86 138 0013 8000"), Err(NumberError::Character));
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum NumberError {
+        /// No `+` in front.
+        NotInternational => "number.not_international", Device, false,
+            "a number begins with + and its country code: bring it into that form with a numbering plan";
+        /// Something other than a digit.
+        Character => "number.character", Device, false, "a number has digits only after the +";
+        /// A 0 where a country code should begin.
+        LeadingZero => "number.leading_zero", Device, false,
+            "no country code begins with 0: leave out prefixes, or read the number with a numbering plan";
+        /// Too few or too many digits.
+        Length => "number.length", Device, false,
+            "a real number has 7 to 15 digits and as many as its country's numbers have, a virtual one 7 to 17, \
+             country code included";
+        /// Neither `+` nor a prefix of the plan, where the plan takes no bare numbers.
+        NoPrefix => "number.no_prefix", Device, false,
+            "the number has no prefix that tells national from international: write it with + and country code";
+        /// A national number's prefix behind a country code.
+        TrunkPrefix => "number.trunk_prefix", Device, false,
+            "the number has a country code and the prefix of national numbers behind it: leave out the prefix";
+        /// The numbering plan itself is not one.
+        Plan => "number.plan", Host, false,
+            "a numbering plan has a country code of 1 to 3 digits that does not begin with 0, and prefixes of 1 \
+             to 5 digits that differ";
+    }
 }
-
-describe_errors!(NumberError {
-    Self::NotInternational => "number.not_international", Device, false,
-        "a number begins with + and its country code: bring it into that form with a numbering plan";
-    Self::Character => "number.character", Device, false, "a number has digits only after the +";
-    Self::LeadingZero => "number.leading_zero", Device, false,
-        "no country code begins with 0: leave out prefixes, or read the number with a numbering plan";
-    Self::Length => "number.length", Device, false,
-        "a real number has 7 to 15 digits and as many as its country's numbers have, a virtual one 7 to 17, country code included";
-    Self::NoPrefix => "number.no_prefix", Device, false,
-        "the number has no prefix that tells national from international: write it with + and country code";
-    Self::TrunkPrefix => "number.trunk_prefix", Device, false,
-        "the number has a country code and the prefix of national numbers behind it: leave out the prefix";
-    Self::Plan => "number.plan", Host, false,
-        "a numbering plan has a country code of 1 to 3 digits that does not begin with 0, and prefixes of 1 to 5 digits that differ";
-});
 
 #[cfg(test)]
 mod tests {

@@ -404,92 +404,67 @@ fn some<T>(
 
 serde_as_bytes!(Opening);
 
-/// Why shares open nothing, or an opening does not convince.
-///
-/// ```
-/// # use unjoin_trustee::test_util::world::{World, budgets};
-/// # use unjoin_core::secret::SystemRng;
-/// use unjoin_trustee::{Opening, OpeningError};
-/// # let world = World::new(2, 3, 1, budgets(9, 9, 9));
-/// # let (warrant, review) = (world.warrant(&[0]), world.written[0].evidence.clone());
-/// # let (logged, committee) = (unjoin_log::LogView::evidence_of(&world.openings, &world.entry(&warrant))?.unwrap(), world.secrets(1).committee().unwrap().clone());
-/// let none_yet = vec![];
-/// let refused = Opening::combine(warrant, logged, review, vec![committee], none_yet, &world.trust(), &mut SystemRng::new());
-/// assert_eq!(refused.unwrap_err(), OpeningError::TooFew);
-/// # Ok::<(), unjoin_log::ViewError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OpeningError {
-    /// An entry is not shown to be in the openings ledger.
-    Log(PolicyError),
-    /// The entry announces another warrant.
-    OtherEntry,
-    /// The warrant does not hold, or did not when it was seen in the ledger.
-    Warrant(WarrantError),
-    /// No chain of committees leads from the trustees' key ceremony to the last.
-    Committee,
-    /// The review's evidence does not hold.
-    Review(EvidenceRefusal),
-    /// The warrant does not name this review.
-    OtherReview,
-    /// Fewer than t shares.
-    TooFew,
-    /// The shares of these trustees are bad, repeated, or of another epoch.
-    Culprits(Vec<u16>),
-    /// The warrant allows another action.
-    Action,
-    /// The shares are good and the escrow opens to nobody: the presentation was never valid.
-    Nobody,
-    /// A share is not sealed to this key under this warrant, or could not be.
-    Sealed,
-    /// It is not shown that this trustee announced its share in the ledger, behind the warrant.
-    Release {
-        /// The trustee's index.
-        trustee: u16,
-    },
-    /// The entry of the binding is of another account or wallet key.
-    Binding,
-    /// The binding was logged after the warrant.
-    BoundLate,
-}
-
-describe_errors!(OpeningError {
-    Self::Log(error) => "opening.log", Host, false, "{error}";
-    Self::OtherEntry => "opening.other_entry", Host, false,
-        "the ledger's entry is not this warrant's under this blind, or none of its requester's keys signed it: take the \
-         entry that announced it";
-    Self::Warrant(error) => "opening.warrant", Host, false, "{error}";
-    Self::Committee => "opening.committee", Operator, false,
-        "the committees do not lead from the key ceremony of these trustees to the shares' epoch: take all \
-         that the openings ledger holds, in order";
-    Self::Review(error) => "opening.review", Host, false, "{error}";
-    Self::OtherReview => "opening.other_review", Host, false, "the warrant does not name this review";
-    Self::TooFew => "opening.too_few", Operator, true, "fewer than t shares: ask more trustees";
-    Self::Culprits(indices) => "opening.culprits", Operator, false,
-        "the shares of trustees {indices:?} are bad, repeated or of another epoch: ask others, and report these";
-    Self::Action => "opening.action", Host, false, "the warrant does not allow to open";
-    Self::Nobody => "opening.nobody", Operator, false,
-        "the escrow opens to nobody: check the issuing key and the accepted proof";
-    Self::Sealed => "sealed_share", Host, false,
-        "the share is not sealed to this key under this warrant: take the recipient's key of the very warrant";
-    Self::Release { trustee } => "opening.release", Operator, false,
-        "it is not shown that trustee {trustee} announced this share in the ledger, behind the warrant: take the entry \
-         of theirs for this review; without one the share was given away by no right";
-    Self::BoundLate => "opening.bound_late", Host, false,
-        "the account was bound to the wallet key after the warrant was logged, which names nobody: leave it out";
-    Self::Binding => "opening.binding", Operator, false,
-        "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
-});
-
-impl From<WarrantError> for OpeningError {
-    fn from(error: WarrantError) -> Self {
-        Self::Warrant(error)
-    }
-}
-
-impl From<EvidenceRefusal> for OpeningError {
-    fn from(error: EvidenceRefusal) -> Self {
-        Self::Review(error)
+describe_errors! {
+    /// Why shares open nothing, or an opening does not convince.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::world::{World, budgets};
+    /// # use unjoin_core::secret::SystemRng;
+    /// use unjoin_trustee::{Opening, OpeningError};
+    /// # let world = World::new(2, 3, 1, budgets(9, 9, 9));
+    /// # let (warrant, review) = (world.warrant(&[0]), world.written[0].evidence.clone());
+    /// # let (logged, committee) = (unjoin_log::LogView::evidence_of(&world.openings, &world.entry(&warrant))?.unwrap(), world.secrets(1).committee().unwrap().clone());
+    /// let none_yet = vec![];
+    /// let refused = Opening::combine(warrant, logged, review, vec![committee], none_yet, &world.trust(), &mut SystemRng::new());
+    /// assert_eq!(refused.unwrap_err(), OpeningError::TooFew);
+    /// # Ok::<(), unjoin_log::ViewError>(())
+    /// ```
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum OpeningError {
+        /// An entry is not shown to be in the openings ledger.
+        Log(error: PolicyError) => "opening.log", Host, false, "{error}";
+        /// The entry announces another warrant.
+        OtherEntry => "opening.other_entry", Host, false,
+            "the ledger's entry is not this warrant's under this blind, or none of its requester's keys signed \
+             it: take the entry that announced it";
+        /// The warrant does not hold, or did not when it was seen in the ledger.
+        Warrant(#[from] error: WarrantError) => "opening.warrant", Host, false, "{error}";
+        /// No chain of committees leads from the trustees' key ceremony to the last.
+        Committee => "opening.committee", Operator, false,
+            "the committees do not lead from the key ceremony of these trustees to the shares' epoch: take all \
+            that the openings ledger holds, in order";
+        /// The review's evidence does not hold.
+        Review(#[from] error: EvidenceRefusal) => "opening.review", Host, false, "{error}";
+        /// The warrant does not name this review.
+        OtherReview => "opening.other_review", Host, false, "the warrant does not name this review";
+        /// Fewer than t shares.
+        TooFew => "opening.too_few", Operator, true, "fewer than t shares: ask more trustees";
+        /// The shares of these trustees are bad, repeated, or of another epoch.
+        Culprits(indices: Vec<u16>) => "opening.culprits", Operator, false,
+            "the shares of trustees {indices:?} are bad, repeated or of another epoch: ask others, and report \
+             these";
+        /// The warrant allows another action.
+        Action => "opening.action", Host, false, "the warrant does not allow to open";
+        /// The shares are good and the escrow opens to nobody: the presentation was never valid.
+        Nobody => "opening.nobody", Operator, false,
+            "the escrow opens to nobody: check the issuing key and the accepted proof";
+        /// A share is not sealed to this key under this warrant, or could not be.
+        Sealed => "sealed_share", Host, false,
+            "the share is not sealed to this key under this warrant: take the recipient's key of the very warrant";
+        /// It is not shown that this trustee announced its share in the ledger, behind the warrant.
+        Release {
+            /// The trustee's index.
+            trustee: u16,
+        } => "opening.release", Operator, false,
+            "it is not shown that trustee {trustee} announced this share in the ledger, behind the warrant: take \
+             the entry of theirs for this review; without one the share was given away by no right";
+        /// The entry of the binding is of another account or wallet key.
+        Binding => "opening.binding", Operator, false,
+            "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
+        /// The binding was logged after the warrant.
+        BoundLate => "opening.bound_late", Host, false,
+            "the account was bound to the wallet key after the warrant was logged, which names nobody: leave it \
+             out";
     }
 }
