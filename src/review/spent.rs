@@ -8,7 +8,7 @@ use unjoin_core::one_byte;
 use unjoin_core::token::{
     AuthorAction, AuthorKey, Digest, PlatformKey, Receipt, ReceiptTerms, Review, ReviewId, Scope, SignError,
 };
-use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
 use unjoin_store::{Record, record};
 
 /// A spent token: all that a submission and an author's action are decided by. It has the same
@@ -130,18 +130,7 @@ pub(super) struct HeldRow {
     pub(super) presentation: Vec<u8>,
 }
 
-impl Record for HeldRow {
-    const NAME: &'static str = "held review";
-
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(&self.review.to_bytes());
-        out.bytes(&self.presentation);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { review: decode_review(from)?, presentation: decode_slice(from)?.to_vec() })
-    }
-}
+record!(HeldRow, "held review": review whole, presentation of(0..=MAX_MESSAGE));
 
 /// What trustees open: until it is erased.
 pub(super) struct EvidenceRow {
@@ -149,17 +138,7 @@ pub(super) struct EvidenceRow {
     pub(super) presentation: Vec<u8>,
 }
 
-impl Record for EvidenceRow {
-    const NAME: &'static str = "evidence";
-
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(&self.presentation);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { presentation: decode_slice(from)?.to_vec() })
-    }
-}
+record!(EvidenceRow, "evidence": presentation of(0..=MAX_MESSAGE));
 
 /// What happens to a review at a boundary to come.
 pub(super) struct WaitingRow {

@@ -1,8 +1,7 @@
 //! How far a service believes a clock: one guard for issuer, desk and slot keeper.
 
-use crate::describe_errors;
 use crate::time::Timestamp;
-use crate::wire::{DecodeError, Reader, Writer};
+use crate::{describe_errors, fields};
 
 /// How far a service's time goes on at once, in seconds: 10 minutes.
 ///
@@ -107,18 +106,9 @@ impl ClockGuard {
     pub fn bound(self, now: Timestamp) -> Timestamp {
         now.clamp(self.floor, self.floor.saturating_add(CLOCK_LIMIT))
     }
-
-    /// `le64(floor) || le64(settled)`.
-    pub fn encode(self, out: &mut Writer) {
-        out.timestamp(self.floor);
-        out.timestamp(self.settled);
-    }
-
-    /// Decodes what [`ClockGuard::encode`] wrote.
-    pub fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { floor: from.timestamp("floor")?, settled: from.timestamp("settled")? })
-    }
 }
+
+fields!(ClockGuard: floor as "floor", settled as "settled");
 
 #[cfg(test)]
 mod tests {

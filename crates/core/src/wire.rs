@@ -16,7 +16,7 @@
 
 mod fields;
 
-pub use fields::Field;
+pub use fields::{Field, Sequence, Whole};
 
 use crate::algebra::{Element, decode_scalar};
 use crate::describe_errors;
@@ -76,6 +76,14 @@ pub trait Message: Sized {
         let message = Self::decode_body(&mut from)?;
         from.end()?;
         Ok(message)
+    }
+
+    /// The bytes before the last field, which is a signature of 64 bytes.
+    #[doc(hidden)]
+    fn before_signature(&self) -> Vec<u8> {
+        let mut bytes = self.to_bytes();
+        bytes.truncate(bytes.len().saturating_sub(64));
+        bytes
     }
 }
 

@@ -7,6 +7,7 @@ use super::Country;
 use core::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use unjoin_core::describe_errors;
+use unjoin_core::wire::{DecodeError, Field, Reader, Rule, Writer};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A real phone number: E.164, 7 to 15 digits.
@@ -128,6 +129,17 @@ impl VirtualNumber {
     /// From [`VirtualNumber::as_integer`]; `None` if it is not one.
     pub(crate) fn from_integer(digits: u64) -> Option<Self> {
         (10u64.pow(6)..10u64.pow(17)).contains(&digits).then_some(Self(digits))
+    }
+}
+
+/// Its integer.
+impl Field for VirtualNumber {
+    fn put(&self, out: &mut Writer) {
+        out.le64(self.0);
+    }
+
+    fn get(from: &mut Reader<'_>, field: &'static str) -> Result<Self, DecodeError> {
+        Self::from_integer(from.le64(field)?).ok_or(from.refuse(Rule::Value))
     }
 }
 

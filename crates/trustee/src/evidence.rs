@@ -4,11 +4,10 @@ use super::ShareContext;
 use super::warrant::WarrantTerms;
 use rand_core::CryptoRng;
 use unjoin_core::algebra::{Escrow, EscrowKey};
-use unjoin_core::describe_errors;
 use unjoin_core::entry::PublishedEntry;
-use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{Accepted, Digest, IssuerPublicKey, Presentation, ReviewId, VerifyError};
-use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
+use unjoin_core::wire::Message;
+use unjoin_core::{describe_errors, message, serde_as_bytes};
 use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
 
 /// Kind 43, 691 to 51,872 bytes. It has a review's presentation, the desk's proof that its tag was
@@ -101,26 +100,12 @@ impl VerifiedReview {
     }
 }
 
-impl Message for ReviewEvidence {
-    const KIND: u8 = 43;
-    const NAME: &'static str = "review evidence";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.presentation.encode_body(out);
-        self.accepted.encode_body(out);
-        out.raw(&self.review_digest);
-        self.published.encode_body(out);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            presentation: Presentation::decode_body(from)?,
-            accepted: Accepted::decode_body(from)?,
-            review_digest: from.array("review digest")?,
-            published: CosignedEntry::decode_body(from)?,
-        })
-    }
-}
+message!(ReviewEvidence = 43, "review evidence":
+    presentation as "presentation",
+    accepted as "accepted proof",
+    review_digest as "review digest",
+    published as "published",
+);
 
 serde_as_bytes!(ReviewEvidence);
 

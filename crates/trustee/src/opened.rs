@@ -7,11 +7,10 @@ use core::fmt;
 use rand_core::CryptoRng;
 use unjoin_core::Name;
 use unjoin_core::algebra::Element;
-use unjoin_core::describe_errors;
 use unjoin_core::entry::{BindingEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
-use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{IssuerPublicKey, Trustees};
-use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Field, Message, Reader, Rule, Whole, Writer};
+use unjoin_core::{describe_errors, fields, serde_as_bytes};
 use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
 
 /// Whom the verifier of an opening believes.
@@ -328,57 +327,29 @@ impl Message for Opening {
     const MAX_LEN: usize = 5_079_137;
 
     fn encode_body(&self, out: &mut Writer) {
-        part(&self.warrant, out);
-        part(&self.logged, out);
-        part(&self.review, out);
+        Whole::put(&self.warrant, out);
+        Whole::put(&self.logged, out);
+        Whole::put(&self.review, out);
         out.le16(self.committees.len() as u16);
-        self.committees.iter().for_each(|committee| part(committee, out));
+        self.committees.iter().for_each(|committee| Whole::put(committee, out));
         out.le16(self.shares.len() as u16);
-        for ReleasedShare { share, release } in &self.shares {
-            share.encode_body(out);
-            part(release, out);
-        }
-        out.u8(self.binding.is_some().into());
-        if let Some(AccountBinding { account, blind, entry }) = &self.binding {
-            account.encode(out);
-            out.raw(blind);
-            part(entry, out);
-        }
+        self.shares.iter().for_each(|share| share.put(out));
+        self.binding.put(out);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (warrant, logged) = (read_part(from, "warrant")?, read_part(from, "logged warrant")?);
-        let review = read_part(from, "review")?;
-        let committee = |from: &mut Reader<'_>| read_part(from, "committee");
+        let (warrant, logged) = (Whole::get(from, "warrant")?, Whole::get(from, "logged warrant")?);
+        let review = Whole::get(from, "review")?;
+        let committee = |from: &mut Reader<'_>| Whole::get(from, "committee");
         let committees = some(from, "committees", Self::MAX_COMMITTEES, 2 + LEAST_COMMITTEE, committee)?;
-        let most = Committee::MAX_TRUSTEES;
-        let released = |from: &mut Reader<'_>| {
-            Ok(ReleasedShare {
-                share: DecryptionShare::decode_body(from)?,
-                release: read_part(from, "logged release")?,
-            })
-        };
-        let shares = some(from, "shares", most, LEAST_SHARE, released)?;
-        let binding = match from.bool("binding")? {
-            false => None,
-            true => Some(AccountBinding {
-                account: Name::decode(from, "account")?,
-                blind: from.array("blind")?,
-                entry: read_part(from, "logged binding")?,
-            }),
-        };
-        Ok(Self { warrant, logged, review, committees, shares, binding })
+        let share = |from: &mut Reader<'_>| ReleasedShare::get(from, "share");
+        let shares = some(from, "shares", Committee::MAX_TRUSTEES, LEAST_SHARE, share)?;
+        Ok(Self { warrant, logged, review, committees, shares, binding: Field::get(from, "binding")? })
     }
 }
 
-/// A whole message behind its le16 length.
-fn part<M: Message>(message: &M, out: &mut Writer) {
-    out.bytes(&message.to_bytes());
-}
-
-fn read_part<M: Message>(from: &mut Reader<'_>, field: &'static str) -> Result<M, DecodeError> {
-    M::from_bytes(from.bytes(field, 2, unjoin_core::wire::MAX_MESSAGE)?)
-}
+fields!(ReleasedShare: share as "share", release as "logged release" whole);
+fields!(AccountBinding: account as "account", blind as "blind", entry as "logged binding" whole);
 
 /// A le16 count, 1 to `most`, and as many things of at least `least` bytes each.
 fn some<T>(

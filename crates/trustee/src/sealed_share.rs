@@ -2,14 +2,14 @@
 
 use super::same_author::ComparisonShare;
 use super::sealing::{self, RecipientSecret};
-use super::share::trustee_index;
+use super::share::is_index;
 use super::warrant::WarrantTerms;
 use super::{DecryptionShare, OpeningError};
 use core::fmt;
 use rand_core::CryptoRng;
 use unjoin_core::secret::SecretBytes;
-use unjoin_core::serde_as_bytes;
-use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
+use unjoin_core::wire::{Message, Writer};
+use unjoin_core::{message, serde_as_bytes};
 
 const LABEL: &str = "warrant-share";
 /// A share of an opening, and the longest of a comparison, sealed.
@@ -183,23 +183,8 @@ impl SealedShare {
     }
 }
 
-impl Message for SealedShare {
-    const KIND: u8 = 44;
-    const NAME: &'static str = "sealed share";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.header());
-        out.bytes(&self.sealed);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            index: trustee_index(from)?,
-            commitment: from.array("commitment")?,
-            subject: from.array("subject")?,
-            sealed: from.bytes("sealed share", LEAST, MOST)?.to_vec(),
-        })
-    }
-}
+message!(SealedShare = 44, "sealed share":
+    index as "trustee index", commitment as "commitment", subject as "subject", sealed as "sealed share" of(LEAST..=MOST);
+    if |share| is_index(share.index));
 
 serde_as_bytes!(SealedShare);

@@ -55,7 +55,7 @@ pub use sweep::SwitchboardReport;
 use self::changes::Extension;
 use self::counters::{MissCounters, RouteCounters};
 use self::job::{Job, Purpose};
-use self::rows::{Entry, IndexRow, OrderId, OrderRow, Terms};
+use self::rows::{Channels, Entry, IndexRow, OrderId, OrderRow, Terms};
 use self::sweep::Walk;
 use super::{PhoneNumber, Pools, Route, RouteRequest, Slot, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
 use rand_core::CryptoRng;
@@ -395,7 +395,7 @@ impl<S: Store> Core<S> {
         let terms = Terms {
             not_after,
             directions,
-            only,
+            channels: Channels::only(only),
             keep_merchant_closed,
             // These are filled in when it is decided.
             extendable_until: not_after,
