@@ -8,7 +8,6 @@
 use crate::algebra::transcript::push_frame;
 use crate::describe_errors;
 use crate::secret::SecretBytes;
-use core::fmt;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use std::sync::Arc;
 
@@ -188,11 +187,7 @@ impl Signer {
     }
 }
 
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signer(..)")
-    }
-}
+crate::opaque!(Signer);
 
 /// A verification key: 32 bytes, canonical, not of small order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 //! begins with 0, the integer determines the digits.
 
 use super::Country;
-use core::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use unjoin_core::describe_errors;
 use unjoin_core::wire::{DecodeError, Field, Reader, Rule, Writer};
@@ -80,11 +79,7 @@ impl PartialEq for PhoneNumber {
 
 impl Eq for PhoneNumber {}
 
-impl fmt::Debug for PhoneNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PhoneNumber(..)")
-    }
-}
+unjoin_core::opaque!(PhoneNumber);
 
 /// A virtual number: E.164, or a national service number with its country code; 7 to 17 digits.
 ///
@@ -143,11 +138,7 @@ impl Field for VirtualNumber {
     }
 }
 
-impl fmt::Debug for VirtualNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("VirtualNumber(..)")
-    }
-}
+unjoin_core::opaque!(VirtualNumber);
 
 /// `+` and `least..=most` digits, the first not 0, as one integer; `most` is at most 19.
 fn digits(e164: &str, least: usize, most: usize) -> Result<u64, NumberError> {

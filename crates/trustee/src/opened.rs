@@ -3,7 +3,6 @@
 
 use super::warrant::{PresentedWarrant, WarrantError, WarrantPolicy};
 use super::{Committee, DecryptionShare, EvidenceRefusal, ReviewEvidence, SignedCommittee, combine};
-use core::fmt;
 use rand_core::CryptoRng;
 use unjoin_core::Name;
 use unjoin_core::algebra::Element;
@@ -61,11 +60,7 @@ pub struct Author {
     pub account: Option<Name>,
 }
 
-impl fmt::Debug for Author {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Author(..)")
-    }
-}
+unjoin_core::opaque!(Author);
 
 /// Whose wallet key it is, as the issuer's directory has it: shown by the entry that the
 /// enrolment left in the openings ledger.
@@ -96,11 +91,7 @@ pub struct AccountBinding {
     pub entry: CosignedEntry,
 }
 
-impl fmt::Debug for AccountBinding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AccountBinding(..)")
-    }
-}
+unjoin_core::opaque!(AccountBinding);
 
 /// A trustee's share with the entry that it stands for: the trustee was charged before the share left it.
 ///
@@ -186,24 +177,15 @@ impl Opening {
         Self { binding: Some(binding), ..self }
     }
 
-    /// The warrant.
-    pub fn warrant(&self) -> &PresentedWarrant {
-        &self.warrant
-    }
-
-    /// The review's evidence.
-    pub fn review(&self) -> &ReviewEvidence {
-        &self.review
-    }
-
-    /// The committees of the share epochs, from the first; unchecked.
-    pub fn committees(&self) -> &[SignedCommittee] {
-        &self.committees
-    }
-
-    /// The shares with their releases, unchecked.
-    pub fn shares(&self) -> &[ReleasedShare] {
-        &self.shares
+    unjoin_core::getters! {
+        /// The warrant.
+        pub warrant -> &PresentedWarrant;
+        /// The review's evidence.
+        pub review -> &ReviewEvidence;
+        /// The committees of the share epochs, from the first; unchecked.
+        pub committees -> &[SignedCommittee];
+        /// The shares with their releases, unchecked.
+        pub shares -> &[ReleasedShare];
     }
 
     /// The author, once everything is shown to hold: the warrant's signatures and its entry in the
@@ -311,11 +293,7 @@ impl AccountBinding {
     }
 }
 
-impl fmt::Debug for Opening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Opening(..)")
-    }
-}
+unjoin_core::opaque!(Opening);
 
 /// The shortest signed committee; a share's body with the length of its release.
 const LEAST_COMMITTEE: usize = 174;

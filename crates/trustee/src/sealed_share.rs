@@ -5,7 +5,6 @@ use super::sealing::{self, RecipientSecret};
 use super::share::is_index;
 use super::warrant::WarrantTerms;
 use super::{DecryptionShare, OpeningError};
-use core::fmt;
 use rand_core::CryptoRng;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::wire::{Message, Writer};
@@ -84,11 +83,7 @@ impl RecipientKey {
     }
 }
 
-impl fmt::Debug for RecipientKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RecipientKey(..)")
-    }
-}
+unjoin_core::opaque!(RecipientKey);
 
 /// Kind 44, 254 to 2,272 bytes: a trustee's [`DecryptionShare`] or [`ComparisonShare`], sealed to the
 /// warrant's recipient.
@@ -158,19 +153,13 @@ impl SealedShare {
         Ok(made)
     }
 
-    /// The trustee's index, from 1.
-    pub fn index(&self) -> u16 {
-        self.index
-    }
-
-    /// The warrant's commitment.
-    pub fn commitment(&self) -> &[u8; 32] {
-        &self.commitment
-    }
-
-    /// The review's id, or in a same-author round the round's.
-    pub fn subject(&self) -> &[u8; 32] {
-        &self.subject
+    unjoin_core::getters! {
+        /// The trustee's index, from 1.
+        pub index -> u16;
+        /// The warrant's commitment.
+        pub commitment -> &[u8; 32];
+        /// The review's id, or in a same-author round the round's.
+        pub subject -> &[u8; 32];
     }
 
     /// What is bound beside the warrant: le16 index, commitment, subject.

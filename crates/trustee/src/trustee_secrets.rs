@@ -329,11 +329,7 @@ impl TrusteeSecrets {
     }
 }
 
-impl fmt::Debug for TrusteeSecrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TrusteeSecrets(..)")
-    }
-}
+unjoin_core::opaque!(TrusteeSecrets);
 
 fn secret(from: &mut Reader<'_>, field: &'static str) -> Result<SecretBytes<32>, DecodeError> {
     let mut bytes = from.array(field)?;

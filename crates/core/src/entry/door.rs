@@ -59,29 +59,17 @@ impl DoorKeyEntry {
             .signed_with(platform.signer(), origin)
     }
 
-    /// The key's id, which requests name.
-    pub fn key_id(&self) -> u8 {
-        self.key_id
-    }
-
-    /// The X25519 public key, 32 bytes.
-    pub fn public_key(&self) -> &[u8; 32] {
-        &self.public_key
-    }
-
-    /// Bundles are cut by so many leading bits of a hash.
-    pub fn shard_bits(&self) -> u8 {
-        self.shard_bits
-    }
-
-    /// The boundary from which it holds.
-    pub fn from(&self) -> Timestamp {
-        self.from
-    }
-
-    /// The boundary at which it has ended.
-    pub fn until(&self) -> Timestamp {
-        self.until
+    crate::getters! {
+        /// The key's id, which requests name.
+        pub key_id -> u8;
+        /// The X25519 public key, 32 bytes.
+        pub public_key -> &[u8; 32];
+        /// Bundles are cut by so many leading bits of a hash.
+        pub shard_bits -> u8;
+        /// The boundary from which it holds.
+        pub from -> Timestamp;
+        /// The boundary at which it has ended.
+        pub until -> Timestamp;
     }
 
     /// Whether the key holds at this time.

@@ -132,24 +132,15 @@ impl WarrantEntry {
         Self { commitment, requester, action, tags, signature: [0; 64] }.signed_with(officer, origin)
     }
 
-    /// H32("warrant", warrant digest, blind).
-    pub fn commitment(&self) -> &[u8; 32] {
-        &self.commitment
-    }
-
-    /// Who asks: 1 to 64 bytes, as the requesters are named in public.
-    pub fn requester(&self) -> &[u8] {
-        &self.requester
-    }
-
-    /// What is asked for.
-    pub fn action(&self) -> WarrantAction {
-        self.action
-    }
-
-    /// H32("release", warrant digest, blind, review id) of each review: 1 to 64, rising.
-    pub fn tags(&self) -> &[[u8; 32]] {
-        &self.tags
+    crate::getters! {
+        /// H32("warrant", warrant digest, blind).
+        pub commitment -> &[u8; 32];
+        /// Who asks: 1 to 64 bytes, as the requesters are named in public.
+        pub requester -> &[u8];
+        /// What is asked for.
+        pub action -> WarrantAction;
+        /// H32("release", warrant digest, blind, review id) of each review: 1 to 64, rising.
+        pub tags -> &[[u8; 32]];
     }
 
     /// Whether the tag is of one of its reviews.
@@ -204,24 +195,15 @@ impl ShareReleasedEntry {
         Self { trustee, sequence, commitment, tag, signature: [0; 64] }.signed_by(key.signer(), origin)
     }
 
-    /// The trustee's index, 1 to 64.
-    pub fn trustee(&self) -> u16 {
-        self.trustee
-    }
-
-    /// The number of this release among the trustee's, from 1.
-    pub fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    /// The warrant's commitment.
-    pub fn commitment(&self) -> &[u8; 32] {
-        &self.commitment
-    }
-
-    /// H32("release", warrant digest, blind, review id).
-    pub fn tag(&self) -> &[u8; 32] {
-        &self.tag
+    crate::getters! {
+        /// The trustee's index, 1 to 64.
+        pub trustee -> u16;
+        /// The number of this release among the trustee's, from 1.
+        pub sequence -> u64;
+        /// The warrant's commitment.
+        pub commitment -> &[u8; 32];
+        /// H32("release", warrant digest, blind, review id).
+        pub tag -> &[u8; 32];
     }
 }
 

@@ -73,19 +73,13 @@ impl RecoveredEntry {
         unsigned.signed_with(key.signer(), origin)
     }
 
-    /// Which store was put back.
-    pub fn store(&self) -> RecoveredStore {
-        self.store
-    }
-
-    /// The era that begins with it.
-    pub fn era(&self) -> u32 {
-        self.era
-    }
-
-    /// The number of the last mark that the copy has: what was done after it may be lost.
-    pub fn last_mark(&self) -> u64 {
-        self.last_mark
+    crate::getters! {
+        /// Which store was put back.
+        pub store -> RecoveredStore;
+        /// The era that begins with it.
+        pub era -> u32;
+        /// The number of the last mark that the copy has: what was done after it may be lost.
+        pub last_mark -> u64;
     }
 }
 

@@ -89,19 +89,13 @@ impl RoundEntry {
         Self { commitment, round, members, signature: [0; 64] }.signed_with(officer, origin)
     }
 
-    /// The warrant's commitment.
-    pub fn commitment(&self) -> &[u8; 32] {
-        &self.commitment
-    }
-
-    /// The round's number, from 1.
-    pub fn round(&self) -> u16 {
-        self.round
-    }
-
-    /// The members.
-    pub fn members(&self) -> Members {
-        self.members
+    crate::getters! {
+        /// The warrant's commitment.
+        pub commitment -> &[u8; 32];
+        /// The round's number, from 1.
+        pub round -> u16;
+        /// The members.
+        pub members -> Members;
     }
 }
 

@@ -67,24 +67,15 @@ pub struct PresentationWitness<'a> {
 }
 
 impl Presentation {
-    /// The public scope.
-    pub fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    /// The id of the trustees' key that the author is escrowed to.
-    pub fn escrow_id(&self) -> &[u8; 32] {
-        &self.escrow_id
-    }
-
-    /// The escrow of the author.
-    pub fn escrow(&self) -> &Escrow {
-        &self.escrow
-    }
-
-    /// The key that edits and withdrawals are signed with: opaque bytes until then.
-    pub fn author_key(&self) -> &AuthorKey {
-        &self.author_key
+    crate::getters! {
+        /// The public scope.
+        pub scope -> &Scope;
+        /// The id of the trustees' key that the author is escrowed to.
+        pub escrow_id -> &[u8; 32];
+        /// The escrow of the author.
+        pub escrow -> &Escrow;
+        /// The key that edits and withdrawals are signed with: opaque bytes until then.
+        pub author_key -> &AuthorKey;
     }
 
     /// The id of the review that this token can sign.

@@ -150,30 +150,18 @@ impl ActionReceipt {
         Ok(receipt)
     }
 
-    /// The review.
-    pub fn review_id(&self) -> &ReviewId {
-        &self.review_id
-    }
-
-    /// The sequence number that the action has taken.
-    pub fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    /// SHA-256 of the action's message.
-    pub fn action_hash(&self) -> &Digest {
-        &self.action_hash
-    }
-
-    /// The boundary at which it takes effect and is logged. A withdrawal of a held review takes
-    /// effect at once, and is logged at the boundary at which the review would have been published.
-    pub fn boundary(&self) -> Timestamp {
-        self.boundary
-    }
-
-    /// The era of the store that accepted it.
-    pub fn era(&self) -> u32 {
-        self.era
+    crate::getters! {
+        /// The review.
+        pub review_id -> &ReviewId;
+        /// The sequence number that the action has taken.
+        pub sequence -> u64;
+        /// SHA-256 of the action's message.
+        pub action_hash -> &Digest;
+        /// The boundary at which it takes effect and is logged. A withdrawal of a held review takes
+        /// effect at once, and is logged at the boundary at which the review would have been published.
+        pub boundary -> Timestamp;
+        /// The era of the store that accepted it.
+        pub era -> u32;
     }
 
     /// Checks the signature.

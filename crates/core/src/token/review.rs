@@ -44,19 +44,13 @@ impl Review {
         Ok(Self { stars, text, attachments })
     }
 
-    /// 1 to 5.
-    pub fn stars(&self) -> u8 {
-        self.stars
-    }
-
-    /// The text, at most [`Review::MAX_TEXT`] bytes.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// SHA-256 digests of the attachments.
-    pub fn attachments(&self) -> &[Digest] {
-        &self.attachments
+    crate::getters! {
+        /// 1 to 5.
+        pub stars -> u8;
+        /// The text, at most [`Review::MAX_TEXT`] bytes.
+        pub text -> &str;
+        /// SHA-256 digests of the attachments.
+        pub attachments -> &[Digest];
     }
 
     /// The review digest: SHA-256 of the whole message.

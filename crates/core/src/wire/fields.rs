@@ -183,6 +183,9 @@ macro_rules! element_fields {
 }
 element_fields!(EscrowKey, IssuerPublicKey);
 
+/// The least and the most that there may be of something.
+type Limits = RangeInclusive<usize>;
+
 /// Several of something behind their number (le16), which must lie within limits.
 #[doc(hidden)]
 pub trait Sequence: Sized {
@@ -193,11 +196,7 @@ pub trait Sequence: Sized {
     ///
     /// # Errors
     /// [`Rule::Length`] when they are fewer or more than `limits` say; nothing is allocated then.
-    fn get(
-        from: &mut Reader<'_>,
-        field: &'static str,
-        limits: RangeInclusive<usize>,
-    ) -> Result<Self, DecodeError>;
+    fn get(from: &mut Reader<'_>, field: &'static str, limits: Limits) -> Result<Self, DecodeError>;
 }
 
 impl Sequence for Vec<u8> {
@@ -205,11 +204,7 @@ impl Sequence for Vec<u8> {
         out.bytes(self);
     }
 
-    fn get(
-        from: &mut Reader<'_>,
-        field: &'static str,
-        limits: RangeInclusive<usize>,
-    ) -> Result<Self, DecodeError> {
+    fn get(from: &mut Reader<'_>, field: &'static str, limits: Limits) -> Result<Self, DecodeError> {
         from.bytes(field, *limits.start(), *limits.end()).map(<[u8]>::to_vec)
     }
 }
@@ -220,11 +215,7 @@ impl Sequence for String {
         out.bytes(self.as_bytes());
     }
 
-    fn get(
-        from: &mut Reader<'_>,
-        field: &'static str,
-        limits: RangeInclusive<usize>,
-    ) -> Result<Self, DecodeError> {
+    fn get(from: &mut Reader<'_>, field: &'static str, limits: Limits) -> Result<Self, DecodeError> {
         let bytes = from.bytes(field, *limits.start(), *limits.end())?;
         Ok(core::str::from_utf8(bytes).map_err(|_| from.refuse(Rule::Value))?.to_owned())
     }
@@ -232,40 +223,24 @@ impl Sequence for String {
 
 impl Sequence for Vec<[u8; 32]> {
     fn put(&self, out: &mut Writer) {
-        debug_assert!(self.len() <= usize::from(u16::MAX));
-        out.le16(self.len() as u16);
+        out.count(self.len());
         self.iter().for_each(|hash| out.raw(hash));
     }
 
-    fn get(
-        from: &mut Reader<'_>,
-        field: &'static str,
-        limits: RangeInclusive<usize>,
-    ) -> Result<Self, DecodeError> {
-        let count = from.le16(field)?;
-        if !limits.contains(&count.into()) {
-            return Err(from.refuse(Rule::Length));
-        }
+    fn get(from: &mut Reader<'_>, field: &'static str, limits: Limits) -> Result<Self, DecodeError> {
+        let count = from.count(field, limits)?;
         (0..count).map(|_| from.array(field)).collect()
     }
 }
 
 impl Sequence for Vec<Element> {
     fn put(&self, out: &mut Writer) {
-        debug_assert!(self.len() <= usize::from(u16::MAX));
-        out.le16(self.len() as u16);
+        out.count(self.len());
         out.elements(self);
     }
 
-    fn get(
-        from: &mut Reader<'_>,
-        field: &'static str,
-        limits: RangeInclusive<usize>,
-    ) -> Result<Self, DecodeError> {
-        let count = from.le16(field)?;
-        if !limits.contains(&count.into()) {
-            return Err(from.refuse(Rule::Length));
-        }
+    fn get(from: &mut Reader<'_>, field: &'static str, limits: Limits) -> Result<Self, DecodeError> {
+        let count = from.count(field, limits)?;
         from.element_list(field, count)
     }
 }

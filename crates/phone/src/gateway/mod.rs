@@ -73,7 +73,6 @@ pub use freeswitch::FreeSwitch;
 pub use message::{Once, may_pass};
 
 use super::{Attestation, Channel, NumberingPlan, Route, RouteRequest};
-use core::fmt;
 use serde::Serialize;
 use unjoin_core::describe_errors;
 use zeroize::Zeroizing;
@@ -185,11 +184,7 @@ impl Address {
     }
 }
 
-impl fmt::Debug for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Question(..)")
-    }
-}
+unjoin_core::opaque!(Question);
 
 describe_errors! {
     /// Why a question cannot be understood. None of them repeats a part of it.

@@ -95,19 +95,13 @@ impl SlotConfig {
         Ok(config)
     }
 
-    /// The longest life of a binding, in seconds.
-    pub fn max_life(&self) -> u64 {
-        self.max_life
-    }
-
-    /// S: how many slots are probed for a call.
-    pub fn slots(&self) -> u8 {
-        self.slots
-    }
-
-    /// By how many seconds the clocks of those who hold keys may differ.
-    pub fn skew(&self) -> u64 {
-        self.skew
+    unjoin_core::getters! {
+        /// The longest life of a binding, in seconds.
+        pub max_life -> u64;
+        /// S: how many slots are probed for a call.
+        pub slots -> u8;
+        /// By how many seconds the clocks of those who hold keys may differ.
+        pub skew -> u64;
     }
 
     /// The length of a slot, in seconds.
