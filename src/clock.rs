@@ -1,24 +1,13 @@
 //! What issuer and desk keep of the time: a row each, replaced in every tick before anything else.
 
-use unjoin_core::wire::{DecodeError, Reader, Writer};
 use unjoin_core::{ClockError, ClockGuard, Environment, Timestamp};
-use unjoin_store::{Key, Record, Store, StoreError, decide, read};
+use unjoin_store::{Key, Store, StoreError, decide, read, record};
 
 /// The guard of a service's clock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClockRow(ClockGuard);
 
-impl Record for ClockRow {
-    const NAME: &'static str = "clock";
-
-    fn encode(&self, out: &mut Writer) {
-        self.0.encode(out);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(ClockGuard::decode(from)?))
-    }
-}
+record!(ClockRow, "clock": 0);
 
 impl ClockRow {
     /// What the row is once `now` was confirmed.

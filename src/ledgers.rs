@@ -1,6 +1,5 @@
 //! Both ledgers of a platform, and what moves their outboxes' entries on.
 
-use core::fmt;
 use std::sync::Arc;
 use unjoin_core::entry::Ledger;
 use unjoin_log::{Log, LogError, NoteKey, Publication, Witness, WitnessPolicy};
@@ -130,11 +129,7 @@ impl<S: Store> Ledgers<S> {
     }
 }
 
-impl<S: Store> fmt::Debug for Ledgers<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Ledgers(..)")
-    }
-}
+unjoin_core::opaque!(Ledgers<S: Store>);
 
 /// What became of both ledgers.
 ///

@@ -141,74 +141,64 @@ pub(crate) fn end<S: Store>(store: &S, key: &Key<RecoveryRow>, era: u32) -> Resu
     })
 }
 
-/// Why a store was not recovered, or not opened.
-///
-/// ```
-/// use unjoin::{Audience, RecoveryError};
-/// // A service finds a store whose recovery was begun, and does not open.
-/// let error = RecoveryError::Unfinished;
-/// assert_eq!((error.code(), error.audience()), ("recovery.unfinished", Audience::Operator));
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum RecoveryError {
-    /// A recovery was begun and not ended.
-    Unfinished,
-    /// The key is in no entry of the ledger that the platform's key signed.
-    UnknownStaff,
-    /// The grounds are empty or too long.
-    Grounds,
-    /// No era is left.
-    Eras,
-    /// A key that the host's key management holds did not sign.
-    Sign(SignError),
-    /// The platform's ledgers have no witnesses.
-    Unwitnessed,
-    /// Too few witnesses have cosigned what the ledger has now.
-    NoQuorum,
-    /// A ledger is not whole, or could not be opened.
-    Ledger(LogError),
-    /// The reviews ledger could not be read.
-    Audit(AuditError),
-    /// The switchboard's store was put back, and its slot keys are not at hand.
-    NoKeeper,
-    /// The slot keys could not be replaced.
-    SlotKeys(SlotKeyError),
-    /// The store did not answer.
-    Store(StoreError),
+describe_errors! {
+    /// Why a store was not recovered, or not opened.
+    ///
+    /// ```
+    /// use unjoin::{Audience, RecoveryError};
+    /// // A service finds a store whose recovery was begun, and does not open.
+    /// let error = RecoveryError::Unfinished;
+    /// assert_eq!((error.code(), error.audience()), ("recovery.unfinished", Audience::Operator));
+    /// ```
+    #[derive(Debug)]
+    #[non_exhaustive]
+    pub enum RecoveryError {
+        /// A recovery was begun and not ended.
+        Unfinished => "recovery.unfinished", Operator, false,
+            "the recovery of this store was interrupted: run it again, it goes on where it stopped";
+        /// The key is in no entry of the ledger that the platform's key signed.
+        UnknownStaff => "recovery.unknown_staff", Operator, false,
+            "the key is none of the staff's in the reviews ledger: have the platform's key admit it, and log \
+             that first";
+        /// The grounds are empty or too long.
+        Grounds => "recovery.grounds", Operator, false,
+            "say why, in 1 to {} bytes", RecoveredEntry::MAX_GROUNDS;
+        /// No era is left.
+        Eras => "recovery.eras", Operator, false,
+            "the ledger holds the last era there is: begin another ledger under another name";
+        /// A key that the host's key management holds did not sign.
+        Sign(source: SignError) => "recovery.signing", Operator, true, "{source}";
+        /// The platform's ledgers have no witnesses.
+        Unwitnessed => "recovery.unwitnessed", Operator, false,
+            "these ledgers have no witnesses, so nobody proves that they are whole: open them with some, which \
+             will take for the whole ledger what the store has now, if you are certain that the ledgers' store \
+             itself was not put back";
+        /// Too few witnesses have cosigned what the ledger has now.
+        NoQuorum => "recovery.no_quorum", Operator, true,
+            "too few witnesses have cosigned what the ledger has now: reach them, and run it again";
+        /// A ledger is not whole, or could not be opened.
+        Ledger(#[from] source: LogError) => "recovery.ledger_unusable", Operator, false, "{source}";
+        but Self::Ledger(LogError::Behind { size, witnessed }) => "recovery.ledger_behind", Operator, false,
+            "the ledger's own store is an older copy: the witnesses have seen {witnessed} entries and it has \
+             {size}, and what it lacks is in no outbox any more. Put the newest ledgers' store in its place, or \
+             append what its export has, in its order. If no export has as many, this ledger is over: begin \
+             another under a new name, and say in both why";
+        but Self::Ledger(source @ (LogError::Unwitnessed | LogError::Store(_))) =>
+            "recovery.ledger", Operator, true, "{source}";
+        /// The reviews ledger could not be read.
+        Audit(#[from] source: AuditError) => "recovery.audit", Operator, false, "{source}";
+        /// The switchboard's store was put back, and its slot keys are not at hand.
+        NoKeeper => "recovery.no_keeper", Operator, false,
+            "the telephony store was put back, and numbers that have ended would ring again: recover where the \
+             keeper of the slot keys is, which replaces them all";
+        /// The slot keys could not be replaced.
+        SlotKeys(#[from] source: SlotKeyError) => "recovery.slot_keys", Operator, true, "{source}";
+        /// The store did not answer.
+        Store(#[from] source: StoreError) => "recovery.store_unusable", Operator, false, "{source}";
+        but Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
+            "recovery.store", Operator, true, "{source}";
+    }
 }
-
-describe_errors!(RecoveryError {
-    Self::Unfinished => "recovery.unfinished", Operator, false,
-        "the recovery of this store was interrupted: run it again, it goes on where it stopped";
-    Self::UnknownStaff => "recovery.unknown_staff", Operator, false,
-        "the key is none of the staff's in the reviews ledger: have the platform's key admit it, and log that first";
-    Self::Grounds => "recovery.grounds", Operator, false,
-        "say why, in 1 to {} bytes", RecoveredEntry::MAX_GROUNDS;
-    Self::Eras => "recovery.eras", Operator, false,
-        "the ledger holds the last era there is: begin another ledger under another name";
-    Self::Sign(source) => "recovery.signing", Operator, true, "{source}";
-    Self::Unwitnessed => "recovery.unwitnessed", Operator, false,
-        "these ledgers have no witnesses, so nobody proves that they are whole: open them with some, which will take for the \
-         whole ledger what the store has now, if you are certain that the ledgers' store itself was not put back";
-    Self::NoQuorum => "recovery.no_quorum", Operator, true,
-        "too few witnesses have cosigned what the ledger has now: reach them, and run it again";
-    Self::Ledger(LogError::Behind { size, witnessed }) => "recovery.ledger_behind", Operator, false,
-        "the ledger's own store is an older copy: the witnesses have seen {witnessed} entries and it has {size}, and what it \
-         lacks is in no outbox any more. Put the newest ledgers' store in its place, or append what its export has, in its \
-         order. If no export has as many, this ledger is over: begin another under a new name, and say in both why";
-    Self::Ledger(source @ (LogError::Unwitnessed | LogError::Store(_))) =>
-        "recovery.ledger", Operator, true, "{source}";
-    Self::Ledger(source) => "recovery.ledger_unusable", Operator, false, "{source}";
-    Self::Audit(source) => "recovery.audit", Operator, false, "{source}";
-    Self::NoKeeper => "recovery.no_keeper", Operator, false,
-        "the telephony store was put back, and numbers that have ended would ring again: recover where the keeper of the \
-         slot keys is, which replaces them all";
-    Self::SlotKeys(source) => "recovery.slot_keys", Operator, true, "{source}";
-    Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
-        "recovery.store", Operator, true, "{source}";
-    Self::Store(source) => "recovery.store_unusable", Operator, false, "{source}";
-});
 
 /// An era is never the first one here, so what breaks a limit is the grounds.
 impl From<SignError> for RecoveryError {
@@ -217,29 +207,5 @@ impl From<SignError> for RecoveryError {
             SignError::Limits => Self::Grounds,
             error => Self::Sign(error),
         }
-    }
-}
-
-impl From<StoreError> for RecoveryError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<LogError> for RecoveryError {
-    fn from(error: LogError) -> Self {
-        Self::Ledger(error)
-    }
-}
-
-impl From<AuditError> for RecoveryError {
-    fn from(error: AuditError) -> Self {
-        Self::Audit(error)
-    }
-}
-
-impl From<SlotKeyError> for RecoveryError {
-    fn from(error: SlotKeyError) -> Self {
-        Self::SlotKeys(error)
     }
 }

@@ -483,13 +483,18 @@ fn a_witness_killed_between_storing_and_answering_cosigns_no_fork() {
     assert!(refusal(&path.join("store")).contains("missing"));
 }
 
-/// Each connection has so much time in all: who sends a byte now and then keeps nobody out.
-#[test]
-fn clients_that_dawdle_do_not_keep_others_out() {
+/// A witness that gives each connection a second, and where it lies.
+fn impatient() -> (Directory, Running) {
     let directory = Directory::new();
     let path = directory.file("witness");
     fs::create_dir(&path).unwrap();
-    let running = Running::with_patience(&path, 1);
+    (directory, Running::with_patience(&path, 1))
+}
+
+/// Each connection has so much time in all: who sends a byte now and then keeps nobody out.
+#[test]
+fn clients_that_dawdle_do_not_keep_others_out() {
+    let (_directory, running) = impatient();
     let client = running.client();
     let connect = |_| {
         let mut connection = TcpStream::connect(&client.address).unwrap();
@@ -515,10 +520,7 @@ fn clients_that_dawdle_do_not_keep_others_out() {
 /// Nor does who asks and takes no answer.
 #[test]
 fn clients_that_do_not_read_do_not_keep_others_out() {
-    let directory = Directory::new();
-    let path = directory.file("witness");
-    fs::create_dir(&path).unwrap();
-    let running = Running::with_patience(&path, 1);
+    let (_directory, running) = impatient();
     let client = running.client();
     let request_of_many = "GET /elsewhere HTTP/1.1\r\nHost: witness\r\n\r\n".repeat(1_000);
     let deaf: Vec<TcpStream> = (0..program::CONNECTIONS)

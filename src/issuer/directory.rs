@@ -6,7 +6,6 @@
 
 use super::rows::{AccountRow, MAX_WALLET_KEYS, OwnerRow, account_key, owner_key};
 use super::{Core, Decision, IssuerError};
-use core::fmt;
 use unjoin_core::Name;
 use unjoin_core::algebra::Element;
 use unjoin_core::entry::{BindingEntry, Ledger};
@@ -56,11 +55,7 @@ pub struct BoundAccount {
     pub blind: [u8; 32],
 }
 
-impl fmt::Debug for BoundAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BoundAccount(..)")
-    }
-}
+unjoin_core::opaque!(BoundAccount);
 
 impl<S: Store> Core<S> {
     pub(super) fn enrol(&self, submissions: &[EnrolmentSubmission]) -> Vec<Result<(), IssuerError>> {

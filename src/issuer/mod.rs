@@ -118,7 +118,6 @@ pub use rows::MAX_WALLET_KEYS;
 
 use crate::clock;
 use crate::rating::{Rating, StarSums};
-use core::fmt;
 use grants::GrantJob;
 use std::sync::{Arc, PoisonError, RwLock};
 use unjoin_core::algebra::Element;
@@ -456,11 +455,7 @@ impl<S: Store> Issuer<S> {
     }
 }
 
-impl<S: Store> fmt::Debug for Issuer<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Issuer(..)")
-    }
-}
+unjoin_core::opaque!(Issuer<S: Store>);
 
 type Decision<'a, A> = unjoin_store::Decision<'a, A, IssuerError>;
 

@@ -46,12 +46,8 @@ pub struct OrderReport {
     pub due_at: Timestamp,
 }
 
-/// Prints nothing of the order.
-impl core::fmt::Debug for OrderReport {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("OrderReport(..)")
-    }
-}
+// Prints nothing of the order.
+unjoin_core::opaque!(OrderReport);
 
 /// An order whose scope is asked for.
 ///

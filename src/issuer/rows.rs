@@ -35,8 +35,8 @@ use crate::rating::{Estimate, Rating};
 use crate::recovery::RecoveryRow;
 use unjoin_core::algebra::Element;
 use unjoin_core::token::{OrderHandle, Scope, SignedManifest, TokenRequest};
-use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
-use unjoin_core::{Name, Timestamp};
+use unjoin_core::wire::{DecodeError, Field, Reader, Rule, Writer};
+use unjoin_core::{Name, Timestamp, fields};
 use unjoin_store::{Bucket, Key, MessageRow, Present, Record, StoreError, record};
 
 /// The most wallet keys that one account may have in its life: the row stays below the store's
@@ -200,25 +200,10 @@ pub(super) struct RatedRow {
 
 record!(OwnerRow, "wallet key's owner": account);
 
-impl Record for AccountRow {
-    const NAME: &'static str = "account";
+record!(AccountRow, "account": enrolled_by, wallets of(1..=MAX_WALLET_KEYS));
 
-    fn encode(&self, out: &mut Writer) {
-        out.timestamp(self.enrolled_by);
-        out.le16(self.wallets.len() as u16);
-        out.elements(&self.wallets);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let enrolled_by = from.timestamp("enrolled by")?;
-        let count = usize::from(from.le16("wallets")?);
-        if count == 0 || count > MAX_WALLET_KEYS {
-            return Err(from.refuse(Rule::Length));
-        }
-        let wallets = (0..count).map(|_| from.element("U")).collect::<Result<_, _>>()?;
-        Ok(Self { wallets, enrolled_by })
-    }
-}
+fields!(Ended: dead_at as "dead at", eligible_at as "eligible at");
+fields!(GrantedPair: key_id as "key id", cohort as "cohort", commitment as "C");
 
 impl Record for OrderRow {
     const NAME: &'static str = "order";
@@ -227,18 +212,12 @@ impl Record for OrderRow {
         out.raw(&self.account.0);
         out.u8(self.class);
         out.timestamp(self.due_at);
-        out.u8(self.ended.is_some().into());
-        if let Some(Ended { dead_at, eligible_at }) = self.ended {
-            out.timestamp(dead_at);
-            out.timestamp(eligible_at);
-        }
+        self.ended.put(out);
         match &self.grant {
             None => out.u8(0),
             Some(Granted::Pair(pair)) => {
                 out.u8(1);
-                out.raw(&pair.key_id);
-                out.le64(pair.cohort);
-                out.raw(&pair.commitment);
+                pair.put(out);
             }
             Some(Granted::Over) => out.u8(2),
         }
@@ -247,17 +226,10 @@ impl Record for OrderRow {
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let account = AccountTag(from.array("account")?);
         let (class, due_at) = (from.u8("class")?, from.timestamp("due at")?);
-        let ended = if from.bool("ended")? {
-            Some(Ended { dead_at: from.timestamp("dead at")?, eligible_at: from.timestamp("eligible at")? })
-        } else {
-            None
-        };
+        let ended = Field::get(from, "ended")?;
         let grant = match from.u8("granted")? {
             0 => None,
-            1 => {
-                let (key_id, cohort) = (from.array("key id")?, from.le64("cohort")?);
-                Some(Granted::Pair(GrantedPair { key_id, cohort, commitment: from.array("C")? }))
-            }
+            1 => Some(Granted::Pair(Field::get(from, "pair")?)),
             2 => Some(Granted::Over),
             _ => return Err(from.refuse(Rule::Value)),
         };
@@ -279,34 +251,10 @@ record!(OrderCountRow, "number of orders": orders);
 
 record!(ClassRow, "cohort's class": class, until);
 
-impl Record for RatingRow {
-    const NAME: &'static str = "rating";
+fields!(RatingRow: thousandths as "rating");
+record!(RatingRow, "rating": thousandths);
 
-    fn encode(&self, out: &mut Writer) {
-        self.thousandths.iter().for_each(|part| out.le16(*part));
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut thousandths = [0; 6];
-        for part in &mut thousandths {
-            *part = from.le16("rating")?;
-        }
-        Ok(Self { thousandths })
-    }
-}
-
-impl Record for RatedRow {
-    const NAME: &'static str = "last ratings";
-
-    fn encode(&self, out: &mut Writer) {
-        out.timestamp(self.boundary);
-        self.rating.encode(out);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { boundary: from.timestamp("boundary")?, rating: RatingRow::decode(from)? })
-    }
-}
+record!(RatedRow, "last ratings": boundary, rating);
 
 /// The namespaces whose rows a scan walks.
 pub(super) const OPEN_COHORTS: &[u8; 2] = b"ic";

@@ -14,7 +14,6 @@ use crate::rating::Rating;
 use crate::review::{
     Batch, DeskConfig, DeskError, DeskReport, Histogram, PublishedReview, ReviewDesk, Submission,
 };
-use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -283,19 +282,13 @@ impl<S: Store> Platform<S> {
         [&*self.orders, &*self.reviews]
     }
 
-    /// The order service, for its batched calls.
-    pub fn issuer(&self) -> &Issuer<S> {
-        &self.issuer
-    }
-
-    /// The review service, for its batched calls.
-    pub fn desk(&self) -> &ReviewDesk<S> {
-        &self.desk
-    }
-
-    /// The key that wallets pin for manifests and receipts.
-    pub fn public_key(&self) -> &PlatformPublicKey {
-        &self.public_key
+    unjoin_core::getters! {
+        /// The order service, for its batched calls.
+        pub issuer -> &Issuer<S>;
+        /// The review service, for its batched calls.
+        pub desk -> &ReviewDesk<S>;
+        /// The key that wallets pin for manifests and receipts.
+        pub public_key -> &PlatformPublicKey;
     }
 
     /// Replaces the issuing keys of both services: rotation.
@@ -620,11 +613,7 @@ impl<S: Store> Platform<S> {
     }
 }
 
-impl<S: Store> fmt::Debug for Platform<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Platform(..)")
-    }
-}
+unjoin_core::opaque!(Platform<S: Store>);
 
 /// What a tick did beside the end of the order side's.
 struct Reviewed {

@@ -4,11 +4,10 @@
 use super::rows;
 use crate::rating::StarSums;
 use std::collections::{BTreeMap, BTreeSet};
-use unjoin_core::Name;
 use unjoin_core::token::Scope;
 use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
-use unjoin_core::wire::{DecodeError, Reader, Writer};
-use unjoin_store::{Change, Key, Record, RowKey, StoreError};
+use unjoin_core::{Name, fields};
+use unjoin_store::{Change, Key, Record, RowKey, StoreError, record};
 
 /// How many of some published reviews have how many stars. It flatters, since what is missing is the bad: the
 /// [rating](crate::rating) says what all customers think.
@@ -73,21 +72,8 @@ impl Histogram {
 #[derive(Default)]
 pub(super) struct HistogramRow(pub(super) Histogram);
 
-impl Record for HistogramRow {
-    const NAME: &'static str = "histogram";
-
-    fn encode(&self, out: &mut Writer) {
-        self.0.counts.iter().for_each(|count| out.le64(*count));
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut counts = [0; 5];
-        for count in &mut counts {
-            *count = from.le64("count")?;
-        }
-        Ok(Self(Histogram { counts }))
-    }
-}
+fields!(Histogram: counts as "count");
+record!(HistogramRow, "histogram": 0);
 
 /// The histograms that one decision changes: those of some cohorts, and of their merchants.
 pub(super) struct Histograms(BTreeMap<RowKey, Counted>);

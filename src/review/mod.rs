@@ -86,7 +86,6 @@ use self::submission::{Job, Verifier};
 use crate::clock;
 use crate::rating::StarSums;
 use rand_core::CryptoRng;
-use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use unjoin_core::entry::{RemovedEntry, StaffKeyEntry};
 use unjoin_core::token::{
@@ -394,8 +393,4 @@ impl<S: Store> Core<S> {
     }
 }
 
-impl<S: Store> fmt::Debug for ReviewDesk<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReviewDesk").finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(ReviewDesk<S: Store>);

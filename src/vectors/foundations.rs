@@ -59,9 +59,7 @@ fn encodings() {
 #[test]
 fn hashes() {
     let file = load("hash.json");
-    let cases = list(&file["cases"]);
-    assert_eq!(cases.len(), 10);
-    for case in cases {
+    for case in cases(&file, 10) {
         let items: Vec<Vec<u8>> = list(&case["items"]).iter().map(bytes).collect();
         let items: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
         let label = text(&case["label"]);

@@ -47,9 +47,7 @@ fn point(share: &DecryptionShare) -> (u16, RistrettoPoint) {
 #[test]
 fn openings() {
     let file = load("openings.json");
-    let cases = list(&file["cases"]);
-    assert_eq!(cases.len(), 4);
-    for case in cases {
+    for case in cases(&file, 4) {
         let (committee, context) = (committee(case), opening_context(case));
         let shares: Vec<DecryptionShare> =
             list(&case["shares"]).iter().map(|share| make_share(share, &committee, &context)).collect();
@@ -132,9 +130,7 @@ fn make_comparison(vector: &Value, committee: &Committee, context: &ComparisonCo
 #[test]
 fn same_author_rounds() {
     let file = load("same_author.json");
-    let cases = list(&file["cases"]);
-    assert_eq!(cases.len(), 10);
-    for case in cases {
+    for case in cases(&file, 10) {
         let (committee, reviews) = (committee(case), compared(&case["reviews"]));
         let (warrant, round) = (array(&case["warrant_digest"]), small(&case["round"]));
         let blinds: Vec<Blind> =

@@ -16,6 +16,13 @@ pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().expect("a list")
 }
 
+/// The cases of a file, which has so many.
+pub(super) fn cases(file: &Value, count: usize) -> &[Value] {
+    let cases = list(&file["cases"]);
+    assert_eq!(cases.len(), count);
+    cases
+}
+
 pub(super) fn text(value: &Value) -> &str {
     value.as_str().expect("a string")
 }

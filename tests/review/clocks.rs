@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use unjoin::store::{Bucket, Commit, MemoryStore, Store};
-use unjoin::token::ReviewId;
+use unjoin::token::{ReviewId, Scope};
 use unjoin::{CLOCK_LIMIT, DAY, ManualClock, Timestamp};
 use unjoin_test_util::{Believed, ClockEvent, Leap, dump, shifted};
 
@@ -44,11 +44,17 @@ impl World<MemoryStore> {
     }
 }
 
-#[test]
-fn a_clock_that_leaps_a_year_for_one_tick_does_nothing_and_all_goes_on_afterwards() {
+/// A world that holds a review in these words, of a cohort whose boundaries are days 2 to 5.
+fn holding(words: &str) -> (World<MemoryStore>, Scope) {
     let (world, cohort) = (world(), scope("a", 1));
     world.desk.admit(&manifest(&cohort, 2, 5)).unwrap();
-    let _ = submit_one(&world, &cohort, "held");
+    let _ = submit_one(&world, &cohort, words);
+    (world, cohort)
+}
+
+#[test]
+fn a_clock_that_leaps_a_year_for_one_tick_does_nothing_and_all_goes_on_afterwards() {
+    let (world, cohort) = holding("held");
     let leap = || {
         world.leaps(day(365), "desk.clock_ahead");
         world.leaps(day(0).saturating_sub(YEAR), "desk.clock_behind");
@@ -70,9 +76,7 @@ fn a_clock_that_leaps_a_year_for_one_tick_does_nothing_and_all_goes_on_afterward
 
 #[test]
 fn what_one_tick_alone_has_said_is_not_published() {
-    let (world, cohort) = (world(), scope("a", 1));
-    world.desk.admit(&manifest(&cohort, 2, 5)).unwrap();
-    let _ = submit_one(&world, &cohort, "held");
+    let world = holding("held").0;
     assert_eq!(world.confirmed_at(day(2).saturating_sub(CLOCK_LIMIT)), (0, 0));
     // So near that it is believed, but by one tick only.
     world.clock.set(day(2));
@@ -85,9 +89,7 @@ fn what_one_tick_alone_has_said_is_not_published() {
 
 #[test]
 fn there_is_a_way_back_from_a_wrong_time_that_was_confirmed() {
-    let (world, cohort) = (world(), scope("a", 1));
-    world.desk.admit(&manifest(&cohort, 2, 5)).unwrap();
-    let _ = submit_one(&world, &cohort, "published a year early");
+    let world = holding("published a year early").0;
     assert_eq!(world.confirmed_at(day(365)), (1, 1));
     world.clock.set(day(1));
     world.refuses("desk.clock_behind", || world.desk.tick());
@@ -105,9 +107,7 @@ fn there_is_a_way_back_from_a_wrong_time_that_was_confirmed() {
 
 #[test]
 fn an_instance_whose_clock_is_wrong_is_refused_beside_one_that_is_right() {
-    let (world, cohort) = (world(), scope("a", 1));
-    world.desk.admit(&manifest(&cohort, 2, 5)).unwrap();
-    let _ = submit_one(&world, &cohort, "held");
+    let world = holding("held").0;
     let ahead = std::sync::Arc::new(ManualClock::doubtful(day(365)));
     let wrong = crate::world::open(std::sync::Arc::clone(&world.store), std::sync::Arc::clone(&ahead));
     for minutes in 1..30 {

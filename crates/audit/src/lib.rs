@@ -186,55 +186,37 @@ impl History {
     }
 }
 
-/// Why a ledger could not be audited, or need not be: it is no ledger any more.
-///
-/// ```
-/// # use unjoin_trustee::test_util::shop::Shop;
-/// # use unjoin_core::{Clock, DAY};
-/// use unjoin_audit::{AuditError, History};
-/// # let shop = Shop::open();
-/// # let ledger = shop.ledger(&shop.accepted());
-/// # let (log, policy, tomorrow) = (&ledger.log, &ledger.policy, ledger.clock.now().saturating_add(DAY));
-/// // The ledger has stopped: whatever its copy says is not of today.
-/// let error = History::read(log, policy, None, tomorrow).unwrap_err();
-/// assert!(matches!(error, AuditError::Policy(unjoin_log::PolicyError::Stale)));
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum AuditError {
-    /// The checkpoints have two roots for one size, or the entries have the newer one's root and not
-    /// the older one's: history was changed.
-    Rewritten,
-    /// This copy of the ledger ends before the older checkpoint.
-    Stale,
-    /// No checkpoint is published yet.
-    Unpublished,
-    /// A checkpoint is not believed.
-    Policy(PolicyError),
-    /// The ledger could not be read.
-    View(ViewError),
-}
-
-describe_errors!(AuditError {
-    Self::Rewritten => "audit.rewritten", Operator, false,
-        "the ledger's newer checkpoint does not go on from the older one: its history was changed. Keep the \
-         checkpoints and the entries, they prove it";
-    Self::Stale => "audit.stale", Host, true,
-        "this copy of the ledger ends before the checkpoint that was kept: read a newer copy";
-    Self::Unpublished => "audit.unpublished", Host, true, "the ledger has not published a checkpoint yet";
-    Self::Policy(error) => "audit.policy", Operator, false, "{error}";
-    Self::View(error) => "audit.view", Operator, true, "{error}";
-});
-
-impl From<PolicyError> for AuditError {
-    fn from(error: PolicyError) -> Self {
-        Self::Policy(error)
-    }
-}
-
-impl From<ViewError> for AuditError {
-    fn from(error: ViewError) -> Self {
-        Self::View(error)
+describe_errors! {
+    /// Why a ledger could not be audited, or need not be: it is no ledger any more.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::shop::Shop;
+    /// # use unjoin_core::{Clock, DAY};
+    /// use unjoin_audit::{AuditError, History};
+    /// # let shop = Shop::open();
+    /// # let ledger = shop.ledger(&shop.accepted());
+    /// # let (log, policy, tomorrow) = (&ledger.log, &ledger.policy, ledger.clock.now().saturating_add(DAY));
+    /// // The ledger has stopped: whatever its copy says is not of today.
+    /// let error = History::read(log, policy, None, tomorrow).unwrap_err();
+    /// assert!(matches!(error, AuditError::Policy(unjoin_log::PolicyError::Stale)));
+    /// ```
+    #[derive(Debug)]
+    #[non_exhaustive]
+    pub enum AuditError {
+        /// The checkpoints have two roots for one size, or the entries have the newer one's root and not
+        /// the older one's: history was changed.
+        Rewritten => "audit.rewritten", Operator, false,
+            "the ledger's newer checkpoint does not go on from the older one: its history was changed. Keep the \
+            checkpoints and the entries, they prove it";
+        /// This copy of the ledger ends before the older checkpoint.
+        Stale => "audit.stale", Host, true,
+            "this copy of the ledger ends before the checkpoint that was kept: read a newer copy";
+        /// No checkpoint is published yet.
+        Unpublished => "audit.unpublished", Host, true, "the ledger has not published a checkpoint yet";
+        /// A checkpoint is not believed.
+        Policy(#[from] error: PolicyError) => "audit.policy", Operator, false, "{error}";
+        /// The ledger could not be read.
+        View(#[from] error: ViewError) => "audit.view", Operator, true, "{error}";
     }
 }
 

@@ -1,8 +1,7 @@
 //! How far a service believes a clock: one guard for issuer, desk and slot keeper.
 
-use crate::describe_errors;
 use crate::time::Timestamp;
-use crate::wire::{DecodeError, Reader, Writer};
+use crate::{describe_errors, fields};
 
 /// How far a service's time goes on at once, in seconds: 10 minutes.
 ///
@@ -12,36 +11,35 @@ use crate::wire::{DecodeError, Reader, Writer};
 /// held until it is confirmed.
 pub const CLOCK_LIMIT: u64 = 600;
 
-/// The clock stands too far from the latest time that was believed. Nothing was done.
-///
-/// ```
-/// use unjoin_core::{ClockError, error::Audience};
-/// let error = ClockError::Ahead { seconds: 86_400 };
-/// // Somebody looks at another clock first; waiting does not help.
-/// assert_eq!((error.code(), error.audience()), ("clock_ahead", Audience::Operator));
-/// assert!(!error.is_retryable() && ClockError::Behind { seconds: 700 }.is_retryable());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClockError {
-    /// More than [`CLOCK_LIMIT`] after it.
-    Ahead {
-        /// Seconds from the latest time that was believed to the clock.
-        seconds: u64,
-    },
-    /// More than [`CLOCK_LIMIT`] before it.
-    Behind {
-        /// Seconds from the clock to the latest time that was believed.
-        seconds: u64,
-    },
+describe_errors! {
+    /// The clock stands too far from the latest time that was believed. Nothing was done.
+    ///
+    /// ```
+    /// use unjoin_core::{ClockError, error::Audience};
+    /// let error = ClockError::Ahead { seconds: 86_400 };
+    /// // Somebody looks at another clock first; waiting does not help.
+    /// assert_eq!((error.code(), error.audience()), ("clock_ahead", Audience::Operator));
+    /// assert!(!error.is_retryable() && ClockError::Behind { seconds: 700 }.is_retryable());
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum ClockError {
+        /// More than [`CLOCK_LIMIT`] after it.
+        Ahead {
+            /// Seconds from the latest time that was believed to the clock.
+            seconds: u64,
+        } => "clock_ahead", Operator, false,
+            "the clock stands {seconds} s after the latest time believed: look at another clock, and if it is \
+             right, confirm it";
+        /// More than [`CLOCK_LIMIT`] before it.
+        Behind {
+            /// Seconds from the clock to the latest time that was believed.
+            seconds: u64,
+        } => "clock_behind", Operator, true,
+            "the clock stands {seconds} s before the latest time believed: set it right, or confirm it if that \
+             time was wrong";
+    }
 }
-
-describe_errors!(ClockError {
-    Self::Ahead { seconds } => "clock_ahead", Operator, false,
-        "the clock stands {seconds} s after the latest time believed: look at another clock, and if it is right, confirm it";
-    Self::Behind { seconds } => "clock_behind", Operator, true,
-        "the clock stands {seconds} s before the latest time believed: set it right, or confirm it if that time was wrong";
-});
 
 /// What is known of the time: the latest that was believed (the floor), and the latest that
 /// two ticks in sequence have said, by which alone anything is erased.
@@ -108,18 +106,9 @@ impl ClockGuard {
     pub fn bound(self, now: Timestamp) -> Timestamp {
         now.clamp(self.floor, self.floor.saturating_add(CLOCK_LIMIT))
     }
-
-    /// `le64(floor) || le64(settled)`.
-    pub fn encode(self, out: &mut Writer) {
-        out.timestamp(self.floor);
-        out.timestamp(self.settled);
-    }
-
-    /// Decodes what [`ClockGuard::encode`] wrote.
-    pub fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { floor: from.timestamp("floor")?, settled: from.timestamp("settled")? })
-    }
 }
+
+fields!(ClockGuard: floor as "floor", settled as "settled");
 
 #[cfg(test)]
 mod tests {

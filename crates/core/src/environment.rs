@@ -2,7 +2,6 @@
 
 use crate::secret::SystemRng;
 use crate::time::{Clock, SystemClock, Timestamp};
-use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
 
@@ -60,8 +59,4 @@ impl Default for Environment {
     }
 }
 
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Environment(..)")
-    }
-}
+crate::opaque!(Environment);

@@ -45,6 +45,7 @@ pub mod passphrase;
 #[cfg(all(feature = "passphrase", not(feature = "internals")))]
 mod passphrase;
 pub mod secret;
+mod shapes;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod signature;

@@ -202,36 +202,30 @@ impl Sealed {
     }
 }
 
-/// Why something is not sealed, or does not open.
-///
-/// ```
-/// use unjoin_core::{PassphraseCost, PassphraseError};
-/// // A file that would take all memory of whoever opens it.
-/// assert_eq!(PassphraseCost::new(u32::MAX, 1, 1), Err(PassphraseError::Cost));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassphraseError {
-    /// The cost is out of its bounds.
-    Cost,
-    /// The passphrase is empty.
-    Empty,
-    /// There is too little memory for the cost.
-    Memory,
-    /// There is too much to seal.
-    Size,
-    /// It does not open: a wrong passphrase, or bytes that were changed.
-    Open,
+describe_errors! {
+    /// Why something is not sealed, or does not open.
+    ///
+    /// ```
+    /// use unjoin_core::{PassphraseCost, PassphraseError};
+    /// // A file that would take all memory of whoever opens it.
+    /// assert_eq!(PassphraseCost::new(u32::MAX, 1, 1), Err(PassphraseError::Cost));
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum PassphraseError {
+        /// The cost is out of its bounds.
+        Cost => "passphrase.cost", Host, false,
+            "sealing costs {} to {} KiB, 1 to {} passes and 1 to {} lanes",
+            PassphraseCost::MIN_MEMORY_KIB, PassphraseCost::MAX_MEMORY_KIB, PassphraseCost::MAX_PASSES,
+            PassphraseCost::MAX_LANES;
+        /// The passphrase is empty.
+        Empty => "passphrase.empty", Operator, false, "sealing needs a passphrase: choose one";
+        /// There is too little memory for the cost.
+        Memory => "passphrase.memory", Operator, true,
+            "too little memory for this cost: free some, or choose a lower cost when sealing";
+        /// There is too much to seal.
+        Size => "passphrase.size", Host, false, "this is too much for one sealed file";
+        /// It does not open: a wrong passphrase, or bytes that were changed.
+        Open => "passphrase.open", Operator, false,
+            "it does not open: check the passphrase, or use another copy";
+    }
 }
-
-describe_errors!(PassphraseError {
-    Self::Cost => "passphrase.cost", Host, false,
-        "sealing costs {} to {} KiB, 1 to {} passes and 1 to {} lanes",
-        PassphraseCost::MIN_MEMORY_KIB, PassphraseCost::MAX_MEMORY_KIB, PassphraseCost::MAX_PASSES,
-        PassphraseCost::MAX_LANES;
-    Self::Empty => "passphrase.empty", Operator, false, "sealing needs a passphrase: choose one";
-    Self::Memory => "passphrase.memory", Operator, true,
-        "too little memory for this cost: free some, or choose a lower cost when sealing";
-    Self::Size => "passphrase.size", Host, false, "this is too much for one sealed file";
-    Self::Open => "passphrase.open", Operator, false,
-        "it does not open: check the passphrase, or use another copy";
-});

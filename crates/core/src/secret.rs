@@ -87,11 +87,7 @@ impl ConstantTimeEq for SecretScalar {
     }
 }
 
-impl fmt::Debug for SecretScalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretScalar(..)")
-    }
-}
+crate::opaque!(SecretScalar);
 
 /// A key of HMAC-SHA-256 (RFC 2104), kept as the two hash states that it begins with: two of four
 /// compressions are saved at each use.
@@ -115,11 +111,7 @@ impl MacKey {
     }
 }
 
-impl fmt::Debug for MacKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MacKey(..)")
-    }
-}
+crate::opaque!(MacKey);
 
 /// HMAC-SHA-256 (RFC 2104) of `parts` under a key that is used once: see [`MacKey`].
 #[doc(hidden)]

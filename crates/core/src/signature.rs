@@ -8,7 +8,6 @@
 use crate::algebra::transcript::push_frame;
 use crate::describe_errors;
 use crate::secret::SecretBytes;
-use core::fmt;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use std::sync::Arc;
 
@@ -71,39 +70,36 @@ pub trait Sign: Send + Sync {
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
 }
 
-/// Why nothing was signed.
-///
-/// ```
-/// use unjoin_core::{entry::RemovedEntry, secret::SystemRng, token::{ReviewId, SignError, StaffKey}};
-/// let judge = StaffKey::generate(&mut SystemRng::new());
-/// // A removal says on what grounds.
-/// let silent = RemovedEntry::sign(&judge, "shop.example/reviews", ReviewId([1; 32]), [2; 32], "");
-/// assert_eq!(silent, Err(SignError::Limits));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SignError {
-    /// The host's key management does not answer or refuses: for implementations of [`Sign`].
-    Unavailable,
-    /// What it answered is no signature on the message under its key.
-    Wrong,
-    /// What it gave as its public key is none, or of small order.
-    NotAKey,
-    /// What was to be signed breaks the limits of its kind.
-    Limits,
+describe_errors! {
+    /// Why nothing was signed.
+    ///
+    /// ```
+    /// use unjoin_core::{entry::RemovedEntry, secret::SystemRng, token::{ReviewId, SignError, StaffKey}};
+    /// let judge = StaffKey::generate(&mut SystemRng::new());
+    /// // A removal says on what grounds.
+    /// let silent = RemovedEntry::sign(&judge, "shop.example/reviews", ReviewId([1; 32]), [2; 32], "");
+    /// assert_eq!(silent, Err(SignError::Limits));
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum SignError {
+        /// The host's key management does not answer or refuses: for implementations of [`Sign`].
+        Unavailable => "signing.unavailable", Operator, true,
+            "the key management that holds the signing key did not sign, and nothing was done: see why, then try \
+             again";
+        /// What it answered is no signature on the message under its key.
+        Wrong => "signing.wrong", Operator, true,
+            "the key management answered with a signature that does not hold under its key, and nothing was \
+             done: it has a fault, or signs with another key by now";
+        /// What it gave as its public key is none, or of small order.
+        NotAKey => "signing.not_a_key", Operator, false,
+            "the key management gives a public key that is none of Ed25519's: name the right key";
+        /// What was to be signed breaks the limits of its kind.
+        Limits => "signing.limits", Host, false,
+            "a number, a text or a list is empty, too long or out of range for what was to be signed: nothing \
+             was signed";
+    }
 }
-
-describe_errors!(SignError {
-    Self::Unavailable => "signing.unavailable", Operator, true,
-        "the key management that holds the signing key did not sign, and nothing was done: see why, then try again";
-    Self::Wrong => "signing.wrong", Operator, true,
-        "the key management answered with a signature that does not hold under its key, and nothing was done: it has a \
-         fault, or signs with another key by now";
-    Self::NotAKey => "signing.not_a_key", Operator, false,
-        "the key management gives a public key that is none of Ed25519's: name the right key";
-    Self::Limits => "signing.limits", Host, false,
-        "a number, a text or a list is empty, too long or out of range for what was to be signed: nothing was signed";
-});
 
 /// A key of the host's: in this process, or in its key management.
 #[doc(hidden)]
@@ -191,11 +187,7 @@ impl Signer {
     }
 }
 
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signer(..)")
-    }
-}
+crate::opaque!(Signer);
 
 /// A verification key: 32 bytes, canonical, not of small order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,9 @@
 //! A trustee's long-term key: what its committees, its words in a ceremony and its entries in
 //! the openings ledger are signed with. Not its share of the escrow key.
 
-use crate::signature::Verifier;
-use {
-    crate::{secret::SecretBytes, signature::Signer},
-    core::fmt,
-    rand_core::CryptoRng,
-};
+use crate::secret::SecretBytes;
+use crate::signature::{Signer, Verifier};
+use rand_core::CryptoRng;
 
 /// The most trustees there can be; their indices run from 1.
 pub(crate) const MAX_TRUSTEES: u16 = 64;
@@ -94,8 +91,4 @@ impl TrusteeKey {
     }
 }
 
-impl fmt::Debug for TrusteeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TrusteeKey(..)")
-    }
-}
+crate::opaque!(TrusteeKey);

@@ -16,7 +16,7 @@
 
 mod fields;
 
-pub use fields::Field;
+pub use fields::{Field, Sequence, Whole};
 
 use crate::algebra::{Element, decode_scalar};
 use crate::describe_errors;
@@ -76,6 +76,14 @@ pub trait Message: Sized {
         let message = Self::decode_body(&mut from)?;
         from.end()?;
         Ok(message)
+    }
+
+    /// The bytes before the last field, which is a signature of 64 bytes.
+    #[doc(hidden)]
+    fn before_signature(&self) -> Vec<u8> {
+        let mut bytes = self.to_bytes();
+        bytes.truncate(bytes.len().saturating_sub(64));
+        bytes
     }
 }
 
@@ -251,6 +259,19 @@ impl<'a> Reader<'a> {
         Ok(scalars)
     }
 
+    /// A le16 number of things, within these limits: checked before any of them is read.
+    #[doc(hidden)]
+    pub fn count(
+        &mut self,
+        field: &'static str,
+        limits: core::ops::RangeInclusive<usize>,
+    ) -> Result<u16, DecodeError> {
+        match self.le16(field)? {
+            count if limits.contains(&count.into()) => Ok(count),
+            _ => Err(self.refuse(Rule::Length)),
+        }
+    }
+
     /// A le16-length-prefixed field of `least..=most` bytes.
     #[doc(hidden)]
     pub fn bytes(&mut self, field: &'static str, least: usize, most: usize) -> Result<&'a [u8], DecodeError> {
@@ -351,11 +372,17 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Bytes behind their le16 length; their type keeps them below 65,536.
+    /// A number of things or bytes, le16; their type keeps it below 65,536.
+    #[doc(hidden)]
+    pub fn count(&mut self, count: usize) {
+        debug_assert!(count <= usize::from(u16::MAX));
+        self.le16(count as u16);
+    }
+
+    /// Bytes behind their le16 length.
     #[doc(hidden)]
     pub fn bytes(&mut self, bytes: &[u8]) {
-        debug_assert!(bytes.len() <= usize::from(u16::MAX));
-        self.le16(bytes.len() as u16);
+        self.count(bytes.len());
         self.raw(bytes);
     }
 

@@ -14,7 +14,7 @@ use unjoin_core::algebra::transcript::hash32;
 use unjoin_core::entry::{ActionEntry, DoorKeyEntry, HeldWithdrawalEntry, PublishedEntry};
 use unjoin_core::token::{CohortManifest, DoorAnswer};
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
-use unjoin_core::{Name, Timestamp, serde_as_bytes};
+use unjoin_core::{Name, Timestamp, message, serde_as_bytes};
 use unjoin_log::{Checkpoint, CosignedEntry, InclusionProof, LogView, Note, ViewError, each_page};
 
 /// Kind 57, 41 to 8,186 bytes: a piece of a bundle.
@@ -93,25 +93,9 @@ fn entries(from: &mut Reader<'_>) -> Result<Vec<CosignedEntry>, DecodeError> {
     Ok(entries)
 }
 
-impl Message for BundlePiece {
-    const KIND: u8 = 57;
-    const NAME: &'static str = "bundle piece";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.bundle);
-        out.le16(self.piece);
-        out.le16(self.of);
-        out.bytes(&self.bytes);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (bundle, piece, of) = (from.array("bundle")?, from.le16("piece")?, from.le16("of")?);
-        if piece >= of {
-            return Err(from.refuse(Rule::Value));
-        }
-        Ok(Self { bundle, piece, of, bytes: from.bytes("bytes", 1, Self::MAX_BYTES)?.to_vec() })
-    }
-}
+message!(BundlePiece = 57, "bundle piece":
+    bundle as "bundle", piece as "piece", of as "of", bytes as "bytes" of(1..=Self::MAX_BYTES);
+    if |message| message.piece < message.of);
 
 serde_as_bytes!(BundlePiece);
 

@@ -1,7 +1,6 @@
 //! Key configurations (RFC 9458, section 3), of the one suite that the door has.
 
 use crate::{DoorError, ohttp};
-use core::fmt;
 use hpke::aead::{Aead, ChaCha20Poly1305};
 use hpke::kem::X25519HkdfSha256 as Dhkem;
 use hpke::{Deserializable, Kem, Serializable};
@@ -144,8 +143,4 @@ impl GatewayKey {
     }
 }
 
-impl fmt::Debug for GatewayKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GatewayKey(..)")
-    }
-}
+unjoin_core::opaque!(GatewayKey);

@@ -3,7 +3,6 @@
 use crate::http::{self, Authority};
 use crate::ohttp::{self, Shared};
 use crate::{DoorError, KeyConfig};
-use core::fmt;
 use hpke::aead::ChaCha20Poly1305;
 use rand_core::CryptoRng;
 use unjoin_core::token::{DoorAnswer, DoorMessage};
@@ -108,8 +107,4 @@ impl Waiting {
     }
 }
 
-impl fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Waiting(..)")
-    }
-}
+unjoin_core::opaque!(Waiting);

@@ -3,83 +3,61 @@
 use unjoin_core::describe_errors;
 use unjoin_log::PolicyError;
 
-/// Why something was not sealed, opened or believed.
-///
-/// ```
-/// use unjoin_core::{Timestamp, error::Audience};
-/// use unjoin_door::{DoorError, Gateway};
-/// let (gateway, now) = (Gateway::new("desk.example", 1 << 20)?, Timestamp::from_unix_seconds(1_700_000_000));
-/// let error = gateway.open(b"too short", now).unwrap_err();
-/// assert_eq!((error.code(), error.audience()), ("door.length", Audience::Device));
-/// assert_eq!(error, DoorError::Length);
-/// # Ok::<(), DoorError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DoorError {
-    /// No key configuration of the one suite, or a key that nothing can be sealed to.
-    Config,
-    /// The name of the door's host is none.
-    Authority,
-    /// A request or an answer of another length.
-    Length,
-    /// A request under a key that the gateway does not have: not yet, not any more, or never.
-    UnknownKey,
-    /// It was not sealed to this key, or not for this question, or was changed.
-    Sealed,
-    /// The gateway has had this very request.
-    Replayed,
-    /// The answer is not one of the door's.
-    Answer,
-    /// The entry is no key of the door's.
-    NoKeyEntry,
-    /// The entry is not in the ledger, or its checkpoint is not of this time.
-    NotLogged(PolicyError),
-    /// The platform did not sign the entry.
-    KeySignature,
-    /// The key does not hold from one boundary to another.
-    KeyOffGrid,
-    /// The key has ended.
-    KeyEnded,
-    /// The ledger shows more keys at once than there may be.
-    TooManyKeys,
-    /// The pieces are not those of one bundle.
-    Bundle,
-}
-
-describe_errors!(DoorError {
-    Self::Config => "door.config", Device, false,
-        "this is no key configuration of X25519, HKDF-SHA256 and ChaCha20-Poly1305: take a newer key from the ledger";
-    Self::Authority => "door.authority", Host, false,
-        "a door's host has a name of 1 to 63 characters of a to z, 0 to 9, dot, colon and hyphen";
-    Self::Length => "door.length", Device, false,
-        "requests at the door have one length, and so have answers: this one has another";
-    Self::UnknownKey => "door.unknown_key", Device, false,
-        "the gateway has no such key: take the newest from the ledger, and seal the question anew";
-    Self::Sealed => "door.sealed", Device, false,
-        "this does not open: seal the question anew";
-    Self::Replayed => "door.replayed", Device, false,
-        "the gateway has had this request: every retry is sealed anew";
-    Self::Answer => "door.answer", Device, false,
-        "what the gateway sealed is no answer of the door's: ask again later";
-    Self::NoKeyEntry => "door.no_key_entry", Device, false,
-        "the entry is not one of a key of the door";
-    Self::NotLogged(error) => "door.not_logged", Device, true,
-        "the key does not stand in the ledger that everybody sees: {error}";
-    Self::KeySignature => "door.key_signature", Device, false,
-        "the platform did not sign the entry of this key";
-    Self::KeyOffGrid => "door.key_off_grid", Device, false,
-        "a key of the door holds from one boundary to another, and this one has a date of its own";
-    Self::KeyEnded => "door.key_ended", Device, false,
-        "the key has ended: take the newest from the ledger";
-    Self::TooManyKeys => "door.too_many_keys", Device, false,
-        "the ledger shows more than two keys of the door at once: tell the auditors, somebody may be marked by one";
-    Self::Bundle => "door.bundle", Device, true,
-        "the pieces are not those of one bundle: fetch them all again, at another time";
-});
-
-impl From<PolicyError> for DoorError {
-    fn from(error: PolicyError) -> Self {
-        Self::NotLogged(error)
+describe_errors! {
+    /// Why something was not sealed, opened or believed.
+    ///
+    /// ```
+    /// use unjoin_core::{Timestamp, error::Audience};
+    /// use unjoin_door::{DoorError, Gateway};
+    /// let (gateway, now) = (Gateway::new("desk.example", 1 << 20)?, Timestamp::from_unix_seconds(1_700_000_000));
+    /// let error = gateway.open(b"too short", now).unwrap_err();
+    /// assert_eq!((error.code(), error.audience()), ("door.length", Audience::Device));
+    /// assert_eq!(error, DoorError::Length);
+    /// # Ok::<(), DoorError>(())
+    /// ```
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum DoorError {
+        /// No key configuration of the one suite, or a key that nothing can be sealed to.
+        Config => "door.config", Device, false,
+            "this is no key configuration of X25519, HKDF-SHA256 and ChaCha20-Poly1305: take a newer key from \
+             the ledger";
+        /// The name of the door's host is none.
+        Authority => "door.authority", Host, false,
+            "a door's host has a name of 1 to 63 characters of a to z, 0 to 9, dot, colon and hyphen";
+        /// A request or an answer of another length.
+        Length => "door.length", Device, false,
+            "requests at the door have one length, and so have answers: this one has another";
+        /// A request under a key that the gateway does not have: not yet, not any more, or never.
+        UnknownKey => "door.unknown_key", Device, false,
+            "the gateway has no such key: take the newest from the ledger, and seal the question anew";
+        /// It was not sealed to this key, or not for this question, or was changed.
+        Sealed => "door.sealed", Device, false, "this does not open: seal the question anew";
+        /// The gateway has had this very request.
+        Replayed => "door.replayed", Device, false,
+            "the gateway has had this request: every retry is sealed anew";
+        /// The answer is not one of the door's.
+        Answer => "door.answer", Device, false,
+            "what the gateway sealed is no answer of the door's: ask again later";
+        /// The entry is no key of the door's.
+        NoKeyEntry => "door.no_key_entry", Device, false, "the entry is not one of a key of the door";
+        /// The entry is not in the ledger, or its checkpoint is not of this time.
+        NotLogged(#[from] error: PolicyError) => "door.not_logged", Device, true,
+            "the key does not stand in the ledger that everybody sees: {error}";
+        /// The platform did not sign the entry.
+        KeySignature => "door.key_signature", Device, false,
+            "the platform did not sign the entry of this key";
+        /// The key does not hold from one boundary to another.
+        KeyOffGrid => "door.key_off_grid", Device, false,
+            "a key of the door holds from one boundary to another, and this one has a date of its own";
+        /// The key has ended.
+        KeyEnded => "door.key_ended", Device, false, "the key has ended: take the newest from the ledger";
+        /// The ledger shows more keys at once than there may be.
+        TooManyKeys => "door.too_many_keys", Device, false,
+            "the ledger shows more than two keys of the door at once: tell the auditors, somebody may be marked \
+             by one";
+        /// The pieces are not those of one bundle.
+        Bundle => "door.bundle", Device, true,
+            "the pieces are not those of one bundle: fetch them all again, at another time";
     }
 }

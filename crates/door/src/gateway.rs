@@ -3,7 +3,6 @@
 use crate::http::{self, Authority};
 use crate::ohttp::{self, Shared};
 use crate::{DoorError, GatewayKey, KeyConfig};
-use core::fmt;
 use core::ops::Range;
 use hpke::aead::ChaCha20Poly1305;
 use rand_core::CryptoRng;
@@ -142,11 +141,7 @@ impl Gateway {
     }
 }
 
-impl fmt::Debug for Gateway {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gateway(..)")
-    }
-}
+unjoin_core::opaque!(Gateway);
 
 /// What seals the answer to one question; erased on drop.
 ///
@@ -177,8 +172,4 @@ impl Reply {
     }
 }
 
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reply(..)")
-    }
-}
+unjoin_core::opaque!(Reply);

@@ -4,8 +4,7 @@ use super::checkpoint::SignedCheckpoint;
 use super::note::Note;
 use super::policy::{PolicyError, Quorum, WitnessPolicy};
 use super::proof::{InclusionProof, ProofError};
-use unjoin_core::serde_as_bytes;
-use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::{message, serde_as_bytes};
 
 /// Kind 22: an entry, the proof of its place, and the cosigned checkpoint that the proof is
 /// under. At most 51,158 bytes.
@@ -93,25 +92,8 @@ pub struct Logged<'a> {
     pub quorum: Quorum,
 }
 
-impl Message for CosignedEntry {
-    const KIND: u8 = 22;
-    const NAME: &'static str = "cosigned entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.proof.encode_body(out);
-        out.bytes(&self.entry);
-        out.bytes(&self.checkpoint);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let proof = InclusionProof::decode_body(from)?;
-        let entry = from.bytes("entry", 1, Self::MAX_ENTRY)?.to_vec();
-        let checkpoint = from.bytes("checkpoint", 1, Self::MAX_CHECKPOINT)?.to_vec();
-        if Note::parse(&checkpoint).is_err() {
-            return Err(from.refuse(Rule::Value));
-        }
-        Ok(Self { proof, entry, checkpoint })
-    }
-}
+message!(CosignedEntry = 22, "cosigned entry":
+    proof as "proof", entry as "entry" of(1..=Self::MAX_ENTRY), checkpoint as "checkpoint" of(1..=Self::MAX_CHECKPOINT);
+    if |logged| Note::parse(&logged.checkpoint).is_ok());
 
 serde_as_bytes!(CosignedEntry);

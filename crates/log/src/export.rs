@@ -168,49 +168,38 @@ impl Disk for Files {
     }
 }
 
-/// Why a log was not exported.
-///
-/// ```
-/// # use unjoin_test_util::Directory;
-/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
-/// use unjoin_log::{ExportError, export};
-/// # let [one, other] = [b"one", b"two"].map(|entry| SmallLedger::of_reviews(&[entry.to_vec()], SEALED));
-/// # let directory = Directory::new();
-/// # let path = &directory.file("log");
-/// export(&one.log, path)?;
-/// // A log of the same name and key that was begun anew: nothing is written over.
-/// assert!(matches!(export(&other.log, path), Err(ExportError::OtherHistory(_))));
-/// # Ok::<(), ExportError>(())
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ExportError {
-    /// The directory shows a log of another name or key, or its file `checkpoint` is something else.
-    OtherLog(PathBuf),
-    /// The directory shows entries that this log has not, or others in their places: one of the two was rolled
-    /// back or begun again.
-    OtherHistory(PathBuf),
-    /// This file or directory cannot be read or written.
-    Files(PathBuf, io::Error),
-    /// The log cannot be read.
-    Log(ViewError),
-}
-
-describe_errors!(ExportError {
-    Self::OtherLog(directory) => "export.other_log", Operator, false,
-        "{} shows another log, of another name or key: nothing was written. Give the directory of this log, or an \
-         empty one", directory.display();
-    Self::OtherHistory(directory) => "export.other_history", Operator, false,
-        "{} shows entries of this log that the log itself does not have: nothing was written. Its store was rolled \
-         back or begun anew, or the directory is another ledger's: stop and compare", directory.display();
-    Self::Files(path, error) => "export.files", Operator, true,
-        "{} cannot be read or written: {error}", path.display();
-    Self::Log(error) => "export.log", Operator, true, "{error}";
-});
-
-impl From<ViewError> for ExportError {
-    fn from(error: ViewError) -> Self {
-        Self::Log(error)
+describe_errors! {
+    /// Why a log was not exported.
+    ///
+    /// ```
+    /// # use unjoin_test_util::Directory;
+    /// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+    /// use unjoin_log::{ExportError, export};
+    /// # let [one, other] = [b"one", b"two"].map(|entry| SmallLedger::of_reviews(&[entry.to_vec()], SEALED));
+    /// # let directory = Directory::new();
+    /// # let path = &directory.file("log");
+    /// export(&one.log, path)?;
+    /// // A log of the same name and key that was begun anew: nothing is written over.
+    /// assert!(matches!(export(&other.log, path), Err(ExportError::OtherHistory(_))));
+    /// # Ok::<(), ExportError>(())
+    /// ```
+    #[derive(Debug)]
+    #[non_exhaustive]
+    pub enum ExportError {
+        /// The directory shows a log of another name or key, or its file `checkpoint` is something else.
+        OtherLog(directory: PathBuf) => "export.other_log", Operator, false,
+            "{} shows another log, of another name or key: nothing was written. Give the directory of this log, \
+             or an empty one", directory.display();
+        /// The directory shows entries that this log has not, or others in their places: one of the two was rolled
+        /// back or begun again.
+        OtherHistory(directory: PathBuf) => "export.other_history", Operator, false,
+            "{} shows entries of this log that the log itself does not have: nothing was written. Its store was \
+             rolled back or begun anew, or the directory is another ledger's: stop and compare", directory.display();
+        /// This file or directory cannot be read or written.
+        Files(path: PathBuf, error: io::Error) => "export.files", Operator, true,
+            "{} cannot be read or written: {error}", path.display();
+        /// The log cannot be read.
+        Log(#[from] error: ViewError) => "export.log", Operator, true, "{error}";
     }
 }
 

@@ -431,73 +431,53 @@ pub struct Publication {
     pub refusals: Vec<(KeyName, WitnessError)>,
 }
 
-/// Why a log did not append, sign or publish.
-///
-/// ```
-/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
-/// use unjoin_log::{Log, LogError};
-/// use unjoin_store::MemoryStore;
-/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
-/// let too_long = vec![0; Log::<MemoryStore>::MAX_ENTRY + 1];
-/// assert!(matches!(ledger.log.append(&[too_long]), Err(LogError::EntryTooLong)));
-/// assert_eq!(ledger.log.size()?, 1);
-/// # Ok::<(), LogError>(())
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LogError {
-    /// The policy names another log's key.
-    Policy,
-    /// The store's checkpoints are signed with another key than this one, or under another name.
-    Key,
-    /// An entry is longer than [`MAX_ENTRY`].
-    EntryTooLong,
-    /// The store's entries do not go on from the last checkpoint that was signed.
-    Forked,
-    /// A witness has seen more of this log than the store holds.
-    Behind {
-        /// The store's entries.
-        size: u64,
-        /// The witness's.
-        witnessed: u64,
-    },
-    /// No witness said what it has seen of this log.
-    Unwitnessed,
-    /// The note could not be made.
-    Note(NoteError),
-    /// The store's.
-    Store(StoreError),
-}
-
-describe_errors!(LogError {
-    Self::Policy => "ledger.policy", Operator, false, "the witness policy names another log's key";
-    Self::Key => "ledger.key", Operator, false,
-        "the key or its name was changed, or this is another ledger's store: the checkpoints in it are signed with another \
-         key than the one that was given. Give back the key that signed them";
-    Self::EntryTooLong => "ledger.entry_too_long", Host, false, "an entry may have {MAX_ENTRY} bytes";
-    Self::Forked => "ledger.forked", Operator, false,
-        "the store does not go on from the last signed checkpoint: parts of it were rolled back. Sign \
-         nothing, restore all of it";
-    Self::Behind { size, witnessed } => "ledger.behind", Operator, false,
-        "the witnesses have seen a larger ledger than this one ({witnessed} entries, and the store has {size}): an older copy \
-         was put back, and perhaps of every store. Serve nothing: mount the newest stores, or recover";
-    Self::Unwitnessed => "ledger.unwitnessed", Operator, true,
-        "no witness says what it has seen of this ledger, so nobody knows whether these stores are an older copy: reach a \
-         witness, or open without asking them if you are certain";
-    Self::Note(error @ NoteError::Sign(_)) => "ledger.signing", Operator, true, "{error}";
-    Self::Note(error) => "ledger.note", Operator, false, "{error}";
-    Self::Store(error) => "ledger.store", Operator, true, "{error}";
-});
-
-impl From<StoreError> for LogError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<NoteError> for LogError {
-    fn from(error: NoteError) -> Self {
-        Self::Note(error)
+describe_errors! {
+    /// Why a log did not append, sign or publish.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+    /// use unjoin_log::{Log, LogError};
+    /// use unjoin_store::MemoryStore;
+    /// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+    /// let too_long = vec![0; Log::<MemoryStore>::MAX_ENTRY + 1];
+    /// assert!(matches!(ledger.log.append(&[too_long]), Err(LogError::EntryTooLong)));
+    /// assert_eq!(ledger.log.size()?, 1);
+    /// # Ok::<(), LogError>(())
+    /// ```
+    #[derive(Debug)]
+    #[non_exhaustive]
+    pub enum LogError {
+        /// The policy names another log's key.
+        Policy => "ledger.policy", Operator, false, "the witness policy names another log's key";
+        /// The store's checkpoints are signed with another key than this one, or under another name.
+        Key => "ledger.key", Operator, false,
+            "the key or its name was changed, or this is another ledger's store: the checkpoints in it are \
+             signed with another key than the one that was given. Give back the key that signed them";
+        /// An entry is longer than [`MAX_ENTRY`].
+        EntryTooLong => "ledger.entry_too_long", Host, false, "an entry may have {MAX_ENTRY} bytes";
+        /// The store's entries do not go on from the last checkpoint that was signed.
+        Forked => "ledger.forked", Operator, false,
+            "the store does not go on from the last signed checkpoint: parts of it were rolled back. Sign \
+            nothing, restore all of it";
+        /// A witness has seen more of this log than the store holds.
+        Behind {
+            /// The store's entries.
+            size: u64,
+            /// The witness's.
+            witnessed: u64,
+        } => "ledger.behind", Operator, false,
+            "the witnesses have seen a larger ledger than this one ({witnessed} entries, and the store has \
+             {size}): an older copy was put back, and perhaps of every store. Serve nothing: mount the newest \
+             stores, or recover";
+        /// No witness said what it has seen of this log.
+        Unwitnessed => "ledger.unwitnessed", Operator, true,
+            "no witness says what it has seen of this ledger, so nobody knows whether these stores are an older \
+             copy: reach a witness, or open without asking them if you are certain";
+        /// The note could not be made.
+        Note(#[from] error: NoteError) => "ledger.note", Operator, false, "{error}";
+        but Self::Note(error @ NoteError::Sign(_)) => "ledger.signing", Operator, true, "{error}";
+        /// The store's.
+        Store(#[from] error: StoreError) => "ledger.store", Operator, true, "{error}";
     }
 }
 

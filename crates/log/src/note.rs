@@ -535,51 +535,42 @@ impl NoteKey {
     }
 }
 
-/// What is wrong with a note, or with a key for notes.
-///
-/// ```
-/// use unjoin_log::{Note, NoteError};
-/// assert_eq!(Note::new("no newline at its end"), Err(NoteError::Malformed));
-/// assert!(Note::parse(b"signed by nobody\n").is_err());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NoteError {
-    /// Not a signed note, or not a checkpoint.
-    Malformed,
-    /// A checkpoint of another log: its origin is not the name of the key that is asked for.
-    Origin,
-    /// A checkpoint of an empty tree with another root than the empty one.
-    EmptyRoot,
-    /// More bytes or lines than a note may have.
-    TooLong,
-    /// The key that must have signed it did not.
-    Unsigned,
-    /// A line claims a known key and does not verify.
-    Signature,
-    /// Not a verification key of the type that is needed.
-    Key,
-    /// The host's key management did not sign.
-    Sign(SignError),
+describe_errors! {
+    /// What is wrong with a note, or with a key for notes.
+    ///
+    /// ```
+    /// use unjoin_log::{Note, NoteError};
+    /// assert_eq!(Note::new("no newline at its end"), Err(NoteError::Malformed));
+    /// assert!(Note::parse(b"signed by nobody\n").is_err());
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum NoteError {
+        /// Not a signed note, or not a checkpoint.
+        Malformed => "note.malformed", Device, false,
+            "not a signed note of the expected form: take it unchanged from where it is published";
+        /// A checkpoint of another log: its origin is not the name of the key that is asked for.
+        Origin => "note.origin", Device, false,
+            "a checkpoint of another log: its first line is not the name of the key that was given";
+        /// A checkpoint of an empty tree with another root than the empty one.
+        EmptyRoot => "note.empty_root", Operator, false,
+            "a checkpoint of an empty tree has another root than the empty one: its log is broken";
+        /// More bytes or lines than a note may have.
+        TooLong => "note.too_long", Device, false,
+            "a note may have {} bytes and {} signature lines", Note::MAX_LEN, Note::MAX_LINES;
+        /// The key that must have signed it did not.
+        Unsigned => "note.unsigned", Device, false,
+            "the note is not signed by the key that must have signed it: check which key is configured";
+        /// A line claims a known key and does not verify.
+        Signature => "note.signature", Device, false,
+            "a signature on the note does not verify: it was changed, or its signer misbehaves";
+        /// Not a verification key of the type that is needed.
+        Key => "note.key", Operator, false,
+            "not a verification key for this use: it looks like name+12345678+base64, of the right type";
+        /// The host's key management did not sign.
+        Sign(error: SignError) => "note.signing", Operator, true, "{error}";
+    }
 }
-
-describe_errors!(NoteError {
-    Self::Malformed => "note.malformed", Device, false,
-        "not a signed note of the expected form: take it unchanged from where it is published";
-    Self::Origin => "note.origin", Device, false,
-        "a checkpoint of another log: its first line is not the name of the key that was given";
-    Self::EmptyRoot => "note.empty_root", Operator, false,
-        "a checkpoint of an empty tree has another root than the empty one: its log is broken";
-    Self::TooLong => "note.too_long", Device, false,
-        "a note may have {} bytes and {} signature lines", Note::MAX_LEN, Note::MAX_LINES;
-    Self::Unsigned => "note.unsigned", Device, false,
-        "the note is not signed by the key that must have signed it: check which key is configured";
-    Self::Signature => "note.signature", Device, false,
-        "a signature on the note does not verify: it was changed, or its signer misbehaves";
-    Self::Key => "note.key", Operator, false,
-        "not a verification key for this use: it looks like name+12345678+base64, of the right type";
-    Self::Sign(error) => "note.signing", Operator, true, "{error}";
-});
 
 #[cfg(test)]
 mod tests {

@@ -168,61 +168,42 @@ impl WitnessPolicy {
     }
 }
 
-/// Why a checkpoint, or an entry under it, is not believed, or a policy is none.
-///
-/// ```
-/// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
-/// # use unjoin_core::DAY;
-/// # use unjoin_log::LogView;
-/// use unjoin_log::{PolicyError, WitnessPolicy};
-/// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
-/// # let (policy, checkpoint) = (ledger.policy, ledger.log.checkpoint()?.unwrap());
-/// assert_eq!(policy.read_fresh(&checkpoint, SEALED.saturating_add(DAY)).unwrap_err(), PolicyError::Stale);
-/// // One witness of one, who may lie: that is no quorum.
-/// let (log, witnesses) = (policy.log().clone(), policy.witnesses().to_vec());
-/// assert_eq!(WitnessPolicy::new(log, witnesses, 1, 1, 600).unwrap_err(), PolicyError::Quorum);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PolicyError {
-    /// No witnesses, too many, or two of them alike.
-    Witnesses,
-    /// Two quorums of this size could believe two histories, or time could be made up.
-    Quorum,
-    /// The note is refused.
-    Note(NoteError),
-    /// Too few witnesses have cosigned.
-    NoQuorum,
-    /// Enough have, but not at this time.
-    Stale,
-    /// The entry's proof does not hold under the checkpoint.
-    Proof(ProofError),
-}
-
-describe_errors!(PolicyError {
-    Self::Witnesses => "policy.witnesses", Operator, false,
-        "a policy needs 1 to {} witnesses with different names and keys, none of them the log's",
-        WitnessPolicy::MAX_WITNESSES;
-    Self::Quorum => "policy.quorum", Operator, false,
-        "of w witnesses, f of them faulty, a quorum needs floor((w + f) / 2) + 1, at most w, and more than 2f";
-    Self::Note(error) => "policy.note", Device, false, "{error}";
-    Self::NoQuorum => "policy.no_quorum", Device, true,
-        "too few witnesses have cosigned the checkpoint: ask for a later one";
-    Self::Stale => "policy.stale", Device, true,
-        "the checkpoint's cosignatures are not of this time: ask for a later one, and check the clock";
-    Self::Proof(error) => "evidence.proof", Device, false, "{error}";
-});
-
-impl From<NoteError> for PolicyError {
-    fn from(error: NoteError) -> Self {
-        Self::Note(error)
-    }
-}
-
-impl From<ProofError> for PolicyError {
-    fn from(error: ProofError) -> Self {
-        Self::Proof(error)
+describe_errors! {
+    /// Why a checkpoint, or an entry under it, is not believed, or a policy is none.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::{SmallLedger, shop::SEALED};
+    /// # use unjoin_core::DAY;
+    /// # use unjoin_log::LogView;
+    /// use unjoin_log::{PolicyError, WitnessPolicy};
+    /// # let ledger = SmallLedger::of_reviews(&[b"one".to_vec()], SEALED);
+    /// # let (policy, checkpoint) = (ledger.policy, ledger.log.checkpoint()?.unwrap());
+    /// assert_eq!(policy.read_fresh(&checkpoint, SEALED.saturating_add(DAY)).unwrap_err(), PolicyError::Stale);
+    /// // One witness of one, who may lie: that is no quorum.
+    /// let (log, witnesses) = (policy.log().clone(), policy.witnesses().to_vec());
+    /// assert_eq!(WitnessPolicy::new(log, witnesses, 1, 1, 600).unwrap_err(), PolicyError::Quorum);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum PolicyError {
+        /// No witnesses, too many, or two of them alike.
+        Witnesses => "policy.witnesses", Operator, false,
+            "a policy needs 1 to {} witnesses with different names and keys, none of them the log's",
+            WitnessPolicy::MAX_WITNESSES;
+        /// Two quorums of this size could believe two histories, or time could be made up.
+        Quorum => "policy.quorum", Operator, false,
+            "of w witnesses, f of them faulty, a quorum needs floor((w + f) / 2) + 1, at most w, and more than 2f";
+        /// The note is refused.
+        Note(#[from] error: NoteError) => "policy.note", Device, false, "{error}";
+        /// Too few witnesses have cosigned.
+        NoQuorum => "policy.no_quorum", Device, true,
+            "too few witnesses have cosigned the checkpoint: ask for a later one";
+        /// Enough have, but not at this time.
+        Stale => "policy.stale", Device, true,
+            "the checkpoint's cosignatures are not of this time: ask for a later one, and check the clock";
+        /// The entry's proof does not hold under the checkpoint.
+        Proof(#[from] error: ProofError) => "evidence.proof", Device, false, "{error}";
     }
 }
 

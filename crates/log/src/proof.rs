@@ -57,19 +57,13 @@ impl InclusionProof {
         Ok(Some(Self { index, size, path }))
     }
 
-    /// The entry's index, from 0.
-    pub fn index(&self) -> u64 {
-        self.index
-    }
-
-    /// The tree's size.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The hashes, the lowest first.
-    pub fn path(&self) -> &[Hash] {
-        &self.path
+    unjoin_core::getters! {
+        /// The entry's index, from 0.
+        pub index -> u64;
+        /// The tree's size.
+        pub size -> u64;
+        /// The hashes, the lowest first.
+        pub path -> &[Hash];
     }
 
     /// Checks that `entry` is at [`Self::index`] of the tree with this root and
@@ -157,19 +151,13 @@ impl ConsistencyProof {
         Ok(Some(Self { old_size, new_size, path }))
     }
 
-    /// The smaller tree's size.
-    pub fn old_size(&self) -> u64 {
-        self.old_size
-    }
-
-    /// The larger tree's size.
-    pub fn new_size(&self) -> u64 {
-        self.new_size
-    }
-
-    /// The hashes, the lowest first.
-    pub fn path(&self) -> &[Hash] {
-        &self.path
+    unjoin_core::getters! {
+        /// The smaller tree's size.
+        pub old_size -> u64;
+        /// The larger tree's size.
+        pub new_size -> u64;
+        /// The hashes, the lowest first.
+        pub path -> &[Hash];
     }
 
     /// Checks that the tree with the old root is the beginning of the one with the new root.

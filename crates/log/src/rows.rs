@@ -131,17 +131,7 @@ record!(Index, "ledger index": 0);
 /// A checkpoint's note; whose it is, is checked by those who read it.
 pub(super) struct StoredNote(pub(super) Vec<u8>);
 
-impl Record for StoredNote {
-    const NAME: &'static str = "checkpoint";
-
-    fn encode(&self, out: &mut Writer) {
-        out.raw(&self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(from.rest("note").to_vec()))
-    }
-}
+record!(StoredNote, "checkpoint": 0 rest);
 
 /// An entry in its final bytes, in the log or in an outbox. It begins with a version of its own.
 pub(super) struct Entry(pub(super) Vec<u8>);

@@ -164,39 +164,36 @@ pub fn each_page<E: From<ViewError>>(
     Ok(())
 }
 
-/// Why a log could not be read.
-///
-/// ```
-/// # use unjoin_test_util::Directory;
-/// use unjoin_log::{DirectoryView, LogView, ViewError};
-/// # let directory = Directory::new();
-/// // A directory that shows nothing yet has no entry to give.
-/// let empty = DirectoryView::new(directory.file("log"));
-/// assert!(empty.checkpoint()?.is_none());
-/// let error = empty.entries(0, 1).unwrap_err();
-/// assert!(matches!(error, ViewError::Missing) && error.is_retryable());
-/// # Ok::<(), ViewError>(())
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ViewError {
-    /// An entry or a tile that the sizes promise is not there.
-    Missing,
-    /// A tile or a bundle of this copy of the log does not decode. Or its entries do not have the
-    /// root of the copy's own checkpoint. That says nothing about the log itself.
-    Malformed,
-    /// The way to the log failed.
-    Source(Box<dyn core::error::Error + Send + Sync>),
+describe_errors! {
+    /// Why a log could not be read.
+    ///
+    /// ```
+    /// # use unjoin_test_util::Directory;
+    /// use unjoin_log::{DirectoryView, LogView, ViewError};
+    /// # let directory = Directory::new();
+    /// // A directory that shows nothing yet has no entry to give.
+    /// let empty = DirectoryView::new(directory.file("log"));
+    /// assert!(empty.checkpoint()?.is_none());
+    /// let error = empty.entries(0, 1).unwrap_err();
+    /// assert!(matches!(error, ViewError::Missing) && error.is_retryable());
+    /// # Ok::<(), ViewError>(())
+    /// ```
+    #[derive(Debug)]
+    #[non_exhaustive]
+    pub enum ViewError {
+        /// An entry or a tile that the sizes promise is not there.
+        Missing => "ledger.missing", Host, true,
+            "the log has no such entry, or does not show the tile that its size promises";
+        /// A tile or a bundle of this copy of the log does not decode. Or its entries do not have the
+        /// root of the copy's own checkpoint. That says nothing about the log itself.
+        Malformed => "ledger.malformed", Operator, false,
+            "this copy of the log is bad: a tile does not decode, or the entries do not have the checkpoint's \
+             root. Read another copy";
+        /// The way to the log failed.
+        Source(source: Box<dyn core::error::Error + Send + Sync>) =>
+            "ledger.source", Operator, true, "the log could not be read: {source}";
+    }
 }
-
-describe_errors!(ViewError {
-    Self::Missing => "ledger.missing", Host, true,
-        "the log has no such entry, or does not show the tile that its size promises";
-    Self::Malformed => "ledger.malformed", Operator, false,
-        "this copy of the log is bad: a tile does not decode, or the entries do not have the checkpoint's root. \
-         Read another copy";
-    Self::Source(source) => "ledger.source", Operator, true, "the log could not be read: {source}";
-});
 
 #[cfg(test)]
 mod tests {

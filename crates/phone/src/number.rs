@@ -4,9 +4,9 @@
 //! begins with 0, the integer determines the digits.
 
 use super::Country;
-use core::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use unjoin_core::describe_errors;
+use unjoin_core::wire::{DecodeError, Field, Reader, Rule, Writer};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A real phone number: E.164, 7 to 15 digits.
@@ -79,11 +79,7 @@ impl PartialEq for PhoneNumber {
 
 impl Eq for PhoneNumber {}
 
-impl fmt::Debug for PhoneNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PhoneNumber(..)")
-    }
-}
+unjoin_core::opaque!(PhoneNumber);
 
 /// A virtual number: E.164, or a national service number with its country code; 7 to 17 digits.
 ///
@@ -131,11 +127,18 @@ impl VirtualNumber {
     }
 }
 
-impl fmt::Debug for VirtualNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("VirtualNumber(..)")
+/// Its integer.
+impl Field for VirtualNumber {
+    fn put(&self, out: &mut Writer) {
+        out.le64(self.0);
+    }
+
+    fn get(from: &mut Reader<'_>, field: &'static str) -> Result<Self, DecodeError> {
+        Self::from_integer(from.le64(field)?).ok_or(from.refuse(Rule::Value))
     }
 }
+
+unjoin_core::opaque!(VirtualNumber);
 
 /// `+` and `least..=most` digits, the first not 0, as one integer; `most` is at most 19.
 fn digits(e164: &str, least: usize, most: usize) -> Result<u64, NumberError> {
@@ -350,47 +353,41 @@ impl NumberingPlan {
 /// The longest prefix and the longest number.
 const MAX_DIALLED: usize = 5 + VirtualNumber::MAX_DIGITS;
 
-/// What is wrong with a text that should be a number. None of them repeats the text.
-///
-/// ```
-/// use unjoin_phone::{NumberError, PhoneNumber};
-/// assert_eq!(PhoneNumber::new("013800138000"), Err(NumberError::NotInternational));
-/// assert_eq!(PhoneNumber::new("+86 138 0013 8000"), Err(NumberError::Character));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NumberError {
-    /// No `+` in front.
-    NotInternational,
-    /// Something other than a digit.
-    Character,
-    /// A 0 where a country code should begin.
-    LeadingZero,
-    /// Too few or too many digits.
-    Length,
-    /// Neither `+` nor a prefix of the plan, where the plan takes no bare numbers.
-    NoPrefix,
-    /// A national number's prefix behind a country code.
-    TrunkPrefix,
-    /// The numbering plan itself is not one.
-    Plan,
+describe_errors! {
+    /// What is wrong with a text that should be a number. None of them repeats the text.
+    ///
+    /// ```
+    /// use unjoin_phone::{NumberError, PhoneNumber};
+    /// assert_eq!(PhoneNumber::new("013800138000"), Err(NumberError::NotInternational));
+    /// assert_eq!(PhoneNumber::new("+86 138 0013 8000"), Err(NumberError::Character));
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum NumberError {
+        /// No `+` in front.
+        NotInternational => "number.not_international", Device, false,
+            "a number begins with + and its country code: bring it into that form with a numbering plan";
+        /// Something other than a digit.
+        Character => "number.character", Device, false, "a number has digits only after the +";
+        /// A 0 where a country code should begin.
+        LeadingZero => "number.leading_zero", Device, false,
+            "no country code begins with 0: leave out prefixes, or read the number with a numbering plan";
+        /// Too few or too many digits.
+        Length => "number.length", Device, false,
+            "a real number has 7 to 15 digits and as many as its country's numbers have, a virtual one 7 to 17, \
+             country code included";
+        /// Neither `+` nor a prefix of the plan, where the plan takes no bare numbers.
+        NoPrefix => "number.no_prefix", Device, false,
+            "the number has no prefix that tells national from international: write it with + and country code";
+        /// A national number's prefix behind a country code.
+        TrunkPrefix => "number.trunk_prefix", Device, false,
+            "the number has a country code and the prefix of national numbers behind it: leave out the prefix";
+        /// The numbering plan itself is not one.
+        Plan => "number.plan", Host, false,
+            "a numbering plan has a country code of 1 to 3 digits that does not begin with 0, and prefixes of 1 \
+             to 5 digits that differ";
+    }
 }
-
-describe_errors!(NumberError {
-    Self::NotInternational => "number.not_international", Device, false,
-        "a number begins with + and its country code: bring it into that form with a numbering plan";
-    Self::Character => "number.character", Device, false, "a number has digits only after the +";
-    Self::LeadingZero => "number.leading_zero", Device, false,
-        "no country code begins with 0: leave out prefixes, or read the number with a numbering plan";
-    Self::Length => "number.length", Device, false,
-        "a real number has 7 to 15 digits and as many as its country's numbers have, a virtual one 7 to 17, country code included";
-    Self::NoPrefix => "number.no_prefix", Device, false,
-        "the number has no prefix that tells national from international: write it with + and country code";
-    Self::TrunkPrefix => "number.trunk_prefix", Device, false,
-        "the number has a country code and the prefix of national numbers behind it: leave out the prefix";
-    Self::Plan => "number.plan", Host, false,
-        "a numbering plan has a country code of 1 to 3 digits that does not begin with 0, and prefixes of 1 to 5 digits that differ";
-});
 
 #[cfg(test)]
 mod tests {

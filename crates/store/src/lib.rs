@@ -456,70 +456,96 @@ fn buckets_after(after: Option<&RowKey>) -> impl Iterator<Item = (Bucket, Option
     })
 }
 
-/// Why an engine did not answer.
-///
-/// ```
-/// use unjoin_store::{Bucket, Commit, MAX_KEY, MemoryStore, Store, StoreError};
-/// let too_long = Commit::new(Bucket::of(b"merchant 17")).put(vec![0; MAX_KEY + 1], vec![]);
-/// let error = MemoryStore::new().commit(&[too_long]).unwrap_err();
-/// assert!(matches!(error, StoreError::TooLong) && !error.is_retryable());
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The engine or its disk failed. The next call begins afresh, and may succeed.
-    Engine(Arc<dyn std::error::Error + Send + Sync>),
-    /// The store was written by another version of the layout.
-    Schema {
-        /// What the store says.
-        found: u32,
-        /// What this build reads and writes.
-        expected: u32,
-    },
-    /// The engine or its disk failed, and this store serves nothing any more.
-    Closed(Arc<dyn std::error::Error + Send + Sync>),
-    /// There is no store where one was to be opened; what of it is not there.
-    Missing(&'static str),
-    /// A store was to be made where one is, and holds rows.
-    Exists,
-    /// This store is empty, or holds what no service of ours wrote.
-    Nobodys(Role),
-    /// One store is in the place of another.
-    Swapped {
-        /// What was to be opened.
-        expected: Role,
-        /// What is there.
-        found: Role,
-    },
-    /// This store is another platform's, or has another past than its sisters.
-    Foreign(Role),
-    /// This store is a backup's copy.
-    Copy(Role),
-    /// This store is an older state of itself, put back beside newer sisters.
-    Older(Role),
-    /// This store was made with another secret, or another ring of keys.
-    Secret {
-        /// The store.
-        role: Role,
-        /// The secret's name.
-        secret: &'static str,
-    },
-    /// This store is not served before it has the mark of the lead store.
-    Unmarked(Role),
-    /// This store was exchanged, or put back, while it was served.
-    Replaced(Role),
-    /// The store's file is itself a mount point: no other can be put in its place.
-    MountPoint,
-    /// Another process has the store open.
-    InUse,
-    /// A key or a value is longer than the named limit.
-    TooLong,
-    /// A row does not decode: the store was changed by something else.
-    Corrupt(&'static str),
-    /// Other writers changed the same rows again and again.
-    Contended,
-    /// A decision is not one: what it names does not lie together. A bug of the caller.
-    Decision(&'static str),
+describe_errors! {
+    /// Why an engine did not answer.
+    ///
+    /// ```
+    /// use unjoin_store::{Bucket, Commit, MAX_KEY, MemoryStore, Store, StoreError};
+    /// let too_long = Commit::new(Bucket::of(b"merchant 17")).put(vec![0; MAX_KEY + 1], vec![]);
+    /// let error = MemoryStore::new().commit(&[too_long]).unwrap_err();
+    /// assert!(matches!(error, StoreError::TooLong) && !error.is_retryable());
+    /// ```
+    #[derive(Clone, Debug)]
+    #[non_exhaustive]
+    pub enum StoreError {
+        /// The engine or its disk failed. The next call begins afresh, and may succeed.
+        Engine(source: Arc<dyn std::error::Error + Send + Sync>) => "store.engine", Operator, true,
+            "the store failed ({source}); nothing was decided that a retry would not find";
+        /// The store was written by another version of the layout.
+        Schema {
+            /// What the store says.
+            found: u32,
+            /// What this build reads and writes.
+            expected: u32,
+        } => "store.schema", Operator, false,
+            "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
+        /// The engine or its disk failed, and this store serves nothing any more.
+        Closed(source: Arc<dyn std::error::Error + Send + Sync>) => "store.closed", Operator, false,
+            "the store failed ({source}) and serves nothing until it is opened again: restart the service";
+        /// There is no store where one was to be opened; what of it is not there.
+        Missing(what: &'static str) => "store.missing", Operator, true,
+            "the store's {what} is missing: mount its volume, or correct where it is looked for; only a platform \
+             that is new creates a store";
+        /// A store was to be made where one is, and holds rows.
+        Exists => "store.exists", Operator, false,
+            "a store was to be created where one is that holds rows, and nothing was changed: open it";
+        /// This store is empty, or holds what no service of ours wrote.
+        Nobodys(role: Role) => "store.nobodys", Operator, false,
+            "what lies where the {role} store is looked for was never created as one: look for its volume, and \
+             for an empty server; nothing was changed";
+        /// One store is in the place of another.
+        Swapped {
+            /// What was to be opened.
+            expected: Role,
+            /// What is there.
+            found: Role,
+        } => "store.swapped", Operator, false,
+            "the {found} store lies where the {expected} store is looked for: exchange them; nothing was changed";
+        /// This store is another platform's, or has another past than its sisters.
+        Foreign(role: Role) => "store.foreign", Operator, false,
+            "the {role} store is another platform's, or has another past than its sisters: put the right one \
+             there, or recover; nothing was changed";
+        /// This store is a backup's copy.
+        Copy(role: Role) => "store.copy", Operator, false,
+            "the {role} store is a backup's copy: only a recovery opens it; nothing was changed";
+        /// This store is an older state of itself, put back beside newer sisters.
+        Older(role: Role) => "store.older", Operator, false,
+            "the {role} store is older than its sisters: put the newest one there, or recover; nothing was served";
+        /// This store was made with another secret, or another ring of keys.
+        Secret {
+            /// The store.
+            role: Role,
+            /// The secret's name.
+            secret: &'static str,
+        } => "store.secret", Operator, false,
+            "the {role} store belongs to another secret ({secret}): give it the one that it was created with; of \
+             issuing keys, a ring that has the newest";
+        /// This store is not served before it has the mark of the lead store.
+        Unmarked(role: Role) => "store.unmarked", Operator, true,
+            "the {role} store is not served before its mark is the lead store's: open all stores of the platform \
+             together, or send the mark";
+        /// This store was exchanged, or put back, while it was served.
+        Replaced(role: Role) => "store.replaced", Operator, false,
+            "the {role} store was exchanged or put back while it was served, and nothing is served any more: \
+             find out by whom, then recover";
+        /// The store's file is itself a mount point: no other can be put in its place.
+        MountPoint => "store.mount_point", Operator, false,
+            "the store's file is itself a mount point, and cannot be replaced when its rows are written anew: \
+             mount the directory that the file lies in, not the file";
+        /// Another process has the store open.
+        InUse => "store.in_use", Operator, true,
+            "another process has the store open: one process at a time owns its file";
+        /// A key or a value is longer than the named limit.
+        TooLong => "store.too_long", Host, false, "a key may have {MAX_KEY} bytes and a value {MAX_VALUE}";
+        /// A row does not decode: the store was changed by something else.
+        Corrupt(what: &'static str) => "store.corrupt", Operator, false,
+            "a stored {what} does not decode: restore from a backup and look for foreign writers";
+        /// Other writers changed the same rows again and again.
+        Contended => "store.contended", Host, true, "too many writers changed the same rows: try again";
+        /// A decision is not one: what it names does not lie together. A bug of the caller.
+        Decision(what: &'static str) => "store.decision", Host, false,
+            "a decision names {what}: this is a bug";
+    }
 }
 
 impl StoreError {
@@ -539,53 +565,6 @@ impl StoreError {
         self.is_retryable() || matches!(self, Self::Closed(_) | Self::Replaced(_))
     }
 }
-
-describe_errors!(StoreError {
-    Self::Engine(source) => "store.engine", Operator, true,
-        "the store failed ({source}); nothing was decided that a retry would not find";
-    Self::Closed(source) => "store.closed", Operator, false,
-        "the store failed ({source}) and serves nothing until it is opened again: restart the service";
-    Self::Schema { found, expected } => "store.schema", Operator, false,
-        "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
-    Self::Missing(what) => "store.missing", Operator, true,
-        "the store's {what} is missing: mount its volume, or correct where it is looked for; only a platform that \
-         is new creates a store";
-    Self::Exists => "store.exists", Operator, false,
-        "a store was to be created where one is that holds rows, and nothing was changed: open it";
-    Self::Nobodys(role) => "store.nobodys", Operator, false,
-        "what lies where the {role} store is looked for was never created as one: look for its volume, and for an empty \
-         server; nothing was changed";
-    Self::Swapped { expected, found } => "store.swapped", Operator, false,
-        "the {found} store lies where the {expected} store is looked for: exchange them; nothing was changed";
-    Self::Foreign(role) => "store.foreign", Operator, false,
-        "the {role} store is another platform's, or has another past than its sisters: put the right one there, or \
-         recover; nothing was changed";
-    Self::Copy(role) => "store.copy", Operator, false,
-        "the {role} store is a backup's copy: only a recovery opens it; nothing was changed";
-    Self::Older(role) => "store.older", Operator, false,
-        "the {role} store is older than its sisters: put the newest one there, or recover; nothing was served";
-    Self::Secret { role, secret } => "store.secret", Operator, false,
-        "the {role} store belongs to another secret ({secret}): give it the one that it was created with; of issuing \
-         keys, a ring that has the newest";
-    Self::Unmarked(role) => "store.unmarked", Operator, true,
-        "the {role} store is not served before its mark is the lead store's: open all stores of the platform together, \
-         or send the mark";
-    Self::Replaced(role) => "store.replaced", Operator, false,
-        "the {role} store was exchanged or put back while it was served, and nothing is served any more: find out by \
-         whom, then recover";
-    Self::MountPoint => "store.mount_point", Operator, false,
-        "the store's file is itself a mount point, and cannot be replaced when its rows are written anew: mount the \
-         directory that the file lies in, not the file";
-    Self::InUse => "store.in_use", Operator, true,
-        "another process has the store open: one process at a time owns its file";
-    Self::TooLong => "store.too_long", Host, false,
-        "a key may have {MAX_KEY} bytes and a value {MAX_VALUE}";
-    Self::Corrupt(what) => "store.corrupt", Operator, false,
-        "a stored {what} does not decode: restore from a backup and look for foreign writers";
-    Self::Contended => "store.contended", Host, true, "too many writers changed the same rows: try again";
-    Self::Decision(what) => "store.decision", Host, false,
-        "a decision names {what}: this is a bug";
-});
 
 impl<S: Store + ?Sized> Store for Arc<S> {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {

@@ -2,7 +2,6 @@ use super::{BUCKETS, Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreErro
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
@@ -100,12 +99,8 @@ impl Default for MemoryStore {
     }
 }
 
-/// Prints no row: they hold what no log may.
-impl fmt::Debug for MemoryStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").finish_non_exhaustive()
-    }
-}
+// Prints no row: they hold what no log may.
+unjoin_core::opaque!(MemoryStore);
 
 impl Store for MemoryStore {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {

@@ -56,33 +56,28 @@ impl Default for QueueConfig {
     }
 }
 
-/// Why a request was not decided, or not known to be.
-///
-/// ```
-/// use unjoin_store::QueueError;
-/// // All of them may be asked again, and no decision is made twice.
-/// let errors = [QueueError::Full, QueueError::Stopped, QueueError::Lost];
-/// assert!(errors.iter().all(QueueError::is_retryable));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum QueueError {
-    /// As many requests wait as may; this one was dropped undecided.
-    Full,
-    /// The service is shutting down; the request was dropped undecided.
-    Stopped,
-    /// The worker failed while it held the request: it may or may not have been decided.
-    Lost,
+describe_errors! {
+    /// Why a request was not decided, or not known to be.
+    ///
+    /// ```
+    /// use unjoin_store::QueueError;
+    /// // All of them may be asked again, and no decision is made twice.
+    /// let errors = [QueueError::Full, QueueError::Stopped, QueueError::Lost];
+    /// assert!(errors.iter().all(QueueError::is_retryable));
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum QueueError {
+        /// As many requests wait as may; this one was dropped undecided.
+        Full => "queue.full", Operator, true, "too many requests are waiting: ask again later";
+        /// The service is shutting down; the request was dropped undecided.
+        Stopped => "queue.stopped", Host, true,
+            "the service is shutting down: ask another instance, or this one after its restart";
+        /// The worker failed while it held the request: it may or may not have been decided.
+        Lost => "queue.lost", Operator, true,
+            "the worker failed and the request may or may not have been decided: asking again is safe";
+    }
 }
-
-describe_errors!(QueueError {
-    Self::Full => "queue.full", Operator, true,
-        "too many requests are waiting: ask again later";
-    Self::Stopped => "queue.stopped", Host, true,
-        "the service is shutting down: ask another instance, or this one after its restart";
-    Self::Lost => "queue.lost", Operator, true,
-        "the worker failed and the request may or may not have been decided: asking again is safe";
-});
 
 /// A bounded queue of jobs `J`, each answered once with an `R`, a `Result`, and the threads that
 /// serve it.

@@ -64,22 +64,33 @@ pub trait Record: Sized {
     }
 }
 
-/// A row that is its fields, one after the other.
+/// A row that is its fields, one after the other: `record!(OrderRow, "order": account, due_at)`. How
+/// a field is written may stand behind its name as in [`fields!`](unjoin_core::fields). Behind `if` stands what they must fulfil
+/// together.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! record {
-    ($row:ident, $name:literal: $($field:tt),+) => {
+    ($row:ident, $name:literal: $($field:tt $($how:ident $(($limits:expr))?)?),+ $(; if $fits:expr)?) => {
         impl $crate::Record for $row {
             const NAME: &'static str = $name;
 
             fn encode(&self, out: &mut ::unjoin_core::wire::Writer) {
-                $(::unjoin_core::wire::Field::put(&self.$field, out);)+
+                $(::unjoin_core::fields!(@put self.$field, out $(, $how $(($limits))?)?);)+
             }
 
             fn decode(
                 from: &mut ::unjoin_core::wire::Reader<'_>,
             ) -> Result<Self, ::unjoin_core::wire::DecodeError> {
-                Ok(Self { $($field: ::unjoin_core::wire::Field::get(from, stringify!($field))?),+ })
+                let row = Self {
+                    $($field: ::unjoin_core::fields!(@get from, stringify!($field) $(, $how $(($limits))?)?)),+
+                };
+                $(
+                    let fits: fn(&Self) -> bool = $fits;
+                    if !fits(&row) {
+                        return Err(from.refuse(::unjoin_core::wire::Rule::Value));
+                    }
+                )?
+                Ok(row)
             }
         }
     };

@@ -16,7 +16,6 @@ use super::identity::refuse_rows;
 use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, See, Store, StoreError, Write};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, StorageBackend};
-use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -220,12 +219,8 @@ impl RedbStore {
     }
 }
 
-/// Prints no path and no row.
-impl fmt::Debug for RedbStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedbStore").finish_non_exhaustive()
-    }
-}
+// Prints no path and no row.
+unjoin_core::opaque!(RedbStore);
 
 impl Store for RedbStore {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {

@@ -34,19 +34,13 @@ impl TrusteeShare {
         Self { index, epoch, secret }
     }
 
-    /// The trustee's index, from 1.
-    pub fn index(&self) -> u16 {
-        self.index
-    }
-
-    /// The share epoch: 1 at the ceremony, one more at each refresh.
-    pub fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
-    #[doc(hidden)]
-    pub fn secret(&self) -> &SecretScalar {
-        &self.secret
+    unjoin_core::getters! {
+        /// The trustee's index, from 1.
+        pub index -> u16;
+        /// The share epoch: 1 at the ceremony, one more at each refresh.
+        pub epoch -> u32;
+        #[doc(hidden)]
+        pub secret -> &SecretScalar;
     }
 }
 
@@ -97,24 +91,15 @@ impl Committee {
         Ok(Self { threshold, epoch, key, verification_shares })
     }
 
-    /// t: how many shares open an escrow.
-    pub fn threshold(&self) -> u16 {
-        self.threshold
-    }
-
-    /// The share epoch.
-    pub fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
-    /// `Y`.
-    pub fn key(&self) -> &EscrowKey {
-        &self.key
-    }
-
-    /// `Y_1 .. Y_n`.
-    pub fn verification_shares(&self) -> &[Element] {
-        &self.verification_shares
+    unjoin_core::getters! {
+        /// t: how many shares open an escrow.
+        pub threshold -> u16;
+        /// The share epoch.
+        pub epoch -> u32;
+        /// `Y`.
+        pub key -> &EscrowKey;
+        /// `Y_1 .. Y_n`.
+        pub verification_shares -> &[Element];
     }
 
     /// n: how many trustees there are.

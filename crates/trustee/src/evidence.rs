@@ -4,11 +4,10 @@ use super::ShareContext;
 use super::warrant::WarrantTerms;
 use rand_core::CryptoRng;
 use unjoin_core::algebra::{Escrow, EscrowKey};
-use unjoin_core::describe_errors;
 use unjoin_core::entry::PublishedEntry;
-use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{Accepted, Digest, IssuerPublicKey, Presentation, ReviewId, VerifyError};
-use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
+use unjoin_core::wire::Message;
+use unjoin_core::{describe_errors, message, serde_as_bytes};
 use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
 
 /// Kind 43, 691 to 51,872 bytes. It has a review's presentation, the desk's proof that its tag was
@@ -101,75 +100,43 @@ impl VerifiedReview {
     }
 }
 
-impl Message for ReviewEvidence {
-    const KIND: u8 = 43;
-    const NAME: &'static str = "review evidence";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.presentation.encode_body(out);
-        self.accepted.encode_body(out);
-        out.raw(&self.review_digest);
-        self.published.encode_body(out);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            presentation: Presentation::decode_body(from)?,
-            accepted: Accepted::decode_body(from)?,
-            review_digest: from.array("review digest")?,
-            published: CosignedEntry::decode_body(from)?,
-        })
-    }
-}
+message!(ReviewEvidence = 43, "review evidence":
+    presentation as "presentation",
+    accepted as "accepted proof",
+    review_digest as "review digest",
+    published as "published",
+);
 
 serde_as_bytes!(ReviewEvidence);
 
-/// Why evidence shows nothing of a review.
-///
-/// ```
-/// # use unjoin_trustee::test_util::world::{World, budgets};
-/// # use unjoin_core::secret::SystemRng;
-/// use unjoin_trustee::EvidenceRefusal;
-/// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
-/// # let (trust, committee) = (world.trust(), world.panel().committee);
-/// let no_issuer = [];
-/// let refused = world.written[0].evidence.verify(&no_issuer, committee.key(), trust.reviews, &mut SystemRng::new());
-/// assert_eq!(refused.err(), Some(EvidenceRefusal::Issuer));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EvidenceRefusal {
-    /// The entry is not shown to be in the reviews ledger.
-    Ledger(PolicyError),
-    /// The entry is not the publication of a review with this presentation and digest.
-    OtherEntry,
-    /// The token was issued under a key that is not configured.
-    Issuer,
-    /// The author is escrowed to another key than the trustees'.
-    EscrowKey,
-    /// A proof does not hold.
-    Proof(VerifyError),
-}
-
-describe_errors!(EvidenceRefusal {
-    Self::Ledger(error) => "review_evidence.ledger", Host, false, "{error}";
-    Self::OtherEntry => "review_evidence.other_entry", Host, false,
-        "the ledger's entry does not publish a review with this presentation and digest: take the desk's own";
-    Self::Issuer => "review_evidence.issuer", Operator, false,
-        "the review's token is of an issuing key that is not configured here: add the published key";
-    Self::EscrowKey => "review_evidence.escrow_key", Operator, false,
-        "the review's author is escrowed to another trustees' key: ask the trustees who hold that one";
-    Self::Proof(error) => "review_evidence.proof", Host, false, "{error}";
-});
-
-impl From<PolicyError> for EvidenceRefusal {
-    fn from(error: PolicyError) -> Self {
-        Self::Ledger(error)
-    }
-}
-
-impl From<VerifyError> for EvidenceRefusal {
-    fn from(error: VerifyError) -> Self {
-        Self::Proof(error)
+describe_errors! {
+    /// Why evidence shows nothing of a review.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::world::{World, budgets};
+    /// # use unjoin_core::secret::SystemRng;
+    /// use unjoin_trustee::EvidenceRefusal;
+    /// # let world = World::new(1, 1, 1, budgets(9, 9, 9));
+    /// # let (trust, committee) = (world.trust(), world.panel().committee);
+    /// let no_issuer = [];
+    /// let refused = world.written[0].evidence.verify(&no_issuer, committee.key(), trust.reviews, &mut SystemRng::new());
+    /// assert_eq!(refused.err(), Some(EvidenceRefusal::Issuer));
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum EvidenceRefusal {
+        /// The entry is not shown to be in the reviews ledger.
+        Ledger(#[from] error: PolicyError) => "review_evidence.ledger", Host, false, "{error}";
+        /// The entry is not the publication of a review with this presentation and digest.
+        OtherEntry => "review_evidence.other_entry", Host, false,
+            "the ledger's entry does not publish a review with this presentation and digest: take the desk's own";
+        /// The token was issued under a key that is not configured.
+        Issuer => "review_evidence.issuer", Operator, false,
+            "the review's token is of an issuing key that is not configured here: add the published key";
+        /// The author is escrowed to another key than the trustees'.
+        EscrowKey => "review_evidence.escrow_key", Operator, false,
+            "the review's author is escrowed to another trustees' key: ask the trustees who hold that one";
+        /// A proof does not hold.
+        Proof(#[from] error: VerifyError) => "review_evidence.proof", Host, false, "{error}";
     }
 }

@@ -3,15 +3,13 @@
 
 use super::warrant::{PresentedWarrant, WarrantError, WarrantPolicy};
 use super::{Committee, DecryptionShare, EvidenceRefusal, ReviewEvidence, SignedCommittee, combine};
-use core::fmt;
 use rand_core::CryptoRng;
 use unjoin_core::Name;
 use unjoin_core::algebra::Element;
-use unjoin_core::describe_errors;
 use unjoin_core::entry::{BindingEntry, ShareReleasedEntry, WarrantAction, WarrantEntry};
-use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{IssuerPublicKey, Trustees};
-use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Field, Message, Reader, Rule, Whole, Writer};
+use unjoin_core::{describe_errors, fields, serde_as_bytes};
 use unjoin_log::{CosignedEntry, PolicyError, WitnessPolicy};
 
 /// Whom the verifier of an opening believes.
@@ -62,11 +60,7 @@ pub struct Author {
     pub account: Option<Name>,
 }
 
-impl fmt::Debug for Author {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Author(..)")
-    }
-}
+unjoin_core::opaque!(Author);
 
 /// Whose wallet key it is, as the issuer's directory has it: shown by the entry that the
 /// enrolment left in the openings ledger.
@@ -97,11 +91,7 @@ pub struct AccountBinding {
     pub entry: CosignedEntry,
 }
 
-impl fmt::Debug for AccountBinding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AccountBinding(..)")
-    }
-}
+unjoin_core::opaque!(AccountBinding);
 
 /// A trustee's share with the entry that it stands for: the trustee was charged before the share left it.
 ///
@@ -187,24 +177,15 @@ impl Opening {
         Self { binding: Some(binding), ..self }
     }
 
-    /// The warrant.
-    pub fn warrant(&self) -> &PresentedWarrant {
-        &self.warrant
-    }
-
-    /// The review's evidence.
-    pub fn review(&self) -> &ReviewEvidence {
-        &self.review
-    }
-
-    /// The committees of the share epochs, from the first; unchecked.
-    pub fn committees(&self) -> &[SignedCommittee] {
-        &self.committees
-    }
-
-    /// The shares with their releases, unchecked.
-    pub fn shares(&self) -> &[ReleasedShare] {
-        &self.shares
+    unjoin_core::getters! {
+        /// The warrant.
+        pub warrant -> &PresentedWarrant;
+        /// The review's evidence.
+        pub review -> &ReviewEvidence;
+        /// The committees of the share epochs, from the first; unchecked.
+        pub committees -> &[SignedCommittee];
+        /// The shares with their releases, unchecked.
+        pub shares -> &[ReleasedShare];
     }
 
     /// The author, once everything is shown to hold: the warrant's signatures and its entry in the
@@ -312,11 +293,7 @@ impl AccountBinding {
     }
 }
 
-impl fmt::Debug for Opening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Opening(..)")
-    }
-}
+unjoin_core::opaque!(Opening);
 
 /// The shortest signed committee; a share's body with the length of its release.
 const LEAST_COMMITTEE: usize = 174;
@@ -328,57 +305,29 @@ impl Message for Opening {
     const MAX_LEN: usize = 5_079_137;
 
     fn encode_body(&self, out: &mut Writer) {
-        part(&self.warrant, out);
-        part(&self.logged, out);
-        part(&self.review, out);
+        Whole::put(&self.warrant, out);
+        Whole::put(&self.logged, out);
+        Whole::put(&self.review, out);
         out.le16(self.committees.len() as u16);
-        self.committees.iter().for_each(|committee| part(committee, out));
+        self.committees.iter().for_each(|committee| Whole::put(committee, out));
         out.le16(self.shares.len() as u16);
-        for ReleasedShare { share, release } in &self.shares {
-            share.encode_body(out);
-            part(release, out);
-        }
-        out.u8(self.binding.is_some().into());
-        if let Some(AccountBinding { account, blind, entry }) = &self.binding {
-            account.encode(out);
-            out.raw(blind);
-            part(entry, out);
-        }
+        self.shares.iter().for_each(|share| share.put(out));
+        self.binding.put(out);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (warrant, logged) = (read_part(from, "warrant")?, read_part(from, "logged warrant")?);
-        let review = read_part(from, "review")?;
-        let committee = |from: &mut Reader<'_>| read_part(from, "committee");
+        let (warrant, logged) = (Whole::get(from, "warrant")?, Whole::get(from, "logged warrant")?);
+        let review = Whole::get(from, "review")?;
+        let committee = |from: &mut Reader<'_>| Whole::get(from, "committee");
         let committees = some(from, "committees", Self::MAX_COMMITTEES, 2 + LEAST_COMMITTEE, committee)?;
-        let most = Committee::MAX_TRUSTEES;
-        let released = |from: &mut Reader<'_>| {
-            Ok(ReleasedShare {
-                share: DecryptionShare::decode_body(from)?,
-                release: read_part(from, "logged release")?,
-            })
-        };
-        let shares = some(from, "shares", most, LEAST_SHARE, released)?;
-        let binding = match from.bool("binding")? {
-            false => None,
-            true => Some(AccountBinding {
-                account: Name::decode(from, "account")?,
-                blind: from.array("blind")?,
-                entry: read_part(from, "logged binding")?,
-            }),
-        };
-        Ok(Self { warrant, logged, review, committees, shares, binding })
+        let share = |from: &mut Reader<'_>| ReleasedShare::get(from, "share");
+        let shares = some(from, "shares", Committee::MAX_TRUSTEES, LEAST_SHARE, share)?;
+        Ok(Self { warrant, logged, review, committees, shares, binding: Field::get(from, "binding")? })
     }
 }
 
-/// A whole message behind its le16 length.
-fn part<M: Message>(message: &M, out: &mut Writer) {
-    out.bytes(&message.to_bytes());
-}
-
-fn read_part<M: Message>(from: &mut Reader<'_>, field: &'static str) -> Result<M, DecodeError> {
-    M::from_bytes(from.bytes(field, 2, unjoin_core::wire::MAX_MESSAGE)?)
-}
+fields!(ReleasedShare: share as "share", release as "logged release" whole);
+fields!(AccountBinding: account as "account", blind as "blind", entry as "logged binding" whole);
 
 /// A le16 count, 1 to `most`, and as many things of at least `least` bytes each.
 fn some<T>(
@@ -404,92 +353,67 @@ fn some<T>(
 
 serde_as_bytes!(Opening);
 
-/// Why shares open nothing, or an opening does not convince.
-///
-/// ```
-/// # use unjoin_trustee::test_util::world::{World, budgets};
-/// # use unjoin_core::secret::SystemRng;
-/// use unjoin_trustee::{Opening, OpeningError};
-/// # let world = World::new(2, 3, 1, budgets(9, 9, 9));
-/// # let (warrant, review) = (world.warrant(&[0]), world.written[0].evidence.clone());
-/// # let (logged, committee) = (unjoin_log::LogView::evidence_of(&world.openings, &world.entry(&warrant))?.unwrap(), world.secrets(1).committee().unwrap().clone());
-/// let none_yet = vec![];
-/// let refused = Opening::combine(warrant, logged, review, vec![committee], none_yet, &world.trust(), &mut SystemRng::new());
-/// assert_eq!(refused.unwrap_err(), OpeningError::TooFew);
-/// # Ok::<(), unjoin_log::ViewError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OpeningError {
-    /// An entry is not shown to be in the openings ledger.
-    Log(PolicyError),
-    /// The entry announces another warrant.
-    OtherEntry,
-    /// The warrant does not hold, or did not when it was seen in the ledger.
-    Warrant(WarrantError),
-    /// No chain of committees leads from the trustees' key ceremony to the last.
-    Committee,
-    /// The review's evidence does not hold.
-    Review(EvidenceRefusal),
-    /// The warrant does not name this review.
-    OtherReview,
-    /// Fewer than t shares.
-    TooFew,
-    /// The shares of these trustees are bad, repeated, or of another epoch.
-    Culprits(Vec<u16>),
-    /// The warrant allows another action.
-    Action,
-    /// The shares are good and the escrow opens to nobody: the presentation was never valid.
-    Nobody,
-    /// A share is not sealed to this key under this warrant, or could not be.
-    Sealed,
-    /// It is not shown that this trustee announced its share in the ledger, behind the warrant.
-    Release {
-        /// The trustee's index.
-        trustee: u16,
-    },
-    /// The entry of the binding is of another account or wallet key.
-    Binding,
-    /// The binding was logged after the warrant.
-    BoundLate,
-}
-
-describe_errors!(OpeningError {
-    Self::Log(error) => "opening.log", Host, false, "{error}";
-    Self::OtherEntry => "opening.other_entry", Host, false,
-        "the ledger's entry is not this warrant's under this blind, or none of its requester's keys signed it: take the \
-         entry that announced it";
-    Self::Warrant(error) => "opening.warrant", Host, false, "{error}";
-    Self::Committee => "opening.committee", Operator, false,
-        "the committees do not lead from the key ceremony of these trustees to the shares' epoch: take all \
-         that the openings ledger holds, in order";
-    Self::Review(error) => "opening.review", Host, false, "{error}";
-    Self::OtherReview => "opening.other_review", Host, false, "the warrant does not name this review";
-    Self::TooFew => "opening.too_few", Operator, true, "fewer than t shares: ask more trustees";
-    Self::Culprits(indices) => "opening.culprits", Operator, false,
-        "the shares of trustees {indices:?} are bad, repeated or of another epoch: ask others, and report these";
-    Self::Action => "opening.action", Host, false, "the warrant does not allow to open";
-    Self::Nobody => "opening.nobody", Operator, false,
-        "the escrow opens to nobody: check the issuing key and the accepted proof";
-    Self::Sealed => "sealed_share", Host, false,
-        "the share is not sealed to this key under this warrant: take the recipient's key of the very warrant";
-    Self::Release { trustee } => "opening.release", Operator, false,
-        "it is not shown that trustee {trustee} announced this share in the ledger, behind the warrant: take the entry \
-         of theirs for this review; without one the share was given away by no right";
-    Self::BoundLate => "opening.bound_late", Host, false,
-        "the account was bound to the wallet key after the warrant was logged, which names nobody: leave it out";
-    Self::Binding => "opening.binding", Operator, false,
-        "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
-});
-
-impl From<WarrantError> for OpeningError {
-    fn from(error: WarrantError) -> Self {
-        Self::Warrant(error)
-    }
-}
-
-impl From<EvidenceRefusal> for OpeningError {
-    fn from(error: EvidenceRefusal) -> Self {
-        Self::Review(error)
+describe_errors! {
+    /// Why shares open nothing, or an opening does not convince.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::world::{World, budgets};
+    /// # use unjoin_core::secret::SystemRng;
+    /// use unjoin_trustee::{Opening, OpeningError};
+    /// # let world = World::new(2, 3, 1, budgets(9, 9, 9));
+    /// # let (warrant, review) = (world.warrant(&[0]), world.written[0].evidence.clone());
+    /// # let (logged, committee) = (unjoin_log::LogView::evidence_of(&world.openings, &world.entry(&warrant))?.unwrap(), world.secrets(1).committee().unwrap().clone());
+    /// let none_yet = vec![];
+    /// let refused = Opening::combine(warrant, logged, review, vec![committee], none_yet, &world.trust(), &mut SystemRng::new());
+    /// assert_eq!(refused.unwrap_err(), OpeningError::TooFew);
+    /// # Ok::<(), unjoin_log::ViewError>(())
+    /// ```
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum OpeningError {
+        /// An entry is not shown to be in the openings ledger.
+        Log(error: PolicyError) => "opening.log", Host, false, "{error}";
+        /// The entry announces another warrant.
+        OtherEntry => "opening.other_entry", Host, false,
+            "the ledger's entry is not this warrant's under this blind, or none of its requester's keys signed \
+             it: take the entry that announced it";
+        /// The warrant does not hold, or did not when it was seen in the ledger.
+        Warrant(#[from] error: WarrantError) => "opening.warrant", Host, false, "{error}";
+        /// No chain of committees leads from the trustees' key ceremony to the last.
+        Committee => "opening.committee", Operator, false,
+            "the committees do not lead from the key ceremony of these trustees to the shares' epoch: take all \
+            that the openings ledger holds, in order";
+        /// The review's evidence does not hold.
+        Review(#[from] error: EvidenceRefusal) => "opening.review", Host, false, "{error}";
+        /// The warrant does not name this review.
+        OtherReview => "opening.other_review", Host, false, "the warrant does not name this review";
+        /// Fewer than t shares.
+        TooFew => "opening.too_few", Operator, true, "fewer than t shares: ask more trustees";
+        /// The shares of these trustees are bad, repeated, or of another epoch.
+        Culprits(indices: Vec<u16>) => "opening.culprits", Operator, false,
+            "the shares of trustees {indices:?} are bad, repeated or of another epoch: ask others, and report \
+             these";
+        /// The warrant allows another action.
+        Action => "opening.action", Host, false, "the warrant does not allow to open";
+        /// The shares are good and the escrow opens to nobody: the presentation was never valid.
+        Nobody => "opening.nobody", Operator, false,
+            "the escrow opens to nobody: check the issuing key and the accepted proof";
+        /// A share is not sealed to this key under this warrant, or could not be.
+        Sealed => "sealed_share", Host, false,
+            "the share is not sealed to this key under this warrant: take the recipient's key of the very warrant";
+        /// It is not shown that this trustee announced its share in the ledger, behind the warrant.
+        Release {
+            /// The trustee's index.
+            trustee: u16,
+        } => "opening.release", Operator, false,
+            "it is not shown that trustee {trustee} announced this share in the ledger, behind the warrant: take \
+             the entry of theirs for this review; without one the share was given away by no right";
+        /// The entry of the binding is of another account or wallet key.
+        Binding => "opening.binding", Operator, false,
+            "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
+        /// The binding was logged after the warrant.
+        BoundLate => "opening.bound_late", Host, false,
+            "the account was bound to the wallet key after the warrant was logged, which names nobody: leave it \
+             out";
     }
 }

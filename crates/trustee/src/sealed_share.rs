@@ -2,14 +2,13 @@
 
 use super::same_author::ComparisonShare;
 use super::sealing::{self, RecipientSecret};
-use super::share::trustee_index;
+use super::share::is_index;
 use super::warrant::WarrantTerms;
 use super::{DecryptionShare, OpeningError};
-use core::fmt;
 use rand_core::CryptoRng;
 use unjoin_core::secret::SecretBytes;
-use unjoin_core::serde_as_bytes;
-use unjoin_core::wire::{DecodeError, Message, Reader, Writer};
+use unjoin_core::wire::{Message, Writer};
+use unjoin_core::{message, serde_as_bytes};
 
 const LABEL: &str = "warrant-share";
 /// A share of an opening, and the longest of a comparison, sealed.
@@ -84,11 +83,7 @@ impl RecipientKey {
     }
 }
 
-impl fmt::Debug for RecipientKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RecipientKey(..)")
-    }
-}
+unjoin_core::opaque!(RecipientKey);
 
 /// Kind 44, 254 to 2,272 bytes: a trustee's [`DecryptionShare`] or [`ComparisonShare`], sealed to the
 /// warrant's recipient.
@@ -158,19 +153,13 @@ impl SealedShare {
         Ok(made)
     }
 
-    /// The trustee's index, from 1.
-    pub fn index(&self) -> u16 {
-        self.index
-    }
-
-    /// The warrant's commitment.
-    pub fn commitment(&self) -> &[u8; 32] {
-        &self.commitment
-    }
-
-    /// The review's id, or in a same-author round the round's.
-    pub fn subject(&self) -> &[u8; 32] {
-        &self.subject
+    unjoin_core::getters! {
+        /// The trustee's index, from 1.
+        pub index -> u16;
+        /// The warrant's commitment.
+        pub commitment -> &[u8; 32];
+        /// The review's id, or in a same-author round the round's.
+        pub subject -> &[u8; 32];
     }
 
     /// What is bound beside the warrant: le16 index, commitment, subject.
@@ -183,23 +172,8 @@ impl SealedShare {
     }
 }
 
-impl Message for SealedShare {
-    const KIND: u8 = 44;
-    const NAME: &'static str = "sealed share";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(&self.header());
-        out.bytes(&self.sealed);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            index: trustee_index(from)?,
-            commitment: from.array("commitment")?,
-            subject: from.array("subject")?,
-            sealed: from.bytes("sealed share", LEAST, MOST)?.to_vec(),
-        })
-    }
-}
+message!(SealedShare = 44, "sealed share":
+    index as "trustee index", commitment as "commitment", subject as "subject", sealed as "sealed share" of(LEAST..=MOST);
+    if |share| is_index(share.index));
 
 serde_as_bytes!(SealedShare);

@@ -7,9 +7,9 @@ use rand_core::CryptoRng;
 use unjoin_core::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement, prove};
 use unjoin_core::algebra::{Element, Escrow, Generator, threshold};
 use unjoin_core::entry::WarrantAction;
-use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{Digest, ReviewId, VerifyError};
-use unjoin_core::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Reader, Rule};
+use unjoin_core::{message, serde_as_bytes};
 
 /// What a share is about; bound by its proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,41 +183,19 @@ fn culprits(
     culprits
 }
 
-impl Message for DecryptionShare {
-    const KIND: u8 = 6;
-    const NAME: &'static str = "decryption share";
+message!(DecryptionShare = 6, "decryption share":
+    index as "trustee index", epoch as "share epoch", share as "D", proof as "proof";
+    if |share| is_index(share.index) && share.epoch > 0);
 
-    fn encode_body(&self, out: &mut Writer) {
-        out.le16(self.index);
-        out.le32(self.epoch);
-        out.elements(&[self.share]);
-        self.proof.put(out);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            index: trustee_index(from)?,
-            epoch: share_epoch(from)?,
-            share: from.element("D")?,
-            proof: Field::get(from, "proof")?,
-        })
-    }
+/// Whether it is a trustee's index: 1 to [`Committee::MAX_TRUSTEES`].
+pub(super) fn is_index(index: u16) -> bool {
+    (1..=Committee::MAX_TRUSTEES).contains(&usize::from(index))
 }
 
-/// A trustee's index: 1 to [`Committee::MAX_TRUSTEES`].
+/// A trustee's index.
 pub(super) fn trustee_index(from: &mut Reader<'_>) -> Result<u16, DecodeError> {
-    match from.le16("trustee index")? {
-        index if (1..=Committee::MAX_TRUSTEES).contains(&usize::from(index)) => Ok(index),
-        _ => Err(from.refuse(Rule::Value)),
-    }
-}
-
-/// A share epoch: from 1.
-pub(super) fn share_epoch(from: &mut Reader<'_>) -> Result<u32, DecodeError> {
-    match from.le32("share epoch")? {
-        0 => Err(from.refuse(Rule::Value)),
-        epoch => Ok(epoch),
-    }
+    let index = from.le16("trustee index")?;
+    if is_index(index) { Ok(index) } else { Err(from.refuse(Rule::Value)) }
 }
 
 /// Whether the share is the committee's, with this `Y_i` at its index. Only the verdict is returned: where it

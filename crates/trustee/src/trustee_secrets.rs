@@ -13,7 +13,7 @@ use unjoin_core::passphrase::{HEADER, PADDING, Sealed, TAG};
 use unjoin_core::secret::{SecretBytes, SecretScalar};
 use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{TrusteeKey, TrusteePublicKey, Trustees};
-use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Whole, Writer};
 use unjoin_core::{PassphraseCost, PassphraseError};
 use unjoin_store::identity::{Role, Roster};
 use zeroize::{Zeroize, Zeroizing};
@@ -284,16 +284,16 @@ impl TrusteeSecrets {
         if let Some(Holding { share, signed, trustees }) = &self.holding {
             out.le16(share.index());
             out.scalars(core::slice::from_ref(share.secret().expose()));
-            out.bytes(&signed.to_bytes());
+            Whole::put(signed, &mut out);
             out.le16(trustees.count());
             trustees.keys().iter().for_each(|key| out.raw(key.as_bytes()));
         }
         out.u8(self.ceremony.is_some().into());
         if let Some(Participant { plan, seed, said, .. }) = &self.ceremony {
-            out.bytes(&plan.to_bytes());
+            Whole::put(plan, &mut out);
             out.raw(seed.expose());
             out.le16(said.len() as u16);
-            said.iter().for_each(|message| out.bytes(&message.to_bytes()));
+            said.iter().for_each(|message| Whole::put(message, &mut out));
         }
         out.u8(self.candidates.len() as u8);
         for Candidate { committee, share } in &self.candidates {
@@ -329,11 +329,7 @@ impl TrusteeSecrets {
     }
 }
 
-impl fmt::Debug for TrusteeSecrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TrusteeSecrets(..)")
-    }
-}
+unjoin_core::opaque!(TrusteeSecrets);
 
 fn secret(from: &mut Reader<'_>, field: &'static str) -> Result<SecretBytes<32>, DecodeError> {
     let mut bytes = from.array(field)?;
@@ -342,18 +338,12 @@ fn secret(from: &mut Reader<'_>, field: &'static str) -> Result<SecretBytes<32>,
     Ok(secret)
 }
 
-/// A message inside the sealed part: le16 length, then all of it.
-fn message<M: Message>(from: &mut Reader<'_>, field: &'static str) -> Result<M, DecodeError> {
-    let bytes = from.bytes(field, 2, usize::from(u16::MAX))?;
-    M::from_bytes(bytes).map_err(|_| from.refuse(Rule::Value))
-}
-
 /// A share is taken only with a committee that it belongs to, at the index that the trustee's
 /// key has among the trustees.
 fn decode_holding(from: &mut Reader<'_>, identity: &TrusteeKey) -> Result<Holding, DecodeError> {
     let index = trustee_index(from)?;
     let secret = SecretScalar::new(from.scalar("share")?);
-    let signed: SignedCommittee = message(from, "committee")?;
+    let signed: SignedCommittee = Whole::get(from, "committee")?;
     let count = from.le16("trustees")?;
     let mut keys = Vec::new();
     for _ in 0..count.min(Trustees::MAX as u16) {
@@ -390,13 +380,13 @@ fn decode_candidate(from: &mut Reader<'_>, holding: Option<&Holding>) -> Result<
 }
 
 fn decode_ceremony(from: &mut Reader<'_>, identity: &TrusteeKey) -> Result<Participant, DecodeError> {
-    let plan: CeremonyPlan = message(from, "plan")?;
+    let plan: CeremonyPlan = Whole::get(from, "plan")?;
     let seed = secret(from, "ceremony seed")?;
     let count = from.le16("messages")?;
     let index = plan.trustees().index_of(&identity.public()).ok_or(from.refuse(Rule::Value))?;
     let mut said: Vec<CeremonyMessage> = Vec::new();
     for _ in 0..count {
-        let next: CeremonyMessage = message(from, "message")?;
+        let next: CeremonyMessage = Whole::get(from, "message")?;
         if next.index() != index || said.last().is_some_and(|last| last.round() >= next.round()) {
             return Err(from.refuse(Rule::Value));
         }

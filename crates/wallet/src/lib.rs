@@ -112,7 +112,6 @@ pub use trust::{ManifestEvidence, TrustRoots};
 #[cfg(feature = "system")]
 pub use unjoin_core::secret::SystemRng;
 
-use core::fmt;
 use derive::AuthorSecret;
 use rand_core::CryptoRng;
 use unjoin_core::Name;
@@ -203,8 +202,4 @@ impl Wallet {
     }
 }
 
-impl fmt::Debug for Wallet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wallet(..)")
-    }
-}
+unjoin_core::opaque!(Wallet);

@@ -2,7 +2,6 @@
 
 use super::derive::{self, AuthorSecret, OrderSecrets};
 use super::{TrustRoots, Wallet, WalletError};
-use core::fmt;
 use rand_core::CryptoRng;
 use unjoin_core::Name;
 use unjoin_core::algebra::{Element, EscrowKey};
@@ -151,17 +150,9 @@ impl Token {
     }
 }
 
-impl fmt::Debug for PendingToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PendingToken(..)")
-    }
-}
+unjoin_core::opaque!(PendingToken);
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
+unjoin_core::opaque!(Token);
 
 impl Wallet {
     /// Asks for a token for an eligible order, blindly: the request shows the order and the scope,

@@ -1,9 +1,8 @@
 //! The entry of a key of the anonymous door: what makes it one and the same for everybody.
 
-use super::signed::{SignedEntry as _, signed_fields};
+use super::signed::{SignedEntry as _, checked_with_the_platforms_key, signed_message};
 use crate::serde_as_bytes;
-use crate::token::{PlatformKey, PlatformPublicKey, SignError, VerifyError};
-use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::token::{PlatformKey, SignError};
 use crate::{Grid, Timestamp};
 
 /// Kind 56, 116 bytes: what devices encapsulate their questions to (RFC 9458) from one boundary to another, and into
@@ -56,36 +55,21 @@ impl DoorKeyEntry {
         valid: core::ops::Range<Timestamp>,
     ) -> Result<Self, SignError> {
         let (from, until) = (valid.start, valid.end);
-        let unsigned = Self { key_id, public_key, shard_bits, from, until, signature: [0; 64] };
-        if !unsigned.is_well_formed() {
-            return Err(SignError::Limits);
-        }
-        unsigned.signed_with(platform.signer(), origin)
+        Self { key_id, public_key, shard_bits, from, until, signature: [0; 64] }
+            .signed_with(platform.signer(), origin)
     }
 
-    /// The key's id, which requests name.
-    pub fn key_id(&self) -> u8 {
-        self.key_id
-    }
-
-    /// The X25519 public key, 32 bytes.
-    pub fn public_key(&self) -> &[u8; 32] {
-        &self.public_key
-    }
-
-    /// Bundles are cut by so many leading bits of a hash.
-    pub fn shard_bits(&self) -> u8 {
-        self.shard_bits
-    }
-
-    /// The boundary from which it holds.
-    pub fn from(&self) -> Timestamp {
-        self.from
-    }
-
-    /// The boundary at which it has ended.
-    pub fn until(&self) -> Timestamp {
-        self.until
+    crate::getters! {
+        /// The key's id, which requests name.
+        pub key_id -> u8;
+        /// The X25519 public key, 32 bytes.
+        pub public_key -> &[u8; 32];
+        /// Bundles are cut by so many leading bits of a hash.
+        pub shard_bits -> u8;
+        /// The boundary from which it holds.
+        pub from -> Timestamp;
+        /// The boundary at which it has ended.
+        pub until -> Timestamp;
     }
 
     /// Whether the key holds at this time.
@@ -99,50 +83,15 @@ impl DoorKeyEntry {
     pub fn is_on(&self, grid: Grid) -> bool {
         [self.from, self.until].into_iter().all(|date| grid.at_or_before(date) == Some(date))
     }
-
-    /// Checks the signature, for the ledger with this origin.
-    ///
-    /// # Errors
-    /// [`VerifyError`] when it does not hold.
-    pub fn verify(&self, platform: &PlatformPublicKey, origin: &str) -> Result<(), VerifyError> {
-        self.check(platform.verifier(), origin).map_err(|_| VerifyError)
-    }
-
-    fn is_well_formed(&self) -> bool {
-        self.from < self.until && self.shard_bits <= Self::MAX_SHARD_BITS
-    }
-
-    fn fields(&self, out: &mut Writer) {
-        out.u8(self.key_id);
-        out.raw(&self.public_key);
-        out.u8(self.shard_bits);
-        out.timestamp(self.from);
-        out.timestamp(self.until);
-    }
 }
 
-signed_fields!(DoorKeyEntry, "door-key");
-
-impl Message for DoorKeyEntry {
-    const KIND: u8 = 56;
-    const NAME: &'static str = "door key entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.fields(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let entry = Self {
-            key_id: from.u8("key id")?,
-            public_key: from.array("public key")?,
-            shard_bits: from.u8("shard bits")?,
-            from: from.timestamp("from")?,
-            until: from.timestamp("until")?,
-            signature: from.array("signature")?,
-        };
-        if entry.is_well_formed() { Ok(entry) } else { Err(from.refuse(Rule::Value)) }
-    }
-}
+signed_message!(DoorKeyEntry = 56, "door key entry", "door-key":
+    key_id as "key id",
+    public_key as "public key",
+    shard_bits as "shard bits",
+    from as "from",
+    until as "until";
+    if |entry| entry.from < entry.until && entry.shard_bits <= Self::MAX_SHARD_BITS);
+checked_with_the_platforms_key!(DoorKeyEntry);
 
 serde_as_bytes!(DoorKeyEntry);

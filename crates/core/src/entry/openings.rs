@@ -5,14 +5,13 @@
 //! Who holds the trustees' key, epoch by epoch, is in the ledger as the ceremony's own
 //! message, `SignedCommittee`, whose verification takes the group.
 
-use super::signed::{SignedEntry, signed_entry};
+use super::signed::{SignedEntry, checked_with_its_key, signed_message};
 use crate::algebra::Element;
 use crate::algebra::transcript::hash32;
 use crate::name::Name;
 use crate::signature::{HostKey, SignError};
 use crate::token::{ReviewId, binding_commitment};
 use crate::trustee_key::{MAX_TRUSTEES, TrusteeKey};
-use crate::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
 use crate::{message, one_byte, serde_as_bytes};
 
 /// What a warrant asks for, as its entry says; the codes of the share proof's action.
@@ -130,80 +129,35 @@ impl WarrantEntry {
         mut tags: Vec<[u8; 32]>,
     ) -> Result<Self, SignError> {
         tags.sort_unstable();
-        let named = (1..=Self::MAX_REQUESTER).contains(&requester.len());
-        let listed = (1..=Self::MAX_TAGS).contains(&tags.len()) && tags.is_sorted_by(|a, b| a < b);
-        if !(named && listed) {
-            return Err(SignError::Limits);
-        }
         Self { commitment, requester, action, tags, signature: [0; 64] }.signed_with(officer, origin)
     }
 
-    /// H32("warrant", warrant digest, blind).
-    pub fn commitment(&self) -> &[u8; 32] {
-        &self.commitment
-    }
-
-    /// Who asks: 1 to 64 bytes, as the requesters are named in public.
-    pub fn requester(&self) -> &[u8] {
-        &self.requester
-    }
-
-    /// What is asked for.
-    pub fn action(&self) -> WarrantAction {
-        self.action
-    }
-
-    /// H32("release", warrant digest, blind, review id) of each review: 1 to 64, rising.
-    pub fn tags(&self) -> &[[u8; 32]] {
-        &self.tags
+    crate::getters! {
+        /// H32("warrant", warrant digest, blind).
+        pub commitment -> &[u8; 32];
+        /// Who asks: 1 to 64 bytes, as the requesters are named in public.
+        pub requester -> &[u8];
+        /// What is asked for.
+        pub action -> WarrantAction;
+        /// H32("release", warrant digest, blind, review id) of each review: 1 to 64, rising.
+        pub tags -> &[[u8; 32]];
     }
 
     /// Whether the tag is of one of its reviews.
     pub fn lists(&self, tag: &[u8; 32]) -> bool {
         self.tags.binary_search(tag).is_ok()
     }
-
-    fn fields(&self, out: &mut Writer) {
-        out.raw(&self.commitment);
-        out.bytes(&self.requester);
-        out.u8(self.action as u8);
-        out.le16(self.tags.len() as u16);
-        self.tags.iter().for_each(|tag| out.raw(tag));
-    }
 }
 
-signed_entry!(WarrantEntry, "warrant-entry");
+signed_message!(WarrantEntry = 25, "warrant entry", "warrant-entry":
+    commitment as "commitment",
+    requester as "requester" of(1..=Self::MAX_REQUESTER),
+    action as "action",
+    tags as "tags" of(1..=Self::MAX_TAGS);
+    if |entry| entry.tags.is_sorted_by(|a, b| a < b));
+checked_with_its_key!(WarrantEntry, ShareReleasedEntry);
 
 message!(BindingEntry = 24, "binding entry": wallet_key_hash as "hash of U", commitment as "commitment");
-
-impl Message for WarrantEntry {
-    const KIND: u8 = 25;
-    const NAME: &'static str = "warrant entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.fields(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let commitment = from.array("commitment")?;
-        let requester = from.bytes("requester", 1, Self::MAX_REQUESTER)?.to_vec();
-        let action = WarrantAction::get(from, "action")?;
-        let count = usize::from(from.le16("tags")?);
-        if !(1..=Self::MAX_TAGS).contains(&count) {
-            return Err(from.refuse(Rule::Length));
-        }
-        let mut tags: Vec<[u8; 32]> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let tag = from.array("tag")?;
-            if tags.last().is_some_and(|last| *last >= tag) {
-                return Err(from.refuse(Rule::Value));
-            }
-            tags.push(tag);
-        }
-        Ok(Self { commitment, requester, action, tags, signature: from.array("signature")? })
-    }
-}
 
 /// Kind 26, 140 bytes: a trustee is about to release one share. Its place in the ledger is
 /// what the budgets count.
@@ -238,65 +192,24 @@ impl ShareReleasedEntry {
         commitment: [u8; 32],
         tag: [u8; 32],
     ) -> Option<Self> {
-        let unsigned = Self { trustee, sequence, commitment, tag, signature: [0; 64] };
-        let fits = (1..=MAX_TRUSTEES).contains(&trustee) && sequence > 0;
-        fits.then(|| unsigned.signed_by(key.signer(), origin))
+        Self { trustee, sequence, commitment, tag, signature: [0; 64] }.signed_by(key.signer(), origin)
     }
 
-    /// The trustee's index, 1 to 64.
-    pub fn trustee(&self) -> u16 {
-        self.trustee
-    }
-
-    /// The number of this release among the trustee's, from 1.
-    pub fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    /// The warrant's commitment.
-    pub fn commitment(&self) -> &[u8; 32] {
-        &self.commitment
-    }
-
-    /// H32("release", warrant digest, blind, review id).
-    pub fn tag(&self) -> &[u8; 32] {
-        &self.tag
-    }
-
-    fn fields(&self, out: &mut Writer) {
-        out.le16(self.trustee);
-        out.le64(self.sequence);
-        out.raw(&self.commitment);
-        out.raw(&self.tag);
+    crate::getters! {
+        /// The trustee's index, 1 to 64.
+        pub trustee -> u16;
+        /// The number of this release among the trustee's, from 1.
+        pub sequence -> u64;
+        /// The warrant's commitment.
+        pub commitment -> &[u8; 32];
+        /// H32("release", warrant digest, blind, review id).
+        pub tag -> &[u8; 32];
     }
 }
 
-signed_entry!(ShareReleasedEntry, "share-released");
-
-impl Message for ShareReleasedEntry {
-    const KIND: u8 = 26;
-    const NAME: &'static str = "share-released entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.fields(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let trustee = trustee(from)?;
-        let sequence = from.le64("sequence")?;
-        if sequence == 0 {
-            return Err(from.refuse(Rule::Value));
-        }
-        Ok(Self {
-            trustee,
-            sequence,
-            commitment: from.array("commitment")?,
-            tag: from.array("tag")?,
-            signature: from.array("signature")?,
-        })
-    }
-}
+signed_message!(ShareReleasedEntry = 26, "share-released entry", "share-released":
+    trustee as "trustee index", sequence as "sequence", commitment as "commitment", tag as "tag";
+    if |entry| (1..=MAX_TRUSTEES).contains(&entry.trustee) && entry.sequence > 0);
 
 /// Kind 30, 66 bytes: a warrant's blind, after its embargo. From now on everybody can find
 /// the tags of a review under it, an author those of its own reviews.
@@ -337,18 +250,11 @@ message!(DisclosedEntry = 30, "disclosed entry": warrant_digest as "warrant dige
 
 serde_as_bytes!(BindingEntry, WarrantEntry, ShareReleasedEntry, DisclosedEntry);
 
-/// A trustee's index: 1 to 64.
-pub(super) fn trustee(from: &mut Reader<'_>) -> Result<u16, DecodeError> {
-    match from.le16("trustee index")? {
-        index @ 1..=MAX_TRUSTEES => Ok(index),
-        _ => Err(from.refuse(Rule::Value)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::secret::SecretBytes;
+    use crate::wire::Message;
     use proptest::prelude::*;
 
     fn key(seed: u8) -> TrusteeKey {

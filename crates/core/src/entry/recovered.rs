@@ -1,8 +1,7 @@
 //! The entry of a recovery: a platform goes on from an older copy of a store, and says so.
 
-use super::signed::{SignedEntry, decode_grounds, signed_by_staff};
+use super::signed::{SignedEntry, checked_with_a_key_of_the_staffs, signed_message};
 use crate::token::{SignError, StaffKey};
-use crate::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
 use crate::{one_byte, serde_as_bytes};
 
 /// Which store was put back.
@@ -63,9 +62,6 @@ impl RecoveredEntry {
         last_mark: u64,
         grounds: &str,
     ) -> Result<Self, SignError> {
-        if era < 2 || !(1..=Self::MAX_GROUNDS).contains(&grounds.len()) {
-            return Err(SignError::Limits);
-        }
         let unsigned = Self {
             store,
             era,
@@ -77,52 +73,23 @@ impl RecoveredEntry {
         unsigned.signed_with(key.signer(), origin)
     }
 
-    /// Which store was put back.
-    pub fn store(&self) -> RecoveredStore {
-        self.store
-    }
-
-    /// The era that begins with it.
-    pub fn era(&self) -> u32 {
-        self.era
-    }
-
-    /// The number of the last mark that the copy has: what was done after it may be lost.
-    pub fn last_mark(&self) -> u64 {
-        self.last_mark
-    }
-
-    fn fields(&self, out: &mut Writer) {
-        out.u8(self.store as u8);
-        out.le32(self.era);
-        out.le64(self.last_mark);
-        out.bytes(self.grounds.as_bytes());
-        out.raw(&self.staff_key);
+    crate::getters! {
+        /// Which store was put back.
+        pub store -> RecoveredStore;
+        /// The era that begins with it.
+        pub era -> u32;
+        /// The number of the last mark that the copy has: what was done after it may be lost.
+        pub last_mark -> u64;
     }
 }
 
-signed_by_staff!(RecoveredEntry, "recovered");
-
-impl Message for RecoveredEntry {
-    const KIND: u8 = 54;
-    const NAME: &'static str = "recovered entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.fields(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let store = RecoveredStore::get(from, "store")?;
-        let era = from.le32("era")?;
-        if era < 2 {
-            return Err(from.refuse(Rule::Value));
-        }
-        let last_mark = from.le64("last mark")?;
-        let grounds = decode_grounds(from)?;
-        let (staff_key, signature) = (from.array("staff key")?, from.array("signature")?);
-        Ok(Self { store, era, last_mark, grounds, staff_key, signature })
-    }
-}
+signed_message!(RecoveredEntry = 54, "recovered entry", "recovered":
+    store as "store",
+    era as "era",
+    last_mark as "last mark",
+    grounds as "grounds" of(1..=Self::MAX_GROUNDS),
+    staff_key as "staff key";
+    if |entry| entry.era >= 2);
+checked_with_a_key_of_the_staffs!(RecoveredEntry);
 
 serde_as_bytes!(RecoveredEntry);

@@ -4,12 +4,14 @@
 //! alone that the author, and nobody else, changed a review. Only that the first author key is the
 //! author's is checked elsewhere: by their device, against its receipt.
 
-use super::signed::{SignedEntry, decode_grounds, signed_by_staff, signed_fields};
+use super::signed::{
+    SignedEntry, checked_with_a_key_of_the_staffs, checked_with_the_platforms_key, signed_message,
+};
 use crate::name::Name;
 use crate::time::Timestamp;
 use crate::token::{
-    ActionKind, AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, Scope, SignError,
-    StaffKey, StaffPublicKey, VerifyError,
+    ActionKind, AuthorAction, AuthorKey, Digest, PlatformKey, ReviewId, Scope, SignError, StaffKey,
+    StaffPublicKey,
 };
 use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
 use crate::{message, serde_as_bytes};
@@ -159,9 +161,6 @@ impl RemovedEntry {
         review_digest: Digest,
         grounds: &str,
     ) -> Result<Self, SignError> {
-        if !(1..=Self::MAX_GROUNDS).contains(&grounds.len()) {
-            return Err(SignError::Limits);
-        }
         let unsigned = Self {
             review_id,
             review_digest,
@@ -181,16 +180,7 @@ impl RemovedEntry {
     pub fn review_digest(&self) -> &Digest {
         &self.review_digest
     }
-
-    fn fields(&self, out: &mut Writer) {
-        out.raw(self.review_id.as_bytes());
-        out.raw(&self.review_digest);
-        out.bytes(self.grounds.as_bytes());
-        out.raw(&self.staff_key);
-    }
 }
-
-signed_by_staff!(RemovedEntry, "removal");
 
 impl StaffKeyEntry {
     /// Signs the entry of a key, for the reviews ledger with this origin. `who` is how the host
@@ -217,22 +207,17 @@ impl StaffKeyEntry {
     pub fn who(&self) -> &Name {
         &self.who
     }
-
-    /// Checks the signature, for the ledger with this origin.
-    ///
-    /// # Errors
-    /// [`VerifyError`] when it does not hold.
-    pub fn verify(&self, platform: &PlatformPublicKey, origin: &str) -> Result<(), VerifyError> {
-        self.check(platform.verifier(), origin).map_err(|_| VerifyError)
-    }
-
-    fn fields(&self, out: &mut Writer) {
-        out.raw(&self.staff_key);
-        self.who.encode(out);
-    }
 }
 
-signed_fields!(StaffKeyEntry, "staff-key");
+signed_message!(RemovedEntry = 19, "removed entry", "removal":
+    review_id as "review id",
+    review_digest as "review digest",
+    grounds as "grounds" of(1..=Self::MAX_GROUNDS),
+    staff_key as "staff key");
+checked_with_a_key_of_the_staffs!(RemovedEntry);
+
+signed_message!(StaffKeyEntry = 53, "staff key entry", "staff-key": staff_key as "staff key", who as "who");
+checked_with_the_platforms_key!(StaffKeyEntry);
 
 message!(PublishedEntry = 16, "published entry":
     scope as "scope",
@@ -287,24 +272,5 @@ impl Message for HeldWithdrawalEntry {
 fn decode_action(from: &mut Reader<'_>) -> Result<AuthorAction, DecodeError> {
     AuthorAction::from_bytes(&from.array::<171>("action")?)
 }
-
-impl Message for RemovedEntry {
-    const KIND: u8 = 19;
-    const NAME: &'static str = "removed entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.fields(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (review_id, review_digest) = (ReviewId(from.array("review id")?), from.array("review digest")?);
-        let grounds = decode_grounds(from)?;
-        let (staff_key, signature) = (from.array("staff key")?, from.array("signature")?);
-        Ok(Self { review_id, review_digest, grounds, staff_key, signature })
-    }
-}
-
-message!(StaffKeyEntry = 53, "staff key entry": staff_key as "staff key", who as "who", signature as "signature");
 
 serde_as_bytes!(PublishedEntry, ActionEntry, HeldWithdrawalEntry, RemovedEntry, StaffKeyEntry);

@@ -1,13 +1,11 @@
 //! Entries of the openings ledger on rounds of the same-author test: who takes part, what each member is
 //! bound to, and for which blinds it lets its share go.
 
-use super::openings::trustee;
-use super::signed::{SignedEntry, signed_entry};
+use super::signed::{SignedEntry, checked_with_its_key, signed_message};
 use crate::algebra::transcript::hash32;
-use crate::serde_as_bytes;
 use crate::signature::{HostKey, SignError};
 use crate::trustee_key::{MAX_TRUSTEES, TrusteeKey};
-use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::{serde_as_bytes, wrapped_fields};
 
 /// H32("blind", warrant digest, message): a trustee's commitment to its blind, before any is
 /// revealed. `message` is the whole kind-7 message.
@@ -88,58 +86,29 @@ impl RoundEntry {
         round: u16,
         members: Members,
     ) -> Result<Self, SignError> {
-        if round == 0 {
-            return Err(SignError::Limits);
-        }
         Self { commitment, round, members, signature: [0; 64] }.signed_with(officer, origin)
     }
 
-    /// The warrant's commitment.
-    pub fn commitment(&self) -> &[u8; 32] {
-        &self.commitment
-    }
-
-    /// The round's number, from 1.
-    pub fn round(&self) -> u16 {
-        self.round
-    }
-
-    /// The members.
-    pub fn members(&self) -> Members {
-        self.members
-    }
-
-    fn fields(&self, out: &mut Writer) {
-        out.raw(&self.commitment);
-        out.le16(self.round);
-        out.le64(self.members.0);
+    crate::getters! {
+        /// The warrant's commitment.
+        pub commitment -> &[u8; 32];
+        /// The round's number, from 1.
+        pub round -> u16;
+        /// The members.
+        pub members -> Members;
     }
 }
 
-signed_entry!(RoundEntry, "round-entry");
+wrapped_fields!(Members);
 
-impl Message for RoundEntry {
-    const KIND: u8 = 27;
-    const NAME: &'static str = "round entry";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.fields(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (commitment, round) = (from.array("commitment")?, round(from)?);
-        let members = Members(from.le64("members")?);
-        if members.0 == 0 {
-            return Err(from.refuse(Rule::Value));
-        }
-        Ok(Self { commitment, round, members, signature: from.array("signature")? })
-    }
-}
+signed_message!(RoundEntry = 27, "round entry", "round-entry":
+    commitment as "commitment", round as "round", members as "members";
+    if |entry| entry.round > 0 && entry.members.0 != 0);
+checked_with_its_key!(RoundEntry, BlindEntry, ComparedEntry);
 
 /// What a member of a round says in the ledger: a place, 32 bytes, and the trustee's signature.
 macro_rules! member_entry {
-    ($(#[$doc:meta])* $entry:ident, $kind:literal, $name:literal, $label:literal, $value:ident, $value_doc:literal) => {
+    ($(#[$doc:meta])* $entry:ident, $kind:literal, $name:literal, $label:literal, $value:ident as $value_name:literal, $value_doc:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $entry {
@@ -162,9 +131,7 @@ macro_rules! member_entry {
                 trustee: u16,
                 $value: [u8; 32],
             ) -> Option<Self> {
-                let unsigned = Self { commitment, round, trustee, $value, signature: [0; 64] };
-                let fits = round > 0 && (1..=MAX_TRUSTEES).contains(&trustee);
-                fits.then(|| unsigned.signed_by(key.signer(), origin))
+                Self { commitment, round, trustee, $value, signature: [0; 64] }.signed_by(key.signer(), origin)
             }
 
             /// The warrant's commitment.
@@ -186,36 +153,11 @@ macro_rules! member_entry {
             pub fn $value(&self) -> &[u8; 32] {
                 &self.$value
             }
-
-            fn fields(&self, out: &mut Writer) {
-                out.raw(&self.commitment);
-                out.le16(self.round);
-                out.le16(self.trustee);
-                out.raw(&self.$value);
-            }
         }
 
-        signed_entry!($entry, $label);
-
-        impl Message for $entry {
-            const KIND: u8 = $kind;
-            const NAME: &'static str = $name;
-
-            fn encode_body(&self, out: &mut Writer) {
-                self.fields(out);
-                out.raw(&self.signature);
-            }
-
-            fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-                Ok(Self {
-                    commitment: from.array("commitment")?,
-                    round: round(from)?,
-                    trustee: trustee(from)?,
-                    $value: from.array(stringify!($value))?,
-                    signature: from.array("signature")?,
-                })
-            }
-        }
+        signed_message!($entry = $kind, $name, $label:
+            commitment as "commitment", round as "round", trustee as "trustee index", $value as $value_name;
+            if |entry| entry.round > 0 && (1..=MAX_TRUSTEES).contains(&entry.trustee));
     };
 }
 
@@ -233,7 +175,7 @@ member_entry!(
     28,
     "blind entry",
     "blind-entry",
-    blind,
+    blind as "blind",
     "H32(\"blind\", warrant digest, kind-7 message)."
 );
 member_entry!(
@@ -251,24 +193,18 @@ member_entry!(
     41,
     "compared entry",
     "compared-entry",
-    round_id,
+    round_id as "round id",
     "H32(\"round\", ..): over the blinds that the share is for."
 );
 
 serde_as_bytes!(RoundEntry, BlindEntry, ComparedEntry);
-
-fn round(from: &mut Reader<'_>) -> Result<u16, DecodeError> {
-    match from.le16("round")? {
-        0 => Err(from.refuse(Rule::Value)),
-        round => Ok(round),
-    }
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::secret::SecretBytes;
     use crate::signature::Verifier;
+    use crate::wire::Message;
 
     fn key(seed: u8) -> TrusteeKey {
         TrusteeKey::from_secret_bytes(SecretBytes::new([seed; 32]))

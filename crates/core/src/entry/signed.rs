@@ -3,31 +3,39 @@
 
 use crate::describe_errors;
 use crate::signature::{HostKey, SignError, Signer, Verifier};
-use crate::wire::{DecodeError, Reader, Rule, Writer};
+use crate::wire::{Message, Writer};
 
-/// An entry that carries a signature over all its other fields, which are before it.
-pub(super) trait SignedEntry: Sized {
+/// An entry whose last field is a signature over all the others.
+pub(super) trait SignedEntry: Message {
     const LABEL: &'static str;
 
-    fn encode_fields(&self, out: &mut Writer);
     fn signature(&self) -> &[u8; 64];
     fn set_signature(&mut self, signature: [u8; 64]);
+
+    /// Whether its fields are such as an entry may have: others are neither signed nor read.
+    fn fits(&self) -> bool;
 
     /// The origin behind its le16 length, then the fields.
     fn signed_part(&self, origin: &str) -> Vec<u8> {
         let mut out = Writer::new();
         out.bytes(origin.as_bytes());
-        self.encode_fields(&mut out);
+        let entry = self.before_signature();
+        // Without version and kind: the label says what it is.
+        out.raw(entry.get(2..).unwrap_or_default());
         out.finish()
     }
 
-    /// Signing is deterministic: the same fields are the same entry.
-    fn signed_by(mut self, signer: &Signer, origin: &str) -> Self {
+    /// Signing is deterministic: the same fields are the same entry. `None` for fields that do not fit.
+    fn signed_by(mut self, signer: &Signer, origin: &str) -> Option<Self> {
         self.set_signature(signer.sign(Self::LABEL, &self.signed_part(origin)));
-        self
+        self.fits().then_some(self)
     }
 
+    /// As [`signed_by`](Self::signed_by), by a key that may be in the host's key management.
     fn signed_with(mut self, key: &HostKey, origin: &str) -> Result<Self, SignError> {
+        if !self.fits() {
+            return Err(SignError::Limits);
+        }
         self.set_signature(key.sign(Self::LABEL, &self.signed_part(origin))?);
         Ok(self)
     }
@@ -38,15 +46,17 @@ pub(super) trait SignedEntry: Sized {
     }
 }
 
-/// What every signed entry has: its label, and its fields before the signature.
-macro_rules! signed_fields {
-    ($entry:ident, $label:literal) => {
+/// A signed entry: `signed_message!(Entry = 99, "entry", "label": a as "a", b as "b"; if |entry| entry.a > 0)`. What it
+/// holds is said as to [`message!`](crate::message); its field `signature` comes behind.
+macro_rules! signed_message {
+    ($entry:ident = $kind:literal, $name:literal, $label:literal:
+        $($field:ident as $text:literal $($how:ident $(($limits:expr))?)?),+ $(,)? $(; if $fits:expr)?
+    ) => {
+        crate::message!($entry = $kind, $name:
+            $($field as $text $($how $(($limits))?)?,)+ signature as "signature"; if crate::entry::signed::SignedEntry::fits);
+
         impl crate::entry::signed::SignedEntry for $entry {
             const LABEL: &'static str = $label;
-
-            fn encode_fields(&self, out: &mut Writer) {
-                self.fields(out);
-            }
 
             fn signature(&self) -> &[u8; 64] {
                 &self.signature
@@ -55,16 +65,25 @@ macro_rules! signed_fields {
             fn set_signature(&mut self, signature: [u8; 64]) {
                 self.signature = signature;
             }
+
+            fn fits(&self) -> bool {
+                $($($(if !($limits).contains(&self.$field.len()) {
+                    return false;
+                })?)?)+
+                $(let fits: fn(&Self) -> bool = $fits;
+                if !fits(self) {
+                    return false;
+                })?
+                true
+            }
         }
     };
 }
-pub(super) use signed_fields;
+pub(super) use signed_message;
 
-/// An entry whose key is told from elsewhere: it is checked with that.
-macro_rules! signed_entry {
-    ($entry:ident, $label:literal) => {
-        crate::entry::signed::signed_fields!($entry, $label);
-
+/// What an entry has whose key is told from elsewhere: it is checked with that.
+macro_rules! checked_with_its_key {
+    ($($entry:ident),+) => {$(
         impl $entry {
             /// Checks the signature, for the ledger with this origin.
             ///
@@ -79,19 +98,37 @@ macro_rules! signed_entry {
                 crate::entry::signed::SignedEntry::check(self, verifier, origin)
             }
         }
-    };
+    )+};
 }
-pub(super) use signed_entry;
+pub(super) use checked_with_its_key;
 
-/// An entry on grounds, which a member of the platform's staff signed: its fields `grounds`,
-/// `staff_key` and `signature` are the last ones.
-macro_rules! signed_by_staff {
-    ($entry:ident, $label:literal) => {
-        crate::entry::signed::signed_fields!($entry, $label);
+/// What an entry has that the platform's key signs.
+macro_rules! checked_with_the_platforms_key {
+    ($($entry:ident),+) => {$(
+        impl $entry {
+            /// Checks the signature, for the ledger with this origin.
+            ///
+            /// # Errors
+            /// [`VerifyError`](crate::token::VerifyError) when it does not hold.
+            pub fn verify(
+                &self,
+                platform: &crate::token::PlatformPublicKey,
+                origin: &str,
+            ) -> Result<(), crate::token::VerifyError> {
+                crate::entry::signed::SignedEntry::check(self, platform.verifier(), origin)
+                    .map_err(|_| crate::token::VerifyError)
+            }
+        }
+    )+};
+}
+pub(super) use checked_with_the_platforms_key;
 
+/// What an entry on grounds has, which a member of the platform's staff signs: it has fields `grounds` and `staff_key`.
+macro_rules! checked_with_a_key_of_the_staffs {
+    ($($entry:ident),+) => {$(
         impl $entry {
             /// The most bytes that the grounds may have.
-            pub const MAX_GROUNDS: usize = crate::entry::signed::MAX_GROUNDS;
+            pub const MAX_GROUNDS: usize = 480;
 
             /// On what grounds.
             pub fn grounds(&self) -> &str {
@@ -114,17 +151,9 @@ macro_rules! signed_by_staff {
                     .map_err(|_| crate::token::VerifyError)
             }
         }
-    };
+    )+};
 }
-pub(super) use signed_by_staff;
-
-/// The most bytes that the grounds of a member of staff may have.
-pub(super) const MAX_GROUNDS: usize = 480;
-
-pub(super) fn decode_grounds(from: &mut Reader<'_>) -> Result<String, DecodeError> {
-    let grounds = from.bytes("grounds", 1, MAX_GROUNDS)?;
-    Ok(core::str::from_utf8(grounds).map_err(|_| from.refuse(Rule::Value))?.to_owned())
-}
+pub(super) use checked_with_a_key_of_the_staffs;
 
 /// The signature on an entry does not hold.
 #[doc(hidden)]

@@ -7,8 +7,8 @@
 use super::{Digest, ReviewId, VerifyError, verdict};
 use crate::signature::{Signer, Verifier};
 use crate::time::Timestamp;
-use crate::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
-use crate::{message, one_byte, serde_as_bytes};
+use crate::wire::Message;
+use crate::{fields, message, one_byte, serde_as_bytes};
 
 /// The public half of a token's author key: 32 bytes, opaque until a signature is checked.
 ///
@@ -117,15 +117,15 @@ impl AuthorStatement {
     fn is_well_formed(&self) -> bool {
         (self.kind == ActionKind::Withdraw) == (self.new_digest == NO_DIGEST) && self.sequence > 0
     }
-
-    fn encode(&self, out: &mut Writer) {
-        out.u8(self.kind as u8);
-        out.raw(self.review_id.as_bytes());
-        out.le64(self.sequence);
-        out.raw(&self.previous_digest);
-        out.raw(&self.new_digest);
-    }
 }
+
+fields!(AuthorStatement:
+    kind as "action",
+    review_id as "review id",
+    sequence as "sequence",
+    previous_digest as "previous digest",
+    new_digest as "new digest",
+);
 
 /// Kind 5, 171 bytes: an [`AuthorStatement`] with the signature of the token's author key
 /// (Ed25519, RFC 8032, strict and without cofactor).
@@ -162,7 +162,7 @@ impl AuthorAction {
     #[doc(hidden)]
     pub fn sign(signer: &Signer, statement: AuthorStatement) -> Option<Self> {
         let unsigned = Self { statement, signature: [0; 64] };
-        let signature = signer.sign(Self::LABEL, &unsigned.signed_part());
+        let signature = signer.sign(Self::LABEL, &unsigned.before_signature());
         statement.is_well_formed().then_some(Self { signature, ..unsigned })
     }
 
@@ -172,7 +172,7 @@ impl AuthorAction {
     /// # Errors
     /// [`VerifyError`] when either does not hold.
     pub fn verify(&self, key: &AuthorKey, review_id: &ReviewId) -> Result<(), VerifyError> {
-        let signed = key.verify(Self::LABEL, &self.signed_part(), &self.signature);
+        let signed = key.verify(Self::LABEL, &self.before_signature(), &self.signature);
         verdict(&self.statement.review_id == review_id && signed.is_ok())
     }
 
@@ -180,45 +180,10 @@ impl AuthorAction {
     pub fn hash(&self) -> Digest {
         super::sha256(&self.to_bytes())
     }
-
-    /// The message's bytes before the signature.
-    fn signed_part(&self) -> Vec<u8> {
-        signed_part::<Self>(|out| self.statement.encode(out))
-    }
 }
 
-/// The bytes of a message before its signature, version and kind included.
-fn signed_part<M: Message>(body: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    let mut out = Writer::new();
-    out.u8(crate::wire::VERSION);
-    out.u8(M::KIND);
-    body(&mut out);
-    out.finish()
-}
-
-impl Message for AuthorAction {
-    const KIND: u8 = 5;
-    const NAME: &'static str = "author action";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.statement.encode(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let statement = AuthorStatement {
-            kind: Field::get(from, "action")?,
-            review_id: ReviewId(from.array("review id")?),
-            sequence: from.le64("sequence")?,
-            previous_digest: from.array("previous digest")?,
-            new_digest: from.array("new digest")?,
-        };
-        if !statement.is_well_formed() {
-            return Err(from.refuse(Rule::Value));
-        }
-        Ok(Self { statement, signature: from.array("signature")? })
-    }
-}
+message!(AuthorAction = 5, "author action": statement as "statement", signature as "signature";
+    if |action| action.statement.is_well_formed());
 
 /// Kind 51, 138 bytes: a device that was restored from its seed asks where its review stands.
 ///
@@ -252,7 +217,7 @@ impl StateQuestion {
     #[doc(hidden)]
     pub fn sign(signer: &Signer, review_id: ReviewId, date: Timestamp, fresh: [u8; 32]) -> Self {
         let unsigned = Self { review_id, date, fresh, signature: [0; 64] };
-        let signature = signer.sign(Self::LABEL, &unsigned.signed_part());
+        let signature = signer.sign(Self::LABEL, &unsigned.before_signature());
         Self { signature, ..unsigned }
     }
 
@@ -271,15 +236,7 @@ impl StateQuestion {
     /// # Errors
     /// [`VerifyError`] when it does not hold.
     pub fn verify(&self, key: &AuthorKey) -> Result<(), VerifyError> {
-        key.verify(Self::LABEL, &self.signed_part(), &self.signature)
-    }
-
-    fn signed_part(&self) -> Vec<u8> {
-        signed_part::<Self>(|out| {
-            out.raw(self.review_id.as_bytes());
-            out.timestamp(self.date);
-            out.raw(&self.fresh);
-        })
+        key.verify(Self::LABEL, &self.before_signature(), &self.signature)
     }
 }
 

@@ -106,32 +106,28 @@ impl KeyRing {
     }
 }
 
-/// Why a key ring was not made.
-///
-/// ```
-/// # use unjoin_trustee::test_util::shop::Shop;
-/// use unjoin_core::token::{KeyRing, KeyRingError};
-/// # let Shop { issuer_key, escrow_key, .. } = Shop::open();
-/// let ring = KeyRing::new(issuer_key, escrow_key);
-/// let newest = *ring.newest().issuer_key.public().id();
-/// assert_eq!(ring.retire(&newest).unwrap_err(), KeyRingError::NewestKey);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyRingError {
-    /// The ring has the key already, retired or not.
-    KnownKey,
-    /// Cohorts open under the newest key: it cannot be retired before it has a successor.
-    NewestKey,
-    /// The ring has no key with this id.
-    UnknownKey,
+describe_errors! {
+    /// Why a key ring was not made.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::shop::Shop;
+    /// use unjoin_core::token::{KeyRing, KeyRingError};
+    /// # let Shop { issuer_key, escrow_key, .. } = Shop::open();
+    /// let ring = KeyRing::new(issuer_key, escrow_key);
+    /// let newest = *ring.newest().issuer_key.public().id();
+    /// assert_eq!(ring.retire(&newest).unwrap_err(), KeyRingError::NewestKey);
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum KeyRingError {
+        /// The ring has the key already, retired or not.
+        KnownKey => "key_ring.known_key", Operator, false,
+            "the ring has this issuing key already, with its escrow key for life: add a fresh key";
+        /// Cohorts open under the newest key: it cannot be retired before it has a successor.
+        NewestKey => "key_ring.newest_key", Operator, false,
+            "the newest key still issues: add its successor to the ring, then retire it";
+        /// The ring has no key with this id.
+        UnknownKey => "key_ring.unknown_key", Operator, false,
+            "the ring has no issuing key with this id, and nothing was retired: look the id up again";
+    }
 }
-
-describe_errors!(KeyRingError {
-    Self::KnownKey => "key_ring.known_key", Operator, false,
-        "the ring has this issuing key already, with its escrow key for life: add a fresh key";
-    Self::NewestKey => "key_ring.newest_key", Operator, false,
-        "the newest key still issues: add its successor to the ring, then retire it";
-    Self::UnknownKey => "key_ring.unknown_key", Operator, false,
-        "the ring has no issuing key with this id, and nothing was retired: look the id up again";
-});

@@ -2,9 +2,9 @@
 //! reviews ledger. It names no account and no order.
 
 use super::{PlatformKey, PlatformPublicKey, Scope, SignError, VerifyError};
-use crate::serde_as_bytes;
 use crate::time::{Timestamp, WEEK};
-use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::wire::{DecodeError, Field, Message, Reader, Rule, Writer};
+use crate::{message, serde_as_bytes};
 
 /// The boundaries at which a cohort's reviews are published: one to four of them, rising.
 ///
@@ -105,31 +105,28 @@ impl CohortManifest {
     }
 }
 
-impl Message for CohortManifest {
-    const KIND: u8 = 10;
-    const NAME: &'static str = "cohort manifest";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.scope.encode(out);
-        out.raw(&self.escrow_id);
-        out.le32(self.at_least);
-        let dates = self.publications.as_slice();
+/// Their number (one byte), then each.
+impl Field for PublicationDates {
+    fn put(&self, out: &mut Writer) {
+        let dates = self.as_slice();
         // At most four.
         out.u8(dates.len() as u8);
         dates.iter().for_each(|date| out.timestamp(*date));
     }
 
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (scope, escrow_id) = (Scope::decode(from)?, from.array("escrow id")?);
-        let (at_least, count) = (from.le32("at least")?, from.u8("publications")?);
-        if at_least == 0 || usize::from(count) > PublicationDates::MAX {
+    fn get(from: &mut Reader<'_>, field: &'static str) -> Result<Self, DecodeError> {
+        let count = from.u8(field)?;
+        if usize::from(count) > Self::MAX {
             return Err(from.refuse(Rule::Value));
         }
-        let dates = (0..count).map(|_| from.timestamp("publication")).collect::<Result<Vec<_>, _>>()?;
-        let publications = PublicationDates::new(&dates).ok_or_else(|| from.refuse(Rule::Value))?;
-        Ok(Self { scope, escrow_id, at_least, publications })
+        let dates = (0..count).map(|_| from.timestamp(field)).collect::<Result<Vec<_>, _>>()?;
+        Self::new(&dates).ok_or_else(|| from.refuse(Rule::Value))
     }
 }
+
+message!(CohortManifest = 10, "cohort manifest":
+    scope as "scope", escrow_id as "escrow id", at_least as "at least", publications as "publications";
+    if |manifest| manifest.at_least > 0);
 
 serde_as_bytes!(CohortManifest);
 
@@ -169,18 +166,6 @@ impl SignedManifest {
     }
 }
 
-impl Message for SignedManifest {
-    const KIND: u8 = 11;
-    const NAME: &'static str = "signed manifest";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.manifest.encode_body(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { manifest: CohortManifest::decode_body(from)?, signature: from.array("signature")? })
-    }
-}
+message!(SignedManifest = 11, "signed manifest": manifest as "manifest", signature as "signature");
 
 serde_as_bytes!(SignedManifest);

@@ -2,8 +2,7 @@
 
 use super::{IssuerPublicKey, OrderHandle, Scope};
 use crate::algebra::EscrowKey;
-use crate::serde_as_bytes;
-use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::{message, serde_as_bytes};
 
 /// Kind 9, 124 bytes and the merchant's name: the scope on offer for an order, with the keys
 /// that it binds. The wallet takes it only if both keys are pinned or logged.
@@ -31,28 +30,8 @@ pub struct Offer {
     pub escrow_key: EscrowKey,
 }
 
-impl Message for Offer {
-    const KIND: u8 = 9;
-    const NAME: &'static str = "offer";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.raw(self.handle.as_bytes());
-        self.scope.encode(out);
-        out.elements(&[*self.issuer_key.element(), *self.escrow_key.element()]);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let offer = Self {
-            handle: OrderHandle(from.array("order handle")?),
-            scope: Scope::decode(from)?,
-            issuer_key: IssuerPublicKey::new(from.element("X")?),
-            escrow_key: EscrowKey::new(from.element("Y")?),
-        };
-        if !offer.scope.is_of(&offer.issuer_key) {
-            return Err(from.refuse(Rule::Value));
-        }
-        Ok(offer)
-    }
-}
+message!(Offer = 9, "offer":
+    handle as "order handle", scope as "scope", issuer_key as "X", escrow_key as "Y";
+    if |offer| offer.scope.is_of(&offer.issuer_key));
 
 serde_as_bytes!(Offer);

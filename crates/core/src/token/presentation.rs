@@ -11,8 +11,8 @@
 use super::{AuthorKey, Digest, IssuerKey, IssuerPublicKey, ReviewId, Scope, VerifyError, sha256, verdict};
 use crate::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement};
 use crate::algebra::{Element, Escrow, EscrowKey, Generator};
-use crate::serde_as_bytes;
-use crate::wire::{DecodeError, Field, Message, Reader, Writer};
+use crate::wire::Message;
+use crate::{message, serde_as_bytes};
 use curve25519_dalek::{
     ristretto::RistrettoPoint,
     scalar::Scalar,
@@ -67,24 +67,15 @@ pub struct PresentationWitness<'a> {
 }
 
 impl Presentation {
-    /// The public scope.
-    pub fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    /// The id of the trustees' key that the author is escrowed to.
-    pub fn escrow_id(&self) -> &[u8; 32] {
-        &self.escrow_id
-    }
-
-    /// The escrow of the author.
-    pub fn escrow(&self) -> &Escrow {
-        &self.escrow
-    }
-
-    /// The key that edits and withdrawals are signed with: opaque bytes until then.
-    pub fn author_key(&self) -> &AuthorKey {
-        &self.author_key
+    crate::getters! {
+        /// The public scope.
+        pub scope -> &Scope;
+        /// The id of the trustees' key that the author is escrowed to.
+        pub escrow_id -> &[u8; 32];
+        /// The escrow of the author.
+        pub escrow -> &Escrow;
+        /// The key that edits and withdrawals are signed with: opaque bytes until then.
+        pub author_key -> &AuthorKey;
     }
 
     /// The id of the review that this token can sign.
@@ -292,32 +283,16 @@ fn holds(checks: &[PresentationCheck<'_>], rng: &mut (impl CryptoRng + ?Sized)) 
     batch.sum() == expected
 }
 
-impl Message for Presentation {
-    const KIND: u8 = 4;
-    const NAME: &'static str = "presentation";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.scope.encode(out);
-        out.raw(&self.escrow_id);
-        out.elements(&[self.tag, self.image, self.escrow.e1, self.escrow.e2]);
-        out.scalars(&[self.serial]);
-        out.raw(self.author_key.as_bytes());
-        self.proof.put(out);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            scope: Scope::decode(from)?,
-            escrow_id: from.array("escrow id")?,
-            tag: from.element("A'")?,
-            image: from.element("A_bar")?,
-            escrow: Escrow { e1: from.element("E1")?, e2: from.element("E2")? },
-            serial: from.scalar("s")?,
-            author_key: AuthorKey(from.array("author key")?),
-            proof: Field::get(from, "proof")?,
-        })
-    }
-}
+message!(Presentation = 4, "presentation":
+    scope as "scope",
+    escrow_id as "escrow id",
+    tag as "A'",
+    image as "A_bar",
+    escrow as "escrow",
+    serial as "s",
+    author_key as "author key",
+    proof as "proof",
+);
 
 serde_as_bytes!(Presentation);
 

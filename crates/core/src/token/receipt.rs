@@ -4,8 +4,8 @@ use super::{
     AuthorAction, AuthorKey, Digest, PlatformKey, PlatformPublicKey, ReviewId, SignError, VerifyError,
 };
 use crate::time::Timestamp;
-use crate::wire::{DecodeError, Message, Reader, Writer};
-use crate::{message, serde_as_bytes};
+use crate::wire::Message;
+use crate::{fields, message, serde_as_bytes};
 
 /// What a [`Receipt`] promises.
 ///
@@ -34,22 +34,14 @@ pub struct ReceiptTerms {
     pub era: u32,
 }
 
-impl ReceiptTerms {
-    fn encode(&self, out: &mut Writer) {
-        out.raw(self.review_id.as_bytes());
-        out.raw(&self.review_digest);
-        out.raw(&self.presentation_hash);
-        out.raw(self.author_key.as_bytes());
-        out.timestamp(self.publish_by);
-        out.le32(self.era);
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        self.encode(&mut out);
-        out.finish()
-    }
-}
+fields!(ReceiptTerms:
+    review_id as "review id",
+    review_digest as "review digest",
+    presentation_hash as "presentation hash",
+    author_key as "author key",
+    publish_by as "publish by",
+    era as "era",
+);
 
 /// Kind 13, 206 bytes: the review service has accepted this review and publishes it by a boundary.
 ///
@@ -81,8 +73,9 @@ impl Receipt {
     /// # Errors
     /// [`SignError`], from a key that the host's key management holds.
     pub fn sign(key: &PlatformKey, terms: ReceiptTerms) -> Result<Self, SignError> {
-        let signature = key.sign(Self::LABEL, &terms.to_bytes())?;
-        Ok(Self { terms, signature })
+        let mut receipt = Self { terms, signature: [0; 64] };
+        receipt.signature = key.sign(Self::LABEL, &signed_part(&receipt))?;
+        Ok(receipt)
     }
 
     /// What it promises.
@@ -95,31 +88,11 @@ impl Receipt {
     /// # Errors
     /// [`VerifyError`] when it does not hold.
     pub fn verify(&self, key: &PlatformPublicKey) -> Result<(), VerifyError> {
-        key.verify(Self::LABEL, &self.terms.to_bytes(), &self.signature)
+        key.verify(Self::LABEL, &signed_part(self), &self.signature)
     }
 }
 
-impl Message for Receipt {
-    const KIND: u8 = 13;
-    const NAME: &'static str = "receipt";
-
-    fn encode_body(&self, out: &mut Writer) {
-        self.terms.encode(out);
-        out.raw(&self.signature);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let terms = ReceiptTerms {
-            review_id: ReviewId(from.array("review id")?),
-            review_digest: from.array("review digest")?,
-            presentation_hash: from.array("presentation hash")?,
-            author_key: AuthorKey(from.array("author key")?),
-            publish_by: from.timestamp("publish by")?,
-            era: from.le32("era")?,
-        };
-        Ok(Self { terms, signature: from.array("signature")? })
-    }
-}
+message!(Receipt = 13, "receipt": terms as "terms", signature as "signature");
 
 /// Kind 50, 150 bytes: the review service has accepted an action and logs it by a boundary.
 ///
@@ -173,34 +146,22 @@ impl ActionReceipt {
             era,
             signature: [0; 64],
         };
-        receipt.signature = key.sign(Self::LABEL, &receipt.signed_part())?;
+        receipt.signature = key.sign(Self::LABEL, &signed_part(&receipt))?;
         Ok(receipt)
     }
 
-    /// The review.
-    pub fn review_id(&self) -> &ReviewId {
-        &self.review_id
-    }
-
-    /// The sequence number that the action has taken.
-    pub fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    /// SHA-256 of the action's message.
-    pub fn action_hash(&self) -> &Digest {
-        &self.action_hash
-    }
-
-    /// The boundary at which it takes effect and is logged. A withdrawal of a held review takes
-    /// effect at once, and is logged at the boundary at which the review would have been published.
-    pub fn boundary(&self) -> Timestamp {
-        self.boundary
-    }
-
-    /// The era of the store that accepted it.
-    pub fn era(&self) -> u32 {
-        self.era
+    crate::getters! {
+        /// The review.
+        pub review_id -> &ReviewId;
+        /// The sequence number that the action has taken.
+        pub sequence -> u64;
+        /// SHA-256 of the action's message.
+        pub action_hash -> &Digest;
+        /// The boundary at which it takes effect and is logged. A withdrawal of a held review takes
+        /// effect at once, and is logged at the boundary at which the review would have been published.
+        pub boundary -> Timestamp;
+        /// The era of the store that accepted it.
+        pub era -> u32;
     }
 
     /// Checks the signature.
@@ -208,17 +169,7 @@ impl ActionReceipt {
     /// # Errors
     /// [`VerifyError`] when it does not hold.
     pub fn verify(&self, key: &PlatformPublicKey) -> Result<(), VerifyError> {
-        key.verify(Self::LABEL, &self.signed_part(), &self.signature)
-    }
-
-    fn signed_part(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.raw(self.review_id.as_bytes());
-        out.le64(self.sequence);
-        out.raw(&self.action_hash);
-        out.timestamp(self.boundary);
-        out.le32(self.era);
-        out.finish()
+        key.verify(Self::LABEL, &signed_part(self), &self.signature)
     }
 }
 
@@ -232,3 +183,8 @@ message!(ActionReceipt = 50, "action receipt":
 );
 
 serde_as_bytes!(Receipt, ActionReceipt);
+
+/// What is signed of a receipt: its fields, without version and kind, which the label stands for.
+fn signed_part(receipt: &impl Message) -> Vec<u8> {
+    receipt.before_signature().split_off(2)
+}

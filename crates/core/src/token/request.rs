@@ -39,19 +39,13 @@ pub struct RequestWitness<'a> {
 }
 
 impl TokenRequest {
-    /// The order it is for.
-    pub fn handle(&self) -> OrderHandle {
-        self.handle
-    }
-
-    /// The scope it asks for.
-    pub fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    /// The blinded commitment `C`.
-    pub fn commitment(&self) -> &Element {
-        &self.commitment
+    crate::getters! {
+        /// The order it is for.
+        pub handle -> OrderHandle;
+        /// The scope it asks for.
+        pub scope -> &Scope;
+        /// The blinded commitment `C`.
+        pub commitment -> &Element;
     }
 
     /// Makes the request; `None` in the negligible case that `C` is the identity.

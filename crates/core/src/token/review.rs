@@ -44,19 +44,13 @@ impl Review {
         Ok(Self { stars, text, attachments })
     }
 
-    /// 1 to 5.
-    pub fn stars(&self) -> u8 {
-        self.stars
-    }
-
-    /// The text, at most [`Review::MAX_TEXT`] bytes.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// SHA-256 digests of the attachments.
-    pub fn attachments(&self) -> &[Digest] {
-        &self.attachments
+    crate::getters! {
+        /// 1 to 5.
+        pub stars -> u8;
+        /// The text, at most [`Review::MAX_TEXT`] bytes.
+        pub text -> &str;
+        /// SHA-256 digests of the attachments.
+        pub attachments -> &[Digest];
     }
 
     /// The review digest: SHA-256 of the whole message.
@@ -97,27 +91,23 @@ impl Message for Review {
 
 serde_as_bytes!(Review);
 
-/// Why something is no review.
-///
-/// ```
-/// use unjoin_core::token::{Review, ReviewError};
-/// assert_eq!(Review::new(6, "Too good to be true.", vec![]), Err(ReviewError::Stars));
-/// assert_eq!(Review::new(1, "x".repeat(4_097), vec![]), Err(ReviewError::Text));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReviewError {
-    /// The stars are not 1 to 5.
-    Stars,
-    /// The text is longer than [`Review::MAX_TEXT`] bytes.
-    Text,
-    /// There are more than [`Review::MAX_ATTACHMENTS`] attachments.
-    Attachments,
+describe_errors! {
+    /// Why something is no review.
+    ///
+    /// ```
+    /// use unjoin_core::token::{Review, ReviewError};
+    /// assert_eq!(Review::new(6, "Too good to be true.", vec![]), Err(ReviewError::Stars));
+    /// assert_eq!(Review::new(1, "x".repeat(4_097), vec![]), Err(ReviewError::Text));
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum ReviewError {
+        /// The stars are not 1 to 5.
+        Stars => "review.stars", Device, false, "a review has 1 to 5 stars";
+        /// The text is longer than [`Review::MAX_TEXT`] bytes.
+        Text => "review.text", Device, false, "a review's text has at most {} bytes", Review::MAX_TEXT;
+        /// There are more than [`Review::MAX_ATTACHMENTS`] attachments.
+        Attachments => "review.attachments", Device, false,
+            "a review has at most {} attachments", Review::MAX_ATTACHMENTS;
+    }
 }
-
-describe_errors!(ReviewError {
-    Self::Stars => "review.stars", Device, false, "a review has 1 to 5 stars";
-    Self::Text => "review.text", Device, false, "a review's text has at most {} bytes", Review::MAX_TEXT;
-    Self::Attachments => "review.attachments", Device, false,
-        "a review has at most {} attachments", Review::MAX_ATTACHMENTS;
-});

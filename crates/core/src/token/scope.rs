@@ -64,19 +64,13 @@ impl Scope {
         Self { key_id, merchant, cohort }
     }
 
-    /// The id of the issuer key.
-    pub fn key_id(&self) -> &[u8; 32] {
-        &self.key_id
-    }
-
-    /// The merchant.
-    pub fn merchant(&self) -> &Name {
-        &self.merchant
-    }
-
-    /// The cohort: an opaque number, random, unique for its merchant.
-    pub fn cohort(&self) -> u64 {
-        self.cohort
+    crate::getters! {
+        /// The id of the issuer key.
+        pub key_id -> &[u8; 32];
+        /// The merchant.
+        pub merchant -> &Name;
+        /// The cohort: an opaque number, random, unique for its merchant.
+        pub cohort -> u64;
     }
 
     /// Whether the scope is one of this key's.

@@ -73,7 +73,6 @@ pub use freeswitch::FreeSwitch;
 pub use message::{Once, may_pass};
 
 use super::{Attestation, Channel, NumberingPlan, Route, RouteRequest};
-use core::fmt;
 use serde::Serialize;
 use unjoin_core::describe_errors;
 use zeroize::Zeroizing;
@@ -185,44 +184,34 @@ impl Address {
     }
 }
 
-impl fmt::Debug for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Question(..)")
+unjoin_core::opaque!(Question);
+
+describe_errors! {
+    /// Why a question cannot be understood. None of them repeats a part of it.
+    ///
+    /// ```
+    /// use unjoin_phone::Channel;
+    /// use unjoin_phone::gateway::{GatewayError, twilio};
+    /// let error = twilio::question(b"CallSid=CA1", Channel::Voice, false).unwrap_err();
+    /// assert_eq!(error, GatewayError::Missing("To"));
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum GatewayError {
+        /// More bytes than a question has.
+        TooLong => "gateway.too_long", Host, false,
+            "the question has too many bytes: end the call, and see what the switch sends";
+        /// Not a form: an escape that is none, or text that is not UTF-8.
+        Form => "gateway.form", Host, false,
+            "the question is not a form in UTF-8 (application/x-www-form-urlencoded)";
+        /// A field is not there.
+        Missing(field: &'static str) => "gateway.missing", Host, false, "the question lacks {field}";
+        /// A field is there twice.
+        Twice(field: &'static str) => "gateway.twice", Host, false, "the question has {field} twice";
+        /// A field has a value that it cannot have.
+        Value(field: &'static str) =>
+            "gateway.value", Host, false, "the question's {field} has no value that it can have";
+        /// The encoder's own setting is not one.
+        Config(rule: &'static str) => "gateway.config", Host, false, "the gateway's configuration needs {rule}";
     }
 }
-
-/// Why a question cannot be understood. None of them repeats a part of it.
-///
-/// ```
-/// use unjoin_phone::Channel;
-/// use unjoin_phone::gateway::{GatewayError, twilio};
-/// let error = twilio::question(b"CallSid=CA1", Channel::Voice, false).unwrap_err();
-/// assert_eq!(error, GatewayError::Missing("To"));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GatewayError {
-    /// More bytes than a question has.
-    TooLong,
-    /// Not a form: an escape that is none, or text that is not UTF-8.
-    Form,
-    /// A field is not there.
-    Missing(&'static str),
-    /// A field is there twice.
-    Twice(&'static str),
-    /// A field has a value that it cannot have.
-    Value(&'static str),
-    /// The encoder's own setting is not one.
-    Config(&'static str),
-}
-
-describe_errors!(GatewayError {
-    Self::TooLong => "gateway.too_long", Host, false,
-        "the question has too many bytes: end the call, and see what the switch sends";
-    Self::Form => "gateway.form", Host, false,
-        "the question is not a form in UTF-8 (application/x-www-form-urlencoded)";
-    Self::Missing(field) => "gateway.missing", Host, false, "the question lacks {field}";
-    Self::Twice(field) => "gateway.twice", Host, false, "the question has {field} twice";
-    Self::Value(field) => "gateway.value", Host, false, "the question's {field} has no value that it can have";
-    Self::Config(rule) => "gateway.config", Host, false, "the gateway's configuration needs {rule}";
-});

@@ -243,40 +243,37 @@ fn phases(ranges: &[PoolRange]) -> Vec<Phase> {
     changes.into_iter().map(phase).collect()
 }
 
-/// Why there is no number.
-///
-/// ```
-/// # use unjoin_phone::test_util::{LIFE, pool_config};
-/// use unjoin_core::secret::SecretBytes;
-/// use unjoin_phone::{Pool, PoolConfig, PoolError};
-/// # let config = pool_config(4, 100, LIFE);
-/// let one_slice = PoolConfig { slices: vec![config.slices[0].clone()], ..config };
-/// let error = Pool::new(one_slice, &SecretBytes::new([7; 32])).err().ok_or("a pool")?;
-/// assert!(matches!(error, PoolError::Config(_)));
-/// # Ok::<(), &str>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PoolError {
-    /// A rule of [`PoolConfig`] that does not hold.
-    Config(&'static str),
-    /// A change to a pool in use that a rule forbids.
-    Change(&'static str),
-    /// A hub has used up its slice in this epoch.
-    Exhausted {
-        /// How many numbers the slice has.
-        slice: u64,
-        /// How many the pool would need, at least.
-        needed: u64,
-    },
+describe_errors! {
+    /// Why there is no number.
+    ///
+    /// ```
+    /// # use unjoin_phone::test_util::{LIFE, pool_config};
+    /// use unjoin_core::secret::SecretBytes;
+    /// use unjoin_phone::{Pool, PoolConfig, PoolError};
+    /// # let config = pool_config(4, 100, LIFE);
+    /// let one_slice = PoolConfig { slices: vec![config.slices[0].clone()], ..config };
+    /// let error = Pool::new(one_slice, &SecretBytes::new([7; 32])).err().ok_or("a pool")?;
+    /// assert!(matches!(error, PoolError::Config(_)));
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum PoolError {
+        /// A rule of [`PoolConfig`] that does not hold.
+        Config(rule: &'static str) => "pool.config", Host, false, "a pool needs {rule}";
+        /// A change to a pool in use that a rule forbids.
+        Change(rule: &'static str) => "pool.change", Host, false, "a pool in use changes only so: {rule}";
+        /// A hub has used up its slice in this epoch.
+        Exhausted {
+            /// How many numbers the slice has.
+            slice: u64,
+            /// How many the pool would need, at least.
+            needed: u64,
+        } => "pool.exhausted", Operator, true,
+            "a business has used all {slice} numbers of its slice in this epoch: the pool needs at least \
+             {needed} numbers in slices of equal size";
+    }
 }
-
-describe_errors!(PoolError {
-    Self::Config(rule) => "pool.config", Host, false, "a pool needs {rule}";
-    Self::Change(rule) => "pool.change", Host, false, "a pool in use changes only so: {rule}";
-    Self::Exhausted { slice, needed } => "pool.exhausted", Operator, true,
-        "a business has used all {slice} numbers of its slice in this epoch: the pool needs at least {needed} numbers in slices of equal size";
-});
 
 #[cfg(test)]
 mod tests;

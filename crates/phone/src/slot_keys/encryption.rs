@@ -2,7 +2,6 @@
 
 use super::{SlotKeyError, leaving_nothing, open, seal};
 use base64ct::{Base64UrlUnpadded, Encoding};
-use core::fmt;
 use std::path::Path;
 use unjoin_core::secret::{SecretBytes, SystemRng};
 use zeroize::Zeroizing;
@@ -159,9 +158,5 @@ impl KeyEncryptionKey for LocalKey {
 /// So that what the host seals under the same key elsewhere is not taken for slot keys.
 const LABEL: &[u8] = b"unjoin/phone/key-file/1";
 
-/// Prints no key.
-impl fmt::Debug for LocalKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LocalKey(..)")
-    }
-}
+// Prints no key.
+unjoin_core::opaque!(LocalKey);

@@ -95,19 +95,13 @@ impl SlotConfig {
         Ok(config)
     }
 
-    /// The longest life of a binding, in seconds.
-    pub fn max_life(&self) -> u64 {
-        self.max_life
-    }
-
-    /// S: how many slots are probed for a call.
-    pub fn slots(&self) -> u8 {
-        self.slots
-    }
-
-    /// By how many seconds the clocks of those who hold keys may differ.
-    pub fn skew(&self) -> u64 {
-        self.skew
+    unjoin_core::getters! {
+        /// The longest life of a binding, in seconds.
+        pub max_life -> u64;
+        /// S: how many slots are probed for a call.
+        pub slots -> u8;
+        /// By how many seconds the clocks of those who hold keys may differ.
+        pub skew -> u64;
     }
 
     /// The length of a slot, in seconds.
@@ -324,86 +318,69 @@ impl<K: SlotKeys + ?Sized> SlotKeys for Arc<K> {
     }
 }
 
-/// Why there are no slot keys. Nothing has changed then, and no key was destroyed.
-///
-/// ```
-/// use unjoin_phone::{SlotConfig, SlotKeyError};
-/// // Slots of twelve minutes.
-/// let error = SlotConfig::new(36 * 60, 4, 30).unwrap_err();
-/// assert!(matches!(error, SlotKeyError::Config(_)));
-/// assert_eq!(error.code(), "slot_keys.config");
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum SlotKeyError {
-    /// A rule of [`SlotConfig`] that does not hold.
-    Config(&'static str),
-    /// The clock stands too far from the time of the keeper's last rotation.
-    Clock(ClockError),
-    /// Another keeper has the file.
-    InUse,
-    /// There was a key file, and now there is none.
-    Lost,
-    /// There is a key file already.
-    Exists,
-    /// The file is not a slot key file, or not whole.
-    NotAKeyFile,
-    /// A later version of this crate wrote the file.
-    Version,
-    /// The file was made for slots of another length or number.
-    OtherConfig,
-    /// The host's key management does not answer: for implementations of [`KeyEncryptionKey`]
-    /// by the host.
-    EncryptionUnavailable,
-    /// The file was sealed under another key-encryption key, or changed.
-    EncryptionRefused,
-    /// The file of the key-encryption key could not be read.
-    KeyUnreadable(std::io::ErrorKind),
-    /// What should be a key-encryption key is not there, or is none.
-    NotAKey,
-    /// The file could not be read or replaced.
-    File(Arc<std::io::Error>),
-    /// What came from the process that has the keys is no window.
-    NotAWindow,
-    /// The process that has the keys did not answer: for implementations of [`SlotKeys`] by
-    /// the host.
-    Unreachable,
-}
-
-describe_errors!(SlotKeyError {
-    Self::Config(rule) => "slot_keys.config", Host, false, "slots need {rule}";
-    Self::Clock(source @ ClockError::Behind { .. }) => "slot_keys.clock_behind", Operator, true, "{source}";
-    Self::Clock(source) => "slot_keys.clock_ahead", Operator, false, "{source}";
-    Self::InUse => "slot_keys.in_use", Operator, true,
-        "another keeper has the slot key file: one process owns it, the others ask that one";
-    Self::Lost => "slot_keys.lost", Operator, false,
-        "the slot key file is gone: never restore it from a copy, make a new one that follows it";
-    Self::Exists => "slot_keys.exists", Operator, false,
-        "there is a slot key file already: open it, or move it away for good before making one that follows it";
-    Self::NotAKeyFile => "slot_keys.not_a_key_file", Operator, false,
-        "the file is no slot key file, or not whole: check the path; if it is damaged, make a new one that follows it";
-    Self::Version => "slot_keys.version", Operator, false,
-        "a later version wrote the slot key file: run that version";
-    Self::OtherConfig => "slot_keys.other_config", Operator, false,
-        "the slot key file was made for other slots: open it with the longest life and the number of slots that it was made for";
-    Self::EncryptionUnavailable => "slot_keys.key_encryption_unavailable", Operator, true,
-        "the key management does not answer: slot keys cannot be read or replaced until it does";
-    Self::EncryptionRefused => "slot_keys.key_encryption", Operator, false,
-        "the key-encryption key does not open the slot key file: give the key it was sealed under; if that is gone or the file was changed, make a new file that follows it";
-    Self::KeyUnreadable(kind) => "slot_keys.key_unreadable", Operator, true,
-        "the file of the key-encryption key cannot be read ({kind})";
-    Self::NotAKey => "slot_keys.not_a_key", Operator, false,
-        "a key-encryption key is 32 bytes, 64 hexadecimal digits, or 43 characters of base64url";
-    Self::File(source) => "slot_keys.file", Operator, true,
-        "the slot key file could not be read or replaced ({})", source.kind();
-    Self::NotAWindow => "slot_keys.not_a_window", Operator, false,
-        "what the process with the slot keys sent is no window: run the same version in both";
-    Self::Unreachable => "slot_keys.unreachable", Operator, true, "the process that has the slot keys did not answer";
-});
-
-impl From<ClockError> for SlotKeyError {
-    fn from(error: ClockError) -> Self {
-        Self::Clock(error)
+describe_errors! {
+    /// Why there are no slot keys. Nothing has changed then, and no key was destroyed.
+    ///
+    /// ```
+    /// use unjoin_phone::{SlotConfig, SlotKeyError};
+    /// // Slots of twelve minutes.
+    /// let error = SlotConfig::new(36 * 60, 4, 30).unwrap_err();
+    /// assert!(matches!(error, SlotKeyError::Config(_)));
+    /// assert_eq!(error.code(), "slot_keys.config");
+    /// ```
+    #[derive(Clone, Debug)]
+    #[non_exhaustive]
+    pub enum SlotKeyError {
+        /// A rule of [`SlotConfig`] that does not hold.
+        Config(rule: &'static str) => "slot_keys.config", Host, false, "slots need {rule}";
+        /// The clock stands too far from the time of the keeper's last rotation.
+        Clock(#[from] source: ClockError) => "slot_keys.clock_ahead", Operator, false, "{source}";
+        but Self::Clock(source @ ClockError::Behind { .. }) =>
+            "slot_keys.clock_behind", Operator, true, "{source}";
+        /// Another keeper has the file.
+        InUse => "slot_keys.in_use", Operator, true,
+            "another keeper has the slot key file: one process owns it, the others ask that one";
+        /// There was a key file, and now there is none.
+        Lost => "slot_keys.lost", Operator, false,
+            "the slot key file is gone: never restore it from a copy, make a new one that follows it";
+        /// There is a key file already.
+        Exists => "slot_keys.exists", Operator, false,
+            "there is a slot key file already: open it, or move it away for good before making one that follows it";
+        /// The file is not a slot key file, or not whole.
+        NotAKeyFile => "slot_keys.not_a_key_file", Operator, false,
+            "the file is no slot key file, or not whole: check the path; if it is damaged, make a new one that \
+             follows it";
+        /// A later version of this crate wrote the file.
+        Version => "slot_keys.version", Operator, false,
+            "a later version wrote the slot key file: run that version";
+        /// The file was made for slots of another length or number.
+        OtherConfig => "slot_keys.other_config", Operator, false,
+            "the slot key file was made for other slots: open it with the longest life and the number of slots \
+             that it was made for";
+        /// The host's key management does not answer: for implementations of [`KeyEncryptionKey`]
+        /// by the host.
+        EncryptionUnavailable => "slot_keys.key_encryption_unavailable", Operator, true,
+            "the key management does not answer: slot keys cannot be read or replaced until it does";
+        /// The file was sealed under another key-encryption key, or changed.
+        EncryptionRefused => "slot_keys.key_encryption", Operator, false,
+            "the key-encryption key does not open the slot key file: give the key it was sealed under; if that \
+             is gone or the file was changed, make a new file that follows it";
+        /// The file of the key-encryption key could not be read.
+        KeyUnreadable(kind: std::io::ErrorKind) => "slot_keys.key_unreadable", Operator, true,
+            "the file of the key-encryption key cannot be read ({kind})";
+        /// What should be a key-encryption key is not there, or is none.
+        NotAKey => "slot_keys.not_a_key", Operator, false,
+            "a key-encryption key is 32 bytes, 64 hexadecimal digits, or 43 characters of base64url";
+        /// The file could not be read or replaced.
+        File(source: Arc<std::io::Error>) => "slot_keys.file", Operator, true,
+            "the slot key file could not be read or replaced ({})", source.kind();
+        /// What came from the process that has the keys is no window.
+        NotAWindow => "slot_keys.not_a_window", Operator, false,
+            "what the process with the slot keys sent is no window: run the same version in both";
+        /// The process that has the keys did not answer: for implementations of [`SlotKeys`] by
+        /// the host.
+        Unreachable =>
+            "slot_keys.unreachable", Operator, true, "the process that has the slot keys did not answer";
     }
 }
 

@@ -64,22 +64,16 @@ impl SlotKeyWindow {
         Self { lease_end: lease_end.max(self.now), settled, oldest, ..self }
     }
 
-    /// The time to decide by: the clock's, or the latest that was ever served if the clock
-    /// stands earlier.
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// The last time that may be served with these keys without asking the keeper again: at most
-    /// a minute ahead.
-    pub fn lease_end(&self) -> Timestamp {
-        self.lease_end
-    }
-
-    /// What was over by then may be cleared away. Two of the keeper's rotations in sequence have said
-    /// this time, and it has deleted its keys.
-    pub(crate) fn settled(&self) -> Timestamp {
-        self.settled
+    unjoin_core::getters! {
+        /// The time to decide by: the clock's, or the latest that was ever served if the clock
+        /// stands earlier.
+        pub now -> Timestamp;
+        /// The last time that may be served with these keys without asking the keeper again: at most
+        /// a minute ahead.
+        pub lease_end -> Timestamp;
+        /// What was over by then may be cleared away. Two of the keeper's rotations in sequence have said
+        /// this time, and it has deleted its keys.
+        pub(crate) settled -> Timestamp;
     }
 
     /// Whether every key that was due by then is gone from the keeper's file.
@@ -151,21 +145,15 @@ impl SlotKeyWindow {
         Ok(Self { now, config, generation, pool_shift, lease_end, settled, oldest, keys })
     }
 
-    /// How time is cut.
-    pub fn config(&self) -> SlotConfig {
-        self.config
-    }
-
-    /// Which set of slot keys this is, from 1: one more at each
-    /// [`recover`](super::Keeper::recover).
-    pub fn generation(&self) -> u32 {
-        self.generation
-    }
-
-    /// By how many slices every hub's draws are shifted: one more at each
-    /// [`recover`](super::Keeper::recover).
-    pub fn pool_shift(&self) -> u32 {
-        self.pool_shift
+    unjoin_core::getters! {
+        /// How time is cut.
+        pub config -> SlotConfig;
+        /// Which set of slot keys this is, from 1: one more at each
+        /// [`recover`](super::Keeper::recover).
+        pub generation -> u32;
+        /// By how many slices every hub's draws are shifted: one more at each
+        /// [`recover`](super::Keeper::recover).
+        pub pool_shift -> u32;
     }
 
     /// The slot in which `time` lies.

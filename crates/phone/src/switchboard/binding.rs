@@ -1,7 +1,7 @@
 //! What the host asks for: numbers between two parties of an order.
 
 use crate::{Channel, PhoneNumber, VirtualNumber};
-use unjoin_core::{Name, Timestamp};
+use unjoin_core::{Name, Timestamp, one_byte};
 
 /// An order, by the host's names. Neither name is stored: digests stand for them.
 ///
@@ -171,21 +171,6 @@ impl Directions {
     pub(super) fn customer_may_call(self) -> bool {
         self != Self::FromHub
     }
-
-    pub(super) fn to_byte(self) -> u8 {
-        match self {
-            Self::Both => 0,
-            Self::FromCustomer => 1,
-            Self::FromHub => 2,
-        }
-    }
-
-    pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            0 => Some(Self::Both),
-            1 => Some(Self::FromCustomer),
-            2 => Some(Self::FromHub),
-            _ => None,
-        }
-    }
 }
+
+one_byte!(Directions: Both, FromCustomer, FromHub);

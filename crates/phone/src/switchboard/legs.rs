@@ -126,7 +126,7 @@ pub(super) fn judge(
         LegStatus::Expired => return Err(Reason::Expired),
         LegStatus::KeysReplaced | LegStatus::KeysBehind => return Err(Reason::KeysReplaced),
     };
-    if channel.is_some_and(|channel| terms.only.is_some_and(|only| only != channel)) {
+    if channel.is_some_and(|channel| !terms.channels.has(channel)) {
         return Err(Reason::WrongChannel);
     }
     let until = open_until(entry.caller, terms).filter(|until| window.now() < *until);

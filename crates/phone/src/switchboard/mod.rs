@@ -55,11 +55,10 @@ pub use sweep::SwitchboardReport;
 use self::changes::Extension;
 use self::counters::{MissCounters, RouteCounters};
 use self::job::{Job, Purpose};
-use self::rows::{Entry, IndexRow, OrderId, OrderRow, Terms};
+use self::rows::{Channels, Entry, IndexRow, OrderId, OrderRow, Terms};
 use self::sweep::Walk;
 use super::{PhoneNumber, Pools, Route, RouteRequest, Slot, SlotKey, SlotKeyWindow, SlotKeys, VirtualNumber};
 use rand_core::CryptoRng;
-use std::fmt;
 use std::sync::{Arc, Mutex};
 use unjoin_core::{Environment, Name, Timestamp};
 use unjoin_store::identity::Role;
@@ -395,7 +394,7 @@ impl<S: Store> Core<S> {
         let terms = Terms {
             not_after,
             directions,
-            only,
+            channels: Channels::only(only),
             keep_merchant_closed,
             // These are filled in when it is decided.
             extendable_until: not_after,
@@ -458,8 +457,4 @@ impl<S: Store> Core<S> {
     }
 }
 
-impl<S: Store> fmt::Debug for Switchboard<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Switchboard").finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(Switchboard<S: Store>);

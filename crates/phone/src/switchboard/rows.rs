@@ -22,8 +22,8 @@ use crate::{Channel, PhoneNumber, SlotKey, SlotKeyWindow, VirtualNumber};
 use rand_core::CryptoRng;
 use unjoin_core::algebra::transcript::hash32;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
-use unjoin_core::{Name, Timestamp};
-use unjoin_store::{Bucket, Key, Record, StoreError};
+use unjoin_core::{Name, Timestamp, fields, one_byte, one_of};
+use unjoin_store::{Bucket, Key, Record, StoreError, record};
 use zeroize::Zeroizing;
 
 /// What the keys of the rows that are cleared away begin with.
@@ -120,8 +120,7 @@ pub(super) struct Terms {
     /// Extending reaches no further.
     pub(super) extendable_until: Timestamp,
     pub(super) directions: Directions,
-    /// The one channel it serves; `None` for all.
-    pub(super) only: Option<Channel>,
+    pub(super) channels: Channels,
     /// Whether tickets are refused.
     pub(super) keep_merchant_closed: bool,
     /// Until then the hub may call, whatever the directions. Zero: no ticket.
@@ -131,103 +130,48 @@ pub(super) struct Terms {
     pub(super) merchant_generation: u32,
 }
 
+/// What a number serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channels {
+    All,
+    Voice,
+    Sms,
+}
+
+one_byte!(Channels: All, Voice, Sms);
+
+impl Channels {
+    /// The one channel that is named, or all.
+    pub(super) fn only(channel: Option<Channel>) -> Self {
+        match channel {
+            None => Self::All,
+            Some(Channel::Voice) => Self::Voice,
+            Some(Channel::Sms) => Self::Sms,
+        }
+    }
+
+    pub(super) fn has(self, channel: Channel) -> bool {
+        self == Self::All || self == Self::only(Some(channel))
+    }
+}
+
 /// Tells one attempt to bind from every other, crashed ones included.
 pub(super) type Attempt = [u8; 8];
 
-const UNBOUND: u8 = 0;
-const ENDED: u8 = 1;
-const LIVE: u8 = 2;
-const OVER: u8 = 3;
+one_of!(LegState: 0 => Unbound, 1 => Ended, 2 => Live(leg as "leg"), 3 => Over(generation as "merchant generation"));
+fields!(LiveLeg: number as "number", attempt as "attempt", terms as "terms");
+fields!(Terms:
+    not_after as "not after",
+    extendable_until as "extendable until",
+    directions as "directions",
+    channels as "channels",
+    keep_merchant_closed as "keep merchant closed",
+    ticket_until as "ticket until",
+    key_generation as "key generation",
+    merchant_generation as "merchant generation",
+);
 
-impl LegState {
-    fn encode(&self, out: &mut Writer) {
-        let leg = match self {
-            Self::Unbound => return out.u8(UNBOUND),
-            Self::Ended => return out.u8(ENDED),
-            Self::Over(generation) => {
-                out.u8(OVER);
-                return out.le32(*generation);
-            }
-            Self::Live(leg) => leg,
-        };
-        out.u8(LIVE);
-        out.le64(leg.number.as_integer());
-        out.raw(&leg.attempt);
-        let terms = &leg.terms;
-        out.timestamp(terms.not_after);
-        out.timestamp(terms.extendable_until);
-        out.u8(terms.directions.to_byte());
-        out.u8(match terms.only {
-            None => 0,
-            Some(Channel::Voice) => 1,
-            Some(Channel::Sms) => 2,
-        });
-        out.u8(terms.keep_merchant_closed.into());
-        out.timestamp(terms.ticket_until);
-        out.le32(terms.key_generation);
-        out.le32(terms.merchant_generation);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match from.u8("state")? {
-            UNBOUND => return Ok(Self::Unbound),
-            ENDED => return Ok(Self::Ended),
-            OVER => return Ok(Self::Over(from.le32("merchant generation")?)),
-            LIVE => {}
-            _ => return Err(from.refuse(Rule::Value)),
-        }
-        let (number, attempt) = (number(from)?, from.array("attempt")?);
-        let terms = Terms {
-            not_after: from.timestamp("not after")?,
-            extendable_until: from.timestamp("extendable until")?,
-            directions: known(Directions::from_byte(from.u8("directions")?), from)?,
-            only: only(from)?,
-            keep_merchant_closed: from.bool("keep merchant closed")?,
-            ticket_until: from.timestamp("ticket until")?,
-            key_generation: from.le32("key generation")?,
-            merchant_generation: from.le32("merchant generation")?,
-        };
-        Ok(Self::Live(LiveLeg { number, attempt, terms }))
-    }
-}
-
-fn known<T>(value: Option<T>, from: &Reader<'_>) -> Result<T, DecodeError> {
-    value.ok_or_else(|| from.refuse(Rule::Value))
-}
-
-fn only(from: &mut Reader<'_>) -> Result<Option<Channel>, DecodeError> {
-    match from.u8("channels")? {
-        0 => Ok(None),
-        1 => Ok(Some(Channel::Voice)),
-        2 => Ok(Some(Channel::Sms)),
-        _ => Err(from.refuse(Rule::Value)),
-    }
-}
-
-fn number(from: &mut Reader<'_>) -> Result<VirtualNumber, DecodeError> {
-    let integer = from.le64("number")?;
-    known(VirtualNumber::from_integer(integer), from)
-}
-
-impl Record for OrderRow {
-    const NAME: &'static str = "order's numbers";
-
-    fn encode(&self, out: &mut Writer) {
-        out.u8(self.closed.into());
-        out.timestamp(self.dead_at);
-        self.merchant_leg.encode(out);
-        self.courier_leg.encode(out);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            closed: from.bool("closed")?,
-            dead_at: from.timestamp("dead at")?,
-            merchant_leg: LegState::decode(from)?,
-            courier_leg: LegState::decode(from)?,
-        })
-    }
-}
+record!(OrderRow, "order's numbers": closed, dead_at, merchant_leg, courier_leg);
 
 /// A merchant that was cut off at some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -236,17 +180,7 @@ pub(super) struct MerchantRow {
     pub(super) generation: u32,
 }
 
-impl Record for MerchantRow {
-    const NAME: &'static str = "merchant's generation";
-
-    fn encode(&self, out: &mut Writer) {
-        out.le32(self.generation);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { generation: from.le32("generation")? })
-    }
-}
+record!(MerchantRow, "merchant's generation": generation);
 
 /// Tells that something of an order of a [`Part`] has ended: the number was released or replaced, the order closed, a ticket closed
 /// or made shorter, the merchant cut off. Written with what ends it, by the same commit, and never read for that: who has calls there
@@ -262,17 +196,7 @@ impl EndingRow {
     }
 }
 
-impl Record for EndingRow {
-    const NAME: &'static str = "ending";
-
-    fn encode(&self, out: &mut Writer) {
-        out.raw(&self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(from.array("ending")?))
-    }
-}
+record!(EndingRow, "ending": 0);
 
 /// How far a hub has drawn from its present slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,19 +207,7 @@ pub(super) struct HubRow {
     pub(super) counter: u64,
 }
 
-impl Record for HubRow {
-    const NAME: &'static str = "hub's counter";
-
-    fn encode(&self, out: &mut Writer) {
-        out.le64(self.epoch);
-        out.le32(self.shift);
-        out.le64(self.counter);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { epoch: from.le64("epoch")?, shift: from.le32("shift")?, counter: from.le64("counter")? })
-    }
-}
+record!(HubRow, "hub's counter": epoch, shift, counter);
 
 /// How far the view of slots reached in which numbers were made in a bucket: the end of its last slot,
 /// under one set of slot keys. A later set knows nothing of the rows of an earlier one.
@@ -318,18 +230,7 @@ impl ReachRow {
     }
 }
 
-impl Record for ReachRow {
-    const NAME: &'static str = "reach of numbers";
-
-    fn encode(&self, out: &mut Writer) {
-        out.le32(self.generation);
-        out.timestamp(self.until);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { generation: from.le32("generation")?, until: from.timestamp("until")? })
-    }
-}
+record!(ReachRow, "reach of numbers": generation, until);
 
 // --- the index ------------------------------------------------------------------------------
 
@@ -391,7 +292,7 @@ impl Entry {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut from = Reader::new(bytes, IndexRow::NAME);
         let callee = from.le64("callee")?;
-        let callee = known(PhoneNumber::from_integer(callee), &from)?;
+        let callee = PhoneNumber::from_integer(callee).ok_or(from.refuse(Rule::Value))?;
         let order = OrderId { merchant: from.array("merchant")?, order: from.array("order")? };
         let flags = from.u8("leg")?;
         if flags > Self::COURIER | Self::CUSTOMER {

@@ -5,105 +5,87 @@ use std::error::Error as _;
 use tokio_postgres::error::SqlState;
 use unjoin_core::describe_errors;
 
-/// Why the server did not serve: the source of a [`StoreError::Engine`].
-///
-/// A server's own messages may quote keys and values; only its five-character condition code
-/// (SQLSTATE) is taken over.
-///
-/// ```
-/// use unjoin_store::StoreError;
-/// use unjoin_store::postgres::PostgresError;
-/// /// Whether to ask again: the decision finds what it did.
-/// fn may_have_committed(error: &StoreError) -> bool {
-///     let StoreError::Engine(source) = error else { return false };
-///     matches!(source.downcast_ref(), Some(PostgresError::CommitUnknown))
-/// }
-///
-/// assert!(may_have_committed(&StoreError::Engine(std::sync::Arc::new(PostgresError::CommitUnknown))));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PostgresError {
-    /// A setting of the configuration does not hold; which.
-    Config(&'static str),
-    /// No host of the connection string accepts a connection.
-    Unreachable,
-    /// The server refuses the user, the password or the database: its condition code.
-    Credentials(String),
-    /// TLS was asked for and cannot be had, or failed.
-    Tls,
-    /// All servers that answer serve reads only.
-    ReadOnly,
-    /// A transaction was not in the session that this store has set up: a pooler in between pools
-    /// transactions or statements, not sessions.
-    Pooler,
-    /// No connection of the pool became free in time.
-    PoolExhausted,
-    /// The server has no connection left for this user.
-    TooManyConnections,
-    /// A statement or its answer took longer than it may.
-    Timeout,
-    /// The connection ended before anything was committed.
-    Disconnected,
-    /// The connection ended, or the server failed, after COMMIT had been sent.
-    CommitUnknown,
-    /// The server's disk, or another resource of it, is exhausted: its condition code.
-    Resources(String),
-    /// The role lacks a right: its condition code.
-    Permission(String),
-    /// What was asked for in one call does not fit into one message to the server.
-    TooLarge,
-    /// A thread of the store could not be started, or it has ended.
-    Stopped,
-    /// Anything else that the server says: its condition code.
-    Server(String),
-    /// Anything else that the connection says.
-    Protocol,
-    /// Serialization failures, deadlocks or insertions of others, again and again.
-    Contended,
+describe_errors! {
+    /// Why the server did not serve: the source of a [`StoreError::Engine`].
+    ///
+    /// A server's own messages may quote keys and values; only its five-character condition code
+    /// (SQLSTATE) is taken over.
+    ///
+    /// ```
+    /// use unjoin_store::StoreError;
+    /// use unjoin_store::postgres::PostgresError;
+    /// /// Whether to ask again: the decision finds what it did.
+    /// fn may_have_committed(error: &StoreError) -> bool {
+    ///     let StoreError::Engine(source) = error else { return false };
+    ///     matches!(source.downcast_ref(), Some(PostgresError::CommitUnknown))
+    /// }
+    ///
+    /// assert!(may_have_committed(&StoreError::Engine(std::sync::Arc::new(PostgresError::CommitUnknown))));
+    /// ```
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum PostgresError {
+        /// A setting of the configuration does not hold; which.
+        Config(what: &'static str) => "postgres.config", Operator, false,
+            "the store's configuration is wrong: {what}";
+        /// No host of the connection string accepts a connection.
+        Unreachable => "postgres.unreachable", Operator, true,
+            "no server answers: check the hosts and ports of the connection string, and that the server runs";
+        /// The server refuses the user, the password or the database: its condition code.
+        Credentials(code: String) => "postgres.credentials", Operator, false,
+            "the server refuses the user, the password or the database ({code}): correct the connection string or \
+            pg_hba.conf; if that asks for TLS or a certificate, open the store with a connector that has it";
+        /// TLS was asked for and cannot be had, or failed.
+        Tls => "postgres.tls", Operator, false,
+            "TLS was asked for and did not come about: open the store with a connector, check the authority and \
+             the host name that it expects against the server's certificate, and that the server has TLS \
+             switched on";
+        /// All servers that answer serve reads only.
+        ReadOnly => "postgres.read_only", Operator, true,
+            "every server that answers is read-only: promote a standby, or name the primary's host too";
+        /// A transaction was not in the session that this store has set up: a pooler in between pools
+        /// transactions or statements, not sessions.
+        Pooler => "postgres.pooler", Operator, false,
+            "this is a transaction pooler (or a statement pooler): it serves each transaction from another \
+             session; point it at session mode (PgBouncer: pool_mode = session), or the connection string at the \
+             server itself";
+        /// No connection of the pool became free in time.
+        PoolExhausted => "postgres.pool", Operator, true,
+            "no connection became free in time: allow more connections, or fewer callers";
+        /// The server has no connection left for this user.
+        TooManyConnections => "postgres.connections", Operator, true,
+            "the server has no connection left: raise max_connections or lower the pools' sizes";
+        /// A statement or its answer took longer than it may.
+        Timeout => "postgres.timeout", Operator, true,
+            "the server took too long: look for its load, for locks, or for a rewrite that runs";
+        /// The connection ended before anything was committed.
+        Disconnected => "postgres.disconnected", Operator, true,
+            "the connection was lost before anything was committed: try again";
+        /// The connection ended, or the server failed, after COMMIT had been sent.
+        CommitUnknown => "postgres.commit_unknown", Operator, true,
+            "the connection was lost while committing: try again, the decision finds what it did";
+        /// The server's disk, or another resource of it, is exhausted: its condition code.
+        Resources(code: String) => "postgres.resources", Operator, true,
+            "the server lacks disk, memory or another resource ({code}): give it some";
+        /// The role lacks a right: its condition code.
+        Permission(code: String) => "postgres.permission", Operator, false,
+            "the role lacks a right ({code}): it must own the store's schema, or be allowed to create it";
+        /// What was asked for in one call does not fit into one message to the server.
+        TooLarge => "postgres.too_large", Host, false,
+            "one decision is too large for one message to the server: make it smaller";
+        /// A thread of the store could not be started, or it has ended.
+        Stopped => "postgres.stopped", Operator, false, "the store's thread is gone: restart the service";
+        /// Anything else that the server says: its condition code.
+        Server(code: String) => "postgres.server", Operator, true,
+            "the server failed ({code}): look it up among the SQLSTATE codes, and in the server's log";
+        /// Anything else that the connection says.
+        Protocol => "postgres.protocol", Operator, true,
+            "the server's answer was not understood: is it PostgreSQL?";
+        /// Serialization failures, deadlocks or insertions of others, again and again.
+        Contended => "postgres.contended", Operator, true,
+            "other transactions touched the same rows again and again: try again";
+    }
 }
-
-describe_errors!(PostgresError {
-    Self::Config(what) => "postgres.config", Operator, false,
-        "the store's configuration is wrong: {what}";
-    Self::Unreachable => "postgres.unreachable", Operator, true,
-        "no server answers: check the hosts and ports of the connection string, and that the server runs";
-    Self::Credentials(code) => "postgres.credentials", Operator, false,
-        "the server refuses the user, the password or the database ({code}): correct the connection string or \
-         pg_hba.conf; if that asks for TLS or a certificate, open the store with a connector that has it";
-    Self::Tls => "postgres.tls", Operator, false,
-        "TLS was asked for and did not come about: open the store with a connector, check the authority and the host \
-         name that it expects against the server's certificate, and that the server has TLS switched on";
-    Self::ReadOnly => "postgres.read_only", Operator, true,
-        "every server that answers is read-only: promote a standby, or name the primary's host too";
-    Self::Pooler => "postgres.pooler", Operator, false,
-        "this is a transaction pooler (or a statement pooler): it serves each transaction from another session; point \
-         it at session mode (PgBouncer: pool_mode = session), or the connection string at the server itself";
-    Self::PoolExhausted => "postgres.pool", Operator, true,
-        "no connection became free in time: allow more connections, or fewer callers";
-    Self::TooManyConnections => "postgres.connections", Operator, true,
-        "the server has no connection left: raise max_connections or lower the pools' sizes";
-    Self::Timeout => "postgres.timeout", Operator, true,
-        "the server took too long: look for its load, for locks, or for a rewrite that runs";
-    Self::Disconnected => "postgres.disconnected", Operator, true,
-        "the connection was lost before anything was committed: try again";
-    Self::CommitUnknown => "postgres.commit_unknown", Operator, true,
-        "the connection was lost while committing: try again, the decision finds what it did";
-    Self::Resources(code) => "postgres.resources", Operator, true,
-        "the server lacks disk, memory or another resource ({code}): give it some";
-    Self::Permission(code) => "postgres.permission", Operator, false,
-        "the role lacks a right ({code}): it must own the store's schema, or be allowed to create it";
-    Self::TooLarge => "postgres.too_large", Host, false,
-        "one decision is too large for one message to the server: make it smaller";
-    Self::Stopped => "postgres.stopped", Operator, false,
-        "the store's thread is gone: restart the service";
-    Self::Server(code) => "postgres.server", Operator, true,
-        "the server failed ({code}): look it up among the SQLSTATE codes, and in the server's log";
-    Self::Protocol => "postgres.protocol", Operator, true,
-        "the server's answer was not understood: is it PostgreSQL?";
-    Self::Contended => "postgres.contended", Operator, true,
-        "other transactions touched the same rows again and again: try again";
-});
 
 impl PostgresError {
     /// Of what two hosts answer, what tells more: the other host may be meant to be down, or a standby.

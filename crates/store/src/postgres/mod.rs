@@ -220,12 +220,8 @@ impl PostgresStore {
     }
 }
 
-/// Prints no server and no row.
-impl fmt::Debug for PostgresStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").finish_non_exhaustive()
-    }
-}
+// Prints no server and no row.
+unjoin_core::opaque!(PostgresStore);
 
 impl Store for PostgresStore {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {

@@ -59,80 +59,67 @@ pub struct Disagreement {
     pub about: Option<u16>,
 }
 
-/// Why there is no such plan or committee, or a ceremony does not go on. No key comes of that one:
-/// begin again with another plan.
-///
-/// ```
-/// use unjoin_core::secret::SystemRng;
-/// use unjoin_trustee::{TrusteeSecrets, ceremony::CeremonyError};
-/// let rng = &mut SystemRng::new();
-/// let idle = TrusteeSecrets::generate(rng).next(&[], rng);
-/// assert_eq!(idle.unwrap_err(), CeremonyError::Idle);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CeremonyError {
-    /// These members, by their indices, are at fault.
-    Culprits(Vec<(u16, Fault)>),
-    /// Members heard different things.
-    Disagreement(Vec<Disagreement>),
-    /// A message of our own is there that we did not write. Somebody else has our key, or an
-    /// older copy of our secrets was used.
-    Impersonated(Round),
-    /// The plan names another committee, or the trustee is not a member of it.
-    Plan,
-    /// No ceremony is under way for this trustee.
-    Idle,
-    /// Another ceremony is under way.
-    Busy,
-    /// This trustee has signed a new key: others may have finished with it.
-    Signed,
-    /// The ledger has no committee of the next epoch.
-    Unlogged,
-    /// The ledger's committee of the next epoch is of a ceremony in which this trustee did not take part.
-    LeftOut,
-    /// Too many ceremonies of one refresh came so far that the ledger may decide for any of them.
-    Undecided,
-    /// A sum came out as zero: of negligible probability among honest members.
-    Degenerate,
-    /// A plan's threshold is out of range, or 1 in a refresh.
-    Threshold,
-    /// The members of a refresh are not at least t rising indices of the committee's trustees.
-    Members,
-    /// A committee's t, n or epoch is out of range.
-    Size,
-    /// A committee's verification shares are not a sharing of the key with this threshold.
-    Inconsistent,
+describe_errors! {
+    /// Why there is no such plan or committee, or a ceremony does not go on. No key comes of that one:
+    /// begin again with another plan.
+    ///
+    /// ```
+    /// use unjoin_core::secret::SystemRng;
+    /// use unjoin_trustee::{TrusteeSecrets, ceremony::CeremonyError};
+    /// let rng = &mut SystemRng::new();
+    /// let idle = TrusteeSecrets::generate(rng).next(&[], rng);
+    /// assert_eq!(idle.unwrap_err(), CeremonyError::Idle);
+    /// ```
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum CeremonyError {
+        /// These members, by their indices, are at fault.
+        Culprits(culprits: Vec<(u16, Fault)>) => "ceremony.culprits", Operator, false,
+            "the ceremony ends without a key: {culprits:?}; keep the messages as proof, begin anew without them";
+        /// Members heard different things.
+        Disagreement(points: Vec<Disagreement>) => "ceremony.disagreement", Operator, false,
+            "the ceremony ends without a key, members heard different things: {points:?}; put all copies together";
+        /// A message of our own is there that we did not write. Somebody else has our key, or an
+        /// older copy of our secrets was used.
+        Impersonated(round: Round) => "ceremony.impersonated", Operator, false,
+            "a {round:?} message of this trustee is there that these secrets did not write: stop, and find out \
+             whose it is";
+        /// The plan names another committee, or the trustee is not a member of it.
+        Plan => "ceremony.plan", Operator, false,
+            "the plan is not for this trustee, or not for the committee that they are in";
+        /// No ceremony is under way for this trustee.
+        Idle => "ceremony.idle", Host, false, "no ceremony is under way: join one first";
+        /// Another ceremony is under way.
+        Busy => "ceremony.busy", Host, false, "another ceremony is under way: finish or abandon it first";
+        /// This trustee has signed a new key: others may have finished with it.
+        Signed => "ceremony.signed", Operator, false,
+            "this trustee has signed the new key, so others may hold it: collect all copies of the last \
+             messages, or make another key with fresh secrets";
+        /// The ledger has no committee of the next epoch.
+        Unlogged => "ceremony.unlogged", Operator, true,
+            "the openings ledger has no committee of the next epoch: log the signed committee and wait for its \
+             checkpoint";
+        /// The ledger's committee of the next epoch is of a ceremony in which this trustee did not take part.
+        LeftOut => "ceremony.left_out", Operator, false,
+            "the ledger's next committee was made without this trustee: the share is of no use any more, make a \
+             new key";
+        /// Too many ceremonies of one refresh came so far that the ledger may decide for any of them.
+        Undecided => "ceremony.undecided", Operator, false,
+            "the members of several refreshes were content, and none is in the ledger: log one of them, then \
+             commit";
+        /// A sum came out as zero: of negligible probability among honest members.
+        Degenerate => "ceremony.degenerate", Operator, false,
+            "the sum of the polynomials came out degenerate: begin anew with another plan";
+        /// A plan's threshold is out of range, or 1 in a refresh.
+        Threshold => "plan.threshold", Operator, false,
+            "the threshold is 1 to n, and at least 2 where shares are refreshed";
+        /// The members of a refresh are not at least t rising indices of the committee's trustees.
+        Members => "plan.members", Operator, false,
+            "a refresh takes at least t of the committee's own n trustees, in rising order";
+        /// A committee's t, n or epoch is out of range.
+        Size => "committee.size", Operator, false, "a committee needs 1 <= t <= n <= 64 and an epoch from 1";
+        /// A committee's verification shares are not a sharing of the key with this threshold.
+        Inconsistent => "committee.inconsistent", Operator, false,
+            "the verification shares do not belong to this key and threshold: take the logged committee entry";
+    }
 }
-
-describe_errors!(CeremonyError {
-    Self::Culprits(culprits) => "ceremony.culprits", Operator, false,
-        "the ceremony ends without a key: {culprits:?}; keep the messages as proof, begin anew without them";
-    Self::Disagreement(points) => "ceremony.disagreement", Operator, false,
-        "the ceremony ends without a key, members heard different things: {points:?}; put all copies together";
-    Self::Impersonated(round) => "ceremony.impersonated", Operator, false,
-        "a {round:?} message of this trustee is there that these secrets did not write: stop, and find out whose it is";
-    Self::Plan => "ceremony.plan", Operator, false,
-        "the plan is not for this trustee, or not for the committee that they are in";
-    Self::Idle => "ceremony.idle", Host, false, "no ceremony is under way: join one first";
-    Self::Busy => "ceremony.busy", Host, false, "another ceremony is under way: finish or abandon it first";
-    Self::Signed => "ceremony.signed", Operator, false,
-        "this trustee has signed the new key, so others may hold it: collect all copies of the last messages, or make \
-         another key with fresh secrets";
-    Self::Unlogged => "ceremony.unlogged", Operator, true,
-        "the openings ledger has no committee of the next epoch: log the signed committee and wait for its checkpoint";
-    Self::LeftOut => "ceremony.left_out", Operator, false,
-        "the ledger's next committee was made without this trustee: the share is of no use any more, make a new key";
-    Self::Undecided => "ceremony.undecided", Operator, false,
-        "the members of several refreshes were content, and none is in the ledger: log one of them, then commit";
-    Self::Degenerate => "ceremony.degenerate", Operator, false,
-        "the sum of the polynomials came out degenerate: begin anew with another plan";
-    Self::Threshold => "plan.threshold", Operator, false,
-        "the threshold is 1 to n, and at least 2 where shares are refreshed";
-    Self::Members => "plan.members", Operator, false,
-        "a refresh takes at least t of the committee's own n trustees, in rising order";
-    Self::Size => "committee.size", Operator, false,
-        "a committee needs 1 <= t <= n <= 64 and an epoch from 1";
-    Self::Inconsistent => "committee.inconsistent", Operator, false,
-        "the verification shares do not belong to this key and threshold: take the logged committee entry";
-});

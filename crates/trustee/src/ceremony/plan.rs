@@ -102,19 +102,13 @@ impl CeremonyPlan {
         self.epoch > 1
     }
 
-    /// t.
-    pub fn threshold(&self) -> u16 {
-        self.threshold
-    }
-
-    /// All n trustees.
-    pub fn trustees(&self) -> &Trustees {
-        &self.trustees
-    }
-
-    /// The indices of those who take part, rising.
-    pub fn members(&self) -> &[u16] {
-        &self.members
+    unjoin_core::getters! {
+        /// t.
+        pub threshold -> u16;
+        /// All n trustees.
+        pub trustees -> &Trustees;
+        /// The indices of those who take part, rising.
+        pub members -> &[u16];
     }
 
     /// Whether this is the committee that the plan refreshes; a new key has none before it.

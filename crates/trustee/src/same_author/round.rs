@@ -1,8 +1,8 @@
 //! A round whose blinds were checked: what the members' shares are bound to, and what t of them tell.
 
-use super::blinding::{composite, review_count};
+use super::blinding::composite;
 use super::{AuthorClasses, Blind, ComparedReviews, SameAuthorError};
-use crate::share::{check_own, share_epoch, trustee_index};
+use crate::share::{check_own, is_index};
 use crate::{Committee, TrusteeShare};
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
@@ -12,9 +12,8 @@ use unjoin_core::algebra::proof::{Equation, Proof, Statement, prove, verify};
 use unjoin_core::algebra::transcript::{Transcript, hash_to_scalar};
 use unjoin_core::algebra::{Element, Generator, threshold};
 use unjoin_core::entry::Members;
-use unjoin_core::serde_as_bytes;
 use unjoin_core::token::{Digest, ReviewId, VerifyError, verdict};
-use unjoin_core::wire::{DecodeError, Field, Message, Reader, Writer};
+use unjoin_core::{message, serde_as_bytes};
 use zeroize::Zeroize;
 
 /// What a member's share of a round is about; bound by its proof.
@@ -269,28 +268,11 @@ impl ComparisonShare {
     }
 }
 
-impl Message for ComparisonShare {
-    const KIND: u8 = 15;
-    const NAME: &'static str = "comparison share";
-
-    fn encode_body(&self, out: &mut Writer) {
-        out.le16(self.index);
-        out.le32(self.epoch);
-        out.le16(self.decrypted.len() as u16);
-        out.elements(&self.decrypted);
-        self.proof.put(out);
-    }
-
-    fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (index, epoch) = (trustee_index(from)?, share_epoch(from)?);
-        let count = review_count(from)?;
-        Ok(Self {
-            index,
-            epoch,
-            decrypted: from.element_list("D", count)?,
-            proof: Field::get(from, "proof")?,
-        })
-    }
-}
+message!(ComparisonShare = 15, "comparison share":
+    index as "trustee index",
+    epoch as "share epoch",
+    decrypted as "D" of(ComparedReviews::MIN..=ComparedReviews::MAX),
+    proof as "proof";
+    if |share| is_index(share.index) && share.epoch > 0);
 
 serde_as_bytes!(ComparisonShare);

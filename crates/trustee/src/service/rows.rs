@@ -120,23 +120,7 @@ impl Default for State {
     }
 }
 
-impl Record for State {
-    const NAME: &'static str = "trustee state";
-
-    fn encode(&self, out: &mut Writer) {
-        out.le64(self.next_sequence);
-        out.le64(self.size);
-        out.raw(&self.root);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let next_sequence = from.le64("next sequence")?;
-        if next_sequence == 0 {
-            return Err(from.refuse(Rule::Value));
-        }
-        Ok(Self { next_sequence, size: from.le64("size")?, root: from.array("root")? })
-    }
-}
+record!(State, "trustee state": next_sequence, size, root; if |state| state.next_sequence > 0);
 
 /// When a checkpoint of the size in the key had been seen by a quorum of witnesses.
 pub(super) struct Mark(pub(super) Timestamp);

@@ -74,43 +74,39 @@ pub struct Claim {
     pub since: Timestamp,
 }
 
-/// Which budget a release would exceed, or has exceeded.
-///
-/// ```
-/// # use unjoin_trustee::test_util::world::{World, budgets};
-/// use unjoin_trustee::{service::TrusteeError, warrant::Excess};
-/// # let world = World::new(1, 1, 2, budgets(9, 1, 9));
-/// # let (trustee, warrant) = (&world.all_trustees()[0], world.warrant(&[0, 1]));
-/// # let _ = world.answer(trustee, &warrant, 0);
-/// // One review a week by this trustee, and it was opened.
-/// let refused = trustee.answer(&world.request(&warrant, 1), &world.openings);
-/// assert!(matches!(refused, Err(TrusteeError::Budget(Excess::Own(1)))));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Excess {
-    /// The warrant's entry does not list the review.
-    Unlisted,
-    /// The trustee did not sign the newest committee in the ledger.
-    Committee,
-    /// B.
-    All(u32),
-    /// b.
-    Own(u32),
-    /// The requester's.
-    Requester(u32),
+describe_errors! {
+    /// Which budget a release would exceed, or has exceeded.
+    ///
+    /// ```
+    /// # use unjoin_trustee::test_util::world::{World, budgets};
+    /// use unjoin_trustee::{service::TrusteeError, warrant::Excess};
+    /// # let world = World::new(1, 1, 2, budgets(9, 1, 9));
+    /// # let (trustee, warrant) = (&world.all_trustees()[0], world.warrant(&[0, 1]));
+    /// # let _ = world.answer(trustee, &warrant, 0);
+    /// // One review a week by this trustee, and it was opened.
+    /// let refused = trustee.answer(&world.request(&warrant, 1), &world.openings);
+    /// assert!(matches!(refused, Err(TrusteeError::Budget(Excess::Own(1)))));
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum Excess {
+        /// The warrant's entry does not list the review.
+        Unlisted => "budget.unlisted", Host, false,
+            "the warrant's entry does not list the review: log the warrant anew under a new blind";
+        /// The trustee did not sign the newest committee in the ledger.
+        Committee => "budget.committee", Operator, false,
+            "this trustee did not sign the newest committee in the openings ledger: ask those who did, or log \
+             the committee that it signed";
+        /// B.
+        All(limit: u32) => "budget.all", Operator, true,
+            "all trustees together have used up a window's limit (reviews: {limit}): wait until earlier ones \
+             have left it";
+        /// b.
+        Own(limit: u32) => "budget.own", Operator, true,
+            "this trustee has used up a window's limit (reviews: {limit}): ask other trustees, or wait";
+        /// The requester's.
+        Requester(limit: u32) => "budget.requester", Operator, true,
+            "this requester has used up a window's limit (reviews: {limit}): it waits until earlier ones have \
+             left it";
+    }
 }
-
-describe_errors!(Excess {
-    Self::Unlisted => "budget.unlisted", Host, false,
-        "the warrant's entry does not list the review: log the warrant anew under a new blind";
-    Self::Committee => "budget.committee", Operator, false,
-        "this trustee did not sign the newest committee in the openings ledger: ask those who did, or log the committee \
-         that it signed";
-    Self::All(limit) => "budget.all", Operator, true,
-        "all trustees together have used up a window's limit (reviews: {limit}): wait until earlier ones have left it";
-    Self::Own(limit) => "budget.own", Operator, true,
-        "this trustee has used up a window's limit (reviews: {limit}): ask other trustees, or wait";
-    Self::Requester(limit) => "budget.requester", Operator, true,
-        "this requester has used up a window's limit (reviews: {limit}): it waits until earlier ones have left it";
-});

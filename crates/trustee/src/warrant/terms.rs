@@ -99,24 +99,15 @@ impl WarrantTerms {
         Ok(())
     }
 
-    /// The requester's reference.
-    pub fn case(&self) -> &str {
-        &self.case
-    }
-
-    /// Who asks, by the name that the openings ledger shows.
-    pub fn requester(&self) -> &Name {
-        &self.requester
-    }
-
-    /// What is asked for.
-    pub fn action(&self) -> WarrantAction {
-        self.action
-    }
-
-    /// On what grounds: a code that the trustees have published.
-    pub fn grounds(&self) -> u16 {
-        self.grounds
+    unjoin_core::getters! {
+        /// The requester's reference.
+        pub case -> &str;
+        /// Who asks, by the name that the openings ledger shows.
+        pub requester -> &Name;
+        /// What is asked for.
+        pub action -> WarrantAction;
+        /// On what grounds: a code that the trustees have published.
+        pub grounds -> u16;
     }
 
     /// The first second in which trustees may answer.

@@ -19,7 +19,6 @@ mod sealed;
 mod tests;
 
 use crate::{ManifestEvidence, SealedBackup, Token, TrustRoots, Wallet, WalletError};
-use core::fmt;
 use order::{Order, Right, Wish};
 use rand_core::CryptoRng;
 pub use reviews::{Draft, ReviewPromise, ReviewStage, ReviewStatus};
@@ -450,8 +449,4 @@ fn find(orders: &mut [Order], handle: OrderHandle) -> Result<&mut Order, WalletE
     orders.iter_mut().find(|order| order.handle == handle).ok_or(WalletError::UnknownOrder)
 }
 
-impl fmt::Debug for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Device(..)")
-    }
-}
+unjoin_core::opaque!(Device);

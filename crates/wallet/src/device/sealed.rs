@@ -13,19 +13,14 @@ use rand_core::CryptoRng;
 use unjoin_core::algebra::EscrowKey;
 use unjoin_core::passphrase::{NONCE, TAG, open_in_place, seal_in_place};
 use unjoin_core::secret::SecretBytes;
-use unjoin_core::token::{
-    ActionReceipt, AuthorAction, CohortManifest, IssuerPublicKey, OrderHandle, Presentation,
-    PublicationDates, Receipt, Review, ReviewState, Scope,
-};
-use unjoin_core::wire::{DecodeError, Message, Reader, Rule, VERSION, Writer};
-use unjoin_core::{Name, Timestamp};
+use unjoin_core::token::{IssuerPublicKey, OrderHandle, Presentation, PublicationDates, Review, Scope};
+use unjoin_core::wire::{DecodeError, Field, Reader, Rule, VERSION, Whole, Writer};
+use unjoin_core::{Name, fields, one_byte};
 use zeroize::{Zeroize, Zeroizing};
 
 const KIND: u8 = 60;
 const HEADER: usize = 2;
 const LEAST: usize = 16_384;
-/// The most bytes of one of the parts.
-const PART: usize = u16::MAX as usize;
 
 impl Device {
     /// The whole device under a key of the platform's keystore: 32 bytes from a generator. Store it in place of the one
@@ -80,11 +75,11 @@ impl Device {
         self.account.encode(&mut out);
         out.u8(self.restored.into());
         out.u8(self.enrolment.done.into());
-        option(&mut out, self.enrolment.nonce.as_ref(), |out, nonce| out.raw(nonce));
-        self.enrolment.task.encode(&mut out);
-        self.fetch.encode(&mut out);
-        time(&mut out, self.account_at);
-        time(&mut out, self.door_at);
+        self.enrolment.nonce.put(&mut out);
+        self.enrolment.task.put(&mut out);
+        self.fetch.put(&mut out);
+        self.account_at.put(&mut out);
+        self.door_at.put(&mut out);
         out.timestamp(self.latest);
         out.le16(self.orders.len() as u16);
         self.orders.iter().for_each(|order| order.encode(&mut out));
@@ -100,10 +95,11 @@ impl Device {
         let (issuer, account) = (Name::decode(from, "issuer")?, Name::decode(from, "account")?);
         let restored = from.bool("restored")?;
         let done = from.bool("enrolled")?;
-        let nonce = read_option(from, |from| from.array("nonce"))?;
-        let enrolment = Enrolling { done, nonce, task: Task::decode(from)? };
-        let fetch = Task::decode(from)?;
-        let (account_at, door_at, latest) = (read_time(from)?, read_time(from)?, from.timestamp("latest")?);
+        let enrolment =
+            Enrolling { done, nonce: Field::get(from, "nonce")?, task: Task::get(from, "enrolment")? };
+        let fetch = Task::get(from, "fetch")?;
+        let (account_at, door_at) = (Field::get(from, "account at")?, Field::get(from, "door at")?);
+        let latest = from.timestamp("latest")?;
         let count = usize::from(from.le16("orders")?);
         if count > Self::MAX_ORDERS {
             return Err(from.refuse(Rule::Length));
@@ -128,15 +124,15 @@ impl Device {
     }
 }
 
-impl Task {
-    /// What is in flight is kept as lost.
-    fn encode(&self, out: &mut Writer) {
-        time(out, self.at);
+/// What is in flight is kept as lost.
+impl Field for Task {
+    fn put(&self, out: &mut Writer) {
+        self.at.put(out);
         out.u8(self.failed.saturating_add(self.in_flight.is_some().into()));
     }
 
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { at: read_time(from)?, failed: from.u8("failed")?, in_flight: None })
+    fn get(from: &mut Reader<'_>, _: &'static str) -> Result<Self, DecodeError> {
+        Ok(Self { at: Field::get(from, "at")?, failed: from.u8("failed")?, in_flight: None })
     }
 }
 
@@ -156,7 +152,7 @@ impl Order {
         self.merchant.encode(out);
         out.raw(self.handle.as_bytes());
         out.timestamp(self.since);
-        self.task.encode(out);
+        self.task.put(out);
         match &self.right {
             Right::Missing { later, made_up } => {
                 out.u8(0);
@@ -165,7 +161,7 @@ impl Order {
             }
             Right::Offered { offer, .. } => {
                 out.u8(3);
-                part(out, Some(offer));
+                Whole::put(offer, out);
             }
             Right::Held(token) => {
                 out.u8(1);
@@ -174,10 +170,11 @@ impl Order {
             Right::Refused => out.u8(2),
             Right::Lapsed(scopes) => {
                 out.u8(4);
-                option(out, scopes.as_ref(), |out, scopes| {
+                out.bool(scopes.is_some());
+                if let Some(scopes) = scopes {
                     out.u8(scopes.len() as u8);
-                    scopes.iter().for_each(|scope| scope.encode(out));
-                });
+                    scopes.iter().for_each(|scope| scope.put(out));
+                }
             }
             Right::Authored(context) => {
                 out.u8(5);
@@ -185,64 +182,35 @@ impl Order {
                 out.elements(&[*context.issuer_key.element(), *context.escrow_key.element()]);
             }
         }
-        part(out, self.manifest.as_ref());
-        part(out, self.review.as_ref());
-        option(out, self.sending.as_ref(), |out, sending| {
-            part(out, Some(&sending.scheduled.presentation));
-            out.raw(&sending.scheduled.review_digest);
-            let dates = sending.scheduled.boundaries;
-            out.u8(dates.as_slice().len() as u8);
-            dates.as_slice().iter().for_each(|date| out.timestamp(*date));
-            out.timestamp(sending.aim);
-            out.u8(sending.sent.into());
-        });
-        part(out, self.receipt.as_ref());
-        part(out, self.state.as_ref());
-        out.u8(self.asks_state.into());
-        option(out, self.wish.as_ref(), |out, wish| {
-            part(
-                out,
-                match wish {
-                    Wish::Edit(review) => Some(review),
-                    Wish::Withdraw => None,
-                },
-            );
-        });
-        option(out, self.acting.as_ref(), |out, acting| {
-            part(out, Some(&acting.action.action));
-            out.timestamp(acting.action.send_at);
-            time(out, acting.action.held_until);
-            part(out, acting.review.as_ref());
-        });
-        option(out, self.waiting.as_ref(), |out, change| {
-            out.timestamp(change.boundary);
-            part(out, change.review.as_ref());
-            part(out, change.receipt.as_ref());
-        });
-        time(out, self.gone);
-        out.u8(self.withdrawn.into());
-        out.u8(match self.looked {
-            Looked::NotYet => 0,
-            Looked::ForNothing => 1,
-            Looked::Found => 2,
-            Looked::FoundChanged => 3,
-            Looked::Missing => 4,
-        });
+        Whole::put(&self.manifest, out);
+        Whole::put(&self.review, out);
+        self.sending.put(out);
+        Whole::put(&self.receipt, out);
+        Whole::put(&self.state, out);
+        out.bool(self.asks_state);
+        self.wish.put(out);
+        self.acting.put(out);
+        self.waiting.put(out);
+        self.gone.put(out);
+        out.bool(self.withdrawn);
+        self.looked.put(out);
     }
 
     fn decode(wallet: &Wallet, issuer: &Name, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let merchant = Name::decode(from, "merchant")?;
         let (handle, since) = (OrderHandle(from.array("order handle")?), from.timestamp("since")?);
-        let task = Task::decode(from)?;
+        let task = Task::get(from, "task")?;
         let right = match from.u8("right")? {
             0 => Right::Missing { later: from.bool("later")?, made_up: from.bool("made up")? },
             1 => Right::Held(decode_token(wallet, from)?),
             2 => Right::Refused,
-            3 => Right::Offered { offer: needed(from)?, asked: None },
-            4 => Right::Lapsed(read_option(from, |from| {
+            3 => Right::Offered { offer: Whole::get(from, "offer")?, asked: None },
+            4 => Right::Lapsed(if from.bool("scopes")? {
                 let count = from.u8("scopes")?;
-                (0..count).map(|_| Scope::decode(from)).collect()
-            })?),
+                Some((0..count).map(|_| Scope::get(from, "scope")).collect::<Result<_, _>>()?)
+            } else {
+                None
+            }),
             5 => {
                 let scope = Scope::decode(from)?;
                 let issuer_key = IssuerPublicKey::new(from.element("X")?);
@@ -259,82 +227,57 @@ impl Order {
             since,
             task,
             right,
-            manifest: read_part::<CohortManifest>(from)?,
-            review: read_part::<Review>(from)?,
-            sending: read_option(from, read_sending)?,
-            receipt: read_part::<Receipt>(from)?,
-            state: read_part::<ReviewState>(from)?,
+            manifest: Whole::get(from, "manifest")?,
+            review: Whole::get(from, "review")?,
+            sending: Field::get(from, "sending")?,
+            receipt: Whole::get(from, "receipt")?,
+            state: Whole::get(from, "state")?,
             asks_state: from.bool("asks state")?,
-            wish: read_option(from, |from| Ok(Wish::of(read_part(from)?)))?,
-            acting: read_option(from, |from| {
-                let action = needed::<AuthorAction>(from)?;
-                let (send_at, held_until) = (from.timestamp("send at")?, read_time(from)?);
-                let action = ScheduledAction { action, send_at, held_until };
-                Ok(Acting { action, review: read_part(from)? })
-            })?,
-            waiting: read_option(from, |from| {
-                let (boundary, review) = (from.timestamp("boundary")?, read_part(from)?);
-                Ok(Change { boundary, review, receipt: read_part::<ActionReceipt>(from)? })
-            })?,
-            gone: read_time(from)?,
+            wish: Field::get(from, "wish")?,
+            acting: Field::get(from, "acting")?,
+            waiting: Field::get(from, "waiting")?,
+            gone: Field::get(from, "gone")?,
             withdrawn: from.bool("withdrawn")?,
-            looked: match from.u8("looked")? {
-                0 => Looked::NotYet,
-                1 => Looked::ForNothing,
-                2 => Looked::Found,
-                3 => Looked::FoundChanged,
-                4 => Looked::Missing,
-                _ => return Err(from.refuse(Rule::Value)),
-            },
+            looked: Field::get(from, "looked")?,
         })
     }
 }
 
-fn read_sending(from: &mut Reader<'_>) -> Result<Sending, DecodeError> {
-    let (presentation, review_digest) = (needed::<Presentation>(from)?, from.array("review digest")?);
-    let count = from.u8("dates")?;
-    let dates = (0..count).map(|_| from.timestamp("date")).collect::<Result<Vec<_>, _>>()?;
-    let boundaries = PublicationDates::new(&dates).ok_or_else(|| from.refuse(Rule::Value))?;
-    let (publication, aim) = (boundaries.first(), from.timestamp("aim")?);
-    let scheduled =
-        ScheduledPresentation { presentation, send_at: aim, publication, review_digest, boundaries };
-    Ok(Sending { scheduled, aim, sent: from.bool("sent")? })
-}
+fields!(Change: boundary as "boundary", review as "review" whole, receipt as "receipt" whole);
+fields!(Acting: action as "action", review as "review" whole);
+fields!(ScheduledAction: action as "action" whole, send_at as "send at", held_until as "held until");
+one_byte!(Looked: NotYet, ForNothing, Found, FoundChanged, Missing);
 
-fn option<T>(out: &mut Writer, value: Option<&T>, write: impl FnOnce(&mut Writer, &T)) {
-    out.u8(value.is_some().into());
-    if let Some(value) = value {
-        write(out, value);
+impl Field for Sending {
+    fn put(&self, out: &mut Writer) {
+        Whole::put(&self.scheduled.presentation, out);
+        out.raw(&self.scheduled.review_digest);
+        self.scheduled.boundaries.put(out);
+        out.timestamp(self.aim);
+        out.bool(self.sent);
+    }
+
+    fn get(from: &mut Reader<'_>, _: &'static str) -> Result<Self, DecodeError> {
+        let presentation: Presentation = Whole::get(from, "presentation")?;
+        let review_digest = from.array("review digest")?;
+        let boundaries = PublicationDates::get(from, "dates")?;
+        let (publication, aim) = (boundaries.first(), from.timestamp("aim")?);
+        let scheduled =
+            ScheduledPresentation { presentation, send_at: aim, publication, review_digest, boundaries };
+        Ok(Self { scheduled, aim, sent: from.bool("sent")? })
     }
 }
 
-fn read_option<T>(
-    from: &mut Reader<'_>,
-    read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
-) -> Result<Option<T>, DecodeError> {
-    if from.bool("there")? { read(from).map(Some) } else { Ok(None) }
-}
-
-fn time(out: &mut Writer, time: Option<Timestamp>) {
-    option(out, time.as_ref(), |out, time| out.timestamp(*time));
-}
-
-fn read_time(from: &mut Reader<'_>) -> Result<Option<Timestamp>, DecodeError> {
-    read_option(from, |from| from.timestamp("time"))
-}
-
-/// A message behind its length; nothing behind 0.
-fn part(out: &mut Writer, message: Option<&impl Message>) {
-    out.bytes(&message.map(Message::to_bytes).unwrap_or_default());
-}
-
-fn read_part<M: Message>(from: &mut Reader<'_>) -> Result<Option<M>, DecodeError> {
-    match from.bytes("part", 0, PART)? {
-        [] => Ok(None),
-        bytes => M::from_bytes(bytes).map(Some),
+/// The new review of an edit; none for a withdrawal.
+impl Field for Wish {
+    fn put(&self, out: &mut Writer) {
+        match self {
+            Self::Edit(review) => Whole::put(review, out),
+            Self::Withdraw => out.bytes(&[]),
+        }
     }
-}
 
-fn needed<M: Message>(from: &mut Reader<'_>) -> Result<M, DecodeError> {
-    read_part(from)?.ok_or_else(|| from.refuse(Rule::Value))
+    fn get(from: &mut Reader<'_>, field: &'static str) -> Result<Self, DecodeError> {
+        Whole::get(from, field).map(Self::of)
+    }
 }

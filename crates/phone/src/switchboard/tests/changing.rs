@@ -7,6 +7,13 @@ const MERCHANT: u64 = 1;
 const ANN: u64 = 11;
 const BEN: u64 = 12;
 
+/// An order on whose number a courier and Ann call each other for 600 seconds.
+fn courier_and_ann() -> (Exchange<MemoryStore>, OrderRef, Bound) {
+    let (exchange, of) = (Exchange::new(), order("m", "1"));
+    let bound = exchange.courier(&of, 5, ANN, 600);
+    (exchange, of, bound)
+}
+
 #[test]
 fn a_binding_ends_exactly_at_its_end() {
     let exchange = Exchange::new();
@@ -59,9 +66,7 @@ fn a_clock_that_steps_back_revives_nothing() {
 
 #[test]
 fn a_clock_far_ahead_refuses_service_and_destroys_nothing() {
-    let exchange = Exchange::new();
-    let of = order("m", "1");
-    let Bound { number, not_after } = exchange.courier(&of, 5, ANN, 600);
+    let (exchange, of, Bound { number, not_after }) = courier_and_ann();
     let before = dump(&*exchange.store);
     exchange.clock.set(START.saturating_add(1000 * LIFE));
     assert_eq!(code(exchange.board.route(&request(ANN, number))), "switchboard.keys");
@@ -88,9 +93,7 @@ fn a_clock_far_ahead_refuses_service_and_destroys_nothing() {
 
 #[test]
 fn an_extension_in_its_slot_is_one_write_and_moves_the_end() {
-    let exchange = Exchange::new();
-    let of = order("m", "1");
-    let Bound { number, not_after } = exchange.courier(&of, 5, ANN, 600);
+    let (exchange, of, Bound { number, not_after }) = courier_and_ann();
     let before = dump(&*exchange.store).len();
     let later = not_after.saturating_add(600);
     let extended = exchange.extend(&of, Leg::Courier, parties(5, ANN), later).unwrap();
@@ -104,9 +107,7 @@ fn an_extension_in_its_slot_is_one_write_and_moves_the_end() {
 
 #[test]
 fn an_extension_into_a_later_slot_is_found_there_and_in_between() {
-    let exchange = Exchange::new();
-    let of = order("m", "1");
-    let Bound { number, not_after } = exchange.courier(&of, 5, ANN, 600);
+    let (exchange, of, Bound { number, not_after }) = courier_and_ann();
     let later = not_after.saturating_add(2 * SLOT);
     for _ in 0..2 {
         let extended = exchange.extend(&of, Leg::Courier, parties(5, ANN), later).unwrap();
@@ -151,9 +152,7 @@ fn an_extension_needs_the_same_parties_and_keeps_to_the_total_life() {
 
 #[test]
 fn an_extension_after_the_end_is_refused() {
-    let exchange = Exchange::new();
-    let of = order("m", "1");
-    let Bound { number, not_after } = exchange.courier(&of, 5, ANN, 600);
+    let (exchange, of, Bound { number, not_after }) = courier_and_ann();
     exchange.clock.set(not_after);
     let late = exchange.extend(&of, Leg::Courier, parties(5, ANN), not_after.saturating_add(600));
     assert_eq!(code(late), "switchboard.ended");
@@ -389,9 +388,7 @@ fn after_a_recovery_every_earlier_number_is_dead_and_is_bound_again_under_anothe
 
 #[test]
 fn a_backup_that_is_restored_after_erasure_revives_nothing() {
-    let exchange = Exchange::new();
-    let of = order("m", "1");
-    let Bound { number, not_after } = exchange.courier(&of, 5, ANN, 600);
+    let (exchange, of, Bound { number, not_after }) = courier_and_ann();
     let restored = copy(&*exchange.store);
     exchange.board.release(&of, Leg::Courier).unwrap();
     exchange.clock.set(not_after.saturating_add(SLOT + SKEW));

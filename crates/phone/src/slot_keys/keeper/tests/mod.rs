@@ -133,13 +133,18 @@ fn a_leap_within_the_limit_is_served() {
     assert_eq!(keeper.window(at(CLOCK_LIMIT)).unwrap().now(), at(CLOCK_LIMIT));
 }
 
+fn after_a_slot() -> (Disk, Keeper) {
+    let disk = Disk::default();
+    let keeper = open(&disk, at(0)).unwrap();
+    pass(&keeper, at(SLOT));
+    (disk, keeper)
+}
+
 /// A process that asks by its own clock moves time for all, but by the limit at most, and deletes
 /// nothing.
 #[test]
 fn questions_do_not_move_the_guard() {
-    let disk = Disk::default();
-    let keeper = open(&disk, at(0)).unwrap();
-    pass(&keeper, at(SLOT));
+    let (disk, keeper) = after_a_slot();
     let before = stored(&disk);
     assert_eq!(config().start_of(before[0].0), at(0));
     for _ in 0..3 {
@@ -155,9 +160,7 @@ fn questions_do_not_move_the_guard() {
 
 #[test]
 fn a_deletion_needs_two_rotations_in_sequence() {
-    let disk = Disk::default();
-    let keeper = open(&disk, at(0)).unwrap();
-    pass(&keeper, at(SLOT));
+    let (disk, keeper) = after_a_slot();
     let before = stored(&disk);
     let over = at(SLOT + SKEW);
     keeper.rotate(over).unwrap();

@@ -3,6 +3,20 @@
 use super::*;
 use crate::service::tests::settle;
 
+/// A round of trustee 1 alone, up to its blind.
+fn blinded(
+    world: &World,
+    trustee: &Trustee<MemoryStore>,
+    presented: &PresentedWarrant,
+    round: u16,
+) -> (RoundRequest, [Blind; 1]) {
+    log_round(world, presented, round, [1]);
+    let request = request(world, presented, round);
+    world.log(&[appended(trustee.blind(&request, &world.openings))]);
+    let blind = revealed(trustee.blind(&request, &world.openings));
+    (request, [blind])
+}
+
 #[test]
 fn no_round_before_every_review_is_charged() {
     let world = World::new(1, 1, 3, budgets(9, 9, 9));
@@ -35,10 +49,7 @@ fn a_set_that_contains_an_opened_review_is_charged_as_openings() {
     let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
     let before = warrant(&world, &[0, 1]);
     charge(&world, &trustee, &before);
-    log_round(&world, &before, 1, [1]);
-    let earlier = request(&world, &before, 1);
-    world.log(&[appended(trustee.blind(&earlier, &world.openings))]);
-    let blinds = [revealed(trustee.blind(&earlier, &world.openings))];
+    let (earlier, blinds) = blinded(&world, &trustee, &before, 1);
 
     let opening = world.warrant(&[0]);
     assert!(matches!(settle(&world, &trustee, &opening, 0), Ok(OpeningAnswer::Released(_))));
@@ -54,10 +65,7 @@ fn a_set_that_contains_an_opened_review_is_charged_as_openings() {
 
     let dear = dear_warrant(&world, &[0, 1]);
     charge(&world, &trustee, &dear);
-    log_round(&world, &dear, 1, [1]);
-    let round = request(&world, &dear, 1);
-    world.log(&[appended(trustee.blind(&round, &world.openings))]);
-    let blinds = [revealed(trustee.blind(&round, &world.openings))];
+    let (round, blinds) = blinded(&world, &trustee, &dear, 1);
     released(&world, &trustee, &round, &blinds);
 
     // What was compared with it may be known by now: the next in the chain is charged so too.
@@ -95,10 +103,7 @@ fn rounds_are_free_once_the_reviews_are_charged() {
     let presented = warrant(&world, &[0, 1]);
     charge(&world, &trustee, &presented);
     for round in 1..=4 {
-        log_round(&world, &presented, round, [1]);
-        let request = request(&world, &presented, round);
-        world.log(&[appended(trustee.blind(&request, &world.openings))]);
-        let blinds = [revealed(trustee.blind(&request, &world.openings))];
+        let (request, blinds) = blinded(&world, &trustee, &presented, round);
         released(&world, &trustee, &request, &blinds);
     }
     let more = warrant(&world, &[1, 2]);
