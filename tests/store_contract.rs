@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(feature = "postgres")]
 use unjoin::store::postgres::PostgresConfig;
 use unjoin::store::{
-    Bucket, Commit, MAX_KEY, MemoryStore, Outcome, Precondition, Row, RowKey, See, Store, StoreError,
+    Bucket, Commit, MAX_KEY, MemoryStore, Outcome, Precondition, Row, RowKey, See, Sought, Store, StoreError,
     Version, Write, contract,
 };
 use unjoin_test_util::{Directory, Spread};
@@ -481,20 +481,14 @@ impl Store for Faulty {
         }
     }
 
-    fn scan_all(
-        &self,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
-        let beginning = after.map(|after| RowKey { bucket: after.bucket, key: Vec::new() });
+    fn scan_all(&self, sought: Sought<'_>) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        let beginning = sought.after.map(|after| RowKey { bucket: after.bucket, key: Vec::new() });
         match self.fault {
-            Fault::ScansAllBeyondTheEnd => self.store.scan_all(prefix, None, after, limit),
+            Fault::ScansAllBeyondTheEnd => self.store.scan_all(Sought { before: None, ..sought }),
             Fault::ScansAllFromEachBucketsBeginning => {
-                self.store.scan_all(prefix, before, beginning.as_ref(), limit)
+                self.store.scan_all(Sought { after: beginning.as_ref(), ..sought })
             }
-            _ => self.store.scan_all(prefix, before, after, limit),
+            _ => self.store.scan_all(sought),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
-use unjoin::store::{Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError};
+use unjoin::store::{Bucket, Commit, Outcome, Row, RowKey, See, Sought, Store, StoreError};
 
 /// A store whose durable commits take so much longer, one after the other.
 pub struct SlowSync<S> {
@@ -34,14 +34,8 @@ impl<S: Store> Store for SlowSync<S> {
         self.store.scan(bucket, prefix, after, limit)
     }
 
-    fn scan_all(
-        &self,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
-        self.store.scan_all(prefix, before, after, limit)
+    fn scan_all(&self, sought: Sought<'_>) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        self.store.scan_all(sought)
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {

@@ -18,7 +18,8 @@
 #![allow(clippy::expect_used, reason = "it asserts: a failure is its only way to answer")]
 
 use super::{
-    Bucket, Commit, MAX_KEY, MAX_VALUE, Outcome, Precondition, Row, RowKey, Store, StoreError, Version,
+    Bucket, Commit, MAX_KEY, MAX_VALUE, Outcome, Precondition, Row, RowKey, Sought, Store, StoreError,
+    Version,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -346,7 +347,7 @@ fn a_scan_of_all_buckets_is_a_scan_of_each<S: Store>(store: &S) {
                 })
                 .collect();
             let scan = |after: Option<&RowKey>, limit| {
-                store.scan_all(prefix, before, after, limit).expect("a scan of all buckets")
+                store.scan_all(Sought { prefix, before, after, limit }).expect("a scan of all buckets")
             };
             assert!(scan(None, usize::MAX) == of_each, "prefix {prefix:?}, round {round}");
             assert!(scan(None, 0).is_empty());

@@ -393,21 +393,14 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError>;
 
-    /// What a tick looks for, in one call: at most `limit` rows of all buckets whose keys begin with `prefix`, and
-    /// come before the key `before` if given. They are in the order of (bucket, key), after the row at `after` if given
-    /// (exclusive), which need not be stored nor begin with `prefix`.
+    /// What a tick looks for, in one call: rows of all buckets, in the order of (bucket, key).
     ///
     /// An engine that does not say how scans each bucket.
     ///
     /// # Errors
     /// [`StoreError::Engine`] when the engine or its disk failed.
-    fn scan_all(
-        &self,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+    fn scan_all(&self, sought: Sought<'_>) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        let Sought { prefix, before, after, limit } = sought;
         let mut found = Vec::new();
         for (bucket, after) in buckets_after(after) {
             let left = limit.saturating_sub(found.len());
@@ -446,6 +439,19 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Engine`]; every row is still there, but their order may still show.
     fn rewrite(&self) -> Result<(), StoreError>;
+}
+
+/// What [`Store::scan_all`] looks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// What the keys begin with.
+    pub prefix: &'a [u8],
+    /// The first key, in each bucket, that is sought no more.
+    pub before: Option<&'a [u8]>,
+    /// The last row that is not sought any more. It need not be stored, nor begin with `prefix`.
+    pub after: Option<&'a RowKey>,
+    /// The most rows that are returned.
+    pub limit: usize,
 }
 
 /// The buckets that rows after a given one lie in, each with the key after which its own begin.
@@ -579,14 +585,8 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     ) -> Result<Vec<Row>, StoreError> {
         (**self).scan(bucket, prefix, after, limit)
     }
-    fn scan_all(
-        &self,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
-        (**self).scan_all(prefix, before, after, limit)
+    fn scan_all(&self, sought: Sought<'_>) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        (**self).scan_all(sought)
     }
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         (**self).commit(commits)

@@ -1,4 +1,6 @@
-use super::{BUCKETS, Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError, Write, buckets_after};
+use super::{
+    BUCKETS, Bucket, Commit, Outcome, Row, RowKey, See, Sought, Store, StoreError, Write, buckets_after,
+};
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -121,14 +123,8 @@ impl Store for MemoryStore {
         Ok(rows.flat_map(|rows| begin_with(rows, prefix, after)).take(limit).collect())
     }
 
-    fn scan_all(
-        &self,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
-        let buckets = self.buckets();
+    fn scan_all(&self, sought: Sought<'_>) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        let (Sought { prefix, before, after, limit }, buckets) = (sought, self.buckets());
         let found = buckets_after(after).flat_map(|(bucket, after)| {
             let rows = buckets.get(usize::from(bucket.number())).into_iter();
             rows.flat_map(move |rows| begin_with(rows, prefix, after))

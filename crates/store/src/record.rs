@@ -1,6 +1,6 @@
 //! Stored rows with a type: what a value says, where it lies, and how both are read.
 
-use super::{Bucket, Row, RowKey, Store, StoreError};
+use super::{Bucket, Row, RowKey, Sought, Store, StoreError};
 use core::fmt;
 use core::marker::PhantomData;
 use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
@@ -346,9 +346,12 @@ impl<'a, S: Store + ?Sized, R> Pages<'a, S, R> {
                 let rows = self.store.scan(bucket, &self.prefix, after, self.page)?;
                 rows.into_iter().map(|row| (bucket, row)).collect()
             }
-            None => {
-                self.store.scan_all(&self.prefix, self.before.as_deref(), self.after.as_ref(), self.page)?
-            }
+            None => self.store.scan_all(Sought {
+                prefix: &self.prefix,
+                before: self.before.as_deref(),
+                after: self.after.as_ref(),
+                limit: self.page,
+            })?,
         };
         self.done = rows.len() < self.page;
         match rows.last() {

@@ -13,7 +13,7 @@ mod tables;
 use self::syncs::{Switched, Syncs};
 use self::tables::{Copying, Tables, has_tables};
 use super::identity::refuse_rows;
-use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, See, Store, StoreError, Write};
+use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, See, Sought, Store, StoreError, Write};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -235,18 +235,13 @@ impl Store for RedbStore {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
         let after = after.map(|key| RowKey { bucket, key: key.to_vec() });
-        let found = self.serve(|tables| tables.scan(Some(bucket), prefix, None, after.as_ref(), limit))?;
+        let sought = Sought { prefix, before: None, after: after.as_ref(), limit };
+        let found = self.serve(|tables| tables.scan(Some(bucket), sought))?;
         Ok(found.into_iter().map(|(_, row)| row).collect())
     }
 
-    fn scan_all(
-        &self,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
-        self.serve(|tables| tables.scan(None, prefix, before, after, limit))
+    fn scan_all(&self, sought: Sought<'_>) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        self.serve(|tables| tables.scan(None, sought))
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {

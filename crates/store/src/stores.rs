@@ -13,7 +13,7 @@
 use super::decision::decide;
 use super::identity::{self, Identity, Member, Role, Roster, identity_key, own_bucket, refuse_rows};
 use super::record::{Key, Record, read};
-use super::{Bucket, Commit, Outcome, Row, RowKey, See, Store, StoreError};
+use super::{Bucket, Commit, Outcome, Row, RowKey, See, Sought, Store, StoreError};
 #[cfg(feature = "redb")]
 use crate::RedbStore;
 use crate::record;
@@ -382,14 +382,8 @@ impl<S: Store> Store for OwnStore<S> {
         self.serving().and_then(|()| self.store.scan(bucket, prefix, after, limit))
     }
 
-    fn scan_all(
-        &self,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(Bucket, Row)>, StoreError> {
-        self.serving().and_then(|()| self.store.scan_all(prefix, before, after, limit))
+    fn scan_all(&self, sought: Sought<'_>) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        self.serving().and_then(|()| self.store.scan_all(sought))
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {

@@ -38,12 +38,9 @@ macro_rules! reads_from {
 
         fn scan_all(
             &self,
-            prefix: &[u8],
-            before: Option<&[u8]>,
-            after: Option<&$crate::RowKey>,
-            limit: usize,
+            sought: $crate::Sought<'_>,
         ) -> Result<Vec<($crate::Bucket, $crate::Row)>, $crate::StoreError> {
-            self.$rows.scan_all(prefix, before, after, limit)
+            self.$rows.scan_all(sought)
         }
 
         fn snapshot(&self, see: &mut $crate::See<'_>) -> Result<(), $crate::StoreError> {
@@ -53,7 +50,7 @@ macro_rules! reads_from {
 }
 
 #[doc(hidden)]
-pub use unjoin_store::{Bucket, Row, RowKey, See, StoreError};
+pub use unjoin_store::{Bucket, Row, RowKey, See, Sought, StoreError};
 
 use redb::StorageBackend;
 use std::path::Path;

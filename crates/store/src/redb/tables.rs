@@ -19,7 +19,7 @@
 use super::filter::{Filter, hash};
 use super::kinds::Kinds;
 use super::syncs::Syncs;
-use super::{Bucket, Commit, Outcome, RowKey, SCHEMA_VERSION, See, StoreError, Write, engine};
+use super::{Bucket, Commit, Outcome, RowKey, SCHEMA_VERSION, See, Sought, StoreError, Write, engine};
 use crate::{Row, buckets_after};
 use redb::{
     AccessGuard, Database, Durability, Range, ReadOnlyTable, ReadTransaction, ReadableDatabase,
@@ -145,11 +145,9 @@ impl Tables {
     pub(super) fn scan(
         &self,
         only: Option<Bucket>,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&RowKey>,
-        limit: usize,
+        sought: Sought<'_>,
     ) -> Result<Vec<(Bucket, Row)>, StoreError> {
+        let Sought { prefix, before, after, limit } = sought;
         let may_have = self.kinds.of(prefix);
         let (both, mut found) = (self.both()?, Vec::new());
         for (bucket, after) in buckets_after(after) {

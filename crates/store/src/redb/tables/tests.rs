@@ -22,6 +22,10 @@ fn copied(old: &Tables, copying: Copying) -> Tables {
     fresh
 }
 
+fn all(prefix: &[u8]) -> Sought<'_> {
+    Sought { prefix, before: None, after: None, limit: usize::MAX }
+}
+
 /// As a process that starts again finds them.
 fn opened_again(tables: Tables) -> Tables {
     Tables::open(tables.database, Syncs::default()).unwrap()
@@ -101,7 +105,7 @@ proptest! {
             prop_assert!(tables.read(&all).unwrap() == plain.read(&all).unwrap());
             for (after, limit) in [(None, usize::MAX), (Some(&[after][..]), limit)] {
                 let from = after.map(at);
-                let found = tables.scan(Some(bucket()), b"", None, from.as_ref(), limit).unwrap();
+                let found = tables.scan(Some(bucket()), Sought { prefix: b"", before: None, after: from.as_ref(), limit }).unwrap();
                 let found: Vec<Row> = found.into_iter().map(|(_, row)| row).collect();
                 prop_assert!(found == plain.scan(bucket(), b"", after, limit).unwrap());
             }
@@ -172,7 +176,7 @@ fn a_read_is_one_transaction_and_so_is_a_scan_of_all_buckets() {
     let tables = copied(&tables, Copying::Rewrite);
     let begun = || tables.transactions.load(std::sync::atomic::Ordering::Relaxed);
     let before = begun();
-    assert_eq!(tables.scan(None, b"d", None, None, usize::MAX).unwrap().len(), 256);
+    assert_eq!(tables.scan(None, all(b"d")).unwrap().len(), 256);
     assert_eq!(begun(), before + 1);
     let keys: Vec<RowKey> = Bucket::all().map(|bucket| RowKey { bucket, key: b"due".to_vec() }).collect();
     assert!(tables.read(&keys).unwrap().iter().all(Option::is_some));
@@ -185,7 +189,7 @@ fn a_scan_of_all_buckets_looks_only_where_rows_of_its_kind_may_be() {
     let at = |n: usize| Bucket::all().nth(n).unwrap();
     let looks = |tables: &Tables, prefix: &[u8]| {
         let before = tables.visits.load(std::sync::atomic::Ordering::Relaxed);
-        let rows = tables.scan(None, prefix, None, None, usize::MAX).unwrap().len();
+        let rows = tables.scan(None, all(prefix)).unwrap().len();
         (rows, tables.visits.load(std::sync::atomic::Ordering::Relaxed) - before)
     };
     let mut tables = tables();
