@@ -15,7 +15,7 @@ pub const ROUNDS: usize = 40;
 /// without a review are matched with dummy reviews that prefer no order. Rows of the result sum to one, edge by edge
 /// as in `edges`.
 ///
-/// Exact chances need permanents, which pools of at most [`MOST_EXACT`] orders allow. In larger ones belief propagation
+/// Exact chances need permanents, which pools of at most `MOST_EXACT` orders allow. In larger ones belief propagation
 /// makes too much of the competition, down to certainty, and Sinkhorn's scaling makes too little of it; the exact
 /// value lies between (Chertkov and Yedidia, "Approximating the permanent with fractional belief propagation"). There
 /// this takes the middle.

@@ -43,7 +43,7 @@ impl Group {
 
 /// A share with its standard error. Reviews that compete are attacked together, so the error is that of a ratio over
 /// clusters, not of so many independent reviews: merchants, or four weeks of a merchant where there are few merchants.
-/// The error is `None` where the data say nothing of it: with fewer than [`FEWEST_CLUSTERS`], or where all hit or none.
+/// The error is `None` where the data say nothing of it: with fewer than `FEWEST_CLUSTERS`, or where all hit or none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// From 0 to 1.

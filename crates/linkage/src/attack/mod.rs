@@ -2,14 +2,14 @@
 //! behind each review.
 //!
 //! 1. Split the merchants into folds. For each fold, train delay, star and pair models on the true links of all
-//!    *other* merchants ([`model`], [`crate::boost`], [`features`]). Where there are too few merchants for that, split the
-//!    reviews ([`split`]).
+//!    *other* merchants (`model`, `boost`, `features`). Where there are too few merchants for that, split the
+//!    reviews (`split`).
 //! 2. Weigh every candidate order of every review of the fold.
 //! 3. Let the reviews of a pool (a cohort, or on a naive platform a whole merchant) compete for its orders, since an
 //!    order has one review at most: chances over all matchings, and the best one-to-one assignment
-//!    ([`assignment`]). He names the customer with the largest chance, which hits more often than the assignment:
+//!    (`assignment`). He names the customer with the largest chance, which hits more often than the assignment:
 //!    that one is good as a whole, at the cost of single reviews.
-//! 4. Score against the truth ([`measure`]), which the model that weighed a review has never seen.
+//! 4. Score against the truth (`measure`), which the model that weighed a review has never seen.
 
 #![allow(
     clippy::indexing_slicing,

@@ -41,7 +41,7 @@ pub enum DataError {
         /// What separates them.
         found: char,
     },
-    /// Rows break rules: the first [`SHOWN`] of them.
+    /// Rows break rules: the first `SHOWN` of them.
     Rows {
         /// The file.
         path: PathBuf,

@@ -4,7 +4,7 @@
 //! the author wrote. So
 //!
 //! 1. he learns which stars which order earns, and how long after an order is due its review is written, from the
-//!    true links of all *other* merchants ([`stars`], [`law`]);
+//!    true links of all *other* merchants (`stars`, `law`);
 //! 2. he weighs each order of the cohort by P(stars | order) · P(appears at that boundary | order);
 //! 3. he lets the reviews of a cohort compete for its orders, since an order has one review at most
 //!    ([`posteriors`]), and names the customer with the largest chance.
