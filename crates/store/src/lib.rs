@@ -442,6 +442,18 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// What [`Store::scan_all`] looks for.
+///
+/// ```
+/// use unjoin_store::{Bucket, Commit, MemoryStore, Sought, Store};
+/// let store = MemoryStore::new();
+/// let day = |merchant: &[u8], key: &[u8]| Commit::new(Bucket::of(merchant)).put(key.to_vec(), vec![1]);
+/// store.commit(&[day(b"17", b"due 2026-11-30"), day(b"18", b"due 2026-12-01"), day(b"17", b"kept")])?;
+///
+/// let sought = Sought { prefix: b"due ", before: Some(b"due 2026-12-01"), after: None, limit: 100 };
+/// let due = store.scan_all(sought)?;
+/// assert_eq!(due.len(), 1);
+/// # Ok::<(), unjoin_store::StoreError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Sought<'a> {
     /// What the keys begin with.
