@@ -95,7 +95,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def wait(self):
-        until(self.is_healthy, 10, "the gateway's health")
+        until(self.is_healthy, 30, "the gateway's health")
 
     def is_healthy(self):
         require(self.process.poll() is None, f"the gateway ended:\n{self.log.read_text()}")
@@ -160,7 +160,7 @@ class Kamailio:
                 cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def wait(self):
-        until(self.answers, 10, "Kamailio's answer to OPTIONS")
+        until(self.answers, 30, "Kamailio's answer to OPTIONS")
 
     def answers(self):
         require(self.process.poll() is None, f"Kamailio ended:\n{self.log.read_text()}")
@@ -256,7 +256,7 @@ class Bench:
             self.kamailio.wait()
             self.gateway = Gateway(program, directory, self.kamailio.evapi)
             self.gateway.wait()
-            until(self.is_connected, 5, "the gateway's connection to Kamailio")
+            until(self.is_connected, 30, "the gateway's connection to Kamailio")
         except BaseException:
             self.close()
             raise
@@ -283,7 +283,7 @@ class Bench:
     def call(self, caller, callee, what, must_end_well=True):
         """A call between two phones; every message that one receives is searched for the other's number."""
         answering = Phone(self.kamailio, callee, self.kamailio.called)
-        until(lambda: in_use(self.kamailio.called), 5, "the called phone's port")
+        until(lambda: in_use(self.kamailio.called), 30, "the called phone's port")
         dialling = Phone(self.kamailio, caller, self.kamailio.calling, f"{LOOPBACK}:{self.kamailio.port}")
         try:
             came_back = dialling.finish(must_end_well and f"{what}, the caller")

@@ -138,7 +138,7 @@ def a_body_whose_length_is_not_told_does_not_pass(bench):
     for whose, length in (("reply", ""), ("reply", "Content-Length: 0\n"), ("request", ""), ("request", "Content-Length: 0\n")):
         calling, called = Caller(CUSTOMER, number).invite().ringing(), Callee(COURIER).rings().answers()
         callee = Phone(bench.kamailio, untold(called, length) if whose == "reply" else called, bench.kamailio.called)
-        until(lambda: in_use(bench.kamailio.called), 5, "the called phone's port")
+        until(lambda: in_use(bench.kamailio.called), 30, "the called phone's port")
         caller = Phone(bench.kamailio, untold(calling, length) if whose == "request" else calling, bench.kamailio.calling,
                        f"{LOOPBACK}:{bench.kamailio.port}")
         time.sleep(1.5)
