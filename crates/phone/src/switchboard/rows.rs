@@ -389,7 +389,11 @@ impl OrderId {
 
     /// The two records that say what becomes of the order's numbers.
     pub(super) fn records(&self) -> (Key<OrderRow>, Key<MerchantRow>) {
-        let bucket = bucket(b'm', &self.merchant);
+        self.records_in(self.part())
+    }
+
+    /// The same, for who knows the order's part: a bucket is a digest.
+    pub(super) fn records_in(&self, Part { bucket, .. }: Part) -> (Key<OrderRow>, Key<MerchantRow>) {
         let (order, merchant) = (key(ORDERS, &[&self.order]), key(MERCHANTS, &[&self.merchant]));
         (Key::new(bucket, order), Key::new(bucket, merchant))
     }
