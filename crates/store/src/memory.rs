@@ -109,6 +109,7 @@ impl Borrow<[u8]> for Key {
 }
 
 /// A store in this process's memory: tests, simulations and first steps. Nothing outlives it.
+/// To find a row takes longer than to find that there is none: a service that outsiders ask has another engine.
 ///
 /// ```
 /// use unjoin_store::{Bucket, Commit, MemoryStore, Store};

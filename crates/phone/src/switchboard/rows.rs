@@ -58,6 +58,23 @@ impl Default for OrderRow {
 }
 
 impl OrderRow {
+    /// What is decoded in the place of an order that is not there: as long as most are, one number and no courier's, and
+    /// nothing can be done with it.
+    pub(super) fn dummy(number: VirtualNumber) -> Self {
+        let terms = Terms {
+            not_after: Timestamp::ZERO,
+            extendable_until: Timestamp::ZERO,
+            directions: Directions::FromCustomer,
+            channels: Channels::All,
+            keep_merchant_closed: true,
+            ticket_until: Timestamp::ZERO,
+            key_generation: 0,
+            merchant_generation: 0,
+        };
+        let merchant_leg = LegState::Live(LiveLeg { number, attempt: [0; 8], terms });
+        Self { closed: true, merchant_leg, ..Self::default() }
+    }
+
     pub(super) fn leg(&self, leg: Leg) -> &LegState {
         match leg {
             Leg::Merchant => &self.merchant_leg,
