@@ -3,12 +3,45 @@ use super::{
 };
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-/// A bucket's rows.
-type Rows = BTreeMap<Key, Vec<u8>>;
+/// A bucket's rows: found by a hash of their keys, which is one step however many there are, and in order for scans.
+#[derive(Default)]
+struct Rows {
+    values: HashMap<Key, Vec<u8>>,
+    order: BTreeSet<Key>,
+}
+
+impl Rows {
+    fn get(&self, key: &[u8]) -> Option<&Vec<u8>> {
+        self.values.get(key)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        match self.values.get_mut(key) {
+            Some(there) => *there = value.to_vec(),
+            None => {
+                self.values.insert(Key::new(key), value.to_vec());
+                self.order.insert(Key::new(key));
+            }
+        }
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        if self.values.remove(key).is_some() {
+            self.order.remove(key);
+        }
+    }
+
+    /// In the order of their keys, from `start` on.
+    fn range(&self, start: Bound<&[u8]>) -> impl Iterator<Item = (&[u8], &Vec<u8>)> {
+        let keys = self.order.range::<[u8], _>((start, Bound::Unbounded)).map(Key::as_bytes);
+        keys.filter_map(|key| Some((key, self.values.get(key)?)))
+    }
+}
 
 /// A key, where the map compares it: following a pointer for each comparison would cost more
 /// than the comparison.
@@ -62,6 +95,13 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
+/// As its bytes, for the same reason.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
 impl Borrow<[u8]> for Key {
     fn borrow(&self) -> &[u8] {
         self.as_bytes()
@@ -69,6 +109,7 @@ impl Borrow<[u8]> for Key {
 }
 
 /// A store in this process's memory: tests, simulations and first steps. Nothing outlives it.
+/// To find a row takes longer than to find that there is none: a service that outsiders ask has another engine.
 ///
 /// ```
 /// use unjoin_store::{Bucket, Commit, MemoryStore, Store};
@@ -85,7 +126,7 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self { buckets: RwLock::new((0..BUCKETS).map(|_| Rows::new()).collect()) }
+        Self { buckets: RwLock::new((0..BUCKETS).map(|_| Rows::default()).collect()) }
     }
 
     /// A poisoned lock is taken over: no code that holds it can panic halfway through a commit,
@@ -107,7 +148,7 @@ unjoin_core::opaque!(MemoryStore);
 impl Store for MemoryStore {
     fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let buckets = self.buckets();
-        let row = |at: &RowKey| buckets.get(usize::from(at.bucket.number()))?.get(at.key.as_slice()).cloned();
+        let row = |at: &RowKey| buckets.get(usize::from(at.bucket.number()))?.get(&at.key).cloned();
         Ok(keys.iter().map(row).collect())
     }
 
@@ -152,7 +193,7 @@ impl Store for MemoryStore {
         let buckets = self.buckets();
         let mut all = Bucket::all().zip(&*buckets);
         all.try_for_each(|(bucket, rows)| {
-            rows.iter().try_for_each(|(key, value)| see(bucket, key.as_bytes(), value))
+            rows.range(Bound::Unbounded).try_for_each(|(key, value)| see(bucket, key, value))
         })
     }
 
@@ -172,9 +213,9 @@ fn begin_with<'a>(
         Some(after) if after >= prefix => Bound::Excluded(after),
         _ => Bound::Included(prefix),
     };
-    rows.range::<[u8], _>((start, Bound::Unbounded))
-        .take_while(move |(key, _)| key.as_bytes().starts_with(prefix))
-        .map(|(key, value)| Row { key: key.as_bytes().to_vec(), value: value.clone() })
+    rows.range(start)
+        .take_while(move |(key, _)| key.starts_with(prefix))
+        .map(|(key, value)| Row { key: key.to_vec(), value: value.clone() })
 }
 
 fn apply(rows: &mut Rows, commit: &Commit) -> Outcome {
@@ -185,9 +226,9 @@ fn apply(rows: &mut Rows, commit: &Commit) -> Outcome {
     }
     for write in &commit.writes {
         match write {
-            Write::Put(key, value) => rows.insert(Key::new(key), value.clone()),
-            Write::Delete(key) => rows.remove(key.as_slice()),
-        };
+            Write::Put(key, value) => rows.put(key, value),
+            Write::Delete(key) => rows.delete(key),
+        }
     }
     Outcome::Committed
 }

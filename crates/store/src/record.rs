@@ -160,6 +160,12 @@ impl<R> Key<R> {
         &self.at
     }
 
+    /// The same without a copy.
+    #[doc(hidden)]
+    pub fn into_at(self) -> RowKey {
+        self.at
+    }
+
     /// The partition that the row lies in.
     pub fn bucket(&self) -> Bucket {
         self.at.bucket

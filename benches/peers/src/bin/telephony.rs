@@ -185,7 +185,8 @@ impl<S: Store> Exchange<S> {
         self.switchboard.bind(binding)
     }
 
-    /// Customers who dial their numbers, and strangers who dial the same ones.
+    /// Customers who dial their numbers, and strangers and merchants who dial the same ones: these are refused, the
+    /// merchants although all their rows are there.
     fn calls(&self, count: usize) -> Result<(), Box<dyn Error>> {
         // A stride that shares no factor with the count of numbers, so that calls wander.
         let order = |call: usize| (call * 7_919) % self.numbers.len();
@@ -196,6 +197,13 @@ impl<S: Store> Exchange<S> {
             "    strangers refused: {:>8.0} /s on one thread ({} of {count})",
             misses.0,
             count - misses.1
+        );
+        let merchant = |call: usize| FIRST_MERCHANT + merchant_of(order(call)) as u64;
+        let closed = self.route(count, merchant, order)?;
+        println!(
+            "    merchants refused: {:>8.0} /s on one thread ({} of {count})",
+            closed.0,
+            count - closed.1
         );
         Ok(())
     }

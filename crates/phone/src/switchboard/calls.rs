@@ -7,7 +7,7 @@
 use super::binding::{Leg, OrderRef};
 use super::counters::Reason;
 use super::legs::{judge, or_default};
-use super::rows::{Attempt, Entry, OrderId, Side};
+use super::rows::{Attempt, Entry, OrderId, Part, Side};
 use super::running::Held;
 use super::{Core, SwitchboardConfig, SwitchboardError};
 use crate::{Channel, SlotKeyWindow, VirtualNumber};
@@ -36,13 +36,17 @@ const EVENTS: usize = 1024;
 pub struct CallId([u8; 16]);
 
 impl CallId {
-    pub(super) const FIRST: Self = Self([0; 16]);
-    pub(super) const LAST: Self = Self([255; 16]);
-
     pub(crate) fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
         Self(bytes)
+    }
+
+    /// So many, for one question to the generator.
+    pub(super) fn several<const N: usize>(rng: &mut (impl CryptoRng + ?Sized)) -> [Self; N] {
+        let mut bytes = [[0; 16]; N];
+        rng.fill_bytes(bytes.as_flattened_mut());
+        bytes.map(Self)
     }
 
     /// The name that [`Display`](fmt::Display) wrote: 32 hexadecimal digits.
@@ -228,14 +232,16 @@ pub trait CallEvents: Send + Sync + 'static {
 #[derive(Clone, Copy)]
 pub(super) struct Claim {
     pub(super) order: OrderId,
+    /// The order's.
+    pub(super) part: Part,
     pub(super) leg: Leg,
     pub(super) caller: Side,
     pub(super) attempt: Attempt,
 }
 
 impl Claim {
-    pub(super) fn of(entry: &Entry) -> Self {
-        Self { order: entry.order, leg: entry.leg, caller: entry.caller, attempt: entry.attempt }
+    pub(super) fn of(entry: &Entry, part: Part) -> Self {
+        Self { order: entry.order, part, leg: entry.leg, caller: entry.caller, attempt: entry.attempt }
     }
 }
 
@@ -261,15 +267,17 @@ impl Calls {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a call or message that all else allows, now and until when, if the limits do.
+    /// Notes a call or message that all else allows, now and until when, if the limits do, and gives it a name.
     pub(super) fn begin(
         &self,
         asked: (Claim, VirtualNumber, Channel),
         at: (Timestamp, Timestamp),
         config: &SwitchboardConfig,
-        id: CallId,
-    ) -> Result<(), Reason> {
-        self.held().begin(asked, at, config, id)
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<CallId, Reason> {
+        let mut held = self.held();
+        let id = held.name(rng);
+        held.begin(asked, at, config, id).map(|()| id)
     }
 
     pub(super) fn set_events(&self, events: Arc<dyn CallEvents>) -> Result<(), std::io::Error> {
@@ -343,7 +351,7 @@ impl<S: Store> Core<S> {
         let window: &SlotKeyWindow = &window;
         let left = |(_, claim, number): &(CallId, Claim, VirtualNumber)| {
             let (claim, number) = (*claim, *number);
-            Ok(Decision::new(claim.order.records(), move |rows, _: &mut _| {
+            Ok(Decision::new(claim.order.records_in(claim.part), move |rows, _: &mut _| {
                 let (order, merchant) = or_default(rows);
                 Ok(judge(&claim, &order, merchant, number, None, window).ok())
             }))

@@ -172,6 +172,8 @@ impl<S: Store> Switchboard<S> {
         }
         let nobody =
             PhoneNumber::from_integer(NOBODY).ok_or(SwitchboardError::Config("a number of nobody"))?;
+        let nowhere =
+            VirtualNumber::from_integer(NOBODY).ok_or(SwitchboardError::Config("a number of nobody"))?;
         let bounds = config.queue;
         let core = Arc::new(Core {
             store,
@@ -185,7 +187,7 @@ impl<S: Store> Switchboard<S> {
             claims: claims::Claims::default(),
             walk: Mutex::default(),
             nobody,
-            no_order: OrderRow::default().to_value(),
+            no_order: OrderRow::dummy(nowhere).to_value(),
             #[cfg(test)]
             work: tests::Work::default(),
         });

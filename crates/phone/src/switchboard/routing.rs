@@ -9,7 +9,7 @@
 //! Only then is anything decided. A caller who is refused for what they are (withheld,
 //! badly attested) goes the same way under a number that nobody has. The reason goes to a counter.
 
-use super::calls::{CallId, Claim};
+use super::calls::Claim;
 use super::counters::Reason;
 use super::legs::judge;
 use super::rows::{Entry, IndexRow, MerchantRow, OrderId, OrderRow, Under};
@@ -33,11 +33,11 @@ impl<S: Store> Core<S> {
         let (route, reason) = match self.callee(request, &window)? {
             Ok((claim, callee, left)) => {
                 let max_duration = left.min(self.config.longest_call);
-                let (now, call) = (window.now(), CallId::random(&mut *self.rng()));
+                let now = window.now();
                 let ends_at = now.saturating_add(max_duration);
                 let asked = (claim, request.dialled, request.channel);
-                match self.calls.begin(asked, (now, ends_at), &self.config, call) {
-                    Ok(()) => {
+                match self.calls.begin(asked, (now, ends_at), &self.config, &mut *self.rng()) {
+                    Ok(call) => {
                         (Route::Connect { callee, show: request.dialled, max_duration, ends_at, call }, None)
                     }
                     Err(reason) => (Route::Refuse, Some(reason)),
@@ -68,7 +68,8 @@ impl<S: Store> Core<S> {
         // Row names that are as good as random, for records that do not exist.
         let dummy = OrderId { merchant: probe.first.1, order: probe.last };
         let order = entry.as_ref().map_or(dummy, |entry| entry.order);
-        let records = match read(&*self.store, &order.records()) {
+        let part = order.part();
+        let records = match read(&*self.store, &order.records_in(part)) {
             // In the place of a record that is not there another is decoded.
             Ok((order, merchant)) => order
                 .map_or_else(|| OrderRow::from_value(&self.no_order), Ok)
@@ -83,7 +84,7 @@ impl<S: Store> Core<S> {
             (None, None, _) if probe.found.is_none() => Err(Reason::Unknown),
             (None, None, _) | (None, _, Err(_)) => Err(Reason::Unreadable),
             (None, Some(entry), Ok((order, merchant))) => {
-                let (claim, channel) = (Claim::of(&entry), Some(request.channel));
+                let (claim, channel) = (Claim::of(&entry, part), Some(request.channel));
                 let left = judge(&claim, &order, merchant, request.dialled, channel, window);
                 let is_allowed = self.config.callees.allow(&entry.callee);
                 left.and_then(|left| is_allowed.then_some(left).ok_or(Reason::CalleeBarred))
@@ -111,15 +112,19 @@ impl<S: Store> Core<S> {
     ) -> Result<Probe<'w>, SwitchboardError> {
         let probes = self.names(window, caller, dialled);
         let under = Under::of(dialled);
-        let at = |(slot, _, index): &_| under.key(window.end_of(*slot), index);
-        let rows = read(&*self.store, &probes.iter().map(at).collect::<Vec<_>>())?;
+        let at = |(slot, _, index): &_| under.key(window.end_of(*slot), index).into_at();
+        let rows = self.store.read(&probes.iter().map(at).collect::<Vec<_>>())?;
         let (Some((_, key, first)), Some((_, _, last))) = (probes.first(), probes.last()) else {
             return Err(SwitchboardError::KeysBehind);
         };
         let (first, last) = ((*key, *first), *last);
-        let mut found =
-            probes.into_iter().zip(rows).filter_map(|((_, key, index), row)| Some((key, index, row?)));
-        Ok(Probe { found: found.next_back(), first, last })
+        let found =
+            probes.into_iter().zip(rows).rev().find_map(|((_, key, index), row)| Some((key, index, row?)));
+        let found = match found {
+            Some((key, index, row)) => Some((key, index, IndexRow::from_value(&row)?)),
+            None => None,
+        };
+        Ok(Probe { found, first, last })
     }
 
     /// Opens once: what was found, or a dummy.

@@ -58,6 +58,23 @@ impl Default for OrderRow {
 }
 
 impl OrderRow {
+    /// What is decoded in the place of an order that is not there: as long as most are, one number and no courier's, and
+    /// nothing can be done with it.
+    pub(super) fn dummy(number: VirtualNumber) -> Self {
+        let terms = Terms {
+            not_after: Timestamp::ZERO,
+            extendable_until: Timestamp::ZERO,
+            directions: Directions::FromCustomer,
+            channels: Channels::All,
+            keep_merchant_closed: true,
+            ticket_until: Timestamp::ZERO,
+            key_generation: 0,
+            merchant_generation: 0,
+        };
+        let merchant_leg = LegState::Live(LiveLeg { number, attempt: [0; 8], terms });
+        Self { closed: true, merchant_leg, ..Self::default() }
+    }
+
     pub(super) fn leg(&self, leg: Leg) -> &LegState {
         match leg {
             Leg::Merchant => &self.merchant_leg,
@@ -389,7 +406,11 @@ impl OrderId {
 
     /// The two records that say what becomes of the order's numbers.
     pub(super) fn records(&self) -> (Key<OrderRow>, Key<MerchantRow>) {
-        let bucket = bucket(b'm', &self.merchant);
+        self.records_in(self.part())
+    }
+
+    /// The same, for who knows the order's part: a bucket is a digest.
+    pub(super) fn records_in(&self, Part { bucket, .. }: Part) -> (Key<OrderRow>, Key<MerchantRow>) {
         let (order, merchant) = (key(ORDERS, &[&self.order]), key(MERCHANTS, &[&self.merchant]));
         (Key::new(bucket, order), Key::new(bucket, merchant))
     }

@@ -3,6 +3,9 @@
 //!
 //! Whether a call is allowed any more is asked once after it began, and again when the store tells that something has ended in the
 //! part in which its order lies. So what is asked grows with what begins and ends, and not with what runs.
+//!
+//! A call's name is long and random. The tables therefore know a call by its place, which is small, and whose next owner
+//! finds it in the processor's cache.
 
 use super::SwitchboardConfig;
 use super::binding::Leg;
@@ -10,6 +13,7 @@ use super::calls::{CallId, Claim};
 use super::counters::Reason;
 use super::rows::Part;
 use crate::{Channel, VirtualNumber};
+use rand_core::CryptoRng;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use unjoin_core::Timestamp;
@@ -21,9 +25,15 @@ const HOURS: usize = 100_000;
 /// A call of which the gateway has said nothing is taken to ring no longer than this, in seconds.
 const RINGING: u64 = 120;
 const HOUR: u64 = 3600;
+/// So many names of calls are drawn at once: the system's generator is a system call away.
+const DRAWN: usize = 64;
+
+/// Where a running call stands among the others.
+type Place = u32;
 
 /// A call that was put through.
 struct Running {
+    id: CallId,
     claim: Claim,
     number: VirtualNumber,
     ends_at: Timestamp,
@@ -45,19 +55,25 @@ struct Hour {
 
 #[derive(Default)]
 pub(super) struct Held {
-    running: HashMap<CallId, Running>,
+    running: HashMap<CallId, Place>,
+    /// The running calls, each in its place.
+    places: Vec<Option<Running>>,
+    /// The places that nobody has.
+    free: Vec<Place>,
+    /// Names for calls to come.
+    drawn: Vec<CallId>,
     /// Every running call once, by when it is due.
-    due: BTreeSet<(Timestamp, CallId)>,
+    due: BTreeSet<(Timestamp, Place)>,
     /// Every running call once, by the part in which its order lies.
-    parts: BTreeSet<(Part, CallId)>,
+    parts: BTreeSet<(Part, Place)>,
     /// What told of endings in a part when its calls were last to be judged.
     seen: HashMap<Part, Option<Vec<u8>>>,
     /// The generation of slot keys under which they were.
     generation: u32,
     /// The running calls of which it is not known whether anything allows them.
-    to_judge: BTreeSet<CallId>,
+    to_judge: BTreeSet<Place>,
     /// The running calls that nothing allows.
-    to_end: BTreeSet<CallId>,
+    to_end: BTreeSet<Place>,
     /// How many calls count on a number: one or more.
     at_once: HashMap<VirtualNumber, usize>,
     hours: HashMap<LegId, Hour>,
@@ -69,6 +85,14 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// A name for a call that begins.
+    pub(super) fn name(&mut self, rng: &mut (impl CryptoRng + ?Sized)) -> CallId {
+        if self.drawn.is_empty() {
+            self.drawn.extend(CallId::several::<DRAWN>(rng));
+        }
+        self.drawn.pop().unwrap_or_else(|| CallId::random(rng))
+    }
+
     /// Notes a call or message that all else allows, if the limits do.
     pub(super) fn begin(
         &mut self,
@@ -87,14 +111,44 @@ impl Held {
         self.use_hour((claim.order.order, claim.leg), now, config.calls_per_hour)?;
         if channel == Channel::Voice {
             let due = now.saturating_add(RINGING).min(ends_at);
-            self.running.insert(id, Running { claim, number, ends_at, answered: None, counts: true, due });
-            self.due.insert((due, id));
-            self.parts.insert((claim.order.part(), id));
+            let call = Running { id, claim, number, ends_at, answered: None, counts: true, due };
+            let place = self.settle(call);
+            self.running.insert(id, place);
+            self.due.insert((due, place));
+            self.parts.insert((claim.part, place));
             // Something may have ended while it was decided.
-            self.to_judge.insert(id);
+            self.to_judge.insert(place);
             self.count(number);
         }
         Ok(())
+    }
+
+    /// Gives a call a place.
+    fn settle(&mut self, call: Running) -> Place {
+        if let Some(place) = self.free.pop()
+            && let Some(there) = self.places.get_mut(place as usize)
+        {
+            *there = Some(call);
+            return place;
+        }
+        self.places.push(Some(call));
+        // There are at most `CALLS`.
+        (self.places.len() as Place).saturating_sub(1)
+    }
+
+    fn at(&mut self, place: Place) -> Option<&mut Running> {
+        self.places.get_mut(place as usize)?.as_mut()
+    }
+
+    /// Takes a call from its place and out of every table but `due`, whose entry the caller has removed or removes.
+    fn remove(&mut self, place: Place) -> Option<Running> {
+        let call = self.places.get_mut(place as usize)?.take()?;
+        self.free.push(place);
+        self.running.remove(&call.id);
+        self.parts.remove(&(call.claim.part, place));
+        self.to_judge.remove(&place);
+        self.to_end.remove(&place);
+        Some(call)
     }
 
     fn use_hour(&mut self, leg: LegId, now: Timestamp, most: u32) -> Result<(), Reason> {
@@ -115,23 +169,22 @@ impl Held {
 
     /// The switch has ended those whose time is up; a gateway that did not say so is not waited for.
     pub(super) fn forget(&mut self, now: Timestamp) {
-        while let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
+        while let Some((due, place)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
             self.touch();
-            self.due.remove(&(due, id));
-            let Some(call) = self.running.get_mut(&id) else { continue };
+            self.due.remove(&(due, place));
+            let Some(call) = self.at(place) else { continue };
             let (number, counted) = (call.number, std::mem::replace(&mut call.counts, false));
             // From its end on the gateway is told to end it, for so long.
             let is_over = now >= call.ends_at;
             call.due = if is_over { call.ends_at.saturating_add(RINGING) } else { call.ends_at };
-            if now < call.due {
-                self.due.insert((call.due, id));
+            let due = call.due;
+            if now < due {
+                self.due.insert((due, place));
                 if is_over {
-                    self.to_end.insert(id);
+                    self.to_end.insert(place);
                 }
             } else {
-                let part = call.claim.order.part();
-                self.running.remove(&id);
-                self.leave(part, id);
+                self.remove(place);
             }
             if counted {
                 self.uncount(number);
@@ -150,24 +203,31 @@ impl Held {
         }
     }
 
+    /// A call and its place; `None` if it is not known.
+    fn find(&mut self, id: CallId) -> Option<(Place, &mut Running)> {
+        let place = *self.running.get(&id)?;
+        self.at(place).map(|call| (place, call))
+    }
+
     /// Whose a call is; `None` if it is not known.
     pub(super) fn of(&self, id: CallId) -> Option<Claim> {
-        self.running.get(&id).map(|call| call.claim)
+        let place = *self.running.get(&id)?;
+        self.places.get(place as usize)?.as_ref().map(|call| call.claim)
     }
 
     /// It counts until it ends from now on.
     pub(super) fn answered(&mut self, id: CallId, now: Timestamp) {
-        let Some(call) = self.running.get_mut(&id) else { return };
+        let Some((place, call)) = self.find(id) else { return };
         if call.answered.is_some() {
             return;
         }
         call.answered = Some(now);
         if now < call.ends_at {
-            let (was_due, number) = (call.due, call.number);
+            let (was_due, due, number) = (call.due, call.ends_at, call.number);
             let counted = std::mem::replace(&mut call.counts, true);
-            call.due = call.ends_at;
-            self.due.remove(&(was_due, id));
-            self.due.insert((call.due, id));
+            call.due = due;
+            self.due.remove(&(was_due, place));
+            self.due.insert((due, place));
             if !counted {
                 self.count(number);
             }
@@ -176,19 +236,13 @@ impl Held {
 
     /// When it was picked up, if it was. Nothing of it is kept.
     pub(super) fn ended(&mut self, id: CallId) -> Option<Timestamp> {
-        let call = self.running.remove(&id)?;
-        self.due.remove(&(call.due, id));
-        self.leave(call.claim.order.part(), id);
+        let place = *self.running.get(&id)?;
+        let call = self.remove(place)?;
+        self.due.remove(&(call.due, place));
         if call.counts {
             self.uncount(call.number);
         }
         call.answered
-    }
-
-    fn leave(&mut self, part: Part, id: CallId) {
-        self.parts.remove(&(part, id));
-        self.to_judge.remove(&id);
-        self.to_end.remove(&id);
     }
 
     /// The parts in which the orders of what runs lie.
@@ -196,7 +250,7 @@ impl Held {
         let (mut parts, mut after) = (Vec::new(), Bound::Unbounded);
         while let Some((part, _)) = self.parts.range((after, Bound::Unbounded)).next() {
             parts.push(*part);
-            after = Bound::Excluded((*part, CallId::LAST));
+            after = Bound::Excluded((*part, Place::MAX));
         }
         parts
     }
@@ -210,40 +264,39 @@ impl Held {
         for (part, ending) in endings {
             if self.seen.get(&part) != Some(&ending) {
                 self.seen.insert(part, ending);
-                let calls = self.parts.range((part, CallId::FIRST)..=(part, CallId::LAST));
-                self.to_judge.extend(calls.map(|(_, id)| *id));
+                let calls = self.parts.range((part, Place::MIN)..=(part, Place::MAX));
+                self.to_judge.extend(calls.map(|(_, place)| *place));
             }
         }
     }
 
     /// The calls of which it is to be found out whether anything allows them.
     pub(super) fn unjudged(&mut self) -> Vec<(CallId, Claim, VirtualNumber)> {
-        let calls = self.to_judge.iter().filter_map(|id| Some((*id, self.running.get(id)?)));
-        let calls: Vec<_> = calls.map(|(id, call)| (id, call.claim, call.number)).collect();
+        let calls = self.to_judge.iter().filter_map(|place| self.places.get(*place as usize)?.as_ref());
+        let calls: Vec<_> = calls.map(|call| (call.id, call.claim, call.number)).collect();
         calls.iter().for_each(|_| self.touch());
         calls
     }
 
     /// Until when a call is allowed: it ends then, if not sooner. `None`: nothing allows it.
     pub(super) fn judged(&mut self, id: CallId, until: Option<Timestamp>) {
-        self.to_judge.remove(&id);
-        let Some(call) = self.running.get_mut(&id) else { return };
+        let Some(place) = self.running.get(&id).copied() else { return };
+        self.to_judge.remove(&place);
         let Some(until) = until else {
-            self.to_end.insert(id);
+            self.to_end.insert(place);
             return;
         };
-        if until < call.ends_at {
-            call.ends_at = until;
-            let (was_due, due) = (call.due, call.due.min(until));
-            call.due = due;
-            self.due.remove(&(was_due, id));
-            self.due.insert((due, id));
-        }
+        let Some(call) = self.at(place).filter(|call| until < call.ends_at) else { return };
+        let (was_due, due) = (call.due, call.due.min(until));
+        (call.ends_at, call.due) = (until, due);
+        self.due.remove(&(was_due, place));
+        self.due.insert((due, place));
     }
 
     /// The calls that nothing allows any more.
     pub(super) fn to_end(&self) -> Vec<CallId> {
-        self.to_end.iter().copied().collect()
+        let calls = self.to_end.iter().filter_map(|place| self.places.get(*place as usize)?.as_ref());
+        calls.map(|call| call.id).collect()
     }
 
     fn count(&mut self, number: VirtualNumber) {
@@ -289,7 +342,8 @@ mod tests {
         let mut order = [0; 32];
         order[..8].copy_from_slice(&of.to_le_bytes());
         let order = OrderId { merchant: [0; 32], order };
-        let claim = Claim { order, leg: Leg::Courier, caller: Side::Hub, attempt: [7; 8] };
+        let claim =
+            Claim { order, part: order.part(), leg: Leg::Courier, caller: Side::Hub, attempt: [7; 8] };
         let number = VirtualNumber::new(&format!("+8617{of:09}")).unwrap();
         let now = START.saturating_add(after);
         let ends_at = now.saturating_add(longest);
@@ -446,14 +500,16 @@ mod tests {
         let map = |most: usize, each: usize| (most * 8 / 7).next_power_of_two() * (each + 1);
         let tree = |most: usize, each: usize| most * each * 2;
         let queue = |most: usize, each: usize| most.next_power_of_two() * each;
-        let all = map(CALLS, size_of::<(CallId, Running)>())
-            + tree(CALLS, size_of::<(Timestamp, CallId)>())
-            + tree(CALLS, size_of::<(Part, CallId)>())
-            + 2 * tree(CALLS, size_of::<CallId>())
+        let all = map(CALLS, size_of::<(CallId, Place)>())
+            + queue(CALLS, size_of::<Option<Running>>())
+            + queue(CALLS, size_of::<Place>())
+            + tree(CALLS, size_of::<(Timestamp, Place)>())
+            + tree(CALLS, size_of::<(Part, Place)>())
+            + 2 * tree(CALLS, size_of::<Place>())
             + map(4096, size_of::<(Part, Option<Vec<u8>>)>() + 32)
             + map(CALLS, size_of::<(VirtualNumber, usize)>())
             + map(HOURS, size_of::<(LegId, Hour)>())
             + queue(HOURS, size_of::<(Timestamp, LegId)>());
-        assert!(all <= 53 << 20, "{all} bytes");
+        assert!(all <= 43 << 20, "{all} bytes");
     }
 }

@@ -27,6 +27,7 @@ use redb::{
 };
 use std::cmp::Ordering;
 use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 type Bytes = &'static [u8];
 
@@ -41,6 +42,9 @@ const PART: usize = 1 << 16;
 
 /// An open file with rows.
 pub(super) struct Tables {
+    /// Both tables as the last commit left them, once somebody has read since: to open them takes as long as to
+    /// look up two rows. Closed before the database.
+    latest: RwLock<Option<Arc<Both>>>,
     database: Database,
     /// Over "settled", which no open file changes.
     filter: Filter,
@@ -111,6 +115,7 @@ impl Tables {
 
     fn of(database: Database, filter: Filter, syncs: Syncs) -> Self {
         Self {
+            latest: RwLock::default(),
             database,
             filter,
             kinds: Kinds::default(),
@@ -125,14 +130,13 @@ impl Tables {
     }
 
     pub(super) fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let transaction = self.begin_read()?;
-        let recent = open(&transaction, RECENT)?;
-        let mut settled = Settled::of(self, Some(&transaction));
+        let both = self.latest()?;
+        let (mut settled, mut buffers) = (Settled::of(self, Some(&both)), Buffers::default());
         let read = |at: &RowKey| {
-            let at = address(at.bucket, &at.key);
-            let new = recent.get(at.as_slice()).map_err(engine)?;
+            let at = buffers.address(at.bucket, &at.key);
+            let new = both.recent.get(at).map_err(engine)?;
             // Also where the recent one counts: what a read takes must not tell whether a row was changed.
-            let old = settled.get(&at)?;
+            let old = settled.get(at)?;
             match new {
                 Some(row) => Ok(row_of(row.value())?.map(<[u8]>::to_vec)),
                 None => Ok(old.map(|row| row.value().to_vec())),
@@ -149,7 +153,7 @@ impl Tables {
     ) -> Result<Vec<(Bucket, Row)>, StoreError> {
         let Sought { prefix, before, after, limit } = sought;
         let may_have = self.kinds.of(prefix);
-        let (both, mut found) = (self.both()?, Vec::new());
+        let (both, mut found) = (self.latest()?, Vec::new());
         for (bucket, after) in buckets_after(after) {
             if only.is_some_and(|only| only != bucket) || !may_have(bucket) {
                 continue;
@@ -201,7 +205,10 @@ impl Tables {
             *outcome == Outcome::Committed && !commit.writes.is_empty()
         };
         if commits.iter().zip(&outcomes).any(changes) {
-            transaction.commit().map_err(engine)?;
+            let committed = transaction.commit();
+            // Whoever reads from now on sees it. An earlier view would also keep the pages that it replaced.
+            *self.view() = None;
+            committed.map_err(engine)?;
         } else {
             transaction.abort().map_err(engine)?;
         }
@@ -293,6 +300,25 @@ impl Tables {
         #[cfg(test)]
         self.transactions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.database.begin_read().map_err(engine)
+    }
+
+    /// As the last commit left it.
+    fn latest(&self) -> Result<Arc<Both>, StoreError> {
+        if let Some(both) = &*self.latest.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(Arc::clone(both));
+        }
+        let mut latest = self.view();
+        // Begun under the lock: a commit that is durable meanwhile takes it away again.
+        let both = match latest.take() {
+            Some(both) => both,
+            None => Arc::new(self.both()?),
+        };
+        Ok(Arc::clone(latest.insert(both)))
+    }
+
+    /// A poisoned lock is taken over: what it guards is replaced in single assignments.
+    fn view(&self) -> RwLockWriteGuard<'_, Option<Arc<Both>>> {
+        self.latest.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As of one moment.
@@ -414,14 +440,13 @@ fn next<'a>(rows: &mut Range<'a, Bytes, Bytes>) -> Result<Option<Found<'a>>, Sto
 /// What "settled" holds, opened when the filter cannot say.
 struct Settled<'a> {
     tables: &'a Tables,
-    /// The transaction that reads besides, if one does.
-    transaction: Option<&'a ReadTransaction>,
-    open: Option<ReadOnlyTable<Bytes, Bytes>>,
+    /// Of any moment: no commit writes there.
+    both: Option<Arc<Both>>,
 }
 
 impl<'a> Settled<'a> {
-    fn of(tables: &'a Tables, transaction: Option<&'a ReadTransaction>) -> Self {
-        Self { tables, transaction, open: None }
+    fn of(tables: &'a Tables, both: Option<&Arc<Both>>) -> Self {
+        Self { tables, both: both.cloned() }
     }
 
     fn get(&mut self, at: &[u8]) -> Result<Option<AccessGuard<'static, Bytes>>, StoreError> {
@@ -430,12 +455,11 @@ impl<'a> Settled<'a> {
         }
         #[cfg(test)]
         self.tables.looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let open = match (self.open.take(), self.transaction) {
-            (Some(open), _) => open,
-            (None, Some(transaction)) => open(transaction, SETTLED)?,
-            (None, None) => open(&self.tables.begin_read()?, SETTLED)?,
+        let both = match self.both.take() {
+            Some(both) => both,
+            None => self.tables.latest()?,
         };
-        self.open.insert(open).get(at).map_err(engine)
+        self.both.insert(both).settled.get(at).map_err(engine)
     }
 }
 

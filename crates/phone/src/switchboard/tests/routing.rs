@@ -103,6 +103,27 @@ fn every_refusal_is_the_same_answer_after_the_same_work() {
     }
 }
 
+/// Nor by what is decoded: an order that is not there is as long as one that has a number.
+#[test]
+fn what_is_decoded_for_a_stranger_is_as_long_as_an_order_and_connects_nobody() {
+    let exchange = Exchange::new();
+    let of = order("m", "1");
+    let Bound { number, .. } = exchange.merchant(&of, MERCHANT, ANN, 1200);
+    let at = rows::OrderId::of(&of).order_key();
+    let row = exchange.store.read(&[at.at().clone()]).unwrap().remove(0).unwrap();
+    let no_order = exchange.board.core.no_order.clone();
+    assert_eq!(no_order.len(), row.len());
+    // Though the index row is there: with its order's record gone it reaches nobody.
+    let write = Commit::new(at.bucket()).delete(at.bytes().to_vec());
+    exchange.store.commit(&[write]).unwrap();
+    assert_eq!(exchange.call(ANN, number), Route::Refuse);
+    assert_eq!(exchange.board.counts().ended, 1);
+    // Nor with the dummy's in its place.
+    exchange.store.commit(&[Commit::new(at.bucket()).put(at.bytes().to_vec(), no_order)]).unwrap();
+    assert_eq!(exchange.call(ANN, number), Route::Refuse);
+    assert_eq!(exchange.board.counts().ended, 2);
+}
+
 #[test]
 fn a_withheld_caller_is_refused_even_if_nobodys_number_were_bound() {
     let exchange = Exchange::new();

@@ -169,7 +169,7 @@ fn hardly_a_fresh_row_asks_the_settled_ones() {
 
 /// A tick looks for what is due in all buckets, at several places.
 #[test]
-fn a_read_is_one_transaction_and_so_is_a_scan_of_all_buckets() {
+fn what_is_read_between_two_commits_is_read_in_one_transaction() {
     let tables = tables();
     let put = |bucket| Commit::new(bucket).put(b"due".to_vec(), b"row".to_vec());
     tables.commit(&Bucket::all().map(put).collect::<Vec<_>>()).unwrap();
@@ -179,8 +179,31 @@ fn a_read_is_one_transaction_and_so_is_a_scan_of_all_buckets() {
     assert_eq!(tables.scan(None, all(b"d")).unwrap().len(), 256);
     assert_eq!(begun(), before + 1);
     let keys: Vec<RowKey> = Bucket::all().map(|bucket| RowKey { bucket, key: b"due".to_vec() }).collect();
-    assert!(tables.read(&keys).unwrap().iter().all(Option::is_some));
-    assert_eq!(begun(), before + 2);
+    // Nor does a read that follows begin another, as long as nothing is committed.
+    for _ in 0..3 {
+        assert!(tables.read(&keys).unwrap().iter().all(Option::is_some));
+        assert_eq!(begun(), before + 1);
+    }
+    // A commit is seen from then on, and so is the next.
+    for (n, value) in [b"one", b"two"].into_iter().enumerate() {
+        tables.commit(&[Commit::new(keys[7].bucket).put(b"due".to_vec(), value.to_vec())]).unwrap();
+        assert_eq!(begun(), before + 1 + n);
+        assert!(tables.read(&keys[7..8]).unwrap() == [Some(value.to_vec())]);
+        assert!(tables.read(&keys[7..8]).unwrap() == [Some(value.to_vec())]);
+        assert_eq!(begun(), before + 2 + n);
+    }
+}
+
+/// A view that is kept for reads would else keep the pages that commits replace, and the file would grow.
+#[test]
+fn no_view_is_kept_over_a_commit() {
+    let tables = tables();
+    for number in 0..3u8 {
+        tables.commit(&[put(&[number], b"row")]).unwrap();
+        assert!(tables.latest.read().unwrap().is_none());
+        assert!(tables.read(&[at(&[number])]).unwrap()[0].is_some());
+        assert!(tables.latest.read().unwrap().is_some());
+    }
 }
 
 /// However the rows came there, and whatever was there before.
