@@ -549,19 +549,21 @@ impl<S: Store> Platform<S> {
         });
         ended.transpose()?;
         let Reviewed { numbers_overdue, admitted, published } = done?;
-        self.issuer.confirm_admitted(&admitted)?;
-        if published.is_some() {
-            // After what this boundary publishes.
-            match self.issuer.rate(self.desk.star_sums().map(|sums| sums.map_err(PlatformError::from))) {
-                Err(error) if error.ends_the_tick() => return Err(error),
-                rated => failed.extend(rated.err()),
+        // After what this boundary publishes, so that it is logged at once.
+        let logs = self.ledgers.as_ref().map(|ledgers| move || ledgers.tick(&self.outboxes()));
+        let (ledgers, done) = beside(logs, || {
+            self.issuer.confirm_admitted(&admitted)?;
+            if published.is_some() {
+                match self.issuer.rate(self.desk.star_sums().map(|sums| sums.map_err(PlatformError::from))) {
+                    Err(error) if error.ends_the_tick() => return Err(error),
+                    rated => failed.extend(rated.err()),
+                }
             }
-        }
+            Ok(self.telephony.as_ref().map(Switchboard::tick).transpose()?)
+        });
+        let telephony = done?;
         let published = published.unwrap_or_default();
         failed.extend(published.failed.into_iter().map(PlatformError::from));
-        let telephony = self.telephony.as_ref().map(Switchboard::tick).transpose()?;
-        // Last, so that what was published just now is logged at once.
-        let ledgers = self.ledgers.as_ref().map(|ledgers| ledgers.tick(&self.outboxes()));
         Ok(TickReport {
             manifests,
             starving,
@@ -630,7 +632,7 @@ fn beside<A: Send, B>(
 ) -> (Option<A>, B) {
     let Some(one) = one else { return (None, other()) };
     std::thread::scope(|scope| {
-        let begun = std::thread::Builder::new().name("unjoin-orders".to_owned()).spawn_scoped(scope, &one);
+        let begun = std::thread::Builder::new().name("unjoin-tick".to_owned()).spawn_scoped(scope, &one);
         let other = other();
         let one = match begun {
             Ok(begun) => begun.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked)),

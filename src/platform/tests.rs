@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::issuer::{ClassPolicy, EveryoneOfStanding, PastOrders};
+use crate::ledgers::LedgerConfig;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 use unjoin_core::secret::SystemRng;
 use unjoin_core::token::EnrolmentContext;
 use unjoin_core::{DAY, ManualClock, Timestamp};
+use unjoin_log::{AddCheckpoint, KeyName, NoteKey, SignatureLine, Witness, WitnessError, WitnessPublicKey};
 use unjoin_store::{Commit, MemoryStore, Outcome, StoreError};
 use unjoin_test_util::reads_from;
 use unjoin_trustee::insecure_test_dealer;
@@ -160,10 +162,26 @@ fn an_order_whose_host_reports_its_end_during_a_tick_stays_for_none() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+/// How much has begun.
+type Begun = Arc<(Mutex<usize>, Condvar)>;
+
+fn begin(begun: &Begun) {
+    *begun.0.lock().unwrap() += 1;
+    begun.1.notify_all();
+}
+
+/// Waits until so much has.
+fn wait_for(begun: &Begun, least: usize) -> Result<(), StoreError> {
+    let (count, changed) = &**begun;
+    let count = count.lock().unwrap();
+    let wait = changed.wait_timeout_while(count, Duration::from_secs(60), |count| *count < least).unwrap();
+    if wait.1.timed_out() { Err(StoreError::engine("alone")) } else { Ok(()) }
+}
+
 /// A store whose rewrite ends when a sister's has begun, and which may fail to write.
 struct Meets {
     rows: MemoryStore,
-    rewriting: Arc<(Mutex<usize>, Condvar)>,
+    rewriting: Begun,
     fails: Arc<AtomicBool>,
 }
 
@@ -181,23 +199,19 @@ impl Store for Meets {
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {
-        let (rewriting, changed) = &*self.rewriting;
-        let mut begun = rewriting.lock().unwrap();
-        *begun += 1;
-        changed.notify_all();
-        let wait = changed.wait_timeout_while(begun, Duration::from_secs(60), |begun| *begun < 2).unwrap();
-        if wait.1.timed_out() { Err(StoreError::engine("alone")) } else { Ok(()) }
+        begin(&self.rewriting);
+        wait_for(&self.rewriting, 2)
     }
 }
 
-type Sisters = (Platform<Meets>, Arc<(Mutex<usize>, Condvar)>, Arc<AtomicBool>);
+type Sisters = (Platform<Meets>, Begun, Arc<AtomicBool>);
 
 /// The flag has the reviews' store fail.
 fn sisters(clock: &Arc<ManualClock>) -> Sisters {
     let rng = &mut SystemRng::new();
     let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
     let secrets = PlatformSecrets::generate(*trustees.key(), rng);
-    let (rewriting, fails) = (Arc::<(Mutex<usize>, Condvar)>::default(), Arc::<AtomicBool>::default());
+    let (rewriting, fails) = (Begun::default(), Arc::<AtomicBool>::default());
     let store = |role| {
         let fails = if role == Role::Reviews { Arc::clone(&fails) } else { Arc::default() };
         (role, Arc::new(Meets { rows: MemoryStore::new(), rewriting: Arc::clone(&rewriting), fails }))
@@ -242,4 +256,70 @@ fn a_review_store_that_fails_holds_up_no_end_of_the_order_sides_tick() {
     fails.store(false, Ordering::SeqCst);
     assert_eq!(platform.tick().unwrap().manifests.len(), 1);
     assert!(platform.tick().unwrap().manifests.is_empty());
+}
+
+/// A store in which the ratings, when they are done, wait for a witness to be asked.
+struct RatesLast {
+    rows: MemoryStore,
+    asked: Begun,
+}
+
+impl Store for RatesLast {
+    reads_from!(rows);
+
+    fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
+        let mut writes = commits.iter().flat_map(|commit| &commit.writes);
+        if writes.any(|write| write.key().starts_with(b"iq")) {
+            wait_for(&self.asked, 1)?;
+        }
+        self.rows.commit(commits)
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        self.rows.rewrite()
+    }
+}
+
+/// Says that it was asked, and does not cosign.
+struct Asked(WitnessPublicKey, Begun);
+
+impl Witness for Asked {
+    fn public_key(&self) -> &WitnessPublicKey {
+        &self.0
+    }
+
+    fn add_checkpoint(&self, _: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+        begin(&self.1);
+        Err(WitnessError::Silent)
+    }
+
+    fn last(&self, _: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn ledgers_go_on_beside_the_ratings() {
+    let rng = &mut SystemRng::new();
+    let (trustees, _) = insecure_test_dealer(2, 3, rng).unwrap();
+    let secrets = PlatformSecrets::generate(*trustees.key(), rng);
+    let asked = Begun::default();
+    let store = |role| (role, Arc::new(RatesLast { rows: MemoryStore::new(), asked: Arc::clone(&asked) }));
+    let roles = [Role::Orders, Role::Reviews, Role::Ledgers];
+    let stores = Stores::create(&secrets.stores, roles.map(store), rng).unwrap();
+    let config_of = |name| LedgerConfig {
+        key: NoteKey::generate(KeyName::new(name).unwrap(), &mut SystemRng::new()),
+        policy: None,
+    };
+    let (reviews, openings) = (config_of("shop.example/reviews"), config_of("shop.example/openings"));
+    let key = secrets.platform_key.public();
+    let key = WitnessPublicKey::from_bytes(KeyName::new("witness").unwrap(), key.as_bytes());
+    let witness: Arc<dyn Witness> = Arc::new(Asked(key.unwrap(), Arc::clone(&asked)));
+    let own = stores.own(Role::Ledgers).unwrap();
+    let ledgers = Ledgers::open_without_asking_witnesses(own, reviews, openings, vec![witness]).unwrap();
+    let environment = Environment::new(Arc::new(ManualClock::new(MONDAY)), || Box::new(SystemRng::new()));
+    let platform =
+        Platform::open(stores, config(), secrets, Arc::new(EveryoneOfStanding), environment).unwrap();
+    let report = platform.with_ledgers(ledgers).tick().unwrap();
+    assert!(report.failed.is_empty() && report.ledgers.unwrap().reviews.failed.is_none());
 }

@@ -12,7 +12,7 @@ use super::checkpoint::SignedCheckpoint;
 use super::cosigning::{Busy, Patience, Round};
 use super::note::{KeyName, NoteError, NoteKey, NotePublicKey};
 use super::outbox;
-use super::policy::{PolicyError, WitnessPolicy};
+use super::policy::WitnessPolicy;
 use super::rows::{self, Entry, Index, StoredNote, Tile};
 use super::tile::{MAX_ENTRY, TILE_WIDTH, TileId, encode_bundle};
 use super::tree::Frontier;
@@ -207,17 +207,19 @@ impl<S: Store> Log<S> {
         let mut checkpoint = self.sign()?;
         let last = self.published()?;
         let mut refusals = Vec::new();
-        let mut published = self.has_quorum(&checkpoint)?;
+        // Each cosignature is checked once: when it comes.
+        let policy = self.policy.as_ref();
+        let mut cosigned = policy.map_or_else(|| Ok(Vec::new()), |policy| policy.cosigned(&checkpoint))?;
+        let is_quorum = |cosigned: &[_]| policy.is_none_or(|policy| policy.is_quorum(cosigned));
+        let mut published = is_quorum(&cosigned);
         let mut round = Round::new(&self.busy, self.patience);
         if published {
             round.quorum_is_there();
         }
         for (number, witness) in witnesses.iter().enumerate() {
-            // From the last checkpoint of ours that the witness is known to have cosigned.
-            let knows =
-                |last: &&SignedCheckpoint| matches!(last.cosigned_at(witness.public_key()), Ok(Some(_)));
-            let old_size = last.as_ref().filter(knows).map_or(0, SignedCheckpoint::size);
-            match self.request(old_size, &checkpoint) {
+            // From the last checkpoint of ours that the witness has cosigned, it seems; if not, it says so.
+            let last = last.as_ref().filter(|last| last.note().has_line_of(witness.public_key()));
+            match self.request(last.map_or(0, SignedCheckpoint::size), &checkpoint) {
                 Ok(request) => round.ask(number, witness, move |witness| witness.add_checkpoint(&request)),
                 Err(error) => refusals.push((number, error)),
             }
@@ -237,14 +239,15 @@ impl<S: Store> Log<S> {
                 }
                 Ok(line) => {
                     let added = checkpoint.add_cosignature(line, witness.public_key());
-                    added.map(drop).map_err(|error| WitnessError::State(error.into()))
+                    let added = added.map(|_| cosigned.push(witness.public_key().clone()));
+                    added.map_err(|error| WitnessError::State(error.into()))
                 }
                 Err(error) => Err(error),
             };
             if let Err(error) = taken {
                 refusals.push((number, error));
             }
-            if !published && self.has_quorum(&checkpoint)? {
+            if !published && is_quorum(&cosigned) {
                 published = true;
                 round.quorum_is_there();
             }
@@ -313,15 +316,6 @@ impl<S: Store> Log<S> {
         match proof.is_ok_and(|proof| proof.verify(seen.root(), &head.root()).is_ok()) {
             true => Ok(()),
             false => Err(LogError::Forked),
-        }
-    }
-
-    /// Whether a checkpoint has the policy's quorum; without a policy none is needed.
-    fn has_quorum(&self, checkpoint: &SignedCheckpoint) -> Result<bool, LogError> {
-        match self.policy.as_ref().map(|policy| policy.quorum(checkpoint)).transpose() {
-            Ok(_) => Ok(true),
-            Err(PolicyError::Note(error)) => Err(error.into()),
-            Err(_) => Ok(false),
         }
     }
 
@@ -490,5 +484,75 @@ impl From<LogError> for ViewError {
 impl From<StoreError> for ViewError {
     fn from(error: StoreError) -> Self {
         Self::Source(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::note::{CHECKED, SignatureLine, WitnessKey, WitnessPublicKey};
+    use super::*;
+    use unjoin_core::Timestamp;
+    use unjoin_core::secret::{SecretBytes, SystemRng};
+    use unjoin_store::{MemoryStore, Stores, identity::Roster};
+
+    /// Cosigns whatever it is asked, under its own key or under another that has its name.
+    struct Yes {
+        key: WitnessKey,
+        signs_with: WitnessKey,
+        known: std::sync::Mutex<u64>,
+    }
+
+    impl Witness for Yes {
+        fn public_key(&self) -> &WitnessPublicKey {
+            self.key.public()
+        }
+
+        fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+            let mut known = self.known.lock().unwrap();
+            if request.old_size != *known {
+                return Err(WitnessError::Conflict { size: *known });
+            }
+            *known = request.checkpoint.text().lines().nth(1).unwrap().parse().unwrap();
+            Ok(request.checkpoint.cosign(&self.signs_with, Timestamp::from_unix_seconds(1_800_000_000)))
+        }
+
+        fn last(&self, _: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn each_cosignature_is_checked_once_and_a_wrong_one_counts_for_nothing() {
+        let named = |name: &str, seed| {
+            WitnessKey::from_secret_bytes(KeyName::new(name).unwrap(), &SecretBytes::new([seed; 32]))
+        };
+        for wrong in 0..=3u8 {
+            let key = NoteKey::from_secret_bytes(KeyName::new("log").unwrap(), &SecretBytes::new([9; 32]));
+            let yes = |at: u8| {
+                let (name, seed) = (format!("witness/{at}"), if at < wrong { 100 + at } else { at });
+                let known = std::sync::Mutex::default();
+                Yes { key: named(&name, at), signs_with: named(&name, seed), known }
+            };
+            let witnesses: Vec<Arc<dyn Witness>> = (0..5).map(|at| Arc::new(yes(at)) as _).collect();
+            let keys = witnesses.iter().map(|witness| witness.public_key().clone()).collect();
+            let policy = WitnessPolicy::new(key.public().clone(), keys, 4, 1, 600).unwrap();
+            let rng = &mut SystemRng::new();
+            let store = [(Role::Ledgers, Arc::new(MemoryStore::new()))];
+            let stores = Stores::create(&Roster::alone(Role::Ledgers, rng), store, rng).unwrap();
+            let own = stores.own(Role::Ledgers).unwrap();
+            let log = Log::open(own, Ledger::Reviews, key, Some(policy.clone())).unwrap();
+            for round in 0..3u8 {
+                log.append(&[vec![round]]).unwrap();
+                CHECKED.set(0);
+                let publication = log.publish(&witnesses).unwrap();
+                let (published, refused) = (publication.published, publication.refusals.len());
+                assert_eq!((published, refused), (wrong <= 1, usize::from(wrong)));
+                // Readers check all of it, and agree.
+                assert_eq!(policy.quorum(&publication.checkpoint).is_ok(), published);
+                if wrong == 0 {
+                    assert_eq!(CHECKED.replace(0), 5 + 5);
+                }
+            }
+        }
     }
 }

@@ -163,12 +163,20 @@ impl Note {
             let signature = signature.try_into().map_err(|_| NoteError::Signature)?;
             let seconds = u64::from_be_bytes(*time);
             let message = cosigned(&self.text, seconds);
+            #[cfg(test)]
+            CHECKED.set(CHECKED.get().saturating_add(1));
             if i64::try_from(seconds).is_err() || !key.named.verifier.verify_bare(&message, signature) {
                 return Err(NoteError::Signature);
             }
             at = at.max(Some(Timestamp::from_unix_seconds(seconds)));
         }
         Ok(at)
+    }
+
+    /// Whether a line claims to be this witness's, whether that holds or not.
+    #[cfg(feature = "store")]
+    pub(super) fn has_line_of(&self, key: &WitnessPublicKey) -> bool {
+        self.lines.iter().any(|line| key.named.is_of(line))
     }
 
     /// Whether a key of this name has a line on both notes, whether that holds or not.
@@ -570,6 +578,12 @@ describe_errors! {
         /// The host's key management did not sign.
         Sign(error: SignError) => "note.signing", Operator, true, "{error}";
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many cosignatures this thread has checked.
+    pub(super) static CHECKED: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
 }
 
 #[cfg(test)]

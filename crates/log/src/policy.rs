@@ -146,6 +146,22 @@ impl WitnessPolicy {
         self.median(times).ok_or(if enough { PolicyError::Stale } else { PolicyError::NoQuorum })
     }
 
+    /// Those of the witnesses who have cosigned a checkpoint.
+    #[cfg(feature = "store")]
+    pub(super) fn cosigned(&self, checkpoint: &SignedCheckpoint) -> Result<Vec<WitnessPublicKey>, NoteError> {
+        let mut cosigned = Vec::new();
+        for witness in &self.witnesses {
+            cosigned.extend(checkpoint.cosigned_at(witness)?.map(|_| witness.clone()));
+        }
+        Ok(cosigned)
+    }
+
+    /// Whether these are a quorum, who have all cosigned.
+    #[cfg(feature = "store")]
+    pub(super) fn is_quorum(&self, cosigned: &[WitnessPublicKey]) -> bool {
+        self.witnesses.iter().filter(|witness| cosigned.contains(witness)).count() >= self.quorum
+    }
+
     fn times(&self, checkpoint: &SignedCheckpoint) -> Result<Vec<Timestamp>, PolicyError> {
         if checkpoint.checkpoint().origin != self.log.name().as_str() {
             return Err(PolicyError::Note(NoteError::Origin));

@@ -153,7 +153,7 @@ impl Change<'_> {
 }
 
 impl Pool {
-    fn start_of(&self, epoch: u64) -> Timestamp {
+    pub(crate) fn start_of(&self, epoch: u64) -> Timestamp {
         Timestamp::from_unix_seconds(epoch.saturating_mul(self.config.epoch_seconds))
     }
 }

@@ -97,6 +97,18 @@ impl OrderRow {
         (row.merchant_leg != LegState::Unbound || row.courier_leg != LegState::Unbound).then_some(row)
     }
 
+    /// When it is to be shortened: so many seconds after all its numbers are dead. `None`: never, as it is.
+    pub(super) fn due_at(&self, retention: u64) -> Option<Timestamp> {
+        if self.closed || self.shortened().as_ref() == Some(self) {
+            return None;
+        }
+        let ends = [&self.merchant_leg, &self.courier_leg].map(|leg| match leg {
+            LegState::Live(live) => live.terms.not_after,
+            _ => Timestamp::ZERO,
+        });
+        ends.into_iter().chain([self.dead_at.saturating_add(retention)]).max()
+    }
+
     pub(super) fn leg_mut(&mut self, leg: Leg) -> &mut LegState {
         match leg {
             Leg::Merchant => &mut self.merchant_leg,

@@ -1,6 +1,6 @@
 //! Clearing away: nothing that is refused or unreadable waits for it.
 
-use super::rows::{HUBS, HubRow, INDEX, IndexRow, LegState, ORDERS, OrderRow, index_after, slot_end_of};
+use super::rows::{HUBS, HubRow, INDEX, IndexRow, ORDERS, OrderRow, index_after, slot_end_of};
 use super::{Core, SwitchboardError};
 use crate::{SlotKeyWindow, VirtualNumber};
 use std::sync::PoisonError;
@@ -11,7 +11,7 @@ use unjoin_store::{Commit, Decision, Key, Pages, Record, RowKey, Store, decide_a
 const PAGE: usize = 512;
 /// At most this many rows, and a page more, are deleted by one durable write.
 const AT_ONCE: usize = 8192;
-/// At most this many orders' and hubs' rows, and a page more, are looked at in one tick: a walk
+/// At most this many orders' and hubs' rows, and two pages more, are looked at in one tick: a round
 /// through all of them takes as many ticks as that needs.
 const WALK: usize = 1 << 16;
 
@@ -51,13 +51,42 @@ pub struct SwitchboardReport {
     pub alarms: Vec<(VirtualNumber, u32)>,
 }
 
-/// Where the walk through the orders' and hubs' rows is. In memory: after a restart it begins
+/// Where the rounds through the orders' and hubs' rows are. In memory: after a restart they begin
 /// again, which is no harm.
 #[derive(Default)]
 pub(super) struct Walk {
-    /// Whether the orders are done, and the hubs' turn has come.
-    in_hubs: bool,
+    orders: Round,
+    hubs: Round,
+}
+
+/// A round through all rows of one kind, and when the next one has something to find. A row that is changed meanwhile,
+/// or made, falls due later than what the round knows of, never sooner.
+#[derive(Default)]
+struct Round {
+    /// When the one that goes on began.
+    began: Option<Timestamp>,
+    /// The last row that it looked at.
     after: Option<RowKey>,
+    /// When the first of the rows falls due that it has seen, or that were made since it began. `None`: nothing is known.
+    first_due: Option<Timestamp>,
+    /// When the last whole round began: what it knows holds for no earlier time, to which a clock may go back.
+    known_since: Option<Timestamp>,
+}
+
+impl Round {
+    /// Whether it goes on, or a new one begins at `now`. `unseen_due`: when the first row falls due that is made from now on.
+    fn goes_on(&mut self, now: Timestamp, unseen_due: Timestamp) -> bool {
+        let is_quiet =
+            self.first_due.is_some_and(|due| now < due) && self.known_since.is_some_and(|since| now >= since);
+        if self.began.is_none() && !is_quiet {
+            *self = Self { began: Some(now), first_due: Some(unseen_due), ..Self::default() };
+        }
+        self.began.is_some()
+    }
+
+    fn ends(&mut self) {
+        (self.known_since, self.after) = (self.began.take(), None);
+    }
 }
 
 /// Deletes an order's or a hub's row, or puts what remains of it in its place, if that still is due then: the answer is
@@ -116,58 +145,82 @@ impl<S: Store> Core<S> {
 
     /// Goes on through the orders and then the hubs, for [`WALK`] rows or once around.
     fn walk(&self, window: &SlotKeyWindow, report: &mut SwitchboardReport) -> Result<(), SwitchboardError> {
-        let now = window.settled();
-        let lives = move |leg: &LegState| matches!(leg, LegState::Live(live) if now < live.terms.not_after);
-        let is_order_due = |order: &OrderRow| {
-            let kept_until = order.dead_at.saturating_add(self.config.retention);
-            let is_over = !lives(&order.merchant_leg) && !lives(&order.courier_leg) && now >= kept_until;
-            !order.closed && is_over && order.shortened().as_ref() != Some(order)
-        };
-        // A new epoch begins at 0 whatever the last one came to; all pools have epochs of one length.
-        let is_hub_due = |hub: &HubRow| hub.epoch.saturating_add(1) < self.pools.at(0).pool.epoch_of(now);
         let mut walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner);
-        // What lies before the place where this begins comes last.
-        let (mut seen, mut turns) = (0, if walk.after.is_none() { 2 } else { 3 });
+        let walked = self.walk_on(&mut walk, window.settled(), report);
+        if walked.is_err() {
+            // What was to go, and may still be there, is looked for again.
+            *walk = Walk::default();
+        }
+        walked
+    }
+
+    fn walk_on(
+        &self,
+        walk: &mut Walk,
+        now: Timestamp,
+        report: &mut SwitchboardReport,
+    ) -> Result<(), SwitchboardError> {
+        let retention = self.config.retention;
+        let order_due = |order: &OrderRow| order.due_at(retention);
+        // A new epoch begins at 0 whatever the last one came to; all pools have epochs of one length.
+        let pool = &self.pools.at(0).pool;
+        let over = |epoch: u64| pool.start_of(epoch.saturating_add(2));
+        let hub_due = |hub: &HubRow| Some(over(hub.epoch));
         let mut due = Due::default();
-        while seen < WALK && turns > 0 {
-            let rows = if walk.in_hubs {
-                self.look_at(HUBS, &mut walk.after, &is_hub_due, &|_| None, &mut due.hubs)?
-            } else {
-                let remains = &OrderRow::shortened;
-                self.look_at(ORDERS, &mut walk.after, &is_order_due, remains, &mut due.orders)?
-            };
-            if due.orders.len() + due.hubs.len() >= AT_ONCE {
-                self.prune(std::mem::take(&mut due), report)?;
+        let mut left = WALK;
+        if walk.orders.goes_on(now, now.saturating_add(retention)) {
+            let seeking = Seeking { now, due_at: &order_due, remains: &OrderRow::shortened };
+            while left > 0 && walk.orders.began.is_some() {
+                left =
+                    left.saturating_sub(self.look_at(ORDERS, &mut walk.orders, seeking, &mut due.orders)?);
+                self.prune_if_many(&mut due, report)?;
             }
-            seen += rows;
-            if rows < PAGE {
-                turns -= 1;
-                *walk = Walk { in_hubs: !walk.in_hubs, after: None };
+        }
+        if left > 0 && walk.hubs.goes_on(now, over(pool.epoch_of(now))) {
+            let seeking = Seeking { now, due_at: &hub_due, remains: &|_| None };
+            while left > 0 && walk.hubs.began.is_some() {
+                left = left.saturating_sub(self.look_at(HUBS, &mut walk.hubs, seeking, &mut due.hubs)?);
+                self.prune_if_many(&mut due, report)?;
             }
         }
         self.prune(due, report)
     }
 
-    /// Looks at one page of rows behind `after`, which goes on: how many there were.
+    fn prune_if_many(
+        &self,
+        due: &mut Due<'_>,
+        report: &mut SwitchboardReport,
+    ) -> Result<(), SwitchboardError> {
+        match due.orders.len().saturating_add(due.hubs.len()) >= AT_ONCE {
+            true => self.prune(std::mem::take(due), report),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks at one page of rows, and ends the round with the last: how many there were, or 1 if there was none.
     fn look_at<'a, R: Record + 'a>(
         &self,
         prefix: &[u8; 2],
-        after: &mut Option<RowKey>,
-        is_due: &'a impl Fn(&R) -> bool,
-        remains: &'a impl Fn(&R) -> Option<R>,
+        round: &mut Round,
+        seeking: Seeking<'a, R>,
         due: &mut Vec<Prune<'a>>,
     ) -> Result<usize, SwitchboardError> {
-        let mut pages = Pages::of_all(&*self.store, prefix.to_vec(), PAGE).after(after.clone());
+        let mut pages = Pages::of_all(&*self.store, prefix.to_vec(), PAGE).after(round.after.clone());
         let page = pages.next()?.unwrap_or_default();
+        #[cfg(test)]
+        self.work.count_looks(page.len());
         for found in &page {
-            if is_due(&found.row()?) {
-                due.push(Ok(prune(found.key.clone(), is_due, remains)));
+            match (seeking.due_at)(&found.row()?) {
+                Some(at) if at <= seeking.now => due.push(Ok(prune(found.key.clone(), seeking))),
+                Some(at) => round.first_due = round.first_due.map(|first| first.min(at)),
+                None => {}
             }
         }
-        if let Some(last) = page.last() {
-            *after = Some(last.key.at().clone());
+        round.after = page.last().map(|last| last.key.at().clone());
+        if page.len() < PAGE {
+            round.ends();
         }
-        Ok(page.len())
+        Ok(page.len().max(1))
     }
 
     fn prune(&self, due: Due<'_>, report: &mut SwitchboardReport) -> Result<(), SwitchboardError> {
@@ -180,17 +233,64 @@ impl<S: Store> Core<S> {
     }
 }
 
-fn prune<'a, R: Record + 'a>(
-    at: Key<R>,
-    is_due: &'a impl Fn(&R) -> bool,
-    remains: &'a impl Fn(&R) -> Option<R>,
-) -> Decision<'a, bool, SwitchboardError> {
+/// What a round looks for.
+struct Seeking<'a, R> {
+    now: Timestamp,
+    /// When a row falls due; `None`: never, as it is.
+    due_at: &'a dyn Fn(&R) -> Option<Timestamp>,
+    /// What remains of one that is.
+    remains: &'a dyn Fn(&R) -> Option<R>,
+}
+
+impl<R> Clone for Seeking<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Seeking<'_, R> {}
+
+fn prune<'a, R: Record + 'a>(at: Key<R>, seeking: Seeking<'a, R>) -> Decision<'a, bool, SwitchboardError> {
+    let is_due = move |row: &R| (seeking.due_at)(row).is_some_and(|at| at <= seeking.now);
     Decision::new(at.clone(), move |row: Option<R>, change| {
         let Some(row) = row.filter(is_due) else { return Ok(false) };
-        match remains(&row) {
+        match (seeking.remains)(&row) {
             Some(rest) => change.put(&at, &rest),
             None => change.delete(&at),
         }
         Ok(true)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    #[test]
+    fn a_round_begins_when_something_may_be_due_and_when_the_clock_went_back() {
+        let mut round = Round::default();
+        let begins = |round: &mut Round, after: u64, unseen: u64| {
+            let goes_on = round.goes_on(START.saturating_add(after), START.saturating_add(unseen));
+            if goes_on {
+                round.ends();
+            }
+            goes_on
+        };
+        assert!(begins(&mut round, 100, 130));
+        for after in [100, 129] {
+            assert!(!begins(&mut round, after, after + 30));
+        }
+        assert!(begins(&mut round, 130, 160));
+        // What is made under the earlier time falls due before 160.
+        assert!(begins(&mut round, 40, 70));
+        assert!(!begins(&mut round, 69, 99) && begins(&mut round, 70, 100));
+        // One that takes several ticks goes on, and knows of what was made since it began.
+        let mut round = Round::default();
+        assert!(round.goes_on(START, START.saturating_add(30)));
+        assert!(round.goes_on(START.saturating_add(9), START.saturating_add(39)));
+        round.ends();
+        assert!(!begins(&mut round, 29, 59) && begins(&mut round, 30, 60));
+    }
 }

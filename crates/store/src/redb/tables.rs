@@ -242,7 +242,7 @@ impl Tables {
         drop(parts);
         transaction.commit().map_err(engine)?;
         (fresh.filter, fresh.kinds) = (filter, kinds);
-        fresh.compact()
+        Ok(())
     }
 
     /// Writes what `rows` shows into the tables of this new database, in one transaction, and settles nothing.
@@ -266,8 +266,7 @@ impl Tables {
         let changed = change(found.ok_or(StoreError::Missing("identity"))?)?;
         insert(&mut recent, &at, &changed)?;
         drop(recent);
-        transaction.commit().map_err(engine)?;
-        self.compact()
+        transaction.commit().map_err(engine)
     }
 
     /// From one kind's first row to the next's: not every row is looked at.
@@ -290,10 +289,6 @@ impl Tables {
             }
         }
         Ok(())
-    }
-
-    fn compact(&mut self) -> Result<(), StoreError> {
-        self.database.compact().map(drop).map_err(engine)
     }
 
     fn begin_read(&self) -> Result<ReadTransaction, StoreError> {

@@ -455,6 +455,35 @@ fn sweeping_deletes_what_is_over_and_changes_no_answer() {
 }
 
 #[test]
+fn a_tick_looks_at_rows_when_the_first_may_be_due_and_leaves_none_that_is() {
+    let exchange = Exchange::new();
+    let tick = || {
+        let report = exchange.board.tick().unwrap();
+        (report.orders + report.hubs, exchange.board.core.work.take_looks())
+    };
+    let (mut gone, mut looks) = (BTreeMap::new(), Vec::new());
+    for day in 0..90u64 {
+        // One business each, on some days: also while nothing of the earlier ones is due.
+        if matches!(day, 0 | 3 | 20 | 21) {
+            exchange.courier(&order("m", &format!("{day}")), 100 + day, ANN, 600);
+        }
+        let (due, looked) = tick();
+        if due > 0 {
+            gone.insert(day, due);
+        }
+        if looked > 0 {
+            looks.push(day);
+        }
+        // Nothing was missed: one that has looked at nothing yet finds as much.
+        let report = exchange.again().board.tick().unwrap();
+        assert_eq!(report.orders + report.hubs, 0, "day {day}");
+        exchange.pass(DAY);
+    }
+    assert_eq!(gone.values().sum::<u64>(), 8, "{gone:?}");
+    assert!(looks.len() <= 20 && gone.keys().all(|day| looks.contains(day)), "{looks:?}");
+}
+
+#[test]
 fn what_was_ended_stays_so_however_long_ago_it_was() {
     let exchange = Exchange::new();
     let [released, before, cut, over] =

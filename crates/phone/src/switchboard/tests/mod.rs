@@ -28,6 +28,7 @@ pub(super) struct Work {
     names: AtomicUsize,
     opens: AtomicUsize,
     opened_bytes: AtomicUsize,
+    looks: AtomicUsize,
 }
 
 impl Work {
@@ -38,6 +39,15 @@ impl Work {
     pub(super) fn count_open(&self, length: usize) {
         self.opens.fetch_add(1, Ordering::SeqCst);
         self.opened_bytes.fetch_add(length, Ordering::SeqCst);
+    }
+
+    /// Of rows that a tick looked at to find out whether they are due.
+    pub(super) fn count_looks(&self, rows: usize) {
+        self.looks.fetch_add(rows, Ordering::SeqCst);
+    }
+
+    fn take_looks(&self) -> usize {
+        self.looks.swap(0, Ordering::SeqCst)
     }
 
     fn take(&self) -> [usize; 3] {
