@@ -202,21 +202,21 @@ describe_errors! {
     /// ```
     #[derive(Debug)]
     #[non_exhaustive]
-    pub enum AuditError {
+    pub enum AuditError (Operator, false) {
         /// The checkpoints have two roots for one size, or the entries have the newer one's root and not
         /// the older one's: history was changed.
-        Rewritten => "audit.rewritten", Operator, false,
+        Rewritten => "audit.rewritten",
             "the ledger's newer checkpoint does not go on from the older one: its history was changed. Keep the \
             checkpoints and the entries, they prove it";
         /// This copy of the ledger ends before the older checkpoint.
-        Stale => "audit.stale", Host, true,
+        Stale => "audit.stale" (Host, true),
             "this copy of the ledger ends before the checkpoint that was kept: read a newer copy";
         /// No checkpoint is published yet.
-        Unpublished => "audit.unpublished", Host, true, "the ledger has not published a checkpoint yet";
+        Unpublished => "audit.unpublished" (Host, true), "the ledger has not published a checkpoint yet";
         /// A checkpoint is not believed.
-        Policy(#[from] error: PolicyError) => "audit.policy", Operator, false, "{error}";
+        Policy(#[from] error: PolicyError) => "audit.policy", "{error}";
         /// The ledger could not be read.
-        View(#[from] error: ViewError) => "audit.view", Operator, true, "{error}";
+        View(#[from] error: ViewError) => "audit.view" (Operator, true), "{error}";
     }
 }
 

@@ -25,28 +25,24 @@ use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{ReviewId, TrusteeKey};
 use unjoin::wire::Message;
 use unjoin::{Name, Timestamp};
+use unjoin_benches::arguments::{Entries, Extent};
 use unjoin_trustee::test_util::world::{self, CONSUMERS, COURT, OPENINGS, World};
 
 /// Measures openings.
 #[derive(Parser)]
 struct Arguments {
-    /// A few of everything: shows that it runs, measures nothing.
-    #[arg(long)]
-    quick: bool,
-    /// The ledger's size.
-    #[arg(long, default_value_t = 1_000_000)]
-    entries: u64,
+    #[command(flatten)]
+    extent: Extent,
+    #[command(flatten)]
+    entries: Entries,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = Arguments::parse();
-    if arguments.quick {
-        arguments.entries = 4_000;
-    }
-    let times = if arguments.quick { 3 } else { 400 };
+    let arguments = Arguments::parse();
+    let times = arguments.extent.of(3, 400);
     shares(times)?;
-    same_author(if arguments.quick { 1 } else { 50 })?;
-    budgets(arguments.entries, if arguments.quick { 3 } else { 200 })
+    same_author(arguments.extent.of(1, 50))?;
+    budgets(arguments.entries.of(&arguments.extent, 4_000), arguments.extent.of(3, 200))
 }
 
 /// The median times of R and of an operation, each measured right after the other.

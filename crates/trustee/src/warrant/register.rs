@@ -8,7 +8,6 @@
 use super::WarrantPolicy;
 use super::budget::{BudgetPolicy, Claim, Excess, Limit};
 use crate::SignedCommittee;
-use core::fmt;
 use core::ops::RangeInclusive;
 use std::collections::{HashMap, HashSet};
 use unjoin_core::Timestamp;
@@ -534,16 +533,8 @@ impl OpeningsRegister {
     }
 }
 
-/// Sizes only.
-impl fmt::Debug for OpeningsRegister {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (size, warrants) = (self.size(), self.warrants.len());
-        f.debug_struct("OpeningsRegister")
-            .field("size", &size)
-            .field("warrants", &warrants)
-            .finish_non_exhaustive()
-    }
-}
+// Sizes only.
+unjoin_core::opaque!(OpeningsRegister | all | size = all.size(), warrants = all.warrants.len());
 
 fn known(entry: &[u8], trust: &RegisterTrust) -> Option<Known> {
     let origin = trust.origin.as_str();

@@ -200,12 +200,7 @@ impl fmt::Display for WarrantTerms {
     }
 }
 
-impl fmt::Debug for WarrantTerms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("WarrantTerms");
-        out.field("action", &self.action).field("count", &self.reviews.len()).finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(WarrantTerms | terms | action = terms.action, count = terms.reviews.len());
 
 /// Lower-case hexadecimal digits.
 struct Hex<'a>(&'a [u8]);

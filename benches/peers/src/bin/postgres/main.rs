@@ -22,6 +22,7 @@ use std::sync::Arc;
 use unjoin::Name;
 use unjoin::issuer::Issuer;
 use unjoin::store::{RedbStore, Store};
+use unjoin_benches::arguments::Extent;
 use unjoin_benches::drive::{Load, bar, drive, print_load};
 use unjoin_benches::machine;
 
@@ -30,9 +31,8 @@ const IN_FLIGHT: usize = 16;
 /// Measures durable reviews and grants a second on both stores.
 #[derive(Parser)]
 struct Arguments {
-    /// A few requests of each kind: shows that it runs, measures nothing.
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    extent: Extent,
     /// Reviews, and grants, for each store and number of callers.
     #[arg(long, default_value_t = 20_000)]
     count: usize,
@@ -58,17 +58,17 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = Arguments::parse();
-    if arguments.quick {
+    if arguments.extent.quick {
         (arguments.count, arguments.spent) = (64, vec![500, 2_000]);
     }
     let server = Server::start(&["shared_buffers = 256MB", "max_wal_size = 4GB"]);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let sync = machine::sync_micros(&std::env::temp_dir(), if arguments.quick { 5 } else { 200 });
+    let sync = machine::sync_micros(&std::env::temp_dir(), arguments.extent.of(5, 200));
     println!("{threads} hardware threads; write of 4 KiB and fdatasync: {sync:.0} us (median)");
     println!("{}", server.sql("SELECT version()"));
     let wants = |kind: &str| arguments.only.as_deref().is_none_or(|only| only == kind);
     let kinds: Vec<&str> = ["reviews", "grants"].into_iter().filter(|kind| wants(kind)).collect();
-    if arguments.growth || arguments.quick {
+    if arguments.growth || arguments.extent.quick {
         for kind in &kinds {
             println!(
                 "\ndurable {kind} on PostgreSQL as old rows pile up, {IN_FLIGHT} in flight for each caller"
