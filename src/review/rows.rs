@@ -31,7 +31,7 @@ use crate::clock::ClockRow;
 use crate::recovery::RecoveryRow;
 use unjoin_core::entry::HeldWithdrawalEntry;
 use unjoin_core::token::{CohortManifest, PublicationDates, Review, ReviewId, Scope};
-use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{
     Bucket, Key, MessageRow, Pages, Present, Reads, Record, RowKey, Store, StoreError, record,
@@ -361,13 +361,3 @@ record!(MarkRow, "rewrite mark": bare);
 pub(super) struct RewrittenRow(pub(super) Timestamp);
 
 record!(RewrittenRow, "last rewrite": 0);
-
-// --- parts of values --------------------------------------------------------------------
-
-pub(super) fn decode_review(from: &mut Reader<'_>) -> Result<Review, DecodeError> {
-    Review::from_bytes(decode_slice(from)?)
-}
-
-pub(super) fn decode_slice<'a>(from: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
-    from.bytes("message", 0, MAX_MESSAGE)
-}

@@ -27,14 +27,16 @@ impl Extent {
 /// How large a ledger is.
 #[derive(clap::Args)]
 pub struct Entries {
+    #[command(flatten)]
+    pub extent: Extent,
     /// The ledger's size at the end.
     #[arg(long, default_value_t = 1_000_000)]
     entries: u64,
 }
 
 impl Entries {
-    pub fn of(&self, extent: &Extent, quick: u64) -> u64 {
-        extent.of(quick, self.entries)
+    pub fn count(&self, quick: u64) -> u64 {
+        self.extent.of(quick, self.entries)
     }
 }
 

@@ -150,14 +150,11 @@ impl History {
         if goes_on { Ok(Self { entries, older, newer }) } else { Err(AuditError::Rewritten) }
     }
 
-    /// The entries, in order.
-    pub fn entries(&self) -> &[Vec<u8>] {
-        &self.entries
-    }
-
-    /// The newer checkpoint, and what its quorum says.
-    pub fn newer(&self) -> &(SignedCheckpoint, Quorum) {
-        &self.newer
+    unjoin_core::getters! {
+        /// The entries, in order.
+        pub entries -> &[Vec<u8>];
+        /// The newer checkpoint, and what its quorum says.
+        pub newer -> &(SignedCheckpoint, Quorum);
     }
 
     /// The entries under the older checkpoint; all of them if there was none.

@@ -86,14 +86,11 @@ impl Note {
         Ok(note)
     }
 
-    /// The signed text, its last newline included.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The signature lines, in order; none of them is checked.
-    pub fn lines(&self) -> &[SignatureLine] {
-        &self.lines
+    unjoin_core::getters! {
+        /// The signed text, its last newline included.
+        pub text -> &str;
+        /// The signature lines, in order; none of them is checked.
+        pub lines -> &[SignatureLine];
     }
 
     /// The whole note.

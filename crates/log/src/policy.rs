@@ -89,14 +89,11 @@ impl WitnessPolicy {
         Ok(Self { log, witnesses, quorum, freshness })
     }
 
-    /// The log's key.
-    pub fn log(&self) -> &NotePublicKey {
-        &self.log
-    }
-
-    /// The witnesses.
-    pub fn witnesses(&self) -> &[WitnessPublicKey] {
-        &self.witnesses
+    unjoin_core::getters! {
+        /// The log's key.
+        pub log -> &NotePublicKey;
+        /// The witnesses.
+        pub witnesses -> &[WitnessPublicKey];
     }
 
     /// Reads a checkpoint that a quorum has cosigned, whenever that was.

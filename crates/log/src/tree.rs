@@ -60,14 +60,11 @@ impl Frontier {
         fits.then_some(Self { size, peaks })
     }
 
-    /// How many leaves.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The peaks, the largest subtree's first.
-    pub fn peaks(&self) -> &[Hash] {
-        &self.peaks
+    unjoin_core::getters! {
+        /// How many leaves.
+        pub size -> u64;
+        /// The peaks, the largest subtree's first.
+        pub peaks -> &[Hash];
     }
 
     /// Appends a leaf.

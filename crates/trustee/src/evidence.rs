@@ -84,14 +84,11 @@ pub struct VerifiedReview {
 }
 
 impl VerifiedReview {
-    /// The review's id.
-    pub fn review_id(&self) -> &ReviewId {
-        &self.review_id
-    }
-
-    /// The escrow of its author.
-    pub fn escrow(&self) -> &Escrow {
-        &self.escrow
+    unjoin_core::getters! {
+        /// The review's id.
+        pub review_id -> &ReviewId;
+        /// The escrow of its author.
+        pub escrow -> &Escrow;
     }
 
     /// What a share that opens this review under a warrant is bound to.

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn their_client_asks_our_gateway_and_reads_its_answer() {
-        let (mut gateway, list) = our_gateway();
+        let (gateway, list) = our_gateway();
 
         let client = ClientRequest::from_encoded_config_list(&list).unwrap();
         let (request, waiting) = client.encapsulate(&their_request(&question().to_bytes())).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     /// What they allow, and the door does not.
     #[test]
     fn another_request_or_answer_of_theirs_is_none_of_the_doors() {
-        let (mut gateway, list) = our_gateway();
+        let (gateway, list) = our_gateway();
         let client = || ClientRequest::from_encoded_config_list(&list).unwrap();
 
         let mut changed = their_request(&question().to_bytes());
@@ -140,7 +140,7 @@ mod tests {
         let server = Server::new(TheirConfig::new(3, Kem::X25519Sha256, suites).unwrap()).unwrap();
         let list = TheirConfig::encode_list(&[server.config()]).unwrap();
         let [config] = KeyConfig::from_list(&list).unwrap().try_into().unwrap();
-        let (request, waiting) = seal(&config, HOST, &question(), rng).unwrap();
+        let (request, waiting) = seal(&config, HOST, &question(), &mut SystemRng::new()).unwrap();
         let (_, reply) = server.decapsulate(&request).unwrap();
         let mut changed = their_answer(&DoorAnswer::accepted(Vec::new()).to_bytes());
         // 200 becomes 201.

@@ -20,16 +20,14 @@ use unjoin::store::identity::Role;
 use unjoin::token::{AuthorKey, ReviewId, Scope};
 use unjoin::wire::Message;
 use unjoin::{Name, Timestamp};
-use unjoin_benches::arguments::{Entries, Extent, Place};
+use unjoin_benches::arguments::{Entries, Place};
 use unjoin_test_util::own;
 
 /// Measures a ledger's appends and proofs.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    extent: Extent,
-    #[command(flatten)]
-    entries: Entries,
+    ledger: Entries,
     #[command(flatten)]
     place: Place,
 }
@@ -58,19 +56,19 @@ fn entry(number: u64) -> Vec<u8> {
 fn run(arguments: &Arguments, path: &Path) -> Result<(), Box<dyn Error>> {
     let key = NoteKey::generate(KeyName::new("bench.example/reviews")?, &mut SystemRng::new());
     let log = Log::open(own(&Arc::new(RedbStore::create(path)?), Role::Ledgers), Ledger::Reviews, key, None)?;
-    let few: u64 = arguments.extent.of(3, 200);
+    let few: u64 = arguments.ledger.extent.of(3, 200);
     println!("durable appends of entries of {} bytes", entry(0).len());
     append(&log, 1, few)?;
     append(&log, 64, few)?;
     // The last stretch is the one that counts: the ledger is large by then.
-    let entries = arguments.entries.of(&arguments.extent, 3_000);
+    let entries = arguments.ledger.count(3_000);
     let left = |log: &Log<RedbStore>| log.size().map(|size| entries.saturating_sub(size) / 1024);
     append(&log, 1024, left(&log)? / 2)?;
     append(&log, 1024, left(&log)?.max(1))?;
 
     let size = log.size()?;
     let signed = log.sign()?;
-    let proofs: u64 = arguments.extent.of(10, 2_000);
+    let proofs: u64 = arguments.ledger.extent.of(10, 2_000);
     let (start, processor) = (Instant::now(), ProcessTime::now());
     let mut hashes = 0;
     for number in 0..proofs {

@@ -25,24 +25,22 @@ use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{ReviewId, TrusteeKey};
 use unjoin::wire::Message;
 use unjoin::{Name, Timestamp};
-use unjoin_benches::arguments::{Entries, Extent};
+use unjoin_benches::arguments::Entries;
 use unjoin_trustee::test_util::world::{self, CONSUMERS, COURT, OPENINGS, World};
 
 /// Measures openings.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    extent: Extent,
-    #[command(flatten)]
-    entries: Entries,
+    ledger: Entries,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let times = arguments.extent.of(3, 400);
+    let times = arguments.ledger.extent.of(3, 400);
     shares(times)?;
-    same_author(arguments.extent.of(1, 50))?;
-    budgets(arguments.entries.of(&arguments.extent, 4_000), arguments.extent.of(3, 200))
+    same_author(arguments.ledger.extent.of(1, 50))?;
+    budgets(arguments.ledger.count(4_000), arguments.ledger.extent.of(3, 200))
 }
 
 /// The median times of R and of an operation, each measured right after the other.

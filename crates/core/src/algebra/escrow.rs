@@ -1,9 +1,9 @@
 //! The escrow of a review's author: ElGamal of the wallet key `U` under the trustees' key
 //! `Y`, `E1 = k*G`, `E2 = U + k*Y`. Hidden under DDH from anyone with fewer than t shares.
 
-use super::group::Element;
+use crate::algebra::group::Element;
 use {
-    super::group::Generator,
+    crate::algebra::group::Generator,
     curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar},
 };
 

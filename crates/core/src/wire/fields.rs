@@ -344,13 +344,15 @@ fields!(Escrow: e1 as "E1", e2 as "E2");
 #[doc(hidden)]
 #[macro_export]
 macro_rules! one_of {
-    ($choice:ident: $($byte:literal => $variant:ident $(($held:ident as $text:literal))?),+ $(,)?) => {
+    ($choice:ident: $(
+        $byte:literal => $variant:ident $(($held:ident as $text:literal $($how:ident $(($limits:expr))?)?))?
+    ),+ $(,)?) => {
         impl $crate::wire::Field for $choice {
             fn put(&self, out: &mut $crate::wire::Writer) {
                 match self {$(
                     Self::$variant $(($held))? => {
                         out.u8($byte);
-                        $($crate::wire::Field::put($held, out);)?
+                        $($crate::fields!(@put *$held, out $(, $how $(($limits))?)?);)?
                     }
                 )+}
             }
@@ -360,7 +362,7 @@ macro_rules! one_of {
                 field: &'static str,
             ) -> Result<Self, $crate::wire::DecodeError> {
                 Ok(match from.u8(field)? {
-                    $($byte => Self::$variant $(($crate::fields!(@get from, $text)))?,)+
+                    $($byte => Self::$variant $(($crate::fields!(@get from, $text $(, $how $(($limits))?)?)))?,)+
                     _ => return Err(from.refuse($crate::wire::Rule::Value)),
                 })
             }

@@ -148,7 +148,7 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Exists`] when it holds rows already; otherwise as for [`open`](Self::open).
     pub fn create(config: PostgresConfig) -> Result<Self, StoreError> {
-        Self::created(Pool::start(&config, NoTls, SslMode::Prefer)?, &config)
+        Self::ready(Pool::start(&config, NoTls, SslMode::Prefer)?, &config, true)
     }
 
     /// Connects as [`create`](Self::create) does, and makes nothing; tables of an earlier layout are
@@ -160,7 +160,7 @@ impl PostgresStore {
     /// reached or refuses; [`StoreError::Schema`] when a later version of the layout is there;
     /// [`StoreError::Corrupt`] when the schema holds something else.
     pub fn open(config: PostgresConfig) -> Result<Self, StoreError> {
-        Self::opened(Pool::start(&config, NoTls, SslMode::Prefer)?, &config)
+        Self::ready(Pool::start(&config, NoTls, SslMode::Prefer)?, &config, false)
     }
 
     /// As [`create`](Self::create), with a TLS connector of the caller's: any that
@@ -175,7 +175,7 @@ impl PostgresStore {
         T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: Send> + Clone + Send + Sync + 'static,
         T::TlsConnect: TlsConnect<Socket, Future: Send>,
     {
-        Self::created(Pool::start(&config, tls, SslMode::Require)?, &config)
+        Self::ready(Pool::start(&config, tls, SslMode::Require)?, &config, true)
     }
 
     /// As [`open`](Self::open), with a TLS connector: see [`create_with_tls`](Self::create_with_tls).
@@ -187,21 +187,16 @@ impl PostgresStore {
         T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: Send> + Clone + Send + Sync + 'static,
         T::TlsConnect: TlsConnect<Socket, Future: Send>,
     {
-        Self::opened(Pool::start(&config, tls, SslMode::Require)?, &config)
+        Self::ready(Pool::start(&config, tls, SslMode::Require)?, &config, false)
     }
 
-    fn created(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
+    fn ready(pool: Pool, config: &PostgresConfig, creates: bool) -> Result<Self, StoreError> {
         pool.run(|shared| async move {
             let session = session::proved(&shared).await?;
-            schema::create_or_migrate(&session, &shared.schema).await
-        })?;
-        Ok(Self { pool, one_bucket_each: config.one_bucket_each })
-    }
-
-    fn opened(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
-        pool.run(|shared| async move {
-            let session = session::proved(&shared).await?;
-            schema::open_or_migrate(&session, &shared.schema).await
+            match creates {
+                true => schema::create_or_migrate(&session, &shared.schema).await,
+                false => schema::open_or_migrate(&session, &shared.schema).await,
+            }
         })?;
         Ok(Self { pool, one_bucket_each: config.one_bucket_each })
     }

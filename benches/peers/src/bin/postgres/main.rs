@@ -15,18 +15,14 @@ mod prepare;
 use unjoin_test_util::postgres as server;
 
 use clap::Parser;
-use prepare::{Asked, Encoded, Orders, Shop};
+use prepare::{Encoded, IN_FLIGHT, Orders, Shop, grant};
 use server::Server;
 use std::error::Error;
 use std::sync::Arc;
-use unjoin::Name;
-use unjoin::issuer::Issuer;
 use unjoin::store::{RedbStore, Store};
 use unjoin_benches::arguments::Extent;
 use unjoin_benches::drive::{Load, bar, drive, print_load};
 use unjoin_benches::machine;
-
-const IN_FLIGHT: usize = 16;
 
 /// Measures durable reviews and grants a second on both stores.
 #[derive(Parser)]
@@ -151,22 +147,6 @@ fn submit<S: Store>(shop: &Shop, store: Arc<S>, reviews: &[Encoded], callers: us
         |review| desk.submit(review.decode()),
         |pending| {
             pending.wait().expect("every review is accepted");
-        },
-    )
-}
-
-/// Has all of `requests` granted.
-fn grant<S: Store>(issuer: &Issuer<S>, accounts: &[Name], requests: &[Asked], callers: usize) -> Load {
-    drive(
-        requests,
-        callers,
-        IN_FLIGHT,
-        |request| {
-            let account = accounts[request.account].clone();
-            issuer.grant(account, request.decode())
-        },
-        |pending| {
-            pending.wait().expect("every request is granted");
         },
     )
 }

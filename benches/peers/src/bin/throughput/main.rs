@@ -12,7 +12,7 @@ mod prepare;
 mod publication;
 
 use clap::Parser;
-use prepare::{Encoded, Orders, Shop};
+use prepare::{Encoded, IN_FLIGHT, Orders, Shop, grant};
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,6 @@ use unjoin_benches::arguments::{Extent, Place};
 use unjoin_benches::drive::{Load, bar, drive, print_load};
 use unjoin_benches::machine;
 
-const IN_FLIGHT: usize = 16;
 const SUBMITTERS: [usize; 3] = [1, 8, 64];
 
 /// Measures durable reviews and grants a second.
@@ -157,18 +156,7 @@ fn grants(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>>
         let Orders { accounts, requests } = shop.requests(&issuer, arguments.count, &progress);
         progress.finish_and_clear();
         let before = machine::file_bytes(&path);
-        let load = drive(
-            &requests,
-            submitters,
-            IN_FLIGHT,
-            |request| {
-                let account = accounts[request.account].clone();
-                issuer.grant(account, request.decode())
-            },
-            |pending| {
-                pending.wait().expect("every request is granted");
-            },
-        );
+        let load = grant(&issuer, &accounts, &requests, submitters);
         print_load(&format!("{submitters:>3} submitters"), &load);
         if submitters == 64 {
             println!(
