@@ -98,14 +98,11 @@ impl<S: Store> Ledgers<S> {
         })
     }
 
-    /// Manifests, published digests, edits, withdrawals and removals.
-    pub fn reviews(&self) -> &Log<S> {
-        &self.reviews
-    }
-
-    /// Bindings, and what was asked of the trustees.
-    pub fn openings(&self) -> &Log<S> {
-        &self.openings
+    unjoin_core::getters! {
+        /// Manifests, published digests, edits, withdrawals and removals.
+        pub reviews -> &Log<S>;
+        /// Bindings, and what was asked of the trustees.
+        pub openings -> &Log<S>;
     }
 
     /// Takes what waits in the outboxes of these stores into the ledgers, and publishes a

@@ -69,7 +69,7 @@
 mod tests;
 
 use std::collections::BTreeMap;
-use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
+use unjoin_core::serialize_as_object;
 
 /// Sums over published reviews: what the review service tells of a scope.
 ///
@@ -169,26 +169,9 @@ pub struct Rating {
     pub bad_share: Estimate,
 }
 
-/// An object of the fields.
-impl Serialize for Estimate {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Estimate", 3)?;
-        object.serialize_field("value", &self.value)?;
-        object.serialize_field("low", &self.low)?;
-        object.serialize_field("high", &self.high)?;
-        object.end()
-    }
-}
+serialize_as_object!(Estimate | it | value = it.value, low = it.low, high = it.high);
 
-/// An object of the fields.
-impl Serialize for Rating {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Rating", 2)?;
-        object.serialize_field("stars", &self.stars)?;
-        object.serialize_field("bad_share", &self.bad_share)?;
-        object.end()
-    }
-}
+serialize_as_object!(Rating | it | stars = it.stars, bad_share = it.bad_share);
 
 /// What the published reviews of all shops tell of each class.
 ///

@@ -152,51 +152,49 @@ describe_errors! {
     /// ```
     #[derive(Debug)]
     #[non_exhaustive]
-    pub enum RecoveryError {
+    pub enum RecoveryError (Operator, false) {
         /// A recovery was begun and not ended.
-        Unfinished => "recovery.unfinished", Operator, false,
+        Unfinished => "recovery.unfinished",
             "the recovery of this store was interrupted: run it again, it goes on where it stopped";
         /// The key is in no entry of the ledger that the platform's key signed.
-        UnknownStaff => "recovery.unknown_staff", Operator, false,
+        UnknownStaff => "recovery.unknown_staff",
             "the key is none of the staff's in the reviews ledger: have the platform's key admit it, and log \
              that first";
         /// The grounds are empty or too long.
-        Grounds => "recovery.grounds", Operator, false,
-            "say why, in 1 to {} bytes", RecoveredEntry::MAX_GROUNDS;
+        Grounds => "recovery.grounds", "say why, in 1 to {} bytes", RecoveredEntry::MAX_GROUNDS;
         /// No era is left.
-        Eras => "recovery.eras", Operator, false,
-            "the ledger holds the last era there is: begin another ledger under another name";
+        Eras => "recovery.eras", "the ledger holds the last era there is: begin another ledger under another name";
         /// A key that the host's key management holds did not sign.
-        Sign(source: SignError) => "recovery.signing", Operator, true, "{source}";
+        Sign(source: SignError) => "recovery.signing" (Operator, true), "{source}";
         /// The platform's ledgers have no witnesses.
-        Unwitnessed => "recovery.unwitnessed", Operator, false,
+        Unwitnessed => "recovery.unwitnessed",
             "these ledgers have no witnesses, so nobody proves that they are whole: open them with some, which \
              will take for the whole ledger what the store has now, if you are certain that the ledgers' store \
              itself was not put back";
         /// Too few witnesses have cosigned what the ledger has now.
-        NoQuorum => "recovery.no_quorum", Operator, true,
+        NoQuorum => "recovery.no_quorum" (Operator, true),
             "too few witnesses have cosigned what the ledger has now: reach them, and run it again";
         /// A ledger is not whole, or could not be opened.
-        Ledger(#[from] source: LogError) => "recovery.ledger_unusable", Operator, false, "{source}";
-        but Self::Ledger(LogError::Behind { size, witnessed }) => "recovery.ledger_behind", Operator, false,
+        Ledger(#[from] source: LogError) => "recovery.ledger_unusable", "{source}";
+        but Self::Ledger(LogError::Behind { size, witnessed }) => "recovery.ledger_behind",
             "the ledger's own store is an older copy: the witnesses have seen {witnessed} entries and it has \
              {size}, and what it lacks is in no outbox any more. Put the newest ledgers' store in its place, or \
              append what its export has, in its order. If no export has as many, this ledger is over: begin \
              another under a new name, and say in both why";
-        but Self::Ledger(source @ (LogError::Unwitnessed | LogError::Store(_))) =>
-            "recovery.ledger", Operator, true, "{source}";
+        but Self::Ledger(source @ (LogError::Unwitnessed | LogError::Store(_))) => "recovery.ledger" (Operator, true),
+            "{source}";
         /// The reviews ledger could not be read.
-        Audit(#[from] source: AuditError) => "recovery.audit", Operator, false, "{source}";
+        Audit(#[from] source: AuditError) => "recovery.audit", "{source}";
         /// The switchboard's store was put back, and its slot keys are not at hand.
-        NoKeeper => "recovery.no_keeper", Operator, false,
+        NoKeeper => "recovery.no_keeper",
             "the telephony store was put back, and numbers that have ended would ring again: recover where the \
              keeper of the slot keys is, which replaces them all";
         /// The slot keys could not be replaced.
-        SlotKeys(#[from] source: SlotKeyError) => "recovery.slot_keys", Operator, true, "{source}";
+        SlotKeys(#[from] source: SlotKeyError) => "recovery.slot_keys" (Operator, true), "{source}";
         /// The store did not answer.
-        Store(#[from] source: StoreError) => "recovery.store_unusable", Operator, false, "{source}";
-        but Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) =>
-            "recovery.store", Operator, true, "{source}";
+        Store(#[from] source: StoreError) => "recovery.store_unusable", "{source}";
+        but Self::Store(source @ (StoreError::Engine(_) | StoreError::Contended | StoreError::InUse)) => "recovery.store" (Operator, true),
+            "{source}";
     }
 }
 

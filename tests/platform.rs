@@ -154,12 +154,17 @@ fn sealed_cohort(
     members
 }
 
-#[test]
-fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
+fn with_telephony() -> (Arc<ManualClock>, Directory, Platform<MemoryStore>, Name) {
     let clock = Arc::new(ManualClock::new(MONDAY));
     let (environment, directory) = (environment(&clock), Directory::new());
     let platform = open(&environment).with_telephony(switchboard(&directory, &environment));
     let merchant = name("lamps.example");
+    (clock, directory, platform, merchant)
+}
+
+#[test]
+fn an_order_goes_from_its_number_to_its_withdrawn_review_through_one_facade() {
+    let (clock, _directory, platform, merchant) = with_telephony();
     let customers = [("ann", "+8613911112222"), ("ben", "+8613933334444")]
         .map(|(account, phone)| Customer::enrolled(&platform, account, phone));
 
@@ -275,10 +280,7 @@ fn what_a_platform_was_opened_without_says_so_and_whose_matter_it_is() {
 /// eligible like any other.
 #[test]
 fn a_tick_ends_the_numbers_of_an_order_that_nobody_closed() {
-    let clock = Arc::new(ManualClock::new(MONDAY));
-    let (environment, directory) = (environment(&clock), Directory::new());
-    let platform = open(&environment).with_telephony(switchboard(&directory, &environment));
-    let merchant = name("lamps.example");
+    let (clock, _directory, platform, merchant) = with_telephony();
     let customer = Customer::enrolled(&platform, "ann", "+8613911112222");
     let handle = customer.delivered(&platform, &merchant);
     let order = customer.order(&platform, &merchant);

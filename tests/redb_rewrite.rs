@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use unjoin::store::{Bucket, Commit, Outcome, RedbStore, Row, Store, StoreError};
 use unjoin_test_util::{Directory, mix, rank_correlation, shuffled};
 
@@ -177,12 +177,17 @@ fn a_deleted_or_replaced_row_leaves_no_byte_behind() {
     assert!(fs::read(&path).unwrap() == fs::read(directory.file("fresh")).unwrap());
 }
 
-#[test]
-fn commits_go_on_in_the_new_file() {
+fn hundred_rows(seed: u64) -> (Directory, PathBuf, RedbStore) {
     let directory = Directory::new();
     let path = directory.file("store");
     let store = open(&path);
-    fill(&store, &shuffled(100, 6), 600, 10);
+    fill(&store, &shuffled(100, seed), 600, 10);
+    (directory, path, store)
+}
+
+#[test]
+fn commits_go_on_in_the_new_file() {
+    let (directory, path, store) = hundred_rows(6);
     for i in 100..110 {
         store.rewrite().unwrap();
         commit(&store, &[put(i, 600)]);
@@ -196,10 +201,7 @@ fn commits_go_on_in_the_new_file() {
 
 #[test]
 fn a_failed_rewrite_leaves_the_old_file_in_use() {
-    let directory = Directory::new();
-    let path = directory.file("store");
-    let store = open(&path);
-    fill(&store, &shuffled(100, 7), 600, 10);
+    let (directory, path, store) = hundred_rows(7);
     // A directory in the fresh file's place can be neither removed as a file nor created.
     let obstacle = directory.file("store.rewrite");
     fs::create_dir(&obstacle).unwrap();

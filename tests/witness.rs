@@ -36,7 +36,7 @@ use unjoin::ledger::{
 };
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::identity::Role;
-use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Row, RowKey, See, Store, StoreError};
+use unjoin::store::{Bucket, Commit, MemoryStore, Outcome, RedbStore, Store, StoreError};
 use unjoin_test_util::{Directory, fresh, hex, own};
 use witnesses::WitnessAt;
 
@@ -416,23 +416,7 @@ fn a_witness_is_created_once_and_a_lost_store_is_no_new_one() {
 struct KilledAfterCommit(RedbStore);
 
 impl Store for KilledAfterCommit {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.0.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        most: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.0.scan(bucket, prefix, after, most)
-    }
-
-    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
-        self.0.snapshot(see)
-    }
+    unjoin_test_util::reads_from!(0);
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         self.0.commit(commits)?;

@@ -25,6 +25,9 @@ mod drive;
 mod hex;
 mod prepared;
 mod sender;
+#[allow(dead_code, reason = "not all of it is used here")]
+#[path = "../shared/table.rs"]
+mod shared;
 #[path = "../shared/words.rs"]
 mod words;
 
@@ -34,8 +37,9 @@ use device::{Device, Pins};
 use drive::Run;
 use hex::hex;
 use hyper::StatusCode;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use prepared::{Door, Prepared, RelayAt};
+use shared::{Source, progress};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -62,9 +66,8 @@ struct Arguments {
     /// What wallets pin: public-keys.json in the service's directory.
     #[arg(long)]
     pins: PathBuf,
-    /// Orders with their reviews, .csv or .csv.gz.
-    #[arg(long, default_value = data::BUNDLED)]
-    orders: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// Prepares the reviews, and writes them into this file.
     #[arg(long, conflicts_with = "send", required_unless_present = "send")]
     prepare: Option<PathBuf>,
@@ -130,7 +133,7 @@ async fn run(arguments: Arguments) -> Outcome<()> {
     }
     let requests = Arc::new(read(&arguments).await?);
     let callers = usize::from(arguments.callers);
-    let bar = progress("sending the reviews", requests.len());
+    let bar = progress("sending the reviews", "{per_sec}", requests.len() as u64);
     let to = arguments.relay.as_ref().map_or(arguments.service, |relay| relay.address);
     let run = drive::drive(to, Arc::clone(&requests), callers, arguments.rate, &bar).await;
     bar.finish();
@@ -215,7 +218,7 @@ async fn read(arguments: &Arguments) -> Outcome<Vec<Prepared>> {
 
 /// The messages to send, in a random order: nobody sends reviews in the order of the orders.
 async fn prepare(arguments: &Arguments, pins: &Arc<Pins>) -> Outcome<Vec<Vec<u8>>> {
-    let mut orders = data::read_orders(&arguments.orders)?;
+    let mut orders = data::read_orders(&arguments.source.orders)?;
     orders.retain(|order| order.stars.is_some());
     if orders.is_empty() {
         return Err("no order has a review".into());
@@ -225,7 +228,7 @@ async fn prepare(arguments: &Arguments, pins: &Arc<Pins>) -> Outcome<Vec<Vec<u8>
         // Other customers and orders than those of earlier runs on the same store.
         prefix: hex(SecretBytes::<4>::random(&mut SystemRng::new()).expose()),
         next: AtomicUsize::new(0),
-        bar: progress("enrolling, granting, presenting", arguments.reviews),
+        bar: progress("enrolling, granting, presenting", "{per_sec}", arguments.reviews as u64),
         reviews: arguments.reviews,
         crowd: 3 * arguments.least_cohort as usize,
         pins: Arc::clone(pins),
@@ -300,13 +303,5 @@ impl Preparation {
         let review = Review::new(order.stars.unwrap_or(1), text, vec![])?;
         let presentation = device.wallet.presentation(&token, &review, &mut SystemRng::new())?;
         Ok(device::submission(presentation, &review))
-    }
-}
-
-fn progress(what: &'static str, length: usize) -> ProgressBar {
-    let bar = ProgressBar::new(length as u64).with_message(what);
-    match ProgressStyle::with_template("{msg:32} {wide_bar} {pos}/{len} {per_sec} {elapsed}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }

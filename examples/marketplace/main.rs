@@ -17,6 +17,8 @@ mod policies;
 #[allow(clippy::indexing_slicing, reason = "shared with the planner, which allows it")]
 mod ratings;
 mod report;
+#[path = "../shared/table.rs"]
+mod shared;
 mod simulate;
 mod telephony;
 #[path = "../shared/words.rs"]
@@ -29,12 +31,17 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use unjoin::{DAY, Grid};
 use unjoin_linkage::{attack, calendar, data, dated, measures, publication, table};
 
 use crate::{
-    attack::Attack, data::Exports, dated::Knowledge, extortion::Cast, report::Shown, simulate::Settings,
+    attack::Attack,
+    data::Exports,
+    dated::Knowledge,
+    extortion::Cast,
+    report::Shown,
+    shared::{Made, Source, progress},
+    simulate::Settings,
     words::At,
 };
 
@@ -42,9 +49,8 @@ use crate::{
 #[derive(Parser)]
 #[command(version, about)]
 struct Options {
-    /// Orders with their reviews, .csv or .csv.gz.
-    #[arg(long, value_name = "FILE", default_value = data::BUNDLED)]
-    orders: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// The fewest look-alike customers whose reviews appear together.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
     k: u32,
@@ -57,12 +63,8 @@ struct Options {
     /// Where the services keep their state.
     #[arg(long, value_enum, default_value_t = Engine::Redb)]
     store: Engine,
-    /// Where report.svg, orders.csv and published.csv go.
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    out: PathBuf,
-    /// Seeds the wallets and the attack.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    made: Made,
     /// Show instead what the rules come to at shops of so many orders a day, made of the table's rows: durations in
     /// hours, one order in ten late, one customer in twenty reviewing.
     #[arg(long, value_name = "N", value_delimiter = ',')]
@@ -104,10 +106,10 @@ fn main() -> ExitCode {
 
 fn main_job(options: &Options) -> Result<()> {
     let started = Instant::now();
-    let cast = Cast::choose(data::read_orders(&options.orders)?, options.k);
+    let cast = Cast::choose(data::read_orders(&options.source.orders)?, options.k);
     let orders = cast.real();
     // The stores are scratch: only finished results go into the output directory.
-    let scratch = options.out.join(".stores");
+    let scratch = options.made.out.join(".stores");
     let settings = Settings {
         k: options.k,
         grid: match options.batch {
@@ -117,9 +119,9 @@ fn main_job(options: &Options) -> Result<()> {
         classes: options.classes == Switch::On,
         scratch: scratch.clone(),
         on_disk: matches!(options.store, Engine::Redb),
-        seed: options.seed,
+        seed: options.made.seed,
     };
-    let bar = progress("replaying the orders", "days");
+    let bar = progress("replaying the orders", "days", 0);
     let outcome = simulate::run(&cast, &settings, &|done, days| {
         bar.set_length(days);
         bar.set_position(done);
@@ -132,16 +134,15 @@ fn main_job(options: &Options) -> Result<()> {
     let replayed = started.elapsed();
 
     let k = options.k as usize;
-    let bar = progress("attacking three platforms", "steps");
-    bar.set_length(3 * attack::STEPS + dated::STEPS);
-    let knowledge = Knowledge::learn(orders, orders, options.seed, &|| bar.inc(1));
+    let bar = progress("attacking three platforms", "steps", 3 * attack::STEPS + dated::STEPS);
+    let knowledge = Knowledge::learn(orders, orders, options.made.seed, &|| bar.inc(1));
     let attacked = |name: &str, exports: &Exports| {
-        let attack = attack::attack(exports, options.seed, &|steps| bar.inc(steps));
+        let attack = attack::attack(exports, options.made.seed, &|steps| bar.inc(steps));
         let measured = |attack: &Attack| attack::measure(exports, Some(attack), Some(orders), k);
         let measures = match &attack {
             // Of a naive platform the first attack knows the very time.
             Ok(first) if exports.published.iter().any(|review| review.cohort.is_some()) => {
-                let second = by_date::attack(&knowledge, orders, exports, first, options.seed);
+                let second = by_date::attack(&knowledge, orders, exports, first, options.made.seed);
                 measured(first).or_stronger(&measured(&second))
             }
             Ok(first) => measured(first),
@@ -156,13 +157,16 @@ fn main_job(options: &Options) -> Result<()> {
     ];
     bar.finish();
 
-    data::write_exports(&options.out, &outcome.exports, options.seed)?;
-    let source =
-        if options.orders == Path::new(data::BUNDLED) { report::Source::Olist } else { report::Source::Own };
-    let picture = options.out.join("report.svg");
+    data::write_exports(&options.made.out, &outcome.exports, options.made.seed)?;
+    let source = if options.source.orders == Path::new(data::BUNDLED) {
+        report::Source::Olist
+    } else {
+        report::Source::Own
+    };
+    let picture = options.made.out.join("report.svg");
     // Of the naive platforms the first: to show the day alone changes little.
     let [naive, _, ours] = &platforms;
-    let (compared, former) = policies::report(orders, &knowledge, k, options.seed);
+    let (compared, former) = policies::report(orders, &knowledge, k, options.made.seed);
     let shown =
         [Shown::at_once(naive), Shown::played("the former rules, weekly", &former), Shown::priced(ours)];
     report::draw(&picture, &shown, source, k).at(picture)?;
@@ -178,19 +182,18 @@ fn main_job(options: &Options) -> Result<()> {
         "replayed in {:.1} s, attacked in {:.1} s; report.svg, orders.csv and published.csv are in {}",
         replayed.as_secs_f64(),
         (started.elapsed() - replayed).as_secs_f64(),
-        options.out.display()
+        options.made.out.display()
     );
     Ok(())
 }
 
 /// What the rules come to at shops of a given size.
 fn shops(options: &Options) -> Result<()> {
-    let source = data::read_orders(&options.orders)?;
-    let bar = progress("learning", "models");
-    bar.set_length(dated::STEPS * options.orders_per_day.len() as u64);
+    let source = data::read_orders(&options.source.orders)?;
+    let bar = progress("learning", "models", dated::STEPS * options.orders_per_day.len() as u64);
     let mut text = String::new();
     for &rate in &options.orders_per_day {
-        let shown = policies::of_shops(&source, rate, options.k as usize, options.seed, &|| bar.inc(1))?;
+        let shown = policies::of_shops(&source, rate, options.k as usize, options.made.seed, &|| bar.inc(1))?;
         text.push_str(&shown);
         text.push('\n');
     }
@@ -201,15 +204,14 @@ fn shops(options: &Options) -> Result<()> {
 
 /// The attack alone, on a host's own tables.
 fn attack_tables(dir: &Path, options: &Options) -> Result<()> {
-    println!("{}", attack_report(dir, options.seed, options.k as usize)?);
+    println!("{}", attack_report(dir, options.made.seed, options.k as usize)?);
     Ok(())
 }
 
 fn attack_report(dir: &Path, seed: u64, k: usize) -> Result<String> {
     let exports = data::read_exports(dir)?;
-    let bar = progress("attacking", "steps");
     let orders = by_date::orders(&exports);
-    bar.set_length(attack::STEPS + orders.as_ref().map_or(0, |_| dated::STEPS));
+    let bar = progress("attacking", "steps", attack::STEPS + orders.as_ref().map_or(0, |_| dated::STEPS));
     let attack = attack::attack(&exports, seed, &|steps| bar.inc(steps)).map_err(|refused| {
         bar.finish_and_clear();
         format!("{}: {refused}", dir.display())
@@ -236,16 +238,6 @@ fn ours(options: &Options) -> String {
     let classes =
         if options.classes == Switch::On { "look-alike cohorts" } else { "cohorts without classes" };
     format!("unjoin, {classes}, k = {}, {batch}", options.k)
-}
-
-fn progress(what: &'static str, unit: &str) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template(&format!("{{msg:26}} {{wide_bar}} {{pos}}/{{len}} {unit} {{elapsed}}"));
-    let bar = ProgressBar::new(0).with_message(what);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 #[cfg(test)]

@@ -20,16 +20,17 @@
 mod picture;
 #[path = "../shared/ratings.rs"]
 mod ratings;
+#[path = "../shared/table.rs"]
+mod shared;
 #[cfg(test)]
 mod tests;
 mod warnings;
 #[path = "../shared/words.rs"]
 mod words;
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
+use std::{fs, process::ExitCode, time::Instant};
 
 use clap::{Parser, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use unjoin_linkage::{attack, calendar, data, dated, gangs, measures, pairs, publication, table};
 
 use crate::{
@@ -37,6 +38,7 @@ use crate::{
     data::Order,
     dated::Knowledge,
     publication::{Classes, Density, Entry, Policy, Resampled, Sealing},
+    shared::{Made, Source, progress},
     table::Row,
     words::At,
 };
@@ -45,9 +47,6 @@ use crate::{
 #[derive(Parser)]
 #[command(version, about)]
 struct Options {
-    /// Orders with their reviews, .csv or .csv.gz.
-    #[arg(long, value_name = "FILE", default_value = data::BUNDLED)]
-    orders: PathBuf,
     /// The fewest customers of a cohort.
     #[arg(long, value_delimiter = ',', default_values_t = [10, 20], value_parser = clap::value_parser!(u16).range(2..=1000))]
     k: Vec<u16>,
@@ -79,12 +78,10 @@ struct Options {
     /// Show instead what gangs reach that buy orders, press suspects, or count on regulars; for the first k.
     #[arg(long)]
     gangs: bool,
-    /// Where planner-light.svg and planner-dark.svg go.
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    out: PathBuf,
-    /// Seeds the wallets' draws, the rows that are drawn, and the attack.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    made: Made,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -105,24 +102,24 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
-    let source = data::read_orders(&options.orders)?;
+    let source = data::read_orders(&options.source.orders)?;
     if options.gangs {
-        println!("{}", gangs::report(&source, first_k(options), options.seed));
+        println!("{}", gangs::report(&source, first_k(options), options.made.seed));
         return Ok(());
     }
     let Resampled { orders, opinions, known } = table_of(source, options)?;
     let [opinions, known] = [&opinions, &known].map(|made| if made.is_empty() { &orders } else { made });
 
     let bar = progress("learning", "models", dated::STEPS);
-    let knowledge = Knowledge::learn(known, &orders, options.seed, &|| bar.inc(1));
+    let knowledge = Knowledge::learn(known, &orders, options.made.seed, &|| bar.inc(1));
     bar.finish_and_clear();
 
     let compared = compared(options);
     let grid = grid(options);
     let bar = progress("playing and attacking", "policies", (compared.len() + grid.len()) as u64);
     let play = |(name, policy): (String, Policy)| {
-        let cohorts = publication::play(&orders, &policy, options.seed);
-        let named = knowledge.attack(&orders, &cohorts, options.seed);
+        let cohorts = publication::play(&orders, &policy, options.made.seed);
+        let named = knowledge.attack(&orders, &cohorts, options.made.seed);
         bar.inc(1);
         Row { name, policy, outcome: measures::measure(&orders, &cohorts, &named) }
     };
@@ -135,8 +132,8 @@ fn run(options: &Options) -> Result<()> {
         let bar = progress("attacking by pairs", "steps", attack::STEPS * (compared.len() as u64 + 1));
         let rows = compared.iter_mut().chain(recommended.and_then(|row| grid.get_mut(row)));
         for row in rows {
-            let cohorts = publication::play(&orders, &row.policy, options.seed);
-            let named = pairs::attack(&orders, &cohorts, options.seed, &|steps| bar.inc(steps))?;
+            let cohorts = publication::play(&orders, &row.policy, options.made.seed);
+            let named = pairs::attack(&orders, &cohorts, options.made.seed, &|steps| bar.inc(steps))?;
             row.outcome = row.outcome.clone().or_stronger(&measures::measure(&orders, &cohorts, &named));
         }
         bar.finish_and_clear();
@@ -150,7 +147,7 @@ fn run(options: &Options) -> Result<()> {
             for warning in warnings::of(&orders, &row.policy, &knowledge) {
                 println!("warning: {warning}");
             }
-            println!("\n{}", ratings::report(&orders, opinions, &row.policy, options.seed));
+            println!("\n{}", ratings::report(&orders, opinions, &row.policy, options.made.seed));
         }
         None => println!(
             "No row hides enough: each names the author of more than {:.0} % of all reviews or of more than {:.0} % of the \
@@ -159,19 +156,19 @@ fn run(options: &Options) -> Result<()> {
             options.bad_linked_at_most * 100.0
         ),
     }
-    fs::create_dir_all(&options.out).at(&options.out)?;
-    picture::draw(&options.out, &grid, recommended)?;
+    fs::create_dir_all(&options.made.out).at(&options.made.out)?;
+    picture::draw(&options.made.out, &grid, recommended)?;
     println!(
         "played in {:.1} s; planner-light.svg and planner-dark.svg are in {}",
         started.elapsed().as_secs_f64(),
-        options.out.display()
+        options.made.out.display()
     );
     Ok(())
 }
 
 /// The table as it is, or shops of the wanted size made of its rows.
 fn table_of(source: Vec<Order>, options: &Options) -> Result<Resampled> {
-    let path = options.orders.display();
+    let path = options.source.orders.display();
     if !source.iter().any(|order| order.reviewed_at.is_some()) {
         return Err(format!("{path}: no order has a review, so nothing can be learnt from it").into());
     }
@@ -185,7 +182,7 @@ fn table_of(source: Vec<Order>, options: &Options) -> Result<Resampled> {
         return Err(format!("--review-share is not above 0 and at most 1: {}", options.review_share).into());
     }
     let density = Density { orders_per_day, review_share: options.review_share };
-    publication::resample(&source, density, options.seed)
+    publication::resample(&source, density, options.made.seed)
         .ok_or_else(|| format!("{path}: too few reviewed orders, on time and late, to make shops of").into())
 }
 
@@ -247,14 +244,4 @@ fn grid(options: &Options) -> Vec<(String, Policy)> {
         }
     }
     policies
-}
-
-fn progress(what: &'static str, unit: &str, steps: u64) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template(&format!("{{msg:22}} {{wide_bar}} {{pos}}/{{len}} {unit} {{elapsed}}"));
-    let bar = ProgressBar::new(steps).with_message(what);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

@@ -9,7 +9,7 @@ use crate::{measures::quantile, publication::Cohort};
 
 fn bundled() -> &'static [Order] {
     static ORDERS: OnceLock<Vec<Order>> = OnceLock::new();
-    ORDERS.get_or_init(|| data::read_orders(&Options::parse_from(["planner"]).orders).unwrap())
+    ORDERS.get_or_init(|| data::read_orders(&Options::parse_from(["planner"]).source.orders).unwrap())
 }
 
 /// Unpublished of all, bad, and bad reviews of late orders; median and 90th percentile of the delay of all.

@@ -10,14 +10,11 @@
 
 use crate::answer::{Answer, json};
 use crate::arrival::Arrived;
-use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::secrets::{make_directory, rename};
 use crate::service::{Service, name_of};
-use axum::Router;
 use axum::extract::State;
-use axum::routing::post;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
@@ -39,12 +36,8 @@ const ROLES: [Role; 4] = [Role::Orders, Role::Reviews, Role::Telephony, Role::Le
 /// The longest answer, in bytes.
 const ANSWER: usize = 64 * 1024;
 
-pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Endpoint::BackUp.at(service, post(back_up::<S>))
-}
-
 /// `directory`: where, by its path from the root. There is nothing yet, and its parent is there.
-async fn back_up<S: Store>(State(service): State<Arc<Service<S>>>, body: Arrived) -> Answer {
+pub(crate) async fn back_up<S: Store>(State(service): State<Arc<Service<S>>>, body: Arrived) -> Answer {
     let directory = PathBuf::from(Fields::read(body, |fields| fields.text("directory"))?);
     service.blocking(move |service| make(service, &directory).map_err(Problem::backup)).await?;
     Ok(json(&json!({})))

@@ -6,26 +6,23 @@
 
 use crate::answer::Answer;
 use crate::arrival::Arrived;
-use crate::endpoint::Endpoint;
 use crate::problem::{Code, Problem};
 use crate::service::Service;
-use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
 use std::sync::Arc;
 use unjoin::review::DeskError;
 use unjoin::store::Store;
 use unjoin::token::{DoorAnswer, DoorMessage, DoorQuestion, Review};
 use unjoin::wire::Message;
 
-pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Endpoint::Door.at(service, any(door::<S>))
-}
-
 /// A [`DoorMessage`]; answers a [`DoorAnswer`], again the same for the same submission or action.
-async fn door<S: Store>(State(service): State<Arc<Service<S>>>, method: Method, body: Arrived) -> Answer {
+pub(crate) async fn door<S: Store>(
+    State(service): State<Arc<Service<S>>>,
+    method: Method,
+    body: Arrived,
+) -> Answer {
     if method != Method::POST {
         return Err(Problem::method());
     }

@@ -4,9 +4,11 @@
 use crate::arrival::MOST;
 use crate::guard::{Routes, behind, guarded};
 use crate::service::Service;
+use crate::{backup, door, gateway, ledgers, operations, orders, reviews, support, telephony};
 use axum::Router;
 #[cfg(test)]
 use axum::http::Method;
+use axum::routing::{any, get, post};
 use std::sync::Arc;
 use unjoin::phone::gateway::Question;
 use unjoin::store::Store;
@@ -22,7 +24,9 @@ pub(crate) enum Side {
 }
 
 macro_rules! endpoints {
-    ($($name:ident: $label:literal, $side:ident, $method:ident, $($path:literal)+;)+) => {
+    (@method get) => { Method::GET };
+    (@method $other:ident) => { Method::POST };
+    ($($name:ident: $label:literal, $side:ident, $method:ident($handler:expr), $($path:literal)+;)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Endpoint {
             $($name,)+
@@ -44,51 +48,59 @@ macro_rules! endpoints {
 
             #[cfg(test)]
             pub(crate) fn method(self) -> Method {
-                match self { $(Self::$name => Method::$method,)+ }
+                match self { $(Self::$name => endpoints!(@method $method),)+ }
             }
 
             pub(crate) fn paths(self) -> &'static [&'static str] {
                 match self { $(Self::$name => &[$($path,)+],)+ }
             }
         }
+
+        /// What is served on this side.
+        pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>, side: Side) -> Router<Arc<Service<S>>> {
+            let all = [$((Side::$side, Endpoint::$name, $method($handler))),+];
+            let here = all.into_iter().filter(|(on, ..)| *on == side);
+            here.fold(Router::new(), |router, (_, endpoint, routes)| router.merge(endpoint.at(service, routes)))
+        }
     };
 }
 
 endpoints! {
-    Nonce: "nonce", Devices, POST, "/orders/nonce";
-    Enrol: "enrol", Devices, POST, "/orders/enrol";
-    Offer: "offer", Devices, POST, "/orders/offer";
-    Grant: "grant", Devices, POST, "/orders/grant";
-    Manifests: "manifests", Devices, GET, "/manifests/{merchant}" "/manifests/{merchant}/after/{cohort}";
-    Door: "door", Devices, POST, "/door";
-    Gateway: "gateway", Devices, POST, "/gateway";
-    DoorKeys: "door_keys", Devices, GET, "/door/keys";
-    Published: "published", Devices, GET,
+    Nonce: "nonce", Devices, post(orders::nonce::<S>), "/orders/nonce";
+    Enrol: "enrol", Devices, post(orders::enrol::<S>), "/orders/enrol";
+    Offer: "offer", Devices, post(orders::offer::<S>), "/orders/offer";
+    Grant: "grant", Devices, post(orders::grant::<S>), "/orders/grant";
+    Manifests: "manifests", Devices, get(orders::manifests::<S>),
+        "/manifests/{merchant}" "/manifests/{merchant}/after/{cohort}";
+    Door: "door", Devices, any(door::door::<S>), "/door";
+    Gateway: "gateway", Devices, post(gateway::ask::<S>), "/gateway";
+    DoorKeys: "door_keys", Devices, get(gateway::keys::<S>), "/door/keys";
+    Published: "published", Devices, get(reviews::published::<S>),
         "/reviews/published/{merchant}" "/reviews/published/{merchant}/after/{id}";
-    Rating: "rating", Devices, GET, "/reviews/rating/{merchant}";
-    Histogram: "histogram", Devices, GET, "/reviews/histogram/{merchant}";
-    Checkpoint: "ledger_checkpoint", Devices, GET, "/ledgers/{ledger}/checkpoint";
-    Tile: "ledger_tile", Devices, GET, "/ledgers/{ledger}/tile/{level}/{*index}";
-    Introduce: "introduce_merchant", Internal, POST, "/merchants/introduce";
-    CloseMerchant: "close_merchant", Internal, POST, "/merchants/close";
-    OrderDue: "order_due", Internal, POST, "/orders/due";
-    NumbersDead: "numbers_dead", Internal, POST, "/orders/numbers-dead";
-    Bind: "bind", Internal, POST, "/phones/bind";
-    Route: "route", Internal, POST, "/phones/route";
-    CloseOrder: "close_order", Internal, POST, "/phones/close-order";
-    EraseAccount: "erase_account", Internal, POST, "/accounts/erase";
-    ExportAccount: "export_account", Internal, POST, "/accounts/export";
-    OrderStanding: "order_standing", Internal, POST, "/orders/standing";
-    RemoveReview: "remove_review", Internal, POST, "/reviews/remove";
-    Evidence: "review_evidence", Internal, POST, "/reviews/evidence";
-    LogOpening: "log_opening", Internal, POST, "/ledgers/openings/append";
-    Starving: "starving", Internal, GET, "/cohorts/starving";
-    BackUp: "back_up", Internal, POST, "/backup";
-    AdvanceClock: "advance_clock", Internal, POST, "/clock/advance";
-    Live: "live", Internal, GET, "/health/live";
-    Ready: "ready", Internal, GET, "/health/ready";
-    Metrics: "metrics", Internal, GET, "/metrics";
-    Description: "description", Internal, GET, "/openapi.json";
+    Rating: "rating", Devices, get(reviews::rating::<S>), "/reviews/rating/{merchant}";
+    Histogram: "histogram", Devices, get(reviews::histogram::<S>), "/reviews/histogram/{merchant}";
+    Checkpoint: "ledger_checkpoint", Devices, get(ledgers::checkpoint::<S>), "/ledgers/{ledger}/checkpoint";
+    Tile: "ledger_tile", Devices, get(ledgers::tile::<S>), "/ledgers/{ledger}/tile/{level}/{*index}";
+    Introduce: "introduce_merchant", Internal, post(orders::introduce::<S>), "/merchants/introduce";
+    CloseMerchant: "close_merchant", Internal, post(orders::close_merchant::<S>), "/merchants/close";
+    OrderDue: "order_due", Internal, post(orders::order_due::<S>), "/orders/due";
+    NumbersDead: "numbers_dead", Internal, post(orders::numbers_dead::<S>), "/orders/numbers-dead";
+    Bind: "bind", Internal, post(telephony::bind::<S>), "/phones/bind";
+    Route: "route", Internal, post(telephony::decide::<S>), "/phones/route";
+    CloseOrder: "close_order", Internal, post(telephony::close_order::<S>), "/phones/close-order";
+    EraseAccount: "erase_account", Internal, post(support::erase::<S>), "/accounts/erase";
+    ExportAccount: "export_account", Internal, post(support::export::<S>), "/accounts/export";
+    OrderStanding: "order_standing", Internal, post(support::standing::<S>), "/orders/standing";
+    RemoveReview: "remove_review", Internal, post(reviews::remove::<S>), "/reviews/remove";
+    Evidence: "review_evidence", Internal, post(reviews::evidence::<S>), "/reviews/evidence";
+    LogOpening: "log_opening", Internal, post(ledgers::append::<S>), "/ledgers/openings/append";
+    Starving: "starving", Internal, get(support::starving::<S>), "/cohorts/starving";
+    BackUp: "back_up", Internal, post(backup::back_up::<S>), "/backup";
+    AdvanceClock: "advance_clock", Internal, post(support::advance::<S>), "/clock/advance";
+    Live: "live", Internal, get(operations::live), "/health/live";
+    Ready: "ready", Internal, get(operations::ready::<S>), "/health/ready";
+    Metrics: "metrics", Internal, get(operations::metrics::<S>), "/metrics";
+    Description: "description", Internal, get(operations::description), "/openapi.json";
 }
 
 impl Endpoint {
@@ -118,11 +130,7 @@ impl Endpoint {
     }
 
     /// Its paths, behind its limits.
-    pub(crate) fn at<S: Store>(
-        self,
-        service: &Arc<Service<S>>,
-        routes: Routes<S>,
-    ) -> Router<Arc<Service<S>>> {
+    fn at<S: Store>(self, service: &Arc<Service<S>>, routes: Routes<S>) -> Router<Arc<Service<S>>> {
         // The door answers every method itself.
         let routes = match self {
             Self::Door => behind(service, self, routes),

@@ -11,11 +11,9 @@ use crate::endpoint::Endpoint;
 use crate::problem::{Code, Problem};
 use crate::secrets::DoorKeyFiles;
 use crate::service::{BLOCKING_THREADS, Service};
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::json;
 use std::error::Error;
@@ -39,14 +37,8 @@ const REMEMBERED: usize = 1 << 20;
 /// The bundles of so many boundaries are shown.
 const BOUNDARIES: usize = 32;
 
-pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new()
-        .merge(Endpoint::Gateway.at(service, post(ask::<S>)))
-        .merge(Endpoint::DoorKeys.at(service, get(keys::<S>)))
-}
-
 /// An encapsulated question; answers an encapsulated answer.
-async fn ask<S: Store>(State(service): State<Arc<Service<S>>>, body: Arrived) -> Answer {
+pub(crate) async fn ask<S: Store>(State(service): State<Arc<Service<S>>>, body: Arrived) -> Answer {
     let (message, reply) = service.gateway.open_question(&body.0?, service.environment.now())?;
     let since = Instant::now();
     let asked = tokio::time::timeout(service.patience, door::answer(&service, &message)).await;
@@ -64,7 +56,7 @@ async fn ask<S: Store>(State(service): State<Arc<Service<S>>>, body: Arrived) ->
 
 /// Answers `host` and `keys`: those that hold and the next, each with the evidence that it stands in the ledger. For
 /// devices whose keys have all ended; they ask without their account.
-async fn keys<S: Store>(State(service): State<Arc<Service<S>>>) -> Answer {
+pub(crate) async fn keys<S: Store>(State(service): State<Arc<Service<S>>>) -> Answer {
     let read = |service: &Service<S>| {
         let ledgers = service.platform.ledgers().ok_or_else(Problem::lost)?;
         let mut keys = Vec::new();

@@ -3,17 +3,13 @@
 
 use crate::answer::{Answer, json};
 use crate::arrival::Arrived;
-use crate::endpoint::Endpoint;
 use crate::problem::Problem;
 use crate::service::{Service, Shared};
-use axum::Router;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
 use serde_json::json;
-use std::sync::Arc;
 use unjoin::ledger::{
     BlindEntry, ComparedEntry, DisclosedEntry, Ledger, Log, LogView, RoundEntry, ShareReleasedEntry,
     SignedCheckpoint, TileId, WarrantEntry,
@@ -27,18 +23,8 @@ const CHECKPOINT_CACHE: &str = "public, max-age=5";
 /// What is under a checkpoint never changes.
 const TILE_CACHE: &str = "public, max-age=604800, immutable";
 
-pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new()
-        .merge(Endpoint::Checkpoint.at(service, get(checkpoint::<S>)))
-        .merge(Endpoint::Tile.at(service, get(tile::<S>)))
-}
-
-pub(crate) fn internal_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Endpoint::LogOpening.at(service, post(append::<S>))
-}
-
 /// What the path names: a ledger, and the rest of it as it came.
-struct Place {
+pub(crate) struct Place {
     ledger: Ledger,
     rest: String,
 }
@@ -68,7 +54,7 @@ fn log<S: Store>(service: &Service<S>, ledger: Ledger) -> Result<&Log<S>, Proble
 }
 
 /// The published checkpoint, a signed note.
-async fn checkpoint<S: Store>(State(service): Shared<S>, place: Place) -> Answer {
+pub(crate) async fn checkpoint<S: Store>(State(service): Shared<S>, place: Place) -> Answer {
     let read = move |service: &Service<S>| Ok(log(service, place.ledger)?.checkpoint()?);
     let note = service.blocking(read).await?.ok_or_else(Problem::not_shown)?;
     let headers =
@@ -78,7 +64,7 @@ async fn checkpoint<S: Store>(State(service): Shared<S>, place: Place) -> Answer
 
 /// A tile of hashes or a bundle of entries. Nothing is shown before a checkpoint that covers it is: until a
 /// quorum has seen them, entries are nobody's.
-async fn tile<S: Store>(State(service): Shared<S>, place: Place) -> Answer {
+pub(crate) async fn tile<S: Store>(State(service): Shared<S>, place: Place) -> Answer {
     let id = tile_of(&format!("tile/{}", place.rest)).ok_or_else(Problem::not_shown)?;
     let read = move |service: &Service<S>| {
         let log = log(service, place.ledger)?;
@@ -113,7 +99,7 @@ fn tile_of(path: &str) -> Option<TileId> {
 
 /// An entry for the openings ledger, its bytes: a requester's warrant, what trustees announce, a committee.
 /// Answers `index`. Idempotent. It counts once a checkpoint covers it, which the next tick publishes.
-async fn append<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn append<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let entry = body.0?.to_vec();
     if !is_of_outsiders(&entry) {
         return Err(Problem::entry());

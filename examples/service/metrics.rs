@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -58,35 +58,31 @@ pub(crate) struct Metrics {
     held: Mutex<Vec<(Answered, f64)>>,
 }
 
+fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, about: &str, metric: M) -> M {
+    registry.register(name, about, metric.clone());
+    metric
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("unjoin");
+        let registry = &mut Registry::with_prefix("unjoin");
         let latencies = Latencies::new_with_constructor(|| Histogram::new(BOUNDS));
-        let (ticks, routes) = (Family::<Found, Counter>::default(), Family::<Found, Counter>::default());
-        let (found, load) = (Family::<Found, Gauge>::default(), Family::<Found, Gauge>::default());
-        let (last_tick, checkpoints) = (Gauge::default(), Family::<Found, Gauge>::default());
-        registry.register(
-            "request_seconds",
-            "Answers by endpoint and code, those about reviews in groups",
-            latencies.clone(),
-        );
-        registry.register("ticks", "Periodic work by its outcome", ticks.clone());
-        registry.register("tick_found", "What the last tick found for an operator to see to", found.clone());
-        registry.register(
-            "last_tick_seconds",
-            "When a tick last succeeded, in seconds since 1970",
-            last_tick.clone(),
-        );
-        registry.register(
-            "checkpoint_age_step",
-            "How old a ledger's published checkpoint is: 0 up to ten minutes, 1 up to an hour, 2 up to a day, 3",
-            checkpoints.clone(),
-        );
-        registry.register("calls", "Calls and messages since the start, by what was decided", routes.clone());
-        registry.register("load", "What is open, under way or waiting now", load.clone());
+        let about = "Answers by endpoint and code, those about reviews in groups";
+        let latencies = registered(registry, "request_seconds", about, latencies);
+        let ticks = registered(registry, "ticks", "Periodic work by its outcome", Family::default());
+        let about = "What the last tick found for an operator to see to";
+        let found = registered(registry, "tick_found", about, Family::default());
+        let about = "When a tick last succeeded, in seconds since 1970";
+        let last_tick = registered(registry, "last_tick_seconds", about, Gauge::default());
+        let about = "How old a ledger's published checkpoint is: 0 up to ten minutes, 1 up to an hour, 2 up to a day, 3";
+        let checkpoints = registered(registry, "checkpoint_age_step", about, Family::default());
+        let about = "Calls and messages since the start, by what was decided";
+        let routes = registered(registry, "calls", about, Family::default());
+        let load = registered(registry, "load", "What is open, under way or waiting now", Family::default());
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which program this is", build);
         let (published, held) = (Mutex::default(), Mutex::default());
+        let registry = std::mem::take(registry);
         Self { registry, latencies, ticks, found, last_tick, checkpoints, published, routes, load, held }
     }
 

@@ -3,18 +3,14 @@
 
 use crate::answer::{Answer, json, public_json};
 use crate::arrival::Arrived;
-use crate::endpoint::Endpoint;
 use crate::fields::{Fields, Listing, encoded};
 use crate::guard::account;
 use crate::hex::{hex, unhex};
 use crate::problem::Problem;
 use crate::service::{Service, Shared};
-use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::routing::{get, post};
 use serde_json::json;
-use std::sync::Arc;
 use unjoin::issuer::{NumbersDead, OrderReport, PastOrders};
 use unjoin::store::Store;
 use unjoin::token::{Enrolment, OrderHandle, TokenRequest};
@@ -22,27 +18,8 @@ use unjoin::token::{Enrolment, OrderHandle, TokenRequest};
 /// So many manifests, or reviews, are given at once.
 pub(crate) const PAGE: usize = 100;
 
-/// What devices ask for.
-pub(crate) fn device_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new()
-        .merge(Endpoint::Nonce.at(service, post(nonce::<S>)))
-        .merge(Endpoint::Enrol.at(service, post(enrol::<S>)))
-        .merge(Endpoint::Offer.at(service, post(offer::<S>)))
-        .merge(Endpoint::Grant.at(service, post(grant::<S>)))
-        .merge(Endpoint::Manifests.at(service, get(manifests::<S>)))
-}
-
-/// What the platform reports.
-pub(crate) fn internal_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new()
-        .merge(Endpoint::Introduce.at(service, post(introduce::<S>)))
-        .merge(Endpoint::CloseMerchant.at(service, post(close_merchant::<S>)))
-        .merge(Endpoint::OrderDue.at(service, post(order_due::<S>)))
-        .merge(Endpoint::NumbersDead.at(service, post(numbers_dead::<S>)))
-}
-
 /// No field; answers `nonce`: what the enrolment is made over.
-async fn nonce<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
+pub(crate) async fn nonce<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
     let account = account(&headers)?;
     Fields::none(body)?;
     let nonce = service.nonces.give(&account, service.environment.now());
@@ -50,7 +27,7 @@ async fn nonce<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Ar
 }
 
 /// `nonce`, `enrolment`.
-async fn enrol<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
+pub(crate) async fn enrol<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
     let account = account(&headers)?;
     let (nonce, enrolment) =
         Fields::read(body, |fields| Ok((fields.array("nonce")?, fields.message::<Enrolment>("enrolment")?)))?;
@@ -62,7 +39,7 @@ async fn enrol<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Ar
 }
 
 /// `merchant`, `handle`; answers `offer`.
-async fn offer<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
+pub(crate) async fn offer<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
     let account = account(&headers)?;
     let (merchant, handle) = Fields::read(body, |fields| {
         Ok((fields.name("merchant")?, fields.array("handle").map(OrderHandle)?))
@@ -73,7 +50,7 @@ async fn offer<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Ar
 }
 
 /// `request`; answers `grant`, again the same for the same request.
-async fn grant<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
+pub(crate) async fn grant<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Arrived) -> Answer {
     let account = account(&headers)?;
     let request = Fields::read(body, |fields| fields.message::<TokenRequest>("request"))?;
     let grant = service.platform.grant(account, request).await?;
@@ -81,7 +58,10 @@ async fn grant<S: Store>(State(service): Shared<S>, headers: HeaderMap, body: Ar
 }
 
 /// Answers `manifests`, in the order of their cohorts.
-async fn manifests<S: Store>(State(service): Shared<S>, Listing { merchant, after }: Listing) -> Answer {
+pub(crate) async fn manifests<S: Store>(
+    State(service): Shared<S>,
+    Listing { merchant, after }: Listing,
+) -> Answer {
     let after = match after {
         Some(cohort) => Some(unhex(&cohort).map(u64::from_be_bytes).ok_or(Problem::field("cohort"))?),
         None => None,
@@ -92,7 +72,7 @@ async fn manifests<S: Store>(State(service): Shared<S>, Listing { merchant, afte
 }
 
 /// `merchant`, `class`, `count`: so many customers a merchant that is new here had in 60 days before.
-async fn introduce<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn introduce<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let past = Fields::read(body, |fields| {
         let count = u32::try_from(fields.number("count")?).map_err(|_| Problem::field("count"))?;
         let (merchant, class) = (fields.name("merchant")?, class(fields)?);
@@ -112,7 +92,7 @@ async fn introduce<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer
 }
 
 /// `merchant`, which closed for good; answers `ended`, so many cohorts.
-async fn close_merchant<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn close_merchant<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let merchant = Fields::read(body, |fields| fields.name("merchant"))?;
     let ended =
         service.blocking(move |service| Ok(service.platform.issuer().close_merchant(&merchant)?)).await?;
@@ -124,7 +104,7 @@ fn class(fields: &mut Fields) -> Result<u8, Problem> {
 }
 
 /// `order_id`, `account`, `merchant`, `class`, `due_at`; answers `handle`, which the device is told.
-async fn order_due<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn order_due<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let report = Fields::read(body, |fields| {
         Ok(OrderReport {
             order_id: fields.text("order_id")?.into_bytes(),
@@ -140,7 +120,7 @@ async fn order_due<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer
 
 /// `merchant`, `handle`, `at`: for an order whose numbers were another telephony's, or that had
 /// none. Answers `eligible_at`.
-async fn numbers_dead<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn numbers_dead<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let report = Fields::read(body, |fields| {
         Ok(NumbersDead {
             merchant: fields.name("merchant")?,

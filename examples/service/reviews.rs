@@ -2,40 +2,23 @@
 
 use crate::answer::{Answer, json, public_json};
 use crate::arrival::Arrived;
-use crate::endpoint::Endpoint;
 use crate::fields::{Fields, Listing};
 use crate::orders::PAGE;
 use crate::problem::Problem;
 use crate::service::{Service, Shared};
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
 use serde_json::json;
-use std::sync::Arc;
 use unjoin::ledger::RemovedEntry;
 use unjoin::review::DeskError;
 use unjoin::store::Store;
 use unjoin::token::{ReviewId, Scope};
 use unjoin::wire::Message;
 
-pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new()
-        .merge(Endpoint::Published.at(service, get(published::<S>)))
-        .merge(Endpoint::Rating.at(service, get(rating::<S>)))
-        .merge(Endpoint::Histogram.at(service, get(histogram::<S>)))
-}
-
-pub(crate) fn internal_routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new()
-        .merge(Endpoint::RemoveReview.at(service, post(remove::<S>)))
-        .merge(Endpoint::Evidence.at(service, post(evidence::<S>)))
-}
-
 /// `scope`, `review_id` and `digest` as the listing has them, `grounds`: what is listed in these words is taken
 /// out of the listing at once, and the ledger says who did, and on what grounds. Idempotent.
-async fn remove<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn remove<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let (scope, id, digest, grounds) = Fields::read(body, |fields| {
         let (scope, id) = review(fields)?;
         Ok((scope, id, fields.array("digest")?, fields.text("grounds")?))
@@ -54,7 +37,7 @@ async fn remove<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
 
 /// `scope`, `review_id`: under due process only, what trustees need to answer a warrant on this review, in the
 /// bytes that `examples/trustee` reads. It holds the escrow.
-async fn evidence<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn evidence<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let (scope, id) = Fields::read(body, review)?;
     let found = service.blocking(move |service| Ok(service.platform.evidence(&scope, &id)?)).await?;
     let evidence = found.ok_or_else(Problem::no_evidence)?;
@@ -68,7 +51,10 @@ fn review(fields: &mut Fields) -> Result<(Scope, ReviewId), Problem> {
 }
 
 /// Answers `reviews`, in the order of their ids, which says nothing.
-async fn published<S: Store>(State(service): Shared<S>, Listing { merchant, after }: Listing) -> Answer {
+pub(crate) async fn published<S: Store>(
+    State(service): Shared<S>,
+    Listing { merchant, after }: Listing,
+) -> Answer {
     let after: Option<ReviewId> = after.map(|id| id.parse()).transpose().map_err(|_| Problem::field("id"))?;
     let found = service
         .blocking(move |service| Ok(service.platform.published(&merchant, after.as_ref(), PAGE)?))
@@ -77,13 +63,16 @@ async fn published<S: Store>(State(service): Shared<S>, Listing { merchant, afte
 }
 
 /// Answers `counts`, of one star to five, and `mean` (null without reviews).
-async fn histogram<S: Store>(State(service): Shared<S>, Listing { merchant, .. }: Listing) -> Answer {
+pub(crate) async fn histogram<S: Store>(
+    State(service): Shared<S>,
+    Listing { merchant, .. }: Listing,
+) -> Answer {
     let histogram = service.blocking(move |service| Ok(service.platform.histogram(&merchant)?)).await?;
     Ok(public_json(&json!(histogram)))
 }
 
 /// Answers `stars` and `bad_share`, each as a `value` with the ends of its interval, `low` and `high`.
-async fn rating<S: Store>(State(service): Shared<S>, Listing { merchant, .. }: Listing) -> Answer {
+pub(crate) async fn rating<S: Store>(State(service): Shared<S>, Listing { merchant, .. }: Listing) -> Answer {
     let rating = service.blocking(move |service| Ok(service.platform.rating(&merchant)?)).await?;
     Ok(public_json(&json!(rating)))
 }

@@ -4,11 +4,9 @@
 
 use crate::arrival::arrive;
 use crate::connection::Bounded;
-use crate::endpoint::Side;
+use crate::endpoint::{self, Side};
+use crate::problem::Problem;
 use crate::service::Service;
-use crate::{
-    backup, door, gateway, ledgers, operations, orders, problem::Problem, reviews, support, telephony,
-};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
@@ -70,21 +68,7 @@ impl Drop for Place {
 }
 
 pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>, side: Side) -> Router {
-    let routes = match side {
-        Side::Devices => {
-            let routes = orders::device_routes(service).merge(door::routes(service));
-            let routes = routes.merge(gateway::routes(service));
-            routes.merge(reviews::routes(service)).merge(ledgers::routes(service))
-        }
-        Side::Internal => orders::internal_routes(service)
-            .merge(telephony::routes(service))
-            .merge(reviews::internal_routes(service))
-            .merge(ledgers::internal_routes(service))
-            .merge(support::routes(service))
-            .merge(backup::routes(service))
-            .merge(operations::routes(service)),
-    };
-    routes
+    endpoint::routes(service, side)
         .fallback(|| async { Problem::not_found() })
         .layer(from_fn_with_state(Arc::clone(service), arrive::<S>))
         .with_state(Arc::clone(service))

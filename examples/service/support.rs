@@ -5,39 +5,26 @@
 
 use crate::answer::{Answer, json};
 use crate::arrival::Arrived;
-use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::hex::hex;
 use crate::problem::Problem;
 use crate::service::{Service, Shared};
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde_json::json;
-use std::sync::Arc;
 use std::sync::PoisonError;
 use unjoin::DAY;
 use unjoin::issuer::StarvingCohort;
 use unjoin::store::Store;
 
-pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new()
-        .merge(Endpoint::EraseAccount.at(service, post(erase::<S>)))
-        .merge(Endpoint::ExportAccount.at(service, post(export::<S>)))
-        .merge(Endpoint::OrderStanding.at(service, post(standing::<S>)))
-        .merge(Endpoint::Starving.at(service, get(starving::<S>)))
-        .merge(Endpoint::AdvanceClock.at(service, post(advance::<S>)))
-}
-
 /// `account`: its wallet keys are nobody's from then on, for ever. Idempotent.
-async fn erase<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn erase<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let account = Fields::read(body, |fields| fields.name("account"))?;
     service.blocking(move |service| Ok(service.platform.issuer().erase_account(&account)?)).await?;
     Ok(json(&json!({})))
 }
 
 /// `account`; answers `wallet_keys`: all that is kept under the account itself.
-async fn export<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn export<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let account = Fields::read(body, |fields| fields.name("account"))?;
     let keys = service.blocking(move |service| Ok(service.platform.issuer().wallet_keys(&account)?)).await?;
     let keys: Vec<String> = keys.iter().map(|key| hex(key.as_bytes())).collect();
@@ -46,7 +33,7 @@ async fn export<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
 
 /// `account`, `merchant`, `order_id`; answers `closed`, and `first_publication` and `window_end` once its cohort
 /// has closed: what can be said to somebody who asks why a review is not shown.
-async fn standing<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn standing<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let (account, merchant, order_id) = Fields::read(body, |fields| {
         Ok((fields.name("account")?, fields.name("merchant")?, fields.text("order_id")?))
     })?;
@@ -69,7 +56,7 @@ async fn standing<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer 
 }
 
 /// Answers `cohorts`, as the last tick found them: what has not reached its k.
-async fn starving<S: Store>(State(service): Shared<S>) -> Answer {
+pub(crate) async fn starving<S: Store>(State(service): Shared<S>) -> Answer {
     let found = service.starving.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let listed = |found: &StarvingCohort| {
         json!({
@@ -85,7 +72,7 @@ async fn starving<S: Store>(State(service): Shared<S>) -> Answer {
 }
 
 /// `seconds`: for demonstrations, the clock goes on by so many, and what falls due is done. Answers `now`.
-async fn advance<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn advance<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let seconds = Fields::read(body, |fields| fields.number("seconds"))?;
     if seconds > 366 * DAY {
         return Err(Problem::field("seconds"));

@@ -3,27 +3,16 @@
 
 use crate::answer::{Answer, json};
 use crate::arrival::Arrived;
-use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::service::{Service, Shared};
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::post;
 use serde_json::json;
-use std::sync::Arc;
 use unjoin::phone::gateway::Question;
 use unjoin::phone::{Binding, NumberingPlan, OrderRef, Parties, PhoneNumber, Route};
 use unjoin::store::Store;
-
-pub(crate) fn routes<S: Store>(service: &Arc<Service<S>>) -> Router<Arc<Service<S>>> {
-    Router::new()
-        .merge(Endpoint::Bind.at(service, post(bind::<S>)))
-        .merge(Endpoint::Route.at(service, post(decide::<S>)))
-        .merge(Endpoint::CloseOrder.at(service, post(close_order::<S>)))
-}
 
 /// The order as telephony names it: by its handle.
 fn order<S: Store>(service: &Service<S>, fields: &mut Fields) -> Result<OrderRef, Problem> {
@@ -37,7 +26,7 @@ fn party(plan: &NumberingPlan, fields: &mut Fields, field: &'static str) -> Resu
 
 /// `merchant`, `order`, `leg` (`merchant` or `courier`), `hub` and `customer` (phones), `courier` (a
 /// name, on its leg), `not_after`; answers `number` and `not_after`.
-async fn bind<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn bind<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let plan = &service.plan;
     let binding = Fields::read(body, |fields| {
         let order = order(&service, fields)?;
@@ -59,7 +48,7 @@ async fn bind<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
 
 /// The gateway's question; its answer. What fails is refused like everything else: which records
 /// are damaged is nobody's business.
-async fn decide<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn decide<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     // The error would say which field, and to whom.
     let question: Question = serde_json::from_slice(&body.0?).map_err(|_| Problem::json())?;
     let route = match question.request(&service.plan) {
@@ -79,7 +68,7 @@ async fn decide<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
 
 /// `merchant`, `order`: ends and freezes the order's numbers, if it had any. Answers `eligible_at`: from when on
 /// its token can be asked for.
-async fn close_order<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
+pub(crate) async fn close_order<S: Store>(State(service): Shared<S>, body: Arrived) -> Answer {
     let order = Fields::read(body, |fields| order(&service, fields))?;
     let at = service.blocking(move |service| Ok(service.platform.close_order(&order)?)).await?;
     Ok(json(&json!({ "eligible_at": at.as_unix_seconds() })))

@@ -3,9 +3,8 @@
 //!
 //! The past is kept as counts of 60 days, never as lists.
 
-use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 use unjoin_core::{DAY, Timestamp};
-use unjoin_store::Record;
+use unjoin_store::record;
 
 /// Seconds of one period of counting.
 const PERIOD: u64 = 60 * DAY;
@@ -79,32 +78,13 @@ impl RateRow {
     }
 }
 
-impl Record for RateRow {
-    const NAME: &'static str = "rate";
-
-    fn encode(&self, out: &mut Writer) {
-        out.timestamp(self.since);
-        out.le32(self.current);
-        // At most `PERIODS`.
-        out.u8(self.past.len() as u8);
-        self.past.iter().for_each(|counted| out.le32(*counted));
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (since, current, periods) =
-            (from.timestamp("since")?, from.le32("current")?, from.u8("periods")?);
-        if usize::from(periods) > PERIODS {
-            return Err(from.refuse(Rule::Length));
-        }
-        let past = (0..periods).map(|_| from.le32("counted")).collect::<Result<_, _>>()?;
-        Ok(Self { since, current, past })
-    }
-}
+record!(RateRow, "rate": since, current, past few(PERIODS));
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use unjoin_store::Record as _;
 
     fn day(number: u64) -> Timestamp {
         Timestamp::from_unix_seconds(number * DAY)

@@ -49,6 +49,8 @@ pub(super) struct OwnerRow {
     pub(super) account: Option<Name>,
 }
 
+record!(OwnerRow, "wallet key's owner": account);
+
 /// The account's wallet keys: the live one, the last, and those before it.
 #[derive(PartialEq)]
 pub(super) struct AccountRow {
@@ -56,6 +58,8 @@ pub(super) struct AccountRow {
     /// 00:00 UTC after the last enrolment.
     pub(super) enrolled_by: Timestamp,
 }
+
+record!(AccountRow, "account": enrolled_by, wallets of(1..=MAX_WALLET_KEYS));
 
 impl AccountRow {
     pub(super) fn live(&self) -> Option<&Element> {
@@ -124,6 +128,8 @@ pub(super) struct CohortRow {
     pub(super) counted: u32,
 }
 
+record!(CohortRow, "cohort": key_id, escrow_id, cohort, class, k, opened_by, age, aged_at, counted);
+
 impl CohortRow {
     pub(super) fn scope(&self, merchant: &Name) -> Scope {
         Scope::new(self.key_id, merchant.clone(), self.cohort)
@@ -136,10 +142,14 @@ pub(super) struct MemberRow {
     pub(super) of_standing: bool,
 }
 
+record!(MemberRow, "cohort member": handle, of_standing);
+
 /// A cohort that is over at a boundary, and whose orders say until then what they were granted.
 pub(super) struct WindowRow {
     pub(super) ends: Timestamp,
 }
+
+record!(WindowRow, "window's end": ends);
 
 /// How many tokens of a sealed cohort were granted, beside those of the members that are still there.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -147,15 +157,21 @@ pub(super) struct GrantsRow {
     pub(super) grants: u64,
 }
 
+record!(GrantsRow, "number of grants": grants);
+
 /// The last boundary that was worked off.
 pub(super) struct TickRow {
     pub(super) boundary: Timestamp,
 }
 
+record!(TickRow, "last boundary": boundary);
+
 /// How many orders a shop had of a class.
 pub(super) struct OrderCountRow {
     pub(super) orders: u64,
 }
+
+record!(OrderCountRow, "number of orders": orders);
 
 /// What a sealed cohort was of, while a review of it is listed.
 pub(super) struct ClassRow {
@@ -164,12 +180,16 @@ pub(super) struct ClassRow {
     pub(super) until: Timestamp,
 }
 
+record!(ClassRow, "cohort's class": class, until);
+
 /// A rating in thousandths, which tell less of a shop's orders than all the digits would: of the stars and of the
 /// share of bad reviews, each the estimate and the ends of its interval.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct RatingRow {
     thousandths: [u16; 6],
 }
+
+record!(RatingRow, "rating": thousandths);
 
 impl RatingRow {
     pub(super) fn of(Rating { stars, bad_share }: &Rating) -> Self {
@@ -198,9 +218,7 @@ pub(super) struct RatedRow {
     pub(super) rating: RatingRow,
 }
 
-record!(OwnerRow, "wallet key's owner": account);
-
-record!(AccountRow, "account": enrolled_by, wallets of(1..=MAX_WALLET_KEYS));
+record!(RatedRow, "last ratings": boundary, rating);
 
 fields!(Ended: dead_at as "dead at", eligible_at as "eligible at");
 fields!(GrantedPair: key_id as "key id", cohort as "cohort", commitment as "C");
@@ -237,24 +255,7 @@ impl Record for OrderRow {
     }
 }
 
-record!(CohortRow, "cohort": key_id, escrow_id, cohort, class, k, opened_by, age, aged_at, counted);
-
-record!(MemberRow, "cohort member": handle, of_standing);
-
-record!(WindowRow, "window's end": ends);
-
-record!(GrantsRow, "number of grants": grants);
-
-record!(TickRow, "last boundary": boundary);
-
-record!(OrderCountRow, "number of orders": orders);
-
-record!(ClassRow, "cohort's class": class, until);
-
 fields!(RatingRow: thousandths as "rating");
-record!(RatingRow, "rating": thousandths);
-
-record!(RatedRow, "last ratings": boundary, rating);
 
 /// The namespaces whose rows a scan walks.
 pub(super) const OPEN_COHORTS: &[u8; 2] = b"ic";

@@ -17,20 +17,18 @@ describe_errors! {
     /// ```
     #[derive(Debug)]
     #[non_exhaustive]
-    pub enum PlatformError {
+    pub enum PlatformError (Host, false) {
         /// The platform was opened without telephony.
-        NoTelephony => "platform.no_telephony", Host, false,
+        NoTelephony => "platform.no_telephony",
             "this platform has no telephony: open it with a switchboard, or ask yours";
         /// The platform was opened without ledgers.
-        NoLedgers => "platform.no_ledgers", Host, false,
-            "this platform has no ledgers: open it with them, or ask yours";
+        NoLedgers => "platform.no_ledgers", "this platform has no ledgers: open it with them, or ask yours";
         /// Numbers are bound, and orders closed, under the order's handle.
-        OrderName => "platform.order_name", Host, false,
+        OrderName => "platform.order_name",
             "a tick ends the numbers of an order that nobody closes, and knows its handle alone: bind and close \
              under the name that Platform::order_ref gives";
         /// A service gave no answer to a call: a bug of this crate.
-        NoAnswer => "platform.no_answer", Operator, false,
-            "a service gave no answer: report this as a bug";
+        NoAnswer => "platform.no_answer" (Operator, false), "a service gave no answer: report this as a bug";
         /// A store's, or that of all stores together.
         Store(#[from] error: StoreError) => of error;
         /// The order service's.

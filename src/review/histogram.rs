@@ -4,8 +4,8 @@
 use super::rows;
 use crate::rating::StarSums;
 use std::collections::{BTreeMap, BTreeSet};
+use unjoin_core::serialize_as_object;
 use unjoin_core::token::Scope;
-use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
 use unjoin_core::{Name, fields};
 use unjoin_store::{Change, Key, Record, RowKey, StoreError, record};
 
@@ -25,15 +25,8 @@ pub struct Histogram {
     pub counts: [u64; 5],
 }
 
-/// An object: `counts`, and `mean`, which is none without reviews.
-impl Serialize for Histogram {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Histogram", 2)?;
-        object.serialize_field("counts", &self.counts)?;
-        object.serialize_field("mean", &self.mean())?;
-        object.end()
-    }
-}
+// `mean` is none without reviews.
+serialize_as_object!(Histogram | all | counts = all.counts, mean = all.mean());
 
 impl Histogram {
     /// The number of reviews.

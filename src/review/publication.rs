@@ -12,9 +12,9 @@ use crate::clock::{self, ClockRow};
 use std::collections::BTreeSet;
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{HeldWithdrawalEntry, Ledger};
+use unjoin_core::serialize_as_object;
 use unjoin_core::token::{CohortManifest, Review, ReviewId, Scope};
 use unjoin_core::wire::Message;
-use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
 use unjoin_log::outbox;
 use unjoin_store::{
     Bucket, Change, Decision, Key, Present, Record, Store, StoreError, decide, decide_all, read,
@@ -78,17 +78,12 @@ pub struct Batch {
     pub reviews: Vec<PublishedReview>,
 }
 
-/// An object of the fields.
-impl Serialize for Batch {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Batch", 4)?;
-        object.serialize_field("scope", &self.scope)?;
-        object.serialize_field("at_least", &self.at_least)?;
-        object.serialize_field("boundary", &self.boundary)?;
-        object.serialize_field("reviews", &self.reviews)?;
-        object.end()
-    }
-}
+serialize_as_object!(
+    Batch | batch | scope = batch.scope,
+    at_least = batch.at_least,
+    boundary = batch.boundary,
+    reviews = batch.reviews
+);
 
 impl<S: Store> Core<S> {
     pub(super) fn tick(&self) -> Result<DeskReport, DeskError> {

@@ -6,8 +6,8 @@ use super::spent::SentRow;
 use super::{Core, DeskError};
 use crate::rating::StarSums;
 use unjoin_core::entry::PublishedEntry;
+use unjoin_core::serialize_as_object;
 use unjoin_core::token::{Accepted, Digest, Presentation, Review, ReviewId, Scope};
-use unjoin_core::wire::serde::ser::{Serialize, SerializeStruct, Serializer};
 use unjoin_core::wire::{Hex, Message};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{Found, Record, Store, StoreError, read};
@@ -40,24 +40,19 @@ pub struct PublishedReview {
     pub edited: bool,
 }
 
-/// An object: the fields, and in place of `review` its `digest`, `stars`, `text` and `attachments`; digests, and the
-/// `cohort` beside its scope (big-endian), are hexadecimal.
-impl Serialize for PublishedReview {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let attachments: Vec<_> = self.review.attachments().iter().map(|digest| Hex(digest)).collect();
-        let mut object = serializer.serialize_struct("PublishedReview", 9)?;
-        object.serialize_field("review_id", &self.review_id)?;
-        object.serialize_field("scope", &self.scope)?;
-        object.serialize_field("cohort", &Hex(&self.scope.cohort().to_be_bytes()))?;
-        object.serialize_field("digest", &Hex(&self.review.digest()))?;
-        object.serialize_field("stars", &self.review.stars())?;
-        object.serialize_field("text", self.review.text())?;
-        object.serialize_field("attachments", &attachments)?;
-        object.serialize_field("published_at", &self.published_at)?;
-        object.serialize_field("edited", &self.edited)?;
-        object.end()
-    }
-}
+// In place of the review stand its digest and its parts. Digests, and the cohort beside its scope (big-endian), are
+// hexadecimal.
+serialize_as_object!(
+    PublishedReview | shown | review_id = shown.review_id,
+    scope = shown.scope,
+    cohort = Hex(&shown.scope.cohort().to_be_bytes()),
+    digest = Hex(&shown.review.digest()),
+    stars = shown.review.stars(),
+    text = shown.review.text(),
+    attachments = shown.review.attachments().iter().map(|digest| Hex(digest)).collect::<Vec<_>>(),
+    published_at = shown.published_at,
+    edited = shown.edited,
+);
 
 /// What the desk keeps of a published review for due process, until the opening window ends.
 ///

@@ -31,7 +31,7 @@ use crate::clock::ClockRow;
 use crate::recovery::RecoveryRow;
 use unjoin_core::entry::HeldWithdrawalEntry;
 use unjoin_core::token::{CohortManifest, PublicationDates, Review, ReviewId, Scope};
-use unjoin_core::wire::{DecodeError, MAX_MESSAGE, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 use unjoin_core::{Name, Timestamp};
 use unjoin_store::{
     Bucket, Key, MessageRow, Pages, Present, Reads, Record, RowKey, Store, StoreError, record,
@@ -326,22 +326,7 @@ impl CohortRow {
     }
 }
 
-impl Record for CohortRow {
-    const NAME: &'static str = "cohort";
-
-    fn encode(&self, out: &mut Writer) {
-        out.u8(self.sealed);
-        out.bytes(&self.manifest.to_bytes());
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let sealed = from.u8("sealed")?;
-        if sealed > PRUNED {
-            return Err(from.refuse(Rule::Value));
-        }
-        Ok(Self { sealed, manifest: CohortManifest::from_bytes(decode_slice(from)?)? })
-    }
-}
+record!(CohortRow, "cohort": sealed, manifest whole; if |row| row.sealed <= PRUNED);
 
 // --- what is published ------------------------------------------------------------------
 
@@ -360,25 +345,7 @@ impl ListedRow {
     }
 }
 
-impl Record for ListedRow {
-    const NAME: &'static str = "listed review";
-
-    fn encode(&self, out: &mut Writer) {
-        self.scope.encode(out);
-        out.timestamp(self.published_at);
-        out.u8(self.edited.into());
-        out.bytes(&self.review.to_bytes());
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            scope: Scope::decode(from)?,
-            published_at: from.timestamp("published at")?,
-            edited: from.bool("edited")?,
-            review: decode_review(from)?,
-        })
-    }
-}
+record!(ListedRow, "listed review": scope, published_at, edited, review whole);
 
 // --- rewriting --------------------------------------------------------------------------
 
@@ -387,38 +354,10 @@ impl Record for ListedRow {
 #[derive(PartialEq, Eq)]
 pub(super) struct MarkRow(pub(super) Vec<u8>);
 
-impl Record for MarkRow {
-    const NAME: &'static str = "rewrite mark";
-
-    fn encode(&self, out: &mut Writer) {
-        out.raw(&self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(from.rest("mark").to_vec()))
-    }
-
-    fn to_value(&self) -> Vec<u8> {
-        self.0.clone()
-    }
-
-    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
-        Ok(Self(value.to_vec()))
-    }
-}
+record!(MarkRow, "rewrite mark": bare);
 
 /// The boundary after which the store was last rewritten.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct RewrittenRow(pub(super) Timestamp);
 
 record!(RewrittenRow, "last rewrite": 0);
-
-// --- parts of values --------------------------------------------------------------------
-
-pub(super) fn decode_review(from: &mut Reader<'_>) -> Result<Review, DecodeError> {
-    Review::from_bytes(decode_slice(from)?)
-}
-
-pub(super) fn decode_slice<'a>(from: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
-    from.bytes("message", 0, MAX_MESSAGE)
-}

@@ -1,14 +1,13 @@
 //! The rows of a spent token: what stays of it, which has one size whatever happens, and apart from
 //! it what was sent with it and what waits.
 
-use super::rows::{decode_review, decode_slice};
 use unjoin_core::Timestamp;
 use unjoin_core::entry::{HeldWithdrawalEntry, PublishedEntry};
-use unjoin_core::one_byte;
 use unjoin_core::token::{
     AuthorAction, AuthorKey, Digest, PlatformKey, Receipt, ReceiptTerms, Review, ReviewId, Scope, SignError,
 };
-use unjoin_core::wire::{DecodeError, Message, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Field, MAX_MESSAGE, Reader, Rule, Sequence, Whole, Writer};
+use unjoin_core::{one_byte, one_of};
 use unjoin_store::{Record, record};
 
 /// A spent token: all that a submission and an author's action are decided by. It has the same
@@ -143,17 +142,15 @@ impl Record for SentRow {
     const NAME: &'static str = "evidence";
 
     fn encode(&self, out: &mut Writer) {
-        out.u8(self.held.is_some().into());
+        out.bool(self.held.is_some());
         out.bytes(&self.presentation);
-        if let Some(review) = &self.held {
-            out.bytes(&review.to_bytes());
-        }
+        self.held.iter().for_each(|review| Whole::put(review, out));
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let is_held = from.bool("held")?;
-        let presentation = decode_slice(from)?.to_vec();
-        let held = is_held.then(|| decode_review(from)).transpose()?;
+        let presentation = Sequence::get(from, "presentation", 0..=MAX_MESSAGE)?;
+        let held = is_held.then(|| Whole::get(from, "review")).transpose()?;
         Ok(Self { presentation, held })
     }
 }
@@ -177,6 +174,12 @@ pub(super) enum WaitingChange {
     Uncount(u8),
 }
 
+one_of!(WaitingChange:
+    1 => Edit(review as "review" whole),
+    2 => Withdraw,
+    3 => Uncount(stars as "stars"),
+    4 => Relist(review as "review" whole));
+
 impl Record for WaitingRow {
     const NAME: &'static str = "waiting change";
 
@@ -184,39 +187,17 @@ impl Record for WaitingRow {
         out.timestamp(self.boundary);
         // At most `MAX_ACTIONS`.
         out.u8(self.actions.len() as u8);
-        self.actions.iter().for_each(|action| out.bytes(&action.to_bytes()));
-        match &self.change {
-            WaitingChange::Edit(review) => {
-                out.u8(1);
-                out.bytes(&review.to_bytes());
-            }
-            WaitingChange::Withdraw => out.u8(2),
-            WaitingChange::Uncount(stars) => {
-                out.u8(3);
-                out.u8(*stars);
-            }
-            WaitingChange::Relist(review) => {
-                out.u8(4);
-                out.bytes(&review.to_bytes());
-            }
-        }
+        self.actions.iter().for_each(|action| Whole::put(action, out));
+        self.change.put(out);
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let boundary = from.timestamp("boundary")?;
-        let count = from.u8("number of actions")?;
-        let actions =
-            (0..count).map(|_| AuthorAction::from_bytes(decode_slice(from)?)).collect::<Result<_, _>>()?;
-        let change = match from.u8("change")? {
-            1 => WaitingChange::Edit(decode_review(from)?),
-            2 => WaitingChange::Withdraw,
-            3 => match from.u8("stars")? {
-                stars @ 1..=5 => WaitingChange::Uncount(stars),
-                _ => return Err(from.refuse(Rule::Value)),
-            },
-            4 => WaitingChange::Relist(decode_review(from)?),
-            _ => return Err(from.refuse(Rule::Value)),
-        };
+        let (boundary, count) = (from.timestamp("boundary")?, from.u8("number of actions")?);
+        let actions = (0..count).map(|_| Whole::get(from, "action")).collect::<Result<_, _>>()?;
+        let change = Field::get(from, "change")?;
+        if matches!(change, WaitingChange::Uncount(stars) if !(1..=5).contains(&stars)) {
+            return Err(from.refuse(Rule::Value));
+        }
         Ok(Self { boundary, actions, change })
     }
 }

@@ -34,12 +34,15 @@ pub(super) fn check_hashing(proof: &Value) {
     }
 }
 
+/// Each case with its proof, whose challenge is checked.
+fn proved(file: &Value, count: usize) -> impl Iterator<Item = (&Value, &Value)> {
+    cases(file, count).iter().map(|case| (case, &case["proof"])).inspect(|(_, proof)| check_hashing(proof))
+}
+
 #[test]
 fn enrolments() {
     let file = load("enrolments.json");
-    for case in cases(&file, 3) {
-        let proof = &case["proof"];
-        check_hashing(proof);
+    for (case, proof) in proved(&file, 3) {
         let (issuer, account, nonce) =
             (name(&case["issuer_name"]), name(&case["account"]), array(&case["host_nonce"]));
         let context = EnrolmentContext { issuer: &issuer, account: &account, nonce: &nonce };
@@ -54,9 +57,7 @@ fn enrolments() {
 #[test]
 fn requests() {
     let (file, wallets) = (load("requests.json"), load("wallets.json"));
-    for case in cases(&file, 8) {
-        let proof = &case["proof"];
-        check_hashing(proof);
+    for (case, proof) in proved(&file, 8) {
         let order = &wallets["orders"][small::<usize>(&case["order"])];
         let seed = SecretBytes::new(array(&order["seed"]));
         let issuer = name(&order["issuer_name"]);
@@ -76,9 +77,7 @@ fn requests() {
 #[test]
 fn grants() {
     let file = load("grants.json");
-    for case in cases(&file, 8) {
-        let proof = &case["proof"];
-        check_hashing(proof);
+    for (case, proof) in proved(&file, 8) {
         let key = issuer_key(&case["issuer_x"], array(&case["prf_key"]));
         let (scope, commitment) = (scope(&case["scope"]), element(&case["C"]));
         let exponent = mac::exponent(key.prf_key(), &scope.to_bytes(), &commitment);

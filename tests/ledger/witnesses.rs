@@ -375,27 +375,13 @@ fn a_destroyed_ledger_is_made_again_from_its_export_and_from_nothing_older() {
     checked_entries(&made);
 }
 
-/// A witness that shows what it was told to, for whatever it remembers.
-struct Shows(Arc<dyn Witness>, Option<Vec<u8>>);
+/// What a witness says of the last checkpoint that it has seen.
+type Last = Box<dyn Fn(&str) -> Result<Option<Vec<u8>>, WitnessError> + Send + Sync>;
 
-impl Witness for Shows {
-    fn public_key(&self) -> &WitnessPublicKey {
-        self.0.public_key()
-    }
+/// A witness that says this, whatever it remembers.
+struct Says(Arc<dyn Witness>, Last);
 
-    fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
-        self.0.add_checkpoint(request)
-    }
-
-    fn last(&self, _: &str) -> Result<Option<Vec<u8>>, WitnessError> {
-        Ok(self.1.clone())
-    }
-}
-
-/// A witness that answers long after the others, and then is known to have done so.
-struct Slow(Arc<dyn Witness>, AtomicBool);
-
-impl Witness for Slow {
+impl Witness for Says {
     fn public_key(&self) -> &WitnessPublicKey {
         self.0.public_key()
     }
@@ -405,9 +391,7 @@ impl Witness for Slow {
     }
 
     fn last(&self, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
-        (0..10_000).for_each(|_| std::thread::yield_now());
-        self.1.store(true, Ordering::SeqCst);
-        self.0.last(origin)
+        self.1(origin)
     }
 }
 
@@ -423,10 +407,20 @@ fn a_log_that_is_behind_one_witness_still_waits_for_the_others() {
     let put_back = open(&older, Some(policy)).waiting(FOR_EVER, Duration::ZERO);
     // Asked again and again, a witness that was left behind would be passed over.
     for _ in 0..5 {
-        let slow = Arc::new(Slow(Arc::clone(&second), AtomicBool::new(false)));
-        let asked = [Arc::clone(&first), slow.clone()];
+        // It answers long after the other.
+        let (honest, answered) = (Arc::clone(&second), Arc::new(AtomicBool::new(false)));
+        let has = Arc::clone(&answered);
+        let slow = Says(
+            Arc::clone(&second),
+            Box::new(move |origin| {
+                (0..10_000).for_each(|_| std::thread::yield_now());
+                has.store(true, Ordering::SeqCst);
+                honest.last(origin)
+            }),
+        );
+        let asked = [Arc::clone(&first), Arc::new(slow)];
         assert_eq!(put_back.compare(&asked).unwrap_err().code(), "ledger.behind");
-        assert!(slow.1.load(Ordering::SeqCst), "it was not waited for");
+        assert!(answered.load(Ordering::SeqCst), "it was not waited for");
     }
 }
 
@@ -454,8 +448,10 @@ fn a_log_asks_what_its_witnesses_have_seen_before_it_is_served() {
     // One honest witness is enough, whatever the others show.
     let [first, second] = <[Arc<dyn Witness>; 2]>::try_from(crowd.witnesses()).ok().unwrap();
     let away = |witness: &Arc<dyn Witness>| Arc::new(Away(witness.public_key().clone())) as Arc<dyn Witness>;
-    let shows =
-        |what: &Option<Vec<u8>>| Arc::new(Shows(Arc::clone(&first), what.clone())) as Arc<dyn Witness>;
+    let shows = |what: &Option<Vec<u8>>| {
+        let what = what.clone();
+        Arc::new(Says(Arc::clone(&first), Box::new(move |_| Ok(what.clone())))) as Arc<dyn Witness>
+    };
     for other in [shows(&shown), shows(&None), shows(&Some(b"no note".to_vec())), away(&first)] {
         let refused = put_back.compare(&[other, Arc::clone(&second)]).unwrap_err();
         assert_eq!(refused.code(), "ledger.behind");

@@ -1,6 +1,6 @@
 //! Nobody passes an escrow off as another review's.
 
-use crate::world::{World, at};
+use crate::world::{World, at, flipped};
 use proptest::prelude::*;
 use unjoin::algebra::EscrowKey;
 use unjoin::ledger::{ActionEntry, PolicyError};
@@ -158,11 +158,7 @@ proptest! {
             (world, evidence)
         });
         let (world, bytes) = &*WORLD;
-        for flip in flips {
-            let (mut bytes, bit) = (bytes.clone(), flip % (8 * bytes.len()));
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            let read = ReviewEvidence::from_bytes(&bytes);
-            prop_assert!(read.is_err() || verify(world, &read.unwrap()).is_err(), "bit {}", bit);
-        }
+        let holds = |bytes: &[u8]| ReviewEvidence::from_bytes(bytes).is_ok_and(|read| verify(world, &read).is_ok());
+        prop_assert_eq!(flips.into_iter().find(|flip| holds(&flipped(bytes, *flip))), None);
     }
 }

@@ -416,3 +416,10 @@ pub(crate) fn trust(world: &World) -> String {
     }
     text + &ledger("reviews", &world.reviews.policy) + &ledger("openings", &world.openings.policy)
 }
+
+/// The bytes with one bit of them flipped.
+pub(crate) fn flipped(bytes: &[u8], number: usize) -> Vec<u8> {
+    let (mut bytes, bit) = (bytes.to_vec(), number % (8 * bytes.len()));
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    bytes
+}

@@ -24,6 +24,14 @@ pub(crate) fn reason(error: &StoreError) -> PostgresError {
     reason.clone()
 }
 
+/// A server's schema with one row.
+fn with_row(key: &[u8]) -> (Arc<Server>, String, PostgresStore) {
+    let (server, schema) = (Server::shared(), fresh_schema());
+    let store = unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap();
+    store.commit(&[put(key)]).unwrap();
+    (server, schema, store)
+}
+
 fn opening(config: PostgresConfig) -> PostgresError {
     reason(&unjoin_test_util::postgres::store_of(config).map(|_| ()).unwrap_err())
 }
@@ -72,10 +80,7 @@ fn no_configuration_or_error_shows_the_password() {
 
 #[test]
 fn another_layout_is_refused_and_left_alone() {
-    let server = Server::shared();
-    let schema = fresh_schema();
-    let store = unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap();
-    store.commit(&[put(b"key")]).unwrap();
+    let (server, schema, store) = with_row(b"key");
     drop(store);
     server.sql(&format!("UPDATE {schema}.meta SET value = 7"));
     let error = unjoin_test_util::postgres::store_of(server.config(&schema)).map(|_| ()).unwrap_err();
@@ -187,10 +192,7 @@ fn an_exhausted_pool_is_told_in_time() {
 
 #[test]
 fn a_statement_that_waits_too_long_ends_without_effect() {
-    let server = Server::shared();
-    let schema = fresh_schema();
-    let store = unjoin_test_util::postgres::store_of(server.config(&schema)).unwrap();
-    store.commit(&[put(b"first")]).unwrap();
+    let (server, schema, store) = with_row(b"first");
     let mut config = server.config(&schema);
     config.statement_timeout = Duration::from_millis(300);
     let impatient = unjoin_test_util::postgres::store_of(config).unwrap();

@@ -298,11 +298,17 @@ fn ledgers_that_are_made_again_from_their_export_are_taken_up() {
     life.check();
 }
 
-#[test]
-fn a_ledger_without_witnesses_proves_nothing() {
+/// A platform that lived on, and then found an older copy of one of its stores.
+fn put_back(role: Role) -> Life {
     let (mut life, older) = lived();
     life.platform = None;
-    life.shop.put_back(&older, &[Role::Reviews]);
+    life.shop.put_back(&older, &[role]);
+    life
+}
+
+#[test]
+fn a_ledger_without_witnesses_proves_nothing() {
+    let life = put_back(Role::Reviews);
     let error = life.shop.recover_unwitnessed().unwrap_err();
     assert!(matches!(error, RecoveryError::Unwitnessed));
     assert_eq!(life.shop.open().map(drop).unwrap_err(), "store.copy", "and it stays closed");
@@ -331,9 +337,7 @@ impl Keepers {
 /// Wherever the recovery is interrupted, the slot keys are replaced once: each time costs an epoch of quarantine.
 #[test]
 fn a_switchboard_that_was_put_back_gets_new_slot_keys_once() {
-    let (mut life, older) = lived();
-    life.platform = None;
-    life.shop.put_back(&older, &[Role::Telephony]);
+    let mut life = put_back(Role::Telephony);
     let error = life.shop.recover().unwrap_err();
     assert_eq!(error.code(), "recovery.no_keeper");
     assert!(error.to_string().contains("would ring again"), "{error}");

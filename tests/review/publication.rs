@@ -22,9 +22,7 @@ fn entries<S: Store>(store: &S) -> BTreeSet<Vec<u8>> {
 
 #[test]
 fn a_cohort_is_published_after_its_manifest_at_its_boundaries_only() {
-    let world = World::in_memory();
-    let scope = scope("a", 1);
-    world.desk.admit(&manifest(&scope, 5, 8)).unwrap();
+    let (world, scope) = World::with_cohort(5, 8);
     let _ = submit_one(&world, &scope, "soon");
     let _ = submit_one(&world, &scope, "in time");
     assert!(world.tick_at(4).batches.is_empty());
@@ -69,9 +67,7 @@ fn each_of_four_boundaries_takes_what_came_before_it() {
 
 #[test]
 fn a_very_late_tick_publishes_both_boundaries_under_their_own_dates() {
-    let world = World::in_memory();
-    let scope = scope("a", 1);
-    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let (world, scope) = World::with_cohort(2, 5);
     let _ = submit_one(&world, &scope, "first");
     world.go_to(3);
     let _ = submit_one(&world, &scope, "second");
@@ -175,9 +171,7 @@ fn the_ledger_and_the_trustees_get_what_was_published() {
 /// escrow is there. Whoever has a copy of the store does not see that it was.
 #[test]
 fn a_published_review_is_proved_when_it_is_asked_for_as_long_as_the_key_is_there() {
-    let world = World::in_memory();
-    let scope = scope("a", 1);
-    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let (world, scope) = World::with_cohort(2, 5);
     let (author, _) = submit_one(&world, &scope, "cold soup");
     let _ = world.tick_at(2);
     let before = dump(&*world.store);

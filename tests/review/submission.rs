@@ -296,9 +296,7 @@ fn a_boundary_that_is_sealed_while_a_review_is_decided_does_not_get_it() {
 
 #[test]
 fn nothing_is_accepted_after_the_window_even_if_all_else_is_erased() {
-    let world = World::in_memory();
-    let scope = scope("a", 1);
-    world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
+    let (world, scope) = World::with_cohort(2, 5);
     let (author, _) = submit_one(&world, &scope, "first");
     for number in [2, 5, 9, 400] {
         let _ = world.tick_at(number);

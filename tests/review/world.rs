@@ -185,6 +185,13 @@ impl World<MemoryStore> {
     pub(crate) fn in_memory() -> Self {
         Self::on(MemoryStore::new())
     }
+
+    /// With a cohort of these two boundaries.
+    pub(crate) fn with_cohort(first: u64, last: u64) -> (Self, Scope) {
+        let (world, scope) = (Self::in_memory(), scope("a", 1));
+        world.desk.admit(&manifest(&scope, first, last)).unwrap();
+        (world, scope)
+    }
 }
 
 impl<S: Store> World<S> {

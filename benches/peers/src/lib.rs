@@ -4,6 +4,7 @@
 //! table (`cargo run --release`) run the same closures. Common steps go from the bytes that
 //! were received to the bytes that are sent, in every scheme.
 
+pub mod arguments;
 pub mod drive;
 pub mod machine;
 pub mod measure;

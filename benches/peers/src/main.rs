@@ -3,19 +3,19 @@
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
-use unjoin_benches::measure::{Effort, Step, measure};
+use unjoin_benches::arguments::Extent;
+use unjoin_benches::measure::{Step, measure};
 use unjoin_benches::{report, steps};
 
+/// Measures every step of every scheme.
 #[derive(Parser)]
 struct Arguments {
-    /// Runs everything once: shows that it runs, measures nothing.
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    extent: Extent,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
-    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
+    let effort = Arguments::parse().extent.effort();
     let mut measured = steps::all();
     measured.insert(0, Step::new(R, R, steps::reference()));
     let progress = ProgressBar::new((measured.len() * effort.rounds) as u64)

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
-use unjoin::store::{Bucket, Commit, Outcome, Row, RowKey, See, Sought, Store, StoreError};
+use unjoin::store::{Commit, Outcome, Store, StoreError};
 
 /// A store whose durable commits take so much longer, one after the other.
 pub struct SlowSync<S> {
@@ -20,23 +20,7 @@ impl<S: Store> SlowSync<S> {
 }
 
 impl<S: Store> Store for SlowSync<S> {
-    fn read(&self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.store.read(keys)
-    }
-
-    fn scan(
-        &self,
-        bucket: Bucket,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.store.scan(bucket, prefix, after, limit)
-    }
-
-    fn scan_all(&self, sought: Sought<'_>) -> Result<Vec<(Bucket, Row)>, StoreError> {
-        self.store.scan_all(sought)
-    }
+    unjoin_test_util::reads_from!(store);
 
     fn commit(&self, commits: &[Commit]) -> Result<Vec<Outcome>, StoreError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,10 +33,6 @@ impl<S: Store> Store for SlowSync<S> {
             sleep(self.sync);
         }
         Ok(outcomes)
-    }
-
-    fn snapshot(&self, see: &mut See<'_>) -> Result<(), StoreError> {
-        self.store.snapshot(see)
     }
 
     fn rewrite(&self) -> Result<(), StoreError> {

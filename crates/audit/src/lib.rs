@@ -150,14 +150,11 @@ impl History {
         if goes_on { Ok(Self { entries, older, newer }) } else { Err(AuditError::Rewritten) }
     }
 
-    /// The entries, in order.
-    pub fn entries(&self) -> &[Vec<u8>] {
-        &self.entries
-    }
-
-    /// The newer checkpoint, and what its quorum says.
-    pub fn newer(&self) -> &(SignedCheckpoint, Quorum) {
-        &self.newer
+    unjoin_core::getters! {
+        /// The entries, in order.
+        pub entries -> &[Vec<u8>];
+        /// The newer checkpoint, and what its quorum says.
+        pub newer -> &(SignedCheckpoint, Quorum);
     }
 
     /// The entries under the older checkpoint; all of them if there was none.
@@ -202,21 +199,21 @@ describe_errors! {
     /// ```
     #[derive(Debug)]
     #[non_exhaustive]
-    pub enum AuditError {
+    pub enum AuditError (Operator, false) {
         /// The checkpoints have two roots for one size, or the entries have the newer one's root and not
         /// the older one's: history was changed.
-        Rewritten => "audit.rewritten", Operator, false,
+        Rewritten => "audit.rewritten",
             "the ledger's newer checkpoint does not go on from the older one: its history was changed. Keep the \
             checkpoints and the entries, they prove it";
         /// This copy of the ledger ends before the older checkpoint.
-        Stale => "audit.stale", Host, true,
+        Stale => "audit.stale" (Host, true),
             "this copy of the ledger ends before the checkpoint that was kept: read a newer copy";
         /// No checkpoint is published yet.
-        Unpublished => "audit.unpublished", Host, true, "the ledger has not published a checkpoint yet";
+        Unpublished => "audit.unpublished" (Host, true), "the ledger has not published a checkpoint yet";
         /// A checkpoint is not believed.
-        Policy(#[from] error: PolicyError) => "audit.policy", Operator, false, "{error}";
+        Policy(#[from] error: PolicyError) => "audit.policy", "{error}";
         /// The ledger could not be read.
-        View(#[from] error: ViewError) => "audit.view", Operator, true, "{error}";
+        View(#[from] error: ViewError) => "audit.view" (Operator, true), "{error}";
     }
 }
 

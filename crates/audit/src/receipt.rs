@@ -220,7 +220,6 @@ fn overtaken_at(history: &History, action: &AuthorAction) -> Option<Timestamp> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptError;
 
-describe_errors!(ReceiptError {
-    _ => "audit.receipt_signature", Device, false,
-        "the receipt does not bear the platform's signature, or is of another action";
+describe_errors!(ReceiptError (Device, false) {
+    _ => "audit.receipt_signature", "the receipt does not bear the platform's signature, or is of another action";
 });

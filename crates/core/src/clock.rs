@@ -23,19 +23,19 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum ClockError {
+    pub enum ClockError (Operator, false) {
         /// More than [`CLOCK_LIMIT`] after it.
         Ahead {
             /// Seconds from the latest time that was believed to the clock.
             seconds: u64,
-        } => "clock_ahead", Operator, false,
+        } => "clock_ahead",
             "the clock stands {seconds} s after the latest time believed: look at another clock, and if it is \
              right, confirm it";
         /// More than [`CLOCK_LIMIT`] before it.
         Behind {
             /// Seconds from the clock to the latest time that was believed.
             seconds: u64,
-        } => "clock_behind", Operator, true,
+        } => "clock_behind" (Operator, true),
             "the clock stands {seconds} s before the latest time believed: set it right, or confirm it if that \
              time was wrong";
     }

@@ -29,7 +29,8 @@ pub enum Audience {
 }
 
 /// Declares an error enum, each variant with what the error says about itself beside it: a code, whom it is for,
-/// whether the same call may succeed later, and a message. So no variant can lack one of them.
+/// whether the same call may succeed later, and a message. So no variant can lack one of them. The head says whom
+/// most of them are for, and whether most are retryable; a variant that differs says so behind its code.
 ///
 /// It writes the enum, `Display`, `Error`, `code`, `is_retryable` and `audience`. What a variant holds has the name
 /// that its message calls it by.
@@ -39,13 +40,13 @@ pub enum Audience {
 /// describe_errors! {
 ///     /// Why nothing was opened.
 ///     #[derive(Debug)]
-///     pub enum OpenError {
+///     pub enum OpenError (Device, true) {
 ///         /// The door is shut.
-///         Shut => "open.shut", Device, true, "the door is shut: come again later";
+///         Shut => "open.shut", "the door is shut: come again later";
 ///         /// Another one is inside: `?` makes this variant of the error that it holds.
-///         Clock(#[from] source: ClockError) => "open.clock", Operator, false, "{source}";
+///         Clock(#[from] source: ClockError) => "open.clock" (Operator, false), "{source}";
 ///             // Some of what it may hold tells something else.
-///             but Self::Clock(source @ ClockError::Behind { .. }) => "open.behind", Operator, true, "{source}";
+///             but Self::Clock(source @ ClockError::Behind { .. }) => "open.behind" (Operator, true), "{source}";
 ///         /// The one that it holds tells everything itself.
 ///         Name(#[from] error: NameError) => of error;
 ///     }
@@ -55,39 +56,47 @@ pub enum Audience {
 /// assert_eq!(OpenError::from(NameError { length: 65 }).code(), "name");
 /// ```
 ///
-/// An error that is no enum is declared by itself, and told by patterns: `describe_errors!(Refused { _ => ..; })`.
+/// An error that is no enum is declared by itself, and told by patterns: `describe_errors!(Refused (Host, false) { _ => ..; })`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! describe_errors {
-    ($(#[$about:meta])* $public:vis enum $name:ident { $(
+    (@audience $most:ident) => { $crate::error::Audience::$most };
+    (@audience $most:ident $audience:ident) => { $crate::error::Audience::$audience };
+    (@retry $most:literal) => { $most };
+    (@retry $most:literal $retry:literal) => { $retry };
+    ($(#[$about:meta])* $public:vis enum $name:ident ($most_are_for:ident, $most_retry:literal) { $(
         $(#[$doc:meta])+
         $variant:ident
         $(( $($(#[$from:ident])? $held:ident: $held_type:ty),+ ))?
         $({ $($(#[$field_doc:meta])* $field:ident: $field_type:ty),+ $(,)? })?
-        => $(of $inner:ident)? $($code:literal, $audience:ident, $retry:literal, $($text:expr),+)?;
-        $(but $case:pat => $case_code:literal, $case_audience:ident, $case_retry:literal, $($case_text:expr),+;)*
+        => $(of $inner:ident)? $($code:literal $(($audience:ident, $retry:literal))?, $($text:expr),+)?;
+        $(but $case:pat => $case_code:literal $(($case_audience:ident, $case_retry:literal))?, $($case_text:expr),+;)*
     )+ }) => {
         $(#[$about])*
         $public enum $name { $(
             $(#[$doc])+
             $variant $(( $($held_type),+ ))? $({ $($(#[$field_doc])* $field: $field_type),+ })?,
         )+ }
-        $crate::describe_errors!($name { $(
-            $($case => $case_code, $case_audience, $case_retry, $($case_text),+;)*
+        $crate::describe_errors!($name ($most_are_for, $most_retry) { $(
+            $($case => $case_code $(($case_audience, $case_retry))?, $($case_text),+;)*
             Self::$variant $(( $($held),+ ))? $({ $($field),+ })? =>
-                $(of $inner)? $($code, $audience, $retry, $($text),+)?;
+                $(of $inner)? $($code $(($audience, $retry))?, $($text),+)?;
         )+ });
         $($($($($crate::describe_errors!(@$from $name, $variant, $held_type);)?)+)?)+
     };
-    ($name:ident { $(
-        $pattern:pat => $(of $inner:ident)? $($code:literal, $audience:ident, $retry:literal, $($text:expr),+)?;
+    ($name:ident ($most_are_for:ident, $most_retry:literal) { $(
+        $pattern:pat => $(of $inner:ident)? $($code:literal $(($audience:ident, $retry:literal))?, $($text:expr),+)?;
     )+ }) => {
         impl $name {
             /// Every code of its own, with whom it is for and whether it is retryable.
             #[doc(hidden)]
             #[allow(dead_code)]
             pub const CODES: &'static [(&'static str, $crate::error::Audience, bool)] =
-                &[$($(($code, $crate::error::Audience::$audience, $retry),)?)+];
+                &[$($((
+                    $code,
+                    $crate::describe_errors!(@audience $most_are_for $($audience)?),
+                    $crate::describe_errors!(@retry $most_retry $($retry)?),
+                ),)?)+];
             /// A short stable string for logs, metrics and clients.
             pub fn code(&self) -> &'static str {
                 #[allow(unused_variables, clippy::match_single_binding)]
@@ -96,13 +105,17 @@ macro_rules! describe_errors {
             /// Whether the same call may succeed later without being changed.
             pub fn is_retryable(&self) -> bool {
                 #[allow(unused_variables, clippy::match_single_binding)]
-                match self { $($pattern => $($inner.is_retryable())? $($retry)?,)+ }
+                match self { $(
+                    $pattern => $($inner.is_retryable())?
+                        $($crate::describe_errors!(@retry $most_retry $($retry)?))?,
+                )+ }
             }
             /// Who can do something about it.
             pub fn audience(&self) -> $crate::error::Audience {
                 #[allow(unused_variables, clippy::match_single_binding)]
                 match self { $(
-                    $pattern => $($inner.audience())? $($crate::error::Audience::$audience)?,
+                    $pattern => $($inner.audience())?
+                        $($crate::describe_errors!(@audience $most_are_for $($audience)?))?,
                 )+ }
             }
         }

@@ -147,9 +147,8 @@ pub struct NameError {
     pub length: usize,
 }
 
-describe_errors!(NameError {
-    Self { length } => "name", Host, false,
-        "a name has 1 to 64 bytes, not {length}: hash longer ones";
+describe_errors!(NameError (Host, false) {
+    Self { length } => "name", "a name has 1 to 64 bytes, not {length}: hash longer ones";
 });
 
 #[cfg(test)]

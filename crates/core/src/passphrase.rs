@@ -211,21 +211,20 @@ describe_errors! {
     /// assert_eq!(PassphraseCost::new(u32::MAX, 1, 1), Err(PassphraseError::Cost));
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum PassphraseError {
+    pub enum PassphraseError (Host, false) {
         /// The cost is out of its bounds.
-        Cost => "passphrase.cost", Host, false,
+        Cost => "passphrase.cost",
             "sealing costs {} to {} KiB, 1 to {} passes and 1 to {} lanes",
             PassphraseCost::MIN_MEMORY_KIB, PassphraseCost::MAX_MEMORY_KIB, PassphraseCost::MAX_PASSES,
             PassphraseCost::MAX_LANES;
         /// The passphrase is empty.
-        Empty => "passphrase.empty", Operator, false, "sealing needs a passphrase: choose one";
+        Empty => "passphrase.empty" (Operator, false), "sealing needs a passphrase: choose one";
         /// There is too little memory for the cost.
-        Memory => "passphrase.memory", Operator, true,
+        Memory => "passphrase.memory" (Operator, true),
             "too little memory for this cost: free some, or choose a lower cost when sealing";
         /// There is too much to seal.
-        Size => "passphrase.size", Host, false, "this is too much for one sealed file";
+        Size => "passphrase.size", "this is too much for one sealed file";
         /// It does not open: a wrong passphrase, or bytes that were changed.
-        Open => "passphrase.open", Operator, false,
-            "it does not open: check the passphrase, or use another copy";
+        Open => "passphrase.open" (Operator, false), "it does not open: check the passphrase, or use another copy";
     }
 }

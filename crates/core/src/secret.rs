@@ -8,8 +8,6 @@ use curve25519_dalek::scalar::Scalar;
 use hmac::{Hmac, KeyInit, Mac};
 use rand_core::CryptoRng;
 use sha2::Sha256;
-use subtle::{Choice, ConstantTimeEq};
-use zeroize::Zeroize;
 
 /// `N` secret bytes.
 ///
@@ -41,17 +39,7 @@ impl<const N: usize> SecretBytes<N> {
     }
 }
 
-impl<const N: usize> Drop for SecretBytes<N> {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl<const N: usize> ConstantTimeEq for SecretBytes<N> {
-    fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.ct_eq(&other.0)
-    }
-}
+crate::erased_secret!(SecretBytes<const N: usize>);
 
 impl<const N: usize> fmt::Debug for SecretBytes<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,17 +63,7 @@ impl SecretScalar {
     }
 }
 
-impl Drop for SecretScalar {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl ConstantTimeEq for SecretScalar {
-    fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.ct_eq(&other.0)
-    }
-}
+crate::erased_secret!(SecretScalar);
 
 crate::opaque!(SecretScalar);
 
@@ -137,10 +115,6 @@ pub use system::SystemRng;
 
 #[cfg(any(feature = "generator", feature = "system"))]
 mod system {
-    use core::convert::Infallible;
-    use rand_core::utils::next_word_via_fill;
-    use rand_core::{TryCryptoRng, TryRng};
-
     /// The operating system's generator.
     ///
     /// # Panics
@@ -168,25 +142,13 @@ mod system {
         }
     }
 
-    impl TryRng for SystemRng {
-        type Error = Infallible;
-
-        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-            next_word_via_fill(self)
+    crate::filling_generator!(
+        SystemRng | _generator,
+        bytes | {
+            #[allow(clippy::expect_used)]
+            fill(bytes).expect("the operating system refused randomness")
         }
-
-        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-            next_word_via_fill(self)
-        }
-
-        #[allow(clippy::expect_used)]
-        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-            fill(bytes).expect("the operating system refused randomness");
-            Ok(())
-        }
-    }
-
-    impl TryCryptoRng for SystemRng {}
+    );
 
     /// Services ask through ring, whose cipher they link.
     #[cfg(feature = "system")]
@@ -204,6 +166,7 @@ mod system {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use subtle::ConstantTimeEq;
 
     #[test]
     fn no_secret_prints_itself() {

@@ -82,20 +82,20 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum SignError {
+    pub enum SignError (Operator, true) {
         /// The host's key management does not answer or refuses: for implementations of [`Sign`].
-        Unavailable => "signing.unavailable", Operator, true,
+        Unavailable => "signing.unavailable",
             "the key management that holds the signing key did not sign, and nothing was done: see why, then try \
              again";
         /// What it answered is no signature on the message under its key.
-        Wrong => "signing.wrong", Operator, true,
+        Wrong => "signing.wrong",
             "the key management answered with a signature that does not hold under its key, and nothing was \
              done: it has a fault, or signs with another key by now";
         /// What it gave as its public key is none, or of small order.
-        NotAKey => "signing.not_a_key", Operator, false,
+        NotAKey => "signing.not_a_key" (Operator, false),
             "the key management gives a public key that is none of Ed25519's: name the right key";
         /// What was to be signed breaks the limits of its kind.
-        Limits => "signing.limits", Host, false,
+        Limits => "signing.limits" (Host, false),
             "a number, a text or a list is empty, too long or out of range for what was to be signed: nothing \
              was signed";
     }
@@ -290,13 +290,18 @@ mod tests {
         assert_eq!(weak.err(), Some(SignError::NotAKey));
     }
 
+    fn encoded(first: u8, between: u8, last: u8) -> [u8; 32] {
+        core::array::from_fn(|at| match at {
+            0 => first,
+            31 => last,
+            _ => between,
+        })
+    }
+
     /// y = 3 and y = p + 3 are one point with a large order; only the first encoding is a key.
     #[test]
     fn a_key_has_one_encoding() {
-        let mut three = [0; 32];
-        three[0] = 3;
-        let mut three_and_p = [0xff; 32];
-        (three_and_p[0], three_and_p[31]) = (0xf0, 0x7f);
+        let (three, three_and_p) = (encoded(3, 0, 0), encoded(0xf0, 0xff, 0x7f));
         assert!(VerifyingKey::from_bytes(&three_and_p).is_ok_and(|key| !key.is_weak()));
         assert!(Verifier::from_bytes(&three).is_some());
         assert!(Verifier::from_bytes(&three_and_p).is_none());
@@ -332,11 +337,7 @@ mod tests {
     #[test]
     fn a_key_of_small_order_is_none() {
         // The neutral element, and a point of order two: y = 1 and y = -1.
-        let mut one = [0; 32];
-        one[0] = 1;
-        let mut minus_one = [0xff; 32];
-        (minus_one[0], minus_one[31]) = (0xec, 0x7f);
-        for weak in [one, minus_one] {
+        for weak in [encoded(1, 0, 0), encoded(0xec, 0xff, 0x7f)] {
             assert!(Verifier::from_bytes(&weak).is_none());
         }
     }

@@ -73,16 +73,13 @@ impl TrusteeKey {
         TrusteePublicKey(self.signer.verifier())
     }
 
-    /// The seed: for sealing only.
-    #[doc(hidden)]
-    pub fn seed(&self) -> &SecretBytes<32> {
-        &self.seed
-    }
-
-    /// What signs entries of a ledger.
-    #[doc(hidden)]
-    pub fn signer(&self) -> &Signer {
-        &self.signer
+    crate::getters! {
+        /// The seed: for sealing only.
+        #[doc(hidden)]
+        pub seed -> &SecretBytes<32>;
+        /// What signs entries of a ledger.
+        #[doc(hidden)]
+        pub signer -> &Signer;
     }
 
     #[doc(hidden)]

@@ -16,7 +16,7 @@
 
 mod fields;
 
-pub use fields::{Field, Sequence, Whole};
+pub use fields::{Field, Sequence, Whole, get_few, put_few};
 
 use crate::algebra::{Element, decode_scalar};
 use crate::describe_errors;
@@ -134,9 +134,8 @@ pub struct DecodeError {
     pub rule: Rule,
 }
 
-describe_errors!(DecodeError {
-    Self { message, field, rule } => "wire.decode", Device, false,
-        "not a valid {message}: field {field} breaks the rule {rule:?}";
+describe_errors!(DecodeError (Device, false) {
+    Self { message, field, rule } => "wire.decode", "not a valid {message}: field {field} breaks the rule {rule:?}";
 });
 
 /// Reads fields off the front of some bytes.
@@ -193,21 +192,6 @@ impl<'a> Reader<'a> {
             1 => Ok(true),
             _ => Err(self.refuse(Rule::Value)),
         }
-    }
-
-    #[doc(hidden)]
-    pub fn le16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
-        Ok(u16::from_le_bytes(self.array(field)?))
-    }
-
-    #[doc(hidden)]
-    pub fn le32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
-        Ok(u32::from_le_bytes(self.array(field)?))
-    }
-
-    #[doc(hidden)]
-    pub fn le64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
-        Ok(u64::from_le_bytes(self.array(field)?))
     }
 
     #[doc(hidden)]
@@ -347,21 +331,6 @@ impl Writer {
     }
 
     #[doc(hidden)]
-    pub fn le16(&mut self, value: u16) {
-        self.raw(&value.to_le_bytes());
-    }
-
-    #[doc(hidden)]
-    pub fn le32(&mut self, value: u32) {
-        self.raw(&value.to_le_bytes());
-    }
-
-    #[doc(hidden)]
-    pub fn le64(&mut self, value: u64) {
-        self.raw(&value.to_le_bytes());
-    }
-
-    #[doc(hidden)]
     pub fn timestamp(&mut self, value: Timestamp) {
         self.le64(value.as_unix_seconds());
     }
@@ -427,6 +396,25 @@ macro_rules! serde_as_bytes {
         }
     )+};
 }
+macro_rules! little_endian {
+    ($($name:ident: $number:ty),+) => {$(
+        impl Reader<'_> {
+            #[doc(hidden)]
+            pub fn $name(&mut self, field: &'static str) -> Result<$number, DecodeError> {
+                Ok(<$number>::from_le_bytes(self.array(field)?))
+            }
+        }
+
+        impl Writer {
+            #[doc(hidden)]
+            pub fn $name(&mut self, value: $number) {
+                self.raw(&value.to_le_bytes());
+            }
+        }
+    )+};
+}
+little_endian!(le16: u16, le32: u32, le64: u64);
+
 #[doc(hidden)]
 pub use serde;
 
@@ -501,8 +489,8 @@ pub struct HexError {
     pub digits: usize,
 }
 
-crate::describe_errors!(HexError {
-    Self { digits } => "hex", Host, false,
+crate::describe_errors!(HexError (Host, false) {
+    Self { digits } => "hex",
         "this is not what was meant: give the {digits} hexadecimal digits in lower case, unchanged";
 });
 

@@ -185,21 +185,21 @@ describe_errors! {
     /// ```
     #[derive(Debug)]
     #[non_exhaustive]
-    pub enum ExportError {
+    pub enum ExportError (Operator, false) {
         /// The directory shows a log of another name or key, or its file `checkpoint` is something else.
-        OtherLog(directory: PathBuf) => "export.other_log", Operator, false,
+        OtherLog(directory: PathBuf) => "export.other_log",
             "{} shows another log, of another name or key: nothing was written. Give the directory of this log, \
              or an empty one", directory.display();
         /// The directory shows entries that this log has not, or others in their places: one of the two was rolled
         /// back or begun again.
-        OtherHistory(directory: PathBuf) => "export.other_history", Operator, false,
+        OtherHistory(directory: PathBuf) => "export.other_history",
             "{} shows entries of this log that the log itself does not have: nothing was written. Its store was \
              rolled back or begun anew, or the directory is another ledger's: stop and compare", directory.display();
         /// This file or directory cannot be read or written.
-        Files(path: PathBuf, error: io::Error) => "export.files", Operator, true,
+        Files(path: PathBuf, error: io::Error) => "export.files" (Operator, true),
             "{} cannot be read or written: {error}", path.display();
         /// The log cannot be read.
-        Log(#[from] error: ViewError) => "export.log", Operator, true, "{error}";
+        Log(#[from] error: ViewError) => "export.log" (Operator, true), "{error}";
     }
 }
 
@@ -299,16 +299,15 @@ mod tests {
     }
 
     fn ledger_of(name: &str, seed: u8, history: u8, size: u16) -> Log<MemoryStore> {
-        let key = NoteKey::from_secret_bytes(KeyName::new(name).unwrap(), &SecretBytes::new([seed; 32]));
-        let log = Log::open(
-            unjoin_test_util::fresh(unjoin_store::identity::Role::Ledgers),
-            Ledger::Openings,
-            key,
-            None,
-        )
-        .unwrap();
+        let log = empty(name, seed);
         grow(&log, history, size);
         log
+    }
+
+    fn empty(name: &str, seed: u8) -> Log<MemoryStore> {
+        let key = NoteKey::from_secret_bytes(KeyName::new(name).unwrap(), &SecretBytes::new([seed; 32]));
+        let store = unjoin_test_util::fresh(unjoin_store::identity::Role::Ledgers);
+        Log::open(store, Ledger::Openings, key, None).unwrap()
     }
 
     fn grow(log: &Log<MemoryStore>, history: u8, size: u16) {
@@ -478,14 +477,7 @@ mod tests {
         refused(&ledger_of("log", 1, 9, 700), &log, "export.other_history");
         refused(&ledger(701), &log, "export.other_history");
         // Begun anew, and nothing published yet.
-        let key = NoteKey::from_secret_bytes(KeyName::new("log").unwrap(), &SecretBytes::new([1; 32]));
-        let anew = Log::open(
-            unjoin_test_util::fresh(unjoin_store::identity::Role::Ledgers),
-            Ledger::Openings,
-            key,
-            None,
-        )
-        .unwrap();
+        let anew = empty("log", 1);
         refused(&ledger(20), &anew, "export.other_history");
         // Somebody else's file of that name.
         let path = directory.file("weights");

@@ -18,7 +18,6 @@ use super::tile::{MAX_ENTRY, TILE_WIDTH, TileId, encode_bundle};
 use super::tree::Frontier;
 use super::view::{LogView, ViewError};
 use super::witness::{AddCheckpoint, Witness, WitnessError};
-use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -395,11 +394,7 @@ impl<S: Store> LogView for Log<S> {
     }
 }
 
-impl<S: Store> fmt::Debug for Log<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("ledger", &self.ledger).finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(Log<S: Store> |log| ledger = log.ledger);
 
 /// What became of a checkpoint.
 ///
@@ -440,17 +435,17 @@ describe_errors! {
     /// ```
     #[derive(Debug)]
     #[non_exhaustive]
-    pub enum LogError {
+    pub enum LogError (Operator, false) {
         /// The policy names another log's key.
-        Policy => "ledger.policy", Operator, false, "the witness policy names another log's key";
+        Policy => "ledger.policy", "the witness policy names another log's key";
         /// The store's checkpoints are signed with another key than this one, or under another name.
-        Key => "ledger.key", Operator, false,
+        Key => "ledger.key",
             "the key or its name was changed, or this is another ledger's store: the checkpoints in it are \
              signed with another key than the one that was given. Give back the key that signed them";
         /// An entry is longer than [`MAX_ENTRY`].
-        EntryTooLong => "ledger.entry_too_long", Host, false, "an entry may have {MAX_ENTRY} bytes";
+        EntryTooLong => "ledger.entry_too_long" (Host, false), "an entry may have {MAX_ENTRY} bytes";
         /// The store's entries do not go on from the last checkpoint that was signed.
-        Forked => "ledger.forked", Operator, false,
+        Forked => "ledger.forked",
             "the store does not go on from the last signed checkpoint: parts of it were rolled back. Sign \
             nothing, restore all of it";
         /// A witness has seen more of this log than the store holds.
@@ -459,19 +454,19 @@ describe_errors! {
             size: u64,
             /// The witness's.
             witnessed: u64,
-        } => "ledger.behind", Operator, false,
+        } => "ledger.behind",
             "the witnesses have seen a larger ledger than this one ({witnessed} entries, and the store has \
              {size}): an older copy was put back, and perhaps of every store. Serve nothing: mount the newest \
              stores, or recover";
         /// No witness said what it has seen of this log.
-        Unwitnessed => "ledger.unwitnessed", Operator, true,
+        Unwitnessed => "ledger.unwitnessed" (Operator, true),
             "no witness says what it has seen of this ledger, so nobody knows whether these stores are an older \
              copy: reach a witness, or open without asking them if you are certain";
         /// The note could not be made.
-        Note(#[from] error: NoteError) => "ledger.note", Operator, false, "{error}";
-        but Self::Note(error @ NoteError::Sign(_)) => "ledger.signing", Operator, true, "{error}";
+        Note(#[from] error: NoteError) => "ledger.note", "{error}";
+        but Self::Note(error @ NoteError::Sign(_)) => "ledger.signing" (Operator, true), "{error}";
         /// The store's.
-        Store(#[from] error: StoreError) => "ledger.store", Operator, true, "{error}";
+        Store(#[from] error: StoreError) => "ledger.store" (Operator, true), "{error}";
     }
 }
 

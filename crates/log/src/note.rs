@@ -86,14 +86,11 @@ impl Note {
         Ok(note)
     }
 
-    /// The signed text, its last newline included.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The signature lines, in order; none of them is checked.
-    pub fn lines(&self) -> &[SignatureLine] {
-        &self.lines
+    unjoin_core::getters! {
+        /// The signed text, its last newline included.
+        pub text -> &str;
+        /// The signature lines, in order; none of them is checked.
+        pub lines -> &[SignatureLine];
     }
 
     /// The whole note.
@@ -400,11 +397,7 @@ macro_rules! secret_key {
             }
         }
 
-        impl fmt::Debug for $secret {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!(stringify!($secret), "(..)"))
-            }
-        }
+        unjoin_core::opaque!($secret);
     };
 }
 
@@ -553,30 +546,29 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum NoteError {
+    pub enum NoteError (Device, false) {
         /// Not a signed note, or not a checkpoint.
-        Malformed => "note.malformed", Device, false,
+        Malformed => "note.malformed",
             "not a signed note of the expected form: take it unchanged from where it is published";
         /// A checkpoint of another log: its origin is not the name of the key that is asked for.
-        Origin => "note.origin", Device, false,
+        Origin => "note.origin",
             "a checkpoint of another log: its first line is not the name of the key that was given";
         /// A checkpoint of an empty tree with another root than the empty one.
-        EmptyRoot => "note.empty_root", Operator, false,
+        EmptyRoot => "note.empty_root" (Operator, false),
             "a checkpoint of an empty tree has another root than the empty one: its log is broken";
         /// More bytes or lines than a note may have.
-        TooLong => "note.too_long", Device, false,
-            "a note may have {} bytes and {} signature lines", Note::MAX_LEN, Note::MAX_LINES;
+        TooLong => "note.too_long", "a note may have {} bytes and {} signature lines", Note::MAX_LEN, Note::MAX_LINES;
         /// The key that must have signed it did not.
-        Unsigned => "note.unsigned", Device, false,
+        Unsigned => "note.unsigned",
             "the note is not signed by the key that must have signed it: check which key is configured";
         /// A line claims a known key and does not verify.
-        Signature => "note.signature", Device, false,
+        Signature => "note.signature",
             "a signature on the note does not verify: it was changed, or its signer misbehaves";
         /// Not a verification key of the type that is needed.
-        Key => "note.key", Operator, false,
+        Key => "note.key" (Operator, false),
             "not a verification key for this use: it looks like name+12345678+base64, of the right type";
         /// The host's key management did not sign.
-        Sign(error: SignError) => "note.signing", Operator, true, "{error}";
+        Sign(error: SignError) => "note.signing" (Operator, true), "{error}";
     }
 }
 

@@ -89,14 +89,11 @@ impl WitnessPolicy {
         Ok(Self { log, witnesses, quorum, freshness })
     }
 
-    /// The log's key.
-    pub fn log(&self) -> &NotePublicKey {
-        &self.log
-    }
-
-    /// The witnesses.
-    pub fn witnesses(&self) -> &[WitnessPublicKey] {
-        &self.witnesses
+    unjoin_core::getters! {
+        /// The log's key.
+        pub log -> &NotePublicKey;
+        /// The witnesses.
+        pub witnesses -> &[WitnessPublicKey];
     }
 
     /// Reads a checkpoint that a quorum has cosigned, whenever that was.
@@ -202,24 +199,24 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum PolicyError {
+    pub enum PolicyError (Operator, false) {
         /// No witnesses, too many, or two of them alike.
-        Witnesses => "policy.witnesses", Operator, false,
+        Witnesses => "policy.witnesses",
             "a policy needs 1 to {} witnesses with different names and keys, none of them the log's",
             WitnessPolicy::MAX_WITNESSES;
         /// Two quorums of this size could believe two histories, or time could be made up.
-        Quorum => "policy.quorum", Operator, false,
+        Quorum => "policy.quorum",
             "of w witnesses, f of them faulty, a quorum needs floor((w + f) / 2) + 1, at most w, and more than 2f";
         /// The note is refused.
-        Note(#[from] error: NoteError) => "policy.note", Device, false, "{error}";
+        Note(#[from] error: NoteError) => "policy.note" (Device, false), "{error}";
         /// Too few witnesses have cosigned.
-        NoQuorum => "policy.no_quorum", Device, true,
+        NoQuorum => "policy.no_quorum" (Device, true),
             "too few witnesses have cosigned the checkpoint: ask for a later one";
         /// Enough have, but not at this time.
-        Stale => "policy.stale", Device, true,
+        Stale => "policy.stale" (Device, true),
             "the checkpoint's cosignatures are not of this time: ask for a later one, and check the clock";
         /// The entry's proof does not hold under the checkpoint.
-        Proof(#[from] error: ProofError) => "evidence.proof", Device, false, "{error}";
+        Proof(#[from] error: ProofError) => "evidence.proof" (Device, false), "{error}";
     }
 }
 

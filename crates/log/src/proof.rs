@@ -184,8 +184,8 @@ serde_as_bytes!(InclusionProof);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProofError;
 
-describe_errors!(ProofError {
-    _ => "ledger.proof", Device, false,
+describe_errors!(ProofError (Device, false) {
+    _ => "ledger.proof",
         "the log's proof does not hold for this entry and these checkpoints: keep both, they may be evidence";
 });
 

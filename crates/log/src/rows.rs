@@ -18,7 +18,7 @@ use super::tree::{Frontier, Hash};
 use unjoin_core::entry::{Ledger, entry_id};
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
-use unjoin_store::{Bucket, Key, Record, StoreError, record};
+use unjoin_store::{Bucket, Key, Record, record};
 
 pub(super) fn bucket(ledger: Ledger) -> Bucket {
     Bucket::of(&[b'l', ledger as u8])
@@ -136,29 +136,12 @@ record!(StoredNote, "checkpoint": 0 rest);
 /// An entry in its final bytes, in the log or in an outbox. It begins with a version of its own.
 pub(super) struct Entry(pub(super) Vec<u8>);
 
-impl Record for Entry {
-    const NAME: &'static str = "ledger entry";
-
-    fn encode(&self, out: &mut Writer) {
-        out.raw(&self.0);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(from.rest("entry").to_vec()))
-    }
-
-    fn to_value(&self) -> Vec<u8> {
-        self.0.clone()
-    }
-
-    fn from_value(value: &[u8]) -> Result<Self, StoreError> {
-        Ok(Self(value.to_vec()))
-    }
-}
+record!(Entry, "ledger entry": bare);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unjoin_store::StoreError;
 
     #[test]
     fn rows_have_the_keys_and_bytes_that_the_manual_shows() {

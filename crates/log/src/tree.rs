@@ -60,14 +60,11 @@ impl Frontier {
         fits.then_some(Self { size, peaks })
     }
 
-    /// How many leaves.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The peaks, the largest subtree's first.
-    pub fn peaks(&self) -> &[Hash] {
-        &self.peaks
+    unjoin_core::getters! {
+        /// How many leaves.
+        pub size -> u64;
+        /// The peaks, the largest subtree's first.
+        pub peaks -> &[Hash];
     }
 
     /// Appends a leaf.
@@ -165,6 +162,15 @@ pub(crate) fn range_root<E>(
     Ok(peaks.into_iter().rev().reduce(|right, left| node_hash(&left, &right)).unwrap_or_else(empty_root))
 }
 
+/// From a node, and the last one of its level, up to where the next hash of a path has been taken in. Whether that hash is
+/// of what lies to the left.
+fn ascend(at: &mut u64, last: &mut u64) -> bool {
+    let is_left = *at & 1 == 1 || at == last;
+    let skipped = if !is_left || *at == 0 { 0 } else { at.trailing_zeros() };
+    (*at, *last) = (*at >> skipped >> 1, *last >> skipped >> 1);
+    is_left
+}
+
 /// Whether `path` shows that `leaf` is the leaf `index` of the tree of this size and root (RFC
 /// 9162, section 2.1.3.2).
 pub(crate) fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root: &Hash) -> bool {
@@ -176,14 +182,8 @@ pub(crate) fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash]
         if last == 0 {
             return false;
         }
-        if at & 1 == 1 || at == last {
-            hash = node_hash(sibling, &hash);
-            let skipped = if at == 0 { 0 } else { at.trailing_zeros() };
-            (at, last) = (at >> skipped, last >> skipped);
-        } else {
-            hash = node_hash(&hash, sibling);
-        }
-        (at, last) = (at >> 1, last >> 1);
+        let is_left = ascend(&mut at, &mut last);
+        hash = if is_left { node_hash(sibling, &hash) } else { node_hash(&hash, sibling) };
     }
     last == 0 && hash == *root
 }
@@ -213,15 +213,12 @@ pub(crate) fn verify_consistency(old: (u64, &Hash), new: (u64, &Hash), path: &[H
         if last == 0 {
             return false;
         }
-        if at & 1 == 1 || at == last {
+        if ascend(&mut at, &mut last) {
             old_hash = node_hash(sibling, &old_hash);
             new_hash = node_hash(sibling, &new_hash);
-            let skipped = if at == 0 { 0 } else { at.trailing_zeros() };
-            (at, last) = (at >> skipped, last >> skipped);
         } else {
             new_hash = node_hash(&new_hash, sibling);
         }
-        (at, last) = (at >> 1, last >> 1);
     }
     last == 0 && old_hash == *old_root && new_hash == *new_root
 }

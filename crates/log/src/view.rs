@@ -180,18 +180,17 @@ describe_errors! {
     /// ```
     #[derive(Debug)]
     #[non_exhaustive]
-    pub enum ViewError {
+    pub enum ViewError (Host, true) {
         /// An entry or a tile that the sizes promise is not there.
-        Missing => "ledger.missing", Host, true,
-            "the log has no such entry, or does not show the tile that its size promises";
+        Missing => "ledger.missing", "the log has no such entry, or does not show the tile that its size promises";
         /// A tile or a bundle of this copy of the log does not decode. Or its entries do not have the
         /// root of the copy's own checkpoint. That says nothing about the log itself.
-        Malformed => "ledger.malformed", Operator, false,
+        Malformed => "ledger.malformed" (Operator, false),
             "this copy of the log is bad: a tile does not decode, or the entries do not have the checkpoint's \
              root. Read another copy";
         /// The way to the log failed.
-        Source(source: Box<dyn core::error::Error + Send + Sync>) =>
-            "ledger.source", Operator, true, "the log could not be read: {source}";
+        Source(source: Box<dyn core::error::Error + Send + Sync>) => "ledger.source" (Operator, true),
+            "the log could not be read: {source}";
     }
 }
 

@@ -139,50 +139,47 @@ describe_errors! {
     /// ```
     #[derive(Debug)]
     #[non_exhaustive]
-    pub enum WitnessError {
+    pub enum WitnessError (Operator, false) {
         /// Not a request, or its old size is beyond the checkpoint's. HTTP 400.
-        Malformed => "witness.malformed", Host, false, "not a request to add a checkpoint";
+        Malformed => "witness.malformed" (Host, false), "not a request to add a checkpoint";
         /// No log that this witness knows. HTTP 404.
-        UnknownLog => "witness.unknown_log", Operator, false,
-            "the witness does not know this log: give it the log's verification key";
+        UnknownLog => "witness.unknown_log", "the witness does not know this log: give it the log's verification key";
         /// Not signed by the log. HTTP 403.
-        Unsigned => "witness.unsigned", Operator, false,
-            "the checkpoint is not signed by the log's key that the witness knows";
+        Unsigned => "witness.unsigned", "the checkpoint is not signed by the log's key that the witness knows";
         /// The witness's last checkpoint has another size: prove consistency from that. HTTP 409.
         Conflict {
             /// The size of the last checkpoint that it cosigned.
             size: u64,
-        } => "witness.conflict", Host, true,
+        } => "witness.conflict" (Host, true),
             "the witness's last checkpoint has size {size}: prove consistency from there";
         /// The checkpoint does not go on from the last one: a fork, or a wrong proof. HTTP 422.
-        Inconsistent => "witness.inconsistent", Operator, false,
+        Inconsistent => "witness.inconsistent",
             "the checkpoint does not go on from the witness's last one: the log was rolled back or forked, \
             stop and compare";
         /// Other requests of the same log came in between, again and again. HTTP 503.
-        Busy => "witness.busy", Host, true, "other checkpoints of this log came in between: try again";
+        Busy => "witness.busy" (Host, true), "other checkpoints of this log came in between: try again";
         /// It has not answered in time, now or when it was asked before. No witness answers this itself.
-        Silent => "witness.silent", Operator, true,
+        Silent => "witness.silent" (Operator, true),
             "the witness has not answered in time, and is asked again once it has: see to its connection";
         /// Its clock stands at 1970 or before. HTTP 500.
-        Clock => "witness.clock", Operator, true, "the witness's clock stands at 1970: set it";
+        Clock => "witness.clock" (Operator, true), "the witness's clock stands at 1970: set it";
         /// A witness was to be created where one is, or has been.
-        Exists => "witness.exists", Operator, false,
-            "the store has a witness already, and nothing was changed: open it";
+        Exists => "witness.exists", "the store has a witness already, and nothing was changed: open it";
         /// There is no witness in the store that was to be opened.
-        Missing => "witness.missing", Operator, false,
+        Missing => "witness.missing",
             "the store has no witness: it is another one, or it was lost. Mount the right volume. If it is lost, \
              so is the witness: create one with a new name and key, and tell those who trust the old one";
         /// The store is another service's, or a copy of a witness's.
-        Foreign => "witness.foreign", Operator, false,
+        Foreign => "witness.foreign",
             "the store is another service's, or a backup of a witness's: what it does not remember, a witness \
              would sign again";
         /// What the witness remembers does not decode. HTTP 500.
-        Corrupt => "witness.corrupt", Operator, false,
+        Corrupt => "witness.corrupt",
             "what the witness stored does not decode, or another key cosigned it: it signs nothing more for this \
              log. Create a witness with a new name and key";
         /// Its memory, or the way to it, failed. HTTP 500.
-        State(source: Box<dyn core::error::Error + Send + Sync>) =>
-            "witness.state", Operator, true, "the witness's memory failed: {source}";
+        State(source: Box<dyn core::error::Error + Send + Sync>) => "witness.state" (Operator, true),
+            "the witness's memory failed: {source}";
     }
 }
 

@@ -13,7 +13,6 @@ use super::proof::ConsistencyProof;
 use super::rows::{self, StoredNote, WitnessSeed};
 use super::tree::{Hash, empty_root};
 use super::witness::{AddCheckpoint, Witness, WitnessError};
-use core::fmt;
 use std::sync::Arc;
 use unjoin_core::secret::SecretBytes;
 use unjoin_core::{Environment, Timestamp};
@@ -190,11 +189,7 @@ impl<S: Store> Witness for WitnessService<S> {
     }
 }
 
-impl<S: Store> fmt::Debug for WitnessService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WitnessService").field("key", self.public_key()).finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(WitnessService<S: Store> |service| key = service.public_key());
 
 impl From<StoreError> for WitnessError {
     fn from(error: StoreError) -> Self {

@@ -4,10 +4,10 @@
 //! begins with 0, the integer determines the digits.
 
 use super::Country;
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 use unjoin_core::describe_errors;
 use unjoin_core::wire::{DecodeError, Field, Reader, Rule, Writer};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// A real phone number: E.164, 7 to 15 digits.
 ///
@@ -58,17 +58,7 @@ impl PhoneNumber {
     }
 }
 
-impl Drop for PhoneNumber {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl ConstantTimeEq for PhoneNumber {
-    fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.ct_eq(&other.0)
-    }
-}
+unjoin_core::erased_secret!(PhoneNumber);
 
 /// In constant time.
 impl PartialEq for PhoneNumber {
@@ -363,27 +353,27 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum NumberError {
+    pub enum NumberError (Device, false) {
         /// No `+` in front.
-        NotInternational => "number.not_international", Device, false,
+        NotInternational => "number.not_international",
             "a number begins with + and its country code: bring it into that form with a numbering plan";
         /// Something other than a digit.
-        Character => "number.character", Device, false, "a number has digits only after the +";
+        Character => "number.character", "a number has digits only after the +";
         /// A 0 where a country code should begin.
-        LeadingZero => "number.leading_zero", Device, false,
+        LeadingZero => "number.leading_zero",
             "no country code begins with 0: leave out prefixes, or read the number with a numbering plan";
         /// Too few or too many digits.
-        Length => "number.length", Device, false,
+        Length => "number.length",
             "a real number has 7 to 15 digits and as many as its country's numbers have, a virtual one 7 to 17, \
              country code included";
         /// Neither `+` nor a prefix of the plan, where the plan takes no bare numbers.
-        NoPrefix => "number.no_prefix", Device, false,
+        NoPrefix => "number.no_prefix",
             "the number has no prefix that tells national from international: write it with + and country code";
         /// A national number's prefix behind a country code.
-        TrunkPrefix => "number.trunk_prefix", Device, false,
+        TrunkPrefix => "number.trunk_prefix",
             "the number has a country code and the prefix of national numbers behind it: leave out the prefix";
         /// The numbering plan itself is not one.
-        Plan => "number.plan", Host, false,
+        Plan => "number.plan" (Host, false),
             "a numbering plan has a country code of 1 to 3 digits that does not begin with 0, and prefixes of 1 \
              to 5 digits that differ";
     }

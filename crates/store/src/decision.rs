@@ -21,7 +21,6 @@
 
 use super::observed::Work;
 use super::{Bucket, Commit, Key, Outcome, Reads, Record, RowKey, Store, StoreError, Write};
-use core::fmt;
 
 /// How often one decision may find that a row changed under it before the caller is told.
 /// Each round decides at least one of the decisions that contend for a row.
@@ -125,12 +124,8 @@ impl Change {
     }
 }
 
-/// Prints no row.
-impl fmt::Debug for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change").field("writes", &self.writes.len()).finish_non_exhaustive()
-    }
-}
+// Prints no row.
+unjoin_core::opaque!(Change | change | writes = change.writes.len());
 
 type Decide<'a, A, E> = dyn FnMut(&[Option<Vec<u8>>], &mut Change) -> Result<A, E> + 'a;
 

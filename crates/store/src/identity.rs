@@ -19,7 +19,8 @@ use super::{Bucket, Store, StoreError};
 use core::fmt;
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
-use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Field, Reader, Writer};
+use unjoin_core::{fields, one_byte};
 
 /// What a store is for.
 ///
@@ -39,7 +40,7 @@ use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
 #[non_exhaustive]
 pub enum Role {
     /// The order service's: the lead store of a platform, which its marks go out from.
-    Orders,
+    Orders = 1,
     /// The review service's.
     Reviews,
     /// The switchboard's.
@@ -55,25 +56,7 @@ pub enum Role {
 /// The stores of a platform, the lead store first.
 const PLATFORM: [Role; 4] = [Role::Orders, Role::Reviews, Role::Telephony, Role::Ledgers];
 
-impl Role {
-    fn byte(self) -> u8 {
-        match self {
-            Self::Orders => 1,
-            Self::Reviews => 2,
-            Self::Telephony => 3,
-            Self::Ledgers => 4,
-            Self::Trustee => 5,
-            Self::Witness => 6,
-        }
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let byte = from.u8("role")?;
-        let alone = [Self::Trustee, Self::Witness];
-        let role = PLATFORM.into_iter().chain(alone).find(|role| role.byte() == byte);
-        role.ok_or_else(|| from.refuse(Rule::Value))
-    }
-}
+one_byte!(Role: Orders, Reviews, Telephony, Ledgers, Trustee, Witness);
 
 /// As it is called in errors: "the orders store".
 impl fmt::Display for Role {
@@ -113,17 +96,7 @@ pub struct Member {
     pub id: [u8; 16],
 }
 
-impl Member {
-    fn encode(&self, out: &mut Writer) {
-        out.u8(self.role.byte());
-        out.u8(self.part);
-        out.raw(&self.id);
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { role: Role::decode(from)?, part: from.u8("part")?, id: from.array("store id")? })
-    }
-}
+fields!(Member: role as "role", part as "part", id as "store id");
 
 /// The stores that belong together, drawn before any of them is made, and kept with the secrets. It is
 /// no secret itself.
@@ -225,12 +198,12 @@ impl Roster {
 
 fn encode_members(members: &[Member], out: &mut Writer) {
     out.le16(u16::try_from(members.len()).unwrap_or(u16::MAX));
-    members.iter().for_each(|member| member.encode(out));
+    members.iter().for_each(|member| member.put(out));
 }
 
 fn decode_members(from: &mut Reader<'_>) -> Result<Vec<Member>, DecodeError> {
     let count = from.le16("stores")?;
-    (0..count).map(|_| Member::decode(from)).collect()
+    (0..count).map(|_| Field::get(from, "store")).collect()
 }
 
 /// What a store says about itself.
@@ -265,14 +238,14 @@ impl Record for Identity {
 
     fn encode(&self, out: &mut Writer) {
         out.raw(&self.platform);
-        self.own.encode(out);
+        self.own.put(out);
         out.le32(self.era);
         out.u8(u8::from(self.is_copy));
         encode_members(&self.sisters, out);
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (platform, own) = (from.array("platform id")?, Member::decode(from)?);
+        let (platform, own) = (from.array("platform id")?, Field::get(from, "store")?);
         let (era, is_copy) = (from.le32("era")?, from.bool("copy")?);
         Ok(Self { platform, own, sisters: decode_members(from)?, era, is_copy })
     }

@@ -485,9 +485,9 @@ describe_errors! {
     /// ```
     #[derive(Clone, Debug)]
     #[non_exhaustive]
-    pub enum StoreError {
+    pub enum StoreError (Operator, false) {
         /// The engine or its disk failed. The next call begins afresh, and may succeed.
-        Engine(source: Arc<dyn std::error::Error + Send + Sync>) => "store.engine", Operator, true,
+        Engine(source: Arc<dyn std::error::Error + Send + Sync>) => "store.engine" (Operator, true),
             "the store failed ({source}); nothing was decided that a retry would not find";
         /// The store was written by another version of the layout.
         Schema {
@@ -495,20 +495,20 @@ describe_errors! {
             found: u32,
             /// What this build reads and writes.
             expected: u32,
-        } => "store.schema", Operator, false,
+        } => "store.schema",
             "the store has layout {found}, this build needs {expected}: migrate it or use the matching build";
         /// The engine or its disk failed, and this store serves nothing any more.
-        Closed(source: Arc<dyn std::error::Error + Send + Sync>) => "store.closed", Operator, false,
+        Closed(source: Arc<dyn std::error::Error + Send + Sync>) => "store.closed",
             "the store failed ({source}) and serves nothing until it is opened again: restart the service";
         /// There is no store where one was to be opened; what of it is not there.
-        Missing(what: &'static str) => "store.missing", Operator, true,
+        Missing(what: &'static str) => "store.missing" (Operator, true),
             "the store's {what} is missing: mount its volume, or correct where it is looked for; only a platform \
              that is new creates a store";
         /// A store was to be made where one is, and holds rows.
-        Exists => "store.exists", Operator, false,
+        Exists => "store.exists",
             "a store was to be created where one is that holds rows, and nothing was changed: open it";
         /// This store is empty, or holds what no service of ours wrote.
-        Nobodys(role: Role) => "store.nobodys", Operator, false,
+        Nobodys(role: Role) => "store.nobodys",
             "what lies where the {role} store is looked for was never created as one: look for its volume, and \
              for an empty server; nothing was changed";
         /// One store is in the place of another.
@@ -517,17 +517,17 @@ describe_errors! {
             expected: Role,
             /// What is there.
             found: Role,
-        } => "store.swapped", Operator, false,
+        } => "store.swapped",
             "the {found} store lies where the {expected} store is looked for: exchange them; nothing was changed";
         /// This store is another platform's, or has another past than its sisters.
-        Foreign(role: Role) => "store.foreign", Operator, false,
+        Foreign(role: Role) => "store.foreign",
             "the {role} store is another platform's, or has another past than its sisters: put the right one \
              there, or recover; nothing was changed";
         /// This store is a backup's copy.
-        Copy(role: Role) => "store.copy", Operator, false,
+        Copy(role: Role) => "store.copy",
             "the {role} store is a backup's copy: only a recovery opens it; nothing was changed";
         /// This store is an older state of itself, put back beside newer sisters.
-        Older(role: Role) => "store.older", Operator, false,
+        Older(role: Role) => "store.older",
             "the {role} store is older than its sisters: put the newest one there, or recover; nothing was served";
         /// This store was made with another secret, or another ring of keys.
         Secret {
@@ -535,34 +535,33 @@ describe_errors! {
             role: Role,
             /// The secret's name.
             secret: &'static str,
-        } => "store.secret", Operator, false,
+        } => "store.secret",
             "the {role} store belongs to another secret ({secret}): give it the one that it was created with; of \
              issuing keys, a ring that has the newest";
         /// This store is not served before it has the mark of the lead store.
-        Unmarked(role: Role) => "store.unmarked", Operator, true,
+        Unmarked(role: Role) => "store.unmarked" (Operator, true),
             "the {role} store is not served before its mark is the lead store's: open all stores of the platform \
              together, or send the mark";
         /// This store was exchanged, or put back, while it was served.
-        Replaced(role: Role) => "store.replaced", Operator, false,
+        Replaced(role: Role) => "store.replaced",
             "the {role} store was exchanged or put back while it was served, and nothing is served any more: \
              find out by whom, then recover";
         /// The store's file is itself a mount point: no other can be put in its place.
-        MountPoint => "store.mount_point", Operator, false,
+        MountPoint => "store.mount_point",
             "the store's file is itself a mount point, and cannot be replaced when its rows are written anew: \
              mount the directory that the file lies in, not the file";
         /// Another process has the store open.
-        InUse => "store.in_use", Operator, true,
+        InUse => "store.in_use" (Operator, true),
             "another process has the store open: one process at a time owns its file";
         /// A key or a value is longer than the named limit.
-        TooLong => "store.too_long", Host, false, "a key may have {MAX_KEY} bytes and a value {MAX_VALUE}";
+        TooLong => "store.too_long" (Host, false), "a key may have {MAX_KEY} bytes and a value {MAX_VALUE}";
         /// A row does not decode: the store was changed by something else.
-        Corrupt(what: &'static str) => "store.corrupt", Operator, false,
+        Corrupt(what: &'static str) => "store.corrupt",
             "a stored {what} does not decode: restore from a backup and look for foreign writers";
         /// Other writers changed the same rows again and again.
-        Contended => "store.contended", Host, true, "too many writers changed the same rows: try again";
+        Contended => "store.contended" (Host, true), "too many writers changed the same rows: try again";
         /// A decision is not one: what it names does not lie together. A bug of the caller.
-        Decision(what: &'static str) => "store.decision", Host, false,
-            "a decision names {what}: this is a bug";
+        Decision(what: &'static str) => "store.decision" (Host, false), "a decision names {what}: this is a bug";
     }
 }
 

@@ -67,14 +67,14 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum QueueError {
+    pub enum QueueError (Operator, true) {
         /// As many requests wait as may; this one was dropped undecided.
-        Full => "queue.full", Operator, true, "too many requests are waiting: ask again later";
+        Full => "queue.full", "too many requests are waiting: ask again later";
         /// The service is shutting down; the request was dropped undecided.
-        Stopped => "queue.stopped", Host, true,
+        Stopped => "queue.stopped" (Host, true),
             "the service is shutting down: ask another instance, or this one after its restart";
         /// The worker failed while it held the request: it may or may not have been decided.
-        Lost => "queue.lost", Operator, true,
+        Lost => "queue.lost",
             "the worker failed and the request may or may not have been decided: asking again is safe";
     }
 }

@@ -66,10 +66,33 @@ pub trait Record: Sized {
 
 /// A row that is its fields, one after the other: `record!(OrderRow, "order": account, due_at)`. How
 /// a field is written may stand behind its name as in [`fields!`](unjoin_core::fields). Behind `if` stands what they must fulfil
-/// together.
+/// together. A row of bytes that begin with no format of ours is `bare`: `record!(Entry, "ledger entry": bare)`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! record {
+    ($row:ident, $name:literal: bare) => {
+        impl $crate::Record for $row {
+            const NAME: &'static str = $name;
+
+            fn encode(&self, out: &mut ::unjoin_core::wire::Writer) {
+                out.raw(&self.0);
+            }
+
+            fn decode(
+                from: &mut ::unjoin_core::wire::Reader<'_>,
+            ) -> Result<Self, ::unjoin_core::wire::DecodeError> {
+                Ok(Self(from.rest($name).to_vec()))
+            }
+
+            fn to_value(&self) -> Vec<u8> {
+                self.0.clone()
+            }
+
+            fn from_value(value: &[u8]) -> Result<Self, $crate::StoreError> {
+                Ok(Self(value.to_vec()))
+            }
+        }
+    };
     ($row:ident, $name:literal: $($field:tt $($how:ident $(($limits:expr))?)?),+ $(; if $fits:expr)?) => {
         impl $crate::Record for $row {
             const NAME: &'static str = $name;

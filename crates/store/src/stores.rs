@@ -12,7 +12,7 @@
 
 use super::decision::decide;
 use super::identity::{self, Identity, Member, Role, Roster, identity_key, own_bucket, refuse_rows};
-use super::record::{Key, Record, read};
+use super::record::{Key, read};
 use super::{Bucket, Commit, Outcome, Row, RowKey, See, Sought, Store, StoreError};
 #[cfg(feature = "redb")]
 use crate::RedbStore;
@@ -25,9 +25,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use unjoin_core::entry::StoreMarkEntry;
+use unjoin_core::fields;
 use unjoin_core::secret::hmac_sha256;
 use unjoin_core::token::KeyRing;
-use unjoin_core::wire::{DecodeError, Reader, Rule, Writer};
+use unjoin_core::wire::{DecodeError, Reader, Rule, Writer, get_few, put_few};
 
 mod recovery;
 
@@ -67,31 +68,8 @@ pub(crate) struct MarkRow {
     joining: Vec<[u8; 16]>,
 }
 
-impl Record for MarkRow {
-    const NAME: &'static str = "mark";
-
-    fn encode(&self, out: &mut Writer) {
-        out.le64(self.at.number);
-        out.raw(&self.at.tag);
-        out.u8(u8::from(self.next.is_some()));
-        self.next.iter().for_each(|next| out.raw(next));
-        for ids in [&self.joined, &self.joining] {
-            out.u8(u8::try_from(ids.len()).unwrap_or(u8::MAX));
-            ids.iter().for_each(|id| out.raw(id));
-        }
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let at = Mark { number: from.le64("number")?, tag: from.array("tag")? };
-        let next = if from.bool("advancing")? { Some(from.array("next tag")?) } else { None };
-        Ok(Self { at, next, joined: ids(from)?, joining: ids(from)? })
-    }
-}
-
-fn ids(from: &mut Reader<'_>) -> Result<Vec<[u8; 16]>, DecodeError> {
-    let count = from.u8("ids")?;
-    (0..count).map(|_| from.array("id")).collect()
-}
+fields!(Mark: number as "number", tag as "tag");
+record!(MarkRow, "mark": at, next, joined few(255), joining few(255));
 
 pub(crate) fn mark_key() -> Key<MarkRow> {
     Key::new(own_bucket(), b"sm".to_vec())
@@ -128,8 +106,7 @@ impl Step {
         out.le64(self.from.number);
         out.raw(&self.from.tag);
         out.raw(&self.to.tag);
-        out.u8(u8::try_from(self.joining.len()).unwrap_or(u8::MAX));
-        self.joining.iter().for_each(|id| out.raw(id));
+        put_few(&self.joining, &mut out);
         out.finish()
     }
 
@@ -142,7 +119,7 @@ impl Step {
         let at = Mark { number: from.le64("number")?, tag: from.array("tag")? };
         let number = at.number.checked_add(1).ok_or_else(|| from.refuse(Rule::Value))?;
         let to = Mark { number, tag: from.array("next tag")? };
-        let step = Self { from: at, to, joining: ids(&mut from)? };
+        let step = Self { from: at, to, joining: get_few(&mut from, "ids", 255)? };
         from.end().map(|()| step)
     }
 
@@ -399,11 +376,7 @@ impl<S: Store> Store for OwnStore<S> {
     }
 }
 
-impl<S> fmt::Debug for OwnStore<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnStore").field("role", &self.own.role).finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(OwnStore<S> |store| role = store.own.role);
 
 /// The stores that one process holds of a platform, created or opened together.
 ///

@@ -21,7 +21,7 @@ pub use spread::Spread;
 /// For a store that is another one as far as reading goes: its reads and scans are those of `$rows`.
 #[macro_export]
 macro_rules! reads_from {
-    ($rows:ident) => {
+    ($rows:tt) => {
         fn read(&self, keys: &[$crate::RowKey]) -> Result<Vec<Option<Vec<u8>>>, $crate::StoreError> {
             self.$rows.read(keys)
         }

@@ -1,31 +1,13 @@
 //! Generators that can be repeated, or do as they are told: fit for tests, and for nothing else.
 
 use core::convert::Infallible;
-use rand_core::utils::next_word_via_fill;
 use rand_core::{TryCryptoRng, TryRng};
 use std::collections::HashMap;
 
 /// A generator made of a function that fills bytes: stuck, scripted, noting what it gave.
 pub struct Draws<F>(pub F);
 
-impl<F: FnMut(&mut [u8])> TryRng for Draws<F> {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        (self.0)(bytes);
-        Ok(())
-    }
-}
-
-impl<F: FnMut(&mut [u8])> TryCryptoRng for Draws<F> {}
+unjoin_core::filling_generator!(Draws<F: FnMut(&mut [u8])> |draws, bytes| (draws.0)(bytes));
 
 /// SplitMix64: the same bytes for the same seed. It claims to be cryptographic only because the
 /// crates ask for that.

@@ -152,14 +152,11 @@ impl SignedCommittee {
         Self { committee, transcript, signatures }
     }
 
-    /// The committee. Look at it after verifying only.
-    pub fn committee(&self) -> &Committee {
-        &self.committee
-    }
-
-    /// The hash of the ceremony's transcript.
-    pub fn transcript(&self) -> &[u8; 32] {
-        &self.transcript
+    unjoin_core::getters! {
+        /// The committee. Look at it after verifying only.
+        pub committee -> &Committee;
+        /// The hash of the ceremony's transcript.
+        pub transcript -> &[u8; 32];
     }
 
     /// The indices of those who signed, rising.

@@ -84,14 +84,11 @@ pub struct VerifiedReview {
 }
 
 impl VerifiedReview {
-    /// The review's id.
-    pub fn review_id(&self) -> &ReviewId {
-        &self.review_id
-    }
-
-    /// The escrow of its author.
-    pub fn escrow(&self) -> &Escrow {
-        &self.escrow
+    unjoin_core::getters! {
+        /// The review's id.
+        pub review_id -> &ReviewId;
+        /// The escrow of its author.
+        pub escrow -> &Escrow;
     }
 
     /// What a share that opens this review under a warrant is bound to.
@@ -124,19 +121,19 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum EvidenceRefusal {
+    pub enum EvidenceRefusal (Host, false) {
         /// The entry is not shown to be in the reviews ledger.
-        Ledger(#[from] error: PolicyError) => "review_evidence.ledger", Host, false, "{error}";
+        Ledger(#[from] error: PolicyError) => "review_evidence.ledger", "{error}";
         /// The entry is not the publication of a review with this presentation and digest.
-        OtherEntry => "review_evidence.other_entry", Host, false,
+        OtherEntry => "review_evidence.other_entry",
             "the ledger's entry does not publish a review with this presentation and digest: take the desk's own";
         /// The token was issued under a key that is not configured.
-        Issuer => "review_evidence.issuer", Operator, false,
+        Issuer => "review_evidence.issuer" (Operator, false),
             "the review's token is of an issuing key that is not configured here: add the published key";
         /// The author is escrowed to another key than the trustees'.
-        EscrowKey => "review_evidence.escrow_key", Operator, false,
+        EscrowKey => "review_evidence.escrow_key" (Operator, false),
             "the review's author is escrowed to another trustees' key: ask the trustees who hold that one";
         /// A proof does not hold.
-        Proof(#[from] error: VerifyError) => "review_evidence.proof", Host, false, "{error}";
+        Proof(#[from] error: VerifyError) => "review_evidence.proof", "{error}";
     }
 }

@@ -370,49 +370,49 @@ describe_errors! {
     /// ```
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum OpeningError {
+    pub enum OpeningError (Host, false) {
         /// An entry is not shown to be in the openings ledger.
-        Log(error: PolicyError) => "opening.log", Host, false, "{error}";
+        Log(error: PolicyError) => "opening.log", "{error}";
         /// The entry announces another warrant.
-        OtherEntry => "opening.other_entry", Host, false,
+        OtherEntry => "opening.other_entry",
             "the ledger's entry is not this warrant's under this blind, or none of its requester's keys signed \
              it: take the entry that announced it";
         /// The warrant does not hold, or did not when it was seen in the ledger.
-        Warrant(#[from] error: WarrantError) => "opening.warrant", Host, false, "{error}";
+        Warrant(#[from] error: WarrantError) => "opening.warrant", "{error}";
         /// No chain of committees leads from the trustees' key ceremony to the last.
-        Committee => "opening.committee", Operator, false,
+        Committee => "opening.committee" (Operator, false),
             "the committees do not lead from the key ceremony of these trustees to the shares' epoch: take all \
             that the openings ledger holds, in order";
         /// The review's evidence does not hold.
-        Review(#[from] error: EvidenceRefusal) => "opening.review", Host, false, "{error}";
+        Review(#[from] error: EvidenceRefusal) => "opening.review", "{error}";
         /// The warrant does not name this review.
-        OtherReview => "opening.other_review", Host, false, "the warrant does not name this review";
+        OtherReview => "opening.other_review", "the warrant does not name this review";
         /// Fewer than t shares.
-        TooFew => "opening.too_few", Operator, true, "fewer than t shares: ask more trustees";
+        TooFew => "opening.too_few" (Operator, true), "fewer than t shares: ask more trustees";
         /// The shares of these trustees are bad, repeated, or of another epoch.
-        Culprits(indices: Vec<u16>) => "opening.culprits", Operator, false,
+        Culprits(indices: Vec<u16>) => "opening.culprits" (Operator, false),
             "the shares of trustees {indices:?} are bad, repeated or of another epoch: ask others, and report \
              these";
         /// The warrant allows another action.
-        Action => "opening.action", Host, false, "the warrant does not allow to open";
+        Action => "opening.action", "the warrant does not allow to open";
         /// The shares are good and the escrow opens to nobody: the presentation was never valid.
-        Nobody => "opening.nobody", Operator, false,
+        Nobody => "opening.nobody" (Operator, false),
             "the escrow opens to nobody: check the issuing key and the accepted proof";
         /// A share is not sealed to this key under this warrant, or could not be.
-        Sealed => "sealed_share", Host, false,
+        Sealed => "sealed_share",
             "the share is not sealed to this key under this warrant: take the recipient's key of the very warrant";
         /// It is not shown that this trustee announced its share in the ledger, behind the warrant.
         Release {
             /// The trustee's index.
             trustee: u16,
-        } => "opening.release", Operator, false,
+        } => "opening.release" (Operator, false),
             "it is not shown that trustee {trustee} announced this share in the ledger, behind the warrant: take \
              the entry of theirs for this review; without one the share was given away by no right";
         /// The entry of the binding is of another account or wallet key.
-        Binding => "opening.binding", Operator, false,
+        Binding => "opening.binding" (Operator, false),
             "the account is not the one that the wallet key was enrolled for: take the directory's blind and entry";
         /// The binding was logged after the warrant.
-        BoundLate => "opening.bound_late", Host, false,
+        BoundLate => "opening.bound_late",
             "the account was bound to the wallet key after the warrant was logged, which names nobody: leave it \
              out";
     }

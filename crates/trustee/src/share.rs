@@ -46,14 +46,11 @@ pub struct DecryptionShare {
 }
 
 impl DecryptionShare {
-    /// The trustee's index, from 1.
-    pub fn index(&self) -> u16 {
-        self.index
-    }
-
-    /// The share epoch it belongs to.
-    pub fn epoch(&self) -> u32 {
-        self.epoch
+    unjoin_core::getters! {
+        /// The trustee's index, from 1.
+        pub index -> u16;
+        /// The share epoch it belongs to.
+        pub epoch -> u32;
     }
 
     /// `D_i = y_i * E1`.

@@ -119,14 +119,11 @@ impl TrustRoots {
         era >= self.era
     }
 
-    /// The grid that the platform's dates lie on.
-    pub fn grid(&self) -> Grid {
-        self.grid
-    }
-
-    /// The least cohort that the wallet accepts, in customers.
-    pub fn least_cohort(&self) -> u32 {
-        self.least_cohort
+    unjoin_core::getters! {
+        /// The grid that the platform's dates lie on.
+        pub grid -> Grid;
+        /// The least cohort that the wallet accepts, in customers.
+        pub least_cohort -> u32;
     }
 
     /// The escrow key that is pinned with this issuer key.

@@ -1,6 +1,6 @@
 //! What the customers' devices do: enrol, ask for tokens, present, and send when they said they would.
 
-use super::{DAY, IN_FLIGHT, Marketplace, Result, label, timestamp};
+use super::{DAY, IN_FLIGHT, Marketplace, Order, Result, label, timestamp};
 use crate::extortion::{Gang, TakenBack};
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -42,26 +42,31 @@ impl<'a, S: Store> Marketplace<'a, S> {
         Ok(())
     }
 
+    /// What is made of each of these orders, with the names of its account and merchant.
+    fn of_each<T>(
+        &self,
+        orders: &[usize],
+        make: impl Fn(usize, &Order, Name, Name) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let made = orders.iter().map(|&index| {
+            let order = &self.orders[index];
+            make(index, order, Name::new(&order.customer)?, Name::new(&order.merchant)?)
+        });
+        made.collect()
+    }
+
     /// Reports the orders that are due.
     pub(super) fn deliver(&mut self, due: &[usize]) -> Result<()> {
         if due.is_empty() {
             return Ok(());
         }
         let issuer = self.platform.issuer();
-        let reports: Result<Vec<OrderReport>> = due
-            .iter()
-            .map(|&index| {
-                let order = &self.orders[index];
-                Ok(OrderReport {
-                    order_id: order.order_id.as_bytes().to_vec(),
-                    account: Name::new(&order.customer)?,
-                    merchant: Name::new(&order.merchant)?,
-                    class: u8::from(self.classes && order.late_or_failed()),
-                    due_at: timestamp(order.due_at()),
-                })
-            })
-            .collect();
-        for (&order, handle) in due.iter().zip(issuer.report_orders(&reports?)) {
+        let reports = self.of_each(due, |_, order, account, merchant| {
+            let (order_id, due_at) = (order.order_id.as_bytes().to_vec(), timestamp(order.due_at()));
+            let class = u8::from(self.classes && order.late_or_failed());
+            Ok(OrderReport { order_id, account, merchant, class, due_at })
+        })?;
+        for (&order, handle) in due.iter().zip(issuer.report_orders(&reports)) {
             self.handles[order] = Some(handle?);
         }
         Ok(())
@@ -71,18 +76,10 @@ impl<'a, S: Store> Marketplace<'a, S> {
     /// another order in the cohort that gathers asks again once it is sealed.
     pub(super) fn ask(&mut self, asked: &[usize]) -> Result<Vec<usize>> {
         let issuer = self.platform.issuer();
-        let asking: Result<Vec<OfferRequest>> = asked
-            .iter()
-            .map(|&index| {
-                let order = &self.orders[index];
-                Ok(OfferRequest {
-                    account: Name::new(&order.customer)?,
-                    merchant: Name::new(&order.merchant)?,
-                    handle: self.handles[index].ok_or("an order that was not reported")?,
-                })
-            })
-            .collect();
-        let asking = asking?;
+        let asking = self.of_each(asked, |index, _, account, merchant| {
+            let handle = self.handles[index].ok_or("an order that was not reported")?;
+            Ok(OfferRequest { account, merchant, handle })
+        })?;
         let answers = issuer.offers(&asking);
         let mut one_each = HashSet::new();
         let (mut due, mut asking_now, mut offers) = (Vec::new(), Vec::new(), Vec::new());

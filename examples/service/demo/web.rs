@@ -3,10 +3,12 @@
 
 use super::Demo;
 use super::gang::Dump;
+use super::officer::Officer;
 use super::shop::{MERCHANT, Naive, PHONES};
 use crate::answer::json as answered;
 use crate::guard::ACCOUNT;
 use crate::orders::PAGE;
+use crate::words::Outcome;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
@@ -285,6 +287,13 @@ async fn officer(State(demo): Shared) -> Answer {
     Ok(answered(&demo.officer.lock().await.shown()))
 }
 
+/// What the officer's page shows once they have done this.
+async fn office(demo: &Demo, act: impl FnOnce(&mut Officer) -> Outcome<()>) -> Answer {
+    let mut officer = demo.officer.lock().await;
+    block_in_place(|| act(&mut officer))?;
+    Ok(answered(&officer.shown()))
+}
+
 #[derive(Deserialize)]
 struct Which {
     scope: Scope,
@@ -293,9 +302,7 @@ struct Which {
 
 async fn draw_up(State(demo): Shared, body: Bytes) -> Answer {
     let Which { scope, review } = read(&body)?;
-    let mut officer = demo.officer.lock().await;
-    block_in_place(|| officer.draw_up(&demo.service, &scope, review))?;
-    Ok(answered(&officer.shown()))
+    office(&demo, |officer| officer.draw_up(&demo.service, &scope, review)).await
 }
 
 #[derive(Deserialize)]
@@ -305,16 +312,12 @@ struct Case {
 
 async fn log(State(demo): Shared, body: Bytes) -> Answer {
     let Case { case } = read(&body)?;
-    let mut officer = demo.officer.lock().await;
-    block_in_place(|| officer.log(&demo.service, case))?;
-    Ok(answered(&officer.shown()))
+    office(&demo, |officer| officer.log(&demo.service, case)).await
 }
 
 async fn ask(State(demo): Shared, body: Bytes) -> Answer {
     let Case { case } = read(&body)?;
-    let mut officer = demo.officer.lock().await;
-    block_in_place(|| officer.ask(&demo.service, case))?;
-    Ok(answered(&officer.shown()))
+    office(&demo, |officer| officer.ask(&demo.service, case)).await
 }
 
 /// Where everything listens.

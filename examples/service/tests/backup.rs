@@ -268,15 +268,21 @@ fn yesterdays_copy_goes_on_from_what_the_ledger_proves() {
     assert!(said.contains("Nothing is wrong."), "{said}");
 }
 
+/// A shop that has lived on; `None` in a process that served for the test of this name.
+fn lived(test: &'static str) -> Option<Shop> {
+    if has_served() {
+        return None;
+    }
+    let mut shop = Shop::new(test);
+    shop.live();
+    Some(shop)
+}
+
 const KILLED: &str = "tests::backup::a_backup_and_a_recovery_that_were_killed_are_done_again";
 
 #[test]
 fn a_backup_and_a_recovery_that_were_killed_are_done_again() {
-    if has_served() {
-        return;
-    }
-    let mut shop = Shop::new(KILLED);
-    shop.live();
+    let Some(shop) = lived(KILLED) else { return };
     let (draw, to) = (&mut Seeded(5), shop.path("today"));
     let part = shop.path("today.part");
     // Once something of it is there, and the service that makes it is killed.
@@ -334,11 +340,7 @@ const CHECKED: &str = "tests::backup::check_finds_what_does_not_belong_together_
 
 #[test]
 fn check_finds_what_does_not_belong_together_and_changes_nothing() {
-    if has_served() {
-        return;
-    }
-    let mut shop = Shop::new(CHECKED);
-    shop.live();
+    let Some(shop) = lived(CHECKED) else { return };
     let file = |name: &str| shop.path("stores").join(format!("{name}.redb"));
     let finds = |words: &str| {
         let before: Vec<_> = NAMES.map(|name| fs::read(file(name)).ok()).into();

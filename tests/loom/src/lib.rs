@@ -52,6 +52,16 @@ fn fulfil(entry: Entry<usize, Answer>) {
     entry.promise.fulfil(Ok(entry.job + 100));
 }
 
+/// A gate for two jobs, and a worker that takes so many at a time.
+fn served(max: usize) -> (Arc<Jobs>, thread::JoinHandle<usize>) {
+    let gate = Arc::new(Jobs::new(2));
+    let worker = thread::spawn({
+        let gate = Arc::clone(&gate);
+        move || serve(&gate, max)
+    });
+    (gate, worker)
+}
+
 /// All interleavings with at most two preemptions, of what has too many with any number. Where a
 /// thread waits or ends the scheduler is free all the same.
 fn model(check: impl Fn() + Sync + Send + 'static) {
@@ -63,11 +73,7 @@ fn model(check: impl Fn() + Sync + Send + 'static) {
 #[test]
 fn every_admitted_job_is_answered_exactly_once() {
     model(|| {
-        let gate = Arc::new(Jobs::new(2));
-        let worker = {
-            let gate = Arc::clone(&gate);
-            thread::spawn(move || serve(&gate, 1))
-        };
+        let (gate, worker) = served(1);
         let client = {
             let gate = Arc::clone(&gate);
             thread::spawn(move || assert_eq!(gate.admit(1).unwrap().wait(), Ok(101)))
@@ -123,11 +129,7 @@ fn a_stop_ends_every_worker_and_drains_what_was_admitted() {
 #[test]
 fn an_admission_that_races_with_a_stop_is_refused_or_answered() {
     loom::model(|| {
-        let gate = Arc::new(Jobs::new(2));
-        let worker = {
-            let gate = Arc::clone(&gate);
-            thread::spawn(move || serve(&gate, 2))
-        };
+        let (gate, worker) = served(2);
         let client = {
             let gate = Arc::clone(&gate);
             thread::spawn(move || match gate.admit(1).unwrap_or_else(Pending::refused).wait() {

@@ -63,13 +63,19 @@ mod tests {
         vec![(b"content-type".to_vec(), b"application/octet-stream".to_vec())]
     }
 
-    #[test]
-    fn their_client_asks_our_gateway_and_reads_its_answer() {
+    /// With the list of its one key.
+    fn our_gateway() -> (Gateway, Vec<u8>) {
         ohttp::init();
-        let (mut gateway, rng) = (Gateway::new(HOST, 100).unwrap(), &mut SystemRng::new());
-        let key = GatewayKey::generate(9, rng);
+        let mut gateway = Gateway::new(HOST, 100).unwrap();
+        let key = GatewayKey::generate(9, &mut SystemRng::new());
         let list = KeyConfig::to_list(&[*key.config()]);
         gateway.serve(key, NOW..NOW.saturating_add(WEEK));
+        (gateway, list)
+    }
+
+    #[test]
+    fn their_client_asks_our_gateway_and_reads_its_answer() {
+        let (gateway, list) = our_gateway();
 
         let client = ClientRequest::from_encoded_config_list(&list).unwrap();
         let (request, waiting) = client.encapsulate(&their_request(&question().to_bytes())).unwrap();
@@ -79,7 +85,7 @@ mod tests {
         assert_eq!(gateway.open(&request, NOW).unwrap_err(), DoorError::Replayed);
 
         let said = DoorAnswer::accepted(vec![7; 206]);
-        let sealed = reply.seal(&said, rng);
+        let sealed = reply.seal(&said, &mut SystemRng::new());
         assert_eq!(sealed.len(), ANSWER_LENGTH);
         let answer = read(&waiting.decapsulate(&sealed).unwrap());
         assert_eq!(answer.control().status().map(bhttp::StatusCode::code), Some(200));
@@ -117,11 +123,7 @@ mod tests {
     /// What they allow, and the door does not.
     #[test]
     fn another_request_or_answer_of_theirs_is_none_of_the_doors() {
-        ohttp::init();
-        let (mut gateway, rng) = (Gateway::new(HOST, 100).unwrap(), &mut SystemRng::new());
-        let key = GatewayKey::generate(9, rng);
-        let list = KeyConfig::to_list(&[*key.config()]);
-        gateway.serve(key, NOW..NOW.saturating_add(WEEK));
+        let (gateway, list) = our_gateway();
         let client = || ClientRequest::from_encoded_config_list(&list).unwrap();
 
         let mut changed = their_request(&question().to_bytes());
@@ -138,7 +140,7 @@ mod tests {
         let server = Server::new(TheirConfig::new(3, Kem::X25519Sha256, suites).unwrap()).unwrap();
         let list = TheirConfig::encode_list(&[server.config()]).unwrap();
         let [config] = KeyConfig::from_list(&list).unwrap().try_into().unwrap();
-        let (request, waiting) = seal(&config, HOST, &question(), rng).unwrap();
+        let (request, waiting) = seal(&config, HOST, &question(), &mut SystemRng::new()).unwrap();
         let (_, reply) = server.decapsulate(&request).unwrap();
         let mut changed = their_answer(&DoorAnswer::accepted(Vec::new()).to_bytes());
         // 200 becomes 201.

@@ -16,7 +16,7 @@ use unjoin::review::{DeskConfig, DeskRecovery, ReviewDesk, Submission};
 use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::identity::Role;
 use unjoin::store::{MemoryStore, Store};
-use unjoin::token::{Receipt, ReviewStanding, ReviewState, Scope};
+use unjoin::token::{Receipt, Review, ReviewStanding, ReviewState, Scope};
 use unjoin::wire::Message;
 use unjoin::{Clock, DAY, Environment, Grid, ManualClock, QueueConfig, Recovery, RecoveryError};
 use unjoin_test_util::{copy, fresh, holds_bytes};
@@ -102,6 +102,14 @@ fn begun() -> (World<MemoryStore>, Public, Scope) {
     world.desk.admit(&manifest(&scope, 2, 5)).unwrap();
     public.publish(&*world.store);
     (world, public, scope)
+}
+
+/// With a review that was submitted.
+fn with_ann() -> (World<MemoryStore>, Public, Author, Review, ReviewState) {
+    let (world, public, scope) = begun();
+    let (ann, words) = (Author::new(&scope), review(2, "cold soup"));
+    let state = submitted(&world.submit(ann.submission(&words)).unwrap());
+    (world, public, ann, words, state)
 }
 
 /// What the world had is lost; the copy is put back, recovered and opened.
@@ -351,9 +359,7 @@ fn a_listed_review_is_brought_to_what_the_ledger_says() {
 /// An edit waits in the copy, and was cancelled since. Devices repeat both, unchanged.
 #[test]
 fn changes_that_wait_in_the_copy_go_and_are_repeated_unchanged() {
-    let (world, public, scope) = begun();
-    let (ann, words) = (Author::new(&scope), review(2, "cold soup"));
-    let state = submitted(&world.submit(ann.submission(&words)).unwrap());
+    let (world, public, ann, words, state) = with_ann();
     let _ = world.tick_at(2);
     let new = review(5, "under pressure");
     let edit = ann.edit(&state, &new);
@@ -378,9 +384,7 @@ fn changes_that_wait_in_the_copy_go_and_are_repeated_unchanged() {
 /// Its author withdrew; the boundary came and went, and the ledger never heard of it.
 #[test]
 fn a_withdrawal_of_a_sealed_boundary_is_logged_at_the_next_one() {
-    let (world, public, scope) = begun();
-    let (ann, words) = (Author::new(&scope), review(2, "cold soup"));
-    let state = submitted(&world.submit(ann.submission(&words)).unwrap());
+    let (world, public, ann, words, state) = with_ann();
     let action = ann.withdrawal(&state);
     world.act(&ann, &action, None).unwrap();
     let older = copy(&*world.store);

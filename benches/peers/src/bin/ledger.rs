@@ -10,7 +10,7 @@ use clap::Parser;
 use cpu_time::ProcessTime;
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use unjoin::ledger::{KeyName, Ledger, Log, LogView, NoteKey, PublishedEntry};
@@ -20,32 +20,21 @@ use unjoin::store::identity::Role;
 use unjoin::token::{AuthorKey, ReviewId, Scope};
 use unjoin::wire::Message;
 use unjoin::{Name, Timestamp};
+use unjoin_benches::arguments::{Entries, Place};
 use unjoin_test_util::own;
 
 /// Measures a ledger's appends and proofs.
 #[derive(Parser)]
 struct Arguments {
-    /// A few entries: shows that it runs, measures nothing.
-    #[arg(long)]
-    quick: bool,
-    /// The ledger's size at the end.
-    #[arg(long, default_value_t = 1_000_000)]
-    entries: u64,
-    /// Where the store's file goes; default: the system's directory for such files.
-    #[arg(long)]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    ledger: Entries,
+    #[command(flatten)]
+    place: Place,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = Arguments::parse();
-    if arguments.quick {
-        arguments.entries = 3_000;
-    }
-    let parent = arguments.directory.clone().unwrap_or_else(std::env::temp_dir);
-    let path = parent.join(format!("unjoin-ledger-{}.redb", std::process::id()));
-    let outcome = run(&arguments, &path);
-    fs::remove_file(path)?;
-    outcome
+    let arguments = Arguments::parse();
+    arguments.place.run("ledger", |directory| run(&arguments, &directory.join("ledger.redb")))
 }
 
 /// The entry with this number: 106 bytes.
@@ -67,18 +56,19 @@ fn entry(number: u64) -> Vec<u8> {
 fn run(arguments: &Arguments, path: &Path) -> Result<(), Box<dyn Error>> {
     let key = NoteKey::generate(KeyName::new("bench.example/reviews")?, &mut SystemRng::new());
     let log = Log::open(own(&Arc::new(RedbStore::create(path)?), Role::Ledgers), Ledger::Reviews, key, None)?;
-    let few: u64 = if arguments.quick { 3 } else { 200 };
+    let few: u64 = arguments.ledger.extent.of(3, 200);
     println!("durable appends of entries of {} bytes", entry(0).len());
     append(&log, 1, few)?;
     append(&log, 64, few)?;
     // The last stretch is the one that counts: the ledger is large by then.
-    let left = |log: &Log<RedbStore>| log.size().map(|size| arguments.entries.saturating_sub(size) / 1024);
+    let entries = arguments.ledger.count(3_000);
+    let left = |log: &Log<RedbStore>| log.size().map(|size| entries.saturating_sub(size) / 1024);
     append(&log, 1024, left(&log)? / 2)?;
     append(&log, 1024, left(&log)?.max(1))?;
 
     let size = log.size()?;
     let signed = log.sign()?;
-    let proofs: u64 = if arguments.quick { 10 } else { 2_000 };
+    let proofs: u64 = arguments.ledger.extent.of(10, 2_000);
     let (start, processor) = (Instant::now(), ProcessTime::now());
     let mut hashes = 0;
     for number in 0..proofs {

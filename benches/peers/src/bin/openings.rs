@@ -25,28 +25,22 @@ use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::token::{ReviewId, TrusteeKey};
 use unjoin::wire::Message;
 use unjoin::{Name, Timestamp};
+use unjoin_benches::arguments::Entries;
 use unjoin_trustee::test_util::world::{self, CONSUMERS, COURT, OPENINGS, World};
 
 /// Measures openings.
 #[derive(Parser)]
 struct Arguments {
-    /// A few of everything: shows that it runs, measures nothing.
-    #[arg(long)]
-    quick: bool,
-    /// The ledger's size.
-    #[arg(long, default_value_t = 1_000_000)]
-    entries: u64,
+    #[command(flatten)]
+    ledger: Entries,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = Arguments::parse();
-    if arguments.quick {
-        arguments.entries = 4_000;
-    }
-    let times = if arguments.quick { 3 } else { 400 };
+    let arguments = Arguments::parse();
+    let times = arguments.ledger.extent.of(3, 400);
     shares(times)?;
-    same_author(if arguments.quick { 1 } else { 50 })?;
-    budgets(arguments.entries, if arguments.quick { 3 } else { 200 })
+    same_author(arguments.ledger.extent.of(1, 50))?;
+    budgets(arguments.ledger.count(4_000), arguments.ledger.extent.of(3, 200))
 }
 
 /// The median times of R and of an operation, each measured right after the other.

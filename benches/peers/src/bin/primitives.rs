@@ -12,14 +12,14 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2_of_today::Sha256;
 use std::hint::black_box;
+use unjoin_benches::arguments::Extent;
 use unjoin_benches::measure::{Effort, Run, Step, measure, repeated};
 
 /// Measures ring's primitives beside RustCrypto's.
 #[derive(Parser)]
 struct Arguments {
-    /// Once each: shows that it runs, measures nothing.
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    extent: Extent,
 }
 
 const KEY: [u8; 32] = [7; 32];
@@ -31,7 +31,7 @@ const NUMBERS: [u8; 16] = [3; 16];
 const ROW: [u8; 81] = [1; 81];
 
 fn main() {
-    let effort = if Arguments::parse().quick { Effort::QUICK } else { Effort::FULL };
+    let effort = Arguments::parse().extent.effort();
     assert_eq!((seal_rustcrypto(), hmac_rustcrypto()), (seal_ring(), hmac_ring()), "one cipher, one MAC");
     println!("ns a call, and times the first of its kind (medians of pairs)");
     show(

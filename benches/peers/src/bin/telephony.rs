@@ -8,7 +8,7 @@ use clap::Parser;
 use cpu_time::ThreadTime;
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use unjoin::phone::{
@@ -20,6 +20,7 @@ use unjoin::secret::{SecretBytes, SystemRng};
 use unjoin::store::identity::Role;
 use unjoin::store::{Bucket, MemoryStore, RedbStore, Store};
 use unjoin::{Clock, DAY, Environment, ManualClock, Name, SystemClock, Timestamp};
+use unjoin_benches::arguments::{Extent, Place};
 use unjoin_benches::drive::{bar, drive, print_load};
 use unjoin_benches::machine;
 use unjoin_benches::slow::SlowSync;
@@ -41,9 +42,8 @@ const FIRST_STRANGER: u64 = 8_618_000_000_000;
 /// Measures calls routed and bindings made a second
 #[derive(Parser)]
 struct Arguments {
-    /// A few of each: shows that it runs, measures nothing.
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    extent: Extent,
     /// Numbers that are live.
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
     live: Vec<usize>,
@@ -62,26 +62,20 @@ struct Arguments {
     /// Leaves the store in memory out.
     #[arg(long)]
     redb_only: bool,
-    /// Where the stores' files go; default: the system's directory for such files.
-    #[arg(long)]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = Arguments::parse();
-    if arguments.quick {
+    if arguments.extent.quick {
         (arguments.live, arguments.calls, arguments.bindings) = (vec![200], 200, 64);
     }
-    let parent = arguments.directory.clone().unwrap_or_else(std::env::temp_dir);
-    let directory = parent.join(format!("unjoin-telephony-{}", std::process::id()));
-    fs::create_dir_all(&directory)?;
-    let outcome = run(&arguments, &directory);
-    fs::remove_dir_all(&directory)?;
-    outcome
+    arguments.place.run("telephony", |directory| run(&arguments, directory))
 }
 
 fn run(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>> {
-    let sync = machine::sync_micros(directory, if arguments.quick { 5 } else { 200 });
+    let sync = machine::sync_micros(directory, arguments.extent.of(5, 200));
     println!("write of 4 KiB and fdatasync: {sync:.0} us (median)");
     for &live in &arguments.live {
         if !arguments.redb_only {

@@ -1,9 +1,9 @@
 //! The escrow of a review's author: ElGamal of the wallet key `U` under the trustees' key
 //! `Y`, `E1 = k*G`, `E2 = U + k*Y`. Hidden under DDH from anyone with fewer than t shares.
 
-use super::{group::Element, transcript::hash32};
+use crate::algebra::group::Element;
 use {
-    super::group::Generator,
+    crate::algebra::group::Generator,
     curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar},
 };
 
@@ -25,22 +25,7 @@ pub struct EscrowKey {
     id: [u8; 32],
 }
 
-impl EscrowKey {
-    /// The key whose public element is `y`.
-    pub fn new(y: Element) -> Self {
-        Self { element: y, id: hash32("escrow-key", &[y.as_bytes()]) }
-    }
-
-    /// `Y`.
-    pub fn element(&self) -> &Element {
-        &self.element
-    }
-
-    /// The escrow id, 32 bytes.
-    pub fn id(&self) -> &[u8; 32] {
-        &self.id
-    }
-}
+crate::shapes::key_with_id!(EscrowKey, "escrow-key");
 
 /// `(E1, E2)`: opens to the author's wallet key, given t trustees. Never published, and
 /// erased after the opening window.

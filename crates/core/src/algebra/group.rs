@@ -1,7 +1,6 @@
 //! ristretto255 (RFC 9496) with the encodings that the wire allows, and the generators.
 
 use super::transcript::hash_to_group;
-use core::fmt;
 #[cfg(feature = "tables")]
 use curve25519_dalek::ristretto::RistrettoBasepointTable;
 use curve25519_dalek::{
@@ -83,12 +82,8 @@ impl PartialEq for Element {
     }
 }
 
-impl fmt::Debug for Element {
-    /// Prints nothing of the element: it may be somebody's key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Element(..)")
-    }
-}
+// It may be somebody's key.
+crate::opaque!(Element);
 
 /// Decodes a canonical little-endian scalar; zero is allowed.
 #[doc(hidden)]

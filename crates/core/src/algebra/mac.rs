@@ -2,7 +2,7 @@
 //! `B = G_0 + m*G_m + C`, a weak Boneh-Boyen tag over a blinded commitment
 //! (Barki, Brunet, Desmoulins, Traoré, SAC 2016; Orrù, ePrint 2024/1552).
 
-use super::{
+use crate::algebra::{
     group::{Element, Generator},
     transcript::push_frame,
 };

@@ -14,7 +14,7 @@
 //! multiplication over public data, in which *every equation* has a 128-bit weight of its
 //! own. One weight a proof would let the errors of two equations cancel.
 
-use super::{
+use crate::algebra::{
     group::{Element, Generator},
     transcript::{Transcript, push_frame},
 };

@@ -1,7 +1,7 @@
 //! Shamir sharing over the scalar field: polynomials in clear and in the exponent, and
 //! interpolation at zero (Shamir 1979; Feldman 1987). Indices are 1-based, at most 64.
 
-use super::group::Element;
+use crate::algebra::group::Element;
 use curve25519_dalek::{
     ristretto::RistrettoPoint,
     scalar::Scalar,

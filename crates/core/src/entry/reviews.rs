@@ -171,14 +171,11 @@ impl RemovedEntry {
         unsigned.signed_with(key.signer(), origin)
     }
 
-    /// The review.
-    pub fn review_id(&self) -> &ReviewId {
-        &self.review_id
-    }
-
-    /// The digest that was in the listing.
-    pub fn review_digest(&self) -> &Digest {
-        &self.review_digest
+    crate::getters! {
+        /// The review.
+        pub review_id -> &ReviewId;
+        /// The digest that was in the listing.
+        pub review_digest -> &Digest;
     }
 }
 
@@ -198,14 +195,11 @@ impl StaffKeyEntry {
         unsigned.signed_with(platform.signer(), origin)
     }
 
-    /// The key, 32 bytes.
-    pub fn staff_key(&self) -> &[u8; 32] {
-        &self.staff_key
-    }
-
-    /// Who holds it.
-    pub fn who(&self) -> &Name {
-        &self.who
+    crate::getters! {
+        /// The key, 32 bytes.
+        pub staff_key -> &[u8; 32];
+        /// Who holds it.
+        pub who -> &Name;
     }
 }
 

@@ -160,8 +160,8 @@ pub(super) use checked_with_a_key_of_the_staffs;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntrySignatureError;
 
-describe_errors!(EntrySignatureError {
-    _ => "ledger.entry_signature", Operator, false,
+describe_errors!(EntrySignatureError (Operator, false) {
+    _ => "ledger.entry_signature",
         "the signature on the entry does not hold under this key in this ledger: it counts for nothing, tell the \
          trustees";
 });

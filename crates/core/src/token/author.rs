@@ -221,14 +221,11 @@ impl StateQuestion {
         Self { signature, ..unsigned }
     }
 
-    /// The review.
-    pub fn review_id(&self) -> &ReviewId {
-        &self.review_id
-    }
-
-    /// The beginning of the day on which it is answered: 00:00 UTC.
-    pub fn date(&self) -> Timestamp {
-        self.date
+    crate::getters! {
+        /// The review.
+        pub review_id -> &ReviewId;
+        /// The beginning of the day on which it is answered: 00:00 UTC.
+        pub date -> Timestamp;
     }
 
     /// Checks the signature.

@@ -231,15 +231,12 @@ impl DoorAnswer {
         Self { status, body: code.into() }
     }
 
-    /// 200, or the status of an error.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// A message: [`Receipt`](super::Receipt), [`ActionReceipt`](super::ActionReceipt) or
-    /// [`ReviewState`](super::ReviewState); with another status than 200 the error's code.
-    pub fn body(&self) -> &[u8] {
-        &self.body
+    crate::getters! {
+        /// 200, or the status of an error.
+        pub status -> u16;
+        /// A message: [`Receipt`](super::Receipt), [`ActionReceipt`](super::ActionReceipt) or
+        /// [`ReviewState`](super::ReviewState); with another status than 200 the error's code.
+        pub body -> &[u8];
     }
 }
 

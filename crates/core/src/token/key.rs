@@ -1,6 +1,5 @@
 //! The issuing key: made by the order service, held by the review service too.
 
-use crate::algebra::transcript::hash32;
 use crate::algebra::{Element, Generator};
 use crate::secret::{SecretBytes, SecretScalar};
 use curve25519_dalek::scalar::Scalar;
@@ -24,25 +23,12 @@ pub struct IssuerPublicKey {
     id: [u8; 32],
 }
 
+crate::shapes::key_with_id!(IssuerPublicKey, "issuer-key");
+
 impl IssuerPublicKey {
-    /// The key whose public element is `x`.
-    pub fn new(x: Element) -> Self {
-        Self { element: x, id: hash32("issuer-key", &[x.as_bytes()]) }
-    }
-
-    /// `X`.
-    pub fn element(&self) -> &Element {
-        &self.element
-    }
-
     /// The 32 bytes of `X`.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.element.as_bytes()
-    }
-
-    /// The key id, 32 bytes.
-    pub fn id(&self) -> &[u8; 32] {
-        &self.id
     }
 }
 

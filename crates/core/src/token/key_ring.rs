@@ -119,15 +119,15 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum KeyRingError {
+    pub enum KeyRingError (Operator, false) {
         /// The ring has the key already, retired or not.
-        KnownKey => "key_ring.known_key", Operator, false,
+        KnownKey => "key_ring.known_key",
             "the ring has this issuing key already, with its escrow key for life: add a fresh key";
         /// Cohorts open under the newest key: it cannot be retired before it has a successor.
-        NewestKey => "key_ring.newest_key", Operator, false,
+        NewestKey => "key_ring.newest_key",
             "the newest key still issues: add its successor to the ring, then retire it";
         /// The ring has no key with this id.
-        UnknownKey => "key_ring.unknown_key", Operator, false,
+        UnknownKey => "key_ring.unknown_key",
             "the ring has no issuing key with this id, and nothing was retired: look the id up again";
     }
 }

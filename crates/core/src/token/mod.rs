@@ -83,8 +83,8 @@ use crate::describe_errors;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyError;
 
-describe_errors!(VerifyError {
-    _ => "token.verify", Device, false, "the message does not verify in this context";
+describe_errors!(VerifyError (Device, false) {
+    _ => "token.verify", "the message does not verify in this context";
 });
 
 /// Turns a verdict into a result.

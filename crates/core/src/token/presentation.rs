@@ -88,16 +88,13 @@ impl Presentation {
         sha256(&self.to_bytes())
     }
 
-    /// `A'`, the randomized tag.
-    #[doc(hidden)]
-    pub fn tag(&self) -> &Element {
-        &self.tag
-    }
-
-    /// `A_bar`.
-    #[doc(hidden)]
-    pub fn image(&self) -> &Element {
-        &self.image
+    crate::getters! {
+        /// `A'`, the randomized tag.
+        #[doc(hidden)]
+        pub tag -> &Element;
+        /// `A_bar`.
+        #[doc(hidden)]
+        pub image -> &Element;
     }
 
     /// Presents a token for a review; `None` in the negligible case that an element is the

@@ -3,7 +3,7 @@
 use super::{Digest, sha256};
 use crate::describe_errors;
 use crate::serde_as_bytes;
-use crate::wire::{DecodeError, Message, Reader, Rule, Writer};
+use crate::wire::{DecodeError, Message, Reader, Rule, Sequence, Writer, get_few, put_few};
 
 /// Kind 12: stars, text and the digests of attachments. At most 4,614 bytes.
 ///
@@ -65,9 +65,8 @@ impl Message for Review {
 
     fn encode_body(&self, out: &mut Writer) {
         out.u8(self.stars);
-        out.bytes(self.text.as_bytes());
-        out.u8(self.attachments.len() as u8);
-        self.attachments.iter().for_each(|digest| out.raw(digest));
+        Sequence::put(&self.text, out);
+        put_few(&self.attachments, out);
     }
 
     fn decode_body(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -75,17 +74,8 @@ impl Message for Review {
         if !(1..=5).contains(&stars) {
             return Err(from.refuse(Rule::Value));
         }
-        let bytes = from.bytes("text", 0, Self::MAX_TEXT)?;
-        let text = core::str::from_utf8(bytes).map_err(|_| from.refuse(Rule::Value))?.to_owned();
-        let count = usize::from(from.u8("attachments")?);
-        if count > Self::MAX_ATTACHMENTS {
-            return Err(from.refuse(Rule::Length));
-        }
-        let mut attachments = Vec::with_capacity(count);
-        for _ in 0..count {
-            attachments.push(from.array("attachments")?);
-        }
-        Ok(Self { stars, text, attachments })
+        let text = Sequence::get(from, "text", 0..=Self::MAX_TEXT)?;
+        Ok(Self { stars, text, attachments: get_few(from, "attachments", Self::MAX_ATTACHMENTS)? })
     }
 }
 
@@ -101,13 +91,12 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum ReviewError {
+    pub enum ReviewError (Device, false) {
         /// The stars are not 1 to 5.
-        Stars => "review.stars", Device, false, "a review has 1 to 5 stars";
+        Stars => "review.stars", "a review has 1 to 5 stars";
         /// The text is longer than [`Review::MAX_TEXT`] bytes.
-        Text => "review.text", Device, false, "a review's text has at most {} bytes", Review::MAX_TEXT;
+        Text => "review.text", "a review's text has at most {} bytes", Review::MAX_TEXT;
         /// There are more than [`Review::MAX_ATTACHMENTS`] attachments.
-        Attachments => "review.attachments", Device, false,
-            "a review has at most {} attachments", Review::MAX_ATTACHMENTS;
+        Attachments => "review.attachments", "a review has at most {} attachments", Review::MAX_ATTACHMENTS;
     }
 }

@@ -4,7 +4,6 @@
 use super::{VerifyError, verdict};
 use crate::secret::SecretBytes;
 use crate::signature::{HostKey, Sign, SignError, Verifier};
-use core::fmt;
 use rand_core::CryptoRng;
 use std::sync::Arc;
 
@@ -53,11 +52,7 @@ macro_rules! key_pair {
             }
         }
 
-        impl fmt::Debug for $key {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!(stringify!($key), "(..)"))
-            }
-        }
+        $crate::opaque!($key);
 
         $(#[$about_public])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]

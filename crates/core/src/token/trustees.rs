@@ -70,8 +70,8 @@ impl Trustees {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrusteesError;
 
-describe_errors!(TrusteesError {
-    Self => "trustees", Operator, false, "1 to {} trustees, each with a key of its own", Trustees::MAX;
+describe_errors!(TrusteesError (Operator, false) {
+    Self => "trustees", "1 to {} trustees, each with a key of its own", Trustees::MAX;
 });
 
 /// What trustees sign about their committee, under the label `committee`: le32 epoch, le16 t,

@@ -245,6 +245,30 @@ impl Sequence for Vec<Element> {
     }
 }
 
+/// A few of something behind their number in one byte; more than 255 are never written.
+#[doc(hidden)]
+pub fn put_few<F: Field>(values: &[F], out: &mut Writer) {
+    out.u8(u8::try_from(values.len()).unwrap_or(u8::MAX));
+    values.iter().for_each(|value| value.put(out));
+}
+
+/// What [`put_few`] writes.
+///
+/// # Errors
+/// [`Rule::Length`] when they are more than `most`.
+#[doc(hidden)]
+pub fn get_few<F: Field>(
+    from: &mut Reader<'_>,
+    field: &'static str,
+    most: usize,
+) -> Result<Vec<F>, DecodeError> {
+    let count = from.u8(field)?;
+    if usize::from(count) > most {
+        return Err(from.refuse(Rule::Length));
+    }
+    (0..count).map(|_| F::get(from, field)).collect()
+}
+
 /// A whole message behind its length (le16), version and kind included.
 #[doc(hidden)]
 pub trait Whole: Sized {
@@ -284,7 +308,7 @@ impl<M: Message> Whole for Option<M> {
 
 /// A part of messages that is fields, one after the other, each with its name in errors:
 /// `fields!(Escrow: e1 as "E1", e2 as "E2")`. A field that is no [`Field`] is followed by how it is written: `of(1..=64)`
-/// for a [`Sequence`] of so many, `whole` for a [`Whole`] message, `rest` for all bytes that are left.
+/// for a [`Sequence`] of so many, `few(3)` for at most so many behind one byte, `whole` for a [`Whole`] message, `rest` for all bytes that are left.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! fields {
@@ -304,10 +328,12 @@ macro_rules! fields {
     };
     (@put $value:expr, $out:ident) => { $crate::wire::Field::put(&$value, $out) };
     (@put $value:expr, $out:ident, of($limits:expr)) => { $crate::wire::Sequence::put(&$value, $out) };
+    (@put $value:expr, $out:ident, few($most:expr)) => { $crate::wire::put_few(&$value, $out) };
     (@put $value:expr, $out:ident, whole) => { $crate::wire::Whole::put(&$value, $out) };
     (@put $value:expr, $out:ident, rest) => { $out.raw(&$value) };
     (@get $from:ident, $text:expr) => { $crate::wire::Field::get($from, $text)? };
     (@get $from:ident, $text:expr, of($limits:expr)) => { $crate::wire::Sequence::get($from, $text, $limits)? };
+    (@get $from:ident, $text:expr, few($most:expr)) => { $crate::wire::get_few($from, $text, $most)? };
     (@get $from:ident, $text:expr, whole) => { $crate::wire::Whole::get($from, $text)? };
     (@get $from:ident, $text:expr, rest) => { $from.rest($text).to_vec() };
 }
@@ -318,13 +344,15 @@ fields!(Escrow: e1 as "E1", e2 as "E2");
 #[doc(hidden)]
 #[macro_export]
 macro_rules! one_of {
-    ($choice:ident: $($byte:literal => $variant:ident $(($held:ident as $text:literal))?),+ $(,)?) => {
+    ($choice:ident: $(
+        $byte:literal => $variant:ident $(($held:ident as $text:literal $($how:ident $(($limits:expr))?)?))?
+    ),+ $(,)?) => {
         impl $crate::wire::Field for $choice {
             fn put(&self, out: &mut $crate::wire::Writer) {
                 match self {$(
                     Self::$variant $(($held))? => {
                         out.u8($byte);
-                        $($crate::wire::Field::put($held, out);)?
+                        $($crate::fields!(@put *$held, out $(, $how $(($limits))?)?);)?
                     }
                 )+}
             }
@@ -334,7 +362,7 @@ macro_rules! one_of {
                 field: &'static str,
             ) -> Result<Self, $crate::wire::DecodeError> {
                 Ok(match from.u8(field)? {
-                    $($byte => Self::$variant $(($crate::fields!(@get from, $text)))?,)+
+                    $($byte => Self::$variant $(($crate::fields!(@get from, $text $(, $how $(($limits))?)?)))?,)+
                     _ => return Err(from.refuse($crate::wire::Rule::Value)),
                 })
             }

@@ -64,14 +64,6 @@ pub struct Order {
     pub reviewed_at: Option<i64>,
 }
 
-impl Deref for Order {
-    type Target = Purchase;
-
-    fn deref(&self) -> &Purchase {
-        &self.purchase
-    }
-}
-
 impl Order {
     /// When the outcome class is frozen and a token may be granted: at delivery, or at the end of the promised day
     /// if that comes first.
@@ -92,20 +84,25 @@ pub struct PortalOrder {
     pub cohort: Option<String>,
 }
 
-impl Deref for PortalOrder {
-    type Target = Purchase;
-
-    fn deref(&self) -> &Purchase {
-        &self.purchase
-    }
-}
-
 impl PortalOrder {
     /// What the portal shows of an order.
     pub fn new(order: &Order, cohort: Option<String>) -> Self {
         Self { purchase: order.purchase.clone(), cohort }
     }
 }
+
+macro_rules! purchases {
+    ($($order:ident),+) => {$(
+        impl Deref for $order {
+            type Target = Purchase;
+
+            fn deref(&self) -> &Purchase {
+                &self.purchase
+            }
+        }
+    )+};
+}
+purchases!(Order, PortalOrder);
 
 /// A published review and, for scoring and for links of other merchants, the order it really belongs to.
 #[derive(Clone, Debug, PartialEq)]

@@ -81,9 +81,5 @@ impl Default for Once {
     }
 }
 
-/// Nothing of what it has seen.
-impl std::fmt::Debug for Once {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Once(..)")
-    }
-}
+// Nothing of what it has seen.
+unjoin_core::opaque!(Once);

@@ -197,21 +197,18 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum GatewayError {
+    pub enum GatewayError (Host, false) {
         /// More bytes than a question has.
-        TooLong => "gateway.too_long", Host, false,
-            "the question has too many bytes: end the call, and see what the switch sends";
+        TooLong => "gateway.too_long", "the question has too many bytes: end the call, and see what the switch sends";
         /// Not a form: an escape that is none, or text that is not UTF-8.
-        Form => "gateway.form", Host, false,
-            "the question is not a form in UTF-8 (application/x-www-form-urlencoded)";
+        Form => "gateway.form", "the question is not a form in UTF-8 (application/x-www-form-urlencoded)";
         /// A field is not there.
-        Missing(field: &'static str) => "gateway.missing", Host, false, "the question lacks {field}";
+        Missing(field: &'static str) => "gateway.missing", "the question lacks {field}";
         /// A field is there twice.
-        Twice(field: &'static str) => "gateway.twice", Host, false, "the question has {field} twice";
+        Twice(field: &'static str) => "gateway.twice", "the question has {field} twice";
         /// A field has a value that it cannot have.
-        Value(field: &'static str) =>
-            "gateway.value", Host, false, "the question's {field} has no value that it can have";
+        Value(field: &'static str) => "gateway.value", "the question's {field} has no value that it can have";
         /// The encoder's own setting is not one.
-        Config(rule: &'static str) => "gateway.config", Host, false, "the gateway's configuration needs {rule}";
+        Config(rule: &'static str) => "gateway.config", "the gateway's configuration needs {rule}";
     }
 }

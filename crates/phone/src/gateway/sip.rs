@@ -80,32 +80,17 @@ pub fn question(body: &[u8]) -> Result<Question, GatewayError> {
     .map(|(field, name)| {
         field.map(|digits| from_hexadecimal(&digits).ok_or(GatewayError::Value(name))).transpose()
     });
-    let word = |text: &Option<Zeroizing<String>>, name| {
-        text.as_ref().map(|text| text.to_string()).ok_or(GatewayError::Missing(name))
-    };
     let text = |text: Result<Option<Zeroizing<String>>, _>| text.map(Option::unwrap_or_default);
-    let channel = match word(&channel, "channel")?.as_str() {
-        "voice" => Channel::Voice,
-        "sms" => Channel::Sms,
-        _ => return Err(GatewayError::Value("channel")),
-    };
-    let trusted_trunk = match word(&trunk, "trunk")?.as_str() {
-        "trusted" => true,
-        "untrusted" => false,
-        _ => return Err(GatewayError::Value("trunk")),
-    };
-    let passed = match word(&passed, "passed")?.as_str() {
-        "full" => Attestation::Full,
-        "partial" => Attestation::Partial,
-        "gateway" => Attestation::Gateway,
-        "none" => Attestation::None,
-        _ => return Err(GatewayError::Value("passed")),
-    };
-    let is_served = match word(&private, "private")?.as_str() {
-        "served" => true,
-        "withheld" => false,
-        _ => return Err(GatewayError::Value("private")),
-    };
+    let channel = one_of(&channel, "channel", &[("voice", Channel::Voice), ("sms", Channel::Sms)])?;
+    let trusted_trunk = one_of(&trunk, "trunk", &[("trusted", true), ("untrusted", false)])?;
+    let levels = [
+        ("full", Attestation::Full),
+        ("partial", Attestation::Partial),
+        ("gateway", Attestation::Gateway),
+        ("none", Attestation::None),
+    ];
+    let passed = one_of(&passed, "passed", &levels)?;
+    let is_served = one_of(&private, "private", &[("served", true), ("withheld", false)])?;
     let dialled = dialled?.ok_or(GatewayError::Missing("dialled"))?;
     let dialled = Uri::parse(&dialled).and_then(|uri| uri.address()).unwrap_or_default();
     // What cannot be read asserts nobody, and vouches for nothing.
@@ -120,6 +105,17 @@ pub fn question(body: &[u8]) -> Result<Question, GatewayError> {
     let callers = identities.unwrap_or_default().iter().filter_map(Uri::address).collect();
     let callers = if is_private { Vec::new() } else { callers };
     Ok(Question { id: id.to_string(), callers, dialled, channel, attestation, trusted_trunk })
+}
+
+/// What the field's word stands for.
+fn one_of<T: Copy>(
+    field: &Option<Zeroizing<String>>,
+    name: &'static str,
+    words: &[(&str, T)],
+) -> Result<T, GatewayError> {
+    let said = field.as_ref().ok_or(GatewayError::Missing(name))?;
+    let found = words.iter().find(|(word, _)| *word == said.as_str());
+    found.map(|(_, means)| *means).ok_or(GatewayError::Value(name))
 }
 
 /// Two digits a byte; what is no UTF-8 in it is replaced, and so names no number.

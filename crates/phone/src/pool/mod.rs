@@ -18,7 +18,6 @@ pub use several::Pools;
 
 use super::number::{PhoneNumber, VirtualNumber};
 use config::{Span, joined, overlap, within};
-use core::fmt;
 use permutation::Permutation;
 use subtle::{Choice, ConstantTimeGreater};
 use unjoin_core::secret::{MacKey, SecretBytes};
@@ -217,12 +216,8 @@ impl Phase {
     }
 }
 
-/// Nothing of the numbers or the key.
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("slices", &self.slices.len()).finish_non_exhaustive()
-    }
-}
+// Nothing of the numbers or the key.
+unjoin_core::opaque!(Pool | pool | slices = pool.slices.len());
 
 /// The phases of a slice: one for each epoch at which a range enters or leaves.
 fn phases(ranges: &[PoolRange]) -> Vec<Phase> {
@@ -258,18 +253,18 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum PoolError {
+    pub enum PoolError (Host, false) {
         /// A rule of [`PoolConfig`] that does not hold.
-        Config(rule: &'static str) => "pool.config", Host, false, "a pool needs {rule}";
+        Config(rule: &'static str) => "pool.config", "a pool needs {rule}";
         /// A change to a pool in use that a rule forbids.
-        Change(rule: &'static str) => "pool.change", Host, false, "a pool in use changes only so: {rule}";
+        Change(rule: &'static str) => "pool.change", "a pool in use changes only so: {rule}";
         /// A hub has used up its slice in this epoch.
         Exhausted {
             /// How many numbers the slice has.
             slice: u64,
             /// How many the pool would need, at least.
             needed: u64,
-        } => "pool.exhausted", Operator, true,
+        } => "pool.exhausted" (Operator, true),
             "a business has used all {slice} numbers of its slice in this epoch: the pool needs at least \
              {needed} numbers in slices of equal size";
     }

@@ -2,7 +2,6 @@
 
 use super::{Pool, PoolError};
 use crate::{PhoneNumber, VirtualNumber};
-use core::fmt;
 use std::sync::Arc;
 
 /// The pools of a switchboard, each under a label of the host's: *Beijing*, *carrier 2*. A binding names one. When its business
@@ -119,8 +118,4 @@ impl From<Arc<Pool>> for Pools {
     }
 }
 
-impl fmt::Debug for Pools {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pools").field("pools", &self.all().count()).finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(Pools | all | pools = all.all().count());

@@ -330,57 +330,54 @@ describe_errors! {
     /// ```
     #[derive(Clone, Debug)]
     #[non_exhaustive]
-    pub enum SlotKeyError {
+    pub enum SlotKeyError (Operator, false) {
         /// A rule of [`SlotConfig`] that does not hold.
-        Config(rule: &'static str) => "slot_keys.config", Host, false, "slots need {rule}";
+        Config(rule: &'static str) => "slot_keys.config" (Host, false), "slots need {rule}";
         /// The clock stands too far from the time of the keeper's last rotation.
-        Clock(#[from] source: ClockError) => "slot_keys.clock_ahead", Operator, false, "{source}";
-        but Self::Clock(source @ ClockError::Behind { .. }) =>
-            "slot_keys.clock_behind", Operator, true, "{source}";
+        Clock(#[from] source: ClockError) => "slot_keys.clock_ahead", "{source}";
+        but Self::Clock(source @ ClockError::Behind { .. }) => "slot_keys.clock_behind" (Operator, true), "{source}";
         /// Another keeper has the file.
-        InUse => "slot_keys.in_use", Operator, true,
+        InUse => "slot_keys.in_use" (Operator, true),
             "another keeper has the slot key file: one process owns it, the others ask that one";
         /// There was a key file, and now there is none.
-        Lost => "slot_keys.lost", Operator, false,
+        Lost => "slot_keys.lost",
             "the slot key file is gone: never restore it from a copy, make a new one that follows it";
         /// There is a key file already.
-        Exists => "slot_keys.exists", Operator, false,
+        Exists => "slot_keys.exists",
             "there is a slot key file already: open it, or move it away for good before making one that follows it";
         /// The file is not a slot key file, or not whole.
-        NotAKeyFile => "slot_keys.not_a_key_file", Operator, false,
+        NotAKeyFile => "slot_keys.not_a_key_file",
             "the file is no slot key file, or not whole: check the path; if it is damaged, make a new one that \
              follows it";
         /// A later version of this crate wrote the file.
-        Version => "slot_keys.version", Operator, false,
-            "a later version wrote the slot key file: run that version";
+        Version => "slot_keys.version", "a later version wrote the slot key file: run that version";
         /// The file was made for slots of another length or number.
-        OtherConfig => "slot_keys.other_config", Operator, false,
+        OtherConfig => "slot_keys.other_config",
             "the slot key file was made for other slots: open it with the longest life and the number of slots \
              that it was made for";
         /// The host's key management does not answer: for implementations of [`KeyEncryptionKey`]
         /// by the host.
-        EncryptionUnavailable => "slot_keys.key_encryption_unavailable", Operator, true,
+        EncryptionUnavailable => "slot_keys.key_encryption_unavailable" (Operator, true),
             "the key management does not answer: slot keys cannot be read or replaced until it does";
         /// The file was sealed under another key-encryption key, or changed.
-        EncryptionRefused => "slot_keys.key_encryption", Operator, false,
+        EncryptionRefused => "slot_keys.key_encryption",
             "the key-encryption key does not open the slot key file: give the key it was sealed under; if that \
              is gone or the file was changed, make a new file that follows it";
         /// The file of the key-encryption key could not be read.
-        KeyUnreadable(kind: std::io::ErrorKind) => "slot_keys.key_unreadable", Operator, true,
+        KeyUnreadable(kind: std::io::ErrorKind) => "slot_keys.key_unreadable" (Operator, true),
             "the file of the key-encryption key cannot be read ({kind})";
         /// What should be a key-encryption key is not there, or is none.
-        NotAKey => "slot_keys.not_a_key", Operator, false,
+        NotAKey => "slot_keys.not_a_key",
             "a key-encryption key is 32 bytes, 64 hexadecimal digits, or 43 characters of base64url";
         /// The file could not be read or replaced.
-        File(source: Arc<std::io::Error>) => "slot_keys.file", Operator, true,
+        File(source: Arc<std::io::Error>) => "slot_keys.file" (Operator, true),
             "the slot key file could not be read or replaced ({})", source.kind();
         /// What came from the process that has the keys is no window.
-        NotAWindow => "slot_keys.not_a_window", Operator, false,
+        NotAWindow => "slot_keys.not_a_window",
             "what the process with the slot keys sent is no window: run the same version in both";
         /// The process that has the keys did not answer: for implementations of [`SlotKeys`] by
         /// the host.
-        Unreachable =>
-            "slot_keys.unreachable", Operator, true, "the process that has the slot keys did not answer";
+        Unreachable => "slot_keys.unreachable" (Operator, true), "the process that has the slot keys did not answer";
     }
 }
 

@@ -2,12 +2,7 @@
 //! a plain model that any history of calls can be held against.
 
 #![allow(missing_docs, reason = "each test says what it uses it for")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test's helper fails the test"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "for tests")]
 
 pub mod model;
 

@@ -182,12 +182,6 @@ fn of_host(all: &Config, at: usize) -> Config {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test fails where it panics"
-)]
 mod tests {
     use super::*;
 

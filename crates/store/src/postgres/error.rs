@@ -24,66 +24,61 @@ describe_errors! {
     /// ```
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum PostgresError {
+    pub enum PostgresError (Operator, true) {
         /// A setting of the configuration does not hold; which.
-        Config(what: &'static str) => "postgres.config", Operator, false,
-            "the store's configuration is wrong: {what}";
+        Config(what: &'static str) => "postgres.config" (Operator, false), "the store's configuration is wrong: {what}";
         /// No host of the connection string accepts a connection.
-        Unreachable => "postgres.unreachable", Operator, true,
+        Unreachable => "postgres.unreachable",
             "no server answers: check the hosts and ports of the connection string, and that the server runs";
         /// The server refuses the user, the password or the database: its condition code.
-        Credentials(code: String) => "postgres.credentials", Operator, false,
+        Credentials(code: String) => "postgres.credentials" (Operator, false),
             "the server refuses the user, the password or the database ({code}): correct the connection string or \
             pg_hba.conf; if that asks for TLS or a certificate, open the store with a connector that has it";
         /// TLS was asked for and cannot be had, or failed.
-        Tls => "postgres.tls", Operator, false,
+        Tls => "postgres.tls" (Operator, false),
             "TLS was asked for and did not come about: open the store with a connector, check the authority and \
              the host name that it expects against the server's certificate, and that the server has TLS \
              switched on";
         /// All servers that answer serve reads only.
-        ReadOnly => "postgres.read_only", Operator, true,
+        ReadOnly => "postgres.read_only",
             "every server that answers is read-only: promote a standby, or name the primary's host too";
         /// A transaction was not in the session that this store has set up: a pooler in between pools
         /// transactions or statements, not sessions.
-        Pooler => "postgres.pooler", Operator, false,
+        Pooler => "postgres.pooler" (Operator, false),
             "this is a transaction pooler (or a statement pooler): it serves each transaction from another \
              session; point it at session mode (PgBouncer: pool_mode = session), or the connection string at the \
              server itself";
         /// No connection of the pool became free in time.
-        PoolExhausted => "postgres.pool", Operator, true,
-            "no connection became free in time: allow more connections, or fewer callers";
+        PoolExhausted => "postgres.pool", "no connection became free in time: allow more connections, or fewer callers";
         /// The server has no connection left for this user.
-        TooManyConnections => "postgres.connections", Operator, true,
+        TooManyConnections => "postgres.connections",
             "the server has no connection left: raise max_connections or lower the pools' sizes";
         /// A statement or its answer took longer than it may.
-        Timeout => "postgres.timeout", Operator, true,
+        Timeout => "postgres.timeout",
             "the server took too long: look for its load, for locks, or for a rewrite that runs";
         /// The connection ended before anything was committed.
-        Disconnected => "postgres.disconnected", Operator, true,
-            "the connection was lost before anything was committed: try again";
+        Disconnected => "postgres.disconnected", "the connection was lost before anything was committed: try again";
         /// The connection ended, or the server failed, after COMMIT had been sent.
-        CommitUnknown => "postgres.commit_unknown", Operator, true,
+        CommitUnknown => "postgres.commit_unknown",
             "the connection was lost while committing: try again, the decision finds what it did";
         /// The server's disk, or another resource of it, is exhausted: its condition code.
-        Resources(code: String) => "postgres.resources", Operator, true,
+        Resources(code: String) => "postgres.resources",
             "the server lacks disk, memory or another resource ({code}): give it some";
         /// The role lacks a right: its condition code.
-        Permission(code: String) => "postgres.permission", Operator, false,
+        Permission(code: String) => "postgres.permission" (Operator, false),
             "the role lacks a right ({code}): it must own the store's schema, or be allowed to create it";
         /// What was asked for in one call does not fit into one message to the server.
-        TooLarge => "postgres.too_large", Host, false,
+        TooLarge => "postgres.too_large" (Host, false),
             "one decision is too large for one message to the server: make it smaller";
         /// A thread of the store could not be started, or it has ended.
-        Stopped => "postgres.stopped", Operator, false, "the store's thread is gone: restart the service";
+        Stopped => "postgres.stopped" (Operator, false), "the store's thread is gone: restart the service";
         /// Anything else that the server says: its condition code.
-        Server(code: String) => "postgres.server", Operator, true,
+        Server(code: String) => "postgres.server",
             "the server failed ({code}): look it up among the SQLSTATE codes, and in the server's log";
         /// Anything else that the connection says.
-        Protocol => "postgres.protocol", Operator, true,
-            "the server's answer was not understood: is it PostgreSQL?";
+        Protocol => "postgres.protocol", "the server's answer was not understood: is it PostgreSQL?";
         /// Serialization failures, deadlocks or insertions of others, again and again.
-        Contended => "postgres.contended", Operator, true,
-            "other transactions touched the same rows again and again: try again";
+        Contended => "postgres.contended", "other transactions touched the same rows again and again: try again";
     }
 }
 

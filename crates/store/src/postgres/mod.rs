@@ -29,7 +29,6 @@ use self::statements::{At, read_only};
 use super::call::{reached, settle};
 use super::{Bucket, Commit, MAX_KEY, Outcome, Row, RowKey, See, Store, StoreError};
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::SslMode;
@@ -105,16 +104,12 @@ impl PostgresConfig {
     }
 }
 
-/// Prints no connection string: it may hold a password.
-impl fmt::Debug for PostgresConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresConfig")
-            .field("schema", &self.schema)
-            .field("connections", &self.connections)
-            .field("isolation", &self.isolation)
-            .finish_non_exhaustive()
-    }
-}
+// Prints no connection string: it may hold a password.
+unjoin_core::opaque!(
+    PostgresConfig | config | schema = config.schema,
+    connections = config.connections,
+    isolation = config.isolation
+);
 
 /// A store on a PostgreSQL server, shared by any number of processes.
 ///
@@ -153,8 +148,7 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Exists`] when it holds rows already; otherwise as for [`open`](Self::open).
     pub fn create(config: PostgresConfig) -> Result<Self, StoreError> {
-        let pool = Pool::start(&config, NoTls, SslMode::Prefer)?;
-        Self::created(pool, &config)
+        Self::ready(Pool::start(&config, NoTls, SslMode::Prefer)?, &config, true)
     }
 
     /// Connects as [`create`](Self::create) does, and makes nothing; tables of an earlier layout are
@@ -166,8 +160,7 @@ impl PostgresStore {
     /// reached or refuses; [`StoreError::Schema`] when a later version of the layout is there;
     /// [`StoreError::Corrupt`] when the schema holds something else.
     pub fn open(config: PostgresConfig) -> Result<Self, StoreError> {
-        let pool = Pool::start(&config, NoTls, SslMode::Prefer)?;
-        Self::opened(pool, &config)
+        Self::ready(Pool::start(&config, NoTls, SslMode::Prefer)?, &config, false)
     }
 
     /// As [`create`](Self::create), with a TLS connector of the caller's: any that
@@ -179,13 +172,10 @@ impl PostgresStore {
     /// As for [`create`](Self::create); [`PostgresError::Tls`] when TLS does not come about.
     pub fn create_with_tls<T>(config: PostgresConfig, tls: T) -> Result<Self, StoreError>
     where
-        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
-        T::Stream: Send,
-        T::TlsConnect: Send,
-        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+        T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: Send> + Clone + Send + Sync + 'static,
+        T::TlsConnect: TlsConnect<Socket, Future: Send>,
     {
-        let pool = Pool::start(&config, tls, SslMode::Require)?;
-        Self::created(pool, &config)
+        Self::ready(Pool::start(&config, tls, SslMode::Require)?, &config, true)
     }
 
     /// As [`open`](Self::open), with a TLS connector: see [`create_with_tls`](Self::create_with_tls).
@@ -194,27 +184,19 @@ impl PostgresStore {
     /// As for [`open`](Self::open); [`PostgresError::Tls`] when TLS does not come about.
     pub fn open_with_tls<T>(config: PostgresConfig, tls: T) -> Result<Self, StoreError>
     where
-        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
-        T::Stream: Send,
-        T::TlsConnect: Send,
-        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+        T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: Send> + Clone + Send + Sync + 'static,
+        T::TlsConnect: TlsConnect<Socket, Future: Send>,
     {
-        let pool = Pool::start(&config, tls, SslMode::Require)?;
-        Self::opened(pool, &config)
+        Self::ready(Pool::start(&config, tls, SslMode::Require)?, &config, false)
     }
 
-    fn created(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
+    fn ready(pool: Pool, config: &PostgresConfig, creates: bool) -> Result<Self, StoreError> {
         pool.run(|shared| async move {
             let session = session::proved(&shared).await?;
-            schema::create_or_migrate(&session, &shared.schema).await
-        })?;
-        Ok(Self { pool, one_bucket_each: config.one_bucket_each })
-    }
-
-    fn opened(pool: Pool, config: &PostgresConfig) -> Result<Self, StoreError> {
-        pool.run(|shared| async move {
-            let session = session::proved(&shared).await?;
-            schema::open_or_migrate(&session, &shared.schema).await
+            match creates {
+                true => schema::create_or_migrate(&session, &shared.schema).await,
+                false => schema::open_or_migrate(&session, &shared.schema).await,
+            }
         })?;
         Ok(Self { pool, one_bucket_each: config.one_bucket_each })
     }

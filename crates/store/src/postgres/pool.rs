@@ -247,10 +247,8 @@ impl Pool {
     /// `preferred`: whether there is TLS where the connection string leaves it open.
     pub(super) fn start<T>(config: &PostgresConfig, tls: T, preferred: SslMode) -> Result<Self, PostgresError>
     where
-        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
-        T::Stream: Send,
-        T::TlsConnect: Send,
-        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+        T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: Send> + Clone + Send + Sync + 'static,
+        T::TlsConnect: TlsConnect<Socket, Future: Send>,
     {
         let servers = address::servers(config, preferred)?;
         let schema = schema_name(&config.schema)?;
@@ -329,10 +327,8 @@ impl Drop for Pool {
 
 fn connector<T>(tls: T) -> Connect
 where
-    T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
-    T::Stream: Send,
-    T::TlsConnect: Send,
-    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: Send> + Clone + Send + Sync + 'static,
+    T::TlsConnect: TlsConnect<Socket, Future: Send>,
 {
     Box::new(move |server| {
         let tls = tls.clone();

@@ -221,12 +221,6 @@ async fn rewrite(session: &Session, shared: &Shared) -> Result<(), PostgresError
 use unjoin_test_util::postgres as server;
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test fails where it panics"
-)]
 mod tests {
     use super::*;
     use std::sync::Arc;
@@ -240,16 +234,21 @@ mod tests {
         Session::begin_with(client, Arc::default(), "SELECT 1").await.unwrap()
     }
 
+    /// Runs on a server's schema, named to it behind the server's address.
+    fn on_a_server(run: impl AsyncFnOnce(&str, &str)) -> (Arc<server::Server>, String) {
+        let (server, schema) = (server::Server::shared(), server::fresh_schema());
+        let address = format!("{} dbname=postgres", server.address());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(&address, &schema));
+        (server, schema)
+    }
+
     /// Ten processes that hold the next layout open a store of this one at the same moment.
     #[test]
     fn an_earlier_layout_is_brought_forward_once_and_keeps_its_rows() {
-        let server = server::Server::shared();
-        let address = format!("{} dbname=postgres", server.address());
-        let schema = server::fresh_schema();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let first = session(&address).await;
-            bring_up(&first, &schema, &MIGRATIONS).await.unwrap();
+        let (server, schema) = on_a_server(async |address, schema| {
+            let first = session(address).await;
+            bring_up(&first, schema, &MIGRATIONS).await.unwrap();
             first
                 .client
                 .batch_execute(&format!("INSERT INTO {schema}.rows VALUES (1, 'key', 'value')"))
@@ -258,7 +257,7 @@ mod tests {
             let next = [CREATE_ROWS, NEXT];
             let opening: Vec<_> = (0..10)
                 .map(|_| {
-                    let (address, schema) = (address.clone(), schema.clone());
+                    let (address, schema) = (address.to_owned(), schema.to_owned());
                     tokio::spawn(async move { bring_up(&session(&address).await, &schema, &next).await })
                 })
                 .collect();
@@ -266,9 +265,9 @@ mod tests {
                 opened.await.unwrap().unwrap();
             }
             // This build's processes are refused from their next connection on.
-            let refused = check(&first.client, &schema).await.unwrap_err();
+            let refused = check(&first.client, schema).await.unwrap_err();
             assert!(matches!(refused, StoreError::Schema { found: 2, expected: SCHEMA_VERSION }));
-            let refused = bring_up(&first, &schema, &MIGRATIONS).await.unwrap_err();
+            let refused = bring_up(&first, schema, &MIGRATIONS).await.unwrap_err();
             assert!(matches!(refused, StoreError::Schema { found: 2, expected: SCHEMA_VERSION }));
         });
         assert_eq!(
@@ -279,16 +278,12 @@ mod tests {
 
     #[test]
     fn a_step_that_fails_leaves_the_layout_as_it_was() {
-        let server = server::Server::shared();
-        let address = format!("{} dbname=postgres", server.address());
-        let schema = server::fresh_schema();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let session = session(&address).await;
-            bring_up(&session, &schema, &MIGRATIONS).await.unwrap();
+        on_a_server(async |address, schema| {
+            let session = session(address).await;
+            bring_up(&session, schema, &MIGRATIONS).await.unwrap();
             let broken = [CREATE_ROWS, NEXT, "ALTER TABLE {schema}.nowhere ADD COLUMN more bytea"];
-            assert!(bring_up(&session, &schema, &broken).await.is_err());
-            check(&session.client, &schema).await.unwrap();
+            assert!(bring_up(&session, schema, &broken).await.is_err());
+            check(&session.client, schema).await.unwrap();
             let columns = format!("SELECT * FROM {schema}.rows");
             assert_eq!(session.client.prepare(&columns).await.unwrap().columns().len(), 3);
         });

@@ -11,7 +11,6 @@ use crate::decision::decide;
 use crate::identity::{self, Identity, Role, Roster, identity_key, own_bucket};
 use crate::record::Key;
 use crate::{Store, StoreError};
-use core::fmt;
 use std::sync::Arc;
 
 /// The mark that a store has when its recovery ends.
@@ -274,8 +273,4 @@ impl<S: Store> LostStores<S> {
     }
 }
 
-impl<S> fmt::Debug for LostStores<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LostStores").field("lost", &self.lost).finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(LostStores<S> |stores| lost = stores.lost);

@@ -6,6 +6,7 @@
 mod recovery;
 
 use super::*;
+use crate::Record as _;
 use crate::{MemoryStore, Write};
 use proptest::prelude::*;
 use std::sync::atomic::AtomicUsize;

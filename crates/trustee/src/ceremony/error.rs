@@ -72,54 +72,51 @@ describe_errors! {
     /// ```
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum CeremonyError {
+    pub enum CeremonyError (Operator, false) {
         /// These members, by their indices, are at fault.
-        Culprits(culprits: Vec<(u16, Fault)>) => "ceremony.culprits", Operator, false,
+        Culprits(culprits: Vec<(u16, Fault)>) => "ceremony.culprits",
             "the ceremony ends without a key: {culprits:?}; keep the messages as proof, begin anew without them";
         /// Members heard different things.
-        Disagreement(points: Vec<Disagreement>) => "ceremony.disagreement", Operator, false,
+        Disagreement(points: Vec<Disagreement>) => "ceremony.disagreement",
             "the ceremony ends without a key, members heard different things: {points:?}; put all copies together";
         /// A message of our own is there that we did not write. Somebody else has our key, or an
         /// older copy of our secrets was used.
-        Impersonated(round: Round) => "ceremony.impersonated", Operator, false,
+        Impersonated(round: Round) => "ceremony.impersonated",
             "a {round:?} message of this trustee is there that these secrets did not write: stop, and find out \
              whose it is";
         /// The plan names another committee, or the trustee is not a member of it.
-        Plan => "ceremony.plan", Operator, false,
-            "the plan is not for this trustee, or not for the committee that they are in";
+        Plan => "ceremony.plan", "the plan is not for this trustee, or not for the committee that they are in";
         /// No ceremony is under way for this trustee.
-        Idle => "ceremony.idle", Host, false, "no ceremony is under way: join one first";
+        Idle => "ceremony.idle" (Host, false), "no ceremony is under way: join one first";
         /// Another ceremony is under way.
-        Busy => "ceremony.busy", Host, false, "another ceremony is under way: finish or abandon it first";
+        Busy => "ceremony.busy" (Host, false), "another ceremony is under way: finish or abandon it first";
         /// This trustee has signed a new key: others may have finished with it.
-        Signed => "ceremony.signed", Operator, false,
+        Signed => "ceremony.signed",
             "this trustee has signed the new key, so others may hold it: collect all copies of the last \
              messages, or make another key with fresh secrets";
         /// The ledger has no committee of the next epoch.
-        Unlogged => "ceremony.unlogged", Operator, true,
+        Unlogged => "ceremony.unlogged" (Operator, true),
             "the openings ledger has no committee of the next epoch: log the signed committee and wait for its \
              checkpoint";
         /// The ledger's committee of the next epoch is of a ceremony in which this trustee did not take part.
-        LeftOut => "ceremony.left_out", Operator, false,
+        LeftOut => "ceremony.left_out",
             "the ledger's next committee was made without this trustee: the share is of no use any more, make a \
              new key";
         /// Too many ceremonies of one refresh came so far that the ledger may decide for any of them.
-        Undecided => "ceremony.undecided", Operator, false,
+        Undecided => "ceremony.undecided",
             "the members of several refreshes were content, and none is in the ledger: log one of them, then \
              commit";
         /// A sum came out as zero: of negligible probability among honest members.
-        Degenerate => "ceremony.degenerate", Operator, false,
+        Degenerate => "ceremony.degenerate",
             "the sum of the polynomials came out degenerate: begin anew with another plan";
         /// A plan's threshold is out of range, or 1 in a refresh.
-        Threshold => "plan.threshold", Operator, false,
-            "the threshold is 1 to n, and at least 2 where shares are refreshed";
+        Threshold => "plan.threshold", "the threshold is 1 to n, and at least 2 where shares are refreshed";
         /// The members of a refresh are not at least t rising indices of the committee's trustees.
-        Members => "plan.members", Operator, false,
-            "a refresh takes at least t of the committee's own n trustees, in rising order";
+        Members => "plan.members", "a refresh takes at least t of the committee's own n trustees, in rising order";
         /// A committee's t, n or epoch is out of range.
-        Size => "committee.size", Operator, false, "a committee needs 1 <= t <= n <= 64 and an epoch from 1";
+        Size => "committee.size", "a committee needs 1 <= t <= n <= 64 and an epoch from 1";
         /// A committee's verification shares are not a sharing of the key with this threshold.
-        Inconsistent => "committee.inconsistent", Operator, false,
+        Inconsistent => "committee.inconsistent",
             "the verification shares do not belong to this key and threshold: take the logged committee entry";
     }
 }

@@ -6,10 +6,7 @@ use super::rounds::{Complaints, RoundOne, RoundTwo, possession};
 use super::{CeremonyError, CeremonyPlan};
 use crate::sealing::{RecipientSecret, seal_share};
 use crate::{Committee, TrusteeShare};
-use core::convert::Infallible;
 use curve25519_dalek::scalar::Scalar;
-use rand_core::utils::next_word_via_fill;
-use rand_core::{TryCryptoRng, TryRng};
 use unjoin_core::algebra::proof::prove;
 use unjoin_core::algebra::transcript::{Transcript, hash_to_scalar, hash32};
 use unjoin_core::algebra::{Element, Generator, threshold};
@@ -131,26 +128,14 @@ impl SeededRng {
     }
 }
 
-impl TryRng for SeededRng {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        next_word_via_fill(self)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+unjoin_core::filling_generator!(
+    SeededRng | seeded,
+    bytes | {
         for chunk in bytes.chunks_mut(64) {
-            let mut block = self.start.clone().item(&self.block.to_le_bytes()).finish();
-            self.block = self.block.wrapping_add(1);
+            let mut block = seeded.start.clone().item(&seeded.block.to_le_bytes()).finish();
+            seeded.block = seeded.block.wrapping_add(1);
             chunk.iter_mut().zip(block).for_each(|(to, from)| *to = from);
             block.zeroize();
         }
-        Ok(())
     }
-}
-
-impl TryCryptoRng for SeededRng {}
+);

@@ -134,14 +134,11 @@ pub struct Blind {
 }
 
 impl Blind {
-    /// The trustee's index.
-    pub fn index(&self) -> u16 {
-        self.index
-    }
-
-    /// The round's number.
-    pub fn round(&self) -> u16 {
-        self.round
+    unjoin_core::getters! {
+        /// The trustee's index.
+        pub index -> u16;
+        /// The round's number.
+        pub round -> u16;
     }
 
     /// `Z`.

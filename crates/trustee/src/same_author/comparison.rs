@@ -6,7 +6,6 @@
 use super::{AuthorClasses, Blind, CheckedRound, ComparedReviews, RoundRequest, SameAuthorError};
 use crate::warrant::PresentedWarrant;
 use crate::{Committee, RecipientKey, ReviewEvidence, SealedShare};
-use core::fmt;
 use rand_core::CryptoRng;
 use std::collections::{BTreeMap, BTreeSet};
 use unjoin_core::entry::{BlindEntry, Members, RoundEntry, WarrantAction, blind_commitment};
@@ -345,13 +344,9 @@ pub(crate) fn compared(
     if reviews.ids().eq(presented.terms().reviews()) { Ok(reviews) } else { Err(SameAuthorError::Reviews) }
 }
 
-/// Prints no review.
-impl fmt::Debug for Comparison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Comparison")
-            .field("reviews", &self.evidence.len())
-            .field("rounds", &self.last)
-            .field("culprits", &self.culprits)
-            .finish_non_exhaustive()
-    }
-}
+// Prints no review.
+unjoin_core::opaque!(
+    Comparison | all | reviews = all.evidence.len(),
+    rounds = all.last,
+    culprits = all.culprits
+);

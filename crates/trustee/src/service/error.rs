@@ -24,72 +24,71 @@ describe_errors! {
     /// ```
     #[derive(Debug)]
     #[non_exhaustive]
-    pub enum TrusteeError {
+    pub enum TrusteeError (Host, false) {
         /// The secrets hold no share.
-        NoShare => "trustee.no_share", Operator, false,
+        NoShare => "trustee.no_share" (Operator, false),
             "the trustee's secrets hold no share: finish the key ceremony first";
         /// The budgets' window is zero.
-        Window => "trustee.window", Operator, false, "a budget needs a window of at least one second";
+        Window => "trustee.window" (Operator, false), "a budget needs a window of at least one second";
         /// The ledger has published no checkpoint.
-        Unpublished => "trustee.unpublished", Host, true,
+        Unpublished => "trustee.unpublished" (Host, true),
             "the openings ledger has not published a checkpoint yet: ask again when it has";
         /// Its checkpoint is not believed.
-        Checkpoint(#[from] error: PolicyError) => "trustee.checkpoint", Host, true,
+        Checkpoint(#[from] error: PolicyError) => "trustee.checkpoint" (Host, true),
             "the openings ledger's checkpoint is not believed: {error}";
         /// The ledger could not be read.
-        View(#[from] error: ViewError) =>
-            "trustee.view", Host, true, "the openings ledger could not be read: {error}";
+        View(#[from] error: ViewError) => "trustee.view" (Host, true), "the openings ledger could not be read: {error}";
         /// It shows fewer entries than this trustee has seen.
-        Behind => "trustee.behind", Operator, true,
+        Behind => "trustee.behind" (Operator, true),
             "the openings ledger shows fewer entries than this trustee has seen: ask again for the whole of it; \
              if that stays, it was cut off, and the kept checkpoint proves it";
         /// A quorum has cosigned a history that does not go on from what this trustee has seen. It has another root
         /// for the same size, or entries that have the new root and not the old one.
-        Forked => "trustee.forked", Operator, false,
+        Forked => "trustee.forked" (Operator, false),
             "the openings ledger does not go on from what this trustee has seen: keep its checkpoint and \
              entries, they prove it, and tell the other trustees";
         /// It holds releases of this trustee that its own disk knows nothing of.
-        RolledBack => "trustee.rolled_back", Operator, false,
+        RolledBack => "trustee.rolled_back" (Operator, false),
             "the ledger holds releases of this trustee that its store does not know: an old copy of the store \
              was put back, or somebody else signs with its key. Find out which; after the former, resynchronise";
         /// The warrant is refused.
-        Warrant(#[from] error: WarrantError) => "trustee.warrant", Host, false, "{error}";
+        Warrant(#[from] error: WarrantError) => "trustee.warrant", "{error}";
         /// The warrant does not name the review.
-        NotNamed => "trustee.not_named", Host, false, "the warrant does not name the review of the evidence";
+        NotNamed => "trustee.not_named", "the warrant does not name the review of the evidence";
         /// The evidence does not show a published review.
-        Evidence(#[from] error: EvidenceRefusal) => "trustee.evidence", Host, false, "{error}";
+        Evidence(#[from] error: EvidenceRefusal) => "trustee.evidence", "{error}";
         /// The warrant's commitment is not in the ledger.
-        NotLogged => "trustee.not_logged", Host, true,
+        NotLogged => "trustee.not_logged" (Host, true),
             "the warrant's entry is not in the openings ledger under a published checkpoint, or none of its \
              requester's keys signed it: log it, and ask again when it is";
         /// The warrant's entry says another requester, action or tags than the warrant.
-        EntryDiffers => "trustee.entry_differs", Host, false,
+        EntryDiffers => "trustee.entry_differs",
             "the warrant's entry in the ledger has another requester, action or list of tags than the warrant: \
              log it anew under a new blind, as it is";
         /// A review of a same-author warrant was opened before, and the entry charges a comparison.
-        ChargeAsOpening => "trustee.charge_as_opening", Host, false,
+        ChargeAsOpening => "trustee.charge_as_opening",
             "a review of the warrant was opened before, so the comparison could name the others' author: log the \
              warrant anew under a new blind, charged as an opening";
         /// A budget has no room; nothing was written.
-        Budget(excess: Excess) => "trustee.budget", Host, true, "nothing was logged or released: {excess}";
+        Budget(excess: Excess) => "trustee.budget" (Host, true), "nothing was logged or released: {excess}";
         /// The release was logged where a budget had no room: for good.
-        Void(excess: Excess) => "trustee.void", Host, false,
+        Void(excess: Excess) => "trustee.void",
             "the release was logged when the budget was used up already, so it is void for good ({excess}): log \
              the warrant anew under a new blind";
         /// The part in a same-author round is refused.
-        Round(#[from] error: SameAuthorError) => "trustee.round", Host, false, "{error}";
+        Round(#[from] error: SameAuthorError) => "trustee.round", "{error}";
         but Self::Round(error @ (
             SameAuthorError::NotCharged | SameAuthorError::NotLogged | SameAuthorError::Awaiting(_)
         )) =>
 
-            "trustee.round_early", Host, true, "{error}";
+            "trustee.round_early" (Host, true), "{error}";
         /// The share does not belong to its committee.
-        Share => "trustee.share", Operator, false,
+        Share => "trustee.share" (Operator, false),
             "the trustee's share does not belong to its committee: unseal the secrets of this epoch";
         /// The share could not be sealed to the warrant's recipient.
-        Seal => "trustee.seal", Host, false,
+        Seal => "trustee.seal",
             "the share could not be sealed to the warrant's recipient: log a warrant with a usable recipient key";
         /// The trustee's store.
-        Store(#[from] error: StoreError) => "trustee.store", Operator, true, "{error}";
+        Store(#[from] error: StoreError) => "trustee.store" (Operator, true), "{error}";
     }
 }

@@ -89,23 +89,23 @@ describe_errors! {
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum Excess {
+    pub enum Excess (Operator, true) {
         /// The warrant's entry does not list the review.
-        Unlisted => "budget.unlisted", Host, false,
+        Unlisted => "budget.unlisted" (Host, false),
             "the warrant's entry does not list the review: log the warrant anew under a new blind";
         /// The trustee did not sign the newest committee in the ledger.
-        Committee => "budget.committee", Operator, false,
+        Committee => "budget.committee" (Operator, false),
             "this trustee did not sign the newest committee in the openings ledger: ask those who did, or log \
              the committee that it signed";
         /// B.
-        All(limit: u32) => "budget.all", Operator, true,
+        All(limit: u32) => "budget.all",
             "all trustees together have used up a window's limit (reviews: {limit}): wait until earlier ones \
              have left it";
         /// b.
-        Own(limit: u32) => "budget.own", Operator, true,
+        Own(limit: u32) => "budget.own",
             "this trustee has used up a window's limit (reviews: {limit}): ask other trustees, or wait";
         /// The requester's.
-        Requester(limit: u32) => "budget.requester", Operator, true,
+        Requester(limit: u32) => "budget.requester",
             "this requester has used up a window's limit (reviews: {limit}): it waits until earlier ones have \
              left it";
     }

@@ -17,7 +17,6 @@ pub(super) use register::{Known, LoggedRound};
 pub use register::{LoggedWarrant, OpeningsRegister, RegisterTrust};
 pub use terms::WarrantTerms;
 
-use core::fmt;
 use rand_core::CryptoRng;
 use unjoin_core::entry::{DisclosedEntry, WarrantAction, WarrantEntry, release_tag, warrant_commitment};
 use unjoin_core::serde_as_bytes;
@@ -130,11 +129,7 @@ impl Warrant {
     }
 }
 
-impl fmt::Debug for Warrant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Warrant").field("terms", &self.terms).finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(Warrant | warrant | terms = warrant.terms);
 
 /// Kind 42, at most 16,420 bytes: a warrant with the blind of its commitment, as trustees are
 /// shown it. `Debug` prints neither the blind nor the reviews.
@@ -246,11 +241,7 @@ impl PresentedWarrant {
     }
 }
 
-impl fmt::Debug for PresentedWarrant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PresentedWarrant").field("warrant", &self.warrant).finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(PresentedWarrant | presented | warrant = presented.warrant);
 
 impl Message for PresentedWarrant {
     const KIND: u8 = 42;

@@ -8,7 +8,6 @@
 use super::WarrantPolicy;
 use super::budget::{BudgetPolicy, Claim, Excess, Limit};
 use crate::SignedCommittee;
-use core::fmt;
 use core::ops::RangeInclusive;
 use std::collections::{HashMap, HashSet};
 use unjoin_core::Timestamp;
@@ -101,14 +100,11 @@ pub(crate) struct LoggedRound {
 }
 
 impl LoggedRound {
-    /// Where the round's first entry stands that one of the requester's keys signed.
-    pub(crate) fn index(&self) -> u64 {
-        self.index
-    }
-
-    /// The members, as that entry names them.
-    pub(crate) fn members(&self) -> Members {
-        self.members
+    unjoin_core::getters! {
+        /// Where the round's first entry stands that one of the requester's keys signed.
+        pub(crate) index -> u64;
+        /// The members, as that entry names them.
+        pub(crate) members -> Members;
     }
 
     /// A member's commitment to its blind: the first that it signed and that was logged after the round.
@@ -129,14 +125,11 @@ impl LoggedRound {
 }
 
 impl LoggedWarrant {
-    /// The first entry of its commitment.
-    pub fn entry(&self) -> &WarrantEntry {
-        &self.entry
-    }
-
-    /// Where that stands.
-    pub fn index(&self) -> u64 {
-        self.index
+    unjoin_core::getters! {
+        /// The first entry of its commitment.
+        pub entry -> &WarrantEntry;
+        /// Where that stands.
+        pub index -> u64;
     }
 
     /// Where the trustee's release for this tag stands, if it counts.
@@ -534,16 +527,8 @@ impl OpeningsRegister {
     }
 }
 
-/// Sizes only.
-impl fmt::Debug for OpeningsRegister {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (size, warrants) = (self.size(), self.warrants.len());
-        f.debug_struct("OpeningsRegister")
-            .field("size", &size)
-            .field("warrants", &warrants)
-            .finish_non_exhaustive()
-    }
-}
+// Sizes only.
+unjoin_core::opaque!(OpeningsRegister | all | size = all.size(), warrants = all.warrants.len());
 
 fn known(entry: &[u8], trust: &RegisterTrust) -> Option<Known> {
     let origin = trust.origin.as_str();

@@ -120,14 +120,11 @@ impl WarrantTerms {
         *self.valid.end()
     }
 
-    /// The X25519 public key that shares are sealed to.
-    pub fn recipient(&self) -> &[u8; 32] {
-        &self.recipient
-    }
-
-    /// The reviews, rising by id: 1 to 64, at least two to compare authors.
-    pub fn reviews(&self) -> &[ReviewId] {
-        &self.reviews
+    unjoin_core::getters! {
+        /// The X25519 public key that shares are sealed to.
+        pub recipient -> &[u8; 32];
+        /// The reviews, rising by id: 1 to 64, at least two to compare authors.
+        pub reviews -> &[ReviewId];
     }
 
     /// Whether the warrant is about this review.
@@ -200,12 +197,7 @@ impl fmt::Display for WarrantTerms {
     }
 }
 
-impl fmt::Debug for WarrantTerms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("WarrantTerms");
-        out.field("action", &self.action).field("count", &self.reviews.len()).finish_non_exhaustive()
-    }
-}
+unjoin_core::opaque!(WarrantTerms | terms | action = terms.action, count = terms.reviews.len());
 
 /// Lower-case hexadecimal digits.
 struct Hex<'a>(&'a [u8]);

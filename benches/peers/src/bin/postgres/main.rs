@@ -15,24 +15,20 @@ mod prepare;
 use unjoin_test_util::postgres as server;
 
 use clap::Parser;
-use prepare::{Asked, Encoded, Orders, Shop};
+use prepare::{Encoded, IN_FLIGHT, Orders, Shop, grant};
 use server::Server;
 use std::error::Error;
 use std::sync::Arc;
-use unjoin::Name;
-use unjoin::issuer::Issuer;
 use unjoin::store::{RedbStore, Store};
+use unjoin_benches::arguments::Extent;
 use unjoin_benches::drive::{Load, bar, drive, print_load};
 use unjoin_benches::machine;
-
-const IN_FLIGHT: usize = 16;
 
 /// Measures durable reviews and grants a second on both stores.
 #[derive(Parser)]
 struct Arguments {
-    /// A few requests of each kind: shows that it runs, measures nothing.
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    extent: Extent,
     /// Reviews, and grants, for each store and number of callers.
     #[arg(long, default_value_t = 20_000)]
     count: usize,
@@ -58,17 +54,17 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = Arguments::parse();
-    if arguments.quick {
+    if arguments.extent.quick {
         (arguments.count, arguments.spent) = (64, vec![500, 2_000]);
     }
     let server = Server::start(&["shared_buffers = 256MB", "max_wal_size = 4GB"]);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let sync = machine::sync_micros(&std::env::temp_dir(), if arguments.quick { 5 } else { 200 });
+    let sync = machine::sync_micros(&std::env::temp_dir(), arguments.extent.of(5, 200));
     println!("{threads} hardware threads; write of 4 KiB and fdatasync: {sync:.0} us (median)");
     println!("{}", server.sql("SELECT version()"));
     let wants = |kind: &str| arguments.only.as_deref().is_none_or(|only| only == kind);
     let kinds: Vec<&str> = ["reviews", "grants"].into_iter().filter(|kind| wants(kind)).collect();
-    if arguments.growth || arguments.quick {
+    if arguments.growth || arguments.extent.quick {
         for kind in &kinds {
             println!(
                 "\ndurable {kind} on PostgreSQL as old rows pile up, {IN_FLIGHT} in flight for each caller"
@@ -151,22 +147,6 @@ fn submit<S: Store>(shop: &Shop, store: Arc<S>, reviews: &[Encoded], callers: us
         |review| desk.submit(review.decode()),
         |pending| {
             pending.wait().expect("every review is accepted");
-        },
-    )
-}
-
-/// Has all of `requests` granted.
-fn grant<S: Store>(issuer: &Issuer<S>, accounts: &[Name], requests: &[Asked], callers: usize) -> Load {
-    drive(
-        requests,
-        callers,
-        IN_FLIGHT,
-        |request| {
-            let account = accounts[request.account].clone();
-            issuer.grant(account, request.decode())
-        },
-        |pending| {
-            pending.wait().expect("every request is granted");
         },
     )
 }

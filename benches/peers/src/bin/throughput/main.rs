@@ -12,33 +12,31 @@ mod prepare;
 mod publication;
 
 use clap::Parser;
-use prepare::{Encoded, Orders, Shop};
+use prepare::{Encoded, IN_FLIGHT, Orders, Shop, grant};
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use unjoin::store::{RedbStore, Store};
+use unjoin_benches::arguments::{Extent, Place};
 use unjoin_benches::drive::{Load, bar, drive, print_load};
 use unjoin_benches::machine;
 
-const IN_FLIGHT: usize = 16;
 const SUBMITTERS: [usize; 3] = [1, 8, 64];
 
 /// Measures durable reviews and grants a second.
 #[derive(Parser)]
 struct Arguments {
-    /// A few requests of each kind: shows that it runs, measures nothing.
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    extent: Extent,
     /// Reviews, and grants, for each number of submitters.
     #[arg(long, default_value_t = 20_000)]
     count: usize,
     /// Spent serials that are there already, for each further measurement.
     #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000])]
     spent: Vec<usize>,
-    /// Where the stores' files go; default: the system's directory for such files.
-    #[arg(long)]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// Only the reviews, only their publication, or only the grants: for a profiler.
     #[arg(long, value_parser = ["reviews", "publication", "grants"])]
     only: Option<String>,
@@ -46,20 +44,15 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = Arguments::parse();
-    if arguments.quick {
+    if arguments.extent.quick {
         (arguments.count, arguments.spent) = (64, vec![1_000]);
     }
-    let parent = arguments.directory.clone().unwrap_or_else(std::env::temp_dir);
-    let directory = parent.join(format!("unjoin-throughput-{}", std::process::id()));
-    fs::create_dir_all(&directory)?;
-    let outcome = run(&arguments, &directory);
-    fs::remove_dir_all(&directory)?;
-    outcome
+    arguments.place.run("throughput", |directory| run(&arguments, directory))
 }
 
 fn run(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let sync = machine::sync_micros(directory, if arguments.quick { 5 } else { 200 });
+    let sync = machine::sync_micros(directory, arguments.extent.of(5, 200));
     println!("{threads} hardware threads; write of 4 KiB and fdatasync: {sync:.0} us (median)");
     let wants = |kind: &str| arguments.only.as_deref().is_none_or(|only| only == kind);
     if wants("reviews") {
@@ -163,18 +156,7 @@ fn grants(arguments: &Arguments, directory: &Path) -> Result<(), Box<dyn Error>>
         let Orders { accounts, requests } = shop.requests(&issuer, arguments.count, &progress);
         progress.finish_and_clear();
         let before = machine::file_bytes(&path);
-        let load = drive(
-            &requests,
-            submitters,
-            IN_FLIGHT,
-            |request| {
-                let account = accounts[request.account].clone();
-                issuer.grant(account, request.decode())
-            },
-            |pending| {
-                pending.wait().expect("every request is granted");
-            },
-        );
+        let load = grant(&issuer, &accounts, &requests, submitters);
         print_load(&format!("{submitters:>3} submitters"), &load);
         if submitters == 64 {
             println!(

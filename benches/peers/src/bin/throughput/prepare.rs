@@ -20,6 +20,7 @@ use unjoin::token::{
 };
 use unjoin::wire::Message;
 use unjoin::{Clock, Environment, Grid, SystemClock, Timestamp, WEEK};
+use unjoin_benches::drive::{Load, drive};
 use unjoin_benches::world::{NONCE, World, name};
 use unjoin_test_util::own;
 use unjoin_wallet::Wallet;
@@ -27,6 +28,9 @@ use unjoin_wallet::Wallet;
 const MERCHANTS: usize = 500;
 const ACCOUNTS: usize = 500;
 const DUE_AT: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
+
+/// So many requests of a caller wait for their answers.
+pub(crate) const IN_FLIGHT: usize = 16;
 
 /// A review as it arrives.
 pub(crate) struct Encoded {
@@ -228,4 +232,25 @@ impl Shop {
     fn merchant_of(&self, number: usize) -> &Name {
         &self.merchants[(number / ACCOUNTS + number) % MERCHANTS]
     }
+}
+
+/// Has all of `requests` granted.
+pub(crate) fn grant<S: Store>(
+    issuer: &Issuer<S>,
+    accounts: &[Name],
+    requests: &[Asked],
+    callers: usize,
+) -> Load {
+    drive(
+        requests,
+        callers,
+        IN_FLIGHT,
+        |request| {
+            let account = accounts[request.account].clone();
+            issuer.grant(account, request.decode())
+        },
+        |pending| {
+            pending.wait().expect("every request is granted");
+        },
+    )
 }

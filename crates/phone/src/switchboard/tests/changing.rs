@@ -99,9 +99,13 @@ fn an_extension_in_its_slot_is_one_write_and_moves_the_end() {
     let extended = exchange.extend(&of, Leg::Courier, parties(5, ANN), later).unwrap();
     assert_eq!(extended, Bound { number, not_after: later });
     assert_eq!(dump(&*exchange.store).len(), before);
-    exchange.clock.set(later.saturating_sub(1));
+    rings_until(&exchange, number, later);
+}
+
+fn rings_until<S: Store>(exchange: &Exchange<S>, number: VirtualNumber, end: Timestamp) {
+    exchange.clock.set(end.saturating_sub(1));
     assert_eq!(exchange.reaches(ANN, number), Some(phone(5)));
-    exchange.clock.set(later);
+    exchange.clock.set(end);
     assert_eq!(exchange.reaches(ANN, number), None);
 }
 
@@ -145,9 +149,7 @@ fn an_extension_needs_the_same_parties_and_keeps_to_the_total_life() {
         extend(parties(5, ANN), Timestamp::from_unix_seconds(not_after)).unwrap();
     }
     assert_eq!(code(extend(parties(5, ANN), last.saturating_add(1))), "switchboard.total_life");
-    assert_eq!(exchange.reaches(ANN, number), Some(phone(5)));
-    exchange.clock.set(last);
-    assert_eq!(exchange.reaches(ANN, number), None);
+    rings_until(&exchange, number, last);
 }
 
 #[test]

@@ -5,30 +5,14 @@ use super::*;
 use crate::{Keeper, LocalKey};
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use unjoin_store::RedbStore;
+use unjoin_test_util::Directory;
 
 /// The phones that the attacker tries: all that there can be.
 const PHONES: u64 = 10_000;
 /// Numbers in each slice.
 const EACH: u64 = 3;
-
-/// A directory of one test's own, removed with it.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("unjoin-erasure-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The host's key, which the attacker has too.
 fn host_key() -> LocalKey {
@@ -94,21 +78,23 @@ fn attack(
     found
 }
 
+fn board<S: unjoin_store::Store>(
+    store: &Arc<S>,
+    keeper: &Arc<Keeper>,
+    clock: &Arc<ManualClock>,
+) -> Switchboard<S> {
+    let own = unjoin_test_util::own(store, unjoin_store::identity::Role::Telephony);
+    Switchboard::open(own, config(), pool(EACH), keeper.clone(), environment(clock)).unwrap()
+}
+
 #[test]
 fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     let directory = Directory::new();
-    let file = |name: &str| directory.0.join(name);
+    let file = |name: &str| directory.file(name);
     let clock = Arc::new(ManualClock::doubtful(START));
     let keeper = Arc::new(keeper(&file("keys"), &clock));
     let store = Arc::new(RedbStore::create(file("rows")).unwrap());
-    let board = Switchboard::open(
-        unjoin_test_util::own(&store, unjoin_store::identity::Role::Telephony),
-        config(),
-        pool(EACH),
-        keeper.clone(),
-        environment(&clock),
-    )
-    .unwrap();
+    let board = board(&store, &keeper, &clock);
     let mut copies = Vec::new();
     let mut bound = HashSet::new();
     let mut note = |parties: [u64; 2], number| bound.extend(parties.map(|party| (party, number)));
@@ -137,7 +123,7 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
 
     // With the keys of now: every pair that ever was, released and replaced ones included.
     fs::copy(file("keys"), file("keys before")).unwrap();
-    let found = attack(&names(&copies), &file("keys before"), clock_of(&clock), &directory.0);
+    let found = attack(&names(&copies), &file("keys before"), clock_of(&clock), &file(""));
     assert_eq!(found, bound);
 
     let dead_at =
@@ -149,7 +135,7 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     clock.set(START.saturating_add(SLOT + SKEW));
     rotate(&keeper, &clock);
     fs::copy(file("keys"), file("keys between")).unwrap();
-    let found = attack(&names(&copies), &file("keys between"), clock_of(&clock), &directory.0);
+    let found = attack(&names(&copies), &file("keys between"), clock_of(&clock), &file(""));
     assert!(found.iter().all(|(party, _)| [17, 4711].contains(party)) && found.len() == 2);
 
     // Dead: swept or not, from this very second on.
@@ -169,7 +155,7 @@ fn a_dead_number_is_found_in_no_copy_with_no_later_key() {
     let names = names(&copies);
     assert!(names.len() >= bound.len(), "the copies do hold the rows");
     for (path, stolen_at) in key_files {
-        assert_eq!(attack(&names, &path, stolen_at, &directory.0), HashSet::new());
+        assert_eq!(attack(&names, &path, stolen_at, &file("")), HashSet::new());
     }
 }
 
@@ -177,20 +163,25 @@ fn clock_of(clock: &Arc<ManualClock>) -> Timestamp {
     unjoin_core::Clock::now(clock)
 }
 
+type InMemory = (
+    Directory,
+    Arc<ManualClock>,
+    Arc<Keeper>,
+    Arc<unjoin_store::MemoryStore>,
+    Switchboard<unjoin_store::MemoryStore>,
+);
+
+fn in_memory() -> InMemory {
+    let (directory, clock) = (Directory::new(), Arc::new(ManualClock::doubtful(START)));
+    let keeper = Arc::new(keeper(&directory.file("keys"), &clock));
+    let store = Arc::new(unjoin_store::MemoryStore::new());
+    let board = board(&store, &keeper, &clock);
+    (directory, clock, keeper, store, board)
+}
+
 #[test]
 fn a_clock_that_leapt_clears_nothing_away_and_the_number_rings_again() {
-    let path = std::env::temp_dir().join(format!("unjoin-leap-{}", std::process::id()));
-    let clock = Arc::new(ManualClock::doubtful(START));
-    let keeper = Arc::new(keeper(&path, &clock));
-    let store = Arc::new(unjoin_store::MemoryStore::new());
-    let board = Switchboard::open(
-        unjoin_test_util::own(&store, unjoin_store::identity::Role::Telephony),
-        config(),
-        pool(EACH),
-        keeper.clone(),
-        environment(&clock),
-    );
-    let board = board.unwrap();
+    let (_directory, clock, keeper, store, board) = in_memory();
     let not_after = START.saturating_add(600);
     let binding = Binding::courier(order("m", "1"), courier(17), parties(17, 4711), not_after);
     let number = board.bind(binding).wait().unwrap().number;
@@ -214,20 +205,11 @@ fn a_clock_that_leapt_clears_nothing_away_and_the_number_rings_again() {
     assert!(rings());
     clock.set(START.saturating_add(2));
     assert_eq!(board.tick().unwrap().clock_lead, 3);
-    drop((board, keeper));
-    for name in ["", ".lock", ".counters"] {
-        let _ = fs::remove_file(format!("{}{name}", path.display()));
-    }
 }
 
 #[test]
 fn nothing_is_said_to_be_dead_whose_key_is_still_there() {
-    let path = std::env::temp_dir().join(format!("unjoin-late-{}", std::process::id()));
-    let clock = Arc::new(ManualClock::doubtful(START));
-    let keeper = Arc::new(keeper(&path, &clock));
-    let store = Arc::new(unjoin_store::MemoryStore::new());
-    let own = unjoin_test_util::own(&store, unjoin_store::identity::Role::Telephony);
-    let board = Switchboard::open(own, config(), pool(EACH), keeper.clone(), environment(&clock)).unwrap();
+    let (_directory, clock, keeper, _, board) = in_memory();
     let [early, late] = ["1", "2"].map(|id| order("m", id));
     for (of, life) in [(&early, 600), (&late, LIFE)] {
         let end = START.saturating_add(life);
@@ -253,8 +235,4 @@ fn nothing_is_said_to_be_dead_whose_key_is_still_there() {
     rotate(&keeper, &clock);
     assert_eq!(close(&early).unwrap(), dead_at);
     assert!(close(&late).is_ok() && board.tick().unwrap().erasure_lag == 0);
-    drop((board, keeper));
-    for name in ["", ".lock", ".counters"] {
-        let _ = fs::remove_file(format!("{}{name}", path.display()));
-    }
 }

@@ -138,14 +138,20 @@ fn what_somebody_else_signs_with_a_trustees_key_stops_that_trustee() {
     trustees[1].follow(&world.openings).unwrap();
 }
 
-/// Two sizes that were followed; then checkpoints of two smaller ones, one of them cosigned later than those.
-#[test]
-fn marks_say_the_same_after_a_restart_whatever_order_they_came_in() {
+/// A trustee who waits for long, and has followed one size.
+fn cooling_off() -> (World, Arc<MemoryStore>, Trustee<MemoryStore>) {
     let mut world = World::new(1, 1, 1, budgets(1, 1, 1));
     world.policy.budgets.cooling_off = 1_000;
     let store = Arc::new(MemoryStore::new());
     let trustee = world.trustee(1, &store);
     world.log(&[vec![1]]);
+    (world, store, trustee)
+}
+
+/// Two sizes that were followed; then checkpoints of two smaller ones, one of them cosigned later than those.
+#[test]
+fn marks_say_the_same_after_a_restart_whatever_order_they_came_in() {
+    let (world, store, trustee) = cooling_off();
     let skipped = world.openings.checkpoint().unwrap().unwrap();
     world.pass(50);
     let presented = world.warrant(&[0]);
@@ -178,11 +184,7 @@ fn marks_say_the_same_after_a_restart_whatever_order_they_came_in() {
 /// time on: also when an earlier time of the smaller comes last.
 #[test]
 fn late_marks_whose_times_go_back_say_the_same_after_a_restart() {
-    let mut world = World::new(1, 1, 1, budgets(1, 1, 1));
-    world.policy.budgets.cooling_off = 1_000;
-    let store = Arc::new(MemoryStore::new());
-    let trustee = world.trustee(1, &store);
-    world.log(&[vec![1]]);
+    let (world, store, trustee) = cooling_off();
     let presented = world.warrant(&[0]);
     let begin = world.clock.now();
     world.pass(200);

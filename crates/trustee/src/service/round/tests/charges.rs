@@ -43,12 +43,18 @@ fn a_warrant_that_opens_starts_no_round() {
     assert_eq!(refusal(trustee.blind(&request, &world.openings)), SameAuthorError::Action);
 }
 
+/// A warrant for the first two of so many reviews, charged where all budgets are this large.
+fn charged(reviews: usize, budget: u32) -> (World, Trustee<MemoryStore>, PresentedWarrant) {
+    let world = World::new(1, 1, reviews, budgets(budget, budget, budget));
+    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
+    let presented = warrant(&world, &[0, 1]);
+    charge(&world, &trustee, &presented);
+    (world, trustee, presented)
+}
+
 #[test]
 fn a_set_that_contains_an_opened_review_is_charged_as_openings() {
-    let world = World::new(1, 1, 4, budgets(9, 9, 9));
-    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
-    let before = warrant(&world, &[0, 1]);
-    charge(&world, &trustee, &before);
+    let (world, trustee, before) = charged(4, 9);
     let (earlier, blinds) = blinded(&world, &trustee, &before, 1);
 
     let opening = world.warrant(&[0]);
@@ -97,11 +103,8 @@ fn a_disclosed_opening_by_others_is_known_too() {
 
 #[test]
 fn rounds_are_free_once_the_reviews_are_charged() {
-    let world = World::new(1, 1, 3, budgets(1, 1, 1));
-    let trustee = world.trustee(1, &Arc::new(MemoryStore::new()));
     // The limit for comparisons is two reviews.
-    let presented = warrant(&world, &[0, 1]);
-    charge(&world, &trustee, &presented);
+    let (world, trustee, presented) = charged(3, 1);
     for round in 1..=4 {
         let (request, blinds) = blinded(&world, &trustee, &presented, round);
         released(&world, &trustee, &request, &blinds);
