@@ -9,22 +9,32 @@
 //! | `escrow` | ElGamal of the author's key to the trustees |
 //! | `threshold` | Shamir sharing and interpolation, in the exponent too |
 
-mod group;
-/// For our other crates alone, but for what is shown below.
-#[path = "."]
-mod parts {
-    pub mod escrow;
-    pub mod mac;
-    pub mod proof;
-    pub mod threshold;
-    pub mod transcript;
-}
-
 #[cfg(feature = "internals")]
 #[doc(hidden)]
-pub use parts::{escrow, mac, proof, threshold, transcript};
+pub mod escrow;
 #[cfg(not(feature = "internals"))]
-pub(crate) use parts::{escrow, mac, proof, threshold, transcript};
+pub(crate) mod escrow;
+mod group;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod mac;
+#[cfg(not(feature = "internals"))]
+pub(crate) mod mac;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod proof;
+#[cfg(not(feature = "internals"))]
+pub(crate) mod proof;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod threshold;
+#[cfg(not(feature = "internals"))]
+pub(crate) mod threshold;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod transcript;
+#[cfg(not(feature = "internals"))]
+pub(crate) mod transcript;
 
 pub use escrow::{Escrow, EscrowKey};
 pub use group::Element;
