@@ -204,14 +204,14 @@ impl Tables {
         let changes = |(commit, outcome): (&Commit, &Outcome)| {
             *outcome == Outcome::Committed && !commit.writes.is_empty()
         };
-        if commits.iter().zip(&outcomes).any(changes) {
-            let committed = transaction.commit();
-            // Whoever reads from now on sees it. An earlier view would also keep the pages that it replaced.
-            *self.view() = None;
-            committed.map_err(engine)?;
-        } else {
-            transaction.abort().map_err(engine)?;
-        }
+        let ended = match commits.iter().zip(&outcomes).any(changes) {
+            true => transaction.commit().map_err(engine),
+            false => transaction.abort().map_err(engine),
+        };
+        // Whoever reads from now on sees what this call saw, also of a commit whose own call has not come to this line.
+        // An earlier view would besides keep the pages that were replaced.
+        *self.view() = None;
+        ended?;
         Ok(outcomes)
     }
 

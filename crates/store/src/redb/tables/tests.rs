@@ -194,6 +194,19 @@ fn what_is_read_between_two_commits_is_read_in_one_transaction() {
     }
 }
 
+/// Else it would lose to the same commit as often as it tries.
+#[test]
+fn whoever_has_lost_to_a_commit_sees_it_even_before_it_has_returned() {
+    let tables = tables();
+    let before = tables.latest().unwrap();
+    tables.commit(&[put(b"a", b"winner")]).unwrap();
+    *tables.view() = Some(before);
+    assert_eq!(tables.read(&[at(b"a")]).unwrap(), [None]);
+    let loser = put(b"a", b"loser").expect(b"a", None);
+    assert_eq!(tables.commit(&[loser]).unwrap(), [Outcome::Conflict(b"a".to_vec())]);
+    assert_eq!(tables.read(&[at(b"a")]).unwrap(), [Some(b"winner".to_vec())]);
+}
+
 /// A view that is kept for reads would else keep the pages that commits replace, and the file would grow.
 #[test]
 fn no_view_is_kept_over_a_commit() {
