@@ -16,7 +16,7 @@ use super::identity::refuse_rows;
 use super::{Bucket, Commit, Outcome, Row, RowKey, SCHEMA_VERSION, See, Sought, Store, StoreError, Write};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, StorageBackend};
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ const CACHE_BYTES: usize = 128 << 20;
 /// [`rewrite`](Store::rewrite) copies every row in key order into a fresh file beside the store's
 /// (its name with `.rewrite` appended), syncs it, renames it over the old one and syncs the
 /// directory. Reads and commits wait meanwhile (one to three seconds for 10^5 rows of 600 bytes). The
-/// disk must have room for both files, the memory for two page caches and 32 MiB. A crash at any
+/// disk must have room for both files, the memory for two page caches. A crash at any
 /// step leaves a whole store under the store's name, and the next opening removes a left-over
 /// fresh file. Blocks that the old file occupied are freed, not overwritten.
 ///
@@ -317,7 +317,8 @@ fn begin_file(path: &Path, empty: File, cache_bytes: usize) -> Result<Tables, St
     }
     let fresh_path = fresh_path(path);
     let tables = fresh_tables(path, &fresh_path, cache_bytes)?;
-    tables.syncs.resume(&fresh_path).map_err(engine)?;
+    tables.syncs.resume();
+    sync_whole(&fresh_path)?;
     fs::rename(&fresh_path, path).map_err(engine)?;
     sync_directory_of(path).map_err(engine)?;
     drop(empty);
@@ -355,7 +356,8 @@ fn copy_in_key_order(
 ) -> Result<Tables, StoreError> {
     let mut fresh = fresh_tables(path, fresh_path, cache_bytes)?;
     old.copy_into(&mut fresh, copying)?;
-    fresh.syncs.resume(fresh_path).map_err(engine)?;
+    fresh.syncs.resume();
+    sync_whole(fresh_path)?;
     Ok(fresh)
 }
 
@@ -369,6 +371,11 @@ fn fresh_tables(path: &Path, fresh_path: &Path, cache_bytes: usize) -> Result<Ta
     let (file, syncs) = (FileBackend::new(file).map_err(database_error)?, Syncs::waiting());
     let (fresh, _) = open_backend(file, &syncs, cache_bytes)?;
     Tables::create(fresh, syncs)
+}
+
+/// Brings all of a file to the disk, with its length, mode and times.
+fn sync_whole(path: &Path) -> Result<(), StoreError> {
+    OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all()).map_err(engine)
 }
 
 /// The database, and whether it had not been closed in good order.

@@ -3,7 +3,7 @@
 use super::refuse_rows;
 use super::{
     CACHE_BYTES, FileBackend, RedbStore, Syncs, Tables, database_error, engine, open_backend, owner_only,
-    remove_if_there, sync_directory_of,
+    remove_if_there, sync_directory_of, sync_whole,
 };
 use crate::identity::{Identity, identity_key};
 use crate::{Commit, Outcome, Record, Store, StoreError};
@@ -46,14 +46,14 @@ impl RedbStore {
         let file = owner_only().create_new(true).open(&fresh_path).map_err(engine)?;
         let (file, syncs) = (FileBackend::new(file).map_err(database_error)?, Syncs::waiting());
         let (fresh, _) = open_backend(file, &syncs, CACHE_BYTES)?;
-        let mut fresh = Tables::create(fresh, syncs.clone())?;
+        let mut fresh = Tables::create(fresh, syncs)?;
         let copied = |identity: &[u8]| {
             let identity = Identity::from_value(identity)?;
             Ok(Identity { is_copy: true, ..identity }.to_value())
         };
         fresh.fill(|see| store.snapshot(see), identity_key().at(), copied)?;
         drop(fresh);
-        syncs.resume(&fresh_path).map_err(engine)?;
+        sync_whole(&fresh_path)?;
         fs::rename(&fresh_path, path).map_err(engine)?;
         sync_directory_of(path).map_err(engine)
     }
