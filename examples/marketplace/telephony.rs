@@ -151,6 +151,7 @@ impl Calls {
 }
 
 /// The orders' numbers as the portal shows them.
+#[derive(Default)]
 pub(crate) struct Numbers<'a> {
     orders: &'a [Order],
     refs: Vec<OrderRef>,
@@ -176,18 +177,21 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// Gives a number to each order that was placed on `day`, and another one to each whose number
-    /// ended; and opens them all to the merchant.
-    pub(crate) fn bind<S: Store>(
-        &mut self,
-        switchboard: &Switchboard<S>,
-        placed: &[usize],
-        day: u64,
-        now: Timestamp,
-    ) -> Result<()> {
+    /// Which orders get a number on `day`: those that were placed then, and those whose number ended.
+    pub(crate) fn wanting(&mut self, placed: &[usize], day: u64) -> Vec<usize> {
         let mut wanting = placed.to_vec();
         let ended = self.ending.remove(&day).unwrap_or_default();
         wanting.extend(ended.into_iter().filter(|order| !self.closed.contains(order)));
+        wanting
+    }
+
+    /// Gives a number to each of these orders, and opens them all to the merchant.
+    pub(crate) fn bind<S: Store>(
+        &mut self,
+        switchboard: &Switchboard<S>,
+        wanting: &[usize],
+        now: Timestamp,
+    ) -> Result<()> {
         let not_after = now.saturating_add(LIFE);
         for wanting in wanting.chunks(IN_FLIGHT) {
             let mut pending = Vec::with_capacity(wanting.len());

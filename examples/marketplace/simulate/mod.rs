@@ -18,7 +18,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use unjoin::{
-    DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, TickReport,
+    Clock, DAY, Environment, Grid, ManualClock, Name, Platform, PlatformConfig, PlatformSecrets, TickReport,
     Timestamp,
     issuer::{ClassPolicy, EveryoneOfStanding, NumbersDead},
     ledger::{LedgerReport, LedgersReport, StaffKeyEntry},
@@ -158,7 +158,7 @@ struct Marketplace<'a, S: Store> {
     clock: Arc<ManualClock>,
     environment: Environment,
     court: Court,
-    platform: Platform<S>,
+    platform: Arc<Platform<S>>,
     issuer_name: Name,
     issuer_key: IssuerPublicKey,
     trust: TrustRoots,
@@ -240,7 +240,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             clock,
             environment,
             court,
-            platform,
+            platform: Arc::new(platform),
             issuer_name,
             issuer_key,
             trust,
@@ -287,23 +287,32 @@ impl<'a, S: Store> Marketplace<'a, S> {
             self.take_back(day)?;
             self.clock.set(midnight.saturating_add(DAY - 1));
             let written = writing.get(&day).unwrap_or(&none);
-            self.bind_numbers(placed.get(&day).unwrap_or(&none), day, written)?;
             let due = due.get(&day).unwrap_or(&none);
-            self.enrol(due)?;
-            self.deliver(due)?;
-            self.kill_numbers(dying.get(&day).unwrap_or(&none))?;
-            let asked = self.asking.remove(&day).unwrap_or_default();
-            let granted = self.ask(&asked)?;
-            for &order in written {
-                self.devices[order].written = true;
-            }
-            // A review that was written before its order had a token waits for it.
-            let mut ready = written.clone();
-            ready.extend(granted.into_iter().filter(|&order| self.devices[order].written));
-            ready.sort_unstable();
-            ready.dedup();
-            self.present(&ready)?;
-            self.submit(day)?;
+            let wanting = self.numbers.wanting(placed.get(&day).unwrap_or(&none), day);
+            // Orders whose numbers are closed on this day have them until then.
+            let dying = dying.get(&day).unwrap_or(&none);
+            let closes = |order: &usize| dying.contains(order);
+            let (ending, wanting): (Vec<usize>, Vec<usize>) = wanting.into_iter().partition(closes);
+            let (rung_before, rung): (Vec<usize>, Vec<usize>) =
+                written.iter().partition(|order| closes(order));
+            self.bind_numbers(&ending, &rung_before)?;
+            self.kill_numbers(dying)?;
+            // Telephony knows nothing of what the other services do meanwhile.
+            let mut numbers = std::mem::take(&mut self.numbers);
+            let (platform, cast, now) = (Arc::clone(&self.platform), self.cast, self.clock.now());
+            let telephony = || {
+                let started = Instant::now();
+                bind_and_ring(&platform, &mut numbers, cast, (&wanting, &rung), now)
+                    .map(|()| started.elapsed())
+            };
+            let (bound, done) = std::thread::scope(|scope| {
+                let bound = scope.spawn(telephony);
+                let done = self.orders_and_reviews(day, due, written);
+                (bound.join(), done)
+            });
+            self.figures.telephony += bound.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))?;
+            self.numbers = numbers;
+            done?;
             step(day - first + 1, last - first + 1);
         }
         self.finish()
@@ -368,15 +377,28 @@ impl<'a, S: Store> Marketplace<'a, S> {
         Ok(())
     }
 
-    /// Gives numbers to new orders and to those whose number has ended, and tries what a
-    /// platform without embargo would give away.
-    fn bind_numbers(&mut self, placed: &[usize], day: u64, written: &[usize]) -> Result<()> {
-        use unjoin::Clock;
+    /// What customers and their devices do on a day, but for their calls.
+    fn orders_and_reviews(&mut self, day: u64, due: &[usize], written: &[usize]) -> Result<()> {
+        self.enrol(due)?;
+        self.deliver(due)?;
+        let asked = self.asking.remove(&day).unwrap_or_default();
+        let granted = self.ask(&asked)?;
+        for &order in written {
+            self.devices[order].written = true;
+        }
+        // A review that was written before its order had a token waits for it.
+        let mut ready = written.to_vec();
+        ready.extend(granted.into_iter().filter(|&order| self.devices[order].written));
+        ready.sort_unstable();
+        ready.dedup();
+        self.present(&ready)?;
+        self.submit(day)
+    }
+
+    fn bind_numbers(&mut self, wanting: &[usize], written: &[usize]) -> Result<()> {
         let started = Instant::now();
-        let switchboard = self.platform.telephony()?;
-        self.numbers.bind(switchboard, placed, day, self.clock.now())?;
-        let real: Vec<usize> = written.iter().copied().filter(|&order| self.cast.is_real(order)).collect();
-        self.numbers.ring_authors(switchboard, &real)?;
+        let now = self.clock.now();
+        bind_and_ring(&self.platform, &mut self.numbers, self.cast, (wanting, written), now)?;
         self.figures.telephony += started.elapsed();
         Ok(())
     }
@@ -384,7 +406,6 @@ impl<'a, S: Store> Marketplace<'a, S> {
     /// Closes the orders' numbers, and tells the order service when they are dead; the host wakes each
     /// device at its time.
     fn kill_numbers(&mut self, dying: &[usize]) -> Result<()> {
-        use unjoin::Clock;
         let started = Instant::now();
         let dead = self.numbers.close(self.platform.telephony()?, dying)?;
         self.figures.telephony += started.elapsed();
@@ -437,6 +458,21 @@ impl<'a, S: Store> Marketplace<'a, S> {
         };
         Ok(Outcome { exports, figures: self.figures, act })
     }
+}
+
+/// Gives numbers to the orders that want one, and tries with the authors of what was written what a
+/// platform without embargo would give away.
+fn bind_and_ring<S: Store>(
+    platform: &Platform<S>,
+    numbers: &mut Numbers<'_>,
+    cast: &Cast,
+    (wanting, written): (&[usize], &[usize]),
+    now: Timestamp,
+) -> Result<()> {
+    let switchboard = platform.telephony()?;
+    numbers.bind(switchboard, wanting, now)?;
+    let real: Vec<usize> = written.iter().copied().filter(|&order| cast.is_real(order)).collect();
+    numbers.ring_authors(switchboard, &real)
 }
 
 /// A customer's wallet: derived from the run's seed, so that a replay has the same wallets.
