@@ -65,9 +65,7 @@ fn requests() {
         let (scope, handle) = (scope(&case["scope"]), OrderHandle(array(&case["handle"])));
         let escrow_key = EscrowKey::new(element(&order["Y"]));
         let secrets = derive::order(&seed, &issuer, &scope, handle, &escrow_key);
-        let witness =
-            RequestWitness { u: &author.u, s: &secrets.s, b: &secrets.b, wallet_key: &author.wallet_key };
-        let made = TokenRequest::prove(&witness, handle, scope, &mut fresh(proof)).unwrap();
+        let made = TokenRequest::prove(&secrets.request(&author), handle, scope, &mut fresh(proof)).unwrap();
         assert_eq!(made.to_bytes(), bytes(&case["wire"]));
         assert_eq!(made.commitment(), &element(&case["C"]));
         made.verify(&element(&case["U"]), &mut system()).unwrap();
@@ -145,8 +143,8 @@ fn check_presentation(case: &Value, granted: &GrantedTag) {
     let wallet_key = Element::from_point(Generator::Gu.mul(u.expose())).unwrap();
     let (b, k) = (secret(&case["b"]), secret(&case["k"]));
     let author_key = AuthorKey(array(&case["P"]));
-    let (wallet_key, r) = (&wallet_key, &r);
-    let witness = PresentationWitness { u: &u, s: &s, b: &b, k: &k, r, wallet_key, granted, author_key };
+    let request = RequestWitness { u: &u, s: &s, b: &b, wallet_key: &wallet_key };
+    let witness = PresentationWitness { request, k: &k, r: &r, granted, author_key };
     let rng = &mut fresh(proof);
     let made = Presentation::prove(&witness, scope.clone(), key.public(), &escrow_key, &digest, rng).unwrap();
 

@@ -11,7 +11,7 @@ use unjoin_core::signature::Signer;
 use unjoin_core::token::{
     Accepted, ActionKind, AuthorAction, AuthorKey, AuthorStatement, DoorMessage, DoorQuestion, Grant,
     GrantedTag, KeyRing, KeyRingError, PlatformKey, PlatformPublicKey, Presentation, PresentationWitness,
-    ReviewId,
+    RequestWitness, ReviewId,
 };
 use unjoin_trustee::ceremony::CeremonyError;
 use unjoin_trustee::same_author::{
@@ -124,23 +124,15 @@ fn a_token_of_one_key_for_the_scope_of_another_is_refused() {
     let (committee, _) = insecure_test_dealer(1, 1, rng).unwrap();
     let [key, named] = [(); 2].map(|()| IssuerKey::generate(rng));
     let merchant = Name::new("merchant").unwrap();
+    let [u, s, b, k, r] = [3, 5, 7, 11, 13].map(witness);
+    let (wallet_key, exponent) =
+        (Element::from_point(Generator::Gu.mul(u.expose())).unwrap(), Scalar::from(17u64));
     let present = |scope: &Scope| {
-        let [u, s, b, k, r] = [3, 5, 7, 11, 13].map(witness);
-        let wallet_key = Element::from_point(Generator::Gu.mul(u.expose())).unwrap();
-        let blinded = wallet_key.point() + Generator::Gs.mul(s.expose()) + Generator::Gb.mul(b.expose());
-        let base = mac::base(&scope.scalar(), &Element::from_point(blinded).unwrap());
-        let exponent = Scalar::from(17u64);
+        let request = RequestWitness { u: &u, s: &s, b: &b, wallet_key: &wallet_key };
+        let base = mac::base(&scope.scalar(), &request.commitment().unwrap());
         let granted = GrantedTag::new(mac::tag(key.x(), &exponent, &base).unwrap(), exponent, &base);
-        let witness = PresentationWitness {
-            u: &u,
-            s: &s,
-            b: &b,
-            k: &k,
-            r: &r,
-            wallet_key: &wallet_key,
-            granted: &granted,
-            author_key: AuthorKey::NOBODY,
-        };
+        let author_key = AuthorKey::NOBODY;
+        let witness = PresentationWitness { request, k: &k, r: &r, granted: &granted, author_key };
         let rng = &mut system();
         Presentation::prove(&witness, scope.clone(), key.public(), committee.key(), &[1; 32], rng).unwrap()
     };

@@ -9,7 +9,7 @@ use unjoin_core::algebra::transcript::{hash_to_scalar, hash32};
 use unjoin_core::algebra::{Element, EscrowKey, Generator};
 use unjoin_core::secret::{SecretBytes, SecretScalar};
 use unjoin_core::signature::Signer;
-use unjoin_core::token::{AuthorKey, Digest, OrderHandle, Scope};
+use unjoin_core::token::{AuthorKey, Digest, OrderHandle, RequestWitness, Scope};
 use zeroize::Zeroize;
 
 /// `u` for one issuer with the wallet key `U = u*G_u`.
@@ -41,6 +41,11 @@ impl OrderSecrets {
     /// Signs what the author asks for.
     pub fn author_signer(&self) -> Signer {
         Signer::from_seed(&self.a)
+    }
+
+    /// What the request of this author's token hides.
+    pub fn request<'a>(&'a self, author: &'a AuthorSecret) -> RequestWitness<'a> {
+        RequestWitness { u: &author.u, s: &self.s, b: &self.b, wallet_key: &author.wallet_key }
     }
 
     /// `P`, the public half of the author key.

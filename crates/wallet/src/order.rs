@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use unjoin_core::Name;
 use unjoin_core::algebra::{Element, EscrowKey};
 use unjoin_core::token::{
-    Grant, GrantedTag, IssuerPublicKey, Offer, OrderHandle, RequestWitness, ReviewId, Scope, TokenRequest,
+    Grant, GrantedTag, IssuerPublicKey, Offer, OrderHandle, ReviewId, Scope, TokenRequest,
 };
 
 /// The public surroundings of one token, from which the seed gives its secrets.
@@ -195,8 +195,7 @@ impl Wallet {
             escrow_key: offer.escrow_key,
         };
         let (author, secrets) = self.secrets(&order)?;
-        let witness =
-            RequestWitness { u: &author.u, s: &secrets.s, b: &secrets.b, wallet_key: &author.wallet_key };
+        let witness = secrets.request(&author);
         let request = TokenRequest::prove(&witness, order.handle, order.scope.clone(), rng)
             .ok_or(WalletError::Degenerate)?;
         let commitment = *request.commitment();

@@ -159,14 +159,11 @@ impl Wallet {
         let digest = review.digest();
         let r = derive::randomizer(&self.seed, &order.scope, &secrets.s, &digest, rng);
         let witness = PresentationWitness {
-            u: &author.u,
-            s: &secrets.s,
-            b: &secrets.b,
+            request: secrets.request(&author),
             k: &secrets.k,
-            author_key: secrets.author_key(),
             r: &r,
-            wallet_key: &author.wallet_key,
             granted: &token.granted,
+            author_key: secrets.author_key(),
         };
         Presentation::prove(&witness, order.scope.clone(), &order.issuer_key, &order.escrow_key, &digest, rng)
             .ok_or(WalletError::Degenerate)

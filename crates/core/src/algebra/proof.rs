@@ -369,6 +369,15 @@ pub fn verify<const T: usize, const Z: usize>(
     batch.holds()
 }
 
+/// Whether `holds` all members at once; if not, the positions of those that it does not hold alone, in order.
+pub(crate) fn all_or_bad<T>(members: &[T], mut holds: impl FnMut(&[T]) -> bool) -> Result<(), Vec<usize>> {
+    if holds(members) {
+        return Ok(());
+    }
+    let bad = members.iter().enumerate().filter(|(_, member)| !holds(core::slice::from_ref(*member)));
+    Err(bad.map(|(position, _)| position).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,8 +9,9 @@
 //! ```
 
 use super::{AuthorKey, Digest, IssuerKey, IssuerPublicKey, ReviewId, Scope, VerifyError, sha256, verdict};
-use crate::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement};
+use crate::algebra::proof::{Base, BatchVerifier, Equation, Proof, Statement, all_or_bad};
 use crate::algebra::{Element, Escrow, EscrowKey, Generator};
+use crate::secret::SecretScalar;
 use crate::wire::Message;
 use crate::{message, serde_as_bytes};
 use curve25519_dalek::{
@@ -55,13 +56,12 @@ pub struct Presentation {
 /// The secrets that a presentation hides.
 #[doc(hidden)]
 pub struct PresentationWitness<'a> {
-    pub u: &'a crate::secret::SecretScalar,
-    pub s: &'a crate::secret::SecretScalar,
-    pub b: &'a crate::secret::SecretScalar,
-    pub k: &'a crate::secret::SecretScalar,
+    /// Of the request that the token answers.
+    pub request: super::RequestWitness<'a>,
+    /// The escrow's randomness.
+    pub k: &'a SecretScalar,
     /// The randomizer, not zero.
-    pub r: &'a crate::secret::SecretScalar,
-    pub wallet_key: &'a Element,
+    pub r: &'a SecretScalar,
     pub granted: &'a super::GrantedTag,
     pub author_key: AuthorKey,
 }
@@ -108,9 +108,7 @@ impl Presentation {
         review_digest: &Digest,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Option<Self> {
-        use crate::secret::SecretScalar;
-
-        let granted = witness.granted;
+        let PresentationWitness { request, granted, .. } = witness;
         let r = witness.r.expose();
         let inverse = SecretScalar::new(r.invert());
         let exponent = SecretScalar::new(granted.exponent * inverse.expose());
@@ -123,20 +121,19 @@ impl Presentation {
             Generator::G.mul(half_k.expose()),
         ];
         let [tag, image, e1] = Element::from_halves(&halves)?;
-        let e2 = Escrow::hide(escrow_key, witness.wallet_key.point(), witness.k.expose())?;
+        let e2 = Escrow::hide(escrow_key, request.wallet_key.point(), witness.k.expose())?;
         let mut presentation = Self {
             scope,
             escrow_id: *escrow_key.id(),
             tag,
             image,
             escrow: Escrow { e1, e2 },
-            serial: *witness.s.expose(),
+            serial: *request.s.expose(),
             author_key: witness.author_key,
             proof: Proof { commitments: [*escrow_key.element(); 3], responses: [Scalar::ZERO; 5] },
         };
         let statement = presentation.statement(key, escrow_key, review_digest);
-        let witnesses =
-            [inverse.expose(), exponent.expose(), witness.u.expose(), witness.b.expose(), witness.k.expose()];
+        let witnesses = [&inverse, &exponent, request.u, request.b, witness.k].map(SecretScalar::expose);
         presentation.proof = crate::algebra::proof::prove(&statement, witnesses, rng);
         Some(presentation)
     }
@@ -243,11 +240,7 @@ pub fn verify_batch(
     checks: &[PresentationCheck<'_>],
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<(), Vec<usize>> {
-    if holds(checks, rng) {
-        return Ok(());
-    }
-    let bad = checks.iter().enumerate().filter(|(_, check)| !holds(core::slice::from_ref(*check), rng));
-    Err(bad.map(|(position, _)| position).collect())
+    all_or_bad(checks, |checks| holds(checks, rng))
 }
 
 /// Whether all members verify. The issuing secret enters one constant-time multiplication
@@ -299,8 +292,8 @@ mod tests {
     use crate::algebra::mac;
     use crate::algebra::proof::prove;
     use crate::name::Name;
-    use crate::secret::{SecretScalar, SystemRng};
-    use crate::token::GrantedTag;
+    use crate::secret::SystemRng;
+    use crate::token::{GrantedTag, RequestWitness};
 
     /// An author who binds another id than that of the key they encrypt to: every equation holds.
     #[test]
@@ -313,20 +306,12 @@ mod tests {
         let scope = Scope::new(*key.public().id(), Name::new("merchant").unwrap(), 7);
         let [u, s, b, k, r] = [3u64, 5, 7, 11, 13].map(|secret| SecretScalar::new(Scalar::from(secret)));
         let wallet_key = Element::from_point(Generator::Gu.mul(u.expose())).unwrap();
-        let blinded = wallet_key.point() + Generator::Gs.mul(s.expose()) + Generator::Gb.mul(b.expose());
-        let base = mac::base(&scope.scalar(), &Element::from_point(blinded).unwrap());
+        let request = RequestWitness { u: &u, s: &s, b: &b, wallet_key: &wallet_key };
+        let base = mac::base(&scope.scalar(), &request.commitment().unwrap());
         let exponent = Scalar::from(17u64);
         let granted = GrantedTag::new(mac::tag(key.x(), &exponent, &base).unwrap(), exponent, &base);
-        let witness = PresentationWitness {
-            u: &u,
-            s: &s,
-            b: &b,
-            k: &k,
-            r: &r,
-            wallet_key: &wallet_key,
-            granted: &granted,
-            author_key: AuthorKey::NOBODY,
-        };
+        let author_key = AuthorKey::NOBODY;
+        let witness = PresentationWitness { request, k: &k, r: &r, granted: &granted, author_key };
         let digest = [1; 32];
         let honest = Presentation::prove(&witness, scope, key.public(), &escrow_key, &digest, rng).unwrap();
         assert!(honest.verify(&key, &escrow_key, &digest, rng).is_ok());

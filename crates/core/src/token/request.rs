@@ -2,8 +2,9 @@
 //! `b`: without it `C - U = s * G_s` would link the serial to the request.
 
 use super::{OrderHandle, Scope, VerifyError, verdict};
-use crate::algebra::proof::{BatchVerifier, Equation, Proof, Statement};
+use crate::algebra::proof::{BatchVerifier, Equation, Proof, Statement, all_or_bad};
 use crate::algebra::{Element, Generator};
+use crate::secret::SecretScalar;
 use crate::{message, serde_as_bytes};
 use rand_core::CryptoRng;
 
@@ -32,10 +33,18 @@ pub struct TokenRequest {
 /// The secrets of a request, with the wallet key that the first belongs to.
 #[doc(hidden)]
 pub struct RequestWitness<'a> {
-    pub u: &'a crate::secret::SecretScalar,
-    pub s: &'a crate::secret::SecretScalar,
-    pub b: &'a crate::secret::SecretScalar,
+    pub u: &'a SecretScalar,
+    pub s: &'a SecretScalar,
+    pub b: &'a SecretScalar,
     pub wallet_key: &'a Element,
+}
+
+impl RequestWitness<'_> {
+    /// The blinded commitment `C`; `None` in the negligible case that it is the identity.
+    pub fn commitment(&self) -> Option<Element> {
+        let (s, b) = (Generator::Gs.mul(self.s.expose()), Generator::Gb.mul(self.b.expose()));
+        Element::from_point(self.wallet_key.point() + s + b)
+    }
 }
 
 impl TokenRequest {
@@ -56,11 +65,10 @@ impl TokenRequest {
         scope: Scope,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Option<Self> {
-        let (u, s, b) = (witness.u.expose(), witness.s.expose(), witness.b.expose());
-        let blinded = witness.wallet_key.point() + Generator::Gs.mul(s) + Generator::Gb.mul(b);
-        let commitment = Element::from_point(blinded)?;
+        let commitment = witness.commitment()?;
         let statement = statement(handle, &scope, witness.wallet_key, &commitment);
-        let proof = crate::algebra::proof::prove(&statement, [u, s, b], rng);
+        let secrets = [witness.u, witness.s, witness.b].map(SecretScalar::expose);
+        let proof = crate::algebra::proof::prove(&statement, secrets, rng);
         Some(Self { handle, scope, commitment, proof })
     }
 
@@ -88,11 +96,7 @@ pub fn verify_requests(
     checks: &[(&TokenRequest, Element)],
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<(), Vec<usize>> {
-    if holds(checks, rng) {
-        return Ok(());
-    }
-    let bad = checks.iter().enumerate().filter(|(_, check)| !holds(core::slice::from_ref(*check), rng));
-    Err(bad.map(|(position, _)| position).collect())
+    all_or_bad(checks, |checks| holds(checks, rng))
 }
 
 fn holds(checks: &[(&TokenRequest, Element)], rng: &mut (impl CryptoRng + ?Sized)) -> bool {
