@@ -27,6 +27,19 @@ pub enum Failure {
 
 impl Failure {
     pub const ALL: [Self; 3] = [Self::Before, Self::Halfway, Self::Lost];
+
+    /// Has each of them happen at the first call that writes, at the second, and so on: `run` tells its store that the
+    /// call after so many fails so, and says whether one did. How many calls write: the same for each failure.
+    pub fn at_every_write(
+        failures: impl IntoIterator<Item = Self>,
+        mut run: impl FnMut(usize, Self) -> bool,
+    ) -> usize {
+        let mut writes =
+            failures.into_iter().map(|failure| (0..).take_while(|&after| run(after, failure)).count());
+        let first = writes.next().expect("a failure");
+        assert!(writes.all(|count| count == first), "another failure, another number of calls that write");
+        first
+    }
 }
 
 struct Event {

@@ -129,39 +129,32 @@ fn a_class_is_kept_until_the_last_boundary_is_over() {
 
 #[test]
 fn wherever_the_store_fails_orders_count_once_and_every_shop_is_rated() {
-    let mut writes = 0;
-    for failure in Failure::ALL {
-        for after in 0.. {
-            let shop = Shop::on(Faulty::in_memory());
-            let scope = with_a_sealed_cohort(&shop);
-            shop.pass(WEEK);
-            let _ = shop.issuer.tick().unwrap();
-            shop.report(&Person::new("dot"), &name("m"), ON_TIME, "5");
-            shop.pass(WEEK);
-            shop.store.fail(after, failure);
-            let told = [(scope, [5, 1].into_iter().collect::<StarSums>())];
-            let published = || told.iter().cloned().map(Ok::<_, IssuerError>);
-            let done = || shop.issuer.tick().and_then(|_| shop.issuer.rate(published()));
-            if done().is_err() {
-                assert!(shop.store.failed());
-                done().unwrap();
-            }
-            assert!(!rate(&shop, &told), "rated at that boundary");
-            assert_eq!(counts(&shop, &name("m")), [(ON_TIME, 2), (LATE, 2)]);
-            let shops =
-                [vec![record(ON_TIME, 2, &[]), record(LATE, 2, &[5, 1])], vec![record(ON_TIME, 1, &[])]];
-            let market = Market::new(shops.iter().map(Vec::as_slice));
-            for (shop_name, records) in ["m", "mm"].into_iter().zip(&shops) {
-                let shown = shop.issuer.rating(&name(shop_name)).unwrap();
-                assert_eq!(shown, rounded(market.rating(records)), "{failure:?} after {after}");
-            }
-            if !shop.store.failed() {
-                break;
-            }
-            writes += 1;
+    let writes = Failure::at_every_write(Failure::ALL, |after, failure| {
+        let shop = Shop::on(Faulty::in_memory());
+        let scope = with_a_sealed_cohort(&shop);
+        shop.pass(WEEK);
+        let _ = shop.issuer.tick().unwrap();
+        shop.report(&Person::new("dot"), &name("m"), ON_TIME, "5");
+        shop.pass(WEEK);
+        shop.store.fail(after, failure);
+        let told = [(scope, [5, 1].into_iter().collect::<StarSums>())];
+        let published = || told.iter().cloned().map(Ok::<_, IssuerError>);
+        let done = || shop.issuer.tick().and_then(|_| shop.issuer.rate(published()));
+        if done().is_err() {
+            assert!(shop.store.failed());
+            done().unwrap();
         }
-    }
-    assert!(writes > 10, "{writes}");
+        assert!(!rate(&shop, &told), "rated at that boundary");
+        assert_eq!(counts(&shop, &name("m")), [(ON_TIME, 2), (LATE, 2)]);
+        let shops = [vec![record(ON_TIME, 2, &[]), record(LATE, 2, &[5, 1])], vec![record(ON_TIME, 1, &[])]];
+        let market = Market::new(shops.iter().map(Vec::as_slice));
+        for (shop_name, records) in ["m", "mm"].into_iter().zip(&shops) {
+            let shown = shop.issuer.rating(&name(shop_name)).unwrap();
+            assert_eq!(shown, rounded(market.rating(records)), "{failure:?} after {after}");
+        }
+        shop.store.failed()
+    });
+    assert_eq!(writes, 6);
 }
 
 /// The calls that write of each of twelve ticks, a week apart: a cohort of each shop is sealed, and its window ends.

@@ -211,6 +211,40 @@ fn a_process_whose_store_is_put_back_serves_nothing_any_more() {
     }
 }
 
+/// Which of its earlier states each store is put back to, if to any.
+type Chosen = [Option<prop::sample::Index>; 3];
+
+fn chosen() -> impl Strategy<Value = Chosen> {
+    prop::array::uniform3(prop::option::of(any::<prop::sample::Index>()))
+}
+
+/// After how many commits each of fewer than `most` lives ends.
+fn ends(most: usize) -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(0usize..9, 1..most)
+}
+
+impl World {
+    /// Lives that end after so many commits, and then some stores are put back.
+    fn live_and_put_back(&self, ends: Vec<usize>, back: Chosen) -> Result<(), TestCaseError> {
+        drop(self.create(PLENTY).unwrap());
+        let mut past: [Vec<Image>; 3] = [0, 1, 2].map(|place| vec![self.image(place)]);
+        for commits in ends {
+            // Never refused as long as nobody puts anything back.
+            match self.open(commits) {
+                Ok(_) | Err(StoreError::Engine(_)) => {}
+                Err(error) => prop_assert!(false, "{}", error),
+            }
+            (0..3).for_each(|place| past[place].push(self.image(place)));
+        }
+        for (place, chosen) in back.iter().enumerate() {
+            if let Some(chosen) = chosen {
+                self.put_back(place, &past[place][chosen.index(past[place].len())]);
+            }
+        }
+        Ok(())
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -218,8 +252,8 @@ proptest! {
     /// any earlier state: opened is exactly what marks cannot tell from the truth.
     #[test]
     fn what_is_put_back_is_noticed_and_nothing_else_refused(
-        ends in proptest::collection::vec(0usize..9, 1..6),
-        back in proptest::array::uniform3(proptest::option::of(any::<prop::sample::Index>())),
+        ends in ends(6),
+        back in chosen(),
     ) {
         put_back_at_random(&World::new(), ends, back)?;
     }
@@ -235,8 +269,8 @@ mod on_redb {
 
         #[test]
         fn what_is_put_back_is_noticed_and_nothing_else_refused(
-            ends in proptest::collection::vec(0usize..9, 1..4),
-            back in proptest::array::uniform3(proptest::option::of(any::<prop::sample::Index>())),
+            ends in ends(4),
+            back in chosen(),
         ) {
             let directory = unjoin_test_util::Directory::new();
             let file = |name: &str| crate::RedbStore::create(directory.file(name)).unwrap();
@@ -256,8 +290,8 @@ mod on_postgres {
 
         #[test]
         fn what_is_put_back_is_noticed_and_nothing_else_refused(
-            ends in proptest::collection::vec(0usize..9, 1..4),
-            back in proptest::array::uniform3(proptest::option::of(any::<prop::sample::Index>())),
+            ends in ends(4),
+            back in chosen(),
         ) {
             let server = unjoin_test_util::postgres::Server::shared();
             let store = || {
@@ -271,27 +305,8 @@ mod on_postgres {
     }
 }
 
-fn put_back_at_random(
-    world: &World,
-    ends: Vec<usize>,
-    back: [Option<prop::sample::Index>; 3],
-) -> Result<(), TestCaseError> {
-    drop(world.create(PLENTY).unwrap());
-    let mut past: [Vec<Image>; 3] = [0, 1, 2].map(|place| vec![world.image(place)]);
-    for commits in ends {
-        // Never refused as long as nobody puts anything back.
-        match world.open(commits) {
-            Ok(_) => {}
-            Err(StoreError::Engine(_)) => {}
-            Err(error) => prop_assert!(false, "{}", error),
-        }
-        (0..3).for_each(|place| past[place].push(world.image(place)));
-    }
-    for (place, chosen) in back.iter().enumerate() {
-        if let Some(chosen) = chosen {
-            world.put_back(place, &past[place][chosen.index(past[place].len())]);
-        }
-    }
+fn put_back_at_random(world: &World, ends: Vec<usize>, back: Chosen) -> Result<(), TestCaseError> {
+    world.live_and_put_back(ends, back)?;
     let [lead, sisters @ ..] = world.marks();
     let next = Step::of(&lead).map(|step| step.to);
     let fits = |sister: &MarkRow| sister.at == lead.at || Some(sister.at) == next;

@@ -41,93 +41,77 @@ fn every_part() -> impl Iterator<Item = Failure> {
 
 #[test]
 fn a_crash_at_any_step_of_a_bind_leaves_it_refused_or_whole_and_its_retry_binds() {
-    for failure in every_part() {
-        for after in 0.. {
-            let exchange = flaky();
-            exchange.store.fail(after, failure);
-            let first = exchange.bind(binding(5, ANN, 2 * SLOT));
-            let failed = exchange.store.failed();
-            if failed {
-                assert_eq!(code(first), "switchboard.store");
-                let reached = all_reached(&exchange, ANN);
-                assert_eq!(reached.len(), usize::from(failure == Failure::Lost));
-            }
-            // What closing would answer now covers the rows of the attempt.
-            let rows = Arc::new(copy(&*exchange.store));
-            let copy = Exchange::with(rows, exchange.clock.clone(), exchange.keys.clone(), pool(8));
-            assert!(copy.close(&of()) >= readable_until(&*copy.store));
-            let bound = exchange.again().bind(binding(5, ANN, 2 * SLOT)).unwrap();
-            assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
-            assert_eq!(all_reached(&exchange, 5), [(bound.number, phone(ANN))]);
-            assert_eq!(exchange.bind(binding(5, ANN, 2 * SLOT)).unwrap(), bound);
-            // One call does it all: then no failure is left.
-            if !failed {
-                assert_eq!(after, 1);
-                break;
-            }
+    let writes = Failure::at_every_write(every_part(), |after, failure| {
+        let exchange = flaky();
+        exchange.store.fail(after, failure);
+        let first = exchange.bind(binding(5, ANN, 2 * SLOT));
+        let failed = exchange.store.failed();
+        if failed {
+            assert_eq!(code(first), "switchboard.store");
+            let reached = all_reached(&exchange, ANN);
+            assert_eq!(reached.len(), usize::from(failure == Failure::Lost));
         }
-    }
+        // What closing would answer now covers the rows of the attempt.
+        let rows = Arc::new(copy(&*exchange.store));
+        let copy = Exchange::with(rows, exchange.clock.clone(), exchange.keys.clone(), pool(8));
+        assert!(copy.close(&of()) >= readable_until(&*copy.store));
+        let bound = exchange.again().bind(binding(5, ANN, 2 * SLOT)).unwrap();
+        assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
+        assert_eq!(all_reached(&exchange, 5), [(bound.number, phone(ANN))]);
+        assert_eq!(exchange.bind(binding(5, ANN, 2 * SLOT)).unwrap(), bound);
+        failed
+    });
+    assert_eq!(writes, 1, "one call does it all");
 }
 
 #[test]
 fn a_crash_at_any_step_of_a_replacement_leaves_the_old_party_or_the_new_one() {
-    for failure in every_part() {
-        for after in 0.. {
-            let exchange = flaky();
-            let old = exchange.bind(binding(5, ANN, SLOT)).unwrap();
-            exchange.store.fail(after, failure);
-            let first = exchange.replace(&of(), 6, ANN, old.number);
-            let failed = exchange.store.failed();
-            if failed {
-                assert_eq!(code(first), "switchboard.store");
-                let flipped = failure == Failure::Lost;
-                let reached = all_reached(&exchange, ANN);
-                assert_eq!(reached.len(), 1);
-                assert_eq!(reached[0].1, phone(if flipped { 6 } else { 5 }));
-                assert_eq!(all_reached(&exchange, 6).len(), usize::from(flipped));
-            }
-            let new = exchange.again().replace(&of(), 6, ANN, old.number).unwrap();
-            assert_eq!(all_reached(&exchange, ANN), [(new.number, phone(6))]);
-            assert_eq!(all_reached(&exchange, 5), []);
-            assert!(exchange.close(&of()) >= readable_until(&*exchange.store));
-            if !failed {
-                assert_eq!(after, 1);
-                break;
-            }
+    let writes = Failure::at_every_write(every_part(), |after, failure| {
+        let exchange = flaky();
+        let old = exchange.bind(binding(5, ANN, SLOT)).unwrap();
+        exchange.store.fail(after, failure);
+        let first = exchange.replace(&of(), 6, ANN, old.number);
+        let failed = exchange.store.failed();
+        if failed {
+            assert_eq!(code(first), "switchboard.store");
+            let flipped = failure == Failure::Lost;
+            let reached = all_reached(&exchange, ANN);
+            assert_eq!(reached.len(), 1);
+            assert_eq!(reached[0].1, phone(if flipped { 6 } else { 5 }));
+            assert_eq!(all_reached(&exchange, 6).len(), usize::from(flipped));
         }
-    }
+        let new = exchange.again().replace(&of(), 6, ANN, old.number).unwrap();
+        assert_eq!(all_reached(&exchange, ANN), [(new.number, phone(6))]);
+        assert_eq!(all_reached(&exchange, 5), []);
+        assert!(exchange.close(&of()) >= readable_until(&*exchange.store));
+        failed
+    });
+    assert_eq!(writes, 1);
 }
 
 #[test]
 fn a_crash_at_any_step_of_an_extension_leaves_the_old_end_or_the_new_one() {
     let later = START.saturating_add(600 + 2 * SLOT);
     let extend = |exchange: &Exchange<_>| exchange.extend(&of(), Leg::Courier, parties(5, ANN), later);
-    for failure in Failure::ALL {
-        for after in 0.. {
-            let exchange = flaky();
-            let bound = exchange.bind(binding(5, ANN, 600)).unwrap();
-            exchange.store.fail(after, failure);
-            let first = extend(&exchange);
-            let failed = exchange.store.failed();
-            if failed {
-                assert_eq!(code(first), "switchboard.store");
-                let ends = exchange.courier(&of(), 5, ANN, 60).not_after;
-                assert_eq!(
-                    ends,
-                    if (after, failure) == (2, Failure::Lost) { later } else { bound.not_after }
-                );
-            }
-            assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
-            assert_eq!(extend(&exchange).unwrap(), Bound { not_after: later, ..bound });
-            exchange.clock.set(later.saturating_sub(1));
-            assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
-            assert!(exchange.close(&of()) >= readable_until(&*exchange.store));
-            if !failed {
-                assert_eq!(after, 3);
-                break;
-            }
+    let writes = Failure::at_every_write(Failure::ALL, |after, failure| {
+        let exchange = flaky();
+        let bound = exchange.bind(binding(5, ANN, 600)).unwrap();
+        exchange.store.fail(after, failure);
+        let first = extend(&exchange);
+        let failed = exchange.store.failed();
+        if failed {
+            assert_eq!(code(first), "switchboard.store");
+            let ends = exchange.courier(&of(), 5, ANN, 60).not_after;
+            assert_eq!(ends, if (after, failure) == (2, Failure::Lost) { later } else { bound.not_after });
         }
-    }
+        assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
+        assert_eq!(extend(&exchange).unwrap(), Bound { not_after: later, ..bound });
+        exchange.clock.set(later.saturating_sub(1));
+        assert_eq!(all_reached(&exchange, ANN), [(bound.number, phone(5))]);
+        assert!(exchange.close(&of()) >= readable_until(&*exchange.store));
+        failed
+    });
+    assert_eq!(writes, 3);
 }
 
 #[test]
@@ -311,49 +295,35 @@ fn an_extension_that_races_with_a_release_revives_nothing() {
     }
 }
 
-#[test]
-fn a_party_that_gets_a_number_meanwhile_does_not_get_it_twice() {
-    // Two couriers draw the same number for the same customer, one between what the other reads and
-    // what it writes.
+/// Two couriers draw numbers of few for the same customer, one between what the other reads and what it writes, so many
+/// seconds later.
+fn binds_twice(numbers: u64, later: u64, life: u64) {
     for hub in 20..60 {
         let (store, clock) = (Arc::new(Faulty::in_memory()), Arc::new(ManualClock::new(START)));
-        let exchange = Exchange::with(store, clock, Arc::new(TestKeys::new()), pool(2));
+        let exchange = Exchange::with(store, clock, Arc::new(TestKeys::new()), pool(numbers));
         let other = exchange.again();
         let meanwhile = move || {
-            let of = order("m", "2");
-            let not_after = START.saturating_add(600);
+            let now = START.saturating_add(later);
+            other.clock.set(now);
+            let (of, not_after) = (order("m", "2"), now.saturating_add(life));
             other.bind(Binding::courier(of, courier(hub), parties(hub, ANN), not_after)).unwrap();
         };
         exchange.store.before(Call::Commit, 0, meanwhile);
-        let bound = exchange.bind(binding(5, ANN, 600)).unwrap();
-        let reached: Vec<PhoneNumber> = (0..SLICES * 2)
-            .filter_map(|x| exchange.reaches(ANN, VirtualNumber::from_integer(86_700_000_000_000_000 + x)?))
-            .collect();
-        assert_eq!(reached.len(), 2);
+        let bound = exchange.bind(binding(5, ANN, life)).unwrap();
         assert_eq!(exchange.reaches(ANN, bound.number), Some(phone(5)));
+        assert_eq!(all_reached(&exchange, ANN).len(), 2);
     }
 }
 
 #[test]
+fn a_party_that_gets_a_number_meanwhile_does_not_get_it_twice() {
+    binds_twice(2, 0, 600);
+}
+
+#[test]
 fn a_bind_that_stalls_across_a_slots_boundary_gives_no_party_a_number_twice() {
-    for hub in 20..60 {
-        let (store, clock) = (Arc::new(Faulty::in_memory()), Arc::new(ManualClock::new(START)));
-        let exchange = Exchange::with(store, clock, Arc::new(TestKeys::new()), pool(4));
-        let other = exchange.again();
-        // The slot in which this ends is in nobody's view before the boundary.
-        let meanwhile = move || {
-            other.clock.set(START.saturating_add(SLOT));
-            let not_after = START.saturating_add(SLOT + LIFE);
-            let binding = Binding::courier(order("m", "2"), courier(hub), parties(hub, ANN), not_after);
-            other.bind(binding).unwrap();
-        };
-        exchange.store.before(Call::Commit, 0, meanwhile);
-        let bound = exchange.bind(binding(5, ANN, LIFE)).unwrap();
-        assert_eq!(exchange.reaches(ANN, bound.number), Some(phone(5)));
-        let numbers =
-            (0..SLICES * 4).map(|x| VirtualNumber::from_integer(86_700_000_000_000_000 + x).unwrap());
-        assert_eq!(numbers.filter(|x| exchange.reaches(ANN, *x).is_some()).count(), 2);
-    }
+    // The slot in which the other's ends is in nobody's view before the boundary.
+    binds_twice(4, SLOT, LIFE);
 }
 
 #[test]

@@ -94,21 +94,11 @@ proptest! {
     /// interrupted at every one of its commits brings them together, and does nothing to stores that open.
     #[test]
     fn whichever_stores_are_old_a_recovery_brings_all_together(
-        ends in proptest::collection::vec(0usize..9, 1..6),
-        back in proptest::array::uniform3(proptest::option::of(any::<prop::sample::Index>())),
+        ends in ends(6),
+        back in chosen(),
     ) {
         let world = World::new();
-        drop(world.create(PLENTY).unwrap());
-        let mut past: [Vec<Image>; 3] = [0, 1, 2].map(|place| vec![world.image(place)]);
-        for commits in ends {
-            let _ = world.open(commits);
-            (0..3).for_each(|place| past[place].push(world.image(place)));
-        }
-        for (place, chosen) in back.iter().enumerate() {
-            if let Some(chosen) = chosen {
-                world.put_back(place, &past[place][chosen.index(past[place].len())]);
-            }
-        }
+        world.live_and_put_back(ends, back)?;
         let found: Vec<Image> = (0..3).map(|place| world.image(place)).collect();
         let opens = world.open(PLENTY).is_ok();
         (0..3).for_each(|place| world.put_back(place, &found[place]));
