@@ -173,7 +173,7 @@ fn main_job(options: &Options) -> Result<()> {
     println!("{}", report::table(&platforms, source, k));
     println!("{}\n", by_date::STRONGER);
     println!("{compared}");
-    println!("{}", outcome.figures.summary(&cast));
+    println!("{}\n\n{}", outcome.figures.summary(&cast), outcome.calls);
     match &outcome.act {
         Some(act) => println!("\n{act}"),
         None => println!("\nFewer than five busy shops: no extortion ring among them."),

@@ -10,6 +10,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     error::Error,
+    fmt,
     path::PathBuf,
     sync::Arc,
 };
@@ -126,26 +127,21 @@ pub(crate) struct Calls {
     pub(crate) ringing_at_once: usize,
 }
 
-impl Calls {
-    /// What happened, in words.
-    pub(crate) fn summary(&self) -> String {
-        let share = |part: usize, of: usize| 100.0 * part as f64 / of.max(1) as f64;
-        format!(
-            "The gang's calls, from the merchant's phone, with a ticket open on every order ({} numbers made):\n\
-             {} bad reviews were published; of the {} numbers that the portal had shown for their cohorts' orders, \
-             {} still rang.\n\
-             {} of their authors could be reached by a newer order of theirs with the same merchant \
+/// What happened, in words.
+impl fmt::Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { numbers, bad_published, exported, ringing, by_newer_order, bad_written, ringing_at_once } =
+            self;
+        let share = 100.0 * *ringing_at_once as f64 / (*bad_written).max(1) as f64;
+        write!(
+            f,
+            "The gang's calls, from the merchant's phone, with a ticket open on every order ({numbers} numbers made):\n\
+             {bad_published} bad reviews were published; of the {exported} numbers that the portal had shown for their \
+             cohorts' orders, {ringing} still rang.\n\
+             {by_newer_order} of their authors could be reached by a newer order of theirs with the same merchant \
              (no ticket, no call: here every order has one).\n\
-             With open merchant legs and no embargo {} of {} authors of bad reviews ({:.0} %) would have been \
-             reached on the day they wrote.",
-            self.numbers,
-            self.bad_published,
-            self.exported,
-            self.ringing,
-            self.by_newer_order,
-            self.ringing_at_once,
-            self.bad_written,
-            share(self.ringing_at_once, self.bad_written),
+             With open merchant legs and no embargo {ringing_at_once} of {bad_written} authors of bad reviews \
+             ({share:.0} %) would have been reached on the day they wrote."
         )
     }
 }

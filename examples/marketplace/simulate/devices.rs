@@ -127,8 +127,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             }
         }
         wait_for_grants(&mut pending, &mut answers)?;
-        self.figures.granting += started.elapsed();
-        self.figures.grants += answers.len();
+        self.figures.granted.add(answers.len(), started.elapsed());
         let tokens: Result<Vec<Token>> = due
             .par_iter()
             .zip(answers)
@@ -190,8 +189,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             self.figures.largest_presentation = self.figures.largest_presentation.max(bytes);
             submissions.push(Submission { presentation, review: self.review(order)? });
         }
-        self.figures.submitted += submissions.len();
-        let started = Instant::now();
+        let (count, started) = (submissions.len(), Instant::now());
         while !submissions.is_empty() {
             let rest = submissions.split_off(submissions.len().min(IN_FLIGHT));
             for receipt in self.platform.desk().submit_all(submissions) {
@@ -204,7 +202,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             }
             submissions = rest;
         }
-        self.figures.submitting += started.elapsed();
+        self.figures.submitted.add(count, started.elapsed());
         Ok(())
     }
 

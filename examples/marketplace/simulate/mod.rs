@@ -69,57 +69,67 @@ pub(crate) struct Outcome {
     pub(crate) exports: Exports,
     /// Figures of the run.
     pub(crate) figures: Figures,
+    pub(crate) calls: Calls,
     /// The second act, in words; `None` if the set has no story.
     pub(crate) act: Option<String>,
+}
+
+/// How many of something there were, and how long all took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timed {
+    count: usize,
+    time: Duration,
+}
+
+impl Timed {
+    fn add(&mut self, count: usize, time: Duration) {
+        self.count += count;
+        self.time += time;
+    }
+
+    fn per_second(self) -> f64 {
+        self.count as f64 / self.time.as_secs_f64().max(1e-9)
+    }
 }
 
 /// Figures that a person wants to see.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
-    pub(crate) customers: usize,
-    pub(crate) grants: usize,
-    pub(crate) granting: Duration,
-    pub(crate) cohorts_sealed: usize,
-    pub(crate) cohorts_starving: usize,
-    pub(crate) submitted: usize,
-    pub(crate) submitting: Duration,
-    pub(crate) published: usize,
-    pub(crate) too_late: usize,
-    pub(crate) largest_presentation: usize,
-    pub(crate) ticking: Duration,
-    pub(crate) boundaries: usize,
-    pub(crate) telephony: Duration,
-    pub(crate) calls: Calls,
+    granted: Timed,
+    submitted: Timed,
+    boundaries: Timed,
+    telephony: Duration,
+    cohorts_sealed: usize,
+    cohorts_starving: usize,
+    published: usize,
+    too_late: usize,
+    /// Bytes.
+    largest_presentation: usize,
 }
 
 impl Figures {
     /// What happened, in words.
     pub(crate) fn summary(&self, cast: &Cast) -> String {
-        let rate = |count: usize, time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
+        let Self { granted, submitted, boundaries, cohorts_sealed, cohorts_starving, .. } = self;
+        let Self { published, too_late, largest_presentation, .. } = self;
         let orders = cast.real();
         let reviewed = orders.iter().filter(|order| order.stars.is_some()).count();
         let made_up = cast.orders().len() - orders.len();
         format!(
             "{} orders of {} customers, {reviewed} of them reviewed; and {made_up} orders of the extortion story.\n\
-             {} tokens granted ({:.0}/s), {} cohorts sealed, {} still below their floor.\n\
-             {} reviews submitted ({:.0}/s) and {} published, {} written after their window; \
-             presentations of at most {} bytes.\n\
-             Ticking at {} boundaries took {:.1} s; binding, closing and ringing {:.1} s.\n\n{}",
+             {} tokens granted ({:.0}/s), {cohorts_sealed} cohorts sealed, {cohorts_starving} still below their floor.\n\
+             {} reviews submitted ({:.0}/s) and {published} published, {too_late} written after their window; \
+             presentations of at most {largest_presentation} bytes.\n\
+             Ticking at {} boundaries took {:.1} s; binding, closing and ringing {:.1} s.",
             orders.len(),
-            self.customers,
-            self.grants,
-            rate(self.grants, self.granting),
-            self.cohorts_sealed,
-            self.cohorts_starving,
-            self.submitted,
-            rate(self.submitted, self.submitting),
-            self.published,
-            self.too_late,
-            self.largest_presentation,
-            self.boundaries,
-            self.ticking.as_secs_f64(),
+            cast.customers(),
+            granted.count,
+            granted.per_second(),
+            submitted.count,
+            submitted.per_second(),
+            boundaries.count,
+            boundaries.time.as_secs_f64(),
             self.telephony.as_secs_f64(),
-            self.calls.summary(),
         )
     }
 }
@@ -230,7 +240,6 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let wallets =
             orders.iter().map(|order| (order.customer.as_str(), wallet(&order.customer, settings.seed)));
         let wallets: HashMap<&str, Wallet> = wallets.collect();
-        let figures = Figures { customers: cast.customers(), ..Figures::default() };
         let named =
             |order: &Order| Ok(platform.order_ref(&Name::new(&order.merchant)?, order.order_id.as_bytes()));
         let refs = orders.iter().map(named).collect::<Result<_>>()?;
@@ -261,7 +270,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             colleague,
             labels: HashMap::new(),
             published: Vec::new(),
-            figures,
+            figures: Figures::default(),
             grid: settings.grid,
             classes: settings.classes,
             seed: settings.seed,
@@ -275,7 +284,8 @@ impl<'a, S: Store> Marketplace<'a, S> {
         let writing = by_day(self.orders, |order| order.stars.and(order.reviewed_at));
         let days = || [&placed, &due, &dying, &writing].into_iter().flat_map(|events| events.keys().copied());
         let (Some(first), Some(last)) = (days().min(), days().max()) else {
-            return Ok(Outcome { exports: Exports::default(), figures: self.figures, act: None });
+            let (figures, calls) = (self.figures, self.numbers.calls);
+            return Ok(Outcome { exports: Exports::default(), figures, calls, act: None });
         };
         // After the last event every open window gets the time to end.
         let last = last + (WINDOW_WEEKS + 6) * 7;
@@ -325,8 +335,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
         }
         let started = Instant::now();
         let report = self.platform.tick()?;
-        self.figures.ticking += started.elapsed();
-        self.figures.boundaries += 1;
+        self.figures.boundaries.add(1, started.elapsed());
         if let Some(LedgersReport { reviews, openings }) = &report.ledgers {
             let stands =
                 |report: &LedgerReport| report.publication.as_ref().is_none_or(|done| !done.published);
@@ -435,8 +444,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
 
     /// The second act, and the attacker's tables: with the orders of the story, which the
     /// portals show like all others, and without its reviews.
-    fn finish(mut self) -> Result<Outcome> {
-        self.figures.calls = std::mem::take(&mut self.numbers.calls);
+    fn finish(self) -> Result<Outcome> {
         let scene = Scene {
             platform: &self.platform,
             issuer: self.issuer_key,
@@ -456,7 +464,7 @@ impl<'a, S: Store> Marketplace<'a, S> {
             orders: orders.map(|(index, order)| PortalOrder::new(order, label(index).cloned())).collect(),
             published: self.published,
         };
-        Ok(Outcome { exports, figures: self.figures, act })
+        Ok(Outcome { exports, figures: self.figures, calls: self.numbers.calls, act })
     }
 }
 
